@@ -1,0 +1,41 @@
+//! What was authentic and not understood.
+
+use crate::Instant;
+use sea_orm::entity::prelude::*;
+
+/// A webhook that is kept for a person.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "quarantine")]
+pub struct Model {
+    /// Its key.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    /// Whose it is.
+    pub client_id: String,
+    /// The channel it came over.
+    pub channel: String,
+    /// Hash of the body as received.
+    pub body_hash: String,
+    /// The provider's name of the event.
+    pub event_type: Option<String>,
+    /// Why it was not understood.
+    pub reason: String,
+    /// `held`, `replayed` or `discarded`.
+    pub status: String,
+    /// How often the same bytes came.
+    pub count: i64,
+    /// The body as received, secrets masked.
+    pub payload: String,
+    /// The request it came with first.
+    pub request_id: Option<String>,
+    /// When it came first.
+    pub received_at: Instant,
+    /// When it came last.
+    pub last_received_at: Instant,
+}
+
+/// None: what belongs together is read by keys.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,32 @@
+//! Postroom's migrations, one file each, for both databases.
+//!
+//! They are frozen once released, and never import `entity`: an entity changes with the code, a
+//! migration must not. Each runs in a transaction; PostgreSQL starts are serialised by an advisory lock
+//! that the caller holds.
+
+pub use sea_orm_migration::prelude::{MigratorTrait, MigrationTrait};
+use sea_orm_migration::{async_trait, prelude::SchemaManager, sea_orm, sea_orm::ConnectionTrait};
+
+mod ddl;
+mod m20261125_000001_queue;
+mod m20261125_000002_conversations;
+
+/// The list of all migrations, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261125_000001_queue::Migration),
+            Box::new(m20261125_000002_conversations::Migration),
+        ]
+    }
+}
+
+/// Runs `statements`, written once for both databases, in the dialect of `manager`.
+async fn run(manager: &SchemaManager<'_>, statements: &str) -> Result<(), sea_orm::DbErr> {
+    let db = manager.get_connection();
+    db.execute_unprepared(&ddl::in_dialect(db.get_database_backend(), statements)).await?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What machines write, and absence notices, whoever wrote them.
+
+use super::{
+    cue::cues,
+    text::{Text, normalised},
+};
+
+cues! {
+    /// A subject that is a delivery report.
+    DELIVERY_REPORT = [
+        r"^(?:mail delivery (?:failed|failure|subsystem|system|error)|mail system error|
+          delivery status notification|delivery (?:has )?failed|delivery failure|undeliver(?:able|
+          ed)\b|returned mail|failure notice|non-?delivery|message (?:could not be |not )
+          delivered|unzustellbar|non remis|no se puede entregar)",
+    ];
+    /// A delivery report about mail that may still arrive.
+    DELAY = [r"\bdelay"];
+    /// A subject that is an absence notice. One that begins with "Re:" is somebody's answer.
+    ABSENT_SUBJECT = [
+        r"^(?:out[ -]of[ -](?:the )?office|ooo\b|out of office|away from (?:the |my )?office|
+          on (?:annual |parental |maternity |paternity )?leave|on vacation|on holiday|abwesen|
+          afwezig|absence du bureau|fuera de (?:la )?oficina|fuori ufficio)",
+    ];
+    /// What most mail programs call theirs, and some acknowledgements too.
+    AUTOMATIC_SUBJECT = [
+        r"^(?:auto(?:matic|mated)?[ -]?(?:reply|response|antwort)|automatische antwort|
+          automatisch antwoord|réponse automatique|respuesta automática|risposta automatica|
+          resposta automática|autosvar)",
+    ];
+    /// Somebody is absent now or soon.
+    ABSENT = [
+        r"(?:^|\b(?:i'm|i am|im|i will be|i'll be|i shall be|we are|we're|we will be|is|he's|
+          she's|and|currently|will be|am) (?:\w+ly |now |still |also |away and |afraid |sorry |
+          back |going to be )*)(?:out of (?:the |my |our )?office|ooo\b|on (?:\w+ )?(?:leave|
+          holidays?|vacation|pto|sabbatical)|out on (?:\w+ )?leave|traveling for|travelling for)",
+        r"\boffices? (?:is|are|will be) closed\b",
+        r"\bnicht im büro\b",
+        r"\bbin (?:im|in) urlaub\b",
+        r"\ben congés?\b",
+        r"\bde vacaciones\b",
+        r"\bin ferie\b",
+        r"\bde férias\b",
+    ];
+    /// The same, in words that also occur in a person's talk about dates.
+    ABSENT_SOFTLY = [
+        r"\b(?:i'm|i am|im|i will be|i'll be|i shall be|we are|we're|currently) (?:\w+ly |now |
+          still |also )*(?:away(?:$|,| (?:from|until|till|for|this|at|and|on|with|through|next))|
+          unavailable(?:$|,| (?:until|till|from|for|this|at the moment|at present|through|
+          right now|during|due))|travell?ing\b|off (?:until|till|from|for)\b|out (?:until|till|
+          today|tomorrow|this week|next week|from|of town|of the country|all (?:day|week)))",
+    ];
+    LIMITED_ACCESS = [
+        r"\blimited (?:access|e-?mail|internet|connectivity|availability)\b",
+        r"\b(?:not|no) (?:have |have any |be )?(?:access|checking|reading|monitoring) (?:to )?
+          (?:my )?(?:e-?mails?|inbox)\b",
+    ];
+    BACK_ON = [
+        r"\b(?:back|return|returning|returns)\b.{0,30}\b(?:on|in|from|by|at)\b",
+        r"\buntil (?:my return|<NEAR>|<LATER>)",
+    ];
+    URGENT_ROUTING = [
+        r"\b(?:if|for|in)\b.{0,40}\b(?:urgent|urgently|emergency|emergencies|
+          immediate (?:assistance|attention|help))\b",
+        r"\burgent (?:matters|enquiries|inquiries|issues|requests|questions|cases)\b",
+        r"\bin my absence\b",
+        r"\bwhile i(?:'m| am) away\b",
+    ];
+    /// One of these is enough.
+    STRONG = [
+        r"\bthis is an? (?:automat(?:ed|ic)|auto)[ -](?:message|reply|response|e-?mail|
+          acknowledge?ment|notification|generated)",
+        r"\b(?:message|e-?mail|reply|response) (?:is|was|has been) (?:automatically|auto)[ -]?
+          (?:generated|sent)",
+        r"\bautomatically generated (?:message|e-?mail|reply|response)",
+        r"^(?:automat(?:ed|ic)|auto)[ -]?(?:message|reply|response|generated)\b",
+        r"\bdo not (?:reply|respond) (?:directly )?to this (?:e-?mail|message|mail|address)",
+        r"^(?:please )?do not (?:reply|respond)$",
+        r"\byour (?:message|e-?mail|enquiry|inquiry|request|query|submission) (?:has been|
+          was) (?:successfully )?received\b",
+        r"^message received$",
+        r"\b(?:ticket|case|reference) (?:number|no|id)\b ?(?:is|:|#|\d)",
+        r"\b(?:support )?ticket (?:is )?#? ?[a-z]{0,6}-?\d{3,}",
+        r"\b(?:case|ticket|request) #[a-z]{0,6}-?\d{2,}",
+        r"\b(?:ticket|case) (?:has been|was|is) (?:created|opened|logged|received|registered)\b",
+    ];
+    /// As good as the former where no person's wish stands beside it.
+    THANKS_FOR_CONTACTING = [
+        r"\bthank(?:s| you)(?: very much| so much)? for (?:contacting|reaching out to|
+          getting in touch with|writing to|your interest in|your enquiry|your inquiry)\b",
+    ];
+    THANKS_TO_ME = [r"\bfor (?:contacting|reaching out to|getting in touch with|writing to) me\b"];
+    /// Two of these are enough.
+    WEAK = [
+        r"\bthank(?:s| you)(?: very much| so much)? for (?:your|the) (?:message|e-?mail|enquiry|
+          inquiry|request|note|submission)\b",
+    ];
+    WEAK_ANSWER_SOON = [
+        r"\b(?:get back|respond|reply|be in touch|come back|answer|contact you|revert)
+          \b.{0,40}\b(?:within|as soon as|shortly|asap|at (?:our|my) earliest|
+          in \d{1,3} (?:hours?|business|working)|next (?:business|working) day)\b",
+        r"\bwithin (?:the next )?(?:\w+ )?\d{1,3}(?: ?- ?\d{1,3})? ?(?:business |working )?
+          (?:hours?|hrs|days?)\b",
+    ];
+    WEAK_RECEIVED = [
+        r"\bwe(?:'ve| have) received your\b",
+        r"\ba member of (?:our|the) team\b",
+        r"\bour (?:office|opening|business|working) hours\b",
+    ];
+    WEAK_NO_REPLY = [
+        r"\bdo(?:n't| not) reply\b",
+        r"\bno-?reply\b",
+    ];
+    /// A mailbox that is given up.
+    DEAD_MAILBOX = [
+        r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was|has been) no longer (?:being |
+          actively |currently )*(?:monitored|in use|used|active|valid|read|checked)\b",
+        r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was|has been) (?:not in use|
+          deactivated|closed|disabled|discontinued)\b",
+    ];
+    /// A mailbox that nobody reads.
+    UNREAD_MAILBOX = [
+        r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was) (?:(?:not|never) (?:being |
+          actively |currently )*(?:monitored|read|checked)|unmonitored)\b",
+        r"\bunmonitored (?:mailbox|inbox|address)\b",
+    ];
+}
+
+/// A mail with that subject reports that another could not be delivered.
+pub(super) fn is_delivery_report(subject: Option<&str>) -> bool {
+    let subject = normalised(subject.unwrap_or_default());
+    DELIVERY_REPORT.is_match(&subject) && !DELAY.is_match(&subject)
+}
+
+/// Nobody reads what is sent there. An acknowledgement says that of its own address only.
+pub(super) fn is_dead_mailbox(text: &Text) -> bool {
+    text.has(&DEAD_MAILBOX) || (text.has(&UNREAD_MAILBOX) && !text.has(&STRONG))
+}
+
+/// The subject of an absence notice; "Automatic reply" is one unless the text says that it is
+/// something else.
+pub(super) fn is_absent_by_subject(subject: Option<&str>, text: &Text) -> bool {
+    let subject = normalised(subject.unwrap_or_default());
+    ABSENT_SUBJECT.is_match(&subject)
+        || (AUTOMATIC_SUBJECT.is_match(&subject) && !is_surely_automatic(text))
+}
+
+/// The text of an absence notice. Softer words count where nothing else is wanted, or a machine
+/// wrote it.
+pub(super) fn is_absent(text: &Text, says_nothing_else: bool) -> bool {
+    let is_routed = text.has(&URGENT_ROUTING);
+    text.says(&ABSENT)
+        || (text.says(&ABSENT_SOFTLY) && (says_nothing_else || is_routed))
+        || (is_routed && (text.has(&LIMITED_ACCESS) || text.has(&BACK_ON)))
+}
+
+/// A text that a machine marked: it tells when somebody is back.
+pub(super) fn tells_return(text: &Text) -> bool {
+    text.has(&LIMITED_ACCESS) || text.has(&BACK_ON)
+}
+
+/// A machine's acknowledgement that says so itself.
+pub(super) fn is_surely_automatic(text: &Text) -> bool {
+    text.has(&STRONG) || text.has(&UNREAD_MAILBOX)
+}
+
+/// What reads like a machine's acknowledgement, if no person's wish stands beside it.
+pub(super) fn is_probably_automatic(text: &Text) -> bool {
+    let weak = [&WEAK, &WEAK_ANSWER_SOON, &WEAK_RECEIVED, &WEAK_NO_REPLY, &URGENT_ROUTING];
+    let thanks = text.has(&THANKS_FOR_CONTACTING) && !text.has(&THANKS_TO_ME);
+    thanks || weak.into_iter().filter(|cue| text.has(cue)).count() >= 2
+}

@@ -1,0 +1,110 @@
+//! What a message says, by plain cues (docs/RULES.md SENTIMENT).
+//!
+//! A cue that is not plain is left out: a message that no rule understands is `Neutral`, which
+//! costs a person a look; a misread one costs a lead.
+
+mod asks;
+mod attitude;
+mod cue;
+mod machine;
+mod meeting;
+mod refusal;
+mod text;
+
+use crate::domain::{Sentiment, lead::is_mail, opt_out::opt_out_words};
+use text::Text;
+
+/// What is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard<'a> {
+    /// The channel it came over.
+    pub(super) channel: &'a str,
+    /// Counts for absence notices, delivery reports and opt-out words only.
+    pub(super) subject: Option<&'a str>,
+    /// What the lead wrote, without quotes and signature.
+    pub(super) new_text: &'a str,
+    /// False where `new_text` is a quote after all.
+    pub(super) has_new_text: bool,
+    /// The provider says that a machine wrote it.
+    pub(super) is_automated: bool,
+    /// What we had written last: a bare "yes" is read as the answer to it.
+    pub(super) answers: Option<&'a str>,
+}
+
+/// The strongest tag of which a cue is there.
+pub(super) fn classify(it: &Heard<'_>) -> Sentiment {
+    let new_text = if it.has_new_text { it.new_text } else { "" };
+    if opt_out_words(it.channel, it.subject, new_text).is_some() {
+        return Sentiment::Blacklist;
+    }
+    let text = Text::of(new_text);
+    if it.is_automated {
+        return of_machine(it, &text);
+    }
+    if !it.has_new_text {
+        return Sentiment::Neutral;
+    }
+    of_person(it, &text)
+}
+
+/// What a machine wrote is one of three things.
+fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
+    let is_bounce = is_mail(it.channel) && machine::is_delivery_report(it.subject);
+    if is_bounce || machine::is_dead_mailbox(text) || refusal::is_hostile(text) {
+        Sentiment::Blacklist
+    } else if is_absence_notice(it, text, true) || machine::tells_return(text) {
+        Sentiment::OutOfOffice
+    } else {
+        Sentiment::AutomatedReply
+    }
+}
+
+/// All other messages, the strongest tag first. A machine's acknowledgement is none if it is an
+/// absence notice, so that is looked for before.
+fn of_person(it: &Heard<'_>, text: &Text) -> Sentiment {
+    if refusal::is_hostile(text) {
+        return Sentiment::Blacklist;
+    }
+    let wish = wish(it, text);
+    let says_nothing_else = matches!(wish, Sentiment::Neutral | Sentiment::FollowUp);
+    if is_absence_notice(it, text, says_nothing_else) {
+        return Sentiment::OutOfOffice;
+    }
+    let is_automatic = machine::is_surely_automatic(text)
+        || (says_nothing_else && machine::is_probably_automatic(text));
+    if is_automatic { Sentiment::AutomatedReply } else { wish }
+}
+
+fn is_absence_notice(it: &Heard<'_>, text: &Text, says_nothing_else: bool) -> bool {
+    machine::is_absent(text, says_nothing_else) || machine::is_absent_by_subject(it.subject, text)
+}
+
+/// What a person wants.
+fn wish(it: &Heard<'_>, text: &Text) -> Sentiment {
+    let is_yes_to_a_time = || {
+        attitude::agrees(text)
+            && it.answers.is_some_and(|ours| meeting::offers_a_time(&Text::of(ours)))
+    };
+    if meeting::is_booked(text) {
+        Sentiment::MeetingBooked
+    } else if meeting::is_requested(text) || is_yes_to_a_time() {
+        Sentiment::MeetingRequested
+    } else if asks::is_call(text) {
+        Sentiment::CallRequested
+    } else if asks::is_information(text) {
+        Sentiment::InformationRequested
+    } else if refusal::is_explicit(text) && !refusal::names_later_time(text) {
+        Sentiment::NotInterested
+    } else if attitude::is_deferral(text) {
+        Sentiment::FollowUp
+    } else if refusal::is_decline(text) {
+        Sentiment::NotInterested
+    } else if attitude::is_interest(text) {
+        Sentiment::Interested
+    } else {
+        Sentiment::Neutral
+    }
+}
+
+#[cfg(test)]
+mod tests;

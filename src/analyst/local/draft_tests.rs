@@ -1,0 +1,150 @@
+use super::*;
+use crate::{analyst::testing::conversation, domain::ChannelName};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const EMAIL: ChannelName = ChannelName("email");
+const SMS: ChannelName = ChannelName("sms");
+const LINKEDIN: ChannelName = ChannelName("linkedin");
+
+fn templates(text: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("Interested".to_owned(), text.to_owned())])
+}
+
+fn of_template(channel: ChannelName, text: &str, sender: Option<&str>) -> Option<DraftText> {
+    let templates = templates(text);
+    let mut it = conversation(channel.0, "Sounds good");
+    it.lead.first_name = Some(" Dana ".to_owned());
+    it.lead.company_name = Some("Larkspur\nFreight".to_owned());
+    draft(&DraftRequest {
+        conversation: &it,
+        tag: Sentiment::Interested,
+        channel,
+        templates: &templates,
+        sender,
+    })
+}
+
+fn filled_in(text: &str, sender: Option<&str>) -> String {
+    of_template(EMAIL, text, sender).unwrap().body
+}
+
+#[test]
+fn placeholders_are_filled_and_those_without_a_value_vanish() {
+    let rows = [
+        ("Hi {first_name} {last_name},", None, "Hi Dana"),
+        ("Hi {first_name} {last_name}, welcome.", None, "Hi Dana, welcome."),
+        ("Hi {first_name}!\nFor {company_name}.", None, "Hi Dana!\nFor Larkspur Freight."),
+        ("One.\n\nBest,\n{sender}", Some("Sam"), "One.\n\nBest,\nSam"),
+        ("One.\n\nBest,\n{sender}", None, "One.\n\nBest"),
+        ("One.\n\n\n- {sender}\n\n\nTwo.", None, "One.\n\nTwo."),
+        ("A letter from {sender}.", Some("  "), "A letter."),
+        ("Nothing {unknown} here.", None, "Nothing here."),
+        ("Bonjour {first_name} !", None, "Bonjour Dana !"),
+        ("Braces {} and { x } stay.", None, "Braces {} and { x } stay."),
+        ("{sender}", Some("{first_name}"), "{first_name}"),
+    ];
+    for (template, sender, expected) in rows {
+        assert_eq!(filled_in(template, sender), expected, "{template:?}");
+    }
+    assert_eq!(of_template(EMAIL, "{sender}", None), None);
+}
+
+#[test]
+fn exactly_the_tags_that_get_a_draft_have_a_template() {
+    for tag in Sentiment::ALL {
+        for channel in [EMAIL, SMS, LINKEDIN] {
+            let it = conversation(channel.0, "hello");
+            let request = DraftRequest {
+                conversation: &it,
+                tag,
+                channel,
+                templates: &BTreeMap::new(),
+                sender: None,
+            };
+            let text = draft(&request);
+            assert_eq!(text.is_some(), tag.gets_draft(), "{tag:?} {channel}");
+            let Some(text) = text else { continue };
+            assert!(!text.body.contains(['{', '}']), "{}", text.body);
+            assert!(text.body.starts_with("Hi there,"), "{}", text.body);
+            let length = text.body.chars().count();
+            assert!(if channel == SMS { length <= 160 } else { (220..=1_200).contains(&length) });
+        }
+    }
+}
+
+#[test]
+fn a_blank_template_counts_as_none() {
+    assert!(filled_in(" \n", None).starts_with("Hi Dana,\n\nThat is good to hear"));
+}
+
+#[test]
+fn a_mail_answers_under_one_re() {
+    let rows = [
+        (Some("Quick question"), Some("Re: Quick question")),
+        (Some("RE: Re: quick question"), Some("Re: quick question")),
+        (Some("AW: Re[2]: Frage"), Some("Re: Frage")),
+        (Some("Regarding prices"), Some("Re: Regarding prices")),
+        (Some("Bcc: x\r\nsubject"), Some("Re: Bcc: x subject")),
+        (Some("Re: "), None),
+        (Some(" "), None),
+        (None, None),
+    ];
+    for (subject, expected) in rows {
+        let mut it = conversation("email", "Sounds good");
+        it.message.subject = subject.map(str::to_owned);
+        let request = DraftRequest {
+            conversation: &it,
+            tag: Sentiment::Interested,
+            channel: EMAIL,
+            templates: &BTreeMap::new(),
+            sender: None,
+        };
+        assert_eq!(draft(&request).unwrap().subject.as_deref(), expected, "{subject:?}");
+        let sms = draft(&DraftRequest { channel: SMS, ..request }).unwrap();
+        assert_eq!(sms.subject, None);
+    }
+}
+
+#[test]
+fn an_sms_is_split_at_blanks_and_ends_with_a_sentence() {
+    let (body, parts) = sms(&"Some words that go on. ".repeat(40));
+    assert!(body.ends_with("go on."));
+    assert_eq!(parts.len(), 3);
+    assert_eq!(parts.join(" "), body);
+
+    let (body, parts) = sms(&format!("See https://x.example/{} now", "a".repeat(200)));
+    assert_eq!(parts.len(), 3);
+    assert!(body.ends_with(" now"));
+
+    let (body, parts) = sms("a line\nand another");
+    assert_eq!(
+        (body.as_str(), parts),
+        ("a line and another", vec!["a line and another".to_owned()])
+    );
+}
+
+#[test]
+fn a_linkedin_answer_is_kept_short() {
+    let text = of_template(LINKEDIN, &"words and words ".repeat(300), None).unwrap();
+    assert!(text.body.chars().count() <= LINKEDIN_MAX && text.body.ends_with(['d', 's']));
+    assert!(text.parts.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn an_sms_keeps_its_bounds(text in "(?:\\PC{0,200}[ .!]{0,2}){0,8}") {
+        let (body, parts) = sms(&text);
+        prop_assert!(parts.len() <= SMS_PARTS);
+        prop_assert!(parts.iter().all(|it| !it.is_empty() && it.chars().count() <= SMS_PART_MAX));
+        let without_blanks = |it: &str| it.split_whitespace().collect::<String>();
+        prop_assert_eq!(without_blanks(&parts.concat()), without_blanks(&body));
+        prop_assert!(one_line(&text).starts_with(&body));
+    }
+
+    #[test]
+    fn no_template_panics(template: String, sender: Option<String>) {
+        let text = of_template(LINKEDIN, &template, sender.as_deref());
+        prop_assert!(text.is_none_or(|it| !it.body.is_empty()));
+    }
+}

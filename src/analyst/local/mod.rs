@@ -1,0 +1,79 @@
+//! The analyst that works by rules alone: it asks nobody, and the same conversation always gets the
+//! same answer.
+
+mod classify;
+mod draft;
+mod score;
+
+use super::{Analyst, Answer, DraftRequest, DraftText, Score};
+use crate::domain::{Conversation, Sentiment, conversation::Line, event::Direction};
+use futures_util::FutureExt;
+use std::future::ready;
+
+/// Rules and templates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local;
+
+impl Analyst for Local {
+    fn classify<'a>(&'a self, it: &'a Conversation) -> Answer<'a, Sentiment> {
+        ready(Ok(classify::classify(&heard(it)))).boxed()
+    }
+
+    fn score<'a>(
+        &'a self,
+        it: &'a Conversation,
+        ideal_customer: Option<&'a str>,
+    ) -> Answer<'a, Option<Score>> {
+        ready(Ok(score::score(&it.lead, ideal_customer))).boxed()
+    }
+
+    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>> {
+        ready(Ok(draft::draft(&request))).boxed()
+    }
+}
+
+/// What is judged of a conversation: the message, and what we had written last before it.
+fn heard(it: &Conversation) -> classify::Heard<'_> {
+    let message = &it.message;
+    let is_ours_before = |line: &&Line| {
+        line.direction == Direction::Outbound
+            && line.channel == message.channel
+            && line.at <= message.sent_at
+    };
+    let last_of_ours = it.transcript.iter().rev().find(is_ours_before);
+    classify::Heard {
+        channel: &message.channel,
+        subject: message.subject.as_deref(),
+        new_text: &message.body,
+        has_new_text: message.has_new_text,
+        is_automated: message.automated,
+        answers: last_of_ours.map(|line| line.body.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyst::testing::{conversation, line};
+
+    fn tag(it: &Conversation) -> Sentiment {
+        Local.classify(it).now_or_never().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_bare_yes_is_read_with_our_last_message_on_that_channel() {
+        let offer = "Does Tuesday at 10am suit you?";
+        let rows = [
+            (line("sms", Direction::Outbound, offer, 1_000), Sentiment::MeetingRequested),
+            (line("sms", Direction::Outbound, offer, 3_000), Sentiment::Interested),
+            (line("email", Direction::Outbound, offer, 1_000), Sentiment::Interested),
+            (line("sms", Direction::Inbound, offer, 1_000), Sentiment::Interested),
+        ];
+        for (before, expected) in rows {
+            let mut it = conversation("sms", "Yes");
+            it.transcript.insert(0, line("sms", Direction::Outbound, "Hello", 500));
+            it.transcript.insert(1, before.clone());
+            assert_eq!(tag(&it), expected, "{before:?}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a message means, how good its lead is, and what could be answered.
+//!
+//! An analyst is given a [`Conversation`] and returns a plain value. It reads nothing else and
+//! writes nothing; who asked decides what becomes of the answer.
+
+pub mod local;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::domain::{ChannelName, Conversation, LeadView, Sentiment, outcome::SCORE_REASON_MAX};
+use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+pub use local::Local;
+
+/// What an analyst's question comes to, once it is awaited.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
+
+/// Classifies, scores and drafts.
+pub trait Analyst: Send + Sync {
+    /// The tag of the conversation's message (docs/RULES.md SENTIMENT).
+    fn classify<'a>(&'a self, it: &'a Conversation) -> Answer<'a, Sentiment>;
+
+    /// How good the lead is, or `None` where it never wrote (docs/RULES.md SCORE). `ideal_customer`
+    /// is the client's description of the leads it looks for.
+    fn score<'a>(
+        &'a self,
+        it: &'a Conversation,
+        ideal_customer: Option<&'a str>,
+    ) -> Answer<'a, Option<Score>>;
+
+    /// An answer to the conversation's message, or `None` where its tag gets none (docs/RULES.md
+    /// DRAFTS).
+    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>>;
+}
+
+/// Why an analyst has no answer. The texts hold neither what people wrote nor secrets.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum AnalystError {
+    /// It could not be reached, refused, or took too long.
+    #[error("the analyst is away ({0})")]
+    Away(String),
+    /// It answered, but not what was asked for.
+    #[error("the analyst's answer is of no use ({0})")]
+    Unusable(String),
+}
+
+/// How good a lead is: 1 to 4 each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// Match with the client's ideal customer.
+    pub fit: i16,
+    /// Readiness.
+    pub intent: i16,
+    /// Half of their sum, halves down.
+    pub overall: i16,
+    /// Why, at most [`SCORE_REASON_MAX`] characters.
+    pub reason: String,
+}
+
+impl Score {
+    /// A score of `fit` and `intent`, each brought into 1 to 4, with `reason` cut to its longest.
+    pub fn new(fit: i16, intent: i16, reason: &str) -> Self {
+        let (fit, intent) = (fit.clamp(1, 4), intent.clamp(1, 4));
+        let reason = reason.chars().take(SCORE_REASON_MAX).collect();
+        Self { fit, intent, overall: (fit + intent) / 2, reason }
+    }
+
+    /// The score of a lead that nobody may write to, which no analyst needs to be asked for.
+    pub fn of_disqualified(lead: &LeadView) -> Option<Self> {
+        let why = if lead.opted_out {
+            "opted out"
+        } else if lead.bounced {
+            "mail to it comes back"
+        } else if lead.sentiment == Some(Sentiment::Blacklist) {
+            Sentiment::Blacklist.as_str()
+        } else {
+            return None;
+        };
+        Some(Self::new(1, 1, &format!("Disqualified: {why}")))
+    }
+}
+
+/// What is needed to draft an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct DraftRequest<'a> {
+    /// The message to answer, its lead and their thread.
+    pub conversation: &'a Conversation,
+    /// What the message says.
+    pub tag: Sentiment,
+    /// The channel the answer goes out on.
+    pub channel: ChannelName,
+    /// The client's own templates, by the name of the tag.
+    pub templates: &'a BTreeMap<String, String>,
+    /// Who signs.
+    pub sender: Option<&'a str>,
+}
+
+/// A drafted answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftText {
+    /// Subject line; mail only.
+    pub subject: Option<String>,
+    /// The whole text.
+    pub body: String,
+    /// The parts of an SMS; empty on other channels.
+    pub parts: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_kept_in_its_bounds() {
+        let score = Score::new(9, -3, &"ü".repeat(600));
+        assert_eq!((score.fit, score.intent, score.overall), (4, 1, 2));
+        assert_eq!(score.reason.chars().count(), SCORE_REASON_MAX);
+    }
+}

@@ -1,0 +1,78 @@
+//! A conversation and an analyst to test with.
+
+use super::{Analyst, AnalystError, Answer, DraftRequest, DraftText, Score};
+use crate::domain::{
+    Conversation, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp, conversation::Line,
+    event::Direction,
+};
+use futures_util::FutureExt;
+use std::future::ready;
+
+/// A lead's newest message with that text, and nothing special about either.
+pub(crate) fn conversation(channel: &str, body: &str) -> Conversation {
+    Conversation {
+        message: InboundMessage {
+            id: 7,
+            channel: channel.to_owned(),
+            direction: Direction::Inbound,
+            subject: None,
+            body: body.to_owned(),
+            has_new_text: true,
+            automated: false,
+            sentiment: None,
+            sent_at: Timestamp::from_millis(2_000),
+            can_be_answered: true,
+        },
+        lead: LeadView {
+            id: 3,
+            status: LeadStatus::New,
+            sentiment: None,
+            first_name: None,
+            last_name: None,
+            company_name: None,
+            title: None,
+            opted_out: false,
+            bounced: false,
+            sms_dnd: false,
+            has_inbound: true,
+            newest_inbound_id: Some(7),
+        },
+        transcript: vec![line(channel, Direction::Inbound, body, 2_000)],
+    }
+}
+
+/// One message of a transcript.
+pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> Line {
+    Line {
+        at: Timestamp::from_millis(at),
+        channel: channel.to_owned(),
+        direction,
+        subject: None,
+        body: body.to_owned(),
+    }
+}
+
+/// An analyst that never answers.
+pub(crate) struct Away;
+
+impl Analyst for Away {
+    fn classify<'a>(&'a self, _it: &'a Conversation) -> Answer<'a, Sentiment> {
+        away()
+    }
+
+    fn score<'a>(
+        &'a self,
+        _it: &'a Conversation,
+        _ideal_customer: Option<&'a str>,
+    ) -> Answer<'a, Option<Score>> {
+        away()
+    }
+
+    fn draft<'a>(&'a self, _request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>> {
+        away()
+    }
+}
+
+fn away<'a, T: Send + 'a>() -> Answer<'a, T> {
+    ready(Err(AnalystError::Away("status 503".to_owned()))).boxed()
+}

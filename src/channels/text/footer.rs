@@ -1,0 +1,115 @@
+//! What stands below a mail's text: signatures, contact lines, disclaimers.
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// Longer lines are sentences.
+const CONTACT_LINE_BYTES: usize = 120;
+const PLAIN_LINE_BYTES: usize = 60;
+const FOOTER_LINES: usize = 12;
+/// So many words may stand beside an address or a number: a name, a title.
+const WORDS_BESIDE: usize = 4;
+
+static CONTACT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)[^\s<>|]+@[^\s<>|]+\.[a-z]{2,}|https?://\S+|www\.\S+",
+        r"|(?-u:\b)[a-z0-9-]+\.(?:com|net|org|io|co|biz|info|de|fr|es|it|nl|uk|eu|test|example)(?-u:\b)\S*",
+        r"|\+?\(?[0-9][0-9\s().\-/]{6,}[0-9]",
+        r"|(?-u:\b)(?:tel|telephone|telefon|phone|mobile|mobil|mob|cell|fax|office|direct|linkedin|e-?mail",
+        r"|web|website|skype|whatsapp|twitter|facebook|instagram)(?-u:\b)\.?:?|^[tmepwfo]:",
+    ))
+    .ok()
+});
+
+/// Words of somebody who speaks, not of a visiting card.
+static SPOKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)(?-u:\b)(?:i|i'm|i’m|i'll|i’ll|me|my|mine|you|your|we|us|is|are|will|can|please|call|text",
+        r"|reach|ich|mich|mir|moi|mi|bitte|or|if|not|stop|unsubscribe|remove)(?-u:\b)"
+    ))
+    .ok()
+});
+
+static DISCLAIMER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)^\W*(?:confidentiality notice|disclaimer|legal notice",
+        r"|th(?:is|e information contained in this|e contents of this) (?:e-?mail|message|communication)",
+        r" (?:and|is|may|contains|message)",
+        r"|diese (?:e-?mail|nachricht) (?:enthält|ist)|ce (?:message|courriel) (?:et|est)",
+        r"|este (?:mensaje|correo)[^.]{0,40}confidencial)"
+    ))
+    .ok()
+});
+
+static DEVICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)^(?:sent (?:from|via) (?:my|outlook|mail for|proton|yahoo|samsung|gmail)|get outlook for",
+        r"|sent with |von meinem .{1,30} gesendet|gesendet von |envoyé de(?:puis)? mon |enviado desde mi ",
+        r"|inviato da(?:l mio)? |enviado do meu |verstuurd vanaf mijn )"
+    ))
+    .ok()
+});
+
+fn matches(regex: &LazyLock<Option<Regex>>, line: &str) -> bool {
+    regex.as_ref().is_some_and(|it| it.is_match(line))
+}
+
+/// True for the line that a mail program adds by itself ("Sent from my …").
+pub(super) fn is_device_line(line: &str) -> bool {
+    line.len() <= 80 && matches(&DEVICE, line)
+}
+
+/// Drops what stands below the text, if there is text above it.
+pub(super) fn drop_footer(lines: &mut Vec<&str>) {
+    for _ in 0..3 {
+        while lines.last().is_some_and(|line| is_blank_or_rule(line)) {
+            lines.pop();
+        }
+        let Some(blank) = lines.iter().rposition(|line| line.trim().is_empty()) else { return };
+        let (above, below) = lines.split_at(blank);
+        let is_footer = below.get(1..).is_some_and(|it| is_disclaimer(it) || is_visiting_card(it));
+        if !is_footer || above.iter().all(|line| is_blank_or_rule(line)) {
+            return;
+        }
+        lines.truncate(blank);
+    }
+}
+
+fn is_blank_or_rule(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || (line.len() > 4 && line.chars().all(|it| "_-*=—".contains(it)))
+}
+
+fn is_disclaimer(lines: &[&str]) -> bool {
+    lines.first().is_some_and(|line| matches(&DISCLAIMER, line.get(..200).unwrap_or(line)))
+}
+
+fn is_visiting_card(lines: &[&str]) -> bool {
+    if lines.len() > FOOTER_LINES {
+        return false;
+    }
+    let mut contacts = 0;
+    for line in lines.iter().map(|line| line.trim()) {
+        let too_long = line.len() > CONTACT_LINE_BYTES;
+        if too_long || line.ends_with('?') || matches(&SPOKEN, line) {
+            return false;
+        }
+        if is_contact(line) {
+            contacts += 1;
+        } else if line.len() > PLAIN_LINE_BYTES || is_sentence(line) {
+            return false;
+        }
+    }
+    contacts >= 2
+}
+
+fn is_contact(line: &str) -> bool {
+    let Some(contact) = CONTACT.as_ref() else { return false };
+    let beside = contact.replace_all(line, " ");
+    let words = beside.split(|it: char| !it.is_alphanumeric()).filter(|it| it.len() > 1).count();
+    contact.is_match(line) && words <= WORDS_BESIDE
+}
+
+fn is_sentence(line: &str) -> bool {
+    line.ends_with(['.', '!']) && line.split_whitespace().count() > 3
+}

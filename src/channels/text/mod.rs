@@ -1,0 +1,59 @@
+//! From what a mail holds to what was newly written in it (docs/RULES.md TEXT). Linear in time, whatever
+//! comes in.
+
+mod entities;
+mod footer;
+pub mod html;
+mod quotes;
+pub mod reply;
+
+/// A mail's text, cleaned.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Cleaned {
+    /// The new text; the raw text where cleaning leaves nothing.
+    pub body: String,
+    /// False where cleaning left nothing of a text that was there.
+    pub has_new_text: bool,
+}
+
+impl Cleaned {
+    /// What may be judged: the new text alone.
+    pub fn new_text(&self) -> &str {
+        if self.has_new_text { &self.body } else { "" }
+    }
+}
+
+/// The new text of a mail of which `text` and `html` are two versions; `text` is preferred.
+pub fn clean(text: Option<&str>, html: Option<&str>) -> Cleaned {
+    let text = text.filter(|it| !it.trim().is_empty());
+    let html = html.filter(|it| !it.trim().is_empty());
+    for part in [text.map(of_text), html.map(of_html)].into_iter().flatten() {
+        if !part.is_empty() {
+            return Cleaned { body: part, has_new_text: true };
+        }
+    }
+    let raw = text.or(html);
+    Cleaned { body: raw.unwrap_or_default().trim().to_owned(), has_new_text: raw.is_none() }
+}
+
+/// A text as people read it, with its quotes: for mail that we wrote.
+pub fn readable(text: Option<&str>, html: Option<&str>) -> String {
+    let text = text.filter(|it| !it.trim().is_empty());
+    match (text, html) {
+        (Some(text), _) if html::looks_like_html(text) => html::to_text(text, html::Quotes::Keep),
+        (Some(text), _) => text.trim().to_owned(),
+        (None, Some(html)) => html::to_text(html, html::Quotes::Keep),
+        (None, None) => String::new(),
+    }
+}
+
+fn of_text(text: &str) -> String {
+    if html::looks_like_html(text) { of_html(text) } else { reply::new_text(text) }
+}
+
+fn of_html(html: &str) -> String {
+    reply::new_text(&html::to_text(html, html::Quotes::Drop))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Where in a mail the older mail starts. Each test looks at a few short lines only.
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// No line by which a mail program introduces a quote is longer.
+const LINE_BYTES_MAX: usize = 400;
+/// Over so many lines such a line may be broken.
+const ATTRIBUTION_LINES: usize = 4;
+const HEADER_LINES: usize = 12;
+
+/// True where `lines` start with a rule or a block of headers that introduces an older mail.
+pub(super) fn starts_older_mail(lines: &[&str]) -> bool {
+    let Some(line) = lines.first().map(|line| line.trim()) else { return false };
+    line.len() <= LINE_BYTES_MAX && (is_rule(line) || starts_header_block(lines, line))
+}
+
+fn is_rule(line: &str) -> bool {
+    const BETWEEN: [&str; 13] = [
+        "original",
+        "forward",
+        "ursprüngliche",
+        "weitergeleitet",
+        "origine",
+        "transf",
+        "réexpéd",
+        "reenviad",
+        "inoltrat",
+        "encaminhad",
+        "oorspronkelijk",
+        "doorgestuurd",
+        "mensaje",
+    ];
+    const WHOLE: [&str; 7] = [
+        "begin forwarded message:",
+        "anfang der weitergeleiteten nachricht:",
+        "début du message réexpédié :",
+        "inicio del mensaje reenviado:",
+        "inizio messaggio inoltrato:",
+        "início da mensagem encaminhada:",
+        "begin doorgestuurd bericht:",
+    ];
+    let lower = line.to_lowercase();
+    let framed = lower.starts_with("--") && lower.ends_with("--");
+    (framed && BETWEEN.iter().any(|word| lower.contains(word))) || WHOLE.contains(&lower.as_str())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    From,
+    When,
+    To,
+    Subject,
+    Other,
+}
+
+/// `From: …`, in the languages that mail programs speak; with what stands behind the colon.
+fn header(line: &str) -> Option<(Header, &str)> {
+    let (label, value) = line.trim_start_matches(['*', ' ', '\t']).split_once(':')?;
+    if label.len() > 24 {
+        return None;
+    }
+    let kind = match label.trim_end_matches([' ', '*', '\u{a0}']).to_lowercase().as_str() {
+        "from" | "von" | "de" | "da" | "van" => Header::From,
+        "sent" | "date" | "gesendet" | "datum" | "envoyé" | "enviado" | "enviado el"
+        | "enviado em" | "fecha" | "inviato" | "data" | "verzonden" | "enviada em"
+        | "date sent" => Header::When,
+        "to" | "an" | "à" | "a" | "para" | "aan" | "per" => Header::To,
+        "subject" | "betreff" | "objet" | "asunto" | "oggetto" | "assunto" | "onderwerp" => {
+            Header::Subject
+        }
+        "cc" | "bcc" | "reply-to" | "importance" | "priority" | "attachments" => Header::Other,
+        _ => return None,
+    };
+    Some((kind, value.trim_start_matches(['*', ' '])))
+}
+
+static YEAR: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?-u:\b)(?:19|20)[0-9]{2}(?-u:\b)").ok());
+
+fn has_year(text: &str) -> bool {
+    YEAR.as_ref().is_some_and(|year| year.is_match(text))
+}
+
+/// A sentence that starts "From:" or "To:" is none: it takes several headers that say what headers say.
+fn starts_header_block(lines: &[&str], first: &str) -> bool {
+    if header(first).is_none() {
+        return false;
+    }
+    let (mut sender, mut address, mut when, mut year, mut to, mut subject) =
+        (false, false, false, false, false, false);
+    let mut other_lines = 0;
+    for line in lines.iter().take(HEADER_LINES).filter(|line| line.len() <= 4 * LINE_BYTES_MAX) {
+        match header(line.trim()) {
+            Some((Header::From, value)) => {
+                sender = true;
+                address |= value.contains('@');
+                // All on one line, as where line breaks were lost.
+                when |= value.contains(" Sent: ") || value.contains(" Date: ");
+                subject |= value.contains(" Subject: ");
+            }
+            Some((Header::When, value)) => {
+                when = true;
+                year |= has_year(value);
+            }
+            Some((Header::To, _)) => to = true,
+            Some((Header::Subject, _)) => subject = true,
+            Some((Header::Other, _)) => {}
+            None => other_lines += 1,
+        }
+        if other_lines > 3 {
+            break;
+        }
+    }
+    match (sender, when, to, subject) {
+        (true, true, _, true) | (true, _, true, true) => true,
+        (true, true, ..) => address || year,
+        (true, _, true, _) => address,
+        (false, true, true, true) => year,
+        _ => false,
+    }
+}
+
+static EVIDENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)@|(?-u:\b)(?:19|20)[0-9]{2}(?-u:\b)|[0-9]{1,2}[:.h][0-9]{2}(?-u:\b)",
+        r"|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2}",
+        r"|(?-u:\b)(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? [0-9]{1,2}(?-u:\b)",
+    ))
+    .ok()
+});
+
+fn has_evidence(text: &str) -> bool {
+    EVIDENCE.as_ref().is_some_and(|evidence| evidence.is_match(text))
+}
+
+const VERBS: [&str; 10] = [
+    "wrote",
+    "schrieb",
+    "a écrit",
+    "a ecrit",
+    "escribió",
+    "escribio",
+    "ha scritto",
+    "escreveu",
+    "schreef",
+    "skrev",
+];
+const OPENINGS: [&str; 9] = ["on ", "am ", "le ", "el ", "il ", "em ", "op ", "den ", "on\u{a0}"];
+
+/// How many lines "On … wrote:" takes with which `lines` start, also where it is broken over several.
+pub(super) fn attribution(lines: &[&str]) -> Option<usize> {
+    let first = lines.first()?.trim();
+    if first.is_empty() || first.len() > LINE_BYTES_MAX {
+        return None;
+    }
+    let opens = {
+        let lower = first.to_lowercase();
+        OPENINGS.iter().any(|it| lower.starts_with(it)) || lower.starts_with('2')
+    };
+    let most = if opens { ATTRIBUTION_LINES } else { 1 };
+    let mut said = String::new();
+    for (index, line) in lines.iter().take(most).enumerate() {
+        let line = line.trim();
+        if line.is_empty() || said.len() + line.len() > 2 * LINE_BYTES_MAX {
+            return None;
+        }
+        if !said.is_empty() {
+            said.push(' ');
+        }
+        said.push_str(&line.to_lowercase());
+        if introduces(&said, opens) {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+/// True for a whole "on … wrote:" in small letters.
+fn introduces(said: &str, opens: bool) -> bool {
+    let Some(said) = said.trim_end_matches(['*', '_']).strip_suffix(':').map(str::trim_end) else {
+        return false;
+    };
+    // `2026-01-17 9:02 GMT+01:00 Sam Reyes <sam@…>:`
+    if said.starts_with("20") && said.contains('@') && said.ends_with('>') {
+        return true;
+    }
+    let Some((before, verb, after)) = VERBS.iter().find_map(|verb| {
+        let (before, after) = said.rsplit_once(*verb)?;
+        Some((before, *verb, after))
+    }) else {
+        return false;
+    };
+    let is_word = before.ends_with([' ', '\u{a0}', '>', ')']);
+    let in_the_middle_of_a_sentence = verb == "wrote" && !after.is_empty();
+    let of_the_two_of_us =
+        before.split_whitespace().next_back().is_some_and(|it| ["i", "you", "we"].contains(&it));
+    is_word
+        && !in_the_middle_of_a_sentence
+        && !of_the_two_of_us
+        && if opens { has_evidence(said) } else { said.contains('@') }
+}
+
+/// What stands before an "On … wrote:" within a line, as where line breaks were lost.
+pub(super) fn before_attribution(line: &str) -> Option<&str> {
+    let (head, _) = line.split_once("wrote:")?;
+    let (mut from, window) = (head.len().saturating_sub(LINE_BYTES_MAX), head);
+    while !window.is_char_boundary(from) {
+        from += 1;
+    }
+    let at = from + window.get(from..)?.rfind(" On ")?;
+    let (before, said) = line.split_at_checked(at)?;
+    let said = said.split_once("wrote:").map_or(said, |(said, _)| said);
+    let dated = said
+        .trim_start()
+        .strip_prefix("On ")?
+        .starts_with(|it: char| it.is_ascii_digit() || it.is_ascii_uppercase());
+    (dated && (said.contains('@') || has_year(said))).then_some(before)
+}

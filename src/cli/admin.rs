@@ -1,0 +1,277 @@
+//! The admin API of a running daemon, as the commands use it.
+
+use super::{
+    failure::Failure,
+    files::Files,
+    http::{below, client, no_answer, parse_url, problem, shown, url_of},
+};
+use crate::{
+    app,
+    config::{Config, Secret},
+};
+use reqwest::{RequestBuilder, StatusCode, header::HeaderValue};
+use serde_json::Value;
+use std::{convert::Infallible, fs, io::ErrorKind};
+use url::Url;
+
+/// Which daemon is asked, and how its answer is printed.
+#[derive(clap::Args)]
+pub(super) struct Remote {
+    /// The daemon [default: where `server.bind` says]
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    url: Option<Url>,
+    /// Its admin token [default: `admin.token`, or the one that its first start made and kept]
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    token: Option<Secret>,
+    #[command(flatten)]
+    files: Files,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// A daemon's admin API. One connection, one runtime: made anew for every command.
+pub(super) struct Admin {
+    http: reqwest::Client,
+    base: Url,
+    token: Token,
+}
+
+/// The token, and where it is from.
+struct Token {
+    /// `None` where none was found: then it is for the daemon to say that it wants one.
+    secret: Option<Secret>,
+    source: String,
+}
+
+/// Why the daemon did not do it.
+pub(super) enum Refusal {
+    /// It refused this request.
+    This(String),
+    /// It would refuse any, or is not there.
+    All(String),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::This(message) | Refusal::All(message) => Self::Failed(message),
+        }
+    }
+}
+
+impl Remote {
+    /// Finds out where and with which token; `files` are those before the command. Nothing is sent yet.
+    pub(super) fn connect(self, files: Files) -> Result<Admin, Failure> {
+        let Self { url, token, files: own, json: _ } = self;
+        let given = |secret| Token { secret: Some(secret), source: "`--token`".to_owned() };
+        let (base, token) = match (url, token) {
+            // The configuration is not needed, and need not be there.
+            (Some(url), Some(token)) => (url, given(token)),
+            (url, token) => {
+                let config = own.over(files).load()?;
+                let base = url.map_or_else(|| url_of(&config), Ok)?;
+                (base, token.map_or_else(|| Token::of(&config), |it| Ok(given(it)))?)
+            }
+        };
+        token.check()?;
+        Ok(Admin { http: client(&base, 1)?, base, token })
+    }
+}
+
+impl Token {
+    /// The one that the daemon of this configuration takes.
+    fn of(config: &Config) -> Result<Self, Failure> {
+        if let Some(secret) = &config.admin.token {
+            let source = "`admin.token` in the configuration".to_owned();
+            return Ok(Self { secret: Some(secret.clone()), source });
+        }
+        let path = app::token_path(config);
+        let source = path.display().to_string();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Self { secret: Some(Secret::new(text.trim())), source }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self { secret: None, source }),
+            Err(error) => Err(Failure::Failed(format!(
+                "the admin token in {source} cannot be read: {error}: run this as the daemon's user, or give --token"
+            ))),
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let Some(secret) = &self.secret else { return Ok(()) };
+        if secret.expose().is_empty() || HeaderValue::from_str(secret.expose()).is_err() {
+            let message = format!("the token from {} is empty or not one line of text", self.source);
+            return Err(Failure::Wrong(message));
+        }
+        Ok(())
+    }
+
+    /// What a daemon means that answers 401.
+    fn refused(&self, base: &Url) -> String {
+        let (base, source) = (shown(base), &self.source);
+        if self.secret.is_some() {
+            format!(
+                "the daemon at {base} refused the token from {source}: give its own with --token, \
+                 or name its configuration with --config"
+            )
+        } else {
+            format!(
+                "the daemon at {base} wants its admin token, and there is none: `admin.token` is not set \
+                 in the configuration, and there is no {source} here: give it with --token, name the \
+                 daemon's configuration with --config, or run this where the daemon was started"
+            )
+        }
+    }
+}
+
+impl Admin {
+    /// Asks; `path` is what follows `/api/v1`.
+    pub(super) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Value, Refusal> {
+        self.send(self.http.get(self.url(path)).query(query)).await
+    }
+
+    /// Tells it to do something; `path` is what follows `/api/v1`.
+    pub(super) async fn post(&self, path: &[&str], body: Option<&Value>) -> Result<Value, Refusal> {
+        let request = self.http.post(self.url(path));
+        self.send(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// The items of a list that it answered.
+    pub(super) fn items<'a>(&self, answer: &'a Value) -> Result<&'a [Value], Failure> {
+        let items = answer.get("items").and_then(Value::as_array);
+        items.map(Vec::as_slice).ok_or_else(|| Failure::Failed(self.stranger("no list")))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        below(&below(&self.base, &["api", "v1"]), path)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, Refusal> {
+        let request = match &self.token.secret {
+            Some(secret) => request.bearer_auth(secret.expose()),
+            None => request,
+        };
+        let away = |error| Refusal::All(no_answer(&self.base, error));
+        let answer = request.send().await.map_err(away)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(away)?;
+        let body: Option<Value> = serde_json::from_slice(&bytes).ok();
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(Refusal::All(self.token.refused(&self.base)));
+        }
+        match body {
+            Some(body) if status.is_success() => Ok(body),
+            None if status.is_success() => Err(Refusal::All(self.stranger("no JSON"))),
+            body => match body.as_ref().and_then(problem) {
+                Some(problem) => Err(Refusal::This(problem)),
+                None => Err(Refusal::All(self.stranger(&format!("HTTP {status}")))),
+            },
+        }
+    }
+
+    fn stranger(&self, what: &str) -> String {
+        let base = shown(&self.base);
+        format!("{base} answered {what}: is it a Postroom daemon? Name another with --url")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::http::block_on;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    /// What the client makes of one answer.
+    fn answered(head: &'static str, body: &'static str) -> Result<Value, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).expect("a request");
+            let answer = format!(
+                "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).expect("an answer");
+            String::from_utf8_lossy(request.get(..length).unwrap_or_default()).into_owned()
+        });
+        let result = ask(&url);
+        let request = server.join().expect("the server ends").to_ascii_lowercase();
+        assert!(request.starts_with("get /api/v1/jobs?status=failed "), "{request}");
+        assert!(request.contains("\r\nauthorization: bearer hunter2\r\n"), "{request}");
+        result
+    }
+
+    fn ask(url: &str) -> Result<Value, String> {
+        let remote = Remote {
+            url: Some(parse_url(url).expect("a URL")),
+            token: Some(Secret::new("hunter2")),
+            files: Files::default(),
+            json: false,
+        };
+        let admin = remote.connect(Files::default()).ok().expect("a client");
+        let query = [("status", "failed".to_owned())];
+        let answer = block_on(admin.get(&["jobs"], &query)).ok().expect("a runtime");
+        answer.map_err(|it| match it {
+            Refusal::This(message) => format!("this: {message}"),
+            Refusal::All(message) => format!("all: {message}"),
+        })
+    }
+
+    #[test]
+    fn an_answer_is_taken_as_json() {
+        assert_eq!(answered("200 OK", "{\"items\":[]}"), Ok(serde_json::json!({"items": []})));
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_daemon_says() {
+        let body = "{\"title\":\"Bad request\",\"detail\":\"no such status\",\"field\":null}";
+        let refused = answered("400 Bad Request", body).expect_err("a refusal");
+        assert_eq!(refused, "this: Bad request: no such status");
+    }
+
+    #[test]
+    fn a_wrong_token_is_told_by_its_source_and_never_shown() {
+        let refused = answered("401 Unauthorized", "{}").expect_err("a refusal");
+        assert!(refused.contains("refused the token from `--token`"), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
+
+    #[test]
+    fn who_is_no_daemon_is_told() {
+        for (head, body, what) in [
+            ("200 OK", "<html>", "answered no JSON"),
+            ("502 Bad Gateway", "", "answered HTTP 502 Bad Gateway"),
+            ("301 Moved Permanently", "", "answered HTTP 301"),
+        ] {
+            let refused = answered(head, body).expect_err("a refusal");
+            assert!(refused.contains(what), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_is_away_is_told_with_what_to_do() {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+        let refused = ask(&format!("http://{free}")).expect_err("no daemon");
+        let start = format!(
+            "all: no daemon answers at http://{free}: start one with `postroom serve`, or name another with --url"
+        );
+        assert!(refused.starts_with(&start), "{refused}");
+    }
+}

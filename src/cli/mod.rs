@@ -1,0 +1,164 @@
+//! The commands: what is typed, what is printed, and the exit code. One file a command.
+//!
+//! What was asked for goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 wrong usage
+//! or configuration; those beyond are the daemon's.
+
+mod admin;
+mod bench;
+mod config;
+mod failure;
+mod files;
+mod http;
+mod jobs;
+mod migrate;
+mod output;
+mod pools;
+mod send;
+mod serve;
+
+use self::{failure::Failure, files::Files};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use std::{ffi::OsString, process::ExitCode};
+
+/// Takes sales-outreach webhooks, stores them, and works off what each message needs.
+///
+/// Without a command, `postroom serve`.
+#[derive(Parser)]
+#[command(name = "postroom", version)]
+struct Cli {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    role: serve::RoleArg,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::ServeArgs),
+    /// Apply, revert and show migrations of the database
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
+    /// Check and show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Post a built-in sample, or a file, to a running daemon, as a provider would
+    Send(send::SendArgs),
+    /// Show, retry and cancel the jobs of a running daemon
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
+    /// Show the pools of a running daemon
+    #[command(subcommand)]
+    Pools(pools::PoolsCommand),
+    /// Measure this machine with this database
+    Bench(bench::BenchArgs),
+}
+
+/// Does what the arguments say; the first of them is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let result = match Cli::try_parse_from(args) {
+        Ok(cli) => dispatch(cli),
+        Err(error) => Err(Failure::Usage(Box::new(error))),
+    };
+    result.unwrap_or_else(|failure| failure.tell())
+}
+
+/// Options before the command count as if they stood behind it, `--config` files as the lower layers.
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let Cli { files, role, command } = cli;
+    let command = command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default()));
+    if role.is_given() && !matches!(command, Command::Serve(_)) {
+        return Err(misplaced("--role", "is of `postroom serve` only"));
+    }
+    match command {
+        Command::Serve(args) => return serve::run(args, role, files),
+        Command::Migrate(command) => migrate::run(command, files)?,
+        Command::Config(command) => config::run(&command, files)?,
+        Command::Send(args) => send::run(args, files)?,
+        Command::Jobs(command) => jobs::run(command, files)?,
+        Command::Pools(command) => pools::run(command, files)?,
+        Command::Bench(_) if files.is_given() => {
+            return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
+        }
+        Command::Bench(args) => {
+            bench::run(args).map_err(|it| Failure::Failed(format!("{it:#}")))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn misplaced(option: &str, why: &str) -> Failure {
+    let message = format!("`{option}` {why}");
+    Failure::Usage(Box::new(Cli::command().error(ErrorKind::ArgumentConflict, message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_code(args: &str) -> ExitCode {
+        run(args.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_and_version_succeed_and_wrong_usage_is_2() {
+        for args in ["postroom --version", "postroom --help", "postroom help jobs retry"] {
+            assert_eq!(exit_code(args), ExitCode::SUCCESS, "{args}");
+        }
+        for args in [
+            "postroom nonsense",
+            "postroom serve --role boss",
+            "postroom --role worker pools list",
+            "postroom --config x.toml bench ingest",
+            "postroom jobs",
+            "postroom jobs retry",
+            "postroom jobs retry 1 --status failed",
+            "postroom jobs list --status finished",
+            "postroom jobs list --limit 501",
+            "postroom jobs list --url postroom.example",
+            "postroom send",
+            "postroom send sms --event InboundMessage --file x.json",
+            "postroom send sms --rate 50",
+            "postroom send sms --count 0",
+        ] {
+            assert_eq!(exit_code(args), ExitCode::from(2), "{args}");
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_understood() {
+        for args in [
+            "postroom",
+            "postroom --config a.toml --config b.toml --role worker",
+            "postroom --config a.toml serve --config b.toml --role ingest",
+            "postroom migrate fresh --yes --config a.toml",
+            "postroom config show --json",
+            "postroom send sms --client demo --event InboundMessage --count 1000 --rate 50/s --connections 4",
+            "postroom jobs list --status failed,cancelled --kind SELF_CHECK --client a --lead 1 --limit 500",
+            "postroom jobs retry 1 2 3 --url https://postroom.example/below --token t",
+            "postroom jobs cancel --client demo",
+            "postroom jobs stats --json",
+            "postroom pools list",
+            "postroom bench ingest --connections 1,64,256 --jobs 1000 --json",
+        ] {
+            let parsed = Cli::try_parse_from(args.split_whitespace());
+            assert!(parsed.is_ok(), "{args}: {}", parsed.err().expect("an error"));
+        }
+    }
+
+    #[test]
+    fn files_before_the_command_lie_below_those_behind_it() {
+        let args = "postroom --config a.toml serve --config b.toml --config c.toml";
+        let cli = Cli::try_parse_from(args.split_whitespace()).ok().expect("valid");
+        let Some(Command::Serve(args)) = cli.command else { panic!("not serve") };
+        let files = args.files.over(cli.files).sources().files;
+        assert_eq!(files, ["a.toml", "b.toml", "c.toml"].map(std::path::PathBuf::from));
+    }
+}

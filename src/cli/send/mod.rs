@@ -1,0 +1,99 @@
+//! `postroom send`: posts samples or a file to a running daemon, as a provider would.
+
+mod post;
+mod report;
+mod target;
+
+use self::{
+    post::{Bodies, Pace},
+    report::Report,
+};
+use super::{
+    failure::Failure,
+    files::Files,
+    http::{block_on, parse_url},
+};
+use crate::config::Rate;
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use url::Url;
+
+/// More at once than a process may have open files by default serves nobody.
+const CONNECTIONS_MAX: i64 = 1_000;
+
+#[derive(clap::Args)]
+pub(super) struct SendArgs {
+    /// The channel, such as `sms`
+    channel: String,
+    /// Whose webhook it is [default: the first client that has the channel]
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    /// Which event [default: an inbound message]
+    #[arg(long, value_name = "EVENT", conflicts_with = "file")]
+    event: Option<String>,
+    /// Post this file as it is, `-` for stdin, in place of a sample
+    #[arg(long, value_name = "F")]
+    file: Option<PathBuf>,
+    /// How many; samples all differ
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    count: u64,
+    /// How fast at the most, such as `50/s`, `600/m`, `1000/h` [default: as fast as it goes]
+    #[arg(long, value_name = "R", value_parser = parse_rate)]
+    rate: Option<Rate>,
+    /// How many at once at the most
+    #[arg(long, value_name = "C", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=CONNECTIONS_MAX))]
+    connections: u16,
+    /// The daemon [default: where `server.bind` says]
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    url: Option<Url>,
+    #[command(flatten)]
+    files: Files,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    let rate = || {
+        let (count, unit) = text.split_once('/')?;
+        let seconds = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return None,
+        };
+        let count: NonZeroU32 = count.trim().parse().ok()?;
+        Some(Rate { count, per: Duration::from_secs(seconds) })
+    };
+    rate().ok_or_else(|| "expected such as `50/s`, `600/m` or `1000/h`".to_owned())
+}
+
+/// Posts, and prints each outcome; `files` are those before the command.
+pub(super) fn run(args: SendArgs, files: Files) -> Result<(), Failure> {
+    let channel = target::channel(&args.channel)?;
+    let bodies = match &args.file {
+        Some(path) => Bodies::file(path)?,
+        None => Bodies::samples(channel.as_ref(), args.event)?,
+    };
+    let config = args.files.over(files).load()?;
+    let target =
+        target::find(&config, channel.name(), args.client.as_deref(), args.url, args.connections)?;
+    let pace = Pace { count: args.count, rate: args.rate, connections: args.connections };
+    let mut report = Report::new(args.count, args.json);
+    let stopped = block_on(post::all(&target, &bodies, &pace, |posted| report.take(posted)))?;
+    report.finish(&target, stopped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_a_count_and_a_unit() {
+        for text in ["50/s", "600/m", "1000/h"] {
+            assert_eq!(parse_rate(text).map(|it| it.to_string()).as_deref(), Ok(text));
+        }
+        for text in ["", "50", "0/s", "-1/s", "50/d", "s/50", "1.5/s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What became of what was posted: a line for each of a few, a summary of many, all of them as JSON.
+
+use super::{post::Posted, target::Target};
+use crate::cli::{
+    failure::Failure,
+    output::{self, complain, line, text},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    ops::ControlFlow,
+};
+use tokio::time::Instant;
+
+/// Of more than these, only the summary is printed.
+const LINES_MAX: u64 = 20;
+const COLUMNS: [&str; 6] = ["status", "outcome", "message_id", "lead_id", "job_ids", "reason"];
+const BAR: &str = "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
+
+/// Collects outcomes.
+pub(super) struct Report {
+    form: Form,
+    started: Instant,
+    bar: ProgressBar,
+    counts: BTreeMap<(Option<u16>, String), Count>,
+}
+
+/// What stdout is to get.
+enum Form {
+    /// A line for each, at the end.
+    Lines(Vec<Vec<String>>),
+    /// Counts only.
+    Summary,
+    /// One document, written as it grows; whether it was begun.
+    Json { is_begun: bool },
+}
+
+/// Requests with the same status and outcome.
+#[derive(Default)]
+struct Count {
+    count: u64,
+    /// What the first of them that was refused was told.
+    trouble: Option<String>,
+}
+
+impl Report {
+    /// Of so many requests.
+    pub(super) fn new(count: u64, is_json: bool) -> Self {
+        let form = if is_json {
+            Form::Json { is_begun: false }
+        } else if count > LINES_MAX {
+            Form::Summary
+        } else {
+            Form::Lines(Vec::new())
+        };
+        // It draws on stderr, and only where that is a terminal.
+        let bar = if count > LINES_MAX { ProgressBar::new(count) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template(BAR) {
+            bar.set_style(style);
+        }
+        Self { form, started: Instant::now(), bar, counts: BTreeMap::new() }
+    }
+
+    /// Takes one outcome. Breaks where there is no sense in going on.
+    pub(super) fn take(&mut self, posted: Posted) -> ControlFlow<Failure> {
+        let (status, item, trouble) = match posted {
+            Posted::Away(message) => return ControlFlow::Break(Failure::Failed(message)),
+            Posted::Lost(message) => {
+                (None, json!({"status": null, "outcome": null, "error": message}), Some(message))
+            }
+            Posted::Answered { status, body } => {
+                let trouble = (!(200..300).contains(&status)).then(|| told(status, &body));
+                (Some(status), item(status, body), trouble)
+            }
+        };
+        let outcome = outcome(&item);
+        let count = self.counts.entry((status, outcome)).or_default();
+        count.count += 1;
+        count.trouble = count.trouble.take().or(trouble);
+        self.bar.inc(1);
+        match self.form.add(&item) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => ControlFlow::Break(failure),
+        }
+    }
+
+    /// Prints what is left to print; `stopped` is why it ended early. Fails where not all was taken.
+    pub(super) fn finish(self, target: &Target, stopped: Option<Failure>) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        if let Some(Failure::Told) = stopped {
+            return Err(Failure::Told);
+        }
+        self.print()?;
+        let mut is_refused = false;
+        for ((status, _), count) in &self.counts {
+            let Some(trouble) = &count.trouble else { continue };
+            is_refused = true;
+            let times = if count.count > 1 { format!(" ({} times)", count.count) } else { String::new() };
+            let proof =
+                if *status == Some(401) { format!(" ({})", target.proof()) } else { String::new() };
+            complain(&format!("error: {trouble}{proof}{times}"));
+        }
+        match stopped {
+            Some(failure) => Err(failure),
+            None if is_refused => Err(Failure::Told),
+            None => Ok(()),
+        }
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let seconds = self.started.elapsed().as_secs_f64();
+        match &self.form {
+            // Nothing was answered: stderr says why.
+            _ if self.counts.is_empty() => Ok(()),
+            Form::Lines(rows) => output::print(&output::table(&COLUMNS, rows.iter().cloned())),
+            Form::Summary => output::print(&self.summary(seconds)),
+            Form::Json { .. } => {
+                let outcomes = self.counts.iter().map(|((status, outcome), it)| {
+                    json!({"status": status, "outcome": outcome, "count": it.count})
+                });
+                let outcomes = Value::Array(outcomes.collect());
+                output::print(&format!("\n],\"outcomes\":{outcomes},\"seconds\":{seconds:.3}}}"))
+            }
+        }
+    }
+
+    fn summary(&self, seconds: f64) -> String {
+        let rows = self.counts.iter().map(|((status, outcome), it)| {
+            let status = status.map_or_else(|| output::NONE.to_owned(), |it| it.to_string());
+            vec![status, outcome.clone(), it.count.to_string()]
+        });
+        let count: u64 = self.counts.values().map(|it| it.count).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let per_second = count as f64 / seconds.max(f64::EPSILON);
+        format!(
+            "{}\n\n{count} posted in {seconds:.2} s, {per_second:.0}/s",
+            output::table(&["status", "outcome", "count"], rows)
+        )
+    }
+}
+
+impl Form {
+    fn add(&mut self, item: &Value) -> Result<(), Failure> {
+        match self {
+            Self::Lines(rows) => rows.push(row(item)),
+            Self::Summary => {}
+            Self::Json { is_begun } => {
+                let before = if *is_begun { ",\n" } else { "{\"items\":[\n" };
+                *is_begun = true;
+                write!(io::stdout(), "{before}{item}").map_err(output::unwritten)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An answer with its status.
+fn item(status: u16, body: Value) -> Value {
+    let mut item = match body {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    };
+    item.insert("status".to_owned(), status.into());
+    Value::Object(item)
+}
+
+/// In one word what became of it.
+fn outcome(item: &Value) -> String {
+    match (item.get("outcome").and_then(Value::as_str), item.get("status").and_then(Value::as_u64)) {
+        (Some(outcome), _) => line(outcome),
+        (None, Some(200..300)) => "unknown".to_owned(),
+        (None, Some(_)) => "refused".to_owned(),
+        (None, None) => "no answer".to_owned(),
+    }
+}
+
+fn row(item: &Value) -> Vec<String> {
+    let id = |name: &str| text(item.get(name));
+    let reason = ["reason", "title", "error"]
+        .into_iter()
+        .map(id)
+        .find(|it| it != output::NONE)
+        .unwrap_or_else(|| output::NONE.to_owned());
+    let quarantine = id("quarantine_id");
+    let reason = if quarantine == output::NONE {
+        reason
+    } else {
+        format!("{reason} (quarantine {quarantine})")
+    };
+    vec![id("status"), outcome(item), id("message_id"), id("lead_id"), id("job_ids"), reason]
+}
+
+/// Why it was refused.
+fn told(status: u16, body: &Value) -> String {
+    crate::cli::http::problem(body)
+        .map_or_else(|| format!("HTTP {status}"), |problem| format!("HTTP {status}, {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, body: Value) -> Posted {
+        Posted::Answered { status, body }
+    }
+
+    #[test]
+    fn a_line_has_the_outcome_and_the_ids() {
+        let accepted = json!({
+            "outcome": "accepted", "request_id": "r", "message_id": "1", "lead_id": "2",
+            "job_ids": ["3", "4"], "reason": null, "quarantine_id": null,
+        });
+        assert_eq!(row(&item(200, accepted)), ["200", "accepted", "1", "2", "3,4", "-"]);
+        let held = json!({
+            "outcome": "quarantined", "message_id": null, "lead_id": null, "job_ids": [],
+            "reason": "unknown_event", "quarantine_id": "9",
+        });
+        let expected = ["200", "quarantined", "-", "-", "-", "unknown_event (quarantine 9)"];
+        assert_eq!(row(&item(200, held)), expected);
+        let refused = json!({"title": "Not authenticated", "detail": "no secret", "status": 401});
+        let expected = ["401", "refused", "-", "-", "-", "Not authenticated"];
+        assert_eq!(row(&item(401, refused)), expected);
+        assert_eq!(row(&item(502, Value::Null)), ["502", "refused", "-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn many_are_counted_by_status_and_outcome() {
+        let mut report = Report::new(1_000, false);
+        for (status, body) in [
+            (200, json!({"outcome": "accepted"})),
+            (200, json!({"outcome": "accepted"})),
+            (200, json!({"outcome": "duplicate"})),
+            (429, json!({"title": "The queue is full", "detail": "try again"})),
+        ] {
+            assert!(report.take(answered(status, body)).is_continue());
+        }
+        assert!(report.take(Posted::Lost("reset".to_owned())).is_continue());
+        assert_eq!(
+            report.summary(2.0),
+            "status  outcome    count\n-       no answer  1\n200     accepted   2\n\
+             200     duplicate  1\n429     refused    1\n\n5 posted in 2.00 s, 2/s"
+        );
+        let troubles: Vec<&str> =
+            report.counts.values().filter_map(|it| it.trouble.as_deref()).collect();
+        assert_eq!(troubles, ["reset", "HTTP 429, The queue is full: try again"]);
+    }
+
+    #[test]
+    fn nobody_there_ends_it() {
+        let mut report = Report::new(1, false);
+        let ended = report.take(Posted::Away("no daemon".to_owned()));
+        assert!(matches!(ended, ControlFlow::Break(Failure::Failed(_))));
+        assert!(report.counts.is_empty());
+    }
+}

@@ -1,0 +1,46 @@
+//! `postroom serve`: runs the daemon.
+
+use super::{failure::Failure, files::Files};
+use crate::{
+    app::{self, Role},
+    config::Config,
+};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use std::process::ExitCode;
+
+#[derive(clap::Args, Default)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) files: Files,
+    #[command(flatten)]
+    role: RoleArg,
+}
+
+#[derive(clap::Args, Default)]
+pub(super) struct RoleArg {
+    /// What it does: `ingest` only takes webhooks, `worker` only works jobs off [default: all]
+    #[arg(long, value_name = "ROLE", value_parser = roles())]
+    role: Option<Role>,
+}
+
+impl RoleArg {
+    /// True if it is.
+    pub(super) fn is_given(&self) -> bool {
+        self.role.is_some()
+    }
+}
+
+fn roles() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(["all", "ingest", "worker"]).try_map(|name| {
+        name.parse::<Role>().map_err(|_| format!("`{name}` is not a role of this version"))
+    })
+}
+
+/// Runs the daemon until it ends; `role` and `files` are what stood before the command.
+pub(super) fn run(args: ServeArgs, role: RoleArg, files: Files) -> Result<ExitCode, Failure> {
+    let sources = args.files.over(files).sources();
+    let config = Config::load(&sources)?;
+    let role = args.role.role.or(role.role).unwrap_or(Role::All);
+    let exit = app::serve(config, sources, role)?;
+    Ok(ExitCode::from(exit.code()))
+}

@@ -1,0 +1,90 @@
+//! The environment's layer: `POSTROOM__SECTION__KEY`, laid over the files.
+
+use super::{
+    error::Errors,
+    layers::{Data, Node, Origin, Raw, Table, from_value, merge},
+    schema::{ROOT, Shape, join, unknown_key},
+};
+use toml_edit::Value;
+
+/// What a variable starts with that sets a key. `POSTROOM_TEST_…` and others have one underscore.
+const PREFIX: &str = "POSTROOM__";
+const SEPARATOR: &str = "__";
+
+/// Lays the variables over `table`, in the order of their names.
+pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Errors) {
+    let mut variables: Vec<&(String, String)> = env.iter().collect();
+    variables.sort();
+    for (name, text) in variables {
+        let has_prefix = name.get(..PREFIX.len()).is_some_and(|it| it.eq_ignore_ascii_case(PREFIX));
+        if !has_prefix {
+            continue;
+        }
+        let origin = Origin::new(&format!("environment variable {name}"));
+        let words = name.get(PREFIX.len()..).unwrap_or_default();
+        match keys(words, table) {
+            Ok(keys) => {
+                let layer = keys.iter().rev().fold(node(text, &origin), |inner, key| Node {
+                    data: Data::Table(Table::from([(key.clone(), inner)])),
+                    origin: origin.clone(),
+                });
+                if let Data::Table(layer) = layer.data {
+                    super::schema::check_keys(&ROOT, &layer, "", errors);
+                    merge(table, layer);
+                }
+            }
+            Err(message) => errors.push(Some(&origin), "", message),
+        }
+    }
+}
+
+/// An array or a table if the text is one in TOML; anything else stays text until it is asked for.
+fn node(text: &str, origin: &Origin) -> Node {
+    match text.trim().parse::<Value>() {
+        Ok(value @ (Value::Array(_) | Value::InlineTable(_))) => {
+            from_value(&value, &|_| origin.clone())
+        }
+        _ => Node {
+            data: Data::Raw(Raw { text: text.to_owned(), may_be_toml: true }),
+            origin: origin.clone(),
+        },
+    }
+}
+
+/// The keys that `SECTION__KEY` names, spelled as the configuration spells them.
+fn keys(words: &str, table: &Table) -> Result<Vec<String>, String> {
+    let mut shape = &ROOT;
+    let mut table = Some(table);
+    let mut path = String::new();
+    let mut keys = Vec::new();
+    for word in words.split(SEPARATOR) {
+        let key = match shape {
+            Shape::Section(known) => {
+                let found = known.iter().find(|(key, _)| key.eq_ignore_ascii_case(word));
+                let written = join(&path, &word.to_ascii_lowercase());
+                let (key, inner) = found.ok_or_else(|| unknown_key(&written, known))?;
+                shape = inner;
+                (*key).to_owned()
+            }
+            Shape::Map(inner) => {
+                shape = inner;
+                // Job kinds are upper case; what is there already (`default`) keeps its spelling.
+                let there = table.and_then(|it| it.keys().find(|it| it.eq_ignore_ascii_case(word)));
+                there.cloned().unwrap_or_else(|| word.to_ascii_uppercase())
+            }
+            Shape::List(_) => {
+                return Err(format!(
+                    "`{path}` is a list: set `{PREFIX}{}` to the whole of it, as a TOML array",
+                    path.to_ascii_uppercase()
+                ));
+            }
+            Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {
+                return Err(format!("`{path}` is a value and has no key `{word}` in it"));
+            }
+        };
+        table = table.and_then(|it| it.get(&key)).and_then(Node::as_table);
+        path = join(&path, &key);
+        keys.push(key);
+    }
+    Ok(keys)
+}

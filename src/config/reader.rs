@@ -1,0 +1,267 @@
+//! Reads typed values out of the merged layers, and notes what is not as it should be.
+
+use super::{
+    error::Errors,
+    layers::{Data, Node, Origin, Table},
+    schema::join,
+    value::{DatabaseUrl, Network, Rate, Secret, Setting, Settings},
+};
+use std::{fmt::Debug, net::SocketAddr, ops::RangeInclusive, time::Duration};
+
+/// Reads the keys of one section.
+pub(super) struct Reader<'a> {
+    pub(super) path: String,
+    pub(super) table: &'a Table,
+    pub(super) errors: &'a Errors,
+}
+
+impl<'a> Reader<'a> {
+    /// The dotted name of `key`.
+    pub(super) fn key(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+
+    /// Where `key` was written.
+    pub(super) fn origin(&self, key: &str) -> Option<&'a Origin> {
+        self.table.get(key).map(|it| &it.origin)
+    }
+
+    /// Notes that something is wrong with `key`.
+    pub(super) fn error(&self, key: &str, message: String) {
+        self.errors.push(self.origin(key), &self.key(key), message);
+    }
+
+    /// Of two keys that do not agree, the one to look at: what somebody wrote, not the default.
+    pub(super) fn written<'k>(&self, first: &'k str, second: &'k str) -> &'k str {
+        let is_written = |key: &&str| self.origin(key).is_some_and(|it| !it.is_default);
+        [first, second].into_iter().find(is_written).unwrap_or(first)
+    }
+
+    /// The section at `key`, if it is there. (That it is a table was checked with the keys.)
+    pub(super) fn section(&self, key: &str) -> Option<Reader<'a>> {
+        let table = self.table.get(key)?.as_table()?;
+        Some(Reader { path: self.key(key), table, errors: self.errors })
+    }
+
+    /// The value at `key`; `None` where there is none, or none of that type, which is noted.
+    pub(super) fn read<T: Typed>(&self, key: &str) -> Option<T> {
+        let node = self.table.get(key)?;
+        let value = T::from_node(node);
+        // What is a table was told when the keys were checked.
+        if value.is_none() && !self.errors.has(&self.key(key)) {
+            let shown = if T::IS_SECRET { None } else { shown(node) };
+            let is = shown.map(|it| format!(" is {it}")).unwrap_or_default();
+            self.error(key, format!("`{}`{is}: expected {}", self.key(key), T::EXPECTED));
+        }
+        value
+    }
+
+    /// The value at `key`, or its type's empty value where it cannot be read: that is an error anyway.
+    pub(super) fn get<T: Typed + Default>(&self, key: &str) -> T {
+        self.read(key).unwrap_or_default()
+    }
+
+    /// The value at `key`, which must lie in `range`.
+    pub(super) fn read_in<T: Bounded>(&self, key: &str, range: RangeInclusive<T>) -> Option<T> {
+        let value: T = self.read(key)?;
+        if range.contains(&value) {
+            return Some(value);
+        }
+        let (least, most) = (range.start().show(), range.end().show());
+        let key_name = self.key(key);
+        let message = format!("`{key_name}` is {}: it must be {least} to {most}", value.show());
+        self.error(key, message);
+        None
+    }
+
+    /// The value at `key`, which must lie in `range`; see [`Reader::get`].
+    pub(super) fn get_in<T: Bounded + Default>(&self, key: &str, range: RangeInclusive<T>) -> T {
+        self.read_in(key, range).unwrap_or_default()
+    }
+
+    /// The table at `key`, kept as written; `None` where it is not there or empty.
+    pub(super) fn settings(&self, key: &str) -> Option<Settings> {
+        let node = self.table.get(key)?;
+        match Setting::from_node("", node) {
+            Setting::Table(settings) => (!settings.is_empty()).then_some(settings),
+            Setting::Text(_)
+            | Setting::Secret(_)
+            | Setting::Integer(_)
+            | Setting::Decimal(_)
+            | Setting::Flag(_)
+            | Setting::List(_) => {
+                self.error(key, format!("`{}`: expected a table", self.key(key)));
+                None
+            }
+        }
+    }
+}
+
+/// How an error shows what was written. What came from elsewhere may be a secret and is not shown.
+fn shown(node: &Node) -> Option<String> {
+    match &node.data {
+        Data::Text(text) => Some(format!("`{text:?}`")),
+        Data::Integer(it) => Some(format!("`{it}`")),
+        Data::Decimal(it) => Some(format!("`{it}`")),
+        Data::Flag(it) => Some(format!("`{it}`")),
+        Data::List(_) => Some("a list".to_owned()),
+        Data::Table(_) => Some("a table".to_owned()),
+        Data::Raw(raw) if raw.may_be_toml => Some(format!("`{}`", raw.text)),
+        Data::Raw(_) => None,
+    }
+}
+
+/// A type that a value may be read as.
+pub(super) trait Typed: Sized {
+    /// What an error says that was expected.
+    const EXPECTED: &'static str;
+    /// True where an error must not show the value.
+    const IS_SECRET: bool = false;
+    /// The value, if `node` is one.
+    fn from_node(node: &Node) -> Option<Self>;
+}
+
+/// A type that has a least and a most.
+pub(super) trait Bounded: Typed + PartialOrd {
+    /// As an error shows it.
+    fn show(&self) -> String;
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub(super) struct Size(pub(super) u64);
+
+/// Implements `Typed` for a type that is written as a string.
+macro_rules! from_text {
+    ($type:ty, $expected:literal, $parse:expr) => {
+        impl Typed for $type {
+            const EXPECTED: &'static str = $expected;
+            fn from_node(node: &crate::config::layers::Node) -> Option<Self> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                node.as_text().and_then(|text| parse(&text))
+            }
+        }
+    };
+}
+pub(super) use from_text;
+
+from_text!(String, "a string", |text| Some(text.to_owned()));
+from_text!(
+    Duration,
+    "a duration with its unit, such as `\"30s\"`, `\"10ms\"` or `\"7d\"`",
+    |text| { humantime::parse_duration(text).ok() }
+);
+from_text!(Size, "a size with its unit, such as `\"64KiB\"` or `\"1MiB\"`", |text| {
+    let has_unit = text.ends_with(|it: char| it.is_ascii_alphabetic());
+    has_unit.then(|| text.parse::<bytesize::ByteSize>().ok()).flatten().map(|it| Size(it.as_u64()))
+});
+from_text!(SocketAddr, "an address and port, such as `\"127.0.0.1:8080\"`", |text| text
+    .parse()
+    .ok());
+from_text!(Network, "an address or a block of addresses, such as `\"10.0.0.0/8\"`", Network::parse);
+from_text!(
+    jiff::tz::TimeZone,
+    "a time zone of the system's IANA database, such as `\"Europe/Berlin\"`",
+    |text| { jiff::tz::TimeZone::get(text).ok() }
+);
+from_text!(Option<String>, "a string", |text| Some((!text.is_empty()).then(|| text.to_owned())));
+from_text!(Option<Rate>, "`\"off\"` or a rate, such as `\"50/s\"` or `\"600/m\"`", |text| {
+    if text == "off" { Some(None) } else { Rate::parse(text).map(Some) }
+});
+
+impl Typed for Option<Secret> {
+    const EXPECTED: &'static str = "a string";
+    const IS_SECRET: bool = true;
+    fn from_node(node: &Node) -> Option<Self> {
+        node.as_text().map(|text| (!text.is_empty()).then(|| Secret::new(text)))
+    }
+}
+
+impl Typed for DatabaseUrl {
+    const EXPECTED: &'static str =
+        "`\"sqlite://PATH\"` or `\"postgres://USER:PASSWORD@HOST/DATABASE\"`";
+    const IS_SECRET: bool = true;
+    fn from_node(node: &Node) -> Option<Self> {
+        node.as_text().and_then(|text| Self::parse(&text))
+    }
+}
+
+impl Typed for bool {
+    const EXPECTED: &'static str = "`true` or `false`";
+    fn from_node(node: &Node) -> Option<Self> {
+        if let Data::Flag(it) = node.typed() { Some(it) } else { None }
+    }
+}
+
+/// Implements `Typed` for whole numbers.
+macro_rules! from_integer {
+    ($($type:ty),*) => {$(
+        impl Typed for $type {
+            const EXPECTED: &'static str = "a whole number";
+            fn from_node(node: &Node) -> Option<Self> {
+                if let Data::Integer(it) = node.typed() { it.try_into().ok() } else { None }
+            }
+        }
+        impl Bounded for $type {
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+from_integer!(u32, usize);
+
+impl Typed for f64 {
+    const EXPECTED: &'static str = "a number";
+    fn from_node(node: &Node) -> Option<Self> {
+        match node.typed() {
+            Data::Decimal(it) => Some(it),
+            Data::Integer(it) => i32::try_from(it).ok().map(Self::from),
+            Data::Text(_) | Data::Flag(_) | Data::List(_) | Data::Table(_) | Data::Raw(_) => None,
+        }
+    }
+}
+
+impl Bounded for f64 {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bounded for Duration {
+    fn show(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
+
+impl Bounded for Size {
+    fn show(&self) -> String {
+        bytesize::ByteSize::b(self.0).to_string()
+    }
+}
+
+/// A list of what each of its entries is.
+macro_rules! from_list {
+    ($type:ty, $expected:literal) => {
+        impl Typed for Vec<$type> {
+            const EXPECTED: &'static str = $expected;
+            fn from_node(node: &Node) -> Option<Self> {
+                let Data::List(nodes) = node.typed() else { return None };
+                nodes.iter().map(<$type>::from_node).collect()
+            }
+        }
+    };
+}
+from_list!(String, "a list of strings");
+from_list!(Network, "a list of addresses or blocks, such as `[\"10.0.0.0/8\"]`");
+
+impl Typed for Vec<Secret> {
+    const EXPECTED: &'static str = "a secret or a list of secrets, none of them empty";
+    const IS_SECRET: bool = true;
+    fn from_node(node: &Node) -> Option<Self> {
+        if let Data::List(nodes) = node.typed() {
+            return nodes.iter().map(|it| Option::from_node(it)?).collect();
+        }
+        Option::<Secret>::from_node(node).map(|it| it.into_iter().collect())
+    }
+}

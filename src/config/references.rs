@@ -1,0 +1,83 @@
+//! Values that stand elsewhere: `{ env = "NAME" }` and `{ file = "/run/secrets/name" }`.
+
+use super::{
+    error::Errors,
+    layers::{Data, Node, Raw, Table, read_bounded},
+};
+use std::path::Path;
+
+/// A file that a value refers to holds a secret or a short text, never more.
+const VALUE_BYTES_MAX: u64 = 64 << 10;
+
+/// True for a table that is no section but says where its value stands.
+pub(super) fn is_reference(table: &Table) -> bool {
+    target(table).is_some()
+}
+
+fn target(table: &Table) -> Option<(&str, &str)> {
+    let mut entries = table.iter();
+    match (entries.next(), entries.next()) {
+        (Some((key, Node { data: Data::Text(name), .. })), None)
+            if key == "env" || key == "file" =>
+        {
+            Some((key, name))
+        }
+        _ => None,
+    }
+}
+
+/// Replaces every reference in `table` by what it refers to. Done after the layers are merged, so that
+/// a reference which a later layer overrides need not exist.
+pub(super) fn resolve(table: &mut Table, path: &str, env: &[(String, String)], errors: &Errors) {
+    for (key, node) in table.iter_mut() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        resolve_node(node, &path, env, errors);
+    }
+}
+
+fn resolve_node(node: &mut Node, path: &str, env: &[(String, String)], errors: &Errors) {
+    let origin = node.origin.clone();
+    match &mut node.data {
+        Data::Table(table) => match target(table) {
+            Some((scheme, name)) => {
+                let place = origin.via(&format!("{scheme} {name}"));
+                let text = match fetch(scheme, name, env) {
+                    Ok(text) => text,
+                    Err(message) => {
+                        errors.push(Some(&origin), path, format!("`{path}` {message}"));
+                        String::new()
+                    }
+                };
+                *node = Node { data: Data::Raw(Raw { text, may_be_toml: false }), origin: place };
+            }
+            None => resolve(table, path, env, errors),
+        },
+        Data::List(nodes) => {
+            for node in nodes {
+                resolve_node(node, path, env, errors);
+            }
+        }
+        Data::Text(_) | Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) | Data::Raw(_) => {}
+    }
+}
+
+/// The text referred to, without the line end that editors and secret stores add. Empty is refused: a
+/// secret that was forgotten must not pass for one that is not wanted.
+fn fetch(scheme: &str, name: &str, env: &[(String, String)]) -> Result<String, String> {
+    let (what, text) = if scheme == "env" {
+        let found = env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let what = format!("environment variable `{name}`");
+        let text = found.ok_or_else(|| format!("refers to the {what}, which is not set"))?;
+        (what, text)
+    } else {
+        let what = format!("file `{name}`");
+        let text = read_bounded(Path::new(name), VALUE_BYTES_MAX)
+            .map_err(|reason| format!("refers to the {what}, which cannot be read: {reason}"))?;
+        (what, text)
+    };
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.is_empty() {
+        return Err(format!("refers to the {what}, which is empty"));
+    }
+    Ok(text.to_owned())
+}

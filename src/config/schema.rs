@@ -1,0 +1,253 @@
+//! The keys that a configuration may have. What they mean is written in `config/default.toml`.
+
+use super::{
+    error::Errors,
+    layers::{Data, Node, Table},
+    references::is_reference,
+};
+
+/// What may stand at a key.
+pub(super) enum Shape {
+    /// A value; the reader of the key knows which.
+    Value,
+    /// A value that is never shown.
+    Secret,
+    /// An address of which the password is never shown.
+    Url,
+    /// A table of which the keys are not known here; values whose name tells of a secret are not shown.
+    Free,
+    /// These keys and no others.
+    Section(&'static [Key]),
+    /// Any key, each with this in it.
+    Map(&'static Shape),
+    /// A list of these.
+    List(&'static Shape),
+}
+
+/// A key and what may stand there.
+pub(super) type Key = (&'static str, Shape);
+
+use Shape::{Free, List, Map, Secret, Section, Url, Value};
+
+const BACKOFF: Shape = Section(&[("base", Value), ("cap", Value)]);
+
+const POOL: Shape = Section(&[
+    ("size", Value),
+    ("timeout", Value),
+    ("max_attempts", Value),
+    ("backoff", BACKOFF),
+    ("prefetch", Value),
+    ("paused", Value),
+]);
+
+/// The keys of one channel of a client.
+pub(super) const CHANNEL: Shape = Section(&[
+    ("secret", Secret),
+    (
+        "signature",
+        Section(&[
+            ("scheme", Value),
+            ("secrets", Secret),
+            ("public_key", Value),
+            ("window", Value),
+        ]),
+    ),
+    ("account", Value),
+    ("ignore_events", Value),
+    ("allow_unauthenticated", Value),
+    ("send", Free),
+]);
+
+const CLIENT: Shape = Section(&[
+    ("id", Value),
+    ("name", Value),
+    ("timezone", Value),
+    ("rate_limit", Value),
+    ("max_running", Value),
+    ("auto_reply", Value),
+    (
+        "auto_send",
+        Section(&[
+            ("threshold", Value),
+            ("delay_min", Value),
+            ("delay_max", Value),
+            ("schedule", Free),
+            ("campaigns", Map(&Value)),
+        ]),
+    ),
+    ("country", Value),
+    ("sender", Value),
+    ("reply_style", Value),
+    ("ideal_customer", Value),
+    ("templates", Map(&Value)),
+    ("business_hours", Free),
+    ("channels", Map(&CHANNEL)),
+]);
+
+/// The whole configuration, in the order of `config/default.toml`.
+pub(super) const ROOT: Shape = Section(&[
+    (
+        "server",
+        Section(&[
+            ("bind", Value),
+            ("workers", Value),
+            ("body_limit", Value),
+            ("shutdown_timeout", Value),
+            ("request_timeout", Value),
+            ("address_rate_limit", Value),
+            ("trusted_proxies", Value),
+            ("public_url", Value),
+        ]),
+    ),
+    (
+        "database",
+        Section(&[
+            ("url", Url),
+            ("max_connections", Value),
+            ("auto_migrate", Value),
+            ("acquire_timeout", Value),
+        ]),
+    ),
+    (
+        "ingest",
+        Section(&[
+            ("batch_max", Value),
+            ("batch_bytes", Value),
+            ("queue", Value),
+            ("queue_bytes", Value),
+            ("commit_lanes", Value),
+        ]),
+    ),
+    (
+        "supervisor",
+        Section(&[
+            ("tick", Value),
+            ("heartbeat", Value),
+            ("lease", Value),
+            ("max_running_per_client", Value),
+        ]),
+    ),
+    ("pools", Map(&POOL)),
+    (
+        "restart",
+        Section(&[
+            ("max_restarts", Value),
+            ("window", Value),
+            ("backoff", BACKOFF),
+            ("max_lost_threads", Value),
+        ]),
+    ),
+    ("sending", Section(&[("enabled", Value)])),
+    (
+        "analyst",
+        Section(&[
+            ("provider", Value),
+            ("base_url", Value),
+            ("model", Value),
+            ("api_key", Secret),
+            ("timeout", Value),
+            ("max_concurrent", Value),
+        ]),
+    ),
+    (
+        "retention",
+        Section(&[
+            ("succeeded", Value),
+            ("failed", Value),
+            ("quarantine", Value),
+            ("payloads", Value),
+        ]),
+    ),
+    ("admin", Section(&[("token", Secret)])),
+    ("telemetry", Section(&[("log", Value), ("format", Value), ("otlp_endpoint", Value)])),
+    ("clients", List(&CLIENT)),
+]);
+
+/// Notes every key of a layer that is not known, with the nearest one that is.
+pub(super) fn check_keys(shape: &Shape, table: &Table, path: &str, errors: &Errors) {
+    for (key, node) in table {
+        let path = join(path, key);
+        let inner = match shape {
+            Section(keys) => match keys.iter().find(|(known, _)| known == key) {
+                Some((_, inner)) => inner,
+                None => {
+                    errors.push(Some(&node.origin), &path, unknown_key(&path, keys));
+                    continue;
+                }
+            },
+            Map(inner) => inner,
+            Value | Secret | Url | Free | List(_) => return,
+        };
+        check_node(inner, node, &path, errors);
+    }
+}
+
+fn check_node(shape: &Shape, node: &Node, path: &str, errors: &Errors) {
+    match (shape, &node.data) {
+        (Section(_) | Map(_), Data::Table(table)) => check_keys(shape, table, path, errors),
+        (Section(_) | Map(_), _) => {
+            let message = format!("`{path}` is a section, so it takes a table and no single value");
+            errors.push(Some(&node.origin), path, message);
+        }
+        (List(inner), Data::List(nodes)) => {
+            for node in nodes {
+                check_node(inner, node, path, errors);
+            }
+        }
+        (List(_), _) => {
+            let message = format!("`{path}` is a list: write each entry as `[[{path}]]`");
+            errors.push(Some(&node.origin), path, message);
+        }
+        (Value | Secret | Url, Data::Table(table)) if !is_reference(table) => {
+            let message = format!(
+                "`{path}` is a table: expected a value, or `{{ env = \"NAME\" }}` or `{{ file = \"PATH\" }}`"
+            );
+            errors.push(Some(&node.origin), path, message);
+        }
+        (Value | Secret | Url | Free, _) => {}
+    }
+}
+
+/// What to say about the key at `path`, which is none of `keys`.
+pub(super) fn unknown_key(path: &str, keys: &[Key]) -> String {
+    let (section, name) =
+        path.rsplit_once('.').map_or(("", path), |(section, name)| (section, name));
+    let known = || keys.iter().map(|(known, _)| *known);
+    if let Some(near) = nearest(name, known()) {
+        return format!("unknown key `{path}`: the nearest known key is `{}`", join(section, near));
+    }
+    if let Some(elsewhere) = in_another_section(name) {
+        return format!("unknown key `{path}`: did you mean `{elsewhere}`");
+    }
+    let known: Vec<&str> = known().collect();
+    format!("unknown key `{path}`: known here are `{}`", known.join("`, `"))
+}
+
+/// The key of that name in some section: it may have been written under the wrong heading.
+fn in_another_section(name: &str) -> Option<String> {
+    let Section(sections) = &ROOT else { return None };
+    sections.iter().find_map(|(section, shape)| match shape {
+        Section(keys) => {
+            keys.iter().find(|(key, _)| *key == name).map(|(key, _)| join(section, key))
+        }
+        Value | Secret | Url | Free | Map(_) | List(_) => None,
+    })
+}
+
+/// The nearest of `known` to `name`, if any is near enough to be meant. Case counts for nothing.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let distance = |it: &str| strsim::damerau_levenshtein(&name, &it.to_lowercase());
+    let by_distance = known.into_iter().map(|it| (distance(it), it));
+    // A third of the letters may differ, or it starts alike (`SMS_INBOUND` for `SMS_INBOUND_POST_PROCESS`).
+    let is_near = |(distance, it): &(usize, &str)| {
+        let starts_alike = name.len() >= 3 && it.to_lowercase().starts_with(&name);
+        *distance <= (name.chars().count() / 3).max(2) || starts_alike
+    };
+    by_distance.filter(is_near).min().map(|(_, it)| it)
+}
+
+/// `section.key`.
+pub(super) fn join(section: &str, key: &str) -> String {
+    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
+}

@@ -1,0 +1,543 @@
+//! Of the whole: layers, origins, errors.
+
+use super::{layers::Data, schema::Shape, *};
+use std::time::Duration;
+
+/// The defaults under `toml`, in a file of its own, and under `env`.
+fn sources(toml: &str, env: &[(&str, &str)]) -> (Sources, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("test.toml");
+    std::fs::write(&file, toml).expect("a file");
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    (Sources { files: vec![file], env }, dir)
+}
+
+fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let (sources, _dir) = sources(toml, env);
+    Config::load(&sources)
+}
+
+/// The errors, each as one line, without the directory.
+fn errors(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
+    let (sources, dir) = sources(toml, env);
+    let errors = Config::load(&sources).expect_err("errors").to_string();
+    let dir = format!("{}/", dir.path().display());
+    errors.lines().map(|it| it.replace(&dir, "")).collect()
+}
+
+fn only_error(toml: &str, env: &[(&str, &str)]) -> String {
+    let errors = errors(toml, env);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.into_iter().next().unwrap_or_default()
+}
+
+fn sms(config: &Config) -> &ClientChannel {
+    config.client("a").and_then(|it| it.channel("sms")).expect("the channel")
+}
+
+#[test]
+fn the_defaults_are_as_promised() {
+    let config = Config::load(&Sources::default()).expect("the defaults are valid");
+    assert_eq!(config.server.bind.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.body_limit, 2 << 20);
+    assert_eq!(config.server.address_rate_limit, None);
+    assert_eq!(config.database.url.expose(), "sqlite://data/postroom.db");
+    assert_eq!((config.ingest.batch_max, config.ingest.queue), (1_000, 4_096));
+    assert_eq!((config.ingest.batch_bytes, config.ingest.queue_bytes), (4 << 20, 64 << 20));
+    assert_eq!(config.supervisor.lease, Duration::from_secs(5));
+    let pool = config.pools.of("SMS_INBOUND_POST_PROCESS");
+    assert_eq!((pool.size, pool.prefetch, pool.max_attempts), (8, 8, 5));
+    assert_eq!(pool.backoff.cap, Duration::from_secs(900));
+    let deliver = config.pools.of("DELIVER_REPLY");
+    assert_eq!((deliver.size, deliver.max_attempts), (8, 8));
+    assert_eq!(deliver.backoff.base, Duration::from_secs(30));
+    assert!(config.admin.token.is_none() && config.sending.enabled);
+    let demo = config.client("demo").expect("demo");
+    assert_eq!((demo.name.as_str(), demo.timezone.iana_name()), ("Demo", Some("UTC")));
+    assert_eq!((demo.country.as_deref(), demo.auto_reply), (None, AutoReply::Off));
+    assert_eq!(demo.auto_send.delay_max, Duration::from_secs(420));
+    let channels = ["email", "instantly", "linkedin", "smartlead", "sms"];
+    assert_eq!(demo.channels.keys().collect::<Vec<_>>(), channels);
+    assert!(channels.iter().all(|it| demo.accepts_without_secret(it)));
+    assert!(!demo.accepts_without_secret("fax") && config.client("other").is_none());
+}
+
+/// Every key of `shape` is in `table`, and every key of `table` is in `shape`.
+fn assert_same_keys(shape: &Shape, node: &Node, path: &str) {
+    match (shape, &node.data) {
+        (Shape::Section(keys), Data::Table(table)) => {
+            let mut known: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+            known.sort_unstable();
+            assert_eq!(known, table.keys().collect::<Vec<_>>(), "keys of `{path}`");
+            for (key, shape) in *keys {
+                assert_same_keys(shape, &table[*key], &schema::join(path, key));
+            }
+        }
+        (Shape::Map(inner), Data::Table(table)) if path == "pools" => {
+            assert_same_keys(inner, &table["default"], "pools.default");
+        }
+        (Shape::List(inner), Data::List(nodes)) => {
+            nodes.iter().for_each(|node| assert_same_keys(inner, node, path));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_default_file_and_the_schema_have_the_same_keys() {
+    let errors = Errors::default();
+    let table = layers::parse(DEFAULT_NAME, DEFAULT, true, &errors);
+    schema::check_keys(&schema::ROOT, &table, "", &errors);
+    assert_eq!(errors.or(()), Ok(()));
+    let root = Node { data: Data::Table(table), origin: Origin::new("test") };
+    assert_same_keys(&schema::ROOT, &root, "");
+    // The keys of a channel are optional and so stand there as comments.
+    let Shape::Section(keys) = schema::CHANNEL else { panic!("a channel is a section") };
+    for (key, _) in keys {
+        assert!(
+            DEFAULT.contains(&format!("\n#   {key} = ")),
+            "`{key}` of a channel is not described"
+        );
+    }
+}
+
+#[test]
+fn every_key_is_in_the_documentation() {
+    let mut all = Vec::new();
+    collect(&schema::ROOT, &mut all);
+    let text = include_str!("../../docs/CONFIGURATION.md");
+    for name in all {
+        let is_there = text.contains(&format!("`{name}`")) || text.contains(&format!("`{name}."));
+        assert!(is_there, "`{name}` is not in docs/CONFIGURATION.md");
+    }
+}
+
+fn collect(shape: &Shape, names: &mut Vec<&'static str>) {
+    match shape {
+        Shape::Section(keys) => {
+            for (key, shape) in *keys {
+                names.push(key);
+                collect(shape, names);
+            }
+        }
+        Shape::Map(inner) | Shape::List(inner) => collect(inner, names),
+        Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {}
+    }
+}
+
+#[test]
+fn the_production_example_is_valid() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = include_str!("../../config/production.example.toml");
+    // Its secrets stand in files that only exist on a server.
+    let text = text.replace("/run/secrets", &dir.path().display().to_string());
+    for (_, rest) in text.match_indices("file = \"").map(|(at, it)| (at, &text[at + it.len()..])) {
+        let path = &rest[..rest.find('"').expect("a quote")];
+        let value =
+            if path.ends_with("url") { "postgres://u:p@db/postroom\n" } else { "hunter2hunter2\n" };
+        std::fs::write(path, value).expect("a file");
+    }
+    let config = load(&text, &[]).expect("valid");
+    assert!(!config.database.url.is_sqlite() && config.clients.len() == 2);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn unknown_keys_name_their_line_and_the_nearest_known_key() {
+    for (toml, expected) in [
+        (
+            "[server]\nbnd = \"x\"",
+            "test.toml:2: unknown key `server.bnd`: the nearest known key is `server.bind`",
+        ),
+        (
+            "\n\n[[client]]\nid = \"a\"",
+            "test.toml:3: unknown key `client`: the nearest known key is `clients`",
+        ),
+        (
+            "[server]\nlease = \"9s\"",
+            "test.toml:2: unknown key `server.lease`: did you mean `supervisor.lease`",
+        ),
+        ("[sending]\nfoo = 1", "test.toml:2: unknown key `sending.foo`: known here are `enabled`"),
+        (
+            "pools.default.backoff = { base = \"1s\", cpa = \"2s\" }",
+            "test.toml:1: unknown key `pools.default.backoff.cpa`: the nearest known key is `pools.default.backoff.cap`",
+        ),
+        (
+            "[[clients]]\nid = \"a\"\n[clients.channels.sms]\nsecrets = \"x\"",
+            "test.toml:4: unknown key `clients.channels.sms.secrets`: the nearest known key is `clients.channels.sms.secret`",
+        ),
+    ] {
+        assert_eq!(only_error(toml, &[]), expected);
+    }
+}
+
+#[test]
+fn a_later_layer_wins_key_by_key_and_the_environment_over_all() {
+    let toml = "[pools.default]\nsize = 4\nbackoff = { base = \"2s\" }\n[pools.SMS_INBOUND_POST_PROCESS]\ntimeout = \"5s\"";
+    let env = [
+        ("POSTROOM__POOLS__SMS_INBOUND_POST_PROCESS__SIZE", "3"),
+        ("postroom__pools__lead_scoring_post_process__paused", "true"),
+        ("POSTROOM__SERVER__BIND", "127.0.0.1:9"),
+        ("POSTROOM__SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+        ("POSTROOM__SERVER__ADDRESS_RATE_LIMIT", "5/s"),
+        ("POSTROOM__ADMIN__TOKEN", "12345678"),
+        ("POSTROOM_TEST_DATABASE", "ignored"),
+        ("PATH", "ignored"),
+    ];
+    let config = load(toml, &env).expect("valid");
+    let sms = config.pools.of("SMS_INBOUND_POST_PROCESS");
+    assert_eq!((sms.size, sms.prefetch, sms.timeout), (3, 3, Duration::from_secs(5)));
+    assert_eq!(sms.backoff.base, Duration::from_secs(2));
+    assert_eq!(sms.backoff.cap, Duration::from_secs(900));
+    assert_eq!(config.pools.of("EMAIL_INBOUND_POST_PROCESS").size, 4);
+    assert!(config.pools.of("LEAD_SCORING_POST_PROCESS").paused);
+    assert_eq!(config.server.bind.port(), 9);
+    let address = "10.1.1.1".parse().expect("an address");
+    assert!(config.server.trusted_proxies.iter().any(|it| it.contains(address)));
+    assert_eq!(config.admin.token.as_ref().expect("token").expose(), "12345678");
+}
+
+#[test]
+fn wrong_variables_are_errors() {
+    for (name, value, expected) in [
+        (
+            "POSTROOM__SERVER__BNID",
+            "x",
+            "environment variable POSTROOM__SERVER__BNID: unknown key `server.bnid`: the nearest known key is `server.bind`",
+        ),
+        (
+            "POSTROOM__CLIENTS__DEMO__NAME",
+            "x",
+            "environment variable POSTROOM__CLIENTS__DEMO__NAME: `clients` is a list: set `POSTROOM__CLIENTS` to the whole of it, as a TOML array",
+        ),
+        (
+            "POSTROOM__INGEST__QUEUE",
+            "many",
+            "environment variable POSTROOM__INGEST__QUEUE: `ingest.queue` is `many`: expected a whole number",
+        ),
+        (
+            "POSTROOM__INGEST",
+            "5",
+            "environment variable POSTROOM__INGEST: `ingest` is a section, so it takes a table and no single value",
+        ),
+        (
+            "POSTROOM__SERVER__BIND__PORT",
+            "1",
+            "environment variable POSTROOM__SERVER__BIND__PORT: `server.bind` is a value and has no key `PORT` in it",
+        ),
+    ] {
+        let errors = errors("", &[(name, value)]);
+        assert_eq!(errors.first().map(String::as_str), Some(expected));
+    }
+}
+
+#[test]
+fn values_may_stand_in_variables_and_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("token");
+    std::fs::write(&file, "hunter2\r\n").expect("a file");
+    let toml = format!(
+        "[admin]\ntoken = {{ file = {:?} }}\n[pools.default]\nsize = {{ env = \"SLOTS\" }}\n\
+         [[clients]]\nid = \"a\"\nchannels.sms.secret = [\"one\", {{ env = \"TWO\" }}]",
+        file.display().to_string()
+    );
+    let config = load(&toml, &[("SLOTS", "6"), ("TWO", "two")]).expect("valid");
+    assert_eq!(config.admin.token.as_ref().expect("token").expose(), "hunter2");
+    assert_eq!(config.pools.of("X").size, 6);
+    let secrets = &sms(&config).secrets;
+    assert_eq!(secrets.iter().map(Secret::expose).collect::<Vec<_>>(), ["one", "two"]);
+
+    let missing = only_error("[admin]\ntoken = { env = \"NOT_THERE\" }", &[]);
+    assert_eq!(
+        missing,
+        "test.toml:2: `admin.token` refers to the environment variable `NOT_THERE`, which is not set"
+    );
+    let empty = only_error("[admin]\ntoken = { env = \"EMPTY\" }", &[("EMPTY", "\n")]);
+    assert_eq!(
+        empty,
+        "test.toml:2: `admin.token` refers to the environment variable `EMPTY`, which is empty"
+    );
+    let gone = only_error("[admin]\ntoken = { file = \"/not/there\" }", &[]);
+    assert!(gone.starts_with(
+        "test.toml:2: `admin.token` refers to the file `/not/there`, which cannot be read: "
+    ));
+}
+
+#[test]
+fn what_a_later_layer_overrides_need_not_exist() {
+    let toml = "[admin]\ntoken = { env = \"NOT_THERE\" }";
+    let config = load(toml, &[("POSTROOM__ADMIN__TOKEN", "hunter2")]).expect("valid");
+    assert_eq!(config.admin.token.as_ref().expect("token").expose(), "hunter2");
+}
+
+#[test]
+fn values_without_a_unit_or_of_another_type_are_errors() {
+    for (toml, expected) in [
+        (
+            "supervisor.tick = 5",
+            "`supervisor.tick` is `5`: expected a duration with its unit, such as `\"30s\"`, `\"10ms\"` or `\"7d\"`",
+        ),
+        (
+            "supervisor.tick = \"5\"",
+            "`supervisor.tick` is `\"5\"`: expected a duration with its unit, such as `\"30s\"`, `\"10ms\"` or `\"7d\"`",
+        ),
+        (
+            "server.body_limit = \"1000\"",
+            "`server.body_limit` is `\"1000\"`: expected a size with its unit, such as `\"64KiB\"` or `\"1MiB\"`",
+        ),
+        (
+            "server.address_rate_limit = \"5\"",
+            "`server.address_rate_limit` is `\"5\"`: expected `\"off\"` or a rate, such as `\"50/s\"` or `\"600/m\"`",
+        ),
+        (
+            "server.trusted_proxies = [\"x\"]",
+            "`server.trusted_proxies` is a list: expected a list of addresses or blocks, such as `[\"10.0.0.0/8\"]`",
+        ),
+        (
+            "server.bind = \"8080\"",
+            "`server.bind` is `\"8080\"`: expected an address and port, such as `\"127.0.0.1:8080\"`",
+        ),
+        ("pools.default.size = 0", "`pools.default.size` is 0: it must be 1 to 10000"),
+        ("pools.X.size = \"8\"", "`pools.X.size` is `\"8\"`: expected a whole number"),
+        (
+            "pools.default.prefetch = -1",
+            "`pools.default.prefetch` is `-1`: expected `\"size\"` or a whole number from 0 to 10000",
+        ),
+        ("supervisor.tick = \"0s\"", "`supervisor.tick` is 0s: it must be 1ms to 5m"),
+        ("supervisor.heartbeat = \"0s\"", "`supervisor.heartbeat` is 0s: it must be 10ms to 5m"),
+        (
+            "telemetry.format = \"xml\"",
+            "`telemetry.format` is `\"xml\"`: expected `\"pretty\"` or `\"json\"`",
+        ),
+        (
+            "analyst.provider = \"openai\"",
+            "`analyst.provider` is `\"openai\"`: this version has only `\"local\"`",
+        ),
+        (
+            "server.public_url = \"post\"",
+            "`server.public_url`: expected a URL such as `https://post.example.com`",
+        ),
+        (
+            "database.url = \"mysql://u:hunter2@db\"",
+            "`database.url`: expected `\"sqlite://PATH\"` or `\"postgres://USER:PASSWORD@HOST/DATABASE\"`",
+        ),
+        ("admin.token = 5", "`admin.token`: expected a string"),
+        ("server = 5", "`server` is a section, so it takes a table and no single value"),
+        (
+            "server.bind = { a = 1 }",
+            "`server.bind` is a table: expected a value, or `{ env = \"NAME\" }` or `{ file = \"PATH\" }`",
+        ),
+    ] {
+        assert_eq!(only_error(toml, &[]), format!("test.toml:1: {expected}"));
+    }
+}
+
+#[test]
+fn a_relation_that_does_not_hold_names_both_keys() {
+    let defaults = regex::Regex::new(r"config/default\.toml:\d+").expect("a pattern");
+    for (toml, expected) in [
+        (
+            "supervisor.heartbeat = \"2s\"",
+            "test.toml:1: `supervisor.lease` (5s, DEFAULT) must exceed 3 × `supervisor.heartbeat` (2s, test.toml:1)",
+        ),
+        (
+            "ingest.batch_bytes = \"65MiB\"",
+            "test.toml:1: `ingest.batch_bytes` (65.0 MiB, test.toml:1) must not exceed `ingest.queue_bytes` (64.0 MiB, DEFAULT)",
+        ),
+        (
+            "server.body_limit = \"65MiB\"",
+            "test.toml:1: `server.body_limit` (65.0 MiB, test.toml:1) must not exceed `ingest.queue_bytes` (64.0 MiB, DEFAULT)",
+        ),
+        (
+            "ingest.commit_lanes = 2",
+            "test.toml:1: `ingest.commit_lanes` (2, test.toml:1) must be 1, since SQLite has one writer, with `database.url` (sqlite://data/postroom.db, DEFAULT)",
+        ),
+        (
+            "restart.backoff.base = \"31s\"",
+            "test.toml:1: `restart.backoff.cap` (30s) must not be less than `restart.backoff.base` (31s)",
+        ),
+    ] {
+        assert_eq!(defaults.replace_all(&only_error(toml, &[]), "DEFAULT"), expected);
+    }
+    assert!(load("ingest.commit_lanes = 2\ndatabase.url = \"postgres://db/x\"", &[]).is_ok());
+}
+
+#[test]
+fn several_errors_are_told_at_once() {
+    let toml = "[server]\nbnd = 1\nbody_limit = 5\n[supervisor]\nheartbeat = \"x\"\n[[clients]]\nname = \"A\"";
+    let errors = errors(toml, &[("POSTROOM__NOTHING__HERE", "1")]);
+    assert_eq!(errors.len(), 5, "{errors:?}");
+    for (error, start) in errors.iter().zip([
+        "test.toml:2: unknown key `server.bnd`",
+        "environment variable POSTROOM__NOTHING__HERE: unknown key `nothing`",
+        "test.toml:3: `server.body_limit` is `5`",
+        "test.toml:6: a client without `id`",
+        "test.toml:5: `supervisor.heartbeat` is `\"x\"`",
+    ]) {
+        assert!(error.starts_with(start), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_with_its_line_and_without_its_text() {
+    let error = only_error("[admin]\ntoken = hunter2", &[]);
+    assert!(error.starts_with("test.toml:2: not valid TOML: "), "{error}");
+    assert!(!error.contains("hunter2"));
+    let missing = Sources { files: vec!["/not/there.toml".into()], env: Vec::new() };
+    let error = Config::load(&missing).expect_err("an error").to_string();
+    assert!(error.starts_with("/not/there.toml: cannot read the configuration file: "), "{error}");
+}
+
+#[test]
+fn a_later_list_of_clients_replaces_the_earlier_one() {
+    let toml = "[[clients]]\nid = \"acme\"\nchannels.sms = {}\n[[clients]]\nid = \"b-2\"\nrate_limit = \"600/m\"";
+    let config = load(toml, &[]).expect("valid");
+    let ids: Vec<&str> = config.clients.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids, ["acme", "b-2"]);
+    let acme = config.client("acme").expect("acme");
+    assert_eq!((acme.name.as_str(), acme.auto_send.threshold), ("acme", 0.9));
+    assert_eq!(acme.channels.keys().collect::<Vec<_>>(), ["sms"]);
+    assert_eq!(
+        config.client("b-2").and_then(|it| it.rate_limit).map(|it| it.count.get()),
+        Some(600)
+    );
+    assert!(config.client("demo").is_none());
+    let from_env = load(toml, &[("POSTROOM__CLIENTS", "[{ id = \"c\" }]")]).expect("valid");
+    assert_eq!(from_env.clients.len(), 1);
+    assert!(load("clients = []", &[]).expect("valid").clients.is_empty());
+}
+
+#[test]
+fn clients_are_checked() {
+    for (client, expected) in [
+        (
+            "id = \"_x\"",
+            "test.toml:2: client id `_x`: expected 1 to 64 of `a`-`z`, `0`-`9`, `-` and `_`, not starting with `_`",
+        ),
+        (
+            "id = \"a\"\n[[clients]]\nid = \"a\"",
+            "test.toml:4: client `a` is there twice: every `id` must be unique",
+        ),
+        (
+            "id = \"a\"\ntimezone = \"Mars/Base\"",
+            "test.toml:3: `clients.a.timezone` is `\"Mars/Base\"`: expected a time zone of the system's IANA database, such as `\"Europe/Berlin\"`",
+        ),
+        (
+            "id = \"a\"\ncountry = \"de\"",
+            "test.toml:3: `clients.a.country` is `\"de\"`: expected two capital letters, such as `\"DE\"`",
+        ),
+        (
+            "id = \"a\"\nauto_reply = \"on\"",
+            "test.toml:3: `clients.a.auto_reply` is `\"on\"`: expected `\"off\"`, `\"gate\"` or `\"auto\"`",
+        ),
+        (
+            "id = \"a\"\nauto_send.threshold = 1.5",
+            "test.toml:3: `clients.a.auto_send.threshold` is 1.5: it must be 0 to 1",
+        ),
+        (
+            "id = \"a\"\nauto_send.delay_min = \"9m\"",
+            "test.toml:3: `clients.a.auto_send.delay_min` (9m) must not exceed `clients.a.auto_send.delay_max` (7m)",
+        ),
+        (
+            "id = \"a\"\nauto_send.schedule = \"night\"",
+            "test.toml:3: `clients.a.auto_send.schedule` is `\"night\"`: expected `\"always\"`, `\"business_hours\"` or a table",
+        ),
+        (
+            "id = \"a\"\ntemplates.Intrested = \"x\"",
+            "test.toml:3: `clients.a.templates`: no draft is made for the tag `Intrested`: the nearest known tag is `Interested`",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours.start = \"nine\"",
+            "test.toml:3: `clients.a.business_hours.start`: expected a time such as `\"09:00\"`",
+        ),
+        (
+            "id = \"a\"\nchannels.sms.secret = [\"\"]",
+            "test.toml:3: `clients.a.channels.sms.secret`: expected a secret or a list of secrets, none of them empty",
+        ),
+        (
+            "id = \"a\"\nchannels.sms.signature.secrets = [\"x\"]",
+            "test.toml:3: `clients.a.channels.sms.signature` has no `scheme`: expected `\"standard_webhooks\"` or `\"ghl\"`",
+        ),
+        (
+            "id = \"a\"\nchannels.sms.signature.scheme = \"standard_webhooks\"",
+            "test.toml:3: `clients.a.channels.sms.signature.scheme` is `\"standard_webhooks\"`, so `clients.a.channels.sms.signature.secrets` must hold a secret",
+        ),
+    ] {
+        assert_eq!(only_error(&format!("[[clients]]\n{client}"), &[]), expected);
+    }
+}
+
+#[test]
+fn without_a_secret_only_this_machine_may_post_unless_it_is_said_out_loud() {
+    let toml = "server.bind = \"0.0.0.0:80\"\n[[clients]]\nid = \"a\"\n[clients.channels.sms]\n";
+    assert_eq!(
+        only_error(toml, &[]),
+        "test.toml:4: client `a`, channel `sms` has no secret, and `server.bind` is not a loopback address: set \
+         `clients.a.channels.sms.secret` or `clients.a.channels.sms.signature`, or \
+         `clients.a.channels.sms.allow_unauthenticated = true` to let anybody post"
+    );
+    for (more, is_open) in [
+        ("allow_unauthenticated = true", true),
+        ("secret = \"hunter2\"", false),
+        ("signature = { scheme = \"ghl\" }", false),
+        ("secret = \"hunter2\"\nallow_unauthenticated = true", false),
+    ] {
+        let config = load(&format!("{toml}{more}"), &[]).expect(more);
+        let client = config.client("a").expect("the client");
+        assert_eq!(client.accepts_without_secret("sms"), is_open, "{more}");
+    }
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let toml = "database.url = \"postgres://u:hunter2@db/x\"\nadmin.token = \"hunter2\"\nanalyst.api_key = \"hunter2\"\n\
+        [[clients]]\nid = \"a\"\n[clients.channels.sms]\nsecret = [\"hunter2\"]\naccount = \"loc\"\n\
+        signature = { scheme = \"standard_webhooks\", secrets = \"hunter2\" }\n\
+        send = { api_key = \"hunter2\", base_url = \"http://x\", nested = { token = \"hunter2\" }, keys = [\"hunter2\"] }";
+    let (sources, dir) = sources(toml, &[("POSTROOM__SERVER__WORKERS", "2")]);
+    let config = Config::load(&sources).expect("valid");
+    let send = sms(&config).send.as_ref().expect("send");
+    assert_eq!(send["api_key"].as_text(), Some("hunter2"));
+    let effective = Config::effective(&sources).expect("valid");
+    assert!(!format!("{config:?} {effective:?}").contains("hunter2"));
+    let value = |key: &str| {
+        let it = effective.iter().find(|it| it.key == key).expect(key);
+        (it.value.as_str(), it.origin.replace(&format!("{}/", dir.path().display()), ""))
+    };
+    assert_eq!(value("admin.token"), ("\"***\"", "test.toml:2".to_owned()));
+    assert_eq!(value("database.url"), ("\"postgres://u:***@db/x\"", "test.toml:1".to_owned()));
+    assert_eq!(
+        value("server.workers"),
+        ("2", "environment variable POSTROOM__SERVER__WORKERS".to_owned())
+    );
+    assert_eq!(value("clients.a.channels.sms.account").0, "\"loc\"");
+    assert_eq!(value("clients.a.channels.sms.secret").0, "[\"***\"]");
+    assert!(value("clients.a.channels.sms.send").0.contains("base_url = \"http://x\""));
+    assert!(value("supervisor.lease").1.starts_with("config/default.toml:"));
+    assert_eq!(value("clients.a.timezone").0, "\"UTC\"");
+}
+
+#[test]
+fn kinds_and_channels_are_checked_against_the_registry() {
+    let kinds = [JobKind("SMS_INBOUND_POST_PROCESS"), JobKind("SELF_CHECK")];
+    let channels = [ChannelName("sms"), ChannelName("email")];
+    let defaults = Config::load(&Sources::default()).expect("valid");
+    assert_eq!(defaults.check_kinds(&kinds), Ok(()));
+    assert_eq!(defaults.check_channels(&channels), Ok(()));
+    let toml = "pools.sms_inbound.size = 2\npools.SELF_CHECK.size = 1\n[[clients]]\nid = \"a\"\nchannels.smss = {}\nchannels.fax = {}";
+    let config = load(toml, &[]).expect("valid");
+    let kinds = config.check_kinds(&kinds).expect_err("an error").to_string();
+    assert!(
+        kinds.ends_with("test.toml:1: unknown job kind in `pools.sms_inbound`: the nearest known job kind is `SMS_INBOUND_POST_PROCESS`"),
+        "{kinds}"
+    );
+    let channels = config.check_channels(&channels).expect_err("errors");
+    let messages: Vec<&str> = channels.0.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "unknown channel in `clients.a.channels.fax`: known are `sms`, `email`",
+            "unknown channel in `clients.a.channels.smss`: the nearest known channel is `sms`",
+        ]
+    );
+}

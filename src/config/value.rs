@@ -1,0 +1,321 @@
+//! Values with a unit or a meaning of their own.
+
+use super::layers::{Data, Node};
+use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
+use subtle::ConstantTimeEq;
+
+/// What stands for a secret wherever one would be shown.
+pub(super) const MASK: &str = "***";
+
+/// Text that is never shown: `Debug` and `Display` print `***`, and it cannot be serialized.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for comparing it or sending it on; never for showing it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    /// In constant time, so that even a careless `==` tells nothing.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// Where the database is. `Debug` and `Display` show it without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(Secret);
+
+impl DatabaseUrl {
+    /// Takes `sqlite://PATH` or `postgres://…`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let is_fine = match scheme {
+            "sqlite" => !rest.is_empty(),
+            "postgres" | "postgresql" => url::Url::parse(text).is_ok(),
+            _ => false,
+        };
+        is_fine.then(|| Self(Secret::new(text)))
+    }
+
+    /// The whole URL, for connecting.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// True for the embedded database (`sqlite://`).
+    pub fn is_sqlite(&self) -> bool {
+        self.expose().starts_with("sqlite:")
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_sqlite() {
+            f.write_str(self.expose())
+        } else {
+            f.write_str(&masked(self.expose()))
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A URL without its password, before the `@` or in the query.
+fn masked(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else { return MASK.to_owned() };
+    if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
+        return MASK.to_owned();
+    }
+    let has_secret = url.query_pairs().any(|(key, _)| names_a_secret(&key));
+    if has_secret {
+        let pairs: Vec<(String, String)> = url
+            .query_pairs()
+            .map(|(key, value)| {
+                let value = if names_a_secret(&key) { MASK.into() } else { value };
+                (key.into_owned(), value.into_owned())
+            })
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    url.to_string()
+}
+
+/// True for a key whose value nobody should see (`api_key`, `access_token`).
+pub(super) fn names_a_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["key", "token", "secret", "password"].iter().any(|word| key.contains(word))
+}
+
+/// So many in a time: `"50/s"`, `"600/m"`, `"1000/h"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: NonZeroU32,
+    /// In how long.
+    pub per: Duration,
+}
+
+impl Rate {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (count, unit) = text.split_once('/')?;
+        let seconds = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return None,
+        };
+        Some(Self { count: count.trim().parse().ok()?, per: Duration::from_secs(seconds) })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.as_secs() {
+            1 => "s",
+            60 => "m",
+            _ => "h",
+        };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
+/// An address or a block of addresses: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u32>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(bits);
+        (prefix <= bits).then_some(Self { address, prefix })
+    }
+
+    /// True if `address` lies in it. An IPv4 address in IPv6 dress (`::ffff:10.0.0.1`) counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(block), IpAddr::V4(it)) => {
+                let shift = 32_u32.saturating_sub(self.prefix);
+                let head = |it: std::net::Ipv4Addr| it.to_bits().checked_shr(shift);
+                head(block) == head(it)
+            }
+            (IpAddr::V6(block), IpAddr::V6(it)) => {
+                let shift = 128_u32.saturating_sub(self.prefix);
+                let head = |it: std::net::Ipv6Addr| it.to_bits().checked_shr(shift);
+                head(block) == head(it)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// A value of a table that is kept as it was written, for whoever knows what it means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Setting {
+    /// Text.
+    Text(String),
+    /// Text under a key that tells of a secret (`api_key`, `token`, …).
+    Secret(Secret),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Decimal(f64),
+    /// True or false.
+    Flag(bool),
+    /// A list.
+    List(Vec<Setting>),
+    /// A table.
+    Table(Settings),
+}
+
+/// A table that is kept as it was written.
+pub type Settings = BTreeMap<String, Setting>;
+
+impl Setting {
+    /// The text, secret or not.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Secret(secret) => Some(secret.expose()),
+            Self::Integer(_)
+            | Self::Decimal(_)
+            | Self::Flag(_)
+            | Self::List(_)
+            | Self::Table(_) => None,
+        }
+    }
+
+    /// `node` as it was written at `key`. Below a key that tells of a secret all text is secret.
+    pub(super) fn from_node(key: &str, node: &Node) -> Self {
+        let is_secret = names_a_secret(key);
+        let text = |text: String| {
+            if is_secret { Self::Secret(Secret::new(text)) } else { Self::Text(text) }
+        };
+        match &node.data {
+            Data::Text(it) => text(it.clone()),
+            Data::Raw(raw) if is_secret => text(node.as_text().unwrap_or_else(|| raw.text.clone())),
+            Data::Raw(_) => {
+                Self::from_node(key, &Node { data: node.typed(), origin: node.origin.clone() })
+            }
+            Data::Integer(it) if is_secret => text(it.to_string()),
+            Data::Integer(it) => Self::Integer(*it),
+            Data::Decimal(it) => Self::Decimal(*it),
+            Data::Flag(it) => Self::Flag(*it),
+            Data::List(nodes) => {
+                Self::List(nodes.iter().map(|node| Self::from_node(key, node)).collect())
+            }
+            Data::Table(table) => {
+                let inner = |name: &String| if is_secret { key.to_owned() } else { name.clone() };
+                let entry =
+                    |(name, node)| (String::clone(name), Self::from_node(&inner(name), node));
+                Self::Table(table.iter().map(entry).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown_wherever_it_stands_in_the_url() {
+        for (url, shown) in [
+            ("postgres://app:hunter2@db/post", "postgres://app:***@db/post"),
+            (
+                "postgresql://db/post?user=app&password=hunter2",
+                "postgresql://db/post?user=app&password=***",
+            ),
+            ("sqlite://data/postroom.db", "sqlite://data/postroom.db"),
+        ] {
+            let url = DatabaseUrl::parse(url).expect(url);
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+        }
+    }
+
+    #[test]
+    fn other_databases_are_refused() {
+        for url in ["mysql://db/x", "sqlite://", "data/postroom.db", "postgres://a b/c"] {
+            assert!(DatabaseUrl::parse(url).is_none(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_secret_prints_as_stars() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+        assert_eq!(secret.expose(), "hunter2");
+        assert!(secret == Secret::new("hunter2") && secret != Secret::new("hunter3"));
+    }
+
+    #[test]
+    fn rates_have_a_count_and_a_unit() {
+        for text in ["50/s", "600/m", "1000/h"] {
+            assert_eq!(Rate::parse(text).map(|it| it.to_string()).as_deref(), Some(text));
+        }
+        for text in ["", "50", "0/s", "-1/s", "50/d", "s/50", "1.5/s"] {
+            assert!(Rate::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses() {
+        for (network, address, is_in) in [
+            ("10.0.0.0/8", "10.200.3.4", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("fd00::/8", "fd12::1", true),
+            ("fd00::/8", "fe80::1", false),
+            ("::/0", "fe80::1", true),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("::/0", "10.0.0.1", false),
+        ] {
+            let block = Network::parse(network).expect(network);
+            assert_eq!(
+                block.contains(address.parse().expect(address)),
+                is_in,
+                "{network} {address}"
+            );
+        }
+        for text in ["10.0.0.0/33", "10.0.0/8", "host", "10.0.0.0/x", "::1/129"] {
+            assert!(Network::parse(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What a webhook means, whichever provider sent it.
+
+use super::{Identity, LeadProfile, Sentiment, Timestamp};
+use serde::Serialize;
+
+/// What a channel makes of an authenticated body that is JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Interpreted {
+    /// A known event that needs nothing stored.
+    Ignored {
+        /// The provider's name of the event; `None` where it has none.
+        event_type: Option<String>,
+        /// The reason word of PROVIDERS 7.
+        reason: &'static str,
+        /// True where an operator must act (an account notice): logged as a warning.
+        warn: bool,
+    },
+    /// Something to store or to apply.
+    Event(Box<Event>),
+}
+
+/// An authenticated, valid body that is not understood: it is quarantined, never refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotUnderstood {
+    /// The provider's name of the event, where one could be read.
+    pub event_type: Option<String>,
+    /// `unknown_event`, `unknown_shape`, `not_an_object`, or `missing_field PATH` / `bad_field PATH`.
+    pub reason: String,
+}
+
+/// The provider account that a body names (rule 8); `None` where it names none.
+pub type Account = Option<String>;
+
+/// An event to store or to apply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The provider's name of it.
+    pub event_type: String,
+    /// Who the lead is, most telling first (DOMAIN 5.8). Never empty.
+    pub identities: Vec<Identity>,
+    /// What the body tells about the lead; fills in only what is not known yet.
+    pub profile: LeadProfile,
+    /// The campaign it belongs to.
+    pub campaign: Option<CampaignRef>,
+    /// The provider's time (rule 18), not later than 24 h after receipt; receipt where there is none.
+    pub at: Timestamp,
+    /// What happened.
+    pub signal: Signal,
+}
+
+/// A campaign as its provider names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignRef {
+    /// The provider's id, a trimmed string.
+    pub provider_id: String,
+    /// Its name, refreshed by each event that carries one.
+    pub name: Option<String>,
+}
+
+/// What an event says happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Signal {
+    /// The lead wrote, or somebody wrote to the lead.
+    Message(Box<NewMessage>),
+    /// The lead opted out by an event of the provider (rule 17).
+    OptOut {
+        /// What is kept as the reason, for example `lead_unsubscribed`.
+        reason: String,
+    },
+    /// Mail to the lead came back (rule 17).
+    Bounce {
+        /// The address that bounced.
+        address: String,
+        /// The provider's text, if any.
+        reason: Option<String>,
+    },
+    /// The lead's do-not-disturb flag for SMS (rule 17).
+    DoNotDisturb {
+        /// True: on.
+        active: bool,
+    },
+    /// The provider's verdict on the lead's newest reply (rule 16).
+    Hint {
+        /// The verdict.
+        sentiment: Sentiment,
+        /// The answer's reason word: `interested`, or `category` for SmartLead.
+        word: &'static str,
+    },
+}
+
+impl Signal {
+    /// True where an unknown lead is created for it (rule 13); else the event is ignored (`unknown_lead`).
+    pub const fn creates_lead(&self) -> bool {
+        match self {
+            Self::Message(_) | Self::OptOut { .. } | Self::Bounce { .. } => true,
+            Self::DoNotDisturb { .. } | Self::Hint { .. } => false,
+        }
+    }
+
+    /// The `reason` of a `recorded` answer.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "outbound",
+            Self::OptOut { .. } => "unsubscribe",
+            Self::Bounce { .. } => "bounce",
+            Self::DoNotDisturb { .. } => "do_not_disturb",
+            Self::Hint { word, .. } => word,
+        }
+    }
+}
+
+/// Who wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The lead, or somebody on its behalf.
+    Inbound,
+    /// Us: the provider's campaign, a person, or Postroom.
+    Outbound,
+}
+
+impl Direction {
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// The two kinds of dedupe keys (rule 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyKind {
+    /// Of an inbound message.
+    Reply,
+    /// Of an outbound message.
+    Sent,
+}
+
+impl KeyKind {
+    /// As stored in `message_keys.kind`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reply => "reply",
+            Self::Sent => "sent",
+        }
+    }
+}
+
+/// A key by which a provider's event is known again, unique per client, channel and kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageKey {
+    /// Of which kind of message.
+    pub kind: KeyKind,
+    /// The provider's id as it comes, or `content:` and a hash (only content keys are hashes).
+    pub key: String,
+    /// True for a content key that holds no time of the message itself: it counts for 10 minutes from
+    /// the first receipt, by the database's clock (rule 10).
+    pub expires: bool,
+}
+
+/// An address with the name beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+pub struct Address {
+    /// E-mail address, phone number or profile id.
+    pub address: Option<String>,
+    /// The name beside it.
+    pub name: Option<String>,
+}
+
+/// A file that came with a message. Only named here; Postroom does not download it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Attachment {
+    /// File name.
+    pub name: Option<String>,
+    /// Media type, as the provider tells it.
+    pub r#type: Option<String>,
+    /// Where the provider keeps it.
+    pub url: Option<String>,
+}
+
+/// A message as a webhook tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMessage {
+    /// Who wrote.
+    pub direction: Direction,
+    /// All keys by which it is known again; a match on any is a duplicate. Never empty.
+    pub keys: Vec<MessageKey>,
+    /// Keys of the other path (one SMS over two paths): a match is a duplicate, but they are not stored for
+    /// this message.
+    pub also_known_as: Vec<MessageKey>,
+    /// Keys by which the other path knows this message: stored, taken over where they exist, and no match
+    /// on them when this message is stored.
+    pub stored_only: Vec<MessageKey>,
+    /// The provider's id of the message, as the API shows it.
+    pub provider_id: Option<String>,
+    /// What an answer through the provider needs (a JSON object), kept beside the message.
+    pub reply_handle: Option<serde_json::Value>,
+    /// Subject line.
+    pub subject: Option<String>,
+    /// The cleaned new text; the raw text where cleaning leaves nothing.
+    pub body: String,
+    /// False where cleaning left nothing of a text that was there: nothing in it is judged (rule 14).
+    pub has_new_text: bool,
+    /// The text as it came.
+    pub raw_text: Option<String>,
+    /// The HTML as it came.
+    pub raw_html: Option<String>,
+    /// Who wrote it.
+    pub from: Address,
+    /// To whom.
+    pub to: Vec<Address>,
+    /// Who else got it.
+    pub cc: Vec<Address>,
+    /// Files.
+    pub attachments: Vec<Attachment>,
+    /// The provider says that a machine wrote it (rule 15).
+    pub automated: bool,
+    /// The provider's verdict that came with it (rule 16).
+    pub hint: Option<Sentiment>,
+    /// The words by which the lead opted out in it (DOMAIN 5.5), found in the new text or the subject.
+    pub opt_out: Option<String>,
+}

@@ -1,0 +1,289 @@
+//! Leads: who they are, where they stand, and what a verdict changes about them.
+
+use super::{ChannelName, Sentiment};
+use serde::{Serialize, Serializer};
+
+/// By what a lead is known. The order of the variants is the order of matching (DOMAIN 5.8): the first
+/// identity that belongs to a lead wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IdentityKind {
+    /// `GoHighLevel` contact id.
+    GhlContact,
+    /// `EmailBison` lead id.
+    EmailbisonLead,
+    /// `SmartLead` lead id.
+    SmartleadLead,
+    /// `LinkedIn` member id; case-sensitive.
+    LinkedinMember,
+    /// Normalised profile URL.
+    LinkedinUrl,
+    /// E-mail address, trimmed and lower-cased.
+    Email,
+    /// Phone number in E.164.
+    Phone,
+}
+
+impl IdentityKind {
+    /// All kinds, in the order of matching.
+    pub const ALL: [Self; 7] = [
+        Self::GhlContact,
+        Self::EmailbisonLead,
+        Self::SmartleadLead,
+        Self::LinkedinMember,
+        Self::LinkedinUrl,
+        Self::Email,
+        Self::Phone,
+    ];
+
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GhlContact => "ghl_contact",
+            Self::EmailbisonLead => "emailbison_lead",
+            Self::SmartleadLead => "smartlead_lead",
+            Self::LinkedinMember => "linkedin_member",
+            Self::LinkedinUrl => "linkedin_url",
+            Self::Email => "email",
+            Self::Phone => "phone",
+        }
+    }
+}
+
+/// One thing by which a lead is known. Unique per client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// Of which kind.
+    pub kind: IdentityKind,
+    /// Its normalised value; matched exactly.
+    pub value: String,
+}
+
+impl Identity {
+    /// An identity of a normalised value.
+    pub fn new(kind: IdentityKind, value: impl Into<String>) -> Self {
+        Self { kind, value: value.into() }
+    }
+}
+
+/// What a webhook tells about a lead. `None` is not told; a stored value is never overwritten by it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LeadProfile {
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Company.
+    pub company_name: Option<String>,
+    /// Title in the company.
+    pub title: Option<String>,
+    /// E-mail address, lower-cased.
+    pub email: Option<String>,
+    /// Phone number: E.164, else its digits.
+    pub phone: Option<String>,
+    /// IANA time zone.
+    pub timezone: Option<String>,
+}
+
+/// Where a lead stands (DOMAIN 5.2), spelled as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeadStatus {
+    /// Nothing known yet, or nothing decided.
+    New,
+    /// Positive.
+    Qualified,
+    /// Wants to meet.
+    MeetingRequested,
+    /// Has a date.
+    MeetingBooked,
+    /// Declined.
+    NotInterested,
+    /// Opted out or bounced.
+    Blacklisted,
+}
+
+impl LeadStatus {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::New,
+        Self::Qualified,
+        Self::MeetingRequested,
+        Self::MeetingBooked,
+        Self::NotInterested,
+        Self::Blacklisted,
+    ];
+
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Qualified => "qualified",
+            Self::MeetingRequested => "meeting-requested",
+            Self::MeetingBooked => "meeting-booked",
+            Self::NotInterested => "not-interested",
+            Self::Blacklisted => "blacklisted",
+        }
+    }
+
+    /// The status of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == text)
+    }
+}
+
+impl Serialize for LeadStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What keeps messages from a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Barriers {
+    /// Stops all channels.
+    pub opted_out: bool,
+    /// Stops the mail channels.
+    pub bounced: bool,
+    /// Stops SMS.
+    pub sms_dnd: bool,
+}
+
+impl Barriers {
+    /// The word for what stops `channel`, or `None` (DOMAIN decisions 3, 4 and 16).
+    pub fn on(self, channel: &str) -> Option<&'static str> {
+        if self.opted_out {
+            Some("opted_out")
+        } else if self.bounced && is_mail(channel) {
+            Some("bounced")
+        } else if self.sms_dnd && channel == "sms" {
+            Some("do_not_disturb")
+        } else {
+            None
+        }
+    }
+}
+
+/// True for the channels that a bounce stops.
+pub fn is_mail(channel: &str) -> bool {
+    matches!(channel, "email" | "smartlead" | "instantly")
+}
+
+/// Where a lead stands: what a verdict may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its status.
+    pub status: LeadStatus,
+    /// Its newest verdict.
+    pub sentiment: Option<Sentiment>,
+    /// What keeps messages from it.
+    pub barriers: Barriers,
+}
+
+impl Standing {
+    /// A lead that was just made.
+    pub const NEW: Self = Self {
+        status: LeadStatus::New,
+        sentiment: None,
+        barriers: Barriers { opted_out: false, bounced: false, sms_dnd: false },
+    };
+
+    /// After the verdict `tag` on its newest message (DOMAIN decisions 3 and 5).
+    pub fn judged(self, tag: Sentiment) -> Self {
+        if self.barriers.opted_out {
+            return self.blacklisted();
+        }
+        if tag.never_lowers() {
+            let keeps = self.sentiment.is_some_and(Sentiment::is_positive);
+            return Self { sentiment: if keeps { self.sentiment } else { Some(tag) }, ..self };
+        }
+        Self { status: tag.status(), sentiment: Some(tag), ..self }
+    }
+
+    /// After a provider's hint about its newest message, which is unjudged or `Neutral` (rule 16).
+    /// Opt-out and bounce win.
+    pub fn hinted(self, tag: Sentiment) -> Self {
+        if self.barriers.bounced { self } else { self.judged(tag) }
+    }
+
+    /// After an opt-out (rule 17): on all channels, until a person lifts it.
+    pub fn opted_out(self) -> Self {
+        let barriers = Barriers { opted_out: true, ..self.barriers };
+        Self { barriers, ..self }.blacklisted()
+    }
+
+    /// After a bounce (rule 17).
+    pub fn bounced(self) -> Self {
+        let barriers = Barriers { bounced: true, ..self.barriers };
+        Self { barriers, status: LeadStatus::Blacklisted, ..self }
+    }
+
+    /// After an inbound mail from the very address that had bounced (DOMAIN decision 4).
+    pub fn bounce_lifted(self) -> Self {
+        let barriers = Barriers { bounced: false, ..self.barriers };
+        let status = match self.status {
+            LeadStatus::Blacklisted if !barriers.opted_out => {
+                self.sentiment.map_or(LeadStatus::New, Sentiment::status)
+            }
+            other => other,
+        };
+        Self { barriers, status, ..self }
+    }
+
+    const fn blacklisted(self) -> Self {
+        Self { status: LeadStatus::Blacklisted, sentiment: Some(Sentiment::Blacklist), ..self }
+    }
+}
+
+/// The order of two inbound messages of a lead: by provider time, then by storing (G8).
+pub fn is_newer(
+    (at, id): (super::Timestamp, super::Id),
+    than: Option<(super::Timestamp, super::Id)>,
+) -> bool {
+    than.is_none_or(|other| (at, id) > other)
+}
+
+/// The channels on which drafts of a mail-bounced lead are rejected.
+pub const MAIL_CHANNELS: [ChannelName; 3] =
+    [ChannelName("email"), ChannelName("smartlead"), ChannelName("instantly")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decision_3_an_opt_out_outlasts_every_later_verdict() {
+        let lead = Standing::NEW.judged(Sentiment::Interested).opted_out();
+        for tag in Sentiment::ALL {
+            let after = lead.judged(tag);
+            assert_eq!(after.status, LeadStatus::Blacklisted);
+            assert_eq!(after.sentiment, Some(Sentiment::Blacklist));
+        }
+    }
+
+    #[test]
+    fn decision_5_automatic_and_unclear_answers_never_lower_a_lead() {
+        let lead = Standing::NEW.judged(Sentiment::MeetingRequested);
+        for tag in [Sentiment::OutOfOffice, Sentiment::AutomatedReply, Sentiment::Neutral] {
+            assert_eq!(lead.judged(tag), lead);
+        }
+        let declined = Standing::NEW.judged(Sentiment::NotInterested);
+        let after = declined.judged(Sentiment::OutOfOffice);
+        assert_eq!(after.status, LeadStatus::NotInterested);
+        assert_eq!(after.sentiment, Some(Sentiment::OutOfOffice));
+    }
+
+    #[test]
+    fn decision_4_a_bounce_stops_mail_only_and_is_lifted_by_mail_from_that_address() {
+        let lead = Standing::NEW.judged(Sentiment::Interested).bounced();
+        assert_eq!(lead.status, LeadStatus::Blacklisted);
+        assert_eq!(lead.barriers.on("instantly"), Some("bounced"));
+        assert_eq!(lead.barriers.on("sms"), None);
+        assert_eq!(lead.bounce_lifted().status, LeadStatus::Qualified);
+        assert_eq!(lead.opted_out().bounce_lifted().status, LeadStatus::Blacklisted);
+    }
+
+    #[test]
+    fn a_hint_never_lifts_a_bounce() {
+        let lead = Standing::NEW.bounced();
+        assert_eq!(lead.hinted(Sentiment::Interested), lead);
+    }
+}

@@ -1,0 +1,26 @@
+//! Words and rules. Plain values and pure functions: no I/O, no actors, no SQL, no clock.
+
+pub mod backoff;
+pub mod conversation;
+pub mod event;
+pub mod fairness;
+pub mod job;
+pub mod lead;
+pub mod opt_out;
+pub mod outcome;
+pub mod sentiment;
+pub mod time;
+
+pub use self::{
+    conversation::{Conversation, InboundMessage, LeadView},
+    event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
+    job::{ChannelName, Job, JobKind, JobStatus},
+    lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
+    outcome::{Effect, Outcome},
+    sentiment::Sentiment,
+    time::Timestamp,
+};
+
+/// A row's key: 63 bits that grow with arrival (QUEUE rule "keys must grow with arrival"), unique over
+/// all tables and clients, given out by the node that inserts. Opaque to readers, a string in JSON.
+pub type Id = i64;

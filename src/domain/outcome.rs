@@ -1,0 +1,71 @@
+//! What an attempt comes to, and what should change because of it.
+
+use super::{ChannelName, Id, JobKind, Sentiment};
+use std::time::Duration;
+
+/// What a handler returns. Panics, time-outs and shutdowns are seen by who runs it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Succeeded; the effects commit with the completion, or not at all (G4).
+    Done(Vec<Effect>),
+    /// This attempt failed; try again after the kind's backoff, if an attempt is left.
+    Retry(String),
+    /// Failed for good: no retry.
+    Fail(String),
+    /// Run again after this long. Uses no attempt.
+    Snooze(Duration),
+    /// There is nothing left to do it for: the message or the lead is gone (DOMAIN decision 7).
+    Cancel(String),
+}
+
+/// What should change. A plain value: the recorder applies it in the transaction of the completion.
+///
+/// What an effect does to a lead is judged again under the lead's lock by `domain::lead` (G8): a
+/// message that is not the newest keeps its own verdict but changes neither lead nor drafts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The job's message means this. The lead takes it on if the message is its newest.
+    Judge(Sentiment),
+    /// The lead opted out in the job's message.
+    OptOut {
+        /// The words that say so.
+        reason: String,
+    },
+    /// An answer to the job's message, for a person to look at.
+    AddDraft {
+        /// The channel it is to be sent on.
+        channel: ChannelName,
+        /// Subject line; mail only.
+        subject: Option<String>,
+        /// The whole text.
+        body: String,
+        /// The parts of an SMS, at most 3 of at most 160 characters; empty on other channels.
+        parts: Vec<String>,
+    },
+    /// How good the lead is (1–4 each).
+    Score {
+        /// Match with the client's ideal customer.
+        fit: i16,
+        /// Readiness.
+        intent: i16,
+        /// Half of their sum, halves down.
+        overall: i16,
+        /// Why, at most 500 characters.
+        reason: String,
+    },
+    /// Enqueue a job about the same message and lead. One that exists already is no error.
+    Enqueue {
+        /// Its kind.
+        kind: JobKind,
+        /// How many attempts it may have.
+        max_attempts: u32,
+        /// When it is due, counted from the commit.
+        delay: Duration,
+    },
+}
+
+/// Longest text of a score's reason, in characters (DOMAIN 1.3).
+pub const SCORE_REASON_MAX: usize = 500;
+
+/// The message that a job's effects are about, or the reason why there is none.
+pub type Subject = Option<Id>;

@@ -1,0 +1,89 @@
+//! Instants as Postroom keeps them: Unix milliseconds, in UTC.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// An instant in Unix milliseconds. Shown and serialized as RFC 3339 in UTC with milliseconds
+/// (`2026-01-18T14:03:11.120Z`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+/// The instants that RFC 3339 can spell and both databases can keep: years 0001 to 9999.
+const MILLIS_MIN: i64 = -62_135_596_800_000;
+/// The greatest that jiff takes: short of the year 10000, so that it can be shown in every zone.
+const MILLIS_MAX: i64 = 253_402_207_200_000;
+
+impl Timestamp {
+    /// From Unix milliseconds; what lies outside the years 0001–9999 becomes the nearest inside.
+    pub const fn from_millis(millis: i64) -> Self {
+        if millis < MILLIS_MIN {
+            Self(MILLIS_MIN)
+        } else if millis > MILLIS_MAX {
+            Self(MILLIS_MAX)
+        } else {
+            Self(millis)
+        }
+    }
+
+    /// Unix milliseconds.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds from `earlier` to here, negative if `earlier` is later.
+    pub const fn millis_since(self, earlier: Self) -> i64 {
+        self.0 - earlier.0
+    }
+
+    /// This instant moved by `millis`.
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(it: jiff::Timestamp) -> Self {
+        Self::from_millis(it.as_millisecond())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(it) => write!(f, "{it:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let instant: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        Ok(instant.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_spelled_with_milliseconds_and_zone() {
+        let it = Timestamp::from_millis(1_768_744_991_120);
+        assert_eq!(it.to_string(), "2026-01-18T14:03:11.120Z");
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_no_calendar_can_spell_is_clamped() {
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-30T22:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "0001-01-01T00:00:00.000Z");
+    }
+}

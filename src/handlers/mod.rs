@@ -1,0 +1,52 @@
+//! One file a job kind. A handler reads, thinks, and returns what should change; it writes nothing.
+
+pub mod lead_scoring;
+pub mod post_process;
+pub mod self_check;
+
+use crate::{
+    analyst::Analyst,
+    config,
+    domain::{Conversation, Job, JobKind, Outcome},
+    store::Reader,
+};
+use std::{fmt, sync::Arc};
+
+pub use self::{lead_scoring::LeadScoring, post_process::PostProcess, self_check::SelfCheck};
+
+/// What every handler is given.
+#[derive(Clone)]
+pub struct Deps {
+    /// Reads, and cannot write.
+    pub reader: Reader,
+    /// Thinks.
+    pub analyst: Arc<dyn Analyst>,
+    /// The configuration that applies now.
+    pub config: config::Live,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps").finish_non_exhaustive()
+    }
+}
+
+/// Works off jobs of one kind.
+pub trait JobHandler: Default + Send + Sync + 'static {
+    /// The kind.
+    const KIND: JobKind;
+
+    /// What the job comes to. It may be dropped at any `await` and run again: it touches nothing
+    /// outside.
+    fn handle(&self, job: &Job, deps: &Deps) -> impl Future<Output = Outcome> + Send;
+}
+
+/// The conversation that the job is about, or how the job ends without one (docs/RULES.md STATUS).
+async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Outcome> {
+    let gone = || Outcome::Cancel("message or lead is gone".to_owned());
+    let message_id = job.message_id.ok_or_else(gone)?;
+    match reader.conversation(message_id).await {
+        Ok(it) => it.ok_or_else(gone),
+        Err(error) => Err(Outcome::Retry(format!("could not read the conversation: {error}"))),
+    }
+}

@@ -1,0 +1,160 @@
+//! The admin API under `/api/v1`: what is stored and what runs, for people and their programs.
+//!
+//! `views` spells the objects; each other file answers the paths of one of them.
+
+mod actors;
+mod drafts;
+mod jobs;
+mod leads;
+mod messages;
+mod overview;
+mod pools;
+mod query;
+mod views;
+
+pub(super) use self::overview::overview_for_metrics;
+
+use self::overview::TotalsCache;
+use super::{admin, problem::Problem};
+use crate::{
+    config::Secret,
+    domain::{ChannelName, Id},
+    store::Desk,
+    telemetry::board::Board,
+};
+use actix_web::{
+    FromRequest, Handler, HttpResponse, Resource, Responder,
+    http::header::HeaderMap,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+use std::{fmt, sync::Arc};
+use tokio::time::Instant;
+
+/// Webhooks and jobs a second, over the last minute.
+pub type Rates = Arc<dyn Fn() -> (f64, f64) + Send + Sync>;
+
+/// The path words of the channels, where a daemon does not say which it has.
+const CHANNELS: [ChannelName; 5] = [
+    ChannelName("email"),
+    ChannelName("sms"),
+    ChannelName("linkedin"),
+    ChannelName("smartlead"),
+    ChannelName("instantly"),
+];
+
+/// What the admin API answers from.
+pub struct ApiState {
+    /// What is stored.
+    desk: Desk,
+    /// What runs.
+    board: Arc<Board>,
+    /// Who shows it, may.
+    token: Secret,
+    started: Instant,
+    rates: Rates,
+    /// `all`, `ingest` or `worker`.
+    role: &'static str,
+    /// Values of a filter; others are refused.
+    channels: Vec<ChannelName>,
+    totals: TotalsCache,
+}
+
+impl ApiState {
+    /// The state of a daemon that started at `started` in this role (`all`, `ingest`, `worker`).
+    pub fn new(
+        desk: Desk,
+        board: Arc<Board>,
+        token: Secret,
+        started: Instant,
+        rates: Rates,
+        role: &'static str,
+    ) -> Self {
+        let (channels, totals) = (CHANNELS.to_vec(), TotalsCache::default());
+        Self { desk, board, token, started, rates, role, channels, totals }
+    }
+
+    /// The same, of a daemon with these channels.
+    #[must_use]
+    pub fn with_channels(self, channels: Vec<ChannelName>) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// True where the request shows the token.
+    pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
+        admin::shows_token(headers, &self.token)
+    }
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// What handlers here return.
+type Answer = Result<HttpResponse, Problem>;
+
+/// Mounts the API. The application data must hold a `web::Data<ApiState>`.
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(
+        web::scope("/api/v1")
+            .wrap(from_fn(admin::guard))
+            .service(get("/overview", overview::show))
+            .service(get("/jobs", jobs::list))
+            .service(post("/jobs/retry", jobs::retry_many))
+            .service(post("/jobs/cancel", jobs::cancel_many))
+            .service(get("/jobs/{id}", jobs::show))
+            .service(post("/jobs/{id}/retry", jobs::retry))
+            .service(post("/jobs/{id}/cancel", jobs::cancel))
+            .service(get("/leads", leads::list))
+            .service(get("/leads/{id}", leads::show))
+            .service(get("/messages", messages::list))
+            .service(get("/messages/{id}", messages::show))
+            .service(get("/drafts", drafts::list))
+            .service(get("/pools", pools::list))
+            .service(get("/actors", actors::list))
+            .default_service(web::to(no_such_path)),
+    );
+}
+
+/// A path that can be read.
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::get().to(handler)).default_service(web::to(only_get))
+}
+
+/// A path that does something.
+fn post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::post().to(handler)).default_service(web::to(only_post))
+}
+
+async fn only_get() -> Answer {
+    Err(Problem::method_not_allowed("GET"))
+}
+
+async fn only_post() -> Answer {
+    Err(Problem::method_not_allowed("POST"))
+}
+
+async fn no_such_path() -> Answer {
+    Err(Problem::not_found("there is no such path in the API"))
+}
+
+/// The id in a path. What is no id names nothing.
+fn id_in(path: &str, what: &str) -> Result<Id, Problem> {
+    query::parse_id(path).ok_or_else(|| no_such(what, path))
+}
+
+fn no_such(what: &str, id: impl fmt::Display) -> Problem {
+    Problem::not_found(format!("there is no {what} {id}"))
+}

@@ -1,0 +1,130 @@
+//! `/overview`: how much waits, runs and has ended, and how fast it goes.
+
+use super::{
+    Answer, ApiState,
+    query::Query,
+    views::{ClientCount, JobCounts, Key, KindCount, NodeJson, OverviewJson},
+};
+use crate::{
+    domain::Timestamp,
+    store::{Backlog, StoreError, Totals, wall_clock},
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
+
+/// How old counts may be. They are read from whole tables.
+const TOTALS_KEPT: Duration = Duration::from_secs(2);
+
+/// The last counts. Whoever comes while they are read waits for them.
+#[derive(Default)]
+pub(super) struct TotalsCache(Mutex<Option<(Instant, Arc<Totals>)>>);
+
+impl fmt::Debug for TotalsCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TotalsCache")
+    }
+}
+
+impl ApiState {
+    /// The counts, at most 2 s old.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub(super) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
+        let mut kept = self.totals.0.lock().await;
+        if let Some((read_at, totals)) = kept.as_ref()
+            && read_at.elapsed() < TOTALS_KEPT
+        {
+            return Ok(totals.clone());
+        }
+        let totals = Arc::new(self.desk.totals().await?);
+        *kept = Some((Instant::now(), totals.clone()));
+        Ok(totals)
+    }
+}
+
+/// The counts of every kind, for the metrics.
+///
+/// # Errors
+/// When the database is away.
+pub(in crate::http) async fn overview_for_metrics(
+    state: &ApiState,
+) -> Result<Vec<KindCount>, StoreError> {
+    let totals = state.totals().await?;
+    Ok(by_kind(state, &totals.backlog))
+}
+
+/// `GET /overview`.
+pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    Query::parse(request.query_string(), &[])?;
+    let totals = state.totals().await?;
+    Ok(HttpResponse::Ok().json(overview(&state, &totals)))
+}
+
+fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
+    let sum = |count: fn(&Backlog) -> i64| totals.backlog.iter().map(count).sum();
+    let (webhooks_per_second, jobs_per_second) = (state.rates)();
+    let actors = state.board.actors();
+    OverviewJson {
+        node: Key(state.desk.node()),
+        version: env!("CARGO_PKG_VERSION"),
+        role: state.role,
+        uptime_seconds: state.started.elapsed().as_secs(),
+        database: state.desk.database(),
+        jobs: JobCounts {
+            pending: sum(|it| it.pending),
+            running: sum(|it| it.running),
+            succeeded: totals.succeeded,
+            failed: totals.failed,
+            cancelled: totals.cancelled,
+        },
+        by_kind: by_kind(state, &totals.backlog),
+        by_client: by_client(&totals.backlog),
+        webhooks_per_second,
+        jobs_per_second,
+        quarantined: totals.quarantined,
+        drafts_pending: totals.drafts_pending,
+        deliveries_uncertain: 0,
+        actors_restarted: actors.iter().map(|it| it.restarts).sum(),
+        nodes: totals.nodes.iter().map(NodeJson::of).collect(),
+    }
+}
+
+/// Every kind that has a pool here or a job anywhere.
+fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
+    let mut kinds: BTreeMap<&str, (i64, i64, Option<Timestamp>)> = BTreeMap::new();
+    let pools = state.board.pools();
+    for pool in &pools {
+        kinds.entry(pool.kind.0).or_default();
+    }
+    for it in backlog {
+        let (pending, running, oldest_at) = kinds.entry(&it.kind).or_default();
+        *pending += it.pending;
+        *running += it.running;
+        *oldest_at = match (*oldest_at, it.oldest_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    let now = wall_clock();
+    let count =
+        |(kind, (pending, running, oldest_at)): (&str, (i64, i64, Option<Timestamp>))| KindCount {
+            kind: kind.to_owned(),
+            pending,
+            running,
+            oldest_pending_seconds: oldest_at.map(|it| now.millis_since(it).max(0) / 1_000),
+        };
+    kinds.into_iter().map(count).collect()
+}
+
+fn by_client(backlog: &[Backlog]) -> Vec<ClientCount<'_>> {
+    let mut clients: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for it in backlog {
+        let (pending, running) = clients.entry(&it.client_id).or_default();
+        *pending += it.pending;
+        *running += it.running;
+    }
+    let count = |(client_id, (pending, running))| ClientCount { client_id, pending, running };
+    clients.into_iter().map(count).collect()
+}

@@ -1,0 +1,238 @@
+//! What a request asks for: filters, limit and cursor. Whatever is not known is refused by name, because a
+//! filter that is passed over shows, retries or cancels too much.
+
+use crate::{
+    domain::{Id, Timestamp},
+    http::problem::Problem,
+    store::LeadCursor,
+};
+use serde_json::Value;
+
+/// Items on a page where nothing is said.
+const LIMIT_DEFAULT: usize = 50;
+/// Items on a page at the most.
+const LIMIT_MAX: usize = 500;
+/// What the cursor of a lead without a message has in the place of a time.
+const NO_TIME: &str = "-";
+
+/// Named values. One that is empty counts as not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// From the text behind the `?`, with these names and no others.
+    pub(super) fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
+        let pairs = url::form_urlencoded::parse(text.as_bytes()).into_owned();
+        Self::of(pairs.collect(), known, "query parameter")
+    }
+
+    /// From a JSON object, with these names and no others. A value is a text or a list of texts.
+    pub(super) fn from_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|error| Problem::not_json(format!("the body is not JSON: {error}")))?;
+        let Value::Object(fields) = body else {
+            return Err(Problem::bad_request("", "the body must be an object"));
+        };
+        let mut pairs = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            match value {
+                Value::Null => pairs.push((name, String::new())),
+                Value::String(text) => pairs.push((name, text)),
+                Value::Array(items) => {
+                    for (at, item) in items.iter().enumerate() {
+                        let Some(text) = item.as_str() else {
+                            return Err(Problem::bad_request(
+                                format!("{name}.{at}"),
+                                "must be a text",
+                            ));
+                        };
+                        pairs.push((name.clone(), text.to_owned()));
+                    }
+                }
+                Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                    return Err(Problem::bad_request(name, "must be a text or a list of texts"));
+                }
+            }
+        }
+        Self::of(pairs, known, "field")
+    }
+
+    fn of(pairs: Vec<(String, String)>, known: &[&str], what: &str) -> Result<Self, Problem> {
+        for (name, _) in &pairs {
+            if !known.contains(&name.as_str()) {
+                let known = known.join(", ");
+                let detail = format!("unknown {what} `{name}`; known are: {known}");
+                return Err(Problem::bad_request(name, detail));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The texts given for `name`, as they are.
+    fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let of_name = move |it: &&(String, String)| it.0 == name;
+        self.0.iter().filter(of_name).map(|it| it.1.trim()).filter(|it| !it.is_empty())
+    }
+
+    /// The one text given for `name`.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut texts = self.texts(name);
+        match (texts.next(), texts.next()) {
+            (_, Some(_)) => Err(Problem::bad_request(name, format!("`{name}` is given twice"))),
+            (text, None) => Ok(text),
+        }
+    }
+
+    /// The values given for `name`, separated by commas.
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
+        let parts = self.texts(name).flat_map(|it| it.split(','));
+        parts.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The same, of a kind that can be wrong; `expected` says what would be right.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: impl Fn() -> String,
+    ) -> Result<Vec<T>, Problem> {
+        let parsed = self.values(name).into_iter().map(|it| {
+            parse(&it).ok_or_else(|| {
+                let detail = format!("unknown {name} `{it}`; expected {}", expected());
+                Problem::bad_request(name, detail)
+            })
+        });
+        parsed.collect()
+    }
+
+    /// The same, of these words.
+    pub(super) fn one_of(&self, name: &str, words: &[&str]) -> Result<Vec<String>, Problem> {
+        let parse = |it: &str| words.contains(&it).then(|| it.to_owned());
+        self.parsed(name, parse, || words.join(", "))
+    }
+
+    /// The ids given for `name`.
+    pub(super) fn ids(&self, name: &str) -> Result<Vec<Id>, Problem> {
+        self.parsed(name, parse_id, || "an id".to_owned())
+    }
+
+    /// How many items at the most, where that is said.
+    pub(super) fn limit_if_given(&self) -> Result<Option<usize>, Problem> {
+        let Some(text) = self.text("limit")? else { return Ok(None) };
+        match text.parse::<usize>() {
+            Ok(limit @ 1..=LIMIT_MAX) => Ok(Some(limit)),
+            _ => Err(Problem::bad_request("limit", format!("`limit` must be 1 to {LIMIT_MAX}"))),
+        }
+    }
+
+    /// How many items at the most.
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
+        Ok(self.limit_if_given()?.unwrap_or(LIMIT_DEFAULT))
+    }
+
+    fn cursor_of<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text("cursor")? else { return Ok(None) };
+        let refused = || Problem::bad_request("cursor", "not a cursor of this list");
+        parse(text).map(Some).ok_or_else(refused)
+    }
+
+    /// Where the page begins, in a list that is ordered by id.
+    pub(super) fn cursor(&self) -> Result<Option<Id>, Problem> {
+        self.cursor_of(parse_id)
+    }
+
+    /// Where the page begins, in the list of leads.
+    pub(super) fn lead_cursor(&self) -> Result<Option<LeadCursor>, Problem> {
+        self.cursor_of(parse_lead_cursor)
+    }
+}
+
+/// An id as it is shown.
+pub(super) fn parse_id(text: &str) -> Option<Id> {
+    let is_plain = text.bytes().all(|it| it.is_ascii_digit());
+    text.parse().ok().filter(|id| is_plain && *id > 0)
+}
+
+/// The cursor of the list of leads, as text.
+pub(super) fn lead_cursor_text(cursor: LeadCursor) -> String {
+    let at = cursor.last_message_at.map(|it| it.as_millis().to_string());
+    format!("{}.{}", at.as_deref().unwrap_or(NO_TIME), cursor.id)
+}
+
+fn parse_lead_cursor(text: &str) -> Option<LeadCursor> {
+    let (at, id) = text.split_once('.')?;
+    let last_message_at = match at {
+        NO_TIME => None,
+        at => Some(Timestamp::from_millis(at.parse().ok()?)),
+    };
+    Some(LeadCursor { last_message_at, id: parse_id(id)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[&str] = &["status", "lead", "limit", "cursor", "q"];
+
+    fn parse(text: &str) -> Query {
+        Query::parse(text, KNOWN).unwrap()
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_by_name() {
+        let problem = Query::parse("status=a&stauts=b", KNOWN).unwrap_err();
+        assert!(problem.to_string().contains("`stauts`"), "{problem}");
+        let problem = Query::from_json(br#"{"clients": "a"}"#, KNOWN).unwrap_err();
+        assert!(problem.to_string().contains("`clients`"), "{problem}");
+    }
+
+    #[test]
+    fn values_are_separated_by_commas_and_what_is_empty_is_not_given() {
+        let query = parse("status=failed,%20cancelled&status=pending&lead=&q=a%2Cb");
+        assert_eq!(query.values("status"), ["failed", "cancelled", "pending"]);
+        assert!(query.values("lead").is_empty());
+        assert_eq!(query.text("q").unwrap(), Some("a,b"));
+        assert!(query.text("status").is_err());
+        let json = br#"{"status": ["failed", "cancelled"], "lead": null, "q": "x"}"#;
+        let query = Query::from_json(json, KNOWN).unwrap();
+        assert_eq!(query.values("status"), ["failed", "cancelled"]);
+        assert!(query.values("lead").is_empty());
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for body in ["", "[]", "7", r#"{"status": 7}"#, r#"{"status": [7]}"#, r#"{"status": {}}"#] {
+            assert!(Query::from_json(body.as_bytes(), KNOWN).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn limits_and_cursors_are_checked() {
+        assert_eq!(parse("").limit().unwrap(), 50);
+        assert_eq!(parse("limit=500").limit().unwrap(), 500);
+        for text in ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=1&limit=2"] {
+            assert!(parse(text).limit().is_err(), "{text}");
+        }
+        assert_eq!(parse("cursor=7").cursor().unwrap(), Some(7));
+        for text in
+            ["cursor=x", "cursor=-7", "cursor=%2B7", "cursor=0", "cursor=99999999999999999999"]
+        {
+            assert!(parse(text).cursor().is_err(), "{text}");
+        }
+        assert_eq!(parse("lead=1,2").ids("lead").unwrap(), [1, 2]);
+        assert!(parse("lead=1,b").ids("lead").is_err());
+    }
+
+    #[test]
+    fn the_cursor_of_leads_comes_back_as_it_was_given() {
+        for last_message_at in
+            [None, Some(Timestamp::from_millis(-5)), Some(Timestamp::from_millis(7))]
+        {
+            let cursor = LeadCursor { last_message_at, id: 42 };
+            assert_eq!(parse_lead_cursor(&lead_cursor_text(cursor)), Some(cursor));
+        }
+        for text in ["", "7", "7.", ".7", "x.7", "7.-1", "7.1.2"] {
+            assert_eq!(parse_lead_cursor(text), None, "{text}");
+        }
+    }
+}

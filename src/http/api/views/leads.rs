@@ -1,0 +1,145 @@
+//! Leads.
+
+use super::{DraftJson, JobJson, Key, MessageJson, at};
+use crate::{
+    domain::Timestamp,
+    store::{IdentityRow, LeadDetail, LeadEntry},
+};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub(in crate::http::api) struct LeadJson<'a> {
+    id: Key,
+    client_id: &'a str,
+    status: &'a str,
+    sentiment: Option<&'a str>,
+    first_name: Option<&'a str>,
+    last_name: Option<&'a str>,
+    company_name: Option<&'a str>,
+    title: Option<&'a str>,
+    email: Option<&'a str>,
+    phone: Option<&'a str>,
+    timezone: Option<&'a str>,
+    opted_out: Option<OptedOutJson<'a>>,
+    bounced: Option<BouncedJson<'a>>,
+    sms_dnd: bool,
+    connected_at: Option<Timestamp>,
+    snoozed_until: Option<Timestamp>,
+    score: Option<ScoreJson<'a>>,
+    identities: Vec<IdentityJson<'a>>,
+    campaign: Option<CampaignJson<'a>>,
+    last_message_at: Option<Timestamp>,
+    last_inbound_at: Option<Timestamp>,
+    last_outbound_at: Option<Timestamp>,
+    created_at: Timestamp,
+    merged_into: Option<Key>,
+}
+
+#[derive(Debug, Serialize)]
+struct OptedOutJson<'a> {
+    at: Timestamp,
+    channel: Option<&'a str>,
+    message_id: Option<Key>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct BouncedJson<'a> {
+    at: Timestamp,
+    address: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ScoreJson<'a> {
+    fit: Option<i32>,
+    intent: Option<i32>,
+    overall: Option<i32>,
+    reason: Option<&'a str>,
+    scored_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct IdentityJson<'a> {
+    kind: &'a str,
+    value: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct CampaignJson<'a> {
+    id: Key,
+    name: Option<&'a str>,
+}
+
+impl<'a> LeadJson<'a> {
+    pub(in crate::http::api) fn of(entry: &'a LeadEntry) -> Self {
+        let it = &entry.lead;
+        let identity = |it: &'a IdentityRow| IdentityJson { kind: &it.kind, value: &it.value };
+        Self {
+            id: Key(it.id),
+            client_id: &it.client_id,
+            status: &it.status,
+            sentiment: it.sentiment.as_deref(),
+            first_name: it.first_name.as_deref(),
+            last_name: it.last_name.as_deref(),
+            company_name: it.company_name.as_deref(),
+            title: it.title.as_deref(),
+            email: it.email.as_deref(),
+            phone: it.phone.as_deref(),
+            timezone: it.timezone.as_deref(),
+            opted_out: at!(it.opted_out_at).map(|at| OptedOutJson {
+                at,
+                channel: it.opted_out_channel.as_deref(),
+                message_id: it.opted_out_message_id.map(Key),
+                reason: it.opted_out_reason.as_deref(),
+            }),
+            bounced: at!(it.bounced_at).map(|at| BouncedJson {
+                at,
+                address: it.bounced_address.as_deref(),
+                reason: it.bounced_reason.as_deref(),
+            }),
+            sms_dnd: it.sms_dnd,
+            connected_at: at!(it.connected_at),
+            snoozed_until: at!(it.snoozed_until),
+            score: at!(it.scored_at).map(|scored_at| ScoreJson {
+                fit: it.fit,
+                intent: it.intent,
+                overall: it.overall,
+                reason: it.score_reason.as_deref(),
+                scored_at,
+            }),
+            identities: entry.identities.iter().map(identity).collect(),
+            campaign: entry
+                .campaign
+                .as_ref()
+                .map(|(id, name)| CampaignJson { id: Key(*id), name: name.as_deref() }),
+            last_message_at: at!(it.last_message_at),
+            last_inbound_at: at!(it.last_inbound_at),
+            last_outbound_at: at!(it.last_outbound_at),
+            created_at: Timestamp::from_millis(it.created_at.0),
+            merged_into: it.merged_into.map(Key),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::http::api) struct LeadDetailJson<'a> {
+    #[serde(flatten)]
+    lead: LeadJson<'a>,
+    messages: Vec<MessageJson<'a>>,
+    drafts: Vec<DraftJson<'a>>,
+    deliveries: [(); 0],
+    jobs: Vec<JobJson<'a>>,
+}
+
+impl<'a> LeadDetailJson<'a> {
+    pub(in crate::http::api) fn of(it: &'a LeadDetail) -> Self {
+        Self {
+            lead: LeadJson::of(&it.entry),
+            messages: it.messages.iter().map(MessageJson::of).collect(),
+            drafts: it.drafts.iter().map(DraftJson::of).collect(),
+            deliveries: [],
+            jobs: it.jobs.iter().map(JobJson::of).collect(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Messages and drafts.
+
+use super::{Key, at};
+use crate::{
+    domain::Timestamp,
+    store::{DraftRow, ListedMessage, MessageRow},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Debug, Serialize)]
+pub(in crate::http::api) struct MessageJson<'a> {
+    id: Key,
+    client_id: &'a str,
+    lead_id: Key,
+    channel: &'a str,
+    direction: &'a str,
+    source: &'a str,
+    provider_id: Option<&'a str>,
+    subject: Option<&'a str>,
+    body: &'a str,
+    sentiment: Option<&'a str>,
+    automated: bool,
+    from: Value,
+    to: Value,
+    cc: Value,
+    attachments: Value,
+    sent_at: Timestamp,
+    created_at: Timestamp,
+    edited_at: Option<Timestamp>,
+    deleted_at: Option<Timestamp>,
+}
+
+/// JSON that was stored as text; what cannot be read is `otherwise`.
+fn stored(text: &str, otherwise: Value) -> Value {
+    serde_json::from_str(text).ok().filter(|it: &Value| !it.is_null()).unwrap_or(otherwise)
+}
+
+/// The fields that both forms of a message have.
+macro_rules! message_json {
+    ($it:ident) => {
+        MessageJson {
+            id: Key($it.id),
+            client_id: &$it.client_id,
+            lead_id: Key($it.lead_id),
+            channel: &$it.channel,
+            direction: &$it.direction,
+            source: &$it.source,
+            provider_id: $it.provider_id.as_deref(),
+            subject: $it.subject.as_deref(),
+            body: &$it.body,
+            sentiment: $it.sentiment.as_deref(),
+            automated: $it.automated,
+            from: stored(&$it.sender, serde_json::json!({"address": null, "name": null})),
+            to: stored(&$it.recipients, Value::Array(Vec::new())),
+            cc: stored(&$it.cc, Value::Array(Vec::new())),
+            attachments: stored(&$it.attachments, Value::Array(Vec::new())),
+            sent_at: Timestamp::from_millis($it.sent_at.0),
+            created_at: Timestamp::from_millis($it.created_at.0),
+            edited_at: at!($it.edited_at),
+            deleted_at: at!($it.deleted_at),
+        }
+    };
+}
+
+impl<'a> MessageJson<'a> {
+    pub(in crate::http::api) fn of(it: &'a ListedMessage) -> Self {
+        message_json!(it)
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::http::api) struct MessageDetailJson<'a> {
+    #[serde(flatten)]
+    message: MessageJson<'a>,
+    raw_text: Option<&'a str>,
+    raw_html: Option<&'a str>,
+    payload: Option<&'a str>,
+}
+
+impl<'a> MessageDetailJson<'a> {
+    pub(in crate::http::api) fn of(it: &'a MessageRow) -> Self {
+        Self {
+            message: message_json!(it),
+            raw_text: it.raw_text.as_deref(),
+            raw_html: it.raw_html.as_deref(),
+            payload: it.payload.as_deref(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::http::api) struct DraftJson<'a> {
+    id: Key,
+    client_id: &'a str,
+    lead_id: Key,
+    message_id: Key,
+    channel: &'a str,
+    status: &'a str,
+    subject: Option<&'a str>,
+    body: &'a str,
+    parts: Value,
+    created_at: Timestamp,
+    decided_at: Option<Timestamp>,
+    decided_by: Option<&'a str>,
+    edited: bool,
+    send_at: Option<Timestamp>,
+    blocked_by: Option<&'a str>,
+    delivery_id: Option<Key>,
+    gate: Option<()>,
+}
+
+impl<'a> DraftJson<'a> {
+    pub(in crate::http::api) fn of(it: &'a DraftRow) -> Self {
+        Self {
+            id: Key(it.id),
+            client_id: &it.client_id,
+            lead_id: Key(it.lead_id),
+            message_id: Key(it.message_id),
+            channel: &it.channel,
+            status: &it.status,
+            subject: it.subject.as_deref(),
+            body: &it.body,
+            parts: stored(&it.parts, Value::Array(Vec::new())),
+            created_at: Timestamp::from_millis(it.created_at.0),
+            decided_at: at!(it.decided_at),
+            decided_by: it.decided_by.as_deref(),
+            edited: it.edited,
+            send_at: None,
+            blocked_by: it.blocked_by.as_deref(),
+            delivery_id: None,
+            gate: None,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Alive, ready, and what there is to count.
+
+use super::{State, api::overview_for_metrics};
+use crate::telemetry::{
+    board::{ActorState, ActorType},
+    metrics,
+};
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+/// The canary is late after this long without one that came back.
+const CANARY_LATE: Duration = Duration::from_secs(180);
+/// A supervisor that has not ticked for this many ticks is stalled.
+const TICKS_MISSED_MAX: u32 = 5;
+/// How long the database may take to answer the check.
+const DATABASE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The paths.
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.route("/healthz", web::get().to(alive))
+        .route("/readyz", web::get().to(ready))
+        .route("/metrics", web::get().to(scrape));
+}
+
+/// Answers without touching the database.
+pub(super) async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
+}
+
+/// The checks, by name.
+type Checks = BTreeMap<&'static str, Check>;
+
+#[derive(Debug, Serialize)]
+struct Check {
+    ok: bool,
+    detail: Option<String>,
+}
+
+impl Check {
+    const OK: Self = Self { ok: true, detail: None };
+
+    fn failed(detail: impl Into<String>) -> Self {
+        Self { ok: false, detail: Some(detail.into()) }
+    }
+
+    fn of(ok: bool, detail: impl FnOnce() -> String) -> Self {
+        if ok { Self::OK } else { Self::failed(detail()) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Ready {
+    status: &'static str,
+    checks: Checks,
+}
+
+fn answer(is_ready: bool, checks: Checks) -> HttpResponse {
+    let status = if is_ready { "ready" } else { "not_ready" };
+    let mut response =
+        if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.insert_header(("cache-control", "no-store")).json(Ready { status, checks })
+}
+
+/// Not ready: the database has not been reached yet.
+pub(super) async fn waiting() -> HttpResponse {
+    let waits = || Check::failed("waiting for the database");
+    let mut checks: Checks = ["migrations", "supervisor", "ingest", "pools", "canary"]
+        .into_iter()
+        .map(|name| (name, waits()))
+        .collect();
+    checks.insert("database", Check::failed("away"));
+    checks.insert("config", Check::OK);
+    answer(false, checks)
+}
+
+async fn ready(state: web::Data<State>) -> HttpResponse {
+    let mut checks = Checks::new();
+    checks.insert("database", database(&state).await);
+    // The daemon starts only on the schema of its version.
+    checks.insert("migrations", Check::OK);
+    checks.insert("supervisor", supervisor(&state));
+    checks.insert("ingest", ingest(&state));
+    checks.insert("pools", pools(&state));
+    checks.insert("canary", canary(&state));
+    checks.insert("config", Check::OK);
+    let deciding = ["database", "migrations", "supervisor", "ingest"];
+    let all_ok = deciding.iter().all(|it| checks.get(it).is_some_and(|it| it.ok));
+    answer(all_ok && !state.board.is_draining(), checks)
+}
+
+async fn database(state: &State) -> Check {
+    match tokio::time::timeout(DATABASE_LIMIT, state.store.nodes().list()).await {
+        Ok(Ok(_)) => Check::OK,
+        Ok(Err(error)) => Check::failed(error.to_string()),
+        Err(_) => Check::failed("it does not answer"),
+    }
+}
+
+fn supervisor(state: &State) -> Check {
+    let tick = state.config.get().supervisor.tick;
+    let limit = tick * TICKS_MISSED_MAX + Duration::from_secs(1);
+    let age_ms = crate::store::wall_clock().millis_since(state.board.ticked_at());
+    let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or_default());
+    // Right after the start the first tick may still be on its way.
+    let is_young = state.started.elapsed() < limit;
+    Check::of(age < limit || is_young, || format!("the last tick was {age:?} ago"))
+}
+
+fn ingest(state: &State) -> Check {
+    if !state.takes_webhooks {
+        return Check::OK;
+    }
+    let dead: Vec<String> = state
+        .board
+        .actors()
+        .into_iter()
+        .filter(|it| it.kind == ActorType::Ingest && it.state == ActorState::Dead)
+        .map(|it| it.name)
+        .collect();
+    Check::of(dead.is_empty(), || format!("down: {}", dead.join(", ")))
+}
+
+fn pools(state: &State) -> Check {
+    let stopped: Vec<String> = state
+        .board
+        .pools()
+        .iter()
+        .filter(|it| it.paused.load(Ordering::Relaxed))
+        .map(|it| it.kind.to_string())
+        .collect();
+    Check::of(stopped.is_empty(), || format!("paused: {}", stopped.join(", ")))
+}
+
+fn canary(state: &State) -> Check {
+    if !state.works {
+        return Check::OK;
+    }
+    let late = |since: Duration| Check::failed(format!("the last canary came back {since:?} ago"));
+    match state.board.canary() {
+        Some((at, _)) => {
+            let age_ms = crate::store::wall_clock().millis_since(at);
+            let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or_default());
+            if age < CANARY_LATE { Check::OK } else { late(age) }
+        }
+        None if state.started.elapsed() < CANARY_LATE => Check::OK,
+        None => late(state.started.elapsed()),
+    }
+}
+
+/// Metrics in the text format of Prometheus; what has to be looked up is looked up now.
+async fn scrape(state: web::Data<State>) -> HttpResponse {
+    for pool in state.board.pools() {
+        let metrics = state.metrics.kind(pool.kind);
+        metrics.pool_busy.set(gauge(pool.busy.load(Ordering::Relaxed)));
+        metrics.pool_size.set(gauge(pool.size.load(Ordering::Relaxed)));
+    }
+    match overview_for_metrics(&state.api).await {
+        Ok(kinds) => {
+            for pool in state.board.pools() {
+                let metrics = state.metrics.kind(pool.kind);
+                let of_kind = kinds.iter().find(|it| it.kind == pool.kind.0);
+                metrics.pending.set(of_kind.map_or(0, |it| it.pending));
+                metrics.running.set(of_kind.map_or(0, |it| it.running));
+                let oldest = of_kind.and_then(|it| it.oldest_pending_seconds).unwrap_or_default();
+                metrics.oldest_pending_seconds.set(oldest as f64);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the counts of jobs are missing from the metrics"),
+    }
+    match state.metrics.render() {
+        Ok(text) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be rendered");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

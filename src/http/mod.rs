@@ -1,0 +1,226 @@
+//! The HTTP side: webhooks in, the admin API, health and metrics.
+//!
+//! It asks ingest to store, reads the store, and looks at the board. Its workers are actix-web's own
+//! threads; no database call is polled on them.
+
+pub mod admin;
+pub mod api;
+mod authentication;
+mod health;
+mod limits;
+mod problem;
+mod request_id;
+mod webhooks;
+
+pub use self::problem::{Cause, Problem};
+
+use self::{api::ApiState, limits::Limits};
+use crate::{
+    channels::AnyChannel,
+    config,
+    ingest::Entrance,
+    store::Store,
+    telemetry::{
+        board::Board,
+        metrics::{Metrics, WebhookMetrics},
+        rates::Rate60,
+    },
+};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Connections that wait to be accepted. Large: thousands of a provider's connections come at once.
+const BACKLOG: i32 = 8_192;
+/// Connections that one HTTP thread serves at once.
+const CONNECTIONS_MAX: usize = 25_000;
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take for its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long open connections may take once the server stops.
+const STOP_LIMIT_SECONDS: u64 = 5;
+
+/// What handlers of requests share.
+#[derive(Clone)]
+pub struct State {
+    config: config::Live,
+    channels: Arc<HashMap<&'static str, ChannelState>>,
+    entrance: Entrance,
+    store: Store,
+    board: Arc<Board>,
+    metrics: Metrics,
+    limits: Arc<Limits>,
+    rates: Arc<Rates>,
+    started: Instant,
+    api: web::Data<ApiState>,
+    takes_webhooks: bool,
+    works: bool,
+}
+
+/// A channel with what it counts.
+struct ChannelState {
+    channel: Arc<dyn AnyChannel>,
+    metrics: WebhookMetrics,
+}
+
+/// What went through in the last minute.
+#[derive(Debug, Default)]
+struct Rates {
+    webhooks: Rate60,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// The state of a daemon.
+    #[expect(clippy::too_many_arguments, reason = "what the composition root hands over, each once")]
+    pub fn new(
+        config: &config::Live,
+        channels: &[Arc<dyn AnyChannel>],
+        entrance: &Entrance,
+        store: &Store,
+        board: &Arc<Board>,
+        metrics: Metrics,
+        token: config::Secret,
+        role: &'static str,
+    ) -> Self {
+        let by_name = channels
+            .iter()
+            .map(|it| {
+                let state = ChannelState { channel: it.clone(), metrics: metrics.webhook(it.name()) };
+                (it.name().0, state)
+            })
+            .collect();
+        let (rates, started) = (Arc::<Rates>::default(), Instant::now());
+        let api = api_state(channels, store, board, token, role, &rates, started);
+        Self {
+            config: config.clone(),
+            channels: Arc::new(by_name),
+            entrance: entrance.clone(),
+            store: store.clone(),
+            board: board.clone(),
+            metrics,
+            limits: Arc::default(),
+            rates,
+            started,
+            api: web::Data::new(api),
+            takes_webhooks: role != "worker",
+            works: role != "ingest",
+        }
+    }
+}
+
+fn api_state(
+    channels: &[Arc<dyn AnyChannel>],
+    store: &Store,
+    board: &Arc<Board>,
+    token: config::Secret,
+    role: &'static str,
+    rates: &Arc<Rates>,
+    started: Instant,
+) -> ApiState {
+    let (rates, board_of_rates) = (rates.clone(), board.clone());
+    let finished = Arc::new(Rate60::default());
+    let before = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let per_second = move || {
+        let now = started.elapsed().as_secs();
+        // Jobs are counted by their pools; what has come since the last look is added here.
+        let total: u64 = board_of_rates
+            .pools()
+            .iter()
+            .map(|it| it.finished.load(std::sync::atomic::Ordering::Relaxed))
+            .sum();
+        let last = before.swap(total, std::sync::atomic::Ordering::Relaxed);
+        finished.add(now, total.saturating_sub(last));
+        (rates.webhooks.per_second(now), finished.per_second(now))
+    };
+    let names = channels.iter().map(|it| it.name()).collect();
+    ApiState::new(store.desk(), board.clone(), token, started, Arc::new(per_second), role)
+        .with_channels(names)
+}
+
+/// Listens on `bind`.
+///
+/// # Errors
+/// When the port is taken or the address is not of this machine.
+pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(bind);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    // A daemon that was just stopped leaves connections behind that must not keep the next from the port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Serves until its handle is told to stop.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn serve(listener: TcpListener, state: State) -> io::Result<ServerHandle> {
+    let workers = state.config.get().server.workers;
+    let factory = move || {
+        App::new()
+            .wrap(from_fn(request_id::carry))
+            .app_data(web::Data::new(state.clone()))
+            .app_data(state.api.clone())
+            .configure(webhooks::configure)
+            .configure(health::configure)
+            .configure(api::configure)
+            .default_service(web::to(not_found))
+    };
+    let mut server = HttpServer::new(factory)
+        .backlog(u32::try_from(BACKLOG).unwrap_or(u32::MAX))
+        .max_connections(CONNECTIONS_MAX)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(STOP_LIMIT_SECONDS)
+        .disable_signals();
+    if workers > 0 {
+        server = server.workers(workers);
+    }
+    Ok(run(server.listen(listener)?.run()))
+}
+
+/// Answers for a daemon that waits for its database: alive, not ready, and webhooks are to come again.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
+    let factory = || {
+        App::new()
+            .route("/healthz", web::get().to(health::alive))
+            .route("/readyz", web::get().to(health::waiting))
+            .default_service(web::to(async || {
+                Err::<&str, _>(Problem::new(Cause::DatabaseAway, "the daemon waits for its database"))
+            }))
+    };
+    let server = HttpServer::new(factory).workers(1).shutdown_timeout(0).disable_signals();
+    Ok(run(server.listen(listener)?.run()))
+}
+
+/// Lets a server run on the current arbiter; its handle stops it.
+fn run(server: actix_web::dev::Server) -> ServerHandle {
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    handle
+}
+
+async fn not_found() -> Result<&'static str, Problem> {
+    Err(Problem::new(Cause::NotFound, "there is nothing at this path"))
+}

@@ -1,0 +1,324 @@
+//! Errors as they are answered: problem details (RFC 9457), one stable type per cause.
+
+use crate::store::{JobActionError, StoreError};
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::ServiceResponse,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use std::fmt;
+
+/// Seconds after which a database that was away may be asked again.
+const DATABASE_RETRY_SECONDS: u64 = 1;
+
+/// Why a request was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The body is not JSON.
+    NotJson,
+    /// No secret, or a wrong one.
+    Unauthenticated,
+    /// Too many requests of an address or a client.
+    RateLimited,
+    /// Too much waits already.
+    QueueFull,
+    /// The database does not answer.
+    DatabaseAway,
+    /// The daemon stops.
+    Draining,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// Not in the state that the thing is in.
+    Conflict,
+    /// There is no such thing.
+    NotFound,
+    /// The request makes no sense.
+    BadRequest,
+    /// Not with this method.
+    MethodNotAllowed,
+    /// A mistake of ours.
+    Internal,
+}
+
+impl Cause {
+    const fn urn(self) -> &'static str {
+        match self {
+            Self::NotJson => "urn:postroom:not-json",
+            Self::Unauthenticated => "urn:postroom:unauthenticated",
+            Self::RateLimited => "urn:postroom:rate-limited",
+            Self::QueueFull => "urn:postroom:queue-full",
+            Self::DatabaseAway => "urn:postroom:database-away",
+            Self::Draining => "urn:postroom:draining",
+            Self::TooLarge => "urn:postroom:too-large",
+            Self::Conflict => "urn:postroom:conflict",
+            Self::NotFound => "urn:postroom:not-found",
+            Self::BadRequest => "urn:postroom:bad-request",
+            Self::MethodNotAllowed => "urn:postroom:method-not-allowed",
+            Self::Internal => "urn:postroom:internal",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::NotJson => "The body is not JSON",
+            Self::Unauthenticated => "Not authenticated",
+            Self::RateLimited => "Too many requests",
+            Self::QueueFull => "Too much waits already",
+            Self::DatabaseAway => "The database is away",
+            Self::Draining => "The daemon is stopping",
+            Self::TooLarge => "The body is too large",
+            Self::Conflict => "Not in this state",
+            Self::NotFound => "Not found",
+            Self::BadRequest => "Bad request",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::Internal => "Internal error",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NotJson | Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::RateLimited | Self::QueueFull | Self::DatabaseAway | Self::Draining => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// One request that was not done. 429 and 503 always say when to come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    cause: Cause,
+    status: StatusCode,
+    detail: String,
+    field: Option<String>,
+    request_id: Option<String>,
+    retry_after_seconds: Option<u64>,
+    allow: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a Option<String>,
+    field: &'a Option<String>,
+}
+
+impl Problem {
+    /// A problem of this cause; `detail` is for the person who reads it.
+    pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        let status = cause.status();
+        let must_say_when = status == StatusCode::TOO_MANY_REQUESTS;
+        Self {
+            cause,
+            status,
+            detail: detail.into(),
+            field: None,
+            request_id: None,
+            retry_after_seconds: must_say_when.then_some(1),
+            allow: None,
+        }
+    }
+
+    /// 400: the body is not JSON, or nested too deep.
+    pub fn not_json(detail: impl Into<String>) -> Self {
+        Self::new(Cause::NotJson, detail)
+    }
+
+    /// 401. The same for every reason, so that it tells nothing.
+    pub fn unauthenticated() -> Self {
+        Self::new(Cause::Unauthenticated, "a valid secret is required")
+    }
+
+    /// 503: the database does not answer. For people and their programs; webhooks are answered 429, as
+    /// their senders repeat little else.
+    pub fn database_unavailable(detail: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { status, ..Self::new(Cause::DatabaseAway, detail) }
+            .retry_after(DATABASE_RETRY_SECONDS)
+    }
+
+    /// 413: the body is larger than `limit_bytes`.
+    pub fn too_large(limit_bytes: usize) -> Self {
+        Self::new(Cause::TooLarge, format!("the body is larger than {limit_bytes} bytes"))
+    }
+
+    /// 409: that cannot be done in the state that the thing is in.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(Cause::Conflict, detail)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Cause::NotFound, detail)
+    }
+
+    /// 400: `field` makes no sense.
+    pub fn bad_request(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(Cause::BadRequest, detail) }
+    }
+
+    /// 405: only the methods in `allow` (`GET, POST`).
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("only {allow}");
+        Self { allow: Some(allow), ..Self::new(Cause::MethodNotAllowed, detail) }
+    }
+
+    /// 500. What happened is for the log; the detail tells no more than it must.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(Cause::Internal, detail)
+    }
+
+    /// The same, with the seconds after which to come back, at least 1.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds.max(1)), ..self }
+    }
+
+    /// The same, with the id of the request.
+    #[must_use]
+    pub fn of_request(self, id: impl Into<String>) -> Self {
+        Self { request_id: Some(id.into()), ..self }
+    }
+
+    /// Its cause.
+    pub const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// The answer.
+    pub fn response(&self) -> HttpResponse {
+        let body = Body {
+            r#type: self.cause.urn(),
+            title: self.cause.title(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id: &self.request_id,
+            field: &self.field,
+        };
+        // A plain value of texts and numbers can be written as JSON.
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, allow));
+        }
+        if self.cause == Cause::Unauthenticated {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"postroom\""));
+        }
+        response.body(text)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        self.response()
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Away(_) => Self::database_unavailable("the database does not answer"),
+            StoreError::Conflict(_) => Self::database_unavailable("the database is too busy"),
+            StoreError::Data(_) => {
+                Self::new(Cause::BadRequest, "the database cannot store or compare such a value")
+            }
+            StoreError::Broken(reason) => {
+                tracing::error!(reason, "a request failed in the store");
+                Self::internal("something is wrong with the database; the log says more")
+            }
+        }
+    }
+}
+
+impl From<JobActionError> for Problem {
+    fn from(error: JobActionError) -> Self {
+        match error {
+            JobActionError::NotFound(_) => Self::not_found(error.to_string()),
+            JobActionError::Conflict(detail) => Self::conflict(detail),
+            JobActionError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The answer, with the id of its request in it where it is a problem. Handlers do not know that id.
+pub(super) fn name_request<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    id: &str,
+) -> ServiceResponse<BoxBody> {
+    let problem = response.response().error().and_then(|it| it.as_error::<Problem>()).cloned();
+    match problem {
+        Some(problem) => response.into_response(problem.of_request(id).response()),
+        None => response.map_into_boxed_body(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::body::to_bytes;
+
+    async fn json(problem: &Problem) -> serde_json::Value {
+        let bytes = to_bytes(problem.response().into_body()).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_problem_has_all_its_fields() {
+        let problem = Problem::bad_request("limit", "must be 1 to 500");
+        let expected = serde_json::json!({
+            "type": "urn:postroom:bad-request", "title": "Bad request", "status": 400,
+            "detail": "must be 1 to 500", "request_id": null, "field": "limit",
+        });
+        assert_eq!(json(&problem).await, expected);
+        let named = json(&problem.of_request("r-1")).await;
+        assert_eq!(named.get("request_id"), Some(&"r-1".into()));
+    }
+
+    #[actix_web::test]
+    async fn whoever_is_told_to_come_back_is_told_when() {
+        for problem in [
+            Problem::new(Cause::RateLimited, "too many").retry_after(0),
+            Problem::new(Cause::QueueFull, "full"),
+            Problem::new(Cause::DatabaseAway, "away"),
+            Problem::new(Cause::Draining, "stopping"),
+            Problem::database_unavailable("away"),
+        ] {
+            let response = problem.response();
+            let after = response.headers().get(header::RETRY_AFTER).unwrap();
+            assert_eq!(after, "1", "{problem:?}");
+            assert!(matches!(response.status().as_u16(), 429 | 503), "{problem:?}");
+        }
+        let response = Problem::conflict("no").response();
+        assert!(response.headers().get(header::RETRY_AFTER).is_none());
+        assert_eq!(
+            response.headers().get(header::CONTENT_TYPE).unwrap(),
+            "application/problem+json"
+        );
+    }
+}

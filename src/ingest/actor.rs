@@ -1,0 +1,217 @@
+//! The ingest actor: group commit without waiting.
+//!
+//! A commit is in flight or it is not. If none is, what has arrived goes at once, so a lone webhook pays
+//! no delay; while one is, arrivals gather, and the next commit takes them all, up to the limits. Latency
+//! stays that of one commit, and throughput grows with load.
+
+use super::{Ingest, Refusal, Stored};
+use crate::{
+    config,
+    domain::ChannelName,
+    store::{Answer, Content, Inbound, Inbox, StoreError, commit_isolating},
+    telemetry::{
+        board::{ActorType, Board, Presence},
+        metrics::WebhookMetrics,
+    },
+};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+/// What an ingest actor is made of; kept by the supervisor, which makes replacements from it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Where it stores.
+    pub inbox: Inbox,
+    /// Limits of a group, read for each.
+    pub config: config::Live,
+    /// Who wants to know of new jobs.
+    pub announce: Option<actix::Recipient<Stored>>,
+    /// Where it posts.
+    pub board: Arc<Board>,
+    /// What it counts.
+    pub metrics: WebhookMetrics,
+}
+
+/// One channel's webhooks on their way into the database.
+#[derive(Debug)]
+pub struct IngestActor {
+    plan: Plan,
+    lanes: Vec<Lane>,
+    presence: Presence,
+    waiting_max: usize,
+}
+
+/// Events of one lead always take the same lane, so that their order is kept.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Ingest>,
+    is_committing: bool,
+}
+
+/// A message to oneself: see whether a lane has something to commit.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Commit(usize);
+
+impl IngestActor {
+    /// An actor by this plan.
+    pub fn new(plan: Plan) -> Self {
+        let cfg = plan.config.get();
+        let name = format!("ingest/{}", plan.channel);
+        let presence =
+            plan.board.enter(&name, ActorType::Ingest, "supervisor", crate::store::wall_clock());
+        let lanes = (0..cfg.ingest.commit_lanes.max(1)).map(|_| Lane::default()).collect();
+        Self { plan, lanes, presence, waiting_max: cfg.ingest.queue }
+    }
+
+    fn lane_of(&self, inbound: &Inbound) -> usize {
+        let mut hasher = DefaultHasher::new();
+        match &inbound.content {
+            Content::Event { event, .. } => {
+                if let Some(identity) = event.identities.first() {
+                    (&inbound.client_id, identity).hash(&mut hasher);
+                }
+            }
+            Content::Quarantine { body_hash, .. } => body_hash.hash(&mut hasher),
+        }
+        usize::try_from(hasher.finish()).unwrap_or_default() % self.lanes.len()
+    }
+
+    /// Takes the next group out of a lane, within the limits; at least one.
+    fn next_group(&mut self, lane: usize) -> Vec<Ingest> {
+        let cfg = self.plan.config.get();
+        let (most, most_bytes) = (cfg.ingest.batch_max, cfg.ingest.batch_bytes);
+        let Some(lane) = self.lanes.get_mut(lane) else { return Vec::new() };
+        let mut group = Vec::with_capacity(lane.waiting.len().min(most));
+        let mut bytes = 0_u64;
+        while let Some(next) = lane.waiting.front() {
+            bytes = bytes.saturating_add(next.size as u64);
+            let is_full = group.len() >= most || bytes > most_bytes;
+            if is_full && !group.is_empty() {
+                break;
+            }
+            group.extend(lane.waiting.pop_front());
+        }
+        lane.is_committing = !group.is_empty();
+        group
+    }
+
+    fn post_depth(&self) {
+        let depth: usize = self.lanes.iter().map(|it| it.waiting.len()).sum();
+        self.presence.post().mailbox(depth, self.waiting_max);
+        self.plan.metrics.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+}
+
+impl actix::Actor for IngestActor {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // The bound is the gate; the mailbox only has to be large enough never to be one.
+        ctx.set_mailbox_capacity(self.waiting_max.max(16));
+    }
+}
+
+impl actix::Handler<Ingest> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, ingest: Ingest, ctx: &mut Self::Context) {
+        let number = self.lane_of(&ingest.inbound);
+        if let Some(lane) = self.lanes.get_mut(number) {
+            lane.waiting.push_back(ingest);
+            // Said once a group: what is in the mailbox already comes before it.
+            if !lane.is_committing {
+                lane.is_committing = true;
+                ctx.notify(Commit(number));
+            }
+        }
+    }
+}
+
+impl actix::Handler<Commit> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, Commit(lane): Commit, ctx: &mut Self::Context) {
+        let group = self.next_group(lane);
+        self.post_depth();
+        if group.is_empty() {
+            self.presence.post().idle(crate::store::wall_clock());
+            return;
+        }
+        self.presence.post().busy(0, crate::store::wall_clock());
+        self.plan.metrics.batch_size.observe(group.len() as f64);
+        let inbox = self.plan.inbox.clone();
+        let commit = async move { commit_group(&inbox, group).await };
+        ctx.spawn(commit.into_actor(self).map(move |jobs, actor, ctx| {
+            if jobs > 0
+                && let Some(announce) = &actor.plan.announce
+                && announce.try_send(Stored { jobs }).is_err()
+            {
+                tracing::trace!("the supervisor is busy: its tick will find the jobs");
+            }
+            ctx.notify(Commit(lane));
+        }));
+    }
+}
+
+/// Command: stop once nothing waits.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl actix::Handler<Stop> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.presence.leave();
+        ctx.stop();
+    }
+}
+
+/// Commits a group, finds culprits, answers everyone; returns how many jobs were made.
+async fn commit_group(inbox: &Inbox, group: Vec<Ingest>) -> usize {
+    let (mut items, mut waiting) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+    for it in group {
+        items.push(it.inbound);
+        waiting.push((it.reply, it.permit));
+    }
+    let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
+    let mut jobs = 0;
+    for ((result, item), (reply, permit)) in results.into_iter().zip(items).zip(waiting) {
+        let answer = match result {
+            Err(StoreError::Data(error)) => quarantine(inbox, item, &error).await,
+            other => other,
+        };
+        if matches!(answer, Ok(Answer::Accepted { .. } | Answer::Duplicate { job_id: Some(_), .. })) {
+            jobs += 1;
+        }
+        if let Err(error) = &answer {
+            tracing::warn!(%error, "a webhook was not stored and is answered 429");
+        }
+        if reply.send(answer.map_err(Refusal::Away)).is_err() {
+            tracing::debug!("the sender did not wait for the answer");
+        }
+        drop(permit);
+    }
+    jobs
+}
+
+/// Keeps a webhook that the database refused, as what it is: not storable.
+async fn quarantine(inbox: &Inbox, item: Inbound, error: &str) -> Result<Answer, StoreError> {
+    tracing::error!(client.id = %item.client_id, request.id = %item.request_id, error, "a webhook is not storable");
+    let event_type = match &item.content {
+        Content::Event { event, .. } => Some(event.event_type.clone()),
+        Content::Quarantine { event_type, .. } => event_type.clone(),
+    };
+    let body_hash = crate::store::body_hash(item.payload.as_bytes());
+    let content =
+        Content::Quarantine { event_type, reason: "not_storable".to_owned(), body_hash };
+    let kept = inbox.put(Arc::from([Inbound { content, ..item }])).await?;
+    kept.into_iter().next().ok_or_else(|| StoreError::Broken("no answer".to_owned()))
+}

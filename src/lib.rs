@@ -1,0 +1,24 @@
+//! Postroom takes the webhooks of sales-outreach providers, stores what they say, and works off what each
+//! message needs.
+//!
+//! The modules in the order in which a message meets them; `docs/ARCHITECTURE.md` follows one through.
+
+// The sides: words and rules, settings, and what the daemon tells about itself.
+pub mod config;
+pub mod domain;
+pub mod telemetry;
+
+// The way of a message.
+pub mod http;
+pub mod channels;
+pub mod ingest;
+pub mod store;
+pub mod supervisor;
+pub mod handlers;
+pub mod analyst;
+pub mod recorder;
+
+// Composition: used by nobody above.
+pub mod app;
+pub mod cli;
+pub mod registry;

@@ -1,0 +1,97 @@
+//! Everything Postroom can receive and everything it can do. Adding one is one line here.
+
+use crate::{
+    channels::{self, AnyChannel, Channel},
+    config::{Config, ConfigErrors},
+    domain::{ChannelName, JobKind},
+    handlers::{self, JobHandler, post_process::PostProcess},
+    supervisor::KindEntry,
+};
+use std::sync::Arc;
+
+/// Channels that the configuration may name before this version serves them, so that one configuration
+/// fits daemons of two versions.
+const CHANNELS_TO_COME: [ChannelName; 3] =
+    [ChannelName("email"), ChannelName("linkedin"), ChannelName("smartlead")];
+/// Kinds that the configuration may name before this version runs them.
+const KINDS_TO_COME: [JobKind; 5] = [
+    JobKind("EMAIL_INBOUND_POST_PROCESS"),
+    JobKind("LINKEDIN_INBOUND_POST_PROCESS"),
+    JobKind("SMARTLEAD_INBOUND_POST_PROCESS"),
+    JobKind("AUTO_SEND_DELAYED"),
+    JobKind("DELIVER_REPLY"),
+];
+
+/// The two lists.
+#[derive(Clone, Default)]
+pub struct Registry {
+    /// What can be received.
+    pub channels: Vec<Arc<dyn AnyChannel>>,
+    /// What can be done.
+    pub kinds: Vec<KindEntry>,
+}
+
+/// What this version of Postroom can receive and do.
+pub fn postroom() -> Registry {
+    Registry::default()
+        .channel::<channels::sms::Sms>()
+        .channel::<channels::instantly::Instantly>()
+        .kind::<handlers::lead_scoring::LeadScoring>()
+        .kind::<handlers::self_check::SelfCheck>()
+}
+
+impl Registry {
+    /// Adds a channel: it brings its webhook path, its ingest actor, and its post-process kind.
+    #[must_use]
+    pub fn channel<C: Channel>(mut self) -> Self {
+        self.channels.push(Arc::new(C::default()));
+        self.kind::<PostProcess<C>>()
+    }
+
+    /// Adds a job kind: it brings its pool.
+    #[must_use]
+    pub fn kind<H: JobHandler>(mut self) -> Self {
+        self.kinds.push(KindEntry::of::<H>());
+        self
+    }
+
+    /// The names of all kinds.
+    pub fn kind_names(&self) -> Vec<JobKind> {
+        self.kinds.iter().map(|it| it.kind).collect()
+    }
+
+    /// The first kind that was added twice, if there is one: the daemon refuses to start with it.
+    pub fn twice(&self) -> Option<JobKind> {
+        let names = self.kind_names();
+        (0..names.len()).find_map(|at| {
+            let kind = *names.get(at)?;
+            names.iter().skip(at + 1).any(|it| *it == kind).then_some(kind)
+        })
+    }
+}
+
+/// Checks that a configuration names only kinds and channels that there are.
+///
+/// # Errors
+/// Names each that is not known, with the nearest that is.
+pub fn check(config: &Config) -> Result<(), ConfigErrors> {
+    let registry = postroom();
+    let mut kinds = registry.kind_names();
+    kinds.extend(KINDS_TO_COME);
+    config.check_kinds(&kinds)?;
+    let mut channels: Vec<ChannelName> = registry.channels.iter().map(|it| it.name()).collect();
+    channels.extend(CHANNELS_TO_COME);
+    config.check_channels(&channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_kind_is_registered_twice() {
+        assert_eq!(postroom().twice(), None);
+        let again = postroom().kind::<handlers::self_check::SelfCheck>();
+        assert_eq!(again.twice(), Some(crate::domain::job::SELF_CHECK));
+    }
+}

@@ -1,0 +1,143 @@
+//! Opens the database, with the settings that the guarantees rest on.
+
+use super::StoreError;
+use crate::config;
+use sea_orm::{DatabaseBackend, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+/// How many connections read from SQLite beside its one writer.
+const SQLITE_READER_COUNT: u32 = 4;
+/// How long SQLite waits for a lock of another process (a backup, a shell) before it gives up.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages after which SQLite copies its log back; 4 MiB at 4 KiB a page.
+const SQLITE_CHECKPOINT_PAGES: &str = "1000";
+/// The log file is cut to this size after a checkpoint.
+const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
+/// Statements, and transactions that sit idle, end before the claim's floor may rise over their turns
+/// (`domain::fairness::TRANSACTION_MAX`).
+const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
+    ("statement_timeout", "8s"),
+    ("idle_in_transaction_session_timeout", "8s"),
+    ("lock_timeout", "8s"),
+];
+
+/// The connections: those that write, and those that only read.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    pub(super) backend: DatabaseBackend,
+    pub(super) writer: DatabaseConnection,
+    pub(super) reader: DatabaseConnection,
+}
+
+/// The path of the SQLite file that `url` names, or `None` for another database.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok())??;
+    Some(options.get_filename().to_owned())
+}
+
+/// Connections for migrations: without time-outs, and on SQLite only one.
+pub(super) async fn open_for_migration(
+    cfg: &config::Database,
+) -> Result<DatabaseConnection, StoreError> {
+    if sqlite_path(cfg.url.expose()).is_some() {
+        let options = sqlite_options(cfg)?;
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        return Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
+    }
+    let options = PgConnectOptions::from_str(cfg.url.expose())?
+        .application_name("postroom migrate")
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// One connection, for a thread of its own.
+pub(super) async fn open_one(cfg: &config::Database) -> Result<Connections, StoreError> {
+    postgres(&config::Database { max_connections: 1, ..cfg.clone() }).await
+}
+
+/// Opens connections to the configured database. Must run on the runtime that will poll them: a sqlx
+/// connection belongs to the runtime that opened it.
+pub(super) async fn open(cfg: &config::Database) -> Result<Connections, StoreError> {
+    match sqlite_path(cfg.url.expose()) {
+        Some(_) => sqlite(cfg).await,
+        None => postgres(cfg).await,
+    }
+}
+
+/// The settings of every connection to SQLite.
+fn sqlite_options(cfg: &config::Database) -> Result<SqliteConnectOptions, StoreError> {
+    let options = SqliteConnectOptions::from_str(cfg.url.expose())?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", SQLITE_WAL_LIMIT_BYTES)
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory")
+        .statement_cache_capacity(200)
+        .disable_statement_logging();
+    Ok(options)
+}
+
+/// One writer, opened first and kept for ever, because SQLite has one writer at a time: who waits, waits
+/// in the pool's queue and never meets "database is locked".
+async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
+    let options = sqlite_options(cfg)?;
+    let writer = SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(cfg.acquire_timeout)
+        .connect_with(options.clone())
+        .await?;
+    let reader = SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(SQLITE_READER_COUNT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(cfg.acquire_timeout)
+        .connect_with(options.read_only(true).create_if_missing(false))
+        .await?;
+    Ok(Connections {
+        backend: DatabaseBackend::Sqlite,
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+    })
+}
+
+/// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
+async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
+    let options = PgConnectOptions::from_str(cfg.url.expose())?
+        .application_name("postroom")
+        .statement_cache_capacity(200)
+        .options(POSTGRES_TIMEOUTS)
+        .disable_statement_logging();
+    let readers = cfg.max_connections / 3;
+    let pool = |connections: u32| {
+        PgPoolOptions::new()
+            .min_connections(1)
+            .max_connections(connections.max(1))
+            .test_before_acquire(false)
+            .acquire_timeout(cfg.acquire_timeout)
+    };
+    let writer = pool(cfg.max_connections - readers).connect_with(options.clone()).await?;
+    let writer = SqlxPostgresConnector::from_sqlx_postgres_pool(writer);
+    let reader = match readers {
+        0 => writer.clone(),
+        _ => {
+            let pool = pool(readers).connect_with(options).await?;
+            SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+        }
+    };
+    Ok(Connections { backend: DatabaseBackend::Postgres, writer, reader })
+}

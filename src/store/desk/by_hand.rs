@@ -1,0 +1,383 @@
+//! What a person does to jobs: retry and cancel, one or many.
+//!
+//! The order of locks is that of every transaction: leads by id, `job_clients` by kind and client, heads
+//! by line. Under them the jobs are read once more, and what was then seen is what is done; what moved in
+//! between is a conflict, and the whole group is done again.
+
+use super::{
+    Page, UNFINISHED, UNSUCCESSFUL,
+    job_views::{JobRow, JobView, Whereabouts},
+    jobs::{self, JobFilter},
+};
+use crate::{
+    domain::{Id, JobStatus},
+    store::{
+        Store, StoreError,
+        leads::Leads,
+        ledger::{
+            self, DELETE_FOLLOWERS, LOCK_HEADS, PUT_ATTEMPTS, Settlement, Transition,
+            UPDATE_MESSAGES,
+        },
+        lines::{self, Counts, Entering, Place},
+        queue::TAKE_DUE_LATER,
+        sql::Sql,
+        tx::{Tx, group, in_group},
+    },
+};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
+use thiserror::Error;
+
+/// Takes back that these runs ended their jobs. By primary key; one that somebody else has taken back
+/// does not come back.
+pub(in crate::store) static REOPEN_ATTEMPTS: Sql = Sql::new(
+    "update job_attempts set ended = false from @rows($1, job bigint, last_run integer) g \
+     where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
+     returning job_id",
+);
+
+/// Locks the turns of these clients, in the order in which turns are taken. Nothing becomes due for them
+/// meanwhile. By primary key.
+pub(in crate::store) static LOCK_TURNS: Sql = Sql::new(
+    "select kind, client_id from job_clients where client_id in (select g.client_id from @rows($1, client_id text) g) \
+     order by kind, client_id @for_update",
+);
+
+/// Gives turns back that nobody will use, not below V: or else a hundred cancelled jobs would put their
+/// client's next one a hundred turns back. By primary key.
+pub(in crate::store) static LOWER_TURNS: Sql = Sql::new(
+    "update job_clients set last_turn = \
+       case when job_clients.last_turn - g.n > g.v then job_clients.last_turn - g.n else g.v end \
+     from (select r.client_id, r.kind, r.n, coalesce((select max(c.turn) from job_clock c where c.kind = r.kind), 0) as v \
+       from @rows($1, client_id text, kind text, n bigint) r) g \
+     where job_clients.client_id = g.client_id and job_clients.kind = g.kind and job_clients.last_turn > g.v",
+);
+
+/// Jobs in one transaction when many are moved.
+const GROUP_MAX: usize = 500;
+/// Ids on one page when many are looked for.
+const FIND_MAX: usize = 5_000;
+/// What is kept as the reason of a cancel.
+const BY_HAND: &str = "cancelled by hand";
+/// How the kinds are named whose jobs stand in their lead's line.
+const INBOUND_SUFFIX: &str = "_INBOUND_POST_PROCESS";
+
+/// Why a job was not retried or cancelled.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum JobActionError {
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    NotFound(Id),
+    /// It is not in a state in which that can be done.
+    #[error("{0}")]
+    Conflict(String),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of one job: how it is now, and the status that was in the way.
+type Done = Result<JobView, JobActionError>;
+
+/// Gives a failed or cancelled job one more attempt.
+pub(super) async fn retry(store: &Store, id: Id) -> Result<Done, StoreError> {
+    in_group(|| async {
+        let tx = Tx::begin(store.connections()).await?;
+        let moved = retry_group(store, &tx, &[id]).await?;
+        let refused = |it: JobStatus| {
+            format!("job {id} is {}: only a failed or cancelled job can be retried", it.as_str())
+        };
+        finish(tx, id, moved.contains(&id), refused).await
+    })
+    .await
+}
+
+/// Ends a job that has not ended.
+pub(super) async fn cancel(store: &Store, id: Id) -> Result<Done, StoreError> {
+    in_group(|| async {
+        let tx = Tx::begin(store.connections()).await?;
+        let moved = cancel_group(store, &tx, &[id]).await?;
+        let refused = |it: JobStatus| format!("job {id} has already {}", ended_as(it));
+        finish(tx, id, moved.contains(&id), refused).await
+    })
+    .await
+}
+
+const fn ended_as(status: JobStatus) -> &'static str {
+    match status {
+        JobStatus::Succeeded => "succeeded",
+        JobStatus::Failed => "failed",
+        JobStatus::Cancelled => "been cancelled",
+        JobStatus::Pending | JobStatus::Running => "moved on",
+    }
+}
+
+/// Commits, and answers the job as the transaction leaves it.
+async fn finish(
+    tx: Tx,
+    id: Id,
+    has_moved: bool,
+    refused: impl FnOnce(JobStatus) -> String,
+) -> Result<Done, StoreError> {
+    let Some(row) = jobs::rows(&tx, &[id]).await?.pop() else {
+        return Ok(Err(JobActionError::NotFound(id)));
+    };
+    if !has_moved {
+        return Ok(Err(JobActionError::Conflict(refused(row.view.status))));
+    }
+    tx.commit().await?;
+    Ok(Ok(row.view))
+}
+
+/// Retries all that match, oldest first: inbound jobs enter their lines in the order of arrival.
+pub(super) async fn retry_many(store: &Store, filter: JobFilter) -> Result<u64, StoreError> {
+    let Some(filter) = filter.among(&UNSUCCESSFUL) else { return Ok(0) };
+    let mut ids = find(store, &filter).await?;
+    ids.reverse();
+    let mut total = 0;
+    for ids in ids.chunks(GROUP_MAX) {
+        total += in_group(|| async {
+            let tx = Tx::begin(store.connections()).await?;
+            let moved = retry_group(store, &tx, ids).await?.len();
+            tx.commit().await?;
+            Ok(moved as u64)
+        })
+        .await?;
+    }
+    Ok(total)
+}
+
+/// Cancels all that match, newest first: what waits behind a head goes before the head does.
+pub(super) async fn cancel_many(store: &Store, filter: JobFilter) -> Result<u64, StoreError> {
+    let Some(filter) = filter.among(&UNFINISHED) else { return Ok(0) };
+    let mut total = 0;
+    for ids in find(store, &filter).await?.chunks(GROUP_MAX) {
+        total += in_group(|| async {
+            let tx = Tx::begin(store.connections()).await?;
+            let moved = cancel_group(store, &tx, ids).await?.len();
+            tx.commit().await?;
+            Ok(moved as u64)
+        })
+        .await?;
+    }
+    Ok(total)
+}
+
+/// The ids of all jobs that match, newest first. What is enqueued meanwhile is not among them.
+async fn find(store: &Store, filter: &JobFilter) -> Result<Vec<Id>, StoreError> {
+    let reader = &store.connections().reader;
+    let mut found = Vec::new();
+    let mut cursor = None;
+    loop {
+        let Page { items, next } = jobs::page(reader, filter, FIND_MAX, cursor).await?;
+        found.extend(items.iter().map(|it| it.id));
+        match next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Something that moved while the locks were taken; the group is done again.
+fn moved(what: &str) -> StoreError {
+    StoreError::Conflict(format!("{what} moved meanwhile"))
+}
+
+/// The lead in whose line a job stands when it enters again.
+fn lead_line(it: &JobRow) -> Option<Id> {
+    let is_inbound = it.view.kind.ends_with(INBOUND_SUFFIX);
+    it.view.lead_id.filter(|_| is_inbound).map(|lead_id| it.merged_into.unwrap_or(lead_id))
+}
+
+/// Those of `ids` that have failed or been cancelled enter again, each with exactly one attempt left.
+async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
+    #[derive(Serialize)]
+    struct Reopened {
+        job: Id,
+        last_run: i64,
+    }
+    let retryable = |it: &JobRow| UNSUCCESSFUL.contains(&it.view.status);
+    let before = jobs::rows(tx, ids).await?;
+    let leads: BTreeSet<Id> =
+        before.iter().filter(|it| retryable(it)).filter_map(lead_line).collect();
+    Leads::lock(tx, &leads).await?;
+    let mut rows = jobs::rows(tx, ids).await?;
+    rows.retain(retryable);
+    rows.sort_unstable_by_key(|it| it.view.id);
+    if rows.iter().filter_map(lead_line).any(|line| !leads.contains(&line)) {
+        return Err(moved("a lead"));
+    }
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let last_runs: Vec<Reopened> =
+        rows.iter().map(|it| Reopened { job: it.view.id, last_run: it.run }).collect();
+    let mut reopened = HashSet::new();
+    for row in tx.all(&REOPEN_ATTEMPTS, [group(&last_runs)?]).await? {
+        reopened.insert(row.try_get::<Id>("", "job_id")?);
+    }
+    let mut counts = Counts::default();
+    let mut entering = Vec::with_capacity(rows.len());
+    for it in rows.iter().filter(|it| reopened.contains(&it.view.id)) {
+        counts.add(&it.view.kind, it.view.status.as_str(), -1);
+        let place = Place {
+            line: lead_line(it).unwrap_or(-it.view.id),
+            job_id: it.view.id,
+            kind: it.view.kind.clone(),
+            client_id: it.view.client_id.clone(),
+            run: it.run,
+            // The next claim is run + 1, and that is to be the last attempt.
+            spared: it.run + 1 - it.view.max_attempts,
+        };
+        entering.push(Entering { place, delay_ms: 0 });
+    }
+    lines::enter(tx, entering, &HashSet::new()).await?;
+    counts.write(tx, store.node()).await?;
+    Ok(reopened)
+}
+
+/// Those of `ids` that have not ended, end.
+async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
+    let rows = lock_unfinished(tx, ids).await?;
+    let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
+        rows.into_iter().partition(|it| it.at == Whereabouts::Head);
+    lower_turns(tx, &heads).await?;
+    let counts = end_waiting(tx, &waiting).await?;
+    let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
+    if !settlements.is_empty() {
+        let held = Box::pin(ledger::settle(store, tx, &settlements)).await?;
+        if held.contains(&false) {
+            return Err(moved("the head of a line"));
+        }
+    }
+    counts.write(tx, store.node()).await?;
+    Ok(heads.iter().chain(&waiting).map(|it| it.view.id).collect())
+}
+
+/// Locks all that keeps these jobs where they are, and reads those of them that have not ended.
+async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
+    #[derive(Serialize)]
+    struct Client<'a> {
+        client_id: &'a str,
+    }
+    let lines_of =
+        |rows: &[JobRow]| -> BTreeSet<Id> { rows.iter().filter_map(|it| it.line).collect() };
+    let mut before = jobs::rows(tx, ids).await?;
+    before.retain(|it| it.at != Whereabouts::Ended);
+    let lines = lines_of(&before);
+    let leads: BTreeSet<Id> = lines.iter().copied().filter(|line| *line > 0).collect();
+    Leads::lock(tx, &leads).await?;
+    let clients: BTreeSet<&str> = before.iter().map(|it| it.view.client_id.as_str()).collect();
+    let clients: Vec<Client<'_>> =
+        clients.into_iter().map(|client_id| Client { client_id }).collect();
+    tx.all(&LOCK_TURNS, [group(&clients)?]).await?;
+    let heads: Vec<Id> = lines.iter().copied().collect();
+    tx.all(&LOCK_HEADS, [group(&heads)?]).await?;
+    let mut rows = jobs::rows(tx, ids).await?;
+    rows.retain(|it| it.at != Whereabouts::Ended);
+    if !lines_of(&rows).is_subset(&lines) {
+        return Err(moved("a job"));
+    }
+    Ok(rows)
+}
+
+/// Gives back the turns of heads that wait in turn.
+async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        kind: &'a str,
+        n: i64,
+    }
+    let mut given_back: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for it in heads.iter().filter(|it| it.has_turn && it.view.node.is_none()) {
+        *given_back.entry((&it.view.kind, &it.view.client_id)).or_default() += 1;
+    }
+    let rows: Vec<Row<'_>> =
+        given_back.into_iter().map(|((kind, client_id), n)| Row { client_id, kind, n }).collect();
+    if !rows.is_empty() {
+        tx.run(&LOWER_TURNS, [group(&rows)?]).await?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct AttemptRow {
+    job_id: Id,
+    run: i64,
+    spared: i64,
+    outcome: &'static str,
+    ended: bool,
+    node: Option<Id>,
+    actor: Option<String>,
+    duration: Option<i64>,
+    error: &'static str,
+}
+
+#[derive(Serialize)]
+struct HandledRow {
+    id: Id,
+    sentiment: Option<&'static str>,
+    handled: bool,
+}
+
+/// Ends jobs that are no heads: out of their table, into history.
+async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> {
+    let mut counts = Counts::default();
+    if waiting.is_empty() {
+        return Ok(counts);
+    }
+    let ids_at = |at: Whereabouts| -> Vec<Id> {
+        waiting.iter().filter(|it| it.at == at).map(|it| it.view.id).collect()
+    };
+    let (blocked, later) = (ids_at(Whereabouts::Blocked), ids_at(Whereabouts::Later));
+    let gone = tx.run(&DELETE_FOLLOWERS, [group(&blocked)?]).await?;
+    let taken = tx.all(&TAKE_DUE_LATER, [group(&later)?]).await?.len();
+    if gone != blocked.len() as u64 || taken != later.len() {
+        return Err(moved("a waiting job"));
+    }
+    let mut attempts = Vec::with_capacity(waiting.len());
+    let mut handled = Vec::new();
+    for it in waiting {
+        counts.add(&it.view.kind, "cancelled", 1);
+        attempts.push(AttemptRow {
+            job_id: it.view.id,
+            run: it.run + 1,
+            spared: it.spared + 1,
+            outcome: "cancelled",
+            ended: true,
+            node: None,
+            actor: None,
+            duration: None,
+            error: BY_HAND,
+        });
+        let message_id = it.view.message_id.filter(|_| it.line.is_some_and(|line| line > 0));
+        handled.extend(message_id.map(|id| HandledRow { id, sentiment: None, handled: true }));
+    }
+    tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
+    if !handled.is_empty() {
+        tx.run(&UPDATE_MESSAGES, [group(&handled)?]).await?;
+    }
+    Ok(counts)
+}
+
+/// The end of a head, under the fence of what was seen.
+fn settlement(it: &JobRow) -> Settlement {
+    Settlement {
+        job_id: it.view.id,
+        line: it.line.unwrap_or(-it.view.id),
+        kind: it.view.kind.clone(),
+        client_id: it.view.client_id.clone(),
+        lead_id: it.view.lead_id,
+        message_id: it.view.message_id,
+        run: it.run,
+        spared: it.spared,
+        node: it.view.node,
+        actor: None,
+        duration: it.held_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+        transition: Transition::Cancel { reason: BY_HAND.to_owned() },
+    }
+}

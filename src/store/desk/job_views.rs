@@ -1,0 +1,201 @@
+//! Jobs as a person sees them, from the rows of `READ_JOBS`.
+
+use crate::{
+    domain::{Id, JobStatus, Timestamp},
+    store::StoreError,
+};
+use sea_orm::QueryResult;
+
+/// A job as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// Its key.
+    pub id: Id,
+    /// What is to be done; also a kind that this version does not know.
+    pub kind: String,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Whose job it is.
+    pub client_id: String,
+    /// The lead it concerns.
+    pub lead_id: Option<Id>,
+    /// What its dedupe key is over.
+    pub subject_id: Id,
+    /// The message it concerns.
+    pub message_id: Option<Id>,
+    /// The draft it concerns.
+    pub draft_id: Option<Id>,
+    /// Attempts used, a running one included.
+    pub attempts: i64,
+    /// Attempts allowed.
+    pub max_attempts: i64,
+    /// When it is or was due.
+    pub run_at: Timestamp,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When its last attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// The node that runs it.
+    pub node: Option<Id>,
+    /// What the last attempt that said something said.
+    pub last_error: Option<String>,
+}
+
+/// One failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// Which one, from 1.
+    pub attempt: i64,
+    /// When.
+    pub failed_at: Timestamp,
+    /// After how long.
+    pub duration_ms: Option<i64>,
+    /// On which node.
+    pub node: Option<Id>,
+    /// In which actor.
+    pub actor: Option<String>,
+    /// The reason, as stored.
+    pub reason: String,
+    /// What an operator reads.
+    pub message: Option<String>,
+}
+
+impl FailedAttempt {
+    pub(super) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        let run = i64::from(row.try_get::<i32>("", "run")?);
+        let spared = i64::from(row.try_get::<i32>("", "spared")?);
+        Ok(Self {
+            attempt: run - spared,
+            failed_at: Timestamp::from_millis(row.try_get("", "finished_at")?),
+            duration_ms: row.try_get("", "duration_ms")?,
+            node: row.try_get("", "node")?,
+            actor: row.try_get("", "actor")?,
+            reason: row.try_get("", "outcome")?,
+            message: row.try_get("", "error")?,
+        })
+    }
+}
+
+/// A job with its failed attempts, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobDetail {
+    /// The job.
+    pub job: JobView,
+    /// Its failed attempts.
+    pub errors: Vec<FailedAttempt>,
+}
+
+/// Where a job's row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// The head of its line.
+    Head,
+    /// Behind the head of its line.
+    Blocked,
+    /// Due later.
+    Later,
+    /// Nowhere but in history.
+    Ended,
+}
+
+/// A job with what it takes to move it.
+#[derive(Clone, Debug)]
+pub(super) struct JobRow {
+    pub(super) view: JobView,
+    pub(super) at: Whereabouts,
+    /// Its line, where it is in one.
+    pub(super) line: Option<Id>,
+    /// The lead that its lead was merged into.
+    pub(super) merged_into: Option<Id>,
+    pub(super) run: i64,
+    pub(super) spared: i64,
+    pub(super) has_turn: bool,
+    /// How long its node has held it.
+    pub(super) held_ms: Option<i64>,
+}
+
+impl JobRow {
+    pub(super) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        let instant = |column: &str| -> Result<Option<Timestamp>, StoreError> {
+            Ok(row.try_get::<Option<i64>>("", column)?.map(Timestamp::from_millis))
+        };
+        let number = |column: &str| -> Result<i64, StoreError> {
+            Ok(i64::from(row.try_get::<i32>("", column)?))
+        };
+        let at = match row.try_get::<String>("", "place")?.as_str() {
+            "head" => Whereabouts::Head,
+            "blocked" => Whereabouts::Blocked,
+            "later" => Whereabouts::Later,
+            _ => Whereabouts::Ended,
+        };
+        let (run, spared) = (number("run")?, number("spared")?);
+        let node: Option<Id> = row.try_get("", "node")?;
+        let outcome: Option<String> = row.try_get("", "outcome")?;
+        let ended_with = outcome.filter(|_| number("ended").is_ok_and(|it| it != 0));
+        let (locked_at, last_started_at) = (instant("locked_at")?, instant("started_at")?);
+        let finished_at = instant("finished_at")?;
+        let view = JobView {
+            id: row.try_get("", "id")?,
+            kind: row.try_get("", "kind")?,
+            status: status_of(at, node, ended_with.as_deref()),
+            client_id: row.try_get("", "client_id")?,
+            lead_id: row.try_get("", "lead_id")?,
+            subject_id: row.try_get("", "subject_id")?,
+            message_id: row.try_get("", "message_id")?,
+            draft_id: row.try_get("", "draft_id")?,
+            attempts: run - spared,
+            max_attempts: number("max_attempts")?,
+            run_at: instant("run_at")?.unwrap_or_default(),
+            created_at: instant("created_at")?.unwrap_or_default(),
+            started_at: locked_at.or(last_started_at),
+            finished_at: finished_at.filter(|_| at == Whereabouts::Ended),
+            node,
+            last_error: row.try_get("", "error")?,
+        };
+        Ok(Self {
+            view,
+            at,
+            line: row.try_get("", "line")?,
+            merged_into: row.try_get("", "merged_into")?,
+            run,
+            spared,
+            has_turn: row.try_get::<Option<i64>>("", "turn")?.is_some(),
+            held_ms: row.try_get("", "held_ms")?,
+        })
+    }
+}
+
+/// Status is where the row is; what has ended, ended as its last run says.
+fn status_of(at: Whereabouts, node: Option<Id>, ended_with: Option<&str>) -> JobStatus {
+    match (at, ended_with) {
+        (Whereabouts::Head, _) if node.is_some() => JobStatus::Running,
+        (Whereabouts::Head | Whereabouts::Blocked | Whereabouts::Later, _) => JobStatus::Pending,
+        (Whereabouts::Ended, Some("succeeded")) => JobStatus::Succeeded,
+        (Whereabouts::Ended, Some("cancelled")) => JobStatus::Cancelled,
+        (Whereabouts::Ended, _) => JobStatus::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_where_the_row_is() {
+        use Whereabouts::{Blocked, Ended, Head, Later};
+        for (at, node, ended_with, status) in [
+            (Head, None, None, JobStatus::Pending),
+            (Head, Some(7), None, JobStatus::Running),
+            (Blocked, None, None, JobStatus::Pending),
+            (Later, None, Some("cancelled"), JobStatus::Pending),
+            (Ended, None, Some("succeeded"), JobStatus::Succeeded),
+            (Ended, None, Some("cancelled"), JobStatus::Cancelled),
+            (Ended, None, Some("timeout"), JobStatus::Failed),
+            (Ended, None, None, JobStatus::Failed),
+        ] {
+            assert_eq!(status_of(at, node, ended_with), status, "{at:?} {node:?} {ended_with:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! For the admin API: what is stored, as pages of it, and what a person does to jobs by hand.
+//!
+//! Reads go over the readers' connections, so that no page waits behind a flood of webhooks.
+
+mod by_hand;
+mod job_views;
+mod jobs;
+mod overview;
+mod people;
+
+pub(super) use self::{
+    by_hand::{LOCK_TURNS, LOWER_TURNS, REOPEN_ATTEMPTS},
+    jobs::{
+        LIST_JOBS, LIST_JOBS_OF_LEADS, LIST_SUCCEEDED, LIST_UNFINISHED, LIST_UNSUCCESSFUL,
+        READ_FAILURES, READ_JOBS,
+    },
+    overview::{READ_BACKLOG, READ_COUNTS, READ_HELD},
+    people::LIST_LEADS,
+};
+
+pub use self::{
+    by_hand::JobActionError,
+    job_views::{FailedAttempt, JobDetail, JobView},
+    jobs::JobFilter,
+    overview::{Backlog, Totals},
+    people::{
+        DraftRow, IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
+        ListedMessage, MessageFilter, MessageRow,
+    },
+};
+
+use super::{Store, StoreError};
+use crate::domain::{Id, JobStatus};
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, C = Id> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins; `None` on the last.
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// A page of at most `limit` of `items`, which may be one more to tell that there is a next page.
+    fn cut(mut items: Vec<T>, limit: usize, cursor_of: impl FnOnce(&T) -> C) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next = if has_more { items.last().map(cursor_of) } else { None };
+        Self { items, next }
+    }
+}
+
+/// The handle of the admin API.
+#[derive(Clone, Debug)]
+pub struct Desk(pub(super) Store);
+
+impl Desk {
+    /// This process, as the database knows it.
+    pub fn node(&self) -> Id {
+        self.0.node()
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn database(&self) -> &'static str {
+        self.0.database()
+    }
+
+    /// Jobs, newest first, those before `cursor`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn jobs(
+        &self,
+        filter: JobFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<JobView>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                jobs::page(&store.connections().reader, &filter, limit, cursor).await
+            })
+            .await
+    }
+
+    /// A job with its failed attempts.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn job(&self, id: Id) -> Result<Option<JobDetail>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { jobs::detail(&store.connections().reader, id).await }).await
+    }
+
+    /// Gives a failed or cancelled job one more attempt.
+    ///
+    /// # Errors
+    /// When there is no such job, when it has not failed or been cancelled, when the database is away.
+    pub async fn retry(&self, id: Id) -> Result<JobView, JobActionError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { by_hand::retry(&store, id).await }).await?
+    }
+
+    /// Ends a job that is pending or running; the result of its run is then refused.
+    ///
+    /// # Errors
+    /// When there is no such job, when it has ended, when the database is away.
+    pub async fn cancel(&self, id: Id) -> Result<JobView, JobActionError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { by_hand::cancel(&store, id).await }).await?
+    }
+
+    /// Retries all jobs that have failed or been cancelled and match; says how many there were.
+    ///
+    /// # Errors
+    /// When the database is away; what was done before that stays done.
+    pub async fn retry_many(&self, filter: JobFilter) -> Result<u64, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { by_hand::retry_many(&store, filter).await }).await
+    }
+
+    /// Cancels all jobs that have not ended and match; says how many there were.
+    ///
+    /// # Errors
+    /// When the database is away; what was done before that stays done.
+    pub async fn cancel_many(&self, filter: JobFilter) -> Result<u64, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { by_hand::cancel_many(&store, filter).await }).await
+    }
+
+    /// Leads, by their newest message, newest first.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn leads(
+        &self,
+        filter: LeadFilter,
+        limit: usize,
+        cursor: Option<LeadCursor>,
+    ) -> Result<Page<LeadEntry, LeadCursor>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                people::leads(&store.connections().reader, &filter, limit, cursor).await
+            })
+            .await
+    }
+
+    /// A lead with its thread.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn lead(&self, id: Id) -> Result<Option<LeadDetail>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { people::lead(&store.connections().reader, id).await }).await
+    }
+
+    /// Messages, newest first, those before `cursor`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn messages(
+        &self,
+        filter: MessageFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ListedMessage>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                people::messages(&store.connections().reader, &filter, limit, cursor).await
+            })
+            .await
+    }
+
+    /// A message with what was received.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { people::message(&store.connections().reader, id).await }).await
+    }
+
+    /// Drafts with one of these statuses (none is all), newest first, those before `cursor`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn drafts(
+        &self,
+        status: Vec<String>,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<DraftRow>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                people::drafts(&store.connections().reader, status, limit, cursor).await
+            })
+            .await
+    }
+
+    /// Counts. Reads the queue's small tables whole, so ask for it at most every few seconds.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        let nodes = self.0.nodes().list().await?;
+        let store = self.0.clone();
+        self.0
+            .spawn(async move { overview::totals(&store.connections().reader, nodes).await })
+            .await
+    }
+}
+
+/// The statuses of jobs that have not ended.
+const UNFINISHED: [JobStatus; 2] = [JobStatus::Pending, JobStatus::Running];
+/// The statuses of jobs that can be retried.
+const UNSUCCESSFUL: [JobStatus; 2] = [JobStatus::Failed, JobStatus::Cancelled];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_next_one_only_where_there_is_more() {
+        let cut = |items: Vec<i64>| Page::cut(items, 2, |it| *it);
+        assert_eq!(cut(vec![3, 2, 1]), Page { items: vec![3, 2], next: Some(2) });
+        assert_eq!(cut(vec![3, 2]), Page { items: vec![3, 2], next: None });
+        assert_eq!(cut(vec![]), Page { items: vec![], next: None });
+    }
+}

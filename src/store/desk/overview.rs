@@ -1,0 +1,102 @@
+//! Counts for the overview: what waits and runs is counted where it is, what ended is counted as it ends.
+
+use crate::{
+    domain::{Id, Timestamp},
+    store::{Node, StoreError, given_out_at, sql::Sql, tx::read},
+};
+use sea_orm::DatabaseConnection;
+
+/// What waits and what runs, by kind and client, with the oldest that is due. Reads the small tables whole.
+pub(in crate::store) static READ_BACKLOG: Sql = Sql::new(
+    "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
+       select kind, client_id, case when node is null then 0 else 1 end as running, \
+         case when node is null then job_id end as due_id from job_ready \
+       union all select kind, client_id, 0 as running, job_id as due_id from job_blocked \
+       union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
+     group by kind, client_id order by kind, client_id",
+);
+
+/// What has ended, over all nodes.
+pub(in crate::store) static READ_COUNTS: Sql = Sql::new(
+    "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state",
+);
+
+/// What waits for a person.
+pub(in crate::store) static READ_HELD: Sql = Sql::new(
+    "select (select count(*) from quarantine where status = 'held') as quarantined, \
+       (select count(*) from drafts where status = 'pending') as drafts_pending",
+);
+
+/// What a client has in one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The kind.
+    pub kind: String,
+    /// The client.
+    pub client_id: String,
+    /// Jobs that wait.
+    pub pending: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// When the oldest of those that wait was stored; one that is due later is not waiting yet.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// The counts of the overview.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// What waits and runs, by kind and client.
+    pub backlog: Vec<Backlog>,
+    /// Jobs that ended well.
+    pub succeeded: i64,
+    /// Jobs that failed.
+    pub failed: i64,
+    /// Jobs that were cancelled.
+    pub cancelled: i64,
+    /// Webhooks that are kept for a person.
+    pub quarantined: i64,
+    /// Drafts that nobody has decided on.
+    pub drafts_pending: i64,
+    /// All nodes with a row.
+    pub nodes: Vec<Node>,
+}
+
+/// Counts everything.
+pub(super) async fn totals(
+    reader: &DatabaseConnection,
+    nodes: Vec<Node>,
+) -> Result<Totals, StoreError> {
+    let mut totals = Totals {
+        backlog: Vec::new(),
+        succeeded: 0,
+        failed: 0,
+        cancelled: 0,
+        quarantined: 0,
+        drafts_pending: 0,
+        nodes,
+    };
+    for row in read(reader, &READ_BACKLOG, []).await? {
+        let (jobs, running): (i64, i64) = (row.try_get("", "jobs")?, row.try_get("", "running")?);
+        totals.backlog.push(Backlog {
+            kind: row.try_get("", "kind")?,
+            client_id: row.try_get("", "client_id")?,
+            pending: jobs - running,
+            running,
+            oldest_at: row.try_get::<Option<Id>>("", "oldest_id")?.map(given_out_at),
+        });
+    }
+    for row in read(reader, &READ_COUNTS, []).await? {
+        let total: i64 = row.try_get("", "total")?;
+        match row.try_get::<String>("", "state")?.as_str() {
+            "succeeded" => totals.succeeded = total,
+            "failed" => totals.failed = total,
+            "cancelled" => totals.cancelled = total,
+            _ => {}
+        }
+    }
+    for row in read(reader, &READ_HELD, []).await? {
+        totals.quarantined = row.try_get("", "quarantined")?;
+        totals.drafts_pending = row.try_get("", "drafts_pending")?;
+    }
+    Ok(totals)
+}

@@ -1,0 +1,82 @@
+//! Jobs that come from no webhook: the canary's, the benchmarks', the tests'.
+
+use super::{
+    Store, StoreError,
+    leads::Leads,
+    lines::{self, Counts, Entering, Entry},
+    sql::Sql,
+    tx::{Tx, in_group, read},
+};
+use crate::domain::{Id, job::NewJob};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
+
+/// How a job ended, if it has: by the primary key of attempts, the last run first.
+pub(super) static READ_END: Sql = Sql::new(
+    "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
+     where a.job_id = $1 and a.ended order by a.run desc limit 1",
+);
+
+/// Enqueues jobs outside ingest.
+#[derive(Clone, Debug)]
+pub struct Feed(pub(super) Store);
+
+impl Feed {
+    /// A fresh id, for a subject of its own.
+    pub fn next_id(&self) -> Id {
+        self.0.next_id()
+    }
+
+    /// Enqueues `jobs` in one transaction, in their order. Returns the id of each, or `None` where a job
+    /// of its subject and kind exists.
+    ///
+    /// # Errors
+    /// When the database is away or refuses; then none is enqueued.
+    pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { in_group(|| enqueue(&store, &jobs)).await }).await
+    }
+
+    /// The outcome of a job that has ended, and how long it took from its enqueueing; `None` while it has not.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn outcome(&self, job_id: Id) -> Result<Option<(String, Duration)>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                let rows = read(&store.connections().reader, &READ_END, [job_id.into()]).await?;
+                match rows.first() {
+                    Some(row) => {
+                        let took_ms: i64 = row.try_get("", "took_ms")?;
+                        let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or_default());
+                        Ok(Some((row.try_get("", "outcome")?, took)))
+                    }
+                    None => Ok(None),
+                }
+            })
+            .await
+    }
+}
+
+async fn enqueue(store: &Store, jobs: &[NewJob]) -> Result<Vec<Option<Id>>, StoreError> {
+    let tx = Tx::begin(store.connections()).await?;
+    let leads: BTreeSet<Id> =
+        jobs.iter().filter(|it| it.in_lead_line).filter_map(|it| it.lead_id).collect();
+    Leads::lock(&tx, &leads).await?;
+    let entries: Vec<Entry> =
+        jobs.iter().map(|job| Entry { id: store.next_id(), job: job.clone() }).collect();
+    let new = lines::put_jobs(&tx, &entries).await?;
+    let mut counts = Counts::default();
+    let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
+    for entry in entries.iter().filter(|it| new.contains(&it.id)) {
+        counts.add(entry.job.kind.0, "enqueued", 1);
+        entering.push(entry.entering());
+    }
+    lines::enter(&tx, entering, &HashSet::new()).await?;
+    counts.write(&tx, store.node()).await?;
+    tx.commit().await?;
+    Ok(entries.iter().map(|it| new.contains(&it.id).then_some(it.id)).collect())
+}

@@ -1,0 +1,382 @@
+//! Leads under their row locks: read once, changed in memory by the rules of `domain::lead`, written once.
+
+use super::{
+    StoreError,
+    sql::Sql,
+    tx::{Tx, group},
+};
+use crate::domain::{
+    Id, LeadProfile, LeadStatus, Sentiment, Timestamp,
+    lead::{Barriers, Standing, is_newer},
+};
+use sea_orm::QueryResult;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+
+/// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
+pub(super) static LOCK_LEADS: Sql = Sql::new(
+    "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
+       @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
+       @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
+       @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, @ms(scored_at) as scored_at, \
+       @ms(last_message_at) as last_message_at, @ms(last_inbound_at) as last_inbound_at, \
+       @ms(last_outbound_at) as last_outbound_at, newest_inbound_id \
+     from leads where id @ids($1) order by id @for_update",
+);
+
+/// Makes leads. Their ids are fresh.
+pub(super) static PUT_LEADS: Sql = Sql::new(
+    "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
+       campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
+       bounced_reason, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, created_at) \
+     select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
+       g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
+       g.bounced_address, g.bounced_reason, g.last_message_at, g.last_inbound_at, g.last_outbound_at, g.newest_inbound_id, @now \
+     from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
+       title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
+       opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
+       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint) g",
+);
+
+/// Writes leads that are locked, by primary key.
+pub(super) static UPDATE_LEADS: Sql = Sql::new(
+    "update leads set status = g.status, sentiment = g.sentiment, first_name = g.first_name, last_name = g.last_name, \
+       company_name = g.company_name, title = g.title, email = g.email, phone = g.phone, timezone = g.timezone, \
+       campaign_id = g.campaign_id, opted_out_at = g.opted_out_at, opted_out_channel = g.opted_out_channel, \
+       opted_out_message_id = g.opted_out_message_id, opted_out_reason = g.opted_out_reason, bounced_at = g.bounced_at, \
+       bounced_address = g.bounced_address, bounced_reason = g.bounced_reason, sms_dnd = g.sms_dnd, \
+       snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, score_reason = g.score_reason, \
+       scored_at = g.scored_at, last_message_at = g.last_message_at, last_inbound_at = g.last_inbound_at, \
+       last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id \
+     from @rows($1, id bigint, status text, sentiment text, first_name text, last_name text, company_name text, title text, \
+       email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
+       opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
+       sms_dnd boolean, snoozed_until instant, fit integer, intent integer, overall integer, score_reason text, scored_at instant, \
+       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint) g \
+     where leads.id = g.id",
+);
+
+/// Ends pending drafts of leads on some channels (`null` is all) but for those that answer one message.
+/// By the partial index of pending drafts.
+pub(super) static END_DRAFTS: Sql = Sql::new(
+    "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
+     from @rows($1, lead_id bigint, channel text, status text, decided_by text, except_message_id bigint) g \
+     where drafts.lead_id = g.lead_id and drafts.status = 'pending' and (g.channel is null or drafts.channel = g.channel) \
+       and (g.except_message_id is null or drafts.message_id <> g.except_message_id)",
+);
+
+/// A lead as it is while its row is locked.
+#[derive(Clone, Debug)]
+pub(super) struct Lead {
+    pub(super) id: Id,
+    pub(super) client_id: String,
+    pub(super) standing: Standing,
+    pub(super) profile: LeadProfile,
+    pub(super) campaign_id: Option<Id>,
+    pub(super) opted_out: Option<OptedOut>,
+    pub(super) bounced: Option<Bounced>,
+    pub(super) snoozed_until: Option<Timestamp>,
+    pub(super) score: Option<Score>,
+    pub(super) last_message_at: Option<Timestamp>,
+    pub(super) last_outbound_at: Option<Timestamp>,
+    /// The newest inbound message, by provider time, then by storing.
+    pub(super) newest_inbound: Option<(Timestamp, Id)>,
+    is_new: bool,
+    is_changed: bool,
+}
+
+/// Why and where a lead opted out.
+#[derive(Clone, Debug)]
+pub(super) struct OptedOut {
+    pub(super) at: Timestamp,
+    pub(super) channel: String,
+    pub(super) message_id: Option<Id>,
+    pub(super) reason: String,
+}
+
+/// Which address bounced.
+#[derive(Clone, Debug)]
+pub(super) struct Bounced {
+    pub(super) at: Timestamp,
+    pub(super) address: String,
+    pub(super) reason: Option<String>,
+}
+
+/// A lead's score, 1–4 each.
+#[derive(Clone, Debug)]
+pub(super) struct Score {
+    pub(super) fit: i32,
+    pub(super) intent: i32,
+    pub(super) overall: i32,
+    pub(super) reason: String,
+    pub(super) at: Timestamp,
+}
+
+impl Lead {
+    /// A lead that does not exist yet.
+    pub(super) fn new(id: Id, client_id: &str) -> Self {
+        Self {
+            id,
+            client_id: client_id.to_owned(),
+            standing: Standing::NEW,
+            profile: LeadProfile::default(),
+            campaign_id: None,
+            opted_out: None,
+            bounced: None,
+            snoozed_until: None,
+            score: None,
+            last_message_at: None,
+            last_outbound_at: None,
+            newest_inbound: None,
+            is_new: true,
+            is_changed: true,
+        }
+    }
+
+    /// Marks it as to be written, and gives it for changing.
+    pub(super) const fn change(&mut self) -> &mut Self {
+        self.is_changed = true;
+        self
+    }
+
+    /// Fills in what is not known yet; never overwrites.
+    pub(super) fn fill_in(&mut self, told: &LeadProfile, campaign_id: Option<Id>) {
+        let before = (self.profile.clone(), self.campaign_id);
+        let profile = &mut self.profile;
+        let pairs = [
+            (&mut profile.first_name, &told.first_name),
+            (&mut profile.last_name, &told.last_name),
+            (&mut profile.company_name, &told.company_name),
+            (&mut profile.title, &told.title),
+            (&mut profile.email, &told.email),
+            (&mut profile.phone, &told.phone),
+            (&mut profile.timezone, &told.timezone),
+        ];
+        for (known, told) in pairs {
+            if known.is_none() {
+                known.clone_from(told);
+            }
+        }
+        self.campaign_id = self.campaign_id.or(campaign_id);
+        if before != (self.profile.clone(), self.campaign_id) {
+            self.is_changed = true;
+        }
+    }
+
+    /// Whether an inbound message of that time and id would be its newest.
+    pub(super) fn would_be_newest(&self, at: Timestamp, id: Id) -> bool {
+        is_newer((at, id), self.newest_inbound)
+    }
+
+    /// Opts it out; false if it was already.
+    pub(super) fn opt_out(&mut self, fact: OptedOut) -> bool {
+        if self.standing.barriers.opted_out {
+            return false;
+        }
+        self.standing = self.standing.opted_out();
+        self.opted_out = Some(fact);
+        self.is_changed = true;
+        true
+    }
+
+    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        let instant = |column: &str| -> Result<Option<Timestamp>, StoreError> {
+            Ok(row.try_get::<Option<i64>>("", column)?.map(Timestamp::from_millis))
+        };
+        let text = |column: &str| -> Result<Option<String>, StoreError> {
+            Ok(row.try_get::<Option<String>>("", column)?)
+        };
+        let status: String = row.try_get("", "status")?;
+        let opted_out = instant("opted_out_at")?;
+        let bounced = instant("bounced_at")?;
+        let scored_at = instant("scored_at")?;
+        let last_inbound_at = instant("last_inbound_at")?;
+        let newest_inbound_id: Option<Id> = row.try_get("", "newest_inbound_id")?;
+        Ok(Self {
+            id: row.try_get("", "id")?,
+            client_id: row.try_get("", "client_id")?,
+            standing: Standing {
+                status: LeadStatus::parse(&status).unwrap_or(LeadStatus::New),
+                sentiment: text("sentiment")?.and_then(|it| Sentiment::parse(&it)),
+                barriers: Barriers {
+                    opted_out: opted_out.is_some(),
+                    bounced: bounced.is_some(),
+                    sms_dnd: row.try_get::<i32>("", "sms_dnd")? != 0,
+                },
+            },
+            profile: LeadProfile {
+                first_name: text("first_name")?,
+                last_name: text("last_name")?,
+                company_name: text("company_name")?,
+                title: text("title")?,
+                email: text("email")?,
+                phone: text("phone")?,
+                timezone: text("timezone")?,
+            },
+            campaign_id: row.try_get("", "campaign_id")?,
+            opted_out: match opted_out {
+                Some(at) => Some(OptedOut {
+                    at,
+                    channel: text("opted_out_channel")?.unwrap_or_default(),
+                    message_id: row.try_get("", "opted_out_message_id")?,
+                    reason: text("opted_out_reason")?.unwrap_or_default(),
+                }),
+                None => None,
+            },
+            bounced: match bounced {
+                Some(at) => Some(Bounced {
+                    at,
+                    address: text("bounced_address")?.unwrap_or_default(),
+                    reason: text("bounced_reason")?,
+                }),
+                None => None,
+            },
+            snoozed_until: instant("snoozed_until")?,
+            score: match scored_at {
+                Some(at) => Some(Score {
+                    fit: row.try_get("", "fit")?,
+                    intent: row.try_get("", "intent")?,
+                    overall: row.try_get("", "overall")?,
+                    reason: text("score_reason")?.unwrap_or_default(),
+                    at,
+                }),
+                None => None,
+            },
+            last_message_at: instant("last_message_at")?,
+            last_outbound_at: instant("last_outbound_at")?,
+            newest_inbound: last_inbound_at.zip(newest_inbound_id),
+            is_new: false,
+            is_changed: false,
+        })
+    }
+}
+
+/// The leads of a group, locked.
+#[derive(Debug, Default)]
+pub(super) struct Leads(HashMap<Id, Lead>);
+
+impl Leads {
+    /// Locks the leads with these ids, in the order of ids.
+    pub(super) async fn lock(tx: &Tx, ids: &BTreeSet<Id>) -> Result<Self, StoreError> {
+        let mut leads = HashMap::new();
+        if !ids.is_empty() {
+            let ids: Vec<Id> = ids.iter().copied().collect();
+            for row in tx.all(&LOCK_LEADS, [group(&ids)?]).await? {
+                let lead = Lead::from_row(&row)?;
+                leads.insert(lead.id, lead);
+            }
+        }
+        Ok(Self(leads))
+    }
+
+    /// Adds a lead that is to be made.
+    pub(super) fn add(&mut self, lead: Lead) {
+        self.0.insert(lead.id, lead);
+    }
+
+    /// The lead of that id, if it exists.
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Lead> {
+        self.0.get_mut(&id)
+    }
+
+    /// Writes what is new and what has changed.
+    pub(super) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
+        let rows = |is_new: bool| -> Vec<LeadRow<'_>> {
+            let chosen = self.0.values().filter(|it| it.is_changed && it.is_new == is_new);
+            let mut rows: Vec<LeadRow<'_>> = chosen.map(LeadRow::of).collect();
+            rows.sort_unstable_by_key(|it| it.id);
+            rows
+        };
+        let (new, changed) = (rows(true), rows(false));
+        if !new.is_empty() {
+            tx.run(&PUT_LEADS, [group(&new)?]).await?;
+        }
+        if !changed.is_empty() {
+            tx.run(&UPDATE_LEADS, [group(&changed)?]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What ends pending drafts.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct EndDrafts {
+    pub(super) lead_id: Id,
+    pub(super) channel: Option<&'static str>,
+    pub(super) status: &'static str,
+    pub(super) decided_by: &'static str,
+    pub(super) except_message_id: Option<Id>,
+}
+
+#[derive(Serialize)]
+struct LeadRow<'a> {
+    id: Id,
+    client_id: &'a str,
+    status: &'static str,
+    sentiment: Option<&'static str>,
+    first_name: &'a Option<String>,
+    last_name: &'a Option<String>,
+    company_name: &'a Option<String>,
+    title: &'a Option<String>,
+    email: &'a Option<String>,
+    phone: &'a Option<String>,
+    timezone: &'a Option<String>,
+    campaign_id: Option<Id>,
+    opted_out_at: Option<i64>,
+    opted_out_channel: Option<&'a str>,
+    opted_out_message_id: Option<Id>,
+    opted_out_reason: Option<&'a str>,
+    bounced_at: Option<i64>,
+    bounced_address: Option<&'a str>,
+    bounced_reason: Option<&'a str>,
+    sms_dnd: bool,
+    snoozed_until: Option<i64>,
+    fit: Option<i32>,
+    intent: Option<i32>,
+    overall: Option<i32>,
+    score_reason: Option<&'a str>,
+    scored_at: Option<i64>,
+    last_message_at: Option<i64>,
+    last_inbound_at: Option<i64>,
+    last_outbound_at: Option<i64>,
+    newest_inbound_id: Option<Id>,
+}
+
+impl<'a> LeadRow<'a> {
+    fn of(lead: &'a Lead) -> Self {
+        let (opted_out, bounced) = (lead.opted_out.as_ref(), lead.bounced.as_ref());
+        let score = lead.score.as_ref();
+        Self {
+            id: lead.id,
+            client_id: &lead.client_id,
+            status: lead.standing.status.as_str(),
+            sentiment: lead.standing.sentiment.map(Sentiment::as_str),
+            first_name: &lead.profile.first_name,
+            last_name: &lead.profile.last_name,
+            company_name: &lead.profile.company_name,
+            title: &lead.profile.title,
+            email: &lead.profile.email,
+            phone: &lead.profile.phone,
+            timezone: &lead.profile.timezone,
+            campaign_id: lead.campaign_id,
+            opted_out_at: opted_out.map(|it| it.at.as_millis()),
+            opted_out_channel: opted_out.map(|it| it.channel.as_str()),
+            opted_out_message_id: opted_out.and_then(|it| it.message_id),
+            opted_out_reason: opted_out.map(|it| it.reason.as_str()),
+            bounced_at: bounced.map(|it| it.at.as_millis()),
+            bounced_address: bounced.map(|it| it.address.as_str()),
+            bounced_reason: bounced.and_then(|it| it.reason.as_deref()),
+            sms_dnd: lead.standing.barriers.sms_dnd,
+            snoozed_until: lead.snoozed_until.map(Timestamp::as_millis),
+            fit: score.map(|it| it.fit),
+            intent: score.map(|it| it.intent),
+            overall: score.map(|it| it.overall),
+            score_reason: score.map(|it| it.reason.as_str()),
+            scored_at: score.map(|it| it.at.as_millis()),
+            last_message_at: lead.last_message_at.map(Timestamp::as_millis),
+            last_inbound_at: lead.newest_inbound.map(|it| it.0.as_millis()),
+            last_outbound_at: lead.last_outbound_at.map(Timestamp::as_millis),
+            newest_inbound_id: lead.newest_inbound.map(|it| it.1),
+        }
+    }
+}

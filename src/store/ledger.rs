@@ -1,0 +1,685 @@
+//! For the recorder, and for whoever else ends or moves a job: effects and completions of many jobs in
+//! one transaction, each only while its fence holds.
+
+use super::{
+    Store, StoreError,
+    leads::{EndDrafts, END_DRAFTS, Leads, OptedOut, Score},
+    lines::{self, Counts, Entering, Entry, Place, TurnsNeeded, Turns},
+    sql::Sql,
+    tx::{Tx, group, in_group},
+    wall_clock,
+};
+use crate::domain::{
+    Effect, Id,
+    job::{FailureReason, NewJob},
+};
+use serde::Serialize;
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The heads of these lines, locked in the order of lines. What the claim marks while this waits is seen
+/// after the wait, so what comes back is what holds.
+pub(super) static LOCK_HEADS: Sql = Sql::new(
+    "select line, job_id, run, node from job_ready where line @ids($1) order by line @for_update",
+);
+
+/// The first job behind each head. By primary key; `materialized` on PostgreSQL, because otherwise the
+/// limit is planned into a scan of the whole line (50–300 ms behind a line of 10,000–100,000).
+pub(super) static READ_FOLLOWERS: Sql = Sql::new(
+    "with x as @materialized (select g.line, (select min(b.pos) from job_blocked b where b.line = g.line) as pos \
+       from @rows($1, line bigint) g) \
+     select b.line, b.job_id, b.kind, b.client_id, b.run, b.spared \
+     from x join job_blocked b on b.line = x.line and b.pos = x.pos",
+);
+
+/// Takes heads away. They are locked and checked.
+pub(super) static DELETE_HEADS: Sql = Sql::new("delete from job_ready where line @ids($1)");
+
+/// Takes followers out of the queue behind their head. By the unique key of jobs.
+pub(super) static DELETE_FOLLOWERS: Sql = Sql::new("delete from job_blocked where job_id @ids($1)");
+
+/// Appends runs to the history.
+pub(super) static PUT_ATTEMPTS: Sql = Sql::new(
+    "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
+     select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
+       case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error \
+     from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
+       duration bigint, error text) g",
+);
+
+/// Heads that keep their place and wait for their retry, out of the claim's index.
+pub(super) static RETRY_HEADS: Sql = Sql::new(
+    "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
+     from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
+);
+
+/// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
+pub(super) static RELEASE_HEADS: Sql = Sql::new(
+    "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
+       when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
+       else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
+     where line @ids($1)",
+);
+
+/// Verdicts on messages, and that they are handled.
+pub(super) static UPDATE_MESSAGES: Sql = Sql::new(
+    "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
+       handled_at = case when g.handled then @now else messages.handled_at end \
+     from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id",
+);
+
+/// Whether messages can be answered through their provider. By primary key.
+pub(super) static READ_HANDLES: Sql =
+    Sql::new("select id, case when reply_handle is null then 0 else 1 end as has_handle from messages where id @ids($1)");
+
+/// Drafts; one a message and channel, a second is no error.
+pub(super) static PUT_DRAFTS: Sql = Sql::new(
+    "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
+     select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
+     from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \
+       parts text, blocked_by text) g where true on conflict (message_id, channel) do nothing",
+);
+
+/// What happens to a job, and the fence under which it may.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The job.
+    pub job_id: Id,
+    /// Its line.
+    pub line: Id,
+    /// Its kind, as stored.
+    pub kind: String,
+    /// Its client.
+    pub client_id: String,
+    /// Its lead.
+    pub lead_id: Option<Id>,
+    /// The message it is about.
+    pub message_id: Option<Id>,
+    /// The fencing token: the run as it was claimed.
+    pub run: i64,
+    /// Runs that do not count as attempts.
+    pub spared: i64,
+    /// The node that holds it; `None` where it waits.
+    pub node: Option<Id>,
+    /// Which actor worked it.
+    pub actor: Option<String>,
+    /// How long the attempt took.
+    pub duration: Option<Duration>,
+    /// What happens.
+    pub transition: Transition,
+}
+
+/// What happens to a job at the end of a run, or by hand.
+#[derive(Clone, Debug)]
+pub enum Transition {
+    /// It ended well, with these effects.
+    Succeed(Vec<Effect>),
+    /// The attempt failed; it waits for its retry as the head of its line.
+    Retry {
+        /// The pause.
+        after: Duration,
+        /// Why the attempt failed.
+        reason: FailureReason,
+        /// What an operator reads.
+        error: String,
+    },
+    /// The job failed.
+    Fail {
+        /// Why the last attempt failed.
+        reason: FailureReason,
+        /// What an operator reads.
+        error: String,
+    },
+    /// Run again later, without an attempt used.
+    Snooze {
+        /// The pause.
+        after: Duration,
+    },
+    /// Claimed and not started: back into turn, without an attempt used.
+    Release,
+    /// Ended by a person, or because there is nothing left to do it for.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Transition {
+    /// The word for it in history, metrics and logs.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Succeed(_) => "succeeded",
+            Self::Retry { reason, .. } | Self::Fail { reason, .. } => reason.as_str(),
+            Self::Snooze { .. } => "snoozed",
+            Self::Release => "released",
+            Self::Cancel { .. } => "cancelled",
+        }
+    }
+
+    const fn takes_head_away(&self) -> bool {
+        match self {
+            Self::Succeed(_) | Self::Fail { .. } | Self::Snooze { .. } | Self::Cancel { .. } => true,
+            Self::Retry { .. } | Self::Release => false,
+        }
+    }
+
+    fn effects(&self) -> &[Effect] {
+        match self {
+            Self::Succeed(effects) => effects,
+            Self::Retry { .. }
+            | Self::Fail { .. }
+            | Self::Snooze { .. }
+            | Self::Release
+            | Self::Cancel { .. } => &[],
+        }
+    }
+}
+
+/// The recorder's handle.
+#[derive(Clone, Debug)]
+pub struct Ledger(pub(super) Store);
+
+impl Ledger {
+    /// Applies `settlements` in one transaction. Says of each whether its fence held; where it did not,
+    /// nothing of it was applied.
+    ///
+    /// # Errors
+    /// Of the whole group: [`StoreError::Data`] when some effect cannot be stored, else the database is
+    /// away. Nothing was applied.
+    pub async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<Vec<bool>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                in_group(|| {
+                    let (store, settlements) = (store.clone(), settlements.clone());
+                    async move {
+                        let tx = Tx::begin(store.connections()).await?;
+                        let held = settle(&store, &tx, &settlements).await?;
+                        tx.commit().await?;
+                        Ok(held)
+                    }
+                })
+                .await
+            })
+            .await
+    }
+}
+
+/// The steps of a settlement, in the order of locks.
+pub(super) async fn settle(
+    store: &Store,
+    tx: &Tx,
+    all: &[Settlement],
+) -> Result<Vec<bool>, StoreError> {
+    let mut leads = Leads::lock(tx, &leads_of(all)).await?;
+    let followers = read_followers(tx, all).await?;
+    let (follow_ons, turns) = take_turns(store, tx, all, &followers).await?;
+    let held = lock_heads(tx, all).await?;
+    let passed: Vec<&Settlement> =
+        all.iter().zip(&held).filter(|(_, held)| **held).map(|(it, _)| it).collect();
+    let mut counts = Counts::default();
+    move_heads(tx, &passed, &mut counts).await?;
+    let turns = promote(tx, &passed, followers, turns).await?;
+    apply_effects(store, tx, &passed, &mut leads).await?;
+    enqueue(tx, &passed, follow_ons, turns, &mut counts).await?;
+    counts.write(tx, store.node()).await?;
+    Ok(held)
+}
+
+/// The leads to lock: those whose line moves, and those that effects are about.
+fn leads_of(all: &[Settlement]) -> BTreeSet<Id> {
+    let lines = all.iter().filter(|it| it.line > 0).map(|it| it.line);
+    let touched =
+        all.iter().filter(|it| !it.transition.effects().is_empty()).filter_map(|it| it.lead_id);
+    lines.chain(touched).collect()
+}
+
+/// The next job of each lead's line whose head may go.
+async fn read_followers(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Place>, StoreError> {
+    let lines: BTreeSet<Id> = all
+        .iter()
+        .filter(|it| it.line > 0 && it.transition.takes_head_away())
+        .map(|it| it.line)
+        .collect();
+    read_first_blocked(tx, &lines).await
+}
+
+/// The first job behind the head of each of these lines.
+async fn read_first_blocked(
+    tx: &Tx,
+    lines: &BTreeSet<Id>,
+) -> Result<HashMap<Id, Place>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        line: Id,
+    }
+    let mut followers = HashMap::new();
+    if lines.is_empty() {
+        return Ok(followers);
+    }
+    let rows: Vec<Row> = lines.iter().map(|line| Row { line: *line }).collect();
+    for row in tx.all(&READ_FOLLOWERS, [group(&rows)?]).await? {
+        let place = Place::from_row(&row)?;
+        followers.insert(place.line, place);
+    }
+    Ok(followers)
+}
+
+/// Gives a head to those of `lines` that still have none. Their leads are locked.
+pub(super) async fn promote_headless(
+    tx: &Tx,
+    lines: &BTreeSet<Id>,
+) -> Result<usize, StoreError> {
+    let mut followers = read_first_blocked(tx, lines).await?;
+    let with_head: HashSet<Id> = lines::read_lines(tx, lines).await?;
+    followers.retain(|line, _| !with_head.contains(line));
+    let mut needed = TurnsNeeded::default();
+    for place in followers.values() {
+        needed.add(&place.kind, &place.client_id);
+    }
+    let turns = needed.take(tx).await?;
+    let ready: Vec<Place> = followers.into_values().collect();
+    let moved: Vec<Id> = ready.iter().map(|it| it.job_id).collect();
+    if !moved.is_empty() {
+        tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
+        lines::write(tx, lines::Placed { ready, ..lines::Placed::default() }, turns).await?;
+    }
+    Ok(moved.len())
+}
+
+/// A job that an effect enqueues, with the settlement it comes from.
+struct FollowOn {
+    from: (Id, i64),
+    entry: Entry,
+}
+
+/// Takes the turns that followers and follow-on jobs need, before any head is locked. A turn whose fence
+/// then fails leaves a gap, which harms nothing.
+async fn take_turns(
+    store: &Store,
+    tx: &Tx,
+    all: &[Settlement],
+    followers: &HashMap<Id, Place>,
+) -> Result<(Vec<FollowOn>, Turns), StoreError> {
+    let mut needed = TurnsNeeded::default();
+    for place in followers.values() {
+        needed.add(&place.kind, &place.client_id);
+    }
+    let mut follow_ons = Vec::new();
+    for it in all {
+        for effect in it.transition.effects() {
+            if let Effect::Enqueue { kind, max_attempts, delay } = effect {
+                let job = NewJob {
+                    kind: *kind,
+                    client_id: it.client_id.clone(),
+                    lead_id: it.lead_id,
+                    subject_id: it.message_id.unwrap_or(it.job_id),
+                    message_id: it.message_id,
+                    draft_id: None,
+                    max_attempts: *max_attempts,
+                    in_lead_line: false,
+                    delay_ms: millis(*delay),
+                };
+                if job.delay_ms <= 0 {
+                    needed.add(kind.0, &it.client_id);
+                }
+                let entry = Entry { id: store.next_id(), job };
+                follow_ons.push(FollowOn { from: (it.job_id, it.run), entry });
+            }
+        }
+    }
+    Ok((follow_ons, needed.take(tx).await?))
+}
+
+/// Locks the heads and says whose fence holds: same job, same run, same node.
+async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<bool>, StoreError> {
+    let lines: BTreeSet<Id> = all.iter().map(|it| it.line).collect();
+    let lines: Vec<Id> = lines.into_iter().collect();
+    let mut heads: HashMap<Id, (Id, i64, Option<Id>)> = HashMap::new();
+    for row in tx.all(&LOCK_HEADS, [group(&lines)?]).await? {
+        let run: i32 = row.try_get("", "run")?;
+        heads.insert(
+            row.try_get("", "line")?,
+            (row.try_get("", "job_id")?, i64::from(run), row.try_get("", "node")?),
+        );
+    }
+    let mut held = Vec::with_capacity(all.len());
+    for it in all {
+        let holds = heads.get(&it.line) == Some(&(it.job_id, it.run, it.node));
+        if holds {
+            // A group can hold two settlements of one run; only the first of them passes.
+            heads.remove(&it.line);
+        }
+        held.push(holds);
+    }
+    Ok(held)
+}
+
+#[derive(Serialize)]
+struct AttemptRow<'a> {
+    job_id: Id,
+    run: i64,
+    spared: i64,
+    outcome: &'static str,
+    ended: bool,
+    node: Option<Id>,
+    actor: Option<&'a str>,
+    duration: Option<i64>,
+    error: Option<&'a str>,
+}
+
+/// The row of history that a settlement leaves, and the count that it raises.
+fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)> {
+    let (outcome, ended, error, state) = match &it.transition {
+        Transition::Succeed(_) => ("succeeded", true, None, Some("succeeded")),
+        Transition::Retry { reason, error, .. } => (reason.as_str(), false, Some(error), None),
+        Transition::Fail { reason, error } => (reason.as_str(), true, Some(error), Some("failed")),
+        Transition::Snooze { .. } => ("snoozed", false, None, None),
+        Transition::Cancel { reason } => ("cancelled", true, Some(reason), Some("cancelled")),
+        Transition::Release => return None,
+    };
+    // A cancel is no run of its own; a number above the last run keeps the key unique.
+    let (more_run, more_spared) = match it.transition {
+        Transition::Cancel { .. } => (1, 1),
+        Transition::Snooze { .. } => (0, 1),
+        Transition::Succeed(_) | Transition::Retry { .. } | Transition::Fail { .. } | Transition::Release => (0, 0),
+    };
+    let row = AttemptRow {
+        job_id: it.job_id,
+        run: it.run + more_run,
+        spared: it.spared + more_spared,
+        outcome,
+        ended,
+        node: it.node,
+        actor: it.actor.as_deref(),
+        duration: it.duration.map(millis),
+        error: error.map(String::as_str),
+    };
+    Some((row, state))
+}
+
+/// END, RETRY, SNOOZE and HAND BACK of heads that are locked and checked, and their history.
+async fn move_heads(
+    tx: &Tx,
+    passed: &[&Settlement],
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct RetryRow {
+        line: Id,
+        delay: i64,
+    }
+    let mut attempts = Vec::new();
+    for it in passed {
+        if let Some((row, state)) = attempt_of(it) {
+            attempts.push(row);
+            if let Some(state) = state {
+                counts.add(&it.kind, state, 1);
+            }
+        }
+    }
+    if !attempts.is_empty() {
+        tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
+    }
+    let mut gone: Vec<Id> = Vec::new();
+    let mut retried: Vec<RetryRow> = Vec::new();
+    let mut released: Vec<Id> = Vec::new();
+    let mut snoozed: Vec<Entering> = Vec::new();
+    for it in passed {
+        match &it.transition {
+            Transition::Succeed(_) | Transition::Fail { .. } | Transition::Cancel { .. } => {
+                gone.push(it.line);
+            }
+            Transition::Retry { after, .. } => {
+                retried.push(RetryRow { line: it.line, delay: millis(*after) });
+            }
+            Transition::Release => released.push(it.line),
+            Transition::Snooze { after } => {
+                gone.push(it.line);
+                snoozed.push(Entering { place: place_of(it), delay_ms: millis(*after).max(1) });
+            }
+        }
+    }
+    if !gone.is_empty() {
+        tx.run(&DELETE_HEADS, [group(&gone)?]).await?;
+    }
+    if !retried.is_empty() {
+        tx.run(&RETRY_HEADS, [group(&retried)?]).await?;
+    }
+    if !released.is_empty() {
+        tx.run(&RELEASE_HEADS, [group(&released)?]).await?;
+    }
+    lines::enter(tx, snoozed, &HashSet::new()).await
+}
+
+fn place_of(it: &Settlement) -> Place {
+    Place {
+        line: it.line,
+        job_id: it.job_id,
+        kind: it.kind.clone(),
+        client_id: it.client_id.clone(),
+        run: it.run,
+        spared: it.spared + 1,
+    }
+}
+
+/// NEXT: the first job behind each head that went becomes the head.
+async fn promote(
+    tx: &Tx,
+    passed: &[&Settlement],
+    mut followers: HashMap<Id, Place>,
+    turns: Turns,
+) -> Result<Turns, StoreError> {
+    let mut moved: Vec<Id> = Vec::new();
+    let mut placed = lines::Placed::default();
+    for it in passed.iter().filter(|it| it.transition.takes_head_away()) {
+        if let Some(place) = followers.remove(&it.line) {
+            moved.push(place.job_id);
+            placed.ready.push(place);
+        }
+    }
+    if moved.is_empty() {
+        return Ok(turns);
+    }
+    tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
+    lines::write(tx, placed, turns).await
+}
+
+/// What effects and ends do to messages, leads and drafts. The leads are locked.
+async fn apply_effects(
+    store: &Store,
+    tx: &Tx,
+    passed: &[&Settlement],
+    leads: &mut Leads,
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct MessageRow {
+        id: Id,
+        sentiment: Option<&'static str>,
+        handled: bool,
+    }
+    let times = read_handles(tx, passed).await?;
+    let mut messages: Vec<MessageRow> = Vec::new();
+    let mut ended_drafts: Vec<EndDrafts> = Vec::new();
+    let mut drafts: Vec<DraftRow<'_>> = Vec::new();
+    for it in passed {
+        let is_inbound_end = it.line > 0
+            && it.transition.takes_head_away()
+            && !matches!(it.transition, Transition::Snooze { .. });
+        let mut sentiment = None;
+        for effect in it.transition.effects() {
+            if let Effect::Judge(tag) = effect {
+                sentiment = Some(tag.as_str());
+            }
+            let Some(lead) = it.lead_id.and_then(|id| leads.get_mut(id)) else { continue };
+            let about = it.message_id.and_then(|id| times.get(&id));
+            apply(store, it, effect, about, lead, &mut ended_drafts, &mut drafts);
+        }
+        if let Some(id) = it.message_id
+            && (is_inbound_end || sentiment.is_some())
+        {
+            messages.push(MessageRow { id, sentiment, handled: is_inbound_end });
+        }
+    }
+    if !messages.is_empty() {
+        tx.run(&UPDATE_MESSAGES, [group(&messages)?]).await?;
+    }
+    if !ended_drafts.is_empty() {
+        tx.run(&END_DRAFTS, [group(&ended_drafts)?]).await?;
+    }
+    if !drafts.is_empty() {
+        tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
+    }
+    leads.write(tx).await
+}
+
+/// What an effect has to know about its message.
+struct About {
+    is_answerable: bool,
+}
+
+async fn read_handles(
+    tx: &Tx,
+    passed: &[&Settlement],
+) -> Result<HashMap<Id, About>, StoreError> {
+    let ids: Vec<Id> = passed
+        .iter()
+        .filter(|it| it.transition.effects().iter().any(|it| matches!(it, Effect::AddDraft { .. })))
+        .filter_map(|it| it.message_id)
+        .collect();
+    let mut times = HashMap::new();
+    if ids.is_empty() {
+        return Ok(times);
+    }
+    for row in tx.all(&READ_HANDLES, [group(&ids)?]).await? {
+        times.insert(row.try_get("", "id")?, About { is_answerable: row.try_get::<i32>("", "has_handle")? != 0 });
+    }
+    Ok(times)
+}
+
+#[derive(Serialize)]
+struct DraftRow<'a> {
+    id: Id,
+    client_id: &'a str,
+    lead_id: Id,
+    message_id: Id,
+    channel: &'static str,
+    subject: Option<&'a str>,
+    body: &'a str,
+    parts: String,
+    blocked_by: Option<&'static str>,
+}
+
+/// One effect on its lead. What was decided from an older view is judged again here, under the lead's
+/// lock: only the newest message speaks for the lead, and nothing is drafted past a barrier.
+fn apply<'a>(
+    store: &Store,
+    it: &'a Settlement,
+    effect: &'a Effect,
+    about: Option<&About>,
+    lead: &mut super::leads::Lead,
+    ended_drafts: &mut Vec<EndDrafts>,
+    drafts: &mut Vec<DraftRow<'a>>,
+) {
+    let is_newest = it.message_id.is_some() && lead.newest_inbound.map(|it| it.1) == it.message_id;
+    match effect {
+        Effect::Judge(tag) => {
+            if is_newest {
+                let lead = lead.change();
+                lead.standing = lead.standing.judged(*tag);
+            }
+        }
+        Effect::OptOut { reason } => {
+            let fact = OptedOut {
+                at: wall_clock(),
+                channel: it.kind_channel().to_owned(),
+                message_id: it.message_id,
+                reason: reason.clone(),
+            };
+            if lead.opt_out(fact) {
+                ended_drafts.push(EndDrafts {
+                    lead_id: lead.id,
+                    channel: None,
+                    status: "rejected",
+                    decided_by: "opt_out",
+                    except_message_id: None,
+                });
+            }
+        }
+        Effect::AddDraft { channel, subject, body, parts } => {
+            let (true, Some(message_id)) = (is_newest, it.message_id) else { return };
+            if lead.standing.barriers.on(channel.0).is_some() {
+                return;
+            }
+            ended_drafts.push(EndDrafts {
+                lead_id: lead.id,
+                channel: Some(channel.0),
+                status: "superseded",
+                decided_by: "newer_draft",
+                except_message_id: Some(message_id),
+            });
+            drafts.push(DraftRow {
+                id: store.next_id(),
+                client_id: &it.client_id,
+                lead_id: lead.id,
+                message_id,
+                channel: channel.0,
+                subject: subject.as_deref(),
+                body,
+                parts: serde_json::Value::from(parts.clone()).to_string(),
+                blocked_by: about.filter(|it| !it.is_answerable).map(|_| "no_reply_handle"),
+            });
+        }
+        Effect::Score { fit, intent, overall, reason } => {
+            lead.change().score = Some(Score {
+                fit: i32::from(*fit),
+                intent: i32::from(*intent),
+                overall: i32::from(*overall),
+                reason: reason.clone(),
+                at: wall_clock(),
+            });
+        }
+        Effect::Enqueue { .. } => {}
+    }
+}
+
+impl Settlement {
+    /// The channel word in the name of an inbound kind (`SMS_INBOUND_POST_PROCESS` is `sms`).
+    fn kind_channel(&self) -> String {
+        self.kind.split('_').next().unwrap_or_default().to_ascii_lowercase()
+    }
+}
+
+/// ENQUEUE of follow-on jobs, last: own lines only, so no head is in their way.
+async fn enqueue(
+    tx: &Tx,
+    passed: &[&Settlement],
+    follow_ons: Vec<FollowOn>,
+    turns: Turns,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    let runs: HashSet<(Id, i64)> = passed.iter().map(|it| (it.job_id, it.run)).collect();
+    let entries: Vec<Entry> =
+        follow_ons.into_iter().filter(|it| runs.contains(&it.from)).map(|it| it.entry).collect();
+    let new = lines::put_jobs(tx, &entries).await?;
+    let mut placed = lines::Placed::default();
+    for entry in entries.iter().filter(|it| new.contains(&it.id)) {
+        counts.add(entry.job.kind.0, "enqueued", 1);
+        let entering = entry.entering();
+        if entering.delay_ms > 0 {
+            placed.later.push((entering.delay_ms, entering.place));
+        } else {
+            placed.ready.push(entering.place);
+        }
+    }
+    lines::write(tx, placed, turns).await?;
+    Ok(())
+}
+
+/// Whole milliseconds of a pause.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}

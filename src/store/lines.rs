@@ -1,0 +1,395 @@
+//! How jobs enter their lines. Shared by whoever enqueues: ingest, the recorder, the due step, a person.
+//!
+//! An inbound job's line is its lead, every other job is a line of its own (`-job_id`). The head of a
+//! line is its row in `job_ready`; who enters, leaves or moves in a lead's line is decided only under
+//! the lead's row lock, which the caller holds.
+
+use super::{
+    StoreError,
+    sql::Sql,
+    tx::{Tx, group},
+};
+use crate::domain::{Id, fairness::Turn, job::NewJob};
+use sea_orm::QueryResult;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// A job with the id that was given out for it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: Id,
+    pub(super) job: NewJob,
+}
+
+/// One place in a line: what travels with a job between the tables.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Place {
+    pub(super) line: Id,
+    pub(super) job_id: Id,
+    pub(super) kind: String,
+    pub(super) client_id: String,
+    pub(super) run: i64,
+    pub(super) spared: i64,
+}
+
+impl Place {
+    /// From the columns that travel.
+    pub(super) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        Ok(Self {
+            line: row.try_get("", "line")?,
+            job_id: row.try_get("", "job_id")?,
+            kind: row.try_get("", "kind")?,
+            client_id: row.try_get("", "client_id")?,
+            run: i64::from(row.try_get::<i32>("", "run")?),
+            spared: i64::from(row.try_get::<i32>("", "spared")?),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct JobRow<'a> {
+    id: Id,
+    kind: &'static str,
+    client_id: &'a str,
+    lead_id: Option<Id>,
+    subject_id: Id,
+    message_id: Option<Id>,
+    draft_id: Option<Id>,
+    max_attempts: u32,
+    delay: i64,
+}
+
+/// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
+pub(super) static PUT_JOBS: Sql = Sql::new(
+    "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, run_at, created_at) \
+     select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, @in_ms(g.delay), @now \
+     from @rows($1, id bigint, kind text, client_id text, lead_id bigint, subject_id bigint, message_id bigint, \
+       draft_id bigint, max_attempts integer, delay bigint) g where true order by g.id \
+     on conflict (subject_id, kind) do nothing returning id",
+);
+
+/// Which lines have a head, and the last position behind it. By primary keys.
+pub(super) static READ_LINES: Sql = Sql::new(
+    "select g.line, (select count(*) from job_ready r where r.line = g.line) as heads, \
+       coalesce((select max(b.pos) from job_blocked b where b.line = g.line), 0) as last_pos \
+     from @rows($1, line bigint) g",
+);
+
+/// Gives turns: `n` for each client and kind, after V of the kind and the client's last turn; the row
+/// locks serialise the client's enqueues of that kind. Returns the last turn given. V travels in
+/// `last_due`, so that a conflict can tell `n` from it.
+pub(super) static TAKE_TURNS: Sql = Sql::new(
+    "insert into job_clients (client_id, kind, last_turn, last_due) \
+     select g.client_id, g.kind, coalesce(v.turn, 0) - 1 + g.n, coalesce(v.turn, 0) - 1 \
+     from @rows($1, client_id text, kind text, n bigint) g \
+     left join (select kind, max(turn) as turn from job_clock group by kind) v on v.kind = g.kind \
+     where true order by g.kind, g.client_id \
+     on conflict (client_id, kind) do update set last_turn = \
+       case when job_clients.last_turn > excluded.last_due then job_clients.last_turn else excluded.last_due end \
+       + (excluded.last_turn - excluded.last_due) \
+     returning client_id, kind, last_turn",
+);
+
+/// Heads that are ready.
+pub(super) static PUT_READY: Sql = Sql::new(
+    "insert into job_ready (line, job_id, kind, client_id, turn, run, spared) \
+     select g.line, g.job_id, g.kind, g.client_id, g.turn, g.run, g.spared \
+     from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, run integer, spared integer) g \
+     where true order by g.turn",
+);
+
+/// Jobs behind a head.
+pub(super) static PUT_BLOCKED: Sql = Sql::new(
+    "insert into job_blocked (line, pos, job_id, kind, client_id, run, spared) \
+     select g.line, g.pos, g.job_id, g.kind, g.client_id, g.run, g.spared \
+     from @rows($1, line bigint, pos bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g",
+);
+
+/// Jobs that are due later.
+pub(super) static PUT_LATER: Sql = Sql::new(
+    "insert into job_later (job_id, run_at, line, kind, client_id, run, spared) \
+     select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
+     from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g",
+);
+
+/// Counts for the overview, a row a node, kind and state; sorted, and last in every transaction.
+pub(super) static ADD_COUNTS: Sql = Sql::new(
+    "insert into job_counts (node, kind, state, count) \
+     select g.node, g.kind, g.state, g.n from @rows($1, node bigint, kind text, state text, n bigint) g \
+     where true order by g.kind, g.state \
+     on conflict (node, kind, state) do update set count = job_counts.count + excluded.count",
+);
+
+/// How many turns each (kind, client) needs; sorted as their rows are locked.
+#[derive(Debug, Default)]
+pub(super) struct TurnsNeeded(BTreeMap<(String, String), i64>);
+
+/// Turns that were given, to be taken one by one.
+#[derive(Debug, Default)]
+pub(super) struct Turns(HashMap<(String, String), Turn>);
+
+impl TurnsNeeded {
+    pub(super) fn add(&mut self, kind: &str, client_id: &str) {
+        *self.0.entry((kind.to_owned(), client_id.to_owned())).or_default() += 1;
+    }
+
+    /// Takes them from `job_clients` in one statement.
+    pub(super) async fn take(self, tx: &Tx) -> Result<Turns, StoreError> {
+        self.take_with(tx, &TAKE_TURNS, "last_turn").await
+    }
+
+    /// The same for jobs that become due, which must not wait behind their client's backlog.
+    pub(super) async fn take_with(
+        self,
+        tx: &Tx,
+        statement: &Sql,
+        column: &str,
+    ) -> Result<Turns, StoreError> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            kind: &'a str,
+            client_id: &'a str,
+            n: i64,
+        }
+        if self.0.is_empty() {
+            return Ok(Turns::default());
+        }
+        let rows: Vec<Row<'_>> = self
+            .0
+            .iter()
+            .map(|((kind, client_id), n)| Row { kind, client_id, n: *n })
+            .collect();
+        let mut turns = HashMap::new();
+        for row in tx.all(statement, [group(&rows)?]).await? {
+            let key: (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
+            let last: Turn = row.try_get("", column)?;
+            let n = self.0.get(&key).copied().unwrap_or_default();
+            turns.insert(key, last - n + 1);
+        }
+        Ok(Turns(turns))
+    }
+}
+
+impl Turns {
+    /// The next turn of this kind and client; it was asked for before.
+    pub(super) fn next(&mut self, kind: &str, client_id: &str) -> Turn {
+        match self.0.get_mut(&(kind.to_owned(), client_id.to_owned())) {
+            Some(turn) => {
+                *turn += 1;
+                *turn - 1
+            }
+            None => 0,
+        }
+    }
+}
+
+/// What changes the counts of the overview.
+#[derive(Debug, Default)]
+pub(super) struct Counts(BTreeMap<(String, &'static str), i64>);
+
+impl Counts {
+    pub(super) fn add(&mut self, kind: &str, state: &'static str, n: i64) {
+        *self.0.entry((kind.to_owned(), state)).or_default() += n;
+    }
+
+    /// Adds them to the rows of `node`; the last statement of a transaction.
+    pub(super) async fn write(self, tx: &Tx, node: Id) -> Result<(), StoreError> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            node: Id,
+            kind: &'a str,
+            state: &'static str,
+            n: i64,
+        }
+        let rows: Vec<Row<'_>> = self
+            .0
+            .iter()
+            .filter(|(_, n)| **n != 0)
+            .map(|((kind, state), n)| Row { node, kind, state, n: *n })
+            .collect();
+        if !rows.is_empty() {
+            tx.run(&ADD_COUNTS, [group(&rows)?]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends the facts of `entries`; returns the ids of those that are new.
+pub(super) async fn put_jobs(tx: &Tx, entries: &[Entry]) -> Result<HashSet<Id>, StoreError> {
+    if entries.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<JobRow<'_>> = entries
+        .iter()
+        .map(|Entry { id, job }| JobRow {
+            id: *id,
+            kind: job.kind.0,
+            client_id: &job.client_id,
+            lead_id: job.lead_id,
+            subject_id: job.subject_id,
+            message_id: job.message_id,
+            draft_id: job.draft_id,
+            max_attempts: job.max_attempts,
+            delay: job.delay_ms,
+        })
+        .collect();
+    let mut ids = HashSet::new();
+    for row in tx.all(&PUT_JOBS, [group(&rows)?]).await? {
+        ids.insert(row.try_get("", "id")?);
+    }
+    Ok(ids)
+}
+
+/// A job that enters, with the milliseconds until it is due.
+#[derive(Clone, Debug)]
+pub(super) struct Entering {
+    pub(super) place: Place,
+    pub(super) delay_ms: i64,
+}
+
+impl Entry {
+    /// Where the job enters.
+    pub(super) fn entering(&self) -> Entering {
+        let line = match self.job.lead_id {
+            Some(lead_id) if self.job.in_lead_line => lead_id,
+            _ => -self.id,
+        };
+        Entering {
+            place: Place {
+                line,
+                job_id: self.id,
+                kind: self.job.kind.0.to_owned(),
+                client_id: self.job.client_id.clone(),
+                run: 0,
+                spared: 0,
+            },
+            delay_ms: self.job.delay_ms,
+        }
+    }
+}
+
+/// Puts jobs into their lines, in the order given: the first of a line that has no head is ready, the
+/// others wait behind it, what is due later waits apart. `fresh` names lines that cannot have a head yet.
+///
+/// Locks `job_clients` by (kind, client). The leads of the lines are locked by the caller.
+pub(super) async fn enter(
+    tx: &Tx,
+    entering: Vec<Entering>,
+    fresh: &HashSet<Id>,
+) -> Result<(), StoreError> {
+    let placed = place(tx, entering, fresh).await?;
+    let mut needed = TurnsNeeded::default();
+    for it in &placed.ready {
+        needed.add(&it.kind, &it.client_id);
+    }
+    let turns = needed.take(tx).await?;
+    write(tx, placed, turns).await?;
+    Ok(())
+}
+
+/// Where entering jobs go.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    pub(super) ready: Vec<Place>,
+    pub(super) blocked: Vec<(i64, Place)>,
+    pub(super) later: Vec<(i64, Place)>,
+}
+
+/// Those of `lines` that have a head.
+pub(super) async fn read_lines(tx: &Tx, lines: &BTreeSet<Id>) -> Result<HashSet<Id>, StoreError> {
+    let states = read_line_states(tx, lines.iter().copied()).await?;
+    Ok(states.into_iter().filter(|(_, (has_head, _))| *has_head).map(|(line, _)| line).collect())
+}
+
+/// Of each line: whether it has a head, and the last position behind it.
+async fn read_line_states(
+    tx: &Tx,
+    lines: impl Iterator<Item = Id>,
+) -> Result<HashMap<Id, (bool, i64)>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        line: Id,
+    }
+    let rows: Vec<Row> = lines.map(|line| Row { line }).collect();
+    let mut states = HashMap::new();
+    if !rows.is_empty() {
+        for row in tx.all(&READ_LINES, [group(&rows)?]).await? {
+            let heads: i64 = row.try_get("", "heads")?;
+            states.insert(row.try_get("", "line")?, (heads > 0, row.try_get("", "last_pos")?));
+        }
+    }
+    Ok(states)
+}
+
+/// Decides where each job goes. Reads the lines of leads; locks nothing.
+pub(super) async fn place(
+    tx: &Tx,
+    entering: Vec<Entering>,
+    fresh: &HashSet<Id>,
+) -> Result<Placed, StoreError> {
+    let asked: HashSet<Id> = entering
+        .iter()
+        .filter(|it| it.delay_ms <= 0 && it.place.line > 0 && !fresh.contains(&it.place.line))
+        .map(|it| it.place.line)
+        .collect();
+    let mut lines = read_line_states(tx, asked.into_iter()).await?;
+    let mut placed = Placed::default();
+    for it in entering {
+        if it.delay_ms > 0 {
+            placed.later.push((it.delay_ms, it.place));
+            continue;
+        }
+        let (has_head, last_pos) = lines.entry(it.place.line).or_default();
+        if *has_head {
+            *last_pos += 1;
+            placed.blocked.push((*last_pos, it.place));
+        } else {
+            *has_head = true;
+            placed.ready.push(it.place);
+        }
+    }
+    Ok(placed)
+}
+
+#[derive(Serialize)]
+struct Numbered<'a> {
+    turn: Turn,
+    pos: i64,
+    delay: i64,
+    #[serde(flatten)]
+    place: &'a Place,
+}
+
+/// Writes what [`place`] decided, with turns that were taken for it; gives back the turns that are left.
+pub(super) async fn write(tx: &Tx, placed: Placed, mut turns: Turns) -> Result<Turns, StoreError> {
+    if !placed.ready.is_empty() {
+        let rows: Vec<Numbered<'_>> = placed
+            .ready
+            .iter()
+            .map(|place| Numbered {
+                turn: turns.next(&place.kind, &place.client_id),
+                pos: 0,
+                delay: 0,
+                place,
+            })
+            .collect();
+        tx.run(&PUT_READY, [group(&rows)?]).await?;
+    }
+    if !placed.blocked.is_empty() {
+        let rows: Vec<Numbered<'_>> = placed
+            .blocked
+            .iter()
+            .map(|(pos, place)| Numbered { turn: 0, pos: *pos, delay: 0, place })
+            .collect();
+        tx.run(&PUT_BLOCKED, [group(&rows)?]).await?;
+    }
+    if !placed.later.is_empty() {
+        let rows: Vec<Numbered<'_>> = placed
+            .later
+            .iter()
+            .map(|(delay, place)| Numbered { turn: 0, pos: 0, delay: *delay, place })
+            .collect();
+        tx.run(&PUT_LATER, [group(&rows)?]).await?;
+    }
+    Ok(turns)
+}

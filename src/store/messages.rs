@@ -1,0 +1,265 @@
+//! Messages as ingest stores them, and the first ones that duplicates name.
+
+use super::{
+    StoreError,
+    inbox::{Content, First, Inbound},
+    sql::Sql,
+    tx::{Tx, group},
+};
+use crate::domain::{Event, Id, Sentiment, Timestamp, event::NewMessage};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Appends messages. Their ids are fresh.
+pub(super) static PUT_MESSAGES: Sql = Sql::new(
+    "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
+       subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
+       request_id, sent_at, created_at) \
+     select g.id, g.client_id, g.lead_id, g.channel, g.direction, 'provider', g.provider_id, g.reply_handle, g.event_type, \
+       g.campaign_id, g.subject, g.body, g.has_new_text, g.raw_text, g.raw_html, g.payload, g.sender, g.recipients, g.cc, \
+       g.attachments, g.sentiment, g.automated, g.request_id, g.sent_at, @now \
+     from @rows($1, id bigint, client_id text, lead_id bigint, channel text, direction text, provider_id text, reply_handle text, \
+       event_type text, campaign_id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text, \
+       payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
+       request_id text, sent_at instant) g where true order by g.id",
+);
+
+/// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
+pub(super) static READ_FIRSTS: Sql = Sql::new(
+    "select m.id, m.lead_id, m.direction, m.sentiment, case when m.handled_at is null then 0 else 1 end as handled, \
+       (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
+     from @rows($1, id bigint, kind text) g join messages m on m.id = g.id",
+);
+
+/// The message that a hint about a lead is about: its newest inbound one not later than the event. By
+/// `messages_of_lead`.
+pub(super) static READ_HINTED: Sql = Sql::new(
+    "select g.n, m.id, m.sentiment from @rows($1, n bigint, lead_id bigint, not_after instant) g \
+     join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
+       and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)",
+);
+
+/// Verdicts of messages, by primary key.
+pub(super) static READ_SENTIMENTS: Sql =
+    Sql::new("select id, sentiment from messages where id @ids($1)");
+
+/// Sets the verdicts of messages, by primary key.
+pub(super) static SET_SENTIMENT: Sql = Sql::new(
+    "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id",
+);
+
+/// A message to be stored.
+#[derive(Debug, Serialize)]
+pub(super) struct MessageRow {
+    pub(super) id: Id,
+    client_id: String,
+    lead_id: Id,
+    channel: &'static str,
+    direction: &'static str,
+    provider_id: Option<String>,
+    reply_handle: Option<String>,
+    event_type: String,
+    campaign_id: Option<Id>,
+    subject: Option<String>,
+    body: String,
+    has_new_text: bool,
+    raw_text: Option<String>,
+    raw_html: Option<String>,
+    payload: String,
+    sender: String,
+    recipients: String,
+    cc: String,
+    attachments: String,
+    sentiment: Option<&'static str>,
+    automated: bool,
+    request_id: String,
+    sent_at: i64,
+}
+
+impl MessageRow {
+    pub(super) fn new(
+        id: Id,
+        lead_id: Id,
+        campaign_id: Option<Id>,
+        inbound: &Inbound,
+        event: &Event,
+        message: &NewMessage,
+    ) -> Self {
+        Self {
+            id,
+            client_id: inbound.client_id.to_string(),
+            lead_id,
+            channel: inbound.channel.0,
+            direction: message.direction.as_str(),
+            provider_id: message.provider_id.clone(),
+            reply_handle: message.reply_handle.as_ref().map(ToString::to_string),
+            event_type: event.event_type.clone(),
+            campaign_id,
+            subject: message.subject.clone(),
+            body: message.body.clone(),
+            has_new_text: message.has_new_text,
+            raw_text: message.raw_text.clone(),
+            raw_html: message.raw_html.clone(),
+            payload: inbound.payload.clone(),
+            sender: json_text(&message.from),
+            recipients: json_text(&message.to),
+            cc: json_text(&message.cc),
+            attachments: json_text(&message.attachments),
+            sentiment: message.hint.map(Sentiment::as_str),
+            automated: message.automated,
+            request_id: inbound.request_id.clone(),
+            sent_at: event.at.as_millis(),
+        }
+    }
+}
+
+/// Plain values of strings: they can be written as JSON.
+fn json_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+/// Stores messages.
+pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> {
+    if !rows.is_empty() {
+        tx.run(&PUT_MESSAGES, [group(rows)?]).await?;
+    }
+    Ok(())
+}
+
+/// A message that was stored before.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) lead_id: Id,
+    pub(super) is_inbound: bool,
+    pub(super) sentiment: Option<Sentiment>,
+    pub(super) is_handled: bool,
+    pub(super) job_id: Option<Id>,
+    is_hinted: bool,
+}
+
+impl Known {
+    /// Its job is missing: it must be made, unless the message was handled (a job that was pruned).
+    pub(super) const fn misses_its_job(&self) -> bool {
+        self.is_inbound && !self.is_handled && self.job_id.is_none()
+    }
+
+    /// Something about its lead may change.
+    pub(super) const fn needs_lock(&self) -> bool {
+        self.misses_its_job() || self.is_hinted
+    }
+}
+
+/// Reads the first messages that duplicates of the group name.
+pub(super) async fn read_firsts(
+    tx: &Tx,
+    firsts: &HashMap<usize, First>,
+    inbound: &[Inbound],
+) -> Result<HashMap<Id, Known>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        id: Id,
+        kind: &'static str,
+    }
+    let mut rows: HashMap<Id, (&'static str, bool)> = HashMap::new();
+    for (at, first) in firsts {
+        let (First::Stored(id), Some(inbound)) = (first, inbound.get(*at)) else { continue };
+        if let Content::Event { kind, event, .. } = &inbound.content {
+            let is_hinted = hint_of(event).is_some();
+            let row = rows.entry(*id).or_insert((kind.0, is_hinted));
+            row.1 |= is_hinted;
+        }
+    }
+    let mut known = HashMap::new();
+    if rows.is_empty() {
+        return Ok(known);
+    }
+    let asked: Vec<Row> = rows.iter().map(|(id, (kind, _))| Row { id: *id, kind }).collect();
+    for row in tx.all(&READ_FIRSTS, [group(&asked)?]).await? {
+        let id: Id = row.try_get("", "id")?;
+        let direction: String = row.try_get("", "direction")?;
+        let sentiment: Option<String> = row.try_get("", "sentiment")?;
+        let it = Known {
+            lead_id: row.try_get("", "lead_id")?,
+            is_inbound: direction == "inbound",
+            sentiment: sentiment.and_then(|it| Sentiment::parse(&it)),
+            is_handled: row.try_get::<i32>("", "handled")? != 0,
+            job_id: row.try_get("", "job_id")?,
+            is_hinted: rows.get(&id).is_some_and(|it| it.1),
+        };
+        known.insert(id, it);
+    }
+    Ok(known)
+}
+
+/// The verdict that came with a message.
+pub(super) fn hint_of(event: &Event) -> Option<Sentiment> {
+    match &event.signal {
+        crate::domain::Signal::Message(message) => message.hint,
+        crate::domain::Signal::OptOut { .. }
+        | crate::domain::Signal::Bounce { .. }
+        | crate::domain::Signal::DoNotDisturb { .. }
+        | crate::domain::Signal::Hint { .. } => None,
+    }
+}
+
+/// The message that each hint (number, lead, not after) is about, with its verdict so far.
+pub(super) async fn read_hinted(
+    tx: &Tx,
+    hints: &[(usize, Id, Timestamp)],
+) -> Result<HashMap<usize, (Id, Option<Sentiment>)>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        n: usize,
+        lead_id: Id,
+        not_after: i64,
+    }
+    let mut hinted = HashMap::new();
+    if hints.is_empty() {
+        return Ok(hinted);
+    }
+    let rows: Vec<Row> = hints
+        .iter()
+        .map(|(n, lead_id, at)| Row { n: *n, lead_id: *lead_id, not_after: at.as_millis() })
+        .collect();
+    for row in tx.all(&READ_HINTED, [group(&rows)?]).await? {
+        let n: i64 = row.try_get("", "n")?;
+        let sentiment: Option<String> = row.try_get("", "sentiment")?;
+        let verdict = sentiment.and_then(|it| Sentiment::parse(&it));
+        hinted.insert(usize::try_from(n).unwrap_or_default(), (row.try_get("", "id")?, verdict));
+    }
+    Ok(hinted)
+}
+
+/// The verdicts of these messages.
+pub(super) async fn read_sentiments(
+    tx: &Tx,
+    ids: &[Id],
+) -> Result<HashMap<Id, Option<Sentiment>>, StoreError> {
+    let mut verdicts = HashMap::new();
+    if ids.is_empty() {
+        return Ok(verdicts);
+    }
+    for row in tx.all(&READ_SENTIMENTS, [group(ids)?]).await? {
+        let sentiment: Option<String> = row.try_get("", "sentiment")?;
+        verdicts.insert(row.try_get("", "id")?, sentiment.and_then(|it| Sentiment::parse(&it)));
+    }
+    Ok(verdicts)
+}
+
+/// Sets verdicts.
+pub(super) async fn set_sentiments(
+    tx: &Tx,
+    verdicts: &HashMap<Id, Sentiment>,
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        id: Id,
+        sentiment: &'static str,
+    }
+    let rows: Vec<Row> =
+        verdicts.iter().map(|(id, it)| Row { id: *id, sentiment: it.as_str() }).collect();
+    if !rows.is_empty() {
+        tx.run(&SET_SENTIMENT, [group(&rows)?]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! All SQL. Cut by who asks: each asker gets a handle of its own over the same connections.
+//!
+//! Every database call runs on the store runtime, which is stopped last: a sqlx connection belongs to
+//! the runtime that opened it, so a busy arbiter or HTTP worker must never be that one.
+
+mod connect;
+mod desk;
+mod error;
+mod feed;
+mod heartbeat;
+mod ids;
+mod inbox;
+mod isolate;
+mod leads;
+mod ledger;
+mod lines;
+mod messages;
+mod migrate;
+mod nodes;
+mod queue;
+mod reader;
+mod sql;
+mod statements;
+mod tx;
+
+pub use self::{
+    connect::sqlite_path,
+    desk::{
+        Backlog, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail, JobFilter,
+        JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage, MessageFilter,
+        MessageRow, Page, Totals,
+    },
+    error::StoreError,
+    feed::Feed,
+    heartbeat::Heartbeat,
+    ids::{given_out_at, wall_clock},
+    isolate::commit_isolating,
+    inbox::{Answer, Content, Inbound, Inbox},
+    ledger::{Ledger, Settlement, Transition},
+    migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
+    nodes::{Node, Nodes, Silence},
+    queue::{Claim, Orphan, Queue, Want},
+    reader::Reader,
+    statements::statements,
+};
+
+use self::{connect::Connections, ids::Ids};
+use crate::{config, domain::Id};
+use sha2::{Digest, Sha256};
+use sea_orm::DatabaseBackend;
+use std::{future::Future, io, sync::Arc};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// What the same bytes have in common: the key of a quarantined body, 32 hex digits of its SHA-256.
+pub fn body_hash(body: &[u8]) -> String {
+    let mut hex = format!("{:x}", Sha256::digest(body));
+    hex.truncate(32);
+    hex
+}
+
+/// Threads of the store runtime. They only wait for databases.
+const STORE_THREADS: usize = 2;
+
+/// The runtime on which every database call runs. Dropped last: what still runs on it then is dropped, too.
+#[derive(Debug)]
+pub struct StoreRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl StoreRuntime {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();
+        let runtime = builder.build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// A handle by which others run on it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for StoreRuntime {
+    /// Does not wait, because it may be dropped inside of another runtime, which must not block.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The open database, registered as a node.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    runtime: Handle,
+    connections: Connections,
+    node: Id,
+    ids: Ids,
+}
+
+impl Store {
+    /// Opens the configured database and registers this process as a node. The schema must be there.
+    ///
+    /// # Errors
+    /// When the database is away, or its schema is not the one of this version.
+    pub async fn open(
+        runtime: Handle,
+        cfg: &config::Database,
+        role: &'static str,
+    ) -> Result<Self, StoreError> {
+        let cfg = cfg.clone();
+        let opened = runtime.spawn(async move {
+            let connections = connect::open(&cfg).await?;
+            let registered = nodes::register(&connections, role).await?;
+            Ok::<_, StoreError>((connections, registered))
+        });
+        let (connections, registered) =
+            opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
+        let ids = Ids::new(registered.slot, registered.floor);
+        Ok(Self(Arc::new(Shared { runtime, connections, node: registered.node, ids })))
+    }
+
+    /// This process, as the database knows it.
+    pub fn node(&self) -> Id {
+        self.0.node
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn database(&self) -> &'static str {
+        if self.is_sqlite() { "sqlite" } else { "postgres" }
+    }
+
+    /// For ingest.
+    pub fn inbox(&self) -> Inbox {
+        Inbox(self.clone())
+    }
+
+    /// For the supervisor.
+    pub fn queue(&self) -> Queue {
+        Queue(self.clone())
+    }
+
+    /// For the recorder.
+    pub fn ledger(&self) -> Ledger {
+        Ledger(self.clone())
+    }
+
+    /// For jobs that come from no webhook.
+    pub fn feed(&self) -> Feed {
+        Feed(self.clone())
+    }
+
+    /// For handlers.
+    pub fn reader(&self) -> Reader {
+        Reader(self.clone())
+    }
+
+    /// For judging who lives.
+    pub fn nodes(&self) -> Nodes {
+        Nodes(self.clone())
+    }
+
+    /// For the admin API.
+    pub fn desk(&self) -> Desk {
+        Desk(self.clone())
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.0.connections.backend == DatabaseBackend::Sqlite
+    }
+
+    fn connections(&self) -> &Connections {
+        &self.0.connections
+    }
+
+    /// The next id: it grows with arrival.
+    fn next_id(&self) -> Id {
+        self.0.ids.next()
+    }
+
+    /// Runs `work` on the store runtime. It goes on there when the caller is dropped: a commit that was
+    /// begun is not broken off by an actor that died.
+    async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.0.runtime.spawn(work).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => {
+                Err(StoreError::Broken("a database call panicked".to_owned()))
+            }
+            Err(_) => Err(StoreError::Away("the store is stopped".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Statements written once for both databases.
+//!
+//! The two differ in five places, and each has a word: how a group comes in as one JSON parameter
+//! (`@rows`, `@ids`), what the time is (`@now`, `@in_ms`), how an instant is read (`@ms`), how it is
+//! written (`@at`), and how rows are locked (`@for_update`, `@skip_locked`: SQLite has one writer and
+//! needs none).
+//!
+//! A group as one JSON parameter keeps the text fixed, so that it stays prepared, has no limit on the
+//! number of parameters, and knows NULLs.
+
+use sea_orm::DatabaseBackend;
+use std::sync::OnceLock;
+
+/// The database's clock in Unix milliseconds, on SQLite.
+const SQLITE_NOW: &str = "cast(unixepoch('subsec') * 1000 as integer)";
+
+/// A statement. Texts use `$1`, `$2`, … for parameters on both databases.
+#[derive(Debug)]
+pub struct Sql {
+    text: &'static str,
+    sqlite: OnceLock<String>,
+    postgres: OnceLock<String>,
+}
+
+impl Sql {
+    /// A statement for both databases.
+    pub const fn new(text: &'static str) -> Self {
+        Self { text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
+    }
+
+    /// Its text for `backend`.
+    pub fn text(&self, backend: DatabaseBackend) -> &str {
+        let cell = if backend == DatabaseBackend::Sqlite { &self.sqlite } else { &self.postgres };
+        cell.get_or_init(|| render(self.text, backend == DatabaseBackend::Sqlite))
+    }
+}
+
+/// `text` with every `@word` and `@word(argument)` put into the dialect.
+fn render(text: &str, sqlite: bool) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('@') {
+        out.push_str(before);
+        let name_end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, tail) = after.split_at(name_end);
+        let (argument, tail) = match tail.strip_prefix('(') {
+            Some(inside) if takes_argument(name) => {
+                let end = closing(inside);
+                let (argument, tail) = inside.split_at(end);
+                (render(argument, sqlite), tail.strip_prefix(')').unwrap_or(tail))
+            }
+            _ => (String::new(), tail),
+        };
+        out.push_str(&word(name, &argument, sqlite));
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn takes_argument(name: &str) -> bool {
+    matches!(name, "rows" | "ids" | "in_ms" | "ms" | "at")
+}
+
+/// Where the parenthesis that is already open closes.
+fn closing(text: &str) -> usize {
+    let mut depth = 1_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn word(name: &str, argument: &str, sqlite: bool) -> String {
+    match (name, sqlite) {
+        ("rows", _) => rows(argument, sqlite),
+        ("ids", true) => format!("in (select value from json_each({argument}))"),
+        // The array is computed once and drives the index; a join would be planned for 100 rows.
+        ("ids", false) => format!(
+            "= any(array(select value::bigint from json_array_elements_text({argument}::json)))"
+        ),
+        ("now", true) => SQLITE_NOW.to_owned(),
+        ("now", false) => "now()".to_owned(),
+        ("in_ms", true) => format!("({SQLITE_NOW} + {argument})"),
+        ("in_ms", false) => format!("(now() + ({argument}) * interval '1 millisecond')"),
+        ("ms", true) | ("at", true) => format!("({argument})"),
+        ("ms", false) => format!("(extract(epoch from {argument}) * 1000)::bigint"),
+        ("at", false) => format!("to_timestamp(({argument})::double precision / 1000)"),
+        ("for_update", false) => "for update".to_owned(),
+        ("skip_locked", false) => "for update skip locked".to_owned(),
+        ("materialized", _) => "materialized".to_owned(),
+        ("for_update" | "skip_locked", true) => String::new(),
+        _ => format!("@{name}"),
+    }
+}
+
+/// `$1, id bigint, at instant, …` as a derived table of those columns.
+fn rows(argument: &str, sqlite: bool) -> String {
+    let mut parts = argument.split(',').map(str::trim);
+    let parameter = parts.next().unwrap_or_default();
+    let columns: Vec<(&str, &str)> = parts.filter_map(|it| it.split_once(' ')).collect();
+    if sqlite {
+        let list: Vec<String> =
+            columns.iter().map(|(name, _)| format!("value->>'{name}' as {name}")).collect();
+        return format!("(select {} from json_each({parameter}))", list.join(", "));
+    }
+    let list: Vec<String> = columns
+        .iter()
+        .map(|(name, kind)| match *kind {
+            "instant" => format!("to_timestamp({name} / 1000) as {name}"),
+            _ => (*name).to_owned(),
+        })
+        .collect();
+    let definition: Vec<String> = columns
+        .iter()
+        .map(|(name, kind)| match *kind {
+            "instant" => format!("{name} double precision"),
+            _ => format!("{name} {kind}"),
+        })
+        .collect();
+    format!(
+        "(select {} from json_to_recordset({parameter}::json) as json_group({}))",
+        list.join(", "),
+        definition.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_one_json_parameter_on_both_databases() {
+        let sql = Sql::new("select g.id from @rows($1, id bigint, at instant) g");
+        assert_eq!(
+            sql.text(DatabaseBackend::Sqlite),
+            "select g.id from (select value->>'id' as id, value->>'at' as at from json_each($1)) g"
+        );
+        assert_eq!(
+            sql.text(DatabaseBackend::Postgres),
+            "select g.id from (select id, to_timestamp(at / 1000) as at from \
+             json_to_recordset($1::json) as json_group(id bigint, at double precision)) g"
+        );
+    }
+
+    #[test]
+    fn words_nest_and_unknown_ones_stay() {
+        let sql = Sql::new("select @ms(@now), a@b from t @for_update");
+        assert_eq!(
+            sql.text(DatabaseBackend::Postgres),
+            "select (extract(epoch from now()) * 1000)::bigint, a@b from t for update"
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! The one way to write: a transaction that begins IMMEDIATE on SQLite, ends within a bounded time, and
+//! speaks in [`Sql`] statements.
+
+use super::{StoreError, connect::Connections, sql::Sql};
+use crate::domain::fairness::TRANSACTION_MAX;
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+};
+use serde::Serialize;
+use std::future::Future;
+
+/// How often a group is repeated when another transaction was in the way.
+const CONFLICT_ATTEMPTS: u32 = 8;
+
+/// A write transaction. Dropped without [`Tx::commit`], it rolls back.
+pub(super) struct Tx {
+    inner: DatabaseTransaction,
+    backend: DatabaseBackend,
+}
+
+impl Tx {
+    /// Begins a write. On SQLite IMMEDIATE, because a transaction that turns from reading to writing fails
+    /// at once when another wrote in between, whatever the busy time-out says.
+    pub(super) async fn begin(connections: &Connections) -> Result<Self, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let inner = connections.writer.begin_with_options(options).await?;
+        Ok(Self { inner, backend: connections.backend })
+    }
+
+    /// Runs a statement and gives its rows.
+    pub(super) async fn all<const N: usize>(
+        &self,
+        sql: &Sql,
+        values: [Value; N],
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let statement = Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
+        Ok(self.inner.query_all_raw(statement).await?)
+    }
+
+    /// The same for a text that is made for its number of parameters.
+    pub(super) async fn all_text(
+        &self,
+        text: String,
+        values: Vec<Value>,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let statement = Statement::from_sql_and_values(self.backend, text, values);
+        Ok(self.inner.query_all_raw(statement).await?)
+    }
+
+    /// Runs a statement and gives the number of rows it touched.
+    pub(super) async fn run<const N: usize>(
+        &self,
+        sql: &Sql,
+        values: [Value; N],
+    ) -> Result<u64, StoreError> {
+        let statement = Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
+        Ok(self.inner.execute_raw(statement).await?.rows_affected())
+    }
+
+    /// True on SQLite, which has no data-modifying CTE.
+    pub(super) fn is_sqlite(&self) -> bool {
+        self.backend == DatabaseBackend::Sqlite
+    }
+
+    /// Commits.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+/// Repeats `group` while another transaction is in its way, and ends it when it takes too long: a turn
+/// that was read in it must not appear after the claim's floor has passed it.
+pub(super) async fn in_group<T, F>(group: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut attempt = 1;
+    loop {
+        let result = tokio::time::timeout(TRANSACTION_MAX, group())
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Away("the transaction took too long".to_owned())));
+        match result {
+            Err(error) if error.is_conflict() && attempt < CONFLICT_ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+    }
+}
+
+/// Reads outside a transaction.
+pub(super) async fn read<const N: usize>(
+    connection: &DatabaseConnection,
+    sql: &Sql,
+    values: [Value; N],
+) -> Result<Vec<QueryResult>, StoreError> {
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
+    Ok(connection.query_all_raw(statement).await?)
+}
+
+/// A group as one JSON parameter.
+pub(super) fn group<T: Serialize>(rows: &[T]) -> Result<Value, StoreError> {
+    serde_json::to_string(rows)
+        .map(Value::from)
+        .map_err(|error| StoreError::Broken(format!("a group cannot be written as JSON: {error}")))
+}

@@ -1,0 +1,254 @@
+//! The life of one attempt, top to bottom: started, run under its time-out on the work runtime, judged,
+//! made into a settlement.
+
+use super::pool::{Held, SlotPlan};
+use crate::{
+    config,
+    domain::{Id, Outcome, job::FailureReason},
+    handlers::JobHandler,
+    recorder::Record,
+    store::{Claim, Settlement, Transition},
+};
+use std::{
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{task::JoinError, time::Instant};
+use tracing::Instrument;
+
+/// The longest text of an attempt's error, in characters.
+const ERROR_MAX: usize = 2_000;
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(super) struct Ended {
+    transition: Transition,
+    /// What to fall back to where the effects cannot be stored.
+    on_refused: Transition,
+    is_panic: bool,
+    took: Duration,
+    actor: String,
+}
+
+/// How an attempt ended.
+#[derive(Debug, PartialEq)]
+pub(super) enum How {
+    /// The handler answered.
+    Answered(Outcome),
+    /// It panicked.
+    Panicked(String),
+    /// Its time-out cut it off.
+    TimedOut(Duration),
+}
+
+/// Runs a claimed job to its end.
+pub(super) async fn run<H: JobHandler>(
+    handler: Arc<H>,
+    plan: &SlotPlan,
+    claim: &Claim,
+    actor: &str,
+) -> Ended {
+    let pool = plan.config.get().pools.of(plan.kind.0);
+    let waited = Duration::from_millis(u64::try_from(claim.waited_ms).unwrap_or_default());
+    plan.metrics.started(waited);
+    let started = Instant::now();
+    let how = run_under_timeout(handler, plan, claim, pool.timeout).await;
+    let ended = Ended::new(how, claim, pool, started.elapsed(), actor.to_owned());
+    plan.metrics.ended(ended.transition.word(), ended.took);
+    ended
+}
+
+/// The handler's future runs on the work runtime: a panic comes back as an error, a time-out is an abort,
+/// and one that never yields blocks no actor.
+async fn run_under_timeout<H: JobHandler>(
+    handler: Arc<H>,
+    plan: &SlotPlan,
+    claim: &Claim,
+    limit: Duration,
+) -> How {
+    let span = tracing::info_span!(
+        "attempt",
+        job.id = claim.job.id,
+        job.kind = %claim.job.kind,
+        client.id = %claim.job.client_id,
+        lead.id = claim.job.lead_id,
+        request.id = claim.job.request_id,
+    );
+    let (job, deps) = (claim.job.clone(), plan.deps.clone());
+    let work = async move { handler.handle(&job, &deps).await }.instrument(span);
+    let mut task = plan.work.spawn(work);
+    match tokio::time::timeout(limit, &mut task).await {
+        Ok(Ok(outcome)) => How::Answered(outcome),
+        Ok(Err(error)) => How::Panicked(panic_text(error)),
+        Err(_) => {
+            task.abort();
+            How::TimedOut(limit)
+        }
+    }
+}
+
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|it| (*it).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a text".to_owned()),
+        Err(error) => error.to_string(),
+    }
+}
+
+impl Ended {
+    fn new(how: How, claim: &Claim, pool: config::Pool, took: Duration, actor: String) -> Self {
+        let (attempt, most) = (claim.job.attempt, claim.job.max_attempts);
+        let refused = How::Answered(Outcome::Retry(String::new()));
+        let is_panic = matches!(how, How::Panicked(_));
+        let on_refused = transition(refused, attempt, most, pool, rand::random());
+        let transition = transition(how, attempt, most, pool, rand::random());
+        Self { transition, on_refused, is_panic, took, actor }
+    }
+
+    /// An attempt whose slot died under it.
+    pub(super) fn by_panic_of_actor(
+        claim: &Claim,
+        pool: config::Pool,
+        took: Duration,
+        actor: String,
+    ) -> Self {
+        let how = How::Panicked("the actor of the slot panicked".to_owned());
+        Self::new(how, claim, pool, took, actor)
+    }
+
+    pub(super) const fn is_panic(&self) -> bool {
+        self.is_panic
+    }
+
+    /// What the recorder is given.
+    pub(super) fn into_record(self, held: Held, node: Id) -> Record {
+        let (actor, took) = (Some(self.actor), Some(self.took));
+        Record {
+            settlement: settlement(&held.claim, node, actor, took, self.transition),
+            on_refused: self.on_refused,
+            permit: Some(held.permit),
+        }
+    }
+}
+
+/// A settlement of a claim of this node.
+pub(super) fn settlement(
+    claim: &Claim,
+    node: Id,
+    actor: Option<String>,
+    duration: Option<Duration>,
+    transition: Transition,
+) -> Settlement {
+    Settlement {
+        job_id: claim.job.id,
+        line: claim.line,
+        kind: claim.job.kind.0.to_owned(),
+        client_id: claim.job.client_id.clone(),
+        lead_id: claim.job.lead_id,
+        message_id: claim.job.message_id,
+        run: claim.run,
+        spared: claim.spared,
+        node: Some(node),
+        actor,
+        duration,
+        transition,
+    }
+}
+
+/// What follows from how attempt number `attempt` of `max_attempts` ended.
+pub(super) fn transition(
+    how: How,
+    attempt: u32,
+    max_attempts: u32,
+    pool: config::Pool,
+    random: u64,
+) -> Transition {
+    match how {
+        How::Answered(Outcome::Done(effects)) => Transition::Succeed(effects),
+        How::Answered(Outcome::Snooze(after)) => Transition::Snooze { after },
+        How::Answered(Outcome::Cancel(reason)) => Transition::Cancel { reason: shortened(&reason) },
+        How::Answered(Outcome::Fail(error)) => {
+            Transition::Fail { reason: FailureReason::Error, error: shortened(&error) }
+        }
+        How::Answered(Outcome::Retry(error)) => {
+            failed(FailureReason::Error, &error, attempt, max_attempts, pool, random)
+        }
+        How::Panicked(text) => {
+            failed(FailureReason::Panic, &text, attempt, max_attempts, pool, random)
+        }
+        How::TimedOut(limit) => {
+            let text = format!("cut off after {limit:?}");
+            failed(FailureReason::Timeout, &text, attempt, max_attempts, pool, random)
+        }
+    }
+}
+
+/// A failed attempt: tried again after its backoff while attempts are left.
+pub(super) fn failed(
+    reason: FailureReason,
+    error: &str,
+    attempt: u32,
+    max_attempts: u32,
+    pool: config::Pool,
+    random: u64,
+) -> Transition {
+    let error = shortened(error);
+    if attempt >= max_attempts {
+        Transition::Fail { reason, error }
+    } else {
+        Transition::Retry { after: pool.backoff.pause(attempt, random), reason, error }
+    }
+}
+
+/// Without what a database refuses, and not longer than an operator reads.
+fn shortened(text: &str) -> String {
+    text.chars().filter(|it| *it != '\0').take(ERROR_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::backoff::Backoff;
+    use proptest::prelude::*;
+
+    const POOL: config::Pool = config::Pool {
+        size: 1,
+        timeout: Duration::from_secs(60),
+        max_attempts: 5,
+        backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(900) },
+        prefetch: 1,
+        paused: false,
+    };
+
+    proptest! {
+        #[test]
+        fn a_failed_attempt_is_retried_until_the_last_and_never_after(
+            attempt in 1..20_u32, max_attempts in 1..20_u32, random: u64, kind in 0..3_u8,
+        ) {
+            let how = match kind {
+                0 => How::Answered(Outcome::Retry("no".to_owned())),
+                1 => How::Panicked("oh".to_owned()),
+                _ => How::TimedOut(Duration::from_secs(60)),
+            };
+            match transition(how, attempt, max_attempts, POOL, random) {
+                Transition::Retry { after, .. } => {
+                    prop_assert!(attempt < max_attempts);
+                    prop_assert!(after >= Duration::from_secs(2));
+                }
+                Transition::Fail { .. } => prop_assert!(attempt >= max_attempts),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_text_is_short_and_storable() {
+        let long = format!("a\0b{}", "x".repeat(10_000));
+        let text = shortened(&long);
+        assert!(text.starts_with("ab"));
+        assert_eq!(text.chars().count(), ERROR_MAX);
+    }
+}

@@ -1,0 +1,240 @@
+//! How many jobs of which kinds are claimed, and when.
+//!
+//! One claim is in flight at a time, for all kinds at once; a nudge meanwhile causes one more. A claim
+//! takes no more than the slots and their prefetch have room for, nor than the recorder can take: the
+//! room in the recorder is taken before the claim and travels with the job.
+
+use super::{
+    actor::Supervisor,
+    attempt,
+    pool::{Held, Pool},
+};
+use crate::{
+    domain::{JobKind, fairness::{self, Floor, Turn}},
+    ingest::Stored,
+    recorder::{Record, Recorded},
+    store::{Claim, StoreError, Transition, Want},
+};
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// Event: a pool can take more jobs.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Wanting;
+
+/// The pause after a claim that failed because the database is away.
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+/// A claimed job that no slot has started after this long goes back into turn.
+pub(super) const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the claims of this node need to remember.
+#[derive(Debug)]
+pub(super) struct Claiming {
+    /// Room in the recorder.
+    room: Arc<Semaphore>,
+    floors: HashMap<&'static str, Floor>,
+    started: Instant,
+    is_in_flight: bool,
+    is_nudged: bool,
+    /// With which kind a remainder starts.
+    first: usize,
+    is_closed: bool,
+}
+
+/// A claim that is about to be made.
+struct Planned {
+    wants: Vec<Want>,
+    permits: Vec<OwnedSemaphorePermit>,
+    asked_at: Duration,
+}
+
+/// What a claim came to.
+struct Claimed {
+    wants: Vec<Want>,
+    asked_at: Duration,
+    clock: HashMap<String, Turn>,
+    claims: Vec<Claim>,
+}
+
+impl Claiming {
+    pub(super) fn new(recorder_capacity: usize) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(recorder_capacity)),
+            floors: HashMap::new(),
+            started: Instant::now(),
+            is_in_flight: false,
+            is_nudged: false,
+            first: 0,
+            is_closed: false,
+        }
+    }
+
+    /// No claims any more.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(super) const fn is_in_flight(&self) -> bool {
+        self.is_in_flight
+    }
+
+    /// Decides what to claim now; `None` where there is no room or a claim is in flight.
+    fn plan(&mut self, pools: &mut [Pool]) -> Option<Planned> {
+        if self.is_closed {
+            return None;
+        }
+        if self.is_in_flight {
+            self.is_nudged = true;
+            return None;
+        }
+        let wishes: Vec<usize> = pools.iter_mut().map(Pool::room).collect();
+        let room = self.room.available_permits();
+        let dealt = fairness::deal(room, &wishes, self.first % wishes.len().max(1));
+        self.first = self.first.wrapping_add(1);
+        let asked_at = self.started.elapsed();
+        let wants: Vec<Want> = pools
+            .iter()
+            .zip(&dealt)
+            .filter(|(_, slots)| **slots > 0)
+            .map(|(pool, slots)| {
+                let kind = pool.kind().0;
+                let floor = self.floors.entry(kind).or_default().for_claim(asked_at);
+                Want { kind, floor, slots: *slots }
+            })
+            .collect();
+        let total: usize = wants.iter().map(|it| it.slots).sum();
+        let permits: Vec<OwnedSemaphorePermit> =
+            (0..total).map_while(|_| self.room.clone().try_acquire_owned().ok()).collect();
+        if permits.len() < total || total == 0 {
+            return None;
+        }
+        self.is_in_flight = true;
+        self.is_nudged = false;
+        Some(Planned { wants, permits, asked_at })
+    }
+
+    /// Takes note of what a claim got; true where more may be waiting.
+    fn note(&mut self, claimed: &Claimed) -> bool {
+        let mut may_be_more = false;
+        for want in &claimed.wants {
+            let of_kind = claimed.claims.iter().filter(|it| it.job.kind.0 == want.kind);
+            let (got, greatest) =
+                of_kind.fold((0, 0), |(got, greatest), it| (got + 1, it.turn.max(greatest)));
+            let v = claimed.clock.get(want.kind).copied().unwrap_or_default();
+            let floor = self.floors.entry(want.kind).or_default();
+            floor.claimed(claimed.asked_at, want.slots, got, greatest, v);
+            may_be_more |= got == want.slots;
+        }
+        may_be_more
+    }
+}
+
+impl Supervisor {
+    /// Claims if there is room.
+    pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
+        let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
+        let (queue, kinds) = (self.plan.queue.clone(), self.kinds.clone());
+        let Planned { wants, permits, asked_at } = planned;
+        // V is only needed where a claim looks without a floor.
+        let is_full = wants.iter().any(|it| it.floor == 0);
+        let claim = async move {
+            let clock = if is_full { queue.clock().await? } else { HashMap::new() };
+            let claims = queue.claim(wants.clone(), kinds).await?;
+            Ok::<_, StoreError>(Claimed { wants, asked_at, clock, claims })
+        };
+        ctx.spawn(claim.into_actor(self).map(move |result, actor, ctx| {
+            actor.claiming.is_in_flight = false;
+            match result {
+                Ok(claimed) => actor.claimed(claimed, permits, ctx),
+                Err(error) => {
+                    tracing::warn!(%error, "a claim failed");
+                    ctx.notify_later(Wanting, AWAY_PAUSE);
+                }
+            }
+        }));
+    }
+
+    fn claimed(
+        &mut self,
+        claimed: Claimed,
+        permits: Vec<OwnedSemaphorePermit>,
+        ctx: &mut actix::Context<Self>,
+    ) {
+        let may_be_more = self.claiming.note(&claimed);
+        let since = Instant::now();
+        let mut given: HashMap<JobKind, Vec<Held>> = HashMap::new();
+        for (claim, permit) in claimed.claims.into_iter().zip(permits) {
+            given.entry(claim.job.kind).or_default().push(Held { claim, permit, since });
+        }
+        if self.claiming.is_closed {
+            self.release(given.into_values().flatten().collect());
+            return;
+        }
+        for pool in &mut self.pools {
+            if let Some(jobs) = given.remove(&pool.kind()) {
+                pool.give(jobs);
+            }
+        }
+        if may_be_more || self.claiming.is_nudged {
+            self.try_claim(ctx);
+        }
+    }
+
+    /// Gives jobs back that no slot has started, without an attempt used.
+    pub(super) fn release(&self, jobs: Vec<Held>) {
+        for held in jobs {
+            let settlement =
+                attempt::settlement(&held.claim, self.plan.node, None, None, Transition::Release);
+            self.plan.recorder.record(Record {
+                settlement,
+                on_refused: Transition::Release,
+                permit: Some(held.permit),
+            });
+        }
+    }
+
+    /// Gives back what slow slots have not started in time: they hold nobody's turn.
+    pub(super) fn release_stale(&self) {
+        for pool in &self.pools {
+            let stale = pool.take_back(PREFETCH_LIMIT);
+            if !stale.is_empty() {
+                tracing::debug!(kind = %pool.kind(), count = stale.len(), "prefetched jobs go back");
+                self.release(stale);
+            }
+        }
+    }
+}
+
+impl actix::Handler<Stored> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stored, ctx: &mut Self::Context) {
+        self.try_claim(ctx);
+    }
+}
+
+impl actix::Handler<Wanting> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wanting, ctx: &mut Self::Context) {
+        self.try_claim(ctx);
+    }
+}
+
+impl actix::Handler<Recorded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Recorded, ctx: &mut Self::Context) {
+        // A head that ended may have made the next of its line ready.
+        self.try_claim(ctx);
+    }
+}

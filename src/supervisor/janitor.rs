@@ -1,0 +1,205 @@
+//! The janitor: rescues the jobs of dead nodes, and sends the canary round.
+//!
+//! Owned by the supervisor. It holds how long each node has been silent by its own monotonic clock; when
+//! it dies, it is started again and watches for another lease before it decides.
+
+use super::attempt;
+use crate::{
+    config,
+    domain::{
+        Id,
+        job::{FailureReason, NewJob, SELF_CHECK, SYSTEM_CLIENT},
+    },
+    store::{Feed, Ledger, Nodes, Orphan, Queue, Settlement, Silence, StoreError, wall_clock},
+    telemetry::{
+        board::{ActorType, Board, Presence},
+        metrics::Metrics,
+    },
+};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// How often the canary is sent round.
+const CANARY_EVERY: Duration = Duration::from_secs(60);
+
+/// What the janitor is made of.
+#[derive(Clone, Debug)]
+pub struct JanitorPlan {
+    /// Who lives.
+    pub nodes: Nodes,
+    /// What dead nodes hold.
+    pub queue: Queue,
+    /// Where the canary is enqueued.
+    pub feed: Feed,
+    /// Where rescues are recorded.
+    pub ledger: Ledger,
+    /// The configuration that applies now.
+    pub config: config::Live,
+    /// The kinds that this process knows: about others it decides nothing.
+    pub kinds: Arc<[crate::domain::JobKind]>,
+    /// Where it posts.
+    pub board: Arc<Board>,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+/// Rescues.
+#[derive(Debug)]
+pub struct Janitor {
+    plan: JanitorPlan,
+    presence: Presence,
+    silence: Arc<std::sync::Mutex<Silence>>,
+    started: Instant,
+    canary: Canary,
+}
+
+/// The `SELF_CHECK` job that goes the whole way a minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Canary {
+    sent_at: Option<Instant>,
+    /// The one that has not come back yet.
+    out: Option<Id>,
+}
+
+/// Command: stop.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+struct Look;
+
+impl Janitor {
+    /// A janitor by this plan.
+    pub fn new(plan: JanitorPlan) -> Self {
+        let presence = plan.board.enter("janitor", ActorType::Janitor, "supervisor", wall_clock());
+        Self { plan, presence, silence: Arc::default(), started: Instant::now(), canary: Canary::default() }
+    }
+}
+
+impl actix::Actor for Janitor {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.notify(Look);
+    }
+}
+
+impl actix::Handler<Stop> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.presence.leave();
+        ctx.stop();
+    }
+}
+
+impl actix::Handler<Look> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+        self.presence.post().busy(0, wall_clock());
+        let (plan, silence) = (self.plan.clone(), self.silence.clone());
+        let (now, canary) = (self.started.elapsed(), self.canary);
+        let look = async move {
+            let lease = plan.config.get().supervisor.lease;
+            let nodes = plan.nodes.list().await?;
+            let dead = silence
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .dead(&nodes, lease, now);
+            let rescued = rescue(&plan, dead).await?;
+            Ok::<_, StoreError>((rescued, fly(&plan, canary).await?))
+        };
+        ctx.spawn(look.into_actor(self).map(|result, actor, ctx| {
+            match result {
+                Ok((rescued, canary)) => {
+                    actor.canary = canary;
+                    if rescued > 0 {
+                        tracing::warn!(count = rescued, "jobs of dead nodes were rescued");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the janitor could not look"),
+            }
+            actor.presence.post().idle(wall_clock());
+            ctx.notify_later(Look, actor.plan.config.get().supervisor.heartbeat);
+        }));
+    }
+}
+
+/// Looks whether the canary has come back, and sends the next one when it is time.
+async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreError> {
+    if let Some(id) = canary.out
+        && let Some((_, took)) = plan.feed.outcome(id).await?
+    {
+        plan.metrics.canary(took);
+        plan.board.canary_returned(wall_clock(), took);
+        canary.out = None;
+    }
+    let is_due = canary.sent_at.is_none_or(|it| it.elapsed() >= CANARY_EVERY);
+    let is_known = plan.kinds.contains(&SELF_CHECK);
+    if is_due && canary.out.is_none() && is_known {
+        let subject_id = plan.feed.next_id();
+        let job = NewJob {
+            kind: SELF_CHECK,
+            client_id: SYSTEM_CLIENT.to_owned(),
+            lead_id: None,
+            subject_id,
+            message_id: None,
+            draft_id: None,
+            max_attempts: 1,
+            in_lead_line: false,
+            delay_ms: 0,
+        };
+        canary.sent_at = Some(Instant::now());
+        canary.out = plan.feed.enqueue(vec![job]).await?.into_iter().flatten().next();
+    }
+    Ok(canary)
+}
+
+/// Rescues all jobs that nodes without a row, or the dead ones named, hold: a failed attempt each, then
+/// retry or end. The run stays used, the rescue adds none.
+///
+/// # Errors
+/// When the database is away; what was rescued before stays rescued.
+pub async fn rescue(
+    plan: &JanitorPlan,
+    dead: Vec<Id>,
+) -> Result<usize, StoreError> {
+    let mut rescued = 0;
+    loop {
+        let orphans = plan.queue.orphans(dead.clone()).await?;
+        let known: Vec<Orphan> = orphans
+            .into_iter()
+            .filter(|it| plan.kinds.iter().any(|kind| kind.0 == it.settlement.kind))
+            .collect();
+        if known.is_empty() {
+            return Ok(rescued);
+        }
+        let settlements: Vec<Settlement> = known.into_iter().map(|it| settle(plan, it)).collect();
+        let held = plan.ledger.settle(settlements.into()).await?;
+        let count = held.iter().filter(|it| **it).count();
+        plan.metrics.jobs_rescued(count as u64);
+        rescued += count;
+        if count == 0 {
+            return Ok(rescued);
+        }
+    }
+}
+
+fn settle(plan: &JanitorPlan, orphan: Orphan) -> Settlement {
+    let pool = plan.config.get().pools.of(&orphan.settlement.kind);
+    let node = orphan.settlement.node.unwrap_or_default();
+    let error = format!("its node {node} fell silent");
+    let transition = attempt::failed(
+        FailureReason::Rescued,
+        &error,
+        orphan.attempt,
+        orphan.max_attempts,
+        pool,
+        rand::random(),
+    );
+    Settlement { transition, ..orphan.settlement }
+}

@@ -1,0 +1,140 @@
+//! A slot: one handler actor, which runs one job of its kind at a time.
+//!
+//! Owned by its pool. It holds the job it runs, where the supervisor can see it; its mailbox holds at most
+//! a wake-up. When it dies, the board says so at once, its job is a failed attempt, and a replacement is
+//! started.
+
+use super::{
+    attempt::{self, Ended},
+    claiming::Wanting,
+    pool::{Held, InHand, SlotPlan},
+};
+use crate::{
+    handlers::JobHandler,
+    store::wall_clock,
+    telemetry::board::{ActorType, Post, Presence},
+};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, WrapFuture};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
+
+/// Who owns slots.
+pub(super) const PARENT: &str = "supervisor";
+
+/// Command: see whether there is a job for you.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub(super) struct Wake;
+
+/// One slot of the pool of `H`.
+pub(super) struct HandlerActor<H> {
+    handler: Arc<H>,
+    plan: SlotPlan,
+    number: usize,
+    in_hand: InHand,
+    presence: Presence,
+}
+
+impl<H: JobHandler> HandlerActor<H> {
+    pub(super) fn new(plan: SlotPlan, number: usize, in_hand: InHand) -> Self {
+        let name = plan.slot_name(number);
+        let presence = plan.board.enter(&name, ActorType::Handler, PARENT, wall_clock());
+        Self { handler: Arc::new(H::default()), plan, number, in_hand, presence }
+    }
+}
+
+impl<H: JobHandler> actix::Actor for HandlerActor<H> {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.notify(Wake);
+    }
+}
+
+/// Why a slot stops working off.
+enum Pause {
+    /// Nothing to do.
+    Idle,
+    /// The handler panicked: the slot is to be replaced.
+    Broken,
+    /// The pool has shrunk.
+    Surplus,
+}
+
+impl<H: JobHandler> actix::Handler<Wake> for HandlerActor<H> {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: Wake, _: &mut Self::Context) -> Self::Result {
+        let (handler, plan) = (self.handler.clone(), self.plan.clone());
+        let (number, in_hand) = (self.number, self.in_hand.clone());
+        let post = self.presence.post().clone();
+        let work = async move { work_off(handler, &plan, &post, number, &in_hand).await };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(|pause, actor, ctx| match pause {
+            Pause::Idle => actor.presence.post().idle(wall_clock()),
+            // The presence is dropped without leave: the supervisor starts a replacement.
+            Pause::Broken => ctx.stop(),
+            Pause::Surplus => {
+                actor.presence.leave();
+                actor.plan.board.remove(&actor.plan.slot_name(actor.number));
+                ctx.stop();
+            }
+        })))
+    }
+}
+
+/// Works off what the pool has for this slot, job by job.
+async fn work_off<H: JobHandler>(
+    handler: Arc<H>,
+    plan: &SlotPlan,
+    post: &Post,
+    number: usize,
+    in_hand: &InHand,
+) -> Pause {
+    let name = plan.slot_name(number);
+    loop {
+        let Some(held) = plan.shared.next(number) else {
+            want_more(plan);
+            let stops = plan.shared.is_surplus(number);
+            return if stops { Pause::Surplus } else { Pause::Idle };
+        };
+        post.busy(held.claim.job.id, wall_clock());
+        let claim = held.claim.clone();
+        put(in_hand, held);
+        plan.shared.post.busy.fetch_add(1, Ordering::Relaxed);
+        let ended = attempt::run(handler.clone(), plan, &claim, &name).await;
+        plan.shared.post.busy.fetch_sub(1, Ordering::Relaxed);
+        plan.shared.post.finished.fetch_add(1, Ordering::Relaxed);
+        let is_panic = ended.is_panic();
+        if is_panic {
+            post.failed(wall_clock(), "panic");
+        }
+        hand_over(plan, in_hand, ended);
+        if plan.shared.queued() == 0 {
+            want_more(plan);
+        }
+        if is_panic {
+            return Pause::Broken;
+        }
+    }
+}
+
+fn put(in_hand: &InHand, held: Held) {
+    *in_hand.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+}
+
+/// Gives the outcome to the recorder. The slot does not wait for the commit: the permit that was taken
+/// before the claim says that there is room. Nothing in hand: the supervisor has taken the job away.
+fn hand_over(plan: &SlotPlan, in_hand: &InHand, ended: Ended) {
+    let taken = in_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(held) = taken {
+        plan.recorder.record(ended.into_record(held, plan.node));
+    }
+}
+
+/// Tells the supervisor that this pool can take more, at most once until it has looked.
+fn want_more(plan: &SlotPlan) {
+    if let Some(wanting) = &plan.wanting
+        && wanting.try_send(Wanting).is_err()
+    {
+        tracing::trace!("the supervisor is busy: it will look anyway");
+    }
+}

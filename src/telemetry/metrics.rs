@@ -1,0 +1,388 @@
+//! The metrics of the daemon, each declared once, here.
+//!
+//! All names start with `postroom_`, but for those of the process. Label values are bounded: channels,
+//! kinds, outcomes and types of actors, never client ids. What a scrape has to look up anyway (depths,
+//! counts by state) is a gauge that whoever knows it sets right before [`Metrics::render`].
+//!
+//! Where it is hot, take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its labels
+//! are resolved, so that counting is an atomic addition.
+
+use crate::domain::{ChannelName, JobKind};
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What a scrape is answered with.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+const PREFIX: &str = "postroom";
+const CHANNEL: &[&str] = &["channel"];
+const KIND: &[&str] = &["kind"];
+const ANALYST: &[&str] = &["provider", "outcome"];
+
+/// Bounds of times of single steps, in seconds: half a millisecond to a minute.
+const SECONDS: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
+/// Bounds of times in a queue, in seconds: a millisecond to an hour, for a backlog is worked off in that.
+const WAITS: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    300.0, 900.0, 3_600.0,
+];
+/// Bounds of the number of messages in a transaction, up to the default `ingest.batch_max` and beyond.
+const SIZES: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0,
+];
+
+/// All metrics. A clone is the same metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Families>);
+
+/// The families, each with its labels.
+#[derive(Debug)]
+struct Families {
+    registry: Registry,
+    webhooks: IntCounterVec,
+    webhook_seconds: HistogramVec,
+    ingest_batch_size: HistogramVec,
+    ingest_queue_depth: IntGaugeVec,
+    jobs: IntCounterVec,
+    job_wait_seconds: HistogramVec,
+    job_run_seconds: HistogramVec,
+    jobs_pending: IntGaugeVec,
+    jobs_running: IntGaugeVec,
+    oldest_pending_seconds: GaugeVec,
+    pool_size: IntGaugeVec,
+    pool_busy: IntGaugeVec,
+    actor_restarts: IntCounterVec,
+    rescued_jobs: IntCounter,
+    quarantined: IntCounterVec,
+    analyst_seconds: HistogramVec,
+    deliveries: IntCounterVec,
+    canary_seconds: Gauge,
+}
+
+impl Metrics {
+    /// Fresh metrics with a registry of their own, so that two daemons in one test process do not meet.
+    /// An error is a mistake in this file, such as a name that is there twice.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let made = Registry::new();
+        let it = Declare(&made);
+        let age = options("oldest_pending_seconds", "Age of the job that is due longest");
+        let canary = options("canary_seconds", "The last canary job: enqueued to ended");
+        let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
+        let families = Families {
+            webhooks: it.counters(
+                "webhooks_total",
+                "Webhooks answered",
+                &["channel", "outcome"],
+            )?,
+            webhook_seconds: it.histograms(
+                "webhook_seconds",
+                "Receipt to answer",
+                CHANNEL,
+                SECONDS,
+            )?,
+            ingest_batch_size: it.histograms(
+                "ingest_batch_size",
+                "Messages a commit",
+                CHANNEL,
+                SIZES,
+            )?,
+            ingest_queue_depth: it.gauges("ingest_queue_depth", "Messages that wait", CHANNEL)?,
+            jobs: it.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
+            job_wait_seconds: it.histograms("job_wait_seconds", "Due to started", KIND, WAITS)?,
+            job_run_seconds: it.histograms("job_run_seconds", "Started to ended", KIND, SECONDS)?,
+            jobs_pending: it.gauges("jobs_pending", "Jobs pending", KIND)?,
+            jobs_running: it.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
+            oldest_pending_seconds: it.register(GaugeVec::new(age, KIND)?)?,
+            pool_size: it.gauges("pool_size", "Slots", KIND)?,
+            pool_busy: it.gauges("pool_busy", "Slots that run a job", KIND)?,
+            actor_restarts: it.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
+            rescued_jobs: it.register(IntCounter::with_opts(rescued)?)?,
+            quarantined: it.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
+            analyst_seconds: it.histograms(
+                "analyst_seconds",
+                "Asked to answered",
+                ANALYST,
+                SECONDS,
+            )?,
+            deliveries: it.counters(
+                "deliveries_total",
+                "Sends settled",
+                &["channel", "outcome"],
+            )?,
+            canary_seconds: it.register(Gauge::with_opts(canary)?)?,
+            registry: made.clone(),
+        };
+        #[cfg(target_os = "linux")]
+        made.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self(Arc::new(families)))
+    }
+
+    /// The handle for the webhooks of a channel; to be taken once and kept.
+    pub fn webhook(&self, channel: ChannelName) -> WebhookMetrics {
+        let ChannelName(name) = channel;
+        let outcome = |it: &str| self.0.webhooks.with_label_values(&[name, it]);
+        WebhookMetrics {
+            outcomes: WEBHOOK_OUTCOMES.map(|it| (it, outcome(it))),
+            other: outcome("other"),
+            seconds: self.0.webhook_seconds.with_label_values(&[name]),
+            batch_size: self.0.ingest_batch_size.with_label_values(&[name]),
+            queue_depth: self.0.ingest_queue_depth.with_label_values(&[name]),
+            quarantined: self.0.quarantined.with_label_values(&[name]),
+        }
+    }
+
+    /// The handle for the jobs of a kind; to be taken once and kept.
+    pub fn kind(&self, kind: JobKind) -> KindMetrics {
+        let JobKind(name) = kind;
+        let outcome = |it: &str| self.0.jobs.with_label_values(&[name, it]);
+        KindMetrics {
+            outcomes: JOB_OUTCOMES.map(|it| (it, outcome(it))),
+            other: outcome("other"),
+            wait_seconds: self.0.job_wait_seconds.with_label_values(&[name]),
+            run_seconds: self.0.job_run_seconds.with_label_values(&[name]),
+            pending: self.0.jobs_pending.with_label_values(&[name]),
+            running: self.0.jobs_running.with_label_values(&[name]),
+            oldest_pending_seconds: self.0.oldest_pending_seconds.with_label_values(&[name]),
+            pool_size: self.0.pool_size.with_label_values(&[name]),
+            pool_busy: self.0.pool_busy.with_label_values(&[name]),
+        }
+    }
+
+    /// An actor of that type (`ingest`, `handler`, …) was replaced.
+    pub fn actor_restarted(&self, actor: &'static str) {
+        self.0.actor_restarts.with_label_values(&[actor]).inc();
+    }
+
+    /// So many jobs were taken from nodes that fell silent.
+    pub fn jobs_rescued(&self, count: u64) {
+        self.0.rescued_jobs.inc_by(count);
+    }
+
+    /// The analyst answered, or failed to.
+    pub fn analyst_answered(&self, provider: &'static str, outcome: &'static str, took: Duration) {
+        self.0.analyst_seconds.with_label_values(&[provider, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// A send was settled.
+    pub fn delivery(&self, channel: ChannelName, outcome: &'static str) {
+        self.0.deliveries.with_label_values(&[channel.0, outcome]).inc();
+    }
+
+    /// The last canary job took so long from being enqueued to its end.
+    pub fn canary(&self, took: Duration) {
+        self.0.canary_seconds.set(took.as_secs_f64());
+    }
+
+    /// All metrics in Prometheus' text format; see [`CONTENT_TYPE`].
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+/// The outcomes that a webhook can have: those of an answer with 200, and what the others are counted as.
+pub const WEBHOOK_OUTCOMES: [&str; 12] = [
+    "accepted",
+    "duplicate",
+    "recorded",
+    "ignored",
+    "quarantined",
+    "not_json",
+    "unauthenticated",
+    "too_large",
+    "rate_limited",
+    "queue_full",
+    "database_away",
+    "draining",
+];
+
+/// The outcomes that an attempt can have.
+pub const JOB_OUTCOMES: [&str; 12] = [
+    "succeeded",
+    "retried",
+    "failed",
+    "snoozed",
+    "cancelled",
+    "released",
+    "error",
+    "panic",
+    "timeout",
+    "stuck",
+    "rescued",
+    "shutdown",
+];
+
+/// What is counted of one channel's webhooks, with its labels resolved.
+#[derive(Clone, Debug)]
+pub struct WebhookMetrics {
+    outcomes: [(&'static str, IntCounter); WEBHOOK_OUTCOMES.len()],
+    other: IntCounter,
+    seconds: Histogram,
+    /// Messages in a transaction; observe one value a transaction.
+    pub batch_size: Histogram,
+    /// Messages that wait for their transaction.
+    pub queue_depth: IntGauge,
+    /// Webhooks stored but not understood.
+    pub quarantined: IntCounter,
+}
+
+impl WebhookMetrics {
+    /// A webhook was answered. An outcome that is none of [`WEBHOOK_OUTCOMES`] counts as `other`.
+    pub fn answered(&self, outcome: &str, took: Duration) {
+        counter(&self.outcomes, &self.other, outcome).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// What is counted of one kind's jobs, with its labels resolved.
+#[derive(Clone, Debug)]
+pub struct KindMetrics {
+    outcomes: [(&'static str, IntCounter); JOB_OUTCOMES.len()],
+    other: IntCounter,
+    wait_seconds: Histogram,
+    run_seconds: Histogram,
+    /// Jobs pending.
+    pub pending: IntGauge,
+    /// Jobs running, on all nodes.
+    pub running: IntGauge,
+    /// Age of the job that is due longest; 0 where none is due.
+    pub oldest_pending_seconds: Gauge,
+    /// Slots.
+    pub pool_size: IntGauge,
+    /// Slots that run a job.
+    pub pool_busy: IntGauge,
+}
+
+impl KindMetrics {
+    /// An attempt started, so long after its job was due.
+    pub fn started(&self, waited: Duration) {
+        self.wait_seconds.observe(waited.as_secs_f64());
+    }
+
+    /// An attempt ended, so long after its start. An outcome that is none of [`JOB_OUTCOMES`] counts as
+    /// `other`.
+    pub fn ended(&self, outcome: &str, took: Duration) {
+        counter(&self.outcomes, &self.other, outcome).inc();
+        self.run_seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// The counter of that outcome. A dozen short words are compared faster than one is hashed.
+fn counter<'a>(
+    outcomes: &'a [(&'static str, IntCounter)],
+    other: &'a IntCounter,
+    outcome: &str,
+) -> &'a IntCounter {
+    outcomes.iter().find(|(name, _)| *name == outcome).map_or(other, |(_, counter)| counter)
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(PREFIX)
+}
+
+/// Makes families and registers them.
+struct Declare<'a>(&'a Registry);
+
+impl Declare<'_> {
+    fn register<C: Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(options(name, help), labels)?)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(options(name, help), labels)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::from(options(name, help)).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(options, labels)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMS: ChannelName = ChannelName("sms");
+    const JOB: JobKind = JobKind("SELF_CHECK");
+
+    #[test]
+    fn every_metric_is_rendered_under_its_name() {
+        let metrics = Metrics::new().expect("metrics");
+        let webhook = metrics.webhook(SMS);
+        webhook.answered("accepted", Duration::from_millis(3));
+        webhook.answered("never heard of", Duration::from_millis(3));
+        webhook.batch_size.observe(2.0);
+        let kind = metrics.kind(JOB);
+        kind.started(Duration::from_millis(1));
+        kind.ended("succeeded", Duration::from_millis(1));
+        kind.pool_size.set(8);
+        metrics.actor_restarted("handler");
+        metrics.jobs_rescued(2);
+        metrics.analyst_answered("local", "ok", Duration::from_millis(1));
+        metrics.delivery(SMS, "sent");
+        metrics.canary(Duration::from_millis(20));
+        let text = metrics.clone().render().expect("text");
+        for line in [
+            "postroom_webhooks_total{channel=\"sms\",outcome=\"accepted\"} 1",
+            "postroom_webhooks_total{channel=\"sms\",outcome=\"other\"} 1",
+            "postroom_webhook_seconds_count{channel=\"sms\"} 2",
+            "postroom_ingest_batch_size_sum{channel=\"sms\"} 2",
+            "postroom_ingest_queue_depth{channel=\"sms\"} 0",
+            "postroom_jobs_total{kind=\"SELF_CHECK\",outcome=\"succeeded\"} 1",
+            "postroom_job_wait_seconds_count{kind=\"SELF_CHECK\"} 1",
+            "postroom_job_run_seconds_count{kind=\"SELF_CHECK\"} 1",
+            "postroom_jobs_pending{kind=\"SELF_CHECK\"} 0",
+            "postroom_jobs_running{kind=\"SELF_CHECK\"} 0",
+            "postroom_oldest_pending_seconds{kind=\"SELF_CHECK\"} 0",
+            "postroom_pool_size{kind=\"SELF_CHECK\"} 8",
+            "postroom_pool_busy{kind=\"SELF_CHECK\"} 0",
+            "postroom_actor_restarts_total{actor=\"handler\"} 1",
+            "postroom_rescued_jobs_total 2",
+            "postroom_quarantined_total{channel=\"sms\"} 0",
+            "postroom_analyst_seconds_count{outcome=\"ok\",provider=\"local\"} 1",
+            "postroom_deliveries_total{channel=\"sms\",outcome=\"sent\"} 1",
+            "postroom_canary_seconds 0.02",
+        ] {
+            assert!(text.lines().any(|it| it == line), "`{line}` is not in\n{text}");
+        }
+        assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
+    }
+
+    #[test]
+    fn two_of_them_count_apart() {
+        let (one, two) = (Metrics::new().expect("metrics"), Metrics::new().expect("metrics"));
+        one.jobs_rescued(1);
+        assert!(two.render().expect("text").contains("postroom_rescued_jobs_total 0"));
+    }
+}

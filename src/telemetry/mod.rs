@@ -1,0 +1,6 @@
+//! What the daemon tells about itself: log lines, metrics, rates, and what its actors are doing.
+
+pub mod board;
+pub mod logging;
+pub mod metrics;
+pub mod rates;

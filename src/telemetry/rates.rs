@@ -1,0 +1,144 @@
+//! How often something happens, over the last minute.
+
+use std::{
+    cmp::Ordering::{Equal, Greater, Less},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Over how many seconds is counted.
+pub const WINDOW_SECONDS: u64 = 60;
+/// The window, and the second that is just running.
+const SLOT_COUNT: usize = 61;
+
+/// Of a slot's 64 bits, the low half counts and the high half is the second's stamp. So count and second
+/// change in one step, without a lock. 2^32 events a second do not happen, and 2^32 seconds are 136 years.
+const COUNT_BITS: u32 = 32;
+const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+
+/// Counts events of the last 60 s, without a lock.
+///
+/// The caller passes the time: whole seconds of any monotonic clock, the same for all calls. A caller
+/// whose second is older than the window counts nothing.
+#[derive(Debug)]
+pub struct Rate60 {
+    slots: [AtomicU64; SLOT_COUNT],
+}
+
+impl Default for Rate60 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Rate60 {
+    /// A counter at zero.
+    pub const fn new() -> Self {
+        Self { slots: [const { AtomicU64::new(0) }; SLOT_COUNT] }
+    }
+
+    /// Counts `n` events in second `now_s`.
+    pub fn add(&self, now_s: u64, n: u64) {
+        let Some(slot) = self.slot(now_s) else { return };
+        let stamp = stamp(now_s);
+        // Relaxed: each slot is complete in itself, and a reader may be a moment behind.
+        let _unless_a_round_behind = slot.fetch_update(Relaxed, Relaxed, |old| {
+            let count = match (old >> COUNT_BITS).cmp(&stamp) {
+                Less => 0,
+                Equal => old & COUNT_MAX,
+                Greater => return None, // Another thread is a whole round ahead: out of the window.
+            };
+            Some((stamp << COUNT_BITS) | count.saturating_add(n).min(COUNT_MAX))
+        });
+    }
+
+    /// Events in the 60 whole seconds before second `now_s`. The running second is not in it, so that
+    /// the figure does not sag at the start of each.
+    pub fn count(&self, now_s: u64) -> u64 {
+        let first = now_s.saturating_sub(WINDOW_SECONDS);
+        let count = |second: u64| {
+            let bits = self.slot(second).map_or(0, |it| it.load(Relaxed));
+            if bits >> COUNT_BITS == stamp(second) { bits & COUNT_MAX } else { 0 }
+        };
+        (first..now_s).map(count).fold(0, u64::saturating_add)
+    }
+
+    /// The mean over the 60 seconds before second `now_s`; over the seconds since 0 while those are
+    /// fewer, so that a daemon that just started (and counts from its start) does not look idle.
+    pub fn per_second(&self, now_s: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a rate is shown with a few digits")]
+        let count = self.count(now_s) as f64;
+        let seconds = u32::try_from(now_s.clamp(1, WINDOW_SECONDS)).unwrap_or(1);
+        count / f64::from(seconds)
+    }
+
+    fn slot(&self, second: u64) -> Option<&AtomicU64> {
+        let index = usize::try_from(second % SLOT_COUNT as u64).ok()?;
+        self.slots.get(index)
+    }
+}
+
+/// The stamp of a second. Plus one, so that a slot that was never used (0) is of no second.
+const fn stamp(second: u64) -> u64 {
+    second.saturating_add(1) & COUNT_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_steady_rate_is_that_rate() {
+        let rate = Rate60::new();
+        for second in 0..200 {
+            rate.add(second, 7);
+        }
+        assert!((rate.per_second(200) - 7.0).abs() < f64::EPSILON);
+        assert!((rate.per_second(230) - 3.5).abs() < f64::EPSILON);
+        assert_eq!(rate.count(261), 0);
+    }
+
+    #[test]
+    fn a_young_daemon_is_judged_by_its_age() {
+        let rate = Rate60::new();
+        rate.add(0, 10);
+        rate.add(1, 10);
+        assert!((rate.per_second(2) - 10.0).abs() < f64::EPSILON);
+        assert!(rate.per_second(0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn threads_lose_no_event() {
+        let rate = Rate60::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000_u64).for_each(|it| rate.add(it / 500, 1)));
+            }
+        });
+        assert_eq!(rate.count(20), 40_000);
+    }
+
+    proptest! {
+        #[test]
+        fn it_counts_what_a_map_would(
+            start in 0..4_000_000_000_u64,
+            events in prop::collection::vec((0..5_u64, 0..1_000_u64), 1..300),
+            later in 0..130_u64,
+        ) {
+            let rate = Rate60::new();
+            let mut model = BTreeMap::<u64, u64>::new();
+            let mut now = start;
+            for (step, n) in events {
+                now += step;
+                rate.add(now, n);
+                *model.entry(now).or_default() += n;
+                let window = now.saturating_sub(WINDOW_SECONDS)..now;
+                prop_assert_eq!(rate.count(now), model.range(window).map(|(_, n)| n).sum::<u64>());
+            }
+            now += later;
+            let window = now.saturating_sub(WINDOW_SECONDS)..now;
+            prop_assert_eq!(rate.count(now), model.range(window).map(|(_, n)| n).sum::<u64>());
+        }
+    }
+}

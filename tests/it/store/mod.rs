@@ -1,0 +1,3 @@
+//! What the statements promise, on both databases.
+
+mod life;

@@ -1,0 +1,296 @@
+//! The real daemon as a child process, to be asked, stopped and killed as an operator would.
+
+use super::{
+    http,
+    process::{Scratch, Tied, free_port, tied_command},
+    seen_within,
+};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    thread,
+    time::Duration,
+};
+
+/// The admin token of every daemon that the tests start.
+const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+/// How often another port is tried when somebody took the one that was free.
+const PORT_TRIES: u32 = 5;
+/// How much of its log a failed test prints.
+const LOG_TAIL_LINES: usize = 60;
+
+/// How to start a [`Daemon`]. `Options::default()` is one on a fresh SQLite database, ready to work.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The test's own configuration, as TOML. It is laid over the harness's, which says where to listen,
+    /// where the database is and what the admin token is, and may override any of that.
+    pub config: String,
+    /// Where the database is; `None` for SQLite in the daemon's own directory.
+    pub database_url: Option<String>,
+    /// Arguments after `serve --config …`, for instance `["--role", "worker"]`.
+    pub args: Vec<String>,
+    /// Environment variables, on top of the test's own without its `POSTROOM__…`.
+    pub env: Vec<(String, String)>,
+    /// What to wait for.
+    pub until: Until,
+    /// How long to wait for it.
+    pub within: Duration,
+}
+
+/// When a start counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// At once: for a daemon that is expected to end.
+    Started,
+    /// `GET /healthz` answers 200.
+    Alive,
+    /// `GET /readyz` answers 200.
+    Ready,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config: String::new(),
+            database_url: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            until: Until::Ready,
+            within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A daemon that runs, or ran. Dropping it kills it and removes its directory.
+///
+/// When the test has failed by then, the end of the daemon's log is printed.
+#[derive(Debug)]
+pub struct Daemon {
+    /// For requests beyond those that the methods prepare.
+    pub http: reqwest::Client,
+    options: Options,
+    port: u16,
+    process: Tied,
+    /// After `process`, so that it is removed last.
+    scratch: Scratch,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits as `options` say. Panics with its log when it does not come up.
+    pub async fn start(options: Options) -> Self {
+        let (http, scratch) = (http(), Scratch::new("daemon"));
+        let mut tries = 0;
+        let (port, process) = loop {
+            tries += 1;
+            let port = free_port();
+            write_configs(scratch.path(), &options, port);
+            let process = spawn(scratch.path(), &options);
+            match wait_until_up(&http, &process, port, &options).await {
+                Ok(()) => break (port, process),
+                Err(_) if tries < PORT_TRIES && is_taken(port, scratch.path()) => {}
+                Err(why) => panic!("the daemon {why}:\n{}", read_log(scratch.path())),
+            }
+        };
+        Self { http, options, port, process, scratch }
+    }
+
+    /// Starts it again, on the same port, configuration and database, after it has ended.
+    pub async fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "the daemon runs already");
+        self.process = spawn(self.scratch.path(), &self.options);
+        if let Err(why) = wait_until_up(&self.http, &self.process, self.port, &self.options).await {
+            panic!("the daemon {why}:\n{}", self.log());
+        }
+    }
+
+    /// The URL of a path, which starts with `/`.
+    pub fn url(&self, path: &str) -> String {
+        url(self.port, path)
+    }
+
+    /// What `/api/v1` wants to see.
+    pub fn admin_token(&self) -> &'static str {
+        ADMIN_TOKEN
+    }
+
+    /// Prepares a request without any credentials.
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(self.url(path))
+    }
+
+    /// Prepares a request to the admin API; `path` is what follows `/api/v1`.
+    pub fn api(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(ADMIN_TOKEN)
+    }
+
+    /// Prepares a provider's `POST`, without a secret and without a body.
+    pub fn webhook(&self, channel: &str, client: &str) -> reqwest::RequestBuilder {
+        self.http.post(self.url(&format!("/webhooks/{channel}/{client}")))
+    }
+
+    /// Where its configuration, its log and, on SQLite, its database are.
+    pub fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The database, in the form of `database.url`.
+    pub fn database_url(&self) -> String {
+        database_url(self.scratch.path(), &self.options)
+    }
+
+    /// Replaces the test's part of the configuration while the daemon runs, whole, as an editor does.
+    pub fn configure(&mut self, config: &str) {
+        config.clone_into(&mut self.options.config);
+        write_test_config(self.scratch.path(), config);
+    }
+
+    /// Sends a signal, named without `SIG`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Asks it to stop: SIGTERM.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Kills it, as a crash would, and returns when it is gone.
+    pub fn kill_9(&self) {
+        self.process.kill_9();
+    }
+
+    /// True while it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.process.ended().is_none()
+    }
+
+    /// Waits for its end. Panics when it still runs after `within`.
+    pub async fn wait(&self, within: Duration) -> ExitStatus {
+        match seen_within(within, async || self.process.ended()).await {
+            Some(status) => status,
+            None => panic!("the daemon still runs after {within:?}"),
+        }
+    }
+
+    /// What it has printed so far, over all its starts.
+    pub fn log(&self) -> String {
+        read_log(self.scratch.path())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let skipped = log.lines().count().saturating_sub(LOG_TAIL_LINES);
+            let tail: Vec<&str> = log.lines().skip(skipped).collect();
+            eprintln!("--- the end of the daemon's log ---\n{}\n---", tail.join("\n"));
+        }
+    }
+}
+
+fn url(port: u16, path: &str) -> String {
+    format!("http://127.0.0.1:{port}{path}")
+}
+
+fn database_url(directory: &Path, options: &Options) -> String {
+    options
+        .database_url
+        .clone()
+        .unwrap_or_else(|| format!("sqlite://{}", directory.join("postroom.db").display()))
+}
+
+fn harness_config(directory: &Path) -> PathBuf {
+    directory.join("harness.toml")
+}
+
+fn test_config(directory: &Path) -> PathBuf {
+    directory.join("test.toml")
+}
+
+fn write_configs(directory: &Path, options: &Options, port: u16) {
+    let database = database_url(directory, options);
+    let harness = format!(
+        "[server]\nbind = \"127.0.0.1:{port}\"\n\
+         [database]\nurl = \"{database}\"\n\
+         [admin]\ntoken = \"{ADMIN_TOKEN}\"\n"
+    );
+    fs::write(harness_config(directory), harness).expect("the scratch directory can be written");
+    write_test_config(directory, &options.config);
+}
+
+/// Never leaves half a file for a daemon that watches it.
+fn write_test_config(directory: &Path, config: &str) {
+    let new = directory.join("test.toml.new");
+    fs::write(&new, config).expect("the scratch directory can be written");
+    fs::rename(new, test_config(directory)).expect("the scratch directory can be written");
+}
+
+fn spawn(directory: &Path, options: &Options) -> Tied {
+    let log = fs::File::options().create(true).append(true).open(log_file(directory));
+    let log = log.expect("the scratch directory can be written");
+    let mut command = tied_command(Path::new(env!("CARGO_BIN_EXE_postroom")), "KILL", None);
+    for (key, _) in env::vars_os() {
+        let name = key.to_string_lossy().to_ascii_uppercase();
+        if name.starts_with("POSTROOM__") || name == "RUST_LOG" {
+            command.env_remove(&key);
+        }
+    }
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(harness_config(directory))
+        .arg("--config")
+        .arg(test_config(directory))
+        .args(&options.args)
+        // The tests' providers are on loopback, whatever proxy the machine has.
+        .env("NO_PROXY", "127.0.0.1,localhost")
+        .envs(options.env.iter().map(|(key, value)| (key, value)))
+        .current_dir(directory)
+        .stdout(log.try_clone().expect("a second handle on the log"))
+        .stderr(log);
+    Tied::spawn(command, "KILL").expect("the daemon's binary starts")
+}
+
+/// Waits as the options say; the error says what became of it instead.
+async fn wait_until_up(
+    http: &reqwest::Client,
+    process: &Tied,
+    port: u16,
+    options: &Options,
+) -> Result<(), String> {
+    let path = match options.until {
+        Until::Started => return Ok(()),
+        Until::Alive => "/healthz",
+        Until::Ready => "/readyz",
+    };
+    let url = url(port, path);
+    let seen = seen_within(options.within, async || {
+        if let Some(status) = process.ended() {
+            return Some(Err(format!("ended at once ({status})")));
+        }
+        let answer = http.get(&url).send().await.ok()?;
+        answer.status().is_success().then_some(Ok(()))
+    });
+    seen.await.unwrap_or_else(|| Err(format!("does not answer {path} within {:?}", options.within)))
+}
+
+/// True when it ended because another process took the port that was free a moment ago.
+fn is_taken(port: u16, directory: &Path) -> bool {
+    let log = read_log(directory).to_ascii_lowercase();
+    let port = port.to_string();
+    log.lines().any(|line| {
+        line.contains("address already in use")
+            || line.contains("in use") && line.contains(port.as_str())
+    })
+}
+
+fn log_file(directory: &Path) -> PathBuf {
+    directory.join("daemon.log")
+}
+
+fn read_log(directory: &Path) -> String {
+    let log = fs::read(log_file(directory)).unwrap_or_default();
+    String::from_utf8_lossy(&log).into_owned()
+}

@@ -1,0 +1,516 @@
+//! The shape of the code, checked like any other behaviour.
+//!
+//! What is checked here is text, not syntax: paths made by macros are beyond it. A complaint says what would
+//! be right; where the rule itself has become wrong, change the table and say why in
+//! `docs/decisions/`.
+
+#![expect(clippy::unwrap_used, reason = "a repository that cannot be read fails the test")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// `(folder of src, what it may use)`, in the order in which the data flows.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("config", &["domain"]),
+    ("telemetry", &["domain", "config"]),
+    ("store", &["domain", "config", "telemetry"]),
+    ("channels", &["domain", "config", "telemetry"]),
+    ("analyst", &["domain", "config", "telemetry"]),
+    ("ingest", &["domain", "config", "telemetry", "store"]),
+    ("handlers", &["domain", "config", "telemetry", "store", "channels", "analyst"]),
+    ("recorder", &["domain", "config", "telemetry", "store"]),
+    ("supervisor", &["domain", "config", "telemetry", "store", "ingest", "handlers", "recorder"]),
+    ("http", &["domain", "config", "telemetry", "store", "channels", "ingest", "supervisor"]),
+];
+
+/// What puts the layers together and may use all of them. Each may use those before it, and `main` all.
+const COMPOSITION: &[&str] = &["registry", "app", "cli"];
+
+/// `(crate, the only parts of src that may name it)`: each outside language has its place.
+const FENCES: &[(&str, &[&str])] = &[
+    ("sea_orm", &["store"]),
+    ("sqlx", &["store"]),
+    ("entity", &["store"]),
+    ("migration", &["store"]),
+    ("actix_web", &["http", "app"]),
+    ("actix", &["ingest", "recorder", "supervisor", "http", "app"]),
+    ("reqwest", &["channels", "analyst", "cli"]),
+    ("hyper", &["cli"]),
+    ("toml_edit", &["config"]),
+    ("prometheus", &["telemetry"]),
+];
+
+/// `(shelf, call that registers a plug-in, what lies there without being one)`.
+const SHELVES: &[(&str, &str, &[&str])] = &[
+    ("channels", ".channel::<", &["fields", "json", "phones", "samples", "text", "times"]),
+    ("handlers", ".kind::<", &["post_process"]),
+];
+
+/// The metrics that dashboards and alerts rely on, without their prefix `postroom_`.
+const METRICS: &[&str] = &[
+    "webhooks_total",
+    "webhook_seconds",
+    "ingest_batch_size",
+    "ingest_queue_depth",
+    "jobs_total",
+    "job_wait_seconds",
+    "job_run_seconds",
+    "jobs_pending",
+    "jobs_running",
+    "oldest_pending_seconds",
+    "pool_size",
+    "pool_busy",
+    "actor_restarts_total",
+    "rescued_jobs_total",
+    "quarantined_total",
+    "analyst_seconds",
+    "deliveries_total",
+    "canary_seconds",
+];
+
+/// Beyond this a file is taken apart. Its unit tests do not count.
+const FILE_LINES_MAX: usize = 600;
+
+#[test]
+fn code_depends_one_way() {
+    let mut wrong = BTreeSet::new();
+    for file in rust_files("src") {
+        let part = part_of(&file);
+        let mut code = code_of(&read(&file));
+        if code.contains("super::super::") {
+            wrong.insert(format!(
+                "{}: write `crate::…` instead of `super::super::`",
+                file.display()
+            ));
+        }
+        if file == Path::new("src").join(&part).join("mod.rs") {
+            // In a part's own mod.rs, `super` is the crate.
+            code = code.replace("super::", "crate::");
+        }
+        let Some(allowed) = allowed_in(&part) else { continue };
+        for used in crate_paths(&code) {
+            let is_part = LAYERS.iter().any(|(name, _)| *name == used)
+                || COMPOSITION.contains(&used.as_str());
+            if is_part && used != part && !allowed.contains(&used.as_str()) {
+                wrong.insert(format!(
+                    "{}: `{part}` must not use `crate::{used}` (it may use: {})",
+                    file.display(),
+                    allowed.join(", ")
+                ));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn every_outside_language_has_its_place() {
+    let mut wrong = BTreeSet::new();
+    for file in rust_files("src") {
+        let (part, code) = (part_of(&file), code_of(&read(&file)));
+        for (name, places) in FENCES {
+            if mentions(&code, name) && !places.contains(&part.as_str()) {
+                wrong.insert(format!(
+                    "{}: `{name}` belongs in {} only",
+                    file.display(),
+                    places.join(", ")
+                ));
+            }
+        }
+    }
+    // A migration must stay true to the day it was written on, and entities follow today's code.
+    for (package, name) in
+        [("migration", "entity"), ("migration", "postroom"), ("entity", "postroom")]
+    {
+        for file in rust_files(package) {
+            if mentions(&code_of(&read(&file)), name) {
+                wrong.insert(format!("{}: must not use `{name}`", file.display()));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn every_part_has_a_layer() {
+    let mut wrong = BTreeSet::new();
+    for (path, name) in entries("src") {
+        let known = LAYERS.iter().any(|(it, _)| *it == name)
+            || COMPOSITION.contains(&name.as_str())
+            || name == "main"
+            || name == "lib";
+        if !known {
+            wrong.insert(format!("{}: say in LAYERS what it may use", path.display()));
+        }
+    }
+    nothing(wrong);
+}
+
+/// A file that no `mod` line names is never compiled, and its mistakes are never seen.
+#[test]
+fn every_file_is_compiled() {
+    let mut wrong = BTreeSet::new();
+    for root in ["src", "entity/src", "migration/src"] {
+        for folder in folders(root) {
+            let parents = if folder == Path::new(root) {
+                vec![folder.join("lib.rs"), folder.join("main.rs")]
+            } else {
+                vec![folder.join("mod.rs")]
+            };
+            if !parents.iter().any(|it| it.is_file()) {
+                wrong.insert(format!("{}: has no mod.rs", folder.display()));
+                continue;
+            }
+            let list: String =
+                parents.iter().filter(|it| it.is_file()).map(|it| read(it)).collect();
+            for (path, name) in entries(&folder) {
+                let is_module = path.is_dir() || path.extension().is_some_and(|it| it == "rs");
+                let is_named = declares(&list, &name) || names_by_path(&folder, &name);
+                if is_module && !parents.contains(&path) && !is_named {
+                    wrong.insert(format!("{}: no line `mod {name};` above it", path.display()));
+                }
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+/// A handler that nobody registered never runs, and a channel that nobody registered answers 404.
+#[test]
+fn every_plug_in_is_registered() {
+    let mut wrong = BTreeSet::new();
+    let registry = read(Path::new("src/registry.rs")).to_ascii_lowercase();
+    for (shelf, call, helpers) in SHELVES {
+        for (path, name) in entries(Path::new("src").join(shelf)) {
+            if name == "mod" || helpers.contains(&name.as_str()) {
+                continue;
+            }
+            // `auto_send_delayed` → `AutoSendDelayed`; compared without case, for the likes of `LinkedIn`.
+            let line = format!("{call}{shelf}::{name}::{}>", name.replace('_', ""));
+            if !registry.contains(&line) {
+                wrong.insert(format!(
+                    "{}: not registered in src/registry.rs (or, if it is none, not in SHELVES)",
+                    path.display()
+                ));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let mut wrong = BTreeSet::new();
+    for file in ["src", "entity", "migration"].into_iter().flat_map(rust_files) {
+        let lines = without_tests(&read(&file)).lines().count();
+        let is_tests = file.file_stem().unwrap().to_str().unwrap().ends_with("tests");
+        if lines > FILE_LINES_MAX && !is_tests {
+            wrong.insert(format!(
+                "{}: {lines} lines without its tests; take it apart at {FILE_LINES_MAX}",
+                file.display()
+            ));
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Taken apart here, or this file would be found.
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME")];
+    let mut wrong = BTreeSet::new();
+    for file in ["src", "entity", "migration", "tests", "benches"].into_iter().flat_map(rust_files)
+    {
+        for (number, line) in read(&file).lines().enumerate() {
+            if words(line).any(|word| marks.contains(&word)) {
+                wrong.insert(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+/// Pages are named by those who look for them: one that is named must be there.
+#[test]
+fn every_page_that_is_named_exists() {
+    let pages: BTreeSet<String> = [".", "docs", "migration", "entity", "tests"]
+        .into_iter()
+        .flat_map(|root| if root == "." { files_in(root) } else { files_under(root) })
+        .filter_map(|it| Some(it.file_name()?.to_str()?.to_owned()))
+        .collect();
+    let mut wrong = BTreeSet::new();
+    for file in prose_and_code() {
+        for (number, line) in read(&file).lines().enumerate() {
+            let place = format!("{}:{}", file.display(), number + 1);
+            for page in words(line).filter(|it| it.ends_with(".md")) {
+                let name = page.rsplit('/').next().unwrap();
+                if !pages.contains(name) {
+                    wrong.insert(format!("{place}: there is no page `{page}`"));
+                }
+            }
+            if line.contains("shared/") {
+                wrong.insert(format!("{place}: names a path outside the repository"));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn every_promised_metric_is_declared_once() {
+    let text = read(Path::new("src/telemetry/metrics.rs"));
+    let code = stripped(without_tests(&text), true);
+    let mut wrong = BTreeSet::new();
+    for name in METRICS {
+        let count = [format!("\"{name}\""), format!("\"postroom_{name}\"")]
+            .iter()
+            .map(|literal| code.matches(literal.as_str()).count())
+            .sum::<usize>();
+        if count != 1 {
+            wrong.insert(format!("src/telemetry/metrics.rs: declares `{name}` {count} times"));
+        }
+    }
+    nothing(wrong);
+}
+
+/// Fails with all that is wrong, one a line.
+#[track_caller]
+fn nothing(wrong: BTreeSet<String>) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+/// The part of `src` that a file belongs to: its folder there, or its own name.
+fn part_of(file: &Path) -> String {
+    let first = file.strip_prefix("src").unwrap().iter().next().unwrap();
+    first.to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// The parts that a part may use; `None` for those that may use all.
+fn allowed_in(part: &str) -> Option<Vec<&'static str>> {
+    if let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == part) {
+        return Some(allowed.to_vec());
+    }
+    let place = COMPOSITION.iter().position(|name| *name == part)?;
+    let layers = LAYERS.iter().map(|(name, _)| *name);
+    Some(layers.chain(COMPOSITION.iter().take(place).copied()).collect())
+}
+
+/// First segments after `crate::`, with `use crate::{a, b::c}` taken apart.
+fn crate_paths(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (_, rest) in code.match_indices("crate::").map(|(at, it)| code.split_at(at + it.len())) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(head(rest));
+            continue;
+        };
+        let (mut depth, mut name) = (1, String::new());
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => found.extend([head(&std::mem::take(&mut name))]),
+                _ if depth == 1 => name.push(c),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        found.insert(head(&name));
+    }
+    found.remove("");
+    found
+}
+
+/// The identifier that a path starts with.
+fn head(path: &str) -> String {
+    path.trim().chars().take_while(|c| is_identifier(*c)).collect()
+}
+
+/// True where `name` is used as a crate: as the start of a path, or in a `use` of its own.
+fn mentions(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(at, _)| {
+        let (before, rest) = code.split_at(at);
+        let after = rest.strip_prefix(name).unwrap();
+        // `::name::…` names the crate, `other::name::…` does not.
+        let outer = before.strip_suffix("::").unwrap_or(before);
+        let is_start = !outer.ends_with(|c: char| is_identifier(c) || c == '>');
+        is_start
+            && (after.starts_with("::")
+                || before.ends_with("use ") && !after.starts_with(is_identifier))
+    })
+}
+
+/// True where a file in the folder takes `name.rs` in by `#[path]`, as is done for long unit tests.
+fn names_by_path(folder: &Path, name: &str) -> bool {
+    let attribute = format!("#[path = \"{name}.rs\"]");
+    files_in(folder).iter().any(|it| read(it).contains(&attribute))
+}
+
+/// True where `list` has a line `mod name;`, whatever its visibility.
+fn declares(list: &str, name: &str) -> bool {
+    let end = format!("mod {name};");
+    list.lines().any(|line| {
+        let line = line.split("//").next().unwrap().trim();
+        line == end || line.ends_with(&format!(" {end}"))
+    })
+}
+
+/// The text without comments and without what stands in strings.
+fn code_of(text: &str) -> String {
+    stripped(text, false)
+}
+
+/// The text without comments, and without what stands in strings unless those are kept.
+fn stripped(text: &str, keep_strings: bool) -> String {
+    let (mut code, mut rest) = (String::new(), text);
+    while let Some(c) = rest.chars().next() {
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |at| at + 2)
+        } else if c == '"' {
+            string_length(&code, rest)
+        } else if c == '\'' {
+            char_length(rest)
+        } else {
+            c.len_utf8()
+        };
+        let (token, after) = rest.split_at(length);
+        if c == '"' && !keep_strings {
+            code.push_str("\"\"");
+        } else if !(token.starts_with("//") || token.starts_with("/*")) {
+            code.push_str(token);
+        }
+        rest = after;
+    }
+    code
+}
+
+/// The length of the string that `rest` starts with; `before` tells whether it is a raw one.
+fn string_length(before: &str, rest: &str) -> usize {
+    let opening = before.trim_end_matches('#');
+    if opening.ends_with('r') {
+        let end = format!("\"{}", "#".repeat(before.len() - opening.len()));
+        return rest.split_at(1).1.find(&end).map_or(rest.len(), |at| at + 1 + end.len());
+    }
+    let mut is_escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            '"' if !is_escaped => return at + 1,
+            '\\' => is_escaped = !is_escaped,
+            _ => is_escaped = false,
+        }
+    }
+    rest.len()
+}
+
+/// The length of the character that `rest` starts with, or of the quote alone when it is a lifetime's.
+fn char_length(rest: &str) -> usize {
+    let inner = rest.split_at(1).1;
+    let end = if inner.starts_with('\\') {
+        inner.char_indices().skip(2).find(|(_, c)| *c == '\'').map(|(at, _)| at)
+    } else {
+        inner
+            .chars()
+            .next()
+            .map(char::len_utf8)
+            .filter(|at| inner.split_at(*at).1.starts_with('\''))
+    };
+    end.map_or(1, |at| at + 2)
+}
+
+/// The text up to its unit tests, the module under `#[cfg(test)]` at its end.
+fn without_tests(text: &str) -> &str {
+    let tail = text.match_indices("\n#[cfg(test)]\n").find(|(at, _)| {
+        // Between the two, there are only further attributes.
+        let mut after = text.split_at(*at).1.lines().skip(2);
+        let next = after.find(|line| !line.starts_with(['#', ' ', ')']));
+        next.is_some_and(|line| line.starts_with("mod "))
+    });
+    tail.map_or(text, |(at, _)| text.split_at(at).0)
+}
+
+/// Words as they occur in names of files and marks.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !is_identifier(c) && !matches!(c, '.' | '-' | '/'))
+        .map(|word| word.trim_matches(['.', '-', '/', ':']))
+}
+
+fn is_identifier(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// All that readers are given: pages, code and configuration, without the tests.
+fn prose_and_code() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = ["src", "entity", "migration", "docs", "config"]
+        .into_iter()
+        .flat_map(files_under)
+        .collect();
+    files.push(PathBuf::from("README.md"));
+    files.retain(|it| it.is_file());
+    files
+}
+
+fn rust_files(root: &str) -> Vec<PathBuf> {
+    let mut files = files_under(root);
+    files.retain(|it| it.extension().is_some_and(|it| it == "rs"));
+    files
+}
+
+/// All files below a folder; none where there is no such folder.
+fn files_under(root: impl AsRef<Path>) -> Vec<PathBuf> {
+    let below = subfolders(root.as_ref()).into_iter().flat_map(files_under);
+    files_in(&root).into_iter().chain(below).collect()
+}
+
+fn files_in(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    entries(folder).into_iter().map(|(path, _)| path).filter(|it| it.is_file()).collect()
+}
+
+/// The folder and all below it.
+fn folders(root: impl AsRef<Path>) -> Vec<PathBuf> {
+    let below = subfolders(root.as_ref()).into_iter().flat_map(folders);
+    [root.as_ref().to_owned()].into_iter().chain(below).collect()
+}
+
+fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    entries(folder).into_iter().map(|(path, _)| path).filter(|it| it.is_dir()).collect()
+}
+
+/// What lies in a folder: paths, and names without `.rs`. Builds and hidden files are passed over.
+fn entries(folder: impl AsRef<Path>) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(Result::unwrap);
+    let named = entries.map(|it| (it.path(), it.file_name().into_string().unwrap()));
+    named
+        .filter(|(_, name)| !name.starts_with('.') && name != "target")
+        .map(|(path, name)| (path, name.trim_end_matches(".rs").to_owned()))
+        .collect()
+}
+
+fn read(file: &Path) -> String {
+    let bytes = fs::read(file).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn the_checks_see_code_and_nothing_else() {
+    let text = r##"
+use a::b; // sea_orm::x
+/* sea_orm::y */ let c = ['"', '\'', '\\']; fn f<'a>(_: &'a str) {}
+let s = "sea_orm::z \" // still"; let r = r#"sea_orm::"q""#; d::e();
+"##;
+    let code = code_of(text);
+    assert!(!mentions(&code, "sea_orm"), "{code}");
+    assert!(mentions(&code, "a") && mentions(&code, "d"), "{code}");
+    assert!(mentions("pub use sqlx as s;", "sqlx") && mentions("::sqlx::query()", "sqlx"));
+    assert!(!mentions("sea_orm::sqlx::query()", "sqlx") && !mentions("use sqlx_core;", "sqlx"));
+    let used = crate_paths("use crate::{store::{self, queue}, domain::Job}; crate::http::f()");
+    assert_eq!(used, ["domain", "http", "store"].map(str::to_owned).into());
+    let file = "code\n#[cfg(test)]\nuse x;\ncode\n\n#[cfg(test)]\n#[expect(a)]\nmod tests {\n}\n";
+    assert_eq!(without_tests(file), "code\n#[cfg(test)]\nuse x;\ncode\n");
+}
