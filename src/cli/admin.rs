@@ -104,7 +104,8 @@ impl Token {
     fn check(&self) -> Result<(), Failure> {
         let Some(secret) = &self.secret else { return Ok(()) };
         if secret.expose().is_empty() || HeaderValue::from_str(secret.expose()).is_err() {
-            let message = format!("the token from {} is empty or not one line of text", self.source);
+            let message =
+                format!("the token from {} is empty or not one line of text", self.source);
             return Err(Failure::Wrong(message));
         }
         Ok(())

@@ -35,7 +35,11 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
         }
         ConfigCommand::Show { files: own, json } => {
             let values = Config::effective(&own.over(files).sources())?;
-            if json { output::print_json(&document(&values)) } else { output::print(&table(values)) }
+            if json {
+                output::print_json(&document(&values))
+            } else {
+                output::print(&table(values))
+            }
         }
     }
 }
@@ -84,7 +88,7 @@ mod tests {
         assert!(items.contains(&workers), "{items:?}");
         let table = table(values);
         let line = table.lines().find(|it| it.starts_with("server.workers ")).expect("a line");
-        assert!(line.ends_with("2                        environment variable POSTROOM__SERVER__WORKERS") || line.contains(" 2 "), "{line}");
+        assert!(line.ends_with("  environment variable POSTROOM__SERVER__WORKERS"), "{line}");
         assert_eq!(read(&sources), "config/default.toml (compiled in), 1 environment variable");
     }
 }

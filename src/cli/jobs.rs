@@ -15,6 +15,11 @@ use clap::{
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
+const RETRY_USAGE: &str =
+    "postroom jobs retry <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID]";
+const CANCEL_USAGE: &str =
+    "postroom jobs cancel <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID]";
+
 #[derive(Subcommand)]
 pub(super) enum JobsCommand {
     /// Show jobs, the newest first
@@ -38,6 +43,7 @@ pub(super) enum JobsCommand {
         remote: Remote,
     },
     /// Give failed or cancelled jobs one more attempt
+    #[command(override_usage = RETRY_USAGE)]
     Retry {
         #[command(flatten)]
         selection: Selection,
@@ -45,6 +51,7 @@ pub(super) enum JobsCommand {
         remote: Remote,
     },
     /// End pending or running jobs
+    #[command(override_usage = CANCEL_USAGE)]
     Cancel {
         #[command(flatten)]
         selection: Selection,

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn migrations_are_shown_with_whether_they_are_applied() {
-        let steps = vec![("m20260101_tables".to_owned(), true), ("m20260201_more".to_owned(), false)];
+        let steps =
+            vec![("m20260101_tables".to_owned(), true), ("m20260201_more".to_owned(), false)];
         let migrations = Migrations { steps };
         assert_eq!(
             table(&migrations),

@@ -75,7 +75,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(args) => return serve::run(args, role, files),
         Command::Migrate(command) => migrate::run(command, files)?,
-        Command::Config(command) => config::run(&command, files)?,
+        Command::Config(command) => config::run(command, files)?,
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
         Command::Pools(command) => pools::run(command, files)?,
@@ -83,7 +83,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
         }
         Command::Bench(args) => {
-            bench::run(args).map_err(|it| Failure::Failed(format!("{it:#}")))?;
+            bench::run(args)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn files_before_the_command_lie_below_those_behind_it() {
         let args = "postroom --config a.toml serve --config b.toml --config c.toml";
-        let cli = Cli::try_parse_from(args.split_whitespace()).ok().expect("valid");
+        let Ok(cli) = Cli::try_parse_from(args.split_whitespace()) else { panic!("refused") };
         let Some(Command::Serve(args)) = cli.command else { panic!("not serve") };
         let files = args.files.over(cli.files).sources().files;
         assert_eq!(files, ["a.toml", "b.toml", "c.toml"].map(std::path::PathBuf::from));

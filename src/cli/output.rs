@@ -74,7 +74,10 @@ fn colored(column: &str, text: String) -> Cell {
 }
 
 /// The rows of a table of objects: for each, the named fields.
-pub(super) fn rows<'a>(items: &'a [Value], fields: &'a [&str]) -> impl Iterator<Item = Vec<String>> {
+pub(super) fn rows<'a>(
+    items: &'a [Value],
+    fields: &'a [&str],
+) -> impl Iterator<Item = Vec<String>> {
     items.iter().map(move |item| fields.iter().map(|name| text(item.get(*name))).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::config;
-use sea_orm::{DatabaseBackend, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     ConnectOptions,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -54,6 +54,30 @@ pub(super) async fn open_for_migration(
         .disable_statement_logging();
     let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// Makes a database on the PostgreSQL server that `url` names.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn create_database(url: &str, name: &str) -> Result<(), StoreError> {
+    on_server(url, &format!("create database \"{name}\"")).await
+}
+
+/// Drops such a database, whoever is connected to it.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
+    on_server(url, &format!("drop database if exists \"{name}\" with (force)")).await
+}
+
+async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
+    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+    let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    db.execute_unprepared(statement).await?;
+    Ok(db.close().await?)
 }
 
 /// One connection, for a thread of its own.

@@ -5,9 +5,9 @@ use super::{
     leads::Leads,
     lines::{self, Counts, Entering, Entry},
     sql::Sql,
-    tx::{Tx, in_group, read},
+    tx::{Tx, group, in_group, read},
 };
-use crate::domain::{Id, job::NewJob};
+use crate::domain::{Id, JobKind, job::NewJob};
 use std::{
     collections::{BTreeSet, HashSet},
     time::Duration,
@@ -17,6 +17,12 @@ use std::{
 pub(super) static READ_END: Sql = Sql::new(
     "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
      where a.job_id = $1 and a.ended order by a.run desc limit 1",
+);
+
+/// How many jobs of a kind have succeeded, by the counts.
+pub(super) static READ_SUCCEEDED: Sql = Sql::new(
+    "select cast(coalesce(sum(count), 0) as bigint) as n from job_counts where state = 'succeeded' and kind in \
+       (select g.kind from @rows($1, kind text) g)",
 );
 
 /// Enqueues jobs outside ingest.
@@ -37,6 +43,28 @@ impl Feed {
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
         let store = self.0.clone();
         self.0.spawn(async move { in_group(|| enqueue(&store, &jobs)).await }).await
+    }
+
+    /// How many jobs of these kinds have succeeded.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn succeeded(&self, kinds: &[JobKind]) -> Result<i64, StoreError> {
+        #[derive(serde::Serialize)]
+        struct Row {
+            kind: &'static str,
+        }
+        let rows: Vec<Row> = kinds.iter().map(|it| Row { kind: it.0 }).collect();
+        let (store, kinds) = (self.0.clone(), group(&rows)?);
+        self.0
+            .spawn(async move {
+                let rows = read(&store.connections().reader, &READ_SUCCEEDED, [kinds]).await?;
+                match rows.first() {
+                    Some(row) => Ok(row.try_get("", "n")?),
+                    None => Ok(0),
+                }
+            })
+            .await
     }
 
     /// The outcome of a job that has ended, and how long it took from its enqueueing; `None` while it has not.

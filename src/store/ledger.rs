@@ -216,7 +216,7 @@ pub(super) async fn settle(
 ) -> Result<Vec<bool>, StoreError> {
     let mut leads = Leads::lock(tx, &leads_of(all)).await?;
     let followers = read_followers(tx, all).await?;
-    let (follow_ons, turns) = take_turns(store, tx, all, &followers).await?;
+    let (mut follow_ons, turns) = take_turns(store, tx, all, &followers).await?;
     let held = lock_heads(tx, all).await?;
     let passed: Vec<&Settlement> =
         all.iter().zip(&held).filter(|(_, held)| **held).map(|(it, _)| it).collect();
@@ -224,7 +224,8 @@ pub(super) async fn settle(
     move_heads(tx, &passed, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns).await?;
     apply_effects(store, tx, &passed, &mut leads).await?;
-    enqueue(tx, &passed, follow_ons, turns, &mut counts).await?;
+    follow_ons.retain(|it| held.get(it.from) == Some(&true));
+    enqueue(tx, follow_ons, turns, &mut counts).await?;
     counts.write(tx, store.node()).await?;
     Ok(held)
 }
@@ -290,9 +291,10 @@ pub(super) async fn promote_headless(
     Ok(moved.len())
 }
 
-/// A job that an effect enqueues, with the settlement it comes from.
+/// A job that an effect enqueues, and the place in its group of the settlement it comes from: a group can
+/// hold two settlements of one run, of which only one passes.
 struct FollowOn {
-    from: (Id, i64),
+    from: usize,
     entry: Entry,
 }
 
@@ -309,7 +311,7 @@ async fn take_turns(
         needed.add(&place.kind, &place.client_id);
     }
     let mut follow_ons = Vec::new();
-    for it in all {
+    for (from, it) in all.iter().enumerate() {
         for effect in it.transition.effects() {
             if let Effect::Enqueue { kind, max_attempts, delay } = effect {
                 let job = NewJob {
@@ -327,7 +329,7 @@ async fn take_turns(
                     needed.add(kind.0, &it.client_id);
                 }
                 let entry = Entry { id: store.next_id(), job };
-                follow_ons.push(FollowOn { from: (it.job_id, it.run), entry });
+                follow_ons.push(FollowOn { from, entry });
             }
         }
     }
@@ -656,14 +658,11 @@ impl Settlement {
 /// ENQUEUE of follow-on jobs, last: own lines only, so no head is in their way.
 async fn enqueue(
     tx: &Tx,
-    passed: &[&Settlement],
     follow_ons: Vec<FollowOn>,
     turns: Turns,
     counts: &mut Counts,
 ) -> Result<(), StoreError> {
-    let runs: HashSet<(Id, i64)> = passed.iter().map(|it| (it.job_id, it.run)).collect();
-    let entries: Vec<Entry> =
-        follow_ons.into_iter().filter(|it| runs.contains(&it.from)).map(|it| it.entry).collect();
+    let entries: Vec<Entry> = follow_ons.into_iter().map(|it| it.entry).collect();
     let new = lines::put_jobs(tx, &entries).await?;
     let mut placed = lines::Placed::default();
     for entry in entries.iter().filter(|it| new.contains(&it.id)) {

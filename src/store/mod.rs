@@ -24,7 +24,7 @@ mod statements;
 mod tx;
 
 pub use self::{
-    connect::sqlite_path,
+    connect::{create_database, drop_database, sqlite_path},
     desk::{
         Backlog, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail, JobFilter,
         JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage, MessageFilter,

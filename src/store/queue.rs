@@ -385,17 +385,24 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
         return Ok(0);
     }
     let mut lines: Vec<Id> = Vec::with_capacity(due.len());
+    let mut counted: HashMap<Id, (String, String)> = HashMap::with_capacity(due.len());
     let mut needed = TurnsNeeded::default();
     for row in &due {
-        lines.push(row.try_get("", "line")?);
-        needed.add(&row.try_get::<String>("", "kind")?, &row.try_get::<String>("", "client_id")?);
+        let line: Id = row.try_get("", "line")?;
+        let (kind, client_id): (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
+        needed.add(&kind, &client_id);
+        lines.push(line);
+        counted.insert(line, (kind, client_id));
     }
     let mut turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     let mut rows = Vec::with_capacity(lines.len());
     for row in tx.all(&LOCK_DUE_RETRIES, [group(&lines)?]).await? {
-        let kind: String = row.try_get("", "kind")?;
-        let client_id: String = row.try_get("", "client_id")?;
-        rows.push(Row { line: row.try_get("", "line")?, turn: turns.next(&kind, &client_id) });
+        let line: Id = row.try_get("", "line")?;
+        let of: (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
+        // Another job of the line may have become its head meanwhile, and no turn was counted for that one.
+        if counted.get(&line) == Some(&of) {
+            rows.push(Row { line, turn: turns.next(&of.0, &of.1) });
+        }
     }
     if !rows.is_empty() {
         tx.run(&TURN_HEADS, [group(&rows)?]).await?;
@@ -420,15 +427,18 @@ async fn due_later(store: &Store) -> Result<usize, StoreError> {
     }
     let turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     let ids: Vec<Id> = due.iter().map(|it| it.job_id).collect();
-    let taken: HashSet<Id> = tx
-        .all(&TAKE_DUE_LATER, [group(&ids)?])
-        .await?
-        .iter()
-        .map(|row| row.try_get("", "job_id"))
-        .collect::<Result<_, _>>()?;
+    let mut taken: HashMap<Id, i64> = HashMap::new();
+    for row in tx.all(&TAKE_DUE_LATER, [group(&ids)?]).await? {
+        let place = Place::from_row(&row)?;
+        taken.insert(place.job_id, place.run);
+    }
+    if due.iter().any(|it| taken.get(&it.job_id).is_some_and(|run| *run != it.run)) {
+        // It ran and was snoozed anew meanwhile: it is not due, and its run as read is used.
+        return Err(StoreError::Conflict("a job that is due moved meanwhile".to_owned()));
+    }
     let entering: Vec<Entering> = due
         .into_iter()
-        .filter(|it| taken.contains(&it.job_id))
+        .filter(|it| taken.contains_key(&it.job_id))
         .map(|place| Entering { place, delay_ms: 0 })
         .collect();
     let moved = entering.len();

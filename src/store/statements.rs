@@ -38,6 +38,7 @@ static ALL: &[(&str, &Sql)] = named![
     desk::READ_JOBS,
     desk::REOPEN_ATTEMPTS,
     feed::READ_END,
+    feed::READ_SUCCEEDED,
     inbox::PUT_KEYS,
     inbox::READ_KEYS,
     inbox::REPOINT_KEYS,

@@ -1,14 +1,24 @@
-//! `postroom bench`: measures this machine with this database.
+//! `postroom bench`: measures this machine with this database, through the real code paths.
 
+mod drain;
+mod ingest;
+mod latency;
+mod load;
+mod report;
+mod scratch;
+
+use self::{report::Measured, scratch::Scratch};
+use super::failure::Failure;
+use crate::domain::JobKind;
 use clap::ValueEnum;
 
 #[derive(clap::Args)]
-#[expect(dead_code, reason = "nothing measures yet")]
 pub(super) struct BenchArgs {
     /// What to measure
     #[arg(value_enum, value_name = "BENCH")]
     pub(super) bench: Bench,
-    /// A scratch database; it is dropped afterwards [default: SQLite in a temporary directory]
+    /// A scratch database is made on this server and dropped afterwards [default: SQLite in a temporary
+    /// directory]
     #[arg(long, value_name = "URL")]
     pub(super) database: Option<String>,
     /// How many jobs or webhooks
@@ -20,6 +30,9 @@ pub(super) struct BenchArgs {
     /// Messages in one transaction at the most, in place of `ingest.batch_max`
     #[arg(long, value_name = "N")]
     pub(super) batch_max: Option<usize>,
+    /// Webhooks that may wait at once, in place of `ingest.queue`: beyond it the answer is 429
+    #[arg(long, value_name = "N")]
+    pub(super) queue: Option<usize>,
     /// How often to measure
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) runs: usize,
@@ -40,10 +53,66 @@ pub(super) enum Bench {
     E2e,
 }
 
-/// Measures and prints.
+impl Bench {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Drain => "drain",
+            Self::Latency => "latency",
+            Self::E2e => "e2e",
+        }
+    }
+}
+
+/// The channel whose messages are posted.
+const CHANNEL: &str = "sms";
+/// The kind that works them through.
+const INBOUND: JobKind = JobKind("SMS_INBOUND_POST_PROCESS");
+
+/// Measures and prints, run by run.
 ///
 /// # Errors
-/// Always: nothing measures yet.
-pub(super) fn run(_args: BenchArgs) -> anyhow::Result<()> {
-    anyhow::bail!("this version does not measure yet")
+/// When the scratch database cannot be made, the daemon does not start, or a webhook is answered with
+/// anything but 200 and 429.
+pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
+    let system = actix_rt::System::new();
+    system.block_on(async {
+        let mut printer = report::Printer::new(args.json);
+        for _ in 0..args.runs.max(1) {
+            for connections in connections(&args) {
+                let scratch = Scratch::make(args.database.as_deref()).await.map_err(failed)?;
+                let result = measure(&args, connections, &scratch).await;
+                scratch.remove().await.map_err(failed)?;
+                printer.print(&result.map_err(failed)?)?;
+            }
+        }
+        printer.finish()
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::Failed(format!("{error:#}"))
+}
+
+fn connections(args: &BenchArgs) -> Vec<usize> {
+    match (args.bench, args.connections.as_slice()) {
+        (Bench::Ingest, []) => vec![1, 64, 256],
+        (Bench::E2e, []) => vec![256],
+        (Bench::Drain | Bench::Latency, _) => vec![0],
+        (Bench::Ingest | Bench::E2e, given) => given.to_vec(),
+    }
+}
+
+async fn measure(
+    args: &BenchArgs,
+    connections: usize,
+    scratch: &Scratch,
+) -> anyhow::Result<Measured> {
+    match args.bench {
+        Bench::Ingest => ingest::measure(args, connections, scratch, false).await,
+        Bench::E2e => ingest::measure(args, connections, scratch, true).await,
+        Bench::Drain => drain::measure(args, scratch).await,
+        Bench::Latency => latency::measure(args, scratch).await,
+    }
 }

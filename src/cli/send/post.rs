@@ -3,10 +3,7 @@
 use super::target::{Target, listed};
 use crate::{
     channels::{AnyChannel, samples::sample},
-    cli::{
-        failure::Failure,
-        http::no_answer,
-    },
+    cli::{failure::Failure, http::no_answer},
     config::Rate,
     domain::ChannelName,
     store,
@@ -69,7 +66,10 @@ impl Bodies {
     }
 
     /// Samples of a channel; of its inbound message where no event is named.
-    pub(super) fn samples(channel: &dyn AnyChannel, event: Option<String>) -> Result<Self, Failure> {
+    pub(super) fn samples(
+        channel: &dyn AnyChannel,
+        event: Option<String>,
+    ) -> Result<Self, Failure> {
         let name = channel.name();
         let first = first_unique();
         if sample(name, event.as_deref(), first).is_some() {
@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn an_unknown_event_is_told_with_those_that_are_known() {
-        let Err(Failure::Wrong(message)) = Bodies::samples(&Sms, Some("nonsense".to_owned())) else {
+        let Err(Failure::Wrong(message)) = Bodies::samples(&Sms, Some("nonsense".to_owned()))
+        else {
             panic!("taken")
         };
         assert!(message.contains("`nonsense` for channel `sms`: known are"), "{message}");

@@ -97,7 +97,8 @@ impl Report {
         for ((status, _), count) in &self.counts {
             let Some(trouble) = &count.trouble else { continue };
             is_refused = true;
-            let times = if count.count > 1 { format!(" ({} times)", count.count) } else { String::new() };
+            let times =
+                if count.count > 1 { format!(" ({} times)", count.count) } else { String::new() };
             let proof =
                 if *status == Some(401) { format!(" ({})", target.proof()) } else { String::new() };
             complain(&format!("error: {trouble}{proof}{times}"));
@@ -170,7 +171,8 @@ fn item(status: u16, body: Value) -> Value {
 
 /// In one word what became of it.
 fn outcome(item: &Value) -> String {
-    match (item.get("outcome").and_then(Value::as_str), item.get("status").and_then(Value::as_u64)) {
+    match (item.get("outcome").and_then(Value::as_str), item.get("status").and_then(Value::as_u64))
+    {
         (Some(outcome), _) => line(outcome),
         (None, Some(200..300)) => "unknown".to_owned(),
         (None, Some(_)) => "refused".to_owned(),

@@ -157,7 +157,9 @@ mod tests {
     #[test]
     fn an_unknown_client_is_refused_where_the_daemon_is_ones_own() {
         let message = found(Some("c"), None).err().expect("an error");
-        assert!(message.starts_with("there is no client `c` in the configuration: known are `a`, `b`"));
+        assert!(
+            message.starts_with("there is no client `c` in the configuration: known are `a`, `b`")
+        );
         assert!(found(Some("c"), Some("http://localhost:1")).is_ok());
     }
 }

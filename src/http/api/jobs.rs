@@ -5,7 +5,11 @@ use super::{
     query::Query,
     views::{Counted, JobDetailJson, JobJson, List},
 };
-use crate::{domain::JobStatus, http::problem::Problem, store::JobFilter};
+use crate::{
+    domain::JobStatus,
+    http::problem::{Cause, Problem},
+    store::JobFilter,
+};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
 /// What the body of a request for many jobs may be: a filter.
@@ -93,7 +97,7 @@ async fn filter_in(
     let filter = filter(state, &query).await?;
     if filter.is_empty() {
         let detail = "an empty filter would mean all jobs; name a status, kind, client or lead";
-        return Err(Problem::bad_request("", detail));
+        return Err(Problem::new(Cause::BadRequest, detail));
     }
     Ok(filter)
 }

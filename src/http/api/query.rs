@@ -3,7 +3,7 @@
 
 use crate::{
     domain::{Id, Timestamp},
-    http::problem::Problem,
+    http::problem::{Cause, Problem},
     store::LeadCursor,
 };
 use serde_json::Value;
@@ -31,7 +31,7 @@ impl Query {
         let body: Value = serde_json::from_slice(body)
             .map_err(|error| Problem::not_json(format!("the body is not JSON: {error}")))?;
         let Value::Object(fields) = body else {
-            return Err(Problem::bad_request("", "the body must be an object"));
+            return Err(Problem::new(Cause::BadRequest, "the body must be an object"));
         };
         let mut pairs = Vec::with_capacity(fields.len());
         for (name, value) in fields {
@@ -60,8 +60,8 @@ impl Query {
     fn of(pairs: Vec<(String, String)>, known: &[&str], what: &str) -> Result<Self, Problem> {
         for (name, _) in &pairs {
             if !known.contains(&name.as_str()) {
-                let known = known.join(", ");
-                let detail = format!("unknown {what} `{name}`; known are: {known}");
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let detail = format!("unknown {what} `{name}`; known here: {known}");
                 return Err(Problem::bad_request(name, detail));
             }
         }

@@ -11,14 +11,14 @@ use postroom::{
 use std::{sync::Arc, time::Duration};
 
 /// Claims up to `slots` jobs of the kinds that these tests use.
-pub async fn claim(store: &Store, slots: usize) -> Vec<Claim> {
+pub(super) async fn claim(store: &Store, slots: usize) -> Vec<Claim> {
     let kinds: Arc<[JobKind]> = Arc::new([SMS, SELF_CHECK, postroom::domain::job::LEAD_SCORING]);
     let wants = kinds.iter().map(|it| Want { kind: it.0, floor: 0, slots }).collect();
     store.queue().claim(wants, kinds).await.unwrap()
 }
 
 /// The settlement of a claim of `store`'s node.
-pub fn settle(store: &Store, claim: &Claim, transition: Transition) -> Settlement {
+pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Settlement {
     Settlement {
         job_id: claim.job.id,
         line: claim.line,
@@ -36,7 +36,7 @@ pub fn settle(store: &Store, claim: &Claim, transition: Transition) -> Settlemen
 }
 
 /// Ends a claim, and says whether its fence held.
-pub async fn end(store: &Store, claim: &Claim, transition: Transition) -> bool {
+pub(super) async fn end(store: &Store, claim: &Claim, transition: Transition) -> bool {
     store.ledger().settle(Arc::new([settle(store, claim, transition)])).await.unwrap()[0]
 }
 

@@ -1,3 +1,13 @@
 //! What the statements promise, on both databases.
 
+mod deadlocks;
+mod fencing;
+mod g07_fair;
+mod g08_in_order;
+mod inbox;
 mod life;
+mod migrations;
+mod plans;
+mod rescue;
+mod tools;
+mod two_sessions;

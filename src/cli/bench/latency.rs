@@ -1,0 +1,76 @@
+//! One job at a time into an idle daemon: from its commit to the start of its handler.
+
+use super::{BenchArgs, drain::self_check, report::Measured, scratch::Scratch};
+use crate::{
+    app::Role,
+    domain::{
+        Id, Job, JobKind, Outcome,
+        job::SELF_CHECK,
+    },
+    handlers::{Deps, JobHandler},
+    ingest::Stored,
+    registry::Registry,
+};
+use dashmap::DashMap;
+use std::{sync::LazyLock, time::Duration};
+use tokio::time::Instant;
+
+/// Jobs of a measurement where none are asked for.
+const JOBS: usize = 500;
+/// Jobs before the clock starts.
+const WARM_UP: usize = 50;
+/// The pause between two jobs: the daemon is idle again by then.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a job may take to start.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// When handlers started, by job.
+static STARTED: LazyLock<DashMap<Id, Instant>> = LazyLock::new(DashMap::new);
+
+/// `SELF_CHECK` that notes when it starts.
+#[derive(Default)]
+struct Probe;
+
+impl JobHandler for Probe {
+    const KIND: JobKind = SELF_CHECK;
+
+    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+        STARTED.insert(job.id, Instant::now());
+        Outcome::Done(Vec::new())
+    }
+}
+
+/// Enqueues a job every 20 ms, and tells the supervisor as ingest does after its commit.
+pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
+    let daemon = scratch.daemon(args, Role::All, Registry::default().kind::<Probe>()).await?;
+    let feed = daemon.store().feed();
+    let count = args.jobs.unwrap_or(JOBS);
+    let (mut each, mut first) = (Vec::with_capacity(count), Instant::now());
+    for number in 0..WARM_UP + count {
+        if number == WARM_UP {
+            each.clear();
+            first = Instant::now();
+        }
+        let ids = feed.enqueue(vec![self_check(&feed)]).await?;
+        let committed = Instant::now();
+        if daemon.supervisor().try_send(Stored { jobs: 1 }).is_err() {
+            anyhow::bail!("the supervisor takes no nudge");
+        }
+        let Some(id) = ids.into_iter().flatten().next() else { anyhow::bail!("a job was there") };
+        let started = loop {
+            if let Some((_, started)) = STARTED.remove(&id) {
+                break started;
+            }
+            if committed.elapsed() > LIMIT {
+                anyhow::bail!("a job did not start within {LIMIT:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        each.push(started.saturating_duration_since(committed));
+        tokio::time::sleep_until(committed + PAUSE).await;
+    }
+    let took = first.elapsed();
+    let measured = Measured::new(args.bench.name(), daemon.store().database(), 0, took, each);
+    daemon.stop().await;
+    Ok(measured)
+}

@@ -1,0 +1,108 @@
+//! A load generator: keep-alive connections that post as soon as they are answered.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, StatusCode,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpStream, task::JoinSet, time::Instant};
+
+/// What a load came to.
+pub(super) struct Load {
+    /// From the first post to the last answer.
+    pub(super) took: Duration,
+    /// Of each webhook that was answered 200: from its post to its answer.
+    pub(super) accepted: Vec<Duration>,
+    /// How many were answered 429.
+    pub(super) refused: usize,
+}
+
+/// Posts `bodies` to `url` over `connections` connections, each its next body as soon as it has an answer,
+/// whatever that is. Runs on a runtime of its own.
+pub(super) async fn post(
+    url: &str,
+    path: &'static str,
+    connections: usize,
+    bodies: Vec<Bytes>,
+) -> anyhow::Result<Load> {
+    let address = url.trim_start_matches("http://").to_owned();
+    let (done, result) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("load".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let load = runtime
+            .map_err(anyhow::Error::from)
+            .and_then(|it| it.block_on(run(&address, path, connections, bodies.into())));
+        done.send(load).is_ok()
+    })?;
+    let load = result.await?;
+    if thread.join().is_err() {
+        anyhow::bail!("the load generator panicked");
+    }
+    load
+}
+
+async fn run(
+    address: &str,
+    path: &'static str,
+    connections: usize,
+    bodies: Arc<[Bytes]>,
+) -> anyhow::Result<Load> {
+    let mut senders = Vec::with_capacity(connections);
+    let mut drivers = JoinSet::new();
+    for _ in 0..connections.max(1) {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        drivers.spawn(connection);
+        senders.push(sender);
+    }
+    let (next, host): (Arc<AtomicUsize>, Arc<str>) = (Arc::default(), Arc::from(address));
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for sender in senders {
+        tasks.spawn(one_connection(sender, host.clone(), path, bodies.clone(), next.clone()));
+    }
+    let mut load = Load { took: Duration::ZERO, accepted: Vec::with_capacity(bodies.len()), refused: 0 };
+    while let Some(part) = tasks.join_next().await {
+        let (accepted, refused) = part??;
+        load.accepted.extend(accepted);
+        load.refused += refused;
+    }
+    load.took = started.elapsed();
+    Ok(load)
+}
+
+async fn one_connection(
+    mut sender: SendRequest<Full<Bytes>>,
+    host: Arc<str>,
+    path: &'static str,
+    bodies: Arc<[Bytes]>,
+    next: Arc<AtomicUsize>,
+) -> anyhow::Result<(Vec<Duration>, usize)> {
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let request = Request::post(path)
+            .header("host", &*host)
+            .header("content-type", "application/json")
+            .body(Full::new(body.clone()))?;
+        let posted = Instant::now();
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+        match status {
+            StatusCode::OK => accepted.push(posted.elapsed()),
+            StatusCode::TOO_MANY_REQUESTS => refused += 1,
+            other => anyhow::bail!("a webhook was answered {other}"),
+        }
+    }
+    Ok((accepted, refused))
+}

@@ -1,0 +1,131 @@
+//! What was measured, as a table or as one JSON object a line.
+
+use crate::cli::{failure::Failure, output};
+use serde::Serialize;
+use std::time::Duration;
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Measured {
+    pub(super) bench: &'static str,
+    pub(super) database: &'static str,
+    pub(super) connections: usize,
+    pub(super) jobs: usize,
+    pub(super) seconds: f64,
+    pub(super) per_second: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p95_ms: f64,
+    pub(super) p99_ms: f64,
+    /// Webhooks that were answered 429.
+    pub(super) refused: usize,
+    /// Memory of this process, load generator included, after the run.
+    pub(super) rss_mib: f64,
+}
+
+impl Measured {
+    /// From the time of the whole and the times of the single ones.
+    pub(super) fn new(
+        bench: &'static str,
+        database: &'static str,
+        connections: usize,
+        took: Duration,
+        mut each: Vec<Duration>,
+    ) -> Self {
+        each.sort_unstable();
+        let jobs = each.len();
+        let seconds = took.as_secs_f64();
+        Self {
+            bench,
+            database,
+            connections,
+            jobs,
+            seconds,
+            per_second: jobs as f64 / seconds.max(f64::EPSILON),
+            p50_ms: percentile(&each, 50),
+            p95_ms: percentile(&each, 95),
+            p99_ms: percentile(&each, 99),
+            refused: 0,
+            rss_mib: rss_mib(),
+        }
+    }
+
+    /// The same where only the whole was timed.
+    pub(super) fn of_whole(
+        bench: &'static str,
+        database: &'static str,
+        jobs: usize,
+        took: Duration,
+    ) -> Self {
+        let whole = Self::new(bench, database, 0, took, Vec::new());
+        Self { jobs, per_second: jobs as f64 / whole.seconds.max(f64::EPSILON), ..whole }
+    }
+}
+
+/// The `percent`th percentile in milliseconds; 0 of nothing.
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(at).map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
+}
+
+/// Resident memory of this process, from the kernel.
+fn rss_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|it| it.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1_024.0
+}
+
+/// Prints measurements as they come, or all at the end.
+pub(super) struct Printer {
+    json: bool,
+    rows: Vec<Vec<String>>,
+}
+
+impl Printer {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, rows: Vec::new() }
+    }
+
+    pub(super) fn print(&mut self, it: &Measured) -> Result<(), Failure> {
+        if self.json {
+            let line = serde_json::to_string(it);
+            return output::print(&line.map_err(|it| Failure::Failed(it.to_string()))?);
+        }
+        self.rows.push(vec![
+            it.bench.to_owned(),
+            it.database.to_owned(),
+            it.connections.to_string(),
+            it.jobs.to_string(),
+            format!("{:.2}", it.seconds),
+            format!("{:.0}", it.per_second),
+            format!("{:.2}", it.p50_ms),
+            format!("{:.2}", it.p95_ms),
+            format!("{:.2}", it.p99_ms),
+            it.refused.to_string(),
+            format!("{:.0}", it.rss_mib),
+        ]);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        const HEAD: [&str; 11] = [
+            "bench", "database", "connections", "jobs", "seconds", "per second", "p50 ms", "p95 ms",
+            "p99 ms", "refused", "RSS MiB",
+        ];
+        if self.json { Ok(()) } else { output::print(&output::table(&HEAD, self.rows)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_taken_from_the_sorted_times() {
+        let each: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        let it = Measured::new("ingest", "sqlite", 1, Duration::from_secs(2), each);
+        assert_eq!((it.p50_ms, it.p95_ms, it.p99_ms), (50.0, 95.0, 99.0));
+        assert_eq!(it.per_second, 50.0);
+        assert_eq!(percentile(&[], 99), 0.0);
+    }
+}

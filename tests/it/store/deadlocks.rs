@@ -1,0 +1,136 @@
+//! The order of locks: groups that meet wait for each other, and none fails or is lost.
+
+use super::life::settle as settle_of;
+use super::tools::{assert_whole, claim_of, drain, phones, put};
+use crate::{on_both_databases, support::fixture::{Fixture, SMS}};
+use postroom::{
+    domain::{ChannelName, Effect, Sentiment, job::LEAD_SCORING},
+    store::{Settlement, Store, Transition},
+};
+use std::time::Duration;
+
+const LEADS: usize = 8;
+/// Rounds that write the same leads; then come new ones, so that making them meets, too.
+const ROUNDS_A_SET: usize = 10;
+
+fn set(round: usize) -> Vec<String> {
+    let first = round / ROUNDS_A_SET * LEADS;
+    (first..first + LEADS).map(|n| format!("+1555{n:07}")).collect()
+}
+
+/// A node that writes at the same time: on SQLite the one there is.
+async fn another(db: &Fixture) -> Store {
+    if db.is_sqlite() { db.store.clone() } else { db.another_node().await }
+}
+
+async fn ingest(store: &Store, rounds: usize, name: &str, is_reversed: bool) {
+    for round in 0..rounds {
+        let mut phones = set(round);
+        if is_reversed {
+            phones.reverse();
+        }
+        put(store, "a", &phones, format!("{name} {round}")).await;
+    }
+}
+
+/// What a handler decides about a message: a verdict, a draft, and a job that follows.
+fn effects() -> Vec<Effect> {
+    vec![
+        Effect::Judge(Sentiment::Interested),
+        Effect::AddDraft { channel: ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: Vec::new() },
+        Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO },
+    ]
+}
+
+/// Ends jobs with effects until `total` inbound ones have ended.
+async fn settle(store: &Store, total: usize) {
+    let mut ended = 0;
+    while ended < total {
+        let mut claims = claim_of(store, &[(SMS, 20), (LEAD_SCORING, 20)]).await;
+        claims.reverse();
+        let all: Vec<Settlement> = claims
+            .iter()
+            .map(|it| {
+                let effects = if it.job.kind == SMS {
+                    effects()
+                } else {
+                    vec![Effect::Score { fit: 2, intent: 2, overall: 2, reason: "r".to_owned() }]
+                };
+                settle_of(store, it, Transition::Succeed(effects))
+            })
+            .collect();
+        ended += claims.iter().filter(|it| it.job.kind == SMS).count();
+        let held = store.ledger().settle(all.into()).await.unwrap();
+        assert!(held.iter().all(|it| *it));
+    }
+}
+
+on_both_databases! {
+    async fn two_groups_with_the_same_leads_in_opposite_order_both_commit(db: Fixture) {
+        const ROUNDS: usize = 200;
+        let other = another(&db).await;
+        tokio::join!(
+            ingest(&db.store, ROUNDS, "forward", false),
+            ingest(&other, ROUNDS, "backward", true),
+        );
+        let leads = i64::try_from(ROUNDS / ROUNDS_A_SET * LEADS).unwrap();
+        let messages = i64::try_from(2 * ROUNDS * LEADS).unwrap();
+        assert_eq!(db.number("select count(*) from leads").await, leads);
+        assert_eq!(db.number("select count(*) from lead_identities").await, leads);
+        assert_eq!(db.number("select count(*) from messages").await, messages);
+        assert_eq!(db.number("select count(*) from jobs").await, messages);
+        assert_eq!(db.number("select count(*) from job_ready").await, leads);
+        assert_eq!(db.number("select count(*) from job_blocked").await, messages - leads);
+        assert_whole(&db).await;
+    }
+
+    async fn groups_that_store_and_groups_that_end_jobs_of_the_same_leads_all_commit(db: Fixture) {
+        const ROUNDS: usize = 40;
+        let other = another(&db).await;
+        let total = 2 * ROUNDS * LEADS;
+        let (one, two) = (total / 2, total - total / 2);
+        // Each settles half: whichever gets a job.
+        tokio::join!(
+            ingest(&db.store, ROUNDS, "forward", false),
+            ingest(&other, ROUNDS, "backward", true),
+            settle(&db.store, one - 40),
+            settle(&other, two - 40),
+        );
+        drain(&db.store, 100).await;
+        let total = i64::try_from(total).unwrap();
+        assert_eq!(db.number("select count(*) from messages where handled_at is not null").await, total);
+        assert_eq!(db.number("select count(*) from jobs where kind = 'SMS_INBOUND_POST_PROCESS'").await, total);
+        assert_eq!(db.number("select count(*) from job_attempts").await, db.number("select count(*) from jobs").await);
+        assert_eq!(db.number("select count(*) from job_ready").await, 0);
+        let most = "select coalesce(max(n), 0) from (select count(*) as n from drafts where status = 'pending' group by lead_id, channel) as d";
+        assert!(db.number(most).await <= 1, "a lead has at most one pending draft a channel");
+        assert_whole(&db).await;
+    }
+
+    async fn groups_that_end_the_same_lines_in_opposite_order_both_commit(db: Fixture) {
+        const ROUNDS: usize = 25;
+        let other = another(&db).await;
+        let phones = phones(LEADS);
+        for round in 0..ROUNDS {
+            put(&db.store, "a", &phones, round).await;
+            let claims = claim_of(&db.store, &[(SMS, LEADS)]).await;
+            assert_eq!(claims.len(), LEADS);
+            let forward: Vec<Settlement> =
+                claims.iter().map(|it| settle_of(&db.store, it, Transition::Succeed(effects()))).collect();
+            let mut backward = forward.clone();
+            backward.reverse();
+            let (forward_ledger, backward_ledger) = (db.store.ledger(), other.ledger());
+            let (left, right) =
+                tokio::join!(forward_ledger.settle(forward.into()), backward_ledger.settle(backward.into()));
+            let (left, mut right) = (left.unwrap(), right.unwrap());
+            right.reverse();
+            for (left, right) in left.iter().zip(&right) {
+                assert!(left ^ right, "exactly one of the two fences holds");
+            }
+        }
+        let all = i64::try_from(ROUNDS * LEADS).unwrap();
+        assert_eq!(db.number("select count(*) from jobs where kind <> 'SMS_INBOUND_POST_PROCESS'").await, all);
+        drain(&db.store, 100).await;
+        assert_whole(&db).await;
+    }
+}
