@@ -11,9 +11,7 @@ use crate::{
     recorder::{self, Recorder},
     registry::{self, Registry},
     store::{self, Heartbeat, Store, StoreError, StoreRuntime},
-    supervisor::{
-        Child, Drain, Janitor, JanitorPlan, Supervisor, SupervisorPlan, rescue,
-    },
+    supervisor::{Child, Drain, Janitor, JanitorPlan, Supervisor, SupervisorPlan, rescue},
     telemetry::{
         board::{Board, Down},
         metrics::Metrics,
@@ -145,7 +143,9 @@ pub enum AppError {
         source: StoreError,
     },
     /// The schema is older than this version, and may not be migrated by itself.
-    #[error("{0} migrations are pending and `database.auto_migrate` is off: run `postroom migrate up`")]
+    #[error(
+        "{0} migrations are pending and `database.auto_migrate` is off: run `postroom migrate up`"
+    )]
     Pending(usize),
     /// A mistake in the registry.
     #[error("the kind `{0}` is registered twice")]
@@ -391,21 +391,36 @@ impl Daemon {
         let waiting = http::waiting_room(listener.try_clone()?)?;
         let store = open_store(&config, &store_runtime, role).await?;
         waiting.stop(true).await;
-        let heartbeat =
-            Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
+        let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
         let work = work_runtime()?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
         let live = config::Live::new(config);
-        let parts = Parts { live: live.clone(), store: store.clone(), board: board.clone(), metrics, role };
+        let parts =
+            Parts { live: live.clone(), store: store.clone(), board: board.clone(), metrics, role };
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
         let (supervisor, recorder) =
             parts.start_actors(&registry, &entrance, &arbiters, work.handle(), downs).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let state = State::new(&live, &registry.channels, &entrance, &store, &board, parts.metrics.clone(), token, role.as_str());
+        let state = State::new(
+            &live,
+            &registry.channels,
+            &entrance,
+            &store,
+            &board,
+            parts.metrics.clone(),
+            token,
+            role.as_str(),
+        );
         let server = http::serve(listener, state)?;
-        tracing::info!(url, role = role.as_str(), database = store.database(), node.id = store.node(), "ready");
+        tracing::info!(
+            url,
+            role = role.as_str(),
+            database = store.database(),
+            node.id = store.node(),
+            "ready"
+        );
         let Arbiters { control, ingest, mut slots } = arbiters;
         slots.extend([control, ingest]);
         Ok(Self {
@@ -474,7 +489,9 @@ impl Daemon {
             tracing::error!("the supervisor did not finish its drain");
         }
         if tokio::time::timeout(FLUSH_LIMIT, self.recorder.flush()).await.is_err() {
-            tracing::error!("the recorder could not commit everything: its jobs are left to be rescued");
+            tracing::error!(
+                "the recorder could not commit everything: its jobs are left to be rescued"
+            );
         }
         self.server.stop(true).await;
         for arbiter in &self.arbiters {
@@ -513,11 +530,7 @@ async fn open_store(
     }
 }
 
-async fn try_open(
-    config: &Config,
-    runtime: &StoreRuntime,
-    role: Role,
-) -> Result<Store, AppError> {
+async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
     let (database, handle) = (config.database.clone(), runtime.handle());
     let migrated = handle.spawn(async move {
         if database.auto_migrate {
@@ -617,11 +630,8 @@ impl Parts {
     /// Twice what all pools can hold, so that outcomes of one round never keep the next from its claim.
     fn recorder_capacity(&self, kinds: &[JobKind]) -> usize {
         let cfg = self.live.get();
-        let held: usize = kinds
-            .iter()
-            .map(|it| cfg.pools.of(it.0))
-            .map(|it| it.size + it.prefetch)
-            .sum();
+        let held: usize =
+            kinds.iter().map(|it| cfg.pools.of(it.0)).map(|it| it.size + it.prefetch).sum();
         (held * 2).max(RECORDER_CAPACITY_MIN)
     }
 
@@ -679,7 +689,8 @@ impl Parts {
                 board: board.clone(),
                 metrics: metrics.clone(),
             };
-            directory.set(channel, IngestActor::start_in_arbiter(&arbiter, |_| IngestActor::new(plan)));
+            directory
+                .set(channel, IngestActor::start_in_arbiter(&arbiter, |_| IngestActor::new(plan)));
         };
         Child { name: format!("ingest/{channel}"), start: Arc::new(start) }
     }

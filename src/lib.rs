@@ -9,14 +9,14 @@ pub mod domain;
 pub mod telemetry;
 
 // The way of a message.
-pub mod http;
+pub mod analyst;
 pub mod channels;
+pub mod handlers;
+pub mod http;
 pub mod ingest;
+pub mod recorder;
 pub mod store;
 pub mod supervisor;
-pub mod handlers;
-pub mod analyst;
-pub mod recorder;
 
 // Composition: used by nobody above.
 pub mod app;

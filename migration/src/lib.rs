@@ -4,7 +4,7 @@
 //! migration must not. Each runs in a transaction; PostgreSQL starts are serialised by an advisory lock
 //! that the caller holds.
 
-pub use sea_orm_migration::prelude::{MigratorTrait, MigrationTrait};
+pub use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 use sea_orm_migration::{async_trait, prelude::SchemaManager, sea_orm, sea_orm::ConnectionTrait};
 
 mod ddl;

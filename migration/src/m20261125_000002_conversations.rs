@@ -7,7 +7,10 @@ use sea_orm_migration::{async_trait, prelude::*};
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-#[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it; naming it is another signature")]
+#[expect(
+    elided_lifetimes_in_paths,
+    reason = "the trait's own signature elides it; naming it is another signature"
+)]
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     fn use_transaction(&self) -> Option<bool> {

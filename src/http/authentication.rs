@@ -30,9 +30,8 @@ pub(super) fn by_head(
             false => Standing::Open,
         };
     }
-    let header = |name: &str| {
-        request.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned)
-    };
+    let header =
+        |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let bearer = header("authorization").and_then(|it| {
         let (scheme, token) = it.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
@@ -42,7 +41,8 @@ pub(super) fn by_head(
         .find(|(name, _)| name == "secret")
         .map(|(_, value)| value.into_owned());
     let candidates = [bearer, header(HEADER), own, query];
-    let is_right = candidates.into_iter().flatten().fold(false, |right, it| right | matches(cfg, &it));
+    let is_right =
+        candidates.into_iter().flatten().fold(false, |right, it| right | matches(cfg, &it));
     if is_right { Standing::Authenticated } else { Standing::Open }
 }
 

@@ -7,11 +7,7 @@ use crate::telemetry::{
 };
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 /// The canary is late after this long without one that came back.
 const CANARY_LATE: Duration = Duration::from_secs(180);

@@ -84,7 +84,10 @@ impl std::fmt::Debug for State {
 
 impl State {
     /// The state of a daemon.
-    #[expect(clippy::too_many_arguments, reason = "what the composition root hands over, each once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what the composition root hands over, each once"
+    )]
     pub fn new(
         config: &config::Live,
         channels: &[Arc<dyn AnyChannel>],
@@ -98,7 +101,8 @@ impl State {
         let by_name = channels
             .iter()
             .map(|it| {
-                let state = ChannelState { channel: it.clone(), metrics: metrics.webhook(it.name()) };
+                let state =
+                    ChannelState { channel: it.clone(), metrics: metrics.webhook(it.name()) };
                 (it.name().0, state)
             })
             .collect();
@@ -203,7 +207,10 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::waiting))
             .default_service(web::to(async || {
-                Err::<&str, _>(Problem::new(Cause::DatabaseAway, "the daemon waits for its database"))
+                Err::<&str, _>(Problem::new(
+                    Cause::DatabaseAway,
+                    "the daemon waits for its database",
+                ))
             }))
     };
     let server = HttpServer::new(factory).workers(1).shutdown_timeout(0).disable_signals();

@@ -4,7 +4,9 @@
 use super::{
     ChannelState, State,
     authentication::{self, Standing},
-    limits, problem::{Cause, Problem}, request_id,
+    limits,
+    problem::{Cause, Problem},
+    request_id,
 };
 use crate::{
     channels::{self, AnyChannel, Received, json},
@@ -113,7 +115,12 @@ async fn receive(
         let detail = "more requests than this client may send (its `rate_limit`)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
     }
-    let webhook = Webhook { channel: channel.channel.as_ref(), client, request_id, received_at: wall_clock() };
+    let webhook = Webhook {
+        channel: channel.channel.as_ref(),
+        client,
+        request_id,
+        received_at: wall_clock(),
+    };
     let inbound = match webhook.interpret(&json, &body, &cfg) {
         Step::Answered(answer) => return Ok(answer),
         Step::Store(inbound) => *inbound,
@@ -122,7 +129,10 @@ async fn receive(
         return Err(Problem::new(Cause::Draining, "the daemon is stopping: post again"));
     }
     if !state.takes_webhooks {
-        return Err(Problem::new(Cause::Draining, "this node only works jobs off: post to another"));
+        return Err(Problem::new(
+            Cause::Draining,
+            "this node only works jobs off: post to another",
+        ));
     }
     let size = body.len();
     drop((json, body));
@@ -180,9 +190,7 @@ fn authenticate<'c>(
     let json = json::parse(body);
     match (by_head, json) {
         (Standing::Authenticated, Ok(json)) => Ok((client, json)),
-        (Standing::Authenticated, Err(error)) => {
-            Err(Problem::new(Cause::NotJson, error.detail))
-        }
+        (Standing::Authenticated, Err(error)) => Err(Problem::new(Cause::NotJson, error.detail)),
         (Standing::Open, Ok(json))
             if authentication::by_body(&json, channel, client) == Standing::Authenticated =>
         {
@@ -215,7 +223,11 @@ impl Webhook<'_> {
         if let (Some(own), Some(named)) = (account, self.channel.account(json))
             && own != named
         {
-            tracing::warn!(client.id = self.client.id, request.id = self.request_id, "a webhook of another account");
+            tracing::warn!(
+                client.id = self.client.id,
+                request.id = self.request_id,
+                "a webhook of another account"
+            );
             return Step::Answered(Answer::Ignored { reason: "other_account" });
         }
         let received = Received {
@@ -226,7 +238,12 @@ impl Webhook<'_> {
         match channels::interpret(self.channel, &received) {
             Ok(Interpreted::Ignored { event_type, reason, warn }) => {
                 if warn {
-                    tracing::warn!(client.id = self.client.id, event_type, reason, "a provider's notice");
+                    tracing::warn!(
+                        client.id = self.client.id,
+                        event_type,
+                        reason,
+                        "a provider's notice"
+                    );
                 }
                 Step::Answered(Answer::Ignored { reason })
             }
@@ -236,13 +253,17 @@ impl Webhook<'_> {
                 self.store(json, body, Content::Event { event, kind, max_attempts })
             }
             Err(NotUnderstood { event_type, reason }) => {
-                let is_listed = |it: &String| {
-                    settings.is_some_and(|cfg| cfg.ignore_events.contains(it))
-                };
+                let is_listed =
+                    |it: &String| settings.is_some_and(|cfg| cfg.ignore_events.contains(it));
                 if reason == "unknown_event" && event_type.as_ref().is_some_and(is_listed) {
                     return Step::Answered(Answer::Ignored { reason: "ignored_event" });
                 }
-                tracing::warn!(client.id = self.client.id, request.id = self.request_id, reason, "quarantined");
+                tracing::warn!(
+                    client.id = self.client.id,
+                    request.id = self.request_id,
+                    reason,
+                    "quarantined"
+                );
                 let body_hash = body_hash(body);
                 self.store(json, body, Content::Quarantine { event_type, reason, body_hash })
             }

@@ -176,7 +176,8 @@ impl actix::Handler<Stop> for IngestActor {
 
 /// Commits a group, finds culprits, answers everyone; returns how many jobs were made.
 async fn commit_group(inbox: &Inbox, group: Vec<Ingest>) -> usize {
-    let (mut items, mut waiting) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+    let (mut items, mut waiting) =
+        (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
     for it in group {
         items.push(it.inbound);
         waiting.push((it.reply, it.permit));
@@ -188,7 +189,8 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>) -> usize {
             Err(StoreError::Data(error)) => quarantine(inbox, item, &error).await,
             other => other,
         };
-        if matches!(answer, Ok(Answer::Accepted { .. } | Answer::Duplicate { job_id: Some(_), .. })) {
+        if matches!(answer, Ok(Answer::Accepted { .. } | Answer::Duplicate { job_id: Some(_), .. }))
+        {
             jobs += 1;
         }
         if let Err(error) = &answer {
@@ -210,8 +212,7 @@ async fn quarantine(inbox: &Inbox, item: Inbound, error: &str) -> Result<Answer,
         Content::Quarantine { event_type, .. } => event_type.clone(),
     };
     let body_hash = crate::store::body_hash(item.payload.as_bytes());
-    let content =
-        Content::Quarantine { event_type, reason: "not_storable".to_owned(), body_hash };
+    let content = Content::Quarantine { event_type, reason: "not_storable".to_owned(), body_hash };
     let kept = inbox.put(Arc::from([Inbound { content, ..item }])).await?;
     kept.into_iter().next().ok_or_else(|| StoreError::Broken("no answer".to_owned()))
 }

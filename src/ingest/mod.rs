@@ -97,9 +97,7 @@ impl Entrance {
         let permit = self.gate.enter(size).ok_or(Refusal::Full)?;
         let address = self.directory.get(inbound.channel).ok_or(Refusal::Slow)?;
         let (reply, answer) = oneshot::channel();
-        address
-            .try_send(Ingest { inbound, size, permit, reply })
-            .map_err(|_| Refusal::Full)?;
+        address.try_send(Ingest { inbound, size, permit, reply }).map_err(|_| Refusal::Full)?;
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Refusal::Slow),

@@ -11,11 +11,7 @@ use crate::{
     telemetry::board::{ActorType, Board, Presence},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// The most outcomes in one transaction.
@@ -109,7 +105,8 @@ struct Commit;
 impl Recorder {
     /// A recorder by this plan.
     pub fn new(plan: Plan) -> Self {
-        let presence = plan.board.enter("recorder", ActorType::Recorder, "supervisor", wall_clock());
+        let presence =
+            plan.board.enter("recorder", ActorType::Recorder, "supervisor", wall_clock());
         Self { plan, presence, waiting: VecDeque::new(), flushes: Vec::new(), is_committing: false }
     }
 
@@ -221,9 +218,20 @@ fn tell(record: &Record, held: bool) {
     let it = &record.settlement;
     let outcome = it.transition.word();
     if held {
-        tracing::debug!(job.id = it.job_id, job.kind = it.kind, job.run = it.run, outcome, "recorded");
+        tracing::debug!(
+            job.id = it.job_id,
+            job.kind = it.kind,
+            job.run = it.run,
+            outcome,
+            "recorded"
+        );
     } else {
-        tracing::warn!(job.id = it.job_id, job.run = it.run, outcome, "the lease was lost: nothing of this run is recorded");
+        tracing::warn!(
+            job.id = it.job_id,
+            job.run = it.run,
+            outcome,
+            "the lease was lost: nothing of this run is recorded"
+        );
     }
 }
 
@@ -240,7 +248,9 @@ async fn refuse(ledger: &Ledger, record: Record, error: &str, left: &mut Vec<Rec
         | Transition::Fail { .. }
         | Transition::Snooze { .. }
         | Transition::Release
-        | Transition::Cancel { .. } => Transition::Fail { reason: FailureReason::Error, error: text },
+        | Transition::Cancel { .. } => {
+            Transition::Fail { reason: FailureReason::Error, error: text }
+        }
     };
     let without = Settlement { transition, ..settlement };
     if let Err(error) = ledger.settle(Arc::from([without.clone()])).await {

@@ -41,7 +41,9 @@ impl From<DbErr> for StoreError {
             DbErr::Conn(RuntimeErr::SqlxError(it))
             | DbErr::Exec(RuntimeErr::SqlxError(it))
             | DbErr::Query(RuntimeErr::SqlxError(it)) => from_sqlx(it),
-            DbErr::ConnectionAcquire(_) => Self::Away("no connection became free in time".to_owned()),
+            DbErr::ConnectionAcquire(_) => {
+                Self::Away("no connection became free in time".to_owned())
+            }
             #[expect(clippy::wildcard_enum_match_arm, reason = "SeaORM's enum is non-exhaustive")]
             _ => Self::Broken(error.to_string()),
         }

@@ -79,7 +79,8 @@ impl Feed {
                 match rows.first() {
                     Some(row) => {
                         let took_ms: i64 = row.try_get("", "took_ms")?;
-                        let took = Duration::from_millis(u64::try_from(took_ms).unwrap_or_default());
+                        let took =
+                            Duration::from_millis(u64::try_from(took_ms).unwrap_or_default());
                         Ok(Some((row.try_get("", "outcome")?, took)))
                     }
                     None => Ok(None),

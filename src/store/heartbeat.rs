@@ -78,7 +78,9 @@ async fn beat(
             Ok(true) => {
                 beats.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(false) => tracing::error!(node.id = node, "this node's row is gone: it was taken for dead"),
+            Ok(false) => {
+                tracing::error!(node.id = node, "this node's row is gone: it was taken for dead")
+            }
             Err(error) => {
                 connections = None;
                 tracing::warn!(%error, "heartbeat failed");

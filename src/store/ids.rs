@@ -50,7 +50,9 @@ impl Ids {
             .unwrap_or_default();
         let state = (before + 1).max(earliest);
         let sequence = state & ((1 << SEQUENCE_BITS) - 1);
-        (state >> SEQUENCE_BITS) << (SLOT_BITS + SEQUENCE_BITS) | self.slot << SEQUENCE_BITS | sequence
+        (state >> SEQUENCE_BITS) << (SLOT_BITS + SEQUENCE_BITS)
+            | self.slot << SEQUENCE_BITS
+            | sequence
     }
 }
 

@@ -75,10 +75,11 @@ mod tests {
     fn a_database_that_is_away_is_nobodys_fault_and_starts_no_search() {
         let calls = AtomicUsize::new(0);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let results: Vec<Result<(), StoreError>> = runtime.block_on(commit_isolating(vec![1, 2, 3], |_| {
-            calls.fetch_add(1, Ordering::Relaxed);
-            async { Err(StoreError::Away("gone".to_owned())) }
-        }));
+        let results: Vec<Result<(), StoreError>> =
+            runtime.block_on(commit_isolating(vec![1, 2, 3], |_| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                async { Err(StoreError::Away("gone".to_owned())) }
+            }));
         assert_eq!(calls.into_inner(), 1);
         assert!(results.iter().all(|it| *it == Err(StoreError::Away("gone".to_owned()))));
     }

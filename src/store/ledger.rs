@@ -3,8 +3,8 @@
 
 use super::{
     Store, StoreError,
-    leads::{EndDrafts, END_DRAFTS, Leads, OptedOut, Score},
-    lines::{self, Counts, Entering, Entry, Place, TurnsNeeded, Turns},
+    leads::{END_DRAFTS, EndDrafts, Leads, OptedOut, Score},
+    lines::{self, Counts, Entering, Entry, Place, Turns, TurnsNeeded},
     sql::Sql,
     tx::{Tx, group, in_group},
     wall_clock,
@@ -72,8 +72,9 @@ pub(super) static UPDATE_MESSAGES: Sql = Sql::new(
 );
 
 /// Whether messages can be answered through their provider. By primary key.
-pub(super) static READ_HANDLES: Sql =
-    Sql::new("select id, case when reply_handle is null then 0 else 1 end as has_handle from messages where id @ids($1)");
+pub(super) static READ_HANDLES: Sql = Sql::new(
+    "select id, case when reply_handle is null then 0 else 1 end as has_handle from messages where id @ids($1)",
+);
 
 /// Drafts; one a message and channel, a second is no error.
 pub(super) static PUT_DRAFTS: Sql = Sql::new(
@@ -161,7 +162,9 @@ impl Transition {
 
     const fn takes_head_away(&self) -> bool {
         match self {
-            Self::Succeed(_) | Self::Fail { .. } | Self::Snooze { .. } | Self::Cancel { .. } => true,
+            Self::Succeed(_) | Self::Fail { .. } | Self::Snooze { .. } | Self::Cancel { .. } => {
+                true
+            }
             Self::Retry { .. } | Self::Release => false,
         }
     }
@@ -270,10 +273,7 @@ async fn read_first_blocked(
 }
 
 /// Gives a head to those of `lines` that still have none. Their leads are locked.
-pub(super) async fn promote_headless(
-    tx: &Tx,
-    lines: &BTreeSet<Id>,
-) -> Result<usize, StoreError> {
+pub(super) async fn promote_headless(tx: &Tx, lines: &BTreeSet<Id>) -> Result<usize, StoreError> {
     let mut followers = read_first_blocked(tx, lines).await?;
     let with_head: HashSet<Id> = lines::read_lines(tx, lines).await?;
     followers.retain(|line, _| !with_head.contains(line));
@@ -387,7 +387,10 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
     let (more_run, more_spared) = match it.transition {
         Transition::Cancel { .. } => (1, 1),
         Transition::Snooze { .. } => (0, 1),
-        Transition::Succeed(_) | Transition::Retry { .. } | Transition::Fail { .. } | Transition::Release => (0, 0),
+        Transition::Succeed(_)
+        | Transition::Retry { .. }
+        | Transition::Fail { .. }
+        | Transition::Release => (0, 0),
     };
     let row = AttemptRow {
         job_id: it.job_id,
@@ -543,10 +546,7 @@ struct About {
     is_answerable: bool,
 }
 
-async fn read_handles(
-    tx: &Tx,
-    passed: &[&Settlement],
-) -> Result<HashMap<Id, About>, StoreError> {
+async fn read_handles(tx: &Tx, passed: &[&Settlement]) -> Result<HashMap<Id, About>, StoreError> {
     let ids: Vec<Id> = passed
         .iter()
         .filter(|it| it.transition.effects().iter().any(|it| matches!(it, Effect::AddDraft { .. })))
@@ -557,7 +557,10 @@ async fn read_handles(
         return Ok(times);
     }
     for row in tx.all(&READ_HANDLES, [group(&ids)?]).await? {
-        times.insert(row.try_get("", "id")?, About { is_answerable: row.try_get::<i32>("", "has_handle")? != 0 });
+        times.insert(
+            row.try_get("", "id")?,
+            About { is_answerable: row.try_get::<i32>("", "has_handle")? != 0 },
+        );
     }
     Ok(times)
 }

@@ -154,11 +154,8 @@ impl TurnsNeeded {
         if self.0.is_empty() {
             return Ok(Turns::default());
         }
-        let rows: Vec<Row<'_>> = self
-            .0
-            .iter()
-            .map(|((kind, client_id), n)| Row { kind, client_id, n: *n })
-            .collect();
+        let rows: Vec<Row<'_>> =
+            self.0.iter().map(|((kind, client_id), n)| Row { kind, client_id, n: *n }).collect();
         let mut turns = HashMap::new();
         for row in tx.all(statement, [group(&rows)?]).await? {
             let key: (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);

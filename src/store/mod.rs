@@ -27,15 +27,15 @@ pub use self::{
     connect::{create_database, drop_database, sqlite_path},
     desk::{
         Backlog, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail, JobFilter,
-        JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage, MessageFilter,
-        MessageRow, Page, Totals,
+        JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage,
+        MessageFilter, MessageRow, Page, Totals,
     },
     error::StoreError,
     feed::Feed,
     heartbeat::Heartbeat,
     ids::{given_out_at, wall_clock},
-    isolate::commit_isolating,
     inbox::{Answer, Content, Inbound, Inbox},
+    isolate::commit_isolating,
     ledger::{Ledger, Settlement, Transition},
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
     nodes::{Node, Nodes, Silence},
@@ -46,8 +46,8 @@ pub use self::{
 
 use self::{connect::Connections, ids::Ids};
 use crate::{config, domain::Id};
-use sha2::{Digest, Sha256};
 use sea_orm::DatabaseBackend;
+use sha2::{Digest, Sha256};
 use std::{future::Future, io, sync::Arc};
 use tokio::runtime::{Builder, Handle, Runtime};
 

@@ -17,9 +17,8 @@ pub(super) static NEXT_NODE: Sql = Sql::new(
 );
 
 /// Slots that are taken, with how long their node has been silent.
-pub(super) static READ_SLOTS: Sql = Sql::new(
-    "select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at",
-);
+pub(super) static READ_SLOTS: Sql =
+    Sql::new("select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at");
 
 /// Makes the row of a node.
 pub(super) static PUT_NODE: Sql = Sql::new(

@@ -159,7 +159,11 @@ impl Queue {
     ///
     /// # Errors
     /// When the database is away. A claim whose answer is lost shows up as held by this node.
-    pub async fn claim(&self, wants: Vec<Want>, kinds: Arc<[JobKind]>) -> Result<Vec<Claim>, StoreError> {
+    pub async fn claim(
+        &self,
+        wants: Vec<Want>,
+        kinds: Arc<[JobKind]>,
+    ) -> Result<Vec<Claim>, StoreError> {
         let store = self.0.clone();
         self.0
             .spawn(async move {
@@ -231,7 +235,8 @@ impl Queue {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                let rows = read(&store.connections().reader, &READ_ORPHANS, [group(&dead)?]).await?;
+                let rows =
+                    read(&store.connections().reader, &READ_ORPHANS, [group(&dead)?]).await?;
                 rows.iter().map(orphan).collect()
             })
             .await
@@ -247,7 +252,11 @@ impl Queue {
     }
 }
 
-fn claim(row: &QueryResult, facts: &QueryResult, kinds: &[JobKind]) -> Result<Option<Claim>, StoreError> {
+fn claim(
+    row: &QueryResult,
+    facts: &QueryResult,
+    kinds: &[JobKind],
+) -> Result<Option<Claim>, StoreError> {
     let kind: String = row.try_get("", "kind")?;
     let Some(kind) = kinds.iter().find(|it| it.0 == kind) else { return Ok(None) };
     let run = i64::from(row.try_get::<i32>("", "run")?);
@@ -389,7 +398,8 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
     let mut needed = TurnsNeeded::default();
     for row in &due {
         let line: Id = row.try_get("", "line")?;
-        let (kind, client_id): (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
+        let (kind, client_id): (String, String) =
+            (row.try_get("", "kind")?, row.try_get("", "client_id")?);
         needed.add(&kind, &client_id);
         lines.push(line);
         counted.insert(line, (kind, client_id));

@@ -41,7 +41,8 @@ fn render(text: &str, sqlite: bool) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('@') {
         out.push_str(before);
-        let name_end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let name_end =
+            after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
         let (name, tail) = after.split_at(name_end);
         let (argument, tail) = match tail.strip_prefix('(') {
             Some(inside) if takes_argument(name) => {
@@ -111,7 +112,7 @@ fn rows(argument: &str, sqlite: bool) -> String {
     if sqlite {
         let list: Vec<String> =
             columns.iter().map(|(name, _)| format!("value->>'{name}' as {name}")).collect();
-        return format!("(select {} from json_each({parameter}))", list.join(", "));
+        return format!("(select {} from jsonb_each({parameter}))", list.join(", "));
     }
     let list: Vec<String> = columns
         .iter()
@@ -143,7 +144,7 @@ mod tests {
         let sql = Sql::new("select g.id from @rows($1, id bigint, at instant) g");
         assert_eq!(
             sql.text(DatabaseBackend::Sqlite),
-            "select g.id from (select value->>'id' as id, value->>'at' as at from json_each($1)) g"
+            "select g.id from (select value->>'id' as id, value->>'at' as at from jsonb_each($1)) g"
         );
         assert_eq!(
             sql.text(DatabaseBackend::Postgres),

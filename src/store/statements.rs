@@ -1,6 +1,6 @@
 //! All raw statements by name, so that tests can look at their plans.
 
-use super::{feed, desk, inbox, leads, ledger, lines, messages, nodes, queue, reader, sql::Sql};
+use super::{desk, feed, inbox, leads, ledger, lines, messages, nodes, queue, reader, sql::Sql};
 use sea_orm::DatabaseBackend;
 
 /// Every raw statement: its name, and its text for SQLite or PostgreSQL. The claim of SQLite is made for a

@@ -37,7 +37,8 @@ impl Tx {
         sql: &Sql,
         values: [Value; N],
     ) -> Result<Vec<QueryResult>, StoreError> {
-        let statement = Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
+        let statement =
+            Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
         Ok(self.inner.query_all_raw(statement).await?)
     }
 
@@ -57,7 +58,8 @@ impl Tx {
         sql: &Sql,
         values: [Value; N],
     ) -> Result<u64, StoreError> {
-        let statement = Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
+        let statement =
+            Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
         Ok(self.inner.execute_raw(statement).await?.rows_affected())
     }
 

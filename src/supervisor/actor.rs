@@ -183,9 +183,8 @@ impl Supervisor {
                         actor.try_claim(ctx);
                     }
                     let tick = actor.plan.config.get().supervisor.tick;
-                    let next = next_ms.map(|ms| {
-                        Duration::from_millis(u64::try_from(ms).unwrap_or_default())
-                    });
+                    let next = next_ms
+                        .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
                     match next {
                         _ if moved >= DUE_STEP => ctx.notify(DueNow),
                         Some(next) if next < tick => {

@@ -9,10 +9,7 @@ use crate::{
     recorder::Record,
     store::{Claim, Settlement, Transition},
 };
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 

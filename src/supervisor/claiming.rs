@@ -10,17 +10,16 @@ use super::{
     pool::{Held, Pool},
 };
 use crate::{
-    domain::{JobKind, fairness::{self, Floor, Turn}},
+    domain::{
+        JobKind,
+        fairness::{self, Floor, Turn},
+    },
     ingest::Stored,
     recorder::{Record, Recorded},
     store::{Claim, StoreError, Transition, Want},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,

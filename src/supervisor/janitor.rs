@@ -75,7 +75,13 @@ impl Janitor {
     /// A janitor by this plan.
     pub fn new(plan: JanitorPlan) -> Self {
         let presence = plan.board.enter("janitor", ActorType::Janitor, "supervisor", wall_clock());
-        Self { plan, presence, silence: Arc::default(), started: Instant::now(), canary: Canary::default() }
+        Self {
+            plan,
+            presence,
+            silence: Arc::default(),
+            started: Instant::now(),
+            canary: Canary::default(),
+        }
     }
 }
 
@@ -164,10 +170,7 @@ async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreErro
 ///
 /// # Errors
 /// When the database is away; what was rescued before stays rescued.
-pub async fn rescue(
-    plan: &JanitorPlan,
-    dead: Vec<Id>,
-) -> Result<usize, StoreError> {
+pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<usize, StoreError> {
     let mut rescued = 0;
     loop {
         let orphans = plan.queue.orphans(dead.clone()).await?;

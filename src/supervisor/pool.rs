@@ -157,7 +157,10 @@ pub struct Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("kind", &self.entry.kind).field("slots", &self.slots.len()).finish()
+        f.debug_struct("Pool")
+            .field("kind", &self.entry.kind)
+            .field("slots", &self.slots.len())
+            .finish()
     }
 }
 
@@ -272,13 +275,10 @@ impl Pool {
         {
             let mut state = self.plan.shared.state();
             state.queue.extend(jobs);
-            state
-                .queue
-                .make_contiguous()
-                .sort_by(|a, b| {
-                    let key = |it: &Held| (it.claim.turn, it.claim.line);
-                    (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
-                });
+            state.queue.make_contiguous().sort_by(|a, b| {
+                let key = |it: &Held| (it.claim.turn, it.claim.line);
+                (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
+            });
             let count = state.queue.len().min(state.idle.len());
             woken.extend(state.idle.drain(..count));
             self.plan.shared.post.queued.store(state.queue.len(), Ordering::Relaxed);
@@ -316,9 +316,8 @@ impl Pool {
 
     /// How many slots run a job.
     pub(super) fn busy(&self) -> usize {
-        let is_busy = |it: &&Slot| {
-            it.in_hand.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-        };
+        let is_busy =
+            |it: &&Slot| it.in_hand.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         self.slots.iter().filter(is_busy).count()
     }
 

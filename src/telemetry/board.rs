@@ -300,7 +300,13 @@ impl Board {
     }
 
     /// The guard of an actor that starts; in the place of an earlier one of that name, if there was one.
-    pub fn enter(&self, name: &str, kind: ActorType, parent: &'static str, now: Timestamp) -> Presence {
+    pub fn enter(
+        &self,
+        name: &str,
+        kind: ActorType,
+        parent: &'static str,
+        now: Timestamp,
+    ) -> Presence {
         let post = self.post(name, kind, parent, now);
         post.idle(now);
         self.changed();
@@ -308,7 +314,13 @@ impl Board {
     }
 
     /// The place of an actor, whether it lives or not.
-    pub fn post(&self, name: &str, kind: ActorType, parent: &'static str, now: Timestamp) -> Arc<Post> {
+    pub fn post(
+        &self,
+        name: &str,
+        kind: ActorType,
+        parent: &'static str,
+        now: Timestamp,
+    ) -> Arc<Post> {
         let make = || {
             Arc::new(Post {
                 name: name.to_owned(),

@@ -3,10 +3,7 @@
 use super::{BenchArgs, drain::self_check, report::Measured, scratch::Scratch};
 use crate::{
     app::Role,
-    domain::{
-        Id, Job, JobKind, Outcome,
-        job::SELF_CHECK,
-    },
+    domain::{Id, Job, JobKind, Outcome, job::SELF_CHECK},
     handlers::{Deps, JobHandler},
     ingest::Stored,
     registry::Registry,

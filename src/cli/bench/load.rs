@@ -71,7 +71,8 @@ async fn run(
     for sender in senders {
         tasks.spawn(one_connection(sender, host.clone(), path, bodies.clone(), next.clone()));
     }
-    let mut load = Load { took: Duration::ZERO, accepted: Vec::with_capacity(bodies.len()), refused: 0 };
+    let mut load =
+        Load { took: Duration::ZERO, accepted: Vec::with_capacity(bodies.len()), refused: 0 };
     while let Some(part) = tasks.join_next().await {
         let (accepted, refused) = part??;
         load.accepted.extend(accepted);

@@ -109,8 +109,17 @@ impl Printer {
 
     pub(super) fn finish(self) -> Result<(), Failure> {
         const HEAD: [&str; 11] = [
-            "bench", "database", "connections", "jobs", "seconds", "per second", "p50 ms", "p95 ms",
-            "p99 ms", "refused", "RSS MiB",
+            "bench",
+            "database",
+            "connections",
+            "jobs",
+            "seconds",
+            "per second",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "refused",
+            "RSS MiB",
         ];
         if self.json { Ok(()) } else { output::print(&output::table(&HEAD, self.rows)) }
     }

@@ -37,7 +37,9 @@ impl Scratch {
                 Ok(Self { url: scratch.to_string(), directory: None, server })
             }
             given => {
-                let parent = given.and_then(store::sqlite_path).and_then(|it| it.parent().map(PathBuf::from));
+                let parent = given
+                    .and_then(store::sqlite_path)
+                    .and_then(|it| it.parent().map(PathBuf::from));
                 let directory = parent.unwrap_or_else(std::env::temp_dir).join(name);
                 std::fs::create_dir_all(&directory)
                     .with_context(|| format!("cannot make `{}`", directory.display()))?;
@@ -93,7 +95,11 @@ impl Scratch {
     }
 
     /// A daemon with Postroom's own channels and kinds.
-    pub(super) async fn plain_daemon(&self, args: &BenchArgs, role: Role) -> anyhow::Result<Daemon> {
+    pub(super) async fn plain_daemon(
+        &self,
+        args: &BenchArgs,
+        role: Role,
+    ) -> anyhow::Result<Daemon> {
         self.daemon(args, role, registry::postroom()).await
     }
 

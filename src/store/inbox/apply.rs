@@ -93,12 +93,18 @@ impl Group<'_> {
                     not_after: event.at,
                     sentiment: *sentiment,
                     word,
-                    otherwise: Answer::Duplicate { message_id: None, lead_id: Some(lead_id), job_id: None },
+                    otherwise: Answer::Duplicate {
+                        message_id: None,
+                        lead_id: Some(lead_id),
+                        job_id: None,
+                    },
                 });
                 return;
             }
             Signal::OptOut { reason } => opt_out(lead, inbound, event.at, None, reason, work),
-            Signal::Bounce { address, reason } => bounce(lead, event.at, address, reason.as_ref(), work),
+            Signal::Bounce { address, reason } => {
+                bounce(lead, event.at, address, reason.as_ref(), work)
+            }
             Signal::DoNotDisturb { active } => {
                 let before = lead.standing.barriers.sms_dnd;
                 lead.change().standing.barriers.sms_dnd = *active;
@@ -113,7 +119,10 @@ impl Group<'_> {
         self.answer(at, answer);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of a group: what it reads and what it fills")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of a group: what it reads and what it fills"
+    )]
     fn apply_message(
         &mut self,
         at: usize,
@@ -133,7 +142,11 @@ impl Group<'_> {
             lead.last_outbound_at = lead.last_outbound_at.max(Some(event.at));
             self.answer(
                 at,
-                Answer::Recorded { message_id: Some(id), lead_id: lead.id, reason: event.signal.reason() },
+                Answer::Recorded {
+                    message_id: Some(id),
+                    lead_id: lead.id,
+                    reason: event.signal.reason(),
+                },
             );
             return;
         }
@@ -191,7 +204,8 @@ impl Group<'_> {
     ) {
         let (Some((inbound, event)), Some(first)) = (self.event(at), known.get(&message_id)) else {
             // The message was pruned and its key was not: nothing is known but its id.
-            let answer = Answer::Duplicate { message_id: Some(message_id), lead_id: None, job_id: None };
+            let answer =
+                Answer::Duplicate { message_id: Some(message_id), lead_id: None, job_id: None };
             self.answer(at, answer);
             return;
         };
@@ -199,7 +213,8 @@ impl Group<'_> {
         if first.misses_its_job()
             && let Content::Event { kind, max_attempts, .. } = &inbound.content
         {
-            let made = work.entries.iter().find(|it| it.job.subject_id == message_id).map(|it| it.id);
+            let made =
+                work.entries.iter().find(|it| it.job.subject_id == message_id).map(|it| it.id);
             job_id = Some(made.unwrap_or_else(|| {
                 self.add_job(inbound, *kind, *max_attempts, first.lead_id, message_id, work)
             }));
@@ -224,10 +239,14 @@ impl Group<'_> {
                 Answer::Duplicate { message_id: *message_id, lead_id: Some(*lead_id), job_id: None }
             }
             Some(Some(other)) => other.clone(),
-            Some(None) | None => Answer::Duplicate { message_id: None, lead_id: None, job_id: None },
+            Some(None) | None => {
+                Answer::Duplicate { message_id: None, lead_id: None, job_id: None }
+            }
         };
         let Some((_, event)) = self.event(at) else { return };
-        if let Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), .. } = answer {
+        if let Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), .. } =
+            answer
+        {
             self.repeat(at, event, message_id, lead_id, answer, work);
         } else {
             self.answer(at, answer);
@@ -266,8 +285,11 @@ impl Group<'_> {
         leads: &mut Leads,
     ) -> Result<(), StoreError> {
         let hints = std::mem::take(&mut work.hints);
-        let unnamed: Vec<(usize, Id, Timestamp)> =
-            hints.iter().filter(|it| it.message_id.is_none()).map(|it| (it.at, it.lead_id, it.not_after)).collect();
+        let unnamed: Vec<(usize, Id, Timestamp)> = hints
+            .iter()
+            .filter(|it| it.message_id.is_none())
+            .map(|it| (it.at, it.lead_id, it.not_after))
+            .collect();
         let newest = messages::read_hinted(self.tx, &unnamed).await?;
         let named: Vec<Id> = hints.iter().filter_map(|it| it.message_id).collect();
         let mut verdicts: HashMap<Id, Option<Sentiment>> = newest.values().copied().collect();
@@ -280,7 +302,8 @@ impl Group<'_> {
                 continue;
             };
             let verdict = verdicts.entry(message_id).or_default();
-            let open = verdict.is_none_or(|it| it == Sentiment::Neutral) && *verdict != Some(hint.sentiment);
+            let open = verdict.is_none_or(|it| it == Sentiment::Neutral)
+                && *verdict != Some(hint.sentiment);
             if !open {
                 self.answer(hint.at, hint.otherwise);
                 continue;
@@ -307,23 +330,23 @@ impl Group<'_> {
         let mut rows: BTreeMap<(String, &'static str, String), QuarantineRow<'_>> = BTreeMap::new();
         let mut items: Vec<(usize, (String, &'static str, String), String)> = Vec::new();
         for (at, inbound) in self.inbound.iter().enumerate() {
-            let Content::Quarantine { event_type, reason, body_hash } = &inbound.content else { continue };
+            let Content::Quarantine { event_type, reason, body_hash } = &inbound.content else {
+                continue;
+            };
             let key = (inbound.client_id.to_string(), inbound.channel.0, body_hash.clone());
             items.push((at, key.clone(), reason.clone()));
-            rows.entry(key)
-                .and_modify(|it| it.n += 1)
-                .or_insert_with(|| QuarantineRow {
-                    id: self.message_id(at),
-                    client_id: &inbound.client_id,
-                    channel: inbound.channel.0,
-                    body_hash,
-                    event_type: event_type.as_deref(),
-                    reason,
-                    n: 1,
-                    payload: &inbound.payload,
-                    request_id: &inbound.request_id,
-                    received_at: inbound.received_at.as_millis(),
-                });
+            rows.entry(key).and_modify(|it| it.n += 1).or_insert_with(|| QuarantineRow {
+                id: self.message_id(at),
+                client_id: &inbound.client_id,
+                channel: inbound.channel.0,
+                body_hash,
+                event_type: event_type.as_deref(),
+                reason,
+                n: 1,
+                payload: &inbound.payload,
+                request_id: &inbound.request_id,
+                received_at: inbound.received_at.as_millis(),
+            });
         }
         if rows.is_empty() {
             return Ok(());
@@ -331,7 +354,11 @@ impl Group<'_> {
         let rows: Vec<QuarantineRow<'_>> = rows.into_values().collect();
         let mut ids: HashMap<(String, String, String), Id> = HashMap::new();
         for row in self.tx.all(&PUT_QUARANTINE, [group(&rows)?]).await? {
-            let key = (row.try_get("", "client_id")?, row.try_get("", "channel")?, row.try_get("", "body_hash")?);
+            let key = (
+                row.try_get("", "client_id")?,
+                row.try_get("", "channel")?,
+                row.try_get("", "body_hash")?,
+            );
             ids.insert(key, row.try_get("", "id")?);
         }
         for (at, key, reason) in items {
@@ -381,7 +408,13 @@ impl Work {
         decided_by: &'static str,
     ) {
         if !self.fresh_leads.contains(&lead_id) {
-            self.ended_drafts.push(EndDrafts { lead_id, channel, status, decided_by, except_message_id: None });
+            self.ended_drafts.push(EndDrafts {
+                lead_id,
+                channel,
+                status,
+                decided_by,
+                except_message_id: None,
+            });
         }
     }
 }

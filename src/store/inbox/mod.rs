@@ -325,7 +325,8 @@ impl<'a> Group<'a> {
         let mut looked_up: Vec<(usize, KeyRow<'a>)> = Vec::new();
         for at in 0..self.inbound.len() {
             let Some((inbound, _, message)) = self.message(at) else { continue };
-            let own = |key: &'a MessageKey| key_row(inbound, key.kind.as_str(), key, self.message_id(at));
+            let own =
+                |key: &'a MessageKey| key_row(inbound, key.kind.as_str(), key, self.message_id(at));
             let path = |key: &'a MessageKey| key_row(inbound, PATH, key, self.message_id(at));
             let by_key = message.keys.iter().find_map(|key| owner.get(&key_of(&own(key))));
             let by_path = message.also_known_as.iter().find_map(|it| paths.get(&key_of(&path(it))));
@@ -372,7 +373,12 @@ impl<'a> Group<'a> {
             named.insert(key, row.try_get("", "message_id")?);
         }
         let names = |row: &KeyRow<'_>| {
-            let key = (row.client_id.to_owned(), row.channel.to_owned(), row.kind.to_owned(), row.key.to_owned());
+            let key = (
+                row.client_id.to_owned(),
+                row.channel.to_owned(),
+                row.kind.to_owned(),
+                row.key.to_owned(),
+            );
             named.get(&key).copied()
         };
         let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
@@ -380,7 +386,8 @@ impl<'a> Group<'a> {
             let Some((inbound, _, message)) = self.message(at) else { continue };
             let own = message.keys.iter().map(|it| key_row(inbound, it.kind.as_str(), it, 0));
             let others = looked_up.iter().filter(|it| it.0 == at).map(|it| it.1);
-            let stored = own.chain(others).filter_map(|it| names(&it)).find(|id| !in_group.contains(id));
+            let stored =
+                own.chain(others).filter_map(|it| names(&it)).find(|id| !in_group.contains(id));
             if let Some(id) = stored {
                 let root = root_of(firsts, at);
                 firsts.insert(root, First::Stored(id));
@@ -406,7 +413,12 @@ impl<'a> Group<'a> {
         let wrong: Vec<KeyRow<'a>> = rows
             .iter()
             .filter_map(|row| {
-                let key = (row.client_id.to_owned(), row.channel.to_owned(), row.kind.to_owned(), row.key.to_owned());
+                let key = (
+                    row.client_id.to_owned(),
+                    row.channel.to_owned(),
+                    row.kind.to_owned(),
+                    row.key.to_owned(),
+                );
                 let first = stored.get(named.get(&key)?)?;
                 Some(KeyRow { message_id: *first, ..*row })
             })
@@ -450,7 +462,8 @@ impl<'a> Group<'a> {
         }
         let mut known: HashMap<(String, String, String), Id> = HashMap::new();
         for it in self.tx.all(&READ_IDENTITIES, [group(&asked)?]).await? {
-            let key = (it.try_get("", "client_id")?, it.try_get("", "kind")?, it.try_get("", "value")?);
+            let key =
+                (it.try_get("", "client_id")?, it.try_get("", "kind")?, it.try_get("", "value")?);
             known.insert(key, it.try_get("", "lead_id")?);
         }
         let mut found = HashMap::new();
@@ -510,18 +523,27 @@ impl<'a> Group<'a> {
         }
         let rows: Vec<CampaignRow<'_>> = named
             .iter()
-            .map(|(key, name)| CampaignRow { id: 0, client_id: &key.0, channel: key.1, provider_id: &key.2, name: *name })
+            .map(|(key, name)| CampaignRow {
+                id: 0,
+                client_id: &key.0,
+                channel: key.1,
+                provider_id: &key.2,
+                name: *name,
+            })
             .collect();
         let mut ids = HashMap::new();
         let mut renamed: Vec<CampaignRow<'_>> = Vec::new();
         for row in self.tx.all(&READ_CAMPAIGNS, [group(&rows)?]).await? {
             let id: Id = row.try_get("", "id")?;
             let text = |column: &str| row.try_get::<String>("", column);
-            let (client_id, channel, provider_id) = (text("client_id")?, text("channel")?, text("provider_id")?);
+            let (client_id, channel, provider_id) =
+                (text("client_id")?, text("channel")?, text("provider_id")?);
             let before: Option<String> = row.try_get("", "name")?;
             let Some(asked) = rows.iter().find(|it| {
                 it.client_id == client_id && it.channel == channel && it.provider_id == provider_id
-            }) else { continue };
+            }) else {
+                continue;
+            };
             if asked.name.is_some() && asked.name != before.as_deref() {
                 renamed.push(CampaignRow { id, ..*asked });
             }
@@ -529,7 +551,9 @@ impl<'a> Group<'a> {
         }
         let new: Vec<CampaignRow<'_>> = rows
             .iter()
-            .filter(|it| !ids.contains_key(&(it.client_id.to_owned(), it.channel, it.provider_id.to_owned())))
+            .filter(|it| {
+                !ids.contains_key(&(it.client_id.to_owned(), it.channel, it.provider_id.to_owned()))
+            })
             .map(|it| CampaignRow { id: self.store.next_id(), ..*it })
             .collect();
         if !new.is_empty() {
@@ -597,7 +621,12 @@ fn campaign_key(inbound: &Inbound, provider_id: &str) -> CampaignKey {
 /// The kind of keys by which a message is known over its other path.
 const PATH: &str = "path";
 
-fn key_row<'a>(inbound: &'a Inbound, kind: &'static str, key: &'a MessageKey, message_id: Id) -> KeyRow<'a> {
+fn key_row<'a>(
+    inbound: &'a Inbound,
+    kind: &'static str,
+    key: &'a MessageKey,
+    message_id: Id,
+) -> KeyRow<'a> {
     KeyRow {
         client_id: &inbound.client_id,
         channel: inbound.channel.0,

@@ -1,12 +1,21 @@
 //! The order of locks: groups that meet wait for each other, and none fails or is lost.
 
-use super::life::settle as settle_of;
-use super::tools::{assert_whole, claim_of, drain, phones, put};
-use crate::{on_both_databases, support::fixture::{Fixture, SMS}};
+use super::{
+    life::settle as settlement,
+    tools::{assert_whole, claim_of, drain, phones, put},
+};
+use crate::{
+    on_both_databases,
+    support::{
+        eventually,
+        fixture::{Fixture, SMS},
+    },
+};
 use postroom::{
     domain::{ChannelName, Effect, Sentiment, job::LEAD_SCORING},
     store::{Settlement, Store, Transition},
 };
+use sea_orm::{ConnectionTrait, Statement};
 use std::time::Duration;
 
 const LEADS: usize = 8;
@@ -37,7 +46,12 @@ async fn ingest(store: &Store, rounds: usize, name: &str, is_reversed: bool) {
 fn effects() -> Vec<Effect> {
     vec![
         Effect::Judge(Sentiment::Interested),
-        Effect::AddDraft { channel: ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: Vec::new() },
+        Effect::AddDraft {
+            channel: ChannelName("sms"),
+            subject: None,
+            body: "Hi".to_owned(),
+            parts: Vec::new(),
+        },
         Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO },
     ]
 }
@@ -56,13 +70,35 @@ async fn settle(store: &Store, total: usize) {
                 } else {
                     vec![Effect::Score { fit: 2, intent: 2, overall: 2, reason: "r".to_owned() }]
                 };
-                settle_of(store, it, Transition::Succeed(effects))
+                settlement(store, it, Transition::Succeed(effects))
             })
             .collect();
         ended += claims.iter().filter(|it| it.job.kind == SMS).count();
         let held = store.ledger().settle(all.into()).await.unwrap();
         assert!(held.iter().all(|it| *it));
     }
+}
+
+/// No transaction had to be repeated: waits went one way only. PostgreSQL counts a session's deadlocks when
+/// the session ends.
+async fn assert_no_deadlock(db: Fixture, other: Store) {
+    if db.is_sqlite() {
+        return;
+    }
+    let Fixture { store, db: connection, runtime, .. } = db;
+    drop((store, other));
+    let number = async |sql: &str| -> i64 {
+        let statement = Statement::from_string(connection.get_database_backend(), sql);
+        connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    };
+    eventually(Duration::from_secs(20), async || {
+        let open = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'postroom'";
+        (number(open).await == 0).then_some(())
+    })
+    .await;
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    assert_eq!(number(deadlocks).await, 0, "deadlocks");
+    drop(runtime);
 }
 
 on_both_databases! {
@@ -82,6 +118,7 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from job_ready").await, leads);
         assert_eq!(db.number("select count(*) from job_blocked").await, messages - leads);
         assert_whole(&db).await;
+        assert_no_deadlock(db, other).await;
     }
 
     async fn groups_that_store_and_groups_that_end_jobs_of_the_same_leads_all_commit(db: Fixture) {
@@ -105,6 +142,7 @@ on_both_databases! {
         let most = "select coalesce(max(n), 0) from (select count(*) as n from drafts where status = 'pending' group by lead_id, channel) as d";
         assert!(db.number(most).await <= 1, "a lead has at most one pending draft a channel");
         assert_whole(&db).await;
+        assert_no_deadlock(db, other).await;
     }
 
     async fn groups_that_end_the_same_lines_in_opposite_order_both_commit(db: Fixture) {
@@ -116,7 +154,7 @@ on_both_databases! {
             let claims = claim_of(&db.store, &[(SMS, LEADS)]).await;
             assert_eq!(claims.len(), LEADS);
             let forward: Vec<Settlement> =
-                claims.iter().map(|it| settle_of(&db.store, it, Transition::Succeed(effects()))).collect();
+                claims.iter().map(|it| settlement(&db.store, it, Transition::Succeed(effects()))).collect();
             let mut backward = forward.clone();
             backward.reverse();
             let (forward_ledger, backward_ledger) = (db.store.ledger(), other.ledger());
@@ -132,5 +170,6 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from jobs where kind <> 'SMS_INBOUND_POST_PROCESS'").await, all);
         drain(&db.store, 100).await;
         assert_whole(&db).await;
+        assert_no_deadlock(db, other).await;
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{
     life::{claim, settle},
-    tools::{Dice, analyze, claim_of, enqueue, fill, instant, numbers, settle_all, succeed, text_of},
+    tools::{
+        Dice, analyze, claim_of, enqueue, fill, instant, numbers, settle_all, succeed, text_of,
+    },
 };
 use crate::on_both_databases;
 use postroom::{
@@ -27,12 +29,22 @@ const SLOTS: usize = 16;
 
 /// Claims rounds of `SLOTS` until `job` is claimed, ending every other round. Returns the rounds, and how
 /// many jobs of `other` were claimed until then.
-async fn rounds_until(store: &Store, kind: JobKind, slots: usize, job: Id, other: &str) -> (usize, usize) {
+async fn rounds_until(
+    store: &Store,
+    kind: JobKind,
+    slots: usize,
+    job: Id,
+    other: &str,
+) -> (usize, usize) {
     let mut others = 0;
     for round in 1..=100 {
         let claims = claim_of(store, &[(kind, slots)]).await;
         let at = claims.iter().position(|it| it.job.id == job);
-        others += claims.iter().take(at.unwrap_or(claims.len())).filter(|it| it.job.client_id == other).count();
+        others += claims
+            .iter()
+            .take(at.unwrap_or(claims.len()))
+            .filter(|it| it.job.client_id == other)
+            .count();
         if round % 2 == 0 {
             succeed(store, &claims).await;
         }
@@ -50,10 +62,17 @@ struct Claimer {
 }
 
 impl Claimer {
-    async fn claim(&mut self, store: &Store, now: Duration, kind: JobKind, slots: usize) -> Vec<Claim> {
+    async fn claim(
+        &mut self,
+        store: &Store,
+        now: Duration,
+        kind: JobKind,
+        slots: usize,
+    ) -> Vec<Claim> {
         let floor = self.floors.entry(kind.0).or_default();
         let want = Want { kind: kind.0, floor: floor.for_claim(now), slots };
-        let clock = if want.floor == 0 { store.queue().clock().await.unwrap() } else { HashMap::new() };
+        let clock =
+            if want.floor == 0 { store.queue().clock().await.unwrap() } else { HashMap::new() };
         let claims = store.queue().claim(vec![want], Arc::new([kind])).await.unwrap();
         let greatest = claims.iter().map(|it| it.turn).max().unwrap_or_default();
         let v = clock.get(kind.0).copied().unwrap_or_default();
@@ -244,11 +263,12 @@ async fn cost_of_claim(db: &crate::support::fixture::Fixture, kind: JobKind) -> 
     let url = db.config.database.url.expose();
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql("begin").execute(&mut connection).await.unwrap();
-    let plan: (serde_json::Value,) =
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("explain (analyze, buffers, format json) {text}")))
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
+    let plan: (serde_json::Value,) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "explain (analyze, buffers, format json) {text}"
+    )))
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
     sqlx::raw_sql("rollback").execute(&mut connection).await.unwrap();
     let plan = &plan.0[0]["Plan"];
     assert_eq!(plan["Actual Rows"].as_f64(), Some(100.0), "{plan}");
@@ -262,7 +282,10 @@ fn buffers(plan: &serde_json::Value) -> u64 {
 /// The part of a plan that raises the clock: it runs after the rest and is not in its sum.
 fn side_plan(plan: &serde_json::Value) -> Option<&serde_json::Value> {
     let parts = plan["Plans"].as_array()?;
-    parts.iter().find(|it| it["Subplan Name"] == "CTE v").or_else(|| parts.iter().find_map(side_plan))
+    parts
+        .iter()
+        .find(|it| it["Subplan Name"] == "CTE v")
+        .or_else(|| parts.iter().find_map(side_plan))
 }
 
 async fn steps_of_claim(db: &crate::support::fixture::Fixture, text: String, kind: JobKind) -> u64 {

@@ -58,7 +58,11 @@ async fn work(store: Store, watch: Arc<Watch>, total: usize, seed: u64, is_stead
                 let other = seen.running.insert(lead, claim.job.id);
                 seen.overlaps += usize::from(other.is_some());
             }
-            let transition = if is_steady { Transition::Succeed(Vec::new()) } else { anything(&mut dice, &claim) };
+            let transition = if is_steady {
+                Transition::Succeed(Vec::new())
+            } else {
+                anything(&mut dice, &claim)
+            };
             holding.spawn(hold(store.clone(), watch.clone(), claim, round, transition));
         }
         while let Some(result) = holding.try_join_next() {
@@ -71,7 +75,7 @@ async fn work(store: Store, watch: Arc<Watch>, total: usize, seed: u64, is_stead
 }
 
 async fn hold(store: Store, watch: Arc<Watch>, claim: Claim, round: u64, transition: Transition) {
-    while watch.rounds.load(Ordering::SeqCst) <= round && watch.ended.load(Ordering::SeqCst) == 0 {
+    while watch.rounds.load(Ordering::SeqCst) <= round {
         tokio::task::yield_now().await;
     }
     let lead = claim.job.lead_id.unwrap();

@@ -1,1 +1,159 @@
-//! To come.
+//! The schema: it goes up, down and up again, two daemons may start on one empty database, and the
+//! entities know its columns.
+
+use super::{
+    life::claim,
+    tools::{drain, enqueue, phones, put, settle_all},
+};
+use crate::{
+    on_both_databases,
+    support::{
+        fixture::{config, event},
+        postgres,
+        process::Scratch,
+    },
+};
+use postroom::{
+    config::Config,
+    domain::{ChannelName, Effect, Identity, IdentityKind, Sentiment, Signal, job::SELF_CHECK},
+    store::{self, Content, Store, StoreError, StoreRuntime, Transition},
+};
+use sea_orm::EntityTrait;
+use std::{sync::Arc, time::Duration};
+
+/// What is in the schema, a line a thing.
+async fn schema(db: &crate::support::fixture::Fixture) -> Vec<String> {
+    if db.is_sqlite() {
+        return db.texts("select type || ' ' || name || ' ' || coalesce(sql, '') from sqlite_master order by 1").await;
+    }
+    let mut all = db
+        .texts(
+            "select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '') \
+             from information_schema.columns where table_schema = 'public' order by 1",
+        )
+        .await;
+    all.extend(
+        db.texts("select indexdef::text from pg_indexes where schemaname = 'public' order by 1")
+            .await,
+    );
+    all.extend(
+        db.texts(
+            "select relname::text || ' ' || coalesce(array_to_string(reloptions, ' '), '') from pg_class \
+             where relnamespace = 'public'::regnamespace order by 1",
+        )
+        .await,
+    );
+    all
+}
+
+/// Runs on the store's own runtime, as a daemon does.
+async fn on<T: Send + 'static>(
+    runtime: &StoreRuntime,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> T {
+    runtime.handle().spawn(work).await.unwrap().unwrap()
+}
+
+async fn pending(runtime: &StoreRuntime, config: &Config) -> (usize, usize) {
+    let database = config.database.clone();
+    let status = on(runtime, async move { store::migrate_status(&database).await }).await;
+    (status.steps.len(), status.pending())
+}
+
+/// So many daemons that migrate and open one empty database at once.
+async fn start_together(url: &str, count: usize) {
+    let config = config(&[("POSTROOM__DATABASE__URL", url)]);
+    let runtime = StoreRuntime::start().unwrap();
+    let (all, left) = pending(&runtime, &config).await;
+    assert_eq!(left, all, "nothing is applied");
+    let starts = (0..count).map(|_| {
+        let (database, handle) = (config.database.clone(), runtime.handle());
+        runtime.handle().spawn(async move {
+            store::migrate_up(&database).await?;
+            Store::open(handle, &database, "all").await
+        })
+    });
+    let mut stores = Vec::new();
+    for start in futures_util::future::join_all(starts).await {
+        stores.push(start.unwrap().unwrap());
+    }
+    let mut nodes: Vec<_> = stores.iter().map(Store::node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    assert_eq!(nodes.len(), count, "each has an id of its own");
+    assert_eq!(pending(&runtime, &config).await, (all, 0));
+    for it in &stores {
+        enqueue(it, "a", SELF_CHECK, 3).await;
+    }
+    assert_eq!(drain(&stores[0], 100).await, 3 * count);
+}
+
+on_both_databases! {
+    async fn up_down_and_up_again_leaves_the_same_schema(db: Fixture) {
+        let before = schema(&db).await;
+        assert!(before.len() > 20, "{before:?}");
+        let (all, left) = pending(&db.runtime, &db.config).await;
+        assert_eq!(left, 0);
+        for step in 1..=all {
+            let database = db.config.database.clone();
+            on(&db.runtime, async move { store::migrate_down(&database).await }).await;
+            assert_eq!(pending(&db.runtime, &db.config).await, (all, step));
+        }
+        assert_ne!(schema(&db).await, before);
+        let database = db.config.database.clone();
+        on(&db.runtime, async move { store::migrate_up(&database).await }).await;
+        assert_eq!(pending(&db.runtime, &db.config).await, (all, 0));
+        assert_eq!(schema(&db).await, before);
+        let database = db.config.database.clone();
+        on(&db.runtime, async move { store::migrate_up(&database).await }).await;
+        assert_eq!(schema(&db).await, before, "a second time changes nothing");
+        let database = db.config.database.clone();
+        on(&db.runtime, async move { store::migrate_fresh(&database).await }).await;
+        assert_eq!(schema(&db).await, before);
+    }
+
+    async fn every_column_of_every_entity_can_be_read(db: Fixture) {
+        // A row in every table.
+        put(&db.store, "a", &phones(2), 1).await;
+        let quarantined = store::Inbound {
+            content: Content::Quarantine { event_type: None, reason: "unknown_event".to_owned(), body_hash: "h".to_owned() },
+            ..event("a", "sms", vec![Identity::new(IdentityKind::Phone, "+15550000")], Signal::DoNotDisturb { active: true }, store::wall_clock())
+        };
+        db.store.inbox().put(Arc::new([quarantined])).await.unwrap();
+        let effects = vec![
+            Effect::Judge(Sentiment::Interested),
+            Effect::AddDraft { channel: ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: Vec::new() },
+            Effect::Score { fit: 1, intent: 2, overall: 1, reason: "r".to_owned() },
+        ];
+        let claims = claim(&db.store, 1).await;
+        settle_all(&db.store, &claims, &Transition::Succeed(effects)).await;
+        enqueue(&db.store, "a", SELF_CHECK, 2).await;
+        let claims = claim(&db.store, 1).await;
+        settle_all(&db.store, &claims, &Transition::Snooze { after: Duration::from_secs(60) }).await;
+        for n in 2..4 {
+            put(&db.store, "a", &phones(2), n).await;
+        }
+        macro_rules! all {
+            ($($table:ident),*) => { $(
+                let row = entity::$table::Entity::find().one(&db.db).await.unwrap();
+                assert!(row.is_some(), "{} is empty", stringify!($table));
+            )* };
+        }
+        all!(
+            campaigns, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
+            nodes, quarantine
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_daemons_start_at_once_on_one_empty_postgres() {
+    let Some(server) = postgres::server() else { return };
+    start_together(&server.url(&server.create_database("together")), 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_starts_on_no_file_at_all() {
+    let directory = Scratch::new("postroom-empty");
+    start_together(&format!("sqlite://{}", directory.path().join("new.db").display()), 1).await;
+}

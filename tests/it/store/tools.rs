@@ -144,12 +144,21 @@ pub(super) async fn rows(db: &Fixture, sql: &str, values: Vec<Value>) -> Vec<Que
 }
 
 /// Inbound messages, one of each phone, in this order.
-pub(super) fn messages(client: &str, phones: &[String], round: impl std::fmt::Display) -> Arc<[Inbound]> {
+pub(super) fn messages(
+    client: &str,
+    phones: &[String],
+    round: impl std::fmt::Display,
+) -> Arc<[Inbound]> {
     phones.iter().map(|phone| sms(client, phone, &format!("{phone} {round}"), "hello")).collect()
 }
 
 /// Stores messages of `phones`; the answers are all `accepted`.
-pub(super) async fn put(store: &Store, client: &str, phones: &[String], round: impl std::fmt::Display) -> Vec<(Id, Id)> {
+pub(super) async fn put(
+    store: &Store,
+    client: &str,
+    phones: &[String],
+    round: impl std::fmt::Display,
+) -> Vec<(Id, Id)> {
     let answers = store.inbox().put(messages(client, phones, round)).await.unwrap();
     answers
         .iter()
@@ -180,7 +189,9 @@ pub(super) async fn assert_places(db: &Fixture) {
     assert_eq!(db.texts(&twice).await, Vec::<String>::new(), "jobs in two places");
     let nowhere = format!("select cast(id as text) from jobs where id not in ({places})");
     assert_eq!(db.texts(&nowhere).await, Vec::<String>::new(), "jobs in no place");
-    let unknown = format!("select cast(job_id as text) from ({places}) as places where job_id not in (select id from jobs)");
+    let unknown = format!(
+        "select cast(job_id as text) from ({places}) as places where job_id not in (select id from jobs)"
+    );
     assert_eq!(db.texts(&unknown).await, Vec::<String>::new(), "places of no job");
     let headless = rows(db, &text_of(db, "READ_HEADLESS"), Vec::new()).await;
     assert!(headless.is_empty(), "{} lines have no head", headless.len());

@@ -3,13 +3,26 @@
 
 use super::{
     life::{claim, end, settle},
-    tools::{Dice, assert_places, assert_whole, claim_of, drain, instant, messages, phones, put, settle_all, succeed},
+    tools::{
+        Dice, assert_places, assert_whole, claim_of, drain, enqueue, instant, messages, phones,
+        put, settle_all, succeed,
+    },
 };
-use crate::{on_both_databases, support::fixture::{Fixture, SMS}};
+use crate::{
+    on_both_databases,
+    support::{
+        eventually,
+        fixture::{Fixture, SMS},
+    },
+};
 use postroom::{
-    domain::{Id, JobStatus, job::FailureReason},
+    domain::{
+        Id, JobStatus,
+        job::{FailureReason, SELF_CHECK},
+    },
     store::{Claim, JobActionError, JobView, Settlement, Store, Transition},
 };
+use sqlx::Connection;
 use std::{
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
@@ -24,7 +37,7 @@ async fn other_of(db: &Fixture) -> Store {
 
 /// SQLite has one order for whole transactions, PostgreSQL many.
 fn rounds(db: &Fixture) -> usize {
-    if db.is_sqlite() { 5 } else { 25 }
+    if db.is_sqlite() { 5 } else { 50 }
 }
 
 async fn late<T>(seed: u64, work: impl Future<Output = T>) -> T {
@@ -33,13 +46,21 @@ async fn late<T>(seed: u64, work: impl Future<Output = T>) -> T {
 }
 
 /// Both at once, beginning a little apart, in either order.
-async fn at_once<A, B>(round: usize, left: impl Future<Output = A>, right: impl Future<Output = B>) -> (A, B) {
+async fn at_once<A, B>(
+    round: usize,
+    left: impl Future<Output = A>,
+    right: impl Future<Output = B>,
+) -> (A, B) {
     let round = u64::try_from(round).unwrap();
     tokio::join!(late(2 * round, left), late(2 * round + 1, right))
 }
 
 fn retry_now() -> Transition {
-    Transition::Retry { after: Duration::ZERO, reason: FailureReason::Error, error: "no".to_owned() }
+    Transition::Retry {
+        after: Duration::ZERO,
+        reason: FailureReason::Error,
+        error: "no".to_owned(),
+    }
 }
 
 /// A settlement of each claim.
@@ -49,7 +70,10 @@ fn all(store: &Store, claims: &[Claim], transition: &Transition) -> std::sync::A
 
 /// Every lead has exactly one head: what was enqueued while the line emptied was not left behind.
 async fn assert_heads(db: &Fixture, count: usize) {
-    assert_eq!(db.number("select count(*) from job_ready where line > 0").await, i64::try_from(count).unwrap());
+    assert_eq!(
+        db.number("select count(*) from job_ready where line > 0").await,
+        i64::try_from(count).unwrap()
+    );
     assert_whole(db).await;
 }
 
@@ -339,4 +363,57 @@ on_both_databases! {
             assert_heads(&db, LEADS).await;
         }
     }
+}
+
+/// Begins a transaction that holds the turns of client `a`, so that the due step stops before it locks anything.
+async fn hold_turns(db: &Fixture) -> sqlx::PgConnection {
+    let url = db.config.database.url.expose();
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let hold = "begin; select * from job_clients where client_id = 'a' for update";
+    sqlx::raw_sql(hold).execute(&mut connection).await.unwrap();
+    connection
+}
+
+/// Lets the due step read what is due, changes that behind its back, and then lets it go on.
+async fn change_while_due_waits(db: &Fixture, change: &str) -> usize {
+    let mut holder = hold_turns(db).await;
+    let queue = db.store.queue();
+    let meanwhile = async {
+        eventually(Duration::from_secs(10), async || {
+            let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            (db.number(waiting).await == 1).then_some(())
+        })
+        .await;
+        db.execute(change).await;
+        sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    };
+    let (moved, ()) = tokio::join!(queue.make_due(), meanwhile);
+    moved.unwrap()
+}
+
+/// On PostgreSQL only: SQLite has nobody in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_ran_and_was_snoozed_anew_while_the_due_step_waited_uses_no_run_twice() {
+    let Some(db) = Fixture::postgres().await else { return };
+    enqueue(&db.store, "a", SELF_CHECK, 1).await;
+    let claims = claim(&db.store, 1).await;
+    settle_all(&db.store, &claims, &Transition::Snooze { after: Duration::ZERO }).await;
+    db.execute("update job_later set run_at = now() - interval '1 second'").await;
+    let change = "update job_later set run = 2, spared = 2, run_at = now() + interval '1 hour'";
+    assert_eq!(change_while_due_waits(&db, change).await, 0, "it is not due any more");
+    assert_eq!(db.number("select run from job_later").await, 2);
+    assert_whole(&db).await;
+}
+
+/// On PostgreSQL only: SQLite has nobody in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_took_the_place_of_one_that_was_due_gets_no_turn_that_was_not_counted() {
+    let Some(db) = Fixture::postgres().await else { return };
+    enqueue(&db.store, "a", SELF_CHECK, 40).await;
+    let claims = claim(&db.store, 40).await;
+    settle_all(&db.store, &claims[..1], &retry_now()).await;
+    let change = "update job_ready set kind = 'LEAD_SCORING_POST_PROCESS' where run_at is not null";
+    assert_eq!(change_while_due_waits(&db, change).await, 0, "it waits for the next tick");
+    assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
+    assert_whole(&db).await;
 }

@@ -74,7 +74,12 @@ impl Fixture {
         let config = config(&[("POSTROOM__DATABASE__URL", url)]);
         let runtime = Arc::new(StoreRuntime::start().unwrap());
         let database = config.database.clone();
-        runtime.handle().spawn(async move { store::migrate_up(&database).await }).await.unwrap().unwrap();
+        runtime
+            .handle()
+            .spawn(async move { store::migrate_up(&database).await })
+            .await
+            .unwrap()
+            .unwrap();
         let store = Store::open(runtime.handle(), &config.database, "all").await.unwrap();
         let db = Database::connect(url).await.unwrap();
         Self { store, config, runtime, db, _directory: directory }
@@ -163,7 +168,13 @@ pub fn sms(client: &str, phone: &str, key: &str, text: &str) -> Inbound {
         hint: None,
         opt_out: None,
     };
-    event(client, "sms", vec![Identity::new(IdentityKind::Phone, phone)], Signal::Message(Box::new(message)), at)
+    event(
+        client,
+        "sms",
+        vec![Identity::new(IdentityKind::Phone, phone)],
+        Signal::Message(Box::new(message)),
+        at,
+    )
 }
 
 /// Any event.
@@ -185,7 +196,10 @@ pub fn event(
                 event_type: "test".to_owned(),
                 identities,
                 profile: LeadProfile::default(),
-                campaign: Some(CampaignRef { provider_id: "c1".to_owned(), name: Some("One".to_owned()) }),
+                campaign: Some(CampaignRef {
+                    provider_id: "c1".to_owned(),
+                    name: Some("One".to_owned()),
+                }),
                 at,
                 signal,
             }),
