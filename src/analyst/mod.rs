@@ -4,6 +4,7 @@
 //! writes nothing; who asked decides what becomes of the answer.
 
 pub mod local;
+mod metered;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -12,7 +13,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-pub use local::Local;
+pub use self::{local::Local, metered::Metered};
 
 /// What an analyst's question comes to, once it is awaited.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;

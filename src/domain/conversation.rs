@@ -13,7 +13,7 @@ pub struct Conversation {
     pub transcript: Vec<Line>,
 }
 
-/// How many messages a transcript holds at the most, the newest ones (DOMAIN 4.5).
+/// How many messages a transcript holds at the most, the newest ones.
 pub const TRANSCRIPT_MAX: u64 = 60;
 
 /// An inbound message, as a handler sees it.
@@ -29,7 +29,7 @@ pub struct InboundMessage {
     pub subject: Option<String>,
     /// The cleaned new text.
     pub body: String,
-    /// False where cleaning left nothing: then nothing is judged but `Neutral` (PROVIDERS rule 14).
+    /// False where cleaning left nothing: then nothing is judged but `Neutral` (docs/RULES.md P14).
     pub has_new_text: bool,
     /// The provider says that a machine wrote it.
     pub automated: bool,
@@ -86,7 +86,7 @@ pub struct Line {
 }
 
 impl LeadView {
-    /// Why nothing may be drafted for it on `channel` (DOMAIN decisions 3, 4 and 16), or `None`.
+    /// Why nothing may be drafted for it on `channel` (docs/RULES.md DRAFTS), or `None`.
     pub fn no_draft_on(&self, channel: ChannelName) -> Option<&'static str> {
         super::lead::Barriers {
             opted_out: self.opted_out,

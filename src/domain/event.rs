@@ -10,7 +10,7 @@ pub enum Interpreted {
     Ignored {
         /// The provider's name of the event; `None` where it has none.
         event_type: Option<String>,
-        /// The reason word of PROVIDERS 7.
+        /// The reason word of docs/RULES.md.
         reason: &'static str,
         /// True where an operator must act (an account notice): logged as a warning.
         warn: bool,
@@ -28,7 +28,7 @@ pub struct NotUnderstood {
     pub reason: String,
 }
 
-/// The provider account that a body names (rule 8); `None` where it names none.
+/// The provider account that a body names (docs/RULES.md P8); `None` where it names none.
 pub type Account = Option<String>;
 
 /// An event to store or to apply.
@@ -36,13 +36,13 @@ pub type Account = Option<String>;
 pub struct Event {
     /// The provider's name of it.
     pub event_type: String,
-    /// Who the lead is, most telling first (DOMAIN 5.8). Never empty.
+    /// Who the lead is, most telling first (docs/RULES.md P13). Never empty.
     pub identities: Vec<Identity>,
     /// What the body tells about the lead; fills in only what is not known yet.
     pub profile: LeadProfile,
     /// The campaign it belongs to.
     pub campaign: Option<CampaignRef>,
-    /// The provider's time (rule 18), not later than 24 h after receipt; receipt where there is none.
+    /// The provider's time (docs/RULES.md P18), not later than 24 h after receipt; receipt where there is none.
     pub at: Timestamp,
     /// What happened.
     pub signal: Signal,
@@ -62,24 +62,24 @@ pub struct CampaignRef {
 pub enum Signal {
     /// The lead wrote, or somebody wrote to the lead.
     Message(Box<NewMessage>),
-    /// The lead opted out by an event of the provider (rule 17).
+    /// The lead opted out by an event of the provider (docs/RULES.md P17).
     OptOut {
         /// What is kept as the reason, for example `lead_unsubscribed`.
         reason: String,
     },
-    /// Mail to the lead came back (rule 17).
+    /// Mail to the lead came back (docs/RULES.md P17).
     Bounce {
         /// The address that bounced.
         address: String,
         /// The provider's text, if any.
         reason: Option<String>,
     },
-    /// The lead's do-not-disturb flag for SMS (rule 17).
+    /// The lead's do-not-disturb flag for SMS (docs/RULES.md P17).
     DoNotDisturb {
         /// True: on.
         active: bool,
     },
-    /// The provider's verdict on the lead's newest reply (rule 16).
+    /// The provider's verdict on the lead's newest reply (docs/RULES.md P16).
     Hint {
         /// The verdict.
         sentiment: Sentiment,
@@ -89,7 +89,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// True where an unknown lead is created for it (rule 13); else the event is ignored (`unknown_lead`).
+    /// True where an unknown lead is created for it (docs/RULES.md P13); else the event is ignored (`unknown_lead`).
     pub const fn creates_lead(&self) -> bool {
         match self {
             Self::Message(_) | Self::OptOut { .. } | Self::Bounce { .. } => true,
@@ -128,7 +128,7 @@ impl Direction {
     }
 }
 
-/// The two kinds of dedupe keys (rule 9).
+/// The two kinds of dedupe keys (docs/RULES.md P9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyKind {
     /// Of an inbound message.
@@ -155,7 +155,7 @@ pub struct MessageKey {
     /// The provider's id as it comes, or `content:` and a hash (only content keys are hashes).
     pub key: String,
     /// True for a content key that holds no time of the message itself: it counts for 10 minutes from
-    /// the first receipt, by the database's clock (rule 10).
+    /// the first receipt, by the database's clock (docs/RULES.md P10).
     pub expires: bool,
 }
 
@@ -200,7 +200,7 @@ pub struct NewMessage {
     pub subject: Option<String>,
     /// The cleaned new text; the raw text where cleaning leaves nothing.
     pub body: String,
-    /// False where cleaning left nothing of a text that was there: nothing in it is judged (rule 14).
+    /// False where cleaning left nothing of a text that was there: nothing in it is judged (docs/RULES.md P14).
     pub has_new_text: bool,
     /// The text as it came.
     pub raw_text: Option<String>,
@@ -214,10 +214,10 @@ pub struct NewMessage {
     pub cc: Vec<Address>,
     /// Files.
     pub attachments: Vec<Attachment>,
-    /// The provider says that a machine wrote it (rule 15).
+    /// The provider says that a machine wrote it (docs/RULES.md P15).
     pub automated: bool,
-    /// The provider's verdict that came with it (rule 16).
+    /// The provider's verdict that came with it (docs/RULES.md P16).
     pub hint: Option<Sentiment>,
-    /// The words by which the lead opted out in it (DOMAIN 5.5), found in the new text or the subject.
+    /// The words by which the lead opted out in it (docs/RULES.md OPT-OUT), found in the new text or the subject.
     pub opt_out: Option<String>,
 }

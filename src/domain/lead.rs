@@ -3,7 +3,7 @@
 use super::{ChannelName, Sentiment};
 use serde::{Serialize, Serializer};
 
-/// By what a lead is known. The order of the variants is the order of matching (DOMAIN 5.8): the first
+/// By what a lead is known. The order of the variants is the order of matching (docs/RULES.md P13): the first
 /// identity that belongs to a lead wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IdentityKind {
@@ -84,7 +84,7 @@ pub struct LeadProfile {
     pub timezone: Option<String>,
 }
 
-/// Where a lead stands (DOMAIN 5.2), spelled as stored.
+/// Where a lead stands (docs/RULES.md STATUS), spelled as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeadStatus {
     /// Nothing known yet, or nothing decided.
@@ -148,7 +148,7 @@ pub struct Barriers {
 }
 
 impl Barriers {
-    /// The word for what stops `channel`, or `None` (DOMAIN decisions 3, 4 and 16).
+    /// The word for what stops `channel`, or `None` (docs/RULES.md DRAFTS).
     pub fn on(self, channel: &str) -> Option<&'static str> {
         if self.opted_out {
             Some("opted_out")
@@ -186,7 +186,7 @@ impl Standing {
         barriers: Barriers { opted_out: false, bounced: false, sms_dnd: false },
     };
 
-    /// After the verdict `tag` on its newest message (DOMAIN decisions 3 and 5).
+    /// After the verdict `tag` on its newest message (docs/RULES.md STATUS).
     pub fn judged(self, tag: Sentiment) -> Self {
         if self.barriers.opted_out {
             return self.blacklisted();
@@ -198,32 +198,37 @@ impl Standing {
         Self { status: tag.status(), sentiment: Some(tag), ..self }
     }
 
-    /// After a provider's hint about its newest message, which is unjudged or `Neutral` (rule 16).
+    /// After a provider's hint about its newest message, which is unjudged or `Neutral` (docs/RULES.md P16).
     /// Opt-out and bounce win.
     pub fn hinted(self, tag: Sentiment) -> Self {
         if self.barriers.bounced { self } else { self.judged(tag) }
     }
 
-    /// After an opt-out (rule 17): on all channels, until a person lifts it.
+    /// After an opt-out (docs/RULES.md P17): on all channels, until a person lifts it.
     pub fn opted_out(self) -> Self {
         let barriers = Barriers { opted_out: true, ..self.barriers };
         Self { barriers, ..self }.blacklisted()
     }
 
-    /// After a bounce (rule 17).
+    /// After a bounce (docs/RULES.md P17).
     pub fn bounced(self) -> Self {
         let barriers = Barriers { bounced: true, ..self.barriers };
         Self { barriers, status: LeadStatus::Blacklisted, ..self }
     }
 
-    /// After an inbound mail from the very address that had bounced (DOMAIN decision 4).
+    /// After an inbound mail from the very address that had bounced (docs/RULES.md P17).
     pub fn bounce_lifted(self) -> Self {
         let barriers = Barriers { bounced: false, ..self.barriers };
         let status = match self.status {
             LeadStatus::Blacklisted if !barriers.opted_out => {
                 self.sentiment.map_or(LeadStatus::New, Sentiment::status)
             }
-            other => other,
+            LeadStatus::New
+            | LeadStatus::Qualified
+            | LeadStatus::MeetingRequested
+            | LeadStatus::MeetingBooked
+            | LeadStatus::NotInterested
+            | LeadStatus::Blacklisted => self.status,
         };
         Self { barriers, status, ..self }
     }

@@ -21,6 +21,6 @@ pub use self::{
     time::Timestamp,
 };
 
-/// A row's key: 63 bits that grow with arrival (QUEUE rule "keys must grow with arrival"), unique over
+/// A row's key: 63 bits that grow with arrival (docs/decisions/0002), unique over
 /// all tables and clients, given out by the node that inserts. Opaque to readers, a string in JSON.
 pub type Id = i64;

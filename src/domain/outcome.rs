@@ -14,7 +14,7 @@ pub enum Outcome {
     Fail(String),
     /// Run again after this long. Uses no attempt.
     Snooze(Duration),
-    /// There is nothing left to do it for: the message or the lead is gone (DOMAIN decision 7).
+    /// There is nothing left to do it for: the message or the lead is gone (docs/RULES.md STATUS).
     Cancel(String),
 }
 
@@ -64,7 +64,7 @@ pub enum Effect {
     },
 }
 
-/// Longest text of a score's reason, in characters (DOMAIN 1.3).
+/// Longest text of a score's reason, in characters.
 pub const SCORE_REASON_MAX: usize = 500;
 
 /// The message that a job's effects are about, or the reason why there is none.

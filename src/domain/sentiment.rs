@@ -1,10 +1,10 @@
-//! The tags that a message and a lead may carry (DOMAIN 5.1; decision 6: never `New` or `Snoozed`).
+//! The tags that a message and a lead may carry (docs/RULES.md SENTIMENT); `New` and `Snoozed` are none: not judged yet is null.
 
 use super::LeadStatus;
 use serde::{Serialize, Serializer};
 
 /// What a message says. The order of the variants is the order of precedence when several apply
-/// (DOMAIN decision 8), the strongest first.
+/// (docs/RULES.md SENTIMENT), the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sentiment {
     /// Opt-out, hostile or spam complaint, bounce.
@@ -69,7 +69,7 @@ impl Sentiment {
         Self::ALL.into_iter().find(|it| it.as_str() == text)
     }
 
-    /// The positive set of DOMAIN 5.1.
+    /// The positive set of docs/RULES.md SENTIMENT.
     pub const fn is_positive(self) -> bool {
         matches!(
             self,
@@ -80,17 +80,17 @@ impl Sentiment {
         )
     }
 
-    /// True for the tags that get a draft (DOMAIN 5.14).
+    /// True for the tags that get a draft (docs/RULES.md SENTIMENT4).
     pub const fn gets_draft(self) -> bool {
         self.is_positive() || matches!(self, Self::FollowUp)
     }
 
-    /// True for the tags that never lower a lead (DOMAIN decision 5).
+    /// True for the tags that never lower a lead (docs/RULES.md STATUS).
     pub const fn never_lowers(self) -> bool {
         matches!(self, Self::OutOfOffice | Self::AutomatedReply | Self::Neutral)
     }
 
-    /// The lead status that goes with the tag (DOMAIN 5.2).
+    /// The lead status that goes with the tag (docs/RULES.md STATUS).
     pub const fn status(self) -> LeadStatus {
         match self {
             Self::MeetingBooked => LeadStatus::MeetingBooked,

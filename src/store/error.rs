@@ -36,6 +36,7 @@ impl StoreError {
 }
 
 impl From<DbErr> for StoreError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "SeaORM's enum is non-exhaustive")]
     fn from(error: DbErr) -> Self {
         match &error {
             DbErr::Conn(RuntimeErr::SqlxError(it))
@@ -44,7 +45,6 @@ impl From<DbErr> for StoreError {
             DbErr::ConnectionAcquire(_) => {
                 Self::Away("no connection became free in time".to_owned())
             }
-            #[expect(clippy::wildcard_enum_match_arm, reason = "SeaORM's enum is non-exhaustive")]
             _ => Self::Broken(error.to_string()),
         }
     }
@@ -56,12 +56,12 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is non-exhaustive")]
 fn from_sqlx(error: &sqlx::Error) -> StoreError {
     let Some(database) = error.as_database_error() else {
         return StoreError::Away(match error {
             sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
             sqlx::Error::Io(it) => it.kind().to_string(),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is non-exhaustive")]
             other => kind_of(other).to_owned(),
         });
     };
@@ -91,6 +91,7 @@ fn sqlite(code: &str, text: String, message: &str) -> StoreError {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is non-exhaustive")]
 const fn kind_of(error: &sqlx::Error) -> &'static str {
     match error {
         sqlx::Error::Tls(_) => "TLS failed",
@@ -98,7 +99,6 @@ const fn kind_of(error: &sqlx::Error) -> &'static str {
         sqlx::Error::PoolClosed => "the connections are closed",
         sqlx::Error::WorkerCrashed => "the driver's worker ended",
         sqlx::Error::Configuration(_) => "the URL is wrong",
-        #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is non-exhaustive")]
         _ => "the driver failed",
     }
 }

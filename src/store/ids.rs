@@ -9,7 +9,7 @@ const SEQUENCE_BITS: u32 = 12;
 /// 2024-01-01T00:00:00Z: 41 bits of milliseconds from here last until 2093.
 const EPOCH_MS: i64 = 1_704_067_200_000;
 /// How many nodes may live at once: each holds a slot of its own.
-pub const SLOT_COUNT: i64 = 1 << SLOT_BITS;
+pub(super) const SLOT_COUNT: i64 = 1 << SLOT_BITS;
 
 /// The wall clock. It dates receipts and ids; due times and leases are judged by the database's.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
@@ -22,7 +22,7 @@ pub fn wall_clock() -> Timestamp {
 /// Within a process they rise strictly, whatever the clock does: more than 4,096 in a millisecond borrow
 /// from the next, and a clock that steps back is ignored until it has caught up.
 #[derive(Debug)]
-pub struct Ids {
+pub(super) struct Ids {
     slot: i64,
     /// (milliseconds since the epoch) << 12 | number: the last one given out.
     last: AtomicI64,
@@ -30,13 +30,13 @@ pub struct Ids {
 
 impl Ids {
     /// For the node with this slot; `floor` is the greatest id that was ever stored.
-    pub fn new(slot: i64, floor: Id) -> Self {
+    pub(super) fn new(slot: i64, floor: Id) -> Self {
         let floor_ms = floor >> (SLOT_BITS + SEQUENCE_BITS);
         Self { slot: slot % SLOT_COUNT, last: AtomicI64::new((floor_ms + 1) << SEQUENCE_BITS) }
     }
 
     /// The next id.
-    pub fn next(&self) -> Id {
+    pub(super) fn next(&self) -> Id {
         self.next_at(wall_clock())
     }
 

@@ -3,8 +3,9 @@
 use super::StoreError;
 use std::{future::Future, sync::Arc};
 
-/// Commits `items` as one group; where the database refuses the data, looks for the culprits by halves
-/// until each stands alone. The results are in the order of the items: [`StoreError::Data`] is an item's
+/// Commits `items` as one group; where the database refuses the data, looks for the culprits by halves.
+///
+/// The results are in the order of the items: [`StoreError::Data`] is an item's
 /// own fault, any other error says that the database is away, and nothing of that item is stored.
 ///
 /// The search costs at most `2 · c · log2(n)` further groups for c culprits among n items.
@@ -66,7 +67,8 @@ mod tests {
                 }
             }
             let stored = stored.into_inner().unwrap();
-            let good: Vec<usize> = (0..items.len()).filter(|at| !items[*at]).collect();
+            let good: Vec<usize> =
+                items.iter().enumerate().filter(|(_, bad)| !**bad).map(|(at, _)| at).collect();
             prop_assert_eq!(stored, good);
         }
     }

@@ -26,7 +26,7 @@ pub(super) static PUT_MESSAGES: Sql = Sql::new(
 
 /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
 pub(super) static READ_FIRSTS: Sql = Sql::new(
-    "select m.id, m.lead_id, m.direction, m.sentiment, case when m.handled_at is null then 0 else 1 end as handled, \
+    "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
        (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
      from @rows($1, id bigint, kind text) g join messages m on m.id = g.id",
 );
@@ -131,7 +131,6 @@ pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> 
 pub(super) struct Known {
     pub(super) lead_id: Id,
     pub(super) is_inbound: bool,
-    pub(super) sentiment: Option<Sentiment>,
     pub(super) is_handled: bool,
     pub(super) job_id: Option<Id>,
     is_hinted: bool,
@@ -177,11 +176,9 @@ pub(super) async fn read_firsts(
     for row in tx.all(&READ_FIRSTS, [group(&asked)?]).await? {
         let id: Id = row.try_get("", "id")?;
         let direction: String = row.try_get("", "direction")?;
-        let sentiment: Option<String> = row.try_get("", "sentiment")?;
         let it = Known {
             lead_id: row.try_get("", "lead_id")?,
             is_inbound: direction == "inbound",
-            sentiment: sentiment.and_then(|it| Sentiment::parse(&it)),
             is_handled: row.try_get::<i32>("", "handled")? != 0,
             job_id: row.try_get("", "job_id")?,
             is_hinted: rows.get(&id).is_some_and(|it| it.1),

@@ -143,8 +143,10 @@ impl Nodes {
     }
 }
 
-/// Which nodes are dead: silent for longer than the lease by the database's clock *and* not seen to move
-/// for one lease of the observer's own monotonic clock, so that a jump of the database's clock kills nobody.
+/// Which nodes are dead.
+///
+/// Those that are silent for longer than the lease by the database's clock *and* were not seen to move for
+/// one lease of the observer's own monotonic clock, so that a jump of the database's clock kills nobody.
 #[derive(Debug, Default)]
 pub struct Silence {
     last_moved: HashMap<Id, (Timestamp, Duration)>,

@@ -4,7 +4,10 @@
 use super::pool::{Held, SlotPlan};
 use crate::{
     config,
-    domain::{Id, Outcome, job::FailureReason},
+    domain::{
+        Id, Outcome,
+        job::{FailureReason, SELF_CHECK, SYSTEM_CLIENT},
+    },
     handlers::JobHandler,
     recorder::Record,
     store::{Claim, Settlement, Transition},
@@ -13,6 +16,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 
+/// When the job of a client that is not in the configuration is looked at again.
+const CLIENT_PAUSE: Duration = Duration::from_secs(60);
 /// The longest text of an attempt's error, in characters.
 const ERROR_MAX: usize = 2_000;
 
@@ -49,10 +54,23 @@ pub(super) async fn run<H: JobHandler>(
     let waited = Duration::from_millis(u64::try_from(claim.waited_ms).unwrap_or_default());
     plan.metrics.started(waited);
     let started = Instant::now();
-    let how = run_under_timeout(handler, plan, claim, pool.timeout).await;
+    let how = if is_client_known(plan, claim) {
+        run_under_timeout(handler, plan, claim, pool.timeout).await
+    } else {
+        tracing::debug!(job.id = claim.job.id, client.id = %claim.job.client_id, "not run: its client is not in the configuration");
+        How::Answered(Outcome::Snooze(CLIENT_PAUSE))
+    };
     let ended = Ended::new(how, claim, pool, started.elapsed(), actor.to_owned());
     plan.metrics.ended(ended.transition.word(), ended.took);
     ended
+}
+
+/// The jobs of a client that was taken out of the configuration stay, and wait for it to come back.
+fn is_client_known(plan: &SlotPlan, claim: &Claim) -> bool {
+    let client_id = claim.job.client_id.as_str();
+    claim.job.kind == SELF_CHECK
+        || client_id == SYSTEM_CLIENT
+        || plan.config.get().client(client_id).is_some()
 }
 
 /// The handler's future runs on the work runtime: a panic comes back as an error, a time-out is an abort,
@@ -236,7 +254,10 @@ mod tests {
                     prop_assert!(after >= Duration::from_secs(2));
                 }
                 Transition::Fail { .. } => prop_assert!(attempt >= max_attempts),
-                other => prop_assert!(false, "{other:?}"),
+                Transition::Succeed(_)
+                | Transition::Snooze { .. }
+                | Transition::Release
+                | Transition::Cancel { .. } => prop_assert!(false),
             }
         }
     }

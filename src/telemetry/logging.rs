@@ -11,7 +11,7 @@ use tracing_subscriber::{
 };
 
 /// Crates that log each statement at `info` or `debug`, values and all: `warn` unless asked for.
-const QUIET: [&str; 2] = ["sqlx", "sea_orm"];
+const QUIET: [&str; 3] = ["sqlx", "sea_orm", "actix_server"];
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +81,16 @@ mod tests {
     #[test]
     fn statements_are_not_logged_unless_asked_for() {
         for (log, expected) in [
-            ("info", vec!["info", "sqlx=warn", "sea_orm=warn"]),
-            ("info,sqlx=debug", vec!["info", "sqlx=debug", "sea_orm=warn"]),
+            ("info", vec!["info", "sqlx=warn", "sea_orm=warn", "actix_server=warn"]),
+            ("info,sqlx=debug", vec!["info", "sqlx=debug", "sea_orm=warn", "actix_server=warn"]),
             (
                 "info,sqlx::query=debug,sea_orm=off",
-                vec!["info", "sqlx::query=debug", "sea_orm=off"],
+                vec!["info", "sqlx::query=debug", "sea_orm=off", "actix_server=warn"],
             ),
-            ("info,sqlxx=debug", vec!["info", "sqlxx=debug", "sqlx=warn", "sea_orm=warn"]),
+            (
+                "info,sqlxx=debug",
+                vec!["info", "sqlxx=debug", "sqlx=warn", "sea_orm=warn", "actix_server=warn"],
+            ),
         ] {
             let filter = filter(log).expect(log).to_string();
             let mut directives: Vec<&str> = filter.split(',').collect();

@@ -253,7 +253,7 @@ impl Group<'_> {
         }
     }
 
-    /// The answer of a duplicate, unless it brings a verdict that the first did not have (rule 11).
+    /// The answer of a duplicate, unless it brings a verdict that the first did not have (docs/RULES.md P11).
     fn repeat(
         &mut self,
         at: usize,

@@ -252,7 +252,7 @@ struct Work {
     fresh_leads: HashSet<Id>,
 }
 
-/// A provider's verdict to be applied once the group's messages are stored (rule 16).
+/// A provider's verdict to be applied once the group's messages are stored (docs/RULES.md P16).
 struct Hint {
     at: usize,
     lead_id: Id,
@@ -487,10 +487,10 @@ impl<'a> Group<'a> {
                 None => continue,
             };
             for it in &event.identities {
-                if !known.contains_key(&key(it)) {
-                    known.insert(key(it), lead.lead_id);
+                known.entry(key(it)).or_insert_with(|| {
                     new.insert(key(it), row(&inbound.client_id, it, lead.lead_id));
-                }
+                    lead.lead_id
+                });
             }
             found.insert(at, lead);
         }

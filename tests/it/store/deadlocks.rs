@@ -2,20 +2,16 @@
 
 use super::{
     life::settle as settlement,
-    tools::{assert_whole, claim_of, drain, phones, put},
+    tools::{Left, assert_whole, claim_of, drain, phones, put},
 };
 use crate::{
     on_both_databases,
-    support::{
-        eventually,
-        fixture::{Fixture, SMS},
-    },
+    support::fixture::{Fixture, SMS},
 };
 use postroom::{
     domain::{ChannelName, Effect, Sentiment, job::LEAD_SCORING},
     store::{Settlement, Store, Transition},
 };
-use sea_orm::{ConnectionTrait, Statement};
 use std::time::Duration;
 
 const LEADS: usize = 8;
@@ -85,20 +81,9 @@ async fn assert_no_deadlock(db: Fixture, other: Store) {
     if db.is_sqlite() {
         return;
     }
-    let Fixture { store, db: connection, runtime, .. } = db;
-    drop((store, other));
-    let number = async |sql: &str| -> i64 {
-        let statement = Statement::from_string(connection.get_database_backend(), sql);
-        connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
-    };
-    eventually(Duration::from_secs(20), async || {
-        let open = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'postroom'";
-        (number(open).await == 0).then_some(())
-    })
-    .await;
+    let left = Left::of(db, vec![other]).await;
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
-    assert_eq!(number(deadlocks).await, 0, "deadlocks");
-    drop(runtime);
+    assert_eq!(left.number(deadlocks).await, 0, "deadlocks");
 }
 
 on_both_databases! {

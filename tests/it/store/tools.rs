@@ -1,13 +1,16 @@
 //! What the tests of this folder share: filling tables, claiming, and what holds at any moment.
 
 use super::life::{claim, end, settle};
-use crate::support::fixture::{Fixture, SMS, job, sms};
-use postroom::{
-    domain::{Id, JobKind, job::LEAD_SCORING, job::SELF_CHECK},
-    store::{Answer, Claim, Inbound, Settlement, Store, Transition, Want},
+use crate::support::{
+    eventually,
+    fixture::{Fixture, job, sms},
 };
-use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
-use std::sync::Arc;
+use postroom::{
+    domain::{Id, JobKind},
+    store::{Answer, Claim, Inbound, Settlement, Store, StoreRuntime, Transition, Want},
+};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, Value};
+use std::{sync::Arc, time::Duration};
 
 /// Numbers that are the same in every run.
 #[derive(Debug)]
@@ -214,5 +217,31 @@ pub(super) async fn assert_whole(db: &Fixture) {
     assert_eq!(counted, waiting, "the counts have gone astray");
 }
 
-/// The kinds that these tests use.
-pub(super) const KINDS: [JobKind; 3] = [SMS, SELF_CHECK, LEAD_SCORING];
+/// A PostgreSQL database after the stores over it are gone: only then has it counted all that they did.
+pub(super) struct Left {
+    connection: DatabaseConnection,
+    _runtime: Arc<StoreRuntime>,
+}
+
+impl Left {
+    /// Drops the stores, and waits until their sessions have ended.
+    pub(super) async fn of(db: Fixture, others: Vec<Store>) -> Self {
+        let Fixture { store, db: connection, runtime, .. } = db;
+        drop((store, others));
+        let left = Self { connection, _runtime: runtime };
+        eventually(Duration::from_secs(20), async || {
+            let open = "select count(*) from pg_stat_activity \
+                where datname = current_database() and application_name = 'postroom'";
+            (left.number(open).await == 0).then_some(())
+        })
+        .await;
+        left
+    }
+
+    /// The only value of the only row.
+    pub(super) async fn number(&self, sql: &str) -> i64 {
+        let statement = Statement::from_string(self.connection.get_database_backend(), sql);
+        let row = self.connection.query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get_by_index(0).unwrap()
+    }
+}

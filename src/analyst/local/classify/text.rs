@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_negation_reaches_to_the_end_of_its_clause() {
-        let cue = super::super::cue::compiled(&[r"\btalk\b"]);
+        let cue = crate::analyst::local::classify::cue::compiled(&[r"\btalk\b"]);
         assert!(!Text::of("I really do not think we should talk").says(&cue));
         assert!(Text::of("I can’t do Monday, let us talk on Tuesday").says(&cue));
         assert!(Text::of("Why don't we talk?").says(&cue));

@@ -1,0 +1,55 @@
+//! Any analyst, with its answers timed and counted.
+
+use super::{Analyst, AnalystError, Answer, DraftRequest, DraftText, Score};
+use crate::{
+    domain::{Conversation, Sentiment},
+    telemetry::metrics::Metrics,
+};
+use tokio::time::Instant;
+
+/// An analyst whose answers show in the metrics under its provider's name.
+#[derive(Clone, Debug)]
+pub struct Metered<A> {
+    analyst: A,
+    provider: &'static str,
+    metrics: Metrics,
+}
+
+impl<A: Analyst> Metered<A> {
+    /// Meters `analyst`.
+    pub const fn new(analyst: A, provider: &'static str, metrics: Metrics) -> Self {
+        Self { analyst, provider, metrics }
+    }
+
+    fn timed<'a, T: 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let result = answer.await;
+            let outcome = match &result {
+                Ok(_) => "ok",
+                Err(AnalystError::Away(_)) => "away",
+                Err(AnalystError::Unusable(_)) => "unusable",
+            };
+            self.metrics.analyst_answered(self.provider, outcome, started.elapsed());
+            result
+        })
+    }
+}
+
+impl<A: Analyst> Analyst for Metered<A> {
+    fn classify<'a>(&'a self, it: &'a Conversation) -> Answer<'a, Sentiment> {
+        self.timed(self.analyst.classify(it))
+    }
+
+    fn score<'a>(
+        &'a self,
+        it: &'a Conversation,
+        ideal_customer: Option<&'a str>,
+    ) -> Answer<'a, Option<Score>> {
+        self.timed(self.analyst.score(it, ideal_customer))
+    }
+
+    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>> {
+        self.timed(self.analyst.draft(request))
+    }
+}

@@ -1,0 +1,253 @@
+//! A running daemon: how it comes up, and how it goes down so that nothing is lost.
+
+use super::{
+    AppError, Role,
+    actors::Parts,
+    database_error,
+    files::{admin_token, lock_database},
+};
+use crate::{
+    config::{self, Config},
+    http::{self, State},
+    ingest::Entrance,
+    recorder,
+    registry::Registry,
+    store::{self, Heartbeat, Store, StoreError, StoreRuntime},
+    supervisor::{Drain, Supervisor},
+    telemetry::{board::Board, metrics::Metrics},
+};
+use actix::Arbiter;
+use std::{fs::File, io, net::TcpListener, sync::Arc, time::Duration};
+use tokio::{runtime::Runtime, sync::oneshot, time::Instant};
+
+/// Threads of the work runtime beside those of the cores: a handler that blocks costs one of them.
+const WORK_THREADS_SPARE: usize = 6;
+/// The pause between two tries to reach a database that is away at the start.
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+/// How long the recorder may take for its last commit.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// A running daemon: what has to be stopped, and in which order.
+pub struct Daemon {
+    board: Arc<Board>,
+    entrance: Entrance,
+    supervisor: actix::Addr<Supervisor>,
+    recorder: recorder::Address,
+    server: actix_web::dev::ServerHandle,
+    heartbeat: Heartbeat,
+    arbiters: Vec<Arbiter>,
+    work: Runtime,
+    store_runtime: StoreRuntime,
+    store: Store,
+    config: config::Live,
+    url: String,
+    _lock: Option<File>,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Live arbiters by what lives on them.
+pub(super) struct Arbiters {
+    pub(super) control: Arbiter,
+    pub(super) ingest: Arbiter,
+    pub(super) slots: Vec<Arbiter>,
+}
+
+impl Arbiters {
+    fn start() -> Self {
+        let slots = (0..core_count()).map(|_| Arbiter::new()).collect();
+        Self { control: Arbiter::new(), ingest: Arbiter::new(), slots }
+    }
+}
+
+fn core_count() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+impl Daemon {
+    /// Starts a daemon on `listener`. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// When it cannot start. A database that is away is waited for, with `/readyz` at 503.
+    pub async fn start(
+        config: Config,
+        registry: Registry,
+        role: Role,
+        listener: TcpListener,
+    ) -> Result<Self, AppError> {
+        let lock = lock_database(&config)?;
+        let token = admin_token(&config)?;
+        let store_runtime = StoreRuntime::start()?;
+        let store = open_store(&config, &store_runtime, role, &listener).await?;
+        let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
+        let work = work_runtime()?;
+        let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
+        let (board, downs) = Board::new();
+        let live = config::Live::new(config);
+        let parts =
+            Parts { live: live.clone(), store: store.clone(), board: board.clone(), metrics, role };
+        let arbiters = Arbiters::start();
+        let entrance = parts.entrance();
+        let (supervisor, recorder) =
+            parts.start_actors(&registry, &entrance, &arbiters, work.handle(), downs).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let state = State::new(
+            &live,
+            &registry.channels,
+            &entrance,
+            &store,
+            &board,
+            parts.metrics.clone(),
+            token,
+            role.as_str(),
+        );
+        let server = http::serve(listener, state)?;
+        tracing::info!(
+            url,
+            role = role.as_str(),
+            database = store.database(),
+            node.id = store.node(),
+            "ready"
+        );
+        let Arbiters { control, ingest, mut slots } = arbiters;
+        slots.extend([control, ingest]);
+        Ok(Self {
+            board,
+            entrance,
+            supervisor,
+            recorder,
+            server,
+            heartbeat,
+            arbiters: slots,
+            work,
+            store_runtime,
+            store,
+            config: live,
+            url,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The board.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The configuration that applies now.
+    pub const fn config(&self) -> &config::Live {
+        &self.config
+    }
+
+    /// The way in for webhooks.
+    pub const fn entrance(&self) -> &Entrance {
+        &self.entrance
+    }
+
+    /// The supervisor.
+    pub const fn supervisor(&self) -> &actix::Addr<Supervisor> {
+        &self.supervisor
+    }
+
+    /// Stops it, so that nothing is lost: webhooks are refused, what is inside is committed and answered,
+    /// claims stop, running jobs finish up to the time-out, unstarted ones go back, the recorder flushes;
+    /// then HTTP, arbiters, the work runtime, and the store runtime last.
+    pub async fn stop(self) {
+        let limit = self.config.get().server.shutdown_timeout;
+        let until = Instant::now() + limit;
+        self.board.drain();
+        let (done, drained) = oneshot::channel();
+        if self.supervisor.try_send(Drain { within: limit, done }).is_err() {
+            tracing::error!("the supervisor takes no command: its jobs are left to be rescued");
+        }
+        let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
+        if tokio::time::timeout_at(until, empty).await.is_err() {
+            tracing::error!("webhooks were still waiting for their commit");
+        }
+        if tokio::time::timeout_at(until + FLUSH_LIMIT, drained).await.is_err() {
+            tracing::error!("the supervisor did not finish its drain");
+        }
+        if tokio::time::timeout(FLUSH_LIMIT, self.recorder.flush()).await.is_err() {
+            tracing::error!(
+                "the recorder could not commit everything: its jobs are left to be rescued"
+            );
+        }
+        self.server.stop(true).await;
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        self.work.shutdown_background();
+        drop(self.heartbeat);
+        drop(self.store_runtime);
+        tracing::info!("stopped");
+    }
+}
+
+/// The runtime on which handlers' futures run.
+fn work_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(core_count() + WORK_THREADS_SPARE)
+        .thread_name("work")
+        .enable_all()
+        .build()
+}
+
+/// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever
+/// asks meanwhile is told so.
+async fn open_store(
+    config: &Config,
+    runtime: &StoreRuntime,
+    role: Role,
+    listener: &TcpListener,
+) -> Result<Store, AppError> {
+    let mut waiting = None;
+    loop {
+        let opened = try_open(config, runtime, role).await;
+        if let Err(AppError::Database { url, source: StoreError::Away(why) }) = opened {
+            tracing::warn!(url, why, "the database is away: waiting for it");
+            if waiting.is_none() {
+                waiting = Some(http::waiting_room(listener.try_clone()?)?);
+            }
+            tokio::time::sleep(AWAY_PAUSE).await;
+            continue;
+        }
+        if let Some(waiting) = waiting {
+            waiting.stop(true).await;
+        }
+        return opened;
+    }
+}
+
+async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
+    let (database, handle) = (config.database.clone(), runtime.handle());
+    let migrated = handle.spawn(async move {
+        if database.auto_migrate {
+            store::migrate_up(&database).await?;
+        }
+        store::migrate_status(&database).await
+    });
+    let migrations = migrated
+        .await
+        .map_err(|error| StoreError::Broken(error.to_string()))
+        .and_then(|it| it)
+        .map_err(|source| database_error(config, source))?;
+    if migrations.pending() > 0 {
+        return Err(AppError::Pending(migrations.pending()));
+    }
+    Store::open(runtime.handle(), &config.database, role.as_str())
+        .await
+        .map_err(|source| database_error(config, source))
+}

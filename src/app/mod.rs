@@ -1,0 +1,245 @@
+//! The composition root: the only module that may name every other. From a configuration to a running
+//! daemon, and back down in order.
+
+mod actors;
+mod daemon;
+mod files;
+
+pub use self::{daemon::Daemon, files::token_path};
+
+use self::files::lock_database;
+use crate::{
+    config::{self, Config},
+    domain::JobKind,
+    http,
+    registry::{self, Registry},
+    store::{self, StoreError, StoreRuntime},
+};
+use std::{io, net::TcpListener, path::PathBuf, str::FromStr};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Takes webhooks and works jobs off.
+    #[default]
+    All,
+    /// Only takes webhooks.
+    Ingest,
+    /// Only works jobs off.
+    Worker,
+}
+
+impl Role {
+    /// As given on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Ingest => "ingest",
+            Self::Worker => "worker",
+        }
+    }
+
+    const fn takes_webhooks(self) -> bool {
+        matches!(self, Self::All | Self::Ingest)
+    }
+
+    const fn works(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::All, Self::Ingest, Self::Worker]
+            .into_iter()
+            .find(|it| it.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no role: use `all`, `ingest` or `worker`"))
+    }
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It was told to, and everything was finished.
+    Clean,
+    /// A second signal ended it at once.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit code of the process.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Why a daemon did not start, or a migration did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration names what is not there.
+    #[error("{0}")]
+    Config(#[from] config::ConfigErrors),
+    /// The log cannot be set up.
+    #[error("{0}")]
+    Logging(#[from] crate::telemetry::logging::LoggingError),
+    /// The port is taken, or the address is not of this machine.
+    #[error("cannot listen on `{bind}` (server.bind): {source}")]
+    Bind {
+        /// The address.
+        bind: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon holds the database file.
+    #[error("the database file `{}` is held by another daemon: stop it, or name another file in `database.url`", .0.display())]
+    Locked(PathBuf),
+    /// A file or a directory cannot be made or read.
+    #[error("`{}`: {source}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database refuses.
+    #[error("the database `{url}`: {source}")]
+    Database {
+        /// Its URL, without the password.
+        url: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The schema is older than this version, and may not be migrated by itself.
+    #[error(
+        "{0} migrations are pending and `database.auto_migrate` is off: run `postroom migrate up`"
+    )]
+    Pending(usize),
+    /// A mistake in the registry.
+    #[error("the kind `{0}` is registered twice")]
+    KindTwice(JobKind),
+    /// The system gives no threads or no signals.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+    /// A mistake in the declaration of metrics.
+    #[error("the metrics cannot be declared: {0}")]
+    Metrics(String),
+}
+
+impl AppError {
+    /// True where the configuration is at fault: exit code 2.
+    pub const fn is_config(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Logging(_))
+    }
+}
+
+/// What `postroom migrate` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrate {
+    /// Applies what is pending.
+    Up,
+    /// Reverts the last one.
+    Down,
+    /// Only tells.
+    Status,
+    /// Drops everything and starts anew.
+    Fresh,
+}
+
+/// Runs migrations by hand and tells what is applied afterwards.
+///
+/// # Errors
+/// When the database is away, held by a daemon, or a migration fails.
+pub fn migrate(config: &Config, what: Migrate) -> Result<store::Migrations, AppError> {
+    let _lock = lock_database(config)?;
+    let runtime = StoreRuntime::start()?;
+    let database = config.database.clone();
+    let work = async move {
+        match what {
+            Migrate::Up => store::migrate_up(&database).await?,
+            Migrate::Down => store::migrate_down(&database).await?,
+            Migrate::Fresh => store::migrate_fresh(&database).await?,
+            Migrate::Status => {}
+        }
+        store::migrate_status(&database).await
+    };
+    let result = runtime.handle().block_on(work).map_err(|source| database_error(config, source));
+    drop(runtime);
+    result
+}
+
+fn database_error(config: &Config, source: StoreError) -> AppError {
+    AppError::Database { url: config.database.url.to_string(), source }
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When it cannot start. A database that is away is waited for.
+pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Exit, AppError> {
+    crate::telemetry::logging::init(&config.telemetry)?;
+    registry::check(&config)?;
+    serve_with(config, registry::postroom(), role)
+}
+
+/// Runs a daemon with other channels and kinds than Postroom's own: tests bring theirs.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit, AppError> {
+    if let Some(kind) = registry.twice() {
+        return Err(AppError::KindTwice(kind));
+    }
+    let system = actix_rt::System::new();
+    system.block_on(async move {
+        let mut signals = Signals::listen()?;
+        let listener = listen(&config)?;
+        let starting = Daemon::start(config, registry, role, listener);
+        let Some(daemon) = signals.unless_told(starting).await else { return Ok(Exit::Clean) };
+        let daemon = daemon?;
+        signals.recv().await;
+        tracing::info!("stopping: finishing what has begun");
+        Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| Exit::Clean))
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// What `work` comes to, or `None` where a signal comes first.
+    async fn unless_told<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            it = work => Some(it),
+            () = self.recv() => None,
+        }
+    }
+}
+
+fn listen(config: &Config) -> Result<TcpListener, AppError> {
+    let bind = config.server.bind;
+    let failed = |source| AppError::Bind { bind: bind.to_string(), source };
+    http::listen(bind).map_err(failed)
+}
