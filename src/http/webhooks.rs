@@ -115,6 +115,17 @@ async fn receive(
         let detail = "more requests than this client may send (its `rate_limit`)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
     }
+    if state.board.is_draining() {
+        return Err(Problem::new(Cause::Draining, "the daemon is stopping: post again"));
+    }
+    if !state.takes_webhooks {
+        return Err(Problem::new(
+            Cause::Draining,
+            "this node only works jobs off: post to another",
+        ));
+    }
+    // Room is taken before the body is looked at: what must be refused is refused cheaply.
+    let permit = state.entrance.enter(body.len()).map_err(|refusal| problem_of(&refusal))?;
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
         client,
@@ -125,20 +136,11 @@ async fn receive(
         Step::Answered(answer) => return Ok(answer),
         Step::Store(inbound) => *inbound,
     };
-    if state.board.is_draining() {
-        return Err(Problem::new(Cause::Draining, "the daemon is stopping: post again"));
-    }
-    if !state.takes_webhooks {
-        return Err(Problem::new(
-            Cause::Draining,
-            "this node only works jobs off: post to another",
-        ));
-    }
     let size = body.len();
     drop((json, body));
     state
         .entrance
-        .submit(inbound, size, cfg.server.request_timeout)
+        .submit(inbound, size, permit, cfg.server.request_timeout)
         .await
         .map_err(|refusal| problem_of(&refusal))
 }

@@ -84,6 +84,14 @@ pub struct Entrance {
 }
 
 impl Entrance {
+    /// Room for a webhook of `size` bytes.
+    ///
+    /// # Errors
+    /// When there is none now.
+    pub fn enter(&self, size: usize) -> Result<Permit, Refusal> {
+        self.gate.enter(size).ok_or(Refusal::Full)
+    }
+
     /// Stores a webhook of `size` bytes; waits for the commit, but at most for `limit`.
     ///
     /// # Errors
@@ -92,9 +100,9 @@ impl Entrance {
         &self,
         inbound: Inbound,
         size: usize,
+        permit: Permit,
         limit: Duration,
     ) -> Result<Answer, Refusal> {
-        let permit = self.gate.enter(size).ok_or(Refusal::Full)?;
         let address = self.directory.get(inbound.channel).ok_or(Refusal::Slow)?;
         let (reply, answer) = oneshot::channel();
         address.try_send(Ingest { inbound, size, permit, reply }).map_err(|_| Refusal::Full)?;

@@ -13,5 +13,14 @@
     reason = "a test that meets what it does not expect fails"
 )]
 
+mod api;
+mod cli;
+mod g01_acknowledged_means_durable;
+mod g02_no_duplicates;
+mod g03_every_job_ends;
+mod g06_failures_stay_where_they_are;
+mod g09_bounded;
+mod g10_clean_stop;
 mod store;
 mod support;
+mod webhooks;

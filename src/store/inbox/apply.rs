@@ -1,7 +1,9 @@
 //! What events do to messages, leads and lines, once their leads are locked.
 
 use super::{
-    Answer, CampaignKey, Content, First, Found, Group, Hint, Inbound, Work, campaign_key, resolve,
+    Answer, Content, Group, Hint, Inbound, Work,
+    find::{CampaignKey, Found, campaign_key},
+    keys::{First, resolve},
 };
 use crate::{
     domain::{

@@ -11,10 +11,13 @@
     reason = "a helper that cannot do its work fails the test and says why"
 )]
 
+pub mod both;
 pub mod daemon;
 pub mod fixture;
+pub mod inside;
 pub mod postgres;
 pub mod process;
+pub mod web;
 
 use std::{panic::Location, time::Duration};
 

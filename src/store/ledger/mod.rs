@@ -1,13 +1,16 @@
 //! For the recorder, and for whoever else ends or moves a job: effects and completions of many jobs in
 //! one transaction, each only while its fence holds.
 
+mod effects;
+
+pub(super) use self::effects::{PUT_DRAFTS, READ_HANDLES, UPDATE_MESSAGES};
+
 use super::{
     Store, StoreError,
-    leads::{END_DRAFTS, EndDrafts, Leads, OptedOut, Score},
+    leads::Leads,
     lines::{self, Counts, Entering, Entry, Place, Turns, TurnsNeeded},
     sql::Sql,
     tx::{Tx, group, in_group},
-    wall_clock,
 };
 use crate::domain::{
     Effect, Id,
@@ -62,26 +65,6 @@ pub(super) static RELEASE_HEADS: Sql = Sql::new(
        when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
        else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
      where line @ids($1)",
-);
-
-/// Verdicts on messages, and that they are handled.
-pub(super) static UPDATE_MESSAGES: Sql = Sql::new(
-    "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
-       handled_at = case when g.handled then @now else messages.handled_at end \
-     from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id",
-);
-
-/// Whether messages can be answered through their provider. By primary key.
-pub(super) static READ_HANDLES: Sql = Sql::new(
-    "select id, case when reply_handle is null then 0 else 1 end as has_handle from messages where id @ids($1)",
-);
-
-/// Drafts; one a message and channel, a second is no error.
-pub(super) static PUT_DRAFTS: Sql = Sql::new(
-    "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
-     select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
-     from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \
-       parts text, blocked_by text) g where true on conflict (message_id, channel) do nothing",
 );
 
 /// What happens to a job, and the fence under which it may.
@@ -226,7 +209,7 @@ pub(super) async fn settle(
     let mut counts = Counts::default();
     move_heads(tx, &passed, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns).await?;
-    apply_effects(store, tx, &passed, &mut leads).await?;
+    effects::apply_effects(store, tx, &passed, &mut leads).await?;
     follow_ons.retain(|it| held.get(it.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut counts).await?;
     counts.write(tx, store.node()).await?;
@@ -491,171 +474,6 @@ async fn promote(
     }
     tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
     lines::write(tx, placed, turns).await
-}
-
-/// What effects and ends do to messages, leads and drafts. The leads are locked.
-async fn apply_effects(
-    store: &Store,
-    tx: &Tx,
-    passed: &[&Settlement],
-    leads: &mut Leads,
-) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct MessageRow {
-        id: Id,
-        sentiment: Option<&'static str>,
-        handled: bool,
-    }
-    let times = read_handles(tx, passed).await?;
-    let mut messages: Vec<MessageRow> = Vec::new();
-    let mut ended_drafts: Vec<EndDrafts> = Vec::new();
-    let mut drafts: Vec<DraftRow<'_>> = Vec::new();
-    for it in passed {
-        let is_inbound_end = it.line > 0
-            && it.transition.takes_head_away()
-            && !matches!(it.transition, Transition::Snooze { .. });
-        let mut sentiment = None;
-        for effect in it.transition.effects() {
-            if let Effect::Judge(tag) = effect {
-                sentiment = Some(tag.as_str());
-            }
-            let Some(lead) = it.lead_id.and_then(|id| leads.get_mut(id)) else { continue };
-            let about = it.message_id.and_then(|id| times.get(&id));
-            apply(store, it, effect, about, lead, &mut ended_drafts, &mut drafts);
-        }
-        if let Some(id) = it.message_id
-            && (is_inbound_end || sentiment.is_some())
-        {
-            messages.push(MessageRow { id, sentiment, handled: is_inbound_end });
-        }
-    }
-    if !messages.is_empty() {
-        tx.run(&UPDATE_MESSAGES, [group(&messages)?]).await?;
-    }
-    if !ended_drafts.is_empty() {
-        tx.run(&END_DRAFTS, [group(&ended_drafts)?]).await?;
-    }
-    if !drafts.is_empty() {
-        tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
-    }
-    leads.write(tx).await
-}
-
-/// What an effect has to know about its message.
-struct About {
-    is_answerable: bool,
-}
-
-async fn read_handles(tx: &Tx, passed: &[&Settlement]) -> Result<HashMap<Id, About>, StoreError> {
-    let ids: Vec<Id> = passed
-        .iter()
-        .filter(|it| it.transition.effects().iter().any(|it| matches!(it, Effect::AddDraft { .. })))
-        .filter_map(|it| it.message_id)
-        .collect();
-    let mut times = HashMap::new();
-    if ids.is_empty() {
-        return Ok(times);
-    }
-    for row in tx.all(&READ_HANDLES, [group(&ids)?]).await? {
-        times.insert(
-            row.try_get("", "id")?,
-            About { is_answerable: row.try_get::<i32>("", "has_handle")? != 0 },
-        );
-    }
-    Ok(times)
-}
-
-#[derive(Serialize)]
-struct DraftRow<'a> {
-    id: Id,
-    client_id: &'a str,
-    lead_id: Id,
-    message_id: Id,
-    channel: &'static str,
-    subject: Option<&'a str>,
-    body: &'a str,
-    parts: String,
-    blocked_by: Option<&'static str>,
-}
-
-/// One effect on its lead. What was decided from an older view is judged again here, under the lead's
-/// lock: only the newest message speaks for the lead, and nothing is drafted past a barrier.
-fn apply<'a>(
-    store: &Store,
-    it: &'a Settlement,
-    effect: &'a Effect,
-    about: Option<&About>,
-    lead: &mut super::leads::Lead,
-    ended_drafts: &mut Vec<EndDrafts>,
-    drafts: &mut Vec<DraftRow<'a>>,
-) {
-    let is_newest = it.message_id.is_some() && lead.newest_inbound.map(|it| it.1) == it.message_id;
-    match effect {
-        Effect::Judge(tag) => {
-            if is_newest {
-                let lead = lead.change();
-                lead.standing = lead.standing.judged(*tag);
-            }
-        }
-        Effect::OptOut { reason } => {
-            let fact = OptedOut {
-                at: wall_clock(),
-                channel: it.kind_channel().to_owned(),
-                message_id: it.message_id,
-                reason: reason.clone(),
-            };
-            if lead.opt_out(fact) {
-                ended_drafts.push(EndDrafts {
-                    lead_id: lead.id,
-                    channel: None,
-                    status: "rejected",
-                    decided_by: "opt_out",
-                    except_message_id: None,
-                });
-            }
-        }
-        Effect::AddDraft { channel, subject, body, parts } => {
-            let (true, Some(message_id)) = (is_newest, it.message_id) else { return };
-            if lead.standing.barriers.on(channel.0).is_some() {
-                return;
-            }
-            ended_drafts.push(EndDrafts {
-                lead_id: lead.id,
-                channel: Some(channel.0),
-                status: "superseded",
-                decided_by: "newer_draft",
-                except_message_id: Some(message_id),
-            });
-            drafts.push(DraftRow {
-                id: store.next_id(),
-                client_id: &it.client_id,
-                lead_id: lead.id,
-                message_id,
-                channel: channel.0,
-                subject: subject.as_deref(),
-                body,
-                parts: serde_json::Value::from(parts.clone()).to_string(),
-                blocked_by: about.filter(|it| !it.is_answerable).map(|_| "no_reply_handle"),
-            });
-        }
-        Effect::Score { fit, intent, overall, reason } => {
-            lead.change().score = Some(Score {
-                fit: i32::from(*fit),
-                intent: i32::from(*intent),
-                overall: i32::from(*overall),
-                reason: reason.clone(),
-                at: wall_clock(),
-            });
-        }
-        Effect::Enqueue { .. } => {}
-    }
-}
-
-impl Settlement {
-    /// The channel word in the name of an inbound kind (`SMS_INBOUND_POST_PROCESS` is `sms`).
-    fn kind_channel(&self) -> String {
-        self.kind.split('_').next().unwrap_or_default().to_ascii_lowercase()
-    }
 }
 
 /// ENQUEUE of follow-on jobs, last: own lines only, so no head is in their way.

@@ -1,0 +1,219 @@
+//! By which keys messages are known again, and which of a group were known before.
+
+use super::{Group, Inbound};
+use crate::{
+    domain::{Id, event::MessageKey},
+    store::{StoreError, sql::Sql, tx::group},
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Claims keys: what comes back is new, or an expired key taken over, or a key of the other path that now
+/// names the newer message. Sorted, so that two groups with the same keys wait and never deadlock.
+pub(in crate::store) static PUT_KEYS: Sql = Sql::new(
+    "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at) \
+     select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
+       case when g.ttl is null then null else @in_ms(g.ttl) end \
+     from @rows($1, client_id text, channel text, kind text, key text, message_id bigint, ttl bigint) g \
+     where true order by g.client_id, g.channel, g.kind, g.key \
+     on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id, \
+       first_seen = excluded.first_seen, expires_at = excluded.expires_at \
+       where message_keys.expires_at <= @now or message_keys.kind = 'path' \
+     returning client_id, channel, kind, key",
+);
+
+/// Which messages keys name. By primary key.
+pub(in crate::store) static READ_KEYS: Sql = Sql::new(
+    "select k.client_id, k.channel, k.kind, k.key, k.message_id \
+     from @rows($1, client_id text, channel text, kind text, key text) g \
+     join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
+     where k.expires_at is null or k.expires_at > @now",
+);
+
+/// Lets keys that this transaction has claimed name the first message.
+pub(in crate::store) static REPOINT_KEYS: Sql = Sql::new(
+    "update message_keys set message_id = g.message_id \
+     from @rows($1, client_id text, channel text, kind text, key text, message_id bigint) g \
+     where message_keys.client_id = g.client_id and message_keys.channel = g.channel and message_keys.kind = g.kind \
+       and message_keys.key = g.key",
+);
+
+/// How long a content key without a time of the message counts: 10 minutes, by the database's clock.
+const CONTENT_KEY_TTL_MS: i64 = 600_000;
+
+/// The first message of a webhook that is a duplicate: stored before, or earlier in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum First {
+    Stored(Id),
+    InGroup(usize),
+}
+
+#[derive(Serialize, Clone, Copy)]
+struct KeyRow<'a> {
+    client_id: &'a str,
+    channel: &'static str,
+    kind: &'static str,
+    key: &'a str,
+    message_id: Id,
+    ttl: Option<i64>,
+}
+
+type KeyOf<'a> = (&'a str, &'static str, &'static str, &'a str);
+
+impl<'a> Group<'a> {
+    /// Claims the keys of all messages and says which of them were known before.
+    pub(super) async fn known_messages(&self) -> Result<HashMap<usize, First>, StoreError> {
+        let mut firsts: HashMap<usize, First> = HashMap::new();
+        let mut owner: HashMap<KeyOf<'a>, usize> = HashMap::new();
+        let mut paths: HashMap<KeyOf<'a>, usize> = HashMap::new();
+        let mut asked: BTreeMap<KeyOf<'a>, KeyRow<'a>> = BTreeMap::new();
+        let mut looked_up: Vec<(usize, KeyRow<'a>)> = Vec::new();
+        for at in 0..self.inbound.len() {
+            let Some((inbound, _, message)) = self.message(at) else { continue };
+            let own =
+                |key: &'a MessageKey| key_row(inbound, key.kind.as_str(), key, self.message_id(at));
+            let path = |key: &'a MessageKey| key_row(inbound, PATH, key, self.message_id(at));
+            let by_key = message.keys.iter().find_map(|key| owner.get(&key_of(&own(key))));
+            let by_path = message.also_known_as.iter().find_map(|it| paths.get(&key_of(&path(it))));
+            let root = by_key.or(by_path).copied().map(|it| root_of(&firsts, it));
+            if let Some(root) = root {
+                firsts.insert(at, First::InGroup(root));
+            }
+            let names = self.message_id(root.unwrap_or(at));
+            for key in &message.keys {
+                let row = KeyRow { message_id: names, ..own(key) };
+                owner.entry(key_of(&row)).or_insert(root.unwrap_or(at));
+                asked.entry(key_of(&row)).or_insert(row);
+            }
+            for key in &message.stored_only {
+                let row = KeyRow { message_id: names, ..path(key) };
+                paths.insert(key_of(&row), root.unwrap_or(at));
+                asked.insert(key_of(&row), row);
+            }
+            looked_up.extend(message.also_known_as.iter().map(|key| (at, path(key))));
+        }
+        if !asked.is_empty() {
+            self.claim_keys(asked, &looked_up, &mut firsts).await?;
+        }
+        Ok(firsts)
+    }
+
+    async fn claim_keys(
+        &self,
+        asked: BTreeMap<KeyOf<'a>, KeyRow<'a>>,
+        looked_up: &[(usize, KeyRow<'a>)],
+        firsts: &mut HashMap<usize, First>,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<KeyRow<'a>> = asked.into_values().collect();
+        let claimed = self.tx.all(&PUT_KEYS, [group(&rows)?]).await?.len();
+        if claimed == rows.len() && looked_up.is_empty() {
+            return Ok(());
+        }
+        let read: Vec<KeyRow<'a>> =
+            rows.iter().copied().chain(looked_up.iter().map(|it| it.1)).collect();
+        let mut named: HashMap<(String, String, String, String), Id> = HashMap::new();
+        for row in self.tx.all(&READ_KEYS, [group(&read)?]).await? {
+            let text = |column: &str| row.try_get::<String>("", column);
+            let key = (text("client_id")?, text("channel")?, text("kind")?, text("key")?);
+            named.insert(key, row.try_get("", "message_id")?);
+        }
+        let names = |row: &KeyRow<'_>| {
+            let key = (
+                row.client_id.to_owned(),
+                row.channel.to_owned(),
+                row.kind.to_owned(),
+                row.key.to_owned(),
+            );
+            named.get(&key).copied()
+        };
+        let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
+        for at in 0..self.inbound.len() {
+            let Some((inbound, _, message)) = self.message(at) else { continue };
+            let own = message.keys.iter().map(|it| key_row(inbound, it.kind.as_str(), it, 0));
+            let others = looked_up.iter().filter(|it| it.0 == at).map(|it| it.1);
+            let stored =
+                own.chain(others).filter_map(|it| names(&it)).find(|id| !in_group.contains(id));
+            if let Some(id) = stored {
+                let root = root_of(firsts, at);
+                firsts.insert(root, First::Stored(id));
+                firsts.insert(at, First::Stored(id));
+            }
+        }
+        self.repoint(&rows, firsts, &named).await
+    }
+
+    /// Keys that were claimed for what turned out to be a duplicate name the first message.
+    async fn repoint(
+        &self,
+        rows: &[KeyRow<'a>],
+        firsts: &HashMap<usize, First>,
+        named: &HashMap<(String, String, String, String), Id>,
+    ) -> Result<(), StoreError> {
+        let mut stored: HashMap<Id, Id> = HashMap::new();
+        for at in 0..self.inbound.len() {
+            if let First::Stored(id) = resolve(firsts, at) {
+                stored.insert(self.message_id(at), id);
+            }
+        }
+        let wrong: Vec<KeyRow<'a>> = rows
+            .iter()
+            .filter_map(|row| {
+                let key = (
+                    row.client_id.to_owned(),
+                    row.channel.to_owned(),
+                    row.kind.to_owned(),
+                    row.key.to_owned(),
+                );
+                let first = stored.get(named.get(&key)?)?;
+                Some(KeyRow { message_id: *first, ..*row })
+            })
+            .collect();
+        if !wrong.is_empty() {
+            self.tx.run(&REPOINT_KEYS, [group(&wrong)?]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The kind of keys by which a message is known over its other path.
+const PATH: &str = "path";
+
+fn key_row<'a>(
+    inbound: &'a Inbound,
+    kind: &'static str,
+    key: &'a MessageKey,
+    message_id: Id,
+) -> KeyRow<'a> {
+    KeyRow {
+        client_id: &inbound.client_id,
+        channel: inbound.channel.0,
+        kind,
+        key: &key.key,
+        message_id,
+        ttl: key.expires.then_some(CONTENT_KEY_TTL_MS),
+    }
+}
+
+const fn key_of<'a>(row: &KeyRow<'a>) -> KeyOf<'a> {
+    (row.client_id, row.channel, row.kind, row.key)
+}
+
+/// The first of its group that `at` repeats, or itself.
+fn root_of(firsts: &HashMap<usize, First>, at: usize) -> usize {
+    match firsts.get(&at) {
+        Some(First::InGroup(root)) => *root,
+        Some(First::Stored(_)) | None => at,
+    }
+}
+
+/// Where the first of `at` is, followed through the group.
+pub(super) fn resolve(firsts: &HashMap<usize, First>, at: usize) -> First {
+    match firsts.get(&at) {
+        Some(First::Stored(id)) => First::Stored(*id),
+        Some(First::InGroup(root)) => match firsts.get(root) {
+            Some(First::Stored(id)) => First::Stored(*id),
+            Some(First::InGroup(_)) | None => First::InGroup(*root),
+        },
+        None => First::InGroup(at),
+    }
+}

@@ -1,0 +1,156 @@
+//! Daemons on either kind of database, and a look at what they stored.
+
+use super::{
+    daemon::{Daemon, Options},
+    postgres,
+};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, Statement,
+    TransactionTrait,
+};
+
+/// Runs each test on SQLite and on PostgreSQL: the same name in two modules.
+#[macro_export]
+macro_rules! on_both_daemons {
+    ($($(#[doc = $doc:literal])* async fn $name:ident($place:ident: Place) $body:block)*) => {
+        $(
+            $(#[doc = $doc])*
+            mod $name {
+                #[allow(unused_imports, reason = "not every test needs all of its file")]
+                use super::*;
+                use $crate::support::both::Place;
+
+                async fn run($place: Place) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn sqlite() {
+                    run(Place::sqlite()).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn postgres() {
+                    if let Some(place) = Place::postgres() {
+                        run(place).await;
+                    }
+                }
+            }
+        )*
+    };
+}
+
+/// Where one test's daemons keep what they store.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The test's own empty PostgreSQL database, or `None`: SQLite in the daemon's own directory.
+    database_url: Option<String>,
+}
+
+impl Place {
+    /// A SQLite file in each daemon's own directory.
+    pub fn sqlite() -> Self {
+        Self { database_url: None }
+    }
+
+    /// A fresh PostgreSQL database, or `None` where there is no server.
+    pub fn postgres() -> Option<Self> {
+        let server = postgres::server()?;
+        let name = server.create_database("daemon");
+        Some(Self { database_url: Some(server.url(&name)) })
+    }
+
+    /// Whether this is SQLite.
+    pub fn is_sqlite(&self) -> bool {
+        self.database_url.is_none()
+    }
+
+    /// Its name in `database.url`, where it is not that of each daemon's own directory.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
+    /// How to start a daemon here with this configuration.
+    pub fn options(&self, config: &str) -> Options {
+        Options {
+            config: config.to_owned(),
+            database_url: self.database_url.clone(),
+            ..Options::default()
+        }
+    }
+
+    /// Starts a daemon here with this configuration, and waits until it is ready.
+    pub async fn start(&self, config: &str) -> Daemon {
+        Daemon::start(self.options(config)).await
+    }
+}
+
+/// A look into a daemon's database, past the daemon.
+#[derive(Clone, Debug)]
+pub struct Peek(DatabaseConnection);
+
+/// A lock that keeps a daemon from writing, until it is released or dropped.
+#[derive(Debug)]
+pub struct Held(DatabaseTransaction);
+
+impl Held {
+    /// Lets the daemon write again.
+    pub async fn release(self) {
+        self.0.rollback().await.expect("the lock can be released");
+    }
+}
+
+impl Peek {
+    /// Looks into the database of this URL.
+    pub async fn open(url: &str) -> Self {
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(2).sqlx_logging(false);
+        Self(Database::connect(options).await.expect("the daemon's database can be opened"))
+    }
+
+    /// Looks into a daemon's database.
+    pub async fn of(daemon: &Daemon) -> Self {
+        Self::open(&daemon.database_url()).await
+    }
+
+    /// The only value of the only row, as a number.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let statement = Statement::from_string(self.0.get_database_backend(), sql);
+        let row = self.0.query_one_raw(statement).await.unwrap_or_else(|it| panic!("{sql}: {it}"));
+        let row = row.unwrap_or_else(|| panic!("{sql}: no row"));
+        row.try_get_by_index::<i64>(0)
+            .or_else(|_| row.try_get_by_index::<i32>(0).map(i64::from))
+            .unwrap_or_else(|it| panic!("{sql}: {it}"))
+    }
+
+    /// The first column of all rows, as text.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let statement = Statement::from_string(self.0.get_database_backend(), sql);
+        let rows = self.0.query_all_raw(statement).await.unwrap_or_else(|it| panic!("{sql}: {it}"));
+        let text = |row: &sea_orm::QueryResult| row.try_get_by_index::<Option<String>>(0);
+        rows.iter().map(|it| text(it).expect("text").unwrap_or_default()).collect()
+    }
+
+    /// How many jobs have not ended.
+    pub async fn unfinished(&self) -> i64 {
+        self.number(
+            "select (select count(*) from job_ready) + (select count(*) from job_blocked) \
+             + (select count(*) from job_later)",
+        )
+        .await
+    }
+
+    /// Keeps everybody else from storing messages.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a plain transaction becomes a writing one by its first statement"
+    )]
+    pub async fn hold(&self) -> Held {
+        let transaction = self.0.begin().await.expect("a transaction can be begun");
+        let lock = match self.0.get_database_backend() {
+            sea_orm::DatabaseBackend::Postgres => "lock table messages in exclusive mode",
+            // Changes nothing, and takes the one lock that writers need.
+            _ => "delete from messages where false",
+        };
+        transaction.execute_unprepared(lock).await.expect("the lock is free");
+        Held(transaction)
+    }
+}

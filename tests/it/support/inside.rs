@@ -1,0 +1,116 @@
+//! A daemon inside the test process, with job handlers that the test brings along.
+
+use super::{both::Place, http, process::Scratch, web, web::Answer};
+use postroom::{
+    app::{Daemon, Role},
+    config::{Config, Sources},
+    domain::{Id, JobKind, job::NewJob},
+    registry::Registry,
+    store::Store,
+    telemetry::board::Board,
+};
+use std::{
+    fs,
+    net::TcpListener,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+use tokio::sync::oneshot;
+
+const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+
+/// A running daemon on a thread of its own. Dropping it stops it.
+pub struct Inside {
+    pub store: Store,
+    pub board: Arc<Board>,
+    /// In the form of `database.url`.
+    pub database_url: String,
+    http: reqwest::Client,
+    url: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _scratch: Scratch,
+}
+
+struct Started {
+    url: String,
+    store: Store,
+    board: Arc<Board>,
+}
+
+impl Inside {
+    /// Starts a daemon with these handlers and waits until it is there.
+    pub async fn start(place: &Place, config: &str, registry: Registry) -> Self {
+        let scratch = Scratch::new("inside");
+        let in_file = format!("sqlite://{}", scratch.path().join("postroom.db").display());
+        let database_url = place.database_url().unwrap_or(&in_file).to_owned();
+        let file = scratch.path().join("test.toml");
+        fs::write(&file, config).expect("the scratch directory can be written");
+        let env = [
+            ("POSTROOM__DATABASE__URL", database_url.as_str()),
+            ("POSTROOM__ADMIN__TOKEN", ADMIN_TOKEN),
+            ("POSTROOM__SERVER__SHUTDOWN_TIMEOUT", "1s"),
+            ("POSTROOM__SERVER__WORKERS", "1"),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let config = Config::load(&Sources { files: vec![file], env }).expect("a configuration");
+        let (started, starting) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let run = move || {
+            actix_rt::System::new().block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+                let daemon = Daemon::start(config, registry, Role::All, listener).await;
+                let daemon = daemon.expect("the daemon starts");
+                let (store, board) = (daemon.store().clone(), daemon.board().clone());
+                started.send(Started { url: daemon.url().to_owned(), store, board }).ok();
+                // Whether the test says so or is gone.
+                stopped.await.ok();
+                daemon.stop().await;
+            });
+        };
+        let thread = thread::Builder::new().name("daemon".to_owned()).spawn(run).expect("a thread");
+        let Started { url, store, board } = starting.await.expect("the daemon starts");
+        let (stop, thread) = (Some(stop), Some(thread));
+        Self { store, board, database_url, http: http(), url, stop, thread, _scratch: scratch }
+    }
+
+    /// Asks the admin API.
+    pub async fn api(&self, path: &str) -> Answer {
+        web::ask(self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(ADMIN_TOKEN)).await
+    }
+
+    /// Prepares a provider's `POST`.
+    pub fn webhook(&self, channel: &str, client: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}/webhooks/{channel}/{client}", self.url))
+    }
+
+    /// Enqueues a job for `client`, which is due at once.
+    pub async fn enqueue(&self, kind: JobKind, client: &str, max_attempts: u32) -> Id {
+        let feed = self.store.feed();
+        let job = NewJob {
+            kind,
+            client_id: client.to_owned(),
+            lead_id: None,
+            subject_id: feed.next_id(),
+            message_id: None,
+            draft_id: None,
+            max_attempts,
+            in_lead_line: false,
+            delay_ms: 0,
+        };
+        let ids = feed.enqueue(vec![job]).await.expect("the database is there");
+        ids.into_iter().flatten().next().expect("a new job")
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !thread::panicking()
+        {
+            panic!("the daemon panicked");
+        }
+    }
+}
