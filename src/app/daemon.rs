@@ -36,7 +36,7 @@ pub struct Daemon {
     server: actix_web::dev::ServerHandle,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
-    work: Runtime,
+    work: WorkRuntime,
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
@@ -84,7 +84,7 @@ impl Daemon {
         let store_runtime = StoreRuntime::start()?;
         let store = open_store(&config, &store_runtime, role, &listener).await?;
         let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
-        let work = work_runtime()?;
+        let (work, work_handle) = WorkRuntime::start()?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
         let live = config::Live::new(config);
@@ -93,7 +93,7 @@ impl Daemon {
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
         let (supervisor, recorder) =
-            parts.start_actors(&registry, &entrance, &arbiters, work.handle(), downs).await?;
+            parts.start_actors(&registry, &entrance, &arbiters, &work_handle, downs).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let state = State::new(
             &live,
@@ -189,7 +189,7 @@ impl Daemon {
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        self.work.shutdown_background();
+        drop(self.work);
         drop(self.heartbeat);
         drop(self.store_runtime);
         tracing::info!("stopped");
@@ -197,12 +197,28 @@ impl Daemon {
 }
 
 /// The runtime on which handlers' futures run.
-fn work_runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(core_count() + WORK_THREADS_SPARE)
-        .thread_name("work")
-        .enable_all()
-        .build()
+#[derive(Debug)]
+struct WorkRuntime(Option<Runtime>);
+
+impl WorkRuntime {
+    fn start() -> io::Result<(Self, tokio::runtime::Handle)> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(core_count() + WORK_THREADS_SPARE)
+            .thread_name("work")
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        Ok((Self(Some(runtime)), handle))
+    }
+}
+
+impl Drop for WorkRuntime {
+    /// Does not wait: a handler that blocks must not keep the daemon from ending.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever

@@ -376,9 +376,13 @@ impl Group<'_> {
             return Ok(());
         }
         let new = lines::put_jobs(self.tx, &work.entries).await?;
+        if new.len() < work.entries.len() {
+            // Another group has made the missing job of the same message: its id is the one to answer.
+            return Err(StoreError::Conflict("a missing job was made meanwhile".to_owned()));
+        }
         let mut counts = Counts::default();
         let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
-        for entry in work.entries.iter().filter(|it| new.contains(&it.id)) {
+        for entry in &work.entries {
             counts.add(entry.job.kind.0, "enqueued", 1);
             entering.push(entry.entering());
         }

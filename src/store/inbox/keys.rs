@@ -22,12 +22,13 @@ pub(in crate::store) static PUT_KEYS: Sql = Sql::new(
      returning client_id, channel, kind, key",
 );
 
-/// Which messages keys name. By primary key.
+/// Which messages keys name. By primary key. A key that has expired within this transaction still counts: it
+/// was not claimed either.
 pub(in crate::store) static READ_KEYS: Sql = Sql::new(
     "select k.client_id, k.channel, k.kind, k.key, k.message_id \
      from @rows($1, client_id text, channel text, kind text, key text) g \
      join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
-     where k.expires_at is null or k.expires_at > @now",
+     where k.expires_at is null or k.expires_at > @in_ms(-10000)",
 );
 
 /// Lets keys that this transaction has claimed name the first message.

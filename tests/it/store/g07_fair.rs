@@ -167,6 +167,25 @@ on_both_databases! {
         assert!(rounds <= 2, "a retry waited {rounds} rounds behind its client's backlog");
     }
 
+    /// A client that was away has saved up no turns, and those it gets are not below the floor.
+    async fn g07_a_client_that_comes_with_a_long_backlog_takes_no_more_than_its_share(db: Fixture) {
+        let mut claimer = Claimer::default();
+        let mut now = Duration::ZERO;
+        enqueue(&db.store, "a", SELF_CHECK, 55 * SLOTS).await;
+        for _ in 0..55 {
+            let claims = claimer.claim(&db.store, now, SELF_CHECK, SLOTS).await;
+            succeed(&db.store, &claims).await;
+            now += Duration::from_secs(1);
+        }
+        assert!(claimer.floor(SELF_CHECK, now) > 0, "the floor is in use");
+        enqueue(&db.store, "b", SELF_CHECK, 60 * SLOTS).await;
+        let single = enqueue(&db.store, "a", SELF_CHECK, 1).await[0];
+        let first = claimer.claim(&db.store, now, SELF_CHECK, 1).await;
+        assert_eq!(first[0].job.client_id, "b", "what has just come is above the floor");
+        let (rounds, _) = rounds_until(&db.store, SELF_CHECK, SLOTS, single, "b").await;
+        assert!(rounds <= 2, "{rounds} rounds");
+    }
+
     /// Every round takes as much as is waiting: no row is hidden by the floor, whatever enters in between.
     async fn g07_the_floor_hides_no_row(db: Fixture) {
         let mut dice = Dice::new(7);

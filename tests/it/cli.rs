@@ -1,0 +1,227 @@
+//! The commands, as somebody types them: what they print, and how they end.
+
+use crate::{
+    on_both_daemons,
+    support::{
+        daemon::{Daemon, Options, Until},
+        eventually,
+        postgres::Server,
+        process::Scratch,
+        web::{ask, sms},
+    },
+};
+use reqwest::Method;
+use serde_json::Value;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+/// Runs the program to its end, in this directory and without any configuration of its own.
+fn postroom(directory: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().to_ascii_uppercase().starts_with("POSTROOM__") {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_PROXY", "127.0.0.1").current_dir(directory).args(args).output().unwrap()
+}
+
+#[track_caller]
+fn ends_with(code: i32, output: &Output) -> (String, String) {
+    let (out, err) = (&output.stdout, &output.stderr);
+    let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
+    assert_eq!(output.status.code(), Some(code), "stdout: {out}\nstderr: {err}");
+    (out.into_owned(), err.into_owned())
+}
+
+#[track_caller]
+fn document(output: &Output) -> Value {
+    let (out, err) = ends_with(0, output);
+    assert_eq!(err, "");
+    serde_json::from_str(&out).unwrap_or_else(|it| panic!("not one document: {it}\n{out}"))
+}
+
+#[track_caller]
+fn file(directory: &Path, text: &str) -> String {
+    let path = directory.join("config.toml");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_configuration_is_checked_and_a_wrong_key_is_told_with_the_nearest() {
+    let scratch = Scratch::new("cli");
+    let directory = scratch.path();
+    let (out, _) = ends_with(0, &postroom(directory, &["config", "check"]));
+    assert!(out.starts_with("ok"), "{out}");
+    let right = file(directory, "[ingest]\nbatch_max = 5\n");
+    ends_with(0, &postroom(directory, &["config", "check", "--config", &right]));
+    for (text, parts) in [
+        ("[ingest]\nbatch_mx = 5\n", &["config.toml:2", "batch_mx", "batch_max"][..]),
+        ("[ingst]\n", &["ingst", "ingest"]),
+        ("[pools.SMS_INBOUND_POST_PROCES]\nsize = 1\n", &["SMS_INBOUND_POST_PROCESS"]),
+        ("[supervisor]\nlease = \"1s\"\n", &["supervisor.lease", "supervisor.heartbeat"]),
+        ("[ingest]\nbatch_max = \"many\"\n", &["config.toml:2", "ingest.batch_max"]),
+        ("not toml", &["config.toml"]),
+    ] {
+        let wrong = file(directory, text);
+        for command in [&["config", "check", "--config", &wrong][..], &["serve", "--config", &wrong]] {
+            let (out, err) = ends_with(2, &postroom(directory, command));
+            assert_eq!(out, "");
+            for part in parts {
+                assert!(err.contains(part), "`{part}` is not in: {err}");
+            }
+        }
+    }
+    ends_with(2, &postroom(directory, &["config", "check", "--config", "no-such.toml"]));
+    ends_with(2, &postroom(directory, &["nonsense"]));
+}
+
+on_both_daemons! {
+    async fn migrations_go_up_and_down_by_hand(place: Place) {
+        let scratch = Scratch::new("cli");
+        let directory = scratch.path();
+        let in_file = format!("sqlite://{}", directory.join("by-hand.db").display());
+        let url = place.database_url().unwrap_or(&in_file);
+        let config = file(directory, &format!("[database]\nurl = \"{url}\"\nauto_migrate = false\n[server]\nbind = \"127.0.0.1:0\"\n"));
+        let migrate = |what: &str| postroom(directory, &["migrate", what, "--json", "--config", &config]);
+        let applied = |output: &Output| {
+            let items = document(output)["items"].as_array().unwrap().clone();
+            items.iter().map(|it| it["applied"].as_bool().unwrap()).collect::<Vec<bool>>()
+        };
+        let before = applied(&migrate("status"));
+        assert!(!before.is_empty() && before.iter().all(|it| !it), "{before:?}");
+        let (_, err) = ends_with(1, &postroom(directory, &["serve", "--config", &config]));
+        assert!(err.contains("postroom migrate up"), "{err}");
+        assert!(applied(&migrate("up")).iter().all(|it| *it));
+        assert!(applied(&migrate("status")).iter().all(|it| *it));
+        assert!(applied(&migrate("up")).iter().all(|it| *it), "again changes nothing");
+        let after_down = applied(&migrate("down"));
+        assert_eq!(after_down.iter().filter(|it| !**it).count(), 1, "{after_down:?}");
+        assert_eq!(after_down.last(), Some(&false));
+        let refused = postroom(directory, &["migrate", "fresh", "--config", &config]);
+        let (_, err) = ends_with(2, &refused);
+        assert!(err.contains("--yes"), "{err}");
+        let fresh = postroom(directory, &["migrate", "fresh", "--yes", "--json", "--config", &config]);
+        assert!(applied(&fresh).iter().all(|it| *it));
+    }
+
+    async fn what_is_sent_is_listed(place: Place) {
+        let daemon = place.start("").await;
+        let directory = daemon.directory().to_owned();
+        let (harness, test) = ("harness.toml", "test.toml");
+        let run = |args: &[&str]| postroom(&directory, &[args, &["--config", harness, "--config", test]].concat());
+        let sent = document(&run(&["send", "sms", "--count", "3", "--json"]));
+        let items = sent["items"].as_array().unwrap();
+        assert_eq!(items.len(), 3, "{sent}");
+        for item in items {
+            assert_eq!((&item["status"], &item["outcome"]), (&200.into(), &"accepted".into()), "{sent}");
+        }
+        let (table, _) = ends_with(0, &run(&["send", "instantly"]));
+        assert!(table.contains("accepted"), "{table}");
+        let list = |more: &[&str]| {
+            let listed = document(&run(&[&["jobs", "list", "--json"], more].concat()));
+            listed["items"].as_array().unwrap().clone()
+        };
+        let inbound = list(&["--kind", "SMS_INBOUND_POST_PROCESS"]);
+        let ids = |items: &[Value], pointer: &str| {
+            let mut ids: Vec<String> = items.iter().map(|it| it.pointer(pointer).unwrap().as_str().unwrap().to_owned()).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(&inbound, "/id"), ids(items, "/job_ids/0"));
+        let shown = document(&run(&["jobs", "show", inbound[0]["id"].as_str().unwrap(), "--json"]));
+        assert_eq!(shown["id"], inbound[0]["id"]);
+        assert_eq!(shown["errors"], serde_json::json!([]));
+        let (_, err) = ends_with(1, &run(&["jobs", "show", "999"]));
+        assert!(err.contains("999"), "{err}");
+        let (table, _) = ends_with(0, &run(&["pools", "list"]));
+        assert!(table.contains("SMS_INBOUND_POST_PROCESS"), "{table}");
+        let (_, err) = ends_with(1, &run(&["jobs", "list", "--token", "a-wrong-one"]));
+        assert!(!err.is_empty());
+        let (_, err) = ends_with(2, &run(&["send", "fax"]));
+        assert!(err.contains("sms"), "{err}");
+    }
+
+    async fn a_port_that_is_taken_ends_the_start(place: Place) {
+        let first = place.start("").await;
+        let bind = first.url("").trim_start_matches("http://").to_owned();
+        let scratch = Scratch::new("cli");
+        let config = file(scratch.path(), &format!("[server]\nbind = \"{bind}\"\n[database]\nurl = \"sqlite://other.db\"\n"));
+        let (_, err) = ends_with(1, &postroom(scratch.path(), &["serve", "--config", &config]));
+        assert!(err.contains(&bind) && err.contains("server.bind"), "{err}");
+        assert!(first.is_running());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_daemon_on_one_file_ends_and_says_why() {
+    let first = Daemon::start(Options::default()).await;
+    let second = Options {
+        database_url: Some(first.database_url()),
+        until: Until::Started,
+        ..Options::default()
+    };
+    let second = Daemon::start(second).await;
+    assert_eq!(second.wait(Duration::from_secs(20)).await.code(), Some(1));
+    let log = second.log();
+    assert!(log.contains("postroom.db") && log.contains("held by another daemon"), "{log}");
+    let answer = ask(first.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+    assert_eq!(answer.outcome(), "accepted", "the first goes on: {answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_daemons_that_start_at_once_on_an_empty_database_both_become_ready() {
+    let Some(place) = crate::support::both::Place::postgres() else { return };
+    let (one, other) = tokio::join!(place.start(""), place.start(""));
+    for daemon in [&one, &other] {
+        let answer = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+        assert!(matches!(answer.outcome(), "accepted" | "duplicate"), "{answer:?}");
+    }
+    eventually(Duration::from_secs(20), async || {
+        let overview = ask(one.api(Method::GET, "/overview")).await;
+        (overview.body["nodes"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_at_the_start_is_waited_for() {
+    let Some(server) = Server::own(&[]) else { return };
+    let url = server.url(&server.create_database("away"));
+    server.stop();
+    let options =
+        Options { database_url: Some(url), until: Until::Alive, ..Options::default() };
+    let daemon = Daemon::start(options).await;
+    let ready = ask(daemon.get("/readyz")).await;
+    assert_eq!((ready.status, ready.field("status")), (503, "not_ready"), "{ready:?}");
+    assert_eq!(ready.body["checks"]["database"]["ok"], false);
+    let post = || ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello")));
+    let answer = post().await;
+    assert_eq!((answer.status, answer.field("type")), (429, "urn:postroom:database-away"));
+    assert_eq!(answer.header("retry-after"), "1");
+    server.start();
+    let taken = eventually(Duration::from_secs(30), async || {
+        let answer = post().await;
+        assert!(matches!(answer.status, 200 | 429), "{answer:?}");
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(taken.await.outcome(), "accepted");
+    assert_eq!(ask(daemon.get("/readyz")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_waits_for_its_database_stops_when_it_is_told_to() {
+    let options = Options {
+        database_url: Some("postgres://nobody@127.0.0.1:1/nothing".to_owned()),
+        until: Until::Alive,
+        ..Options::default()
+    };
+    let daemon = Daemon::start(options).await;
+    daemon.terminate();
+    assert_eq!(daemon.wait(Duration::from_secs(10)).await.code(), Some(0));
+}

@@ -1,0 +1,5 @@
+//! What providers post, and what they are answered.
+
+mod bad_input;
+mod payloads;
+mod secrets;
