@@ -109,6 +109,7 @@ impl Parts {
     fn janitor_plan(&self, kinds: Arc<[JobKind]>) -> JanitorPlan {
         JanitorPlan {
             nodes: self.store.nodes(),
+            node: self.store.node(),
             queue: self.store.queue(),
             feed: self.store.feed(),
             ledger: self.store.ledger(),

@@ -24,6 +24,8 @@ use tokio::{runtime::Runtime, sync::oneshot, time::Instant};
 const WORK_THREADS_SPARE: usize = 6;
 /// The pause between two tries to reach a database that is away at the start.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
+/// How long the database may take before whoever asks the daemon is told that it waits.
+const PROMPT: Duration = Duration::from_secs(1);
 /// How long the recorder may take for its last commit.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -231,7 +233,17 @@ async fn open_store(
 ) -> Result<Store, AppError> {
     let mut waiting = None;
     loop {
-        let opened = try_open(config, runtime, role).await;
+        let mut opening = std::pin::pin!(try_open(config, runtime, role));
+        let opened = match tokio::time::timeout(PROMPT, &mut opening).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                if waiting.is_none() {
+                    tracing::info!("the database does not answer yet: waiting for it");
+                    waiting = Some(http::waiting_room(listener.try_clone()?)?);
+                }
+                opening.await
+            }
+        };
         if let Err(AppError::Database { url, source: StoreError::Away(why) }) = opened {
             tracing::warn!(url, why, "the database is away: waiting for it");
             if waiting.is_none() {

@@ -114,7 +114,9 @@ fn ignored(event: &str, reason: &'static str) -> Interpreted {
 }
 
 fn unknown(event: Option<&str>, reason: &str) -> NotUnderstood {
-    NotUnderstood { event_type: event.map(str::to_owned), reason: reason.to_owned() }
+    // PostgreSQL stores no U+0000, and the name is the sender's.
+    let event_type = event.map(|it| it.replace('\0', ""));
+    NotUnderstood { event_type, reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -149,6 +149,11 @@ impl Admin {
         .await
     }
 
+    /// Takes something away; `path` is what follows `/api/v1`.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, Refusal> {
+        self.send(self.http.delete(self.url(path))).await
+    }
+
     /// The items of a list that it answered.
     pub(super) fn items<'a>(&self, answer: &'a Value) -> Result<&'a [Value], Failure> {
         let items = answer.get("items").and_then(Value::as_array);

@@ -13,6 +13,7 @@ mod jobs;
 mod migrate;
 mod output;
 mod pools;
+mod quarantine;
 mod send;
 mod serve;
 
@@ -52,6 +53,9 @@ enum Command {
     /// Show the pools of a running daemon
     #[command(subcommand)]
     Pools(pools::PoolsCommand),
+    /// Webhooks that were authentic and not understood
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Measure this machine with this database
     Bench(bench::BenchArgs),
 }
@@ -79,6 +83,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
         Command::Pools(command) => pools::run(command, files)?,
+        Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Bench(_) if files.is_given() => {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
         }

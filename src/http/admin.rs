@@ -7,7 +7,7 @@ use super::{
 };
 use crate::config::Secret;
 use actix_web::{
-    Error, HttpResponse,
+    Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue},
@@ -46,7 +46,7 @@ pub async fn guard(
     let response = if is_let_in {
         next.call(request).await?.map_into_boxed_body()
     } else {
-        request.into_response(HttpResponse::from_error(Problem::unauthenticated()))
+        request.into_response(Problem::unauthenticated().of_request(&id).response())
     };
     let mut response = name_request(response, &id);
     let headers = response.headers_mut();

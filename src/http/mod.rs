@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod problem;
 mod request_id;
+mod signatures;
 mod webhooks;
 
 pub use self::problem::{Cause, Problem};
@@ -26,7 +27,7 @@ use crate::{
         rates::Rate60,
     },
 };
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, http::KeepAlive, middleware::from_fn, web};
 use std::{
     collections::HashMap,
     io,
@@ -46,6 +47,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open connections may take once the server stops.
 const STOP_LIMIT_SECONDS: u64 = 5;
+/// The same while the daemon waits for its database: nothing there takes long.
+const WAITING_STOP_LIMIT_SECONDS: u64 = 1;
 
 /// What handlers of requests share.
 #[derive(Clone)]
@@ -204,6 +207,8 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<ServerHandle> {
 pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
     let factory = || {
         App::new()
+            .wrap(from_fn(request_id::carry))
+            .wrap(from_fn(request_id::carry))
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::waiting))
             .default_service(web::to(async || {
@@ -213,7 +218,12 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
                 ))
             }))
     };
-    let server = HttpServer::new(factory).workers(1).shutdown_timeout(0).disable_signals();
+    // Kept connections would be cut while somebody sends over them, once the database is there.
+    let server = HttpServer::new(factory)
+        .workers(1)
+        .keep_alive(KeepAlive::Disabled)
+        .shutdown_timeout(WAITING_STOP_LIMIT_SECONDS)
+        .disable_signals();
     Ok(run(server.listen(listener)?.run()))
 }
 

@@ -7,13 +7,14 @@ use super::{
     limits,
     problem::{Cause, Problem},
     request_id,
+    signatures::{self, Signed},
 };
 use crate::{
     channels::{self, AnyChannel, Received, json},
     config::{self, Config},
     domain::{Interpreted, NotUnderstood, Timestamp},
     ingest::Refusal,
-    store::{Answer, Content, Inbound, body_hash, wall_clock},
+    store::{Answer, Content, Delivery, Desk, Inbound, QuarantineRow, body_hash, wall_clock},
 };
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// The longest id of a delivery that is remembered, in bytes.
+const DELIVERY_ID_MAX: usize = 512;
 
 /// The webhook paths.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -110,7 +114,8 @@ async fn receive(
         let detail = "more requests than this address may send (server.address_rate_limit)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
     }
-    let (client, json) = authenticate(request, channel.channel.as_ref(), client_id, &body, &cfg)?;
+    let sender = authenticate(request, channel.channel.as_ref(), client_id, &body, &cfg)?;
+    let Sender { client, json, delivery } = sender;
     if let Some(seconds) = state.limits.client(client_id, client.rate_limit) {
         let detail = "more requests than this client may send (its `rate_limit`)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
@@ -131,6 +136,7 @@ async fn receive(
         client,
         request_id,
         received_at: wall_clock(),
+        delivery,
     };
     let inbound = match webhook.interpret(&json, &body, &cfg) {
         Step::Answered(answer) => return Ok(answer),
@@ -179,27 +185,57 @@ fn authenticate<'c>(
     client_id: &str,
     body: &[u8],
     cfg: &'c Config,
-) -> Result<(&'c config::Client, Value), Problem> {
+) -> Result<Sender<'c>, Problem> {
     let stranger = || {
         let detail = "no such client, or none of the secrets of its channel was given";
         Problem::new(Cause::Unauthenticated, detail)
     };
     let client = cfg.client(client_id).ok_or_else(stranger)?;
-    let by_head = authentication::by_head(request, channel, client);
+    let signature = client.channel(channel.name().0).and_then(|it| it.signature.as_ref());
+    let signed = signature
+        .map_or(Signed::No, |it| signatures::check(request.headers(), body, it, wall_clock()));
+    let by_head = match &signed {
+        Signed::Right { .. } => Standing::Authenticated,
+        Signed::Wrong | Signed::No => authentication::by_head(request, channel, client),
+    };
     if by_head == Standing::Open && channel.secret_field().is_none() {
         return Err(stranger());
     }
     let json = json::parse(body);
     match (by_head, json) {
-        (Standing::Authenticated, Ok(json)) => Ok((client, json)),
+        (Standing::Authenticated, Ok(json)) => {
+            let delivery = delivery(&signed, signature, &json);
+            Ok(Sender { client, json, delivery })
+        }
         (Standing::Authenticated, Err(error)) => Err(Problem::new(Cause::NotJson, error.detail)),
         (Standing::Open, Ok(json))
             if authentication::by_body(&json, channel, client) == Standing::Authenticated =>
         {
-            Ok((client, json))
+            Ok(Sender { client, json, delivery: None })
         }
         (Standing::Open, _) => Err(stranger()),
     }
+}
+
+/// Who posted, and what.
+struct Sender<'c> {
+    client: &'c config::Client,
+    json: Value,
+    delivery: Option<Delivery>,
+}
+
+/// The signed id of a delivery: of the headers, else the body's own, which is signed with it. It is
+/// remembered for as long as its signature is taken, on either side of now.
+fn delivery(
+    signed: &Signed,
+    signature: Option<&config::Signature>,
+    json: &Value,
+) -> Option<Delivery> {
+    let Signed::Right { delivery_id } = signed else { return None };
+    let in_body = || json.get("webhookId").and_then(Value::as_str).map(str::to_owned);
+    let id = delivery_id.clone().or_else(in_body).filter(|it| it.len() <= DELIVERY_ID_MAX)?;
+    let window_ms = i64::try_from(signature?.window.as_millis()).unwrap_or(i64::MAX / 4);
+    Some(Delivery { id, kept_ms: window_ms.saturating_mul(2) })
 }
 
 /// An authenticated webhook.
@@ -208,6 +244,7 @@ struct Webhook<'a> {
     client: &'a config::Client,
     request_id: &'a str,
     received_at: Timestamp,
+    delivery: Option<Delivery>,
 }
 
 /// What is to be done with a webhook.
@@ -285,9 +322,57 @@ impl Webhook<'_> {
             request_id: self.request_id.to_owned(),
             received_at: self.received_at,
             payload,
+            delivery: self.delivery.clone(),
             content,
         }))
     }
+}
+
+/// Interprets the kept bytes of a quarantined webhook again, as if they had just come, but for the time of
+/// their receipt. It is settled where they are understood now.
+pub(super) async fn replay(
+    request: &HttpRequest,
+    state: &State,
+    desk: &Desk,
+    item: &QuarantineRow,
+) -> Result<HttpResponse, Problem> {
+    let request_id = request_id::of(request);
+    let cfg = state.config.get();
+    let channel = state.channels.get(item.channel.as_str()).ok_or_else(|| {
+        Problem::conflict(format!("this version has no channel `{}`", item.channel))
+    })?;
+    let client = cfg.client(&item.client_id).ok_or_else(|| {
+        Problem::conflict(format!("the client `{}` is not in the configuration", item.client_id))
+    })?;
+    let body = item.payload.as_bytes();
+    let json = json::parse(body).map_err(|error| Problem::internal(error.detail))?;
+    let webhook = Webhook {
+        channel: channel.channel.as_ref(),
+        client,
+        request_id: &request_id,
+        received_at: Timestamp::from_millis(item.received_at.0),
+        delivery: None,
+    };
+    let answer = match webhook.interpret(&json, body, &cfg) {
+        Step::Answered(answer) => answer,
+        Step::Store(inbound) => match &inbound.content {
+            Content::Quarantine { reason, .. } => {
+                Answer::Quarantined { quarantine_id: item.id, reason: reason.clone() }
+            }
+            Content::Event { .. } => {
+                let permit = state.entrance.enter(body.len()).map_err(|it| problem_of(&it))?;
+                let limit = cfg.server.request_timeout;
+                let stored = state.entrance.submit(*inbound, body.len(), permit, limit).await;
+                stored.map_err(|it| problem_of(&it))?
+            }
+        },
+    };
+    if !matches!(answer, Answer::Quarantined { .. }) {
+        // A crash before this leaves it held; the next replay is a duplicate of this one.
+        let is_first = desk.settle_quarantine(item.id, "replayed").await?;
+        tracing::info!(quarantine.id = item.id, is_first, "replayed by hand");
+    }
+    Ok(answered(&answer, &request_id).1)
 }
 
 fn problem_of(refusal: &Refusal) -> Problem {

@@ -37,6 +37,7 @@ static ALL: &[(&str, &Sql)] = named![
     desk::READ_HELD,
     desk::READ_JOBS,
     desk::REOPEN_ATTEMPTS,
+    desk::SETTLE_QUARANTINE,
     feed::READ_END,
     feed::READ_SUCCEEDED,
     inbox::PUT_KEYS,

@@ -28,6 +28,8 @@ const CANARY_EVERY: Duration = Duration::from_secs(60);
 pub struct JanitorPlan {
     /// Who lives.
     pub nodes: Nodes,
+    /// This process. It lives, whatever its heartbeat says: on SQLite it sends none.
+    pub node: Id,
     /// What dead nodes hold.
     pub queue: Queue,
     /// Where the canary is enqueued.
@@ -112,10 +114,11 @@ impl actix::Handler<Look> for Janitor {
         let look = async move {
             let lease = plan.config.get().supervisor.lease;
             let nodes = plan.nodes.list().await?;
-            let dead = silence
+            let mut dead = silence
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .dead(&nodes, lease, now);
+            dead.retain(|it| *it != plan.node);
             let rescued = rescue(&plan, dead).await?;
             Ok::<_, StoreError>((rescued, fly(&plan, canary).await?))
         };

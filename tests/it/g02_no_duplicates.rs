@@ -22,11 +22,7 @@ async fn post_at_once(daemon: &Daemon, channel: &str, body: &Value) -> Vec<Answe
 
 /// Message, lead and jobs.
 fn ids(answer: &Answer) -> (String, String, Vec<String>) {
-    (
-        answer.field("message_id").to_owned(),
-        answer.field("lead_id").to_owned(),
-        answer.job_ids(),
-    )
+    (answer.field("message_id").to_owned(), answer.field("lead_id").to_owned(), answer.job_ids())
 }
 
 fn all_are_duplicates_of(first: &Answer, answers: &[Answer]) {

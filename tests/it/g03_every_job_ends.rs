@@ -12,8 +12,7 @@ use std::time::Duration;
 
 /// How often the first daemon may be killed without having had a job in hand.
 const TRIES: u32 = 30;
-const HELD_BY_OTHERS: &str =
-    "select count(*) from job_ready where node is not null and node not in (select id from nodes where role = 'worker')";
+const HELD_BY_OTHERS: &str = "select count(*) from job_ready where node is not null and node not in (select id from nodes where role = 'worker')";
 
 /// Kills the one that takes the webhooks until a kill leaves jobs behind in its name.
 async fn kill_with_jobs_in_hand(load: &Load, taker: &mut Daemon, db: &Peek) {

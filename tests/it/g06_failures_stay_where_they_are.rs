@@ -3,7 +3,7 @@
 use crate::{
     on_both_daemons,
     support::{
-        both::{Peek, Place},
+        both::Peek,
         eventually,
         inside::Inside,
         web::{ask, sms},
@@ -35,14 +35,26 @@ const BEHAVES: JobKind = JobKind("BEHAVES");
 
 fn config() -> String {
     let clients = [
-        "fine", "panics_at_once", "panics_later", "panics_in_a_child", "panics_when_cut_off", "hangs",
-        "errs", "is_doomed", "gives_up", "snoozes", "cancels",
+        "fine",
+        "panics_at_once",
+        "panics_later",
+        "panics_in_a_child",
+        "panics_when_cut_off",
+        "hangs",
+        "errs",
+        "is_doomed",
+        "gives_up",
+        "snoozes",
+        "cancels",
     ];
-    let clients: String = clients.iter().map(|it| format!("[[clients]]\nid = \"{it}\"\n[clients.channels.sms]\n")).collect();
+    let clients: String = clients
+        .iter()
+        .map(|it| format!("[[clients]]\nid = \"{it}\"\n[clients.channels.sms]\n"))
+        .collect();
     format!(
-        "[supervisor]\ntick = \"100ms\"\nheartbeat = \"50ms\"\nlease = \"2s\"\n\
+        "[supervisor]\ntick = \"100ms\"\nheartbeat = \"50ms\"\nlease = \"400ms\"\n\
          [pools.default]\nsize = {SLOTS}\ntimeout = \"30s\"\nbackoff = {{ base = \"10ms\", cap = \"50ms\" }}\n\
-         [pools.BEHAVES]\ntimeout = \"400ms\"\n[restart]\nbackoff = {{ base = \"10ms\", cap = \"50ms\" }}\n{clients}"
+         [pools.BEHAVES]\ntimeout = \"1s\"\n[restart]\nbackoff = {{ base = \"10ms\", cap = \"50ms\" }}\n{clients}"
     )
 }
 
@@ -130,7 +142,13 @@ async fn the_slots_are_back(daemon: &Inside) {
 }
 
 /// A job of this client ends so, after attempts that failed for these reasons.
-async fn ends(daemon: &Inside, client: &str, status: &str, attempts: u32, reasons: &[(&str, &str)]) {
+async fn ends(
+    daemon: &Inside,
+    client: &str,
+    status: &str,
+    attempts: u32,
+    reasons: &[(&str, &str)],
+) {
     let id = daemon.enqueue(BEHAVES, client, MOST_ATTEMPTS).await;
     let job = ended(daemon, id).await;
     assert_eq!(job["status"], status, "{job}");
@@ -158,6 +176,19 @@ impl JobHandler for Blocks {
 
     async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
         thread::sleep(Duration::from_secs(10));
+        Outcome::Done(Vec::new())
+    }
+}
+
+/// Takes twice the lease.
+#[derive(Default)]
+struct TakesLong;
+
+impl JobHandler for TakesLong {
+    const KIND: JobKind = BEHAVES;
+
+    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+        tokio::time::sleep(Duration::from_millis(800)).await;
         Outcome::Done(Vec::new())
     }
 }
@@ -276,11 +307,20 @@ on_both_daemons! {
         ends(&daemon, "errs", "succeeded", 2, &[no_luck]).await;
         ends(&daemon, "is_doomed", "failed", 2, &[no_luck, no_luck]).await;
         ends(&daemon, "gives_up", "failed", 1, &[("error", "no use")]).await;
-        ends(&daemon, "hangs", "succeeded", 2, &[("timeout", "400ms")]).await;
+        ends(&daemon, "hangs", "succeeded", 2, &[("timeout", "1s")]).await;
         ends(&daemon, "snoozes", "succeeded", 1, &[]).await;
         ends(&daemon, "cancels", "cancelled", 1, &[]).await;
         the_slots_are_back(&daemon).await;
         assert_eq!(pool(&daemon, BEHAVES).restarts.load(Ordering::Relaxed), 0);
+    }
+
+    async fn a_job_that_takes_longer_than_a_lease_is_left_to_its_live_node(place: Place) {
+        let daemon =
+            Inside::start(&place, &config(), Registry::default().kind::<TakesLong>()).await;
+        // The first of them run before anybody could be taken for dead, the last after that.
+        for _ in 0..3 {
+            ends(&daemon, "fine", "succeeded", 1, &[]).await;
+        }
     }
 
     async fn a_slot_that_cannot_be_started_is_started_again(place: Place) {

@@ -83,15 +83,23 @@ on_both_daemons! {
         assert_eq!(status.code(), Some(0));
         let acknowledged = log.acknowledged.lock().unwrap().clone();
         for (message_id, job_id) in &acknowledged {
-            let sql = format!("select count(*) from jobs where id = {job_id} and subject_id = {message_id}");
+            let sql = format!(
+                "select count(*) from jobs where id = {job_id} and subject_id = {message_id}"
+            );
             assert_eq!(db.number(&sql).await, 1, "job {job_id} of message {message_id}");
         }
         let messages = db.number("select count(*) from messages").await;
         assert!(messages >= acknowledged.len() as i64);
         for (what, sql) in [
             ("jobs still held", "select count(*) from job_ready where node is not null"),
-            ("attempts used by jobs that wait", "select count(*) from job_ready where run <> spared"),
-            ("attempts used by jobs in line", "select count(*) from job_blocked where run <> spared"),
+            (
+                "attempts used by jobs that wait",
+                "select count(*) from job_ready where run <> spared",
+            ),
+            (
+                "attempts used by jobs in line",
+                "select count(*) from job_blocked where run <> spared",
+            ),
             (
                 "attempts that failed",
                 "select count(*) from job_attempts where outcome not in ('succeeded', 'released')",
@@ -100,10 +108,15 @@ on_both_daemons! {
             assert_eq!(db.number(sql).await, 0, "{what}");
         }
         let left = db.unfinished().await;
-        println!("{left} jobs went back, {} webhooks were refused", log.refused.load(Ordering::Relaxed));
+        eprintln!(
+            "{left} jobs went back, {} webhooks were refused",
+            log.refused.load(Ordering::Relaxed)
+        );
         daemon.start_again().await;
-        eventually(Duration::from_secs(60), async || (db.unfinished().await == 0).then_some(())).await;
-        let failed = "select count(*) from job_attempts where outcome not in ('succeeded', 'released')";
+        eventually(Duration::from_secs(60), async || (db.unfinished().await == 0).then_some(()))
+            .await;
+        let failed =
+            "select count(*) from job_attempts where outcome not in ('succeeded', 'released')";
         assert_eq!(db.number(failed).await, 0);
         assert_eq!(db.number("select count(*) from messages where handled_at is null").await, 0);
     }

@@ -9,6 +9,7 @@ mod leads;
 mod messages;
 mod overview;
 mod pools;
+mod quarantine;
 mod query;
 mod views;
 
@@ -113,6 +114,14 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .service(get("/messages/{id}", messages::show))
             .service(get("/drafts", drafts::list))
             .service(get("/pools", pools::list))
+            .service(get("/quarantine", quarantine::list))
+            .service(
+                web::resource("/quarantine/{id}")
+                    .route(web::get().to(quarantine::show))
+                    .route(web::delete().to(quarantine::discard))
+                    .default_service(web::to(get_or_delete)),
+            )
+            .service(post("/quarantine/{id}/replay", quarantine::replay))
             .service(get("/actors", actors::list))
             .default_service(web::to(no_such_path)),
     );
@@ -144,6 +153,10 @@ async fn only_get() -> Answer {
 
 async fn only_post() -> Answer {
     Err(Problem::method_not_allowed("POST"))
+}
+
+async fn get_or_delete() -> Answer {
+    Err(Problem::method_not_allowed("GET, DELETE"))
 }
 
 async fn no_such_path() -> Answer {

@@ -7,6 +7,7 @@ mod job_views;
 mod jobs;
 mod overview;
 mod people;
+mod quarantine;
 
 pub(super) use self::{
     by_hand::{LOCK_TURNS, LOWER_TURNS, REOPEN_ATTEMPTS},
@@ -16,6 +17,7 @@ pub(super) use self::{
     },
     overview::{READ_BACKLOG, READ_COUNTS, READ_HELD},
     people::LIST_LEADS,
+    quarantine::SETTLE_QUARANTINE,
 };
 
 pub use self::{
@@ -27,6 +29,7 @@ pub use self::{
         DraftRow, IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
         ListedMessage, MessageFilter, MessageRow,
     },
+    quarantine::{QuarantineFilter, QuarantineRow},
 };
 
 use super::{Store, StoreError};
@@ -199,6 +202,46 @@ impl Desk {
                 people::drafts(&store.connections().reader, status, limit, cursor).await
             })
             .await
+    }
+
+    /// Webhooks that were not understood, newest first, those before `cursor`.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn quarantine(
+        &self,
+        filter: QuarantineFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<QuarantineRow>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                quarantine::list(&store.connections().reader, filter, limit, cursor).await
+            })
+            .await
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn quarantine_item(&self, id: Id) -> Result<Option<QuarantineRow>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { quarantine::one(&store.connections().reader, id).await }).await
+    }
+
+    /// Notes that one was `replayed` or `discarded`; false where it was not held any more.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn settle_quarantine(
+        &self,
+        id: Id,
+        status: &'static str,
+    ) -> Result<bool, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { quarantine::settle(&store, id, status).await }).await
     }
 
     /// Counts. Reads the queue's small tables whole, so ask for it at most every few seconds.

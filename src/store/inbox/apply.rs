@@ -205,9 +205,8 @@ impl Group<'_> {
         work: &mut Work,
     ) {
         let (Some((inbound, event)), Some(first)) = (self.event(at), known.get(&message_id)) else {
-            // The message was pruned and its key was not: nothing is known but its id.
-            let answer =
-                Answer::Duplicate { message_id: Some(message_id), lead_id: None, job_id: None };
+            // A signed delivery without a message, or a message that was pruned while its key was not.
+            let answer = Answer::Duplicate { message_id: None, lead_id: None, job_id: None };
             self.answer(at, answer);
             return;
         };

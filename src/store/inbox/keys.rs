@@ -70,33 +70,52 @@ impl<'a> Group<'a> {
         let mut asked: BTreeMap<KeyOf<'a>, KeyRow<'a>> = BTreeMap::new();
         let mut looked_up: Vec<(usize, KeyRow<'a>)> = Vec::new();
         for at in 0..self.inbound.len() {
-            let Some((inbound, _, message)) = self.message(at) else { continue };
-            let own =
-                |key: &'a MessageKey| key_row(inbound, key.kind.as_str(), key, self.message_id(at));
+            let Some((inbound, _)) = self.event(at) else { continue };
+            let own = self.own_keys(at);
             let path = |key: &'a MessageKey| key_row(inbound, PATH, key, self.message_id(at));
-            let by_key = message.keys.iter().find_map(|key| owner.get(&key_of(&own(key))));
-            let by_path = message.also_known_as.iter().find_map(|it| paths.get(&key_of(&path(it))));
+            let (others, stored_only) = self.message(at).map_or((&[][..], &[][..]), |it| {
+                (it.2.also_known_as.as_slice(), it.2.stored_only.as_slice())
+            });
+            let by_key = own.iter().find_map(|row| owner.get(&key_of(row)));
+            let by_path = others.iter().find_map(|it| paths.get(&key_of(&path(it))));
             let root = by_key.or(by_path).copied().map(|it| root_of(&firsts, it));
             if let Some(root) = root {
                 firsts.insert(at, First::InGroup(root));
             }
             let names = self.message_id(root.unwrap_or(at));
-            for key in &message.keys {
-                let row = KeyRow { message_id: names, ..own(key) };
+            for row in own {
+                let row = KeyRow { message_id: names, ..row };
                 owner.entry(key_of(&row)).or_insert(root.unwrap_or(at));
                 asked.entry(key_of(&row)).or_insert(row);
             }
-            for key in &message.stored_only {
+            for key in stored_only {
                 let row = KeyRow { message_id: names, ..path(key) };
                 paths.insert(key_of(&row), root.unwrap_or(at));
                 asked.insert(key_of(&row), row);
             }
-            looked_up.extend(message.also_known_as.iter().map(|key| (at, path(key))));
+            looked_up.extend(others.iter().map(|key| (at, path(key))));
         }
         if !asked.is_empty() {
             self.claim_keys(asked, &looked_up, &mut firsts).await?;
         }
         Ok(firsts)
+    }
+
+    /// By what a webhook is known again: its message's keys, and the signed id of its delivery.
+    fn own_keys(&self, at: usize) -> Vec<KeyRow<'a>> {
+        let Some((inbound, _)) = self.event(at) else { return Vec::new() };
+        let message_id = self.message_id(at);
+        let delivery = inbound.delivery.as_ref().map(|it| KeyRow {
+            client_id: &inbound.client_id,
+            channel: inbound.channel.0,
+            kind: DELIVERY,
+            key: &it.id,
+            message_id,
+            ttl: Some(it.kept_ms),
+        });
+        let keys = self.message(at).map_or(&[][..], |it| it.2.keys.as_slice());
+        let rows = keys.iter().map(|it| key_row(inbound, it.kind.as_str(), it, message_id));
+        delivery.into_iter().chain(rows).collect()
     }
 
     async fn claim_keys(
@@ -129,8 +148,7 @@ impl<'a> Group<'a> {
         };
         let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
         for at in 0..self.inbound.len() {
-            let Some((inbound, _, message)) = self.message(at) else { continue };
-            let own = message.keys.iter().map(|it| key_row(inbound, it.kind.as_str(), it, 0));
+            let own = self.own_keys(at).into_iter();
             let others = looked_up.iter().filter(|it| it.0 == at).map(|it| it.1);
             let stored =
                 own.chain(others).filter_map(|it| names(&it)).find(|id| !in_group.contains(id));
@@ -176,6 +194,8 @@ impl<'a> Group<'a> {
     }
 }
 
+/// The kind of keys by which a signed delivery is known again, whatever it says.
+const DELIVERY: &str = "delivery";
 /// The kind of keys by which a message is known over its other path.
 const PATH: &str = "path";
 

@@ -39,8 +39,19 @@ pub struct Inbound {
     pub received_at: Timestamp,
     /// The body as received, secrets masked.
     pub payload: String,
+    /// The signed id of its delivery: the same one again changes nothing.
+    pub delivery: Option<Delivery>,
     /// What it is.
     pub content: Content,
+}
+
+/// A delivery that its sender has signed.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its id.
+    pub id: String,
+    /// For how many milliseconds it is remembered: as long as its signature is valid.
+    pub kept_ms: i64,
 }
 
 /// What a webhook is.

@@ -12,7 +12,7 @@ use sea_orm::{
 /// Runs each test on SQLite and on PostgreSQL: the same name in two modules.
 #[macro_export]
 macro_rules! on_both_daemons {
-    ($($(#[doc = $doc:literal])* async fn $name:ident($place:ident: Place) $body:block)*) => {
+    ($($(#[doc = $doc:literal])* async fn $name:ident($place:ident: Place $(,)?) $body:block)*) => {
         $(
             $(#[doc = $doc])*
             mod $name {

@@ -191,6 +191,7 @@ pub fn event(
         request_id: "test".to_owned(),
         received_at: at,
         payload: "{}".to_owned(),
+        delivery: None,
         content: Content::Event {
             event: Box::new(Event {
                 event_type: "test".to_owned(),

@@ -69,8 +69,14 @@ on_both_daemons! {
         let daemon = place.start(CONFIG).await;
         let mut answers = Vec::new();
         for (client, body) in [
-            ("closed", &b"{}"[..]), ("nobody", b"{}"), ("closed", b"not json"), ("nobody", b"not json"),
-            ("closed", b""), ("nobody", b""), ("CLOSED", b"{}"), ("closed%20", b"{}"),
+            ("closed", &b"{}"[..]),
+            ("nobody", b"{}"),
+            ("closed", b"not json"),
+            ("nobody", b"not json"),
+            ("closed", b""),
+            ("nobody", b""),
+            ("CLOSED", b"{}"),
+            ("closed%20", b"{}"),
         ] {
             for secret in [None, Some(WRONG)] {
                 let post = daemon.webhook("sms", client).body(body);
@@ -105,7 +111,8 @@ on_both_daemons! {
             }
         }
         let db = Peek::of(&daemon).await;
-        eventually(Duration::from_secs(20), async || (db.unfinished().await == 0).then_some(())).await;
+        eventually(Duration::from_secs(20), async || (db.unfinished().await == 0).then_some(()))
+            .await;
         for path in ["/overview", "/jobs", "/leads", "/messages", "/drafts", "/pools", "/actors"] {
             let list = ask(daemon.api(Method::GET, path)).await;
             assert_eq!(list.status, 200, "{list:?}");
@@ -125,7 +132,11 @@ on_both_daemons! {
         daemon.terminate();
         assert!(daemon.wait(Duration::from_secs(20)).await.success());
         daemon.start_again().await;
-        let places = [("the answers", answers.join("\n")), ("the log", daemon.log()), ("the database", dump(&daemon, &db, &place).await)];
+        let places = [
+            ("the answers", answers.join("\n")),
+            ("the log", daemon.log()),
+            ("the database", dump(&daemon, &db, &place).await),
+        ];
         for (what, text) in places {
             for secret in ["5ecret", daemon.admin_token()] {
                 let line = text.lines().find(|it| it.contains(secret));
@@ -145,7 +156,8 @@ async fn dump(daemon: &Daemon, db: &Peek, place: &Place) -> String {
         assert!(text.contains("reply_received"), "this is not the database");
         return text;
     }
-    let tables = db.texts("select tablename::text from pg_tables where schemaname = 'public'").await;
+    let tables =
+        db.texts("select tablename::text from pg_tables where schemaname = 'public'").await;
     assert!(tables.len() > 10, "{tables:?}");
     let mut text = String::new();
     for table in tables {

@@ -5,6 +5,7 @@ mod jobs;
 mod leads;
 mod messages;
 mod overview;
+mod quarantine;
 
 pub(super) use self::{
     actors::{ActorJson, PoolJson},
@@ -12,6 +13,7 @@ pub(super) use self::{
     leads::{LeadDetailJson, LeadJson},
     messages::{DraftJson, MessageDetailJson, MessageJson},
     overview::{ClientCount, JobCounts, NodeJson, OverviewJson},
+    quarantine::{QuarantineDetailJson, QuarantineJson},
 };
 
 pub(in crate::http) use self::overview::KindCount;

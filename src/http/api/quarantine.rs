@@ -1,0 +1,84 @@
+//! `/quarantine`: webhooks that were authentic and not understood.
+
+use super::{
+    Answer, ApiState, id_in,
+    query::Query,
+    views::{List, QuarantineDetailJson, QuarantineJson},
+};
+use crate::{
+    http::{State, problem::Problem, webhooks},
+    store::{QuarantineFilter, QuarantineRow},
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+/// Where an item can stand.
+const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
+
+/// `GET /quarantine`.
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let known = ["status", "client", "channel", "limit", "cursor"];
+    let query = Query::parse(request.query_string(), &known)?;
+    let channels: Vec<&str> = state.channels.iter().map(|it| it.0).collect();
+    let filter = QuarantineFilter {
+        status: query.one_of("status", &STATUSES)?,
+        client: query.values("client"),
+        channel: query.one_of("channel", &channels)?,
+    };
+    let page = state.desk.quarantine(filter, query.limit()?, query.cursor()?).await?;
+    let items = page.items.iter().map(QuarantineJson::of).collect();
+    Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|it| it.to_string()) }))
+}
+
+/// `GET /quarantine/{id}`.
+pub(super) async fn show(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> Answer {
+    Query::parse(request.query_string(), &[])?;
+    let item = found(&state, &path).await?;
+    Ok(HttpResponse::Ok().json(QuarantineDetailJson::of(&item)))
+}
+
+/// `POST /quarantine/{id}/replay`: answers as a webhook does.
+pub(super) async fn replay(
+    state: web::Data<ApiState>,
+    webhooks_state: web::Data<State>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> Answer {
+    Query::parse(request.query_string(), &[])?;
+    let item = found(&state, &path).await?;
+    if item.status != "held" {
+        return Err(Problem::conflict(format!(
+            "the item is {}: only a held one is replayed",
+            item.status
+        )));
+    }
+    webhooks::replay(&request, &webhooks_state, &state.desk, &item).await
+}
+
+/// `DELETE /quarantine/{id}`: it is kept, as discarded.
+pub(super) async fn discard(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> Answer {
+    Query::parse(request.query_string(), &[])?;
+    let item = found(&state, &path).await?;
+    if !state.desk.settle_quarantine(item.id, "discarded").await? {
+        return Err(Problem::conflict(format!(
+            "the item is {}: only a held one is discarded",
+            item.status
+        )));
+    }
+    tracing::info!(quarantine.id = item.id, "discarded by hand");
+    let item = found(&state, &path).await?;
+    Ok(HttpResponse::Ok().json(QuarantineJson::of(&item)))
+}
+
+async fn found(state: &ApiState, path: &str) -> Result<QuarantineRow, Problem> {
+    let id = id_in(path, "quarantine item")?;
+    let item = state.desk.quarantine_item(id).await?;
+    item.ok_or_else(|| Problem::not_found(format!("there is no quarantine item `{id}`")))
+}
