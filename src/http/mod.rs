@@ -208,7 +208,6 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
     let factory = || {
         App::new()
             .wrap(from_fn(request_id::carry))
-            .wrap(from_fn(request_id::carry))
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::waiting))
             .default_service(web::to(async || {

@@ -7,7 +7,7 @@ use crate::{
         eventually,
         postgres::Server,
         process::Scratch,
-        web::{ask, sms},
+        web::{ask, sms, try_ask},
     },
 };
 use reqwest::Method;
@@ -220,16 +220,17 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
     let ready = ask(daemon.get("/readyz")).await;
     assert_eq!((ready.status, ready.field("status")), (503, "not_ready"), "{ready:?}");
     assert_eq!(ready.body["checks"]["database"]["ok"], false);
-    let post = || ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello")));
-    let answer = post().await;
-    answer.is_problem(429, "database-away");
+    let post = || daemon.webhook("sms", "demo").json(&sms(1, "Hello"));
+    ask(post()).await.is_problem(429, "database-away");
     server.start();
     let taken = eventually(Duration::from_secs(30), async || {
-        let answer = post().await;
+        // A connection may break off while the daemon goes over from waiting to working.
+        let answer = try_ask(post()).await?;
         assert!(matches!(answer.status, 200 | 429), "{answer:?}");
         (answer.status == 200).then_some(answer)
     });
-    assert_eq!(taken.await.outcome(), "accepted");
+    let taken = taken.await;
+    assert!(matches!(taken.outcome(), "accepted" | "duplicate"), "{taken:?}");
     assert_eq!(ask(daemon.get("/readyz")).await.status, 200);
 }
 

@@ -74,9 +74,14 @@ impl Inside {
         Self { store, board, database_url, http: http(), url, stop, thread, _scratch: scratch }
     }
 
+    /// Prepares a request to the admin API.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(ADMIN_TOKEN)
+    }
+
     /// Asks the admin API.
     pub async fn api(&self, path: &str) -> Answer {
-        web::ask(self.http.get(format!("{}/api/v1{path}", self.url)).bearer_auth(ADMIN_TOKEN)).await
+        web::ask(self.request(reqwest::Method::GET, path)).await
     }
 
     /// Prepares a provider's `POST`.

@@ -2,4 +2,6 @@
 
 mod bad_input;
 mod payloads;
+mod quarantine;
 mod secrets;
+mod signed;
