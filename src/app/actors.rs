@@ -1,6 +1,10 @@
 //! The actors of a daemon: what each is made from, and who tells whom.
 
-use super::{AppError, Role, daemon::Arbiters, database_error};
+use super::{
+    AppError, Role,
+    daemon::{Arbiters, WorkRuntimes},
+    database_error,
+};
 use crate::{
     analyst::{Local, Metered},
     config,
@@ -45,7 +49,7 @@ impl Parts {
         registry: &Registry,
         entrance: &Entrance,
         arbiters: &Arbiters,
-        work: &tokio::runtime::Handle,
+        work: &WorkRuntimes,
         downs: mpsc::UnboundedReceiver<Down>,
     ) -> Result<(actix::Addr<Supervisor>, recorder::Address), AppError> {
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
@@ -84,7 +88,11 @@ impl Parts {
             recorder_capacity: capacity,
             children,
             arbiters: arbiters.slots.iter().map(Arbiter::handle).collect(),
-            work: work.clone(),
+            work: registry
+                .kinds
+                .iter()
+                .filter_map(|it| Some((it.kind, work.handle(it.kind)?)))
+                .collect(),
             config: self.live.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),

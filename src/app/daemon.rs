@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
+    domain::JobKind,
     http::{self, State},
     ingest::Entrance,
     recorder,
@@ -18,10 +19,14 @@ use crate::{
 };
 use actix::Arbiter;
 use std::{fs::File, io, net::TcpListener, sync::Arc, time::Duration};
-use tokio::{runtime::Runtime, sync::oneshot, time::Instant};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::oneshot,
+    time::Instant,
+};
 
-/// Threads of the work runtime beside those of the cores: a handler that blocks costs one of them.
-const WORK_THREADS_SPARE: usize = 6;
+/// Threads of a kind's work runtime at the most. They cost nothing while nothing runs on them.
+const WORK_THREADS_MAX: usize = 16;
 /// The pause between two tries to reach a database that is away at the start.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the database may take before whoever asks the daemon is told that it waits.
@@ -38,7 +43,7 @@ pub struct Daemon {
     server: actix_web::dev::ServerHandle,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
-    work: WorkRuntime,
+    work: WorkRuntimes,
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
@@ -86,7 +91,7 @@ impl Daemon {
         let store_runtime = StoreRuntime::start()?;
         let store = open_store(&config, &store_runtime, role, &listener).await?;
         let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
-        let (work, work_handle) = WorkRuntime::start()?;
+        let work = WorkRuntimes::start(&registry.kind_names(), &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
         let live = config::Live::new(config);
@@ -95,7 +100,7 @@ impl Daemon {
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
         let (supervisor, recorder) =
-            parts.start_actors(&registry, &entrance, &arbiters, &work_handle, downs).await?;
+            parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let state = State::new(
             &live,
@@ -198,26 +203,37 @@ impl Daemon {
     }
 }
 
-/// The runtime on which handlers' futures run.
-#[derive(Debug)]
-struct WorkRuntime(Option<Runtime>);
+/// The runtimes on which handlers' futures run: one a kind, so that handlers of one kind that never yield
+/// take no thread from another's.
+#[derive(Debug, Default)]
+pub(super) struct WorkRuntimes(Vec<(JobKind, Option<Runtime>)>);
 
-impl WorkRuntime {
-    fn start() -> io::Result<(Self, tokio::runtime::Handle)> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(core_count() + WORK_THREADS_SPARE)
-            .thread_name("work")
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
-        Ok((Self(Some(runtime)), handle))
+impl WorkRuntimes {
+    /// Starts one for each of these kinds, with a thread for each of its slots within bounds.
+    fn start(kinds: &[JobKind], config: &Config) -> io::Result<Self> {
+        let start = |kind: &JobKind| {
+            let slots = config.pools.of(kind.0).size;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(slots.clamp(1, WORK_THREADS_MAX))
+                .thread_name("work")
+                .enable_all()
+                .build()?;
+            Ok((*kind, Some(runtime)))
+        };
+        Ok(Self(kinds.iter().map(start).collect::<io::Result<_>>()?))
+    }
+
+    /// The runtime of a kind.
+    pub(super) fn handle(&self, kind: JobKind) -> Option<Handle> {
+        let runtime = self.0.iter().find(|it| it.0 == kind).and_then(|it| it.1.as_ref());
+        runtime.map(|it| it.handle().clone())
     }
 }
 
-impl Drop for WorkRuntime {
+impl Drop for WorkRuntimes {
     /// Does not wait: a handler that blocks must not keep the daemon from ending.
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        for runtime in self.0.iter_mut().filter_map(|it| it.1.take()) {
             runtime.shutdown_background();
         }
     }

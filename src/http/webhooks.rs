@@ -107,7 +107,11 @@ async fn receive(
     state: &State,
 ) -> Result<Answer, Problem> {
     let cfg = state.config.get();
-    let body = read(request, payload, cfg.server.body_limit).await?;
+    let reading = read(request, payload, cfg.server.body_limit);
+    let body =
+        tokio::time::timeout(cfg.server.request_timeout, reading).await.map_err(|_| {
+            Problem::not_json("the body did not come in time (server.request_timeout)")
+        })??;
     if let Some(address) = limits::address_of(request, &cfg.server)
         && let Some(seconds) = state.limits.address(address, cfg.server.address_rate_limit)
     {

@@ -212,7 +212,15 @@ async fn quarantine(inbox: &Inbox, item: Inbound, error: &str) -> Result<Answer,
         Content::Quarantine { event_type, .. } => event_type.clone(),
     };
     let body_hash = crate::store::body_hash(item.payload.as_bytes());
-    let content = Content::Quarantine { event_type, reason: "not_storable".to_owned(), body_hash };
-    let kept = inbox.put(Arc::from([Inbound { content, ..item }])).await?;
-    kept.into_iter().next().ok_or_else(|| StoreError::Broken("no answer".to_owned()))
+    let keep = |event_type: Option<String>| {
+        let reason = "not_storable".to_owned();
+        let content = Content::Quarantine { event_type, reason, body_hash: body_hash.clone() };
+        inbox.put(Arc::from([Inbound { content, ..item.clone() }]))
+    };
+    let mut kept = keep(event_type).await;
+    if matches!(kept, Err(StoreError::Data(_))) {
+        // The name of the event may be what is not storable.
+        kept = keep(None).await;
+    }
+    kept?.into_iter().next().ok_or_else(|| StoreError::Broken("no answer".to_owned()))
 }

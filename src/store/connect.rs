@@ -60,13 +60,21 @@ pub(super) async fn open_for_migration(
 ) -> Result<DatabaseConnection, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
         let options = sqlite_options(cfg)?;
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(cfg.acquire_timeout)
+            .connect_with(options)
+            .await?;
         return Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
     }
     let options = PgConnectOptions::from_str(cfg.url.expose())?
         .application_name("postroom migrate")
         .disable_statement_logging();
-    let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(3)
+        .acquire_timeout(cfg.acquire_timeout)
+        .connect_with(options)
+        .await?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 

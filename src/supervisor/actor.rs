@@ -22,6 +22,7 @@ use crate::{
 };
 use actix::{ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, WrapFuture};
 use std::{
+    collections::HashMap,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -64,8 +65,8 @@ pub struct SupervisorPlan {
     pub children: Vec<Child>,
     /// Where slots live.
     pub arbiters: Arc<[ArbiterHandle]>,
-    /// The runtime of handlers.
-    pub work: tokio::runtime::Handle,
+    /// The runtimes of handlers, one a kind.
+    pub work: HashMap<JobKind, tokio::runtime::Handle>,
     /// The configuration that applies now.
     pub config: config::Live,
     /// Where everyone posts.
@@ -145,11 +146,15 @@ impl Supervisor {
     fn start_pools(&mut self, ctx: &actix::Context<Self>) {
         let Some(deps) = self.plan.deps.clone() else { return };
         for entry in self.plan.kinds.clone() {
+            let Some(work) = self.plan.work.get(&entry.kind).cloned() else {
+                tracing::error!(kind = %entry.kind, "no runtime for the kind: its jobs wait");
+                continue;
+            };
             let post = self.plan.board.pool(entry.kind);
             let slot_plan = SlotPlan {
                 kind: entry.kind,
                 deps: deps.clone(),
-                work: self.plan.work.clone(),
+                work,
                 recorder: self.plan.recorder.clone(),
                 wanting: Some(ctx.address().recipient()),
                 config: self.plan.config.clone(),
@@ -202,6 +207,7 @@ impl Supervisor {
     fn went_down(&mut self, down: &Down, ctx: &mut actix::Context<Self>) {
         tracing::error!(actor = down.name, panicked = down.panicked, "an actor went down");
         self.plan.metrics.actor_restarted(down.kind.as_str());
+        self.plan.board.restarted(&down.name);
         if let Some(child) = self.plan.children.iter().find(|it| it.name == down.name) {
             (child.start)();
             return;
@@ -210,16 +216,21 @@ impl Supervisor {
         let Ok(number) = number.parse::<usize>() else { return };
         let kind = kind.to_owned();
         self.fail_in_hand(&kind, number);
-        let backoff = self.plan.config.get().restart.backoff;
+        let restart = self.plan.config.get().restart.clone();
         let Some(pool) = self.pools.iter_mut().find(|it| it.kind().0 == kind) else { return };
         pool.plan().shared.post.restarts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         pool.backing_off(number);
         let Some(slot) = pool.slot_mut(number) else { return };
+        // Only failures within the window count together.
+        if slot.failed_at.is_some_and(|it| it.elapsed() > restart.window) {
+            slot.failures = 0;
+        }
+        slot.failed_at = Some(Instant::now());
         slot.failures = slot.failures.saturating_add(1);
         // The first replacement comes at once; only a slot that fails again and again waits.
         let pause = match slot.failures {
             1 => Duration::ZERO,
-            more => backoff.pause(more.min(20) - 1, 0),
+            more => restart.backoff.pause(more.min(20) - 1, 0),
         };
         ctx.run_later(pause, move |actor, _| {
             if let Some(pool) = actor.pools.iter_mut().find(|it| it.kind().0 == kind) {

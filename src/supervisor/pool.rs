@@ -88,7 +88,9 @@ pub(super) type InHand = Arc<Mutex<Option<Held>>>;
 pub(super) struct Slot {
     wake: Recipient<Wake>,
     pub(super) in_hand: InHand,
+    /// How often it went down in a row, and when last.
     pub(super) failures: u32,
+    pub(super) failed_at: Option<Instant>,
 }
 
 /// What slots are made of; kept by their pool, which makes replacements from it.
@@ -207,24 +209,24 @@ impl Pool {
         }
         self.slots.truncate(self.slots.len().min(cfg.size));
         for number in self.slots.len()..cfg.size {
-            self.start(number, 0);
+            self.start(number, (0, None));
         }
     }
 
     /// Starts slot `number` anew.
     pub(super) fn restart(&mut self, number: usize) {
         if number < self.slots.len() {
-            let failures = self.slots.get(number).map_or(0, |it| it.failures);
-            self.start(number, failures);
+            let before = self.slots.get(number).map(|it| (it.failures, it.failed_at));
+            self.start(number, before.unwrap_or_default());
         }
     }
 
-    fn start(&mut self, number: usize, failures: u32) {
+    fn start(&mut self, number: usize, (failures, failed_at): (u32, Option<Instant>)) {
         let in_hand = InHand::default();
         let Some(arbiter) = self.arbiters.get(number % self.arbiters.len().max(1)) else { return };
         self.plan.shared.state().idle.retain(|it| *it != number);
         let wake = (self.entry.start)(arbiter, self.plan.clone(), number, in_hand.clone());
-        let slot = Slot { wake, in_hand, failures };
+        let slot = Slot { wake, in_hand, failures, failed_at };
         match self.slots.get_mut(number) {
             Some(place) => *place = slot,
             None => self.slots.push(slot),

@@ -338,6 +338,13 @@ impl Board {
         self.posts.entry(name.to_owned()).or_insert_with(make).clone()
     }
 
+    /// Counts a restart of the actor of that name.
+    pub fn restarted(&self, name: &str) {
+        if let Some(post) = self.posts.get(name) {
+            post.restarted();
+        }
+    }
+
     /// Takes the place of an actor away that was stopped for good.
     pub fn remove(&self, name: &str) {
         self.posts.remove(name);
