@@ -69,6 +69,7 @@ impl Channel for Instantly {
             "email_bounced" => apply(event, received, |lead| Signal::Bounce {
                 address: lead.email.clone(),
                 reason: None,
+                found_in_text: false,
             }),
             "lead_unsubscribed" | "unsubscribed" => {
                 apply(event, received, |_| Signal::OptOut { reason: event.to_owned() })
@@ -139,6 +140,7 @@ fn apply(
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
         identities: vec![Identity::new(IdentityKind::Email, lead.email.clone())],
+        lead_of_chat: None,
         campaign,
         at: times::first(body, &["timestamp"], received.received_at),
         signal: signal(&lead),

@@ -102,6 +102,7 @@ fn message(
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
         identities: identities(contact, None, theirs.as_ref()),
+        lead_of_chat: None,
         profile: LeadProfile { phone: theirs.map(|it| it.shown), ..LeadProfile::default() },
         campaign: None,
         at: times::first(body, &["dateAdded", "timestamp"], received.received_at),
@@ -165,6 +166,7 @@ fn do_not_disturb(event: &str, received: &Received<'_>) -> Result<Interpreted, N
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
         identities: identities(contact, email, phone.as_ref()),
+        lead_of_chat: None,
         profile,
         campaign: None,
         // `dateAdded` is the contact's.

@@ -270,13 +270,13 @@ on_both_databases! {
 
     async fn a_bounce_is_recorded_once_and_lifted_by_mail_from_that_address(db: Fixture) {
         let mail = |inbound: Inbound| Inbound { channel: ChannelName("email"), ..inbound };
-        let bounce = Signal::Bounce { address: "x@example.com".to_owned(), reason: Some("full".to_owned()) };
+        let bounce = Signal::Bounce { address: "x@example.com".to_owned(), reason: Some("full".to_owned()), found_in_text: false };
         let answer = put_one(&db, mail(signal("a", bounce.clone()))).await;
         assert!(matches!(answer, Answer::Recorded { reason: "bounce", .. }), "{answer:?}");
         assert!(is_duplicate(&put_one(&db, mail(signal("a", bounce))).await));
         assert_eq!(db.texts("select bounced_address from leads").await, ["x@example.com"]);
         assert_eq!(db.texts("select status from leads").await, ["blacklisted"]);
-        let other = Signal::Bounce { address: "y@example.com".to_owned(), reason: None };
+        let other = Signal::Bounce { address: "y@example.com".to_owned(), reason: None, found_in_text: false };
         assert!(matches!(put_one(&db, mail(signal("a", other))).await, Answer::Recorded { .. }));
         let reply = with_message(mail(sms("a", PHONE, "k1", "hello")), |it| {
             it.from.address = Some("y@example.com".to_owned());
