@@ -9,18 +9,9 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Channels that the configuration may name before this version serves them, so that one configuration
-/// fits daemons of two versions.
-const CHANNELS_TO_COME: [ChannelName; 3] =
-    [ChannelName("email"), ChannelName("linkedin"), ChannelName("smartlead")];
-/// Kinds that the configuration may name before this version runs them.
-const KINDS_TO_COME: [JobKind; 5] = [
-    JobKind("EMAIL_INBOUND_POST_PROCESS"),
-    JobKind("LINKEDIN_INBOUND_POST_PROCESS"),
-    JobKind("SMARTLEAD_INBOUND_POST_PROCESS"),
-    JobKind("AUTO_SEND_DELAYED"),
-    JobKind("DELIVER_REPLY"),
-];
+/// Kinds that the configuration may name before this version runs them, so that one configuration fits
+/// daemons of two versions.
+const KINDS_TO_COME: [JobKind; 2] = [JobKind("AUTO_SEND_DELAYED"), JobKind("DELIVER_REPLY")];
 
 /// The two lists.
 #[derive(Clone, Default)]
@@ -34,7 +25,10 @@ pub struct Registry {
 /// What this version of Postroom can receive and do.
 pub fn postroom() -> Registry {
     Registry::default()
+        .channel::<channels::email::Email>()
         .channel::<channels::sms::Sms>()
+        .channel::<channels::linkedin::Linkedin>()
+        .channel::<channels::smartlead::Smartlead>()
         .channel::<channels::instantly::Instantly>()
         .kind::<handlers::lead_scoring::LeadScoring>()
         .kind::<handlers::self_check::SelfCheck>()
@@ -79,8 +73,7 @@ pub fn check(config: &Config) -> Result<(), ConfigErrors> {
     let mut kinds = registry.kind_names();
     kinds.extend(KINDS_TO_COME);
     config.check_kinds(&kinds)?;
-    let mut channels: Vec<ChannelName> = registry.channels.iter().map(|it| it.name()).collect();
-    channels.extend(CHANNELS_TO_COME);
+    let channels: Vec<ChannelName> = registry.channels.iter().map(|it| it.name()).collect();
     config.check_channels(&channels)
 }
 

@@ -101,6 +101,35 @@ pub fn required(body: &Value, path: &'static str) -> Result<String, FieldError> 
     }
 }
 
+/// An object that the event cannot do without.
+///
+/// # Errors
+/// Absent, or no object.
+pub fn required_object(body: &Value, path: &'static str) -> Result<(), FieldError> {
+    match get(body, path) {
+        None => Err(FieldError::Missing(path)),
+        Some(Value::Object(_)) => Ok(()),
+        Some(_) => Err(FieldError::Bad(path)),
+    }
+}
+
+/// What is wrong with a required address that cannot be read: a text that is none counts as absent.
+pub fn no_address(body: &Value, path: &'static str) -> FieldError {
+    match get(body, path) {
+        Some(Value::String(_)) | None => FieldError::Missing(path),
+        Some(_) => FieldError::Bad(path),
+    }
+}
+
+/// The first bytes of a text, at most `bytes` of them, up to a whole character.
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
+}
+
 /// true/false, 0/1, or those as text; absent or anything else is false.
 pub fn flag(body: &Value, path: &str) -> bool {
     match raw(body, path) {

@@ -3,11 +3,14 @@
 //!
 //! The rules are in `docs/RULES.md`: `P1`–`P20` hold for all channels, each channel has its table.
 
+pub mod email;
 pub mod fields;
 pub mod instantly;
 pub mod json;
+pub mod linkedin;
 pub mod phones;
 pub mod samples;
+pub mod smartlead;
 pub mod sms;
 pub mod text;
 pub mod times;
@@ -26,14 +29,47 @@ pub struct Received<'a> {
     pub country: Option<&'a str>,
 }
 
+/// An event of a provider, and what happens with it: docs/CHANNELS.md is made of these, and they are tested
+/// against the built-in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// The provider's name of it.
+    pub event: &'static str,
+    /// The outcome, with its reason word, of an ordinary one whose lead is known.
+    pub outcome: &'static str,
+    /// What is done, and where it is otherwise.
+    pub note: &'static str,
+}
+
+const fn row(event: &'static str, outcome: &'static str, note: &'static str) -> EventRow {
+    EventRow { event, outcome, note }
+}
+
+/// The names in a table, for [`Channel::EVENTS`].
+const fn names<const N: usize>(table: &[EventRow; N]) -> [&'static str; N] {
+    let mut names = [""; N];
+    let (mut rest, mut left) = (table.as_slice(), names.as_mut_slice());
+    while let (Some((row, rows)), Some((name, others))) =
+        (rest.split_first(), left.split_first_mut())
+    {
+        *name = row.event;
+        (rest, left) = (rows, others);
+    }
+    names
+}
+
 /// A provider's webhooks. A new provider is one folder with this implemented, and one line of registration.
 pub trait Channel: Default + Send + Sync + 'static {
     /// Its path word.
     const NAME: ChannelName;
     /// The job kind that works through an inbound message of it.
     const POST_PROCESS: JobKind;
-    /// The event types that it understands, as `GET` lists them.
+    /// The events that it understands, and what happens with each.
+    const TABLE: &'static [EventRow];
+    /// Their names, as `GET` lists them.
     const EVENTS: &'static [&'static str];
+    /// What happens with any other.
+    const OTHERS: &'static str;
     /// The provider's own header for the shared secret.
     const SECRET_HEADER: Option<&'static str>;
     /// The provider's own top-level payload field for the shared secret.
@@ -55,6 +91,10 @@ pub trait AnyChannel: Send + Sync {
     fn name(&self) -> ChannelName;
     /// [`Channel::POST_PROCESS`].
     fn post_process(&self) -> JobKind;
+    /// [`Channel::TABLE`].
+    fn table(&self) -> &'static [EventRow];
+    /// [`Channel::OTHERS`].
+    fn others(&self) -> &'static str;
     /// [`Channel::EVENTS`].
     fn events(&self) -> &'static [&'static str];
     /// [`Channel::SECRET_HEADER`].
@@ -76,6 +116,12 @@ impl<C: Channel> AnyChannel for C {
     }
     fn post_process(&self) -> JobKind {
         C::POST_PROCESS
+    }
+    fn table(&self) -> &'static [EventRow] {
+        C::TABLE
+    }
+    fn others(&self) -> &'static str {
+        C::OTHERS
     }
     fn events(&self) -> &'static [&'static str] {
         C::EVENTS
@@ -111,6 +157,11 @@ pub fn interpret(
 
 fn ignored(event: &str, reason: &'static str) -> Interpreted {
     Interpreted::Ignored { event_type: Some(event.to_owned()), reason, warn: false }
+}
+
+/// A notice about an account, with a warning in the log where somebody must act (docs/RULES.md P19).
+fn notice(event: &str, reason: &'static str, warn: bool) -> Interpreted {
+    Interpreted::Ignored { event_type: Some(event.to_owned()), reason, warn }
 }
 
 fn unknown(event: Option<&str>, reason: &str) -> NotUnderstood {

@@ -1,6 +1,9 @@
 //! What holds for every channel: each built-in sample is understood, and no body makes any panic.
 
-use super::{AnyChannel, Received, instantly::Instantly, interpret, json, samples, sms::Sms};
+use super::{
+    AnyChannel, Received, email::Email, instantly::Instantly, interpret, json, linkedin::Linkedin,
+    samples, smartlead::Smartlead, sms::Sms,
+};
 use crate::domain::{
     Interpreted, NotUnderstood, Signal, Timestamp,
     event::{Direction, NewMessage},
@@ -11,8 +14,8 @@ use serde_json::{Value, json};
 /// 2026-08-04T15:00:00Z.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_785_855_600_000);
 
-pub(super) fn channels() -> [Box<dyn AnyChannel>; 2] {
-    [Box::new(Sms), Box::new(Instantly)]
+pub(super) fn channels() -> [Box<dyn AnyChannel>; 5] {
+    [Box::new(Email), Box::new(Sms), Box::new(Linkedin), Box::new(Smartlead), Box::new(Instantly)]
 }
 
 pub(super) fn read_at(
@@ -105,7 +108,94 @@ fn every_sample_is_understood_and_unlike_the_next() {
     assert_eq!(known.identities.len(), 3, "the sample's phone number exists: {known:?}");
 }
 
-const BODIES: [&str; 8] = [
+#[test]
+fn every_row_of_the_tables_is_true_of_the_sample() {
+    for channel in channels() {
+        assert_eq!(channel.events().len(), channel.table().len());
+        for row in channel.table() {
+            let body = samples::sample(channel.name(), Some(row.event), 7).unwrap();
+            assert_eq!(
+                outcome(&*channel, &body),
+                row.outcome,
+                "{} {}",
+                channel.name().0,
+                row.event
+            );
+            let warned = row.note.contains("warning in the log");
+            let warns = matches!(
+                read_at(&*channel, &body, NOW),
+                Ok(Interpreted::Ignored { warn: true, .. })
+            );
+            assert_eq!(warned, warns, "{} {}", channel.name().0, row.event);
+        }
+    }
+}
+
+/// docs/CHANNELS.md is written by this test, with `UPDATE_DOCS=1`.
+#[test]
+fn the_page_of_the_channels_is_made_of_their_tables() {
+    let mut page = String::from(
+        "# Channels: which event does what\n\n\
+         Made from the tables in `src/channels` (`UPDATE_DOCS=1 cargo test the_page_of_the_channels`); the rules\n\
+         behind them are in `docs/RULES.md`. An outcome is that of an ordinary event whose lead, or message, is known.\n",
+    );
+    for channel in channels() {
+        let name = channel.name().0;
+        page += &format!("\n# {name}\n\n| event | outcome | |\n|---|---|---|\n");
+        for row in channel.table() {
+            page += &format!("| {} | {} | {} |\n", row.event, row.outcome, row.note);
+        }
+        page += &format!("| any other | | {} |\n", channel.others());
+        let secret = match (channel.secret_header(), channel.secret_field()) {
+            (Some(header), _) => format!("`{header}`"),
+            (None, Some(field)) => format!("the body's `{field}`"),
+            (None, None) => "none".to_owned(),
+        };
+        page += &format!(
+            "\nInbound messages are worked through by `{}`. The provider's own place for the secret: {secret}.\n",
+            channel.post_process().0
+        );
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CHANNELS.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == page, "docs/CHANNELS.md is not of today: run this with UPDATE_DOCS=1");
+}
+
+/// Every body is one of these: none is left without an answer.
+fn is_defined(channel: &dyn AnyChannel, body: &Value) -> bool {
+    const WORDS: [&str; 4] = ["accepted", "recorded ", "ignored ", "quarantined "];
+    let outcome = outcome(channel, body);
+    WORDS.iter().any(|word| outcome.starts_with(word)) && !outcome.ends_with(' ')
+}
+
+/// What holds of every event, whatever body it is of.
+fn is_sound(event: &crate::domain::Event) -> bool {
+    let kinds: Vec<_> = event.identities.iter().map(|it| it.kind).collect();
+    let about = event.signal.about();
+    let names_somebody =
+        !kinds.is_empty() || event.lead_of_chat.is_some() || about.is_some_and(|it| !it.is_empty());
+    let names_nobody = event
+        .identities
+        .iter()
+        .all(|it| !it.value.trim().is_empty() && !crate::channels::fields::is_robot(&it.value));
+    let message = if let Signal::Message(message) = &event.signal { Some(message) } else { None };
+    let is_message_sound = message.is_none_or(|message| {
+        !message.keys.is_empty()
+            && !message.body.contains('\0')
+            && (message.direction == Direction::Inbound || message.opt_out.is_none())
+            && (message.direction == Direction::Outbound || event.creates_lead())
+    });
+    names_somebody
+        && names_nobody
+        && is_message_sound
+        && kinds.is_sorted()
+        && event.at.millis_since(NOW) <= 86_400_000
+}
+
+const BODIES: [&str; 20] = [
     include_str!("../../tests/payloads/ghl/workflow_sms-1.json"),
     include_str!("../../tests/payloads/ghl/inbound_message-2.json"),
     include_str!("../../tests/payloads/ghl/contact_dnd_update-1.json"),
@@ -114,6 +204,18 @@ const BODIES: [&str; 8] = [
     include_str!("../../tests/payloads/instantly/email_sent-3.json"),
     include_str!("../../tests/payloads/instantly/lead_interested-1.json"),
     include_str!("../../tests/payloads/instantly/email_bounced-1.json"),
+    include_str!("../../tests/payloads/emailbison/lead_replied-1.json"),
+    include_str!("../../tests/payloads/emailbison/untracked_reply_received-1.json"),
+    include_str!("../../tests/payloads/emailbison/email_bounced-1.json"),
+    include_str!("../../tests/payloads/emailbison/email_sent-1.json"),
+    include_str!("../../tests/payloads/unipile/message_received-1.json"),
+    include_str!("../../tests/payloads/unipile/message_received-2.json"),
+    include_str!("../../tests/payloads/unipile/new_relation-1.json"),
+    include_str!("../../tests/payloads/unipile/account_status-1.json"),
+    include_str!("../../tests/payloads/smartlead/email_reply-1.json"),
+    include_str!("../../tests/payloads/smartlead/email_sent-1.json"),
+    include_str!("../../tests/payloads/smartlead/email_bounce-1.json"),
+    include_str!("../../tests/payloads/smartlead/lead_category_updated-1.json"),
 ];
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -137,6 +239,19 @@ fn any_value() -> impl Strategy<Value = Value> {
             "InboundMessage",
             "lead_interested",
             "US",
+            "LEAD_REPLIED",
+            "UNTRACKED_REPLY_RECEIVED",
+            "Bounced",
+            "Sent",
+            "mailer-daemon@mx.example",
+            "owen@try-northbeam.example",
+            "message_received",
+            "message_edited",
+            "ACoAABown0001KcQvXw_2pZ3YH5lJ8uTnR0sEoA",
+            "https://www.linkedin.com/in/dana",
+            "EMAIL_REPLY",
+            "EMAIL_BOUNCE",
+            "LEAD_CATEGORY_UPDATED",
         ])
         .prop_map(Value::from),
     ];
@@ -164,30 +279,35 @@ fn mutate(value: &mut Value, path: &[prop::sample::Index], new: Value) {
     }
 }
 
+/// A body of one of the payloads or samples.
+fn any_base() -> impl Strategy<Value = Value> {
+    let payloads = BODIES.iter().map(|it| json::parse(it.as_bytes()).unwrap());
+    let samples = channels().into_iter().flat_map(|channel| {
+        let sample = |event: &&str| samples::sample(channel.name(), Some(event), 7).unwrap();
+        channel.events().iter().map(sample).collect::<Vec<_>>()
+    });
+    prop::sample::select(payloads.chain(samples).collect::<Vec<Value>>())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn no_mutation_of_a_body_panics(
-        base in prop::sample::select(BODIES.to_vec()),
+    fn no_mutation_of_a_body_panics_and_each_has_an_outcome(
+        mut body in any_base(),
         changes in proptest::collection::vec(
-            (proptest::collection::vec(any::<prop::sample::Index>(), 1..3), any_value()),
+            (proptest::collection::vec(any::<prop::sample::Index>(), 1..4), any_value()),
             0..4,
         ),
     ) {
-        let mut body = json::parse(base.as_bytes()).unwrap();
         for (path, new) in changes {
             mutate(&mut body, &path, new);
         }
         for channel in channels() {
             channel.account(&body);
+            prop_assert!(is_defined(&*channel, &body), "{body}");
             if let Ok(Interpreted::Event(event)) = read_at(&*channel, &body, NOW) {
-                prop_assert!(!event.identities.is_empty());
-                prop_assert!(event.at.millis_since(NOW) <= 86_400_000);
-                if let Signal::Message(message) = event.signal {
-                    prop_assert!(!message.keys.is_empty());
-                    prop_assert!(!message.body.contains('\0'));
-                }
+                prop_assert!(is_sound(&event), "{event:?}");
             }
         }
     }
@@ -196,7 +316,7 @@ proptest! {
     fn no_body_panics(body in any_value()) {
         for channel in channels() {
             channel.account(&body);
-            read_at(&*channel, &body, NOW).ok();
+            prop_assert!(is_defined(&*channel, &body), "{body}");
         }
     }
 }

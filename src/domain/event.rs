@@ -36,8 +36,12 @@ pub type Account = Option<String>;
 pub struct Event {
     /// The provider's name of it.
     pub event_type: String,
-    /// Who the lead is, most telling first (docs/RULES.md P13). Never empty.
+    /// Who the lead is, most telling first (docs/RULES.md P13). Empty only where the event names its message
+    /// ([`Signal::about`]) or its chat instead.
     pub identities: Vec<Identity>,
+    /// The chat whose lead it is where no identity tells (docs/RULES.md LINKEDIN): the lead of the newest
+    /// message of this client and channel with that `chat_id` in its reply handle.
+    pub lead_of_chat: Option<String>,
     /// What the body tells about the lead; fills in only what is not known yet.
     pub profile: LeadProfile,
     /// The campaign it belongs to.
@@ -46,6 +50,24 @@ pub struct Event {
     pub at: Timestamp,
     /// What happened.
     pub signal: Signal,
+}
+
+impl Event {
+    /// True where an unknown lead is created for it (docs/RULES.md P13): it says who that is, and is worth it.
+    pub const fn creates_lead(&self) -> bool {
+        !self.identities.is_empty() && self.signal.creates_lead()
+    }
+
+    /// The reason word where what it is about is not known, and the event ignored.
+    pub const fn not_found(&self) -> &'static str {
+        if self.signal.about().is_some() {
+            "unknown_message"
+        } else if self.lead_of_chat.is_some() {
+            "group_chat"
+        } else {
+            "unknown_lead"
+        }
+    }
 }
 
 /// A campaign as its provider names it.
@@ -73,6 +95,9 @@ pub enum Signal {
         address: String,
         /// The provider's text, if any.
         reason: Option<String>,
+        /// True where the address was found in the text of a report that names no lead: it may be wrong, so
+        /// no lead is made for it.
+        found_in_text: bool,
     },
     /// The lead's do-not-disturb flag for SMS (docs/RULES.md P17).
     DoNotDisturb {
@@ -83,17 +108,71 @@ pub enum Signal {
     Hint {
         /// The verdict.
         sentiment: Sentiment,
-        /// The answer's reason word: `interested`, or `category` for SmartLead.
+        /// The answer's reason word.
         word: &'static str,
+    },
+    /// The category that a person or the provider gave the lead (docs/RULES.md SMARTLEAD); kept on the lead.
+    Category {
+        /// Its name as the provider spells it; `None` where it was taken away.
+        name: Option<String>,
+        /// What it says about the lead's newest reply (docs/RULES.md P16).
+        hint: Option<Sentiment>,
+        /// True where it is an opt-out (docs/RULES.md P17).
+        opt_out: bool,
+    },
+    /// The lead accepted an invitation (docs/RULES.md LINKEDIN).
+    Connected,
+    /// A stored message was changed at the provider: its body is replaced, the raw text stays
+    /// (docs/RULES.md LINKEDIN).
+    Edited {
+        /// By which the message is known: a match on any is it.
+        keys: Vec<MessageKey>,
+        /// The new text.
+        body: String,
+        /// The words in it by which the lead opts out, if the message is an inbound one.
+        opt_out: Option<String>,
+    },
+    /// A stored message was deleted at the provider: it is marked and kept (docs/RULES.md LINKEDIN).
+    Deleted {
+        /// By which the message is known.
+        keys: Vec<MessageKey>,
+    },
+    /// A message that we sent did not arrive: its delivery failed (docs/RULES.md LINKEDIN).
+    Failed {
+        /// By which the message is known.
+        keys: Vec<MessageKey>,
     },
 }
 
 impl Signal {
-    /// True where an unknown lead is created for it (docs/RULES.md P13); else the event is ignored (`unknown_lead`).
+    /// True where it is worth making a lead for (docs/RULES.md P13).
     pub const fn creates_lead(&self) -> bool {
         match self {
-            Self::Message(_) | Self::OptOut { .. } | Self::Bounce { .. } => true,
-            Self::DoNotDisturb { .. } | Self::Hint { .. } => false,
+            Self::Message(_) | Self::OptOut { .. } => true,
+            Self::Bounce { found_in_text, .. } => !*found_in_text,
+            Self::Category { opt_out, .. } => *opt_out,
+            Self::DoNotDisturb { .. }
+            | Self::Hint { .. }
+            | Self::Connected
+            | Self::Edited { .. }
+            | Self::Deleted { .. }
+            | Self::Failed { .. } => false,
+        }
+    }
+
+    /// The keys of the stored message that it is about, where it brings none itself.
+    pub const fn about(&self) -> Option<&Vec<MessageKey>> {
+        match self {
+            Self::Edited { keys, .. } | Self::Deleted { keys } | Self::Failed { keys } => {
+                Some(keys)
+            }
+            Self::Message(_)
+            | Self::OptOut { .. }
+            | Self::Bounce { .. }
+            | Self::DoNotDisturb { .. }
+            | Self::Hint { .. }
+            | Self::Category { .. }
+            | Self::Connected => None,
         }
     }
 
@@ -105,6 +184,11 @@ impl Signal {
             Self::Bounce { .. } => "bounce",
             Self::DoNotDisturb { .. } => "do_not_disturb",
             Self::Hint { word, .. } => word,
+            Self::Category { .. } => "category",
+            Self::Connected => "connected",
+            Self::Edited { .. } => "edited",
+            Self::Deleted { .. } => "deleted",
+            Self::Failed { .. } => "failed",
         }
     }
 }
@@ -131,7 +215,7 @@ impl Direction {
 /// The two kinds of dedupe keys (docs/RULES.md P9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyKind {
-    /// Of an inbound message.
+    /// Of an inbound message, and of all that a provider numbers together with those.
     Reply,
     /// Of an outbound message.
     Sent,

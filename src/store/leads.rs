@@ -18,7 +18,8 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
     "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
        @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
        @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
-       @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, @ms(scored_at) as scored_at, \
+       @ms(connected_at) as connected_at, @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, \
+       @ms(scored_at) as scored_at, \
        @ms(last_message_at) as last_message_at, @ms(last_inbound_at) as last_inbound_at, \
        @ms(last_outbound_at) as last_outbound_at, newest_inbound_id \
      from leads where id @ids($1) order by id @for_update",
@@ -28,14 +29,16 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
 pub(super) static PUT_LEADS: Sql = Sql::new(
     "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
        campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
-       bounced_reason, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, created_at) \
+       bounced_reason, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, created_at) \
      select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
        g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
-       g.bounced_address, g.bounced_reason, g.last_message_at, g.last_inbound_at, g.last_outbound_at, g.newest_inbound_id, @now \
+       g.bounced_address, g.bounced_reason, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
+       g.newest_inbound_id, @now \
      from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
        title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
        opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
-       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint) g",
+       connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
+       newest_inbound_id bigint) g",
 );
 
 /// Writes leads that are locked, by primary key.
@@ -45,13 +48,15 @@ pub(super) static UPDATE_LEADS: Sql = Sql::new(
        campaign_id = g.campaign_id, opted_out_at = g.opted_out_at, opted_out_channel = g.opted_out_channel, \
        opted_out_message_id = g.opted_out_message_id, opted_out_reason = g.opted_out_reason, bounced_at = g.bounced_at, \
        bounced_address = g.bounced_address, bounced_reason = g.bounced_reason, sms_dnd = g.sms_dnd, \
-       snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, score_reason = g.score_reason, \
+       connected_at = g.connected_at, snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, \
+       score_reason = g.score_reason, \
        scored_at = g.scored_at, last_message_at = g.last_message_at, last_inbound_at = g.last_inbound_at, \
        last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id \
      from @rows($1, id bigint, status text, sentiment text, first_name text, last_name text, company_name text, title text, \
        email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
        opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
-       sms_dnd boolean, snoozed_until instant, fit integer, intent integer, overall integer, score_reason text, scored_at instant, \
+       sms_dnd boolean, connected_at instant, snoozed_until instant, fit integer, intent integer, overall integer, \
+       score_reason text, scored_at instant, \
        last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint) g \
      where leads.id = g.id",
 );
@@ -75,6 +80,8 @@ pub(super) struct Lead {
     pub(super) campaign_id: Option<Id>,
     pub(super) opted_out: Option<OptedOut>,
     pub(super) bounced: Option<Bounced>,
+    /// When it accepted an invitation on LinkedIn.
+    pub(super) connected_at: Option<Timestamp>,
     pub(super) snoozed_until: Option<Timestamp>,
     pub(super) score: Option<Score>,
     pub(super) last_message_at: Option<Timestamp>,
@@ -123,6 +130,7 @@ impl Lead {
             campaign_id: None,
             opted_out: None,
             bounced: None,
+            connected_at: None,
             snoozed_until: None,
             score: None,
             last_message_at: None,
@@ -231,6 +239,7 @@ impl Lead {
                 }),
                 None => None,
             },
+            connected_at: instant("connected_at")?,
             snoozed_until: instant("snoozed_until")?,
             score: match scored_at {
                 Some(at) => Some(Score {
@@ -330,6 +339,7 @@ struct LeadRow<'a> {
     bounced_address: Option<&'a str>,
     bounced_reason: Option<&'a str>,
     sms_dnd: bool,
+    connected_at: Option<i64>,
     snoozed_until: Option<i64>,
     fit: Option<i32>,
     intent: Option<i32>,
@@ -367,6 +377,7 @@ impl<'a> LeadRow<'a> {
             bounced_address: bounced.map(|it| it.address.as_str()),
             bounced_reason: bounced.and_then(|it| it.reason.as_deref()),
             sms_dnd: lead.standing.barriers.sms_dnd,
+            connected_at: lead.connected_at.map(Timestamp::as_millis),
             snoozed_until: lead.snoozed_until.map(Timestamp::as_millis),
             fit: score.map(|it| it.fit),
             intent: score.map(|it| it.intent),

@@ -195,7 +195,12 @@ pub(super) fn hint_of(event: &Event) -> Option<Sentiment> {
         crate::domain::Signal::OptOut { .. }
         | crate::domain::Signal::Bounce { .. }
         | crate::domain::Signal::DoNotDisturb { .. }
-        | crate::domain::Signal::Hint { .. } => None,
+        | crate::domain::Signal::Hint { .. }
+        | crate::domain::Signal::Category { .. }
+        | crate::domain::Signal::Connected
+        | crate::domain::Signal::Edited { .. }
+        | crate::domain::Signal::Deleted { .. }
+        | crate::domain::Signal::Failed { .. } => None,
     }
 }
 

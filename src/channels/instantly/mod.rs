@@ -5,7 +5,10 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-use super::{Channel, Received, fields, fields::FieldError, ignored, phones, times, unknown};
+use super::{
+    Channel, EventRow, Received, fields, fields::FieldError, ignored, names, notice, phones, row,
+    times, unknown,
+};
 use crate::domain::{
     Account, CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind,
     LeadProfile, NotUnderstood, Sentiment, Signal,
@@ -20,30 +23,37 @@ const REPLY: &str = "reply_received";
 const AUTO_REPLY: &str = "auto_reply_received";
 const SENT: &str = "email_sent";
 
+const HINTED: &str = "a hint on the newest reply; an unknown lead is ignored";
+
+const TABLE: [EventRow; 19] = [
+    row(REPLY, "accepted", ""),
+    row(AUTO_REPLY, "accepted", "marked as automated; shares its key with the reply"),
+    row(SENT, "recorded outbound", ""),
+    row("email_bounced", "recorded bounce", "of the lead's address"),
+    row("lead_unsubscribed", "recorded unsubscribe", "also as `unsubscribed`"),
+    row("lead_interested", "recorded interested", HINTED),
+    row("lead_not_interested", "recorded interested", HINTED),
+    row("lead_out_of_office", "recorded interested", HINTED),
+    row("lead_meeting_booked", "recorded interested", HINTED),
+    row("lead_wrong_person", "recorded interested", HINTED),
+    row("email_opened", "ignored opened", ""),
+    row("link_clicked", "ignored clicked", ""),
+    row("campaign_completed", "ignored campaign", ""),
+    row("supersearch_enrichment_completed", "ignored campaign", ""),
+    row("lead_neutral", "ignored status", ""),
+    row("lead_closed", "ignored status", ""),
+    row("lead_meeting_completed", "ignored status", ""),
+    row("lead_no_show", "ignored status", ""),
+    row("account_error", "ignored account_notice", "warning in the log"),
+];
+
 impl Channel for Instantly {
     const NAME: ChannelName = ChannelName("instantly");
     const POST_PROCESS: JobKind = JobKind("INSTANTLY_INBOUND_POST_PROCESS");
-    const EVENTS: &'static [&'static str] = &[
-        REPLY,
-        AUTO_REPLY,
-        SENT,
-        "email_bounced",
-        "lead_unsubscribed",
-        "lead_interested",
-        "lead_not_interested",
-        "lead_out_of_office",
-        "lead_meeting_booked",
-        "lead_wrong_person",
-        "email_opened",
-        "link_clicked",
-        "campaign_completed",
-        "supersearch_enrichment_completed",
-        "lead_neutral",
-        "lead_closed",
-        "lead_meeting_completed",
-        "lead_no_show",
-        "account_error",
-    ];
+    const TABLE: &'static [EventRow] = &TABLE;
+    const EVENTS: &'static [&'static str] = &names(&TABLE);
+    const OTHERS: &'static str = "ignored `custom_label`; with `email_id` and a reply's text quarantined `unknown_event`; \
+        no name at all: quarantined `unknown_event`";
     const SECRET_HEADER: Option<&'static str> = Some("X-Instantly-Secret");
 
     fn account(&self, body: &Value) -> Account {
@@ -69,6 +79,7 @@ impl Channel for Instantly {
             "email_bounced" => apply(event, received, |lead| Signal::Bounce {
                 address: lead.email.clone(),
                 reason: None,
+                found_in_text: false,
             }),
             "lead_unsubscribed" | "unsubscribed" => {
                 apply(event, received, |_| Signal::OptOut { reason: event.to_owned() })
@@ -81,11 +92,7 @@ impl Channel for Instantly {
             "lead_neutral" | "lead_closed" | "lead_meeting_completed" | "lead_no_show" => {
                 Ok(ignored(event, "status"))
             }
-            "account_error" => Ok(Interpreted::Ignored {
-                event_type: Some(event.to_owned()),
-                reason: "account_notice",
-                warn: true,
-            }),
+            "account_error" => Ok(notice(event, "account_notice", true)),
             _ if may_be_a_reply(body) => Err(unknown(Some(event), "unknown_event")),
             _ => Ok(ignored(event, "custom_label")),
         }
@@ -139,6 +146,7 @@ fn apply(
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
         identities: vec![Identity::new(IdentityKind::Email, lead.email.clone())],
+        lead_of_chat: None,
         campaign,
         at: times::first(body, &["timestamp"], received.received_at),
         signal: signal(&lead),
@@ -158,10 +166,7 @@ impl Lead {
         const ADDRESSES: [&str; 3] = ["lead_email", "email", "contact_email"];
         let body = received.body;
         let email = ADDRESSES.iter().find_map(|path| fields::email(body, path));
-        let email = email.ok_or_else(|| match fields::get(body, "lead_email") {
-            Some(Value::String(_)) | None => FieldError::Missing("lead_email"),
-            Some(_) => FieldError::Bad("lead_email"),
-        })?;
+        let email = email.ok_or_else(|| fields::no_address(body, "lead_email"))?;
         let first = fields::first_word(body, &["firstName", "First_name", "first_name"]);
         let last = fields::first_word(body, &["lastName", "Last_name", "last_name"]);
         let (first_name, last_name) = match (&first, fields::word(body, "contact_name")) {

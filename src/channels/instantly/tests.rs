@@ -171,7 +171,11 @@ fn state_events_say_what_they_change() {
     let bounce = event(&Instantly, &payload!("email_bounced-1")).signal;
     assert_eq!(
         bounce,
-        Signal::Bounce { address: "p.raman@closed-mill.example".to_owned(), reason: None }
+        Signal::Bounce {
+            address: "p.raman@closed-mill.example".to_owned(),
+            reason: None,
+            found_in_text: false,
+        }
     );
     for name in ["lead_unsubscribed", "unsubscribed"] {
         let it = event(&Instantly, &with(&base, "event_type", json!(name)));

@@ -2,7 +2,7 @@
 
 use super::keys::{self, Path};
 use crate::{
-    channels::{Received, fields, ignored, phones, phones::Phone, times, unknown},
+    channels::{Received, fields, ignored, notice, phones, phones::Phone, times, unknown},
     domain::{
         Event, Identity, IdentityKind, Interpreted, LeadProfile, NewMessage, NotUnderstood, Signal,
         event::{Address, Direction, MessageKey},
@@ -20,11 +20,7 @@ pub(super) fn interpret(
         // Whatever `direction` says: samples of the provider contradict themselves.
         "OutboundMessage" => message(event, Direction::Outbound, received),
         "ContactDndUpdate" => do_not_disturb(event, received),
-        "INSTALL" | "UNINSTALL" => Ok(Interpreted::Ignored {
-            event_type: Some(event.to_owned()),
-            reason: "account_notice",
-            warn: event == "UNINSTALL",
-        }),
+        "INSTALL" | "UNINSTALL" => Ok(notice(event, "account_notice", event == "UNINSTALL")),
         _ if has_text(received.body) => Err(unknown(Some(event), "unknown_event")),
         _ => Ok(ignored(event, "not_a_message")),
     }
@@ -102,6 +98,7 @@ fn message(
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
         identities: identities(contact, None, theirs.as_ref()),
+        lead_of_chat: None,
         profile: LeadProfile { phone: theirs.map(|it| it.shown), ..LeadProfile::default() },
         campaign: None,
         at: times::first(body, &["dateAdded", "timestamp"], received.received_at),
@@ -165,6 +162,7 @@ fn do_not_disturb(event: &str, received: &Received<'_>) -> Result<Interpreted, N
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
         identities: identities(contact, email, phone.as_ref()),
+        lead_of_chat: None,
         profile,
         campaign: None,
         // `dateAdded` is the contact's.

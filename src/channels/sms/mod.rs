@@ -7,7 +7,7 @@ mod marketplace;
 mod tests;
 mod workflow;
 
-use super::{AnyChannel, Channel, Received, fields, unknown};
+use super::{AnyChannel, Channel, EventRow, Received, fields, names, row, unknown};
 use crate::domain::{Account, ChannelName, Interpreted, JobKind, NotUnderstood};
 use serde_json::Value;
 
@@ -15,17 +15,30 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sms;
 
+const TABLE: [EventRow; 6] = [
+    row(
+        workflow::EVENT,
+        "accepted",
+        "outbound where it says so; ignored `no_message`, `empty_message`, `other_channel`",
+    ),
+    row("InboundMessage", "accepted", "ignored `call`, `other_channel`, `empty_message`"),
+    row("OutboundMessage", "recorded outbound", "ignored `call`, `other_channel`"),
+    row(
+        "ContactDndUpdate",
+        "recorded do_not_disturb",
+        "of SMS, on or off; an unknown lead is ignored",
+    ),
+    row("INSTALL", "ignored account_notice", ""),
+    row("UNINSTALL", "ignored account_notice", "warning in the log"),
+];
+
 impl Channel for Sms {
     const NAME: ChannelName = ChannelName("sms");
     const POST_PROCESS: JobKind = JobKind("SMS_INBOUND_POST_PROCESS");
-    const EVENTS: &'static [&'static str] = &[
-        workflow::EVENT,
-        "InboundMessage",
-        "OutboundMessage",
-        "ContactDndUpdate",
-        "INSTALL",
-        "UNINSTALL",
-    ];
+    const TABLE: &'static [EventRow] = &TABLE;
+    const EVENTS: &'static [&'static str] = &names(&TABLE);
+    const OTHERS: &'static str = "ignored `not_a_message`; with a text in `body` or `message` quarantined \
+        `unknown_event`; a body of neither path quarantined `unknown_shape`";
     const SECRET_HEADER: Option<&'static str> = None;
 
     fn account(&self, body: &Value) -> Account {

@@ -75,6 +75,7 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
     Ok(Interpreted::Event(Box::new(Event {
         event_type: EVENT.to_owned(),
         identities: lead.identities,
+        lead_of_chat: None,
         profile: lead.profile,
         campaign: fields::word(body, "workflow.id").map(|provider_id| CampaignRef {
             provider_id,

@@ -1,5 +1,7 @@
 //! Character references of HTML.
 
+use std::borrow::Cow;
+
 /// The longest name or number that is taken for one.
 const LENGTH_MAX: usize = 12;
 
@@ -13,6 +15,30 @@ pub(super) fn decode(text: &str) -> Option<(char, &str)> {
         None => NAMED.iter().find(|(it, _)| *it == name).map(|(_, char)| *char)?,
     };
     Some((char, rest.strip_prefix(';').unwrap_or(rest)))
+}
+
+/// `text` with the references in it decoded, once.
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    let mut rest = text;
+    let mut made = String::new();
+    while let Some((before, tail)) = rest.find('&').and_then(|at| rest.split_at_checked(at)) {
+        made.push_str(before);
+        rest = match decode(tail) {
+            Some((char, left)) => {
+                made.extend((char != '\0').then_some(char));
+                left
+            }
+            None => {
+                made.push('&');
+                tail.strip_prefix('&').unwrap_or_default()
+            }
+        };
+    }
+    if rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    made.push_str(rest);
+    Cow::Owned(made)
 }
 
 fn numbered(number: &str) -> Option<char> {

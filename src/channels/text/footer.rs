@@ -35,6 +35,10 @@ static DISCLAIMER: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"(?i)^\W*(?:confidentiality notice|disclaimer|legal notice",
         r"|th(?:is|e information contained in this|e contents of this) (?:e-?mail|message|communication)",
         r" (?:and|is|may|contains|message)",
+        r"|(?:caution|warning|external)(?: e-?mail)?: ?(?:this|e-?mail|external)|this e-?mail originated (?:from )?outside",
+        r"|virus-free|please consider the environment before|think before you print",
+        r"|quest[oa] (?:messaggio|e-?mail)[^.]{0,60}(?:riservat|confidenzial)",
+        r"|est[ae] (?:mensagem|e-?mail)[^.]{0,60}confidencia|(?:dit|deze) (?:bericht|e-?mail)[^.]{0,60}vertrouwelijk",
         r"|diese (?:e-?mail|nachricht) (?:enthält|ist)|ce (?:message|courriel) (?:et|est)",
         r"|este (?:mensaje|correo)[^.]{0,40}confidencial)"
     ))
@@ -43,9 +47,12 @@ static DISCLAIMER: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 static DEVICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?i)^(?:sent (?:from|via) (?:my|outlook|mail for|proton|yahoo|samsung|gmail)|get outlook for",
-        r"|sent with |von meinem .{1,30} gesendet|gesendet von |envoyé de(?:puis)? mon |enviado desde mi ",
-        r"|inviato da(?:l mio)? |enviado do meu |verstuurd vanaf mijn )"
+        r"(?i)^(?:sent (?:from|via|with) (?:my|the|outlook|mail for|proton|yahoo|samsung|gmail|aol|spark)",
+        r"|get outlook for |sent with |von meinem .{1,30} gesendet|gesendet (?:von|mit) (?:mein|outlook|yahoo|der|mail|gmx|web)",
+        r"|envoyé (?:de(?:puis)? mon |(?:de(?:puis)?|à partir d[e'’]) ?(?:outlook|yahoo|mail))|télécharger outlook",
+        r"|enviado (?:desde (?:mi |outlook|yahoo|mail)|do (?:meu |outlook|yahoo|mail))|(?:obtener|obter|baixe o) outlook",
+        r"|inviato da(?:l mio)? |(?:scarica|ottieni) outlook|(?:verstuurd|verzonden) (?:vanaf|met|via|vanuit) (?:mijn|outlook|mail|yahoo)",
+        r"|outlook (?:voor|für) (?:ios|android))",
     ))
     .ok()
 });
@@ -56,7 +63,8 @@ fn matches(regex: &LazyLock<Option<Regex>>, line: &str) -> bool {
 
 /// True for the line that a mail program adds by itself ("Sent from my …").
 pub(super) fn is_device_line(line: &str) -> bool {
-    line.len() <= 80 && matches(&DEVICE, line)
+    // A colon introduces something that somebody tells.
+    line.len() <= 80 && (!line.contains(':') || line.contains("://")) && matches(&DEVICE, line)
 }
 
 /// Drops what stands below the text, if there is text above it.

@@ -41,14 +41,26 @@ pub fn readable(text: Option<&str>, html: Option<&str>) -> String {
     let text = text.filter(|it| !it.trim().is_empty());
     match (text, html) {
         (Some(text), _) if html::looks_like_html(text) => html::to_text(text, html::Quotes::Keep),
-        (Some(text), _) => text.trim().to_owned(),
+        (Some(text), _) => entities::decoded(text).trim().to_owned(),
         (None, Some(html)) => html::to_text(html, html::Quotes::Keep),
         (None, None) => String::new(),
     }
 }
 
+/// `text` on one line, cut at a character if it is longer than `chars`; none if it is blank.
+pub fn shortened(text: &str, chars: usize) -> Option<String> {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut: String = line.chars().take(chars).collect();
+    (!cut.is_empty()).then_some(cut)
+}
+
+/// A plain text may have been escaped as if it were HTML.
 fn of_text(text: &str) -> String {
-    if html::looks_like_html(text) { of_html(text) } else { reply::new_text(text) }
+    if html::looks_like_html(text) {
+        of_html(text)
+    } else {
+        reply::new_text(&entities::decoded(text))
+    }
 }
 
 fn of_html(html: &str) -> String {

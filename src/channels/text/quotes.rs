@@ -16,8 +16,9 @@ pub(super) fn starts_older_mail(lines: &[&str]) -> bool {
 }
 
 fn is_rule(line: &str) -> bool {
-    const BETWEEN: [&str; 13] = [
+    const BETWEEN: [&str; 14] = [
         "original",
+        " wrote",
         "forward",
         "ursprüngliche",
         "weitergeleitet",
@@ -31,16 +32,18 @@ fn is_rule(line: &str) -> bool {
         "doorgestuurd",
         "mensaje",
     ];
-    const WHOLE: [&str; 7] = [
+    const WHOLE: [&str; 9] = [
         "begin forwarded message:",
         "anfang der weitergeleiteten nachricht:",
         "début du message réexpédié :",
+        "début du message transféré :",
+        "inicio del mensaje transferido:",
         "inicio del mensaje reenviado:",
         "inizio messaggio inoltrato:",
         "início da mensagem encaminhada:",
         "begin doorgestuurd bericht:",
     ];
-    let lower = line.to_lowercase();
+    let lower = line.to_lowercase().replace(['\u{a0}', '\u{202f}'], " ");
     let framed = lower.starts_with("--") && lower.ends_with("--");
     (framed && BETWEEN.iter().any(|word| lower.contains(word))) || WHOLE.contains(&lower.as_str())
 }
@@ -60,11 +63,15 @@ fn header(line: &str) -> Option<(Header, &str)> {
     if label.len() > 24 {
         return None;
     }
-    let kind = match label.trim_end_matches([' ', '*', '\u{a0}']).to_lowercase().as_str() {
+    let kind = match label
+        .trim_end_matches(|it: char| it == '*' || it.is_whitespace())
+        .to_lowercase()
+        .as_str()
+    {
         "from" | "von" | "de" | "da" | "van" => Header::From,
         "sent" | "date" | "gesendet" | "datum" | "envoyé" | "enviado" | "enviado el"
         | "enviado em" | "fecha" | "inviato" | "data" | "verzonden" | "enviada em"
-        | "date sent" => Header::When,
+        | "envoyé le" | "date sent" => Header::When,
         "to" | "an" | "à" | "a" | "para" | "aan" | "per" => Header::To,
         "subject" | "betreff" | "objet" | "asunto" | "oggetto" | "assunto" | "onderwerp" => {
             Header::Subject
@@ -134,8 +141,10 @@ fn has_evidence(text: &str) -> bool {
     EVIDENCE.as_ref().is_some_and(|evidence| evidence.is_match(text))
 }
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 12] = [
     "wrote",
+    "geschrieben",
+    "geschreven",
     "schrieb",
     "a écrit",
     "a ecrit",
@@ -208,7 +217,9 @@ pub(super) fn before_attribution(line: &str) -> Option<&str> {
     while !window.is_char_boundary(from) {
         from += 1;
     }
-    let at = from + window.get(from..)?.rfind(" On ")?;
+    let within = window.get(from..)?.rfind(" On ").map(|at| from + at);
+    // The line itself may start with it, and go on behind it.
+    let at = within.or_else(|| (head.starts_with("On ") && head.contains('@')).then_some(0))?;
     let (before, said) = line.split_at_checked(at)?;
     let said = said.split_once("wrote:").map_or(said, |(said, _)| said);
     let dated = said

@@ -11,7 +11,7 @@ pub fn new_text(text: &str) -> String {
     while let Some((line, tail)) = rest.split_first() {
         let shown = line.trim();
         let mut next = tail;
-        if shown == "--" || quotes::starts_older_mail(rest) {
+        if matches!(shown, "--" | "—" | "–" | "__") || quotes::starts_older_mail(rest) {
             break;
         } else if let Some(taken) = quotes::attribution(rest) {
             next = rest.get(taken..).unwrap_or_default();

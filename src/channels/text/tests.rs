@@ -46,6 +46,358 @@ fn what_introduces_a_quote_cuts() {
     }
 }
 
+/// How each mail program introduces what it answers, in its languages.
+const PROGRAMS: &[(&str, &str)] = &[
+    // Outlook: blocks of headers, with and without a rule above, with addresses or without.
+    (
+        "Outlook en",
+        "From: Sam Reyes <sam@x.test>\nSent: Saturday, January 17, 2026 9:02 AM\nTo: Dana Orlov <dana@x.test>\nCc: Ops\nSubject: RE: hi\n\nunsubscribe",
+    ),
+    (
+        "Outlook en, no address",
+        "From: Sam Reyes\nSent: 17 January 2026 09:02\nTo: Dana Orlov\nSubject: hi\n\nunsubscribe",
+    ),
+    (
+        "Outlook en, importance",
+        "From: Sam Reyes\nSent: 17 January 2026 09:02\nTo: Dana\nSubject: hi\nImportance: High\n\nHi",
+    ),
+    (
+        "Outlook on a phone",
+        "________________________________\nFrom: Sam Reyes <sam@x.test>\nSent: Saturday, January 17, 2026 9:02:11 AM\nTo: Dana\nSubject: hi",
+    ),
+    (
+        "Outlook en, broken address list",
+        "From: Sam Reyes <sam@x.test>\nSent: Saturday, January 17, 2026 9:02 AM\nTo: Dana Orlov <dana@x.test>;\n Ops <ops@x.test>;\n Tara <tara@x.test>\nSubject: hi",
+    ),
+    (
+        "Outlook en, blank lines between",
+        "From: Sam Reyes <sam@x.test>\n\nSent: Saturday, January 17, 2026 9:02 AM\n\nTo: Dana\n\nSubject: hi\n\nHi",
+    ),
+    (
+        "Outlook en, label and value apart",
+        "From:\nSam Reyes <sam@x.test>\nSent:\nSaturday, January 17, 2026 9:02 AM\nTo:\nDana\nSubject:\nhi",
+    ),
+    (
+        "Outlook bold",
+        "**From:** Sam Reyes <sam@x.test>\n**Sent:** Saturday, January 17, 2026\n**To:** Dana\n**Subject:** hi",
+    ),
+    (
+        "Outlook de",
+        "Von: Sam Reyes\nGesendet: Samstag, 17. Januar 2026 09:02\nAn: Dana Orlov\nCc: Ops\nBetreff: AW: hi\n\nHallo",
+    ),
+    (
+        "Outlook de, bold",
+        "*Von:* Sam Reyes <sam@x.test>\n*Gesendet:* Samstag, 17. Januar 2026 09:02\n*An:* Dana\n*Betreff:* hi",
+    ),
+    (
+        "Outlook fr",
+        "De : Sam Reyes\nEnvoyé : samedi 17 janvier 2026 09:02\nÀ : Dana Orlov\nCc : Ops\nObjet : RE: bonjour\n\nBonjour",
+    ),
+    (
+        "Outlook fr, no-break",
+        "De\u{a0}: Sam Reyes <sam@x.test>\nEnvoyé\u{a0}: samedi 17 janvier 2026\nÀ\u{a0}: Dana\nObjet\u{a0}: salut",
+    ),
+    (
+        "Outlook fr, narrow no-break",
+        "De\u{202f}: Sam <sam@x.test>\nEnvoyé le\u{202f}: samedi 17 janvier 2026\nÀ\u{202f}: Dana\nObjet\u{202f}: salut",
+    ),
+    (
+        "Outlook es",
+        "De: Sam Reyes\nEnviado: sábado, 17 de enero de 2026 9:02\nPara: Dana Orlov\nCC: Ops\nAsunto: RE: hola\n\nHola",
+    ),
+    (
+        "Outlook es, el",
+        "De: Sam Reyes [mailto:sam@x.test]\nEnviado el: sábado, 17 de enero de 2026 9:02\nPara: Dana\nAsunto: hola",
+    ),
+    (
+        "Outlook it",
+        "Da: Sam Reyes\nInviato: sabato 17 gennaio 2026 09:02\nA: Dana Orlov\nCc: Ops\nOggetto: R: ciao\n\nCiao",
+    ),
+    (
+        "Outlook pt",
+        "De: Sam Reyes\nEnviado: sábado, 17 de janeiro de 2026 09:02\nPara: Dana Orlov\nAssunto: RES: oi\n\nOi",
+    ),
+    (
+        "Outlook pt, em",
+        "De: Sam Reyes <sam@x.test>\nEnviada em: sábado, 17 de janeiro de 2026 09:02\nPara: Dana\nAssunto: oi",
+    ),
+    (
+        "Outlook nl",
+        "Van: Sam Reyes\nVerzonden: zaterdag 17 januari 2026 09:02\nAan: Dana Orlov\nCC: Ops\nOnderwerp: RE: hoi\n\nHoi",
+    ),
+    (
+        "Outlook nl, date",
+        "Van: Sam Reyes <sam@x.test>\nDatum: zaterdag 17 januari 2026 om 09:02\nAan: Dana <dana@x.test>\nOnderwerp: hoi",
+    ),
+    (
+        "Outlook for Mac",
+        "From: Sam Reyes <sam@x.test>\nDate: Saturday, January 17, 2026 at 9:02 AM\nTo: Dana <dana@x.test>\nSubject: hi",
+    ),
+    (
+        "Outlook 2003",
+        "-----Original Message-----\nFrom: Sam Reyes [mailto:sam@x.test]\nSent: Saturday, January 17, 2026",
+    ),
+    ("Outlook, rules", "-----Ursprüngliche Nachricht-----\nVon: Sam"),
+    ("Outlook fr, rule", "-----Message d'origine-----\nDe : Sam"),
+    ("Outlook es, rule", "-----Mensaje original-----\nDe: Sam"),
+    ("Outlook it, rule", "-----Messaggio originale-----\nDa: Sam"),
+    ("Outlook pt, rule", "-----Mensagem original-----\nDe: Sam"),
+    ("Outlook nl, rule", "-----Oorspronkelijk bericht-----\nVan: Sam"),
+    ("Original Appointment", "-----Original Appointment-----\nFrom: Sam"),
+    // Gmail.
+    ("Gmail en", "On Sat, Jan 17, 2026 at 9:02 AM Sam Reyes <sam@x.test> wrote:\n\n> Hi"),
+    (
+        "Gmail en, narrow blank",
+        "On Sat, Jan 17, 2026 at 9:02\u{202f}AM Sam Reyes <sam@x.test> wrote:\n\nHi",
+    ),
+    (
+        "Gmail en, broken",
+        "On Sat, Jan 17, 2026 at 9:02\u{202f}AM Sam Reyes <\nsam.reyes@northpeak-outreach.test>\nwrote:\n\n> Hi",
+    ),
+    ("Gmail en-GB", "On Sat, 17 Jan 2026 at 09:02, Sam Reyes <sam@x.test> wrote:\n\n> Hi"),
+    (
+        "Gmail via",
+        "On Sat, Jan 17, 2026 at 9:02 AM 'Sam Reyes' via Sales <\nsales@x.test> wrote:\n\n> Hi",
+    ),
+    ("Gmail de", "Am Sa., 17. Jan. 2026 um 09:02 Uhr schrieb Sam Reyes <sam@x.test>:\n\n> Hallo"),
+    (
+        "Gmail de, broken",
+        "Am Sa., 17. Jan. 2026 um 09:02\u{a0}Uhr schrieb Sam Reyes <\nsam@x.test>:\n\nHallo",
+    ),
+    ("Gmail fr", "Le sam. 17 janv. 2026 à 09:02, Sam Reyes <sam@x.test> a écrit :\n\n> Bonjour"),
+    (
+        "Gmail fr, broken",
+        "Le sam. 17 janv. 2026 à 09:02, Sam Reyes <sam@x.test> a\nécrit :\n\nBonjour",
+    ),
+    (
+        "Gmail es",
+        "El sáb, 17 ene 2026 a la(s) 9:02 a.m., Sam Reyes (sam@x.test) escribió:\n\n> Hola",
+    ),
+    (
+        "Gmail es, broken",
+        "El sáb, 17 ene 2026 a las 9:02, Sam Reyes (<sam@x.test>)\nescribió:\n\nHola",
+    ),
+    (
+        "Gmail it",
+        "Il giorno sab 17 gen 2026 alle ore 09:02 Sam Reyes <sam@x.test> ha\nscritto:\n\n> Ciao",
+    ),
+    ("Gmail pt", "Em sáb., 17 de jan. de 2026 às 09:02, Sam Reyes <sam@x.test>\nescreveu:\n\n> Oi"),
+    ("Gmail nl", "Op za 17 jan 2026 om 09:02 schreef Sam Reyes <sam@x.test>:\n\n> Hoi"),
+    ("Gmail of old", "2026-01-17 9:02 GMT+01:00 Sam Reyes <sam@x.test>:\n\n> Hi"),
+    (
+        "Gmail forward",
+        "---------- Forwarded message ---------\nFrom: Sam Reyes <sam@x.test>\nDate: Sat, Jan 17, 2026",
+    ),
+    (
+        "Gmail forward de",
+        "---------- Forwarded message ---------\nVon: Sam Reyes <sam@x.test>\nDate: Sa., 17. Jan. 2026",
+    ),
+    ("Gmail forward es", "---------- Mensaje reenviado ---------\nDe: Sam"),
+    ("Gmail forward fr", "---------- Message transféré ---------\nDe: Sam"),
+    // Apple Mail.
+    ("Apple en", "On Jan 17, 2026, at 9:02 AM, Sam Reyes <sam@x.test> wrote:\n\nHi"),
+    (
+        "Apple en, narrow blank",
+        "On Jan 17, 2026, at 9:02\u{202f}AM, Sam Reyes <sam@x.test> wrote:\n\n> Hi",
+    ),
+    ("Apple en-GB", "On 17 Jan 2026, at 09:02, Sam Reyes <sam@x.test> wrote:\n\nHi"),
+    (
+        "Apple, quoted lines above",
+        "\u{feff}On Jan 17, 2026, at 9:02 AM, Sam Reyes <sam@x.test> wrote:\n\nHi",
+    ),
+    ("Apple de", "Am 17.01.2026 um 09:02 schrieb Sam Reyes <sam@x.test>:\n\nHallo"),
+    (
+        "Apple de, full",
+        "Am 17. Januar 2026 um 09:02:11 MEZ schrieb Sam Reyes <sam@x.test>:\n\nHallo",
+    ),
+    ("Apple fr", "Le 17 janv. 2026 à 09:02, Sam Reyes <sam@x.test> a écrit :\n\nBonjour"),
+    ("Apple es", "El 17 ene 2026, a las 9:02, Sam Reyes <sam@x.test> escribió:\n\nHola"),
+    (
+        "Apple it",
+        "Il giorno 17 gen 2026, alle ore 09:02, Sam Reyes <sam@x.test> ha scritto:\n\nCiao",
+    ),
+    ("Apple it, short", "Il 17/01/2026 09:02, Sam Reyes ha scritto:\nCiao"),
+    ("Apple pt", "Em 17 de jan. de 2026, à(s) 09:02, Sam Reyes <sam@x.test> escreveu:\n\nOi"),
+    ("Apple pt-PT", "No dia 17/01/2026, às 09:02, Sam Reyes <sam@x.test> escreveu:\n\nOi"),
+    (
+        "Apple nl",
+        "Op 17 jan. 2026, om 09:02 heeft Sam Reyes <sam@x.test> het volgende geschreven:\n\nHoi",
+    ),
+    (
+        "Apple forward",
+        "Begin forwarded message:\n\nFrom: Sam Reyes <sam@x.test>\nSubject: hi\nDate: 17 January 2026",
+    ),
+    ("Apple forward de", "Anfang der weitergeleiteten Nachricht:\n\nVon: Sam"),
+    ("Apple forward fr", "Début du message réexpédié\u{a0}:\n\nDe: Sam"),
+    ("Apple forward fr, newer", "Début du message transféré :\n\nDe: Sam"),
+    ("Apple forward it", "Inizio messaggio inoltrato:\n\nDa: Sam"),
+    ("Apple forward nl", "Begin doorgestuurd bericht:\n\nVan: Sam"),
+    // Yahoo.
+    (
+        "Yahoo en",
+        "On Saturday, January 17, 2026 at 09:02:11 AM EST, Sam Reyes <sam@x.test> wrote:\n\nHi",
+    ),
+    (
+        "Yahoo en, of old",
+        "On Saturday, January 17, 2026 9:02 AM, Sam Reyes <sam@x.test> wrote:\n\nHi",
+    ),
+    (
+        "Yahoo en, broken twice",
+        "On Saturday, January 17, 2026 at 09:02:11 AM EST,\nSam Reyes <sam@x.test>\nwrote:\n\nHi",
+    ),
+    (
+        "Yahoo en, phone",
+        "On Sat, Jan 17, 2026 at 9:02 AM, Sam Reyes<sam@x.test> wrote:   Hi Dana unsubscribe",
+    ),
+    (
+        "Yahoo de",
+        "Am Samstag, 17. Januar 2026 um 09:02:11 MEZ hat Sam Reyes <sam@x.test> Folgendes geschrieben:\n\nHallo",
+    ),
+    (
+        "Yahoo fr",
+        "Le samedi 17 janvier 2026 à 09:02:11 UTC+1, Sam Reyes <sam@x.test> a écrit :\n\nBonjour",
+    ),
+    (
+        "Yahoo es",
+        "El sábado, 17 de enero de 2026, 09:02:11 CET, Sam Reyes <sam@x.test> escribió:\n\nHola",
+    ),
+    (
+        "Yahoo it",
+        "Il sabato 17 gennaio 2026 alle ore 09:02:11 CET, Sam Reyes <sam@x.test> ha scritto:\n\nCiao",
+    ),
+    (
+        "Yahoo pt",
+        "Em sábado, 17 de janeiro de 2026 às 09:02:11 BRT, Sam Reyes <sam@x.test> escreveu:\n\nOi",
+    ),
+    (
+        "Yahoo nl",
+        "Op zaterdag 17 januari 2026 om 09:02:11 CET schreef Sam Reyes <sam@x.test>:\n\nHoi",
+    ),
+    // Others.
+    ("Thunderbird", "On 1/17/26 9:02 AM, Sam Reyes wrote:\n> Hi"),
+    ("Thunderbird de", "Am 17.01.26 um 09:02 schrieb Sam Reyes:\n> Hallo"),
+    ("Thunderbird, reply above", "-------- Original Message --------\nSubject: hi\nFrom: Sam"),
+    ("Thunderbird forward", "-------- Forwarded Message --------\nSubject: hi"),
+    ("Thunderbird forward de", "-------- Weitergeleitete Nachricht --------\nBetreff: hi"),
+    (
+        "Proton",
+        "-------- Original Message --------\nOn Saturday, 01/17/26 at 09:02 Sam Reyes <sam@x.test> wrote:\n\nHi",
+    ),
+    (
+        "Proton, web",
+        "On Saturday, January 17th, 2026 at 9:02 AM, Sam Reyes <sam@x.test> wrote:\n\n> Hi",
+    ),
+    ("Zoho", "---- On Sat, 17 Jan 2026 09:02:11 -0500 Sam Reyes <sam@x.test> wrote ---\n\nHi"),
+    ("Spark", "On 17 Jan 2026 at 09:02 -0500, Sam Reyes <sam@x.test>, wrote:\n> Hi"),
+    (
+        "GMX",
+        "Gesendet: Samstag, 17. Januar 2026 um 09:02 Uhr\nVon: \"Sam Reyes\" <sam@x.test>\nAn: dana@x.test\nBetreff: hi",
+    ),
+    (
+        "BlackBerry",
+        "From: Sam Reyes <sam@x.test>\nDate: Sat, 17 Jan 2026 09:02:11\nTo: <dana@x.test>\nSubject: hi",
+    ),
+];
+
+#[test]
+fn every_program_introduces_quotes_in_its_own_way() {
+    for (program, older) in PROGRAMS {
+        let text = format!("Sure, could you send pricing?\n\n{older}");
+        assert_eq!(new_text(&text), "Sure, could you send pricing?", "{program}");
+        let carriage = text.replace('\n', "\r\n");
+        assert_eq!(new_text(&carriage), "Sure, could you send pricing?", "{program}, CRLF");
+    }
+}
+
+#[test]
+fn signatures_and_footers_are_none_of_the_text() {
+    for below in [
+        "-- \nDana Orlov\nOwner",
+        "--\nunsubscribe",
+        "--\u{a0}\nDana",
+        "—\nDana Orlov\nunsubscribe",
+        "__\nDana Orlov",
+        "Sent from my iPhone",
+        "Sent from my iPad\n",
+        "Sent from my Samsung Galaxy smartphone.",
+        "Sent from my Verizon, Samsung Galaxy smartphone",
+        "Sent from my T-Mobile 5G Device",
+        "Sent from Outlook for iOS",
+        "Sent from Yahoo Mail for iPhone",
+        "Sent from Yahoo Mail on Android",
+        "Sent from Mail for Windows",
+        "Sent from AOL on Android",
+        "Sent via the Samsung Galaxy S22, an AT&T 5G smartphone",
+        "Sent from Proton Mail for iOS",
+        "Sent with Proton Mail secure email.",
+        "Get Outlook for iOS",
+        "Get Outlook for Android<https://aka.ms/AAb9ysg>",
+        "Von meinem iPhone gesendet",
+        "Von meinem Samsung Gerät gesendet.",
+        "Gesendet von Outlook für iOS",
+        "Gesendet von Yahoo Mail auf Android",
+        "Envoyé de mon iPhone",
+        "Envoyé depuis mon téléphone Orange",
+        "Envoyé à partir de Outlook pour iOS",
+        "Enviado desde mi iPhone",
+        "Enviado desde Outlook para iOS",
+        "Obtener Outlook para iOS",
+        "Inviato da iPhone",
+        "Inviato dal mio iPad",
+        "Enviado do meu iPhone",
+        "Enviado do Outlook para iOS",
+        "Verstuurd vanaf mijn iPhone",
+        "Verzonden vanaf mijn iPhone",
+        "Verzonden met Outlook voor iOS",
+        "Dana Orlov | www.brightkiln.test\n+1 (614) 555-0142 | dana@brightkiln.test",
+        "Dana Orlov\nOwner\nT: +1 614 555 0142\nM: +1 614 555 0143\nE: dana@brightkiln.test",
+        "Dana Orlov\nTel. 030 901820\nwww.brightkiln.de",
+        "CONFIDENTIALITY NOTICE: This e-mail is for its addressee. To unsubscribe write to us.",
+        "This message and any attachments may contain privileged information. Do not contact us.",
+        "The information contained in this e-mail is confidential. Please unsubscribe.",
+        "Diese E-Mail enthält vertrauliche Informationen. Abmelden: hier.",
+        "Ce message et ses pièces jointes sont confidentiels. Se désabonner.",
+        "Este mensaje es confidencial. Darme de baja.",
+        "Questo messaggio è riservato. Cancellami.",
+        "Esta mensagem é confidencial. Cancelar inscrição.",
+        "Dit bericht is vertrouwelijk. Unsubscribe.",
+        "CAUTION: This email originated from outside of the organization. Do not click links. Unsubscribe.",
+        "Virus-free.www.avast.com",
+        "Please consider the environment before printing this email. Unsubscribe",
+    ] {
+        let text = format!("Sure, could you send pricing?\n\n{below}");
+        assert_eq!(new_text(&text), "Sure, could you send pricing?", "{below}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_quote_or_a_footer_stays() {
+    for text in [
+        "Sent from my old office: the 2019 brochure.\nPlease send a new one.",
+        "On 3 May he wrote: nothing new.",
+        "Op maandag heeft Jan het druk.",
+        "Am Montag, 17.01.2026 habe ich Zeit.",
+        "From: $5\nTo: $10",
+        "Von: mir aus gern.",
+        "To: whom it may concern\nSubject: none",
+        "Original price was 100, forward it to Tom.",
+        "- one\n- two\n-- three",
+        "Date: 17 January 2026 works. From: 9 on.",
+        "Please consider the environment we work in.\nWe need a quote.",
+        "This message is for Sam: yes.\nCall me.",
+    ] {
+        assert_eq!(new_text(text), text);
+    }
+}
+
+#[test]
+fn an_answer_below_a_block_of_headers_is_lost_with_it_and_the_text_kept_raw() {
+    let forwarded = "---------- Forwarded message ---------\nFrom: Sam <sam@x.test>\nunsubscribe";
+    let cleaned = clean(Some(forwarded), None);
+    assert!(!cleaned.has_new_text);
+    assert_eq!(cleaned.body, forwarded);
+}
+
 #[test]
 fn what_a_person_writes_stays() {
     for text in [

@@ -58,7 +58,7 @@ impl Group<'_> {
                 None => {
                     let lead = lead_of.get(&at).and_then(|it| leads.get_mut(it.lead_id));
                     let Some(lead) = lead else {
-                        self.answer(at, Answer::Ignored { reason: "unknown_lead" });
+                        self.answer(at, Answer::Ignored { reason: event.not_found() });
                         continue;
                     };
                     let campaign_id = event.campaign.as_ref().and_then(|it| {
@@ -87,30 +87,37 @@ impl Group<'_> {
                 self.apply_message(at, inbound, event, message, campaign_id, lead, work);
                 return;
             }
-            Signal::Hint { sentiment, word } => {
-                work.hints.push(Hint {
-                    at,
-                    lead_id,
-                    message_id: None,
-                    not_after: event.at,
-                    sentiment: *sentiment,
-                    word,
-                    otherwise: Answer::Duplicate {
-                        message_id: None,
-                        lead_id: Some(lead_id),
-                        job_id: None,
-                    },
-                });
+            Signal::Hint { sentiment, .. }
+            | Signal::Category { hint: Some(sentiment), opt_out: false, .. } => {
+                work.hints.push(Hint::on_newest(at, lead_id, event.at, *sentiment, reason));
                 return;
             }
+            // The name itself is not stored: there is no place for it on the lead.
+            Signal::Category { hint: None, opt_out: false, .. } => false,
+            Signal::Category { name, opt_out: true, .. } => {
+                let reason = name.as_deref().unwrap_or(reason);
+                opt_out(lead, inbound, event.at, None, reason, work)
+            }
             Signal::OptOut { reason } => opt_out(lead, inbound, event.at, None, reason, work),
-            Signal::Bounce { address, reason } => {
+            Signal::Bounce { address, reason, .. } => {
                 bounce(lead, event.at, address, reason.as_ref(), work)
             }
             Signal::DoNotDisturb { active } => {
                 let before = lead.standing.barriers.sms_dnd;
                 lead.change().standing.barriers.sms_dnd = *active;
                 before != *active
+            }
+            Signal::Connected => {
+                let is_first = lead.connected_at.is_none();
+                if is_first {
+                    lead.change().connected_at = Some(event.at);
+                }
+                is_first
+            }
+            // They name a message and no lead, so that none is found for them.
+            Signal::Edited { .. } | Signal::Deleted { .. } | Signal::Failed { .. } => {
+                self.answer(at, Answer::Ignored { reason: event.not_found() });
+                return;
             }
         };
         let answer = if changed {
@@ -402,6 +409,21 @@ struct QuarantineRow<'a> {
     payload: &'a str,
     request_id: &'a str,
     received_at: i64,
+}
+
+impl Hint {
+    /// About the lead's newest message that is not later than the event.
+    const fn on_newest(
+        at: usize,
+        lead_id: Id,
+        not_after: Timestamp,
+        sentiment: Sentiment,
+        word: &'static str,
+    ) -> Self {
+        let otherwise =
+            Answer::Duplicate { message_id: None, lead_id: Some(lead_id), job_id: None };
+        Self { at, lead_id, message_id: None, not_after, sentiment, word, otherwise }
+    }
 }
 
 impl Work {

@@ -101,7 +101,7 @@ impl<'a> Group<'a> {
             }
             let lead = match first {
                 Some(id) => Found { lead_id: id, is_new: false },
-                None if event.signal.creates_lead() => {
+                None if event.creates_lead() => {
                     Found { lead_id: self.store.next_id(), is_new: true }
                 }
                 None => continue,

@@ -217,7 +217,12 @@ impl<'a> Group<'a> {
                 Signal::OptOut { .. }
                 | Signal::Bounce { .. }
                 | Signal::DoNotDisturb { .. }
-                | Signal::Hint { .. } => None,
+                | Signal::Hint { .. }
+                | Signal::Category { .. }
+                | Signal::Connected
+                | Signal::Edited { .. }
+                | Signal::Deleted { .. }
+                | Signal::Failed { .. } => None,
             },
             Content::Quarantine { .. } => None,
         }

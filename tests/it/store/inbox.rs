@@ -270,13 +270,13 @@ on_both_databases! {
 
     async fn a_bounce_is_recorded_once_and_lifted_by_mail_from_that_address(db: Fixture) {
         let mail = |inbound: Inbound| Inbound { channel: ChannelName("email"), ..inbound };
-        let bounce = Signal::Bounce { address: "x@example.com".to_owned(), reason: Some("full".to_owned()) };
+        let bounce = Signal::Bounce { address: "x@example.com".to_owned(), reason: Some("full".to_owned()), found_in_text: false };
         let answer = put_one(&db, mail(signal("a", bounce.clone()))).await;
         assert!(matches!(answer, Answer::Recorded { reason: "bounce", .. }), "{answer:?}");
         assert!(is_duplicate(&put_one(&db, mail(signal("a", bounce))).await));
         assert_eq!(db.texts("select bounced_address from leads").await, ["x@example.com"]);
         assert_eq!(db.texts("select status from leads").await, ["blacklisted"]);
-        let other = Signal::Bounce { address: "y@example.com".to_owned(), reason: None };
+        let other = Signal::Bounce { address: "y@example.com".to_owned(), reason: None, found_in_text: false };
         assert!(matches!(put_one(&db, mail(signal("a", other))).await, Answer::Recorded { .. }));
         let reply = with_message(mail(sms("a", PHONE, "k1", "hello")), |it| {
             it.from.address = Some("y@example.com".to_owned());
@@ -297,6 +297,51 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from drafts").await, 0, "no draft past the barrier");
         assert!(matches!(put_one(&db, dnd(false)).await, Answer::Recorded { .. }));
         assert_eq!(db.number("select count(*) from leads where sms_dnd").await, 0);
+    }
+
+    async fn a_relation_connects_a_known_lead_once(db: Fixture) {
+        let relation = || signal("a", Signal::Connected);
+        assert_eq!(put_one(&db, relation()).await, Answer::Ignored { reason: "unknown_lead" });
+        put_one(&db, sms("a", PHONE, "k1", "hello")).await;
+        assert!(matches!(put_one(&db, relation()).await, Answer::Recorded { reason: "connected", .. }));
+        assert_eq!(db.number("select count(*) from leads where connected_at is not null").await, 1);
+        assert!(is_duplicate(&put_one(&db, relation()).await));
+        // In one group with the message that makes the lead.
+        let both = [sms("b", PHONE, "k1", "hello"), signal("b", Signal::Connected)];
+        db.store.inbox().put(Arc::new(both)).await.unwrap();
+        assert_eq!(db.number("select count(*) from leads where connected_at is not null").await, 2);
+    }
+
+    async fn a_category_is_a_hint_or_an_opt_out(db: Fixture) {
+        let category = |hint, opt_out| {
+            signal("a", Signal::Category { name: Some("Do Not Contact".to_owned()), hint, opt_out })
+        };
+        let hint = || category(Some(Sentiment::Interested), false);
+        assert_eq!(put_one(&db, hint()).await, Answer::Ignored { reason: "unknown_lead" });
+        put_one(&db, sms("a", PHONE, "k1", "one")).await;
+        assert!(matches!(put_one(&db, hint()).await, Answer::Recorded { reason: "category", .. }));
+        assert_eq!(db.texts("select sentiment from messages").await, ["Interested"]);
+        assert!(matches!(put_one(&db, category(None, true)).await, Answer::Recorded { reason: "category", .. }));
+        assert!(is_duplicate(&put_one(&db, category(None, true)).await));
+        assert_eq!(db.texts("select opted_out_reason from leads").await, ["Do Not Contact"]);
+        let other = with(category(None, true), |event| {
+            event.identities = vec![Identity::new(IdentityKind::Email, "x@example.com")];
+        });
+        assert!(matches!(put_one(&db, other).await, Answer::Recorded { .. }), "an opt-out makes its lead");
+    }
+
+    async fn what_names_no_lead_makes_none(db: Fixture) {
+        let nobody = |signal_of| with(signal("a", signal_of), |event| event.identities.clear());
+        let deleted = nobody(Signal::Deleted { keys: Vec::new() });
+        assert_eq!(put_one(&db, deleted).await, Answer::Ignored { reason: "unknown_message" });
+        let in_group = with(sms("a", PHONE, "k1", "hello"), |event| {
+            event.identities.clear();
+            event.lead_of_chat = Some("chat".to_owned());
+        });
+        assert_eq!(put_one(&db, in_group).await, Answer::Ignored { reason: "group_chat" });
+        let report = Signal::Bounce { address: "x@example.com".to_owned(), reason: None, found_in_text: true };
+        assert_eq!(put_one(&db, signal("a", report)).await, Answer::Ignored { reason: "unknown_lead" });
+        assert_eq!(db.number("select count(*) from leads").await, 0);
     }
 
     async fn a_hint_fills_in_only_what_is_not_judged_or_neutral(db: Fixture) {

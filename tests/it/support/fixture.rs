@@ -196,6 +196,7 @@ pub fn event(
             event: Box::new(Event {
                 event_type: "test".to_owned(),
                 identities,
+                lead_of_chat: None,
                 profile: LeadProfile::default(),
                 campaign: Some(CampaignRef {
                     provider_id: "c1".to_owned(),

@@ -1,5 +1,8 @@
 //! Bodies as providers send them, made up: for `postroom send` and for the benchmark.
 
+mod linkedin;
+mod mail;
+
 use crate::domain::ChannelName;
 use serde_json::{Value, json};
 
@@ -10,7 +13,10 @@ pub fn sample(channel: ChannelName, event: Option<&str>, unique: u64) -> Option<
     let who = Who::of(unique);
     match channel.0 {
         "sms" => sms(event.unwrap_or("workflow"), &who),
-        "instantly" => instantly(event.unwrap_or("reply_received"), &who),
+        "email" => mail::email(event.unwrap_or("LEAD_REPLIED"), &who),
+        "smartlead" => mail::smartlead(event.unwrap_or("EMAIL_REPLY"), &who),
+        "instantly" => mail::instantly(event.unwrap_or("reply_received"), &who),
+        "linkedin" => linkedin::linkedin(event.unwrap_or("message_received"), &who),
         _ => None,
     }
 }
@@ -59,10 +65,23 @@ impl Who {
         format!("{prefix}{:016x}", self.unique)
     }
 
+    /// An id of those who count.
+    const fn number(&self) -> u64 {
+        self.unique.saturating_add(100_000)
+    }
+
     fn uuid(&self, prefix: u32) -> String {
         let (high, low) = (self.unique >> 48, self.unique & 0xffff_ffff_ffff);
         format!("{prefix:08x}-{high:04x}-7000-8000-{low:012x}")
     }
+}
+
+/// `body` with the fields of `more`.
+fn extended(mut body: Value, more: Value) -> Value {
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    body
 }
 
 /// A number that exists on paper; 8 million of them for each of some area codes.
@@ -133,50 +152,4 @@ fn marketplace(event: &str, who: &Who, from: &str, to: &str) -> Value {
         "messageId": who.id("msg"),
         "webhookId": who.uuid(0x3f7c_0d82),
     })
-}
-
-fn instantly(event: &str, who: &Who) -> Option<Value> {
-    use super::{Channel, instantly::Instantly};
-    if !Instantly::EVENTS.contains(&event) {
-        return None;
-    }
-    let mut body = json!({
-        "event_type": event,
-        "campaign_id": "c08b5f12-6a9e-4d37-8e41-2b7f3c9d0a55",
-        "campaign_name": "Sample campaign",
-        "unibox_url": null,
-        "email_account": "sender@postroom.example",
-        "lead_email": who.email,
-        "email": who.email,
-        "firstName": who.first,
-        "lastName": who.last,
-        "companyName": format!("Sample {}", who.unique),
-        "step": 1,
-        "variant": 1,
-    });
-    let more = match event {
-        "reply_received" | "auto_reply_received" => json!({
-            "email_id": who.uuid(0x0199_c4b2),
-            "is_first": true,
-            "reply_subject": "Re: a sample",
-            "reply_text_snippet": who.text,
-            "reply_text": format!(
-                "{}\n\nOn Wed, Jun 11, 2025, 11:34 AM Sam <\nsender@postroom.example> wrote:\n\n> Hi\n",
-                who.text
-            ),
-            "reply_html": format!("<div>{}</div>", who.text),
-        }),
-        "email_sent" => json!({
-            "email_id": who.uuid(0x0199_b1a2),
-            "is_first": true,
-            "email_subject": "a sample",
-            "email_html": format!("<div>Hi {}, a sample.</div>", who.first),
-            "email_text": format!("Hi {}, a sample.", who.first),
-        }),
-        _ => json!({}),
-    };
-    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
-        body.extend(more);
-    }
-    Some(body)
 }

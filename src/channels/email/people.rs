@@ -1,0 +1,150 @@
+//! Who is who in a body: the campaign's lead, the writer of a reply, our own mailbox.
+
+use crate::{
+    channels::{Received, fields, phones},
+    domain::{Identity, IdentityKind, LeadProfile, event::Address},
+};
+use serde_json::Value;
+
+/// True for the mailbox that the campaign writes from: nobody's lead (docs/RULES.md P13).
+pub(super) fn is_ours(body: &Value, address: &str) -> bool {
+    fields::email(body, "data.sender_email.email").as_deref() == Some(address)
+}
+
+/// Our mailbox.
+pub(super) fn ours(body: &Value) -> Address {
+    Address {
+        address: fields::email(body, "data.sender_email.email"),
+        name: fields::word(body, "data.sender_email.name"),
+    }
+}
+
+/// The lead that a body names, if any.
+pub(super) struct People {
+    id: Option<String>,
+    pub(super) email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    /// The body's words for it: company, title, variables.
+    is_named: bool,
+    /// The name beside the address of a reply's writer.
+    writer: Option<String>,
+}
+
+impl People {
+    /// Reads the lead; one whose address is a robot's or our own is none.
+    pub(super) fn of(body: &Value) -> Self {
+        let email = fields::email(body, "data.lead.email");
+        let is_nobody =
+            email.as_deref().is_some_and(|it| fields::is_robot(it) || is_ours(body, it));
+        if is_nobody {
+            return Self::none(body);
+        }
+        let id = fields::word(body, "data.lead.id");
+        Self {
+            is_named: id.is_some() || email.is_some(),
+            id,
+            email,
+            first_name: fields::word(body, "data.lead.first_name"),
+            last_name: fields::word(body, "data.lead.last_name"),
+            ..Self::none(body)
+        }
+    }
+
+    /// Nobody but whoever wrote.
+    pub(super) fn none(body: &Value) -> Self {
+        Self {
+            id: None,
+            email: None,
+            first_name: None,
+            last_name: None,
+            is_named: false,
+            writer: fields::word(body, "data.reply.from_name"),
+        }
+    }
+
+    /// The lead's own identities, and then the other address of somebody who writes or is written to in its
+    /// name.
+    pub(super) fn identities(&self, other: Option<String>) -> Vec<Identity> {
+        let mut identities: Vec<Identity> = Vec::new();
+        identities
+            .extend(self.id.clone().map(|it| Identity::new(IdentityKind::EmailbisonLead, it)));
+        for address in [self.email.clone(), other].into_iter().flatten() {
+            let it = Identity::new(IdentityKind::Email, address);
+            if !identities.contains(&it) {
+                identities.push(it);
+            }
+        }
+        identities
+    }
+
+    /// True where `address` is the lead's, or where no other is told.
+    fn is_the_lead(&self, address: &str) -> bool {
+        self.email.as_deref().is_none_or(|it| it == address)
+    }
+
+    /// The name beside the lead's address.
+    pub(super) fn name(&self) -> Option<String> {
+        let names = [self.first_name.as_deref(), self.last_name.as_deref()];
+        let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// The name of a reply's writer: its own, or the lead's if it is the lead.
+    pub(super) fn name_of_writer(&self, address: &str) -> Option<String> {
+        let lead = self.name().filter(|_| self.is_the_lead(address));
+        self.writer.clone().or(lead)
+    }
+
+    /// To whom a mail of ours went, if that can be told.
+    pub(super) fn addressee(&self, body: &Value) -> Option<Address> {
+        if let Some(email) = &self.email {
+            return Some(Address { address: Some(email.clone()), name: self.name() });
+        }
+        let primary = fields::email(body, "data.reply.primary_to_email_address")
+            .map(|it| Address { address: Some(it), name: None });
+        let told = fields::addresses(body, "data.reply.to");
+        let others = primary.into_iter().chain(told).find(|it| {
+            it.address.as_deref().is_some_and(|it| !fields::is_robot(it) && !is_ours(body, it))
+        });
+        others.or_else(|| self.id.is_some().then(Address::default))
+    }
+
+    /// What is told about the lead. The name beside `writer` is the lead's only if that is who wrote.
+    pub(super) fn profile(&self, received: &Received<'_>, writer: Option<&str>) -> LeadProfile {
+        let body = received.body;
+        let is_lead = writer.is_some_and(|it| self.is_the_lead(it));
+        let (first, last) = match self.writer.as_deref() {
+            Some(name) if is_lead && !name.contains('@') => fields::split_name(name),
+            _ => (None, None),
+        };
+        let (first_name, last_name) = match (&self.first_name, &self.last_name) {
+            (None, None) => (first, last),
+            (first, last) => (first.clone(), last.clone()),
+        };
+        let about = |path| fields::word(body, path).filter(|_| self.is_named);
+        LeadProfile {
+            first_name,
+            last_name,
+            company_name: about("data.lead.company"),
+            title: about("data.lead.title"),
+            email: self.email.clone().or_else(|| writer.map(str::to_owned)),
+            phone: if self.is_named { phone(received) } else { None },
+            timezone: None,
+        }
+    }
+}
+
+/// A number among the lead's variables, whatever people called it.
+fn phone(received: &Received<'_>) -> Option<String> {
+    let Some(Value::Array(variables)) = fields::raw(received.body, "data.lead.custom_variables")
+    else {
+        return None;
+    };
+    variables.iter().find_map(|it| {
+        let name = fields::word(it, "name")?.to_lowercase();
+        let is_phone = ["phone", "mobile", "cell"].iter().any(|word| name.contains(word));
+        let number = fields::word(it, "value").filter(|_| is_phone)?;
+        Some(phones::read(&number, &[received.country])?.shown)
+    })
+}

@@ -1,0 +1,193 @@
+//! Messages of chats, and what happens to them later.
+
+use super::{DELETED, EDITED, profile::Member};
+use crate::{
+    channels::{Channel, Received, fields, ignored, times},
+    domain::{
+        Event, Interpreted, LeadProfile, NewMessage, NotUnderstood, Signal,
+        event::{Address, Direction, KeyKind, MessageKey},
+        opt_out::opt_out_words,
+    },
+};
+use serde_json::{Value, json};
+
+/// True for the other networks that Unipile serves.
+pub(super) fn is_of_another_network(body: &Value) -> bool {
+    fields::first_word(body, &["account_type", "account_info.type"])
+        .is_some_and(|it| !it.eq_ignore_ascii_case("LINKEDIN"))
+}
+
+/// Who takes part in a message's chat, as far as it is told.
+struct Chat {
+    id: Option<String>,
+    sender: Member,
+    /// Those who are neither the sender nor we.
+    others: Vec<Member>,
+    is_ours: bool,
+    is_group: bool,
+}
+
+impl Chat {
+    fn of(body: &Value) -> Self {
+        let sender = fields::raw(body, "sender").map_or_else(|| old_sender(body), Member::of);
+        let us = fields::word(body, "account_info.user_id");
+        // The account itself says more than the flag, which is absent or 0/1 in some bodies.
+        let is_us = us.is_some() && sender.id == us;
+        let others: Vec<Member> = match fields::get(body, "attendees") {
+            Some(Value::Array(all)) => all.iter().map(Member::of).collect(),
+            Some(one @ Value::Object(_)) => vec![Member::of(one)],
+            Some(_) | None => Vec::new(),
+        };
+        let mut others: Vec<Member> = others
+            .into_iter()
+            .filter(|it| it.id.is_none() || (it.id != us && it.id != sender.id))
+            .filter(|it| !it.identities().is_empty())
+            .collect();
+        others.dedup();
+        Self {
+            id: fields::first_word(body, &["chat_id", "message.chat_id"]),
+            is_ours: is_us || fields::flag(body, "is_sender"),
+            is_group: fields::flag(body, "is_group") || others.len() > 1,
+            sender,
+            others,
+        }
+    }
+
+    /// The one to whom we wrote; in a group that is nobody.
+    fn addressee(&self) -> Option<&Member> {
+        self.others.first().filter(|_| !self.is_group)
+    }
+}
+
+/// As bodies had it before there was `sender`.
+fn old_sender(body: &Value) -> Member {
+    Member {
+        id: fields::word(body, "message.sender_id"),
+        name: fields::word(body, "message.sender_name"),
+        pages: fields::word(body, "message.sender_linkedin_url").into_iter().collect(),
+    }
+}
+
+/// The text, which was once a field of an object.
+fn text(body: &Value) -> String {
+    fields::first_text(body, &["message", "message.text"]).unwrap_or_default()
+}
+
+/// A message of the lead's, or of ours.
+pub(super) fn received(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
+    let body = received.body;
+    if fields::flag(body, "is_event") {
+        return Ok(ignored(event, "system_event"));
+    }
+    let id = match fields::first_word(body, &["message_id", "message.id", "provider_message_id"]) {
+        Some(id) => id,
+        None => fields::required(body, "message_id").map_err(|it| it.of(event))?,
+    };
+    let chat = Chat::of(body);
+    if chat.sender.id.is_none() {
+        const SENDER: &str = "sender.attendee_provider_id";
+        fields::required(body, SENDER).map_err(|it| it.of(event))?;
+    }
+    let raw = text(body);
+    let mut attachments = fields::attachments(body, "attachments");
+    attachments.extend(fields::attachments(body, "message.attachments"));
+    if !chat.is_ours && raw.trim().is_empty() && attachments.is_empty() {
+        return Ok(ignored(event, "empty_message"));
+    }
+    let lead = if chat.is_ours { chat.addressee() } else { Some(&chat.sender) };
+    let lead_of_chat = if lead.is_none() { chat.id.clone() } else { None };
+    if lead.is_none() && lead_of_chat.is_none() {
+        return Ok(ignored(event, "group_chat"));
+    }
+    let (identities, profile) = match lead {
+        Some(it) => (it.identities(), it.profile()),
+        None => (Vec::new(), LeadProfile::default()),
+    };
+    let message = NewMessage { attachments, ..message(body, &id, &chat, raw) };
+    Ok(Interpreted::Event(Box::new(Event {
+        event_type: event.to_owned(),
+        identities,
+        lead_of_chat,
+        profile,
+        campaign: None,
+        at: times::first(body, &["timestamp", "message.timestamp"], received.received_at),
+        signal: Signal::Message(Box::new(message)),
+    })))
+}
+
+fn message(body: &Value, id: &str, chat: &Chat, raw: String) -> NewMessage {
+    let (direction, kind) = if chat.is_ours {
+        (Direction::Outbound, KeyKind::Sent)
+    } else {
+        (Direction::Inbound, KeyKind::Reply)
+    };
+    let subject = fields::text(body, "subject");
+    let new_text = raw.trim().to_owned();
+    let us = fields::word(body, "account_info.user_id");
+    let us = us.map(|it| Address { address: Some(it), name: None });
+    NewMessage {
+        direction,
+        keys: vec![fields::id_key(kind, id)],
+        also_known_as: Vec::new(),
+        stored_only: Vec::new(),
+        provider_id: Some(id.to_owned()),
+        reply_handle: reply_handle(body, chat),
+        opt_out: if chat.is_ours { None } else { opt_out(subject.as_deref(), &new_text) },
+        subject,
+        body: new_text,
+        has_new_text: true,
+        raw_text: (!raw.is_empty()).then_some(raw),
+        raw_html: None,
+        from: chat.sender.address(),
+        to: match chat.is_ours {
+            true => chat.others.iter().map(Member::address).collect(),
+            false => us.into_iter().collect(),
+        },
+        cc: Vec::new(),
+        attachments: Vec::new(),
+        automated: false,
+        hint: None,
+    }
+}
+
+fn opt_out(subject: Option<&str>, text: &str) -> Option<String> {
+    opt_out_words(super::Linkedin::NAME.0, subject, text)
+}
+
+/// The chat in which to answer. It also tells whose the chat is, for what we write in a group.
+fn reply_handle(body: &Value, chat: &Chat) -> Option<Value> {
+    let chat = chat.id.as_ref()?;
+    Some(match fields::word(body, "account_id") {
+        Some(account) => json!({"chat_id": chat, "account_id": account}),
+        None => json!({"chat_id": chat}),
+    })
+}
+
+/// Something that happened to a message that may be stored.
+pub(super) fn changed(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
+    let body = received.body;
+    let id = fields::required(body, "message_id").map_err(|it| it.of(event))?;
+    let key = |kind| fields::id_key(kind, &id);
+    let either: Vec<MessageKey> = vec![key(KeyKind::Reply), key(KeyKind::Sent)];
+    let signal = match event {
+        EDITED => {
+            let new_text = text(body).trim().to_owned();
+            if new_text.is_empty() {
+                return Ok(ignored(event, "empty_message"));
+            }
+            let opt_out = if Chat::of(body).is_ours { None } else { opt_out(None, &new_text) };
+            Signal::Edited { keys: either, body: new_text, opt_out }
+        }
+        DELETED => Signal::Deleted { keys: either },
+        _ => Signal::Failed { keys: vec![key(KeyKind::Sent)] },
+    };
+    Ok(Interpreted::Event(Box::new(Event {
+        event_type: event.to_owned(),
+        identities: Vec::new(),
+        lead_of_chat: None,
+        profile: LeadProfile::default(),
+        campaign: None,
+        at: times::first(body, &["timestamp"], received.received_at),
+        signal,
+    })))
+}

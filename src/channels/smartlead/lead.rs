@@ -1,0 +1,97 @@
+//! Who the lead is, and who wrote in its place.
+
+use crate::{
+    channels::{Received, fields, fields::FieldError, phones},
+    domain::{Identity, IdentityKind, LeadProfile},
+};
+
+/// Where the lead's address stands; the last is in every event.
+const ADDRESSES: [&str; 5] = [
+    "leadCorrespondence.targetLeadEmail",
+    "lead_correspondence.targetLeadEmail",
+    "sl_lead_email",
+    "lead_email",
+    "to_email",
+];
+
+/// The lead of an event.
+pub(super) struct Lead {
+    pub(super) id: Option<String>,
+    pub(super) email: String,
+    pub(super) name: Option<String>,
+    /// Our mailbox.
+    pub(super) ours: Option<String>,
+    /// Who really wrote, where that is told.
+    pub(super) writer: Option<String>,
+    pub(super) profile: LeadProfile,
+    /// True where the address is only that to which a mail of ours went.
+    is_told_as_recipient: bool,
+}
+
+impl Lead {
+    pub(super) fn of(received: &Received<'_>) -> Result<Self, FieldError> {
+        let body = received.body;
+        let found = ADDRESSES.iter().find_map(|path| Some((path, fields::email(body, path)?)));
+        let Some((path, email)) = found else { return Err(fields::no_address(body, "to_email")) };
+        let is_told_as_recipient = *path == "to_email";
+        let name = fields::first_word(body, &["to_name", "lead_name", "sl_lead_name"])
+            .filter(|it| !it.contains('@'));
+        let (first, last) = fields::split_name(name.as_deref().unwrap_or_default());
+        let data = |name| fields::word(body, name);
+        let phone = data("lead_data.phone_number")
+            .and_then(|it| phones::read(&it, &[received.country]))
+            .map(|it| it.shown);
+        let profile = LeadProfile {
+            first_name: data("lead_data.first_name").or(first),
+            last_name: data("lead_data.last_name").or(last),
+            company_name: data("lead_data.company_name"),
+            title: None,
+            email: Some(email.clone()),
+            phone,
+            timezone: None,
+        };
+        let writers =
+            ["leadCorrespondence.replyReceivedFrom", "lead_correspondence.replyReceivedFrom"];
+        Ok(Self {
+            id: fields::word(body, "sl_email_lead_id"),
+            email,
+            name,
+            ours: fields::email(body, "from_email"),
+            writer: writers.iter().find_map(|path| fields::email(body, path)),
+            profile,
+            is_told_as_recipient,
+        })
+    }
+
+    /// True where it is a machine that returns mail, or our own mailbox (docs/RULES.md P13).
+    pub(super) fn is_nobody(&self) -> bool {
+        let is_ours = self.is_told_as_recipient && self.ours.as_ref() == Some(&self.email);
+        fields::is_robot(&self.email) || is_ours
+    }
+
+    /// True where a reply was written by our own mailbox.
+    pub(super) fn is_ours(&self) -> bool {
+        self.writer.is_some() && self.writer == self.ours && !self.wrote_itself()
+    }
+
+    fn wrote_itself(&self) -> bool {
+        self.writer.as_ref().is_none_or(|it| *it == self.email)
+    }
+
+    /// The other address from which somebody wrote in the lead's place.
+    pub(super) fn alternate(&self) -> Option<&String> {
+        self.writer
+            .as_ref()
+            .filter(|it| !self.wrote_itself() && !self.is_ours() && !fields::is_robot(it))
+    }
+
+    /// By what it is known; a writer's other address belongs to it too.
+    pub(super) fn identities(&self, with_writer: bool) -> Vec<Identity> {
+        let mut identities = Vec::new();
+        identities.extend(self.id.clone().map(|it| Identity::new(IdentityKind::SmartleadLead, it)));
+        identities.push(Identity::new(IdentityKind::Email, self.email.clone()));
+        let alternate = self.alternate().filter(|_| with_writer);
+        identities.extend(alternate.map(|it| Identity::new(IdentityKind::Email, it.clone())));
+        identities
+    }
+}

@@ -1,0 +1,155 @@
+//! Mails as `SmartLead` tells them.
+
+use super::Lead;
+use crate::{
+    channels::{Channel, fields, text, times},
+    domain::{
+        NewMessage,
+        event::{Address, Direction, KeyKind, MessageKey},
+        opt_out::opt_out_words,
+    },
+};
+use serde_json::{Value, json};
+
+/// A mail that came back for one of a campaign's.
+pub(super) fn reply(body: &Value, lead: &Lead, campaign: &str, stats: &str) -> NewMessage {
+    let html = fields::first_text(body, &["reply_message.html", "reply_body"]);
+    let plain = fields::text(body, "reply_message.text");
+    let raw_text = match (&plain, &html) {
+        // It may be cut, so that it only stands in.
+        (None, None) => fields::text(body, "preview_text"),
+        _ => plain,
+    };
+    let told = raw_text.as_deref().or(html.as_deref()).unwrap_or_default();
+    let base = NewMessage {
+        keys: vec![reply_key(body, stats, told)],
+        provider_id: message_id(body),
+        subject: fields::text(body, "subject"),
+        cc: fields::addresses(body, "cc_emails"),
+        attachments: fields::attachments(body, "attachments"),
+        ..blank()
+    };
+    if lead.is_ours() {
+        return NewMessage {
+            direction: Direction::Outbound,
+            body: text::readable(raw_text.as_deref(), html.as_deref()),
+            raw_text,
+            raw_html: html,
+            from: ours(lead),
+            to: vec![theirs(lead)],
+            ..base
+        };
+    }
+    let cleaned = text::clean(raw_text.as_deref(), html.as_deref());
+    let writer = lead.alternate().cloned();
+    NewMessage {
+        reply_handle: Some(reply_handle(body, campaign, stats)),
+        opt_out: opt_out_words(
+            super::Smartlead::NAME.0,
+            base.subject.as_deref(),
+            cleaned.new_text(),
+        ),
+        body: cleaned.body,
+        has_new_text: cleaned.has_new_text,
+        raw_text,
+        raw_html: html,
+        // The name beside the lead's address is not that of whoever wrote in its place.
+        from: writer.map_or_else(|| theirs(lead), |it| Address { address: Some(it), name: None }),
+        to: vec![ours(lead)].into_iter().filter(|it| it.address.is_some()).collect(),
+        ..base
+    }
+}
+
+/// A mail of the campaign.
+pub(super) fn sent(body: &Value, lead: &Lead, campaign: &str) -> NewMessage {
+    let raw_text = fields::text(body, "sent_message.text");
+    let html = fields::first_text(
+        body,
+        &["sent_message.html", "sent_message_body", "custom_email_message", "preview_text"],
+    );
+    NewMessage {
+        direction: Direction::Outbound,
+        keys: sent_keys(body, lead, campaign),
+        provider_id: fields::first_word(body, &["stats_id", "message_id"]),
+        subject: fields::first_text(body, &["subject", "custom_subject"]),
+        body: text::readable(raw_text.as_deref(), html.as_deref()),
+        raw_text,
+        raw_html: html,
+        from: ours(lead),
+        to: vec![theirs(lead)],
+        cc: fields::addresses(body, "cc_emails"),
+        ..blank()
+    }
+}
+
+const fn blank() -> NewMessage {
+    NewMessage {
+        direction: Direction::Inbound,
+        keys: Vec::new(),
+        also_known_as: Vec::new(),
+        stored_only: Vec::new(),
+        provider_id: None,
+        reply_handle: None,
+        subject: None,
+        body: String::new(),
+        has_new_text: true,
+        raw_text: None,
+        raw_html: None,
+        from: Address { address: None, name: None },
+        to: Vec::new(),
+        cc: Vec::new(),
+        attachments: Vec::new(),
+        automated: false,
+        hint: None,
+        opt_out: None,
+    }
+}
+
+fn theirs(lead: &Lead) -> Address {
+    Address { address: Some(lead.email.clone()), name: lead.name.clone() }
+}
+
+fn ours(lead: &Lead) -> Address {
+    Address { address: lead.ours.clone(), name: None }
+}
+
+/// The Message-ID of a reply.
+fn message_id(body: &Value) -> Option<String> {
+    fields::first_word(body, &["reply_message.message_id", "message_id"])
+}
+
+fn reply_key(body: &Value, stats: &str, text: &str) -> MessageKey {
+    if let Some(id) = message_id(body) {
+        return fields::id_key(KeyKind::Reply, &id);
+    }
+    let at = fields::get(body, "time_replied").and_then(times::read);
+    match at {
+        Some(at) => {
+            fields::content_key(KeyKind::Reply, &[stats, &at.as_millis().to_string()], true)
+        }
+        None => fields::content_key(KeyKind::Reply, &[stats, "", &fields::normalised(text)], false),
+    }
+}
+
+fn sent_keys(body: &Value, lead: &Lead, campaign: &str) -> Vec<MessageKey> {
+    let message_id = fields::first_word(body, &["message_id", "sent_message.message_id"]);
+    let ids = [fields::word(body, "stats_id"), message_id];
+    let keys: Vec<MessageKey> =
+        ids.into_iter().flatten().map(|it| fields::id_key(KeyKind::Sent, &it)).collect();
+    if !keys.is_empty() {
+        return keys;
+    }
+    let step = fields::word(body, "sequence_number").unwrap_or_default();
+    vec![fields::content_key(KeyKind::Sent, &[campaign, &lead.email, &step], false)]
+}
+
+/// What an answer names: the campaign, its mail, and the reply with its time.
+fn reply_handle(body: &Value, campaign: &str, stats: &str) -> Value {
+    let mut handle = json!({"campaign_id": campaign, "email_stats_id": stats});
+    let at = super::REPLY_TIMES.iter().find_map(|path| times::read(fields::get(body, path)?));
+    if let Some(map) = handle.as_object_mut() {
+        map.extend(message_id(body).map(|it| ("reply_message_id".to_owned(), Value::from(it))));
+        map.extend(at.map(|it| ("reply_email_time".to_owned(), Value::from(it.to_string()))));
+    }
+    handle
+}
