@@ -110,7 +110,7 @@ impl State {
             })
             .collect();
         let (rates, started) = (Arc::<Rates>::default(), Instant::now());
-        let api = api_state(channels, store, board, token, role, &rates, started);
+        let api = api_state(store, board, token, role, &rates, started);
         Self {
             config: config.clone(),
             channels: Arc::new(by_name),
@@ -129,7 +129,6 @@ impl State {
 }
 
 fn api_state(
-    channels: &[Arc<dyn AnyChannel>],
     store: &Store,
     board: &Arc<Board>,
     token: config::Secret,
@@ -152,9 +151,7 @@ fn api_state(
         finished.add(now, total.saturating_sub(last));
         (rates.webhooks.per_second(now), finished.per_second(now))
     };
-    let names = channels.iter().map(|it| it.name()).collect();
     ApiState::new(store.desk(), board.clone(), token, started, Arc::new(per_second), role)
-        .with_channels(names)
 }
 
 /// Listens on `bind`.

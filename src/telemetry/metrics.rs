@@ -22,6 +22,10 @@ const CHANNEL: &[&str] = &["channel"];
 const KIND: &[&str] = &["kind"];
 const ANALYST: &[&str] = &["provider", "outcome"];
 
+/// The types of actors, as the board spells them.
+const ACTOR_TYPES: [&str; 7] =
+    ["guardian", "supervisor", "ingest", "handler", "recorder", "janitor", "listener"];
+
 /// Bounds of times of single steps, in seconds: half a millisecond to a minute.
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -120,6 +124,10 @@ impl Metrics {
         };
         #[cfg(target_os = "linux")]
         made.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        for actor in ACTOR_TYPES {
+            // A series that is there from the start shows the first restart as a rise.
+            families.actor_restarts.with_label_values(&[actor]).reset();
+        }
         Ok(Self(Arc::new(families)))
     }
 

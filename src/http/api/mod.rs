@@ -75,12 +75,6 @@ impl ApiState {
         Self { desk, board, token, started, rates, role, channels, totals }
     }
 
-    /// The same, of a daemon with these channels.
-    #[must_use]
-    pub fn with_channels(self, channels: Vec<ChannelName>) -> Self {
-        Self { channels, ..self }
-    }
-
     /// True where the request shows the token.
     pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
         admin::shows_token(headers, &self.token)

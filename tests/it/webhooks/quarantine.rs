@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use postroom::{
-    channels::{Channel, Received, sms::Sms},
+    channels::{Channel, EventRow, Received, sms::Sms},
     domain::{Account, ChannelName, Interpreted, JobKind, NotUnderstood},
     registry::Registry,
 };
@@ -30,6 +30,8 @@ struct Learning<const N: usize>(Sms);
 impl<const N: usize> Channel for Learning<N> {
     const NAME: ChannelName = <Sms as Channel>::NAME;
     const POST_PROCESS: JobKind = <Sms as Channel>::POST_PROCESS;
+    const TABLE: &'static [EventRow] = <Sms as Channel>::TABLE;
+    const OTHERS: &'static str = <Sms as Channel>::OTHERS;
     const EVENTS: &'static [&'static str] = <Sms as Channel>::EVENTS;
     const SECRET_HEADER: Option<&'static str> = None;
 
