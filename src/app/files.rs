@@ -14,12 +14,9 @@ use std::{
 /// Where the token of the admin API is kept where none is configured.
 const TOKEN_FILE: &str = "data/admin.token";
 
-/// Where the token of the admin API is kept: beside a database file, else under `data/`.
-pub fn token_path(config: &Config) -> PathBuf {
-    let beside = store::sqlite_path(config.database.url.expose())
-        .and_then(|it| it.parent().map(Path::to_owned))
-        .filter(|it| !it.as_os_str().is_empty());
-    beside.map_or_else(|| PathBuf::from(TOKEN_FILE), |it| it.join("admin.token"))
+/// Where the token of the admin API is kept: under the directory that the daemon was started in.
+pub fn token_path() -> PathBuf {
+    PathBuf::from(TOKEN_FILE)
 }
 
 /// On SQLite, the lock that keeps a second daemon off the file; held as long as the value lives.
@@ -53,7 +50,7 @@ pub(super) fn admin_token(config: &Config) -> Result<config::Secret, AppError> {
     if let Some(token) = &config.admin.token {
         return Ok(token.clone());
     }
-    let path = token_path(config);
+    let path = token_path();
     match std::fs::read_to_string(&path) {
         Ok(text) if !text.trim().is_empty() => return Ok(config::Secret::new(text.trim())),
         Ok(_) => {}

@@ -90,7 +90,7 @@ impl Token {
             let source = "`admin.token` in the configuration".to_owned();
             return Ok(Self { secret: Some(secret.clone()), source });
         }
-        let path = app::token_path(config);
+        let path = app::token_path();
         let source = path.display().to_string();
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Self { secret: Some(Secret::new(text.trim())), source }),

@@ -387,7 +387,7 @@ on_both_daemons! {
 async fn a_token_that_nobody_set_is_made_and_kept_from_others() {
     let options = Options { config: "[admin]\ntoken = \"\"\n".to_owned(), ..Options::default() };
     let mut daemon = Daemon::start(options).await;
-    let file = daemon.directory().join("admin.token");
+    let file = daemon.directory().join("data/admin.token");
     let token = std::fs::read_to_string(&file).unwrap().trim().to_owned();
     assert!(token.len() >= 32);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
