@@ -90,6 +90,7 @@ impl Daemon {
         let token = admin_token(&config)?;
         let store_runtime = StoreRuntime::start()?;
         let store = open_store(&config, &store_runtime, role, &listener).await?;
+        warn_if_undurable(&store).await;
         let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
         let work = WorkRuntimes::start(&registry.kind_names(), &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
@@ -177,7 +178,8 @@ impl Daemon {
         let until = Instant::now() + limit;
         self.board.drain();
         let (done, drained) = oneshot::channel();
-        if self.supervisor.try_send(Drain { within: limit, done }).is_err() {
+        let told = self.supervisor.send(Drain { within: limit, done });
+        if !matches!(tokio::time::timeout(limit, told).await, Ok(Ok(()))) {
             tracing::error!("the supervisor takes no command: its jobs are left to be rescued");
         }
         let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
@@ -200,6 +202,18 @@ impl Daemon {
         drop(self.heartbeat);
         drop(self.store_runtime);
         tracing::info!("stopped");
+    }
+}
+
+/// Says so where the server may lose what it has acknowledged.
+async fn warn_if_undurable(store: &Store) {
+    match store.undurable().await {
+        Ok(off) if off.is_empty() => {}
+        Ok(off) => tracing::warn!(
+            settings = off.join(", "),
+            "the database server may lose what it has committed, and with it acknowledged webhooks"
+        ),
+        Err(error) => tracing::warn!(%error, "the durability of the database is not known"),
     }
 }
 

@@ -35,12 +35,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 /// Connections that wait to be accepted. Large: thousands of a provider's connections come at once.
 const BACKLOG: i32 = 8_192;
 /// Connections that one HTTP thread serves at once.
 const CONNECTIONS_MAX: usize = 25_000;
+/// Bytes of bodies that are being read at once, over all connections.
+const READING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take for its request's head.
@@ -56,6 +58,8 @@ pub struct State {
     config: config::Live,
     channels: Arc<HashMap<&'static str, ChannelState>>,
     entrance: Entrance,
+    /// Bytes of bodies that are being read, before anything is known of their senders.
+    reading: Arc<Semaphore>,
     store: Store,
     board: Arc<Board>,
     metrics: Metrics,
@@ -115,6 +119,7 @@ impl State {
             config: config.clone(),
             channels: Arc::new(by_name),
             entrance: entrance.clone(),
+            reading: Arc::new(Semaphore::new(READING_BYTES_MAX)),
             store: store.clone(),
             board: board.clone(),
             metrics,

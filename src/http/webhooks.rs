@@ -22,7 +22,10 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 /// The longest id of a delivery that is remembered, in bytes.
 const DELIVERY_ID_MAX: usize = 512;
@@ -107,11 +110,12 @@ async fn receive(
     state: &State,
 ) -> Result<Answer, Problem> {
     let cfg = state.config.get();
-    let reading = read(request, payload, cfg.server.body_limit);
-    let body =
-        tokio::time::timeout(cfg.server.request_timeout, reading).await.map_err(|_| {
-            Problem::not_json("the body did not come in time (server.request_timeout)")
-        })??;
+    let reading = read(request, payload, cfg.server.body_limit, &state.reading);
+    let in_time = tokio::time::timeout(cfg.server.request_timeout, reading).await;
+    let Read { body, room } = in_time.map_err(|_| {
+        let detail = "the body did not come in time (server.request_timeout): post again";
+        Problem::new(Cause::QueueFull, detail)
+    })??;
     if let Some(address) = limits::address_of(request, &cfg.server)
         && let Some(seconds) = state.limits.address(address, cfg.server.address_rate_limit)
     {
@@ -135,6 +139,7 @@ async fn receive(
     }
     // Room is taken before the body is looked at: what must be refused is refused cheaply.
     let permit = state.entrance.enter(body.len()).map_err(|refusal| problem_of(&refusal))?;
+    drop(room);
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
         client,
@@ -155,30 +160,42 @@ async fn receive(
         .map_err(|refusal| problem_of(&refusal))
 }
 
-/// Reads the body, as far as it may be.
+/// A body, with its share of what may be read at once.
+struct Read {
+    body: Bytes,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads the body, as far as it may be. What all requests read is bounded before anything is known of their
+/// senders: where there is no room, they are to come again.
 async fn read(
     request: &HttpRequest,
     mut payload: web::Payload,
     limit: u64,
-) -> Result<Bytes, Problem> {
+    reading: &Arc<Semaphore>,
+) -> Result<Read, Problem> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let too_large = || {
-        let detail = format!("the body is larger than {limit} bytes (server.body_limit)");
-        Problem::new(Cause::TooLarge, detail)
-    };
     let announced = request.headers().get("content-length").and_then(|it| it.to_str().ok());
     if announced.and_then(|it| it.parse::<usize>().ok()).is_some_and(|it| it > limit) {
-        return Err(too_large());
+        return Err(Problem::too_large(limit));
     }
-    let mut body = BytesMut::new();
+    let (mut body, mut room) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(Cause::NotJson, "the body broke off"))?;
+        let chunk = chunk.map_err(|_| Problem::not_json("the body broke off"))?;
         if body.len() + chunk.len() > limit {
-            return Err(too_large());
+            return Err(Problem::too_large(limit));
+        }
+        let size = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        let more = reading.clone().try_acquire_many_owned(size).map_err(|_| {
+            Problem::new(Cause::QueueFull, "as much is being read as may: post again")
+        })?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(Read { body: body.freeze(), room })
 }
 
 /// The client, once its secret is seen, and the body as JSON. A body is parsed before that only where the

@@ -247,6 +247,7 @@ async fn refuse(ledger: &Ledger, record: Record, error: &str, left: &mut Vec<Rec
         Transition::Succeed(_)
         | Transition::Fail { .. }
         | Transition::Snooze { .. }
+        | Transition::Postpone { .. }
         | Transition::Release
         | Transition::Cancel { .. } => {
             Transition::Fail { reason: FailureReason::Error, error: text }

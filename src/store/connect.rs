@@ -1,6 +1,6 @@
 //! Opens the database, with the settings that the guarantees rest on.
 
-use super::StoreError;
+use super::{StoreError, sql::Sql, tx::read};
 use crate::config;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, SqlxPostgresConnector,
@@ -76,6 +76,28 @@ pub(super) async fn open_for_migration(
         .connect_with(options)
         .await?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// What a PostgreSQL server does not flush before it says that a commit is done.
+pub(super) static READ_DURABILITY: Sql = Sql::new(
+    "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit",
+);
+
+/// The settings of a server under which an acknowledged webhook can be lost; empty is good.
+pub(super) async fn undurable(connections: &Connections) -> Result<Vec<String>, StoreError> {
+    if connections.backend == DatabaseBackend::Sqlite {
+        return Ok(Vec::new());
+    }
+    let mut off = Vec::new();
+    for row in read(&connections.reader, &READ_DURABILITY, []).await? {
+        for name in ["fsync", "synchronous_commit"] {
+            let value: String = row.try_get("", name)?;
+            if value == "off" {
+                off.push(format!("{name} = off"));
+            }
+        }
+    }
+    Ok(off)
 }
 
 /// Makes a database on the PostgreSQL server that `url` names.

@@ -29,14 +29,14 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
 pub(super) static PUT_LEADS: Sql = Sql::new(
     "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
        campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
-       bounced_reason, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, created_at) \
+       bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, created_at) \
      select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
        g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
-       g.bounced_address, g.bounced_reason, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
+       g.bounced_address, g.bounced_reason, g.sms_dnd, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
        g.newest_inbound_id, @now \
      from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
        title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
-       opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
+       opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, sms_dnd boolean, \
        connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
        newest_inbound_id bigint) g",
 );

@@ -134,6 +134,15 @@ impl Store {
         self.0.node
     }
 
+    /// The settings of the database's server under which an acknowledged webhook can be lost; empty is good.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
+        let store = self.clone();
+        self.spawn(async move { connect::undurable(store.connections()).await }).await
+    }
+
     /// `sqlite` or `postgres`.
     pub fn database(&self) -> &'static str {
         if self.is_sqlite() { "sqlite" } else { "postgres" }

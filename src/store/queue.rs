@@ -103,6 +103,7 @@ pub(super) static READ_ORPHANS: Sql = Sql::new(
        @ms(@now) - @ms(r.locked_at) as held_ms \
      from job_ready r join jobs j on j.id = r.job_id \
      where r.node is not null and (not exists (select 1 from nodes n where n.id = r.node) or r.node @ids($1)) \
+       and r.kind in (select g.kind from @rows($2, kind text) g) \
      order by r.line limit 500",
 );
 
@@ -227,16 +228,25 @@ impl Queue {
             .await
     }
 
-    /// Jobs that dead nodes hold, at most 500. `dead` are nodes that still have a row.
+    /// Jobs of these kinds that dead nodes hold, at most 500. `dead` are nodes that still have a row.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn orphans(&self, dead: Vec<Id>) -> Result<Vec<Orphan>, StoreError> {
-        let store = self.0.clone();
+    pub async fn orphans(
+        &self,
+        dead: Vec<Id>,
+        kinds: &[JobKind],
+    ) -> Result<Vec<Orphan>, StoreError> {
+        #[derive(Serialize)]
+        struct Row {
+            kind: &'static str,
+        }
+        let kinds: Vec<Row> = kinds.iter().map(|it| Row { kind: it.0 }).collect();
+        let (store, kinds) = (self.0.clone(), group(&kinds)?);
         self.0
             .spawn(async move {
-                let rows =
-                    read(&store.connections().reader, &READ_ORPHANS, [group(&dead)?]).await?;
+                let rows = read(&store.connections().reader, &READ_ORPHANS, [group(&dead)?, kinds])
+                    .await?;
                 rows.iter().map(orphan).collect()
             })
             .await

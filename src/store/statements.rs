@@ -1,6 +1,8 @@
 //! All raw statements by name, so that tests can look at their plans.
 
-use super::{desk, feed, inbox, leads, ledger, lines, messages, nodes, queue, reader, sql::Sql};
+use super::{
+    connect, desk, feed, inbox, leads, ledger, lines, messages, nodes, queue, reader, sql::Sql,
+};
 use sea_orm::DatabaseBackend;
 
 /// Every raw statement: its name, and its text for SQLite or PostgreSQL. The claim of SQLite is made for a
@@ -23,6 +25,7 @@ macro_rules! named {
 }
 
 static ALL: &[(&str, &Sql)] = named![
+    connect::READ_DURABILITY,
     desk::LIST_JOBS,
     desk::LIST_JOBS_OF_LEADS,
     desk::LIST_LEADS,
@@ -59,6 +62,7 @@ static ALL: &[(&str, &Sql)] = named![
     ledger::DELETE_FOLLOWERS,
     ledger::PUT_ATTEMPTS,
     ledger::RETRY_HEADS,
+    ledger::POSTPONE_HEADS,
     ledger::RELEASE_HEADS,
     ledger::UPDATE_MESSAGES,
     ledger::READ_HANDLES,

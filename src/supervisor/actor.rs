@@ -356,8 +356,10 @@ impl actix::Handler<DrainStep> for Supervisor {
         const LOOK_EVERY: Duration = Duration::from_millis(10);
         let Some(draining) = &mut self.draining else { return };
         let is_late = Instant::now() >= draining.until;
-        let is_busy = self.claiming.is_in_flight() || self.pools.iter().any(|it| it.busy() > 0);
-        if is_busy && !is_late {
+        // A claim that is under way brings jobs that have to go back: its answer is always waited for, and it
+        // ends in bounded time. Running jobs are waited for until the deadline.
+        let is_busy = self.pools.iter().any(|it| it.busy() > 0) && !is_late;
+        if is_busy || self.claiming.is_in_flight() {
             ctx.notify_later(DrainStep, LOOK_EVERY);
             return;
         }

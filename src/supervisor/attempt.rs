@@ -41,6 +41,8 @@ pub(super) enum How {
     Panicked(String),
     /// Its time-out cut it off.
     TimedOut(Duration),
+    /// It was not run: it is to be looked at again.
+    Postponed(Duration),
 }
 
 /// Runs a claimed job to its end.
@@ -58,7 +60,7 @@ pub(super) async fn run<H: JobHandler>(
         run_under_timeout(handler, plan, claim, pool.timeout).await
     } else {
         tracing::debug!(job.id = claim.job.id, client.id = %claim.job.client_id, "not run: its client is not in the configuration");
-        How::Answered(Outcome::Snooze(CLIENT_PAUSE))
+        How::Postponed(CLIENT_PAUSE)
     };
     let ended = Ended::new(how, claim, pool, started.elapsed(), actor.to_owned());
     plan.metrics.ended(ended.transition.word(), ended.took);
@@ -184,6 +186,7 @@ pub(super) fn transition(
     match how {
         How::Answered(Outcome::Done(effects)) => Transition::Succeed(effects),
         How::Answered(Outcome::Snooze(after)) => Transition::Snooze { after },
+        How::Postponed(after) => Transition::Postpone { after },
         How::Answered(Outcome::Cancel(reason)) => Transition::Cancel { reason: shortened(&reason) },
         How::Answered(Outcome::Fail(error)) => {
             Transition::Fail { reason: FailureReason::Error, error: shortened(&error) }
@@ -256,6 +259,7 @@ mod tests {
                 Transition::Fail { .. } => prop_assert!(attempt >= max_attempts),
                 Transition::Succeed(_)
                 | Transition::Snooze { .. }
+                | Transition::Postpone { .. }
                 | Transition::Release
                 | Transition::Cancel { .. } => prop_assert!(false),
             }

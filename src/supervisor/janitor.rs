@@ -138,7 +138,7 @@ impl actix::Handler<Look> for Janitor {
     }
 }
 
-/// Looks whether the canary has come back, and sends the next one when it is time.
+/// Looks whether the canary has come back; when it is time, sends the next one and sweeps.
 async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreError> {
     if let Some(id) = canary.out
         && let Some((_, took)) = plan.feed.outcome(id).await?
@@ -149,6 +149,15 @@ async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreErro
     }
     let is_due = canary.sent_at.is_none_or(|it| it.elapsed() >= CANARY_EVERY);
     let is_known = plan.kinds.contains(&SELF_CHECK);
+    if is_due {
+        canary.sent_at = Some(Instant::now());
+    }
+    if is_due {
+        let swept = plan.queue.sweep().await?;
+        if swept > 0 {
+            tracing::warn!(count = swept, "lines without a head were found: there should be none");
+        }
+    }
     if is_due && canary.out.is_none() && is_known {
         let subject_id = plan.feed.next_id();
         let job = NewJob {
@@ -162,7 +171,6 @@ async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreErro
             in_lead_line: false,
             delay_ms: 0,
         };
-        canary.sent_at = Some(Instant::now());
         canary.out = plan.feed.enqueue(vec![job]).await?.into_iter().flatten().next();
     }
     Ok(canary)
@@ -176,11 +184,8 @@ async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreErro
 pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<usize, StoreError> {
     let mut rescued = 0;
     loop {
-        let orphans = plan.queue.orphans(dead.clone()).await?;
-        let known: Vec<Orphan> = orphans
-            .into_iter()
-            .filter(|it| plan.kinds.iter().any(|kind| kind.0 == it.settlement.kind))
-            .collect();
+        // About kinds that this process does not know it decides nothing.
+        let known = plan.queue.orphans(dead.clone(), &plan.kinds).await?;
         if known.is_empty() {
             return Ok(rescued);
         }

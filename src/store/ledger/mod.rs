@@ -59,6 +59,12 @@ pub(super) static RETRY_HEADS: Sql = Sql::new(
      from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
 );
 
+/// Heads that keep their place and are looked at again later, without an attempt used.
+pub(super) static POSTPONE_HEADS: Sql = Sql::new(
+    "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
+     from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
+);
+
 /// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
 pub(super) static RELEASE_HEADS: Sql = Sql::new(
     "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
@@ -122,6 +128,11 @@ pub enum Transition {
         /// The pause.
         after: Duration,
     },
+    /// It cannot be run now: it keeps its place in line and is looked at again, without an attempt used.
+    Postpone {
+        /// The pause.
+        after: Duration,
+    },
     /// Claimed and not started: back into turn, without an attempt used.
     Release,
     /// Ended by a person, or because there is nothing left to do it for.
@@ -138,6 +149,7 @@ impl Transition {
             Self::Succeed(_) => "succeeded",
             Self::Retry { reason, .. } | Self::Fail { reason, .. } => reason.as_str(),
             Self::Snooze { .. } => "snoozed",
+            Self::Postpone { .. } => "postponed",
             Self::Release => "released",
             Self::Cancel { .. } => "cancelled",
         }
@@ -148,7 +160,7 @@ impl Transition {
             Self::Succeed(_) | Self::Fail { .. } | Self::Snooze { .. } | Self::Cancel { .. } => {
                 true
             }
-            Self::Retry { .. } | Self::Release => false,
+            Self::Retry { .. } | Self::Postpone { .. } | Self::Release => false,
         }
     }
 
@@ -158,6 +170,7 @@ impl Transition {
             Self::Retry { .. }
             | Self::Fail { .. }
             | Self::Snooze { .. }
+            | Self::Postpone { .. }
             | Self::Release
             | Self::Cancel { .. } => &[],
         }
@@ -364,7 +377,7 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
         Transition::Fail { reason, error } => (reason.as_str(), true, Some(error), Some("failed")),
         Transition::Snooze { .. } => ("snoozed", false, None, None),
         Transition::Cancel { reason } => ("cancelled", true, Some(reason), Some("cancelled")),
-        Transition::Release => return None,
+        Transition::Postpone { .. } | Transition::Release => return None,
     };
     // A cancel is no run of its own; a number above the last run keeps the key unique.
     let (more_run, more_spared) = match it.transition {
@@ -373,6 +386,7 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
         Transition::Succeed(_)
         | Transition::Retry { .. }
         | Transition::Fail { .. }
+        | Transition::Postpone { .. }
         | Transition::Release => (0, 0),
     };
     let row = AttemptRow {
@@ -414,6 +428,7 @@ async fn move_heads(
     }
     let mut gone: Vec<Id> = Vec::new();
     let mut retried: Vec<RetryRow> = Vec::new();
+    let mut postponed: Vec<RetryRow> = Vec::new();
     let mut released: Vec<Id> = Vec::new();
     let mut snoozed: Vec<Entering> = Vec::new();
     for it in passed {
@@ -423,6 +438,9 @@ async fn move_heads(
             }
             Transition::Retry { after, .. } => {
                 retried.push(RetryRow { line: it.line, delay: millis(*after) });
+            }
+            Transition::Postpone { after } => {
+                postponed.push(RetryRow { line: it.line, delay: millis(*after) });
             }
             Transition::Release => released.push(it.line),
             Transition::Snooze { after } => {
@@ -436,6 +454,9 @@ async fn move_heads(
     }
     if !retried.is_empty() {
         tx.run(&RETRY_HEADS, [group(&retried)?]).await?;
+    }
+    if !postponed.is_empty() {
+        tx.run(&POSTPONE_HEADS, [group(&postponed)?]).await?;
     }
     if !released.is_empty() {
         tx.run(&RELEASE_HEADS, [group(&released)?]).await?;

@@ -1,5 +1,6 @@
 //! G4, and the fence in every transition: an old run changes nothing.
 
+use super::life::KINDS;
 use super::{
     life::{claim, end, settle},
     tools::{assert_whole, drain, enqueue, phones, put, succeed_one},
@@ -119,7 +120,7 @@ on_both_databases! {
     async fn a_rescue_that_comes_late_does_not_touch_a_job_that_has_finished(db: Fixture) {
         put(&db.store, "a", &phones(1), 1).await;
         let claims = claim(&db.store, 1).await;
-        let orphans = db.store.queue().orphans(vec![db.store.node()]).await.unwrap();
+        let orphans = db.store.queue().orphans(vec![db.store.node()], &KINDS).await.unwrap();
         assert!(succeed_one(&db.store, &claims[0]).await);
         let late = transitions().map(|it| Settlement { transition: it, ..orphans[0].settlement.clone() }).to_vec();
         assert_refused(&db, late, "it has finished").await;
@@ -132,7 +133,7 @@ on_both_databases! {
         enqueue(&db.store, "a", SELF_CHECK, 1).await;
         db.execute("update jobs set max_attempts = 2").await;
         let second_to_last = claim(&db.store, 1).await;
-        let orphans = db.store.queue().orphans(vec![db.store.node()]).await.unwrap();
+        let orphans = db.store.queue().orphans(vec![db.store.node()], &KINDS).await.unwrap();
         let retry = Transition::Retry { after: Duration::ZERO, reason: FailureReason::Rescued, error: "silent".to_owned() };
         let rescue = Settlement { transition: retry, ..orphans[0].settlement.clone() };
         assert_eq!(db.store.ledger().settle(Arc::new([rescue])).await.unwrap(), [true]);

@@ -124,6 +124,17 @@ fn poisoned(db: &Fixture, inbound: Inbound) -> Inbound {
 }
 
 on_both_databases! {
+    async fn what_is_told_of_a_lead_in_the_group_that_makes_it_is_kept(db: Fixture) {
+        let at = postroom::store::wall_clock();
+        let identity = postroom::domain::Identity::new(postroom::domain::IdentityKind::Phone, "+15550001");
+        let signal = postroom::domain::Signal::DoNotDisturb { active: true };
+        let dnd = crate::support::fixture::event("a", "sms", vec![identity], signal, at);
+        let group = [crate::support::fixture::sms("a", "+15550001", "k1", "hello"), dnd];
+        let answers = db.store.inbox().put(std::sync::Arc::new(group)).await.unwrap();
+        assert!(matches!(answers[1], postroom::store::Answer::Recorded { .. }), "{answers:?}");
+        assert_eq!(db.number("select count(*) from leads where sms_dnd").await, 1);
+    }
+
     async fn a_webhook_that_cannot_be_stored_does_not_fail_its_neighbours(db: Fixture) {
         refuse_poison(&db).await;
         let mut group: Vec<Inbound> =

@@ -10,6 +10,9 @@ use postroom::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// The kinds that these tests use.
+pub(super) const KINDS: [JobKind; 3] = [SMS, SELF_CHECK, postroom::domain::job::LEAD_SCORING];
+
 /// Claims up to `slots` jobs of the kinds that these tests use.
 pub(super) async fn claim(store: &Store, slots: usize) -> Vec<Claim> {
     let kinds: Arc<[JobKind]> = Arc::new([SMS, SELF_CHECK, postroom::domain::job::LEAD_SCORING]);
@@ -84,6 +87,18 @@ on_both_databases! {
         let next = claim(&db.store, 10).await;
         assert_eq!(next.len(), 1);
         assert_eq!(next[0].job.id, job_of(&answers[1]));
+    }
+
+    async fn a_postponed_head_keeps_its_place_and_uses_no_attempt(db: Fixture) {
+        let group = [sms("a", "+15550001", "k1", "one"), sms("a", "+15550001", "k2", "two")];
+        let answers = db.store.inbox().put(Arc::new(group)).await.unwrap();
+        let first = claim(&db.store, 10).await;
+        assert!(end(&db.store, &first[0], Transition::Postpone { after: Duration::ZERO }).await);
+        assert!(claim(&db.store, 10).await.is_empty(), "the second still waits behind the first");
+        assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
+        let again = claim(&db.store, 10).await;
+        assert_eq!((again[0].job.id, again[0].job.attempt), (job_of(&answers[0]), 1));
+        assert_eq!(db.number("select count(*) from job_attempts").await, 0, "nothing was tried");
     }
 
     async fn a_snooze_and_a_release_use_no_attempt(db: Fixture) {

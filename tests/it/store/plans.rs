@@ -61,7 +61,7 @@ const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ("READ_HINTED", &[r#"[{"n":1,"lead_id":1,"not_after":1764000000000}]"#], &[]),
     ("READ_ID_FLOOR", &[], &[]),
     // Rescue and sweep are rare, and look for what should not be there.
-    ("READ_ORPHANS", &["[5]"], &["job_ready"]),
+    ("READ_ORPHANS", &["[5]", r#"[{"kind":"SELF_CHECK"}]"#], &["job_ready"]),
     ("READ_HEADLESS", &[], &["job_blocked", "job_ready"]),
 ];
 

@@ -1,5 +1,6 @@
 //! What becomes of the jobs of nodes that are gone.
 
+use super::life::KINDS;
 use super::{
     life::{claim, end, settle},
     tools::{
@@ -33,7 +34,7 @@ fn rescued(orphan: &Orphan) -> Settlement {
 
 /// Rescues what nodes without a row, or `dead` ones, hold. Returns how many fences held.
 async fn rescue(store: &Store, dead: Vec<Id>) -> usize {
-    let orphans = store.queue().orphans(dead).await.unwrap();
+    let orphans = store.queue().orphans(dead, &KINDS).await.unwrap();
     let all: Arc<[Settlement]> = orphans.iter().map(rescued).collect();
     let held = store.ledger().settle(all).await.unwrap();
     held.iter().filter(|it| **it).count()
@@ -52,7 +53,7 @@ on_both_databases! {
         let other = db.another_node().await;
         // On SQLite the start of another has already taken the row away: it holds the file.
         forget(&db, db.store.node()).await;
-        let orphans = other.queue().orphans(Vec::new()).await.unwrap();
+        let orphans = other.queue().orphans(Vec::new(), &KINDS).await.unwrap();
         assert_eq!(orphans.len(), 4);
         for orphan in &orphans {
             assert_eq!((orphan.attempt, orphan.max_attempts), (1, 5));
@@ -77,11 +78,11 @@ on_both_databases! {
         enqueue(&db.store, "a", SELF_CHECK, 3).await;
         assert_eq!(claim(&db.store, 10).await.len(), 3);
         let node = db.store.node();
-        assert!(db.store.queue().orphans(Vec::new()).await.unwrap().is_empty(), "it lives");
-        assert!(db.store.queue().orphans(vec![node + 1_000]).await.unwrap().is_empty(), "another is dead");
-        assert_eq!(db.store.queue().orphans(vec![node]).await.unwrap().len(), 3);
+        assert!(db.store.queue().orphans(Vec::new(), &KINDS).await.unwrap().is_empty(), "it lives");
+        assert!(db.store.queue().orphans(vec![node + 1_000], &KINDS).await.unwrap().is_empty(), "another is dead");
+        assert_eq!(db.store.queue().orphans(vec![node], &KINDS).await.unwrap().len(), 3);
         assert_eq!(rescue(&db.store, vec![node]).await, 3);
-        assert!(db.store.queue().orphans(vec![node]).await.unwrap().is_empty());
+        assert!(db.store.queue().orphans(vec![node], &KINDS).await.unwrap().is_empty());
         assert_whole(&db).await;
     }
 
@@ -111,7 +112,7 @@ on_both_databases! {
         let second = claim(&db.store, 1).await;
         settle_all(&db.store, &second, &Transition::Release).await;
         assert_eq!(claim(&db.store, 1).await.len(), 1);
-        let orphans = db.store.queue().orphans(vec![db.store.node()]).await.unwrap();
+        let orphans = db.store.queue().orphans(vec![db.store.node()], &KINDS).await.unwrap();
         assert_eq!((orphans[0].attempt, orphans[0].settlement.run), (1, 3));
     }
 
@@ -137,7 +138,7 @@ on_both_databases! {
         for round in 0..rounds {
             put(&db.store, "a", &phones(3), round).await;
             let claims = claim(&db.store, 3).await;
-            let orphans = other.queue().orphans(vec![db.store.node()]).await.unwrap();
+            let orphans = other.queue().orphans(vec![db.store.node()], &KINDS).await.unwrap();
             assert_eq!(orphans.len(), claims.len());
             let by_rescue: Arc<[Settlement]> = orphans.iter().map(rescued).collect();
             let mut by_end: Vec<Settlement> =
