@@ -92,7 +92,9 @@ impl Daemon {
         let store = open_store(&config, &store_runtime, role, &listener).await?;
         warn_if_undurable(&store).await;
         let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
-        let work = WorkRuntimes::start(&registry.kind_names(), &config)?;
+        // A node that only takes webhooks runs no handlers.
+        let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
+        let work = WorkRuntimes::start(&kinds, &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
         let live = config::Live::new(config);

@@ -131,21 +131,13 @@ impl<'a> Group<'a> {
         }
         let read: Vec<KeyRow<'a>> =
             rows.iter().copied().chain(looked_up.iter().map(|it| it.1)).collect();
-        let mut named: HashMap<(String, String, String, String), Id> = HashMap::new();
+        let mut named: HashMap<OwnedKey, Id> = HashMap::new();
         for row in self.tx.all(&READ_KEYS, [group(&read)?]).await? {
             let text = |column: &str| row.try_get::<String>("", column);
             let key = (text("client_id")?, text("channel")?, text("kind")?, text("key")?);
             named.insert(key, row.try_get("", "message_id")?);
         }
-        let names = |row: &KeyRow<'_>| {
-            let key = (
-                row.client_id.to_owned(),
-                row.channel.to_owned(),
-                row.kind.to_owned(),
-                row.key.to_owned(),
-            );
-            named.get(&key).copied()
-        };
+        let names = |row: &KeyRow<'_>| named.get(&owned_key(row)).copied();
         let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
         for at in 0..self.inbound.len() {
             let own = self.own_keys(at).into_iter();
@@ -166,7 +158,7 @@ impl<'a> Group<'a> {
         &self,
         rows: &[KeyRow<'a>],
         firsts: &HashMap<usize, First>,
-        named: &HashMap<(String, String, String, String), Id>,
+        named: &HashMap<OwnedKey, Id>,
     ) -> Result<(), StoreError> {
         let mut stored: HashMap<Id, Id> = HashMap::new();
         for at in 0..self.inbound.len() {
@@ -177,13 +169,7 @@ impl<'a> Group<'a> {
         let wrong: Vec<KeyRow<'a>> = rows
             .iter()
             .filter_map(|row| {
-                let key = (
-                    row.client_id.to_owned(),
-                    row.channel.to_owned(),
-                    row.kind.to_owned(),
-                    row.key.to_owned(),
-                );
-                let first = stored.get(named.get(&key)?)?;
+                let first = stored.get(named.get(&owned_key(row))?)?;
                 Some(KeyRow { message_id: *first, ..*row })
             })
             .collect();
@@ -217,6 +203,13 @@ fn key_row<'a>(
 
 const fn key_of<'a>(row: &KeyRow<'a>) -> KeyOf<'a> {
     (row.client_id, row.channel, row.kind, row.key)
+}
+
+/// The same as it comes back from the database.
+type OwnedKey = (String, String, String, String);
+
+fn owned_key(row: &KeyRow<'_>) -> OwnedKey {
+    (row.client_id.to_owned(), row.channel.to_owned(), row.kind.to_owned(), row.key.to_owned())
 }
 
 /// The first of its group that `at` repeats, or itself.
