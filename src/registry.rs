@@ -25,19 +25,13 @@ pub struct Registry {
 /// What this version of Postroom can receive and do.
 pub fn postroom() -> Registry {
     Registry::default()
+        .channel::<channels::email::Email>()
         .channel::<channels::sms::Sms>()
+        .channel::<channels::linkedin::Linkedin>()
+        .channel::<channels::smartlead::Smartlead>()
         .channel::<channels::instantly::Instantly>()
         .kind::<handlers::lead_scoring::LeadScoring>()
         .kind::<handlers::self_check::SelfCheck>()
-}
-
-/// Channels whose webhooks are understood, and whose paths still answer 404: what edits, deletions and chats
-/// do to stored messages is not applied yet (docs/decisions/0007).
-pub fn to_come() -> Registry {
-    Registry::default()
-        .channel::<channels::email::Email>()
-        .channel::<channels::linkedin::Linkedin>()
-        .channel::<channels::smartlead::Smartlead>()
 }
 
 impl Registry {
@@ -75,13 +69,11 @@ impl Registry {
 /// # Errors
 /// Names each that is not known, with the nearest that is.
 pub fn check(config: &Config) -> Result<(), ConfigErrors> {
-    let (registry, to_come) = (postroom(), to_come());
+    let registry = postroom();
     let mut kinds = registry.kind_names();
-    kinds.extend(to_come.kind_names());
     kinds.extend(KINDS_TO_COME);
     config.check_kinds(&kinds)?;
-    let channels = registry.channels.iter().chain(&to_come.channels);
-    let names: Vec<ChannelName> = channels.map(|it| it.name()).collect();
+    let names: Vec<ChannelName> = registry.channels.iter().map(|it| it.name()).collect();
     config.check_channels(&names)
 }
 

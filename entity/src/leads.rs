@@ -74,6 +74,8 @@ pub struct Model {
     pub merged_into: Option<i64>,
     /// When it was stored.
     pub created_at: Instant,
+    /// What a person or a provider filed it under.
+    pub category: Option<String>,
 }
 
 /// None: what belongs together is read by keys.

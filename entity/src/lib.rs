@@ -7,6 +7,7 @@
 mod instant;
 
 pub mod campaigns;
+pub mod deliveries;
 pub mod drafts;
 pub mod job_attempts;
 pub mod job_blocked;

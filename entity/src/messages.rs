@@ -64,6 +64,8 @@ pub struct Model {
     pub deleted_at: Option<Instant>,
     /// When its job ended.
     pub handled_at: Option<Instant>,
+    /// When its provider said that it did not arrive.
+    pub failed_at: Option<Instant>,
 }
 
 /// None: what belongs together is read by keys.
@@ -114,4 +116,6 @@ pub struct Listed {
     pub edited_at: Option<Instant>,
     /// When it was deleted at the provider.
     pub deleted_at: Option<Instant>,
+    /// When its provider said that it did not arrive.
+    pub failed_at: Option<Instant>,
 }

@@ -10,6 +10,7 @@ use sea_orm_migration::{async_trait, prelude::SchemaManager, sea_orm, sea_orm::C
 mod ddl;
 mod m20261125_000001_queue;
 mod m20261125_000002_conversations;
+mod m20261125_000003_changes;
 
 /// The list of all migrations, oldest first.
 pub struct Migrator;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261125_000001_queue::Migration),
             Box::new(m20261125_000002_conversations::Migration),
+            Box::new(m20261125_000003_changes::Migration),
         ]
     }
 }

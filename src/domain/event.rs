@@ -305,3 +305,11 @@ pub struct NewMessage {
     /// The words by which the lead opted out in it (docs/RULES.md OPT-OUT), found in the new text or the subject.
     pub opt_out: Option<String>,
 }
+
+impl NewMessage {
+    /// The chat that it is part of, where its channel has those: an answer is sent to it, and it tells whose
+    /// later messages in that chat are ([`Event::lead_of_chat`]).
+    pub fn chat(&self) -> Option<&str> {
+        self.reply_handle.as_ref()?.get("chat_id")?.as_str()
+    }
+}

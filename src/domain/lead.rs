@@ -2,6 +2,7 @@
 
 use super::{ChannelName, Sentiment};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// By what a lead is known. The order of the variants is the order of matching (docs/RULES.md P13): the first
 /// identity that belongs to a lead wins.
@@ -47,6 +48,31 @@ impl IdentityKind {
             Self::Phone => "phone",
         }
     }
+
+    /// The kind of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == text)
+    }
+
+    /// True for the ids that providers give out: two different ones of a kind are two people to that
+    /// provider.
+    pub const fn is_provider_id(self) -> bool {
+        match self {
+            Self::GhlContact
+            | Self::EmailbisonLead
+            | Self::SmartleadLead
+            | Self::LinkedinMember => true,
+            Self::LinkedinUrl | Self::Email | Self::Phone => false,
+        }
+    }
+}
+
+/// Whether leads with these identities may be one person (docs/RULES.md P13): together they hold no two
+/// different ids of one provider.
+pub fn may_be_one<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> bool {
+    let mut ids: BTreeMap<IdentityKind, &str> = BTreeMap::new();
+    let mut given_out = identities.into_iter().filter(|it| it.kind.is_provider_id());
+    given_out.all(|it| *ids.entry(it.kind).or_insert(&it.value) == it.value)
 }
 
 /// One thing by which a lead is known. Unique per client.
@@ -219,18 +245,42 @@ impl Standing {
     /// After an inbound mail from the very address that had bounced (docs/RULES.md P17).
     pub fn bounce_lifted(self) -> Self {
         let barriers = Barriers { bounced: false, ..self.barriers };
+        let lifted = if barriers.opted_out { self } else { self.without_barriers() };
+        Self { barriers, ..lifted }
+    }
+
+    /// Of two leads that are found to be one (docs/RULES.md P13): what keeps messages from either keeps them
+    /// from both, and the one whose inbound message is newer speaks last.
+    #[must_use]
+    pub fn merged(self, other: Self, other_is_newer: bool) -> Self {
+        let (earlier, later) = if other_is_newer { (self, other) } else { (other, self) };
+        let barriers = Barriers {
+            opted_out: self.barriers.opted_out || other.barriers.opted_out,
+            bounced: self.barriers.bounced || other.barriers.bounced,
+            sms_dnd: self.barriers.sms_dnd || other.barriers.sms_dnd,
+        };
+        let spoken = match later.sentiment {
+            Some(tag) => earlier.without_barriers().judged(tag),
+            None => earlier.without_barriers(),
+        };
+        match barriers {
+            Barriers { opted_out: true, .. } => Self { barriers, ..spoken }.blacklisted(),
+            Barriers { bounced: true, .. } => Self { barriers, ..spoken }.bounced(),
+            Barriers { .. } => Self { barriers, ..spoken },
+        }
+    }
+
+    /// Where it would stand if only verdicts counted.
+    fn without_barriers(self) -> Self {
         let status = match self.status {
-            LeadStatus::Blacklisted if !barriers.opted_out => {
-                self.sentiment.map_or(LeadStatus::New, Sentiment::status)
-            }
+            LeadStatus::Blacklisted => self.sentiment.map_or(LeadStatus::New, Sentiment::status),
             LeadStatus::New
             | LeadStatus::Qualified
             | LeadStatus::MeetingRequested
             | LeadStatus::MeetingBooked
-            | LeadStatus::NotInterested
-            | LeadStatus::Blacklisted => self.status,
+            | LeadStatus::NotInterested => self.status,
         };
-        Self { barriers, status, ..self }
+        Self { status, barriers: Barriers::default(), ..self }
     }
 
     const fn blacklisted(self) -> Self {
@@ -284,6 +334,51 @@ mod tests {
         assert_eq!(lead.barriers.on("sms"), None);
         assert_eq!(lead.bounce_lifted().status, LeadStatus::Qualified);
         assert_eq!(lead.opted_out().bounce_lifted().status, LeadStatus::Blacklisted);
+    }
+
+    #[test]
+    fn decision_13_two_ids_of_one_provider_are_two_people() {
+        let id = Identity::new;
+        let both = [
+            id(IdentityKind::GhlContact, "c1"),
+            id(IdentityKind::EmailbisonLead, "c2"),
+            id(IdentityKind::Email, "a@x.test"),
+            id(IdentityKind::Email, "b@x.test"),
+            id(IdentityKind::LinkedinUrl, "linkedin.com/in/a"),
+            id(IdentityKind::LinkedinUrl, "linkedin.com/in/b"),
+            id(IdentityKind::GhlContact, "c1"),
+        ];
+        assert!(may_be_one(&both));
+        for kind in IdentityKind::ALL.into_iter().filter(|it| it.is_provider_id()) {
+            let (one, other) = (id(kind, "1"), id(kind, "2"));
+            assert!(may_be_one([&one, &one]), "{kind:?}");
+            assert!(!may_be_one(both.iter().chain([&one, &other])), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn decision_13_of_two_leads_that_are_one_the_newer_message_speaks_last() {
+        let older = Standing::NEW.judged(Sentiment::MeetingRequested);
+        let younger = Standing::NEW.judged(Sentiment::NotInterested);
+        assert_eq!(older.merged(younger, true), younger);
+        assert_eq!(older.merged(younger, false), older);
+        assert_eq!(older.merged(Standing::NEW, true), older, "nothing said is nothing taken back");
+        let away = Standing::NEW.judged(Sentiment::OutOfOffice);
+        assert_eq!(older.merged(away, true), older, "an absence never lowers a lead");
+    }
+
+    #[test]
+    fn decision_13_what_keeps_messages_from_either_lead_keeps_them_from_both() {
+        let willing = Standing::NEW.judged(Sentiment::Interested);
+        for other_is_newer in [false, true] {
+            let out = willing.merged(Standing::NEW.opted_out(), other_is_newer);
+            assert_eq!(out, willing.opted_out());
+            let bounced = Standing::NEW.bounced().merged(willing, other_is_newer);
+            assert_eq!(bounced, willing.bounced());
+        }
+        let dnd = Barriers { sms_dnd: true, ..Barriers::default() };
+        let silent = Standing { barriers: dnd, ..Standing::NEW };
+        assert_eq!(willing.merged(silent, true), Standing { barriers: dnd, ..willing });
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod lead;
 pub mod opt_out;
 pub mod outcome;
 pub mod sentiment;
+pub mod text;
 pub mod time;
 
 pub use self::{

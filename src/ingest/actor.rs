@@ -73,9 +73,12 @@ impl IngestActor {
     fn lane_of(&self, inbound: &Inbound) -> usize {
         let mut hasher = DefaultHasher::new();
         match &inbound.content {
+            // What names no lead names a chat, or the message that it is about.
             Content::Event { event, .. } => {
-                if let Some(identity) = event.identities.first() {
-                    (&inbound.client_id, identity).hash(&mut hasher);
+                inbound.client_id.hash(&mut hasher);
+                match event.identities.first() {
+                    Some(identity) => identity.hash(&mut hasher),
+                    None => (&event.lead_of_chat, event.signal.about()).hash(&mut hasher),
                 }
             }
             Content::Quarantine { body_hash, .. } => body_hash.hash(&mut hasher),

@@ -2,8 +2,8 @@
 
 use super::{
     Store, StoreError,
-    leads::Leads,
-    lines::{self, Counts, Entering, Entry},
+    leads::{Followed, Leads},
+    lines::{self, Counts, Entering, Entry, Place},
     sql::Sql,
     tx::{Tx, group, in_group, read},
 };
@@ -42,7 +42,8 @@ impl Feed {
     /// When the database is away or refuses; then none is enqueued.
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { in_group(|| enqueue(&store, &jobs)).await }).await
+        let followed = Followed::default();
+        self.0.spawn(async move { in_group(|| enqueue(&store, &jobs, &followed)).await }).await
     }
 
     /// How many jobs of these kinds have succeeded.
@@ -90,11 +91,15 @@ impl Feed {
     }
 }
 
-async fn enqueue(store: &Store, jobs: &[NewJob]) -> Result<Vec<Option<Id>>, StoreError> {
+async fn enqueue(
+    store: &Store,
+    jobs: &[NewJob],
+    followed: &Followed,
+) -> Result<Vec<Option<Id>>, StoreError> {
     let tx = Tx::begin(store.connections()).await?;
     let leads: BTreeSet<Id> =
         jobs.iter().filter(|it| it.in_lead_line).filter_map(|it| it.lead_id).collect();
-    Leads::lock(&tx, &leads).await?;
+    let leads = Leads::lock_following(&tx, &leads, followed).await?;
     let entries: Vec<Entry> =
         jobs.iter().map(|job| Entry { id: store.next_id(), job: job.clone() }).collect();
     let new = lines::put_jobs(&tx, &entries).await?;
@@ -102,7 +107,9 @@ async fn enqueue(store: &Store, jobs: &[NewJob]) -> Result<Vec<Option<Id>>, Stor
     let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
     for entry in entries.iter().filter(|it| new.contains(&it.id)) {
         counts.add(entry.job.kind.0, "enqueued", 1);
-        entering.push(entry.entering());
+        let Entering { place, delay_ms } = entry.entering();
+        entering
+            .push(Entering { place: Place { line: leads.resolve(place.line), ..place }, delay_ms });
     }
     lines::enter(&tx, entering, &HashSet::new()).await?;
     counts.write(&tx, store.node()).await?;

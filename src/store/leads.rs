@@ -11,7 +11,10 @@ use crate::domain::{
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
 pub(super) static LOCK_LEADS: Sql = Sql::new(
@@ -21,7 +24,7 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
        @ms(connected_at) as connected_at, @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, \
        @ms(scored_at) as scored_at, \
        @ms(last_message_at) as last_message_at, @ms(last_inbound_at) as last_inbound_at, \
-       @ms(last_outbound_at) as last_outbound_at, newest_inbound_id \
+       @ms(last_outbound_at) as last_outbound_at, newest_inbound_id, category, merged_into \
      from leads where id @ids($1) order by id @for_update",
 );
 
@@ -29,16 +32,17 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
 pub(super) static PUT_LEADS: Sql = Sql::new(
     "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
        campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
-       bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, created_at) \
+       bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, category, \
+       created_at) \
      select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
        g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
        g.bounced_address, g.bounced_reason, g.sms_dnd, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
-       g.newest_inbound_id, @now \
+       g.newest_inbound_id, g.category, @now \
      from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
        title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
        opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, sms_dnd boolean, \
        connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
-       newest_inbound_id bigint) g",
+       newest_inbound_id bigint, category text) g",
 );
 
 /// Writes leads that are locked, by primary key.
@@ -51,13 +55,13 @@ pub(super) static UPDATE_LEADS: Sql = Sql::new(
        connected_at = g.connected_at, snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, \
        score_reason = g.score_reason, \
        scored_at = g.scored_at, last_message_at = g.last_message_at, last_inbound_at = g.last_inbound_at, \
-       last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id \
+       last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id, category = g.category \
      from @rows($1, id bigint, status text, sentiment text, first_name text, last_name text, company_name text, title text, \
        email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
        opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
        sms_dnd boolean, connected_at instant, snoozed_until instant, fit integer, intent integer, overall integer, \
        score_reason text, scored_at instant, \
-       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint) g \
+       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint, category text) g \
      where leads.id = g.id",
 );
 
@@ -88,6 +92,10 @@ pub(super) struct Lead {
     pub(super) last_outbound_at: Option<Timestamp>,
     /// The newest inbound message, by provider time, then by storing.
     pub(super) newest_inbound: Option<(Timestamp, Id)>,
+    /// What a person or a provider filed it under.
+    pub(super) category: Option<String>,
+    /// The lead that it was found to be. Nothing is changed in this one any more.
+    pub(super) merged_into: Option<Id>,
     is_new: bool,
     is_changed: bool,
 }
@@ -99,6 +107,18 @@ pub(super) struct OptedOut {
     pub(super) channel: String,
     pub(super) message_id: Option<Id>,
     pub(super) reason: String,
+}
+
+impl OptedOut {
+    fn from_row(row: &QueryResult, at: Timestamp) -> Result<Self, StoreError> {
+        let text = |column: &str| row.try_get::<Option<String>>("", column);
+        Ok(Self {
+            at,
+            channel: text("opted_out_channel")?.unwrap_or_default(),
+            message_id: row.try_get("", "opted_out_message_id")?,
+            reason: text("opted_out_reason")?.unwrap_or_default(),
+        })
+    }
 }
 
 /// Which address bounced.
@@ -136,6 +156,8 @@ impl Lead {
             last_message_at: None,
             last_outbound_at: None,
             newest_inbound: None,
+            category: None,
+            merged_into: None,
             is_new: true,
             is_changed: true,
         }
@@ -187,6 +209,31 @@ impl Lead {
         true
     }
 
+    /// Takes over what a lead has that was found to be the same person (docs/RULES.md P13).
+    pub(super) fn absorb(&mut self, other: &Self) {
+        let other_is_newer =
+            other.newest_inbound.is_some_and(|it| is_newer(it, self.newest_inbound));
+        self.standing = self.standing.merged(other.standing, other_is_newer);
+        self.fill_in(&other.profile, other.campaign_id);
+        self.opted_out = [self.opted_out.take(), other.opted_out.clone()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|it| it.at);
+        self.bounced = self.bounced.take().or_else(|| other.bounced.clone());
+        self.connected_at = [self.connected_at, other.connected_at].into_iter().flatten().min();
+        self.category = self.category.take().or_else(|| other.category.clone());
+        if other_is_newer {
+            self.snoozed_until = other.snoozed_until;
+            self.newest_inbound = other.newest_inbound;
+        }
+        if self.score.is_none() || (other_is_newer && other.score.is_some()) {
+            self.score.clone_from(&other.score);
+        }
+        self.last_message_at = self.last_message_at.max(other.last_message_at);
+        self.last_outbound_at = self.last_outbound_at.max(other.last_outbound_at);
+        self.is_changed = true;
+    }
+
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let instant = |column: &str| -> Result<Option<Timestamp>, StoreError> {
             Ok(row.try_get::<Option<i64>>("", column)?.map(Timestamp::from_millis))
@@ -222,15 +269,7 @@ impl Lead {
                 timezone: text("timezone")?,
             },
             campaign_id: row.try_get("", "campaign_id")?,
-            opted_out: match opted_out {
-                Some(at) => Some(OptedOut {
-                    at,
-                    channel: text("opted_out_channel")?.unwrap_or_default(),
-                    message_id: row.try_get("", "opted_out_message_id")?,
-                    reason: text("opted_out_reason")?.unwrap_or_default(),
-                }),
-                None => None,
-            },
+            opted_out: opted_out.map(|at| OptedOut::from_row(row, at)).transpose()?,
             bounced: match bounced {
                 Some(at) => Some(Bounced {
                     at,
@@ -254,6 +293,8 @@ impl Lead {
             last_message_at: instant("last_message_at")?,
             last_outbound_at: instant("last_outbound_at")?,
             newest_inbound: last_inbound_at.zip(newest_inbound_id),
+            category: text("category")?,
+            merged_into: row.try_get("", "merged_into")?,
             is_new: false,
             is_changed: false,
         })
@@ -263,6 +304,22 @@ impl Lead {
 /// The leads of a group, locked.
 #[derive(Debug, Default)]
 pub(super) struct Leads(HashMap<Id, Lead>);
+
+/// Into which leads others were merged, as far as a transaction has met it: those have to be locked, too, in
+/// the order of ids, so that the transaction begins anew. Kept over its repetitions.
+#[derive(Debug, Default)]
+pub(super) struct Followed(Mutex<BTreeSet<Id>>);
+
+impl Followed {
+    /// With leads that are known to be needed.
+    pub(super) const fn of(ids: BTreeSet<Id>) -> Self {
+        Self(Mutex::new(ids))
+    }
+
+    fn ids(&self) -> MutexGuard<'_, BTreeSet<Id>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Leads {
     /// Locks the leads with these ids, in the order of ids.
@@ -278,14 +335,55 @@ impl Leads {
         Ok(Self(leads))
     }
 
+    /// The same, with the leads into which some of them were merged.
+    ///
+    /// # Errors
+    /// A conflict where one of those was not known to be needed; it is in `followed` then, and the
+    /// repetition of the transaction locks it.
+    pub(super) async fn lock_following(
+        tx: &Tx,
+        ids: &BTreeSet<Id>,
+        followed: &Followed,
+    ) -> Result<Self, StoreError> {
+        let known = followed.ids().clone();
+        let leads = Self::lock(tx, &ids.union(&known).copied().collect()).await?;
+        let targets = leads.0.values().filter_map(|it| it.merged_into);
+        let missing: Vec<Id> = targets.filter(|it| !leads.0.contains_key(it)).collect();
+        if missing.is_empty() {
+            return Ok(leads);
+        }
+        followed.ids().extend(missing);
+        Err(StoreError::Conflict("a lead was merged into another".to_owned()))
+    }
+
     /// Adds a lead that is to be made.
     pub(super) fn add(&mut self, lead: Lead) {
         self.0.insert(lead.id, lead);
     }
 
-    /// The lead of that id, if it exists.
+    /// Takes a lead out: it is not to be made, or is no lead of its own any more.
+    pub(super) fn take(&mut self, id: Id) -> Option<Lead> {
+        self.0.remove(&id)
+    }
+
+    /// The lead of that id, or the one it was merged into.
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Lead> {
-        self.0.get_mut(&id)
+        self.0.get_mut(&self.resolve(id))
+    }
+
+    /// The id of the lead that `id` is: itself, or what it was merged into.
+    pub(super) fn resolve(&self, id: Id) -> Id {
+        self.0.get(&id).and_then(|it| it.merged_into).unwrap_or(id)
+    }
+
+    /// True if one of them was merged into another.
+    pub(super) fn has_merged(&self) -> bool {
+        self.0.values().any(|it| it.merged_into.is_some())
+    }
+
+    /// True if that lead is not stored yet.
+    pub(super) fn is_new(&self, id: Id) -> bool {
+        self.0.get(&id).is_some_and(|it| it.is_new)
     }
 
     /// Writes what is new and what has changed.
@@ -305,6 +403,23 @@ impl Leads {
         }
         Ok(())
     }
+}
+
+/// Ends pending drafts. What rejects comes before what supersedes: a draft ends once, and one statement must
+/// not name it with two ends, of which each database would take another.
+pub(super) async fn end_drafts(tx: &Tx, ends: &[EndDrafts]) -> Result<(), StoreError> {
+    let pass_of = |it: &EndDrafts| match (it.status, it.decided_by) {
+        (_, "opt_out") => 0,
+        ("rejected", _) => 1,
+        _ => 2,
+    };
+    for pass in 0..3 {
+        let rows: Vec<&EndDrafts> = ends.iter().filter(|it| pass_of(it) == pass).collect();
+        if !rows.is_empty() {
+            tx.run(&END_DRAFTS, [group(&rows)?]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What ends pending drafts.
@@ -350,6 +465,7 @@ struct LeadRow<'a> {
     last_inbound_at: Option<i64>,
     last_outbound_at: Option<i64>,
     newest_inbound_id: Option<Id>,
+    category: Option<&'a str>,
 }
 
 impl<'a> LeadRow<'a> {
@@ -388,6 +504,7 @@ impl<'a> LeadRow<'a> {
             last_inbound_at: lead.newest_inbound.map(|it| it.0.as_millis()),
             last_outbound_at: lead.last_outbound_at.map(Timestamp::as_millis),
             newest_inbound_id: lead.newest_inbound.map(|it| it.1),
+            category: lead.category.as_deref(),
         }
     }
 }

@@ -8,17 +8,17 @@ use super::{
 };
 use crate::domain::{Event, Id, Sentiment, Timestamp, event::NewMessage};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Appends messages. Their ids are fresh.
 pub(super) static PUT_MESSAGES: Sql = Sql::new(
     "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
        subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
        request_id, sent_at, created_at) \
-     select g.id, g.client_id, g.lead_id, g.channel, g.direction, 'provider', g.provider_id, g.reply_handle, g.event_type, \
+     select g.id, g.client_id, g.lead_id, g.channel, g.direction, g.source, g.provider_id, g.reply_handle, g.event_type, \
        g.campaign_id, g.subject, g.body, g.has_new_text, g.raw_text, g.raw_html, g.payload, g.sender, g.recipients, g.cc, \
        g.attachments, g.sentiment, g.automated, g.request_id, g.sent_at, @now \
-     from @rows($1, id bigint, client_id text, lead_id bigint, channel text, direction text, provider_id text, reply_handle text, \
+     from @rows($1, id bigint, client_id text, lead_id bigint, channel text, direction text, source text, provider_id text, reply_handle text, \
        event_type text, campaign_id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text, \
        payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
        request_id text, sent_at instant) g where true order by g.id",
@@ -27,8 +27,15 @@ pub(super) static PUT_MESSAGES: Sql = Sql::new(
 /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
 pub(super) static READ_FIRSTS: Sql = Sql::new(
     "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
+       case when m.provider_id is null then 0 else 1 end as is_named, \
        (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
      from @rows($1, id bigint, kind text) g join messages m on m.id = g.id",
+);
+
+/// Gives messages their providers' ids, which another webhook about them brings. By primary key.
+pub(super) static NAME_MESSAGES: Sql = Sql::new(
+    "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
+     where messages.id = g.id and messages.provider_id is null",
 );
 
 /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
@@ -53,15 +60,16 @@ pub(super) static SET_SENTIMENT: Sql = Sql::new(
 pub(super) struct MessageRow {
     pub(super) id: Id,
     client_id: String,
-    lead_id: Id,
+    pub(super) lead_id: Id,
     channel: &'static str,
-    direction: &'static str,
-    provider_id: Option<String>,
+    pub(super) direction: &'static str,
+    source: &'static str,
+    pub(super) provider_id: Option<String>,
     reply_handle: Option<String>,
     event_type: String,
     campaign_id: Option<Id>,
     subject: Option<String>,
-    body: String,
+    pub(super) body: String,
     has_new_text: bool,
     raw_text: Option<String>,
     raw_html: Option<String>,
@@ -91,6 +99,7 @@ impl MessageRow {
             lead_id,
             channel: inbound.channel.0,
             direction: message.direction.as_str(),
+            source: "provider",
             provider_id: message.provider_id.clone(),
             reply_handle: message.reply_handle.as_ref().map(ToString::to_string),
             event_type: event.event_type.clone(),
@@ -111,6 +120,11 @@ impl MessageRow {
             sent_at: event.at.as_millis(),
         }
     }
+
+    /// Told by a webhook, and sent by Postroom itself.
+    pub(super) fn sent_by_us(self) -> Self {
+        Self { source: "postroom", ..self }
+    }
 }
 
 /// Plain values of strings: they can be written as JSON.
@@ -126,6 +140,21 @@ pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Gives messages their providers' ids.
+pub(super) async fn name(tx: &Tx, names: &BTreeMap<Id, String>) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        id: Id,
+        provider_id: &'a str,
+    }
+    let rows: Vec<Row<'_>> =
+        names.iter().map(|(id, provider_id)| Row { id: *id, provider_id }).collect();
+    if !rows.is_empty() {
+        tx.run(&NAME_MESSAGES, [group(&rows)?]).await?;
+    }
+    Ok(())
+}
+
 /// A message that was stored before.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
@@ -133,6 +162,8 @@ pub(super) struct Known {
     pub(super) is_inbound: bool,
     pub(super) is_handled: bool,
     pub(super) job_id: Option<Id>,
+    /// The provider's id of it is known.
+    pub(super) is_named: bool,
     is_hinted: bool,
 }
 
@@ -181,6 +212,7 @@ pub(super) async fn read_firsts(
             is_inbound: direction == "inbound",
             is_handled: row.try_get::<i32>("", "handled")? != 0,
             job_id: row.try_get("", "job_id")?,
+            is_named: row.try_get::<i32>("", "is_named")? != 0,
             is_hinted: rows.get(&id).is_some_and(|it| it.1),
         };
         known.insert(id, it);

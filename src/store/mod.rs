@@ -14,6 +14,7 @@ mod isolate;
 mod leads;
 mod ledger;
 mod lines;
+mod merge;
 mod messages;
 mod migrate;
 mod nodes;

@@ -2,6 +2,7 @@
 
 use super::{
     Store, StoreError,
+    leads::{Followed, Leads},
     ledger::{self, Settlement, Transition},
     lines::{self, Entering, Place, TurnsNeeded},
     sql::Sql,
@@ -205,7 +206,8 @@ impl Queue {
         self.0
             .spawn(async move {
                 let retries = in_group(|| due_retries(&store)).await?;
-                let later = in_group(|| due_later(&store)).await?;
+                let followed = Followed::default();
+                let later = in_group(|| due_later(&store, &followed)).await?;
                 Ok(retries + later)
             })
             .await
@@ -431,8 +433,9 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
     Ok(rows.len())
 }
 
-/// Delayed and snoozed jobs that are due enter their lines, under their leads' locks.
-async fn due_later(store: &Store) -> Result<usize, StoreError> {
+/// Delayed and snoozed jobs that are due enter their lines, under their leads' locks: those of the leads that
+/// theirs were merged into.
+async fn due_later(store: &Store, followed: &Followed) -> Result<usize, StoreError> {
     let tx = Tx::begin(store.connections()).await?;
     let due: Vec<Place> =
         tx.all(&READ_DUE_LATER, []).await?.iter().map(Place::from_row).collect::<Result<_, _>>()?;
@@ -440,7 +443,7 @@ async fn due_later(store: &Store) -> Result<usize, StoreError> {
         return Ok(0);
     }
     let leads: BTreeSet<Id> = due.iter().map(|it| it.line).filter(|it| *it > 0).collect();
-    super::leads::Leads::lock(&tx, &leads).await?;
+    let leads = Leads::lock_following(&tx, &leads, followed).await?;
     let mut needed = TurnsNeeded::default();
     for it in &due {
         needed.add(&it.kind, &it.client_id);
@@ -459,7 +462,7 @@ async fn due_later(store: &Store) -> Result<usize, StoreError> {
     let entering: Vec<Entering> = due
         .into_iter()
         .filter(|it| taken.contains_key(&it.job_id))
-        .map(|place| Entering { place, delay_ms: 0 })
+        .map(|it| Entering { place: Place { line: leads.resolve(it.line), ..it }, delay_ms: 0 })
         .collect();
     let moved = entering.len();
     let placed = lines::place(&tx, entering, &HashSet::new()).await?;
@@ -503,7 +506,7 @@ async fn sweep(store: &Store) -> Result<usize, StoreError> {
     if headless.is_empty() {
         return Ok(0);
     }
-    super::leads::Leads::lock(&tx, &headless).await?;
+    Leads::lock(&tx, &headless).await?;
     let promoted = ledger::promote_headless(&tx, &headless).await?;
     tx.commit().await?;
     Ok(promoted)

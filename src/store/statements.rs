@@ -1,7 +1,8 @@
 //! All raw statements by name, so that tests can look at their plans.
 
 use super::{
-    connect, desk, feed, inbox, leads, ledger, lines, messages, nodes, queue, reader, sql::Sql,
+    connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue, reader,
+    sql::Sql,
 };
 use sea_orm::DatabaseBackend;
 
@@ -52,6 +53,22 @@ static ALL: &[(&str, &Sql)] = named![
     inbox::PUT_CAMPAIGNS,
     inbox::RENAME_CAMPAIGNS,
     inbox::PUT_QUARANTINE,
+    inbox::READ_CHATS,
+    inbox::PUT_CHATS,
+    inbox::READ_CHANGEABLE,
+    inbox::CHANGE_MESSAGES,
+    inbox::FAIL_DELIVERIES,
+    inbox::READ_ECHOED,
+    inbox::SETTLE_ECHOED,
+    inbox::READ_IDENTITIES_OF,
+    merge::MOVE_IDENTITIES,
+    merge::MOVE_MESSAGES,
+    merge::MOVE_DRAFTS,
+    merge::MOVE_DELIVERIES,
+    merge::SET_MERGED,
+    merge::SET_MERGED_BEFORE,
+    merge::READ_HEADS,
+    merge::READ_BLOCKED,
     leads::LOCK_LEADS,
     leads::PUT_LEADS,
     leads::UPDATE_LEADS,
@@ -75,6 +92,7 @@ static ALL: &[(&str, &Sql)] = named![
     lines::PUT_LATER,
     lines::ADD_COUNTS,
     messages::PUT_MESSAGES,
+    messages::NAME_MESSAGES,
     messages::READ_FIRSTS,
     messages::READ_HINTED,
     messages::READ_SENTIMENTS,

@@ -13,7 +13,7 @@ use crate::{
     domain::{Id, JobStatus},
     store::{
         Store, StoreError,
-        leads::Leads,
+        leads::{Followed, Leads},
         ledger::{
             self, DELETE_FOLLOWERS, LOCK_HEADS, PUT_ATTEMPTS, Settlement, Transition,
             UPDATE_MESSAGES,
@@ -248,7 +248,8 @@ async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>,
     let counts = end_waiting(tx, &waiting).await?;
     let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
     if !settlements.is_empty() {
-        let held = Box::pin(ledger::settle(store, tx, &settlements)).await?;
+        let followed = Followed::of(heads.iter().filter_map(|it| it.merged_into).collect());
+        let held = Box::pin(ledger::settle(store, tx, &settlements, &followed)).await?;
         if held.contains(&false) {
             return Err(moved("the head of a line"));
         }
@@ -268,7 +269,9 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
     let mut before = jobs::rows(tx, ids).await?;
     before.retain(|it| it.at != Whereabouts::Ended);
     let lines = lines_of(&before);
-    let leads: BTreeSet<Id> = lines.iter().copied().filter(|line| *line > 0).collect();
+    let merged = before.iter().filter_map(|it| it.merged_into);
+    let leads: BTreeSet<Id> =
+        lines.iter().copied().filter(|line| *line > 0).chain(merged).collect();
     Leads::lock(tx, &leads).await?;
     let clients: BTreeSet<&str> = before.iter().map(|it| it.view.client_id.as_str()).collect();
     let clients: Vec<Client<'_>> =

@@ -1,13 +1,17 @@
 //! What events do to messages, leads and lines, once their leads are locked.
 
 use super::{
-    Answer, Content, Group, Hint, Inbound, Work,
+    Answer, Content, Group, Inbound, Work,
+    changes::Changes,
+    chats::chat_key,
+    echoes::Echo,
     find::{CampaignKey, Found, campaign_key},
+    hints::Hint,
     keys::{First, resolve},
 };
 use crate::{
     domain::{
-        Event, Id, JobKind, Sentiment, Signal, Timestamp,
+        Event, Id, JobKind, Signal, Timestamp,
         event::{Direction, NewMessage},
         job::NewJob,
         lead::{MAIL_CHANNELS, is_mail},
@@ -15,88 +19,95 @@ use crate::{
     store::{
         StoreError,
         leads::{Bounced, EndDrafts, Lead, Leads, OptedOut},
-        lines::{self, Counts, Entering, Entry},
+        lines::{self, Counts, Entering, Entry, TurnsNeeded},
+        merge::Moving,
         messages::{self, MessageRow},
-        sql::Sql,
-        tx::group,
     },
 };
-use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-/// Keeps what was not understood; the same bytes are the same item, counted. Sorted.
-pub(in crate::store) static PUT_QUARANTINE: Sql = Sql::new(
-    "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, request_id, \
-       received_at, last_received_at) \
-     select g.id, g.client_id, g.channel, g.body_hash, g.event_type, g.reason, 'held', g.n, g.payload, g.request_id, \
-       g.received_at, g.received_at \
-     from @rows($1, id bigint, client_id text, channel text, body_hash text, event_type text, reason text, n bigint, \
-       payload text, request_id text, received_at instant) g \
-     where true order by g.client_id, g.channel, g.body_hash \
-     on conflict (client_id, channel, body_hash) do update set count = quarantine.count + excluded.count, \
-       last_received_at = excluded.last_received_at, reason = excluded.reason \
-     returning id, client_id, channel, body_hash",
-);
+/// What is known of a group's events once their leads are locked, each by its place in the group.
+pub(super) struct Known {
+    /// Which are duplicates, and of what.
+    pub(super) firsts: HashMap<usize, First>,
+    /// The stored messages that duplicates repeat.
+    pub(super) repeated: HashMap<Id, messages::Known>,
+    /// Whose the others are.
+    pub(super) lead_of: HashMap<usize, Found>,
+    /// Campaigns by their providers' ids.
+    pub(super) campaigns: HashMap<CampaignKey, Id>,
+    /// Which are our own sends, told back.
+    pub(super) echoes: HashMap<usize, Echo>,
+}
 
 impl Group<'_> {
     /// Applies every event in the order of arrival, in memory.
     pub(super) fn apply_events(
         &mut self,
-        firsts: &HashMap<usize, First>,
-        known: &HashMap<Id, messages::Known>,
-        lead_of: &HashMap<usize, Found>,
-        campaigns: &HashMap<CampaignKey, Id>,
+        known: &Known,
+        changes: &mut Changes,
         leads: &mut Leads,
         work: &mut Work,
     ) {
-        work.fresh_leads = lead_of.values().filter(|it| it.is_new).map(|it| it.lead_id).collect();
+        let firsts = &known.firsts;
+        work.fresh_leads =
+            known.lead_of.values().filter(|it| it.is_new).map(|it| it.lead_id).collect();
         for at in 0..self.inbound.len() {
             let Some((inbound, event)) = self.event(at) else { continue };
             match firsts.get(&at).map(|_| resolve(firsts, at)) {
-                Some(First::Stored(id)) => self.repeat_stored(at, id, known, work),
+                Some(First::Stored(id)) => self.repeat_stored(at, id, &known.repeated, work),
                 Some(First::InGroup(root)) => self.repeat_in_group(at, root, work),
+                None if event.signal.about().is_some() => {
+                    self.apply_change(at, inbound, event, changes, leads, work);
+                }
                 None => {
-                    let lead = lead_of.get(&at).and_then(|it| leads.get_mut(it.lead_id));
+                    let lead = known.lead_of.get(&at).and_then(|it| leads.get_mut(it.lead_id));
                     let Some(lead) = lead else {
                         self.answer(at, Answer::Ignored { reason: event.not_found() });
                         continue;
                     };
                     let campaign_id = event.campaign.as_ref().and_then(|it| {
-                        campaigns.get(&campaign_key(inbound, &it.provider_id)).copied()
+                        known.campaigns.get(&campaign_key(inbound, &it.provider_id)).copied()
                     });
                     lead.fill_in(&event.profile, campaign_id);
-                    self.apply_event(at, inbound, event, campaign_id, lead, work);
+                    let message = Incoming { at, inbound, event, campaign_id };
+                    match (&event.signal, known.echoes.get(&at)) {
+                        (Signal::Message(it), Some(echo)) => {
+                            self.apply_echo(message, it, *echo, lead, work);
+                        }
+                        (Signal::Message(it), None) => self.apply_message(message, it, lead, work),
+                        _ => self.apply_state(at, inbound, event, lead, work),
+                    }
                 }
             }
         }
     }
 
-    fn apply_event(
+    /// What an event changes about a lead, without a message.
+    fn apply_state(
         &mut self,
         at: usize,
         inbound: &Inbound,
         event: &Event,
-        campaign_id: Option<Id>,
         lead: &mut Lead,
         work: &mut Work,
     ) {
         let lead_id = lead.id;
         let reason = event.signal.reason();
+        let mut hint = None;
         let changed = match &event.signal {
-            Signal::Message(message) => {
-                self.apply_message(at, inbound, event, message, campaign_id, lead, work);
-                return;
+            Signal::Hint { sentiment, .. } => {
+                hint = Some(*sentiment);
+                false
             }
-            Signal::Hint { sentiment, .. }
-            | Signal::Category { hint: Some(sentiment), opt_out: false, .. } => {
-                work.hints.push(Hint::on_newest(at, lead_id, event.at, *sentiment, reason));
-                return;
-            }
-            // The name itself is not stored: there is no place for it on the lead.
-            Signal::Category { hint: None, opt_out: false, .. } => false,
-            Signal::Category { name, opt_out: true, .. } => {
-                let reason = name.as_deref().unwrap_or(reason);
-                opt_out(lead, inbound, event.at, None, reason, work)
+            Signal::Category { name, hint: told, opt_out: out } => {
+                hint = told.filter(|_| !out);
+                let is_new = lead.category != *name;
+                if is_new {
+                    lead.change().category.clone_from(name);
+                }
+                let words = name.as_deref().unwrap_or(reason);
+                (*out && opt_out(lead, inbound, event.at, None, words, work)) || is_new
             }
             Signal::OptOut { reason } => opt_out(lead, inbound, event.at, None, reason, work),
             Signal::Bounce { address, reason, .. } => {
@@ -114,37 +125,67 @@ impl Group<'_> {
                 }
                 is_first
             }
-            // They name a message and no lead, so that none is found for them.
-            Signal::Edited { .. } | Signal::Deleted { .. } | Signal::Failed { .. } => {
-                self.answer(at, Answer::Ignored { reason: event.not_found() });
-                return;
-            }
+            // Applied elsewhere: to messages.
+            Signal::Message(_)
+            | Signal::Edited { .. }
+            | Signal::Deleted { .. }
+            | Signal::Failed { .. } => false,
         };
         let answer = if changed {
             Answer::Recorded { message_id: None, lead_id, reason }
         } else {
             Answer::Duplicate { message_id: None, lead_id: Some(lead_id), job_id: None }
         };
-        self.answer(at, answer);
+        match hint {
+            Some(sentiment) => work.hints.push(Hint {
+                at,
+                lead_id,
+                message_id: None,
+                not_after: event.at,
+                sentiment,
+                word: reason,
+                otherwise: answer,
+            }),
+            None => self.answer(at, answer),
+        }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of a group: what it reads and what it fills"
-    )]
-    fn apply_message(
+    /// Our own send, told back: no second message (docs/RULES.md P12).
+    fn apply_echo(
         &mut self,
-        at: usize,
-        inbound: &Inbound,
-        event: &Event,
+        it: Incoming<'_>,
         message: &NewMessage,
-        campaign_id: Option<Id>,
+        echo: Echo,
         lead: &mut Lead,
         work: &mut Work,
     ) {
+        let Incoming { at, event, .. } = it;
+        let message_id = echo.message_id.unwrap_or_else(|| {
+            let id = self.message_id(at);
+            work.messages.push(it.row(id, lead.id, message).sent_by_us());
+            work.note_chat(&it, message, id);
+            id
+        });
+        work.echoed.push(echo.settled(message.provider_id.as_ref(), message_id));
+        work.echoed_keys.push((at, message_id));
+        let lead = lead.change();
+        lead.last_message_at = lead.last_message_at.max(Some(event.at));
+        lead.last_outbound_at = lead.last_outbound_at.max(Some(event.at));
+        let (message_id, lead_id) = (Some(message_id), Some(lead.id));
+        self.answer(at, Answer::Duplicate { message_id, lead_id, job_id: None });
+    }
+
+    fn apply_message(
+        &mut self,
+        it: Incoming<'_>,
+        message: &NewMessage,
+        lead: &mut Lead,
+        work: &mut Work,
+    ) {
+        let Incoming { at, inbound, event, .. } = it;
         let id = self.message_id(at);
-        let row = MessageRow::new(id, lead.id, campaign_id, inbound, event, message);
-        work.messages.push(row);
+        work.messages.push(it.row(id, lead.id, message));
+        work.note_chat(&it, message, id);
         let lead = lead.change();
         lead.last_message_at = lead.last_message_at.max(Some(event.at));
         if message.direction == Direction::Outbound {
@@ -217,6 +258,11 @@ impl Group<'_> {
             self.answer(at, answer);
             return;
         };
+        if let (false, Signal::Message(it)) = (first.is_named, &event.signal)
+            && let Some(provider_id) = &it.provider_id
+        {
+            work.names.entry(message_id).or_insert_with(|| provider_id.clone());
+        }
         let mut job_id = first.job_id;
         if first.misses_its_job()
             && let Content::Event { kind, max_attempts, .. } = &inbound.content
@@ -252,6 +298,12 @@ impl Group<'_> {
             }
         };
         let Some((_, event)) = self.event(at) else { return };
+        let id = self.message_id(root);
+        if let Signal::Message(it) = &event.signal
+            && let Some(first) = work.messages.iter_mut().find(|it| it.id == id)
+        {
+            first.provider_id = first.provider_id.take().or_else(|| it.provider_id.clone());
+        }
         if let Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), .. } =
             answer
         {
@@ -278,6 +330,7 @@ impl Group<'_> {
                 message_id: Some(message_id),
                 not_after: event.at,
                 sentiment,
+                // A reply that comes again brings no other reason word (docs/RULES.md P7).
                 word: "interested",
                 otherwise: answer,
             }),
@@ -285,100 +338,9 @@ impl Group<'_> {
         }
     }
 
-    /// Applies providers' verdicts, once the group's messages are stored: they fill in where a message is
-    /// not judged or judged `Neutral`, and speak for the lead where that message is its newest.
-    pub(super) async fn apply_hints(
-        &mut self,
-        work: &mut Work,
-        leads: &mut Leads,
-    ) -> Result<(), StoreError> {
-        let hints = std::mem::take(&mut work.hints);
-        let unnamed: Vec<(usize, Id, Timestamp)> = hints
-            .iter()
-            .filter(|it| it.message_id.is_none())
-            .map(|it| (it.at, it.lead_id, it.not_after))
-            .collect();
-        let newest = messages::read_hinted(self.tx, &unnamed).await?;
-        let named: Vec<Id> = hints.iter().filter_map(|it| it.message_id).collect();
-        let mut verdicts: HashMap<Id, Option<Sentiment>> = newest.values().copied().collect();
-        verdicts.extend(messages::read_sentiments(self.tx, &named).await?);
-        let mut set: HashMap<Id, Sentiment> = HashMap::new();
-        for hint in hints {
-            let about = hint.message_id.or_else(|| newest.get(&hint.at).map(|it| it.0));
-            let Some(message_id) = about else {
-                self.answer(hint.at, hint.otherwise);
-                continue;
-            };
-            let verdict = verdicts.entry(message_id).or_default();
-            let open = verdict.is_none_or(|it| it == Sentiment::Neutral)
-                && *verdict != Some(hint.sentiment);
-            if !open {
-                self.answer(hint.at, hint.otherwise);
-                continue;
-            }
-            *verdict = Some(hint.sentiment);
-            set.insert(message_id, hint.sentiment);
-            if let Some(lead) = leads.get_mut(hint.lead_id)
-                && lead.newest_inbound.map(|it| it.1) == Some(message_id)
-            {
-                let lead = lead.change();
-                lead.standing = lead.standing.hinted(hint.sentiment);
-            }
-            let message_id = hint.message_id;
-            self.answer(
-                hint.at,
-                Answer::Recorded { message_id, lead_id: hint.lead_id, reason: hint.word },
-            );
-        }
-        messages::set_sentiments(self.tx, &set).await
-    }
-
-    /// Stores what was not understood.
-    pub(super) async fn quarantine(&mut self) -> Result<(), StoreError> {
-        let mut rows: BTreeMap<(String, &'static str, String), QuarantineRow<'_>> = BTreeMap::new();
-        let mut items: Vec<(usize, (String, &'static str, String), String)> = Vec::new();
-        for (at, inbound) in self.inbound.iter().enumerate() {
-            let Content::Quarantine { event_type, reason, body_hash } = &inbound.content else {
-                continue;
-            };
-            let key = (inbound.client_id.to_string(), inbound.channel.0, body_hash.clone());
-            items.push((at, key.clone(), reason.clone()));
-            rows.entry(key).and_modify(|it| it.n += 1).or_insert_with(|| QuarantineRow {
-                id: self.message_id(at),
-                client_id: &inbound.client_id,
-                channel: inbound.channel.0,
-                body_hash,
-                event_type: event_type.as_deref(),
-                reason,
-                n: 1,
-                payload: &inbound.payload,
-                request_id: &inbound.request_id,
-                received_at: inbound.received_at.as_millis(),
-            });
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<QuarantineRow<'_>> = rows.into_values().collect();
-        let mut ids: HashMap<(String, String, String), Id> = HashMap::new();
-        for row in self.tx.all(&PUT_QUARANTINE, [group(&rows)?]).await? {
-            let key = (
-                row.try_get("", "client_id")?,
-                row.try_get("", "channel")?,
-                row.try_get("", "body_hash")?,
-            );
-            ids.insert(key, row.try_get("", "id")?);
-        }
-        for (at, key, reason) in items {
-            let id = ids.get(&(key.0, key.1.to_owned(), key.2)).copied().unwrap_or_default();
-            self.answer(at, Answer::Quarantined { quarantine_id: id, reason });
-        }
-        Ok(())
-    }
-
     /// Enqueues the jobs of accepted messages, in the order of arrival.
     pub(super) async fn enqueue(&mut self, work: Work) -> Result<(), StoreError> {
-        if work.entries.is_empty() {
+        if work.entries.is_empty() && work.merges.is_empty() {
             return Ok(());
         }
         let new = lines::put_jobs(self.tx, &work.entries).await?;
@@ -387,46 +349,46 @@ impl Group<'_> {
             return Err(StoreError::Conflict("a missing job was made meanwhile".to_owned()));
         }
         let mut counts = Counts::default();
-        let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
+        let moving = Moving::read(self.tx, &work.merges).await?;
+        let mut entering: Vec<Entering> = moving.entering.clone();
         for entry in &work.entries {
             counts.add(entry.job.kind.0, "enqueued", 1);
             entering.push(entry.entering());
         }
-        lines::enter(self.tx, entering, &work.fresh_leads).await?;
+        let placed = lines::place(self.tx, entering, &work.fresh_leads).await?;
+        let mut needed = TurnsNeeded::default();
+        for it in &placed.ready {
+            needed.add(&it.kind, &it.client_id);
+        }
+        let turns = needed.take(self.tx).await?;
+        moving.take_out(self.tx).await?;
+        lines::write(self.tx, placed, turns).await?;
         counts.write(self.tx, self.store.node()).await
     }
 }
 
-#[derive(Serialize)]
-struct QuarantineRow<'a> {
-    id: Id,
-    client_id: &'a str,
-    channel: &'static str,
-    body_hash: &'a str,
-    event_type: Option<&'a str>,
-    reason: &'a str,
-    n: i64,
-    payload: &'a str,
-    request_id: &'a str,
-    received_at: i64,
+/// A message that is to be stored, with what it came with.
+#[derive(Clone, Copy)]
+struct Incoming<'a> {
+    at: usize,
+    inbound: &'a Inbound,
+    event: &'a Event,
+    campaign_id: Option<Id>,
 }
 
-impl Hint {
-    /// About the lead's newest message that is not later than the event.
-    const fn on_newest(
-        at: usize,
-        lead_id: Id,
-        not_after: Timestamp,
-        sentiment: Sentiment,
-        word: &'static str,
-    ) -> Self {
-        let otherwise =
-            Answer::Duplicate { message_id: None, lead_id: Some(lead_id), job_id: None };
-        Self { at, lead_id, message_id: None, not_after, sentiment, word, otherwise }
+impl Incoming<'_> {
+    fn row(&self, id: Id, lead_id: Id, message: &NewMessage) -> MessageRow {
+        MessageRow::new(id, lead_id, self.campaign_id, self.inbound, self.event, message)
     }
 }
 
 impl Work {
+    fn note_chat(&mut self, it: &Incoming<'_>, message: &NewMessage, id: Id) {
+        if let Some(chat) = message.chat() {
+            self.chats.insert(chat_key(it.inbound, chat), id);
+        }
+    }
+
     fn end_drafts(
         &mut self,
         lead_id: Id,
@@ -447,7 +409,7 @@ impl Work {
 }
 
 /// Opts a lead out, on all channels and at once; false if it was already.
-fn opt_out(
+pub(super) fn opt_out(
     lead: &mut Lead,
     inbound: &Inbound,
     at: Timestamp,

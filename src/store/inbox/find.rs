@@ -1,8 +1,8 @@
 //! Whose an event is: leads by their identities, and campaigns by their providers' ids.
 
-use super::{Group, Inbound, keys::First};
+use super::{Group, Inbound, changes::Changes, keys::First, merges::Meeting};
 use crate::{
-    domain::{Id, Identity},
+    domain::{Event, Id, Identity, Signal},
     store::{
         StoreError,
         leads::{Lead, Leads},
@@ -49,57 +49,33 @@ pub(in crate::store) static RENAME_CAMPAIGNS: Sql = Sql::new(
 );
 
 impl<'a> Group<'a> {
-    /// Finds or makes the lead of every event that is no duplicate; `None` is unknown.
+    /// Finds or makes the lead of every event that is no duplicate, and says which leads meet; an event that is
+    /// not in the answer is about somebody unknown.
     pub(super) async fn find_leads(
-        &self,
+        &mut self,
         firsts: &HashMap<usize, First>,
-    ) -> Result<HashMap<usize, Found>, StoreError> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            client_id: &'a str,
-            kind: &'static str,
-            value: &'a str,
-            lead_id: Id,
-        }
-        let row = |client_id: &'a str, it: &'a Identity, lead_id: Id| Row {
-            client_id,
-            kind: it.kind.as_str(),
-            value: &it.value,
-            lead_id,
-        };
-        let events = || {
-            (0..self.inbound.len())
-                .filter(|at| !firsts.contains_key(at))
-                .filter_map(|at| self.event(at).map(|(inbound, event)| (at, inbound, event)))
-        };
-        let asked: Vec<Row<'_>> = events()
-            .flat_map(|(_, inbound, event)| {
-                event.identities.iter().map(move |it| row(&inbound.client_id, it, 0))
-            })
+    ) -> Result<(HashMap<usize, Found>, Vec<Meeting>), StoreError> {
+        let events: Vec<(usize, &'a Inbound, &'a Event)> = (0..self.inbound.len())
+            .filter(|at| !firsts.contains_key(at) && !self.chats.is_nobodys(*at))
+            .filter_map(|at| self.event(at).map(|(inbound, event)| (at, inbound, event)))
             .collect();
-        if asked.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let mut known: HashMap<(String, String, String), Id> = HashMap::new();
-        for it in self.tx.all(&READ_IDENTITIES, [group(&asked)?]).await? {
-            let key =
-                (it.try_get("", "client_id")?, it.try_get("", "kind")?, it.try_get("", "value")?);
-            known.insert(key, it.try_get("", "lead_id")?);
-        }
+        let mut known = self.known_identities(&events).await?;
         let mut found = HashMap::new();
-        let mut new: BTreeMap<(String, String, String), Row<'_>> = BTreeMap::new();
-        for (at, inbound, event) in events() {
+        let mut meetings = Vec::new();
+        let mut new: BTreeMap<IdentityKey, IdentityRow<'_>> = BTreeMap::new();
+        for (at, inbound, event) in events {
             let key = |it: &Identity| {
                 (inbound.client_id.to_string(), it.kind.as_str().to_owned(), it.value.clone())
             };
-            let mut owners: Vec<Id> =
-                event.identities.iter().filter_map(|it| known.get(&key(it)).copied()).collect();
-            let first = owners.first().copied();
-            owners.dedup();
-            if owners.len() > 1 {
-                tracing::warn!(client.id = %inbound.client_id, lead.ids = ?owners, "identities of two leads meet");
+            let mut owners: Vec<Id> = Vec::new();
+            for id in event.identities.iter().filter_map(|it| known.get(&key(it)).copied()) {
+                if !owners.contains(&id) {
+                    owners.push(id);
+                }
             }
-            let lead = match first {
+            let of_chat =
+                event.lead_of_chat.as_ref().and_then(|chat| self.chats.lead(inbound, chat));
+            let lead = match owners.first().copied().or(of_chat) {
                 Some(id) => Found { lead_id: id, is_new: false },
                 None if event.creates_lead() => {
                     Found { lead_id: self.store.next_id(), is_new: true }
@@ -108,20 +84,51 @@ impl<'a> Group<'a> {
             };
             for it in &event.identities {
                 known.entry(key(it)).or_insert_with(|| {
-                    new.insert(key(it), row(&inbound.client_id, it, lead.lead_id));
+                    new.insert(key(it), IdentityRow::of(inbound, it, lead.lead_id));
                     lead.lead_id
                 });
             }
+            if owners.len() > 1 {
+                meetings.push(Meeting { at, owners });
+            }
+            if let Signal::Message(message) = &event.signal
+                && let Some(chat) = message.chat()
+            {
+                self.chats.is_of(inbound, chat, lead.lead_id);
+            }
             found.insert(at, lead);
         }
-        let new: Vec<Row<'_>> = new.into_values().collect();
+        let new: Vec<IdentityRow<'_>> = new.into_values().collect();
         if !new.is_empty() {
             let claimed = self.tx.run(&PUT_IDENTITIES, [group(&new)?]).await?;
             if claimed != new.len() as u64 {
                 return Err(StoreError::Conflict("an identity was claimed meanwhile".to_owned()));
             }
         }
-        Ok(found)
+        Ok((found, meetings))
+    }
+
+    /// Whose the identities of events are, as stored.
+    async fn known_identities(
+        &self,
+        events: &[(usize, &'a Inbound, &'a Event)],
+    ) -> Result<HashMap<IdentityKey, Id>, StoreError> {
+        let asked: Vec<IdentityRow<'_>> = events
+            .iter()
+            .flat_map(|(_, inbound, event)| {
+                event.identities.iter().map(|it| IdentityRow::of(inbound, it, 0))
+            })
+            .collect();
+        let mut known = HashMap::new();
+        if asked.is_empty() {
+            return Ok(known);
+        }
+        for it in self.tx.all(&READ_IDENTITIES, [group(&asked)?]).await? {
+            let key =
+                (it.try_get("", "client_id")?, it.try_get("", "kind")?, it.try_get("", "value")?);
+            known.insert(key, it.try_get("", "lead_id")?);
+        }
+        Ok(known)
     }
 
     /// Finds, makes and renames the campaigns that events name.
@@ -192,27 +199,54 @@ impl<'a> Group<'a> {
         Ok(ids)
     }
 
-    /// Locks the leads of events and of duplicates, and adds those that are to be made.
+    /// Locks the leads of events, of duplicates and of changed messages, and adds those that are to be made.
+    ///
+    /// # Errors
+    /// A conflict where one of them was merged into another since it was found.
     pub(super) async fn lock_leads(
         &self,
         lead_of: &HashMap<usize, Found>,
-        known: &HashMap<Id, messages::Known>,
+        meetings: &[Meeting],
+        repeated: &HashMap<Id, messages::Known>,
+        changes: &Changes,
     ) -> Result<Leads, StoreError> {
         let made: HashSet<Id> =
             lead_of.values().filter(|it| it.is_new).map(|it| it.lead_id).collect();
         let ids: BTreeSet<Id> = lead_of
             .values()
             .map(|it| it.lead_id)
-            .chain(known.values().filter(|it| it.needs_lock()).map(|it| it.lead_id))
+            .chain(meetings.iter().flat_map(|it| it.owners.iter().copied()))
+            .chain(repeated.values().filter(|it| it.needs_lock()).map(|it| it.lead_id))
+            .chain(changes.leads())
             .filter(|id| !made.contains(id))
             .collect();
         let mut leads = Leads::lock(self.tx, &ids).await?;
+        if leads.has_merged() {
+            return Err(StoreError::Conflict("a lead was merged meanwhile".to_owned()));
+        }
         for (at, found) in lead_of.iter().filter(|it| it.1.is_new) {
             if let Some(inbound) = self.inbound.get(*at) {
                 leads.add(Lead::new(found.lead_id, &inbound.client_id));
             }
         }
         Ok(leads)
+    }
+}
+
+/// An identity as it comes back from the database: client, kind, value.
+type IdentityKey = (String, String, String);
+
+#[derive(Serialize)]
+struct IdentityRow<'a> {
+    client_id: &'a str,
+    kind: &'static str,
+    value: &'a str,
+    lead_id: Id,
+}
+
+impl<'a> IdentityRow<'a> {
+    fn of(inbound: &'a Inbound, it: &'a Identity, lead_id: Id) -> Self {
+        Self { client_id: &inbound.client_id, kind: it.kind.as_str(), value: &it.value, lead_id }
     }
 }
 

@@ -73,7 +73,8 @@ impl<'a> Group<'a> {
             let Some((inbound, _)) = self.event(at) else { continue };
             let own = self.own_keys(at);
             let path = |key: &'a MessageKey| key_row(inbound, PATH, key, self.message_id(at));
-            let (others, stored_only) = self.message(at).map_or((&[][..], &[][..]), |it| {
+            let message = self.message(at).filter(|_| !self.chats.is_nobodys(at));
+            let (others, stored_only) = message.map_or((&[][..], &[][..]), |it| {
                 (it.2.also_known_as.as_slice(), it.2.stored_only.as_slice())
             });
             let by_key = own.iter().find_map(|row| owner.get(&key_of(row)));
@@ -113,7 +114,8 @@ impl<'a> Group<'a> {
             message_id,
             ttl: Some(it.kept_ms),
         });
-        let keys = self.message(at).map_or(&[][..], |it| it.2.keys.as_slice());
+        let message = self.message(at).filter(|_| !self.chats.is_nobodys(at));
+        let keys = message.map_or(&[][..], |it| it.2.keys.as_slice());
         let rows = keys.iter().map(|it| key_row(inbound, it.kind.as_str(), it, message_id));
         delivery.into_iter().chain(rows).collect()
     }
@@ -175,6 +177,22 @@ impl<'a> Group<'a> {
             .collect();
         if !wrong.is_empty() {
             self.tx.run(&REPOINT_KEYS, [group(&wrong)?]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Group<'_> {
+    /// Lets the keys of echoes name the messages that their deliveries have become.
+    pub(super) async fn repoint_echoed(&self, echoed: &[(usize, Id)]) -> Result<(), StoreError> {
+        let rows = |(at, message_id): &(usize, Id)| {
+            let message_id = *message_id;
+            self.own_keys(*at).into_iter().map(move |row| KeyRow { message_id, ..row })
+        };
+        let mut rows: Vec<KeyRow<'_>> = echoed.iter().flat_map(rows).collect();
+        if !rows.is_empty() {
+            rows.sort_unstable_by_key(key_of);
+            self.tx.run(&REPOINT_KEYS, [group(&rows)?]).await?;
         }
         Ok(())
     }

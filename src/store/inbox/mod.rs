@@ -5,26 +5,44 @@
 //! leads by id, messages, turns, heads.
 
 mod apply;
+mod changes;
+mod chats;
+mod echoes;
 mod find;
+mod hints;
 mod keys;
+mod merges;
+mod quarantine;
 
+use self::{
+    apply::Known,
+    chats::{ChatKey, Chats},
+    echoes::Echoed,
+    hints::Hint,
+};
 pub(super) use self::{
-    apply::PUT_QUARANTINE,
+    changes::{CHANGE_MESSAGES, FAIL_DELIVERIES, READ_CHANGEABLE},
+    chats::{PUT_CHATS, READ_CHATS},
+    echoes::{READ_ECHOED, SETTLE_ECHOED},
     find::{PUT_CAMPAIGNS, PUT_IDENTITIES, READ_CAMPAIGNS, READ_IDENTITIES, RENAME_CAMPAIGNS},
     keys::{First, PUT_KEYS, READ_KEYS, REPOINT_KEYS},
+    merges::READ_IDENTITIES_OF,
+    quarantine::PUT_QUARANTINE,
 };
 
 use super::{
     Store, StoreError,
-    leads::{END_DRAFTS, EndDrafts},
+    leads::{EndDrafts, end_drafts},
     lines::Entry,
+    merge::{self, Merge},
     messages::{self, MessageRow},
-    tx::{Tx, group, in_group},
+    tx::{Tx, in_group},
 };
-use crate::domain::{
-    ChannelName, Event, Id, JobKind, Sentiment, Signal, Timestamp, event::NewMessage,
+use crate::domain::{ChannelName, Event, Id, JobKind, Signal, Timestamp, event::NewMessage};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
 };
-use std::{collections::HashSet, sync::Arc};
 
 /// One webhook to store.
 #[derive(Clone, Debug)]
@@ -158,6 +176,7 @@ struct Group<'a> {
     /// The ids that messages of the group get if they are new.
     message_ids: Vec<Id>,
     answers: Vec<Option<Answer>>,
+    chats: Chats,
 }
 
 async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>, StoreError> {
@@ -167,19 +186,32 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
         inbound,
         message_ids: inbound.iter().map(|_| store.next_id()).collect(),
         answers: vec![None; inbound.len()],
+        chats: Chats::default(),
     };
+    group.chats = group.find_chats().await?;
     let firsts = group.known_messages().await?;
-    let lead_of = group.find_leads(&firsts).await?;
+    let (mut lead_of, meetings) = group.find_leads(&firsts).await?;
     let campaigns = group.find_campaigns(&lead_of).await?;
-    let known = messages::read_firsts(tx, &firsts, inbound).await?;
-    let mut leads = group.lock_leads(&lead_of, &known).await?;
+    let mut repeated = messages::read_firsts(tx, &firsts, inbound).await?;
+    let mut changes = group.find_changed(&firsts).await?;
+    let mut leads = group.lock_leads(&lead_of, &meetings, &repeated, &changes).await?;
     let mut work = Work::default();
-    group.apply_events(&firsts, &known, &lead_of, &campaigns, &mut leads, &mut work);
-    messages::put(tx, &work.messages).await?;
-    group.apply_hints(&mut work, &mut leads).await?;
-    if !work.ended_drafts.is_empty() {
-        tx.run(&END_DRAFTS, [self::group(&work.ended_drafts)?]).await?;
+    group.merge_leads(&meetings, &mut leads, &mut lead_of, &mut work).await?;
+    for it in repeated.values_mut() {
+        it.lead_id = merge::resolve(&work.merges, it.lead_id);
     }
+    group.read_changeable(&mut changes).await?;
+    let echoes = group.find_echoes(&firsts, &lead_of, &leads).await?;
+    let known = Known { firsts, repeated, lead_of, campaigns, echoes };
+    group.apply_events(&known, &mut changes, &mut leads, &mut work);
+    messages::put(tx, &work.messages).await?;
+    messages::name(tx, &work.names).await?;
+    group.write_changes(&changes).await?;
+    group.write_echoed(&work.echoed).await?;
+    group.put_chats(&work).await?;
+    group.repoint_echoed(&work.echoed_keys).await?;
+    group.apply_hints(&mut work, &mut leads).await?;
+    end_drafts(tx, &work.ended_drafts).await?;
     leads.write(tx).await?;
     group.quarantine().await?;
     group.enqueue(work).await?;
@@ -194,18 +226,16 @@ struct Work {
     ended_drafts: Vec<EndDrafts>,
     entries: Vec<Entry>,
     fresh_leads: HashSet<Id>,
-}
-
-/// A provider's verdict to be applied once the group's messages are stored (docs/RULES.md P16).
-struct Hint {
-    at: usize,
-    lead_id: Id,
-    /// The message it is about; `None` is the lead's newest that is not later than the event.
-    message_id: Option<Id>,
-    not_after: Timestamp,
-    sentiment: Sentiment,
-    word: &'static str,
-    otherwise: Answer,
+    /// The newest message of each chat.
+    chats: BTreeMap<ChatKey, Id>,
+    /// Deliveries that were told back.
+    echoed: Vec<Echoed>,
+    /// Which events did, and the messages that they are about.
+    echoed_keys: Vec<(usize, Id)>,
+    /// The providers' ids of messages that were stored without.
+    names: BTreeMap<Id, String>,
+    /// Stored leads that were found to be others.
+    merges: Vec<Merge>,
 }
 
 impl<'a> Group<'a> {

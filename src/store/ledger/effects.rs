@@ -5,7 +5,7 @@ use crate::{
     domain::{Effect, Id},
     store::{
         Store, StoreError,
-        leads::{END_DRAFTS, EndDrafts, Lead, Leads, OptedOut, Score},
+        leads::{EndDrafts, Lead, Leads, OptedOut, Score, end_drafts},
         sql::Sql,
         tx::{Tx, group},
         wall_clock,
@@ -73,9 +73,7 @@ pub(super) async fn apply_effects(
     if !messages.is_empty() {
         tx.run(&UPDATE_MESSAGES, [group(&messages)?]).await?;
     }
-    if !ended_drafts.is_empty() {
-        tx.run(&END_DRAFTS, [group(&ended_drafts)?]).await?;
-    }
+    end_drafts(tx, &ended_drafts).await?;
     if !drafts.is_empty() {
         tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
     }

@@ -7,7 +7,7 @@ pub(super) use self::effects::{PUT_DRAFTS, READ_HANDLES, UPDATE_MESSAGES};
 
 use super::{
     Store, StoreError,
-    leads::Leads,
+    leads::{Followed, Leads},
     lines::{self, Counts, Entering, Entry, Place, Turns, TurnsNeeded},
     sql::Sql,
     tx::{Tx, group, in_group},
@@ -192,14 +192,12 @@ impl Ledger {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                in_group(|| {
-                    let (store, settlements) = (store.clone(), settlements.clone());
-                    async move {
-                        let tx = Tx::begin(store.connections()).await?;
-                        let held = settle(&store, &tx, &settlements).await?;
-                        tx.commit().await?;
-                        Ok(held)
-                    }
+                let followed = Followed::default();
+                in_group(|| async {
+                    let tx = Tx::begin(store.connections()).await?;
+                    let held = settle(&store, &tx, &settlements, &followed).await?;
+                    tx.commit().await?;
+                    Ok(held)
                 })
                 .await
             })
@@ -207,20 +205,22 @@ impl Ledger {
     }
 }
 
-/// The steps of a settlement, in the order of locks.
+/// The steps of a settlement, in the order of locks. What belongs to a lead that was merged into another
+/// since its job was claimed is done to that other one.
 pub(super) async fn settle(
     store: &Store,
     tx: &Tx,
     all: &[Settlement],
+    followed: &Followed,
 ) -> Result<Vec<bool>, StoreError> {
-    let mut leads = Leads::lock(tx, &leads_of(all)).await?;
+    let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
     let followers = read_followers(tx, all).await?;
-    let (mut follow_ons, turns) = take_turns(store, tx, all, &followers).await?;
+    let (mut follow_ons, turns) = take_turns(store, tx, all, &followers, &leads).await?;
     let held = lock_heads(tx, all).await?;
     let passed: Vec<&Settlement> =
         all.iter().zip(&held).filter(|(_, held)| **held).map(|(it, _)| it).collect();
     let mut counts = Counts::default();
-    move_heads(tx, &passed, &mut counts).await?;
+    move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns).await?;
     effects::apply_effects(store, tx, &passed, &mut leads).await?;
     follow_ons.retain(|it| held.get(it.from) == Some(&true));
@@ -301,6 +301,7 @@ async fn take_turns(
     tx: &Tx,
     all: &[Settlement],
     followers: &HashMap<Id, Place>,
+    leads: &Leads,
 ) -> Result<(Vec<FollowOn>, Turns), StoreError> {
     let mut needed = TurnsNeeded::default();
     for place in followers.values() {
@@ -313,7 +314,7 @@ async fn take_turns(
                 let job = NewJob {
                     kind: *kind,
                     client_id: it.client_id.clone(),
-                    lead_id: it.lead_id,
+                    lead_id: it.lead_id.map(|id| leads.resolve(id)),
                     subject_id: it.message_id.unwrap_or(it.job_id),
                     message_id: it.message_id,
                     draft_id: None,
@@ -407,13 +408,9 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
 async fn move_heads(
     tx: &Tx,
     passed: &[&Settlement],
+    leads: &Leads,
     counts: &mut Counts,
 ) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct RetryRow {
-        line: Id,
-        delay: i64,
-    }
     let mut attempts = Vec::new();
     for it in passed {
         if let Some((row, state)) = attempt_of(it) {
@@ -426,42 +423,71 @@ async fn move_heads(
     if !attempts.is_empty() {
         tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
     }
-    let mut gone: Vec<Id> = Vec::new();
-    let mut retried: Vec<RetryRow> = Vec::new();
-    let mut postponed: Vec<RetryRow> = Vec::new();
-    let mut released: Vec<Id> = Vec::new();
-    let mut snoozed: Vec<Entering> = Vec::new();
+    let mut moves = HeadMoves::default();
     for it in passed {
+        moves.add(it, leads.resolve(it.line));
+    }
+    moves.write(tx).await
+}
+
+/// Where heads go.
+#[derive(Default)]
+struct HeadMoves {
+    gone: Vec<Id>,
+    retried: Vec<DelayedRow>,
+    postponed: Vec<DelayedRow>,
+    released: Vec<Id>,
+    /// Those that enter a line anew when they are due.
+    later: Vec<Entering>,
+}
+
+#[derive(Serialize)]
+struct DelayedRow {
+    line: Id,
+    delay: i64,
+}
+
+impl HeadMoves {
+    /// `line` is the settlement's own, or that of the lead that its lead was merged into: then the head
+    /// cannot wait where it is, and enters that line as a job that is due later does.
+    fn add(&mut self, it: &Settlement, line: Id) {
+        let is_moved = line != it.line;
+        let row = |after: Duration| DelayedRow { line: it.line, delay: millis(after) };
         match &it.transition {
             Transition::Succeed(_) | Transition::Fail { .. } | Transition::Cancel { .. } => {
-                gone.push(it.line);
+                self.gone.push(it.line);
             }
-            Transition::Retry { after, .. } => {
-                retried.push(RetryRow { line: it.line, delay: millis(*after) });
-            }
-            Transition::Postpone { after } => {
-                postponed.push(RetryRow { line: it.line, delay: millis(*after) });
-            }
-            Transition::Release => released.push(it.line),
-            Transition::Snooze { after } => {
-                gone.push(it.line);
-                snoozed.push(Entering { place: place_of(it), delay_ms: millis(*after).max(1) });
-            }
+            Transition::Retry { after, .. } if is_moved => self.enters_later(it, line, *after, 0),
+            Transition::Retry { after, .. } => self.retried.push(row(*after)),
+            Transition::Snooze { after } => self.enters_later(it, line, *after, 1),
+            Transition::Postpone { after } if is_moved => self.enters_later(it, line, *after, 1),
+            Transition::Postpone { after } => self.postponed.push(row(*after)),
+            Transition::Release if is_moved => self.enters_later(it, line, Duration::ZERO, 1),
+            Transition::Release => self.released.push(it.line),
         }
     }
-    if !gone.is_empty() {
-        tx.run(&DELETE_HEADS, [group(&gone)?]).await?;
+
+    fn enters_later(&mut self, it: &Settlement, line: Id, after: Duration, spared: i64) {
+        self.gone.push(it.line);
+        let place = Place { line, spared: it.spared + spared, ..place_of(it) };
+        self.later.push(Entering { place, delay_ms: millis(after).max(1) });
     }
-    if !retried.is_empty() {
-        tx.run(&RETRY_HEADS, [group(&retried)?]).await?;
+
+    async fn write(self, tx: &Tx) -> Result<(), StoreError> {
+        if !self.gone.is_empty() {
+            tx.run(&DELETE_HEADS, [group(&self.gone)?]).await?;
+        }
+        if !self.retried.is_empty() {
+            tx.run(&RETRY_HEADS, [group(&self.retried)?]).await?;
+        }
+        if !self.postponed.is_empty() {
+            tx.run(&POSTPONE_HEADS, [group(&self.postponed)?]).await?;
+        }
+        if !self.released.is_empty() {
+            tx.run(&RELEASE_HEADS, [group(&self.released)?]).await?;
+        }
+        lines::enter(tx, self.later, &HashSet::new()).await
     }
-    if !postponed.is_empty() {
-        tx.run(&POSTPONE_HEADS, [group(&postponed)?]).await?;
-    }
-    if !released.is_empty() {
-        tx.run(&RELEASE_HEADS, [group(&released)?]).await?;
-    }
-    lines::enter(tx, snoozed, &HashSet::new()).await
 }
 
 fn place_of(it: &Settlement) -> Place {
@@ -471,7 +497,7 @@ fn place_of(it: &Settlement) -> Place {
         kind: it.kind.clone(),
         client_id: it.client_id.clone(),
         run: it.run,
-        spared: it.spared + 1,
+        spared: it.spared,
     }
 }
 

@@ -17,10 +17,10 @@ use postroom::{
 };
 use std::sync::Arc;
 
-const PHONE: &str = "+15550001";
+pub(super) const PHONE: &str = "+15550001";
 
 /// Changes the event of a webhook.
-fn with(mut inbound: Inbound, change: impl FnOnce(&mut Event)) -> Inbound {
+pub(super) fn with(mut inbound: Inbound, change: impl FnOnce(&mut Event)) -> Inbound {
     if let Content::Event { event, .. } = &mut inbound.content {
         change(event);
     }
@@ -28,18 +28,18 @@ fn with(mut inbound: Inbound, change: impl FnOnce(&mut Event)) -> Inbound {
 }
 
 /// Changes the message of a webhook.
-fn with_message(inbound: Inbound, change: impl FnOnce(&mut NewMessage)) -> Inbound {
+pub(super) fn with_message(inbound: Inbound, change: impl FnOnce(&mut NewMessage)) -> Inbound {
     with(inbound, |event| match &mut event.signal {
         Signal::Message(message) => change(message),
         other => panic!("{other:?}"),
     })
 }
 
-fn at(inbound: Inbound, at: Timestamp) -> Inbound {
+pub(super) fn at(inbound: Inbound, at: Timestamp) -> Inbound {
     with(inbound, |event| event.at = at)
 }
 
-fn keyed(inbound: Inbound, keys: &[&str]) -> Inbound {
+pub(super) fn keyed(inbound: Inbound, keys: &[&str]) -> Inbound {
     with_message(inbound, |message| {
         message.keys = keys
             .iter()
@@ -61,20 +61,20 @@ fn signal(client: &str, signal: Signal) -> Inbound {
     event(client, "sms", vec![Identity::new(IdentityKind::Phone, PHONE)], signal, wall_clock())
 }
 
-async fn put_one(db: &Fixture, inbound: Inbound) -> Answer {
+pub(super) async fn put_one(db: &Fixture, inbound: Inbound) -> Answer {
     db.store.inbox().put(Arc::new([inbound])).await.unwrap().remove(0)
 }
 
-fn is_duplicate(answer: &Answer) -> bool {
+pub(super) fn is_duplicate(answer: &Answer) -> bool {
     matches!(answer, Answer::Duplicate { .. })
 }
 
-fn is_accepted(answer: &Answer) -> bool {
+pub(super) fn is_accepted(answer: &Answer) -> bool {
     matches!(answer, Answer::Accepted { .. })
 }
 
 /// The message of an answer.
-fn message_of(answer: &Answer) -> i64 {
+pub(super) fn message_of(answer: &Answer) -> i64 {
     match answer {
         Answer::Accepted { message_id, .. } => *message_id,
         Answer::Duplicate { message_id, .. } | Answer::Recorded { message_id, .. } => {
@@ -85,13 +85,13 @@ fn message_of(answer: &Answer) -> i64 {
 }
 
 /// The head's job is claimed and ended with these effects.
-async fn work_off(db: &Fixture, effects: Vec<Effect>) {
+pub(super) async fn work_off(db: &Fixture, effects: Vec<Effect>) {
     let claims = claim(&db.store, 1).await;
     assert_eq!(claims.len(), 1);
     assert!(end(&db.store, &claims[0], Transition::Succeed(effects)).await);
 }
 
-fn draft() -> Effect {
+pub(super) fn draft() -> Effect {
     Effect::AddDraft {
         channel: ChannelName("sms"),
         subject: None,

@@ -3,7 +3,7 @@
 
 use super::{
     life::claim,
-    tools::{drain, enqueue, phones, put, settle_all},
+    tools::{drain, enqueue, instant, phones, put, settle_all},
 };
 use crate::{
     on_both_databases,
@@ -133,6 +133,12 @@ on_both_databases! {
         for n in 2..4 {
             put(&db.store, "a", &phones(2), n).await;
         }
+        let now = instant(&db, 0);
+        db.execute(&format!(
+            "insert into deliveries (id, client_id, lead_id, channel, status, text_key, created_at) \
+             values (1, 'a', 1, 'sms', 'sending', 'k', {now})"
+        ))
+        .await;
         macro_rules! all {
             ($($table:ident),*) => { $(
                 let row = entity::$table::Entity::find().one(&db.db).await.unwrap();
@@ -140,7 +146,7 @@ on_both_databases! {
             )* };
         }
         all!(
-            campaigns, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
+            campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
             nodes, quarantine
         );
     }

@@ -1,11 +1,13 @@
 //! What the statements promise, on both databases.
 
+mod changes;
 mod deadlocks;
 mod fencing;
 mod g07_fair;
 mod g08_in_order;
 mod inbox;
 mod life;
+mod merges;
 mod migrations;
 mod plans;
 mod rescue;

@@ -60,6 +60,19 @@ const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ("READ_FIRSTS", &[r#"[{"id":1,"kind":"SMS_INBOUND_POST_PROCESS"}]"#], &[]),
     ("READ_HINTED", &[r#"[{"n":1,"lead_id":1,"not_after":1764000000000}]"#], &[]),
     ("READ_ID_FLOOR", &[], &[]),
+    ("READ_CHATS", &[r#"[{"client_id":"c1","channel":"sms","chat":"k1"}]"#], &[]),
+    ("PUT_CHATS", &[r#"[{"client_id":"c1","channel":"sms","chat":"k1","message_id":1}]"#], &[]),
+    ("READ_CHANGEABLE", &["[1,2]"], &[]),
+    ("CHANGE_MESSAGES", &[r#"[{"id":1,"body":"x","deleted":false,"failed":false}]"#], &[]),
+    ("NAME_MESSAGES", &[r#"[{"id":1,"provider_id":"x"}]"#], &[]),
+    ("READ_IDENTITIES_OF", &["[1,2]"], &[]),
+    ("MOVE_IDENTITIES", &[r#"[{"from_id":2,"into_id":1}]"#], &[]),
+    ("MOVE_MESSAGES", &[r#"[{"from_id":2,"into_id":1}]"#], &[]),
+    ("SET_MERGED", &[r#"[{"from_id":2,"into_id":1}]"#], &[]),
+    ("SET_MERGED_BEFORE", &[r#"[{"from_id":2,"into_id":1}]"#], &[]),
+    ("READ_HEADS", &["[1,7]"], &[]),
+    ("READ_BLOCKED", &["[1,7]"], &[]),
+    ("READ_ECHOED", &[r#"[{"n":1,"lead_id":1,"channel":"sms","text_key":"x"}]"#], &[]),
     // Rescue and sweep are rare, and look for what should not be there.
     ("READ_ORPHANS", &["[5]", r#"[{"kind":"SELF_CHECK"}]"#], &["job_ready"]),
     ("READ_HEADLESS", &[], &["job_blocked", "job_ready"]),
@@ -108,7 +121,8 @@ async fn fill_unevenly(db: &Fixture) {
     ))
     .await;
     db.execute(&format!(
-        "insert into leads (id, client_id, status, created_at) select n, {of_many}, 'new', {now} from {}",
+        "insert into leads (id, client_id, status, created_at, merged_into) \
+         select n, {of_many}, 'new', {now}, case when n % 20 = 0 then n - 1 end from {}",
         numbers(db, leads)
     ))
     .await;

@@ -33,6 +33,7 @@ pub(in crate::http::api) struct LeadJson<'a> {
     last_outbound_at: Option<Timestamp>,
     created_at: Timestamp,
     merged_into: Option<Key>,
+    category: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +119,7 @@ impl<'a> LeadJson<'a> {
             last_outbound_at: at!(it.last_outbound_at),
             created_at: Timestamp::from_millis(it.created_at.0),
             merged_into: it.merged_into.map(Key),
+            category: it.category.as_deref(),
         }
     }
 }

@@ -29,6 +29,7 @@ pub(in crate::http::api) struct MessageJson<'a> {
     created_at: Timestamp,
     edited_at: Option<Timestamp>,
     deleted_at: Option<Timestamp>,
+    failed_at: Option<Timestamp>,
 }
 
 /// JSON that was stored as text; what cannot be read is `otherwise`.
@@ -59,6 +60,7 @@ macro_rules! message_json {
             created_at: Timestamp::from_millis($it.created_at.0),
             edited_at: at!($it.edited_at),
             deleted_at: at!($it.deleted_at),
+            failed_at: at!($it.failed_at),
         }
     };
 }

@@ -1,0 +1,50 @@
+//! How texts are compared.
+
+use sha2::{Digest, Sha256};
+
+/// Blanks, and what is taken out of stored text.
+pub fn is_blank(char: char) -> bool {
+    char.is_whitespace() || char == '\0'
+}
+
+/// As texts are compared (docs/RULES.md P9): trimmed, lower-cased, runs of blanks to one.
+pub fn normalised(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for word in text.split(is_blank).filter(|word| !word.is_empty()) {
+        if !folded.is_empty() {
+            folded.push(' ');
+        }
+        folded.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    folded
+}
+
+/// 32 hex digits over the normalised text: equal for texts that are compared as equal.
+pub fn key(text: &str) -> String {
+    let mut digest = format!("{:x}", Sha256::digest(normalised(text)));
+    digest.truncate(32);
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn p9_texts_are_compared_normalised() {
+        assert_eq!(normalised("  Yes,\u{a0}\n THURSDAY \0 works "), "yes, thursday works");
+        assert_eq!(key("Yes,  please"), key(" yes,\r\nplease "));
+        assert_ne!(key("yes"), key("yes please"));
+        assert_eq!(key("").len(), 32);
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_is_normalising_once(text in ".{0,60}") {
+            let once = normalised(&text);
+            prop_assert!(!once.starts_with(' ') && !once.ends_with(' '));
+            prop_assert_eq!(normalised(&once), once);
+        }
+    }
+}

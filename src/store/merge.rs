@@ -1,0 +1,162 @@
+//! MERGE: two leads that are found to be one person (docs/RULES.md P13). The younger keeps its row with
+//! `merged_into`, and everything it has moves to the older one.
+//!
+//! The caller has locked both leads. A running head of the younger's line ends where it is; whatever would
+//! bring it back into that line follows `merged_into` to the older one.
+
+use super::{
+    StoreError,
+    ledger::{DELETE_FOLLOWERS, DELETE_HEADS, LOCK_HEADS},
+    lines::{Entering, Place},
+    sql::Sql,
+    tx::{Tx, group},
+};
+use crate::domain::Id;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// By `lead_identities_of_lead`.
+pub(super) static MOVE_IDENTITIES: Sql = Sql::new(
+    "update lead_identities set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+     where lead_identities.lead_id = g.from_id",
+);
+
+/// By `messages_of_lead`.
+pub(super) static MOVE_MESSAGES: Sql = Sql::new(
+    "update messages set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+     where messages.lead_id = g.from_id",
+);
+
+/// By `drafts_of_lead`.
+pub(super) static MOVE_DRAFTS: Sql = Sql::new(
+    "update drafts set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+     where drafts.lead_id = g.from_id",
+);
+
+/// By `deliveries_of_lead`.
+pub(super) static MOVE_DELIVERIES: Sql = Sql::new(
+    "update deliveries set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+     where deliveries.lead_id = g.from_id",
+);
+
+/// By primary key.
+pub(super) static SET_MERGED: Sql = Sql::new(
+    "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g where leads.id = g.from_id",
+);
+
+/// What was merged into the younger lead before: a chain is never longer than one step. By `leads_merged`.
+pub(super) static SET_MERGED_BEFORE: Sql = Sql::new(
+    "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+     where leads.merged_into = g.from_id",
+);
+
+/// The heads of lines, without locks. By primary key.
+pub(super) static READ_HEADS: Sql = Sql::new(
+    "select line, job_id, kind, client_id, run, spared, node, \
+       case when run_at is null then null else @ms(run_at) - @ms(@now) end as delay_ms \
+     from job_ready where line @ids($1)",
+);
+
+/// All that wait behind the heads of lines. By primary key.
+pub(super) static READ_BLOCKED: Sql = Sql::new(
+    "select line, job_id, kind, client_id, run, spared from job_blocked where line @ids($1) order by job_id",
+);
+
+/// A lead that is merged, and into which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Merge {
+    /// The younger.
+    pub(super) from_id: Id,
+    /// The older.
+    pub(super) into_id: Id,
+}
+
+/// The lead that `id` is after these merges.
+pub(super) fn resolve(merges: &[Merge], id: Id) -> Id {
+    merges.iter().find(|it| it.from_id == id).map_or(id, |it| it.into_id)
+}
+
+/// Moves what belongs to the younger leads, but for their lines. At most one pending draft a channel is left
+/// between each two.
+pub(super) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), StoreError> {
+    let moves: [&Sql; 6] = [
+        &MOVE_IDENTITIES,
+        &MOVE_MESSAGES,
+        &MOVE_DRAFTS,
+        &MOVE_DELIVERIES,
+        &SET_MERGED_BEFORE,
+        &SET_MERGED,
+    ];
+    for sql in moves {
+        tx.run(sql, [group(merges)?]).await?;
+    }
+    Ok(())
+}
+
+/// What waits in the lines of leads that are merged, on its way into the lines of the older ones.
+#[derive(Debug, Default)]
+pub(super) struct Moving {
+    /// In the order of arrival, with the lines that they enter.
+    pub(super) entering: Vec<Entering>,
+    heads: Vec<Place>,
+    blocked: Vec<Id>,
+}
+
+impl Moving {
+    /// Reads what there is to move. Blocked jobs stay where they are meanwhile, under their leads' locks;
+    /// heads may not.
+    pub(super) async fn read(tx: &Tx, merges: &[Merge]) -> Result<Self, StoreError> {
+        let mut moving = Self::default();
+        if merges.is_empty() {
+            return Ok(moving);
+        }
+        let lines: Vec<Id> = merges.iter().map(|it| it.from_id).collect();
+        let enters = |place: &Place, delay_ms| Entering {
+            place: Place { line: resolve(merges, place.line), ..place.clone() },
+            delay_ms,
+        };
+        for row in tx.all(&READ_HEADS, [group(&lines)?]).await? {
+            if row.try_get::<Option<Id>>("", "node")?.is_some() {
+                continue;
+            }
+            let place = Place::from_row(&row)?;
+            let delay_ms: Option<i64> = row.try_get("", "delay_ms")?;
+            moving.entering.push(enters(&place, delay_ms.map_or(0, |it| it.max(1))));
+            moving.heads.push(place);
+        }
+        for row in tx.all(&READ_BLOCKED, [group(&lines)?]).await? {
+            let place = Place::from_row(&row)?;
+            moving.entering.push(enters(&place, 0));
+            moving.blocked.push(place.job_id);
+        }
+        moving.entering.sort_by_key(|it| it.place.job_id);
+        Ok(moving)
+    }
+
+    /// Takes them out of the lines where they stood. `job_clients` is locked already.
+    ///
+    /// # Errors
+    /// A conflict where a head was claimed meanwhile.
+    pub(super) async fn take_out(&self, tx: &Tx) -> Result<(), StoreError> {
+        if !self.heads.is_empty() {
+            let lines: BTreeSet<Id> = self.heads.iter().map(|it| it.line).collect();
+            let lines: Vec<Id> = lines.into_iter().collect();
+            let mut waiting = 0;
+            for row in tx.all(&LOCK_HEADS, [group(&lines)?]).await? {
+                let job_id: Id = row.try_get("", "job_id")?;
+                let node: Option<Id> = row.try_get("", "node")?;
+                if node.is_none() && self.heads.iter().any(|it| it.job_id == job_id) {
+                    waiting += 1;
+                }
+            }
+            if waiting != self.heads.len() {
+                return Err(StoreError::Conflict("a head was claimed meanwhile".to_owned()));
+            }
+            tx.run(&DELETE_HEADS, [group(&lines)?]).await?;
+        }
+        if !self.blocked.is_empty() {
+            tx.run(&DELETE_FOLLOWERS, [group(&self.blocked)?]).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! What happens to messages after they were stored: edits, deletions, failures, and echoes of our own sends;
+//! and messages of which only the chat tells whose they are.
+
+use super::{
+    inbox::{PHONE, is_accepted, is_duplicate, message_of, put_one, with, with_message},
+    tools::{assert_whole, instant},
+};
+use crate::{
+    on_both_databases,
+    support::fixture::{Fixture, event, sms},
+};
+use postroom::{
+    domain::{
+        ChannelName, Signal, Timestamp,
+        event::{Direction, KeyKind, MessageKey},
+        text,
+    },
+    store::{Answer, Inbound, wall_clock},
+};
+use std::sync::Arc;
+
+fn keys(of: &str) -> Vec<MessageKey> {
+    [KeyKind::Reply, KeyKind::Sent]
+        .map(|kind| MessageKey { kind, key: of.to_owned(), expires: false })
+        .to_vec()
+}
+
+/// A change of the message with that id: it names no lead.
+fn change(signal: Signal) -> Inbound {
+    event("a", "sms", Vec::new(), signal, wall_clock())
+}
+
+fn edited(id: &str, body: &str) -> Inbound {
+    let opt_out = (body == "stop").then(|| body.to_owned());
+    change(Signal::Edited { keys: keys(id), body: body.to_owned(), opt_out })
+}
+
+fn deleted(id: &str) -> Inbound {
+    change(Signal::Deleted { keys: keys(id) })
+}
+
+fn failed(id: &str) -> Inbound {
+    change(Signal::Failed { keys: keys(id) })
+}
+
+/// What we wrote to the lead.
+fn sent(id: &str, text: &str) -> Inbound {
+    with_message(sms("a", PHONE, id, text), |it| {
+        it.direction = Direction::Outbound;
+        it.keys[0].kind = KeyKind::Sent;
+    })
+}
+
+fn in_chat(inbound: Inbound, chat: &str) -> Inbound {
+    with_message(inbound, |it| it.reply_handle = Some(serde_json::json!({"chat_id": chat})))
+}
+
+/// What we wrote in a group: only the chat tells whose it is.
+fn to_chat(id: &str, chat: &str) -> Inbound {
+    with(in_chat(sent(id, "hi all"), chat), |it| {
+        it.identities.clear();
+        it.lead_of_chat = Some(chat.to_owned());
+    })
+}
+
+fn is_recorded(answer: &Answer, word: &str) -> bool {
+    matches!(answer, Answer::Recorded { reason, .. } if *reason == word)
+}
+
+async fn put_all(db: &Fixture, group: Vec<Inbound>) -> Vec<Answer> {
+    db.store.inbox().put(Arc::from(group)).await.unwrap()
+}
+
+/// A delivery that was begun a while ago.
+async fn deliver(db: &Fixture, id: i64, body: &str, status: &str, ms_ago: i64) {
+    let (at, key) = (instant(db, -ms_ago), text::key(body));
+    db.execute(&format!(
+        "insert into deliveries (id, client_id, lead_id, channel, status, text_key, attempts, created_at) \
+         select {id}, 'a', id, 'sms', '{status}', '{key}', 1, {at} from leads"
+    ))
+    .await;
+}
+
+on_both_databases! {
+    async fn an_edit_replaces_the_text_and_keeps_what_came(db: Fixture) {
+        let first = put_one(&db, sms("a", PHONE, "m1", "helo")).await;
+        let answer = put_one(&db, edited("m1", "hello")).await;
+        assert!(is_recorded(&answer, "edited"), "{answer:?}");
+        assert_eq!(message_of(&answer), message_of(&first));
+        assert_eq!(db.texts("select body from messages").await, ["hello"]);
+        assert_eq!(db.texts("select raw_text from messages").await, ["helo"]);
+        assert_eq!(db.number("select count(*) from messages where edited_at is not null").await, 1);
+        assert!(is_duplicate(&put_one(&db, edited("m1", "hello")).await), "nothing changed");
+        assert_eq!(db.number("select count(*) from jobs").await, 1);
+        assert_whole(&db).await;
+    }
+
+    async fn an_edit_of_what_is_not_known_is_ignored_and_leaves_nothing(db: Fixture) {
+        let unknown = Answer::Ignored { reason: "unknown_message" };
+        for it in [edited("m1", "hello"), deleted("m1"), failed("m1")] {
+            assert_eq!(put_one(&db, it).await, unknown);
+        }
+        // In one group, before the message: it could not know it, and the message is stored as ever.
+        let answers = put_all(&db, vec![edited("m1", "hello"), sms("a", PHONE, "m1", "helo")]).await;
+        assert_eq!(answers[0], unknown);
+        assert!(is_accepted(&answers[1]), "{answers:?}");
+        assert_eq!(db.texts("select body from messages").await, ["helo"]);
+        // The same id of another client or channel is another message.
+        let of_b = Inbound { client_id: Arc::from("b"), ..edited("m1", "hello") };
+        let by_mail = Inbound { channel: ChannelName("email"), ..edited("m1", "hello") };
+        assert_eq!(put_all(&db, vec![of_b, by_mail]).await, [unknown.clone(), unknown]);
+    }
+
+    async fn an_edit_that_opts_out_counts_if_the_lead_wrote_it(db: Fixture) {
+        put_all(&db, vec![sms("a", PHONE, "m1", "hello"), sent("s1", "hi there")]).await;
+        assert!(is_recorded(&put_one(&db, edited("s1", "stop")).await, "edited"));
+        assert_eq!(db.number("select count(*) from leads where opted_out_at is not null").await, 0);
+        let answer = put_one(&db, edited("m1", "stop")).await;
+        assert!(is_recorded(&answer, "edited"), "{answer:?}");
+        assert_eq!(db.number("select opted_out_message_id from leads").await, message_of(&answer));
+        assert_eq!(db.texts("select status from leads").await, ["blacklisted"]);
+        put_one(&db, edited("m1", "just joking")).await;
+        assert_eq!(db.texts("select status from leads").await, ["blacklisted"], "an opt-out stands");
+    }
+
+    async fn edited_then_deleted(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "helo")).await;
+        assert!(is_recorded(&put_one(&db, edited("m1", "hello")).await, "edited"));
+        assert!(is_recorded(&put_one(&db, deleted("m1")).await, "deleted"));
+        assert!(is_duplicate(&put_one(&db, deleted("m1")).await));
+        assert_eq!(db.texts("select body from messages where deleted_at is not null").await, ["hello"]);
+        assert!(is_duplicate(&put_one(&db, sms("a", PHONE, "m1", "helo")).await), "it is still known");
+        // All of it in one group.
+        let group = vec![sms("a", PHONE, "m2", "on"), edited("m2", "one"), edited("m2", "one!"), deleted("m2"), deleted("m2")];
+        let answers = put_all(&db, group).await;
+        assert!(is_accepted(&answers[0]) && is_duplicate(&answers[4]), "{answers:?}");
+        assert!(is_recorded(&answers[1], "edited") && is_recorded(&answers[2], "edited"), "{answers:?}");
+        assert!(is_recorded(&answers[3], "deleted"), "{answers:?}");
+        let both = "select body from messages where deleted_at is not null and edited_at is not null order by id";
+        assert_eq!(db.texts(both).await, ["hello", "one!"]);
+        assert_whole(&db).await;
+    }
+
+    async fn a_failure_is_of_the_message_and_of_its_delivery(db: Fixture) {
+        let answer = put_one(&db, sent("s1", "hi there")).await;
+        deliver(&db, 7, "hi there", "sent", 1_000).await;
+        db.execute(&format!("update deliveries set message_id = {}", message_of(&answer))).await;
+        assert!(is_recorded(&put_one(&db, failed("s1")).await, "failed"));
+        assert_eq!(db.texts("select status from deliveries").await, ["failed"]);
+        assert_eq!(db.number("select count(*) from messages where failed_at is not null").await, 1);
+        assert!(is_duplicate(&put_one(&db, failed("s1")).await));
+    }
+
+    async fn a_message_in_a_group_is_of_the_lead_of_its_chat(db: Fixture) {
+        let ignored = Answer::Ignored { reason: "group_chat" };
+        assert_eq!(put_one(&db, to_chat("s1", "chat")).await, ignored);
+        assert_eq!(db.number("select count(*) from message_keys").await, 0, "it leaves no key behind");
+        // What a lead writes in the chat tells, in the same group, too; and what was ignored may come again.
+        let theirs = in_chat(sms("a", PHONE, "m1", "hello"), "chat");
+        let answers = put_all(&db, vec![to_chat("s0", "chat"), theirs, to_chat("s1", "chat")]).await;
+        assert_eq!(answers[0], ignored);
+        assert!(is_accepted(&answers[1]) && is_recorded(&answers[2], "outbound"), "{answers:?}");
+        assert!(is_recorded(&put_one(&db, to_chat("s0", "chat")).await, "outbound"));
+        assert!(is_duplicate(&put_one(&db, to_chat("s0", "chat")).await));
+        assert_eq!(db.number("select count(*) from leads").await, 1);
+        // The newest message of the chat decides.
+        put_one(&db, in_chat(sms("a", "+15550009", "m2", "me too"), "chat")).await;
+        put_one(&db, to_chat("s3", "chat")).await;
+        let of_two = "select count(*) from messages m join lead_identities i on i.lead_id = m.lead_id \
+            where i.value = '+15550009'";
+        assert_eq!(db.number(of_two).await, 2);
+        assert_eq!(put_one(&db, to_chat("s4", "another")).await, ignored);
+        let of_b = Inbound { client_id: Arc::from("b"), ..to_chat("s4", "chat") };
+        assert_eq!(put_one(&db, of_b).await, ignored);
+    }
+
+    async fn the_echo_of_an_own_send_is_no_second_message(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "hello")).await;
+        deliver(&db, 7, "Hi there", "uncertain", 1_000).await;
+        let echo = put_one(&db, sent("s1", " hi  THERE ")).await;
+        assert!(is_duplicate(&echo), "{echo:?}");
+        assert_eq!(db.texts("select status || ' ' || provider_id from deliveries").await, ["sent s1"]);
+        assert_eq!(db.number("select message_id from deliveries").await, message_of(&echo));
+        assert_eq!(db.texts("select source from messages order by id").await, ["provider", "postroom"]);
+        assert_eq!(message_of(&put_one(&db, sent("s1", "hi there")).await), message_of(&echo));
+        // The delivery is known by now: the same text once more is another message.
+        assert!(is_recorded(&put_one(&db, sent("s2", "hi there")).await, "outbound"));
+        assert_eq!(db.number("select count(*) from messages").await, 3);
+    }
+
+    async fn an_echo_names_the_message_that_its_delivery_has_become(db: Fixture) {
+        let before = put_one(&db, sent("local", "hi there")).await;
+        deliver(&db, 7, "hi there", "sent", 1_000).await;
+        deliver(&db, 8, "hi there", "sending", 500).await;
+        db.execute(&format!("update deliveries set message_id = {} where id = 7", message_of(&before))).await;
+        // Sent twice, told back twice, in one group.
+        let answers = put_all(&db, vec![sent("s1", "hi there"), sent("s2", "hi there"), sent("s1", "hi there")]).await;
+        assert!(answers.iter().all(is_duplicate), "{answers:?}");
+        assert_eq!(message_of(&answers[0]), message_of(&before));
+        assert_ne!(message_of(&answers[1]), message_of(&before));
+        assert_eq!(message_of(&answers[2]), message_of(&before));
+        assert_eq!(message_of(&put_one(&db, sent("s1", "hi there")).await), message_of(&before));
+        let ids = "select provider_id from deliveries where status = 'sent' order by id";
+        assert_eq!(db.texts(ids).await, ["s1", "s2"]);
+        assert_eq!(db.number("select count(*) from messages").await, 2);
+    }
+
+    async fn what_is_no_echo_is_stored(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "hello")).await;
+        deliver(&db, 1, "other words", "sent", 1_000).await;
+        deliver(&db, 2, "hi there", "failed", 1_000).await;
+        deliver(&db, 3, "hi there", "sent", 86_500_000).await;
+        deliver(&db, 4, "hi there", "sent", 1_000).await;
+        db.execute("update deliveries set provider_id = 'known' where id = 4").await;
+        assert!(is_recorded(&put_one(&db, sent("s1", "hi there")).await, "outbound"));
+        let by_mail = Inbound { channel: ChannelName("email"), ..sent("s2", "other words") };
+        assert!(is_recorded(&put_one(&db, by_mail).await, "outbound"), "another channel");
+        let to_another = with(sent("s3", "other words"), |it| it.identities[0].value = "+15550009".to_owned());
+        assert!(is_recorded(&put_one(&db, to_another).await, "outbound"), "another lead");
+        assert!(is_accepted(&put_one(&db, sms("a", PHONE, "m2", "other words")).await), "their own words");
+        assert_eq!(db.number("select count(*) from messages where source = 'postroom'").await, 0);
+    }
+
+    /// One SMS over two paths: the second brings the id that the first did not have.
+    async fn a_second_webhook_about_a_message_brings_its_id(db: Fixture) {
+        let nameless = |key: &str| with_message(sms("a", PHONE, key, "hello"), |it| it.provider_id = None);
+        put_one(&db, nameless("k1")).await;
+        assert!(is_duplicate(&put_one(&db, sms("a", PHONE, "k1", "hello")).await));
+        assert_eq!(db.texts("select provider_id from messages").await, ["k1"]);
+        let answers = put_all(&db, vec![nameless("k2"), sms("a", PHONE, "k2", "hello")]).await;
+        assert!(is_duplicate(&answers[1]), "{answers:?}");
+        assert_eq!(db.texts("select provider_id from messages order by id").await, ["k1", "k2"]);
+        let renamed = with_message(sms("a", PHONE, "k1", "hello"), |it| it.provider_id = Some("x".to_owned()));
+        put_one(&db, renamed).await;
+        assert_eq!(db.texts("select provider_id from messages order by id").await, ["k1", "k2"]);
+    }
+
+    async fn a_category_is_kept_on_its_lead(db: Fixture) {
+        let category = |name: Option<&str>| {
+            with(sms("a", PHONE, "x", "x"), |it| {
+                it.signal = Signal::Category { name: name.map(str::to_owned), hint: None, opt_out: false };
+                it.at = Timestamp::from_millis(1_764_000_000_000);
+            })
+        };
+        put_one(&db, sms("a", PHONE, "m1", "hello")).await;
+        assert!(is_recorded(&put_one(&db, category(Some("Warm"))).await, "category"));
+        assert!(is_duplicate(&put_one(&db, category(Some("Warm"))).await));
+        assert_eq!(db.texts("select category from leads").await, ["Warm"]);
+        assert!(is_recorded(&put_one(&db, category(None)).await, "category"));
+        assert_eq!(db.texts("select category from leads").await, [""]);
+    }
+}
