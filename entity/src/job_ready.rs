@@ -16,7 +16,7 @@ pub struct Model {
     pub kind: String,
     /// Its client.
     pub client_id: String,
-    /// When it is its turn; none while it waits for its retry.
+    /// When it is its turn; none while it waits for its retry, or is held back by its client's cap.
     pub turn: Option<i64>,
     /// When its retry is due.
     pub run_at: Option<Instant>,
@@ -28,6 +28,8 @@ pub struct Model {
     pub node: Option<i64>,
     /// Since when.
     pub locked_at: Option<Instant>,
+    /// The turn that it would have if its client's cap let it in.
+    pub held: Option<i64>,
 }
 
 /// None: what belongs together is read by keys.

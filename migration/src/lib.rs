@@ -11,6 +11,7 @@ mod ddl;
 mod m20261125_000001_queue;
 mod m20261125_000002_conversations;
 mod m20261125_000003_changes;
+mod m20261125_000004_nodes;
 
 /// The list of all migrations, oldest first.
 pub struct Migrator;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000001_queue::Migration),
             Box::new(m20261125_000002_conversations::Migration),
             Box::new(m20261125_000003_changes::Migration),
+            Box::new(m20261125_000004_nodes::Migration),
         ]
     }
 }

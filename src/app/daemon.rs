@@ -307,7 +307,9 @@ async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result
     if migrations.pending() > 0 {
         return Err(AppError::Pending(migrations.pending()));
     }
-    Store::open(runtime.handle(), &config.database, role.as_str())
+    let store = Store::open(runtime.handle(), &config.database, role.as_str())
         .await
-        .map_err(|source| database_error(config, source))
+        .map_err(|source| database_error(config, source))?;
+    store.set_caps(config.caps()).await.map_err(|source| database_error(config, source))?;
+    Ok(store)
 }

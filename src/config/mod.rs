@@ -43,7 +43,7 @@ use self::{
 };
 use crate::domain::{ChannelName, JobKind};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -136,6 +136,17 @@ impl Config {
     /// The client of that id.
     pub fn client(&self, id: &str) -> Option<&Client> {
         self.client_by_id.get(id).and_then(|index| self.clients.get(*index))
+    }
+
+    /// How many jobs of each client may run at once: its own `max_running`, else
+    /// `supervisor.max_running_per_client`. A client without a cap is not in it.
+    pub fn caps(&self) -> BTreeMap<String, u32> {
+        let cap_of = |it: &Client| match it.max_running {
+            0 => self.supervisor.max_running_per_client,
+            own => own,
+        };
+        let caps = self.clients.iter().map(|it| (it.id.clone(), cap_of(it)));
+        caps.filter(|it| it.1 > 0).collect()
     }
 
     /// Checks that every `[pools.KIND]` names one of `kinds`. Those of the defaults are not looked at: a

@@ -11,7 +11,12 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 /// How many connections read from SQLite beside its one writer.
 const SQLITE_READER_COUNT: u32 = 4;
@@ -45,6 +50,8 @@ pub(super) struct Connections {
     pub(super) backend: DatabaseBackend,
     pub(super) writer: DatabaseConnection,
     pub(super) reader: DatabaseConnection,
+    /// True once the configuration caps some client's jobs at once.
+    pub(super) has_caps: Arc<AtomicBool>,
 }
 
 /// The path of the SQLite file that `url` names, or `None` for another database.
@@ -180,6 +187,7 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         backend: DatabaseBackend::Sqlite,
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        has_caps: Arc::default(),
     })
 }
 
@@ -209,5 +217,6 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
             SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
         }
     };
-    Ok(Connections { backend: DatabaseBackend::Postgres, writer, reader })
+    let has_caps = Arc::default();
+    Ok(Connections { backend: DatabaseBackend::Postgres, writer, reader, has_caps })
 }

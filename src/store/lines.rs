@@ -6,6 +6,7 @@
 
 use super::{
     StoreError,
+    caps::{self, Caps},
     sql::Sql,
     tx::{Tx, group},
 };
@@ -92,10 +93,10 @@ pub(super) static TAKE_TURNS: Sql = Sql::new(
 
 /// Heads that are ready.
 pub(super) static PUT_READY: Sql = Sql::new(
-    "insert into job_ready (line, job_id, kind, client_id, turn, run, spared) \
-     select g.line, g.job_id, g.kind, g.client_id, g.turn, g.run, g.spared \
-     from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, run integer, spared integer) g \
-     where true order by g.turn",
+    "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
+     select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
+     from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
+       spared integer) g where true order by g.turn",
 );
 
 /// Jobs behind a head.
@@ -268,20 +269,32 @@ impl Entry {
 /// Puts jobs into their lines, in the order given: the first of a line that has no head is ready, the
 /// others wait behind it, what is due later waits apart. `fresh` names lines that cannot have a head yet.
 ///
-/// Locks `job_clients` by (kind, client). The leads of the lines are locked by the caller.
+/// Locks `job_caps` by client and `job_clients` by (kind, client). The leads of the lines are locked by the
+/// caller.
 pub(super) async fn enter(
     tx: &Tx,
     entering: Vec<Entering>,
     fresh: &HashSet<Id>,
 ) -> Result<(), StoreError> {
     let placed = place(tx, entering, fresh).await?;
+    let (mut caps, turns) = take_for(tx, &placed, std::iter::empty()).await?;
+    write(tx, placed, turns, &mut caps).await?;
+    caps.settle(tx).await
+}
+
+/// Locks the caps of those who become heads, and of clients who lose some, and takes the turns.
+pub(super) async fn take_for<'a>(
+    tx: &Tx,
+    placed: &'a Placed,
+    losing: impl Iterator<Item = &'a str>,
+) -> Result<(Caps, Turns), StoreError> {
+    let entering = placed.ready.iter().map(|it| it.client_id.as_str());
+    let caps = Caps::lock(tx, entering.chain(losing)).await?;
     let mut needed = TurnsNeeded::default();
     for it in &placed.ready {
         needed.add(&it.kind, &it.client_id);
     }
-    let turns = needed.take(tx).await?;
-    write(tx, placed, turns).await?;
-    Ok(())
+    Ok((caps, needed.take(tx).await?))
 }
 
 /// Where entering jobs go.
@@ -350,7 +363,8 @@ pub(super) async fn place(
 
 #[derive(Serialize)]
 struct Numbered<'a> {
-    turn: Turn,
+    turn: Option<Turn>,
+    held: Option<Turn>,
     pos: i64,
     delay: i64,
     #[serde(flatten)]
@@ -358,16 +372,20 @@ struct Numbered<'a> {
 }
 
 /// Writes what [`place`] decided, with turns that were taken for it; gives back the turns that are left.
-pub(super) async fn write(tx: &Tx, placed: Placed, mut turns: Turns) -> Result<Turns, StoreError> {
+pub(super) async fn write(
+    tx: &Tx,
+    placed: Placed,
+    mut turns: Turns,
+    caps: &mut Caps,
+) -> Result<Turns, StoreError> {
     if !placed.ready.is_empty() {
         let rows: Vec<Numbered<'_>> = placed
             .ready
             .iter()
-            .map(|place| Numbered {
-                turn: turns.next(&place.kind, &place.client_id),
-                pos: 0,
-                delay: 0,
-                place,
+            .map(|place| {
+                let turn = turns.next(&place.kind, &place.client_id);
+                let (turn, held) = caps::placed(caps.enters(&place.client_id), turn);
+                Numbered { turn, held, pos: 0, delay: 0, place }
             })
             .collect();
         tx.run(&PUT_READY, [group(&rows)?]).await?;
@@ -376,7 +394,7 @@ pub(super) async fn write(tx: &Tx, placed: Placed, mut turns: Turns) -> Result<T
         let rows: Vec<Numbered<'_>> = placed
             .blocked
             .iter()
-            .map(|(pos, place)| Numbered { turn: 0, pos: *pos, delay: 0, place })
+            .map(|(pos, place)| Numbered { turn: None, held: None, pos: *pos, delay: 0, place })
             .collect();
         tx.run(&PUT_BLOCKED, [group(&rows)?]).await?;
     }
@@ -384,7 +402,7 @@ pub(super) async fn write(tx: &Tx, placed: Placed, mut turns: Turns) -> Result<T
         let rows: Vec<Numbered<'_>> = placed
             .later
             .iter()
-            .map(|(delay, place)| Numbered { turn: 0, pos: 0, delay: *delay, place })
+            .map(|(delay, place)| Numbered { turn: None, held: None, pos: 0, delay: *delay, place })
             .collect();
         tx.run(&PUT_LATER, [group(&rows)?]).await?;
     }

@@ -6,7 +6,8 @@
 
 use super::{
     StoreError,
-    ledger::{DELETE_FOLLOWERS, DELETE_HEADS, LOCK_HEADS},
+    caps::Caps,
+    ledger::{DELETE_FOLLOWERS, DELETE_HEADS, Head, LOCK_HEADS},
     lines::{Entering, Place},
     sql::Sql,
     tx::{Tx, group},
@@ -133,20 +134,26 @@ impl Moving {
         Ok(moving)
     }
 
-    /// Takes them out of the lines where they stood. `job_clients` is locked already.
+    /// The clients whose heads move.
+    pub(super) fn clients(&self) -> impl Iterator<Item = &str> {
+        self.heads.iter().map(|it| it.client_id.as_str())
+    }
+
+    /// Takes them out of the lines where they stood. `job_caps` and `job_clients` are locked already.
     ///
     /// # Errors
     /// A conflict where a head was claimed meanwhile.
-    pub(super) async fn take_out(&self, tx: &Tx) -> Result<(), StoreError> {
+    pub(super) async fn take_out(&self, tx: &Tx, caps: &mut Caps) -> Result<(), StoreError> {
         if !self.heads.is_empty() {
             let lines: BTreeSet<Id> = self.heads.iter().map(|it| it.line).collect();
             let lines: Vec<Id> = lines.into_iter().collect();
             let mut waiting = 0;
             for row in tx.all(&LOCK_HEADS, [group(&lines)?]).await? {
-                let job_id: Id = row.try_get("", "job_id")?;
-                let node: Option<Id> = row.try_get("", "node")?;
-                if node.is_none() && self.heads.iter().any(|it| it.job_id == job_id) {
+                let head = Head::from_row(&row)?;
+                let place = self.heads.iter().find(|it| it.job_id == head.job_id);
+                if let (None, Some(place)) = (head.node, place) {
                     waiting += 1;
+                    caps.leaves(&place.client_id, head.admission);
                 }
             }
             if waiting != self.heads.len() {

@@ -3,6 +3,7 @@
 //! Every database call runs on the store runtime, which is stopped last: a sqlx connection belongs to
 //! the runtime that opened it, so a busy arbiter or HTTP worker must never be that one.
 
+mod caps;
 mod connect;
 mod desk;
 mod error;
@@ -49,7 +50,12 @@ use self::{connect::Connections, ids::Ids};
 use crate::{config, domain::Id};
 use sea_orm::DatabaseBackend;
 use sha2::{Digest, Sha256};
-use std::{future::Future, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// What the same bytes have in common: the key of a quarantined body, 32 hex digits of its SHA-256.
@@ -182,6 +188,22 @@ impl Store {
     /// For the admin API.
     pub fn desk(&self) -> Desk {
         Desk(self.clone())
+    }
+
+    /// Caps how many jobs of these clients run at once, on all nodes together; every other client has no cap.
+    /// To be called at the start, when the configuration has changed, and now and then.
+    ///
+    /// # Errors
+    /// When the database is away: the caps are as before then.
+    pub async fn set_caps(&self, caps: BTreeMap<String, u32>) -> Result<(), StoreError> {
+        let store = self.clone();
+        let has_caps = &self.0.connections.has_caps;
+        // Said before, so that whoever moves a head from now on counts it.
+        has_caps.store(has_caps.load(Ordering::Relaxed) || !caps.is_empty(), Ordering::Relaxed);
+        let is_capped = !caps.is_empty();
+        self.spawn(async move { caps::set(&store, &caps).await }).await?;
+        has_caps.store(is_capped, Ordering::Relaxed);
+        Ok(())
     }
 
     fn is_sqlite(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{
     Store, StoreError,
+    caps::{self, Caps},
     leads::{Followed, Leads},
     ledger::{self, Settlement, Transition},
     lines::{self, Entering, Place, TurnsNeeded},
@@ -77,7 +78,8 @@ pub(super) static LOCK_DUE_RETRIES: Sql = Sql::new(
 
 /// Puts heads back into turn.
 pub(super) static TURN_HEADS: Sql = Sql::new(
-    "update job_ready set run_at = null, turn = g.turn from @rows($1, line bigint, turn bigint) g where job_ready.line = g.line",
+    "update job_ready set run_at = null, turn = g.turn, held = g.held \
+     from @rows($1, line bigint, turn bigint, held bigint) g where job_ready.line = g.line",
 );
 
 /// Jobs that are due, without locks. By `job_later_due`.
@@ -398,7 +400,8 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
     #[derive(Serialize)]
     struct Row {
         line: Id,
-        turn: Turn,
+        turn: Option<Turn>,
+        held: Option<Turn>,
     }
     let tx = Tx::begin(store.connections()).await?;
     let due = tx.all(&READ_DUE_RETRIES, []).await?;
@@ -416,6 +419,7 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
         lines.push(line);
         counted.insert(line, (kind, client_id));
     }
+    let mut caps = Caps::lock(&tx, counted.values().map(|it| it.1.as_str())).await?;
     let mut turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     let mut rows = Vec::with_capacity(lines.len());
     for row in tx.all(&LOCK_DUE_RETRIES, [group(&lines)?]).await? {
@@ -423,12 +427,15 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
         let of: (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
         // Another job of the line may have become its head meanwhile, and no turn was counted for that one.
         if counted.get(&line) == Some(&of) {
-            rows.push(Row { line, turn: turns.next(&of.0, &of.1) });
+            let turn = turns.next(&of.0, &of.1);
+            let (turn, held) = caps::placed(caps.enters(&of.1), turn);
+            rows.push(Row { line, turn, held });
         }
     }
     if !rows.is_empty() {
         tx.run(&TURN_HEADS, [group(&rows)?]).await?;
     }
+    caps.settle(&tx).await?;
     tx.commit().await?;
     Ok(rows.len())
 }
@@ -448,6 +455,7 @@ async fn due_later(store: &Store, followed: &Followed) -> Result<usize, StoreErr
     for it in &due {
         needed.add(&it.kind, &it.client_id);
     }
+    let mut caps = Caps::lock(&tx, due.iter().map(|it| it.client_id.as_str())).await?;
     let turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     let ids: Vec<Id> = due.iter().map(|it| it.job_id).collect();
     let mut taken: HashMap<Id, i64> = HashMap::new();
@@ -466,7 +474,8 @@ async fn due_later(store: &Store, followed: &Followed) -> Result<usize, StoreErr
         .collect();
     let moved = entering.len();
     let placed = lines::place(&tx, entering, &HashSet::new()).await?;
-    lines::write(&tx, placed, turns).await?;
+    lines::write(&tx, placed, turns, &mut caps).await?;
+    caps.settle(&tx).await?;
     tx.commit().await?;
     Ok(moved)
 }

@@ -1,7 +1,7 @@
 //! All raw statements by name, so that tests can look at their plans.
 
 use super::{
-    connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue, reader,
+    caps, connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue, reader,
     sql::Sql,
 };
 use sea_orm::DatabaseBackend;
@@ -26,6 +26,15 @@ macro_rules! named {
 }
 
 static ALL: &[(&str, &Sql)] = named![
+    caps::LOCK_CAPS,
+    caps::WRITE_CAPS,
+    caps::READ_HELD_HEADS,
+    caps::ADMIT_HEADS,
+    caps::PUT_CAPS,
+    caps::DELETE_CAPS,
+    caps::ADMIT_UNCAPPED,
+    caps::LOCK_ALL_CAPS,
+    caps::COUNT_HEADS,
     connect::READ_DURABILITY,
     desk::LIST_JOBS,
     desk::LIST_JOBS_OF_LEADS,

@@ -8,7 +8,7 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
-use std::future::Future;
+use std::{future::Future, sync::atomic::Ordering};
 
 /// How often a group is repeated when another transaction was in the way.
 const CONFLICT_ATTEMPTS: u32 = 8;
@@ -17,6 +17,7 @@ const CONFLICT_ATTEMPTS: u32 = 8;
 pub(super) struct Tx {
     inner: DatabaseTransaction,
     backend: DatabaseBackend,
+    has_caps: bool,
 }
 
 impl Tx {
@@ -28,7 +29,8 @@ impl Tx {
             ..TransactionOptions::default()
         };
         let inner = connections.writer.begin_with_options(options).await?;
-        Ok(Self { inner, backend: connections.backend })
+        let has_caps = connections.has_caps.load(Ordering::Relaxed);
+        Ok(Self { inner, backend: connections.backend, has_caps })
     }
 
     /// Runs a statement and gives its rows.
@@ -61,6 +63,11 @@ impl Tx {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
         Ok(self.inner.execute_raw(statement).await?.rows_affected())
+    }
+
+    /// True where some client's jobs at once are capped.
+    pub(super) const fn has_caps(&self) -> bool {
+        self.has_caps
     }
 
     /// True on SQLite, which has no data-modifying CTE.

@@ -1,6 +1,6 @@
 //! What a person does to jobs: retry and cancel, one or many.
 //!
-//! The order of locks is that of every transaction: leads by id, `job_clients` by kind and client, heads
+//! The order of locks is that of every transaction: leads by id, caps, `job_clients` by kind and client, heads
 //! by line. Under them the jobs are read once more, and what was then seen is what is done; what moved in
 //! between is a conflict, and the whole group is done again.
 
@@ -13,6 +13,7 @@ use crate::{
     domain::{Id, JobStatus},
     store::{
         Store, StoreError,
+        caps::Caps,
         leads::{Followed, Leads},
         ledger::{
             self, DELETE_FOLLOWERS, LOCK_HEADS, PUT_ATTEMPTS, Settlement, Transition,
@@ -274,6 +275,7 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
         lines.iter().copied().filter(|line| *line > 0).chain(merged).collect();
     Leads::lock(tx, &leads).await?;
     let clients: BTreeSet<&str> = before.iter().map(|it| it.view.client_id.as_str()).collect();
+    Caps::lock(tx, clients.iter().copied()).await?;
     let clients: Vec<Client<'_>> =
         clients.into_iter().map(|client_id| Client { client_id }).collect();
     tx.all(&LOCK_TURNS, [group(&clients)?]).await?;

@@ -19,7 +19,7 @@ use crate::{
     store::{
         StoreError,
         leads::{Bounced, EndDrafts, Lead, Leads, OptedOut},
-        lines::{self, Counts, Entering, Entry, TurnsNeeded},
+        lines::{self, Counts, Entering, Entry},
         merge::Moving,
         messages::{self, MessageRow},
     },
@@ -356,13 +356,10 @@ impl Group<'_> {
             entering.push(entry.entering());
         }
         let placed = lines::place(self.tx, entering, &work.fresh_leads).await?;
-        let mut needed = TurnsNeeded::default();
-        for it in &placed.ready {
-            needed.add(&it.kind, &it.client_id);
-        }
-        let turns = needed.take(self.tx).await?;
-        moving.take_out(self.tx).await?;
-        lines::write(self.tx, placed, turns).await?;
+        let (mut caps, turns) = lines::take_for(self.tx, &placed, moving.clients()).await?;
+        moving.take_out(self.tx, &mut caps).await?;
+        lines::write(self.tx, placed, turns, &mut caps).await?;
+        caps.settle(self.tx).await?;
         counts.write(self.tx, self.store.node()).await
     }
 }

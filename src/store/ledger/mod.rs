@@ -7,6 +7,7 @@ pub(super) use self::effects::{PUT_DRAFTS, READ_HANDLES, UPDATE_MESSAGES};
 
 use super::{
     Store, StoreError,
+    caps::{Admission, Caps},
     leads::{Followed, Leads},
     lines::{self, Counts, Entering, Entry, Place, Turns, TurnsNeeded},
     sql::Sql,
@@ -26,8 +27,38 @@ use std::{
 /// The heads of these lines, locked in the order of lines. What the claim marks while this waits is seen
 /// after the wait, so what comes back is what holds.
 pub(super) static LOCK_HEADS: Sql = Sql::new(
-    "select line, job_id, run, node from job_ready where line @ids($1) order by line @for_update",
+    "select line, job_id, run, node, case when turn is not null then 'admitted' when held is not null then 'held' \
+       else 'waiting' end as admission from job_ready where line @ids($1) order by line @for_update",
 );
+
+/// A head, as it is while it is locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) line: Id,
+    pub(super) job_id: Id,
+    pub(super) run: i64,
+    /// Who holds it.
+    pub(super) node: Option<Id>,
+    pub(super) admission: Admission,
+}
+
+impl Head {
+    /// From the columns of [`LOCK_HEADS`].
+    pub(super) fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
+        let admission: String = row.try_get("", "admission")?;
+        Ok(Self {
+            line: row.try_get("", "line")?,
+            job_id: row.try_get("", "job_id")?,
+            run: i64::from(row.try_get::<i32>("", "run")?),
+            node: row.try_get("", "node")?,
+            admission: match admission.as_str() {
+                "admitted" => Admission::Admitted,
+                "held" => Admission::Held,
+                _ => Admission::Waiting,
+            },
+        })
+    }
+}
 
 /// The first job behind each head. By primary key; `materialized` on PostgreSQL, because otherwise the
 /// limit is planned into a scan of the whole line (50–300 ms behind a line of 10,000–100,000).
@@ -215,16 +246,27 @@ pub(super) async fn settle(
 ) -> Result<Vec<bool>, StoreError> {
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
     let followers = read_followers(tx, all).await?;
+    let mut caps = Caps::lock(tx, all.iter().map(|it| it.client_id.as_str())).await?;
     let (mut follow_ons, turns) = take_turns(store, tx, all, &followers, &leads).await?;
-    let held = lock_heads(tx, all).await?;
+    let heads = lock_heads(tx, all).await?;
+    let held: Vec<bool> = heads.iter().map(Option::is_some).collect();
     let passed: Vec<&Settlement> =
         all.iter().zip(&held).filter(|(_, held)| **held).map(|(it, _)| it).collect();
+    for (it, head) in all.iter().zip(&heads) {
+        // What is given back stays in turn, unless its lead was merged into another meanwhile.
+        let stays =
+            matches!(it.transition, Transition::Release) && leads.resolve(it.line) == it.line;
+        if let (Some(head), false) = (head, stays) {
+            caps.leaves(&it.client_id, head.admission);
+        }
+    }
     let mut counts = Counts::default();
     move_heads(tx, &passed, &leads, &mut counts).await?;
-    let turns = promote(tx, &passed, followers, turns).await?;
+    let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
     effects::apply_effects(store, tx, &passed, &mut leads).await?;
     follow_ons.retain(|it| held.get(it.from) == Some(&true));
-    enqueue(tx, follow_ons, turns, &mut counts).await?;
+    enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
+    caps.settle(tx).await?;
     counts.write(tx, store.node()).await?;
     Ok(held)
 }
@@ -273,16 +315,14 @@ pub(super) async fn promote_headless(tx: &Tx, lines: &BTreeSet<Id>) -> Result<us
     let mut followers = read_first_blocked(tx, lines).await?;
     let with_head: HashSet<Id> = lines::read_lines(tx, lines).await?;
     followers.retain(|line, _| !with_head.contains(line));
-    let mut needed = TurnsNeeded::default();
-    for place in followers.values() {
-        needed.add(&place.kind, &place.client_id);
-    }
-    let turns = needed.take(tx).await?;
     let ready: Vec<Place> = followers.into_values().collect();
     let moved: Vec<Id> = ready.iter().map(|it| it.job_id).collect();
     if !moved.is_empty() {
+        let placed = lines::Placed { ready, ..lines::Placed::default() };
+        let (mut caps, turns) = lines::take_for(tx, &placed, std::iter::empty()).await?;
         tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
-        lines::write(tx, lines::Placed { ready, ..lines::Placed::default() }, turns).await?;
+        lines::write(tx, placed, turns, &mut caps).await?;
+        caps.settle(tx).await?;
     }
     Ok(moved.len())
 }
@@ -333,28 +373,27 @@ async fn take_turns(
     Ok((follow_ons, needed.take(tx).await?))
 }
 
-/// Locks the heads and says whose fence holds: same job, same run, same node.
-async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<bool>, StoreError> {
+/// Locks the heads and gives those whose fence holds: same job, same run, same node.
+async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<Option<Head>>, StoreError> {
     let lines: BTreeSet<Id> = all.iter().map(|it| it.line).collect();
     let lines: Vec<Id> = lines.into_iter().collect();
-    let mut heads: HashMap<Id, (Id, i64, Option<Id>)> = HashMap::new();
+    let mut heads: HashMap<Id, Head> = HashMap::new();
     for row in tx.all(&LOCK_HEADS, [group(&lines)?]).await? {
-        let run: i32 = row.try_get("", "run")?;
-        heads.insert(
-            row.try_get("", "line")?,
-            (row.try_get("", "job_id")?, i64::from(run), row.try_get("", "node")?),
-        );
+        let head = Head::from_row(&row)?;
+        heads.insert(head.line, head);
     }
-    let mut held = Vec::with_capacity(all.len());
-    for it in all {
-        let holds = heads.get(&it.line) == Some(&(it.job_id, it.run, it.node));
-        if holds {
-            // A group can hold two settlements of one run; only the first of them passes.
-            heads.remove(&it.line);
-        }
-        held.push(holds);
-    }
-    Ok(held)
+    let holds = |it: &Settlement, head: &Head| {
+        (head.job_id, head.run, head.node) == (it.job_id, it.run, it.node)
+    };
+    // A group can hold two settlements of one run; only the first of them passes.
+    Ok(all
+        .iter()
+        .map(|it| {
+            let head = heads.get(&it.line).copied().filter(|head| holds(it, head))?;
+            heads.remove(&it.line)?;
+            Some(head)
+        })
+        .collect())
 }
 
 #[derive(Serialize)]
@@ -486,7 +525,10 @@ impl HeadMoves {
         if !self.released.is_empty() {
             tx.run(&RELEASE_HEADS, [group(&self.released)?]).await?;
         }
-        lines::enter(tx, self.later, &HashSet::new()).await
+        // They are due later: none of them becomes a head here.
+        let placed = lines::place(tx, self.later, &HashSet::new()).await?;
+        lines::write(tx, placed, Turns::default(), &mut Caps::default()).await?;
+        Ok(())
     }
 }
 
@@ -507,6 +549,7 @@ async fn promote(
     passed: &[&Settlement],
     mut followers: HashMap<Id, Place>,
     turns: Turns,
+    caps: &mut Caps,
 ) -> Result<Turns, StoreError> {
     let mut moved: Vec<Id> = Vec::new();
     let mut placed = lines::Placed::default();
@@ -520,7 +563,7 @@ async fn promote(
         return Ok(turns);
     }
     tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
-    lines::write(tx, placed, turns).await
+    lines::write(tx, placed, turns, caps).await
 }
 
 /// ENQUEUE of follow-on jobs, last: own lines only, so no head is in their way.
@@ -528,6 +571,7 @@ async fn enqueue(
     tx: &Tx,
     follow_ons: Vec<FollowOn>,
     turns: Turns,
+    caps: &mut Caps,
     counts: &mut Counts,
 ) -> Result<(), StoreError> {
     let entries: Vec<Entry> = follow_ons.into_iter().map(|it| it.entry).collect();
@@ -542,7 +586,7 @@ async fn enqueue(
             placed.ready.push(entering.place);
         }
     }
-    lines::write(tx, placed, turns).await?;
+    lines::write(tx, placed, turns, caps).await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What the statements promise, on both databases.
 
+mod caps;
 mod changes;
 mod deadlocks;
 mod fencing;

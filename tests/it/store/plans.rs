@@ -72,6 +72,8 @@ const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ("SET_MERGED_BEFORE", &[r#"[{"from_id":2,"into_id":1}]"#], &[]),
     ("READ_HEADS", &["[1,7]"], &[]),
     ("READ_BLOCKED", &["[1,7]"], &[]),
+    ("READ_HELD_HEADS", &["c1", "5"], &[]),
+    ("ADMIT_HEADS", &["[1,7]"], &[]),
     ("READ_ECHOED", &[r#"[{"n":1,"lead_id":1,"channel":"sms","text_key":"x"}]"#], &[]),
     // Rescue and sweep are rare, and look for what should not be there.
     ("READ_ORPHANS", &["[5]", r#"[{"kind":"SELF_CHECK"}]"#], &["job_ready"]),

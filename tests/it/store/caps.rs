@@ -1,0 +1,234 @@
+//! How many jobs of a client run at once.
+
+use super::{
+    inbox::{PHONE, put_one, with},
+    life::{claim, end},
+    tools::{Dice, assert_whole, claim_of, drain, enqueue, instant, phones, put, succeed_one},
+};
+use crate::{
+    on_both_databases,
+    support::fixture::{Fixture, SMS, sms},
+};
+use postroom::{
+    domain::{
+        Effect, Identity, IdentityKind,
+        job::{FailureReason, LEAD_SCORING, SELF_CHECK},
+    },
+    store::{Store, Transition},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+async fn cap(store: &Store, caps: &[(&str, u32)]) {
+    let caps: BTreeMap<String, u32> = caps.iter().map(|it| (it.0.to_owned(), it.1)).collect();
+    store.set_caps(caps).await.unwrap();
+}
+
+fn retry(after: Duration) -> Transition {
+    Transition::Retry { after, reason: FailureReason::Error, error: "no".to_owned() }
+}
+
+/// The counts of `job_caps` are what is in the table, and nobody waits who need not.
+async fn assert_caps(db: &Fixture) {
+    let wrong = "select c.client_id || ' ' || c.admitted || ' ' || c.held from job_caps c where \
+        c.admitted <> (select count(*) from job_ready r where r.client_id = c.client_id and r.turn is not null) or \
+        c.held <> (select count(*) from job_ready r where r.client_id = c.client_id and r.held is not null) or \
+        (c.admitted < c.cap and c.held > 0)";
+    assert_eq!(db.texts(wrong).await, Vec::<String>::new(), "client, admitted, held");
+    let both = "select count(*) from job_ready where turn is not null and held is not null";
+    assert_eq!(db.number(both).await, 0);
+}
+
+on_both_databases! {
+    async fn no_more_than_its_cap_run_at_once_over_all_kinds(db: Fixture) {
+        cap(&db.store, &[("a", 2)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 6).await;
+        enqueue(&db.store, "a", LEAD_SCORING, 6).await;
+        enqueue(&db.store, "b", SELF_CHECK, 4).await;
+        assert_caps(&db).await;
+        let first = claim(&db.store, 100).await;
+        let of = |claims: &[postroom::store::Claim], client: &str| claims.iter().filter(|it| it.job.client_id == client).count();
+        assert_eq!((of(&first, "a"), of(&first, "b")), (2, 4), "others are not held up");
+        assert!(claim(&db.store, 100).await.is_empty());
+        let (mine, others): (Vec<_>, Vec<_>) = first.into_iter().partition(|it| it.job.client_id == "a");
+        assert!(succeed_one(&db.store, &mine[0]).await);
+        let next = claim(&db.store, 100).await;
+        assert_eq!(next.len(), 1, "one ends, one comes");
+        assert_caps(&db).await;
+        for it in others.iter().chain(&next).chain(&mine[1..]) {
+            assert!(succeed_one(&db.store, it).await);
+        }
+        assert_eq!(drain(&db.store, 100).await, 9);
+        assert_caps(&db).await;
+        assert_whole(&db).await;
+    }
+
+    async fn what_leaves_its_turn_lets_the_next_one_in(db: Fixture) {
+        cap(&db.store, &[("a", 1)]).await;
+        let jobs = enqueue(&db.store, "a", SELF_CHECK, 6).await;
+        let mut seen = Vec::new();
+        let hour = Duration::from_secs(3_600);
+        let transitions = [retry(hour), Transition::Snooze { after: hour }, Transition::Postpone { after: hour }, Transition::Cancel { reason: "x".to_owned() }];
+        for transition in transitions {
+            let claims = claim(&db.store, 10).await;
+            assert_eq!(claims.len(), 1, "{transition:?}");
+            seen.push(claims[0].job.id);
+            assert!(end(&db.store, &claims[0], transition).await);
+            assert_caps(&db).await;
+        }
+        assert_eq!(seen, jobs[..4], "in the order of their turns");
+        let given_back = claim(&db.store, 10).await;
+        assert!(end(&db.store, &given_back[0], Transition::Release).await);
+        assert_caps(&db).await;
+        let again = claim(&db.store, 10).await;
+        assert_eq!(again[0].job.id, given_back[0].job.id, "what is given back keeps its turn");
+        assert!(succeed_one(&db.store, &again[0]).await);
+        db.execute(&format!("update job_ready set run_at = {} where run_at is not null", instant(&db, -1))).await;
+        db.execute(&format!("update job_later set run_at = {}", instant(&db, -1))).await;
+        assert_eq!(db.store.queue().make_due().await.unwrap(), 3);
+        assert_caps(&db).await;
+        assert_eq!(claim(&db.store, 10).await.len(), 1);
+        assert_caps(&db).await;
+    }
+
+    async fn a_person_s_cancel_and_retry_keep_count(db: Fixture) {
+        cap(&db.store, &[("a", 1)]).await;
+        let jobs = enqueue(&db.store, "a", SELF_CHECK, 4).await;
+        let desk = db.store.desk();
+        desk.cancel(jobs[2]).await.unwrap();
+        assert_caps(&db).await;
+        desk.cancel(jobs[0]).await.unwrap();
+        assert_caps(&db).await;
+        let claims = claim(&db.store, 10).await;
+        assert_eq!(claims.iter().map(|it| it.job.id).collect::<Vec<_>>(), [jobs[1]]);
+        desk.cancel(jobs[1]).await.unwrap();
+        assert_caps(&db).await;
+        for it in [jobs[0], jobs[1]] {
+            desk.retry(it).await.unwrap();
+            assert_caps(&db).await;
+        }
+        assert_eq!(drain(&db.store, 10).await, 3);
+        assert_caps(&db).await;
+        assert_whole(&db).await;
+    }
+
+    async fn a_lead_s_followers_and_follow_on_jobs_count(db: Fixture) {
+        cap(&db.store, &[("a", 1)]).await;
+        for n in 0..3 {
+            put(&db.store, "a", &phones(3), n).await;
+        }
+        assert_caps(&db).await;
+        let mut ended = 0;
+        loop {
+            let claims = claim(&db.store, 10).await;
+            let Some(it) = claims.first() else { break };
+            assert_eq!(claims.len(), 1);
+            let effects = if it.job.kind == SMS {
+                vec![Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO }]
+            } else {
+                Vec::new()
+            };
+            assert!(end(&db.store, it, Transition::Succeed(effects)).await);
+            assert_caps(&db).await;
+            ended += 1;
+        }
+        assert_eq!(ended, 18);
+        assert_whole(&db).await;
+    }
+
+    async fn another_cap_and_none_let_in_what_they_may(db: Fixture) {
+        enqueue(&db.store, "a", SELF_CHECK, 5).await;
+        cap(&db.store, &[("a", 2)]).await;
+        assert_caps(&db).await;
+        // Those that came before the cap stay in turn; what comes later waits until they have gone.
+        enqueue(&db.store, "a", SELF_CHECK, 5).await;
+        assert_caps(&db).await;
+        assert_eq!(db.number("select count(*) from job_ready where held is not null").await, 5);
+        cap(&db.store, &[("a", 7)]).await;
+        assert_eq!(db.number("select count(*) from job_ready where held is not null").await, 3);
+        assert_caps(&db).await;
+        cap(&db.store, &[]).await;
+        assert_eq!(db.number("select count(*) from job_ready where held is not null").await, 0);
+        assert_eq!(claim(&db.store, 100).await.len(), 10);
+    }
+
+    /// A node with another configuration has moved heads uncounted.
+    async fn counts_that_have_gone_astray_come_right(db: Fixture) {
+        cap(&db.store, &[("a", 2)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 6).await;
+        db.execute("update job_caps set admitted = 9, held = 1").await;
+        cap(&db.store, &[("a", 2)]).await;
+        assert_caps(&db).await;
+        db.execute("update job_caps set admitted = 0, held = 99").await;
+        cap(&db.store, &[("a", 2)]).await;
+        assert_caps(&db).await;
+        assert_eq!(drain(&db.store, 10).await, 6);
+    }
+
+    async fn a_cap_holds_for_leads_that_are_merged(db: Fixture) {
+        cap(&db.store, &[("a", 1)]).await;
+        for (key, kinds) in [("k1", 0), ("k2", 1), ("k3", 1), ("k4", 2)] {
+            let both = [Identity::new(IdentityKind::Phone, PHONE), Identity::new(IdentityKind::Email, "x@example.com")];
+            let identities = match kinds { 0 => both[..1].to_vec(), 1 => both[1..].to_vec(), _ => both.to_vec() };
+            put_one(&db, with(sms("a", PHONE, key, "hello"), |it| it.identities = identities)).await;
+            assert_caps(&db).await;
+        }
+        assert_eq!(db.number("select count(*) from job_ready").await, 1);
+        assert_eq!(drain(&db.store, 10).await, 4);
+        assert_caps(&db).await;
+        assert_whole(&db).await;
+    }
+
+    /// G7: two nodes never run more than the cap together, whatever becomes of the jobs.
+    async fn g07_a_cap_holds_across_nodes(db: Fixture) {
+        let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
+        for store in [&db.store, &other] {
+            cap(store, &[("a", 3), ("b", 1)]).await;
+        }
+        let running: Arc<[AtomicUsize; 2]> = Arc::default();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let total = 240;
+        let feed = async {
+            for n in 0..40 {
+                enqueue(&db.store, "a", SELF_CHECK, 2).await;
+                enqueue(&db.store, "b", LEAD_SCORING, 1).await;
+                put(&db.store, "a", &phones(2), n).await;
+                put(&db.store, "b", &phones(1), n).await;
+            }
+        };
+        let work = async |store: Store, seed: u64| {
+            let mut dice = Dice::new(seed);
+            while ended.load(Ordering::SeqCst) < total {
+                store.queue().make_due().await.unwrap();
+                let claims = claim_of(&store, &[(SMS, 4), (SELF_CHECK, 4), (LEAD_SCORING, 4)]).await;
+                let of = |it: &postroom::store::Claim| usize::from(it.job.client_id == "b");
+                for it in &claims {
+                    let now = running[of(it)].fetch_add(1, Ordering::SeqCst) + 1;
+                    assert!(now <= [3, 1][of(it)], "{now} of {}", it.job.client_id);
+                }
+                for it in &claims {
+                    dice.dawdle().await;
+                    let transition = match dice.roll(8) {
+                        0 if it.job.attempt < 5 => retry(Duration::ZERO),
+                        1 => Transition::Snooze { after: Duration::ZERO },
+                        2 => Transition::Release,
+                        _ => Transition::Succeed(Vec::new()),
+                    };
+                    let ends = matches!(transition, Transition::Succeed(_));
+                    running[of(it)].fetch_sub(1, Ordering::SeqCst);
+                    assert!(end(&store, it, transition).await);
+                    ended.fetch_add(usize::from(ends), Ordering::SeqCst);
+                }
+            }
+        };
+        tokio::join!(feed, work(db.store.clone(), 1), work(other.clone(), 2));
+        assert_caps(&db).await;
+        assert_whole(&db).await;
+    }
+}
