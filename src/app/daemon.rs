@@ -2,7 +2,7 @@
 
 use super::{
     AppError, Role,
-    actors::Parts,
+    actors::{Actors, Parts},
     database_error,
     files::{admin_token, lock_database},
 };
@@ -11,11 +11,13 @@ use crate::{
     domain::JobKind,
     http::{self, State},
     ingest::Entrance,
-    recorder,
     registry::Registry,
     store::{self, Heartbeat, Store, StoreError, StoreRuntime},
-    supervisor::{Drain, Supervisor},
-    telemetry::{board::Board, metrics::Metrics},
+    supervisor::{self, Drain},
+    telemetry::{
+        board::{Board, Fatal},
+        metrics::Metrics,
+    },
 };
 use actix::Arbiter;
 use std::{fs::File, io, net::TcpListener, sync::Arc, time::Duration};
@@ -38,8 +40,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 pub struct Daemon {
     board: Arc<Board>,
     entrance: Entrance,
-    supervisor: actix::Addr<Supervisor>,
-    recorder: recorder::Address,
+    actors: Actors,
     server: actix_web::dev::ServerHandle,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
@@ -102,8 +103,7 @@ impl Daemon {
             Parts { live: live.clone(), store: store.clone(), board: board.clone(), metrics, role };
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
-        let (supervisor, recorder) =
-            parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
+        let actors = parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let state = State::new(
             &live,
@@ -128,8 +128,7 @@ impl Daemon {
         Ok(Self {
             board,
             entrance,
-            supervisor,
-            recorder,
+            actors,
             server,
             heartbeat,
             arbiters: slots,
@@ -168,30 +167,36 @@ impl Daemon {
     }
 
     /// The supervisor.
-    pub const fn supervisor(&self) -> &actix::Addr<Supervisor> {
-        &self.supervisor
+    pub const fn supervisor(&self) -> &supervisor::Address {
+        &self.actors.supervisor
+    }
+
+    /// Waits until the daemon cannot go on, and says why. It is to be stopped then.
+    pub async fn given_up(&self) -> Fatal {
+        self.board.given_up().await
     }
 
     /// Stops it, so that nothing is lost: webhooks are refused, what is inside is committed and answered,
     /// claims stop, running jobs finish up to the time-out, unstarted ones go back, the recorder flushes;
     /// then HTTP, arbiters, the work runtime, and the store runtime last.
     pub async fn stop(self) {
-        let limit = self.config.get().server.shutdown_timeout;
-        let until = Instant::now() + limit;
+        let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
-        let (done, drained) = oneshot::channel();
-        let told = self.supervisor.send(Drain { within: limit, done });
-        if !matches!(tokio::time::timeout(limit, told).await, Ok(Ok(()))) {
-            tracing::error!("the supervisor takes no command: its jobs are left to be rescued");
+        let drain = self.drain_supervisor(until);
+        let emptying = async {
+            let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
+            if tokio::time::timeout_at(until, empty).await.is_err() {
+                tracing::error!("webhooks were still waiting for their commit");
+            }
+        };
+        let limit = until + FLUSH_LIMIT;
+        let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);
+        if drained.is_err() {
+            tracing::error!(
+                "the supervisor did not finish its drain: its jobs are left to be rescued"
+            );
         }
-        let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
-        if tokio::time::timeout_at(until, empty).await.is_err() {
-            tracing::error!("webhooks were still waiting for their commit");
-        }
-        if tokio::time::timeout_at(until + FLUSH_LIMIT, drained).await.is_err() {
-            tracing::error!("the supervisor did not finish its drain");
-        }
-        if tokio::time::timeout(FLUSH_LIMIT, self.recorder.flush()).await.is_err() {
+        if tokio::time::timeout(FLUSH_LIMIT, self.actors.outbox.flush()).await.is_err() {
             tracing::error!(
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
@@ -203,7 +208,31 @@ impl Daemon {
         drop(self.work);
         drop(self.heartbeat);
         drop(self.store_runtime);
+        drop(self.actors.guardian);
         tracing::info!("stopped");
+    }
+}
+
+impl Daemon {
+    /// Has the supervisor drain, and waits for it. One that dies meanwhile is followed by another, which is
+    /// told again.
+    async fn drain_supervisor(&self, until: Instant) {
+        /// How often it is looked for a supervisor, while there is none.
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        loop {
+            let (done, drained) = oneshot::channel();
+            let within = until.saturating_duration_since(Instant::now());
+            let supervisor = self.actors.supervisor.get();
+            let is_told = supervisor.is_some_and(|it| it.try_send(Drain { within, done }).is_ok());
+            if is_told && drained.await.is_ok() {
+                return;
+            }
+            if self.board.has_given_up() {
+                tracing::error!("there is no supervisor: its jobs are left to be rescued");
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use tracing::Instrument;
 
 /// When the job of a client that is not in the configuration is looked at again.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
+/// How long a handler that was cut off may hold its thread until it counts as stuck.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// The longest text of an attempt's error, in characters.
 const ERROR_MAX: usize = 2_000;
 
@@ -41,6 +43,8 @@ pub(super) enum How {
     Panicked(String),
     /// Its time-out cut it off.
     TimedOut(Duration),
+    /// It holds its thread and ignores that it was cut off.
+    Stuck(String),
     /// It was not run: it is to be looked at again.
     Postponed(Duration),
 }
@@ -125,15 +129,23 @@ impl Ended {
         Self { transition, on_refused, is_panic, took, actor }
     }
 
-    /// An attempt whose slot died under it.
-    pub(super) fn by_panic_of_actor(
+    /// An attempt whose slot died under it, or fell silent.
+    pub(super) fn without_actor(
         claim: &Claim,
         pool: config::Pool,
         took: Duration,
         actor: String,
+        is_silent: bool,
     ) -> Self {
-        let how = How::Panicked("the actor of the slot panicked".to_owned());
+        let how = match is_silent {
+            true => How::Stuck("the actor of the slot fell silent".to_owned()),
+            false => How::Panicked("the actor of the slot panicked".to_owned()),
+        };
         Self::new(how, claim, pool, took, actor)
+    }
+
+    pub(super) const fn is_success(&self) -> bool {
+        matches!(self.transition, Transition::Succeed(_))
     }
 
     pub(super) const fn is_panic(&self) -> bool {
@@ -146,7 +158,7 @@ impl Ended {
         Record {
             settlement: settlement(&held.claim, node, actor, took, self.transition),
             on_refused: self.on_refused,
-            permit: Some(held.permit),
+            hold: Some(held.hold),
         }
     }
 }
@@ -196,6 +208,9 @@ pub(super) fn transition(
         }
         How::Panicked(text) => {
             failed(FailureReason::Panic, &text, attempt, max_attempts, pool, random)
+        }
+        How::Stuck(text) => {
+            failed(FailureReason::Stuck, &text, attempt, max_attempts, pool, random)
         }
         How::TimedOut(limit) => {
             let text = format!("cut off after {limit:?}");

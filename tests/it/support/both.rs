@@ -139,18 +139,27 @@ impl Peek {
     }
 
     /// Keeps everybody else from storing messages.
+    pub async fn hold(&self) -> Held {
+        self.hold_table("messages").await
+    }
+
+    /// Keeps everybody else from claiming jobs.
+    pub async fn hold_claims(&self) -> Held {
+        self.hold_table("job_clock").await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a plain transaction becomes a writing one by its first statement"
     )]
-    pub async fn hold(&self) -> Held {
+    async fn hold_table(&self, table: &str) -> Held {
         let transaction = self.0.begin().await.expect("a transaction can be begun");
         let lock = match self.0.get_database_backend() {
-            sea_orm::DatabaseBackend::Postgres => "lock table messages in exclusive mode",
+            sea_orm::DatabaseBackend::Postgres => format!("lock table {table} in exclusive mode"),
             // Changes nothing, and takes the one lock that writers need.
-            _ => "delete from messages where false",
+            _ => format!("delete from {table} where false"),
         };
-        transaction.execute_unprepared(lock).await.expect("the lock is free");
+        transaction.execute_unprepared(&lock).await.expect("the lock is free");
         Held(transaction)
     }
 }
