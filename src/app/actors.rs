@@ -1,10 +1,6 @@
 //! The actors of a daemon: what each is made from, and who tells whom.
 
-use super::{
-    AppError, Role,
-    daemon::{Arbiters, WorkRuntimes},
-    database_error,
-};
+use super::{AppError, Role, daemon::Arbiters, database_error};
 use crate::{
     analyst::{Local, Metered},
     config,
@@ -23,7 +19,7 @@ use crate::{
     },
 };
 use actix::{Actor, Arbiter, ArbiterHandle};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// How many outcomes and claimed jobs there may be together, at the least; more where pools are larger.
 const RECORDER_CAPACITY_MIN: usize = 4_096;
@@ -58,7 +54,7 @@ impl Parts {
         registry: &Registry,
         entrance: &Entrance,
         arbiters: &Arbiters,
-        work: &WorkRuntimes,
+        work: &HashMap<JobKind, Arc<supervisor::Work>>,
         downs: Downs,
     ) -> Result<Actors, AppError> {
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
@@ -101,11 +97,7 @@ impl Parts {
             stored,
             recorded,
             arbiters: arbiters.slots.iter().map(Arbiter::handle).collect(),
-            work: registry
-                .kinds
-                .iter()
-                .filter_map(|it| Some((it.kind, work.handle(it.kind)?)))
-                .collect(),
+            work: work.clone(),
             config: self.live.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),

@@ -20,15 +20,9 @@ use crate::{
     },
 };
 use actix::Arbiter;
-use std::{fs::File, io, net::TcpListener, sync::Arc, time::Duration};
-use tokio::{
-    runtime::{Handle, Runtime},
-    sync::oneshot,
-    time::Instant,
-};
+use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
 
-/// Threads of a kind's work runtime at the most. They cost nothing while nothing runs on them.
-const WORK_THREADS_MAX: usize = 16;
 /// The pause between two tries to reach a database that is away at the start.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the database may take before whoever asks the daemon is told that it waits.
@@ -44,7 +38,7 @@ pub struct Daemon {
     server: actix_web::dev::ServerHandle,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
-    work: WorkRuntimes,
+    work: HashMap<JobKind, Arc<supervisor::Work>>,
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
@@ -95,7 +89,7 @@ impl Daemon {
         let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
         // A node that only takes webhooks runs no handlers.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
-        let work = WorkRuntimes::start(&kinds, &config)?;
+        let work = start_work(&kinds, &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
         let live = config::Live::new(config);
@@ -205,7 +199,7 @@ impl Daemon {
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        drop(self.work);
+        self.work.values().for_each(|it| it.stop());
         drop(self.heartbeat);
         drop(self.store_runtime);
         drop(self.actors.guardian);
@@ -248,40 +242,15 @@ async fn warn_if_undurable(store: &Store) {
     }
 }
 
-/// The runtimes on which handlers' futures run: one a kind, so that handlers of one kind that never yield
-/// take no thread from another's.
-#[derive(Debug, Default)]
-pub(super) struct WorkRuntimes(Vec<(JobKind, Option<Runtime>)>);
-
-impl WorkRuntimes {
-    /// Starts one for each of these kinds, with a thread for each of its slots within bounds.
-    fn start(kinds: &[JobKind], config: &Config) -> io::Result<Self> {
-        let start = |kind: &JobKind| {
-            let slots = config.pools.of(kind.0).size;
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(slots.clamp(1, WORK_THREADS_MAX))
-                .thread_name("work")
-                .enable_all()
-                .build()?;
-            Ok((*kind, Some(runtime)))
-        };
-        Ok(Self(kinds.iter().map(start).collect::<io::Result<_>>()?))
-    }
-
-    /// The runtime of a kind.
-    pub(super) fn handle(&self, kind: JobKind) -> Option<Handle> {
-        let runtime = self.0.iter().find(|it| it.0 == kind).and_then(|it| it.1.as_ref());
-        runtime.map(|it| it.handle().clone())
-    }
-}
-
-impl Drop for WorkRuntimes {
-    /// Does not wait: a handler that blocks must not keep the daemon from ending.
-    fn drop(&mut self) {
-        for runtime in self.0.iter_mut().filter_map(|it| it.1.take()) {
-            runtime.shutdown_background();
-        }
-    }
+/// The threads on which handlers run: those of each kind are its own, so that handlers of one kind that
+/// never yield take no thread from another's.
+fn start_work(
+    kinds: &[JobKind],
+    config: &Config,
+) -> io::Result<HashMap<JobKind, Arc<supervisor::Work>>> {
+    let start =
+        |kind: &JobKind| Ok((*kind, supervisor::Work::start(*kind, config.pools.of(kind.0).size)?));
+    kinds.iter().map(start).collect()
 }
 
 /// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever

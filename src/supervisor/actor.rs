@@ -11,6 +11,7 @@ use super::{
     estate::{Estate, Left},
     pool::{KindEntry, Pool, Shared, SlotPlan},
     restarts::{Child, Ward, WentDown},
+    work::Work,
 };
 use crate::{
     config,
@@ -57,8 +58,8 @@ pub struct SupervisorPlan {
     pub recorded: recorder::Listener,
     /// Where slots live.
     pub arbiters: Arc<[ArbiterHandle]>,
-    /// The runtimes of handlers, one a kind.
-    pub work: HashMap<JobKind, tokio::runtime::Handle>,
+    /// The threads of handlers, by kind.
+    pub work: HashMap<JobKind, Arc<Work>>,
     /// The configuration that applies now.
     pub config: config::Live,
     /// Where everyone posts.
@@ -140,7 +141,7 @@ impl Supervisor {
                 continue;
             }
             let Some(work) = self.plan.work.get(&entry.kind).cloned() else {
-                tracing::error!(kind = %entry.kind, "no runtime for the kind: its jobs wait");
+                tracing::error!(kind = %entry.kind, "no threads for the kind: its jobs wait");
                 continue;
             };
             let post = self.plan.board.pool(entry.kind);

@@ -1,7 +1,10 @@
-//! The life of one attempt, top to bottom: started, run under its time-out on the work runtime, judged,
+//! The life of one attempt, top to bottom: started, run under its time-out on its kind's threads, judged,
 //! made into a settlement.
 
-use super::pool::{Held, SlotPlan};
+use super::{
+    pool::{Held, SlotPlan},
+    work,
+};
 use crate::{
     config,
     domain::{
@@ -29,7 +32,8 @@ pub(super) struct Ended {
     transition: Transition,
     /// What to fall back to where the effects cannot be stored.
     on_refused: Transition,
-    is_panic: bool,
+    /// The slot is to be replaced, and why.
+    broken: Option<FailureReason>,
     took: Duration,
     actor: String,
 }
@@ -79,7 +83,7 @@ fn is_client_known(plan: &SlotPlan, claim: &Claim) -> bool {
         || plan.config.get().client(client_id).is_some()
 }
 
-/// The handler's future runs on the work runtime: a panic comes back as an error, a time-out is an abort,
+/// The handler's future runs on threads of its kind: a panic comes back as an error, a time-out is an abort,
 /// and one that never yields blocks no actor.
 async fn run_under_timeout<H: JobHandler>(
     handler: Arc<H>,
@@ -97,15 +101,23 @@ async fn run_under_timeout<H: JobHandler>(
     );
     let (job, deps) = (claim.job.clone(), plan.deps.clone());
     let work = async move { handler.handle(&job, &deps).await }.instrument(span);
-    let mut task = plan.work.spawn(work);
+    let Some((mut task, grip)) = plan.work.spawn(work, plan.shared.post.clone()) else {
+        return How::Postponed(Duration::ZERO);
+    };
     match tokio::time::timeout(limit, &mut task).await {
-        Ok(Ok(outcome)) => How::Answered(outcome),
-        Ok(Err(error)) => How::Panicked(panic_text(error)),
-        Err(_) => {
-            task.abort();
-            How::TimedOut(limit)
-        }
+        Ok(Ok(outcome)) => return How::Answered(outcome),
+        Ok(Err(error)) => return How::Panicked(panic_text(error)),
+        Err(_) => task.abort(),
     }
+    let is_over = tokio::time::timeout(STUCK_AFTER, &mut task).await.is_ok();
+    // One that is not over and holds no thread is dropped as soon as it gets one.
+    if is_over || !grip.lose() {
+        return How::TimedOut(limit);
+    }
+    tracing::error!(job.id = claim.job.id, job.kind = %plan.kind, "a handler ignores that it was cut off: its thread is lost");
+    plan.work.renew();
+    work::give_up_if_too_many_are_lost(&plan.board, &plan.config);
+    How::Stuck(format!("cut off after {limit:?}, and still not over {STUCK_AFTER:?} later"))
 }
 
 fn panic_text(error: JoinError) -> String {
@@ -123,10 +135,14 @@ impl Ended {
     fn new(how: How, claim: &Claim, pool: config::Pool, took: Duration, actor: String) -> Self {
         let (attempt, most) = (claim.job.attempt, claim.job.max_attempts);
         let refused = How::Answered(Outcome::Retry(String::new()));
-        let is_panic = matches!(how, How::Panicked(_));
+        let broken = match &how {
+            How::Panicked(_) => Some(FailureReason::Panic),
+            How::Stuck(_) => Some(FailureReason::Stuck),
+            How::Answered(_) | How::TimedOut(_) | How::Postponed(_) => None,
+        };
         let on_refused = transition(refused, attempt, most, pool, rand::random());
         let transition = transition(how, attempt, most, pool, rand::random());
-        Self { transition, on_refused, is_panic, took, actor }
+        Self { transition, on_refused, broken, took, actor }
     }
 
     /// An attempt whose slot died under it, or fell silent.
@@ -148,8 +164,8 @@ impl Ended {
         matches!(self.transition, Transition::Succeed(_))
     }
 
-    pub(super) const fn is_panic(&self) -> bool {
-        self.is_panic
+    pub(super) const fn broken(&self) -> Option<FailureReason> {
+        self.broken
     }
 
     /// What the recorder is given.
@@ -259,11 +275,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_failed_attempt_is_retried_until_the_last_and_never_after(
-            attempt in 1..20_u32, max_attempts in 1..20_u32, random: u64, kind in 0..3_u8,
+            attempt in 1..20_u32, max_attempts in 1..20_u32, random: u64, kind in 0..4_u8,
         ) {
             let how = match kind {
                 0 => How::Answered(Outcome::Retry("no".to_owned())),
                 1 => How::Panicked("oh".to_owned()),
+                2 => How::Stuck("still".to_owned()),
                 _ => How::TimedOut(Duration::from_secs(60)),
             };
             match transition(how, attempt, max_attempts, POOL, random) {

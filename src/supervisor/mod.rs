@@ -13,6 +13,7 @@ mod janitor;
 mod pool;
 mod restarts;
 mod slot;
+mod work;
 
 pub use self::{
     actor::{Drain, Supervisor, SupervisorPlan, Tick},
@@ -21,4 +22,5 @@ pub use self::{
     janitor::{Janitor, JanitorPlan, Stop as StopJanitor, rescue},
     pool::{KindEntry, Pool, SlotPlan},
     restarts::{Child, Pulse},
+    work::Work,
 };

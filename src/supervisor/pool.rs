@@ -1,6 +1,9 @@
 //! A pool: the slots of one job kind, and the claimed jobs that wait for them in turn.
 
-use super::slot::{self, HandlerActor, Wake};
+use super::{
+    slot::{self, HandlerActor, Wake},
+    work::Work,
+};
 use crate::{
     config,
     domain::{
@@ -165,8 +168,8 @@ pub struct SlotPlan {
     pub kind: JobKind,
     /// What handlers are given.
     pub deps: Deps,
-    /// The runtime on which handlers' futures run.
-    pub work: tokio::runtime::Handle,
+    /// The threads on which handlers' futures run.
+    pub work: Arc<Work>,
     /// Where outcomes go.
     pub outbox: Outbox,
     /// Who is told that jobs are wanted.

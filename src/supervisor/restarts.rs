@@ -8,6 +8,7 @@ use super::{
     actor::Supervisor,
     attempt::{Ended, STUCK_AFTER},
     pool::Pool,
+    work,
 };
 use crate::{
     config,
@@ -19,7 +20,11 @@ use crate::{
     telemetry::board::{ActorState, ActorType, Down, Fatal},
 };
 use actix::AsyncContext;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Whether an actor lives.
@@ -183,7 +188,10 @@ fn fail_in_hand(pool: &Pool, number: usize, node: Id, is_silent: bool) {
     let name = pool.plan().slot_name(number);
     let cfg = pool.plan().config.get().pools.of(pool.kind().0);
     if is_silent {
+        // Its thread is one of the arbiters': whoever lives there is silent, too.
+        pool.plan().shared.post.lost_threads.fetch_add(1, Ordering::Relaxed);
         pool.abandon(number);
+        work::give_up_if_too_many_are_lost(&pool.plan().board, &pool.plan().config);
     }
     let Some(held) = pool.take_in_hand(number) else { return };
     let took = held.since.elapsed();

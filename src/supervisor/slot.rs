@@ -55,7 +55,7 @@ impl<H: JobHandler> actix::Actor for HandlerActor<H> {
 enum Pause {
     /// Nothing to do.
     Idle,
-    /// The handler panicked: the slot is to be replaced.
+    /// The handler panicked or is stuck: the slot is to be replaced.
     Broken,
     /// The pool has shrunk.
     Surplus,
@@ -112,20 +112,22 @@ async fn work_off<H: JobHandler>(
         let ended = attempt::run(handler.clone(), plan, &claim, &name).await;
         drop(busy);
         if in_hand.is_abandoned() {
+            // Its thread was counted as lost, and is back.
+            plan.shared.post.lost_threads.fetch_sub(1, Ordering::Relaxed);
             return Pause::Abandoned;
         }
         if ended.is_success() {
             plan.shared.succeeded();
         }
-        let is_panic = ended.is_panic();
-        if is_panic {
-            post.failed(wall_clock(), "panic");
+        let broken = ended.broken();
+        if let Some(reason) = broken {
+            post.failed(wall_clock(), reason.as_str());
         }
         hand_over(plan, in_hand, ended);
         if plan.shared.queued() == 0 {
             want_more(plan);
         }
-        if is_panic {
+        if broken.is_some() {
             return Pause::Broken;
         }
     }

@@ -129,6 +129,28 @@ impl Peek {
         rows.iter().map(|it| text(it).expect("text").unwrap_or_default()).collect()
     }
 
+    /// Runs a statement.
+    pub async fn execute(&self, sql: &str) {
+        self.0.execute_unprepared(sql).await.unwrap_or_else(|it| panic!("{sql}: {it}"));
+    }
+
+    /// Puts a job into line, for a daemon that finds it at its next tick.
+    pub async fn put_job(&self, id: i64, kind: &str, client: &str, max_attempts: u32) {
+        let now = match self.0.get_database_backend() {
+            sea_orm::DatabaseBackend::Postgres => "now()",
+            _ => "cast(unixepoch('subsec') * 1000 as integer)",
+        };
+        self.execute(&format!(
+            "insert into jobs (id, kind, client_id, subject_id, max_attempts, run_at, created_at) \
+             values ({id}, '{kind}', '{client}', {id}, {max_attempts}, {now}, {now})"
+        ))
+        .await;
+        self.execute(&format!(
+            "insert into job_ready (line, job_id, kind, client_id, turn) values (-{id}, {id}, '{kind}', '{client}', {id})"
+        ))
+        .await;
+    }
+
     /// How many jobs have not ended.
     pub async fn unfinished(&self) -> i64 {
         self.number(
