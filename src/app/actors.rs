@@ -1,31 +1,36 @@
 //! The actors of a daemon: what each is made from, and who tells whom.
 
-use super::{
-    AppError, Role,
-    daemon::{Arbiters, WorkRuntimes},
-    database_error,
-};
+use super::{AppError, Role, daemon::Arbiters, database_error};
 use crate::{
     analyst::{Local, Metered},
     config,
     domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, Directory, Entrance, Gate, IngestActor},
-    recorder::{self, Recorder},
+    recorder::{self, Holds, Outbox, Recorder},
     registry::Registry,
     store::Store,
-    supervisor::{Child, Janitor, JanitorPlan, Supervisor, SupervisorPlan, rescue},
+    supervisor::{
+        self, Child, Estate, Guardian, Janitor, JanitorPlan, Pulse, SupervisorPlan, rescue,
+    },
     telemetry::{
-        board::{Board, Down},
+        board::{ActorType, Board, Downs},
         metrics::Metrics,
     },
 };
-use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext};
-use std::sync::{Arc, OnceLock};
-use tokio::sync::mpsc;
+use actix::{Actor, Arbiter, ArbiterHandle};
+use std::{collections::HashMap, sync::Arc};
 
 /// How many outcomes and claimed jobs there may be together, at the least; more where pools are larger.
 const RECORDER_CAPACITY_MIN: usize = 4_096;
+
+/// How the daemon reaches its actors.
+pub(super) struct Actors {
+    /// Lives while it is held here.
+    pub(super) guardian: actix::Addr<Guardian>,
+    pub(super) supervisor: supervisor::Address,
+    pub(super) outbox: Outbox,
+}
 
 /// What all actors are made from.
 pub(super) struct Parts {
@@ -43,32 +48,33 @@ impl Parts {
         Entrance { gate: Gate::new(cfg.ingest.queue, bytes), directory: Directory::default() }
     }
 
-    /// Starts the supervisor, and with it recorder, ingest actors, pools and janitor.
+    /// Starts the guardian, and with it supervisor, recorder, ingest actors, pools and janitor.
     pub(super) async fn start_actors(
         &self,
         registry: &Registry,
         entrance: &Entrance,
         arbiters: &Arbiters,
-        work: &WorkRuntimes,
-        downs: mpsc::UnboundedReceiver<Down>,
-    ) -> Result<(actix::Addr<Supervisor>, recorder::Address), AppError> {
+        work: &HashMap<JobKind, Arc<supervisor::Work>>,
+        downs: Downs,
+    ) -> Result<Actors, AppError> {
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
-        let janitor = self.janitor_plan(registry.kind_names().into());
+        let capacity = self.recorder_capacity(&registry.kind_names());
+        let estate = Estate::new(capacity, downs.actors);
+        let janitor = self.janitor_plan(registry.kind_names().into(), estate.holds.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The lock of the file says that no other process lives: what is held is orphaned.
             rescue(&janitor, Vec::new())
                 .await
                 .map_err(|source| database_error(&self.live.get(), source))?;
         }
-        let capacity = self.recorder_capacity(&registry.kind_names());
-        let recorder = recorder::Address::default();
-        let cell: Arc<OnceLock<actix::Addr<Supervisor>>> = Arc::default();
+        let (stored, recorded) = (ingest::Listener::default(), recorder::Listener::default());
+        let outbox = Outbox::default();
         let control = arbiters.control.handle();
-        let mut children = vec![self.recorder_child(&recorder, &cell, &control, capacity)];
+        let mut children = vec![self.recorder_child(&outbox, &recorded, &control, capacity)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
-                children.push(self.ingest_child(channel.name(), entrance, &cell, &ingest));
+                children.push(self.ingest_child(channel.name(), entrance, &stored, &ingest));
             }
         }
         if self.role.works() {
@@ -79,31 +85,25 @@ impl Parts {
             analyst: Arc::new(Metered::new(Local, "local", self.metrics.clone())),
             config: self.live.clone(),
         };
+        let supervisor = estate.address.clone();
         let plan = SupervisorPlan {
             kinds,
             deps: self.role.works().then_some(deps),
             queue: self.store.queue(),
             node: self.store.node(),
-            recorder: recorder.clone(),
-            recorder_capacity: capacity,
+            outbox: outbox.clone(),
             children,
+            estate,
+            stored,
+            recorded,
             arbiters: arbiters.slots.iter().map(Arbiter::handle).collect(),
-            work: registry
-                .kinds
-                .iter()
-                .filter_map(|it| Some((it.kind, work.handle(it.kind)?)))
-                .collect(),
+            work: work.clone(),
             config: self.live.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),
-            downs: Some(downs),
         };
-        let supervisor = Supervisor::start_in_arbiter(&control, move |ctx| {
-            // Set once: the cell is this supervisor's own.
-            let _first = cell.set(ctx.address());
-            Supervisor::new(plan)
-        });
-        Ok((supervisor, recorder))
+        let guardian = Guardian::new(Arc::new(plan), control, downs.supervisors).start();
+        Ok(Actors { guardian, supervisor, outbox })
     }
 
     /// Twice what all pools can hold, so that outcomes of one round never keep the next from its claim.
@@ -114,11 +114,12 @@ impl Parts {
         (held * 2).max(RECORDER_CAPACITY_MIN)
     }
 
-    fn janitor_plan(&self, kinds: Arc<[JobKind]>) -> JanitorPlan {
+    fn janitor_plan(&self, kinds: Arc<[JobKind]>, holds: Holds) -> JanitorPlan {
         JanitorPlan {
             nodes: self.store.nodes(),
             node: self.store.node(),
             queue: self.store.queue(),
+            holds,
             feed: self.store.feed(),
             ledger: self.store.ledger(),
             config: self.live.clone(),
@@ -130,49 +131,53 @@ impl Parts {
 
     fn recorder_child(
         &self,
-        address: &recorder::Address,
-        supervisor: &Arc<OnceLock<actix::Addr<Supervisor>>>,
+        outbox: &Outbox,
+        announce: &recorder::Listener,
         arbiter: &ArbiterHandle,
         capacity: usize,
     ) -> Child {
-        let (ledger, board) = (self.store.ledger(), self.board.clone());
-        let (address, supervisor, arbiter) = (address.clone(), supervisor.clone(), arbiter.clone());
-        let start = move || {
-            let plan = recorder::Plan {
-                ledger: ledger.clone(),
-                announce: supervisor.get().map(|it| it.clone().recipient()),
-                board: board.clone(),
-                capacity,
-            };
-            address.set(Recorder::start_in_arbiter(&arbiter, |_| Recorder::new(plan)));
+        let plan = recorder::Plan {
+            outbox: outbox.clone(),
+            ledger: self.store.ledger(),
+            announce: announce.clone(),
+            board: self.board.clone(),
+            capacity,
         };
-        Child { name: "recorder".to_owned(), start: Arc::new(start) }
+        let (outbox, arbiter) = (outbox.clone(), arbiter.clone());
+        let start = move || {
+            let plan = plan.clone();
+            let address = Recorder::start_in_arbiter(&arbiter, |_| Recorder::new(plan));
+            outbox.set(address.clone());
+            pulse_of(address)
+        };
+        let (name, kind) = ("recorder".to_owned(), ActorType::Recorder);
+        Child { name, kind, start: Arc::new(start) }
     }
 
     fn ingest_child(
         &self,
         channel: ChannelName,
         entrance: &Entrance,
-        supervisor: &Arc<OnceLock<actix::Addr<Supervisor>>>,
+        announce: &ingest::Listener,
         arbiter: &ArbiterHandle,
     ) -> Child {
-        let (inbox, config, board) = (self.store.inbox(), self.live.clone(), self.board.clone());
-        let metrics = self.metrics.webhook(channel);
-        let (directory, supervisor, arbiter) =
-            (entrance.directory.clone(), supervisor.clone(), arbiter.clone());
-        let start = move || {
-            let plan = ingest::Plan {
-                channel,
-                inbox: inbox.clone(),
-                config: config.clone(),
-                announce: supervisor.get().map(|it| it.clone().recipient()),
-                board: board.clone(),
-                metrics: metrics.clone(),
-            };
-            directory
-                .set(channel, IngestActor::start_in_arbiter(&arbiter, |_| IngestActor::new(plan)));
+        let plan = ingest::Plan {
+            channel,
+            inbox: self.store.inbox(),
+            config: self.live.clone(),
+            announce: announce.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.webhook(channel),
         };
-        Child { name: format!("ingest/{channel}"), start: Arc::new(start) }
+        let (directory, arbiter) = (entrance.directory.clone(), arbiter.clone());
+        let start = move || {
+            let plan = plan.clone();
+            let address = IngestActor::start_in_arbiter(&arbiter, |_| IngestActor::new(plan));
+            directory.set(channel, address.clone());
+            pulse_of(address)
+        };
+        let (name, kind) = (format!("ingest/{channel}"), ActorType::Ingest);
+        Child { name, kind, start: Arc::new(start) }
     }
 }
 
@@ -180,8 +185,11 @@ fn janitor_child(plan: JanitorPlan, arbiter: &ArbiterHandle) -> Child {
     let arbiter = arbiter.clone();
     let start = move || {
         let plan = plan.clone();
-        // Nobody commands the janitor: its address is not kept.
-        drop(Janitor::start_in_arbiter(&arbiter, |_| Janitor::new(plan)));
+        pulse_of(Janitor::start_in_arbiter(&arbiter, |_| Janitor::new(plan)))
     };
-    Child { name: "janitor".to_owned(), start: Arc::new(start) }
+    Child { name: "janitor".to_owned(), kind: ActorType::Janitor, start: Arc::new(start) }
+}
+
+fn pulse_of<A: Actor<Context = actix::Context<A>>>(address: actix::Addr<A>) -> Pulse {
+    Arc::new(move || address.connected())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     AppError, Role,
-    actors::Parts,
+    actors::{Actors, Parts},
     database_error,
     files::{admin_token, lock_database},
 };
@@ -11,22 +11,18 @@ use crate::{
     domain::JobKind,
     http::{self, State},
     ingest::Entrance,
-    recorder,
     registry::Registry,
     store::{self, Heartbeat, Store, StoreError, StoreRuntime},
-    supervisor::{Drain, Supervisor},
-    telemetry::{board::Board, metrics::Metrics},
+    supervisor::{self, Drain},
+    telemetry::{
+        board::{Board, Fatal},
+        metrics::Metrics,
+    },
 };
 use actix::Arbiter;
-use std::{fs::File, io, net::TcpListener, sync::Arc, time::Duration};
-use tokio::{
-    runtime::{Handle, Runtime},
-    sync::oneshot,
-    time::Instant,
-};
+use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
 
-/// Threads of a kind's work runtime at the most. They cost nothing while nothing runs on them.
-const WORK_THREADS_MAX: usize = 16;
 /// The pause between two tries to reach a database that is away at the start.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the database may take before whoever asks the daemon is told that it waits.
@@ -38,12 +34,11 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 pub struct Daemon {
     board: Arc<Board>,
     entrance: Entrance,
-    supervisor: actix::Addr<Supervisor>,
-    recorder: recorder::Address,
+    actors: Actors,
     server: actix_web::dev::ServerHandle,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
-    work: WorkRuntimes,
+    work: HashMap<JobKind, Arc<supervisor::Work>>,
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
@@ -94,7 +89,7 @@ impl Daemon {
         let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
         // A node that only takes webhooks runs no handlers.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
-        let work = WorkRuntimes::start(&kinds, &config)?;
+        let work = start_work(&kinds, &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
         let live = config::Live::new(config);
@@ -102,8 +97,7 @@ impl Daemon {
             Parts { live: live.clone(), store: store.clone(), board: board.clone(), metrics, role };
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
-        let (supervisor, recorder) =
-            parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
+        let actors = parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let state = State::new(
             &live,
@@ -128,8 +122,7 @@ impl Daemon {
         Ok(Self {
             board,
             entrance,
-            supervisor,
-            recorder,
+            actors,
             server,
             heartbeat,
             arbiters: slots,
@@ -168,30 +161,36 @@ impl Daemon {
     }
 
     /// The supervisor.
-    pub const fn supervisor(&self) -> &actix::Addr<Supervisor> {
-        &self.supervisor
+    pub const fn supervisor(&self) -> &supervisor::Address {
+        &self.actors.supervisor
+    }
+
+    /// Waits until the daemon cannot go on, and says why. It is to be stopped then.
+    pub async fn given_up(&self) -> Fatal {
+        self.board.given_up().await
     }
 
     /// Stops it, so that nothing is lost: webhooks are refused, what is inside is committed and answered,
     /// claims stop, running jobs finish up to the time-out, unstarted ones go back, the recorder flushes;
     /// then HTTP, arbiters, the work runtime, and the store runtime last.
     pub async fn stop(self) {
-        let limit = self.config.get().server.shutdown_timeout;
-        let until = Instant::now() + limit;
+        let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
-        let (done, drained) = oneshot::channel();
-        let told = self.supervisor.send(Drain { within: limit, done });
-        if !matches!(tokio::time::timeout(limit, told).await, Ok(Ok(()))) {
-            tracing::error!("the supervisor takes no command: its jobs are left to be rescued");
+        let drain = self.drain_supervisor(until);
+        let emptying = async {
+            let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
+            if tokio::time::timeout_at(until, empty).await.is_err() {
+                tracing::error!("webhooks were still waiting for their commit");
+            }
+        };
+        let limit = until + FLUSH_LIMIT;
+        let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);
+        if drained.is_err() {
+            tracing::error!(
+                "the supervisor did not finish its drain: its jobs are left to be rescued"
+            );
         }
-        let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
-        if tokio::time::timeout_at(until, empty).await.is_err() {
-            tracing::error!("webhooks were still waiting for their commit");
-        }
-        if tokio::time::timeout_at(until + FLUSH_LIMIT, drained).await.is_err() {
-            tracing::error!("the supervisor did not finish its drain");
-        }
-        if tokio::time::timeout(FLUSH_LIMIT, self.recorder.flush()).await.is_err() {
+        if tokio::time::timeout(FLUSH_LIMIT, self.actors.outbox.flush()).await.is_err() {
             tracing::error!(
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
@@ -200,10 +199,34 @@ impl Daemon {
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        drop(self.work);
+        self.work.values().for_each(|it| it.stop());
         drop(self.heartbeat);
         drop(self.store_runtime);
+        drop(self.actors.guardian);
         tracing::info!("stopped");
+    }
+}
+
+impl Daemon {
+    /// Has the supervisor drain, and waits for it. One that dies meanwhile is followed by another, which is
+    /// told again.
+    async fn drain_supervisor(&self, until: Instant) {
+        /// How often it is looked for a supervisor, while there is none.
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        loop {
+            let (done, drained) = oneshot::channel();
+            let within = until.saturating_duration_since(Instant::now());
+            let supervisor = self.actors.supervisor.get();
+            let is_told = supervisor.is_some_and(|it| it.try_send(Drain { within, done }).is_ok());
+            if is_told && drained.await.is_ok() {
+                return;
+            }
+            if self.board.has_given_up() {
+                tracing::error!("there is no supervisor: its jobs are left to be rescued");
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 
@@ -219,40 +242,15 @@ async fn warn_if_undurable(store: &Store) {
     }
 }
 
-/// The runtimes on which handlers' futures run: one a kind, so that handlers of one kind that never yield
-/// take no thread from another's.
-#[derive(Debug, Default)]
-pub(super) struct WorkRuntimes(Vec<(JobKind, Option<Runtime>)>);
-
-impl WorkRuntimes {
-    /// Starts one for each of these kinds, with a thread for each of its slots within bounds.
-    fn start(kinds: &[JobKind], config: &Config) -> io::Result<Self> {
-        let start = |kind: &JobKind| {
-            let slots = config.pools.of(kind.0).size;
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(slots.clamp(1, WORK_THREADS_MAX))
-                .thread_name("work")
-                .enable_all()
-                .build()?;
-            Ok((*kind, Some(runtime)))
-        };
-        Ok(Self(kinds.iter().map(start).collect::<io::Result<_>>()?))
-    }
-
-    /// The runtime of a kind.
-    pub(super) fn handle(&self, kind: JobKind) -> Option<Handle> {
-        let runtime = self.0.iter().find(|it| it.0 == kind).and_then(|it| it.1.as_ref());
-        runtime.map(|it| it.handle().clone())
-    }
-}
-
-impl Drop for WorkRuntimes {
-    /// Does not wait: a handler that blocks must not keep the daemon from ending.
-    fn drop(&mut self) {
-        for runtime in self.0.iter_mut().filter_map(|it| it.1.take()) {
-            runtime.shutdown_background();
-        }
-    }
+/// The threads on which handlers run: those of each kind are its own, so that handlers of one kind that
+/// never yield take no thread from another's.
+fn start_work(
+    kinds: &[JobKind],
+    config: &Config,
+) -> io::Result<HashMap<JobKind, Arc<supervisor::Work>>> {
+    let start =
+        |kind: &JobKind| Ok((*kind, supervisor::Work::start(*kind, config.pools.of(kind.0).size)?));
+    kinds.iter().map(start).collect()
 }
 
 /// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever

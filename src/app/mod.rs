@@ -14,6 +14,7 @@ use crate::{
     http,
     registry::{self, Registry},
     store::{self, StoreError, StoreRuntime},
+    telemetry::board::Fatal,
 };
 use std::{io, net::TcpListener, path::PathBuf, str::FromStr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -67,6 +68,10 @@ pub enum Exit {
     Clean,
     /// A second signal ended it at once.
     Interrupted,
+    /// Its supervisor went down again and again.
+    GivenUp,
+    /// Its handlers held too many threads that they did not give back.
+    LostThreads,
 }
 
 impl Exit {
@@ -75,6 +80,8 @@ impl Exit {
         match self {
             Self::Clean => 0,
             Self::Interrupted => 130,
+            Self::GivenUp => 1,
+            Self::LostThreads => 70,
         }
     }
 }
@@ -202,9 +209,13 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
         let starting = Daemon::start(config, registry, role, listener);
         let Some(daemon) = signals.unless_told(starting).await else { return Ok(Exit::Clean) };
         let daemon = daemon?;
-        signals.recv().await;
-        tracing::info!("stopping: finishing what has begun");
-        Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| Exit::Clean))
+        let exit = match signals.unless_told(daemon.given_up()).await {
+            None => Exit::Clean,
+            Some(Fatal::Supervisor) => Exit::GivenUp,
+            Some(Fatal::LostThreads) => Exit::LostThreads,
+        };
+        tracing::info!(?exit, "stopping: finishing what has begun");
+        Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| exit))
     })
 }
 

@@ -18,11 +18,23 @@ impl Backoff {
     /// The pause after attempt number `attempt` (from 1). `random` is any number; it alone makes the
     /// jitter, so the same number gives the same pause.
     pub fn pause(self, attempt: u32, random: u64) -> Duration {
-        let doubled = 2_u32
-            .checked_pow(attempt)
+        self.plain(attempt) + Duration::from_millis(random % JITTER_MS)
+    }
+
+    /// The pause before the restart of what went down `before` times in a row: its jitter is at most a half
+    /// of it, because such a pause may be far shorter than a second.
+    pub fn spread(self, before: u32, random: u64) -> Duration {
+        let plain = self.plain(before);
+        let half_ms = u64::try_from(plain.as_millis() / 2).unwrap_or(u64::MAX);
+        plain + Duration::from_millis(random % half_ms.saturating_add(1))
+    }
+
+    fn plain(self, doublings: u32) -> Duration {
+        2_u32
+            .checked_pow(doublings)
             .and_then(|factor| self.base.checked_mul(factor))
-            .unwrap_or(self.cap);
-        doubled.min(self.cap) + Duration::from_millis(random % JITTER_MS)
+            .unwrap_or(self.cap)
+            .min(self.cap)
     }
 }
 

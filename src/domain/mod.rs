@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod conversation;
 pub mod event;
 pub mod fairness;
+pub mod intensity;
 pub mod job;
 pub mod lead;
 pub mod opt_out;

@@ -2,7 +2,7 @@
 
 use super::{State, api::overview_for_metrics};
 use crate::telemetry::{
-    board::{ActorState, ActorType},
+    board::{ActorState, ActorType, PoolPost},
     metrics,
 };
 use actix_web::{HttpResponse, web};
@@ -115,21 +115,27 @@ fn ingest(state: &State) -> Check {
         .board
         .actors()
         .into_iter()
-        .filter(|it| it.kind == ActorType::Ingest && it.state == ActorState::Dead)
+        .filter(|it| it.kind == ActorType::Ingest)
+        .filter(|it| matches!(it.state, ActorState::Dead | ActorState::BackingOff))
         .map(|it| it.name)
         .collect();
     Check::of(dead.is_empty(), || format!("down: {}", dead.join(", ")))
 }
 
 fn pools(state: &State) -> Check {
-    let stopped: Vec<String> = state
-        .board
-        .pools()
-        .iter()
-        .filter(|it| it.paused.load(Ordering::Relaxed))
-        .map(|it| it.kind.to_string())
-        .collect();
-    Check::of(stopped.is_empty(), || format!("paused: {}", stopped.join(", ")))
+    let mut details = Vec::new();
+    let pools = state.board.pools();
+    let mut name = |what: &str, is_so: fn(&PoolPost) -> bool| {
+        let kinds: Vec<String> =
+            pools.iter().filter(|it| is_so(it)).map(|it| it.kind.to_string()).collect();
+        if !kinds.is_empty() {
+            details.push(format!("{what}: {}", kinds.join(", ")));
+        }
+    };
+    name("paused", |it| it.paused.load(Ordering::Relaxed));
+    name("paused because all slots go down", PoolPost::is_backing_off);
+    name("holding threads that never yield", |it| it.lost_threads.load(Ordering::Relaxed) > 0);
+    Check::of(details.is_empty(), || details.join("; "))
 }
 
 fn canary(state: &State) -> Check {
@@ -154,6 +160,8 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
         let metrics = state.metrics.kind(pool.kind);
         metrics.pool_busy.set(gauge(pool.busy.load(Ordering::Relaxed)));
         metrics.pool_size.set(gauge(pool.size.load(Ordering::Relaxed)));
+        metrics.pool_backing_off.set(gauge(pool.backing_off.load(Ordering::Relaxed)));
+        metrics.lost_threads.set(gauge(pool.lost_threads.load(Ordering::Relaxed)));
     }
     match overview_for_metrics(&state.api).await {
         Ok(kinds) => {

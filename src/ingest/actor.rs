@@ -4,7 +4,7 @@
 //! no delay; while one is, arrivals gather, and the next commit takes them all, up to the limits. Latency
 //! stays that of one commit, and throughput grows with load.
 
-use super::{Ingest, Refusal, Stored};
+use super::{Ingest, Listener, Refusal, Stored};
 use crate::{
     config,
     domain::ChannelName,
@@ -31,7 +31,7 @@ pub struct Plan {
     /// Limits of a group, read for each.
     pub config: config::Live,
     /// Who wants to know of new jobs.
-    pub announce: Option<actix::Recipient<Stored>>,
+    pub announce: Listener,
     /// Where it posts.
     pub board: Arc<Board>,
     /// What it counts.
@@ -116,6 +116,7 @@ impl actix::Actor for IngestActor {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.plan.board.faults().point("ingest.started");
         // The bound is the gate; the mailbox only has to be large enough never to be one.
         ctx.set_mailbox_capacity(self.waiting_max.max(16));
     }
@@ -125,6 +126,7 @@ impl actix::Handler<Ingest> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, ingest: Ingest, ctx: &mut Self::Context) {
+        self.plan.board.faults().point("ingest.handle");
         let number = self.lane_of(&ingest.inbound);
         if let Some(lane) = self.lanes.get_mut(number) {
             lane.waiting.push_back(ingest);
@@ -149,11 +151,14 @@ impl actix::Handler<Commit> for IngestActor {
         }
         self.presence.post().busy(0, crate::store::wall_clock());
         self.plan.metrics.batch_size.observe(group.len() as f64);
-        let inbox = self.plan.inbox.clone();
-        let commit = async move { commit_group(&inbox, group).await };
+        let (inbox, board) = (self.plan.inbox.clone(), self.plan.board.clone());
+        let commit = async move {
+            board.faults().point("ingest.commit");
+            commit_group(&inbox, group, &board).await
+        };
         ctx.spawn(commit.into_actor(self).map(move |jobs, actor, ctx| {
             if jobs > 0
-                && let Some(announce) = &actor.plan.announce
+                && let Some(announce) = actor.plan.announce.load().as_ref()
                 && announce.try_send(Stored { jobs }).is_err()
             {
                 tracing::trace!("the supervisor is busy: its tick will find the jobs");
@@ -178,7 +183,7 @@ impl actix::Handler<Stop> for IngestActor {
 }
 
 /// Commits a group, finds culprits, answers everyone; returns how many jobs were made.
-async fn commit_group(inbox: &Inbox, group: Vec<Ingest>) -> usize {
+async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize {
     let (mut items, mut waiting) =
         (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
     for it in group {
@@ -186,6 +191,7 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>) -> usize {
         waiting.push((it.reply, it.permit));
     }
     let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
+    board.faults().point("ingest.committed");
     let mut jobs = 0;
     for ((result, item), (reply, permit)) in results.into_iter().zip(items).zip(waiting) {
         let answer = match result {

@@ -16,6 +16,7 @@ use crate::{
     domain::ChannelName,
     store::{Answer, Inbound, StoreError},
 };
+use actix::dev::SendError;
 use dashmap::DashMap;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
@@ -41,6 +42,9 @@ pub struct Stored {
     /// How many.
     pub jobs: usize,
 }
+
+/// Who is told of new jobs: whoever listens today, also after a restart.
+pub type Listener = Arc<arc_swap::ArcSwapOption<actix::Recipient<Stored>>>;
 
 /// Why a webhook was not stored. All of them are answered 429: not acknowledged, and safe to post again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,7 +109,11 @@ impl Entrance {
     ) -> Result<Answer, Refusal> {
         let address = self.directory.get(inbound.channel).ok_or(Refusal::Slow)?;
         let (reply, answer) = oneshot::channel();
-        address.try_send(Ingest { inbound, size, permit, reply }).map_err(|_| Refusal::Full)?;
+        address.try_send(Ingest { inbound, size, permit, reply }).map_err(|error| match error {
+            SendError::Full(_) => Refusal::Full,
+            // It has just died, and its replacement is on the way.
+            SendError::Closed(_) => Refusal::Slow,
+        })?;
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Refusal::Slow),

@@ -1,34 +1,70 @@
 //! The recorder: commits what handlers decided, many jobs in one transaction.
 //!
-//! Owned by the supervisor. It holds outcomes that are not committed yet; each came with a permit that
-//! was taken before its job was claimed, so there is always room for it. An outcome is kept and tried
-//! again for as long as the database is away. When the recorder dies, its outcomes are lost with it, and
-//! their jobs are found as held by a node that has lost track of them.
+//! Owned by the supervisor. Outcomes that are not committed yet are not in it but in the [`Outbox`], which
+//! outlives it; each came with room that was taken before its job was claimed, so there is always a place
+//! for it. An outcome is kept and tried again for as long as the database is away. When the recorder dies,
+//! its replacement goes on with the same outbox, and repeats the group whose commit was under way.
 
+mod outbox;
+
+pub use self::outbox::Outbox;
+
+use self::outbox::{Fate, Group};
 use crate::{
-    domain::job::FailureReason,
+    domain::Id,
     store::{Ledger, Settlement, StoreError, Transition, commit_isolating, wall_clock},
     telemetry::board::{ActorType, Board, Presence},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use dashmap::DashMap;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
 
-/// The most outcomes in one transaction.
-const GROUP_MAX: usize = 1_000;
 /// The pause before outcomes are tried again while the database is away.
 const AWAY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Command: commit this.
-#[derive(actix::Message, Debug)]
-#[rtype(result = "()")]
+/// An outcome that is to be committed.
+#[derive(Debug)]
 pub struct Record {
     /// What happens to the job, and under which fence.
     pub settlement: Settlement,
     /// What to fall back to where its effects cannot be stored.
     pub on_refused: Transition,
-    /// Room in the recorder; given back after the commit.
-    pub permit: Option<OwnedSemaphorePermit>,
+    /// The hold on the job; let go after the commit.
+    pub hold: Option<Hold>,
+}
+
+/// The runs that this process has in memory: waiting for a slot, in a slot's hand, or on their way into
+/// the database.
+#[derive(Clone, Debug, Default)]
+pub struct Holds(Arc<DashMap<(Id, i64), ()>>);
+
+impl Holds {
+    /// Holds a claimed run, with the room that was taken for its outcome.
+    pub fn hold(&self, job_id: Id, run: i64, room: Vec<OwnedSemaphorePermit>) -> Hold {
+        self.0.insert((job_id, run), ());
+        Hold { of: self.clone(), key: (job_id, run), _room: room }
+    }
+
+    /// Whether this process has that run in memory.
+    pub fn has(&self, job_id: Id, run: i64) -> bool {
+        self.0.contains_key(&(job_id, run))
+    }
+}
+
+/// A run that this process has in memory. It travels with the job, from its claim until its outcome is
+/// committed; a run that the database says is held here and that has none is lost.
+#[derive(Debug)]
+pub struct Hold {
+    of: Holds,
+    key: (Id, i64),
+    _room: Vec<OwnedSemaphorePermit>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.of.0.remove(&self.key);
+    }
 }
 
 /// Event: outcomes were committed; there is room again.
@@ -39,52 +75,22 @@ pub struct Recorded {
     pub jobs: usize,
 }
 
-/// Command: answer once everything that came before is committed.
-#[derive(actix::Message, Debug)]
-#[rtype(result = "()")]
-pub struct Flush(pub oneshot::Sender<()>);
+/// Who is told of commits: whoever listens today, also after a restart.
+pub type Listener = Arc<arc_swap::ArcSwapOption<actix::Recipient<Recorded>>>;
 
 /// What the recorder is made of; kept by the supervisor, which makes replacements from it.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What it commits.
+    pub outbox: Outbox,
     /// Where it commits.
     pub ledger: Ledger,
     /// Who wants to know that there is room.
-    pub announce: Option<actix::Recipient<Recorded>>,
+    pub announce: Listener,
     /// Where it posts.
     pub board: Arc<Board>,
     /// How many outcomes may wait.
     pub capacity: usize,
-}
-
-/// Where outcomes go: today's recorder, also after a restart.
-#[derive(Clone, Debug, Default)]
-pub struct Address(Arc<arc_swap::ArcSwapOption<actix::Addr<Recorder>>>);
-
-impl Address {
-    /// Notes the recorder that lives now.
-    pub fn set(&self, address: actix::Addr<Recorder>) {
-        self.0.store(Some(Arc::new(address)));
-    }
-
-    /// Gives it an outcome. Where the recorder has just died, the outcome is lost, and the job will be
-    /// found as held by a node that has lost track of it.
-    pub fn record(&self, record: Record) {
-        let job_id = record.settlement.job_id;
-        let is_taken = self.0.load().as_ref().is_some_and(|it| it.try_send(record).is_ok());
-        if !is_taken {
-            tracing::error!(job.id = job_id, "no recorder took an outcome");
-        }
-    }
-
-    /// Waits until all that was given before is committed, or the recorder is gone.
-    pub async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        let is_taken = self.0.load().as_ref().is_some_and(|it| it.try_send(Flush(done)).is_ok());
-        if is_taken && flushed.await.is_err() {
-            tracing::error!("the recorder died before everything was committed");
-        }
-    }
 }
 
 /// Commits outcomes in groups.
@@ -92,13 +98,10 @@ impl Address {
 pub struct Recorder {
     plan: Plan,
     presence: Presence,
-    waiting: VecDeque<Record>,
-    flushes: Vec<oneshot::Sender<()>>,
-    is_committing: bool,
 }
 
-/// A message to oneself: see whether there is something to commit.
-#[derive(actix::Message)]
+/// Command: see whether there is something to commit.
+#[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 struct Commit;
 
@@ -107,29 +110,21 @@ impl Recorder {
     pub fn new(plan: Plan) -> Self {
         let presence =
             plan.board.enter("recorder", ActorType::Recorder, "supervisor", wall_clock());
-        Self { plan, presence, waiting: VecDeque::new(), flushes: Vec::new(), is_committing: false }
+        Self { plan, presence }
     }
 
-    fn wake(&mut self, ctx: &mut actix::Context<Self>) {
-        if !self.is_committing {
-            self.is_committing = true;
-            ctx.notify(Commit);
-        }
-    }
-
-    /// After a commit: those that could not be committed come first again.
-    fn committed(&mut self, left: Vec<Record>, jobs: usize, ctx: &mut actix::Context<Self>) {
-        let is_away = !left.is_empty();
-        for it in left.into_iter().rev() {
-            self.waiting.push_front(it);
-        }
+    /// After a commit: what it came to, and the next look.
+    fn committed(&mut self, fates: Vec<Fate>, ctx: &mut actix::Context<Self>) {
+        self.plan.board.faults().point("recorder.committed");
+        let count = fates.len();
+        let jobs = self.plan.outbox.settled(fates);
         if jobs > 0
-            && let Some(announce) = &self.plan.announce
+            && let Some(announce) = self.plan.announce.load().as_ref()
             && announce.try_send(Recorded { jobs }).is_err()
         {
             tracing::trace!("the supervisor is busy: its tick will see the room");
         }
-        if is_away {
+        if jobs < count {
             ctx.notify_later(Commit, AWAY_PAUSE);
         } else {
             ctx.notify(Commit);
@@ -141,26 +136,12 @@ impl actix::Actor for Recorder {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // The bound is the permits that were taken before the claims.
-        ctx.set_mailbox_capacity(self.plan.capacity.max(16) * 2);
-    }
-}
-
-impl actix::Handler<Record> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, record: Record, ctx: &mut Self::Context) {
-        self.waiting.push_back(record);
-        self.wake(ctx);
-    }
-}
-
-impl actix::Handler<Flush> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, Flush(done): Flush, ctx: &mut Self::Context) {
-        self.flushes.push(done);
-        self.wake(ctx);
+        self.plan.board.faults().point("recorder.started");
+        let repeated = self.plan.outbox.take_over();
+        if repeated > 0 {
+            tracing::warn!(count = repeated, "outcomes of a recorder that died are committed anew");
+        }
+        ctx.notify(Commit);
     }
 }
 
@@ -168,54 +149,46 @@ impl actix::Handler<Commit> for Recorder {
     type Result = ();
 
     fn handle(&mut self, _: Commit, ctx: &mut Self::Context) {
-        let count = self.waiting.len().min(GROUP_MAX);
-        let group: Vec<Record> = self.waiting.drain(..count).collect();
-        self.presence.post().mailbox(self.waiting.len(), self.plan.capacity);
-        if group.is_empty() {
-            self.is_committing = false;
-            self.presence.post().idle(wall_clock());
-            for done in self.flushes.drain(..) {
-                if done.send(()).is_err() {
-                    tracing::debug!("nobody waits for the flush any more");
-                }
-            }
+        self.plan.board.faults().point("recorder.handle");
+        let post = self.presence.post();
+        let Some(group) = self.plan.outbox.next_group() else {
+            post.mailbox(0, self.plan.capacity);
+            post.idle(wall_clock());
             return;
-        }
-        self.presence.post().busy(0, wall_clock());
-        let ledger = self.plan.ledger.clone();
-        let commit = async move { commit_group(&ledger, group).await };
-        ctx.spawn(commit.into_actor(self).map(|(left, jobs), actor, ctx| {
-            actor.committed(left, jobs, ctx);
-        }));
+        };
+        post.mailbox(group.behind, self.plan.capacity);
+        post.busy(0, wall_clock());
+        let (ledger, board) = (self.plan.ledger.clone(), self.plan.board.clone());
+        let commit = async move {
+            board.faults().point("recorder.commit");
+            commit_group(&ledger, group).await
+        };
+        ctx.spawn(commit.into_actor(self).map(|fates, actor, ctx| actor.committed(fates, ctx)));
     }
 }
 
-/// Commits a group. Returns what is to be tried again, and how many were committed.
-async fn commit_group(ledger: &Ledger, group: Vec<Record>) -> (Vec<Record>, usize) {
-    let settlements: Vec<Settlement> = group.iter().map(|it| it.settlement.clone()).collect();
+/// Commits a group, and says what became of each outcome.
+async fn commit_group(ledger: &Ledger, group: Group) -> Vec<Fate> {
+    let settlements: Vec<Settlement> = group.items.iter().map(|it| it.0.clone()).collect();
     let results = commit_isolating(settlements, |part| ledger.settle(part)).await;
-    let (mut left, mut jobs) = (Vec::new(), 0);
-    for (result, record) in results.into_iter().zip(group) {
-        match result {
+    let mut fates = Vec::with_capacity(group.items.len());
+    for (result, (settlement, on_refused)) in results.into_iter().zip(group.items) {
+        fates.push(match result {
             Ok(held) => {
-                jobs += 1;
-                tell(&record, held);
+                tell(&settlement, held, group.is_repeated);
+                Fate::Settled
             }
-            Err(StoreError::Data(error)) => {
-                jobs += 1;
-                refuse(ledger, record, &error, &mut left).await;
-            }
+            Err(StoreError::Data(error)) => refuse(ledger, settlement, &on_refused, &error).await,
             Err(error) => {
-                tracing::warn!(%error, job.id = record.settlement.job_id, "an outcome waits for the database");
-                left.push(record);
+                tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
+                Fate::Again(Box::new(settlement))
             }
-        }
+        });
     }
-    (left, jobs)
+    fates
 }
 
-fn tell(record: &Record, held: bool) {
-    let it = &record.settlement;
+fn tell(it: &Settlement, held: bool, is_repeated: bool) {
     let outcome = it.transition.word();
     if held {
         tracing::debug!(
@@ -224,6 +197,13 @@ fn tell(record: &Record, held: bool) {
             job.run = it.run,
             outcome,
             "recorded"
+        );
+    } else if is_repeated {
+        tracing::info!(
+            job.id = it.job_id,
+            job.run = it.run,
+            outcome,
+            "this run was recorded before"
         );
     } else {
         tracing::warn!(
@@ -236,26 +216,21 @@ fn tell(record: &Record, held: bool) {
 }
 
 /// Effects that cannot be stored end the attempt as an error, without them.
-async fn refuse(ledger: &Ledger, record: Record, error: &str, left: &mut Vec<Record>) {
-    let Record { settlement, on_refused, permit } = record;
+async fn refuse(
+    ledger: &Ledger,
+    settlement: Settlement,
+    on_refused: &Transition,
+    error: &str,
+) -> Fate {
     tracing::error!(job.id = settlement.job_id, client.id = %settlement.client_id, error, "effects are not storable");
     let text = format!("the effects cannot be stored: {error}");
-    let transition = match on_refused.clone() {
-        Transition::Retry { after, .. } => {
-            Transition::Retry { after, reason: FailureReason::Error, error: text }
-        }
-        Transition::Succeed(_)
-        | Transition::Fail { .. }
-        | Transition::Snooze { .. }
-        | Transition::Postpone { .. }
-        | Transition::Release
-        | Transition::Cancel { .. } => {
-            Transition::Fail { reason: FailureReason::Error, error: text }
-        }
-    };
+    let transition = outbox::without_effects(on_refused, &text);
     let without = Settlement { transition, ..settlement };
-    if let Err(error) = ledger.settle(Arc::from([without.clone()])).await {
-        tracing::warn!(%error, job.id = without.job_id, "an outcome waits for the database");
-        left.push(Record { settlement: without, on_refused, permit });
+    match ledger.settle(Arc::from([without.clone()])).await {
+        Ok(_) => Fate::Settled,
+        Err(error) => {
+            tracing::warn!(%error, job.id = without.job_id, "an outcome waits for the database");
+            Fate::Again(Box::new(without))
+        }
     }
 }

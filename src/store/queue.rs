@@ -110,6 +110,13 @@ pub(super) static READ_ORPHANS: Sql = Sql::new(
      order by r.line limit 500",
 );
 
+/// Claimed jobs of this node. Scans the small table, as the rescue does.
+pub(super) static READ_HELD_RUNS: Sql = Sql::new(
+    "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
+       @ms(@now) - @ms(r.locked_at) as held_ms \
+     from job_ready r join jobs j on j.id = r.job_id where r.node = $1 order by r.line",
+);
+
 /// Lines that hold blocked jobs and no head. There should be none.
 pub(super) static READ_HEADLESS: Sql = Sql::new(
     "select distinct b.line from job_blocked b where not exists (select 1 from job_ready r where r.line = b.line) limit 500",
@@ -252,6 +259,25 @@ impl Queue {
                 let rows = read(&store.connections().reader, &READ_ORPHANS, [group(&dead)?, kinds])
                     .await?;
                 rows.iter().map(orphan).collect()
+            })
+            .await
+    }
+
+    /// Jobs that this node holds, by what the database says. As many as it has in memory, and those of which
+    /// it has lost track.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn held(&self) -> Result<Vec<Orphan>, StoreError> {
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                let node = store.node().into();
+                read(&store.connections().reader, &READ_HELD_RUNS, [node])
+                    .await?
+                    .iter()
+                    .map(orphan)
+                    .collect()
             })
             .await
     }

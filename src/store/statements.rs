@@ -122,6 +122,7 @@ static ALL: &[(&str, &Sql)] = named![
     queue::TAKE_DUE_LATER,
     queue::READ_NEXT_DUE,
     queue::READ_ORPHANS,
+    queue::READ_HELD_RUNS,
     queue::READ_HEADLESS,
     reader::READ_CONVERSATION,
     reader::READ_TRANSCRIPT,

@@ -1,35 +1,33 @@
 //! The supervisor: one a process. Its timer and nudges make it claim; it owns the pools, the ingest
-//! actors and the recorder, and starts again what the board says went down.
+//! actors and the recorder, and starts again what went down.
 //!
 //! It holds no queue but what claims have brought; its mailbox takes nudges, and one that does not fit is
-//! ignored, because the tick comes anyway. When it dies, the guardian starts another.
+//! ignored, because the tick comes anyway. When it dies, the guardian starts another, which takes over what
+//! it leaves in its [`Estate`].
 
 use super::{
-    attempt::{self, Ended},
+    attempt,
     claiming::Claiming,
+    estate::{Estate, Left},
     pool::{KindEntry, Pool, Shared, SlotPlan},
+    restarts::{Child, Ward, WentDown},
+    work::Work,
 };
 use crate::{
     config,
     domain::{Id, JobKind, job::FailureReason},
     handlers::Deps,
-    recorder::{self, Record},
+    ingest,
+    recorder::{self, Outbox, Record},
     store::{Queue, StoreError, Transition, wall_clock},
     telemetry::{
-        board::{ActorType, Board, Down, Presence},
+        board::{ActorType, Board, Presence},
         metrics::Metrics,
     },
 };
 use actix::{ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, WrapFuture};
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
 
 /// How many messages the supervisor's mailbox takes.
 const MAILBOX: usize = 256;
@@ -38,16 +36,7 @@ const DUE_STEP: usize = 1_000;
 /// The shortest sleep until the next due job.
 const DUE_PAUSE_MIN: Duration = Duration::from_millis(5);
 
-/// An actor that the supervisor starts again, other than slots.
-#[derive(Clone)]
-pub struct Child {
-    /// Its name on the board.
-    pub name: String,
-    /// Starts it.
-    pub start: Arc<dyn Fn() + Send + Sync>,
-}
-
-/// What the supervisor is made of.
+/// What supervisors are made of.
 pub struct SupervisorPlan {
     /// The kinds that this process works off; none where its role is `ingest`.
     pub kinds: Vec<KindEntry>,
@@ -58,29 +47,38 @@ pub struct SupervisorPlan {
     /// This process.
     pub node: Id,
     /// Where outcomes go.
-    pub recorder: recorder::Address,
-    /// How many outcomes and claimed jobs there may be together.
-    pub recorder_capacity: usize,
-    /// Ingest actors and recorder.
+    pub outbox: Outbox,
+    /// Ingest actors, recorder and janitor.
     pub children: Vec<Child>,
+    /// What one supervisor leaves to the next.
+    pub estate: Arc<Estate>,
+    /// By whom ingest actors are heard.
+    pub stored: ingest::Listener,
+    /// By whom the recorder is heard.
+    pub recorded: recorder::Listener,
     /// Where slots live.
     pub arbiters: Arc<[ArbiterHandle]>,
-    /// The runtimes of handlers, one a kind.
-    pub work: HashMap<JobKind, tokio::runtime::Handle>,
+    /// The threads of handlers, by kind.
+    pub work: HashMap<JobKind, Arc<Work>>,
     /// The configuration that applies now.
     pub config: config::Live,
     /// Where everyone posts.
     pub board: Arc<Board>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Who went down.
-    pub downs: Option<mpsc::UnboundedReceiver<Down>>,
+}
+
+impl std::fmt::Debug for SupervisorPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SupervisorPlan").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 /// Claims, gives out, restarts.
 pub struct Supervisor {
-    pub(super) plan: SupervisorPlan,
+    pub(super) plan: Arc<SupervisorPlan>,
     pub(super) pools: Vec<Pool>,
+    pub(super) wards: Vec<Ward>,
     pub(super) kinds: Arc<[JobKind]>,
     pub(super) claiming: Claiming,
     presence: Presence,
@@ -126,28 +124,24 @@ impl std::fmt::Debug for Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor by this plan; pools and children start with it.
-    pub fn new(plan: SupervisorPlan) -> Self {
+    /// A supervisor by this plan. It takes over the pools and actors of the one before; the first starts them.
+    pub fn new(plan: Arc<SupervisorPlan>) -> Self {
         let presence =
             plan.board.enter("supervisor", ActorType::Supervisor, "guardian", wall_clock());
         let kinds = plan.kinds.iter().map(|it| it.kind).collect();
-        let claiming = Claiming::new(plan.recorder_capacity);
-        Self {
-            plan,
-            pools: Vec::new(),
-            kinds,
-            claiming,
-            presence,
-            is_making_due: false,
-            draining: None,
-        }
+        let claiming = Claiming::new(plan.estate.room.clone(), plan.board.is_draining());
+        let Left { pools, wards } = plan.estate.take();
+        Self { plan, pools, wards, kinds, claiming, presence, is_making_due: false, draining: None }
     }
 
-    fn start_pools(&mut self, ctx: &actix::Context<Self>) {
+    fn start_pools(&mut self) {
         let Some(deps) = self.plan.deps.clone() else { return };
         for entry in self.plan.kinds.clone() {
+            if self.pools.iter().any(|it| it.kind() == entry.kind) {
+                continue;
+            }
             let Some(work) = self.plan.work.get(&entry.kind).cloned() else {
-                tracing::error!(kind = %entry.kind, "no runtime for the kind: its jobs wait");
+                tracing::error!(kind = %entry.kind, "no threads for the kind: its jobs wait");
                 continue;
             };
             let post = self.plan.board.pool(entry.kind);
@@ -155,8 +149,8 @@ impl Supervisor {
                 kind: entry.kind,
                 deps: deps.clone(),
                 work,
-                recorder: self.plan.recorder.clone(),
-                wanting: Some(ctx.address().recipient()),
+                outbox: self.plan.outbox.clone(),
+                supervisor: self.plan.estate.address.clone(),
                 config: self.plan.config.clone(),
                 board: self.plan.board.clone(),
                 metrics: self.plan.metrics.kind(entry.kind),
@@ -181,6 +175,7 @@ impl Supervisor {
             Ok::<_, StoreError>((moved, queue.next_due_ms().await?))
         };
         ctx.spawn(step.into_actor(self).map(|result, actor, ctx| {
+            actor.plan.board.faults().point("supervisor.due");
             actor.is_making_due = false;
             match result {
                 Ok((moved, next_ms)) => {
@@ -203,59 +198,10 @@ impl Supervisor {
         }));
     }
 
-    /// Starts again what went down, and fails the attempt that it had in hand.
-    fn went_down(&mut self, down: &Down, ctx: &mut actix::Context<Self>) {
-        tracing::error!(actor = down.name, panicked = down.panicked, "an actor went down");
-        self.plan.metrics.actor_restarted(down.kind.as_str());
-        self.plan.board.restarted(&down.name);
-        if let Some(child) = self.plan.children.iter().find(|it| it.name == down.name) {
-            (child.start)();
-            return;
-        }
-        let Some((kind, number)) = down.name.rsplit_once('/') else { return };
-        let Ok(number) = number.parse::<usize>() else { return };
-        let kind = kind.to_owned();
-        self.fail_in_hand(&kind, number);
-        let restart = self.plan.config.get().restart.clone();
-        let Some(pool) = self.pools.iter_mut().find(|it| it.kind().0 == kind) else { return };
-        pool.plan().shared.post.restarts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        pool.backing_off(number);
-        let Some(slot) = pool.slot_mut(number) else { return };
-        // Only failures within the window count together.
-        if slot.failed_at.is_some_and(|it| it.elapsed() > restart.window) {
-            slot.failures = 0;
-        }
-        slot.failed_at = Some(Instant::now());
-        slot.failures = slot.failures.saturating_add(1);
-        // The first replacement comes at once; only a slot that fails again and again waits.
-        let pause = match slot.failures {
-            1 => Duration::ZERO,
-            more => restart.backoff.pause(more.min(20) - 1, 0),
-        };
-        ctx.run_later(pause, move |actor, _| {
-            if let Some(pool) = actor.pools.iter_mut().find(|it| it.kind().0 == kind) {
-                pool.restart(number);
-            }
-        });
-    }
-
-    /// The job that a slot had in hand when it died is a failed attempt at once.
-    fn fail_in_hand(&mut self, kind: &str, number: usize) {
-        let Some(pool) = self.pools.iter_mut().find(|it| it.kind().0 == kind) else { return };
-        let name = pool.plan().slot_name(number);
-        let cfg = self.plan.config.get().pools.of(kind);
-        let Some(slot) = pool.slot_mut(number) else { return };
-        let taken = slot.in_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(held) = taken {
-            let ended = Ended::by_panic_of_actor(&held.claim, cfg, held.since.elapsed(), name);
-            self.plan.recorder.record(ended.into_record(held, self.plan.node));
-        }
-    }
-
     /// At the deadline of the drain: what still runs is a failed attempt, due at once.
     fn cut_off(&self) {
         for pool in &self.pools {
-            for (number, held) in pool.take_in_hand() {
+            for (number, held) in pool.take_all_in_hand() {
                 let job = &held.claim.job;
                 tracing::warn!(job.id = job.id, job.kind = %job.kind, "cut off by the shutdown");
                 let reason = FailureReason::Shutdown;
@@ -273,8 +219,8 @@ impl Supervisor {
                     Some(took),
                     transition.clone(),
                 );
-                let permit = Some(held.permit);
-                self.plan.recorder.record(Record { settlement, on_refused: transition, permit });
+                let hold = Some(held.hold);
+                self.plan.outbox.record(Record { settlement, on_refused: transition, hold });
             }
         }
     }
@@ -285,30 +231,30 @@ impl actix::Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        for child in &self.plan.children {
-            (child.start)();
-        }
-        self.start_pools(ctx);
-        if let Some(downs) = self.plan.downs.take() {
-            let stream = futures_util::stream::unfold(downs, |mut downs| async move {
-                downs.recv().await.map(|down| (WentDown(down), downs))
-            });
-            ctx.add_message_stream(Box::pin(stream));
-        }
+        let address = ctx.address();
+        self.plan.stored.store(Some(Arc::new(address.clone().recipient())));
+        self.plan.recorded.store(Some(Arc::new(address.clone().recipient())));
+        self.plan.estate.address.set(address);
+        self.plan.board.faults().point("supervisor.started");
+        // Starts the children; of those that another supervisor left, the ones that are down.
+        self.sweep(ctx);
+        self.start_pools();
+        let estate = self.plan.estate.clone();
+        let downs = futures_util::stream::unfold(estate, |estate| async move {
+            let down = estate.next_down().await?;
+            Some((WentDown { down, looks: 0 }, estate))
+        });
+        ctx.add_message_stream(Box::pin(downs));
+        self.take_over_claim(ctx);
         ctx.notify(Tick);
     }
 }
 
-/// Event: an actor went down.
-#[derive(actix::Message, Clone, Debug)]
-#[rtype(result = "()")]
-struct WentDown(Down);
-
-impl actix::Handler<WentDown> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, WentDown(down): WentDown, ctx: &mut Self::Context) {
-        self.went_down(&down, ctx);
+impl Drop for Supervisor {
+    /// Runs while unwinding, too.
+    fn drop(&mut self) {
+        let (pools, wards) = (std::mem::take(&mut self.pools), std::mem::take(&mut self.wards));
+        self.plan.estate.leave(Left { pools, wards });
     }
 }
 
@@ -317,7 +263,9 @@ impl actix::Handler<Tick> for Supervisor {
 
     fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
         self.plan.board.ticked(wall_clock());
+        self.plan.board.faults().point("supervisor.tick");
         self.presence.post().busy(0, wall_clock());
+        self.sweep(ctx);
         self.release_stale();
         self.make_due(ctx);
         self.try_claim(ctx);
@@ -359,7 +307,7 @@ impl actix::Handler<DrainStep> for Supervisor {
         // A claim that is under way brings jobs that have to go back: its answer is always waited for, and it
         // ends in bounded time. Running jobs are waited for until the deadline.
         let is_busy = self.pools.iter().any(|it| it.busy() > 0) && !is_late;
-        if is_busy || self.claiming.is_in_flight() {
+        if is_busy || self.plan.estate.is_flying() {
             ctx.notify_later(DrainStep, LOOK_EVERY);
             return;
         }

@@ -1,7 +1,10 @@
-//! The life of one attempt, top to bottom: started, run under its time-out on the work runtime, judged,
+//! The life of one attempt, top to bottom: started, run under its time-out on its kind's threads, judged,
 //! made into a settlement.
 
-use super::pool::{Held, SlotPlan};
+use super::{
+    pool::{Held, SlotPlan},
+    work,
+};
 use crate::{
     config,
     domain::{
@@ -18,6 +21,8 @@ use tracing::Instrument;
 
 /// When the job of a client that is not in the configuration is looked at again.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
+/// How long a handler that was cut off may hold its thread until it counts as stuck.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// The longest text of an attempt's error, in characters.
 const ERROR_MAX: usize = 2_000;
 
@@ -27,7 +32,8 @@ pub(super) struct Ended {
     transition: Transition,
     /// What to fall back to where the effects cannot be stored.
     on_refused: Transition,
-    is_panic: bool,
+    /// The slot is to be replaced, and why.
+    broken: Option<FailureReason>,
     took: Duration,
     actor: String,
 }
@@ -41,6 +47,8 @@ pub(super) enum How {
     Panicked(String),
     /// Its time-out cut it off.
     TimedOut(Duration),
+    /// It holds its thread and ignores that it was cut off.
+    Stuck(String),
     /// It was not run: it is to be looked at again.
     Postponed(Duration),
 }
@@ -75,7 +83,7 @@ fn is_client_known(plan: &SlotPlan, claim: &Claim) -> bool {
         || plan.config.get().client(client_id).is_some()
 }
 
-/// The handler's future runs on the work runtime: a panic comes back as an error, a time-out is an abort,
+/// The handler's future runs on threads of its kind: a panic comes back as an error, a time-out is an abort,
 /// and one that never yields blocks no actor.
 async fn run_under_timeout<H: JobHandler>(
     handler: Arc<H>,
@@ -93,15 +101,23 @@ async fn run_under_timeout<H: JobHandler>(
     );
     let (job, deps) = (claim.job.clone(), plan.deps.clone());
     let work = async move { handler.handle(&job, &deps).await }.instrument(span);
-    let mut task = plan.work.spawn(work);
+    let Some((mut task, grip)) = plan.work.spawn(work, plan.shared.post.clone()) else {
+        return How::Postponed(Duration::ZERO);
+    };
     match tokio::time::timeout(limit, &mut task).await {
-        Ok(Ok(outcome)) => How::Answered(outcome),
-        Ok(Err(error)) => How::Panicked(panic_text(error)),
-        Err(_) => {
-            task.abort();
-            How::TimedOut(limit)
-        }
+        Ok(Ok(outcome)) => return How::Answered(outcome),
+        Ok(Err(error)) => return How::Panicked(panic_text(error)),
+        Err(_) => task.abort(),
     }
+    let is_over = tokio::time::timeout(STUCK_AFTER, &mut task).await.is_ok();
+    // One that is not over and holds no thread is dropped as soon as it gets one.
+    if is_over || !grip.lose() {
+        return How::TimedOut(limit);
+    }
+    tracing::error!(job.id = claim.job.id, job.kind = %plan.kind, "a handler ignores that it was cut off: its thread is lost");
+    plan.work.renew();
+    work::give_up_if_too_many_are_lost(&plan.board, &plan.config);
+    How::Stuck(format!("cut off after {limit:?}, and still not over {STUCK_AFTER:?} later"))
 }
 
 fn panic_text(error: JoinError) -> String {
@@ -119,25 +135,37 @@ impl Ended {
     fn new(how: How, claim: &Claim, pool: config::Pool, took: Duration, actor: String) -> Self {
         let (attempt, most) = (claim.job.attempt, claim.job.max_attempts);
         let refused = How::Answered(Outcome::Retry(String::new()));
-        let is_panic = matches!(how, How::Panicked(_));
+        let broken = match &how {
+            How::Panicked(_) => Some(FailureReason::Panic),
+            How::Stuck(_) => Some(FailureReason::Stuck),
+            How::Answered(_) | How::TimedOut(_) | How::Postponed(_) => None,
+        };
         let on_refused = transition(refused, attempt, most, pool, rand::random());
         let transition = transition(how, attempt, most, pool, rand::random());
-        Self { transition, on_refused, is_panic, took, actor }
+        Self { transition, on_refused, broken, took, actor }
     }
 
-    /// An attempt whose slot died under it.
-    pub(super) fn by_panic_of_actor(
+    /// An attempt whose slot died under it, or fell silent.
+    pub(super) fn without_actor(
         claim: &Claim,
         pool: config::Pool,
         took: Duration,
         actor: String,
+        is_silent: bool,
     ) -> Self {
-        let how = How::Panicked("the actor of the slot panicked".to_owned());
+        let how = match is_silent {
+            true => How::Stuck("the actor of the slot fell silent".to_owned()),
+            false => How::Panicked("the actor of the slot panicked".to_owned()),
+        };
         Self::new(how, claim, pool, took, actor)
     }
 
-    pub(super) const fn is_panic(&self) -> bool {
-        self.is_panic
+    pub(super) const fn is_success(&self) -> bool {
+        matches!(self.transition, Transition::Succeed(_))
+    }
+
+    pub(super) const fn broken(&self) -> Option<FailureReason> {
+        self.broken
     }
 
     /// What the recorder is given.
@@ -146,7 +174,7 @@ impl Ended {
         Record {
             settlement: settlement(&held.claim, node, actor, took, self.transition),
             on_refused: self.on_refused,
-            permit: Some(held.permit),
+            hold: Some(held.hold),
         }
     }
 }
@@ -197,6 +225,9 @@ pub(super) fn transition(
         How::Panicked(text) => {
             failed(FailureReason::Panic, &text, attempt, max_attempts, pool, random)
         }
+        How::Stuck(text) => {
+            failed(FailureReason::Stuck, &text, attempt, max_attempts, pool, random)
+        }
         How::TimedOut(limit) => {
             let text = format!("cut off after {limit:?}");
             failed(FailureReason::Timeout, &text, attempt, max_attempts, pool, random)
@@ -244,11 +275,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_failed_attempt_is_retried_until_the_last_and_never_after(
-            attempt in 1..20_u32, max_attempts in 1..20_u32, random: u64, kind in 0..3_u8,
+            attempt in 1..20_u32, max_attempts in 1..20_u32, random: u64, kind in 0..4_u8,
         ) {
             let how = match kind {
                 0 => How::Answered(Outcome::Retry("no".to_owned())),
                 1 => How::Panicked("oh".to_owned()),
+                2 => How::Stuck("still".to_owned()),
                 _ => How::TimedOut(Duration::from_secs(60)),
             };
             match transition(how, attempt, max_attempts, POOL, random) {

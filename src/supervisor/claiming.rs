@@ -2,7 +2,8 @@
 //!
 //! One claim is in flight at a time, for all kinds at once; a nudge meanwhile causes one more. A claim
 //! takes no more than the slots and their prefetch have room for, nor than the recorder can take: the
-//! room in the recorder is taken before the claim and travels with the job.
+//! room in the recorder is taken before the claim and travels with the job. A claim under way belongs to the
+//! estate: when the supervisor dies meanwhile, its replacement gets the answer.
 
 use super::{
     actor::Supervisor,
@@ -42,7 +43,6 @@ pub(super) struct Claiming {
     room: Arc<Semaphore>,
     floors: HashMap<&'static str, Floor>,
     started: Instant,
-    is_in_flight: bool,
     is_nudged: bool,
     /// With which kind a remainder starts.
     first: usize,
@@ -56,7 +56,15 @@ struct Planned {
     asked_at: Duration,
 }
 
+/// A claim that came back.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    permits: Vec<OwnedSemaphorePermit>,
+    result: Result<Claimed, StoreError>,
+}
+
 /// What a claim came to.
+#[derive(Debug)]
 struct Claimed {
     wants: Vec<Want>,
     asked_at: Duration,
@@ -65,15 +73,14 @@ struct Claimed {
 }
 
 impl Claiming {
-    pub(super) fn new(recorder_capacity: usize) -> Self {
+    pub(super) fn new(room: Arc<Semaphore>, is_closed: bool) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(recorder_capacity)),
+            room,
             floors: HashMap::new(),
             started: Instant::now(),
-            is_in_flight: false,
             is_nudged: false,
             first: 0,
-            is_closed: false,
+            is_closed,
         }
     }
 
@@ -82,17 +89,9 @@ impl Claiming {
         self.is_closed = true;
     }
 
-    pub(super) const fn is_in_flight(&self) -> bool {
-        self.is_in_flight
-    }
-
-    /// Decides what to claim now; `None` where there is no room or a claim is in flight.
+    /// Decides what to claim now; `None` where there is no room.
     fn plan(&mut self, pools: &mut [Pool]) -> Option<Planned> {
         if self.is_closed {
-            return None;
-        }
-        if self.is_in_flight {
-            self.is_nudged = true;
             return None;
         }
         let wishes: Vec<usize> = pools.iter_mut().map(Pool::room).collect();
@@ -116,7 +115,6 @@ impl Claiming {
         if permits.len() < total || total == 0 {
             return None;
         }
-        self.is_in_flight = true;
         self.is_nudged = false;
         Some(Planned { wants, permits, asked_at })
     }
@@ -138,22 +136,34 @@ impl Claiming {
 }
 
 impl Supervisor {
-    /// Claims if there is room.
+    /// Claims if there is room and no claim is in flight.
     pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
+        if self.plan.estate.is_flying() {
+            self.claiming.is_nudged = true;
+            return;
+        }
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
         let (queue, kinds) = (self.plan.queue.clone(), self.kinds.clone());
         let Planned { wants, permits, asked_at } = planned;
         // V is only needed where a claim looks without a floor.
         let is_full = wants.iter().any(|it| it.floor == 0);
-        let claim = async move {
-            let clock = if is_full { queue.clock().await? } else { HashMap::new() };
-            let claims = queue.claim(wants.clone(), kinds).await?;
-            Ok::<_, StoreError>(Claimed { wants, asked_at, clock, claims })
-        };
-        ctx.spawn(claim.into_actor(self).map(move |result, actor, ctx| {
-            actor.claiming.is_in_flight = false;
+        self.plan.estate.take_off(async move {
+            let claim = async {
+                let clock = if is_full { queue.clock().await? } else { HashMap::new() };
+                let claims = queue.claim(wants.clone(), kinds).await?;
+                Ok(Claimed { wants, asked_at, clock, claims })
+            };
+            let result = claim.await;
+            Arrival { permits, result }
+        });
+        let landing = self.plan.estate.landing().into_actor(self);
+        ctx.spawn(landing.map(|arrival, actor, ctx| {
+            let Some(Arrival { permits, result }) = arrival else { return };
             match result {
-                Ok(claimed) => actor.claimed(claimed, permits, ctx),
+                Ok(claimed) => {
+                    actor.claiming_may_go_on(&claimed);
+                    actor.claimed(claimed.claims, permits, ctx);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a claim failed");
                     ctx.notify_later(Wanting, AWAY_PAUSE);
@@ -162,18 +172,39 @@ impl Supervisor {
         }));
     }
 
+    /// The answer of a claim that the supervisor before this one made.
+    pub(super) fn take_over_claim(&mut self, ctx: &mut actix::Context<Self>) {
+        if !self.plan.estate.is_flying() {
+            return;
+        }
+        let landing = self.plan.estate.landing().into_actor(self);
+        ctx.spawn(landing.map(|arrival, actor, ctx| {
+            // Where it failed, there is nothing to take over. Its floors were the other's.
+            if let Some(Arrival { permits, result: Ok(claimed) }) = arrival {
+                actor.claiming.is_nudged = true;
+                actor.claimed(claimed.claims, permits, ctx);
+            }
+        }));
+    }
+
+    fn claiming_may_go_on(&mut self, claimed: &Claimed) {
+        let may_be_more = self.claiming.note(claimed);
+        self.claiming.is_nudged |= may_be_more;
+    }
+
     fn claimed(
         &mut self,
-        claimed: Claimed,
+        claims: Vec<Claim>,
         permits: Vec<OwnedSemaphorePermit>,
         ctx: &mut actix::Context<Self>,
     ) {
-        let may_be_more = self.claiming.note(&claimed);
         let since = Instant::now();
         let mut given: HashMap<JobKind, Vec<Held>> = HashMap::new();
-        for (claim, permit) in claimed.claims.into_iter().zip(permits) {
-            given.entry(claim.job.kind).or_default().push(Held { claim, permit, since });
+        for (claim, permit) in claims.into_iter().zip(permits) {
+            let hold = self.plan.estate.holds.hold(claim.job.id, claim.run, vec![permit]);
+            given.entry(claim.job.kind).or_default().push(Held { claim, hold, since });
         }
+        self.plan.board.faults().point("supervisor.claimed");
         if self.claiming.is_closed {
             self.release(given.into_values().flatten().collect());
             return;
@@ -183,7 +214,7 @@ impl Supervisor {
                 pool.give(jobs);
             }
         }
-        if may_be_more || self.claiming.is_nudged {
+        if self.claiming.is_nudged {
             self.try_claim(ctx);
         }
     }
@@ -193,10 +224,10 @@ impl Supervisor {
         for held in jobs {
             let settlement =
                 attempt::settlement(&held.claim, self.plan.node, None, None, Transition::Release);
-            self.plan.recorder.record(Record {
+            self.plan.outbox.record(Record {
                 settlement,
                 on_refused: Transition::Release,
-                permit: Some(held.permit),
+                hold: Some(held.hold),
             });
         }
     }

@@ -1,4 +1,5 @@
-//! The janitor: rescues the jobs of dead nodes, and sends the canary round.
+//! The janitor: rescues the jobs of dead nodes, and those of which this one has lost track, and sends the
+//! canary round.
 //!
 //! Owned by the supervisor. It holds how long each node has been silent by its own monotonic clock; when
 //! it dies, it is started again and watches for another lease before it decides.
@@ -10,6 +11,7 @@ use crate::{
         Id,
         job::{FailureReason, NewJob, SELF_CHECK, SYSTEM_CLIENT},
     },
+    recorder::Holds,
     store::{Feed, Ledger, Nodes, Orphan, Queue, Settlement, Silence, StoreError, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
@@ -17,7 +19,7 @@ use crate::{
     },
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How often the canary is sent round.
@@ -30,8 +32,10 @@ pub struct JanitorPlan {
     pub nodes: Nodes,
     /// This process. It lives, whatever its heartbeat says: on SQLite it sends none.
     pub node: Id,
-    /// What dead nodes hold.
+    /// What nodes hold.
     pub queue: Queue,
+    /// What this one has in memory.
+    pub holds: Holds,
     /// Where the canary is enqueued.
     pub feed: Feed,
     /// Where rescues are recorded.
@@ -54,6 +58,15 @@ pub struct Janitor {
     silence: Arc<std::sync::Mutex<Silence>>,
     started: Instant,
     canary: Canary,
+    astray: Astray,
+}
+
+/// The runs that the database says this node holds and that it did not have in memory at the last look,
+/// which was then.
+#[derive(Clone, Debug, Default)]
+struct Astray {
+    looked_at: Option<Instant>,
+    runs: HashSet<(Id, i64)>,
 }
 
 /// The `SELF_CHECK` job that goes the whole way a minute.
@@ -83,6 +96,7 @@ impl Janitor {
             silence: Arc::default(),
             started: Instant::now(),
             canary: Canary::default(),
+            astray: Astray::default(),
         }
     }
 }
@@ -91,6 +105,7 @@ impl actix::Actor for Janitor {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.plan.board.faults().point("janitor.started");
         ctx.notify(Look);
     }
 }
@@ -110,8 +125,10 @@ impl actix::Handler<Look> for Janitor {
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
         self.presence.post().busy(0, wall_clock());
         let (plan, silence) = (self.plan.clone(), self.silence.clone());
-        let (now, canary) = (self.started.elapsed(), self.canary);
+        self.plan.board.faults().point("janitor.handle");
+        let (now, canary, astray) = (self.started.elapsed(), self.canary, self.astray.clone());
         let look = async move {
+            plan.board.faults().point("janitor.look");
             let lease = plan.config.get().supervisor.lease;
             let nodes = plan.nodes.list().await?;
             let mut dead = silence
@@ -120,12 +137,13 @@ impl actix::Handler<Look> for Janitor {
                 .dead(&nodes, lease, now);
             dead.retain(|it| *it != plan.node);
             let rescued = rescue(&plan, dead).await?;
-            Ok::<_, StoreError>((rescued, fly(&plan, canary).await?))
+            let astray = find_astray(&plan, astray, lease).await?;
+            Ok::<_, StoreError>((rescued, astray, fly(&plan, canary).await?))
         };
         ctx.spawn(look.into_actor(self).map(|result, actor, ctx| {
             match result {
-                Ok((rescued, canary)) => {
-                    actor.canary = canary;
+                Ok((rescued, astray, canary)) => {
+                    (actor.canary, actor.astray) = (canary, astray);
                     if rescued > 0 {
                         tracing::warn!(count = rescued, "jobs of dead nodes were rescued");
                     }
@@ -176,6 +194,35 @@ async fn fly(plan: &JanitorPlan, mut canary: Canary) -> Result<Canary, StoreErro
     Ok(canary)
 }
 
+/// Once a lease, compares what the database says this node holds with what it has in memory. A run that is
+/// missing twice running is lost: a claim whose answer never came, or an outcome that nobody recorded. It is
+/// a failed attempt, under its fence: where memory was wrong, nothing is run twice to effect.
+async fn find_astray(
+    plan: &JanitorPlan,
+    before: Astray,
+    lease: Duration,
+) -> Result<Astray, StoreError> {
+    if before.looked_at.is_some_and(|it| it.elapsed() < lease) {
+        return Ok(before);
+    }
+    let looked_at = Some(Instant::now());
+    let mut held = plan.queue.held().await?;
+    held.retain(|it| !plan.holds.has(it.settlement.job_id, it.settlement.run));
+    let (lost, new): (Vec<Orphan>, Vec<Orphan>) = held
+        .into_iter()
+        .partition(|it| before.runs.contains(&(it.settlement.job_id, it.settlement.run)));
+    if !lost.is_empty() {
+        let lost: Vec<Settlement> =
+            lost.into_iter().map(|it| settle(plan, it, "its node lost track of it")).collect();
+        let held = plan.ledger.settle(lost.into()).await?;
+        let count = held.iter().filter(|it| **it).count();
+        plan.metrics.jobs_rescued(count as u64);
+        tracing::error!(count, "this node had lost track of jobs: they are failed attempts");
+    }
+    let runs = new.iter().map(|it| (it.settlement.job_id, it.settlement.run)).collect();
+    Ok(Astray { looked_at, runs })
+}
+
 /// Rescues all jobs that nodes without a row, or the dead ones named, hold: a failed attempt each, then
 /// retry or end. The run stays used, the rescue adds none.
 ///
@@ -189,7 +236,11 @@ pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<usize, StoreErr
         if known.is_empty() {
             return Ok(rescued);
         }
-        let settlements: Vec<Settlement> = known.into_iter().map(|it| settle(plan, it)).collect();
+        let settle = |it: Orphan| {
+            let node = it.settlement.node.unwrap_or_default();
+            settle(plan, it, &format!("its node {node} fell silent"))
+        };
+        let settlements: Vec<Settlement> = known.into_iter().map(settle).collect();
         let held = plan.ledger.settle(settlements.into()).await?;
         let count = held.iter().filter(|it| **it).count();
         plan.metrics.jobs_rescued(count as u64);
@@ -200,13 +251,11 @@ pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<usize, StoreErr
     }
 }
 
-fn settle(plan: &JanitorPlan, orphan: Orphan) -> Settlement {
+fn settle(plan: &JanitorPlan, orphan: Orphan, error: &str) -> Settlement {
     let pool = plan.config.get().pools.of(&orphan.settlement.kind);
-    let node = orphan.settlement.node.unwrap_or_default();
-    let error = format!("its node {node} fell silent");
     let transition = attempt::failed(
         FailureReason::Rescued,
-        &error,
+        error,
         orphan.attempt,
         orphan.max_attempts,
         pool,

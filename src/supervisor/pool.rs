@@ -1,30 +1,40 @@
 //! A pool: the slots of one job kind, and the claimed jobs that wait for them in turn.
 
-use super::slot::{self, HandlerActor, Wake};
+use super::{
+    slot::{self, HandlerActor, Wake},
+    work::Work,
+};
 use crate::{
     config,
-    domain::JobKind,
+    domain::{
+        JobKind,
+        intensity::{Intensity, Limit, Streak},
+    },
     handlers::{Deps, JobHandler},
-    recorder,
+    recorder::{Hold, Outbox},
     store::{Claim, wall_clock},
     telemetry::{
-        board::{ActorType, Board, PoolPost},
+        board::{ActorState, ActorType, Board, PoolPost},
         metrics::KindMetrics,
     },
 };
 use actix::{Actor, ArbiterHandle, Recipient};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-/// A claimed job in memory, with its room in the recorder.
+/// A claimed job in memory, with the hold on it.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) claim: Claim,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) hold: Hold,
+    /// Since when it waits for a slot, and then since when it runs.
     pub(super) since: Instant,
 }
 
@@ -33,6 +43,9 @@ pub(super) struct Held {
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) post: Arc<PoolPost>,
+    started: Instant,
+    /// When a job of the kind last succeeded, in milliseconds after `started`, and one; 0 is never.
+    succeeded_at_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +63,20 @@ struct State {
 impl Shared {
     /// For the pool of `kind`.
     pub(super) fn new(post: Arc<PoolPost>) -> Self {
-        Self { state: Mutex::new(State::default()), post }
+        let (state, started) = (Mutex::default(), Instant::now());
+        Self { state, post, started, succeeded_at_ms: AtomicU64::new(0) }
+    }
+
+    /// A job of the kind has succeeded.
+    pub(super) fn succeeded(&self) {
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.succeeded_at_ms.store(ms + 1, Ordering::Relaxed);
+    }
+
+    /// When that was last, on the pool's clock.
+    fn last_success(&self) -> Option<Duration> {
+        let at = self.succeeded_at_ms.load(Ordering::Relaxed);
+        at.checked_sub(1).map(Duration::from_millis)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,16 +107,58 @@ impl Shared {
 }
 
 /// What a slot has in hand. The supervisor looks here when the slot went down.
-pub(super) type InHand = Arc<Mutex<Option<Held>>>;
+#[derive(Debug, Default)]
+pub(super) struct Hand {
+    job: Mutex<Option<Held>>,
+    /// The slot fell silent and was replaced: if it ever goes on, it is to leave.
+    is_abandoned: AtomicBool,
+}
+
+/// Shared by a slot and its pool.
+pub(super) type InHand = Arc<Hand>;
+
+impl Hand {
+    /// Takes a job, which runs from now on.
+    pub(super) fn put(&self, held: Held) {
+        *self.job() = Some(Held { since: Instant::now(), ..held });
+    }
+
+    /// Takes the job away. None: the supervisor has taken it.
+    pub(super) fn take(&self) -> Option<Held> {
+        self.job().take()
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Acquire)
+    }
+
+    fn job(&self) -> MutexGuard<'_, Option<Held>> {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A slot, as the supervisor sees it.
 #[derive(Debug)]
 pub(super) struct Slot {
     wake: Recipient<Wake>,
-    pub(super) in_hand: InHand,
-    /// How often it went down in a row, and when last.
-    pub(super) failures: u32,
-    pub(super) failed_at: Option<Instant>,
+    in_hand: InHand,
+    /// On which arbiter it lives.
+    arbiter: usize,
+    streak: Streak,
+    /// When it is started again, where it waits for that.
+    pub(super) restart_at: Option<Instant>,
+}
+
+impl Slot {
+    /// Whether its actor is there.
+    pub(super) fn is_alive(&self) -> bool {
+        self.wake.connected()
+    }
+
+    /// For how long it has run the job that it has in hand.
+    pub(super) fn held_for(&self) -> Option<Duration> {
+        self.in_hand.job().as_ref().map(|it| it.since.elapsed())
+    }
 }
 
 /// What slots are made of; kept by their pool, which makes replacements from it.
@@ -100,12 +168,12 @@ pub struct SlotPlan {
     pub kind: JobKind,
     /// What handlers are given.
     pub deps: Deps,
-    /// The runtime on which handlers' futures run.
-    pub work: tokio::runtime::Handle,
+    /// The threads on which handlers' futures run.
+    pub work: Arc<Work>,
     /// Where outcomes go.
-    pub recorder: recorder::Address,
+    pub outbox: Outbox,
     /// Who is told that jobs are wanted.
-    pub wanting: Option<Recipient<super::claiming::Wanting>>,
+    pub supervisor: super::estate::Address,
     /// Time-outs and backoff, read for each attempt.
     pub config: config::Live,
     /// Where they post.
@@ -155,6 +223,7 @@ pub struct Pool {
     arbiters: Arc<[ArbiterHandle]>,
     finished_before: (u64, Instant),
     finished_lately: u64,
+    intensity: Intensity,
 }
 
 impl std::fmt::Debug for Pool {
@@ -179,6 +248,7 @@ impl Pool {
             arbiters,
             finished_before: (0, Instant::now()),
             finished_lately: 0,
+            intensity: Intensity::default(),
         }
     }
 
@@ -209,28 +279,78 @@ impl Pool {
         }
         self.slots.truncate(self.slots.len().min(cfg.size));
         for number in self.slots.len()..cfg.size {
-            self.start(number, (0, None));
+            self.start(number, number, Streak::default());
         }
+        self.post_waiting();
     }
 
-    /// Starts slot `number` anew.
+    /// Starts slot `number` anew; on another arbiter where its own is blocked.
     pub(super) fn restart(&mut self, number: usize) {
-        if number < self.slots.len() {
-            let before = self.slots.get(number).map(|it| (it.failures, it.failed_at));
-            self.start(number, before.unwrap_or_default());
-        }
+        let Some(slot) = self.slots.get(number) else { return };
+        let arbiter = slot.arbiter + usize::from(slot.in_hand.is_abandoned());
+        let streak = slot.streak;
+        self.start(number, arbiter, streak);
+        self.post_waiting();
     }
 
-    fn start(&mut self, number: usize, (failures, failed_at): (u32, Option<Instant>)) {
+    fn start(&mut self, number: usize, arbiter: usize, streak: Streak) {
         let in_hand = InHand::default();
-        let Some(arbiter) = self.arbiters.get(number % self.arbiters.len().max(1)) else { return };
+        let place = arbiter % self.arbiters.len().max(1);
+        let Some(handle) = self.arbiters.get(place) else { return };
         self.plan.shared.state().idle.retain(|it| *it != number);
-        let wake = (self.entry.start)(arbiter, self.plan.clone(), number, in_hand.clone());
-        let slot = Slot { wake, in_hand, failures, failed_at };
+        let wake = (self.entry.start)(handle, self.plan.clone(), number, in_hand.clone());
+        let slot = Slot { wake, in_hand, arbiter: place, streak, restart_at: None };
         match self.slots.get_mut(number) {
             Some(place) => *place = slot,
             None => self.slots.push(slot),
         }
+    }
+
+    /// Slot `number` went down: how long it waits for its restart; `None` where it comes at once.
+    pub(super) fn went_down(
+        &mut self,
+        number: usize,
+        limit: &Limit,
+        random: u64,
+    ) -> Option<Duration> {
+        let shared = self.plan.shared.clone();
+        shared.post.restarts.fetch_add(1, Ordering::Relaxed);
+        let (now, last_success) = (shared.started.elapsed(), shared.last_success());
+        if !self.intensity.went_down(now, last_success, limit) {
+            return None;
+        }
+        shared.state().idle.retain(|it| *it != number);
+        let name = self.plan.slot_name(number);
+        let slot = self.slots.get_mut(number)?;
+        let pause = slot.streak.pause(now, last_success, limit, random);
+        slot.restart_at = Some(Instant::now() + pause);
+        tracing::warn!(actor = name, ?pause, "a slot goes down again and again: it waits");
+        let now = wall_clock();
+        let post = self.plan.board.post(&name, ActorType::Handler, slot::PARENT, now);
+        post.set(ActorState::BackingOff, now);
+        self.post_waiting();
+        Some(pause)
+    }
+
+    /// Says on the board and in the log how many slots wait for their restart.
+    fn post_waiting(&self) {
+        let post = &self.plan.shared.post;
+        let was_backing_off = post.is_backing_off();
+        let waiting = self.slots.iter().filter_map(|it| it.restart_at);
+        let first = waiting.clone().min().map_or(0, |it| {
+            let ms = it.saturating_duration_since(Instant::now()).as_millis();
+            wall_clock().as_millis().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX))
+        });
+        post.backing_off.store(waiting.count(), Ordering::Relaxed);
+        post.resumes_at_ms.store(first, Ordering::Relaxed);
+        match (was_backing_off, post.is_backing_off()) {
+            (false, true) => {
+                tracing::error!(kind = %self.entry.kind, "all slots of the pool go down: it is paused for a while");
+            }
+            (true, false) => tracing::info!(kind = %self.entry.kind, "the pool goes on"),
+            (false, false) | (true, true) => {}
+        }
+        self.plan.board.changed();
     }
 
     fn wake(&self, number: usize) {
@@ -241,8 +361,24 @@ impl Pool {
         }
     }
 
-    pub(super) fn slot_mut(&mut self, number: usize) -> Option<&mut Slot> {
-        self.slots.get_mut(number)
+    pub(super) fn slot(&self, number: usize) -> Option<&Slot> {
+        self.slots.get(number)
+    }
+
+    pub(super) fn slot_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Takes away what slot `number` has in hand.
+    pub(super) fn take_in_hand(&self, number: usize) -> Option<Held> {
+        self.slots.get(number)?.in_hand.take()
+    }
+
+    /// Slot `number` is silent: nothing that it may still do counts.
+    pub(super) fn abandon(&self, number: usize) {
+        if let Some(slot) = self.slots.get(number) {
+            slot.in_hand.is_abandoned.store(true, Ordering::Release);
+        }
     }
 
     /// How many jobs the pool can take: a job for each idle slot, and as many more as it has lately
@@ -308,33 +444,17 @@ impl Pool {
     }
 
     /// Takes what slots still have in hand away from them.
-    pub(super) fn take_in_hand(&self) -> Vec<(usize, Held)> {
-        let take = |(number, slot): (usize, &Slot)| {
-            let held = slot.in_hand.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-            Some((number, held))
-        };
+    pub(super) fn take_all_in_hand(&self) -> Vec<(usize, Held)> {
+        let take = |(number, slot): (usize, &Slot)| Some((number, slot.in_hand.take()?));
         self.slots.iter().enumerate().filter_map(take).collect()
     }
 
     /// How many slots run a job.
     pub(super) fn busy(&self) -> usize {
-        let is_busy =
-            |it: &&Slot| it.in_hand.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        self.slots.iter().filter(is_busy).count()
+        self.slots.iter().filter(|it| it.in_hand.job().is_some()).count()
     }
 
     pub(super) fn plan(&self) -> &SlotPlan {
         &self.plan
-    }
-
-    /// Notes that slot `number` waits for its restart.
-    pub(super) fn backing_off(&self, number: usize) {
-        let post = self.plan.board.post(
-            &self.plan.slot_name(number),
-            ActorType::Handler,
-            slot::PARENT,
-            wall_clock(),
-        );
-        post.set(crate::telemetry::board::ActorState::BackingOff, wall_clock());
     }
 }

@@ -7,15 +7,15 @@
 use super::{
     attempt::{self, Ended},
     claiming::Wanting,
-    pool::{Held, InHand, SlotPlan},
+    pool::{Hand, InHand, SlotPlan},
 };
 use crate::{
     handlers::JobHandler,
     store::wall_clock,
-    telemetry::board::{ActorType, Post, Presence},
+    telemetry::board::{ActorType, PoolPost, Post, Presence},
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, WrapFuture};
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::sync::{Arc, atomic::Ordering};
 
 /// Who owns slots.
 pub(super) const PARENT: &str = "supervisor";
@@ -46,6 +46,7 @@ impl<H: JobHandler> actix::Actor for HandlerActor<H> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.plan.board.faults().point("slot.started");
         ctx.notify(Wake);
     }
 }
@@ -54,16 +55,19 @@ impl<H: JobHandler> actix::Actor for HandlerActor<H> {
 enum Pause {
     /// Nothing to do.
     Idle,
-    /// The handler panicked: the slot is to be replaced.
+    /// The handler panicked or is stuck: the slot is to be replaced.
     Broken,
     /// The pool has shrunk.
     Surplus,
+    /// It was silent for so long that another one has its place.
+    Abandoned,
 }
 
 impl<H: JobHandler> actix::Handler<Wake> for HandlerActor<H> {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Wake, _: &mut Self::Context) -> Self::Result {
+        self.plan.board.faults().point("slot.handle");
         let (handler, plan) = (self.handler.clone(), self.plan.clone());
         let (number, in_hand) = (self.number, self.in_hand.clone());
         let post = self.presence.post().clone();
@@ -72,6 +76,10 @@ impl<H: JobHandler> actix::Handler<Wake> for HandlerActor<H> {
             Pause::Idle => actor.presence.post().idle(wall_clock()),
             // The presence is dropped without leave: the supervisor starts a replacement.
             Pause::Broken => ctx.stop(),
+            Pause::Abandoned => {
+                actor.presence.give_place();
+                ctx.stop();
+            }
             Pause::Surplus => {
                 actor.presence.leave();
                 actor.plan.board.remove(&actor.plan.slot_name(actor.number));
@@ -87,7 +95,7 @@ async fn work_off<H: JobHandler>(
     plan: &SlotPlan,
     post: &Post,
     number: usize,
-    in_hand: &InHand,
+    in_hand: &Hand,
 ) -> Pause {
     let name = plan.slot_name(number);
     loop {
@@ -98,43 +106,64 @@ async fn work_off<H: JobHandler>(
         };
         post.busy(held.claim.job.id, wall_clock());
         let claim = held.claim.clone();
-        put(in_hand, held);
-        plan.shared.post.busy.fetch_add(1, Ordering::Relaxed);
+        in_hand.put(held);
+        plan.board.faults().point("slot.work");
+        let busy = Busy::new(&plan.shared.post);
         let ended = attempt::run(handler.clone(), plan, &claim, &name).await;
-        plan.shared.post.busy.fetch_sub(1, Ordering::Relaxed);
-        plan.shared.post.finished.fetch_add(1, Ordering::Relaxed);
-        let is_panic = ended.is_panic();
-        if is_panic {
-            post.failed(wall_clock(), "panic");
+        drop(busy);
+        if in_hand.is_abandoned() {
+            // Its thread was counted as lost, and is back.
+            plan.shared.post.lost_threads.fetch_sub(1, Ordering::Relaxed);
+            return Pause::Abandoned;
+        }
+        if ended.is_success() {
+            plan.shared.succeeded();
+        }
+        let broken = ended.broken();
+        if let Some(reason) = broken {
+            post.failed(wall_clock(), reason.as_str());
         }
         hand_over(plan, in_hand, ended);
         if plan.shared.queued() == 0 {
             want_more(plan);
         }
-        if is_panic {
+        if broken.is_some() {
             return Pause::Broken;
         }
     }
 }
 
-fn put(in_hand: &InHand, held: Held) {
-    *in_hand.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+/// Counts a slot as busy while it lives; also where the slot dies meanwhile.
+struct Busy<'a>(&'a PoolPost);
+
+impl<'a> Busy<'a> {
+    fn new(post: &'a PoolPost) -> Self {
+        post.busy.fetch_add(1, Ordering::Relaxed);
+        Self(post)
+    }
 }
 
-/// Gives the outcome to the recorder. The slot does not wait for the commit: the permit that was taken
-/// before the claim says that there is room. Nothing in hand: the supervisor has taken the job away.
-fn hand_over(plan: &SlotPlan, in_hand: &InHand, ended: Ended) {
-    let taken = in_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(held) = taken {
-        plan.recorder.record(ended.into_record(held, plan.node));
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Gives the outcome to the recorder. The slot does not wait for the commit: the room that was taken
+/// before the claim says that there is a place. Nothing in hand: the supervisor has taken the job away.
+fn hand_over(plan: &SlotPlan, in_hand: &Hand, ended: Ended) {
+    if let Some(held) = in_hand.take() {
+        plan.outbox.record(ended.into_record(held, plan.node));
     }
 }
 
 /// Tells the supervisor that this pool can take more, at most once until it has looked.
 fn want_more(plan: &SlotPlan) {
-    if let Some(wanting) = &plan.wanting
-        && wanting.try_send(Wanting).is_err()
-    {
-        tracing::trace!("the supervisor is busy: it will look anyway");
+    let is_told = plan.supervisor.get().is_some_and(|it| it.try_send(Wanting).is_ok());
+    if !is_told {
+        tracing::trace!(
+            "the supervisor is busy, or another one is on its way: it will look anyway"
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! [`Presence`]; when it is dropped, also by unwinding, the board says that the actor is dead and tells
 //! whoever watches.
 
+use super::faults::Faults;
 use crate::domain::{Id, JobKind, Timestamp};
 use dashmap::DashMap;
 use std::{
@@ -14,7 +15,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What an actor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -203,12 +204,32 @@ pub struct Down {
     pub panicked: bool,
 }
 
+/// Where the board tells of actors that went down. An actor sends at most one such message in its life, so
+/// their number is bounded by that of the actors.
+#[derive(Debug)]
+pub struct Downs {
+    /// For the supervisor: all actors that it owns.
+    pub actors: mpsc::UnboundedReceiver<Down>,
+    /// For the guardian: supervisors.
+    pub supervisors: mpsc::UnboundedReceiver<Down>,
+}
+
+/// Why the process cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fatal {
+    /// The supervisor goes down again and again.
+    Supervisor,
+    /// Too many threads are held by handlers that never yield.
+    LostThreads,
+}
+
 /// An actor's guard. Dropped without [`Presence::leave`], it says that the actor went down.
 #[derive(Debug)]
 pub struct Presence {
     post: Arc<Post>,
     downs: mpsc::UnboundedSender<Down>,
     has_left: bool,
+    has_given_place: bool,
 }
 
 impl Presence {
@@ -221,12 +242,20 @@ impl Presence {
     pub fn leave(&mut self) {
         self.has_left = true;
     }
+
+    /// Another actor has this one's place already: nothing is said of its end.
+    pub fn give_place(&mut self) {
+        self.has_left = true;
+        self.has_given_place = true;
+    }
 }
 
 impl Drop for Presence {
     /// Must not panic: it runs while unwinding.
     fn drop(&mut self) {
-        self.post.state.store(ActorState::Dead as u8, Ordering::Release);
+        if !self.has_given_place {
+            self.post.state.store(ActorState::Dead as u8, Ordering::Release);
+        }
         if !self.has_left {
             let down = Down {
                 name: self.post.name.clone(),
@@ -256,6 +285,10 @@ pub struct PoolPost {
     pub backing_off: AtomicUsize,
     /// Claimed jobs that wait for a slot.
     pub queued: AtomicUsize,
+    /// When the first of them is started again, in Unix milliseconds; 0 where none waits.
+    pub resumes_at_ms: AtomicI64,
+    /// Threads that its handlers hold and do not give back.
+    pub lost_threads: AtomicUsize,
     /// True where an operator paused it.
     pub paused: AtomicBool,
     /// How often a slot was started again.
@@ -268,12 +301,28 @@ pub struct PoolPost {
     pub timeout_ms: AtomicU64,
 }
 
+impl PoolPost {
+    /// Whether all slots wait for their restart, so that nobody works the kind's jobs off.
+    pub fn is_backing_off(&self) -> bool {
+        let waiting = self.backing_off.load(Ordering::Relaxed);
+        waiting > 0 && waiting >= self.size.load(Ordering::Relaxed)
+    }
+
+    /// When the first slot that waits is started again.
+    pub fn resumes_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.resumes_at_ms.load(Ordering::Relaxed))
+    }
+}
+
 /// The board. Cheap to share.
 #[derive(Debug)]
 pub struct Board {
     posts: DashMap<String, Arc<Post>>,
     pools: DashMap<&'static str, Arc<PoolPost>>,
     downs: mpsc::UnboundedSender<Down>,
+    supervisor_downs: mpsc::UnboundedSender<Down>,
+    fatal: watch::Sender<Option<Fatal>>,
+    faults: Faults,
     changed: Notify,
     /// When the supervisor last ticked, in Unix milliseconds.
     ticked_at_ms: AtomicI64,
@@ -283,20 +332,23 @@ pub struct Board {
 }
 
 impl Board {
-    /// An empty board, and where it tells of actors that went down. Each actor sends at most one such
-    /// message in its life, so their number is bounded by that of the actors.
-    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Down>) {
-        let (downs, receiver) = mpsc::unbounded_channel();
+    /// An empty board, and where it tells of actors that went down.
+    pub fn new() -> (Arc<Self>, Downs) {
+        let (downs, actors) = mpsc::unbounded_channel();
+        let (supervisor_downs, supervisors) = mpsc::unbounded_channel();
         let board = Self {
             posts: DashMap::new(),
             pools: DashMap::new(),
             downs,
+            supervisor_downs,
+            fatal: watch::Sender::new(None),
+            faults: Faults::from_env(),
             changed: Notify::new(),
             ticked_at_ms: AtomicI64::new(0),
             canary: Mutex::new(None),
             is_draining: AtomicBool::new(false),
         };
-        (Arc::new(board), receiver)
+        (Arc::new(board), Downs { actors, supervisors })
     }
 
     /// The guard of an actor that starts; in the place of an earlier one of that name, if there was one.
@@ -310,7 +362,16 @@ impl Board {
         let post = self.post(name, kind, parent, now);
         post.idle(now);
         self.changed();
-        Presence { post, downs: self.downs.clone(), has_left: false }
+        let downs = match kind {
+            ActorType::Supervisor => &self.supervisor_downs,
+            ActorType::Guardian
+            | ActorType::Ingest
+            | ActorType::Handler
+            | ActorType::Recorder
+            | ActorType::Janitor
+            | ActorType::Listener => &self.downs,
+        };
+        Presence { post, downs: downs.clone(), has_left: false, has_given_place: false }
     }
 
     /// The place of an actor, whether it lives or not.
@@ -366,6 +427,8 @@ impl Board {
                 configured_size: AtomicUsize::new(0),
                 busy: AtomicUsize::new(0),
                 backing_off: AtomicUsize::new(0),
+                resumes_at_ms: AtomicI64::new(0),
+                lost_threads: AtomicUsize::new(0),
                 queued: AtomicUsize::new(0),
                 paused: AtomicBool::new(false),
                 restarts: AtomicU64::new(0),
@@ -382,6 +445,43 @@ impl Board {
         let mut pools: Vec<Arc<PoolPost>> = self.pools.iter().map(|it| it.clone()).collect();
         pools.sort_unstable_by_key(|it| it.kind);
         pools
+    }
+
+    /// Where tests make actors die.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The process cannot go on: whoever runs it is told to end it.
+    pub fn give_up(&self, why: Fatal) {
+        // The first reason is the one that counts.
+        self.fatal.send_if_modified(|it| it.is_none() && it.replace(why).is_none());
+        self.changed();
+    }
+
+    /// Whether the supervisor is given up.
+    pub fn has_given_up(&self) -> bool {
+        *self.fatal.borrow() == Some(Fatal::Supervisor)
+    }
+
+    /// Waits until the process cannot go on.
+    pub async fn given_up(&self) -> Fatal {
+        let mut fatal = self.fatal.subscribe();
+        loop {
+            let why = *fatal.borrow_and_update();
+            if let Some(why) = why {
+                return why;
+            }
+            if fatal.changed().await.is_err() {
+                // The sender is the board itself, which is borrowed here.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Threads that handlers hold and do not give back, over all pools.
+    pub fn lost_threads(&self) -> usize {
+        self.pools.iter().map(|it| it.lost_threads.load(Ordering::Relaxed)).sum()
     }
 
     /// The supervisor has ticked.

@@ -61,6 +61,8 @@ struct Families {
     oldest_pending_seconds: GaugeVec,
     pool_size: IntGaugeVec,
     pool_busy: IntGaugeVec,
+    pool_backing_off: IntGaugeVec,
+    lost_threads: IntGaugeVec,
     actor_restarts: IntCounterVec,
     rescued_jobs: IntCounter,
     quarantined: IntCounterVec,
@@ -105,6 +107,16 @@ impl Metrics {
             oldest_pending_seconds: it.register(GaugeVec::new(age, KIND)?)?,
             pool_size: it.gauges("pool_size", "Slots", KIND)?,
             pool_busy: it.gauges("pool_busy", "Slots that run a job", KIND)?,
+            pool_backing_off: it.gauges(
+                "pool_backing_off",
+                "Slots that wait for their restart; as many as `pool_size`: paused",
+                KIND,
+            )?,
+            lost_threads: it.gauges(
+                "lost_threads",
+                "Threads held by handlers that never yield",
+                KIND,
+            )?,
             actor_restarts: it.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: it.register(IntCounter::with_opts(rescued)?)?,
             quarantined: it.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
@@ -159,6 +171,8 @@ impl Metrics {
             oldest_pending_seconds: self.0.oldest_pending_seconds.with_label_values(&[name]),
             pool_size: self.0.pool_size.with_label_values(&[name]),
             pool_busy: self.0.pool_busy.with_label_values(&[name]),
+            pool_backing_off: self.0.pool_backing_off.with_label_values(&[name]),
+            lost_threads: self.0.lost_threads.with_label_values(&[name]),
         }
     }
 
@@ -266,6 +280,10 @@ pub struct KindMetrics {
     pub pool_size: IntGauge,
     /// Slots that run a job.
     pub pool_busy: IntGauge,
+    /// Slots that wait for their restart.
+    pub pool_backing_off: IntGauge,
+    /// Threads that are held by handlers that never yield.
+    pub lost_threads: IntGauge,
 }
 
 impl KindMetrics {
@@ -375,6 +393,8 @@ mod tests {
             "postroom_oldest_pending_seconds{kind=\"SELF_CHECK\"} 0",
             "postroom_pool_size{kind=\"SELF_CHECK\"} 8",
             "postroom_pool_busy{kind=\"SELF_CHECK\"} 0",
+            "postroom_pool_backing_off{kind=\"SELF_CHECK\"} 0",
+            "postroom_lost_threads{kind=\"SELF_CHECK\"} 0",
             "postroom_actor_restarts_total{actor=\"handler\"} 1",
             "postroom_rescued_jobs_total 2",
             "postroom_quarantined_total{channel=\"sms\"} 0",

@@ -77,6 +77,7 @@ const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ("READ_ECHOED", &[r#"[{"n":1,"lead_id":1,"channel":"sms","text_key":"x"}]"#], &[]),
     // Rescue and sweep are rare, and look for what should not be there.
     ("READ_ORPHANS", &["[5]", r#"[{"kind":"SELF_CHECK"}]"#], &["job_ready"]),
+    ("READ_HELD_RUNS", &["5"], &["job_ready"]),
     ("READ_HEADLESS", &[], &["job_blocked", "job_ready"]),
 ];
 

@@ -129,6 +129,28 @@ impl Peek {
         rows.iter().map(|it| text(it).expect("text").unwrap_or_default()).collect()
     }
 
+    /// Runs a statement.
+    pub async fn execute(&self, sql: &str) {
+        self.0.execute_unprepared(sql).await.unwrap_or_else(|it| panic!("{sql}: {it}"));
+    }
+
+    /// Puts a job into line, for a daemon that finds it at its next tick.
+    pub async fn put_job(&self, id: i64, kind: &str, client: &str, max_attempts: u32) {
+        let now = match self.0.get_database_backend() {
+            sea_orm::DatabaseBackend::Postgres => "now()",
+            _ => "cast(unixepoch('subsec') * 1000 as integer)",
+        };
+        self.execute(&format!(
+            "insert into jobs (id, kind, client_id, subject_id, max_attempts, run_at, created_at) \
+             values ({id}, '{kind}', '{client}', {id}, {max_attempts}, {now}, {now})"
+        ))
+        .await;
+        self.execute(&format!(
+            "insert into job_ready (line, job_id, kind, client_id, turn) values (-{id}, {id}, '{kind}', '{client}', {id})"
+        ))
+        .await;
+    }
+
     /// How many jobs have not ended.
     pub async fn unfinished(&self) -> i64 {
         self.number(
@@ -139,18 +161,27 @@ impl Peek {
     }
 
     /// Keeps everybody else from storing messages.
+    pub async fn hold(&self) -> Held {
+        self.hold_table("messages").await
+    }
+
+    /// Keeps everybody else from claiming jobs.
+    pub async fn hold_claims(&self) -> Held {
+        self.hold_table("job_clock").await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a plain transaction becomes a writing one by its first statement"
     )]
-    pub async fn hold(&self) -> Held {
+    async fn hold_table(&self, table: &str) -> Held {
         let transaction = self.0.begin().await.expect("a transaction can be begun");
         let lock = match self.0.get_database_backend() {
-            sea_orm::DatabaseBackend::Postgres => "lock table messages in exclusive mode",
+            sea_orm::DatabaseBackend::Postgres => format!("lock table {table} in exclusive mode"),
             // Changes nothing, and takes the one lock that writers need.
-            _ => "delete from messages where false",
+            _ => format!("delete from {table} where false"),
         };
-        transaction.execute_unprepared(lock).await.expect("the lock is free");
+        transaction.execute_unprepared(&lock).await.expect("the lock is free");
         Held(transaction)
     }
 }

@@ -5,6 +5,7 @@ use super::{
     process::{Scratch, Tied, free_port, tied_command},
     seen_within,
 };
+use crate::own_daemon;
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -32,6 +33,9 @@ pub struct Options {
     pub args: Vec<String>,
     /// Environment variables, on top of the test's own without its `POSTROOM__…`.
     pub env: Vec<(String, String)>,
+    /// Run this test program in the place of `postroom`, as [`crate::own_daemon`]: the same daemon with the
+    /// job kinds that are there for tests. `args` do not count then.
+    pub has_own_kinds: bool,
     /// What to wait for.
     pub until: Until,
     /// How long to wait for it.
@@ -56,6 +60,7 @@ impl Default for Options {
             database_url: None,
             args: Vec::new(),
             env: Vec::new(),
+            has_own_kinds: false,
             until: Until::Ready,
             within: Duration::from_secs(30),
         }
@@ -230,20 +235,28 @@ fn write_test_config(directory: &Path, config: &str) {
 fn spawn(directory: &Path, options: &Options) -> Tied {
     let log = fs::File::options().create(true).append(true).open(log_file(directory));
     let log = log.expect("the scratch directory can be written");
-    let mut command = tied_command(Path::new(env!("CARGO_BIN_EXE_postroom")), "KILL", None);
+    let own = env::current_exe().expect("a test program knows itself");
+    let program =
+        if options.has_own_kinds { &own } else { Path::new(env!("CARGO_BIN_EXE_postroom")) };
+    let mut command = tied_command(program, "KILL", None);
     for (key, _) in env::vars_os() {
         let name = key.to_string_lossy().to_ascii_uppercase();
         if name.starts_with("POSTROOM__") || name == "RUST_LOG" {
             command.env_remove(&key);
         }
     }
+    let configs = [harness_config(directory), test_config(directory)];
+    if options.has_own_kinds {
+        let configs = env::join_paths(configs).expect("paths without a colon");
+        command.args(own_daemon::ARGS).env(own_daemon::CONFIGS, configs);
+    } else {
+        command.arg("serve");
+        for config in &configs {
+            command.arg("--config").arg(config);
+        }
+        command.args(&options.args);
+    }
     command
-        .arg("serve")
-        .arg("--config")
-        .arg(harness_config(directory))
-        .arg("--config")
-        .arg(test_config(directory))
-        .args(&options.args)
         // The tests' providers are on loopback, whatever proxy the machine has.
         .env("NO_PROXY", "127.0.0.1,localhost")
         .envs(options.env.iter().map(|(key, value)| (key, value)))

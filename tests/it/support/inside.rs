@@ -84,6 +84,11 @@ impl Inside {
         web::ask(self.request(reqwest::Method::GET, path)).await
     }
 
+    /// Asks outside of the admin API, for instance `/readyz`.
+    pub async fn get(&self, path: &str) -> Answer {
+        web::ask(self.http.get(format!("{}{path}", self.url))).await
+    }
+
     /// Prepares a provider's `POST`.
     pub fn webhook(&self, channel: &str, client: &str) -> reqwest::RequestBuilder {
         self.http.post(format!("{}/webhooks/{channel}/{client}", self.url))

@@ -25,11 +25,11 @@ pub(in crate::http::api) struct PoolJson {
 
 impl PoolJson {
     pub(in crate::http::api) fn of(pool: &PoolPost, backlog: Option<i64>) -> Self {
-        let (size, backing_off) = (pool.size.load(Relaxed), pool.backing_off.load(Relaxed));
+        let size = pool.size.load(Relaxed);
         let paused = pool.paused.load(Relaxed);
         let state = if paused {
             "paused"
-        } else if backing_off > 0 && backing_off >= size {
+        } else if pool.is_backing_off() {
             "backing_off"
         } else {
             "running"
@@ -43,7 +43,7 @@ impl PoolJson {
             state,
             backlog,
             restarts: pool.restarts.load(Relaxed),
-            resumes_at: None,
+            resumes_at: pool.is_backing_off().then(|| pool.resumes_at()),
             max_attempts: pool.max_attempts.load(Relaxed),
             timeout_ms: pool.timeout_ms.load(Relaxed),
         }

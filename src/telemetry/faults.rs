@@ -1,0 +1,96 @@
+//! Where tests make actors die.
+//!
+//! A point is a line in an actor that does nothing, until a test arms it by name. It is there in debug
+//! builds only (docs/decisions/0008): in a release build a point is an empty function, and nothing can be
+//! armed. For a daemon that is a process of its own, `POSTROOM_FAULTS` arms points when it starts:
+//! `supervisor.started=100` makes the next hundred that come there panic.
+
+#[cfg(debug_assertions)]
+use std::sync::{Mutex, PoisonError, mpsc};
+#[cfg(debug_assertions)]
+use tokio::time::Instant;
+
+/// The points of one daemon. Each daemon has its own, so that tests in one process do not meet.
+#[derive(Debug)]
+pub struct Faults {
+    #[cfg(debug_assertions)]
+    armed: dashmap::DashMap<String, Armed>,
+}
+
+/// What happens at a point.
+#[cfg(debug_assertions)]
+#[derive(Debug, Default)]
+struct Armed {
+    panics_left: u32,
+    struck_at: Option<Instant>,
+    /// Keeps its thread until the other end is dropped.
+    blocks: Option<Mutex<mpsc::Receiver<()>>>,
+}
+
+#[cfg(debug_assertions)]
+impl Faults {
+    /// The points that `POSTROOM_FAULTS` names.
+    pub fn from_env() -> Self {
+        let it = Self { armed: dashmap::DashMap::new() };
+        let text = std::env::var("POSTROOM_FAULTS").unwrap_or_default();
+        for (point, times) in text.split(',').filter_map(|it| it.split_once('=')) {
+            it.arm(point, times.parse().unwrap_or_default());
+        }
+        it
+    }
+
+    /// The next `times` actors that come to `point` panic there.
+    pub fn arm(&self, point: &str, times: u32) {
+        self.armed.entry(point.to_owned()).or_default().panics_left = times;
+    }
+
+    /// The next actor that comes to `point` keeps its thread there, until what is returned is dropped.
+    pub fn block(&self, point: &str) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel();
+        self.armed.entry(point.to_owned()).or_default().blocks = Some(Mutex::new(released));
+        release
+    }
+
+    /// How many are still to panic at `point`.
+    pub fn left(&self, point: &str) -> u32 {
+        self.armed.get(point).map_or(0, |it| it.panics_left)
+    }
+
+    /// When one last panicked at `point`.
+    pub fn struck_at(&self, point: &str) -> Option<Instant> {
+        self.armed.get(point).and_then(|it| it.struck_at)
+    }
+
+    /// Panics or blocks where a test wants it.
+    ///
+    /// # Panics
+    /// Where a test wants it.
+    pub fn point(&self, point: &'static str) {
+        let (is_struck, blocks) = match self.armed.get_mut(point) {
+            Some(mut it) if it.panics_left > 0 => {
+                it.panics_left -= 1;
+                it.struck_at = Some(Instant::now());
+                (true, None)
+            }
+            Some(mut it) => (false, it.blocks.take()),
+            None => (false, None),
+        };
+        assert!(!is_struck, "struck at {point}");
+        if let Some(released) = blocks {
+            let released = released.into_inner().unwrap_or_else(PoisonError::into_inner);
+            while released.recv().is_ok() {}
+        }
+    }
+}
+
+#[cfg(not(debug_assertions))]
+impl Faults {
+    /// No points.
+    pub fn from_env() -> Self {
+        Self {}
+    }
+
+    /// Nothing.
+    #[inline(always)]
+    pub fn point(&self, _: &'static str) {}
+}

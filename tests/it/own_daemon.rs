@@ -1,0 +1,76 @@
+//! This test program as a daemon: a process of its own, with job kinds that no product should have.
+//!
+//! Some proofs need a process that dies. Its job kinds live here and not in `src`, so that no binary that is
+//! shipped holds them: the test program starts itself once more, and runs the test below, which is no test.
+
+use postroom::{
+    app::{Role, serve_with},
+    config::{Config, Sources},
+    domain::{Job, JobKind, Outcome},
+    handlers::{Deps, JobHandler},
+    registry::Registry,
+    telemetry::logging,
+};
+use std::{env, process, thread, time::Duration};
+
+/// How the test program is told to be a daemon.
+pub const ARGS: [&str; 4] = ["own_daemon::for_other_tests", "--exact", "--ignored", "--nocapture"];
+/// Which configuration files it is to read.
+pub const CONFIGS: &str = "TEST_DAEMON_CONFIGS";
+
+/// Ends the whole process.
+#[derive(Default)]
+struct Poison;
+
+impl JobHandler for Poison {
+    const KIND: JobKind = JobKind("POISON");
+
+    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+        if job.client_id == "lingers" {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        process::abort()
+    }
+}
+
+/// Takes its time.
+#[derive(Default)]
+struct Beside;
+
+impl JobHandler for Beside {
+    const KIND: JobKind = JobKind("BESIDE");
+
+    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Outcome::Done(Vec::new())
+    }
+}
+
+/// Keeps its thread for good.
+#[derive(Default)]
+struct Blocks;
+
+impl JobHandler for Blocks {
+    const KIND: JobKind = JobKind("BLOCKS");
+
+    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+        loop {
+            thread::park();
+        }
+    }
+}
+
+#[test]
+#[ignore = "a daemon that other tests start, and no test"]
+fn for_other_tests() {
+    // Whoever runs all ignored tests means no daemon.
+    let Some(files) = env::var_os(CONFIGS) else { return };
+    let sources = Sources { files: env::split_paths(&files).collect(), env: Vec::new() };
+    let config = Config::load(&sources).expect("a configuration");
+    logging::init(&config.telemetry).expect("a log");
+    let registry = Registry::default().kind::<Poison>().kind::<Beside>().kind::<Blocks>();
+    match serve_with(config, registry, Role::All) {
+        Ok(exit) => process::exit(exit.code().into()),
+        Err(error) => panic!("{error}"),
+    }
+}
