@@ -4,6 +4,44 @@
 use postroom::channels::fields::{self, email_address, flag, is_robot, raw, word};
 use serde_json::Value;
 
+/// `(channel, event, path)`: what an ordinary event of that name cannot do without.
+pub const REQUIRED: &[(&str, &str, &str)] = &[
+    ("email", "LEAD_REPLIED", "data"),
+    ("email", "LEAD_REPLIED", "data.reply.id"),
+    ("email", "LEAD_INTERESTED", "data.reply.id"),
+    ("email", "UNTRACKED_REPLY_RECEIVED", "data.reply.id"),
+    ("email", "UNTRACKED_REPLY_RECEIVED", "data.reply.from_email_address"),
+    ("email", "MANUAL_EMAIL_SENT", "data.reply.id"),
+    ("email", "EMAIL_BOUNCED", "data.lead.email"),
+    ("email", "EMAIL_SENT", "data.scheduled_email.id"),
+    ("email", "EMAIL_SENT", "data.lead.email"),
+    ("email", "LEAD_UNSUBSCRIBED", "data.lead.email"),
+    ("sms", "workflow", "contact_id"),
+    ("sms", "workflow", "location.id"),
+    ("sms", "InboundMessage", "locationId"),
+    ("sms", "InboundMessage", "contactId"),
+    ("sms", "OutboundMessage", "locationId"),
+    ("sms", "OutboundMessage", "contactId"),
+    ("sms", "ContactDndUpdate", "id"),
+    ("linkedin", "message_received", "message_id"),
+    ("linkedin", "message_received", "sender.attendee_provider_id"),
+    ("linkedin", "message_edited", "message_id"),
+    ("linkedin", "message_deleted", "message_id"),
+    ("linkedin", "message_failed", "message_id"),
+    ("linkedin", "new_relation", "user_provider_id"),
+    ("smartlead", "EMAIL_REPLY", "campaign_id"),
+    ("smartlead", "EMAIL_REPLY", "stats_id"),
+    ("smartlead", "EMAIL_SENT", "campaign_id"),
+    ("smartlead", "FIRST_EMAIL_SENT", "campaign_id"),
+    ("smartlead", "EMAIL_BOUNCE", "to_email"),
+    ("smartlead", "LEAD_UNSUBSCRIBED", "to_email"),
+    ("instantly", "reply_received", "lead_email"),
+    ("instantly", "email_sent", "lead_email"),
+    ("instantly", "email_bounced", "lead_email"),
+    ("instantly", "lead_unsubscribed", "lead_email"),
+    ("instantly", "lead_interested", "lead_email"),
+];
+
 /// The reasons by which `body` may be quarantined; empty where it must not be.
 pub fn reasons(channel: &str, body: &Value) -> Vec<String> {
     if !body.is_object() {

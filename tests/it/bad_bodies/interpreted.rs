@@ -141,47 +141,12 @@ fn every_field_of_every_body_may_be_wrong_in_every_way() {
 fn what_is_required_is_missed_by_its_name() {
     const ABSENT: [&str; 7] = ["null", "\"\"", "\" \\t\"", "{}", "\"N/A\"", "\"\\u0000\"", "gone"];
     const BAD: [&str; 4] = ["true", "[]", "[\"x\"]", "{\"x\":1}"];
-    for (channel, event, path) in [
-        ("email", "LEAD_REPLIED", "data"),
-        ("email", "LEAD_REPLIED", "data.reply.id"),
-        ("email", "LEAD_INTERESTED", "data.reply.id"),
-        ("email", "UNTRACKED_REPLY_RECEIVED", "data.reply.id"),
-        ("email", "UNTRACKED_REPLY_RECEIVED", "data.reply.from_email_address"),
-        ("email", "MANUAL_EMAIL_SENT", "data.reply.id"),
-        ("email", "EMAIL_BOUNCED", "data.lead.email"),
-        ("email", "EMAIL_SENT", "data.scheduled_email.id"),
-        ("email", "EMAIL_SENT", "data.lead.email"),
-        ("email", "LEAD_UNSUBSCRIBED", "data.lead.email"),
-        ("sms", "workflow", "contact_id"),
-        ("sms", "workflow", "location.id"),
-        ("sms", "InboundMessage", "locationId"),
-        ("sms", "InboundMessage", "contactId"),
-        ("sms", "OutboundMessage", "locationId"),
-        ("sms", "OutboundMessage", "contactId"),
-        ("sms", "ContactDndUpdate", "id"),
-        ("linkedin", "message_received", "message_id"),
-        ("linkedin", "message_received", "sender.attendee_provider_id"),
-        ("linkedin", "message_edited", "message_id"),
-        ("linkedin", "message_deleted", "message_id"),
-        ("linkedin", "message_failed", "message_id"),
-        ("linkedin", "new_relation", "user_provider_id"),
-        ("smartlead", "EMAIL_REPLY", "campaign_id"),
-        ("smartlead", "EMAIL_REPLY", "stats_id"),
-        ("smartlead", "EMAIL_SENT", "campaign_id"),
-        ("smartlead", "FIRST_EMAIL_SENT", "campaign_id"),
-        ("smartlead", "EMAIL_BOUNCE", "to_email"),
-        ("smartlead", "LEAD_UNSUBSCRIBED", "to_email"),
-        ("instantly", "reply_received", "lead_email"),
-        ("instantly", "email_sent", "lead_email"),
-        ("instantly", "email_bounced", "lead_email"),
-        ("instantly", "lead_unsubscribed", "lead_email"),
-        ("instantly", "lead_interested", "lead_email"),
-    ] {
-        let channel = CHANNELS.into_iter().find(|it| it.name().0 == channel).unwrap();
+    for (channel, event, path) in duties::REQUIRED {
+        let channel = CHANNELS.into_iter().find(|it| it.name().0 == *channel).unwrap();
         let mut body = channels::samples::sample(channel.name(), Some(event), 7).unwrap();
         // Instantly says it twice, and either will do.
         body.as_object_mut().unwrap().remove("email");
-        let place = changes::paths(&body).into_iter().find(|it| it.to_string() == path).unwrap();
+        let place = changes::paths(&body).into_iter().find(|it| it.to_string() == *path).unwrap();
         let reason = |text: &str| {
             let text = changes::applied(&body, &place, (text != "gone").then_some(text));
             let body = json::parse(text.as_bytes()).unwrap();
@@ -194,7 +159,7 @@ fn what_is_required_is_missed_by_its_name() {
         for text in ABSENT {
             assert_eq!(reason(text), format!("missing_field {path}"), "{event} {text}");
         }
-        for text in BAD.into_iter().filter(|it| path != "data" || !it.contains("\"x\":")) {
+        for text in BAD.into_iter().filter(|it| *path != "data" || !it.contains("\"x\":")) {
             assert_eq!(reason(text), format!("bad_field {path}"), "{event} {text}");
         }
     }

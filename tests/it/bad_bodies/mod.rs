@@ -5,4 +5,5 @@ mod bases;
 mod changes;
 mod duties;
 mod interpreted;
+mod posted;
 mod sound;
