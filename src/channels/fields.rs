@@ -14,6 +14,8 @@ pub use crate::domain::text::normalised;
 /// Longer than any real id, name of a person or address; short enough for an index of either database.
 const ID_BYTES_MAX: usize = 512;
 const EMAIL_BYTES_MAX: usize = 320;
+/// More than any mail has; each takes a multiple of its place in a body where it is stored.
+const LIST_MAX: usize = 1_000;
 
 /// A required field that is not there, or is not what it must be (docs/RULES.md P5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +174,10 @@ pub fn is_robot(address: &str) -> bool {
 /// Addresses of mail at a path: null, a list of texts or of objects, one object, or one text.
 pub fn addresses(body: &Value, path: &str) -> Vec<Address> {
     match get(body, path) {
-        Some(Value::Array(items)) => items.iter().filter_map(address).collect(),
-        Some(Value::String(text)) => text.split([',', ';']).filter_map(address_in).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(address).take(LIST_MAX).collect(),
+        Some(Value::String(text)) => {
+            text.split([',', ';']).filter_map(address_in).take(LIST_MAX).collect()
+        }
         Some(one @ Value::Object(_)) => address(one).into_iter().collect(),
         Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => Vec::new(),
     }
@@ -204,7 +208,7 @@ fn address_in(text: &str) -> Option<Address> {
 /// Files at a path: a list of objects or addresses, or one of these.
 pub fn attachments(body: &Value, path: &str) -> Vec<Attachment> {
     match get(body, path) {
-        Some(Value::Array(items)) => items.iter().filter_map(attachment).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(attachment).take(LIST_MAX).collect(),
         Some(one) => attachment(one).into_iter().collect(),
         None => Vec::new(),
     }

@@ -1,7 +1,12 @@
 //! Bodies as JSON: strict where JSON is strict, lenient with lone surrogates (docs/RULES.md P3).
 
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::{cell::Cell, fmt};
 use thiserror::Error;
+
+/// As the first name of a map, `serde_json`'s own sign for "this map is a number".
+const NUMBER: &str = "$serde_json::private::Number";
 
 /// A body that is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -17,10 +22,96 @@ pub struct NotJson {
 /// Whatever is not JSON: empty, cut, raw control characters in a string, invalid UTF-8; and what is
 /// nested deeper than 127 levels.
 pub fn parse(body: &[u8]) -> Result<Value, NotJson> {
-    serde_json::from_slice(body).or_else(|error| match without_lone_surrogates(body) {
-        Some(mended) => serde_json::from_slice(&mended).map_err(|error| not_json(&error)),
+    read(body).or_else(|error| match without_lone_surrogates(body) {
+        Some(mended) => read(&mended).map_err(|error| not_json(&error)),
         None => Err(not_json(&error)),
     })
+}
+
+/// As `serde_json` reads a [`Value`], but for the names that mean something to itself: with them a sender could
+/// pass an object off as a number, or a text as what is written in it, deeper than anything may be nested.
+fn read(body: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut text = serde_json::Deserializer::from_slice(body);
+    let value = Reader { is_owned: &Cell::new(false) }.deserialize(&mut text)?;
+    text.end()?;
+    Ok(value)
+}
+
+/// Builds a [`Value`].
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    /// Set by a text that was handed over: the digits of a number. Those of a body are lent.
+    is_owned: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        self.is_owned.set(true);
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            self.is_owned.set(false);
+            let value = fields.next_value_seed(self)?;
+            // Numbers of any size come as a map of this one name.
+            if name == NUMBER
+                && self.is_owned.get()
+                && let Value::String(digits) = &value
+            {
+                return digits.parse().map(Value::Number).map_err(A::Error::custom);
+            }
+            map.insert(name, value);
+        }
+        Ok(Value::Object(map))
+    }
 }
 
 fn not_json(error: &serde_json::Error) -> NotJson {
@@ -33,20 +124,38 @@ fn not_json(error: &serde_json::Error) -> NotJson {
     NotJson { detail: format!("line {} column {}: {what}", error.line(), error.column()) }
 }
 
-/// The payload with the value of its top-level field `secret_field` replaced by `"***"`.
+/// The payload with the value of its field `secret_field` replaced by `"***"`, also where the body stands inside
+/// of another: that is not understood, but kept.
 pub fn masked(text: &str, value: &Value, secret_field: &str) -> String {
+    if !holds(value, secret_field) {
+        return text.to_owned();
+    }
+    let mut value = value.clone();
+    mask(&mut value, secret_field);
+    value.to_string()
+}
+
+fn holds(value: &Value, name: &str) -> bool {
     match value {
-        Value::Object(map) if map.contains_key(secret_field) => {
-            let mut map = map.clone();
-            map.insert(secret_field.to_owned(), Value::from("***"));
-            Value::Object(map).to_string()
+        Value::Object(map) => map.contains_key(name) || map.values().any(|it| holds(it, name)),
+        Value::Array(items) => items.iter().any(|it| holds(it, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn mask(value: &mut Value, name: &str) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if key == name {
+                    *value = Value::from("***");
+                } else {
+                    mask(value, name);
+                }
+            }
         }
-        Value::Object(_)
-        | Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_) => text.to_owned(),
+        Value::Array(items) => items.iter_mut().for_each(|it| mask(it, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -151,6 +260,57 @@ mod tests {
     }
 
     #[test]
+    fn the_parsers_own_names_are_names_like_any_other() {
+        const RAW: &str = "$serde_json::private::RawValue";
+        for name in [NUMBER, RAW] {
+            for value in [
+                json!(1),
+                json!("12"),
+                json!("1e999"),
+                json!("twelve"),
+                json!("{\"a\":1}"),
+                json!(null),
+                json!([1, "2"]),
+                json!({"a": "12"}),
+            ] {
+                for text in [
+                    format!("{{\"{name}\":{value}}}"),
+                    format!("{{\"\\u0024{}\":{value}}}", name.strip_prefix('$').unwrap()),
+                    format!("{{ \"{name}\" : {value} }}"),
+                ] {
+                    let body = parse(text.as_bytes()).unwrap();
+                    let map = body.as_object().unwrap_or_else(|| panic!("{text} is {body}"));
+                    assert_eq!(map.get(name), Some(&value), "{text}");
+                    assert_eq!(map.len(), 1);
+                }
+                let text = format!(
+                    "{{\"a\":[{{\"{name}\":{value},\"b\":\"c\"}}],\"{name}\":\"7\",\"n\":7}}"
+                );
+                let body = parse(text.as_bytes()).unwrap();
+                let inner = body.pointer("/a/0").unwrap().as_object().unwrap();
+                assert_eq!((inner.get(name), inner.len()), (Some(&value), 2), "{text}");
+                assert_eq!(body.get(name), Some(&json!("7")));
+                assert_eq!(body.get("n"), Some(&json!(7)), "numbers are numbers");
+            }
+        }
+        // What is written in a text is no way to nest deeper.
+        let deep = json!({RAW: nested(127)}).to_string();
+        let deep = format!("{}{deep}{}", "[".repeat(100), "]".repeat(100));
+        assert!(parse(deep.as_bytes()).unwrap().pointer(&"/0".repeat(100)).unwrap().is_object());
+    }
+
+    #[test]
+    fn numbers_are_as_they_were_written() {
+        for text in
+            ["0", "-0", "7", "-7", "1.50", "1e5", "1E+400", "-1e999", "18446744073709551616"]
+        {
+            let read = parse(text.as_bytes()).unwrap();
+            assert!(read.is_number(), "{text}");
+            assert_eq!(read, serde_json::from_str::<Value>(text).unwrap(), "{text}");
+        }
+    }
+
+    #[test]
     fn of_equal_keys_the_last_counts() {
         assert_eq!(parse(br#"{"a":1,"a":2}"#).unwrap(), json!({"a": 2}));
     }
@@ -160,11 +320,20 @@ mod tests {
         let text = r#"{"secret_key":"hunter2","a":{"secret_key":"b"}}"#;
         let value = parse(text.as_bytes()).unwrap();
         let shown = masked(text, &value, "secret_key");
-        assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
+        assert_eq!(shown, r#"{"a":{"secret_key":"***"},"secret_key":"***"}"#);
+        let wrapped = r#"[{"data":{"secret_key":"hunter2"}}]"#;
+        let shown = masked(wrapped, &parse(wrapped.as_bytes()).unwrap(), "secret_key");
+        assert_eq!(shown, r#"[{"data":{"secret_key":"***"}}]"#);
         assert_eq!(masked("[1]", &json!([1]), "secret_key"), "[1]");
     }
 
     proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(text in "[\\[\\]{}:, \"\\\\a0-9.eE+-]{0,40}") {
+            let theirs = serde_json::from_str::<Value>(&text).ok();
+            prop_assert_eq!(parse(text.as_bytes()).ok(), theirs);
+        }
+
         #[test]
         fn any_bytes_are_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..400)) {
             parse(&body).ok();

@@ -155,19 +155,25 @@ pub fn interpret(
     }
 }
 
+/// Longer than any event's name. Some are whatever the sender wrote there, and they are logged and listed.
+const EVENT_BYTES_MAX: usize = 200;
+
+/// An event's name as it is kept: PostgreSQL stores no U+0000.
+fn shown(event: &str) -> String {
+    fields::beginning(event, EVENT_BYTES_MAX).replace('\0', "")
+}
+
 fn ignored(event: &str, reason: &'static str) -> Interpreted {
-    Interpreted::Ignored { event_type: Some(event.to_owned()), reason, warn: false }
+    Interpreted::Ignored { event_type: Some(shown(event)), reason, warn: false }
 }
 
 /// A notice about an account, with a warning in the log where somebody must act (docs/RULES.md P19).
 fn notice(event: &str, reason: &'static str, warn: bool) -> Interpreted {
-    Interpreted::Ignored { event_type: Some(event.to_owned()), reason, warn }
+    Interpreted::Ignored { event_type: Some(shown(event)), reason, warn }
 }
 
 fn unknown(event: Option<&str>, reason: &str) -> NotUnderstood {
-    // PostgreSQL stores no U+0000, and the name is the sender's.
-    let event_type = event.map(|it| it.replace('\0', ""));
-    NotUnderstood { event_type, reason: reason.to_owned() }
+    NotUnderstood { event_type: event.map(shown), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

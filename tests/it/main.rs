@@ -14,6 +14,7 @@
 )]
 
 mod api;
+mod bad_bodies;
 mod cli;
 mod g01_acknowledged_means_durable;
 mod g02_no_duplicates;

@@ -160,7 +160,9 @@ impl One<'_> {
 
     fn bounced(&self, name: &str) -> Result<Interpreted, NotUnderstood> {
         let body = self.received.body;
-        let is_named = name == BOUNCED || fields::get(body, "data.lead").is_some();
+        // What is no object is no lead: PHP writes an empty one as `[]`.
+        let is_named =
+            name == BOUNCED || fields::get(body, "data.lead").is_some_and(Value::is_object);
         if !is_named {
             return self.bounced_by_text();
         }

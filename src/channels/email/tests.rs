@@ -34,6 +34,19 @@ fn mail(address: &str) -> Identity {
 }
 
 #[test]
+fn a_report_with_an_empty_list_for_a_lead_names_none() {
+    let base = payload!("untracked_reply_received-1");
+    let report = with(&base, "data.reply.folder", json!("Bounced"));
+    let text = "550 5.1.1 <dana@larkspur.example> user unknown";
+    let report = with(&report, "data.reply.text_body", json!(text));
+    for lead in [json!([]), json!(null), json!({}), json!("none"), json!(7)] {
+        assert_eq!(outcome(&Email, &with(&report, "data.lead", lead)), "recorded bounce");
+    }
+    let named = with(&report, "data.lead", json!({"id": 7}));
+    assert_eq!(outcome(&Email, &named), "quarantined missing_field data.lead.email");
+}
+
+#[test]
 fn every_payload_has_its_outcome() {
     for (body, expected) in [
         (payload!("email_sent-1"), "recorded outbound"),

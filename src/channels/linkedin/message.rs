@@ -29,7 +29,7 @@ struct Chat {
 
 impl Chat {
     fn of(body: &Value) -> Self {
-        let sender = fields::raw(body, "sender").map_or_else(|| old_sender(body), Member::of);
+        let sender = fields::get(body, "sender").map_or_else(|| old_sender(body), Member::of);
         let us = fields::word(body, "account_info.user_id");
         // The account itself says more than the flag, which is absent or 0/1 in some bodies.
         let is_us = us.is_some() && sender.id == us;

@@ -345,6 +345,18 @@ fn other_events_are_known_by_their_name() {
 }
 
 #[test]
+fn p5_a_sender_that_says_nothing_is_as_good_as_none() {
+    let old = json!({
+        "event": "message.received", "sender": null, "account_id": "acc_LI_77",
+        "message": {"id": "m1", "chat_id": "c1", "text": "Hello", "sender_id": "ACoAA7"},
+    });
+    for sender in [json!(null), json!(""), json!({}), json!("N/A"), json!("absent")] {
+        let it = event(&Linkedin, &with(&old, "sender", sender));
+        assert_eq!(it.identities, [Identity::new(IdentityKind::LinkedinMember, "ACoAA7")]);
+    }
+}
+
+#[test]
 fn p20_old_names_are_understood() {
     let body = json!({
         "event": "message.received", "account_id": "acc_LI_77",

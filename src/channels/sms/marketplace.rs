@@ -142,7 +142,7 @@ fn do_not_disturb(event: &str, received: &Received<'_>) -> Result<Interpreted, N
     let country = fields::word(body, "country");
     let phone = fields::word(body, "phone")
         .and_then(|it| phones::read(&it, &[country.as_deref(), received.country]));
-    let email = fields::email(body, "email");
+    let email = fields::email(body, "email").filter(|it| !fields::is_robot(it));
     let status = fields::word(body, "dndSettings.SMS.status").map(|it| it.to_ascii_lowercase());
     let active = match status.as_deref() {
         Some("active" | "permanent") => true,

@@ -106,6 +106,19 @@ fn custom_fields_and_the_bodys_country_stand_in() {
 }
 
 #[test]
+fn p13_the_address_of_a_robot_is_no_contacts() {
+    let contact = [Identity::new(IdentityKind::GhlContact, CONTACT)];
+    let robot = json!("MAILER-DAEMON@mx.example");
+    for path in ["email", "customData"] {
+        let value = if path == "email" { robot.clone() } else { json!({"Email": robot}) };
+        let it = event(&Sms, &with(&payload!("workflow_sms-2"), path, value));
+        assert_eq!((it.identities.as_slice(), it.profile.email), (contact.as_slice(), None));
+    }
+    let it = event(&Sms, &with(&payload!("contact_dnd_update-1"), "email", robot));
+    assert!(it.identities.iter().all(|it| it.kind != IdentityKind::Email), "{it:?}");
+}
+
+#[test]
 fn a_stop_is_stored_and_opts_out() {
     assert_eq!(message(&payload!("workflow_sms-3")).opt_out.as_deref(), Some("stop"));
 }

@@ -136,7 +136,10 @@ impl Lead {
         let country = fields::word(body, "country");
         let phone = fields::first_word(body, &["phone", "customData.Phone Number"])
             .and_then(|it| phones::read(&it, &[country.as_deref(), received.country]));
-        let email = ["email", "customData.Email"].iter().find_map(|path| fields::email(body, path));
+        let email = ["email", "customData.Email"]
+            .iter()
+            .find_map(|path| fields::email(body, path))
+            .filter(|it| !fields::is_robot(it));
         let mut identities = vec![Identity::new(IdentityKind::GhlContact, contact)];
         identities.extend(email.clone().map(|it| Identity::new(IdentityKind::Email, it)));
         let known = phone.as_ref().and_then(|it| it.e164.clone());

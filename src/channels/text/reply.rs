@@ -7,6 +7,8 @@ pub fn new_text(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.lines().collect();
     let mut kept: Vec<&str> = Vec::new();
+    // Whether anything that is kept is more than a blank line.
+    let mut says_something = false;
     let mut rest = lines.as_slice();
     while let Some((line, tail)) = rest.split_first() {
         let shown = line.trim();
@@ -15,7 +17,7 @@ pub fn new_text(text: &str) -> String {
             break;
         } else if let Some(taken) = quotes::attribution(rest) {
             next = rest.get(taken..).unwrap_or_default();
-            if !answers_below(&kept, next) {
+            if says_something || !is_quoted(next) {
                 break;
             }
         } else if shown.starts_with('>') || footer::is_device_line(shown) {
@@ -25,6 +27,7 @@ pub fn new_text(text: &str) -> String {
             break;
         } else {
             kept.push(line.trim_end());
+            says_something |= !shown.is_empty();
         }
         rest = next;
     }
@@ -32,12 +35,10 @@ pub fn new_text(text: &str) -> String {
     joined(&kept)
 }
 
-/// True where nothing was written above "… wrote:", and what follows is marked as quoted: then the
-/// answer stands below the quote.
-fn answers_below(kept: &[&str], next: &[&str]) -> bool {
-    let first = next.iter().take(5).map(|line| line.trim()).find(|line| !line.is_empty());
+/// True where what follows is marked as quoted: the answer to it, if nothing stands above, stands below.
+fn is_quoted(lines: &[&str]) -> bool {
+    let first = lines.iter().take(5).map(|line| line.trim()).find(|line| !line.is_empty());
     first.is_some_and(|line| line.starts_with('>'))
-        && kept.iter().all(|line| line.trim().is_empty())
 }
 
 /// The lines as one text, with no more than one blank line in a row.

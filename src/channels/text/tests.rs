@@ -496,6 +496,7 @@ fn hostile_texts_take_no_longer_than_others() {
             "<script>".repeat(300_000),
             "On x wrote:".repeat(300_000),
             "a\n\n".repeat(1_000_000),
+            "> On Mon, a@b.example wrote:\n\n".repeat(100_000),
             "+1 614 555 0142\n".repeat(150_000),
             "-".repeat(3_000_000),
         ] {

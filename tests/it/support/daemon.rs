@@ -170,6 +170,15 @@ impl Daemon {
         self.process.ended().is_none()
     }
 
+    /// The most memory that it has had so far, in MiB.
+    pub fn peak_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.expect("a running process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.expect("so many kB") / 1_024
+    }
+
     /// Waits for its end. Panics when it still runs after `within`.
     pub async fn wait(&self, within: Duration) -> ExitStatus {
         match seen_within(within, async || self.process.ended()).await {

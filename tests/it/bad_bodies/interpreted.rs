@@ -1,0 +1,256 @@
+//! Every wrong body is read, as the HTTP side would, by its channel alone: no network and no database.
+
+use super::{
+    bases::{self, Base, CHANNELS},
+    changes, duties, sound,
+};
+use postroom::{
+    channels::{self, AnyChannel, Received, json},
+    domain::{Interpreted, Timestamp},
+};
+use std::{
+    collections::BTreeMap,
+    sync::Mutex,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// 2026-08-04T15:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_785_855_600_000);
+
+/// Tells which body it was that made something panic.
+struct Shown<'a>(&'a str, &'a str);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let text: String = self.1.chars().take(3_000).collect();
+            eprintln!("--- {} ---\n{text}\n---", self.0);
+        }
+    }
+}
+
+/// Reads `text` as the HTTP side does, and says what is wrong with what is made of it. `is_json` is what it
+/// must be.
+fn fault(channel: &dyn AnyChannel, text: &str, is_json: bool) -> Result<(), String> {
+    let body = match json::parse(text.as_bytes()) {
+        Err(_) if !is_json => return Ok(()),
+        Err(_) => return Err("it is JSON".to_owned()),
+        Ok(_) if !is_json => return Err("it is no JSON".to_owned()),
+        Ok(body) => body,
+    };
+    if channel.account(&body).is_some_and(|it| it.is_empty() || it.contains('\0')) {
+        return Err("an empty account".to_owned());
+    }
+    if let Some(field) = channel.secret_field() {
+        let masked = json::masked(text, &body, field);
+        let again = json::parse(masked.as_bytes()).map_err(|it| format!("masked: {it}"))?;
+        if body.get(field).is_some() && again.get(field) != Some(&"***".into()) {
+            return Err(format!("the secret is shown: {masked}"));
+        }
+    }
+    let received = Received { body: &body, received_at: NOW, country: Some("US") };
+    let made = channels::interpret(channel, &received);
+    if made != channels::interpret(channel, &received) {
+        return Err("the second time it means something else".to_owned());
+    }
+    sound::fault(&made, text.len(), NOW)?;
+    let reasons = duties::reasons(channel.name().0, &body);
+    match &made {
+        Err(it) if reasons.contains(&it.reason) => Ok(()),
+        Err(it) => {
+            Err(format!("refused by `{}`, where that may only be by {reasons:?}", it.reason))
+        }
+        Ok(_) if reasons.is_empty() => Ok(()),
+        Ok(it) => Err(format!("taken, where it lacks {reasons:?}: {it:?}")),
+    }
+}
+
+/// What was found, each kind of fault with its first body and how many there are.
+#[derive(Default)]
+struct Faults(Mutex<BTreeMap<String, (usize, String)>>);
+
+impl Faults {
+    fn check(&self, channel: &dyn AnyChannel, what: &str, text: &str, is_json: bool) {
+        let _shown = Shown(what, text);
+        if let Err(fault) = fault(channel, text, is_json) {
+            let told = format!("{what}: {}", text.chars().take(600).collect::<String>());
+            let mut found = self.0.lock().unwrap();
+            found.entry(fault).or_insert((0, told)).0 += 1;
+        }
+    }
+}
+
+impl Drop for Faults {
+    #[track_caller]
+    fn drop(&mut self) {
+        let found = self.0.get_mut().unwrap();
+        for (fault, (count, told)) in found.iter().take(30) {
+            eprintln!("--- {fault} ({count} times), first in\n{told}");
+        }
+        assert!(thread::panicking() || found.is_empty(), "{} kinds of faults", found.len());
+    }
+}
+
+/// Calls `each` with every base, on as many threads as there are processors.
+fn everywhere(each: impl Fn(&Base) + Sync) {
+    let bases = bases::all();
+    assert!(bases.len() > 100, "{}", bases.len());
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, Into::into) {
+            scope.spawn(|| {
+                while let Some(base) = bases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    each(base);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_body_is_right_as_it_is() {
+    let faults = Faults::default();
+    everywhere(|base| faults.check(base.channel, &base.name, &base.body.to_string(), true));
+}
+
+/// The heart of it.
+#[test]
+fn every_field_of_every_body_may_be_wrong_in_every_way() {
+    let (faults, bodies) = (Faults::default(), AtomicUsize::new(0));
+    everywhere(|base| {
+        for path in changes::paths(&base.body) {
+            let changes = changes::of(path.value(&base.body));
+            for change in &changes {
+                let text = changes::applied(&base.body, &path, change.text.as_deref());
+                let what = format!("{}, {path} is {}", base.name, change.what);
+                faults.check(base.channel, &what, &text, change.is_json);
+            }
+            bodies.fetch_add(changes.len(), Ordering::Relaxed);
+        }
+    });
+    let bodies = bodies.into_inner();
+    eprintln!("{bodies} bodies");
+    assert!(bodies > 100_000, "{bodies}");
+}
+
+/// What each channel cannot do without is told by its path, whatever way it is missing in.
+#[test]
+fn what_is_required_is_missed_by_its_name() {
+    const ABSENT: [&str; 7] = ["null", "\"\"", "\" \\t\"", "{}", "\"N/A\"", "\"\\u0000\"", "gone"];
+    const BAD: [&str; 4] = ["true", "[]", "[\"x\"]", "{\"x\":1}"];
+    for (channel, event, path) in duties::REQUIRED {
+        let channel = CHANNELS.into_iter().find(|it| it.name().0 == *channel).unwrap();
+        let mut body = channels::samples::sample(channel.name(), Some(event), 7).unwrap();
+        // Instantly says it twice, and either will do.
+        body.as_object_mut().unwrap().remove("email");
+        let place = changes::paths(&body).into_iter().find(|it| it.to_string() == *path).unwrap();
+        let reason = |text: &str| {
+            let text = changes::applied(&body, &place, (text != "gone").then_some(text));
+            let body = json::parse(text.as_bytes()).unwrap();
+            let received = Received { body: &body, received_at: NOW, country: None };
+            match channels::interpret(channel, &received) {
+                Err(it) => it.reason,
+                Ok(it) => panic!("{event} without {path}: {it:?}"),
+            }
+        };
+        for text in ABSENT {
+            assert_eq!(reason(text), format!("missing_field {path}"), "{event} {text}");
+        }
+        for text in BAD.into_iter().filter(|it| *path != "data" || !it.contains("\"x\":")) {
+            assert_eq!(reason(text), format!("bad_field {path}"), "{event} {text}");
+        }
+    }
+}
+
+/// A message of each channel, with each field swollen in turn: where it is a text, which is worked on, with
+/// everything that is hard to read, and once to 3 MB.
+#[test]
+fn a_field_of_megabytes_is_read_like_any_other() {
+    const LARGE: usize = 3_000_000;
+    let faults = Faults::default();
+    let pieces = [
+        "lorem ipsum ",
+        "x",
+        "<p>a<br></blockquote>&lt;<",
+        "> On Mon, a@b.example wrote:\\n\\n",
+        "a@b.example, ",
+    ];
+    let (faults, pieces) = (&faults, &pieces);
+    let each = |turn: usize, channel: &dyn AnyChannel| {
+        let body = channels::samples::sample(channel.name(), None, 7).unwrap();
+        let paths = changes::paths(&body);
+        assert!(paths.len() > 8, "{}", channel.name());
+        let texts = ["body", "text", "text_body", "message", "reply_text"];
+        let mut large = 0;
+        for (number, path) in paths.iter().enumerate() {
+            let name = path.to_string();
+            let is_text = name.rsplit('.').next().is_some_and(|it| texts.contains(&it));
+            large += usize::from(is_text);
+            for (kind, piece) in pieces.iter().enumerate() {
+                if !is_text && kind != number % pieces.len() {
+                    continue;
+                }
+                let is_largest = is_text && kind == turn % pieces.len();
+                let size = if is_largest { LARGE } else { LARGE / 15 };
+                let text = format!("\"{}\"", piece.repeat(size / piece.len()));
+                let text = changes::applied(&body, path, Some(&text));
+                let what = format!("{}, {name} of {piece:?}", channel.name());
+                let started = Instant::now();
+                faults.check(channel, &what, &text, true);
+                // What took its time by the square took minutes.
+                assert!(started.elapsed() < Duration::from_secs(30), "{what} takes its time");
+            }
+        }
+        assert!(large > 0, "{} has no text", channel.name());
+    };
+    thread::scope(|scope| {
+        for (turn, channel) in CHANNELS.into_iter().enumerate() {
+            scope.spawn(move || each(turn, channel));
+        }
+    });
+}
+
+/// A whole body that is no event of anybody's.
+#[test]
+fn what_is_no_body_at_all_is_refused_or_held() {
+    let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for channel in CHANNELS {
+        for (text, is_json) in [
+            (String::new(), false),
+            (" ".to_owned(), false),
+            ("\u{feff}{}".to_owned(), false),
+            ("{".to_owned(), false),
+            ("{}{}".to_owned(), false),
+            ("a=1".to_owned(), false),
+            (deep(10_000), false),
+            (deep(127), true),
+            ("{}".to_owned(), true),
+            ("[]".to_owned(), true),
+            ("7".to_owned(), true),
+            ("null".to_owned(), true),
+            ("\"\\ud800\"".to_owned(), true),
+            ("9".repeat(400), true),
+            (r#"{"$serde_json::private::Number":"7"}"#.to_owned(), true),
+            (r#"{"$serde_json::private::Number":7}"#.to_owned(), true),
+            (r#"{"$serde_json::private::RawValue":"{\"type\":\"INSTALL\"}"}"#.to_owned(), true),
+            (
+                r#"{"data":{"event":{"type":"LEAD_REPLIED"},"event_type":"x","type":"y"}}"#
+                    .to_owned(),
+                true,
+            ),
+        ] {
+            if let Err(fault) = fault(channel, &text, is_json) {
+                panic!("{} {text:.100}: {fault}", channel.name());
+            }
+            if is_json {
+                let body = json::parse(text.as_bytes()).unwrap();
+                let received = Received { body: &body, received_at: NOW, country: None };
+                let made = channels::interpret(channel, &received);
+                assert!(!matches!(made, Ok(Interpreted::Event(_))), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Wrong bodies over HTTP, beside right ones, of the channels that are served: each has its answer, and none
+//! hurts its neighbour or the daemon. Which ones these are is drawn anew each time; what cannot be left to
+//! chance is posted always.
+
+use super::{
+    bases::{self, Base},
+    changes::{self, Change, Path},
+    duties,
+};
+use crate::{
+    on_both_daemons,
+    support::{
+        both::{Peek, Place},
+        daemon::Daemon,
+        eventually,
+        web::{Answer, ask},
+    },
+};
+use futures_util::future::join_all;
+use postroom::{
+    channels::{json, samples::sample},
+    domain::ChannelName,
+    registry,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use reqwest::Method;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// Each body is posted for the next of them, or most of what is made of one would be a duplicate.
+const CLIENTS: usize = 60;
+/// Drawn of some 100,000.
+const DRAWN: usize = 700;
+/// What it may take: each body of 3 MB is there some ten times while it is stored. It does not grow with their
+/// number. SQLite's five connections may keep 64 MiB of pages each.
+const PEAK_MIB: u64 = 640;
+const PAGES_MIB: u64 = 320;
+/// `POSTROOM_TEST_SEED=… cargo test` draws those of a test that failed.
+const SEED: &str = "POSTROOM_TEST_SEED";
+
+/// A body and what is known of it.
+struct Wrong {
+    channel: &'static str,
+    what: String,
+    text: String,
+    is_json: bool,
+}
+
+impl Wrong {
+    fn of(base: &Base, path: &Path, change: &Change) -> Self {
+        Self {
+            channel: base.channel.name().0,
+            what: format!("{}, {path} is {}", base.name, change.what),
+            text: changes::applied(&base.body, path, change.text.as_deref()),
+            is_json: change.is_json,
+        }
+    }
+
+    /// It has one of the answers that there are, and the one that it must have.
+    #[track_caller]
+    fn check(&self, answer: &Answer) {
+        let shown = || {
+            let text: String = self.text.chars().take(2_000).collect();
+            format!("{}: {answer:?}\n{text}", self.what)
+        };
+        if !self.is_json {
+            assert_eq!(
+                (answer.status, answer.field("type")),
+                (400, "urn:postroom:not-json"),
+                "{}",
+                shown()
+            );
+            return;
+        }
+        let outcome = answer.outcome();
+        assert_eq!(answer.status, 200, "{}", shown());
+        let body = json::parse(self.text.as_bytes()).expect("JSON");
+        let reasons = duties::reasons(self.channel, &body);
+        if outcome == "quarantined" {
+            assert!(
+                reasons.iter().any(|it| it == answer.field("reason")),
+                "{reasons:?} {}",
+                shown()
+            );
+            assert!(!answer.field("quarantine_id").is_empty(), "{}", shown());
+        } else {
+            let known = ["accepted", "recorded", "ignored", "duplicate"];
+            assert!(known.contains(&outcome) && reasons.is_empty(), "{reasons:?} {}", shown());
+        }
+    }
+}
+
+/// The bodies of the channels that are served.
+fn bases() -> Vec<Base> {
+    let served = registry::postroom().channels;
+    let mut bases = bases::all();
+    bases.retain(|base| served.iter().any(|it| it.name() == base.channel.name()));
+    for channel in &served {
+        assert!(bases.iter().any(|it| it.channel.name() == channel.name()), "{}", channel.name());
+    }
+    bases
+}
+
+/// Some of all wrong bodies.
+fn drawn() -> Vec<Wrong> {
+    let given = std::env::var(SEED).ok().map(|it| it.parse().expect("a number"));
+    let seed: u64 = given.unwrap_or_else(|| rand::rng().next_u64());
+    eprintln!("{SEED}={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let bases = bases();
+    let mut pick = |below: usize| usize::try_from(random.next_u64() % below as u64).unwrap();
+    let draw = |_| {
+        let base = &bases[pick(bases.len())];
+        let paths = changes::paths(&base.body);
+        let path = &paths[pick(paths.len())];
+        let changes = changes::of(path.value(&base.body));
+        Wrong::of(base, path, &changes[pick(changes.len())])
+    };
+    (0..DRAWN).map(draw).collect()
+}
+
+/// What is worst, in every place that an event cannot do without, and in every field of a message.
+fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
+    const POISON: [&str; 14] = [
+        "10,000 levels",
+        "10,000 levels of objects",
+        "many levels",
+        "half a surrogate",
+        "half surrogates in a text",
+        "NUL",
+        "NUL in a text",
+        "400 digits",
+        "400 digits as text",
+        "600 digits",
+        "a number as an object",
+        "an object as a number",
+        "an object as JSON",
+        "1e999",
+    ];
+    let megabytes = Change {
+        what: "3 MB",
+        text: Some(format!("\"{}@x.example\"", "y".repeat(3_000_000)).into()),
+        is_json: true,
+    };
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for base in bases() {
+        let is_required = |path: &Path| {
+            let path = path.to_string();
+            let of_it = |it: &&(&str, &str, &str)| base.name == format!("{} {}", it.0, it.1);
+            duties::REQUIRED.iter().filter(of_it).any(|it| it.2 == path)
+        };
+        let paths: Vec<Path> = changes::paths(&base.body).into_iter().filter(is_required).collect();
+        for path in &paths {
+            let changes = changes::of(path.value(&base.body));
+            let poison: Vec<&Change> =
+                changes.iter().filter(|it| POISON.contains(&it.what)).collect();
+            assert_eq!(poison.len(), POISON.len());
+            small.extend(poison.into_iter().map(|it| Wrong::of(&base, path, it)));
+            large.push(Wrong::of(&base, path, &megabytes));
+        }
+        // An inbound message, whole.
+        let outcome = base.channel.table().iter().find(|row| base.name.ends_with(row.event));
+        if outcome.is_some_and(|row| row.outcome == "accepted") && !paths.is_empty() {
+            for path in changes::paths(&base.body) {
+                large.push(Wrong::of(&base, &path, &megabytes));
+            }
+        }
+    }
+    (small, large)
+}
+
+/// Clients that are open to all, and a limit above any body here.
+fn config() -> String {
+    let clients = (0..CLIENTS).map(|it| {
+        let channels = registry::postroom().channels;
+        let channels = channels.iter().map(|it| format!("[clients.channels.{}]\n", it.name()));
+        format!("[[clients]]\nid = \"c{it}\"\n{}", channels.collect::<String>())
+    });
+    format!("[server]\nbody_limit = \"4MiB\"\n{}", clients.collect::<String>())
+}
+
+/// Posts right bodies of every channel, which must all be accepted.
+async fn neighbours(daemon: &Daemon) {
+    static NEXT: AtomicU64 = AtomicU64::new(5_000_000);
+    let served = registry::postroom().channels;
+    let posts = served.iter().map(|channel| {
+        let ChannelName(name) = channel.name();
+        let body = sample(channel.name(), None, NEXT.fetch_add(1, Ordering::Relaxed));
+        ask(daemon.webhook(name, "c0").json(&body.expect("a sample")))
+    });
+    for answer in join_all(posts).await {
+        assert_eq!((answer.status, answer.outcome()), (200, "accepted"), "{answer:?}");
+    }
+}
+
+/// Posts all, so many at once, and neighbours beside them.
+async fn post(daemon: &Daemon, bodies: &[Wrong], at_once: usize) -> BTreeMap<String, usize> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let mut outcomes = BTreeMap::new();
+    for part in bodies.chunks(at_once) {
+        let posts = join_all(part.iter().map(|it| {
+            let client = format!("c{}", NEXT.fetch_add(1, Ordering::Relaxed) % CLIENTS);
+            ask(daemon.webhook(it.channel, &client).body(it.text.clone()))
+        }));
+        let (answers, ()) = tokio::join!(posts, neighbours(daemon));
+        for (answer, body) in answers.iter().zip(part) {
+            body.check(answer);
+            let word = if answer.status == 200 { answer.outcome() } else { "not JSON" };
+            *outcomes.entry(word.to_owned()).or_insert(0) += 1;
+        }
+    }
+    outcomes
+}
+
+/// Whatever was posted: what was stored is worked off and can be shown, and the daemon is as well as before.
+async fn all_is_well(daemon: &Daemon, place: &Place) {
+    let db = Peek::of(daemon).await;
+    eventually(Duration::from_secs(120), async || (db.unfinished().await == 0).then_some(())).await;
+    let (peak, most) =
+        (daemon.peak_mib(), PEAK_MIB + if place.is_sqlite() { PAGES_MIB } else { 0 });
+    eprintln!("at most {peak} MiB");
+    assert!(peak < most, "it took {peak} MiB");
+    let failed = "select count(*) from job_attempts where outcome not in ('succeeded', 'cancelled', 'released')";
+    assert_eq!(db.number(failed).await, 0, "jobs failed on wrong bodies");
+    for list in ["/messages", "/leads", "/jobs", "/quarantine", "/drafts"] {
+        let answer = ask(daemon.api(Method::GET, &format!("{list}?limit=200"))).await;
+        assert!(answer.status == 200 && !answer.items().is_empty(), "{list}: {}", answer.status);
+    }
+    assert_eq!(ask(daemon.get("/readyz")).await.status, 200);
+    let log = daemon.log();
+    assert!(!log.contains("panicked"), "something panicked");
+    let longest = log.lines().map(str::len).max().unwrap_or_default();
+    assert!(longest < 20_000, "a line of {longest} bytes is in the log");
+}
+
+on_both_daemons! {
+    async fn some_of_all_wrong_bodies_are_answered_and_hurt_nobody(place: Place) {
+        let daemon = place.start(&config()).await;
+        let outcomes = post(&daemon, &drawn(), 24).await;
+        eprintln!("{outcomes:?}");
+        for word in ["accepted", "recorded", "ignored", "quarantined", "not JSON"] {
+            assert!(outcomes.contains_key(word), "none is {word}: {outcomes:?}");
+        }
+        all_is_well(&daemon, &place).await;
+    }
+
+    async fn the_worst_in_every_required_place_is_answered_and_hurts_nobody(place: Place) {
+        let daemon = place.start(&config()).await;
+        let (small, large) = worst();
+        assert!(small.len() > 100 && large.len() > 50, "{} {}", small.len(), large.len());
+        let small = post(&daemon, &small, 24).await;
+        let large = post(&daemon, &large, 4).await;
+        eprintln!("{small:?} {large:?}");
+        all_is_well(&daemon, &place).await;
+    }
+}
