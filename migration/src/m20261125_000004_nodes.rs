@@ -1,4 +1,4 @@
-//! What nodes share: caps of clients, and who does the chores.
+//! What nodes share: caps of clients, who does the chores, and by what those find what is old.
 
 use super::run;
 use sea_orm_migration::{async_trait, prelude::*};
@@ -34,6 +34,7 @@ create table job_caps (
     admitted @bigint not null,
     held @bigint not null
 ) @hot_row;
+create index message_keys_expiring on message_keys (expires_at) where expires_at is not null;
 create table leases (
     name text primary key,
     node @bigint not null,
@@ -43,6 +44,7 @@ create table leases (
 
 const DOWN: &str = "
 drop table leases;
+drop index message_keys_expiring;
 drop table job_caps;
 drop index job_ready_held;
 alter table job_ready drop column held;

@@ -9,7 +9,7 @@ use crate::{
     ingest::{self, Directory, Entrance, Gate, IngestActor},
     recorder::{self, Holds, Outbox, Recorder},
     registry::Registry,
-    store::Store,
+    store::{Census, Store},
     supervisor::{
         self, Child, Estate, Guardian, Janitor, JanitorPlan, Pulse, SupervisorPlan, rescue,
     },
@@ -39,6 +39,7 @@ pub(super) struct Parts {
     pub(super) board: Arc<Board>,
     pub(super) metrics: Metrics,
     pub(super) role: Role,
+    pub(super) census: Census,
 }
 
 impl Parts {
@@ -116,11 +117,12 @@ impl Parts {
 
     fn janitor_plan(&self, kinds: Arc<[JobKind]>, holds: Holds) -> JanitorPlan {
         JanitorPlan {
-            nodes: self.store.nodes(),
+            census: self.census.clone(),
             node: self.store.node(),
             queue: self.store.queue(),
             holds,
             feed: self.store.feed(),
+            chores: self.store.chores(),
             ledger: self.store.ledger(),
             config: self.live.clone(),
             kinds,

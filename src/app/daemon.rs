@@ -86,15 +86,23 @@ impl Daemon {
         let store_runtime = StoreRuntime::start()?;
         let store = open_store(&config, &store_runtime, role, &listener).await?;
         warn_if_undurable(&store).await;
-        let heartbeat = Heartbeat::start(&store, &config.database, config.supervisor.heartbeat)?;
         // A node that only takes webhooks runs no handlers.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
         let work = start_work(&kinds, &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
+        let told = board.clone();
+        let forgotten = move || told.give_up(Fatal::Forgotten);
+        let heartbeat = Heartbeat::start(&store, &config, role.works(), forgotten)?;
         let live = config::Live::new(config);
-        let parts =
-            Parts { live: live.clone(), store: store.clone(), board: board.clone(), metrics, role };
+        let parts = Parts {
+            live: live.clone(),
+            store: store.clone(),
+            board: board.clone(),
+            metrics,
+            role,
+            census: heartbeat.census(),
+        };
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
         let actors = parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;

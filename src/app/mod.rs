@@ -72,6 +72,8 @@ pub enum Exit {
     GivenUp,
     /// Its handlers held too many threads that they did not give back.
     LostThreads,
+    /// It was silent for so long that the other nodes have forgotten it.
+    Forgotten,
 }
 
 impl Exit {
@@ -81,7 +83,7 @@ impl Exit {
             Self::Clean => 0,
             Self::Interrupted => 130,
             Self::GivenUp => 1,
-            Self::LostThreads => 70,
+            Self::LostThreads | Self::Forgotten => 70,
         }
     }
 }
@@ -213,6 +215,7 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
             None => Exit::Clean,
             Some(Fatal::Supervisor) => Exit::GivenUp,
             Some(Fatal::LostThreads) => Exit::LostThreads,
+            Some(Fatal::Forgotten) => Exit::Forgotten,
         };
         tracing::info!(?exit, "stopping: finishing what has begun");
         Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| exit))

@@ -52,6 +52,8 @@ pub(super) struct Connections {
     pub(super) reader: DatabaseConnection,
     /// True once the configuration caps some client's jobs at once.
     pub(super) has_caps: Arc<AtomicBool>,
+    /// Where SQLite keeps what it has not copied into its file yet.
+    pub(super) log_path: Option<PathBuf>,
 }
 
 /// The path of the SQLite file that `url` names, or `None` for another database.
@@ -188,6 +190,11 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         has_caps: Arc::default(),
+        log_path: sqlite_path(cfg.url.expose()).map(|it| {
+            let mut path = it.into_os_string();
+            path.push("-wal");
+            path.into()
+        }),
     })
 }
 
@@ -217,6 +224,11 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
             SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
         }
     };
-    let has_caps = Arc::default();
-    Ok(Connections { backend: DatabaseBackend::Postgres, writer, reader, has_caps })
+    Ok(Connections {
+        backend: DatabaseBackend::Postgres,
+        writer,
+        reader,
+        has_caps: Arc::default(),
+        log_path: None,
+    })
 }

@@ -1,55 +1,106 @@
 //! Heartbeats from a thread and a connection of their own: neither a busy handler nor a flood of webhooks
 //! can make a live node look dead.
 
-use super::{Store, StoreError, connect, connect::Connections, nodes::beat_once};
-use crate::config;
+use super::{Beat, Store, StoreError, connect, connect::Connections, nodes::beat_once};
+use crate::{config, domain::Id};
+use arc_swap::ArcSwapOption;
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread::JoinHandle,
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// The thread that beats. Dropped, it stops.
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    beats: Arc<AtomicU64>,
+    census: Census,
+}
+
+/// What the last heartbeats have brought back; to be looked at by whoever wants to know who lives.
+#[derive(Clone, Debug)]
+pub struct Census {
+    last: Arc<ArcSwapOption<(Instant, Beat)>>,
+    is_alone: bool,
+}
+
+impl Census {
+    /// The last heartbeat and when it was; `None` before the first. On SQLite there are none.
+    pub fn last(&self) -> Option<Arc<(Instant, Beat)>> {
+        self.last.load_full()
+    }
+
+    /// True while this node does the chores that one node is to do. On SQLite it is the only one.
+    pub fn leads(&self, lease: Duration) -> bool {
+        // Another takes over when the lease has passed without a heartbeat.
+        self.is_alone || self.last().is_some_and(|it| it.1.leads && it.0.elapsed() < lease)
+    }
+
+    /// True where there can be no other node: the lock of the file is the lease.
+    pub const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
+
+/// What the thread needs.
+struct Plan {
+    cfg: config::Database,
+    node: Id,
+    every: Duration,
+    lease: Duration,
+    may_lead: bool,
+    census: Census,
+    on_forgotten: Box<dyn Fn() + Send>,
 }
 
 impl Heartbeat {
-    /// Starts beating for the node of `store`. On SQLite there is nothing to do: the lock of the file is
-    /// the lease.
+    /// Starts beating for the node of `store`. `may_lead` says whether it may do the chores that one node is
+    /// to do. On SQLite there is nothing to do: the lock of the file is the lease.
+    ///
+    /// `on_forgotten` is called when the node's row is gone: it was silent for so long that another may give
+    /// out ids in its place, so it must not go on.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(store: &Store, cfg: &config::Database, every: Duration) -> io::Result<Self> {
-        let beats = Arc::new(AtomicU64::new(0));
-        if store.is_sqlite() {
-            return Ok(Self { stop: None, thread: None, beats });
+    pub fn start(
+        store: &Store,
+        cfg: &config::Config,
+        may_lead: bool,
+        on_forgotten: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
+        let census = Census { last: Arc::default(), is_alone: store.is_sqlite() };
+        if census.is_alone {
+            return Ok(Self { stop: None, thread: None, census });
         }
         let (stop, stopped) = mpsc::channel();
-        let (node, cfg, counter) = (store.node(), cfg.clone(), beats.clone());
+        let plan = Plan {
+            cfg: cfg.database.clone(),
+            node: store.node(),
+            every: cfg.supervisor.heartbeat,
+            lease: cfg.supervisor.lease,
+            may_lead,
+            census: census.clone(),
+            on_forgotten: Box::new(on_forgotten),
+        };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => {
-                    runtime.block_on(beat(&cfg, node, every, &stopped, &counter));
-                }
+                Ok(runtime) => runtime.block_on(plan.beat(&stopped)),
                 Err(error) => tracing::error!(%error, "no runtime for heartbeats"),
             }
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), beats })
+        Ok(Self { stop: Some(stop), thread: Some(thread), census })
     }
 
-    /// How often the database has taken a heartbeat.
-    pub fn count(&self) -> u64 {
-        self.beats.load(Ordering::Relaxed)
+    /// What heartbeats bring back.
+    pub fn census(&self) -> Census {
+        self.census.clone()
     }
 }
 
@@ -64,47 +115,44 @@ impl Drop for Heartbeat {
     }
 }
 
-/// Beats until the sender is dropped. A lost connection is opened anew at the next beat.
-async fn beat(
-    cfg: &config::Database,
-    node: i64,
-    every: Duration,
-    stopped: &mpsc::Receiver<()>,
-    beats: &AtomicU64,
-) {
-    let mut connections: Option<Connections> = None;
-    while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-        match one_beat(cfg, node, &mut connections, every).await {
-            Ok(true) => {
-                beats.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(false) => {
-                tracing::error!(node.id = node, "this node's row is gone: it was taken for dead")
-            }
-            Err(error) => {
-                connections = None;
-                tracing::warn!(%error, "heartbeat failed");
+impl Plan {
+    /// Beats until the sender is dropped. A lost connection is opened anew at the next beat.
+    async fn beat(&self, stopped: &mpsc::Receiver<()>) {
+        let mut connections: Option<Connections> = None;
+        let mut pause = Duration::ZERO;
+        while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            pause = self.every;
+            match self.one_beat(&mut connections).await {
+                Ok(beat) => {
+                    if !beat.is_known {
+                        tracing::error!(
+                            node.id = self.node,
+                            "this node was silent for so long that it was forgotten: it must start anew"
+                        );
+                        (self.on_forgotten)();
+                    }
+                    self.census.last.store(Some(Arc::new((Instant::now(), beat))));
+                }
+                Err(error) => {
+                    connections = None;
+                    tracing::warn!(%error, "heartbeat failed");
+                }
             }
         }
     }
-}
 
-async fn one_beat(
-    cfg: &config::Database,
-    node: i64,
-    connections: &mut Option<Connections>,
-    limit: Duration,
-) -> Result<bool, StoreError> {
-    let work = async {
-        let open = match connections.take() {
-            Some(it) => it,
-            None => connect::open_one(cfg).await?,
+    async fn one_beat(&self, connections: &mut Option<Connections>) -> Result<Beat, StoreError> {
+        let work = async {
+            let open = match connections.take() {
+                Some(it) => it,
+                None => connect::open_one(&self.cfg).await?,
+            };
+            let beat = beat_once(&open, self.node, self.lease, self.may_lead).await?;
+            *connections = Some(open);
+            Ok(beat)
         };
-        let alive = beat_once(&open, node).await?;
-        *connections = Some(open);
-        Ok(alive)
-    };
-    tokio::time::timeout(limit.max(Duration::from_secs(1)), work)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Away("the heartbeat took too long".to_owned())))
+        tokio::time::timeout(self.every.max(Duration::from_secs(1)), work)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Away("the heartbeat took too long".to_owned())))
+    }
 }

@@ -56,6 +56,12 @@ impl Ids {
     }
 }
 
+/// The least id that could have been given out at that time.
+pub(super) const fn first_at(time: Timestamp) -> Id {
+    let ms = time.as_millis() - EPOCH_MS;
+    if ms < 0 { 0 } else { ms << (SLOT_BITS + SEQUENCE_BITS) }
+}
+
 /// When an id was given out.
 pub const fn given_out_at(id: Id) -> Timestamp {
     Timestamp::from_millis((id >> (SLOT_BITS + SEQUENCE_BITS)) + EPOCH_MS)

@@ -4,6 +4,7 @@
 //! the runtime that opened it, so a busy arbiter or HTTP worker must never be that one.
 
 mod caps;
+mod chores;
 mod connect;
 mod desk;
 mod error;
@@ -26,6 +27,7 @@ mod statements;
 mod tx;
 
 pub use self::{
+    chores::{Chores, JobsPass},
     connect::{create_database, drop_database, sqlite_path},
     desk::{
         Backlog, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail, JobFilter,
@@ -34,13 +36,13 @@ pub use self::{
     },
     error::StoreError,
     feed::Feed,
-    heartbeat::Heartbeat,
+    heartbeat::{Census, Heartbeat},
     ids::{given_out_at, wall_clock},
     inbox::{Answer, Content, Delivery, Inbound, Inbox},
     isolate::commit_isolating,
     ledger::{Ledger, Settlement, Transition},
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
-    nodes::{Node, Nodes, Silence},
+    nodes::{Beat, Node, Nodes, Silence},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
     statements::statements,
@@ -183,6 +185,11 @@ impl Store {
     /// For judging who lives.
     pub fn nodes(&self) -> Nodes {
         Nodes(self.clone())
+    }
+
+    /// For the janitor of the node that leads.
+    pub fn chores(&self) -> Chores {
+        Chores(self.clone())
     }
 
     /// For the admin API.

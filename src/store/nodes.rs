@@ -28,10 +28,20 @@ pub(super) static PUT_NODE: Sql = Sql::new(
 /// Takes the rows of nodes away.
 pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
 
-/// The heartbeat. No row: the node was taken for dead long ago and must not go on.
-pub(super) static BEAT: Sql = Sql::new("update nodes set seen_at = @now where id = $1");
+/// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
+/// may lead and nobody else does, and answers with all nodes. PostgreSQL only; one statement, so that an idle
+/// node costs no more than its heartbeats.
+pub(super) static BEAT: Sql = Sql::new(
+    "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
+     lead as (insert into leases (name, node, expires_at) \
+       select 'chores', $1, now() + $2 * interval '1 millisecond' where $3 \
+       on conflict (name) do update set node = excluded.node, expires_at = excluded.expires_at \
+         where leases.node = excluded.node or leases.expires_at < now() returning node) \
+     select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
+       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads from nodes n order by n.id",
+);
 
-/// All nodes, for judging who is silent and for the overview.
+/// All nodes, for the overview.
 pub(super) static READ_NODES: Sql = Sql::new(
     "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
        @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id",
@@ -60,6 +70,19 @@ pub struct Node {
     pub seen_at: Timestamp,
     /// How long ago that was, by the database's clock.
     pub silent: Duration,
+}
+
+impl Node {
+    fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
+        let silent_ms: i64 = row.try_get("", "silent_ms")?;
+        Ok(Self {
+            id: row.try_get("", "id")?,
+            role: row.try_get("", "role")?,
+            started_at: Timestamp::from_millis(row.try_get("", "started_at")?),
+            seen_at: Timestamp::from_millis(row.try_get("", "seen_at")?),
+            silent: Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default()),
+        })
+    }
 }
 
 /// What a node is given when it registers.
@@ -128,14 +151,7 @@ impl Nodes {
             .spawn(async move {
                 let mut nodes = Vec::new();
                 for row in read(&store.connections().reader, &READ_NODES, []).await? {
-                    let silent_ms: i64 = row.try_get("", "silent_ms")?;
-                    nodes.push(Node {
-                        id: row.try_get("", "id")?,
-                        role: row.try_get("", "role")?,
-                        started_at: Timestamp::from_millis(row.try_get("", "started_at")?),
-                        seen_at: Timestamp::from_millis(row.try_get("", "seen_at")?),
-                        silent: Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default()),
-                    });
+                    nodes.push(Node::from_row(&row)?);
                 }
                 Ok(nodes)
             })
@@ -170,14 +186,33 @@ impl Silence {
     }
 }
 
-/// Sends heartbeats from a thread and a connection of its own, until `stop` says so: neither a busy
-/// handler nor a flood of webhooks can make a live node look dead. Calls `on_beat` with whether it went
-/// through, and `on_lost` when the node's row is gone.
-pub(super) async fn beat_once(connections: &Connections, node: Id) -> Result<bool, StoreError> {
-    use sea_orm::{ConnectionTrait, Statement};
-    let backend = connections.backend;
-    let statement = Statement::from_sql_and_values(backend, BEAT.text(backend), [node.into()]);
-    Ok(connections.writer.execute_raw(statement).await?.rows_affected() == 1)
+/// What a heartbeat has brought back.
+#[derive(Clone, Debug, Default)]
+pub struct Beat {
+    /// All nodes, as the database sees them.
+    pub nodes: Vec<Node>,
+    /// True while this node does the chores that one node is to do.
+    pub leads: bool,
+    /// False where this node's row is gone: it was silent for so long that it was forgotten.
+    pub is_known: bool,
+}
+
+/// One heartbeat of `node`, which may take the lead for `lease`, or not at all.
+pub(super) async fn beat_once(
+    connections: &Connections,
+    node: Id,
+    lease: Duration,
+    may_lead: bool,
+) -> Result<Beat, StoreError> {
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let values = [node.into(), lease_ms.into(), may_lead.into()];
+    let mut beat = Beat::default();
+    for row in read(&connections.writer, &BEAT, values).await? {
+        beat.nodes.push(Node::from_row(&row)?);
+        beat.leads = row.try_get("", "leads")?;
+        beat.is_known = row.try_get("", "is_known")?;
+    }
+    Ok(beat)
 }
 
 #[cfg(test)]

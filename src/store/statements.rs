@@ -1,8 +1,8 @@
 //! All raw statements by name, so that tests can look at their plans.
 
 use super::{
-    caps, connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue, reader,
-    sql::Sql,
+    caps, chores, connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue,
+    reader, sql::Sql,
 };
 use sea_orm::DatabaseBackend;
 
@@ -35,6 +35,20 @@ static ALL: &[(&str, &Sql)] = named![
     caps::ADMIT_UNCAPPED,
     caps::LOCK_ALL_CAPS,
     caps::COUNT_HEADS,
+    chores::READ_OLD_JOBS,
+    chores::LOCK_ENDED,
+    chores::DELETE_ATTEMPTS,
+    chores::DELETE_JOBS,
+    chores::READ_OLD_MESSAGES,
+    chores::DROP_PAYLOADS,
+    chores::READ_PROGRESS,
+    chores::PUT_PROGRESS,
+    chores::DELETE_QUARANTINED,
+    chores::DELETE_EXPIRED_KEYS,
+    chores::FOLD_COUNTS,
+    chores::DELETE_FOLDED_COUNTS,
+    chores::FOLD_CLOCK,
+    chores::DELETE_FOLDED_CLOCK,
     connect::READ_DURABILITY,
     desk::LIST_JOBS,
     desk::LIST_JOBS_OF_LEADS,

@@ -221,6 +221,8 @@ pub enum Fatal {
     Supervisor,
     /// Too many threads are held by handlers that never yield.
     LostThreads,
+    /// The node was silent for so long that its row is gone, and another may give out ids in its place.
+    Forgotten,
 }
 
 /// An actor's guard. Dropped without [`Presence::leave`], it says that the actor went down.

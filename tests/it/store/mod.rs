@@ -2,6 +2,7 @@
 
 mod caps;
 mod changes;
+mod chores;
 mod deadlocks;
 mod fencing;
 mod g07_fair;

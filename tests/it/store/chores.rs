@@ -1,0 +1,168 @@
+//! What the node that leads does so that tables stay small.
+
+use super::{
+    inbox::{PHONE, is_duplicate, put_one},
+    life::{claim, end},
+    tools::{assert_places, drain, enqueue, instant, phones, put, succeed},
+};
+use crate::{
+    on_both_databases,
+    support::fixture::{Fixture, event, sms},
+};
+use postroom::{
+    config::Retention,
+    domain::{
+        Identity, IdentityKind, Signal,
+        job::{FailureReason, SELF_CHECK},
+    },
+    store::{Content, Inbound, JobsPass, Store, Transition, wall_clock},
+};
+use sqlx::Connection;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Keeps nothing that has ended.
+fn nothing() -> Retention {
+    let none = Duration::ZERO;
+    Retention { succeeded: none, failed: none, quarantine: none, payloads: none }
+}
+
+/// A whole pass.
+async fn prune(store: &Store, keep: &Retention) -> u64 {
+    let (mut pass, mut pruned) = (JobsPass::default(), 0);
+    while !pass.is_over {
+        pruned += store.chores().prune_jobs(&mut pass, keep).await.unwrap();
+    }
+    pruned
+}
+
+on_both_databases! {
+    async fn jobs_that_ended_long_ago_go_with_their_attempts_and_others_stay(db: Fixture) {
+        enqueue(&db.store, "a", SELF_CHECK, 6).await;
+        let claims = claim(&db.store, 6).await;
+        let fail = Transition::Fail { reason: FailureReason::Error, error: "no".to_owned() };
+        let retry = Transition::Retry { after: HOUR, reason: FailureReason::Error, error: "no".to_owned() };
+        succeed(&db.store, &claims[..2]).await;
+        assert!(end(&db.store, &claims[2], fail).await);
+        assert!(end(&db.store, &claims[3], retry).await);
+        assert!(end(&db.store, &claims[4], Transition::Snooze { after: HOUR }).await);
+        let keep_failed = Retention { failed: HOUR, ..nothing() };
+        assert_eq!(prune(&db.store, &Retention { succeeded: HOUR, ..keep_failed.clone() }).await, 0);
+        db.execute(&format!("update job_attempts set finished_at = {}", instant(&db, -60_000))).await;
+        assert_eq!(prune(&db.store, &keep_failed).await, 2);
+        assert_eq!(db.number("select count(*) from jobs").await, 4);
+        assert_places(&db).await;
+        assert_eq!(prune(&db.store, &nothing()).await, 1, "the failed one");
+        assert_eq!(db.number("select count(*) from jobs").await, 3, "one runs, one waits, one sleeps");
+        assert_eq!(db.number("select count(*) from job_attempts").await, 2);
+        assert_places(&db).await;
+    }
+
+    async fn a_pass_goes_through_all_of_history_in_batches(db: Fixture) {
+        enqueue(&db.store, "a", SELF_CHECK, 1_300).await;
+        // In the middle, some that have not ended.
+        let claims = claim(&db.store, 1_300).await;
+        let (kept, ended): (Vec<_>, Vec<_>) = claims.into_iter().enumerate().partition(|it| (600..650).contains(&it.0));
+        let ended: Vec<_> = ended.into_iter().map(|it| it.1).collect();
+        succeed(&db.store, &ended).await;
+        db.execute(&format!("update job_attempts set finished_at = {}", instant(&db, -60_000))).await;
+        let mut pass = JobsPass::default();
+        let chores = db.store.chores();
+        assert_eq!(chores.prune_jobs(&mut pass, &nothing()).await.unwrap(), 500);
+        assert!(!pass.is_over);
+        assert_eq!(chores.prune_jobs(&mut pass, &nothing()).await.unwrap(), 450);
+        assert_eq!(chores.prune_jobs(&mut pass, &nothing()).await.unwrap(), 300);
+        assert!(pass.is_over);
+        assert_eq!(db.number("select count(*) from jobs").await, i64::try_from(kept.len()).unwrap());
+        assert_places(&db).await;
+    }
+
+    /// DESIGN: a duplicate of a message whose job was pruned makes no job.
+    async fn a_message_whose_job_was_pruned_is_not_worked_again(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "k1", "hello")).await;
+        drain(&db.store, 10).await;
+        db.execute(&format!("update job_attempts set finished_at = {}", instant(&db, -60_000))).await;
+        assert_eq!(prune(&db.store, &nothing()).await, 1);
+        assert!(is_duplicate(&put_one(&db, sms("a", PHONE, "k1", "hello")).await));
+        assert_eq!(db.number("select count(*) from jobs").await, 0);
+    }
+
+    async fn bodies_as_received_go_and_messages_stay(db: Fixture) {
+        for n in 0..3 {
+            put(&db.store, "a", &phones(250), n).await;
+        }
+        let chores = db.store.chores();
+        assert!(!chores.prune_payloads(HOUR).await.unwrap());
+        assert_eq!(db.number("select count(*) from messages where payload is null").await, 0);
+        assert!(chores.prune_payloads(Duration::ZERO).await.unwrap());
+        assert_eq!(db.number("select count(*) from messages where payload is null").await, 500);
+        while chores.prune_payloads(Duration::ZERO).await.unwrap() {}
+        assert_eq!(db.number("select count(*) from messages where payload is null and body = 'hello'").await, 750);
+    }
+
+    async fn quarantine_and_expired_keys_go(db: Fixture) {
+        let held = |hash: &str| Inbound {
+            content: Content::Quarantine { event_type: None, reason: "unknown_event".to_owned(), body_hash: hash.to_owned() },
+            ..event("a", "sms", vec![Identity::new(IdentityKind::Phone, PHONE)], Signal::Connected, wall_clock())
+        };
+        put_one(&db, held("h1")).await;
+        put_one(&db, held("h2")).await;
+        put_one(&db, sms("a", PHONE, "k1", "hello")).await;
+        put_one(&db, sms("a", PHONE, "k2", "hello")).await;
+        put_one(&db, sms("a", PHONE, "k3", "hello")).await;
+        db.execute(&format!("update quarantine set last_received_at = {} where body_hash = 'h2'", instant(&db, 60_000))).await;
+        db.execute(&format!("update message_keys set expires_at = {} where key = 'k1'", instant(&db, -120_000))).await;
+        db.execute(&format!("update message_keys set expires_at = {} where key = 'k2'", instant(&db, 120_000))).await;
+        assert!(!db.store.chores().prune_others(&Retention { quarantine: HOUR, ..nothing() }).await.unwrap());
+        assert_eq!(db.number("select count(*) from quarantine").await, 2);
+        assert!(!db.store.chores().prune_others(&nothing()).await.unwrap());
+        assert_eq!(db.texts("select body_hash from quarantine").await, ["h2"], "it came again lately");
+        assert_eq!(db.texts("select key from message_keys order by key").await, ["k2", "k3"]);
+    }
+
+    /// There is a row a start, a kind and a state: nodes come and go for years.
+    async fn what_nodes_that_are_gone_have_counted_is_folded(db: Fixture) {
+        enqueue(&db.store, "a", SELF_CHECK, 3).await;
+        assert_eq!(drain(&db.store, 10).await, 3);
+        let clock = db.store.queue().clock().await.unwrap();
+        let total = "select cast(sum(count) as bigint) from job_counts";
+        let before = db.number(total).await;
+        let next = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
+        next.chores().fold_nodes().await.unwrap();
+        assert_eq!(db.number("select count(*) from job_counts where node = 0").await, 0, "a live node keeps its rows");
+        db.execute(&format!("update job_counts set node = {}", db.store.node() - 1)).await;
+        db.execute(&format!("update job_clock set node = {}", db.store.node() - 1)).await;
+        for _ in 0..2 {
+            next.chores().fold_nodes().await.unwrap();
+            assert_eq!(db.number(total).await, before);
+            assert_eq!(db.number("select count(*) from job_counts where node <> 0").await, 0);
+            assert_eq!(db.number("select count(*) from job_clock where node <> 0").await, 0);
+            assert_eq!(next.queue().clock().await.unwrap(), clock, "V does not fall");
+        }
+        enqueue(&next, "a", SELF_CHECK, 2).await;
+        assert_eq!(drain(&next, 10).await, 2);
+    }
+}
+
+/// Readers that overlap keep SQLite's own checkpoints from shortening its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlites_log_is_emptied_when_it_has_grown() {
+    let db = Fixture::sqlite().await;
+    let file = postroom::store::sqlite_path(db.config.database.url.expose()).unwrap();
+    let log = file.with_file_name(format!("{}-wal", file.file_name().unwrap().to_str().unwrap()));
+    let size = || std::fs::metadata(&log).map_or(0, |it| it.len());
+    let mut reader =
+        sqlx::SqliteConnection::connect(db.config.database.url.expose()).await.unwrap();
+    sqlx::raw_sql("begin; select count(*) from jobs").execute(&mut reader).await.unwrap();
+    while size() <= 40 << 20 {
+        enqueue(&db.store, "a", SELF_CHECK, 20_000).await;
+    }
+    let before = db.store.chores().checkpoint().await.unwrap();
+    assert!(before > 32 << 20, "{before}");
+    assert!(size() > 32 << 20, "a reader is in the way, and nobody waits for it");
+    enqueue(&db.store, "a", SELF_CHECK, 1).await;
+    sqlx::raw_sql("rollback").execute(&mut reader).await.unwrap();
+    db.store.chores().checkpoint().await.unwrap();
+    assert!(size() < 1 << 20, "{}", size());
+}
