@@ -2,6 +2,7 @@
 
 use super::{
     connect, desk, feed, inbox, leads, ledger, lines, messages, nodes, queue, reader, sql::Sql,
+    suspects,
 };
 use sea_orm::DatabaseBackend;
 
@@ -97,6 +98,7 @@ static ALL: &[(&str, &Sql)] = named![
     queue::READ_ORPHANS,
     queue::READ_HELD_RUNS,
     queue::READ_HEADLESS,
+    suspects::CLAIM_SUSPECT,
     reader::READ_CONVERSATION,
     reader::READ_TRANSCRIPT,
 ];

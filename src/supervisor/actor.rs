@@ -129,7 +129,11 @@ impl Supervisor {
         let presence =
             plan.board.enter("supervisor", ActorType::Supervisor, "guardian", wall_clock());
         let kinds = plan.kinds.iter().map(|it| it.kind).collect();
-        let claiming = Claiming::new(plan.estate.room.clone(), plan.board.is_draining());
+        let claiming = Claiming::new(
+            plan.estate.room.clone(),
+            plan.estate.suspects.clone(),
+            plan.board.is_draining(),
+        );
         let Left { pools, wards } = plan.estate.take();
         Self { plan, pools, wards, kinds, claiming, presence, is_making_due: false, draining: None }
     }
@@ -268,6 +272,7 @@ impl actix::Handler<Tick> for Supervisor {
         self.sweep(ctx);
         self.release_stale();
         self.make_due(ctx);
+        self.claiming.look_for_suspect();
         self.try_claim(ctx);
         self.presence.post().idle(wall_clock());
         ctx.notify_later(Tick, self.plan.config.get().supervisor.tick);

@@ -36,6 +36,8 @@ pub(super) struct Held {
     pub(super) hold: Hold,
     /// Since when it waits for a slot, and then since when it runs.
     pub(super) since: Instant,
+    /// Its last attempt was rescued: this node runs no other such job meanwhile.
+    pub(super) is_suspect: bool,
 }
 
 /// What slots and supervisor share of a pool.
