@@ -307,6 +307,7 @@ impl actix::Handler<DrainStep> for Supervisor {
     fn handle(&mut self, _: DrainStep, ctx: &mut Self::Context) {
         /// How often the drain looks whether the last job has ended.
         const LOOK_EVERY: Duration = Duration::from_millis(10);
+        self.plan.board.faults().point("supervisor.drain");
         let Some(draining) = &mut self.draining else { return };
         let is_late = Instant::now() >= draining.until;
         // A claim that is under way brings jobs that have to go back: its answer is always waited for, and it

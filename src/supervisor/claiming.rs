@@ -203,6 +203,8 @@ impl Supervisor {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a claim failed");
+                    // Whoever called for another one meanwhile waits as long.
+                    actor.claiming.is_nudged = false;
                     ctx.notify_later(Wanting, AWAY_PAUSE);
                 }
             }
@@ -244,7 +246,9 @@ impl Supervisor {
             let held = Held { claim, hold, since, is_suspect: false };
             given.entry(held.claim.job.kind).or_default().push(held);
         }
-        self.plan.board.faults().point("supervisor.claimed");
+        if !given.is_empty() {
+            self.plan.board.faults().point("supervisor.claimed");
+        }
         if self.claiming.is_closed {
             self.release(given.into_values().flatten().collect());
             return;
