@@ -2,7 +2,7 @@
 
 use super::{State, api::overview_for_metrics};
 use crate::telemetry::{
-    board::{ActorState, ActorType, PoolPost},
+    board::{ActorState, ActorType, ActorView, PoolPost},
     metrics,
 };
 use actix_web::{HttpResponse, web};
@@ -104,6 +104,12 @@ fn supervisor(state: &State) -> Check {
     let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or_default());
     // Right after the start the first tick may still be on its way.
     let is_young = state.started.elapsed() < limit;
+    // Nobody's outcomes are recorded while it waits, and so nobody is claimed for long.
+    let waits =
+        |it: &ActorView| it.kind == ActorType::Recorder && it.state == ActorState::BackingOff;
+    if state.board.actors().iter().any(waits) {
+        return Check::failed("the recorder goes down again and again");
+    }
     Check::of(age < limit || is_young, || format!("the last tick was {age:?} ago"))
 }
 

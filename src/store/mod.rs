@@ -24,6 +24,7 @@ mod queue;
 mod reader;
 mod sql;
 mod statements;
+mod suspects;
 mod tx;
 
 pub use self::{

@@ -7,6 +7,7 @@ use super::{
     ledger::{self, Settlement, Transition},
     lines::{self, Entering, Place, TurnsNeeded},
     sql::Sql,
+    suspects::is_suspect,
     tx::{Tx, group, in_group, read},
 };
 use crate::domain::{Id, JobKind, fairness::Turn, job::Job};
@@ -51,10 +52,13 @@ pub(super) static RAISE_CLOCK: Sql = Sql::new(
 pub(super) static READ_CLOCK: Sql =
     Sql::new("select kind, max(turn) as turn from job_clock group by kind");
 
-/// Heads whose retry is due, without locks. By `job_ready_retry`.
-pub(super) static READ_DUE_RETRIES: Sql = Sql::new(
-    "select line, kind, client_id from job_ready where run_at is not null and run_at <= @now order by run_at limit 1000",
-);
+/// Heads whose retry is due, without locks, but for suspects, which are claimed from where they are. By
+/// `job_ready_retry`.
+pub(super) static READ_DUE_RETRIES: Sql = Sql::new(concat!(
+    "select r.line, r.kind, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now and not (",
+    is_suspect!(),
+    ") order by r.run_at limit 1000",
+));
 
 /// Gives turns to jobs that become due: after V and the client's last such turn, not behind its backlog.
 /// (With one turn for all, 5,000 retries of one client kept another waiting for 312 rounds.)
@@ -92,12 +96,15 @@ pub(super) static TAKE_DUE_LATER: Sql = Sql::new(
     "delete from job_later where job_id @ids($1) returning job_id, line, kind, client_id, run, spared",
 );
 
-/// When the next job is due, in milliseconds from now. By the two indexes.
-pub(super) static READ_NEXT_DUE: Sql = Sql::new(
+/// When the next job is due, in milliseconds from now. By the two indexes. A suspect that is due already
+/// waits for another one, and not for the time.
+pub(super) static READ_NEXT_DUE: Sql = Sql::new(concat!(
     "select least_due - @ms(@now) as ms from (select min(due) as least_due from ( \
-       select @ms(min(run_at)) as due from job_ready where run_at is not null \
+       select @ms((select r.run_at from job_ready r where r.run_at is not null and (r.run_at > @now or not (",
+    is_suspect!(),
+    ")) order by r.run_at limit 1)) as due \
        union all select @ms(min(run_at)) as due from job_later) as both_tables) as nearest",
-);
+));
 
 /// Claimed jobs of nodes without a row, or with one of these: dead. Scans the small table; no index on
 /// `node`, which the claim changes.
@@ -292,7 +299,7 @@ impl Queue {
     }
 }
 
-fn claim(
+pub(super) fn claim(
     row: &QueryResult,
     facts: &QueryResult,
     kinds: &[JobKind],

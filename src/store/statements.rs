@@ -2,7 +2,7 @@
 
 use super::{
     caps, chores, connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue,
-    reader, sql::Sql,
+    reader, sql::Sql, suspects,
 };
 use sea_orm::DatabaseBackend;
 
@@ -138,6 +138,7 @@ static ALL: &[(&str, &Sql)] = named![
     queue::READ_ORPHANS,
     queue::READ_HELD_RUNS,
     queue::READ_HEADLESS,
+    suspects::CLAIM_SUSPECT,
     reader::READ_CONVERSATION,
     reader::READ_TRANSCRIPT,
 ];

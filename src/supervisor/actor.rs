@@ -129,7 +129,11 @@ impl Supervisor {
         let presence =
             plan.board.enter("supervisor", ActorType::Supervisor, "guardian", wall_clock());
         let kinds = plan.kinds.iter().map(|it| it.kind).collect();
-        let claiming = Claiming::new(plan.estate.room.clone(), plan.board.is_draining());
+        let claiming = Claiming::new(
+            plan.estate.room.clone(),
+            plan.estate.suspects.clone(),
+            plan.board.is_draining(),
+        );
         let Left { pools, wards } = plan.estate.take();
         Self { plan, pools, wards, kinds, claiming, presence, is_making_due: false, draining: None }
     }
@@ -268,6 +272,7 @@ impl actix::Handler<Tick> for Supervisor {
         self.sweep(ctx);
         self.release_stale();
         self.make_due(ctx);
+        self.claiming.look_for_suspect();
         self.try_claim(ctx);
         self.presence.post().idle(wall_clock());
         ctx.notify_later(Tick, self.plan.config.get().supervisor.tick);
@@ -302,6 +307,7 @@ impl actix::Handler<DrainStep> for Supervisor {
     fn handle(&mut self, _: DrainStep, ctx: &mut Self::Context) {
         /// How often the drain looks whether the last job has ended.
         const LOOK_EVERY: Duration = Duration::from_millis(10);
+        self.plan.board.faults().point("supervisor.drain");
         let Some(draining) = &mut self.draining else { return };
         let is_late = Instant::now() >= draining.until;
         // A claim that is under way brings jobs that have to go back: its answer is always waited for, and it

@@ -57,10 +57,10 @@ pub(super) enum How {
 pub(super) async fn run<H: JobHandler>(
     handler: Arc<H>,
     plan: &SlotPlan,
+    pool: config::Pool,
     claim: &Claim,
     actor: &str,
 ) -> Ended {
-    let pool = plan.config.get().pools.of(plan.kind.0);
     let waited = Duration::from_millis(u64::try_from(claim.waited_ms).unwrap_or_default());
     plan.metrics.started(waited);
     let started = Instant::now();

@@ -17,7 +17,7 @@ use crate::{
     },
     ingest::Stored,
     recorder::{Record, Recorded},
-    store::{Claim, StoreError, Transition, Want},
+    store::{Claim, Queue, StoreError, Transition, Want},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -41,6 +41,10 @@ pub(super) const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
 pub(super) struct Claiming {
     /// Room in the recorder.
     room: Arc<Semaphore>,
+    /// The one place for a job whose last attempt was rescued.
+    suspects: Arc<Semaphore>,
+    /// There may be such a job: a tick has passed, or the last look found one.
+    looks_for_suspect: bool,
     floors: HashMap<&'static str, Floor>,
     started: Instant,
     is_nudged: bool,
@@ -53,6 +57,8 @@ pub(super) struct Claiming {
 struct Planned {
     wants: Vec<Want>,
     permits: Vec<OwnedSemaphorePermit>,
+    /// Where a suspect is looked for: its place.
+    alone: Option<OwnedSemaphorePermit>,
     asked_at: Duration,
 }
 
@@ -60,6 +66,8 @@ struct Planned {
 #[derive(Debug)]
 pub(super) struct Arrival {
     permits: Vec<OwnedSemaphorePermit>,
+    /// A suspect is settled before the next one is claimed.
+    suspect: Option<(Claim, OwnedSemaphorePermit)>,
     result: Result<Claimed, StoreError>,
 }
 
@@ -73,9 +81,11 @@ struct Claimed {
 }
 
 impl Claiming {
-    pub(super) fn new(room: Arc<Semaphore>, is_closed: bool) -> Self {
+    pub(super) fn new(room: Arc<Semaphore>, suspects: Arc<Semaphore>, is_closed: bool) -> Self {
         Self {
             room,
+            suspects,
+            looks_for_suspect: true,
             floors: HashMap::new(),
             started: Instant::now(),
             is_nudged: false,
@@ -87,6 +97,11 @@ impl Claiming {
     /// No claims any more.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
+    }
+
+    /// A while has passed: jobs may have been rescued.
+    pub(super) fn look_for_suspect(&mut self) {
+        self.looks_for_suspect = true;
     }
 
     /// Decides what to claim now; `None` where there is no room.
@@ -116,7 +131,11 @@ impl Claiming {
             return None;
         }
         self.is_nudged = false;
-        Some(Planned { wants, permits, asked_at })
+        let alone = match self.looks_for_suspect {
+            true => self.suspects.clone().try_acquire_owned().ok(),
+            false => None,
+        };
+        Some(Planned { wants, permits, alone, asked_at })
     }
 
     /// Takes note of what a claim got; true where more may be waiting.
@@ -135,6 +154,35 @@ impl Claiming {
     }
 }
 
+/// Makes a claim: of one suspect where that is asked for, and of what is in turn.
+async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival {
+    let Planned { mut wants, permits, alone, asked_at } = planned;
+    let mut suspect = None;
+    let claim = async {
+        if let Some(alone) = alone {
+            let wanted: Vec<&'static str> = wants.iter().map(|it| it.kind).collect();
+            if let Some(claim) = queue.claim_suspect(&wanted, kinds.clone()).await? {
+                tracing::info!(job.id = claim.job.id, job.kind = %claim.job.kind, "runs as the only one of its node that was rescued");
+                // It takes one of the places that its kind has.
+                let of_kind = wants.iter_mut().filter(|it| it.kind == claim.job.kind.0);
+                of_kind.for_each(|it| it.slots -= 1);
+                wants.retain(|it| it.slots > 0);
+                suspect = Some((claim, alone));
+            }
+        }
+        // V is only needed where a claim looks without a floor.
+        let is_full = wants.iter().any(|it| it.floor == 0);
+        let clock = if is_full { queue.clock().await? } else { HashMap::new() };
+        let claims = match wants.is_empty() {
+            true => Vec::new(),
+            false => queue.claim(wants.clone(), kinds).await?,
+        };
+        Ok(Claimed { wants, asked_at, clock, claims })
+    };
+    let result = claim.await;
+    Arrival { permits, suspect, result }
+}
+
 impl Supervisor {
     /// Claims if there is room and no claim is in flight.
     pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
@@ -144,31 +192,23 @@ impl Supervisor {
         }
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
         let (queue, kinds) = (self.plan.queue.clone(), self.kinds.clone());
-        let Planned { wants, permits, asked_at } = planned;
-        // V is only needed where a claim looks without a floor.
-        let is_full = wants.iter().any(|it| it.floor == 0);
-        self.plan.estate.take_off(async move {
-            let claim = async {
-                let clock = if is_full { queue.clock().await? } else { HashMap::new() };
-                let claims = queue.claim(wants.clone(), kinds).await?;
-                Ok(Claimed { wants, asked_at, clock, claims })
-            };
-            let result = claim.await;
-            Arrival { permits, result }
-        });
+        self.plan.estate.take_off(make(planned, queue, kinds));
         let landing = self.plan.estate.landing().into_actor(self);
         ctx.spawn(landing.map(|arrival, actor, ctx| {
-            let Some(Arrival { permits, result }) = arrival else { return };
-            match result {
+            let Some(arrival) = arrival else { return };
+            match &arrival.result {
                 Ok(claimed) => {
-                    actor.claiming_may_go_on(&claimed);
-                    actor.claimed(claimed.claims, permits, ctx);
+                    let may_be_more = actor.claiming.note(claimed);
+                    actor.claiming.is_nudged |= may_be_more;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a claim failed");
+                    // Whoever called for another one meanwhile waits as long.
+                    actor.claiming.is_nudged = false;
                     ctx.notify_later(Wanting, AWAY_PAUSE);
                 }
             }
+            actor.claimed(arrival, ctx);
         }));
     }
 
@@ -179,32 +219,36 @@ impl Supervisor {
         }
         let landing = self.plan.estate.landing().into_actor(self);
         ctx.spawn(landing.map(|arrival, actor, ctx| {
-            // Where it failed, there is nothing to take over. Its floors were the other's.
-            if let Some(Arrival { permits, result: Ok(claimed) }) = arrival {
+            // Its floors were the other's.
+            if let Some(arrival) = arrival {
                 actor.claiming.is_nudged = true;
-                actor.claimed(claimed.claims, permits, ctx);
+                actor.claimed(arrival, ctx);
             }
         }));
     }
 
-    fn claiming_may_go_on(&mut self, claimed: &Claimed) {
-        let may_be_more = self.claiming.note(claimed);
-        self.claiming.is_nudged |= may_be_more;
-    }
-
-    fn claimed(
-        &mut self,
-        claims: Vec<Claim>,
-        permits: Vec<OwnedSemaphorePermit>,
-        ctx: &mut actix::Context<Self>,
-    ) {
+    fn claimed(&mut self, arrival: Arrival, ctx: &mut actix::Context<Self>) {
+        let Arrival { permits, suspect, result } = arrival;
         let since = Instant::now();
+        let holds = &self.plan.estate.holds;
         let mut given: HashMap<JobKind, Vec<Held>> = HashMap::new();
-        for (claim, permit) in claims.into_iter().zip(permits) {
-            let hold = self.plan.estate.holds.hold(claim.job.id, claim.run, vec![permit]);
-            given.entry(claim.job.kind).or_default().push(Held { claim, hold, since });
+        let mut permits = permits.into_iter();
+        self.claiming.looks_for_suspect = suspect.is_some();
+        if let Some((claim, alone)) = suspect {
+            let room = permits.next().into_iter().chain([alone]).collect();
+            let hold = holds.hold(claim.job.id, claim.run, room);
+            let held = Held { claim, hold, since, is_suspect: true };
+            given.entry(held.claim.job.kind).or_default().push(held);
         }
-        self.plan.board.faults().point("supervisor.claimed");
+        let claims = result.map(|it| it.claims).unwrap_or_default();
+        for (claim, permit) in claims.into_iter().zip(permits) {
+            let hold = holds.hold(claim.job.id, claim.run, vec![permit]);
+            let held = Held { claim, hold, since, is_suspect: false };
+            given.entry(held.claim.job.kind).or_default().push(held);
+        }
+        if !given.is_empty() {
+            self.plan.board.faults().point("supervisor.claimed");
+        }
         if self.claiming.is_closed {
             self.release(given.into_values().flatten().collect());
             return;
@@ -222,13 +266,16 @@ impl Supervisor {
     /// Gives jobs back that no slot has started, without an attempt used.
     pub(super) fn release(&self, jobs: Vec<Held>) {
         for held in jobs {
+            // A suspect must not get a turn: it would be claimed together with others.
+            let transition = match held.is_suspect {
+                true => Transition::Postpone { after: Duration::ZERO },
+                false => Transition::Release,
+            };
+            let on_refused = transition.clone();
             let settlement =
-                attempt::settlement(&held.claim, self.plan.node, None, None, Transition::Release);
-            self.plan.outbox.record(Record {
-                settlement,
-                on_refused: Transition::Release,
-                hold: Some(held.hold),
-            });
+                attempt::settlement(&held.claim, self.plan.node, None, None, transition);
+            let hold = Some(held.hold);
+            self.plan.outbox.record(Record { settlement, on_refused, hold });
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Estate {
     pub holds: Holds,
     /// Room in the recorder.
     pub(super) room: Arc<Semaphore>,
+    /// The one place for a job whose last attempt was rescued.
+    pub(super) suspects: Arc<Semaphore>,
     /// The clock of restarts.
     pub(super) started: Instant,
     left: Mutex<Left>,
@@ -67,6 +69,7 @@ impl Estate {
             address: Address::default(),
             holds: Holds::default(),
             room: Arc::new(Semaphore::new(recorder_capacity)),
+            suspects: Arc::new(Semaphore::new(1)),
             started: Instant::now(),
             left: Mutex::default(),
             flight: Mutex::default(),

@@ -49,7 +49,7 @@ impl Guardian {
         arbiter: ArbiterHandle,
         downs: mpsc::UnboundedReceiver<Down>,
     ) -> Self {
-        let presence = plan.board.enter("guardian", ActorType::Guardian, "process", wall_clock());
+        let presence = plan.board.enter("guardian", ActorType::Guardian, "", wall_clock());
         Self {
             plan,
             arbiter,

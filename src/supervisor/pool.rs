@@ -36,6 +36,8 @@ pub(super) struct Held {
     pub(super) hold: Hold,
     /// Since when it waits for a slot, and then since when it runs.
     pub(super) since: Instant,
+    /// Its last attempt was rescued: this node runs no other such job meanwhile.
+    pub(super) is_suspect: bool,
 }
 
 /// What slots and supervisor share of a pool.
@@ -109,7 +111,7 @@ impl Shared {
 /// What a slot has in hand. The supervisor looks here when the slot went down.
 #[derive(Debug, Default)]
 pub(super) struct Hand {
-    job: Mutex<Option<Held>>,
+    job: Mutex<Option<(Held, Instant)>>,
     /// The slot fell silent and was replaced: if it ever goes on, it is to leave.
     is_abandoned: AtomicBool,
 }
@@ -118,21 +120,22 @@ pub(super) struct Hand {
 pub(super) type InHand = Arc<Hand>;
 
 impl Hand {
-    /// Takes a job, which runs from now on.
-    pub(super) fn put(&self, held: Held) {
-        *self.job() = Some(Held { since: Instant::now(), ..held });
+    /// Takes a job, which runs from now on. After `limit` the slot counts as silent.
+    pub(super) fn put(&self, held: Held, limit: Duration) {
+        let since = Instant::now();
+        *self.job() = Some((Held { since, ..held }, since + limit));
     }
 
     /// Takes the job away. None: the supervisor has taken it.
     pub(super) fn take(&self) -> Option<Held> {
-        self.job().take()
+        self.job().take().map(|it| it.0)
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned.load(Ordering::Acquire)
     }
 
-    fn job(&self) -> MutexGuard<'_, Option<Held>> {
+    fn job(&self) -> MutexGuard<'_, Option<(Held, Instant)>> {
         self.job.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,9 +158,9 @@ impl Slot {
         self.wake.connected()
     }
 
-    /// For how long it has run the job that it has in hand.
-    pub(super) fn held_for(&self) -> Option<Duration> {
-        self.in_hand.job().as_ref().map(|it| it.since.elapsed())
+    /// Whether it should have been done with its job long ago.
+    pub(super) fn is_silent(&self) -> bool {
+        self.in_hand.job().as_ref().is_some_and(|it| it.1 < Instant::now())
     }
 }
 

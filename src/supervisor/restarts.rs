@@ -4,12 +4,7 @@
 //! tick looks at all of them anyway, and also for slots that have been silent for longer than their
 //! time-outs allow. Pauses are kept as instants with the pools, so that a new supervisor knows them, too.
 
-use super::{
-    actor::Supervisor,
-    attempt::{Ended, STUCK_AFTER},
-    pool::Pool,
-    work,
-};
+use super::{actor::Supervisor, attempt::Ended, pool::Pool, work};
 use crate::{
     config,
     domain::{
@@ -73,8 +68,6 @@ pub(super) struct Sweep;
 /// An actor says that it goes down before its address is closed: it is looked at so often, after 1, 2, 4, …
 /// milliseconds. Later the tick finds it.
 const LOOKS_MAX: u32 = 6;
-/// What a slot may take beyond its time-outs until it counts as silent.
-const SILENCE_MARGIN: Duration = Duration::from_secs(2);
 
 impl From<&config::Restart> for Limit {
     fn from(it: &config::Restart) -> Self {
@@ -161,9 +154,7 @@ impl Supervisor {
             }
             return true;
         }
-        let timeout = config.pools.of(pool.kind().0).timeout;
-        let is_silent =
-            slot.held_for().is_some_and(|it| it > timeout + STUCK_AFTER + SILENCE_MARGIN);
+        let is_silent = slot.is_silent();
         if slot.is_alive() && !is_silent {
             return false;
         }

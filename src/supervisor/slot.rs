@@ -15,8 +15,13 @@ use crate::{
     telemetry::board::{ActorType, PoolPost, Post, Presence},
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, WrapFuture};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+/// What a slot may take beyond the time-outs of its attempt until it counts as silent.
+const SILENCE_MARGIN: Duration = Duration::from_secs(2);
 /// Who owns slots.
 pub(super) const PARENT: &str = "supervisor";
 
@@ -106,10 +111,12 @@ async fn work_off<H: JobHandler>(
         };
         post.busy(held.claim.job.id, wall_clock());
         let claim = held.claim.clone();
-        in_hand.put(held);
+        // Read once: a time-out that is changed meanwhile is the next attempt's.
+        let cfg = plan.config.get().pools.of(plan.kind.0);
+        in_hand.put(held, cfg.timeout + attempt::STUCK_AFTER + SILENCE_MARGIN);
         plan.board.faults().point("slot.work");
         let busy = Busy::new(&plan.shared.post);
-        let ended = attempt::run(handler.clone(), plan, &claim, &name).await;
+        let ended = attempt::run(handler.clone(), plan, cfg, &claim, &name).await;
         drop(busy);
         if in_hand.is_abandoned() {
             // Its thread was counted as lost, and is back.

@@ -370,6 +370,50 @@ on_both_daemons! {
         assert_eq!(log.matches("another one takes over").count(), 3, "{log}");
     }
 
+    /// A supervisor that dies while it drains is followed by another, which is told again.
+    async fn a_stop_is_clean_though_the_supervisor_dies_in_it(place: Place) {
+        let options = Options {
+            env: vec![("POSTROOM_FAULTS".to_owned(), "supervisor.drain=2".to_owned())],
+            ..place.options("[pools.default]\nsize = 1\nprefetch = 50\n")
+        };
+        let daemon = Daemon::start(options).await;
+        let db = Peek::of(&daemon).await;
+        for number in 0..60 {
+            let body = sms(number, "Could you call me tomorrow?");
+            let answer = ask(daemon.webhook("sms", "demo").json(&body)).await;
+            assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+        }
+        daemon.terminate();
+        let status = daemon.wait(PATIENCE).await;
+        assert_eq!(status.code(), Some(0), "{status:?}");
+        assert_eq!(daemon.log().matches("struck at supervisor.drain").count(), 2);
+        assert_eq!(db.number("select count(*) from job_ready where node is not null").await, 0);
+        assert_eq!(db.number(FAILED_ATTEMPTS).await, 0);
+    }
+
+    async fn a_recorder_that_cannot_live_waits_is_seen_and_goes_on_with_what_waited(place: Place) {
+        let registry = Registry::default().kind::<Works>();
+        let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine"]), registry).await;
+        let db = Peek::open(&daemon.database_url).await;
+        daemon.board.faults().arm("recorder.handle", 1_000);
+        let mut jobs = Vec::new();
+        for _ in 0..10 {
+            jobs.push(daemon.enqueue(WORKS, "fine", 5).await);
+        }
+        eventually(PATIENCE, async || {
+            let ready = daemon.get("/readyz").await;
+            let check = &ready.body["checks"]["supervisor"];
+            (ready.status == 503 && check["detail"].as_str()?.contains("recorder")).then_some(())
+        })
+        .await;
+        daemon.board.faults().arm("recorder.handle", 0);
+        for id in jobs {
+            assert_eq!(ended(&daemon, id).await["status"], "succeeded");
+        }
+        eventually(PATIENCE, async || (daemon.get("/readyz").await.status == 200).then_some(())).await;
+        assert_eq!(db.number(FAILED_ATTEMPTS).await, 0);
+    }
+
     /// Writes down how long it takes from a panic until the next job runs in that slot, and until the other
     /// actors are there again.
     async fn a_replacement_is_there_at_once(place: Place) {

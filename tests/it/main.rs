@@ -20,6 +20,8 @@ mod g01_acknowledged_means_durable;
 mod g02_no_duplicates;
 mod g03_every_job_ends;
 mod g06_failures_stay_where_they_are;
+mod g06_neighbours;
+mod g06_poison;
 mod g06_restarts;
 mod g06_stuck;
 mod g07_fair_to_clients;

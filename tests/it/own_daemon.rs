@@ -41,7 +41,7 @@ impl JobHandler for Beside {
     const KIND: JobKind = JobKind("BESIDE");
 
     async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
         Outcome::Done(Vec::new())
     }
 }

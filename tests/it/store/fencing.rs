@@ -3,7 +3,7 @@
 use super::life::KINDS;
 use super::{
     life::{claim, end, settle},
-    tools::{assert_whole, drain, enqueue, phones, put, succeed_one},
+    tools::{assert_whole, claim_suspects, drain, enqueue, phones, put, succeed_one},
 };
 use crate::{
     on_both_databases,
@@ -137,8 +137,7 @@ on_both_databases! {
         let retry = Transition::Retry { after: Duration::ZERO, reason: FailureReason::Rescued, error: "silent".to_owned() };
         let rescue = Settlement { transition: retry, ..orphans[0].settlement.clone() };
         assert_eq!(db.store.ledger().settle(Arc::new([rescue])).await.unwrap(), [true]);
-        assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
-        let last = claim(&db.store, 1).await;
+        let last = claim_suspects(&db.store).await;
         let fail = Transition::Fail { reason: FailureReason::Panic, error: "no".to_owned() };
         assert!(end(&db.store, &last[0], fail).await);
         let late = transitions().map(|it| settle(&db.store, &second_to_last[0], it)).to_vec();

@@ -34,6 +34,7 @@ const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ("READ_DUE_RETRIES", &[], &[]),
     ("LOCK_DUE_RETRIES", &["[-1050001,-1050002]"], &[]),
     ("TURN_HEADS", &[r#"[{"line":-1050001,"turn":5}]"#], &[]),
+    ("CLAIM_SUSPECT", &["5", r#"[{"kind":"SELF_CHECK"}]"#], &[]),
     ("READ_DUE_LATER", &[], &[]),
     ("TAKE_DUE_LATER", &["[1030001,1030002]"], &[]),
     ("READ_NEXT_DUE", &[], &[]),

@@ -1,6 +1,6 @@
 //! What the tests of this folder share: filling tables, claiming, and what holds at any moment.
 
-use super::life::{claim, end, settle};
+use super::life::{KINDS, claim, end, settle};
 use crate::support::{
     eventually,
     fixture::{Fixture, job, sms},
@@ -45,6 +45,16 @@ pub(super) async fn claim_of(store: &Store, wants: &[(JobKind, usize)]) -> Vec<C
     store.queue().claim(wants, kinds).await.unwrap()
 }
 
+/// Claims all jobs that are due and whose last attempt was rescued, one by one.
+pub(super) async fn claim_suspects(store: &Store) -> Vec<Claim> {
+    let wanted: Vec<&str> = KINDS.iter().map(|it| it.0).collect();
+    let mut claims = Vec::new();
+    while let Some(claim) = store.queue().claim_suspect(&wanted, Arc::new(KINDS)).await.unwrap() {
+        claims.push(claim);
+    }
+    claims
+}
+
 /// Does the same to all of `claims`; every fence must hold.
 pub(super) async fn settle_all(store: &Store, claims: &[Claim], transition: &Transition) {
     let all: Vec<Settlement> =
@@ -63,7 +73,8 @@ pub(super) async fn drain(store: &Store, slots: usize) -> usize {
     let mut runs = 0;
     loop {
         let due = store.queue().make_due().await.unwrap();
-        let claims = claim(store, slots).await;
+        let mut claims = claim(store, slots).await;
+        claims.extend(claim_suspects(store).await);
         if claims.is_empty() && due == 0 {
             return runs;
         }
