@@ -10,6 +10,7 @@ use crate::domain::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// 2026-08-04T15:00:00Z.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_785_855_600_000);
@@ -106,6 +107,57 @@ fn every_sample_is_understood_and_unlike_the_next() {
     }
     let known = event(&Sms, &samples::sample(Sms.name(), None, u64::MAX).unwrap());
     assert_eq!(known.identities.len(), 3, "the sample's phone number exists: {known:?}");
+}
+
+/// By what an event is known again: its message's keys, else its lead's identities.
+fn known_by(event: &crate::domain::Event) -> Vec<String> {
+    let keys = if let Signal::Message(message) = &event.signal {
+        Some(&message.keys)
+    } else {
+        event.signal.about()
+    };
+    match keys {
+        Some(keys) => keys.iter().map(|it| format!("{:?} {}", it.kind, it.key)).collect(),
+        None => event.identities.iter().map(|it| it.value.clone()).collect(),
+    }
+}
+
+#[test]
+fn no_two_samples_are_of_one_message_or_one_lead() {
+    // As `postroom send` counts them: on from the clock, in nanoseconds.
+    for first in [0, 1_764_000_000_000_000_000_u64] {
+        for channel in channels() {
+            for name in channel.events() {
+                let (mut known, mut leads) = (BTreeSet::new(), BTreeSet::new());
+                for unique in first..first + 300 {
+                    let body = samples::sample(channel.name(), Some(name), unique).unwrap();
+                    let Ok(Interpreted::Event(event)) = read_at(&*channel, &body, NOW) else {
+                        continue;
+                    };
+                    for it in known_by(&event) {
+                        assert!(known.insert(it.clone()), "{name}: {it} comes again");
+                    }
+                    for it in &event.identities {
+                        assert!(leads.insert(it.clone()), "{name}: {it:?} comes again");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sample_may_be_of_any_account() {
+    for channel in channels() {
+        for name in channel.events() {
+            let body = samples::sample(channel.name(), Some(name), 7).unwrap();
+            let named = channel.account(&body);
+            let ours = samples::of_account(body.clone(), "our-account");
+            let expected = named.map(|_| "our-account".to_owned());
+            assert_eq!(channel.account(&ours), expected, "{name}");
+            assert_eq!(outcome(&*channel, &ours), outcome(&*channel, &body));
+        }
+    }
 }
 
 #[test]

@@ -10,9 +10,11 @@ use crate::{
         web::{ask, sms, try_ask},
     },
 };
+use postroom::domain::ChannelName;
 use reqwest::Method;
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Output},
@@ -163,6 +165,47 @@ on_both_daemons! {
         assert!(!err.is_empty());
         let (_, err) = ends_with(2, &run(&["send", "fax"]));
         assert!(err.contains("sms"), "{err}");
+    }
+
+    async fn every_event_of_every_channel_can_be_sent_and_none_comes_twice(place: Place) {
+        let mut config = "[[clients]]\nid = \"strict\"\n".to_owned();
+        let channels = postroom::registry::postroom().channels;
+        for channel in &channels {
+            let name = channel.name();
+            config += &format!(
+                "[clients.channels.{name}]\nsecret = \"of-{name}\"\naccount = \"our-account\"\n"
+            );
+        }
+        let daemon = place.start(&config).await;
+        let directory = daemon.directory().to_owned();
+        for channel in channels {
+            for row in channel.table() {
+                let ChannelName(name) = channel.name();
+                let sent = document(&postroom(
+                    &directory,
+                    &[
+                        "send", name, "--event", row.event, "--count", "4", "--json",
+                        "--config", "harness.toml", "--config", "test.toml",
+                    ],
+                ));
+                let items = sent["items"].as_array().unwrap();
+                assert_eq!(items.len(), 4, "{name} {}: {sent}", row.event);
+                let mut ids = BTreeSet::new();
+                for item in items {
+                    let (outcome, reason) = (item["outcome"].as_str().unwrap(), &item["reason"]);
+                    // What is about a lead or a message finds none yet.
+                    let is_new = ["unknown_lead", "unknown_message"].contains(&reason.as_str().unwrap_or(""));
+                    let told = row.outcome.split_once(' ').unwrap_or((row.outcome, "")).0;
+                    assert!(outcome == told || is_new, "{name} {}: {item}", row.event);
+                    for id in ["message_id", "lead_id"] {
+                        if let Some(id) = item[id].as_str() {
+                            assert!(ids.insert(id.to_owned()), "{name} {}: {sent}", row.event);
+                        }
+                    }
+                }
+                assert!(row.outcome.starts_with("accepted") <= (ids.len() == 8), "{sent}");
+            }
+        }
     }
 
     async fn a_port_that_is_taken_ends_the_start(place: Place) {

@@ -21,6 +21,25 @@ pub fn sample(channel: ChannelName, event: Option<&str>, unique: u64) -> Option<
     }
 }
 
+/// `body` as one of the provider's account that a client's channel is configured with: of another it would be
+/// ignored.
+pub fn of_account(mut body: Value, account: &str) -> Value {
+    const PLACES: [&str; 6] = [
+        "/event/workspace_id",
+        "/location/id",
+        "/locationId",
+        "/account_id",
+        "/AccountStatus/account_id",
+        "/workspace",
+    ];
+    for place in PLACES {
+        if let Some(told) = body.pointer_mut(place) {
+            *told = Value::from(account);
+        }
+    }
+    body
+}
+
 const FIRST_NAMES: [&str; 8] = ["Rita", "Dana", "Luis", "Ines", "Tara", "Owen", "Mary", "Joel"];
 const LAST_NAMES: [&str; 7] =
     ["Campos", "Whitfield", "Farrow", "Voss", "Banerjee", "Orlov", "Reyes"];

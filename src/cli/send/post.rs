@@ -2,7 +2,10 @@
 
 use super::target::{Target, listed};
 use crate::{
-    channels::{AnyChannel, samples::sample},
+    channels::{
+        AnyChannel,
+        samples::{of_account, sample},
+    },
     cli::{failure::Failure, http::no_answer},
     config::Rate,
     domain::ChannelName,
@@ -83,13 +86,18 @@ impl Bodies {
         )))
     }
 
-    /// The body of that number.
-    fn body(&self, number: u64) -> Bytes {
+    /// The body of that number, a sample as one of that account.
+    fn body(&self, number: u64, account: Option<&str>) -> Bytes {
         match self {
             Self::File(bytes) => bytes.clone(),
             Self::Samples { channel, event, first } => {
                 let sample = sample(*channel, event.as_deref(), first.wrapping_add(number));
-                sample.unwrap_or_default().to_string().into()
+                let sample = sample.unwrap_or_default();
+                let sample = match account {
+                    Some(account) => of_account(sample, account),
+                    None => sample,
+                };
+                sample.to_string().into()
             }
         }
     }
@@ -118,7 +126,7 @@ pub(super) async fn all<B>(
             if let Some(due) = pace.rate.and_then(|it| start.checked_add(due_after(it, number))) {
                 sleep_until(due).await;
             }
-            one(target, bodies.body(number)).await
+            one(target, bodies.body(number, target.account.as_deref())).await
         })
         .buffer_unordered(pace.connections.into());
     while let Some(posted) = outcomes.next().await {
@@ -181,11 +189,11 @@ mod tests {
     #[test]
     fn samples_differ_within_a_call_and_between_calls() {
         let bodies = Bodies::samples(&Sms, None).ok().expect("samples");
-        assert_ne!(bodies.body(0), bodies.body(1));
-        assert_eq!(bodies.body(1), bodies.body(1));
+        assert_ne!(bodies.body(0, None), bodies.body(1, None));
+        assert_eq!(bodies.body(1, None), bodies.body(1, None));
         std::thread::sleep(Duration::from_millis(2));
         let later = Bodies::samples(&Sms, None).ok().expect("samples");
-        assert_ne!(bodies.body(0), later.body(0));
+        assert_ne!(bodies.body(0, None), later.body(0, None));
     }
 
     #[test]

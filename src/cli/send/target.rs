@@ -25,6 +25,8 @@ pub(super) struct Target {
     pub(super) channel: ChannelName,
     /// `X-Webhook-Secret`, where the configuration has one.
     pub(super) secret: Option<HeaderValue>,
+    /// The provider's account that samples are to be of.
+    pub(super) account: Option<String>,
 }
 
 /// The channel of that name.
@@ -61,6 +63,7 @@ pub(super) fn find(
         url: below(&base, &["webhooks", channel.0, &id]),
         base,
         secret: found.map(|it| secret(it, channel)).transpose()?.flatten(),
+        account: found.and_then(|it| it.channel(channel.0)?.account.clone()),
         client: id,
         channel,
     })

@@ -32,3 +32,45 @@ pub fn read(file: &str) -> Vec<u8> {
     let path = folder().join(file);
     fs::read(&path).unwrap_or_else(|it| panic!("{}: {it}", path.display()))
 }
+
+/// What is to become of a body, as `tests/payloads/OUTCOMES.md` says.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was posted before, if anything.
+    pub first: Option<String>,
+    pub file: String,
+    /// A word of the answer, or a status.
+    pub outcome: String,
+    /// `-` is none.
+    pub reason: String,
+    /// The direction of its message; for one after another, how many messages there are then. `-` is none.
+    pub messages: String,
+}
+
+impl Row {
+    /// The channel of its provider.
+    pub fn channel(&self) -> &'static str {
+        let (provider, _) = self.file.split_once('/').expect("a folder and a file");
+        let found = FOLDERS.into_iter().find(|it| it.1 == provider);
+        found.unwrap_or_else(|| panic!("no channel has {provider}")).0
+    }
+}
+
+/// All rows of that page, in order.
+pub fn outcomes() -> Vec<Row> {
+    let page = String::from_utf8(read("OUTCOMES.md")).expect("a text");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains('/'));
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (first, rest) = match cells.len() {
+            4 => (None, cells.as_slice()),
+            5 => (cells.first().map(|it| (*it).to_owned()), cells.get(1..).unwrap_or_default()),
+            _ => panic!("{line} has {} cells", cells.len()),
+        };
+        let [file, outcome, reason, messages] = rest else { panic!("{line}") };
+        let [file, outcome, reason, messages] =
+            [file, outcome, reason, messages].map(|it| (*it).to_owned());
+        Row { first, file, outcome, reason, messages }
+    };
+    rows.map(row).collect()
+}
