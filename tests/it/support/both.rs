@@ -129,6 +129,11 @@ impl Peek {
         rows.iter().map(|it| text(it).expect("text").unwrap_or_default()).collect()
     }
 
+    /// Runs a statement.
+    pub async fn execute(&self, sql: &str) {
+        self.0.execute_unprepared(sql).await.unwrap_or_else(|it| panic!("{sql}: {it}"));
+    }
+
     /// How many jobs have not ended.
     pub async fn unfinished(&self) -> i64 {
         self.number(

@@ -17,6 +17,7 @@ pub mod fixture;
 pub mod inside;
 pub mod postgres;
 pub mod process;
+pub mod shared;
 pub mod web;
 
 use std::{panic::Location, time::Duration};
