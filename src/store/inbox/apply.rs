@@ -205,7 +205,7 @@ impl Group<'_> {
             lead.newest_inbound = Some((event.at, id));
             lead.snoozed_until = None;
             work.end_drafts(lead.id, None, "superseded", "newer_message");
-            if let Some(hint) = message.hint {
+            if let Some(hint) = message.verdict() {
                 lead.standing = lead.standing.hinted(hint);
             }
         }
