@@ -3,3 +3,5 @@
 
 mod p01_to_p05;
 mod p06_to_p10;
+mod p11_to_p13;
+mod p14_p15;
