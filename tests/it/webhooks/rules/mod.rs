@@ -5,3 +5,4 @@ mod p01_to_p05;
 mod p06_to_p10;
 mod p11_to_p13;
 mod p14_p15;
+mod p16_to_p20;

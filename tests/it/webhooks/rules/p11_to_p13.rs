@@ -40,7 +40,7 @@ fn linkedin(body: &Value) -> Inbound {
     inbound(&Linkedin, "linkedin", body)
 }
 
-/// LEAD_REPLIED and LEAD_INTERESTED of one reply.
+/// The two events that one reply has, where the provider finds it interesting.
 fn replied_and_interested() -> (Value, Value) {
     let replied = body("emailbison/lead_replied-1");
     (replied, with(body("emailbison/lead_interested-1"), json!({"data.reply.id": 238_811})))
