@@ -240,11 +240,7 @@ fn is_sound(event: &crate::domain::Event) -> bool {
             && (message.direction == Direction::Inbound || message.opt_out.is_none())
             && (message.direction == Direction::Outbound || event.creates_lead())
     });
-    names_somebody
-        && names_nobody
-        && is_message_sound
-        && kinds.is_sorted()
-        && event.at.millis_since(NOW) <= 86_400_000
+    names_somebody && names_nobody && is_message_sound && event.at.millis_since(NOW) <= 86_400_000
 }
 
 const BODIES: [&str; 20] = [

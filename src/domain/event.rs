@@ -307,6 +307,12 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
+    /// The provider's verdict, as far as it counts: of what a machine wrote nothing counts that only a person
+    /// can mean (docs/RULES.md P15).
+    pub fn verdict(&self) -> Option<Sentiment> {
+        self.hint.filter(|it| !self.automated || it.may_be_a_machines())
+    }
+
     /// The chat that it is part of, where its channel has those: an answer is sent to it, and it tells whose
     /// later messages in that chat are ([`Event::lead_of_chat`]).
     pub fn chat(&self) -> Option<&str> {

@@ -4,8 +4,8 @@ use super::{ChannelName, Sentiment};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// By what a lead is known. The order of the variants is the order of matching (docs/RULES.md P13): the first
-/// identity that belongs to a lead wins.
+/// By what a lead is known. In which order an event's identities are tried is its channel's choice
+/// (docs/RULES.md P13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IdentityKind {
     /// `GoHighLevel` contact id.
@@ -25,7 +25,7 @@ pub enum IdentityKind {
 }
 
 impl IdentityKind {
-    /// All kinds, in the order of matching.
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::GhlContact,
         Self::EmailbisonLead,

@@ -85,6 +85,11 @@ impl Sentiment {
         self.is_positive() || matches!(self, Self::FollowUp)
     }
 
+    /// True for the tags that an automated message may have (docs/RULES.md P15).
+    pub const fn may_be_a_machines(self) -> bool {
+        matches!(self, Self::AutomatedReply | Self::OutOfOffice | Self::Blacklist)
+    }
+
     /// True for the tags that never lower a lead (docs/RULES.md STATUS).
     pub const fn never_lowers(self) -> bool {
         matches!(self, Self::OutOfOffice | Self::AutomatedReply | Self::Neutral)

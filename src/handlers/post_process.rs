@@ -109,9 +109,7 @@ fn known_tag(it: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
     }
     let message = &it.message;
     let hint = message.sentiment.filter(|tag| *tag != Sentiment::Neutral)?;
-    let is_of_machine =
-        matches!(hint, Sentiment::AutomatedReply | Sentiment::OutOfOffice | Sentiment::Blacklist);
-    (!message.automated || is_of_machine).then_some(hint)
+    (!message.automated || hint.may_be_a_machines()).then_some(hint)
 }
 
 /// True where an answer is of use: the tag asks for one, nothing forbids it, and it would answer

@@ -41,14 +41,15 @@ pub(super) static NAME_MESSAGES: Sql = Sql::new(
 /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
 /// `messages_of_lead`.
 pub(super) static READ_HINTED: Sql = Sql::new(
-    "select g.n, m.id, m.sentiment from @rows($1, n bigint, lead_id bigint, not_after instant) g \
+    "select g.n, m.id, m.sentiment, case when m.automated then 1 else 0 end as automated from @rows($1, n bigint, lead_id bigint, not_after instant) g \
      join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
        and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)",
 );
 
 /// Verdicts of messages, by primary key.
-pub(super) static READ_SENTIMENTS: Sql =
-    Sql::new("select id, sentiment from messages where id @ids($1)");
+pub(super) static READ_SENTIMENTS: Sql = Sql::new(
+    "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)",
+);
 
 /// Sets the verdicts of messages, by primary key.
 pub(super) static SET_SENTIMENT: Sql = Sql::new(
@@ -114,7 +115,7 @@ impl MessageRow {
             recipients: json_text(&message.to),
             cc: json_text(&message.cc),
             attachments: json_text(&message.attachments),
-            sentiment: message.hint.map(Sentiment::as_str),
+            sentiment: message.verdict().map(Sentiment::as_str),
             automated: message.automated,
             request_id: inbound.request_id.clone(),
             sent_at: event.at.as_millis(),
@@ -236,11 +237,40 @@ pub(super) fn hint_of(event: &Event) -> Option<Sentiment> {
     }
 }
 
+/// What a message is known to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Judged {
+    sentiment: Option<Sentiment>,
+    automated: bool,
+}
+
+impl Judged {
+    fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
+        let sentiment: Option<String> = row.try_get("", "sentiment")?;
+        Ok(Self {
+            sentiment: sentiment.and_then(|it| Sentiment::parse(&it)),
+            automated: row.try_get::<i32>("", "automated")? != 0,
+        })
+    }
+
+    /// Takes a provider's verdict over, if there is none yet or an unclear one (docs/RULES.md P15, P16); true
+    /// where that changes it.
+    pub(super) fn fill_in(&mut self, hint: Sentiment) -> bool {
+        let is_open = self.sentiment.is_none_or(|it| it == Sentiment::Neutral);
+        let counts = !self.automated || hint.may_be_a_machines();
+        let is_new = is_open && counts && self.sentiment != Some(hint);
+        if is_new {
+            self.sentiment = Some(hint);
+        }
+        is_new
+    }
+}
+
 /// The message that each hint (number, lead, not after) is about, with its verdict so far.
 pub(super) async fn read_hinted(
     tx: &Tx,
     hints: &[(usize, Id, Timestamp)],
-) -> Result<HashMap<usize, (Id, Option<Sentiment>)>, StoreError> {
+) -> Result<HashMap<usize, (Id, Judged)>, StoreError> {
     #[derive(Serialize)]
     struct Row {
         n: usize,
@@ -257,25 +287,20 @@ pub(super) async fn read_hinted(
         .collect();
     for row in tx.all(&READ_HINTED, [group(&rows)?]).await? {
         let n: i64 = row.try_get("", "n")?;
-        let sentiment: Option<String> = row.try_get("", "sentiment")?;
-        let verdict = sentiment.and_then(|it| Sentiment::parse(&it));
-        hinted.insert(usize::try_from(n).unwrap_or_default(), (row.try_get("", "id")?, verdict));
+        let judged = Judged::from_row(&row)?;
+        hinted.insert(usize::try_from(n).unwrap_or_default(), (row.try_get("", "id")?, judged));
     }
     Ok(hinted)
 }
 
 /// The verdicts of these messages.
-pub(super) async fn read_sentiments(
-    tx: &Tx,
-    ids: &[Id],
-) -> Result<HashMap<Id, Option<Sentiment>>, StoreError> {
+pub(super) async fn read_judged(tx: &Tx, ids: &[Id]) -> Result<HashMap<Id, Judged>, StoreError> {
     let mut verdicts = HashMap::new();
     if ids.is_empty() {
         return Ok(verdicts);
     }
     for row in tx.all(&READ_SENTIMENTS, [group(ids)?]).await? {
-        let sentiment: Option<String> = row.try_get("", "sentiment")?;
-        verdicts.insert(row.try_get("", "id")?, sentiment.and_then(|it| Sentiment::parse(&it)));
+        verdicts.insert(row.try_get("", "id")?, Judged::from_row(&row)?);
     }
     Ok(verdicts)
 }

@@ -87,9 +87,8 @@ impl Lead {
 
     /// By what it is known; a writer's other address belongs to it too.
     pub(super) fn identities(&self, with_writer: bool) -> Vec<Identity> {
-        let mut identities = Vec::new();
+        let mut identities = vec![Identity::new(IdentityKind::Email, self.email.clone())];
         identities.extend(self.id.clone().map(|it| Identity::new(IdentityKind::SmartleadLead, it)));
-        identities.push(Identity::new(IdentityKind::Email, self.email.clone()));
         let alternate = self.alternate().filter(|_| with_writer);
         identities.extend(alternate.map(|it| Identity::new(IdentityKind::Email, it.clone())));
         identities

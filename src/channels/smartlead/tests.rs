@@ -60,7 +60,7 @@ fn every_payload_has_its_outcome() {
 fn a_reply_is_its_new_text() {
     let body = payload!("email_reply-1");
     let it = event(&Smartlead, &body);
-    assert_eq!(it.identities, [lead("4207718835"), mail(MAREK)]);
+    assert_eq!(it.identities, [mail(MAREK), lead("4207718835")]);
     assert_eq!(it.at.to_string(), "2026-07-11T13:53:30.000Z");
     assert_eq!(it.profile.first_name.as_deref(), Some("Marek"));
     assert_eq!(it.profile.last_name.as_deref(), Some("Novotný"));
@@ -114,14 +114,14 @@ fn the_text_stands_in_one_of_four_places() {
 fn another_writer_is_an_alternate_of_the_lead() {
     let body = payload!("email_reply-2");
     let it = event(&Smartlead, &body);
-    assert_eq!(it.identities, [lead("1482956"), mail(MAREK), mail("ines@other-firm.example")]);
+    assert_eq!(it.identities, [mail(MAREK), lead("1482956"), mail("ines@other-firm.example")]);
     assert_eq!(it.profile.email.as_deref(), Some(MAREK));
     let reply = message(&body);
     assert_eq!(reply.body, "webhook reply");
     assert_eq!(reply.from.address.as_deref(), Some("ines@other-firm.example"));
     assert_eq!(reply.from.name, None, "Marek's name is not hers");
     let same = with(&body, "leadCorrespondence.replyReceivedFrom", json!(MAREK.to_uppercase()));
-    assert_eq!(event(&Smartlead, &same).identities, [lead("1482956"), mail(MAREK)]);
+    assert_eq!(event(&Smartlead, &same).identities, [mail(MAREK), lead("1482956")]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn whose_a_reply_is() {
         assert_eq!(outcome(&Smartlead, &body), expected, "{writer}");
     }
     let ours = with(&base, "leadCorrespondence.replyReceivedFrom", json!(OWEN));
-    assert_eq!(event(&Smartlead, &ours).identities, [lead("4207718835"), mail(MAREK)]);
+    assert_eq!(event(&Smartlead, &ours).identities, [mail(MAREK), lead("4207718835")]);
     let sent = message(&ours);
     assert_eq!(sent.direction, Direction::Outbound);
     assert_eq!(sent.from.address.as_deref(), Some(OWEN));
@@ -150,7 +150,7 @@ fn whose_a_reply_is() {
     assert_eq!(outcome(&Smartlead, &own), "accepted");
     let robot = with(&base, "leadCorrespondence.replyReceivedFrom", json!("postmaster@mx.example"));
     let it = event(&Smartlead, &robot);
-    assert_eq!(it.identities, [lead("4207718835"), mail(MAREK)], "never the robot");
+    assert_eq!(it.identities, [mail(MAREK), lead("4207718835")], "never the robot");
     assert!(matches!(it.signal, Signal::Bounce { ref address, .. } if address == MAREK));
 }
 
@@ -168,7 +168,7 @@ fn the_leads_address_stands_in_one_of_four_places_and_is_never_ours() {
         ("lead_email", "c@x.example"),
         ("to_email", "d@x.example"),
     ] {
-        assert_eq!(event(&Smartlead, &body).identities, [lead("77"), mail(expected)]);
+        assert_eq!(event(&Smartlead, &body).identities, [mail(expected), lead("77")]);
         body = with(&body, path, json!("N/A"));
     }
     assert_eq!(
@@ -249,7 +249,7 @@ fn a_reply_without_message_id_is_known_by_its_mail_and_time() {
 fn a_sent_mail_is_outbound() {
     let body = payload!("email_sent-1");
     let it = event(&Smartlead, &body);
-    assert_eq!(it.identities, [lead("4207716609"), mail(MAREK)]);
+    assert_eq!(it.identities, [mail(MAREK), lead("4207716609")]);
     assert_eq!(it.at.to_string(), "2026-07-11T12:01:58.023Z");
     let sent = message(&body);
     assert_eq!(sent.direction, Direction::Outbound);
@@ -282,7 +282,7 @@ fn a_sent_mail_is_outbound() {
 fn a_bounce_is_of_the_lead_unless_our_mailbox_is_at_fault() {
     let body = payload!("email_bounce-1");
     let it = event(&Smartlead, &body);
-    assert_eq!(it.identities, [lead("4207716609"), mail("p.raman@closed-mill.example")]);
+    assert_eq!(it.identities, [mail("p.raman@closed-mill.example"), lead("4207716609")]);
     assert_eq!(it.at.to_string(), "2026-07-11T12:01:59.000Z");
     let Signal::Bounce { address, reason, found_in_text: false } = it.signal else { panic!() };
     assert_eq!(address, "p.raman@closed-mill.example");

@@ -130,9 +130,9 @@ fn reply_handle(body: &Value, contact: &str, location: &str) -> Value {
 
 fn identities(contact: String, email: Option<String>, phone: Option<&Phone>) -> Vec<Identity> {
     let mut identities = vec![Identity::new(IdentityKind::GhlContact, contact)];
-    identities.extend(email.map(|it| Identity::new(IdentityKind::Email, it)));
     let known = phone.and_then(|it| it.e164.clone());
     identities.extend(known.map(|it| Identity::new(IdentityKind::Phone, it)));
+    identities.extend(email.map(|it| Identity::new(IdentityKind::Email, it)));
     identities
 }
 

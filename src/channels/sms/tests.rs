@@ -50,8 +50,8 @@ fn a_workflow_body_tells_lead_campaign_and_message() {
         it.identities,
         [
             Identity::new(IdentityKind::GhlContact, CONTACT),
-            Identity::new(IdentityKind::Email, "rita.campos@example.com"),
             Identity::new(IdentityKind::Phone, "+13125550187"),
+            Identity::new(IdentityKind::Email, "rita.campos@example.com"),
         ]
     );
     assert_eq!(it.profile.first_name.as_deref(), Some("Rita"));
@@ -96,8 +96,8 @@ fn custom_fields_and_the_bodys_country_stand_in() {
         it.identities,
         [
             Identity::new(IdentityKind::GhlContact, "77"),
-            Identity::new(IdentityKind::Email, "ana@x.example"),
             Identity::new(IdentityKind::Phone, "+4930901820"),
+            Identity::new(IdentityKind::Email, "ana@x.example"),
         ]
     );
     assert_eq!(it.profile.first_name.as_deref(), Some("Ana"));

@@ -141,9 +141,9 @@ impl Lead {
             .find_map(|path| fields::email(body, path))
             .filter(|it| !fields::is_robot(it));
         let mut identities = vec![Identity::new(IdentityKind::GhlContact, contact)];
-        identities.extend(email.clone().map(|it| Identity::new(IdentityKind::Email, it)));
         let known = phone.as_ref().and_then(|it| it.e164.clone());
         identities.extend(known.map(|it| Identity::new(IdentityKind::Phone, it)));
+        identities.extend(email.clone().map(|it| Identity::new(IdentityKind::Email, it)));
         let full = fields::word(body, "full_name").unwrap_or_default();
         let (first, last) = fields::split_name(&full);
         let first_name = fields::first_word(body, &["first_name", "customData.First Name"]);

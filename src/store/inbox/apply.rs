@@ -200,12 +200,12 @@ impl Group<'_> {
             );
             return;
         }
-        lift_bounce(lead, inbound, message);
+        lift_bounce(lead, inbound, event.at, message);
         if lead.would_be_newest(event.at, id) {
             lead.newest_inbound = Some((event.at, id));
             lead.snoozed_until = None;
             work.end_drafts(lead.id, None, "superseded", "newer_message");
-            if let Some(hint) = message.hint {
+            if let Some(hint) = message.verdict() {
                 lead.standing = lead.standing.hinted(hint);
             }
         }
@@ -442,12 +442,12 @@ fn bounce(
     true
 }
 
-/// A mail from the very address that had bounced: it works again.
-fn lift_bounce(lead: &mut Lead, inbound: &Inbound, message: &NewMessage) {
-    let is_from_it = lead
-        .bounced
-        .as_ref()
-        .is_some_and(|it| message.from.address.as_deref() == Some(it.address.as_str()));
+/// A mail from the very address that had bounced: it works again. One that was written before the bounce and
+/// comes late says nothing about that.
+fn lift_bounce(lead: &mut Lead, inbound: &Inbound, at: Timestamp, message: &NewMessage) {
+    let is_from_it = lead.bounced.as_ref().is_some_and(|it| {
+        message.from.address.as_deref() == Some(it.address.as_str()) && at >= it.at
+    });
     if is_mail(inbound.channel.0) && is_from_it {
         lead.bounced = None;
         lead.standing = lead.standing.bounce_lifted();

@@ -4,6 +4,7 @@
 use super::{
     Answer, Group, Inbound, Work,
     apply::opt_out,
+    echoes::Echo,
     keys::{First, READ_KEYS, resolve},
 };
 use crate::{
@@ -67,6 +68,17 @@ impl Changes {
     /// The leads of the messages.
     pub(super) fn leads(&self) -> impl Iterator<Item = Id> {
         self.stored.values().map(|it| it.lead_id)
+    }
+
+    /// What is about an echo earlier in the group is about the message that its delivery has become.
+    pub(super) fn follow(&mut self, echoes: &HashMap<usize, Echo>) {
+        for about in self.about.values_mut() {
+            if let First::InGroup(root) = about
+                && let Some(id) = echoes.get(root).and_then(|it| it.message_id)
+            {
+                *about = First::Stored(id);
+            }
+        }
     }
 
     fn ids(&self) -> Vec<Id> {

@@ -8,18 +8,22 @@ use crate::{
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
-/// Deliveries of the last 24 hours of which the provider's id is not known, with the same lead, channel and
-/// text. By `deliveries_of_lead`.
+/// Deliveries to the same lead over the same channel: those with the provider's id of the message, and then
+/// those of the last 24 hours of which it is not known, with the same text. By `deliveries_of_lead`.
 pub(in crate::store) static READ_ECHOED: Sql = Sql::new(
-    "select g.n, d.id, d.message_id from @rows($1, n bigint, lead_id bigint, channel text, text_key text) g \
-     join deliveries d on d.lead_id = g.lead_id and d.channel = g.channel and d.text_key = g.text_key \
-     where d.provider_id is null and d.status in ('sending', 'sent', 'uncertain') and d.created_at > @in_ms(-86400000) \
-     order by g.n, d.id",
+    "select g.n, d.id, d.message_id \
+     from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
+     join deliveries d on d.lead_id = g.lead_id and d.channel = g.channel \
+     where d.provider_id = g.provider_id or (d.provider_id is null and d.text_key = g.text_key \
+       and d.status in ('sending', 'sent', 'uncertain') and d.created_at > @in_ms(-86400000)) \
+     order by case when d.provider_id is null then 1 else 0 end, g.n, d.id",
 );
 
-/// A delivery that was told back has arrived. By primary key.
+/// A delivery that was told back has arrived, unless the provider has said since that it did not. By primary key.
 pub(in crate::store) static SETTLE_ECHOED: Sql = Sql::new(
-    "update deliveries set status = 'sent', provider_id = g.provider_id, message_id = g.message_id, error = null, \
+    "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
+       error = case when deliveries.status = 'failed' then deliveries.error end, \
+       provider_id = coalesce(g.provider_id, deliveries.provider_id), message_id = g.message_id, \
        settled_at = coalesce(deliveries.settled_at, @now) \
      from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id",
 );
@@ -56,13 +60,14 @@ impl Group<'_> {
         leads: &Leads,
     ) -> Result<HashMap<usize, Echo>, StoreError> {
         #[derive(Serialize)]
-        struct Row {
+        struct Row<'a> {
             n: usize,
             lead_id: Id,
             channel: &'static str,
+            provider_id: Option<&'a str>,
             text_key: String,
         }
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows: Vec<Row<'_>> = Vec::new();
         for at in (0..self.inbound.len()).filter(|at| !firsts.contains_key(at)) {
             let (Some((inbound, _, message)), Some(found)) = (self.message(at), lead_of.get(&at))
             else {
@@ -70,7 +75,8 @@ impl Group<'_> {
             };
             if message.direction == Direction::Outbound && !leads.is_new(found.lead_id) {
                 let (channel, text_key) = (inbound.channel.0, text::key(&message.body));
-                rows.push(Row { n: at, lead_id: found.lead_id, channel, text_key });
+                let provider_id = message.provider_id.as_deref();
+                rows.push(Row { n: at, lead_id: found.lead_id, channel, provider_id, text_key });
             }
         }
         let mut echoes: HashMap<usize, Echo> = HashMap::new();

@@ -3,7 +3,11 @@
 use super::{Answer, Group, Work};
 use crate::{
     domain::{Id, Sentiment, Timestamp},
-    store::{StoreError, leads::Leads, messages},
+    store::{
+        StoreError,
+        leads::Leads,
+        messages::{self, Judged},
+    },
 };
 use std::collections::HashMap;
 
@@ -37,8 +41,8 @@ impl Group<'_> {
             .collect();
         let newest = messages::read_hinted(self.tx, &unnamed).await?;
         let named: Vec<Id> = hints.iter().filter_map(|it| it.message_id).collect();
-        let mut verdicts: HashMap<Id, Option<Sentiment>> = newest.values().copied().collect();
-        verdicts.extend(messages::read_sentiments(self.tx, &named).await?);
+        let mut verdicts: HashMap<Id, Judged> = newest.values().copied().collect();
+        verdicts.extend(messages::read_judged(self.tx, &named).await?);
         let mut set: HashMap<Id, Sentiment> = HashMap::new();
         for hint in hints {
             let about = hint.message_id.or_else(|| newest.get(&hint.at).map(|it| it.0));
@@ -46,14 +50,10 @@ impl Group<'_> {
                 self.answer(hint.at, hint.otherwise);
                 continue;
             };
-            let verdict = verdicts.entry(message_id).or_default();
-            let open = verdict.is_none_or(|it| it == Sentiment::Neutral)
-                && *verdict != Some(hint.sentiment);
-            if !open {
+            if !verdicts.entry(message_id).or_default().fill_in(hint.sentiment) {
                 self.answer(hint.at, hint.otherwise);
                 continue;
             }
-            *verdict = Some(hint.sentiment);
             set.insert(message_id, hint.sentiment);
             if let Some(lead) = leads.get_mut(hint.lead_id)
                 && lead.newest_inbound.map(|it| it.1) == Some(message_id)

@@ -200,14 +200,16 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
     for it in repeated.values_mut() {
         it.lead_id = merge::resolve(&work.merges, it.lead_id);
     }
-    group.read_changeable(&mut changes).await?;
     let echoes = group.find_echoes(&firsts, &lead_of, &leads).await?;
+    changes.follow(&echoes);
+    group.read_changeable(&mut changes).await?;
     let known = Known { firsts, repeated, lead_of, campaigns, echoes };
     group.apply_events(&known, &mut changes, &mut leads, &mut work);
     messages::put(tx, &work.messages).await?;
     messages::name(tx, &work.names).await?;
-    group.write_changes(&changes).await?;
+    // A failure that the group tells of its own echo comes after it.
     group.write_echoed(&work.echoed).await?;
+    group.write_changes(&changes).await?;
     group.put_chats(&work).await?;
     group.repoint_echoed(&work.echoed_keys).await?;
     group.apply_hints(&mut work, &mut leads).await?;

@@ -18,6 +18,7 @@ pub mod inside;
 pub mod payloads;
 pub mod postgres;
 pub mod process;
+pub mod shared;
 pub mod web;
 
 use std::{panic::Location, time::Duration};

@@ -3,5 +3,6 @@
 mod bad_input;
 mod payloads;
 mod quarantine;
+mod rules;
 mod secrets;
 mod signed;
