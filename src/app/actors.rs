@@ -11,7 +11,8 @@ use crate::{
     registry::Registry,
     store::{Census, Store},
     supervisor::{
-        self, Child, Estate, Guardian, Janitor, JanitorPlan, Pulse, SupervisorPlan, rescue,
+        self, Child, Estate, Guardian, Janitor, JanitorPlan, Listener, ListenerPlan, Pulse,
+        SupervisorPlan, rescue,
     },
     telemetry::{
         board::{ActorType, Board, Downs},
@@ -19,7 +20,10 @@ use crate::{
     },
 };
 use actix::{Actor, Arbiter, ArbiterHandle};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 /// How many outcomes and claimed jobs there may be together, at the least; more where pools are larger.
 const RECORDER_CAPACITY_MIN: usize = 4_096;
@@ -78,6 +82,21 @@ impl Parts {
                 children.push(self.ingest_child(channel.name(), entrance, &stored, &ingest));
             }
         }
+        let is_heard = Arc::new(AtomicBool::new(false));
+        if let Some(ears) = self.store.ears(&self.live.get().database).filter(|_| self.role.works())
+        {
+            let (announce, is_heard) = (stored.clone(), is_heard.clone());
+            let plan = ListenerPlan { ears, announce, is_heard, board: self.board.clone() };
+            children.push(listener_child(plan, &control));
+        }
+        let woken = stored.clone();
+        self.store.notices().tell(move || {
+            if let Some(supervisor) = woken.load_full()
+                && supervisor.try_send(ingest::Stored { jobs: 1 }).is_err()
+            {
+                tracing::trace!("the supervisor is busy: its tick will find the jobs");
+            }
+        });
         if self.role.works() {
             children.push(janitor_child(janitor, &control));
         }
@@ -97,6 +116,8 @@ impl Parts {
             estate,
             stored,
             recorded,
+            census: self.census.clone(),
+            is_heard,
             arbiters: arbiters.slots.iter().map(Arbiter::handle).collect(),
             work: work.clone(),
             config: self.live.clone(),
@@ -168,6 +189,7 @@ impl Parts {
             inbox: self.store.inbox(),
             config: self.live.clone(),
             announce: announce.clone(),
+            notices: self.store.notices(),
             board: self.board.clone(),
             metrics: self.metrics.webhook(channel),
         };
@@ -190,6 +212,15 @@ fn janitor_child(plan: JanitorPlan, arbiter: &ArbiterHandle) -> Child {
         pulse_of(Janitor::start_in_arbiter(&arbiter, |_| Janitor::new(plan)))
     };
     Child { name: "janitor".to_owned(), kind: ActorType::Janitor, start: Arc::new(start) }
+}
+
+fn listener_child(plan: ListenerPlan, arbiter: &ArbiterHandle) -> Child {
+    let arbiter = arbiter.clone();
+    let start = move || {
+        let plan = plan.clone();
+        pulse_of(Listener::start_in_arbiter(&arbiter, |_| Listener::new(plan)))
+    };
+    Child { name: "listener".to_owned(), kind: ActorType::Listener, start: Arc::new(start) }
 }
 
 fn pulse_of<A: Actor<Context = actix::Context<A>>>(address: actix::Addr<A>) -> Pulse {

@@ -8,7 +8,7 @@ use super::{Ingest, Listener, Refusal, Stored};
 use crate::{
     config,
     domain::ChannelName,
-    store::{Answer, Content, Inbound, Inbox, StoreError, commit_isolating},
+    store::{Answer, Content, Inbound, Inbox, Notices, StoreError, commit_isolating},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::WebhookMetrics,
@@ -32,6 +32,8 @@ pub struct Plan {
     pub config: config::Live,
     /// Who wants to know of new jobs.
     pub announce: Listener,
+    /// How other nodes are told of them.
+    pub notices: Notices,
     /// Where it posts.
     pub board: Arc<Board>,
     /// What it counts.
@@ -162,6 +164,9 @@ impl actix::Handler<Commit> for IngestActor {
                 && announce.try_send(Stored { jobs }).is_err()
             {
                 tracing::trace!("the supervisor is busy: its tick will find the jobs");
+            }
+            if jobs > 0 {
+                actor.plan.notices.announce_to_others();
             }
             ctx.notify(Commit(lane));
         }));

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sqlx::{
     ConnectOptions,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -136,6 +136,19 @@ async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
 /// One connection, for a thread of its own.
 pub(super) async fn open_one(cfg: &config::Database) -> Result<Connections, StoreError> {
     postgres(&config::Database { max_connections: 1, ..cfg.clone() }).await
+}
+
+/// The pool of a listener: one connection, without time-outs, and with probes that find out when the other
+/// side has gone without a word.
+pub(super) async fn listener_pool(cfg: &config::Database) -> Result<PgPool, StoreError> {
+    let options = PgConnectOptions::from_str(cfg.url.expose())?
+        .application_name("postroom listener")
+        .disable_statement_logging();
+    Ok(PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(cfg.acquire_timeout)
+        .connect_with(options)
+        .await?)
 }
 
 /// Opens connections to the configured database. Must run on the runtime that will poll them: a sqlx

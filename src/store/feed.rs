@@ -43,7 +43,12 @@ impl Feed {
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
         let store = self.0.clone();
         let followed = Followed::default();
-        self.0.spawn(async move { in_group(|| enqueue(&store, &jobs, &followed)).await }).await
+        let enqueued = self
+            .0
+            .spawn(async move { in_group(|| enqueue(&store, &jobs, &followed)).await })
+            .await?;
+        self.0.notices().announce();
+        Ok(enqueued)
     }
 
     /// How many jobs of these kinds have succeeded.

@@ -1,13 +1,14 @@
 //! Heartbeats from a thread and a connection of their own: neither a busy handler nor a flood of webhooks
 //! can make a live node look dead.
 
-use super::{Beat, Store, StoreError, connect, connect::Connections, nodes::beat_once};
+use super::{Beat, Store, StoreError, connect, connect::Connections, nodes::beat_once, notices};
 use crate::{config, domain::Id};
 use arc_swap::ArcSwapOption;
 use std::{
     io,
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread::JoinHandle,
@@ -27,6 +28,8 @@ pub struct Heartbeat {
 #[derive(Clone, Debug)]
 pub struct Census {
     last: Arc<ArcSwapOption<(Instant, Beat)>>,
+    /// Heartbeats are to look for jobs, too.
+    is_looking: Arc<AtomicBool>,
     is_alone: bool,
 }
 
@@ -40,6 +43,11 @@ impl Census {
     pub fn leads(&self, lease: Duration) -> bool {
         // Another takes over when the lease has passed without a heartbeat.
         self.is_alone || self.last().is_some_and(|it| it.1.leads && it.0.elapsed() < lease)
+    }
+
+    /// Says whether heartbeats are to look for jobs: where nobody else does.
+    pub fn look_for_jobs(&self, is_looking: bool) {
+        self.is_looking.store(is_looking, Ordering::Relaxed);
     }
 
     /// True where there can be no other node: the lock of the file is the lease.
@@ -56,6 +64,7 @@ struct Plan {
     lease: Duration,
     may_lead: bool,
     census: Census,
+    notices: Arc<notices::Board>,
     on_forgotten: Box<dyn Fn() + Send>,
 }
 
@@ -74,7 +83,11 @@ impl Heartbeat {
         may_lead: bool,
         on_forgotten: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
-        let census = Census { last: Arc::default(), is_alone: store.is_sqlite() };
+        let census = Census {
+            last: Arc::default(),
+            is_looking: Arc::default(),
+            is_alone: store.is_sqlite(),
+        };
         if census.is_alone {
             return Ok(Self { stop: None, thread: None, census });
         }
@@ -86,6 +99,7 @@ impl Heartbeat {
             lease: cfg.supervisor.lease,
             may_lead,
             census: census.clone(),
+            notices: store.0.notices.clone(),
             on_forgotten: Box::new(on_forgotten),
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
@@ -131,6 +145,7 @@ impl Plan {
                         );
                         (self.on_forgotten)();
                     }
+                    self.notices.set_peers(beat.has_working_peers(self.node, self.lease));
                     self.census.last.store(Some(Arc::new((Instant::now(), beat))));
                 }
                 Err(error) => {
@@ -147,7 +162,8 @@ impl Plan {
                 Some(it) => it,
                 None => connect::open_one(&self.cfg).await?,
             };
-            let beat = beat_once(&open, self.node, self.lease, self.may_lead).await?;
+            let looks = self.census.is_looking.load(Ordering::Relaxed);
+            let beat = beat_once(&open, self.node, self.lease, self.may_lead, looks).await?;
             *connections = Some(open);
             Ok(beat)
         };

@@ -20,6 +20,7 @@ mod merge;
 mod messages;
 mod migrate;
 mod nodes;
+mod notices;
 mod queue;
 mod reader;
 mod sql;
@@ -44,6 +45,7 @@ pub use self::{
     ledger::{Ledger, Settlement, Transition},
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
     nodes::{Beat, Node, Nodes, Silence},
+    notices::{Ears, Heard, Listening, Notices},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
     statements::statements,
@@ -115,6 +117,7 @@ struct Shared {
     connections: Connections,
     node: Id,
     ids: Ids,
+    notices: Arc<notices::Board>,
 }
 
 impl Store {
@@ -136,7 +139,13 @@ impl Store {
         let (connections, registered) =
             opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
         let ids = Ids::new(registered.slot, registered.floor);
-        Ok(Self(Arc::new(Shared { runtime, connections, node: registered.node, ids })))
+        Ok(Self(Arc::new(Shared {
+            runtime,
+            connections,
+            node: registered.node,
+            ids,
+            notices: Arc::default(),
+        })))
     }
 
     /// This process, as the database knows it.
@@ -186,6 +195,16 @@ impl Store {
     /// For judging who lives.
     pub fn nodes(&self) -> Nodes {
         Nodes(self.clone())
+    }
+
+    /// For those who store jobs that other nodes may work.
+    pub fn notices(&self) -> Notices {
+        Notices(self.clone())
+    }
+
+    /// For whoever listens to the other nodes; `None` on SQLite, where there are none.
+    pub fn ears(&self, cfg: &config::Database) -> Option<Ears> {
+        (!self.is_sqlite()).then(|| Ears::new(self.clone(), cfg.clone()))
     }
 
     /// For the janitor of the node that leads.

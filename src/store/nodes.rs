@@ -29,8 +29,8 @@ pub(super) static PUT_NODE: Sql = Sql::new(
 pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
 
 /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
-/// may lead and nobody else does, and answers with all nodes. PostgreSQL only; one statement, so that an idle
-/// node costs no more than its heartbeats.
+/// may lead and nobody else does, and answers with all nodes and, if `$4` says so, whether some job waits in turn
+/// or is due. PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
 pub(super) static BEAT: Sql = Sql::new(
     "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
      lead as (insert into leases (name, node, expires_at) \
@@ -38,7 +38,11 @@ pub(super) static BEAT: Sql = Sql::new(
        on conflict (name) do update set node = excluded.node, expires_at = excluded.expires_at \
          where leases.node = excluded.node or leases.expires_at < now() returning node) \
      select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
-       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads from nodes n order by n.id",
+       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, case when $4 then \
+         exists (select 1 from job_ready where turn is not null and node is null) \
+         or exists (select 1 from job_ready where run_at <= now()) or exists (select 1 from job_later where run_at <= now()) \
+       else false end as has_jobs \
+     from nodes n order by n.id",
 );
 
 /// All nodes, for the overview.
@@ -195,6 +199,15 @@ pub struct Beat {
     pub leads: bool,
     /// False where this node's row is gone: it was silent for so long that it was forgotten.
     pub is_known: bool,
+    /// True where it looked for jobs, and some job waits in turn or is due.
+    pub has_jobs: bool,
+}
+
+impl Beat {
+    /// Whether other nodes than `own` live and work jobs.
+    pub(super) fn has_working_peers(&self, own: Id, lease: Duration) -> bool {
+        self.nodes.iter().any(|it| it.id != own && it.role != "ingest" && it.silent <= lease)
+    }
 }
 
 /// One heartbeat of `node`, which may take the lead for `lease`, or not at all.
@@ -203,14 +216,16 @@ pub(super) async fn beat_once(
     node: Id,
     lease: Duration,
     may_lead: bool,
+    looks_for_jobs: bool,
 ) -> Result<Beat, StoreError> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-    let values = [node.into(), lease_ms.into(), may_lead.into()];
+    let values = [node.into(), lease_ms.into(), may_lead.into(), looks_for_jobs.into()];
     let mut beat = Beat::default();
     for row in read(&connections.writer, &BEAT, values).await? {
         beat.nodes.push(Node::from_row(&row)?);
         beat.leads = row.try_get("", "leads")?;
         beat.is_known = row.try_get("", "is_known")?;
+        beat.has_jobs = row.try_get("", "has_jobs")?;
     }
     Ok(beat)
 }

@@ -7,6 +7,7 @@
 
 use super::{
     StoreError,
+    caps::Caps,
     queue::{Claim, Queue, READ_FACTS, claim},
     sql::Sql,
     tx::{Tx, group, in_group},
@@ -63,6 +64,13 @@ impl Queue {
                     return Err(StoreError::Broken("a job is in line and has no facts".to_owned()));
                 };
                 let claim = claim(row, facts, &kinds)?;
+                // It comes into turn, and counts: a client at its cap has to end something first.
+                let client_id: String = row.try_get("", "client_id")?;
+                let mut caps = Caps::lock(&tx, [client_id.as_str()]).await?;
+                if !caps.enters(&client_id) {
+                    return Ok(None);
+                }
+                caps.settle(&tx).await?;
                 tx.commit().await?;
                 Ok(claim)
             })

@@ -9,6 +9,7 @@ use super::{
     attempt,
     claiming::Claiming,
     estate::{Estate, Left},
+    looking::{Looking, Tidings},
     pool::{KindEntry, Pool, Shared, SlotPlan},
     restarts::{Child, Ward, WentDown},
     work::Work,
@@ -19,14 +20,21 @@ use crate::{
     handlers::Deps,
     ingest,
     recorder::{self, Outbox, Record},
-    store::{Queue, StoreError, Transition, wall_clock},
+    store::{Census, Queue, StoreError, Transition, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
     },
 };
 use actix::{ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, WrapFuture};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 /// How many messages the supervisor's mailbox takes.
@@ -60,6 +68,10 @@ pub struct SupervisorPlan {
     pub arbiters: Arc<[ArbiterHandle]>,
     /// The threads of handlers, by kind.
     pub work: HashMap<JobKind, Arc<Work>>,
+    /// What heartbeats bring back.
+    pub census: Census,
+    /// Whether other nodes are heard when they store jobs.
+    pub is_heard: Arc<AtomicBool>,
     /// The configuration that applies now.
     pub config: config::Live,
     /// Where everyone posts.
@@ -81,6 +93,7 @@ pub struct Supervisor {
     pub(super) wards: Vec<Ward>,
     pub(super) kinds: Arc<[JobKind]>,
     pub(super) claiming: Claiming,
+    pub(super) looking: Looking,
     presence: Presence,
     is_making_due: bool,
     draining: Option<Draining>,
@@ -135,7 +148,17 @@ impl Supervisor {
             plan.board.is_draining(),
         );
         let Left { pools, wards } = plan.estate.take();
-        Self { plan, pools, wards, kinds, claiming, presence, is_making_due: false, draining: None }
+        Self {
+            plan,
+            pools,
+            wards,
+            kinds,
+            claiming,
+            looking: Looking::default(),
+            presence,
+            is_making_due: false,
+            draining: None,
+        }
     }
 
     fn start_pools(&mut self) {
@@ -175,8 +198,12 @@ impl Supervisor {
         self.is_making_due = true;
         let queue = self.plan.queue.clone();
         let step = async move {
+            let next_ms = queue.next_due_ms().await?;
+            if next_ms.is_none_or(|it| it > 0) {
+                return Ok::<_, StoreError>((0, next_ms));
+            }
             let moved = queue.make_due().await?;
-            Ok::<_, StoreError>((moved, queue.next_due_ms().await?))
+            Ok((moved, queue.next_due_ms().await?))
         };
         ctx.spawn(step.into_actor(self).map(|result, actor, ctx| {
             actor.plan.board.faults().point("supervisor.due");
@@ -189,6 +216,7 @@ impl Supervisor {
                     let tick = actor.plan.config.get().supervisor.tick;
                     let next = next_ms
                         .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+                    actor.looking.next_due(actor.plan.estate.started.elapsed(), next);
                     match next {
                         _ if moved >= DUE_STEP => ctx.notify(DueNow),
                         Some(next) if next < tick => {
@@ -197,9 +225,33 @@ impl Supervisor {
                         Some(_) | None => {}
                     }
                 }
-                Err(error) => tracing::warn!(%error, "making jobs due failed"),
+                Err(error) => {
+                    actor.looking.stir();
+                    tracing::warn!(%error, "making jobs due failed");
+                }
             }
         }));
+    }
+
+    /// Asks the database for jobs, unless it is sure that there are none.
+    fn look(&mut self, ctx: &mut actix::Context<Self>) {
+        let (now, census) = (self.plan.estate.started.elapsed(), &self.plan.census);
+        let seen = census.last().filter(|it| it.1.has_jobs);
+        let tidings = Tidings {
+            now,
+            tick: self.plan.config.get().supervisor.tick,
+            is_woken: census.is_alone() || self.plan.is_heard.load(Ordering::Relaxed),
+            seen_at: seen.map(|it| it.0.saturating_duration_since(self.plan.estate.started)),
+        };
+        let is_due = self.looking.is_due(tidings);
+        // While it asks itself, heartbeats need not.
+        census.look_for_jobs(!is_due);
+        if is_due {
+            self.looking.looked(now);
+            self.make_due(ctx);
+            self.claiming.look_for_suspect();
+            self.try_claim(ctx);
+        }
     }
 
     /// At the deadline of the drain: what still runs is a failed attempt, due at once.
@@ -271,9 +323,7 @@ impl actix::Handler<Tick> for Supervisor {
         self.presence.post().busy(0, wall_clock());
         self.sweep(ctx);
         self.release_stale();
-        self.make_due(ctx);
-        self.claiming.look_for_suspect();
-        self.try_claim(ctx);
+        self.look(ctx);
         self.presence.post().idle(wall_clock());
         ctx.notify_later(Tick, self.plan.config.get().supervisor.tick);
     }

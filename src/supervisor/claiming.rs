@@ -311,6 +311,8 @@ impl actix::Handler<Recorded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Recorded, ctx: &mut Self::Context) {
+        // What was retried or snoozed is due sooner or later.
+        self.looking.stir();
         // A head that ended may have made the next of its line ready.
         self.try_claim(ctx);
     }

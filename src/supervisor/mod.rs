@@ -10,6 +10,8 @@ mod claiming;
 mod estate;
 mod guardian;
 mod janitor;
+mod listener;
+mod looking;
 mod pool;
 mod restarts;
 mod slot;
@@ -20,6 +22,7 @@ pub use self::{
     estate::{Address, Estate},
     guardian::Guardian,
     janitor::{Janitor, JanitorPlan, Stop as StopJanitor, rescue},
+    listener::{Listener, ListenerPlan},
     pool::{KindEntry, Pool, SlotPlan},
     restarts::{Child, Pulse},
     work::Work,

@@ -102,7 +102,9 @@ impl Desk {
     /// When there is no such job, when it has not failed or been cancelled, when the database is away.
     pub async fn retry(&self, id: Id) -> Result<JobView, JobActionError> {
         let store = self.0.clone();
-        self.0.spawn(async move { by_hand::retry(&store, id).await }).await?
+        let retried = self.0.spawn(async move { by_hand::retry(&store, id).await }).await?;
+        self.0.notices().announce();
+        retried
     }
 
     /// Ends a job that is pending or running; the result of its run is then refused.
@@ -120,7 +122,9 @@ impl Desk {
     /// When the database is away; what was done before that stays done.
     pub async fn retry_many(&self, filter: JobFilter) -> Result<u64, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { by_hand::retry_many(&store, filter).await }).await
+        let count = self.0.spawn(async move { by_hand::retry_many(&store, filter).await }).await?;
+        self.0.notices().announce();
+        Ok(count)
     }
 
     /// Cancels all jobs that have not ended and match; says how many there were.

@@ -1,0 +1,213 @@
+//! Notices between the nodes of one PostgreSQL: somebody has stored jobs.
+//!
+//! They are hints. They go over connections of their own and outside the transactions that they are about,
+//! because a commit with a NOTIFY in it waits for all others that have one; a flood of commits makes one notice
+//! every few milliseconds. One that is lost costs a tick. Behind a pooler that shares sessions none arrives:
+//! each listener tries whether it hears itself, and says so.
+
+use super::{Store, StoreError, connect};
+use crate::config;
+use sqlx::postgres::PgListener;
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// The channel of PostgreSQL that notices go over.
+const CHANNEL: &str = "postroom_jobs";
+/// The least time between two notices of a node.
+const APART: Duration = Duration::from_millis(5);
+/// How long a listener waits for its own notice until it says that none arrive.
+const ECHO_LIMIT: Duration = Duration::from_secs(2);
+/// After so long without a notice, a listener tries again whether it hears itself: its connection may be half
+/// open, or a pooler may have come between.
+const QUIET_MAX: Duration = Duration::from_secs(30);
+
+/// Who wants to know of jobs, and what is on its way.
+#[derive(Default)]
+pub(super) struct Board {
+    own: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Other nodes work jobs.
+    has_peers: AtomicBool,
+    is_wanted: AtomicBool,
+    is_at_work: AtomicBool,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("has_peers", &self.has_peers).finish_non_exhaustive()
+    }
+}
+
+impl Board {
+    /// Notes whether there are others to tell.
+    pub(super) fn set_peers(&self, has_peers: bool) {
+        self.has_peers.store(has_peers, Ordering::Relaxed);
+    }
+}
+
+/// The handle of those who store jobs.
+#[derive(Clone, Debug)]
+pub struct Notices(pub(super) Store);
+
+impl Notices {
+    /// Who is told within this process of jobs that came from no webhook. Set once.
+    pub fn tell(&self, own: impl Fn() + Send + Sync + 'static) {
+        if self.0.0.notices.own.set(Box::new(own)).is_err() {
+            tracing::debug!("somebody is told already");
+        }
+    }
+
+    /// Tells this process and the others that there are jobs. Never waits.
+    pub fn announce(&self) {
+        if let Some(own) = self.0.0.notices.own.get() {
+            own();
+        }
+        self.announce_to_others();
+    }
+
+    /// Tells the other nodes that there are jobs, soon; never waits. Where there are none, nothing is sent.
+    pub fn announce_to_others(&self) {
+        let store = self.0.clone();
+        let board = store.0.notices.clone();
+        if store.is_sqlite() || !board.has_peers.load(Ordering::Relaxed) {
+            return;
+        }
+        board.is_wanted.store(true, Ordering::SeqCst);
+        if board.is_at_work.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        drop(self.0.0.runtime.spawn(async move {
+            loop {
+                while board.is_wanted.swap(false, Ordering::SeqCst) {
+                    if let Err(error) = notify(&store, &store.node().to_string()).await {
+                        tracing::debug!(%error, "a notice was not sent: ticks will do");
+                    }
+                    tokio::time::sleep(APART).await;
+                }
+                board.is_at_work.store(false, Ordering::SeqCst);
+                // Wanted again between the two: whoever wanted it has seen somebody at work.
+                let is_wanted = board.is_wanted.load(Ordering::SeqCst);
+                if !is_wanted || board.is_at_work.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+            }
+        }));
+    }
+}
+
+async fn notify(store: &Store, text: &str) -> Result<(), StoreError> {
+    let pool = store.connections().reader.get_postgres_connection_pool();
+    sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(text).execute(pool).await?;
+    Ok(())
+}
+
+/// The handle of whoever listens.
+#[derive(Clone, Debug)]
+pub struct Ears {
+    store: Store,
+    cfg: config::Database,
+}
+
+/// A listener: a connection of its own.
+#[derive(Debug)]
+pub struct Listening {
+    listener: PgListener,
+    store: Store,
+    echoes: u64,
+}
+
+/// What a listener has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Another node has stored jobs.
+    Jobs,
+    /// Nothing for a while, and it would have been heard.
+    Quiet,
+}
+
+impl Ears {
+    pub(super) const fn new(store: Store, cfg: config::Database) -> Self {
+        Self { store, cfg }
+    }
+
+    /// Listens, and makes sure that notices arrive.
+    ///
+    /// # Errors
+    /// When the database is away, or notices do not arrive.
+    pub async fn listen(&self) -> Result<Listening, StoreError> {
+        let (store, cfg) = (self.store.clone(), self.cfg.clone());
+        self.store
+            .spawn(async move {
+                let pool = connect::listener_pool(&cfg).await?;
+                let mut listener = PgListener::connect_with(&pool).await?;
+                listener.listen(CHANNEL).await?;
+                let mut listening = Listening { listener, store, echoes: 0 };
+                listening.hear_oneself().await?;
+                Ok(listening)
+            })
+            .await
+    }
+}
+
+impl Listening {
+    /// Waits for the next thing to say.
+    ///
+    /// # Errors
+    /// When the connection is lost, or notices do not arrive any more: listen anew.
+    pub async fn next(self) -> Result<(Self, Heard), StoreError> {
+        let store = self.store.clone();
+        store.spawn(self.hear()).await
+    }
+
+    async fn hear(mut self) -> Result<(Self, Heard), StoreError> {
+        let own = self.store.node().to_string();
+        loop {
+            match tokio::time::timeout(QUIET_MAX, self.listener.try_recv()).await {
+                Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => {}
+                Ok(Ok(Some(_))) => return Ok((self, Heard::Jobs)),
+                Ok(Ok(None)) => {
+                    return Err(StoreError::Away("the listener's connection was lost".to_owned()));
+                }
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => {
+                    self.hear_oneself().await?;
+                    return Ok((self, Heard::Quiet));
+                }
+            }
+        }
+    }
+
+    /// Sends a notice over another connection and waits until it arrives. Those that come before it are of
+    /// no interest: whoever listens anew looks for jobs anyway.
+    async fn hear_oneself(&mut self) -> Result<(), StoreError> {
+        self.echoes += 1;
+        let text = format!("{} echo {}", self.store.node(), self.echoes);
+        let echo = async {
+            notify(&self.store, &text).await?;
+            loop {
+                match self.listener.try_recv().await? {
+                    Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(()),
+                    Some(_) => {}
+                    None => {
+                        return Err(StoreError::Away(
+                            "the listener's connection was lost".to_owned(),
+                        ));
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(ECHO_LIMIT, echo).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Away("notices do not arrive".to_owned())),
+        }
+    }
+}
+
+/// Whether a notice is the node's own.
+fn is_of(payload: &str, own: &str) -> bool {
+    payload.split(' ').next() == Some(own)
+}
