@@ -277,6 +277,25 @@ fn every_promised_metric_is_declared_once() {
     nothing(wrong);
 }
 
+/// The points at which tests make actors die are for debug builds only.
+#[test]
+fn a_release_has_no_faults() {
+    let mut wrong = BTreeSet::new();
+    if read(Path::new("Cargo.toml")).contains("debug-assertions") {
+        wrong.insert("Cargo.toml: a profile sets debug-assertions, which faults go by".to_owned());
+    }
+    let text = read(Path::new("src/telemetry/faults.rs"));
+    let blocks: Vec<&str> = text.split("#[cfg(").collect();
+    for word in ["fn arm", "fn block", "POSTROOM_FAULTS\"", "assert!"] {
+        let mut found = blocks.iter().filter(|it| it.contains(word)).peekable();
+        let is_there = found.peek().is_some();
+        if !is_there || !found.all(|it| it.starts_with("debug_assertions)]")) {
+            wrong.insert(format!("src/telemetry/faults.rs: `{word}` is not for debug builds only"));
+        }
+    }
+    nothing(wrong);
+}
+
 /// Fails with all that is wrong, one a line.
 #[track_caller]
 fn nothing(wrong: BTreeSet<String>) {
