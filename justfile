@@ -18,6 +18,23 @@ doc:
 test *FILTER:
     cargo test {{ FILTER }}
 
+# Fuzzes the parsers for SECONDS each, all or those named: `just fuzz 60 texts times`. Wants cargo-bolero.
+fuzz SECONDS="600" *TARGETS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v cargo-bolero >/dev/null || cargo install cargo-bolero
+    # What is found stays there, and is where the next run starts.
+    folder="$PWD/target/fuzz-corpora"
+    CORPORA="$folder" cargo test --quiet -p fuzz write_the_seeds -- --ignored
+    targets="{{ TARGETS }}"
+    for target in ${targets:-$(ls "$folder")}; do
+      echo "== $target"
+      mkdir -p "$folder-crashes/$target"
+      nice cargo bolero test -p fuzz "$target" --engine libfuzzer --sanitizer NONE --rustc-bootstrap \
+        -T {{ SECONDS }}s --max-input-length 6000 \
+        --corpus-dir "$folder/$target" --crashes-dir "$folder-crashes/$target"
+    done
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

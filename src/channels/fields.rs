@@ -158,7 +158,8 @@ pub fn email_address(text: &str) -> Option<String> {
         && !domain.contains('@')
         && text.len() <= EMAIL_BYTES_MAX
         && !text.chars().any(is_blank);
-    is_address.then(|| text.to_lowercase())
+    // Small letters may take more room than capitals.
+    is_address.then(|| text.to_lowercase()).filter(|it| it.len() <= EMAIL_BYTES_MAX)
 }
 
 /// True for the addresses from which machines return mail (docs/RULES.md P13).
@@ -198,10 +199,13 @@ fn address(item: &Value) -> Option<Address> {
 /// `a@b.example`, or `Name <a@b.example>`.
 fn address_in(text: &str) -> Option<Address> {
     let (name, address) = match text.split_once('<') {
-        Some((name, rest)) => (name.trim_matches([' ', '"', '\t']), rest.split('>').next()?),
+        Some((name, rest)) => (name, rest.split('>').next()?),
         None => ("", text),
     };
-    let name = (!name.is_empty()).then(|| name.replace('\0', ""));
+    let name = name.replace('\0', "");
+    let name = name.trim_matches(|it: char| it == '"' || is_blank(it));
+    let is_name = !name.is_empty() && name.len() <= ID_BYTES_MAX;
+    let name = is_name.then(|| name.to_owned());
     Some(Address { address: Some(email_address(address)?), name })
 }
 
@@ -334,6 +338,15 @@ mod tests {
     }
 
     #[test]
+    fn p5_an_address_is_one_in_small_letters_too() {
+        let address = |times| format!("{}@x.example", "\u{130}".repeat(times));
+        let kept = email_address(&address(50)).unwrap();
+        assert_eq!(email_address(&kept), Some(kept));
+        assert!(address(150).len() <= EMAIL_BYTES_MAX);
+        assert_eq!(email_address(&address(150)), None, "in small letters it is too long");
+    }
+
+    #[test]
     fn p6_lists_of_addresses_come_in_many_shapes() {
         let one = |address: &str, name: Option<&str>| Address {
             address: Some(address.to_owned()),
@@ -345,6 +358,8 @@ mod tests {
             (json!(["A@b.example", "nonsense", 3]), vec![one("a@b.example", None)]),
             (json!([{"address": "a@b.example", "name": null}]), vec![one("a@b.example", None)]),
             (json!({"email": "a@b.example", "name": "Al"}), vec![one("a@b.example", Some("Al"))]),
+            (json!("\0 \"\" <a@b.example>"), vec![one("a@b.example", None)]),
+            (json!("\"Al\u{a0}\" <a@b.example>"), vec![one("a@b.example", Some("Al"))]),
             (
                 json!("Al <a@b.example>, c@d.example"),
                 vec![one("a@b.example", Some("Al")), one("c@d.example", None)],

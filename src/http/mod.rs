@@ -10,7 +10,7 @@ mod health;
 mod limits;
 mod problem;
 mod request_id;
-mod signatures;
+pub mod signatures;
 mod webhooks;
 
 pub use self::problem::{Cause, Problem};

@@ -35,7 +35,7 @@ const SECRET_PREFIX: &str = "whsec_";
 
 /// What signatures say of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Signed {
+pub enum Signed {
     /// It bears none that its channel knows.
     No,
     /// It bears one that is wrong, too old, or not its body's.
@@ -48,7 +48,7 @@ pub(super) enum Signed {
 }
 
 /// Judges the signature of a request by the scheme of its channel.
-pub(super) fn check(headers: &HeaderMap, body: &[u8], cfg: &Signature, now: Timestamp) -> Signed {
+pub fn check(headers: &HeaderMap, body: &[u8], cfg: &Signature, now: Timestamp) -> Signed {
     match cfg.scheme {
         SignatureScheme::Ghl => ghl(headers, body, cfg.public_key.as_deref()),
         SignatureScheme::StandardWebhooks => standard_webhooks(headers, body, cfg, now),

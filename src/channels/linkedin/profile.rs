@@ -81,13 +81,16 @@ fn page_of(text: &str) -> Option<Page> {
     let text = text.trim();
     let name = if text.contains(['/', ':']) { name_in(text)? } else { text.to_owned() };
     let name = unescaped(&name);
-    let is_name = name.chars().all(|it| it.is_alphanumeric() || "-_.~'’&".contains(it));
-    if name.is_empty() || !is_name {
+    let is_name =
+        |name: &str| name.chars().all(|it| it.is_alphanumeric() || "-_.~'’&".contains(it));
+    if name.is_empty() || !is_name(&name) {
         None
     } else if name.starts_with(MEMBER_ID) {
         Some(Page::Member(name))
     } else {
-        Some(Page::Profile(format!("https://linkedin.com/in/{}", name.to_lowercase())))
+        // A capital may be two signs in small letters, of which one is none of a name.
+        let name = name.to_lowercase();
+        is_name(&name).then(|| Page::Profile(format!("https://linkedin.com/in/{name}")))
     }
 }
 
@@ -194,6 +197,7 @@ mod tests {
             "/",
             "://",
             "https://linkedin.com/in/%00",
+            "https://linkedin.com/in/\u{130}x",
         ] {
             assert_eq!(page_of(text), None, "{text}");
         }

@@ -1,6 +1,9 @@
 //! The bodies in `tests/payloads`, as providers send them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The folder of each channel's provider.
 pub const FOLDERS: [(&str, &str); 5] = [
@@ -11,8 +14,11 @@ pub const FOLDERS: [(&str, &str); 5] = [
     ("instantly", "instantly"),
 ];
 
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payloads"))
+/// In this package's folder, or in one above it.
+fn folder() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = package.ancestors().map(|it| it.join("tests/payloads"));
+    folders.find(|it| it.is_dir()).expect("the payloads")
 }
 
 /// The names of a channel's files, `ghl/workflow_sms-1.json` for one, in order.

@@ -1,0 +1,123 @@
+//! Fuzz targets of all that reads what strangers write. `cargo test` runs each for a moment, on its seeds and on
+//! what chance makes of nothing; `just fuzz` runs each for as long as it is told, led by what code is reached.
+//!
+//! What was found is a test beside the parser; here are the rules that hold whatever is read.
+
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::allow_attributes,
+    unreachable_pub,
+    dead_code,
+    reason = "a target that meets what it does not expect fails; parts are shared with tests/it"
+)]
+
+#[path = "../../tests/it/bad_bodies/bases.rs"]
+mod bases;
+#[path = "../../tests/it/bad_bodies/duties.rs"]
+mod duties;
+mod parsers;
+mod seeds;
+#[path = "../../tests/it/bad_bodies/sound.rs"]
+mod sound;
+
+/// What `bases` takes from the support of the other tests.
+#[path = "../../tests/it/support"]
+mod support {
+    pub mod payloads;
+}
+
+use postroom::{
+    channels::{self, AnyChannel, Received, json},
+    domain::Timestamp,
+};
+
+/// 2026-08-04T15:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_785_855_600_000);
+
+/// Reads a body as the HTTP side does.
+fn body(channel: &dyn AnyChannel, bytes: &[u8]) {
+    let Ok(body) = json::parse(bytes) else { return };
+    assert_eq!(
+        json::parse(body.to_string().as_bytes()).as_ref(),
+        Ok(&body),
+        "not as it was written"
+    );
+    channel.account(&body);
+    if let Some(field) = channel.secret_field() {
+        let masked = json::masked(&String::from_utf8_lossy(bytes), &body, field);
+        let masked = json::parse(masked.as_bytes()).expect("what is masked is JSON");
+        assert!(body.get(field).is_none() || masked.get(field) == Some(&"***".into()));
+    }
+    let received = Received { body: &body, received_at: NOW, country: Some("US") };
+    let made = channels::interpret(channel, &received);
+    if let Err(fault) = sound::fault(&made, bytes.len(), NOW) {
+        panic!("{fault}: {made:?}");
+    }
+    let reasons = duties::reasons(channel.name().0, &body);
+    match &made {
+        Err(it) => assert!(reasons.contains(&it.reason), "{it:?}, not {reasons:?}"),
+        Ok(it) => assert!(reasons.is_empty(), "{it:?}, though {reasons:?}"),
+    }
+}
+
+/// A target of that name, which reads bytes.
+macro_rules! targets {
+    ($($name:ident: $read:expr;)*) => {
+        const TARGETS: &[&str] = &[$(stringify!($name)),*];
+
+        $(
+            #[test]
+            fn $name() {
+                let read: fn(&[u8]) = $read;
+                for seed in seeds::of(stringify!($name)) {
+                    read(&seed);
+                }
+                bolero::check!().for_each(|bytes: &[u8]| read(bytes));
+            }
+        )*
+    };
+}
+
+targets! {
+    email_bodies: |bytes| body(&channels::email::Email, bytes);
+    sms_bodies: |bytes| body(&channels::sms::Sms, bytes);
+    linkedin_bodies: |bytes| body(&channels::linkedin::Linkedin, bytes);
+    smartlead_bodies: |bytes| body(&channels::smartlead::Smartlead, bytes);
+    instantly_bodies: |bytes| body(&channels::instantly::Instantly, bytes);
+    texts: parsers::texts;
+    times: parsers::times;
+    phones: parsers::phones;
+    profile_addresses: parsers::profile_addresses;
+    mail_addresses: parsers::mail_addresses;
+    opt_outs: parsers::opt_outs;
+    signatures: parsers::signatures;
+}
+
+#[test]
+fn every_channel_is_a_target_and_every_target_has_seeds() {
+    for channel in postroom::registry::postroom().channels {
+        let name = format!("{}_bodies", channel.name());
+        assert!(TARGETS.contains(&name.as_str()), "{name}");
+    }
+    for target in TARGETS {
+        assert!(!seeds::of(target).is_empty(), "{target}");
+    }
+}
+
+/// Writes the seeds where a fuzzer looks for them: `CORPORA=folder cargo test -p fuzz write_the_seeds -- --ignored`.
+#[test]
+#[ignore = "a tool of `just fuzz`"]
+fn write_the_seeds() {
+    let folder = std::env::var_os("CORPORA").expect("CORPORA names a folder");
+    for target in TARGETS {
+        let folder = std::path::Path::new(&folder).join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (number, seed) in seeds::of(target).into_iter().enumerate() {
+            std::fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What holds of each parser, whatever it reads.
+
+use crate::NOW;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use postroom::{
+    channels::{
+        self, Received, fields, linkedin::Linkedin, phones as numbers, text, times as clock,
+    },
+    config::{Secret, Signature, SignatureScheme},
+    domain::{IdentityKind, Interpreted, opt_out::opt_out_words},
+    http::signatures::{self as headers, Signed},
+};
+use serde_json::{Value, json};
+use std::{str, time::Duration};
+
+/// What stands before the first `sign`, and behind it.
+fn halves(text: &str, sign: char) -> (&str, &str) {
+    text.split_once(sign).unwrap_or((text, ""))
+}
+
+/// HTML to text, quotes and footers.
+pub fn texts(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let (plain, html) = halves(told, '\u{1}');
+    for (plain, html) in [(Some(plain), Some(html)), (Some(told), None), (None, Some(told))] {
+        let most = plain.map_or(0, str::len).max(html.map_or(0, str::len));
+        let cleaned = text::clean(plain, html);
+        assert!(cleaned.body.len() <= most, "longer than what came: {:?}", cleaned.body);
+        assert_eq!(cleaned.body.trim(), cleaned.body);
+        assert!(cleaned.has_new_text || cleaned.new_text().is_empty());
+        let says = |it: Option<&str>| it.is_some_and(|it| !it.trim().is_empty());
+        let is_empty = !says(plain) && !says(html);
+        assert!(!cleaned.body.is_empty() || is_empty, "what was there is lost");
+        assert!(text::readable(plain, html).len() <= most);
+    }
+    let short = text::shortened(told, 50);
+    assert!(short.is_none_or(|it| it.chars().count() <= 50 && !it.contains('\n')));
+}
+
+/// Times, in any of the forms that people have.
+pub fn times(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    for value in [Some(Value::from(told)), serde_json::from_str(told).ok()].into_iter().flatten() {
+        let Some(read) = clock::read(&value) else { continue };
+        let again = clock::read(&Value::from(read.to_string()));
+        assert_eq!(again, Some(read), "{value} is {read}");
+        assert!(clock::clamped(read, NOW).millis_since(NOW) <= 86_400_000);
+    }
+    let (date, time) = halves(told, '|');
+    if let Some(read) = clock::from_words(date, time) {
+        assert_eq!(clock::read(&Value::from(read.to_string())), Some(read));
+    }
+}
+
+/// Phone numbers, with a country behind them.
+pub fn phones(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let (number, country) = halves(told, '|');
+    let Some(phone) = numbers::read(number, &[Some(country), Some("US")]) else { return };
+    let digits = phone.shown.strip_prefix('+').unwrap_or(&phone.shown);
+    assert!(digits.bytes().all(|it| it.is_ascii_digit()), "{phone:?}");
+    assert!((5..=20).contains(&digits.len()), "{phone:?}");
+    if let Some(known) = &phone.e164 {
+        assert!(known == &phone.shown && known.starts_with('+'), "{phone:?}");
+        let again = numbers::read(known, &[]).and_then(|it| it.e164);
+        assert_eq!(again.as_ref(), Some(known));
+    }
+}
+
+/// Names and addresses of profiles.
+pub fn profile_addresses(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let read = |url: &str| {
+        let body = json!({
+            "event": "new_relation", "user_provider_id": "ACoAA1", "user_profile_url": url,
+        });
+        let received = Received { body: &body, received_at: NOW, country: None };
+        match channels::interpret(&Linkedin, &received) {
+            Ok(Interpreted::Event(event)) => event.identities,
+            other => panic!("{other:?}"),
+        }
+    };
+    for identity in read(told).iter().filter(|it| it.kind == IdentityKind::LinkedinUrl) {
+        let name = identity.value.strip_prefix("https://linkedin.com/in/").expect("a profile");
+        assert!(!name.is_empty() && !name.contains(['/', '?', '#', ' ', '\0', '%']), "{name}");
+        assert!(
+            read(&identity.value).contains(identity),
+            "{identity:?} is another the second time"
+        );
+    }
+}
+
+/// Addresses of mail, alone and in lists.
+pub fn mail_addresses(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let is_sound = |address: &str| {
+        assert_eq!(fields::email_address(address).as_deref(), Some(address), "not the second time");
+        assert!(!address.contains(char::is_whitespace) && !address.contains('\0'));
+        assert_eq!(address.matches('@').count(), 1);
+    };
+    if let Some(address) = fields::email_address(told) {
+        is_sound(&address);
+        fields::is_robot(&address);
+    }
+    let one = json!({"name": told, "address": told});
+    for list in [json!(told), json!([told, one]), one] {
+        for it in fields::addresses(&json!({"cc": list}), "cc") {
+            is_sound(&it.address.expect("an address"));
+            assert!(it.name.is_none_or(|it| !it.is_empty() && !it.contains('\0')));
+        }
+    }
+}
+
+/// Opt-out words: a channel, then a text.
+pub fn opt_outs(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let (channel, words) = halves(told, '|');
+    for (subject, words) in [(None, words), (Some(words), "")] {
+        if let Some(found) = opt_out_words(channel, subject, words) {
+            assert!(!found.trim().is_empty() && found.len() < 400, "{found:?}");
+        }
+    }
+}
+
+/// Headers of signatures, one a line, and then the body. Nobody signs right by chance.
+pub fn signatures(bytes: &[u8]) {
+    let mut parts = bytes.splitn(4, |it| *it == b'\n');
+    let mut next = || parts.next().unwrap_or_default();
+    let (one, two, three, body) = (next(), next(), next(), next());
+    for (scheme, names) in [
+        (
+            SignatureScheme::StandardWebhooks,
+            ["webhook-id", "webhook-timestamp", "webhook-signature"],
+        ),
+        (SignatureScheme::Ghl, ["x-ghl-signature", "x-wh-signature", "x-other"]),
+    ] {
+        let mut map = HeaderMap::new();
+        for (name, value) in names.into_iter().zip([one, two, three]) {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                map.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let cfg = Signature {
+            scheme,
+            secrets: vec![Secret::new("whsec_c2VjcmV0LW9uZQ=="), Secret::new("plain")],
+            public_key: str::from_utf8(three).ok().map(str::to_owned).filter(|it| !it.is_empty()),
+            window: Duration::from_secs(u64::MAX),
+        };
+        let signed = headers::check(&map, body, &cfg, NOW);
+        assert!(matches!(signed, Signed::No | Signed::Wrong), "{signed:?}");
+    }
+}
