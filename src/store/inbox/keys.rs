@@ -22,12 +22,13 @@ pub(in crate::store) static PUT_KEYS: Sql = Sql::new(
      returning client_id, channel, kind, key",
 );
 
-/// Which messages keys name. By primary key. A key that has expired within this transaction still counts: it
+/// Which messages keys name, and the providers' ids of those. By primary keys. A key that has expired within this transaction still counts: it
 /// was not claimed either.
 pub(in crate::store) static READ_KEYS: Sql = Sql::new(
-    "select k.client_id, k.channel, k.kind, k.key, k.message_id \
+    "select k.client_id, k.channel, k.kind, k.key, k.message_id, m.provider_id \
      from @rows($1, client_id text, channel text, kind text, key text) g \
      join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
+     left join messages m on m.id = k.message_id \
      where k.expires_at is null or k.expires_at > @in_ms(-10000)",
 );
 
@@ -43,7 +44,7 @@ pub(in crate::store) static REPOINT_KEYS: Sql = Sql::new(
 const CONTENT_KEY_TTL_MS: i64 = 600_000;
 
 /// The first message of a webhook that is a duplicate: stored before, or earlier in the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::store) enum First {
     Stored(Id),
     InGroup(usize),
@@ -66,7 +67,6 @@ impl<'a> Group<'a> {
     pub(super) async fn known_messages(&self) -> Result<HashMap<usize, First>, StoreError> {
         let mut firsts: HashMap<usize, First> = HashMap::new();
         let mut owner: HashMap<KeyOf<'a>, usize> = HashMap::new();
-        let mut paths: HashMap<KeyOf<'a>, usize> = HashMap::new();
         let mut asked: BTreeMap<KeyOf<'a>, KeyRow<'a>> = BTreeMap::new();
         let mut looked_up: Vec<(usize, KeyRow<'a>)> = Vec::new();
         for at in 0..self.inbound.len() {
@@ -74,12 +74,9 @@ impl<'a> Group<'a> {
             let own = self.own_keys(at);
             let path = |key: &'a MessageKey| key_row(inbound, PATH, key, self.message_id(at));
             let message = self.message(at).filter(|_| !self.chats.is_nobodys(at));
-            let (others, stored_only) = message.map_or((&[][..], &[][..]), |it| {
-                (it.2.also_known_as.as_slice(), it.2.stored_only.as_slice())
-            });
-            let by_key = own.iter().find_map(|row| owner.get(&key_of(row)));
-            let by_path = others.iter().find_map(|it| paths.get(&key_of(&path(it))));
-            let root = by_key.or(by_path).copied().map(|it| root_of(&firsts, it));
+            let others = message.map_or(&[][..], |it| it.2.also_known_as.as_slice());
+            let root = own.iter().find_map(|row| owner.get(&key_of(row))).copied();
+            let root = root.map(|it| root_of(&firsts, it));
             if let Some(root) = root {
                 firsts.insert(at, First::InGroup(root));
             }
@@ -89,9 +86,7 @@ impl<'a> Group<'a> {
                 owner.entry(key_of(&row)).or_insert(root.unwrap_or(at));
                 asked.entry(key_of(&row)).or_insert(row);
             }
-            for key in stored_only {
-                let row = KeyRow { message_id: names, ..path(key) };
-                paths.insert(key_of(&row), root.unwrap_or(at));
+            for row in self.path_keys(at) {
                 asked.insert(key_of(&row), row);
             }
             looked_up.extend(others.iter().map(|key| (at, path(key))));
@@ -126,6 +121,9 @@ impl<'a> Group<'a> {
         looked_up: &[(usize, KeyRow<'a>)],
         firsts: &mut HashMap<usize, First>,
     ) -> Result<(), StoreError> {
+        // Where both paths of one text are in the group, what the table knew of it is overwritten below.
+        let both = looked_up.iter().map(|it| it.1).filter(|row| asked.contains_key(&key_of(row)));
+        let before = self.read_keys(&both.collect::<Vec<_>>()).await?;
         let rows: Vec<KeyRow<'a>> = asked.into_values().collect();
         let claimed = self.tx.all(&PUT_KEYS, [group(&rows)?]).await?.len();
         if claimed == rows.len() && looked_up.is_empty() {
@@ -133,53 +131,146 @@ impl<'a> Group<'a> {
         }
         let read: Vec<KeyRow<'a>> =
             rows.iter().copied().chain(looked_up.iter().map(|it| it.1)).collect();
-        let mut named: HashMap<OwnedKey, Id> = HashMap::new();
-        for row in self.tx.all(&READ_KEYS, [group(&read)?]).await? {
-            let text = |column: &str| row.try_get::<String>("", column);
-            let key = (text("client_id")?, text("channel")?, text("kind")?, text("key")?);
-            named.insert(key, row.try_get("", "message_id")?);
-        }
-        let names = |row: &KeyRow<'_>| named.get(&owned_key(row)).copied();
-        let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
-        for at in 0..self.inbound.len() {
-            let own = self.own_keys(at).into_iter();
-            let others = looked_up.iter().filter(|it| it.0 == at).map(|it| it.1);
-            let stored =
-                own.chain(others).filter_map(|it| names(&it)).find(|id| !in_group.contains(id));
-            if let Some(id) = stored {
-                let root = root_of(firsts, at);
-                firsts.insert(root, First::Stored(id));
-                firsts.insert(at, First::Stored(id));
-            }
-        }
-        self.repoint(&rows, firsts, &named).await
+        let named = self.read_keys(&read).await?;
+        *firsts = self.decide(&named, &before, looked_up);
+        self.repoint(firsts, &named).await
     }
 
-    /// Keys that were claimed for what turned out to be a duplicate name the first message.
-    async fn repoint(
+    async fn read_keys(&self, rows: &[KeyRow<'a>]) -> Result<HashMap<OwnedKey, Named>, StoreError> {
+        let mut named = HashMap::new();
+        if rows.is_empty() {
+            return Ok(named);
+        }
+        for row in self.tx.all(&READ_KEYS, [group(rows)?]).await? {
+            let text = |column: &str| row.try_get::<String>("", column);
+            let key = (text("client_id")?, text("channel")?, text("kind")?, text("key")?);
+            let (id, provider_id) =
+                (row.try_get("", "message_id")?, row.try_get("", "provider_id")?);
+            named.insert(key, Named { id, provider_id });
+        }
+        Ok(named)
+    }
+
+    /// Which of the group are duplicates, once it is known which message each key names.
+    fn decide(
         &self,
-        rows: &[KeyRow<'a>],
-        firsts: &HashMap<usize, First>,
-        named: &HashMap<OwnedKey, Id>,
-    ) -> Result<(), StoreError> {
-        let mut stored: HashMap<Id, Id> = HashMap::new();
+        named: &HashMap<OwnedKey, Named>,
+        before: &HashMap<OwnedKey, Named>,
+        looked_up: &[(usize, KeyRow<'a>)],
+    ) -> HashMap<usize, First> {
+        let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
+        let stored = |row: &KeyRow<'_>| {
+            let key = owned_key(row);
+            named.get(&key).filter(|it| !in_group.contains(&it.id)).or_else(|| before.get(&key))
+        };
+        let mut firsts: HashMap<usize, First> = HashMap::new();
+        let mut owner: HashMap<KeyOf<'a>, usize> = HashMap::new();
+        let mut paths: HashMap<KeyOf<'a>, usize> = HashMap::new();
+        // The providers' ids of messages, as far as they are known.
+        let mut called: HashMap<First, &str> = HashMap::new();
         for at in 0..self.inbound.len() {
-            if let First::Stored(id) = resolve(firsts, at) {
-                stored.insert(self.message_id(at), id);
+            let own = self.own_keys(at);
+            let (from, to) = (
+                looked_up.partition_point(|it| it.0 < at),
+                looked_up.partition_point(|it| it.0 <= at),
+            );
+            let others = looked_up.get(from..to).unwrap_or_default().iter().map(|it| &it.1);
+            let told = self.message(at).and_then(|it| it.2.provider_id.as_deref());
+            for it in own.iter().chain(others.clone()).filter_map(stored) {
+                if let Some(provider_id) = &it.provider_id {
+                    called.entry(First::Stored(it.id)).or_insert(provider_id);
+                }
+            }
+            let by_stored = own.iter().find_map(stored).map(|it| First::Stored(it.id));
+            let root = own.iter().find_map(|row| owner.get(&key_of(row))).copied();
+            let root = root.map(|it| root_of(&firsts, it));
+            if let (Some(first), Some(root)) = (by_stored, root) {
+                firsts.entry(root).or_insert(first);
+            }
+            let by_key = by_stored.or_else(|| root.map(|it| resolve(&firsts, it)));
+            // Over the other path it is the same message only if that has no other id of its own.
+            let fits = |first: &First| match (called.get(first), told) {
+                (Some(one), Some(other)) => *one == other,
+                (None, _) | (_, None) => true,
+            };
+            let by_path = others.clone().find_map(|row| {
+                let in_group = paths.get(&key_of(row)).map(|it| resolve(&firsts, *it));
+                let before = stored(row).map(|it| First::Stored(it.id));
+                in_group.into_iter().chain(before).find(fits)
+            });
+            let first = by_key.or(by_path);
+            // What came over the other path just before is then known, too.
+            let before = others.clone().find_map(|row| paths.get(&key_of(row))).copied();
+            if let (Some(known @ First::Stored(_)), Some(before)) = (first, before)
+                && let root @ First::InGroup(new) = resolve(&firsts, before)
+            {
+                let told = called.get(&root).copied();
+                let fits = told.is_none_or(|it| called.get(&known).is_none_or(|one| *one == it));
+                if fits {
+                    firsts.insert(new, known);
+                    called.extend(told.map(|it| (known, it)));
+                }
+            }
+            if let Some(told) = told {
+                called.entry(first.unwrap_or(First::InGroup(at))).or_insert(told);
+            }
+            if let Some(first) = first {
+                firsts.insert(at, first);
+            }
+            for row in &own {
+                owner.entry(key_of(row)).or_insert(at);
+            }
+            for row in self.path_keys(at) {
+                paths.insert(key_of(&row), at);
             }
         }
-        let wrong: Vec<KeyRow<'a>> = rows
-            .iter()
-            .filter_map(|row| {
-                let first = stored.get(named.get(&owned_key(row))?)?;
-                Some(KeyRow { message_id: *first, ..*row })
-            })
-            .collect();
+        firsts
+    }
+
+    /// Keys that were claimed for what turned out to be another message name that one.
+    async fn repoint(
+        &self,
+        firsts: &HashMap<usize, First>,
+        named: &HashMap<OwnedKey, Named>,
+    ) -> Result<(), StoreError> {
+        let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
+        let mut right: BTreeMap<KeyOf<'a>, KeyRow<'a>> = BTreeMap::new();
+        for at in 0..self.inbound.len() {
+            let message_id = match resolve(firsts, at) {
+                First::Stored(id) => id,
+                First::InGroup(root) => self.message_id(root),
+            };
+            for row in self.own_keys(at) {
+                right.entry(key_of(&row)).or_insert(KeyRow { message_id, ..row });
+            }
+            for row in self.path_keys(at) {
+                right.insert(key_of(&row), KeyRow { message_id, ..row });
+            }
+        }
+        let is_wrong = |row: &KeyRow<'_>| {
+            let names = named.get(&owned_key(row)).map(|it| it.id);
+            names.is_some_and(|id| in_group.contains(&id) && id != row.message_id)
+        };
+        let wrong: Vec<KeyRow<'a>> = right.into_values().filter(is_wrong).collect();
         if !wrong.is_empty() {
             self.tx.run(&REPOINT_KEYS, [group(&wrong)?]).await?;
         }
         Ok(())
     }
+
+    /// By what a message is known over its other path.
+    fn path_keys(&self, at: usize) -> Vec<KeyRow<'a>> {
+        let message = self.message(at).filter(|_| !self.chats.is_nobodys(at));
+        let keys = message.map_or(&[][..], |it| it.2.stored_only.as_slice());
+        let Some((inbound, _)) = self.event(at) else { return Vec::new() };
+        keys.iter().map(|key| key_row(inbound, PATH, key, self.message_id(at))).collect()
+    }
+}
+
+/// The message that a key names, and the provider's id of it.
+struct Named {
+    id: Id,
+    provider_id: Option<String>,
 }
 
 impl Group<'_> {

@@ -514,7 +514,10 @@ on_both_databases! {
     async fn a_message_over_two_paths_is_one_message(db: Fixture) {
         let path = || vec![MessageKey { kind: KeyKind::Reply, key: "path:1".to_owned(), expires: true }];
         let one = with_message(sms("a", PHONE, "k1", "hello"), |it| it.stored_only = path());
-        let two = with_message(sms("a", PHONE, "w1", "hello"), |it| it.also_known_as = path());
+        let two = with_message(sms("a", PHONE, "w1", "hello"), |it| {
+            it.also_known_as = path();
+            it.provider_id = None;
+        });
         let first = put_one(&db, one.clone()).await;
         assert!(is_accepted(&first));
         let second = put_one(&db, two.clone()).await;

@@ -2,9 +2,11 @@
 
 use super::{postgres, process::Scratch};
 use postroom::{
+    channels::{self, AnyChannel, Received},
     config::{Config, Sources},
     domain::{
-        CampaignRef, ChannelName, Event, Id, Identity, IdentityKind, JobKind, LeadProfile, Signal,
+        CampaignRef, ChannelName, Event, Id, Identity, IdentityKind, Interpreted, JobKind,
+        LeadProfile, Signal,
         event::{Address, Direction, KeyKind, MessageKey, NewMessage},
         job::NewJob,
     },
@@ -216,5 +218,23 @@ pub fn job_of(answer: &store::Answer) -> Id {
     match answer {
         store::Answer::Accepted { job_id, .. } => *job_id,
         other => panic!("not accepted: {other:?}"),
+    }
+}
+
+/// What the daemon hands to its ingest for a body that a provider posts to the client `a`.
+pub fn webhook(channel: &dyn AnyChannel, name: &'static str, body: &serde_json::Value) -> Inbound {
+    let received_at = store::wall_clock();
+    let event = match channels::interpret(channel, &Received { body, received_at, country: None }) {
+        Ok(Interpreted::Event(event)) => event,
+        other => panic!("no event: {other:?}"),
+    };
+    Inbound {
+        client_id: Arc::from("a"),
+        channel: ChannelName(name),
+        request_id: "test".to_owned(),
+        received_at,
+        payload: body.to_string(),
+        delivery: None,
+        content: Content::Event { event, kind: channel.post_process(), max_attempts: 5 },
     }
 }

@@ -5,4 +5,5 @@ mod payloads;
 mod quarantine;
 mod rules;
 mod secrets;
+mod sequences;
 mod signed;

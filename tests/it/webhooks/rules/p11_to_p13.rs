@@ -2,42 +2,24 @@
 
 use crate::{
     on_both_daemons, on_both_databases,
-    support::shared::{Desk, body, told, with, without},
+    support::{
+        fixture::webhook,
+        shared::{Desk, body, told, with, without},
+    },
 };
 use postroom::{
-    channels::{
-        AnyChannel, Received, email::Email, instantly::Instantly, interpret, linkedin::Linkedin,
-    },
-    domain::{ChannelName, Interpreted},
-    store::{Answer, Content, Inbound, wall_clock},
+    channels::{email::Email, instantly::Instantly, linkedin::Linkedin},
+    store::{Answer, Inbound},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What the daemon would hand to its ingest for a body.
-fn inbound(channel: &dyn AnyChannel, name: &'static str, body: &Value) -> Inbound {
-    let received_at = wall_clock();
-    let event = match interpret(channel, &Received { body, received_at, country: None }) {
-        Ok(Interpreted::Event(event)) => event,
-        other => panic!("no event: {other:?}"),
-    };
-    Inbound {
-        client_id: Arc::from("a"),
-        channel: ChannelName(name),
-        request_id: "test".to_owned(),
-        received_at,
-        payload: body.to_string(),
-        delivery: None,
-        content: Content::Event { event, kind: channel.post_process(), max_attempts: 5 },
-    }
-}
-
 fn email(body: &Value) -> Inbound {
-    inbound(&Email, "email", body)
+    webhook(&Email, "email", body)
 }
 
 fn linkedin(body: &Value) -> Inbound {
-    inbound(&Linkedin, "linkedin", body)
+    webhook(&Linkedin, "linkedin", body)
 }
 
 /// The two events that one reply has, where the provider finds it interesting.
@@ -428,7 +410,7 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from jobs").await, 2);
         let auto = body("instantly/auto_reply_received-1");
         let reply = with(auto.clone(), json!({"event_type": "reply_received"}));
-        let group = [&auto, &reply, &auto].map(|it| inbound(&Instantly, "instantly", it));
+        let group = [&auto, &reply, &auto].map(|it| webhook(&Instantly, "instantly", it));
         let answers = db.store.inbox().put(Arc::from(group.to_vec())).await.unwrap();
         assert!(matches!(answers[0], Answer::Accepted { .. }), "{answers:?}");
         assert!(answers[1..].iter().all(|it| matches!(it, Answer::Duplicate { .. })), "{answers:?}");
