@@ -1,4 +1,4 @@
-//! How many jobs of a client may run at once, on all nodes together (docs/decisions/0009).
+//! How many jobs of a client may run at once, on all nodes together (docs/decisions/0010).
 //!
 //! Of a client that is capped no more heads stand in turn than its cap allows; the others are *held*: out of
 //! the claim's index, in the order of the turns that they would have had. Whoever takes one out of turn admits
