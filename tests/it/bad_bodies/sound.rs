@@ -60,7 +60,6 @@ fn of_event(event: &Event, size: usize, now: Timestamp) -> Result<(), String> {
         let is_robot = identity.kind == IdentityKind::Email && fields::is_robot(&identity.value);
         is(!is_robot, "a robot is a lead")?;
     }
-    is(event.identities.is_sorted_by_key(|it| it.kind), "the order of identities")?;
     for (number, identity) in event.identities.iter().enumerate() {
         is(
             !event.identities.iter().skip(number + 1).any(|it| it == identity),

@@ -15,17 +15,17 @@
     reason = "a target that meets what it does not expect fails; parts are shared with tests/it"
 )]
 
-#[path = "../../tests/it/bad_bodies/bases.rs"]
+#[path = "../../it/bad_bodies/bases.rs"]
 mod bases;
-#[path = "../../tests/it/bad_bodies/duties.rs"]
+#[path = "../../it/bad_bodies/duties.rs"]
 mod duties;
 mod parsers;
 mod seeds;
-#[path = "../../tests/it/bad_bodies/sound.rs"]
+#[path = "../../it/bad_bodies/sound.rs"]
 mod sound;
 
 /// What `bases` takes from the support of the other tests.
-#[path = "../../tests/it/support"]
+#[path = "../../it/support"]
 mod support {
     pub mod payloads;
 }
