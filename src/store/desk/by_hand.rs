@@ -298,7 +298,10 @@ async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
         n: i64,
     }
     let mut given_back: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    for it in heads.iter().filter(|it| it.has_turn && it.view.node.is_none()) {
+    // What came into turn when it was due has a turn of another count.
+    let is_counted = |it: &&JobRow| it.run == 0 && it.view.run_at <= it.view.created_at;
+    let waiting = heads.iter().filter(|it| it.has_turn && it.view.node.is_none());
+    for it in waiting.filter(is_counted) {
         *given_back.entry((&it.view.kind, &it.view.client_id)).or_default() += 1;
     }
     let rows: Vec<Row<'_>> =

@@ -11,6 +11,7 @@ mod inbox;
 mod life;
 mod merges;
 mod migrations;
+mod model;
 mod plans;
 mod rescue;
 mod tools;
