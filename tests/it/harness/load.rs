@@ -148,7 +148,8 @@ impl Load {
     /// Posts events, one after the other, until it is told to stop.
     pub async fn post(&self, seed: u64) {
         let mut dice = Dice::new(seed);
-        let (mut wire, mut other) = (Wire::default(), Wire::default());
+        let is_kept = dice.percent(50);
+        let (mut wire, mut other) = (Wire::new(is_kept), Wire::new(is_kept));
         while !self.is_over.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let event = event(number, self.leads, &mut dice);

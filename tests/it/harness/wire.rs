@@ -34,9 +34,11 @@ pub struct Cut {
     pub error: String,
 }
 
-/// One connection, opened when it is needed and kept while the other side keeps it.
-#[derive(Debug, Default)]
+/// One connection at a time, opened when it is needed.
+#[derive(Debug)]
 pub struct Wire {
+    /// Used again for as long as the other side keeps it; else there is a new one for each request.
+    is_kept: bool,
     open: Option<Open>,
     buffer: Vec<u8>,
 }
@@ -50,6 +52,11 @@ struct Open {
 }
 
 impl Wire {
+    /// Of a provider that keeps connections, or of one that does not.
+    pub const fn new(is_kept: bool) -> Self {
+        Self { is_kept, open: None, buffer: Vec::new() }
+    }
+
     /// Posts a body to a port of this machine.
     pub async fn post(&mut self, port: u16, path: &str, body: &str) -> Reply {
         let request = format!(
@@ -77,7 +84,7 @@ impl Wire {
         match timeout(PATIENCE, exchange(&mut open.stream, &request, &mut self.buffer)).await {
             Ok(Ok((status, body, is_last))) => {
                 open.answered_at = Some(Instant::now());
-                if !is_last {
+                if self.is_kept && !is_last {
                     self.open = Some(open);
                 }
                 Reply::Answered(status, body)
