@@ -35,6 +35,11 @@ fuzz SECONDS="600" *TARGETS:
         --corpus-dir "$folder/$target" --crashes-dir "$folder-crashes/$target"
     done
 
+# Kills daemons a thousand times under load, and measures takeovers: an hour or more. CHAOS_KILLS, CHAOS_WEBHOOKS,
+# CHAOS_TAKEOVERS, CHAOS_JOBS and POSTROOM_TEST_SEED change it; `just chaos takeover` runs a part.
+chaos *FILTER="harness":
+    nice cargo test --profile chaos --test it {{ FILTER }} -- --ignored --nocapture --test-threads 1
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

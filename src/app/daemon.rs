@@ -29,13 +29,18 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 const PROMPT: Duration = Duration::from_secs(1);
 /// How long the recorder may take for its last commit.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How long HTTP may take to close, and how long at the least when all else has taken its time.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LEAST: Duration = Duration::from_millis(500);
+/// How long the one that waited for the database may take to hand over.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// A running daemon: what has to be stopped, and in which order.
 pub struct Daemon {
     board: Arc<Board>,
     entrance: Entrance,
     actors: Actors,
-    server: actix_web::dev::ServerHandle,
+    server: http::Server,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
     work: HashMap<JobKind, Arc<supervisor::Work>>,
@@ -184,6 +189,7 @@ impl Daemon {
     pub async fn stop(self) {
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
+        self.server.say_goodbye();
         let drain = self.drain_supervisor(until);
         let emptying = async {
             let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
@@ -203,7 +209,8 @@ impl Daemon {
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
         }
-        self.server.stop(true).await;
+        let now = Instant::now();
+        self.server.close((now + CLOSE_LIMIT).min(until.max(now) + CLOSE_LEAST)).await;
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
@@ -291,7 +298,7 @@ async fn open_store(
             continue;
         }
         if let Some(waiting) = waiting {
-            waiting.stop(true).await;
+            waiting.hand_over(Instant::now() + HAND_OVER_LIMIT).await;
         }
         return opened;
     }

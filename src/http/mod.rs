@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod api;
 mod authentication;
+mod doors;
 mod health;
 mod limits;
 mod problem;
@@ -13,9 +14,12 @@ mod request_id;
 pub mod signatures;
 mod webhooks;
 
-pub use self::problem::{Cause, Problem};
+pub use self::{
+    doors::Server,
+    problem::{Cause, Problem},
+};
 
-use self::{api::ApiState, limits::Limits};
+use self::{api::ApiState, doors::Doors, limits::Limits};
 use crate::{
     channels::AnyChannel,
     config,
@@ -47,7 +51,7 @@ const READING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take for its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long open connections may take once the server stops.
+/// How long open connections may take once the server stops; [`Server::close`] says when at the latest.
 const STOP_LIMIT_SECONDS: u64 = 5;
 /// The same while the daemon waits for its database: nothing there takes long.
 const WAITING_STOP_LIMIT_SECONDS: u64 = 1;
@@ -177,11 +181,14 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn serve(listener: TcpListener, state: State) -> io::Result<ServerHandle> {
+pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
     let workers = state.config.get().server.workers;
+    let (doors, doors_of_app, doors_of_guests) = same_doors();
     let factory = move || {
+        let doors = doors_of_app.clone();
         App::new()
             .wrap(from_fn(request_id::carry))
+            .wrap(from_fn(move |request, next| doors::pass(doors.clone(), request, next)))
             .app_data(web::Data::new(state.clone()))
             .app_data(state.api.clone())
             .configure(webhooks::configure)
@@ -193,23 +200,33 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<ServerHandle> {
         .backlog(u32::try_from(BACKLOG).unwrap_or(u32::MAX))
         .max_connections(CONNECTIONS_MAX)
         .keep_alive(KEEP_ALIVE)
+        .on_connect(move |_, data| doors_of_guests.enter(data))
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(STOP_LIMIT_SECONDS)
         .disable_signals();
     if workers > 0 {
         server = server.workers(workers);
     }
-    Ok(run(server.listen(listener)?.run()))
+    let again = listener.try_clone()?;
+    Ok(Server::new(run(server.listen(listener)?.run()), doors, Some(again)))
+}
+
+fn same_doors() -> (Doors, Doors, Doors) {
+    let doors = Doors::default();
+    (doors.clone(), doors.clone(), doors)
 }
 
 /// Answers for a daemon that waits for its database: alive, not ready, and webhooks are to come again.
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
-    let factory = || {
+pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
+    let (doors, doors_of_app, doors_of_guests) = same_doors();
+    let factory = move || {
+        let doors = doors_of_app.clone();
         App::new()
             .wrap(from_fn(request_id::carry))
+            .wrap(from_fn(move |request, next| doors::pass(doors.clone(), request, next)))
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::waiting))
             .default_service(web::to(async || {
@@ -223,9 +240,10 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<ServerHandle> {
     let server = HttpServer::new(factory)
         .workers(1)
         .keep_alive(KeepAlive::Disabled)
+        .on_connect(move |_, data| doors_of_guests.enter(data))
         .shutdown_timeout(WAITING_STOP_LIMIT_SECONDS)
         .disable_signals();
-    Ok(run(server.listen(listener)?.run()))
+    Ok(Server::new(run(server.listen(listener)?.run()), doors, None))
 }
 
 /// Lets a server run on the current arbiter; its handle stops it.

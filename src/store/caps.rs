@@ -202,7 +202,7 @@ pub(super) async fn set(store: &Store, caps: &BTreeMap<String, u32>) -> Result<(
         cap: u32,
     }
     in_group(|| async {
-        let tx = Tx::begin(store.connections()).await?;
+        let tx = Tx::begin(store.connections(), "caps").await?;
         let rows: Vec<Row<'_>> =
             caps.iter().map(|(client_id, cap)| Row { client_id, cap: *cap }).collect();
         tx.run(&PUT_CAPS, [group(&rows)?]).await?;

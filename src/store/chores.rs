@@ -159,7 +159,7 @@ impl Chores {
         self.0
             .spawn(async move {
                 in_group(|| async {
-                    let tx = Tx::begin(store.connections()).await?;
+                    let tx = Tx::begin(store.connections(), "chores").await?;
                     let values = [first_at(oldest).into(), oldest.as_millis().into(), BATCH.into()];
                     let items = tx.run(&DELETE_QUARANTINED, values).await?;
                     let keys = tx.run(&DELETE_EXPIRED_KEYS, [BATCH.into()]).await?;
@@ -182,7 +182,7 @@ impl Chores {
                 in_group(|| async {
                     // Nodes that register meanwhile have greater ids.
                     let own = store.node();
-                    let tx = Tx::begin(store.connections()).await?;
+                    let tx = Tx::begin(store.connections(), "chores").await?;
                     let statements =
                         [&FOLD_COUNTS, &DELETE_FOLDED_COUNTS, &FOLD_CLOCK, &DELETE_FOLDED_CLOCK];
                     for sql in statements {
@@ -243,7 +243,7 @@ async fn prune_jobs(
     if ids.is_empty() {
         return Ok((0, last, count));
     }
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "chores").await?;
     let mut gone: Vec<Id> = Vec::new();
     for row in tx.all(&LOCK_ENDED, [group(&ids)?]).await? {
         let outcome: String = row.try_get("", "outcome")?;
@@ -278,7 +278,7 @@ async fn prune_payloads(store: &Store, before: Id) -> Result<bool, StoreError> {
         None => None,
     };
     let Some(last) = last else { return Ok(false) };
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "chores").await?;
     tx.run(&DROP_PAYLOADS, [after.into(), last.into()]).await?;
     tx.run(&PUT_PROGRESS, [PAYLOADS.into(), last.into()]).await?;
     tx.commit().await?;

@@ -1,7 +1,7 @@
 //! Opens the database, with the settings that the guarantees rest on.
 
 use super::{StoreError, sql::Sql, tx::read};
-use crate::config;
+use crate::{config, telemetry::faults::Faults};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, SqlxPostgresConnector,
     SqlxSqliteConnector,
@@ -52,6 +52,8 @@ pub(super) struct Connections {
     pub(super) reader: DatabaseConnection,
     /// True once the configuration caps some client's jobs at once.
     pub(super) has_caps: Arc<AtomicBool>,
+    /// Where tests end the process.
+    pub(super) faults: Arc<Faults>,
     /// Where SQLite keeps what it has not copied into its file yet.
     pub(super) log_path: Option<PathBuf>,
 }
@@ -203,6 +205,7 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         has_caps: Arc::default(),
+        faults: Arc::new(Faults::from_env()),
         log_path: sqlite_path(cfg.url.expose()).map(|it| {
             let mut path = it.into_os_string();
             path.push("-wal");
@@ -242,6 +245,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         writer,
         reader,
         has_caps: Arc::default(),
+        faults: Arc::new(Faults::from_env()),
         log_path: None,
     })
 }

@@ -101,7 +101,7 @@ async fn enqueue(
     jobs: &[NewJob],
     followed: &Followed,
 ) -> Result<Vec<Option<Id>>, StoreError> {
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "enqueue").await?;
     let leads: BTreeSet<Id> =
         jobs.iter().filter(|it| it.in_lead_line).filter_map(|it| it.lead_id).collect();
     let leads = Leads::lock_following(&tx, &leads, followed).await?;

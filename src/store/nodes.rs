@@ -102,7 +102,7 @@ pub(super) async fn register(
     role: &str,
 ) -> Result<Registered, StoreError> {
     in_group(|| async {
-        let tx = Tx::begin(connections).await?;
+        let tx = Tx::begin(connections, "register").await?;
         let node: Id = one(&tx, &NEXT_NODE, "value").await?;
         let mut taken: Vec<(Id, i64, i64)> = Vec::new();
         for row in tx.all(&READ_SLOTS, []).await? {

@@ -335,7 +335,12 @@ async fn claim_postgres(
     kinds: &[JobKind],
 ) -> Result<Vec<Claim>, StoreError> {
     let values = [store.node().into(), group(wants)?];
+    let faults = &store.connections().faults;
+    faults.stage("claim", "before_commit");
     let rows = read(&store.connections().writer, &CLAIM_POSTGRES, values).await?;
+    if !rows.is_empty() {
+        faults.stage("claim", "committed");
+    }
     let mut claims = Vec::with_capacity(rows.len());
     for row in &rows {
         claims.extend(claim(row, row, kinds)?);
@@ -378,7 +383,7 @@ async fn claim_sqlite(
     wants: &[Want],
     kinds: &[JobKind],
 ) -> Result<Vec<Claim>, StoreError> {
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "claim").await?;
     let mut values: Vec<sea_orm::Value> = vec![store.node().into()];
     for want in wants {
         let slots = i64::try_from(want.slots).unwrap_or(i64::MAX);
@@ -436,7 +441,7 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
         turn: Option<Turn>,
         held: Option<Turn>,
     }
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "due_retries").await?;
     let due = tx.all(&READ_DUE_RETRIES, []).await?;
     if due.is_empty() {
         return Ok(0);
@@ -476,7 +481,7 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
 /// Delayed and snoozed jobs that are due enter their lines, under their leads' locks: those of the leads that
 /// theirs were merged into.
 async fn due_later(store: &Store, followed: &Followed) -> Result<usize, StoreError> {
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "due_later").await?;
     let due: Vec<Place> =
         tx.all(&READ_DUE_LATER, []).await?.iter().map(Place::from_row).collect::<Result<_, _>>()?;
     if due.is_empty() {
@@ -540,7 +545,7 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
 }
 
 async fn sweep(store: &Store) -> Result<usize, StoreError> {
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "sweep").await?;
     let mut headless: BTreeSet<Id> = BTreeSet::new();
     for row in tx.all(&READ_HEADLESS, []).await? {
         headless.insert(row.try_get("", "line")?);

@@ -8,11 +8,12 @@
 use super::{
     StoreError,
     caps::Caps,
+    ledger::{Settlement, Transition},
     queue::{Claim, Queue, READ_FACTS, claim},
     sql::Sql,
     tx::{Tx, group, in_group},
 };
-use crate::domain::JobKind;
+use crate::domain::{JobKind, job::FailureReason};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -36,6 +37,16 @@ pub(super) static CLAIM_SUSPECT: Sql = Sql::new(concat!(
      returning job_id, run, spared, line, client_id, kind, turn"
 ));
 
+/// What a settlement is for: jobs whose node is gone are settled by others.
+pub(super) fn purpose_of(all: &[Settlement]) -> &'static str {
+    use FailureReason::Rescued;
+    use Transition::{Fail, Retry};
+    let is_rescue = |it: &Settlement| {
+        matches!(&it.transition, Retry { reason: Rescued, .. } | Fail { reason: Rescued, .. })
+    };
+    if all.iter().any(is_rescue) { "rescue" } else { "settle" }
+}
+
 impl Queue {
     /// Claims one job whose last attempt was rescued, if one is due. The caller has no other in hand.
     ///
@@ -54,7 +65,7 @@ impl Queue {
         let (store, wanted) = (self.0.clone(), group(&wanted)?);
         let claim_one = async move {
             in_group(|| async {
-                let tx = Tx::begin(store.connections()).await?;
+                let tx = Tx::begin(store.connections(), "suspect").await?;
                 let values = [store.node().into(), wanted.clone()];
                 let claimed = tx.all(&CLAIM_SUSPECT, values).await?;
                 let Some(row) = claimed.first() else { return Ok(None) };

@@ -2,13 +2,16 @@
 //! speaks in [`Sql`] statements.
 
 use super::{StoreError, connect::Connections, sql::Sql};
-use crate::domain::fairness::TRANSACTION_MAX;
+use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
-use std::{future::Future, sync::atomic::Ordering};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// How often a group is repeated when another transaction was in the way.
 const CONFLICT_ATTEMPTS: u32 = 8;
@@ -18,19 +21,27 @@ pub(super) struct Tx {
     inner: DatabaseTransaction,
     backend: DatabaseBackend,
     has_caps: bool,
+    /// What it is for: tests end the process at a stage of a transaction that they name by it.
+    purpose: &'static str,
+    faults: Arc<Faults>,
 }
 
 impl Tx {
-    /// Begins a write. On SQLite IMMEDIATE, because a transaction that turns from reading to writing fails
-    /// at once when another wrote in between, whatever the busy time-out says.
-    pub(super) async fn begin(connections: &Connections) -> Result<Self, StoreError> {
+    /// Begins a write for `purpose`. On SQLite IMMEDIATE, because a transaction that turns from reading to
+    /// writing fails at once when another wrote in between, whatever the busy time-out says.
+    pub(super) async fn begin(
+        connections: &Connections,
+        purpose: &'static str,
+    ) -> Result<Self, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
         let inner = connections.writer.begin_with_options(options).await?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
-        Ok(Self { inner, backend: connections.backend, has_caps })
+        let faults = connections.faults.clone();
+        faults.stage(purpose, "begun");
+        Ok(Self { inner, backend: connections.backend, has_caps, purpose, faults })
     }
 
     /// Runs a statement and gives its rows.
@@ -77,7 +88,10 @@ impl Tx {
 
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        self.faults.stage(self.purpose, "before_commit");
+        self.inner.commit().await?;
+        self.faults.stage(self.purpose, "committed");
+        Ok(())
     }
 }
 

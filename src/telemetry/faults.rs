@@ -1,9 +1,10 @@
-//! Where tests make actors die.
+//! Where tests make actors and processes die.
 //!
-//! A point is a line in an actor that does nothing, until a test arms it by name. It is there in debug
-//! builds only (docs/decisions/0008): in a release build a point is an empty function, and nothing can be
-//! armed. For a daemon that is a process of its own, `POSTROOM_FAULTS` arms points when it starts:
-//! `supervisor.started=100` makes the next hundred that come there panic.
+//! A point is a line in an actor or in a transaction that does nothing, until a test arms it by name. It is
+//! there only where debug assertions are on (docs/decisions/0008): in a release build a point is an empty
+//! function, and nothing can be armed. For a daemon that is a process of its own, `POSTROOM_FAULTS` arms
+//! points when it starts: `supervisor.started=100` makes the next hundred that come there panic, and
+//! `store.ingest.before_commit=kill@7` ends the process at once when somebody comes there for the seventh time.
 
 #[cfg(debug_assertions)]
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -22,6 +23,8 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct Armed {
     panics_left: u32,
+    /// The process dies when somebody has come so often; 0 is never.
+    dies_in: u32,
     struck_at: Option<Instant>,
     /// Keeps its thread until the other end is dropped.
     blocks: Option<Mutex<mpsc::Receiver<()>>>,
@@ -33,10 +36,18 @@ impl Faults {
     pub fn from_env() -> Self {
         let it = Self { armed: dashmap::DashMap::new() };
         let text = std::env::var("POSTROOM_FAULTS").unwrap_or_default();
-        for (point, times) in text.split(',').filter_map(|it| it.split_once('=')) {
-            it.arm(point, times.parse().unwrap_or_default());
+        for (point, what) in text.split(',').filter_map(|it| it.split_once('=')) {
+            match what.strip_prefix("kill@") {
+                Some(passages) => it.arm_kill(point, passages.parse().unwrap_or_default()),
+                None => it.arm(point, what.parse().unwrap_or_default()),
+            }
         }
         it
+    }
+
+    /// The process dies when somebody comes to `point` for the `passages`th time from now on.
+    fn arm_kill(&self, point: &str, passages: u32) {
+        self.armed.entry(point.to_owned()).or_default().dies_in = passages;
     }
 
     /// The next `times` actors that come to `point` panic there.
@@ -61,12 +72,27 @@ impl Faults {
         self.armed.get(point).and_then(|it| it.struck_at)
     }
 
-    /// Panics or blocks where a test wants it.
+    /// A point of a transaction of the store: what it is for, and how far it is.
+    pub fn stage(&self, transaction: &'static str, stage: &'static str) {
+        if !self.armed.is_empty() {
+            self.point(&format!("store.{transaction}.{stage}"));
+        }
+    }
+
+    /// Panics, blocks or ends the process where a test wants it.
     ///
     /// # Panics
     /// Where a test wants it.
-    pub fn point(&self, point: &'static str) {
+    pub fn point(&self, point: &str) {
         let (is_struck, blocks) = match self.armed.get_mut(point) {
+            Some(mut it) if it.dies_in > 0 => {
+                it.dies_in -= 1;
+                if it.dies_in == 0 {
+                    // Nothing is unwound, flushed or closed.
+                    std::process::abort();
+                }
+                (false, None)
+            }
             Some(mut it) if it.panics_left > 0 => {
                 it.panics_left -= 1;
                 it.struck_at = Some(Instant::now());
@@ -93,4 +119,8 @@ impl Faults {
     /// Nothing.
     #[inline(always)]
     pub fn point(&self, _: &'static str) {}
+
+    /// Nothing.
+    #[inline(always)]
+    pub fn stage(&self, _: &'static str, _: &'static str) {}
 }

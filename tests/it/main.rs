@@ -27,6 +27,7 @@ mod g06_stuck;
 mod g07_fair_to_clients;
 mod g09_bounded;
 mod g10_clean_stop;
+mod harness;
 mod own_daemon;
 mod store;
 mod support;

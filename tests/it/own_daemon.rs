@@ -8,7 +8,7 @@ use postroom::{
     config::{Config, Sources},
     domain::{Job, JobKind, Outcome},
     handlers::{Deps, JobHandler},
-    registry::Registry,
+    registry::{Registry, postroom},
     telemetry::logging,
 };
 use std::{env, process, thread, time::Duration};
@@ -17,6 +17,8 @@ use std::{env, process, thread, time::Duration};
 pub const ARGS: [&str; 4] = ["own_daemon::for_other_tests", "--exact", "--ignored", "--nocapture"];
 /// Which configuration files it is to read.
 pub const CONFIGS: &str = "TEST_DAEMON_CONFIGS";
+/// Set, it has Postroom's own channels and kinds, too.
+pub const WITH_CHANNELS: &str = "TEST_DAEMON_WITH_CHANNELS";
 
 /// Ends the whole process.
 #[derive(Default)]
@@ -46,6 +48,21 @@ impl JobHandler for Beside {
     }
 }
 
+/// Waits in its first attempt for longer than any test, without keeping its thread; done at once in its second.
+#[derive(Default)]
+struct Lingers;
+
+impl JobHandler for Lingers {
+    const KIND: JobKind = JobKind("LINGERS");
+
+    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+        if job.attempt == 1 {
+            std::future::pending::<()>().await;
+        }
+        Outcome::Done(Vec::new())
+    }
+}
+
 /// Keeps its thread for good.
 #[derive(Default)]
 struct Blocks;
@@ -68,7 +85,8 @@ fn for_other_tests() {
     let sources = Sources { files: env::split_paths(&files).collect(), env: Vec::new() };
     let config = Config::load(&sources).expect("a configuration");
     logging::init(&config.telemetry).expect("a log");
-    let registry = Registry::default().kind::<Poison>().kind::<Beside>().kind::<Blocks>();
+    let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
+    let registry = own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>();
     match serve_with(config, registry, Role::All) {
         Ok(exit) => process::exit(exit.code().into()),
         Err(error) => panic!("{error}"),

@@ -86,7 +86,7 @@ type Done = Result<JobView, JobActionError>;
 /// Gives a failed or cancelled job one more attempt.
 pub(super) async fn retry(store: &Store, id: Id) -> Result<Done, StoreError> {
     in_group(|| async {
-        let tx = Tx::begin(store.connections()).await?;
+        let tx = Tx::begin(store.connections(), "by_hand").await?;
         let moved = retry_group(store, &tx, &[id]).await?;
         let refused = |it: JobStatus| {
             format!("job {id} is {}: only a failed or cancelled job can be retried", it.as_str())
@@ -99,7 +99,7 @@ pub(super) async fn retry(store: &Store, id: Id) -> Result<Done, StoreError> {
 /// Ends a job that has not ended.
 pub(super) async fn cancel(store: &Store, id: Id) -> Result<Done, StoreError> {
     in_group(|| async {
-        let tx = Tx::begin(store.connections()).await?;
+        let tx = Tx::begin(store.connections(), "by_hand").await?;
         let moved = cancel_group(store, &tx, &[id]).await?;
         let refused = |it: JobStatus| format!("job {id} has already {}", ended_as(it));
         finish(tx, id, moved.contains(&id), refused).await
@@ -141,7 +141,7 @@ pub(super) async fn retry_many(store: &Store, filter: JobFilter) -> Result<u64, 
     let mut total = 0;
     for ids in ids.chunks(GROUP_MAX) {
         total += in_group(|| async {
-            let tx = Tx::begin(store.connections()).await?;
+            let tx = Tx::begin(store.connections(), "by_hand").await?;
             let moved = retry_group(store, &tx, ids).await?.len();
             tx.commit().await?;
             Ok(moved as u64)
@@ -157,7 +157,7 @@ pub(super) async fn cancel_many(store: &Store, filter: JobFilter) -> Result<u64,
     let mut total = 0;
     for ids in find(store, &filter).await?.chunks(GROUP_MAX) {
         total += in_group(|| async {
-            let tx = Tx::begin(store.connections()).await?;
+            let tx = Tx::begin(store.connections(), "by_hand").await?;
             let moved = cancel_group(store, &tx, ids).await?.len();
             tx.commit().await?;
             Ok(moved as u64)

@@ -64,7 +64,7 @@ pub(super) async fn settle(
     id: Id,
     status: &'static str,
 ) -> Result<bool, StoreError> {
-    let tx = Tx::begin(store.connections()).await?;
+    let tx = Tx::begin(store.connections(), "quarantine").await?;
     let changed = tx.run(&SETTLE_QUARANTINE, [id.into(), status.into()]).await?;
     tx.commit().await?;
     Ok(changed == 1)

@@ -156,7 +156,7 @@ impl Inbox {
                 in_group(|| {
                     let (store, inbound) = (store.clone(), inbound.clone());
                     async move {
-                        let tx = Tx::begin(store.connections()).await?;
+                        let tx = Tx::begin(store.connections(), "ingest").await?;
                         let answers = put(&store, &tx, &inbound).await?;
                         tx.commit().await?;
                         Ok(answers)

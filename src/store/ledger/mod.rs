@@ -11,6 +11,7 @@ use super::{
     leads::{Followed, Leads},
     lines::{self, Counts, Entering, Entry, Place, Turns, TurnsNeeded},
     sql::Sql,
+    suspects::purpose_of,
     tx::{Tx, group, in_group},
 };
 use crate::domain::{
@@ -223,9 +224,9 @@ impl Ledger {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                let followed = Followed::default();
+                let (followed, purpose) = (Followed::default(), purpose_of(&settlements));
                 in_group(|| async {
-                    let tx = Tx::begin(store.connections()).await?;
+                    let tx = Tx::begin(store.connections(), purpose).await?;
                     let held = settle(&store, &tx, &settlements, &followed).await?;
                     tx.commit().await?;
                     Ok(held)

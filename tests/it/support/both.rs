@@ -68,6 +68,13 @@ impl Place {
         self.database_url.as_deref()
     }
 
+    /// Drops its database, for tests that fill many. Its daemons are gone.
+    pub fn remove(&self) {
+        if let (Some(url), Some(server)) = (&self.database_url, postgres::server()) {
+            server.drop_database(url.rsplit('/').next().expect("a URL ends with a name"));
+        }
+    }
+
     /// How to start a daemon here with this configuration.
     pub fn options(&self, config: &str) -> Options {
         Options {
@@ -111,6 +118,11 @@ impl Peek {
         Self::open(&daemon.database_url()).await
     }
 
+    /// Whether this is SQLite.
+    pub fn is_sqlite(&self) -> bool {
+        self.0.get_database_backend() == sea_orm::DatabaseBackend::Sqlite
+    }
+
     /// The only value of the only row, as a number.
     pub async fn number(&self, sql: &str) -> i64 {
         let statement = Statement::from_string(self.0.get_database_backend(), sql);
@@ -147,6 +159,32 @@ impl Peek {
         .await;
         self.execute(&format!(
             "insert into job_ready (line, job_id, kind, client_id, turn) values (-{id}, {id}, '{kind}', '{client}', {id})"
+        ))
+        .await;
+    }
+
+    /// Puts jobs of a client into line at once, `first + 1` to `first + count`.
+    pub async fn put_jobs(&self, first: i64, count: i64, kind: &str, client: &str) {
+        let (now, numbers) = match self.0.get_database_backend() {
+            sea_orm::DatabaseBackend::Postgres => {
+                ("now()", format!("(select n::bigint from generate_series(1, {count}) as n) as it"))
+            }
+            _ => (
+                "cast(unixepoch('subsec') * 1000 as integer)",
+                format!(
+                    "(with recursive up(n) as (select 1 union all select n + 1 from up where n < {count}) \
+                     select n from up) as it"
+                ),
+            ),
+        };
+        self.execute(&format!(
+            "insert into jobs (id, kind, client_id, subject_id, max_attempts, run_at, created_at) \
+             select {first} + n, '{kind}', '{client}', {first} + n, 5, {now}, {now} from {numbers}"
+        ))
+        .await;
+        self.execute(&format!(
+            "insert into job_ready (line, job_id, kind, client_id, turn) \
+             select -({first} + n), {first} + n, '{kind}', '{client}', n from {numbers}"
         ))
         .await;
     }

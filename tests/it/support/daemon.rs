@@ -150,6 +150,26 @@ impl Daemon {
         write_test_config(self.scratch.path(), config);
     }
 
+    /// With which environment variables it starts the next time, on top of the test's own.
+    pub fn set_env(&mut self, env: Vec<(String, String)>) {
+        self.options.env = env;
+    }
+
+    /// What its next start waits for.
+    pub fn set_until(&mut self, until: Until) {
+        self.options.until = until;
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How it ended, if it does within that time.
+    pub async fn ended_within(&self, within: Duration) -> Option<ExitStatus> {
+        seen_within(within, async || self.process.ended()).await
+    }
+
     /// Sends a signal, named without `SIG`.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);

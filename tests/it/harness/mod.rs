@@ -1,0 +1,42 @@
+//! The crash harness: real daemons under load that are killed at any moment and at named points of their code, and
+//! what must hold afterwards. docs/RELIABILITY.md says what it found.
+//!
+//! `cargo test --test it harness` runs the short form, `just chaos` the long one.
+
+mod chaos;
+mod checker;
+mod episode;
+mod lives;
+mod load;
+mod stops;
+mod takeover;
+mod wire;
+
+use self::episode::Plan;
+use crate::on_both_daemons;
+use std::time::Duration;
+
+/// The seed that `POSTROOM_TEST_SEED` names, or one by chance; printed.
+fn seed() -> u64 {
+    let given = std::env::var("POSTROOM_TEST_SEED").ok().and_then(|it| it.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    eprintln!("POSTROOM_TEST_SEED={seed}");
+    seed
+}
+
+on_both_daemons! {
+    async fn kills_at_any_moment_and_at_points_of_the_code_lose_and_double_nothing(place: Place) {
+        let plan = Plan {
+            seed: seed(),
+            nodes: if place.is_sqlite() { 1 } else { 2 },
+            connections: 6,
+            leads: 25,
+            kills: 14,
+            webhooks: 600,
+            longest_life: Duration::from_millis(1_500),
+        };
+        let figures = episode::run(&place, plan).await;
+        eprintln!("{}\n{:?}", figures.told(), figures.at_points);
+        assert!(figures.kills == plan.kills && figures.answered >= plan.webhooks);
+    }
+}
