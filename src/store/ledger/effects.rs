@@ -2,7 +2,7 @@
 
 use super::{Settlement, Transition};
 use crate::{
-    domain::{Effect, Id},
+    domain::{Effect, Id, Sentiment},
     store::{
         Store, StoreError,
         leads::{EndDrafts, Lead, Leads, OptedOut, Score, end_drafts},
@@ -11,6 +11,7 @@ use crate::{
         wall_clock,
     },
 };
+use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -21,9 +22,10 @@ pub(in crate::store) static UPDATE_MESSAGES: Sql = Sql::new(
      from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id",
 );
 
-/// Whether messages can be answered through their provider. By primary key.
+/// Whether messages can be answered through their provider, and what is known of them. By primary key.
 pub(in crate::store) static READ_HANDLES: Sql = Sql::new(
-    "select id, case when reply_handle is null then 0 else 1 end as has_handle from messages where id @ids($1)",
+    "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
+       case when automated then 1 else 0 end as automated from messages where id @ids($1)",
 );
 
 /// Drafts; one a message and channel, a second is no error.
@@ -47,7 +49,7 @@ pub(super) async fn apply_effects(
         sentiment: Option<&'static str>,
         handled: bool,
     }
-    let times = read_handles(tx, passed).await?;
+    let known = read_handles(tx, passed).await?;
     let mut messages: Vec<MessageRow> = Vec::new();
     let mut ended_drafts: Vec<EndDrafts> = Vec::new();
     let mut drafts: Vec<DraftRow<'_>> = Vec::new();
@@ -56,12 +58,12 @@ pub(super) async fn apply_effects(
             && it.transition.takes_head_away()
             && !matches!(it.transition, Transition::Snooze { .. });
         let mut sentiment = None;
+        let about = it.message_id.and_then(|id| known.get(&id));
         for effect in it.transition.effects() {
             if let Effect::Judge(tag) = effect {
-                sentiment = Some(tag.as_str());
+                sentiment = Some(about.map_or(*tag, |it| it.verdict(*tag)).as_str());
             }
             let Some(lead) = it.lead_id.and_then(|id| leads.get_mut(id)) else { continue };
-            let about = it.message_id.and_then(|id| times.get(&id));
             apply(store, it, effect, about, lead, &mut ended_drafts, &mut drafts);
         }
         if let Some(id) = it.message_id
@@ -83,25 +85,48 @@ pub(super) async fn apply_effects(
 /// What an effect has to know about its message.
 struct About {
     is_answerable: bool,
+    /// The provider's verdict, which may have come while the job ran (docs/RULES.md P16).
+    hint: Option<Sentiment>,
+}
+
+impl About {
+    /// What the message says: a verdict that is there stands, but for an opt-out.
+    fn verdict(&self, judged: Sentiment) -> Sentiment {
+        if judged == Sentiment::Blacklist { judged } else { self.hint.unwrap_or(judged) }
+    }
+
+    /// Whether an answer is of use for all that has become known meanwhile.
+    fn may_be_drafted_for(&self) -> bool {
+        self.hint.is_none_or(Sentiment::gets_draft)
+    }
+
+    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        let hint: Option<String> = row.try_get("", "sentiment")?;
+        let automated = row.try_get::<i32>("", "automated")? != 0;
+        let hint = hint
+            .and_then(|it| Sentiment::parse(&it))
+            .filter(|it| *it != Sentiment::Neutral && (!automated || it.may_be_a_machines()));
+        Ok(Self { is_answerable: row.try_get::<i32>("", "has_handle")? != 0, hint })
+    }
 }
 
 async fn read_handles(tx: &Tx, passed: &[&Settlement]) -> Result<HashMap<Id, About>, StoreError> {
     let ids: Vec<Id> = passed
         .iter()
-        .filter(|it| it.transition.effects().iter().any(|it| matches!(it, Effect::AddDraft { .. })))
+        .filter(|it| {
+            let mut effects = it.transition.effects().iter();
+            effects.any(|it| matches!(it, Effect::AddDraft { .. } | Effect::Judge(_)))
+        })
         .filter_map(|it| it.message_id)
         .collect();
-    let mut times = HashMap::new();
+    let mut known = HashMap::new();
     if ids.is_empty() {
-        return Ok(times);
+        return Ok(known);
     }
     for row in tx.all(&READ_HANDLES, [group(&ids)?]).await? {
-        times.insert(
-            row.try_get("", "id")?,
-            About { is_answerable: row.try_get::<i32>("", "has_handle")? != 0 },
-        );
+        known.insert(row.try_get("", "id")?, About::from_row(&row)?);
     }
-    Ok(times)
+    Ok(known)
 }
 
 #[derive(Serialize)]
@@ -132,8 +157,9 @@ fn apply<'a>(
     match effect {
         Effect::Judge(tag) => {
             if is_newest {
+                let tag = about.map_or(*tag, |it| it.verdict(*tag));
                 let lead = lead.change();
-                lead.standing = lead.standing.judged(*tag);
+                lead.standing = lead.standing.judged(tag);
             }
         }
         Effect::OptOut { reason } => {
@@ -155,7 +181,8 @@ fn apply<'a>(
         }
         Effect::AddDraft { channel, subject, body, parts } => {
             let (true, Some(message_id)) = (is_newest, it.message_id) else { return };
-            if lead.standing.barriers.on(channel.0).is_some() {
+            let is_unwanted = about.is_some_and(|it| !it.may_be_drafted_for());
+            if is_unwanted || lead.standing.barriers.on(channel.0).is_some() {
                 return;
             }
             ended_drafts.push(EndDrafts {

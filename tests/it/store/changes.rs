@@ -2,7 +2,8 @@
 //! and messages of which only the chat tells whose they are.
 
 use super::{
-    inbox::{PHONE, is_accepted, is_duplicate, message_of, put_one, with, with_message},
+    inbox::{PHONE, draft, is_accepted, is_duplicate, message_of, put_one, with, with_message},
+    life::{claim, end},
     tools::{assert_whole, instant},
 };
 use crate::{
@@ -11,11 +12,11 @@ use crate::{
 };
 use postroom::{
     domain::{
-        ChannelName, Signal, Timestamp,
+        ChannelName, Effect, Identity, IdentityKind, Sentiment, Signal, Timestamp,
         event::{Direction, KeyKind, MessageKey},
         text,
     },
-    store::{Answer, Inbound, wall_clock},
+    store::{Answer, Inbound, Transition, wall_clock},
 };
 use std::sync::Arc;
 
@@ -82,6 +83,34 @@ async fn deliver(db: &Fixture, id: i64, body: &str, status: &str, ms_ago: i64) {
 }
 
 on_both_databases! {
+    /// The provider's verdict is recorded while the analyst thinks: it stands, and nothing is drafted against it.
+    async fn a_hint_that_comes_while_the_job_runs_stands(db: Fixture) {
+        let hint = |sentiment| with(change(Signal::Hint { sentiment, word: "interested" }), |it| {
+            it.identities = vec![Identity::new(IdentityKind::Phone, PHONE)];
+        });
+        let judged = |tag| vec![Effect::Judge(tag), draft()];
+        for (n, told, found, stands, drafts) in [
+            (1, Sentiment::NotInterested, Sentiment::Interested, "Not Interested", 0),
+            (2, Sentiment::MeetingRequested, Sentiment::NotInterested, "Meeting Requested", 1),
+            (3, Sentiment::MeetingBooked, Sentiment::Blacklist, "Blacklist", 0),
+        ] {
+            put_one(&db, sms("a", PHONE, &format!("m{n}"), "hello")).await;
+            let running = claim(&db.store, 10).await;
+            assert_eq!(running.len(), 1);
+            assert!(is_recorded(&put_one(&db, hint(told)).await, "interested"));
+            let effects = if found == Sentiment::Blacklist {
+                vec![Effect::Judge(found), Effect::OptOut { reason: "stop".to_owned() }]
+            } else {
+                judged(found)
+            };
+            assert!(end(&db.store, &running[0], Transition::Succeed(effects)).await);
+            assert_eq!(db.texts("select sentiment from messages order by id desc limit 1").await, [stands]);
+            assert_eq!(db.texts("select sentiment from leads").await, [stands]);
+            assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, drafts, "{stands}");
+        }
+        assert_whole(&db).await;
+    }
+
     async fn an_edit_replaces_the_text_and_keeps_what_came(db: Fixture) {
         let first = put_one(&db, sms("a", PHONE, "m1", "helo")).await;
         let answer = put_one(&db, edited("m1", "hello")).await;
