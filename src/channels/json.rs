@@ -124,40 +124,54 @@ fn not_json(error: &serde_json::Error) -> NotJson {
     NotJson { detail: format!("line {} column {}: {what}", error.line(), error.column()) }
 }
 
-/// The payload with the value of its field `secret_field` replaced by `"***"`, also where the body stands inside
-/// of another: that is not understood, but kept.
-pub fn masked(text: &str, value: &Value, secret_field: &str) -> String {
-    if !holds(value, secret_field) {
+/// The payload without secrets.
+///
+/// The value of its field `secret_field` is replaced by `"***"`, also where the body stands inside of another
+/// (that is not understood, but kept), and so is each of `secrets` wherever a text holds it, for example in the
+/// address that a provider was told to post to.
+pub fn masked(text: &str, value: &Value, secret_field: Option<&str>, secrets: &[&str]) -> String {
+    if !holds(value, secret_field, secrets) {
         return text.to_owned();
     }
     let mut value = value.clone();
-    mask(&mut value, secret_field);
+    mask(&mut value, secret_field, secrets);
     value.to_string()
 }
 
-fn holds(value: &Value, name: &str) -> bool {
+fn holds(value: &Value, field: Option<&str>, secrets: &[&str]) -> bool {
     match value {
-        Value::Object(map) => map.contains_key(name) || map.values().any(|it| holds(it, name)),
-        Value::Array(items) => items.iter().any(|it| holds(it, name)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Object(map) => {
+            map.iter().any(|(key, it)| Some(key.as_str()) == field || holds(it, field, secrets))
+        }
+        Value::Array(items) => items.iter().any(|it| holds(it, field, secrets)),
+        Value::String(text) => secrets.iter().any(|it| text.contains(it)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
-fn mask(value: &mut Value, name: &str) {
+fn mask(value: &mut Value, field: Option<&str>, secrets: &[&str]) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                if key == name {
-                    *value = Value::from("***");
+                if Some(key.as_str()) == field {
+                    *value = Value::from(MASK);
                 } else {
-                    mask(value, name);
+                    mask(value, field, secrets);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|it| mask(it, name)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Array(items) => items.iter_mut().for_each(|it| mask(it, field, secrets)),
+        Value::String(text) => {
+            for secret in secrets {
+                *text = text.replace(secret, MASK);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
+
+/// What stands where a secret was.
+const MASK: &str = "***";
 
 /// `body` without the escapes of surrogates that have no partner; `None` if it holds none.
 fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
@@ -319,12 +333,15 @@ mod tests {
     fn a_secret_in_the_body_is_masked() {
         let text = r#"{"secret_key":"hunter2","a":{"secret_key":"b"}}"#;
         let value = parse(text.as_bytes()).unwrap();
-        let shown = masked(text, &value, "secret_key");
+        let shown = masked(text, &value, Some("secret_key"), &[]);
         assert_eq!(shown, r#"{"a":{"secret_key":"***"},"secret_key":"***"}"#);
         let wrapped = r#"[{"data":{"secret_key":"hunter2"}}]"#;
-        let shown = masked(wrapped, &parse(wrapped.as_bytes()).unwrap(), "secret_key");
+        let shown = masked(wrapped, &parse(wrapped.as_bytes()).unwrap(), Some("secret_key"), &[]);
         assert_eq!(shown, r#"[{"data":{"secret_key":"***"}}]"#);
-        assert_eq!(masked("[1]", &json!([1]), "secret_key"), "[1]");
+        assert_eq!(masked("[1]", &json!([1]), Some("secret_key"), &["hunter2"]), "[1]");
+        let told = r#"{"webhook_url":"https://x.example/webhooks?secret=hunter2&a=1","n":[ 1 ]}"#;
+        let shown = masked(told, &parse(told.as_bytes()).unwrap(), None, &["hunter2"]);
+        assert_eq!(shown, r#"{"n":[1],"webhook_url":"https://x.example/webhooks?secret=***&a=1"}"#);
     }
 
     proptest! {

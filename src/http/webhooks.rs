@@ -333,10 +333,10 @@ impl Webhook<'_> {
     fn store(&self, json: &Value, body: &[u8], content: Content) -> Step {
         // It was parsed as JSON, so it is UTF-8.
         let text = String::from_utf8_lossy(body);
-        let payload = match self.channel.secret_field() {
-            Some(field) => json::masked(&text, json, field),
-            None => text.into_owned(),
-        };
+        let secrets = self.client.channel(self.channel.name().0).map(|it| it.secrets.as_slice());
+        let secrets: Vec<&str> =
+            secrets.unwrap_or_default().iter().map(config::Secret::expose).collect();
+        let payload = json::masked(&text, json, self.channel.secret_field(), &secrets);
         Step::Store(Box::new(Inbound {
             client_id: Arc::from(self.client.id.as_str()),
             channel: self.channel.name(),

@@ -45,7 +45,7 @@ fn fault(channel: &dyn AnyChannel, text: &str, is_json: bool) -> Result<(), Stri
         return Err("an empty account".to_owned());
     }
     if let Some(field) = channel.secret_field() {
-        let masked = json::masked(text, &body, field);
+        let masked = json::masked(text, &body, Some(field), &[]);
         let again = json::parse(masked.as_bytes()).map_err(|it| format!("masked: {it}"))?;
         if body.get(field).is_some() && again.get(field) != Some(&"***".into()) {
             return Err(format!("the secret is shown: {masked}"));

@@ -102,7 +102,9 @@ on_both_daemons! {
         let mut answers = vec![ask(daemon.get("/nothing").query(&[("secret", SECRET)])).await.text];
         for (number, at) in PLACES.into_iter().enumerate() {
             for secret in [SECRET, WRONG] {
-                let post = daemon.webhook("instantly", "closed").json(&mail(number as u64));
+                let mut body = mail(number as u64);
+                body["webhook_url"] = format!("https://x.example/webhooks?secret={SECRET}").into();
+                let post = daemon.webhook("instantly", "closed").json(&body);
                 answers.push(ask(with(post, at, secret)).await.text);
                 let bad = daemon.webhook("instantly", "closed").body("{\"event_type\": cut");
                 answers.push(ask(with(bad, at, secret)).await.text);
