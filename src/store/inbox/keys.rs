@@ -1,6 +1,6 @@
 //! By which keys messages are known again, and which of a group were known before.
 
-use super::{Group, Inbound};
+use super::{Group, Inbound, find::Found};
 use crate::{
     domain::{Id, event::MessageKey},
     store::{StoreError, sql::Sql, tx::group},
@@ -151,6 +151,45 @@ impl<'a> Group<'a> {
         Ok(named)
     }
 
+    /// Two groups of two nodes that hold one text over either path do not wait for each other's keys, but for
+    /// their lead: whoever is second looks again then. (Where the lead is new, its identities conflict.)
+    ///
+    /// # Errors
+    /// A conflict where the other path was faster: the repetition of the transaction finds it at once.
+    pub(super) async fn look_at_paths_again(
+        &self,
+        firsts: &HashMap<usize, First>,
+        lead_of: &HashMap<usize, Found>,
+    ) -> Result<(), StoreError> {
+        if self.store.database() == "sqlite" {
+            return Ok(());
+        }
+        let mut asked: Vec<(Option<&str>, KeyRow<'a>)> = Vec::new();
+        for at in (0..self.inbound.len()).filter(|at| !firsts.contains_key(at)) {
+            let is_known = lead_of.get(&at).is_some_and(|it| !it.is_new);
+            if let Some((inbound, _, message)) = self.message(at).filter(|_| is_known) {
+                let told = message.provider_id.as_deref();
+                let row = |key| (told, key_row(inbound, PATH, key, self.message_id(at)));
+                asked.extend(message.also_known_as.iter().map(row));
+            }
+        }
+        let rows: Vec<KeyRow<'a>> = asked.iter().map(|it| it.1).collect();
+        let named = self.read_keys(&rows).await?;
+        let in_group: HashSet<Id> = self.message_ids.iter().copied().collect();
+        // What the group has found to be known gets its provider's id from it.
+        let found: HashSet<First> = firsts.values().copied().collect();
+        let is_new = |(told, row): &(Option<&str>, KeyRow<'a>)| {
+            named.get(&owned_key(row)).is_some_and(|it| {
+                let is_seen = in_group.contains(&it.id) || found.contains(&First::Stored(it.id));
+                !is_seen && is_one(it.provider_id.as_deref(), *told)
+            })
+        };
+        if asked.iter().any(is_new) {
+            return Err(StoreError::Conflict("a text came over its other path".to_owned()));
+        }
+        Ok(())
+    }
+
     /// Which of the group are duplicates, once it is known which message each key names.
     fn decide(
         &self,
@@ -188,11 +227,7 @@ impl<'a> Group<'a> {
                 firsts.entry(root).or_insert(first);
             }
             let by_key = by_stored.or_else(|| root.map(|it| resolve(&firsts, it)));
-            // Over the other path it is the same message only if that has no other id of its own.
-            let fits = |first: &First| match (called.get(first), told) {
-                (Some(one), Some(other)) => *one == other,
-                (None, _) | (_, None) => true,
-            };
+            let fits = |first: &First| is_one(called.get(first).copied(), told);
             let by_path = others.clone().find_map(|row| {
                 let in_group = paths.get(&key_of(row)).map(|it| resolve(&firsts, *it));
                 let before = stored(row).map(|it| First::Stored(it.id));
@@ -205,8 +240,7 @@ impl<'a> Group<'a> {
                 && let root @ First::InGroup(new) = resolve(&firsts, before)
             {
                 let told = called.get(&root).copied();
-                let fits = told.is_none_or(|it| called.get(&known).is_none_or(|one| *one == it));
-                if fits {
+                if is_one(told, called.get(&known).copied()) {
                     firsts.insert(new, known);
                     called.extend(told.map(|it| (known, it)));
                 }
@@ -265,6 +299,11 @@ impl<'a> Group<'a> {
         let Some((inbound, _)) = self.event(at) else { return Vec::new() };
         keys.iter().map(|key| key_row(inbound, PATH, key, self.message_id(at))).collect()
     }
+}
+
+/// True where two messages over two paths can be one: unless both have ids of the provider's, and others.
+fn is_one(one: Option<&str>, other: Option<&str>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 /// The message that a key names, and the provider's id of it.

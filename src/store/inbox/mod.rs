@@ -195,6 +195,7 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
     let mut repeated = messages::read_firsts(tx, &firsts, inbound).await?;
     let mut changes = group.find_changed(&firsts).await?;
     let mut leads = group.lock_leads(&lead_of, &meetings, &repeated, &changes).await?;
+    group.look_at_paths_again(&firsts, &lead_of).await?;
     let mut work = Work::default();
     group.merge_leads(&meetings, &mut leads, &mut lead_of, &mut work).await?;
     for it in repeated.values_mut() {

@@ -480,4 +480,24 @@ on_both_databases! {
         }
         assert_eq!(db.number("select count(*) from messages").await, db.number("select count(*) from jobs").await);
     }
+
+    /// Both paths of one text come to two nodes at the same time: whoever is second finds the first.
+    async fn both_paths_on_two_nodes_at_once(db: Fixture) {
+        let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
+        let people: i64 = 40;
+        for n in 0..people {
+            let contact = format!("both{n}");
+            let earlier = with(equal_text('w', &contact), json!({"message.body": "Hello"}));
+            db.store.inbox().put(Arc::from(vec![webhook(&Sms, "sms", &earlier)])).await.unwrap();
+            let put = async |store: &store::Store, step| {
+                let inbound = webhook(&Sms, "sms", &equal_text(step, &contact));
+                store.inbox().put(Arc::from(vec![inbound])).await.unwrap()
+            };
+            let (one, two) = tokio::join!(put(&db.store, 'w'), put(&other, 'm'));
+            let duplicates = [&one[0], &two[0]].into_iter().filter(|it| matches!(it, store::Answer::Duplicate { .. }));
+            assert_eq!(duplicates.count(), 1, "{n}: {one:?} {two:?}");
+        }
+        assert_eq!(db.number("select count(*) from messages").await, 2 * people);
+        assert_eq!(db.number("select count(*) from messages where provider_id is not null").await, people);
+    }
 }
