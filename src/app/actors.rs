@@ -65,14 +65,15 @@ impl Parts {
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
         let capacity = self.recorder_capacity(&registry.kind_names());
         let estate = Estate::new(capacity, downs.actors);
-        let janitor = self.janitor_plan(registry.kind_names().into(), estate.holds.clone());
+        let (stored, recorded) = (ingest::Listener::default(), recorder::Listener::default());
+        let kinds_of_janitor = registry.kind_names().into();
+        let janitor = self.janitor_plan(kinds_of_janitor, estate.holds.clone(), stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The lock of the file says that no other process lives: what is held is orphaned.
             rescue(&janitor, Vec::new())
                 .await
                 .map_err(|source| database_error(&self.live.get(), source))?;
         }
-        let (stored, recorded) = (ingest::Listener::default(), recorder::Listener::default());
         let outbox = Outbox::default();
         let control = arbiters.control.handle();
         let mut children = vec![self.recorder_child(&outbox, &recorded, &control, capacity)];
@@ -136,7 +137,12 @@ impl Parts {
         (held * 2).max(RECORDER_CAPACITY_MIN)
     }
 
-    fn janitor_plan(&self, kinds: Arc<[JobKind]>, holds: Holds) -> JanitorPlan {
+    fn janitor_plan(
+        &self,
+        kinds: Arc<[JobKind]>,
+        holds: Holds,
+        announce: ingest::Listener,
+    ) -> JanitorPlan {
         JanitorPlan {
             census: self.census.clone(),
             node: self.store.node(),
@@ -145,6 +151,7 @@ impl Parts {
             feed: self.store.feed(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),
+            announce,
             config: self.live.clone(),
             kinds,
             board: self.board.clone(),

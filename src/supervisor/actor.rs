@@ -333,6 +333,9 @@ impl actix::Handler<DueNow> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: DueNow, ctx: &mut Self::Context) {
+        // What is due may be a suspect, which gets no turn: only a claim finds it.
+        self.claiming.look_for_suspect();
+        self.try_claim(ctx);
         self.make_due(ctx);
     }
 }

@@ -66,6 +66,8 @@ struct Planned {
 #[derive(Debug)]
 pub(super) struct Arrival {
     permits: Vec<OwnedSemaphorePermit>,
+    /// A suspect was looked for: its place was free.
+    has_looked: bool,
     /// A suspect is settled before the next one is claimed.
     suspect: Option<(Claim, OwnedSemaphorePermit)>,
     result: Result<Claimed, StoreError>,
@@ -157,6 +159,7 @@ impl Claiming {
 /// Makes a claim: of one suspect where that is asked for, and of what is in turn.
 async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival {
     let Planned { mut wants, permits, alone, asked_at } = planned;
+    let has_looked = alone.is_some();
     let mut suspect = None;
     let claim = async {
         if let Some(alone) = alone {
@@ -180,7 +183,7 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival 
         Ok(Claimed { wants, asked_at, clock, claims })
     };
     let result = claim.await;
-    Arrival { permits, suspect, result }
+    Arrival { permits, has_looked, suspect, result }
 }
 
 impl Supervisor {
@@ -228,12 +231,16 @@ impl Supervisor {
     }
 
     fn claimed(&mut self, arrival: Arrival, ctx: &mut actix::Context<Self>) {
-        let Arrival { permits, suspect, result } = arrival;
+        let Arrival { permits, has_looked, suspect, result } = arrival;
         let since = Instant::now();
         let holds = &self.plan.estate.holds;
         let mut given: HashMap<JobKind, Vec<Held>> = HashMap::new();
         let mut permits = permits.into_iter();
-        self.claiming.looks_for_suspect = suspect.is_some();
+        if has_looked && result.is_ok() {
+            // The next one, as soon as this one's outcome is committed. A claim that could not look, because its
+            // place was taken, says nothing.
+            self.claiming.looks_for_suspect = suspect.is_some();
+        }
         if let Some((claim, alone)) = suspect {
             let room = permits.next().into_iter().chain([alone]).collect();
             let hold = holds.hold(claim.job.id, claim.run, room);
@@ -295,6 +302,8 @@ impl actix::Handler<Stored> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Stored, ctx: &mut Self::Context) {
+        // Some may be due later.
+        self.looking.stir();
         self.try_claim(ctx);
     }
 }

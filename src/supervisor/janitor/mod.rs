@@ -13,6 +13,7 @@ use self::{canary::Canary, chores::Rota, rescue::Astray};
 use crate::{
     config,
     domain::Id,
+    ingest::{self, Stored},
     recorder::Holds,
     store::{Census, Chores, Feed, Ledger, Queue, Silence, StoreError, wall_clock},
     telemetry::{
@@ -46,6 +47,8 @@ pub struct JanitorPlan {
     pub feed: Feed,
     /// Where rescues are recorded.
     pub ledger: Ledger,
+    /// Who is told of them: they are due soon.
+    pub announce: ingest::Listener,
     /// What the node that leads has to do.
     pub chores: Chores,
     /// The configuration that applies now.
@@ -163,6 +166,11 @@ async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Result<Me
         let rescued = rescue(&plan, dead.clone()).await?;
         if rescued > 0 {
             tracing::warn!(count = rescued, "jobs of dead nodes were rescued");
+            if let Some(supervisor) = plan.announce.load_full()
+                && supervisor.try_send(Stored { jobs: rescued }).is_err()
+            {
+                tracing::trace!("the supervisor is busy: its tick will find them");
+            }
         }
         memory.buried.extend(dead);
     }

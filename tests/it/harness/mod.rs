@@ -5,6 +5,7 @@
 
 mod chaos;
 mod checker;
+mod damaged;
 mod episode;
 mod lives;
 mod load;

@@ -108,6 +108,19 @@ async fn the_jobs_of_a_dead_node_run_on_another_within_two_leases() {
     assert!(found.iter().all(|it| it.rescued < Duration::from_secs(4)), "{found:?}");
 }
 
+/// They run one at a time, because each may be the one that killed its node; but none waits for a tick.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_jobs_of_a_dead_node_follow_each_other_without_pause() {
+    const TICK: Duration = Duration::from_secs(4);
+    let config = SHORT.replace("tick = \"100ms\"", "tick = \"4s\"");
+    let found = takeovers(&config, 1, seed()).await;
+    for it in found {
+        eprintln!("{it:?}");
+        // The pauses before their retries differ by a second at the most.
+        assert!(it.last - it.first < TICK * 2, "a tick for each: {it:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: `just chaos takeover`"]
 async fn fifty_takeovers() {
