@@ -7,6 +7,7 @@ use super::{
     Store, StoreError,
     ids::first_at,
     ledger::millis,
+    nodes::SLOT_KEPT,
     sql::Sql,
     tx::{Tx, group, in_group, read},
 };
@@ -92,6 +93,10 @@ pub(super) static FOLD_CLOCK: Sql = Sql::new(
 pub(super) static DELETE_FOLDED_CLOCK: Sql = Sql::new(
     "delete from job_clock where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_clock.node)",
 );
+
+/// Forgets those of these nodes that have been silent for so long that nobody of them can be at work any more.
+pub(super) static FORGET_NODES: Sql =
+    Sql::new("delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)");
 
 /// Empties SQLite's log into its file. Waits only shortly for readers, because all writers wait meanwhile.
 const CHECKPOINT: &str =
@@ -188,6 +193,29 @@ impl Chores {
                     for sql in statements {
                         tx.run(sql, [own.into()]).await?;
                     }
+                    tx.commit().await
+                })
+                .await
+            })
+            .await
+    }
+
+    /// Forgets those of these `dead` nodes that have been silent for an hour; their slots are free then.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn forget_nodes(&self, dead: Vec<Id>) -> Result<(), StoreError> {
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let store = self.0.clone();
+        self.0
+            .spawn(async move {
+                let kept_ms = i64::try_from(SLOT_KEPT.as_millis()).unwrap_or(i64::MAX);
+                let dead = group(&dead)?;
+                in_group(|| async {
+                    let tx = Tx::begin(store.connections(), "forget").await?;
+                    tx.run(&FORGET_NODES, [dead.clone(), kept_ms.into()]).await?;
                     tx.commit().await
                 })
                 .await

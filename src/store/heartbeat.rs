@@ -1,7 +1,12 @@
 //! Heartbeats from a thread and a connection of their own: neither a busy handler nor a flood of webhooks
 //! can make a live node look dead.
 
-use super::{Beat, Store, StoreError, connect, connect::Connections, nodes::beat_once, notices};
+use super::{
+    Beat, Store, StoreError, connect,
+    connect::Connections,
+    nodes::{Silence, beat_once},
+    notices,
+};
 use crate::{config, domain::Id};
 use arc_swap::ArcSwapOption;
 use std::{
@@ -34,7 +39,7 @@ pub struct Census {
 }
 
 impl Census {
-    /// The last heartbeat and when it was; `None` before the first. On SQLite there are none.
+    /// The last heartbeat and when it was begun; `None` before the first. On SQLite there are none.
     pub fn last(&self) -> Option<Arc<(Instant, Beat)>> {
         self.last.load_full()
     }
@@ -132,12 +137,16 @@ impl Drop for Heartbeat {
 impl Plan {
     /// Beats until the sender is dropped. A lost connection is opened anew at the next beat.
     async fn beat(&self, stopped: &mpsc::Receiver<()>) {
+        let (started, mut silence) = (Instant::now(), Silence::default());
         let mut connections: Option<Connections> = None;
         let mut pause = Duration::ZERO;
         while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             pause = self.every;
+            // Before the database's clock is read: a lead that is kept from here on ends there no sooner.
+            let asked_at = Instant::now();
             match self.one_beat(&mut connections).await {
-                Ok(beat) => {
+                Ok(mut beat) => {
+                    beat.dead = silence.dead(&beat.nodes, self.lease, started.elapsed());
                     if !beat.is_known {
                         tracing::error!(
                             node.id = self.node,
@@ -146,7 +155,7 @@ impl Plan {
                         (self.on_forgotten)();
                     }
                     self.notices.set_peers(beat.has_working_peers(self.node, self.lease));
-                    self.census.last.store(Some(Arc::new((Instant::now(), beat))));
+                    self.census.last.store(Some(Arc::new((asked_at, beat))));
                 }
                 Err(error) => {
                     connections = None;
@@ -156,19 +165,31 @@ impl Plan {
         }
     }
 
+    /// A connection that was lost since the last beat is opened anew at once: a live node whose connections are
+    /// cut again and again stays alive.
     async fn one_beat(&self, connections: &mut Option<Connections>) -> Result<Beat, StoreError> {
         let work = async {
-            let open = match connections.take() {
-                Some(it) => it,
-                None => connect::open_one(&self.cfg).await?,
-            };
-            let looks = self.census.is_looking.load(Ordering::Relaxed);
-            let beat = beat_once(&open, self.node, self.lease, self.may_lead, looks).await?;
+            if let Some(open) = connections.take() {
+                match self.beat_over(&open).await {
+                    Ok(beat) => {
+                        *connections = Some(open);
+                        return Ok(beat);
+                    }
+                    Err(error) => tracing::debug!(%error, "the heartbeat's connection was lost"),
+                }
+            }
+            let open = connect::open_one(&self.cfg).await?;
+            let beat = self.beat_over(&open).await?;
             *connections = Some(open);
             Ok(beat)
         };
         tokio::time::timeout(self.every.max(Duration::from_secs(1)), work)
             .await
             .unwrap_or_else(|_| Err(StoreError::Away("the heartbeat took too long".to_owned())))
+    }
+
+    async fn beat_over(&self, open: &Connections) -> Result<Beat, StoreError> {
+        let looks = self.census.is_looking.load(Ordering::Relaxed);
+        beat_once(open, self.node, self.lease, self.may_lead, looks).await
     }
 }

@@ -44,7 +44,7 @@ pub use self::{
     isolate::commit_isolating,
     ledger::{Ledger, Settlement, Transition},
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
-    nodes::{Beat, Node, Nodes, Silence},
+    nodes::{Beat, Node, Nodes},
     notices::{Ears, Heard, Listening, Notices},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,

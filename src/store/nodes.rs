@@ -30,13 +30,15 @@ pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids(
 
 /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
 /// may lead and nobody else does, and answers with all nodes and, if `$4` says so, whether some job waits in turn
-/// or is due. PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
+/// or is due. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
+/// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
 pub(super) static BEAT: Sql = Sql::new(
     "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
      lead as (insert into leases (name, node, expires_at) \
        select 'chores', $1, now() + $2 * interval '1 millisecond' where $3 \
        on conflict (name) do update set node = excluded.node, expires_at = excluded.expires_at \
-         where leases.node = excluded.node or leases.expires_at < now() returning node) \
+         where leases.node = excluded.node or leases.expires_at < now() \
+           or leases.expires_at > excluded.expires_at + interval '1 minute' returning node) \
      select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
        exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, case when $4 then \
          exists (select 1 from job_ready where turn is not null and node is null) \
@@ -57,9 +59,9 @@ pub(super) static READ_ID_FLOOR: Sql = Sql::new(
        coalesce((select max(id) from leads), 0) as leads, coalesce((select max(id) from quarantine), 0) as quarantine",
 );
 
-/// How long a node of which nothing was heard keeps its slot. A process that was stopped and goes on must
-/// not give out ids of a slot that another has got meanwhile.
-const SLOT_KEPT: Duration = Duration::from_secs(3_600);
+/// How long a node of which nothing was heard keeps its row, and with it its slot. A process that was stopped
+/// and goes on must not give out ids of a slot that another has got meanwhile.
+pub(super) const SLOT_KEPT: Duration = Duration::from_secs(3_600);
 
 /// A node as others see it.
 #[derive(Clone, Debug)]
@@ -72,7 +74,8 @@ pub struct Node {
     pub started_at: Timestamp,
     /// Its last heartbeat, by the database's clock.
     pub seen_at: Timestamp,
-    /// How long ago that was, by the database's clock.
+    /// How far that is from now, by the database's clock. In the future, where the clock has gone back since:
+    /// who lives says so anew.
     pub silent: Duration,
 }
 
@@ -84,7 +87,7 @@ impl Node {
             role: row.try_get("", "role")?,
             started_at: Timestamp::from_millis(row.try_get("", "started_at")?),
             seen_at: Timestamp::from_millis(row.try_get("", "seen_at")?),
-            silent: Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default()),
+            silent: Duration::from_millis(silent_ms.unsigned_abs()),
         })
     }
 }
@@ -109,16 +112,29 @@ pub(super) async fn register(
             let slot: i32 = row.try_get("", "slot")?;
             taken.push((row.try_get("", "id")?, i64::from(slot), row.try_get("", "silent_ms")?));
         }
+        // Elsewhere the node that leads forgets those that are gone: it has watched them. A single look at the
+        // database's clock, which may have jumped, is no reason to take a live node's row away, except where
+        // no slot is left.
+        let mut gone: Vec<Id> = match tx.is_sqlite() {
+            true => taken.drain(..).map(|it| it.0).collect(),
+            false => Vec::new(),
+        };
         let kept_ms = i64::try_from(SLOT_KEPT.as_millis()).unwrap_or(i64::MAX);
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            taken.into_iter().partition(|it| tx.is_sqlite() || it.2 > kept_ms);
-        let gone: Vec<Id> = gone.into_iter().map(|it| it.0).collect();
+        let free = (0..SLOT_COUNT).find(|slot| taken.iter().all(|it| it.1 != *slot));
+        let longest_silent = taken.iter().find(|it| it.2 > kept_ms);
+        let slot = match (free, longest_silent) {
+            (Some(slot), _) => slot,
+            (None, Some((id, slot, _))) => {
+                gone.push(*id);
+                *slot
+            }
+            (None, None) => {
+                return Err(StoreError::Broken(format!("more than {SLOT_COUNT} nodes")));
+            }
+        };
         if !gone.is_empty() {
             tx.run(&DELETE_NODES, [group(&gone)?]).await?;
         }
-        let slot = (0..SLOT_COUNT)
-            .find(|slot| kept.iter().all(|it| it.1 != *slot))
-            .ok_or_else(|| StoreError::Broken(format!("more than {SLOT_COUNT} nodes")))?;
         let slot_value = i32::try_from(slot).unwrap_or_default();
         tx.run(&PUT_NODE, [node.into(), slot_value.into(), role.into()]).await?;
         let mut floor = 0;
@@ -166,15 +182,23 @@ impl Nodes {
 /// Which nodes are dead.
 ///
 /// Those that are silent for longer than the lease by the database's clock *and* were not seen to move for
-/// one lease of the observer's own monotonic clock, so that a jump of the database's clock kills nobody.
+/// one lease of the observer's own monotonic clock, so that a jump of the database's clock kills nobody. Time in
+/// which the observer saw nothing itself does not count: while the database was away, nobody could be heard.
 #[derive(Debug, Default)]
-pub struct Silence {
+pub(super) struct Silence {
     last_moved: HashMap<Id, (Timestamp, Duration)>,
+    last_look: Duration,
 }
 
 impl Silence {
-    /// The dead among `nodes`, as seen at `now` (any monotonic reading). Call it about once a heartbeat.
-    pub fn dead(&mut self, nodes: &[Node], lease: Duration, now: Duration) -> Vec<Id> {
+    /// The dead among `nodes`, as a heartbeat saw them at `now` (any monotonic reading).
+    pub(super) fn dead(&mut self, nodes: &[Node], lease: Duration, now: Duration) -> Vec<Id> {
+        // Heartbeats come at least three times a lease.
+        let was_blind = now.saturating_sub(self.last_look) > lease / 2;
+        self.last_look = now;
+        if was_blind {
+            self.last_moved.clear();
+        }
         self.last_moved.retain(|id, _| nodes.iter().any(|it| it.id == *id));
         let mut dead = Vec::new();
         for node in nodes {
@@ -195,6 +219,8 @@ impl Silence {
 pub struct Beat {
     /// All nodes, as the database sees them.
     pub nodes: Vec<Node>,
+    /// Those that are dead, as far as this node has watched them.
+    pub dead: Vec<Id>,
     /// True while this node does the chores that one node is to do.
     pub leads: bool,
     /// False where this node's row is gone: it was silent for so long that it was forgotten.
@@ -246,12 +272,30 @@ mod tests {
         }
     }
 
+    /// Sees the same silent node each second from `first` to `last`; when it is first dead.
+    fn watch(silence: &mut Silence, first: u64, last: u64) -> Option<u64> {
+        let mut seconds = first..=last;
+        seconds.find(|it| {
+            let silent = [node(1_000, 4_000 + it * 1_000)];
+            !silence.dead(&silent, LEASE, Duration::from_secs(*it)).is_empty()
+        })
+    }
+
     #[test]
     fn a_silent_node_is_dead_after_a_lease_on_both_clocks() {
         let mut silence = Silence::default();
-        assert!(silence.dead(&[node(1_000, 4_000)], LEASE, Duration::from_secs(0)).is_empty());
-        assert!(silence.dead(&[node(1_000, 8_000)], LEASE, Duration::from_secs(4)).is_empty());
-        assert_eq!(silence.dead(&[node(1_000, 9_000)], LEASE, Duration::from_secs(5)), [7]);
+        assert_eq!(watch(&mut silence, 10, 30), Some(15));
+        assert!(silence.dead(&[node(2_000, 0)], LEASE, Duration::from_secs(16)).is_empty());
+        assert_eq!(watch(&mut silence, 17, 40), Some(22), "it moved at 17 as far as one can see");
+    }
+
+    /// All nodes are silent by then, and the first that is back must not take the others for dead.
+    #[test]
+    fn time_without_the_database_is_nobodys_silence() {
+        let mut silence = Silence::default();
+        assert_eq!(watch(&mut silence, 10, 12), None);
+        assert_eq!(watch(&mut silence, 60, 64), None);
+        assert_eq!(watch(&mut silence, 65, 65), Some(65));
     }
 
     #[test]

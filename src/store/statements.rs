@@ -36,6 +36,7 @@ static ALL: &[(&str, &Sql)] = named![
     caps::LOCK_ALL_CAPS,
     caps::COUNT_HEADS,
     chores::READ_OLD_JOBS,
+    chores::FORGET_NODES,
     chores::LOCK_ENDED,
     chores::DELETE_ATTEMPTS,
     chores::DELETE_JOBS,

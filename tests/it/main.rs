@@ -19,6 +19,7 @@ mod cli;
 mod g01_acknowledged_means_durable;
 mod g02_no_duplicates;
 mod g03_every_job_ends;
+mod g03_live_and_dead;
 mod g03_nodes;
 mod g06_failures_stay_where_they_are;
 mod g06_neighbours;

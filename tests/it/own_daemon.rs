@@ -63,6 +63,22 @@ impl JobHandler for Lingers {
     }
 }
 
+/// Keeps its thread busy for five seconds.
+#[derive(Default)]
+struct Burns;
+
+impl JobHandler for Burns {
+    const KIND: JobKind = JobKind("BURNS");
+
+    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+        let started = tokio::time::Instant::now();
+        while started.elapsed() < Duration::from_secs(5) {
+            std::hint::spin_loop();
+        }
+        Outcome::Done(Vec::new())
+    }
+}
+
 /// Keeps its thread for good.
 #[derive(Default)]
 struct Blocks;
@@ -86,7 +102,8 @@ fn for_other_tests() {
     let config = Config::load(&sources).expect("a configuration");
     logging::init(&config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
-    let registry = own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>();
+    let registry =
+        own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>().kind::<Burns>();
     match serve_with(config, registry, Role::All) {
         Ok(exit) => process::exit(exit.code().into()),
         Err(error) => panic!("{error}"),

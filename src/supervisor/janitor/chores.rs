@@ -1,7 +1,10 @@
 //! What one node does for all: the one that leads.
 
 use super::JanitorPlan;
-use crate::store::{JobsPass, StoreError};
+use crate::{
+    domain::Id,
+    store::{JobsPass, StoreError},
+};
 
 /// What is still to be done of this round.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,11 +14,13 @@ pub(super) struct Rota {
     others: bool,
 }
 
-/// Begins a round, or goes on with one: a batch of each chore, so that nobody waits long behind them.
+/// Begins a round, or goes on with one: a batch of each chore, so that nobody waits long behind them. The nodes
+/// that are `dead` are forgotten once they have been for long.
 pub(super) async fn work(
     plan: &JanitorPlan,
     mut rota: Rota,
     begins_round: bool,
+    dead: Vec<Id>,
 ) -> Result<Rota, StoreError> {
     let cfg = plan.config.get();
     if begins_round {
@@ -25,6 +30,7 @@ pub(super) async fn work(
             tracing::warn!(count = swept, "lines without a head were found: there should be none");
         }
         plan.chores.recount_caps(cfg.caps()).await?;
+        plan.chores.forget_nodes(dead).await?;
         plan.chores.fold_nodes().await?;
     }
     if let Some(mut pass) = rota.jobs {

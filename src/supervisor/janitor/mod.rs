@@ -1,8 +1,8 @@
 //! The janitor: rescues the jobs of dead nodes and those that this one has lost track of, sends the canary
 //! round, and on the node that leads does the chores.
 //!
-//! Owned by the supervisor. It holds how long each node has been silent by its own monotonic clock; when it
-//! dies, it is started again and watches for another lease before it decides.
+//! Owned by the supervisor. Who is dead is said by the heartbeats, so that one that dies and is started again
+//! decides as the one before it.
 
 mod canary;
 mod chores;
@@ -15,18 +15,14 @@ use crate::{
     domain::Id,
     ingest::{self, Stored},
     recorder::Holds,
-    store::{Census, Chores, Feed, Ledger, Queue, Silence, StoreError, wall_clock},
+    store::{Census, Chores, Feed, Ledger, Queue, StoreError, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
     },
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How often what should never be there is looked for, and what only grows is cut back.
@@ -66,8 +62,6 @@ pub struct JanitorPlan {
 pub struct Janitor {
     plan: JanitorPlan,
     presence: Presence,
-    silence: Arc<Mutex<Silence>>,
-    started: Instant,
     memory: Memory,
 }
 
@@ -96,21 +90,17 @@ impl Janitor {
     /// A janitor by this plan.
     pub fn new(plan: JanitorPlan) -> Self {
         let presence = plan.board.enter("janitor", ActorType::Janitor, "supervisor", wall_clock());
-        Self {
-            plan,
-            presence,
-            silence: Arc::default(),
-            started: Instant::now(),
-            memory: Memory::default(),
-        }
+        Self { plan, presence, memory: Memory::default() }
     }
 
-    /// The nodes that are dead by now, as the heartbeats have seen them.
+    /// The nodes that are dead by now, as the heartbeats have seen them. Who has not seen anything for a lease
+    /// knows nothing.
     fn dead(&self) -> Vec<Id> {
         let Some(beat) = self.plan.census.last() else { return Vec::new() };
-        let lease = self.plan.config.get().supervisor.lease;
-        let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut dead = silence.dead(&beat.1.nodes, lease, self.started.elapsed());
+        if beat.0.elapsed() > self.plan.config.get().supervisor.lease {
+            return Vec::new();
+        }
+        let mut dead = beat.1.dead.clone();
         dead.retain(|it| *it != self.plan.node);
         dead
     }
@@ -172,12 +162,12 @@ async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Result<Me
                 tracing::trace!("the supervisor is busy: its tick will find them");
             }
         }
-        memory.buried.extend(dead);
+        memory.buried.extend(dead.iter().copied());
     }
     memory.astray = rescue::find_astray(&plan, memory.astray).await?;
     memory.canary = canary::fly(&plan, memory.canary, begins_round).await?;
     if plan.census.leads(plan.config.get().supervisor.lease) {
-        memory.rota = chores::work(&plan, memory.rota, begins_round).await?;
+        memory.rota = chores::work(&plan, memory.rota, begins_round, dead).await?;
     }
     Ok(memory)
 }
