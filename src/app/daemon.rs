@@ -23,7 +23,7 @@ use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// The pause between two tries to reach a database that is away at the start.
+/// The least pause between two tries to reach a database that is away at the start.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the database may take before whoever asks the daemon is told that it waits.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -289,12 +289,15 @@ async fn open_store(
                 opening.await
             }
         };
-        if let Err(AppError::Database { url, source: StoreError::Away(why) }) = opened {
-            tracing::warn!(url, why, "the database is away: waiting for it");
+        if let Err(AppError::Database { url, source }) = &opened
+            && source.is_away()
+        {
+            tracing::warn!(url, %source, "waiting for the database");
             if waiting.is_none() {
                 waiting = Some(http::waiting_room(listener.try_clone()?)?);
             }
-            tokio::time::sleep(AWAY_PAUSE).await;
+            // Nodes that start at the same time do not try in step.
+            tokio::time::sleep(AWAY_PAUSE + AWAY_PAUSE.mul_f64(rand::random())).await;
             continue;
         }
         if let Some(waiting) = waiting {
@@ -307,6 +310,7 @@ async fn open_store(
 async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
     let (database, handle) = (config.database.clone(), runtime.handle());
     let migrated = handle.spawn(async move {
+        store::reach(&database).await?;
         if database.auto_migrate {
             store::migrate_up(&database).await?;
         }

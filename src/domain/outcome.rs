@@ -14,6 +14,9 @@ pub enum Outcome {
     Fail(String),
     /// Run again after this long. Uses no attempt.
     Snooze(Duration),
+    /// What it needs is away, for no fault of the job: it keeps its place in its lead's line and is run again after
+    /// this long. Uses no attempt.
+    Postpone(Duration),
     /// There is nothing left to do it for: the message or the lead is gone (docs/RULES.md STATUS).
     Cancel(String),
 }

@@ -10,7 +10,7 @@ use crate::{
     domain::{Conversation, Job, JobKind, Outcome},
     store::Reader,
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{lead_scoring::LeadScoring, post_process::PostProcess, self_check::SelfCheck};
 
@@ -41,12 +41,19 @@ pub trait JobHandler: Default + Send + Sync + 'static {
     fn handle(&self, job: &Job, deps: &Deps) -> impl Future<Output = Outcome> + Send;
 }
 
+/// When a job is looked at again that found the database away.
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+
 /// The conversation that the job is about, or how the job ends without one (docs/RULES.md STATUS).
 async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Outcome> {
     let gone = || Outcome::Cancel("message or lead is gone".to_owned());
     let message_id = job.message_id.ok_or_else(gone)?;
     match reader.conversation(message_id).await {
         Ok(it) => it.ok_or_else(gone),
+        Err(error) if error.is_away() => {
+            tracing::warn!(%error, "the job waits for the database");
+            Err(Outcome::Postpone(AWAY_PAUSE))
+        }
         Err(error) => Err(Outcome::Retry(format!("could not read the conversation: {error}"))),
     }
 }

@@ -90,8 +90,8 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
 }
 
 async fn database(state: &State) -> Check {
-    match tokio::time::timeout(DATABASE_LIMIT, state.store.nodes().list()).await {
-        Ok(Ok(_)) => Check::OK,
+    match tokio::time::timeout(DATABASE_LIMIT, state.store.answers()).await {
+        Ok(Ok(())) => Check::OK,
         Ok(Err(error)) => Check::failed(error.to_string()),
         Err(_) => Check::failed("it does not answer"),
     }

@@ -243,7 +243,9 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Away(_) => Self::database_unavailable("the database does not answer"),
+            StoreError::Away(_) | StoreError::Unreachable(_) => {
+                Self::database_unavailable("the database does not answer")
+            }
             StoreError::Conflict(_) => Self::database_unavailable("the database is too busy"),
             StoreError::Data(_) => {
                 Self::new(Cause::BadRequest, "the database cannot store or compare such a value")

@@ -1,13 +1,19 @@
 //! Opens the database, with the settings that the guarantees rest on.
 
-use super::{StoreError, sql::Sql, tx::read};
+use super::{
+    StoreError,
+    door::{Door, knock},
+    sql::Sql,
+    tx::read,
+};
 use crate::{config, telemetry::faults::Faults};
+use arc_swap::ArcSwapOption;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, SqlxPostgresConnector,
     SqlxSqliteConnector,
 };
 use sqlx::{
-    ConnectOptions,
+    ConnectOptions, Connection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -54,6 +60,10 @@ pub(super) struct Connections {
     pub(super) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
     pub(super) faults: Arc<Faults>,
+    /// Why the last write failed, where the database could not do it; empty once one has succeeded.
+    pub(super) trouble: Arc<ArcSwapOption<String>>,
+    /// The way to PostgreSQL.
+    pub(super) door: Option<Arc<Door>>,
     /// Where SQLite keeps what it has not copied into its file yet.
     pub(super) log_path: Option<PathBuf>,
 }
@@ -189,6 +199,13 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .max_lifetime(None)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
+        // SQLite ends a transaction by itself when the disk is full, and the driver, which is refused when it
+        // rolls back then, goes on counting it: each transaction from then on would be a savepoint in one that
+        // nobody commits.
+        .before_acquire(|it, _| {
+            let is_clean = !it.is_in_transaction();
+            Box::pin(async move { Ok(is_clean) })
+        })
         .connect_with(options.clone())
         .await?;
     let reader = SqlitePoolOptions::new()
@@ -205,6 +222,8 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         has_caps: Arc::default(),
+        trouble: Arc::default(),
+        door: None,
         faults: Arc::new(Faults::from_env()),
         log_path: sqlite_path(cfg.url.expose()).map(|it| {
             let mut path = it.into_os_string();
@@ -216,36 +235,66 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
 
 /// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
 async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
-    let options = PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom")
-        .statement_cache_capacity(200)
-        .options(POSTGRES_TIMEOUTS)
-        .disable_statement_logging();
+    let options = postgres_options(cfg)?;
+    let door = Door::new(options.clone(), cfg.acquire_timeout, cfg.max_connections);
     let readers = cfg.max_connections / 3;
-    let pool = |connections: u32| {
-        PgPoolOptions::new()
-            .min_connections(1)
-            .max_connections(connections.max(1))
-            .test_before_acquire(false)
-            .acquire_timeout(cfg.acquire_timeout)
+    let mut pools = Vec::new();
+    let mut open = async |most: u32, options: PgConnectOptions| {
+        let pool = postgres_pool(cfg, &door, most).connect_with(options).await?;
+        pools.push(pool.clone());
+        Ok::<_, StoreError>(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
     };
-    let writer = pool(cfg.max_connections - readers)
-        .connect_with(options.clone().options(POSTGRES_WRITER_PLANS))
-        .await?;
-    let writer = SqlxPostgresConnector::from_sqlx_postgres_pool(writer);
+    let writing = options.clone().options(POSTGRES_WRITER_PLANS);
+    let writer = open(cfg.max_connections - readers, writing).await?;
     let reader = match readers {
         0 => writer.clone(),
-        _ => {
-            let pool = pool(readers).connect_with(options).await?;
-            SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
-        }
+        _ => open(readers, options).await?,
     };
+    door.leads_to(pools);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,
         reader,
         has_caps: Arc::default(),
-        faults: Arc::new(Faults::from_env()),
+        trouble: Arc::default(),
+        door: Some(door),
         log_path: None,
+        faults: Arc::new(Faults::from_env()),
     })
+}
+
+/// A pool of that many connections, which takes none back that is from before the door closed. It opens them for
+/// those who ask only: to keep some open, it would try by itself while the server is away.
+fn postgres_pool(cfg: &config::Database, door: &Arc<Door>, most: u32) -> PgPoolOptions {
+    let door = door.clone();
+    PgPoolOptions::new()
+        .max_connections(most.max(1))
+        .test_before_acquire(false)
+        .acquire_timeout(cfg.acquire_timeout)
+        .after_release(move |_, it| {
+            let is_trusted = door.trusts(it.age);
+            // An error, because a polite goodbye waits for the other side.
+            let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
+            Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })
+        })
+}
+
+/// The settings of every connection to PostgreSQL but the listener's.
+fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreError> {
+    Ok(PgConnectOptions::from_str(cfg.url.expose())?
+        .application_name("postroom")
+        .statement_cache_capacity(200)
+        .options(POSTGRES_TIMEOUTS)
+        .disable_statement_logging())
+}
+
+/// Sees whether PostgreSQL is there, with one attempt. SQLite is where it is.
+///
+/// # Errors
+/// When it is not.
+pub async fn reach(cfg: &config::Database) -> Result<(), StoreError> {
+    match sqlite_path(cfg.url.expose()) {
+        Some(_) => Ok(()),
+        None => knock(&postgres_options(cfg)?).await,
+    }
 }

@@ -15,9 +15,12 @@ pub enum StoreError {
     /// The values cannot be stored: looking for the culprit makes sense, repeating does not.
     #[error("the database refused the data ({0})")]
     Data(String),
-    /// The database cannot be reached or does not answer: wait, and do not blame the data.
+    /// The database cannot do it now: wait, and do not blame the data.
     #[error("database away ({0})")]
     Away(String),
+    /// The same, and the connection is of no use any more: the others may be broken, too.
+    #[error("database away ({0})")]
+    Unreachable(String),
     /// The store found something that contradicts its own rules.
     #[error("{0}")]
     Broken(String),
@@ -27,6 +30,11 @@ impl StoreError {
     /// True where repeating the same group may succeed at once.
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_))
+    }
+
+    /// True where the database cannot do it now.
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Unreachable(_))
     }
 
     /// True where the values are at fault.
@@ -43,7 +51,7 @@ impl From<DbErr> for StoreError {
             | DbErr::Exec(RuntimeErr::SqlxError(it))
             | DbErr::Query(RuntimeErr::SqlxError(it)) => from_sqlx(it),
             DbErr::ConnectionAcquire(_) => {
-                Self::Away("no connection became free in time".to_owned())
+                Self::Unreachable("no connection became free in time".to_owned())
             }
             _ => Self::Broken(error.to_string()),
         }
@@ -57,9 +65,9 @@ impl From<sqlx::Error> for StoreError {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is non-exhaustive")]
-fn from_sqlx(error: &sqlx::Error) -> StoreError {
+pub(super) fn from_sqlx(error: &sqlx::Error) -> StoreError {
     let Some(database) = error.as_database_error() else {
-        return StoreError::Away(match error {
+        return StoreError::Unreachable(match error {
             sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
             sqlx::Error::Io(it) => it.kind().to_string(),
             other => kind_of(other).to_owned(),
@@ -76,6 +84,9 @@ fn postgres(code: &str, text: String) -> StoreError {
     match code {
         "40P01" | "40001" => StoreError::Conflict(text),
         _ if code.starts_with("22") || code.starts_with("23") => StoreError::Data(text),
+        // The session was ended, could not begin, or there is no room for another.
+        "25P03" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" => StoreError::Unreachable(text),
+        _ if code.starts_with("08") => StoreError::Unreachable(text),
         _ if code.starts_with("42") => StoreError::Broken(text),
         _ => StoreError::Away(text),
     }

@@ -4,6 +4,7 @@
 use super::{
     Beat, Store, StoreError, connect,
     connect::Connections,
+    door::Door,
     nodes::{Silence, beat_once},
     notices,
 };
@@ -70,6 +71,8 @@ struct Plan {
     may_lead: bool,
     census: Census,
     notices: Arc<notices::Board>,
+    /// Shared with all others of this process: while it is closed, somebody else looks for the database.
+    door: Option<Arc<Door>>,
     on_forgotten: Box<dyn Fn() + Send>,
 }
 
@@ -105,6 +108,7 @@ impl Heartbeat {
             may_lead,
             census: census.clone(),
             notices: store.0.notices.clone(),
+            door: store.connections().door.clone(),
             on_forgotten: Box::new(on_forgotten),
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
@@ -142,6 +146,9 @@ impl Plan {
         let mut pause = Duration::ZERO;
         while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             pause = self.every;
+            if self.door.as_ref().is_some_and(|it| !it.is_open()) {
+                continue;
+            }
             // Before the database's clock is read: a lead that is kept from here on ends there no sooner.
             let asked_at = Instant::now();
             match self.one_beat(&mut connections).await {
@@ -160,6 +167,9 @@ impl Plan {
                 Err(error) => {
                     connections = None;
                     tracing::warn!(%error, "heartbeat failed");
+                    if let Some(door) = &self.door {
+                        door.doubt();
+                    }
                 }
             }
         }
@@ -168,24 +178,31 @@ impl Plan {
     /// A connection that was lost since the last beat is opened anew at once: a live node whose connections are
     /// cut again and again stays alive.
     async fn one_beat(&self, connections: &mut Option<Connections>) -> Result<Beat, StoreError> {
-        let work = async {
-            if let Some(open) = connections.take() {
-                match self.beat_over(&open).await {
-                    Ok(beat) => {
-                        *connections = Some(open);
-                        return Ok(beat);
-                    }
-                    Err(error) => tracing::debug!(%error, "the heartbeat's connection was lost"),
+        let limit = self.every.max(Duration::from_secs(1));
+        let too_long = |_| Err(StoreError::Away("the heartbeat took too long".to_owned()));
+        let mut is_silent = false;
+        if let Some(open) = connections.take() {
+            match tokio::time::timeout(limit, self.beat_over(&open)).await {
+                Ok(Ok(beat)) => {
+                    *connections = Some(open);
+                    return Ok(beat);
                 }
+                Ok(Err(error)) => tracing::debug!(%error, "the heartbeat's connection was lost"),
+                Err(_) => is_silent = true,
             }
+        }
+        let work = async {
             let open = connect::open_one(&self.cfg).await?;
             let beat = self.beat_over(&open).await?;
-            *connections = Some(open);
-            Ok(beat)
+            Ok((open, beat))
         };
-        tokio::time::timeout(self.every.max(Duration::from_secs(1)), work)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Away("the heartbeat took too long".to_owned())))
+        let (open, beat) = tokio::time::timeout(limit, work).await.unwrap_or_else(too_long)?;
+        *connections = Some(open);
+        if let (true, Some(door)) = (is_silent, &self.door) {
+            // The server is there and answers over a new connection: those of the pools may be silent, too.
+            door.broke("the heartbeat's connection fell silent");
+        }
+        Ok(beat)
     }
 
     async fn beat_over(&self, open: &Connections) -> Result<Beat, StoreError> {

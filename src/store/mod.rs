@@ -7,6 +7,7 @@ mod caps;
 mod chores;
 mod connect;
 mod desk;
+mod door;
 mod error;
 mod feed;
 mod heartbeat;
@@ -30,7 +31,7 @@ mod tx;
 
 pub use self::{
     chores::{Chores, JobsPass},
-    connect::{create_database, drop_database, sqlite_path},
+    connect::{create_database, drop_database, reach, sqlite_path},
     desk::{
         Backlog, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail, JobFilter,
         JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage,
@@ -51,7 +52,7 @@ pub use self::{
     statements::statements,
 };
 
-use self::{connect::Connections, ids::Ids};
+use self::{connect::Connections, ids::Ids, tx::within};
 use crate::{config, domain::Id};
 use sea_orm::DatabaseBackend;
 use sha2::{Digest, Sha256};
@@ -60,6 +61,7 @@ use std::{
     future::Future,
     io,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -69,6 +71,10 @@ pub fn body_hash(body: &[u8]) -> String {
     hex.truncate(32);
     hex
 }
+
+/// How long a call may take at the most, beyond what its transactions may: reads of the admin API have no
+/// other limit where the other side of a connection has gone without a word.
+const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Threads of the store runtime. They only wait for databases.
 const STORE_THREADS: usize = 2;
@@ -162,6 +168,22 @@ impl Store {
         self.spawn(async move { connect::undurable(store.connections()).await }).await
     }
 
+    /// Whether the database answers, and takes writes again where the last one failed.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        let store = self.clone();
+        self.spawn(async move {
+            let connections = store.connections();
+            if connections.trouble.load().is_none() {
+                return nodes::is_there(connections).await;
+            }
+            nodes::stay(connections, store.node()).await
+        })
+        .await
+    }
+
     /// `sqlite` or `postgres`.
     pub fn database(&self) -> &'static str {
         if self.is_sqlite() { "sqlite" } else { "postgres" }
@@ -246,18 +268,30 @@ impl Store {
         self.0.ids.next()
     }
 
-    /// Runs `work` on the store runtime. It goes on there when the caller is dropped: a commit that was
-    /// begun is not broken off by an actor that died.
-    async fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        match self.0.runtime.spawn(work).await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => {
-                Err(StoreError::Broken("a database call panicked".to_owned()))
+    /// Runs `work` on the store runtime, once the database is there. It goes on there when the caller is dropped:
+    /// a commit that was begun is not broken off by an actor that died.
+    fn spawn<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        // Boxed, because each layer around it would hold it anew.
+        let (door, work) = (self.0.connections.door.clone(), Box::pin(work));
+        let runtime = self.0.runtime.clone();
+        async move {
+            let work = runtime.spawn(async move {
+                match door {
+                    Some(door) => door.pass(within(CALL_MAX, work)).await,
+                    None => work.await,
+                }
+            });
+            match work.await {
+                Ok(result) => result,
+                Err(error) if error.is_panic() => {
+                    Err(StoreError::Broken("a database call panicked".to_owned()))
+                }
+                Err(_) => Err(StoreError::Away("the store is stopped".to_owned())),
             }
-            Err(_) => Err(StoreError::Away("the store is stopped".to_owned())),
         }
     }
 }

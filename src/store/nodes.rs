@@ -26,6 +26,9 @@ pub(super) static PUT_NODE: Sql = Sql::new(
 );
 
 /// Takes the rows of nodes away.
+pub(super) static TOUCH_NODE: Sql = Sql::new("update nodes set seen_at = @now where id = $1");
+
+/// Forgets nodes.
 pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
 
 /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
@@ -154,6 +157,21 @@ async fn one(tx: &Tx, sql: &Sql, column: &str) -> Result<Id, StoreError> {
         Some(row) => Ok(row.try_get("", column)?),
         None => Err(StoreError::Broken("the counter of nodes gave no value".to_owned())),
     }
+}
+
+/// Whether the database answers.
+pub(super) async fn is_there(connections: &Connections) -> Result<(), StoreError> {
+    read(&connections.reader, &READ_NODES, []).await.map(|_| ())
+}
+
+/// Writes what changes nothing: says that this node is there.
+pub(super) async fn stay(connections: &Connections, node: Id) -> Result<(), StoreError> {
+    in_group(|| async {
+        let tx = Tx::begin(connections, "stay").await?;
+        tx.run(&TOUCH_NODE, [node.into()]).await?;
+        tx.commit().await
+    })
+    .await
 }
 
 /// Handle for heartbeats and for judging other nodes.

@@ -73,7 +73,8 @@ impl Notices {
     pub fn announce_to_others(&self) {
         let store = self.0.clone();
         let board = store.0.notices.clone();
-        if store.is_sqlite() || !board.has_peers.load(Ordering::Relaxed) {
+        let is_reachable = store.connections().door.as_ref().is_some_and(|it| it.is_open());
+        if !is_reachable || !board.has_peers.load(Ordering::Relaxed) {
             return;
         }
         board.is_wanted.store(true, Ordering::SeqCst);
@@ -144,6 +145,8 @@ impl Ears {
             .spawn(async move {
                 let pool = connect::listener_pool(&cfg).await?;
                 let mut listener = PgListener::connect_with(&pool).await?;
+                // It is opened anew by whoever listens anew, once the database is there.
+                listener.eager_reconnect(false);
                 listener.listen(CHANNEL).await?;
                 let mut listening = Listening { listener, store, echoes: 0 };
                 listening.hear_oneself().await?;
@@ -170,7 +173,9 @@ impl Listening {
                 Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => {}
                 Ok(Ok(Some(_))) => return Ok((self, Heard::Jobs)),
                 Ok(Ok(None)) => {
-                    return Err(StoreError::Away("the listener's connection was lost".to_owned()));
+                    return Err(StoreError::Unreachable(
+                        "the listener's connection was lost".to_owned(),
+                    ));
                 }
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {
@@ -193,7 +198,7 @@ impl Listening {
                     Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(()),
                     Some(_) => {}
                     None => {
-                        return Err(StoreError::Away(
+                        return Err(StoreError::Unreachable(
                             "the listener's connection was lost".to_owned(),
                         ));
                     }

@@ -126,6 +126,7 @@ static ALL: &[(&str, &Sql)] = named![
     nodes::PUT_NODE,
     nodes::DELETE_NODES,
     nodes::BEAT,
+    nodes::TOUCH_NODE,
     nodes::READ_NODES,
     nodes::READ_ID_FLOOR,
     queue::READ_CLOCK,

@@ -1,17 +1,27 @@
 //! The one way to write: a transaction that begins IMMEDIATE on SQLite, ends within a bounded time, and
 //! speaks in [`Sql`] statements.
 
-use super::{StoreError, connect::Connections, sql::Sql};
+use super::{
+    StoreError,
+    connect::Connections,
+    door::{broke_in_call, while_open},
+    sql::Sql,
+};
 use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
+use arc_swap::ArcSwapOption;
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, QueryResult,
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
 use std::{
     future::Future,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
+
+/// How long a read may take: longer than the server lets a statement run.
+const READ_MAX: Duration = Duration::from_secs(10);
 
 /// How often a group is repeated when another transaction was in the way.
 const CONFLICT_ATTEMPTS: u32 = 8;
@@ -24,6 +34,7 @@ pub(super) struct Tx {
     /// What it is for: tests end the process at a stage of a transaction that they name by it.
     purpose: &'static str,
     faults: Arc<Faults>,
+    trouble: Arc<ArcSwapOption<String>>,
 }
 
 impl Tx {
@@ -37,11 +48,13 @@ impl Tx {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let inner = connections.writer.begin_with_options(options).await?;
+        let begin = async { Ok(connections.writer.begin_with_options(options).await?) };
+        let trouble = connections.trouble.clone();
+        let inner = while_open(begin).await.inspect_err(|it| note(&trouble, it))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");
-        Ok(Self { inner, backend: connections.backend, has_caps, purpose, faults })
+        Ok(Self { inner, backend: connections.backend, has_caps, purpose, faults, trouble })
     }
 
     /// Runs a statement and gives its rows.
@@ -52,7 +65,7 @@ impl Tx {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        Ok(self.inner.query_all_raw(statement).await?)
+        self.noted(self.inner.query_all_raw(statement).await)
     }
 
     /// The same for a text that is made for its number of parameters.
@@ -62,7 +75,7 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement = Statement::from_sql_and_values(self.backend, text, values);
-        Ok(self.inner.query_all_raw(statement).await?)
+        self.noted(self.inner.query_all_raw(statement).await)
     }
 
     /// Runs a statement and gives the number of rows it touched.
@@ -73,7 +86,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        Ok(self.inner.execute_raw(statement).await?.rows_affected())
+        Ok(self.noted(self.inner.execute_raw(statement).await)?.rows_affected())
     }
 
     /// True where some client's jobs at once are capped.
@@ -89,9 +102,24 @@ impl Tx {
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.stage(self.purpose, "before_commit");
-        self.inner.commit().await?;
+        let committed = self.inner.commit().await.map_err(StoreError::from);
+        committed.inspect_err(|it| note(&self.trouble, it))?;
+        if self.trouble.load().is_some() {
+            self.trouble.store(None);
+        }
         self.faults.stage(self.purpose, "committed");
         Ok(())
+    }
+
+    fn noted<T>(&self, result: Result<T, DbErr>) -> Result<T, StoreError> {
+        result.map_err(StoreError::from).inspect_err(|it| note(&self.trouble, it))
+    }
+}
+
+/// Remembers a write that the database could not do.
+fn note(trouble: &ArcSwapOption<String>, error: &StoreError) {
+    if error.is_away() {
+        trouble.store(Some(Arc::new(error.to_string())));
     }
 }
 
@@ -103,12 +131,27 @@ where
 {
     let mut attempt = 1;
     loop {
-        let result = tokio::time::timeout(TRANSACTION_MAX, group())
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Away("the transaction took too long".to_owned())));
-        match result {
+        match within(TRANSACTION_MAX, group()).await {
             Err(error) if error.is_conflict() && attempt < CONFLICT_ATTEMPTS => attempt += 1,
             other => return other,
+        }
+    }
+}
+
+/// Ends `work` when it takes longer. The server ends statements sooner, so that its other side is taken for
+/// gone.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let mut work = std::pin::pin!(work);
+    match tokio::time::timeout(limit, &mut work).await {
+        Ok(result) => result,
+        Err(_) => {
+            let why = "the transaction took too long";
+            // Said while the work still has its connection, so that nobody waits for that to answer.
+            broke_in_call(why);
+            Err(StoreError::Unreachable(why.to_owned()))
         }
     }
 }
@@ -121,7 +164,7 @@ pub(super) async fn read<const N: usize>(
 ) -> Result<Vec<QueryResult>, StoreError> {
     let backend = connection.get_database_backend();
     let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-    Ok(connection.query_all_raw(statement).await?)
+    within(READ_MAX, while_open(async { Ok(connection.query_all_raw(statement).await?) })).await
 }
 
 /// A group as one JSON parameter.

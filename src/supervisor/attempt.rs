@@ -214,7 +214,9 @@ pub(super) fn transition(
     match how {
         How::Answered(Outcome::Done(effects)) => Transition::Succeed(effects),
         How::Answered(Outcome::Snooze(after)) => Transition::Snooze { after },
-        How::Postponed(after) => Transition::Postpone { after },
+        How::Answered(Outcome::Postpone(after)) | How::Postponed(after) => {
+            Transition::Postpone { after }
+        }
         How::Answered(Outcome::Cancel(reason)) => Transition::Cancel { reason: shortened(&reason) },
         How::Answered(Outcome::Fail(error)) => {
             Transition::Fail { reason: FailureReason::Error, error: shortened(&error) }

@@ -53,6 +53,9 @@ pub(crate) struct Load {
     next: AtomicU64,
     is_over: AtomicBool,
     acknowledged: Mutex<Vec<Answer>>,
+    refused: Mutex<Vec<Answer>>,
+    /// The longest that an answer took, in milliseconds.
+    slowest_ms: AtomicU64,
 }
 
 impl Load {
@@ -62,9 +65,16 @@ impl Load {
             let text = format!("Hey, yes I'm interested. What does it cost? ({number})");
             let body = sms(number % LEADS, &text);
             let acknowledged = eventually(PATIENCE, async || {
+                let asked = tokio::time::Instant::now();
                 let answer = try_ask(http.post(url).json(&body)).await?;
+                let took = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.slowest_ms.fetch_max(took, Ordering::Relaxed);
                 assert!(matches!(answer.status, 200 | 429), "{answer:?}");
-                (answer.status == 200).then_some(answer)
+                if answer.status == 429 {
+                    self.refused.lock().unwrap().push(answer);
+                    return None;
+                }
+                Some(answer)
             });
             let answer = acknowledged.await;
             assert!(matches!(answer.outcome(), "accepted" | "duplicate"), "{answer:?}");
@@ -83,6 +93,16 @@ impl Load {
 
     pub(crate) fn count(&self) -> u64 {
         self.acknowledged.lock().unwrap().len() as u64
+    }
+
+    /// What was answered 429 so far.
+    pub(crate) fn refused(&self) -> Vec<Answer> {
+        self.refused.lock().unwrap().clone()
+    }
+
+    /// The longest that an answer took.
+    pub(crate) fn slowest(&self) -> Duration {
+        Duration::from_millis(self.slowest_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) async fn has_reached(&self, count: u64) {

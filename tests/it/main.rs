@@ -21,6 +21,7 @@ mod g02_no_duplicates;
 mod g03_every_job_ends;
 mod g03_live_and_dead;
 mod g03_nodes;
+mod g03_outages;
 mod g06_failures_stay_where_they_are;
 mod g06_neighbours;
 mod g06_poison;

@@ -18,6 +18,7 @@ pub mod inside;
 pub mod payloads;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod shared;
 pub mod web;
 

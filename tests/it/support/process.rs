@@ -184,6 +184,43 @@ impl Drop for Scratch {
     }
 }
 
+/// A small disk in memory, taken away when dropped or when the test process is gone.
+#[derive(Debug)]
+pub struct Tmpfs {
+    broom: Child,
+    /// After the broom: what is mounted goes first.
+    scratch: Scratch,
+}
+
+impl Tmpfs {
+    /// Mounts one of that size, as `mount` spells it; `None` where that is not allowed.
+    pub fn mount(size: &str) -> Option<Self> {
+        let scratch = Scratch::new("disk");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "postroom-test"])
+            .arg(scratch.path())
+            .stderr(Stdio::null())
+            .status();
+        if !mounted.is_ok_and(|it| it.success()) {
+            return None;
+        }
+        let name = scratch.path().to_str().expect("a readable name").to_owned();
+        Some(Self { broom: at_our_end("umount -l \"$0\"", &[&name]), scratch })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        drop(self.broom.stdin.take());
+        drop(self.broom.wait());
+    }
+}
+
 /// A port that nobody listens on just now. Another process may take it first: be ready to try again.
 pub fn free_port() -> u16 {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");

@@ -1,0 +1,272 @@
+//! The database goes away and comes back: webhooks are answered 429 meanwhile, nothing that was acknowledged is
+//! lost, no actor goes down and no node is taken for dead, and all goes on by itself.
+
+use crate::{
+    g01_acknowledged_means_durable::Load,
+    support::{
+        both::{Peek, Place},
+        daemon::{Daemon, Options},
+        eventually, http, postgres,
+        process::Tmpfs,
+        proxy::{Proxy, Way},
+        web::{Answer, sms, try_ask},
+    },
+};
+use sqlx::Connection;
+use std::{collections::BTreeSet, fs, time::Duration};
+use tokio::time::Instant;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A lease is short against the outages.
+const CONFIG: &str = "[server]\nrequest_timeout = \"1s\"\n\
+    [supervisor]\ntick = \"200ms\"\nheartbeat = \"100ms\"\nlease = \"500ms\"\n\
+    [pools.default]\nmax_attempts = 50\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n";
+/// Longer than the lease.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// One node that does everything and one worker, under load.
+struct Scene {
+    taker: Daemon,
+    worker: Option<Daemon>,
+    /// Past everything that a test puts between.
+    database_url: String,
+    load: Load,
+    http: reqwest::Client,
+}
+
+impl Scene {
+    async fn on_postgres(database_url: &str, as_seen: &str) -> Self {
+        let options = |role: &str| Options {
+            config: CONFIG.to_owned(),
+            database_url: Some(as_seen.to_owned()),
+            args: vec!["--role".to_owned(), role.to_owned()],
+            ..Options::default()
+        };
+        let taker = Daemon::start(options("all")).await;
+        let worker = Some(Daemon::start(options("worker")).await);
+        let database_url = database_url.to_owned();
+        Self { taker, worker, database_url, load: Load::default(), http: http() }
+    }
+
+    async fn on_sqlite(options: Options) -> Self {
+        let taker = Daemon::start(options).await;
+        let database_url = taker.database_url();
+        Self { taker, worker: None, database_url, load: Load::default(), http: http() }
+    }
+
+    /// Posts while `outages` come and go; then looks that everything is there and as it should be.
+    async fn play(&self, outages: impl Future<Output = ()>) {
+        let url = self.taker.url("/webhooks/sms/demo");
+        tokio::join!(self.load.post_over(&self.http, &url, 4), async {
+            self.load.has_reached(20).await;
+            outages.await;
+            self.load.has_reached(self.load.count() + 20).await;
+            self.load.stop();
+        });
+        self.load.is_stored_and_worked_off(&self.taker, "outages").await;
+        let db = Peek::open(&self.database_url).await;
+        let dead = "select count(*) from job_attempts where error like '%fell silent%'";
+        assert_eq!(db.number(dead).await, 0, "a live node was taken for dead");
+        for daemon in [Some(&self.taker), self.worker.as_ref()].into_iter().flatten() {
+            let metrics = daemon.get("/metrics").send().await.unwrap().text().await.unwrap();
+            let restarts: Vec<&str> = metrics
+                .lines()
+                .filter(|it| it.starts_with("postroom_actor_restarts_total"))
+                .collect();
+            assert!(restarts.iter().all(|it| it.ends_with(" 0")), "{restarts:?}");
+            eventually(PATIENCE, async || {
+                let ready = try_ask(daemon.get("/readyz")).await?;
+                (ready.status == 200).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// The first message once more: it was acknowledged long ago.
+    async fn again(&self) -> Option<Answer> {
+        let body = sms(0, "Hey, yes I'm interested. What does it cost? (0)");
+        let answer =
+            try_ask(self.http.post(self.taker.url("/webhooks/sms/demo")).json(&body)).await;
+        let answer = answer?;
+        assert!(matches!(answer.status, 200 | 429), "{answer:?}");
+        Some(answer)
+    }
+
+    /// Waits until a webhook is refused and the daemon says that it is not ready and why, and until this instant.
+    async fn is_away(&self, until: Instant) {
+        let before = self.load.refused().len();
+        let refused = eventually(PATIENCE, async || self.load.refused().get(before).cloned()).await;
+        refused.is_problem(429, "database-away");
+        let unready = eventually(PATIENCE, async || {
+            try_ask(self.taker.get("/readyz")).await.filter(|it| it.status == 503)
+        })
+        .await;
+        let database = &unready.body["checks"]["database"];
+        assert_eq!(database["ok"], false, "{unready:?}");
+        assert!(database["detail"].as_str().is_some_and(|it| !it.is_empty()), "{unready:?}");
+        eventually(PATIENCE, async || (Instant::now() >= until).then_some(())).await;
+    }
+
+    /// Waits until webhooks are taken and jobs are run again, and tells how long that took.
+    async fn is_back(&self, what: &str) {
+        let (back, back_ms) = (Instant::now(), postroom::store::wall_clock().as_millis());
+        // Those of the load are new ones.
+        self.load.has_reached(self.load.count() + 1).await;
+        let answered = back.elapsed();
+        let taken = eventually(PATIENCE, async || self.again().await.filter(|it| it.status == 200));
+        assert_eq!(taken.await.outcome(), "duplicate");
+        let db = Peek::open(&self.database_url).await;
+        let ms =
+            if db.is_sqlite() { "finished_at" } else { "extract(epoch from finished_at) * 1000" };
+        let ended = format!(
+            "select count(*) from job_attempts where outcome = 'succeeded' and {ms} > {back_ms}"
+        );
+        eventually(PATIENCE, async || (db.number(&ended).await > 0).then_some(())).await;
+        let worked = back.elapsed();
+        eprintln!(
+            "{what}: webhooks are taken {answered:?} after it is back, jobs have ended after {worked:?}"
+        );
+        assert!(worked < Duration::from_secs(20), "{what}: {worked:?}");
+        let slowest = self.load.slowest();
+        // `server.request_timeout` is one second.
+        assert!(slowest < Duration::from_secs(5), "{what}: an answer took {slowest:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_server_that_stops_crashes_or_freezes_is_waited_for() {
+    let Some(server) = postgres::Server::own(&[]) else { return };
+    let url = server.url(&server.create_database("outages"));
+    let scene = Scene::on_postgres(&url, &url).await;
+    scene
+        .play(async {
+            server.stop();
+            scene.is_away(Instant::now() + AWAY).await;
+            server.start();
+            scene.is_back("PostgreSQL stopped and started").await;
+
+            server.kill_9();
+            scene.is_away(Instant::now() + AWAY).await;
+            server.start();
+            scene.is_back("PostgreSQL killed and started").await;
+
+            server.freeze();
+            scene.is_away(Instant::now() + AWAY).await;
+            server.thaw();
+            scene.is_back("PostgreSQL frozen and thawed").await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_connections_that_are_cut_again_and_again_cost_a_moment() {
+    const CUTS: usize = 8;
+    let Some(place) = Place::postgres() else { return };
+    let url = place.database_url().unwrap();
+    let scene = Scene::on_postgres(url, url).await;
+    let db = Peek::open(url).await;
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+        where datname = current_database() and application_name like 'postroom%'";
+    scene
+        .play(async {
+            for _ in 0..CUTS {
+                assert!(db.number(cut).await > 2);
+                scene.is_back("all connections cut").await;
+            }
+        })
+        .await;
+}
+
+/// The server's machine is gone without a word, and another takes its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_connections_that_fall_silent_are_given_up() {
+    let Some(place) = Place::postgres() else { return };
+    let url = place.database_url().unwrap();
+    let proxy = Proxy::before(url).await;
+    let scene = Scene::on_postgres(url, &proxy.url(url)).await;
+    scene
+        .play(async {
+            proxy.set(Way::Silent);
+            scene.is_away(Instant::now() + AWAY).await;
+            proxy.set(Way::Open);
+            scene.is_back("connections fallen silent, new ones possible").await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_while_the_server_is_away_a_node_tries_rarely_and_not_in_step() {
+    /// `database.max_connections` of each of the two nodes.
+    const MOST: usize = 10;
+    let Some(place) = Place::postgres() else { return };
+    let url = place.database_url().unwrap();
+    let proxy = Proxy::before(url).await;
+    let scene = Scene::on_postgres(url, &proxy.url(url)).await;
+    scene
+        .play(async {
+            let since = Instant::now();
+            proxy.set(Way::Refused);
+            scene.is_away(since + Duration::from_secs(5)).await;
+            let attempts = proxy.attempts_since(since);
+            proxy.set(Way::Open);
+            scene.is_back("connections refused").await;
+            let within = |at: &Instant| {
+                attempts
+                    .iter()
+                    .filter(|it| it >= &at && **it - *at < Duration::from_secs(1))
+                    .count()
+            };
+            let most = attempts.iter().map(within).max().unwrap_or_default();
+            eprintln!("{} attempts of two nodes in 5 s, {most} in one second", attempts.len());
+            assert!(attempts.len() > 4, "they look for it: {attempts:?}");
+            assert!(most <= 2 * MOST, "{most} attempts within one second");
+            let pauses: BTreeSet<u128> =
+                attempts.windows(2).map(|it| (it[1] - it[0]).as_millis() / 10).collect();
+            assert!(pauses.len() > 3, "always the same pauses: {pauses:?}");
+        })
+        .await;
+    assert_eq!(scene.taker.log().matches("a connection to the database broke").count(), 1);
+}
+
+/// Somebody else holds the file, as a tool does that repairs or copies it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_sqlite_file_that_somebody_else_holds_is_waited_for() {
+    let scene = Scene::on_sqlite(Place::sqlite().options(CONFIG)).await;
+    let mut other = sqlx::SqliteConnection::connect(&scene.database_url).await.unwrap();
+    scene
+        .play(async {
+            sqlx::raw_sql("pragma busy_timeout = 5000; begin exclusive")
+                .execute(&mut other)
+                .await
+                .unwrap();
+            // SQLite itself waits for five seconds.
+            scene.is_away(Instant::now() + Duration::from_secs(6)).await;
+            sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+            scene.is_back("SQLite's file held by another process").await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_full_disk_is_waited_for() {
+    let Some(disk) = Tmpfs::mount("8m") else {
+        eprintln!("skipped: a small disk can be mounted by root only");
+        return;
+    };
+    let file = disk.path().join("postroom.db");
+    let options = Options {
+        database_url: Some(format!("sqlite://{}", file.display())),
+        ..Place::sqlite().options(CONFIG)
+    };
+    let scene = Scene::on_sqlite(options).await;
+    let filler = disk.path().join("filler");
+    scene
+        .play(async {
+            let left = fs::write(&filler, vec![0; 8 << 20]);
+            assert!(left.is_err(), "the disk is larger than it should be");
+            scene.is_away(Instant::now() + AWAY).await;
+            fs::remove_file(&filler).unwrap();
+            scene.is_back("disk full").await;
+        })
+        .await;
+}
