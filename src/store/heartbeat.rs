@@ -179,30 +179,48 @@ impl Plan {
     /// cut again and again stays alive.
     async fn one_beat(&self, connections: &mut Option<Connections>) -> Result<Beat, StoreError> {
         let limit = self.every.max(Duration::from_secs(1));
-        let too_long = |_| Err(StoreError::Away("the heartbeat took too long".to_owned()));
-        let mut is_silent = false;
         if let Some(open) = connections.take() {
-            match tokio::time::timeout(limit, self.beat_over(&open)).await {
-                Ok(Ok(beat)) => {
+            let beat = {
+                let mut beating = std::pin::pin!(self.beat_over(&open));
+                match tokio::time::timeout(limit, &mut beating).await {
+                    Ok(beat) => beat,
+                    Err(_) => tokio::select! {
+                        biased;
+                        beat = &mut beating => beat,
+                        anew = self.beat_anew(limit) => {
+                            let (open, beat) = anew?;
+                            *connections = Some(open);
+                            // A new connection has overtaken it: those of the pools may be silent, too.
+                            if let Some(door) = &self.door {
+                                door.broke("the heartbeat's connection fell silent");
+                            }
+                            return Ok(beat);
+                        }
+                    },
+                }
+            };
+            match beat {
+                Ok(beat) => {
                     *connections = Some(open);
                     return Ok(beat);
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "the heartbeat's connection was lost"),
-                Err(_) => is_silent = true,
+                Err(error) => tracing::debug!(%error, "the heartbeat's connection was lost"),
             }
         }
+        let (open, beat) = self.beat_anew(limit).await?;
+        *connections = Some(open);
+        Ok(beat)
+    }
+
+    async fn beat_anew(&self, limit: Duration) -> Result<(Connections, Beat), StoreError> {
         let work = async {
             let open = connect::open_one(&self.cfg).await?;
             let beat = self.beat_over(&open).await?;
             Ok((open, beat))
         };
-        let (open, beat) = tokio::time::timeout(limit, work).await.unwrap_or_else(too_long)?;
-        *connections = Some(open);
-        if let (true, Some(door)) = (is_silent, &self.door) {
-            // The server is there and answers over a new connection: those of the pools may be silent, too.
-            door.broke("the heartbeat's connection fell silent");
-        }
-        Ok(beat)
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Away("the heartbeat took too long".to_owned())))
     }
 
     async fn beat_over(&self, open: &Connections) -> Result<Beat, StoreError> {

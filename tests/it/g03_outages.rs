@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use sqlx::Connection;
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, pin::Pin, time::Duration};
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,31 +55,36 @@ impl Scene {
     }
 
     /// Posts while `outages` come and go; then looks that everything is there and as it should be.
-    async fn play(&self, outages: impl Future<Output = ()>) {
-        let url = self.taker.url("/webhooks/sms/demo");
-        tokio::join!(self.load.post_over(&self.http, &url, 4), async {
-            self.load.has_reached(20).await;
-            outages.await;
-            self.load.has_reached(self.load.count() + 20).await;
-            self.load.stop();
-        });
-        self.load.is_stored_and_worked_off(&self.taker, "outages").await;
-        let db = Peek::open(&self.database_url).await;
-        let dead = "select count(*) from job_attempts where error like '%fell silent%'";
-        assert_eq!(db.number(dead).await, 0, "a live node was taken for dead");
-        for daemon in [Some(&self.taker), self.worker.as_ref()].into_iter().flatten() {
-            let metrics = daemon.get("/metrics").send().await.unwrap().text().await.unwrap();
-            let restarts: Vec<&str> = metrics
-                .lines()
-                .filter(|it| it.starts_with("postroom_actor_restarts_total"))
-                .collect();
-            assert!(restarts.iter().all(|it| it.ends_with(" 0")), "{restarts:?}");
-            eventually(PATIENCE, async || {
-                let ready = try_ask(daemon.get("/readyz")).await?;
-                (ready.status == 200).then_some(())
-            })
-            .await;
-        }
+    fn play<'a>(
+        &'a self,
+        outages: impl Future<Output = ()> + 'a,
+    ) -> Pin<Box<impl Future<Output = ()> + 'a>> {
+        Box::pin(async move {
+            let url = self.taker.url("/webhooks/sms/demo");
+            tokio::join!(self.load.post_over(&self.http, &url, 4), async {
+                self.load.has_reached(20).await;
+                outages.await;
+                self.load.has_reached(self.load.count() + 20).await;
+                self.load.stop();
+            });
+            self.load.is_stored_and_worked_off(&self.taker, "outages").await;
+            let db = Peek::open(&self.database_url).await;
+            let dead = "select count(*) from job_attempts where error like '%fell silent%'";
+            assert_eq!(db.number(dead).await, 0, "a live node was taken for dead");
+            for daemon in [Some(&self.taker), self.worker.as_ref()].into_iter().flatten() {
+                let metrics = daemon.get("/metrics").send().await.unwrap().text().await.unwrap();
+                let restarts: Vec<&str> = metrics
+                    .lines()
+                    .filter(|it| it.starts_with("postroom_actor_restarts_total"))
+                    .collect();
+                assert!(restarts.iter().all(|it| it.ends_with(" 0")), "{restarts:?}");
+                eventually(PATIENCE, async || {
+                    let ready = try_ask(daemon.get("/readyz")).await?;
+                    (ready.status == 200).then_some(())
+                })
+                .await;
+            }
+        })
     }
 
     /// The first message once more: it was acknowledged long ago.

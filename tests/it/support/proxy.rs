@@ -14,6 +14,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
+use tokio_util::task::TaskTracker;
 
 /// What becomes of what is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +60,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let of_task = shared.clone();
-        let task = tokio::spawn(async move {
+        let tasks = TaskTracker::new();
+        let served = tasks.clone();
+        let task = tasks.spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 of_task.attempts.lock().expect("no panic before").push(Instant::now());
-                tokio::spawn(serve(client, of_task.clone()));
+                served.spawn(serve(client, of_task.clone()));
             }
         });
         Self { shared, port, task }
