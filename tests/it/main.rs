@@ -30,6 +30,7 @@ mod g09_bounded;
 mod g10_clean_stop;
 mod harness;
 mod own_daemon;
+mod poolers;
 mod store;
 mod support;
 mod webhooks;
