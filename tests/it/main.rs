@@ -29,6 +29,7 @@ mod g07_fair_to_clients;
 mod g09_bounded;
 mod g10_clean_stop;
 mod harness;
+mod nodes;
 mod own_daemon;
 mod poolers;
 mod store;
