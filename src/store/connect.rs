@@ -164,7 +164,9 @@ pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
 }
 
 async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
-    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    // Nothing that a pooler would refuse: what is sent needs no session.
+    let options =
+        PgConnectOptions::from_str(url)?.disable_statement_logging().extra_float_digits(None);
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     db.execute_unprepared(statement).await?;
