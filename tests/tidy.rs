@@ -261,6 +261,26 @@ fn every_page_that_is_named_exists() {
     nothing(wrong);
 }
 
+/// A proof that is named must be there: ``module::test`` in the page of the guarantees, as `cargo test` lists it.
+#[test]
+fn every_proof_that_is_named_is_a_test() {
+    let tests = Path::new("tests/it");
+    let page = read(Path::new("docs/RELIABILITY.md"));
+    let proofs: Vec<&str> = page.split('`').filter(|it| it.contains("::")).collect();
+    let mut wrong = BTreeSet::new();
+    for proof in &proofs {
+        let (module, test) = proof.rsplit_once("::").unwrap();
+        let module = tests.join(module.replace("::", "/"));
+        let files = [module.with_extension("rs"), module.join("mod.rs")];
+        let is_there = files.iter().any(|it| read(it).contains(&format!("fn {test}(")));
+        if !is_there {
+            wrong.insert(format!("docs/RELIABILITY.md: there is no test `{proof}`"));
+        }
+    }
+    assert!(proofs.len() > 30, "the page names its proofs, each between backticks: {proofs:?}");
+    nothing(wrong);
+}
+
 #[test]
 fn every_promised_metric_is_declared_once() {
     let text = read(Path::new("src/telemetry/metrics.rs"));
