@@ -128,11 +128,35 @@ async fn a_listener_behind_a_pooler_says_that_it_hears_nothing() {
     assert_eq!(error, StoreError::Away("notices do not arrive".to_owned()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_dies_and_comes_back_costs_no_webhook_and_no_restart() {
+    let Some(mut pooler) = PgBouncer::start(Parameters::Refused, 3) else { return };
+    let place = Place::behind(&pooler);
+    let daemon = place.start("[supervisor]\ntick = \"200ms\"\nheartbeat = \"200ms\"\n").await;
+    let peek = Peek::of(&daemon).await;
+    post(&daemon, 0, 20).await;
+    pooler.kill_9();
+    let away = mail(1_001);
+    let answer = ask(daemon.webhook("instantly", "demo").json(&away)).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    pooler.start_again();
+    eventually(PATIENCE, async || {
+        let answer = ask(daemon.webhook("instantly", "demo").json(&away)).await;
+        (answer.outcome() == "accepted").then_some(())
+    })
+    .await;
+    post(&daemon, 20, 20).await;
+    all_done(&peek).await;
+    let handled = "select count(*) from messages where handled_at is not null";
+    assert_eq!(peek.number(handled).await, 41);
+    assert!(daemon.is_running());
+}
+
 /// Two nodes that die and rescue each other's jobs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_behind_a_pooler_lose_and_double_nothing() {
     let Some(pooler) = PgBouncer::start(Parameters::Refused, 6) else { return };
-    harness::short(&Place::behind(&pooler), 2, 8).await;
+    harness::short(&Place::behind(&pooler), 2, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use super::{
 use std::{
     env, fs,
     net::{Ipv4Addr, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::OnceLock,
     time::Duration,
@@ -33,8 +33,17 @@ pub enum Parameters {
 #[derive(Debug)]
 pub struct PgBouncer {
     port: u16,
-    _process: Tied,
-    /// After the process, so that it is removed last.
+    process: Tied,
+    /// How it was started, on its port.
+    start: Start,
+}
+
+#[derive(Debug)]
+struct Start {
+    binary: PathBuf,
+    target: String,
+    parameters: Parameters,
+    sessions: u32,
     scratch: Scratch,
 }
 
@@ -47,14 +56,26 @@ impl PgBouncer {
             missing();
             return None;
         };
+        let target = target(server);
         let scratch = Scratch::new("pgbouncer");
+        let start = Start { binary, target, parameters, sessions, scratch };
         for _ in 0..PORT_TRIES {
             let port = free_port();
-            if let Some(process) = start_on(port, &binary, server, &scratch, parameters, sessions) {
-                return Some(Self { port, _process: process, scratch });
+            if let Some(process) = start.on(port) {
+                return Some(Self { port, process, start });
             }
         }
-        panic!("PgBouncer does not start:\n{}", read_log(&scratch));
+        panic!("PgBouncer does not start:\n{}", start.log());
+    }
+
+    /// Kills it with all its connections.
+    pub fn kill_9(&self) {
+        self.process.kill_9();
+    }
+
+    /// Starts it again where it was.
+    pub fn start_again(&mut self) {
+        self.process = self.start.on(self.port).expect("its port is still free");
     }
 
     /// The URL of a database behind it.
@@ -64,19 +85,12 @@ impl PgBouncer {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        read_log(&self.scratch)
+        self.start.log()
     }
 }
 
-/// `None` when it ended before it listened, most likely because the port was taken.
-fn start_on(
-    port: u16,
-    binary: &Path,
-    server: &Server,
-    scratch: &Scratch,
-    parameters: Parameters,
-    sessions: u32,
-) -> Option<Tied> {
+/// Where a server is, as PgBouncer wants to be told.
+fn target(server: &Server) -> String {
     let target = url::Url::parse(&server.url("postgres")).expect("a URL");
     let mut to = format!(
         "host={} port={} user={}",
@@ -87,36 +101,48 @@ fn start_on(
     if let Some(password) = target.password() {
         to += &format!(" password='{password}'");
     }
-    let ignored = match parameters {
-        Parameters::Refused => "",
-        Parameters::LeftOut => "extra_float_digits, options",
-    };
-    // `any`: whoever comes is let in, as the user of the line above.
-    let config = format!(
-        "[databases]\n* = {to}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+    to
+}
+
+impl Start {
+    /// `None` when it ended before it listened, most likely because the port was taken.
+    fn on(&self, port: u16) -> Option<Tied> {
+        let ignored = match self.parameters {
+            Parameters::Refused => "",
+            Parameters::LeftOut => "extra_float_digits, options",
+        };
+        let (to, sessions) = (&self.target, self.sessions);
+        // `any`: whoever comes is let in, as the user that the target names.
+        let config = format!(
+            "[databases]\n* = {to}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
          auth_type = any\npool_mode = transaction\ndefault_pool_size = {sessions}\nmax_client_conn = 200\n\
          ignore_startup_parameters = {ignored}\n"
-    );
-    let file = scratch.path().join("pgbouncer.ini");
-    fs::write(&file, config).expect("the scratch directory can be written");
-    let log = fs::File::create(log_file(scratch)).expect("the scratch directory can be written");
-    let mut command = tied_command(binary, END, postgres::system_user());
-    command.arg(&file).stdout(log.try_clone().expect("a second handle on the log")).stderr(log);
-    let process = Tied::spawn(command, END).expect("PgBouncer starts");
-    eventually_blocking(START_WITHIN, || {
-        let is_there = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        process.ended().map(|_| false).or_else(|| is_there().then_some(true))
-    })
-    .expect("PgBouncer listens or ends within half a minute")
-    .then_some(process)
-}
+        );
+        let file = self.scratch.path().join("pgbouncer.ini");
+        fs::write(&file, config).expect("the scratch directory can be written");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("the scratch directory can be written");
+        let mut command = tied_command(&self.binary, END, postgres::system_user());
+        command.arg(&file).stdout(log.try_clone().expect("a second handle on the log")).stderr(log);
+        let process = Tied::spawn(command, END).expect("PgBouncer starts");
+        eventually_blocking(START_WITHIN, || {
+            let is_there = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            process.ended().map(|_| false).or_else(|| is_there().then_some(true))
+        })
+        .expect("PgBouncer listens or ends within half a minute")
+        .then_some(process)
+    }
 
-fn log_file(scratch: &Scratch) -> PathBuf {
-    scratch.path().join("pgbouncer.log")
-}
+    fn log_file(&self) -> PathBuf {
+        self.scratch.path().join("pgbouncer.log")
+    }
 
-fn read_log(scratch: &Scratch) -> String {
-    fs::read_to_string(log_file(scratch)).unwrap_or_default()
+    fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
 }
 
 /// On the PATH, or where Debian puts it.
