@@ -1,11 +1,16 @@
 //! Opens the database, with the settings that the guarantees rest on.
 
-use super::{StoreError, sql::Sql, tx::read};
-use crate::{config, telemetry::faults::Faults};
-use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, SqlxPostgresConnector,
-    SqlxSqliteConnector,
+use super::{
+    StoreError,
+    sessions::{self, Sessions},
+    sql::Sql,
+    tx::read,
 };
+use crate::{
+    config::{self, Pooler},
+    telemetry::faults::Faults,
+};
+use sea_orm::{ConnectionTrait, DatabaseBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     ConnectOptions,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
@@ -48,14 +53,22 @@ const POSTGRES_WRITER_PLANS: [(&str, &str); 4] = [
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pub(super) backend: DatabaseBackend,
-    pub(super) writer: DatabaseConnection,
-    pub(super) reader: DatabaseConnection,
+    pub(super) writer: Sessions,
+    pub(super) reader: Sessions,
     /// True once the configuration caps some client's jobs at once.
     pub(super) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
     pub(super) faults: Arc<Faults>,
     /// Where SQLite keeps what it has not copied into its file yet.
     pub(super) log_path: Option<PathBuf>,
+}
+
+impl Connections {
+    /// The same configuration, with what was found between us and PostgreSQL.
+    pub(super) fn as_found(&self, cfg: &config::Database) -> config::Database {
+        let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
+        config::Database { pooler, ..cfg.clone() }
+    }
 }
 
 /// The path of the SQLite file that `url` names, or `None` for another database.
@@ -65,10 +78,8 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     Some(options.get_filename().to_owned())
 }
 
-/// Connections for migrations: without time-outs, and on SQLite only one.
-pub(super) async fn open_for_migration(
-    cfg: &config::Database,
-) -> Result<DatabaseConnection, StoreError> {
+/// A connection for migrations: without time-outs.
+pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Sessions, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
         let options = sqlite_options(cfg)?;
         let pool = SqlitePoolOptions::new()
@@ -76,17 +87,42 @@ pub(super) async fn open_for_migration(
             .acquire_timeout(cfg.acquire_timeout)
             .connect_with(options)
             .await?;
-        return Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
+        return Ok(Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)));
     }
-    let options = PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom migrate")
-        .disable_statement_logging();
+    let cfg = resolved(cfg).await?;
     let pool = PgPoolOptions::new()
-        .max_connections(3)
+        .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(options)
+        .connect_with(postgres_options(&cfg)?.application_name("postroom migrate"))
         .await?;
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    Ok(match cfg.pooler {
+        Pooler::Transaction => Sessions::lent(pool, []),
+        Pooler::Auto | Pooler::None => {
+            Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        }
+    })
+}
+
+/// The options of every connection to PostgreSQL. A pooler takes no start parameters but the common ones.
+fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(cfg.url.expose())?.disable_statement_logging();
+    Ok(match cfg.pooler {
+        Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
+        Pooler::Auto | Pooler::None => options.statement_cache_capacity(200),
+    })
+}
+
+/// The same, with what is between us and PostgreSQL found out.
+pub(super) async fn resolved(cfg: &config::Database) -> Result<config::Database, StoreError> {
+    let mut cfg = cfg.clone();
+    if cfg.pooler == Pooler::Auto && !cfg.url.is_sqlite() {
+        let options = postgres_options(&cfg)?.application_name("postroom");
+        let found = tokio::time::timeout(cfg.acquire_timeout, sessions::are_own(&options)).await;
+        let are_own =
+            found.unwrap_or_else(|_| Err(StoreError::Away("no connection in time".to_owned())))?;
+        cfg.pooler = if are_own { Pooler::None } else { Pooler::Transaction };
+    }
+    Ok(cfg)
 }
 
 /// What a PostgreSQL server does not flush before it says that a commit is done.
@@ -128,7 +164,9 @@ pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
 }
 
 async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
-    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    // Nothing that a pooler would refuse: what is sent needs no session.
+    let options =
+        PgConnectOptions::from_str(url)?.disable_statement_logging().extra_float_digits(None);
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     db.execute_unprepared(statement).await?;
@@ -143,13 +181,10 @@ pub(super) async fn open_one(cfg: &config::Database) -> Result<Connections, Stor
 /// The pool of a listener: one connection, without time-outs, and with probes that find out when the other
 /// side has gone without a word.
 pub(super) async fn listener_pool(cfg: &config::Database) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom listener")
-        .disable_statement_logging();
     Ok(PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(options)
+        .connect_with(postgres_options(cfg)?.application_name("postroom listener"))
         .await?)
 }
 
@@ -202,8 +237,8 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .await?;
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
-        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
-        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+        reader: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)),
         has_caps: Arc::default(),
         faults: Arc::new(Faults::from_env()),
         log_path: sqlite_path(cfg.url.expose()).map(|it| {
@@ -216,29 +251,32 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
 
 /// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
 async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
-    let options = PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom")
-        .statement_cache_capacity(200)
-        .options(POSTGRES_TIMEOUTS)
-        .disable_statement_logging();
+    let cfg = resolved(cfg).await?;
+    let is_lent = cfg.pooler == Pooler::Transaction;
     let readers = cfg.max_connections / 3;
-    let pool = |connections: u32| {
-        PgPoolOptions::new()
+    let sessions = async |connections: u32, settings: &[(&str, &str)]| {
+        let mut options = postgres_options(&cfg)?.application_name("postroom");
+        if !is_lent {
+            options = options.options(settings.iter().copied());
+        }
+        let pool = PgPoolOptions::new()
             .min_connections(1)
             .max_connections(connections.max(1))
             .test_before_acquire(false)
             .acquire_timeout(cfg.acquire_timeout)
+            .connect_with(options)
+            .await?;
+        Ok::<_, StoreError>(if is_lent {
+            Sessions::lent(pool, settings)
+        } else {
+            Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        })
     };
-    let writer = pool(cfg.max_connections - readers)
-        .connect_with(options.clone().options(POSTGRES_WRITER_PLANS))
-        .await?;
-    let writer = SqlxPostgresConnector::from_sqlx_postgres_pool(writer);
+    let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_WRITER_PLANS).collect();
+    let writer = sessions(cfg.max_connections - readers, &of_writers).await?;
     let reader = match readers {
         0 => writer.clone(),
-        _ => {
-            let pool = pool(readers).connect_with(options).await?;
-            SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
-        }
+        _ => sessions(readers, &POSTGRES_TIMEOUTS).await?,
     };
     Ok(Connections {
         backend: DatabaseBackend::Postgres,

@@ -1,10 +1,15 @@
 //! The one way to write: a transaction that begins IMMEDIATE on SQLite, ends within a bounded time, and
 //! speaks in [`Sql`] statements.
 
-use super::{StoreError, connect::Connections, sql::Sql};
+use super::{
+    StoreError,
+    connect::Connections,
+    sessions::{LentTx, Sessions},
+    sql::Sql,
+};
 use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, QueryResult,
+    ConnectionTrait, DatabaseBackend, DatabaseTransaction, ExecResult, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
@@ -18,12 +23,42 @@ const CONFLICT_ATTEMPTS: u32 = 8;
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
 pub(super) struct Tx {
-    inner: DatabaseTransaction,
+    inner: Inner,
     backend: DatabaseBackend,
     has_caps: bool,
     /// What it is for: tests end the process at a stage of a transaction that they name by it.
     purpose: &'static str,
     faults: Arc<Faults>,
+}
+
+/// Over a session that is our own, or over one that a pooler lends for it. The futures of the latter are large,
+/// and boxed, so that those of the former stay as they are.
+enum Inner {
+    Own(DatabaseTransaction),
+    Lent(LentTx),
+}
+
+impl Inner {
+    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        Ok(match self {
+            Self::Own(it) => it.query_all_raw(statement).await?,
+            Self::Lent(it) => Box::pin(it.query(statement)).await?,
+        })
+    }
+
+    async fn execute(&self, statement: Statement) -> Result<ExecResult, StoreError> {
+        Ok(match self {
+            Self::Own(it) => it.execute_raw(statement).await?,
+            Self::Lent(it) => Box::pin(it.execute(statement)).await?,
+        })
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Own(it) => Ok(it.commit().await?),
+            Self::Lent(it) => Ok(Box::pin(it.commit()).await?),
+        }
+    }
 }
 
 impl Tx {
@@ -37,7 +72,10 @@ impl Tx {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let inner = connections.writer.begin_with_options(options).await?;
+        let inner = match connections.writer.begin_lent().await? {
+            Some(lent) => Inner::Lent(lent),
+            None => Inner::Own(connections.writer.db().begin_with_options(options).await?),
+        };
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");
@@ -52,7 +90,7 @@ impl Tx {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        Ok(self.inner.query_all_raw(statement).await?)
+        self.inner.query(statement).await
     }
 
     /// The same for a text that is made for its number of parameters.
@@ -62,7 +100,7 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement = Statement::from_sql_and_values(self.backend, text, values);
-        Ok(self.inner.query_all_raw(statement).await?)
+        self.inner.query(statement).await
     }
 
     /// Runs a statement and gives the number of rows it touched.
@@ -73,7 +111,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        Ok(self.inner.execute_raw(statement).await?.rows_affected())
+        Ok(self.inner.execute(statement).await?.rows_affected())
     }
 
     /// True where some client's jobs at once are capped.
@@ -115,13 +153,13 @@ where
 
 /// Reads outside a transaction.
 pub(super) async fn read<const N: usize>(
-    connection: &DatabaseConnection,
+    sessions: &Sessions,
     sql: &Sql,
     values: [Value; N],
 ) -> Result<Vec<QueryResult>, StoreError> {
-    let backend = connection.get_database_backend();
+    let backend = sessions.get_database_backend();
     let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-    Ok(connection.query_all_raw(statement).await?)
+    Ok(sessions.query_all_raw(statement).await?)
 }
 
 /// A group as one JSON parameter.
