@@ -34,6 +34,7 @@ const COMPOSITION: &[&str] = &["registry", "app", "cli"];
 const FENCES: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("sqlx", &["store"]),
+    ("sea_query_sqlx", &["store"]),
     ("entity", &["store"]),
     ("migration", &["store"]),
     ("actix_web", &["http", "app"]),

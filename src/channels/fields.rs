@@ -12,7 +12,7 @@ use std::fmt;
 pub use crate::domain::text::normalised;
 
 /// Longer than any real id, name of a person or address; short enough for an index of either database.
-const ID_BYTES_MAX: usize = 512;
+pub(super) const ID_BYTES_MAX: usize = 512;
 const EMAIL_BYTES_MAX: usize = 320;
 /// More than any mail has; each takes a multiple of its place in a body where it is stored.
 const LIST_MAX: usize = 1_000;

@@ -29,7 +29,7 @@ pub use self::{
     error::{ConfigError, ConfigErrors},
     live::Live,
     sections::{
-        Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pools, Restart,
+        Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pooler, Pools, Restart,
         Retention, Sending, Server, Supervisor, Telemetry,
     },
     show::EffectiveValue,

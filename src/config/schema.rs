@@ -106,6 +106,7 @@ pub(super) const ROOT: Shape = Section(&[
             ("max_connections", Value),
             ("auto_migrate", Value),
             ("acquire_timeout", Value),
+            ("pooler", Value),
         ]),
     ),
     (

@@ -52,6 +52,20 @@ pub struct Database {
     pub auto_migrate: bool,
     /// How long to wait for a free connection.
     pub acquire_timeout: Duration,
+    /// What is between the daemon and PostgreSQL.
+    pub pooler: Pooler,
+}
+
+/// What is between the daemon and PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Found out at the start.
+    #[default]
+    Auto,
+    /// Nothing that shares sessions.
+    None,
+    /// A pooler that lends a session for each transaction.
+    Transaction,
 }
 
 /// `[ingest]`: how webhooks are committed.
@@ -206,6 +220,12 @@ from_text!(AnalystProvider, "`\"local\"` or `\"openai\"`", |text| match text {
     "openai" => Some(Self::Openai),
     _ => None,
 });
+from_text!(Pooler, "`\"auto\"`, `\"none\"` or `\"transaction\"`", |text| match text {
+    "auto" => Some(Self::Auto),
+    "none" => Some(Self::None),
+    "transaction" => Some(Self::Transaction),
+    _ => None,
+});
 from_text!(LogFormat, "`\"pretty\"` or `\"json\"`", |text| match text {
     "pretty" => Some(Self::Pretty),
     "json" => Some(Self::Json),
@@ -257,8 +277,8 @@ fn is_http_url(text: &str) -> bool {
 pub(super) fn database(it: &Reader<'_>) -> Option<Database> {
     let max_connections = it.get_in("max_connections", 1..=10_000);
     let acquire_timeout = it.get_in("acquire_timeout", MILLISECOND..=10 * MINUTE);
-    let auto_migrate = it.get("auto_migrate");
-    Some(Database { url: it.read("url")?, max_connections, auto_migrate, acquire_timeout })
+    let (auto_migrate, pooler) = (it.get("auto_migrate"), it.get("pooler"));
+    Some(Database { url: it.read("url")?, max_connections, auto_migrate, acquire_timeout, pooler })
 }
 
 pub(super) fn ingest(it: &Reader<'_>) -> Ingest {

@@ -3,15 +3,16 @@
 use super::{
     StoreError,
     door::{Door, knock},
+    sessions::{self, Sessions},
     sql::Sql,
     tx::read,
 };
-use crate::{config, telemetry::faults::Faults};
-use arc_swap::ArcSwapOption;
-use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, SqlxPostgresConnector,
-    SqlxSqliteConnector,
+use crate::{
+    config::{self, Pooler},
+    telemetry::faults::Faults,
 };
+use arc_swap::ArcSwapOption;
+use sea_orm::{ConnectionTrait, DatabaseBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     ConnectOptions, Connection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
@@ -54,8 +55,8 @@ const POSTGRES_WRITER_PLANS: [(&str, &str); 4] = [
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pub(super) backend: DatabaseBackend,
-    pub(super) writer: DatabaseConnection,
-    pub(super) reader: DatabaseConnection,
+    pub(super) writer: Sessions,
+    pub(super) reader: Sessions,
     /// True once the configuration caps some client's jobs at once.
     pub(super) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
@@ -68,6 +69,14 @@ pub(super) struct Connections {
     pub(super) log_path: Option<PathBuf>,
 }
 
+impl Connections {
+    /// The same configuration, with what was found between us and PostgreSQL.
+    pub(super) fn as_found(&self, cfg: &config::Database) -> config::Database {
+        let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
+        config::Database { pooler, ..cfg.clone() }
+    }
+}
+
 /// The path of the SQLite file that `url` names, or `None` for another database.
 pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     let options =
@@ -75,10 +84,8 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     Some(options.get_filename().to_owned())
 }
 
-/// Connections for migrations: without time-outs, and on SQLite only one.
-pub(super) async fn open_for_migration(
-    cfg: &config::Database,
-) -> Result<DatabaseConnection, StoreError> {
+/// A connection for migrations: without time-outs.
+pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Sessions, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
         let options = sqlite_options(cfg)?;
         let pool = SqlitePoolOptions::new()
@@ -86,17 +93,42 @@ pub(super) async fn open_for_migration(
             .acquire_timeout(cfg.acquire_timeout)
             .connect_with(options)
             .await?;
-        return Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
+        return Ok(Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)));
     }
-    let options = PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom migrate")
-        .disable_statement_logging();
+    let cfg = resolved(cfg).await?;
     let pool = PgPoolOptions::new()
-        .max_connections(3)
+        .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(options)
+        .connect_with(postgres_options(&cfg)?.application_name("postroom migrate"))
         .await?;
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    Ok(match cfg.pooler {
+        Pooler::Transaction => Sessions::lent(pool, []),
+        Pooler::Auto | Pooler::None => {
+            Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        }
+    })
+}
+
+/// The options of every connection to PostgreSQL. A pooler takes no start parameters but the common ones.
+fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(cfg.url.expose())?.disable_statement_logging();
+    Ok(match cfg.pooler {
+        Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
+        Pooler::Auto | Pooler::None => options.statement_cache_capacity(200),
+    })
+}
+
+/// The same, with what is between us and PostgreSQL found out.
+pub(super) async fn resolved(cfg: &config::Database) -> Result<config::Database, StoreError> {
+    let mut cfg = cfg.clone();
+    if cfg.pooler == Pooler::Auto && !cfg.url.is_sqlite() {
+        let options = postgres_options(&cfg)?.application_name("postroom");
+        let found = tokio::time::timeout(cfg.acquire_timeout, sessions::are_own(&options)).await;
+        let are_own =
+            found.unwrap_or_else(|_| Err(StoreError::Away("no connection in time".to_owned())))?;
+        cfg.pooler = if are_own { Pooler::None } else { Pooler::Transaction };
+    }
+    Ok(cfg)
 }
 
 /// What a PostgreSQL server does not flush before it says that a commit is done.
@@ -138,7 +170,9 @@ pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
 }
 
 async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
-    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    // Nothing that a pooler would refuse: what is sent needs no session.
+    let options =
+        PgConnectOptions::from_str(url)?.disable_statement_logging().extra_float_digits(None);
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     db.execute_unprepared(statement).await?;
@@ -153,13 +187,10 @@ pub(super) async fn open_one(cfg: &config::Database) -> Result<Connections, Stor
 /// The pool of a listener: one connection, without time-outs, and with probes that find out when the other
 /// side has gone without a word.
 pub(super) async fn listener_pool(cfg: &config::Database) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom listener")
-        .disable_statement_logging();
     Ok(PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(options)
+        .connect_with(postgres_options(cfg)?.application_name("postroom listener"))
         .await?)
 }
 
@@ -219,8 +250,8 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .await?;
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
-        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
-        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+        reader: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)),
         has_caps: Arc::default(),
         trouble: Arc::default(),
         door: None,
@@ -235,20 +266,30 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
 
 /// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
 async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
-    let options = postgres_options(cfg)?;
-    let door = Door::new(options.clone(), cfg.acquire_timeout, cfg.max_connections);
+    let cfg = resolved(cfg).await?;
+    let is_lent = cfg.pooler == Pooler::Transaction;
+    let plain = postgres_options(&cfg)?.application_name("postroom");
+    let door = Door::new(plain.clone(), cfg.acquire_timeout, cfg.max_connections);
     let readers = cfg.max_connections / 3;
     let mut pools = Vec::new();
-    let mut open = async |most: u32, options: PgConnectOptions| {
-        let pool = postgres_pool(cfg, &door, most).connect_with(options).await?;
+    let mut sessions = async |connections: u32, settings: &[(&str, &str)]| {
+        let mut options = plain.clone();
+        if !is_lent {
+            options = options.options(settings.iter().copied());
+        }
+        let pool = postgres_pool(&cfg, &door, connections).connect_with(options).await?;
         pools.push(pool.clone());
-        Ok::<_, StoreError>(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        Ok::<_, StoreError>(if is_lent {
+            Sessions::lent(pool, settings)
+        } else {
+            Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        })
     };
-    let writing = options.clone().options(POSTGRES_WRITER_PLANS);
-    let writer = open(cfg.max_connections - readers, writing).await?;
+    let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_WRITER_PLANS).collect();
+    let writer = sessions(cfg.max_connections - readers, &of_writers).await?;
     let reader = match readers {
         0 => writer.clone(),
-        _ => open(readers, options).await?,
+        _ => sessions(readers, &POSTGRES_TIMEOUTS).await?,
     };
     door.leads_to(pools);
     Ok(Connections {
@@ -277,15 +318,6 @@ fn postgres_pool(cfg: &config::Database, door: &Arc<Door>, most: u32) -> PgPoolO
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
             Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })
         })
-}
-
-/// The settings of every connection to PostgreSQL but the listener's.
-fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreError> {
-    Ok(PgConnectOptions::from_str(cfg.url.expose())?
-        .application_name("postroom")
-        .statement_cache_capacity(200)
-        .options(POSTGRES_TIMEOUTS)
-        .disable_statement_logging())
 }
 
 /// Sees whether PostgreSQL is there, with one attempt. SQLite is where it is.

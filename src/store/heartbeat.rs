@@ -101,7 +101,7 @@ impl Heartbeat {
         }
         let (stop, stopped) = mpsc::channel();
         let plan = Plan {
-            cfg: cfg.database.clone(),
+            cfg: store.connections().as_found(&cfg.database),
             node: store.node(),
             every: cfg.supervisor.heartbeat,
             lease: cfg.supervisor.lease,

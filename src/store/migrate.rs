@@ -4,12 +4,19 @@ use super::{StoreError, connect};
 use crate::config;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseBackend, DbErr, IntoDatabaseExecutor, TransactionOptions,
+    TransactionTrait,
 };
-use std::future::Future;
 
 /// The advisory lock under which migrations run on PostgreSQL ("postroom" in ASCII).
 const MIGRATION_LOCK: &str = "select pg_advisory_xact_lock(8101821212437278573)";
+
+/// `SeaORM` gives its statements names, and a session that is lent may have such of another's.
+const FORGET_STATEMENTS: &str = "do $$ declare it text; begin \
+    for it in select name from pg_prepared_statements where name like 'sqlx\\_s\\_%' loop \
+      execute format('deallocate %I', it); \
+    end loop; \
+  end $$";
 
 /// What has been applied and what has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +32,21 @@ impl Migrations {
     }
 }
 
+/// Where to.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Up,
+    Down,
+    Fresh,
+}
+
 /// Applies all pending migrations.
 ///
 /// # Errors
-/// When the database is away or a migration fails; then nothing of that migration is left.
+/// When the database is away, a newer version has migrated it, or a migration fails; on PostgreSQL nothing is
+/// changed then, on SQLite nothing of that migration is left.
 pub async fn migrate_up(cfg: &config::Database) -> Result<(), StoreError> {
-    locked(cfg, |db| async move { Ok(Migrator::up(&db, None).await?) }).await
+    locked(cfg, Way::Up).await
 }
 
 /// Reverts the last migration.
@@ -38,7 +54,7 @@ pub async fn migrate_up(cfg: &config::Database) -> Result<(), StoreError> {
 /// # Errors
 /// As [`migrate_up`].
 pub async fn migrate_down(cfg: &config::Database) -> Result<(), StoreError> {
-    locked(cfg, |db| async move { Ok(Migrator::down(&db, Some(1)).await?) }).await
+    locked(cfg, Way::Down).await
 }
 
 /// Drops everything and applies all migrations.
@@ -46,47 +62,66 @@ pub async fn migrate_down(cfg: &config::Database) -> Result<(), StoreError> {
 /// # Errors
 /// As [`migrate_up`].
 pub async fn migrate_fresh(cfg: &config::Database) -> Result<(), StoreError> {
-    locked(cfg, |db| async move {
-        Migrator::down(&db, None).await?;
-        Ok(Migrator::up(&db, None).await?)
-    })
-    .await
+    locked(cfg, Way::Fresh).await
 }
 
 /// What is applied, without changing anything.
 ///
 /// # Errors
-/// When the database is away.
+/// When the database is away, or a newer version has migrated it.
 pub async fn migrate_status(cfg: &config::Database) -> Result<Migrations, StoreError> {
-    let db = connect::open_for_migration(cfg).await?;
-    let pending = Migrator::get_pending_migrations_read_only(&db).await?;
+    let sessions = connect::open_for_migration(cfg).await?;
+    let pending = Migrator::get_pending_migrations_read_only(&sessions).await.map_err(explained)?;
     let pending: Vec<String> = pending.iter().map(|it| it.name().to_owned()).collect();
     let steps = Migrator::get_migration_files()
         .iter()
         .map(|it| (it.name().to_owned(), !pending.contains(&it.name().to_owned())))
         .collect();
-    db.close().await?;
+    sessions.close().await?;
     Ok(Migrations { steps })
 }
 
-/// Runs `work` with connections of its own that have no time-outs, on PostgreSQL under the advisory lock.
-async fn locked<F>(
-    cfg: &config::Database,
-    work: impl FnOnce(DatabaseConnection) -> F,
-) -> Result<(), StoreError>
-where
-    F: Future<Output = Result<(), StoreError>>,
-{
-    let db = connect::open_for_migration(cfg).await?;
+/// Migrates over a connection of its own that has no time-outs; on PostgreSQL in one transaction that holds the
+/// advisory lock, so that it works over a session that a pooler lends, too.
+async fn locked(cfg: &config::Database, way: Way) -> Result<(), StoreError> {
+    let sessions = connect::open_for_migration(cfg).await?;
+    let db = sessions.db();
     if db.get_database_backend() == DatabaseBackend::Sqlite {
-        work(db.clone()).await?;
+        go(way, db).await?;
     } else {
-        // Held by a transaction, not by a session, so that it works behind a pooler, too.
-        let guard = db.begin_with_options(TransactionOptions::default()).await?;
-        guard.execute_unprepared(MIGRATION_LOCK).await?;
-        work(db.clone()).await?;
-        guard.commit().await?;
+        let tx = db.begin_with_options(TransactionOptions::default()).await?;
+        tx.execute_unprepared(MIGRATION_LOCK).await?;
+        if sessions.is_lent() {
+            tx.execute_unprepared(FORGET_STATEMENTS).await?;
+        }
+        go(way, &tx).await?;
+        if sessions.is_lent() {
+            tx.execute_unprepared(FORGET_STATEMENTS).await?;
+        }
+        tx.commit().await?;
     }
-    db.close().await?;
-    Ok(())
+    sessions.close().await
+}
+
+async fn go<'a>(way: Way, db: impl IntoDatabaseExecutor<'a> + Copy) -> Result<(), StoreError> {
+    let done = match way {
+        Way::Up => Migrator::up(db, None).await,
+        Way::Down => Migrator::down(db, Some(1)).await,
+        Way::Fresh => match Migrator::down(db, None).await {
+            Ok(()) => Migrator::up(db, None).await,
+            Err(error) => Err(error),
+        },
+    };
+    done.map_err(explained)
+}
+
+/// The only complaint that the migrator makes in its own words is of migrations that it does not know.
+fn explained(error: DbErr) -> StoreError {
+    let DbErr::Custom(text) = &error else { return error.into() };
+    // Each is quoted, on a line of its own.
+    let unknown: Vec<&str> = text.lines().filter_map(|it| it.split('\'').nth(1)).collect();
+    StoreError::Broken(format!(
+        "its schema is that of a newer Postroom, which has applied {}: start that version or a later one",
+        unknown.join(", ")
+    ))
 }

@@ -24,6 +24,7 @@ mod nodes;
 mod notices;
 mod queue;
 mod reader;
+mod sessions;
 mod sql;
 mod statements;
 mod suspects;
@@ -139,6 +140,11 @@ impl Store {
         let cfg = cfg.clone();
         let opened = runtime.spawn(async move {
             let connections = connect::open(&cfg).await?;
+            if connections.writer.is_lent() {
+                tracing::info!(
+                    "a pooler lends a session for each transaction: what other nodes store is found at each tick"
+                );
+            }
             let registered = nodes::register(&connections, role).await?;
             Ok::<_, StoreError>((connections, registered))
         });
@@ -224,9 +230,11 @@ impl Store {
         Notices(self.clone())
     }
 
-    /// For whoever listens to the other nodes; `None` on SQLite, where there are none.
+    /// For whoever listens to the other nodes; `None` on SQLite, where there are none, and behind a pooler, where
+    /// a listener would hear nothing and leave every session that it was lent listening.
     pub fn ears(&self, cfg: &config::Database) -> Option<Ears> {
-        (!self.is_sqlite()).then(|| Ears::new(self.clone(), cfg.clone()))
+        let can_hear = !self.is_sqlite() && !self.is_pooled();
+        can_hear.then(|| Ears::new(self.clone(), cfg.clone()))
     }
 
     /// For the janitor of the node that leads.
@@ -253,6 +261,11 @@ impl Store {
         self.spawn(async move { caps::set(&store, &caps).await }).await?;
         has_caps.store(is_capped, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// True where a pooler lends sessions for a transaction at a time.
+    pub fn is_pooled(&self) -> bool {
+        self.0.connections.writer.is_lent()
     }
 
     fn is_sqlite(&self) -> bool {

@@ -7,6 +7,7 @@
 
 use super::{Store, StoreError, connect};
 use crate::config;
+use sea_orm::ConnectionTrait;
 use sqlx::postgres::PgListener;
 use std::{
     sync::{
@@ -101,8 +102,9 @@ impl Notices {
 }
 
 async fn notify(store: &Store, text: &str) -> Result<(), StoreError> {
-    let pool = store.connections().reader.get_postgres_connection_pool();
-    sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(text).execute(pool).await?;
+    // One message without parameters, so that no pooler takes it apart. The text is our own.
+    let notice = format!("notify {CHANNEL}, '{text}'");
+    store.connections().reader.execute_unprepared(&notice).await?;
     Ok(())
 }
 

@@ -5,12 +5,13 @@ use super::{
     StoreError,
     connect::Connections,
     door::{broke_in_call, while_open},
+    sessions::{LentTx, Sessions},
     sql::Sql,
 };
 use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
 use arc_swap::ArcSwapOption;
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
+    ConnectionTrait, DatabaseBackend, DatabaseTransaction, ExecResult, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
@@ -28,13 +29,43 @@ const CONFLICT_ATTEMPTS: u32 = 8;
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
 pub(super) struct Tx {
-    inner: DatabaseTransaction,
+    inner: Inner,
     backend: DatabaseBackend,
     has_caps: bool,
     /// What it is for: tests end the process at a stage of a transaction that they name by it.
     purpose: &'static str,
     faults: Arc<Faults>,
     trouble: Arc<ArcSwapOption<String>>,
+}
+
+/// Over a session that is our own, or over one that a pooler lends for it. The futures of the latter are large,
+/// and boxed, so that those of the former stay as they are.
+enum Inner {
+    Own(DatabaseTransaction),
+    Lent(LentTx),
+}
+
+impl Inner {
+    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        Ok(match self {
+            Self::Own(it) => it.query_all_raw(statement).await?,
+            Self::Lent(it) => Box::pin(it.query(statement)).await?,
+        })
+    }
+
+    async fn execute(&self, statement: Statement) -> Result<ExecResult, StoreError> {
+        Ok(match self {
+            Self::Own(it) => it.execute_raw(statement).await?,
+            Self::Lent(it) => Box::pin(it.execute(statement)).await?,
+        })
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Own(it) => Ok(it.commit().await?),
+            Self::Lent(it) => Ok(Box::pin(it.commit()).await?),
+        }
+    }
 }
 
 impl Tx {
@@ -48,7 +79,12 @@ impl Tx {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let begin = async { Ok(connections.writer.begin_with_options(options).await?) };
+        let begin = async {
+            Ok(match connections.writer.begin_lent().await? {
+                Some(lent) => Inner::Lent(lent),
+                None => Inner::Own(connections.writer.db().begin_with_options(options).await?),
+            })
+        };
         let trouble = connections.trouble.clone();
         let inner = while_open(begin).await.inspect_err(|it| note(&trouble, it))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
@@ -65,7 +101,7 @@ impl Tx {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        self.noted(self.inner.query_all_raw(statement).await)
+        self.noted(self.inner.query(statement).await)
     }
 
     /// The same for a text that is made for its number of parameters.
@@ -75,7 +111,7 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement = Statement::from_sql_and_values(self.backend, text, values);
-        self.noted(self.inner.query_all_raw(statement).await)
+        self.noted(self.inner.query(statement).await)
     }
 
     /// Runs a statement and gives the number of rows it touched.
@@ -86,7 +122,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        Ok(self.noted(self.inner.execute_raw(statement).await)?.rows_affected())
+        Ok(self.noted(self.inner.execute(statement).await)?.rows_affected())
     }
 
     /// True where some client's jobs at once are capped.
@@ -102,8 +138,7 @@ impl Tx {
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.stage(self.purpose, "before_commit");
-        let committed = self.inner.commit().await.map_err(StoreError::from);
-        committed.inspect_err(|it| note(&self.trouble, it))?;
+        self.inner.commit().await.inspect_err(|it| note(&self.trouble, it))?;
         if self.trouble.load().is_some() {
             self.trouble.store(None);
         }
@@ -111,8 +146,8 @@ impl Tx {
         Ok(())
     }
 
-    fn noted<T>(&self, result: Result<T, DbErr>) -> Result<T, StoreError> {
-        result.map_err(StoreError::from).inspect_err(|it| note(&self.trouble, it))
+    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|it| note(&self.trouble, it))
     }
 }
 
@@ -158,13 +193,13 @@ pub(super) async fn within<T>(
 
 /// Reads outside a transaction.
 pub(super) async fn read<const N: usize>(
-    connection: &DatabaseConnection,
+    sessions: &Sessions,
     sql: &Sql,
     values: [Value; N],
 ) -> Result<Vec<QueryResult>, StoreError> {
-    let backend = connection.get_database_backend();
+    let backend = sessions.get_database_backend();
     let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-    within(READ_MAX, while_open(async { Ok(connection.query_all_raw(statement).await?) })).await
+    within(READ_MAX, while_open(async { Ok(sessions.query_all_raw(statement).await?) })).await
 }
 
 /// A group as one JSON parameter.

@@ -3,7 +3,7 @@
 
 use crate::{
     on_both_daemons,
-    support::{eventually, inside::Inside},
+    support::{both::Place, eventually, inside::Inside},
 };
 use postroom::{
     domain::{Job, JobKind, Outcome, job::NewJob},
@@ -32,8 +32,8 @@ id = "b"
 channels.sms.secret = "x"
 "#;
 
-/// Whose jobs have started, in order; one a database.
-static STARTED: [Mutex<Vec<String>>; 2] = [const { Mutex::new(Vec::new()) }; 2];
+/// Whose jobs have started, in order; one a database, and one for the three nodes.
+static STARTED: [Mutex<Vec<String>>; 3] = [const { Mutex::new(Vec::new()) }; 3];
 
 /// Notes whose job starts.
 #[derive(Default)]
@@ -87,4 +87,42 @@ on_both_daemons! {
         assert!(between <= STARTS_MAX, "{between} jobs of the flood started in between");
         assert!(before < FLOOD, "the flood was over before");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_jobs_start_among_the_next_of_three_nodes() {
+    const NODES: usize = 3;
+    const FLOOD: usize = 20_000;
+    const SINGLES: usize = 8;
+    let Some(place) = Place::postgres() else { return };
+    let mut nodes = Vec::new();
+    for _ in 0..NODES {
+        nodes.push(Inside::start(&place, CONFIG, Registry::default().kind::<Notes<2>>()).await);
+    }
+    let feed = nodes[0].store.feed();
+    for _ in 0..FLOOD / GROUP {
+        feed.enqueue((0..GROUP).map(|_| job(&feed, "a")).collect()).await.unwrap();
+    }
+    let started = || STARTED[2].lock().unwrap();
+    eventually(Duration::from_secs(30), async || (started().len() > 100).then_some(())).await;
+    let mut between = Vec::new();
+    for single in 0..SINGLES {
+        feed.enqueue(vec![job(&feed, "b")]).await.unwrap();
+        let before = started().len();
+        let at = eventually(Duration::from_secs(30), async || {
+            started().iter().enumerate().filter(|it| it.1 == "b").nth(single).map(|it| it.0)
+        })
+        .await;
+        between.push(at.saturating_sub(before));
+    }
+    let all = started().len();
+    assert!(all < FLOOD, "the flood was over before");
+    let most = NODES * STARTS_MAX;
+    eprintln!(
+        "started of the flood before each single job: {between:?}, at the most {most}; {all} in all"
+    );
+    // A node that the machine leaves out for a while holds up what it has claimed, and the others go on.
+    assert!(between.iter().all(|it| *it <= 2 * most), "{between:?}");
+    between.sort_unstable();
+    assert!(between[SINGLES / 2] <= most, "{between:?}");
 }

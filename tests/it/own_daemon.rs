@@ -20,6 +20,9 @@ pub const CONFIGS: &str = "TEST_DAEMON_CONFIGS";
 /// Set, it has Postroom's own channels and kinds, too.
 pub const WITH_CHANNELS: &str = "TEST_DAEMON_WITH_CHANNELS";
 
+/// Set, it is a newer version: it knows a kind more.
+pub const KNOWS_MORE: &str = "TEST_DAEMON_KNOWS_MORE";
+
 /// Ends the whole process.
 #[derive(Default)]
 struct Poison;
@@ -79,6 +82,18 @@ impl JobHandler for Burns {
     }
 }
 
+/// What [`Lingers`] does, of a kind that only a newer version knows.
+#[derive(Default)]
+struct Novel(Lingers);
+
+impl JobHandler for Novel {
+    const KIND: JobKind = JobKind("NOVEL");
+
+    async fn handle(&self, job: &Job, deps: &Deps) -> Outcome {
+        self.0.handle(job, deps).await
+    }
+}
+
 /// Keeps its thread for good.
 #[derive(Default)]
 struct Blocks;
@@ -102,8 +117,11 @@ fn for_other_tests() {
     let config = Config::load(&sources).expect("a configuration");
     logging::init(&config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
-    let registry =
+    let mut registry =
         own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>().kind::<Burns>();
+    if env::var_os(KNOWS_MORE).is_some() {
+        registry = registry.kind::<Novel>();
+    }
     match serve_with(config, registry, Role::All) {
         Ok(exit) => process::exit(exit.code().into()),
         Err(error) => panic!("{error}"),

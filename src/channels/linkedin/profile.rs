@@ -90,7 +90,9 @@ fn page_of(text: &str) -> Option<Page> {
     } else {
         // A capital may be two signs in small letters, of which one is none of a name.
         let name = name.to_lowercase();
-        is_name(&name).then(|| Page::Profile(format!("https://linkedin.com/in/{name}")))
+        let url = format!("https://linkedin.com/in/{name}");
+        // What is longer could not be read again where a provider sends it back.
+        (is_name(&name) && url.len() <= fields::ID_BYTES_MAX).then_some(Page::Profile(url))
     }
 }
 
@@ -201,6 +203,16 @@ mod tests {
         ] {
             assert_eq!(page_of(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_kept_can_be_read_again() {
+        let room = fields::ID_BYTES_MAX - "https://linkedin.com/in/".len();
+        let longest = "a".repeat(room);
+        let url = format!("https://linkedin.com/in/{longest}");
+        assert_eq!(page_of(&longest), Some(Page::Profile(url.clone())));
+        assert_eq!(page_of(&url), Some(Page::Profile(url)));
+        assert_eq!(page_of(&format!("{longest}a")), None);
     }
 
     #[test]

@@ -9,11 +9,12 @@ use crate::{
     domain::{Id, JobStatus},
     store::{
         StoreError,
+        sessions::Sessions,
         sql::Sql,
         tx::{Tx, group, read},
     },
 };
-use sea_orm::{DatabaseConnection, QueryResult};
+use sea_orm::QueryResult;
 use serde::Serialize;
 
 /// Jobs with where they are and their last run. By primary and unique keys: the head of a job's line is
@@ -153,16 +154,13 @@ pub(super) async fn rows(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
 }
 
 /// The same, outside a transaction.
-async fn views(reader: &DatabaseConnection, ids: &[Id]) -> Result<Vec<JobView>, StoreError> {
+async fn views(reader: &Sessions, ids: &[Id]) -> Result<Vec<JobView>, StoreError> {
     let rows = read(reader, &READ_JOBS, [group(ids)?]).await?;
     rows.iter().map(|row| Ok(JobRow::from_row(row)?.view)).collect()
 }
 
 /// A job with its failed attempts.
-pub(super) async fn detail(
-    reader: &DatabaseConnection,
-    id: Id,
-) -> Result<Option<JobDetail>, StoreError> {
+pub(super) async fn detail(reader: &Sessions, id: Id) -> Result<Option<JobDetail>, StoreError> {
     let Some(job) = views(reader, &[id]).await?.pop() else { return Ok(None) };
     let rows = read(reader, &READ_FAILURES, [id.into()]).await?;
     let errors = rows.iter().map(FailedAttempt::from_row).collect::<Result<_, _>>()?;
@@ -172,7 +170,7 @@ pub(super) async fn detail(
 /// A page of jobs. A job that moves on while it is read may be missing from a page that asks for a
 /// status, but the cursor stays true.
 pub(super) async fn page(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     filter: &JobFilter,
     limit: usize,
     cursor: Option<Id>,
@@ -194,7 +192,7 @@ pub(super) async fn page(
 /// Ids of jobs that match, newest first, at most `limit`, those before `before`. Where leads are asked
 /// for, their jobs of any status.
 pub(super) async fn candidates(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     filter: &JobFilter,
     before: Id,
     limit: usize,
@@ -257,7 +255,7 @@ impl Common {
     /// Runs one of the lists, with what it needs besides.
     async fn read<const N: usize>(
         &self,
-        reader: &DatabaseConnection,
+        reader: &Sessions,
         sql: &Sql,
         more: [sea_orm::Value; N],
     ) -> Result<Vec<QueryResult>, StoreError> {
@@ -267,7 +265,7 @@ impl Common {
 }
 
 async fn read_with(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     sql: &Sql,
     values: Vec<sea_orm::Value>,
 ) -> Result<Vec<QueryResult>, StoreError> {

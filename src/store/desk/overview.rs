@@ -2,9 +2,8 @@
 
 use crate::{
     domain::{Id, Timestamp},
-    store::{Node, StoreError, given_out_at, sql::Sql, tx::read},
+    store::{Node, StoreError, given_out_at, sessions::Sessions, sql::Sql, tx::read},
 };
-use sea_orm::DatabaseConnection;
 
 /// What waits and what runs, by kind and client, with the oldest that is due. Reads the small tables whole.
 pub(in crate::store) static READ_BACKLOG: Sql = Sql::new(
@@ -62,10 +61,7 @@ pub struct Totals {
 }
 
 /// Counts everything.
-pub(super) async fn totals(
-    reader: &DatabaseConnection,
-    nodes: Vec<Node>,
-) -> Result<Totals, StoreError> {
+pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals, StoreError> {
     let mut totals = Totals {
         backlog: Vec::new(),
         succeeded: 0,

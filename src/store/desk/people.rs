@@ -9,14 +9,13 @@ use crate::{
     domain::{Id, LeadStatus, Timestamp},
     store::{
         StoreError,
+        sessions::Sessions,
         sql::Sql,
         tx::{group, read},
     },
 };
 use entity::{campaigns, drafts, lead_identities, leads, messages};
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -107,7 +106,7 @@ pub struct MessageFilter {
 
 /// A page of leads.
 pub(super) async fn leads(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     filter: &LeadFilter,
     limit: usize,
     cursor: Option<LeadCursor>,
@@ -166,7 +165,7 @@ fn containing(text: &str) -> String {
 }
 
 /// Leads with what they are known by, in the order of `ids`.
-async fn entries(reader: &DatabaseConnection, ids: &[Id]) -> Result<Vec<LeadEntry>, StoreError> {
+async fn entries(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadEntry>, StoreError> {
     let in_ids = || ids.iter().copied();
     let found = leads::Entity::find().filter(leads::Column::Id.is_in(in_ids())).all(reader).await?;
     let mut identities: HashMap<Id, Vec<IdentityRow>> = HashMap::new();
@@ -197,10 +196,7 @@ async fn entries(reader: &DatabaseConnection, ids: &[Id]) -> Result<Vec<LeadEntr
 }
 
 /// A lead with its thread.
-pub(super) async fn lead(
-    reader: &DatabaseConnection,
-    id: Id,
-) -> Result<Option<LeadDetail>, StoreError> {
+pub(super) async fn lead(reader: &Sessions, id: Id) -> Result<Option<LeadDetail>, StoreError> {
     let Some(entry) = entries(reader, &[id]).await?.pop() else { return Ok(None) };
     let mut thread: Vec<ListedMessage> = messages::Entity::find()
         .filter(messages::Column::LeadId.eq(id))
@@ -221,7 +217,7 @@ pub(super) async fn lead(
 
 /// A page of messages.
 pub(super) async fn messages(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     filter: &MessageFilter,
     limit: usize,
     cursor: Option<Id>,
@@ -248,16 +244,13 @@ pub(super) async fn messages(
 }
 
 /// A message with what was received.
-pub(super) async fn message(
-    reader: &DatabaseConnection,
-    id: Id,
-) -> Result<Option<MessageRow>, StoreError> {
+pub(super) async fn message(reader: &Sessions, id: Id) -> Result<Option<MessageRow>, StoreError> {
     Ok(messages::Entity::find_by_id(id).one(reader).await?)
 }
 
 /// A page of drafts.
 pub(super) async fn drafts(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     status: Vec<String>,
     limit: usize,
     cursor: Option<Id>,

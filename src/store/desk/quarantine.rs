@@ -3,10 +3,10 @@
 use super::Page;
 use crate::{
     domain::Id,
-    store::{Store, StoreError, sql::Sql, tx::Tx},
+    store::{Store, StoreError, sessions::Sessions, sql::Sql, tx::Tx},
 };
 use entity::quarantine;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 pub use entity::quarantine::Model as QuarantineRow;
 
@@ -27,7 +27,7 @@ pub struct QuarantineFilter {
 
 /// Items, newest first.
 pub(super) async fn list(
-    reader: &DatabaseConnection,
+    reader: &Sessions,
     filter: QuarantineFilter,
     limit: usize,
     cursor: Option<Id>,
@@ -51,10 +51,7 @@ pub(super) async fn list(
 }
 
 /// One item.
-pub(super) async fn one(
-    reader: &DatabaseConnection,
-    id: Id,
-) -> Result<Option<QuarantineRow>, StoreError> {
+pub(super) async fn one(reader: &Sessions, id: Id) -> Result<Option<QuarantineRow>, StoreError> {
     Ok(quarantine::Entity::find_by_id(id).one(reader).await?)
 }
 

@@ -9,6 +9,7 @@ use crate::{
     on_both_databases,
     support::{
         fixture::{config, event},
+        pgbouncer::{Parameters, PgBouncer},
         postgres,
         process::Scratch,
     },
@@ -112,6 +113,34 @@ on_both_databases! {
         assert_eq!(schema(&db).await, before);
     }
 
+    async fn a_schema_of_a_newer_version_is_refused_in_words_and_left_alone(db: Fixture) {
+        let before = schema(&db).await;
+        for name in ["m20990101_000001_later", "m20990102_000001_latest"] {
+            db.execute(&format!("insert into seaql_migrations (version, applied_at) values ('{name}', 1)")).await;
+        }
+        let database = db.config.database.clone();
+        let told = db.runtime.handle().spawn(async move {
+            [
+                store::migrate_up(&database).await.unwrap_err(),
+                store::migrate_down(&database).await.unwrap_err(),
+                store::migrate_fresh(&database).await.unwrap_err(),
+                store::migrate_status(&database).await.unwrap_err(),
+            ]
+        });
+        for error in told.await.unwrap() {
+            // The migrator knows them in no order.
+            let text = error.to_string();
+            assert!(
+                text.starts_with("its schema is that of a newer Postroom, which has applied m2099")
+                    && text.contains("m20990101_000001_later")
+                    && text.contains("m20990102_000001_latest")
+                    && text.ends_with(": start that version or a later one"),
+                "{text}"
+            );
+        }
+        assert_eq!(schema(&db).await, before);
+    }
+
     async fn every_column_of_every_entity_can_be_read(db: Fixture) {
         // A row in every table.
         put(&db.store, "a", &phones(2), 1).await;
@@ -156,6 +185,28 @@ on_both_databases! {
 async fn four_daemons_start_at_once_on_one_empty_postgres() {
     let Some(server) = postgres::server() else { return };
     start_together(&server.url(&server.create_database("together")), 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_daemons_start_at_once_behind_a_pooler() {
+    let Some(pooler) = PgBouncer::start(Parameters::Refused, 2) else { return };
+    let server = postgres::server().expect("the pooler has one");
+    let url = pooler.url(&server.create_database("together"));
+    start_together(&url, 4).await;
+    // Down and up again over the sessions in which statements were given names before.
+    let config = config(&[("POSTROOM__DATABASE__URL", &url)]);
+    let runtime = StoreRuntime::start().unwrap();
+    let (all, _) = pending(&runtime, &config).await;
+    for _ in 0..2 {
+        let database = config.database.clone();
+        on(&runtime, async move { store::migrate_down(&database).await }).await;
+        assert_eq!(pending(&runtime, &config).await, (all, 1));
+        let database = config.database.clone();
+        on(&runtime, async move { store::migrate_up(&database).await }).await;
+        let database = config.database.clone();
+        on(&runtime, async move { store::migrate_fresh(&database).await }).await;
+        assert_eq!(pending(&runtime, &config).await, (all, 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use super::{
     daemon::{Daemon, Options},
+    pgbouncer::PgBouncer,
     postgres,
 };
 use sea_orm::{
@@ -43,19 +44,28 @@ macro_rules! on_both_daemons {
 pub struct Place {
     /// The test's own empty PostgreSQL database, or `None`: SQLite in the daemon's own directory.
     database_url: Option<String>,
+    /// The same database behind a pooler.
+    pooled_url: Option<String>,
 }
 
 impl Place {
     /// A SQLite file in each daemon's own directory.
     pub fn sqlite() -> Self {
-        Self { database_url: None }
+        Self { database_url: None, pooled_url: None }
     }
 
     /// A fresh PostgreSQL database, or `None` where there is no server.
     pub fn postgres() -> Option<Self> {
         let server = postgres::server()?;
         let name = server.create_database("daemon");
-        Some(Self { database_url: Some(server.url(&name)) })
+        Some(Self { database_url: Some(server.url(&name)), pooled_url: None })
+    }
+
+    /// A fresh PostgreSQL database that daemons reach through this pooler, and tests past it.
+    pub fn behind(pooler: &PgBouncer) -> Self {
+        let server = postgres::server().expect("a pooler has a server behind it");
+        let name = server.create_database("pooled");
+        Self { database_url: Some(server.url(&name)), pooled_url: Some(pooler.url(&name)) }
     }
 
     /// Whether this is SQLite.
@@ -80,6 +90,7 @@ impl Place {
         Options {
             config: config.to_owned(),
             database_url: self.database_url.clone(),
+            pooled_url: self.pooled_url.clone(),
             ..Options::default()
         }
     }

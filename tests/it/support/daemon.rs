@@ -29,6 +29,8 @@ pub struct Options {
     pub config: String,
     /// Where the database is; `None` for SQLite in the daemon's own directory.
     pub database_url: Option<String>,
+    /// What the daemon is told instead, where there is a pooler between.
+    pub pooled_url: Option<String>,
     /// Arguments after `serve --config …`, for instance `["--role", "worker"]`.
     pub args: Vec<String>,
     /// Environment variables, on top of the test's own without its `POSTROOM__…`.
@@ -58,6 +60,7 @@ impl Default for Options {
         Self {
             config: String::new(),
             database_url: None,
+            pooled_url: None,
             args: Vec::new(),
             env: Vec::new(),
             has_own_kinds: false,
@@ -139,7 +142,7 @@ impl Daemon {
         self.scratch.path()
     }
 
-    /// The database, in the form of `database.url`.
+    /// The database, in the form of `database.url`, past any pooler.
     pub fn database_url(&self) -> String {
         database_url(self.scratch.path(), &self.options)
     }
@@ -244,7 +247,7 @@ fn test_config(directory: &Path) -> PathBuf {
 }
 
 fn write_configs(directory: &Path, options: &Options, port: u16) {
-    let database = database_url(directory, options);
+    let database = options.pooled_url.clone().unwrap_or_else(|| database_url(directory, options));
     let harness = format!(
         "[server]\nbind = \"127.0.0.1:{port}\"\n\
          [database]\nurl = \"{database}\"\n\

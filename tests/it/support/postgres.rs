@@ -18,7 +18,7 @@ use std::{
 /// Names a server to be used instead of making one: `postgres://user:password@host/postgres`.
 const URL_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_URL";
 /// Set to 1, it makes a missing PostgreSQL a failure instead of a reason to skip.
-const REQUIRED_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_REQUIRED";
+pub const REQUIRED_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_REQUIRED";
 /// The user that PostgreSQL runs as where the tests run as root.
 const SYSTEM_USER: &str = "postgres";
 /// Ends it at once and without a last checkpoint; nobody will want its data.
@@ -303,7 +303,7 @@ impl Drop for Made {
 }
 
 /// The user to run the server as; `None` for the one that runs the tests.
-fn system_user() -> Option<&'static str> {
+pub fn system_user() -> Option<&'static str> {
     static IS_ROOT: OnceLock<bool> = OnceLock::new();
     let is_root =
         IS_ROOT.get_or_init(|| done("id", Command::new("id").arg("-u").output()).trim() == "0");
@@ -335,11 +335,15 @@ fn find_binaries() -> Option<PathBuf> {
 fn missing() {
     static SAID: OnceLock<()> = OnceLock::new();
     let why = "no PostgreSQL binaries on the PATH or in /usr/lib/postgresql";
-    let required = env::var(REQUIRED_VARIABLE).is_ok_and(|it| it == "1");
-    assert!(!required, "{why}, and {REQUIRED_VARIABLE}=1");
+    assert!(!is_required(), "{why}, and {REQUIRED_VARIABLE}=1");
     SAID.get_or_init(|| {
         eprintln!("skipped: {why}; install them, or set {URL_VARIABLE}");
     });
+}
+
+/// Whether tests may not be skipped.
+pub fn is_required() -> bool {
+    env::var(REQUIRED_VARIABLE).is_ok_and(|it| it == "1")
 }
 
 /// The processes that `parent` has started and that still run.

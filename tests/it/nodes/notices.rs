@@ -1,0 +1,96 @@
+//! Notices: few, whatever the number of commits, and soon.
+
+use crate::support::{
+    both::{Peek, Place},
+    daemon::{Daemon, Options},
+    eventually,
+    fixture::{Fixture, config, self_check},
+    web::{ask, mail},
+};
+use futures_util::future::join_all;
+use postroom::store::Heartbeat;
+use sqlx::postgres::PgListener;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The least time between two notices of a node.
+const APART: Duration = Duration::from_millis(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_commits_make_few_notices() {
+    const WRITERS: usize = 6;
+    const COMMITS: usize = 80;
+    let Some(db) = Fixture::postgres().await else { return };
+    let url = db.config.database.url.expose();
+    let quick = config(&[
+        ("POSTROOM__DATABASE__URL", url),
+        ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
+        ("POSTROOM__SUPERVISOR__LEASE", "10s"),
+    ]);
+    // Two nodes that know of each other: else there is nobody to tell.
+    let other = db.another_node().await;
+    let _beats = [&db.store, &other].map(|it| Heartbeat::start(it, &quick, true, || ()).unwrap());
+    let mut listener = PgListener::connect(url).await.unwrap();
+    listener.listen("postroom_jobs").await.unwrap();
+    eventually(PATIENCE, async || {
+        db.store.notices().announce_to_others();
+        tokio::time::timeout(APART * 4, listener.recv()).await.ok()
+    })
+    .await
+    .unwrap();
+    let feed = db.store.feed();
+    let begun = Instant::now();
+    join_all((0..WRITERS).map(|_| async {
+        for _ in 0..COMMITS {
+            feed.enqueue(vec![self_check(&db.store, "a")]).await.unwrap();
+        }
+    }))
+    .await;
+    db.execute("notify postroom_jobs, 'the end'").await;
+    let mut notices = 0;
+    while listener.recv().await.unwrap().payload() != "the end" {
+        notices += 1;
+    }
+    let (took, commits) = (begun.elapsed(), WRITERS * COMMITS);
+    eprintln!("{commits} commits in {took:?} made {notices} notices");
+    // One may have been on its way before.
+    let most = took.as_millis() / APART.as_millis() + 2;
+    assert!((1..=most).contains(&notices), "{notices} notices in {took:?}, at the most {most}");
+}
+
+/// The tick would come too late, and so would the heartbeat, which only makes the next tick look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_node_is_woken_long_before_its_tick() {
+    const TICK: Duration = Duration::from_secs(30);
+    let Some(place) = Place::postgres() else { return };
+    let node = async |role: &str| {
+        let args = vec!["--role".to_owned(), role.to_owned()];
+        let config = "[supervisor]\ntick = \"30s\"\nheartbeat = \"200ms\"\n";
+        Daemon::start(Options { args, ..place.options(config) }).await
+    };
+    let (worker, ingest) = (node("worker").await, node("ingest").await);
+    let peek = Peek::of(&worker).await;
+    let listening = "select count(*) from pg_stat_activity where application_name = 'postroom listener' \
+        and datname = current_database() and state = 'idle'";
+    eventually(PATIENCE, async || (peek.number(listening).await == 1).then_some(())).await;
+    let beats = "select count(*) from nodes where seen_at > started_at";
+    eventually(PATIENCE, async || (peek.number(beats).await == 2).then_some(())).await;
+    for lead in 0..20 {
+        let answer = ask(ingest.webhook("instantly", "demo").json(&mail(lead))).await;
+        assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+        eventually(PATIENCE, async || (peek.unfinished().await == 0).then_some(())).await;
+    }
+    let waits = "select (extract(epoch from a.started_at - j.created_at) * 1000)::bigint::text \
+        from job_attempts a join jobs j on j.id = a.job_id where j.kind like '%INBOUND%'";
+    let mut waits: Vec<i64> =
+        peek.texts(waits).await.iter().map(|it| it.parse().unwrap()).collect();
+    waits.sort_unstable();
+    assert_eq!(waits.len(), 20);
+    eprintln!(
+        "from an idle node's other's commit to the start: p50 {} ms, max {} ms",
+        waits[10], waits[19]
+    );
+    let longest = Duration::from_millis(u64::try_from(waits[19]).unwrap());
+    assert!(longest < TICK / 10, "{waits:?}");
+}
