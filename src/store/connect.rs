@@ -327,6 +327,8 @@ fn postgres_pool(cfg: &config::Database, door: &Arc<Door>, most: u32) -> PgPoolO
 pub async fn reach(cfg: &config::Database) -> Result<(), StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => Ok(()),
+        // Finding out what is between is an attempt, and the only one that every pooler takes.
+        None if cfg.pooler == Pooler::Auto => resolved(cfg).await.map(|_| ()),
         None => knock(&postgres_options(cfg)?).await,
     }
 }
