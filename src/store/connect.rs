@@ -307,13 +307,14 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
 /// A pool of that many connections, which takes none back that is from before the door closed. It opens them for
 /// those who ask only: to keep some open, it would try by itself while the server is away.
 fn postgres_pool(cfg: &config::Database, door: &Arc<Door>, most: u32) -> PgPoolOptions {
-    let door = door.clone();
+    // The door knows its pools, and would keep them for good if they kept it.
+    let door = Arc::downgrade(door);
     PgPoolOptions::new()
         .max_connections(most.max(1))
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
         .after_release(move |_, it| {
-            let is_trusted = door.trusts(it.age);
+            let is_trusted = door.upgrade().is_none_or(|door| door.trusts(it.age));
             // An error, because a polite goodbye waits for the other side.
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
             Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })

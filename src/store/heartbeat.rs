@@ -147,6 +147,8 @@ impl Plan {
         while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             pause = self.every;
             if self.door.as_ref().is_some_and(|it| !it.is_open()) {
+                // Its other side may be gone, as those of the pools.
+                connections = None;
                 continue;
             }
             // Before the database's clock is read: a lead that is kept from here on ends there no sooner.
