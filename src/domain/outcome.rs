@@ -27,6 +27,14 @@ pub enum Outcome {
 /// message that is not the newest keeps its own verdict but changes neither lead nor drafts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// The text of the job's message that the other effects were decided from ([`text::fingerprint`]). Where the
+    /// message says something else by then, none of them counts, and the job runs again on the new text.
+    ///
+    /// [`text::fingerprint`]: crate::domain::text::fingerprint
+    Read {
+        /// Of the body as it was read.
+        fingerprint: u64,
+    },
     /// The job's message means this. The lead takes it on if the message is its newest.
     Judge(Sentiment),
     /// The lead opted out in the job's message.

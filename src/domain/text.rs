@@ -1,6 +1,7 @@
 //! How texts are compared.
 
 use sha2::{Digest, Sha256};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Blanks, and what is taken out of stored text.
 pub fn is_blank(char: char) -> bool {
@@ -24,6 +25,13 @@ pub fn key(text: &str) -> String {
     let mut digest = format!("{:x}", Sha256::digest(normalised(text)));
     digest.truncate(32);
     digest
+}
+
+/// Tells within one process whether a text is still the same.
+pub fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     channels::Channel,
     domain::{
         ChannelName, Conversation, Effect, Job, JobKind, Outcome, Sentiment, event::Direction,
-        job::LEAD_SCORING, opt_out::opt_out_words,
+        job::LEAD_SCORING, opt_out::opt_out_words, text,
     },
 };
 use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
@@ -53,7 +53,9 @@ impl<C: Channel> JobHandler for PostProcess<C> {
         match found.await {
             Ok(verdict) => {
                 let max_attempts = config.pools.of(LEAD_SCORING.0).max_attempts;
-                Outcome::Done(decide(verdict, C::NAME, max_attempts))
+                let read = Effect::Read { fingerprint: text::fingerprint(&it.message.body) };
+                let effects = decide(verdict, C::NAME, max_attempts);
+                Outcome::Done(std::iter::once(read).chain(effects).collect())
             }
             Err(error) => Outcome::Retry(error.to_string()),
         }

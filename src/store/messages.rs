@@ -27,7 +27,7 @@ pub(super) static PUT_MESSAGES: Sql = Sql::new(
 /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
 pub(super) static READ_FIRSTS: Sql = Sql::new(
     "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
-       case when m.provider_id is null then 0 else 1 end as is_named, \
+       case when m.provider_id is null then 0 else 1 end as is_named, case when m.body = '' then 1 else 0 end as is_empty, \
        (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
      from @rows($1, id bigint, kind text) g join messages m on m.id = g.id",
 );
@@ -36,6 +36,15 @@ pub(super) static READ_FIRSTS: Sql = Sql::new(
 pub(super) static NAME_MESSAGES: Sql = Sql::new(
     "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
      where messages.id = g.id and messages.provider_id is null",
+);
+
+/// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
+/// text like an edit: a job that has read the empty one looks again. By primary key.
+pub(super) static FILL_MESSAGES: Sql = Sql::new(
+    "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
+       raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
+     from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
+     where messages.id = g.id and messages.body = ''",
 );
 
 /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
@@ -122,6 +131,19 @@ impl MessageRow {
         }
     }
 
+    /// Takes over the text of another webhook about the message, where this one came without; true where it does.
+    pub(super) fn fill(&mut self, message: &NewMessage) -> bool {
+        let fills = self.body.is_empty() && !message.body.is_empty();
+        if fills {
+            self.subject = self.subject.take().or_else(|| message.subject.clone());
+            self.body.clone_from(&message.body);
+            self.has_new_text = message.has_new_text;
+            self.raw_text.clone_from(&message.raw_text);
+            self.raw_html.clone_from(&message.raw_html);
+        }
+        fills
+    }
+
     /// Told by a webhook, and sent by Postroom itself.
     pub(super) fn sent_by_us(self) -> Self {
         Self { source: "postroom", ..self }
@@ -137,6 +159,39 @@ fn json_text<T: Serialize>(value: &T) -> String {
 pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> {
     if !rows.is_empty() {
         tx.run(&PUT_MESSAGES, [group(rows)?]).await?;
+    }
+    Ok(())
+}
+
+/// The text of a message that came without.
+#[derive(Debug, Serialize)]
+pub(super) struct Filling {
+    id: Id,
+    subject: Option<String>,
+    body: String,
+    has_new_text: bool,
+    raw_text: Option<String>,
+    raw_html: Option<String>,
+}
+
+impl Filling {
+    pub(super) fn new(id: Id, message: &NewMessage) -> Self {
+        Self {
+            id,
+            subject: message.subject.clone(),
+            body: message.body.clone(),
+            has_new_text: message.has_new_text,
+            raw_text: message.raw_text.clone(),
+            raw_html: message.raw_html.clone(),
+        }
+    }
+}
+
+/// Gives messages that came without a text theirs.
+pub(super) async fn fill(tx: &Tx, fillings: &BTreeMap<Id, Filling>) -> Result<(), StoreError> {
+    let rows: Vec<&Filling> = fillings.values().collect();
+    if !rows.is_empty() {
+        tx.run(&FILL_MESSAGES, [group(&rows)?]).await?;
     }
     Ok(())
 }
@@ -166,6 +221,9 @@ pub(super) struct Known {
     /// The provider's id of it is known.
     pub(super) is_named: bool,
     is_hinted: bool,
+    /// It came without a text.
+    pub(super) is_empty: bool,
+    is_told: bool,
 }
 
 impl Known {
@@ -176,7 +234,7 @@ impl Known {
 
     /// Something about its lead may change.
     pub(super) const fn needs_lock(&self) -> bool {
-        self.misses_its_job() || self.is_hinted
+        self.misses_its_job() || self.is_hinted || (self.is_empty && self.is_told)
     }
 }
 
@@ -191,20 +249,22 @@ pub(super) async fn read_firsts(
         id: Id,
         kind: &'static str,
     }
-    let mut rows: HashMap<Id, (&'static str, bool)> = HashMap::new();
+    let mut rows: HashMap<Id, (&'static str, bool, bool)> = HashMap::new();
     for (at, first) in firsts {
         let (First::Stored(id), Some(inbound)) = (first, inbound.get(*at)) else { continue };
         if let Content::Event { kind, event, .. } = &inbound.content {
             let is_hinted = hint_of(event).is_some();
-            let row = rows.entry(*id).or_insert((kind.0, is_hinted));
+            let row = rows.entry(*id).or_insert((kind.0, false, false));
             row.1 |= is_hinted;
+            row.2 |=
+                matches!(&event.signal, crate::domain::Signal::Message(it) if !it.body.is_empty());
         }
     }
     let mut known = HashMap::new();
     if rows.is_empty() {
         return Ok(known);
     }
-    let asked: Vec<Row> = rows.iter().map(|(id, (kind, _))| Row { id: *id, kind }).collect();
+    let asked: Vec<Row> = rows.iter().map(|(id, (kind, _, _))| Row { id: *id, kind }).collect();
     for row in tx.all(&READ_FIRSTS, [group(&asked)?]).await? {
         let id: Id = row.try_get("", "id")?;
         let direction: String = row.try_get("", "direction")?;
@@ -215,6 +275,8 @@ pub(super) async fn read_firsts(
             job_id: row.try_get("", "job_id")?,
             is_named: row.try_get::<i32>("", "is_named")? != 0,
             is_hinted: rows.get(&id).is_some_and(|it| it.1),
+            is_empty: row.try_get::<i32>("", "is_empty")? != 0,
+            is_told: rows.get(&id).is_some_and(|it| it.2),
         };
         known.insert(id, it);
     }

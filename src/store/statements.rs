@@ -117,6 +117,7 @@ static ALL: &[(&str, &Sql)] = named![
     lines::ADD_COUNTS,
     messages::PUT_MESSAGES,
     messages::NAME_MESSAGES,
+    messages::FILL_MESSAGES,
     messages::READ_FIRSTS,
     messages::READ_HINTED,
     messages::READ_SENTIMENTS,

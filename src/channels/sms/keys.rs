@@ -2,7 +2,7 @@
 
 use crate::{
     channels::fields,
-    domain::event::{Direction, KeyKind, MessageKey},
+    domain::event::{Attachment, Direction, KeyKind, MessageKey},
 };
 
 /// The way on which a body came.
@@ -54,4 +54,15 @@ pub(super) fn crossed(
         expires: true,
     };
     (vec![key(path.other())], vec![key(path)])
+}
+
+/// What a message says, as a content key holds it: its text, and where it has none the files that came, or two
+/// pictures would be one message.
+pub(super) fn told(text: &str, files: &[Attachment]) -> String {
+    let text = fields::normalised(text);
+    if !text.is_empty() {
+        return text;
+    }
+    let named = files.iter().filter_map(|it| it.url.as_deref().or(it.name.as_deref()));
+    named.collect::<Vec<_>>().join("\n")
 }

@@ -77,7 +77,7 @@ fn message(
     let new_text = text.trim().to_owned();
     let message = NewMessage {
         direction,
-        keys: own_keys(body, &contact, direction, &text),
+        keys: own_keys(body, &contact, direction, &keys::told(&text, &attachments)),
         also_known_as,
         stored_only,
         provider_id: fields::word(body, "messageId"),
@@ -106,7 +106,7 @@ fn message(
     })))
 }
 
-fn own_keys(body: &Value, contact: &str, direction: Direction, text: &str) -> Vec<MessageKey> {
+fn own_keys(body: &Value, contact: &str, direction: Direction, told: &str) -> Vec<MessageKey> {
     let kind = keys::kind(direction);
     let ids = ["messageId", "webhookId"].iter().filter_map(|path| fields::word(body, path));
     let keys: Vec<MessageKey> = ids.map(|id| fields::id_key(kind, &id)).collect();
@@ -115,7 +115,7 @@ fn own_keys(body: &Value, contact: &str, direction: Direction, text: &str) -> Ve
     }
     let part = |path| fields::word(body, path).unwrap_or_default();
     let (conversation, added) = (part("conversationId"), part("dateAdded"));
-    let parts = [conversation.as_str(), contact, &added, &fields::normalised(text)];
+    let parts = [conversation.as_str(), contact, &added, told];
     vec![fields::content_key(kind, &parts, !added.is_empty())]
 }
 

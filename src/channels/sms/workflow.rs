@@ -6,7 +6,7 @@ use crate::{
     domain::{
         CampaignRef, Event, Identity, IdentityKind, Interpreted, LeadProfile, NewMessage,
         NotUnderstood, Signal, Timestamp,
-        event::{Address, Direction, MessageKey},
+        event::{Address, Attachment, Direction, MessageKey},
         opt_out::opt_out_words,
     },
 };
@@ -50,7 +50,7 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
     };
     let message = NewMessage {
         direction,
-        keys: vec![content_key(body, &contact, direction, &text)],
+        keys: vec![content_key(body, &contact, direction, &text, &attachments)],
         also_known_as,
         stored_only,
         provider_id: None,
@@ -106,11 +106,17 @@ fn tells_a_text(body: &Value) -> bool {
 }
 
 /// Without a date and a time of its own, the same text within 10 minutes is a retry (docs/RULES.md P10).
-fn content_key(body: &Value, contact: &str, direction: Direction, text: &str) -> MessageKey {
+fn content_key(
+    body: &Value,
+    contact: &str,
+    direction: Direction,
+    text: &str,
+    files: &[Attachment],
+) -> MessageKey {
     let part = |path| fields::word(body, path).unwrap_or_default();
     let (date, time) = (part("customData.Date"), part("customData.Time"));
     let timed = !date.is_empty() && !time.is_empty();
-    let text = fields::normalised(text);
+    let text = keys::told(text, files);
     let parts = [contact, &part("workflow.id"), &date, &time, &text];
     fields::content_key(keys::kind(direction), &parts, timed)
 }

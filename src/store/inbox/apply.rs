@@ -21,7 +21,7 @@ use crate::{
         leads::{Bounced, EndDrafts, Lead, Leads, OptedOut},
         lines::{self, Counts, Entering, Entry},
         merge::Moving,
-        messages::{self, MessageRow},
+        messages::{self, Filling, MessageRow},
     },
 };
 use std::collections::HashMap;
@@ -55,8 +55,10 @@ impl Group<'_> {
         for at in 0..self.inbound.len() {
             let Some((inbound, event)) = self.event(at) else { continue };
             match firsts.get(&at).map(|_| resolve(firsts, at)) {
-                Some(First::Stored(id)) => self.repeat_stored(at, id, &known.repeated, work),
-                Some(First::InGroup(root)) => self.repeat_in_group(at, root, work),
+                Some(First::Stored(id)) => {
+                    self.repeat_stored(at, id, &known.repeated, leads, work);
+                }
+                Some(First::InGroup(root)) => self.repeat_in_group(at, root, leads, work),
                 None if event.signal.about().is_some() => {
                     self.apply_change(at, inbound, event, changes, leads, work);
                 }
@@ -250,6 +252,7 @@ impl Group<'_> {
         at: usize,
         message_id: Id,
         known: &HashMap<Id, messages::Known>,
+        leads: &mut Leads,
         work: &mut Work,
     ) {
         let (Some((inbound, event)), Some(first)) = (self.event(at), known.get(&message_id)) else {
@@ -262,6 +265,13 @@ impl Group<'_> {
             && let Some(provider_id) = &it.provider_id
         {
             work.names.entry(message_id).or_insert_with(|| provider_id.clone());
+        }
+        if let (true, Signal::Message(it)) = (first.is_empty && first.is_inbound, &event.signal)
+            && !it.body.is_empty()
+            && !work.fillings.contains_key(&message_id)
+        {
+            work.fillings.insert(message_id, Filling::new(message_id, it));
+            opt_out_late((inbound, event), it, message_id, leads.get_mut(first.lead_id), work);
         }
         let mut job_id = first.job_id;
         if first.misses_its_job()
@@ -282,7 +292,7 @@ impl Group<'_> {
     }
 
     /// A duplicate of a message earlier in the same group.
-    fn repeat_in_group(&mut self, at: usize, root: usize, work: &mut Work) {
+    fn repeat_in_group(&mut self, at: usize, root: usize, leads: &mut Leads, work: &mut Work) {
         let answer = match self.answers.get(root) {
             Some(Some(Answer::Accepted { message_id, lead_id, job_id })) => Answer::Duplicate {
                 message_id: Some(*message_id),
@@ -297,12 +307,16 @@ impl Group<'_> {
                 Answer::Duplicate { message_id: None, lead_id: None, job_id: None }
             }
         };
-        let Some((_, event)) = self.event(at) else { return };
+        let Some((inbound, event)) = self.event(at) else { return };
         let id = self.message_id(root);
         if let Signal::Message(it) = &event.signal
             && let Some(first) = work.messages.iter_mut().find(|it| it.id == id)
         {
             first.provider_id = first.provider_id.take().or_else(|| it.provider_id.clone());
+            if first.direction == Direction::Inbound.as_str() && first.fill(it) {
+                let lead = leads.get_mut(first.lead_id);
+                opt_out_late((inbound, event), it, id, lead, work);
+            }
         }
         if let Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), .. } =
             answer
@@ -386,7 +400,7 @@ impl Work {
         }
     }
 
-    fn end_drafts(
+    pub(super) fn end_drafts(
         &mut self,
         lead_id: Id,
         channel: Option<&'static str>,
@@ -420,6 +434,20 @@ pub(super) fn opt_out(
         work.end_drafts(lead.id, None, "rejected", "opt_out");
     }
     changed
+}
+
+/// The text of a message that came without has come: what it says of the lead's will counts as if it had come
+/// at once (docs/RULES.md P11).
+fn opt_out_late(
+    (inbound, event): (&Inbound, &Event),
+    message: &NewMessage,
+    message_id: Id,
+    lead: Option<&mut Lead>,
+    work: &mut Work,
+) {
+    if let (Some(words), Some(lead)) = (&message.opt_out, lead) {
+        opt_out(lead, inbound, event.at, Some(message_id), words, work);
+    }
 }
 
 /// Notes that mail to a lead came back; false if that is known of this address.

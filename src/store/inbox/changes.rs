@@ -236,7 +236,14 @@ impl<'a> Group<'a> {
             }
             Signal::Deleted { .. } => {
                 change.deleted = true;
-                !std::mem::replace(&mut message.is_deleted, true)
+                let is_new = !std::mem::replace(&mut message.is_deleted, true);
+                // Only the newest message has drafts that wait.
+                if let (true, Some(lead)) = (is_new, leads.get_mut(lead_id))
+                    && lead.newest_inbound.map(|it| it.1) == Some(id)
+                {
+                    work.end_drafts(lead_id, None, "superseded", "message_deleted");
+                }
+                is_new
             }
             Signal::Failed { .. } => {
                 change.failed = true;

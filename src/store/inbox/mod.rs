@@ -208,6 +208,7 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
     group.apply_events(&known, &mut changes, &mut leads, &mut work);
     messages::put(tx, &work.messages).await?;
     messages::name(tx, &work.names).await?;
+    messages::fill(tx, &work.fillings).await?;
     // A failure that the group tells of its own echo comes after it.
     group.write_echoed(&work.echoed).await?;
     group.write_changes(&changes).await?;
@@ -237,6 +238,8 @@ struct Work {
     echoed_keys: Vec<(usize, Id)>,
     /// The providers' ids of messages that were stored without.
     names: BTreeMap<Id, String>,
+    /// The texts of messages that were stored without.
+    fillings: BTreeMap<Id, messages::Filling>,
     /// Stored leads that were found to be others.
     merges: Vec<Merge>,
 }

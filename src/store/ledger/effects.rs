@@ -2,7 +2,7 @@
 
 use super::{Settlement, Transition};
 use crate::{
-    domain::{Effect, Id, Sentiment},
+    domain::{Effect, Id, Sentiment, text},
     store::{
         Store, StoreError,
         leads::{EndDrafts, Lead, Leads, OptedOut, Score, end_drafts},
@@ -13,7 +13,7 @@ use crate::{
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 /// Verdicts on messages, and that they are handled.
 pub(in crate::store) static UPDATE_MESSAGES: Sql = Sql::new(
@@ -22,10 +22,13 @@ pub(in crate::store) static UPDATE_MESSAGES: Sql = Sql::new(
      from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id",
 );
 
-/// Whether messages can be answered through their provider, and what is known of them. By primary key.
+/// Whether messages can be answered through their provider, and what is known of them; the texts of edited ones
+/// only, which are few. By primary key.
 pub(in crate::store) static READ_HANDLES: Sql = Sql::new(
     "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
-       case when automated then 1 else 0 end as automated from messages where id @ids($1)",
+       case when automated then 1 else 0 end as automated, \
+       case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
+     from messages where id @ids($1)",
 );
 
 /// Drafts; one a message and channel, a second is no error.
@@ -41,6 +44,7 @@ pub(super) async fn apply_effects(
     store: &Store,
     tx: &Tx,
     passed: &[&Settlement],
+    known: &HashMap<Id, About>,
     leads: &mut Leads,
 ) -> Result<(), StoreError> {
     #[derive(Serialize)]
@@ -49,7 +53,6 @@ pub(super) async fn apply_effects(
         sentiment: Option<&'static str>,
         handled: bool,
     }
-    let known = read_handles(tx, passed).await?;
     let mut messages: Vec<MessageRow> = Vec::new();
     let mut ended_drafts: Vec<EndDrafts> = Vec::new();
     let mut drafts: Vec<DraftRow<'_>> = Vec::new();
@@ -83,10 +86,13 @@ pub(super) async fn apply_effects(
 }
 
 /// What an effect has to know about its message.
-struct About {
+pub(super) struct About {
     is_answerable: bool,
     /// The provider's verdict, which may have come while the job ran (docs/RULES.md P16).
     hint: Option<Sentiment>,
+    is_deleted: bool,
+    /// What the text is since it was changed.
+    changed: Option<u64>,
 }
 
 impl About {
@@ -97,7 +103,7 @@ impl About {
 
     /// Whether an answer is of use for all that has become known meanwhile.
     fn may_be_drafted_for(&self) -> bool {
-        self.hint.is_none_or(Sentiment::gets_draft)
+        !self.is_deleted && self.hint.is_none_or(Sentiment::gets_draft)
     }
 
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
@@ -106,12 +112,43 @@ impl About {
         let hint = hint
             .and_then(|it| Sentiment::parse(&it))
             .filter(|it| *it != Sentiment::Neutral && (!automated || it.may_be_a_machines()));
-        Ok(Self { is_answerable: row.try_get::<i32>("", "has_handle")? != 0, hint })
+        let edited: Option<String> = row.try_get("", "edited_body")?;
+        Ok(Self {
+            is_answerable: row.try_get::<i32>("", "has_handle")? != 0,
+            hint,
+            is_deleted: row.try_get::<i32>("", "is_deleted")? != 0,
+            changed: edited.as_deref().map(text::fingerprint),
+        })
     }
 }
 
-async fn read_handles(tx: &Tx, passed: &[&Settlement]) -> Result<HashMap<Id, About>, StoreError> {
-    let ids: Vec<Id> = passed
+/// The settlements as their messages stand now, under their leads' locks: what was decided from a text that has
+/// been changed since is not settled, but looked at again without an attempt used.
+pub(super) async fn as_they_stand<'a>(
+    tx: &Tx,
+    all: &'a [Settlement],
+) -> Result<(Cow<'a, [Settlement]>, HashMap<Id, About>), StoreError> {
+    let known = read_handles(tx, all).await?;
+    let is_stale = |it: &Settlement| {
+        let changed = it.message_id.and_then(|id| known.get(&id)).and_then(|it| it.changed);
+        let mut effects = it.transition.effects().iter();
+        changed.is_some_and(|now| {
+            effects.any(|it| matches!(it, Effect::Read { fingerprint } if *fingerprint != now))
+        })
+    };
+    let mut all = Cow::Borrowed(all);
+    let stale: Vec<usize> =
+        (0..all.len()).filter(|at| all.get(*at).is_some_and(is_stale)).collect();
+    for at in stale {
+        if let Some(it) = all.to_mut().get_mut(at) {
+            it.transition = Transition::Postpone { after: Duration::ZERO };
+        }
+    }
+    Ok((all, known))
+}
+
+async fn read_handles(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, About>, StoreError> {
+    let ids: Vec<Id> = all
         .iter()
         .filter(|it| {
             let mut effects = it.transition.effects().iter();
@@ -213,7 +250,7 @@ fn apply<'a>(
                 at: wall_clock(),
             });
         }
-        Effect::Enqueue { .. } => {}
+        Effect::Enqueue { .. } | Effect::Read { .. } => {}
     }
 }
 

@@ -246,6 +246,8 @@ pub(super) async fn settle(
     followed: &Followed,
 ) -> Result<Vec<bool>, StoreError> {
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
+    let (all, known) = effects::as_they_stand(tx, all).await?;
+    let all = &*all;
     let followers = read_followers(tx, all).await?;
     let mut caps = Caps::lock(tx, all.iter().map(|it| it.client_id.as_str())).await?;
     let (mut follow_ons, turns) = take_turns(store, tx, all, &followers, &leads).await?;
@@ -264,7 +266,7 @@ pub(super) async fn settle(
     let mut counts = Counts::default();
     move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
-    effects::apply_effects(store, tx, &passed, &mut leads).await?;
+    effects::apply_effects(store, tx, &passed, &known, &mut leads).await?;
     follow_ons.retain(|it| held.get(it.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
     caps.settle(tx).await?;

@@ -68,6 +68,11 @@ fn is_recorded(answer: &Answer, word: &str) -> bool {
     matches!(answer, Answer::Recorded { reason, .. } if *reason == word)
 }
 
+/// A handler decided from this text.
+fn read(text: &str) -> Effect {
+    Effect::Read { fingerprint: text::fingerprint(text) }
+}
+
 async fn put_all(db: &Fixture, group: Vec<Inbound>) -> Vec<Answer> {
     db.store.inbox().put(Arc::from(group)).await.unwrap()
 }
@@ -108,6 +113,76 @@ on_both_databases! {
             assert_eq!(db.texts("select sentiment from leads").await, [stands]);
             assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, drafts, "{stands}");
         }
+        assert_whole(&db).await;
+    }
+
+    /// One reply as two events, of which the first came without the text.
+    async fn a_text_that_comes_second_is_the_message_s(db: Fixture) {
+        let says = |id: &str, text: &str| {
+            with_message(sms("a", PHONE, id, text), |it| it.opt_out = (text == "stop").then(|| text.to_owned()))
+        };
+        let first = put_one(&db, says("m1", "")).await;
+        let running = claim(&db.store, 10).await;
+        let second = put_one(&db, says("m1", "stop")).await;
+        assert!(is_duplicate(&second), "{second:?}");
+        assert_eq!(message_of(&second), message_of(&first));
+        assert_eq!(db.texts("select body || '/' || raw_text from messages").await, ["stop/stop"]);
+        assert_eq!(db.number("select opted_out_message_id from leads").await, message_of(&first));
+        // What was found of no text does not count, and uses no attempt.
+        assert!(end(&db.store, &running[0], Transition::Succeed(vec![read(""), Effect::Judge(Sentiment::Interested), draft()])).await);
+        assert_eq!(db.texts("select coalesce(sentiment, 'none') from messages").await, ["none"]);
+        assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
+        let again = claim(&db.store, 10).await;
+        assert_eq!(again.iter().map(|it| (it.job.id, it.job.attempt)).collect::<Vec<_>>(), [(running[0].job.id, 1)]);
+        assert!(end(&db.store, &again[0], Transition::Succeed(vec![read("stop"), Effect::Judge(Sentiment::Neutral)])).await);
+        assert_eq!(db.number("select count(*) from drafts").await, 0);
+        // The text that is there stays; and of one group, the first text counts.
+        assert!(is_duplicate(&put_one(&db, says("m1", "other")).await));
+        let group = vec![says("m2", ""), says("m2", ""), says("m2", "hello"), says("m2", "later")];
+        assert!(put_all(&db, group).await[1..].iter().all(is_duplicate));
+        assert_eq!(db.texts("select body from messages order by id").await, ["stop", "hello"]);
+        // What we wrote has no text to wait for.
+        put_all(&db, vec![sent("s1", ""), sent("s1", "hi there")]).await;
+        put_one(&db, sent("s1", "hi there")).await;
+        assert_eq!(db.texts("select body from messages where direction = 'outbound'").await, [""]);
+        assert_whole(&db).await;
+    }
+
+    async fn a_text_that_is_edited_while_its_job_runs_is_looked_at_again(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "call me")).await;
+        let running = claim(&db.store, 10).await;
+        put_one(&db, edited("m1", "do not call me")).await;
+        let found = |text| vec![read(text), Effect::Judge(Sentiment::Interested), draft()];
+        assert!(end(&db.store, &running[0], Transition::Succeed(found("call me"))).await);
+        assert_eq!(db.number("select count(*) from drafts").await, 0);
+        assert_eq!(db.number("select count(*) from messages where handled_at is null").await, 1);
+        assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
+        let again = claim(&db.store, 10).await;
+        assert_eq!(again[0].job.attempt, 1, "no attempt was used");
+        assert!(again[0].run > running[0].run);
+        // The old run is over: it changes nothing, though it says what is right now.
+        assert!(!end(&db.store, &running[0], Transition::Succeed(found("do not call me"))).await);
+        assert!(end(&db.store, &again[0], Transition::Succeed(found("do not call me"))).await);
+        assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, 1);
+        assert_eq!(db.texts("select outcome from job_attempts").await, ["succeeded"]);
+        assert_whole(&db).await;
+    }
+
+    async fn a_deleted_message_is_not_answered(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "hello")).await;
+        let running = claim(&db.store, 10).await;
+        put_one(&db, deleted("m1")).await;
+        let found = || vec![read("hello"), Effect::Judge(Sentiment::Interested), draft()];
+        assert!(end(&db.store, &running[0], Transition::Succeed(found())).await);
+        assert_eq!(db.number("select count(*) from drafts").await, 0, "deleted before");
+        assert_eq!(db.texts("select sentiment from messages").await, ["Interested"]);
+        put_one(&db, sms("a", PHONE, "m2", "hello")).await;
+        let running = claim(&db.store, 10).await;
+        assert!(end(&db.store, &running[0], Transition::Succeed(found())).await);
+        put_one(&db, deleted("m1")).await;
+        assert_eq!(db.texts("select status from drafts").await, ["pending"], "another message was deleted");
+        put_one(&db, deleted("m2")).await;
+        assert_eq!(db.texts("select status || '/' || decided_by from drafts").await, ["superseded/message_deleted"]);
         assert_whole(&db).await;
     }
 

@@ -63,6 +63,13 @@ const STATEMENTS: &[(&str, &[&str], &[&str])] = &[
     ("READ_ID_FLOOR", &[], &[]),
     ("READ_CHATS", &[r#"[{"client_id":"c1","channel":"sms","chat":"k1"}]"#], &[]),
     ("PUT_CHATS", &[r#"[{"client_id":"c1","channel":"sms","chat":"k1","message_id":1}]"#], &[]),
+    (
+        "FILL_MESSAGES",
+        &[
+            r#"[{"id":1,"subject":null,"body":"x","has_new_text":true,"raw_text":"x","raw_html":null}]"#,
+        ],
+        &[],
+    ),
     ("READ_CHANGEABLE", &["[1,2]"], &[]),
     ("CHANGE_MESSAGES", &[r#"[{"id":1,"body":"x","deleted":false,"failed":false}]"#], &[]),
     ("NAME_MESSAGES", &[r#"[{"id":1,"provider_id":"x"}]"#], &[]),

@@ -196,6 +196,23 @@ on_both_daemons! {
         }
     }
 
+    /// The verdict came first and without the text: what the lead wrote counts all the same.
+    async fn interested_without_its_text_then_replied(place: Place) {
+        let desk = Desk::at(&place).await;
+        let replied = with(body("emailbison/lead_replied-1"), json!({"data.reply.text_body": "Please unsubscribe me", "data.reply.html_body": null}));
+        let interested = with(replied.clone(), json!({"event.type": "LEAD_INTERESTED", "data.reply.interested": true, "data.reply.text_body": null}));
+        let first = desk.post("s04e", "email", &interested).await;
+        assert_eq!(told(&first), "accepted");
+        let second = desk.post("s04e", "email", &replied).await;
+        assert_eq!(told(&second), "duplicate");
+        assert_eq!((second.field("message_id"), second.job_ids()), (first.field("message_id"), first.job_ids()));
+        each_is_done_once(&desk, "s04e").await;
+        assert_eq!(desk.texts("s04e", "body from messages where client_id = $").await, ["Please unsubscribe me"]);
+        let fact = format!("count(*) from leads where client_id = $ and opted_out_message_id = {}", first.field("message_id"));
+        assert_eq!(desk.number("s04e", &fact).await, 1);
+        assert_eq!(drafts(&desk, "s04e").await.0, 0);
+    }
+
     async fn edited_then_deleted(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         let first = desk.post("s05a", "linkedin", &inbound("linkedin")).await;
