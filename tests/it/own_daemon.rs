@@ -63,6 +63,22 @@ impl JobHandler for Lingers {
     }
 }
 
+/// Fails once, or always for the client `doomed`.
+#[derive(Default)]
+struct Flaky;
+
+impl JobHandler for Flaky {
+    const KIND: JobKind = JobKind("FLAKY");
+
+    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+        match job.attempt {
+            1 => Outcome::Retry("not yet".to_owned()),
+            _ if job.client_id == "doomed" => Outcome::Retry("never".to_owned()),
+            _ => Outcome::Done(Vec::new()),
+        }
+    }
+}
+
 /// Keeps its thread for good.
 #[derive(Default)]
 struct Blocks;
@@ -86,7 +102,8 @@ fn for_other_tests() {
     let config = Config::load(&sources).expect("a configuration");
     logging::init(&config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
-    let registry = own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>();
+    let registry =
+        own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>().kind::<Flaky>();
     match serve_with(config, registry, Role::All) {
         Ok(exit) => process::exit(exit.code().into()),
         Err(error) => panic!("{error}"),
