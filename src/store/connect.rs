@@ -24,6 +24,10 @@ const SQLITE_READER_COUNT: u32 = 4;
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages after which SQLite copies its log back; 4 MiB at 4 KiB a page.
 const SQLITE_CHECKPOINT_PAGES: &str = "1000";
+/// What SQLite's writer keeps of the file in memory: the keys that every group looks into.
+const SQLITE_WRITER_CACHE: &str = "-65536";
+/// What each reader keeps: less, because the system keeps the file, too, and there are several.
+const SQLITE_READER_CACHE: &str = "-12288";
 /// The log file is cut to this size after a checkpoint.
 const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
 /// Statements, and transactions that sit idle, end before the claim's floor may rise over their turns
@@ -63,6 +67,12 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     let options =
         url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok())??;
     Some(options.get_filename().to_owned())
+}
+
+/// In debug builds statements can be seen, by `telemetry.log = "info,sqlx::query=debug"`; in others not even the
+/// question whether somebody looks is worth asking.
+fn quiet<O: ConnectOptions>(options: O) -> O {
+    if cfg!(debug_assertions) { options } else { options.disable_statement_logging() }
 }
 
 /// Connections for migrations: without time-outs, and on SQLite only one.
@@ -171,11 +181,10 @@ fn sqlite_options(cfg: &config::Database) -> Result<SqliteConnectOptions, StoreE
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
         .pragma("journal_size_limit", SQLITE_WAL_LIMIT_BYTES)
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", SQLITE_WRITER_CACHE)
         .pragma("temp_store", "memory")
-        .statement_cache_capacity(200)
-        .disable_statement_logging();
-    Ok(options)
+        .statement_cache_capacity(200);
+    Ok(quiet(options))
 }
 
 /// One writer, opened first and kept for ever, because SQLite has one writer at a time: who waits, waits
@@ -198,7 +207,12 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .max_lifetime(None)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(options.read_only(true).create_if_missing(false))
+        .connect_with(
+            options
+                .pragma("cache_size", SQLITE_READER_CACHE)
+                .read_only(true)
+                .create_if_missing(false),
+        )
         .await?;
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
@@ -219,8 +233,8 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
     let options = PgConnectOptions::from_str(cfg.url.expose())?
         .application_name("postroom")
         .statement_cache_capacity(200)
-        .options(POSTGRES_TIMEOUTS)
-        .disable_statement_logging();
+        .options(POSTGRES_TIMEOUTS);
+    let options = quiet(options);
     let readers = cfg.max_connections / 3;
     let pool = |connections: u32| {
         PgPoolOptions::new()
