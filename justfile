@@ -40,6 +40,11 @@ fuzz SECONDS="600" *TARGETS:
 chaos *FILTER="harness":
     nice cargo test --profile chaos --test it {{ FILTER }} -- --ignored --nocapture --test-threads 1
 
+# An hour of mixed load on both databases, and whether memory, logs, tables and latency stay as they were.
+# SOAK_SECONDS, SOAK_RATE (webhooks a second on each) and SOAK_DATABASES change it.
+soak:
+    nice cargo test --profile chaos --test it harness::soak -- --ignored --nocapture
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

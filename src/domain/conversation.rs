@@ -16,6 +16,10 @@ pub struct Conversation {
 /// How many messages a transcript holds at the most, the newest ones.
 pub const TRANSCRIPT_MAX: u64 = 60;
 
+/// How many characters of a subject or a body a transcript holds, the first ones: sixty messages of megabytes
+/// are more than a handler may have in memory.
+pub const LINE_CHARS_MAX: u16 = 10_000;
+
 /// An inbound message, as a handler sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InboundMessage {
@@ -79,9 +83,9 @@ pub struct Line {
     pub channel: String,
     /// Who wrote.
     pub direction: Direction,
-    /// Subject line.
+    /// Subject line, up to `LINE_CHARS_MAX`.
     pub subject: Option<String>,
-    /// Cleaned text.
+    /// Cleaned text, up to `LINE_CHARS_MAX`.
     pub body: String,
 }
 

@@ -31,6 +31,10 @@ const SQLITE_READER_COUNT: u32 = 4;
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages after which SQLite copies its log back; 4 MiB at 4 KiB a page.
 const SQLITE_CHECKPOINT_PAGES: &str = "1000";
+/// What SQLite's writer keeps of the file in memory: the keys that every group looks into.
+const SQLITE_WRITER_CACHE: &str = "-65536";
+/// What each reader keeps: less, because the system keeps the file, too, and there are several.
+const SQLITE_READER_CACHE: &str = "-12288";
 /// The log file is cut to this size after a checkpoint.
 const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
 /// Statements, and transactions that sit idle, end before the claim's floor may rise over their turns
@@ -84,6 +88,12 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     Some(options.get_filename().to_owned())
 }
 
+/// In debug builds statements can be seen, by `telemetry.log = "info,sqlx::query=debug"`; in others not even the
+/// question whether somebody looks is worth asking.
+fn quiet<O: ConnectOptions>(options: O) -> O {
+    if cfg!(debug_assertions) { options } else { options.disable_statement_logging() }
+}
+
 /// A connection for migrations: without time-outs.
 pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Sessions, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
@@ -99,7 +109,11 @@ pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Session
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(postgres_options(&cfg)?.application_name("postroom migrate"))
+        .connect_with(
+            postgres_options(&cfg)?
+                .application_name("postroom migrate")
+                .disable_statement_logging(),
+        )
         .await?;
     Ok(match cfg.pooler {
         Pooler::Transaction => Sessions::lent(pool, []),
@@ -111,7 +125,7 @@ pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Session
 
 /// The options of every connection to PostgreSQL. A pooler takes no start parameters but the common ones.
 fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreError> {
-    let options = PgConnectOptions::from_str(cfg.url.expose())?.disable_statement_logging();
+    let options = quiet(PgConnectOptions::from_str(cfg.url.expose())?);
     Ok(match cfg.pooler {
         Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
         Pooler::Auto | Pooler::None => options.statement_cache_capacity(200),
@@ -190,7 +204,11 @@ pub(super) async fn listener_pool(cfg: &config::Database) -> Result<PgPool, Stor
     Ok(PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(postgres_options(cfg)?.application_name("postroom listener"))
+        .connect_with(
+            postgres_options(cfg)?
+                .application_name("postroom listener")
+                .disable_statement_logging(),
+        )
         .await?)
 }
 
@@ -212,11 +230,10 @@ fn sqlite_options(cfg: &config::Database) -> Result<SqliteConnectOptions, StoreE
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
         .pragma("journal_size_limit", SQLITE_WAL_LIMIT_BYTES)
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", SQLITE_WRITER_CACHE)
         .pragma("temp_store", "memory")
-        .statement_cache_capacity(200)
-        .disable_statement_logging();
-    Ok(options)
+        .statement_cache_capacity(200);
+    Ok(quiet(options))
 }
 
 /// One writer, opened first and kept for ever, because SQLite has one writer at a time: who waits, waits
@@ -246,7 +263,12 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .max_lifetime(None)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(options.read_only(true).create_if_missing(false))
+        .connect_with(
+            options
+                .pragma("cache_size", SQLITE_READER_CACHE)
+                .read_only(true)
+                .create_if_missing(false),
+        )
         .await?;
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,

@@ -7,6 +7,7 @@ use super::{
     tx::{Tx, group},
 };
 use crate::domain::{Event, Id, Sentiment, Timestamp, event::NewMessage};
+use sea_orm::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +24,17 @@ pub(super) static PUT_MESSAGES: Sql = Sql::new(
        payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
        request_id text, sent_at instant) g where true order by g.id",
 );
+
+/// Stores one message. Its texts go in as they are: as JSON, megabytes would be there some forty times at once.
+pub(super) static PUT_LARGE_MESSAGE: Sql = Sql::new(
+    "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
+       subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
+       request_id, sent_at, created_at) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, @at($24), @now)",
+);
+
+/// A message of so many bytes is stored by a statement of its own. A group (`ingest.batch_bytes`) has few of them.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
 pub(super) static READ_FIRSTS: Sql = Sql::new(
@@ -144,6 +156,42 @@ impl MessageRow {
         fills
     }
 
+    /// The bytes of its texts.
+    fn size(&self) -> usize {
+        let texts = [&self.subject, &self.raw_text, &self.raw_html];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        texts + self.body.len() + self.payload.len()
+    }
+
+    fn values(&self) -> [Value; 24] {
+        [
+            self.id.into(),
+            self.client_id.as_str().into(),
+            self.lead_id.into(),
+            self.channel.into(),
+            self.direction.into(),
+            self.source.into(),
+            self.provider_id.as_deref().into(),
+            self.reply_handle.as_deref().into(),
+            self.event_type.as_str().into(),
+            self.campaign_id.into(),
+            self.subject.as_deref().into(),
+            self.body.as_str().into(),
+            self.has_new_text.into(),
+            self.raw_text.as_deref().into(),
+            self.raw_html.as_deref().into(),
+            self.payload.as_str().into(),
+            self.sender.as_str().into(),
+            self.recipients.as_str().into(),
+            self.cc.as_str().into(),
+            self.attachments.as_str().into(),
+            self.sentiment.into(),
+            self.automated.into(),
+            self.request_id.as_str().into(),
+            self.sent_at.into(),
+        ]
+    }
+
     /// Told by a webhook, and sent by Postroom itself.
     pub(super) fn sent_by_us(self) -> Self {
         Self { source: "postroom", ..self }
@@ -157,8 +205,13 @@ fn json_text<T: Serialize>(value: &T) -> String {
 
 /// Stores messages.
 pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> {
-    if !rows.is_empty() {
-        tx.run(&PUT_MESSAGES, [group(rows)?]).await?;
+    let (large, others): (Vec<&MessageRow>, Vec<&MessageRow>) =
+        rows.iter().partition(|it| it.size() >= LARGE_BYTES);
+    if !others.is_empty() {
+        tx.run(&PUT_MESSAGES, [group(&others)?]).await?;
+    }
+    for row in large {
+        tx.run(&PUT_LARGE_MESSAGE, row.values()).await?;
     }
     Ok(())
 }

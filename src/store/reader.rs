@@ -3,7 +3,7 @@
 use super::{Store, StoreError, sql::Sql, tx::read};
 use crate::domain::{
     Conversation, Id, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp,
-    conversation::{Line, TRANSCRIPT_MAX},
+    conversation::{LINE_CHARS_MAX, Line, TRANSCRIPT_MAX},
     event::Direction,
 };
 use sea_orm::QueryResult;
@@ -21,8 +21,8 @@ pub(super) static READ_CONVERSATION: Sql = Sql::new(
 
 /// The newest messages of a lead. By `messages_of_lead`.
 pub(super) static READ_TRANSCRIPT: Sql = Sql::new(
-    "select channel, direction, subject, body, @ms(sent_at) as sent_at from messages \
-     where lead_id = $1 and deleted_at is null order by id desc limit $2",
+    "select channel, direction, substr(subject, 1, $3) as subject, substr(body, 1, $3) as body, \
+       @ms(sent_at) as sent_at from messages where lead_id = $1 and deleted_at is null order by id desc limit $2",
 );
 
 /// The handlers' handle: it cannot write.
@@ -43,7 +43,7 @@ impl Reader {
                 let Some(row) = rows.first() else { return Ok(None) };
                 let (message, lead) = (message(row)?, lead(row)?);
                 let limit = i64::try_from(TRANSCRIPT_MAX).unwrap_or(i64::MAX);
-                let values = [lead.id.into(), limit.into()];
+                let values = [lead.id.into(), limit.into(), i32::from(LINE_CHARS_MAX).into()];
                 let mut transcript: Vec<Line> = read(reader, &READ_TRANSCRIPT, values)
                     .await?
                     .iter()

@@ -116,6 +116,7 @@ static ALL: &[(&str, &Sql)] = named![
     lines::PUT_LATER,
     lines::ADD_COUNTS,
     messages::PUT_MESSAGES,
+    messages::PUT_LARGE_MESSAGE,
     messages::NAME_MESSAGES,
     messages::FILL_MESSAGES,
     messages::READ_FIRSTS,

@@ -31,9 +31,14 @@ mod g07_fair_to_clients;
 mod g09_bounded;
 mod g10_clean_stop;
 mod harness;
+mod idle;
 mod nodes;
 mod own_daemon;
 mod poolers;
 mod store;
 mod support;
 mod webhooks;
+
+/// As in `postroom`: this program is a daemon, too, and makes very many small values besides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -94,6 +94,22 @@ impl JobHandler for Novel {
     }
 }
 
+/// Fails once, or always for the client `doomed`.
+#[derive(Default)]
+struct Flaky;
+
+impl JobHandler for Flaky {
+    const KIND: JobKind = JobKind("FLAKY");
+
+    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+        match job.attempt {
+            1 => Outcome::Retry("not yet".to_owned()),
+            _ if job.client_id == "doomed" => Outcome::Retry("never".to_owned()),
+            _ => Outcome::Done(Vec::new()),
+        }
+    }
+}
+
 /// Keeps its thread for good.
 #[derive(Default)]
 struct Blocks;
@@ -117,8 +133,13 @@ fn for_other_tests() {
     let config = Config::load(&sources).expect("a configuration");
     logging::init(&config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
-    let mut registry =
-        own.kind::<Poison>().kind::<Beside>().kind::<Blocks>().kind::<Lingers>().kind::<Burns>();
+    let mut registry = own
+        .kind::<Poison>()
+        .kind::<Beside>()
+        .kind::<Blocks>()
+        .kind::<Lingers>()
+        .kind::<Burns>()
+        .kind::<Flaky>();
     if env::var_os(KNOWS_MORE).is_some() {
         registry = registry.kind::<Novel>();
     }

@@ -25,7 +25,7 @@ use postroom::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
@@ -35,9 +35,9 @@ const CLIENTS: usize = 60;
 /// Drawn of some 100,000.
 const DRAWN: usize = 700;
 /// What it may take: each body of 3 MB is there some ten times while it is stored. It does not grow with their
-/// number. SQLite's five connections may keep 64 MiB of pages each.
-const PEAK_MIB: u64 = 640;
-const PAGES_MIB: u64 = 320;
+/// number. SQLite's writer may keep 64 MiB of pages, and each of its four readers 12.
+const PEAK_MIB: u64 = 520;
+const PAGES_MIB: u64 = 112;
 /// `POSTROOM_TEST_SEED=… cargo test` draws those of a test that failed.
 const SEED: &str = "POSTROOM_TEST_SEED";
 
@@ -146,6 +146,8 @@ fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
         is_json: true,
     };
     let (mut small, mut large) = (Vec::new(), Vec::new());
+    // A field that many bodies of a channel have is swollen in one of them.
+    let mut swollen = BTreeSet::new();
     for base in bases() {
         let is_required = |path: &Path| {
             let path = path.to_string();
@@ -159,12 +161,17 @@ fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
                 changes.iter().filter(|it| POISON.contains(&it.what)).collect();
             assert_eq!(poison.len(), POISON.len());
             small.extend(poison.into_iter().map(|it| Wrong::of(&base, path, it)));
-            large.push(Wrong::of(&base, path, &megabytes));
+            if swollen.insert((base.channel.name().0, path.to_string(), "required")) {
+                large.push(Wrong::of(&base, path, &megabytes));
+            }
         }
         // An inbound message, whole.
         let outcome = base.channel.table().iter().find(|row| base.name.ends_with(row.event));
         if outcome.is_some_and(|row| row.outcome == "accepted") && !paths.is_empty() {
             for path in changes::paths(&base.body) {
+                if !swollen.insert((base.channel.name().0, path.to_string(), "message")) {
+                    continue;
+                }
                 large.push(Wrong::of(&base, &path, &megabytes));
             }
         }

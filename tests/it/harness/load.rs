@@ -219,13 +219,13 @@ impl Load {
 
 /// What is posted.
 #[derive(Debug)]
-struct Event {
-    path: String,
-    body: String,
+pub struct Event {
+    pub path: String,
+    pub body: String,
 }
 
 /// Event number `number`: of one of so many leads of each tenant, over one of the five channels.
-fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
+pub fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
     const TEXTS: [&str; 5] = [
         "Hey, yes I'm interested. What does it cost?",
         "Can you call me tomorrow after 3?",

@@ -9,10 +9,12 @@ mod damaged;
 mod episode;
 mod lives;
 mod load;
+mod soak;
 mod stops;
 mod takeover;
 mod wire;
 
+pub use self::chaos::parameter;
 use self::episode::Plan;
 use crate::{on_both_daemons, support::both::Place};
 use std::time::Duration;

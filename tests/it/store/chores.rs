@@ -15,7 +15,7 @@ use postroom::{
         Identity, IdentityKind, Signal,
         job::{FailureReason, SELF_CHECK},
     },
-    store::{Content, Inbound, JobsPass, Store, Transition, wall_clock},
+    store::{Answer, Content, Inbound, JobsPass, Store, Transition, wall_clock},
 };
 use sqlx::Connection;
 use std::time::Duration;
@@ -99,6 +99,26 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from messages where payload is null").await, 500);
         while chores.prune_payloads(Duration::ZERO).await.unwrap() {}
         assert_eq!(db.number("select count(*) from messages where payload is null and body = 'hello'").await, 750);
+    }
+
+    /// Sixty messages of megabytes are more than a handler may have in memory, and there are many handlers.
+    async fn a_transcript_holds_the_beginnings_of_long_messages(db: Fixture) {
+        let mut last = None;
+        for n in 0..70 {
+            last = Some(put_one(&db, sms("a", PHONE, &format!("k{n}"), "hello")).await);
+        }
+        let Some(Answer::Accepted { message_id, .. }) = last else { panic!("{last:?}") };
+        let long = match db.is_sqlite() {
+            true => "replace(hex(zeroblob(100000)), '0', 'x')",
+            false => "repeat('x', 200000)",
+        };
+        db.execute(&format!("update messages set body = {long}, subject = {long}")).await;
+        let conversation = db.store.reader().conversation(message_id).await.unwrap().unwrap();
+        assert_eq!(conversation.message.body.len(), 200_000, "what is judged is whole");
+        assert_eq!(conversation.transcript.len(), 60);
+        for line in conversation.transcript {
+            assert_eq!((line.body.len(), line.subject.unwrap().len()), (10_000, 10_000));
+        }
     }
 
     async fn quarantine_and_expired_keys_go(db: Fixture) {

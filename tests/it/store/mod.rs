@@ -7,6 +7,7 @@ mod deadlocks;
 mod fencing;
 mod g07_fair;
 mod g08_in_order;
+mod held;
 mod inbox;
 mod life;
 mod merges;

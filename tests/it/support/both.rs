@@ -56,9 +56,13 @@ impl Place {
 
     /// A fresh PostgreSQL database, or `None` where there is no server.
     pub fn postgres() -> Option<Self> {
-        let server = postgres::server()?;
+        Some(Self::on(postgres::server()?))
+    }
+
+    /// A fresh database on this server.
+    pub fn on(server: &postgres::Server) -> Self {
         let name = server.create_database("daemon");
-        Some(Self { database_url: Some(server.url(&name)), pooled_url: None })
+        Self { database_url: Some(server.url(&name)), pooled_url: None }
     }
 
     /// A fresh PostgreSQL database that daemons reach through this pooler, and tests past it.
@@ -174,7 +178,7 @@ impl Peek {
         .await;
     }
 
-    /// Puts jobs of a client into line at once, `first + 1` to `first + count`.
+    /// Puts jobs of a client into line at once, `first + 1` to `first + count`, behind what was claimed.
     pub async fn put_jobs(&self, first: i64, count: i64, kind: &str, client: &str) {
         let (now, numbers) = match self.0.get_database_backend() {
             sea_orm::DatabaseBackend::Postgres => {
@@ -195,7 +199,8 @@ impl Peek {
         .await;
         self.execute(&format!(
             "insert into job_ready (line, job_id, kind, client_id, turn) \
-             select -({first} + n), {first} + n, '{kind}', '{client}', n from {numbers}"
+             select -({first} + n), {first} + n, '{kind}', '{client}', n \
+             + (select coalesce(max(turn), 0) from job_clock where kind = '{kind}') from {numbers}"
         ))
         .await;
     }
