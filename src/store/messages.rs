@@ -25,7 +25,8 @@ pub(super) static PUT_MESSAGES: Sql = Sql::new(
        request_id text, sent_at instant) g where true order by g.id",
 );
 
-/// Stores one message. Its texts go in as they are: as JSON, megabytes would be there some forty times at once.
+/// Stores one message. Its texts go in as they are: as JSON, megabytes would be there many times at once
+/// (docs/PERFORMANCE.md).
 pub(super) static PUT_LARGE_MESSAGE: Sql = Sql::new(
     "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
        subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \

@@ -37,7 +37,10 @@ pub(super) async fn find_astray(plan: &JanitorPlan, before: Astray) -> Result<As
         let held = plan.ledger.settle(lost.into()).await?;
         let count = held.iter().filter(|it| **it).count();
         plan.metrics.jobs_rescued(count as u64);
-        tracing::error!(count, "this node had lost track of jobs: they are failed attempts");
+        // Where none was held any more, they had ended meanwhile.
+        if count > 0 {
+            tracing::error!(count, "this node had lost track of jobs: they are failed attempts");
+        }
     }
     let runs = new.iter().map(|it| (it.settlement.job_id, it.settlement.run)).collect();
     Ok(Astray { looked_at, runs })
