@@ -282,9 +282,8 @@ async fn open_store(
         let opened = match tokio::time::timeout(PROMPT, &mut opening).await {
             Ok(opened) => opened,
             Err(_) => {
-                if waiting.is_none() {
+                if open_waiting_room(&mut waiting, listener)? {
                     tracing::info!("the database does not answer yet: waiting for it");
-                    waiting = Some(http::waiting_room(listener.try_clone()?)?);
                 }
                 opening.await
             }
@@ -293,9 +292,7 @@ async fn open_store(
             && source.is_away()
         {
             tracing::warn!(url, %source, "waiting for the database");
-            if waiting.is_none() {
-                waiting = Some(http::waiting_room(listener.try_clone()?)?);
-            }
+            open_waiting_room(&mut waiting, listener)?;
             // Nodes that start at the same time do not try in step.
             tokio::time::sleep(AWAY_PAUSE + AWAY_PAUSE.mul_f64(rand::random())).await;
             continue;
@@ -305,6 +302,15 @@ async fn open_store(
         }
         return opened;
     }
+}
+
+/// Opens the waiting room where it is not open yet; true where it was not.
+fn open_waiting_room(room: &mut Option<http::Server>, listener: &TcpListener) -> io::Result<bool> {
+    if room.is_some() {
+        return Ok(false);
+    }
+    *room = Some(http::waiting_room(listener.try_clone()?)?);
+    Ok(true)
 }
 
 async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {

@@ -48,6 +48,14 @@ impl Scene {
         Self { taker, worker, database_url, load: Load::default(), http: http() }
     }
 
+    /// Over a proxy, whose other side tests look at past it; `None` where there is no server.
+    async fn behind_a_proxy() -> Option<(Self, Proxy)> {
+        let place = Place::postgres()?;
+        let url = place.database_url().unwrap();
+        let proxy = Proxy::before(url).await;
+        Some((Self::on_postgres(url, &proxy.url(url)).await, proxy))
+    }
+
     async fn on_sqlite(options: Options) -> Self {
         let taker = Daemon::start(options).await;
         let database_url = taker.database_url();
@@ -185,10 +193,7 @@ async fn g03_connections_that_are_cut_again_and_again_cost_a_moment() {
 /// The server's machine is gone without a word, and another takes its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_connections_that_fall_silent_are_given_up() {
-    let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
-    let scene = Scene::on_postgres(url, &proxy.url(url)).await;
+    let Some((scene, proxy)) = Scene::behind_a_proxy().await else { return };
     scene
         .play(async {
             proxy.set(Way::Silent);
@@ -203,10 +208,7 @@ async fn g03_connections_that_fall_silent_are_given_up() {
 async fn g03_while_the_server_is_away_a_node_tries_rarely_and_not_in_step() {
     /// `database.max_connections` of each of the two nodes.
     const MOST: usize = 10;
-    let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
-    let scene = Scene::on_postgres(url, &proxy.url(url)).await;
+    let Some((scene, proxy)) = Scene::behind_a_proxy().await else { return };
     scene
         .play(async {
             let since = Instant::now();
