@@ -27,13 +27,14 @@ use tokio::{sync::oneshot, time::Instant};
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the database may take before whoever asks the daemon is told that it waits.
 const PROMPT: Duration = Duration::from_secs(1);
-/// How long the recorder may take for its last commit.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-/// How long HTTP may take to close, and how long at the least when all else has taken its time.
+/// How long the outcomes of what was cut off at `server.shutdown_timeout` may take to be committed.
+const FLUSH_LIMIT: Duration = Duration::from_millis(500);
+/// How long HTTP may take to close, and how long at the least when all else has taken its time. With
+/// [`FLUSH_LIMIT`] it leaves a little of the second that a stop may take beyond its time-out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-const CLOSE_LEAST: Duration = Duration::from_millis(500);
-/// How long the one that waited for the database may take to hand over.
-const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
+const CLOSE_LEAST: Duration = Duration::from_millis(300);
+/// How long the one that waits for the database may take to answer who is inside.
+const WAITING_ROOM_LIMIT: Duration = Duration::from_millis(800);
 
 /// A running daemon: what has to be stopped, and in which order.
 pub struct Daemon {
@@ -86,10 +87,26 @@ impl Daemon {
         role: Role,
         listener: TcpListener,
     ) -> Result<Self, AppError> {
+        let mut waiting_room = WaitingRoom::default();
+        Self::start_behind(&mut waiting_room, config, registry, role, listener).await
+    }
+
+    /// As [`Daemon::start`]; who comes while it waits is received in this room. Where the start is broken off, the
+    /// room is to be closed.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn start_behind(
+        waiting_room: &mut WaitingRoom,
+        config: Config,
+        registry: Registry,
+        role: Role,
+        listener: TcpListener,
+    ) -> Result<Self, AppError> {
         let lock = lock_database(&config)?;
         let token = admin_token(&config)?;
         let store_runtime = StoreRuntime::start()?;
-        let store = open_store(&config, &store_runtime, role, &listener).await?;
+        let store = open_store(&config, &store_runtime, role, waiting_room, &listener).await?;
         warn_if_undurable(&store).await;
         // A node that only takes webhooks runs no handlers.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
@@ -185,7 +202,9 @@ impl Daemon {
 
     /// Stops it, so that nothing is lost: webhooks are refused, what is inside is committed and answered,
     /// claims stop, running jobs finish up to the time-out, unstarted ones go back, the recorder flushes;
-    /// then HTTP, arbiters, the work runtime, and the store runtime last.
+    /// then HTTP, arbiters, the work runtime, and the store runtime last. Takes `server.shutdown_timeout` and a
+    /// second at the most, also where the database is away: what could not be committed by then is left to be
+    /// rescued, or posted again.
     pub async fn stop(self) {
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
@@ -194,8 +213,11 @@ impl Daemon {
         let emptying = async {
             let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
             if tokio::time::timeout_at(until, empty).await.is_err() {
-                tracing::error!("webhooks were still waiting for their commit");
+                tracing::error!(
+                    "webhooks were still waiting for their commit: they are to be posted again"
+                );
             }
+            self.entrance.gate.close();
         };
         let limit = until + FLUSH_LIMIT;
         let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);
@@ -204,7 +226,7 @@ impl Daemon {
                 "the supervisor did not finish its drain: its jobs are left to be rescued"
             );
         }
-        if tokio::time::timeout(FLUSH_LIMIT, self.actors.outbox.flush()).await.is_err() {
+        if tokio::time::timeout_at(limit, self.actors.outbox.flush()).await.is_err() {
             tracing::error!(
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
@@ -268,21 +290,50 @@ fn start_work(
     kinds.iter().map(start).collect()
 }
 
+/// Where those are received who come while the database is waited for; open once it is needed.
+#[derive(Debug, Default)]
+pub(super) struct WaitingRoom(Option<http::Server>);
+
+impl WaitingRoom {
+    /// Opens it where it is not open yet; true where it was not.
+    fn open(&mut self, listener: &TcpListener) -> io::Result<bool> {
+        if self.0.is_some() {
+            return Ok(false);
+        }
+        self.0 = Some(http::waiting_room(listener.try_clone()?)?);
+        Ok(true)
+    }
+
+    /// Leaves whoever comes from now on to the one that answers for the daemon.
+    async fn hand_over(&mut self) {
+        if let Some(server) = self.0.take() {
+            server.hand_over(Instant::now() + WAITING_ROOM_LIMIT).await;
+        }
+    }
+
+    /// Answers who is inside, and lets nobody in any more.
+    pub(super) async fn close(mut self) {
+        if let Some(server) = self.0.take() {
+            server.close(Instant::now() + WAITING_ROOM_LIMIT).await;
+        }
+    }
+}
+
 /// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever
 /// asks meanwhile is told so.
 async fn open_store(
     config: &Config,
     runtime: &StoreRuntime,
     role: Role,
+    waiting_room: &mut WaitingRoom,
     listener: &TcpListener,
 ) -> Result<Store, AppError> {
-    let mut waiting = None;
     loop {
         let mut opening = std::pin::pin!(try_open(config, runtime, role));
         let opened = match tokio::time::timeout(PROMPT, &mut opening).await {
             Ok(opened) => opened,
             Err(_) => {
-                if open_waiting_room(&mut waiting, listener)? {
+                if waiting_room.open(listener)? {
                     tracing::info!("the database does not answer yet: waiting for it");
                 }
                 opening.await
@@ -292,25 +343,14 @@ async fn open_store(
             && source.is_away()
         {
             tracing::warn!(url, %source, "waiting for the database");
-            open_waiting_room(&mut waiting, listener)?;
+            waiting_room.open(listener)?;
             // Nodes that start at the same time do not try in step.
             tokio::time::sleep(AWAY_PAUSE + AWAY_PAUSE.mul_f64(rand::random())).await;
             continue;
         }
-        if let Some(waiting) = waiting {
-            waiting.hand_over(Instant::now() + HAND_OVER_LIMIT).await;
-        }
+        waiting_room.hand_over().await;
         return opened;
     }
-}
-
-/// Opens the waiting room where it is not open yet; true where it was not.
-fn open_waiting_room(room: &mut Option<http::Server>, listener: &TcpListener) -> io::Result<bool> {
-    if room.is_some() {
-        return Ok(false);
-    }
-    *room = Some(http::waiting_room(listener.try_clone()?)?);
-    Ok(true)
 }
 
 async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {

@@ -7,7 +7,7 @@ mod files;
 
 pub use self::{daemon::Daemon, files::token_path};
 
-use self::files::lock_database;
+use self::{daemon::WaitingRoom, files::lock_database};
 use crate::{
     config::{self, Config},
     domain::JobKind,
@@ -208,8 +208,12 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
     system.block_on(async move {
         let mut signals = Signals::listen()?;
         let listener = listen(&config)?;
-        let starting = Daemon::start(config, registry, role, listener);
-        let Some(daemon) = signals.unless_told(starting).await else { return Ok(Exit::Clean) };
+        let mut waiting_room = WaitingRoom::default();
+        let starting = Daemon::start_behind(&mut waiting_room, config, registry, role, listener);
+        let Some(daemon) = signals.unless_told(starting).await else {
+            waiting_room.close().await;
+            return Ok(Exit::Clean);
+        };
         let daemon = daemon?;
         let exit = match signals.unless_told(daemon.given_up()).await {
             None => Exit::Clean,

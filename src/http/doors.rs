@@ -185,15 +185,11 @@ pub struct Server {
     handle: ServerHandle,
     doors: Doors,
     /// The socket that it accepts from, once more.
-    listener: Option<TcpListener>,
+    listener: TcpListener,
 }
 
 impl Server {
-    pub(super) const fn new(
-        handle: ServerHandle,
-        doors: Doors,
-        listener: Option<TcpListener>,
-    ) -> Self {
+    pub(super) const fn new(handle: ServerHandle, doors: Doors, listener: TcpListener) -> Self {
         Self { handle, doors, listener }
     }
 
@@ -204,15 +200,12 @@ impl Server {
     }
 
     /// Lets nobody new in, answers those who are inside, and closes; by `limit` in any case.
-    pub async fn close(mut self, limit: Instant) {
+    pub async fn close(self, limit: Instant) {
         self.say_goodbye();
-        if let Some(listener) = &self.listener
-            && let Err(error) = refuse_new(listener)
-        {
+        if let Err(error) = refuse_new(&self.listener) {
             tracing::debug!(%error, "the system cannot hold new connections back");
         }
         self.doors.quiet(limit).await;
-        drop(self.listener.take());
         self.end(limit).await;
     }
 
@@ -225,8 +218,11 @@ impl Server {
     }
 
     async fn end(self, limit: Instant) {
-        let inside = self.doors.0.asking.load(Ordering::SeqCst);
-        if tokio::time::timeout_at(limit, self.handle.stop(true)).await.is_err() {
+        let Self { handle, doors, listener } = self;
+        // The server has its own; the socket is closed with the last.
+        drop(listener);
+        let inside = doors.0.asking.load(Ordering::SeqCst);
+        if tokio::time::timeout_at(limit, handle.stop(true)).await.is_err() {
             tracing::warn!(inside, "connections were still open when the server had to close");
         }
     }

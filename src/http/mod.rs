@@ -208,7 +208,7 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
         server = server.workers(workers);
     }
     let again = listener.try_clone()?;
-    Ok(Server::new(run(server.listen(listener)?.run()), doors, Some(again)))
+    Ok(Server::new(run(server.listen(listener)?.run()), doors, again))
 }
 
 fn same_doors() -> (Doors, Doors, Doors) {
@@ -243,7 +243,8 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
         .on_connect(move |_, data| doors_of_guests.enter(data))
         .shutdown_timeout(WAITING_STOP_LIMIT_SECONDS)
         .disable_signals();
-    Ok(Server::new(run(server.listen(listener)?.run()), doors, None))
+    let again = listener.try_clone()?;
+    Ok(Server::new(run(server.listen(listener)?.run()), doors, again))
 }
 
 /// Lets a server run on the current arbiter; its handle stops it.

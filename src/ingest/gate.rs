@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 /// The bound, over all channels.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub struct Gate {
     entries: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     entry_count: usize,
+    closed: CancellationToken,
 }
 
 /// Room for one webhook; given back when dropped.
@@ -30,6 +32,7 @@ impl Gate {
             entries: Arc::new(Semaphore::new(entries.min(most))),
             bytes: Arc::new(Semaphore::new(bytes.min(most))),
             entry_count: entries,
+            closed: CancellationToken::new(),
         }
     }
 
@@ -46,9 +49,15 @@ impl Gate {
         self.entry_count.saturating_sub(self.entries.available_permits())
     }
 
-    /// Lets nobody in any more.
+    /// Lets nobody in any more, and sends off who still waits: they are to post again.
     pub fn close(&self) {
         self.entries.close();
+        self.closed.cancel();
+    }
+
+    /// Waits until it is closed.
+    pub(super) async fn closed(&self) {
+        self.closed.cancelled().await;
     }
 }
 

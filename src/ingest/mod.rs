@@ -96,7 +96,7 @@ impl Entrance {
         self.gate.enter(size).ok_or(Refusal::Full)
     }
 
-    /// Stores a webhook of `size` bytes; waits for the commit, but at most for `limit`.
+    /// Stores a webhook of `size` bytes; waits for the commit, but at most for `limit`, and until the gate is closed.
     ///
     /// # Errors
     /// When it is not known to be stored: post again.
@@ -114,9 +114,11 @@ impl Entrance {
             // It has just died, and its replacement is on the way.
             SendError::Closed(_) => Refusal::Slow,
         })?;
-        match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(Refusal::Slow),
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or(Err(Refusal::Slow)),
+            () = self.gate.closed() => Err(Refusal::Draining),
+            () = tokio::time::sleep(limit) => Err(Refusal::Slow),
         }
     }
 }

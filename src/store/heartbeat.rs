@@ -15,17 +15,16 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, RecvTimeoutError},
     },
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 /// The thread that beats. Dropped, it stops.
 #[derive(Debug)]
 pub struct Heartbeat {
-    stop: Option<mpsc::Sender<()>>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     census: Census,
 }
@@ -99,7 +98,7 @@ impl Heartbeat {
         if census.is_alone {
             return Ok(Self { stop: None, thread: None, census });
         }
-        let (stop, stopped) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
         let plan = Plan {
             cfg: store.connections().as_found(&cfg.database),
             node: store.node(),
@@ -114,7 +113,13 @@ impl Heartbeat {
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(plan.beat(&stopped)),
+                // A beat that the database does not answer is broken off: nobody who stops has to wait for it.
+                Ok(runtime) => runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = plan.beat() => {}
+                    }
+                }),
                 Err(error) => tracing::error!(%error, "no runtime for heartbeats"),
             }
         })?;
@@ -139,12 +144,13 @@ impl Drop for Heartbeat {
 }
 
 impl Plan {
-    /// Beats until the sender is dropped. A lost connection is opened anew at the next beat.
-    async fn beat(&self, stopped: &mpsc::Receiver<()>) {
+    /// Beats for good. A lost connection is opened anew at the next beat.
+    async fn beat(&self) {
         let (started, mut silence) = (Instant::now(), Silence::default());
         let mut connections: Option<Connections> = None;
         let mut pause = Duration::ZERO;
-        while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        loop {
+            tokio::time::sleep(pause).await;
             pause = self.every;
             if self.door.as_ref().is_some_and(|it| !it.is_open()) {
                 // Its other side may be gone, as those of the pools.
