@@ -125,7 +125,8 @@ impl Parts {
             board: self.board.clone(),
             metrics: self.metrics.clone(),
         };
-        let guardian = Guardian::new(Arc::new(plan), control, downs.supervisors).start();
+        let ingest = vec![("ingest".to_owned(), arbiters.ingest.handle())];
+        let guardian = Guardian::new(Arc::new(plan), control, ingest, downs.supervisors).start();
         Ok(Actors { guardian, supervisor, outbox })
     }
 

@@ -74,6 +74,8 @@ pub enum Exit {
     LostThreads,
     /// It was silent for so long that the other nodes have forgotten it.
     Forgotten,
+    /// A thread of its actors, or its supervisor, stood still.
+    Stalled,
 }
 
 impl Exit {
@@ -83,7 +85,7 @@ impl Exit {
             Self::Clean => 0,
             Self::Interrupted => 130,
             Self::GivenUp => 1,
-            Self::LostThreads | Self::Forgotten => 70,
+            Self::LostThreads | Self::Forgotten | Self::Stalled => 70,
         }
     }
 }
@@ -220,6 +222,7 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
             Some(Fatal::Supervisor) => Exit::GivenUp,
             Some(Fatal::LostThreads) => Exit::LostThreads,
             Some(Fatal::Forgotten) => Exit::Forgotten,
+            Some(Fatal::Stalled) => Exit::Stalled,
         };
         tracing::info!(?exit, "stopping: finishing what has begun");
         Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| exit))

@@ -1,10 +1,14 @@
 //! The guardian: starts the supervisor, and starts it again when it dies.
 //!
 //! It lives on the main thread and does nothing else, so that there is little in it to go wrong. A
-//! supervisor that dies more often than restarts are allowed cannot be helped by another one: the guardian
-//! says so, and the process ends for its service manager to start it anew.
+//! supervisor that dies more often than restarts are allowed cannot be helped by another one, and one that
+//! stands still, or an actor that keeps its thread, cannot be replaced: the guardian says so, and the process ends
+//! for its service manager to start it anew.
 
-use super::actor::{Supervisor, SupervisorPlan};
+use super::{
+    actor::{Supervisor, SupervisorPlan},
+    turns::Turns,
+};
 use crate::{
     domain::intensity::{Intensity, Limit},
     store::wall_clock,
@@ -18,6 +22,8 @@ use tokio::{sync::mpsc, time::Instant};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A supervisor that has not ticked for so long, beyond five ticks, is stalled.
 const STALL_MARGIN: Duration = Duration::from_secs(1);
+/// After so many looks in a row at which it was, or at which a thread had not turned, nothing is hoped for any more.
+const STALLED_LOOKS_MAX: u32 = 15;
 
 /// Watches the supervisor.
 #[derive(Debug)]
@@ -29,7 +35,9 @@ pub struct Guardian {
     _presence: Presence,
     intensity: Intensity,
     started: Instant,
-    is_stalled: bool,
+    turns: Turns,
+    /// The looks in a row at which the supervisor was stalled.
+    stalled_looks: u32,
 }
 
 /// Event: a supervisor went down, says the board.
@@ -43,22 +51,29 @@ struct WentDown;
 struct Look;
 
 impl Guardian {
-    /// A guardian that starts supervisors by this plan on `arbiter`.
+    /// A guardian that starts supervisors by this plan on `arbiter`, and watches the threads on which other actors
+    /// live besides: those of `plan`, and these, by name.
     pub fn new(
         plan: Arc<SupervisorPlan>,
         arbiter: ArbiterHandle,
+        others: Vec<(String, ArbiterHandle)>,
         downs: mpsc::UnboundedReceiver<Down>,
     ) -> Self {
         let presence = plan.board.enter("guardian", ActorType::Guardian, "", wall_clock());
+        let slots = plan.arbiters.iter().enumerate();
+        let slots = slots.map(|(number, it)| (format!("slots/{number}"), it.clone()));
+        let control = ("control".to_owned(), arbiter.clone());
+        let turns = Turns::of(slots.chain([control]).chain(others));
         Self {
             plan,
             arbiter,
+            turns,
             downs: Some(downs),
             supervisor: None,
             _presence: presence,
             intensity: Intensity::default(),
             started: Instant::now(),
-            is_stalled: false,
+            stalled_looks: 0,
         }
     }
 
@@ -95,14 +110,30 @@ impl Guardian {
             self.went_down();
             return;
         }
-        let silent_ms = wall_clock().millis_since(board.ticked_at());
+        if self.is_stalled() {
+            self.plan.board.give_up(Fatal::Stalled);
+        }
+    }
+
+    /// Whether a thread of actors, or the supervisor, stands still and cannot be expected to go on.
+    fn is_stalled(&mut self) -> bool {
+        if let Some(thread) = self.turns.look(STALLED_LOOKS_MAX) {
+            tracing::error!(thread, "an actor keeps its thread and never yields: the process ends");
+            return true;
+        }
+        let silent_ms = wall_clock().millis_since(self.plan.board.ticked_at());
         let limit = self.plan.config.get().supervisor.tick * 5 + STALL_MARGIN;
-        let is_stalled = self.started.elapsed() > limit
+        let is_silent = self.started.elapsed() > limit
             && Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default()) > limit;
-        if is_stalled && !self.is_stalled {
+        self.stalled_looks = if is_silent { self.stalled_looks + 1 } else { 0 };
+        if self.stalled_looks == 1 {
             tracing::error!(silent_ms, "the supervisor does not tick");
         }
-        self.is_stalled = is_stalled;
+        if self.stalled_looks >= STALLED_LOOKS_MAX {
+            tracing::error!(silent_ms, "the supervisor stands still: the process ends");
+            return true;
+        }
+        false
     }
 }
 

@@ -15,6 +15,7 @@ mod looking;
 mod pool;
 mod restarts;
 mod slot;
+mod turns;
 mod work;
 
 pub use self::{

@@ -223,6 +223,8 @@ pub enum Fatal {
     LostThreads,
     /// The node was silent for so long that its row is gone, and another may give out ids in its place.
     Forgotten,
+    /// A thread of actors, or the supervisor, stands still.
+    Stalled,
 }
 
 /// An actor's guard. Dropped without [`Presence::leave`], it says that the actor went down.

@@ -3,8 +3,9 @@
 //! A point is a line in an actor or in a transaction that does nothing, until a test arms it by name. It is
 //! there only where debug assertions are on (docs/decisions/0008): in a release build a point is an empty
 //! function, and nothing can be armed. For a daemon that is a process of its own, `POSTROOM_FAULTS` arms
-//! points when it starts: `supervisor.started=100` makes the next hundred that come there panic, and
-//! `store.ingest.before_commit=kill@7` ends the process at once when somebody comes there for the seventh time.
+//! points when it starts: `supervisor.started=100` makes the next hundred that come there panic,
+//! `store.ingest.before_commit=kill@7` ends the process at once when somebody comes there for the seventh time, and
+//! whoever comes to `janitor.handle=block` first keeps its thread for good.
 
 #[cfg(debug_assertions)]
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -39,6 +40,7 @@ impl Faults {
         for (point, what) in text.split(',').filter_map(|it| it.split_once('=')) {
             match what.strip_prefix("kill@") {
                 Some(passages) => it.arm_kill(point, passages.parse().unwrap_or_default()),
+                None if what == "block" => std::mem::forget(it.block(point)),
                 None => it.arm(point, what.parse().unwrap_or_default()),
             }
         }

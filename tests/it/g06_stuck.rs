@@ -3,13 +3,14 @@
 use crate::{
     on_both_daemons,
     support::{
-        both::Peek,
-        daemon::{Daemon, Options},
+        both::{Peek, Place},
+        daemon::{Daemon, Options, Until},
         eventually,
         inside::Inside,
-        web::ask,
+        web::{ask, sms},
     },
 };
+use futures_util::future::join_all;
 use postroom::{
     domain::{Id, Job, JobKind, Outcome},
     handlers::{Deps, JobHandler},
@@ -123,4 +124,33 @@ on_both_daemons! {
         eventually(PATIENCE, async || (db.unfinished().await == 0).then_some(())).await;
         assert_eq!(ask(daemon.get("/readyz")).await.status, 200);
     }
+}
+
+/// Nothing can take a thread from an actor that keeps it, so the process ends, and the next goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_that_never_yields_ends_the_process_with_70() {
+    let points = ["ingest.handle", "recorder.handle", "supervisor.tick"];
+    join_all(points.map(async |point| {
+        let config = "[server]\nshutdown_timeout = \"1s\"\nrequest_timeout = \"500ms\"\n";
+        let mut daemon = Daemon::start(Options {
+            env: vec![("POSTROOM_FAULTS".to_owned(), format!("{point}=block"))],
+            until: Until::Alive,
+            ..Place::sqlite().options(config)
+        })
+        .await;
+        let post = async |daemon: &Daemon| {
+            ask(daemon.webhook("sms", "demo").json(&sms(1, "Yes, please call me."))).await
+        };
+        if point == "ingest.handle" {
+            post(&daemon).await.is_problem(429, "database-away");
+        }
+        let status = daemon.wait(PATIENCE).await;
+        assert_eq!(status.code(), Some(70), "{point}: {status:?} {}", daemon.log());
+        daemon.set_env(Vec::new());
+        daemon.set_until(Until::Ready);
+        daemon.start_again().await;
+        let answer = post(&daemon).await;
+        assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+    }))
+    .await;
 }
