@@ -50,7 +50,7 @@ impl Census {
         self.is_alone || self.last().is_some_and(|it| it.1.leads && it.0.elapsed() < lease)
     }
 
-    /// Says whether heartbeats are to look for jobs: where nobody else does.
+    /// Says whether heartbeats are to look for jobs, and wake this process where there are some.
     pub fn look_for_jobs(&self, is_looking: bool) {
         self.is_looking.store(is_looking, Ordering::Relaxed);
     }
@@ -170,7 +170,11 @@ impl Plan {
                         (self.on_forgotten)();
                     }
                     self.notices.set_peers(beat.has_working_peers(self.node, self.lease));
+                    let has_jobs = beat.has_jobs;
                     self.census.last.store(Some(Arc::new((asked_at, beat))));
+                    if has_jobs {
+                        self.notices.tell_own();
+                    }
                 }
                 Err(error) => {
                     connections = None;

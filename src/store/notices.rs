@@ -48,6 +48,13 @@ impl Board {
     pub(super) fn set_peers(&self, has_peers: bool) {
         self.has_peers.store(has_peers, Ordering::Relaxed);
     }
+
+    /// Tells this process that there are jobs.
+    pub(super) fn tell_own(&self) {
+        if let Some(own) = self.own.get() {
+            own();
+        }
+    }
 }
 
 /// The handle of those who store jobs.
@@ -64,9 +71,7 @@ impl Notices {
 
     /// Tells this process and the others that there are jobs. Never waits.
     pub fn announce(&self) {
-        if let Some(own) = self.0.0.notices.own.get() {
-            own();
-        }
+        self.0.0.notices.tell_own();
         self.announce_to_others();
     }
 

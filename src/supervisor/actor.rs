@@ -237,15 +237,18 @@ impl Supervisor {
     fn look(&mut self, ctx: &mut actix::Context<Self>) {
         let (now, census) = (self.plan.estate.started.elapsed(), &self.plan.census);
         let seen = census.last().filter(|it| it.1.has_jobs);
+        let is_told = census.is_alone() || self.plan.is_heard.load(Ordering::Relaxed);
+        let cfg = self.plan.config.get();
         let tidings = Tidings {
             now,
-            tick: self.plan.config.get().supervisor.tick,
-            is_woken: census.is_alone() || self.plan.is_heard.load(Ordering::Relaxed),
+            tick: cfg.supervisor.tick,
+            // A heartbeat that finds a job wakes it as soon as a tick would.
+            is_woken: is_told || cfg.supervisor.heartbeat <= cfg.supervisor.tick,
             seen_at: seen.map(|it| it.0.saturating_duration_since(self.plan.estate.started)),
         };
         let is_due = self.looking.is_due(tidings);
-        // While it asks itself, heartbeats need not.
-        census.look_for_jobs(!is_due);
+        // While it asks itself, heartbeats need not, unless nobody else would wake it the moment after.
+        census.look_for_jobs(!is_due || !is_told);
         if is_due {
             self.looking.looked(now);
             self.make_due(ctx);

@@ -15,7 +15,7 @@ pub(super) struct Tidings {
     pub(super) now: Duration,
     /// The time between two ticks.
     pub(super) tick: Duration,
-    /// Whoever stores a job wakes this supervisor.
+    /// Whoever stores a job wakes this supervisor, or a heartbeat does that finds it.
     pub(super) is_woken: bool,
     /// The last heartbeat that has seen a job waiting.
     pub(super) seen_at: Option<Duration>,

@@ -3,53 +3,77 @@
 use crate::{
     harness::parameter,
     on_both_daemons,
-    support::{daemon::Daemon, eventually},
+    support::{
+        both::Place,
+        daemon::Daemon,
+        eventually,
+        pgbouncer::{Parameters, PgBouncer},
+    },
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// The statements of the daemon so far, heartbeats apart.
+/// What the log has of the daemon's statements.
+const CONFIG: &str = "[telemetry]\nlog = \"info,sqlx::query=debug\"\n";
+
+/// The statements of the daemon so far, heartbeats apart. Those that begin and end transactions ask nothing.
 fn statements(daemon: &Daemon) -> (Vec<String>, usize) {
     let log = daemon.log();
+    let frame = ["begin", "commit", "rollback"];
     let all = log.lines().filter(|line| line.contains("sqlx::query"));
+    let asking =
+        all.filter(|line| !frame.iter().any(|it| name(line).to_lowercase().starts_with(it)));
     let (beats, others): (Vec<&str>, Vec<&str>) =
-        all.partition(|line| line.contains("with beat as"));
+        asking.partition(|line| line.contains("with beat as"));
     (others.into_iter().map(str::to_owned).collect(), beats.len())
 }
 
 /// The first words of a statement.
 fn name(line: &str) -> String {
     let summary = line.split_once("summary=").map_or(line, |it| it.1);
-    summary.chars().take(60).collect()
+    summary.trim_start_matches('"').chars().take(60).collect()
+}
+
+/// Looks at a daemon in which nothing happens. `IDLE_SECONDS` makes it look longer, so that the rounds of every minute
+/// are in it.
+async fn rests(daemon: &Daemon, has_heartbeats: bool) {
+    let mut last = 0;
+    // What the start brings with it is over once nothing was asked between two looks.
+    eventually(Duration::from_secs(60), async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (now, before) = (statements(daemon).0.len(), last);
+        last = now;
+        (now > 0 && now == before).then_some(())
+    })
+    .await;
+    let (before, beats_before) = statements(daemon);
+    let started = Instant::now();
+    tokio::time::sleep(Duration::from_secs(parameter("IDLE_SECONDS", 12))).await;
+    let (all, beats) = statements(daemon);
+    let seconds = started.elapsed().as_secs_f64();
+    let asked = &all[before.len()..];
+    let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
+    for line in asked {
+        *by_name.entry(name(line)).or_default() += 1;
+    }
+    let rate = asked.len() as f64 / seconds;
+    let beats = beats - beats_before;
+    eprintln!("{rate:.2} a second besides {beats} heartbeats in {seconds:.0} s: {by_name:#?}");
+    assert!(rate < 1.0, "{rate} a second: {by_name:#?}");
+    assert!(!asked.is_empty(), "it looks now and then");
+    assert_eq!(beats > 0, has_heartbeats, "one node of many says that it lives");
 }
 
 on_both_daemons! {
-    /// With the defaults. `IDLE_SECONDS` makes it look longer, so that the rounds of every minute are in it.
+    /// With the defaults.
     async fn an_idle_daemon_asks_less_than_once_a_second_besides_its_heartbeats(place: Place) {
-        let daemon = place.start("[telemetry]\nlog = \"info,sqlx::query=debug\"\n").await;
-        let mut last = 0;
-        // What the start brings with it is over once nothing was asked between two looks.
-        eventually(Duration::from_secs(60), async || {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let (now, before) = (statements(&daemon).0.len(), last);
-            last = now;
-            (now > 0 && now == before).then_some(())
-        })
-        .await;
-        let (before, beats_before) = statements(&daemon);
-        let started = Instant::now();
-        tokio::time::sleep(Duration::from_secs(parameter("IDLE_SECONDS", 12))).await;
-        let (all, beats) = statements(&daemon);
-        let seconds = started.elapsed().as_secs_f64();
-        let asked = &all[before.len()..];
-        let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
-        for line in asked {
-            *by_name.entry(name(line)).or_default() += 1;
-        }
-        let rate = asked.len() as f64 / seconds;
-        eprintln!("{rate:.2} a second besides {} heartbeats in {seconds:.0} s: {by_name:#?}", beats - beats_before);
-        assert!(rate < 1.0, "{rate} a second: {by_name:#?}");
-        assert!(!asked.is_empty(), "it looks now and then");
-        assert_eq!(beats > beats_before, !place.is_sqlite(), "one node of many says that it lives");
+        rests(&place.start(CONFIG).await, !place.is_sqlite()).await;
     }
+}
+
+/// Where it hears nothing of what other nodes store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_daemon_behind_a_pooler_asks_as_rarely() {
+    let Some(pooler) = PgBouncer::start(Parameters::Refused, 4) else { return };
+    rests(&Place::behind(&pooler).start(CONFIG).await, true).await;
 }
