@@ -5,13 +5,13 @@ use super::{
     door::{Door, knock},
     sessions::{self, Sessions},
     sql::Sql,
+    trouble::Trouble,
     tx::read,
 };
 use crate::{
     config::{self, Pooler},
     telemetry::faults::Faults,
 };
-use arc_swap::ArcSwapOption;
 use sea_orm::{ConnectionTrait, DatabaseBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     ConnectOptions, Connection,
@@ -65,8 +65,8 @@ pub(super) struct Connections {
     pub(super) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
     pub(super) faults: Arc<Faults>,
-    /// Why the last write failed, where the database could not do it; empty once one has succeeded.
-    pub(super) trouble: Arc<ArcSwapOption<String>>,
+    /// The last write that failed because the database could not do it.
+    pub(super) trouble: Trouble,
     /// The way to PostgreSQL.
     pub(super) door: Option<Arc<Door>>,
     /// Where SQLite keeps what it has not copied into its file yet.
@@ -275,7 +275,7 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
         reader: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)),
         has_caps: Arc::default(),
-        trouble: Arc::default(),
+        trouble: Trouble::default(),
         door: None,
         faults: Arc::new(Faults::from_env()),
         log_path: sqlite_path(cfg.url.expose()).map(|it| {
@@ -319,7 +319,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         writer,
         reader,
         has_caps: Arc::default(),
-        trouble: Arc::default(),
+        trouble: Trouble::default(),
         door: Some(door),
         log_path: None,
         faults: Arc::new(Faults::from_env()),

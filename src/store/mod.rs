@@ -28,6 +28,7 @@ mod sessions;
 mod sql;
 mod statements;
 mod suspects;
+mod trouble;
 mod tx;
 
 pub use self::{
@@ -142,7 +143,7 @@ impl Store {
             let connections = connect::open(&cfg).await?;
             if connections.writer.is_lent() {
                 tracing::info!(
-                    "a pooler lends a session for each transaction: what other nodes store is found at each tick"
+                    "a pooler lends a session for each transaction: what other nodes store is found by heartbeats"
                 );
             }
             let registered = nodes::register(&connections, role).await?;
@@ -182,10 +183,11 @@ impl Store {
         let store = self.clone();
         self.spawn(async move {
             let connections = store.connections();
-            if connections.trouble.load().is_none() {
+            if connections.trouble.error().is_none() {
                 return nodes::is_there(connections).await;
             }
-            nodes::stay(connections, store.node()).await
+            nodes::stay(connections, store.node()).await?;
+            connections.trouble.error().map_or(Ok(()), Err)
         })
         .await
     }

@@ -7,9 +7,9 @@ use super::{
     door::{broke_in_call, while_open},
     sessions::{LentTx, Sessions},
     sql::Sql,
+    trouble::Trouble,
 };
 use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
-use arc_swap::ArcSwapOption;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, ExecResult, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
@@ -35,7 +35,7 @@ pub(super) struct Tx {
     /// What it is for: tests end the process at a stage of a transaction that they name by it.
     purpose: &'static str,
     faults: Arc<Faults>,
-    trouble: Arc<ArcSwapOption<String>>,
+    trouble: Trouble,
 }
 
 /// Over a session that is our own, or over one that a pooler lends for it. The futures of the latter are large,
@@ -86,7 +86,7 @@ impl Tx {
             })
         };
         let trouble = connections.trouble.clone();
-        let inner = while_open(begin).await.inspect_err(|it| note(&trouble, it))?;
+        let inner = while_open(begin).await.inspect_err(|it| trouble.note(purpose, it))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");
@@ -138,23 +138,14 @@ impl Tx {
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.stage(self.purpose, "before_commit");
-        self.inner.commit().await.inspect_err(|it| note(&self.trouble, it))?;
-        if self.trouble.load().is_some() {
-            self.trouble.store(None);
-        }
+        self.inner.commit().await.inspect_err(|it| self.trouble.note(self.purpose, it))?;
+        self.trouble.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
         Ok(())
     }
 
     fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        result.inspect_err(|it| note(&self.trouble, it))
-    }
-}
-
-/// Remembers a write that the database could not do.
-fn note(trouble: &ArcSwapOption<String>, error: &StoreError) {
-    if error.is_away() {
-        trouble.store(Some(Arc::new(error.to_string())));
+        result.inspect_err(|it| self.trouble.note(self.purpose, it))
     }
 }
 

@@ -266,14 +266,32 @@ async fn g03_a_full_disk_is_waited_for() {
         ..Place::sqlite().options(CONFIG)
     };
     let scene = Scene::on_sqlite(options).await;
+    fills_up(&scene, &disk, "SQLite's disk full").await;
+}
+
+/// The disk of its tables; a full disk of its write-ahead log ends the server, which is another test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_full_disk_of_postgres_is_waited_for() {
+    let Some(server) = postgres::Server::own(&[]) else { return };
+    let Some(disk) = Tmpfs::mount("24m") else {
+        eprintln!("skipped: a small disk can be mounted by root only");
+        return;
+    };
+    let url = server.url(&server.create_database_on(disk.path(), "outages"));
+    let scene = Scene::on_postgres(&url, &url).await;
+    fills_up(&scene, &disk, "PostgreSQL's disk full").await;
+}
+
+/// Fills a disk of less than 32 MiB while webhooks come in, and clears it again.
+async fn fills_up(scene: &Scene, disk: &Tmpfs, what: &str) {
     let filler = disk.path().join("filler");
     scene
         .play(async {
-            let left = fs::write(&filler, vec![0; 8 << 20]);
+            let left = fs::write(&filler, vec![0; 32 << 20]);
             assert!(left.is_err(), "the disk is larger than it should be");
             scene.is_away(Instant::now() + AWAY).await;
             fs::remove_file(&filler).unwrap();
-            scene.is_back("disk full").await;
+            scene.is_back(what).await;
         })
         .await;
 }

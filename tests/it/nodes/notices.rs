@@ -5,6 +5,7 @@ use crate::support::{
     daemon::{Daemon, Options},
     eventually,
     fixture::{Fixture, config, self_check},
+    proxy::{Proxy, Way},
     web::{ask, mail},
 };
 use futures_util::future::join_all;
@@ -59,21 +60,23 @@ async fn many_commits_make_few_notices() {
     assert!((1..=most).contains(&notices), "{notices} notices in {took:?}, at the most {most}");
 }
 
-/// The tick would come too late, and so would the heartbeat, which only makes the next tick look.
+const LISTENERS: &str = "from pg_stat_activity where application_name = 'postroom listener' \
+    and datname = current_database() and state = 'idle'";
+
+/// The tick would come too late, and so would the heartbeat.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_node_is_woken_long_before_its_tick() {
     const TICK: Duration = Duration::from_secs(30);
     let Some(place) = Place::postgres() else { return };
     let node = async |role: &str| {
         let args = vec!["--role".to_owned(), role.to_owned()];
-        let config = "[supervisor]\ntick = \"30s\"\nheartbeat = \"200ms\"\n";
+        let config = "[supervisor]\ntick = \"30s\"\nheartbeat = \"6s\"\nlease = \"20s\"\n";
         Daemon::start(Options { args, ..place.options(config) }).await
     };
     let (worker, ingest) = (node("worker").await, node("ingest").await);
     let peek = Peek::of(&worker).await;
-    let listening = "select count(*) from pg_stat_activity where application_name = 'postroom listener' \
-        and datname = current_database() and state = 'idle'";
-    eventually(PATIENCE, async || (peek.number(listening).await == 1).then_some(())).await;
+    let listening = format!("select count(*) {LISTENERS}");
+    eventually(PATIENCE, async || (peek.number(&listening).await == 1).then_some(())).await;
     let beats = "select count(*) from nodes where seen_at > started_at";
     eventually(PATIENCE, async || (peek.number(beats).await == 2).then_some(())).await;
     for lead in 0..20 {
@@ -93,4 +96,41 @@ async fn an_idle_node_is_woken_long_before_its_tick() {
     );
     let longest = Duration::from_millis(u64::try_from(waits[19]).unwrap());
     assert!(longest < TICK / 10, "{waits:?}");
+}
+
+/// The other side of the listener's connection is gone without a word: nothing is heard over it, and nothing fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
+    let Some(place) = Place::postgres() else { return };
+    let url = place.database_url().unwrap();
+    let proxy = Proxy::before(url).await;
+    // The other node, which is to be heard, is not behind the proxy.
+    let args = vec!["--role".to_owned(), "ingest".to_owned()];
+    let ingest = Daemon::start(Options { args, ..place.options("") }).await;
+    let worker = Daemon::start(Options {
+        database_url: Some(proxy.url(url)),
+        ..place.options("[supervisor]\ntick = \"30s\"\n")
+    })
+    .await;
+    let peek = Peek::open(url).await;
+    let pids = format!("select pid::text {LISTENERS}");
+    let of_listeners = async |before: &[String]| {
+        let now = peek.texts(&pids).await;
+        now.iter().any(|it| !before.contains(it)).then_some(now)
+    };
+    let before = eventually(PATIENCE, async || of_listeners(&[]).await).await;
+    proxy.set(Way::Silent);
+    proxy.set(Way::Open);
+    eventually(PATIENCE, async || of_listeners(&before).await).await;
+    let listener = "listener";
+    eventually(PATIENCE, async || {
+        let answer = ask(worker.api(reqwest::Method::GET, "/actors")).await;
+        let actors = answer.body["items"].as_array().cloned().unwrap_or_default();
+        let it = actors.into_iter().find(|it| it["name"] == listener)?;
+        (it["state"] == "busy" && it["restarts"] == 0).then_some(())
+    })
+    .await;
+    let answer = ask(ingest.webhook("instantly", "demo").json(&mail(1))).await;
+    assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+    eventually(PATIENCE, async || (peek.unfinished().await == 0).then_some(())).await;
 }

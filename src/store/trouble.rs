@@ -1,0 +1,85 @@
+//! The last write that the database could not do, until it is over.
+
+use super::StoreError;
+use arc_swap::ArcSwapOption;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// So long a write that was refused counts, whatever else is written: on a full disk what finds room in a page that is
+/// there is taken, and what needs another is not.
+const COUNTS_FOR: Duration = Duration::from_secs(5);
+
+/// A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble(Arc<ArcSwapOption<Failed>>);
+
+#[derive(Debug)]
+struct Failed {
+    purpose: &'static str,
+    error: StoreError,
+    at: Instant,
+}
+
+impl Failed {
+    /// Whether a write for `purpose` that was committed at `now` says so.
+    fn is_over(&self, purpose: &str, now: Instant) -> bool {
+        let had_no_connection = matches!(self.error, StoreError::Unreachable(_));
+        had_no_connection || self.purpose == purpose || now >= self.at + COUNTS_FOR
+    }
+}
+
+impl Trouble {
+    /// A write for `purpose` has failed. Counts where the database could not do it.
+    pub(super) fn note(&self, purpose: &'static str, error: &StoreError) {
+        if error.is_away() {
+            let failed = Failed { purpose, error: error.clone(), at: Instant::now() };
+            self.0.store(Some(Arc::new(failed)));
+        }
+    }
+
+    /// A write for `purpose` is committed.
+    pub(super) fn has_written(&self, purpose: &'static str) {
+        let failed = self.0.load();
+        if failed.as_ref().is_some_and(|it| it.is_over(purpose, Instant::now())) {
+            self.0.store(None);
+        }
+    }
+
+    /// What failed, while it counts.
+    pub(super) fn error(&self) -> Option<StoreError> {
+        self.0.load().as_ref().map(|it| it.error.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_write_counts_until_the_same_is_written_or_for_a_while() {
+        let (trouble, full) = (Trouble::default(), StoreError::Away("SQLSTATE 53100".to_owned()));
+        trouble.note("ingest", &full);
+        trouble.has_written("stay");
+        assert_eq!(
+            trouble.error(),
+            Some(full.clone()),
+            "a small write tells nothing of a large one"
+        );
+        trouble.has_written("ingest");
+        assert_eq!(trouble.error(), None);
+        let at = Instant::now();
+        let failed = Failed { purpose: "ingest", error: full, at };
+        assert!(!failed.is_over("stay", at));
+        assert!(failed.is_over("stay", at + COUNTS_FOR), "nobody posts where it is not ready");
+    }
+
+    #[test]
+    fn a_lost_connection_is_over_with_any_write_and_wrong_data_is_no_trouble() {
+        let trouble = Trouble::default();
+        trouble.note("ingest", &StoreError::Data("SQLSTATE 22021".to_owned()));
+        assert_eq!(trouble.error(), None);
+        trouble.note("ingest", &StoreError::Unreachable("gone".to_owned()));
+        trouble.has_written("stay");
+        assert_eq!(trouble.error(), None);
+    }
+}
