@@ -48,8 +48,9 @@ const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
 /// How connections that write are planned: each of their statements finds its rows by key, group by group.
 /// Without this, a table whose statistics are old or missing is read whole and joined by hash, until
 /// vacuum comes by (a fresh database took 2 × as long for each group of webhooks).
-const POSTGRES_WRITER_PLANS: [(&str, &str); 4] = [
+const POSTGRES_WRITER_PLANS: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),

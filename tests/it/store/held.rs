@@ -22,7 +22,7 @@ async fn cost(db: &Fixture, floor: i64) -> (i64, f64) {
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     // As the connections that claim.
     let explain = format!(
-        "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; begin; \
+        "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; begin; \
          explain (analyze, buffers, timing off, format json) {claim}"
     );
     let plan =
@@ -68,8 +68,8 @@ async fn run(jobs: usize, a_second: u32) -> Option<Costs> {
     let mut holder = sqlx::PgConnection::connect(db.config.database.url.expose()).await.unwrap();
     let hold = "begin isolation level repeatable read; select count(*) from job_ready";
     sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
-    let (mut floor, mut now, mut v, mut took) =
-        (Floor::default(), Duration::from_secs(60), 0, Vec::new());
+    let (mut floor, mut with, mut now, mut v, mut took) =
+        (Floor::default(), 0, Duration::from_secs(60), 0, Vec::new());
     for _ in 0..jobs / SLOTS {
         let wants = vec![Want { kind: SELF_CHECK.0, floor: floor.for_claim(now), slots: SLOTS }];
         let started = Instant::now();
@@ -78,14 +78,13 @@ async fn run(jobs: usize, a_second: u32) -> Option<Costs> {
         assert_eq!(claims.len(), SLOTS);
         floor.claimed(now, SLOTS, claims.len(), greatest(&claims), v);
         v = v.max(greatest(&claims));
+        with = floor.for_claim(now);
         now += Duration::from_secs(1) * u32::try_from(SLOTS).unwrap() / a_second;
         succeed(&db.store, &claims).await;
     }
     // Cleaned up as far as the held transaction lets.
     db.execute("vacuum job_ready").await;
-    // The clock stands between two claims without a floor.
-    let at = [now, now + Duration::from_secs(1)].into_iter().map(|it| floor.for_claim(it)).max()?;
-    let (with_floor, without) = (cost(&db, at).await, cost(&db, 0).await);
+    let (with_floor, without) = (cost(&db, with).await, cost(&db, 0).await);
     sqlx::raw_sql("rollback").execute(&mut holder).await.unwrap();
     let tenth = (took.len() / 10).max(1);
     let median = |part: &[f64]| {
@@ -99,11 +98,11 @@ async fn run(jobs: usize, a_second: u32) -> Option<Costs> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_stay_cheap_while_a_transaction_is_held_open() {
-    let Some(costs) = run(8_000, 100).await else { return };
+    let Some(costs) = run(16_000, 100).await else { return };
     eprintln!("{}", costs.told());
     let (before, with_floor, without) = (costs.before.0, costs.with_floor.0, costs.without.0);
     assert!(with_floor < before * 3, "{costs:?}");
-    assert!(without > with_floor + 500, "what ran before is still there: {costs:?}");
+    assert!(without > before * 3, "what ran before is still there: {costs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
