@@ -29,6 +29,8 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 const PROMPT: Duration = Duration::from_secs(1);
 /// How long the outcomes of what was cut off at `server.shutdown_timeout` may take to be committed.
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
+/// How long the recorder may take where there is no supervisor.
+const FLUSH_ALONE_LIMIT: Duration = Duration::from_secs(5);
 /// How long HTTP may take to close, and how long at the least when all else has taken its time. With
 /// [`FLUSH_LIMIT`] it leaves a little of the second that a stop may take beyond its time-out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -219,12 +221,14 @@ impl Daemon {
             }
             self.entrance.gate.close();
         };
-        let limit = until + FLUSH_LIMIT;
+        let mut limit = until + FLUSH_LIMIT;
         let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);
-        if drained.is_err() {
+        if drained != Ok(true) {
             tracing::error!(
                 "the supervisor did not finish its drain: its jobs are left to be rescued"
             );
+            // Nobody starts another recorder, where there is none either.
+            limit = limit.min(Instant::now() + FLUSH_ALONE_LIMIT);
         }
         if tokio::time::timeout_at(limit, self.actors.outbox.flush()).await.is_err() {
             tracing::error!(
@@ -245,9 +249,9 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// Has the supervisor drain, and waits for it. One that dies meanwhile is followed by another, which is
-    /// told again.
-    async fn drain_supervisor(&self, until: Instant) {
+    /// Has the supervisor drain, and waits for it; false where there is none. One that dies meanwhile is followed by
+    /// another, which is told again.
+    async fn drain_supervisor(&self, until: Instant) -> bool {
         /// How often it is looked for a supervisor, while there is none.
         const LOOK_EVERY: Duration = Duration::from_millis(5);
         loop {
@@ -256,11 +260,10 @@ impl Daemon {
             let supervisor = self.actors.supervisor.get();
             let is_told = supervisor.is_some_and(|it| it.try_send(Drain { within, done }).is_ok());
             if is_told && drained.await.is_ok() {
-                return;
+                return true;
             }
             if self.board.has_given_up() {
-                tracing::error!("there is no supervisor: its jobs are left to be rescued");
-                return;
+                return false;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -43,7 +43,14 @@ pub struct Guardian {
 /// Event: a supervisor went down, says the board.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-struct WentDown;
+struct WentDown {
+    /// How often its address was found open all the same.
+    looks: u32,
+}
+
+/// A supervisor says that it goes down before its address is closed: it is looked at so often, after 1, 2, 4, …
+/// milliseconds. That takes some seconds, because nobody else looks while the daemon drains.
+const LOOKS_MAX: u32 = 12;
 
 /// A message to oneself.
 #[derive(actix::Message, Clone, Copy, Debug)]
@@ -144,7 +151,7 @@ impl Actor for Guardian {
         self.start_supervisor();
         if let Some(downs) = self.downs.take() {
             let stream = futures_util::stream::unfold(downs, |mut downs| async move {
-                downs.recv().await.map(|_| (WentDown, downs))
+                downs.recv().await.map(|_| (WentDown { looks: 0 }, downs))
             });
             ctx.add_message_stream(Box::pin(stream));
         }
@@ -155,19 +162,14 @@ impl Actor for Guardian {
 impl actix::Handler<WentDown> for Guardian {
     type Result = ();
 
-    fn handle(&mut self, _: WentDown, ctx: &mut Self::Context) {
-        /// A supervisor says that it goes down before its address is closed.
-        const SOON: Duration = Duration::from_millis(1);
+    fn handle(&mut self, WentDown { looks }: WentDown, ctx: &mut Self::Context) {
         match &self.supervisor {
-            Some(it) if it.connected() => {
-                ctx.run_later(SOON, |actor, _| {
-                    if actor.supervisor.as_ref().is_some_and(|it| !it.connected()) {
-                        actor.went_down();
-                    }
-                });
+            Some(it) if it.connected() && looks < LOOKS_MAX => {
+                let again = WentDown { looks: looks + 1 };
+                ctx.notify_later(again, Duration::from_millis(1 << looks));
             }
-            Some(_) => self.went_down(),
-            None => {}
+            Some(it) if !it.connected() => self.went_down(),
+            Some(_) | None => {}
         }
     }
 }
