@@ -2,10 +2,14 @@
 //! through a whole table.
 
 use super::tools::{
-    Left, analyze, claim_of, drain, instant, numbers, phones, put, rows, settle_all, text_of,
+    Left, analyze, claim_of, drain, enqueue, instant, numbers, phones, put, rows, settle_all,
+    text_of,
 };
 use crate::support::fixture::{Fixture, SMS};
-use postroom::{domain::job::FailureReason, store::Transition};
+use postroom::{
+    domain::job::{FailureReason, SELF_CHECK},
+    store::Transition,
+};
 use sqlx::Connection;
 use std::time::Duration;
 
@@ -315,4 +319,20 @@ async fn plans_that_postgres_made_for_small_tables_read_no_large_one_whole() {
             "rows of {table} that were read by the way"
         );
     }
+}
+
+/// Where a table has grown since it was analyzed last, or never was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_on_postgres_walks_its_index_whatever_the_statistics_say() {
+    const WAITING: usize = 5_000;
+    let Some(db) = Fixture::postgres().await else { return };
+    enqueue(&db.store, "a", SELF_CHECK, WAITING).await;
+    for _ in 0..10 {
+        assert_eq!(claim_of(&db.store, &[(SELF_CHECK, 10)]).await.len(), 10);
+    }
+    let left = Left::of(db, Vec::new()).await;
+    let read =
+        "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'job_ready_turn'";
+    let read = left.number(read).await;
+    assert!((100..WAITING as i64).contains(&read), "{read} entries were read for 100 jobs");
 }
