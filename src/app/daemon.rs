@@ -29,8 +29,6 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 const PROMPT: Duration = Duration::from_secs(1);
 /// How long the outcomes of what was cut off at `server.shutdown_timeout` may take to be committed.
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
-/// How long the recorder may take where there is no supervisor.
-const FLUSH_ALONE_LIMIT: Duration = Duration::from_secs(5);
 /// How long HTTP may take to close, and how long at the least when all else has taken its time. With
 /// [`FLUSH_LIMIT`] it leaves a little of the second that a stop may take beyond its time-out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -141,6 +139,7 @@ impl Daemon {
             token,
             role.as_str(),
         );
+        waiting_room.hand_over().await;
         let server = http::serve(listener, state)?;
         tracing::info!(
             url,
@@ -221,16 +220,20 @@ impl Daemon {
             }
             self.entrance.gate.close();
         };
-        let mut limit = until + FLUSH_LIMIT;
+        let limit = until + FLUSH_LIMIT;
         let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);
         if drained != Ok(true) {
             tracing::error!(
                 "the supervisor did not finish its drain: its jobs are left to be rescued"
             );
-            // Nobody starts another recorder, where there is none either.
-            limit = limit.min(Instant::now() + FLUSH_ALONE_LIMIT);
         }
-        if tokio::time::timeout_at(limit, self.actors.outbox.flush()).await.is_err() {
+        let is_flushed = tokio::select! {
+            () = self.actors.outbox.flush() => true,
+            // The supervisor has gone: nobody starts another.
+            () = self.board.wait_until(|_| !self.actors.outbox.has_recorder()) => false,
+            () = tokio::time::sleep_until(limit) => false,
+        };
+        if !is_flushed {
             tracing::error!(
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
@@ -309,16 +312,20 @@ impl WaitingRoom {
 
     /// Leaves whoever comes from now on to the one that answers for the daemon.
     async fn hand_over(&mut self) {
-        if let Some(server) = self.0.take() {
+        if let Some(server) = &self.0 {
             server.hand_over(Instant::now() + WAITING_ROOM_LIMIT).await;
         }
+        self.0 = None;
     }
 
-    /// Answers who is inside, and lets nobody in any more.
-    pub(super) async fn close(mut self) {
-        if let Some(server) = self.0.take() {
+    /// Answers who is inside or has come to `listener` meanwhile, and lets nobody in any more.
+    pub(super) async fn close(mut self, listener: TcpListener) -> io::Result<()> {
+        self.open(&listener)?;
+        drop(listener);
+        if let Some(server) = self.0 {
             server.close(Instant::now() + WAITING_ROOM_LIMIT).await;
         }
+        Ok(())
     }
 }
 
@@ -351,7 +358,6 @@ async fn open_store(
             tokio::time::sleep(AWAY_PAUSE + AWAY_PAUSE.mul_f64(rand::random())).await;
             continue;
         }
-        waiting_room.hand_over().await;
         return opened;
     }
 }

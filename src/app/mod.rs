@@ -211,12 +211,16 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
         let mut signals = Signals::listen()?;
         let listener = listen(&config)?;
         let mut waiting_room = WaitingRoom::default();
+        let again = listener.try_clone()?;
         let starting = Daemon::start_behind(&mut waiting_room, config, registry, role, listener);
-        let Some(daemon) = signals.unless_told(starting).await else {
-            waiting_room.close().await;
-            return Ok(Exit::Clean);
+        let daemon = match signals.unless_told(starting).await {
+            Some(Ok(daemon)) => daemon,
+            not_started => {
+                waiting_room.close(again).await?;
+                return not_started.map_or(Ok(Exit::Clean), |it| it.map(|_| Exit::Clean));
+            }
         };
-        let daemon = daemon?;
+        drop(again);
         let exit = match signals.unless_told(daemon.given_up()).await {
             None => Exit::Clean,
             Some(Fatal::Supervisor) => Exit::GivenUp,

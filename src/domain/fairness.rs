@@ -40,6 +40,11 @@ impl Floor {
         if self.is_full_due(now) { 0 } else { self.floor }
     }
 
+    /// Below it there is no job.
+    pub const fn least(&self) -> Turn {
+        self.floor
+    }
+
     /// Takes note of a claim that asked `for_claim` at `now`: how many rows it wanted and got, the
     /// greatest turn among them, and V of the kind as it was read with the claim.
     pub fn claimed(&mut self, now: Duration, wanted: usize, got: usize, greatest: Turn, v: Turn) {

@@ -205,26 +205,29 @@ impl Server {
         if let Err(error) = refuse_new(&self.listener) {
             tracing::debug!(%error, "the system cannot hold new connections back");
         }
+        // Where a hand-over was broken off.
+        self.handle.resume().await;
         self.doors.quiet(limit).await;
-        self.end(limit).await;
-    }
-
-    /// Leaves the socket to another server, which finds there whoever has come meanwhile.
-    pub async fn hand_over(self, limit: Instant) {
-        self.say_goodbye();
-        self.handle.pause().await;
-        self.doors.quiet(limit).await;
-        self.end(limit).await;
-    }
-
-    async fn end(self, limit: Instant) {
         let Self { handle, doors, listener } = self;
         // The server has its own; the socket is closed with the last.
         drop(listener);
-        let inside = doors.0.asking.load(Ordering::SeqCst);
-        if tokio::time::timeout_at(limit, handle.stop(true)).await.is_err() {
-            tracing::warn!(inside, "connections were still open when the server had to close");
-        }
+        end(&handle, &doors, limit).await;
+    }
+
+    /// Leaves the socket to another server, which finds there whoever has come meanwhile. Where that is broken off, it
+    /// can still be closed.
+    pub async fn hand_over(&self, limit: Instant) {
+        self.say_goodbye();
+        self.handle.pause().await;
+        self.doors.quiet(limit).await;
+        end(&self.handle, &self.doors, limit).await;
+    }
+}
+
+async fn end(handle: &ServerHandle, doors: &Doors, limit: Instant) {
+    let inside = doors.0.asking.load(Ordering::SeqCst);
+    if tokio::time::timeout_at(limit, handle.stop(true)).await.is_err() {
+        tracing::warn!(inside, "connections were still open when the server had to close");
     }
 }
 

@@ -243,7 +243,7 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Away(_) | StoreError::Unreachable(_) => {
+            StoreError::Away(_) | StoreError::Full(_) | StoreError::Unreachable(_) => {
                 Self::database_unavailable("the database does not answer")
             }
             StoreError::Conflict(_) => Self::database_unavailable("the database is too busy"),

@@ -76,6 +76,11 @@ impl Outbox {
         self.0.recorder.store(Some(Arc::new(recorder)));
     }
 
+    /// Whether a recorder lives.
+    pub fn has_recorder(&self) -> bool {
+        self.0.recorder.load().as_ref().is_some_and(|it| it.connected())
+    }
+
     /// Takes an outcome in. It came with room, so there is a place for it.
     pub fn record(&self, record: Record) {
         self.wake(|state| state.waiting.push_back(Entry { record, deaths: 0 }));

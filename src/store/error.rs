@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The database cannot do it now: wait, and do not blame the data.
     #[error("database away ({0})")]
     Away(String),
+    /// The same, because there is no room: what needs none may be stored all the same.
+    #[error("database away ({0})")]
+    Full(String),
     /// The same, and the connection is of no use any more: the others may be broken, too.
     #[error("database away ({0})")]
     Unreachable(String),
@@ -34,7 +37,7 @@ impl StoreError {
 
     /// True where the database cannot do it now.
     pub const fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Unreachable(_))
+        matches!(self, Self::Away(_) | Self::Full(_) | Self::Unreachable(_))
     }
 
     /// True where the values are at fault.
@@ -86,16 +89,18 @@ fn postgres(code: &str, text: String) -> StoreError {
         _ if code.starts_with("22") || code.starts_with("23") => StoreError::Data(text),
         // The session was ended, could not begin, or there is no room for another.
         "25P03" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" => StoreError::Unreachable(text),
+        _ if code.starts_with("53") => StoreError::Full(text),
         _ if code.starts_with("08") => StoreError::Unreachable(text),
         _ if code.starts_with("42") => StoreError::Broken(text),
         _ => StoreError::Away(text),
     }
 }
 
-/// Extended result codes carry the primary one in the low byte: 18 TOOBIG, 19 CONSTRAINT, 20 MISMATCH.
+/// Extended result codes carry the primary one in the low byte: 13 FULL, 18 TOOBIG, 19 CONSTRAINT, 20 MISMATCH.
 fn sqlite(code: &str, text: String, message: &str) -> StoreError {
     match code.parse::<u32>().map(|it| it & 0xff) {
         Ok(18..=20) => StoreError::Data(text),
+        Ok(13) => StoreError::Full(text),
         // Code 1 is the generic one: a statement that is wrong, which names no values.
         Ok(1) => StoreError::Broken(format!("{text}: {message}")),
         _ => StoreError::Away(text),

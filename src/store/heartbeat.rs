@@ -8,17 +8,12 @@ use super::{
     nodes::{Silence, beat_once},
     notices,
 };
-use crate::{config, domain::Id};
-use arc_swap::ArcSwapOption;
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
+use crate::{
+    config,
+    domain::{Id, fairness::Turn},
 };
+use arc_swap::ArcSwapOption;
+use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 /// The thread that beats. Dropped, it stops.
@@ -33,8 +28,8 @@ pub struct Heartbeat {
 #[derive(Clone, Debug)]
 pub struct Census {
     last: Arc<ArcSwapOption<(Instant, Beat)>>,
-    /// Heartbeats are to look for jobs, too.
-    is_looking: Arc<AtomicBool>,
+    /// Heartbeats are to look for jobs of these kinds, too, from these floors.
+    wanted: Arc<ArcSwapOption<String>>,
     is_alone: bool,
 }
 
@@ -50,9 +45,16 @@ impl Census {
         self.is_alone || self.last().is_some_and(|it| it.1.leads && it.0.elapsed() < lease)
     }
 
-    /// Says whether heartbeats are to look for jobs, and wake this process where there are some.
-    pub fn look_for_jobs(&self, is_looking: bool) {
-        self.is_looking.store(is_looking, Ordering::Relaxed);
+    /// Has heartbeats look for jobs of these kinds from these floors on, and wake this process where there are some, until
+    /// it is told otherwise.
+    pub fn look_for_jobs(&self, wanted: &[(&str, Turn)]) {
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|(kind, floor)| serde_json::json!({"kind": kind, "floor": floor}))
+            .collect();
+        let text =
+            (!wanted.is_empty()).then(|| Arc::new(serde_json::Value::from(wanted).to_string()));
+        self.wanted.store(text);
     }
 
     /// True where there can be no other node: the lock of the file is the lease.
@@ -90,11 +92,8 @@ impl Heartbeat {
         may_lead: bool,
         on_forgotten: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
-        let census = Census {
-            last: Arc::default(),
-            is_looking: Arc::default(),
-            is_alone: store.is_sqlite(),
-        };
+        let census =
+            Census { last: Arc::default(), wanted: Arc::default(), is_alone: store.is_sqlite() };
         if census.is_alone {
             return Ok(Self { stop: None, thread: None, census });
         }
@@ -114,12 +113,16 @@ impl Heartbeat {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 // A beat that the database does not answer is broken off: nobody who stops has to wait for it.
-                Ok(runtime) => runtime.block_on(async {
-                    tokio::select! {
-                        _ = stopped => {}
-                        () = plan.beat() => {}
-                    }
-                }),
+                Ok(runtime) => {
+                    runtime.block_on(async {
+                        tokio::select! {
+                            _ = stopped => {}
+                            () = plan.beat() => {}
+                        }
+                    });
+                    // Nor for the name of a server that nobody resolves.
+                    runtime.shutdown_background();
+                }
                 Err(error) => tracing::error!(%error, "no runtime for heartbeats"),
             }
         })?;
@@ -236,7 +239,8 @@ impl Plan {
     }
 
     async fn beat_over(&self, open: &Connections) -> Result<Beat, StoreError> {
-        let looks = self.census.is_looking.load(Ordering::Relaxed);
-        beat_once(open, self.node, self.lease, self.may_lead, looks).await
+        let wanted = self.census.wanted.load();
+        let wanted = wanted.as_ref().map(|it| it.as_str());
+        beat_once(open, self.node, self.lease, self.may_lead, wanted).await
     }
 }

@@ -32,8 +32,9 @@ pub(super) static TOUCH_NODE: Sql = Sql::new("update nodes set seen_at = @now wh
 pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
 
 /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
-/// may lead and nobody else does, and answers with all nodes and, if `$4` says so, whether some job waits in turn
-/// or is due. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
+/// may lead and nobody else does, and answers with all nodes and, where `$4` names kinds and the floors of their
+/// claims, whether a job of these waits in turn, or any is due. Without a floor it would read over all that was claimed
+/// and that vacuum has not reached. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
 /// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
 pub(super) static BEAT: Sql = Sql::new(
     "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
@@ -43,8 +44,10 @@ pub(super) static BEAT: Sql = Sql::new(
          where leases.node = excluded.node or leases.expires_at < now() \
            or leases.expires_at > excluded.expires_at + interval '1 minute' returning node) \
      select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
-       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, case when $4 then \
-         exists (select 1 from job_ready where turn is not null and node is null) \
+       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, case when $4 is not null then \
+         exists (select 1 from json_to_recordset($4::json) as k(kind text, floor bigint) cross join lateral ( \
+           select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
+           order by r.turn limit 1) x) \
          or exists (select 1 from job_ready where run_at <= now()) or exists (select 1 from job_later where run_at <= now()) \
        else false end as has_jobs \
      from nodes n order by n.id",
@@ -260,7 +263,7 @@ pub(super) async fn beat_once(
     node: Id,
     lease: Duration,
     may_lead: bool,
-    looks_for_jobs: bool,
+    looks_for_jobs: Option<&str>,
 ) -> Result<Beat, StoreError> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let values = [node.into(), lease_ms.into(), may_lead.into(), looks_for_jobs.into()];

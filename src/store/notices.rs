@@ -2,7 +2,7 @@
 //!
 //! They are hints. They go over connections of their own and outside the transactions that they are about,
 //! because a commit with a NOTIFY in it waits for all others that have one; a flood of commits makes one notice
-//! every few milliseconds. One that is lost costs a tick. Behind a pooler that shares sessions none arrives:
+//! every few milliseconds. One that is lost costs a heartbeat. Behind a pooler that shares sessions none arrives:
 //! each listener tries whether it hears itself, and says so.
 
 use super::{Store, StoreError, connect};
@@ -91,7 +91,7 @@ impl Notices {
             loop {
                 while board.is_wanted.swap(false, Ordering::SeqCst) {
                     if let Err(error) = notify(&store, &store.node().to_string()).await {
-                        tracing::debug!(%error, "a notice was not sent: ticks will do");
+                        tracing::debug!(%error, "a notice was not sent: heartbeats will do");
                     }
                     tokio::time::sleep(APART).await;
                 }

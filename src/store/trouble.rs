@@ -5,8 +5,8 @@ use arc_swap::ArcSwapOption;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// So long a write that was refused counts, whatever else is written: on a full disk what finds room in a page that is
-/// there is taken, and what needs another is not.
+/// So long a write for which there was no room counts, whatever else is written: on a full disk what fits into a page
+/// that is there is taken, and what needs another is not.
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// A clone is the same.
@@ -21,18 +21,21 @@ struct Failed {
 }
 
 impl Failed {
-    /// Whether a write for `purpose` that was committed at `now` says so.
+    /// Whether a write for `purpose` that was committed at `now` says that it is over.
     fn is_over(&self, purpose: &str, now: Instant) -> bool {
-        let had_no_connection = matches!(self.error, StoreError::Unreachable(_));
-        had_no_connection || self.purpose == purpose || now >= self.at + COUNTS_FOR
+        let had_no_room = matches!(self.error, StoreError::Full(_));
+        !had_no_room || self.purpose == purpose || now >= self.at + COUNTS_FOR
     }
 }
 
 impl Trouble {
-    /// A write for `purpose` has failed. Counts where the database could not do it.
+    /// A write for `purpose` has failed. Counts where the database could not do it, and until something else is over
+    /// for which it had no room.
     pub(super) fn note(&self, purpose: &'static str, error: &StoreError) {
-        if error.is_away() {
-            let failed = Failed { purpose, error: error.clone(), at: Instant::now() };
+        let at = Instant::now();
+        let counts = self.0.load().as_ref().is_some_and(|it| !it.is_over(purpose, at));
+        if error.is_away() && !counts {
+            let failed = Failed { purpose, error: error.clone(), at };
             self.0.store(Some(Arc::new(failed)));
         }
     }
@@ -57,8 +60,9 @@ mod tests {
 
     #[test]
     fn a_refused_write_counts_until_the_same_is_written_or_for_a_while() {
-        let (trouble, full) = (Trouble::default(), StoreError::Away("SQLSTATE 53100".to_owned()));
+        let (trouble, full) = (Trouble::default(), StoreError::Full("SQLSTATE 53100".to_owned()));
         trouble.note("ingest", &full);
+        trouble.note("stay", &full);
         trouble.has_written("stay");
         assert_eq!(
             trouble.error(),

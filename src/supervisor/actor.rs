@@ -248,7 +248,10 @@ impl Supervisor {
         };
         let is_due = self.looking.is_due(tidings);
         // While it asks itself, heartbeats need not, unless nobody else would wake it the moment after.
-        census.look_for_jobs(!is_due || !is_told);
+        let looks = !is_due || !is_told;
+        let kinds = self.kinds.iter().filter(|_| looks);
+        let wanted: Vec<_> = kinds.map(|it| (it.0, self.claiming.floor(*it))).collect();
+        census.look_for_jobs(&wanted);
         if is_due {
             self.looking.looked(now);
             self.make_due(ctx);

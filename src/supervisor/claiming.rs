@@ -101,6 +101,11 @@ impl Claiming {
         self.is_closed = true;
     }
 
+    /// The least turn that a job of this kind can have.
+    pub(super) fn floor(&self, kind: JobKind) -> Turn {
+        self.floors.get(kind.0).map_or(0, Floor::least)
+    }
+
     /// A while has passed: jobs may have been rescued.
     pub(super) fn look_for_suspect(&mut self) {
         self.looks_for_suspect = true;

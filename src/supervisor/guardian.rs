@@ -10,7 +10,10 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    domain::intensity::{Intensity, Limit},
+    domain::{
+        Timestamp,
+        intensity::{Intensity, Limit},
+    },
     store::wall_clock,
     telemetry::board::{ActorType, Down, Fatal, Presence},
 };
@@ -20,8 +23,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 /// How often the guardian looks whether the supervisor is there and moves.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A supervisor that has not ticked for so long, beyond five ticks, is stalled.
-const STALL_MARGIN: Duration = Duration::from_secs(1);
+/// A supervisor that has not ticked for five ticks and so many looks more is silent.
+const SILENT_LOOKS_MARGIN: u32 = 1;
 /// After so many looks in a row at which it was, or at which a thread had not turned, nothing is hoped for any more.
 const STALLED_LOOKS_MAX: u32 = 15;
 
@@ -36,21 +39,24 @@ pub struct Guardian {
     intensity: Intensity,
     started: Instant,
     turns: Turns,
-    /// The looks in a row at which the supervisor was stalled.
-    stalled_looks: u32,
+    silence: Silence,
+    /// How many supervisors were started.
+    generation: u32,
 }
 
 /// Event: a supervisor went down, says the board.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 struct WentDown {
+    /// Which one, once that is known: the one that lived when it was heard of.
+    generation: Option<u32>,
     /// How often its address was found open all the same.
     looks: u32,
 }
 
 /// A supervisor says that it goes down before its address is closed: it is looked at so often, after 1, 2, 4, …
 /// milliseconds. That takes some seconds, because nobody else looks while the daemon drains.
-const LOOKS_MAX: u32 = 12;
+const LOOKS_MAX: u32 = 14;
 
 /// A message to oneself.
 #[derive(actix::Message, Clone, Copy, Debug)]
@@ -80,7 +86,8 @@ impl Guardian {
             _presence: presence,
             intensity: Intensity::default(),
             started: Instant::now(),
-            stalled_looks: 0,
+            silence: Silence::default(),
+            generation: 0,
         }
     }
 
@@ -88,6 +95,7 @@ impl Guardian {
         let plan = self.plan.clone();
         let address = Supervisor::start_in_arbiter(&self.arbiter, move |_| Supervisor::new(plan));
         self.supervisor = Some(address);
+        self.generation += 1;
     }
 
     fn went_down(&mut self) {
@@ -128,19 +136,34 @@ impl Guardian {
             tracing::error!(thread, "an actor keeps its thread and never yields: the process ends");
             return true;
         }
-        let silent_ms = wall_clock().millis_since(self.plan.board.ticked_at());
-        let limit = self.plan.config.get().supervisor.tick * 5 + STALL_MARGIN;
-        let is_silent = self.started.elapsed() > limit
-            && Duration::from_millis(u64::try_from(silent_ms).unwrap_or_default()) > limit;
-        self.stalled_looks = if is_silent { self.stalled_looks + 1 } else { 0 };
-        if self.stalled_looks == 1 {
-            tracing::error!(silent_ms, "the supervisor does not tick");
+        let ticks = (self.plan.config.get().supervisor.tick * 5).div_duration_f64(LOOK_EVERY);
+        let limit = ticks.ceil() as u32 + SILENT_LOOKS_MARGIN;
+        let looks = self.silence.look(self.plan.board.ticked_at());
+        if looks == limit {
+            tracing::error!(looks, "the supervisor does not tick");
         }
-        if self.stalled_looks >= STALLED_LOOKS_MAX {
-            tracing::error!(silent_ms, "the supervisor stands still: the process ends");
+        if looks >= limit + STALLED_LOOKS_MAX {
+            tracing::error!(looks, "the supervisor stands still: the process ends");
             return true;
         }
         false
+    }
+}
+
+/// For how many looks the supervisor has not ticked. They are counted, and no clock is read: after the machine was
+/// suspended, or its clock set, nobody is silent yet.
+#[derive(Debug, Default)]
+struct Silence {
+    ticked_at: Option<Timestamp>,
+    looks: u32,
+}
+
+impl Silence {
+    /// One look more; 0 where it has ticked since the last.
+    fn look(&mut self, ticked_at: Timestamp) -> u32 {
+        let has_moved = self.ticked_at.replace(ticked_at) != Some(ticked_at);
+        self.looks = if has_moved { 0 } else { self.looks + 1 };
+        self.looks
     }
 }
 
@@ -151,7 +174,7 @@ impl Actor for Guardian {
         self.start_supervisor();
         if let Some(downs) = self.downs.take() {
             let stream = futures_util::stream::unfold(downs, |mut downs| async move {
-                downs.recv().await.map(|_| (WentDown { looks: 0 }, downs))
+                downs.recv().await.map(|_| (WentDown { generation: None, looks: 0 }, downs))
             });
             ctx.add_message_stream(Box::pin(stream));
         }
@@ -162,10 +185,14 @@ impl Actor for Guardian {
 impl actix::Handler<WentDown> for Guardian {
     type Result = ();
 
-    fn handle(&mut self, WentDown { looks }: WentDown, ctx: &mut Self::Context) {
+    fn handle(&mut self, WentDown { generation, looks }: WentDown, ctx: &mut Self::Context) {
+        let generation = generation.unwrap_or(self.generation);
+        if generation != self.generation {
+            return;
+        }
         match &self.supervisor {
             Some(it) if it.connected() && looks < LOOKS_MAX => {
-                let again = WentDown { looks: looks + 1 };
+                let again = WentDown { generation: Some(generation), looks: looks + 1 };
                 ctx.notify_later(again, Duration::from_millis(1 << looks));
             }
             Some(it) if !it.connected() => self.went_down(),
@@ -180,5 +207,18 @@ impl actix::Handler<Look> for Guardian {
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
         self.look();
         ctx.notify_later(Look, LOOK_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_looks_without_a_tick_between_them_count() {
+        let mut silence = Silence::default();
+        let looks = [0, 0, 7, 7, 7, 3_600_000, 3_600_000]
+            .map(|ms| silence.look(Timestamp::from_millis(ms)));
+        assert_eq!(looks, [0, 1, 0, 1, 2, 0, 1]);
     }
 }

@@ -1,7 +1,7 @@
 //! The listener: hears that other nodes have stored jobs, and wakes the supervisor.
 //!
-//! PostgreSQL only. It holds a connection of its own; without it, or where a pooler keeps notices away, the
-//! supervisor polls, so that what goes wrong here costs a tick and is no fault of the actor.
+//! PostgreSQL only. It holds a connection of its own; without it, or where a pooler keeps notices away, heartbeats find
+//! the jobs, so that what goes wrong here costs a heartbeat and is no fault of the actor.
 
 use crate::{
     domain::backoff::Backoff,
@@ -28,7 +28,7 @@ pub struct ListenerPlan {
     pub ears: Ears,
     /// Who is woken.
     pub announce: ingest::Listener,
-    /// Whether notices arrive: only then may polling slow down.
+    /// Whether notices arrive: else heartbeats look for jobs all the time.
     pub is_heard: Arc<AtomicBool>,
     /// Where it posts.
     pub board: Arc<Board>,
@@ -86,7 +86,7 @@ impl actix::Handler<Listen> for Listener {
         ctx.spawn(listening.into_actor(self).map(|(was_heard, error), actor, ctx| {
             actor.failures = if was_heard { 0 } else { actor.failures.saturating_add(1) };
             match actor.failures {
-                0 | 1 => tracing::warn!(%error, "no notices from other nodes: polling instead"),
+                0 | 1 => tracing::warn!(%error, "no notices from other nodes: heartbeats look for jobs instead"),
                 _ => tracing::debug!(%error, "still no notices from other nodes"),
             }
             actor.presence.post().idle(wall_clock());
