@@ -2,7 +2,7 @@
 
 use super::{
     StoreError,
-    door::{Door, knock},
+    door::{Door, Room, knock},
     sessions::{self, Sessions},
     sql::Sql,
     trouble::Trouble,
@@ -294,19 +294,22 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
     let plain = postgres_options(&cfg)?.application_name("postroom");
     let door = Door::new(plain.clone(), cfg.acquire_timeout, cfg.max_connections);
     let readers = cfg.max_connections / 3;
-    let mut pools = Vec::new();
+    let mut rooms = Vec::new();
     let mut sessions = async |connections: u32, settings: &[(&str, &str)]| {
         let mut options = plain.clone();
         if !is_lent {
             options = options.options(settings.iter().copied());
         }
-        let pool = postgres_pool(&cfg, &door, connections).connect_with(options).await?;
-        pools.push(pool.clone());
-        Ok::<_, StoreError>(if is_lent {
+        let pool = postgres_pool(&cfg, &door, connections).connect_with(options.clone()).await?;
+        let sessions = if is_lent {
             Sessions::lent(pool, settings)
         } else {
             Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
-        })
+        };
+        let settings_of_pool = postgres_pool(&cfg, &door, connections);
+        let another = Box::new(move || settings_of_pool.clone().connect_lazy_with(options.clone()));
+        rooms.push(Room { sessions: sessions.clone(), another });
+        Ok::<_, StoreError>(sessions)
     };
     let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_WRITER_PLANS).collect();
     let writer = sessions(cfg.max_connections - readers, &of_writers).await?;
@@ -314,7 +317,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         0 => writer.clone(),
         _ => sessions(readers, &POSTGRES_TIMEOUTS).await?,
     };
-    door.leads_to(pools);
+    door.leads_to(rooms);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,

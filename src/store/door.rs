@@ -3,9 +3,10 @@
 //! A pool that finds its server gone lets each of its callers try again, at first every few milliseconds. Here the
 //! first call that finds a connection broken closes the door; whoever comes after that waits at it, and one knocks
 //! for all, at a pace and not in step with other nodes. Connections from before are not used again: their
-//! other side may be gone without a word.
+//! other side may be gone without a word. Nor are their pools: before it takes a connection back, a pool asks whether it is
+//! sound, and waits for the answer for ever, with the room of that connection.
 
-use super::{StoreError, error::from_sqlx};
+use super::{StoreError, error::from_sqlx, sessions::Sessions};
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgPool},
@@ -32,6 +33,18 @@ tokio::task_local! {
     static CALL: (Arc<Door>, u32);
 }
 
+/// Sessions behind a door, and how another pool is made for them.
+pub(super) struct Room {
+    pub(super) sessions: Sessions,
+    pub(super) another: Box<dyn Fn() -> PgPool + Send + Sync>,
+}
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Room").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}
+
 /// Open while the server answers.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -41,7 +54,7 @@ pub(super) struct Door {
     limit: Duration,
     pause: Duration,
     is_open: watch::Sender<bool>,
-    pools: OnceLock<Vec<PgPool>>,
+    rooms: OnceLock<Vec<Room>>,
     /// Connections that were opened before are not used again.
     broke_at: RwLock<Option<Instant>>,
     /// How often it has closed.
@@ -60,7 +73,7 @@ impl Door {
             limit,
             pause: PAUSE.max(Duration::from_secs(1) / most.max(1)),
             is_open: watch::Sender::new(true),
-            pools: OnceLock::new(),
+            rooms: OnceLock::new(),
             broke_at: RwLock::default(),
             closings: AtomicU32::new(0),
             knocks: AtomicU32::new(0),
@@ -68,9 +81,9 @@ impl Door {
         })
     }
 
-    /// The pools behind it. Set once.
-    pub(super) fn leads_to(&self, pools: Vec<PgPool>) {
-        if self.pools.set(pools).is_err() {
+    /// What is behind it. Set once.
+    pub(super) fn leads_to(&self, rooms: Vec<Room>) {
+        if self.rooms.set(rooms).is_err() {
             tracing::debug!("the door leads somewhere already");
         }
     }
@@ -171,12 +184,10 @@ impl Door {
         self.is_open.send_replace(true);
     }
 
-    /// Drops the connections that nobody uses. Those in use are dropped when they come back.
+    /// Leaves the pools for others. Connections that are in use are dropped when they come back.
     fn abandon(&self) {
-        for pool in self.pools.get().into_iter().flatten() {
-            while let Some(connection) = pool.try_acquire() {
-                drop(connection.detach());
-            }
+        for room in self.rooms.get().into_iter().flatten() {
+            room.sessions.renew((room.another)());
         }
     }
 }

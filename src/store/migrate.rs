@@ -85,7 +85,7 @@ pub async fn migrate_status(cfg: &config::Database) -> Result<Migrations, StoreE
 /// advisory lock, so that it works over a session that a pooler lends, too.
 async fn locked(cfg: &config::Database, way: Way) -> Result<(), StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
-    let db = sessions.db();
+    let db = &*sessions.db();
     if db.get_database_backend() == DatabaseBackend::Sqlite {
         go(way, db).await?;
     } else {

@@ -6,6 +6,7 @@
 //! without a name.
 
 use super::StoreError;
+use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
     RuntimeErr, SqlxPostgresConnector, Statement,
@@ -24,15 +25,16 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>
 /// Sessions for one purpose.
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
-    db: DatabaseConnection,
+    /// Shared by all clones, so that all of them go on with the next pool.
+    db: Arc<ArcSwap<DatabaseConnection>>,
     /// Behind a pooler: the text that begins a transaction and makes its settings.
     opening: Option<Arc<str>>,
 }
 
 impl Sessions {
     /// Sessions that are our own for as long as they are open.
-    pub(super) const fn own(db: DatabaseConnection) -> Self {
-        Self { db, opening: None }
+    pub(super) fn own(db: DatabaseConnection) -> Self {
+        Self { db: Arc::new(ArcSwap::from_pointee(db)), opening: None }
     }
 
     /// Sessions that are lent for a transaction, which begins with these settings.
@@ -42,20 +44,29 @@ impl Sessions {
     ) -> Self {
         let settings = settings.into_iter().map(|it| format!("; set local {} = '{}'", it.0, it.1));
         let opening = settings.fold("begin".to_owned(), |text, it| text + &it);
-        Self {
-            db: SqlxPostgresConnector::from_sqlx_postgres_pool(pool),
-            opening: Some(opening.into()),
-        }
+        let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        Self { opening: Some(opening.into()), ..Self::own(db) }
     }
 
     /// `SeaORM`'s connection, for what needs no session.
-    pub(super) const fn db(&self) -> &DatabaseConnection {
-        &self.db
+    pub(super) fn db(&self) -> Arc<DatabaseConnection> {
+        self.db.load_full()
+    }
+
+    /// Goes on with another pool, and drops the connections of the one before that nobody uses. Whatever still hangs in
+    /// that one keeps no room in this.
+    pub(super) fn renew(&self, pool: PgPool) {
+        let fresh = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        let before = self.db.swap(Arc::new(fresh));
+        let before = before.get_postgres_connection_pool();
+        while let Some(connection) = before.try_acquire() {
+            drop(connection.detach());
+        }
     }
 
     /// Closes them.
     pub(super) async fn close(self) -> Result<(), StoreError> {
-        Ok(self.db.close().await?)
+        Ok(self.db().close_by_ref().await?)
     }
 
     /// True behind a pooler.
@@ -67,7 +78,7 @@ impl Sessions {
     pub(super) async fn begin_lent(&self) -> Result<Option<LentTx>, StoreError> {
         match &self.opening {
             Some(opening) => {
-                let begun = Box::pin(LentTx::begin(&self.db, opening.clone())).await?;
+                let begun = Box::pin(LentTx::begin(self.db(), opening.clone())).await?;
                 Ok(Some(begun))
             }
             None => Ok(None),
@@ -78,16 +89,19 @@ impl Sessions {
 /// A statement outside of a transaction is one of its own behind a pooler.
 impl ConnectionTrait for Sessions {
     fn get_database_backend(&self) -> DatabaseBackend {
-        self.db.get_database_backend()
+        self.db.load().get_database_backend()
     }
 
     fn execute_raw<'a, 'f>(&'a self, statement: Statement) -> Answer<'f, ExecResult>
     where
         'a: 'f,
     {
-        let Some(opening) = self.opening.clone() else { return self.db.execute_raw(statement) };
+        let db = self.db();
         Box::pin(async move {
-            let tx = LentTx::begin(&self.db, opening).await?;
+            let Some(opening) = self.opening.clone() else {
+                return db.execute_raw(statement).await;
+            };
+            let tx = LentTx::begin(db, opening).await?;
             let result = tx.execute(statement).await?;
             tx.commit().await?;
             Ok(result)
@@ -99,17 +113,15 @@ impl ConnectionTrait for Sessions {
         'a: 'f,
         't: 'f,
     {
+        let db = self.db();
         // Without parameters it goes over the wire as one message, whole.
-        self.db.execute_unprepared(text)
+        Box::pin(async move { db.execute_unprepared(text).await })
     }
 
     fn query_one_raw<'a, 'f>(&'a self, statement: Statement) -> Answer<'f, Option<QueryResult>>
     where
         'a: 'f,
     {
-        if self.opening.is_none() {
-            return self.db.query_one_raw(statement);
-        }
         let rows = self.query_all_raw(statement);
         Box::pin(async move { Ok(rows.await?.into_iter().next()) })
     }
@@ -118,9 +130,12 @@ impl ConnectionTrait for Sessions {
     where
         'a: 'f,
     {
-        let Some(opening) = self.opening.clone() else { return self.db.query_all_raw(statement) };
+        let db = self.db();
         Box::pin(async move {
-            let tx = LentTx::begin(&self.db, opening).await?;
+            let Some(opening) = self.opening.clone() else {
+                return db.query_all_raw(statement).await;
+            };
+            let tx = LentTx::begin(db, opening).await?;
             let rows = tx.query(statement).await?;
             tx.commit().await?;
             Ok(rows)
@@ -132,7 +147,7 @@ impl ConnectionTrait for Sessions {
 pub(super) struct LentTx(Mutex<Transaction<'static, Postgres>>);
 
 impl LentTx {
-    async fn begin(db: &DatabaseConnection, opening: Arc<str>) -> Result<Self, DbErr> {
+    async fn begin(db: Arc<DatabaseConnection>, opening: Arc<str>) -> Result<Self, DbErr> {
         let pool = db.get_postgres_connection_pool();
         let begun = pool.begin_with(AssertSqlSafe(opening)).await.map_err(failed)?;
         Ok(Self(Mutex::new(begun)))
