@@ -6,14 +6,23 @@ use crate::{
     support::{
         both::{Peek, Place},
         daemon::{Daemon, Options},
-        eventually, http, postgres,
+        eventually,
+        fixture::{self, Fixture},
+        http, postgres,
         process::Tmpfs,
         proxy::{Proxy, Way},
         web::{Answer, sms, try_ask},
     },
 };
+use postroom::store::{Heartbeat, Store};
 use sqlx::Connection;
-use std::{collections::BTreeSet, fs, pin::Pin, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -202,6 +211,49 @@ async fn g03_connections_that_fall_silent_are_given_up() {
             scene.is_back("connections fallen silent, new ones possible").await;
         })
         .await;
+}
+
+/// A pool asks over a connection whether it is sound before it takes it back: one that falls silent just then must not
+/// keep its place for good. Here one place is all that there is for reading, and it is always in use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
+    const ROUNDS: usize = 6;
+    let Some(db) = Fixture::postgres().await else { return };
+    let url = db.config.database.url.expose();
+    let proxy = Proxy::before(url).await;
+    let through_proxy = fixture::config(&[
+        ("POSTROOM__DATABASE__URL", &proxy.url(url)),
+        ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
+        ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
+    ]);
+    let store = Store::open(db.runtime.handle(), &through_proxy.database, "all").await.unwrap();
+    let _beats = Heartbeat::start(&store, &through_proxy, true, || ()).unwrap();
+    let reads = AtomicUsize::new(0);
+    let read = async || {
+        while reads.load(Ordering::Relaxed) < usize::MAX / 2 {
+            match store.nodes().list().await {
+                Ok(_) => _ = reads.fetch_add(1, Ordering::Relaxed),
+                Err(error) => assert!(error.is_away(), "{error}"),
+            }
+        }
+    };
+    let silences = async {
+        for round in 0..ROUNDS {
+            let before = reads.load(Ordering::Relaxed);
+            eventually(PATIENCE, async || {
+                (reads.load(Ordering::Relaxed) > before + 50).then_some(())
+            })
+            .await;
+            proxy.set(Way::Silent);
+            proxy.set(Way::Open);
+            eprintln!("round {round}: {before} reads so far");
+        }
+        let before = reads.load(Ordering::Relaxed);
+        eventually(PATIENCE, async || (reads.load(Ordering::Relaxed) > before + 50).then_some(()))
+            .await;
+        reads.store(usize::MAX / 2, Ordering::Relaxed);
+    };
+    tokio::join!(read(), read(), read(), read(), silences);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
