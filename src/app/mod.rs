@@ -215,9 +215,13 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
         let starting = Daemon::start_behind(&mut waiting_room, config, registry, role, listener);
         let daemon = match signals.unless_told(starting).await {
             Some(Ok(daemon)) => daemon,
-            not_started => {
+            Some(Err(why)) => {
                 waiting_room.close(again).await?;
-                return not_started.map_or(Ok(Exit::Clean), |it| it.map(|_| Exit::Clean));
+                return Err(why);
+            }
+            None => {
+                waiting_room.close(again).await?;
+                return Ok(Exit::Clean);
             }
         };
         drop(again);

@@ -300,14 +300,14 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         if !is_lent {
             options = options.options(settings.iter().copied());
         }
-        let pool = postgres_pool(&cfg, &door, connections).connect_with(options.clone()).await?;
+        let pools = postgres_pool(&cfg, &door, connections);
+        let pool = pools.clone().connect_with(options.clone()).await?;
         let sessions = if is_lent {
             Sessions::lent(pool, settings)
         } else {
             Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
         };
-        let settings_of_pool = postgres_pool(&cfg, &door, connections);
-        let another = Box::new(move || settings_of_pool.clone().connect_lazy_with(options.clone()));
+        let another = Box::new(move || pools.clone().connect_lazy_with(options.clone()));
         rooms.push(Room { sessions: sessions.clone(), another });
         Ok::<_, StoreError>(sessions)
     };

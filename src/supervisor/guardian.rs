@@ -117,8 +117,7 @@ impl Guardian {
     }
 
     fn look(&mut self) {
-        let board = self.plan.board.clone();
-        if board.is_draining() {
+        if self.plan.board.is_draining() {
             return;
         }
         if self.supervisor.as_ref().is_some_and(|it| !it.connected()) {
