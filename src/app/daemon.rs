@@ -350,7 +350,7 @@ async fn open_store(
             }
         };
         if let Err(AppError::Database { url, source }) = &opened
-            && source.is_away()
+            && source.comes_back()
         {
             tracing::warn!(url, %source, "waiting for the database");
             waiting_room.open(listener)?;

@@ -243,11 +243,15 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Away(_) | StoreError::Full(_) | StoreError::Unreachable(_) => {
+            StoreError::Disconnected(_) | StoreError::Unreachable(_) | StoreError::Unusable(_) => {
                 Self::database_unavailable("the database does not answer")
             }
-            StoreError::Conflict(_) => Self::database_unavailable("the database is too busy"),
-            StoreError::Data(_) => {
+            StoreError::Full(_) => Self::database_unavailable("the database has no room"),
+            StoreError::ReadOnly(_) => Self::database_unavailable("the database takes no writes"),
+            StoreError::Conflict(_) | StoreError::Busy(_) => {
+                Self::database_unavailable("the database is too busy: ask for less, or again later")
+            }
+            StoreError::Data(_) | StoreError::Constraint(_) => {
                 Self::new(Cause::BadRequest, "the database cannot store or compare such a value")
             }
             StoreError::Broken(reason) => {

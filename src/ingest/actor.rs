@@ -200,7 +200,7 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize
     let mut jobs = 0;
     for ((result, item), (reply, permit)) in results.into_iter().zip(items).zip(waiting) {
         let answer = match result {
-            Err(StoreError::Data(error)) => quarantine(inbox, item, &error).await,
+            Err(error) if error.is_data() => quarantine(inbox, item, &error.to_string()).await,
             other => other,
         };
         if matches!(answer, Ok(Answer::Accepted { .. } | Answer::Duplicate { job_id: Some(_), .. }))
@@ -232,7 +232,7 @@ async fn quarantine(inbox: &Inbox, item: Inbound, error: &str) -> Result<Answer,
         inbox.put(Arc::from([Inbound { content, ..item.clone() }]))
     };
     let mut kept = keep(event_type).await;
-    if matches!(kept, Err(StoreError::Data(_))) {
+    if kept.as_ref().is_err_and(StoreError::is_data) {
         // The name of the event may be what is not storable.
         kept = keep(None).await;
     }

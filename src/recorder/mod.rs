@@ -12,7 +12,7 @@ pub use self::outbox::Outbox;
 use self::outbox::{Fate, Group};
 use crate::{
     domain::Id,
-    store::{Ledger, Settlement, StoreError, Transition, commit_isolating, wall_clock},
+    store::{Ledger, Settlement, Transition, commit_isolating, wall_clock},
     telemetry::board::{ActorType, Board, Presence},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
@@ -178,7 +178,9 @@ async fn commit_group(ledger: &Ledger, group: Group) -> Vec<Fate> {
                 tell(&settlement, held, group.is_repeated);
                 Fate::Settled
             }
-            Err(StoreError::Data(error)) => refuse(ledger, settlement, &on_refused, &error).await,
+            Err(error) if error.is_data() => {
+                refuse(ledger, settlement, &on_refused, &error.to_string()).await
+            }
             Err(error) => {
                 tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
                 Fate::Again(Box::new(settlement))

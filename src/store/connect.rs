@@ -139,8 +139,8 @@ pub(super) async fn resolved(cfg: &config::Database) -> Result<config::Database,
     if cfg.pooler == Pooler::Auto && !cfg.url.is_sqlite() {
         let options = postgres_options(&cfg)?.application_name("postroom");
         let found = tokio::time::timeout(cfg.acquire_timeout, sessions::are_own(&options)).await;
-        let are_own =
-            found.unwrap_or_else(|_| Err(StoreError::Away("no connection in time".to_owned())))?;
+        let are_own = found
+            .unwrap_or_else(|_| Err(StoreError::Unreachable("no connection in time".to_owned())))?;
         cfg.pooler = if are_own { Pooler::None } else { Pooler::Transaction };
     }
     Ok(cfg)

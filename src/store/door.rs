@@ -120,7 +120,12 @@ impl Door {
             it = CALL.scope((self.clone(), closings), call) => it,
             () = given_up => Err(StoreError::Unreachable("no answer while others broke".to_owned())),
         };
-        if let Err(StoreError::Unreachable(why)) = &result {
+        if let Err(
+            StoreError::Unreachable(why)
+            | StoreError::Disconnected(why)
+            | StoreError::ReadOnly(why),
+        ) = &result
+        {
             self.broke_for(closings, why);
         }
         result

@@ -235,7 +235,7 @@ impl Plan {
         };
         tokio::time::timeout(limit, work)
             .await
-            .unwrap_or_else(|_| Err(StoreError::Away("the heartbeat took too long".to_owned())))
+            .unwrap_or_else(|_| Err(StoreError::Busy("the heartbeat took too long".to_owned())))
     }
 
     async fn beat_over(&self, open: &Connections) -> Result<Beat, StoreError> {

@@ -80,9 +80,9 @@ mod tests {
         let results: Vec<Result<(), StoreError>> =
             runtime.block_on(commit_isolating(vec![1, 2, 3], |_| {
                 calls.fetch_add(1, Ordering::Relaxed);
-                async { Err(StoreError::Away("gone".to_owned())) }
+                async { Err(StoreError::Busy("gone".to_owned())) }
             }));
         assert_eq!(calls.into_inner(), 1);
-        assert!(results.iter().all(|it| *it == Err(StoreError::Away("gone".to_owned()))));
+        assert!(results.iter().all(|it| *it == Err(StoreError::Busy("gone".to_owned()))));
     }
 }

@@ -305,7 +305,7 @@ impl Store {
                 Err(error) if error.is_panic() => {
                     Err(StoreError::Broken("a database call panicked".to_owned()))
                 }
-                Err(_) => Err(StoreError::Away("the store is stopped".to_owned())),
+                Err(_) => Err(StoreError::Unreachable("the store is stopped".to_owned())),
             }
         }
     }

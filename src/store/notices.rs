@@ -180,7 +180,7 @@ impl Listening {
                 Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => {}
                 Ok(Ok(Some(_))) => return Ok((self, Heard::Jobs)),
                 Ok(Ok(None)) => {
-                    return Err(StoreError::Unreachable(
+                    return Err(StoreError::Disconnected(
                         "the listener's connection was lost".to_owned(),
                     ));
                 }
@@ -205,7 +205,7 @@ impl Listening {
                     Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(()),
                     Some(_) => {}
                     None => {
-                        return Err(StoreError::Unreachable(
+                        return Err(StoreError::Disconnected(
                             "the listener's connection was lost".to_owned(),
                         ));
                     }
@@ -214,7 +214,7 @@ impl Listening {
         };
         match tokio::time::timeout(ECHO_LIMIT, echo).await {
             Ok(result) => result,
-            Err(_) => Err(StoreError::Away("notices do not arrive".to_owned())),
+            Err(_) => Err(StoreError::Disconnected("notices do not arrive".to_owned())),
         }
     }
 }

@@ -25,7 +25,10 @@ use std::{
 const READ_MAX: Duration = Duration::from_secs(10);
 
 /// How often a group is repeated when another transaction was in the way.
-const CONFLICT_ATTEMPTS: u32 = 8;
+const CONFLICT_REPEATS: u32 = 7;
+/// How often a group is repeated when a constraint refused it: another transaction may have been the cause,
+/// and has ended by then.
+const CONSTRAINT_REPEATS: u32 = 2;
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
 pub(super) struct Tx {
@@ -149,16 +152,43 @@ impl Tx {
     }
 }
 
+/// How often a group was repeated, by reason.
+#[derive(Debug, Default)]
+struct Repeats {
+    conflicts: u32,
+    constraints: u32,
+}
+
+impl Repeats {
+    /// Whether a group that ended with `error` is to be repeated at once.
+    const fn allow(&mut self, error: &StoreError) -> bool {
+        let (count, most) = match error {
+            StoreError::Conflict(_) => (&mut self.conflicts, CONFLICT_REPEATS),
+            StoreError::Constraint(_) => (&mut self.constraints, CONSTRAINT_REPEATS),
+            StoreError::Data(_)
+            | StoreError::Busy(_)
+            | StoreError::Full(_)
+            | StoreError::Disconnected(_)
+            | StoreError::Unreachable(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::Unusable(_)
+            | StoreError::Broken(_) => return false,
+        };
+        *count += 1;
+        *count <= most
+    }
+}
+
 /// Repeats `group` while another transaction is in its way, and ends it when it takes too long: a turn
 /// that was read in it must not appear after the claim's floor has passed it.
 pub(super) async fn in_group<T, F>(group: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut attempt = 1;
+    let mut repeats = Repeats::default();
     loop {
         match within(TRANSACTION_MAX, group()).await {
-            Err(error) if error.is_conflict() && attempt < CONFLICT_ATTEMPTS => attempt += 1,
+            Err(error) if repeats.allow(&error) => {}
             other => return other,
         }
     }
@@ -198,4 +228,60 @@ pub(super) fn group<T: Serialize>(rows: &[T]) -> Result<Value, StoreError> {
     serde_json::to_string(rows)
         .map(Value::from)
         .map_err(|error| StoreError::Broken(format!("a group cannot be written as JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// How often a group is tried that always ends with this error.
+    async fn tries(error: StoreError) -> u32 {
+        let tries = Cell::new(0);
+        let ended = in_group(|| {
+            tries.set(tries.get() + 1);
+            let error = error.clone();
+            async move { Err::<(), _>(error) }
+        })
+        .await;
+        assert_eq!(ended, Err(error));
+        tries.get()
+    }
+
+    #[tokio::test]
+    async fn conflicts_and_constraints_are_repeated_and_nothing_else() {
+        let text = || "x".to_owned();
+        assert_eq!(tries(StoreError::Conflict(text())).await, 8);
+        assert_eq!(tries(StoreError::Constraint(text())).await, 3, "then the data is at fault");
+        for error in [
+            StoreError::Data,
+            StoreError::Busy,
+            StoreError::Full,
+            StoreError::Disconnected,
+            StoreError::Unreachable,
+            StoreError::ReadOnly,
+            StoreError::Unusable,
+            StoreError::Broken,
+        ] {
+            assert_eq!(tries(error(text())).await, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_took_one_key_at_once_are_no_fault_of_the_data() {
+        let tries = Cell::new(0);
+        let stored = in_group(|| {
+            tries.set(tries.get() + 1);
+            let is_first = tries.get() == 1;
+            async move {
+                match is_first {
+                    true => {
+                        Err(StoreError::Constraint("SQLSTATE 23505, job_ready_pkey".to_owned()))
+                    }
+                    false => Ok(()),
+                }
+            }
+        });
+        assert_eq!(stored.await, Ok(()));
+    }
 }

@@ -125,7 +125,7 @@ async fn a_listener_behind_a_pooler_says_that_it_hears_nothing() {
         [("POSTROOM__DATABASE__URL", &*pooler.url(name)), ("POSTROOM__DATABASE__POOLER", "none")];
     let ears = db.store.ears(&config(&vars).database).expect("PostgreSQL has listeners");
     let error = ears.listen().await.expect_err("nothing arrives");
-    assert_eq!(error, StoreError::Away("notices do not arrive".to_owned()));
+    assert_eq!(error, StoreError::Disconnected("notices do not arrive".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
