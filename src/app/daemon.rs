@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    domain::JobKind,
+    domain::{JobKind, backoff::AWAY_PAUSE},
     http::{self, State},
     ingest::Entrance,
     registry::Registry,
@@ -23,8 +23,6 @@ use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// The least pause between two tries to reach a database that is away at the start.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the database may take before whoever asks the daemon is told that it waits.
 const PROMPT: Duration = Duration::from_secs(1);
 /// How long the outcomes of what was cut off at `server.shutdown_timeout` may take to be committed.
@@ -330,7 +328,7 @@ impl WaitingRoom {
 }
 
 /// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever
-/// asks meanwhile is told so.
+/// asks meanwhile is told so. What only a person can mend (a wrong password) ends the start.
 async fn open_store(
     config: &Config,
     runtime: &StoreRuntime,

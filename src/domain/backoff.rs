@@ -11,6 +11,9 @@ pub struct Backoff {
     pub cap: Duration,
 }
 
+/// The pause before something is tried again that found the database away, where pauses do not grow.
+pub const AWAY_PAUSE: Duration = Duration::from_millis(500);
+
 /// The exclusive upper bound of the jitter, which is only ever added: nothing runs early.
 pub const JITTER_MS: u64 = 1_000;
 

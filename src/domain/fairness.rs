@@ -61,7 +61,9 @@ impl Floor {
         self.v_at_last_full = Some(v);
     }
 
-    fn is_full_due(&self, now: Duration) -> bool {
+    /// Whether the claim at `now` is one that looks without a floor and has to know V. A kind that never had a
+    /// job has no floor either, and still reads V no more often than others.
+    pub fn is_full_due(&self, now: Duration) -> bool {
         self.last_full.is_none_or(|last| now.saturating_sub(last) >= TRANSACTION_MAX)
     }
 }
@@ -97,6 +99,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
+
+    /// Each claim that has to know V costs a read of its own before it.
+    #[test]
+    fn v_is_read_every_ten_seconds_also_for_a_kind_that_never_had_a_job() {
+        for v in [0, 700] {
+            let mut floor = Floor::default();
+            let mut reads = Vec::new();
+            for second in 0..35 {
+                let now = Duration::from_secs(second);
+                if floor.is_full_due(now) {
+                    reads.push(second);
+                }
+                floor.claimed(now, 4, 0, 0, v);
+            }
+            assert_eq!(reads, [0, 10, 20, 30], "V = {v}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -7,10 +7,10 @@ pub mod self_check;
 use crate::{
     analyst::Analyst,
     config,
-    domain::{Conversation, Job, JobKind, Outcome},
+    domain::{Conversation, Job, JobKind, Outcome, backoff::AWAY_PAUSE},
     store::Reader,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 pub use self::{lead_scoring::LeadScoring, post_process::PostProcess, self_check::SelfCheck};
 
@@ -40,9 +40,6 @@ pub trait JobHandler: Default + Send + Sync + 'static {
     /// outside.
     fn handle(&self, job: &Job, deps: &Deps) -> impl Future<Output = Outcome> + Send;
 }
-
-/// When a job is looked at again that found the database away.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The conversation that the job is about, or how the job ends without one (docs/RULES.md STATUS).
 async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Outcome> {

@@ -8,6 +8,7 @@
 use super::{
     actor::Supervisor,
     attempt,
+    claim_pauses::ClaimPauses,
     pool::{Held, Pool},
 };
 use crate::{
@@ -31,8 +32,6 @@ use tokio::{
 #[rtype(result = "()")]
 pub struct Wanting;
 
-/// The pause after a claim that failed because the database is away.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// A claimed job that no slot has started after this long goes back into turn.
 pub(super) const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -47,6 +46,7 @@ pub(super) struct Claiming {
     looks_for_suspect: bool,
     floors: HashMap<&'static str, Floor>,
     started: Instant,
+    pauses: ClaimPauses,
     is_nudged: bool,
     /// With which kind a remainder starts.
     first: usize,
@@ -59,6 +59,8 @@ struct Planned {
     permits: Vec<OwnedSemaphorePermit>,
     /// Where a suspect is looked for: its place.
     alone: Option<OwnedSemaphorePermit>,
+    /// Some kind looks without a floor, and has to know V.
+    reads_clock: bool,
     asked_at: Duration,
 }
 
@@ -90,6 +92,7 @@ impl Claiming {
             looks_for_suspect: true,
             floors: HashMap::new(),
             started: Instant::now(),
+            pauses: ClaimPauses::default(),
             is_nudged: false,
             first: 0,
             is_closed,
@@ -111,24 +114,26 @@ impl Claiming {
         self.looks_for_suspect = true;
     }
 
-    /// Decides what to claim now; `None` where there is no room.
+    /// Decides what to claim now; `None` where there is no room, and while the pause after a failed claim lasts.
     fn plan(&mut self, pools: &mut [Pool]) -> Option<Planned> {
-        if self.is_closed {
+        let asked_at = self.started.elapsed();
+        if self.is_closed || self.pauses.is_pausing(asked_at) {
             return None;
         }
         let wishes: Vec<usize> = pools.iter_mut().map(Pool::room).collect();
         let room = self.room.available_permits();
         let dealt = fairness::deal(room, &wishes, self.first % wishes.len().max(1));
         self.first = self.first.wrapping_add(1);
-        let asked_at = self.started.elapsed();
+        let mut reads_clock = false;
         let wants: Vec<Want> = pools
             .iter()
             .zip(&dealt)
             .filter(|(_, slots)| **slots > 0)
             .map(|(pool, slots)| {
                 let kind = pool.kind().0;
-                let floor = self.floors.entry(kind).or_default().for_claim(asked_at);
-                Want { kind, floor, slots: *slots }
+                let floor = self.floors.entry(kind).or_default();
+                reads_clock |= floor.is_full_due(asked_at);
+                Want { kind, floor: floor.for_claim(asked_at), slots: *slots }
             })
             .collect();
         let total: usize = wants.iter().map(|it| it.slots).sum();
@@ -142,7 +147,7 @@ impl Claiming {
             true => self.suspects.clone().try_acquire_owned().ok(),
             false => None,
         };
-        Some(Planned { wants, permits, alone, asked_at })
+        Some(Planned { wants, permits, alone, reads_clock, asked_at })
     }
 
     /// Takes note of what a claim got; true where more may be waiting.
@@ -163,7 +168,7 @@ impl Claiming {
 
 /// Makes a claim: of one suspect where that is asked for, and of what is in turn.
 async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival {
-    let Planned { mut wants, permits, alone, asked_at } = planned;
+    let Planned { mut wants, permits, alone, reads_clock, asked_at } = planned;
     let has_looked = alone.is_some();
     let mut suspect = None;
     let claim = async {
@@ -178,9 +183,7 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival 
                 suspect = Some((claim, alone));
             }
         }
-        // V is only needed where a claim looks without a floor.
-        let is_full = wants.iter().any(|it| it.floor == 0);
-        let clock = if is_full { queue.clock().await? } else { HashMap::new() };
+        let clock = if reads_clock { queue.clock().await? } else { HashMap::new() };
         let claims = match wants.is_empty() {
             true => Vec::new(),
             false => queue.claim(wants.clone(), kinds).await?,
@@ -206,14 +209,17 @@ impl Supervisor {
             let Some(arrival) = arrival else { return };
             match &arrival.result {
                 Ok(claimed) => {
+                    actor.claiming.pauses.succeeded();
                     let may_be_more = actor.claiming.note(claimed);
                     actor.claiming.is_nudged |= may_be_more;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a claim failed");
-                    // Whoever called for another one meanwhile waits as long.
+                    // All who call for another one meanwhile wait for this retry.
                     actor.claiming.is_nudged = false;
-                    ctx.notify_later(Wanting, AWAY_PAUSE);
+                    let now = actor.claiming.started.elapsed();
+                    let pause = actor.claiming.pauses.failed(now, rand::random());
+                    tracing::warn!(%error, ?pause, "a claim failed");
+                    ctx.notify_later(Wanting, pause);
                 }
             }
             actor.claimed(arrival, ctx);

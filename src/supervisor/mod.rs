@@ -6,6 +6,7 @@
 
 mod actor;
 mod attempt;
+mod claim_pauses;
 mod claiming;
 mod estate;
 mod guardian;

@@ -4,10 +4,11 @@ use crate::{
     harness::parameter,
     on_both_daemons,
     support::{
-        both::Place,
+        both::{Peek, Place},
         daemon::Daemon,
         eventually,
         pgbouncer::{Parameters, PgBouncer},
+        web::{ask, mail},
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -76,4 +77,26 @@ on_both_daemons! {
 async fn an_idle_daemon_behind_a_pooler_asks_as_rarely() {
     let Some(pooler) = PgBouncer::start(Parameters::Refused, 4) else { return };
     rests(&Place::behind(&pooler).start(CONFIG).await, true).await;
+}
+
+on_both_daemons! {
+    /// Most kinds never have a job, and that is no reason to ask.
+    async fn claims_ask_for_the_clock_of_their_kinds_every_ten_seconds_only(place: Place) {
+        const WEBHOOKS: u64 = 40;
+        let daemon = place.start(CONFIG).await;
+        let peek = Peek::of(&daemon).await;
+        let began = Instant::now();
+        for lead in 0..WEBHOOKS {
+            let answer = ask(daemon.webhook("instantly", "demo").json(&mail(lead))).await;
+            assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+            eventually(Duration::from_secs(30), async || (peek.unfinished().await == 0).then_some(()))
+                .await;
+        }
+        let (all, _) = statements(&daemon);
+        let count = |what: &str| all.iter().filter(|it| it.contains(what)).count();
+        let (claims, clocks) = (count("update job_ready set node"), count("from job_clock group by kind"));
+        eprintln!("{claims} claims asked {clocks} times in {:?}", began.elapsed());
+        assert!(claims as u64 >= WEBHOOKS, "{claims} claims are seen");
+        assert!(clocks * 3 <= claims, "{clocks} of {claims} claims");
+    }
 }

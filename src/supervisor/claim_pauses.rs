@@ -1,0 +1,85 @@
+//! The pauses between claims that fail.
+//!
+//! A claim that fails at once (a full disk, a read-only database) must not be repeated by every nudge: one retry
+//! is pending at a time, all else waits for it, and the pauses grow.
+
+use crate::domain::backoff::Backoff;
+use std::time::Duration;
+
+/// Not more than two failed claims a second; and jobs start again soon after the database is back.
+const PAUSES: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(2) };
+
+/// When the next claim may be made. All times are readings of one monotonic clock.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClaimPauses {
+    /// Claims that have failed one after the other.
+    failures: u32,
+    ends_at: Option<Duration>,
+}
+
+impl ClaimPauses {
+    /// A claim has failed at `now`: how long no other is made. `random` is any number; it makes the jitter.
+    pub(super) fn failed(&mut self, now: Duration, random: u64) -> Duration {
+        let pause = PAUSES.spread(self.failures, random);
+        self.failures = self.failures.saturating_add(1);
+        self.ends_at = Some(now + pause);
+        pause
+    }
+
+    /// A claim has come back.
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a claim has to wait for the pending retry.
+    pub(super) fn is_pausing(&self, now: Duration) -> bool {
+        self.ends_at.is_some_and(|it| now < it)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// When claims are made that all fail at once, nudged every `nudge_ms` for a minute.
+    fn failures(nudge_ms: u64, random: u64) -> Vec<u64> {
+        let (mut pauses, mut at, mut retry_at) = (ClaimPauses::default(), Vec::new(), u64::MAX);
+        for now_ms in 0..60_000 {
+            let is_woken = now_ms % nudge_ms == 0 || now_ms == retry_at;
+            let now = Duration::from_millis(now_ms);
+            if is_woken && !pauses.is_pausing(now) {
+                at.push(now_ms);
+                let pause = pauses.failed(now, random.wrapping_mul(now_ms + 1));
+                retry_at = now_ms + u64::try_from(pause.as_millis()).unwrap();
+            }
+        }
+        at
+    }
+
+    proptest! {
+        #[test]
+        fn failed_claims_are_at_most_two_a_second_however_often_somebody_nudges(
+            nudge_ms in 1..2_000_u64, random in any::<u64>(),
+        ) {
+            let at = failures(nudge_ms, random);
+            prop_assert!(at.windows(2).all(|it| it[1] - it[0] >= 500), "{at:?}");
+            prop_assert!(at.windows(2).skip(2).all(|it| it[1] - it[0] >= 2_000), "{at:?}");
+            prop_assert!(at.len() <= 32, "{} in a minute", at.len());
+            prop_assert!(at.len() >= 18, "it goes on trying: {at:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_a_success_ends_them() {
+        let mut pauses = ClaimPauses::default();
+        let now = Duration::from_secs(9);
+        let ms = |it: Duration| it.as_millis();
+        let grown: Vec<_> = (0..5).map(|_| ms(pauses.failed(now, 0))).collect();
+        assert_eq!(grown, [500, 1_000, 2_000, 2_000, 2_000]);
+        assert!(pauses.is_pausing(now));
+        pauses.succeeded();
+        assert!(!pauses.is_pausing(now));
+        assert_eq!(ms(pauses.failed(now, 0)), 500);
+    }
+}
