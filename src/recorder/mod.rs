@@ -2,8 +2,9 @@
 //!
 //! Owned by the supervisor. Outcomes that are not committed yet are not in it but in the [`Outbox`], which
 //! outlives it; each came with room that was taken before its job was claimed, so there is always a place
-//! for it. An outcome is kept and tried again for as long as the database is away. When the recorder dies,
-//! its replacement goes on with the same outbox, and repeats the group whose commit was under way.
+//! for it. An outcome is kept and tried again for as long as the database is away. One that makes its group fail
+//! is found by halves, and recorded without its effects. When the recorder dies, its replacement goes on with
+//! the same outbox, and repeats the group whose commit was under way.
 
 mod outbox;
 
@@ -11,17 +12,14 @@ pub use self::outbox::Outbox;
 
 use self::outbox::{Fate, Group};
 use crate::{
-    domain::Id,
+    domain::{Id, backoff::AWAY_PAUSE},
     store::{Ledger, Settlement, Transition, commit_isolating, wall_clock},
     telemetry::board::{ActorType, Board, Presence},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use dashmap::DashMap;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-
-/// The pause before outcomes are tried again while the database is away.
-const AWAY_PAUSE: Duration = Duration::from_millis(250);
 
 /// An outcome that is to be committed.
 #[derive(Debug)]
@@ -183,7 +181,7 @@ async fn commit_group(ledger: &Ledger, group: Group) -> Vec<Fate> {
             }
             Err(error) => {
                 tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
-                Fate::Again(Box::new(settlement))
+                Fate::again(settlement, &error)
             }
         });
     }
@@ -232,7 +230,7 @@ async fn refuse(
         Ok(_) => Fate::Settled,
         Err(error) => {
             tracing::warn!(%error, job.id = without.job_id, "an outcome waits for the database");
-            Fate::Again(Box::new(without))
+            Fate::again(without, &error)
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::{Commit, Record, Recorder};
 use crate::{
     domain::job::FailureReason,
-    store::{Settlement, Transition},
+    store::{Settlement, StoreError, Transition},
 };
 use std::{
     collections::VecDeque,
@@ -32,8 +32,10 @@ struct Inner {
     recorder: arc_swap::ArcSwapOption<actix::Addr<Recorder>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// The most outcomes in the next group: fewer while the database is too busy for a large one.
+    group_max: usize,
     waiting: VecDeque<Entry>,
     /// The group whose commit is under way.
     committing: Vec<Entry>,
@@ -41,6 +43,18 @@ struct State {
     flushes: Vec<oneshot::Sender<()>>,
     /// The recorder has been told, and looks again before it rests.
     is_awake: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            group_max: GROUP_MAX,
+            waiting: VecDeque::new(),
+            committing: Vec::new(),
+            flushes: Vec::new(),
+            is_awake: false,
+        }
+    }
 }
 
 /// An outcome, and how many recorders died while they committed it.
@@ -56,7 +70,19 @@ pub(super) enum Fate {
     /// It is committed, or refused by its fence.
     Settled,
     /// It is to be tried again, as this.
-    Again(Box<Settlement>),
+    Again {
+        settlement: Box<Settlement>,
+        /// The database was too busy for it: smaller groups may pass.
+        was_busy: bool,
+    },
+}
+
+impl Fate {
+    /// To be tried again, as `settlement`.
+    pub(super) fn again(settlement: Settlement, error: &StoreError) -> Self {
+        let was_busy = matches!(error, StoreError::Busy(_));
+        Self::Again { settlement: Box::new(settlement), was_busy }
+    }
 }
 
 /// A group to be committed.
@@ -135,7 +161,7 @@ impl Outbox {
             tracing::error!(job.id = job_id, "recorders die of this outcome: it is let go");
         }
         let is_repeated = state.waiting.front().is_some_and(|it| it.deaths > 0);
-        let most = if is_repeated { 1 } else { GROUP_MAX };
+        let most = if is_repeated { 1 } else { state.group_max };
         let fresh = state.waiting.iter().take_while(|it| is_repeated || it.deaths == 0);
         let count = fresh.take(most).count();
         if count == 0 {
@@ -154,21 +180,32 @@ impl Outbox {
     }
 
     /// The group was committed, so far; what was not comes first again. Returns how many were settled.
+    ///
+    /// A group that the database is too busy for is halved, down to one outcome, which then lets the others go
+    /// first; so none of them stands in the way for good.
     pub(super) fn settled(&self, fates: Vec<Fate>) -> usize {
         let mut state = self.state();
         let group = std::mem::take(&mut state.committing);
-        let (mut again, mut settled) = (Vec::new(), 0);
+        let size = group.len();
+        let (mut again, mut settled, mut is_too_large) = (Vec::new(), 0, false);
         for (mut entry, fate) in group.into_iter().zip(fates) {
             match fate {
                 Fate::Settled => settled += 1,
-                Fate::Again(settlement) => {
+                Fate::Again { settlement, was_busy } => {
+                    is_too_large |= was_busy;
                     entry.record.settlement = *settlement;
                     again.push(entry);
                 }
             }
         }
-        for entry in again.into_iter().rev() {
-            state.waiting.push_front(entry);
+        state.group_max = match is_too_large {
+            true => (size / 2).max(1),
+            false if again.is_empty() => (state.group_max * 2).min(GROUP_MAX),
+            false => state.group_max,
+        };
+        match is_too_large && size == 1 {
+            true => state.waiting.extend(again),
+            false => again.into_iter().rev().for_each(|it| state.waiting.push_front(it)),
         }
         settled
     }
@@ -286,10 +323,34 @@ mod tests {
         let group = outbox.next_group().unwrap();
         let again = |it: &(Settlement, Transition)| match it.0.job_id {
             2 => Fate::Settled,
-            _ => Fate::Again(Box::new(it.0.clone())),
+            _ => Fate::again(it.0.clone(), &StoreError::Unreachable(String::new())),
         };
         assert_eq!(outbox.settled(group.items.iter().map(again).collect()), 1);
         outbox.record(record(4));
         assert_eq!(ids(&outbox.next_group().unwrap()), [1, 3, 4]);
+    }
+
+    #[test]
+    fn a_group_that_is_too_large_for_a_busy_database_is_halved_and_one_outcome_stops_nobody() {
+        let outbox = Outbox::default();
+        (1..=8).for_each(|it| outbox.record(record(it)));
+        let (mut settled, mut sizes) = (Vec::new(), Vec::new());
+        // Too large are more than two, and the third outcome is whatever the size.
+        for _ in 0..20 {
+            let Some(group) = outbox.next_group() else { break };
+            sizes.push(group.items.len());
+            let is_busy = group.items.len() > 2 || ids(&group).contains(&3);
+            if !is_busy {
+                settled.extend(ids(&group));
+            }
+            let busy = StoreError::Busy("SQLSTATE 57014".to_owned());
+            let fate = |it: &(Settlement, Transition)| match is_busy {
+                true => Fate::again(it.0.clone(), &busy),
+                false => Fate::Settled,
+            };
+            outbox.settled(group.items.iter().map(fate).collect());
+        }
+        settled.sort_unstable();
+        assert_eq!(settled, [1, 2, 4, 5, 6, 7, 8], "{sizes:?}");
     }
 }

@@ -1,12 +1,18 @@
-//! A row that makes its group fail must not fail its neighbours.
+//! An item that makes its group fail must not fail its neighbours.
 
 use super::StoreError;
 use std::{future::Future, sync::Arc};
 
-/// Commits `items` as one group; where the database refuses the data, looks for the culprits by halves.
+/// How often an item that fails alone as [`StoreError::Broken`] is tried until it counts as a culprit.
+const BROKEN_TRIES: u32 = 3;
+/// After this many such culprits the search ends: then the program is at fault or the schema, and no item.
+const BROKEN_CULPRITS_MAX: u32 = 4;
+
+/// Commits `items` as one group; where the group fails by what is in it, looks for the culprits by halves.
 ///
-/// The results are in the order of the items: [`StoreError::Data`] is an item's
-/// own fault, any other error says that the database is away, and nothing of that item is stored.
+/// The results are in the order of the items: [`StoreError::Data`] or [`StoreError::Constraint`] is an item's
+/// own fault. An item that breaks the store's own rules whenever it is committed alone is a culprit, too, and
+/// gets [`StoreError::Data`]. Any other error says nothing about the item, and nothing of it is stored.
 ///
 /// The search costs at most `2 · c · log2(n)` further groups for c culprits among n items.
 pub async fn commit_isolating<T, A, F>(
@@ -20,15 +26,33 @@ where
     let mut results: Vec<Result<A, StoreError>> = Vec::with_capacity(items.len());
     // A stack of what is still to be committed, the first items on top, so that results come in order.
     let mut waiting: Vec<Arc<[T]>> = vec![items.into()];
+    let (mut broken_tries, mut broken_culprits) = (0, 0);
     while let Some(group) = waiting.pop() {
-        match commit(group.clone()).await {
-            Ok(answers) => results.extend(answers.into_iter().map(Ok)),
-            Err(error) if error.is_data() && group.len() > 1 => {
-                let (left, right) = group.split_at(group.len() / 2);
-                waiting.push(right.into());
-                waiting.push(left.into());
+        let error = match commit(group.clone()).await {
+            Ok(answers) => {
+                broken_tries = 0;
+                results.extend(answers.into_iter().map(Ok));
+                continue;
             }
-            Err(error) => results.extend(group.iter().map(|_| Err(error.clone()))),
+            Err(error) => error,
+        };
+        let is_broken = matches!(error, StoreError::Broken(_));
+        let is_searched = error.is_data() || (is_broken && broken_culprits < BROKEN_CULPRITS_MAX);
+        if is_searched && group.len() > 1 {
+            let (left, right) = group.split_at(group.len() / 2);
+            waiting.push(right.into());
+            waiting.push(left.into());
+        } else if is_searched && is_broken {
+            broken_tries += 1;
+            if broken_tries < BROKEN_TRIES {
+                waiting.push(group);
+                continue;
+            }
+            broken_tries = 0;
+            broken_culprits += 1;
+            results.push(Err(StoreError::Data(format!("it fails whenever it is alone: {error}"))));
+        } else {
+            results.extend(group.iter().map(|_| Err(error.clone())));
         }
     }
     results
@@ -84,5 +108,51 @@ mod tests {
             }));
         assert_eq!(calls.into_inner(), 1);
         assert!(results.iter().all(|it| *it == Err(StoreError::Busy("gone".to_owned()))));
+    }
+
+    fn run<A>(
+        items: Vec<i32>,
+        commit: impl Fn(&[i32]) -> Result<Vec<A>, StoreError>,
+    ) -> Vec<Result<A, StoreError>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(commit_isolating(items, |group: Arc<[i32]>| {
+            let result = commit(&group);
+            async move { result }
+        }))
+    }
+
+    #[test]
+    fn one_that_breaks_the_store_itself_does_not_stop_its_neighbours() {
+        let results = run((0..300).collect(), |group| match group.contains(&200) {
+            true => Err(StoreError::Broken("a database call panicked".to_owned())),
+            false => Ok(group.to_vec()),
+        });
+        for (at, result) in (0..).zip(results) {
+            assert_eq!(result.is_ok(), at != 200, "{at}");
+            assert!(result.is_ok() || result.is_err_and(|it| it.is_data()), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_panic_that_does_not_come_again_is_nobodys_fault() {
+        let calls = AtomicUsize::new(0);
+        let results = run(vec![7], |group| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(StoreError::Broken("a database call panicked".to_owned())),
+            _ => Ok(group.to_vec()),
+        });
+        assert_eq!(results, [Ok(7)]);
+    }
+
+    #[test]
+    fn where_everything_breaks_the_search_ends_soon() {
+        let calls = AtomicUsize::new(0);
+        let broken = || StoreError::Broken("SQLSTATE 42P01".to_owned());
+        let results: Vec<Result<(), StoreError>> = run((0..1_000).collect(), |_| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Err(broken())
+        });
+        assert!(calls.into_inner() < 50);
+        assert_eq!(results.len(), 1_000);
+        assert_eq!(results.iter().filter(|it| **it == Err(broken())).count(), 996);
     }
 }
