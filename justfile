@@ -45,6 +45,11 @@ chaos *FILTER="harness":
 soak:
     nice cargo test --profile chaos --test it harness::soak -- --ignored --nocapture
 
+# Two nodes over one PostgreSQL, a webhook each 5 s, for three minutes (PEACE_SECONDS changes it): no connection is
+# called broken and no attempt is lost.
+peace:
+    nice cargo test --test it g03_two_nodes_in_peace_for_minutes -- --ignored --nocapture
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

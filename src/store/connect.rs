@@ -2,8 +2,8 @@
 
 use super::{
     StoreError,
-    door::{Door, Room, knock},
-    sessions::{self, Sessions},
+    door::{Door, Probe, Room},
+    sessions::{self, LENT_BEGIN, Sessions},
     sql::Sql,
     trouble::Trouble,
     tx::read,
@@ -14,7 +14,7 @@ use crate::{
 };
 use sea_orm::{ConnectionTrait, DatabaseBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
-    ConnectOptions, Connection,
+    ConnectOptions, Connection, PgConnection, SqliteConnection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -24,6 +24,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// How many connections read from SQLite beside its one writer.
 const SQLITE_READER_COUNT: u32 = 4;
@@ -37,6 +38,34 @@ const SQLITE_WRITER_CACHE: &str = "-65536";
 const SQLITE_READER_CACHE: &str = "-12288";
 /// The log file is cut to this size after a checkpoint.
 const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
+/// Connections that only the admin API and the metrics read over, beyond `database.max_connections`: a slow
+/// page takes no connection from webhooks, claims and handlers.
+const API_CONNECTIONS: u32 = 2;
+/// How long a statement of the admin API may run.
+const API_STATEMENT_MAX: Duration = Duration::from_secs(2);
+/// SQLite's virtual machine asks after this many steps whether a statement of the admin API has run too long:
+/// some hundred microseconds.
+const SQLITE_STEPS_A_CHECK: i32 = 10_000;
+/// An unused connection to PostgreSQL is closed after this long, before a firewall between forgets it without
+/// a word: those do after 4 minutes or more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that has been idle for this long is checked before use, which costs a round trip.
+const IDLE_UNCHECKED: Duration = Duration::from_secs(10);
+/// How long that check may take.
+const CHECK_LIMIT: Duration = Duration::from_secs(1);
+/// A statement that takes longer has a connection that answers nothing: the server ends statements after
+/// [`POSTGRES_TIMEOUTS`].
+const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
+/// What every transaction rests on, whatever the defaults of the database or the role are: one that waited for
+/// a lock sees what was committed meanwhile.
+const POSTGRES_TRANSACTIONS: [(&str, &str); 2] =
+    [("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")];
+/// As [`POSTGRES_TIMEOUTS`], for the admin API.
+const POSTGRES_API_TIMEOUTS: [(&str, &str); 3] = [
+    ("statement_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "8s"),
+    ("lock_timeout", "2s"),
+];
 /// Statements, and transactions that sit idle, end before the claim's floor may rise over their turns
 /// (`domain::fairness::TRANSACTION_MAX`).
 const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
@@ -56,12 +85,16 @@ const POSTGRES_WRITER_PLANS: [(&str, &str); 5] = [
     ("jit", "off"),
 ];
 
-/// The connections: those that write, and those that only read.
+/// The connections: those that write, those that only read, and those of the admin API.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pub(super) backend: DatabaseBackend,
     pub(super) writer: Sessions,
     pub(super) reader: Sessions,
+    /// For the admin API and the metrics: few, and a statement ends after 2 s.
+    pub(super) api: Sessions,
+    /// How long a statement may take until its connection counts as silent; `None` on SQLite.
+    pub(super) statement_limit: Option<Duration>,
     /// True once the configuration caps some client's jobs at once.
     pub(super) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
@@ -110,11 +143,12 @@ pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Session
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(
-            postgres_options(&cfg)?
-                .application_name("postroom migrate")
-                .disable_statement_logging(),
-        )
+        .connect_with({
+            let options = postgres_options(&cfg)?.application_name("postroom migrate");
+            let is_own = cfg.pooler != Pooler::Transaction;
+            let options = if is_own { options.options(POSTGRES_TRANSACTIONS) } else { options };
+            options.disable_statement_logging()
+        })
         .await?;
     Ok(match cfg.pooler {
         Pooler::Transaction => Sessions::lent(pool, []),
@@ -140,7 +174,8 @@ pub(super) async fn resolved(cfg: &config::Database) -> Result<config::Database,
         let options = postgres_options(&cfg)?.application_name("postroom");
         let found = tokio::time::timeout(cfg.acquire_timeout, sessions::are_own(&options)).await;
         let are_own = found
-            .unwrap_or_else(|_| Err(StoreError::Unreachable("no connection in time".to_owned())))?;
+            .unwrap_or_else(|_| Err(StoreError::Unreachable("no connection in time".to_owned())))
+            .map_err(StoreError::while_connecting)?;
         cfg.pooler = if are_own { Pooler::None } else { Pooler::Transaction };
     }
     Ok(cfg)
@@ -257,24 +292,30 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         })
         .connect_with(options.clone())
         .await?;
-    let reader = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(SQLITE_READER_COUNT)
+    let of_readers =
+        options.pragma("cache_size", SQLITE_READER_CACHE).read_only(true).create_if_missing(false);
+    let readers = SqlitePoolOptions::new()
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .acquire_timeout(cfg.acquire_timeout)
-        .connect_with(
-            options
-                .pragma("cache_size", SQLITE_READER_CACHE)
-                .read_only(true)
-                .create_if_missing(false),
-        )
+        .acquire_timeout(cfg.acquire_timeout);
+    let reader = readers
+        .clone()
+        .min_connections(1)
+        .max_connections(SQLITE_READER_COUNT)
+        .connect_with(of_readers.clone())
         .await?;
+    let api = readers
+        .max_connections(API_CONNECTIONS)
+        .after_connect(|it, _| Box::pin(bound_statements(it)))
+        .before_acquire(|it, _| Box::pin(async move { bound_statements(it).await.map(|()| true) }))
+        .connect_lazy_with(of_readers.busy_timeout(API_STATEMENT_MAX));
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
         writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
         reader: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)),
+        api: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(api)),
+        statement_limit: None,
         has_caps: Arc::default(),
         trouble: Trouble::default(),
         door: None,
@@ -287,75 +328,117 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
     })
 }
 
+/// Lets what this connection is about to be used for run for [`API_STATEMENT_MAX`] from now on; then SQLite
+/// interrupts it.
+async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let ends_at = Instant::now() + API_STATEMENT_MAX;
+    let may_go_on = move || Instant::now() < ends_at;
+    connection.lock_handle().await?.set_progress_handler(SQLITE_STEPS_A_CHECK, may_go_on);
+    Ok(())
+}
+
 /// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
 async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
     let cfg = resolved(cfg).await?;
-    let is_lent = cfg.pooler == Pooler::Transaction;
+    let faults = Arc::new(Faults::from_env());
+    let statement_limit = faults.limit("statement", STATEMENT_LIMIT);
+    let limit = cfg.acquire_timeout + statement_limit;
+    let door = Door::new(probe(&cfg)?, cfg.acquire_timeout, cfg.max_connections);
     let plain = postgres_options(&cfg)?.application_name("postroom");
-    let door = Door::new(plain.clone(), cfg.acquire_timeout, cfg.max_connections);
-    let readers = cfg.max_connections / 3;
+    let is_lent = cfg.pooler == Pooler::Transaction;
     let mut rooms = Vec::new();
-    let mut sessions = async |connections: u32, settings: &[(&str, &str)]| {
-        let mut options = plain.clone();
-        if !is_lent {
-            options = options.options(settings.iter().copied());
-        }
-        let pools = postgres_pool(&cfg, &door, connections);
-        let pool = pools.clone().connect_with(options.clone()).await?;
-        let sessions = if is_lent {
-            Sessions::lent(pool, settings)
-        } else {
-            Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    let mut sessions = |connections: u32, settings: &[(&str, &str)]| {
+        let options = match is_lent {
+            true => plain.clone(),
+            false => plain.clone().options(POSTGRES_TRANSACTIONS).options(settings.iter().copied()),
         };
+        let pools = postgres_pool(&cfg, &door, connections);
+        let pool = pools.clone().connect_lazy_with(options.clone());
+        let sessions = match is_lent {
+            true => Sessions::lent(pool, settings),
+            false => Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)),
+        };
+        let sessions = sessions.with_limit(limit);
         let another = Box::new(move || pools.clone().connect_lazy_with(options.clone()));
         rooms.push(Room { sessions: sessions.clone(), another });
-        Ok::<_, StoreError>(sessions)
+        sessions
     };
     let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_WRITER_PLANS).collect();
-    let writer = sessions(cfg.max_connections - readers, &of_writers).await?;
+    let readers = cfg.max_connections / 3;
+    let writer = sessions(cfg.max_connections - readers, &of_writers);
     let reader = match readers {
         0 => writer.clone(),
-        _ => sessions(readers, &POSTGRES_TIMEOUTS).await?,
+        _ => sessions(readers, &POSTGRES_TIMEOUTS),
     };
+    let api = sessions(API_CONNECTIONS, &POSTGRES_API_TIMEOUTS);
     door.leads_to(rooms);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,
         reader,
+        api,
+        statement_limit: Some(statement_limit),
         has_caps: Arc::default(),
         trouble: Trouble::default(),
         door: Some(door),
         log_path: None,
-        faults: Arc::new(Faults::from_env()),
+        faults,
     })
 }
 
-/// A pool of that many connections, which takes none back that is from before the door closed. It opens them for
-/// those who ask only: to keep some open, it would try by itself while the server is away.
+/// How a probe connects: with what the transactions of the pools rest on.
+fn probe(cfg: &config::Database) -> Result<Probe, StoreError> {
+    let options = postgres_options(cfg)?.application_name("postroom").disable_statement_logging();
+    Ok(match cfg.pooler {
+        Pooler::Transaction => Probe { options, opening: Some(LENT_BEGIN.to_owned()) },
+        Pooler::Auto | Pooler::None => {
+            Probe { options: options.options(POSTGRES_TRANSACTIONS), opening: None }
+        }
+    })
+}
+
+/// A pool of at most that many connections, which takes none back that is from before the pools were replaced.
+/// It opens them only for those who ask: to keep some open, it would try by itself while the server is away.
 fn postgres_pool(cfg: &config::Database, door: &Arc<Door>, most: u32) -> PgPoolOptions {
-    // The door knows its pools, and would keep them for good if they kept it.
-    let door = Arc::downgrade(door);
+    // The breaker knows its pools, and would keep them for good if they kept it.
+    let (of_release, of_acquire) = (Arc::downgrade(door), Arc::downgrade(door));
     PgPoolOptions::new()
         .max_connections(most.max(1))
+        .idle_timeout(IDLE_TIMEOUT)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
+        .before_acquire(move |session, it| {
+            let is_doubted = of_acquire.upgrade().is_some_and(|door| door.doubts_idle(it.idle_for));
+            let is_checked = is_doubted || it.idle_for >= IDLE_UNCHECKED;
+            Box::pin(async move { if is_checked { is_sound(session).await } else { Ok(true) } })
+        })
         .after_release(move |_, it| {
-            let is_trusted = door.upgrade().is_none_or(|door| door.trusts(it.age));
+            let is_trusted = of_release.upgrade().is_none_or(|door| door.trusts(it.age));
             // An error, because a polite goodbye waits for the other side.
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
             Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })
         })
 }
 
-/// Sees whether PostgreSQL is there, with one attempt. SQLite is where it is.
+/// Whether a connection answers.
 ///
 /// # Errors
-/// When it is not.
+/// When it answers nothing: a polite goodbye would wait for the other side, too.
+async fn is_sound(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(CHECK_LIMIT, session.ping()).await {
+        Ok(answer) => Ok(answer.is_ok()),
+        Err(_) => Err(sqlx::Error::Protocol("an idle connection fell silent".to_owned())),
+    }
+}
+
+/// Sees with one attempt whether PostgreSQL is there and takes writes. Nothing to see on SQLite.
+///
+/// # Errors
+/// When it is not, or does not.
 pub async fn reach(cfg: &config::Database) -> Result<(), StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => Ok(()),
-        // Finding out what is between is an attempt, and the only one that every pooler takes.
-        None if cfg.pooler == Pooler::Auto => resolved(cfg).await.map(|_| ()),
-        None => knock(&postgres_options(cfg)?).await,
+        // Finding out what is between is an attempt of its own, and the only one that every pooler takes.
+        None => probe(&resolved(cfg).await?)?.attempt().await,
     }
 }

@@ -1,14 +1,18 @@
-//! The way to PostgreSQL, and who looks whether it is open again.
+//! A circuit breaker before PostgreSQL, with one task that probes for all callers.
 //!
-//! A pool that finds its server gone lets each of its callers try again, at first every few milliseconds. Here the
-//! first call that finds a connection broken closes the door; whoever comes after that waits at it, and one knocks
-//! for all, at a pace and not in step with other nodes. Connections from before are not used again: their
-//! other side may be gone without a word. Nor are their pools: before it takes a connection back, a pool asks whether it is
-//! sound, and waits for the answer for ever, with the room of that connection.
+//! A pool that finds its server gone lets each of its callers reconnect, at first every few milliseconds. The
+//! breaker closes when the server is known to be gone: callers wait, and one task probes, at a pace and not in
+//! step with other nodes. When it closes and when it opens again, all pools are replaced: a connection from
+//! before an outage may be dead without a word, and a pool asks over a returned connection whether it is sound,
+//! and waits for the answer for ever.
+//!
+//! One lost connection closes nothing. It makes one probe; meanwhile connections that were idle when it was
+//! lost are checked before use. A call that only took too long, or got no connection in time, proves nothing
+//! about the server at all. See docs/decisions/0013-outages.md and 0015-errors.md.
 
 use super::{StoreError, error::from_sqlx, sessions::Sessions};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row,
     postgres::{PgConnectOptions, PgPool},
 };
 use std::{
@@ -20,20 +24,26 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 
-/// The least pause between two knocks; up to as much again is added by chance.
+/// The shortest pause between two probes of a server that is gone; up to as much again is added by chance.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a call that has begun may go on when the door closes: one whose connection is sound ends well within
-/// that, and another's may be silent for ever.
+/// How long a call that has begun may go on after the breaker has closed. A call whose connection is sound ends
+/// well within it; the connection of another may be silent for ever.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long one knock may take: a server that is half gone takes the connection and says nothing.
-const KNOCK_LIMIT: Duration = Duration::from_secs(2);
+/// The time-out of a probe: a server that is half gone takes the connection and says nothing.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// The shortest time between two replacements of the pools while the breaker stays open.
+const REPLACE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Whether a session can write: not on a standby, nor where something sets it read-only.
+const READ_IS_READ_ONLY: &str =
+    "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
 
 tokio::task_local! {
-    /// The door that the running call has come through, and how often it had closed before.
+    /// The breaker that the running call has passed, and how often it had closed before.
     static CALL: (Arc<Door>, u32);
 }
 
-/// Sessions behind a door, and how another pool is made for them.
+/// Sessions behind the breaker, and how another pool is made for them.
 pub(super) struct Room {
     pub(super) sessions: Sessions,
     pub(super) another: Box<dyn Fn() -> PgPool + Send + Sync>,
@@ -45,97 +55,182 @@ impl std::fmt::Debug for Room {
     }
 }
 
-/// Open while the server answers.
+/// How a probe connects, and what it sends before it asks.
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    pub(super) options: PgConnectOptions,
+    /// Behind a pooler: the text that begins a transaction with its settings.
+    pub(super) opening: Option<String>,
+}
+
+impl Probe {
+    /// One attempt to connect to a server that takes writes.
+    pub(super) async fn attempt(&self) -> Result<(), StoreError> {
+        let attempt = async {
+            let mut session: PgConnection = self.options.connect().await?;
+            // One message, so that a pooler does not take it apart.
+            let text = match &self.opening {
+                Some(opening) => format!("{opening}; {READ_IS_READ_ONLY}; rollback"),
+                None => READ_IS_READ_ONLY.to_owned(),
+            };
+            let row = session.fetch_one(sqlx::raw_sql(AssertSqlSafe(text))).await;
+            let is_read_only = row.and_then(|row| row.try_get::<bool, _>(0));
+            drop(session.close().await);
+            is_read_only
+        };
+        match tokio::time::timeout(PROBE_LIMIT, attempt).await {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => {
+                Err(StoreError::ReadOnly("it is a standby, or set to be read-only".to_owned()))
+            }
+            Ok(Err(error)) => Err(from_sqlx(&error).while_connecting()),
+            Err(_) => Err(StoreError::Unreachable("it does not answer".to_owned())),
+        }
+    }
+}
+
+/// The circuit breaker. Open: calls pass.
 #[derive(Debug)]
 pub(super) struct Door {
-    options: PgConnectOptions,
-    /// Where whoever knocks runs.
+    probe: Probe,
+    /// Where probes run.
     runtime: Handle,
+    /// How long a call waits while the breaker is closed.
     limit: Duration,
     pause: Duration,
     is_open: watch::Sender<bool>,
     rooms: OnceLock<Vec<Room>>,
-    /// Connections that were opened before are not used again.
-    broke_at: RwLock<Option<Instant>>,
-    /// How often it has closed.
+    /// Connections that were opened before the last replacement of the pools are not used again.
+    replaced_at: RwLock<Option<Instant>>,
+    /// Connections that were idle when another was lost are checked before use.
+    lost_at: RwLock<Option<Instant>>,
     closings: AtomicU32,
-    knocks: AtomicU32,
+    failed_probes: AtomicU32,
     is_doubting: AtomicBool,
 }
 
+fn read(at: &RwLock<Option<Instant>>) -> Option<Instant> {
+    *at.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set_now(at: &RwLock<Option<Instant>>) {
+    *at.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
 impl Door {
-    /// An open door. Callers wait at a closed one for up to `limit`; `most` is how many attempts to connect there
+    /// An open breaker. `limit` is how long a call waits while it is closed; `most` is how many probes there
     /// may be in a second.
-    pub(super) fn new(options: PgConnectOptions, limit: Duration, most: u32) -> Arc<Self> {
+    pub(super) fn new(probe: Probe, limit: Duration, most: u32) -> Arc<Self> {
         Arc::new(Self {
-            options,
+            probe,
             runtime: Handle::current(),
             limit,
             pause: PAUSE.max(Duration::from_secs(1) / most.max(1)),
             is_open: watch::Sender::new(true),
             rooms: OnceLock::new(),
-            broke_at: RwLock::default(),
+            replaced_at: RwLock::default(),
+            lost_at: RwLock::default(),
             closings: AtomicU32::new(0),
-            knocks: AtomicU32::new(0),
+            failed_probes: AtomicU32::new(0),
             is_doubting: AtomicBool::new(false),
         })
     }
 
-    /// What is behind it. Set once.
+    /// Names the pools behind it. Set once.
     pub(super) fn leads_to(&self, rooms: Vec<Room>) {
         if self.rooms.set(rooms).is_err() {
-            tracing::debug!("the door leads somewhere already");
+            tracing::debug!("the breaker has its pools already");
         }
     }
 
-    /// True while nobody has found a connection broken since the last that was not.
+    /// True while calls pass.
     pub(super) fn is_open(&self) -> bool {
         *self.is_open.borrow()
     }
 
-    /// Whether a connection of that age may be used again.
-    pub(super) fn trusts(&self, age: Duration) -> bool {
-        let broke_at = *self.broke_at.read().unwrap_or_else(PoisonError::into_inner);
-        broke_at.is_none_or(|it| it.elapsed() > age)
+    /// How often it has closed.
+    pub(super) fn closings(&self) -> u32 {
+        self.closings.load(Ordering::SeqCst)
     }
 
-    /// Lets a call through, waits with it while the door is closed, and closes it where the call finds its
-    /// connection broken.
+    /// Whether a connection of this age may be taken back into its pool.
+    pub(super) fn trusts(&self, age: Duration) -> bool {
+        read(&self.replaced_at).is_none_or(|it| it.elapsed() > age)
+    }
+
+    /// Whether a connection that has been idle for this long is to be checked before use: another was lost
+    /// meanwhile.
+    pub(super) fn doubts_idle(&self, idle_for: Duration) -> bool {
+        read(&self.lost_at).is_some_and(|it| it.elapsed() <= idle_for)
+    }
+
+    /// Runs a call: waits while the breaker is closed, gives the call up some time after it has closed, and
+    /// takes note of what the call's error says about the server.
     pub(super) async fn pass<T>(
         self: Arc<Self>,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let mut is_open = self.is_open.subscribe();
-        if tokio::time::timeout(self.limit, is_open.wait_for(|it| *it)).await.is_err() {
-            return Err(StoreError::Unreachable("it has not come back yet".to_owned()));
-        }
+        self.wait().await?;
+        let closings = self.closings();
         let given_up = async {
-            // It goes away with the door itself only.
-            drop(is_open.wait_for(|it| !*it).await);
+            self.closed().await;
             tokio::time::sleep(GRACE).await;
         };
-        let closings = self.closings.load(Ordering::SeqCst);
         let result = tokio::select! {
             biased;
             it = CALL.scope((self.clone(), closings), call) => it,
-            () = given_up => Err(StoreError::Unreachable("no answer while others broke".to_owned())),
+            () = given_up => {
+                return Err(StoreError::Unreachable("no answer when others broke".to_owned()));
+            }
         };
-        if let Err(
-            StoreError::Unreachable(why)
-            | StoreError::Disconnected(why)
-            | StoreError::ReadOnly(why),
-        ) = &result
-        {
-            self.broke_for(closings, why);
+        if let Err(error) = &result {
+            self.take_note(closings, error);
         }
         result
     }
 
-    /// A call that has come through after so many closings finds its connection broken. Has the door closed since,
-    /// that is no news.
-    fn broke_for(self: &Arc<Self>, closings: u32, why: &str) {
-        if self.closings.load(Ordering::SeqCst) == closings {
-            self.broke(why);
+    /// Runs work over a connection of its own, which says nothing about those of the pools: waits while the
+    /// breaker is closed, and gives the work up when it closes.
+    pub(super) async fn pass_apart<T>(
+        self: Arc<Self>,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.wait().await?;
+        tokio::select! {
+            biased;
+            it = work => it,
+            () = self.closed() => Err(StoreError::Disconnected("others broke".to_owned())),
+        }
+    }
+
+    async fn wait(&self) -> Result<(), StoreError> {
+        let mut is_open = self.is_open.subscribe();
+        let opened = tokio::time::timeout(self.limit, is_open.wait_for(|it| *it)).await;
+        match opened {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Unreachable("it has not come back yet".to_owned())),
+        }
+    }
+
+    /// What an error of a call that began at closing number `closings` says about the server.
+    fn take_note(self: &Arc<Self>, closings: u32, error: &StoreError) {
+        match error {
+            StoreError::Unreachable(why) | StoreError::ReadOnly(why)
+                if self.closings() == closings =>
+            {
+                self.broke(why);
+            }
+            StoreError::Disconnected(_) => self.lost(),
+            // A password or a privilege that has changed: new connections fail, old ones may go on.
+            StoreError::Unusable(_) => self.doubt(),
+            StoreError::Unreachable(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::Conflict(_)
+            | StoreError::Constraint(_)
+            | StoreError::Data(_)
+            | StoreError::Busy(_)
+            | StoreError::Full(_)
+            | StoreError::Broken(_) => {}
         }
     }
 
@@ -143,62 +238,84 @@ impl Door {
         drop(self.is_open.subscribe().wait_for(|it| !*it).await);
     }
 
-    /// A connection is broken: closes the door, and has somebody knock.
+    /// One connection was lost: those that are idle now are checked before use, and a probe finds out whether
+    /// the server is gone.
+    pub(super) fn lost(self: &Arc<Self>) {
+        set_now(&self.lost_at);
+        self.doubt();
+    }
+
+    /// A connection answers nothing for longer than the server lets a statement run. Its place in the pool may
+    /// never become free, so the pools are replaced; calls in flight go on.
+    fn fell_silent(self: &Arc<Self>) {
+        let is_due = read(&self.replaced_at).is_none_or(|it| it.elapsed() > REPLACE_PAUSE);
+        if self.is_open() && is_due {
+            tracing::warn!("a connection to the database answers nothing: going on with new ones");
+            self.replace_pools();
+        }
+        self.lost();
+    }
+
+    /// The server is gone, or is not the one that takes writes: closes the breaker, and starts to probe.
     pub(super) fn broke(self: &Arc<Self>, why: &str) {
-        *self.broke_at.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let has_closed = self.is_open.send_if_modified(|it| std::mem::replace(it, false));
-        let door = self.clone();
         if has_closed {
             self.closings.fetch_add(1, Ordering::SeqCst);
             tracing::warn!(why, "a connection to the database broke");
-            drop(self.runtime.spawn(async move { door.knock().await }));
+            let door = self.clone();
+            drop(self.runtime.spawn(async move { door.probe_until_open().await }));
         }
     }
 
-    /// Something took too long: knocks once, and closes the door where nobody answers. A server that is only slow
-    /// loses no connection by that.
+    /// Probes once, and closes the breaker where the server is gone. A server that is only slow or full loses
+    /// no connection by that.
     pub(super) fn doubt(self: &Arc<Self>) {
         if !self.is_open() || self.is_doubting.swap(true, Ordering::Relaxed) {
             return;
         }
         let door = self.clone();
         drop(self.runtime.spawn(async move {
-            let answer = knock(&door.options).await;
+            let answer = door.probe.attempt().await;
             door.is_doubting.store(false, Ordering::Relaxed);
-            if let Err(error) = answer {
-                door.broke(&error.to_string());
+            match answer {
+                Ok(()) => {}
+                Err(StoreError::Busy(why)) => {
+                    tracing::debug!(why, "the database has no connection left for a probe");
+                }
+                Err(error) => door.broke(&error.to_string()),
             }
         }));
     }
 
-    /// Knocks until somebody answers.
-    async fn knock(&self) {
+    /// Probes until the server answers and takes writes.
+    async fn probe_until_open(&self) {
         let closed_at = Instant::now();
-        self.abandon();
-        while let Err(error) = knock(&self.options).await {
-            match self.knocks.fetch_add(1, Ordering::Relaxed) {
+        self.replace_pools();
+        while let Err(error) = self.probe.attempt().await {
+            match self.failed_probes.fetch_add(1, Ordering::Relaxed) {
                 0 => tracing::warn!(%error, "the database is away: looking until it is back"),
                 _ => tracing::debug!(%error, "the database is still away"),
             }
             tokio::time::sleep(self.pause + self.pause.mul_f64(rand::random())).await;
         }
-        self.abandon();
-        if self.knocks.swap(0, Ordering::Relaxed) > 0 {
+        self.replace_pools();
+        if self.failed_probes.swap(0, Ordering::Relaxed) > 0 {
             tracing::info!(after = ?closed_at.elapsed(), "the database is back");
         }
         self.is_open.send_replace(true);
     }
 
-    /// Leaves the pools for others. Connections that are in use are dropped when they come back.
-    fn abandon(&self) {
+    /// Goes on with new pools. Connections that are in use are dropped when they come back.
+    fn replace_pools(&self) {
+        set_now(&self.replaced_at);
         for room in self.rooms.get().into_iter().flatten() {
             room.sessions.renew((room.another)());
         }
     }
 }
 
-/// What has not changed anything yet, and so is given up where the door closes meanwhile: a pool would go on trying
-/// to connect for each of those who wait in it.
+/// Runs what has not changed anything yet, and gives it up when the breaker closes: a pool would go on trying
+/// to connect for each caller that waits in it.
 pub(super) async fn while_open<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -210,20 +327,13 @@ pub(super) async fn while_open<T>(
     }
 }
 
-/// Says of the running call that its connection is broken, before whoever says so lets go of it.
-pub(super) fn broke_in_call(why: &str) {
-    // Outside of a call (a migration, a test) nobody has to know.
-    CALL.try_with(|(door, closings)| door.broke_for(*closings, why)).ok();
+/// Says that a connection of the running call is lost. Outside of a call (a migration, a heartbeat) nobody
+/// has to know.
+pub(super) fn lost_in_call() {
+    CALL.try_with(|(door, _)| door.lost()).ok();
 }
 
-/// One attempt to connect.
-pub(super) async fn knock(options: &PgConnectOptions) -> Result<(), StoreError> {
-    let knock = async {
-        let connection: PgConnection = options.connect().await.map_err(|it| from_sqlx(&it))?;
-        drop(connection.close().await);
-        Ok(())
-    };
-    tokio::time::timeout(KNOCK_LIMIT, knock)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unreachable("it does not answer".to_owned())))
+/// Says that a connection of the running call answers nothing, before the call lets go of it.
+pub(super) fn fell_silent_in_call() {
+    CALL.try_with(|(door, _)| door.fell_silent()).ok();
 }

@@ -69,6 +69,22 @@ impl StoreError {
         self.is_away() && !matches!(self, Self::Unusable(_))
     }
 
+    /// The same error of an attempt to connect: there was no connection yet that could be lost.
+    pub(super) fn while_connecting(self) -> Self {
+        match self {
+            Self::Disconnected(why) => Self::Unreachable(why),
+            other @ (Self::Conflict(_)
+            | Self::Constraint(_)
+            | Self::Data(_)
+            | Self::Busy(_)
+            | Self::Full(_)
+            | Self::Unreachable(_)
+            | Self::ReadOnly(_)
+            | Self::Unusable(_)
+            | Self::Broken(_)) => other,
+        }
+    }
+
     /// True where the values are at fault.
     pub const fn is_data(&self) -> bool {
         matches!(self, Self::Data(_) | Self::Constraint(_))
@@ -173,8 +189,9 @@ fn of_postgres(code: &str, text: String) -> StoreError {
         "25P03" | "25P04" | "57P01" | "57P02" | "57P05" => StoreError::Disconnected(text),
         // It starts up, shuts down or recovers, and takes no sessions.
         "57P03" => StoreError::Unreachable(text),
-        // A read-only transaction, a hot standby, a database that was dropped under its sessions.
-        "25006" | "55000" | "57P04" => StoreError::ReadOnly(text),
+        // A read-only transaction, a hot standby (0A000 where a transaction is begun to write), a database that
+        // was dropped under its sessions. 0A000 is also a plan that is outdated: new sessions mend that, too.
+        "0A000" | "25006" | "55000" | "57P04" => StoreError::ReadOnly(text),
         _ => match code.get(..2) {
             Some("08") => StoreError::Disconnected(text),
             // Numbers, dates and texts out of range, and more than a statement may hold.
@@ -182,7 +199,7 @@ fn of_postgres(code: &str, text: String) -> StoreError {
             Some("40") => StoreError::Conflict(text),
             Some("53" | "58") => StoreError::Full(text),
             Some("57") => StoreError::Disconnected(text),
-            // Cardinality, wrong transaction state, syntax, what the server does not support, internal errors.
+            // Cardinality, wrong transaction state, syntax, internal errors.
             _ => StoreError::Broken(text),
         },
     }
@@ -252,9 +269,9 @@ mod tests {
             ("disconnected", "08000 08001 08003 08004 08006 08007 08P01 25P03 25P04 57000"),
             ("disconnected", "57P01 57P02 57P05"),
             ("unreachable", "57P03"),
-            ("read only", "25006 55000 57P04"),
+            ("read only", "0A000 25006 55000 57P04"),
             ("unusable", "28000 28P01 3D000 3F000 42501"),
-            ("broken", "0A000 21000 25001 25P01 25P02 26000 34000 42601 42703 42804 42P01"),
+            ("broken", "21000 25001 25P01 25P02 26000 34000 42601 42703 42804 42P01"),
             ("broken", "42P05 42P07 42P18 XX000 XX001 XX002"),
         ] {
             for code in codes.split(' ') {

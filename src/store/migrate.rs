@@ -4,8 +4,8 @@ use super::{StoreError, connect};
 use crate::config;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DbErr, IntoDatabaseExecutor, TransactionOptions,
-    TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseBackend, DbErr, IntoDatabaseExecutor, IsolationLevel,
+    TransactionOptions, TransactionTrait,
 };
 
 /// The advisory lock under which migrations run on PostgreSQL ("postroom" in ASCII).
@@ -89,7 +89,12 @@ async fn locked(cfg: &config::Database, way: Way) -> Result<(), StoreError> {
     if db.get_database_backend() == DatabaseBackend::Sqlite {
         go(way, db).await?;
     } else {
-        let tx = db.begin_with_options(TransactionOptions::default()).await?;
+        let options = TransactionOptions {
+            isolation_level: Some(IsolationLevel::ReadCommitted),
+            access_mode: Some(AccessMode::ReadWrite),
+            ..TransactionOptions::default()
+        };
+        let tx = db.begin_with_options(options).await?;
         tx.execute_unprepared(MIGRATION_LOCK).await?;
         if sessions.is_lent() {
             tx.execute_unprepared(FORGET_STATEMENTS).await?;

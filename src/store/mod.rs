@@ -54,7 +54,7 @@ pub use self::{
     statements::statements,
 };
 
-use self::{connect::Connections, ids::Ids, tx::within};
+use self::{connect::Connections, ids::Ids};
 use crate::{config, domain::Id};
 use sea_orm::DatabaseBackend;
 use sha2::{Digest, Sha256};
@@ -63,7 +63,6 @@ use std::{
     future::Future,
     io,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -73,10 +72,6 @@ pub fn body_hash(body: &[u8]) -> String {
     hex.truncate(32);
     hex
 }
-
-/// How long a call may take at the most, beyond what its transactions may: reads of the admin API have no
-/// other limit where the other side of a connection has gone without a word.
-const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Threads of the store runtime. They only wait for databases.
 const STORE_THREADS: usize = 2;
@@ -270,6 +265,11 @@ impl Store {
         self.0.connections.writer.is_lent()
     }
 
+    /// How often the circuit breaker before PostgreSQL has closed: outages, as far as this process has seen them.
+    pub fn outages(&self) -> u32 {
+        self.0.connections.door.as_ref().map_or(0, |it| it.closings())
+    }
+
     fn is_sqlite(&self) -> bool {
         self.0.connections.backend == DatabaseBackend::Sqlite
     }
@@ -285,6 +285,9 @@ impl Store {
 
     /// Runs `work` on the store runtime, once the database is there. It goes on there when the caller is dropped:
     /// a commit that was begun is not broken off by an actor that died.
+    ///
+    /// There is no limit for the whole of it, because every statement has one. Long work is better cut into
+    /// several calls: one that is under way when the database goes away ends a second later.
     fn spawn<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
     where
         T: Send + 'static,
@@ -292,15 +295,38 @@ impl Store {
     {
         // Boxed, because each layer around it would hold it anew.
         let (door, work) = (self.0.connections.door.clone(), Box::pin(work));
+        self.run(async move {
+            match door {
+                Some(door) => door.pass(work).await,
+                None => work.await,
+            }
+        })
+    }
+
+    /// As [`Self::spawn`], for work over a connection of its own: it is given up as soon as the database goes
+    /// away, and its errors say nothing about the pools.
+    fn spawn_apart<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let (door, work) = (self.0.connections.door.clone(), Box::pin(work));
+        self.run(async move {
+            match door {
+                Some(door) => door.pass_apart(work).await,
+                None => work.await,
+            }
+        })
+    }
+
+    fn run<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         let runtime = self.0.runtime.clone();
         async move {
-            let work = runtime.spawn(async move {
-                match door {
-                    Some(door) => door.pass(within(CALL_MAX, work)).await,
-                    None => work.await,
-                }
-            });
-            match work.await {
+            match runtime.spawn(work).await {
                 Ok(result) => result,
                 Err(error) if error.is_panic() => {
                     Err(StoreError::Broken("a database call panicked".to_owned()))

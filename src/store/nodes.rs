@@ -4,8 +4,9 @@ use super::{
     Store, StoreError,
     connect::Connections,
     ids::SLOT_COUNT,
+    sessions::Sessions,
     sql::Sql,
-    tx::{Tx, group, in_group, read},
+    tx::{Tx, group, in_group, read, write_alone},
 };
 use crate::domain::{Id, Timestamp};
 use std::{collections::HashMap, time::Duration};
@@ -188,16 +189,13 @@ impl Nodes {
     /// When the database is away.
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
         let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                let mut nodes = Vec::new();
-                for row in read(&store.connections().reader, &READ_NODES, []).await? {
-                    nodes.push(Node::from_row(&row)?);
-                }
-                Ok(nodes)
-            })
-            .await
+        self.0.spawn(async move { read_all(&store.connections().reader).await }).await
     }
+}
+
+/// All nodes with a row.
+pub(super) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreError> {
+    read(sessions, &READ_NODES, []).await?.iter().map(Node::from_row).collect()
 }
 
 /// Which nodes are dead.
@@ -268,7 +266,7 @@ pub(super) async fn beat_once(
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let values = [node.into(), lease_ms.into(), may_lead.into(), looks_for_jobs.into()];
     let mut beat = Beat::default();
-    for row in read(&connections.writer, &BEAT, values).await? {
+    for row in write_alone(&connections.writer, &BEAT, values).await? {
         beat.nodes.push(Node::from_row(&row)?);
         beat.leads = row.try_get("", "leads")?;
         beat.is_known = row.try_get("", "is_known")?;

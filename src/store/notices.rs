@@ -23,8 +23,8 @@ const CHANNEL: &str = "postroom_jobs";
 const APART: Duration = Duration::from_millis(5);
 /// How long a listener waits for its own notice until it says that none arrive.
 const ECHO_LIMIT: Duration = Duration::from_secs(2);
-/// After so long without a notice, a listener tries again whether it hears itself: its connection may be half
-/// open, or a pooler may have come between.
+/// After this long without a notice of anybody, a listener tries again whether it hears itself: its connection
+/// may be half open, or a pooler may have come between.
 const QUIET_MAX: Duration = Duration::from_secs(30);
 
 /// Who wants to know of jobs, and what is on its way.
@@ -90,7 +90,7 @@ impl Notices {
         drop(self.0.0.runtime.spawn(async move {
             loop {
                 while board.is_wanted.swap(false, Ordering::SeqCst) {
-                    if let Err(error) = notify(&store, &store.node().to_string()).await {
+                    if let Err(error) = send(&store).await {
                         tracing::debug!(%error, "a notice was not sent: heartbeats will do");
                     }
                     tokio::time::sleep(APART).await;
@@ -104,6 +104,13 @@ impl Notices {
             }
         }));
     }
+}
+
+/// Sends a notice as any other call is run: its time is limited, and an error tells the breaker.
+async fn send(store: &Store) -> Result<(), StoreError> {
+    let sender = store.clone();
+    let work = async move { notify(&sender, &sender.node().to_string()).await };
+    store.spawn(work).await
 }
 
 async fn notify(store: &Store, text: &str) -> Result<(), StoreError> {
@@ -133,7 +140,7 @@ pub struct Listening {
 pub enum Heard {
     /// Another node has stored jobs.
     Jobs,
-    /// Nothing for a while, and it would have been heard.
+    /// No news of others: an own notice was heard, or one that was sent because nothing came for a while.
     Quiet,
 }
 
@@ -148,47 +155,50 @@ impl Ears {
     /// When the database is away, or notices do not arrive.
     pub async fn listen(&self) -> Result<Listening, StoreError> {
         let (store, cfg) = (self.store.clone(), self.cfg.clone());
-        self.store
-            .spawn(async move {
-                let pool = connect::listener_pool(&cfg).await?;
-                let mut listener = PgListener::connect_with(&pool).await?;
-                // It is opened anew by whoever listens anew, once the database is there.
-                listener.eager_reconnect(false);
-                listener.listen(CHANNEL).await?;
-                let mut listening = Listening { listener, store, echoes: 0 };
-                listening.hear_oneself().await?;
-                Ok(listening)
-            })
-            .await
+        let limit = cfg.acquire_timeout + ECHO_LIMIT;
+        let listen = async move {
+            let pool = connect::listener_pool(&cfg).await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
+            // It is opened anew by whoever listens anew, once the database is there.
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            let mut listening = Listening { listener, store, echoes: 0 };
+            listening.hear_oneself().await?;
+            Ok(listening)
+        };
+        let in_time = async move {
+            let listened = tokio::time::timeout(limit, Box::pin(listen)).await;
+            listened.unwrap_or_else(|_| Err(StoreError::Disconnected("no answer".to_owned())))
+        };
+        self.store.spawn_apart(in_time).await
     }
 }
 
 impl Listening {
-    /// Waits for the next thing to say.
+    /// Waits for the next notice, or until it is sure that none was missed. This wait is meant to be long, and
+    /// ends at the latest after [`QUIET_MAX`] and [`ECHO_LIMIT`]. It has a connection of its own, so what goes
+    /// wrong here says nothing about those of the pools.
     ///
     /// # Errors
     /// When the connection is lost, or notices do not arrive any more: listen anew.
     pub async fn next(self) -> Result<(Self, Heard), StoreError> {
         let store = self.store.clone();
-        store.spawn(self.hear()).await
+        store.spawn_apart(self.hear()).await
     }
 
     async fn hear(mut self) -> Result<(Self, Heard), StoreError> {
         let own = self.store.node().to_string();
-        loop {
-            match tokio::time::timeout(QUIET_MAX, self.listener.try_recv()).await {
-                Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => {}
-                Ok(Ok(Some(_))) => return Ok((self, Heard::Jobs)),
-                Ok(Ok(None)) => {
-                    return Err(StoreError::Disconnected(
-                        "the listener's connection was lost".to_owned(),
-                    ));
-                }
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => {
-                    self.hear_oneself().await?;
-                    return Ok((self, Heard::Quiet));
-                }
+        let quiet_max = self.store.connections().faults.limit("quiet", QUIET_MAX);
+        match tokio::time::timeout(quiet_max, self.listener.try_recv()).await {
+            Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => Ok((self, Heard::Quiet)),
+            Ok(Ok(Some(_))) => Ok((self, Heard::Jobs)),
+            Ok(Ok(None)) => {
+                Err(StoreError::Disconnected("the listener's connection was lost".to_owned()))
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => {
+                self.hear_oneself().await?;
+                Ok((self, Heard::Quiet))
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
     lines::{self, Entering, Place, TurnsNeeded},
     sql::Sql,
     suspects::is_suspect,
-    tx::{Tx, group, in_group, read},
+    tx::{Tx, group, in_group, read, write_alone},
 };
 use crate::domain::{Id, JobKind, fairness::Turn, job::Job};
 use sea_orm::QueryResult;
@@ -335,11 +335,13 @@ async fn claim_postgres(
     kinds: &[JobKind],
 ) -> Result<Vec<Claim>, StoreError> {
     let values = [store.node().into(), group(wants)?];
-    let faults = &store.connections().faults;
-    faults.stage("claim", "before_commit");
-    let rows = read(&store.connections().writer, &CLAIM_POSTGRES, values).await?;
+    let connections = store.connections();
+    connections.faults.stage("claim", "before_commit");
+    let claimed = write_alone(&connections.writer, &CLAIM_POSTGRES, values).await;
+    let rows = claimed.inspect_err(|it| connections.trouble.note("claim", it))?;
     if !rows.is_empty() {
-        faults.stage("claim", "committed");
+        connections.trouble.has_written("claim");
+        connections.faults.stage("claim", "committed");
     }
     let mut claims = Vec::with_capacity(rows.len());
     for row in &rows {

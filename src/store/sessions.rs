@@ -5,7 +5,7 @@
 //! So behind a pooler every statement belongs to a transaction that begins with its settings, and is sent
 //! without a name.
 
-use super::StoreError;
+use super::{StoreError, door};
 use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
@@ -16,11 +16,14 @@ use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPool},
 };
-use std::{pin::Pin, sync::Arc};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// What `SeaORM` wants its futures to be.
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
+
+/// Begins a transaction over a lent session, whatever the defaults of the database or the role are.
+pub(super) const LENT_BEGIN: &str = "begin isolation level read committed read write";
 
 /// Sessions for one purpose.
 #[derive(Clone, Debug)]
@@ -29,12 +32,22 @@ pub(super) struct Sessions {
     db: Arc<ArcSwap<DatabaseConnection>>,
     /// Behind a pooler: the text that begins a transaction and makes its settings.
     opening: Option<Arc<str>>,
+    /// How long a statement may take together with the wait for its connection; after that its connection
+    /// counts as silent. `None` on SQLite, which has no other side.
+    limit: Option<Duration>,
 }
 
 impl Sessions {
     /// Sessions that are our own for as long as they are open.
     pub(super) fn own(db: DatabaseConnection) -> Self {
-        Self { db: Arc::new(ArcSwap::from_pointee(db)), opening: None }
+        Self { db: Arc::new(ArcSwap::from_pointee(db)), opening: None, limit: None }
+    }
+
+    /// The same, with a limit for a statement together with the wait for its connection. The server ends
+    /// statements sooner, so a connection that takes longer answers nothing any more.
+    #[must_use]
+    pub(super) fn with_limit(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// Sessions that are lent for a transaction, which begins with these settings.
@@ -43,7 +56,7 @@ impl Sessions {
         settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
     ) -> Self {
         let settings = settings.into_iter().map(|it| format!("; set local {} = '{}'", it.0, it.1));
-        let opening = settings.fold("begin".to_owned(), |text, it| text + &it);
+        let opening = settings.fold(LENT_BEGIN.to_owned(), |text, it| text + &it);
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         Self { opening: Some(opening.into()), ..Self::own(db) }
     }
@@ -64,6 +77,23 @@ impl Sessions {
         }
     }
 
+    /// Runs work that takes a connection and sends one statement over it.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, DbErr>>,
+    ) -> Result<T, DbErr> {
+        let Some(limit) = self.limit else { return work.await };
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(limit, &mut work).await {
+            Ok(result) => result,
+            Err(_) => {
+                // Said while the work still has its connection: nobody is to wait for that one.
+                door::fell_silent_in_call();
+                Err(failed(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+            }
+        }
+    }
+
     /// Closes them.
     pub(super) async fn close(self) -> Result<(), StoreError> {
         Ok(self.db().close_by_ref().await?)
@@ -78,8 +108,8 @@ impl Sessions {
     pub(super) async fn begin_lent(&self) -> Result<Option<LentTx>, StoreError> {
         match &self.opening {
             Some(opening) => {
-                let begun = Box::pin(LentTx::begin(self.db(), opening.clone())).await?;
-                Ok(Some(begun))
+                let begin = Box::pin(LentTx::begin(self.db(), opening.clone()));
+                Ok(Some(self.in_time(begin).await?))
             }
             None => Ok(None),
         }
@@ -97,7 +127,7 @@ impl ConnectionTrait for Sessions {
         'a: 'f,
     {
         let db = self.db();
-        Box::pin(async move {
+        Box::pin(self.in_time(async move {
             let Some(opening) = self.opening.clone() else {
                 return db.execute_raw(statement).await;
             };
@@ -105,7 +135,7 @@ impl ConnectionTrait for Sessions {
             let result = tx.execute(statement).await?;
             tx.commit().await?;
             Ok(result)
-        })
+        }))
     }
 
     fn execute_unprepared<'a, 't, 'f>(&'a self, text: &'t str) -> Answer<'f, ExecResult>
@@ -115,7 +145,7 @@ impl ConnectionTrait for Sessions {
     {
         let db = self.db();
         // Without parameters it goes over the wire as one message, whole.
-        Box::pin(async move { db.execute_unprepared(text).await })
+        Box::pin(self.in_time(async move { db.execute_unprepared(text).await }))
     }
 
     fn query_one_raw<'a, 'f>(&'a self, statement: Statement) -> Answer<'f, Option<QueryResult>>
@@ -131,7 +161,7 @@ impl ConnectionTrait for Sessions {
         'a: 'f,
     {
         let db = self.db();
-        Box::pin(async move {
+        Box::pin(self.in_time(async move {
             let Some(opening) = self.opening.clone() else {
                 return db.query_all_raw(statement).await;
             };
@@ -139,7 +169,7 @@ impl ConnectionTrait for Sessions {
             let rows = tx.query(statement).await?;
             tx.commit().await?;
             Ok(rows)
-        })
+        }))
     }
 }
 

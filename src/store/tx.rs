@@ -4,7 +4,7 @@
 use super::{
     StoreError,
     connect::Connections,
-    door::{broke_in_call, while_open},
+    door::{fell_silent_in_call, lost_in_call, while_open},
     sessions::{LentTx, Sessions},
     sql::Sql,
     trouble::Trouble,
@@ -20,9 +20,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-
-/// How long a read may take: longer than the server lets a statement run.
-const READ_MAX: Duration = Duration::from_secs(10);
+use tokio::time::Instant;
 
 /// How often a group is repeated when another transaction was in the way.
 const CONFLICT_REPEATS: u32 = 7;
@@ -34,6 +32,9 @@ const CONSTRAINT_REPEATS: u32 = 2;
 pub(super) struct Tx {
     inner: Inner,
     backend: DatabaseBackend,
+    begun_at: Instant,
+    /// How long a statement may take until its connection counts as silent.
+    statement_limit: Option<Duration>,
     has_caps: bool,
     /// What it is for: tests end the process at a stage of a transaction that they name by it.
     purpose: &'static str,
@@ -74,26 +75,48 @@ impl Inner {
 impl Tx {
     /// Begins a write for `purpose`. On SQLite IMMEDIATE, because a transaction that turns from reading to
     /// writing fails at once when another wrote in between, whatever the busy time-out says.
+    ///
+    /// Tried twice where the connection that the pool gave was lost: nothing has happened yet.
     pub(super) async fn begin(
         connections: &Connections,
         purpose: &'static str,
     ) -> Result<Self, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
+        let begin = async || {
+            if let Some(lent) = connections.writer.begin_lent().await? {
+                return Ok(Inner::Lent(lent));
+            }
+            let options = TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            };
+            let db = connections.writer.db();
+            let begun = connections.writer.in_time(db.begin_with_options(options));
+            Ok::<_, StoreError>(Inner::Own(begun.await?))
         };
-        let begin = async {
-            Ok(match connections.writer.begin_lent().await? {
-                Some(lent) => Inner::Lent(lent),
-                None => Inner::Own(connections.writer.db().begin_with_options(options).await?),
-            })
+        let begin_twice = async {
+            match begin().await {
+                Err(StoreError::Disconnected(_)) => {
+                    lost_in_call();
+                    begin().await
+                }
+                other => other,
+            }
         };
         let trouble = connections.trouble.clone();
-        let inner = while_open(begin).await.inspect_err(|it| trouble.note(purpose, it))?;
+        let inner = while_open(begin_twice).await.inspect_err(|it| trouble.note(purpose, it))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");
-        Ok(Self { inner, backend: connections.backend, has_caps, purpose, faults, trouble })
+        Ok(Self {
+            inner,
+            backend: connections.backend,
+            begun_at: Instant::now(),
+            statement_limit: connections.statement_limit,
+            has_caps,
+            purpose,
+            faults,
+            trouble,
+        })
     }
 
     /// Runs a statement and gives its rows.
@@ -104,7 +127,7 @@ impl Tx {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        self.noted(self.inner.query(statement).await)
+        self.in_time(self.inner.query(statement)).await
     }
 
     /// The same for a text that is made for its number of parameters.
@@ -114,7 +137,7 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let statement = Statement::from_sql_and_values(self.backend, text, values);
-        self.noted(self.inner.query(statement).await)
+        self.in_time(self.inner.query(statement)).await
     }
 
     /// Runs a statement and gives the number of rows it touched.
@@ -125,7 +148,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let statement =
             Statement::from_sql_and_values(self.backend, sql.text(self.backend), values);
-        Ok(self.noted(self.inner.execute(statement).await)?.rows_affected())
+        Ok(self.in_time(self.inner.execute(statement)).await?.rows_affected())
     }
 
     /// True where some client's jobs at once are capped.
@@ -141,14 +164,50 @@ impl Tx {
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.stage(self.purpose, "before_commit");
-        self.inner.commit().await.inspect_err(|it| self.trouble.note(self.purpose, it))?;
+        self.check_age().inspect_err(|it| self.trouble.note(self.purpose, it))?;
+        let committed = in_time(self.statement_limit, self.inner.commit()).await;
+        committed.inspect_err(|it| self.trouble.note(self.purpose, it))?;
         self.trouble.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
         Ok(())
     }
 
-    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    async fn in_time<T>(
+        &self,
+        statement: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let result = match self.check_age() {
+            Ok(()) => in_time(self.statement_limit, statement).await,
+            Err(error) => Err(error),
+        };
         result.inspect_err(|it| self.trouble.note(self.purpose, it))
+    }
+
+    /// Fails where the transaction has taken too long: a turn that was read in it must not appear after the
+    /// claim's floor has passed it. Asked between statements, because the server ends each of those in time.
+    fn check_age(&self) -> Result<(), StoreError> {
+        match self.begun_at.elapsed() > TRANSACTION_MAX {
+            true => Err(StoreError::Busy("the transaction took too long".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Runs a statement over a connection that its caller has. The server ends statements sooner, so a connection
+/// that takes longer answers nothing any more.
+async fn in_time<T>(
+    limit: Option<Duration>,
+    statement: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let Some(limit) = limit else { return statement.await };
+    let mut statement = std::pin::pin!(statement);
+    match tokio::time::timeout(limit, &mut statement).await {
+        Ok(result) => result,
+        Err(_) => {
+            // Said while the statement still has its connection: nobody is to wait for that one.
+            fell_silent_in_call();
+            Err(StoreError::Disconnected("a statement got no answer".to_owned()))
+        }
     }
 }
 
@@ -179,48 +238,46 @@ impl Repeats {
     }
 }
 
-/// Repeats `group` while another transaction is in its way, and ends it when it takes too long: a turn
-/// that was read in it must not appear after the claim's floor has passed it.
+/// Repeats `group` while another transaction is in its way. Its transaction ends by itself when it takes too
+/// long.
 pub(super) async fn in_group<T, F>(group: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut repeats = Repeats::default();
     loop {
-        match within(TRANSACTION_MAX, group()).await {
+        match group().await {
             Err(error) if repeats.allow(&error) => {}
             other => return other,
         }
     }
 }
 
-/// Ends `work` when it takes longer. The server ends statements sooner, so that its other side is taken for
-/// gone.
-pub(super) async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let mut work = std::pin::pin!(work);
-    match tokio::time::timeout(limit, &mut work).await {
-        Ok(result) => result,
-        Err(_) => {
-            let why = "the transaction took too long";
-            // Said while the work still has its connection, so that nobody waits for that to answer.
-            broke_in_call(why);
-            Err(StoreError::Unreachable(why.to_owned()))
+/// Reads outside a transaction. Tried twice where the connection that the pool gave was lost.
+pub(super) async fn read<const N: usize>(
+    sessions: &Sessions,
+    sql: &Sql,
+    values: [Value; N],
+) -> Result<Vec<QueryResult>, StoreError> {
+    match write_alone(sessions, sql, values.clone()).await {
+        Err(StoreError::Disconnected(_)) => {
+            lost_in_call();
+            write_alone(sessions, sql, values).await
         }
+        other => other,
     }
 }
 
-/// Reads outside a transaction.
-pub(super) async fn read<const N: usize>(
+/// Runs a statement that is a transaction of its own and may write. Where its connection is lost, it may have
+/// been committed.
+pub(super) async fn write_alone<const N: usize>(
     sessions: &Sessions,
     sql: &Sql,
     values: [Value; N],
 ) -> Result<Vec<QueryResult>, StoreError> {
     let backend = sessions.get_database_backend();
     let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-    within(READ_MAX, while_open(async { Ok(sessions.query_all_raw(statement).await?) })).await
+    while_open(async { Ok(sessions.query_all_raw(statement).await?) }).await
 }
 
 /// A group as one JSON parameter.

@@ -6,9 +6,12 @@
 //! points when it starts: `supervisor.started=100` makes the next hundred that come there panic,
 //! `store.ingest.before_commit=kill@7` ends the process at once when somebody comes there for the seventh time, and
 //! whoever comes to `janitor.handle=block` first keeps its thread for good.
+//!
+//! Limits that only show after minutes are shorter where a test wants it: `limit.statement=300ms`.
 
 #[cfg(debug_assertions)]
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 #[cfg(debug_assertions)]
 use tokio::time::Instant;
 
@@ -17,6 +20,8 @@ use tokio::time::Instant;
 pub struct Faults {
     #[cfg(debug_assertions)]
     armed: dashmap::DashMap<String, Armed>,
+    #[cfg(debug_assertions)]
+    limits: dashmap::DashMap<String, Duration>,
 }
 
 /// What happens at a point.
@@ -35,9 +40,14 @@ struct Armed {
 impl Faults {
     /// The points that `POSTROOM_FAULTS` names.
     pub fn from_env() -> Self {
-        let it = Self { armed: dashmap::DashMap::new() };
+        let it = Self { armed: dashmap::DashMap::new(), limits: dashmap::DashMap::new() };
         let text = std::env::var("POSTROOM_FAULTS").unwrap_or_default();
         for (point, what) in text.split(',').filter_map(|it| it.split_once('=')) {
+            let ms = what.strip_suffix("ms").and_then(|it| it.parse().ok());
+            if let (Some(limit), Some(ms)) = (point.strip_prefix("limit."), ms) {
+                it.limits.insert(limit.to_owned(), Duration::from_millis(ms));
+                continue;
+            }
             match what.strip_prefix("kill@") {
                 Some(passages) => it.arm_kill(point, passages.parse().unwrap_or_default()),
                 None if what == "block" => std::mem::forget(it.block(point)),
@@ -67,6 +77,11 @@ impl Faults {
     /// How many are still to panic at `point`.
     pub fn left(&self, point: &str) -> u32 {
         self.armed.get(point).map_or(0, |it| it.panics_left)
+    }
+
+    /// The limit of that name: `usual`, or what a test has set instead.
+    pub fn limit(&self, name: &'static str, usual: Duration) -> Duration {
+        self.limits.get(name).map_or(usual, |it| *it)
     }
 
     /// When one last panicked at `point`.
@@ -116,6 +131,12 @@ impl Faults {
     /// No points.
     pub fn from_env() -> Self {
         Self {}
+    }
+
+    /// The usual one.
+    #[inline(always)]
+    pub fn limit(&self, _: &'static str, usual: Duration) -> Duration {
+        usual
     }
 
     /// Nothing.

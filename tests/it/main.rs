@@ -18,6 +18,7 @@ mod bad_bodies;
 mod cli;
 mod g01_acknowledged_means_durable;
 mod g02_no_duplicates;
+mod g03_busy_is_not_broken;
 mod g03_every_job_ends;
 mod g03_live_and_dead;
 mod g03_nodes;

@@ -16,9 +16,12 @@ use tokio::{sync::Mutex, time::Instant};
 /// How old counts may be. They are read from whole tables.
 const TOTALS_KEPT: Duration = Duration::from_secs(2);
 
-/// The last counts. Whoever comes while they are read waits for them.
+/// The last counts, or why they could not be read. Whoever comes while they are read waits for them; a read that
+/// took too long is not repeated at once for each of those.
 #[derive(Default)]
-pub(super) struct TotalsCache(Mutex<Option<(Instant, Arc<Totals>)>>);
+pub(super) struct TotalsCache(Mutex<Option<(Instant, LastTotals)>>);
+
+type LastTotals = Result<Arc<Totals>, StoreError>;
 
 impl fmt::Debug for TotalsCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,17 +33,17 @@ impl ApiState {
     /// The counts, at most 2 s old.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is away, or was at most 2 s ago.
     pub(super) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
         let mut kept = self.totals.0.lock().await;
         if let Some((read_at, totals)) = kept.as_ref()
             && read_at.elapsed() < TOTALS_KEPT
         {
-            return Ok(totals.clone());
+            return totals.clone();
         }
-        let totals = Arc::new(self.desk.totals().await?);
+        let totals = self.desk.totals().await.map(Arc::new);
         *kept = Some((Instant::now(), totals.clone()));
-        Ok(totals)
+        totals
     }
 }
 

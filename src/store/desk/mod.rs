@@ -1,6 +1,7 @@
 //! For the admin API: what is stored, as pages of it, and what a person does to jobs by hand.
 //!
-//! Reads go over the readers' connections, so that no page waits behind a flood of webhooks.
+//! Reads go over connections of their own, so that no page waits behind a flood of webhooks, and no webhook or
+//! job behind a slow page. A statement of theirs ends after 2 s, as [`StoreError::Busy`].
 
 mod by_hand;
 mod job_views;
@@ -32,7 +33,7 @@ pub use self::{
     quarantine::{QuarantineFilter, QuarantineRow},
 };
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, nodes};
 use crate::domain::{Id, JobStatus};
 
 /// A page of a list.
@@ -81,9 +82,9 @@ impl Desk {
     ) -> Result<Page<JobView>, StoreError> {
         let store = self.0.clone();
         self.0
-            .spawn(async move {
-                jobs::page(&store.connections().reader, &filter, limit, cursor).await
-            })
+            .spawn(
+                async move { jobs::page(&store.connections().api, &filter, limit, cursor).await },
+            )
             .await
     }
 
@@ -93,7 +94,7 @@ impl Desk {
     /// When the database is away.
     pub async fn job(&self, id: Id) -> Result<Option<JobDetail>, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { jobs::detail(&store.connections().reader, id).await }).await
+        self.0.spawn(async move { jobs::detail(&store.connections().api, id).await }).await
     }
 
     /// Gives a failed or cancelled job one more attempt.
@@ -149,7 +150,7 @@ impl Desk {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                people::leads(&store.connections().reader, &filter, limit, cursor).await
+                people::leads(&store.connections().api, &filter, limit, cursor).await
             })
             .await
     }
@@ -160,7 +161,7 @@ impl Desk {
     /// When the database is away.
     pub async fn lead(&self, id: Id) -> Result<Option<LeadDetail>, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { people::lead(&store.connections().reader, id).await }).await
+        self.0.spawn(async move { people::lead(&store.connections().api, id).await }).await
     }
 
     /// Messages, newest first, those before `cursor`.
@@ -176,7 +177,7 @@ impl Desk {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                people::messages(&store.connections().reader, &filter, limit, cursor).await
+                people::messages(&store.connections().api, &filter, limit, cursor).await
             })
             .await
     }
@@ -187,7 +188,7 @@ impl Desk {
     /// When the database is away.
     pub async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { people::message(&store.connections().reader, id).await }).await
+        self.0.spawn(async move { people::message(&store.connections().api, id).await }).await
     }
 
     /// Drafts with one of these statuses (none is all), newest first, those before `cursor`.
@@ -203,7 +204,7 @@ impl Desk {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                people::drafts(&store.connections().reader, status, limit, cursor).await
+                people::drafts(&store.connections().api, status, limit, cursor).await
             })
             .await
     }
@@ -221,7 +222,7 @@ impl Desk {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                quarantine::list(&store.connections().reader, filter, limit, cursor).await
+                quarantine::list(&store.connections().api, filter, limit, cursor).await
             })
             .await
     }
@@ -232,7 +233,7 @@ impl Desk {
     /// When the database is away.
     pub async fn quarantine_item(&self, id: Id) -> Result<Option<QuarantineRow>, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { quarantine::one(&store.connections().reader, id).await }).await
+        self.0.spawn(async move { quarantine::one(&store.connections().api, id).await }).await
     }
 
     /// Notes that one was `replayed` or `discarded`; false where it was not held any more.
@@ -253,10 +254,12 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        let nodes = self.0.nodes().list().await?;
         let store = self.0.clone();
         self.0
-            .spawn(async move { overview::totals(&store.connections().reader, nodes).await })
+            .spawn(async move {
+                let api = &store.connections().api;
+                overview::totals(api, nodes::read_all(api).await?).await
+            })
             .await
     }
 }

@@ -39,6 +39,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("synchronous_commit", "on"),
     ("full_page_writes", "off"),
+    // Postroom sets what it needs, whatever a server's default is.
+    ("default_transaction_isolation", "repeatable read"),
 ];
 
 /// A PostgreSQL that tests may fill as they like.
@@ -176,6 +178,16 @@ impl Server {
         *running = Some(made.start(&self.binaries));
     }
 
+    /// Starts it again as a standby, which takes no writes until `pg_promote()` is called.
+    pub fn start_as_standby(&self) {
+        let signal = self.made().data().join("standby.signal");
+        fs::write(&signal, "").expect("the server's folder can be written");
+        if let Some(user) = system_user() {
+            done("chown", Command::new("chown").arg(user).arg(signal).output());
+        }
+        self.start();
+    }
+
     /// Stops it as an administrator would: connections are cut, what is committed is kept.
     pub fn stop(&self) {
         let running = self.take_running();
@@ -301,7 +313,7 @@ impl Made {
         let note = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let mut lines = note.lines();
         lines.next() == Some(pid.to_string().as_str())
-            && lines.nth(6).is_some_and(|state| state.trim() == "ready")
+            && lines.nth(6).is_some_and(|state| matches!(state.trim(), "ready" | "standby"))
     }
 }
 
