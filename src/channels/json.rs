@@ -16,12 +16,22 @@ pub struct NotJson {
     pub detail: String,
 }
 
-/// Reads a body. Lone surrogate escapes are taken out of its strings; numbers may be of any size.
+/// UTF-8's byte order mark, which some programs write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The body behind its byte order mark, if it has one.
+pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// Reads a body. A byte order mark before it is passed over, lone surrogate escapes are taken out of its
+/// strings, and numbers may be of any size.
 ///
 /// # Errors
 /// Whatever is not JSON: empty, cut, raw control characters in a string, invalid UTF-8; and what is
 /// nested deeper than 127 levels.
 pub fn parse(body: &[u8]) -> Result<Value, NotJson> {
+    let body = without_byte_order_mark(body);
     read(body).or_else(|error| match without_lone_surrogates(body) {
         Some(mended) => read(&mended).map_err(|error| not_json(&error)),
         None => Err(not_json(&error)),
@@ -263,6 +273,23 @@ mod tests {
             assert_eq!(parse(text.as_bytes()).unwrap(), json!(expected), "{text}");
         }
         assert_eq!(parse(br#"{"k\ud800":1}"#).unwrap(), json!({"k": 1}));
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_body_is_passed_over_and_no_other() {
+        assert_eq!(parse(b"\xef\xbb\xbf{\"a\":1}").unwrap(), json!({"a": 1}));
+        assert_eq!(parse(b"\xef\xbb\xbf \n[\"\\ud800b\"]").unwrap(), json!(["b"]));
+        assert_eq!(parse("\"\u{feff}a\"".as_bytes()).unwrap(), json!("\u{feff}a"));
+        for body in [
+            &b"\xef\xbb\xbf"[..],
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
+            b" \xef\xbb\xbf{}",
+            b"{}\xef\xbb\xbf",
+            b"\xef\xbb{}",
+            b"\xfe\xff\x00{\x00}",
+        ] {
+            assert!(parse(body).is_err(), "{body:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod api;
 mod authentication;
+mod body;
 mod doors;
 mod health;
 mod limits;

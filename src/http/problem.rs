@@ -10,6 +10,9 @@ use actix_web::{
 use serde::Serialize;
 use std::fmt;
 
+/// How a body may be packed, for the header that a 415 carries (RFC 9110, 15.5.16).
+const ENCODINGS: &str = "gzip, deflate, br, identity";
+
 /// Seconds after which a database that was away may be asked again.
 const DATABASE_RETRY_SECONDS: u64 = 1;
 
@@ -30,6 +33,8 @@ pub enum Cause {
     Draining,
     /// The body is larger than allowed.
     TooLarge,
+    /// The body is packed in a way that is not known.
+    UnsupportedEncoding,
     /// Not in the state that the thing is in.
     Conflict,
     /// There is no such thing.
@@ -52,6 +57,7 @@ impl Cause {
             Self::DatabaseAway => "urn:postroom:database-away",
             Self::Draining => "urn:postroom:draining",
             Self::TooLarge => "urn:postroom:too-large",
+            Self::UnsupportedEncoding => "urn:postroom:unsupported-encoding",
             Self::Conflict => "urn:postroom:conflict",
             Self::NotFound => "urn:postroom:not-found",
             Self::BadRequest => "urn:postroom:bad-request",
@@ -69,6 +75,7 @@ impl Cause {
             Self::DatabaseAway => "The database is away",
             Self::Draining => "The daemon is stopping",
             Self::TooLarge => "The body is too large",
+            Self::UnsupportedEncoding => "The body's encoding is not known",
             Self::Conflict => "Not in this state",
             Self::NotFound => "Not found",
             Self::BadRequest => "Bad request",
@@ -85,6 +92,7 @@ impl Cause {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::CONFLICT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -154,6 +162,11 @@ impl Problem {
         Self::new(Cause::TooLarge, format!("the body is larger than {limit_bytes} bytes"))
     }
 
+    /// 415: the body's `Content-Encoding` is not one of [`ENCODINGS`].
+    pub fn unsupported_encoding(detail: impl Into<String>) -> Self {
+        Self::new(Cause::UnsupportedEncoding, detail)
+    }
+
     /// 409: that cannot be done in the state that the thing is in.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(Cause::Conflict, detail)
@@ -216,6 +229,9 @@ impl Problem {
         }
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
+        }
+        if self.cause == Cause::UnsupportedEncoding {
+            response.insert_header((header::ACCEPT_ENCODING, ENCODINGS));
         }
         if self.cause == Cause::Unauthenticated {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"postroom\""));

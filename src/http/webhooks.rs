@@ -1,9 +1,11 @@
-//! Webhooks in. The order of checks is fixed: no such channel, wrong method, too large, too many from this
-//! address, not authenticated, not JSON, too many of this client, no room or no database.
+//! Webhooks in. The order of checks is fixed: no such channel, wrong method, too large or packed in a way
+//! that is not known, too many from this address, not authenticated, not JSON, too many of this client, no
+//! room or no database.
 
 use super::{
     ChannelState, State,
     authentication::{self, Standing},
+    body::{self, Read},
     limits,
     problem::{Cause, Problem},
     request_id,
@@ -17,22 +19,19 @@ use crate::{
     store::{Answer, Content, Delivery, Desk, Inbound, QuarantineRow, body_hash, wall_clock},
 };
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 /// The longest id of a delivery that is remembered, in bytes.
 const DELIVERY_ID_MAX: usize = 512;
 
-/// The webhook paths.
+/// The webhook paths. A slash at the end is forgiven: people add it to addresses.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.route("/webhooks/{channel}/{client}", web::to(webhook));
+    cfg.route("/webhooks/{channel}/{client}", web::to(webhook))
+        .route("/webhooks/{channel}/{client}/", web::to(webhook));
 }
 
 /// The answer to a webhook.
@@ -110,9 +109,9 @@ async fn receive(
     state: &State,
 ) -> Result<Answer, Problem> {
     let cfg = state.config.get();
-    let reading = read(request, payload, cfg.server.body_limit, &state.reading);
+    let reading = body::read(request, payload, cfg.server.body_limit, &state.reading);
     let in_time = tokio::time::timeout(cfg.server.request_timeout, reading).await;
-    let Read { body, room } = in_time.map_err(|_| {
+    let Read { received, unpacked, room } = in_time.map_err(|_| {
         let detail = "the body did not come in time (server.request_timeout): post again";
         Problem::new(Cause::QueueFull, detail)
     })??;
@@ -122,8 +121,10 @@ async fn receive(
         let detail = "more requests than this address may send (server.address_rate_limit)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
     }
-    let sender = authenticate(request, channel.channel.as_ref(), client_id, &body, &cfg)?;
-    let Sender { client, json, delivery } = sender;
+    let posted = Posted { request, received: &received, unpacked };
+    let sender = authenticate(posted, channel.channel.as_ref(), client_id, &cfg)?;
+    drop(received);
+    let Sender { client, body, json, delivery } = sender;
     if let Some(seconds) = state.limits.client(client_id, client.rate_limit) {
         let detail = "more requests than this client may send (its `rate_limit`)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
@@ -160,51 +161,19 @@ async fn receive(
         .map_err(|refusal| problem_of(&refusal))
 }
 
-/// A body, with its share of what may be read at once.
-struct Read {
-    body: Bytes,
-    room: Option<OwnedSemaphorePermit>,
-}
-
-/// Reads the body, as far as it may be. What all requests read is bounded before anything is known of their
-/// senders: where there is no room, they are to come again.
-async fn read(
-    request: &HttpRequest,
-    mut payload: web::Payload,
-    limit: u64,
-    reading: &Arc<Semaphore>,
-) -> Result<Read, Problem> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let announced = request.headers().get("content-length").and_then(|it| it.to_str().ok());
-    if announced.and_then(|it| it.parse::<usize>().ok()).is_some_and(|it| it > limit) {
-        return Err(Problem::too_large(limit));
-    }
-    let (mut body, mut room) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::not_json("the body broke off"))?;
-        if body.len() + chunk.len() > limit {
-            return Err(Problem::too_large(limit));
-        }
-        let size = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-        let more = reading.clone().try_acquire_many_owned(size).map_err(|_| {
-            Problem::new(Cause::QueueFull, "as much is being read as may: post again")
-        })?;
-        match &mut room {
-            Some(room) => room.merge(more),
-            None => room = Some(more),
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Read { body: body.freeze(), room })
+/// A request, with its body as it came and as it unpacks.
+struct Posted<'r> {
+    request: &'r HttpRequest,
+    received: &'r [u8],
+    unpacked: Result<Bytes, Problem>,
 }
 
 /// The client, once its secret is seen, and the body as JSON. A body is parsed before that only where the
 /// secret can be in it: a stranger learns nothing about it.
 fn authenticate<'c>(
-    request: &HttpRequest,
+    posted: Posted<'_>,
     channel: &dyn AnyChannel,
     client_id: &str,
-    body: &[u8],
     cfg: &'c Config,
 ) -> Result<Sender<'c>, Problem> {
     let stranger = || {
@@ -213,8 +182,9 @@ fn authenticate<'c>(
     };
     let client = cfg.client(client_id).ok_or_else(stranger)?;
     let signature = client.channel(channel.name().0).and_then(|it| it.signature.as_ref());
+    let Posted { request, received, unpacked } = posted;
     let signed = signature
-        .map_or(Signed::No, |it| signatures::check(request.headers(), body, it, wall_clock()));
+        .map_or(Signed::No, |it| signatures::check(request.headers(), received, it, wall_clock()));
     let by_head = match &signed {
         Signed::Right { .. } => Standing::Authenticated,
         Signed::Wrong | Signed::No => authentication::by_head(request, channel, client),
@@ -222,17 +192,20 @@ fn authenticate<'c>(
     if by_head == Standing::Open && channel.secret_field().is_none() {
         return Err(stranger());
     }
-    let json = json::parse(body);
-    match (by_head, json) {
-        (Standing::Authenticated, Ok(json)) => {
+    let read = unpacked.and_then(|body| match json::parse(&body) {
+        Ok(json) => Ok((body, json)),
+        Err(error) => Err(Problem::new(Cause::NotJson, error.detail)),
+    });
+    match (by_head, read) {
+        (Standing::Authenticated, Ok((body, json))) => {
             let delivery = delivery(&signed, signature, &json);
-            Ok(Sender { client, json, delivery })
+            Ok(Sender { client, body, json, delivery })
         }
-        (Standing::Authenticated, Err(error)) => Err(Problem::new(Cause::NotJson, error.detail)),
-        (Standing::Open, Ok(json))
+        (Standing::Authenticated, Err(problem)) => Err(problem),
+        (Standing::Open, Ok((body, json)))
             if authentication::by_body(&json, channel, client) == Standing::Authenticated =>
         {
-            Ok(Sender { client, json, delivery: None })
+            Ok(Sender { client, body, json, delivery: None })
         }
         (Standing::Open, _) => Err(stranger()),
     }
@@ -241,6 +214,7 @@ fn authenticate<'c>(
 /// Who posted, and what.
 struct Sender<'c> {
     client: &'c config::Client,
+    body: Bytes,
     json: Value,
     delivery: Option<Delivery>,
 }
@@ -331,8 +305,8 @@ impl Webhook<'_> {
     }
 
     fn store(&self, json: &Value, body: &[u8], content: Content) -> Step {
-        // It was parsed as JSON, so it is UTF-8.
-        let text = String::from_utf8_lossy(body);
+        // It was parsed as JSON, so it is UTF-8. A byte order mark is no part of the text.
+        let text = String::from_utf8_lossy(json::without_byte_order_mark(body));
         let secrets = self.client.channel(self.channel.name().0).map(|it| it.secrets.as_slice());
         let secrets: Vec<&str> =
             secrets.unwrap_or_default().iter().map(config::Secret::expose).collect();
@@ -415,6 +389,7 @@ const fn word_of(cause: Cause) -> &'static str {
         Cause::DatabaseAway => "database_away",
         Cause::Draining => "draining",
         Cause::TooLarge => "too_large",
+        Cause::UnsupportedEncoding => "unsupported_encoding",
         Cause::Conflict
         | Cause::NotFound
         | Cause::MethodNotAllowed

@@ -210,7 +210,7 @@ impl Metrics {
 }
 
 /// The outcomes that a webhook can have: those of an answer with 200, and what the others are counted as.
-pub const WEBHOOK_OUTCOMES: [&str; 12] = [
+pub const WEBHOOK_OUTCOMES: [&str; 13] = [
     "accepted",
     "duplicate",
     "recorded",
@@ -219,6 +219,7 @@ pub const WEBHOOK_OUTCOMES: [&str; 12] = [
     "not_json",
     "unauthenticated",
     "too_large",
+    "unsupported_encoding",
     "rate_limited",
     "queue_full",
     "database_away",

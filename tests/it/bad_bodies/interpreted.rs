@@ -221,7 +221,9 @@ fn what_is_no_body_at_all_is_refused_or_held() {
         for (text, is_json) in [
             (String::new(), false),
             (" ".to_owned(), false),
-            ("\u{feff}{}".to_owned(), false),
+            ("\u{feff}".to_owned(), false),
+            ("\u{feff}\u{feff}{}".to_owned(), false),
+            ("\u{feff}{}".to_owned(), true),
             ("{".to_owned(), false),
             ("{}{}".to_owned(), false),
             ("a=1".to_owned(), false),

@@ -161,7 +161,7 @@ on_both_daemons! {
                 "null".to_owned(),
                 "{\"\\ud800\":\"\\udfff\"}".to_owned(),
                 format!("{{\"x\":{}}}", "9".repeat(400)),
-                "\u{feff}{}".trim_start_matches('\u{feff}').to_owned() + "  ",
+                "\u{feff}{}".to_owned(),
             ] {
                 let answer = ask(desk.request("p03a", channel).body(json.clone())).await;
                 assert!(told(&answer).starts_with("quarantined"), "{channel}: {json}: {answer:?}");
