@@ -21,12 +21,17 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// True where `given` is its UTF-8. Compared in constant time.
+    pub fn is(&self, given: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(given).into()
+    }
 }
 
 impl PartialEq for Secret {
     /// In constant time, so that even a careless `==` tells nothing.
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+        self.is(other.0.as_bytes())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     api::ApiState,
+    authentication::bearer,
     problem::{Problem, name_request},
     request_id,
 };
@@ -19,16 +20,15 @@ use subtle::ConstantTimeEq;
 
 /// True where `given` is the token. Digests are compared, in constant time, so that not even the token's
 /// length shows.
-pub fn is_token(given: &str, token: &Secret) -> bool {
+pub fn is_token(given: &[u8], token: &Secret) -> bool {
     let (given, token) = (Sha256::digest(given), Sha256::digest(token.expose()));
     given[..].ct_eq(&token[..]).into()
 }
 
 /// True where the request shows the token as `Authorization: Bearer …`.
 pub fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
-    let shown = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
-    let Some((scheme, given)) = shown.and_then(|it| it.split_once(' ')) else { return false };
-    scheme.eq_ignore_ascii_case("bearer") && is_token(given.trim(), token)
+    let shown = headers.get(AUTHORIZATION).and_then(|it| bearer(it.as_bytes()));
+    shown.is_some_and(|it| is_token(it, token))
 }
 
 /// Lets in who shows the token; whatever is answered is not to be kept by caches.
@@ -64,6 +64,10 @@ mod tests {
     #[test]
     fn only_the_token_lets_in() {
         let token = Secret::new("s3cret");
+        let greek = Secret::new("κλειδί");
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes("Bearer κλειδί".as_bytes()).unwrap());
+        assert!(shows_token(&headers, &greek) && !shows_token(&headers, &token));
         for (shown, is_let_in) in [
             ("Bearer s3cret", true),
             ("bearer  s3cret ", true),

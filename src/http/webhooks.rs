@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::Instant;
+use url::form_urlencoded;
 
 /// The longest id of a delivery that is remembered, in bytes.
 const DELIVERY_ID_MAX: usize = 512;
@@ -308,8 +309,13 @@ impl Webhook<'_> {
         // It was parsed as JSON, so it is UTF-8. A byte order mark is no part of the text.
         let text = String::from_utf8_lossy(json::without_byte_order_mark(body));
         let secrets = self.client.channel(self.channel.name().0).map(|it| it.secrets.as_slice());
-        let secrets: Vec<&str> =
-            secrets.unwrap_or_default().iter().map(config::Secret::expose).collect();
+        // As they are, and as they stand in the address that a provider was told to post to.
+        let spelled = |it: &config::Secret| {
+            let in_query = form_urlencoded::byte_serialize(it.expose().as_bytes()).collect();
+            [it.expose().to_owned(), in_query]
+        };
+        let secrets: Vec<String> = secrets.unwrap_or_default().iter().flat_map(spelled).collect();
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let payload = json::masked(&text, json, self.channel.secret_field(), &secrets);
         Step::Store(Box::new(Inbound {
             client_id: Arc::from(self.client.id.as_str()),

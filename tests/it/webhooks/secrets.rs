@@ -9,6 +9,7 @@ use crate::{
         web::{Answer, ask, mail, sms},
     },
 };
+use postroom::{channels::samples::sample, domain::ChannelName};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use std::{fs, time::Duration};
@@ -63,6 +64,38 @@ on_both_daemons! {
         // Another channel's own header is none.
         let sms = daemon.webhook("sms", "closed").json(&sms(1, "Hello"));
         ask(with(sms, "x-instantly-secret", SECRET)).await.is_problem(401, "unauthenticated");
+    }
+
+    async fn a_secret_may_have_letters_outside_ascii(place: Place) {
+        let secret = "grün-5ecret-ключ-鍵";
+        let config = format!(
+            "[[clients]]\nid = \"closed\"\n[clients.channels.instantly]\nsecret = \"{secret}\"\n\
+             [clients.channels.smartlead]\nsecret = \"{secret}\"\n"
+        );
+        let daemon = place.start(&config).await;
+        let mut body = mail(1);
+        body["webhook_url"] =
+            daemon.webhook("instantly", "closed").query(&[("secret", secret)]).build().unwrap().url().as_str().into();
+        let post = || daemon.webhook("instantly", "closed").json(&body);
+        for right in PLACES {
+            for wrong in ["grün-5ecret-ключ-键", "gr?n-5ecret-????-?", "grun-5ecret-ключ-鍵"] {
+                ask(with(post(), right, wrong)).await.is_problem(401, "unauthenticated");
+            }
+            let answer = ask(with(post(), right, secret)).await;
+            assert_eq!(answer.status, 200, "{right}: {answer:?}");
+        }
+        for (secret, status) in [("grün", 401), (secret, 200)] {
+            let mut body = sample(ChannelName("smartlead"), None, 1).unwrap();
+            body["secret_key"] = secret.into();
+            let answer = ask(daemon.webhook("smartlead", "closed").json(&body)).await;
+            assert_eq!(answer.status, status, "{answer:?}");
+        }
+        let db = Peek::of(&daemon).await;
+        let payloads = db.texts("select payload from messages").await;
+        assert_eq!(payloads.len(), 2);
+        for text in payloads.iter().chain([&daemon.log()]) {
+            assert!(!text.contains("5ecret"), "{text}");
+        }
     }
 
     async fn strangers_learn_nothing_about_who_is_a_client(place: Place) {
