@@ -5,6 +5,7 @@ use super::{
     layers::{Data, Node, Table, merge},
     reader::{Reader, Typed, from_text},
     schema::nearest,
+    signing::{PublicKey, SigningSecret},
     value::{Rate, Secret, Setting, Settings},
 };
 use crate::domain::Sentiment;
@@ -114,9 +115,9 @@ pub struct Signature {
     /// By which rules.
     pub scheme: SignatureScheme,
     /// Signing secrets; at least one for Standard Webhooks.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<SigningSecret>,
     /// The public key; `None` is the provider's own, which is known.
-    pub public_key: Option<String>,
+    pub public_key: Option<PublicKey>,
     /// How old a signed webhook may be.
     pub window: Duration,
 }
@@ -362,7 +363,7 @@ fn channels(it: &Reader<'_>, client: &str, is_loopback: bool) -> BTreeMap<String
 
 fn channel(it: &Reader<'_>) -> ClientChannel {
     ClientChannel {
-        secrets: it.get("secret"),
+        secrets: it.secrets("secret"),
         signature: it.section("signature").and_then(|it| signature(&it)),
         account: it.get("account"),
         ignore_events: it.get("ignore_events"),
@@ -384,11 +385,12 @@ fn signature(it: &Reader<'_>) -> Option<Signature> {
         let origin = it.table.values().next().map(|it| &it.origin);
         it.errors.push(origin, &it.path, message);
     }
-    let secrets: Vec<Secret> = it.get("secrets");
+    let secrets = signing_secrets(it);
     let window = it.read_in("window", Duration::from_secs(1)..=WINDOW_MAX).unwrap_or(WINDOW);
-    let public_key = it.get("public_key");
+    let public_key = it.get::<Option<String>>("public_key").and_then(|text| public_key(it, &text));
     let scheme = it.read("scheme")?;
-    if scheme == SignatureScheme::StandardWebhooks && secrets.is_empty() {
+    let has_secrets = !secrets.is_empty() || it.errors.has(&it.key("secrets"));
+    if scheme == SignatureScheme::StandardWebhooks && !has_secrets {
         let path = &it.path;
         it.error(
             "scheme",
@@ -398,4 +400,29 @@ fn signature(it: &Reader<'_>) -> Option<Signature> {
         );
     }
     Some(Signature { scheme, secrets, public_key, window })
+}
+
+fn signing_secrets(it: &Reader<'_>) -> Vec<SigningSecret> {
+    let mut read = Vec::new();
+    for (index, secret) in it.secrets("secrets").iter().enumerate() {
+        match SigningSecret::parse(secret.expose()) {
+            Ok(secret) => read.push(secret),
+            Err(reason) => {
+                it.error("secrets", format!("`{}[{index}]` {reason}", it.key("secrets")));
+            }
+        }
+    }
+    read
+}
+
+fn public_key(it: &Reader<'_>, text: &str) -> Option<PublicKey> {
+    let key = PublicKey::parse(text);
+    if key.is_none() && !it.errors.has(&it.key("public_key")) {
+        let message = format!(
+            "`{}` is no public key: expected one of Ed25519 or RSA, in PEM or as the base64 inside of it",
+            it.key("public_key")
+        );
+        it.error("public_key", message);
+    }
+    key
 }

@@ -1,14 +1,16 @@
 //! The configuration: `config/default.toml`, under each `--config` file in order, under the environment.
 //!
 //! A configuration is loaded as a whole and checked as a whole: every error is told at once, with the
-//! place where the value was written, and a [`Config`] that exists is valid. Nothing here keeps state or
-//! looks at the process, except [`Sources::from_process`]; a reload is another [`Config::load`].
+//! place where the value was written, and a [`Config`] that exists is valid. Only [`Sources::from_process`]
+//! looks at the process, and only [`Live`] keeps state: the configuration that applies now. A reload is another
+//! [`Config::load`].
 //!
 //! On the way: `layers` reads and merges with origins, `env` lays the variables over, `references`
 //! fetches what stands elsewhere, `schema` knows the keys, `reader` types the values, `sections` and
 //! `client` check them, `relations` checks them against each other.
 
 mod client;
+mod database_url;
 mod env;
 mod error;
 mod layers;
@@ -19,6 +21,7 @@ mod relations;
 mod schema;
 mod sections;
 mod show;
+mod signing;
 mod value;
 
 #[cfg(test)]
@@ -26,6 +29,7 @@ mod tests;
 
 pub use self::{
     client::{AutoReply, AutoSend, Client, ClientChannel, Schedule, Signature, SignatureScheme},
+    database_url::DatabaseUrl,
     error::{ConfigError, ConfigErrors},
     live::Live,
     sections::{
@@ -33,7 +37,8 @@ pub use self::{
         Retention, Sending, Server, Supervisor, Telemetry,
     },
     show::EffectiveValue,
-    value::{DatabaseUrl, Network, Rate, Secret, Setting, Settings},
+    signing::{PublicKey, PublicKeyKind, SigningSecret},
+    value::{Network, Rate, Secret, Setting, Settings},
 };
 
 use self::{

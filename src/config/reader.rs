@@ -4,7 +4,8 @@ use super::{
     error::Errors,
     layers::{Data, Node, Origin, Table},
     schema::join,
-    value::{DatabaseUrl, Network, Rate, Secret, Setting, Settings},
+    signing::unsendable,
+    value::{Network, Rate, Secret, Setting, Settings},
 };
 use std::{fmt::Debug, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
@@ -77,6 +78,27 @@ impl<'a> Reader<'a> {
     /// The value at `key`, which must lie in `range`; see [`Reader::get`].
     pub(super) fn get_in<T: Bounded + Default>(&self, key: &str, range: RangeInclusive<T>) -> T {
         self.read_in(key, range).unwrap_or_default()
+    }
+
+    /// The text at `key` as `parse` reads it, whose error is said behind the key's name; see [`Reader::read`].
+    pub(super) fn read_by<T>(&self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let text: String = self.read(key)?;
+        // A reference that leads nowhere was told already, and left no text.
+        if self.errors.has(&self.key(key)) {
+            return None;
+        }
+        parse(&text).map_err(|reason| self.error(key, format!("`{}`{reason}", self.key(key)))).ok()
+    }
+
+    /// The secrets at `key`, one or a list of them, each of which somebody can send.
+    pub(super) fn secrets(&self, key: &str) -> Vec<Secret> {
+        let secrets: Vec<Secret> = self.get(key);
+        for (index, secret) in secrets.iter().enumerate() {
+            if let Some(reason) = unsendable(secret.expose()) {
+                self.error(key, format!("`{}[{index}]` {reason}", self.key(key)));
+            }
+        }
+        secrets
     }
 
     /// The table at `key`, kept as written; `None` where it is not there or empty.
@@ -174,15 +196,6 @@ impl Typed for Option<Secret> {
     const IS_SECRET: bool = true;
     fn from_node(node: &Node) -> Option<Self> {
         node.as_text().map(|text| (!text.is_empty()).then(|| Secret::new(text)))
-    }
-}
-
-impl Typed for DatabaseUrl {
-    const EXPECTED: &'static str =
-        "`\"sqlite://PATH\"` or `\"postgres://USER:PASSWORD@HOST/DATABASE\"`";
-    const IS_SECRET: bool = true;
-    fn from_node(node: &Node) -> Option<Self> {
-        node.as_text().and_then(|text| Self::parse(&text))
     }
 }
 

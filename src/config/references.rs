@@ -61,8 +61,9 @@ fn resolve_node(node: &mut Node, path: &str, env: &[(String, String)], errors: &
     }
 }
 
-/// The text referred to, without the line end that editors and secret stores add. Empty is refused: a
-/// secret that was forgotten must not pass for one that is not wanted.
+/// The text referred to, without the byte order mark, blanks and line ends that editors, shells and secret
+/// stores add around it. Empty is refused: a secret that was forgotten must not pass for one that is not
+/// wanted.
 fn fetch(scheme: &str, name: &str, env: &[(String, String)]) -> Result<String, String> {
     let (what, text) = if scheme == "env" {
         let found = env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -75,7 +76,7 @@ fn fetch(scheme: &str, name: &str, env: &[(String, String)]) -> Result<String, S
             .map_err(|reason| format!("refers to the {what}, which cannot be read: {reason}"))?;
         (what, text)
     };
-    let text = text.trim_end_matches(['\n', '\r']);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).trim();
     if text.is_empty() {
         return Err(format!("refers to the {what}, which is empty"));
     }

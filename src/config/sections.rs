@@ -2,9 +2,11 @@
 //! key means; the docs here say what code may rely on.
 
 use super::{
+    database_url::DatabaseUrl,
     layers::Node,
     reader::{Reader, Size, Typed, from_text},
-    value::{DatabaseUrl, Network, Rate, Secret},
+    signing::unsendable,
+    value::{Network, Rate, Secret},
 };
 use crate::domain::backoff::Backoff;
 use std::{
@@ -278,7 +280,8 @@ pub(super) fn database(it: &Reader<'_>) -> Option<Database> {
     let max_connections = it.get_in("max_connections", 1..=10_000);
     let acquire_timeout = it.get_in("acquire_timeout", MILLISECOND..=10 * MINUTE);
     let (auto_migrate, pooler) = (it.get("auto_migrate"), it.get("pooler"));
-    Some(Database { url: it.read("url")?, max_connections, auto_migrate, acquire_timeout, pooler })
+    let url = it.read_by("url", DatabaseUrl::parse)?;
+    Some(Database { url, max_connections, auto_migrate, acquire_timeout, pooler })
 }
 
 pub(super) fn ingest(it: &Reader<'_>) -> Ingest {
@@ -399,7 +402,11 @@ pub(super) fn retention(it: &Reader<'_>) -> Retention {
 }
 
 pub(super) fn admin(it: &Reader<'_>) -> Admin {
-    Admin { token: it.get("token") }
+    let token: Option<Secret> = it.get("token");
+    if let Some(reason) = token.as_ref().and_then(|it| unsendable(it.expose())) {
+        it.error("token", format!("`{}` {reason}", it.key("token")));
+    }
+    Admin { token }
 }
 
 pub(super) fn telemetry(it: &Reader<'_>) -> Telemetry {

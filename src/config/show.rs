@@ -1,9 +1,10 @@
 //! The effective configuration for people: every value with its origin, secrets masked.
 
 use super::{
+    database_url::DatabaseUrl,
     layers::{Data, Node, Table},
     schema::{ROOT, Shape, join},
-    value::{DatabaseUrl, MASK, names_a_secret},
+    value::{MASK, names_a_secret},
 };
 
 /// One value of the effective configuration.
@@ -57,7 +58,7 @@ fn value(shape: &Shape, node: &Node, path: &str, values: &mut Vec<EffectiveValue
         }
         (Shape::Secret, _) => spelled("secret", node),
         (Shape::Url, _) => {
-            let url = node.as_text().and_then(|it| DatabaseUrl::parse(&it));
+            let url = node.as_text().and_then(|it| DatabaseUrl::parse(&it).ok());
             url.map_or_else(|| format!("{MASK:?}"), |it| format!("{:?}", it.to_string()))
         }
         (Shape::Section(_) | Shape::Map(_) | Shape::Value | Shape::Free | Shape::List(_), _) => {

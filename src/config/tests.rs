@@ -264,6 +264,39 @@ fn values_may_stand_in_variables_and_files() {
 }
 
 #[test]
+fn a_secret_in_a_file_is_taken_without_what_editors_add_around_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("secret");
+    let toml = format!(
+        "[[clients]]\nid = \"a\"\n[clients.channels.sms]\nsecret = {{ file = {path:?} }}\n\
+         signature = {{ scheme = \"standard_webhooks\", secrets = [{{ file = {path:?} }}] }}"
+    );
+    for text in ["hunter2", "hunter2 \t\n\n", "\u{feff}hunter2\r\n", "\u{feff} hunter2\u{a0}"] {
+        std::fs::write(&path, text).expect("a file");
+        let config = load(&toml, &[]).expect("valid");
+        let channel = sms(&config);
+        assert_eq!(channel.secrets.iter().map(Secret::expose).collect::<Vec<_>>(), ["hunter2"]);
+        let signature = channel.signature.as_ref().expect("a signature");
+        assert_eq!(signature.secrets, [SigningSecret::parse("hunter2").expect("a secret")]);
+    }
+    std::fs::write(&path, "hunter2\nhunter3\n").expect("a file");
+    let two = errors(&toml, &[]);
+    assert!(two.iter().all(|it| it.contains("U+000A") && !it.contains("hunter")), "{two:?}");
+    assert_eq!(two.len(), 2, "{two:?}");
+    for (bytes, word) in [(&b"h\0u\0n\0\xff\xfe"[..], "UTF-8"), (b"\xef\xbb\xbf \n", "empty")] {
+        std::fs::write(&path, bytes).expect("a file");
+        let refused = errors(&toml, &[]);
+        assert!(refused.iter().all(|it| it.contains(word)), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_file_of_the_configuration_may_begin_with_a_byte_order_mark() {
+    let config = load("\u{feff}[server]\nworkers = 2\n", &[]).expect("valid");
+    assert_eq!(config.server.workers, 2);
+}
+
+#[test]
 fn what_a_later_layer_overrides_need_not_exist() {
     let toml = "[admin]\ntoken = { env = \"NOT_THERE\" }";
     let config = load(toml, &[("POSTROOM__ADMIN__TOKEN", "hunter2")]).expect("valid");

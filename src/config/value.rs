@@ -49,69 +49,6 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Where the database is. `Debug` and `Display` show it without its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(Secret);
-
-impl DatabaseUrl {
-    /// Takes `sqlite://PATH` or `postgres://…`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
-        let is_fine = match scheme {
-            "sqlite" => !rest.is_empty(),
-            "postgres" | "postgresql" => url::Url::parse(text).is_ok(),
-            _ => false,
-        };
-        is_fine.then(|| Self(Secret::new(text)))
-    }
-
-    /// The whole URL, for connecting.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-
-    /// True for the embedded database (`sqlite://`).
-    pub fn is_sqlite(&self) -> bool {
-        self.expose().starts_with("sqlite:")
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_sqlite() {
-            f.write_str(self.expose())
-        } else {
-            f.write_str(&masked(self.expose()))
-        }
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A URL without its password, before the `@` or in the query.
-fn masked(text: &str) -> String {
-    let Ok(mut url) = url::Url::parse(text) else { return MASK.to_owned() };
-    if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
-        return MASK.to_owned();
-    }
-    let has_secret = url.query_pairs().any(|(key, _)| names_a_secret(&key));
-    if has_secret {
-        let pairs: Vec<(String, String)> = url
-            .query_pairs()
-            .map(|(key, value)| {
-                let value = if names_a_secret(&key) { MASK.into() } else { value };
-                (key.into_owned(), value.into_owned())
-            })
-            .collect();
-        url.query_pairs_mut().clear().extend_pairs(pairs);
-    }
-    url.to_string()
-}
-
 /// True for a key whose value nobody should see (`api_key`, `access_token`).
 pub(super) fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
@@ -256,29 +193,6 @@ impl Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_password_is_not_shown_wherever_it_stands_in_the_url() {
-        for (url, shown) in [
-            ("postgres://app:hunter2@db/post", "postgres://app:***@db/post"),
-            (
-                "postgresql://db/post?user=app&password=hunter2",
-                "postgresql://db/post?user=app&password=***",
-            ),
-            ("sqlite://data/postroom.db", "sqlite://data/postroom.db"),
-        ] {
-            let url = DatabaseUrl::parse(url).expect(url);
-            assert_eq!(url.to_string(), shown);
-            assert_eq!(format!("{url:?}"), shown);
-        }
-    }
-
-    #[test]
-    fn other_databases_are_refused() {
-        for url in ["mysql://db/x", "sqlite://", "data/postroom.db", "postgres://a b/c"] {
-            assert!(DatabaseUrl::parse(url).is_none(), "{url}");
-        }
-    }
 
     #[test]
     fn a_secret_prints_as_stars() {

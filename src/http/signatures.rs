@@ -2,13 +2,12 @@
 //! received, and every comparison takes the same time whatever is compared.
 
 use crate::{
-    config::{Signature, SignatureScheme},
+    config::{PublicKey, PublicKeyKind, Signature, SignatureScheme},
     domain::Timestamp,
 };
 use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{hmac, signature};
-use spki::{DecodePublicKey as _, Document, SubjectPublicKeyInfoRef};
 use std::{sync::LazyLock, time::Duration};
 
 /// `GoHighLevel`'s published Ed25519 key, of `X-GHL-Signature`.
@@ -27,11 +26,8 @@ h/AMfHKIjE4xQA1SZuYJmNnmVZLIZBlQAF9Ntd03rfadZ+yDiOXCCs9FkHibELhC\
 HULgCsnuDJHcrGNd5/Ddm5hxGQ0ASitgHeMZ0kcIOwKDOzOU53lDza6/Y09T7sYJ\
 PQe7z0cvj7aE4B+Ax1ZoZGPzpJlZtGXCsu9aTEGEnKzmsFqwcSsnw3JB31IGKAyk\
 T1hhTiaCeIY/OwwwNUY2yvcCAwEAAQ==";
-const OID_ED25519: &str = "1.3.101.112";
 /// What stands in the place of a signature where there is none.
 const UNSIGNED: &str = "N/A";
-/// The prefix of Standard Webhooks secrets that are base64.
-const SECRET_PREFIX: &str = "whsec_";
 
 /// What signatures say of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +46,7 @@ pub enum Signed {
 /// Judges the signature of a request by the scheme of its channel.
 pub fn check(headers: &HeaderMap, body: &[u8], cfg: &Signature, now: Timestamp) -> Signed {
     match cfg.scheme {
-        SignatureScheme::Ghl => ghl(headers, body, cfg.public_key.as_deref()),
+        SignatureScheme::Ghl => ghl(headers, body, cfg.public_key.as_ref()),
         SignatureScheme::StandardWebhooks => standard_webhooks(headers, body, cfg, now),
     }
 }
@@ -60,7 +56,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// `X-GHL-Signature` decides alone where it is there; `N/A` in it is unsigned.
-fn ghl(headers: &HeaderMap, body: &[u8], own_key: Option<&str>) -> Signed {
+fn ghl(headers: &HeaderMap, body: &[u8], own: Option<&PublicKey>) -> Signed {
     let (given, published) =
         match (text(headers, "x-ghl-signature"), text(headers, "x-wh-signature")) {
             (Some(given), _) => (given, &*PUBLISHED_ED25519),
@@ -70,48 +66,22 @@ fn ghl(headers: &HeaderMap, body: &[u8], own_key: Option<&str>) -> Signed {
     if given == UNSIGNED {
         return Signed::Wrong;
     }
-    let own = own_key.and_then(PublicKey::read);
-    let key = own.as_ref().or(published.as_ref());
+    let key = own.or(published.as_ref());
     let is_right =
-        key.zip(STANDARD.decode(given).ok()).is_some_and(|(key, it)| key.verify(body, &it));
+        key.zip(STANDARD.decode(given).ok()).is_some_and(|(key, it)| verifies(key, body, &it));
     if is_right { Signed::Right { delivery_id: None } } else { Signed::Wrong }
 }
 
 static PUBLISHED_ED25519: LazyLock<Option<PublicKey>> =
-    LazyLock::new(|| PublicKey::read(GHL_ED25519));
-static PUBLISHED_RSA: LazyLock<Option<PublicKey>> = LazyLock::new(|| PublicKey::read(GHL_RSA));
+    LazyLock::new(|| PublicKey::parse(GHL_ED25519));
+static PUBLISHED_RSA: LazyLock<Option<PublicKey>> = LazyLock::new(|| PublicKey::parse(GHL_RSA));
 
-/// A public key, of either kind that `GoHighLevel` signs with.
-#[derive(Debug)]
-struct PublicKey {
-    is_ed25519: bool,
-    bytes: Vec<u8>,
-}
-
-impl PublicKey {
-    /// From PEM, or the base64 inside of it.
-    fn read(text: &str) -> Option<Self> {
-        let document = if text.contains("BEGIN") {
-            Document::from_public_key_pem(text.trim()).ok()?
-        } else {
-            let compact: String = text.split_whitespace().collect();
-            Document::from_public_key_der(&STANDARD.decode(compact).ok()?).ok()?
-        };
-        let info: SubjectPublicKeyInfoRef<'_> = document.decode_msg().ok()?;
-        Some(Self {
-            is_ed25519: info.algorithm.oid.to_string() == OID_ED25519,
-            bytes: info.subject_public_key.as_bytes()?.to_vec(),
-        })
-    }
-
-    fn verify(&self, body: &[u8], given: &[u8]) -> bool {
-        let algorithm: &dyn signature::VerificationAlgorithm = if self.is_ed25519 {
-            &signature::ED25519
-        } else {
-            &signature::RSA_PKCS1_2048_8192_SHA256
-        };
-        signature::UnparsedPublicKey::new(algorithm, &self.bytes).verify(body, given).is_ok()
-    }
+fn verifies(key: &PublicKey, body: &[u8], given: &[u8]) -> bool {
+    let algorithm: &dyn signature::VerificationAlgorithm = match key.kind {
+        PublicKeyKind::Ed25519 => &signature::ED25519,
+        PublicKeyKind::Rsa => &signature::RSA_PKCS1_2048_8192_SHA256,
+    };
+    signature::UnparsedPublicKey::new(algorithm, &key.bytes).verify(body, given).is_ok()
 }
 
 /// HMAC-SHA256 over `id.timestamp.body`; several signatures and several secrets are valid at once, so that
@@ -132,17 +102,11 @@ fn standard_webhooks(headers: &HeaderMap, body: &[u8], cfg: &Signature, now: Tim
         .split(' ')
         .filter_map(|it| STANDARD.decode(it.strip_prefix("v1,")?).ok())
         .collect();
-    let is_right = cfg.secrets.iter().fold(false, |right, secret| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret_bytes(secret.expose()));
+    let is_right = cfg.secrets.iter().flat_map(|it| it.keys()).fold(false, |right, key| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         given.iter().fold(right, |right, it| right | hmac::verify(&key, &signed, it).is_ok())
     });
     if is_right { Signed::Right { delivery_id: Some(id.to_owned()) } } else { Signed::Wrong }
-}
-
-/// A secret is base64 behind `whsec_`, else it is taken as it is.
-fn secret_bytes(secret: &str) -> Vec<u8> {
-    let encoded = secret.strip_prefix(SECRET_PREFIX);
-    encoded.and_then(|it| STANDARD.decode(it).ok()).unwrap_or_else(|| secret.as_bytes().to_vec())
 }
 
 fn is_fresh(timestamp_s: i64, window: Duration, now: Timestamp) -> bool {
@@ -153,7 +117,7 @@ fn is_fresh(timestamp_s: i64, window: Duration, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::config::SigningSecret;
     use actix_web::http::header::{HeaderName, HeaderValue};
     use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -174,16 +138,24 @@ mod tests {
     fn settings(scheme: SignatureScheme, secrets: &[&str], key: Option<String>) -> Signature {
         Signature {
             scheme,
-            secrets: secrets.iter().map(|it| Secret::new(*it)).collect(),
-            public_key: key,
+            secrets: secrets.iter().map(|it| SigningSecret::parse(it).unwrap()).collect(),
+            public_key: key.map(|it| PublicKey::parse(&it).unwrap()),
             window: Duration::from_secs(300),
         }
     }
 
     #[test]
     fn the_published_keys_can_be_read() {
-        assert!(PUBLISHED_ED25519.as_ref().is_some_and(|it| it.is_ed25519 && it.bytes.len() == 32));
-        assert!(PUBLISHED_RSA.as_ref().is_some_and(|it| !it.is_ed25519 && it.bytes.len() > 500));
+        assert!(
+            PUBLISHED_ED25519
+                .as_ref()
+                .is_some_and(|it| it.kind == PublicKeyKind::Ed25519 && it.bytes.len() == 32)
+        );
+        assert!(
+            PUBLISHED_RSA
+                .as_ref()
+                .is_some_and(|it| it.kind == PublicKeyKind::Rsa && it.bytes.len() > 500)
+        );
     }
 
     #[test]

@@ -10,14 +10,16 @@ use crate::{
         web::{ask, sms, try_ask},
     },
 };
-use postroom::domain::ChannelName;
+use postroom::{config::DatabaseUrl, domain::ChannelName};
 use reqwest::Method;
 use serde_json::Value;
+use sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use std::{
     collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Output},
+    str::FromStr,
     time::Duration,
 };
 
@@ -83,6 +85,156 @@ fn a_configuration_is_checked_and_a_wrong_key_is_told_with_the_nearest() {
     }
     ends_with(2, &postroom(directory, &["config", "check", "--config", "no-such.toml"]));
     ends_with(2, &postroom(directory, &["nonsense"]));
+}
+
+/// Checks that this configuration is refused as one, that each of `parts` is told, and none of `secrets`.
+#[track_caller]
+fn is_refused(directory: &Path, text: &str, parts: &[&str], secrets: &[&str]) {
+    let wrong = file(directory, text);
+    for command in [&["config", "check", "--config", &wrong][..], &["serve", "--config", &wrong]] {
+        let (out, err) = ends_with(2, &postroom(directory, command));
+        for part in parts {
+            assert!(err.contains(part), "`{part}` is not in: {err}");
+        }
+        for secret in secrets {
+            assert!(!err.contains(secret) && !out.contains(secret), "`{secret}` is in: {err}");
+        }
+    }
+}
+
+#[test]
+fn a_database_url_with_a_parameter_that_is_not_known_is_refused_by_name() {
+    let scratch = Scratch::new("cli");
+    let directory = scratch.path();
+    for (url, parts) in [
+        ("postgres://app@db/x?pasword=hunter2", &["`pasword`", "`password`"][..]),
+        ("postgres://app@db/x?sslpassword=hunter2", &["`sslpassword`"]),
+        ("postgres://app@db/x?sslmod=require&password=hunter2", &["`sslmod`", "`sslmode`"]),
+        ("postgres://app:hunter2@db/x?sslmode=on", &["`sslmode`", "`require`", "`verify-full`"]),
+        ("postgres://app:hunter2@db/x?sslmode=require?x=hunter2", &["`sslmode`"]),
+        ("postgres://app:hunter2@db/x?connect_timeout=10", &["`connect_timeout`"]),
+        ("postgres://app:hunter2@db/x?hunter2", &["without `=`"]),
+        ("postgres://app:hunter2@db:99999/x", &["port"]),
+        ("postgres://app@db/x?port=hunter2", &["`port`"]),
+        ("postgres://app:hun/ter2@db/x", &["%2F"]),
+        ("postgres://app:12#hunter2@db/x", &["%23"]),
+        ("postgres://app:12/hunter2@db/x", &["%2F"]),
+        ("postgres://app:12?hunter2@db/x", &["%3F"]),
+        ("postgres:/app:hunter2@db/x", &["postgres://USER:PASSWORD@HOST/DATABASE"]),
+        ("postgre://app:hunter2@db/x", &["postgres://USER:PASSWORD@HOST/DATABASE"]),
+        ("sqlite://app:hunter2@db/x", &["postgres://"]),
+        ("sqlite://x.db?pasword=hunter2", &["`pasword`"]),
+        ("sqlite://x.db?cache=hunter2", &["`cache`", "`shared`"]),
+        ("sqlite://x.db?mode=ro", &["`mode`", "read"]),
+        ("sqlite://x.db?immutable=1", &["`immutable`", "read"]),
+        ("sqlite://x.db?mode=memory", &["memory", "file"]),
+        ("sqlite://:memory:", &["memory", "file"]),
+        ("sqlite::memory:", &["memory", "file"]),
+        ("sqlite://data/", &["directory"]),
+    ] {
+        let text = format!("[server]\nbind = \"127.0.0.1:0\"\n[database]\nurl = \"{url}\"\n");
+        let parts = [parts, &["config.toml:4", "database.url"]].concat();
+        is_refused(directory, &text, &parts, &["hunter2", "hun/", "ter2"]);
+    }
+    for url in [
+        "postgres://app:p%40ss%2Fw%23@db:5432/x?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://%2Fvar%2Frun/x?application_name=me&options=-c%20search_path%3Da",
+        "postgres:///x?host=/var/run/postgresql&port=5433&user=app&password=p",
+        "sqlite://a%20b/x.db?mode=rwc",
+        "sqlite:///var/lib/x.db",
+    ] {
+        let right = file(directory, &format!("[database]\nurl = \"{url}\"\n"));
+        ends_with(0, &postroom(directory, &["config", "check", "--config", &right]));
+    }
+}
+
+/// What is taken here and means nothing to the driver would be logged by it, with its value.
+#[test]
+fn every_parameter_of_a_database_url_that_is_taken_means_something_to_the_driver() {
+    let plain = PgConnectOptions::from_str("postgres://db/x").unwrap();
+    for parameter in [
+        "sslmode=verify-full",
+        "ssl-mode=disable",
+        "sslrootcert=a",
+        "ssl-root-cert=a",
+        "ssl-ca=a",
+        "sslcert=a",
+        "ssl-cert=a",
+        "sslkey=a",
+        "ssl-key=a",
+        "host=a",
+        "hostaddr=10.0.0.1",
+        "port=7",
+        "dbname=a",
+        "user=a",
+        "password=a",
+        "application_name=a",
+        "options=a",
+        "options[a]=b",
+        "statement-cache-capacity=7",
+    ] {
+        let url = format!("postgres://db/x?{parameter}");
+        assert!(DatabaseUrl::parse(&url).is_ok(), "{url}");
+        let options = PgConnectOptions::from_str(&url).unwrap();
+        assert_ne!(format!("{options:?}"), format!("{plain:?}"), "{parameter}");
+    }
+    for parameter in
+        ["mode=rw", "mode=rwc", "cache=shared", "cache=private", "immutable=0", "vfs=unix"]
+    {
+        let url = format!("sqlite://x.db?{parameter}");
+        assert!(DatabaseUrl::parse(&url).is_ok(), "{url}");
+        SqliteConnectOptions::from_str(&url).unwrap();
+    }
+}
+
+#[test]
+fn a_secret_that_nobody_can_send_is_refused_with_the_reason() {
+    let scratch = Scratch::new("cli");
+    let directory = scratch.path();
+    let signed = |secret: &str| {
+        format!(
+            "[[clients]]\nid = \"a\"\nchannels.sms.signature = \
+             {{ scheme = \"standard_webhooks\", secrets = [\"whsec_aGVsbG8=\", {secret}] }}\n"
+        )
+    };
+    for (secret, part) in [
+        ("\"whsec_hunter2!\"", "base64"),
+        ("\"whsec_\"", "empty"),
+        ("\"v1,whsec_hunter2!\"", "base64"),
+        ("\"v1,hunter2\"", "whsec_"),
+        ("\"whpk_hunter2\"", "whpk_"),
+        ("\"hunter2 \"", "blank"),
+        ("\"hunter2\\n\"", "blank"),
+        ("\"hunter2\\nhunter2\"", "U+000A"),
+    ] {
+        let parts = ["config.toml:3", "clients.a.channels.sms.signature.secrets[1]", part];
+        is_refused(directory, &signed(secret), &parts, &["hunter2"]);
+    }
+    for (secret, part) in [
+        ("\" hunter2\"", "blank"),
+        ("\"hunter2\\u00a0\"", "blank"),
+        ("\"hun\\u0007ter2\"", "U+0007"),
+        ("\"\\ufeffhunter2\"", "U+FEFF"),
+        ("\"hunter2\\u200b\"", "U+200B"),
+    ] {
+        let text =
+            format!("[[clients]]\nid = \"a\"\nchannels.sms.secret = [\"right\", {secret}]\n");
+        is_refused(
+            directory,
+            &text,
+            &["config.toml:3", "clients.a.channels.sms.secret[1]", part],
+            &["hunter2"],
+        );
+        let text = format!("[admin]\ntoken = {secret}\n");
+        is_refused(directory, &text, &["config.toml:2", "admin.token", part], &["hunter2"]);
+    }
+    let key = "[[clients]]\nid = \"a\"\nchannels.sms.signature = { scheme = \"ghl\", public_key = \"hunter2\" }\n";
+    is_refused(
+        directory,
+        key,
+        &["config.toml:3", "clients.a.channels.sms.signature.public_key"],
+        &[],
+    );
 }
 
 on_both_daemons! {
@@ -275,6 +427,21 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
     let taken = taken.await;
     assert!(matches!(taken.outcome(), "accepted" | "duplicate"), "{taken:?}");
     assert_eq!(ask(daemon.get("/readyz")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_waits_for_its_database_does_not_log_its_password() {
+    let url = "postgres://nobody:hunter2@127.0.0.1:1/nothing?sslmode=disable&password=hunter2&options=-c%20a.b%3Dhunter2";
+    let options = Options {
+        config: "[telemetry]\nlog = \"trace,hyper=info,h2=info,mio=info\"\n".to_owned(),
+        database_url: Some(url.to_owned()),
+        until: Until::Alive,
+        ..Options::default()
+    };
+    let daemon = Daemon::start(options).await;
+    let is_waiting = async || daemon.log().contains("waiting for the database").then_some(());
+    eventually(Duration::from_secs(20), is_waiting).await;
+    assert!(!daemon.log().contains("hunter2"), "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

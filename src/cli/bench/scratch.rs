@@ -3,7 +3,7 @@
 use super::{BenchArgs, INBOUND};
 use crate::{
     app::{Daemon, Role},
-    config::{Config, Sources},
+    config::{Config, DatabaseUrl, Sources},
     domain::job::SELF_CHECK,
     http,
     registry::{self, Registry},
@@ -30,6 +30,8 @@ impl Scratch {
         let name = format!("postroom_bench_{}", Uuid::new_v4().simple());
         match url {
             Some(url) if !url.starts_with("sqlite:") => {
+                DatabaseUrl::parse(url)
+                    .map_err(|reason| anyhow::anyhow!("`--database`{reason}"))?;
                 let mut scratch = url::Url::parse(url).context("`--database` is no URL")?;
                 scratch.set_path(&name);
                 store::create_database(url, &name).await?;

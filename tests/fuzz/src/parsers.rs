@@ -6,7 +6,7 @@ use postroom::{
     channels::{
         self, Received, fields, linkedin::Linkedin, phones as numbers, text, times as clock,
     },
-    config::{Secret, Signature, SignatureScheme},
+    config::{PublicKey, Signature, SignatureScheme, SigningSecret},
     domain::{IdentityKind, Interpreted, opt_out::opt_out_words},
     http::signatures::{self as headers, Signed},
 };
@@ -142,8 +142,10 @@ pub fn signatures(bytes: &[u8]) {
         }
         let cfg = Signature {
             scheme,
-            secrets: vec![Secret::new("whsec_c2VjcmV0LW9uZQ=="), Secret::new("plain")],
-            public_key: str::from_utf8(three).ok().map(str::to_owned).filter(|it| !it.is_empty()),
+            secrets: ["whsec_c2VjcmV0LW9uZQ==", "plain"]
+                .map(|it| SigningSecret::parse(it).expect("a secret"))
+                .into(),
+            public_key: str::from_utf8(three).ok().and_then(PublicKey::parse),
             window: Duration::from_secs(u64::MAX),
         };
         let signed = headers::check(&map, body, &cfg, NOW);

@@ -1,0 +1,300 @@
+//! `database.url`: read in full when the configuration is loaded, so that the driver has nothing left to
+//! complain about. It would do so in the log, and with the values.
+
+use super::{
+    schema::nearest,
+    value::{MASK, Secret},
+};
+use percent_encoding::percent_decode_str;
+use std::{borrow::Cow, fmt, net::IpAddr};
+
+/// What is said where it is no URL of a database at all.
+const EXPECTED: &str =
+    "expected `\"sqlite://PATH\"` or `\"postgres://USER:PASSWORD@HOST/DATABASE\"`";
+const NO_MEMORY: &str = "is in memory, and all would be lost with the process: name a file";
+/// How a password is written that holds such letters.
+const ENCODED: &str = "in a user or password, write `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for `@`, `%25` for `%`";
+
+/// A parameter that a URL may have.
+struct Parameter {
+    name: &'static str,
+    /// What an error says that was expected.
+    expected: &'static str,
+    is_right: fn(&str) -> bool,
+    /// True where its value may be shown.
+    is_public: bool,
+}
+
+const fn parameter(
+    name: &'static str,
+    expected: &'static str,
+    is_right: fn(&str) -> bool,
+) -> Parameter {
+    Parameter { name, expected, is_right, is_public: true }
+}
+
+const fn secret(name: &'static str) -> Parameter {
+    Parameter { name, expected: "", is_right: any, is_public: false }
+}
+
+const fn any(_: &str) -> bool {
+    true
+}
+
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+const SSL_EXPECTED: &str =
+    "expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`";
+
+fn is_ssl_mode(value: &str) -> bool {
+    SSL_MODES.iter().any(|it| it.eq_ignore_ascii_case(value))
+}
+
+/// Those that the driver knows.
+const POSTGRES: &[Parameter] = &[
+    parameter("sslmode", SSL_EXPECTED, is_ssl_mode),
+    parameter("ssl-mode", SSL_EXPECTED, is_ssl_mode),
+    parameter("sslrootcert", "", any),
+    parameter("ssl-root-cert", "", any),
+    parameter("ssl-ca", "", any),
+    parameter("sslcert", "", any),
+    parameter("ssl-cert", "", any),
+    parameter("sslkey", "", any),
+    parameter("ssl-key", "", any),
+    parameter("host", "", any),
+    parameter("hostaddr", "expected an IP address", |it| it.parse::<IpAddr>().is_ok()),
+    parameter("port", "expected 1 to 65535", |it| it.parse::<u16>().is_ok_and(|it| it > 0)),
+    parameter("dbname", "", any),
+    parameter("user", "", any),
+    secret("password"),
+    parameter("application_name", "", any),
+    secret("options"),
+    parameter("statement-cache-capacity", "expected a whole number", |it| {
+        it.parse::<usize>().is_ok()
+    }),
+];
+
+const SQLITE: &[Parameter] = &[
+    parameter("mode", "expected `rw` or `rwc`: Postroom reads and writes", |it| {
+        matches!(it, "rw" | "rwc")
+    }),
+    parameter("cache", "expected `shared` or `private`", |it| matches!(it, "shared" | "private")),
+    parameter("immutable", "expected `false`: Postroom reads and writes", |it| {
+        matches!(it, "false" | "0")
+    }),
+    parameter("vfs", "", any),
+];
+
+/// Where the database is. `Debug` and `Display` show nothing of it that may be secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(Secret);
+
+impl DatabaseUrl {
+    /// Takes `sqlite://PATH` or `postgres://…`.
+    ///
+    /// # Errors
+    /// What is wrong with it and what would be right, to be said behind the key's name. Parameters are named,
+    /// no value is shown.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("sqlite:") && text.contains(":memory:") {
+            return Err(format!(" {NO_MEMORY}"));
+        }
+        match text.split_once("://") {
+            Some(("sqlite", rest)) if !rest.is_empty() => sqlite(rest)?,
+            Some(("postgres" | "postgresql", _)) => postgres(text)?,
+            Some(_) | None => return Err(format!(": {EXPECTED}")),
+        }
+        Ok(Self(Secret::new(text)))
+    }
+
+    /// The whole URL, for connecting.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// True for the embedded database (`sqlite://`).
+    pub fn is_sqlite(&self) -> bool {
+        self.expose().starts_with("sqlite:")
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_sqlite() {
+            f.write_str(self.expose())
+        } else {
+            f.write_str(masked(self.expose()).as_deref().unwrap_or(MASK))
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn sqlite(rest: &str) -> Result<(), String> {
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, it)| (path, Some(it)));
+    let is_server = path.split('/').next().is_some_and(|it| it.contains(':') && it.contains('@'));
+    if is_server {
+        return Err(
+            ": a server's address is written `postgres://USER:PASSWORD@HOST/DATABASE`".into()
+        );
+    }
+    if path.is_empty() {
+        return Err(format!(": {EXPECTED}"));
+    }
+    if path.starts_with("file:") {
+        return Err(": the path of the file stands there alone, without `file:`".into());
+    }
+    if path.ends_with('/') {
+        return Err(" names a directory: name a file in it".into());
+    }
+    if percent_decode_str(path).decode_utf8().is_err() {
+        return Err(" names a file whose name is not UTF-8".into());
+    }
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    if pairs.clone().any(|it| it == (Cow::Borrowed("mode"), Cow::Borrowed("memory"))) {
+        return Err(format!(" {NO_MEMORY}"));
+    }
+    parameters(query, pairs, SQLITE, |_| false)
+}
+
+fn postgres(text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text).map_err(|error| format!(" is no URL ({error}): {ENCODED}"))?;
+    // A password with a bare `/`, `?` or `#` ends up behind them, and so does the `@` that ends it.
+    let is_behind =
+        [Some(url.path()), url.query()].into_iter().flatten().any(|it| it.contains('@'));
+    if url.fragment().is_some() || is_behind {
+        return Err(format!(" has a `#`, or an `@` behind the host: {ENCODED}"));
+    }
+    let is_text = |it: &str| percent_decode_str(it).decode_utf8().is_ok();
+    let parts = [Some(url.username()), url.password(), Some(url.path()), url.host_str()];
+    if !parts.into_iter().flatten().all(is_text) {
+        return Err(format!(" is not UTF-8 once `%` is decoded: {ENCODED}"));
+    }
+    parameters(url.query(), url.query_pairs(), POSTGRES, is_session_setting)
+}
+
+/// Checks names and values of a query; `is_other` knows names beside `known`, with any value.
+fn parameters<'q>(
+    query: Option<&str>,
+    pairs: impl Iterator<Item = (Cow<'q, str>, Cow<'q, str>)>,
+    known: &[Parameter],
+    is_other: fn(&str) -> bool,
+) -> Result<(), String> {
+    for (name, value) in pairs {
+        match known.iter().find(|it| it.name == name) {
+            Some(it) if (it.is_right)(&value) => {}
+            Some(it) => {
+                return Err(format!(": the parameter `{name}` has a wrong value: {}", it.expected));
+            }
+            None if is_other(&name) => {}
+            None => return Err(unknown(&name, query.unwrap_or_default(), known)),
+        }
+    }
+    Ok(())
+}
+
+/// True for `options[NAME]`, which sets one setting of each session.
+fn is_session_setting(name: &str) -> bool {
+    name.strip_prefix("options[").is_some_and(|it| it.len() > 1 && it.ends_with(']'))
+}
+
+/// What to say of a parameter that is not known. What is no name may be a part of a secret.
+fn unknown(name: &str, query: &str, known: &[Parameter]) -> String {
+    let names = || known.iter().map(|it| it.name);
+    let all: Vec<&str> = names().collect();
+    let all = all.join("`, `");
+    let is_letter = |it: char| it.is_ascii_alphanumeric() || "_-.[]".contains(it);
+    let has_value = query.split('&').any(|it| it.split_once('=').is_some_and(|it| it.0 == name));
+    if !has_value || name.len() > 40 || !name.chars().all(is_letter) {
+        return format!(
+            ": there is a parameter without `=`, or whose name is none: known are `{all}`"
+        );
+    }
+    match nearest(name, names()) {
+        Some(near) => format!(": unknown parameter `{name}`: the nearest known is `{near}`"),
+        None => format!(": unknown parameter `{name}`: known are `{all}`"),
+    }
+}
+
+/// A URL of PostgreSQL without its password, and of its parameters only those that hold no secret.
+fn masked(text: &str) -> Option<String> {
+    let mut url = url::Url::parse(text).ok()?;
+    if url.password().is_some() {
+        url.set_password(Some(MASK)).ok()?;
+    }
+    if url.query().is_some() {
+        let is_public = |name: &str| POSTGRES.iter().any(|it| it.name == name && it.is_public);
+        let pairs: Vec<(String, String)> = url
+            .query_pairs()
+            .map(|(name, value)| {
+                let value = if is_public(&name) { value } else { MASK.into() };
+                (name.into_owned(), value.into_owned())
+            })
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    Some(url.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_shown_wherever_it_stands_in_the_url() {
+        for (url, shown) in [
+            ("postgres://app:hunter2@db/post", "postgres://app:***@db/post"),
+            (
+                "postgresql://db/post?user=app&password=hunter2",
+                "postgresql://db/post?user=app&password=***",
+            ),
+            (
+                "postgres://db/post?sslmode=require&options=-c%20x.y%3Dhunter2&options[x.y]=hunter2",
+                "postgres://db/post?sslmode=require&options=***&options%5Bx.y%5D=***",
+            ),
+            ("sqlite://data/postroom.db", "sqlite://data/postroom.db"),
+        ] {
+            let url = DatabaseUrl::parse(url).expect(url);
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+        }
+    }
+
+    #[test]
+    fn other_databases_are_refused() {
+        for url in [
+            "mysql://db/x",
+            "sqlite://",
+            "sqlite://?mode=rw",
+            "data/postroom.db",
+            "postgres://a b/c",
+        ] {
+            assert!(DatabaseUrl::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_named_only_where_it_has_a_name() {
+        let reason = |url: &str| DatabaseUrl::parse(url).unwrap_err();
+        assert_eq!(
+            reason("postgres://db/x?pasword=hunter2"),
+            ": unknown parameter `pasword`: the nearest known is `password`"
+        );
+        for url in [
+            "postgres://db/x?hunter2",
+            "postgres://db/x?hun+ter2=x",
+            "postgres://db/x?sslmode=hunter2",
+            "postgres://db/x?options[=hunter2",
+            "postgres://app:12#hunter2@db/x",
+            "postgres://app:hun/ter2@db/x",
+            "postgres://app:12?hunter2=x@db/x",
+            "sqlite://x.db?hunter2",
+        ] {
+            let reason = reason(url);
+            assert!(!reason.contains("ter2"), "{url}: {reason}");
+        }
+    }
+}
