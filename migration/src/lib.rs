@@ -12,6 +12,7 @@ mod m20261125_000001_queue;
 mod m20261125_000002_conversations;
 mod m20261125_000003_changes;
 mod m20261125_000004_nodes;
+mod m20261127_000007_delivery_bodies;
 
 /// The list of all migrations, oldest first.
 pub struct Migrator;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000002_conversations::Migration),
             Box::new(m20261125_000003_changes::Migration),
             Box::new(m20261125_000004_nodes::Migration),
+            Box::new(m20261127_000007_delivery_bodies::Migration),
         ]
     }
 }

@@ -199,7 +199,7 @@ fn authenticate<'c>(
     });
     match (by_head, read) {
         (Standing::Authenticated, Ok((body, json))) => {
-            let delivery = delivery(&signed, signature, &json);
+            let delivery = delivery(&signed, signature, &json, &body);
             Ok(Sender { client, body, json, delivery })
         }
         (Standing::Authenticated, Err(problem)) => Err(problem),
@@ -226,12 +226,13 @@ fn delivery(
     signed: &Signed,
     signature: Option<&config::Signature>,
     json: &Value,
+    body: &[u8],
 ) -> Option<Delivery> {
     let Signed::Right { delivery_id } = signed else { return None };
     let in_body = || json.get("webhookId").and_then(Value::as_str).map(str::to_owned);
     let id = delivery_id.clone().or_else(in_body).filter(|it| it.len() <= DELIVERY_ID_MAX)?;
     let window_ms = i64::try_from(signature?.window.as_millis()).unwrap_or(i64::MAX / 4);
-    Some(Delivery { id, kept_ms: window_ms.saturating_mul(2) })
+    Some(Delivery { id, body_hash: body_hash(body), kept_ms: window_ms.saturating_mul(2) })
 }
 
 /// An authenticated webhook.

@@ -43,7 +43,7 @@ pub use self::{
     feed::Feed,
     heartbeat::{Census, Heartbeat},
     ids::{given_out_at, wall_clock},
-    inbox::{Answer, Content, Delivery, Inbound, Inbox},
+    inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     isolate::commit_isolating,
     ledger::{Ledger, Settlement, Transition},
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},

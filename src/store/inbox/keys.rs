@@ -11,21 +11,22 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Claims keys: what comes back is new, or an expired key taken over, or a key of the other path that now
 /// names the newer message. Sorted, so that two groups with the same keys wait and never deadlock.
 pub(in crate::store) static PUT_KEYS: Sql = Sql::new(
-    "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at) \
+    "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at, body_hash) \
      select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
-       case when g.ttl is null then null else @in_ms(g.ttl) end \
-     from @rows($1, client_id text, channel text, kind text, key text, message_id bigint, ttl bigint) g \
+       case when g.ttl is null then null else @in_ms(g.ttl) end, g.body_hash \
+     from @rows($1, client_id text, channel text, kind text, key text, message_id bigint, ttl bigint, \
+       body_hash text) g \
      where true order by g.client_id, g.channel, g.kind, g.key \
      on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id, \
-       first_seen = excluded.first_seen, expires_at = excluded.expires_at \
+       first_seen = excluded.first_seen, expires_at = excluded.expires_at, body_hash = excluded.body_hash \
        where message_keys.expires_at <= @now or message_keys.kind = 'path' \
      returning client_id, channel, kind, key",
 );
 
-/// Which messages keys name, and the providers' ids of those. By primary keys. A key that has expired within this transaction still counts: it
-/// was not claimed either.
+/// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By primary keys. A key
+/// that expires while this transaction runs still counts as known, because [`PUT_KEYS`] did not take it over.
 pub(in crate::store) static READ_KEYS: Sql = Sql::new(
-    "select k.client_id, k.channel, k.kind, k.key, k.message_id, m.provider_id \
+    "select k.client_id, k.channel, k.kind, k.key, k.message_id, k.body_hash, m.provider_id \
      from @rows($1, client_id text, channel text, kind text, key text) g \
      join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
      left join messages m on m.id = k.message_id \
@@ -50,14 +51,18 @@ pub(in crate::store) enum First {
     InGroup(usize),
 }
 
+/// A row of `message_keys`.
 #[derive(Serialize, Clone, Copy)]
-struct KeyRow<'a> {
-    client_id: &'a str,
-    channel: &'static str,
-    kind: &'static str,
-    key: &'a str,
-    message_id: Id,
-    ttl: Option<i64>,
+pub(super) struct KeyRow<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) channel: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) key: &'a str,
+    pub(super) message_id: Id,
+    /// For how many milliseconds it counts; `None` is for good.
+    pub(super) ttl: Option<i64>,
+    /// Of a delivery, the hash of its body.
+    pub(super) body_hash: Option<&'a str>,
 }
 
 type KeyOf<'a> = (&'a str, &'static str, &'static str, &'a str);
@@ -101,18 +106,10 @@ impl<'a> Group<'a> {
     fn own_keys(&self, at: usize) -> Vec<KeyRow<'a>> {
         let Some((inbound, _)) = self.event(at) else { return Vec::new() };
         let message_id = self.message_id(at);
-        let delivery = inbound.delivery.as_ref().map(|it| KeyRow {
-            client_id: &inbound.client_id,
-            channel: inbound.channel.0,
-            kind: DELIVERY,
-            key: &it.id,
-            message_id,
-            ttl: Some(it.kept_ms),
-        });
         let message = self.message(at).filter(|_| !self.chats.is_nobodys(at));
         let keys = message.map_or(&[][..], |it| it.2.keys.as_slice());
         let rows = keys.iter().map(|it| key_row(inbound, it.kind.as_str(), it, message_id));
-        delivery.into_iter().chain(rows).collect()
+        self.delivery_key(at).into_iter().chain(rows).collect()
     }
 
     async fn claim_keys(
@@ -132,11 +129,15 @@ impl<'a> Group<'a> {
         let read: Vec<KeyRow<'a>> =
             rows.iter().copied().chain(looked_up.iter().map(|it| it.1)).collect();
         let named = self.read_keys(&read).await?;
+        self.look_at_bodies_again(&named)?;
         *firsts = self.decide(&named, &before, looked_up);
         self.repoint(firsts, &named).await
     }
 
-    async fn read_keys(&self, rows: &[KeyRow<'a>]) -> Result<HashMap<OwnedKey, Named>, StoreError> {
+    pub(super) async fn read_keys(
+        &self,
+        rows: &[KeyRow<'a>],
+    ) -> Result<HashMap<OwnedKey, Named>, StoreError> {
         let mut named = HashMap::new();
         if rows.is_empty() {
             return Ok(named);
@@ -144,9 +145,10 @@ impl<'a> Group<'a> {
         for row in self.tx.all(&READ_KEYS, [group(rows)?]).await? {
             let text = |column: &str| row.try_get::<String>("", column);
             let key = (text("client_id")?, text("channel")?, text("kind")?, text("key")?);
-            let (id, provider_id) =
-                (row.try_get("", "message_id")?, row.try_get("", "provider_id")?);
-            named.insert(key, Named { id, provider_id });
+            let id = row.try_get("", "message_id")?;
+            let (provider_id, body_hash) =
+                (row.try_get("", "provider_id")?, row.try_get("", "body_hash")?);
+            named.insert(key, Named { id, provider_id, body_hash });
         }
         Ok(named)
     }
@@ -306,10 +308,14 @@ fn is_one(one: Option<&str>, other: Option<&str>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
-/// The message that a key names, and the provider's id of it.
-struct Named {
-    id: Id,
-    provider_id: Option<String>,
+/// What a stored key names.
+pub(super) struct Named {
+    /// The message.
+    pub(super) id: Id,
+    /// The provider's id of that message.
+    pub(super) provider_id: Option<String>,
+    /// The hash of the body of a delivery; `None` of one that was stored before hashes were kept.
+    pub(super) body_hash: Option<String>,
 }
 
 impl Group<'_> {
@@ -328,8 +334,8 @@ impl Group<'_> {
     }
 }
 
-/// The kind of keys by which a signed delivery is known again, whatever it says.
-const DELIVERY: &str = "delivery";
+/// The kind of keys by which a signed delivery is known again.
+pub(super) const DELIVERY: &str = "delivery";
 /// The kind of keys by which a message is known over its other path.
 const PATH: &str = "path";
 
@@ -346,6 +352,7 @@ fn key_row<'a>(
         key: &key.key,
         message_id,
         ttl: key.expires.then_some(CONTENT_KEY_TTL_MS),
+        body_hash: None,
     }
 }
 
@@ -354,9 +361,9 @@ const fn key_of<'a>(row: &KeyRow<'a>) -> KeyOf<'a> {
 }
 
 /// The same as it comes back from the database.
-type OwnedKey = (String, String, String, String);
+pub(super) type OwnedKey = (String, String, String, String);
 
-fn owned_key(row: &KeyRow<'_>) -> OwnedKey {
+pub(super) fn owned_key(row: &KeyRow<'_>) -> OwnedKey {
     (row.client_id.to_owned(), row.channel.to_owned(), row.kind.to_owned(), row.key.to_owned())
 }
 

@@ -7,6 +7,7 @@
 mod apply;
 mod changes;
 mod chats;
+mod deliveries;
 mod echoes;
 mod find;
 mod hints;
@@ -57,17 +58,23 @@ pub struct Inbound {
     pub received_at: Timestamp,
     /// The body as received, secrets masked.
     pub payload: String,
-    /// The signed id of its delivery: the same one again changes nothing.
+    /// The signed id of its delivery: the same one again changes nothing, and with another body it is held
+    /// for a person.
     pub delivery: Option<Delivery>,
     /// What it is.
     pub content: Content,
 }
 
+/// Why a delivery is held that has the id of an earlier one and not its body.
+pub const SAME_ID_OTHER_BODY: &str = "same_id_other_body";
+
 /// A delivery that its sender has signed.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Its id.
+    /// Its id: one body, however often it comes.
     pub id: String,
+    /// Hash of that body; see [`body_hash`](crate::store::body_hash).
+    pub body_hash: String,
     /// For how many milliseconds it is remembered: as long as its signature is valid.
     pub kept_ms: i64,
 }
@@ -177,6 +184,8 @@ struct Group<'a> {
     message_ids: Vec<Id>,
     answers: Vec<Option<Answer>>,
     chats: Chats,
+    /// Which have the id of an earlier delivery and another body: nothing else is to be known of them.
+    other_bodies: HashSet<usize>,
 }
 
 async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>, StoreError> {
@@ -187,7 +196,9 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
         message_ids: inbound.iter().map(|_| store.next_id()).collect(),
         answers: vec![None; inbound.len()],
         chats: Chats::default(),
+        other_bodies: HashSet::new(),
     };
+    group.other_bodies = group.find_other_bodies().await?;
     group.chats = group.find_chats().await?;
     let firsts = group.known_messages().await?;
     let (mut lead_of, meetings) = group.find_leads(&firsts).await?;
@@ -246,29 +257,29 @@ struct Work {
 
 impl<'a> Group<'a> {
     fn message(&self, at: usize) -> Option<(&'a Inbound, &'a Event, &'a NewMessage)> {
-        let inbound = self.inbound.get(at)?;
-        match &inbound.content {
-            Content::Event { event, .. } => match &event.signal {
-                Signal::Message(message) => Some((inbound, event, message)),
-                Signal::OptOut { .. }
-                | Signal::Bounce { .. }
-                | Signal::DoNotDisturb { .. }
-                | Signal::Hint { .. }
-                | Signal::Category { .. }
-                | Signal::Connected
-                | Signal::Edited { .. }
-                | Signal::Deleted { .. }
-                | Signal::Failed { .. } => None,
-            },
-            Content::Quarantine { .. } => None,
+        let (inbound, event) = self.event(at)?;
+        match &event.signal {
+            Signal::Message(message) => Some((inbound, event, message)),
+            Signal::OptOut { .. }
+            | Signal::Bounce { .. }
+            | Signal::DoNotDisturb { .. }
+            | Signal::Hint { .. }
+            | Signal::Category { .. }
+            | Signal::Connected
+            | Signal::Edited { .. }
+            | Signal::Deleted { .. }
+            | Signal::Failed { .. } => None,
         }
     }
 
+    /// The event at that place of the group; `None` where what came is held for a person.
     fn event(&self, at: usize) -> Option<(&'a Inbound, &'a Event)> {
         let inbound = self.inbound.get(at)?;
         match &inbound.content {
-            Content::Event { event, .. } => Some((inbound, event)),
-            Content::Quarantine { .. } => None,
+            Content::Event { event, .. } if !self.other_bodies.contains(&at) => {
+                Some((inbound, event))
+            }
+            Content::Event { .. } | Content::Quarantine { .. } => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What was not understood.
 
-use super::{Answer, Content, Group};
+use super::{Answer, Content, Group, Inbound, SAME_ID_OTHER_BODY};
 use crate::{
     domain::Id,
     store::{StoreError, sql::Sql, tx::group},
@@ -28,17 +28,17 @@ impl Group<'_> {
         let mut rows: BTreeMap<(String, &'static str, String), QuarantineRow<'_>> = BTreeMap::new();
         let mut items: Vec<(usize, (String, &'static str, String), String)> = Vec::new();
         for (at, inbound) in self.inbound.iter().enumerate() {
-            let Content::Quarantine { event_type, reason, body_hash } = &inbound.content else {
+            let Some(Held { event_type, reason, body_hash }) = self.held(at, inbound) else {
                 continue;
             };
-            let key = (inbound.client_id.to_string(), inbound.channel.0, body_hash.clone());
-            items.push((at, key.clone(), reason.clone()));
+            let key = (inbound.client_id.to_string(), inbound.channel.0, body_hash.to_owned());
+            items.push((at, key.clone(), reason.to_owned()));
             rows.entry(key).and_modify(|it| it.n += 1).or_insert_with(|| QuarantineRow {
                 id: self.message_id(at),
                 client_id: &inbound.client_id,
                 channel: inbound.channel.0,
                 body_hash,
-                event_type: event_type.as_deref(),
+                event_type,
                 reason,
                 n: 1,
                 payload: &inbound.payload,
@@ -64,6 +64,32 @@ impl Group<'_> {
             self.answer(at, Answer::Quarantined { quarantine_id: id, reason });
         }
         Ok(())
+    }
+}
+
+/// Why a webhook is held for a person.
+struct Held<'a> {
+    event_type: Option<&'a str>,
+    reason: &'a str,
+    body_hash: &'a str,
+}
+
+impl Group<'_> {
+    /// Why the one at that place of the group is held, if it is.
+    fn held<'i>(&self, at: usize, inbound: &'i Inbound) -> Option<Held<'i>> {
+        match &inbound.content {
+            Content::Quarantine { event_type, reason, body_hash } => {
+                Some(Held { event_type: event_type.as_deref(), reason, body_hash })
+            }
+            Content::Event { event, .. } if self.other_bodies.contains(&at) => {
+                let (client, request) = (&inbound.client_id, &inbound.request_id);
+                let (event_type, reason) = (Some(event.event_type.as_str()), SAME_ID_OTHER_BODY);
+                tracing::warn!(client.id = %client, request.id = %request, reason, "quarantined");
+                let body_hash = &inbound.delivery.as_ref()?.body_hash;
+                Some(Held { event_type, reason, body_hash })
+            }
+            Content::Event { .. } => None,
+        }
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn draft() -> Effect {
 const POISON: &str = "poison";
 
 /// Makes the database refuse messages whose text is `POISON`; PostgreSQL refuses a NUL by itself.
-async fn refuse_poison(db: &Fixture) {
+pub(super) async fn refuse_poison(db: &Fixture) {
     if db.is_sqlite() {
         db.execute(&format!(
             "create trigger no_poison before insert on messages when new.body = '{POISON}' begin select raise(abort, 'no'); end"
@@ -112,7 +112,7 @@ async fn refuse_poison(db: &Fixture) {
     }
 }
 
-fn poisoned(db: &Fixture, inbound: Inbound) -> Inbound {
+pub(super) fn poisoned(db: &Fixture, inbound: Inbound) -> Inbound {
     let is_sqlite = db.is_sqlite();
     with_message(inbound, |message| {
         if is_sqlite {

@@ -4,6 +4,7 @@ mod caps;
 mod changes;
 mod chores;
 mod deadlocks;
+mod deliveries;
 mod fencing;
 mod g07_fair;
 mod g08_in_order;
