@@ -11,6 +11,7 @@ use crate::{
         http, postgres,
         process::Tmpfs,
         proxy::{Proxy, Way},
+        skipped::skip,
         web::{Answer, sms, try_ask},
     },
 };
@@ -309,7 +310,7 @@ async fn g03_a_sqlite_file_that_somebody_else_holds_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_a_full_disk_is_waited_for() {
     let Some(disk) = Tmpfs::mount("8m") else {
-        eprintln!("skipped: a small disk can be mounted by root only");
+        skip("a small disk can be mounted by root only");
         return;
     };
     let file = disk.path().join("postroom.db");
@@ -326,7 +327,7 @@ async fn g03_a_full_disk_is_waited_for() {
 async fn g03_a_full_disk_of_postgres_is_waited_for() {
     let Some(server) = postgres::Server::own(&[]) else { return };
     let Some(disk) = Tmpfs::mount("24m") else {
-        eprintln!("skipped: a small disk can be mounted by root only");
+        skip("a small disk can be mounted by root only");
         return;
     };
     let url = server.url(&server.create_database_on(disk.path(), "outages"));

@@ -36,6 +36,7 @@ mod idle;
 mod nodes;
 mod own_daemon;
 mod poolers;
+mod skips;
 mod store;
 mod support;
 mod webhooks;

@@ -55,6 +55,7 @@ impl Place {
     }
 
     /// A fresh PostgreSQL database, or `None` where there is no server.
+    #[track_caller]
     pub fn postgres() -> Option<Self> {
         Some(Self::on(postgres::server()?))
     }

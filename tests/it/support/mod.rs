@@ -21,6 +21,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod shared;
+pub mod skipped;
 pub mod web;
 
 use std::{panic::Location, time::Duration};

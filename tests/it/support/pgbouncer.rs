@@ -4,13 +4,13 @@ use super::{
     eventually_blocking,
     postgres::{self, Server},
     process::{Scratch, Tied, free_port, tied_command},
+    skipped::skip_or_fail,
 };
 use std::{
     env, fs,
     net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     process::Command,
-    sync::OnceLock,
     time::Duration,
 };
 
@@ -50,10 +50,11 @@ struct Start {
 impl PgBouncer {
     /// Starts one that shares so many sessions among all its clients; `None` where it or PostgreSQL is not
     /// installed.
+    #[track_caller]
     pub fn start(parameters: Parameters, sessions: u32) -> Option<Self> {
         let server = postgres::server()?;
         let Some(binary) = find_binary() else {
-            missing();
+            skip_or_fail("there is no PgBouncer (pgbouncer) on the PATH or in /usr/sbin");
             return None;
         };
         let target = target(server);
@@ -150,14 +151,6 @@ fn find_binary() -> Option<PathBuf> {
     let on_path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&on_path).chain(["/usr/sbin".into()]).collect();
     folders.into_iter().map(|it| it.join("pgbouncer")).find(|it| it.is_file())
-}
-
-/// Says, once a process, that tests are skipped; or fails where they must not be.
-fn missing() {
-    static SAID: OnceLock<()> = OnceLock::new();
-    let why = "no pgbouncer on the PATH or in /usr/sbin";
-    assert!(!postgres::is_required(), "{why}, and {}=1", postgres::REQUIRED_VARIABLE);
-    SAID.get_or_init(|| eprintln!("skipped: {why}"));
 }
 
 /// The version, for a test that prints on what it ran.

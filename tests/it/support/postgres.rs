@@ -6,6 +6,7 @@
 use super::{
     eventually_blocking,
     process::{Scratch, Tied, free_port, send_signal, tied_command},
+    skipped::skip_or_fail,
 };
 use std::{
     env, fs,
@@ -17,8 +18,8 @@ use std::{
 
 /// Names a server to be used instead of making one: `postgres://user:password@host/postgres`.
 const URL_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_URL";
-/// Set to 1, it makes a missing PostgreSQL a failure instead of a reason to skip.
-pub const REQUIRED_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_REQUIRED";
+/// Why a test is skipped that needs a server.
+const MISSING: &str = "there is no PostgreSQL on the PATH or in /usr/lib/postgresql";
 /// The user that PostgreSQL runs as where the tests run as root.
 const SYSTEM_USER: &str = "postgres";
 /// Ends it at once and without a last checkpoint; nobody will want its data.
@@ -75,19 +76,22 @@ struct Running {
 
 /// Returns this test process's shared server, made at the first call.
 ///
-/// `None` where no PostgreSQL is installed: the caller returns early, having tested nothing. A line on
-/// stderr says so once; with `POSTROOM_TEST_POSTGRES_REQUIRED=1` it is a failure instead.
+/// `None` where no PostgreSQL is installed: the caller returns early, having tested nothing, and is named at
+/// the end of `cargo test`; with `POSTROOM_TEST_POSTGRES_REQUIRED=1` it is a failure instead.
+#[track_caller]
 pub fn server() -> Option<&'static Server> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-    SHARED
-        .get_or_init(|| match env::var(URL_VARIABLE) {
-            Ok(url) if !url.is_empty() => {
-                let binaries = find_binaries().unwrap_or_default();
-                Some(Server { binaries, origin: Origin::Given(url) })
-            }
-            Ok(_) | Err(_) => Server::own(&[]),
-        })
-        .as_ref()
+    let shared = SHARED.get_or_init(|| match env::var(URL_VARIABLE) {
+        Ok(url) if !url.is_empty() => {
+            let binaries = find_binaries().unwrap_or_default();
+            Some(Server { binaries, origin: Origin::Given(url) })
+        }
+        Ok(_) | Err(_) => Server::begin(&[]),
+    });
+    if shared.is_none() {
+        skip_or_fail(MISSING);
+    }
+    shared.as_ref()
 }
 
 impl Server {
@@ -95,11 +99,18 @@ impl Server {
     ///
     /// `settings` as in `postgresql.conf`, for instance `("fsync", "on")`. Always made here, even where
     /// the environment names a server: that one is not ours to stop. `None` as in [`server`].
+    #[track_caller]
     pub fn own(settings: &[(&str, &str)]) -> Option<Self> {
-        let Some(binaries) = find_binaries() else {
-            missing();
-            return None;
-        };
+        let own = Self::begin(settings);
+        if own.is_none() {
+            skip_or_fail(MISSING);
+        }
+        own
+    }
+
+    /// As [`Self::own`], for whoever says himself that nothing was tested.
+    fn begin(settings: &[(&str, &str)]) -> Option<Self> {
+        let binaries = find_binaries()?;
         let settings = SETTINGS.iter().chain(settings);
         let made = Made {
             settings: settings
@@ -353,21 +364,6 @@ fn find_binaries() -> Option<PathBuf> {
     packaged.sort();
     let packaged = packaged.into_iter().rev().map(|(_, folder)| folder);
     on_path.chain(packaged).find(|it| it.join("initdb").is_file() && it.join("postgres").is_file())
-}
-
-/// Says, once a process, that tests are skipped; or fails where they must not be.
-fn missing() {
-    static SAID: OnceLock<()> = OnceLock::new();
-    let why = "no PostgreSQL binaries on the PATH or in /usr/lib/postgresql";
-    assert!(!is_required(), "{why}, and {REQUIRED_VARIABLE}=1");
-    SAID.get_or_init(|| {
-        eprintln!("skipped: {why}; install them, or set {URL_VARIABLE}");
-    });
-}
-
-/// Whether tests may not be skipped.
-pub fn is_required() -> bool {
-    env::var(REQUIRED_VARIABLE).is_ok_and(|it| it == "1")
 }
 
 /// The processes that `parent` has started and that still run.
