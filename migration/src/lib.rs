@@ -14,6 +14,30 @@ mod m20261125_000003_changes;
 mod m20261125_000004_nodes;
 mod m20261127_000007_delivery_bodies;
 
+/// All tables that the migrations make, by name: nothing else may have these names when the first one runs.
+pub const TABLES: &[&str] = &[
+    "campaigns",
+    "counters",
+    "deliveries",
+    "drafts",
+    "job_attempts",
+    "job_blocked",
+    "job_caps",
+    "job_clients",
+    "job_clock",
+    "job_counts",
+    "job_later",
+    "job_ready",
+    "jobs",
+    "lead_identities",
+    "leads",
+    "leases",
+    "message_keys",
+    "messages",
+    "nodes",
+    "quarantine",
+];
+
 /// The list of all migrations, oldest first.
 pub struct Migrator;
 

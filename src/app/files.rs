@@ -1,9 +1,9 @@
 //! Files beside the database: the lock that keeps a second daemon off it, and the token of the admin API.
 
-use super::AppError;
+use super::{AppError, database_error};
 use crate::{
     config::{self, Config},
-    store,
+    store::{self, StoreError},
 };
 use std::{
     fs::{File, TryLockError},
@@ -20,10 +20,29 @@ pub fn token_path() -> PathBuf {
 }
 
 /// On SQLite, the lock that keeps a second daemon off the file; held as long as the value lives.
+///
+/// # Errors
+/// [`AppError::Locked`] where another daemon holds it, [`AppError::Database`] where there can be no such file.
 pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
     let Some(path) = store::sqlite_path(config.database.url.expose()) else { return Ok(None) };
+    let unusable = |what: String| database_error(config, StoreError::Unusable(what));
+    // Only looked at: a file that this process opens and closes beside SQLite loses SQLite's locks.
+    if let Ok(found) = std::fs::metadata(&path)
+        && !found.is_file()
+    {
+        let what =
+            if found.is_dir() { "a directory: name a file in it" } else { "no file: name one" };
+        return Err(unusable(format!("`{}` is {what} in `database.url`", path.display())));
+    }
+    let cannot_be_made = |what: &Path, error: &io::Error| {
+        unusable(format!(
+            "`{}` cannot be made: {error}: give the user of this process the right to write there, or name \
+             another file in `database.url`",
+            what.display()
+        ))
+    };
     if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(|source| file_error(parent, source))?;
+        std::fs::create_dir_all(parent).map_err(|error| cannot_be_made(parent, &error))?;
     }
     let mut name = path.clone().into_os_string();
     name.push(".lock");
@@ -32,7 +51,7 @@ pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
         .truncate(false)
         .write(true)
         .open(&name)
-        .map_err(|source| file_error(Path::new(&name), source))?;
+        .map_err(|error| cannot_be_made(Path::new(&name), &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(TryLockError::WouldBlock) => Err(AppError::Locked(path)),

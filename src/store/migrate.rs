@@ -1,6 +1,6 @@
 //! Migrations, run so that two daemons that start on one empty database do not meet in them.
 
-use super::{StoreError, connect};
+use super::{StoreError, connect, suitable};
 use crate::config;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -43,8 +43,9 @@ enum Way {
 /// Applies all pending migrations.
 ///
 /// # Errors
-/// When the database is away, a newer version has migrated it, or a migration fails; on PostgreSQL nothing is
-/// changed then, on SQLite nothing of that migration is left.
+/// When the database is away, cannot be Postroom's (it holds tables of another program, or no UTF-8), a newer
+/// version has migrated it, or a migration fails; on PostgreSQL nothing is changed then, on SQLite nothing of
+/// that migration is left.
 pub async fn migrate_up(cfg: &config::Database) -> Result<(), StoreError> {
     locked(cfg, Way::Up).await
 }
@@ -71,6 +72,7 @@ pub async fn migrate_fresh(cfg: &config::Database) -> Result<(), StoreError> {
 /// When the database is away, or a newer version has migrated it.
 pub async fn migrate_status(cfg: &config::Database) -> Result<Migrations, StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
+    suitable::has_encoding(&sessions).await?;
     let pending = Migrator::get_pending_migrations_read_only(&sessions).await.map_err(explained)?;
     let pending: Vec<String> = pending.iter().map(|it| it.name().to_owned()).collect();
     let steps = Migrator::get_migration_files()
@@ -86,7 +88,11 @@ pub async fn migrate_status(cfg: &config::Database) -> Result<Migrations, StoreE
 async fn locked(cfg: &config::Database, way: Way) -> Result<(), StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
     let db = &*sessions.db();
+    let makes_tables = matches!(way, Way::Up | Way::Fresh);
     if db.get_database_backend() == DatabaseBackend::Sqlite {
+        if makes_tables {
+            suitable::has_room(db).await?;
+        }
         go(way, db).await?;
     } else {
         let options = TransactionOptions {
@@ -98,6 +104,10 @@ async fn locked(cfg: &config::Database, way: Way) -> Result<(), StoreError> {
         tx.execute_unprepared(MIGRATION_LOCK).await?;
         if sessions.is_lent() {
             tx.execute_unprepared(FORGET_STATEMENTS).await?;
+        }
+        if makes_tables {
+            suitable::has_encoding(&tx).await?;
+            suitable::has_room(&tx).await?;
         }
         go(way, &tx).await?;
         if sessions.is_lent() {

@@ -27,6 +27,7 @@ mod reader;
 mod sessions;
 mod sql;
 mod statements;
+mod suitable;
 mod suspects;
 mod trouble;
 mod tx;

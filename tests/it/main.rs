@@ -39,6 +39,7 @@ mod poolers;
 mod skips;
 mod store;
 mod support;
+mod unusable;
 mod webhooks;
 
 /// As in `postroom`: this program is a daemon, too, and makes very many small values besides.

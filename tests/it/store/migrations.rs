@@ -113,6 +113,18 @@ on_both_databases! {
         assert_eq!(schema(&db).await, before);
     }
 
+    async fn every_table_is_in_the_list_of_tables(db: Fixture) {
+        let tables = if db.is_sqlite() {
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite%'"
+        } else {
+            "select tablename::text from pg_tables where schemaname = 'public'"
+        };
+        let mut there = db.texts(tables).await;
+        there.retain(|it| it != "seaql_migrations");
+        there.sort_unstable();
+        assert_eq!(there, migration::TABLES, "who starts on another program's database goes by the list");
+    }
+
     async fn a_schema_of_a_newer_version_is_refused_in_words_and_left_alone(db: Fixture) {
         let before = schema(&db).await;
         for name in ["m20990101_000001_later", "m20990102_000001_latest"] {
