@@ -1,7 +1,7 @@
 //! Postroom takes the webhooks of sales-outreach providers, stores what they say, and works off what each
 //! message needs.
 //!
-//! The modules in the order in which a message meets them; `docs/ARCHITECTURE.md` follows one through.
+//! The modules by what they are for; `docs/ARCHITECTURE.md` follows a message through them.
 
 // The sides: words and rules, settings, and what the daemon tells about itself.
 pub mod config;

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// `(folder of src, what it may use)`, in the order in which the data flows.
+/// `(folder of src, what it may use)`: never one below it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &["domain"]),

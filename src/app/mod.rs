@@ -1,5 +1,5 @@
-//! The composition root: the only module that may name every other. From a configuration to a running
-//! daemon, and back down in order.
+//! The composition root: from a configuration to a running daemon, and back down in order. It may name every
+//! module but `cli`, which may name this one, too.
 
 mod actors;
 mod daemon;

@@ -41,7 +41,7 @@ pub struct InboundMessage {
     pub sentiment: Option<Sentiment>,
     /// The provider's time.
     pub sent_at: Timestamp,
-    /// True where an answer through the provider has all it needs (7.6: without ids it has not).
+    /// True where an answer through the provider has all the ids that it needs.
     pub can_be_answered: bool,
 }
 

@@ -80,7 +80,7 @@ impl Sentiment {
         )
     }
 
-    /// True for the tags that get a draft (docs/RULES.md SENTIMENT4).
+    /// True for the tags that get a draft (docs/RULES.md SENTIMENT).
     pub const fn gets_draft(self) -> bool {
         self.is_positive() || matches!(self, Self::FollowUp)
     }

@@ -26,10 +26,10 @@ pub(super) static PUT_NODE: Sql = Sql::new(
     "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)",
 );
 
-/// Takes the rows of nodes away.
+/// Says that node `$1` lives. By primary key.
 pub(super) static TOUCH_NODE: Sql = Sql::new("update nodes set seen_at = @now where id = $1");
 
-/// Forgets nodes.
+/// Takes the rows of nodes away. By primary key.
 pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
 
 /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it

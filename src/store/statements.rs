@@ -1,4 +1,5 @@
-//! All raw statements by name, so that tests can look at their plans.
+//! The raw statements by name, so that tests can look at their plans. Pragmas and what a session is set up
+//! with are not among them: they have no plan.
 
 use super::{
     caps, chores, connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, queue,

@@ -1,8 +1,9 @@
 //! Everything that runs jobs: claims them, gives them to slots, and restarts what went down.
 //!
-//! Unlike the supervisors of other systems, which only restart or only fetch, this one does both; the two
-//! are kept apart: `claiming` never touches what `restarts` keeps, and the reverse. Above it is the
-//! `guardian`, and what one supervisor leaves to the next is its `estate`.
+//! Unlike the supervisors of other systems, which only restart or only fetch, this one does both: `claiming`
+//! decides which jobs are taken, `restarts` which actors are started again. Both go through a kind's `pool`,
+//! which keeps its queue, its slots and how often they went down. Above it is the `guardian`, and what one
+//! supervisor leaves to the next is its `estate`.
 
 mod actor;
 mod attempt;

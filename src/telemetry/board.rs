@@ -1,4 +1,4 @@
-//! The board: where actors post what they are doing. The API, the dashboard, the metrics and the tests
+//! The board: where actors post what they are doing. The API, the metrics and the tests
 //! read it without asking anyone.
 //!
 //! Posting is a few atomic stores, so that a slot can do it for every job. An actor holds its

@@ -14,7 +14,7 @@ use crate::{
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Messages as changes find them. By primary key, and by `deliveries_of_message`.
+/// Messages as changes find them. By primary key.
 pub(in crate::store) static READ_CHANGEABLE: Sql = Sql::new(
     "select id, lead_id, direction, body, case when deleted_at is null then 0 else 1 end as is_deleted, \
        case when failed_at is null then 0 else 1 end as has_failed from messages where id @ids($1)",
