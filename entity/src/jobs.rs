@@ -24,6 +24,8 @@ pub struct Model {
     pub draft_id: Option<i64>,
     /// How many attempts it may have.
     pub max_attempts: i32,
+    /// Whether it stands in its lead's line; null where it was stored before that was noted.
+    pub in_lead_line: Option<bool>,
     /// When it was asked to run.
     pub run_at: Instant,
     /// When it was stored.

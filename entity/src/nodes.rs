@@ -18,6 +18,8 @@ pub struct Model {
     pub started_at: Instant,
     /// Its last heartbeat.
     pub seen_at: Instant,
+    /// The clients that it knows, as a JSON list; null where it has not said so.
+    pub clients: Option<String>,
 }
 
 /// None: what belongs together is read by keys.

@@ -12,6 +12,7 @@ mod m20261125_000001_queue;
 mod m20261125_000002_conversations;
 mod m20261125_000003_changes;
 mod m20261125_000004_nodes;
+mod m20261127_000005_facts;
 mod m20261127_000007_delivery_bodies;
 
 /// All tables that the migrations make, by name: nothing else may have these names when the first one runs.
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000002_conversations::Migration),
             Box::new(m20261125_000003_changes::Migration),
             Box::new(m20261125_000004_nodes::Migration),
+            Box::new(m20261127_000005_facts::Migration),
             Box::new(m20261127_000007_delivery_bodies::Migration),
         ]
     }

@@ -39,6 +39,8 @@ pub enum Effect {
     Judge(Sentiment),
     /// The lead opted out in the job's message.
     OptOut {
+        /// The channel it was said on.
+        channel: ChannelName,
         /// The words that say so.
         reason: String,
     },

@@ -129,7 +129,7 @@ fn may_draft(it: &Conversation, tag: Sentiment, channel: ChannelName) -> bool {
 /// What should change.
 fn decide(verdict: Verdict, channel: ChannelName, scoring_attempts: u32) -> Vec<Effect> {
     let mut effects = vec![Effect::Judge(verdict.tag)];
-    effects.extend(verdict.opt_out.map(|reason| Effect::OptOut { reason }));
+    effects.extend(verdict.opt_out.map(|reason| Effect::OptOut { channel, reason }));
     effects.extend(verdict.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
         channel,
         subject,

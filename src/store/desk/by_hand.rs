@@ -40,12 +40,10 @@ pub(in crate::store) static REOPEN_ATTEMPTS: Sql = Sql::new(
      returning job_id",
 );
 
-/// Locks the turns of these clients, in the order in which turns are taken. Nothing becomes due for them
-/// meanwhile. By primary key.
-pub(in crate::store) static LOCK_TURNS: Sql = Sql::new(
-    "select kind, client_id from job_clients where client_id in (select g.client_id from @rows($1, client_id text) g) \
-     order by kind, client_id @for_update",
-);
+/// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become its head.
+/// By primary key.
+pub(in crate::store) static READ_BLOCKED_KINDS: Sql =
+    Sql::new("select distinct kind, client_id from job_blocked where line @ids($1)");
 
 /// Gives turns back that nobody will use, not below V: or else a hundred cancelled jobs would put their
 /// client's next one a hundred turns back. By primary key.
@@ -63,8 +61,9 @@ const GROUP_MAX: usize = 500;
 const FIND_MAX: usize = 5_000;
 /// What is kept as the reason of a cancel.
 const BY_HAND: &str = "cancelled by hand";
-/// How the kinds are named whose jobs stand in their lead's line.
-const INBOUND_SUFFIX: &str = "_INBOUND_POST_PROCESS";
+/// How the kinds are named whose jobs stand in their lead's line, among jobs that were stored before that was
+/// noted of each.
+const OLD_INBOUND_SUFFIX: &str = "_INBOUND_POST_PROCESS";
 
 /// Why a job was not retried or cancelled.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -189,8 +188,8 @@ fn moved(what: &str) -> StoreError {
 
 /// The lead in whose line a job stands when it enters again.
 fn lead_line(it: &JobRow) -> Option<Id> {
-    let is_inbound = it.view.kind.ends_with(INBOUND_SUFFIX);
-    it.view.lead_id.filter(|_| is_inbound).map(|lead_id| it.merged_into.unwrap_or(lead_id))
+    let is_in_line = it.in_lead_line.unwrap_or_else(|| it.view.kind.ends_with(OLD_INBOUND_SUFFIX));
+    it.view.lead_id.filter(|_| is_in_line).map(|lead_id| it.merged_into.unwrap_or(lead_id))
 }
 
 /// Those of `ids` that have failed or been cancelled enter again, each with exactly one attempt left.
@@ -233,7 +232,7 @@ async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, 
             // The next claim is run + 1, and that is to be the last attempt.
             spared: it.run + 1 - it.view.max_attempts,
         };
-        entering.push(Entering { place, delay_ms: 0 });
+        entering.push(Entering { place, delay_ms: 0, is_by_hand: true });
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
     counts.write(tx, store.node()).await?;
@@ -261,10 +260,6 @@ async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>,
 
 /// Locks all that keeps these jobs where they are, and reads those of them that have not ended.
 async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
-    #[derive(Serialize)]
-    struct Client<'a> {
-        client_id: &'a str,
-    }
     let lines_of =
         |rows: &[JobRow]| -> BTreeSet<Id> { rows.iter().filter_map(|it| it.line).collect() };
     let mut before = jobs::rows(tx, ids).await?;
@@ -274,12 +269,15 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
     let leads: BTreeSet<Id> =
         lines.iter().copied().filter(|line| *line > 0).chain(merged).collect();
     Leads::lock(tx, &leads).await?;
-    let clients: BTreeSet<&str> = before.iter().map(|it| it.view.client_id.as_str()).collect();
-    Caps::lock(tx, clients.iter().copied()).await?;
-    let clients: Vec<Client<'_>> =
-        clients.into_iter().map(|client_id| Client { client_id }).collect();
-    tx.all(&LOCK_TURNS, [group(&clients)?]).await?;
+    Caps::lock(tx, before.iter().map(|it| it.view.client_id.as_str())).await?;
     let heads: Vec<Id> = lines.iter().copied().collect();
+    let mut turns: BTreeSet<(String, String)> =
+        before.iter().map(|it| (it.view.kind.clone(), it.view.client_id.clone())).collect();
+    for row in tx.all(&READ_BLOCKED_KINDS, [group(&heads)?]).await? {
+        turns.insert((row.try_get("", "kind")?, row.try_get("", "client_id")?));
+    }
+    // Nothing becomes due for them meanwhile.
+    lines::lock_turns(tx, &turns).await?;
     tx.all(&LOCK_HEADS, [group(&heads)?]).await?;
     let mut rows = jobs::rows(tx, ids).await?;
     rows.retain(|it| it.at != Whereabouts::Ended);

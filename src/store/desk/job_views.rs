@@ -109,6 +109,8 @@ pub(super) struct JobRow {
     pub(super) line: Option<Id>,
     /// The lead that its lead was merged into.
     pub(super) merged_into: Option<Id>,
+    /// Whether it stands in its lead's line; `None` where it was stored before that was noted.
+    pub(super) in_lead_line: Option<bool>,
     pub(super) run: i64,
     pub(super) spared: i64,
     pub(super) has_turn: bool,
@@ -159,6 +161,7 @@ impl JobRow {
             at,
             line: row.try_get("", "line")?,
             merged_into: row.try_get("", "merged_into")?,
+            in_lead_line: row.try_get::<Option<i32>>("", "in_lead_line")?.map(|it| it != 0),
             run,
             spared,
             has_turn: row.try_get::<Option<i64>>("", "turn")?.is_some(),

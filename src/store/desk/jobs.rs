@@ -18,18 +18,20 @@ use sea_orm::QueryResult;
 use serde::Serialize;
 
 /// Jobs with where they are and their last run. By primary and unique keys: the head of a job's line is
-/// the job itself, its lead, or the lead that its lead was merged into.
+/// the job itself, its lead, the lead that its lead was merged into, or another lead that was merged into
+/// that one: a job that ran while two merges followed each other ends where it is. The last by `leads_merged`.
 pub(in crate::store) static READ_JOBS: Sql = Sql::new(
-    "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, l.merged_into, \
-       @ms(coalesce(o.run_at, q.run_at, m.run_at, t.run_at, j.run_at)) as run_at, @ms(j.created_at) as created_at, \
-       case when coalesce(o.line, q.line, m.line) is not null then 'head' when b.line is not null then 'blocked' \
+    "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
+       case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, l.merged_into, \
+       @ms(coalesce(o.run_at, q.run_at, m.run_at, s.run_at, t.run_at, j.run_at)) as run_at, @ms(j.created_at) as created_at, \
+       case when coalesce(o.line, q.line, m.line, s.line) is not null then 'head' when b.line is not null then 'blocked' \
          when t.line is not null then 'later' else 'ended' end as place, \
-       coalesce(o.line, q.line, m.line, b.line, t.line) as line, coalesce(o.turn, q.turn, m.turn) as turn, \
-       coalesce(o.run, q.run, m.run, b.run, t.run, a.run, 0) as run, \
-       coalesce(o.spared, q.spared, m.spared, b.spared, t.spared, a.spared, 0) as spared, \
-       coalesce(o.node, q.node, m.node) as node, \
-       @ms(coalesce(o.locked_at, q.locked_at, m.locked_at)) as locked_at, \
-       @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at)) as held_ms, \
+       coalesce(o.line, q.line, m.line, s.line, b.line, t.line) as line, coalesce(o.turn, q.turn, m.turn, s.turn) as turn, \
+       coalesce(o.run, q.run, m.run, s.run, b.run, t.run, a.run, 0) as run, \
+       coalesce(o.spared, q.spared, m.spared, s.spared, b.spared, t.spared, a.spared, 0) as spared, \
+       coalesce(o.node, q.node, m.node, s.node) as node, \
+       @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as locked_at, \
+       @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as held_ms, \
        @ms((select x.started_at from job_attempts x where x.job_id = j.id and x.started_at is not null \
          order by x.run desc limit 1)) as started_at, \
        @ms(a.finished_at) as finished_at, a.outcome, case when a.ended then 1 else 0 end as ended, \
@@ -38,6 +40,8 @@ pub(in crate::store) static READ_JOBS: Sql = Sql::new(
        left join job_ready o on o.line = -j.id \
        left join job_ready q on q.line = j.lead_id and q.job_id = j.id \
        left join job_ready m on m.line = l.merged_into and m.job_id = j.id \
+       left join job_ready s on s.line = (select x.id from leads x join job_ready r on r.line = x.id \
+         where x.merged_into = l.merged_into and x.id <> l.id and r.job_id = j.id) \
        left join job_blocked b on b.job_id = j.id \
        left join job_later t on t.job_id = j.id \
        left join job_attempts a on a.job_id = j.id and a.run = (select max(x.run) from job_attempts x where x.job_id = j.id) \

@@ -11,7 +11,7 @@ mod people;
 mod quarantine;
 
 pub(super) use self::{
-    by_hand::{LOCK_TURNS, LOWER_TURNS, REOPEN_ATTEMPTS},
+    by_hand::{LOWER_TURNS, READ_BLOCKED_KINDS, REOPEN_ATTEMPTS},
     jobs::{
         LIST_JOBS, LIST_JOBS_OF_LEADS, LIST_SUCCEEDED, LIST_UNFINISHED, LIST_UNSUCCESSFUL,
         READ_FAILURES, READ_JOBS,

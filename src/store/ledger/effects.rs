@@ -199,10 +199,10 @@ fn apply<'a>(
                 lead.standing = lead.standing.judged(tag);
             }
         }
-        Effect::OptOut { reason } => {
+        Effect::OptOut { channel, reason } => {
             let fact = OptedOut {
                 at: wall_clock(),
-                channel: it.kind_channel().to_owned(),
+                channel: channel.0.to_owned(),
                 message_id: it.message_id,
                 reason: reason.clone(),
             };
@@ -251,12 +251,5 @@ fn apply<'a>(
             });
         }
         Effect::Enqueue { .. } | Effect::Read { .. } => {}
-    }
-}
-
-impl Settlement {
-    /// The channel word in the name of an inbound kind (`SMS_INBOUND_POST_PROCESS` is `sms`).
-    fn kind_channel(&self) -> String {
-        self.kind.split('_').next().unwrap_or_default().to_ascii_lowercase()
     }
 }

@@ -104,7 +104,7 @@ on_both_databases! {
             assert_eq!(running.len(), 1);
             assert!(is_recorded(&put_one(&db, hint(told)).await, "interested"));
             let effects = if found == Sentiment::Blacklist {
-                vec![Effect::Judge(found), Effect::OptOut { reason: "stop".to_owned() }]
+                vec![Effect::Judge(found), Effect::OptOut { channel: ChannelName("sms"), reason: "stop".to_owned() }]
             } else {
                 judged(found)
             };

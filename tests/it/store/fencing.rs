@@ -29,7 +29,7 @@ fn effects() -> Vec<Effect> {
             parts: Vec::new(),
         },
         Effect::Score { fit: 4, intent: 4, overall: 4, reason: "r".to_owned() },
-        Effect::OptOut { reason: "stop".to_owned() },
+        Effect::OptOut { channel: ChannelName("sms"), reason: "stop".to_owned() },
         Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO },
         Effect::Enqueue { kind: SELF_CHECK, max_attempts: 5, delay: Duration::from_secs(60) },
     ]

@@ -8,12 +8,12 @@ use crate::{
     on_both_databases,
     support::{
         eventually,
-        fixture::{Fixture, SMS},
+        fixture::{Fixture, SMS, job_of, sms},
     },
 };
 use postroom::{
-    domain::{Id, job::FailureReason},
-    store::{Claim, Store, Transition},
+    domain::{ChannelName, Effect, Id, JobKind, job::FailureReason},
+    store::{Claim, Content, Store, Transition},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -141,6 +141,63 @@ async fn two_claimers(db: &Fixture, leads: usize, jobs: usize, is_steady: bool) 
 }
 
 on_both_databases! {
+    /// Whatever an inbound kind is called: that its jobs stand in their lead's line is stored with them.
+    async fn a_job_of_any_kind_that_is_retried_by_hand_enters_its_leads_line(db: Fixture) {
+        for kind in [JobKind("WHATSAPP"), JobKind("READ_A_FAX"), SMS] {
+            let phone = format!("+1555{}", kind.0.len());
+            let of_kind = |key: &str| {
+                let mut inbound = sms("a", &phone, &format!("{kind} {key}"), "hello");
+                if let Content::Event { kind: of, .. } = &mut inbound.content {
+                    *of = kind;
+                }
+                inbound
+            };
+            let group = [of_kind("k1"), of_kind("k2")];
+            let answers = db.store.inbox().put(Arc::new(group)).await.unwrap();
+            let (first, second) = (job_of(&answers[0]), job_of(&answers[1]));
+            let fail = Transition::Fail { reason: FailureReason::Error, error: "no".to_owned() };
+            let claims = claim_of(&db.store, &[(kind, 10)]).await;
+            assert_eq!(claims.iter().map(|it| it.job.id).collect::<Vec<_>>(), [first], "{kind}");
+            assert!(end(&db.store, &claims[0], fail).await);
+            let running = claim_of(&db.store, &[(kind, 10)]).await;
+            assert_eq!(running.iter().map(|it| it.job.id).collect::<Vec<_>>(), [second], "{kind}");
+            db.store.desk().retry(first).await.unwrap();
+            assert!(claim_of(&db.store, &[(kind, 10)]).await.is_empty(), "{kind}: two of a lead at once");
+            succeed(&db.store, &running).await;
+            let again = claim_of(&db.store, &[(kind, 10)]).await;
+            assert_eq!(again.iter().map(|it| (it.line, it.job.id)).collect::<Vec<_>>(), [(running[0].line, first)]);
+            succeed(&db.store, &again).await;
+        }
+        assert_whole(&db).await;
+    }
+
+    /// A job that was stored before that was noted is told by its name.
+    async fn a_job_of_an_earlier_version_is_in_line_by_its_name(db: Fixture) {
+        let phone = phones(1);
+        put(&db.store, "a", &phone, 1).await;
+        put(&db.store, "a", &phone, 2).await;
+        db.execute("update jobs set in_lead_line = null").await;
+        let claims = claim(&db.store, 10).await;
+        let fail = Transition::Fail { reason: FailureReason::Error, error: "no".to_owned() };
+        assert!(end(&db.store, &claims[0], fail).await);
+        let running = claim(&db.store, 10).await;
+        db.store.desk().retry(claims[0].job.id).await.unwrap();
+        assert!(claim(&db.store, 10).await.is_empty());
+        succeed(&db.store, &running).await;
+        assert_eq!(claim(&db.store, 10).await.len(), 1);
+    }
+
+    /// On which channel a lead opted out is what the handler says, whatever its kind is called.
+    async fn an_opt_out_is_noted_on_the_channel_on_which_it_was_said(db: Fixture) {
+        put(&db.store, "a", &phones(1), 1).await;
+        db.execute("update job_ready set kind = 'READ_A_FAX'").await;
+        db.execute("update jobs set kind = 'READ_A_FAX'").await;
+        let claims = claim_of(&db.store, &[(JobKind("READ_A_FAX"), 10)]).await;
+        let opt_out = Effect::OptOut { channel: ChannelName("fax"), reason: "stop".to_owned() };
+        assert!(end(&db.store, &claims[0], Transition::Succeed(vec![opt_out])).await);
+        assert_eq!(db.texts("select opted_out_channel from leads").await, ["fax"]);
+    }
+
     async fn g08_two_jobs_of_a_lead_never_run_at_once_and_end_in_order(db: Fixture) {
         two_claimers(&db, 10, 2, true).await;
     }
