@@ -22,6 +22,7 @@ mod messages;
 mod migrate;
 mod nodes;
 mod notices;
+mod prune;
 mod queue;
 mod reader;
 mod sessions;
@@ -31,9 +32,10 @@ mod suitable;
 mod suspects;
 mod trouble;
 mod tx;
+mod unknown_clients;
 
 pub use self::{
-    chores::{Chores, JobsPass},
+    chores::Chores,
     connect::{create_database, drop_database, reach, sqlite_path},
     desk::{
         Backlog, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail, JobFilter,
@@ -50,6 +52,7 @@ pub use self::{
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
     nodes::{Beat, Node, Nodes},
     notices::{Ears, Heard, Listening, Notices},
+    prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
     statements::statements,
@@ -122,6 +125,7 @@ struct Shared {
     node: Id,
     ids: Ids,
     notices: Arc<notices::Board>,
+    left: unknown_clients::Left,
 }
 
 impl Store {
@@ -147,6 +151,7 @@ impl Store {
         });
         let (connections, registered) =
             opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
+        connections.has_caps.store(registered.has_caps, Ordering::Relaxed);
         let ids = Ids::new(registered.slot, registered.floor);
         Ok(Self(Arc::new(Shared {
             runtime,
@@ -154,12 +159,23 @@ impl Store {
             node: registered.node,
             ids,
             notices: Arc::default(),
+            left: unknown_clients::Left::default(),
         })))
     }
 
     /// This process, as the database knows it.
     pub fn node(&self) -> Id {
         self.0.node
+    }
+
+    /// Takes this process's row away, at the end of a stop that has left nothing undone: its place is free then,
+    /// and no other node has to find out that it is gone. It must not write any more.
+    ///
+    /// # Errors
+    /// When the database is away: the row is forgotten later, as that of a node that died.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let store = self.clone();
+        self.spawn(async move { nodes::leave(store.connections(), store.node()).await }).await
     }
 
     /// The settings of the database's server under which an acknowledged webhook can be lost; empty is good.
@@ -246,19 +262,30 @@ impl Store {
     }
 
     /// Caps how many jobs of these clients run at once, on all nodes together; every other client has no cap.
-    /// To be called at the start, when the configuration has changed, and now and then.
+    /// What the last node has set is kept by all. To be called at the start, and when the configuration has
+    /// changed.
     ///
     /// # Errors
     /// When the database is away: the caps are as before then.
     pub async fn set_caps(&self, caps: BTreeMap<String, u32>) -> Result<(), StoreError> {
         let store = self.clone();
-        let has_caps = &self.0.connections.has_caps;
         // Said before, so that whoever moves a head from now on counts it.
-        has_caps.store(has_caps.load(Ordering::Relaxed) || !caps.is_empty(), Ordering::Relaxed);
-        let is_capped = !caps.is_empty();
-        self.spawn(async move { caps::set(&store, &caps).await }).await?;
-        has_caps.store(is_capped, Ordering::Relaxed);
+        if !caps.is_empty() {
+            self.note_caps();
+        }
+        let has_caps = self.spawn(async move { caps::set(&store, &caps).await }).await?;
+        self.0.connections.has_caps.store(has_caps, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Some client is capped: from now on heads are counted.
+    fn note_caps(&self) {
+        self.0.connections.has_caps.store(true, Ordering::Relaxed);
+    }
+
+    /// The clients whose jobs this process leaves to others.
+    fn left(&self) -> &unknown_clients::Left {
+        &self.0.left
     }
 
     /// True where a pooler lends sessions for a transaction at a time.

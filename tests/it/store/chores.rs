@@ -3,7 +3,7 @@
 use super::{
     inbox::{PHONE, is_duplicate, put_one},
     life::{claim, end},
-    tools::{assert_places, drain, enqueue, instant, phones, put, succeed},
+    tools::{assert_places, drain, enqueue, instant, numbers, phones, put, succeed},
 };
 use crate::{
     on_both_databases,
@@ -12,10 +12,10 @@ use crate::{
 use postroom::{
     config::Retention,
     domain::{
-        Identity, IdentityKind, Signal,
+        Id, Identity, IdentityKind, Signal,
         job::{FailureReason, SELF_CHECK},
     },
-    store::{Answer, Content, Inbound, JobsPass, Store, Transition, wall_clock},
+    store::{Answer, Content, Inbound, Prunable, Pruning, Store, Transition, wall_clock},
 };
 use sqlx::Connection;
 use std::time::Duration;
@@ -28,13 +28,43 @@ fn nothing() -> Retention {
     Retention { succeeded: none, failed: none, quarantine: none, payloads: none }
 }
 
-/// A whole pass.
+/// A whole round, and as many looks as it takes.
 async fn prune(store: &Store, keep: &Retention) -> u64 {
-    let (mut pass, mut pruned) = (JobsPass::default(), 0);
-    while !pass.is_over {
-        pruned += store.chores().prune_jobs(&mut pass, keep).await.unwrap();
+    let (mut round, mut rows) = (Pruning::begin(), 0);
+    while !round.is_over() {
+        rows += look(store, &mut round, keep).await;
     }
-    pruned
+    rows
+}
+
+/// One look at a round: a batch of each table.
+async fn look(store: &Store, round: &mut Pruning, keep: &Retention) -> u64 {
+    let pruned = store.chores().prune(round, keep, Duration::ZERO).await;
+    assert!(pruned.failures.is_empty(), "{:?}", pruned.failures);
+    pruned.rows
+}
+
+/// An id that was given out so long ago.
+fn id_of(store: &Store, ago: Duration) -> Id {
+    let ms = i64::try_from(ago.as_millis()).unwrap();
+    store.feed().next_id() - (ms << 22)
+}
+
+/// Jobs that were stored and ended so long ago.
+async fn fill_ended(db: &Fixture, ago: Duration, count: usize, outcome: &str) {
+    let (first, numbers) = (id_of(&db.store, ago), numbers(db, count));
+    let at = instant(db, -i64::try_from(ago.as_millis()).unwrap());
+    let yes = if db.is_sqlite() { "1" } else { "true" };
+    db.execute(&format!(
+        "insert into jobs (id, kind, client_id, subject_id, max_attempts, run_at, created_at) \
+         select {first} + n, 'SELF_CHECK', 'a', {first} + n, 5, {at}, {at} from {numbers}"
+    ))
+    .await;
+    db.execute(&format!(
+        "insert into job_attempts (job_id, run, spared, outcome, ended, finished_at) \
+         select {first} + n, 1, 0, '{outcome}', {yes}, {at} from {numbers}"
+    ))
+    .await;
 }
 
 on_both_databases! {
@@ -59,6 +89,82 @@ on_both_databases! {
         assert_places(&db).await;
     }
 
+    /// Whatever stands in front: what may be pruned is, within two minutes at a look a second.
+    async fn pruning_gets_past_any_number_of_jobs_that_it_may_not_prune(db: Fixture) {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let keep = Retention { succeeded: 7 * DAY, failed: 30 * DAY, quarantine: 30 * DAY, payloads: 30 * DAY };
+        fill_ended(&db, 8 * DAY, 31_000, "error").await;
+        fill_ended(&db, 7 * DAY + HOUR, 200, "succeeded").await;
+        let left = "select count(*) from job_attempts where outcome = 'succeeded'";
+        let mut round = Pruning::default();
+        let mut looks = 0;
+        while db.number(left).await > 0 {
+            // Rounds begin again however far the last one has come.
+            if looks % 60 == 0 {
+                round = Pruning::begin();
+            }
+            look(&db.store, &mut round, &keep).await;
+            looks += 1;
+            assert!(looks <= 120, "nothing was pruned in two minutes");
+        }
+        assert_eq!(db.number("select count(*) from jobs").await, 31_000);
+        // A restart does not begin anew, nor does a further round.
+        fill_ended(&db, 7 * DAY + HOUR / 2, 700, "succeeded").await;
+        let mut round = Pruning::begin();
+        assert_eq!(look(&db.store, &mut round, &keep).await, 500);
+        assert_eq!(look(&db.store, &mut round, &keep).await, 200);
+        // And what was passed over goes when its own time has come.
+        let month_ago = instant(&db, -30 * 86_400_000 - 1_000);
+        let some = "(select job_id from job_attempts order by job_id limit 20000)";
+        db.execute(&format!("update job_attempts set finished_at = {month_ago} where job_id in {some}")).await;
+        prune(&db.store, &keep).await;
+        prune(&db.store, &keep).await;
+        assert_eq!(db.number("select count(*) from jobs").await, 11_000);
+        assert_places(&db).await;
+    }
+
+    /// Jobs that ended long after they were stored are younger than those around them.
+    async fn a_job_that_ended_late_is_kept_as_long_as_any_other(db: Fixture) {
+        enqueue(&db.store, "a", SELF_CHECK, 3).await;
+        succeed(&db.store, &claim(&db.store, 3).await).await;
+        let keep = Retention { succeeded: HOUR, failed: HOUR, ..nothing() };
+        let ids = db.texts("select cast(id as text) from jobs order by id").await;
+        let two_hours = 7_200_000_i64 << 22;
+        for table in ["job_attempts set job_id = job_id", "jobs set id = id"] {
+            db.execute(&format!("update {table} - {two_hours}")).await;
+        }
+        let past = |minutes: i64| instant(&db, -minutes * 60_000);
+        let first: Id = ids[0].parse::<Id>().unwrap() - two_hours;
+        db.execute(&format!("update job_attempts set finished_at = {} where job_id = {first}", past(90))).await;
+        assert_eq!(prune(&db.store, &keep).await, 1, "the other two ended just now");
+        db.execute(&format!("update job_attempts set finished_at = {}", past(61))).await;
+        assert_eq!(prune(&db.store, &keep).await, 2);
+    }
+
+    async fn a_round_prunes_more_than_a_batch_while_its_time_lasts(db: Fixture) {
+        fill_ended(&db, 2 * HOUR, 2_600, "succeeded").await;
+        let mut round = Pruning::begin();
+        let keep = Retention { succeeded: HOUR, failed: HOUR, ..nothing() };
+        let pruned = db.store.chores().prune(&mut round, &keep, HOUR).await;
+        assert_eq!((pruned.rows, round.is_over()), (2_600, true));
+        assert_eq!(db.number("select count(*) from jobs").await, 0);
+    }
+
+    /// A table that cannot be pruned keeps no other from it, and is left alone until the next round.
+    async fn one_table_that_cannot_be_pruned_keeps_no_other_from_it(db: Fixture) {
+        fill_ended(&db, 2 * HOUR, 100, "succeeded").await;
+        let keep = Retention { succeeded: HOUR, failed: HOUR, ..nothing() };
+        db.execute("alter table message_keys rename to message_keys_away").await;
+        let mut round = Pruning::begin();
+        let pruned = db.store.chores().prune(&mut round, &keep, Duration::ZERO).await;
+        assert_eq!(pruned.failures.iter().map(|it| it.0).collect::<Vec<_>>(), [Prunable::Keys]);
+        assert_eq!(pruned.rows, 100);
+        while !round.is_over() {
+            assert!(db.store.chores().prune(&mut round, &keep, Duration::ZERO).await.failures.is_empty());
+        }
+        db.execute("alter table message_keys_away rename to message_keys").await;
+    }
+
     async fn a_pass_goes_through_all_of_history_in_batches(db: Fixture) {
         enqueue(&db.store, "a", SELF_CHECK, 1_300).await;
         // In the middle, some that have not ended.
@@ -67,13 +173,12 @@ on_both_databases! {
         let ended: Vec<_> = ended.into_iter().map(|it| it.1).collect();
         succeed(&db.store, &ended).await;
         db.execute(&format!("update job_attempts set finished_at = {}", instant(&db, -60_000))).await;
-        let mut pass = JobsPass::default();
-        let chores = db.store.chores();
-        assert_eq!(chores.prune_jobs(&mut pass, &nothing()).await.unwrap(), 500);
-        assert!(!pass.is_over);
-        assert_eq!(chores.prune_jobs(&mut pass, &nothing()).await.unwrap(), 450);
-        assert_eq!(chores.prune_jobs(&mut pass, &nothing()).await.unwrap(), 300);
-        assert!(pass.is_over);
+        let mut round = Pruning::begin();
+        assert_eq!(look(&db.store, &mut round, &nothing()).await, 500);
+        assert_eq!(look(&db.store, &mut round, &nothing()).await, 450);
+        assert_eq!(look(&db.store, &mut round, &nothing()).await, 300);
+        assert_eq!(look(&db.store, &mut round, &nothing()).await, 0);
+        assert!(round.is_over());
         assert_eq!(db.number("select count(*) from jobs").await, i64::try_from(kept.len()).unwrap());
         assert_places(&db).await;
     }
@@ -83,7 +188,7 @@ on_both_databases! {
         put_one(&db, sms("a", PHONE, "k1", "hello")).await;
         drain(&db.store, 10).await;
         db.execute(&format!("update job_attempts set finished_at = {}", instant(&db, -60_000))).await;
-        assert_eq!(prune(&db.store, &nothing()).await, 1);
+        assert_eq!(prune(&db.store, &Retention { payloads: HOUR, ..nothing() }).await, 1);
         assert!(is_duplicate(&put_one(&db, sms("a", PHONE, "k1", "hello")).await));
         assert_eq!(db.number("select count(*) from jobs").await, 0);
     }
@@ -92,12 +197,14 @@ on_both_databases! {
         for n in 0..3 {
             put(&db.store, "a", &phones(250), n).await;
         }
-        let chores = db.store.chores();
-        assert!(!chores.prune_payloads(HOUR).await.unwrap());
+        let keep = Retention { succeeded: HOUR, failed: HOUR, quarantine: HOUR, payloads: HOUR };
+        assert_eq!(prune(&db.store, &keep).await, 0);
         assert_eq!(db.number("select count(*) from messages where payload is null").await, 0);
-        assert!(chores.prune_payloads(Duration::ZERO).await.unwrap());
+        let keep = Retention { payloads: Duration::ZERO, ..keep };
+        let mut round = Pruning::begin();
+        assert_eq!(look(&db.store, &mut round, &keep).await, 500);
         assert_eq!(db.number("select count(*) from messages where payload is null").await, 500);
-        while chores.prune_payloads(Duration::ZERO).await.unwrap() {}
+        assert_eq!(prune(&db.store, &keep).await, 250);
         assert_eq!(db.number("select count(*) from messages where payload is null and body = 'hello'").await, 750);
     }
 
@@ -134,9 +241,10 @@ on_both_databases! {
         db.execute(&format!("update quarantine set last_received_at = {} where body_hash = 'h2'", instant(&db, 60_000))).await;
         db.execute(&format!("update message_keys set expires_at = {} where key = 'k1'", instant(&db, -120_000))).await;
         db.execute(&format!("update message_keys set expires_at = {} where key = 'k2'", instant(&db, 120_000))).await;
-        assert!(!db.store.chores().prune_others(&Retention { quarantine: HOUR, ..nothing() }).await.unwrap());
+        let keep = Retention { succeeded: HOUR, failed: HOUR, payloads: HOUR, quarantine: HOUR };
+        assert_eq!(prune(&db.store, &keep).await, 1, "the key");
         assert_eq!(db.number("select count(*) from quarantine").await, 2);
-        assert!(!db.store.chores().prune_others(&nothing()).await.unwrap());
+        prune(&db.store, &Retention { quarantine: Duration::ZERO, ..keep }).await;
         assert_eq!(db.texts("select body_hash from quarantine").await, ["h2"], "it came again lately");
         assert_eq!(db.texts("select key from message_keys order by key").await, ["k2", "k3"]);
     }
@@ -160,6 +268,12 @@ on_both_databases! {
             assert_eq!(db.number("select count(*) from job_clock where node <> 0").await, 0);
             assert_eq!(next.queue().clock().await.unwrap(), clock, "V does not fall");
         }
+        // A node that was forgotten and still works adds to rows of its own, which are folded the next time.
+        db.execute(&format!("update job_counts set node = {}, count = count + 1", db.store.node() - 2)).await;
+        let kinds = db.number("select count(*) from job_counts").await;
+        next.chores().fold_nodes().await.unwrap();
+        assert_eq!(db.number(total).await, before + kinds);
+        db.execute("update job_counts set count = count - 1").await;
         enqueue(&next, "a", SELF_CHECK, 2).await;
         assert_eq!(drain(&next, 10).await, 2);
     }

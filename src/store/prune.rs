@@ -1,0 +1,320 @@
+//! Deletes what has been kept for as long as `[retention]` says: jobs that ended, bodies as received,
+//! quarantined items, and keys that have expired. In small batches by key, so that nobody waits long behind
+//! one.
+//!
+//! Ids grow with time, so what is old is found by its id. A pass keeps its place in `counters` and goes on
+//! there in the next round and after a restart: what it passed over once does not stand in front of younger
+//! rows again. Jobs that were passed over (they had not ended, had ended only recently, or are kept for
+//! longer) are looked at again by a second pass, which is slow where there is nothing to prune.
+
+use super::{
+    Chores, Store, StoreError,
+    ids::first_at,
+    ledger::millis,
+    sql::Sql,
+    tx::{Tx, group, in_group, read},
+    wall_clock,
+};
+use crate::{config, domain::Id};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Rows of one batch.
+const BATCH: i64 = 500;
+
+/// The first pass over jobs comes this long after the least time for which jobs are kept, at most: their age
+/// counts from their end, and most have ended within this time after they were stored.
+const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
+
+/// Jobs in the order of their keys. By primary key.
+pub(super) static READ_OLD_JOBS: Sql =
+    Sql::new("select id from jobs where id > $1 and id < $2 order by id limit $3");
+
+/// Those of these jobs that have ended and are not kept any longer: `$2` is for how many milliseconds those
+/// are kept that succeeded or were cancelled, `$3` all others. Locked, so that nobody retries one by hand
+/// meanwhile. By primary key.
+pub(super) static LOCK_ENDED: Sql = Sql::new(
+    "select job_id from job_attempts where job_id @ids($1) and ended and finished_at < \
+       case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
+     order by job_id, run @for_update",
+);
+
+/// By primary key.
+pub(super) static DELETE_ATTEMPTS: Sql = Sql::new("delete from job_attempts where job_id @ids($1)");
+
+/// By primary key.
+pub(super) static DELETE_JOBS: Sql = Sql::new("delete from jobs where id @ids($1)");
+
+/// The last message of the next batch. By primary key.
+pub(super) static READ_OLD_MESSAGES: Sql = Sql::new(
+    "select max(id) as last from (select id from messages where id > $1 and id < $2 order by id limit $3) as batch",
+);
+
+/// Takes bodies as received away from messages of a range. By primary key.
+pub(super) static DROP_PAYLOADS: Sql = Sql::new(
+    "update messages set payload = null where id > $1 and id <= $2 and payload is not null",
+);
+
+/// How far a pass has come.
+pub(super) static READ_PROGRESS: Sql = Sql::new("select value from counters where name = $1");
+
+/// Notes it.
+pub(super) static PUT_PROGRESS: Sql = Sql::new(
+    "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
+);
+
+/// Quarantined items that are old and did not come again lately. By primary key. The condition stands on the
+/// deleted row, too: who waited for an item that has just come again sees that it has, and the subquery does
+/// not.
+pub(super) static DELETE_QUARANTINED: Sql = Sql::new(
+    "delete from quarantine where id in (select id from quarantine where id < $1 and last_received_at < @at($2) \
+       order by id limit $3) and last_received_at < @at($2)",
+);
+
+/// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row, too: an
+/// expired key is taken over by the next message that has it.
+pub(super) static DELETE_EXPIRED_KEYS: Sql = Sql::new(
+    "delete from message_keys where (client_id, channel, kind, key) in (select client_id, channel, kind, key \
+       from message_keys where expires_at < @in_ms(-60000) order by expires_at limit $1) \
+       and expires_at < @in_ms(-60000)",
+);
+
+/// The places of passes, in `counters`.
+const JOBS_PLACE: &str = "jobs_pruned_to";
+const PASSED_OVER_PLACE: &str = "passed_over_jobs_pruned_to";
+const PAYLOADS_PLACE: &str = "payloads_pruned_to";
+
+/// What is pruned, each by a pass of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prunable {
+    /// Jobs with their attempts, on from the last place.
+    Jobs,
+    /// Bodies as received; their messages stay.
+    Payloads,
+    /// Quarantined items.
+    Quarantine,
+    /// Keys by which messages are known again, once they have expired.
+    Keys,
+    /// Jobs that [`Prunable::Jobs`] has passed over.
+    PassedOverJobs,
+}
+
+impl Prunable {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Jobs, Self::Payloads, Self::Quarantine, Self::Keys, Self::PassedOverJobs];
+
+    /// As in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Payloads => "payloads",
+            Self::Quarantine => "quarantined items",
+            Self::Keys => "expired keys",
+            Self::PassedOverJobs => "jobs that were passed over",
+        }
+    }
+}
+
+/// What is still to be pruned in a round. Begun again, each pass goes on from its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruning(Vec<Prunable>);
+
+impl Pruning {
+    /// A round that is just beginning.
+    pub fn begin() -> Self {
+        Self(Prunable::ALL.to_vec())
+    }
+
+    /// True where nothing is left for this round.
+    pub const fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn leave_out(&mut self, what: Prunable) {
+        self.0.retain(|it| *it != what);
+    }
+}
+
+/// What a look at a round of pruning came to.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// How many rows went, or lost their payload.
+    pub rows: u64,
+    /// What could not be pruned; it is left out until the next round.
+    pub failures: Vec<(Prunable, StoreError)>,
+}
+
+/// One batch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    rows: u64,
+    /// The pass has come to its end.
+    is_over: bool,
+}
+
+impl Chores {
+    /// Goes on with a round of pruning: one batch of each table at the least, and more while there is work and
+    /// `budget` lasts. One table that cannot be pruned keeps no other from it.
+    pub async fn prune(
+        &self,
+        round: &mut Pruning,
+        keep: &config::Retention,
+        budget: Duration,
+    ) -> Pruned {
+        let (started, mut pruned) = (Instant::now(), Pruned::default());
+        let mut next = round.0.clone();
+        while !next.is_empty() {
+            let mut again = Vec::with_capacity(next.len());
+            for what in next {
+                match self.prune_batch(what, keep).await {
+                    Ok(batch) => {
+                        pruned.rows += batch.rows;
+                        let is_slow = what == Prunable::PassedOverJobs && batch.rows == 0;
+                        if batch.is_over {
+                            round.leave_out(what);
+                        } else if !is_slow {
+                            again.push(what);
+                        }
+                    }
+                    Err(error) => {
+                        round.leave_out(what);
+                        pruned.failures.push((what, error));
+                    }
+                }
+            }
+            next = if started.elapsed() < budget { again } else { Vec::new() };
+        }
+        pruned
+    }
+
+    async fn prune_batch(
+        &self,
+        what: Prunable,
+        keep: &config::Retention,
+    ) -> Result<Batch, StoreError> {
+        let (store, keep) = (self.0.clone(), keep.clone());
+        self.0
+            .spawn(async move {
+                in_group(|| async {
+                    match what {
+                        Prunable::Jobs => prune_jobs(&store, &keep).await,
+                        Prunable::PassedOverJobs => prune_passed_over(&store, &keep).await,
+                        Prunable::Payloads => prune_payloads(&store, keep.payloads).await,
+                        Prunable::Quarantine => prune_quarantine(&store, keep.quarantine).await,
+                        Prunable::Keys => prune_keys(&store).await,
+                    }
+                })
+                .await
+            })
+            .await
+    }
+}
+
+/// The least id of what is younger than `age`.
+fn first_younger_than(age: Duration) -> Id {
+    first_at(wall_clock().plus_millis(-millis(age)))
+}
+
+async fn place(store: &Store, name: &'static str) -> Result<Id, StoreError> {
+    let rows = read(&store.connections().reader, &READ_PROGRESS, [name.into()]).await?;
+    rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "value")?))
+}
+
+/// Goes on over jobs that are old enough for any retention; stays behind those that it cannot prune.
+async fn prune_jobs(store: &Store, keep: &config::Retention) -> Result<Batch, StoreError> {
+    let youngest = keep.succeeded.min(keep.failed);
+    let slack = JOB_SLACK_MAX.min(youngest / 10);
+    let after = place(store, JOBS_PLACE).await?;
+    let ids = old_jobs(store, after, first_younger_than(youngest + slack)).await?;
+    let last = ids.last().copied().unwrap_or(after);
+    prune_ended(store, keep, ids, (JOBS_PLACE, after, last)).await
+}
+
+/// Goes on over jobs that [`prune_jobs`] has passed over, and at the end from the beginning.
+async fn prune_passed_over(store: &Store, keep: &config::Retention) -> Result<Batch, StoreError> {
+    let after = place(store, PASSED_OVER_PLACE).await?;
+    let ids = old_jobs(store, after, place(store, JOBS_PLACE).await? + 1).await?;
+    let last = if is_last(&ids) { 0 } else { ids.last().copied().unwrap_or_default() };
+    prune_ended(store, keep, ids, (PASSED_OVER_PLACE, after, last)).await
+}
+
+async fn old_jobs(store: &Store, after: Id, before: Id) -> Result<Vec<Id>, StoreError> {
+    let values = [after.into(), before.into(), BATCH.into()];
+    let rows = read(&store.connections().reader, &READ_OLD_JOBS, values).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}
+
+fn is_last(ids: &[Id]) -> bool {
+    ids.len() < usize::try_from(BATCH).unwrap_or(usize::MAX)
+}
+
+/// Prunes those of `ids` that have ended and are not kept any longer; moves the place of the pass on.
+async fn prune_ended(
+    store: &Store,
+    keep: &config::Retention,
+    ids: Vec<Id>,
+    (name, from, to): (&'static str, Id, Id),
+) -> Result<Batch, StoreError> {
+    let is_over = is_last(&ids);
+    if ids.is_empty() && from == to {
+        return Ok(Batch { rows: 0, is_over });
+    }
+    let tx = Tx::begin(store.connections(), "chores").await?;
+    let kept = [millis(keep.succeeded), millis(keep.failed)];
+    let mut gone: Vec<Id> = Vec::new();
+    if !ids.is_empty() {
+        let values = [group(&ids)?, kept[0].into(), kept[1].into()];
+        for row in tx.all(&LOCK_ENDED, values).await? {
+            gone.push(row.try_get("", "job_id")?);
+        }
+        gone.dedup();
+    }
+    let mut rows = 0;
+    if !gone.is_empty() {
+        tx.run(&DELETE_ATTEMPTS, [group(&gone)?]).await?;
+        rows = tx.run(&DELETE_JOBS, [group(&gone)?]).await?;
+    }
+    if from != to {
+        tx.run(&PUT_PROGRESS, [name.into(), to.into()]).await?;
+    }
+    tx.commit().await?;
+    Ok(Batch { rows, is_over })
+}
+
+async fn prune_payloads(store: &Store, keep: Duration) -> Result<Batch, StoreError> {
+    let after = place(store, PAYLOADS_PLACE).await?;
+    let values = [after.into(), first_younger_than(keep).into(), BATCH.into()];
+    let rows = read(&store.connections().reader, &READ_OLD_MESSAGES, values).await?;
+    let last: Option<Id> = match rows.first() {
+        Some(row) => row.try_get("", "last")?,
+        None => None,
+    };
+    let Some(last) = last else { return Ok(Batch { rows: 0, is_over: true }) };
+    let tx = Tx::begin(store.connections(), "chores").await?;
+    let rows = tx.run(&DROP_PAYLOADS, [after.into(), last.into()]).await?;
+    tx.run(&PUT_PROGRESS, [PAYLOADS_PLACE.into(), last.into()]).await?;
+    tx.commit().await?;
+    Ok(Batch { rows, is_over: false })
+}
+
+async fn prune_quarantine(store: &Store, keep: Duration) -> Result<Batch, StoreError> {
+    let oldest = wall_clock().plus_millis(-millis(keep));
+    let values = [first_at(oldest).into(), oldest.as_millis().into(), BATCH.into()];
+    delete(store, &DELETE_QUARANTINED, values).await
+}
+
+async fn prune_keys(store: &Store) -> Result<Batch, StoreError> {
+    delete(store, &DELETE_EXPIRED_KEYS, [BATCH.into()]).await
+}
+
+async fn delete<const N: usize>(
+    store: &Store,
+    sql: &Sql,
+    values: [sea_orm::Value; N],
+) -> Result<Batch, StoreError> {
+    let tx = Tx::begin(store.connections(), "chores").await?;
+    let rows = tx.run(sql, values).await?;
+    tx.commit().await?;
+    Ok(Batch { rows, is_over: rows < BATCH.unsigned_abs() })
+}
