@@ -112,9 +112,9 @@ async fn enqueue(
     let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
     for entry in entries.iter().filter(|it| new.contains(&it.id)) {
         counts.add(entry.job.kind.0, "enqueued", 1);
-        let Entering { place, delay_ms } = entry.entering();
-        entering
-            .push(Entering { place: Place { line: leads.resolve(place.line), ..place }, delay_ms });
+        let Entering { place, delay_ms, is_by_hand } = entry.entering();
+        let place = Place { line: leads.resolve(place.line), ..place };
+        entering.push(Entering { place, delay_ms, is_by_hand });
     }
     lines::enter(&tx, entering, &HashSet::new()).await?;
     counts.write(&tx, store.node()).await?;

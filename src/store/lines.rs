@@ -8,6 +8,7 @@ use super::{
     StoreError,
     caps::{self, Caps},
     sql::Sql,
+    suspects,
     tx::{Tx, group},
 };
 use crate::domain::{Id, fairness::Turn, job::NewJob};
@@ -57,15 +58,18 @@ struct JobRow<'a> {
     message_id: Option<Id>,
     draft_id: Option<Id>,
     max_attempts: u32,
+    in_lead_line: bool,
     delay: i64,
 }
 
 /// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
 pub(super) static PUT_JOBS: Sql = Sql::new(
-    "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, run_at, created_at) \
-     select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, @in_ms(g.delay), @now \
+    "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
+       run_at, created_at) \
+     select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
+       @in_ms(g.delay), @now \
      from @rows($1, id bigint, kind text, client_id text, lead_id bigint, subject_id bigint, message_id bigint, \
-       draft_id bigint, max_attempts integer, delay bigint) g where true order by g.id \
+       draft_id bigint, max_attempts integer, in_lead_line boolean, delay bigint) g where true order by g.id \
      on conflict (subject_id, kind) do nothing returning id",
 );
 
@@ -91,12 +95,28 @@ pub(super) static TAKE_TURNS: Sql = Sql::new(
      returning client_id, kind, last_turn",
 );
 
+/// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the rows that are
+/// missing, so that none is made later, when heads are locked. By primary key.
+pub(super) static LOCK_TURNS: Sql = Sql::new(
+    "insert into job_clients (client_id, kind, last_turn, last_due) select g.client_id, g.kind, 0, 0 \
+     from @rows($1, client_id text, kind text) g where true order by g.kind, g.client_id \
+     on conflict (client_id, kind) do update set last_turn = job_clients.last_turn",
+);
+
 /// Heads that are ready.
 pub(super) static PUT_READY: Sql = Sql::new(
     "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
      select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
      from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
        spared integer) g where true order by g.turn",
+);
+
+/// Heads that are suspects: due, and out of turn.
+pub(super) static PUT_SUSPECTS: Sql = Sql::new(
+    "insert into job_ready (line, job_id, kind, client_id, run_at, run, spared) \
+     select g.line, g.job_id, g.kind, g.client_id, @now, g.run, g.spared \
+     from @rows($1, line bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g \
+     where true order by g.line",
 );
 
 /// Jobs behind a head.
@@ -120,6 +140,20 @@ pub(super) static ADD_COUNTS: Sql = Sql::new(
      where true order by g.kind, g.state \
      on conflict (node, kind, state) do update set count = job_counts.count + excluded.count",
 );
+
+/// Locks the turns of these kinds and clients. The caps of the clients are locked.
+pub(super) async fn lock_turns(tx: &Tx, of: &BTreeSet<(String, String)>) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        kind: &'a str,
+        client_id: &'a str,
+    }
+    let rows: Vec<Row<'_>> = of.iter().map(|(kind, client_id)| Row { kind, client_id }).collect();
+    if !rows.is_empty() {
+        tx.run(&LOCK_TURNS, [group(&rows)?]).await?;
+    }
+    Ok(())
+}
 
 /// How many turns each (kind, client) needs; sorted as their rows are locked.
 #[derive(Debug, Default)]
@@ -228,6 +262,7 @@ pub(super) async fn put_jobs(tx: &Tx, entries: &[Entry]) -> Result<HashSet<Id>, 
             message_id: job.message_id,
             draft_id: job.draft_id,
             max_attempts: job.max_attempts,
+            in_lead_line: job.in_lead_line,
             delay: job.delay_ms,
         })
         .collect();
@@ -243,6 +278,8 @@ pub(super) async fn put_jobs(tx: &Tx, entries: &[Entry]) -> Result<HashSet<Id>, 
 pub(super) struct Entering {
     pub(super) place: Place,
     pub(super) delay_ms: i64,
+    /// A person has retried it: it runs among the others, even if its last attempt was rescued.
+    pub(super) is_by_hand: bool,
 }
 
 impl Entry {
@@ -262,6 +299,7 @@ impl Entry {
                 spared: 0,
             },
             delay_ms: self.job.delay_ms,
+            is_by_hand: false,
         }
     }
 }
@@ -301,6 +339,8 @@ pub(super) async fn take_for<'a>(
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     pub(super) ready: Vec<Place>,
+    /// Heads whose last attempt was rescued: they get no turn (`suspects.rs`).
+    pub(super) suspects: Vec<Place>,
     pub(super) blocked: Vec<(i64, Place)>,
     pub(super) later: Vec<(i64, Place)>,
 }
@@ -331,7 +371,17 @@ async fn read_line_states(
     Ok(states)
 }
 
-/// Decides where each job goes. Reads the lines of leads; locks nothing.
+impl Placed {
+    /// Jobs that become heads, those of them that are suspects apart.
+    pub(super) async fn heads(tx: &Tx, heads: Vec<Place>) -> Result<Self, StoreError> {
+        let ran: Vec<Id> = heads.iter().filter(|it| it.run > 0).map(|it| it.job_id).collect();
+        let found = suspects::among(tx, &ran).await?;
+        let (suspects, ready) = heads.into_iter().partition(|it| found.contains(&it.job_id));
+        Ok(Self { ready, suspects, ..Self::default() })
+    }
+}
+
+/// Decides where each job goes. Reads the lines of leads and the history of what has run; locks nothing.
 pub(super) async fn place(
     tx: &Tx,
     entering: Vec<Entering>,
@@ -344,6 +394,7 @@ pub(super) async fn place(
         .collect();
     let mut lines = read_line_states(tx, asked.into_iter()).await?;
     let mut placed = Placed::default();
+    let mut heads = Vec::new();
     for it in entering {
         if it.delay_ms > 0 {
             placed.later.push((it.delay_ms, it.place));
@@ -355,9 +406,15 @@ pub(super) async fn place(
             placed.blocked.push((*last_pos, it.place));
         } else {
             *has_head = true;
-            placed.ready.push(it.place);
+            match it.is_by_hand {
+                true => placed.ready.push(it.place),
+                false => heads.push(it.place),
+            }
         }
     }
+    let heads = Placed::heads(tx, heads).await?;
+    placed.ready.extend(heads.ready);
+    placed.suspects = heads.suspects;
     Ok(placed)
 }
 
@@ -389,6 +446,9 @@ pub(super) async fn write(
             })
             .collect();
         tx.run(&PUT_READY, [group(&rows)?]).await?;
+    }
+    if !placed.suspects.is_empty() {
+        tx.run(&PUT_SUSPECTS, [group(&placed.suspects)?]).await?;
     }
     if !placed.blocked.is_empty() {
         let rows: Vec<Numbered<'_>> = placed

@@ -115,6 +115,7 @@ impl Moving {
         let enters = |place: &Place, delay_ms| Entering {
             place: Place { line: resolve(merges, place.line), ..place.clone() },
             delay_ms,
+            is_by_hand: false,
         };
         for row in tx.all(&READ_HEADS, [group(&lines)?]).await? {
             if row.try_get::<Option<Id>>("", "node")?.is_some() {

@@ -19,14 +19,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The claim on PostgreSQL: one row a kind in `$2` (kind, floor, slots), one limited scan of
-/// `job_ready_turn` each. Never waits: rows that another node is claiming are skipped. Chosen by line and
+/// The claim on PostgreSQL: one row a kind in `$2` (kind, floor, slots, and of which clients none), one limited
+/// scan of `job_ready_turn` each. Never waits: rows that another node is claiming are skipped. Chosen by line and
 /// not by ctid, because a row that changed since the snapshot would be locked and then missed. The node's
 /// clock rises in the same statement, and the facts come back with it: one round trip.
 pub(super) static CLAIM_POSTGRES: Sql = Sql::new(
     "with c as (update job_ready set node = $1, locked_at = now(), run = run + 1 where line = any(array( \
-         select x.line from json_to_recordset($2::json) as k(kind text, floor bigint, slots bigint) cross join lateral ( \
+         select x.line from json_to_recordset($2::json) as k(kind text, floor bigint, slots bigint, not_of jsonb) cross join lateral ( \
            select r.line from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
+             and (k.not_of is null or not k.not_of ? r.client_id) \
            order by r.turn, r.client_id limit k.slots for update skip locked) x)) \
        returning job_id, run, spared, line, client_id, kind, turn), \
      v as (insert into job_clock (kind, node, turn) select kind, $1, max(turn) from c group by kind order by kind \
@@ -74,11 +75,13 @@ pub(super) static TAKE_DUE_TURNS: Sql = Sql::new(
      returning client_id, kind, last_due",
 );
 
-/// Locks heads whose retry is due, passing over those that somebody else holds.
-pub(super) static LOCK_DUE_RETRIES: Sql = Sql::new(
-    "select line, kind, client_id from job_ready where line @ids($1) and run_at is not null and run_at <= @now \
-     order by line @skip_locked",
-);
+/// Locks heads whose retry is still due, passing over those that somebody else holds.
+pub(super) static LOCK_DUE_RETRIES: Sql = Sql::new(concat!(
+    "select r.line, r.kind, r.client_id from job_ready r where r.line @ids($1) and r.run_at is not null \
+       and r.run_at <= @now and not (",
+    is_suspect!(),
+    ") order by r.line @skip_locked",
+));
 
 /// Puts heads back into turn.
 pub(super) static TURN_HEADS: Sql = Sql::new(
@@ -334,7 +337,16 @@ async fn claim_postgres(
     wants: &[Want],
     kinds: &[JobKind],
 ) -> Result<Vec<Claim>, StoreError> {
-    let values = [store.node().into(), group(wants)?];
+    #[derive(Serialize)]
+    struct Row<'a> {
+        #[serde(flatten)]
+        want: &'a Want,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        not_of: &'a [String],
+    }
+    let not_of = store.left().names();
+    let rows: Vec<Row<'_>> = wants.iter().map(|want| Row { want, not_of: &not_of }).collect();
+    let values = [store.node().into(), group(&rows)?];
     let connections = store.connections();
     connections.faults.stage("claim", "before_commit");
     let claimed = write_alone(&connections.writer, &CLAIM_POSTGRES, values).await;
@@ -353,6 +365,7 @@ async fn claim_postgres(
 /// The text of SQLite's claim: one limited scan a kind. Fixed for a number of kinds, so it stays prepared.
 fn sqlite_claim_text(kind_count: usize) -> String {
     let mut branches = String::new();
+    let not_of = 2 + kind_count * 3;
     for n in 0..kind_count {
         let (kind, floor, slots) = (2 + n * 3, 3 + n * 3, 4 + n * 3);
         let union = if n == 0 { "" } else { " union all " };
@@ -360,7 +373,8 @@ fn sqlite_claim_text(kind_count: usize) -> String {
         let _infallible = write!(
             branches,
             "{union}select line from (select line from job_ready where kind = ${kind} and turn >= ${floor} \
-             and turn is not null and node is null order by turn, client_id limit ${slots})"
+             and turn is not null and node is null \
+             and client_id not in (select value from json_each(${not_of})) order by turn, client_id limit ${slots})"
         );
     }
     format!(
@@ -372,7 +386,8 @@ fn sqlite_claim_text(kind_count: usize) -> String {
 /// SQLite's claim for up to 16 kinds at once; more are claimed with a text that is not kept.
 static CLAIM_SQLITE: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
 
-/// SQLite's claim of `kind_count` kinds: `$1` the node, then kind, floor and slots of each.
+/// SQLite's claim of `kind_count` kinds: `$1` the node, then kind, floor and slots of each, then of which clients
+/// none.
 pub(super) fn claim_sqlite_text(kind_count: usize) -> String {
     match CLAIM_SQLITE.get(kind_count) {
         Some(cell) => cell.get_or_init(|| sqlite_claim_text(kind_count)).clone(),
@@ -391,6 +406,7 @@ async fn claim_sqlite(
         let slots = i64::try_from(want.slots).unwrap_or(i64::MAX);
         values.extend([want.kind.into(), want.floor.into(), slots.into()]);
     }
+    values.push(group(&store.left().names())?);
     let rows = tx.all_text(claim_sqlite_text(wants.len()), values).await?;
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -434,8 +450,9 @@ async fn raise_clock(tx: &Tx, node: Id, claims: &[Claim]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Retries that are due, in a transaction of their own. Counted without locks first, because
-/// `job_clients` comes before heads in the order of locks; no more are used than were counted.
+/// Retries that are due, in a transaction of their own. Read without locks first, because `job_clients` comes
+/// before heads in the order of locks; counted under both, because another node may have made them due
+/// meanwhile: turns that nobody uses would put their client behind.
 async fn due_retries(store: &Store) -> Result<usize, StoreError> {
     #[derive(Serialize)]
     struct Row {
@@ -444,40 +461,43 @@ async fn due_retries(store: &Store) -> Result<usize, StoreError> {
         held: Option<Turn>,
     }
     let tx = Tx::begin(store.connections(), "due_retries").await?;
-    let due = tx.all(&READ_DUE_RETRIES, []).await?;
+    let mut due: HashMap<Id, (String, String)> = HashMap::new();
+    for row in tx.all(&READ_DUE_RETRIES, []).await? {
+        due.insert(row.try_get("", "line")?, kind_and_client(&row)?);
+    }
     if due.is_empty() {
         return Ok(0);
     }
-    let mut lines: Vec<Id> = Vec::with_capacity(due.len());
-    let mut counted: HashMap<Id, (String, String)> = HashMap::with_capacity(due.len());
+    let lines: Vec<Id> = due.keys().copied().collect();
+    let mut caps = Caps::lock(&tx, due.values().map(|it| it.1.as_str())).await?;
+    lines::lock_turns(&tx, &due.values().cloned().collect()).await?;
     let mut needed = TurnsNeeded::default();
-    for row in &due {
-        let line: Id = row.try_get("", "line")?;
-        let (kind, client_id): (String, String) =
-            (row.try_get("", "kind")?, row.try_get("", "client_id")?);
-        needed.add(&kind, &client_id);
-        lines.push(line);
-        counted.insert(line, (kind, client_id));
-    }
-    let mut caps = Caps::lock(&tx, counted.values().map(|it| it.1.as_str())).await?;
-    let mut turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
-    let mut rows = Vec::with_capacity(lines.len());
+    let mut locked: Vec<(Id, (String, String))> = Vec::with_capacity(lines.len());
     for row in tx.all(&LOCK_DUE_RETRIES, [group(&lines)?]).await? {
-        let line: Id = row.try_get("", "line")?;
-        let of: (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
-        // Another job of the line may have become its head meanwhile, and no turn was counted for that one.
-        if counted.get(&line) == Some(&of) {
-            let turn = turns.next(&of.0, &of.1);
-            let (turn, held) = caps::placed(caps.enters(&of.1), turn);
-            rows.push(Row { line, turn, held });
+        let (line, of) = (row.try_get("", "line")?, kind_and_client(&row)?);
+        // Another job of the line may have become its head meanwhile, and its turns are not locked.
+        if due.get(&line) == Some(&of) {
+            needed.add(&of.0, &of.1);
+            locked.push((line, of));
         }
     }
+    let mut turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
+    let mut place = |(line, (kind, client_id)): &(Id, (String, String))| {
+        let turn = turns.next(kind, client_id);
+        let (turn, held) = caps::placed(caps.enters(client_id), turn);
+        Row { line: *line, turn, held }
+    };
+    let rows: Vec<Row> = locked.iter().map(&mut place).collect();
     if !rows.is_empty() {
         tx.run(&TURN_HEADS, [group(&rows)?]).await?;
     }
     caps.settle(&tx).await?;
     tx.commit().await?;
     Ok(rows.len())
+}
+
+fn kind_and_client(row: &QueryResult) -> Result<(String, String), StoreError> {
+    Ok((row.try_get("", "kind")?, row.try_get("", "client_id")?))
 }
 
 /// Delayed and snoozed jobs that are due enter their lines, under their leads' locks: those of the leads that
@@ -491,12 +511,9 @@ async fn due_later(store: &Store, followed: &Followed) -> Result<usize, StoreErr
     }
     let leads: BTreeSet<Id> = due.iter().map(|it| it.line).filter(|it| *it > 0).collect();
     let leads = Leads::lock_following(&tx, &leads, followed).await?;
-    let mut needed = TurnsNeeded::default();
-    for it in &due {
-        needed.add(&it.kind, &it.client_id);
-    }
     let mut caps = Caps::lock(&tx, due.iter().map(|it| it.client_id.as_str())).await?;
-    let turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
+    let of = due.iter().map(|it| (it.kind.clone(), it.client_id.clone())).collect();
+    lines::lock_turns(&tx, &of).await?;
     let ids: Vec<Id> = due.iter().map(|it| it.job_id).collect();
     let mut taken: HashMap<Id, i64> = HashMap::new();
     for row in tx.all(&TAKE_DUE_LATER, [group(&ids)?]).await? {
@@ -510,10 +527,19 @@ async fn due_later(store: &Store, followed: &Followed) -> Result<usize, StoreErr
     let entering: Vec<Entering> = due
         .into_iter()
         .filter(|it| taken.contains_key(&it.job_id))
-        .map(|it| Entering { place: Place { line: leads.resolve(it.line), ..it }, delay_ms: 0 })
+        .map(|it| Entering {
+            place: Place { line: leads.resolve(it.line), ..it },
+            delay_ms: 0,
+            is_by_hand: false,
+        })
         .collect();
     let moved = entering.len();
     let placed = lines::place(&tx, entering, &HashSet::new()).await?;
+    let mut needed = TurnsNeeded::default();
+    for it in &placed.ready {
+        needed.add(&it.kind, &it.client_id);
+    }
+    let turns = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     lines::write(&tx, placed, turns, &mut caps).await?;
     caps.settle(&tx).await?;
     tx.commit().await?;

@@ -321,7 +321,7 @@ pub(super) async fn promote_headless(tx: &Tx, lines: &BTreeSet<Id>) -> Result<us
     let ready: Vec<Place> = followers.into_values().collect();
     let moved: Vec<Id> = ready.iter().map(|it| it.job_id).collect();
     if !moved.is_empty() {
-        let placed = lines::Placed { ready, ..lines::Placed::default() };
+        let placed = lines::Placed::heads(tx, ready).await?;
         let (mut caps, turns) = lines::take_for(tx, &placed, std::iter::empty()).await?;
         tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
         lines::write(tx, placed, turns, &mut caps).await?;
@@ -512,7 +512,8 @@ impl HeadMoves {
     fn enters_later(&mut self, it: &Settlement, line: Id, after: Duration, spared: i64) {
         self.gone.push(it.line);
         let place = Place { line, spared: it.spared + spared, ..place_of(it) };
-        self.later.push(Entering { place, delay_ms: millis(after).max(1) });
+        let delay_ms = millis(after).max(1);
+        self.later.push(Entering { place, delay_ms, is_by_hand: false });
     }
 
     async fn write(self, tx: &Tx) -> Result<(), StoreError> {
@@ -554,19 +555,14 @@ async fn promote(
     turns: Turns,
     caps: &mut Caps,
 ) -> Result<Turns, StoreError> {
-    let mut moved: Vec<Id> = Vec::new();
-    let mut placed = lines::Placed::default();
-    for it in passed.iter().filter(|it| it.transition.takes_head_away()) {
-        if let Some(place) = followers.remove(&it.line) {
-            moved.push(place.job_id);
-            placed.ready.push(place);
-        }
-    }
-    if moved.is_empty() {
+    let ended = passed.iter().filter(|it| it.transition.takes_head_away());
+    let next: Vec<Place> = ended.filter_map(|it| followers.remove(&it.line)).collect();
+    if next.is_empty() {
         return Ok(turns);
     }
+    let moved: Vec<Id> = next.iter().map(|it| it.job_id).collect();
     tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
-    lines::write(tx, placed, turns, caps).await
+    lines::write(tx, lines::Placed::heads(tx, next).await?, turns, caps).await
 }
 
 /// ENQUEUE of follow-on jobs, last: own lines only, so no head is in their way.

@@ -325,6 +325,7 @@ async fn steps_of_claim(db: &crate::support::fixture::Fixture, text: String, kin
         .bind("NO_SUCH_KIND")
         .bind(0_i64)
         .bind(100_i64)
+        .bind("[]")
         .fetch_all(&mut connection)
         .await
         .unwrap();

@@ -3,14 +3,14 @@
 use super::{
     inbox::{PHONE, draft, is_accepted, put_one, with, with_message},
     life::{claim, end},
-    tools::{Dice, assert_places, assert_whole, drain, instant},
+    tools::{Dice, assert_places, assert_whole, claim_suspects, drain, instant},
 };
 use crate::{
     on_both_databases,
     support::fixture::{Fixture, sms},
 };
 use postroom::{
-    domain::{Effect, Identity, IdentityKind, Sentiment, Signal, job::FailureReason},
+    domain::{Effect, Identity, IdentityKind, JobStatus, Sentiment, Signal, job::FailureReason},
     store::{Answer, Inbound, Store, Transition},
 };
 use std::{sync::Arc, time::Duration};
@@ -314,6 +314,81 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from job_attempts where ended").await, 4 * people);
         let twice = "select count(*) from (select lead_id from drafts where status = 'pending' group by lead_id having count(*) > 1) as twice";
         assert_eq!(db.number(twice).await, 0);
+        assert_whole(&db).await;
+    }
+
+    /// A job that was rescued is a suspect wherever its lead's merge takes it: it gets no turn.
+    async fn a_rescued_job_stays_a_suspect_in_the_line_of_the_older(db: Fixture) {
+        let rescue = |after| Transition::Retry { after, reason: FailureReason::Rescued, error: "x".to_owned() };
+        let due = async || {
+            let soon = instant(&db, -1);
+            db.execute(&format!("update job_later set run_at = {soon}")).await;
+            db.execute(&format!("update job_ready set run_at = {soon} where run_at is not null")).await;
+            while db.store.queue().make_due().await.unwrap() > 0 {}
+        };
+        let hour = Duration::from_secs(3_600);
+        // Once it waits for its retry while its lead is merged, once it is rescued afterwards.
+        for is_rescued_before in [true, false] {
+            let (older, younger) = two(&db).await;
+            let running = claim(&db.store, 10).await;
+            let (of_older, of_younger) = (
+                running.iter().find(|it| it.line == older).unwrap(),
+                running.iter().find(|it| it.line == younger).unwrap(),
+            );
+            if is_rescued_before {
+                assert!(end(&db.store, of_younger, rescue(hour)).await);
+            }
+            put_one(&db, with(both("x"), |it| it.signal = Signal::Connected)).await;
+            if !is_rescued_before {
+                assert!(end(&db.store, of_younger, rescue(hour)).await);
+            }
+            // It is due while the older's head runs, and is the next.
+            due().await;
+            assert_eq!(db.number("select count(*) from job_blocked").await, 1);
+            assert!(end(&db.store, of_older, Transition::Succeed(Vec::new())).await);
+            assert!(claim(&db.store, 10).await.is_empty(), "it gets no turn");
+            assert_whole(&db).await;
+            let suspects = claim_suspects(&db.store).await;
+            assert_eq!(suspects.iter().map(|it| (it.line, it.job.id)).collect::<Vec<_>>(), [(older, of_younger.job.id)]);
+            // Nor where the line is empty when it is due.
+            assert!(end(&db.store, &suspects[0], rescue(hour)).await);
+            due().await;
+            assert!(claim(&db.store, 10).await.is_empty());
+            assert_eq!(drain(&db.store, 10).await, 1);
+            assert_whole(&db).await;
+            for table in ["leads", "lead_identities", "message_keys", "messages", "drafts"] {
+                db.execute(&format!("delete from {table}")).await;
+            }
+        }
+    }
+
+    /// The second merge of two finds a job of the first that still runs, in the line of a lead that is none now.
+    async fn a_job_that_runs_through_two_merges_is_seen_and_can_be_cancelled(db: Fixture) {
+        let (first, second, third) = ((IdentityKind::Phone, PHONE), mail(), (IdentityKind::GhlContact, "c1"));
+        let oldest = lead_of(&put_one(&db, by("k1", &[first])).await);
+        let older = lead_of(&put_one(&db, by("k2", &[second])).await);
+        let young = lead_of(&put_one(&db, by("k3", &[third])).await);
+        // A job of the youngest moves into the line of the next older, and runs there.
+        let running = claim(&db.store, 10).await;
+        let of = |line: i64| running.iter().find(|it| it.line == line).unwrap();
+        assert!(end(&db.store, of(older), Transition::Succeed(Vec::new())).await);
+        let retry = Transition::Retry { after: Duration::ZERO, reason: FailureReason::Error, error: "no".to_owned() };
+        assert!(end(&db.store, of(young), retry).await);
+        put_one(&db, with(by("x", &[second, third]), |it| it.signal = Signal::Connected)).await;
+        let soon = instant(&db, -1);
+        db.execute(&format!("update job_later set run_at = {soon}")).await;
+        while db.store.queue().make_due().await.unwrap() == 0 {}
+        let again = claim(&db.store, 10).await;
+        let job = of(young).job.id;
+        assert_eq!(again.iter().map(|it| (it.line, it.job.id)).collect::<Vec<_>>(), [(older, job)]);
+        put_one(&db, with(by("y", &[first, second]), |it| it.signal = Signal::Connected)).await;
+        assert_eq!(db.number(&format!("select count(*) from leads where merged_into = {oldest}")).await, 2);
+        let desk = db.store.desk();
+        let seen = desk.job(job).await.unwrap().unwrap().job;
+        assert_eq!((seen.status, seen.node), (JobStatus::Running, Some(db.store.node())));
+        assert_eq!(desk.cancel(job).await.unwrap().status, JobStatus::Cancelled);
+        assert!(!end(&db.store, &again[0], Transition::Succeed(Vec::new())).await, "its fence is gone");
+        assert!(end(&db.store, of(oldest), Transition::Succeed(Vec::new())).await);
         assert_whole(&db).await;
     }
 }

@@ -12,15 +12,19 @@ use crate::{
     on_both_databases,
     support::{
         eventually,
-        fixture::{Fixture, SMS},
+        fixture::{Fixture, SMS, event},
     },
 };
 use postroom::{
+    config::Retention,
     domain::{
-        Id, JobStatus,
+        Id, Identity, IdentityKind, JobStatus, Signal,
         job::{FailureReason, SELF_CHECK},
     },
-    store::{Claim, JobActionError, JobView, Settlement, Store, Transition},
+    store::{
+        Claim, Content, Inbound, JobActionError, JobView, Pruning, Settlement, Store, Transition,
+        wall_clock,
+    },
 };
 use sqlx::Connection;
 use std::{
@@ -187,6 +191,30 @@ on_both_databases! {
         }
         drain(&db.store, 50).await;
         assert_heads(&db, 0).await;
+    }
+
+    /// The timers of all nodes fire for the same due time: a client is not put behind by turns that nobody uses.
+    async fn due_against_due_takes_one_turn_for_each_job(db: Fixture) {
+        let other = other_of(&db).await;
+        let mut due = 0;
+        for round in 0..rounds(&db) {
+            enqueue(&db.store, "a", SELF_CHECK, 10).await;
+            let claims = claim(&db.store, 10).await;
+            let v = db.store.queue().clock().await.unwrap()[SELF_CHECK.0];
+            let (retried, snoozed) = claims.split_at(5);
+            settle_all(&db.store, retried, &retry_now()).await;
+            settle_all(&db.store, snoozed, &Transition::Snooze { after: Duration::ZERO }).await;
+            db.execute(&format!("update job_later set run_at = {}", instant(&db, -1))).await;
+            let (one, two) = (db.store.queue(), other.queue());
+            let (left, right) = at_once(round, one.make_due(), two.make_due()).await;
+            let moved = left.unwrap() + right.unwrap() + one.make_due().await.unwrap();
+            assert_eq!(moved, 10);
+            // After V, or after the client's last such turn, come as many turns as jobs became due.
+            let before = due.max(v - 1);
+            due = db.number("select last_due from job_clients where client_id = 'a'").await;
+            assert_eq!(due - before, 10, "round {round}");
+            assert_eq!(drain(&db.store, 50).await, 10);
+        }
     }
 
     async fn due_against_due(db: Fixture) {
@@ -389,6 +417,67 @@ async fn change_while_due_waits(db: &Fixture, change: &str) -> usize {
     };
     let (moved, ()) = tokio::join!(queue.make_due(), meanwhile);
     moved.unwrap()
+}
+
+/// Prunes all that may go, while another session has changed a row that was to go, and commits that only once
+/// the chore waits for it.
+async fn change_while_pruning_waits(db: &Fixture, change: &str) {
+    let url = db.config.database.url.expose();
+    let mut holder = sqlx::PgConnection::connect(url).await.unwrap();
+    let change = sqlx::AssertSqlSafe(format!("begin; {change}"));
+    sqlx::raw_sql(change).execute(&mut holder).await.unwrap();
+    let none = Duration::ZERO;
+    let keep = Retention { succeeded: none, failed: none, quarantine: none, payloads: none };
+    let chores = db.store.chores();
+    let prune = async {
+        let mut round = Pruning::begin();
+        while !round.is_over() {
+            let pruned = chores.prune(&mut round, &keep, none).await;
+            assert!(pruned.failures.is_empty(), "{:?}", pruned.failures);
+        }
+    };
+    let meanwhile = async {
+        eventually(Duration::from_secs(10), async || {
+            let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            (db.number(waiting).await == 1).then_some(())
+        })
+        .await;
+        sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    };
+    tokio::join!(prune, meanwhile);
+}
+
+/// On PostgreSQL only: SQLite has nobody in between. A key that has expired is taken over by the next message
+/// that has it: gone, the message after that one would be taken for new, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_taken_over_while_pruning_waits_for_it_stays() {
+    let Some(db) = Fixture::postgres().await else { return };
+    put(&db.store, "a", &phones(2), "first").await;
+    db.execute("update message_keys set expires_at = now() - interval '1 hour'").await;
+    let key = "(select key from message_keys order by key limit 1)";
+    let take_over = format!(
+        "update message_keys set expires_at = now() + interval '10 minutes' where key = {key}"
+    );
+    change_while_pruning_waits(&db, &take_over).await;
+    assert_eq!(db.number("select count(*) from message_keys").await, 1, "the other is gone");
+}
+
+/// The same for a quarantined item that has just come again, and was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantined_item_that_comes_again_while_pruning_waits_for_it_stays() {
+    let Some(db) = Fixture::postgres().await else { return };
+    for body in ["one", "two"] {
+        let at = wall_clock().plus_millis(-60_000);
+        let body_hash = body.to_owned();
+        let reason = "unknown_event".to_owned();
+        let content = Content::Quarantine { event_type: None, reason, body_hash };
+        let phone = Identity::new(IdentityKind::Phone, "+15550000001");
+        let item = Inbound { content, ..event("a", "sms", vec![phone], Signal::Connected, at) };
+        db.store.inbox().put(std::sync::Arc::new([item])).await.unwrap();
+    }
+    let again = "update quarantine set count = count + 1, last_received_at = now() + interval '1 minute' where body_hash = 'one'";
+    change_while_pruning_waits(&db, again).await;
+    assert_eq!(db.texts("select body_hash from quarantine").await, ["one"], "the other is gone");
 }
 
 /// On PostgreSQL only: SQLite has nobody in between.
