@@ -10,9 +10,11 @@
 use super::{
     Store, StoreError,
     sql::Sql,
-    tx::{Tx, group, in_group},
+    suspects::is_suspect,
+    tx::{Tx, group, in_group, read},
 };
 use crate::domain::{Id, fairness::Turn};
+use sea_orm::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +43,13 @@ pub(super) static ADMIT_HEADS: Sql = Sql::new(
      where line @ids($1) and +held is not null",
 );
 
+/// All caps, without locks.
+pub(super) static READ_CAPS: Sql = Sql::new("select client_id, cap, admitted, held from job_caps");
+
+/// Whether some client is capped.
+pub(super) static HAS_CAPS: Sql =
+    Sql::new("select case when exists (select 1 from job_caps) then 1 else 0 end as has_caps");
+
 /// Sets the caps of clients, sorted.
 pub(super) static PUT_CAPS: Sql = Sql::new(
     "insert into job_caps (client_id, cap, admitted, held) select g.client_id, g.cap, 0, 0 \
@@ -48,9 +57,9 @@ pub(super) static PUT_CAPS: Sql = Sql::new(
      on conflict (client_id) do update set cap = excluded.cap",
 );
 
-/// Takes the caps of all other clients away.
+/// Takes the caps of all other clients away, but those of clients that no node knows.
 pub(super) static DELETE_CAPS: Sql = Sql::new(
-    "delete from job_caps where client_id not in (select g.client_id from @rows($1, client_id text) g)",
+    "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)",
 );
 
 /// Lets in what is held of clients that have no cap any more. By `job_ready_held`.
@@ -61,15 +70,33 @@ pub(super) static ADMIT_UNCAPPED: Sql = Sql::new(
      where held is not null and client_id not in (select client_id from job_caps)",
 );
 
-/// All capped clients.
-pub(super) static LOCK_ALL_CAPS: Sql =
-    Sql::new("select client_id, cap, admitted, held from job_caps order by client_id @for_update");
+/// Capped clients whose counts are not what stands in line, or that have something held and room for it. In
+/// one snapshot, in which whoever knows the caps has changed both or neither. Reads the small table whole,
+/// without locks.
+pub(super) static READ_WRONG_CAPS: Sql = Sql::new(
+    "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
+       from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
+       on h.client_id = c.client_id \
+     where c.admitted <> coalesce(h.admitted, 0) or c.held <> coalesce(h.held, 0) \
+       or (c.admitted < c.cap and c.held > 0) order by c.client_id",
+);
 
-/// How many heads of capped clients stand in turn, and how many are held. Reads the small table whole.
+/// How many heads of these clients stand in turn, and how many are held. Reads the small table whole.
 pub(super) static COUNT_HEADS: Sql = Sql::new(
     "select client_id, count(turn) as admitted, count(held) as held from job_ready \
-     where client_id in (select client_id from job_caps) group by client_id",
+     where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id",
 );
+
+/// How many suspects of these clients are due: they come before what is held. By `job_ready_retry`.
+pub(super) static COUNT_DUE_SUSPECTS: Sql = Sql::new(concat!(
+    "select r.client_id, count(*) as due from job_ready r where r.run_at is not null and r.run_at <= @now \
+       and r.client_id in (select g.client_id from @rows($1, client_id text) g) and ",
+    is_suspect!(),
+    " group by r.client_id"
+));
+
+/// Caps that one transaction corrects at the most.
+const CORRECTED_MAX: usize = 100;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cap {
@@ -95,22 +122,42 @@ pub(super) enum Admission {
 }
 
 impl Caps {
-    /// Locks the caps of `clients`. Costs a statement only where this node's configuration caps anybody.
+    /// Locks the caps of `clients`. Costs a statement only where some client is capped.
     pub(super) async fn lock<'a>(
         tx: &Tx,
         clients: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, StoreError> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            client_id: &'a str,
+        match tx.has_caps() {
+            true => Self::lock_rows(tx, clients.into_iter().collect()).await,
+            false => Ok(Self::default()),
         }
-        let clients: BTreeSet<&str> =
-            if tx.has_caps() { clients.into_iter().collect() } else { BTreeSet::new() };
+    }
+
+    async fn lock_rows(tx: &Tx, clients: BTreeSet<&str>) -> Result<Self, StoreError> {
         if clients.is_empty() {
             return Ok(Self::default());
         }
-        let rows: Vec<Row<'_>> = clients.into_iter().map(|client_id| Row { client_id }).collect();
-        Self::of(tx.all(&LOCK_CAPS, [group(&rows)?]).await?)
+        Self::of(tx.all(&LOCK_CAPS, [client_rows(clients)?]).await?)
+    }
+
+    /// Locks the caps of `clients` and counts what stands in line, whatever was counted before.
+    async fn lock_and_count(tx: &Tx, clients: BTreeSet<&str>) -> Result<Self, StoreError> {
+        let mut caps = Self::lock_rows(tx, clients).await?;
+        for it in caps.0.values_mut() {
+            *it = Cap { admitted: 0, held: 0, is_changed: true, ..*it };
+        }
+        if caps.0.is_empty() {
+            return Ok(caps);
+        }
+        let rows = client_rows(caps.0.keys().map(String::as_str))?;
+        for row in tx.all(&COUNT_HEADS, [rows]).await? {
+            let client_id: String = row.try_get("", "client_id")?;
+            if let Some(it) = caps.0.get_mut(&client_id) {
+                it.admitted = row.try_get("", "admitted")?;
+                it.held = row.try_get("", "held")?;
+            }
+        }
+        Ok(caps)
     }
 
     fn of(rows: Vec<sea_orm::QueryResult>) -> Result<Self, StoreError> {
@@ -125,6 +172,11 @@ impl Caps {
             caps.insert(row.try_get("", "client_id")?, cap);
         }
         Ok(Self(caps))
+    }
+
+    /// True where one more head of `client` may come into turn.
+    pub(super) fn has_room(&self, client: &str) -> bool {
+        self.0.get(client).is_none_or(|it| it.admitted < it.cap)
     }
 
     /// A head of `client` comes into line: true if it comes into turn.
@@ -151,7 +203,56 @@ impl Caps {
         }
     }
 
-    /// Admits what may come into turn now, and writes the caps. The last that a transaction does to heads.
+    /// A head of `client` that stood in turn is held.
+    pub(super) fn is_held(&mut self, client: &str) {
+        let Some(it) = self.0.get_mut(client) else { return };
+        it.is_changed = true;
+        it.admitted = (it.admitted - 1).max(0);
+        it.held += 1;
+    }
+
+    /// Lets in what is held of `client`, at most `limit` heads, whatever its cap; true where nothing is left.
+    pub(super) async fn let_in(
+        &mut self,
+        tx: &Tx,
+        client: &str,
+        limit: i64,
+    ) -> Result<bool, StoreError> {
+        let Some(it) = self.0.get_mut(client).filter(|it| it.cap == 0) else { return Ok(true) };
+        let mut lines: Vec<Id> = Vec::new();
+        for row in tx.all(&READ_HELD_HEADS, [client.into(), limit.into()]).await? {
+            lines.push(row.try_get("", "line")?);
+        }
+        lines.sort_unstable();
+        let count = i64::try_from(lines.len()).unwrap_or(limit);
+        let is_over = count < limit;
+        *it = Cap {
+            admitted: it.admitted + count,
+            held: if is_over { 0 } else { (it.held - count).max(1) },
+            is_changed: true,
+            ..*it
+        };
+        if !lines.is_empty() {
+            tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
+        }
+        Ok(is_over)
+    }
+
+    /// How many suspects of clients that have something held are due.
+    async fn due_suspects(&self, tx: &Tx) -> Result<BTreeMap<String, i64>, StoreError> {
+        let refills = self.0.iter().filter(|(_, it)| it.held > 0 && it.admitted < it.cap);
+        let clients: Vec<&str> = refills.map(|(client_id, _)| client_id.as_str()).collect();
+        let mut due = BTreeMap::new();
+        if !clients.is_empty() {
+            for row in tx.all(&COUNT_DUE_SUSPECTS, [client_rows(clients)?]).await? {
+                due.insert(row.try_get("", "client_id")?, row.try_get("", "due")?);
+            }
+        }
+        Ok(due)
+    }
+
+    /// Admits what may come into turn now, and writes the caps. Places that suspects wait for are kept free: each
+    /// comes into turn when it is claimed. The last that a transaction does to heads.
     pub(super) async fn settle(mut self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
@@ -160,8 +261,10 @@ impl Caps {
             held: i64,
         }
         let mut lines: Vec<Id> = Vec::new();
+        let waiting = self.due_suspects(tx).await?;
         for (client_id, it) in &mut self.0 {
-            let free = (it.cap - it.admitted).min(it.held);
+            let kept_free = waiting.get(client_id).copied().unwrap_or_default();
+            let free = (it.cap - it.admitted - kept_free).min(it.held);
             if free <= 0 {
                 continue;
             }
@@ -193,36 +296,95 @@ impl Caps {
     }
 }
 
-/// Sets the caps to those of the configuration and counts anew who stands where; so, too, what a node with
-/// another configuration has left uncounted comes right again.
-pub(super) async fn set(store: &Store, caps: &BTreeMap<String, u32>) -> Result<(), StoreError> {
+/// Clients as a parameter.
+pub(super) fn client_rows<'a>(
+    clients: impl IntoIterator<Item = &'a str>,
+) -> Result<Value, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+    }
+    let rows: Vec<Row<'_>> = clients.into_iter().map(|client_id| Row { client_id }).collect();
+    group(&rows)
+}
+
+/// Sets the caps to those of the configuration, and corrects the counts that have gone astray. Locks only the
+/// caps that change. Says whether some client is capped now.
+pub(super) async fn set(store: &Store, caps: &BTreeMap<String, u32>) -> Result<bool, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
         cap: u32,
     }
-    in_group(|| async {
+    let has_caps = in_group(|| async {
         let tx = Tx::begin(store.connections(), "caps").await?;
-        let rows: Vec<Row<'_>> =
-            caps.iter().map(|(client_id, cap)| Row { client_id, cap: *cap }).collect();
-        tx.run(&PUT_CAPS, [group(&rows)?]).await?;
-        tx.run(&DELETE_CAPS, [group(&rows)?]).await?;
-        let mut all = Caps::of(tx.all(&LOCK_ALL_CAPS, []).await?)?;
-        for it in all.0.values_mut() {
-            *it = Cap { admitted: 0, held: 0, is_changed: true, ..*it };
+        let before = Caps::of(tx.all(&READ_CAPS, []).await?)?.0;
+        let is_changed = |(client_id, cap): &(&String, &u32)| {
+            before.get(*client_id).map(|it| it.cap) != Some(i64::from(**cap))
+        };
+        let changed: Vec<Row<'_>> = caps
+            .iter()
+            .filter(is_changed)
+            .map(|(client_id, cap)| Row { client_id, cap: *cap })
+            .collect();
+        if !changed.is_empty() {
+            tx.run(&PUT_CAPS, [group(&changed)?]).await?;
         }
-        for row in tx.all(&COUNT_HEADS, []).await? {
-            let client_id: String = row.try_get("", "client_id")?;
-            if let Some(it) = all.0.get_mut(&client_id) {
-                it.admitted = row.try_get("", "admitted")?;
-                it.held = row.try_get("", "held")?;
-            }
-        }
+        tx.run(&DELETE_CAPS, [client_rows(caps.keys().map(String::as_str))?]).await?;
         tx.run(&ADMIT_UNCAPPED, []).await?;
-        all.settle(&tx).await?;
-        tx.commit().await
+        let clients = changed.iter().map(|it| it.client_id).collect();
+        Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
+        let has_caps = are_there(&tx).await?;
+        tx.commit().await?;
+        Ok(has_caps)
     })
-    .await
+    .await?;
+    recount(store).await?;
+    Ok(has_caps)
+}
+
+/// Caps a client at 0, whatever its cap was, and counts what stands in line.
+pub(super) async fn rest(tx: &Tx, client_id: &str) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        cap: u32,
+    }
+    tx.run(&PUT_CAPS, [group(&[Row { client_id, cap: 0 }])?]).await?;
+    Caps::lock_and_count(tx, BTreeSet::from([client_id])).await?.settle(tx).await
+}
+
+/// The clients that are capped at 0, with how many of their heads are held.
+pub(super) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, StoreError> {
+    let caps = Caps::of(read(&store.connections().reader, &READ_CAPS, []).await?)?.0;
+    let resting = caps.into_iter().filter(|(_, it)| it.cap == 0);
+    Ok(resting.map(|(client_id, it)| (client_id, it.held)).collect())
+}
+
+/// Corrects the caps whose counts are not what stands in line. Looks without locks, and counts again those that
+/// differ under theirs. Returns how many clients that were.
+pub(super) async fn recount(store: &Store) -> Result<usize, StoreError> {
+    let mut wrong: Vec<String> = Vec::new();
+    for row in read(&store.connections().reader, &READ_WRONG_CAPS, []).await? {
+        wrong.push(row.try_get("", "client_id")?);
+    }
+    for clients in wrong.chunks(CORRECTED_MAX) {
+        in_group(|| async {
+            let tx = Tx::begin(store.connections(), "caps").await?;
+            let clients = clients.iter().map(String::as_str).collect();
+            Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
+            tx.commit().await
+        })
+        .await?;
+    }
+    Ok(wrong.len())
+}
+
+/// Whether some client is capped.
+pub(super) async fn are_there(tx: &Tx) -> Result<bool, StoreError> {
+    let rows = tx.all(&HAS_CAPS, []).await?;
+    let has_caps = rows.first().map(|row| row.try_get::<i32>("", "has_caps")).transpose()?;
+    Ok(has_caps.is_some_and(|it| it != 0))
 }
 
 /// The columns of a head that comes into line with `turn`: in turn, or held.

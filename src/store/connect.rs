@@ -95,7 +95,7 @@ pub(super) struct Connections {
     pub(super) api: Sessions,
     /// How long a statement may take until its connection counts as silent; `None` on SQLite.
     pub(super) statement_limit: Option<Duration>,
-    /// True once the configuration caps some client's jobs at once.
+    /// True while some client's jobs at once are capped, whichever node's configuration says so.
     pub(super) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
     pub(super) faults: Arc<Faults>,

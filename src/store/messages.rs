@@ -278,6 +278,8 @@ pub(super) struct Known {
     /// It came without a text.
     pub(super) is_empty: bool,
     is_told: bool,
+    /// The group brings the provider's id of it.
+    is_called: bool,
 }
 
 impl Known {
@@ -286,9 +288,10 @@ impl Known {
         self.is_inbound && !self.is_handled && self.job_id.is_none()
     }
 
-    /// Something about its lead may change.
+    /// Something about it or its lead may change: messages come after their leads in the order of locks.
     pub(super) const fn needs_lock(&self) -> bool {
-        self.misses_its_job() || self.is_hinted || (self.is_empty && self.is_told)
+        let is_named_now = self.is_called && !self.is_named;
+        self.misses_its_job() || self.is_hinted || is_named_now || (self.is_empty && self.is_told)
     }
 }
 
@@ -303,34 +306,44 @@ pub(super) async fn read_firsts(
         id: Id,
         kind: &'static str,
     }
-    let mut rows: HashMap<Id, (&'static str, bool, bool)> = HashMap::new();
+    #[derive(Default)]
+    struct Brought {
+        kind: &'static str,
+        a_hint: bool,
+        a_text: bool,
+        a_name: bool,
+    }
+    let mut rows: HashMap<Id, Brought> = HashMap::new();
     for (at, first) in firsts {
         let (First::Stored(id), Some(inbound)) = (first, inbound.get(*at)) else { continue };
         if let Content::Event { kind, event, .. } = &inbound.content {
-            let is_hinted = hint_of(event).is_some();
-            let row = rows.entry(*id).or_insert((kind.0, false, false));
-            row.1 |= is_hinted;
-            row.2 |=
-                matches!(&event.signal, crate::domain::Signal::Message(it) if !it.body.is_empty());
+            let row = rows.entry(*id).or_insert(Brought { kind: kind.0, ..Brought::default() });
+            row.a_hint |= hint_of(event).is_some();
+            if let crate::domain::Signal::Message(message) = &event.signal {
+                row.a_text |= !message.body.is_empty();
+                row.a_name |= message.provider_id.is_some();
+            }
         }
     }
     let mut known = HashMap::new();
     if rows.is_empty() {
         return Ok(known);
     }
-    let asked: Vec<Row> = rows.iter().map(|(id, (kind, _, _))| Row { id: *id, kind }).collect();
+    let asked: Vec<Row> = rows.iter().map(|(id, it)| Row { id: *id, kind: it.kind }).collect();
     for row in tx.all(&READ_FIRSTS, [group(&asked)?]).await? {
         let id: Id = row.try_get("", "id")?;
         let direction: String = row.try_get("", "direction")?;
+        let brought = rows.get(&id);
         let it = Known {
             lead_id: row.try_get("", "lead_id")?,
             is_inbound: direction == "inbound",
             is_handled: row.try_get::<i32>("", "handled")? != 0,
             job_id: row.try_get("", "job_id")?,
             is_named: row.try_get::<i32>("", "is_named")? != 0,
-            is_hinted: rows.get(&id).is_some_and(|it| it.1),
+            is_hinted: brought.is_some_and(|it| it.a_hint),
             is_empty: row.try_get::<i32>("", "is_empty")? != 0,
-            is_told: rows.get(&id).is_some_and(|it| it.2),
+            is_told: brought.is_some_and(|it| it.a_text),
+            is_called: brought.is_some_and(|it| it.a_name),
         };
         known.insert(id, it);
     }

@@ -6,16 +6,17 @@
 //! lookup.
 
 use super::{
-    StoreError,
-    caps::Caps,
+    Store, StoreError,
+    caps::{self, Caps},
     ledger::{Settlement, Transition},
     queue::{Claim, Queue, READ_FACTS, claim},
     sql::Sql,
     tx::{Tx, group, in_group},
 };
-use crate::domain::{JobKind, job::FailureReason};
+use crate::domain::{Id, JobKind, job::FailureReason};
+use sea_orm::Value;
 use serde::Serialize;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// Whether the head `r` is a suspect, by its last row of history. By primary key.
 macro_rules! is_suspect {
@@ -25,17 +26,49 @@ macro_rules! is_suspect {
 }
 pub(super) use is_suspect;
 
-/// Claims one suspect that is due, of these kinds. By `job_ready_retry`, where little but suspects is due:
-/// everything else gets its turn as soon as it is. The subquery is a scalar one, so that it runs once.
+/// Suspects of these kinds that are due, without locks; none of these other clients, nor of clients that are at
+/// their caps, so that those hold up nobody else's. By `job_ready_retry`, where little but suspects is due: everything else gets its
+/// turn as soon as it is.
+pub(super) static READ_SUSPECTS: Sql = Sql::new(concat!(
+    "select r.line, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now \
+       and r.kind in (select g.kind from @rows($1, kind text) g) \
+       and r.client_id not in (select g.client_id from @rows($2, client_id text) g) \
+       and not exists (select 1 from job_caps c where c.client_id = r.client_id and c.admitted >= c.cap) and ",
+    is_suspect!(),
+    " order by r.run_at limit 20"
+));
+
+/// Claims the first of these suspects, if it still is one that is due. By primary key. The subquery is a
+/// scalar one, so that it runs once.
 pub(super) static CLAIM_SUSPECT: Sql = Sql::new(concat!(
     "update job_ready set node = $1, locked_at = @now, run = run + 1, run_at = null, \
        turn = coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) \
-     where line = (select r.line from job_ready r where r.run_at is not null and r.run_at <= @now \
-       and r.kind in (select g.kind from @rows($2, kind text) g) and ",
+     where line = (select r.line from job_ready r where r.line @ids($2) and r.run_at is not null \
+       and r.run_at <= @now and ",
     is_suspect!(),
     " order by r.run_at limit 1 @skip_locked) \
      returning job_id, run, spared, line, client_id, kind, turn"
 ));
+
+/// Which of these jobs are suspects, by their last rows of history. By primary key.
+pub(super) static READ_ARE_SUSPECTS: Sql =
+    Sql::new(concat!("select r.job_id from @rows($1, job_id bigint) r where ", is_suspect!()));
+
+/// Which of these jobs are suspects.
+pub(super) async fn among(tx: &Tx, job_ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        job_id: Id,
+    }
+    let rows: Vec<Row> = job_ids.iter().map(|job_id| Row { job_id: *job_id }).collect();
+    let mut suspects = HashSet::new();
+    if !rows.is_empty() {
+        for row in tx.all(&READ_ARE_SUSPECTS, [group(&rows)?]).await? {
+            suspects.insert(row.try_get("", "job_id")?);
+        }
+    }
+    Ok(suspects)
+}
 
 /// What a settlement is for: jobs whose node is gone are settled by others.
 pub(super) fn purpose_of(all: &[Settlement]) -> &'static str {
@@ -63,30 +96,43 @@ impl Queue {
         }
         let wanted: Vec<Row> = wanted.iter().map(|it| Row { kind: it }).collect();
         let (store, wanted) = (self.0.clone(), group(&wanted)?);
-        let claim_one = async move {
-            in_group(|| async {
-                let tx = Tx::begin(store.connections(), "suspect").await?;
-                let values = [store.node().into(), wanted.clone()];
-                let claimed = tx.all(&CLAIM_SUSPECT, values).await?;
-                let Some(row) = claimed.first() else { return Ok(None) };
-                let facts =
-                    tx.all(&READ_FACTS, [group(&[row.try_get::<i64>("", "job_id")?])?]).await?;
-                let Some(facts) = facts.first() else {
-                    return Err(StoreError::Broken("a job is in line and has no facts".to_owned()));
-                };
-                let claim = claim(row, facts, &kinds)?;
-                // It comes into turn, and counts: a client at its cap has to end something first.
-                let client_id: String = row.try_get("", "client_id")?;
-                let mut caps = Caps::lock(&tx, [client_id.as_str()]).await?;
-                if !caps.enters(&client_id) {
-                    return Ok(None);
-                }
-                caps.settle(&tx).await?;
-                tx.commit().await?;
-                Ok(claim)
-            })
+        self.0
+            .spawn(async move { in_group(|| claim_one(&store, wanted.clone(), &kinds)).await })
             .await
-        };
-        self.0.spawn(claim_one).await
     }
+}
+
+/// Caps come before heads in the order of locks: those of the clients that may get one are locked first.
+async fn claim_one(
+    store: &Store,
+    wanted: Value,
+    kinds: &[JobKind],
+) -> Result<Option<Claim>, StoreError> {
+    let tx = Tx::begin(store.connections(), "suspect").await?;
+    let mut due: Vec<(Id, String)> = Vec::new();
+    let left = store.left().names();
+    let not_of = caps::client_rows(left.iter().map(String::as_str))?;
+    for row in tx.all(&READ_SUSPECTS, [wanted, not_of]).await? {
+        due.push((row.try_get("", "line")?, row.try_get("", "client_id")?));
+    }
+    if due.is_empty() {
+        return Ok(None);
+    }
+    let mut caps = Caps::lock(&tx, due.iter().map(|it| it.1.as_str())).await?;
+    // A client at its cap has to end something first.
+    due.retain(|it| caps.has_room(&it.1));
+    let lines: Vec<Id> = due.iter().map(|it| it.0).collect();
+    let claimed = tx.all(&CLAIM_SUSPECT, [store.node().into(), group(&lines)?]).await?;
+    let Some(row) = claimed.first() else { return Ok(None) };
+    let facts = tx.all(&READ_FACTS, [group(&[row.try_get::<i64>("", "job_id")?])?]).await?;
+    let Some(facts) = facts.first() else {
+        return Err(StoreError::Broken("a job is in line and has no facts".to_owned()));
+    };
+    let claim = claim(row, facts, kinds)?;
+    // It comes into turn, and counts.
+    let client_id: String = row.try_get("", "client_id")?;
+    caps.enters(&client_id);
+    caps.settle(&tx).await?;
+    tx.commit().await?;
+    Ok(claim)
 }

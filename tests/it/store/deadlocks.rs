@@ -1,18 +1,24 @@
 //! The order of locks: groups that meet wait for each other, and none fails or is lost.
 
 use super::{
+    inbox::with_message,
     life::settle as settlement,
-    tools::{Left, assert_whole, claim_of, drain, phones, put},
+    tools::{
+        Left, assert_whole, claim_of, claim_suspects, drain, enqueue, phones, put, settle_all,
+    },
 };
 use crate::{
     on_both_databases,
-    support::fixture::{Fixture, SMS},
+    support::fixture::{Fixture, SMS, job_of, sms},
 };
 use postroom::{
-    domain::{ChannelName, Effect, Sentiment, job::LEAD_SCORING},
-    store::{Settlement, Store, Transition},
+    domain::{
+        ChannelName, Effect, JobKind, Sentiment,
+        job::{FailureReason, LEAD_SCORING, SELF_CHECK},
+    },
+    store::{Content, Inbound, Settlement, Store, Transition},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const LEADS: usize = 8;
 /// Rounds that write the same leads; then come new ones, so that making them meets, too.
@@ -154,6 +160,97 @@ on_both_databases! {
         let all = i64::try_from(ROUNDS * LEADS).unwrap();
         assert_eq!(db.number("select count(*) from jobs where kind <> 'SMS_INBOUND_POST_PROCESS'").await, all);
         drain(&db.store, 100).await;
+        assert_whole(&db).await;
+        assert_no_deadlock(db, other).await;
+    }
+
+    /// A message is told over its second path, and gets its provider's id, while its job ends.
+    async fn names_that_come_late_and_ends_of_the_same_messages_all_commit(db: Fixture) {
+        const ROUNDS: usize = 60;
+        let other = another(&db).await;
+        let (phones, mut ended) = (phones(LEADS), 0);
+        let unnamed = |phone: &str, key: String| {
+            with_message(sms("a", phone, &key, "hello"), |it| it.provider_id = None)
+        };
+        for round in 0..ROUNDS {
+            // Two a lead, so that ends take turns of the same kind for those that follow.
+            let first: Vec<Inbound> = phones.iter().map(|it| unnamed(it, format!("{it} {round} 1"))).collect();
+            let second: Vec<Inbound> = phones.iter().map(|it| unnamed(it, format!("{it} {round} 2"))).collect();
+            db.store.inbox().put(first.clone().into()).await.unwrap();
+            db.store.inbox().put(second.into()).await.unwrap();
+            let claims = claim_of(&db.store, &[(SMS, LEADS)]).await;
+            let ends: Vec<Settlement> =
+                claims.iter().map(|it| settlement(&db.store, it, Transition::Succeed(effects()))).collect();
+            // The names, and one of a new lead: it takes a turn of the same client and kind.
+            let mut named: Vec<Inbound> = phones.iter().map(|it| sms("a", it, &format!("{it} {round} 1"), "hello")).collect();
+            named.push(sms("a", &format!("+1444{round:07}"), &format!("new {round}"), "hello"));
+            let (ledger, inbox) = (db.store.ledger(), other.inbox());
+            let (held, stored) = tokio::join!(ledger.settle(ends.into()), inbox.put(named.into()));
+            assert!(held.unwrap().iter().all(|it| *it));
+            assert_eq!(stored.unwrap().len(), LEADS + 1);
+            ended += claims.len() + drain(&db.store, 100).await;
+        }
+        assert_eq!(db.number("select count(*) from messages where provider_id is null").await, i64::try_from(ROUNDS * LEADS).unwrap());
+        assert!(ended > ROUNDS * LEADS * 2);
+        assert_whole(&db).await;
+        assert_no_deadlock(db, other).await;
+    }
+
+    /// A node claims suspects of capped clients while a person cancels them.
+    async fn suspects_that_are_claimed_and_cancelled_all_commit(db: Fixture) {
+        const ROUNDS: usize = 60;
+        const JOBS: usize = 4;
+        let other = another(&db).await;
+        let caps: BTreeMap<String, u32> = [("a".to_owned(), 8), ("b".to_owned(), 8)].into();
+        for store in [&db.store, &other] {
+            store.set_caps(caps.clone()).await.unwrap();
+        }
+        for _ in 0..ROUNDS {
+            let mut jobs = enqueue(&db.store, "a", SELF_CHECK, JOBS).await;
+            jobs.extend(enqueue(&db.store, "b", SELF_CHECK, JOBS).await);
+            let claims = claim_of(&db.store, &[(SELF_CHECK, 2 * JOBS)]).await;
+            let (reason, error) = (FailureReason::Rescued, "its node fell silent".to_owned());
+            let rescued = Transition::Retry { after: Duration::ZERO, reason, error };
+            settle_all(&db.store, &claims, &rescued).await;
+            let claim_all = async { claim_suspects(&db.store).await };
+            let cancel_all = async {
+                let desk = other.desk();
+                for id in &jobs {
+                    desk.cancel(*id).await.unwrap();
+                }
+            };
+            tokio::join!(claim_all, cancel_all);
+        }
+        assert_eq!(db.number("select count(*) from job_ready").await, 0);
+        assert_eq!(db.number("select cast(coalesce(sum(admitted + held), 0) as bigint) from job_caps").await, 0);
+        assert_whole(&db).await;
+        assert_no_deadlock(db, other).await;
+    }
+
+    /// A cancelled head lets one in of a kind that its client never had in turn, which others have at the same
+    /// time.
+    async fn a_cancel_that_lets_in_another_kind_and_groups_of_that_kind_all_commit(db: Fixture) {
+        const ROUNDS: usize = 60;
+        const OTHER: JobKind = JobKind("AN_OTHER_KIND");
+        let other = another(&db).await;
+        for round in 0..ROUNDS {
+            let client = format!("c{round}");
+            let of = |phone: &str, key: &str, kind: JobKind| {
+                let mut inbound = sms(&client, phone, key, "hello");
+                if let Content::Event { kind: of, .. } = &mut inbound.content {
+                    *of = kind;
+                }
+                inbound
+            };
+            let one = db.store.inbox().put(Arc::from([of("+15550001", "k1", SMS), of("+15550001", "k2", OTHER)])).await.unwrap();
+            let head = job_of(&one[0]);
+            // Of both kinds, so that turns are taken of both, and ends of the same lead's line.
+            let group: Arc<[Inbound]> = Arc::from([of("+15550002", "k3", OTHER), of("+15550003", "k4", SMS), of("+15550001", "k5", OTHER)]);
+            let (desk, inbox) = (db.store.desk(), other.inbox());
+            let (cancelled, stored) = tokio::join!(desk.cancel(head), inbox.put(group));
+            cancelled.unwrap();
+            assert_eq!(stored.unwrap().len(), 3);
+        }
         assert_whole(&db).await;
         assert_no_deadlock(db, other).await;
     }
