@@ -176,6 +176,7 @@ impl Supervisor {
                 kind: entry.kind,
                 deps: deps.clone(),
                 work,
+                queue: self.plan.queue.clone(),
                 outbox: self.plan.outbox.clone(),
                 supervisor: self.plan.estate.address.clone(),
                 config: self.plan.config.clone(),

@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 
-/// When the job of a client that is not in the configuration is looked at again.
+/// When the job of a client is looked at again that is not in the configuration, and is one of too many such.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a handler that was cut off may hold its thread until it counts as stuck.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -51,6 +51,8 @@ pub(super) enum How {
     Stuck(String),
     /// It was not run: it is to be looked at again.
     Postponed(Duration),
+    /// It was not run: its client is not in the configuration of this node.
+    Unknown,
 }
 
 /// Runs a claimed job to its end.
@@ -68,14 +70,18 @@ pub(super) async fn run<H: JobHandler>(
         run_under_timeout(handler, plan, claim, pool.timeout).await
     } else {
         tracing::debug!(job.id = claim.job.id, client.id = %claim.job.client_id, "not run: its client is not in the configuration");
-        How::Postponed(CLIENT_PAUSE)
+        match plan.queue.leave_to_others(&claim.job.client_id) {
+            true => How::Unknown,
+            false => How::Postponed(CLIENT_PAUSE),
+        }
     };
     let ended = Ended::new(how, claim, pool, started.elapsed(), actor.to_owned());
     plan.metrics.ended(ended.transition.word(), ended.took);
     ended
 }
 
-/// The jobs of a client that was taken out of the configuration stay, and wait for it to come back.
+/// The jobs of a client that was taken out of the configuration stay, and wait for it to come back; a node whose
+/// configuration lacks a client leaves its jobs to those that know it.
 fn is_client_known(plan: &SlotPlan, claim: &Claim) -> bool {
     let client_id = claim.job.client_id.as_str();
     claim.job.kind == SELF_CHECK
@@ -138,7 +144,7 @@ impl Ended {
         let broken = match &how {
             How::Panicked(_) => Some(FailureReason::Panic),
             How::Stuck(_) => Some(FailureReason::Stuck),
-            How::Answered(_) | How::TimedOut(_) | How::Postponed(_) => None,
+            How::Answered(_) | How::TimedOut(_) | How::Postponed(_) | How::Unknown => None,
         };
         let on_refused = transition(refused, attempt, most, pool, rand::random());
         let transition = transition(how, attempt, most, pool, rand::random());
@@ -171,8 +177,14 @@ impl Ended {
     /// What the recorder is given.
     pub(super) fn into_record(self, held: Held, node: Id) -> Record {
         let (actor, took) = (Some(self.actor), Some(self.took));
+        // A suspect must not get a turn: it would be claimed together with others.
+        let must_wait = held.is_suspect && matches!(self.transition, Transition::Release);
+        let transition = match must_wait {
+            true => Transition::Postpone { after: Duration::ZERO },
+            false => self.transition,
+        };
         Record {
-            settlement: settlement(&held.claim, node, actor, took, self.transition),
+            settlement: settlement(&held.claim, node, actor, took, transition),
             on_refused: self.on_refused,
             hold: Some(held.hold),
         }
@@ -217,6 +229,7 @@ pub(super) fn transition(
         How::Answered(Outcome::Postpone(after)) | How::Postponed(after) => {
             Transition::Postpone { after }
         }
+        How::Unknown => Transition::Release,
         How::Answered(Outcome::Cancel(reason)) => Transition::Cancel { reason: shortened(&reason) },
         How::Answered(Outcome::Fail(error)) => {
             Transition::Fail { reason: FailureReason::Error, error: shortened(&error) }

@@ -12,7 +12,7 @@ use crate::{
     },
     handlers::{Deps, JobHandler},
     recorder::{Hold, Outbox},
-    store::{Claim, wall_clock},
+    store::{Claim, Queue, wall_clock},
     telemetry::{
         board::{ActorState, ActorType, Board, PoolPost},
         metrics::KindMetrics,
@@ -173,6 +173,8 @@ pub struct SlotPlan {
     pub deps: Deps,
     /// The threads on which handlers' futures run.
     pub work: Arc<Work>,
+    /// Where it is said that the jobs of a client are left to other nodes.
+    pub queue: Queue,
     /// Where outcomes go.
     pub outbox: Outbox,
     /// Who is told that jobs are wanted.

@@ -3,21 +3,27 @@
 use super::{
     inbox::{PHONE, put_one, with},
     life::{claim, end},
-    tools::{Dice, assert_whole, claim_of, drain, enqueue, instant, phones, put, succeed_one},
+    tools::{
+        Dice, assert_whole, claim_of, claim_suspects, drain, enqueue, instant, phones, put,
+        settle_all, succeed, succeed_one,
+    },
 };
 use crate::{
     on_both_databases,
-    support::fixture::{Fixture, SMS, sms},
+    support::{
+        eventually,
+        fixture::{Fixture, SMS, sms},
+    },
 };
 use postroom::{
     domain::{
         Effect, Identity, IdentityKind,
         job::{FailureReason, LEAD_SCORING, SELF_CHECK},
     },
-    store::{Store, Transition},
+    store::{Heartbeat, Store, Transition},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -230,5 +236,179 @@ on_both_databases! {
         tokio::join!(feed, work(db.store.clone(), 1), work(other.clone(), 2));
         assert_caps(&db).await;
         assert_whole(&db).await;
+    }
+
+    /// A client at its cap, with more work than that, and a dead node that held jobs of it and of others.
+    async fn a_suspect_of_a_client_at_its_cap_holds_up_nobody_elses(db: Fixture) {
+        cap(&db.store, &[("a", 1)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 1).await;
+        enqueue(&db.store, "b", SELF_CHECK, 3).await;
+        let rescued = |it: &postroom::store::Claim| it.job.client_id.clone();
+        let lost = claim_of(&db.store, &[(SELF_CHECK, 10)]).await;
+        assert_eq!(lost.iter().map(rescued).collect::<String>().len(), 4);
+        // Of a kind that is paused: it stands in turn and keeps the others out.
+        enqueue(&db.store, "a", LEAD_SCORING, 2).await;
+        let (of_a, of_others): (Vec<_>, Vec<_>) = lost.into_iter().partition(|it| it.job.client_id == "a");
+        settle_all(&db.store, &of_a, &rescue(Duration::from_secs(3_600))).await;
+        settle_all(&db.store, &of_others, &rescue(Duration::ZERO)).await;
+        assert_caps(&db).await;
+        db.execute(&format!("update job_ready set run_at = {} where client_id = 'a' and run_at is not null", instant(&db, -60_000))).await;
+        let suspects = claim_suspects(&db.store).await;
+        let mut clients: Vec<String> = suspects.iter().map(rescued).collect();
+        clients.sort_unstable();
+        assert_eq!(clients, ["b", "b", "b"], "those of others run, whatever waits in front");
+        succeed(&db.store, &suspects).await;
+        assert_caps_but_for_suspects(&db).await;
+    }
+
+    /// A suspect comes before what is held of its client: or else it would wait for the end of the backlog.
+    async fn a_suspect_comes_before_what_its_client_has_held(db: Fixture) {
+        cap(&db.store, &[("a", 1)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 1).await;
+        let lost = claim(&db.store, 10).await;
+        enqueue(&db.store, "a", LEAD_SCORING, 10).await;
+        settle_all(&db.store, &lost, &rescue(Duration::from_secs(3_600))).await;
+        // Before it is due, another one comes into turn.
+        let first = claim(&db.store, 10).await;
+        assert_eq!(first.len(), 1);
+        db.execute(&format!("update job_ready set run_at = {} where run_at is not null", instant(&db, -1))).await;
+        assert!(claim_suspects(&db.store).await.is_empty(), "the client is at its cap");
+        assert!(succeed_one(&db.store, &first[0]).await);
+        assert!(claim(&db.store, 10).await.is_empty(), "the place is kept");
+        let suspects = claim_suspects(&db.store).await;
+        assert_eq!(suspects.iter().map(|it| it.job.id).collect::<Vec<_>>(), [lost[0].job.id]);
+        assert!(claim(&db.store, 10).await.is_empty(), "and taken");
+        assert!(succeed_one(&db.store, &suspects[0]).await);
+        assert_caps(&db).await;
+        assert_eq!(drain(&db.store, 10).await, 9);
+        // One that is cancelled gives its place back.
+        enqueue(&db.store, "a", SELF_CHECK, 1).await;
+        let lost = claim(&db.store, 10).await;
+        enqueue(&db.store, "a", LEAD_SCORING, 2).await;
+        settle_all(&db.store, &lost, &rescue(Duration::ZERO)).await;
+        db.store.desk().cancel(lost[0].job.id).await.unwrap();
+        assert_caps(&db).await;
+        assert_eq!(drain(&db.store, 10).await, 2);
+        assert_whole(&db).await;
+    }
+
+    /// Counts are corrected without the configuration of the node that does it.
+    async fn any_node_that_leads_corrects_the_counts(db: Fixture) {
+        cap(&db.store, &[("a", 2), ("b", 1)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 6).await;
+        enqueue(&db.store, "b", SELF_CHECK, 6).await;
+        assert_eq!(db.store.chores().recount_caps().await.unwrap(), 0, "nothing to correct");
+        for wrong in ["admitted = 9, held = 1", "admitted = 0, held = 99", "admitted = 2, held = 5"] {
+            db.execute(&format!("update job_caps set {wrong} where client_id = 'a'")).await;
+            let leader = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
+            assert_eq!(leader.chores().recount_caps().await.unwrap(), 1, "{wrong}");
+            assert_caps(&db).await;
+        }
+        assert_eq!(drain(&db.store, 10).await, 12);
+    }
+
+    /// A client that is in no node's configuration: its jobs are out of everybody's way until it is back.
+    async fn jobs_of_a_client_that_no_node_knows_wait_out_of_turn(db: Fixture) {
+        let known = |clients: &[&str]| clients.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<String>>();
+        db.store.set_clients(known(&["a", "b"])).await.unwrap();
+        enqueue(&db.store, "a", LEAD_SCORING, 2_300).await;
+        enqueue(&db.store, "b", LEAD_SCORING, 5).await;
+        enqueue(&db.store, "x", SELF_CHECK, 3).await;
+        let chores = db.store.chores();
+        assert!(chores.rest_unknown_clients(Vec::new()).await.unwrap().is_empty(), "all are known");
+        let running = claim_of(&db.store, &[(LEAD_SCORING, 1)]).await;
+        db.store.set_clients(known(&["b"])).await.unwrap();
+        assert_eq!(chores.rest_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
+        assert_caps(&db).await;
+        assert!(chores.rest_unknown_clients(Vec::new()).await.unwrap().is_empty(), "it is done");
+        // What ran is given back, retried, enqueued: nothing of it comes into anybody's way for long.
+        assert!(end(&db.store, &running[0], Transition::Release).await);
+        enqueue(&db.store, "a", LEAD_SCORING, 1).await;
+        let others = claim_of(&db.store, &[(LEAD_SCORING, 100), (SELF_CHECK, 100)]).await;
+        assert_eq!(others.iter().filter(|it| it.job.client_id == "a").count(), 1, "what was given back");
+        assert_eq!(others.len(), 9);
+        settle_all(&db.store, &others, &Transition::Release).await;
+        assert_eq!(chores.rest_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
+        // The caps of the configuration do not touch it.
+        cap(&db.store, &[("b", 50)]).await;
+        assert_eq!(db.number("select count(*) from job_ready where held is not null").await, 2_301);
+        db.store.set_clients(known(&["a", "b"])).await.unwrap();
+        assert_eq!(db.number("select count(*) from job_ready where held is not null").await, 0);
+        assert_eq!(db.number("select count(*) from job_caps where client_id = 'a'").await, 0);
+        assert_eq!(drain(&db.store, 500).await, 2_309);
+        assert_whole(&db).await;
+    }
+
+    /// A node whose configuration lacks a client leaves its jobs to those that know it.
+    async fn a_node_claims_nothing_of_clients_that_it_leaves_to_others(db: Fixture) {
+        enqueue(&db.store, "a", LEAD_SCORING, 5).await;
+        enqueue(&db.store, "b", LEAD_SCORING, 2).await;
+        let queue = db.store.queue();
+        assert!(queue.leave_to_others("a"));
+        assert!(queue.leave_to_others("a"), "again");
+        let of_b = claim(&db.store, 10).await;
+        assert_eq!(of_b.iter().map(|it| it.job.client_id.as_str()).collect::<Vec<_>>(), ["b", "b"]);
+        if !db.is_sqlite() {
+            let other = db.another_node().await;
+            let of_a = claim(&other, 2).await;
+            assert_eq!(of_a.len(), 2);
+            settle_all(&other, &of_a, &rescue(Duration::ZERO)).await;
+            assert!(claim_suspects(&db.store).await.is_empty(), "nor suspects");
+            assert_eq!(claim_suspects(&other).await.len(), 2);
+        }
+        queue.take_up(|it| it == "c");
+        assert!(claim(&db.store, 10).await.is_empty());
+        queue.take_up(|it| it == "a");
+        assert_eq!(claim(&db.store, 10).await.len(), if db.is_sqlite() { 5 } else { 3 });
+        for n in 0..1_000 {
+            assert!(queue.leave_to_others(&format!("gone {n}")));
+        }
+        assert!(!queue.leave_to_others("one too many"));
+    }
+}
+
+fn rescue(after: Duration) -> Transition {
+    Transition::Retry {
+        after,
+        reason: FailureReason::Rescued,
+        error: "its node fell silent".to_owned(),
+    }
+}
+
+/// The counts are right; what is held may wait behind suspects.
+async fn assert_caps_but_for_suspects(db: &Fixture) {
+    let wrong = "select c.client_id || ' ' || c.admitted || ' ' || c.held from job_caps c where \
+        c.admitted <> (select count(*) from job_ready r where r.client_id = c.client_id and r.turn is not null) or \
+        c.held <> (select count(*) from job_ready r where r.client_id = c.client_id and r.held is not null)";
+    assert_eq!(db.texts(wrong).await, Vec::<String>::new(), "client, admitted, held");
+}
+
+/// A node whose configuration caps nobody ends the jobs of a client that another node has capped. On PostgreSQL
+/// only: SQLite has one node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caps_that_one_node_has_set_are_kept_by_all() {
+    let Some(db) = Fixture::postgres().await else { return };
+    let before = db.another_node().await;
+    let config = crate::support::fixture::config(&[
+        ("POSTROOM__DATABASE__URL", db.config.database.url.expose()),
+        ("POSTROOM__SUPERVISOR__HEARTBEAT", "200ms"),
+        ("POSTROOM__SUPERVISOR__LEASE", "1s"),
+    ]);
+    let beats = Heartbeat::start(&before, &config, true, || {}).unwrap();
+    cap(&db.store, &[("a", 2)]).await;
+    eventually(Duration::from_secs(20), async || {
+        beats.census().last().filter(|it| it.1.has_caps).map(|_| ())
+    })
+    .await;
+    let after = db.another_node().await;
+    for other in [&before, &after] {
+        enqueue(&db.store, "a", SELF_CHECK, 10).await;
+        assert_eq!(drain(other, 10).await, 10, "what is held comes into turn");
+        assert_caps(&db).await;
+        enqueue(other, "a", SELF_CHECK, 10).await;
+        assert_eq!(claim(&db.store, 100).await.len(), 2, "and no more than the cap");
+        db.execute("update job_ready set node = null, turn = 0 where node is not null").await;
+        assert_eq!(drain(other, 10).await, 10);
+        assert_caps(&db).await;
     }
 }

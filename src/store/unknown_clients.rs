@@ -1,0 +1,238 @@
+//! Jobs of clients that are in no configuration: they stay, out of turn, until their client is back.
+//!
+//! Each node says which clients it knows. A node that claims a job of a client that it does not know gives it
+//! back and claims no more of that client: a neighbour may know it. Where no node does, the node that leads
+//! takes the client's heads out of turn by a cap of 0 (docs/decisions/0010), so that nobody claims and gives
+//! back a backlog again and again. A cap of 0 is never one of the configuration.
+
+use super::{
+    Chores, Queue, Store, StoreError,
+    caps::{self, Caps},
+    sql::Sql,
+    tx::{Tx, group, in_group, read},
+};
+use crate::domain::{
+    Id,
+    job::{SELF_CHECK, SYSTEM_CLIENT},
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// How many clients a node leaves to others. Jobs of further ones are postponed.
+const LEFT_MAX: usize = 1_000;
+/// Heads that one transaction takes out of turn or lets in.
+const HEADS_MAX: i64 = 1_000;
+
+/// Says which clients a node knows.
+pub(super) static PUT_CLIENTS: Sql = Sql::new("update nodes set clients = $2 where id = $1");
+
+/// Which clients nodes know that work jobs.
+pub(super) static READ_CLIENTS: Sql =
+    Sql::new("select id, clients from nodes where role <> 'ingest'");
+
+/// The clients that ever had a job. A `SELF_CHECK` needs no configuration.
+pub(super) static READ_CLIENTS_WITH_JOBS: Sql =
+    Sql::new("select distinct client_id from job_clients where kind <> $1 and client_id <> $2");
+
+/// Those of these clients of which a job waits in turn. Reads the small table whole.
+pub(super) static READ_CLIENTS_IN_TURN: Sql = Sql::new(
+    "select distinct r.client_id from job_ready r where r.turn is not null and r.node is null \
+       and r.client_id in (select g.client_id from @rows($1, client_id text) g)",
+);
+
+/// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the primary key.
+pub(super) static HOLD_HEADS: Sql = Sql::new(
+    "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
+       where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
+       and turn is not null and node is null returning line",
+);
+
+/// Takes caps of 0 away from clients that have nothing held any more. By primary key.
+pub(super) static DELETE_CAPS_OF_NOTHING: Sql = Sql::new(
+    "delete from job_caps where cap = 0 and held = 0 \
+       and client_id in (select g.client_id from @rows($1, client_id text) g)",
+);
+
+/// The clients that this process does not know and of which it has met a job.
+#[derive(Debug, Default)]
+pub(super) struct Left(Mutex<BTreeSet<String>>);
+
+impl Left {
+    fn clients(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Their names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.clients().iter().cloned().collect()
+    }
+}
+
+impl Queue {
+    /// Claims no more jobs of this client, which this process does not know. False where it knows too many such
+    /// clients already.
+    pub fn leave_to_others(&self, client_id: &str) -> bool {
+        let mut left = self.0.left().clients();
+        let is_noted = left.contains(client_id);
+        if !is_noted && left.len() < LEFT_MAX {
+            tracing::info!(
+                client.id = client_id,
+                "has jobs and is not in the configuration: its jobs wait, or another node runs them"
+            );
+            return left.insert(client_id.to_owned());
+        }
+        is_noted
+    }
+
+    /// Claims jobs of clients again that the configuration has by now.
+    pub fn take_up(&self, is_known: impl Fn(&str) -> bool) {
+        self.0.left().clients().retain(|it| !is_known(it));
+    }
+}
+
+impl Store {
+    /// Says which clients this process knows, and lets in what was held of them while nobody did. To be called
+    /// at the start, and when the configuration has changed.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn set_clients(&self, clients: BTreeSet<String>) -> Result<(), StoreError> {
+        let store = self.clone();
+        self.spawn(async move {
+            let list = serde_json::Value::from(clients.iter().cloned().collect::<Vec<_>>());
+            let values = || [store.node().into(), list.to_string().into()];
+            in_group(|| async {
+                let tx = Tx::begin(store.connections(), "clients").await?;
+                tx.run(&PUT_CLIENTS, values()).await?;
+                tx.commit().await
+            })
+            .await?;
+            let resting = caps::resting(&store).await?;
+            for (client_id, _) in resting.iter().filter(|(it, _)| clients.contains(*it)) {
+                let_in(&store, client_id).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Chores {
+    /// Takes jobs out of turn of clients that no node knows, and lets those in that are known again. Returns the
+    /// clients of which jobs were taken out. Nothing is done while some node has not said which clients it
+    /// knows. Nodes that are `dead` know nothing any more.
+    ///
+    /// # Errors
+    /// When the database is away; what was done before stays done.
+    pub async fn rest_unknown_clients(&self, dead: Vec<Id>) -> Result<Vec<String>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { rest_unknown(&store, &dead).await }).await
+    }
+}
+
+async fn rest_unknown(store: &Store, dead: &[Id]) -> Result<Vec<String>, StoreError> {
+    let Some(unknown) = unknown(store, dead).await? else { return Ok(Vec::new()) };
+    for (client_id, held) in caps::resting(store).await? {
+        if held == 0 || !unknown.contains(&client_id) {
+            let_in(store, &client_id).await?;
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clients = caps::client_rows(unknown.iter().map(String::as_str))?;
+    let mut rested: Vec<String> = Vec::new();
+    for row in read(&store.connections().reader, &READ_CLIENTS_IN_TURN, [clients]).await? {
+        let client_id: String = row.try_get("", "client_id")?;
+        hold(store, &client_id).await?;
+        rested.push(client_id);
+    }
+    Ok(rested)
+}
+
+/// The clients that have had jobs and that no node knows; `None` where that cannot be said.
+async fn unknown(store: &Store, dead: &[Id]) -> Result<Option<BTreeSet<String>>, StoreError> {
+    let reader = &store.connections().reader;
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for row in read(reader, &READ_CLIENTS, []).await? {
+        if dead.contains(&row.try_get("", "id")?) {
+            continue;
+        }
+        let clients: Option<String> = row.try_get("", "clients")?;
+        // A node of a version that does not say so may know any client.
+        let Some(clients) = clients.and_then(|it| serde_json::from_str::<Vec<String>>(&it).ok())
+        else {
+            return Ok(None);
+        };
+        known.extend(clients);
+    }
+    let mut unknown = BTreeSet::new();
+    let values = [SELF_CHECK.0.into(), SYSTEM_CLIENT.into()];
+    for row in read(reader, &READ_CLIENTS_WITH_JOBS, values).await? {
+        let client_id: String = row.try_get("", "client_id")?;
+        if !known.contains(&client_id) {
+            unknown.insert(client_id);
+        }
+    }
+    Ok(Some(unknown))
+}
+
+/// Takes all heads of a client out of turn, but those that run.
+async fn hold(store: &Store, client_id: &str) -> Result<(), StoreError> {
+    in_group(|| async {
+        let tx = Tx::begin(store.connections(), "rest").await?;
+        caps::rest(&tx, client_id).await?;
+        tx.commit().await
+    })
+    .await?;
+    // Whoever moves a head of the client from now on has to count it.
+    store.note_caps();
+    let mut after = Id::MIN;
+    loop {
+        let lines = in_group(|| async {
+            let tx = Tx::begin(store.connections(), "rest").await?;
+            let mut caps = Caps::lock(&tx, [client_id]).await?;
+            let mut lines: Vec<Id> = Vec::new();
+            let values = [client_id.into(), after.into(), HEADS_MAX.into()];
+            for row in tx.all(&HOLD_HEADS, values).await? {
+                lines.push(row.try_get("", "line")?);
+                caps.is_held(client_id);
+            }
+            caps.settle(&tx).await?;
+            tx.commit().await?;
+            Ok(lines)
+        })
+        .await?;
+        match lines.iter().max() {
+            Some(last) => after = *last,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Lets in what is held of a client, and takes its cap of 0 away.
+async fn let_in(store: &Store, client_id: &str) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+    }
+    store.note_caps();
+    loop {
+        let is_over = in_group(|| async {
+            let tx = Tx::begin(store.connections(), "rest").await?;
+            let mut caps = Caps::lock(&tx, [client_id]).await?;
+            let is_over = caps.let_in(&tx, client_id, HEADS_MAX).await?;
+            caps.settle(&tx).await?;
+            tx.run(&DELETE_CAPS_OF_NOTHING, [group(&[Row { client_id }])?]).await?;
+            tx.commit().await?;
+            Ok(is_over)
+        })
+        .await?;
+        if is_over {
+            return Ok(());
+        }
+    }
+}
