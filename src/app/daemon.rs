@@ -31,6 +31,8 @@ const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 /// [`FLUSH_LIMIT`] it leaves a little of the second that a stop may take beyond its time-out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LEAST: Duration = Duration::from_millis(300);
+/// How long a stop may take to say that this node is gone, at the least.
+const LEAVE_LEAST: Duration = Duration::from_millis(150);
 /// How long the one that waits for the database may take to answer who is inside.
 const WAITING_ROOM_LIMIT: Duration = Duration::from_millis(800);
 
@@ -242,7 +244,11 @@ impl Daemon {
             arbiter.stop();
         }
         self.work.values().for_each(|it| it.stop());
+        // A heartbeat would miss the row.
         drop(self.heartbeat);
+        if drained == Ok(true) && is_flushed {
+            leave(&self.store, until).await;
+        }
         drop(self.store_runtime);
         drop(self.actors.guardian);
         tracing::info!("stopped");
@@ -268,6 +274,18 @@ impl Daemon {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+/// Takes this node's row away, so that others need not find out that it is gone, and its place is free.
+async fn leave(store: &Store, until: Instant) {
+    let limit = until.max(Instant::now() + LEAVE_LEAST);
+    match tokio::time::timeout_at(limit, store.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "this node could not say that it is gone: it is forgotten in an hour");
+        }
+        Err(_) => tracing::warn!("no time was left to say that this node is gone"),
     }
 }
 
@@ -336,8 +354,9 @@ async fn open_store(
     waiting_room: &mut WaitingRoom,
     listener: &TcpListener,
 ) -> Result<Store, AppError> {
+    let mut registered = None;
     loop {
-        let mut opening = std::pin::pin!(try_open(config, runtime, role));
+        let mut opening = std::pin::pin!(try_open(config, runtime, role, &mut registered));
         let opened = match tokio::time::timeout(PROMPT, &mut opening).await {
             Ok(opened) => opened,
             Err(_) => {
@@ -360,7 +379,24 @@ async fn open_store(
     }
 }
 
-async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
+/// One try. The store of an earlier one that came as far goes on in this one: a node registers once.
+async fn try_open(
+    config: &Config,
+    runtime: &StoreRuntime,
+    role: Role,
+    registered: &mut Option<Store>,
+) -> Result<Store, AppError> {
+    let store = match registered {
+        Some(store) => store.clone(),
+        None => registered.insert(register(config, runtime, role).await?).clone(),
+    };
+    store.set_caps(config.caps()).await.map_err(|source| database_error(config, source))?;
+    let clients = config.clients.iter().map(|it| it.id.clone()).collect();
+    store.set_clients(clients).await.map_err(|source| database_error(config, source))?;
+    Ok(store)
+}
+
+async fn register(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
     let (database, handle) = (config.database.clone(), runtime.handle());
     let migrated = handle.spawn(async move {
         store::reach(&database).await?;
@@ -377,9 +413,7 @@ async fn try_open(config: &Config, runtime: &StoreRuntime, role: Role) -> Result
     if migrations.pending() > 0 {
         return Err(AppError::Pending(migrations.pending()));
     }
-    let store = Store::open(runtime.handle(), &config.database, role.as_str())
+    Store::open(runtime.handle(), &config.database, role.as_str())
         .await
-        .map_err(|source| database_error(config, source))?;
-    store.set_caps(config.caps()).await.map_err(|source| database_error(config, source))?;
-    Ok(store)
+        .map_err(|source| database_error(config, source))
 }

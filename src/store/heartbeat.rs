@@ -13,7 +13,15 @@ use crate::{
     domain::{Id, fairness::Turn},
 };
 use arc_swap::ArcSwapOption;
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 /// The thread that beats. Dropped, it stops.
@@ -72,6 +80,8 @@ struct Plan {
     may_lead: bool,
     census: Census,
     notices: Arc<notices::Board>,
+    /// Whether some client is capped, for all who move jobs.
+    has_caps: Arc<AtomicBool>,
     /// Shared with all others of this process: while it is closed, somebody else looks for the database.
     door: Option<Arc<Door>>,
     on_forgotten: Box<dyn Fn() + Send>,
@@ -106,6 +116,7 @@ impl Heartbeat {
             may_lead,
             census: census.clone(),
             notices: store.0.notices.clone(),
+            has_caps: store.connections().has_caps.clone(),
             door: store.connections().door.clone(),
             on_forgotten: Box::new(on_forgotten),
         };
@@ -158,6 +169,7 @@ impl Plan {
             if self.door.as_ref().is_some_and(|it| !it.is_open()) {
                 // Its other side may be gone, as those of the pools.
                 connections = None;
+                silence.was_blind();
                 continue;
             }
             // Before the database's clock is read: a lead that is kept from here on ends there no sooner.
@@ -173,6 +185,7 @@ impl Plan {
                         (self.on_forgotten)();
                     }
                     self.notices.set_peers(beat.has_working_peers(self.node, self.lease));
+                    self.note_caps(beat.has_caps);
                     let has_jobs = beat.has_jobs;
                     self.census.last.store(Some(Arc::new((asked_at, beat))));
                     if has_jobs {
@@ -181,6 +194,7 @@ impl Plan {
                 }
                 Err(error) => {
                     connections = None;
+                    silence.was_blind();
                     tracing::warn!(%error, "heartbeat failed");
                     if let Some(door) = &self.door {
                         door.doubt();
@@ -188,6 +202,13 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Another node may have set caps, or taken the last one away. That there are none is believed when two beats
+    /// running say so: one that was under way while this node set its own knew nothing of them.
+    fn note_caps(&self, has_caps: bool) {
+        let had_caps = self.census.last().is_some_and(|it| it.1.has_caps);
+        self.has_caps.store(has_caps || had_caps, Ordering::Relaxed);
     }
 
     /// A connection that was lost since the last beat is opened anew at once: a live node whose connections are

@@ -1,7 +1,10 @@
 //! Ids that grow with arrival, given out by the node that inserts.
 
 use crate::domain::{Id, Timestamp};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 /// Bits of an id below its milliseconds: 10 for the node's slot, 12 for the number within the millisecond.
 const SLOT_BITS: u32 = 10;
@@ -62,6 +65,15 @@ pub(super) const fn first_at(time: Timestamp) -> Id {
     if ms < 0 { 0 } else { ms << (SLOT_BITS + SEQUENCE_BITS) }
 }
 
+/// Ids may be ahead of the clock by this much: by clocks that differ, and by ids that were borrowed.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
+
+/// How far the time of an id is ahead of `now`, where that is more than clocks differ by.
+pub(super) fn ahead_of(id: Id, now: Timestamp) -> Option<Duration> {
+    let ahead = u64::try_from(given_out_at(id).millis_since(now)).map(Duration::from_millis);
+    ahead.ok().filter(|it| *it > AHEAD_MAX)
+}
+
 /// When an id was given out.
 pub const fn given_out_at(id: Id) -> Timestamp {
     Timestamp::from_millis((id >> (SLOT_BITS + SEQUENCE_BITS)) + EPOCH_MS)
@@ -96,6 +108,23 @@ mod tests {
         for _ in 0..20_000 {
             assert!(seen.insert(one.next_at(now)));
             assert!(seen.insert(two.next_at(now)));
+        }
+    }
+
+    #[test]
+    fn an_id_is_ahead_where_clocks_cannot_differ_by_as_much() {
+        let now = Timestamp::from_millis(1_764_000_000_000);
+        let id = |ms: i64| first_at(now.plus_millis(ms));
+        let hour = 3_600_000;
+        for (id, ahead) in [
+            (0, None),
+            (id(-hour), None),
+            (id(0), None),
+            (id(hour), None),
+            (id(hour + 1), Some(Duration::from_millis(3_600_001))),
+            (id(24 * hour), Some(Duration::from_secs(86_400))),
+        ] {
+            assert_eq!(ahead_of(id, now), ahead, "{id}");
         }
     }
 

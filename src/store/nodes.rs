@@ -1,9 +1,9 @@
 //! Nodes: one process each, new at every start, alive while its heartbeat moves.
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, caps,
     connect::Connections,
-    ids::SLOT_COUNT,
+    ids::{self, SLOT_COUNT},
     sessions::Sessions,
     sql::Sql,
     tx::{Tx, group, in_group, read, write_alone},
@@ -45,7 +45,8 @@ pub(super) static BEAT: Sql = Sql::new(
          where leases.node = excluded.node or leases.expires_at < now() \
            or leases.expires_at > excluded.expires_at + interval '1 minute' returning node) \
      select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
-       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, case when $4 is not null then \
+       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, \
+       exists (select 1 from job_caps) as has_caps, case when $4 is not null then \
          exists (select 1 from json_to_recordset($4::json) as k(kind text, floor bigint) cross join lateral ( \
            select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
            order by r.turn limit 1) x) \
@@ -60,11 +61,18 @@ pub(super) static READ_NODES: Sql = Sql::new(
        @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id",
 );
 
-/// The greatest ids ever stored, by primary keys.
+/// The greatest ids ever stored, by primary keys, and the database's clock.
 pub(super) static READ_ID_FLOOR: Sql = Sql::new(
-    "select coalesce((select max(id) from jobs), 0) as jobs, coalesce((select max(id) from messages), 0) as messages, \
-       coalesce((select max(id) from leads), 0) as leads, coalesce((select max(id) from quarantine), 0) as quarantine",
+    "select @ms(@now) as now_ms, coalesce((select max(id) from jobs), 0) as jobs, \
+       coalesce((select max(id) from messages), 0) as messages, coalesce((select max(id) from leads), 0) as leads, \
+       coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \
+       coalesce((select max(id) from campaigns), 0) as campaigns, \
+       coalesce((select max(id) from deliveries), 0) as deliveries",
 );
+
+/// The tables whose ids are given out by nodes.
+const TABLES_WITH_IDS: [&str; 7] =
+    ["jobs", "messages", "leads", "quarantine", "drafts", "campaigns", "deliveries"];
 
 /// How long a node of which nothing was heard keeps its row, and with it its slot. A process that was stopped
 /// and goes on must not give out ids of a slot that another has got meanwhile.
@@ -104,6 +112,8 @@ pub(super) struct Registered {
     pub(super) node: Id,
     pub(super) slot: i64,
     pub(super) floor: Id,
+    /// Some client's jobs at once are capped.
+    pub(super) has_caps: bool,
 }
 
 /// Registers this process. On SQLite all others are dead: the caller holds the lock of the file.
@@ -144,14 +154,44 @@ pub(super) async fn register(
         }
         let slot_value = i32::try_from(slot).unwrap_or_default();
         tx.run(&PUT_NODE, [node.into(), slot_value.into(), role.into()]).await?;
-        let mut floor = 0;
-        for row in tx.all(&READ_ID_FLOOR, []).await? {
-            for column in ["jobs", "messages", "leads", "quarantine"] {
-                floor = floor.max(row.try_get::<Id>("", column)?);
+        let floor = id_floor(&tx).await?;
+        let has_caps = caps::are_there(&tx).await?;
+        tx.commit().await?;
+        Ok(Registered { node, slot, floor, has_caps })
+    })
+    .await
+}
+
+/// The greatest id ever stored. Warns where it is of a time that is far ahead: a clock was wrong once, and all
+/// ids since go on from there.
+async fn id_floor(tx: &Tx) -> Result<Id, StoreError> {
+    let mut floor = 0;
+    for row in tx.all(&READ_ID_FLOOR, []).await? {
+        let now = Timestamp::from_millis(row.try_get("", "now_ms")?);
+        for table in TABLES_WITH_IDS {
+            let greatest: Id = row.try_get("", table)?;
+            floor = floor.max(greatest);
+            if let Some(ahead) = ids::ahead_of(greatest, now) {
+                tracing::warn!(
+                    table,
+                    id = greatest,
+                    given_out_at = %ids::given_out_at(greatest),
+                    ?ahead,
+                    "ids are ahead of the database's clock: a clock was wrong when they were given out, and \
+                     new ids go on from there; nothing of that table is pruned until the clock has caught up"
+                );
             }
         }
-        tx.commit().await?;
-        Ok(Registered { node, slot, floor })
+    }
+    Ok(floor)
+}
+
+/// Takes this node's row away: it has finished all that it had.
+pub(super) async fn leave(connections: &Connections, node: Id) -> Result<(), StoreError> {
+    in_group(|| async {
+        let tx = Tx::begin(connections, "leave").await?;
+        tx.run(&DELETE_NODES, [group(&[node])?]).await?;
+        tx.commit().await
     })
     .await
 }
@@ -203,29 +243,35 @@ pub(super) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreErro
 /// Those that are silent for longer than the lease by the database's clock *and* were not seen to move for
 /// one lease of the observer's own monotonic clock, so that a jump of the database's clock kills nobody. Time in
 /// which the observer saw nothing itself does not count: while the database was away, nobody could be heard.
+/// Where it sees little, because the database is slow, a look counts for half a lease at the most.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
+    /// When each node last moved, and how long it has been watched since.
     last_moved: HashMap<Id, (Timestamp, Duration)>,
     last_look: Duration,
 }
 
 impl Silence {
+    /// The observer could not see anything: what was silent before may not have been able to speak since.
+    pub(super) fn was_blind(&mut self) {
+        self.last_moved.clear();
+    }
+
     /// The dead among `nodes`, as a heartbeat saw them at `now` (any monotonic reading).
     pub(super) fn dead(&mut self, nodes: &[Node], lease: Duration, now: Duration) -> Vec<Id> {
-        // Heartbeats come at least three times a lease.
-        let was_blind = now.saturating_sub(self.last_look) > lease / 2;
+        let watched = now.saturating_sub(self.last_look).min(lease / 2);
         self.last_look = now;
-        if was_blind {
-            self.last_moved.clear();
-        }
         self.last_moved.retain(|id, _| nodes.iter().any(|it| it.id == *id));
         let mut dead = Vec::new();
         for node in nodes {
-            let (seen_at, since) = self.last_moved.entry(node.id).or_insert((node.seen_at, now));
-            if *seen_at != node.seen_at {
-                (*seen_at, *since) = (node.seen_at, now);
-            }
-            if node.silent > lease && now.saturating_sub(*since) >= lease {
+            let (seen_at, silent) = match self.last_moved.get(&node.id) {
+                Some((seen_at, silent)) if *seen_at == node.seen_at => {
+                    (*seen_at, *silent + watched)
+                }
+                Some(_) | None => (node.seen_at, Duration::ZERO),
+            };
+            self.last_moved.insert(node.id, (seen_at, silent));
+            if node.silent > lease && silent >= lease {
                 dead.push(node.id);
             }
         }
@@ -246,6 +292,8 @@ pub struct Beat {
     pub is_known: bool,
     /// True where it looked for jobs, and some job waits in turn or is due.
     pub has_jobs: bool,
+    /// True where some client's jobs at once are capped, whichever node's configuration says so.
+    pub has_caps: bool,
 }
 
 impl Beat {
@@ -271,6 +319,7 @@ pub(super) async fn beat_once(
         beat.leads = row.try_get("", "leads")?;
         beat.is_known = row.try_get("", "is_known")?;
         beat.has_jobs = row.try_get("", "has_jobs")?;
+        beat.has_caps = row.try_get("", "has_caps")?;
     }
     Ok(beat)
 }
@@ -313,8 +362,32 @@ mod tests {
     fn time_without_the_database_is_nobodys_silence() {
         let mut silence = Silence::default();
         assert_eq!(watch(&mut silence, 10, 12), None);
+        silence.was_blind();
         assert_eq!(watch(&mut silence, 60, 64), None);
         assert_eq!(watch(&mut silence, 65, 65), Some(65));
+    }
+
+    /// A process that was stopped and goes on has seen nothing meanwhile.
+    #[test]
+    fn a_long_pause_counts_for_half_a_lease() {
+        let mut silence = Silence::default();
+        assert_eq!(watch(&mut silence, 10, 12), None);
+        assert_eq!(watch(&mut silence, 60, 60), None);
+        assert!(silence.dead(&[node(60_000, 0)], LEASE, Duration::from_secs(61)).is_empty());
+    }
+
+    /// A slow database answers each heartbeat late: whoever is dead is found all the same.
+    #[test]
+    fn deaths_are_found_however_rare_heartbeats_are() {
+        for gap in [2_u64, 3, 4, 10, 60] {
+            let mut silence = Silence::default();
+            let dead = (1..10_u64).find(|look| {
+                let at = Duration::from_secs(look * gap);
+                !silence.dead(&[node(1_000, 3_600_000)], LEASE, at).is_empty()
+            });
+            let looks = if gap == 2 { 4 } else { 3 };
+            assert_eq!(dead, Some(looks), "looks {gap} s apart");
+        }
     }
 
     #[test]

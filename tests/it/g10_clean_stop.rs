@@ -121,6 +121,23 @@ on_both_daemons! {
         assert_eq!(db.number("select count(*) from messages where handled_at is null").await, 0);
     }
 
+    /// Others need not find out that it is gone, and its place among the nodes is free.
+    async fn a_node_that_has_finished_everything_takes_its_row_away(place: Place) {
+        let mut daemon = place.start("").await;
+        let db = Peek::of(&daemon).await;
+        for number in 0..5 {
+            let answer = ask(daemon.webhook("sms", "demo").json(&sms(number, "Hello"))).await;
+            assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+        }
+        assert_eq!(db.number("select count(*) from nodes").await, 1);
+        daemon.terminate();
+        assert_eq!(daemon.wait(Duration::from_secs(40)).await.code(), Some(0));
+        assert_eq!(db.number("select count(*) from nodes").await, 0);
+        daemon.start_again().await;
+        eventually(Duration::from_secs(60), async || (db.unfinished().await == 0).then_some(()))
+            .await;
+    }
+
     async fn a_second_signal_ends_a_stop_that_hangs(place: Place) {
         let daemon = place.start("").await;
         let held = Peek::of(&daemon).await.hold().await;

@@ -14,6 +14,7 @@ mod life;
 mod merges;
 mod migrations;
 mod model;
+mod nodes;
 mod plans;
 mod rescue;
 mod tools;
