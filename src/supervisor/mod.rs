@@ -24,7 +24,7 @@ pub use self::{
     actor::{Drain, Supervisor, SupervisorPlan, Tick},
     estate::{Address, Estate},
     guardian::Guardian,
-    janitor::{Janitor, JanitorPlan, Stop as StopJanitor, rescue},
+    janitor::{Janitor, JanitorPlan, Rescued, Stop as StopJanitor, rescue},
     listener::{Listener, ListenerPlan},
     pool::{KindEntry, Pool, SlotPlan},
     restarts::{Child, Pulse},

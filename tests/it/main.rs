@@ -33,6 +33,7 @@ mod g09_bounded;
 mod g10_clean_stop;
 mod harness;
 mod idle;
+mod janitor;
 mod nodes;
 mod own_daemon;
 mod poolers;

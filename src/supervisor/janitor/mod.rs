@@ -7,9 +7,10 @@
 mod canary;
 mod chores;
 mod rescue;
+mod rounds;
 
-pub use self::rescue::rescue;
-use self::{canary::Canary, chores::Rota, rescue::Astray};
+pub use self::rescue::{Rescued, rescue};
+use self::{canary::Canary, chores::Rota, rescue::Astray, rounds::Rounds};
 use crate::{
     config,
     domain::Id,
@@ -22,11 +23,8 @@ use crate::{
     },
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 use tokio::time::Instant;
-
-/// How often what should never be there is looked for, and what only grows is cut back.
-const ROUND_EVERY: Duration = Duration::from_secs(60);
 
 /// What the janitor is made of.
 #[derive(Clone, Debug)]
@@ -65,11 +63,11 @@ pub struct Janitor {
     memory: Memory,
 }
 
-/// What it remembers from one look to the next. A look that fails leaves it as it was.
+/// What it remembers from one look to the next, each part by itself: one that fails changes no other's memory.
 #[derive(Clone, Debug, Default)]
 struct Memory {
-    /// When the last round began.
-    round_at: Option<Instant>,
+    /// When it is to be looked for jobs of nodes that no heartbeat has named.
+    rescue: Rounds,
     /// The dead nodes whose jobs are all rescued.
     buried: HashSet<Id>,
     astray: Astray,
@@ -131,43 +129,63 @@ impl actix::Handler<Look> for Janitor {
         self.presence.post().busy(0, wall_clock());
         self.plan.board.faults().point("janitor.handle");
         let look = look(self.plan.clone(), self.dead(), self.memory.clone());
-        ctx.spawn(look.into_actor(self).map(|result, actor, ctx| {
-            match result {
-                Ok(memory) => actor.memory = memory,
-                Err(error) => tracing::warn!(%error, "the janitor could not look"),
-            }
+        ctx.spawn(look.into_actor(self).map(|memory, actor, ctx| {
+            actor.memory = memory;
             actor.presence.post().idle(wall_clock());
             ctx.notify_later(Look, actor.plan.config.get().supervisor.heartbeat);
         }));
     }
 }
 
-async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Result<Memory, StoreError> {
+/// What a part of a look came to; `None` where it failed, which is said in the log.
+fn attempted<T>(what: &'static str, result: Result<T, StoreError>) -> Option<T> {
+    result
+        .inspect_err(
+            |error| tracing::warn!(what, %error, "the janitor could not do a part of its work"),
+        )
+        .ok()
+}
+
+async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Memory {
     plan.board.faults().point("janitor.look");
-    let begins_round = memory.round_at.is_none_or(|it| it.elapsed() >= ROUND_EVERY);
-    if begins_round {
-        memory.round_at = Some(Instant::now());
+    memory.rescue(&plan, &dead).await;
+    let astray = rescue::find_astray(&plan, memory.astray.clone()).await;
+    if let Some(astray) = attempted("look for jobs that this node has lost track of", astray) {
+        memory.astray = astray;
     }
-    // Who lives again may die again.
-    memory.buried.retain(|it| dead.contains(it));
-    let is_news = dead.iter().any(|it| !memory.buried.contains(it));
-    // Nodes without a row are in no census: what they hold is found by the rounds.
-    if is_news || (begins_round && !plan.census.is_alone()) {
-        let rescued = rescue(&plan, dead.clone()).await?;
-        if rescued > 0 {
-            tracing::warn!(count = rescued, "jobs of dead nodes were rescued");
+    memory.canary.fly(&plan).await;
+    let cfg = plan.config.get();
+    plan.queue.take_up(|client_id| cfg.client(client_id).is_some());
+    if plan.census.leads(cfg.supervisor.lease) {
+        memory.rota.work(&plan, dead).await;
+    }
+    memory
+}
+
+impl Memory {
+    /// Rescues what dead nodes hold, as soon as they are, and once a round what nodes without a row do.
+    async fn rescue(&mut self, plan: &JanitorPlan, dead: &[Id]) {
+        // Who lives again may die again.
+        self.buried.retain(|it| dead.contains(it));
+        let is_news = dead.iter().any(|it| !self.buried.contains(it));
+        let now = Instant::now();
+        let is_due = self.rescue.is_due(now) && !plan.census.is_alone();
+        if !is_news && !is_due {
+            return;
+        }
+        let rescued = attempted("rescue jobs", rescue(plan, dead.to_vec()).await);
+        let Rescued { count, is_over } = rescued.unwrap_or_default();
+        self.rescue.done(now, is_over);
+        if is_over {
+            self.buried.extend(dead.iter().copied());
+        }
+        if count > 0 {
+            tracing::warn!(count, "jobs of dead nodes were rescued");
             if let Some(supervisor) = plan.announce.load_full()
-                && supervisor.try_send(Stored { jobs: rescued }).is_err()
+                && supervisor.try_send(Stored { jobs: count }).is_err()
             {
                 tracing::trace!("the supervisor is busy: its tick will find them");
             }
         }
-        memory.buried.extend(dead.iter().copied());
     }
-    memory.astray = rescue::find_astray(&plan, memory.astray).await?;
-    memory.canary = canary::fly(&plan, memory.canary, begins_round).await?;
-    if plan.census.leads(plan.config.get().supervisor.lease) {
-        memory.rota = chores::work(&plan, memory.rota, begins_round, dead).await?;
-    }
-    Ok(memory)
 }

@@ -46,18 +46,28 @@ pub(super) async fn find_astray(plan: &JanitorPlan, before: Astray) -> Result<As
     Ok(Astray { looked_at, runs })
 }
 
+/// What a rescue came to. By default: nothing was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// How many jobs.
+    pub count: usize,
+    /// Nothing was left. False where another node was faster with some of them: should it die, too, there may be
+    /// more to do.
+    pub is_over: bool,
+}
+
 /// Rescues all jobs that nodes without a row, or the dead ones named, hold: a failed attempt each, then
 /// retry or end. The run stays used, the rescue adds none.
 ///
 /// # Errors
 /// When the database is away; what was rescued before stays rescued.
-pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<usize, StoreError> {
-    let mut rescued = 0;
+pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<Rescued, StoreError> {
+    let mut rescued = Rescued::default();
     loop {
         // About kinds that this process does not know it decides nothing.
         let known = plan.queue.orphans(dead.clone(), &plan.kinds).await?;
         if known.is_empty() {
-            return Ok(rescued);
+            return Ok(Rescued { is_over: true, ..rescued });
         }
         let settle = |it: Orphan| {
             let node = it.settlement.node.unwrap_or_default();
@@ -67,7 +77,7 @@ pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<usize, StoreErr
         let held = plan.ledger.settle(settlements.into()).await?;
         let count = held.iter().filter(|it| **it).count();
         plan.metrics.jobs_rescued(count as u64);
-        rescued += count;
+        rescued.count += count;
         if count == 0 {
             return Ok(rescued);
         }

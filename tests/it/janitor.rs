@@ -1,0 +1,55 @@
+//! The janitor's parts stand by themselves: one that fails costs no other what it remembers.
+
+use crate::support::{
+    eventually,
+    fixture::{Fixture, config},
+};
+use actix::Actor;
+use postroom::{
+    config::Live,
+    domain::job::SELF_CHECK,
+    ingest,
+    recorder::Holds,
+    store::Heartbeat,
+    supervisor::{Janitor, JanitorPlan},
+    telemetry::{board::Board, metrics::Metrics},
+};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+/// A chore fails in every look: the canary that is out is remembered, and no look sends another.
+#[test]
+fn a_chore_that_fails_again_and_again_sends_no_canaries() {
+    actix_rt::System::new().block_on(async {
+        let db = Fixture::sqlite().await;
+        db.execute("alter table message_keys rename to message_keys_away").await;
+        let settings = config(&[
+            ("POSTROOM__DATABASE__URL", db.config.database.url.expose()),
+            ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
+        ]);
+        let beats = Heartbeat::start(&db.store, &settings, true, || {}).unwrap();
+        let (board, _downs) = Board::new();
+        let janitor = Janitor::new(JanitorPlan {
+            census: beats.census(),
+            node: db.store.node(),
+            queue: db.store.queue(),
+            holds: Holds::default(),
+            feed: db.store.feed(),
+            ledger: db.store.ledger(),
+            announce: ingest::Listener::default(),
+            chores: db.store.chores(),
+            config: Live::new(settings),
+            kinds: Arc::new([SELF_CHECK]),
+            board: board.clone(),
+            metrics: Metrics::new().unwrap(),
+        })
+        .start();
+        let mut looks = HashSet::new();
+        eventually(Duration::from_secs(20), async || {
+            looks.extend(board.actors().iter().map(|it| it.since));
+            (looks.len() >= 30).then_some(())
+        })
+        .await;
+        assert!(janitor.connected(), "it lives");
+        assert_eq!(db.number("select count(*) from jobs").await, 1, "one canary is out");
+    });
+}
