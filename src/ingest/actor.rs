@@ -198,7 +198,10 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize
     let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
     board.faults().point("ingest.committed");
     let mut jobs = 0;
-    for ((result, item), (reply, permit)) in results.into_iter().zip(items).zip(waiting) {
+    let missing = || Err(StoreError::Broken("the group has no answer to it".to_owned()));
+    // Nobody goes without an answer, whatever came back.
+    let results = results.into_iter().chain(std::iter::repeat_with(missing));
+    for ((item, (reply, permit)), result) in items.into_iter().zip(waiting).zip(results) {
         let answer = match result {
             Err(error) if error.is_data() => quarantine(inbox, item, &error.to_string()).await,
             other => other,

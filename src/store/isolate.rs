@@ -10,9 +10,9 @@ const BROKEN_CULPRITS_MAX: u32 = 4;
 
 /// Commits `items` as one group; where the group fails by what is in it, looks for the culprits by halves.
 ///
-/// The results are in the order of the items: [`StoreError::Data`] or [`StoreError::Constraint`] is an item's
-/// own fault. An item that breaks the store's own rules whenever it is committed alone is a culprit, too, and
-/// gets [`StoreError::Data`]. Any other error says nothing about the item, and nothing of it is stored.
+/// There is one result for each item, in their order: [`StoreError::Data`] or [`StoreError::Constraint`] is an
+/// item's own fault. An item that breaks the store's own rules whenever it is committed alone is a culprit, too,
+/// and gets [`StoreError::Data`]. Any other error says nothing about the item, and nothing of it is stored.
 ///
 /// The search costs at most `2 · c · log2(n)` further groups for c culprits among n items.
 pub async fn commit_isolating<T, A, F>(
@@ -29,9 +29,16 @@ where
     let (mut broken_tries, mut broken_culprits) = (0, 0);
     while let Some(group) = waiting.pop() {
         let error = match commit(group.clone()).await {
-            Ok(answers) => {
+            Ok(answers) if answers.len() == group.len() => {
                 broken_tries = 0;
                 results.extend(answers.into_iter().map(Ok));
+                continue;
+            }
+            // Committed, so not to be repeated. With one too few, nobody could say whose is missing.
+            Ok(answers) => {
+                let (count, size) = (answers.len(), group.len());
+                let error = StoreError::Broken(format!("{count} answers to a group of {size}"));
+                results.extend(group.iter().map(|_| Err(error.clone())));
                 continue;
             }
             Err(error) => error,
@@ -94,6 +101,22 @@ mod tests {
             let good: Vec<usize> =
                 items.iter().enumerate().filter(|(_, bad)| !**bad).map(|(at, _)| at).collect();
             prop_assert_eq!(stored, good);
+        }
+    }
+
+    #[test]
+    fn answers_that_are_missing_are_everybodys_error_and_nobody_gets_a_neighbours() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for answers in [0, 2, 4] {
+            let commit = |_| async move { Ok((0..answers).collect::<Vec<usize>>()) };
+            let results = runtime.block_on(commit_isolating(vec!['a', 'b', 'c'], commit));
+            assert_eq!(results.len(), 3, "{answers} answers");
+            for result in results {
+                assert!(
+                    matches!(result, Err(StoreError::Broken(_))),
+                    "{answers} answers: {result:?}"
+                );
+            }
         }
     }
 

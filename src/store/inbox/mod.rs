@@ -230,7 +230,23 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
     leads.write(tx).await?;
     group.quarantine().await?;
     group.enqueue(work).await?;
-    Ok(group.answers.into_iter().flatten().collect())
+    all_answered(group.answers)
+}
+
+/// One answer to each webhook of a group.
+///
+/// # Errors
+/// Where one has none: left out, it would get its neighbour's. As if the database had refused the data, so that
+/// only that webhook is kept for a person.
+fn all_answered(answers: Vec<Option<Answer>>) -> Result<Vec<Answer>, StoreError> {
+    let missing = answers.iter().position(Option::is_none);
+    if let Some(at) = missing {
+        let of = answers.len();
+        return Err(StoreError::Data(format!(
+            "webhook {at} of a group of {of} was given no answer"
+        )));
+    }
+    Ok(answers.into_iter().flatten().collect())
 }
 
 /// What the statements of a group are to write.
@@ -290,6 +306,24 @@ impl<'a> Group<'a> {
     fn answer(&mut self, at: usize, answer: Answer) {
         if let Some(slot) = self.answers.get_mut(at) {
             *slot = Some(answer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_without_an_answer_is_an_error_and_takes_no_neighbours() {
+        let answer = |reason| Some(Answer::Ignored { reason });
+        let all = all_answered(vec![answer("one"), answer("two")]).unwrap();
+        assert_eq!(all, [Answer::Ignored { reason: "one" }, Answer::Ignored { reason: "two" }]);
+        assert_eq!(all_answered(Vec::new()).unwrap(), []);
+        for answers in
+            [vec![None], vec![answer("one"), None, answer("two")], vec![answer("one"), None]]
+        {
+            assert!(all_answered(answers).is_err_and(|it| it.is_data()));
         }
     }
 }
