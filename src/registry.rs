@@ -62,24 +62,49 @@ impl Registry {
             names.iter().skip(at + 1).any(|it| *it == kind).then_some(kind)
         })
     }
-}
 
-/// Checks that a configuration names only kinds and channels that there are.
-///
-/// # Errors
-/// Names each that is not known, with the nearest that is.
-pub fn check(config: &Config) -> Result<(), ConfigErrors> {
-    let registry = postroom();
-    let mut kinds = registry.kind_names();
-    kinds.extend(KINDS_TO_COME);
-    config.check_kinds(&kinds)?;
-    let names: Vec<ChannelName> = registry.channels.iter().map(|it| it.name()).collect();
-    config.check_channels(&names)
+    /// Checks that a configuration names only kinds and channels that are in these lists, or kinds that are to
+    /// come.
+    ///
+    /// # Errors
+    /// Names each that is not known, with the nearest that is.
+    pub fn check(&self, config: &Config) -> Result<(), ConfigErrors> {
+        let mut kinds = self.kind_names();
+        kinds.extend(KINDS_TO_COME);
+        config.check_kinds(&kinds)?;
+        let names: Vec<ChannelName> = self.channels.iter().map(|it| it.name()).collect();
+        config.check_channels(&names)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Does nothing, and is of no kind of Postroom's.
+    #[derive(Default)]
+    struct Fax;
+
+    impl JobHandler for Fax {
+        const KIND: JobKind = JobKind("READ_A_FAX");
+
+        async fn handle(
+            &self,
+            _: &crate::domain::Job,
+            _: &handlers::Deps,
+        ) -> crate::domain::Outcome {
+            crate::domain::Outcome::Done(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_checked_against_the_lists_that_are_given() {
+        let env = vec![("POSTROOM__POOLS__READ_A_FAX__SIZE".to_owned(), "2".to_owned())];
+        let config = Config::load(&crate::config::Sources { files: Vec::new(), env }).unwrap();
+        assert!(postroom().kind::<Fax>().check(&config).is_ok());
+        let refused = postroom().check(&config).unwrap_err().to_string();
+        assert!(refused.contains("READ_A_FAX"), "{refused}");
+    }
 
     #[test]
     fn no_kind_is_registered_twice() {

@@ -194,18 +194,18 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 /// When it cannot start. A database that is away is waited for.
 pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Exit, AppError> {
     crate::telemetry::logging::init(&config.telemetry)?;
-    registry::check(&config)?;
     serve_with(config, registry::postroom(), role)
 }
 
 /// Runs a daemon with other channels and kinds than Postroom's own: tests bring theirs.
 ///
 /// # Errors
-/// As [`serve`].
+/// As [`serve`]; also where the configuration names a channel or a kind that `registry` has not.
 pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit, AppError> {
     if let Some(kind) = registry.twice() {
         return Err(AppError::KindTwice(kind));
     }
+    registry.check(&config)?;
     let system = actix_rt::System::new();
     system.block_on(async move {
         let mut signals = Signals::listen()?;
@@ -271,4 +271,17 @@ fn listen(config: &Config) -> Result<TcpListener, AppError> {
     let bind = config.server.bind;
     let failed = |source| AppError::Bind { bind: bind.to_string(), source };
     http::listen(bind).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_with_other_lists_starts_with_no_kind_that_is_not_in_them() {
+        let env = vec![("POSTROOM__POOLS__READ_A_FAX__SIZE".to_owned(), "2".to_owned())];
+        let config = Config::load(&config::Sources { files: Vec::new(), env }).unwrap();
+        let started = serve_with(config, registry::postroom(), Role::All);
+        assert!(started.is_err_and(|it| it.is_config()));
+    }
 }

@@ -30,7 +30,7 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check { files: own } => {
             let sources = own.over(files).sources();
-            registry::check(&Config::load(&sources)?)?;
+            registry::postroom().check(&Config::load(&sources)?)?;
             output::print(&format!("ok: {}", read(&sources)))
         }
         ConfigCommand::Show { files: own, json } => {
