@@ -63,8 +63,8 @@ impl Registry {
         })
     }
 
-    /// Checks that a configuration names only kinds and channels that are in these lists, or kinds that are to
-    /// come.
+    /// Checks that a configuration names only kinds and channels that are in these lists, or kinds
+    /// that are to come.
     ///
     /// # Errors
     /// Names each that is not known, with the nearest that is.

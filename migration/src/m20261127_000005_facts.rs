@@ -1,5 +1,5 @@
-//! What was told from names before, and what a node serves: whether a job stands in its lead's line, and of
-//! which clients a node knows.
+//! What was told from names before, and what a node serves: whether a job stands in its lead's
+//! line, and of which clients a node knows.
 
 use super::run;
 use sea_orm_migration::{async_trait, prelude::*};

@@ -277,7 +277,8 @@ impl Daemon {
     }
 }
 
-/// Takes this node's row away, so that others need not find out that it is gone, and its place is free.
+/// Takes this node's row away, so that others need not find out that it is gone, and its place is
+/// free.
 async fn leave(store: &Store, until: Instant) {
     let limit = until.max(Instant::now() + LEAVE_LEAST);
     match tokio::time::timeout_at(limit, store.leave()).await {
@@ -379,7 +380,8 @@ async fn open_store(
     }
 }
 
-/// One try. The store of an earlier one that came as far goes on in this one: a node registers once.
+/// One try. The store of an earlier one that came as far goes on in this one: a node registers
+/// once.
 async fn try_open(
     config: &Config,
     runtime: &StoreRuntime,

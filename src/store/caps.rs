@@ -70,9 +70,9 @@ pub(super) static ADMIT_UNCAPPED: Sql = Sql::new(
      where held is not null and client_id not in (select client_id from job_caps)",
 );
 
-/// Capped clients whose counts are not what stands in line, or that have something held and room for it. In
-/// one snapshot, in which whoever knows the caps has changed both or neither. Reads the small table whole,
-/// without locks.
+/// Capped clients whose counts are not what stands in line, or that have something held and room
+/// for it. In one snapshot, in which whoever knows the caps has changed both or neither. Reads the
+/// small table whole, without locks.
 pub(super) static READ_WRONG_CAPS: Sql = Sql::new(
     "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
        from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
@@ -81,7 +81,8 @@ pub(super) static READ_WRONG_CAPS: Sql = Sql::new(
        or (c.admitted < c.cap and c.held > 0) order by c.client_id",
 );
 
-/// How many heads of these clients stand in turn, and how many are held. Reads the small table whole.
+/// How many heads of these clients stand in turn, and how many are held. Reads the small table
+/// whole.
 pub(super) static COUNT_HEADS: Sql = Sql::new(
     "select client_id, count(turn) as admitted, count(held) as held from job_ready \
      where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id",
@@ -211,7 +212,8 @@ impl Caps {
         it.held += 1;
     }
 
-    /// Lets in what is held of `client`, at most `limit` heads, whatever its cap; true where nothing is left.
+    /// Lets in what is held of `client`, at most `limit` heads, whatever its cap; true where
+    /// nothing is left.
     pub(super) async fn let_in(
         &mut self,
         tx: &Tx,
@@ -251,8 +253,9 @@ impl Caps {
         Ok(due)
     }
 
-    /// Admits what may come into turn now, and writes the caps. Places that suspects wait for are kept free: each
-    /// comes into turn when it is claimed. The last that a transaction does to heads.
+    /// Admits what may come into turn now, and writes the caps. Places that suspects wait for are
+    /// kept free: each comes into turn when it is claimed. The last that a transaction does to
+    /// heads.
     pub(super) async fn settle(mut self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
@@ -308,8 +311,8 @@ pub(super) fn client_rows<'a>(
     group(&rows)
 }
 
-/// Sets the caps to those of the configuration, and corrects the counts that have gone astray. Locks only the
-/// caps that change. Says whether some client is capped now.
+/// Sets the caps to those of the configuration, and corrects the counts that have gone astray.
+/// Locks only the caps that change. Says whether some client is capped now.
 pub(super) async fn set(store: &Store, caps: &BTreeMap<String, u32>) -> Result<bool, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
@@ -361,8 +364,8 @@ pub(super) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, Stor
     Ok(resting.map(|(client_id, it)| (client_id, it.held)).collect())
 }
 
-/// Corrects the caps whose counts are not what stands in line. Looks without locks, and counts again those that
-/// differ under theirs. Returns how many clients that were.
+/// Corrects the caps whose counts are not what stands in line. Looks without locks, and counts
+/// again those that differ under theirs. Returns how many clients that were.
 pub(super) async fn recount(store: &Store) -> Result<usize, StoreError> {
     let mut wrong: Vec<String> = Vec::new();
     for row in read(&store.connections().reader, &READ_WRONG_CAPS, []).await? {

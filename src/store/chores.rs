@@ -100,8 +100,8 @@ impl Chores {
             .await
     }
 
-    /// Corrects the counts of capped clients where they are not what stands in line: a node that did not know
-    /// the caps has moved jobs uncounted. Returns how many clients that were.
+    /// Corrects the counts of capped clients where they are not what stands in line: a node that
+    /// did not know the caps has moved jobs uncounted. Returns how many clients that were.
     ///
     /// # Errors
     /// When the database is away.
@@ -111,7 +111,8 @@ impl Chores {
     }
 }
 
-/// What is taken away is what is added: a row that somebody else changes meanwhile is taken as it is then.
+/// What is taken away is what is added: a row that somebody else changes meanwhile is taken as it
+/// is then.
 async fn fold_nodes(store: &Store) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Turn {

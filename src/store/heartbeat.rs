@@ -204,8 +204,9 @@ impl Plan {
         }
     }
 
-    /// Another node may have set caps, or taken the last one away. That there are none is believed when two beats
-    /// running say so: one that was under way while this node set its own knew nothing of them.
+    /// Another node may have set caps, or taken the last one away. That there are none is believed
+    /// when two beats running say so: one that was under way while this node set its own knew
+    /// nothing of them.
     fn note_caps(&self, has_caps: bool) {
         let had_caps = self.census.last().is_some_and(|it| it.1.has_caps);
         self.has_caps.store(has_caps || had_caps, Ordering::Relaxed);

@@ -65,7 +65,8 @@ pub(super) const fn first_at(time: Timestamp) -> Id {
     if ms < 0 { 0 } else { ms << (SLOT_BITS + SEQUENCE_BITS) }
 }
 
-/// Ids may be ahead of the clock by this much: by clocks that differ, and by ids that were borrowed.
+/// Ids may be ahead of the clock by this much: by clocks that differ, and by ids that were
+/// borrowed.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 
 /// How far the time of an id is ahead of `now`, where that is more than clocks differ by.

@@ -3,16 +3,18 @@
 use super::StoreError;
 use std::{future::Future, sync::Arc};
 
-/// How often an item that fails alone as [`StoreError::Broken`] is tried until it counts as a culprit.
+/// How often an item that fails alone as [`StoreError::Broken`] is tried until it is a culprit.
 const BROKEN_TRIES: u32 = 3;
-/// After this many such culprits the search ends: then the program is at fault or the schema, and no item.
+/// After this many such culprits the search ends: the program or the schema is at fault, no item.
 const BROKEN_CULPRITS_MAX: u32 = 4;
 
-/// Commits `items` as one group; where the group fails by what is in it, looks for the culprits by halves.
+/// Commits `items` as one group; where the group fails by what is in it, looks for the culprits by
+/// halves.
 ///
-/// There is one result for each item, in their order: [`StoreError::Data`] or [`StoreError::Constraint`] is an
-/// item's own fault. An item that breaks the store's own rules whenever it is committed alone is a culprit, too,
-/// and gets [`StoreError::Data`]. Any other error says nothing about the item, and nothing of it is stored.
+/// There is one result for each item, in their order: [`StoreError::Data`] or
+/// [`StoreError::Constraint`] is an item's own fault. An item that breaks the store's own rules
+/// whenever it is committed alone is a culprit, too, and gets [`StoreError::Data`]. Any other error
+/// says nothing about the item, and nothing of it is stored.
 ///
 /// The search costs at most `2 · c · log2(n)` further groups for c culprits among n items.
 pub async fn commit_isolating<T, A, F>(

@@ -95,8 +95,8 @@ pub(super) static TAKE_TURNS: Sql = Sql::new(
      returning client_id, kind, last_turn",
 );
 
-/// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the rows that are
-/// missing, so that none is made later, when heads are locked. By primary key.
+/// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the
+/// rows that are missing, so that none is made later, when heads are locked. By primary key.
 pub(super) static LOCK_TURNS: Sql = Sql::new(
     "insert into job_clients (client_id, kind, last_turn, last_due) select g.client_id, g.kind, 0, 0 \
      from @rows($1, client_id text, kind text) g where true order by g.kind, g.client_id \
@@ -381,7 +381,8 @@ impl Placed {
     }
 }
 
-/// Decides where each job goes. Reads the lines of leads and the history of what has run; locks nothing.
+/// Decides where each job goes. Reads the lines of leads and the history of what has run; locks
+/// nothing.
 pub(super) async fn place(
     tx: &Tx,
     entering: Vec<Entering>,

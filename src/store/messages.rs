@@ -288,7 +288,8 @@ impl Known {
         self.is_inbound && !self.is_handled && self.job_id.is_none()
     }
 
-    /// Something about it or its lead may change: messages come after their leads in the order of locks.
+    /// Something about it or its lead may change: messages come after their leads in the order of
+    /// locks.
     pub(super) const fn needs_lock(&self) -> bool {
         let is_named_now = self.is_called && !self.is_named;
         self.misses_its_job() || self.is_hinted || is_named_now || (self.is_empty && self.is_told)

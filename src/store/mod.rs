@@ -168,8 +168,8 @@ impl Store {
         self.0.node
     }
 
-    /// Takes this process's row away, at the end of a stop that has left nothing undone: its place is free then,
-    /// and no other node has to find out that it is gone. It must not write any more.
+    /// Takes this process's row away, at the end of a stop that has left nothing undone: its place
+    /// is free then, and no other node has to find out that it is gone. It must not write any more.
     ///
     /// # Errors
     /// When the database is away: the row is forgotten later, as that of a node that died.
@@ -261,9 +261,9 @@ impl Store {
         Desk(self.clone())
     }
 
-    /// Caps how many jobs of these clients run at once, on all nodes together; every other client has no cap.
-    /// What the last node has set is kept by all. To be called at the start, and when the configuration has
-    /// changed.
+    /// Caps how many jobs of these clients run at once, on all nodes together; every other client
+    /// has no cap. What the last node has set is kept by all. To be called at the start, and when
+    /// the configuration has changed.
     ///
     /// # Errors
     /// When the database is away: the caps are as before then.

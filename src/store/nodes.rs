@@ -162,8 +162,8 @@ pub(super) async fn register(
     .await
 }
 
-/// The greatest id ever stored. Warns where it is of a time that is far ahead: a clock was wrong once, and all
-/// ids since go on from there.
+/// The greatest id ever stored. Warns where it is of a time that is far ahead: a clock was wrong
+/// once, and all ids since go on from there.
 async fn id_floor(tx: &Tx) -> Result<Id, StoreError> {
     let mut floor = 0;
     for row in tx.all(&READ_ID_FLOOR, []).await? {
@@ -240,10 +240,11 @@ pub(super) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreErro
 
 /// Which nodes are dead.
 ///
-/// Those that are silent for longer than the lease by the database's clock *and* were not seen to move for
-/// one lease of the observer's own monotonic clock, so that a jump of the database's clock kills nobody. Time in
-/// which the observer saw nothing itself does not count: while the database was away, nobody could be heard.
-/// Where it sees little, because the database is slow, a look counts for half a lease at the most.
+/// Those that are silent for longer than the lease by the database's clock *and* were not seen to
+/// move for one lease of the observer's own monotonic clock, so that a jump of the database's clock
+/// kills nobody. Time in which the observer saw nothing itself does not count: while the database
+/// was away, nobody could be heard. Where it sees little, because the database is slow, a look
+/// counts for half a lease at the most.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     /// When each node last moved, and how long it has been watched since.
@@ -252,7 +253,8 @@ pub(super) struct Silence {
 }
 
 impl Silence {
-    /// The observer could not see anything: what was silent before may not have been able to speak since.
+    /// The observer could not see anything: what was silent before may not have been able to speak
+    /// since.
     pub(super) fn was_blind(&mut self) {
         self.last_moved.clear();
     }

@@ -1,11 +1,12 @@
-//! Deletes what has been kept for as long as `[retention]` says: jobs that ended, bodies as received,
-//! quarantined items, and keys that have expired. In small batches by key, so that nobody waits long behind
-//! one.
+//! Deletes what has been kept for as long as `[retention]` says: jobs that ended, bodies as
+//! received, quarantined items, and keys that have expired. In small batches by key, so that nobody
+//! waits long behind one.
 //!
-//! Ids grow with time, so what is old is found by its id. A pass keeps its place in `counters` and goes on
-//! there in the next round and after a restart: what it passed over once does not stand in front of younger
-//! rows again. Jobs that were passed over (they had not ended, had ended only recently, or are kept for
-//! longer) are looked at again by a second pass, which is slow where there is nothing to prune.
+//! Ids grow with time, so what is old is found by its id. A pass keeps its place in `counters` and
+//! goes on there in the next round and after a restart: what it passed over once does not stand in
+//! front of younger rows again. Jobs that were passed over (they had not ended, had ended only
+//! recently, or are kept for longer) are looked at again by a second pass, which is slow where
+//! there is nothing to prune.
 
 use super::{
     Chores, Store, StoreError,
@@ -22,17 +23,17 @@ use tokio::time::Instant;
 /// Rows of one batch.
 const BATCH: i64 = 500;
 
-/// The first pass over jobs comes this long after the least time for which jobs are kept, at most: their age
-/// counts from their end, and most have ended within this time after they were stored.
+/// The first pass over jobs comes this long after the least time for which jobs are kept, at most:
+/// their age counts from their end, and most have ended within this time after they were stored.
 const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
 
 /// Jobs in the order of their keys. By primary key.
 pub(super) static READ_OLD_JOBS: Sql =
     Sql::new("select id from jobs where id > $1 and id < $2 order by id limit $3");
 
-/// Those of these jobs that have ended and are not kept any longer: `$2` is for how many milliseconds those
-/// are kept that succeeded or were cancelled, `$3` all others. Locked, so that nobody retries one by hand
-/// meanwhile. By primary key.
+/// Those of these jobs that have ended and are not kept any longer: `$2` is for how many
+/// milliseconds those are kept that succeeded or were cancelled, `$3` all others. Locked, so that
+/// nobody retries one by hand meanwhile. By primary key.
 pub(super) static LOCK_ENDED: Sql = Sql::new(
     "select job_id from job_attempts where job_id @ids($1) and ended and finished_at < \
        case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
@@ -63,16 +64,16 @@ pub(super) static PUT_PROGRESS: Sql = Sql::new(
     "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
 );
 
-/// Quarantined items that are old and did not come again lately. By primary key. The condition stands on the
-/// deleted row, too: who waited for an item that has just come again sees that it has, and the subquery does
-/// not.
+/// Quarantined items that are old and did not come again lately. By primary key. The condition
+/// stands on the deleted row, too: who waited for an item that has just come again sees that it
+/// has, and the subquery does not.
 pub(super) static DELETE_QUARANTINED: Sql = Sql::new(
     "delete from quarantine where id in (select id from quarantine where id < $1 and last_received_at < @at($2) \
        order by id limit $3) and last_received_at < @at($2)",
 );
 
-/// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row, too: an
-/// expired key is taken over by the next message that has it.
+/// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row,
+/// too: an expired key is taken over by the next message that has it.
 pub(super) static DELETE_EXPIRED_KEYS: Sql = Sql::new(
     "delete from message_keys where (client_id, channel, kind, key) in (select client_id, channel, kind, key \
        from message_keys where expires_at < @in_ms(-60000) order by expires_at limit $1) \
@@ -154,8 +155,8 @@ struct Batch {
 }
 
 impl Chores {
-    /// Goes on with a round of pruning: one batch of each table at the least, and more while there is work and
-    /// `budget` lasts. One table that cannot be pruned keeps no other from it.
+    /// Goes on with a round of pruning: one batch of each table at the least, and more while there
+    /// is work and `budget` lasts. One table that cannot be pruned keeps no other from it.
     pub async fn prune(
         &self,
         round: &mut Pruning,
@@ -221,7 +222,8 @@ async fn place(store: &Store, name: &'static str) -> Result<Id, StoreError> {
     rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "value")?))
 }
 
-/// Goes on over jobs that are old enough for any retention; stays behind those that it cannot prune.
+/// Goes on over jobs that are old enough for any retention; stays behind those that it cannot
+/// prune.
 async fn prune_jobs(store: &Store, keep: &config::Retention) -> Result<Batch, StoreError> {
     let youngest = keep.succeeded.min(keep.failed);
     let slack = JOB_SLACK_MAX.min(youngest / 10);
@@ -249,7 +251,8 @@ fn is_last(ids: &[Id]) -> bool {
     ids.len() < usize::try_from(BATCH).unwrap_or(usize::MAX)
 }
 
-/// Prunes those of `ids` that have ended and are not kept any longer; moves the place of the pass on.
+/// Prunes those of `ids` that have ended and are not kept any longer; moves the place of the pass
+/// on.
 async fn prune_ended(
     store: &Store,
     keep: &config::Retention,

@@ -19,10 +19,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The claim on PostgreSQL: one row a kind in `$2` (kind, floor, slots, and of which clients none), one limited
-/// scan of `job_ready_turn` each. Never waits: rows that another node is claiming are skipped. Chosen by line and
-/// not by ctid, because a row that changed since the snapshot would be locked and then missed. The node's
-/// clock rises in the same statement, and the facts come back with it: one round trip.
+/// The claim on PostgreSQL: one row a kind in `$2` (kind, floor, slots, and of which clients none),
+/// one limited scan of `job_ready_turn` each. Never waits: rows that another node is claiming are
+/// skipped. Chosen by line and not by ctid, because a row that changed since the snapshot would be
+/// locked and then missed. The node's clock rises in the same statement, and the facts come back
+/// with it: one round trip.
 pub(super) static CLAIM_POSTGRES: Sql = Sql::new(
     "with c as (update job_ready set node = $1, locked_at = now(), run = run + 1 where line = any(array( \
          select x.line from json_to_recordset($2::json) as k(kind text, floor bigint, slots bigint, not_of jsonb) cross join lateral ( \
@@ -386,8 +387,8 @@ fn sqlite_claim_text(kind_count: usize) -> String {
 /// SQLite's claim for up to 16 kinds at once; more are claimed with a text that is not kept.
 static CLAIM_SQLITE: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
 
-/// SQLite's claim of `kind_count` kinds: `$1` the node, then kind, floor and slots of each, then of which clients
-/// none.
+/// SQLite's claim of `kind_count` kinds: `$1` the node, then kind, floor and slots of each, then of
+/// which clients none.
 pub(super) fn claim_sqlite_text(kind_count: usize) -> String {
     match CLAIM_SQLITE.get(kind_count) {
         Some(cell) => cell.get_or_init(|| sqlite_claim_text(kind_count)).clone(),
@@ -450,9 +451,9 @@ async fn raise_clock(tx: &Tx, node: Id, claims: &[Claim]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Retries that are due, in a transaction of their own. Read without locks first, because `job_clients` comes
-/// before heads in the order of locks; counted under both, because another node may have made them due
-/// meanwhile: turns that nobody uses would put their client behind.
+/// Retries that are due, in a transaction of their own. Read without locks first, because
+/// `job_clients` comes before heads in the order of locks; counted under both, because another node
+/// may have made them due meanwhile: turns that nobody uses would put their client behind.
 async fn due_retries(store: &Store) -> Result<usize, StoreError> {
     #[derive(Serialize)]
     struct Row {

@@ -26,9 +26,9 @@ macro_rules! is_suspect {
 }
 pub(super) use is_suspect;
 
-/// Suspects of these kinds that are due, without locks; none of these other clients, nor of clients that are at
-/// their caps, so that those hold up nobody else's. By `job_ready_retry`, where little but suspects is due: everything else gets its
-/// turn as soon as it is.
+/// Suspects of these kinds that are due, without locks; none of these other clients, nor of clients
+/// that are at their caps, so that those hold up nobody else's. By `job_ready_retry`, where little
+/// but suspects is due: everything else gets its turn as soon as it is.
 pub(super) static READ_SUSPECTS: Sql = Sql::new(concat!(
     "select r.line, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now \
        and r.kind in (select g.kind from @rows($1, kind text) g) \
@@ -38,8 +38,8 @@ pub(super) static READ_SUSPECTS: Sql = Sql::new(concat!(
     " order by r.run_at limit 20"
 ));
 
-/// Claims the first of these suspects, if it still is one that is due. By primary key. The subquery is a
-/// scalar one, so that it runs once.
+/// Claims the first of these suspects, if it still is one that is due. By primary key. The subquery
+/// is a scalar one, so that it runs once.
 pub(super) static CLAIM_SUSPECT: Sql = Sql::new(concat!(
     "update job_ready set node = $1, locked_at = @now, run = run + 1, run_at = null, \
        turn = coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) \
@@ -102,7 +102,8 @@ impl Queue {
     }
 }
 
-/// Caps come before heads in the order of locks: those of the clients that may get one are locked first.
+/// Caps come before heads in the order of locks: those of the clients that may get one are locked
+/// first.
 async fn claim_one(
     store: &Store,
     wanted: Value,

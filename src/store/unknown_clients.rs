@@ -1,9 +1,11 @@
-//! Jobs of clients that are in no configuration: they stay, out of turn, until their client is back.
+//! Jobs of clients that are in no configuration: they stay, out of turn, until their client is
+//! back.
 //!
-//! Each node says which clients it knows. A node that claims a job of a client that it does not know gives it
-//! back and claims no more of that client: a neighbour may know it. Where no node does, the node that leads
-//! takes the client's heads out of turn by a cap of 0 (docs/decisions/0010), so that nobody claims and gives
-//! back a backlog again and again. A cap of 0 is never one of the configuration.
+//! Each node says which clients it knows. A node that claims a job of a client that it does not
+//! know gives it back and claims no more of that client: a neighbour may know it. Where no node
+//! does, the node that leads takes the client's heads out of turn by a cap of 0
+//! (docs/decisions/0010), so that nobody claims and gives back a backlog again and again. A cap of
+//! 0 is never one of the configuration.
 
 use super::{
     Chores, Queue, Store, StoreError,
@@ -43,7 +45,8 @@ pub(super) static READ_CLIENTS_IN_TURN: Sql = Sql::new(
        and r.client_id in (select g.client_id from @rows($1, client_id text) g)",
 );
 
-/// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the primary key.
+/// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the
+/// primary key.
 pub(super) static HOLD_HEADS: Sql = Sql::new(
     "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
        where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
@@ -72,8 +75,8 @@ impl Left {
 }
 
 impl Queue {
-    /// Claims no more jobs of this client, which this process does not know. False where it knows too many such
-    /// clients already.
+    /// Claims no more jobs of this client, which this process does not know. False where it knows
+    /// too many such clients already.
     pub fn leave_to_others(&self, client_id: &str) -> bool {
         let mut left = self.0.left().clients();
         let is_noted = left.contains(client_id);
@@ -94,8 +97,8 @@ impl Queue {
 }
 
 impl Store {
-    /// Says which clients this process knows, and lets in what was held of them while nobody did. To be called
-    /// at the start, and when the configuration has changed.
+    /// Says which clients this process knows, and lets in what was held of them while nobody did.
+    /// To be called at the start, and when the configuration has changed.
     ///
     /// # Errors
     /// When the database is away.
@@ -121,9 +124,9 @@ impl Store {
 }
 
 impl Chores {
-    /// Takes jobs out of turn of clients that no node knows, and lets those in that are known again. Returns the
-    /// clients of which jobs were taken out. Nothing is done while some node has not said which clients it
-    /// knows. Nodes that are `dead` know nothing any more.
+    /// Takes jobs out of turn of clients that no node knows, and lets those in that are known
+    /// again. Returns the clients of which jobs were taken out. Nothing is done while some node has
+    /// not said which clients it knows. Nodes that are `dead` know nothing any more.
     ///
     /// # Errors
     /// When the database is away; what was done before stays done.

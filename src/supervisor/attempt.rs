@@ -19,7 +19,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 
-/// When the job of a client is looked at again that is not in the configuration, and is one of too many such.
+/// When the job of a client is looked at again that is not in the configuration, and is one of too
+/// many such.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a handler that was cut off may hold its thread until it counts as stuck.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -80,8 +81,8 @@ pub(super) async fn run<H: JobHandler>(
     ended
 }
 
-/// The jobs of a client that was taken out of the configuration stay, and wait for it to come back; a node whose
-/// configuration lacks a client leaves its jobs to those that know it.
+/// The jobs of a client that was taken out of the configuration stay, and wait for it to come back;
+/// a node whose configuration lacks a client leaves its jobs to those that know it.
 fn is_client_known(plan: &SlotPlan, claim: &Claim) -> bool {
     let client_id = claim.job.client_id.as_str();
     claim.job.kind == SELF_CHECK

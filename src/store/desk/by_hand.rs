@@ -40,8 +40,8 @@ pub(in crate::store) static REOPEN_ATTEMPTS: Sql = Sql::new(
      returning job_id",
 );
 
-/// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become its head.
-/// By primary key.
+/// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become
+/// its head. By primary key.
 pub(in crate::store) static READ_BLOCKED_KINDS: Sql =
     Sql::new("select distinct kind, client_id from job_blocked where line @ids($1)");
 
@@ -61,8 +61,8 @@ const GROUP_MAX: usize = 500;
 const FIND_MAX: usize = 5_000;
 /// What is kept as the reason of a cancel.
 const BY_HAND: &str = "cancelled by hand";
-/// How the kinds are named whose jobs stand in their lead's line, among jobs that were stored before that was
-/// noted of each.
+/// How the kinds are named whose jobs stand in their lead's line, among jobs that were stored
+/// before that was noted of each.
 const OLD_INBOUND_SUFFIX: &str = "_INBOUND_POST_PROCESS";
 
 /// Why a job was not retried or cancelled.

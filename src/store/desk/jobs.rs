@@ -17,9 +17,10 @@ use crate::{
 use sea_orm::QueryResult;
 use serde::Serialize;
 
-/// Jobs with where they are and their last run. By primary and unique keys: the head of a job's line is
-/// the job itself, its lead, the lead that its lead was merged into, or another lead that was merged into
-/// that one: a job that ran while two merges followed each other ends where it is. The last by `leads_merged`.
+/// Jobs with where they are and their last run. By primary and unique keys: the head of a job's
+/// line is the job itself, its lead, the lead that its lead was merged into, or another lead that
+/// was merged into that one: a job that ran while two merges followed each other ends where it is.
+/// The last by `leads_merged`.
 pub(in crate::store) static READ_JOBS: Sql = Sql::new(
     "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
        case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, l.merged_into, \

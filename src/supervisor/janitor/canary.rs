@@ -43,7 +43,8 @@ impl Canary {
                 delay_ms: 0,
             };
             let sent = attempted("send the canary", plan.feed.enqueue(vec![job]).await);
-            // Where the answer was lost, one may be out of which nothing is known: the next comes after a pause.
+            // Where the answer was lost, one may be out of which nothing is known: the next comes
+            // after a pause.
             self.rounds.done(now, sent.is_some());
             self.out = sent.into_iter().flatten().flatten().next();
         }

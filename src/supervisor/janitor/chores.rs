@@ -22,8 +22,8 @@ pub(super) struct Rota {
 }
 
 impl Rota {
-    /// Does what is due. Each chore by itself: one that fails is tried again later, and the others go on. The
-    /// nodes that are `dead` are forgotten once they have been for long.
+    /// Does what is due. Each chore by itself: one that fails is tried again later, and the others
+    /// go on. The nodes that are `dead` are forgotten once they have been for long.
     pub(super) async fn work(&mut self, plan: &JanitorPlan, dead: Vec<Id>) {
         let (now, chores) = (Instant::now(), &plan.chores);
         if self.sweep.is_due(now) {

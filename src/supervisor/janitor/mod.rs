@@ -63,7 +63,8 @@ pub struct Janitor {
     memory: Memory,
 }
 
-/// What it remembers from one look to the next, each part by itself: one that fails changes no other's memory.
+/// What it remembers from one look to the next, each part by itself: one that fails changes no
+/// other's memory.
 #[derive(Clone, Debug, Default)]
 struct Memory {
     /// When it is to be looked for jobs of nodes that no heartbeat has named.
@@ -163,7 +164,8 @@ async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Memory {
 }
 
 impl Memory {
-    /// Rescues what dead nodes hold, as soon as they are, and once a round what nodes without a row do.
+    /// Rescues what dead nodes hold, as soon as they are, and once a round what nodes without a row
+    /// do.
     async fn rescue(&mut self, plan: &JanitorPlan, dead: &[Id]) {
         // Who lives again may die again.
         self.buried.retain(|it| dead.contains(it));

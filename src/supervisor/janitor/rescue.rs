@@ -51,8 +51,8 @@ pub(super) async fn find_astray(plan: &JanitorPlan, before: Astray) -> Result<As
 pub struct Rescued {
     /// How many jobs.
     pub count: usize,
-    /// Nothing was left. False where another node was faster with some of them: should it die, too, there may be
-    /// more to do.
+    /// Nothing was left. False where another node was faster with some of them: should it die, too,
+    /// there may be more to do.
     pub is_over: bool,
 }
 

@@ -1,5 +1,5 @@
-//! When each chore is due. Each has a time of its own: one that fails is tried again after a pause, and neither
-//! begins the others' rounds again nor keeps them from theirs.
+//! When each chore is due. Each has a time of its own: one that fails is tried again after a pause,
+//! and neither begins the others' rounds again nor keeps them from theirs.
 
 use std::time::Duration;
 use tokio::time::Instant;

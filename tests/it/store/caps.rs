@@ -238,7 +238,8 @@ on_both_databases! {
         assert_whole(&db).await;
     }
 
-    /// A client at its cap, with more work than that, and a dead node that held jobs of it and of others.
+    /// A client at its cap, with more work than that, and a dead node that held jobs of it and of
+    /// others.
     async fn a_suspect_of_a_client_at_its_cap_holds_up_nobody_elses(db: Fixture) {
         cap(&db.store, &[("a", 1)]).await;
         enqueue(&db.store, "a", SELF_CHECK, 1).await;
@@ -261,7 +262,8 @@ on_both_databases! {
         assert_caps_but_for_suspects(&db).await;
     }
 
-    /// A suspect comes before what is held of its client: or else it would wait for the end of the backlog.
+    /// A suspect comes before what is held of its client: or else it would wait for the end of the
+    /// backlog.
     async fn a_suspect_comes_before_what_its_client_has_held(db: Fixture) {
         cap(&db.store, &[("a", 1)]).await;
         enqueue(&db.store, "a", SELF_CHECK, 1).await;
@@ -307,7 +309,8 @@ on_both_databases! {
         assert_eq!(drain(&db.store, 10).await, 12);
     }
 
-    /// A client that is in no node's configuration: its jobs are out of everybody's way until it is back.
+    /// A client that is in no node's configuration: its jobs are out of everybody's way until it is
+    /// back.
     async fn jobs_of_a_client_that_no_node_knows_wait_out_of_turn(db: Fixture) {
         let known = |clients: &[&str]| clients.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<String>>();
         db.store.set_clients(known(&["a", "b"])).await.unwrap();
@@ -321,7 +324,8 @@ on_both_databases! {
         assert_eq!(chores.rest_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
         assert_caps(&db).await;
         assert!(chores.rest_unknown_clients(Vec::new()).await.unwrap().is_empty(), "it is done");
-        // What ran is given back, retried, enqueued: nothing of it comes into anybody's way for long.
+        // What ran is given back, retried, enqueued: nothing of it comes into anybody's way for
+        // long.
         assert!(end(&db.store, &running[0], Transition::Release).await);
         enqueue(&db.store, "a", LEAD_SCORING, 1).await;
         let others = claim_of(&db.store, &[(LEAD_SCORING, 100), (SELF_CHECK, 100)]).await;
@@ -383,8 +387,8 @@ async fn assert_caps_but_for_suspects(db: &Fixture) {
     assert_eq!(db.texts(wrong).await, Vec::<String>::new(), "client, admitted, held");
 }
 
-/// A node whose configuration caps nobody ends the jobs of a client that another node has capped. On PostgreSQL
-/// only: SQLite has one node.
+/// A node whose configuration caps nobody ends the jobs of a client that another node has capped.
+/// On PostgreSQL only: SQLite has one node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caps_that_one_node_has_set_are_kept_by_all() {
     let Some(db) = Fixture::postgres().await else { return };

@@ -150,7 +150,8 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from jobs").await, 0);
     }
 
-    /// A table that cannot be pruned keeps no other from it, and is left alone until the next round.
+    /// A table that cannot be pruned keeps no other from it, and is left alone until the next
+    /// round.
     async fn one_table_that_cannot_be_pruned_keeps_no_other_from_it(db: Fixture) {
         fill_ended(&db, 2 * HOUR, 100, "succeeded").await;
         let keep = Retention { succeeded: HOUR, failed: HOUR, ..nothing() };
@@ -268,7 +269,8 @@ on_both_databases! {
             assert_eq!(db.number("select count(*) from job_clock where node <> 0").await, 0);
             assert_eq!(next.queue().clock().await.unwrap(), clock, "V does not fall");
         }
-        // A node that was forgotten and still works adds to rows of its own, which are folded the next time.
+        // A node that was forgotten and still works adds to rows of its own, which are folded the
+        // next time.
         db.execute(&format!("update job_counts set node = {}, count = count + 1", db.store.node() - 2)).await;
         let kinds = db.number("select count(*) from job_counts").await;
         next.chores().fold_nodes().await.unwrap();

@@ -227,8 +227,8 @@ on_both_databases! {
         assert_no_deadlock(db, other).await;
     }
 
-    /// A cancelled head lets one in of a kind that its client never had in turn, which others have at the same
-    /// time.
+    /// A cancelled head lets one in of a kind that its client never had in turn, which others have
+    /// at the same time.
     async fn a_cancel_that_lets_in_another_kind_and_groups_of_that_kind_all_commit(db: Fixture) {
         const ROUNDS: usize = 60;
         const OTHER: JobKind = JobKind("AN_OTHER_KIND");

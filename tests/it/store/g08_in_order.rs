@@ -141,7 +141,8 @@ async fn two_claimers(db: &Fixture, leads: usize, jobs: usize, is_steady: bool) 
 }
 
 on_both_databases! {
-    /// Whatever an inbound kind is called: that its jobs stand in their lead's line is stored with them.
+    /// Whatever an inbound kind is called: that its jobs stand in their lead's line is stored with
+    /// them.
     async fn a_job_of_any_kind_that_is_retried_by_hand_enters_its_leads_line(db: Fixture) {
         for kind in [JobKind("WHATSAPP"), JobKind("READ_A_FAX"), SMS] {
             let phone = format!("+1555{}", kind.0.len());

@@ -362,7 +362,8 @@ on_both_databases! {
         }
     }
 
-    /// The second merge of two finds a job of the first that still runs, in the line of a lead that is none now.
+    /// The second merge of two finds a job of the first that still runs, in the line of a lead that
+    /// is none now.
     async fn a_job_that_runs_through_two_merges_is_seen_and_can_be_cancelled(db: Fixture) {
         let (first, second, third) = ((IdentityKind::Phone, PHONE), mail(), (IdentityKind::GhlContact, "c1"));
         let oldest = lead_of(&put_one(&db, by("k1", &[first])).await);

@@ -24,7 +24,8 @@ use sqlx::Connection;
 use std::{sync::Arc, time::Duration};
 
 on_both_databases! {
-    /// A clock was two days ahead when something was stored: whatever that was, its id is given out once.
+    /// A clock was two days ahead when something was stored: whatever that was, its id is given out
+    /// once.
     async fn ids_go_on_above_those_of_every_table(db: Fixture) {
         let two_days_ahead = |n: i64| db.store.feed().next_id() + ((172_800_000 + n * 1_000) << 22);
         let now = instant(&db, 0);
@@ -57,8 +58,8 @@ on_both_databases! {
     }
 }
 
-/// Of two survivors the slower one finds that the other has rescued what it has just read. Should that one die,
-/// too, the rest is its own again: it must not take the dead node for settled.
+/// Of two survivors the slower one finds that the other has rescued what it has just read. Should
+/// that one die, too, the rest is its own again: it must not take the dead node for settled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
     let Some(db) = Fixture::postgres().await else { return };

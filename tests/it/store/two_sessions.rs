@@ -193,7 +193,8 @@ on_both_databases! {
         assert_heads(&db, 0).await;
     }
 
-    /// The timers of all nodes fire for the same due time: a client is not put behind by turns that nobody uses.
+    /// The timers of all nodes fire for the same due time: a client is not put behind by turns that
+    /// nobody uses.
     async fn due_against_due_takes_one_turn_for_each_job(db: Fixture) {
         let other = other_of(&db).await;
         let mut due = 0;
@@ -419,8 +420,8 @@ async fn change_while_due_waits(db: &Fixture, change: &str) -> usize {
     moved.unwrap()
 }
 
-/// Prunes all that may go, while another session has changed a row that was to go, and commits that only once
-/// the chore waits for it.
+/// Prunes all that may go, while another session has changed a row that was to go, and commits that
+/// only once the chore waits for it.
 async fn change_while_pruning_waits(db: &Fixture, change: &str) {
     let url = db.config.database.url.expose();
     let mut holder = sqlx::PgConnection::connect(url).await.unwrap();
@@ -447,8 +448,8 @@ async fn change_while_pruning_waits(db: &Fixture, change: &str) {
     tokio::join!(prune, meanwhile);
 }
 
-/// On PostgreSQL only: SQLite has nobody in between. A key that has expired is taken over by the next message
-/// that has it: gone, the message after that one would be taken for new, too.
+/// On PostgreSQL only: SQLite has nobody in between. A key that has expired is taken over by the
+/// next message that has it: gone, the message after that one would be taken for new, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_taken_over_while_pruning_waits_for_it_stays() {
     let Some(db) = Fixture::postgres().await else { return };
