@@ -65,15 +65,6 @@ pub(super) static UPDATE_LEADS: Sql = Sql::new(
      where leads.id = g.id",
 );
 
-/// Ends pending drafts of leads on some channels (`null` is all) but for those that answer one message.
-/// By the partial index of pending drafts.
-pub(super) static END_DRAFTS: Sql = Sql::new(
-    "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
-     from @rows($1, lead_id bigint, channel text, status text, decided_by text, except_message_id bigint) g \
-     where drafts.lead_id = g.lead_id and drafts.status = 'pending' and (g.channel is null or drafts.channel = g.channel) \
-       and (g.except_message_id is null or drafts.message_id <> g.except_message_id)",
-);
-
 /// A lead as it is while its row is locked.
 #[derive(Clone, Debug)]
 pub(super) struct Lead {
@@ -403,33 +394,6 @@ impl Leads {
         }
         Ok(())
     }
-}
-
-/// Ends pending drafts. What rejects comes before what supersedes: a draft ends once, and one statement must
-/// not name it with two ends, of which each database would take another.
-pub(super) async fn end_drafts(tx: &Tx, ends: &[EndDrafts]) -> Result<(), StoreError> {
-    let pass_of = |it: &EndDrafts| match (it.status, it.decided_by) {
-        (_, "opt_out") => 0,
-        ("rejected", _) => 1,
-        _ => 2,
-    };
-    for pass in 0..3 {
-        let rows: Vec<&EndDrafts> = ends.iter().filter(|it| pass_of(it) == pass).collect();
-        if !rows.is_empty() {
-            tx.run(&END_DRAFTS, [group(&rows)?]).await?;
-        }
-    }
-    Ok(())
-}
-
-/// What ends pending drafts.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct EndDrafts {
-    pub(super) lead_id: Id,
-    pub(super) channel: Option<&'static str>,
-    pub(super) status: &'static str,
-    pub(super) decided_by: &'static str,
-    pub(super) except_message_id: Option<Id>,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ mod chores;
 mod connect;
 mod desk;
 mod door;
+mod drafts;
 mod error;
 mod feed;
 mod heartbeat;

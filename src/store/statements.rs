@@ -2,8 +2,8 @@
 //! with are not among them: they have no plan.
 
 use super::{
-    caps, chores, connect, desk, feed, inbox, leads, ledger, lines, merge, messages, nodes, prune,
-    queue, reader, sql::Sql, suspects, unknown_clients,
+    caps, chores, connect, desk, drafts, feed, inbox, leads, ledger, lines, merge, messages, nodes,
+    prune, queue, reader, sql::Sql, suspects, unknown_clients,
 };
 use sea_orm::DatabaseBackend;
 
@@ -89,7 +89,8 @@ static ALL: &[(&str, &Sql)] = named![
     leads::LOCK_LEADS,
     leads::PUT_LEADS,
     leads::UPDATE_LEADS,
-    leads::END_DRAFTS,
+    drafts::LOCK_PENDING_DRAFTS,
+    drafts::END_DRAFTS,
     ledger::LOCK_HEADS,
     ledger::READ_FOLLOWERS,
     ledger::DELETE_HEADS,

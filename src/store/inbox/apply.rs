@@ -18,7 +18,8 @@ use crate::{
     },
     store::{
         StoreError,
-        leads::{Bounced, EndDrafts, Lead, Leads, OptedOut},
+        drafts::EndDrafts,
+        leads::{Bounced, Lead, Leads, OptedOut},
         lines::{self, Counts, Entering, Entry},
         merge::Moving,
         messages::{self, Filling, MessageRow},

@@ -8,7 +8,8 @@ use crate::{
     },
     store::{
         StoreError,
-        leads::{EndDrafts, Lead, Leads, end_drafts},
+        drafts::{EndDrafts, end_drafts},
+        leads::{Lead, Leads},
         merge::{self, Merge},
         sql::Sql,
         tx::group,

@@ -33,7 +33,7 @@ pub(super) use self::{
 
 use super::{
     Store, StoreError,
-    leads::{EndDrafts, end_drafts},
+    drafts::{EndDrafts, end_drafts},
     lines::Entry,
     merge::{self, Merge},
     messages::{self, MessageRow},

@@ -5,7 +5,8 @@ use crate::{
     domain::{Effect, Id, Sentiment, text},
     store::{
         Store, StoreError,
-        leads::{EndDrafts, Lead, Leads, OptedOut, Score, end_drafts},
+        drafts::{EndDrafts, end_drafts},
+        leads::{Lead, Leads, OptedOut, Score},
         sql::Sql,
         tx::{Tx, group},
         wall_clock,
