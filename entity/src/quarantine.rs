@@ -39,3 +39,48 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// An item without what was received, which may be megabytes.
+#[derive(Clone, Debug, PartialEq, Eq, DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+pub struct Listed {
+    /// Its key.
+    pub id: i64,
+    /// Whose it is.
+    pub client_id: String,
+    /// The channel it came over.
+    pub channel: String,
+    /// The provider's name of the event.
+    pub event_type: Option<String>,
+    /// Why it was not understood.
+    pub reason: String,
+    /// `held`, `replayed` or `discarded`.
+    pub status: String,
+    /// How often the same bytes came.
+    pub count: i64,
+    /// The request it came with first.
+    pub request_id: Option<String>,
+    /// When it came first.
+    pub received_at: Instant,
+    /// When it came last.
+    pub last_received_at: Instant,
+}
+
+impl Model {
+    /// What a list shows of it, and what was received.
+    pub fn split(self) -> (Listed, String) {
+        let listed = Listed {
+            id: self.id,
+            client_id: self.client_id,
+            channel: self.channel,
+            event_type: self.event_type,
+            reason: self.reason,
+            status: self.status,
+            count: self.count,
+            request_id: self.request_id,
+            received_at: self.received_at,
+            last_received_at: self.last_received_at,
+        };
+        (listed, self.payload)
+    }
+}

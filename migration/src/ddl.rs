@@ -14,6 +14,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("@bool", "integer", "boolean"),
     ("@false", "0", "false"),
     ("@keyed", "without rowid", ""),
+    // SQLite takes NULL for the least value, and its indexes know no other place for it.
+    ("@nulls_last", "", "nulls last"),
     // The claim updates these rows in place and the end deletes them: room on the page keeps updates
     // HOT, and vacuum comes after a number of rows, not after a share of a table that is nearly empty.
     (

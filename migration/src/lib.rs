@@ -13,6 +13,7 @@ mod m20261125_000002_conversations;
 mod m20261125_000003_changes;
 mod m20261125_000004_nodes;
 mod m20261127_000005_facts;
+mod m20261127_000006_lists;
 mod m20261127_000007_delivery_bodies;
 
 /// All tables that the migrations make, by name: nothing else may have these names when the first one runs.
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_changes::Migration),
             Box::new(m20261125_000004_nodes::Migration),
             Box::new(m20261127_000005_facts::Migration),
+            Box::new(m20261127_000006_lists::Migration),
             Box::new(m20261127_000007_delivery_bodies::Migration),
         ]
     }

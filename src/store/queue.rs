@@ -121,14 +121,16 @@ pub(super) static READ_ORPHANS: Sql = Sql::new(
      order by r.line limit 500",
 );
 
-/// Claimed jobs of this node. Scans the small table, as the rescue does.
+/// Claimed jobs of this node. By `job_ready_turn`: no job was claimed whose turn is beyond V of its kind. SQLite keeps
+/// to the order of a cross join.
 pub(super) static READ_HELD_RUNS: Sql = Sql::new(
     "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
        @ms(@now) - @ms(r.locked_at) as held_ms \
-     from job_ready r join jobs j on j.id = r.job_id where r.node = $1 order by r.line",
+     from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r cross join jobs j \
+     where r.kind = v.kind and r.turn <= v.turn and r.turn is not null and r.node = $1 and j.id = r.job_id order by r.line",
 );
 
-/// Lines that hold blocked jobs and no head. There should be none.
+/// Lines that hold blocked jobs and no head. There should be none. Reads the small tables whole, so it is for a reader.
 pub(super) static READ_HEADLESS: Sql = Sql::new(
     "select distinct b.line from job_blocked b where not exists (select 1 from job_ready r where r.line = b.line) limit 500",
 );
@@ -284,11 +286,11 @@ impl Queue {
         self.0
             .spawn(async move {
                 let node = store.node().into();
-                read(&store.connections().reader, &READ_HELD_RUNS, [node])
-                    .await?
-                    .iter()
-                    .map(orphan)
-                    .collect()
+                // Planned by key, as the claim is, or else all that waits is read (docs/decisions/0004).
+                let connections = store.connections();
+                let sessions =
+                    if store.is_sqlite() { &connections.reader } else { &connections.writer };
+                read(sessions, &READ_HELD_RUNS, [node]).await?.iter().map(orphan).collect()
             })
             .await
     }
@@ -574,14 +576,16 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
 }
 
 async fn sweep(store: &Store) -> Result<usize, StoreError> {
-    let tx = Tx::begin(store.connections(), "sweep").await?;
     let mut headless: BTreeSet<Id> = BTreeSet::new();
-    for row in tx.all(&READ_HEADLESS, []).await? {
+    // Outside of the transaction, which would hold up SQLite's other writers meanwhile; under the locks each line is
+    // looked at again.
+    for row in read(&store.connections().reader, &READ_HEADLESS, []).await? {
         headless.insert(row.try_get("", "line")?);
     }
     if headless.is_empty() {
         return Ok(0);
     }
+    let tx = Tx::begin(store.connections(), "sweep").await?;
     Leads::lock(&tx, &headless).await?;
     let promoted = ledger::promote_headless(&tx, &headless).await?;
     tx.commit().await?;

@@ -1,9 +1,9 @@
 //! Statements written once for both databases.
 //!
-//! The two differ in five places, and each has a word: how a group comes in as one JSON parameter
+//! The two differ in six places, and each has a word: how a group comes in as one JSON parameter
 //! (`@rows`, `@ids`), what the time is (`@now`, `@in_ms`), how an instant is read (`@ms`), how it is
-//! written (`@at`), and how rows are locked (`@for_update`, `@skip_locked`: SQLite has one writer and
-//! needs none).
+//! written (`@at`), how rows are locked (`@for_update`, `@skip_locked`: SQLite has one writer and
+//! needs none), and how a row is chosen by a subquery of its own for each row of a group (`@each`).
 //!
 //! A group as one JSON parameter keeps the text fixed, so that it stays prepared, has no limit on the
 //! number of parameters, and knows NULLs.
@@ -60,7 +60,7 @@ fn render(text: &str, sqlite: bool) -> String {
 }
 
 fn takes_argument(name: &str) -> bool {
-    matches!(name, "rows" | "ids" | "in_ms" | "ms" | "at")
+    matches!(name, "rows" | "ids" | "each" | "in_ms" | "ms" | "at")
 }
 
 /// Where the parenthesis that is already open closes.
@@ -89,6 +89,9 @@ fn word(name: &str, argument: &str, sqlite: bool) -> String {
         ("ids", false) => format!(
             "= any(array(select value::bigint from json_array_elements_text({argument}::json)))"
         ),
+        // A subquery with a limit that names columns of the group: what a lateral join would be.
+        ("each", true) => format!("in ({argument})"),
+        ("each", false) => format!("= any(array({argument}))"),
         ("now", true) => SQLITE_NOW.to_owned(),
         ("now", false) => "now()".to_owned(),
         ("in_ms", true) => format!("({SQLITE_NOW} + {argument})"),

@@ -36,8 +36,8 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
-    let item = found(&state, &path).await?;
-    Ok(HttpResponse::Ok().json(QuarantineDetailJson::of(&item)))
+    let (item, payload) = found(&state, &path).await?.split();
+    Ok(HttpResponse::Ok().json(QuarantineDetailJson::of(&item, &payload)))
 }
 
 /// `POST /quarantine/{id}/replay`: answers as a webhook does.
@@ -73,7 +73,7 @@ pub(super) async fn discard(
         )));
     }
     tracing::info!(quarantine.id = item.id, "discarded by hand");
-    let item = found(&state, &path).await?;
+    let (item, _) = found(&state, &path).await?.split();
     Ok(HttpResponse::Ok().json(QuarantineJson::of(&item)))
 }
 

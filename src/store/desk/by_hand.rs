@@ -5,9 +5,9 @@
 //! between is a conflict, and the whole group is done again.
 
 use super::{
-    Page, UNFINISHED, UNSUCCESSFUL,
+    UNFINISHED, UNSUCCESSFUL,
     job_views::{JobRow, JobView, Whereabouts},
-    jobs::{self, JobFilter},
+    jobs::{self, JobFilter, Look, Search},
 };
 use crate::{
     domain::{Id, JobStatus},
@@ -27,7 +27,9 @@ use crate::{
 };
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    future::Future,
+    sync::Arc,
     time::Duration,
 };
 use thiserror::Error;
@@ -57,7 +59,7 @@ pub(in crate::store) static LOWER_TURNS: Sql = Sql::new(
 
 /// Jobs in one transaction when many are moved.
 const GROUP_MAX: usize = 500;
-/// Ids on one page when many are looked for.
+/// Ids that one look finds when many are looked for.
 const FIND_MAX: usize = 5_000;
 /// What is kept as the reason of a cancel.
 const BY_HAND: &str = "cancelled by hand";
@@ -79,6 +81,12 @@ pub enum JobActionError {
     Store(#[from] StoreError),
 }
 
+/// How many jobs of each kind.
+pub type ByKind = BTreeMap<String, u64>;
+
+/// The jobs that were moved, with their kinds.
+type Moved = HashMap<Id, String>;
+
 /// What became of one job: how it is now, and the status that was in the way.
 type Done = Result<JobView, JobActionError>;
 
@@ -90,7 +98,7 @@ pub(super) async fn retry(store: &Store, id: Id) -> Result<Done, StoreError> {
         let refused = |it: JobStatus| {
             format!("job {id} is {}: only a failed or cancelled job can be retried", it.as_str())
         };
-        finish(tx, id, moved.contains(&id), refused).await
+        finish(tx, id, moved.contains_key(&id), refused).await
     })
     .await
 }
@@ -101,7 +109,7 @@ pub(super) async fn cancel(store: &Store, id: Id) -> Result<Done, StoreError> {
         let tx = Tx::begin(store.connections(), "by_hand").await?;
         let moved = cancel_group(store, &tx, &[id]).await?;
         let refused = |it: JobStatus| format!("job {id} has already {}", ended_as(it));
-        finish(tx, id, moved.contains(&id), refused).await
+        finish(tx, id, moved.contains_key(&id), refused).await
     })
     .await
 }
@@ -133,52 +141,111 @@ async fn finish(
 }
 
 /// Retries all that match, oldest first: inbound jobs enter their lines in the order of arrival.
-pub(super) async fn retry_many(store: &Store, filter: JobFilter) -> Result<u64, StoreError> {
-    let Some(filter) = filter.among(&UNSUCCESSFUL) else { return Ok(0) };
-    let mut ids = find(store, &filter).await?;
-    ids.reverse();
-    let mut total = 0;
-    for ids in ids.chunks(GROUP_MAX) {
-        total += in_group(|| async {
-            let tx = Tx::begin(store.connections(), "by_hand").await?;
-            let moved = retry_group(store, &tx, ids).await?.len();
-            tx.commit().await?;
-            Ok(moved as u64)
-        })
-        .await?;
-    }
-    Ok(total)
-}
-
-/// Cancels all that match, newest first: what waits behind a head goes before the head does.
-pub(super) async fn cancel_many(store: &Store, filter: JobFilter) -> Result<u64, StoreError> {
-    let Some(filter) = filter.among(&UNFINISHED) else { return Ok(0) };
-    let mut total = 0;
-    for ids in find(store, &filter).await?.chunks(GROUP_MAX) {
-        total += in_group(|| async {
-            let tx = Tx::begin(store.connections(), "by_hand").await?;
-            let moved = cancel_group(store, &tx, ids).await?.len();
-            tx.commit().await?;
-            Ok(moved as u64)
-        })
-        .await?;
-    }
-    Ok(total)
-}
-
-/// The ids of all jobs that match, newest first. What is enqueued meanwhile is not among them.
-async fn find(store: &Store, filter: &JobFilter) -> Result<Vec<Id>, StoreError> {
-    let reader = &store.connections().reader;
-    let mut found = Vec::new();
-    let mut cursor = None;
-    loop {
-        let Page { items, next } = jobs::page(reader, filter, FIND_MAX, cursor).await?;
-        found.extend(items.iter().map(|it| it.id));
-        match next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(found),
+///
+/// Each look and each group is a call of its own with its own limits, because the whole may take minutes. It goes on
+/// when the caller is dropped.
+pub(super) async fn retry_many(store: &Store, filter: JobFilter) -> Result<ByKind, StoreError> {
+    let Some(filter) = filter.among(&UNSUCCESSFUL) else { return Ok(ByKind::new()) };
+    let on = store.clone();
+    to_the_end(store, async move {
+        let search = search(&on, filter).await?;
+        let (mut found, mut before) = (Vec::new(), Some(Id::MAX));
+        while let Some(from) = before {
+            let look = look(&on, &search, from).await?;
+            found.extend(look.ids);
+            before = look.next;
         }
+        found.reverse();
+        let mut total = ByKind::new();
+        for ids in found.chunks(GROUP_MAX) {
+            in_one_call(&on, ids, Act::Retry, &mut total).await?;
+        }
+        Ok(total)
+    })
+    .await
+}
+
+/// Cancels all that match, newest first: what waits behind a head goes before the head does. In calls like those of
+/// [`retry_many`].
+pub(super) async fn cancel_many(store: &Store, filter: JobFilter) -> Result<ByKind, StoreError> {
+    let Some(filter) = filter.among(&UNFINISHED) else { return Ok(ByKind::new()) };
+    let on = store.clone();
+    to_the_end(store, async move {
+        let search = search(&on, filter).await?;
+        let (mut total, mut before) = (ByKind::new(), Some(Id::MAX));
+        while let Some(from) = before {
+            let look = look(&on, &search, from).await?;
+            for ids in look.ids.chunks(GROUP_MAX) {
+                in_one_call(&on, ids, Act::Cancel, &mut total).await?;
+            }
+            before = look.next;
+        }
+        Ok(total)
+    })
+    .await
+}
+
+/// Runs `work`, which makes calls of its own, on the store's runtime: it goes on there when the caller is dropped.
+async fn to_the_end(
+    store: &Store,
+    work: impl Future<Output = Result<ByKind, StoreError>> + Send + 'static,
+) -> Result<ByKind, StoreError> {
+    match store.0.runtime.spawn(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(StoreError::Broken(error.to_string())),
+        Err(_) => Err(StoreError::Away("the store is stopped".to_owned())),
     }
+}
+
+async fn search(store: &Store, filter: JobFilter) -> Result<Arc<Search>, StoreError> {
+    let on = store.clone();
+    let search =
+        store.spawn(async move { Search::of(&on.connections().reader, filter).await }).await?;
+    Ok(Arc::new(search))
+}
+
+/// The next ids that match. What is enqueued after the first look is not among them.
+async fn look(store: &Store, search: &Arc<Search>, before: Id) -> Result<Look, StoreError> {
+    let (on, search) = (store.clone(), search.clone());
+    let looking = async move { search.matching(&on.connections().reader, before, FIND_MAX).await };
+    store.spawn(looking).await
+}
+
+/// What is done to many.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Retry,
+    Cancel,
+}
+
+/// Does it to the jobs of one group, in one transaction; adds how many moved.
+async fn in_one_call(
+    store: &Store,
+    ids: &[Id],
+    act: Act,
+    total: &mut ByKind,
+) -> Result<(), StoreError> {
+    let (on, ids) = (store.clone(), ids.to_vec());
+    let call = async move {
+        in_group(|| async {
+            let tx = Tx::begin(on.connections(), "by_hand").await?;
+            let moved = match act {
+                Act::Retry => retry_group(&on, &tx, &ids).await?,
+                Act::Cancel => cancel_group(&on, &tx, &ids).await?,
+            };
+            tx.commit().await?;
+            let mut counts = ByKind::new();
+            for kind in moved.into_values() {
+                *counts.entry(kind).or_default() += 1;
+            }
+            Ok(counts)
+        })
+        .await
+    };
+    for (kind, count) in store.spawn(call).await? {
+        *total.entry(kind).or_default() += count;
+    }
+    Ok(())
 }
 
 /// Something that moved while the locks were taken; the group is done again.
@@ -193,7 +260,7 @@ fn lead_line(it: &JobRow) -> Option<Id> {
 }
 
 /// Those of `ids` that have failed or been cancelled enter again, each with exactly one attempt left.
-async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
+async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
     #[derive(Serialize)]
     struct Reopened {
         job: Id,
@@ -211,7 +278,7 @@ async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, 
         return Err(moved("a lead"));
     }
     if rows.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Moved::new());
     }
     let last_runs: Vec<Reopened> =
         rows.iter().map(|it| Reopened { job: it.view.id, last_run: it.run }).collect();
@@ -236,11 +303,15 @@ async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, 
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
     counts.write(tx, store.node()).await?;
-    Ok(reopened)
+    Ok(moved_of(rows.into_iter().filter(|it| reopened.contains(&it.view.id))))
+}
+
+fn moved_of(rows: impl Iterator<Item = JobRow>) -> Moved {
+    rows.map(|it| (it.view.id, it.view.kind)).collect()
 }
 
 /// Those of `ids` that have not ended, end.
-async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
+async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
     let rows = lock_unfinished(tx, ids).await?;
     let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
         rows.into_iter().partition(|it| it.at == Whereabouts::Head);
@@ -255,7 +326,7 @@ async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<HashSet<Id>,
         }
     }
     counts.write(tx, store.node()).await?;
-    Ok(heads.iter().chain(&waiting).map(|it| it.view.id).collect())
+    Ok(moved_of(heads.into_iter().chain(waiting)))
 }
 
 /// Locks all that keeps these jobs where they are, and reads those of them that have not ended.

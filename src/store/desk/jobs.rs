@@ -4,6 +4,7 @@
 use super::{
     Page, UNFINISHED, UNSUCCESSFUL,
     job_views::{FailedAttempt, JobDetail, JobRow, JobView},
+    values::{self, CLIENTS_OF_JOBS, KINDS_OF_JOBS},
 };
 use crate::{
     domain::{Id, JobStatus},
@@ -56,7 +57,18 @@ pub(in crate::store) static READ_FAILURES: Sql = Sql::new(
      from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') order by run",
 );
 
-/// What the lists of jobs have in common: the cursor, and filters that are off where their number is 0.
+/// Jobs, back from the newest by primary key.
+pub(in crate::store) static LIST_JOBS: Sql =
+    Sql::new("select j.id from jobs j where j.id < $1 order by j.id desc limit $2");
+
+/// The same of some clients and kinds, a page of each. By `jobs_listed`.
+pub(in crate::store) static LIST_JOBS_BY: Sql = Sql::new(
+    "select j.id from @rows($3, client_id text, kind text) g join jobs j on j.id @each( \
+       select x.id from jobs x where x.client_id = g.client_id and x.kind = g.kind and x.id < $1 order by x.id desc limit $2) \
+     order by j.id desc limit $2",
+);
+
+/// What the other lists have in common: the cursor, and filters that are off where their number is 0.
 macro_rules! matching {
     ($table:literal, $id:literal) => {
         concat!(
@@ -75,32 +87,42 @@ macro_rules! matching {
     };
 }
 
-/// All jobs, back from the newest by primary key.
-pub(in crate::store) static LIST_JOBS: Sql =
-    Sql::new(concat!("select j.id from jobs j where ", matching!("j", "j.id")));
-
-/// Jobs that ended well: most of them did.
-pub(in crate::store) static LIST_SUCCEEDED: Sql = Sql::new(concat!(
-    "select j.id from jobs j where exists (select 1 from job_attempts a where a.job_id = j.id and a.ended \
-       and a.outcome = 'succeeded') and ",
-    matching!("j", "j.id")
-));
-
-/// Jobs that ended otherwise. By `job_attempts_unsuccessful`; a job has at most one run that ended it.
+/// Jobs that ended otherwise than well, of ids above the floor `$7`. By `job_attempts_unsuccessful`; a job has at most
+/// one run that ended it.
 pub(in crate::store) static LIST_UNSUCCESSFUL: Sql = Sql::new(concat!(
     "select j.id from job_attempts a join jobs j on j.id = a.job_id where a.ended and a.outcome <> 'succeeded' \
-       and (($7 = 1 and a.outcome <> 'cancelled') or ($8 = 1 and a.outcome = 'cancelled')) and ",
+       and a.job_id > $7 and a.job_id < $1 \
+       and (($8 = 1 and a.outcome <> 'cancelled') or ($9 = 1 and a.outcome = 'cancelled')) and ",
     matching!("j", "a.job_id")
 ));
 
-/// Jobs that have not ended. Scans the small tables.
+/// The floor under which `$2` jobs and no more are looked at from `$1` down; 0 where there are fewer.
+pub(in crate::store) static UNSUCCESSFUL_FLOOR: Sql = Sql::new(
+    "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
+       order by a.job_id desc limit 1 offset $2), 0) as floor",
+);
+
+/// Jobs that have not ended, of ids above the floor `$7`. By keys and `job_ready_of_leads`: what is no lead's line is the
+/// line of its own id, negated.
 pub(in crate::store) static LIST_UNFINISHED: Sql = Sql::new(concat!(
     "select j.id from ( \
-       select job_id as id, kind, client_id from job_ready where ($7 = 1 and node is null) or ($8 = 1 and node is not null) \
-       union all select job_id as id, kind, client_id from job_blocked where $7 = 1 \
-       union all select job_id as id, kind, client_id from job_later where $7 = 1) j where ",
+       select job_id as id, kind, client_id, node from job_ready where line < -$7 and line > -$1 \
+       union all select job_id as id, kind, client_id, node from job_ready where line > 0 and job_id > $7 and job_id < $1 \
+       union all select job_id as id, kind, client_id, null as node from job_blocked where job_id > $7 and job_id < $1 \
+       union all select job_id as id, kind, client_id, null as node from job_later where job_id > $7 and job_id < $1) j \
+     where (($8 = 1 and j.node is null) or ($9 = 1 and j.node is not null)) and ",
     matching!("j", "j.id")
 ));
+
+/// The floor under which `$2` jobs of each table and no more are looked at from `$1` down; 0 where there are fewer. By
+/// the same.
+pub(in crate::store) static UNFINISHED_FLOOR: Sql = Sql::new(
+    "select coalesce(max(f.id), 0) as floor from ( \
+       select (select -line from job_ready where line < 0 and line > -$1 order by line limit 1 offset $2) as id \
+       union all select (select job_id from job_ready where line > 0 and job_id < $1 order by job_id desc limit 1 offset $2) \
+       union all select (select job_id from job_blocked where job_id < $1 order by job_id desc limit 1 offset $2) \
+       union all select (select job_id from job_later where job_id < $1 order by job_id desc limit 1 offset $2)) f",
+);
 
 /// Jobs about messages and drafts of leads. By `messages_of_lead`, `drafts_of_lead` and the unique key of
 /// jobs, which the materialized steps keep the planner to.
@@ -112,9 +134,12 @@ pub(in crate::store) static LIST_JOBS_OF_LEADS: Sql = Sql::new(concat!(
     matching!("f", "f.id")
 ));
 
-/// A lead's jobs are looked through for a status in pages of at least this many, and so many pages.
-const LEAD_PAGE_MIN: usize = 100;
-const LEAD_PAGES_MAX: usize = 20;
+/// Where most jobs that are read have another status than the one that is asked for, this many are read at once.
+const STEP_MIN: usize = 500;
+/// Rows of each table that one look for rare ones goes through.
+const WINDOW: usize = 20_000;
+/// Looks for one page. A page that is not full then says where to go on.
+const LOOKS_MAX: usize = 12;
 
 /// Which jobs. Values of one field are alternatives, fields must all match; an empty one matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,65 +198,185 @@ pub(super) async fn detail(reader: &Sessions, id: Id) -> Result<Option<JobDetail
 }
 
 /// A page of jobs. A job that moves on while it is read may be missing from a page that asks for a
-/// status, but the cursor stays true.
+/// status, but the cursor stays true. Where what is asked for is rare, a page may hold less than `limit` and
+/// have a next one.
 pub(super) async fn page(
     reader: &Sessions,
     filter: &JobFilter,
     limit: usize,
     cursor: Option<Id>,
 ) -> Result<Page<JobView>, StoreError> {
-    let step = if filter.lead.is_empty() { limit + 1 } else { LEAD_PAGE_MIN.max(limit + 1) };
+    let search = Search::of(reader, filter.clone()).await?;
     let mut before = cursor.unwrap_or(Id::MAX);
     let mut items: Vec<JobView> = Vec::new();
-    for _ in 0..LEAD_PAGES_MAX {
-        let ids = candidates(reader, filter, before, step).await?;
-        items.extend(views(reader, &ids).await?.into_iter().filter(|it| filter.takes(it.status)));
-        if ids.len() < step || items.len() > limit {
+    for _ in 0..LOOKS_MAX {
+        let look = search.look(reader, before, limit + 1).await?;
+        let views = views(reader, &look.ids).await?;
+        items.extend(views.into_iter().filter(|it| filter.takes(it.status)));
+        if items.len() > limit {
             return Ok(Page::cut(items, limit, |it| it.id));
         }
-        before = ids.last().copied().unwrap_or(before);
+        match look.next {
+            Some(next) => before = next,
+            None => return Ok(Page { items, next: None }),
+        }
     }
     Ok(Page { items, next: Some(before) })
 }
 
-/// Ids of jobs that match, newest first, at most `limit`, those before `before`. Where leads are asked
-/// for, their jobs of any status.
-pub(super) async fn candidates(
-    reader: &Sessions,
-    filter: &JobFilter,
-    before: Id,
-    limit: usize,
-) -> Result<Vec<Id>, StoreError> {
-    let asks = |status: JobStatus| filter.status.contains(&status);
-    let flag = |status: JobStatus| i64::from(asks(status)).into();
-    let common = Common::of(filter, before, limit)?;
-    let mut found: Vec<QueryResult> = Vec::new();
-    if !filter.lead.is_empty() {
-        found = common.read(reader, &LIST_JOBS_OF_LEADS, [group(&filter.lead)?]).await?;
-    } else if filter.status.is_empty() {
-        found = common.read(reader, &LIST_JOBS, []).await?;
-    } else {
-        if UNFINISHED.into_iter().any(asks) {
-            let flags = UNFINISHED.map(flag);
-            found.extend(common.read(reader, &LIST_UNFINISHED, flags).await?);
-        }
-        if UNSUCCESSFUL.into_iter().any(asks) {
-            let flags = UNSUCCESSFUL.map(flag);
-            found.extend(common.read(reader, &LIST_UNSUCCESSFUL, flags).await?);
-        }
-        if asks(JobStatus::Succeeded) {
-            found.extend(common.read(reader, &LIST_SUCCEEDED, []).await?);
-        }
-    }
-    let mut ids: Vec<Id> =
-        found.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.dedup();
-    ids.truncate(limit);
-    Ok(ids)
+/// What one look has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Jobs that match but for their status, newest first.
+    pub(super) ids: Vec<Id>,
+    /// Where the next look begins; `None` where there is no more.
+    pub(super) next: Option<Id>,
 }
 
-/// The parameters that all lists have.
+impl Look {
+    /// Of a statement that gives at most `most` ids, from above `floor`; in any order, some of them twice.
+    fn of(mut ids: Vec<Id>, most: usize, floor: Id) -> Self {
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        ids.truncate(most);
+        let next = match ids.last() {
+            Some(last) if ids.len() == most => Some(*last),
+            _ if floor > 0 => Some(floor + 1),
+            _ => None,
+        };
+        Self { ids, next }
+    }
+}
+
+/// The way by which jobs of a filter are found.
+pub(super) struct Search {
+    filter: JobFilter,
+    way: Way,
+}
+
+enum Way {
+    /// All of them.
+    Newest,
+    /// Those of these clients and kinds: a group.
+    Pairs(sea_orm::Value),
+    /// Those of leads.
+    Leads,
+    /// Those that have not ended, or not ended well.
+    Windows,
+}
+
+impl Search {
+    /// The way to what `filter` asks for.
+    pub(super) async fn of(reader: &Sessions, filter: JobFilter) -> Result<Self, StoreError> {
+        #[derive(Serialize)]
+        struct Pair<'a> {
+            client_id: &'a str,
+            kind: &'a str,
+        }
+        let is_any_status =
+            filter.status.is_empty() || filter.status.contains(&JobStatus::Succeeded);
+        let way = if !filter.lead.is_empty() {
+            Way::Leads
+        } else if !is_any_status {
+            Way::Windows
+        } else if filter.client.is_empty() && filter.kind.is_empty() {
+            Way::Newest
+        } else {
+            let clients = values::clients(reader, &CLIENTS_OF_JOBS, &filter.client).await?;
+            let pairs = values::pairs(reader, &KINDS_OF_JOBS, clients, &filter.kind).await?;
+            let pairs: Vec<Pair<'_>> =
+                pairs.iter().map(|(client_id, kind)| Pair { client_id, kind }).collect();
+            Way::Pairs(group(&pairs)?)
+        };
+        Ok(Self { filter, way })
+    }
+
+    /// As [`Self::look`], without the jobs that have another status.
+    pub(super) async fn matching(
+        &self,
+        reader: &Sessions,
+        before: Id,
+        wanted: usize,
+    ) -> Result<Look, StoreError> {
+        let mut look = self.look(reader, before, wanted).await?;
+        if !matches!(self.way, Way::Windows) {
+            let views = views(reader, &look.ids).await?;
+            let matching = views.iter().filter(|it| self.filter.takes(it.status));
+            look.ids = matching.map(|it| it.id).collect();
+        }
+        Ok(look)
+    }
+
+    /// The next jobs before `before`: at least `wanted`, unless there are fewer or they are rare.
+    pub(super) async fn look(
+        &self,
+        reader: &Sessions,
+        before: Id,
+        wanted: usize,
+    ) -> Result<Look, StoreError> {
+        let all = self.filter.status.is_empty();
+        let step = if all { wanted } else { STEP_MIN.max(wanted) };
+        match &self.way {
+            Way::Newest => {
+                let rows = read(reader, &LIST_JOBS, [before.into(), count(step)]).await?;
+                Ok(Look::of(ids(&rows)?, step, 0))
+            }
+            Way::Pairs(pairs) => {
+                let values = [before.into(), count(step), pairs.clone()];
+                let rows = read(reader, &LIST_JOBS_BY, values).await?;
+                Ok(Look::of(ids(&rows)?, step, 0))
+            }
+            Way::Leads => {
+                let common = Common::of(&self.filter, before, step)?;
+                let leads = [group(&self.filter.lead)?];
+                let rows = common.read(reader, &LIST_JOBS_OF_LEADS, leads).await?;
+                Ok(Look::of(ids(&rows)?, step, 0))
+            }
+            Way::Windows => self.window(reader, before, wanted).await,
+        }
+    }
+
+    /// What matches among the next rows of the tables that hold what has not ended, or not ended well.
+    async fn window(
+        &self,
+        reader: &Sessions,
+        before: Id,
+        wanted: usize,
+    ) -> Result<Look, StoreError> {
+        let filter = &self.filter;
+        let asks = |status: JobStatus| filter.status.contains(&status);
+        let is_rare = !filter.client.is_empty()
+            || !filter.kind.is_empty()
+            || !(asks(JobStatus::Pending) || UNSUCCESSFUL.into_iter().all(asks));
+        let window = if is_rare { WINDOW } else { wanted };
+        let (mut floor, mut lists) = (0, Vec::new());
+        for (statuses, floor_of, list) in [
+            (UNFINISHED, &UNFINISHED_FLOOR, &LIST_UNFINISHED),
+            (UNSUCCESSFUL, &UNSUCCESSFUL_FLOOR, &LIST_UNSUCCESSFUL),
+        ] {
+            if statuses.into_iter().any(asks) {
+                let rows = read(reader, floor_of, [before.into(), count(window)]).await?;
+                let of_this: Option<Id> =
+                    rows.first().map(|it| it.try_get("", "floor")).transpose()?;
+                floor = floor.max(of_this.unwrap_or_default());
+                lists.push((statuses, list));
+            }
+        }
+        let common = Common::of(filter, before, wanted)?;
+        let mut found = Vec::new();
+        for (statuses, list) in lists {
+            let [first, second] = statuses.map(|it| i64::from(asks(it)).into());
+            found.extend(ids(&common.read(reader, list, [floor.into(), first, second]).await?)?);
+        }
+        Ok(Look::of(found, wanted, floor))
+    }
+}
+
+fn ids(rows: &[QueryResult]) -> Result<Vec<Id>, StoreError> {
+    Ok(rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?)
+}
+
+/// The parameters that the lists with filters have.
 struct Common([sea_orm::Value; 6]);
 
 impl Common {
@@ -288,6 +433,19 @@ pub(super) fn count(n: usize) -> sea_orm::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_goes_on_behind_its_last_job_or_at_its_floor() {
+        let look = |ids: &[Id], floor| {
+            let it = Look::of(ids.to_vec(), 3, floor);
+            (it.ids, it.next)
+        };
+        assert_eq!(look(&[4, 9, 7, 9], 0), (vec![9, 7, 4], Some(4)));
+        assert_eq!(look(&[4, 9, 7, 5], 2), (vec![9, 7, 5], Some(5)));
+        assert_eq!(look(&[9, 7], 0), (vec![9, 7], None));
+        assert_eq!(look(&[9, 7], 2), (vec![9, 7], Some(3)));
+        assert_eq!(look(&[], 2), (vec![], Some(3)));
+    }
 
     #[test]
     fn a_filter_is_narrowed_to_what_can_be_acted_upon() {

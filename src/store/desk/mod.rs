@@ -9,28 +9,36 @@ mod jobs;
 mod overview;
 mod people;
 mod quarantine;
+mod values;
+mod written;
 
 pub(super) use self::{
     by_hand::{LOWER_TURNS, READ_BLOCKED_KINDS, REOPEN_ATTEMPTS},
     jobs::{
-        LIST_JOBS, LIST_JOBS_OF_LEADS, LIST_SUCCEEDED, LIST_UNFINISHED, LIST_UNSUCCESSFUL,
-        READ_FAILURES, READ_JOBS,
+        LIST_JOBS, LIST_JOBS_BY, LIST_JOBS_OF_LEADS, LIST_UNFINISHED, LIST_UNSUCCESSFUL,
+        READ_FAILURES, READ_JOBS, UNFINISHED_FLOOR, UNSUCCESSFUL_FLOOR,
     },
     overview::{READ_BACKLOG, READ_COUNTS, READ_HELD},
-    people::LIST_LEADS,
-    quarantine::SETTLE_QUARANTINE,
+    people::{LIST_LEADS, LIST_LEADS_BY, LIST_SILENT_LEADS, LIST_SILENT_LEADS_BY, MATCH_LEADS},
+    quarantine::{LIST_QUARANTINE, LIST_QUARANTINE_BY, SETTLE_QUARANTINE},
+    values::{
+        CHANNELS_OF_MESSAGES, CHANNELS_OF_QUARANTINE, CLIENTS_OF_DRAFTS, CLIENTS_OF_JOBS,
+        CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES, CLIENTS_OF_QUARANTINE, KINDS_OF_JOBS,
+    },
+    written::{
+        LIST_DRAFTS, LIST_DRAFTS_BY, LIST_DRAFTS_OF_LEAD, LIST_MESSAGES, LIST_MESSAGES_BY,
+        LIST_MESSAGES_OF_LEADS,
+    },
 };
 
 pub use self::{
-    by_hand::JobActionError,
+    by_hand::{ByKind, JobActionError},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     overview::{Backlog, Totals},
-    people::{
-        DraftRow, IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
-        ListedMessage, MessageFilter, MessageRow,
-    },
-    quarantine::{QuarantineFilter, QuarantineRow},
+    people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
+    quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
+    written::{DraftRow, ListedMessage, MessageFilter, MessageRow},
 };
 
 use super::{Store, StoreError, nodes};
@@ -117,24 +125,24 @@ impl Desk {
         self.0.spawn(async move { by_hand::cancel(&store, id).await }).await?
     }
 
-    /// Retries all jobs that have failed or been cancelled and match; says how many there were.
+    /// Retries all jobs that have failed or been cancelled and match; says how many there were of each kind. It is done
+    /// in groups, and goes on when the caller is dropped.
     ///
     /// # Errors
     /// When the database is away; what was done before that stays done.
-    pub async fn retry_many(&self, filter: JobFilter) -> Result<u64, StoreError> {
-        let store = self.0.clone();
-        let count = self.0.spawn(async move { by_hand::retry_many(&store, filter).await }).await?;
+    pub async fn retry_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
+        let count = by_hand::retry_many(&self.0, filter).await?;
         self.0.notices().announce();
         Ok(count)
     }
 
-    /// Cancels all jobs that have not ended and match; says how many there were.
+    /// Cancels all jobs that have not ended and match; says how many there were of each kind. It is done in groups, and
+    /// goes on when the caller is dropped.
     ///
     /// # Errors
     /// When the database is away; what was done before that stays done.
-    pub async fn cancel_many(&self, filter: JobFilter) -> Result<u64, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { by_hand::cancel_many(&store, filter).await }).await
+    pub async fn cancel_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
+        by_hand::cancel_many(&self.0, filter).await
     }
 
     /// Leads, by their newest message, newest first.
@@ -177,7 +185,7 @@ impl Desk {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                people::messages(&store.connections().api, &filter, limit, cursor).await
+                written::messages(&store.connections().api, &filter, limit, cursor).await
             })
             .await
     }
@@ -188,7 +196,7 @@ impl Desk {
     /// When the database is away.
     pub async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
         let store = self.0.clone();
-        self.0.spawn(async move { people::message(&store.connections().api, id).await }).await
+        self.0.spawn(async move { written::message(&store.connections().api, id).await }).await
     }
 
     /// Drafts with one of these statuses (none is all), newest first, those before `cursor`.
@@ -204,7 +212,7 @@ impl Desk {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                people::drafts(&store.connections().api, status, limit, cursor).await
+                written::drafts(&store.connections().api, status, limit, cursor).await
             })
             .await
     }
@@ -218,7 +226,7 @@ impl Desk {
         filter: QuarantineFilter,
         limit: usize,
         cursor: Option<Id>,
-    ) -> Result<Page<QuarantineRow>, StoreError> {
+    ) -> Result<Page<ListedQuarantine>, StoreError> {
         let store = self.0.clone();
         self.0
             .spawn(async move {

@@ -1,9 +1,11 @@
-//! Leads, what was written, and what is to be answered.
+//! Leads, with what belongs to them.
 
 use super::{
     Page,
     job_views::JobView,
     jobs::{self, JobFilter, count},
+    values::{self, CLIENTS_OF_LEADS, each_with_each},
+    written::{self, DraftRow, ListedMessage},
 };
 use crate::{
     domain::{Id, LeadStatus, Timestamp},
@@ -14,36 +16,65 @@ use crate::{
         tx::{group, read},
     },
 };
-use entity::{campaigns, drafts, lead_identities, leads, messages};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use entity::{campaigns, lead_identities, leads};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-pub use entity::{
-    drafts::Model as DraftRow,
-    lead_identities::Model as IdentityRow,
-    leads::Model as LeadRow,
-    messages::{Listed as ListedMessage, Model as MessageRow},
-};
+pub use entity::{lead_identities::Model as IdentityRow, leads::Model as LeadRow};
 
-/// Leads by their newest message. `$1` to `$5` filter and are off where their number is 0 or their text
-/// is empty; `$6` says whether there is a cursor (1), and whether it lies among the leads without a
-/// message (2), which come last.
-pub(in crate::store) static LIST_LEADS: Sql = Sql::new(
-    "select l.id from leads l where l.merged_into is null \
-       and ($1 = 0 or l.client_id in (select g.client_id from @rows($2, client_id text) g)) \
-       and ($3 = 0 or l.status in (select g.status from @rows($4, status text) g)) \
-       and ($5 = '' or lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '')) like lower($5) escape '\\' \
-         or lower(l.company_name) like lower($5) escape '\\' or lower(l.email) like lower($5) escape '\\' \
-         or l.phone like $5 escape '\\') \
-       and ($6 = 0 or ($6 = 1 and (l.last_message_at < @at($7) or l.last_message_at is null \
-           or (l.last_message_at = @at($7) and l.id < $8))) \
-         or ($6 = 2 and l.last_message_at is null and l.id < $8)) \
-     order by l.last_message_at desc nulls last, l.id desc limit $9",
+/// Later than any message, and a time that both databases can hold.
+const END_OF_TIME_MS: i64 = 8_000_000_000_000_000;
+
+/// A part of a list of leads: those with a message, by their newest one, from a cursor (`$1`, `$2`) on, or those without.
+macro_rules! part {
+    (with) => {
+        "l.merged_into is null and l.last_message_at is not null and (l.last_message_at, l.id) < (@at($1), $2) \
+         order by l.last_message_at desc nulls last, l.id desc limit $3"
+    };
+    (without) => {
+        "l.merged_into is null and l.last_message_at is null and l.id < $1 order by l.id desc limit $2"
+    };
+}
+
+/// Leads by their newest message. By `leads_by_message`.
+pub(in crate::store) static LIST_LEADS: Sql =
+    Sql::new(concat!("select l.id, @ms(l.last_message_at) as at from leads l where ", part!(with)));
+
+/// The same of some clients in some statuses, a page of each. By `leads_listed`.
+pub(in crate::store) static LIST_LEADS_BY: Sql = Sql::new(concat!(
+    "select x.id, @ms(x.last_message_at) as at from @rows($4, client_id text, status text) g join leads x on x.id @each( \
+       select l.id from leads l where l.client_id = g.client_id and l.status = g.status and ",
+    part!(with),
+    ") order by x.last_message_at desc nulls last, x.id desc limit $3"
+));
+
+/// Leads without a message, which come last. By `leads_by_message`.
+pub(in crate::store) static LIST_SILENT_LEADS: Sql =
+    Sql::new(concat!("select l.id from leads l where ", part!(without)));
+
+/// The same of some clients in some statuses, a page of each. By `leads_listed`.
+pub(in crate::store) static LIST_SILENT_LEADS_BY: Sql = Sql::new(concat!(
+    "select x.id from @rows($3, client_id text, status text) g join leads x on x.id @each( \
+       select l.id from leads l where l.client_id = g.client_id and l.status = g.status and ",
+    part!(without),
+    ") order by x.id desc limit $2"
+));
+
+/// Those of these leads that have a text in their name, company, address or phone number. By primary key.
+pub(in crate::store) static MATCH_LEADS: Sql = Sql::new(
+    "select l.id from leads l where l.id @ids($1) \
+       and (lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '')) like lower($2) escape '\\' \
+         or lower(l.company_name) like lower($2) escape '\\' or lower(l.email) like lower($2) escape '\\' \
+         or l.phone like $2 escape '\\')",
 );
 
-/// Messages that come with a lead.
-const THREAD_MAX: u64 = 200;
+/// Leads among which one look seeks a text.
+const SOUGHT: usize = 5_000;
+/// Looks for one page. A page that is not full then says where to go on.
+const LOOKS_MAX: usize = 10;
+/// Messages that come with a lead; fewer where their texts are large.
+const THREAD_MAX: usize = 200;
 /// Drafts and jobs that come with a lead.
 const DETAIL_MAX: usize = 200;
 
@@ -91,63 +122,113 @@ pub struct LeadDetail {
     pub jobs: Vec<JobView>,
 }
 
-/// Which messages. Values of one field are alternatives, fields must all match; an empty one matches all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MessageFilter {
-    /// Their clients.
-    pub client: Vec<String>,
-    /// Their leads.
-    pub lead: Vec<Id>,
-    /// Their channels.
-    pub channel: Vec<String>,
-    /// `inbound` or `outbound`.
-    pub direction: Vec<String>,
-}
-
-/// A page of leads.
+/// A page of leads. Where a text is sought, it may hold less than `limit` and have a next one.
 pub(super) async fn leads(
     reader: &Sessions,
     filter: &LeadFilter,
     limit: usize,
     cursor: Option<LeadCursor>,
 ) -> Result<Page<LeadEntry, LeadCursor>, StoreError> {
+    let pairs = pairs(reader, filter).await?;
+    let pattern = filter.text.as_deref().map(containing);
+    let (mut from, mut found) = (cursor, Vec::new());
+    for _ in 0..LOOKS_MAX {
+        let step = if pattern.is_some() { SOUGHT } else { limit + 1 };
+        let listed = listed(reader, pairs.as_ref(), step, from).await?;
+        let is_last = listed.len() < step;
+        from = listed.last().copied().or(from);
+        found.extend(match &pattern {
+            Some(pattern) => matching(reader, listed, pattern).await?,
+            None => listed,
+        });
+        if found.len() > limit || is_last {
+            let Page { items, next } = Page::cut(found, limit, |it| *it);
+            return Ok(Page { items: entries(reader, &ids_of(&items)).await?, next });
+        }
+    }
+    Ok(Page { items: entries(reader, &ids_of(&found)).await?, next: from })
+}
+
+fn ids_of(listed: &[LeadCursor]) -> Vec<Id> {
+    listed.iter().map(|it| it.id).collect()
+}
+
+/// The clients and statuses that are asked for, as a group; `None` where any are.
+async fn pairs(
+    reader: &Sessions,
+    filter: &LeadFilter,
+) -> Result<Option<sea_orm::Value>, StoreError> {
     #[derive(Serialize)]
-    struct Client<'a> {
+    struct Row<'a> {
         client_id: &'a str,
+        status: &'a str,
     }
-    #[derive(Serialize)]
-    struct Status {
-        status: &'static str,
+    if filter.client.is_empty() && filter.status.is_empty() {
+        return Ok(None);
     }
-    let clients: Vec<Client<'_>> =
-        filter.client.iter().map(|client_id| Client { client_id }).collect();
-    let statuses: Vec<Status> =
-        filter.status.iter().map(|it| Status { status: it.as_str() }).collect();
-    let (mode, at, id) = match cursor {
-        None => (0_i64, 0, 0),
-        Some(LeadCursor { last_message_at: Some(at), id }) => (1, at.as_millis(), id),
-        Some(LeadCursor { last_message_at: None, id }) => (2, 0, id),
+    let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
+    let statuses = if filter.status.is_empty() { &LeadStatus::ALL[..] } else { &filter.status };
+    let statuses: Vec<String> = statuses.iter().map(|it| it.as_str().to_owned()).collect();
+    let pairs = each_with_each(&clients, &statuses);
+    let rows: Vec<Row<'_>> =
+        pairs.iter().map(|(client_id, status)| Row { client_id, status }).collect();
+    Ok(Some(group(&rows)?))
+}
+
+/// The next `most` leads, as their places on the list.
+async fn listed(
+    reader: &Sessions,
+    pairs: Option<&sea_orm::Value>,
+    most: usize,
+    from: Option<LeadCursor>,
+) -> Result<Vec<LeadCursor>, StoreError> {
+    let mut listed: Vec<LeadCursor> = Vec::new();
+    let silent_from = match from {
+        Some(LeadCursor { last_message_at: None, id }) => id,
+        Some(LeadCursor { last_message_at: Some(_), .. }) | None => {
+            let (at, id) = from.map_or((END_OF_TIME_MS, Id::MAX), |it| {
+                (it.last_message_at.map_or(END_OF_TIME_MS, Timestamp::as_millis), it.id)
+            });
+            let (at, id, most) = (at.into(), id.into(), count(most));
+            let rows = match pairs {
+                Some(pairs) => read(reader, &LIST_LEADS_BY, [at, id, most, pairs.clone()]).await?,
+                None => read(reader, &LIST_LEADS, [at, id, most]).await?,
+            };
+            for row in &rows {
+                let at: i64 = row.try_get("", "at")?;
+                let last_message_at = Some(Timestamp::from_millis(at));
+                listed.push(LeadCursor { last_message_at, id: row.try_get("", "id")? });
+            }
+            Id::MAX
+        }
     };
-    let values = [
-        count(clients.len()),
-        group(&clients)?,
-        count(statuses.len()),
-        group(&statuses)?,
-        filter.text.as_deref().map(containing).unwrap_or_default().into(),
-        mode.into(),
-        at.into(),
-        id.into(),
-        count(limit + 1),
-    ];
-    let mut ids: Vec<Id> = Vec::new();
-    for row in read(reader, &LIST_LEADS, values).await? {
-        ids.push(row.try_get("", "id")?);
+    let left = most - listed.len();
+    if left > 0 {
+        let (from, left) = (silent_from.into(), count(left));
+        let rows = match pairs {
+            Some(pairs) => read(reader, &LIST_SILENT_LEADS_BY, [from, left, pairs.clone()]).await?,
+            None => read(reader, &LIST_SILENT_LEADS, [from, left]).await?,
+        };
+        for row in &rows {
+            listed.push(LeadCursor { last_message_at: None, id: row.try_get("", "id")? });
+        }
     }
-    let items = entries(reader, &ids).await?;
-    Ok(Page::cut(items, limit, |it| LeadCursor {
-        last_message_at: it.lead.last_message_at.map(|it| Timestamp::from_millis(it.0)),
-        id: it.lead.id,
-    }))
+    Ok(listed)
+}
+
+/// Those of `listed` that match `pattern`, in their order.
+async fn matching(
+    reader: &Sessions,
+    mut listed: Vec<LeadCursor>,
+    pattern: &str,
+) -> Result<Vec<LeadCursor>, StoreError> {
+    let values = [group(&ids_of(&listed))?, pattern.into()];
+    let mut matching: HashSet<Id> = HashSet::new();
+    for row in read(reader, &MATCH_LEADS, values).await? {
+        matching.insert(row.try_get("", "id")?);
+    }
+    listed.retain(|it| matching.contains(&it.id));
+    Ok(listed)
 }
 
 /// A pattern that finds `text` anywhere, whatever is in it.
@@ -198,76 +279,12 @@ async fn entries(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadEntry>, StoreE
 /// A lead with its thread.
 pub(super) async fn lead(reader: &Sessions, id: Id) -> Result<Option<LeadDetail>, StoreError> {
     let Some(entry) = entries(reader, &[id]).await?.pop() else { return Ok(None) };
-    let mut thread: Vec<ListedMessage> = messages::Entity::find()
-        .filter(messages::Column::LeadId.eq(id))
-        .order_by_desc(messages::Column::Id)
-        .limit(THREAD_MAX)
-        .into_partial_model()
-        .all(reader)
-        .await?;
+    let mut thread = written::messages_of_lead(reader, id, THREAD_MAX).await?;
     thread.sort_by_key(|it| (it.sent_at, it.id));
-    let drafts = newest(drafts::Entity::find(), drafts::Column::Id, DETAIL_MAX)
-        .filter(drafts::Column::LeadId.eq(id))
-        .all(reader)
-        .await?;
+    let drafts = written::drafts_of_lead(reader, id, DETAIL_MAX).await?;
     let about = JobFilter { lead: vec![id], ..JobFilter::default() };
     let jobs = jobs::page(reader, &about, DETAIL_MAX, None).await?.items;
     Ok(Some(LeadDetail { entry, messages: thread, drafts, jobs }))
-}
-
-/// A page of messages.
-pub(super) async fn messages(
-    reader: &Sessions,
-    filter: &MessageFilter,
-    limit: usize,
-    cursor: Option<Id>,
-) -> Result<Page<ListedMessage>, StoreError> {
-    use messages::Column;
-    let mut select = newest(messages::Entity::find(), Column::Id, limit + 1);
-    for (column, values) in [
-        (Column::ClientId, &filter.client),
-        (Column::Channel, &filter.channel),
-        (Column::Direction, &filter.direction),
-    ] {
-        if !values.is_empty() {
-            select = select.filter(column.is_in(values));
-        }
-    }
-    if !filter.lead.is_empty() {
-        select = select.filter(Column::LeadId.is_in(filter.lead.iter().copied()));
-    }
-    if let Some(before) = cursor {
-        select = select.filter(Column::Id.lt(before));
-    }
-    let items = select.into_partial_model().all(reader).await?;
-    Ok(Page::cut(items, limit, |it: &ListedMessage| it.id))
-}
-
-/// A message with what was received.
-pub(super) async fn message(reader: &Sessions, id: Id) -> Result<Option<MessageRow>, StoreError> {
-    Ok(messages::Entity::find_by_id(id).one(reader).await?)
-}
-
-/// A page of drafts.
-pub(super) async fn drafts(
-    reader: &Sessions,
-    status: Vec<String>,
-    limit: usize,
-    cursor: Option<Id>,
-) -> Result<Page<DraftRow>, StoreError> {
-    let mut select = newest(drafts::Entity::find(), drafts::Column::Id, limit + 1);
-    if !status.is_empty() {
-        select = select.filter(drafts::Column::Status.is_in(status));
-    }
-    if let Some(before) = cursor {
-        select = select.filter(drafts::Column::Id.lt(before));
-    }
-    Ok(Page::cut(select.all(reader).await?, limit, |it| it.id))
-}
-
-/// The newest of a table, back from the end of its primary key.
-fn newest<E: EntityTrait>(select: Select<E>, id: E::Column, limit: usize) -> Select<E> {
-    select.order_by_desc(id).limit(u64::try_from(limit).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

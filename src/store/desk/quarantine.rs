@@ -1,18 +1,42 @@
 //! What was authentic and not understood: to be looked at, replayed after a fix, or discarded.
 
-use super::Page;
+use super::{
+    Page,
+    jobs::count,
+    values::{self, CHANNELS_OF_QUARANTINE, CLIENTS_OF_QUARANTINE, each_with_each},
+};
 use crate::{
     domain::Id,
-    store::{Store, StoreError, sessions::Sessions, sql::Sql, tx::Tx},
+    store::{
+        Store, StoreError,
+        sessions::Sessions,
+        sql::Sql,
+        tx::{Tx, group, read},
+    },
 };
 use entity::quarantine;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use serde::Serialize;
 
-pub use entity::quarantine::Model as QuarantineRow;
+pub use entity::quarantine::{Listed as ListedQuarantine, Model as QuarantineRow};
 
 /// Settles an item that is held. No row: it was settled before, or there is none.
 pub(in crate::store) static SETTLE_QUARANTINE: Sql =
     Sql::new("update quarantine set status = $2 where id = $1 and status = 'held'");
+
+/// Items, back from the newest by primary key.
+pub(in crate::store) static LIST_QUARANTINE: Sql =
+    Sql::new("select q.id from quarantine q where q.id < $1 order by q.id desc limit $2");
+
+/// The same of some clients, channels and statuses, a page of each. By `quarantine_listed`.
+pub(in crate::store) static LIST_QUARANTINE_BY: Sql = Sql::new(
+    "select q.id from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
+       select x.id from quarantine x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
+         and x.id < $1 order by x.id desc limit $2) order by q.id desc limit $2",
+);
+
+/// Where an item can stand.
+const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 
 /// Which items. Values of one field are alternatives, fields must all match; an empty one matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,29 +49,40 @@ pub struct QuarantineFilter {
     pub channel: Vec<String>,
 }
 
-/// Items, newest first.
+/// Items, newest first, without their payloads.
 pub(super) async fn list(
     reader: &Sessions,
     filter: QuarantineFilter,
     limit: usize,
     cursor: Option<Id>,
-) -> Result<Page<QuarantineRow>, StoreError> {
-    let most = u64::try_from(limit + 1).unwrap_or(u64::MAX);
-    let mut select = quarantine::Entity::find().order_by_desc(quarantine::Column::Id).limit(most);
-    let given = [
-        (quarantine::Column::Status, filter.status),
-        (quarantine::Column::ClientId, filter.client),
-        (quarantine::Column::Channel, filter.channel),
-    ];
-    for (column, values) in given {
-        if !values.is_empty() {
-            select = select.filter(column.is_in(values));
-        }
+) -> Result<Page<ListedQuarantine>, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        channel: &'a str,
+        status: &'a str,
     }
-    if let Some(before) = cursor {
-        select = select.filter(quarantine::Column::Id.lt(before));
-    }
-    Ok(Page::cut(select.all(reader).await?, limit, |it| it.id))
+    let QuarantineFilter { status, client, channel } = filter;
+    let [before, most] = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
+    let found = if [&status, &client, &channel].into_iter().all(Vec::is_empty) {
+        read(reader, &LIST_QUARANTINE, [before, most]).await?
+    } else {
+        let clients = values::clients(reader, &CLIENTS_OF_QUARANTINE, &client).await?;
+        let pairs = values::pairs(reader, &CHANNELS_OF_QUARANTINE, clients, &channel).await?;
+        let statuses =
+            if status.is_empty() { STATUSES.map(str::to_owned).to_vec() } else { status };
+        let all = each_with_each(&pairs, &statuses);
+        let rows: Vec<Row<'_>> = all
+            .iter()
+            .map(|((client_id, channel), status)| Row { client_id, channel, status })
+            .collect();
+        read(reader, &LIST_QUARANTINE_BY, [before, most, group(&rows)?]).await?
+    };
+    let ids: Vec<Id> = found.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
+    let Page { items, next } = Page::cut(ids, limit, |it| *it);
+    let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(items));
+    let newest_first = select.order_by_desc(quarantine::Column::Id);
+    Ok(Page { items: newest_first.into_partial_model().all(reader).await?, next })
 }
 
 /// One item.

@@ -1,7 +1,7 @@
 //! Quarantine items.
 
 use super::{Key, at};
-use crate::{domain::Timestamp, store::QuarantineRow};
+use crate::{domain::Timestamp, store::ListedQuarantine};
 use serde::Serialize;
 
 /// An item of a list.
@@ -20,7 +20,7 @@ pub(in crate::http::api) struct QuarantineJson<'a> {
 }
 
 impl<'a> QuarantineJson<'a> {
-    pub(in crate::http::api) fn of(row: &'a QuarantineRow) -> Self {
+    pub(in crate::http::api) fn of(row: &'a ListedQuarantine) -> Self {
         Self {
             id: Key(row.id),
             client_id: &row.client_id,
@@ -45,7 +45,7 @@ pub(in crate::http::api) struct QuarantineDetailJson<'a> {
 }
 
 impl<'a> QuarantineDetailJson<'a> {
-    pub(in crate::http::api) fn of(row: &'a QuarantineRow) -> Self {
-        Self { item: QuarantineJson::of(row), payload: &row.payload }
+    pub(in crate::http::api) fn of(row: &'a ListedQuarantine, payload: &'a str) -> Self {
+        Self { item: QuarantineJson::of(row), payload }
     }
 }

@@ -1,0 +1,131 @@
+//! Which values a column has, found by jumping from one to the next in an index: as many steps as there are values,
+//! whatever the number of rows.
+//!
+//! Lists take a page of each combination of values from an index that begins with them, so that a rare value costs no
+//! more than a common one.
+
+use crate::store::{
+    StoreError,
+    sessions::Sessions,
+    sql::Sql,
+    tx::{group, read},
+};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// The clients that have rows in a table. By the index that begins with `client_id`.
+macro_rules! clients {
+    ($table:literal, $condition:literal) => {
+        concat!(
+            "with recursive c (client_id) as (select min(x.client_id) from ",
+            $table,
+            " x where ",
+            $condition,
+            " union all select (select min(x.client_id) from ",
+            $table,
+            " x where x.client_id > c.client_id and ",
+            $condition,
+            ") from c where c.client_id is not null) select c.client_id from c where c.client_id is not null"
+        )
+    };
+}
+
+/// The values that a column has in the rows of clients. By the index that begins with `client_id` and that column.
+macro_rules! values {
+    ($table:literal, $column:literal) => {
+        concat!(
+            "with recursive c (client_id, value) as (select g.client_id, (select min(x.",
+            $column,
+            ") from ",
+            $table,
+            " x where x.client_id = g.client_id) from @rows($1, client_id text) g \
+             union all select c.client_id, (select min(x.",
+            $column,
+            ") from ",
+            $table,
+            " x where x.client_id = c.client_id and x.",
+            $column,
+            " > c.value) from c where c.value is not null) select c.client_id, c.value from c where c.value is not null"
+        )
+    };
+}
+
+/// By `jobs_listed`.
+pub(in crate::store) static CLIENTS_OF_JOBS: Sql = Sql::new(clients!("jobs", "true"));
+/// By `messages_listed`.
+pub(in crate::store) static CLIENTS_OF_MESSAGES: Sql = Sql::new(clients!("messages", "true"));
+/// By `leads_listed`.
+pub(in crate::store) static CLIENTS_OF_LEADS: Sql =
+    Sql::new(clients!("leads", "x.merged_into is null"));
+/// By `drafts_listed`.
+pub(in crate::store) static CLIENTS_OF_DRAFTS: Sql = Sql::new(clients!("drafts", "true"));
+/// By `quarantine_listed`.
+pub(in crate::store) static CLIENTS_OF_QUARANTINE: Sql = Sql::new(clients!("quarantine", "true"));
+/// By `jobs_listed`.
+pub(in crate::store) static KINDS_OF_JOBS: Sql = Sql::new(values!("jobs", "kind"));
+/// By `messages_listed`.
+pub(in crate::store) static CHANNELS_OF_MESSAGES: Sql = Sql::new(values!("messages", "channel"));
+/// By `quarantine_listed`.
+pub(in crate::store) static CHANNELS_OF_QUARANTINE: Sql =
+    Sql::new(values!("quarantine", "channel"));
+
+/// The clients that are asked for, each once; without any, those that `all` finds.
+pub(super) async fn clients(
+    reader: &Sessions,
+    all: &Sql,
+    given: &[String],
+) -> Result<BTreeSet<String>, StoreError> {
+    if !given.is_empty() {
+        return Ok(given.iter().cloned().collect());
+    }
+    let rows = read(reader, all, []).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "client_id")).collect::<Result<_, _>>()?)
+}
+
+/// Each of `clients` with each of the `given` values; without any, with those that `all` finds for it.
+pub(super) async fn pairs(
+    reader: &Sessions,
+    all: &Sql,
+    clients: BTreeSet<String>,
+    given: &[String],
+) -> Result<BTreeSet<(String, String)>, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+    }
+    if !given.is_empty() {
+        return Ok(each_with_each(&clients, given));
+    }
+    let rows: Vec<Row<'_>> = clients.iter().map(|client_id| Row { client_id }).collect();
+    let mut pairs = BTreeSet::new();
+    for row in read(reader, all, [group(&rows)?]).await? {
+        pairs.insert((row.try_get("", "client_id")?, row.try_get("", "value")?));
+    }
+    Ok(pairs)
+}
+
+/// Each of `some` with each of `others`.
+pub(super) fn each_with_each<T: Clone + Ord>(
+    some: &BTreeSet<T>,
+    others: &[String],
+) -> BTreeSet<(T, String)> {
+    let with_all = |it: &T| {
+        let it = it.clone();
+        others.iter().map(move |other| (it.clone(), other.clone()))
+    };
+    some.iter().flat_map(with_all).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_twice_is_looked_for_once() {
+        let clients = BTreeSet::from(["a", "b"]);
+        let kinds = ["K".to_owned(), "K".to_owned(), "L".to_owned()];
+        let pairs = each_with_each(&clients, &kinds);
+        assert_eq!(pairs.len(), 4);
+        assert!(pairs.contains(&("b", "L".to_owned())));
+    }
+}

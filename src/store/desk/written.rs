@@ -1,0 +1,285 @@
+//! What was written, and what is to be answered.
+//!
+//! A list is read in two steps: ids with the sizes of their texts, and then as many rows as a page may hold in bytes.
+//! A text may be megabytes, and a page may have hundreds of them.
+
+use super::{
+    Page,
+    jobs::count,
+    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_DRAFTS, CLIENTS_OF_MESSAGES, each_with_each},
+};
+use crate::{
+    domain::Id,
+    store::{
+        StoreError,
+        sessions::Sessions,
+        sql::Sql,
+        tx::{group, read},
+    },
+};
+use entity::{drafts, messages};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, Value};
+use serde::Serialize;
+
+pub use entity::{
+    drafts::Model as DraftRow,
+    messages::{Listed as ListedMessage, Model as MessageRow},
+};
+
+/// A listed message with the bytes of its texts.
+macro_rules! message {
+    () => {
+        "select m.id, octet_length(m.body) + coalesce(octet_length(m.subject), 0) + octet_length(m.sender) \
+           + octet_length(m.recipients) + octet_length(m.cc) + octet_length(m.attachments) as size from "
+    };
+}
+
+/// A listed draft with the bytes of its texts.
+macro_rules! draft {
+    () => {
+        "select d.id, octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as size from "
+    };
+}
+
+/// Messages, back from the newest by primary key.
+pub(in crate::store) static LIST_MESSAGES: Sql =
+    Sql::new(concat!(message!(), "messages m where m.id < $1 order by m.id desc limit $2"));
+
+/// The same of some clients, channels and directions, a page of each. By `messages_listed`.
+pub(in crate::store) static LIST_MESSAGES_BY: Sql = Sql::new(concat!(
+    message!(),
+    "@rows($3, client_id text, channel text, direction text) g join messages m on m.id @each( \
+       select x.id from messages x where x.client_id = g.client_id and x.channel = g.channel and x.direction = g.direction \
+         and x.id < $1 order by x.id desc limit $2) order by m.id desc limit $2"
+));
+
+/// The same of some leads, a page of each; the other filters are off where their number is 0. By `messages_of_lead`.
+pub(in crate::store) static LIST_MESSAGES_OF_LEADS: Sql = Sql::new(concat!(
+    message!(),
+    "@rows($3, lead_id bigint) g join messages m on m.id @each( \
+       select x.id from messages x where x.lead_id = g.lead_id and x.id < $1 \
+         and ($4 = 0 or x.client_id in (select f.value from @rows($5, value text) f)) \
+         and ($6 = 0 or x.channel in (select f.value from @rows($7, value text) f)) \
+         and ($8 = 0 or x.direction in (select f.value from @rows($9, value text) f)) \
+       order by x.id desc limit $2) order by m.id desc limit $2"
+));
+
+/// Drafts, back from the newest by primary key.
+pub(in crate::store) static LIST_DRAFTS: Sql =
+    Sql::new(concat!(draft!(), "drafts d where d.id < $1 order by d.id desc limit $2"));
+
+/// The same of some clients in some statuses, a page of each. By `drafts_listed`.
+pub(in crate::store) static LIST_DRAFTS_BY: Sql = Sql::new(concat!(
+    draft!(),
+    "@rows($3, client_id text, status text) g join drafts d on d.id @each( \
+       select x.id from drafts x where x.client_id = g.client_id and x.status = g.status and x.id < $1 \
+       order by x.id desc limit $2) order by d.id desc limit $2"
+));
+
+/// The newest drafts of a lead. By `drafts_of_lead`.
+pub(in crate::store) static LIST_DRAFTS_OF_LEAD: Sql =
+    Sql::new(concat!(draft!(), "drafts d where d.lead_id = $1 order by d.id desc limit $2"));
+
+/// Bytes of texts on one page at the most, unless the first item alone has more.
+const PAGE_BYTES_MAX: i64 = 8 << 20;
+
+/// Who wrote a message.
+const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+
+/// Which messages. Values of one field are alternatives, fields must all match; an empty one matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageFilter {
+    /// Their clients.
+    pub client: Vec<String>,
+    /// Their leads.
+    pub lead: Vec<Id>,
+    /// Their channels.
+    pub channel: Vec<String>,
+    /// `inbound` or `outbound`.
+    pub direction: Vec<String>,
+}
+
+/// Those of `rows` (id and size) that fit on a page of at most `limit` items.
+fn page_of(rows: &[QueryResult], limit: usize) -> Result<Page<Id>, StoreError> {
+    let mut found: Vec<(Id, i64)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        found.push((row.try_get("", "id")?, i64::from(row.try_get::<i32>("", "size")?)));
+    }
+    let Page { items, next } = Page::cut(found, limit, |it| it.0);
+    let fit = fitting(&items);
+    let next = if fit < items.len() { items.get(fit - 1).map(|it| it.0) } else { next };
+    Ok(Page { items: items.into_iter().take(fit).map(|it| it.0).collect(), next })
+}
+
+/// How many of the first of `items` (id and size) a page may hold; one, whatever its size.
+fn fitting(items: &[(Id, i64)]) -> usize {
+    let mut bytes = 0_i64;
+    let fit = items.iter().take_while(|(_, size)| {
+        bytes = bytes.saturating_add(*size);
+        bytes <= PAGE_BYTES_MAX
+    });
+    fit.count().max(items.len().min(1))
+}
+
+/// A page of messages. It holds less than `limit` where their texts are large.
+pub(super) async fn messages(
+    reader: &Sessions,
+    filter: &MessageFilter,
+    limit: usize,
+    cursor: Option<Id>,
+) -> Result<Page<ListedMessage>, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        channel: &'a str,
+        direction: &'a str,
+    }
+    let from = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
+    let is_filtered =
+        [&filter.client, &filter.channel, &filter.direction].into_iter().any(|it| !it.is_empty());
+    let rows = if !filter.lead.is_empty() {
+        of_leads(reader, filter, from).await?
+    } else if is_filtered {
+        let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, &filter.client).await?;
+        let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, &filter.channel).await?;
+        let directions = match filter.direction.as_slice() {
+            [] => DIRECTIONS.map(str::to_owned).to_vec(),
+            given => given.to_vec(),
+        };
+        let all = each_with_each(&pairs, &directions);
+        let rows: Vec<Row<'_>> = all
+            .iter()
+            .map(|((client_id, channel), direction)| Row { client_id, channel, direction })
+            .collect();
+        let [before, most] = from;
+        read(reader, &LIST_MESSAGES_BY, [before, most, group(&rows)?]).await?
+    } else {
+        read(reader, &LIST_MESSAGES, from).await?
+    };
+    let Page { items, next } = page_of(&rows, limit)?;
+    Ok(Page { items: listed(reader, items).await?, next })
+}
+
+async fn of_leads(
+    reader: &Sessions,
+    filter: &MessageFilter,
+    [before, most]: [Value; 2],
+) -> Result<Vec<QueryResult>, StoreError> {
+    #[derive(Serialize)]
+    struct Lead {
+        lead_id: Id,
+    }
+    #[derive(Serialize)]
+    struct Text<'a> {
+        value: &'a str,
+    }
+    let texts = |given: &[String]| -> Result<[Value; 2], StoreError> {
+        let rows: Vec<Text<'_>> = given.iter().map(|value| Text { value }).collect();
+        Ok([count(rows.len()), group(&rows)?])
+    };
+    let mut leads = filter.lead.clone();
+    leads.sort_unstable();
+    leads.dedup();
+    let leads: Vec<Lead> = leads.into_iter().map(|lead_id| Lead { lead_id }).collect();
+    let [clients, client_rows] = texts(&filter.client)?;
+    let [channels, channel_rows] = texts(&filter.channel)?;
+    let [directions, direction_rows] = texts(&filter.direction)?;
+    let values = [
+        before,
+        most,
+        group(&leads)?,
+        clients,
+        client_rows,
+        channels,
+        channel_rows,
+        directions,
+        direction_rows,
+    ];
+    read(reader, &LIST_MESSAGES_OF_LEADS, values).await
+}
+
+/// These messages, newest first.
+async fn listed(reader: &Sessions, ids: Vec<Id>) -> Result<Vec<ListedMessage>, StoreError> {
+    let select = messages::Entity::find().filter(messages::Column::Id.is_in(ids));
+    let newest_first = select.order_by_desc(messages::Column::Id);
+    Ok(newest_first.into_partial_model().all(reader).await?)
+}
+
+/// The newest messages of a lead, newest first: at most `limit`, and as many as a page holds.
+pub(super) async fn messages_of_lead(
+    reader: &Sessions,
+    id: Id,
+    limit: usize,
+) -> Result<Vec<ListedMessage>, StoreError> {
+    let filter = MessageFilter { lead: vec![id], ..MessageFilter::default() };
+    let rows = of_leads(reader, &filter, [Id::MAX.into(), count(limit)]).await?;
+    listed(reader, page_of(&rows, limit)?.items).await
+}
+
+/// A message with what was received.
+pub(super) async fn message(reader: &Sessions, id: Id) -> Result<Option<MessageRow>, StoreError> {
+    Ok(messages::Entity::find_by_id(id).one(reader).await?)
+}
+
+/// A page of drafts. It holds less than `limit` where their texts are large.
+pub(super) async fn drafts(
+    reader: &Sessions,
+    status: Vec<String>,
+    limit: usize,
+    cursor: Option<Id>,
+) -> Result<Page<DraftRow>, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        status: &'a str,
+    }
+    let [before, most] = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
+    let rows = if status.is_empty() {
+        read(reader, &LIST_DRAFTS, [before, most]).await?
+    } else {
+        let clients = values::clients(reader, &CLIENTS_OF_DRAFTS, &[]).await?;
+        let pairs = each_with_each(&clients, &status);
+        let rows: Vec<Row<'_>> =
+            pairs.iter().map(|(client_id, status)| Row { client_id, status }).collect();
+        read(reader, &LIST_DRAFTS_BY, [before, most, group(&rows)?]).await?
+    };
+    let Page { items, next } = page_of(&rows, limit)?;
+    Ok(Page { items: read_drafts(reader, items).await?, next })
+}
+
+/// The newest drafts of a lead, newest first: at most `limit`, and as many as a page holds.
+pub(super) async fn drafts_of_lead(
+    reader: &Sessions,
+    id: Id,
+    limit: usize,
+) -> Result<Vec<DraftRow>, StoreError> {
+    let rows = read(reader, &LIST_DRAFTS_OF_LEAD, [id.into(), count(limit)]).await?;
+    read_drafts(reader, page_of(&rows, limit)?.items).await
+}
+
+/// These drafts, newest first.
+async fn read_drafts(reader: &Sessions, ids: Vec<Id>) -> Result<Vec<DraftRow>, StoreError> {
+    let select = drafts::Entity::find().filter(drafts::Column::Id.is_in(ids));
+    Ok(select.order_by_desc(drafts::Column::Id).all(reader).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_so_many_bytes_and_at_least_one_item() {
+        let of = |sizes: &[i64]| -> Vec<(Id, i64)> { (1..).zip(sizes.iter().copied()).collect() };
+        let half = PAGE_BYTES_MAX / 2;
+        for (sizes, fit) in [
+            (&[][..], 0),
+            (&[1, 1, 1], 3),
+            (&[half, half], 2),
+            (&[half, half, 1], 2),
+            (&[half, PAGE_BYTES_MAX, 1], 1),
+            (&[PAGE_BYTES_MAX + 1, 1], 1),
+        ] {
+            assert_eq!(fitting(&of(sizes)), fit, "{sizes:?}");
+        }
+    }
+}
