@@ -172,6 +172,7 @@ impl Parts {
             ledger: self.store.ledger(),
             announce: announce.clone(),
             board: self.board.clone(),
+            metrics: self.metrics.clone(),
             capacity,
         };
         let (outbox, arbiter) = (outbox.clone(), arbiter.clone());

@@ -29,7 +29,6 @@ use crate::{
     telemetry::{
         board::Board,
         metrics::{Metrics, WebhookMetrics},
-        rates::Rate60,
     },
 };
 use actix_web::{App, HttpServer, dev::ServerHandle, http::KeepAlive, middleware::from_fn, web};
@@ -69,7 +68,6 @@ pub struct State {
     board: Arc<Board>,
     metrics: Metrics,
     limits: Arc<Limits>,
-    rates: Arc<Rates>,
     started: Instant,
     api: web::Data<ApiState>,
     takes_webhooks: bool,
@@ -80,12 +78,6 @@ pub struct State {
 struct ChannelState {
     channel: Arc<dyn AnyChannel>,
     metrics: WebhookMetrics,
-}
-
-/// What went through in the last minute.
-#[derive(Debug, Default)]
-struct Rates {
-    webhooks: Rate60,
 }
 
 impl std::fmt::Debug for State {
@@ -118,8 +110,17 @@ impl State {
                 (it.name().0, state)
             })
             .collect();
-        let (rates, started) = (Arc::<Rates>::default(), Instant::now());
-        let api = api_state(store, board, token, role, &rates, started);
+        let started = Instant::now();
+        let names = channels.iter().map(|it| it.name()).collect();
+        let api = ApiState::new(
+            store.desk(),
+            board.clone(),
+            metrics.clone(),
+            token,
+            started,
+            role,
+            names,
+        );
         Self {
             config: config.clone(),
             channels: Arc::new(by_name),
@@ -129,39 +130,12 @@ impl State {
             board: board.clone(),
             metrics,
             limits: Arc::default(),
-            rates,
             started,
             api: web::Data::new(api),
             takes_webhooks: role != "worker",
             works: role != "ingest",
         }
     }
-}
-
-fn api_state(
-    store: &Store,
-    board: &Arc<Board>,
-    token: config::Secret,
-    role: &'static str,
-    rates: &Arc<Rates>,
-    started: Instant,
-) -> ApiState {
-    let (rates, board_of_rates) = (rates.clone(), board.clone());
-    let finished = Arc::new(Rate60::default());
-    let before = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let per_second = move || {
-        let now = started.elapsed().as_secs();
-        // Jobs are counted by their pools; what has come since the last look is added here.
-        let total: u64 = board_of_rates
-            .pools()
-            .iter()
-            .map(|it| it.finished.load(std::sync::atomic::Ordering::Relaxed))
-            .sum();
-        let last = before.swap(total, std::sync::atomic::Ordering::Relaxed);
-        finished.add(now, total.saturating_sub(last));
-        (rates.webhooks.per_second(now), finished.per_second(now))
-    };
-    ApiState::new(store.desk(), board.clone(), token, started, Arc::new(per_second), role)
 }
 
 /// Listens on `bind`.

@@ -85,7 +85,7 @@ async fn webhook(
     if outcome == "quarantined" {
         channel.metrics.quarantined.inc();
     }
-    state.rates.webhooks.add(state.started.elapsed().as_secs(), 1);
+    state.metrics.throughput().webhook();
     tracing::debug!(
         request.id = %request_id,
         client.id = %client_id,

@@ -14,7 +14,10 @@ use self::outbox::{Fate, Group};
 use crate::{
     domain::{Id, backoff::AWAY_PAUSE},
     store::{Ledger, Settlement, Transition, commit_isolating, wall_clock},
-    telemetry::board::{ActorType, Board, Presence},
+    telemetry::{
+        board::{ActorType, Board, Presence},
+        metrics::Metrics,
+    },
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use dashmap::DashMap;
@@ -87,6 +90,8 @@ pub struct Plan {
     pub announce: Listener,
     /// Where it posts.
     pub board: Arc<Board>,
+    /// Where it counts what it has committed.
+    pub metrics: Metrics,
     /// How many outcomes may wait.
     pub capacity: usize,
 }
@@ -156,17 +161,18 @@ impl actix::Handler<Commit> for Recorder {
         };
         post.mailbox(group.behind, self.plan.capacity);
         post.busy(0, wall_clock());
-        let (ledger, board) = (self.plan.ledger.clone(), self.plan.board.clone());
+        let plan = self.plan.clone();
         let commit = async move {
-            board.faults().point("recorder.commit");
-            commit_group(&ledger, group).await
+            plan.board.faults().point("recorder.commit");
+            commit_group(&plan, group).await
         };
         ctx.spawn(commit.into_actor(self).map(|fates, actor, ctx| actor.committed(fates, ctx)));
     }
 }
 
 /// Commits a group, and says what became of each outcome.
-async fn commit_group(ledger: &Ledger, group: Group) -> Vec<Fate> {
+async fn commit_group(plan: &Plan, group: Group) -> Vec<Fate> {
+    let ledger = &plan.ledger;
     let settlements: Vec<Settlement> = group.items.iter().map(|it| it.0.clone()).collect();
     let results = commit_isolating(settlements, |part| ledger.settle(part)).await;
     let mut fates = Vec::with_capacity(group.items.len());
@@ -174,10 +180,13 @@ async fn commit_group(ledger: &Ledger, group: Group) -> Vec<Fate> {
         fates.push(match result {
             Ok(held) => {
                 tell(&settlement, held, group.is_repeated);
+                if held {
+                    plan.metrics.attempt_ended(&settlement.kind, settlement.transition.word());
+                }
                 Fate::Settled
             }
             Err(error) if error.is_data() => {
-                refuse(ledger, settlement, &on_refused, &error.to_string()).await
+                refuse(plan, settlement, &on_refused, &error.to_string()).await
             }
             Err(error) => {
                 tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
@@ -216,21 +225,59 @@ fn tell(it: &Settlement, held: bool, is_repeated: bool) {
 }
 
 /// Effects that cannot be stored end the attempt as an error, without them.
-async fn refuse(
-    ledger: &Ledger,
-    settlement: Settlement,
-    on_refused: &Transition,
-    error: &str,
-) -> Fate {
+async fn refuse(plan: &Plan, settlement: Settlement, on_refused: &Transition, error: &str) -> Fate {
     tracing::error!(job.id = settlement.job_id, client.id = %settlement.client_id, error, "effects are not storable");
     let text = format!("the effects cannot be stored: {error}");
     let transition = outbox::without_effects(on_refused, &text);
     let without = Settlement { transition, ..settlement };
-    match ledger.settle(Arc::from([without.clone()])).await {
-        Ok(_) => Fate::Settled,
+    match plan.ledger.settle(Arc::from([without.clone()])).await {
+        Ok(held) => {
+            if held.contains(&true) {
+                plan.metrics.attempt_ended(&without.kind, without.transition.word());
+            }
+            Fate::Settled
+        }
         Err(error) => {
             tracing::warn!(%error, job.id = without.job_id, "an outcome waits for the database");
             Fate::again(without, &error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::job::FailureReason, telemetry::metrics::JOB_OUTCOMES};
+
+    #[test]
+    fn every_outcome_that_an_attempt_can_have_is_counted_and_no_other() {
+        let (after, error) = (Duration::ZERO, String::new());
+        let mut words: Vec<&str> = [
+            Transition::Succeed(Vec::new()),
+            Transition::Snooze { after },
+            Transition::Postpone { after },
+            Transition::Release,
+            Transition::Cancel { reason: String::new() },
+        ]
+        .iter()
+        .map(Transition::word)
+        .collect();
+        for reason in [
+            FailureReason::Error,
+            FailureReason::Panic,
+            FailureReason::Timeout,
+            FailureReason::Stuck,
+            FailureReason::Rescued,
+            FailureReason::Shutdown,
+        ] {
+            let failed = Transition::Fail { reason, error: error.clone() };
+            let retried = Transition::Retry { after, reason, error: error.clone() };
+            assert_eq!(failed.word(), retried.word());
+            words.push(failed.word());
+        }
+        words.sort_unstable();
+        let mut counted = JOB_OUTCOMES;
+        counted.sort_unstable();
+        assert_eq!(words, counted);
     }
 }

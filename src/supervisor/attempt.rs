@@ -77,7 +77,7 @@ pub(super) async fn run<H: JobHandler>(
         }
     };
     let ended = Ended::new(how, claim, pool, started.elapsed(), actor.to_owned());
-    plan.metrics.ended(ended.transition.word(), ended.took);
+    plan.metrics.ran(ended.took);
     ended
 }
 

@@ -7,6 +7,7 @@
 //! Where it is hot, take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its labels
 //! are resolved, so that counting is an atomic addition.
 
+use super::rates::Throughput;
 use crate::domain::{ChannelName, JobKind};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -69,6 +70,7 @@ struct Families {
     analyst_seconds: HistogramVec,
     deliveries: IntCounterVec,
     canary_seconds: Gauge,
+    throughput: Throughput,
 }
 
 impl Metrics {
@@ -132,6 +134,7 @@ impl Metrics {
                 &["channel", "outcome"],
             )?,
             canary_seconds: it.register(Gauge::with_opts(canary)?)?,
+            throughput: Throughput::new(),
             registry: made.clone(),
         };
         #[cfg(target_os = "linux")]
@@ -160,10 +163,11 @@ impl Metrics {
     /// The handle for the jobs of a kind; to be taken once and kept.
     pub fn kind(&self, kind: JobKind) -> KindMetrics {
         let JobKind(name) = kind;
-        let outcome = |it: &str| self.0.jobs.with_label_values(&[name, it]);
+        for outcome in JOB_OUTCOMES {
+            // A series that is there from the start shows the first such outcome as a rise.
+            self.0.jobs.with_label_values(&[name, outcome]);
+        }
         KindMetrics {
-            outcomes: JOB_OUTCOMES.map(|it| (it, outcome(it))),
-            other: outcome("other"),
             wait_seconds: self.0.job_wait_seconds.with_label_values(&[name]),
             run_seconds: self.0.job_run_seconds.with_label_values(&[name]),
             pending: self.0.jobs_pending.with_label_values(&[name]),
@@ -174,6 +178,25 @@ impl Metrics {
             pool_backing_off: self.0.pool_backing_off.with_label_values(&[name]),
             lost_threads: self.0.lost_threads.with_label_values(&[name]),
         }
+    }
+
+    /// What became of an attempt is in the database: one of [`JOB_OUTCOMES`]. Only whoever wrote it there counts it,
+    /// once.
+    pub fn attempt_ended(&self, kind: &str, outcome: &str) {
+        self.attempts_ended(kind, outcome, 1);
+    }
+
+    /// The same of several.
+    pub fn attempts_ended(&self, kind: &str, outcome: &str, count: u64) {
+        self.0.jobs.with_label_values(&[kind, outcome]).inc_by(count);
+        if outcome != "released" {
+            self.0.throughput.attempts(count);
+        }
+    }
+
+    /// Webhooks and attempts a second, over the last minute.
+    pub fn throughput(&self) -> &Throughput {
+        &self.0.throughput
     }
 
     /// An actor of that type (`ingest`, `handler`, …) was replaced.
@@ -226,12 +249,11 @@ pub const WEBHOOK_OUTCOMES: [&str; 13] = [
     "draining",
 ];
 
-/// The outcomes that an attempt can have.
-pub const JOB_OUTCOMES: [&str; 12] = [
+/// The outcomes that an attempt can have. A retry and a failure for good are counted by their reason.
+pub const JOB_OUTCOMES: [&str; 11] = [
     "succeeded",
-    "retried",
-    "failed",
     "snoozed",
+    "postponed",
     "cancelled",
     "released",
     "error",
@@ -267,8 +289,6 @@ impl WebhookMetrics {
 /// What is counted of one kind's jobs, with its labels resolved.
 #[derive(Clone, Debug)]
 pub struct KindMetrics {
-    outcomes: [(&'static str, IntCounter); JOB_OUTCOMES.len()],
-    other: IntCounter,
     wait_seconds: Histogram,
     run_seconds: Histogram,
     /// Jobs pending.
@@ -293,10 +313,8 @@ impl KindMetrics {
         self.wait_seconds.observe(waited.as_secs_f64());
     }
 
-    /// An attempt ended, so long after its start. An outcome that is none of [`JOB_OUTCOMES`] counts as
-    /// `other`.
-    pub fn ended(&self, outcome: &str, took: Duration) {
-        counter(&self.outcomes, &self.other, outcome).inc();
+    /// A handler took this long for an attempt.
+    pub fn ran(&self, took: Duration) {
         self.run_seconds.observe(took.as_secs_f64());
     }
 }
@@ -372,7 +390,8 @@ mod tests {
         webhook.batch_size.observe(2.0);
         let kind = metrics.kind(JOB);
         kind.started(Duration::from_millis(1));
-        kind.ended("succeeded", Duration::from_millis(1));
+        kind.ran(Duration::from_millis(1));
+        metrics.attempt_ended("SELF_CHECK", "succeeded");
         kind.pool_size.set(8);
         metrics.actor_restarted("handler");
         metrics.jobs_rescued(2);
@@ -387,6 +406,7 @@ mod tests {
             "postroom_ingest_batch_size_sum{channel=\"sms\"} 2",
             "postroom_ingest_queue_depth{channel=\"sms\"} 0",
             "postroom_jobs_total{kind=\"SELF_CHECK\",outcome=\"succeeded\"} 1",
+            "postroom_jobs_total{kind=\"SELF_CHECK\",outcome=\"postponed\"} 0",
             "postroom_job_wait_seconds_count{kind=\"SELF_CHECK\"} 1",
             "postroom_job_run_seconds_count{kind=\"SELF_CHECK\"} 1",
             "postroom_jobs_pending{kind=\"SELF_CHECK\"} 0",

@@ -3,6 +3,7 @@
 use std::{
     cmp::Ordering::{Equal, Greater, Less},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Instant,
 };
 
 /// Over how many seconds is counted.
@@ -14,6 +15,50 @@ const SLOT_COUNT: usize = 61;
 /// change in one step, without a lock. 2^32 events a second do not happen, and 2^32 seconds are 136 years.
 const COUNT_BITS: u32 = 32;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+
+/// What goes through a daemon, each event booked on the second in which it happens.
+#[derive(Debug)]
+pub struct Throughput {
+    started: Instant,
+    webhooks: Rate60,
+    attempts: Rate60,
+}
+
+impl Throughput {
+    /// At zero, from now on.
+    pub fn new() -> Self {
+        Self { started: Instant::now(), webhooks: Rate60::new(), attempts: Rate60::new() }
+    }
+
+    /// A webhook was answered.
+    pub fn webhook(&self) {
+        self.webhooks.add(self.now_s(), 1);
+    }
+
+    /// Attempts ended.
+    pub fn attempts(&self, count: u64) {
+        self.attempts.add(self.now_s(), count);
+    }
+
+    /// Webhooks and attempts a second, over the last 60 s.
+    pub fn per_second(&self) -> (f64, f64) {
+        self.per_second_at(self.now_s())
+    }
+
+    fn per_second_at(&self, now_s: u64) -> (f64, f64) {
+        (self.webhooks.per_second(now_s), self.attempts.per_second(now_s))
+    }
+
+    fn now_s(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+}
+
+impl Default for Throughput {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Counts events of the last 60 s, without a lock.
 ///
@@ -97,6 +142,18 @@ mod tests {
         assert!((rate.per_second(200) - 7.0).abs() < f64::EPSILON);
         assert!((rate.per_second(230) - 3.5).abs() < f64::EPSILON);
         assert_eq!(rate.count(261), 0);
+    }
+
+    #[test]
+    fn what_ended_an_hour_ago_is_not_shown_as_of_the_last_minute_whenever_somebody_looks() {
+        let throughput = Throughput::new();
+        throughput.webhook();
+        throughput.attempts(600);
+        let (webhooks, attempts) = throughput.per_second_at(30);
+        assert!(webhooks > 0.0 && (attempts - 20.0).abs() < f64::EPSILON, "{webhooks} {attempts}");
+        // The first look in an hour.
+        let (webhooks, attempts) = throughput.per_second_at(3_600);
+        assert!(webhooks.abs() < f64::EPSILON && attempts.abs() < f64::EPSILON);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(super) async fn cancel(
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
     let job = state.desk.cancel(id_in(&path, "job")?).await?;
+    state.metrics.attempt_ended(&job.kind, "cancelled");
     tracing::info!(job_id = job.id, kind = job.kind, "job cancelled by hand");
     Ok(HttpResponse::Ok().json(JobJson::of(&job)))
 }
@@ -68,7 +69,7 @@ pub(super) async fn retry_many(
     request: HttpRequest,
 ) -> Answer {
     let filter = filter_in(&state, body, &request).await?;
-    let count = state.desk.retry_many(filter).await?;
+    let count: u64 = state.desk.retry_many(filter).await?.values().sum();
     tracing::info!(count, "jobs retried by hand");
     Ok(HttpResponse::Ok().json(Counted { count }))
 }
@@ -80,7 +81,11 @@ pub(super) async fn cancel_many(
     request: HttpRequest,
 ) -> Answer {
     let filter = filter_in(&state, body, &request).await?;
-    let count = state.desk.cancel_many(filter).await?;
+    let by_kind = state.desk.cancel_many(filter).await?;
+    for (kind, count) in &by_kind {
+        state.metrics.attempts_ended(kind, "cancelled", *count);
+    }
+    let count: u64 = by_kind.values().sum();
     tracing::info!(count, "jobs cancelled by hand");
     Ok(HttpResponse::Ok().json(Counted { count }))
 }

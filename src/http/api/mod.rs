@@ -5,6 +5,7 @@
 mod actors;
 mod drafts;
 mod jobs;
+mod latest;
 mod leads;
 mod messages;
 mod overview;
@@ -15,13 +16,13 @@ mod views;
 
 pub(super) use self::overview::overview_for_metrics;
 
-use self::overview::TotalsCache;
+use self::latest::Latest;
 use super::{admin, problem::Problem};
 use crate::{
     config::Secret,
     domain::{ChannelName, Id},
-    store::Desk,
-    telemetry::board::Board,
+    store::{Desk, Totals},
+    telemetry::{board::Board, metrics::Metrics},
 };
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder,
@@ -32,18 +33,6 @@ use actix_web::{
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
-/// Webhooks and jobs a second, over the last minute.
-pub type Rates = Arc<dyn Fn() -> (f64, f64) + Send + Sync>;
-
-/// The path words of the channels, where a daemon does not say which it has.
-const CHANNELS: [ChannelName; 5] = [
-    ChannelName("email"),
-    ChannelName("sms"),
-    ChannelName("linkedin"),
-    ChannelName("smartlead"),
-    ChannelName("instantly"),
-];
-
 /// What the admin API answers from.
 pub struct ApiState {
     /// What is stored.
@@ -53,26 +42,29 @@ pub struct ApiState {
     /// Who shows it, may.
     token: Secret,
     started: Instant,
-    rates: Rates,
+    /// What goes through.
+    metrics: Metrics,
     /// `all`, `ingest` or `worker`.
     role: &'static str,
     /// Values of a filter; others are refused.
     channels: Vec<ChannelName>,
-    totals: TotalsCache,
+    totals: Latest<Totals>,
 }
 
 impl ApiState {
-    /// The state of a daemon that started at `started` in this role (`all`, `ingest`, `worker`).
+    /// The state of a daemon that started at `started` in this role (`all`, `ingest`, `worker`), with these
+    /// channels.
     pub fn new(
         desk: Desk,
         board: Arc<Board>,
+        metrics: Metrics,
         token: Secret,
         started: Instant,
-        rates: Rates,
         role: &'static str,
+        channels: Vec<ChannelName>,
     ) -> Self {
-        let (channels, totals) = (CHANNELS.to_vec(), TotalsCache::default());
-        Self { desk, board, token, started, rates, role, channels, totals }
+        let totals = Latest::default();
+        Self { desk, board, token, started, metrics, role, channels, totals }
     }
 
     /// True where the request shows the token.

@@ -10,40 +10,15 @@ use crate::{
     store::{Backlog, StoreError, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, HttpResponse, web};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
-use tokio::{sync::Mutex, time::Instant};
-
-/// How old counts may be. They are read from whole tables.
-const TOTALS_KEPT: Duration = Duration::from_secs(2);
-
-/// The last counts, or why they could not be read. Whoever comes while they are read waits for them; a read that
-/// took too long is not repeated at once for each of those.
-#[derive(Default)]
-pub(super) struct TotalsCache(Mutex<Option<(Instant, LastTotals)>>);
-
-type LastTotals = Result<Arc<Totals>, StoreError>;
-
-impl fmt::Debug for TotalsCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TotalsCache")
-    }
-}
+use std::{collections::BTreeMap, sync::Arc};
 
 impl ApiState {
-    /// The counts, at most 2 s old.
+    /// The counts, at most 2 s old, or older where it takes long to count ([`super::latest`]).
     ///
     /// # Errors
     /// When the database is away, or was at most 2 s ago.
     pub(super) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
-        let mut kept = self.totals.0.lock().await;
-        if let Some((read_at, totals)) = kept.as_ref()
-            && read_at.elapsed() < TOTALS_KEPT
-        {
-            return totals.clone();
-        }
-        let totals = self.desk.totals().await.map(Arc::new);
-        *kept = Some((Instant::now(), totals.clone()));
-        totals
+        self.totals.get(|| self.desk.totals()).await
     }
 }
 
@@ -67,7 +42,7 @@ pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> An
 
 fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
     let sum = |count: fn(&Backlog) -> i64| totals.backlog.iter().map(count).sum();
-    let (webhooks_per_second, jobs_per_second) = (state.rates)();
+    let (webhooks_per_second, jobs_per_second) = state.metrics.throughput().per_second();
     let actors = state.board.actors();
     OverviewJson {
         node: Key(state.desk.node()),

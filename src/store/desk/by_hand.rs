@@ -200,14 +200,14 @@ async fn to_the_end(
 async fn search(store: &Store, filter: JobFilter) -> Result<Arc<Search>, StoreError> {
     let on = store.clone();
     let search =
-        store.spawn(async move { Search::of(&on.connections().reader, filter).await }).await?;
+        store.spawn(async move { Search::of(&on.connections().api, filter).await }).await?;
     Ok(Arc::new(search))
 }
 
 /// The next ids that match. What is enqueued after the first look is not among them.
 async fn look(store: &Store, search: &Arc<Search>, before: Id) -> Result<Look, StoreError> {
     let (on, search) = (store.clone(), search.clone());
-    let looking = async move { search.matching(&on.connections().reader, before, FIND_MAX).await };
+    let looking = async move { search.matching(&on.connections().api, before, FIND_MAX).await };
     store.spawn(looking).await
 }
 

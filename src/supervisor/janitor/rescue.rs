@@ -6,7 +6,7 @@ use crate::{
     store::{Orphan, Settlement, StoreError},
     supervisor::attempt,
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 use tokio::time::Instant;
 
 /// The runs that the database says this node holds and that it did not have in memory at the last look,
@@ -34,9 +34,7 @@ pub(super) async fn find_astray(plan: &JanitorPlan, before: Astray) -> Result<As
     if !lost.is_empty() {
         let lost: Vec<Settlement> =
             lost.into_iter().map(|it| settle(plan, it, "its node lost track of it")).collect();
-        let held = plan.ledger.settle(lost.into()).await?;
-        let count = held.iter().filter(|it| **it).count();
-        plan.metrics.jobs_rescued(count as u64);
+        let count = settle_all(plan, lost).await?;
         // Where none was held any more, they had ended meanwhile.
         if count > 0 {
             tracing::error!(count, "this node had lost track of jobs: they are failed attempts");
@@ -74,14 +72,26 @@ pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<Rescued, StoreE
             settle(plan, it, &format!("its node {node} fell silent"))
         };
         let settlements: Vec<Settlement> = known.into_iter().map(settle).collect();
-        let held = plan.ledger.settle(settlements.into()).await?;
-        let count = held.iter().filter(|it| **it).count();
-        plan.metrics.jobs_rescued(count as u64);
+        let count = settle_all(plan, settlements).await?;
         rescued.count += count;
         if count == 0 {
             return Ok(rescued);
         }
     }
+}
+
+/// Settles them, and counts those that were still held; returns how many.
+async fn settle_all(plan: &JanitorPlan, settlements: Vec<Settlement>) -> Result<usize, StoreError> {
+    let settlements: Arc<[Settlement]> = settlements.into();
+    let held = plan.ledger.settle(settlements.clone()).await?;
+    let settled = settlements.iter().zip(held).filter(|(_, held)| *held);
+    let mut count = 0;
+    for (it, _) in settled {
+        plan.metrics.attempt_ended(&it.kind, it.transition.word());
+        count += 1;
+    }
+    plan.metrics.jobs_rescued(count);
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 fn settle(plan: &JanitorPlan, orphan: Orphan, error: &str) -> Settlement {
