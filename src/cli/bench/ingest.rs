@@ -1,16 +1,18 @@
 //! Webhooks posted: until their answers, or until their jobs have ended.
 
-use super::{BenchArgs, CHANNEL, INBOUND, load, report::Measured, scratch::Scratch};
+use super::{BenchArgs, CHANNEL, INBOUND, IngestRole, load, report::Measured, scratch::Scratch};
 use crate::{
     app::{Daemon, Role},
     channels::samples,
-    domain::{ChannelName, job::LEAD_SCORING},
+    domain::{ChannelName, JobKind, job::LEAD_SCORING},
 };
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
 
 const PATH: &str = "/webhooks/sms/demo";
+/// The kinds that work a webhook through, one after the other.
+const WORKED: [JobKind; 2] = [INBOUND, LEAD_SCORING];
 /// Webhooks of a measurement where none are asked for: enough for some seconds.
 const JOBS: usize = 60_000;
 const JOBS_ONE_CONNECTION: usize = 5_000;
@@ -20,40 +22,89 @@ const WARM_UP: usize = 1_000;
 /// How long the jobs of webhooks may take after the last answer.
 const WORK_LIMIT: Duration = Duration::from_secs(600);
 
-/// Posts unique messages. `to_the_end`: with workers, and until each job and the one it enqueues have
-/// ended.
+/// Posts unique messages, until all are answered. A daemon that does everything works their jobs meanwhile.
 pub(super) async fn measure(
     args: &BenchArgs,
     connections: usize,
     scratch: &Scratch,
-    to_the_end: bool,
 ) -> anyhow::Result<Measured> {
-    let count = args.jobs.unwrap_or(match (to_the_end, connections) {
-        (true, _) => JOBS_E2E,
-        (false, 1) => JOBS_ONE_CONNECTION,
-        (false, _) => JOBS,
-    });
-    let role = if to_the_end { Role::All } else { Role::Ingest };
+    let count = args.jobs.unwrap_or(if connections == 1 { JOBS_ONE_CONNECTION } else { JOBS });
+    let works = args.role == IngestRole::All;
+    let role = if works { Role::All } else { Role::Ingest };
     let daemon = scratch.plain_daemon(args, role).await?;
-    let warm_up = bodies(0, WARM_UP.min(count))?;
-    let warm_count = warm_up.len();
-    load::post(daemon.url(), PATH, connections.min(64), warm_up).await?;
-    if to_the_end {
-        finished(&daemon, warm_count * 2).await?;
-    }
+    warm_up(&daemon, connections, count, works).await?;
+    let bodies = bodies(1_000_000, count)?;
+    let feed = daemon.store().feed();
+    let ended_before = feed.succeeded(&WORKED).await?;
+    let load = load::post(daemon.url(), PATH, connections, bodies).await?;
+    let ended = feed.succeeded(&WORKED).await? - ended_before;
+    let thirds = Thirds::of(&load.answered_at, load.took);
+    let (bench, database) = (args.bench.name(), daemon.store().database());
+    let measured = Measured::new(bench, database, connections, load.took, load.accepted);
+    daemon.stop().await;
+    let jobs_per_second = ended as f64 / measured.seconds.max(f64::EPSILON);
+    Ok(Measured {
+        role: Some(role.as_str()),
+        jobs_per_second: works.then_some(jobs_per_second),
+        first_third_per_second: Some(thirds.first),
+        last_third_per_second: Some(thirds.last),
+        refused: load.refused,
+        ..measured
+    })
+}
+
+/// Posts unique messages, until each job and the one it enqueues have ended.
+pub(super) async fn measure_to_the_end(
+    args: &BenchArgs,
+    connections: usize,
+    scratch: &Scratch,
+) -> anyhow::Result<Measured> {
+    let count = args.jobs.unwrap_or(JOBS_E2E);
+    let daemon = scratch.plain_daemon(args, Role::All).await?;
+    let warm_count = warm_up(&daemon, connections, count, true).await?;
     let bodies = bodies(1_000_000, count)?;
     let started = Instant::now();
     let load = load::post(daemon.url(), PATH, connections, bodies).await?;
-    let took = if to_the_end {
-        finished(&daemon, (warm_count + load.accepted.len()) * 2).await?;
-        started.elapsed()
-    } else {
-        load.took
-    };
+    finished(&daemon, (warm_count + load.accepted.len()) * 2).await?;
+    let took = started.elapsed();
     let (bench, database) = (args.bench.name(), daemon.store().database());
     let measured = Measured::new(bench, database, connections, took, load.accepted);
     daemon.stop().await;
     Ok(Measured { refused: load.refused, ..measured })
+}
+
+/// Posts a few, and waits for their jobs where those are worked; returns how many.
+async fn warm_up(
+    daemon: &Daemon,
+    connections: usize,
+    count: usize,
+    works: bool,
+) -> anyhow::Result<usize> {
+    let warm_up = bodies(0, WARM_UP.min(count))?;
+    let warm_count = warm_up.len();
+    load::post(daemon.url(), PATH, connections.min(64), warm_up).await?;
+    if works {
+        finished(daemon, warm_count * 2).await?;
+    }
+    Ok(warm_count)
+}
+
+/// Webhooks a second in the first and in the last third of the time: whether the rate falls while rows pile up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Thirds {
+    first: f64,
+    last: f64,
+}
+
+impl Thirds {
+    fn of(answered_at: &[Duration], took: Duration) -> Self {
+        let third = took / 3;
+        let count = |is_in: &dyn Fn(Duration) -> bool| {
+            let count = answered_at.iter().filter(|it| is_in(**it)).count();
+            count as f64 / third.as_secs_f64().max(f64::EPSILON)
+        };
+        Self { first: count(&|it| it < third), last: count(&|it| it >= third * 2) }
+    }
 }
 
 /// Unique messages of as many leads.
@@ -72,7 +123,7 @@ async fn finished(daemon: &Daemon, count: usize) -> anyhow::Result<()> {
     let feed = daemon.store().feed();
     let until = Instant::now() + WORK_LIMIT;
     loop {
-        let ended = feed.succeeded(&[INBOUND, LEAD_SCORING]).await?;
+        let ended = feed.succeeded(&WORKED).await?;
         if ended >= i64::try_from(count)? {
             return Ok(());
         }
@@ -80,5 +131,20 @@ async fn finished(daemon: &Daemon, count: usize) -> anyhow::Result<()> {
             anyhow::bail!("only {ended} of {count} jobs have succeeded");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_of_each_end_is_that_of_its_third() {
+        let at = [0, 100, 900, 1_000, 1_500, 2_000, 2_500, 2_900, 3_000];
+        let at: Vec<Duration> = at.into_iter().map(Duration::from_millis).collect();
+        let thirds = Thirds::of(&at, Duration::from_secs(3));
+        assert_eq!(thirds, Thirds { first: 3.0, last: 4.0 });
+        let none = Thirds::of(&[], Duration::ZERO);
+        assert_eq!(none, Thirds { first: 0.0, last: 0.0 });
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Load {
     pub(super) took: Duration,
     /// Of each webhook that was answered 200: from its post to its answer.
     pub(super) accepted: Vec<Duration>,
+    /// When each of them was answered, from the first post.
+    pub(super) answered_at: Vec<Duration>,
     /// How many were answered 429.
     pub(super) refused: usize,
 }
@@ -71,24 +73,33 @@ async fn run(
     for sender in senders {
         tasks.spawn(one_connection(sender, host.clone(), path, bodies.clone(), next.clone()));
     }
-    let mut load =
-        Load { took: Duration::ZERO, accepted: Vec::with_capacity(bodies.len()), refused: 0 };
+    let mut load = Load {
+        took: Duration::ZERO,
+        accepted: Vec::with_capacity(bodies.len()),
+        answered_at: Vec::with_capacity(bodies.len()),
+        refused: 0,
+    };
     while let Some(part) = tasks.join_next().await {
         let (accepted, refused) = part??;
-        load.accepted.extend(accepted);
+        for (answered, took) in accepted {
+            load.accepted.push(took);
+            load.answered_at.push(answered.saturating_duration_since(started));
+        }
         load.refused += refused;
     }
     load.took = started.elapsed();
     Ok(load)
 }
 
+/// Posts until no body is left. Returns when each webhook that was accepted was answered and how long that took, and
+/// how many were refused.
 async fn one_connection(
     mut sender: SendRequest<Full<Bytes>>,
     host: Arc<str>,
     path: &'static str,
     bodies: Arc<[Bytes]>,
     next: Arc<AtomicUsize>,
-) -> anyhow::Result<(Vec<Duration>, usize)> {
+) -> anyhow::Result<(Vec<(Instant, Duration)>, usize)> {
     let (mut accepted, mut refused) = (Vec::new(), 0);
     while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
         let request = Request::post(path)
@@ -100,7 +111,10 @@ async fn one_connection(
         let status = response.status();
         response.into_body().collect().await?;
         match status {
-            StatusCode::OK => accepted.push(posted.elapsed()),
+            StatusCode::OK => {
+                let answered = Instant::now();
+                accepted.push((answered, answered - posted));
+            }
             StatusCode::TOO_MANY_REQUESTS => refused += 1,
             other => anyhow::bail!("a webhook was answered {other}"),
         }

@@ -27,6 +27,9 @@ pub(super) struct BenchArgs {
     /// At how many connections, one measurement for each
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(super) connections: Vec<usize>,
+    /// What the daemon does that takes the webhooks of `ingest`
+    #[arg(long, value_enum, default_value_t = IngestRole::Ingest)]
+    pub(super) role: IngestRole,
     /// Messages in one transaction at the most, in place of `ingest.batch_max`
     #[arg(long, value_name = "N")]
     pub(super) batch_max: Option<usize>,
@@ -62,6 +65,15 @@ impl Bench {
             Self::E2e => "e2e",
         }
     }
+}
+
+/// What a daemon does besides taking webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum IngestRole {
+    /// Works the jobs of the webhooks meanwhile
+    All,
+    /// Nothing
+    Ingest,
 }
 
 /// The channel whose messages are posted.
@@ -110,8 +122,8 @@ async fn measure(
     scratch: &Scratch,
 ) -> anyhow::Result<Measured> {
     match args.bench {
-        Bench::Ingest => ingest::measure(args, connections, scratch, false).await,
-        Bench::E2e => ingest::measure(args, connections, scratch, true).await,
+        Bench::Ingest => ingest::measure(args, connections, scratch).await,
+        Bench::E2e => ingest::measure_to_the_end(args, connections, scratch).await,
         Bench::Drain => drain::measure(args, scratch).await,
         Bench::Latency => latency::measure(args, scratch).await,
     }

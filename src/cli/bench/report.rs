@@ -20,6 +20,14 @@ pub(super) struct Measured {
     pub(super) refused: usize,
     /// Memory of this process, load generator included, after the run.
     pub(super) rss_mib: f64,
+    /// What the daemon did that took the webhooks of `ingest`.
+    pub(super) role: Option<&'static str>,
+    /// Jobs that ended a second while webhooks came.
+    pub(super) jobs_per_second: Option<f64>,
+    /// `per_second` in the first third of the time.
+    pub(super) first_third_per_second: Option<f64>,
+    /// And in the last.
+    pub(super) last_third_per_second: Option<f64>,
 }
 
 impl Measured {
@@ -46,6 +54,10 @@ impl Measured {
             p99_ms: percentile(&each, 99),
             refused: 0,
             rss_mib: rss_mib(),
+            role: None,
+            jobs_per_second: None,
+            first_third_per_second: None,
+            last_third_per_second: None,
         }
     }
 
@@ -65,6 +77,10 @@ impl Measured {
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
+}
+
+fn rate(it: Option<f64>) -> String {
+    it.map_or_else(|| "-".to_owned(), |it| format!("{it:.0}"))
 }
 
 /// Resident memory of this process, from the kernel.
@@ -103,12 +119,16 @@ impl Printer {
             format!("{:.2}", it.p99_ms),
             it.refused.to_string(),
             format!("{:.0}", it.rss_mib),
+            it.role.unwrap_or("-").to_owned(),
+            rate(it.jobs_per_second),
+            rate(it.first_third_per_second),
+            rate(it.last_third_per_second),
         ]);
         Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), Failure> {
-        const HEAD: [&str; 11] = [
+        const HEAD: [&str; 15] = [
             "bench",
             "database",
             "connections",
@@ -120,6 +140,10 @@ impl Printer {
             "p99 ms",
             "refused",
             "RSS MiB",
+            "role",
+            "jobs per second",
+            "first third",
+            "last third",
         ];
         if self.json { Ok(()) } else { output::print(&output::table(&HEAD, self.rows)) }
     }
