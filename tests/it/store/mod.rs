@@ -11,6 +11,7 @@ mod g08_in_order;
 mod held;
 mod inbox;
 mod life;
+mod lists;
 mod merges;
 mod migrations;
 mod model;

@@ -97,12 +97,17 @@ pub(super) async fn enqueue(store: &Store, client: &str, kind: JobKind, count: u
 
 /// A subquery `numbers` with one column `n` from 1 to `count`.
 pub(super) fn numbers(db: &Fixture, count: usize) -> String {
+    numbers_from(db, 1, i64::try_from(count).unwrap())
+}
+
+/// A subquery `numbers` with one column `n` from `first` to `last`.
+pub(super) fn numbers_from(db: &Fixture, first: i64, last: i64) -> String {
     if db.is_sqlite() {
         format!(
-            "(with recursive up(n) as (select 1 union all select n + 1 from up where n < {count}) select n from up) as numbers"
+            "(with recursive up(n) as (select {first} union all select n + 1 from up where n < {last}) select n from up) as numbers"
         )
     } else {
-        format!("(select n::bigint from generate_series(1, {count}) as n) as numbers")
+        format!("(select n::bigint from generate_series({first}, {last}) as n) as numbers")
     }
 }
 

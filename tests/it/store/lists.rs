@@ -1,0 +1,288 @@
+//! The lists of the API give what matches, all of it, each once and in order, whatever is asked for; and what a person
+//! does to many jobs reaches all of them.
+
+use super::{
+    plans::filled::{self, BLOCKED, LATER},
+    tools::{fill, instant, numbers},
+};
+use crate::{
+    on_both_databases,
+    support::{eventually, fixture::Fixture},
+};
+use postroom::{
+    domain::{Id, JobStatus, LeadStatus, job::SELF_CHECK},
+    store::{ByKind, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter},
+};
+use std::{fmt::Debug, time::Duration};
+
+/// Items on a page.
+const LIMIT: usize = 7;
+
+/// Reads pages to the end; no page is larger than was asked for.
+async fn all_pages<C: Debug>(read: impl AsyncFn(Option<C>) -> Page<Id, C>) -> Vec<Id> {
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let Page { items, next } = read(cursor).await;
+        assert!(items.len() <= LIMIT, "{} items", items.len());
+        all.extend(items);
+        match next {
+            Some(next) => cursor = Some(next),
+            None => return all,
+        }
+    }
+}
+
+fn ids_of<T, C>(page: Page<T, C>, id: impl Fn(&T) -> Id) -> Page<Id, C> {
+    Page { items: page.items.iter().map(id).collect(), next: page.next }
+}
+
+/// ` and column in ('a', 'b')`, or nothing.
+fn one_of(column: &str, values: &[&str]) -> String {
+    match values {
+        [] => String::new(),
+        _ => format!(" and {column} in ('{}')", values.join("', '")),
+    }
+}
+
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|it| (*it).to_owned()).collect()
+}
+
+/// The ids that a plain query gives.
+async fn plainly(db: &Fixture, sql: &str) -> Vec<Id> {
+    db.texts(sql).await.iter().map(|it| it.parse().unwrap()).collect()
+}
+
+const CLIENTS: [&[&str]; 4] = [&[], &["rare"], &["c7"], &["c7", "c8", "c7", "nobody"]];
+
+on_both_databases! {
+    async fn leads_are_listed_by_their_newest_message(db: Fixture) {
+        filled::fill(&db, 1, 230).await;
+        // Some at the same instant.
+        db.execute("update leads set last_message_at = (select last_message_at from leads where id = 11) where id % 3 = 0 and last_message_at is not null").await;
+        for client in CLIENTS {
+            for status in [&[][..], &["blacklisted"], &["new", "blacklisted", "new"]] {
+                for text in [None, Some("first2"), Some("%"), Some("12@X.example")] {
+                    let filter = LeadFilter {
+                        client: owned(client),
+                        status: status.iter().filter_map(|it| LeadStatus::parse(it)).collect(),
+                        text: text.map(str::to_owned),
+                    };
+                    let found = all_pages(async |cursor| {
+                        let page = db.store.desk().leads(filter.clone(), LIMIT, cursor).await;
+                        ids_of(page.unwrap(), |it| it.lead.id)
+                    })
+                    .await;
+                    let text = match text {
+                        Some("%") => " and false".to_owned(),
+                        Some(it) => format!(" and lower(first_name || ' ' || email) like '%{}%'", it.to_lowercase()),
+                        None => String::new(),
+                    };
+                    let sql = format!(
+                        "select cast(id as text) as found from leads where merged_into is null{}{}{text} \
+                         order by last_message_at desc nulls last, id desc",
+                        one_of("client_id", client),
+                        one_of("status", status)
+                    );
+                    assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                }
+            }
+        }
+    }
+
+    async fn messages_are_listed_newest_first(db: Fixture) {
+        filled::fill(&db, 1, 230).await;
+        for client in CLIENTS {
+            for channel in [&[][..], &["linkedin"], &["email", "sms"]] {
+                for direction in [&[][..], &["outbound"], &["inbound", "outbound"]] {
+                    for lead in [&[][..], &[3], &[3, 4, 107, 3]] {
+                        let filter = MessageFilter {
+                            client: owned(client),
+                            lead: lead.to_vec(),
+                            channel: owned(channel),
+                            direction: owned(direction),
+                        };
+                        let found = all_pages(async |cursor| {
+                            let page = db.store.desk().messages(filter.clone(), LIMIT, cursor).await;
+                            ids_of(page.unwrap(), |it| it.id)
+                        })
+                        .await;
+                        let leads: Vec<String> = lead.iter().map(ToString::to_string).collect();
+                        let leads: Vec<&str> = leads.iter().map(String::as_str).collect();
+                        let sql = format!(
+                            "select cast(id as text) as found from messages where id > 0{}{}{}{} order by id desc",
+                            one_of("client_id", client),
+                            one_of("channel", channel),
+                            one_of("direction", direction),
+                            one_of("cast(lead_id as text)", &leads),
+                        );
+                        assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn quarantined_items_and_drafts_are_listed_newest_first(db: Fixture) {
+        filled::fill(&db, 1, 230).await;
+        for client in CLIENTS {
+            for channel in [&[][..], &["sms"], &["email"]] {
+                for status in [&[][..], &["replayed"], &["held", "discarded"]] {
+                    let filter = QuarantineFilter {
+                        status: owned(status),
+                        client: owned(client),
+                        channel: owned(channel),
+                    };
+                    let found = all_pages(async |cursor| {
+                        let page = db.store.desk().quarantine(filter.clone(), LIMIT, cursor).await;
+                        ids_of(page.unwrap(), |it| it.id)
+                    })
+                    .await;
+                    let sql = format!(
+                        "select cast(id as text) as found from quarantine where id > 0{}{}{} order by id desc",
+                        one_of("client_id", client),
+                        one_of("channel", channel),
+                        one_of("status", status)
+                    );
+                    assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                }
+            }
+        }
+        for status in [&[][..], &["sent"], &["pending", "sent", "approved"]] {
+            let found = all_pages(async |cursor| {
+                let page = db.store.desk().drafts(owned(status), LIMIT, cursor).await;
+                ids_of(page.unwrap(), |it| it.id)
+            })
+            .await;
+            let sql = format!(
+                "select cast(id as text) as found from drafts where id > 0{} order by id desc",
+                one_of("status", status)
+            );
+            assert_eq!(found, plainly(&db, &sql).await, "{status:?}");
+        }
+    }
+
+    async fn jobs_are_listed_newest_first(db: Fixture) {
+        filled::fill(&db, 1, 230).await;
+        // What the queue's tables hold is a job.
+        for (table, first) in [("job_later", LATER), ("job_blocked", BLOCKED)] {
+            db.execute(&format!(
+                "insert into jobs (id, kind, client_id, lead_id, subject_id, max_attempts, run_at, created_at) \
+                 select job_id, kind, client_id, case when line > 0 then line end, job_id, 5, {now}, {now} from {table} \
+                 where job_id > {first}",
+                now = instant(&db, 0)
+            ))
+            .await;
+        }
+        let status_of = "case when exists (select 1 from job_ready r where r.job_id = j.id and r.node is not null) then 'running' \
+            when exists (select 1 from job_ready r where r.job_id = j.id) or exists (select 1 from job_blocked b where b.job_id = j.id) \
+              or exists (select 1 from job_later l where l.job_id = j.id) then 'pending' \
+            else (select case a.outcome when 'succeeded' then 'succeeded' when 'cancelled' then 'cancelled' else 'failed' end \
+              from job_attempts a where a.job_id = j.id) end";
+        for client in CLIENTS {
+            for kind in [&[][..], &["RARE"], &["SELF_CHECK", "PAUSED"]] {
+                for status in [
+                    &[][..],
+                    &["pending"],
+                    &["running"],
+                    &["failed"],
+                    &["failed", "cancelled"],
+                    &["succeeded"],
+                    &["running", "cancelled"],
+                    &["pending", "succeeded", "failed"],
+                ] {
+                    let filter = JobFilter {
+                        status: status.iter().filter_map(|it| JobStatus::parse(it)).collect(),
+                        kind: owned(kind),
+                        client: owned(client),
+                        lead: Vec::new(),
+                    };
+                    let found = all_pages(async |cursor| {
+                        let page = db.store.desk().jobs(filter.clone(), LIMIT, cursor).await;
+                        ids_of(page.unwrap(), |it| it.id)
+                    })
+                    .await;
+                    let sql = format!(
+                        "select cast(id as text) as found from jobs j where id > 0{}{}{} order by id desc",
+                        one_of("client_id", client),
+                        one_of("kind", kind),
+                        one_of(status_of, status)
+                    );
+                    assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                }
+            }
+        }
+    }
+
+    /// A text may be megabytes, and a page has up to 500.
+    async fn a_page_holds_a_bounded_number_of_bytes(db: Fixture) {
+        filled::fill(&db, 1, 20).await;
+        let text = if db.is_sqlite() { "printf('%.*c', 3000000, 'x')" } else { "repeat('x', 3000000)" };
+        db.execute(&format!("update messages set body = {text} where id <= 5")).await;
+        db.execute(&format!("update drafts set body = {text} where id <= 5")).await;
+        db.execute("update messages set lead_id = 1").await;
+        let desk = db.store.desk();
+        for filter in [
+            MessageFilter::default(),
+            MessageFilter { lead: vec![1], ..MessageFilter::default() },
+            MessageFilter { direction: owned(&["inbound", "outbound"]), ..MessageFilter::default() },
+        ] {
+            let first = desk.messages(filter.clone(), 200, None).await.unwrap();
+            assert_eq!((first.items.len(), first.next), (17, Some(4)), "{filter:?}");
+            let second = desk.messages(filter.clone(), 200, first.next).await.unwrap();
+            assert_eq!((second.items.len(), second.next), (2, Some(2)));
+            let last = desk.messages(filter, 200, second.next).await.unwrap();
+            assert_eq!((last.items.len(), last.next), (1, None));
+        }
+        assert_eq!(desk.drafts(Vec::new(), 200, None).await.unwrap().items.len(), 17);
+        let lead = desk.lead(1).await.unwrap().unwrap();
+        assert_eq!(lead.messages.len(), 17, "the newest of its thread");
+    }
+
+    /// More jobs than one look finds and one call may take.
+    async fn many_jobs_are_cancelled_and_retried_group_by_group(db: Fixture) {
+        let (large, small) = (5_600, 40);
+        fill(&db, "large", SELF_CHECK, 0, large).await;
+        fill(&db, "small", SELF_CHECK, 100_000, small).await;
+        let desk = db.store.desk();
+        let of = |client: &str| JobFilter { client: owned(&[client]), ..JobFilter::default() };
+        let all = || ByKind::from([(SELF_CHECK.0.to_owned(), large as u64)]);
+        assert_eq!(desk.cancel_many(of("large")).await.unwrap(), all());
+        assert_eq!(desk.cancel_many(of("large")).await.unwrap(), ByKind::new());
+        assert_eq!(db.number("select count(*) from job_ready").await, small as i64);
+        let failed = JobFilter { status: vec![JobStatus::Failed], ..of("large") };
+        assert_eq!(desk.retry_many(failed).await.unwrap(), ByKind::new());
+        assert_eq!(desk.retry_many(of("large")).await.unwrap(), all());
+        let in_turn = "select cast(job_id as text) as found from job_ready where client_id = 'large' order by turn, job_id";
+        let ids: Vec<Id> = (1..=large as Id).collect();
+        assert_eq!(plainly(&db, in_turn).await, ids, "the oldest first");
+        // Whoever asked has gone: it is done all the same.
+        let all = JobFilter { kind: vec![SELF_CHECK.0.to_owned()], ..JobFilter::default() };
+        let gone = tokio::time::timeout(Duration::from_millis(1), desk.cancel_many(all)).await;
+        assert!(gone.is_err(), "it was done before anybody could go");
+        eventually(Duration::from_secs(60), async || {
+            (db.number("select count(*) from job_ready").await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// One of a client stands behind all of another, further than one look goes.
+    async fn a_job_that_waits_behind_many_is_found(db: Fixture) {
+        fill(&db, "rare", SELF_CHECK, 0, 1).await;
+        let now = instant(&db, 0);
+        for (table, values) in [
+            ("jobs (id, kind, client_id, subject_id, max_attempts, run_at, created_at)", format!("'LARGE', 'large', 10 + n, 5, {now}, {now}")),
+            ("job_ready (line, job_id, kind, client_id, turn)", "10 + n, 'LARGE', 'large', n".to_owned()),
+        ] {
+            let id = if table.starts_with("jobs") { "10 + n" } else { "-(10 + n)" };
+            db.execute(&format!("insert into {table} select {id}, {values} from {}", numbers(&db, 45_000))).await;
+        }
+        let pending = JobFilter {
+            status: vec![JobStatus::Pending],
+            client: owned(&["rare"]),
+            ..JobFilter::default()
+        };
+        let page = db.store.desk().jobs(pending, 50, None).await.unwrap();
+        assert_eq!((page.items.len(), page.next), (1, None));
+    }
+}

@@ -1,0 +1,613 @@
+//! Each statement of the store with the parameters that it is measured with.
+//!
+//! A statement of a hot path gets a group of 300, or looks for 300. Limits are for the whole statement, and are given
+//! by the row: [`Row::a_row`] where the default does not do.
+
+use super::filled::{BLOCKED, HEAD, HELD, LATER, NODE, NOT_DUE_COUNT, READY, ROWS, RUNNING};
+use serde_json::{Value as Json, json};
+use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
+
+/// A group.
+const GROUP: i64 = 300;
+/// Pages that a row of a group may touch: some three indexes of three levels each, and their rows.
+const PAGES: u64 = 16;
+/// Steps that a row of a group may take on SQLite.
+const STEPS: u64 = 200;
+/// And what a statement costs beside its rows.
+const PAGES_FIXED: u64 = 60;
+const STEPS_FIXED: u64 = 1_000;
+
+/// A parameter.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Number(i64),
+    /// What the store hands over as an `i32`.
+    Small(i32),
+    Text(String),
+    /// A text that is missing.
+    NoText,
+    Flag(bool),
+}
+
+impl Value {
+    pub(super) const fn postgres_type(&self) -> &'static str {
+        match self {
+            Self::Number(_) => "bigint",
+            Self::Small(_) => "integer",
+            Self::Text(_) | Self::NoText => "text",
+            Self::Flag(_) => "boolean",
+        }
+    }
+
+    pub(super) fn literal(&self) -> String {
+        match self {
+            Self::Number(it) => it.to_string(),
+            Self::Small(it) => it.to_string(),
+            Self::Text(it) => format!("'{}'", it.replace('\'', "''")),
+            Self::NoText => "null".to_owned(),
+            Self::Flag(it) => it.to_string(),
+        }
+    }
+
+    pub(super) fn bind<'q>(
+        &self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        match self {
+            Self::Number(it) => query.bind(*it),
+            Self::Small(it) => query.bind(*it),
+            Self::Text(it) => query.bind(it.clone()),
+            Self::NoText => query.bind(None::<String>),
+            Self::Flag(it) => query.bind(*it),
+        }
+    }
+}
+
+/// Over which connections a statement goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Session {
+    Writer,
+    Reader,
+}
+
+/// A statement, its parameters, and what it may cost.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// Tells rows of one statement apart.
+    note: &'static str,
+    pub(super) values: Vec<Value>,
+    pub(super) session: Session,
+    /// Only on SQLite, or only on PostgreSQL.
+    only_sqlite: Option<bool>,
+    /// Rows of its group, or that it looks for.
+    pub(super) count: u64,
+    pub(super) pages: u64,
+    pub(super) steps: u64,
+    /// Tables that grow and that it may read whole.
+    pub(super) whole: Vec<&'static str>,
+    /// How many rows it must find or write.
+    pub(super) finds: Option<u64>,
+}
+
+impl Row {
+    fn new(session: Session, name: &'static str, values: Vec<Value>) -> Self {
+        let row = Self {
+            name,
+            note: "",
+            values,
+            session,
+            only_sqlite: None,
+            count: GROUP.unsigned_abs(),
+            pages: 0,
+            steps: 0,
+            whole: Vec::new(),
+            finds: None,
+        };
+        row.a_row(PAGES, STEPS)
+    }
+
+    /// What each row may cost, in pages and in steps.
+    fn a_row(mut self, pages: u64, steps: u64) -> Self {
+        self.pages = PAGES_FIXED + self.count * pages;
+        self.steps = STEPS_FIXED + self.count * steps;
+        self
+    }
+
+    /// It looks for this many rows.
+    fn of(mut self, count: u64) -> Self {
+        self.count = count;
+        self.a_row(PAGES, STEPS)
+    }
+
+    /// It must find or write as many.
+    fn finds(mut self, count: u64) -> Self {
+        self.finds = Some(count);
+        self
+    }
+
+    /// It reads these tables from end to end, for this reason, in at most as many pages and steps.
+    fn whole(mut self, tables: &[&'static str], _reason: &str, pages: u64, steps: u64) -> Self {
+        self.whole = tables.to_vec();
+        (self.pages, self.steps) = (pages, steps);
+        self
+    }
+
+    fn note(mut self, note: &'static str) -> Self {
+        self.note = note;
+        self
+    }
+
+    fn only_on_sqlite(mut self) -> Self {
+        self.only_sqlite = Some(true);
+        self
+    }
+
+    fn only_on_postgres(mut self) -> Self {
+        self.only_sqlite = Some(false);
+        self
+    }
+
+    pub(super) fn is_for_sqlite(&self) -> bool {
+        self.only_sqlite != Some(false)
+    }
+
+    pub(super) fn is_for_postgres(&self) -> bool {
+        self.only_sqlite != Some(true)
+    }
+
+    /// For messages.
+    pub(super) fn label(&self) -> String {
+        match self.note {
+            "" => self.name.to_owned(),
+            note => format!("{} ({note})", self.name),
+        }
+    }
+}
+
+fn writer<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
+    Row::new(Session::Writer, name, values.to_vec())
+}
+
+fn reader<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
+    Row::new(Session::Reader, name, values.to_vec())
+}
+
+fn number(it: i64) -> Value {
+    Value::Number(it)
+}
+
+fn text(it: &str) -> Value {
+    Value::Text(it.to_owned())
+}
+
+/// A group of 300 objects, of numbers 0 to 299.
+fn group(row: impl Fn(i64) -> Json) -> Value {
+    Value::Text(Json::Array((0..GROUP).map(row).collect()).to_string())
+}
+
+/// One group with all of these objects.
+fn these(rows: Json) -> Value {
+    Value::Text(rows.to_string())
+}
+
+/// 300 ids.
+fn ids(id: impl Fn(i64) -> i64) -> Value {
+    group(|n| json!(id(n)))
+}
+
+/// Every 333rd row of a table of 100,000.
+fn spread(n: i64) -> i64 {
+    1 + n * (ROWS / GROUP)
+}
+
+/// The client of row `n`.
+fn client(n: i64) -> String {
+    if n == 1 { "rare".to_owned() } else { format!("c{}", n % 50) }
+}
+
+const INBOUND: &str = "SMS_INBOUND_POST_PROCESS";
+/// Before everything on a list.
+const NEWEST: Value = Value::Number(i64::MAX);
+const PAGE: Value = Value::Number(51);
+
+/// Every statement, most of them once.
+pub(super) fn rows() -> Vec<Row> {
+    [ingest(), settle(), queue(), nodes_and_caps(), chores(), by_hand(), lists()].concat()
+}
+
+fn ingest() -> Vec<Row> {
+    let of_lead = |n: i64| json!({"from_id": spread(n), "into_id": spread(n) + 1});
+    let key = |n: i64, kind: &str| {
+        let n = spread(n) / 10 * 10 + i64::from(kind == "reply");
+        json!({"client_id": client(n), "channel": "sms", "kind": kind, "key": format!("key of a message {n}"),
+            "chat": format!("key of a message {n}"), "message_id": n, "ttl": null})
+    };
+    let new = |n: i64| 2_000_000 + n;
+    let message = |n: i64| {
+        json!({"id": new(n), "client_id": client(n), "lead_id": spread(n), "channel": "sms", "direction": "inbound",
+            "source": "provider", "body": "hello", "has_new_text": true, "payload": "{}", "sender": "{}", "recipients": "[]",
+            "cc": "[]", "attachments": "[]", "automated": false, "request_id": "r", "sent_at": 1_764_000_000_000_i64})
+    };
+    let lead = |id: i64| json!({"id": id, "client_id": "c1", "status": "new", "sms_dnd": false, "last_message_at": 1_764_000_000_000_i64});
+    let campaign = |n: i64| json!({"id": spread(n), "client_id": client(spread(n)), "channel": "sms", "provider_id": format!("p{}", spread(n)), "name": "Two"});
+    vec![
+        writer("PUT_KEYS", [group(|n| json!({"client_id": client(n), "channel": "sms", "kind": "reply", "key": format!("new {n}"), "message_id": new(n), "ttl": null}))]).finds(300),
+        writer("READ_KEYS", [group(|n| key(n, "reply"))]),
+        writer("REPOINT_KEYS", [group(|n| key(n, "reply"))]).finds(300),
+        writer("READ_CHATS", [group(|n| key(n, "chat"))]),
+        writer("PUT_CHATS", [group(|n| json!({"client_id": "c1", "channel": "sms", "chat": format!("new {n}"), "message_id": 1}))]).finds(300),
+        writer("READ_IDENTITIES", [group(|n| json!({"client_id": client(spread(n)), "kind": "phone", "value": format!("+1555{}", spread(n))}))]).finds(300),
+        writer("PUT_IDENTITIES", [group(|n| json!({"client_id": "c1", "kind": "phone", "value": format!("new {n}"), "lead_id": spread(n)}))]).finds(300),
+        writer("READ_IDENTITIES_OF", [ids(spread)]).finds(300),
+        writer("READ_CAMPAIGNS", [group(campaign)]).finds(300),
+        writer("PUT_CAMPAIGNS", [group(|n| json!({"id": new(n), "client_id": "c1", "channel": "sms", "provider_id": format!("new {n}"), "name": "Two"}))]).finds(300),
+        writer("RENAME_CAMPAIGNS", [group(campaign)]).finds(300),
+        writer("LOCK_LEADS", [ids(spread)]).finds(300),
+        writer("PUT_LEADS", [group(|n| lead(new(n)))]).finds(300),
+        writer("UPDATE_LEADS", [group(|n| lead(spread(n)))]).finds(300),
+        writer("PUT_MESSAGES", [group(message)]).finds(300),
+        writer(
+            "PUT_LARGE_MESSAGE",
+            [
+                number(new(0)), text("c1"), number(1), text("sms"), text("inbound"), text("provider"), Value::NoText, Value::NoText,
+                text("x"), number(1), Value::NoText, text("hello"), Value::Flag(true), Value::NoText, Value::NoText, text("{}"),
+                text("{}"), text("[]"), text("[]"), text("[]"), Value::NoText, Value::Flag(false), text("r"),
+                number(1_764_000_000_000),
+            ],
+        )
+        .of(1)
+        .finds(1),
+        writer("READ_FIRSTS", [group(|n| json!({"id": spread(n), "kind": INBOUND}))]).finds(300),
+        writer("READ_HINTED", [group(|n| json!({"n": n, "lead_id": spread(n), "not_after": 4_000_000_000_000_i64}))]).finds(300),
+        writer("READ_SENTIMENTS", [ids(spread)]).finds(300),
+        writer("SET_SENTIMENT", [group(|n| json!({"id": spread(n), "sentiment": "Neutral"}))]).finds(300),
+        writer("NAME_MESSAGES", [group(|n| json!({"id": spread(n), "provider_id": "x"}))]).finds(300),
+        writer("FILL_MESSAGES", [group(|n| json!({"id": spread(n), "body": "x", "has_new_text": true}))]),
+        writer("READ_CHANGEABLE", [ids(spread)]).finds(300),
+        writer("CHANGE_MESSAGES", [group(|n| json!({"id": spread(n), "body": "x", "deleted": false, "failed": false}))]).finds(300),
+        writer("FAIL_DELIVERIES", [ids(spread)]).finds(300),
+        writer("READ_ECHOED", [group(|n| json!({"n": n, "lead_id": spread(n), "channel": "sms", "provider_id": format!("p{}", spread(n)), "text_key": "k"}))]).finds(300),
+        writer("SETTLE_ECHOED", [group(|n| json!({"id": spread(n), "provider_id": "p", "message_id": 1}))]).finds(300),
+        writer("PUT_QUARANTINE", [group(|n| json!({"id": new(n), "client_id": "c1", "channel": "sms", "body_hash": format!("new {n}"), "reason": "x", "n": 1, "payload": "p", "received_at": 1_764_000_000_000_i64}))]).finds(300),
+        writer("LOCK_PENDING_DRAFTS", [ids(|n| 5 * n + 101)]).finds(300),
+        writer("LOCK_PENDING_DRAFTS", [ids(|n| spread(n) / 5 * 5 + 2)]).note("of leads without one").finds(0),
+        writer("END_DRAFTS", [group(|n| json!({"id": 5 * n + 101, "status": "superseded", "decided_by": "newer_message"}))]).finds(300),
+        writer("PUT_JOBS", [group(|n| json!({"id": new(n), "kind": INBOUND, "client_id": client(n), "lead_id": spread(n), "subject_id": new(n), "max_attempts": 5, "delay": 0}))]).finds(300),
+        writer("READ_LINES", [group(|n| json!({"line": spread(n)}))]).finds(300),
+        writer("TAKE_TURNS", [group(|n| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3}))]).finds(300),
+        writer("PUT_READY", [group(|n| json!({"line": 5_000 + n, "job_id": new(n), "kind": INBOUND, "client_id": client(n), "turn": 5_000 + n, "run": 0, "spared": 0}))]).finds(300),
+        writer("PUT_BLOCKED", [group(|n| json!({"line": 1 + n, "pos": 900_000, "job_id": new(n), "kind": INBOUND, "client_id": client(n), "run": 0, "spared": 0}))]).finds(300),
+        writer("PUT_LATER", [group(|n| json!({"job_id": new(n), "delay": 60_000, "line": -new(n), "kind": INBOUND, "client_id": client(n), "run": 0, "spared": 0}))]).finds(300),
+        writer("ADD_COUNTS", [group(|n| json!({"node": 1 + n, "kind": "SELF_CHECK", "state": "succeeded", "n": 1}))]).finds(300),
+        writer("MOVE_IDENTITIES", [group(of_lead)]).finds(300),
+        writer("MOVE_MESSAGES", [group(of_lead)]).finds(300),
+        writer("MOVE_DRAFTS", [group(|n| json!({"from_id": spread(n) / 5 * 5 + 2, "into_id": 3}))]).finds(300),
+        writer("MOVE_DELIVERIES", [group(of_lead)]).finds(300),
+        writer("SET_MERGED", [group(of_lead)]).finds(300),
+        writer("SET_MERGED_BEFORE", [group(|n| json!({"from_id": 50 * n + 48, "into_id": 1}))]).finds(300),
+        writer("READ_HEADS", [ids(|n| 1 + n)]).finds(300),
+        writer("READ_BLOCKED", [these(json!([2, 3, 7]))]).finds(300),
+    ]
+}
+
+fn settle() -> Vec<Row> {
+    let running = |n: i64| -(RUNNING + 1 + n);
+    vec![
+        writer("LOCK_HEADS", [ids(running)]).finds(300),
+        writer("READ_FOLLOWERS", [group(|n| json!({"line": 1 + n}))]).finds(300),
+        writer("DELETE_HEADS", [ids(running)]).finds(300),
+        writer("DELETE_FOLLOWERS", [ids(|n| BLOCKED + spread(n))]).finds(300),
+        writer("PUT_ATTEMPTS", [group(|n| json!({"job_id": RUNNING + 1 + n, "run": 1, "spared": 0, "outcome": "succeeded", "ended": true, "node": NODE, "actor": "a", "duration": 5}))]).finds(300),
+        writer("RETRY_HEADS", [group(|n| json!({"line": running(n), "delay": 5}))]).finds(300),
+        writer("POSTPONE_HEADS", [group(|n| json!({"line": running(n), "delay": 5}))]).finds(300),
+        writer("RELEASE_HEADS", [ids(running)]).finds(300),
+        writer("UPDATE_MESSAGES", [group(|n| json!({"id": spread(n), "sentiment": "Neutral", "handled": true}))]).finds(300),
+        writer("READ_HANDLES", [ids(spread)]).finds(300),
+        writer("PUT_DRAFTS", [group(|n| json!({"id": 2_000_000 + n, "client_id": client(n), "lead_id": spread(n) / 5 * 5 + 2, "message_id": 2_000_000 + n, "channel": "sms", "body": "x", "parts": "[]"}))]).finds(300),
+    ]
+}
+
+fn queue() -> Vec<Row> {
+    let two_kinds = json!([{"kind": "SELF_CHECK", "floor": 0, "slots": 150}, {"kind": INBOUND, "floor": 1, "slots": 150}]);
+    let kinds = || these(json!([{"kind": "SELF_CHECK"}, {"kind": INBOUND}]));
+    let later = |n: i64| LATER + spread(n);
+    vec![
+        writer("CLAIM", [number(NODE), these(two_kinds)]).only_on_postgres().finds(300),
+        writer(
+            "CLAIM",
+            [
+                number(NODE),
+                text("SELF_CHECK"),
+                number(0),
+                number(150),
+                text(INBOUND),
+                number(1),
+                number(150),
+            ],
+        )
+        .only_on_sqlite()
+        .finds(300),
+        writer("READ_FACTS", [ids(spread)]).finds(300),
+        writer("RAISE_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}])), number(NODE)])
+            .of(1)
+            .only_on_sqlite(),
+        reader("READ_CLOCK", []).of(3).finds(3),
+        // At most 1,000 at once.
+        writer("READ_DUE_RETRIES", []).of(1_000).finds(1_000),
+        writer(
+            "TAKE_DUE_TURNS",
+            [group(|n| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3}))],
+        )
+        .finds(300),
+        writer("LOCK_DUE_RETRIES", [ids(|n| -(READY + NOT_DUE_COUNT + 1 + n))]).finds(300),
+        writer(
+            "TURN_HEADS",
+            [group(|n| json!({"line": -(READY + NOT_DUE_COUNT + 1 + n), "turn": 5}))],
+        )
+        .finds(300),
+        writer("READ_DUE_LATER", []).of(1_000).finds(1_000),
+        writer("TAKE_DUE_LATER", [ids(later)]).finds(300),
+        reader("READ_NEXT_DUE", []).of(1).finds(1),
+        writer("CLAIM_SUSPECT", [number(NODE), kinds()])
+            .of(1_000)
+            .finds(0)
+            .note("none among all that is due"),
+        reader("READ_ORPHANS", [these(json!([NODE])), kinds()])
+            .whole(
+                &["job_ready"],
+                "rare, and an index on the node would cost each claim",
+                12_000,
+                4_000_000,
+            )
+            .finds(400),
+        writer("READ_HELD_RUNS", [number(NODE)]).of(400).finds(400),
+        reader("READ_HEADLESS", []).whole(
+            &["job_blocked", "job_ready"],
+            "each minute, and looks for what should not be there",
+            10_000,
+            4_000_000,
+        ),
+        reader("READ_CONVERSATION", [number(5)]).of(1).finds(1),
+        reader("READ_TRANSCRIPT", [number(5), number(20), Value::Small(500)]).of(1).finds(1),
+        reader("READ_END", [number(5)]).of(1).finds(1),
+        reader("READ_SUCCEEDED", [kinds()]).of(1_000),
+    ]
+}
+
+fn nodes_and_caps() -> Vec<Row> {
+    let capped =
+        |n: i64| json!({"client_id": format!("x{}", 1 + n), "cap": 5, "admitted": 1, "held": 0});
+    let looks_for = json!([{"kind": "SELF_CHECK", "floor": 1}, {"kind": INBOUND, "floor": 1}]);
+    vec![
+        writer("NEXT_NODE", []).of(1),
+        writer("READ_SLOTS", []).of(5),
+        writer("PUT_NODE", [number(5_000), Value::Small(77), text("all")]).of(1),
+        writer("TOUCH_NODE", [number(NODE)]).of(1).finds(1),
+        writer("DELETE_NODES", [these(json!([NODE]))]).of(1).finds(1),
+        writer("BEAT", [number(NODE), number(5_000), Value::Flag(true), these(looks_for)])
+            .of(2)
+            .only_on_postgres(),
+        reader("READ_NODES", []).of(5),
+        reader("READ_DURABILITY", []).of(1).only_on_postgres(),
+        writer("READ_ID_FLOOR", []).of(4),
+        writer("LOCK_CAPS", [group(capped)]).finds(300),
+        writer("WRITE_CAPS", [group(capped)]).finds(300),
+        writer("READ_HELD_HEADS", [text("capped"), number(300)]).finds(300),
+        writer("ADMIT_HEADS", [ids(|n| -(HELD + 1 + n))]).finds(300),
+        writer("PUT_CAPS", [group(capped)]).finds(300),
+        writer("DELETE_CAPS", [group(capped)]).of(1_001),
+        writer("LOCK_ALL_CAPS", []).of(1_001).finds(1_001),
+        writer("ADMIT_UNCAPPED", []).of(2_000),
+        writer("COUNT_HEADS", []).whole(&["job_ready"], "counts it", 500_000, 4_000_000),
+    ]
+}
+
+fn chores() -> Vec<Row> {
+    let (first, all) = (number(0), number(i64::MAX));
+    let tomorrow = number(4_000_000_000_000);
+    vec![
+        reader("READ_OLD_JOBS", [first.clone(), all.clone(), number(300)]).finds(300),
+        writer("LOCK_ENDED", [ids(spread)]).finds(300),
+        writer("DELETE_ATTEMPTS", [ids(spread)]).finds(300),
+        writer("DELETE_JOBS", [ids(spread)]).finds(300),
+        reader("READ_OLD_MESSAGES", [first.clone(), all.clone(), number(300)]),
+        writer("DROP_PAYLOADS", [number(0), number(300)]),
+        reader("READ_PROGRESS", [text("payloads_pruned_to")]).of(1),
+        writer("PUT_PROGRESS", [text("payloads_pruned_to"), number(5)]).of(1),
+        writer("DELETE_QUARANTINED", [all, tomorrow, number(300)]).finds(300),
+        writer("DELETE_EXPIRED_KEYS", [number(300)]).finds(300),
+        writer("FOLD_COUNTS", [number(NODE)]).of(1_000),
+        writer("DELETE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
+        writer("FOLD_CLOCK", [number(NODE)]).of(3),
+        writer("DELETE_FOLDED_CLOCK", [number(NODE)]).of(3),
+        writer("FORGET_NODES", [these(json!([NODE])), number(1)]).of(1),
+    ]
+}
+
+fn by_hand() -> Vec<Row> {
+    let turns = |n: i64| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3});
+    vec![
+        // It looks into six tables.
+        reader("READ_JOBS", [ids(spread)]).a_row(60, 400).finds(300),
+        writer("READ_JOBS", [ids(|n| HEAD + 1 + n)])
+            .note("before and after they move")
+            .a_row(60, 400)
+            .finds(300),
+        reader("READ_FAILURES", [number(8)]).of(1).finds(1),
+        writer("REOPEN_ATTEMPTS", [group(|n| json!({"job": spread(n), "last_run": 1}))]).finds(300),
+        writer("LOCK_TURNS", [group(turns)]),
+        writer("LOWER_TURNS", [group(turns)]),
+        writer("SETTLE_QUARANTINE", [number(100), text("discarded")]).of(1).finds(1),
+    ]
+}
+
+fn lists() -> Vec<Row> {
+    let none = || these(json!([]));
+    let rare_client = || these(json!([{"client_id": "rare"}]));
+    // The whole history of job lists: cursor, kinds, clients, limit.
+    let jobs = |kinds: Option<&str>, clients: Option<&str>| {
+        let kind = kinds.map_or(json!([]), |it| json!([{"kind": it}]));
+        let client = clients.map_or(json!([]), |it| json!([{"client_id": it}]));
+        let count = |it: Option<&str>| number(i64::from(it.is_some()));
+        [NEWEST, count(kinds), these(kind), count(clients), these(client), PAGE]
+    };
+    let with = |common: [Value; 6], floor: i64, first: i64, second: i64| {
+        let [a, b, c, d, e, f] = common;
+        [a, b, c, d, e, f, number(floor), number(first), number(second)]
+    };
+    let latest = || number(8_000_000_000_000_000);
+    let statuses = |client_id: &str| {
+        these(json!(
+            ["new", "blacklisted"].map(|status| json!({"client_id": client_id, "status": status}))
+        ))
+    };
+    let in_all = |field: &str, value: &str| {
+        let client = |n: i64| if n == 50 { "rare".to_owned() } else { format!("c{n}") };
+        let row = |n: i64| json!({"client_id": client(n), field: value});
+        these(Json::Array((0..=50).map(row).collect()))
+    };
+    let messages_of = |clients: &[String], channel: &str, direction: &str| {
+        let row = |client_id: &String| json!({"client_id": client_id, "channel": channel, "direction": direction});
+        these(Json::Array(clients.iter().map(row).collect()))
+    };
+    let everybody: Vec<String> = (0..50).map(|n| client(n + 50)).collect();
+    let quarantine_of = |clients: &[String], status: &str| {
+        let row = |client_id: &String| json!({"client_id": client_id, "channel": "sms", "status": status});
+        these(Json::Array(clients.iter().map(row).collect()))
+    };
+    let any = number(0);
+    let of_leads = |count: i64, rows: Value| {
+        [
+            NEWEST,
+            PAGE,
+            these(json!([{"lead_id": 3}, {"lead_id": 4}])),
+            any.clone(),
+            none(),
+            number(count),
+            rows,
+            any.clone(),
+            none(),
+        ]
+    };
+    let mut lists = vec![
+        reader("LIST_JOBS", [NEWEST, PAGE]).of(51).finds(51),
+        reader(
+            "LIST_JOBS_BY",
+            [NEWEST, PAGE, these(json!([{"client_id": "rare", "kind": INBOUND}]))],
+        )
+        .note("a rare client")
+        .of(51)
+        .finds(2),
+        reader("LIST_JOBS_BY", [NEWEST, PAGE, in_all("kind", "RARE")])
+            .note("a rare kind")
+            .of(51)
+            .finds(1),
+        reader(
+            "LIST_JOBS_BY",
+            [NEWEST, PAGE, these(json!([{"client_id": "c7", "kind": "SELF_CHECK"}]))],
+        )
+        .of(51)
+        .finds(51),
+        reader(
+            "LIST_JOBS_OF_LEADS",
+            [NEWEST, any.clone(), none(), any.clone(), none(), PAGE, these(json!([1, 2, 3]))],
+        )
+        .of(51),
+        reader("LIST_UNSUCCESSFUL", with(jobs(None, None), 0, 1, 0))
+            .note("failed, among what was cancelled, in a window")
+            .of(10_000)
+            .finds(1),
+        reader("LIST_UNSUCCESSFUL", with(jobs(None, Some("c20")), 50_000, 1, 1))
+            .note("of a client, in a window")
+            .of(10_000)
+            .finds(51),
+        reader("UNSUCCESSFUL_FLOOR", [NEWEST, PAGE]).of(51).finds(1),
+        reader("LIST_UNFINISHED", with(jobs(None, None), HEAD - 50, 1, 0))
+            .note("the newest")
+            .of(3_500)
+            .finds(51),
+        reader("LIST_UNFINISHED", with(jobs(None, Some("rare")), BLOCKED - 20_000, 1, 1))
+            .note("a rare client, in a window")
+            .of(120_000)
+            .a_row(3, 40),
+        reader("UNFINISHED_FLOOR", [NEWEST, PAGE]).of(204).finds(1),
+        reader("UNFINISHED_FLOOR", [NEWEST, number(20_000)])
+            .note("of a window")
+            .of(80_000)
+            .a_row(2, 20)
+            .finds(1),
+        reader("CLIENTS_OF_JOBS", []).of(60).finds(52),
+        reader("CLIENTS_OF_MESSAGES", []).of(60).finds(51),
+        reader("CLIENTS_OF_LEADS", []).of(60).finds(50),
+        reader("CLIENTS_OF_DRAFTS", []).of(60).finds(51),
+        reader("CLIENTS_OF_QUARANTINE", []).of(60).finds(51),
+        reader("KINDS_OF_JOBS", [rare_client()]).of(5).finds(3),
+        reader("CHANNELS_OF_MESSAGES", [rare_client()]).of(5).finds(1),
+        reader("CHANNELS_OF_QUARANTINE", [rare_client()]).of(5).finds(1),
+        reader("LIST_LEADS", [latest(), NEWEST, PAGE]).of(51).finds(51),
+        reader("LIST_LEADS_BY", [latest(), NEWEST, PAGE, statuses("rare")])
+            .note("a rare client")
+            .of(51)
+            .finds(1),
+        reader("LIST_LEADS_BY", [latest(), NEWEST, PAGE, in_all("status", "blacklisted")])
+            .note("a rare status")
+            .of(51)
+            .finds(1),
+        reader("LIST_LEADS_BY", [latest(), NEWEST, PAGE, statuses("c7")]).of(51).finds(51),
+        reader("LIST_SILENT_LEADS", [NEWEST, PAGE]).of(51).finds(51),
+        reader("LIST_SILENT_LEADS_BY", [NEWEST, PAGE, statuses("c20")]).of(51).finds(51),
+        reader("MATCH_LEADS", [ids(spread), text("%first2%")]),
+        reader("LIST_MESSAGES", [NEWEST, PAGE]).of(51).finds(51),
+        reader(
+            "LIST_MESSAGES_BY",
+            [NEWEST, PAGE, messages_of(&["rare".to_owned()], "email", "inbound")],
+        )
+        .note("a rare client")
+        .of(51)
+        .finds(1),
+        reader("LIST_MESSAGES_BY", [NEWEST, PAGE, messages_of(&everybody, "linkedin", "inbound")])
+            .note("a rare channel")
+            .of(51)
+            .finds(1),
+        reader("LIST_MESSAGES_BY", [NEWEST, PAGE, messages_of(&everybody, "sms", "outbound")])
+            .note("a rare direction")
+            .of(51)
+            .finds(1),
+        reader("LIST_MESSAGES_OF_LEADS", of_leads(0, none())).of(51).finds(2),
+        reader("LIST_MESSAGES_OF_LEADS", of_leads(1, these(json!([{"value": "linkedin"}]))))
+            .note("on a channel")
+            .of(51)
+            .finds(1),
+        reader("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
+        reader("LIST_DRAFTS_BY", [NEWEST, PAGE, in_all("status", "sent")])
+            .note("a rare status")
+            .of(51)
+            .finds(1),
+        reader("LIST_DRAFTS_OF_LEAD", [number(5), PAGE]).of(51).finds(1),
+        reader("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
+        reader(
+            "LIST_QUARANTINE_BY",
+            [NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")],
+        )
+        .note("a rare client")
+        .of(51)
+        .finds(1),
+        reader("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&everybody, "replayed")])
+            .note("a rare status")
+            .of(51)
+            .finds(1),
+    ];
+    lists.extend([
+        reader("READ_BACKLOG", []).whole(
+            &["job_ready", "job_blocked", "job_later"],
+            "counts them, at most a twentieth of the time",
+            10_000,
+            30_000_000,
+        ),
+        reader("READ_COUNTS", []).of(1_000),
+        // As many as wait for a person.
+        reader("READ_HELD", []).of(30_000).a_row(2, 20).finds(1),
+    ]);
+    lists
+}
