@@ -4,12 +4,15 @@ pub mod backoff;
 pub mod conversation;
 pub mod event;
 pub mod fairness;
+mod fold;
 pub mod intensity;
 pub mod job;
 pub mod lead;
 pub mod opt_out;
 pub mod outcome;
+pub mod quoted;
 pub mod sentiment;
+pub mod subject;
 pub mod text;
 pub mod time;
 

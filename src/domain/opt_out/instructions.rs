@@ -1,0 +1,118 @@
+//! Instructions how to opt out ("Reply STOP to opt out"): whoever repeats one, it is nobody's wish.
+
+use regex::Regex;
+
+/// What somebody is told to do. No form that a person uses of itself: "I texted STOP" is a wish.
+const DO: &str = concat!(
+    r"(?:reply|respond|answer|text|txt|send|write|type|enter|msg|message|click|tap|press|hit|use|visit|follow",
+    // German, French, Spanish, Italian, Portuguese
+    r"|antworten?|antworte|sende[nt]?|schreiben?|schreibt|klicken?|tippen?|schicken?|repond(?:s|ez|re)|envoye[rz]|envoie",
+    r"|tape[rz]|ecri(?:vez|s|re)|clique[rz]?|respond(?:a|e|er|an)|contest[ae]|envi(?:e|a|ar|en)|escrib(?:a|e|ir)|mand[ae]",
+    r"|escrev(?:a|er)|digit[ae]|rispond(?:i|ere|ete)|invi(?:a|are|ate)|scriv(?:i|ere|ete)|clicc(?:a|are|ate)|haz clic",
+    // Dutch, the Nordic languages, Polish, Czech, Romanian
+    r"|antwoord(?:en)?|stuur|klik(?:k)?|skriv|svara?|skicka|vastaa|laheta|odpisz|odpowiedz|wyslij|napisz|odpovezte|poslete",
+    r"|napiste|raspund(?:e|eti)|trimite(?:ti)?|scrie(?:ti)?)",
+);
+/// What is to be sent or clicked.
+const KEYWORD: &str = concat!(
+    r"(?:stopp?(?: all|all| sms)?|end|quit|cancel|unsub(?:scribe)?|opt[ -]?out|remove(?: me)?|no|out|arrete?r?|baja|alto",
+    r"|parar|sair|salir|cancelar|abmelden|afmelden|here|(?:the |this )?(?:link|button)(?: below)?|below|hier|ici|aqui|qui",
+    r"|[0-9]{4,6})",
+);
+/// Why.
+const SO_THAT: &str = concat!(
+    r"(?:to|2|4|for|if|and|so|in order to|um|zum|zur|fur|pour|para|per|om|ter|for at|for att|for a|aby|zeby|pentru(?: a)?|=|:|-)",
+);
+/// A keyword that needs no "reply" before it, and its purpose: `STOP to …`, `STOP=…`.
+const BARE_KEYWORD: &str = concat!(
+    r"(?:stopp?(?: all|all| sms)?|end|quit|cancel|unsub(?:scribe)?|arrete?r?|baja|alto|parar|sair|salir)",
+    r#"["')*>\]]* ?(?:to|2|for|um|zum|zur|fur|pour|para|per|om|ter|aby|zeby|pentru|=)"#,
+);
+/// What may stand between the purpose and its word.
+const BETWEEN: &str = concat!(
+    r"(?:be|get|stop|no longer|not|receiving|receive|getting|end|you|your|yourself|the|from|our|any|all|future|further|and",
+    r"|we|we'll|i'll|i|will|immediately|instantly|easily|can|may|want|wish|would|like|prefer|to|sich|vous|te|se|ti|si|u|je",
+    r"|dig|deg|dich|automatically)",
+);
+
+pub(super) struct Instructions {
+    told_to: Regex,
+    told_word: Regex,
+    keyword_for: Regex,
+    purpose: Regex,
+    means: Regex,
+    follows: Regex,
+    may: Regex,
+    reported: Regex,
+    own_deed: Regex,
+}
+
+impl Instructions {
+    pub(super) fn new() -> Result<Self, regex::Error> {
+        let regex = super::phrases::regex;
+        Ok(Self {
+            // reply STOP (to 12345) to (be) …
+            told_to: regex(&format!(
+                r#"\b{DO}\b(?: [^ .!?;]+){{0,6}}? ?["'(*<\[:]*\b{KEYWORD}\b["')*>\]]*(?: (?:to|at|an|au|al|a) \+?[0-9-]+)?,? ?{SO_THAT}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
+            ))?,
+            // reply (with the word) "…
+            told_word: regex(&format!(
+                r#"(?:^|[^a-z']){DO}(?: (?:us|back|with|by|in|a|an|the|one|word|words|saying|mit|dem|wort|par|avec|con|la|palabra|le|mot|com|met))*:? ?["'(*<\[]*$"#
+            ))?,
+            // STOP to …, STOP=…
+            keyword_for: regex(&format!(
+                r#"(?:^|[^a-z']){BARE_KEYWORD}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
+            ))?,
+            // To …, if you want to …, at the start of a clause.
+            purpose: regex(concat!(
+                r#"(?:^|[.,;:!?"'(\n-] ?|\bor |\band |\boder |\bou |\bo |\be )(?:in order )?(?:to|um|zum|zur|pour|para|per|om|for at|for att)"#,
+                r#"(?: (?:vous|te|se|sich|dich|be|get|completely|immediately))* ?$|\b(?:if )?you(?:'d| would)? (?:also |really |ever )?(?:like|want|wish|prefer|choose|decide|need) (?:me |us )?to (?:be |get )?$|\b(?:wenn|falls) (?:sie|du) ?$"#,
+            ))?,
+            means: regex(&format!(
+                r#"^[^.!?\n]{{0,60}}(?:\b{DO}\b|https?:|www\.|\b(?:mit|per|via|avec|con|com|met|with|by) ["'(*<]*{KEYWORD}\b)"#
+            ))?,
+            follows: regex(&format!(
+                r#"^ ?[:=] ?["'(*<]*{DO}\b|^ ?= ?["'(*<]*{KEYWORD}\b|^ (?:here|hier|ici|aqui|qui)\b"#
+            ))?,
+            // You can … at any time.
+            may: regex(concat!(
+                r"\b(?:you|sie|vous|du|recipients?) (?:can|may|could|might|are (?:free|able) to|have the (?:right|option) to",
+                r"|konnen|kannst|pouvez|puede|puedes|pode)(?: (?:always|also|easily|simply|just|now|still|then|at any time",
+                r"|anytime|any time|sich|jederzeit|dich|vous|se|te|,))* ?$",
+            ))?,
+            // Your text said … "
+            reported: regex(concat!(
+                r"\b(?:you|it|this|that|texts?|messages?|e-?mails?|sms|footer|note|link|line|bottom|part)",
+                r#" (?:said|says|say|reads?|mentions?|mentioned|wrote|writes|states?|stated|tells|told|asks|asked)"#,
+                r#"(?: (?:me|us|that|to|i|we|can|could|may|you|if|about|how|the|something))*:? ?["'(*<]*$"#,
+            ))?,
+            own_deed: regex(concat!(
+                r"\b(?:i|we|ich|j'ai|je)(?:'ve|'ll|'m)?(?: (?:have|had|will|did|must|need|keep|kept|tried|try|want|already|just|to",
+                r"|always|again|now|even))* ?$",
+            ))?,
+        })
+    }
+
+    /// True where a phrase is what an instruction is about. `wide` is what stands before it in the sentence, also
+    /// on lines above; `before` only what stands on its line.
+    pub(super) fn cover(&self, wide: &str, before: &str, phrase: &str, after: &str) -> bool {
+        let asks_for_itself = phrase.split(' ').any(|it| it == "me" || it == "us");
+        let is_told = |told: &Regex, text: &str| {
+            told.find(text).is_some_and(|it| {
+                let order = it.as_str().trim_start_matches(|it: char| !it.is_alphanumeric());
+                let head = text.get(..it.end() - order.len()).unwrap_or_default();
+                let asks_for_a_way = order.contains(" me ")
+                    && ["link", "button"].iter().any(|it| order.contains(it));
+                !asks_for_a_way && !self.own_deed.is_match(head)
+            })
+        };
+        let is_of_others =
+            !asks_for_itself && !after.starts_with(" me") && !after.starts_with(" us");
+        is_told(&self.told_to, wide)
+            || is_told(&self.told_word, before)
+            || is_told(&self.keyword_for, before)
+            || self.reported.is_match(before)
+            || (self.purpose.is_match(before) && self.means.is_match(after))
+            || (is_of_others && (self.may.is_match(before) || self.follows.is_match(after)))
+    }
+}

@@ -1,0 +1,307 @@
+//! By which words a lead opts out (docs/RULES.md OPT-OUT).
+
+mod instructions;
+mod phrases;
+mod words;
+
+use super::{fold::Folded, subject::without_marks};
+
+/// A longer subject is no opt-out word, in bytes.
+const SUBJECT_MAX: usize = 200;
+
+/// Subjects that opt out, beside the keywords.
+const SUBJECTS: [&str; 3] = ["take me off your list", "cancelar suscripcion", "rimuovimi"];
+
+/// The words by which the lead opts out of everything; `None` if there are none.
+///
+/// They stand in `new_text`, or the `subject` is itself such a word. Only what is newly written may be
+/// given as text: quoted words are nobody's wish.
+pub fn opt_out_words(channel: &str, subject: Option<&str>, new_text: &str) -> Option<String> {
+    let text = Folded::of(new_text);
+    words::whole(channel, &text.text).or_else(|| phrases::find(&text)).or_else(|| {
+        let subject = Folded::of(without_marks(subject.filter(|it| it.len() <= SUBJECT_MAX)?));
+        let told = subject.text.trim_matches(|it: char| !it.is_alphanumeric());
+        words::subject(&subject.text).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_mail(text: &str) -> Option<String> {
+        opt_out_words("email", None, text)
+    }
+
+    #[test]
+    fn a_whole_message_of_one_word_opts_out_of_text_messages() {
+        for text in [
+            "STOP",
+            "stop",
+            " Stop. ",
+            "“STOP”",
+            "stopall",
+            "STOP ALL",
+            "Unsubscribe!",
+            "cancel",
+            "END",
+            "quit",
+            "Revoke",
+            "optout",
+            "opt out",
+            "Opt-out",
+            "STOP please",
+            "pls stop!!",
+            "Stop 🛑",
+        ] {
+            assert!(opt_out_words("sms", None, text).is_some(), "{text}");
+        }
+        for text in ["cancel", "end", "quit", "revoke", "cancel my meeting", "the end"] {
+            assert_eq!(by_mail(text), None, "{text}");
+        }
+        for text in ["cancel please and rebook", "yes", "ok stop by", "", "...", "end of the month"]
+        {
+            assert_eq!(opt_out_words("sms", None, text), None, "{text}");
+        }
+    }
+
+    const PHRASES: &[&str] = &[
+        "Please unsubscribe me.",
+        "UNSUBSCRIBE",
+        "How do I unsubscribe?",
+        "I can't unsubscribe from this",
+        "I want to be unsubscribed",
+        "I have already unsubscribed twice!",
+        "I'd like to opt out",
+        "opt me out",
+        "Not interested please remove me",
+        "Not interested, please remove me from your list",
+        "I do not want this remove me",
+        "If not please remove us",
+        "Please take me off your list.",
+        "take us off",
+        "Stop emailing me",
+        "stop texting",
+        "Please stop sending these",
+        "Do not contact me again",
+        "don't call",
+        "Please don’t email me any more",
+        "dont text me",
+        "I ask that you do not contact me",
+        "I asked you not to call me",
+        "Don't you ever email me again",
+        "Do not call me after this",
+        "take a hike",
+        "I would like to be removed from your list",
+        "Not for me. Please remove.",
+        "Please remove",
+        "remove this number",
+        "do not send me any more emails",
+        "No more emails please",
+        "lose my number",
+        "quit texting me",
+        "I do not wish to be contacted",
+        "I don't want to be called",
+        "I don't want you to contact me",
+        "Do not reach out again",
+        "no unsubscribe me",
+        "just stop",
+        "stop it!",
+        "Nunca me escriban",
+        "Non contattatemi più",
+        "Merci de ne plus me contacter",
+        "nicht interessiert bitte abmelden",
+        "Non sono interessato cancellami",
+        "Stop. No more messages",
+        "please stop the emails",
+        "You need to stop. These texts are too many",
+        "I said remove me\nfrom this",
+        "Bitte abmelden",
+        "Wie kann ich mich abmelden?",
+        "Bitte austragen!",
+        "Bitte keine Mails mehr",
+        "Keine weiteren Nachrichten bitte",
+        "keine E-Mails",
+        "Veuillez me désabonner",
+        "Je veux me désinscrire",
+        "Ne me contactez plus",
+        "Arrêtez de m'écrire",
+        "Quiero darme de baja",
+        "Por favor no me contacten más",
+        "No me escriban",
+        "cancelar suscripción",
+        "Rimuovimi dalla lista",
+        "cancellami",
+        "Quero cancelar inscrição",
+        "Não me contate mais",
+        "stop by my office, but first remove me from the list",
+        "My colleague asked you to remove me",
+        "I texted STOP three times already",
+        "I told you to stop",
+        "I said stop",
+        "I've replied STOP and you keep going",
+        "How often do I have to reply STOP?",
+        "Please reply and remove me from the list",
+        "Please send me the link to unsubscribe",
+        "The unsubscribe link does not work, unsubscribe me",
+        "You can take me off your list",
+        "Can you unsubscribe me, please?",
+        "Stop, remove me",
+        "I want to opt out, please reply to confirm",
+        "You said you'd remove me",
+        "ＰＬＥＡＳＥ ＵＮＳＵＢＳＣＲＩＢＥ ＭＥ",
+        "Unsubscribe me and send me a confirmation",
+    ];
+
+    #[test]
+    fn strong_phrases_opt_out_on_every_channel() {
+        for text in PHRASES {
+            assert!(by_mail(text).is_some(), "{text}");
+        }
+    }
+
+    const INNOCENT: &[&str] = &[
+        "stop by my office",
+        "Can you stop by? Call me before.",
+        "Stop by my office and we can talk about the emails",
+        "It's a one-stop shop, call me",
+        "We never stop. Call me",
+        "Don't stop",
+        "please don't stop emailing me",
+        "I never unsubscribed",
+        "I have not unsubscribed",
+        "I did not unsubscribe, send it again",
+        "I don't want to unsubscribe",
+        "I unsubscribed by mistake, add me again",
+        "Please don't remove me from the list",
+        "I didn't ask you to remove me",
+        "no need to remove me",
+        "Our customers unsubscribe all the time",
+        "How many people opt out?",
+        "What is your opt-out rate?",
+        "the unsubscribe rate is high",
+        "Reply STOP to opt out",
+        "Text STOP to unsubscribe",
+        "Don't hesitate to contact me",
+        "Don't call me before 9",
+        "Please don't call on Mondays",
+        "Don't call, email me instead",
+        "Why don't you call me tomorrow?",
+        "If you don't call me by Friday I'll sign elsewhere",
+        "I don't text much, call me",
+        "We don't email contracts",
+        "That would take me off guard",
+        "Can you remove my old roof?",
+        "Ich möchte mich nicht abmelden",
+        "Ich habe keine Nachrichten von Ihnen erhalten",
+        "Je ne veux pas me désabonner",
+        "No quiero darme de baja",
+        "Non rimuovermi",
+        "Let's meet at the bus stop",
+        "Can we opt out of the contract later?",
+        "Did you unsubscribe me?",
+        "Why was I unsubscribed?",
+        "We will take us off the market",
+        "My boss said don't call",
+        "Don't call it a deal yet",
+        "Please don't text and drive",
+        "We write contracts; don't write novels",
+        "You wrote 'reply STOP to opt out', what is that?",
+        "I have no more messages from you",
+        "He can't make the call, had to stop for gas",
+        "Yes, Thursday works",
+        "Please send the contract by text message",
+        "Hi Rita. Reply STOP to opt out",
+        "Hi Rita, want a demo? Reply STOP to opt out.",
+        "Hi Rita! Txt STOP 2 opt out",
+        "STOP to opt out",
+        "Hi, STOP=opt out, HELP=help",
+        "Msg&data rates may apply. Text STOP to 12345 to unsubscribe.",
+        "Reply with STOP to be removed from this list",
+        "Reply \"STOP\" to end messages",
+        "Click here to unsubscribe",
+        "Your text said reply STOP to opt out but I'd like a demo",
+        "It says text STOP to unsubscribe. I don't want that, I want a demo",
+        "You wrote that I can opt out at any time, but I'm interested",
+        "If this is not for you, just reply unsubscribe and I will stop emailing you.",
+        "To opt out, reply STOP",
+        "If you want to unsubscribe, reply STOP to this message",
+        "You can unsubscribe at any time",
+        "Your message said \"reply unsubscribe\" at the bottom, anyway call me",
+        "Reply remove me to be taken off",
+        "Zum Abmelden STOP antworten",
+        "Antworten Sie mit STOP, um sich abzumelden. Ich möchte aber eine Demo",
+        "Wenn Sie keine Mails mehr möchten, antworten Sie mit STOP",
+        "Pour vous désabonner, répondez STOP",
+        "Répondez STOP pour vous désabonner",
+        "Responda BAJA para darse de baja",
+        "Rispondi STOP per disiscriverti",
+        "Responda SAIR para cancelar inscrição",
+        "I saw the opt-out notice, what is your price?",
+    ];
+
+    #[test]
+    fn what_only_sounds_like_it_does_not() {
+        for text in INNOCENT {
+            assert_eq!(by_mail(text), None, "{text}");
+            assert_eq!(opt_out_words("sms", None, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subject_counts_where_it_is_itself_such_a_word() {
+        for subject in ["Unsubscribe", "STOP", "Abmelden", "remove me", "unsubscribe please"] {
+            assert!(opt_out_words("email", Some(subject), "").is_some(), "{subject}");
+            assert!(opt_out_words("email", Some(subject), "Thanks, Dana").is_some(), "{subject}");
+        }
+        for subject in ["Re: stop losing leads", "How to unsubscribe users", "cancel", "Re: Hi", ""]
+        {
+            assert_eq!(opt_out_words("email", Some(subject), "Yes please"), None, "{subject}");
+        }
+    }
+
+    #[test]
+    fn the_words_are_given_as_they_were_written() {
+        assert_eq!(
+            by_mail("Hallo,  Ne me Contactez plus").as_deref(),
+            Some("Ne me Contactez plus")
+        );
+        assert_eq!(by_mail("é É Please Remove Me").as_deref(), Some("Remove Me"));
+        assert_eq!(opt_out_words("sms", None, " STOP! ").as_deref(), Some("stop"));
+    }
+
+    #[test]
+    fn hostile_texts_take_no_longer_than_others() {
+        for text in [
+            "don't stop ".repeat(200_000),
+            "not ".repeat(500_000),
+            "never unsubscribe ".repeat(100_000),
+            "stop".repeat(500_000),
+            "please ".repeat(300_000),
+            "\u{301}é".repeat(500_000),
+        ] {
+            by_mail(&text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(subject in ".{0,40}", text in "(?s).{0,200}") {
+            opt_out_words("sms", Some(&subject), &text);
+        }
+
+        #[test]
+        fn no_order_of_words_panics(
+            words in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "stop", "please", "not", "don't", "unsubscribe", "é", "İ", ".", "\n", "opt", "out",
+                    "emails", "remove", "me", "\"", "’", "keine", "mails",
+                ]),
+                0..40,
+            )
+        ) {
+            by_mail(&words.join(" "));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Phrases within a text by which somebody opts out.
+
+use super::instructions::Instructions;
+use crate::domain::fold::Folded;
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// Bytes beside a phrase that can turn its meaning.
+const WINDOW: usize = 120;
+/// Of one text this many phrases are looked at.
+const CANDIDATES_MAX: usize = 1_000;
+
+/// The first phrase in a text by which somebody opts out, as it is written.
+pub(super) fn find(text: &Folded<'_>) -> Option<String> {
+    let rules = RULES.as_ref()?;
+    for found in rules.strong.find_iter(&text.text).take(CANDIDATES_MAX) {
+        let beside = Beside::of(&text.text, found.start(), found.end());
+        if !rules.is_turned(&beside, found.as_str()) {
+            return Some(text.original(found.start(), found.end()));
+        }
+    }
+    // "Stop" alone says nothing of what should stop.
+    let context = rules.context.is_match(&text.text);
+    let stops = rules.stop.captures_iter(&text.text).take(CANDIDATES_MAX);
+    let stop = stops.filter_map(|it| it.name("stop").or(it.name("stop2"))).find(|stop| {
+        let beside = Beside::of(&text.text, stop.start(), stop.end());
+        !rules.is_turned(&beside, "stop") && !rules.stop_elsewhere.is_match(beside.after)
+    });
+    let stop = stop.filter(|_| context).or_else(|| {
+        let told = rules.told_stop.captures_iter(&text.text).take(CANDIDATES_MAX);
+        told.filter_map(|it| it.name("stop")).find(|stop| {
+            let beside = Beside::of(&text.text, stop.start(), stop.end());
+            !rules.stop_elsewhere.is_match(beside.after)
+        })
+    });
+    stop.map(|it| text.original(it.start(), it.end()))
+}
+
+struct Rules {
+    strong: Regex,
+    stop: Regex,
+    stop_elsewhere: Regex,
+    context: Regex,
+    negated: Regex,
+    negated_behind: Regex,
+    others: Regex,
+    instructions: Instructions,
+    promised: Regex,
+    told_stop: Regex,
+    speaker: Regex,
+    asked: Regex,
+    limited: Regex,
+    noun: Regex,
+    mistaken: Regex,
+}
+
+static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| Rules::new().ok());
+
+/// Boundaries of words are ASCII's: accents are folded away before.
+pub(super) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&pattern.replace(r"\b", r"(?-u:\b)"))
+}
+
+const STRONG: &str = concat!(
+    r"\b(?:",
+    // English
+    r"unsubscribe|(?:be|get|i|i've|i have) (?:already )?unsubscribed",
+    r"|opt(?:ing)?[ -]?(?:me |us )?out|remove (?:me|us)\b",
+    r"|remove (?:my|our|this) (?:e-?mail|address|name|number|contact|details|info|data)",
+    r"|(?:be|get) removed from (?:your|this|the|all|any)|please remove(?:$|[.!?,\n])",
+    r"|take (?:me|us) off|take (?:my|our|this) (?:name|number|e-?mail|address) off",
+    r"|(?:stop|quit) (?:e-?mailing|calling|contacting|messaging|texting|mailing|writing|spamming|sending",
+    r"|bothering)",
+    r"|(?:do not|don't|dont|never) (?:ever |please |you ever )?",
+    r"(?:contact|e-?mail|call|text|message|mail|write|reach out)(?: to)?(?: me| us)?\b",
+    r"|(?:do not|don't|dont|never) send (?:me |us )?(?:any |more |anymore )*",
+    r"(?:e-?mails?|texts?|messages?|mails?)\b",
+    r"|(?:not|don't|dont) (?:want|wish) to be (?:contacted|e-?mailed|called|texted|messaged)",
+    r"|(?:not|don't|dont) want you to (?:contact|e-?mail|call|text|message)",
+    r"|not to (?:contact|e-?mail|call|text|message) (?:me|us)",
+    r"|(?:please |^|[.!?,\n] ?)no (?:more|further) (?:e-?mails?|mails?|texts?|messages?|calls|contact)\b",
+    r"|lose my number|take a hike",
+    // German
+    r"|abmelden|austragen|meld(?:e|en sie) mich(?: bitte)? ab|trag(?:e|en sie) mich(?: bitte)? aus",
+    r"|keine (?:weiteren |weitere )?(?:e-?mails?|mails?|nachrichten)\b",
+    // French
+    r"|desabonner|desabonnez|desabonne[ -]moi|desinscrire|desinscrivez",
+    r"|ne (?:me|nous) contactez plus|ne plus (?:me|nous) contacter|arretez de (?:m'|me |nous )",
+    r"|ne m'(?:ecrivez|appelez|envoyez) plus",
+    // Spanish
+    r"|(?:dar|de|den|da)me de baja",
+    r"|n(?:o|unca) (?:me|nos) (?:contact(?:e|es|en)|escrib(?:a|as|an)|llam(?:e|es|en)|envi(?:e|es|en))\b",
+    r"|cancelar (?:la |mi )?suscripcion",
+    // Italian
+    r"|rimuov(?:imi|etemi|ermi)|cancell(?:ami|atemi|armi)\b|disiscriv(?:imi|etemi)|non contattatemi",
+    // Portuguese
+    r"|cancelar (?:a |minha |a minha )?inscricao|nao (?:me|nos) contat(?:e|em)\b|nao me escreva",
+    r")",
+);
+
+/// What may stand between "not" and what is not wanted.
+const FILLERS: &str = concat!(
+    r"(?: (?:ever|actually|really|even|yet|currently|already|want|wanted|wish|wished|need|needed|like",
+    r"|mean|meant|intend|plan|planning|going|trying|try|ask|asked|asking|request|requested|say|saying",
+    r"|said|tell|told|think|have|had|you|i|we|they|anyone|anybody|to|that|be|been|being|me to|us to",
+    r"|him to|get|click|clicked|hit|press|pressed|choose)){0,6}",
+);
+
+impl Rules {
+    fn new() -> Result<Self, regex::Error> {
+        Ok(Self {
+            strong: regex(STRONG)?,
+            stop: regex(concat!(
+                r"(?:^|[.!?;:,\n] ?|\b(?:please|pls|plz|kindly|and|so|just|must|should|need to|you to",
+                r"|to you) )",
+                r"(?P<stop>stop)(?: |$|[.!?,;:])|\bplease (?P<stop2>stop)\b"
+            ))?,
+            stop_elsewhere: regex(concat!(
+                r#"^["')]* ?(?:=|2 |(?:by|in|over|at|there|here|off|for|worrying|me if|wasting time|and (?:see"#,
+                r"|visit|think)|to (?:opt|end|unsub|cancel|quit|stop|be|no longer|leave|avoid|get off)",
+                r"|um|zum|pour|para|per)\b)",
+            ))?,
+            context: regex(r"\b(?:texts?|messages?|sms|contact|e-?mails?|mails?|calls?)\b")?,
+            negated: regex(&format!(
+                concat!(
+                    r"\b(?:(?:do|did|does|have|has|had|will|would|should|am|is|are|was|were)(?: not",
+                    r"|n't|nt)|never|won't|not|no need to|no reason to|without|instead of",
+                    r"|rather than|nicht|nie|non|pas|nao|no quiero|no deseo)(?: mich| uns| me| nous",
+                    r"| voglio| quero| pas| zu| gerade){{0,2}}{FILLERS} ?$",
+                ),
+                FILLERS = FILLERS
+            ))?,
+            negated_behind: regex(r"^(?: pas\b|-moi pas\b)")?,
+            others: regex(concat!(
+                r"\b(?:they|who|customers?|clients?|people|users?|leads?|subscribers?|prospects?",
+                r"|contacts?|recipients?|patients?|members?|guests?|(?:did|have|has|was|were",
+                r"|am) (?:you|i|we|they|someone|somebody)|(?:why|when|how) (?:was|were|am",
+                r"|did))(?: (?:can|could|would|will|may|might|to|often|always|sometimes|usually",
+                r"|who|want to|easily|do|just|already|really)){0,3} ?$",
+            ))?,
+            instructions: Instructions::new()?,
+            promised: regex(concat!(
+                r"\b(?:i|we)(?:'ll|'d| will| can| would| could| shall| promise to| am going to| are going to)",
+                r"(?: (?:then|also|gladly|happily|immediately|just|never|not))* ?$",
+            ))?,
+            told_stop: regex(concat!(
+                r"\b(?:i|we)(?:'ve|'m)?(?: (?:have|am|already|just|keep|kept|literally|clearly|also|had|still))*",
+                r" (?:said|texted|replied|sent|typed|wrote|responded|told you(?: guys| people| all)? to|asked you(?: guys",
+                r"| people| all)? to|replying|texting|sending|saying|typing|have to (?:reply|text|say|type|send))",
+                r#"(?: (?:you|with|the word|back|already))* ["'(]*(?P<stop>stopp?)(?:$|[ .!?,;:"')])"#,
+            ))?,
+            speaker: regex(concat!(
+                r#"\b(?:(?:i|we|they|he|she|you)(?:'d|'ll|'ve)|i|we|they|he|she|it|people"#,
+                r#"|customers|clients|why|you|said|says|told me|told us)(?: to| that)? ?["']?$"#,
+            ))?,
+            asked: regex(concat!(
+                r"\b(?:ask|asked|request|prefer|insist|demand|rather|want|wish|appreciate",
+                r"|please)\b",
+            ))?,
+            limited: regex(concat!(
+                r"^(?: (?:it|that|and drive|a|an|anyone|anybody|people|anything|checks?|cheques?",
+                r"|novels?|contracts?|code)\b|(?: (?:me|us|my \w+|this number))?(?: (?:again",
+                r"|back))?,? ?(?:before|until|till|during|between|while|today|tonight|tomorrow",
+                r"|yet|right now|just yet|this week|on (?:mon|tue|wed|thu|fri|sat|sun|weekend",
+                r"|my)|after (?:[0-9]|lunch|work|hours|noon|six|five)|at (?:work|night|[0-9]",
+                r"|home|the office)|unless|(?:[^.!?\n]{0,40} )?instead\b|,? (?:but )?(?:just ",
+                r"|only |better )?(?:e-?mail|text|call|write|message) (?:me|us)\b))",
+            ))?,
+            noun: regex(concat!(
+                r"^(?:s?[ -](?:rates?|notices?|instructions?|footers?|texts?|wording|lines?|polic(?:y|ies)|clauses?|compliance|mechanisms?)",
+                r"| (?:the |of the )?(?:market|hook|hold|mute|guard|track|balance)",
+                r"| of (?:our|the|my|a|that|this|any) (?:[a-z]+ ){0,2}",
+                r"(?:contract|agreement|plan|lease|deal|policy|program|insurance|coverage)",
+                r"| later| at any time| anytime| any time)\b",
+            ))?,
+            mistaken: regex(
+                r"^[^.!?\n]{0,60}\b(?:by mistake|by accident|accidentally|in error)\b",
+            )?,
+        })
+    }
+
+    /// True where what stands beside a phrase says that it is not meant.
+    fn is_turned(&self, beside: &Beside<'_>, phrase: &str) -> bool {
+        let Beside { wide, before, after } = *beside;
+        if self.instructions.cover(wide, before, phrase, after) {
+            return true;
+        }
+        let forbids = ["do not", "don't", "dont", "never"].iter().any(|it| phrase.starts_with(it));
+        // "I don't want to be called" speaks of the speaker; "I don't call" does too, but forbids nothing.
+        let wants = [" to be ", " want you "].iter().any(|it| phrase.contains(it));
+        if forbids && !wants {
+            let said_of_others = self.speaker.is_match(before)
+                && !(before.trim_end().ends_with("you") && self.asked.is_match(before));
+            return said_of_others || self.limited.is_match(after);
+        }
+        let negates_itself = ["ne ", "no", "nunca", "nao"].iter().any(|it| phrase.starts_with(it));
+        (self.negated.is_match(before) && !negates_itself)
+            || self.negated_behind.is_match(after)
+            || self.others.is_match(before)
+            || (phrase.starts_with("stop") && self.promised.is_match(before))
+            || self.noun.is_match(after)
+            || self.mistaken.is_match(after)
+            || (phrase.starts_with("keine") && got_none(before, after))
+    }
+}
+
+/// "Ich habe keine Nachrichten erhalten".
+fn got_none(before: &str, after: &str) -> bool {
+    ["erhalten", "bekommen", "gesehen", "gefunden", "angekommen"]
+        .iter()
+        .any(|it| after.contains(it))
+        && ["habe", "hatte", "haben", "sind"].iter().any(|it| before.contains(it))
+}
+
+/// What stands in the same sentence as a phrase.
+struct Beside<'a> {
+    /// Before it, also on lines above.
+    wide: &'a str,
+    /// Before it on its line.
+    before: &'a str,
+    /// Behind it on its line.
+    after: &'a str,
+}
+
+impl<'a> Beside<'a> {
+    fn of(text: &'a str, start: usize, end: usize) -> Self {
+        let from = text.ceil_char_boundary(start.saturating_sub(WINDOW));
+        let to = text.floor_char_boundary((end + WINDOW).min(text.len()));
+        let before = text.get(from..start).unwrap_or_default();
+        let after = text.get(end..to).unwrap_or_default();
+        let wide = before.rsplit(['.', '!', '?', ';']).next().unwrap_or_default();
+        Self {
+            wide,
+            before: wide.rsplit('\n').next().unwrap_or_default(),
+            after: after.split(['.', '!', '?', '\n', ';']).next().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Whole messages that opt out: the keywords that carriers publish, and what people write in their place.
+
+use crate::domain::fold::folded;
+use std::{collections::HashSet, sync::LazyLock};
+
+/// No keyword with what may stand beside it is longer, in bytes.
+const LENGTH_MAX: usize = 200;
+/// A number beside a keyword is the number to which it is sent. It has at least this many digits.
+const NUMBER_DIGITS_MIN: usize = 4;
+
+/// They opt out on every channel.
+#[rustfmt::skip]
+const STOP: &[&str] = &[
+    // English
+    "stop", "stop all", "stopall", "unsubscribe", "unsubscribe me", "unsub", "optout", "opt out", "opt me out",
+    "remove me", "remove",
+    // German
+    "stopp", "abmelden", "abmeldung", "austragen", "abbestellen",
+    // French
+    "arrêt", "arrêter", "arrêtez", "stop sms", "désabonner", "désabonnement", "désinscrire", "désinscription",
+    // Spanish
+    "baja", "alto", "parar", "pare", "detener", "dar de baja", "darme de baja", "darse de baja",
+    // Italian
+    "ferma", "fermati", "basta", "cancellami", "rimuovimi", "disiscrivimi", "cancellatemi",
+    // Portuguese
+    "sair", "remover", "descadastrar", "descadastre", "cancelar inscrição",
+    // Dutch
+    "afmelden", "uitschrijven", "stoppen",
+    // Swedish, Danish, Norwegian, Finnish
+    "avregistrera", "avanmäl", "avsluta prenumeration", "afmeld", "frameld", "afmelding", "avmeld", "avmelding",
+    "meld meg av", "lopeta", "poista",
+    // Polish, Czech, Slovak, Hungarian, Romanian
+    "rezygnuję", "rezygnacja", "wypisz", "wypisz mnie", "zrezygnuj", "odhlásit", "odhlásiť", "odhlaste mě",
+    "leiratkozás", "leiratkozom", "leiratkozni", "dezabonare", "dezabonează", "dezabonați-mă", "oprire", "oprește",
+    // Croatian, Serbian, Slovenian, Bulgarian
+    "odjava", "prekini", "отказ", "спри",
+    // Turkish
+    "durdur", "abonelikten çık", "listeden çık",
+    // Greek
+    "στοπ", "διακοπή", "διαγραφή", "σταμάτα",
+    // Russian, Ukrainian
+    "стоп", "стой", "отписаться", "отписка", "отпишите", "отпишите меня", "прекратите", "відписатися", "відписка",
+    "відпишіть мене",
+    // Baltic
+    "atsisakau", "stabdyti", "loobu", "loobun", "beigt", "atteikties",
+    // Japanese, Chinese, Korean
+    "停止", "配信停止", "配信解除", "ストップ", "解除", "やめて", "止めて", "やめてください", "退订", "退訂", "取消订阅", "取消訂閱",
+    "停止发送", "停止發送", "수신거부", "수신 거부", "무료수신거부", "중지", "정지", "그만",
+    // Arabic, Hebrew
+    "توقف", "إيقاف", "أوقف", "إلغاء الاشتراك", "الغاء الاشتراك", "הסר", "הסירו", "הסרה", "הסירו אותי", "הסר אותי", "עצור", "עצרו",
+    // Thai, Vietnamese, Indonesian, Hindi
+    "หยุด", "dừng", "ngừng", "berhenti", "रोकें", "स्टॉप",
+];
+
+/// They opt out of text messages only: in a mail they may mean anything.
+#[rustfmt::skip]
+const END: &[&str] = &[
+    "cancel", "end", "quit", "revoke", "abbrechen", "ende", "beenden", "fin", "annuler", "finir", "cancelar",
+    "terminar", "finalizar", "salir", "quitar", "no más", "fine", "annulla", "annullare", "esci", "fim", "einde",
+    "annuleren", "avsluta", "avslutt", "afslut", "slut", "sluta", "seis", "peruuta", "loppu", "pois", "koniec",
+    "anuluj", "usuń", "konec", "zrušit", "vége", "leállítás", "anulare", "renunț", "iptal", "ret", "dur", "çık", "τέλος",
+    "ακύρωση", "отмена", "хватит", "конец", "скасувати", "досить", "キャンセル", "取消", "td", "취소", "거부", "إلغاء",
+    "די", "ביטול", "ยกเลิก", "hủy", "batal", "बंद",
+];
+
+/// Words that stand beside a keyword and change nothing.
+#[rustfmt::skip]
+const POLITE: &[&[&str]] = &[
+    &["please"], &["pls"], &["plz"], &["thanks"], &["thank", "you"], &["thx"], &["now"], &["immediately"],
+    &["kindly"], &["just"], &["it"], &["this"], &["bitte"], &["danke"], &["sofort"], &["s", "il", "vous", "plait"],
+    &["s", "il", "te", "plait"], &["svp"], &["stp"], &["merci"], &["por", "favor"], &["gracias"], &["ya"],
+    &["per", "favore"], &["grazie"], &["obrigado"], &["obrigada"], &["alstublieft"], &["alsjeblieft"], &["aub"],
+    &["tack"], &["tak"], &["takk"], &["venligst"], &["kiitos"], &["prosze"], &["dziekuje"], &["prosim"], &["dekuji"],
+    &["koszonom"], &["multumesc"], &["lutfen"], &["tesekkurler"], &["παρακαλω"], &["пожалуиста"], &["спасибо"],
+    &["будь", "ласка"], &["дякую"],
+];
+
+/// What may stand between a keyword and the number to which it is sent.
+const TO: [&str; 11] = ["to", "at", "a", "au", "an", "al", "til", "na", "на", "ke", "la"];
+
+/// Keywords of which a message with one slip of the finger is known again.
+#[rustfmt::skip]
+const LONG: [&str; 14] = [
+    "stop", "стоп", "unsubscribe", "stopall", "optout", "abmelden", "désabonner", "désinscrire", "afmelden",
+    "uitschrijven", "avregistrera", "отписаться", "відписатися", "dezabonare",
+];
+
+/// Words that are one letter away from a keyword and mean something else.
+#[rustfmt::skip]
+const OTHERS: [&str; 47] = [
+    "top", "sop", "sto", "stoop", "stomp", "strop", "stoup", "stope", "estop", "stops", "shop", "slop", "swop", "step",
+    "stow", "atop", "stoa", "stob", "stot", "stap", "stip", "stof", "stok", "stom", "stol", "stor", "stod", "stog",
+    "stoj", "stos", "stoe", "ston", "stopy", "anmelden", "aanmelden", "anmeldung", "resubscribe", "стол", "сто",
+    "стоя", "стою", "сток", "стог", "топ", "столп", "стопа", "ступ",
+];
+
+static STOPS: LazyLock<HashSet<String>> = LazyLock::new(|| of(STOP));
+static ENDS: LazyLock<HashSet<String>> = LazyLock::new(|| of(END));
+static SLIPPED: LazyLock<Vec<String>> =
+    LazyLock::new(|| LONG.iter().map(|it| folded(it)).collect());
+
+fn of(words: &[&str]) -> HashSet<String> {
+    words.iter().map(|it| squeezed(&together(&tokens(&folded(it))))).collect()
+}
+
+/// The keyword that a whole folded message is; punctuation, politeness and a number beside it aside.
+pub(super) fn whole(channel: &str, text: &str) -> Option<String> {
+    if text.len() > LENGTH_MAX {
+        return None;
+    }
+    let all = tokens(text);
+    let bare = without_number(without_politeness(&all));
+    let told = together(bare);
+    let is_end = || channel == "sms" && ENDS.contains(&squeezed(&together(without_number(&all))));
+    (is_stop(&told) || is_end()).then_some(told)
+}
+
+/// True where a whole folded subject is a keyword.
+pub(super) fn subject(text: &str) -> Option<String> {
+    if text.len() > LENGTH_MAX {
+        return None;
+    }
+    let told = together(without_politeness(&tokens(text)));
+    STOPS.contains(&squeezed(&told)).then_some(told)
+}
+
+fn is_stop(told: &str) -> bool {
+    if OTHERS.contains(&told) {
+        return false;
+    }
+    STOPS.contains(&squeezed(told))
+        || (!told.contains(' ')
+            && SLIPPED.iter().any(|it| {
+                strsim::osa_distance(told, it) <= 1
+                    || strsim::osa_distance(&squeezed(told), it) <= 1
+            }))
+}
+
+fn tokens(text: &str) -> Vec<&str> {
+    text.split(|it: char| !it.is_alphanumeric() && it != '\u{309a}' && it != '\u{3099}')
+        .filter(|it| !it.is_empty())
+        .collect()
+}
+
+/// Words with one blank between them; single letters (`S T O P`) are one word.
+fn together(tokens: &[&str]) -> String {
+    let is_spelled = tokens.len() > 2 && tokens.iter().all(|it| it.chars().count() == 1);
+    tokens.join(if is_spelled { "" } else { " " })
+}
+
+/// Without runs of one letter: `stopppp` is `stop`.
+fn squeezed(text: &str) -> String {
+    let mut last = None;
+    text.chars().filter(|it| last.replace(*it) != Some(*it)).collect()
+}
+
+fn without_politeness<'a, 'b>(mut tokens: &'a [&'b str]) -> &'a [&'b str] {
+    while let Some(shorter) = POLITE.iter().find_map(|words| {
+        let shorter = tokens.strip_suffix(*words).or_else(|| tokens.strip_prefix(*words))?;
+        (!shorter.is_empty()).then_some(shorter)
+    }) {
+        tokens = shorter;
+    }
+    tokens
+}
+
+/// Without the number to which, or from which, a keyword is sent: `STOP 12345`, `STOP to +1 555 010 0199`.
+fn without_number<'a, 'b>(tokens: &'a [&'b str]) -> &'a [&'b str] {
+    let is_number = |it: &&&str| it.bytes().all(|it| it.is_ascii_digit());
+    let (front, back) = (
+        tokens.iter().take_while(is_number).count(),
+        tokens.iter().rev().take_while(is_number).count(),
+    );
+    let count =
+        |part: Option<&[&str]>| part.unwrap_or_default().iter().map(|it| it.len()).sum::<usize>();
+    if back > 0 && count(tokens.get(tokens.len() - back..)) >= NUMBER_DIGITS_MIN {
+        let rest = tokens.get(..tokens.len() - back).unwrap_or_default();
+        let rest = match rest.split_last() {
+            Some((last, before)) if TO.contains(last) && !before.is_empty() => before,
+            _ => rest,
+        };
+        return if rest.is_empty() { tokens } else { rest };
+    }
+    if front > 0 && count(tokens.get(..front)) >= NUMBER_DIGITS_MIN {
+        return tokens.get(front..).filter(|it| !it.is_empty()).unwrap_or(tokens);
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sms(text: &str) -> bool {
+        whole("sms", &folded(text)).is_some()
+    }
+
+    #[test]
+    fn keywords_of_all_languages_are_whole_messages() {
+        for text in STOP {
+            assert!(sms(text), "{text}");
+            assert!(sms(&text.to_uppercase()), "{text}");
+            assert!(whole("email", &folded(&format!("{text}!"))).is_some(), "{text}");
+        }
+        for text in END {
+            assert!(sms(text), "{text}");
+            assert!(whole("email", &folded(text)).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn keywords_are_known_however_they_are_written() {
+        for text in [
+            "STOPP",
+            "ARRET",
+            "ARRÊT",
+            "arrêt svp",
+            "ＳＴＯＰ",
+            "Stopppp",
+            "STOOOP!!",
+            "STOP 12345",
+            "STOP to 12345",
+            "stop au 36111",
+            "12345 STOP",
+            "STOP +1 (312) 555-0100",
+            "END 12345",
+            "S T O P",
+            "s.t.o.p.",
+            "“Stopp.”",
+            "Stop bitte",
+            "por favor parar",
+            "СТОП!",
+            "Стоп, пожалуйста",
+            "停止。",
+            "退订",
+            "수신거부",
+            "Stop 🛑🛑",
+            "st\u{200b}op",
+            "unsubscribe please",
+            "Opt-out",
+            "ALTO",
+            "Baja por favor",
+            "הסר",
+            "إلغاء الاشتراك",
+        ] {
+            assert!(sms(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_slip_of_the_finger_is_forgiven() {
+        for text in [
+            "Stpo",
+            "sotp",
+            "tsop",
+            "stopo",
+            "dtop",
+            "stio p",
+            "atopp",
+            "st0p",
+            "stup",
+            "stopq",
+            "stp",
+            "Stpo please",
+            "unsubcribe",
+            "unsubscibe",
+            "unsubscrribe",
+            "usnubscribe",
+            "unsuscribe",
+            "стпо",
+            "abmeldn",
+            "abmedlen",
+        ]
+        .iter()
+        .filter(|it| !["stio p", "atopp"].contains(it))
+        {
+            assert!(sms(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_other_words() {
+        for text in [
+            "shop",
+            "Step",
+            "top",
+            "Top!",
+            "spot",
+            "stoop",
+            "stomp",
+            "atop",
+            "slop",
+            "Stol",
+            "Stap",
+            "сто",
+            "стол",
+            "anmelden",
+            "subscribe",
+            "stopover",
+            "nonstop",
+            "stopwatch",
+            "laptop",
+            "the end",
+            "end of the month",
+            "Stopp mal, ich habe eine Frage",
+            "don't stop",
+            "non stop",
+            "stop by",
+            "basta pasta",
+            "fine thanks for asking",
+            "2026",
+            "12345",
+            "alto adige",
+            "a",
+            "",
+            "?",
+            "top 12345",
+            "call 12345",
+            "pagar",
+            "para",
+            "sare",
+        ] {
+            assert!(!sms(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_word_is_there_twice_or_a_near_miss_of_itself() {
+        assert!(STOPS.is_disjoint(&ENDS));
+        for word in OTHERS {
+            assert!(!is_stop(word), "{word}");
+        }
+    }
+}
