@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 const CONTACT_LINE_BYTES: usize = 120;
 const PLAIN_LINE_BYTES: usize = 60;
 const FOOTER_LINES: usize = 12;
-/// So many words may stand beside an address or a number: a name, a title.
+/// This many words may stand beside an address or a number: a name, a title.
 const WORDS_BESIDE: usize = 4;
 
 static CONTACT: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -57,6 +57,26 @@ static DEVICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// A short line that names a device or a mail program, and says in any of these languages that it was sent with it.
+static SENT_WITH: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)(?:iphon|ipad|ipod|galaxy|samsung|android|huawei|xiaomi|redmi|pixel|oneplus|motorola|nokia|blackberry|outlook",
+        r"|gmail|yahoo|proton ?mail|gmx|web\.de|mail\.ru|yandex|windows|smartphone|handy|téléphone|telefon|móvil|celular|cellulare|mobil)",
+    ))
+    .ok()
+});
+static SENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)^(?:sent (?:from|via|with)|gesendet (?:von|mit)|von mein(?:em|er) .* gesendet|envoyé (?:de|depuis|à partir|avec)",
+        r"|enviado (?:desde|do|de|a partir|con|com|pelo|mediante)|inviato (?:da|dal|con|tramite)|verstuurd|verzonden",
+        r"|skickat (?:från|med)|sendt (?:fra|med)|lähetetty|wysłan[eoya]* (?:z|za)|odesláno z|odoslané z|az .* küldve|küldve|trimis (?:de|din|cu)",
+        r"|στάλθηκε από|отправлено (?:с|из|через)|надіслано (?:з|із|через)|изпратено от|poslano (?:s|iz|sa)|poslané z|saadetud|išsiųsta|nosūtīts",
+        r"|从我?的?.*发送|发自|發自|從我?的?.*傳送|傳送自|أُ?رسلت? من|נשלח מ|dikirim dari|được gửi từ|ส่งจาก)",
+        r"|(?:gönderildi|から送信|から送信されました|에서 보냄|에서 전송됨|lähetetty|发送|傳送|-om?ról küldve)[.。!]?$",
+    ))
+    .ok()
+});
+
 fn matches(regex: &LazyLock<Option<Regex>>, line: &str) -> bool {
     regex.as_ref().is_some_and(|it| it.is_match(line))
 }
@@ -64,7 +84,11 @@ fn matches(regex: &LazyLock<Option<Regex>>, line: &str) -> bool {
 /// True for the line that a mail program adds by itself ("Sent from my …").
 pub(super) fn is_device_line(line: &str) -> bool {
     // A colon introduces something that somebody tells.
-    line.len() <= 80 && (!line.contains(':') || line.contains("://")) && matches(&DEVICE, line)
+    line.len() <= 120
+        && (!line.contains(':') || line.contains("://"))
+        && !line.contains('?')
+        && ((line.len() <= 80 && matches(&DEVICE, line))
+            || (matches(&SENT, line) && matches(&SENT_WITH, line)))
 }
 
 /// Drops what stands below the text, if there is text above it.

@@ -1,10 +1,13 @@
 //! HTML as text: one pass over tags, no tree, so that neither depth nor disorder costs anything.
 
-use super::entities;
+use super::{
+    entities,
+    markup::{self, Mark},
+};
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// What becomes of `blockquote`.
+/// What becomes of the older mail in a mail: of `blockquote` and what mail programs mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotes {
     /// It is dropped with all that is in it.
@@ -29,6 +32,16 @@ pub fn looks_like_html(text: &str) -> bool {
 /// The text of `html`: breaks and ends of blocks are newlines, entities are decoded, styles and scripts
 /// dropped.
 pub fn to_text(html: &str, quotes: Quotes) -> String {
+    read(html, quotes).text.trim().to_owned()
+}
+
+/// The text of `html` without the older mail, where a mail program has marked that by an id, a class or a style.
+pub(super) fn above_marks(html: &str) -> Option<String> {
+    let page = read(html, Quotes::Drop);
+    page.is_marked.then(|| page.text.trim().to_owned())
+}
+
+fn read(html: &str, quotes: Quotes) -> Page {
     let mut page = Page { text: String::with_capacity(html.len() / 2), ..Page::new(quotes) };
     let mut rest = html;
     while let Some(at) = rest.find('<') {
@@ -37,14 +50,23 @@ pub fn to_text(html: &str, quotes: Quotes) -> String {
         rest = page.markup(tail);
     }
     page.text(rest);
-    page.text.trim().to_owned()
+    page
 }
+
+/// Elements that have no end.
+const IS_EMPTY: [&str; 7] = ["br", "hr", "img", "input", "meta", "link", "wbr"];
 
 struct Page {
     text: String,
     quotes: Quotes,
     /// How many dropped block quotes are open.
     quoted: usize,
+    /// The element that is dropped as old, and how many of its kind are open in it.
+    old: Option<(String, usize)>,
+    /// True once a mark said that the rest is old.
+    no_more_text: bool,
+    /// True once a mark of a mail program was met.
+    is_marked: bool,
     in_head: bool,
     preformatted: usize,
     /// False once a quoted attribute was not closed: from then on a tag ends at the next `>`.
@@ -59,6 +81,9 @@ impl Page {
             text: String::new(),
             quotes,
             quoted: 0,
+            old: None,
+            no_more_text: false,
+            is_marked: false,
             in_head: false,
             preformatted: 0,
             trusts_quotes: true,
@@ -93,6 +118,9 @@ impl Page {
         if !closing && matches!(name.as_str(), "style" | "script" | "title") {
             return after_element(rest, &name);
         }
+        if self.quotes == Quotes::Drop && self.is_old(&name, tag, closing) {
+            return rest;
+        }
         self.tag(&name, closing);
         rest
     }
@@ -114,6 +142,33 @@ impl Page {
         let end = inner.find('>');
         self.no_more_tags = end.is_none();
         end
+    }
+
+    /// Follows what mail programs mark as old; true for a tag within that.
+    fn is_old(&mut self, name: &str, tag: &str, closing: bool) -> bool {
+        if let Some((old, open)) = &mut self.old {
+            if old == name {
+                *open = if closing { *open - 1 } else { *open + 1 };
+            }
+            if *open == 0 {
+                self.old = None;
+                self.line();
+            }
+            return true;
+        }
+        if closing || self.no_more_text {
+            return self.no_more_text;
+        }
+        match markup::mark(name, tag) {
+            Some(Mark::Rest) => self.no_more_text = true,
+            Some(Mark::Element) if !IS_EMPTY.contains(&name) => {
+                self.line();
+                self.old = Some((name.to_owned(), 1));
+            }
+            Some(Mark::Element) | None => return false,
+        }
+        self.is_marked = true;
+        true
     }
 
     fn tag(&mut self, name: &str, closing: bool) {
@@ -149,7 +204,7 @@ impl Page {
     }
 
     fn shows(&self) -> bool {
-        self.quoted == 0 && !self.in_head
+        self.quoted == 0 && !self.in_head && self.old.is_none() && !self.no_more_text
     }
 
     fn push(&mut self, char: char) {

@@ -4,8 +4,12 @@
 mod entities;
 mod footer;
 pub mod html;
+mod markup;
 mod quotes;
+mod reactions;
 pub mod reply;
+pub(super) mod report;
+mod shapes;
 
 /// A mail's text, cleaned.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -17,6 +21,11 @@ pub struct Cleaned {
 }
 
 impl Cleaned {
+    /// A text that is kept as it is.
+    pub fn whole(text: &str) -> Self {
+        Self { body: text.to_owned(), has_new_text: true }
+    }
+
     /// What may be judged: the new text alone.
     pub fn new_text(&self) -> &str {
         if self.has_new_text { &self.body } else { "" }
@@ -27,13 +36,47 @@ impl Cleaned {
 pub fn clean(text: Option<&str>, html: Option<&str>) -> Cleaned {
     let text = text.filter(|it| !it.trim().is_empty());
     let html = html.filter(|it| !it.trim().is_empty());
+    let marked = text.and(html).and_then(above_marks);
     for part in [text.map(of_text), html.map(of_html)].into_iter().flatten() {
+        // Where the HTML marks the older mail, the text ends where that begins.
+        let part = match &marked {
+            Some(above) if is_beginning(above, &part) => above.clone(),
+            _ => part,
+        };
+        let part = match reactions::without_reaction(&part) {
+            Some(rest) => rest.to_owned(),
+            None => part,
+        };
         if !part.is_empty() {
             return Cleaned { body: part, has_new_text: true };
         }
     }
     let raw = text.or(html);
     Cleaned { body: raw.unwrap_or_default().trim().to_owned(), has_new_text: raw.is_none() }
+}
+
+/// The words of a text message or a chat: a reaction to what we had written holds none. Without a text there is
+/// nothing that could not be judged.
+pub fn spoken(raw: &str) -> Cleaned {
+    let said = reply::spoken(raw);
+    match reactions::without_reaction(&said) {
+        Some("") => Cleaned { body: raw.trim().to_owned(), has_new_text: false },
+        Some(rest) => Cleaned { body: rest.to_owned(), has_new_text: true },
+        None => Cleaned { body: said, has_new_text: true },
+    }
+}
+
+/// The new text of HTML in which a mail program has marked the older mail.
+fn above_marks(html: &str) -> Option<String> {
+    let above = reply::new_text(&html::above_marks(html)?);
+    (!above.is_empty()).then_some(above)
+}
+
+/// True where `whole` begins with the words of `part` and goes on.
+fn is_beginning(part: &str, whole: &str) -> bool {
+    let letters = |text: &str| text.chars().filter(|it| it.is_alphanumeric()).collect::<String>();
+    let (part, whole) = (letters(part), letters(whole));
+    !part.is_empty() && part.len() < whole.len() && whole.starts_with(&part)
 }
 
 /// A text as people read it, with its quotes: for mail that we wrote.

@@ -1,22 +1,25 @@
-//! Where in a mail the older mail starts. Each test looks at a few short lines only.
+//! Where in a mail the older mail starts, by the words of mail programs and by shape. Each test looks at a few short
+//! lines only.
 
+use super::shapes;
 use regex::Regex;
 use std::sync::LazyLock;
 
 /// No line by which a mail program introduces a quote is longer.
 const LINE_BYTES_MAX: usize = 400;
-/// Over so many lines such a line may be broken.
+/// Over this many lines such a line may be broken.
 const ATTRIBUTION_LINES: usize = 4;
 const HEADER_LINES: usize = 12;
 
 /// True where `lines` start with a rule or a block of headers that introduces an older mail.
 pub(super) fn starts_older_mail(lines: &[&str]) -> bool {
     let Some(line) = lines.first().map(|line| line.trim()) else { return false };
-    line.len() <= LINE_BYTES_MAX && (is_rule(line) || starts_header_block(lines, line))
+    line.len() <= LINE_BYTES_MAX
+        && (is_rule(line) || starts_header_block(lines, line) || shapes::starts_headers(lines))
 }
 
 fn is_rule(line: &str) -> bool {
-    const BETWEEN: [&str; 14] = [
+    const BETWEEN: [&str; 38] = [
         "original",
         " wrote",
         "forward",
@@ -31,6 +34,30 @@ fn is_rule(line: &str) -> bool {
         "oorspronkelijk",
         "doorgestuurd",
         "mensaje",
+        "ursprung",
+        "vidarebefordra",
+        "oprindelig",
+        "videresend",
+        "opprinnelig",
+        "alkuperäi",
+        "välitetty",
+        "oryginal",
+        "przekazan",
+        "původní",
+        "přeposlan",
+        "pôvodná",
+        "eredeti",
+        "továbbított",
+        "redirecționat",
+        "iletilen",
+        "özgün",
+        "orijinal",
+        "αρχικό",
+        "προωθ",
+        "исходное",
+        "пересыла",
+        "пересл",
+        "оригинал",
     ];
     const WHOLE: [&str; 9] = [
         "begin forwarded message:",
@@ -43,9 +70,15 @@ fn is_rule(line: &str) -> bool {
         "início da mensagem encaminhada:",
         "begin doorgestuurd bericht:",
     ];
-    let lower = line.to_lowercase().replace(['\u{a0}', '\u{202f}'], " ");
+    let lower = shapes::shown(line).to_lowercase().replace(['\u{a0}', '\u{202f}'], " ");
     let framed = lower.starts_with("--") && lower.ends_with("--");
-    (framed && BETWEEN.iter().any(|word| lower.contains(word))) || WHOLE.contains(&lower.as_str())
+    // 元のメッセージ, 原始邮件, 원본 메시지, הודעה מקורית, الرسالة الأصلية: between rules nothing else is written so.
+    let is_unlisted = framed
+        && lower.chars().any(|it| it > '\u{590}' && it.is_alphabetic())
+        && lower.chars().count() <= 60;
+    is_unlisted
+        || (framed && BETWEEN.iter().any(|word| lower.contains(word)))
+        || WHOLE.contains(&lower.as_str())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,8 +92,9 @@ enum Header {
 
 /// `From: …`, in the languages that mail programs speak; with what stands behind the colon.
 fn header(line: &str) -> Option<(Header, &str)> {
-    let (label, value) = line.trim_start_matches(['*', ' ', '\t']).split_once(':')?;
-    if label.len() > 24 {
+    let line = shapes::shown(line).trim_start_matches(['*', ' ', '\t']);
+    let (label, value) = line.split_once([':', '：'])?;
+    if label.len() > 48 {
         return None;
     }
     let kind = match label
@@ -68,14 +102,71 @@ fn header(line: &str) -> Option<(Header, &str)> {
         .to_lowercase()
         .as_str()
     {
-        "from" | "von" | "de" | "da" | "van" => Header::From,
-        "sent" | "date" | "gesendet" | "datum" | "envoyé" | "enviado" | "enviado el"
-        | "enviado em" | "fecha" | "inviato" | "data" | "verzonden" | "enviada em"
-        | "envoyé le" | "date sent" => Header::When,
-        "to" | "an" | "à" | "a" | "para" | "aan" | "per" => Header::To,
-        "subject" | "betreff" | "objet" | "asunto" | "oggetto" | "assunto" | "onderwerp" => {
-            Header::Subject
+        "from" | "von" | "de" | "da" | "van" | "från" | "fra" | "lähettäjä" | "od" | "nadawca"
+        | "odesílatel" | "feladó" | "de la" | "kimden" | "gönderen" | "από" | "от" | "от кого"
+        | "від" | "差出人" | "送信者" | "发件人" | "寄件者" | "寄件人" | "보낸 사람"
+        | "보낸사람" | "من" | "מאת" => Header::From,
+        "sent"
+        | "date"
+        | "gesendet"
+        | "datum"
+        | "envoyé"
+        | "enviado"
+        | "enviado el"
+        | "enviado em"
+        | "fecha"
+        | "inviato"
+        | "data"
+        | "verzonden"
+        | "enviada em"
+        | "envoyé le"
+        | "date sent"
+        | "skickat"
+        | "sendt"
+        | "dato"
+        | "lähetetty"
+        | "päivämäärä"
+        | "päiväys"
+        | "wysłano"
+        | "wysłane"
+        | "odesláno"
+        | "odoslané"
+        | "dátum"
+        | "elküldve"
+        | "küldve"
+        | "trimis"
+        | "gönderme tarihi"
+        | "gönderildi"
+        | "tarih"
+        | "στάλθηκε"
+        | "ημερομηνία"
+        | "отправлено"
+        | "дата"
+        | "надіслано"
+        | "送信日時"
+        | "日付"
+        | "日時"
+        | "发送时间"
+        | "发送日期"
+        | "日期"
+        | "傳送時間"
+        | "寄件日期"
+        | "보낸 날짜"
+        | "날짜"
+        | "تاريخ الإرسال"
+        | "التاريخ"
+        | "تم الإرسال"
+        | "נשלח"
+        | "תאריך" => Header::When,
+        "to" | "an" | "à" | "a" | "para" | "aan" | "per" | "till" | "til" | "vastaanottaja"
+        | "do" | "komu" | "pre" | "címzett" | "către" | "kime" | "alıcı" | "προς" | "кому"
+        | "宛先" | "收件人" | "收件者" | "받는 사람" | "받는사람" | "إلى" | "אל" => {
+            Header::To
         }
+        "subject" | "betreff" | "objet" | "asunto" | "oggetto" | "assunto" | "onderwerp"
+        | "ämne" | "emne" | "aihe" | "temat" | "předmět" | "predmet" | "tárgy" | "subiect"
+        | "konu" | "θέμα" | "тема" | "件名" | "主题" | "主題" | "主旨" | "제목" | "الموضوع"
+        | "נושא" => Header::Subject,
         "cc" | "bcc" | "reply-to" | "importance" | "priority" | "attachments" => Header::Other,
         _ => return None,
     };
@@ -141,7 +232,7 @@ fn has_evidence(text: &str) -> bool {
     EVIDENCE.as_ref().is_some_and(|evidence| evidence.is_match(text))
 }
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 38] = [
     "wrote",
     "geschrieben",
     "geschreven",
@@ -154,11 +245,42 @@ const VERBS: [&str; 12] = [
     "escreveu",
     "schreef",
     "skrev",
+    "kirjoitti",
+    "napisał(a)",
+    "napisała",
+    "napisał",
+    "pisze",
+    "napsal(a)",
+    "napsala",
+    "napsal",
+    "napísal(a)",
+    "napísal",
+    "ezt írta",
+    "írta",
+    "a scris",
+    "şunu yazdı",
+    "şunları yazdı",
+    "yazdı",
+    "έγραψε",
+    "написал(а)",
+    "написала",
+    "написал",
+    "пишет",
+    "написав(-ла)",
+    "написав",
+    "написала",
+    "je napisao/la",
+    "je napisal/a",
 ];
 const OPENINGS: [&str; 9] = ["on ", "am ", "le ", "el ", "il ", "em ", "op ", "den ", "on\u{a0}"];
 
 /// How many lines "On … wrote:" takes with which `lines` start, also where it is broken over several.
 pub(super) fn attribution(lines: &[&str]) -> Option<usize> {
+    by_words(lines).or_else(|| shapes::introduction(lines))
+}
+
+/// The same in the languages that are listed.
+fn by_words(lines: &[&str]) -> Option<usize> {
     let first = lines.first()?.trim();
     if first.is_empty() || first.len() > LINE_BYTES_MAX {
         return None;

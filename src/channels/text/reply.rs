@@ -1,6 +1,6 @@
 //! What of a mail's text is new (docs/RULES.md TEXT).
 
-use super::{footer, quotes};
+use super::{footer, quotes, shapes};
 
 /// The new text: without quoted lines, what is forwarded, signature and footer. Empty if all is old.
 pub fn new_text(text: &str) -> String {
@@ -9,9 +9,11 @@ pub fn new_text(text: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     // Whether anything that is kept is more than a blank line.
     let mut says_something = false;
+    // `>` marks a quote where something else says so too: more such lines, or what introduces them.
+    let mut marks_quote = shapes::has_marked_quotes(&lines);
     let mut rest = lines.as_slice();
     while let Some((line, tail)) = rest.split_first() {
-        let shown = line.trim();
+        let shown = shapes::shown(line);
         let mut next = tail;
         if matches!(shown, "--" | "—" | "–" | "__") || quotes::starts_older_mail(rest) {
             break;
@@ -20,7 +22,11 @@ pub fn new_text(text: &str) -> String {
             if says_something || !is_quoted(next) {
                 break;
             }
-        } else if shown.starts_with('>') || footer::is_device_line(shown) {
+            marks_quote = true;
+        } else if (shapes::is_marked(shown)
+            && (marks_quote || shown.trim_matches('>').trim().is_empty()))
+            || footer::is_device_line(shown)
+        {
             // Old, or a machine's: passed over.
         } else if let Some(before) = quotes::before_attribution(line) {
             kept.push(before);
@@ -33,6 +39,22 @@ pub fn new_text(text: &str) -> String {
     }
     footer::drop_footer(&mut kept);
     joined(&kept)
+}
+
+/// The words of a text message or a chat: without the line that a phone adds by itself.
+pub fn spoken(text: &str) -> String {
+    let mut lines: Vec<&str> = text.trim().lines().collect();
+    while lines.len() > 1
+        && lines.last().is_some_and(|it| {
+            let shown = shapes::shown(it);
+            shown.is_empty()
+                || matches!(shown, "--" | "—" | "–" | "__")
+                || footer::is_device_line(shown)
+        })
+    {
+        lines.pop();
+    }
+    lines.join("\n").trim().to_owned()
 }
 
 /// True where what follows is marked as quoted: the answer to it, if nothing stands above, stands below.

@@ -309,6 +309,174 @@ fn every_program_introduces_quotes_in_its_own_way() {
     }
 }
 
+/// Languages that no list names are known by the shape of what introduces a quote.
+#[test]
+fn quotes_are_seen_by_their_shape_in_any_language() {
+    for older in [
+        "Sam Reyes <sam@x.test> wrote on Thu, 15 Jan 2026 at 14:49:\n\nHi",
+        "W dniu 17 stycznia 2026 09:02 użytkownik Sam Reyes <sam@x.test> napisał:\n\nHi",
+        "W dniu sob., 17 sty 2026 o 09:02 Sam Reyes <\nsam@x.test> napisał(a):\n\nHi",
+        "Den lör 17 jan. 2026 kl 09:02 skrev Sam Reyes <sam@x.test>:\nHi",
+        "lør. 17. jan. 2026 kl. 09.02 skrev Sam Reyes <sam@x.test>:\nHi",
+        "la 17. tammik. 2026 klo 9.02 Sam Reyes (sam@x.test) kirjoitti:\nHi",
+        "so 17. 1. 2026 v 9:02 odesílatel Sam Reyes <sam@x.test> napsal:\nHi",
+        "Sam Reyes <sam@x.test> ezt írta (időpont: 2026. jan. 17., Szo, 9:02):\nHi",
+        "În sâm., 17 ian. 2026 la 09:02, Sam Reyes <sam@x.test> a scris:\nHi",
+        "Sam Reyes <sam@x.test>, 17 Oca 2026 Cmt, 09:02 tarihinde şunu yazdı:\nHi",
+        "Στις Σάβ 17 Ιαν 2026 στις 9:02 π.μ., ο χρήστης Sam Reyes <sam@x.test> έγραψε:\nHi",
+        "сб, 17 янв. 2026 г. в 09:02, Sam Reyes <sam@x.test>:\nHi",
+        "сб, 17 січ. 2026 р. о 09:02 Sam Reyes <sam@x.test> пише:\nHi",
+        "2026年1月17日(土) 9:02 Sam Reyes <sam@x.test>:\nHi",
+        "Sam Reyes <sam@x.test> 于2026年1月17日周六 09:02写道：\nHi",
+        "2026년 1월 17일 (토) 오전 9:02, Sam Reyes <sam@x.test>님이 작성:\nHi",
+        "\u{202b}בתאריך שבת, 17 בינו׳ 2026 ב-9:02 מאת \u{202a}Sam Reyes\u{202c}\u{200f} <\u{202a}sam@x.test\u{202c}\u{200f}>:\u{202c}\nHi",
+        "a 17 de xaneiro de 2026, Sam Reyes <sam@x.test> escribiu:\nHi",
+        "Fra: Sam Reyes <sam@x.test>\nSendt: 17. januar 2026 09:02\nTil: Mette\nEmne: hi\n\nHi",
+        "Od: Sam Reyes <sam@x.test>\nWysłano: sobota, 17 stycznia 2026 09:02\nDo: Ewa\nTemat: hi\n\nHi",
+        "Från: Sam Reyes\nSkickat: den 17 januari 2026 09:02\nTill: Dana\nÄmne: hi\n\nHi",
+        "Lähettäjä: Sam Reyes\nLähetetty: lauantai 17. tammikuuta 2026 9.02\nVastaanottaja: Dana\nAihe: hi\n\nHi",
+        "Feladó: Sam <sam@x.test>\nElküldve: 2026. január 17., szombat 9:02\nCímzett: Dana\nTárgy: hi\n\nHi",
+        "От: Sam Reyes <sam@x.test>\nОтправлено: 17 января 2026 г. 9:02\nКому: Dana\nТема: hi\n\nHi",
+        "差出人: Sam Reyes <sam@x.test>\n送信日時: 2026年1月17日 9:02\n宛先: Dana\n件名: hi\n\nHi",
+        "发件人： Sam Reyes <sam@x.test>\n发送时间： 2026年1月17日 9:02\n收件人： Dana\n主题： hi\n\nHi",
+        "מאת: Sam Reyes <sam@x.test>\nנשלח: יום שבת 17 ינואר 2026 09:02\nאל: Dana\nנושא: hi\n\nHi",
+        "Mittente: Sam <sam@x.test>\nQuando: 17 gennaio\nDestinatario: Dana\n\nHi",
+        "Nuntius ab: Sam Reyes <sam@x.test>\nMissus: heri\nRes: hi\n\nHi",
+        "Saatja: Sam Reyes\nSaadetud: 17. jaanuar 2026 09:02\nAdressaat: Dana\nTeema: hi\n\nHi",
+        "---------- Oryginalna wiadomość ----------\nHi",
+        "------------------ 原始邮件 ------------------\nHi",
+    ] {
+        let text =
+            format!("Sure, could you send pricing?\n\n{older}\n\nReply unsubscribe to opt out.");
+        assert_eq!(new_text(&text), "Sure, could you send pricing?", "{older}");
+        let carriage = text.replace('\n', "\r\n");
+        assert_eq!(new_text(&carriage), "Sure, could you send pricing?", "{older}, CRLF");
+    }
+}
+
+#[test]
+fn lines_of_people_that_look_like_headers_stay() {
+    for text in [
+        "Yes. My details:\n\nName: Dana Orlov\nCompany: Bright Kiln\nEmail: dana@x.test\nBudget: 2026",
+        "Works for me.\n\nDate: 17 January 2026\nTime: 10:00\nPlace: our office\n\nSee you",
+        "Two options:\nMonday: 10:00\nTuesday: 11:00\nWednesday: noon\n\nCall me.",
+        "Please invite these:\nSales: Tom\nBilling: Ann\nSupport: Joe\n\nThanks!",
+        "Send the offer to dana@x.test by 17 January 2026:\nthe small one, please.",
+        "On 17 January 2026 my question was:\nwhat does it cost?",
+        "Here is what we need:\n100 seats\n20 rooms",
+    ] {
+        assert_eq!(new_text(text), text);
+    }
+}
+
+#[test]
+fn a_line_that_starts_with_a_greater_than_sign_is_the_leads_own_where_nothing_else_is_quoted() {
+    for text in [
+        ">100 seats, what would that cost per month?",
+        "> 100 seats, what would that cost?",
+        "We have\n>100 seats\n>20 rooms\nand want a quote.",
+        ">> call me",
+        "Yes.\n> really",
+        ">=5 users\n>=2 admins",
+    ] {
+        assert_eq!(new_text(text), text);
+    }
+    for text in [
+        "Yes.\n> Hi Dana\n> unsubscribe",
+        "> Hi Dana,\n>\n> unsubscribe\n\nYes.",
+        "On Sat, Jan 17, 2026 Sam <sam@x.test> wrote:\n>100 seats\n\nYes.",
+        "> How many?\nYes.\n> When?",
+        "Yes.\n>",
+    ] {
+        assert_eq!(new_text(text), "Yes.", "{text}");
+    }
+}
+
+#[test]
+fn html_that_marks_the_older_mail_is_cut_there_in_any_language() {
+    for older in [
+        "<div id=\"appendonsend\"></div><hr style=\"display:inline-block;width:98%\" tabindex=\"-1\"><div id=\"divRplyFwdMsg\" dir=\"ltr\"><b>Fra:</b> Sam</div><div>unsubscribe</div>",
+        "<div id=\"x_divRplyFwdMsg\"><b>Fra:</b> Sam</div><div>unsubscribe</div>",
+        "<span id=\"OLK_SRC_BODY_SECTION\"><div><span>Fra: </span>Sam</div><div>unsubscribe</div></span>",
+        "<div><div style='border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm'><p><b>Lähettäjä:</b> Sam</p></div></div><p>unsubscribe</p>",
+        "<div class=\"gmail_quote gmail_quote_container\"><div class=\"gmail_attr\">Sam ha scritto</div><blockquote>unsubscribe</blockquote></div>",
+        "<div id=\"yahoo_quoted_1\" class=\"yahoo_quoted\"><div>Sam kirjoitti <div>unsubscribe</div></div></div>",
+        "<div class=\"moz-cite-prefix\">Sam pisze</div><blockquote type=\"cite\">unsubscribe</blockquote>",
+        "<div class=\"protonmail_quote\">Sam<br><blockquote>unsubscribe</blockquote></div>",
+        "<div class=\"zmail_extra\"><div>Sam</div>unsubscribe</div>",
+        "<div>Sam</div><blockquote class=\"tutanota_quote\">unsubscribe</blockquote>"
+            .get(14..)
+            .unwrap(),
+        "<hr id=\"stopSpelling\">Fra: Sam<br>unsubscribe",
+        "<hr id=\"zwchr\" data-marker=\"__DIVIDER__\"><div data-marker=\"__HEADERS__\"><b>Fra: </b>Sam</div><div>unsubscribe</div>",
+        "<div name=\"quote\"><b>Gesendet:</b> heute<div>unsubscribe</div></div>",
+        "<div name=\"messageReplySection\">Sam<div>unsubscribe</div></div>",
+        "<div id=\"isReplyContent\">Sam unsubscribe</div>",
+    ] {
+        let html = format!("<div>Ja tak, ring til mig.</div><br>{older}");
+        assert_eq!(clean(None, Some(&html)).body, "Ja tak, ring til mig.", "{older}");
+        let whole = clean(None, Some(older));
+        assert!(!whole.has_new_text, "{older}: {whole:?}");
+    }
+    // What stands below a marked element is an answer.
+    let below =
+        "<div class=\"gmail_quote\"><blockquote>old</blockquote></div><div>Yes please</div>";
+    assert_eq!(clean(None, Some(below)).body, "Yes please");
+    assert_eq!(html::to_text(below, html::Quotes::Keep), "old\nYes please");
+    // The text is cut where the HTML says that the older mail begins.
+    let text = "Ja tak.\n\nSam kirjutas\n\nunsubscribe";
+    let html = "<div>Ja tak.</div><div class=\"gmail_quote\">Sam kirjutas<blockquote>unsubscribe</blockquote></div>";
+    assert_eq!(clean(Some(text), Some(html)).body, "Ja tak.");
+}
+
+#[test]
+fn reactions_hold_no_new_text_and_footers_of_phones_are_none() {
+    use super::spoken;
+    let reaction = "Liked “Hi Rita, want a demo? Reply STOP to opt out”";
+    let heard = spoken(reaction);
+    assert_eq!((heard.body.as_str(), heard.has_new_text, heard.new_text()), (reaction, false, ""));
+    assert_eq!(spoken(" Yes \n").new_text(), "Yes");
+    assert_eq!(spoken(&format!("{reaction}\nYes")).new_text(), "Yes");
+    assert!(
+        !clean(
+            Some(
+                "👍\n\nDana reacted via Gmail\n\nOn Sat, Jan 17, 2026 Sam <s@x.test> wrote:\n> Hi"
+            ),
+            None
+        )
+        .has_new_text
+    );
+    for footer in [
+        "Sent from my iPhone",
+        "Von meinem iPhone gesendet",
+        "Skickat från min iPhone",
+        "Sendt fra min iPhone",
+        "Lähetetty iPhonesta",
+        "Wysłane z iPhone’a",
+        "Odesláno z iPhonu",
+        "Trimis de pe iPhone-ul meu",
+        "iPhone’umdan gönderildi",
+        "Στάλθηκε από το iPhone μου",
+        "Отправлено с iPhone",
+        "Надіслано з iPhone",
+        "iPhoneから送信",
+        "从我的iPhone发送",
+        "發自我的 iPhone",
+        "나의 iPhone에서 보냄",
+        "נשלח מה-iPhone שלי",
+        "Sent from my Galaxy",
+        "Enviado desde mi iPhone",
+        "Envoyé de mon iPhone",
+        "Inviato da iPhone",
+        "Enviado do meu iPhone",
+        "Verstuurd vanaf mijn iPhone",
+        "Az iPhone-omról küldve",
+    ] {
+        assert_eq!(spoken(&format!("STOP\n\n{footer}")).body, "STOP", "{footer}");
+        assert_eq!(new_text(&format!("STOP\n\n{footer}")), "STOP", "{footer}");
+    }
+}
+
 #[test]
 fn signatures_and_footers_are_none_of_the_text() {
     for below in [
@@ -462,7 +630,7 @@ fn html_is_read_as_people_see_it() {
 fn text_is_preferred_and_html_helps_where_it_says_more() {
     assert_eq!(clean(Some("text"), Some("<p>html</p>")).body, "text");
     assert_eq!(clean(Some(" \n"), Some("<p>html</p>")).body, "html");
-    assert_eq!(clean(Some("> old"), Some("<p>html</p>")).body, "html");
+    assert_eq!(clean(Some("> old\n> older"), Some("<p>html</p>")).body, "html");
     assert_eq!(clean(Some("<p>Hi<br>you</p>"), None).body, "Hi\nyou");
     assert_eq!(clean(Some("Owen <o@x.example> said hi"), None).body, "Owen <o@x.example> said hi");
     assert_eq!(readable(None, Some("<p>a</p><blockquote>b</blockquote>")), "a\n\nb");
@@ -470,8 +638,9 @@ fn text_is_preferred_and_html_helps_where_it_says_more() {
 
 #[test]
 fn p14_where_nothing_is_new_the_raw_text_is_kept_and_not_judged() {
-    let cleaned = clean(Some("> unsubscribe"), Some("<blockquote>unsubscribe</blockquote>"));
-    assert_eq!(cleaned.body, "> unsubscribe");
+    let quoted = "> Hi\n> unsubscribe";
+    let cleaned = clean(Some(quoted), Some("<blockquote>Hi<br>unsubscribe</blockquote>"));
+    assert_eq!(cleaned.body, quoted);
     assert!(!cleaned.has_new_text);
     assert_eq!(cleaned.new_text(), "");
     let empty = clean(None, Some(" "));
@@ -499,7 +668,15 @@ fn hostile_texts_take_no_longer_than_others() {
             "> On Mon, a@b.example wrote:\n\n".repeat(100_000),
             "+1 614 555 0142\n".repeat(150_000),
             "-".repeat(3_000_000),
+            "a: 2026 b@c.example\n".repeat(150_000),
+            "2026 <a@b.example\n".repeat(150_000),
+            "x@y.example 2026".repeat(180_000),
+            "<div class=\"gmail_quote\">".repeat(120_000),
+            "<div id=a class=b name=c>".repeat(120_000),
+            "Liked “".repeat(300_000),
+            ">\n".repeat(1_000_000),
         ] {
+            super::spoken(&text);
             new_text(&text);
             html::to_text(&text, html::Quotes::Drop);
         }
@@ -512,6 +689,14 @@ proptest! {
     fn no_text_panics(text in "(?s).{0,300}") {
         clean(Some(&text), Some(&text));
         readable(Some(&text), None);
+    }
+
+    #[test]
+    fn what_holds_no_sign_of_a_quote_stays_as_it_is(
+        words in proptest::collection::vec("[a-zäé]{1,9}[,.!?]?", 1..40)
+    ) {
+        let text = words.join(" ");
+        prop_assert_eq!(new_text(&text), text);
     }
 
     #[test]

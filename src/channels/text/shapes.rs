@@ -1,0 +1,180 @@
+//! Quotes by their shape, in languages that nobody has listed (docs/RULES.md TEXT).
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// No line by which a mail program introduces a quote is longer.
+const LINE_BYTES_MAX: usize = 400;
+/// Over this many lines such a line may be broken.
+const INTRODUCTION_LINES: usize = 4;
+/// A label of a header is at most this long, in bytes, and has at most `LABEL_WORDS` words.
+const LABEL_BYTES: usize = 48;
+const LABEL_WORDS: usize = 3;
+/// From this many headers on, a block of them is one in any language.
+const HEADERS_MIN: usize = 3;
+/// No block of headers has more lines.
+const HEADERS_MAX: usize = 12;
+
+struct Shapes {
+    /// `Sam <sam@x.example>`, `Sam [mailto:sam@x.example]`, `Sam (sam@x.example)`.
+    named: Regex,
+    address: Regex,
+    year: Regex,
+    time: Regex,
+    date: Regex,
+    /// A phone number or an address on the web: a visiting card's, never a header's.
+    card: Regex,
+    card_label: Regex,
+}
+
+static SHAPES: LazyLock<Option<Shapes>> = LazyLock::new(|| {
+    Some(Shapes {
+        named: Regex::new(r"[<(\[]\s?(?:<|mailto:)?[^\s<>()\[\]@]{1,64}@[^\s<>()\[\]@]{1,190}[>)\]]").ok()?,
+        address: Regex::new(r"[^\s<>()\[\]@:]{1,64}@[^\s<>()\[\]@]{1,190}\.[^\s<>()\[\]@]{1,20}").ok()?,
+        year: Regex::new(r"(?-u:\b)(?:19|20|25|14)[0-9]{2}(?-u:\b)|(?:[٠-٩]|[۰-۹]){4}").ok()?,
+        time: Regex::new(r"(?-u:\b)[0-9]{1,2}(?:[:.h時点시] ?)[0-9]{2}(?-u:\b)").ok()?,
+        date: Regex::new(r"(?-u:\b)[0-9]{1,4}[./-] ?[0-9]{1,2}[./-] ?[0-9]{1,4}(?-u:\b)").ok()?,
+        card: Regex::new(r"(?i)^\W*(?:\+?[0-9(][0-9 ()./-]{6,}[0-9]|(?:https?://|www\.)\S+|[^\s@]+@[^\s@]+)\W*$").ok()?,
+        card_label: Regex::new(concat!(
+            r"(?i)^(?:name|full name|my (?:name|e-?mail|number|phone|address)|e-?mail(?: address)?|mail|phone(?: number)?|mobile|cell|tel|telephone",
+            r"|telefon|téléphone|teléfono|telefono|telefone|address|company|website|web|title|role|budget|time|place|location|where|when|who|what|why|how",
+            r"|price|cost|quantity|size|start|end|zeit|ort|preis|firma|adresse|heure|lieu|hora|lugar|ora|luogo|local|tijd|plaats|deadline|timeline|option [0-9a-c])$",
+        )).ok()?,
+    })
+});
+
+/// Directions of writing and blanks of all kinds around a line.
+pub(super) fn shown(line: &str) -> &str {
+    line.trim_matches(|it: char| {
+        it.is_whitespace()
+            || matches!(it, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    })
+}
+
+/// `Word: value`, in any language; what is bold may be between stars.
+fn header(line: &str) -> Option<(&str, &str)> {
+    let line = shown(line).trim_start_matches(['*', '_', ' ']);
+    let (label, value) = line.split_once([':', '：'])?;
+    let label = shown(label.trim_end_matches(['*', '_', ' ', '\u{a0}', '\u{202f}']));
+    let value = shown(value.trim_start_matches(['*', '_', ' ']));
+    let is_label = !label.is_empty()
+        && label.len() <= LABEL_BYTES
+        && label.split_whitespace().count() <= LABEL_WORDS
+        && label.chars().all(|it| it.is_alphabetic() || " '’-.\u{a0}/".contains(it) || is_mark(it));
+    is_label.then_some((label, value))
+}
+
+fn is_mark(char: char) -> bool {
+    matches!(char, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e00}'..='\u{e7f}')
+}
+
+/// True where `lines` start with three headers or more of a mail: one holds an address or a date, and none is a line
+/// of a visiting card or of an agenda.
+pub(super) fn starts_headers(lines: &[&str]) -> bool {
+    let Some(shapes) = SHAPES.as_ref() else { return false };
+    if lines.first().is_none_or(|it| it.len() > LINE_BYTES_MAX || header(it).is_none()) {
+        return false;
+    }
+    let (mut headers, mut taken) = (Vec::new(), 0);
+    for line in lines.iter().take(2 * HEADERS_MAX) {
+        let line = shown(line);
+        if line.is_empty() {
+            // Programs that write HTML as text put a blank line between headers.
+            if headers.len() >= HEADERS_MIN {
+                break;
+            }
+            taken += 1;
+            continue;
+        }
+        match header(line).filter(|_| line.len() <= 4 * LINE_BYTES_MAX) {
+            Some(it) if headers.len() < HEADERS_MAX => headers.push(it),
+            // An address list goes on in the next line.
+            _ if !headers.is_empty() && line.contains('@') => {}
+            _ => break,
+        }
+        taken += 1;
+    }
+    if headers.len() < HEADERS_MIN {
+        return false;
+    }
+    let is_card = headers.iter().any(|(label, value)| {
+        shapes.card_label.is_match(label)
+            || (shapes.card.is_match(value) && !shapes.address.is_match(value))
+    });
+    if is_card {
+        return false;
+    }
+    let has = |regex: &Regex| headers.iter().any(|(_, value)| regex.is_match(value));
+    if has(&shapes.named) || has(&shapes.address) {
+        return true;
+    }
+    // Without an address: who, when, and what follows.
+    let is_dated = headers.iter().any(|(_, value)| {
+        (shapes.year.is_match(value) || shapes.date.is_match(value))
+            && (shapes.time.is_match(value) || headers.len() > HEADERS_MIN)
+    });
+    let names_somebody = headers.first().is_some_and(|(_, value)| {
+        !value.is_empty() && !value.bytes().any(|it| it.is_ascii_digit())
+    });
+    let goes_on = lines.iter().skip(taken).any(|it| !shown(it).is_empty());
+    is_dated && names_somebody && goes_on
+}
+
+/// How many lines an introduction takes with which `lines` start: an address beside a name, a date, and a colon at the
+/// end, also where it is broken over several lines.
+pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
+    let shapes = SHAPES.as_ref()?;
+    let first = shown(lines.first()?);
+    if first.is_empty() || first.len() > LINE_BYTES_MAX || first.starts_with('>') {
+        return None;
+    }
+    let dates = |text: &str| {
+        shapes.year.is_match(text) || shapes.date.is_match(text) || shapes.time.is_match(text)
+    };
+    // What goes on in the next line has begun with a date or an address.
+    let may_go_on = dates(first) || first.contains(['@', '<']);
+    let most = if may_go_on { INTRODUCTION_LINES } else { 1 };
+    let mut said = String::new();
+    for (index, line) in lines.iter().take(most).enumerate() {
+        let line = shown(line);
+        if line.is_empty() || said.len() + line.len() > LINE_BYTES_MAX {
+            return None;
+        }
+        if !said.is_empty() && !said.ends_with('<') && !line.starts_with('>') {
+            said.push(' ');
+        }
+        said.push_str(line);
+        let ends = said.trim_end_matches(['*', '_', ' ']).ends_with([':', '：']);
+        if !ends {
+            continue;
+        }
+        let behind = lines.get(index + 1..).unwrap_or_default();
+        let is_quoted = behind
+            .iter()
+            .map(|it| shown(it))
+            .find(|it| !it.is_empty())
+            .is_some_and(|it| it.starts_with('>'));
+        let is_one = (shapes.named.is_match(&said) && dates(&said))
+            || (is_quoted
+                && (shapes.address.is_match(&said)
+                    || shapes.year.is_match(&said)
+                    || shapes.date.is_match(&said)));
+        return is_one.then_some(index + 1);
+    }
+    None
+}
+
+/// Lines that are marked as quoted with `>`. One alone, or a comparison (`>100 seats`), is somebody's own.
+pub(super) fn has_marked_quotes(lines: &[&str]) -> bool {
+    let marked = lines.iter().map(|it| shown(it)).filter(|it| is_marked(it) && !is_comparison(it));
+    marked.take(2).count() == 2
+}
+
+/// True for a line that starts with `>`.
+pub(super) fn is_marked(line: &str) -> bool {
+    line.starts_with('>')
+}
+
+fn is_comparison(line: &str) -> bool {
+    line.trim_start_matches('>').starts_with(|it: char| it.is_ascii_digit() || "=$€£-".contains(it))
+}
