@@ -162,14 +162,54 @@ pub fn email_address(text: &str) -> Option<String> {
     is_address.then(|| text.to_lowercase()).filter(|it| it.len() <= EMAIL_BYTES_MAX)
 }
 
-/// True for the addresses from which machines return mail (docs/RULES.md P13).
-pub fn is_robot(address: &str) -> bool {
+/// True for an address that has the name of a robot that returns mail: the whole part before the `@`, with a tail behind
+/// `+` or `-` at the most. It may be a person's all the same: a robot is one that is also seen to be a machine
+/// (docs/RULES.md P13).
+pub fn has_robots_name(address: &str) -> bool {
+    const NAMES: [&str; 4] = ["mailer-daemon", "postmaster", "bounces", "bounce"];
     let address = address.to_lowercase();
-    ["mailer-daemon", "postmaster", "mail-delivery", "maildelivery"]
-        .iter()
-        .any(|word| address.contains(word))
-        || (address.contains("noreply") && address.contains("google"))
-        || address.starts_with("bounce")
+    let Some((local, _)) = address.split_once('@') else { return false };
+    let local = local.trim_matches('"');
+    NAMES.iter().any(|name| {
+        local.strip_prefix(name).is_some_and(|tail| tail.is_empty() || tail.starts_with(['+', '-']))
+    })
+}
+
+/// True where headers at a path, in any shape, name an empty envelope sender, or say that a machine wrote.
+pub fn are_of_a_machine(body: &Value, path: &str) -> bool {
+    let tells = |name: &str, value: &str| {
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase());
+        match name.as_str() {
+            "return-path" | "envelope-from" | "x-envelope-from" => {
+                value == "<>" || value.is_empty()
+            }
+            "auto-submitted" => !value.is_empty() && value != "no",
+            "content-type" => value.contains("delivery-status"),
+            "x-failed-recipients" => !value.is_empty(),
+            _ => false,
+        }
+    };
+    match get(body, path) {
+        Some(Value::Object(map)) => {
+            map.iter().any(|(name, value)| value.as_str().is_some_and(|it| tells(name, it)))
+        }
+        Some(Value::Array(items)) => items.iter().take(LIST_MAX).any(|it| match it {
+            Value::String(line) => {
+                line.split_once(':').is_some_and(|(name, value)| tells(name, value))
+            }
+            Value::Object(_) => {
+                let name = first_word(it, &["name", "key", "header"]);
+                let value = raw(it, "value").and_then(Value::as_str).unwrap_or("-");
+                name.is_some_and(|name| tells(&name, value))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
+        }),
+        Some(Value::String(text)) => text
+            .lines()
+            .take(LIST_MAX)
+            .any(|line| line.split_once(':').is_some_and(|(name, value)| tells(name, value))),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => false,
+    }
 }
 
 /// Addresses of mail at a path: null, a list of texts or of objects, one object, or one text.
@@ -390,12 +430,56 @@ mod tests {
     }
 
     #[test]
-    fn p13_robots_are_known_by_their_address() {
-        for address in ["MAILER-DAEMON@mx.example", "bounces@x.example", "noreply@google.com"] {
-            assert!(is_robot(address), "{address}");
+    fn p13_a_robots_name_is_the_whole_local_part() {
+        for address in [
+            "MAILER-DAEMON@mx.example",
+            "mailer-daemon@googlemail.com",
+            "postmaster@x.example",
+            "bounces@x.example",
+            "bounce@x.example",
+            "bounce+17-dana=x.example@mx.example",
+            "bounces-7@x.example",
+            "Postmaster-eu@x.example",
+        ] {
+            assert!(has_robots_name(address), "{address}");
         }
-        for address in ["noreply@x.example", "dana@bounce.example"] {
-            assert!(!is_robot(address), "{address}");
+        for address in [
+            "bouncer@club.example",
+            "jane.postmaster@kiln.example",
+            "bounce.back.fitness@gym.example",
+            "dana@postmastergallery.example",
+            "dana@bounce.example",
+            "noreply@google.com",
+            "noreply@x.example",
+            "mailer-daemons@x.example",
+            "maildelivery@x.example",
+            "postmasters@x.example",
+            "postmaster",
+        ] {
+            assert!(!has_robots_name(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn p13_headers_tell_of_a_machine() {
+        for headers in [
+            json!({"Return-Path": "<>"}),
+            json!({"auto-submitted": "auto-replied"}),
+            json!(["From: x", "Return-Path: <>"]),
+            json!([{"name": "Return-Path", "value": "<>"}]),
+            json!("Received: x\r\nReturn-Path: <>\r\n"),
+            json!({"Content-Type": "multipart/report; report-type=delivery-status"}),
+        ] {
+            assert!(are_of_a_machine(&json!({"h": headers}), "h"), "{headers}");
+        }
+        for headers in [
+            json!(null),
+            json!({"Return-Path": "<dana@x.example>"}),
+            json!({"Auto-Submitted": "no"}),
+            json!([7, {"name": "Subject", "value": "<>"}]),
+            json!("Subject: Return-Path"),
+        ] {
+            assert!(!are_of_a_machine(&json!({"h": headers}), "h"), "{headers}");
         }
     }
 

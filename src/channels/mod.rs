@@ -27,6 +27,8 @@ pub struct Received<'a> {
     pub received_at: Timestamp,
     /// The client's country, for phone numbers without country code: two capital letters.
     pub country: Option<&'a str>,
+    /// Where the client's own workflows put the text of a message: names joined by dots (SMS).
+    pub text_field: Option<&'a str>,
 }
 
 /// An event of a provider, and what happens with it: docs/CHANNELS.md is made of these, and they are tested

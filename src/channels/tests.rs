@@ -24,7 +24,7 @@ pub(super) fn read_at(
     body: &Value,
     received_at: Timestamp,
 ) -> Result<Interpreted, NotUnderstood> {
-    interpret(channel, &Received { body, received_at, country: None })
+    interpret(channel, &Received { body, received_at, country: None, text_field: None })
 }
 
 pub(super) fn event(channel: &dyn AnyChannel, body: &Value) -> crate::domain::Event {
@@ -229,10 +229,7 @@ fn is_sound(event: &crate::domain::Event) -> bool {
     let about = event.signal.about();
     let names_somebody =
         !kinds.is_empty() || event.lead_of_chat.is_some() || about.is_some_and(|it| !it.is_empty());
-    let names_nobody = event
-        .identities
-        .iter()
-        .all(|it| !it.value.trim().is_empty() && !crate::channels::fields::is_robot(&it.value));
+    let are_told = event.identities.iter().all(|it| !it.value.trim().is_empty());
     let message = if let Signal::Message(message) = &event.signal { Some(message) } else { None };
     let is_message_sound = message.is_none_or(|message| {
         !message.keys.is_empty()
@@ -240,7 +237,7 @@ fn is_sound(event: &crate::domain::Event) -> bool {
             && (message.direction == Direction::Inbound || message.opt_out.is_none())
             && (message.direction == Direction::Outbound || event.creates_lead())
     });
-    names_somebody && names_nobody && is_message_sound && event.at.millis_since(NOW) <= 86_400_000
+    names_somebody && are_told && is_message_sound && event.at.millis_since(NOW) <= 86_400_000
 }
 
 const BODIES: [&str; 20] = [

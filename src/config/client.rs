@@ -105,6 +105,8 @@ pub struct ClientChannel {
     pub ignore_events: Vec<String>,
     /// True where webhooks without a secret are taken although others than this machine can post.
     pub allow_unauthenticated: bool,
+    /// Where the client's workflows put the text of a message, as names joined by dots; SMS only.
+    pub text_field: Option<String>,
     /// What sending needs, kept as written.
     pub send: Option<Settings>,
 }
@@ -368,8 +370,23 @@ fn channel(it: &Reader<'_>) -> ClientChannel {
         account: it.get("account"),
         ignore_events: it.get("ignore_events"),
         allow_unauthenticated: it.get("allow_unauthenticated"),
+        text_field: text_field(it),
         send: it.settings("send"),
     }
+}
+
+fn text_field(it: &Reader<'_>) -> Option<String> {
+    let path: String = it.get::<Option<String>>("text_field")?;
+    let key = it.key("text_field");
+    if !it.path.ends_with(".sms") {
+        it.error("text_field", format!("`{key}`: only the channel `sms` has a `text_field`"));
+    } else if path.split('.').any(|name| name.trim().is_empty()) {
+        it.error(
+            "text_field",
+            format!("`{key}` is `{path:?}`: expected names joined by dots, such as `\"customData.reply\"`"),
+        );
+    }
+    Some(path)
 }
 
 /// How old a signed webhook may be where `window` is not set: as Standard Webhooks advises.

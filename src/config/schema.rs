@@ -55,6 +55,7 @@ pub(super) const CHANNEL: Shape = Section(&[
     ("account", Value),
     ("ignore_events", Value),
     ("allow_unauthenticated", Value),
+    ("text_field", Value),
     ("send", Free),
 ]);
 

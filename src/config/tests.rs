@@ -522,6 +522,30 @@ fn without_a_secret_only_this_machine_may_post_unless_it_is_said_out_loud() {
 }
 
 #[test]
+fn a_client_names_the_field_of_its_texts() {
+    let of = |channel: &str, value: &str| {
+        format!("[[clients]]\nid = \"a\"\n[clients.channels.{channel}]\ntext_field = \"{value}\"")
+    };
+    let config = load(&of("sms", "customData.what they said"), &[]).expect("valid");
+    assert_eq!(sms(&config).text_field.as_deref(), Some("customData.what they said"));
+    let config = load(&of("sms", ""), &[]).expect("valid");
+    assert_eq!(sms(&config).text_field, None);
+    assert_eq!(
+        only_error(&of("email", "customData.reply"), &[]),
+        "test.toml:4: `clients.a.channels.email.text_field`: only the channel `sms` has a `text_field`"
+    );
+    for value in ["customData.", ".", "a..b"] {
+        assert_eq!(
+            only_error(&of("sms", value), &[]),
+            format!(
+                "test.toml:4: `clients.a.channels.sms.text_field` is `{value:?}`: expected names joined by dots, such as \
+                 `\"customData.reply\"`"
+            )
+        );
+    }
+}
+
+#[test]
 fn no_secret_is_shown() {
     let toml = "database.url = \"postgres://u:hunter2@db/x\"\nadmin.token = \"hunter2\"\nanalyst.api_key = \"hunter2\"\n\
         [[clients]]\nid = \"a\"\n[clients.channels.sms]\nsecret = [\"hunter2\"]\naccount = \"loc\"\n\

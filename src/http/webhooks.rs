@@ -270,6 +270,7 @@ impl Webhook<'_> {
             body: json,
             received_at: self.received_at,
             country: self.client.country.as_deref(),
+            text_field: settings.and_then(|it| it.text_field.as_deref()),
         };
         match channels::interpret(self.channel, &received) {
             Ok(Interpreted::Ignored { event_type, reason, warn }) => {

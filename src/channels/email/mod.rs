@@ -27,7 +27,8 @@ const BOUNCED: &str = "EMAIL_BOUNCED";
 const SENT: &str = "EMAIL_SENT";
 const UNSUBSCRIBED: &str = "LEAD_UNSUBSCRIBED";
 
-const REPLY_NOTE: &str = "outbound where our own mailbox wrote it; a bounce where a robot did";
+const REPLY_NOTE: &str =
+    "outbound where our own mailbox wrote it; a bounce where a robot returned it";
 const WARNED: &str = "warning in the log";
 
 const TABLE: [EventRow; 19] = [
@@ -300,7 +301,7 @@ fn kind(name: &str, body: &Value) -> Kind {
         Kind::Outbound
     } else if is("data.reply.type", "Bounced")
         || is("data.reply.folder", "Bounced")
-        || writer.as_deref().is_some_and(fields::is_robot)
+        || writer.as_deref().is_some_and(|it| people::is_robot(body, it))
     {
         Kind::Bounce
     } else {

@@ -1,8 +1,9 @@
 //! Who is who in a body: the campaign's lead, the writer of a reply, our own mailbox.
 
+use super::bounce;
 use crate::{
     channels::{Received, fields, phones},
-    domain::{Identity, IdentityKind, LeadProfile, event::Address},
+    domain::{Identity, IdentityKind, LeadProfile, event::Address, subject},
 };
 use serde_json::Value;
 
@@ -17,6 +18,28 @@ pub(super) fn ours(body: &Value) -> Address {
         address: fields::email(body, "data.sender_email.email"),
         name: fields::word(body, "data.sender_email.name"),
     }
+}
+
+/// True for a robot that returns mail: by its name, and because the reply is seen to be a machine's: by the provider, by
+/// an empty envelope sender, by the subject, or as a report that names an address (docs/RULES.md P13).
+pub(super) fn is_robot(body: &Value, address: &str) -> bool {
+    if !fields::has_robots_name(address) {
+        return false;
+    }
+    let says = |path, word: &str| {
+        fields::word(body, path).is_some_and(|it: String| it.eq_ignore_ascii_case(word))
+    };
+    let subject = fields::text(body, "data.reply.email_subject").unwrap_or_default();
+    let is_report = says("data.reply.type", "Bounced")
+        || says("data.reply.folder", "Bounced")
+        || subject::is_delivery_report(&subject);
+    // The campaign's own lead who answers is a person, whatever it is called.
+    let is_lead = fields::email(body, "data.lead.email").as_deref() == Some(address);
+    is_report
+        || !is_lead
+            && (fields::flag(body, "data.reply.automated_reply")
+                || fields::are_of_a_machine(body, "data.reply.headers")
+                || bounce::names_an_address(body))
 }
 
 /// The lead that a body names, if any.
@@ -35,8 +58,7 @@ impl People {
     /// Reads the lead; one whose address is a robot's or our own is none.
     pub(super) fn of(body: &Value) -> Self {
         let email = fields::email(body, "data.lead.email");
-        let is_nobody =
-            email.as_deref().is_some_and(|it| fields::is_robot(it) || is_ours(body, it));
+        let is_nobody = email.as_deref().is_some_and(|it| is_robot(body, it) || is_ours(body, it));
         if is_nobody {
             return Self::none(body);
         }
@@ -69,6 +91,9 @@ impl People {
         let mut identities: Vec<Identity> = Vec::new();
         identities
             .extend(self.id.clone().map(|it| Identity::new(IdentityKind::EmailbisonLead, it)));
+        // An address of that name is shared by many: it is only somebody's where it is all that is known.
+        let has_own = self.id.is_some() || self.email.is_some();
+        let other = other.filter(|it| !has_own || !fields::has_robots_name(it));
         for address in [self.email.clone(), other].into_iter().flatten() {
             let it = Identity::new(IdentityKind::Email, address);
             if !identities.contains(&it) {
@@ -105,7 +130,9 @@ impl People {
             .map(|it| Address { address: Some(it), name: None });
         let told = fields::addresses(body, "data.reply.to");
         let others = primary.into_iter().chain(told).find(|it| {
-            it.address.as_deref().is_some_and(|it| !fields::is_robot(it) && !is_ours(body, it))
+            it.address
+                .as_deref()
+                .is_some_and(|it| !fields::has_robots_name(it) && !is_ours(body, it))
         });
         others.or_else(|| self.id.is_some().then(Address::default))
     }

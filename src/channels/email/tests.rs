@@ -176,9 +176,12 @@ fn a_lead_may_be_named_in_part_or_not_at_all() {
             json!({"id": " 7 ", "email": "A@b.example"}),
             vec![Identity::new(IdentityKind::EmailbisonLead, "7"), mail("a@b.example"), mail(DANA)],
         ),
-        // Nobody's: our own mailbox, or a robot.
+        // Nobody's: our own mailbox.
         (json!({"id": 7, "email": OWEN}), vec![mail(DANA)]),
-        (json!({"id": 7, "email": "bounce-3@mx.example"}), vec![mail(DANA)]),
+        (
+            json!({"email": "postmaster@kiln.example"}),
+            vec![mail("postmaster@kiln.example"), mail(DANA)],
+        ),
     ] {
         let body = with(&base, "data.lead", value);
         assert_eq!(event(&Email, &body).identities, expected, "{body}");
@@ -198,8 +201,8 @@ fn what_a_reply_is_does_not_depend_on_its_event() {
         ("event.type", json!("EMAIL_BOUNCED"), "recorded bounce"),
         ("data.reply.type", json!("Bounced"), "recorded bounce"),
         ("data.reply.folder", json!("Bounced"), "recorded bounce"),
-        ("data.reply.from_email_address", json!("Postmaster@mx.example"), "recorded bounce"),
-        ("data.reply.from_email_address", json!("bounces+7@mx.example"), "recorded bounce"),
+        ("data.reply.from_email_address", json!("Postmaster@mx.example"), "accepted"),
+        ("data.reply.from_email_address", json!("bouncer@club.example"), "accepted"),
         ("data.reply.type", json!("Untracked Reply"), "accepted"),
         ("data.reply.type", json!(null), "accepted"),
         ("data.reply.folder", json!(7), "accepted"),
@@ -210,6 +213,60 @@ fn what_a_reply_is_does_not_depend_on_its_event() {
             assert_eq!(outcome(&Email, &body), expected, "{name} {path} {value}");
         }
     }
+}
+
+#[test]
+fn p13_a_robot_is_known_by_its_whole_name_and_by_what_it_sends() {
+    let base = with(&payload!("lead_replied-1"), "event.type", json!("UNTRACKED_REPLY_RECEIVED"));
+    let evidence = [
+        ("data.reply.automated_reply", json!(true)),
+        ("data.reply.email_subject", json!("[EXT] Undeliverable: freight invoices")),
+        ("data.reply.headers", json!({"Return-Path": "<>"})),
+        ("data.reply.headers", json!([{"name": "Auto-Submitted", "value": "auto-replied"}])),
+        ("data.reply.text_body", json!("Your message wasn't delivered to gone@x.example because")),
+    ];
+    for name in ["mailer-daemon", "Postmaster", "bounce", "bounces+7", "bounce-dana=x.example"] {
+        let robot = json!(format!("{name}@mx.example"));
+        let robots = with(&base, "data.reply.from_email_address", robot);
+        assert_eq!(outcome(&Email, &robots), "accepted", "{name}: it has a robot's name only");
+        for (path, value) in &evidence {
+            assert_eq!(
+                outcome(&Email, &with(&robots, path, value.clone())),
+                "recorded bounce",
+                "{name} {path}"
+            );
+        }
+    }
+    for person in [
+        "bouncer@club.example",
+        "jane.postmaster@kiln.example",
+        "dana@postmastergallery.example",
+        "no-reply@google.com",
+    ] {
+        let persons = with(&base, "data.reply.from_email_address", json!(person));
+        for (path, value) in &evidence {
+            assert_eq!(
+                outcome(&Email, &with(&persons, path, value.clone())),
+                "accepted",
+                "{person} {path}"
+            );
+        }
+    }
+    // The campaign's own lead who answers is a person, whatever it is called.
+    let own =
+        with(&payload!("lead_replied-1"), "data.lead.email", json!("postmaster@kiln.example"));
+    let own = with(&own, "data.reply.from_email_address", json!("postmaster@kiln.example"));
+    for (path, value) in &evidence {
+        let expected = if path.ends_with("subject") { "ignored unknown_lead" } else { "accepted" };
+        assert_eq!(outcome(&Email, &with(&own, path, value.clone())), expected, "{path}");
+    }
+    // An address that many share is nobody's other address.
+    let other = with(
+        &payload!("lead_replied-1"),
+        "data.reply.from_email_address",
+        json!("postmaster@x.example"),
+    );
+    assert_eq!(event(&Email, &other).identities, dana());
 }
 
 #[test]
@@ -272,7 +329,6 @@ fn a_bounce_is_of_the_lead_that_is_named() {
         ("data.lead.email", json!("Dana"), "quarantined missing_field data.lead.email"),
         ("data.lead.email", json!(["a@b.example"]), "quarantined bad_field data.lead.email"),
         ("data.lead.email", json!(OWEN), "ignored unknown_lead"),
-        ("data.lead.email", json!("mailer-daemon@mx.example"), "ignored unknown_lead"),
         ("data", json!(null), "quarantined missing_field data"),
         ("data", json!([1]), "quarantined bad_field data"),
     ] {
@@ -510,7 +566,7 @@ fn the_text_is_preferred_and_quotes_never_opt_out() {
     );
     assert_eq!((out.body.as_str(), out.opt_out), ("Thanks", None));
     let quoted = with(&base, "data.reply.html_body", json!(null));
-    let quoted = message(&with(&quoted, "data.reply.text_body", json!("> unsubscribe")));
+    let quoted = message(&with(&quoted, "data.reply.text_body", json!("> Hi\n> unsubscribe")));
     assert!(!quoted.has_new_text && quoted.opt_out.is_none());
     let subject = message(&with(&base, "data.reply.email_subject", json!("Unsubscribe")));
     assert_eq!(subject.opt_out.as_deref(), Some("unsubscribe"));

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     Account, CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind,
-    LeadProfile, NotUnderstood, Sentiment, Signal,
+    LeadProfile, NotUnderstood, Sentiment, Signal, subject,
 };
 use serde_json::Value;
 
@@ -136,7 +136,7 @@ fn apply(
     let body = received.body;
     let lead = Lead::of(received).map_err(|it| it.of(event))?;
     // A machine that returns mail, or our own mailbox, is nobody's lead (docs/RULES.md P13).
-    if fields::is_robot(&lead.email)
+    if is_report(body, &lead.email)
         || fields::email(body, "email_account").as_ref() == Some(&lead.email)
     {
         return Ok(ignored(event, "unknown_lead"));
@@ -152,6 +152,13 @@ fn apply(
         signal: signal(&lead),
         profile: lead.profile,
     })))
+}
+
+/// True where a robot returned mail: by its name, and by the subject of the report. The campaign's own lead who answers
+/// is a person, whatever it is called.
+fn is_report(body: &Value, address: &str) -> bool {
+    let subject = fields::text(body, "reply_subject").unwrap_or_default();
+    fields::has_robots_name(address) && subject::is_delivery_report(&subject)
 }
 
 /// Who the lead is.

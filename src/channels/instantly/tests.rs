@@ -265,8 +265,18 @@ fn p5_an_address_is_required_and_may_stand_in_either_field() {
 #[test]
 fn p13_neither_robots_nor_our_mailbox_become_leads() {
     let base = payload!("reply_received-5");
-    for address in ["mailer-daemon@mx.example", "O.Hartley@get-northbeam.example"] {
-        let body = with(&base, "lead_email", json!(address));
-        assert_eq!(outcome(&Instantly, &body), "ignored unknown_lead", "{address}");
+    let ours = with(&base, "lead_email", json!("O.Hartley@get-northbeam.example"));
+    assert_eq!(outcome(&Instantly, &ours), "ignored unknown_lead");
+    let report = with(&base, "reply_subject", json!("Delivery Status Notification (Failure)"));
+    for (address, expected) in [
+        ("mailer-daemon@mx.example", "ignored unknown_lead"),
+        ("postmaster+3@mx.example", "ignored unknown_lead"),
+        ("bounce.back.fitness@gym.example", "accepted"),
+        ("dana@postmastergallery.example", "accepted"),
+    ] {
+        let reported = with(&report, "lead_email", json!(address));
+        assert_eq!(outcome(&Instantly, &reported), expected, "{address}");
+        let answered = with(&base, "lead_email", json!(address));
+        assert_eq!(outcome(&Instantly, &answered), "accepted", "{address}: a lead who answers");
     }
 }

@@ -2,7 +2,11 @@
 
 use super::{DELETED, EDITED, profile::Member};
 use crate::{
-    channels::{Channel, Received, fields, ignored, times},
+    channels::{
+        Channel, Received, fields, ignored,
+        text::{Cleaned, spoken},
+        times,
+    },
     domain::{
         Event, Interpreted, LeadProfile, NewMessage, NotUnderstood, Signal,
         event::{Address, Direction, KeyKind, MessageKey},
@@ -122,7 +126,7 @@ fn message(body: &Value, id: &str, chat: &Chat, raw: String) -> NewMessage {
         (Direction::Inbound, KeyKind::Reply)
     };
     let subject = fields::text(body, "subject");
-    let new_text = raw.trim().to_owned();
+    let said = if chat.is_ours { Cleaned::whole(raw.trim()) } else { spoken(&raw) };
     let us = fields::word(body, "account_info.user_id");
     let us = us.map(|it| Address { address: Some(it), name: None });
     NewMessage {
@@ -132,10 +136,10 @@ fn message(body: &Value, id: &str, chat: &Chat, raw: String) -> NewMessage {
         stored_only: Vec::new(),
         provider_id: Some(id.to_owned()),
         reply_handle: reply_handle(body, chat),
-        opt_out: if chat.is_ours { None } else { opt_out(subject.as_deref(), &new_text) },
+        opt_out: if chat.is_ours { None } else { opt_out(subject.as_deref(), said.new_text()) },
         subject,
-        body: new_text,
-        has_new_text: true,
+        has_new_text: said.has_new_text,
+        body: said.body,
         raw_text: (!raw.is_empty()).then_some(raw),
         raw_html: None,
         from: chat.sender.address(),
@@ -175,7 +179,11 @@ pub(super) fn changed(event: &str, received: &Received<'_>) -> Result<Interprete
             if new_text.is_empty() {
                 return Ok(ignored(event, "empty_message"));
             }
-            let opt_out = if Chat::of(body).is_ours { None } else { opt_out(None, &new_text) };
+            let opt_out = if Chat::of(body).is_ours {
+                None
+            } else {
+                opt_out(None, spoken(&new_text).new_text())
+            };
             Signal::Edited { keys: either, body: new_text, opt_out }
         }
         DELETED => Signal::Deleted { keys: either },

@@ -2,8 +2,9 @@
 
 use crate::{
     channels::{Received, fields, fields::FieldError, phones},
-    domain::{Identity, IdentityKind, LeadProfile},
+    domain::{Identity, IdentityKind, LeadProfile, subject},
 };
+use serde_json::Value;
 
 /// Where the lead's address stands; the last is in every event.
 const ADDRESSES: [&str; 5] = [
@@ -63,10 +64,31 @@ impl Lead {
         })
     }
 
-    /// True where it is a machine that returns mail, or our own mailbox (docs/RULES.md P13).
+    /// True where it is our own mailbox (docs/RULES.md P13).
     pub(super) fn is_nobody(&self) -> bool {
         let is_ours = self.is_told_as_recipient && self.ours.as_ref() == Some(&self.email);
-        fields::is_robot(&self.email) || is_ours
+        is_ours
+    }
+
+    /// True where a robot wrote that returns mail: by its name, and because the mail is seen to be a machine's. The
+    /// campaign's own lead who answers is a person, unless the subject is that of a report (docs/RULES.md P13).
+    pub(super) fn is_by_robot(&self, body: &Value) -> bool {
+        let writer = self.writer.as_ref().unwrap_or(&self.email);
+        if !fields::has_robots_name(writer) {
+            return false;
+        }
+        let subjects = ["subject", "reply_message.subject"];
+        let is_report = subjects
+            .iter()
+            .filter_map(|path| fields::text(body, path))
+            .any(|it| subject::is_delivery_report(&it));
+        let flags = ["is_auto_reply", "is_automated", "reply_message.is_auto_reply"];
+        let headers = ["headers", "reply_message.headers"];
+        is_report
+            || !self.wrote_itself()
+                && (flags.iter().any(|path| fields::flag(body, path))
+                    || headers.iter().any(|path| fields::are_of_a_machine(body, path))
+                    || super::message::reads_like_a_report(body))
     }
 
     /// True where a reply was written by our own mailbox.
@@ -82,7 +104,7 @@ impl Lead {
     pub(super) fn alternate(&self) -> Option<&String> {
         self.writer
             .as_ref()
-            .filter(|it| !self.wrote_itself() && !self.is_ours() && !fields::is_robot(it))
+            .filter(|it| !self.wrote_itself() && !self.is_ours() && !fields::has_robots_name(it))
     }
 
     /// By what it is known; a writer's other address belongs to it too.

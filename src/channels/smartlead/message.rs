@@ -60,6 +60,16 @@ pub(super) fn reply(body: &Value, lead: &Lead, campaign: &str, stats: &str) -> N
     }
 }
 
+/// True for a text that names an address that a mail was not delivered to.
+pub(super) fn reads_like_a_report(body: &Value) -> bool {
+    const READ_BYTES: usize = 20_000;
+    let told =
+        fields::first_text(body, &["reply_message.text", "reply_message.html", "preview_text"]);
+    let told = told.unwrap_or_default();
+    let shown = text::readable(Some(fields::beginning(&told, READ_BYTES)), None);
+    text::report::addresses(&shown).any(|it| !fields::has_robots_name(&it))
+}
+
 /// A mail of the campaign.
 pub(super) fn sent(body: &Value, lead: &Lead, campaign: &str) -> NewMessage {
     let raw_text = fields::text(body, "sent_message.text");

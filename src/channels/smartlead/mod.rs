@@ -25,11 +25,15 @@ const BOUNCE: &str = "EMAIL_BOUNCE";
 const UNSUBSCRIBED: &str = "LEAD_UNSUBSCRIBED";
 const CATEGORY: &str = "LEAD_CATEGORY_UPDATED";
 
-/// So much of a report of returned mail is kept.
+/// This much of a report of returned mail is kept.
 const REASON_CHARS: usize = 1_000;
 
 const TABLE: [EventRow; 10] = [
-    row(REPLY, "accepted", "outbound where our own mailbox wrote it; a bounce where a robot did"),
+    row(
+        REPLY,
+        "accepted",
+        "outbound where our own mailbox wrote it; a bounce where a robot returned it",
+    ),
     row(SENT, "recorded outbound", ""),
     row(FIRST_SENT, "recorded outbound", "shares its key with EMAIL_SENT"),
     row(BOUNCE, "recorded bounce", "ignored `sender_bounce` where our mailbox is at fault"),
@@ -99,8 +103,7 @@ fn reply(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnderst
     let campaign = required(event, body, "campaign_id")?;
     let stats = required(event, body, "stats_id")?;
     apply(event, received, REPLY_TIMES, |lead| {
-        let writer = lead.writer.as_deref();
-        if writer.is_some_and(fields::is_robot) {
+        if lead.is_by_robot(body) {
             return bounce(body, lead);
         }
         Signal::Message(Box::new(message::reply(body, lead, &campaign, &stats)))

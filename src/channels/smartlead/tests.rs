@@ -132,7 +132,8 @@ fn whose_a_reply_is() {
         (json!("someone@try-northbeam.example"), "accepted"),
         (json!(null), "accepted"),
         (json!("N/A"), "accepted"),
-        (json!("mailer-daemon@mx.example"), "recorded bounce"),
+        (json!("mailer-daemon@mx.example"), "accepted"),
+        (json!("bouncer@club.example"), "accepted"),
     ] {
         let body = with(&base, "leadCorrespondence.replyReceivedFrom", writer.clone());
         assert_eq!(outcome(&Smartlead, &body), expected, "{writer}");
@@ -149,6 +150,12 @@ fn whose_a_reply_is() {
     let own = with(&ours, "leadCorrespondence.targetLeadEmail", json!(OWEN));
     assert_eq!(outcome(&Smartlead, &own), "accepted");
     let robot = with(&base, "leadCorrespondence.replyReceivedFrom", json!("postmaster@mx.example"));
+    let it = event(&Smartlead, &robot);
+    assert_eq!(it.identities, [mail(MAREK), lead("4207718835")], "an address that many share");
+    let report = "Your message wasn't delivered to gone@x.example";
+    let by_text = with(&robot, "reply_message.text", json!(report));
+    assert_eq!(outcome(&Smartlead, &by_text), "recorded bounce");
+    let robot = with(&robot, "subject", json!("Undeliverable: A quick idea"));
     let it = event(&Smartlead, &robot);
     assert_eq!(it.identities, [mail(MAREK), lead("4207718835")], "never the robot");
     assert!(matches!(it.signal, Signal::Bounce { ref address, .. } if address == MAREK));
@@ -181,8 +188,8 @@ fn the_leads_address_stands_in_one_of_four_places_and_is_never_ours() {
         "quarantined bad_field to_email"
     );
     assert_eq!(outcome(&Smartlead, &with(&body, "to_email", json!(OWEN))), "ignored unknown_lead");
-    let robot = with(&base, "leadCorrespondence.targetLeadEmail", json!("Mailer-Daemon@x.example"));
-    assert_eq!(outcome(&Smartlead, &robot), "ignored unknown_lead");
+    let person = with(&base, "leadCorrespondence.targetLeadEmail", json!("Postmaster@x.example"));
+    assert_eq!(outcome(&Smartlead, &person), "accepted", "a campaign's own lead is a person");
 }
 
 #[test]

@@ -1,8 +1,16 @@
 //! The webhooks of a marketplace app: flat bodies with a `type`.
 
-use super::keys::{self, Path};
+use super::{
+    keys::{self, Path},
+    texts,
+};
 use crate::{
-    channels::{Received, fields, ignored, notice, phones, phones::Phone, times, unknown},
+    channels::{
+        Received, fields, ignored, notice, phones,
+        phones::Phone,
+        text::{Cleaned, spoken},
+        times, unknown,
+    },
     domain::{
         Event, Identity, IdentityKind, Interpreted, LeadProfile, NewMessage, NotUnderstood, Signal,
         event::{Address, Direction, MessageKey},
@@ -21,16 +29,9 @@ pub(super) fn interpret(
         "OutboundMessage" => message(event, Direction::Outbound, received),
         "ContactDndUpdate" => do_not_disturb(event, received),
         "INSTALL" | "UNINSTALL" => Ok(notice(event, "account_notice", event == "UNINSTALL")),
-        _ if has_text(received.body) => Err(unknown(Some(event), "unknown_event")),
+        _ if texts::has_text(received.body) => Err(unknown(Some(event), "unknown_event")),
         _ => Ok(ignored(event, "not_a_message")),
     }
-}
-
-/// True for a body that could be a message under a new name.
-fn has_text(body: &Value) -> bool {
-    ["body", "message", "message.body"]
-        .iter()
-        .any(|path| fields::get(body, path).is_some_and(Value::is_string))
 }
 
 /// Why a message of that type is none of ours.
@@ -54,10 +55,13 @@ fn message(
     }
     let location = fields::required(body, "locationId").map_err(|it| it.of(event))?;
     let contact = fields::required(body, "contactId").map_err(|it| it.of(event))?;
-    let text = fields::text(body, "body").unwrap_or_default();
+    let text = texts::of_marketplace(received).unwrap_or_default();
     let attachments = fields::attachments(body, "attachments");
     let inbound = direction == Direction::Inbound;
     if inbound && text.trim().is_empty() && attachments.is_empty() {
+        if texts::may_stand_elsewhere(body) {
+            return Err(unknown(Some(event), texts::UNKNOWN));
+        }
         return Ok(ignored(event, "empty_message"));
     }
     let number = |path| phones::read(&fields::word(body, path)?, &[received.country]);
@@ -74,7 +78,7 @@ fn message(
         (us.unwrap_or_default(), vec![lead])
     };
     let (also_known_as, stored_only) = keys::crossed(Path::Marketplace, &contact, direction, &text);
-    let new_text = text.trim().to_owned();
+    let said = if inbound { spoken(&text) } else { Cleaned::whole(text.trim()) };
     let message = NewMessage {
         direction,
         keys: own_keys(body, &contact, direction, &keys::told(&text, &attachments)),
@@ -83,9 +87,9 @@ fn message(
         provider_id: fields::word(body, "messageId"),
         reply_handle: inbound.then(|| reply_handle(body, &contact, &location)),
         subject: None,
-        opt_out: if inbound { opt_out_words(super::name(), None, &new_text) } else { None },
-        body: new_text,
-        has_new_text: true,
+        opt_out: if inbound { opt_out_words(super::name(), None, said.new_text()) } else { None },
+        has_new_text: said.has_new_text,
+        body: said.body,
         raw_text: (!text.is_empty()).then_some(text),
         raw_html: None,
         from,
@@ -142,7 +146,7 @@ fn do_not_disturb(event: &str, received: &Received<'_>) -> Result<Interpreted, N
     let country = fields::word(body, "country");
     let phone = fields::word(body, "phone")
         .and_then(|it| phones::read(&it, &[country.as_deref(), received.country]));
-    let email = fields::email(body, "email").filter(|it| !fields::is_robot(it));
+    let email = fields::email(body, "email").filter(|it| !fields::has_robots_name(it));
     let status = fields::word(body, "dndSettings.SMS.status").map(|it| it.to_ascii_lowercase());
     let active = match status.as_deref() {
         Some("active" | "permanent") => true,

@@ -5,6 +5,7 @@ mod keys;
 mod marketplace;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod workflow;
 
 use super::{AnyChannel, Channel, EventRow, Received, fields, names, row, unknown};
@@ -19,7 +20,8 @@ const TABLE: [EventRow; 6] = [
     row(
         workflow::EVENT,
         "accepted",
-        "outbound where it says so; ignored `no_message`, `empty_message`, `other_channel`",
+        "outbound where it says so; ignored `no_message`, `empty_message`, `other_channel`; with something like a \
+         text under an unknown key quarantined `unknown_text_field`",
     ),
     row("InboundMessage", "accepted", "ignored `call`, `other_channel`, `empty_message`"),
     row("OutboundMessage", "recorded outbound", "ignored `call`, `other_channel`"),

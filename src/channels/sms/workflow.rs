@@ -1,8 +1,16 @@
 //! The webhook action of a workflow: the contact's fields, and a message if one started it.
 
-use super::keys::{self, Path};
+use super::{
+    keys::{self, Path},
+    texts,
+};
 use crate::{
-    channels::{Received, fields, ignored, phones, phones::Phone, times},
+    channels::{
+        Received, fields, ignored, phones,
+        phones::Phone,
+        text::{Cleaned, spoken},
+        times, unknown,
+    },
     domain::{
         CampaignRef, Event, Identity, IdentityKind, Interpreted, LeadProfile, NewMessage,
         NotUnderstood, Signal, Timestamp,
@@ -15,13 +23,6 @@ use serde_json::{Value, json};
 /// These bodies carry no name of an event.
 pub(super) const EVENT: &str = "workflow";
 
-const TEXTS: [&str; 5] = [
-    "message.body",
-    "customData.Message",
-    "customData.message",
-    "customData.messageBody",
-    "customData.body",
-];
 /// A message's own date and time are in no zone that is told: this far from receipt they are believed.
 const BELIEVED_MS: i64 = 20 * 60_000;
 
@@ -29,13 +30,23 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
     let body = received.body;
     let contact = fields::required(body, "contact_id").map_err(|it| it.of(EVENT))?;
     let location = fields::required(body, "location.id").map_err(|it| it.of(EVENT))?;
-    if !is_sms(fields::get(body, "message.type")) {
+    let kind = fields::get(body, "message.type").or_else(|| {
+        // Of a list, the first message's.
+        let first =
+            fields::get(body, "message").and_then(Value::as_array).and_then(|it| it.first());
+        first.and_then(|it| fields::get(it, "type"))
+    });
+    if !is_sms(kind) {
         return Ok(ignored(EVENT, "other_channel"));
     }
-    let text = fields::first_text(body, &TEXTS).unwrap_or_default();
+    let text = texts::of_workflow(received).unwrap_or_default();
     let attachments = fields::attachments(body, "message.attachments");
     if text.trim().is_empty() && attachments.is_empty() {
-        return Ok(ignored(EVENT, if tells_a_text(body) { "empty_message" } else { "no_message" }));
+        if texts::may_stand_elsewhere(body) {
+            return Err(unknown(Some(EVENT), texts::UNKNOWN));
+        }
+        let is_named = texts::is_named(body);
+        return Ok(ignored(EVENT, if is_named { "empty_message" } else { "no_message" }));
     }
     let lead = Lead::of(received, &contact);
     let direction = match fields::first_word(body, &["message.direction", "customData.direction"]) {
@@ -43,7 +54,10 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
         _ => Direction::Inbound,
     };
     let (also_known_as, stored_only) = keys::crossed(Path::Workflow, &contact, direction, &text);
-    let new_text = text.trim().to_owned();
+    let said = match direction {
+        Direction::Inbound => spoken(&text),
+        Direction::Outbound => Cleaned::whole(text.trim()),
+    };
     let (from, to) = match direction {
         Direction::Inbound => (lead.address(&contact), Vec::new()),
         Direction::Outbound => (Address::default(), vec![lead.address(&contact)]),
@@ -58,11 +72,11 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
             .then(|| json!({"contact_id": contact, "location_id": location})),
         subject: None,
         opt_out: match direction {
-            Direction::Inbound => opt_out_words(super::name(), None, &new_text),
+            Direction::Inbound => opt_out_words(super::name(), None, said.new_text()),
             Direction::Outbound => None,
         },
-        body: new_text,
-        has_new_text: true,
+        has_new_text: said.has_new_text,
+        body: said.body,
         raw_text: (!text.is_empty()).then_some(text),
         raw_html: None,
         from,
@@ -97,12 +111,6 @@ fn is_sms(kind: Option<&Value>) -> bool {
         }
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => false,
     }
-}
-
-/// True where a text is named, though nothing is in it.
-fn tells_a_text(body: &Value) -> bool {
-    let told = |path: &str| fields::raw(body, path).is_some_and(|it| !it.is_null());
-    fields::get(body, "message").is_some() || TEXTS.iter().any(|path| told(path))
 }
 
 /// Without a date and a time of its own, the same text within 10 minutes is a retry (docs/RULES.md P10).
@@ -145,7 +153,7 @@ impl Lead {
         let email = ["email", "customData.Email"]
             .iter()
             .find_map(|path| fields::email(body, path))
-            .filter(|it| !fields::is_robot(it));
+            .filter(|it| !fields::has_robots_name(it));
         let mut identities = vec![Identity::new(IdentityKind::GhlContact, contact)];
         let known = phone.as_ref().and_then(|it| it.e164.clone());
         identities.extend(known.map(|it| Identity::new(IdentityKind::Phone, it)));
