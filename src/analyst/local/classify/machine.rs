@@ -4,28 +4,42 @@ use super::{
     cue::cues,
     text::{Text, normalised},
 };
+use crate::domain::subject;
 
 cues! {
-    /// A subject that is a delivery report.
-    DELIVERY_REPORT = [
-        r"^(?:mail delivery (?:failed|failure|subsystem|system|error)|mail system error|
-          delivery status notification|delivery (?:has )?failed|delivery failure|undeliver(?:able|
-          ed)\b|returned mail|failure notice|non-?delivery|message (?:could not be |not )
-          delivered|unzustellbar|non remis|no se puede entregar)",
-    ];
-    /// A delivery report about mail that may still arrive.
-    DELAY = [r"\bdelay"];
-    /// A subject that is an absence notice. One that begins with "Re:" is somebody's answer.
+    /// A subject that is an absence notice.
     ABSENT_SUBJECT = [
         r"^(?:out[ -]of[ -](?:the )?office|ooo\b|out of office|away from (?:the |my )?office|
           on (?:annual |parental |maternity |paternity )?leave|on vacation|on holiday|abwesen|
-          afwezig|absence du bureau|fuera de (?:la )?oficina|fuori ufficio)",
+          nicht im büro|urlaub|afwezig|absence du bureau|absent[e]? du bureau|en congés?|absence :|
+          fuera de (?:la )?oficina|ausente|de vacaciones|ausencia|fuori (?:ufficio|sede)|in ferie|
+          fora do escritório|ausência|de férias|frånvar|inte på kontoret|semester|fravær|
+          ikke på kontoret|ikke til stede|ferie|poissa|lomalla|poza biurem|nieobecn|urlop|
+          mimo kancelář|nepřítomn|dovolená|házon kívül|szabadság|în afara biroului|concediu|
+          ofis dışı|izinde|εκτός γραφείου|απουσία|нет на месте|отсутств|в отпуске|немає на місці|
+          відсутн|у відпустці|不在|休暇|外出|休假|부재|휴가|خارج المكتب|إجازة|מחוץ למשרד|לא במשרד|
+          בחופשה)",
+    ];
+    /// Behind an answer's mark only what goes on like a notice is one: "Re: Out of office help" is our own subject.
+    ABSENT_ANSWER = [
+        r"^(?:out[ -]of[ -](?:the )?office|ooo|abwesend|abwesenheit|absence du bureau|
+          fuera de (?:la )?oficina|fuori (?:ufficio|sede)|fora do escritório|afwezig)
+          (?:$| ?[:,.!(-]| (?:until|till|from|notice|reply|message|re:|bis|vom|am|jusqu|du|hasta|
+          del|fino|dal|até|tot|van|\d))",
     ];
     /// What most mail programs call theirs, and some acknowledgements too.
     AUTOMATIC_SUBJECT = [
-        r"^(?:auto(?:matic|mated)?[ -]?(?:reply|response|antwort)|automatische antwort|
-          automatisch antwoord|réponse automatique|respuesta automática|risposta automatica|
-          resposta automática|autosvar)",
+        r"^(?:auto(?:matic|mated|mated)?[ -]?(?:reply|response|answer|antwort|replied)|
+          automatische antwort|automatisch antwoord|automatisch bericht|réponse automatique|
+          respuesta automática|risposta automatica|resposta automática|autosvar|automatiskt svar|
+          automatisk svar|automaattinen vastaus|automaattivastaus|automatyczna odpowiedź|
+          odpowiedź automatyczna|autoodpowiedź|automatická odpov|automatikus válasz|
+          răspuns automat|otomatik (?:yanıt|cevap)|αυτόματη απάντηση|автоматический ответ|
+          автоответ|автоматична відповідь|автовідповідь|automatski odgovor|samodejni odgovor|
+          автоматичен отговор|automaatvastus|automatinis atsakymas|automātiskā atbilde|
+          自動応答|自動返信|自动答复|自动回复|自動回覆|自動答覆|자동 ?(?:회신|응답|답장)|رد تلقائي|
+          الرد التلقائي|תשובה אוטומטית|מענה אוטומטי|trả lời tự động|balasan otomatis|
+          ตอบกลับอัตโนมัติ)",
     ];
     /// Somebody is absent now or soon.
     ABSENT = [
@@ -110,13 +124,6 @@ cues! {
         r"\bdo(?:n't| not) reply\b",
         r"\bno-?reply\b",
     ];
-    /// A mailbox that is given up.
-    DEAD_MAILBOX = [
-        r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was|has been) no longer (?:being |
-          actively |currently )*(?:monitored|in use|used|active|valid|read|checked)\b",
-        r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was|has been) (?:not in use|
-          deactivated|closed|disabled|discontinued)\b",
-    ];
     /// A mailbox that nobody reads.
     UNREAD_MAILBOX = [
         r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was) (?:(?:not|never) (?:being |
@@ -127,21 +134,30 @@ cues! {
 
 /// A mail with that subject reports that another could not be delivered.
 pub(super) fn is_delivery_report(subject: Option<&str>) -> bool {
-    let subject = normalised(subject.unwrap_or_default());
-    DELIVERY_REPORT.is_match(&subject) && !DELAY.is_match(&subject)
+    subject::is_delivery_report(subject.unwrap_or_default())
 }
 
-/// Nobody reads what is sent there. An acknowledgement says that of its own address only.
-pub(super) fn is_dead_mailbox(text: &Text) -> bool {
-    text.has(&DEAD_MAILBOX) || (text.has(&UNREAD_MAILBOX) && !text.has(&STRONG))
+/// Nobody reads what is sent there. An acknowledgement says that of its own address only, and an absence notice of a
+/// time.
+pub(super) fn is_unread_mailbox(text: &Text) -> bool {
+    text.has(&UNREAD_MAILBOX) && !text.has(&STRONG) && !text.says(&ABSENT) && !text.has(&BACK_ON)
+}
+
+/// The subject that mail programs give to what they send by themselves.
+pub(super) fn is_automatic_by_subject(subject: Option<&str>) -> bool {
+    let told = subject.unwrap_or_default();
+    let bare = normalised(subject::without_marks(told));
+    let is_answer = subject::is_answer(told);
+    AUTOMATIC_SUBJECT.is_match(&bare)
+        || if is_answer { ABSENT_ANSWER.is_match(&bare) } else { ABSENT_SUBJECT.is_match(&bare) }
 }
 
 /// The subject of an absence notice; "Automatic reply" is one unless the text says that it is
 /// something else.
 pub(super) fn is_absent_by_subject(subject: Option<&str>, text: &Text) -> bool {
-    let subject = normalised(subject.unwrap_or_default());
-    ABSENT_SUBJECT.is_match(&subject)
-        || (AUTOMATIC_SUBJECT.is_match(&subject) && !is_surely_automatic(text))
+    let bare = normalised(subject::without_marks(subject.unwrap_or_default()));
+    is_automatic_by_subject(subject)
+        && !(AUTOMATIC_SUBJECT.is_match(&bare) && is_surely_automatic(text))
 }
 
 /// The text of an absence notice. Softer words count where nothing else is wanted, or a machine

@@ -7,6 +7,7 @@ mod asks;
 mod attitude;
 mod cue;
 mod machine;
+mod mailbox;
 mod meeting;
 mod refusal;
 mod text;
@@ -50,7 +51,7 @@ pub(super) fn classify(it: &Heard<'_>) -> Sentiment {
 /// What a machine wrote is one of three things.
 fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
     let is_bounce = is_mail(it.channel) && machine::is_delivery_report(it.subject);
-    if is_bounce || machine::is_dead_mailbox(text) || refusal::is_hostile(text) {
+    if is_bounce || is_dead_mailbox(it, text) || refusal::is_hostile(text) {
         Sentiment::Blacklist
     } else if is_absence_notice(it, text, true) || machine::tells_return(text) {
         Sentiment::OutOfOffice
@@ -62,7 +63,11 @@ fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
 /// All other messages, the strongest tag first. A machine's acknowledgement is none if it is an
 /// absence notice, so that is looked for before.
 fn of_person(it: &Heard<'_>, text: &Text) -> Sentiment {
-    if refusal::is_hostile(text) {
+    // What its subject calls automatic may say that nobody is there any more; a person's mail may not.
+    let is_automatic = is_mail(it.channel) && machine::is_automatic_by_subject(it.subject);
+    let is_given_up = (is_automatic && is_dead_mailbox(it, text))
+        || (is_mail(it.channel) && mailbox::is_given_up_by_subject(it.subject));
+    if refusal::is_hostile(text) || is_given_up {
         return Sentiment::Blacklist;
     }
     let wish = wish(it, text);
@@ -73,6 +78,13 @@ fn of_person(it: &Heard<'_>, text: &Text) -> Sentiment {
     let is_automatic = machine::is_surely_automatic(text)
         || (says_nothing_else && machine::is_probably_automatic(text));
     if is_automatic { Sentiment::AutomatedReply } else { wish }
+}
+
+/// A mailbox that is given up, or that nobody reads.
+fn is_dead_mailbox(it: &Heard<'_>, text: &Text) -> bool {
+    mailbox::is_given_up(text)
+        || (is_mail(it.channel) && mailbox::is_given_up_by_subject(it.subject))
+        || machine::is_unread_mailbox(text)
 }
 
 fn is_absence_notice(it: &Heard<'_>, text: &Text, says_nothing_else: bool) -> bool {

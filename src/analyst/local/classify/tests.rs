@@ -27,7 +27,15 @@ fn check(tag: Sentiment, messages: &[&str]) {
 
 #[test]
 fn every_pattern_compiles() {
-    let all = [asks::ALL, attitude::ALL, machine::ALL, meeting::ALL, refusal::ALL, text::ALL];
+    let all = [
+        asks::ALL,
+        attitude::ALL,
+        machine::ALL,
+        mailbox::ALL,
+        meeting::ALL,
+        refusal::ALL,
+        text::ALL,
+    ];
     for pattern in all.into_iter().flatten() {
         assert!(!pattern.is_match("\u{0}"));
     }
@@ -565,6 +573,129 @@ fn an_automated_message_is_one_of_three_things() {
     let sms =
         Heard { channel: "sms", subject: Some("Undeliverable"), is_automated: true, ..heard("x") };
     assert_eq!(classify(&sms), AutomatedReply);
+}
+
+#[test]
+fn marks_before_a_subject_are_taken_off() {
+    let travels = "Thank you for your email. I am travelling, you can reach me at +1 312 555 0142.";
+    for subject in [
+        "[EXTERNAL] Automatic reply: quick question",
+        "[EXT] Automatic reply: quick question",
+        "EXT: Automatic reply: quick question",
+        "Re: Automatic reply: quick question",
+        "WG: [EXTERN] Automatische Antwort: quick question",
+        "*SPAM* Réponse automatique : quick question",
+        "{Spam?} Respuesta automática: quick question",
+        "***UNCHECKED*** Risposta automatica: quick question",
+        "[SPAM] [EXTERNAL] Re: Autosvar: quick question",
+        "Automatisk svar: quick question",
+        "Automaattinen vastaus: quick question",
+        "Odpowiedź automatyczna: quick question",
+        "Automatická odpověď: quick question",
+        "Automatikus válasz: quick question",
+        "Răspuns automat: quick question",
+        "Otomatik yanıt: quick question",
+        "Αυτόματη απάντηση: quick question",
+        "Автоматический ответ: quick question",
+        "Автоматична відповідь: quick question",
+        "自動応答: quick question",
+        "回复: 自动答复: quick question",
+        "자동 회신: quick question",
+        "رد تلقائي: quick question",
+        "תשובה אוטומטית: quick question",
+        "[EXT] Out of office",
+        "Re: Out of Office until Monday",
+        "AW: Abwesenheit",
+        "Fwd: Fuori ufficio: quick question",
+    ] {
+        let it = Heard { subject: Some(subject), ..heard(travels) };
+        assert_eq!(classify(&it), OutOfOffice, "{subject}");
+    }
+    for subject in
+        ["Re: Out of office help for your team", "[EXT] Re: quick question", "RE: Holiday homes"]
+    {
+        let it = Heard { subject: Some(subject), ..heard("Please call me on +1 312 555 0142") };
+        assert_eq!(classify(&it), CallRequested, "{subject}");
+    }
+    let report = Heard {
+        subject: Some("[EXTERNAL] Undeliverable: hi"),
+        is_automated: true,
+        ..heard("The address was not found")
+    };
+    assert_eq!(classify(&report), Blacklist);
+    assert_eq!(
+        classify(&Heard { subject: Some("[EXTERNAL] Unsubscribe"), ..heard("Thanks") }),
+        Blacklist
+    );
+}
+
+#[test]
+fn a_mailbox_that_is_given_up_is_blacklisted_in_any_language() {
+    let texts = [
+        "I have retired and am no longer using this address.",
+        "This mailbox is no longer in use.",
+        "This email address is no longer monitored. Please write to sales@x.example.",
+        "Please note that this account has been closed.",
+        "Dana is no longer with the company. Please contact Jo at +1 312 555 0142.",
+        "Dana Orlov has left Larkspur Freight.",
+        "I no longer work here.",
+        "My last day at Larkspur was 3 May.",
+        "My email address has changed. Please update your records.",
+        "I do not check this inbox any more.",
+        "Diese E-Mail-Adresse wird nicht mehr verwendet.",
+        "Ich bin nicht mehr im Unternehmen.",
+        "Das Postfach ist nicht mehr aktiv.",
+        "Cette adresse n’est plus utilisée.",
+        "Je ne travaille plus chez Larkspur.",
+        "Ya no trabajo en esta empresa.",
+        "Esta cuenta de correo ya no está activa.",
+        "Questo indirizzo non è più attivo.",
+        "Non lavoro più per questa azienda.",
+        "Este endereço de e-mail não está mais ativo.",
+        "Já não trabalho nesta empresa.",
+        "Dit e-mailadres is niet meer in gebruik.",
+        "Ik ben niet meer werkzaam bij Larkspur.",
+        "Den här adressen används inte längre.",
+        "Denne mailadresse bruges ikke længere.",
+        "Denne e-postadressen er ikke lenger i bruk.",
+        "Tämä sähköpostiosoite ei ole enää käytössä.",
+        "Ten adres nie jest już używany.",
+        "Już nie pracuję w tej firmie.",
+        "Tato adresa se již nepoužívá. Schránka není aktivní.",
+        "Ez a cím már nem használatos.",
+        "Această adresă nu mai este folosită.",
+        "Bu e-posta adresi artık kullanılmıyor.",
+        "Αυτή η διεύθυνση δεν χρησιμοποιείται πλέον.",
+        "Этот адрес больше не используется.",
+        "Я больше не работаю в компании.",
+        "Ця адреса більше не використовується.",
+        "このメールアドレスは現在使用しておりません。",
+        "田中は退職いたしました。",
+        "此邮箱已停用。",
+        "더 이상 이 메일을 사용하지 않습니다. 이 주소는 사용되지 않습니다.",
+        "هذا البريد لم يعد مستخدما",
+        "כתובת זו אינה בשימוש",
+    ];
+    for text in texts {
+        assert_eq!(classify(&Heard { is_automated: true, ..heard(text) }), Blacklist, "{text}");
+        let told = Heard { subject: Some("[EXT] Automatic reply: hi"), ..heard(text) };
+        assert_eq!(classify(&told), Blacklist, "{text}");
+    }
+    let by_subject = Heard { subject: Some("This mailbox is no longer in use"), ..heard("Hello") };
+    assert_eq!(classify(&by_subject), Blacklist);
+    for text in [
+        "I am on leave until 5 May.",
+        "I am out of the office and this mailbox is not monitored until I am back on Monday.",
+        "I have limited access to e-mail until Monday. Dana is back on 3 May.",
+        "Ich bin bis Montag nicht im Büro.",
+        "Our office is closed, we are back on Monday.",
+    ] {
+        assert_eq!(classify(&Heard { is_automated: true, ..heard(text) }), OutOfOffice, "{text}");
+    }
+    // A person who says so is heard like any other.
+    let person = "I no longer use this address, call me on +1 312 555 0142";
+    assert_eq!(classify(&heard(person)), CallRequested);
+    assert_eq!(classify(&heard("We no longer work with agencies")), Neutral);
 }
 
 #[test]
