@@ -98,6 +98,7 @@ static ALL: &[(&str, &Sql)] = named![
     inbox::CHANGE_MESSAGES,
     inbox::FAIL_DELIVERIES,
     inbox::READ_ECHOED,
+    inbox::READ_OURS,
     inbox::SETTLE_ECHOED,
     inbox::READ_IDENTITIES_OF,
     merge::MOVE_IDENTITIES,

@@ -8,6 +8,7 @@ use super::{
     find::{CampaignKey, Found, campaign_key},
     hints::Hint,
     keys::{First, resolve},
+    quoted::Cut,
 };
 use crate::{
     domain::{
@@ -25,7 +26,7 @@ use crate::{
         messages::{self, Filling, MessageRow},
     },
 };
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 /// What is known of a group's events once their leads are locked, each by its place in the group.
 pub(super) struct Known {
@@ -39,6 +40,15 @@ pub(super) struct Known {
     pub(super) campaigns: HashMap<CampaignKey, Id>,
     /// Which are our own sends, told back.
     pub(super) echoes: HashMap<usize, Echo>,
+    /// What is left of answers that repeat what we had sent.
+    pub(super) quoted: HashMap<usize, Cut>,
+}
+
+impl Known {
+    /// A message as it is stored: without what repeats ours.
+    fn heard<'a>(&self, at: usize, message: &'a NewMessage) -> Cow<'a, NewMessage> {
+        self.quoted.get(&at).map_or(Cow::Borrowed(message), |it| it.applied(message))
+    }
 }
 
 impl Group<'_> {
@@ -57,7 +67,7 @@ impl Group<'_> {
             let Some((inbound, event)) = self.event(at) else { continue };
             match firsts.get(&at).map(|_| resolve(firsts, at)) {
                 Some(First::Stored(id)) => {
-                    self.repeat_stored(at, id, &known.repeated, leads, work);
+                    self.repeat_stored(at, id, known, leads, work);
                 }
                 Some(First::InGroup(root)) => self.repeat_in_group(at, root, leads, work),
                 None if event.signal.about().is_some() => {
@@ -78,7 +88,9 @@ impl Group<'_> {
                         (Signal::Message(it), Some(echo)) => {
                             self.apply_echo(message, it, *echo, lead, work);
                         }
-                        (Signal::Message(it), None) => self.apply_message(message, it, lead, work),
+                        (Signal::Message(it), None) => {
+                            self.apply_message(message, &known.heard(at, it), lead, work);
+                        }
                         _ => self.apply_state(at, inbound, event, lead, work),
                     }
                 }
@@ -252,11 +264,13 @@ impl Group<'_> {
         &mut self,
         at: usize,
         message_id: Id,
-        known: &HashMap<Id, messages::Known>,
+        known: &Known,
         leads: &mut Leads,
         work: &mut Work,
     ) {
-        let (Some((inbound, event)), Some(first)) = (self.event(at), known.get(&message_id)) else {
+        let (Some((inbound, event)), Some(first)) =
+            (self.event(at), known.repeated.get(&message_id))
+        else {
             // A signed delivery without a message, or a message that was pruned while its key was not.
             let answer = Answer::Duplicate { message_id: None, lead_id: None, job_id: None };
             self.answer(at, answer);
@@ -271,8 +285,9 @@ impl Group<'_> {
             && !it.body.is_empty()
             && !work.fillings.contains_key(&message_id)
         {
-            work.fillings.insert(message_id, Filling::new(message_id, it));
-            opt_out_late((inbound, event), it, message_id, leads.get_mut(first.lead_id), work);
+            let it = known.heard(at, it);
+            work.fillings.insert(message_id, Filling::new(message_id, &it));
+            opt_out_late((inbound, event), &it, message_id, leads.get_mut(first.lead_id), work);
         }
         let mut job_id = first.job_id;
         if first.misses_its_job()

@@ -14,6 +14,7 @@ mod hints;
 mod keys;
 mod merges;
 mod quarantine;
+mod quoted;
 
 use self::{
     apply::Known,
@@ -29,6 +30,7 @@ pub(super) use self::{
     keys::{First, PUT_KEYS, READ_KEYS, REPOINT_KEYS},
     merges::READ_IDENTITIES_OF,
     quarantine::PUT_QUARANTINE,
+    quoted::READ_OURS,
 };
 
 use super::{
@@ -215,7 +217,8 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
     let echoes = group.find_echoes(&firsts, &lead_of, &leads).await?;
     changes.follow(&echoes);
     group.read_changeable(&mut changes).await?;
-    let known = Known { firsts, repeated, lead_of, campaigns, echoes };
+    let quoted = group.find_quoted(&firsts, &lead_of, &repeated, &leads).await?;
+    let known = Known { firsts, repeated, lead_of, campaigns, echoes, quoted };
     group.apply_events(&known, &mut changes, &mut leads, &mut work);
     messages::put(tx, &work.messages).await?;
     messages::name(tx, &work.names).await?;
