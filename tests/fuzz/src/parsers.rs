@@ -7,7 +7,7 @@ use postroom::{
         self, Received, fields, linkedin::Linkedin, phones as numbers, text, times as clock,
     },
     config::{PublicKey, Signature, SignatureScheme, SigningSecret},
-    domain::{IdentityKind, Interpreted, opt_out::opt_out_words},
+    domain::{IdentityKind, Interpreted, opt_out::opt_out_words, quoted, subject},
     http::signatures::{self as headers, Signed},
 };
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ pub fn profile_addresses(bytes: &[u8]) {
         let body = json!({
             "event": "new_relation", "user_provider_id": "ACoAA1", "user_profile_url": url,
         });
-        let received = Received { body: &body, received_at: NOW, country: None };
+        let received = Received { body: &body, received_at: NOW, country: None, text_field: None };
         match channels::interpret(&Linkedin, &received) {
             Ok(Interpreted::Event(event)) => event.identities,
             other => panic!("{other:?}"),
@@ -100,7 +100,7 @@ pub fn mail_addresses(bytes: &[u8]) {
     };
     if let Some(address) = fields::email_address(told) {
         is_sound(&address);
-        fields::is_robot(&address);
+        fields::has_robots_name(&address);
     }
     let one = json!({"name": told, "address": told});
     for list in [json!(told), json!([told, one]), one] {
@@ -120,6 +120,28 @@ pub fn opt_outs(bytes: &[u8]) {
             assert!(!found.trim().is_empty() && found.len() < 400, "{found:?}");
         }
     }
+}
+
+/// Subjects with marks before them.
+pub fn subjects(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let bare = subject::without_marks(told);
+    assert!(told.contains(bare));
+    assert_eq!(subject::without_marks(bare), bare, "not the second time");
+    assert_eq!(subject::is_delivery_report(told), subject::is_delivery_report(bare));
+    subject::is_answer(told);
+}
+
+/// What repeats ours: their text, then ours.
+pub fn quotes_of_ours(bytes: &[u8]) {
+    let Ok(told) = str::from_utf8(bytes) else { return };
+    let (theirs, ours) = halves(told, '\u{1}');
+    if let Some(left) = quoted::cut_what_repeats(theirs, [ours]) {
+        assert!(left.len() <= theirs.len(), "longer than what came: {left:?}");
+        assert_eq!(left.trim(), left);
+    }
+    let spoken = text::spoken(theirs);
+    assert!(spoken.body.len() <= theirs.len());
 }
 
 /// Headers of signatures, one a line, and then the body. Nobody signs right by chance.

@@ -16,7 +16,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         walk(&base.body, &mut texts);
     }
     let told = |it: &&String| match target {
-        "texts" | "opt_outs" => it.contains(' '),
+        "texts" | "opt_outs" | "quotes_of_ours" => it.contains(' '),
         "times" => {
             it.starts_with(|it: char| it.is_ascii_digit()) || it.contains("M") && it.len() < 40
         }
@@ -57,6 +57,15 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             "email|please stop emailing me",
             "sms|don't stop texting",
             "email|keine weiteren Mails, bitte",
+        ],
+        "subjects" => &[
+            "[EXTERNAL] Re: Fwd: Automatic reply: x",
+            "{Spam?} ***UNCHECKED*** RE[2]: Undeliverable: x",
+            "回复：退信",
+        ],
+        "quotes_of_ours" => &[
+            "Yes\n\nSam wrote:\n> Hi Dana, want a demo of it all?\u{1}Hi Dana, want a demo of it all?",
+            "Liked “Hi Dana, want a demo? Reply STOP to opt out”\u{1}Hi Dana, want a demo? Reply STOP to opt out",
         ],
         "signatures" => &[
             "msg_1\n1764000000\nv1,AAAA v2,xyz v1,c2VjcmV0\n{}",

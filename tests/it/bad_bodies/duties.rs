@@ -1,7 +1,7 @@
 //! What each event cannot do without, written down once more and apart from the channels: which bodies may be
 //! refused (docs/RULES.md), and by which reason. All others must not be.
 
-use postroom::channels::fields::{self, email_address, flag, is_robot, raw, word};
+use postroom::channels::fields::{self, email_address, flag, has_robots_name, raw, word};
 use serde_json::Value;
 
 /// `(channel, event, path)`: what an ordinary event of that name cannot do without.
@@ -42,12 +42,21 @@ pub const REQUIRED: &[(&str, &str, &str)] = &[
     ("instantly", "lead_interested", "lead_email"),
 ];
 
-/// The reasons by which `body` may be quarantined; empty where it must not be.
+/// The reasons by which `body` must be quarantined, one of them; empty where it need not be.
 pub fn reasons(channel: &str, body: &Value) -> Vec<String> {
+    duties(channel, body).0
+}
+
+/// The reasons by which it may be, where that depends on what its texts say.
+pub fn possible(channel: &str, body: &Value) -> Vec<String> {
+    duties(channel, body).1
+}
+
+fn duties(channel: &str, body: &Value) -> (Vec<String>, Vec<String>) {
     if !body.is_object() {
-        return vec!["not_an_object".to_owned()];
+        return (vec!["not_an_object".to_owned()], Vec::new());
     }
-    let mut duties = Duties { body, reasons: Vec::new() };
+    let mut duties = Duties { body, reasons: Vec::new(), possible: Vec::new() };
     match channel {
         "email" => duties.email(),
         "sms" => duties.sms(),
@@ -56,12 +65,13 @@ pub fn reasons(channel: &str, body: &Value) -> Vec<String> {
         "instantly" => duties.instantly(),
         other => panic!("nobody has said what {other} requires"),
     }
-    duties.reasons
+    (duties.reasons, duties.possible)
 }
 
 struct Duties<'a> {
     body: &'a Value,
     reasons: Vec<String>,
+    possible: Vec<String>,
 }
 
 impl<'a> Duties<'a> {
@@ -163,10 +173,19 @@ impl<'a> Duties<'a> {
             || is("data.reply.type", "Outgoing Email")
             || is("data.reply.folder", "Sent")
             || is_ours;
-        let is_bounce = is("data.reply.type", "Bounced")
-            || is("data.reply.folder", "Bounced")
-            || writer.as_deref().is_some_and(is_robot);
+        let is_bounce = is("data.reply.type", "Bounced") || is("data.reply.folder", "Bounced");
         let has_lead = self.told("data.lead").is_some_and(Value::is_object);
+        let lead = self.address_at("data.lead.email");
+        let has_robots = [&writer, &lead].into_iter().flatten().any(|it| has_robots_name(it));
+        if name != "EMAIL_BOUNCED" && !is_outbound && has_robots {
+            // Whether it is a robot's is told by its subject, its flag, its headers and its text.
+            self.id("data.reply.id");
+            self.object("data.reply");
+            self.address(&[WRITER], WRITER);
+            self.address(&["data.lead.email"], "data.lead.email");
+            self.possible.extend(self.reasons.drain(..).filter(|it| !it.ends_with(" data")));
+            return self.object("data");
+        }
         if name == "EMAIL_BOUNCED" || (!is_outbound && is_bounce && has_lead) {
             self.address(&["data.lead.email"], "data.lead.email");
         } else if is_outbound {
@@ -175,11 +194,9 @@ impl<'a> Duties<'a> {
             self.object("data.reply");
         } else {
             self.id("data.reply.id");
-            // The address of a robot, or our own, is no lead's.
-            let lead = self.address_at("data.lead.email");
-            let is_nobody = lead.as_deref().is_none_or(|it| {
-                is_robot(it) || Some(it) == self.address_at("data.sender_email.email").as_deref()
-            });
+            // Our own address is no lead's.
+            let ours = self.address_at("data.sender_email.email");
+            let is_nobody = lead.is_none() || lead == ours;
             if name == "UNTRACKED_REPLY_RECEIVED" || is_nobody {
                 self.address(&[WRITER], WRITER);
             }
@@ -189,6 +206,7 @@ impl<'a> Duties<'a> {
     fn sms(&mut self) {
         let has = |name| raw(self.body, name).is_some();
         if has("workflow") || has("contact_id") {
+            self.possible.push("unknown_text_field".to_owned());
             self.id("contact_id");
             return self.id("location.id");
         }
@@ -200,6 +218,7 @@ impl<'a> Duties<'a> {
                 let kind = word(self.body, "messageType").unwrap_or_default().to_uppercase();
                 let kind = kind.strip_prefix("TYPE_").unwrap_or(&kind);
                 if ["", "SMS", "RCS", "CUSTOM"].contains(&kind) {
+                    self.possible.push("unknown_text_field".to_owned());
                     self.id("locationId");
                     self.id("contactId");
                 }
@@ -207,9 +226,13 @@ impl<'a> Duties<'a> {
             "ContactDndUpdate" => self.id("id"),
             "INSTALL" | "UNINSTALL" => {}
             _ => {
-                let texts = ["body", "message", "message.body"];
-                if texts.iter().any(|path| self.told(path).is_some_and(Value::is_string)) {
+                let is = |kind: fn(&Value) -> bool| {
+                    ["body", "message"].iter().any(|path| self.told(path).is_some_and(kind))
+                };
+                if is(Value::is_string) {
                     self.unknown();
+                } else if is(Value::is_array) || is(Value::is_object) {
+                    self.possible.push("unknown_event".to_owned());
                 }
             }
         }

@@ -1,11 +1,8 @@
 //! What holds of whatever is made of a body.
 
-use postroom::{
-    channels::fields,
-    domain::{
-        Event, IdentityKind, Interpreted, NewMessage, NotUnderstood, Signal, Timestamp,
-        event::{Address, Direction, MessageKey},
-    },
+use postroom::domain::{
+    Event, Interpreted, NewMessage, NotUnderstood, Signal, Timestamp,
+    event::{Address, Direction, MessageKey},
 };
 
 /// Longer than any name of an event.
@@ -28,8 +25,8 @@ pub fn fault(
         Err(NotUnderstood { event_type, reason }) => {
             let path =
                 ["missing_field ", "bad_field "].iter().find_map(|it| reason.strip_prefix(it));
-            let word =
-                ["unknown_event", "unknown_shape", "not_an_object"].contains(&reason.as_str());
+            let word = ["unknown_event", "unknown_shape", "not_an_object", "unknown_text_field"]
+                .contains(&reason.as_str());
             is(word || path.is_some_and(|it| !it.is_empty()), "a reason")?;
             name(event_type.as_deref())
         }
@@ -57,8 +54,6 @@ fn of_event(event: &Event, size: usize, now: Timestamp) -> Result<(), String> {
     is(event.at.millis_since(now) <= DAY_MS, "a time to come")?;
     for identity in &event.identities {
         kept(&identity.value, "an identity")?;
-        let is_robot = identity.kind == IdentityKind::Email && fields::is_robot(&identity.value);
-        is(!is_robot, "a robot is a lead")?;
     }
     for (number, identity) in event.identities.iter().enumerate() {
         is(

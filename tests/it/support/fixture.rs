@@ -224,7 +224,10 @@ pub fn job_of(answer: &store::Answer) -> Id {
 /// What the daemon hands to its ingest for a body that a provider posts to the client `a`.
 pub fn webhook(channel: &dyn AnyChannel, name: &'static str, body: &serde_json::Value) -> Inbound {
     let received_at = store::wall_clock();
-    let event = match channels::interpret(channel, &Received { body, received_at, country: None }) {
+    let event = match channels::interpret(
+        channel,
+        &Received { body, received_at, country: None, text_field: None },
+    ) {
         Ok(Interpreted::Event(event)) => event,
         other => panic!("no event: {other:?}"),
     };

@@ -1,6 +1,7 @@
 //! What providers post, and what they are answered.
 
 mod bad_input;
+mod meanings;
 mod packed;
 mod payloads;
 mod quarantine;

@@ -251,10 +251,8 @@ on_both_daemons! {
         let ours = "owen@try-northbeam.example";
         let none = [
             ("email", report.clone(), "unknown_lead"),
-            ("email", with(report.clone(), json!({"data.reply.text_body": "Something went wrong", "data.reply.html_body": null})), "unknown_lead"),
-            ("email", with(body("emailbison/email_sent-1"), json!({"data.lead.email": robot})), "unknown_lead"),
+            ("email", with(report.clone(), json!({"data.reply.text_body": "Something went wrong", "data.reply.html_body": null, "data.reply.automated_reply": true})), "unknown_lead"),
             ("email", with(body("emailbison/email_bounced-1"), json!({"data.lead.email": ours})), "unknown_lead"),
-            ("email", with(body("emailbison/lead_unsubscribed-1"), json!({"data.lead.email": "bounce-7@x.example"})), "unknown_lead"),
             ("email", with(reply.clone(), json!({
                 "event.type": "MANUAL_EMAIL_SENT", "data.lead": null, "data.reply.primary_to_email_address": ours, "data.reply.to": [{"address": ours}],
             })), "unknown_lead"),
@@ -266,9 +264,8 @@ on_both_daemons! {
             ("linkedin", with(body("unipile/message_received-2"), json!({"event": "message_failed"})), "unknown_message"),
             ("smartlead", body("smartlead/lead_category_updated-1"), "unknown_lead"),
             ("smartlead", with(body("smartlead/email_sent-1"), json!({"to_email": ours})), "unknown_lead"),
-            ("smartlead", with(body("smartlead/email_bounce-1"), json!({"to_email": robot})), "unknown_lead"),
             ("instantly", body("instantly/lead_interested-1"), "unknown_lead"),
-            ("instantly", with(body("instantly/reply_received-1"), json!({"lead_email": robot})), "unknown_lead"),
+            ("instantly", with(body("instantly/reply_received-1"), json!({"lead_email": robot, "reply_subject": "Undeliverable: hello"})), "unknown_lead"),
             ("instantly", with(body("instantly/email_sent-3"), json!({"lead_email": "owen@get-northbeam.example"})), "unknown_lead"),
         ];
         for (channel, sent, reason) in &none {
@@ -280,8 +277,8 @@ on_both_daemons! {
         }
 
         // A robot's report is a bounce of the lead that the event names, or else of the one in its text.
-        assert_eq!(desk.tell("p13c", "email", &with(reply.clone(), json!({"data.reply.from_email_address": robot}))).await, "recorded bounce");
-        let by_robot = with(body("smartlead/email_reply-1"), json!({"leadCorrespondence.replyReceivedFrom": robot}));
+        assert_eq!(desk.tell("p13c", "email", &with(reply.clone(), json!({"data.reply.from_email_address": robot, "data.reply.automated_reply": true}))).await, "recorded bounce");
+        let by_robot = with(body("smartlead/email_reply-1"), json!({"leadCorrespondence.replyReceivedFrom": robot, "subject": "Mail delivery failed: A quick idea"}));
         assert_eq!(desk.tell("p13c", "smartlead", &by_robot).await, "recorded bounce");
         let gone = with(body("instantly/reply_received-5"), json!({"lead_email": "gone@x.example"}));
         assert_eq!(desk.tell("p13c", "instantly", &gone).await, "accepted");

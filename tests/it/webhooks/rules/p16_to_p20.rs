@@ -221,7 +221,7 @@ on_both_daemons! {
         for (client, channel, bounce) in [
             ("s19a", "email", body("emailbison/email_bounced-1")),
             ("s19b", "email", with(body("emailbison/lead_replied-1"), json!({"data.reply.folder": "Bounced"}))),
-            ("s19c", "email", with(body("emailbison/lead_replied-1"), json!({"data.reply.from_email_address": "MAILER-DAEMON@mx.example"}))),
+            ("s19c", "email", with(body("emailbison/lead_replied-1"), json!({"data.reply.from_email_address": "MAILER-DAEMON@mx.example", "data.reply.automated_reply": true}))),
             ("s19d", "email", by_text),
             ("s19e", "smartlead", with(body("smartlead/email_bounce-1"), json!({"to_email": dana}))),
             ("s19f", "instantly", with(body("instantly/email_bounced-1"), json!({"lead_email": dana}))),
