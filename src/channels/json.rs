@@ -1,5 +1,6 @@
 //! Bodies as JSON: strict where JSON is strict, lenient with lone surrogates (docs/RULES.md P3).
 
+use memchr::{memchr2, memmem};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::{cell::Cell, fmt};
@@ -185,28 +186,34 @@ const MASK: &str = "***";
 
 /// `body` without the escapes of surrogates that have no partner; `None` if it holds none.
 fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
+    memmem::find(body, br"\u")?;
     let mut kept = Vec::with_capacity(body.len());
     let (mut rest, mut in_string) = (body, false);
-    while let Some((&byte, tail)) = rest.split_first() {
-        let take = match byte {
-            b'"' => {
-                in_string = !in_string;
-                1
-            }
-            b'\\' if in_string => match escaped_unit(rest) {
-                Some(0xD800..=0xDBFF) => match tail.get(5..).and_then(escaped_unit) {
+    // Only a quote and a backslash say what follows: all between two of them is kept as it is.
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        let (plain, marked) = rest.split_at(at);
+        kept.extend_from_slice(plain);
+        let is_quote = marked.first() == Some(&b'"');
+        let taken = if is_quote {
+            in_string = !in_string;
+            1
+        } else if in_string {
+            match escaped_unit(marked) {
+                Some(0xD800..=0xDBFF) => match marked.get(6..).and_then(escaped_unit) {
                     Some(0xDC00..=0xDFFF) => 12,
                     _ => 0,
                 },
                 Some(0xDC00..=0xDFFF) => 0,
                 _ => 2,
-            },
-            _ => 1,
+            }
+        } else {
+            1
         };
-        let (taken, left) = rest.split_at(take.min(rest.len()));
+        let (taken, left) = marked.split_at(taken.min(marked.len()));
         kept.extend_from_slice(taken);
-        rest = if take == 0 { left.get(6..).unwrap_or_default() } else { left };
+        rest = if taken.is_empty() { left.get(6..).unwrap_or_default() } else { left };
     }
+    kept.extend_from_slice(rest);
     (kept.len() < body.len()).then_some(kept)
 }
 
