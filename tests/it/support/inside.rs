@@ -12,12 +12,15 @@ use postroom::{
 use std::{
     fs,
     net::TcpListener,
-    sync::Arc,
+    panic,
+    sync::{Arc, Once},
     thread::{self, JoinHandle},
 };
 use tokio::sync::oneshot;
 
 const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+/// The name of the threads on which handlers run.
+const HANDLER_THREAD: &str = "work";
 
 /// A running daemon on a thread of its own. Dropping it stops it.
 pub struct Inside {
@@ -38,9 +41,23 @@ struct Started {
     board: Arc<Board>,
 }
 
+/// Prints panics of handlers, which tests cause by the hundred, without a backtrace. Where `RUST_BACKTRACE` is set,
+/// a backtrace of a debug binary costs tens of milliseconds of CPU: more than all that a test of restarts measures.
+fn panics_of_handlers_have_no_backtrace() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| match thread::current().name() {
+            Some(HANDLER_THREAD) => eprintln!("a handler panicked: {panic}"),
+            _ => others(panic),
+        }));
+    });
+}
+
 impl Inside {
     /// Starts a daemon with these handlers and waits until it is there.
     pub async fn start(place: &Place, config: &str, registry: Registry) -> Self {
+        panics_of_handlers_have_no_backtrace();
         let scratch = Scratch::new("inside");
         let in_file = format!("sqlite://{}", scratch.path().join("postroom.db").display());
         let database_url = place.database_url().unwrap_or(&in_file).to_owned();
