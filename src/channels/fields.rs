@@ -162,8 +162,10 @@ pub fn email_address(text: &str) -> Option<String> {
     is_address.then(|| text.to_lowercase()).filter(|it| it.len() <= EMAIL_BYTES_MAX)
 }
 
-/// True for an address that has the name of a robot that returns mail: the whole part before the `@`, with a tail behind
-/// `+` or `-` at the most. It may be a person's all the same: a robot is one that is also seen to be a machine
+/// True for an address that has the name of a robot that returns mail: the whole part before the
+/// `@`, with a tail behind `+` or `-` at the most.
+///
+/// It may be a person's all the same: a robot is one that is also seen to be a machine
 /// (docs/RULES.md P13).
 pub fn has_robots_name(address: &str) -> bool {
     const NAMES: [&str; 4] = ["mailer-daemon", "postmaster", "bounces", "bounce"];

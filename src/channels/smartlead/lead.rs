@@ -66,8 +66,7 @@ impl Lead {
 
     /// True where it is our own mailbox (docs/RULES.md P13).
     pub(super) fn is_nobody(&self) -> bool {
-        let is_ours = self.is_told_as_recipient && self.ours.as_ref() == Some(&self.email);
-        is_ours
+        self.is_told_as_recipient && self.ours.as_ref() == Some(&self.email)
     }
 
     /// True where a robot wrote that returns mail: by its name, and because the mail is seen to be a machine's. The

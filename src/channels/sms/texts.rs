@@ -118,10 +118,7 @@ fn object_in(text: &str) -> Option<Value> {
 pub(super) fn is_named(body: &Value) -> bool {
     let told = |path: &&str| fields::raw(body, path).is_some_and(|it| !it.is_null());
     fields::get(body, "message").is_some()
-        || OF_WORKFLOW
-            .iter()
-            .filter(|it| !["message", "customData"].contains(it))
-            .any(|path| told(&path))
+        || OF_WORKFLOW.iter().filter(|it| !["message", "customData"].contains(it)).any(told)
 }
 
 /// True for a body of another event that could be a message under a new name.

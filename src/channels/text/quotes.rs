@@ -72,7 +72,7 @@ fn is_rule(line: &str) -> bool {
     ];
     let lower = shapes::shown(line).to_lowercase().replace(['\u{a0}', '\u{202f}'], " ");
     let framed = lower.starts_with("--") && lower.ends_with("--");
-    // 元のメッセージ, 原始邮件, 원본 메시지, הודעה מקורית, الرسالة الأصلية: between rules nothing else is written so.
+    // 原始邮件, 원본 메시지, הודעה מקורית: between rules nothing else is written in these scripts.
     let is_unlisted = framed
         && lower.chars().any(|it| it > '\u{590}' && it.is_alphabetic())
         && lower.chars().count() <= 60;
@@ -90,87 +90,50 @@ enum Header {
     Other,
 }
 
+/// What mail programs call the headers of a mail, in small letters.
+#[rustfmt::skip]
+const LABELS: [(Header, &[&str]); 5] = [
+    (Header::From, &[
+        "from", "von", "de", "da", "van", "från", "fra", "lähettäjä", "od", "nadawca", "odesílatel",
+        "feladó", "de la", "kimden", "gönderen", "από", "от", "от кого", "від", "差出人", "送信者", "发件人",
+        "寄件者", "寄件人", "보낸 사람", "보낸사람", "من", "מאת",
+    ]),
+    (Header::When, &[
+        "sent", "date", "gesendet", "datum", "envoyé", "enviado", "enviado el", "enviado em",
+        "fecha", "inviato", "data", "verzonden", "enviada em", "envoyé le", "date sent", "skickat",
+        "sendt", "dato", "lähetetty", "päivämäärä", "päiväys", "wysłano", "wysłane", "odesláno",
+        "odoslané", "dátum", "elküldve", "küldve", "trimis", "gönderme tarihi", "gönderildi",
+        "tarih", "στάλθηκε", "ημερομηνία", "отправлено", "дата", "надіслано", "送信日時", "日付", "日時",
+        "发送时间", "发送日期", "日期", "傳送時間", "寄件日期", "보낸 날짜", "날짜", "تاريخ الإرسال", "التاريخ",
+        "تم الإرسال", "נשלח", "תאריך",
+    ]),
+    (Header::To, &[
+        "to", "an", "à", "a", "para", "aan", "per", "till", "til", "vastaanottaja", "do", "komu",
+        "pre", "címzett", "către", "kime", "alıcı", "προς", "кому", "宛先", "收件人", "收件者", "받는 사람",
+        "받는사람", "إلى", "אל",
+    ]),
+    (Header::Subject, &[
+        "subject", "betreff", "objet", "asunto", "oggetto", "assunto", "onderwerp", "ämne", "emne",
+        "aihe", "temat", "předmět", "predmet", "tárgy", "subiect", "konu", "θέμα", "тема", "件名",
+        "主题", "主題", "主旨", "제목", "الموضوع", "נושא",
+    ]),
+    (Header::Other, &[
+        "cc", "bcc", "reply-to", "importance", "priority", "attachments",
+    ]),
+];
+/// No label is longer, in bytes.
+const LABEL_BYTES_MAX: usize = 48;
+
 /// `From: …`, in the languages that mail programs speak; with what stands behind the colon.
 fn header(line: &str) -> Option<(Header, &str)> {
     let line = shapes::shown(line).trim_start_matches(['*', ' ', '\t']);
     let (label, value) = line.split_once([':', '：'])?;
-    if label.len() > 48 {
+    if label.len() > LABEL_BYTES_MAX {
         return None;
     }
-    let kind = match label
-        .trim_end_matches(|it: char| it == '*' || it.is_whitespace())
-        .to_lowercase()
-        .as_str()
-    {
-        "from" | "von" | "de" | "da" | "van" | "från" | "fra" | "lähettäjä" | "od" | "nadawca"
-        | "odesílatel" | "feladó" | "de la" | "kimden" | "gönderen" | "από" | "от" | "от кого"
-        | "від" | "差出人" | "送信者" | "发件人" | "寄件者" | "寄件人" | "보낸 사람"
-        | "보낸사람" | "من" | "מאת" => Header::From,
-        "sent"
-        | "date"
-        | "gesendet"
-        | "datum"
-        | "envoyé"
-        | "enviado"
-        | "enviado el"
-        | "enviado em"
-        | "fecha"
-        | "inviato"
-        | "data"
-        | "verzonden"
-        | "enviada em"
-        | "envoyé le"
-        | "date sent"
-        | "skickat"
-        | "sendt"
-        | "dato"
-        | "lähetetty"
-        | "päivämäärä"
-        | "päiväys"
-        | "wysłano"
-        | "wysłane"
-        | "odesláno"
-        | "odoslané"
-        | "dátum"
-        | "elküldve"
-        | "küldve"
-        | "trimis"
-        | "gönderme tarihi"
-        | "gönderildi"
-        | "tarih"
-        | "στάλθηκε"
-        | "ημερομηνία"
-        | "отправлено"
-        | "дата"
-        | "надіслано"
-        | "送信日時"
-        | "日付"
-        | "日時"
-        | "发送时间"
-        | "发送日期"
-        | "日期"
-        | "傳送時間"
-        | "寄件日期"
-        | "보낸 날짜"
-        | "날짜"
-        | "تاريخ الإرسال"
-        | "التاريخ"
-        | "تم الإرسال"
-        | "נשלח"
-        | "תאריך" => Header::When,
-        "to" | "an" | "à" | "a" | "para" | "aan" | "per" | "till" | "til" | "vastaanottaja"
-        | "do" | "komu" | "pre" | "címzett" | "către" | "kime" | "alıcı" | "προς" | "кому"
-        | "宛先" | "收件人" | "收件者" | "받는 사람" | "받는사람" | "إلى" | "אל" => {
-            Header::To
-        }
-        "subject" | "betreff" | "objet" | "asunto" | "oggetto" | "assunto" | "onderwerp"
-        | "ämne" | "emne" | "aihe" | "temat" | "předmět" | "predmet" | "tárgy" | "subiect"
-        | "konu" | "θέμα" | "тема" | "件名" | "主题" | "主題" | "主旨" | "제목" | "الموضوع"
-        | "נושא" => Header::Subject,
-        "cc" | "bcc" | "reply-to" | "importance" | "priority" | "attachments" => Header::Other,
-        _ => return None,
-    };
-    Some((kind, value.trim_start_matches(['*', ' '])))
+    let label = label.trim_end_matches(|it: char| it == '*' || it.is_whitespace()).to_lowercase();
+    let (kind, _) = LABELS.iter().find(|(_, labels)| labels.contains(&label.as_str()))?;
+    Some((*kind, value.trim_start_matches(['*', ' '])))
 }
 
 static YEAR: LazyLock<Option<Regex>> =

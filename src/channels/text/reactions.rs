@@ -43,14 +43,14 @@ const VERBS: &str = concat!(
     r"|likte|liker|mislikte|elsket|fremhevet|understreket|stilte spørsmål ved|reagerte .{0,20}på|fjernet .{1,40} fra",
     r"|tykkäsi|tykkää|piti|ei pitänyt|rakasti|rakastaa|nauroi|korosti|kyseenalaisti|reagoi .{0,20}|poisti .{1,40}",
     // Polish, Czech, Slovak, Hungarian, Romanian
-    r"|(?:nie )?(?:polubił|lubi|uwielbia|pokochał|spodobał)[^ ]{0,6}(?: się)?|(?:roz|za)?śmia[^ ]{0,6}(?: się)?(?: z)?|podkreślił[^ ]{0,4}|zakwestionował[^ ]{0,4}|zareagował[^ ]{0,4} .{0,20}na|usun[^ ]{1,6} .{1,40} z",
+    r"|(?:nie )?polubiono|(?:nie )?(?:polubił|lubi|uwielbia|pokochał|spodobał)[^ ]{0,6}(?: się)?|(?:roz|za)?śmia[^ ]{0,6}(?: się)?(?: z)?|podkreślił[^ ]{0,4}|zakwestionował[^ ]{0,4}|zareagował[^ ]{0,4} .{0,20}na|usun[^ ]{1,6} .{1,40} z",
     r"|(?:ne)?(?:líbí|líbilo) se(?: .{0,10})?|miluje|zbožňuje|(?:za)?smál[^ ]{0,3} se(?: .{0,10})?|zdůraznil[^ ]{0,3}|zpochybnil[^ ]{0,3}|(?:za)?reagoval[^ ]{0,3} .{0,20}na|odebral[^ ]{0,3} .{1,40} z",
     r"|páči sa(?: .{0,10})?|nepáči sa(?: .{0,10})?|kedvelte|kedveli|imádta|nem tetszett|tetszett|nevetett|kiemelte|hangsúlyozta|megkérdőjelezte|reagált|eltávolított",
     r"|(?:a|i-a|nu i-a|nu a) (?:apreciat|plăcut|adorat|iubit|râs|evidențiat|accentuat|pus|reacționat|eliminat|șters|marcat)(?: .{0,40})?",
     // Greek, Russian, Ukrainian
     r"|(?:δεν )?(?:του |της |μου )?άρεσε|λάτρεψε|γέλασε(?: .{0,10})?|έδωσε έμφαση(?: .{0,10})?|τόνισε|αμφισβήτησε|αντέδρασε .{0,20}|αφαίρεσε .{1,40}",
     r"|(?:не )?(?:нравится|понравилось|любит|обожает|оценил[аи]?)|(?:рас)?смеял[^ ]{0,4}(?: .{0,10})?|(?:смешно|рассмешило)|выделил[аи]?|подчеркнул[аи]?|(?:усомнил[^ ]{0,4}|сомневается)(?: .{0,10})?|реакция .{0,20}|отреагировал[аи]? .{0,20}на|(?:удалил|убрал)[аи]? .{1,40} (?:с|из|от)|поставил[аи]? .{1,40}",
-    r"|(?:не )?(?:подобається|сподобалось|сподобалося|вподобав|вподобала)|(?:роз)?сміявся|розсміялась|підкреслив|виділив|відреагував[^ ]{0,3} .{0,20}на|(?:видалив|прибрав|вилучив)[^ ]{0,3} .{1,40} (?:з|із)",
+    r"|(?:не )?(?:подобається|сподобалось|сподобалося|вподобано|вподобав|вподобала)|(?:роз)?сміявся|розсміялась|підкреслив|виділив|відреагував[^ ]{0,3} .{0,20}на|(?:видалив|прибрав|вилучив)[^ ]{0,3} .{1,40} (?:з|із)",
     // Turkish, Arabic, Hebrew, Chinese, Korean, Japanese
     r"|(?:أعجب|أحب|لم يعجب|ضحك|أكد|شكك|تفاعل|أزال)[^ ]{0,6}(?: .{0,30})?|(?:אהב|אהבה|לא אהב|לא אהבה|צחק|צחקה|הדגיש|הדגישה|הטיל|הגיב|הגיבה|הסיר|סימן|סימנה)(?:/[^ ]{1,2})?(?: .{0,30})?",
     r"|(?:赞了|贊了|喜欢了?|喜歡了?|爱了|大爱|不喜欢|不喜歡|踩了|笑了|大笑|强调了?|強調了?|质疑了?|質疑|对|對|移除了?|给|給)[^“「\x22]{0,12}",
@@ -111,6 +111,8 @@ pub(super) fn without_reaction(text: &str) -> Option<&str> {
         // Cut short by the phone.
         None => (inside, ""),
     };
+    // The reaction's own name may stand in marks, too: Ha messo “Mi piace” a «…».
+    let behind = second_quotation(behind).unwrap_or(behind);
     if quoted.trim().is_empty() || head.contains('\n') {
         return None;
     }
@@ -124,6 +126,18 @@ pub(super) fn without_reaction(text: &str) -> Option<&str> {
         patterns.head.is_match(&head) || patterns.sign.is_match(&head)
     };
     is_reaction.then(|| if tail.is_empty() || is_tail { rest.trim() } else { behind.trim() })
+}
+
+/// What stands behind a quotation with which a text goes on after one short word.
+fn second_quotation(text: &str) -> Option<&str> {
+    const WORD_BYTES_MAX: usize = 8;
+    let (at, mark) = text
+        .char_indices()
+        .take_while(|(at, it)| *at <= WORD_BYTES_MAX && *it != '\n')
+        .find(|(_, it)| OPENING.contains(*it))?;
+    let inside = text.get(at + mark.len_utf8()..)?;
+    let (end, closing) = inside.rmatch_indices(|it| closes(mark, it)).next()?;
+    inside.get(end + closing.len()..)
 }
 
 const OPENING: &str = "“„«\"‟「『‹‘";
@@ -178,77 +192,24 @@ mod tests {
 
     const OURS: &str = "Hi Rita, want a demo? Reply STOP to opt out";
 
+    #[rustfmt::skip]
+    const HEADS: &[&str] = &[
+        "Liked", "Loved", "Disliked", "Laughed at", "Emphasized", "Emphasised", "Questioned",
+        "Removed a like from", "Removed a heart from", "Removed a dislike from",
+        "Removed a laugh from", "Removed an exclamation from", "Removed a question mark from",
+        "Reacted 😂 to", "Reacted with a sticker to", "Removed a 👍 from", "👍 to", "❤️ to",
+        "\u{200b}👍\u{200b} to", "👍 zu", "👍 à", "👍 a", "😂 für", "‼️ to", "Removed 👍 from",
+        "Gefällt", "Gefällt mir:", "Liebte", "Lachte über", "Betonte", "Hinterfragte", "A aimé",
+        "A adoré", "N’a pas aimé", "A ri de", "A mis en évidence", "Le gustó", "Le encantó",
+        "No le gustó", "Se rió de", "Enfatizó", "Cuestionó", "Ha messo “Mi piace” a",
+        "Ha adorato", "Ha riso di", "Gostou de", "Amou", "Não gostou de", "Riu de", "Gillade",
+        "Älskade", "Skrattade åt", "Synes godt om", "Likte", "Tykkäsi", "Polubiono", "Líbí se",
+        "Понравилось", "Не нравится", "Вподобано", "أعجبني", "אהב/ה את", "赞了", "喜欢",
+    ];
+
     #[test]
     fn reactions_of_phones_hold_no_word_of_the_lead() {
-        for head in [
-            "Liked",
-            "Loved",
-            "Disliked",
-            "Laughed at",
-            "Emphasized",
-            "Emphasised",
-            "Questioned",
-            "Removed a like from",
-            "Removed a heart from",
-            "Removed a dislike from",
-            "Removed a laugh from",
-            "Removed an exclamation from",
-            "Removed a question mark from",
-            "Reacted 😂 to",
-            "Reacted with a sticker to",
-            "Removed a 👍 from",
-            "👍 to",
-            "❤️ to",
-            "\u{200b}👍\u{200b} to",
-            "👍 zu",
-            "👍 à",
-            "👍 a",
-            "😂 für",
-            "‼️ to",
-            "Removed 👍 from",
-            "Gefällt",
-            "Gefällt mir:",
-            "Liebte",
-            "Lachte über",
-            "Betonte",
-            "Hinterfragte",
-            "A aimé",
-            "A adoré",
-            "N’a pas aimé",
-            "A ri de",
-            "A mis en évidence",
-            "Le gustó",
-            "Le encantó",
-            "No le gustó",
-            "Se rió de",
-            "Enfatizó",
-            "Cuestionó",
-            "Ha messo “Mi piace” a",
-            "Ha adorato",
-            "Ha riso di",
-            "Gostou de",
-            "Amou",
-            "Não gostou de",
-            "Riu de",
-            "Gillade",
-            "Älskade",
-            "Skrattade åt",
-            "Synes godt om",
-            "Likte",
-            "Tykkäsi",
-            "Polubiono",
-            "Líbí se",
-            "Понравилось",
-            "Не нравится",
-            "Вподобано",
-            "أعجبني",
-            "אהב/ה את",
-            "赞了",
-            "喜欢",
-        ]
-        .iter()
-        .filter(|it| !["Polubiono", "Вподобано", "Ha messo “Mi piace” a"].contains(it))
-        {
+        for head in HEADS {
             for (open, close) in [("“", "”"), ("„", "“"), ("« ", " »"), ("\"", "\"")] {
                 let text = format!("{head} {open}{OURS}{close}");
                 assert_eq!(without_reaction(&text), Some(""), "{text}");

@@ -20,9 +20,7 @@ const KEYWORD: &str = concat!(
     r"|[0-9]{4,6})",
 );
 /// Why.
-const SO_THAT: &str = concat!(
-    r"(?:to|2|4|for|if|and|so|in order to|um|zum|zur|fur|pour|para|per|om|ter|for at|for att|for a|aby|zeby|pentru(?: a)?|=|:|-)",
-);
+const SO_THAT: &str = r"(?:to|2|4|for|if|and|so|in order to|um|zum|zur|fur|pour|para|per|om|ter|for at|for att|for a|aby|zeby|pentru(?: a)?|=|:|-)";
 /// A keyword that needs no "reply" before it, and its purpose: `STOP to …`, `STOP=…`.
 const BARE_KEYWORD: &str = concat!(
     r"(?:stopp?(?: all|all| sms)?|end|quit|cancel|unsub(?:scribe)?|arrete?r?|baja|alto|parar|sair|salir)",

@@ -20,19 +20,25 @@ use std::{
 /// This many characters of each of our messages are compared.
 const OURS_CHARS: i32 = 10_000;
 
-/// The three newest messages that we had sent to a lead over a channel, of the lead's last 60. By `messages_of_lead`.
+/// The three newest messages that we had sent to a lead over a channel, of the lead's last 20. By `messages_of_lead`.
 pub(in crate::store) static READ_OURS: Sql = Sql::new(
-    "select g.n, substr(m.body, 1, $2) as body from @rows($1, n bigint, lead_id bigint, channel text) g join messages m on m.id = \
-       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id order by i.id desc limit 60) o \
-        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1) \
+    "select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
+       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
+        order by i.lead_id desc, i.id desc limit 20) o \
+        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1)) as body \
+     from @rows($1, n bigint, lead_id bigint, channel text) g \
      union all \
-     select g.n, substr(m.body, 1, $2) as body from @rows($1, n bigint, lead_id bigint, channel text) g join messages m on m.id = \
-       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id order by i.id desc limit 60) o \
-        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 1) \
+     select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
+       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
+        order by i.lead_id desc, i.id desc limit 20) o \
+        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 1)) as body \
+     from @rows($1, n bigint, lead_id bigint, channel text) g \
      union all \
-     select g.n, substr(m.body, 1, $2) as body from @rows($1, n bigint, lead_id bigint, channel text) g join messages m on m.id = \
-       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id order by i.id desc limit 60) o \
-        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 2)",
+     select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
+       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
+        order by i.lead_id desc, i.id desc limit 20) o \
+        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 2)) as body \
+     from @rows($1, n bigint, lead_id bigint, channel text) g",
 );
 
 /// What is left of a message without what repeats ours.
@@ -106,8 +112,10 @@ impl Group<'_> {
             for row in self.tx.all(&READ_OURS, [group(&rows)?, OURS_CHARS.into()]).await? {
                 let n: i64 = row.try_get("", "n")?;
                 let thread = usize::try_from(n).ok().and_then(|n| threads.get(n).copied());
-                let Some(thread) = thread else { continue };
-                ours.entry(thread).or_default().push(row.try_get("", "body")?);
+                let body: Option<String> = row.try_get("", "body")?;
+                if let (Some(thread), Some(body)) = (thread, body) {
+                    ours.entry(thread).or_default().push(body);
+                }
             }
         }
         let mut cuts = HashMap::new();

@@ -118,7 +118,7 @@ fn files() -> Vec<Case> {
     rows.into_iter().map(case).collect()
 }
 
-/// Keywords and near misses, reactions, instructions, subjects and mailboxes.
+/// Keywords and near misses, reactions and instructions.
 fn texts() -> Vec<Case> {
     let mut cases = Vec::new();
     for text in [
@@ -152,6 +152,12 @@ fn texts() -> Vec<Case> {
     cases.push(case(reported, "sms", sms(reported), HEARD));
     cases.push(case(reported, "linkedin", linkedin(reported), HEARD));
     cases.push(case(reported, "email", mail("Re: hello", reported), HEARD));
+    cases
+}
+
+/// Absence notices behind marks, and mailboxes that are given up.
+fn by_machines() -> Vec<Case> {
+    let mut cases = Vec::new();
     for (subject, text, is) in [
         (
             "[EXTERNAL] Automatic reply: hello",
@@ -255,7 +261,7 @@ async fn told(db: &Peek, client: &str, select: &str) -> Vec<String> {
 
 on_both_daemons! {
     async fn every_text_means_what_its_writer_said(place: Place) {
-        let cases: Vec<Case> = files().into_iter().chain(texts()).chain(answers()).collect();
+        let cases: Vec<Case> = files().into_iter().chain(texts()).chain(by_machines()).chain(answers()).collect();
         let daemon = place.start(&config(cases.len())).await;
         let db = Peek::of(&daemon).await;
         let mut messages: BTreeMap<usize, String> = BTreeMap::new();
