@@ -25,12 +25,15 @@ impl MigrationTrait for Migration {
     }
 }
 
-// `leads_by_client` was used by nothing; `leads_listed` begins with the same column.
+// `leads_by_client` was used by nothing; `leads_listed` begins with the same column. That ids are greater than 0 is said
+// by those statements alone that are to use `leads_by_message`: for the others a planner would take it for its order,
+// and walk past the leads of all other clients.
 const UP: &str = "
 drop index leads_by_client;
 create index leads_listed on leads (client_id, status, last_message_at desc @nulls_last, id desc)
     where merged_into is null;
-create index leads_by_message on leads (last_message_at desc @nulls_last, id desc) where merged_into is null;
+create index leads_by_message on leads (last_message_at desc @nulls_last, id desc)
+    where merged_into is null and id > 0;
 create index messages_listed on messages (client_id, channel, direction, id);
 create index jobs_listed on jobs (client_id, kind, id);
 create index job_ready_of_leads on job_ready (job_id) where line > 0;

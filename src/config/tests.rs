@@ -286,7 +286,7 @@ fn a_secret_in_a_file_is_taken_without_what_editors_add_around_it() {
     for (bytes, word) in [(&b"h\0u\0n\0\xff\xfe"[..], "UTF-8"), (b"\xef\xbb\xbf \n", "empty")] {
         std::fs::write(&path, bytes).expect("a file");
         let refused = errors(&toml, &[]);
-        assert!(refused.iter().all(|it| it.contains(word)), "{refused:?}");
+        assert!(refused.iter().any(|it| it.contains(word)), "{refused:?}");
     }
 }
 

@@ -248,6 +248,7 @@ async fn refuse(plan: &Plan, settlement: Settlement, on_refused: &Transition, er
 mod tests {
     use super::*;
     use crate::{domain::job::FailureReason, telemetry::metrics::JOB_OUTCOMES};
+    use std::time::Duration;
 
     #[test]
     fn every_outcome_that_an_attempt_can_have_is_counted_and_no_other() {

@@ -74,10 +74,10 @@ const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
     ("lock_timeout", "8s"),
 ];
 
-/// How connections that write are planned: each of their statements finds its rows by key, group by group.
-/// Without this, a table whose statistics are old or missing is read whole and joined by hash, until
+/// How connections that write, and those of the admin API, are planned: each of their statements finds its rows
+/// by key. Without this, a table whose statistics are old or missing is read whole and joined by hash, until
 /// vacuum comes by (a fresh database took 2 × as long for each group of webhooks).
-const POSTGRES_WRITER_PLANS: [(&str, &str); 5] = [
+const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
@@ -363,14 +363,15 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         rooms.push(Room { sessions: sessions.clone(), another });
         sessions
     };
-    let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_WRITER_PLANS).collect();
+    let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let readers = cfg.max_connections / 3;
     let writer = sessions(cfg.max_connections - readers, &of_writers);
     let reader = match readers {
         0 => writer.clone(),
         _ => sessions(readers, &POSTGRES_TIMEOUTS),
     };
-    let api = sessions(API_CONNECTIONS, &POSTGRES_API_TIMEOUTS);
+    let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
+    let api = sessions(API_CONNECTIONS, &of_api);
     door.leads_to(rooms);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,

@@ -58,9 +58,9 @@ pub(super) static READ_HEADS: Sql = Sql::new(
      from job_ready where line @ids($1)",
 );
 
-/// All that wait behind the heads of lines. By primary key.
+/// All that wait behind the heads of lines. By primary key: the `+` keeps planners from the order of the key of jobs.
 pub(super) static READ_BLOCKED: Sql = Sql::new(
-    "select line, job_id, kind, client_id, run, spared from job_blocked where line @ids($1) order by job_id",
+    "select line, job_id, kind, client_id, run, spared from job_blocked where line @ids($1) order by +job_id",
 );
 
 /// A lead that is merged, and into which.

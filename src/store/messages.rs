@@ -45,19 +45,21 @@ pub(super) static READ_FIRSTS: Sql = Sql::new(
      from @rows($1, id bigint, kind text) g join messages m on m.id = g.id",
 );
 
-/// Gives messages their providers' ids, which another webhook about them brings. By primary key.
+/// Gives messages their providers' ids, which another webhook about them brings. By primary key: that there is no id yet
+/// (an empty text) is asked as a condition of the join, because the planner would look for all such messages first.
 pub(super) static NAME_MESSAGES: Sql = Sql::new(
     "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
-     where messages.id = g.id and messages.provider_id is null",
+     where messages.id = g.id and coalesce(messages.provider_id, '') = substr(g.provider_id, 1, 0)",
 );
 
 /// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
-/// text like an edit: a job that has read the empty one looks again. By primary key.
+/// text like an edit: a job that has read the empty one looks again. By primary key: that the text is empty is asked as a
+/// condition of the join, as above.
 pub(super) static FILL_MESSAGES: Sql = Sql::new(
     "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
        raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
      from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
-     where messages.id = g.id and messages.body = ''",
+     where messages.id = g.id and messages.body = substr(g.body, 1, 0)",
 );
 
 /// The message that a hint about a lead is about: its newest inbound one not later than the event. By

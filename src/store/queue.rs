@@ -121,13 +121,13 @@ pub(super) static READ_ORPHANS: Sql = Sql::new(
      order by r.line limit 500",
 );
 
-/// Claimed jobs of this node. By `job_ready_turn`: no job was claimed whose turn is beyond V of its kind. SQLite keeps
-/// to the order of a cross join.
+/// Claimed jobs of this node. By `job_ready_turn`: no job was claimed whose turn is beyond V of its kind.
 pub(super) static READ_HELD_RUNS: Sql = Sql::new(
     "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
        @ms(@now) - @ms(r.locked_at) as held_ms \
-     from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r cross join jobs j \
-     where r.kind = v.kind and r.turn <= v.turn and r.turn is not null and r.node = $1 and j.id = r.job_id order by r.line",
+     from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r join jobs j on j.id = r.job_id \
+     where r.line @each(select x.line from job_ready x \
+       where x.kind = v.kind and x.turn <= v.turn and x.turn is not null and x.node = $1)",
 );
 
 /// Lines that hold blocked jobs and no head. There should be none. Reads the small tables whole, so it is for a reader.

@@ -3,8 +3,8 @@
 use std::{
     cmp::Ordering::{Equal, Greater, Less},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Instant,
 };
+use tokio::time::Instant;
 
 /// Over how many seconds is counted.
 pub const WINDOW_SECONDS: u64 = 60;

@@ -75,7 +75,7 @@ mod tests {
             let read = async || {
                 reads.fetch_add(1, Ordering::Relaxed);
                 slow.notified().await;
-                if fails { Err(StoreError::Away("slow".to_owned())) } else { Ok(7) }
+                if fails { Err(StoreError::Busy("slow".to_owned())) } else { Ok(7) }
             };
             let all = futures_util::future::join_all((0..6).map(|_| latest.get(&read)));
             // All of them have asked by the time that the first read ends: they are polled before this.
@@ -95,7 +95,7 @@ mod tests {
             let later = |ms: u64| ended + Duration::from_millis(ms);
             assert!(read.serves(later(1), later(kept_s * 1_000 - 1)), "{took_ms} ms");
             assert!(!read.serves(later(1), later(kept_s * 1_000)), "{took_ms} ms");
-            let failed = outcome(Err(StoreError::Away("slow".to_owned())));
+            let failed = outcome(Err(StoreError::Busy("slow".to_owned())));
             assert!(!failed.serves(later(1), later(1)));
             assert!(failed.serves(started, later(1)));
         }

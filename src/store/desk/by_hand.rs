@@ -192,8 +192,10 @@ async fn to_the_end(
 ) -> Result<ByKind, StoreError> {
     match store.0.runtime.spawn(work).await {
         Ok(result) => result,
-        Err(error) if error.is_panic() => Err(StoreError::Broken(error.to_string())),
-        Err(_) => Err(StoreError::Away("the store is stopped".to_owned())),
+        Err(error) if error.is_panic() => {
+            Err(StoreError::Broken("a database call panicked".to_owned()))
+        }
+        Err(_) => Err(StoreError::Unreachable("the store is stopped".to_owned())),
     }
 }
 

@@ -33,13 +33,16 @@ macro_rules! part {
          order by l.last_message_at desc nulls last, l.id desc limit $3"
     };
     (without) => {
-        "l.merged_into is null and l.last_message_at is null and l.id < $1 order by l.id desc limit $2"
+        "l.merged_into is null and l.last_message_at is null and l.id < $1 \
+         order by l.last_message_at desc nulls last, l.id desc limit $2"
     };
 }
 
 /// Leads by their newest message. By `leads_by_message`.
-pub(in crate::store) static LIST_LEADS: Sql =
-    Sql::new(concat!("select l.id, @ms(l.last_message_at) as at from leads l where ", part!(with)));
+pub(in crate::store) static LIST_LEADS: Sql = Sql::new(concat!(
+    "select l.id, @ms(l.last_message_at) as at from leads l where l.id > 0 and ",
+    part!(with)
+));
 
 /// The same of some clients in some statuses, a page of each. By `leads_listed`.
 pub(in crate::store) static LIST_LEADS_BY: Sql = Sql::new(concat!(
@@ -51,7 +54,7 @@ pub(in crate::store) static LIST_LEADS_BY: Sql = Sql::new(concat!(
 
 /// Leads without a message, which come last. By `leads_by_message`.
 pub(in crate::store) static LIST_SILENT_LEADS: Sql =
-    Sql::new(concat!("select l.id from leads l where ", part!(without)));
+    Sql::new(concat!("select l.id from leads l where l.id > 0 and ", part!(without)));
 
 /// The same of some clients in some statuses, a page of each. By `leads_listed`.
 pub(in crate::store) static LIST_SILENT_LEADS_BY: Sql = Sql::new(concat!(

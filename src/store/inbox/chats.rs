@@ -11,8 +11,8 @@ use std::collections::{HashMap, HashSet};
 /// The lead of the newest message of a chat. By primary keys.
 pub(in crate::store) static READ_CHATS: Sql = Sql::new(
     "select g.client_id, g.channel, g.chat, m.lead_id from @rows($1, client_id text, channel text, chat text) g \
-     join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = 'chat' and k.key = g.chat \
-     join messages m on m.id = k.message_id",
+     join messages m on m.id = (select k.message_id from message_keys k \
+       where k.client_id = g.client_id and k.channel = g.channel and k.kind = 'chat' and k.key = g.chat)",
 );
 
 /// Lets chats name their newest messages. Sorted.

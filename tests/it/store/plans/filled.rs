@@ -52,6 +52,9 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
     let of_some = |count: i64| Numbers { db, first, last: last.min(count) };
     let (yes, no) = if db.is_sqlite() { ("1", "0") } else { ("true", "false") };
     let now = instant(db, 0);
+    // Providers tell the time in milliseconds.
+    let written =
+        if db.is_sqlite() { now.clone() } else { format!("date_trunc('milliseconds', {now})") };
     let client = "case when n = 1 then 'rare' else 'c' || (n % 50) end";
     let inbound = "SMS_INBOUND_POST_PROCESS";
     of_all
@@ -59,7 +62,7 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
             "leads (id, client_id, status, first_name, last_name, email, created_at, merged_into, last_message_at)",
             &format!(
                 "n, {client}, case when n = 2 then 'blacklisted' else 'new' end, 'First' || n, 'Last', n || '@x.example', {now}, \
-                 case when n % 50 = 49 then n - 1 end, case when n % 20 > 0 then {now} end"
+                 case when n % 50 = 49 then n - 1 end, case when n % 20 > 0 then {written} end"
             ),
         )
         .await;

@@ -40,13 +40,13 @@ fn is_large(table: &str) -> bool {
     SMALL.iter().all(|(small, _)| *small != table)
 }
 
-/// The settings of connections that write, as the store makes them.
-fn writer_settings() -> Vec<(String, String)> {
+/// The settings by which plans find rows by key, as the store makes them.
+fn plans_by_key() -> Vec<(String, String)> {
     let source = include_str!("../../../../src/store/connect.rs");
-    let after = source.split_once("POSTGRES_WRITER_PLANS: ").unwrap().1;
+    let after = source.split_once("POSTGRES_PLANS_BY_KEY: ").unwrap().1;
     let list = after.split_once("= [").unwrap().1.split_once("];").unwrap().0;
     let texts: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
-    assert!(texts.len() >= 8 && texts.len() % 2 == 0, "not understood: {list}");
+    assert!(texts.len() >= 8 && texts.len().is_multiple_of(2), "not understood: {list}");
     texts.chunks(2).map(|it| (it[0].to_owned(), it[1].to_owned())).collect()
 }
 
@@ -62,7 +62,7 @@ impl Prepared {
         let url = db.config.database.url.expose();
         let mut connection = PgConnection::connect(url).await.unwrap();
         let settings = match session {
-            Session::Writer => writer_settings(),
+            Session::Writer | Session::Api => plans_by_key(),
             Session::Reader => Vec::new(),
         };
         for (name, value) in settings {

@@ -79,6 +79,7 @@ async fn assert_all_are_large(db: &Fixture) {
 const HANDLED_A_PAGE: u64 = 4;
 
 /// What is wrong with what was measured, if anything; all of it on stdout, for whoever sets limits.
+#[expect(clippy::print_stdout, reason = "shown with `--nocapture` to whoever sets limits")]
 fn judge(row: &Row, state: &str, it: &Measured, limit: u64) -> Option<String> {
     let what = format!("{} {state}", row.label());
     println!(
@@ -89,7 +90,7 @@ fn judge(row: &Row, state: &str, it: &Measured, limit: u64) -> Option<String> {
     if it.cost > limit {
         wrong.push(format!("cost {} of at most {limit}", it.cost));
     }
-    if it.handled > limit * HANDLED_A_PAGE {
+    if it.handled > limit * HANDLED_A_PAGE && row.whole.is_empty() {
         wrong.push(format!("rows handled {} of at most {}", it.handled, limit * HANDLED_A_PAGE));
     }
     if row.finds.is_some_and(|finds| finds != it.found) {
@@ -120,7 +121,7 @@ async fn judge_all(
 
 async fn sessions(db: &Fixture, rows: &[Row], mode: &str) -> Vec<(Session, Prepared)> {
     let mut sessions = Vec::new();
-    for session in [Session::Writer, Session::Reader] {
+    for session in [Session::Writer, Session::Reader, Session::Api] {
         sessions.push((session, Prepared::new(db, rows, session, mode).await));
     }
     sessions
@@ -147,7 +148,11 @@ async fn postgres_touches_few_pages_a_row_whatever_it_knows_of_its_tables() {
     // A plan that was made for short tables is kept until they are analysed again, and a flood meets it.
     fill(&db, 1, FIRST_ROWS).await;
     db.execute("analyze").await;
-    let mut kept = sessions(&db, &rows, "force_generic_plan").await;
+    // (The connections that only read keep the planner's own choice, and plan again when they are replaced.)
+    let mut kept = Vec::new();
+    for session in [Session::Writer, Session::Api] {
+        kept.push((session, Prepared::new(&db, &rows, session, "force_generic_plan").await));
+    }
     judge_all(&mut kept, &rows, "on short tables", &mut Vec::new()).await;
     fill(&db, FIRST_ROWS + 1, ROWS).await;
     assert_all_are_large(&db).await;

@@ -9,8 +9,8 @@ use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
 
 /// A group.
 const GROUP: i64 = 300;
-/// Pages that a row of a group may touch: some three indexes of three levels each, and their rows.
-const PAGES: u64 = 16;
+/// Pages that a row of a group may touch: some six indexes of three levels each, and their rows.
+const PAGES: u64 = 26;
 /// Steps that a row of a group may take on SQLite.
 const STEPS: u64 = 200;
 /// And what a statement costs beside its rows.
@@ -68,6 +68,7 @@ impl Value {
 pub(super) enum Session {
     Writer,
     Reader,
+    Api,
 }
 
 /// A statement, its parameters, and what it may cost.
@@ -133,6 +134,12 @@ impl Row {
         self
     }
 
+    /// It may read these tables from end to end, within its limits, for this reason.
+    fn may_read(mut self, tables: &[&'static str], _reason: &str) -> Self {
+        self.whole = tables.to_vec();
+        self
+    }
+
     fn note(mut self, note: &'static str) -> Self {
         self.note = note;
         self
@@ -173,6 +180,10 @@ fn reader<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
     Row::new(Session::Reader, name, values.to_vec())
 }
 
+fn api<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
+    Row::new(Session::Api, name, values.to_vec())
+}
+
 fn number(it: i64) -> Value {
     Value::Number(it)
 }
@@ -207,6 +218,8 @@ fn client(n: i64) -> String {
 }
 
 const INBOUND: &str = "SMS_INBOUND_POST_PROCESS";
+/// Why a window may be read from end to end.
+const WINDOW: &str = "its rows are a large part of the table, and bounded";
 /// Before everything on a list.
 const NEWEST: Value = Value::Number(i64::MAX);
 const PAGE: Value = Value::Number(51);
@@ -259,6 +272,8 @@ fn ingest() -> Vec<Row> {
         .of(1)
         .finds(1),
         writer("READ_FIRSTS", [group(|n| json!({"id": spread(n), "kind": INBOUND}))]).finds(300),
+        // At most three of the last 60 messages of each lead.
+        writer("READ_OURS", [group(|n| json!({"n": n, "lead_id": spread(n), "channel": "sms"})), Value::Small(10_000)]).a_row(60, 600),
         writer("READ_HINTED", [group(|n| json!({"n": n, "lead_id": spread(n), "not_after": 4_000_000_000_000_i64}))]).finds(300),
         writer("READ_SENTIMENTS", [ids(spread)]).finds(300),
         writer("SET_SENTIMENT", [group(|n| json!({"id": spread(n), "sentiment": "Neutral"}))]).finds(300),
@@ -324,6 +339,7 @@ fn queue() -> Vec<Row> {
                 text(INBOUND),
                 number(1),
                 number(150),
+                these(json!(["unknown to this node"])),
             ],
         )
         .only_on_sqlite()
@@ -349,10 +365,18 @@ fn queue() -> Vec<Row> {
         writer("READ_DUE_LATER", []).of(1_000).finds(1_000),
         writer("TAKE_DUE_LATER", [ids(later)]).finds(300),
         reader("READ_NEXT_DUE", []).of(1).finds(1),
-        writer("CLAIM_SUSPECT", [number(NODE), kinds()])
+        reader("READ_SUSPECTS", [kinds(), these(json!([{"client_id": "c1"}]))])
             .of(1_000)
             .finds(0)
             .note("none among all that is due"),
+        writer("CLAIM_SUSPECT", [number(NODE), ids(|n| -(READY + NOT_DUE_COUNT + 1 + n))])
+            .finds(0),
+        writer("READ_ARE_SUSPECTS", [group(|n| json!({"job_id": spread(n)}))]).finds(0),
+        writer(
+            "PUT_SUSPECTS",
+            [group(|n| json!({"line": 5_000 + n, "job_id": 2_000_000 + n, "kind": INBOUND, "client_id": client(n), "run": 1, "spared": 0}))],
+        )
+        .finds(300),
         reader("READ_ORPHANS", [these(json!([NODE])), kinds()])
             .whole(
                 &["job_ready"],
@@ -386,20 +410,50 @@ fn nodes_and_caps() -> Vec<Row> {
         writer("TOUCH_NODE", [number(NODE)]).of(1).finds(1),
         writer("DELETE_NODES", [these(json!([NODE]))]).of(1).finds(1),
         writer("BEAT", [number(NODE), number(5_000), Value::Flag(true), these(looks_for)])
-            .of(2)
+            // Some pages more, for entries of what was rolled back here.
+            .of(20)
             .only_on_postgres(),
         reader("READ_NODES", []).of(5),
         reader("READ_DURABILITY", []).of(1).only_on_postgres(),
-        writer("READ_ID_FLOOR", []).of(4),
+        writer("READ_ID_FLOOR", []).of(20),
         writer("LOCK_CAPS", [group(capped)]).finds(300),
         writer("WRITE_CAPS", [group(capped)]).finds(300),
         writer("READ_HELD_HEADS", [text("capped"), number(300)]).finds(300),
         writer("ADMIT_HEADS", [ids(|n| -(HELD + 1 + n))]).finds(300),
         writer("PUT_CAPS", [group(capped)]).finds(300),
         writer("DELETE_CAPS", [group(capped)]).of(1_001),
-        writer("LOCK_ALL_CAPS", []).of(1_001).finds(1_001),
+        reader("READ_CAPS", []).of(1_001).finds(1_001),
+        reader("HAS_CAPS", []).of(1).finds(1),
         writer("ADMIT_UNCAPPED", []).of(2_000),
-        writer("COUNT_HEADS", []).whole(&["job_ready"], "counts it", 500_000, 4_000_000),
+        reader("READ_WRONG_CAPS", []).whole(
+            &["job_ready"],
+            "counts it, each minute on one node, without locks",
+            500_000,
+            4_000_000,
+        ),
+        writer("COUNT_HEADS", [these(json!([{"client_id": "capped"}, {"client_id": "c7"}]))]).whole(
+            &["job_ready"],
+            "counts it, where counts were found wrong",
+            500_000,
+            4_000_000,
+        ),
+        writer("COUNT_DUE_SUSPECTS", [group(capped)]).of(1_000),
+        writer("DELETE_CAPS_OF_NOTHING", [group(capped)]).of(1_001),
+        writer("PUT_CLIENTS", [number(NODE), text(r#"["c1"]"#)]).of(1).finds(1),
+        reader("READ_CLIENTS", []).of(5),
+        reader("READ_CLIENTS_WITH_JOBS", [text("SELF_CHECK"), text("_system")]).of(1_100),
+        reader("READ_CLIENTS_IN_TURN", [these(json!([{"client_id": "unknown"}]))]).whole(
+            &["job_ready"],
+            "each minute on one node, where some client is unknown to all",
+            12_000,
+            4_000_000,
+        ),
+        writer("HOLD_HEADS", [text("unknown"), number(i64::MIN), number(300)]).whole(
+            &["job_ready"],
+            "walks on from where it was, for a client that is unknown to all nodes",
+            500_000,
+            4_000_000,
+        ),
     ]
 }
 
@@ -408,19 +462,19 @@ fn chores() -> Vec<Row> {
     let tomorrow = number(4_000_000_000_000);
     vec![
         reader("READ_OLD_JOBS", [first.clone(), all.clone(), number(300)]).finds(300),
-        writer("LOCK_ENDED", [ids(spread)]).finds(300),
+        writer("LOCK_ENDED", [ids(spread), number(0), number(0)]).finds(300),
         writer("DELETE_ATTEMPTS", [ids(spread)]).finds(300),
         writer("DELETE_JOBS", [ids(spread)]).finds(300),
-        reader("READ_OLD_MESSAGES", [first.clone(), all.clone(), number(300)]),
+        reader("READ_OLD_MESSAGES", [first.clone(), all.clone(), number(300)])
+            .may_read(&["messages"], "through a bitmap of its key, until it is analysed"),
         writer("DROP_PAYLOADS", [number(0), number(300)]),
         reader("READ_PROGRESS", [text("payloads_pruned_to")]).of(1),
         writer("PUT_PROGRESS", [text("payloads_pruned_to"), number(5)]).of(1),
         writer("DELETE_QUARANTINED", [all, tomorrow, number(300)]).finds(300),
         writer("DELETE_EXPIRED_KEYS", [number(300)]).finds(300),
-        writer("FOLD_COUNTS", [number(NODE)]).of(1_000),
-        writer("DELETE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
-        writer("FOLD_CLOCK", [number(NODE)]).of(3),
-        writer("DELETE_FOLDED_CLOCK", [number(NODE)]).of(3),
+        writer("TAKE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
+        writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
+        writer("FOLD_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}]))]).of(1).finds(1),
         writer("FORGET_NODES", [these(json!([NODE])), number(1)]).of(1),
     ]
 }
@@ -429,15 +483,17 @@ fn by_hand() -> Vec<Row> {
     let turns = |n: i64| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3});
     vec![
         // It looks into six tables.
-        reader("READ_JOBS", [ids(spread)]).a_row(60, 400).finds(300),
+        api("READ_JOBS", [ids(spread)]).a_row(60, 400).finds(300),
         writer("READ_JOBS", [ids(|n| HEAD + 1 + n)])
             .note("before and after they move")
             .a_row(60, 400)
             .finds(300),
-        reader("READ_FAILURES", [number(8)]).of(1).finds(1),
+        api("READ_FAILURES", [number(8)]).of(1).finds(1),
         writer("REOPEN_ATTEMPTS", [group(|n| json!({"job": spread(n), "last_run": 1}))]).finds(300),
         writer("LOCK_TURNS", [group(turns)]),
         writer("LOWER_TURNS", [group(turns)]),
+        // A hundred jobs wait in each line.
+        writer("READ_BLOCKED_KINDS", [ids(|n| 1 + n)]).of(30_000).a_row(2, 20),
         writer("SETTLE_QUARANTINE", [number(100), text("discarded")]).of(1).finds(1),
     ]
 }
@@ -491,123 +547,131 @@ fn lists() -> Vec<Row> {
         ]
     };
     let mut lists = vec![
-        reader("LIST_JOBS", [NEWEST, PAGE]).of(51).finds(51),
-        reader(
+        api("LIST_JOBS", [NEWEST, PAGE]).of(51).finds(51),
+        api(
             "LIST_JOBS_BY",
             [NEWEST, PAGE, these(json!([{"client_id": "rare", "kind": INBOUND}]))],
         )
         .note("a rare client")
         .of(51)
         .finds(2),
-        reader("LIST_JOBS_BY", [NEWEST, PAGE, in_all("kind", "RARE")])
+        api("LIST_JOBS_BY", [NEWEST, PAGE, in_all("kind", "RARE")])
             .note("a rare kind")
             .of(51)
             .finds(1),
-        reader(
+        api(
             "LIST_JOBS_BY",
             [NEWEST, PAGE, these(json!([{"client_id": "c7", "kind": "SELF_CHECK"}]))],
         )
         .of(51)
         .finds(51),
-        reader(
+        api(
             "LIST_JOBS_OF_LEADS",
             [NEWEST, any.clone(), none(), any.clone(), none(), PAGE, these(json!([1, 2, 3]))],
         )
-        .of(51),
-        reader("LIST_UNSUCCESSFUL", with(jobs(None, None), 0, 1, 0))
+        .of(51)
+        .a_row(40, 400),
+        api("LIST_UNSUCCESSFUL", with(jobs(None, None), 0, 1, 0))
             .note("failed, among what was cancelled, in a window")
             .of(10_000)
             .finds(1),
-        reader("LIST_UNSUCCESSFUL", with(jobs(None, Some("c20")), 50_000, 1, 1))
+        api("LIST_UNSUCCESSFUL", with(jobs(None, Some("c20")), 50_000, 1, 1))
             .note("of a client, in a window")
             .of(10_000)
             .finds(51),
-        reader("UNSUCCESSFUL_FLOOR", [NEWEST, PAGE]).of(51).finds(1),
-        reader("LIST_UNFINISHED", with(jobs(None, None), HEAD - 50, 1, 0))
+        api("UNSUCCESSFUL_FLOOR", [NEWEST, PAGE]).of(51).finds(1),
+        api("LIST_UNFINISHED", with(jobs(None, None), HEAD - 50, 1, 0))
             .note("the newest")
             .of(3_500)
+            .may_read(&["job_later"], WINDOW)
             .finds(51),
-        reader("LIST_UNFINISHED", with(jobs(None, Some("rare")), BLOCKED - 20_000, 1, 1))
+        api("LIST_UNFINISHED", with(jobs(None, Some("rare")), BLOCKED - 20_000, 1, 1))
             .note("a rare client, in a window")
             .of(120_000)
-            .a_row(3, 40),
-        reader("UNFINISHED_FLOOR", [NEWEST, PAGE]).of(204).finds(1),
-        reader("UNFINISHED_FLOOR", [NEWEST, number(20_000)])
+            .a_row(3, 40)
+            .may_read(&["job_ready", "job_blocked", "job_later"], WINDOW),
+        api("UNFINISHED_FLOOR", [NEWEST, PAGE]).of(204).finds(1),
+        api("UNFINISHED_FLOOR", [NEWEST, number(20_000)])
             .note("of a window")
             .of(80_000)
             .a_row(2, 20)
+            .may_read(&["job_ready", "job_blocked", "job_later"], WINDOW)
             .finds(1),
-        reader("CLIENTS_OF_JOBS", []).of(60).finds(52),
-        reader("CLIENTS_OF_MESSAGES", []).of(60).finds(51),
-        reader("CLIENTS_OF_LEADS", []).of(60).finds(50),
-        reader("CLIENTS_OF_DRAFTS", []).of(60).finds(51),
-        reader("CLIENTS_OF_QUARANTINE", []).of(60).finds(51),
-        reader("KINDS_OF_JOBS", [rare_client()]).of(5).finds(3),
-        reader("CHANNELS_OF_MESSAGES", [rare_client()]).of(5).finds(1),
-        reader("CHANNELS_OF_QUARANTINE", [rare_client()]).of(5).finds(1),
-        reader("LIST_LEADS", [latest(), NEWEST, PAGE]).of(51).finds(51),
-        reader("LIST_LEADS_BY", [latest(), NEWEST, PAGE, statuses("rare")])
+        api("CLIENTS_OF_JOBS", []).of(60).finds(52),
+        api("CLIENTS_OF_MESSAGES", []).of(60).finds(51),
+        api("CLIENTS_OF_LEADS", []).of(60).finds(50),
+        api("CLIENTS_OF_DRAFTS", []).of(60).finds(51),
+        api("CLIENTS_OF_QUARANTINE", []).of(60).finds(51),
+        api("KINDS_OF_JOBS", [rare_client()]).of(5).finds(3),
+        api("CHANNELS_OF_MESSAGES", [rare_client()]).of(5).finds(1),
+        api("CHANNELS_OF_QUARANTINE", [rare_client()]).of(5).finds(1),
+        api("LIST_LEADS", [latest(), NEWEST, PAGE])
+            .of(51)
+            .a_row(50, 400)
+            .may_read(&["leads"], "through a bitmap of `leads_by_message`, until it is analysed")
+            .finds(51),
+        api("LIST_LEADS_BY", [latest(), NEWEST, PAGE, statuses("rare")])
             .note("a rare client")
             .of(51)
             .finds(1),
-        reader("LIST_LEADS_BY", [latest(), NEWEST, PAGE, in_all("status", "blacklisted")])
+        api("LIST_LEADS_BY", [latest(), NEWEST, PAGE, in_all("status", "blacklisted")])
             .note("a rare status")
             .of(51)
             .finds(1),
-        reader("LIST_LEADS_BY", [latest(), NEWEST, PAGE, statuses("c7")]).of(51).finds(51),
-        reader("LIST_SILENT_LEADS", [NEWEST, PAGE]).of(51).finds(51),
-        reader("LIST_SILENT_LEADS_BY", [NEWEST, PAGE, statuses("c20")]).of(51).finds(51),
-        reader("MATCH_LEADS", [ids(spread), text("%first2%")]),
-        reader("LIST_MESSAGES", [NEWEST, PAGE]).of(51).finds(51),
-        reader(
+        api("LIST_LEADS_BY", [latest(), NEWEST, PAGE, statuses("c7")]).of(51).finds(51),
+        api("LIST_SILENT_LEADS", [NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_SILENT_LEADS_BY", [NEWEST, PAGE, statuses("c20")]).of(51).finds(51),
+        api("MATCH_LEADS", [ids(spread), text("%first2%")]),
+        api("LIST_MESSAGES", [NEWEST, PAGE]).of(51).finds(51),
+        api(
             "LIST_MESSAGES_BY",
             [NEWEST, PAGE, messages_of(&["rare".to_owned()], "email", "inbound")],
         )
         .note("a rare client")
         .of(51)
         .finds(1),
-        reader("LIST_MESSAGES_BY", [NEWEST, PAGE, messages_of(&everybody, "linkedin", "inbound")])
+        api("LIST_MESSAGES_BY", [NEWEST, PAGE, messages_of(&everybody, "linkedin", "inbound")])
             .note("a rare channel")
             .of(51)
             .finds(1),
-        reader("LIST_MESSAGES_BY", [NEWEST, PAGE, messages_of(&everybody, "sms", "outbound")])
+        api("LIST_MESSAGES_BY", [NEWEST, PAGE, messages_of(&everybody, "sms", "outbound")])
             .note("a rare direction")
             .of(51)
             .finds(1),
-        reader("LIST_MESSAGES_OF_LEADS", of_leads(0, none())).of(51).finds(2),
-        reader("LIST_MESSAGES_OF_LEADS", of_leads(1, these(json!([{"value": "linkedin"}]))))
+        api("LIST_MESSAGES_OF_LEADS", of_leads(0, none())).of(51).finds(2),
+        api("LIST_MESSAGES_OF_LEADS", of_leads(1, these(json!([{"value": "linkedin"}]))))
             .note("on a channel")
             .of(51)
             .finds(1),
-        reader("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
-        reader("LIST_DRAFTS_BY", [NEWEST, PAGE, in_all("status", "sent")])
+        api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_DRAFTS_BY", [NEWEST, PAGE, in_all("status", "sent")])
             .note("a rare status")
             .of(51)
             .finds(1),
-        reader("LIST_DRAFTS_OF_LEAD", [number(5), PAGE]).of(51).finds(1),
-        reader("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
-        reader(
+        api("LIST_DRAFTS_OF_LEAD", [number(5), PAGE]).of(51).finds(1),
+        api("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
+        api(
             "LIST_QUARANTINE_BY",
             [NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")],
         )
         .note("a rare client")
         .of(51)
         .finds(1),
-        reader("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&everybody, "replayed")])
+        api("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&everybody, "replayed")])
             .note("a rare status")
             .of(51)
             .finds(1),
     ];
     lists.extend([
-        reader("READ_BACKLOG", []).whole(
+        api("READ_BACKLOG", []).whole(
             &["job_ready", "job_blocked", "job_later"],
             "counts them, at most a twentieth of the time",
             10_000,
             30_000_000,
         ),
-        reader("READ_COUNTS", []).of(1_000),
+        api("READ_COUNTS", []).of(1_000),
         // As many as wait for a person.
-        reader("READ_HELD", []).of(30_000).a_row(2, 20).finds(1),
+        api("READ_HELD", []).of(30_000).a_row(2, 20).finds(1),
     ]);
     lists
 }
