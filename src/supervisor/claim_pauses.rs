@@ -1,6 +1,7 @@
-//! The pauses between claims that fail.
+//! The pauses between claims.
 //!
-//! A claim that fails at once (a full disk, a read-only database) must not be repeated by every nudge: one retry
+//! A claim costs the same whether it takes one job or many. While a node is busy, each slot that becomes free asks
+//! for one: a short pause lets some more become free. A claim that fails at once (a full disk, a read-only database) must not be repeated by every nudge: one retry
 //! is pending at a time, all else waits for it, and the pauses grow.
 
 use crate::domain::backoff::Backoff;
@@ -8,6 +9,18 @@ use std::time::Duration;
 
 /// Not more than two failed claims a second; and jobs start again soon after the database is back.
 const PAUSES: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(2) };
+
+/// The least time from one claim to the next, unless half of a pool is free for which more jobs wait. Only a
+/// busy node waits for it: a job that comes later than this after the last claim is claimed at once.
+const PACE: Duration = Duration::from_millis(3);
+
+/// How long after `last` a claim at `now` still has to wait; `None`: not at all. Both are readings of one
+/// monotonic clock. `is_half_free`: half of a pool is free for which more
+/// jobs may wait, which is worth a claim at once.
+pub(super) fn pace(last: Option<Duration>, now: Duration, is_half_free: bool) -> Option<Duration> {
+    let ends_at = last? + PACE;
+    (!is_half_free && now < ends_at).then(|| ends_at.saturating_sub(now))
+}
 
 /// When the next claim may be made. All times are readings of one monotonic clock.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +54,21 @@ impl ClaimPauses {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn only_the_claim_after_a_recent_one_waits_and_only_for_a_few_free_slots() {
+        let ms = Duration::from_millis;
+        for (last, now, is_half_free, wanted) in [
+            (None, ms(0), false, None),
+            (Some(ms(10)), ms(10), false, Some(PACE)),
+            (Some(ms(10)), ms(12), false, Some(PACE - ms(2))),
+            (Some(ms(10)), ms(10), true, None),
+            (Some(ms(10)), ms(10) + PACE, false, None),
+            (Some(ms(10)), ms(9_999), false, None),
+        ] {
+            assert_eq!(pace(last, now, is_half_free), wanted, "{last:?} {now:?} {is_half_free}");
+        }
+    }
 
     /// When claims are made that all fail at once, nudged every `nudge_ms` for a minute.
     fn failures(nudge_ms: u64, random: u64) -> Vec<u64> {

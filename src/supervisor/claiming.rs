@@ -8,7 +8,7 @@
 use super::{
     actor::Supervisor,
     attempt,
-    claim_pauses::ClaimPauses,
+    claim_pauses::{self, ClaimPauses},
     pool::{Held, Pool},
 };
 use crate::{
@@ -21,7 +21,11 @@ use crate::{
     store::{Claim, Queue, StoreError, Transition, Want},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -31,6 +35,11 @@ use tokio::{
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Wanting;
+
+/// Command: the pause after the last claim is over.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub(super) struct PaceOver;
 
 /// A claimed job that no slot has started after this long goes back into turn.
 pub(super) const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
@@ -47,6 +56,11 @@ pub(super) struct Claiming {
     floors: HashMap<&'static str, Floor>,
     started: Instant,
     pauses: ClaimPauses,
+    last_claim: Option<Duration>,
+    /// Kinds of which the last claim got all that it asked for: more may wait.
+    full: HashSet<&'static str>,
+    /// A `PaceOver` is on its way.
+    is_paced: bool,
     is_nudged: bool,
     /// With which kind a remainder starts.
     first: usize,
@@ -93,6 +107,9 @@ impl Claiming {
             floors: HashMap::new(),
             started: Instant::now(),
             pauses: ClaimPauses::default(),
+            last_claim: None,
+            full: HashSet::new(),
+            is_paced: false,
             is_nudged: false,
             first: 0,
             is_closed,
@@ -160,7 +177,12 @@ impl Claiming {
             let v = claimed.clock.get(want.kind).copied().unwrap_or_default();
             let floor = self.floors.entry(want.kind).or_default();
             floor.claimed(claimed.asked_at, want.slots, got, greatest, v);
-            may_be_more |= got == want.slots;
+            if got == want.slots {
+                may_be_more = true;
+                self.full.insert(want.kind);
+            } else {
+                self.full.remove(want.kind);
+            }
         }
         may_be_more
     }
@@ -201,7 +223,18 @@ impl Supervisor {
             self.claiming.is_nudged = true;
             return;
         }
+        let now = self.claiming.started.elapsed();
+        let full = &self.claiming.full;
+        let is_half_free =
+            self.pools.iter_mut().any(|it| full.contains(it.kind().0) && it.is_half_free());
+        if let Some(rest) = claim_pauses::pace(self.claiming.last_claim, now, is_half_free) {
+            if !std::mem::replace(&mut self.claiming.is_paced, true) {
+                ctx.notify_later(PaceOver, rest);
+            }
+            return;
+        }
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
+        self.claiming.last_claim = Some(now);
         let (queue, kinds) = (self.plan.queue.clone(), self.kinds.clone());
         self.plan.estate.take_off(make(planned, queue, kinds));
         let landing = self.plan.estate.landing().into_actor(self);
@@ -323,6 +356,15 @@ impl actix::Handler<Wanting> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Wanting, ctx: &mut Self::Context) {
+        self.try_claim(ctx);
+    }
+}
+
+impl actix::Handler<PaceOver> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: PaceOver, ctx: &mut Self::Context) {
+        self.claiming.is_paced = false;
         self.try_claim(ctx);
     }
 }

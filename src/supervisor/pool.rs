@@ -400,6 +400,12 @@ impl Pool {
         (idle + cfg.prefetch.min(pace)).saturating_sub(state.queue.len())
     }
 
+    /// True where a claim would fill half of what the pool holds at the most.
+    pub(super) fn is_half_free(&mut self) -> bool {
+        let cfg = self.plan.config.get().pools.of(self.entry.kind.0);
+        2 * self.room() >= cfg.size + cfg.prefetch
+    }
+
     fn measure_pace(&mut self) {
         let (before, since) = self.finished_before;
         let finished = self.plan.shared.post.finished.load(Ordering::Relaxed);
