@@ -368,7 +368,7 @@ pub(super) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, Stor
 /// again those that differ under theirs. Returns how many clients that were.
 pub(super) async fn recount(store: &Store) -> Result<usize, StoreError> {
     let mut wrong: Vec<String> = Vec::new();
-    for row in read(&store.connections().reader, &READ_WRONG_CAPS, []).await? {
+    for row in read(&store.connections().scans, &READ_WRONG_CAPS, []).await? {
         wrong.push(row.try_get("", "client_id")?);
     }
     for clients in wrong.chunks(CORRECTED_MAX) {

@@ -74,8 +74,7 @@ const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
     ("lock_timeout", "8s"),
 ];
 
-/// How connections that write, and those of the admin API, are planned: each of their statements finds its rows
-/// by key. Without this, a table whose statistics are old or missing is read whole and joined by hash, until
+/// How all connections but the one for scans are planned: each of their statements finds its rows by key. Without this, a table whose statistics are old or missing is read whole and joined by hash, until
 /// vacuum comes by (a fresh database took 2 × as long for each group of webhooks).
 const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
@@ -85,12 +84,14 @@ const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
     ("jit", "off"),
 ];
 
-/// The connections: those that write, those that only read, and those of the admin API.
+/// The connections: those that write, those that only read, the one that scans, and those of the admin API.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pub(super) backend: DatabaseBackend,
     pub(super) writer: Sessions,
     pub(super) reader: Sessions,
+    /// For the few statements that read a small table whole now and then: PostgreSQL plans them as it likes.
+    pub(super) scans: Sessions,
     /// For the admin API and the metrics: few, and a statement ends after 2 s.
     pub(super) api: Sessions,
     /// How long a statement may take until its connection counts as silent; `None` on SQLite.
@@ -310,10 +311,12 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .after_connect(|it, _| Box::pin(bound_statements(it)))
         .before_acquire(|it, _| Box::pin(async move { bound_statements(it).await.map(|()| true) }))
         .connect_lazy_with(of_readers.busy_timeout(API_STATEMENT_MAX));
+    let reader = Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader));
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
         writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
-        reader: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)),
+        scans: reader.clone(),
+        reader,
         api: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(api)),
         statement_limit: None,
         has_caps: Arc::default(),
@@ -363,12 +366,16 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         rooms.push(Room { sessions: sessions.clone(), another });
         sessions
     };
-    let of_writers: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
+    let by_key: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let readers = cfg.max_connections / 3;
-    let writer = sessions(cfg.max_connections - readers, &of_writers);
-    let reader = match readers {
-        0 => writer.clone(),
-        _ => sessions(readers, &POSTGRES_TIMEOUTS),
+    let writer = sessions(cfg.max_connections - readers, &by_key);
+    let (reader, scans) = match readers {
+        0 => (writer.clone(), writer.clone()),
+        1 => {
+            let reader = sessions(1, &by_key);
+            (reader.clone(), reader)
+        }
+        _ => (sessions(readers - 1, &by_key), sessions(1, &POSTGRES_TIMEOUTS)),
     };
     let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let api = sessions(API_CONNECTIONS, &of_api);
@@ -377,6 +384,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         backend: DatabaseBackend::Postgres,
         writer,
         reader,
+        scans,
         api,
         statement_limit: Some(statement_limit),
         has_caps: Arc::default(),

@@ -126,6 +126,7 @@ struct Shared {
     node: Id,
     ids: Ids,
     notices: Arc<notices::Board>,
+    conversations: reader::Conversations,
     left: unknown_clients::Left,
 }
 
@@ -160,6 +161,7 @@ impl Store {
             node: registered.node,
             ids,
             notices: Arc::default(),
+            conversations: reader::Conversations::default(),
             left: unknown_clients::Left::default(),
         })))
     }

@@ -269,8 +269,8 @@ impl Queue {
         let (store, kinds) = (self.0.clone(), group(&kinds)?);
         self.0
             .spawn(async move {
-                let rows = read(&store.connections().reader, &READ_ORPHANS, [group(&dead)?, kinds])
-                    .await?;
+                let rows =
+                    read(&store.connections().scans, &READ_ORPHANS, [group(&dead)?, kinds]).await?;
                 rows.iter().map(orphan).collect()
             })
             .await
@@ -285,12 +285,8 @@ impl Queue {
         let store = self.0.clone();
         self.0
             .spawn(async move {
-                let node = store.node().into();
-                // Planned by key, as the claim is, or else all that waits is read (docs/decisions/0004).
-                let connections = store.connections();
-                let sessions =
-                    if store.is_sqlite() { &connections.reader } else { &connections.writer };
-                read(sessions, &READ_HELD_RUNS, [node]).await?.iter().map(orphan).collect()
+                let (reader, node) = (&store.connections().reader, store.node().into());
+                read(reader, &READ_HELD_RUNS, [node]).await?.iter().map(orphan).collect()
             })
             .await
     }
@@ -579,7 +575,7 @@ async fn sweep(store: &Store) -> Result<usize, StoreError> {
     let mut headless: BTreeSet<Id> = BTreeSet::new();
     // Outside of the transaction, which would hold up SQLite's other writers meanwhile; under the locks each line is
     // looked at again.
-    for row in read(&store.connections().reader, &READ_HEADLESS, []).await? {
+    for row in read(&store.connections().scans, &READ_HEADLESS, []).await? {
         headless.insert(row.try_get("", "line")?);
     }
     if headless.is_empty() {

@@ -1,29 +1,129 @@
 //! For handlers: what was stored, read only.
+//!
+//! Conversations are read in groups: what handlers ask for while a read is under way goes with the next one. An
+//! idle daemon reads each at once; a busy one reads as many as its slots ask for with two statements.
 
-use super::{Store, StoreError, sql::Sql, tx::read};
+use super::{
+    Store, StoreError,
+    sql::Sql,
+    tx::{group, read},
+};
 use crate::domain::{
     Conversation, Id, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp,
     conversation::{LINE_CHARS_MAX, Line, TRANSCRIPT_MAX},
     event::Direction,
 };
 use sea_orm::QueryResult;
+use serde::Serialize;
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::oneshot;
 
-/// A message with its lead. By primary keys.
-pub(super) static READ_CONVERSATION: Sql = Sql::new(
+/// Messages with their leads. By primary keys.
+pub(super) static READ_CONVERSATIONS: Sql = Sql::new(
     "select m.id, m.channel, m.direction, m.subject, m.body, case when m.has_new_text then 1 else 0 end as has_new_text, \
        case when m.automated then 1 else 0 end as automated, m.sentiment, @ms(m.sent_at) as sent_at, \
        case when m.reply_handle is null then 0 else 1 end as can_be_answered, \
        l.id as lead_id, l.status as lead_status, l.sentiment as lead_sentiment, l.first_name, l.last_name, l.company_name, l.title, \
        case when l.opted_out_at is null then 0 else 1 end as opted_out, case when l.bounced_at is null then 0 else 1 end as bounced, \
        case when l.sms_dnd then 1 else 0 end as sms_dnd, l.newest_inbound_id \
-     from messages m join leads l on l.id = m.lead_id where m.id = $1",
+     from messages m join leads l on l.id = m.lead_id where m.id @ids($1)",
 );
 
-/// The newest messages of a lead. By `messages_of_lead`.
-pub(super) static READ_TRANSCRIPT: Sql = Sql::new(
-    "select channel, direction, substr(subject, 1, $3) as subject, substr(body, 1, $3) as body, \
-       @ms(sent_at) as sent_at from messages where lead_id = $1 and deleted_at is null order by id desc limit $2",
+/// The newest messages of each lead, at most `$2` of them with at most `$3` characters of their texts. By
+/// `messages_of_lead`.
+pub(super) static READ_TRANSCRIPTS_POSTGRES: Sql = Sql::new(
+    "select g.lead_id, t.channel, t.direction, t.subject, t.body, @ms(t.sent_at) as sent_at \
+     from @rows($1, lead_id bigint) g cross join lateral (select m.channel, m.direction, \
+         substr(m.subject, 1, $3) as subject, substr(m.body, 1, $3) as body, m.sent_at from messages m \
+       where m.lead_id = g.lead_id and m.deleted_at is null order by m.lead_id desc, m.id desc limit $2) t",
 );
+
+/// The same for SQLite, which has no lateral join and looks up what a subquery of each row lists.
+pub(super) static READ_TRANSCRIPTS_SQLITE: Sql = Sql::new(
+    "select g.lead_id, m.channel, m.direction, substr(m.subject, 1, $3) as subject, \
+       substr(m.body, 1, $3) as body, @ms(m.sent_at) as sent_at \
+     from @rows($1, lead_id bigint) g cross join messages m where m.id in (select x.id from messages x \
+       where x.lead_id = g.lead_id and x.deleted_at is null order by x.id desc limit $2)",
+);
+
+/// Conversations of one read, at most: each may hold a transcript of some 200 kB.
+const GROUP_MAX: usize = 64;
+
+/// What a handler gets of the message that it asked for.
+type Found = Result<Option<Conversation>, StoreError>;
+
+/// What a handler has asked for, and where the answer goes.
+#[derive(Debug)]
+struct Asked {
+    message_id: Id,
+    reply: oneshot::Sender<Found>,
+}
+
+/// What is asked for and not being read yet.
+#[derive(Debug, Default)]
+pub(super) struct Conversations(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    asked: VecDeque<Asked>,
+    /// Somebody reads until nothing is asked for.
+    is_read: bool,
+}
+
+impl Conversations {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what is asked for; true where the caller has to see to it that it is read.
+    fn ask(&self, asked: Asked) -> bool {
+        let mut waiting = self.waiting();
+        waiting.asked.push_back(asked);
+        !std::mem::replace(&mut waiting.is_read, true)
+    }
+
+    /// The next group, without what nobody waits for any more; `None`, and nobody reads any more, where nothing
+    /// is asked for.
+    fn next_group(&self) -> Option<Vec<Asked>> {
+        let mut waiting = self.waiting();
+        waiting.asked.retain(|it| !it.reply.is_closed());
+        let count = waiting.asked.len().min(GROUP_MAX);
+        waiting.is_read = count > 0;
+        (count > 0).then(|| waiting.asked.drain(..count).collect())
+    }
+}
+
+/// Reads until nothing is asked for. Dropped before that (a panic, the end of the runtime), it lets all askers go
+/// with an error, and the next one begins again.
+struct Reading {
+    store: Store,
+    is_over: bool,
+}
+
+impl Reading {
+    async fn run(mut self) {
+        while let Some(group) = self.store.0.conversations.next_group() {
+            let ids: Vec<Id> = group.iter().map(|it| it.message_id).collect();
+            let found = together(&self.store, ids).await;
+            for Asked { message_id, reply } in group {
+                // Two may ask for one message. A handler that was cut off meanwhile takes no answer.
+                drop(reply.send(found.get(&message_id).cloned().unwrap_or(Ok(None))));
+            }
+        }
+        self.is_over = true;
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.is_over {
+            *self.store.0.conversations.waiting() = Waiting::default();
+        }
+    }
+}
 
 /// The handlers' handle: it cannot write.
 #[derive(Clone, Debug)]
@@ -35,25 +135,75 @@ impl Reader {
     /// # Errors
     /// When the database is away.
     pub async fn conversation(&self, message_id: Id) -> Result<Option<Conversation>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                let reader = &store.connections().reader;
-                let rows = read(reader, &READ_CONVERSATION, [message_id.into()]).await?;
-                let Some(row) = rows.first() else { return Ok(None) };
-                let (message, lead) = (message(row)?, lead(row)?);
-                let limit = i64::try_from(TRANSCRIPT_MAX).unwrap_or(i64::MAX);
-                let values = [lead.id.into(), limit.into(), i32::from(LINE_CHARS_MAX).into()];
-                let mut transcript: Vec<Line> = read(reader, &READ_TRANSCRIPT, values)
-                    .await?
-                    .iter()
-                    .map(line)
-                    .collect::<Result<_, _>>()?;
-                transcript.sort_by_key(|it| it.at);
-                Ok(Some(Conversation { message, lead, transcript }))
-            })
-            .await
+        let (reply, answer) = oneshot::channel();
+        if self.0.0.conversations.ask(Asked { message_id, reply }) {
+            let reading = Reading { store: self.0.clone(), is_over: false };
+            drop(self.0.0.runtime.spawn(reading.run()));
+        }
+        let lost = |_| Err(StoreError::Unreachable("the store is stopped".to_owned()));
+        answer.await.unwrap_or_else(lost)
     }
+}
+
+/// Reads these in one call. Where that fails for another reason than that the database is away, each is read
+/// alone, so that one that cannot be read takes no other along.
+async fn together(store: &Store, ids: Vec<Id>) -> HashMap<Id, Found> {
+    let read = |ids: Vec<Id>| {
+        let reading = store.clone();
+        store.spawn(async move { conversations(&reading, &ids).await })
+    };
+    match read(ids.clone()).await {
+        Ok(found) => found,
+        Err(error) if error.is_away() || ids.len() == 1 => {
+            ids.into_iter().map(|id| (id, Err(error.clone()))).collect()
+        }
+        Err(_) => {
+            let mut found = HashMap::new();
+            for id in ids {
+                match read(vec![id]).await {
+                    Ok(one) => found.extend(one),
+                    Err(error) => drop(found.insert(id, Err(error))),
+                }
+            }
+            found
+        }
+    }
+}
+
+/// Messages with their leads and threads, by the messages' ids; those that are gone are missing.
+async fn conversations(store: &Store, ids: &[Id]) -> Result<HashMap<Id, Found>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        lead_id: Id,
+    }
+    let reader = &store.connections().reader;
+    let mut heads = Vec::with_capacity(ids.len());
+    for row in read(reader, &READ_CONVERSATIONS, [group(ids)?]).await? {
+        heads.push((message(&row)?, lead(&row)?));
+    }
+    if heads.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let leads: BTreeSet<Id> = heads.iter().map(|(_, lead)| lead.id).collect();
+    let rows: Vec<Row> = leads.into_iter().map(|lead_id| Row { lead_id }).collect();
+    let limit = i64::try_from(TRANSCRIPT_MAX).unwrap_or(i64::MAX);
+    let values = [group(&rows)?, limit.into(), i32::from(LINE_CHARS_MAX).into()];
+    let text = match store.is_sqlite() {
+        true => &READ_TRANSCRIPTS_SQLITE,
+        false => &READ_TRANSCRIPTS_POSTGRES,
+    };
+    let mut transcripts: HashMap<Id, Vec<Line>> = HashMap::new();
+    for row in read(reader, text, values).await? {
+        transcripts.entry(row.try_get("", "lead_id")?).or_default().push(line(&row)?);
+    }
+    for transcript in transcripts.values_mut() {
+        transcript.sort_by_key(|it| it.at);
+    }
+    let conversation = |(message, lead): (InboundMessage, LeadView)| {
+        let transcript = transcripts.get(&lead.id).cloned().unwrap_or_default();
+        (message.id, Ok(Some(Conversation { message, lead, transcript })))
+    };
+    Ok(heads.into_iter().map(conversation).collect())
 }
 
 fn direction(text: &str) -> Direction {
@@ -108,4 +258,43 @@ fn line(row: &QueryResult) -> Result<Line, StoreError> {
         subject: row.try_get("", "subject")?,
         body: row.try_get("", "body")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks for a message: whether the asker has to see to it that it is read, and where the answer comes.
+    fn ask(conversations: &Conversations, message_id: Id) -> (bool, oneshot::Receiver<Found>) {
+        let (reply, answer) = oneshot::channel();
+        (conversations.ask(Asked { message_id, reply }), answer)
+    }
+
+    fn ids(group: Option<Vec<Asked>>) -> Vec<Id> {
+        group.into_iter().flatten().map(|it| it.message_id).collect()
+    }
+
+    #[test]
+    fn what_is_asked_for_during_a_read_goes_with_the_next_one() {
+        let conversations = Conversations::default();
+        let (reads, _first) = ask(&conversations, 1);
+        assert!(reads, "nobody else reads");
+        assert_eq!(ids(conversations.next_group()), [1]);
+        let others: Vec<_> = (2..=100).map(|id| ask(&conversations, id)).collect();
+        assert!(others.iter().all(|it| !it.0), "somebody reads already");
+        let most = i64::try_from(GROUP_MAX).unwrap();
+        assert_eq!(ids(conversations.next_group()), (2..2 + most).collect::<Vec<_>>());
+        assert_eq!(ids(conversations.next_group()), (2 + most..=100).collect::<Vec<_>>());
+        assert!(conversations.next_group().is_none());
+        assert!(ask(&conversations, 101).0, "the last one has stopped reading");
+    }
+
+    #[test]
+    fn nothing_is_read_for_a_handler_that_was_cut_off() {
+        let conversations = Conversations::default();
+        let (_, cut_off) = ask(&conversations, 1);
+        let (_, _waits) = ask(&conversations, 2);
+        drop(cut_off);
+        assert_eq!(ids(conversations.next_group()), [2]);
+    }
 }

@@ -148,7 +148,7 @@ async fn rest_unknown(store: &Store, dead: &[Id]) -> Result<Vec<String>, StoreEr
     }
     let clients = caps::client_rows(unknown.iter().map(String::as_str))?;
     let mut rested: Vec<String> = Vec::new();
-    for row in read(&store.connections().reader, &READ_CLIENTS_IN_TURN, [clients]).await? {
+    for row in read(&store.connections().scans, &READ_CLIENTS_IN_TURN, [clients]).await? {
         let client_id: String = row.try_get("", "client_id")?;
         hold(store, &client_id).await?;
         rested.push(client_id);

@@ -62,8 +62,8 @@ impl Prepared {
         let url = db.config.database.url.expose();
         let mut connection = PgConnection::connect(url).await.unwrap();
         let settings = match session {
-            Session::Writer | Session::Api => plans_by_key(),
-            Session::Reader => Vec::new(),
+            Session::Writer | Session::Reader | Session::Api => plans_by_key(),
+            Session::Scan => Vec::new(),
         };
         for (name, value) in settings {
             run(&mut connection, &format!("set {name} = '{value}'")).await;

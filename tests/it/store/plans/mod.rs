@@ -121,7 +121,7 @@ async fn judge_all(
 
 async fn sessions(db: &Fixture, rows: &[Row], mode: &str) -> Vec<(Session, Prepared)> {
     let mut sessions = Vec::new();
-    for session in [Session::Writer, Session::Reader, Session::Api] {
+    for session in [Session::Writer, Session::Reader, Session::Scan, Session::Api] {
         sessions.push((session, Prepared::new(db, rows, session, mode).await));
     }
     sessions
@@ -148,9 +148,9 @@ async fn postgres_touches_few_pages_a_row_whatever_it_knows_of_its_tables() {
     // A plan that was made for short tables is kept until they are analysed again, and a flood meets it.
     fill(&db, 1, FIRST_ROWS).await;
     db.execute("analyze").await;
-    // (The connections that only read keep the planner's own choice, and plan again when they are replaced.)
+    // (The connection for scans keeps the planner's own choice, and plans again when it is replaced.)
     let mut kept = Vec::new();
-    for session in [Session::Writer, Session::Api] {
+    for session in [Session::Writer, Session::Reader, Session::Api] {
         kept.push((session, Prepared::new(&db, &rows, session, "force_generic_plan").await));
     }
     judge_all(&mut kept, &rows, "on short tables", &mut Vec::new()).await;

@@ -68,6 +68,7 @@ impl Value {
 pub(super) enum Session {
     Writer,
     Reader,
+    Scan,
     Api,
 }
 
@@ -178,6 +179,10 @@ fn writer<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
 
 fn reader<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
     Row::new(Session::Reader, name, values.to_vec())
+}
+
+fn scan<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
+    Row::new(Session::Scan, name, values.to_vec())
 }
 
 fn api<const N: usize>(name: &'static str, values: [Value; N]) -> Row {
@@ -377,7 +382,7 @@ fn queue() -> Vec<Row> {
             [group(|n| json!({"line": 5_000 + n, "job_id": 2_000_000 + n, "kind": INBOUND, "client_id": client(n), "run": 1, "spared": 0}))],
         )
         .finds(300),
-        reader("READ_ORPHANS", [these(json!([NODE])), kinds()])
+        scan("READ_ORPHANS", [these(json!([NODE])), kinds()])
             .whole(
                 &["job_ready"],
                 "rare, and an index on the node would cost each claim",
@@ -385,15 +390,26 @@ fn queue() -> Vec<Row> {
                 4_000_000,
             )
             .finds(400),
-        writer("READ_HELD_RUNS", [number(NODE)]).of(400).finds(400),
-        reader("READ_HEADLESS", []).whole(
+        reader("READ_HELD_RUNS", [number(NODE)]).of(400).finds(400),
+        scan("READ_HEADLESS", []).whole(
             &["job_blocked", "job_ready"],
             "each minute, and looks for what should not be there",
             10_000,
             4_000_000,
         ),
-        reader("READ_CONVERSATION", [number(5)]).of(1).finds(1),
-        reader("READ_TRANSCRIPT", [number(5), number(20), Value::Small(500)]).of(1).finds(1),
+        reader("READ_CONVERSATIONS", [ids(spread)]).finds(300),
+        reader(
+            "READ_TRANSCRIPTS_POSTGRES",
+            [group(|n| json!({"lead_id": spread(n)})), number(20), Value::Small(500)],
+        )
+        .only_on_postgres()
+        .finds(300),
+        reader(
+            "READ_TRANSCRIPTS_SQLITE",
+            [group(|n| json!({"lead_id": spread(n)})), number(20), Value::Small(500)],
+        )
+        .only_on_sqlite()
+        .finds(300),
         reader("READ_END", [number(5)]).of(1).finds(1),
         reader("READ_SUCCEEDED", [kinds()]).of(1_000),
     ]
@@ -425,24 +441,20 @@ fn nodes_and_caps() -> Vec<Row> {
         reader("READ_CAPS", []).of(1_001).finds(1_001),
         reader("HAS_CAPS", []).of(1).finds(1),
         writer("ADMIT_UNCAPPED", []).of(2_000),
-        reader("READ_WRONG_CAPS", []).whole(
+        scan("READ_WRONG_CAPS", []).whole(
             &["job_ready"],
             "counts it, each minute on one node, without locks",
             500_000,
             4_000_000,
         ),
-        writer("COUNT_HEADS", [these(json!([{"client_id": "capped"}, {"client_id": "c7"}]))]).whole(
-            &["job_ready"],
-            "counts it, where counts were found wrong",
-            500_000,
-            4_000_000,
-        ),
+        writer("COUNT_HEADS", [these(json!([{"client_id": "capped"}, {"client_id": "c7"}]))])
+            .whole(&["job_ready"], "counts it, where counts were found wrong", 500_000, 4_000_000),
         writer("COUNT_DUE_SUSPECTS", [group(capped)]).of(1_000),
         writer("DELETE_CAPS_OF_NOTHING", [group(capped)]).of(1_001),
         writer("PUT_CLIENTS", [number(NODE), text(r#"["c1"]"#)]).of(1).finds(1),
         reader("READ_CLIENTS", []).of(5),
         reader("READ_CLIENTS_WITH_JOBS", [text("SELF_CHECK"), text("_system")]).of(1_100),
-        reader("READ_CLIENTS_IN_TURN", [these(json!([{"client_id": "unknown"}]))]).whole(
+        scan("READ_CLIENTS_IN_TURN", [these(json!([{"client_id": "unknown"}]))]).whole(
             &["job_ready"],
             "each minute on one node, where some client is unknown to all",
             12_000,
@@ -548,13 +560,10 @@ fn lists() -> Vec<Row> {
     };
     let mut lists = vec![
         api("LIST_JOBS", [NEWEST, PAGE]).of(51).finds(51),
-        api(
-            "LIST_JOBS_BY",
-            [NEWEST, PAGE, these(json!([{"client_id": "rare", "kind": INBOUND}]))],
-        )
-        .note("a rare client")
-        .of(51)
-        .finds(2),
+        api("LIST_JOBS_BY", [NEWEST, PAGE, these(json!([{"client_id": "rare", "kind": INBOUND}]))])
+            .note("a rare client")
+            .of(51)
+            .finds(2),
         api("LIST_JOBS_BY", [NEWEST, PAGE, in_all("kind", "RARE")])
             .note("a rare kind")
             .of(51)
@@ -650,13 +659,10 @@ fn lists() -> Vec<Row> {
             .finds(1),
         api("LIST_DRAFTS_OF_LEAD", [number(5), PAGE]).of(51).finds(1),
         api("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
-        api(
-            "LIST_QUARANTINE_BY",
-            [NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")],
-        )
-        .note("a rare client")
-        .of(51)
-        .finds(1),
+        api("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")])
+            .note("a rare client")
+            .of(51)
+            .finds(1),
         api("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&everybody, "replayed")])
             .note("a rare status")
             .of(51)
