@@ -162,7 +162,7 @@ impl Problem {
         Self::new(Cause::TooLarge, format!("the body is larger than {limit_bytes} bytes"))
     }
 
-    /// 415: the body's `Content-Encoding` is not one of [`ENCODINGS`].
+    /// 415: the body's `Content-Encoding` is not one of `ENCODINGS`.
     pub fn unsupported_encoding(detail: impl Into<String>) -> Self {
         Self::new(Cause::UnsupportedEncoding, detail)
     }

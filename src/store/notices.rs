@@ -176,7 +176,7 @@ impl Ears {
 
 impl Listening {
     /// Waits for the next notice, or until it is sure that none was missed. This wait is meant to be long, and
-    /// ends at the latest after [`QUIET_MAX`] and [`ECHO_LIMIT`]. It has a connection of its own, so what goes
+    /// ends at the latest after `QUIET_MAX` and `ECHO_LIMIT`. It has a connection of its own, so what goes
     /// wrong here says nothing about those of the pools.
     ///
     /// # Errors
