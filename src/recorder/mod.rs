@@ -173,24 +173,27 @@ impl actix::Handler<Commit> for Recorder {
 /// Commits a group, and says what became of each outcome.
 async fn commit_group(plan: &Plan, group: Group) -> Vec<Fate> {
     let ledger = &plan.ledger;
-    let settlements: Vec<Settlement> = group.items.iter().map(|it| it.0.clone()).collect();
-    let results = commit_isolating(settlements, |part| ledger.settle(part)).await;
-    let mut fates = Vec::with_capacity(group.items.len());
-    for (result, (settlement, on_refused)) in results.into_iter().zip(group.items) {
+    let (settlements, on_refused): (Vec<Settlement>, Vec<Transition>) =
+        group.items.into_iter().unzip();
+    let settlements: Arc<[Settlement]> = settlements.into();
+    let results = commit_isolating(settlements.clone(), |part| ledger.settle(part)).await;
+    let mut fates = Vec::with_capacity(settlements.len());
+    for ((result, settlement), on_refused) in results.into_iter().zip(&*settlements).zip(on_refused)
+    {
         fates.push(match result {
             Ok(held) => {
-                tell(&settlement, held, group.is_repeated);
+                tell(settlement, held, group.is_repeated);
                 if held {
                     plan.metrics.attempt_ended(&settlement.kind, settlement.transition.word());
                 }
                 Fate::Settled
             }
             Err(error) if error.is_data() => {
-                refuse(plan, settlement, &on_refused, &error.to_string()).await
+                refuse(plan, settlement.clone(), &on_refused, &error.to_string()).await
             }
             Err(error) => {
                 tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
-                Fate::again(settlement, &error)
+                Fate::again(settlement.clone(), &error)
             }
         });
     }

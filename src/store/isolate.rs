@@ -18,7 +18,7 @@ const BROKEN_CULPRITS_MAX: u32 = 4;
 ///
 /// The search costs at most `2 · c · log2(n)` further groups for c culprits among n items.
 pub async fn commit_isolating<T, A, F>(
-    items: Vec<T>,
+    items: Arc<[T]>,
     commit: impl Fn(Arc<[T]>) -> F,
 ) -> Vec<Result<A, StoreError>>
 where
@@ -27,7 +27,7 @@ where
 {
     let mut results: Vec<Result<A, StoreError>> = Vec::with_capacity(items.len());
     // A stack of what is still to be committed, the first items on top, so that results come in order.
-    let mut waiting: Vec<Arc<[T]>> = vec![items.into()];
+    let mut waiting: Vec<Arc<[T]>> = vec![items];
     let (mut broken_tries, mut broken_culprits) = (0, 0);
     while let Some(group) = waiting.pop() {
         let error = match commit(group.clone()).await {
@@ -82,7 +82,7 @@ mod tests {
             let stored = std::sync::Mutex::new(Vec::new());
             let calls = AtomicUsize::new(0);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let results = runtime.block_on(commit_isolating(numbered, |group: Arc<[(usize, bool)]>| {
+            let results = runtime.block_on(commit_isolating(numbered.into(), |group: Arc<[(usize, bool)]>| {
                 calls.fetch_add(1, Ordering::Relaxed);
                 let result = if group.iter().any(|it| it.1) {
                     Err(StoreError::Data("bad".to_owned()))
@@ -111,7 +111,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for answers in [0, 2, 4] {
             let commit = |_| async move { Ok((0..answers).collect::<Vec<usize>>()) };
-            let results = runtime.block_on(commit_isolating(vec!['a', 'b', 'c'], commit));
+            let results = runtime.block_on(commit_isolating(Arc::from(['a', 'b', 'c']), commit));
             assert_eq!(results.len(), 3, "{answers} answers");
             for result in results {
                 assert!(
@@ -127,7 +127,7 @@ mod tests {
         let calls = AtomicUsize::new(0);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let results: Vec<Result<(), StoreError>> =
-            runtime.block_on(commit_isolating(vec![1, 2, 3], |_| {
+            runtime.block_on(commit_isolating(Arc::from([1, 2, 3]), |_| {
                 calls.fetch_add(1, Ordering::Relaxed);
                 async { Err(StoreError::Busy("gone".to_owned())) }
             }));
@@ -140,7 +140,7 @@ mod tests {
         commit: impl Fn(&[i32]) -> Result<Vec<A>, StoreError>,
     ) -> Vec<Result<A, StoreError>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(commit_isolating(items, |group: Arc<[i32]>| {
+        runtime.block_on(commit_isolating(items.into(), |group: Arc<[i32]>| {
             let result = commit(&group);
             async move { result }
         }))

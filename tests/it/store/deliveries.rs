@@ -101,7 +101,7 @@ on_both_databases! {
             delivered("d1", "one"), poisoned(&db, delivered("d9", "bad")), delivered("d1", "two"), delivered("d1", "one"),
         ];
         let inbox = db.store.inbox();
-        let results = commit_isolating(group, |some| {
+        let results = commit_isolating(group.into(), |some| {
             let inbox = inbox.clone();
             async move { inbox.put(some).await }
         })

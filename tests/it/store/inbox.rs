@@ -143,7 +143,7 @@ on_both_databases! {
             group[culprit] = poisoned(&db, group[culprit].clone());
         }
         let inbox = db.store.inbox();
-        let results = commit_isolating(group, |some| {
+        let results = commit_isolating(group.into(), |some| {
             let inbox = inbox.clone();
             async move { inbox.put(some).await }
         })
