@@ -143,6 +143,18 @@ impl Config {
         self.client_by_id.get(id).and_then(|index| self.clients.get(*index))
     }
 
+    /// How many groups of webhooks each channel commits at once: `ingest.commit_lanes`, or what suits the database.
+    ///
+    /// SQLite has one writer. PostgreSQL stores half as much again with two (docs/PERFORMANCE.md), and no more with
+    /// four.
+    pub fn commit_lanes(&self) -> usize {
+        match self.ingest.commit_lanes {
+            0 if self.database.url.is_sqlite() => 1,
+            0 => 2,
+            lanes => lanes,
+        }
+    }
+
     /// How many jobs of each client may run at once: its own `max_running`, else
     /// `supervisor.max_running_per_client`. A client without a cap is not in it.
     pub fn caps(&self) -> BTreeMap<String, u32> {

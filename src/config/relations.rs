@@ -56,7 +56,7 @@ pub(super) fn check(config: &Config, table: &Table, errors: &Errors) {
         side("ingest.queue_bytes", ByteSize::b(ingest.queue_bytes).to_string()),
     );
     must(
-        !config.database.url.is_sqlite() || ingest.commit_lanes == 1,
+        !config.database.url.is_sqlite() || ingest.commit_lanes <= 1,
         side("ingest.commit_lanes", ingest.commit_lanes.to_string()),
         "must be 1, since SQLite has one writer, with",
         side("database.url", config.database.url.to_string()),

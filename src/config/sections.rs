@@ -81,7 +81,8 @@ pub struct Ingest {
     pub queue: usize,
     /// Bytes that wait at the most, over all channels.
     pub queue_bytes: u64,
-    /// Transactions at once; 1 on an embedded database.
+    /// Transactions at once, in each channel; 0 leaves it to the database. See
+    /// [`Config::commit_lanes`](super::Config::commit_lanes).
     pub commit_lanes: usize,
 }
 
@@ -290,7 +291,7 @@ pub(super) fn ingest(it: &Reader<'_>) -> Ingest {
         batch_bytes: it.get_in("batch_bytes", Size(KIB)..=Size(GIB)).0,
         queue: it.get_in("queue", 1..=1_000_000),
         queue_bytes: it.get_in("queue_bytes", Size(KIB)..=Size(64 * GIB)).0,
-        commit_lanes: it.get_in("commit_lanes", 1..=64),
+        commit_lanes: it.get_in("commit_lanes", 0..=64),
     }
 }
 

@@ -396,6 +396,16 @@ fn a_relation_that_does_not_hold_names_both_keys() {
 }
 
 #[test]
+fn a_channel_has_as_many_commit_lanes_as_suit_the_database() {
+    let lanes = |toml: &str| load(toml, &[]).expect("valid").commit_lanes();
+    let postgres = "database.url = \"postgres://db/x\"";
+    assert_eq!((lanes(""), lanes("ingest.commit_lanes = 1")), (1, 1));
+    assert_eq!(lanes(postgres), 2);
+    assert_eq!(lanes(&format!("ingest.commit_lanes = 1\n{postgres}")), 1);
+    assert_eq!(lanes(&format!("ingest.commit_lanes = 3\n{postgres}")), 3);
+}
+
+#[test]
 fn several_errors_are_told_at_once() {
     let toml = "[server]\nbnd = 1\nbody_limit = 5\n[supervisor]\nheartbeat = \"x\"\n[[clients]]\nname = \"A\"";
     let errors = errors(toml, &[("POSTROOM__NOTHING__HERE", "1")]);

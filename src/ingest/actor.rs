@@ -68,7 +68,7 @@ impl IngestActor {
         let name = format!("ingest/{}", plan.channel);
         let presence =
             plan.board.enter(&name, ActorType::Ingest, "supervisor", crate::store::wall_clock());
-        let lanes = (0..cfg.ingest.commit_lanes.max(1)).map(|_| Lane::default()).collect();
+        let lanes = (0..cfg.commit_lanes()).map(|_| Lane::default()).collect();
         Self { plan, lanes, presence, waiting_max: cfg.ingest.queue }
     }
 
@@ -195,13 +195,14 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize
         items.push(it.inbound);
         waiting.push((it.reply, it.permit));
     }
+    let items: Arc<[Inbound]> = items.into();
     let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
     board.faults().point("ingest.committed");
     let mut jobs = 0;
     let missing = || Err(StoreError::Broken("the group has no answer to it".to_owned()));
     // Nobody goes without an answer, whatever came back.
     let results = results.into_iter().chain(std::iter::repeat_with(missing));
-    for ((item, (reply, permit)), result) in items.into_iter().zip(waiting).zip(results) {
+    for ((item, (reply, permit)), result) in items.iter().zip(waiting).zip(results) {
         let answer = match result {
             Err(error) if error.is_data() => quarantine(inbox, item, &error.to_string()).await,
             other => other,
@@ -222,7 +223,7 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize
 }
 
 /// Keeps a webhook that the database refused, as what it is: not storable.
-async fn quarantine(inbox: &Inbox, item: Inbound, error: &str) -> Result<Answer, StoreError> {
+async fn quarantine(inbox: &Inbox, item: &Inbound, error: &str) -> Result<Answer, StoreError> {
     tracing::error!(client.id = %item.client_id, request.id = %item.request_id, error, "a webhook is not storable");
     let event_type = match &item.content {
         Content::Event { event, .. } => Some(event.event_type.clone()),
