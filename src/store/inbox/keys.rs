@@ -122,13 +122,18 @@ impl<'a> Group<'a> {
         let both = looked_up.iter().map(|it| it.1).filter(|row| asked.contains_key(&key_of(row)));
         let before = self.read_keys(&both.collect::<Vec<_>>()).await?;
         let rows: Vec<KeyRow<'a>> = asked.into_values().collect();
-        let claimed = self.tx.all(&PUT_KEYS, [group(&rows)?]).await?.len();
-        if claimed == rows.len() && looked_up.is_empty() {
+        let claimed = self.tx.all(&PUT_KEYS, [group(&rows)?]).await?;
+        if claimed.len() == rows.len() && looked_up.is_empty() {
             return Ok(());
         }
+        let claimed = claimed.iter().map(key_in).collect::<Result<HashSet<OwnedKey>, _>>()?;
+        // What was claimed names the group's own messages, so only the others are asked for.
+        let (claimed, others): (Vec<KeyRow<'a>>, Vec<KeyRow<'a>>) =
+            rows.into_iter().partition(|row| claimed.contains(&owned_key(row)));
         let read: Vec<KeyRow<'a>> =
-            rows.iter().copied().chain(looked_up.iter().map(|it| it.1)).collect();
-        let named = self.read_keys(&read).await?;
+            others.into_iter().chain(looked_up.iter().map(|it| it.1)).collect();
+        let mut named = self.read_keys(&read).await?;
+        named.extend(claimed.iter().map(|row| (owned_key(row), Named::claimed(row))));
         self.look_at_bodies_again(&named)?;
         *firsts = self.decide(&named, &before, looked_up);
         self.repoint(firsts, &named).await
@@ -143,8 +148,7 @@ impl<'a> Group<'a> {
             return Ok(named);
         }
         for row in self.tx.all(&READ_KEYS, [group(rows)?]).await? {
-            let text = |column: &str| row.try_get::<String>("", column);
-            let key = (text("client_id")?, text("channel")?, text("kind")?, text("key")?);
+            let key = key_in(&row)?;
             let id = row.try_get("", "message_id")?;
             let (provider_id, body_hash) =
                 (row.try_get("", "provider_id")?, row.try_get("", "body_hash")?);
@@ -318,6 +322,14 @@ pub(super) struct Named {
     pub(super) body_hash: Option<String>,
 }
 
+impl Named {
+    /// What a key names that this transaction has claimed: a message that is not stored yet.
+    fn claimed(row: &KeyRow<'_>) -> Self {
+        let body_hash = row.body_hash.map(str::to_owned);
+        Self { id: row.message_id, provider_id: None, body_hash }
+    }
+}
+
 impl Group<'_> {
     /// Lets the keys of echoes name the messages that their deliveries have become.
     pub(super) async fn repoint_echoed(&self, echoed: &[(usize, Id)]) -> Result<(), StoreError> {
@@ -365,6 +377,12 @@ pub(super) type OwnedKey = (String, String, String, String);
 
 pub(super) fn owned_key(row: &KeyRow<'_>) -> OwnedKey {
     (row.client_id.to_owned(), row.channel.to_owned(), row.kind.to_owned(), row.key.to_owned())
+}
+
+/// The key in a row of the database.
+fn key_in(row: &sea_orm::QueryResult) -> Result<OwnedKey, sea_orm::DbErr> {
+    let text = |column: &str| row.try_get::<String>("", column);
+    Ok((text("client_id")?, text("channel")?, text("kind")?, text("key")?))
 }
 
 /// The first of its group that `at` repeats, or itself.
