@@ -76,7 +76,8 @@ async fn a_disk_that_takes_no_writes_ends_the_start() {
         return skip("a small disk can be mounted by root only");
     };
     let (old, new) = (disk.path().join("old.db"), disk.path().join("new.db"));
-    drop(Peek::open(&format!("{}?mode=rwc", url_of(&old))).await);
+    // A file that is still open for writing keeps the disk writable.
+    Peek::open(&format!("{}?mode=rwc", url_of(&old))).await.close().await;
     fs::write(disk.path().join("old.db.lock"), "").unwrap();
     let remounted =
         Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();

@@ -129,6 +129,11 @@ impl Peek {
         Self(Database::connect(options).await.expect("the daemon's database can be opened"))
     }
 
+    /// Closes its connections; a peek that is only dropped closes them some time later.
+    pub async fn close(self) {
+        self.0.close().await.expect("it is open");
+    }
+
     /// Looks into a daemon's database.
     pub async fn of(daemon: &Daemon) -> Self {
         Self::open(&daemon.database_url()).await
