@@ -200,25 +200,51 @@ pub fn of(value: &Value) -> Vec<Change> {
     changes
 }
 
+/// A body with a gap where the field at a path stands.
+pub struct Gap {
+    before: String,
+    after: String,
+    /// The body without the field.
+    without: String,
+}
+
+impl Gap {
+    /// The gap in `body` at `path`.
+    pub fn at(body: &Value, path: &Path) -> Self {
+        const HERE: &str = "<<here the new text is to stand>>";
+        let (last, way) = path.0.split_last().expect("a way has steps");
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut body = body.clone();
+            let parent = way.iter().try_fold(&mut body, |value, step| match step {
+                Step::Name(name) => value.get_mut(name),
+                Step::Place(place) => value.get_mut(*place),
+            });
+            change(parent.expect("the way is there"));
+            body.to_string()
+        };
+        let marked = with(&|parent| match last {
+            Step::Name(name) => parent[name] = HERE.into(),
+            Step::Place(place) => parent[*place] = HERE.into(),
+        });
+        let without = with(&|parent| match (parent, last) {
+            (Value::Object(map), Step::Name(name)) => drop(map.remove(name)),
+            (Value::Array(items), Step::Place(place)) => drop(items.remove(*place)),
+            (other, _) => panic!("{path} leads through {other}"),
+        });
+        let (before, after) = marked.split_once(&format!("\"{HERE}\"")).expect("it was put in");
+        Self { before: before.to_owned(), after: after.to_owned(), without }
+    }
+
+    /// The body with this text of JSON in the gap, or without the field.
+    pub fn filled(&self, text: Option<&str>) -> String {
+        match text {
+            Some(text) => [&self.before, text, &self.after].concat(),
+            None => self.without.clone(),
+        }
+    }
+}
+
 /// `body` with another text of JSON, or none, in the place of the field at `path`.
 pub fn applied(body: &Value, path: &Path, text: Option<&str>) -> String {
-    const HERE: &str = "<<here the new text is to stand>>";
-    let mut body = body.clone();
-    let (last, way) = path.0.split_last().expect("a way has steps");
-    let parent = way.iter().try_fold(&mut body, |value, step| match step {
-        Step::Name(name) => value.get_mut(name),
-        Step::Place(place) => value.get_mut(*place),
-    });
-    match (parent.expect("the way is there"), last) {
-        (Value::Object(map), Step::Name(name)) if text.is_none() => drop(map.remove(name)),
-        (Value::Array(items), Step::Place(place)) if text.is_none() => drop(items.remove(*place)),
-        (Value::Object(map), Step::Name(name)) => drop(map.insert(name.clone(), HERE.into())),
-        (Value::Array(items), Step::Place(place)) => items[*place] = HERE.into(),
-        (other, _) => panic!("{path} leads through {other}"),
-    }
-    let written = body.to_string();
-    match text {
-        Some(text) => written.replacen(&format!("\"{HERE}\""), text, 1),
-        None => written,
-    }
+    Gap::at(body, path).filled(text)
 }

@@ -125,8 +125,9 @@ fn every_field_of_every_body_may_be_wrong_in_every_way() {
     everywhere(|base| {
         for path in changes::paths(&base.body) {
             let changes = changes::of(path.value(&base.body));
+            let gap = changes::Gap::at(&base.body, &path);
             for change in &changes {
-                let text = changes::applied(&base.body, &path, change.text.as_deref());
+                let text = gap.filled(change.text.as_deref());
                 let what = format!("{}, {path} is {}", base.name, change.what);
                 faults.check(base.channel, &what, &text, change.is_json);
             }

@@ -68,7 +68,7 @@ impl Fixture {
     /// A fresh PostgreSQL database, or `None` where there is no server.
     pub async fn postgres() -> Option<Self> {
         let server = postgres::server()?;
-        let name = server.create_database("fixture");
+        let name = server.create_migrated_database("fixture");
         Some(Self::open(&server.url(&name), None).await)
     }
 
