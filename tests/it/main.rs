@@ -37,6 +37,7 @@ mod janitor;
 mod nodes;
 mod own_daemon;
 mod poolers;
+mod security;
 mod skips;
 mod store;
 mod support;

@@ -1,0 +1,1 @@
+//! What strangers, neighbours, pages in a browser and other users of the machine cannot do.
