@@ -54,6 +54,10 @@ peace:
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources
 
+# Checks all dependencies against the published advisories, which it fetches.
+advisories:
+    cargo deny check --hide-inclusion-graph advisories
+
 # Does all that CI does.
 ci:
     .ci/run
