@@ -15,6 +15,7 @@ mod env;
 mod error;
 mod layers;
 mod live;
+mod reach;
 mod reader;
 mod references;
 mod relations;
@@ -141,6 +142,13 @@ impl Config {
     /// The client of that id.
     pub fn client(&self, id: &str) -> Option<&Client> {
         self.client_by_id.get(id).and_then(|index| self.clients.get(*index))
+    }
+
+    /// True where nothing but this machine can reach the daemon: it listens on a loopback address, and no
+    /// setting says that something forwards to it. Says nothing of a forwarder that the configuration does
+    /// not mention: its headers in a request do.
+    pub fn is_local_only(&self) -> bool {
+        reach::is_local_only(&self.server)
     }
 
     /// How many groups of webhooks each channel commits at once: `ingest.commit_lanes`, or what suits the database.

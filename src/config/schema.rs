@@ -98,6 +98,7 @@ pub(super) const ROOT: Shape = Section(&[
             ("address_rate_limit", Value),
             ("trusted_proxies", Value),
             ("public_url", Value),
+            ("hosts", Value),
         ]),
     ),
     (
@@ -160,7 +161,7 @@ pub(super) const ROOT: Shape = Section(&[
             ("payloads", Value),
         ]),
     ),
-    ("admin", Section(&[("token", Secret)])),
+    ("admin", Section(&[("token", Secret), ("allow_plain", Value)])),
     ("telemetry", Section(&[("log", Value), ("format", Value), ("otlp_endpoint", Value)])),
     ("clients", List(&CLIENT)),
 ]);

@@ -41,6 +41,9 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// How the world reaches the daemon, without a slash at the end.
     pub public_url: Option<String>,
+    /// Host names under which the daemon may be asked, besides IP addresses, `localhost` and the host of
+    /// `public_url`. Lower case, in ASCII, without port and without a dot at the end.
+    pub hosts: Vec<String>,
 }
 
 /// `[database]`.
@@ -195,6 +198,8 @@ pub struct Retention {
 pub struct Admin {
     /// The bearer token of the admin API; `None`: the daemon makes one and keeps it in `data/admin.token`.
     pub token: Option<Secret>,
+    /// True where the admin API answers in clear text to others than this machine and trusted proxies.
+    pub allow_plain: bool,
 }
 
 /// How log lines look.
@@ -268,7 +273,36 @@ pub(super) fn server(it: &Reader<'_>) -> Server {
         address_rate_limit: it.get("address_rate_limit"),
         trusted_proxies: it.get("trusted_proxies"),
         public_url: public_url.map(|it| it.trim_end_matches('/').to_owned()),
+        hosts: hosts(it),
     }
+}
+
+/// The names in `hosts`, as a `Host` header is compared with them.
+fn hosts(it: &Reader<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for written in it.get::<Vec<String>>("hosts") {
+        match host_name(&written) {
+            Some(name) => names.push(name),
+            None => it.error(
+                "hosts",
+                format!(
+                    "`{}` has {written:?}: expected a host name without scheme, port and path, \
+                     such as `\"post.example.com\"`",
+                    it.key("hosts")
+                ),
+            ),
+        }
+    }
+    names
+}
+
+/// `text` as a host name: lower case, in ASCII (IDNA), without the dot of the root.
+fn host_name(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let url::Host::Domain(name) = url::Host::parse(text).ok()? else { return None };
+    let is_letter = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_');
+    let is_label = |it: &str| (1..=63).contains(&it.len()) && it.chars().all(is_letter);
+    (name.len() <= 253 && name.split('.').all(is_label)).then_some(name)
 }
 
 /// True for an absolute `http` or `https` URL.
@@ -407,7 +441,7 @@ pub(super) fn admin(it: &Reader<'_>) -> Admin {
     if let Some(reason) = token.as_ref().and_then(|it| unsendable(it.expose())) {
         it.error("token", format!("`{}` {reason}", it.key("token")));
     }
-    Admin { token }
+    Admin { token, allow_plain: it.get("allow_plain") }
 }
 
 pub(super) fn telemetry(it: &Reader<'_>) -> Telemetry {

@@ -532,6 +532,55 @@ fn without_a_secret_only_this_machine_may_post_unless_it_is_said_out_loud() {
 }
 
 #[test]
+fn the_names_of_the_daemon_are_host_names() {
+    let hosts = |list: &str| load(&format!("server.hosts = [{list}]"), &[]);
+    let config = hosts("\"Post.Example.com\", \"post\", \"bücher.example.\", \"a_b-c.d\"");
+    assert_eq!(
+        config.expect("valid").server.hosts,
+        ["post.example.com", "post", "xn--bcher-kva.example", "a_b-c.d"]
+    );
+    for name in [
+        "",
+        ".",
+        "*",
+        "*.example.com",
+        "a..b",
+        "post:8080",
+        "https://post",
+        "post/x",
+        "po st",
+        "10.0.0.1",
+        "[::1]",
+        "::1",
+        "u@post",
+        "post,other",
+        "post.example.com..",
+    ] {
+        let error = only_error(&format!("server.hosts = [\"{name}\"]"), &[]);
+        assert!(error.starts_with("test.toml:1: `server.hosts` has "), "{name}: {error}");
+    }
+    let config = load("", &[]).expect("valid");
+    assert!(config.server.hosts.is_empty() && !config.admin.allow_plain);
+    assert!(load("admin.allow_plain = true", &[]).expect("valid").admin.allow_plain);
+}
+
+#[test]
+fn only_this_machine_reaches_a_loopback_address_to_which_nothing_forwards() {
+    for (server, is) in [
+        ("", true),
+        ("server.bind = \"[::1]:1\"", true),
+        ("server.bind = \"[::ffff:127.0.0.1]:1\"\nclients = []", true),
+        ("server.bind = \"0.0.0.0:1\"\nclients = []", false),
+        ("server.public_url = \"https://post.example.com\"\nclients = []", false),
+        ("server.public_url = \"\"", true),
+        ("server.trusted_proxies = [\"127.0.0.1\"]\nclients = []", false),
+        ("server.trusted_proxies = []", true),
+    ] {
+        assert_eq!(load(server, &[]).expect(server).is_local_only(), is, "{server}");
+    }
+}
+
+#[test]
 fn a_client_names_the_field_of_its_texts() {
     let of = |channel: &str, value: &str| {
         format!("[[clients]]\nid = \"a\"\n[clients.channels.{channel}]\ntext_field = \"{value}\"")

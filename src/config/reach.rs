@@ -1,0 +1,48 @@
+//! Who can reach the daemon, by its settings.
+
+use super::sections::Server;
+use std::net::IpAddr;
+
+/// True where nothing but this machine can reach a daemon with these settings.
+///
+/// A loopback address alone does not say so: a proxy or a tunnel on this machine forwards the world to it.
+/// `public_url` and `trusted_proxies` each say that there is one.
+pub(super) fn is_local_only(server: &Server) -> bool {
+    is_loopback(server.bind.ip())
+        && server.public_url.is_none()
+        && server.trusted_proxies.is_empty()
+}
+
+/// True for an address to which the kernel delivers only what this machine sends: 127.0.0.0/8, `::1`, and
+/// 127.0.0.0/8 in the dress of IPv6 (`::ffff:127.0.0.1`), which is a socket of IPv4 behind its name.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_address_is_what_the_kernel_takes_for_one() {
+        for (address, is) in [
+            ("127.0.0.1", true),
+            ("127.255.255.254", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:7f00:2", true),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("::ffff:0.0.0.0", false),
+            ("::ffff:10.0.0.1", false),
+            ("::127.0.0.1", false),
+            ("64:ff9b::127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("128.0.0.1", false),
+            ("fe80::1", false),
+            ("::2", false),
+        ] {
+            assert_eq!(is_loopback(address.parse().expect(address)), is, "{address}");
+        }
+    }
+}
