@@ -194,6 +194,9 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 /// When it cannot start. A database that is away is waited for.
 pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Exit, AppError> {
     crate::telemetry::logging::init(&config.telemetry)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     serve_with(config, registry::postroom(), role)
 }
 

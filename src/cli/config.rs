@@ -30,7 +30,11 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check { files: own } => {
             let sources = own.over(files).sources();
-            registry::postroom().check(&Config::load(&sources)?)?;
+            let config = Config::load(&sources)?;
+            registry::postroom().check(&config)?;
+            for warning in config.warnings() {
+                output::complain(&format!("warning: {warning}"));
+            }
             output::print(&format!("ok: {}", read(&sources)))
         }
         ConfigCommand::Show { files: own, json } => {

@@ -1,12 +1,13 @@
 //! `[[clients]]`: the tenants, and for each the channels that it uses.
 
 use super::{
+    channel::{ClientChannel, channels},
     error::Errors,
     layers::{Data, Node, Table, merge},
+    masking::quoted,
     reader::{Reader, Typed, from_text},
     schema::nearest,
-    signing::{PublicKey, SigningSecret},
-    value::{Rate, Secret, Setting, Settings},
+    value::{Rate, Setting, Settings},
 };
 use crate::domain::Sentiment;
 use jiff::tz::TimeZone;
@@ -18,7 +19,6 @@ use std::{
 /// A client's id is part of its webhooks' paths, of keys and of tables.
 const ID_CHARS_MAX: usize = 64;
 const DELAY_MAX: Duration = Duration::from_secs(7 * 86_400);
-const WINDOW_MAX: Duration = Duration::from_secs(3_600);
 
 /// A tenant.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,65 +92,15 @@ pub enum Schedule {
     Custom(Settings),
 }
 
-/// One channel of a client.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClientChannel {
-    /// Shared secrets; any of them authenticates. Several for the time of a change.
-    pub secrets: Vec<Secret>,
-    /// Signatures that authenticate.
-    pub signature: Option<Signature>,
-    /// The provider account that is this client's; a body that names another is ignored.
-    pub account: Option<String>,
-    /// Events that are not known and yet ignored, not quarantined.
-    pub ignore_events: Vec<String>,
-    /// True where webhooks without a secret are taken although others than this machine can post.
-    pub allow_unauthenticated: bool,
-    /// Where the client's workflows put the text of a message, as names joined by dots; SMS only.
-    pub text_field: Option<String>,
-    /// What sending needs, kept as written.
-    pub send: Option<Settings>,
-}
-
-/// How webhooks of a channel are signed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Signature {
-    /// By which rules.
-    pub scheme: SignatureScheme,
-    /// Signing secrets; at least one for Standard Webhooks.
-    pub secrets: Vec<SigningSecret>,
-    /// The public key; `None` is the provider's own, which is known.
-    pub public_key: Option<PublicKey>,
-    /// How old a signed webhook may be.
-    pub window: Duration,
-}
-
-/// The kinds of signatures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureScheme {
-    /// HMAC in `webhook-id`, `webhook-timestamp` and `webhook-signature`.
-    StandardWebhooks,
-    /// `GoHighLevel`'s `X-GHL-Signature` and `X-WH-Signature`.
-    Ghl,
-}
-
 impl Client {
     /// The channel of that name, if the client uses it.
     pub fn channel(&self, name: &str) -> Option<&ClientChannel> {
         self.channels.get(name)
     }
 
-    /// True where the channel's webhooks are taken without a secret. That it may be so (a loopback
-    /// address, or `allow_unauthenticated`) was checked when the configuration was loaded, against its own
-    /// `server.bind`: who reloads must not load another `bind` than the one listened on.
+    /// True where the channel's webhooks are taken without a secret; see [`ClientChannel::takes_anybody`].
     pub fn accepts_without_secret(&self, channel: &str) -> bool {
-        self.channel(channel).is_some_and(|it| !it.has_authentication())
-    }
-}
-
-impl ClientChannel {
-    /// True where a secret or a signature is set; then every webhook needs one of them.
-    pub fn has_authentication(&self) -> bool {
-        !self.secrets.is_empty() || self.signature.is_some()
+        self.channel(channel).is_some_and(|it| it.takes_anybody)
     }
 }
 
@@ -160,12 +110,6 @@ from_text!(AutoReply, "`\"off\"`, `\"gate\"` or `\"auto\"`", |text| match text {
     "auto" => Some(Self::Auto),
     _ => None,
 });
-from_text!(SignatureScheme, "`\"standard_webhooks\"` or `\"ghl\"`", |text| match text {
-    "standard_webhooks" => Some(Self::StandardWebhooks),
-    "ghl" => Some(Self::Ghl),
-    _ => None,
-});
-
 impl Typed for Schedule {
     const EXPECTED: &'static str = "`\"always\"`, `\"business_hours\"` or a table";
     fn from_node(node: &Node) -> Option<Self> {
@@ -205,8 +149,8 @@ pub(super) fn inherit(clients: &mut Node, default: Option<&Node>) {
     }
 }
 
-/// Reads all clients. `is_loopback` tells whether only this machine can post.
-pub(super) fn clients(list: &Node, is_loopback: bool, errors: &Errors) -> Vec<Client> {
+/// Reads all clients. `opening` says by which setting others than this machine can post, if any.
+pub(super) fn clients(list: &Node, opening: Option<&str>, errors: &Errors) -> Vec<Client> {
     let Data::List(nodes) = &list.data else { return Vec::new() };
     let mut ids = HashSet::new();
     let mut clients = Vec::new();
@@ -217,7 +161,7 @@ pub(super) fn clients(list: &Node, is_loopback: bool, errors: &Errors) -> Vec<Cl
         if !ids.insert(id.clone()) {
             reader.error("id", format!("client `{id}` is there twice: every `id` must be unique"));
         }
-        clients.push(client(&reader, id, is_loopback));
+        clients.push(client(&reader, id, opening));
     }
     clients
 }
@@ -249,7 +193,7 @@ fn id(table: &Table, index: usize, node: &Node, errors: &Errors) -> Option<Strin
     Some(id)
 }
 
-fn client(it: &Reader<'_>, id: String, is_loopback: bool) -> Client {
+fn client(it: &Reader<'_>, id: String, opening: Option<&str>) -> Client {
     let name: Option<String> = it.get("name");
     Client {
         name: name.unwrap_or_else(|| id.clone()),
@@ -264,7 +208,7 @@ fn client(it: &Reader<'_>, id: String, is_loopback: bool) -> Client {
         ideal_customer: it.get("ideal_customer"),
         templates: templates(it),
         business_hours: business_hours(it),
-        channels: channels(it, &id, is_loopback),
+        channels: channels(it, &id, opening),
         id,
     }
 }
@@ -275,7 +219,10 @@ fn country(it: &Reader<'_>) -> Option<String> {
         let key = it.key("country");
         it.error(
             "country",
-            format!("`{key}` is `{country:?}`: expected two capital letters, such as `\"DE\"`"),
+            format!(
+                "`{key}` is {}: expected two capital letters, such as `\"DE\"`",
+                quoted(&country)
+            ),
         );
     }
     Some(country)
@@ -325,7 +272,7 @@ fn templates(it: &Reader<'_>) -> BTreeMap<String, String> {
 
 /// Kept as written; only that times are times is checked, since a wrong one would else show years later.
 fn business_hours(it: &Reader<'_>) -> Option<Settings> {
-    let settings = it.settings("business_hours")?;
+    let settings = it.settings("business_hours", |it| Setting::from_node("", it))?;
     let it = it.section("business_hours")?;
     for key in ["start", "end"] {
         let Some(setting) = settings.get(key) else { continue };
@@ -335,111 +282,4 @@ fn business_hours(it: &Reader<'_>) -> Option<Settings> {
         }
     }
     Some(settings)
-}
-
-fn channels(it: &Reader<'_>, client: &str, is_loopback: bool) -> BTreeMap<String, ClientChannel> {
-    let Some(it) = it.section("channels") else { return BTreeMap::new() };
-    let mut channels = BTreeMap::new();
-    for name in it.table.keys() {
-        let Some(section) = it.section(name) else { continue };
-        let channel = channel(&section);
-        let is_open = !channel.has_authentication()
-            && !is_loopback
-            && !channel.allow_unauthenticated
-            && !section.table.contains_key("signature")
-            && !section.errors.has(&section.key("secret"))
-            && !section.errors.has(&section.key("allow_unauthenticated"));
-        if is_open {
-            let message = format!(
-                "client `{client}`, channel `{name}` has no secret, and `server.bind` is not a \
-                 loopback address: set `{path}.secret` or `{path}.signature`, or \
-                 `{path}.allow_unauthenticated = true` to let anybody post",
-                path = section.path
-            );
-            it.error(name, message);
-        }
-        channels.insert(name.clone(), channel);
-    }
-    channels
-}
-
-fn channel(it: &Reader<'_>) -> ClientChannel {
-    ClientChannel {
-        secrets: it.secrets("secret"),
-        signature: it.section("signature").and_then(|it| signature(&it)),
-        account: it.get("account"),
-        ignore_events: it.get("ignore_events"),
-        allow_unauthenticated: it.get("allow_unauthenticated"),
-        text_field: text_field(it),
-        send: it.settings("send"),
-    }
-}
-
-fn text_field(it: &Reader<'_>) -> Option<String> {
-    let path: String = it.get::<Option<String>>("text_field")?;
-    let key = it.key("text_field");
-    if !it.path.ends_with(".sms") {
-        it.error("text_field", format!("`{key}`: only the channel `sms` has a `text_field`"));
-    } else if path.split('.').any(|name| name.trim().is_empty()) {
-        it.error(
-            "text_field",
-            format!("`{key}` is `{path:?}`: expected names joined by dots, such as `\"customData.reply\"`"),
-        );
-    }
-    Some(path)
-}
-
-/// How old a signed webhook may be where `window` is not set: as Standard Webhooks advises.
-const WINDOW: Duration = Duration::from_secs(300);
-
-fn signature(it: &Reader<'_>) -> Option<Signature> {
-    if it.table.is_empty() {
-        return None;
-    }
-    if !it.table.contains_key("scheme") {
-        let message =
-            format!("`{}` has no `scheme`: expected {}", it.path, SignatureScheme::EXPECTED);
-        let origin = it.table.values().next().map(|it| &it.origin);
-        it.errors.push(origin, &it.path, message);
-    }
-    let secrets = signing_secrets(it);
-    let window = it.read_in("window", Duration::from_secs(1)..=WINDOW_MAX).unwrap_or(WINDOW);
-    let public_key = it.get::<Option<String>>("public_key").and_then(|text| public_key(it, &text));
-    let scheme = it.read("scheme")?;
-    let has_secrets = !secrets.is_empty() || it.errors.has(&it.key("secrets"));
-    if scheme == SignatureScheme::StandardWebhooks && !has_secrets {
-        let path = &it.path;
-        it.error(
-            "scheme",
-            format!(
-                "`{path}.scheme` is `\"standard_webhooks\"`, so `{path}.secrets` must hold a secret"
-            ),
-        );
-    }
-    Some(Signature { scheme, secrets, public_key, window })
-}
-
-fn signing_secrets(it: &Reader<'_>) -> Vec<SigningSecret> {
-    let mut read = Vec::new();
-    for (index, secret) in it.secrets("secrets").iter().enumerate() {
-        match SigningSecret::parse(secret.expose()) {
-            Ok(secret) => read.push(secret),
-            Err(reason) => {
-                it.error("secrets", format!("`{}[{index}]` {reason}", it.key("secrets")));
-            }
-        }
-    }
-    read
-}
-
-fn public_key(it: &Reader<'_>, text: &str) -> Option<PublicKey> {
-    let key = PublicKey::parse(text);
-    if key.is_none() && !it.errors.has(&it.key("public_key")) {
-        let message = format!(
-            "`{}` is no public key: expected one of Ed25519 or RSA, in PEM or as the base64 inside of it",
-            it.key("public_key")
-        );
-        it.error("public_key", message);
-    }
-    key
 }

@@ -2,6 +2,7 @@
 //! complain about. It would do so in the log, and with the values.
 
 use super::{
+    reach::is_loopback,
     schema::nearest,
     value::{MASK, Secret},
 };
@@ -111,6 +112,35 @@ impl DatabaseUrl {
         self.0.expose()
     }
 
+    /// The host to which the password and all data go although nobody checks whose it is: PostgreSQL on another
+    /// machine, without `sslmode=verify-full`. `variable` gives the environment variables that the driver reads.
+    pub(super) fn unverified_host(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Option<String> {
+        if self.is_sqlite() {
+            return None;
+        }
+        let url = url::Url::parse(self.expose()).ok()?;
+        let written = url.host_str().filter(|it| !it.is_empty());
+        let written = written.map(|it| percent_decode_str(it).decode_utf8_lossy().into_owned());
+        let (mut hosts, mut mode): (Vec<String>, _) = (written.into_iter().collect(), None);
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "host" | "hostaddr" => hosts.push(value.into_owned()),
+                "sslmode" | "ssl-mode" => mode = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        // A socket wins over every host, and of hosts the last one.
+        let has_socket = hosts.iter().any(|it| it.starts_with('/'));
+        let host = hosts.pop().or_else(|| variable("PGHOSTADDR")).or_else(|| variable("PGHOST"))?;
+        let mode = mode.or_else(|| variable("PGSSLMODE")).unwrap_or_default();
+        let is_safe =
+            has_socket || is_this_machine(&host) || mode.eq_ignore_ascii_case("verify-full");
+        (!is_safe).then_some(host)
+    }
+
     /// True for the embedded database (`sqlite://`).
     pub fn is_sqlite(&self) -> bool {
         self.expose().starts_with("sqlite:")
@@ -131,6 +161,14 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// True for a socket, `localhost` and loopback addresses.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(is_loopback)
 }
 
 fn sqlite(rest: &str) -> Result<(), String> {
@@ -261,6 +299,49 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
         }
+    }
+
+    #[test]
+    fn a_host_elsewhere_counts_as_checked_with_verify_full_alone() {
+        let none = |_: &str| None;
+        let host = |url: &str| DatabaseUrl::parse(url).expect(url).unverified_host(none);
+        for url in [
+            "sqlite://x.db",
+            "postgres://u:p@127.0.0.1/x",
+            "postgres://u:p@127.8.8.8:6432/x?sslmode=disable",
+            "postgres://u:p@[::1]/x",
+            "postgres://u:p@localhost/x",
+            "postgres://u:p@%2Fvar%2Frun/x",
+            "postgres:///x?host=/var/run",
+            "postgres://u:p@db/x?host=/var/run",
+            "postgres://u:p@db/x?host=localhost",
+            "postgres:///x",
+            "postgres://u:p@db/x?sslmode=verify-full",
+            "postgres://u:p@db/x?sslmode=disable&ssl-mode=Verify-Full",
+        ] {
+            assert_eq!(host(url), None, "{url}");
+        }
+        for (url, expected) in [
+            ("postgres://u:p@db.internal/x", "db.internal"),
+            ("postgres://u:p@db/x?sslmode=require", "db"),
+            ("postgres://u:p@db/x?sslmode=verify-ca&sslrootcert=a", "db"),
+            ("postgres://u:p@db/x?sslmode=verify-full&sslmode=prefer", "db"),
+            ("postgres://u:p@10.0.0.1/x", "10.0.0.1"),
+            ("postgres://u:p@[fd00::1]/x", "[fd00::1]"),
+            ("postgres://u:p@localhost/x?hostaddr=10.0.0.1", "10.0.0.1"),
+            ("postgres://u:p@localhost.example/x", "localhost.example"),
+        ] {
+            assert_eq!(host(url).as_deref(), Some(expected), "{url}");
+        }
+        let variables = |name: &str| match name {
+            "PGHOST" => Some("db".to_owned()),
+            "PGSSLMODE" => Some("verify-full".to_owned()),
+            _ => None,
+        };
+        let only_host = |name: &str| variables(name).filter(|_| name == "PGHOST");
+        let url = DatabaseUrl::parse("postgres:///x").expect("a URL");
+        assert_eq!(url.unverified_host(only_host).as_deref(), Some("db"));
+        assert_eq!(url.unverified_host(variables), None);
     }
 
     #[test]

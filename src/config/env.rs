@@ -78,7 +78,7 @@ fn keys(words: &str, table: &Table) -> Result<Vec<String>, String> {
                     path.to_ascii_uppercase()
                 ));
             }
-            Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {
+            Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::Sealed(_) => {
                 return Err(format!("`{path}` is a value and has no key `{word}` in it"));
             }
         };

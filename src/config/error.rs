@@ -41,29 +41,61 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Collects errors while a configuration is read. A `RefCell`, so that readers of nested sections can
+/// What is allowed and yet should not stay as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigWarning {
+    /// Where it was written; see [`ConfigError::origin`].
+    pub origin: Option<String>,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{origin}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// Collects errors and warnings while a configuration is read. A `RefCell`, so that readers of nested sections can
 /// share it.
 #[derive(Default)]
-pub(super) struct Errors(RefCell<Vec<ConfigError>>);
+pub(super) struct Errors {
+    errors: RefCell<Vec<ConfigError>>,
+    warnings: RefCell<Vec<ConfigWarning>>,
+}
 
 impl Errors {
     /// Takes note of what is wrong with `key` as written at `origin`.
     pub(super) fn push(&self, origin: Option<&Origin>, key: &str, message: String) {
-        self.0.borrow_mut().push(ConfigError {
+        self.errors.borrow_mut().push(ConfigError {
             origin: origin.map(Origin::to_string),
             key: (!key.is_empty()).then(|| key.to_owned()),
             message,
         });
     }
 
+    /// Takes note of what should not stay as it is.
+    pub(super) fn warn(&self, origin: Option<&Origin>, message: String) {
+        let origin = origin.map(Origin::to_string);
+        self.warnings.borrow_mut().push(ConfigWarning { origin, message });
+    }
+
+    /// The warnings so far, in the order in which they were found.
+    pub(super) fn take_warnings(&self) -> Vec<ConfigWarning> {
+        self.warnings.take()
+    }
+
     /// True where `key` could not be read: then no relation with it is worth a word.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.0.borrow().iter().any(|it| it.key.as_deref() == Some(key))
+        self.errors.borrow().iter().any(|it| it.key.as_deref() == Some(key))
     }
 
     /// `value`, if nothing was wrong.
     pub(super) fn or<T>(self, value: T) -> Result<T, ConfigErrors> {
-        let errors = self.0.into_inner();
+        let errors = self.errors.into_inner();
         if errors.is_empty() { Ok(value) } else { Err(ConfigErrors(errors)) }
     }
 }

@@ -1,6 +1,6 @@
 //! The layers of a configuration: read, each value with its place, and laid one over the other.
 
-use super::{error::Errors, references::is_reference};
+use super::{error::Errors, files::read_bounded, references::is_reference, warnings};
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use toml_edit::{Document, Item, Value};
 
@@ -80,6 +80,16 @@ impl Node {
         }
     }
 
+    /// True for a single value, and for a list of such.
+    pub(super) fn is_plain(&self) -> bool {
+        match &self.data {
+            Data::Table(_) => false,
+            Data::List(nodes) => nodes.iter().all(Self::is_plain),
+            Data::Raw(_) => !matches!(self.typed(), Data::Table(_) | Data::List(_)),
+            Data::Text(_) | Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) => true,
+        }
+    }
+
     /// The value with a type: raw text becomes the TOML value that it spells, or else a string.
     pub(super) fn typed(&self) -> Data {
         let Data::Raw(raw) = &self.data else { return self.data.clone() };
@@ -128,22 +138,19 @@ pub(super) fn merge(under: &mut Table, over: Table) {
 pub(super) fn read_file(path: &Path, errors: &Errors) -> Table {
     let name = path.display().to_string();
     match read_bounded(path, FILE_BYTES_MAX) {
-        Ok(text) => parse(&name, &text, false, errors),
+        Ok(found) => {
+            let table = parse(&name, &found.text, false, errors);
+            if let Some(mode) = found.open_mode {
+                warnings::literal_secrets(&table, &name, mode, errors);
+            }
+            table
+        }
         Err(reason) => {
             let message = format!("cannot read the configuration file: {reason}");
             errors.push(Some(&Origin::new(&name)), "", message);
             Table::new()
         }
     }
-}
-
-/// The text of a file of at most `bytes_max`.
-pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > bytes_max {
-        return Err(format!("it has {length} bytes, more than {bytes_max}"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
 /// Parses TOML, each value with its line.

@@ -7,14 +7,17 @@
 //!
 //! On the way: `layers` reads and merges with origins, `env` lays the variables over, `references`
 //! fetches what stands elsewhere, `schema` knows the keys, `reader` types the values, `sections` and
-//! `client` check them, `relations` checks them against each other.
+//! `client` check them, `relations` checks them against each other, `warnings` notes what is allowed and yet unsafe.
 
+mod channel;
 mod client;
 mod database_url;
 mod env;
 mod error;
+mod files;
 mod layers;
 mod live;
+mod masking;
 mod reach;
 mod reader;
 mod references;
@@ -23,15 +26,22 @@ mod schema;
 mod sections;
 mod show;
 mod signing;
+mod strength;
 mod value;
+mod warnings;
 
+#[cfg(test)]
+mod openings_tests;
+#[cfg(test)]
+mod secrets_tests;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    client::{AutoReply, AutoSend, Client, ClientChannel, Schedule, Signature, SignatureScheme},
+    channel::{ClientChannel, Signature, SignatureScheme},
+    client::{AutoReply, AutoSend, Client, Schedule},
     database_url::DatabaseUrl,
-    error::{ConfigError, ConfigErrors},
+    error::{ConfigError, ConfigErrors, ConfigWarning},
     live::Live,
     sections::{
         Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pooler, Pools, Restart,
@@ -111,6 +121,7 @@ pub struct Config {
     pub clients: Vec<Client>,
     client_by_id: HashMap<String, usize>,
     named: Vec<Named>,
+    warnings: Vec<ConfigWarning>,
 }
 
 /// A name of a job kind or a channel that somebody wrote, and that only the registry can judge.
@@ -137,6 +148,11 @@ impl Config {
     /// Every value with its origin, secrets masked; for `postroom config show`.
     pub fn effective(sources: &Sources) -> Result<Vec<EffectiveValue>, ConfigErrors> {
         Self::load_with_layers(sources).map(|(_, table)| show::effective(&table))
+    }
+
+    /// What is allowed and yet should not stay as it is; for `postroom config check` and the log of a start.
+    pub fn warnings(&self) -> &[ConfigWarning] {
+        &self.warnings
     }
 
     /// The client of that id.
@@ -203,9 +219,11 @@ impl Config {
     fn load_with_layers(sources: &Sources) -> Result<(Self, Table), ConfigErrors> {
         let errors = Errors::default();
         let table = read_layers(sources, &errors);
-        let config = read(&table, &errors);
-        if let Some(config) = &config {
+        let mut config = read(&table, &errors);
+        if let Some(config) = &mut config {
             relations::check(config, &table, &errors);
+            warnings::check(config, &table, &sources.env, &errors);
+            config.warnings = errors.take_warnings();
         }
         match errors.or(config)? {
             Some(config) => Ok((config, table)),
@@ -241,8 +259,11 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let root = Reader { path: String::new(), table, errors };
     let server = sections::server(&root.section("server")?);
     let clients = table.get("clients");
-    let is_loopback = server.bind.ip().is_loopback() || errors.has("server.bind");
-    let clients = clients.map(|it| client::clients(it, is_loopback, errors)).unwrap_or_default();
+    // Where one of these cannot be read, that is the one error worth a word.
+    let keys = ["server.bind", "server.public_url", "server.trusted_proxies"];
+    let is_known = !keys.into_iter().any(|it| errors.has(it));
+    let opening = reach::opening(&server).filter(|_| is_known);
+    let clients = clients.map(|it| client::clients(it, opening, errors)).unwrap_or_default();
     // Each section is read, and its errors noted, before the first that is missing ends it.
     let database = root.section("database").and_then(|it| sections::database(&it));
     let ingest = root.section("ingest").map(|it| sections::ingest(&it));
@@ -270,6 +291,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
         admin: admin?,
         telemetry: telemetry?,
         clients,
+        warnings: Vec::new(),
     })
 }
 

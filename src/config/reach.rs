@@ -4,18 +4,29 @@ use super::sections::Server;
 use std::net::IpAddr;
 
 /// True where nothing but this machine can reach a daemon with these settings.
-///
-/// A loopback address alone does not say so: a proxy or a tunnel on this machine forwards the world to it.
-/// `public_url` and `trusted_proxies` each say that there is one.
 pub(super) fn is_local_only(server: &Server) -> bool {
-    is_loopback(server.bind.ip())
-        && server.public_url.is_none()
-        && server.trusted_proxies.is_empty()
+    opening(server).is_none()
+}
+
+/// The setting by which others than this machine can reach the daemon, as a sentence; `None` where none does.
+///
+/// A loopback address alone does not keep others out: a proxy or a tunnel on this machine forwards the world
+/// to it. `public_url` and `trusted_proxies` each say that there is one.
+pub(super) fn opening(server: &Server) -> Option<&'static str> {
+    if !is_loopback(server.bind.ip()) {
+        Some("`server.bind` is not a loopback address")
+    } else if server.public_url.is_some() {
+        Some("`server.public_url` says that others than this machine reach the daemon")
+    } else if !server.trusted_proxies.is_empty() {
+        Some("`server.trusted_proxies` says that a proxy lets others reach the daemon")
+    } else {
+        None
+    }
 }
 
 /// True for an address to which the kernel delivers only what this machine sends: 127.0.0.0/8, `::1`, and
-/// 127.0.0.0/8 in the dress of IPv6 (`::ffff:127.0.0.1`), which is a socket of IPv4 behind its name.
-fn is_loopback(address: IpAddr) -> bool {
+/// 127.0.0.0/8 written as IPv6 (`::ffff:127.0.0.1`), where the kernel opens a socket of IPv4.
+pub(super) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 

@@ -3,8 +3,8 @@
 use super::{
     error::Errors,
     layers::{Data, Node, Origin, Table},
+    masking::{quoted, without_userinfo},
     schema::join,
-    signing::unsendable,
     value::{Network, Rate, Secret, Setting, Settings},
 };
 use std::{fmt::Debug, net::SocketAddr, ops::RangeInclusive, time::Duration};
@@ -81,30 +81,36 @@ impl<'a> Reader<'a> {
     }
 
     /// The text at `key` as `parse` reads it, whose error is said behind the key's name; see [`Reader::read`].
+    /// The text may hold a secret, and no error shows it.
     pub(super) fn read_by<T>(&self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
-        let text: String = self.read(key)?;
+        let text: Secret = self.read(key)?;
         // A reference that leads nowhere was told already, and left no text.
         if self.errors.has(&self.key(key)) {
             return None;
         }
-        parse(&text).map_err(|reason| self.error(key, format!("`{}`{reason}", self.key(key)))).ok()
+        let told = |reason| self.error(key, format!("`{}`{reason}", self.key(key)));
+        parse(text.expose()).map_err(told).ok()
     }
 
-    /// The secrets at `key`, one or a list of them, each of which somebody can send.
-    pub(super) fn secrets(&self, key: &str) -> Vec<Secret> {
+    /// The secrets at `key`, one or a list of them. `flaw` says why one is none.
+    pub(super) fn secrets(
+        &self,
+        key: &str,
+        mut flaw: impl FnMut(&str) -> Option<String>,
+    ) -> Vec<Secret> {
         let secrets: Vec<Secret> = self.get(key);
         for (index, secret) in secrets.iter().enumerate() {
-            if let Some(reason) = unsendable(secret.expose()) {
+            if let Some(reason) = flaw(secret.expose()) {
                 self.error(key, format!("`{}[{index}]` {reason}", self.key(key)));
             }
         }
         secrets
     }
 
-    /// The table at `key`, kept as written; `None` where it is not there or empty.
-    pub(super) fn settings(&self, key: &str) -> Option<Settings> {
+    /// The table at `key`, kept as `keep` does; `None` where it is not there or empty.
+    pub(super) fn settings(&self, key: &str, keep: fn(&Node) -> Setting) -> Option<Settings> {
         let node = self.table.get(key)?;
-        match Setting::from_node("", node) {
+        match keep(node) {
             Setting::Table(settings) => (!settings.is_empty()).then_some(settings),
             Setting::Text(_)
             | Setting::Secret(_)
@@ -122,13 +128,13 @@ impl<'a> Reader<'a> {
 /// How an error shows what was written. What came from elsewhere may be a secret and is not shown.
 fn shown(node: &Node) -> Option<String> {
     match &node.data {
-        Data::Text(text) => Some(format!("`{text:?}`")),
+        Data::Text(text) => Some(quoted(text)),
         Data::Integer(it) => Some(format!("`{it}`")),
         Data::Decimal(it) => Some(format!("`{it}`")),
         Data::Flag(it) => Some(format!("`{it}`")),
         Data::List(_) => Some("a list".to_owned()),
         Data::Table(_) => Some("a table".to_owned()),
-        Data::Raw(raw) if raw.may_be_toml => Some(format!("`{}`", raw.text)),
+        Data::Raw(raw) if raw.may_be_toml => Some(format!("`{}`", without_userinfo(&raw.text))),
         Data::Raw(_) => None,
     }
 }
@@ -190,6 +196,14 @@ from_text!(Option<String>, "a string", |text| Some((!text.is_empty()).then(|| te
 from_text!(Option<Rate>, "`\"off\"` or a rate, such as `\"50/s\"` or `\"600/m\"`", |text| {
     if text == "off" { Some(None) } else { Rate::parse(text).map(Some) }
 });
+
+impl Typed for Secret {
+    const EXPECTED: &'static str = "a string";
+    const IS_SECRET: bool = true;
+    fn from_node(node: &Node) -> Option<Self> {
+        node.as_text().map(Self::new)
+    }
+}
 
 impl Typed for Option<Secret> {
     const EXPECTED: &'static str = "a string";
@@ -272,7 +286,11 @@ impl Typed for Vec<Secret> {
     const EXPECTED: &'static str = "a secret or a list of secrets, none of them empty";
     const IS_SECRET: bool = true;
     fn from_node(node: &Node) -> Option<Self> {
-        if let Data::List(nodes) = node.typed() {
+        // What a secret refers to is one secret, whatever it looks like.
+        let is_referred = matches!(&node.data, Data::Raw(raw) if !raw.may_be_toml);
+        if let Data::List(nodes) = node.typed()
+            && !is_referred
+        {
             return nodes.iter().map(|it| Option::from_node(it)?).collect();
         }
         Option::<Secret>::from_node(node).map(|it| it.into_iter().collect())

@@ -2,7 +2,8 @@
 
 use super::{
     error::Errors,
-    layers::{Data, Node, Raw, Table, read_bounded},
+    files::read_bounded,
+    layers::{Data, Node, Raw, Table},
 };
 use std::path::Path;
 
@@ -72,9 +73,9 @@ fn fetch(scheme: &str, name: &str, env: &[(String, String)]) -> Result<String, S
         (what, text)
     } else {
         let what = format!("file `{name}`");
-        let text = read_bounded(Path::new(name), VALUE_BYTES_MAX)
+        let found = read_bounded(Path::new(name), VALUE_BYTES_MAX)
             .map_err(|reason| format!("refers to the {what}, which cannot be read: {reason}"))?;
-        (what, text)
+        (what, found.text)
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text).trim();
     if text.is_empty() {

@@ -3,6 +3,7 @@
 use super::{
     error::Errors,
     layers::{Data, Node, Table},
+    masking::SEND_SHOWN,
     references::is_reference,
 };
 
@@ -16,6 +17,8 @@ pub(super) enum Shape {
     Url,
     /// A table of which the keys are not known here; values whose name tells of a secret are not shown.
     Free,
+    /// A table of which only the values of these keys are shown.
+    Sealed(&'static [&'static str]),
     /// These keys and no others.
     Section(&'static [Key]),
     /// Any key, each with this in it.
@@ -27,7 +30,7 @@ pub(super) enum Shape {
 /// A key and what may stand there.
 pub(super) type Key = (&'static str, Shape);
 
-use Shape::{Free, List, Map, Secret, Section, Url, Value};
+use Shape::{Free, List, Map, Sealed, Secret, Section, Url, Value};
 
 const BACKOFF: Shape = Section(&[("base", Value), ("cap", Value)]);
 
@@ -56,7 +59,7 @@ pub(super) const CHANNEL: Shape = Section(&[
     ("ignore_events", Value),
     ("allow_unauthenticated", Value),
     ("text_field", Value),
-    ("send", Free),
+    ("send", Sealed(SEND_SHOWN)),
 ]);
 
 const CLIENT: Shape = Section(&[
@@ -179,7 +182,7 @@ pub(super) fn check_keys(shape: &Shape, table: &Table, path: &str, errors: &Erro
                 }
             },
             Map(inner) => inner,
-            Value | Secret | Url | Free | List(_) => return,
+            Value | Secret | Url | Free | Sealed(_) | List(_) => return,
         };
         check_node(inner, node, &path, errors);
     }
@@ -207,7 +210,7 @@ fn check_node(shape: &Shape, node: &Node, path: &str, errors: &Errors) {
             );
             errors.push(Some(&node.origin), path, message);
         }
-        (Value | Secret | Url | Free, _) => {}
+        (Value | Secret | Url | Free | Sealed(_), _) => {}
     }
 }
 
@@ -233,7 +236,7 @@ fn in_another_section(name: &str) -> Option<String> {
         Section(keys) => {
             keys.iter().find(|(key, _)| *key == name).map(|(key, _)| join(section, key))
         }
-        Value | Secret | Url | Free | Map(_) | List(_) => None,
+        Value | Secret | Url | Free | Sealed(_) | Map(_) | List(_) => None,
     })
 }
 

@@ -4,8 +4,9 @@
 use super::{
     database_url::DatabaseUrl,
     layers::Node,
+    masking::quoted,
     reader::{Reader, Size, Typed, from_text},
-    signing::unsendable,
+    strength::{TOKEN_CHARS_MIN, blank_or_masked, flaw, unsendable},
     value::{Network, Rate, Secret},
 };
 use crate::domain::backoff::Backoff;
@@ -168,8 +169,8 @@ pub enum AnalystProvider {
 pub struct Analyst {
     /// Who.
     pub provider: AnalystProvider,
-    /// Where the model is served.
-    pub base_url: String,
+    /// Where the model is served: a URL, in which a user and a password may stand.
+    pub base_url: Option<Secret>,
     /// Which model.
     pub model: String,
     /// The key for it.
@@ -219,8 +220,8 @@ pub struct Telemetry {
     pub log: String,
     /// How.
     pub format: LogFormat,
-    /// Where spans are sent.
-    pub otlp_endpoint: Option<String>,
+    /// Where spans are sent: a URL, in which a user and a password may stand.
+    pub otlp_endpoint: Option<Secret>,
 }
 
 from_text!(AnalystProvider, "`\"local\"` or `\"openai\"`", |text| match text {
@@ -263,6 +264,12 @@ pub(super) fn server(it: &Reader<'_>) -> Server {
             "public_url",
             "`server.public_url`: expected a URL such as `https://post.example.com`".into(),
         );
+    } else if public_url.as_deref().is_some_and(has_userinfo) {
+        it.error(
+            "public_url",
+            "`server.public_url` holds a user or a password: leave them out, since everybody sees it"
+                .into(),
+        );
     }
     Server {
         bind: it.read("bind").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
@@ -280,14 +287,14 @@ pub(super) fn server(it: &Reader<'_>) -> Server {
 /// The names in `hosts`, as a `Host` header is compared with them.
 fn hosts(it: &Reader<'_>) -> Vec<String> {
     let mut names = Vec::new();
-    for written in it.get::<Vec<String>>("hosts") {
-        match host_name(&written) {
+    for (index, written) in it.get::<Vec<String>>("hosts").iter().enumerate() {
+        match host_name(written) {
             Some(name) => names.push(name),
             None => it.error(
                 "hosts",
                 format!(
-                    "`{}` has {written:?}: expected a host name without scheme, port and path, \
-                     such as `\"post.example.com\"`",
+                    "`{}[{index}]` is no host name: expected one without scheme, port and path, such as \
+                     `\"post.example.com\"`",
                     it.key("hosts")
                 ),
             ),
@@ -308,6 +315,11 @@ fn host_name(text: &str) -> Option<String> {
 /// True for an absolute `http` or `https` URL.
 fn is_http_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https"))
+}
+
+/// True for a URL with a user or a password in it.
+fn has_userinfo(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|it| !it.username().is_empty() || it.password().is_some())
 }
 
 /// `None` where the URL cannot be read; there is no database that would do instead.
@@ -408,18 +420,25 @@ pub(super) fn analyst(it: &Reader<'_>) -> Analyst {
         let message = "`analyst.provider` is `\"openai\"`: this version has only `\"local\"`";
         it.error("provider", message.to_owned());
     }
-    let base_url: String = it.get("base_url");
-    if !base_url.is_empty() && !is_http_url(&base_url) {
+    let base_url: Option<Secret> = it.get("base_url");
+    if base_url.as_ref().is_some_and(|it| !is_http_url(it.expose())) {
         it.error(
             "base_url",
             "`analyst.base_url`: expected a URL such as `https://api.openai.com/v1`".into(),
         );
     }
+    let api_key: Option<Secret> = it.get("api_key");
+    let flaw = api_key
+        .as_ref()
+        .and_then(|it| blank_or_masked(it.expose()).or_else(|| unsendable(it.expose())));
+    if let Some(reason) = flaw {
+        it.error("api_key", format!("`{}` {reason}", it.key("api_key")));
+    }
     Analyst {
         provider,
         base_url,
         model: it.get("model"),
-        api_key: it.get("api_key"),
+        api_key,
         timeout: it.get_in("timeout", MILLISECOND..=10 * MINUTE),
         max_concurrent: it.get_in("max_concurrent", 1..=10_000),
     }
@@ -438,7 +457,7 @@ pub(super) fn retention(it: &Reader<'_>) -> Retention {
 
 pub(super) fn admin(it: &Reader<'_>) -> Admin {
     let token: Option<Secret> = it.get("token");
-    if let Some(reason) = token.as_ref().and_then(|it| unsendable(it.expose())) {
+    if let Some(reason) = token.as_ref().and_then(|it| flaw(it.expose(), TOKEN_CHARS_MIN)) {
         it.error("token", format!("`{}` {reason}", it.key("token")));
     }
     Admin { token, allow_plain: it.get("allow_plain") }
@@ -448,10 +467,10 @@ pub(super) fn telemetry(it: &Reader<'_>) -> Telemetry {
     let log: String = it.get("log");
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
         let expected = "expected a filter such as `\"info\"` or `\"info,postroom::ingest=debug\"`";
-        it.error("log", format!("`telemetry.log` is `{log:?}`: {expected} ({error})"));
+        it.error("log", format!("`telemetry.log` is {}: {expected} ({error})", quoted(&log)));
     }
-    let otlp_endpoint: Option<String> = it.get("otlp_endpoint");
-    if otlp_endpoint.as_deref().is_some_and(|it| !is_http_url(it)) {
+    let otlp_endpoint: Option<Secret> = it.get("otlp_endpoint");
+    if otlp_endpoint.as_ref().is_some_and(|it| !is_http_url(it.expose())) {
         it.error(
             "otlp_endpoint",
             "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4317`".into(),

@@ -2,9 +2,10 @@
 
 use super::{
     database_url::DatabaseUrl,
-    layers::{Data, Node, Table},
+    layers::{Data, Node, Raw, Table},
+    masking::{names_a_secret, without_userinfo},
     schema::{ROOT, Shape, join},
-    value::{MASK, names_a_secret},
+    value::MASK,
 };
 
 /// One value of the effective configuration.
@@ -39,7 +40,12 @@ fn keys(shape: &Shape, table: &Table, path: &str, values: &mut Vec<EffectiveValu
                 value(inner, node, &join(path, key), values);
             }
         }
-        Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::List(_) => {}
+        Shape::Value
+        | Shape::Secret
+        | Shape::Url
+        | Shape::Free
+        | Shape::Sealed(_)
+        | Shape::List(_) => {}
     }
 }
 
@@ -56,7 +62,9 @@ fn value(shape: &Shape, node: &Node, path: &str, values: &mut Vec<EffectiveValue
             }
             return;
         }
-        (Shape::Secret, _) => spelled("secret", node),
+        (Shape::Secret, _) => masked(node),
+        (Shape::Sealed(shown), Data::Table(table)) => sealed(table, shown),
+        (Shape::Sealed(_), _) => masked(node),
         (Shape::Url, _) => {
             let url = node.as_text().and_then(|it| DatabaseUrl::parse(&it).ok());
             url.map_or_else(|| format!("{MASK:?}"), |it| format!("{:?}", it.to_string()))
@@ -69,9 +77,38 @@ fn value(shape: &Shape, node: &Node, path: &str, values: &mut Vec<EffectiveValue
     values.push(EffectiveValue { key: path.to_owned(), value: shown, origin });
 }
 
+/// What holds secrets only: `***`, or as many of them as there are, and an empty text as what it is.
+fn masked(node: &Node) -> String {
+    match &node.data {
+        Data::List(nodes) => {
+            let nodes: Vec<String> = nodes.iter().map(masked).collect();
+            format!("[{}]", nodes.join(", "))
+        }
+        Data::Text(text) | Data::Raw(Raw { text, .. }) if text.is_empty() => "\"\"".to_owned(),
+        Data::Text(_)
+        | Data::Integer(_)
+        | Data::Decimal(_)
+        | Data::Flag(_)
+        | Data::Table(_)
+        | Data::Raw(_) => format!("{MASK:?}"),
+    }
+}
+
+/// A table of which only the values of some keys are shown.
+fn sealed(table: &Table, shown: &[&str]) -> String {
+    let entry = |(name, node): (&String, &Node)| {
+        let is_shown = shown.contains(&name.as_str()) && node.is_plain();
+        let value = if is_shown { spelled("", node) } else { masked(node) };
+        format!("{} = {value}", quoted_key(name))
+    };
+    braced(table.iter().map(entry).collect())
+}
+
 /// A value as TOML, `***` for what stands under a key that tells of a secret.
 fn spelled(key: &str, node: &Node) -> String {
-    let is_secret = names_a_secret(key);
+    if names_a_secret(key) {
+        return masked(node);
+    }
     match node.typed() {
         Data::List(nodes) => {
             let nodes: Vec<String> = nodes.iter().map(|it| spelled(key, it)).collect();
@@ -79,23 +116,26 @@ fn spelled(key: &str, node: &Node) -> String {
         }
         Data::Table(table) => {
             let entry = |(name, node): (&String, &Node)| {
-                let key = if is_secret { key } else { name };
-                format!("{name} = {}", spelled(key, node))
+                format!("{} = {}", quoted_key(name), spelled(name, node))
             };
-            let entries: Vec<String> = table.iter().map(entry).collect();
-            if entries.is_empty() {
-                "{}".to_owned()
-            } else {
-                format!("{{ {} }}", entries.join(", "))
-            }
+            braced(table.iter().map(entry).collect())
         }
-        Data::Text(text) if is_secret && !text.is_empty() => format!("{MASK:?}"),
-        Data::Text(text) => format!("{text:?}"),
-        Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) if is_secret => format!("{MASK:?}"),
+        Data::Text(text) => format!("{:?}", without_userinfo(&text)),
         Data::Integer(it) => it.to_string(),
         Data::Decimal(it) => it.to_string(),
         Data::Flag(it) => it.to_string(),
         // Not reached: `typed` makes text of what is raw.
-        Data::Raw(raw) => format!("{:?}", raw.text),
+        Data::Raw(_) => format!("{MASK:?}"),
     }
+}
+
+fn braced(entries: Vec<String>) -> String {
+    if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+}
+
+/// A key as TOML spells it.
+fn quoted_key(name: &str) -> String {
+    let is_bare = |it: char| it.is_ascii_alphanumeric() || "_-".contains(it);
+    let is_plain = !name.is_empty() && name.chars().all(is_bare);
+    if is_plain { name.to_owned() } else { format!("{name:?}") }
 }

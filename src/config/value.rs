@@ -1,6 +1,9 @@
 //! Values with a unit or a meaning of their own.
 
-use super::layers::{Data, Node};
+use super::{
+    layers::{Data, Node},
+    masking::{names_a_secret, without_userinfo},
+};
 use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 use subtle::ConstantTimeEq;
 
@@ -47,12 +50,6 @@ impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
     }
-}
-
-/// True for a key whose value nobody should see (`api_key`, `access_token`).
-pub(super) fn names_a_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["key", "token", "secret", "password"].iter().any(|word| key.contains(word))
 }
 
 /// So many in a time: `"50/s"`, `"600/m"`, `"1000/h"`.
@@ -130,7 +127,7 @@ impl Network {
 pub enum Setting {
     /// Text.
     Text(String),
-    /// Text under a key that tells of a secret (`api_key`, `token`, …).
+    /// Text under a key that tells of a secret (`api_key`, `token`, …), or with a password in a URL.
     Secret(Secret),
     /// A whole number.
     Integer(i64),
@@ -161,11 +158,25 @@ impl Setting {
         }
     }
 
+    /// `node` as it was written, all its texts and numbers secret except those at the keys in `shown`.
+    pub(super) fn sealed(node: &Node, shown: &[&str]) -> Self {
+        let Data::Table(table) = &node.data else { return Self::from_node("secret", node) };
+        let entry = |(name, node): (&String, &Node)| {
+            let is_shown = shown.contains(&name.as_str()) && node.is_plain();
+            (name.clone(), Self::from_node(if is_shown { "" } else { "secret" }, node))
+        };
+        Self::Table(table.iter().map(entry).collect())
+    }
+
     /// `node` as it was written at `key`. Below a key that tells of a secret all text is secret.
     pub(super) fn from_node(key: &str, node: &Node) -> Self {
         let is_secret = names_a_secret(key);
         let text = |text: String| {
-            if is_secret { Self::Secret(Secret::new(text)) } else { Self::Text(text) }
+            if is_secret || without_userinfo(&text) != text {
+                Self::Secret(Secret::new(text))
+            } else {
+                Self::Text(text)
+            }
         };
         match &node.data {
             Data::Text(it) => text(it.clone()),
@@ -175,6 +186,7 @@ impl Setting {
             }
             Data::Integer(it) if is_secret => text(it.to_string()),
             Data::Integer(it) => Self::Integer(*it),
+            Data::Decimal(it) if is_secret => text(it.to_string()),
             Data::Decimal(it) => Self::Decimal(*it),
             Data::Flag(it) => Self::Flag(*it),
             Data::List(nodes) => {

@@ -194,7 +194,7 @@ fn a_secret_that_nobody_can_send_is_refused_with_the_reason() {
     let signed = |secret: &str| {
         format!(
             "[[clients]]\nid = \"a\"\nchannels.sms.signature = \
-             {{ scheme = \"standard_webhooks\", secrets = [\"whsec_aGVsbG8=\", {secret}] }}\n"
+             {{ scheme = \"standard_webhooks\", secrets = [\"whsec_c2VjcmV0LW9uZS1vZi0xNg==\", {secret}] }}\n"
         )
     };
     for (secret, part) in [
@@ -217,8 +217,9 @@ fn a_secret_that_nobody_can_send_is_refused_with_the_reason() {
         ("\"\\ufeffhunter2\"", "U+FEFF"),
         ("\"hunter2\\u200b\"", "U+200B"),
     ] {
-        let text =
-            format!("[[clients]]\nid = \"a\"\nchannels.sms.secret = [\"right\", {secret}]\n");
+        let text = format!(
+            "[[clients]]\nid = \"a\"\nchannels.sms.secret = [\"the-right-secret\", {secret}]\n"
+        );
         is_refused(
             directory,
             &text,
@@ -325,7 +326,7 @@ on_both_daemons! {
         for channel in &channels {
             let name = channel.name();
             config += &format!(
-                "[clients.channels.{name}]\nsecret = \"of-{name}\"\naccount = \"our-account\"\n"
+                "[clients.channels.{name}]\nsecret = \"the-secret-of-{name}\"\naccount = \"our-account\"\n"
             );
         }
         let daemon = place.start(&config).await;

@@ -26,10 +26,10 @@ size = 8
 prefetch = 8
 [[clients]]
 id = "a"
-channels.sms.secret = "x"
+channels.sms.secret = "a-secret-for-tests"
 [[clients]]
 id = "b"
-channels.sms.secret = "x"
+channels.sms.secret = "a-secret-for-tests"
 "#;
 
 /// Whose jobs have started, in order; one a database, and one for the three nodes.

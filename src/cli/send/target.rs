@@ -127,7 +127,7 @@ mod tests {
 
     fn config() -> Config {
         let clients = "[{ id = \"a\", channels = { instantly = {} } }, \
-                        { id = \"b\", channels = { sms = { secret = [\"new\", \"old\"] } } }]";
+                        { id = \"b\", channels = { sms = { secret = [\"the-new-of-the-two\", \"the-old-of-the-two\"] } } }]";
         let env = vec![("POSTROOM__CLIENTS".to_owned(), clients.to_owned())];
         Config::load(&Sources { env, ..Sources::default() }).expect("valid")
     }
@@ -146,7 +146,7 @@ mod tests {
     fn the_first_client_with_the_channel_is_it_by_default() {
         let target = found(None, None).expect("a target");
         assert_eq!(target.url.as_str(), "http://127.0.0.1:8080/webhooks/sms/b");
-        assert_eq!(target.secret.expect("a secret"), "new");
+        assert_eq!(target.secret.expect("a secret"), "the-new-of-the-two");
     }
 
     #[test]

@@ -164,7 +164,7 @@ pub fn signatures(bytes: &[u8]) {
         }
         let cfg = Signature {
             scheme,
-            secrets: ["whsec_c2VjcmV0LW9uZQ==", "plain"]
+            secrets: ["whsec_c2VjcmV0LW9uZS1vZi0xNg==", "plain-secret-two"]
                 .map(|it| SigningSecret::parse(it).expect("a secret"))
                 .into(),
             public_key: str::from_utf8(three).ok().and_then(PublicKey::parse),

@@ -31,7 +31,7 @@ ignore_events = ["brand_new_event"]
 [[clients]]
 id = "closed"
 [clients.channels.sms]
-secret = "right"
+secret = "the-right-secret"
 [[clients]]
 id = "slow"
 rate_limit = "3/h"

@@ -28,12 +28,12 @@ id = "open"
 [[clients]]
 id = "closed"
 [clients.channels.sms]
-secret = "right"
+secret = "the-right-secret"
 [clients.channels.smartlead]
-secret = "right"
+secret = "the-right-secret"
 [[clients]]
 id = "signed"
-channels.sms.signature = { scheme = "standard_webhooks", secrets = ["whsec_c2VjcmV0LW9uZQ=="] }
+channels.sms.signature = { scheme = "standard_webhooks", secrets = ["whsec_c2VjcmV0LW9uZS1vZi0xNg=="] }
 "#;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -82,7 +82,7 @@ async fn post(daemon: &Daemon, client: &str, encoding: &str, body: Vec<u8>) -> A
 async fn post_signed(daemon: &Daemon, encoding: &str, body: Vec<u8>, signed: &[u8]) -> Answer {
     let (id, at) = ("msg_1", postroom::store::wall_clock().as_millis() / 1_000);
     let text = [format!("{id}.{at}.").as_bytes(), signed].concat();
-    let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret-one");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret-one-of-16");
     let signature = format!("v1,{}", STANDARD.encode(hmac::sign(&key, &text)));
     let request = daemon
         .webhook("sms", "signed")
@@ -238,7 +238,7 @@ on_both_daemons! {
     async fn a_secret_in_a_packed_body_is_found(place: Place) {
         let daemon = place.start(CONFIG).await;
         let mut body = sample(ChannelName("smartlead"), None, 1).unwrap();
-        for (secret, status) in [("wrong", 401), ("right", 200)] {
+        for (secret, status) in [("wrong", 401), ("the-right-secret", 200)] {
             body["secret_key"] = secret.into();
             let request = daemon.webhook("smartlead", "closed").header("content-encoding", "gzip");
             let answer = ask(request.body(gzip(body.to_string().as_bytes()))).await;
@@ -256,7 +256,7 @@ on_both_daemons! {
         assert_eq!(first.outcome(), "accepted", "{first:?}");
         let again = ask(post("/webhooks/sms/open", 1)).await;
         assert_eq!((again.outcome(), again.job_ids()), ("duplicate", first.job_ids()));
-        let by_query = ask(post("/webhooks/sms/closed/?secret=right", 2)).await;
+        let by_query = ask(post("/webhooks/sms/closed/?secret=the-right-secret", 2)).await;
         assert_eq!(by_query.outcome(), "accepted", "{by_query:?}");
         ask(post("/webhooks/sms/closed/", 2)).await.is_problem(401, "unauthenticated");
         let (with, without) =

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 const CONFIG: &str = r#"
 [[clients]]
 id = "signed"
-channels.instantly.signature = { scheme = "standard_webhooks", secrets = ["whsec_c2VjcmV0LW9uZQ==", "plain-secret-two"] }
-channels.sms.signature = { scheme = "ghl" }
+channels.instantly.signature = { scheme = "standard_webhooks", secrets = ["whsec_c2VjcmV0LW9uZS1vZi0xNg==", "plain-secret-two"] }
+channels.sms = { account = "418", signature = { scheme = "ghl" } }
 "#;
 
 /// The id of what is held in quarantine because its delivery's id came before with another body.
@@ -56,12 +56,12 @@ on_both_daemons! {
     async fn a_signature_by_any_of_the_secrets_is_enough_and_nothing_else_is(place: Place) {
         let daemon = place.start(CONFIG).await;
         let (one, two) = (mail(1).to_string(), mail(2).to_string());
-        assert_eq!(post(&daemon, "m1", now(), b"secret-one", &one).await.outcome(), "accepted");
+        assert_eq!(post(&daemon, "m1", now(), b"secret-one-of-16", &one).await.outcome(), "accepted");
         assert_eq!(post(&daemon, "m2", now(), b"plain-secret-two", &two).await.outcome(), "accepted");
         let unsigned = daemon.webhook("instantly", "signed").json(&mail(3));
         ask(unsigned).await.is_problem(401, "unauthenticated");
         post(&daemon, "m3", now(), b"stranger", &one).await.is_problem(401, "unauthenticated");
-        post(&daemon, "m3", now() - 3_600, b"secret-one", &one).await.is_problem(401, "unauthenticated");
+        post(&daemon, "m3", now() - 3_600, b"secret-one-of-16", &one).await.is_problem(401, "unauthenticated");
         let stranger = daemon
             .webhook("sms", "signed")
             .header("x-ghl-signature", "N/A")
@@ -71,11 +71,11 @@ on_both_daemons! {
 
     async fn a_delivery_that_comes_again_within_its_window_changes_nothing(place: Place) {
         let daemon = place.start(CONFIG).await;
-        let first = post(&daemon, "m1", now(), b"secret-one", &mail(1).to_string()).await;
-        let again = post(&daemon, "m1", now(), b"secret-one", &mail(1).to_string()).await;
+        let first = post(&daemon, "m1", now(), b"secret-one-of-16", &mail(1).to_string()).await;
+        let again = post(&daemon, "m1", now(), b"secret-one-of-16", &mail(1).to_string()).await;
         assert_eq!((again.outcome(), again.job_ids()), ("duplicate", first.job_ids()));
         let bounced = state("email_bounced");
-        assert_eq!(post(&daemon, "s1", now(), b"secret-one", &bounced).await.outcome(), "recorded");
+        assert_eq!(post(&daemon, "s1", now(), b"secret-one-of-16", &bounced).await.outcome(), "recorded");
         let peek = Peek::of(&daemon).await;
         let lift = "select count(*) from leads where bounced_at is not null";
         assert_eq!(peek.number(lift).await, 1);
@@ -83,17 +83,17 @@ on_both_daemons! {
         let mut reply = mail(1);
         reply["email_id"] = "another-mail".into();
         reply["reply_text"] = "I am still here".into();
-        let answer = post(&daemon, "m2", now(), b"secret-one", &reply.to_string()).await;
+        let answer = post(&daemon, "m2", now(), b"secret-one-of-16", &reply.to_string()).await;
         assert_eq!(answer.outcome(), "accepted", "{answer:?}");
         assert_eq!(peek.number(lift).await, 0);
-        assert_eq!(post(&daemon, "s1", now(), b"secret-one", &bounced).await.outcome(), "duplicate");
+        assert_eq!(post(&daemon, "s1", now(), b"secret-one-of-16", &bounced).await.outcome(), "duplicate");
         assert_eq!(peek.number(lift).await, 0);
     }
 
     async fn an_earlier_delivery_id_with_another_body_is_kept_for_a_person(place: Place) {
         let daemon = place.start(CONFIG).await;
         let put = async |id: &str, body: &Value| {
-            post(&daemon, id, now(), b"secret-one", &body.to_string()).await
+            post(&daemon, id, now(), b"secret-one-of-16", &body.to_string()).await
         };
         let first = put("m1", &mail(1)).await;
         assert_eq!(first.outcome(), "accepted", "{first:?}");
@@ -129,7 +129,7 @@ on_both_daemons! {
     async fn a_delivery_that_was_stored_without_its_bodys_hash_is_known_by_its_id_alone(place: Place) {
         let daemon = place.start(CONFIG).await;
         let put = async |id: &str, body: &Value| {
-            post(&daemon, id, now(), b"secret-one", &body.to_string()).await
+            post(&daemon, id, now(), b"secret-one-of-16", &body.to_string()).await
         };
         assert_eq!(put("m1", &mail(1)).await.outcome(), "accepted");
         let peek = Peek::of(&daemon).await;
@@ -141,13 +141,13 @@ on_both_daemons! {
 
     async fn a_signing_secret_is_read_as_dashboards_show_it(place: Place) {
         let mut config = String::new();
-        let key = b"secret-one";
+        let key = b"secret-one-of-16";
         for (client, secret) in [
-            ("whole", "v1,whsec_c2VjcmV0LW9uZQ=="),
-            ("prefixed", "whsec_c2VjcmV0LW9uZQ=="),
-            ("unpadded", "whsec_c2VjcmV0LW9uZQ"),
-            ("bare", "c2VjcmV0LW9uZQ=="),
-            ("text", "secret-one"),
+            ("whole", "v1,whsec_c2VjcmV0LW9uZS1vZi0xNg=="),
+            ("prefixed", "whsec_c2VjcmV0LW9uZS1vZi0xNg=="),
+            ("unpadded", "whsec_c2VjcmV0LW9uZS1vZi0xNg"),
+            ("bare", "c2VjcmV0LW9uZS1vZi0xNg=="),
+            ("text", "secret-one-of-16"),
         ] {
             config += &format!(
                 "[[clients]]\nid = \"{client}\"\nchannels.instantly.signature = \

@@ -1,0 +1,154 @@
+//! What is allowed and yet should not stay as it is.
+
+use super::{
+    Config,
+    database_url::DatabaseUrl,
+    error::Errors,
+    layers::{Data, Node, Origin, Table},
+    masking::{names_a_secret, without_userinfo},
+    schema::{ROOT, Shape},
+    signing::PublicKey,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Notes what is unsafe in the whole. `env` is the environment of the process.
+pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], errors: &Errors) {
+    let variable = |name: &str| env.iter().find(|it| it.0 == name).map(|it| it.1.clone());
+    if let Some(host) = config.database.url.unverified_host(variable) {
+        let origin = table.get("database").and_then(Node::as_table).and_then(|it| it.get("url"));
+        let message = format!(
+            "`database.url`: the password and all messages go to `{host}`, and nothing checks that it is your \
+             server: add `sslmode=verify-full`, and `sslrootcert=FILE` where its certificate is of an \
+             authority of your own"
+        );
+        errors.warn(origin.map(|it| &it.origin), message);
+    }
+    for message in shared_secrets(config).into_iter().chain(shared_keys(config)) {
+        errors.warn(None, message);
+    }
+}
+
+/// A place of a secret: whose it is, and its key.
+type Place<'a> = (Option<&'a str>, String);
+
+/// What to say of secrets that more than one client holds, or a client and the operator.
+fn shared_secrets(config: &Config) -> BTreeSet<String> {
+    let mut places: BTreeMap<&[u8], BTreeSet<Place<'_>>> = BTreeMap::new();
+    let mut add = |secret, owner, key: String| {
+        places.entry(secret).or_default().insert((owner, key));
+    };
+    if let Some(token) = &config.admin.token {
+        add(token.expose().as_bytes(), None, "admin.token".to_owned());
+    }
+    for client in &config.clients {
+        for (name, channel) in &client.channels {
+            let path = format!("clients.{}.channels.{name}", client.id);
+            for secret in &channel.secrets {
+                add(secret.expose().as_bytes(), Some(&client.id), format!("{path}.secret"));
+            }
+            let signing = channel.signature.iter().flat_map(|it| &it.secrets);
+            for key in signing.flat_map(|it| it.keys()) {
+                add(key, Some(&client.id), format!("{path}.signature.secrets"));
+            }
+        }
+    }
+    let is_shared = |it: &&BTreeSet<Place<'_>>| owners(it).len() > 1;
+    let shared = places.values().filter(is_shared).map(|it| {
+        format!(
+            "one secret stands at {}: whoever is given it for one of them has the others, too: give each its own",
+            keys(it)
+        )
+    });
+    shared.collect()
+}
+
+/// What to say of public keys by which more than one client's webhooks are signed, where the account in the
+/// body does not tell them apart.
+fn shared_keys(config: &Config) -> BTreeSet<String> {
+    let mut places: Vec<(&PublicKey, BTreeSet<Place<'_>>, bool)> = Vec::new();
+    for client in &config.clients {
+        for (name, channel) in &client.channels {
+            let Some(key) = channel.signature.as_ref().and_then(|it| it.public_key.as_ref()) else {
+                continue;
+            };
+            let place = (
+                Some(client.id.as_str()),
+                format!("clients.{}.channels.{name}.signature.public_key", client.id),
+            );
+            let has_account = channel.account.is_some();
+            match places.iter_mut().find(|it| it.0 == key) {
+                Some((_, known, all_have_accounts)) => {
+                    known.insert(place);
+                    *all_have_accounts &= has_account;
+                }
+                None => places.push((key, BTreeSet::from([place]), has_account)),
+            }
+        }
+    }
+    let shared = places.iter().filter(|it| owners(&it.1).len() > 1 && !it.2).map(|it| {
+        format!(
+            "one key stands at {}: whoever signs for one of these clients can post for the others, too: set \
+             `account` in each channel",
+            keys(&it.1)
+        )
+    });
+    shared.collect()
+}
+
+fn owners<'a>(places: &BTreeSet<Place<'a>>) -> BTreeSet<Option<&'a str>> {
+    places.iter().map(|it| it.0).collect()
+}
+
+fn keys(places: &BTreeSet<Place<'_>>) -> String {
+    let keys: Vec<String> = places.iter().map(|(_, key)| format!("`{key}`")).collect();
+    keys.join(", ")
+}
+
+/// Notes that the file `name`, which others than its owner may read, holds a secret in clear.
+pub(super) fn literal_secrets(layer: &Table, name: &str, mode: u32, errors: &Errors) {
+    if keys_hold_secret(&ROOT, layer) {
+        let message = format!(
+            "this file holds a secret, and others than its owner can read it (mode {mode:04o}): run \
+             `chmod 600 {name}`, or put the secret elsewhere and write `{{ file = \"PATH\" }}` in its place"
+        );
+        errors.warn(Some(&Origin::new(name)), message);
+    }
+}
+
+fn keys_hold_secret(shape: &Shape, table: &Table) -> bool {
+    match shape {
+        Shape::Section(known) => known
+            .iter()
+            .any(|(key, inner)| table.get(*key).is_some_and(|node| holds_secret(inner, node))),
+        Shape::Map(inner) => table.values().any(|node| holds_secret(inner, node)),
+        Shape::Sealed(shown) => table.iter().any(|(key, node)| {
+            let is_shown = shown.contains(&key.as_str()) && node.is_plain();
+            holds_secret(if is_shown { &Shape::Value } else { &Shape::Secret }, node)
+        }),
+        Shape::Free => table.iter().any(|(key, node)| {
+            holds_secret(if names_a_secret(key) { &Shape::Secret } else { &Shape::Free }, node)
+        }),
+        // Of a table under a secret's key, all but a reference. What a reference names is no secret.
+        Shape::Secret => {
+            !super::references::is_reference(table)
+                && table.values().any(|node| holds_secret(&Shape::Secret, node))
+        }
+        Shape::Value | Shape::Url | Shape::List(_) => false,
+    }
+}
+
+/// True where `node`, as it stands in a file, shows a secret.
+fn holds_secret(shape: &Shape, node: &Node) -> bool {
+    match (shape, &node.data) {
+        (Shape::List(inner), Data::List(nodes)) => nodes.iter().any(|it| holds_secret(inner, it)),
+        (_, Data::List(nodes)) => nodes.iter().any(|it| holds_secret(shape, it)),
+        (_, Data::Table(table)) => keys_hold_secret(shape, table),
+        (Shape::Secret, Data::Text(text)) => !text.is_empty(),
+        (Shape::Secret, Data::Integer(_) | Data::Decimal(_)) => true,
+        (Shape::Url, Data::Text(text)) => {
+            DatabaseUrl::parse(text).is_ok_and(|it| it.to_string().contains(super::value::MASK))
+        }
+        (_, Data::Text(text)) => without_userinfo(text) != *text,
+        (_, Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) | Data::Raw(_)) => false,
+    }
+}
