@@ -146,6 +146,10 @@ fn no_value_of_a_secrets_key_is_told_whatever_is_wrong_with_it() {
             assert!(!told.contains("8642"), "{key} = {number}: {told}");
         }
     }
+}
+
+#[test]
+fn no_secret_in_a_variable_is_told_whatever_is_wrong_with_it() {
     for variable in
         ["POSTROOM__DATABASE__URL", "POSTROOM__ADMIN__TOKEN", "POSTROOM__ANALYST__API_KEY"]
     {
@@ -394,4 +398,15 @@ fn a_database_elsewhere_whose_certificate_is_not_checked_is_warned_of() {
     let config = Config::load(&sources).expect("valid");
     let told: BTreeSet<String> = config.warnings().iter().map(|it| it.message.clone()).collect();
     assert!(told.iter().all(|it| it.contains("`db.internal`")) && told.len() == 1, "{told:?}");
+}
+
+#[test]
+fn the_page_lists_what_is_shown_of_sending() {
+    let page = include_str!("../../docs/CONFIGURATION.md");
+    let words: Vec<&str> = page.split_whitespace().collect();
+    let listed = words.join(" ");
+    let keys: Vec<String> = SEND_SHOWN.iter().map(|it| format!("`{it}`")).collect();
+    let (last, others) = keys.split_last().expect("keys");
+    let list = format!("except under the keys {} and {last}.", others.join(", "));
+    assert!(listed.contains(&list), "{list}");
 }

@@ -1,1 +1,3 @@
 //! What strangers, neighbours, pages in a browser and other users of the machine cannot do.
+
+mod configs;

@@ -8,6 +8,8 @@ use super::{
 use crate::own_daemon;
 use std::{
     env, fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
     thread,
@@ -262,15 +264,22 @@ fn write_configs(directory: &Path, options: &Options, port: u16) {
          [database]\nurl = \"{database}\"\n\
          [admin]\ntoken = \"{ADMIN_TOKEN}\"\n"
     );
-    fs::write(harness_config(directory), harness).expect("the scratch directory can be written");
+    write_private(&harness_config(directory), &harness);
     write_test_config(directory, &options.config);
 }
 
 /// Never leaves half a file for a daemon that watches it.
 fn write_test_config(directory: &Path, config: &str) {
     let new = directory.join("test.toml.new");
-    fs::write(&new, config).expect("the scratch directory can be written");
+    write_private(&new, config);
     fs::rename(new, test_config(directory)).expect("the scratch directory can be written");
+}
+
+/// Writes a file that its owner alone may read, as one with secrets in it should be.
+fn write_private(path: &Path, text: &str) {
+    let file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut it| it.write_all(text.as_bytes()))
+        .expect("the scratch directory can be written");
 }
 
 fn spawn(directory: &Path, options: &Options) -> Tied {
