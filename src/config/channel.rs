@@ -10,9 +10,14 @@ use super::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-const WINDOW_MAX: Duration = Duration::from_secs(3_600);
 /// How old a signed webhook may be where `window` is not set: as Standard Webhooks advises.
 const WINDOW: Duration = Duration::from_secs(300);
+/// The same under `ghl`: a retry bears the time of the first try, and may come a day later.
+const GHL_WINDOW: Duration = Duration::from_secs(86_400);
+/// The most that `window` may be.
+const WINDOW_MAX: Duration = Duration::from_secs(3_600);
+/// The same under `ghl`, whose retries are signed as the first try was.
+const GHL_WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// One channel of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -196,9 +201,14 @@ fn signature(channel: &Reader<'_>) -> Option<Signature> {
         channel.error("signature", message);
     }
     let secrets = signing_secrets(it);
-    let window = it.read_in("window", Duration::from_secs(1)..=WINDOW_MAX).unwrap_or(WINDOW);
+    let scheme = it.read("scheme");
+    let (default, most) = match scheme {
+        Some(SignatureScheme::Ghl) => (GHL_WINDOW, GHL_WINDOW_MAX),
+        Some(SignatureScheme::StandardWebhooks) | None => (WINDOW, WINDOW_MAX),
+    };
+    let window = it.read_in("window", Duration::from_secs(1)..=most).unwrap_or(default);
     let public_key = it.read::<String>("public_key").and_then(|text| public_key(it, &text));
-    let scheme = it.read("scheme")?;
+    let scheme = scheme?;
     let has_secrets = it.errors.has(&it.key("secrets")) || !secrets.is_empty();
     let path = &it.path;
     match scheme {
