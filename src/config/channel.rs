@@ -26,17 +26,18 @@ pub struct ClientChannel {
     pub secrets: Vec<Secret>,
     /// Signatures that authenticate.
     pub signature: Option<Signature>,
-    /// True where a webhook needs neither a secret nor a signature. Decided when the configuration is loaded
-    /// and nowhere else: only with `allow_unauthenticated`, or where nothing but this machine can reach the
-    /// daemon by its own `server.bind`. Whoever reloads must not load another `bind` than the one listened on.
+    /// True where a webhook needs neither a secret nor a signature. Decided when the configuration
+    /// is loaded and nowhere else: only with `allow_unauthenticated`, or where nothing but this
+    /// machine can reach the daemon by its own `server.bind`. Whoever reloads must not load another
+    /// `bind` than the one listened on.
     pub takes_anybody: bool,
-    /// The provider account that is this client's; a body that names another is ignored. Set wherever the
-    /// signature is by the provider's published key.
+    /// The provider account that is this client's; a body that names another is ignored. Set
+    /// wherever the signature is by the provider's published key.
     pub account: Option<String>,
     /// Events that are not known and yet ignored, not quarantined.
     pub ignore_events: Vec<String>,
-    /// True where the operator said that webhooks without a secret are taken although others than this
-    /// machine can post. Alone it opens nothing: see `takes_anybody`.
+    /// True where the operator said that webhooks without a secret are taken although others than
+    /// this machine can post. Alone it opens nothing: see `takes_anybody`.
     pub allow_unauthenticated: bool,
     /// Where the client's workflows put the text of a message, as names joined by dots; SMS only.
     pub text_field: Option<String>,
@@ -51,7 +52,8 @@ pub struct Signature {
     pub scheme: SignatureScheme,
     /// Signing secrets; at least one for Standard Webhooks, none for other schemes.
     pub secrets: Vec<SigningSecret>,
-    /// The public key; `None` is the provider's own, which is published and the same for all its customers.
+    /// The public key; `None` is the provider's own, which is published and the same for all its
+    /// customers.
     pub public_key: Option<PublicKey>,
     /// How old a signed webhook may be.
     pub window: Duration,
@@ -74,8 +76,8 @@ impl ClientChannel {
 }
 
 impl Signature {
-    /// True where the key is the provider's own. It proves that the provider sent a webhook, and not for
-    /// which of its customers: only the account in the body says that.
+    /// True where the key is the provider's own. It proves that the provider sent a webhook, and
+    /// not for which of its customers: only the account in the body says that.
     pub fn is_by_published_key(&self) -> bool {
         self.scheme == SignatureScheme::Ghl && self.public_key.is_none()
     }
@@ -87,7 +89,8 @@ from_text!(SignatureScheme, "`\"standard_webhooks\"` or `\"ghl\"`", |text| match
     _ => None,
 });
 
-/// Reads the channels of `client`. `opening` says by which setting others than this machine can post, if any.
+/// Reads the channels of `client`. `opening` says by which setting others than this machine can
+/// post, if any.
 pub(super) fn channels(
     it: &Reader<'_>,
     client: &str,
@@ -264,7 +267,8 @@ fn public_key(it: &Reader<'_>, text: &str) -> Option<PublicKey> {
 }
 
 impl Node {
-    /// True for a reference to a variable or a file that holds nothing, which was noted as an error.
+    /// True for a reference to a variable or a file that holds nothing, which was noted as an
+    /// error.
     fn leads_nowhere(&self) -> bool {
         match &self.data {
             Data::Raw(raw) => raw.text.is_empty() && !raw.may_be_toml,

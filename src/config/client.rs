@@ -98,7 +98,8 @@ impl Client {
         self.channels.get(name)
     }
 
-    /// True where the channel's webhooks are taken without a secret; see [`ClientChannel::takes_anybody`].
+    /// True where the channel's webhooks are taken without a secret; see
+    /// [`ClientChannel::takes_anybody`].
     pub fn accepts_without_secret(&self, channel: &str) -> bool {
         self.channel(channel).is_some_and(|it| it.takes_anybody)
     }

@@ -112,8 +112,9 @@ impl DatabaseUrl {
         self.0.expose()
     }
 
-    /// The host to which the password and all data go although nobody checks whose it is: PostgreSQL on another
-    /// machine, without `sslmode=verify-full`. `variable` gives the environment variables that the driver reads.
+    /// The host to which the password and all data go although nobody checks whose it is:
+    /// PostgreSQL on another machine, without `sslmode=verify-full`. `variable` gives the
+    /// environment variables that the driver reads.
     pub(super) fn unverified_host(
         &self,
         variable: impl Fn(&str) -> Option<String>,

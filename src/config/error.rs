@@ -59,8 +59,8 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// Collects errors and warnings while a configuration is read. A `RefCell`, so that readers of nested sections can
-/// share it.
+/// Collects errors and warnings while a configuration is read. A `RefCell`, so that readers of
+/// nested sections can share it.
 #[derive(Default)]
 pub(super) struct Errors {
     errors: RefCell<Vec<ConfigError>>,

@@ -1,4 +1,5 @@
-//! Files that the configuration is read from: never a pipe or a device, and never more than is expected.
+//! Files that the configuration is read from: never a pipe or a device, and never more than is
+//! expected.
 
 use rustix::fs::{Mode, OFlags};
 use std::{
@@ -20,8 +21,8 @@ pub(super) struct Found {
 
 /// Reads a regular file of at most `bytes_max`.
 ///
-/// Opened without waiting, since a pipe would keep the process until somebody writes to it. What it is and
-/// how long it is are asked of the opened file: what a name stands for may change.
+/// Opened without waiting, since a pipe would keep the process until somebody writes to it. What it
+/// is and how long it is are asked of the opened file: what a name stands for may change.
 ///
 /// # Errors
 /// Why it cannot be read.

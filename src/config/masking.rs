@@ -1,10 +1,11 @@
-//! What is never shown of a value: secrets by the name of their key, and users and passwords in URLs.
+//! What is never shown of a value: secrets by the name of their key, and users and passwords in
+//! URLs.
 
 use super::value::MASK;
 use url::Url;
 
-/// The keys of `send` whose values are shown. All others may be secrets of a provider, whatever they are
-/// called, and so are its tables and theirs.
+/// The keys of `send` whose values are shown. All others may be secrets of a provider, whatever
+/// they are called, and so are its tables and theirs.
 pub(super) const SEND_SHOWN: &[&str] = &[
     "account_id",
     "base_url",
@@ -33,7 +34,8 @@ pub(super) fn names_a_secret(key: &str) -> bool {
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
-/// `text` without users and passwords of URLs, and without values of their parameters that tell of a secret.
+/// `text` without users and passwords of URLs, and without values of their parameters that tell of
+/// a secret.
 pub(super) fn without_userinfo(text: &str) -> String {
     let hidden = Url::parse(text).ok().and_then(hidden_in);
     hidden_behind_slashes(hidden.as_deref().unwrap_or(text))
@@ -76,8 +78,8 @@ fn without_authority(url: &Url) -> Option<String> {
 
 /// `text` with `***` for what stands between each `//` and the `@` that belongs to it.
 ///
-/// For a URL inside of a text, and for one that cannot be parsed because its password holds a bare `/`, `?`
-/// or `#`. It may hide more than needed, and never less.
+/// For a URL inside of a text, and for one that cannot be parsed because its password holds a bare
+/// `/`, `?` or `#`. It may hide more than needed, and never less.
 fn hidden_behind_slashes(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;

@@ -6,8 +6,9 @@
 //! [`Config::load`].
 //!
 //! On the way: `layers` reads and merges with origins, `env` lays the variables over, `references`
-//! fetches what stands elsewhere, `schema` knows the keys, `reader` types the values, `sections` and
-//! `client` check them, `relations` checks them against each other, `warnings` notes what is allowed and yet unsafe.
+//! fetches what stands elsewhere, `schema` knows the keys, `reader` types the values, `sections`
+//! and `client` check them, `relations` checks them against each other, `warnings` notes what is
+//! allowed and yet unsafe.
 
 mod channel;
 mod client;
@@ -150,7 +151,8 @@ impl Config {
         Self::load_with_layers(sources).map(|(_, table)| show::effective(&table))
     }
 
-    /// What is allowed and yet should not stay as it is; for `postroom config check` and the log of a start.
+    /// What is allowed and yet should not stay as it is; for `postroom config check` and the log of
+    /// a start.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
     }
@@ -160,9 +162,9 @@ impl Config {
         self.client_by_id.get(id).and_then(|index| self.clients.get(*index))
     }
 
-    /// True where nothing but this machine can reach the daemon: it listens on a loopback address, and no
-    /// setting says that something forwards to it. Says nothing of a forwarder that the configuration does
-    /// not mention: its headers in a request do.
+    /// True where nothing but this machine can reach the daemon: it listens on a loopback address,
+    /// and no setting says that something forwards to it. Says nothing of a forwarder that the
+    /// configuration does not mention: its headers in a request do.
     pub fn is_local_only(&self) -> bool {
         reach::is_local_only(&self.server)
     }

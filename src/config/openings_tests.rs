@@ -207,8 +207,8 @@ prop_compose! {
     }
 }
 
-/// True where a channel is closed to whoever knows nothing: by a secret that is long enough to be one, or by a
-/// signature with its key.
+/// True where a channel is closed to whoever knows nothing: by a secret that is long enough to be
+/// one, or by a signature with its key.
 fn is_closed(channel: &ClientChannel) -> bool {
     let is_secret = |it: &Secret| {
         let text = it.expose();
@@ -290,7 +290,8 @@ fn what_is_empty_opens_nothing() {
             }
         }
     }
-    // Half a signature is an error also where only this machine can post, and beside a right secret.
+    // Half a signature is an error also where only this machine can post, and beside a right
+    // secret.
     for secret in ["", "secret = \"sixteen-letters!\""] {
         for signature in ["signature = {}", heading] {
             let toml =

@@ -8,10 +8,11 @@ pub(super) fn is_local_only(server: &Server) -> bool {
     opening(server).is_none()
 }
 
-/// The setting by which others than this machine can reach the daemon, as a sentence; `None` where none does.
+/// The setting by which others than this machine can reach the daemon, as a sentence; `None` where
+/// none does.
 ///
-/// A loopback address alone does not keep others out: a proxy or a tunnel on this machine forwards the world
-/// to it. `public_url` and `trusted_proxies` each say that there is one.
+/// A loopback address alone does not keep others out: a proxy or a tunnel on this machine forwards
+/// the world to it. `public_url` and `trusted_proxies` each say that there is one.
 pub(super) fn opening(server: &Server) -> Option<&'static str> {
     if !is_loopback(server.bind.ip()) {
         Some("`server.bind` is not a loopback address")
@@ -24,8 +25,9 @@ pub(super) fn opening(server: &Server) -> Option<&'static str> {
     }
 }
 
-/// True for an address to which the kernel delivers only what this machine sends: 127.0.0.0/8, `::1`, and
-/// 127.0.0.0/8 written as IPv6 (`::ffff:127.0.0.1`), where the kernel opens a socket of IPv4.
+/// True for an address to which the kernel delivers only what this machine sends: 127.0.0.0/8,
+/// `::1`, and 127.0.0.0/8 written as IPv6 (`::ffff:127.0.0.1`), where the kernel opens a socket of
+/// IPv4.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

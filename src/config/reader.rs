@@ -80,8 +80,8 @@ impl<'a> Reader<'a> {
         self.read_in(key, range).unwrap_or_default()
     }
 
-    /// The text at `key` as `parse` reads it, whose error is said behind the key's name; see [`Reader::read`].
-    /// The text may hold a secret, and no error shows it.
+    /// The text at `key` as `parse` reads it, whose error is said behind the key's name; see
+    /// [`Reader::read`]. The text may hold a secret, and no error shows it.
     pub(super) fn read_by<T>(&self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
         let text: Secret = self.read(key)?;
         // A reference that leads nowhere was told already, and left no text.

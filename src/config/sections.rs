@@ -42,8 +42,8 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// How the world reaches the daemon, without a slash at the end.
     pub public_url: Option<String>,
-    /// Host names under which the daemon may be asked, besides IP addresses, `localhost` and the host of
-    /// `public_url`. Lower case, in ASCII, without port and without a dot at the end.
+    /// Host names under which the daemon may be asked, besides IP addresses, `localhost` and the
+    /// host of `public_url`. Lower case, in ASCII, without port and without a dot at the end.
     pub hosts: Vec<String>,
 }
 
@@ -199,7 +199,8 @@ pub struct Retention {
 pub struct Admin {
     /// The bearer token of the admin API; `None`: the daemon makes one and keeps it in `data/admin.token`.
     pub token: Option<Secret>,
-    /// True where the admin API answers in clear text to others than this machine and trusted proxies.
+    /// True where the admin API answers in clear text to others than this machine and trusted
+    /// proxies.
     pub allow_plain: bool,
 }
 

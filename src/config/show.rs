@@ -77,7 +77,8 @@ fn value(shape: &Shape, node: &Node, path: &str, values: &mut Vec<EffectiveValue
     values.push(EffectiveValue { key: path.to_owned(), value: shown, origin });
 }
 
-/// What holds secrets only: `***`, or as many of them as there are, and an empty text as what it is.
+/// What holds secrets only: `***`, or as many of them as there are, and an empty text as what it
+/// is.
 fn masked(node: &Node) -> String {
     match &node.data {
         Data::List(nodes) => {

@@ -39,8 +39,8 @@ pub struct SigningSecret {
 }
 
 impl SigningSecret {
-    /// Reads `whsec_` and base64 of at least 16 bytes, the same behind `v1,`, or any other text of at least 16
-    /// characters.
+    /// Reads `whsec_` and base64 of at least 16 bytes, the same behind `v1,`, or any other text of
+    /// at least 16 characters.
     ///
     /// A text without prefix may be base64 that lost its prefix, or the key itself. Where it is both, a
     /// signature by either is right: whoever knows one knows the other.
@@ -115,8 +115,8 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads PEM, or the base64 inside of it: a `SubjectPublicKeyInfo` in DER (RFC 5280). `None` also for a key
-    /// by which nothing can be verified, or everything.
+    /// Reads PEM, or the base64 inside of it: a `SubjectPublicKeyInfo` in DER (RFC 5280). `None`
+    /// also for a key by which nothing can be verified, or everything.
     pub fn parse(text: &str) -> Option<Self> {
         let document = if text.contains("BEGIN") {
             Document::from_public_key_pem(text.trim()).ok()?
@@ -135,8 +135,8 @@ impl PublicKey {
     }
 }
 
-/// True for 32 bytes that are none of the points of small order (RFC 7748, section 7): for those, signatures
-/// are right that nobody made. A key of nothing but zeros is one of them.
+/// True for 32 bytes that are none of the points of small order: for those, signatures are right
+/// that nobody made. A key of nothing but zeros is one of them.
 fn is_point(key: &[u8]) -> bool {
     let Ok(mut y) = <[u8; 32]>::try_from(key) else { return false };
     // The highest bit is the sign of x, and each of these points is one with either.
@@ -167,7 +167,8 @@ const SMALL_ORDER_8: [[u8; 32]; 2] = [
     ],
 ];
 
-/// True for an `RSAPublicKey` (RFC 8017) of a size and an exponent that signatures are verified with.
+/// True for an `RSAPublicKey` (RFC 8017) of a size and an exponent that signatures are verified
+/// with.
 fn is_modulus(key: &[u8]) -> bool {
     let numbers = SliceReader::new(key)
         .and_then(|mut it| it.sequence(|it| Ok((UintRef::decode(it)?, UintRef::decode(it)?))));

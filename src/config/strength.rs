@@ -33,8 +33,8 @@ pub(super) fn blank_or_masked(text: &str) -> Option<String> {
 
 /// Why nobody can send `secret` along, or would mean it: `None` where all is well.
 ///
-/// A header is trimmed on its way and holds no control characters; a character without a shape was copied by
-/// mistake.
+/// A header is trimmed on its way and holds no control characters; a character without a shape was
+/// copied by mistake.
 pub(super) fn unsendable(secret: &str) -> Option<String> {
     let is_hidden = |it: char| {
         it.is_control() || matches!(it, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}')

@@ -127,7 +127,8 @@ impl Network {
 pub enum Setting {
     /// Text.
     Text(String),
-    /// Text under a key that tells of a secret (`api_key`, `token`, …), or with a password in a URL.
+    /// Text under a key that tells of a secret (`api_key`, `token`, …), or with a password in a
+    /// URL.
     Secret(Secret),
     /// A whole number.
     Integer(i64),
@@ -158,7 +159,8 @@ impl Setting {
         }
     }
 
-    /// `node` as it was written, all its texts and numbers secret except those at the keys in `shown`.
+    /// `node` as it was written, all its texts and numbers secret except those at the keys in
+    /// `shown`.
     pub(super) fn sealed(node: &Node, shown: &[&str]) -> Self {
         let Data::Table(table) = &node.data else { return Self::from_node("secret", node) };
         let entry = |(name, node): (&String, &Node)| {

@@ -62,8 +62,8 @@ fn shared_secrets(config: &Config) -> BTreeSet<String> {
     shared.collect()
 }
 
-/// What to say of public keys by which more than one client's webhooks are signed, where the account in the
-/// body does not tell them apart.
+/// What to say of public keys by which more than one client's webhooks are signed, where the
+/// account in the body does not tell them apart.
 fn shared_keys(config: &Config) -> BTreeSet<String> {
     let mut places: Vec<(&PublicKey, BTreeSet<Place<'_>>, bool)> = Vec::new();
     for client in &config.clients {
@@ -128,7 +128,8 @@ fn keys_hold_secret(shape: &Shape, table: &Table) -> bool {
         Shape::Free => table.iter().any(|(key, node)| {
             holds_secret(if names_a_secret(key) { &Shape::Secret } else { &Shape::Free }, node)
         }),
-        // Of a table under a secret's key, all but a reference. What a reference names is no secret.
+        // Of a table under a secret's key, all but a reference. What a reference names is no
+        // secret.
         Shape::Secret => {
             !super::references::is_reference(table)
                 && table.values().any(|node| holds_secret(&Shape::Secret, node))

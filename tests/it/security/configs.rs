@@ -1,4 +1,5 @@
-//! Configurations as the program takes them: which it refuses, which it warns of, and what it shows of them.
+//! Configurations as the program takes them: which it refuses, which it warns of, and what it shows
+//! of them.
 
 use crate::support::{
     daemon::{Daemon, Options, Until},
