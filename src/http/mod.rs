@@ -7,6 +7,7 @@ pub mod admin;
 pub mod api;
 mod authentication;
 mod body;
+mod browsers;
 mod doors;
 mod health;
 mod limits;
@@ -162,7 +163,9 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
     let factory = move || {
         let doors = doors_of_app.clone();
         App::new()
+            .wrap(from_fn(browsers::only_own_hosts))
             .wrap(from_fn(request_id::carry))
+            .wrap(from_fn(browsers::harden))
             .wrap(from_fn(move |request, next| doors::pass(doors.clone(), request, next)))
             .app_data(web::Data::new(state.clone()))
             .app_data(state.api.clone())
@@ -201,6 +204,7 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
         let doors = doors_of_app.clone();
         App::new()
             .wrap(from_fn(request_id::carry))
+            .wrap(from_fn(browsers::harden))
             .wrap(from_fn(move |request, next| doors::pass(doors.clone(), request, next)))
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::waiting))

@@ -39,6 +39,8 @@ pub enum Cause {
     Conflict,
     /// There is no such thing.
     NotFound,
+    /// The daemon does not answer under this host name.
+    ForeignHost,
     /// The request makes no sense.
     BadRequest,
     /// Not with this method.
@@ -60,6 +62,7 @@ impl Cause {
             Self::UnsupportedEncoding => "urn:postroom:unsupported-encoding",
             Self::Conflict => "urn:postroom:conflict",
             Self::NotFound => "urn:postroom:not-found",
+            Self::ForeignHost => "urn:postroom:foreign-host",
             Self::BadRequest => "urn:postroom:bad-request",
             Self::MethodNotAllowed => "urn:postroom:method-not-allowed",
             Self::Internal => "urn:postroom:internal",
@@ -78,6 +81,7 @@ impl Cause {
             Self::UnsupportedEncoding => "The body's encoding is not known",
             Self::Conflict => "Not in this state",
             Self::NotFound => "Not found",
+            Self::ForeignHost => "Not a host name of this daemon",
             Self::BadRequest => "Bad request",
             Self::MethodNotAllowed => "Method not allowed",
             Self::Internal => "Internal error",
@@ -95,6 +99,7 @@ impl Cause {
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::CONFLICT,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -111,6 +116,7 @@ pub struct Problem {
     request_id: Option<String>,
     retry_after_seconds: Option<u64>,
     allow: Option<&'static str>,
+    is_last: bool,
 }
 
 #[derive(Serialize)]
@@ -136,6 +142,7 @@ impl Problem {
             request_id: None,
             retry_after_seconds: must_say_when.then_some(1),
             allow: None,
+            is_last: false,
         }
     }
 
@@ -199,6 +206,12 @@ impl Problem {
         Self { retry_after_seconds: Some(seconds.max(1)), ..self }
     }
 
+    /// The same, as the last answer of its connection (`Connection: close`).
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
     /// The same, with the id of the request.
     #[must_use]
     pub fn of_request(self, id: impl Into<String>) -> Self {
@@ -226,6 +239,9 @@ impl Problem {
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         if let Some(seconds) = self.retry_after_seconds {
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if self.is_last {
+            response.force_close();
         }
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));

@@ -399,6 +399,7 @@ const fn word_of(cause: Cause) -> &'static str {
         Cause::TooLarge => "too_large",
         Cause::UnsupportedEncoding => "unsupported_encoding",
         Cause::Conflict
+        | Cause::ForeignHost
         | Cause::NotFound
         | Cause::MethodNotAllowed
         | Cause::BadRequest

@@ -1,0 +1,393 @@
+//! Pages in a browser, and programs that forward the world to this machine: what may not pass as "only this machine".
+//!
+//! Three walls. A page may be read by nobody but its own site, so every answer says that it is for no other. A name
+//! that somebody else controls can lead to this machine (DNS rebinding), so requests must ask for a name of ours.
+//! And where webhooks are taken without a secret, a request must look like one that a program on this machine has
+//! made itself.
+
+use super::{
+    State,
+    problem::{Cause, Problem},
+};
+use crate::config;
+use actix_web::{
+    Error, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        header::{HOST, HeaderMap, HeaderName, HeaderValue},
+        uri::{Authority, Uri},
+    },
+    middleware::Next,
+    web,
+};
+use std::{
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What every answer says, unless it says something else itself: nobody else may read, show, run or keep it.
+const HEADERS: [(&str, &str); 6] = [
+    ("x-content-type-options", "nosniff"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
+];
+
+/// Puts those headers on every answer.
+pub(super) async fn harden<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        let name = HeaderName::from_static(name);
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    Ok(response)
+}
+
+/// Answers 421 to whoever asks for a host that is none of this daemon. Webhooks and `/healthz` are not asked:
+/// providers and load balancers use whatever name leads here, and a page learns nothing from either.
+///
+/// # Errors
+/// Those of what is called.
+pub(super) async fn only_own_hosts<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let path = request.path();
+    if path == "/healthz" || path.starts_with("/webhooks/") {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let host = Host::asked_for(request.uri(), request.headers());
+    let is_own = request
+        .app_data::<web::Data<State>>()
+        .is_none_or(|state| host.as_ref().is_some_and(|it| it.is_own(&state.config.get().server)));
+    if is_own {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let detail = match host {
+        Some(Host::Name(name)) => format!(
+            "`{name:.100}` is none of this daemon's host names: ask by its IP address, or put the name \
+             into `server.hosts`"
+        ),
+        Some(Host::Address(_)) | None => "the request names no host that can be read: send one \
+             `Host` header with an IP address, or a name in `server.hosts`"
+            .to_owned(),
+    };
+    Ok(ServiceResponse::from_err(Problem::new(Cause::ForeignHost, detail), request.into_parts().0))
+}
+
+/// Whom a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    Address(IpAddr),
+    /// In small letters, without the dot of the root.
+    Name(String),
+}
+
+impl Host {
+    /// By the request's line where that names one (an absolute URI), else by its only `Host` header.
+    fn asked_for(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        if let Some(authority) = uri.authority() {
+            return Self::of(authority);
+        }
+        let mut hosts = headers.get_all(HOST);
+        let (host, None) = (hosts.next()?, hosts.next()) else { return None };
+        Self::of(&Authority::try_from(host.as_bytes()).ok()?)
+    }
+
+    fn of(authority: &Authority) -> Option<Self> {
+        if authority.as_str().contains('@') {
+            return None;
+        }
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse() {
+            return Some(Self::Address(address));
+        }
+        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        (!name.is_empty()).then_some(Self::Name(name))
+    }
+
+    /// True for this machine's own names and addresses.
+    fn is_loopback(&self) -> bool {
+        match self {
+            Self::Address(address) => address.to_canonical().is_loopback(),
+            Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        }
+    }
+
+    /// True where the daemon answers to it. An address is what it is: only names can be made to lead elsewhere.
+    fn is_own(&self, server: &config::Server) -> bool {
+        let Self::Name(name) = self else { return true };
+        let public = server.public_url.as_deref().and_then(|it| url::Url::parse(it).ok());
+        self.is_loopback()
+            || server.hosts.contains(name)
+            || public.as_ref().and_then(url::Url::host_str) == Some(name)
+    }
+}
+
+/// Headers by which a proxy, a tunnel or a content network says for whom it asks.
+const FORWARDING: [&str; 16] = [
+    "cdn-loop",
+    "client-ip",
+    "forwarded",
+    "forwarded-for",
+    "proxy-client-ip",
+    "remote-ip",
+    "true-client-ip",
+    "via",
+    "wl-proxy-client-ip",
+    "x-amzn-trace-id",
+    "x-client-ip",
+    "x-cloud-trace-context",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-proxyuser-ip",
+    "x-real-ip",
+];
+/// The beginnings of the names of more of them (`X-Forwarded-For`, `CF-Connecting-IP`, `X-Envoy-External-Address`).
+const FORWARDING_FAMILIES: [&str; 12] = [
+    "cf-",
+    "cloudfront-",
+    "fastly-",
+    "fly-",
+    "x-appengine-",
+    "x-arr-",
+    "x-azure-",
+    "x-envoy-",
+    "x-forwarded",
+    "x-nf-",
+    "x-original-",
+    "x-vercel-",
+];
+/// Headers of which a browser sends at least one with every request that a page makes to another site, and that
+/// providers and programs do not send.
+const OF_BROWSERS: [&str; 2] = ["origin", "sec-fetch-site"];
+
+/// Why a webhook without a secret is not taken, although its client's channel takes such webhooks; `None` where it
+/// is.
+///
+/// With `is_said_out_loud` (`allow_unauthenticated = true`) anybody may post, but a page may not make a browser do
+/// so. Without, only this machine may: the request must not have been forwarded by anybody.
+pub(super) fn objection(request: &HttpRequest, is_said_out_loud: bool) -> Option<String> {
+    let peer = request.peer_addr().map(|it| it.ip());
+    objection_to(request.uri(), request.headers(), peer, is_said_out_loud)
+}
+
+fn objection_to(
+    uri: &Uri,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    is_said_out_loud: bool,
+) -> Option<String> {
+    if let Some(name) = OF_BROWSERS.into_iter().find(|it| headers.contains_key(*it)) {
+        return Some(format!("it comes from a browser: it has the header `{name}`"));
+    }
+    if is_said_out_loud {
+        return None;
+    }
+    let is_forwarding = |name: &&HeaderName| {
+        FORWARDING.contains(&name.as_str())
+            || FORWARDING_FAMILIES.iter().any(|it| name.as_str().starts_with(it))
+    };
+    if let Some(name) = headers.keys().find(is_forwarding) {
+        let name = name.as_str();
+        return Some(format!("somebody has forwarded it: it has the header `{name:.60}`"));
+    }
+    if !peer.is_some_and(|it| it.to_canonical().is_loopback()) {
+        return Some("it does not come from this machine".to_owned());
+    }
+    if !Host::asked_for(uri, headers).is_some_and(|it| it.is_loopback()) {
+        return Some("its `Host` is neither a loopback address nor `localhost`".to_owned());
+    }
+    None
+}
+
+/// Lets something happen at most once in a time.
+#[derive(Debug, Default)]
+pub(super) struct Sparingly(Mutex<Option<Instant>>);
+
+impl Sparingly {
+    /// True where `pause` has passed since it was true last.
+    pub(super) fn may(&self, pause: Duration, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|it| now.saturating_duration_since(it) >= pause);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    const LOCAL: &str = "127.0.0.1:40000";
+
+    fn refused(request: TestRequest, peer: &str, is_said_out_loud: bool) -> bool {
+        let request = request.peer_addr(peer.parse().unwrap()).to_http_request();
+        objection(&request, is_said_out_loud).is_some()
+    }
+
+    fn curl() -> TestRequest {
+        TestRequest::post()
+            .insert_header(("host", "127.0.0.1:8080"))
+            .insert_header(("user-agent", "curl/8.5.0"))
+            .insert_header(("accept", "*/*"))
+            .insert_header(("content-type", "application/x-www-form-urlencoded"))
+    }
+
+    #[test]
+    fn each_header_of_a_forwarder_alone_is_enough() {
+        assert!(!refused(curl(), LOCAL, false));
+        for name in [
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Proto",
+            "X-Forwarded-Port",
+            "X-Forwarded-Server",
+            "X-Forwarded",
+            "Forwarded",
+            "Via",
+            "X-Real-IP",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "CF-Connecting-IP",
+            "CF-Connecting-IPv6",
+            "CF-Ray",
+            "CF-Visitor",
+            "CDN-Loop",
+            "True-Client-IP",
+            "Fastly-Client-IP",
+            "Fly-Client-IP",
+            "X-Envoy-External-Address",
+            "X-Original-Forwarded-For",
+            "X-Original-Host",
+            "X-Azure-ClientIP",
+            "X-ARR-LOG-ID",
+            "X-Amzn-Trace-Id",
+            "X-Cloud-Trace-Context",
+            "CloudFront-Viewer-Address",
+            "X-Appengine-User-IP",
+            "X-Vercel-Forwarded-For",
+            "X-NF-Client-Connection-IP",
+            "WL-Proxy-Client-IP",
+        ] {
+            for value in ["203.0.113.9", "127.0.0.1", ""] {
+                let request = || curl().insert_header((name, value));
+                assert!(refused(request(), LOCAL, false), "{name}: {value}");
+                assert!(!refused(request(), LOCAL, true), "{name} was said to be fine");
+            }
+        }
+        for name in ["X-Request-Id", "X-Webhook-Secret", "Traceparent", "User-Agent", "Referer"] {
+            assert!(!refused(curl().insert_header((name, "x")), LOCAL, false), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_in_a_browser_never_posts_without_a_secret() {
+        for (name, values) in [
+            ("Origin", &["http://evil.example", "null", "http://127.0.0.1:8080", ""][..]),
+            ("Sec-Fetch-Site", &["cross-site", "same-site", "same-origin", "none", ""]),
+        ] {
+            for value in values {
+                for is_said_out_loud in [false, true] {
+                    let request = curl().insert_header((name, *value));
+                    assert!(refused(request, LOCAL, is_said_out_loud), "{name}: {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn peer_and_host_are_this_machine() {
+        for (host, is_here) in [
+            ("127.0.0.1:8080", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("localhost", true),
+            ("LocalHost.:8080", true),
+            ("postroom.localhost:1", true),
+            ("[::1]:8080", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("x", false),
+            ("rebind.example:8080", false),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("127.0.0.1.example", false),
+            ("127.0.0.1@rebind.example", false),
+            ("rebind.example@127.0.0.1", false),
+            ("10.0.0.1:8080", false),
+            ("0.0.0.0:8080", false),
+            ("2130706433", false),
+            ("0x7f.1", false),
+            ("[::1", false),
+            ("", false),
+        ] {
+            let request = || curl().insert_header(("host", host));
+            assert_eq!(refused(request(), LOCAL, false), !is_here, "{host}");
+            assert!(!refused(request(), LOCAL, true), "{host}");
+            assert!(!refused(request(), "203.0.113.9:1", true), "{host}");
+        }
+        for peer in ["203.0.113.9:1", "10.0.0.1:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(refused(curl(), peer, false), "{peer}");
+        }
+        for peer in ["127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(!refused(curl(), peer, false), "{peer}");
+        }
+        let twice = curl().append_header(("host", "rebind.example"));
+        assert!(refused(twice, LOCAL, false));
+        assert!(refused(TestRequest::post(), LOCAL, false), "no host at all");
+        // The request's own line counts more than its `Host`.
+        assert!(refused(curl().uri("http://rebind.example/webhooks/sms/demo"), LOCAL, false));
+        assert!(!refused(curl().uri("http://localhost/webhooks/sms/demo"), LOCAL, false));
+        let unknown = curl().to_http_request();
+        assert!(objection(&unknown, false).is_some(), "no peer at all");
+    }
+
+    #[test]
+    fn own_hosts_are_addresses_localhost_the_public_one_and_those_that_are_listed() {
+        let mut server = config::Config::load(&config::Sources::default()).unwrap().server;
+        server.public_url = Some("https://Post.Example.com:8443/below".to_owned());
+        server.hosts = vec!["postroom".to_owned(), "postroom.internal".to_owned()];
+        for (host, is_own) in [
+            ("127.0.0.1:8080", true),
+            ("10.1.2.3", true),
+            ("[2001:db8::1]:80", true),
+            ("localhost:1", true),
+            ("post.example.com", true),
+            ("POST.example.com.:8443", true),
+            ("postroom:8080", true),
+            ("Postroom.Internal", true),
+            ("rebind.example", false),
+            ("example.com", false),
+            ("x.post.example.com", false),
+            ("postroom.internal.example", false),
+        ] {
+            let headers = curl().insert_header(("host", host)).to_http_request();
+            let host = Host::asked_for(headers.uri(), headers.headers());
+            assert_eq!(host.is_some_and(|it| it.is_own(&server)), is_own);
+        }
+    }
+
+    #[test]
+    fn what_happens_sparingly_happens_once_a_pause() {
+        let (pause, start) = (Duration::from_secs(60), Instant::now());
+        let sparingly = Sparingly::default();
+        let times = [0, 1, 59, 60, 61, 119, 120, 500, 560];
+        let may = times.map(|it| sparingly.may(pause, start + Duration::from_secs(it)));
+        assert_eq!(may, [true, false, false, true, false, false, true, true, true]);
+    }
+}
