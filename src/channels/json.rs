@@ -1,20 +1,30 @@
 //! Bodies as JSON: strict where JSON is strict, lenient with lone surrogates (docs/RULES.md P3).
 
 use memchr::{memchr2, memmem};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Value};
-use std::{cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 use thiserror::Error;
 
 /// As the first name of a map, `serde_json`'s own sign for "this map is a number".
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// A body that is not JSON.
+/// More values than this are not read from one body: as a tree they take many times the memory of their text.
+pub const VALUES_MAX: usize = 200_000;
+/// An object counts as this many values more than those in it: its tree takes as much, with a single name in it.
+const OBJECT_VALUES: usize = 8;
+
+/// A body of which no tree is made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{detail}")]
-pub struct NotJson {
-    /// Where and why, in words that are safe to show: nothing of the body is in them.
-    pub detail: String,
+pub enum Unreadable {
+    /// It is not JSON: where and why, in words that are safe to show. Nothing of the body is in them.
+    #[error("{0}")]
+    NotJson(String),
+    /// It is JSON, but holds more than [`VALUES_MAX`] values.
+    #[error("more than {VALUES_MAX} values")]
+    TooManyValues,
 }
 
 /// UTF-8's byte order mark, which some programs write before a text.
@@ -30,22 +40,34 @@ pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// Whatever is not JSON: empty, cut, raw control characters in a string, invalid UTF-8; and what is
-/// nested deeper than 127 levels.
-pub fn parse(body: &[u8]) -> Result<Value, NotJson> {
+/// nested deeper than 127 levels. What holds too many values.
+pub fn parse(body: &[u8]) -> Result<Value, Unreadable> {
     let body = without_byte_order_mark(body);
-    read(body).or_else(|error| match without_lone_surrogates(body) {
-        Some(mended) => read(&mended).map_err(|error| not_json(&error)),
-        None => Err(not_json(&error)),
-    })
+    let read = read(body).or_else(|error| match without_lone_surrogates(body) {
+        Some(mended) => read(&mended),
+        None => Err(error),
+    });
+    match read {
+        Ok(Some(value)) => Ok(value),
+        // What was passed over was not looked at that closely.
+        Ok(None) if std::str::from_utf8(body).is_err() => {
+            Err(Unreadable::NotJson("invalid UTF-8".to_owned()))
+        }
+        Ok(None) => Err(Unreadable::TooManyValues),
+        Err(error) => Err(not_json(&error)),
+    }
 }
 
 /// As `serde_json` reads a [`Value`], but for the names that mean something to itself: with them a sender could
-/// pass an object off as a number, or a text as what is written in it, deeper than anything may be nested.
-fn read(body: &[u8]) -> Result<Value, serde_json::Error> {
+/// pass an object off as a number, or a text as what is written in it, deeper than anything may be nested. `None` is
+/// JSON with too many values.
+fn read(body: &[u8]) -> Result<Option<Value>, serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(body);
-    let value = Reader { is_owned: &Cell::new(false) }.deserialize(&mut text)?;
+    let (is_owned, count) = (Cell::new(false), Cell::new(0));
+    let reader = Reader { is_owned: &is_owned, count: &count };
+    let value = reader.deserialize(&mut text)?;
     text.end()?;
-    Ok(value)
+    Ok((!reader.is_full()).then_some(value))
 }
 
 /// Builds a [`Value`].
@@ -53,12 +75,28 @@ fn read(body: &[u8]) -> Result<Value, serde_json::Error> {
 struct Reader<'a> {
     /// Set by a text that was handed over: the digits of a number. Those of a body are lent.
     is_owned: &'a Cell<bool>,
+    /// How many values there are so far.
+    count: &'a Cell<usize>,
+}
+
+impl Reader<'_> {
+    fn add(&self, values: usize) {
+        self.count.set(self.count.get() + values);
+    }
+
+    /// True once there are too many: what follows is passed over, and nothing more is kept.
+    fn is_full(&self) -> bool {
+        self.count.get() > VALUES_MAX
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.is_full() {
+            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null);
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -102,7 +140,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
-            list.push(item);
+            self.add(1);
+            if !self.is_full() {
+                list.push(item);
+            }
         }
         Ok(Value::Array(list))
     }
@@ -119,20 +160,192 @@ impl<'de> Visitor<'de> for Reader<'_> {
             {
                 return digits.parse().map(Value::Number).map_err(A::Error::custom);
             }
-            map.insert(name, value);
+            self.add(if map.is_empty() { 1 + OBJECT_VALUES } else { 1 });
+            if !self.is_full() {
+                map.insert(name, value);
+            }
         }
         Ok(Value::Object(map))
     }
 }
 
-fn not_json(error: &serde_json::Error) -> NotJson {
+fn not_json(error: &serde_json::Error) -> Unreadable {
     let shown = error.to_string();
     let what = shown.rsplit_once(" at line ").map_or(shown.as_str(), |(what, _)| what);
     let what = match what {
         "recursion limit exceeded" => "nested deeper than 127 levels",
         other => other,
     };
-    NotJson { detail: format!("line {} column {}: {what}", error.line(), error.column()) }
+    Unreadable::NotJson(format!("line {} column {}: {what}", error.line(), error.column()))
+}
+
+/// The text of the field `name` of a body that is an object, without a tree of it: the memory that it takes does not
+/// grow with the number of its values. Of equal names the last counts.
+///
+/// `None` where it is absent or no text, or where the body is no object or not JSON. What is not looked at may be
+/// nested deeper than [`parse`] takes, and hold bytes that are not UTF-8.
+pub fn text_of_field(body: &[u8], name: &str) -> Option<String> {
+    let find = |body: &[u8]| {
+        let mut text = serde_json::Deserializer::from_slice(body);
+        let found = text.deserialize_map(FieldFinder(name))?;
+        text.end()?;
+        Ok::<_, serde_json::Error>(found)
+    };
+    let body = without_byte_order_mark(body);
+    let found = find(body).or_else(|error| match without_lone_surrogates(body) {
+        Some(mended) => find(&mended),
+        None => Err(error),
+    });
+    found.ok().flatten()
+}
+
+/// Passes over all fields of an object but this one.
+struct FieldFinder<'a>(&'a str);
+
+impl<'de> Visitor<'de> for FieldFinder<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Option<String>, A::Error> {
+        let mut found = None;
+        while let Some(is_it) = fields.next_key_seed(IsName(self.0))? {
+            if is_it {
+                found = fields.next_value_seed(TextOnly)?;
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// True for a certain name; no other is kept.
+struct IsName<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for IsName<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsName<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
+    }
+}
+
+/// A text; `None` for any other value.
+struct TextOnly;
+
+impl<'de> DeserializeSeed<'de> for TextOnly {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TextOnly {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    /// Numbers of any size come as a map, too.
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+/// The JSON `text` without secrets, as [`masked`] but without a tree of it: all but the strings that hold one stays
+/// as it is written. The field's value is replaced where it is a text.
+pub fn masked_text(text: &str, secret_field: Option<&str>, secrets: &[&str]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let (mut rest, mut is_secret) = (text, false);
+    while let Some((before, literal, after)) = first_string(rest) {
+        is_secret &= before.trim_matches([' ', '\t', '\r', '\n', ':']).is_empty();
+        let value = unquoted(literal);
+        let masked = if is_secret { MASK.to_owned() } else { without(&value, secrets) };
+        let is_name = after.trim_start().starts_with(':');
+        is_secret = is_name && secret_field == Some(value.as_str());
+        shown.push_str(before);
+        shown.push_str(&match masked == value {
+            true => Cow::Borrowed(literal),
+            false => Cow::Owned(Value::from(masked).to_string()),
+        });
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// What is before the first string of a JSON text, the string with its quotes, and what is behind it.
+fn first_string(text: &str) -> Option<(&str, &str, &str)> {
+    let bytes = text.as_bytes();
+    let start = memchr::memchr(b'"', bytes)?;
+    let mut at = start + 1;
+    loop {
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes.get(at) == Some(&b'"') {
+            break;
+        }
+        at += 2;
+    }
+    Some((text.get(..start)?, text.get(start..=at)?, text.get(at + 1..)?))
+}
+
+/// What a string with its quotes means; itself where it is none.
+fn unquoted(literal: &str) -> String {
+    let mended = || without_lone_surrogates(literal.as_bytes());
+    let read = serde_json::from_str(literal).ok();
+    read.or_else(|| serde_json::from_slice(&mended()?).ok()).unwrap_or_else(|| literal.to_owned())
+}
+
+/// `text` with the mask in the place of each of `secrets`.
+fn without(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, it| text.replace(it, MASK))
 }
 
 /// The payload without secrets.
@@ -172,11 +385,7 @@ fn mask(value: &mut Value, field: Option<&str>, secrets: &[&str]) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|it| mask(it, field, secrets)),
-        Value::String(text) => {
-            for secret in secrets {
-                *text = text.replace(secret, MASK);
-            }
-        }
+        Value::String(text) => *text = without(text, secrets),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -240,7 +449,7 @@ mod tests {
     fn exactly_127_levels_are_read_and_128_are_not() {
         assert!(parse(nested(127).as_bytes()).is_ok());
         let refused = parse(nested(128).as_bytes()).unwrap_err();
-        assert_eq!(refused.detail, "line 1 column 128: nested deeper than 127 levels");
+        assert_eq!(refused.to_string(), "line 1 column 128: nested deeper than 127 levels");
         assert!(parse(nested(100_000).as_bytes()).is_err());
         assert!(parse("{\"a\":".repeat(100_000).as_bytes()).is_err());
     }
@@ -259,9 +468,9 @@ mod tests {
             b"{\"secret\":1\\ud800}",
             b"{\"secret\":\"\\ud800 hunter2",
         ] {
-            let refused = parse(body).unwrap_err();
-            assert!(refused.detail.starts_with("line "), "{refused}");
-            assert!(!refused.detail.contains("hunter"), "{refused}");
+            let refused = parse(body).unwrap_err().to_string();
+            assert!(refused.starts_with("line "), "{refused}");
+            assert!(!refused.contains("hunter"), "{refused}");
         }
     }
 
@@ -378,7 +587,100 @@ mod tests {
         assert_eq!(shown, r#"{"n":[1],"webhook_url":"https://x.example/webhooks?secret=***&a=1"}"#);
     }
 
+    #[test]
+    fn as_many_values_as_may_be_are_read_and_no_more() {
+        let list =
+            |count: usize, item: &str| format!("[{}{item}]", format!("{item},").repeat(count - 1));
+        for item in ["1", "\"a\"", "null", "1.5", "[]", "{}"] {
+            assert!(parse(list(VALUES_MAX, item).as_bytes()).is_ok(), "{item}");
+            let many = parse(list(VALUES_MAX + 1, item).as_bytes());
+            assert_eq!(many, Err(Unreadable::TooManyValues), "{item}");
+        }
+        // With the item of the list, an object of one name is ten.
+        assert!(parse(list(VALUES_MAX / 10, "{\"\":0}").as_bytes()).is_ok());
+        let objects = list(VALUES_MAX / 10 + 1, "{\"\":0}");
+        assert_eq!(parse(objects.as_bytes()), Err(Unreadable::TooManyValues));
+        let names: String = (0..VALUES_MAX).map(|it| format!("\"{it}\":0,")).collect();
+        let object = format!("{{{names}\"last\":0}}");
+        assert_eq!(parse(object.as_bytes()), Err(Unreadable::TooManyValues));
+        let with_surrogate = format!("[\"\\ud800\",{}]", list(VALUES_MAX, "1"));
+        assert_eq!(parse(with_surrogate.as_bytes()), Err(Unreadable::TooManyValues));
+        // What comes behind must be JSON all the same.
+        for end in [&b""[..], b"]]", b",1] x", b",\"\xff\"]", b",\"\n\"]", b",01]"] {
+            let many = list(VALUES_MAX + 1, "1");
+            let body = [many.trim_end_matches(']').as_bytes(), end].concat();
+            let refused = parse(&body).unwrap_err();
+            assert!(matches!(refused, Unreadable::NotJson(_)), "{end:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_found_without_reading_the_rest() {
+        let deep = nested(100_000);
+        for (body, expected) in [
+            (r#"{"key":"a"}"#, Some("a")),
+            (r#" {"b":{"key":"no"}, "key" : "a", "c":[{"key":"no"}]} "#, Some("a")),
+            (r#"{"key":"b","key":"a"}"#, Some("a")),
+            (r#"{"key":"a","key":7}"#, None),
+            (r#"{"key":"a","key":null}"#, None),
+            (r#"{"key":7,"key":"a"}"#, Some("a")),
+            (r#"{"k\u0065y":"\u0061"}"#, Some("a")),
+            (r#"{"key":"a\ud800"}"#, Some("a")),
+            (r#"{"k\udc00ey":"a","x":"\ud800"}"#, Some("a")),
+            (r#"{"key":"a","n":1e999,"m":-0.5e-7,"t":true,"o":{},"l":[]}"#, Some("a")),
+            (r#"{"key":["a"]}"#, None),
+            (r#"{"key":{"key":"a"}}"#, None),
+            (r#"{"key":{"$serde_json::private::Number":"a"}}"#, None),
+            (r#"{"Key":"a"}"#, None),
+            (r#"[{"key":"a"}]"#, None),
+            (r#""key""#, None),
+            (r#"{"key":"a"} x"#, None),
+            (r#"{"key":"a""#, None),
+            (r#"{"key":"a",}"#, None),
+            (r#"{"key":"a","b":"#, None),
+            ("", None),
+            (&format!("{{\"deep\":{deep},\"key\":\"a\"}}"), Some("a")),
+        ] {
+            assert_eq!(text_of_field(body.as_bytes(), "key").as_deref(), expected, "{body:.80}");
+        }
+        let marked = text_of_field(b"\xef\xbb\xbf{\"key\":\"a\"}", "key");
+        assert_eq!(marked.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_a_text_of_which_there_is_no_tree() {
+        for (text, expected) in [
+            (r#"[1, 2,{"a":"b"}]"#, r#"[1, 2,{"a":"b"}]"#),
+            (r#"{"key":"x", "a":["hunter2"]}"#, r#"{"key":"***", "a":["***"]}"#),
+            (r#"{"a":{"key" : "other"},"key":7}"#, r#"{"a":{"key" : "***"},"key":7}"#),
+            (r#"["key","other"]"#, r#"["key","other"]"#),
+            (r#"{"a":"see ?secret=hunter2&b=\"c\""}"#, r#"{"a":"see ?secret=***&b=\"c\""}"#),
+            (r#"{"\u0068unter2":1,"b":"\\"}"#, r#"{"***":1,"b":"\\"}"#),
+            (r#"["\ud800hunt\u0065r2","\udc00"]"#, r#"["***","\udc00"]"#),
+            (r#"{"a":"hunt\u0065r2","\u006bey":"y"}"#, r#"{"a":"***","\u006bey":"***"}"#),
+        ] {
+            assert_eq!(masked_text(text, Some("key"), &["hunter2"]), expected);
+            assert!(parse(expected.as_bytes()).is_ok(), "{expected}");
+        }
+        assert_eq!(masked_text(r#"{"key":"x"}"#, None, &[]), r#"{"key":"x"}"#);
+    }
+
     proptest! {
+        #[test]
+        fn a_field_is_found_as_in_the_tree(text in "[\\[\\]{}:, \"\\\\ab0-9.eE+-]{0,40}") {
+            let text = format!("{{\"a\":\"b\",{text}}}");
+            if let Ok(value) = parse(text.as_bytes()) {
+                let expected = value.get("a").and_then(Value::as_str);
+                let found = text_of_field(text.as_bytes(), "a");
+                prop_assert_eq!(found.as_deref(), expected);
+            }
+        }
+
+        #[test]
+        fn text_without_secrets_stays_as_it_is(text in "\\PC{0,80}") {
+            prop_assert_eq!(masked_text(&text, Some("secret_key"), &["hunter2"]), text);
+        }
+
         #[test]
         fn what_is_read_is_what_was_written(text in "[\\[\\]{}:, \"\\\\a0-9.eE+-]{0,40}") {
             let theirs = serde_json::from_str::<Value>(&text).ok();

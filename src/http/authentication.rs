@@ -1,44 +1,61 @@
 //! Who may post webhooks: one right secret in any of the places is enough, and a wrong one in another
-//! does not spoil it (docs/RULES.md P2). Unknown client and wrong secret look the same.
+//! does not spoil it (docs/RULES.md P2). Unknown client and wrong secret look the same, and take the same time: where
+//! there is nothing to compare with, a secret that nobody knows stands in.
 //!
 //! Secrets are compared as bytes, those of the configuration as UTF-8: a header may hold any, and a
 //! secret with letters outside ASCII is a secret like any other.
 
-use crate::{channels::AnyChannel, config};
+use crate::{
+    channels::AnyChannel,
+    config::{Client, ClientChannel, Secret},
+    domain::ChannelName,
+};
 use actix_web::{HttpRequest, http::header::HeaderMap};
-use serde_json::Value;
-use std::borrow::Cow;
+use std::{borrow::Cow, hint::black_box, sync::LazyLock};
+use uuid::Uuid;
 
 /// The header in which any provider may send a secret, beside `Authorization` and its own.
 const HEADER: &str = "x-webhook-secret";
 /// The query parameter for providers that can send no header.
 const PARAMETER: &str = "secret";
+/// How many values of one request are compared, in the order in which [`given`] finds them. Each costs a comparison
+/// with every secret of the channel.
+const GIVEN_MAX: usize = 100;
 
 /// What was found out about a request's sender without looking at its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// A right secret, or none is needed.
-    Authenticated,
-    /// No right secret so far; it may be in the body.
-    Open,
+    /// A right secret was shown.
+    Shown,
+    /// None is needed.
+    Free,
+    /// No right secret so far; one may be in the body, or the body may be signed.
+    Unknown,
 }
 
-/// Judges by headers and query.
+/// Judges by headers and query, for that client if there is one.
 pub(super) fn by_head(
     request: &HttpRequest,
     channel: &dyn AnyChannel,
-    client: &config::Client,
+    client: Option<&Client>,
 ) -> Standing {
-    let Some(cfg) = client.channel(channel.name().0) else { return Standing::Open };
-    if !cfg.has_authentication() {
-        return match client.accepts_without_secret(channel.name().0) {
-            true => Standing::Authenticated,
-            false => Standing::Open,
-        };
-    }
+    let ChannelName(name) = channel.name();
+    let settings = client.and_then(|it| it.channel(name));
     let given = given(request.headers(), channel.secret_header(), request.query_string());
-    let is_right = given.iter().fold(false, |right, it| right | matches(cfg, it));
-    if is_right { Standing::Authenticated } else { Standing::Open }
+    let is_right = given.iter().fold(false, |right, it| right | matches(settings, it));
+    if is_right {
+        Standing::Shown
+    } else if client.is_some_and(|it| it.accepts_without_secret(name)) {
+        Standing::Free
+    } else {
+        Standing::Unknown
+    }
+}
+
+/// True where the secret that was found in a body is right. `settings` is the client's channel, if there is such a
+/// client and it has that channel.
+pub(super) fn by_field(given: &str, settings: Option<&ClientChannel>) -> bool {
+    matches(settings, given.as_bytes())
 }
 
 /// All that stands where a secret may: in `Authorization: Bearer`, in the two headers, in the query.
@@ -50,16 +67,12 @@ fn given<'r>(
     let bearer = headers.get_all("authorization").filter_map(|it| bearer(it.as_bytes()));
     let plain = [Some(HEADER), own_header].into_iter().flatten();
     let plain = plain.flat_map(|name| headers.get_all(name)).map(|it| it.as_bytes());
-    let mut given: Vec<Cow<'_, [u8]>> = bearer.chain(plain).map(Cow::Borrowed).collect();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if name == PARAMETER {
-            given.push(match value {
-                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-            });
-        }
-    }
-    given
+    let in_query = url::form_urlencoded::parse(query.as_bytes());
+    let in_query = in_query.filter(|(name, _)| name == PARAMETER).map(|(_, value)| match value {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    });
+    bearer.chain(plain).map(Cow::Borrowed).chain(in_query).take(GIVEN_MAX).collect()
 }
 
 /// The token of `Authorization: Bearer …`; the scheme's case counts for nothing.
@@ -69,18 +82,18 @@ pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
-/// Judges by the secret in a body, for the channels that have it there.
-pub(super) fn by_body(body: &Value, channel: &dyn AnyChannel, client: &config::Client) -> Standing {
-    let secret = channel.secret_field().and_then(|field| body.get(field)).and_then(Value::as_str);
-    match (secret, client.channel(channel.name().0)) {
-        (Some(secret), Some(cfg)) if matches(cfg, secret.as_bytes()) => Standing::Authenticated,
-        _ => Standing::Open,
+/// Compares with every configured secret, each in constant time; where there is none, with one that nobody knows.
+fn matches(settings: Option<&ClientChannel>, given: &[u8]) -> bool {
+    /// Random, of this process.
+    static STAND_IN: LazyLock<Secret> =
+        LazyLock::new(|| Secret::new(format!("{}{}", Uuid::new_v4(), Uuid::new_v4())));
+    match settings.map(|it| it.secrets.as_slice()) {
+        Some(secrets @ [_, ..]) => secrets.iter().fold(false, |right, it| right | it.is(given)),
+        Some([]) | None => {
+            black_box(STAND_IN.is(black_box(given)));
+            false
+        }
     }
-}
-
-/// Compares with every configured secret, each in constant time.
-fn matches(cfg: &config::ClientChannel, given: &[u8]) -> bool {
-    cfg.secrets.iter().fold(false, |right, it| right | it.is(given))
 }
 
 #[cfg(test)]
@@ -113,5 +126,18 @@ mod tests {
         ];
         assert_eq!(given, expected);
         assert!(bearer(b"Bearer").is_none() && bearer(b"").is_none());
+    }
+
+    #[test]
+    fn values_that_are_repeated_all_count_up_to_a_bound() {
+        let mut headers = HeaderMap::new();
+        for value in ["Bearer first", "Bearer second"] {
+            headers
+                .append(HeaderName::from_static("authorization"), HeaderValue::from_static(value));
+        }
+        let query = "secret=x&".repeat(1_000);
+        let given = given(&headers, None, &query);
+        assert_eq!(given.len(), GIVEN_MAX);
+        assert!(given.starts_with(&[b"first".into(), b"second".into(), b"x".into()]));
     }
 }

@@ -1,10 +1,13 @@
 //! Bodies of webhooks: read and unpacked, each within bounds.
 //!
-//! What all requests read at once is bounded before anything is known of their senders. A body with a
+//! Every byte of a body, as it comes and as it unpacks, has its place in [`super::room`] first. A body with a
 //! `Content-Encoding` is at most `server.body_limit` bytes long as it comes, and again after each step
 //! of unpacking: a few bytes that unpack to gigabytes are refused as soon as the limit is passed.
 
-use super::problem::{Cause, Problem};
+use super::{
+    problem::{Cause, Problem},
+    room::Room,
+};
 use actix_web::{
     HttpRequest,
     http::header::{CONTENT_ENCODING, HeaderMap},
@@ -15,88 +18,95 @@ use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt;
 use std::{
     io::{self, Read as _},
-    sync::Arc,
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How often a body may be packed, one encoding around the other. Each costs a pass over the body.
 const ENCODINGS_MAX: usize = 3;
 /// The buffer through which Brotli reads; the whole input is in memory already.
 const BROTLI_BUFFER_BYTES: usize = 4_096;
+/// How many bytes are unpacked between two looks for room.
+const STEP_BYTES: usize = 64 * 1_024;
 /// How much of an encoding's name an answer repeats, in characters.
 const NAME_CHARS_MAX: usize = 40;
 
-/// A body, with its share of what may be read at once.
-pub(super) struct Read {
-    /// The bytes as received: signatures are over these.
-    pub(super) received: Bytes,
-    /// The bytes that they unpack to, the same where nothing is packed; or a 400, which is due only
-    /// once the sender is known.
-    pub(super) unpacked: Result<Bytes, Problem>,
-    /// Given back when dropped.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+/// What the head of a request says of its body.
+pub(super) struct Announced {
+    encodings: Vec<Encoding>,
+    limit: usize,
 }
 
-/// Reads and unpacks the body of `request`, at most `limit` bytes of it. `reading` is the room for the
-/// bodies of all requests, in bytes.
-///
-/// # Errors
-/// 413 where it is larger, packed or unpacked; 415 for an encoding that is not known; 429 where there is
-/// no room; 400 where the connection breaks off.
-pub(super) async fn read(
-    request: &HttpRequest,
-    mut payload: web::Payload,
-    limit: u64,
-    reading: &Arc<Semaphore>,
-) -> Result<Read, Problem> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let announced = request.headers().get("content-length").and_then(|it| it.to_str().ok());
-    if announced.and_then(|it| it.parse::<usize>().ok()).is_some_and(|it| it > limit) {
-        return Err(Problem::too_large(limit));
-    }
-    let encodings = encodings(request.headers())?;
-    let (mut body, mut room) = (BytesMut::new(), None);
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::not_json("the body broke off"))?;
-        if body.len() + chunk.len() > limit {
+impl Announced {
+    /// Judges a head; bodies have at most `limit` bytes.
+    ///
+    /// # Errors
+    /// 413 where the body is said to be larger; 415 for an encoding that is not known.
+    pub(super) fn by(request: &HttpRequest, limit: usize) -> Result<Self, Problem> {
+        let length = request.headers().get("content-length").and_then(|it| it.to_str().ok());
+        if length.and_then(|it| it.parse::<usize>().ok()).is_some_and(|it| it > limit) {
             return Err(Problem::too_large(limit));
         }
-        take_room(&mut room, reading, chunk.len())?;
-        body.extend_from_slice(&chunk);
+        Ok(Self { encodings: encodings(request.headers())?, limit })
     }
-    let received = body.freeze();
-    let unpacked = match unpack(&received, &encodings, limit) {
-        Ok(unpacked) => {
-            if !encodings.is_empty() {
-                take_room(&mut room, reading, unpacked.len())?;
+
+    /// Reads the body, within `time`.
+    ///
+    /// # Errors
+    /// 413 where it is larger than allowed; 429 where it does not come in time or there is no room; 400 where the
+    /// connection breaks off.
+    pub(super) async fn read(
+        self,
+        payload: web::Payload,
+        room: Room,
+        time: Duration,
+    ) -> Result<Body, Problem> {
+        let in_time = tokio::time::timeout(time, self.read_all(payload, room)).await;
+        in_time.unwrap_or_else(|_| {
+            let detail = "the body did not come in time (server.request_timeout): post again";
+            Err(Problem::new(Cause::QueueFull, detail))
+        })
+    }
+
+    async fn read_all(self, mut payload: web::Payload, mut room: Room) -> Result<Body, Problem> {
+        let mut received = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::not_json("the body broke off"))?;
+            if received.len() + chunk.len() > self.limit {
+                return Err(Problem::too_large(self.limit));
             }
-            Ok(unpacked)
+            room.take(chunk.len())?;
+            received.extend_from_slice(&chunk);
         }
-        Err(Unpackable::TooLarge) => return Err(Problem::too_large(limit)),
-        Err(Unpackable::Garbled(encoding)) => {
-            let name = encoding.name();
-            Err(Problem::not_json(format!("the body is not {name}, as its Content-Encoding says")))
-        }
-    };
-    Ok(Read { received, unpacked, room })
+        let Self { encodings, limit } = self;
+        Ok(Body { received: received.freeze(), encodings, limit, room })
+    }
 }
 
-/// Adds room for `bytes` to `room`.
-fn take_room(
-    room: &mut Option<OwnedSemaphorePermit>,
-    reading: &Arc<Semaphore>,
-    bytes: usize,
-) -> Result<(), Problem> {
-    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    let more = reading
-        .clone()
-        .try_acquire_many_owned(bytes)
-        .map_err(|_| Problem::new(Cause::QueueFull, "as much is being read as may: post again"))?;
-    match room {
-        Some(room) => room.merge(more),
-        None => *room = Some(more),
+/// A body, with its room.
+pub(super) struct Body {
+    /// The bytes as received: signatures are over these.
+    pub(super) received: Bytes,
+    /// How it is still packed.
+    encodings: Vec<Encoding>,
+    limit: usize,
+    room: Room,
+}
+
+impl Body {
+    /// Unpacks the body, once; the same bytes where nothing is packed. What was received is given up.
+    ///
+    /// # Errors
+    /// See [`Unpackable`].
+    pub(super) fn unpack(&mut self) -> Result<&Bytes, Unpackable> {
+        // The last encoding that was applied is undone first.
+        while let Some(encoding) = self.encodings.last() {
+            let unpacked = unpack_once(&self.received, *encoding, self.limit, &mut self.room)?;
+            self.room.give_back(self.received.len());
+            self.received = Bytes::from(unpacked);
+            self.encodings.pop();
+        }
+        Ok(&self.received)
     }
-    Ok(())
 }
 
 /// How a body can be packed.
@@ -119,12 +129,23 @@ impl Encoding {
 }
 
 /// Why a body cannot be unpacked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unpackable {
-    /// It is larger than allowed.
-    TooLarge,
-    /// It is not of that encoding, or cut.
-    Garbled(Encoding),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unpackable {
+    /// It is refused, whoever has sent it: larger than allowed, or there is no room.
+    Refused(Problem),
+    /// It is not of that encoding, or cut: a 400, which is due only once the sender is known.
+    Garbled(&'static str),
+}
+
+impl From<Unpackable> for Problem {
+    fn from(why: Unpackable) -> Self {
+        match why {
+            Unpackable::Refused(problem) => problem,
+            Unpackable::Garbled(name) => {
+                Self::not_json(format!("the body is not {name}, as its Content-Encoding says"))
+            }
+        }
+    }
 }
 
 /// The encodings of a request, in the order in which they were applied; `identity` is none.
@@ -159,35 +180,53 @@ fn encodings(headers: &HeaderMap) -> Result<Vec<Encoding>, Problem> {
     Ok(found)
 }
 
-/// Undoes `encodings`, the last one first.
-fn unpack(received: &Bytes, encodings: &[Encoding], limit: usize) -> Result<Bytes, Unpackable> {
-    let mut body = received.clone();
-    for encoding in encodings.iter().rev() {
-        body = Bytes::from(unpack_once(&body, *encoding, limit)?);
-    }
-    Ok(body)
-}
-
-fn unpack_once(packed: &[u8], encoding: Encoding, limit: usize) -> Result<Vec<u8>, Unpackable> {
-    let unpacked = match encoding {
-        Encoding::Gzip => up_to(limit, MultiGzDecoder::new(packed)),
-        Encoding::Deflate if has_zlib_head(packed) => up_to(limit, ZlibDecoder::new(packed)),
-        Encoding::Deflate => up_to(limit, DeflateDecoder::new(packed)),
-        Encoding::Brotli if has_large_window(packed) => return Err(Unpackable::Garbled(encoding)),
+fn unpack_once(
+    packed: &[u8],
+    encoding: Encoding,
+    limit: usize,
+    room: &mut Room,
+) -> Result<Vec<u8>, Unpackable> {
+    let mut into = Unpacking { limit, room, unpacked: Vec::new() };
+    let is_sound = match encoding {
+        Encoding::Gzip => into.all_of(MultiGzDecoder::new(packed))?,
+        Encoding::Deflate if has_zlib_head(packed) => into.all_of(ZlibDecoder::new(packed))?,
+        Encoding::Deflate => into.all_of(DeflateDecoder::new(packed))?,
+        Encoding::Brotli if has_large_window(packed) => false,
         Encoding::Brotli => {
-            up_to(limit, brotli_decompressor::Decompressor::new(packed, BROTLI_BUFFER_BYTES))
+            into.all_of(brotli_decompressor::Decompressor::new(packed, BROTLI_BUFFER_BYTES))?
         }
     };
-    let unpacked = unpacked.map_err(|_| Unpackable::Garbled(encoding))?;
-    if unpacked.len() > limit { Err(Unpackable::TooLarge) } else { Ok(unpacked) }
+    if is_sound { Ok(into.unpacked) } else { Err(Unpackable::Garbled(encoding.name())) }
 }
 
-/// Reads all, or one byte more than `limit`.
-fn up_to(limit: usize, reader: impl io::Read) -> io::Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(most).read_to_end(&mut unpacked)?;
-    Ok(unpacked)
+/// What has been unpacked so far.
+struct Unpacking<'r> {
+    limit: usize,
+    room: &'r mut Room,
+    unpacked: Vec<u8>,
+}
+
+impl Unpacking<'_> {
+    /// Reads all that `reader` gives; false where it cannot be read to its end. Each step takes its room before it
+    /// is kept, and none is read behind the limit.
+    fn all_of(&mut self, mut reader: impl io::Read) -> Result<bool, Unpackable> {
+        loop {
+            let before = self.unpacked.len();
+            let step = STEP_BYTES.min(self.limit.saturating_add(1).saturating_sub(before));
+            let most = u64::try_from(step).unwrap_or(u64::MAX);
+            let read = reader.by_ref().take(most).read_to_end(&mut self.unpacked);
+            let now = self.unpacked.len();
+            if now > self.limit {
+                return Err(Unpackable::Refused(Problem::too_large(self.limit)));
+            }
+            self.room.take(now - before).map_err(Unpackable::Refused)?;
+            match read {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                Err(_) => return Ok(false),
+            }
+        }
+    }
 }
 
 /// True for the two bytes with which zlib's format begins (RFC 1950): method 8, and a checksum.
@@ -208,7 +247,10 @@ fn has_large_window(packed: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::room::{Borrower, Rooms},
+        *,
+    };
     use actix_web::http::header::HeaderValue;
     use flate2::{
         Compression,
@@ -279,6 +321,17 @@ mod tests {
         }
     }
 
+    /// A body that came in whole, of a stranger: 16 MiB are lent to all of them.
+    fn body(packed: Vec<u8>, encodings: &[Encoding], limit: usize, rooms: &Rooms) -> Body {
+        let mut room = rooms.open(Borrower::stranger(None), limit);
+        room.take(packed.len()).unwrap();
+        Body { received: Bytes::from(packed), encodings: encodings.to_vec(), limit, room }
+    }
+
+    fn unpack(packed: Vec<u8>, encodings: &[Encoding], limit: usize) -> Result<Bytes, Unpackable> {
+        body(packed, encodings, limit, &Rooms::default()).unpack().cloned()
+    }
+
     #[test]
     fn each_encoding_unpacks_to_what_was_packed() {
         for (encodings, packed) in [
@@ -293,7 +346,7 @@ mod tests {
         ] {
             // What is packed twice is longer in between than the text.
             let limit = if encodings.len() > 1 { 2 * TEXT.len() } else { TEXT.len() };
-            let unpacked = unpack(&Bytes::from(packed), encodings, limit);
+            let unpacked = unpack(packed, encodings, limit);
             assert_eq!(unpacked.as_deref(), Ok(TEXT), "{encodings:?}");
         }
     }
@@ -307,14 +360,36 @@ mod tests {
             (&[Encoding::Brotli], BROTLI.to_vec()),
             (&[Encoding::Gzip, Encoding::Gzip], gzip(&gzip(TEXT))),
         ] {
-            let unpacked = unpack(&Bytes::from(packed), encodings, TEXT.len() - 1);
-            assert_eq!(unpacked, Err(Unpackable::TooLarge), "{encodings:?}");
+            let limit = TEXT.len() - 1;
+            let refused = Unpackable::Refused(Problem::too_large(limit));
+            assert_eq!(unpack(packed, encodings, limit), Err(refused), "{encodings:?}");
         }
         // As much is unpacked as may be, and no more.
         let bomb = gzip(&vec![b' '; 16 << 20]);
         assert!(bomb.len() < 64 << 10);
-        let unpacked = up_to(1_000, MultiGzDecoder::new(bomb.as_slice())).unwrap();
-        assert_eq!(unpacked.len(), 1_001);
+        let mut room = Rooms::default().open(Borrower::Known, 1_000);
+        let mut into = Unpacking { limit: 1_000, room: &mut room, unpacked: Vec::new() };
+        assert!(into.all_of(MultiGzDecoder::new(bomb.as_slice())).is_err());
+        assert_eq!(into.unpacked.len(), 1_001);
+    }
+
+    #[test]
+    fn what_is_unpacked_takes_its_room() {
+        let rooms = Rooms::default();
+        let (limit, packed) = (4 << 20, gzip(&vec![b' '; 3 << 20]));
+        let mut held = Vec::new();
+        let refused = loop {
+            let mut body = body(packed.clone(), &[Encoding::Gzip], limit, &rooms);
+            match body.unpack() {
+                Ok(unpacked) => assert_eq!(unpacked.len(), 3 << 20),
+                Err(why) => break why,
+            }
+            held.push(body);
+        };
+        let Unpackable::Refused(problem) = refused else { panic!("{refused:?}") };
+        assert_eq!((problem.cause(), held.len()), (Cause::QueueFull, 5));
+        drop(held);
+        assert!(body(packed, &[Encoding::Gzip], limit, &rooms).unpack().is_ok());
     }
 
     #[test]
@@ -330,8 +405,8 @@ mod tests {
             // A window of 2^30 bytes.
             (Encoding::Brotli, [&[0x11, 0x1e], BROTLI].concat()),
         ] {
-            let unpacked = unpack(&Bytes::from(packed), &[encoding], 1_000);
-            assert_eq!(unpacked, Err(Unpackable::Garbled(encoding)));
+            let unpacked = unpack(packed, &[encoding], 1_000);
+            assert_eq!(unpacked, Err(Unpackable::Garbled(encoding.name())));
         }
     }
 }

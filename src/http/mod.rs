@@ -13,6 +13,7 @@ mod health;
 mod limits;
 mod problem;
 mod request_id;
+mod room;
 pub mod signatures;
 mod webhooks;
 
@@ -21,7 +22,7 @@ pub use self::{
     problem::{Cause, Problem},
 };
 
-use self::{api::ApiState, doors::Doors, limits::Limits};
+use self::{api::ApiState, browsers::Sparingly, doors::Doors, limits::Limits, room::Rooms};
 use crate::{
     channels::AnyChannel,
     config,
@@ -40,14 +41,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
 /// Connections that wait to be accepted. Large: thousands of a provider's connections come at once.
 const BACKLOG: i32 = 8_192;
 /// Connections that one HTTP thread serves at once.
 const CONNECTIONS_MAX: usize = 25_000;
-/// Bytes of bodies that are being read at once, over all connections.
-const READING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take for its request's head.
@@ -63,8 +62,10 @@ pub struct State {
     config: config::Live,
     channels: Arc<HashMap<&'static str, ChannelState>>,
     entrance: Entrance,
-    /// Bytes of bodies that are being read, before anything is known of their senders.
-    reading: Arc<Semaphore>,
+    /// Room for the bodies that are being read.
+    rooms: Rooms,
+    /// How often it is logged that a webhook without a secret was not taken.
+    objections: Arc<Sparingly>,
     store: Store,
     board: Arc<Board>,
     metrics: Metrics,
@@ -126,7 +127,8 @@ impl State {
             config: config.clone(),
             channels: Arc::new(by_name),
             entrance: entrance.clone(),
-            reading: Arc::new(Semaphore::new(READING_BYTES_MAX)),
+            rooms: Rooms::default(),
+            objections: Arc::default(),
             store: store.clone(),
             board: board.clone(),
             metrics,

@@ -1,5 +1,9 @@
 //! Webhooks that are signed: `GoHighLevel`'s two signatures, and Standard Webhooks. All are over the bytes as
 //! received, and every comparison takes the same time whatever is compared.
+//!
+//! What is worked out depends on the request alone: each kind of signature that it bears is checked. Where its client
+//! is unknown or has no key for it, a key that nobody signs with stands in, and the result is forgotten. So the time
+//! of an answer does not tell whether there is such a client.
 
 use crate::{
     config::{PublicKey, PublicKeyKind, Signature, SignatureScheme},
@@ -8,7 +12,18 @@ use crate::{
 use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{hmac, signature};
-use std::{sync::LazyLock, time::Duration};
+use spki::der::{Decode as _, Reader as _, SliceReader, asn1::UintRef};
+use std::{hint::black_box, sync::LazyLock, time::Duration};
+use subtle::ConstantTimeEq as _;
+
+/// The headers that hold a signature.
+const HEADERS: [&str; 3] = [GHL_ED25519_HEADER, GHL_RSA_HEADER, STANDARD_HEADER];
+const GHL_ED25519_HEADER: &str = "x-ghl-signature";
+const GHL_RSA_HEADER: &str = "x-wh-signature";
+const STANDARD_HEADER: &str = "webhook-signature";
+/// A Standard Webhooks signature is computed with this many keys at least: two secrets, each of which may mean two.
+const KEYS_MIN: usize = 4;
+const ED25519_SIGNATURE_BYTES: usize = 64;
 
 /// `GoHighLevel`'s published Ed25519 key, of `X-GHL-Signature`.
 const GHL_ED25519: &str = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=";
@@ -43,11 +58,28 @@ pub enum Signed {
     },
 }
 
-/// Judges the signature of a request by the scheme of its channel.
-pub fn check(headers: &HeaderMap, body: &[u8], cfg: &Signature, now: Timestamp) -> Signed {
-    match cfg.scheme {
-        SignatureScheme::Ghl => ghl(headers, body, cfg.public_key.as_ref()),
-        SignatureScheme::StandardWebhooks => standard_webhooks(headers, body, cfg, now),
+/// True where a request bears a signature of any kind.
+pub(super) fn is_borne(headers: &HeaderMap) -> bool {
+    HEADERS.iter().any(|it| headers.contains_key(*it))
+}
+
+/// Judges the signatures of a request by the settings of its client's channel, where there are any.
+pub fn check(
+    headers: &HeaderMap,
+    body: &[u8],
+    settings: Option<&Signature>,
+    now: Timestamp,
+) -> Signed {
+    let of = |scheme| settings.filter(|it| it.scheme == scheme);
+    let (by_ghl, by_standard) = (of(SignatureScheme::Ghl), of(SignatureScheme::StandardWebhooks));
+    let ghl = ghl(headers, body, by_ghl);
+    let standard = standard_webhooks(headers, body, by_standard, now);
+    if by_ghl.is_some() {
+        ghl
+    } else if by_standard.is_some() {
+        standard
+    } else {
+        Signed::No
     }
 }
 
@@ -56,9 +88,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// `X-GHL-Signature` decides alone where it is there; `N/A` in it is unsigned.
-fn ghl(headers: &HeaderMap, body: &[u8], own: Option<&PublicKey>) -> Signed {
+fn ghl(headers: &HeaderMap, body: &[u8], settings: Option<&Signature>) -> Signed {
     let (given, published) =
-        match (text(headers, "x-ghl-signature"), text(headers, "x-wh-signature")) {
+        match (text(headers, GHL_ED25519_HEADER), text(headers, GHL_RSA_HEADER)) {
             (Some(given), _) => (given, &*PUBLISHED_ED25519),
             (None, Some(given)) => (given, &*PUBLISHED_RSA),
             (None, None) => return Signed::No,
@@ -66,9 +98,18 @@ fn ghl(headers: &HeaderMap, body: &[u8], own: Option<&PublicKey>) -> Signed {
     if given == UNSIGNED {
         return Signed::Wrong;
     }
-    let key = own.or(published.as_ref());
-    let is_right =
-        key.zip(STANDARD.decode(given).ok()).is_some_and(|(key, it)| verifies(key, body, &it));
+    let Ok(given) = STANDARD.decode(given) else { return Signed::Wrong };
+    let key = settings.and_then(|it| it.public_key.as_ref().or(published.as_ref()));
+    // A key whose signatures have another length cannot have signed it, and would be done too soon.
+    let key = key.filter(|it| signature_bytes(it).is_none_or(|bytes| bytes == given.len()));
+    let is_right = match (key, stand_in(given.len(), published.as_ref())) {
+        (Some(key), _) => verifies(key, body, &given),
+        (None, Some(key)) => {
+            black_box(verifies(&key, body, &given));
+            false
+        }
+        (None, None) => false,
+    };
     if is_right { Signed::Right { delivery_id: None } } else { Signed::Wrong }
 }
 
@@ -76,37 +117,105 @@ static PUBLISHED_ED25519: LazyLock<Option<PublicKey>> =
     LazyLock::new(|| PublicKey::parse(GHL_ED25519));
 static PUBLISHED_RSA: LazyLock<Option<PublicKey>> = LazyLock::new(|| PublicKey::parse(GHL_RSA));
 
+/// How many bytes a signature by `key` has; `None` where the key cannot be read.
+fn signature_bytes(key: &PublicKey) -> Option<usize> {
+    match key.kind {
+        PublicKeyKind::Ed25519 => Some(ED25519_SIGNATURE_BYTES),
+        // RFC 8017, A.1.1: a sequence of modulus and exponent.
+        PublicKeyKind::Rsa => SliceReader::new(&key.bytes)
+            .and_then(|mut it| {
+                it.sequence(|it| {
+                    let (modulus, _) = (UintRef::decode(it)?, UintRef::decode(it)?);
+                    Ok(modulus.as_bytes().len())
+                })
+            })
+            .ok(),
+    }
+}
+
+/// A key by which a signature of `bytes` bytes is checked where there is no other: the published one where that fits.
+/// `None` where no key makes such signatures.
+fn stand_in(bytes: usize, published: Option<&PublicKey>) -> Option<PublicKey> {
+    if let Some(published) = published.filter(|it| signature_bytes(it) == Some(bytes)) {
+        return Some(published.clone());
+    }
+    match bytes {
+        ED25519_SIGNATURE_BYTES => PUBLISHED_ED25519.clone(),
+        256..=1_024 => Some(PublicKey { kind: PublicKeyKind::Rsa, bytes: odd_modulus(bytes)? }),
+        _ => None,
+    }
+}
+
+/// An RSA public key, in DER, whose modulus is any odd number of so many bytes: nobody can sign with it, and a check
+/// takes as long as by any other.
+fn odd_modulus(bytes: usize) -> Option<Vec<u8>> {
+    const EXPONENT: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
+    let long = |tag: u8, length: usize| {
+        let [high, low] = u16::try_from(length).ok()?.to_be_bytes();
+        Some([tag, 0x82, high, low])
+    };
+    let mut modulus = vec![0xd5; bytes];
+    *modulus.last_mut()? = 0xd7;
+    let integer = [&long(0x02, bytes + 1)?[..], &[0], &modulus].concat();
+    Some([&long(0x30, integer.len() + EXPONENT.len())?[..], &integer, &EXPONENT].concat())
+}
+
 fn verifies(key: &PublicKey, body: &[u8], given: &[u8]) -> bool {
     let algorithm: &dyn signature::VerificationAlgorithm = match key.kind {
         PublicKeyKind::Ed25519 => &signature::ED25519,
         PublicKeyKind::Rsa => &signature::RSA_PKCS1_2048_8192_SHA256,
     };
+    #[cfg(test)]
+    tests::WORK.with_borrow_mut(|it| it.push((key.kind, signature_bytes(key))));
     signature::UnparsedPublicKey::new(algorithm, &key.bytes).verify(body, given).is_ok()
 }
 
 /// HMAC-SHA256 over `id.timestamp.body`; several signatures and several secrets are valid at once, so that
 /// either can be changed without a gap.
-fn standard_webhooks(headers: &HeaderMap, body: &[u8], cfg: &Signature, now: Timestamp) -> Signed {
-    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+fn standard_webhooks(
+    headers: &HeaderMap,
+    body: &[u8],
+    settings: Option<&Signature>,
+    now: Timestamp,
+) -> Signed {
+    /// Of keys that nobody has.
+    const STAND_IN: &[u8] = b"nobody signs with this key, and what comes of it is forgotten";
+    let names = ["webhook-id", "webhook-timestamp", STANDARD_HEADER];
     let [Some(id), Some(timestamp), Some(signatures)] = names.map(|it| text(headers, it)) else {
         return Signed::No;
     };
-    if !timestamp.parse().is_ok_and(|it| is_fresh(it, cfg.window, now)) {
-        return Signed::Wrong;
-    }
-    let mut signed = Vec::with_capacity(id.len() + timestamp.len() + body.len() + 2);
-    for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-        signed.extend_from_slice(part);
-    }
+    let Ok(signed_at) = timestamp.parse() else { return Signed::Wrong };
     let given: Vec<Vec<u8>> = signatures
         .split(' ')
         .filter_map(|it| STANDARD.decode(it.strip_prefix("v1,")?).ok())
         .collect();
-    let is_right = cfg.secrets.iter().flat_map(|it| it.keys()).fold(false, |right, key| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        given.iter().fold(right, |right, it| right | hmac::verify(&key, &signed, it).is_ok())
-    });
-    if is_right { Signed::Right { delivery_id: Some(id.to_owned()) } } else { Signed::Wrong }
+    let matches = |key: &[u8]| {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+            context.update(part);
+        }
+        #[cfg(test)]
+        tests::HMACS.with_borrow_mut(|it| *it += 1);
+        let tag = context.sign();
+        let is = |it: &Vec<u8>| bool::from(tag.as_ref().ct_eq(it));
+        given.iter().fold(false, |right, it| right | is(it))
+    };
+    let mut key_count = 0;
+    let mut is_right = false;
+    for key in settings.iter().flat_map(|it| &it.secrets).flat_map(|it| it.keys()) {
+        key_count += 1;
+        is_right |= matches(key);
+    }
+    for _ in key_count..KEYS_MIN {
+        black_box(matches(STAND_IN));
+    }
+    // Judged last, as the window is the client's.
+    let is_fresh = settings.is_some_and(|it| is_fresh(signed_at, it.window, now));
+    if is_right && is_fresh {
+        Signed::Right { delivery_id: Some(id.to_owned()) }
+    } else {
+        Signed::Wrong
+    }
 }
 
 fn is_fresh(timestamp_s: i64, window: Duration, now: Timestamp) -> bool {
@@ -120,6 +229,15 @@ mod tests {
     use crate::config::SigningSecret;
     use actix_web::http::header::{HeaderName, HeaderValue};
     use ring::signature::{Ed25519KeyPair, KeyPair};
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// What was verified by public keys, and the length of its signatures.
+        pub(super) static WORK: RefCell<Vec<(PublicKeyKind, Option<usize>)>> =
+            const { RefCell::new(Vec::new()) };
+        /// How many times a body went through HMAC.
+        pub(super) static HMACS: RefCell<usize> = const { RefCell::new(0) };
+    }
 
     const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_000);
     const BODY: &[u8] = b"{\"type\":\"InboundMessage\"}\xff";
@@ -171,7 +289,7 @@ mod tests {
         for key in [key, pem] {
             let cfg = settings(SignatureScheme::Ghl, &[], Some(key));
             let judge =
-                |pairs: &[(&str, &str)], body: &[u8]| check(&headers(pairs), body, &cfg, NOW);
+                |pairs: &[(&str, &str)], body: &[u8]| check(&headers(pairs), body, Some(&cfg), NOW);
             assert_eq!(
                 judge(&[("x-ghl-signature", &good)], BODY),
                 Signed::Right { delivery_id: None }
@@ -205,7 +323,7 @@ mod tests {
                 ("webhook-timestamp", timestamp),
                 ("webhook-signature", signatures),
             ];
-            check(&headers(&pairs), body, &cfg, NOW)
+            check(&headers(&pairs), body, Some(&cfg), NOW)
         };
         let right = Signed::Right { delivery_id: Some("msg_1".to_owned()) };
         assert_eq!(judge("1764000000", &sign(b"secret-one-of-16", "1764000000"), BODY), right);
@@ -226,5 +344,91 @@ mod tests {
         );
         assert_eq!(judge("1764000000", &sign(b"stranger", "1764000000"), BODY), Signed::Wrong);
         assert_eq!(judge("now", &sign(b"plain-secret-two", "now"), BODY), Signed::Wrong);
+    }
+
+    /// What is worked out for a request of a client with these settings.
+    fn work(
+        pairs: &[(&str, &str)],
+        settings: Option<&Signature>,
+    ) -> (Vec<(PublicKeyKind, Option<usize>)>, usize) {
+        WORK.take();
+        HMACS.take();
+        assert!(!matches!(check(&headers(pairs), BODY, settings, NOW), Signed::Right { .. }));
+        (WORK.take(), HMACS.take())
+    }
+
+    #[test]
+    fn the_work_depends_on_the_request_alone() {
+        use PublicKeyKind::{Ed25519, Rsa};
+        let own_rsa = PublicKey { kind: Rsa, bytes: odd_modulus(256).unwrap() };
+        let ghl = settings(SignatureScheme::Ghl, &[], None);
+        let ghl_own = |key| Signature { public_key: Some(key), ..ghl.clone() };
+        let standard = |secrets: &[&str], window_s| Signature {
+            window: Duration::from_secs(window_s),
+            ..settings(SignatureScheme::StandardWebhooks, secrets, None)
+        };
+        let clients = [
+            None,
+            Some(ghl.clone()),
+            Some(ghl_own(PUBLISHED_ED25519.clone().unwrap())),
+            Some(ghl_own(PUBLISHED_RSA.clone().unwrap())),
+            Some(ghl_own(own_rsa)),
+            Some(standard(&["whsec_c2VjcmV0LW9uZQ=="], 300)),
+            Some(standard(&["whsec_c2VjcmV0LW9uZQ==", "plain-secret-two"], 3_600)),
+            Some(standard(&["plain-secret-one", "plain-secret-two"], 1)),
+        ];
+        let of_length = |bytes| STANDARD.encode(vec![7_u8; bytes]);
+        let (short, ed25519) = (of_length(10), of_length(64));
+        let (rsa_2048, rsa_3072, rsa_4096) = (of_length(256), of_length(384), of_length(512));
+        let tag = format!("v1,{}", of_length(32));
+        for (ghl_header, wh_header, standard_at, expected) in [
+            (None, None, None, vec![]),
+            (Some(&ed25519), None, None, vec![(Ed25519, Some(64))]),
+            (None, Some(&ed25519), None, vec![(Ed25519, Some(64))]),
+            (Some(&rsa_4096), None, None, vec![(Rsa, Some(512))]),
+            (None, Some(&rsa_2048), None, vec![(Rsa, Some(256))]),
+            (None, Some(&rsa_3072), None, vec![(Rsa, Some(384))]),
+            (None, Some(&rsa_4096), None, vec![(Rsa, Some(512))]),
+            (Some(&ed25519), Some(&rsa_4096), None, vec![(Ed25519, Some(64))]),
+            (Some(&short), Some(&rsa_4096), None, vec![]),
+            (Some(&"N/A".to_owned()), Some(&rsa_4096), None, vec![]),
+            (None, None, Some("1764000000"), vec![]),
+            (None, None, Some("1"), vec![]),
+            (None, None, Some("1763999000"), vec![]),
+            (Some(&ed25519), None, Some("1764000000"), vec![(Ed25519, Some(64))]),
+        ] {
+            let mut pairs = Vec::new();
+            pairs.extend(ghl_header.map(|it| ("x-ghl-signature", it.as_str())));
+            pairs.extend(wh_header.map(|it| ("x-wh-signature", it.as_str())));
+            if let Some(at) = standard_at {
+                pairs.extend([("webhook-id", "msg_1"), ("webhook-timestamp", at)]);
+                pairs.push(("webhook-signature", &tag));
+            }
+            let hmacs = if standard_at.is_some() { KEYS_MIN } else { 0 };
+            for client in &clients {
+                assert_eq!(work(&pairs, client.as_ref()), (expected.clone(), hmacs), "{client:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_in_is_one_that_can_be_checked_with() {
+        for bytes in [256, 257, 384, 512, 1_024] {
+            let key = stand_in(bytes, None).unwrap();
+            assert_eq!((key.kind, signature_bytes(&key)), (PublicKeyKind::Rsa, Some(bytes)));
+        }
+        assert_eq!(PUBLISHED_RSA.as_ref().and_then(signature_bytes), Some(512));
+        for bytes in [0, 32, 63, 65, 255, 1_025] {
+            assert!(stand_in(bytes, PUBLISHED_RSA.as_ref()).is_none(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn many_signatures_cost_no_more_passes_over_the_body() {
+        let many = "v1,AAAA ".repeat(2_000);
+        let pairs =
+            [("webhook-id", "m"), ("webhook-timestamp", "1764000000"), (STANDARD_HEADER, &*many)];
+        let client = settings(SignatureScheme::StandardWebhooks, &["whsec_c2VjcmV0LW9uZQ=="], None);
+        assert_eq!(work(&pairs, Some(&client)).1, KEYS_MIN);
     }
 }

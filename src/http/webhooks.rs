@@ -1,33 +1,47 @@
 //! Webhooks in. The order of checks is fixed: no such channel, wrong method, too large or packed in a way
 //! that is not known, too many from this address, not authenticated, not JSON, too many of this client, no
 //! room or no database.
+//!
+//! What a stranger makes us do depends on the request alone, never on whether there is such a client: whether the
+//! body is read, where it may show something, and what is worked out from it.
 
 use super::{
     ChannelState, State,
     authentication::{self, Standing},
-    body::{self, Read},
-    limits,
+    body::{Announced, Body as Posted, Unpackable},
+    browsers, limits,
     problem::{Cause, Problem},
     request_id,
+    room::Borrower,
     signatures::{self, Signed},
 };
 use crate::{
-    channels::{self, AnyChannel, Received, json},
-    config::{self, Config},
+    channels::{
+        self, AnyChannel, Received,
+        json::{self, Unreadable},
+    },
+    config::{self, ClientChannel, Config, SignatureScheme},
     domain::{Interpreted, NotUnderstood, Timestamp},
     ingest::Refusal,
     store::{Answer, Content, Delivery, Desk, Inbound, QuarantineRow, body_hash, wall_clock},
 };
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
-use bytes::Bytes;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header},
+    web,
+};
 use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use url::form_urlencoded;
 
 /// The longest id of a delivery that is remembered, in bytes.
 const DELIVERY_ID_MAX: usize = 512;
+/// How often it is logged at the most that a webhook without a secret was not taken.
+const OBJECTION_PAUSE: Duration = Duration::from_secs(60);
+/// Why a body of more values than are read is kept and not understood.
+const TOO_MANY_VALUES: &str = "too_many_values";
 
 /// The webhook paths. A slash at the end is forgiven: people add it to addresses.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -110,22 +124,25 @@ async fn receive(
     state: &State,
 ) -> Result<Answer, Problem> {
     let cfg = state.config.get();
-    let reading = body::read(request, payload, cfg.server.body_limit, &state.reading);
-    let in_time = tokio::time::timeout(cfg.server.request_timeout, reading).await;
-    let Read { received, unpacked, room } = in_time.map_err(|_| {
-        let detail = "the body did not come in time (server.request_timeout): post again";
-        Problem::new(Cause::QueueFull, detail)
-    })??;
-    if let Some(address) = limits::address_of(request, &cfg.server)
-        && let Some(seconds) = state.limits.address(address, cfg.server.address_rate_limit)
-    {
-        let detail = "more requests than this address may send (server.address_rate_limit)";
-        return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
-    }
-    let posted = Posted { request, received: &received, unpacked };
-    let sender = authenticate(posted, channel.channel.as_ref(), client_id, &cfg)?;
-    drop(received);
-    let Sender { client, body, json, delivery } = sender;
+    let client = cfg.client(client_id);
+    let name = channel.channel.name();
+    let asked = Asked {
+        request,
+        channel: channel.channel.as_ref(),
+        client,
+        settings: client.and_then(|it| it.channel(name.0)),
+    };
+    let (standing, mut posted) = asked.read(payload, &cfg.server, state).await?;
+    let grounds = asked.authenticate(standing, &mut posted)?;
+    // Whoever is let in is a client.
+    let client = client.ok_or_else(stranger)?;
+    let body = posted.unpack()?.clone();
+    let json = match json::parse(&body) {
+        Ok(json) => Some(json),
+        Err(Unreadable::TooManyValues) => None,
+        Err(Unreadable::NotJson(detail)) => return Err(Problem::not_json(detail)),
+    };
+    let delivery = asked.delivery(&grounds.signed, json.as_ref(), &body);
     if let Some(seconds) = state.limits.client(client_id, client.rate_limit) {
         let detail = "more requests than this client may send (its `rate_limit`)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
@@ -141,15 +158,16 @@ async fn receive(
     }
     // Room is taken before the body is looked at: what must be refused is refused cheaply.
     let permit = state.entrance.enter(body.len()).map_err(|refusal| problem_of(&refusal))?;
-    drop(room);
+    drop(posted);
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
         client,
         request_id,
         received_at: wall_clock(),
         delivery,
+        must_name_account: grounds.must_name_account,
     };
-    let inbound = match webhook.interpret(&json, &body, &cfg) {
+    let inbound = match webhook.interpret(json.as_ref(), &body, &cfg) {
         Step::Answered(answer) => return Ok(answer),
         Step::Store(inbound) => *inbound,
     };
@@ -162,77 +180,137 @@ async fn receive(
         .map_err(|refusal| problem_of(&refusal))
 }
 
-/// A request, with its body as it came and as it unpacks.
-struct Posted<'r> {
-    request: &'r HttpRequest,
-    received: &'r [u8],
-    unpacked: Result<Bytes, Problem>,
+/// 401: the same for every reason.
+fn stranger() -> Problem {
+    let detail = "no such client, or none of the secrets of its channel was given";
+    Problem::new(Cause::Unauthenticated, detail)
 }
 
-/// The client, once its secret is seen, and the body as JSON. A body is parsed before that only where the
-/// secret can be in it: a stranger learns nothing about it.
-fn authenticate<'c>(
-    posted: Posted<'_>,
-    channel: &dyn AnyChannel,
-    client_id: &str,
-    cfg: &'c Config,
-) -> Result<Sender<'c>, Problem> {
-    let stranger = || {
-        let detail = "no such client, or none of the secrets of its channel was given";
-        Problem::new(Cause::Unauthenticated, detail)
-    };
-    let client = cfg.client(client_id).ok_or_else(stranger)?;
-    let signature = client.channel(channel.name().0).and_then(|it| it.signature.as_ref());
-    let Posted { request, received, unpacked } = posted;
-    let signed = signature
-        .map_or(Signed::No, |it| signatures::check(request.headers(), received, it, wall_clock()));
-    let by_head = match &signed {
-        Signed::Right { .. } => Standing::Authenticated,
-        Signed::Wrong | Signed::No => authentication::by_head(request, channel, client),
-    };
-    if by_head == Standing::Open && channel.secret_field().is_none() {
-        return Err(stranger());
-    }
-    let read = unpacked.and_then(|body| match json::parse(&body) {
-        Ok(json) => Ok((body, json)),
-        Err(error) => Err(Problem::new(Cause::NotJson, error.detail)),
-    });
-    match (by_head, read) {
-        (Standing::Authenticated, Ok((body, json))) => {
-            let delivery = delivery(&signed, signature, &json, &body);
-            Ok(Sender { client, body, json, delivery })
-        }
-        (Standing::Authenticated, Err(problem)) => Err(problem),
-        (Standing::Open, Ok((body, json)))
-            if authentication::by_body(&json, channel, client) == Standing::Authenticated =>
+/// What a request asks for, and the settings that it is judged by.
+struct Asked<'a> {
+    request: &'a HttpRequest,
+    channel: &'a dyn AnyChannel,
+    client: Option<&'a config::Client>,
+    /// `None` where there is no such client, or it does not have that channel.
+    settings: Option<&'a ClientChannel>,
+}
+
+/// On what grounds somebody was let in.
+struct Grounds {
+    signed: Signed,
+    /// The signature is the provider's, who signs so for all its customers, and there is no other proof.
+    must_name_account: bool,
+}
+
+impl Asked<'_> {
+    /// Judges the head, and reads the body where it may show who has sent it. A problem before the body is read is
+    /// the last answer of its connection where the body has no length that says when it is over.
+    async fn read(
+        &self,
+        payload: web::Payload,
+        server: &config::Server,
+        state: &State,
+    ) -> Result<(Standing, Posted), Problem> {
+        let is_endless = self.request.headers().contains_key(header::TRANSFER_ENCODING);
+        let unread = |it: Problem| if is_endless { it.closing() } else { it };
+        let limit = usize::try_from(server.body_limit).unwrap_or(usize::MAX);
+        let announced = Announced::by(self.request, limit).map_err(unread)?;
+        let address = limits::address_of(self.request, server);
+        if let Some(address) = address
+            && let Some(seconds) = state.limits.address(address, server.address_rate_limit)
         {
-            Ok(Sender { client, body, json, delivery: None })
+            let detail = "more requests than this address may send (server.address_rate_limit)";
+            return Err(unread(Problem::new(Cause::RateLimited, detail).retry_after(seconds)));
         }
-        (Standing::Open, _) => Err(stranger()),
+        let standing = self.standing(state);
+        let may_be_in_body =
+            self.channel.secret_field().is_some() || signatures::is_borne(self.request.headers());
+        if standing == Standing::Unknown && !may_be_in_body {
+            // A body that came in with its head is taken off the wire meanwhile, so that the connection can be used
+            // again. Nobody waits for any other, and its connection is closed.
+            tokio::task::yield_now().await;
+            return Err(unread(stranger()));
+        }
+        let room = state.rooms.open(self.borrower(standing, address), limit);
+        let posted = announced.read(payload, room, server.request_timeout).await;
+        Ok((standing, posted.map_err(unread)?))
     }
-}
 
-/// Who posted, and what.
-struct Sender<'c> {
-    client: &'c config::Client,
-    body: Bytes,
-    json: Value,
-    delivery: Option<Delivery>,
-}
+    /// By the head, and whether the request may do without a secret where none is asked for.
+    fn standing(&self, state: &State) -> Standing {
+        let standing = authentication::by_head(self.request, self.channel, self.client);
+        let is_said_out_loud = self.settings.is_some_and(|it| it.allow_unauthenticated);
+        if standing == Standing::Free
+            && let Some(why) = browsers::objection(self.request, is_said_out_loud)
+        {
+            if state.objections.may(OBJECTION_PAUSE, Instant::now()) {
+                tracing::warn!(
+                    client.id = self.client.map(|it| it.id.as_str()),
+                    channel = %self.channel.name(),
+                    why,
+                    "a webhook for a channel without a secret was not taken (logged once a minute): \
+                     set a secret, or `allow_unauthenticated = true` where somebody forwards webhooks"
+                );
+            }
+            return Standing::Unknown;
+        }
+        standing
+    }
 
-/// The signed id of a delivery: of the headers, else the body's own, which is signed with it. It is
-/// remembered for as long as its signature is taken, on either side of now.
-fn delivery(
-    signed: &Signed,
-    signature: Option<&config::Signature>,
-    json: &Value,
-    body: &[u8],
-) -> Option<Delivery> {
-    let Signed::Right { delivery_id } = signed else { return None };
-    let in_body = || json.get("webhookId").and_then(Value::as_str).map(str::to_owned);
-    let id = delivery_id.clone().or_else(in_body).filter(|it| it.len() <= DELIVERY_ID_MAX)?;
-    let window_ms = i64::try_from(signature?.window.as_millis()).unwrap_or(i64::MAX / 4);
-    Some(Delivery { id, body_hash: body_hash(body), kept_ms: window_ms.saturating_mul(2) })
+    fn borrower(&self, standing: Standing, address: Option<IpAddr>) -> Borrower {
+        let is_this_machine =
+            standing == Standing::Free && self.settings.is_some_and(|it| !it.allow_unauthenticated);
+        if standing == Standing::Shown || is_this_machine {
+            Borrower::Known
+        } else {
+            Borrower::stranger(address)
+        }
+    }
+
+    /// Lets in who has shown a secret, or whose body is signed or holds one.
+    ///
+    /// # Errors
+    /// 401; or what is wrong with the body, whoever has sent it.
+    fn authenticate(&self, standing: Standing, posted: &mut Posted) -> Result<Grounds, Problem> {
+        let signature = self.settings.and_then(|it| it.signature.as_ref());
+        let headers = self.request.headers();
+        let signed = signatures::check(headers, &posted.received, signature, wall_clock());
+        if standing != Standing::Unknown {
+            return Ok(Grounds { signed, must_name_account: false });
+        }
+        // Looked for even where the signature is right: the work is the same for all.
+        let is_in_body = match self.channel.secret_field() {
+            Some(field) => self.shows_in_body(field, posted)?,
+            None => false,
+        };
+        let is_signed = matches!(signed, Signed::Right { .. });
+        if !is_in_body && !is_signed {
+            return Err(stranger());
+        }
+        let is_of_provider = signature.is_some_and(|it| it.scheme == SignatureScheme::Ghl);
+        Ok(Grounds { signed, must_name_account: !is_in_body && is_of_provider })
+    }
+
+    /// True where the body's `field` holds a right secret. A body that cannot be unpacked shows none.
+    fn shows_in_body(&self, field: &str, posted: &mut Posted) -> Result<bool, Problem> {
+        match posted.unpack() {
+            Ok(body) => Ok(json::text_of_field(body, field)
+                .is_some_and(|it| authentication::by_field(&it, self.settings))),
+            Err(Unpackable::Garbled(_)) => Ok(false),
+            Err(Unpackable::Refused(problem)) => Err(problem),
+        }
+    }
+
+    /// The signed id of a delivery: of the headers, else the body's own, which is signed with it. It is
+    /// remembered for as long as its signature is taken, on either side of now.
+    fn delivery(&self, signed: &Signed, json: Option<&Value>, body: &[u8]) -> Option<Delivery> {
+        let Signed::Right { delivery_id } = signed else { return None };
+        let in_body = || json?.get("webhookId").and_then(Value::as_str).map(str::to_owned);
+        let id = delivery_id.clone().or_else(in_body).filter(|it| it.len() <= DELIVERY_ID_MAX)?;
+        let window = self.settings?.signature.as_ref()?.window;
+        let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX / 4);
+        Some(Delivery { id, body_hash: body_hash(body), kept_ms: window_ms.saturating_mul(2) })
+    }
 }
 
 /// An authenticated webhook.
@@ -242,6 +320,8 @@ struct Webhook<'a> {
     request_id: &'a str,
     received_at: Timestamp,
     delivery: Option<Delivery>,
+    /// A body that names no account is another's.
+    must_name_account: bool,
 }
 
 /// What is to be done with a webhook.
@@ -253,19 +333,22 @@ enum Step {
 }
 
 impl Webhook<'_> {
-    fn interpret(&self, json: &Value, body: &[u8], cfg: &Config) -> Step {
+    /// `json` is `None` where the body holds too many values.
+    fn interpret(&self, json: Option<&Value>, body: &[u8], cfg: &Config) -> Step {
         let settings = self.client.channel(self.channel.name().0);
-        let account = settings.and_then(|it| it.account.as_deref());
-        if let (Some(own), Some(named)) = (account, self.channel.account(json))
-            && own != named
-        {
-            tracing::warn!(
-                client.id = self.client.id,
-                request.id = self.request_id,
-                "a webhook of another account"
-            );
-            return Step::Answered(Answer::Ignored { reason: "other_account" });
+        if let Some(own) = settings.and_then(|it| it.account.as_deref()) {
+            let named = json.and_then(|it| self.channel.account(it));
+            let is_other = named.as_deref().map_or(self.must_name_account, |it| it != own);
+            if is_other {
+                tracing::warn!(
+                    client.id = self.client.id,
+                    request.id = self.request_id,
+                    "a webhook of another account"
+                );
+                return Step::Answered(Answer::Ignored { reason: "other_account" });
+            }
         }
+        let Some(json) = json else { return self.hold(None, body, None, TOO_MANY_VALUES.into()) };
         let received = Received {
             body: json,
             received_at: self.received_at,
@@ -287,7 +370,7 @@ impl Webhook<'_> {
             Ok(Interpreted::Event(event)) => {
                 let kind = self.channel.post_process();
                 let max_attempts = cfg.pools.of(kind.0).max_attempts;
-                self.store(json, body, Content::Event { event, kind, max_attempts })
+                self.store(Some(json), body, Content::Event { event, kind, max_attempts })
             }
             Err(NotUnderstood { event_type, reason }) => {
                 let is_listed =
@@ -295,19 +378,30 @@ impl Webhook<'_> {
                 if reason == "unknown_event" && event_type.as_ref().is_some_and(is_listed) {
                     return Step::Answered(Answer::Ignored { reason: "ignored_event" });
                 }
-                tracing::warn!(
-                    client.id = self.client.id,
-                    request.id = self.request_id,
-                    reason,
-                    "quarantined"
-                );
-                let body_hash = body_hash(body);
-                self.store(json, body, Content::Quarantine { event_type, reason, body_hash })
+                self.hold(Some(json), body, event_type, reason)
             }
         }
     }
 
-    fn store(&self, json: &Value, body: &[u8], content: Content) -> Step {
+    /// Keeps a body that is not understood.
+    fn hold(
+        &self,
+        json: Option<&Value>,
+        body: &[u8],
+        event_type: Option<String>,
+        reason: String,
+    ) -> Step {
+        tracing::warn!(
+            client.id = self.client.id,
+            request.id = self.request_id,
+            reason,
+            "quarantined"
+        );
+        let body_hash = body_hash(body);
+        self.store(json, body, Content::Quarantine { event_type, reason, body_hash })
+    }
+
+    fn store(&self, json: Option<&Value>, body: &[u8], content: Content) -> Step {
         // It was parsed as JSON, so it is UTF-8. A byte order mark is no part of the text.
         let text = String::from_utf8_lossy(json::without_byte_order_mark(body));
         let secrets = self.client.channel(self.channel.name().0).map(|it| it.secrets.as_slice());
@@ -318,7 +412,11 @@ impl Webhook<'_> {
         };
         let secrets: Vec<String> = secrets.unwrap_or_default().iter().flat_map(spelled).collect();
         let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-        let payload = json::masked(&text, json, self.channel.secret_field(), &secrets);
+        let field = self.channel.secret_field();
+        let payload = match json {
+            Some(json) => json::masked(&text, json, field, &secrets),
+            None => json::masked_text(&text, field, &secrets),
+        };
         Step::Store(Box::new(Inbound {
             client_id: Arc::from(self.client.id.as_str()),
             channel: self.channel.name(),
@@ -348,15 +446,20 @@ pub(super) async fn replay(
         Problem::conflict(format!("the client `{}` is not in the configuration", item.client_id))
     })?;
     let body = item.payload.as_bytes();
-    let json = json::parse(body).map_err(|error| Problem::internal(error.detail))?;
+    let json = match json::parse(body) {
+        Ok(json) => Some(json),
+        Err(Unreadable::TooManyValues) => None,
+        Err(error) => return Err(Problem::internal(error.to_string())),
+    };
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
         client,
         request_id: &request_id,
         received_at: Timestamp::from_millis(item.received_at.0),
         delivery: None,
+        must_name_account: false,
     };
-    let answer = match webhook.interpret(&json, body, &cfg) {
+    let answer = match webhook.interpret(json.as_ref(), body, &cfg) {
         Step::Answered(answer) => answer,
         Step::Store(inbound) => match &inbound.content {
             Content::Quarantine { reason, .. } => {

@@ -1,3 +1,5 @@
 //! What strangers, neighbours, pages in a browser and other users of the machine cannot do.
 
+mod browsers;
 mod configs;
+mod strangers;

@@ -168,9 +168,17 @@ on_both_daemons! {
             ("gzip", &just_over),
             ("br", &bytes(BROTLI_BOMB)),
         ] {
-            // Known to nobody or not: the size comes before the secret.
+            post(&daemon, "open", encoding, body.clone()).await.is_problem(413, "too-large");
+            // Where the secret may be in the body, the size comes before it, known to nobody or not.
             for client in ["open", "closed", "nobody"] {
-                post(&daemon, client, encoding, body.clone()).await.is_problem(413, "too-large");
+                let request = daemon.webhook("smartlead", client);
+                let request = request.header("content-encoding", encoding).body(body.clone());
+                ask(request).await.is_problem(413, "too-large");
+            }
+            // Where it cannot be, nobody's body is read.
+            for client in ["closed", "nobody"] {
+                let answer = post(&daemon, client, encoding, body.clone()).await;
+                answer.is_problem(401, "unauthenticated");
             }
         }
         let (mut noise, mut bits) = (Vec::new(), 1_u32);

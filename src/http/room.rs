@@ -1,0 +1,265 @@
+//! Room for the bodies that are being read: how many bytes of them are in memory at once, and whose.
+//!
+//! Whoever has shown a right secret borrows from one budget. Everybody else (a signature or a secret in the body
+//! is seen only after it is read) borrows from a smaller one, so that strangers take nothing from customers. In
+//! that one an address never gets all that is left: the others get a share as well, and a part of it is kept for
+//! small bodies, which most webhooks are.
+
+use super::problem::{Cause, Problem};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Bytes for those who have shown a right secret, at least.
+const SHOWN_BYTES: usize = 64 * 1_024 * 1_024;
+/// Bytes for all others, at least.
+const STRANGERS_BYTES: usize = 16 * 1_024 * 1_024;
+/// Each budget holds this many bodies of the largest size that is taken, where that is more: half of it, an
+/// address's share, is four of them.
+const BODIES_AT_LEAST: usize = 8;
+/// A body of up to this many bytes is small. Nearly all webhooks are.
+const SMALL_BYTES: usize = 64 * 1_024;
+/// The bits of an IPv6 address that name one subscriber: the rest is his to choose.
+const SUBSCRIBER: u128 = !(u64::MAX as u128);
+
+/// Who borrows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Borrower {
+    /// Somebody who has shown a right secret, or who needs none because only this machine can post.
+    Known,
+    /// Anybody else, by the address that the request comes from; see [`Borrower::stranger`].
+    Stranger(IpAddr),
+}
+
+impl Borrower {
+    /// A stranger. Addresses of one IPv6 /64 are one, and so are those that are not known.
+    pub(super) fn stranger(address: Option<IpAddr>) -> Self {
+        let block = match address.map(|it| it.to_canonical()) {
+            Some(IpAddr::V6(address)) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & SUBSCRIBER))
+            }
+            Some(address) => address,
+            None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self::Stranger(block)
+    }
+}
+
+/// Who has borrowed how many bytes.
+#[derive(Debug, Default)]
+struct Ledger {
+    known: usize,
+    strangers: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Ledger {
+    /// Lends `more` bytes for a body that has `so_far` already; false where there is no room for them. Bodies have
+    /// at most `body_limit` bytes.
+    fn lend(&mut self, to: Borrower, so_far: usize, more: usize, body_limit: usize) -> bool {
+        let budget = |least: usize| least.max(body_limit.saturating_mul(BODIES_AT_LEAST));
+        match to {
+            Borrower::Known => {
+                let is_room = self.known.saturating_add(more) <= budget(SHOWN_BYTES);
+                if is_room {
+                    self.known += more;
+                }
+                is_room
+            }
+            Borrower::Stranger(address) => {
+                let own = self.by_address.get(&address).copied().unwrap_or_default();
+                let others = self.strangers - own;
+                let left = budget(STRANGERS_BYTES).saturating_sub(others);
+                let is_small = so_far.saturating_add(more) <= SMALL_BYTES;
+                let share = if is_small { left / 4 * 3 } else { left / 2 };
+                let is_room = own.saturating_add(more) <= share;
+                if is_room {
+                    self.strangers += more;
+                    *self.by_address.entry(address).or_default() += more;
+                }
+                is_room
+            }
+        }
+    }
+
+    fn take_back(&mut self, from: Borrower, bytes: usize) {
+        match from {
+            Borrower::Known => self.known -= bytes,
+            Borrower::Stranger(address) => {
+                self.strangers -= bytes;
+                if let Some(own) = self.by_address.get_mut(&address) {
+                    *own -= bytes;
+                    if *own == 0 {
+                        self.by_address.remove(&address);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The room of a process; a clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rooms(Arc<Mutex<Ledger>>);
+
+impl Rooms {
+    /// An account for one body of at most `body_limit` bytes, empty so far.
+    pub(super) fn open(&self, borrower: Borrower, body_limit: usize) -> Room {
+        Room { rooms: self.clone(), borrower, body_limit, bytes: 0 }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one body has borrowed; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Room {
+    rooms: Rooms,
+    borrower: Borrower,
+    body_limit: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Borrows `bytes` more.
+    ///
+    /// # Errors
+    /// 429 where there is no room for them.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+        if !self.rooms.ledger().lend(self.borrower, self.bytes, bytes, self.body_limit) {
+            let detail = "as much is being read as may be: post again";
+            return Err(Problem::new(Cause::QueueFull, detail));
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Gives `bytes` of what was borrowed back.
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.rooms.ledger().take_back(self.borrower, bytes);
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: usize = 1_024 * 1_024;
+    const LIMIT: usize = 2 * MIB;
+
+    fn stranger(address: &str) -> Borrower {
+        Borrower::stranger(Some(address.parse().unwrap()))
+    }
+
+    /// How many bodies of `size` bytes, read in pieces, are lent to this borrower.
+    fn bodies(ledger: &mut Ledger, borrower: Borrower, size: usize) -> usize {
+        let mut count = 0;
+        'bodies: while count < 10_000 {
+            let mut so_far = 0;
+            while so_far < size {
+                let piece = (size - so_far).min(32 * 1_024);
+                if !ledger.lend(borrower, so_far, piece, LIMIT) {
+                    ledger.take_back(borrower, so_far);
+                    break 'bodies;
+                }
+                so_far += piece;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn strangers_of_one_address_hold_four_large_bodies_and_leave_the_known_theirs() {
+        let mut ledger = Ledger::default();
+        assert_eq!(bodies(&mut ledger, stranger("203.0.113.9"), LIMIT), 4);
+        assert!(
+            bodies(&mut ledger, stranger("203.0.113.9"), 4_096) > 500,
+            "small ones beside them"
+        );
+        assert_eq!(bodies(&mut ledger, Borrower::Known, LIMIT), 32);
+        // Others have a share of what is left.
+        assert!(bodies(&mut ledger, stranger("203.0.113.10"), 4_096) > 500);
+    }
+
+    #[test]
+    fn larger_bodies_have_more_room() {
+        let mut ledger = Ledger::default();
+        let limit = 100 * MIB;
+        for _ in 0..4 {
+            assert!(ledger.lend(stranger("203.0.113.9"), 0, limit, limit));
+        }
+        assert!(!ledger.lend(stranger("203.0.113.9"), 0, limit, limit));
+        assert!(ledger.lend(Borrower::Known, 0, limit, limit));
+    }
+
+    #[test]
+    fn one_subscriber_is_one_borrower() {
+        for (one, other, same) in [
+            ("203.0.113.9", "203.0.113.9", true),
+            ("203.0.113.9", "203.0.113.10", false),
+            ("203.0.113.9", "::ffff:203.0.113.9", true),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ] {
+            assert_eq!(stranger(one) == stranger(other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_is_there_again() {
+        let rooms = Rooms::default();
+        let borrower = stranger("203.0.113.9");
+        let mut room = rooms.open(borrower, LIMIT);
+        room.take(8 * MIB).unwrap();
+        assert!(room.take(1).is_err());
+        room.give_back(MIB);
+        room.take(MIB).unwrap();
+        drop(room);
+        let ledger = rooms.ledger();
+        assert!(ledger.strangers == 0 && ledger.by_address.is_empty(), "{ledger:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_some_do_the_sums_are_right_and_others_get_small_bodies_in(
+            steps in proptest::collection::vec((0_u8..12, 1_usize..3_000_000, any::<bool>()), 1..300)
+        ) {
+            let mut ledger = Ledger::default();
+            let mut held: Vec<(Borrower, usize)> = Vec::new();
+            for (address, bytes, gives_back) in steps {
+                if gives_back && let Some((borrower, bytes)) = held.pop() {
+                    ledger.take_back(borrower, bytes);
+                }
+                let borrower = stranger(&format!("203.0.113.{address}"));
+                if ledger.lend(borrower, 0, bytes, LIMIT) {
+                    held.push((borrower, bytes));
+                }
+                let sum: usize = held.iter().map(|it| it.1).sum();
+                prop_assert_eq!(ledger.strangers, sum);
+                prop_assert_eq!(ledger.by_address.values().sum::<usize>(), sum);
+                prop_assert!(sum < STRANGERS_BYTES);
+                // Twelve addresses leave a quarter of a quarter of … to the next at the least.
+                let small = (STRANGERS_BYTES - sum) / 2;
+                let newcomer = stranger("198.51.100.1");
+                prop_assert!(ledger.lend(newcomer, 0, small.min(4_096), LIMIT) || small == 0);
+                ledger.take_back(newcomer, small.min(4_096));
+                prop_assert!(ledger.lend(Borrower::Known, 0, LIMIT, LIMIT));
+                ledger.take_back(Borrower::Known, LIMIT);
+            }
+        }
+    }
+}
