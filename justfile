@@ -50,6 +50,12 @@ soak:
 peace:
     nice cargo test --test it g03_two_nodes_in_peace_for_minutes -- --ignored --nocapture
 
+# Measures whether the time of an answer tells which clients exist, on a release build: a few minutes. Wants a machine
+# that does nothing else.
+timing:
+    cargo build --release
+    POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it security::timing -- --ignored --nocapture
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

@@ -3,3 +3,4 @@
 mod browsers;
 mod configs;
 mod strangers;
+mod timing;

@@ -20,6 +20,8 @@ use std::{
 const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 /// How often another port is tried when somebody took the one that was free.
 const PORT_TRIES: u32 = 5;
+/// The path of another build of the daemon to run, such as a release for measurements.
+const BINARY: &str = "POSTROOM_TEST_BINARY";
 /// How much of its log a failed test prints.
 const LOG_TAIL_LINES: usize = 60;
 
@@ -286,8 +288,9 @@ fn spawn(directory: &Path, options: &Options) -> Tied {
     let log = fs::File::options().create(true).append(true).open(log_file(directory));
     let log = log.expect("the scratch directory can be written");
     let own = env::current_exe().expect("a test program knows itself");
-    let program =
-        if options.has_own_kinds { &own } else { Path::new(env!("CARGO_BIN_EXE_postroom")) };
+    let other = env::var_os(BINARY).map(PathBuf::from);
+    let built = Path::new(env!("CARGO_BIN_EXE_postroom"));
+    let program = if options.has_own_kinds { &own } else { other.as_deref().unwrap_or(built) };
     let mut command = tied_command(program, "KILL", None);
     for (key, _) in env::vars_os() {
         let name = key.to_string_lossy().to_ascii_uppercase();
