@@ -23,6 +23,8 @@ pub enum Cause {
     NotJson,
     /// No secret, or a wrong one.
     Unauthenticated,
+    /// Nobody may do that in this way.
+    Forbidden,
     /// Too many requests of an address or a client.
     RateLimited,
     /// Too much waits already.
@@ -54,6 +56,7 @@ impl Cause {
         match self {
             Self::NotJson => "urn:postroom:not-json",
             Self::Unauthenticated => "urn:postroom:unauthenticated",
+            Self::Forbidden => "urn:postroom:forbidden",
             Self::RateLimited => "urn:postroom:rate-limited",
             Self::QueueFull => "urn:postroom:queue-full",
             Self::DatabaseAway => "urn:postroom:database-away",
@@ -73,6 +76,7 @@ impl Cause {
         match self {
             Self::NotJson => "The body is not JSON",
             Self::Unauthenticated => "Not authenticated",
+            Self::Forbidden => "Not allowed",
             Self::RateLimited => "Too many requests",
             Self::QueueFull => "Too much waits already",
             Self::DatabaseAway => "The database is away",
@@ -92,6 +96,7 @@ impl Cause {
         match self {
             Self::NotJson | Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::RateLimited | Self::QueueFull | Self::DatabaseAway | Self::Draining => {
                 StatusCode::TOO_MANY_REQUESTS
             }

@@ -157,7 +157,8 @@ async fn receive(
         ));
     }
     // Room is taken before the body is looked at: what must be refused is refused cheaply.
-    let permit = state.entrance.enter(body.len()).map_err(|refusal| problem_of(&refusal))?;
+    let permit =
+        state.entrance.enter(&client.id, body.len()).map_err(|refusal| problem_of(&refusal))?;
     drop(posted);
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
@@ -469,7 +470,8 @@ pub(super) async fn replay(
                 Answer::Quarantined { quarantine_id: item.id, reason: reason.clone() }
             }
             Content::Event { .. } => {
-                let permit = state.entrance.enter(body.len()).map_err(|it| problem_of(&it))?;
+                let permit = state.entrance.enter(&client.id, body.len());
+                let permit = permit.map_err(|it| problem_of(&it))?;
                 let limit = cfg.server.request_timeout;
                 let stored = state.entrance.submit(*inbound, body.len(), permit, limit).await;
                 stored.map_err(|it| problem_of(&it))?
@@ -506,6 +508,7 @@ const fn word_of(cause: Cause) -> &'static str {
         Cause::UnsupportedEncoding => "unsupported_encoding",
         Cause::Conflict
         | Cause::ForeignHost
+        | Cause::Forbidden
         | Cause::NotFound
         | Cause::MethodNotAllowed
         | Cause::BadRequest

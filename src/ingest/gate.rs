@@ -1,57 +1,119 @@
-//! The bound of ingest: so many webhooks and so many bytes are in the building, and no more.
+//! The bound of ingest: at most this many webhooks and bytes are inside, and each client has a share of them.
 //!
 //! A mailbox is no bound, because its capacity grows with every clone of the address. So a permit is taken
 //! before a webhook is sent to its actor and held until it is answered; where there is none, the answer is
 //! 429 at once.
+//!
+//! A client may hold as much as is free: half of all while it is alone, and less while others are inside, too. So
+//! there is always room left for a client that holds nothing, however much another one posts.
 
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio_util::sync::CancellationToken;
+
+/// A client may hold this many webhooks where they are free, however few there is room for.
+const ALWAYS: usize = 2;
 
 /// The bound, over all channels.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    entries: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-    entry_count: usize,
+    room: Arc<Mutex<Room>>,
     closed: CancellationToken,
 }
 
 /// Room for one webhook; given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _entry: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    room: Arc<Mutex<Room>>,
+    client: Arc<str>,
+    size: usize,
+}
+
+/// What is free, and what each client holds.
+#[derive(Debug)]
+struct Room {
+    entries: usize,
+    free: Share,
+    held: HashMap<Arc<str>, Share>,
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn new(entries: usize, bytes: usize) -> Self {
+        Self { entries, free: Share { entries, bytes }, held: HashMap::new(), is_closed: false }
+    }
+
+    fn held_by(&self, client: &str) -> Share {
+        self.held.get(client).copied().unwrap_or_default()
+    }
+
+    /// Whether a webhook of `size` bytes fits, and leaves enough to others.
+    fn has_room(&self, client: &str, size: usize) -> bool {
+        let (held, free) = (self.held_by(client), self.free);
+        let fits = free.entries > 0 && size <= free.bytes;
+        let is_fair = held.entries == 0
+            || held.entries < free.entries.max(ALWAYS) && held.bytes + size <= free.bytes;
+        fits && is_fair && !self.is_closed
+    }
+
+    /// Takes room; the client's name as it is kept, or `None` where there is no room.
+    fn enter(&mut self, client: &str, size: usize) -> Option<Arc<str>> {
+        if !self.has_room(client, size) {
+            return None;
+        }
+        let name = self.held.get_key_value(client).map(|(name, _)| name.clone());
+        let name = name.unwrap_or_else(|| client.into());
+        let held = self.held.entry(name.clone()).or_default();
+        held.entries += 1;
+        held.bytes += size;
+        self.free.entries -= 1;
+        self.free.bytes -= size;
+        Some(name)
+    }
+
+    /// Gives room back.
+    fn leave(&mut self, client: &str, size: usize) {
+        let Some(held) = self.held.get_mut(client) else { return };
+        held.entries -= 1;
+        held.bytes -= size;
+        if held.entries == 0 {
+            self.held.remove(client);
+        }
+        self.free.entries += 1;
+        self.free.bytes += size;
+    }
 }
 
 impl Gate {
     /// Room for `entries` webhooks of `bytes` altogether.
     pub fn new(entries: usize, bytes: usize) -> Self {
-        let most = Semaphore::MAX_PERMITS;
-        Self {
-            entries: Arc::new(Semaphore::new(entries.min(most))),
-            bytes: Arc::new(Semaphore::new(bytes.min(most))),
-            entry_count: entries,
-            closed: CancellationToken::new(),
-        }
+        let room = Arc::new(Mutex::new(Room::new(entries, bytes)));
+        Self { room, closed: CancellationToken::new() }
     }
 
-    /// Room for a webhook of `size` bytes, or `None` where there is none now.
-    pub fn enter(&self, size: usize) -> Option<Permit> {
-        let size = u32::try_from(size).ok()?;
-        let entry = self.entries.clone().try_acquire_owned().ok()?;
-        let bytes = self.bytes.clone().try_acquire_many_owned(size).ok()?;
-        Some(Permit { _entry: entry, _bytes: bytes })
+    /// Room for a webhook of `client` of `size` bytes, or `None` where there is none for it now.
+    pub fn enter(&self, client: &str, size: usize) -> Option<Permit> {
+        let client = lock(&self.room).enter(client, size)?;
+        Some(Permit { room: self.room.clone(), client, size })
     }
 
     /// How many webhooks are inside.
     pub fn inside(&self) -> usize {
-        self.entry_count.saturating_sub(self.entries.available_permits())
+        let room = lock(&self.room);
+        room.entries - room.free.entries
     }
 
     /// Lets nobody in any more, and sends off who still waits: they are to post again.
     pub fn close(&self) {
-        self.entries.close();
+        lock(&self.room).is_closed = true;
         self.closed.cancel();
     }
 
@@ -61,23 +123,99 @@ impl Gate {
     }
 }
 
+/// Nothing panics while it holds this lock.
+fn lock(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
+    room.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        lock(&self.room).leave(&self.client, self.size);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn g09_entries_and_bytes_are_bounded_and_come_back() {
         let gate = Gate::new(2, 100);
-        let first = gate.enter(60).unwrap();
-        assert!(gate.enter(60).is_none(), "no bytes left");
-        let second = gate.enter(40).unwrap();
-        assert!(gate.enter(0).is_none(), "no entry left");
+        let first = gate.enter("one", 60).unwrap();
+        assert!(gate.enter("two", 60).is_none(), "no bytes left");
+        let second = gate.enter("two", 40).unwrap();
+        assert!(gate.enter("three", 0).is_none(), "no entry left");
         assert_eq!(gate.inside(), 2);
         drop(first);
-        assert!(gate.enter(60).is_some());
+        assert!(gate.enter("three", 60).is_some());
         drop(second);
         assert_eq!(gate.inside(), 0);
         gate.close();
-        assert!(gate.enter(1).is_none());
+        assert!(gate.enter("one", 1).is_none());
+    }
+
+    /// How many webhooks of that size a client gets in.
+    fn taken(gate: &Gate, client: &str, size: usize, inside: &mut Vec<Permit>) -> usize {
+        let before = inside.len();
+        inside.extend(std::iter::from_fn(|| gate.enter(client, size)));
+        inside.len() - before
+    }
+
+    #[test]
+    fn a_client_gets_half_of_what_is_free() {
+        for (entries, shares) in [
+            (8, [4, 2, 2, 0]),
+            (64, [32, 16, 8, 4]),
+            (1, [1, 0, 0, 0]),
+            (2, [2, 0, 0, 0]),
+            (3, [2, 1, 0, 0]),
+        ] {
+            let (gate, mut inside) = (Gate::new(entries, 1 << 20), Vec::new());
+            let got = ["a", "b", "c", "d"].map(|client| taken(&gate, client, 0, &mut inside));
+            assert_eq!(got, shares, "{entries} entries");
+        }
+        for (bytes, shares) in [(1_000, [5, 3, 1, 1]), (100, [1, 0, 0, 0])] {
+            let (gate, mut inside) = (Gate::new(1_000, bytes), Vec::new());
+            let got = ["a", "b", "c", "d"].map(|client| taken(&gate, client, 100, &mut inside));
+            assert_eq!(got, shares, "{bytes} bytes");
+        }
+    }
+
+    proptest! {
+        /// Whatever comes and goes: the bounds hold, what is taken is what is held, all of it comes back, and a client
+        /// that holds nothing is let in as long as its webhook fits and others have not filled the room together:
+        /// one alone never does.
+        #[test]
+        fn one_client_never_shuts_another_out(
+            entries in 4_usize..40,
+            steps in proptest::collection::vec((0_usize..5, 0_usize..60, any::<bool>()), 0..300),
+        ) {
+            const BYTES: usize = 1_000;
+            let gate = Gate::new(entries, BYTES);
+            let mut inside: Vec<(usize, usize, Permit)> = Vec::new();
+            for (client, size, leaves) in steps {
+                if leaves && !inside.is_empty() {
+                    inside.swap_remove(size % inside.len());
+                    continue;
+                }
+                let name = client.to_string();
+                let permit = gate.enter(&name, size);
+                let held: usize = inside.iter().map(|it| it.1).sum();
+                let fits = inside.len() < entries && held + size <= BYTES;
+                prop_assert!(permit.is_none() || fits);
+                let others = inside.iter().filter(|it| it.0 != client);
+                let other_clients: std::collections::HashSet<usize> = others.map(|it| it.0).collect();
+                let holds_nothing = inside.iter().all(|it| it.0 != client);
+                if holds_nothing && other_clients.len() <= 1 {
+                    prop_assert!(permit.is_some(), "shut out by {:?}", other_clients);
+                }
+                inside.extend(permit.map(|it| (client, size, it)));
+                prop_assert_eq!(gate.inside(), inside.len());
+            }
+            inside.clear();
+            prop_assert_eq!(&lock(&gate.room).free, &Share { entries, bytes: BYTES });
+            prop_assert!(lock(&gate.room).held.is_empty());
+        }
     }
 }

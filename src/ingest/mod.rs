@@ -88,12 +88,12 @@ pub struct Entrance {
 }
 
 impl Entrance {
-    /// Room for a webhook of `size` bytes.
+    /// Room for a webhook of `client` of `size` bytes.
     ///
     /// # Errors
-    /// When there is none now.
-    pub fn enter(&self, size: usize) -> Result<Permit, Refusal> {
-        self.gate.enter(size).ok_or(Refusal::Full)
+    /// When there is none for it now.
+    pub fn enter(&self, client: &str, size: usize) -> Result<Permit, Refusal> {
+        self.gate.enter(client, size).ok_or(Refusal::Full)
     }
 
     /// Stores a webhook of `size` bytes; waits for the commit, but at most for `limit`, and until the gate is closed.
