@@ -103,6 +103,7 @@ impl Daemon {
         role: Role,
         listener: TcpListener,
     ) -> Result<Self, AppError> {
+        http::raise_limit();
         let lock = lock_database(&config)?;
         let token = admin_token(&config)?;
         let store_runtime = StoreRuntime::start()?;

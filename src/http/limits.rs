@@ -1,47 +1,111 @@
 //! Rate limits: by address, before anything is looked at, and by client, once it is known.
 
+use super::{
+    State,
+    problem::{Cause, Problem, name_request},
+    request_id,
+};
 use crate::config::{self, Rate};
-use actix_web::HttpRequest;
+use actix_web::{
+    Error, HttpRequest,
+    body::BoxBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{HeaderMap, HeaderName},
+    },
+    middleware::Next,
+    web,
+};
+use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use governor::{
-    Quota, RateLimiter,
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     state::{InMemoryState, NotKeyed},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
+type ByAddress = DefaultKeyedRateLimiter<Neighbours>;
 
-/// How many addresses are remembered at once; beyond it, those that have been quiet are forgotten.
+/// How many addresses are remembered at once. Beyond it those are forgotten whose limit is whole again; where all of
+/// these are in use, further addresses are not limited, as one sender with that many has no limit anyway.
 const ADDRESSES_MAX: usize = 100_000;
+/// How often they are looked through for such addresses at the most.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What counts as one address: for IPv6 the block (/64) that one subscriber is given at the least, so that whoever
+/// has one is not 2^64 senders. An IPv4 address in IPv6 dress (`::ffff:10.0.0.1`) is that IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Neighbours(IpAddr);
+
+impl Neighbours {
+    /// Those of `address`.
+    pub(super) fn of(address: IpAddr) -> Self {
+        const NETWORK: u128 = !0 << 64;
+        Self(match address.to_canonical() {
+            IpAddr::V4(it) => IpAddr::V4(it),
+            IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & NETWORK)),
+        })
+    }
+}
 
 /// The limits of this process.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    addresses: DashMap<IpAddr, (Rate, Arc<Limiter>)>,
+    /// With the rate that they were made for.
+    addresses: ArcSwapOption<(Rate, ByAddress)>,
     clients: DashMap<String, (Rate, Arc<Limiter>)>,
     clock: DefaultClock,
+    /// When addresses were last forgotten.
+    forgot_at: Mutex<Option<Instant>>,
 }
 
 impl Limits {
     /// Seconds until `address` may come again, or `None` where it may now.
     pub(super) fn address(&self, address: IpAddr, rate: Option<Rate>) -> Option<u64> {
         let rate = rate?;
-        if self.addresses.len() > ADDRESSES_MAX {
-            // A limiter that nobody else holds and that is full again says nothing: it may go.
-            self.addresses.retain(|_, (_, limiter)| limiter.check().is_err());
+        let addresses = match self.addresses.load_full() {
+            Some(it) if it.0 == rate => it,
+            // The rate is new, or was changed.
+            _ => {
+                let made = Arc::new((rate, RateLimiter::keyed(quota(rate))));
+                self.addresses.store(Some(made.clone()));
+                made
+            }
+        };
+        let limiter = &addresses.1;
+        if limiter.len() >= ADDRESSES_MAX {
+            if self.is_time_to_forget(Instant::now()) {
+                limiter.retain_recent();
+            }
+            if limiter.len() >= ADDRESSES_MAX {
+                return None;
+            }
         }
-        let limiter = limiter_of(&self.addresses, address, rate);
-        self.check(&limiter)
+        let refused = limiter.check_key(&Neighbours::of(address)).err()?;
+        Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
+    }
+
+    fn is_time_to_forget(&self, now: Instant) -> bool {
+        let mut forgot_at = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = forgot_at.is_none_or(|at| now.saturating_duration_since(at) >= FORGET_EVERY);
+        if is_time {
+            *forgot_at = Some(now);
+        }
+        is_time
     }
 
     /// Seconds until `client` may come again, or `None` where it may now.
     pub(super) fn client(&self, client: &str, rate: Option<Rate>) -> Option<u64> {
         let limiter = limiter_of(&self.clients, client.to_owned(), rate?);
-        self.check(&limiter)
-    }
-
-    fn check(&self, limiter: &Limiter) -> Option<u64> {
         let refused = limiter.check().err()?;
         Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
     }
@@ -53,30 +117,184 @@ fn limiter_of<K: std::hash::Hash + Eq>(
     key: K,
     rate: Rate,
 ) -> Arc<Limiter> {
-    let mut entry = limiters.entry(key).or_insert_with(|| (rate, made(rate)));
+    let made = || (rate, Arc::new(RateLimiter::direct(quota(rate))));
+    let mut entry = limiters.entry(key).or_insert_with(made);
     if entry.0 != rate {
-        *entry = (rate, made(rate));
+        *entry = made();
     }
     entry.1.clone()
 }
 
-fn made(rate: Rate) -> Arc<Limiter> {
-    let quota = Quota::with_period(rate.per / rate.count.get())
+fn quota(rate: Rate) -> Quota {
+    Quota::with_period(rate.per / rate.count.get())
         .unwrap_or_else(|| Quota::per_second(rate.count))
-        .allow_burst(rate.count);
-    Arc::new(RateLimiter::direct(quota))
+        .allow_burst(rate.count)
 }
 
 /// The address that a request comes from: the peer's, or where that is a trusted proxy, the last address
-/// in `X-Forwarded-For` that is none.
+/// in `X-Forwarded-For` that is none. Where something stands behind that which is no address, everything before it is
+/// the sender's word: the peer's address counts.
 pub(super) fn address_of(request: &HttpRequest, server: &config::Server) -> Option<IpAddr> {
-    let is_trusted = |it: IpAddr| server.trusted_proxies.iter().any(|net| net.contains(it));
     let peer = request.peer_addr()?.ip();
-    if !is_trusted(peer) {
-        return Some(peer);
+    Some(sender_of(peer, request.headers(), server))
+}
+
+/// True for a proxy whose `X-Forwarded-For` is believed.
+pub(super) fn is_trusted(server: &config::Server, address: IpAddr) -> bool {
+    server.trusted_proxies.iter().any(|net| net.contains(address))
+}
+
+fn sender_of(peer: IpAddr, headers: &HeaderMap, server: &config::Server) -> IpAddr {
+    if !is_trusted(server, peer) {
+        return peer;
     }
-    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|it| it.to_str().ok());
-    let addresses: Vec<IpAddr> =
-        forwarded.flat_map(|it| it.split(',')).filter_map(|it| it.trim().parse().ok()).collect();
-    addresses.into_iter().rev().find(|it| !is_trusted(*it)).or(Some(peer))
+    let lines: Vec<_> = headers.get_all(FORWARDED_FOR).collect();
+    let entries = lines.iter().rev().flat_map(|it| it.as_bytes().rsplit(|byte| *byte == b','));
+    for entry in entries {
+        match address_in(entry) {
+            None => return peer,
+            Some(address) if !is_trusted(server, address) => return address,
+            Some(_) => {}
+        }
+    }
+    peer
+}
+
+/// The address in an entry of `X-Forwarded-For`; some proxies add the port.
+fn address_in(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().map(IpAddr::V6).ok();
+    let with_port = || text.parse().map(|it: SocketAddr| it.ip()).ok();
+    text.parse().ok().or_else(in_brackets).or_else(with_port)
+}
+
+/// Answers 429 where the address of a request has sent more than it may, whatever it asks for. Webhooks are limited
+/// where they are received, where their refusals are counted; the admin API at its door, which holds nobody up who
+/// shows the token.
+pub(super) async fn by_address(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let refused = match request.app_data::<web::Data<State>>() {
+        Some(state) if !state.limits_itself(&request) => {
+            state.over_limit_of_address(request.request())
+        }
+        _ => None,
+    };
+    match refused {
+        None => next.call(request).await,
+        Some(problem) => {
+            let id = request_id::of(request.request());
+            let response = request.into_response(problem.of_request(&id).response());
+            Ok(name_request(response, &id))
+        }
+    }
+}
+
+impl State {
+    /// True where whoever answers `request` asks for the limit of its address.
+    fn limits_itself(&self, request: &ServiceRequest) -> bool {
+        let path = request.path();
+        let is_webhook = || {
+            let (channel, client) = path.strip_prefix("/webhooks/")?.split_once('/')?;
+            let is_client = !client.trim_end_matches('/').contains('/');
+            Some(
+                is_client
+                    && request.method() == Method::POST
+                    && self.channels.contains_key(channel),
+            )
+        };
+        path.starts_with("/api/v1/") || is_webhook().unwrap_or(false)
+    }
+
+    /// The refusal of a request whose address has sent more than it may. It counts as one more of that address.
+    pub(super) fn over_limit_of_address(&self, request: &HttpRequest) -> Option<Problem> {
+        let cfg = self.config.get();
+        let address = address_of(request, &cfg.server)?;
+        let seconds = self.limits.address(address, cfg.server.address_rate_limit)?;
+        let detail = "more requests than this address may send (server.address_rate_limit)";
+        Some(Problem::new(Cause::RateLimited, detail).retry_after(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Sources};
+    use actix_web::http::header::HeaderValue;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect(text)
+    }
+
+    fn config(toml: &[(&str, &str)]) -> Config {
+        let env = toml.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(&Sources { files: Vec::new(), env: env.collect() }).expect("valid")
+    }
+
+    #[test]
+    fn the_first_entry_from_the_right_that_is_no_trusted_proxy_is_the_sender() {
+        let config = config(&[
+            ("POSTROOM__SERVER__TRUSTED_PROXIES", r#"["10.0.0.0/8", "fd00::/8"]"#),
+            ("POSTROOM__CLIENTS", "[]"),
+        ]);
+        let (proxy, stranger) = ("10.0.0.1", "203.0.113.9");
+        for (peer, lines, sender) in [
+            (proxy, &["203.0.113.9"][..], stranger),
+            (proxy, &["203.0.113.9:4711"], stranger),
+            (proxy, &["198.51.100.1, 203.0.113.9:4711"], stranger),
+            (proxy, &["198.51.100.1", "203.0.113.9, 10.2.3.4"], stranger),
+            (proxy, &["[2001:db8::1]:443"], "2001:db8::1"),
+            (proxy, &["[2001:db8::1]"], "2001:db8::1"),
+            (proxy, &["2001:db8::1, fd00::7"], "2001:db8::1"),
+            ("::ffff:10.0.0.1", &["203.0.113.9"], stranger),
+            // What stands before something that nobody can read is the sender's word.
+            (proxy, &["198.51.100.1, unknown"], proxy),
+            (proxy, &["198.51.100.1, _hidden, 10.2.3.4"], proxy),
+            (proxy, &["198.51.100.1, 203.0.113.9:x"], proxy),
+            (proxy, &["198.51.100.1,"], proxy),
+            (proxy, &["198.51.100.1, \u{e9}"], proxy),
+            (proxy, &["10.2.3.4"], proxy),
+            (proxy, &[], proxy),
+            // A stranger's own header says nothing.
+            (stranger, &["198.51.100.1"], stranger),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                let value = HeaderValue::from_bytes(line.as_bytes()).expect(line);
+                headers.append(FORWARDED_FOR, value);
+            }
+            assert_eq!(sender_of(ip(peer), &headers, &config.server), ip(sender), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_of_ipv6_is_one_address() {
+        let one = Neighbours::of(ip("2001:db8:1:2::1"));
+        assert_eq!(one, Neighbours::of(ip("2001:db8:1:2:ffff:ffff:ffff:ffff")));
+        assert_ne!(one, Neighbours::of(ip("2001:db8:1:3::1")));
+        assert_eq!(Neighbours::of(ip("::ffff:10.0.0.1")), Neighbours::of(ip("10.0.0.1")));
+        assert_ne!(Neighbours::of(ip("10.0.0.1")), Neighbours::of(ip("10.0.0.2")));
+    }
+
+    #[test]
+    fn addresses_are_limited_each_for_itself_and_forgotten_only_when_their_limit_is_whole() {
+        let rate = config(&[("POSTROOM__SERVER__ADDRESS_RATE_LIMIT", "2/h")]);
+        let rate = rate.server.address_rate_limit;
+        assert!(rate.is_some());
+        let limits = Limits::default();
+        let passes = |it: &str| limits.address(ip(it), rate).is_none();
+        assert!(passes("2001:db8::1") && passes("2001:db8::2") && !passes("2001:db8::3"));
+        assert!(passes("10.0.0.1"));
+        for number in 0..ADDRESSES_MAX {
+            let number = u32::try_from(number).expect("fits");
+            limits.address(IpAddr::V4((0x0b00_0000 + number).into()), rate);
+        }
+        // They are all in use: nobody is forgotten, whatever comes.
+        assert!(passes("12.0.0.1") && passes("12.0.0.1") && passes("12.0.0.1"));
+        let addresses = limits.addresses.load_full().expect("made");
+        assert!(addresses.1.len() <= ADDRESSES_MAX);
+        assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_ok());
+        assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_err());
+    }
 }

@@ -8,9 +8,11 @@ pub mod api;
 mod authentication;
 mod body;
 mod browsers;
+mod descriptors;
 mod doors;
 mod health;
 mod limits;
+mod listening;
 mod problem;
 mod request_id;
 mod room;
@@ -18,11 +20,19 @@ pub mod signatures;
 mod webhooks;
 
 pub use self::{
+    descriptors::raise_limit,
     doors::Server,
     problem::{Cause, Problem},
 };
 
-use self::{api::ApiState, browsers::Sparingly, doors::Doors, limits::Limits, room::Rooms};
+use self::{
+    api::ApiState,
+    browsers::Sparingly,
+    doors::{Deadlines, Doors},
+    limits::Limits,
+    listening::Plan,
+    room::Rooms,
+};
 use crate::{
     channels::AnyChannel,
     config,
@@ -33,7 +43,7 @@ use crate::{
         metrics::{Metrics, WebhookMetrics},
     },
 };
-use actix_web::{App, HttpServer, dev::ServerHandle, http::KeepAlive, middleware::from_fn, web};
+use actix_web::{App, middleware::from_fn, web};
 use std::{
     collections::HashMap,
     io,
@@ -45,16 +55,17 @@ use tokio::time::Instant;
 
 /// Connections that wait to be accepted. Large: thousands of a provider's connections come at once.
 const BACKLOG: i32 = 8_192;
-/// Connections that one HTTP thread serves at once.
-const CONNECTIONS_MAX: usize = 25_000;
-/// How long an idle connection is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take for its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection ends when its peer has not acknowledged what was sent for this long.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// A silent connection is probed after this long, and then in these intervals: a router between may have forgotten it.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// How long open connections may take once the server stops; [`Server::close`] says when at the latest.
 const STOP_LIMIT_SECONDS: u64 = 5;
 /// The same while the daemon waits for its database: nothing there takes long.
 const WAITING_STOP_LIMIT_SECONDS: u64 = 1;
+/// Files that one connection to SQLite opens: the database, its write-ahead log and the index of that.
+const SQLITE_FILES: usize = 3;
 
 /// What handlers of requests share.
 #[derive(Clone)]
@@ -150,21 +161,42 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     // A daemon that was just stopped leaves connections behind that must not keep the next from the port.
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit these.
+    let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     socket.bind(&bind.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Serves until its handle is told to stop.
+/// Serves until its handle is told to stop. Must be called inside an actix system.
 ///
 /// # Errors
 /// When the system gives no threads.
 pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
-    let workers = state.config.get().server.workers;
-    let (doors, doors_of_app, doors_of_guests) = same_doors();
-    let factory = move || {
-        let doors = doors_of_app.clone();
+    let cfg = state.config.get();
+    let threads = listening::threads(cfg.server.workers);
+    let files = if state.store.database() == "sqlite" { SQLITE_FILES } else { 1 };
+    let database = usize::try_from(cfg.database.max_connections).unwrap_or(usize::MAX);
+    let room = descriptors::connections_max(threads, database.saturating_mul(files));
+    tracing::debug!(room, "HTTP connections at once");
+    let deadlines = Deadlines::of(state.board.faults());
+    let open_max = listening::open_max(room);
+    let doors = Doors::open(deadlines, open_max, state.metrics.connections());
+    let plan = Plan {
+        threads,
+        room,
+        keeps_alive: true,
+        stop_limit_seconds: STOP_LIMIT_SECONDS,
+        config: Some(state.config.clone()),
+        doors: doors.clone(),
+    };
+    let app = move || {
+        let doors = doors.clone();
         App::new()
+            .wrap(from_fn(limits::by_address))
             .wrap(from_fn(browsers::only_own_hosts))
             .wrap(from_fn(request_id::carry))
             .wrap(from_fn(browsers::harden))
@@ -176,34 +208,31 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
             .configure(api::configure)
             .default_service(web::to(not_found))
     };
-    let mut server = HttpServer::new(factory)
-        .backlog(u32::try_from(BACKLOG).unwrap_or(u32::MAX))
-        .max_connections(CONNECTIONS_MAX)
-        .keep_alive(KEEP_ALIVE)
-        .on_connect(move |_, data| doors_of_guests.enter(data))
-        .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(STOP_LIMIT_SECONDS)
-        .disable_signals();
-    if workers > 0 {
-        server = server.workers(workers);
-    }
-    let again = listener.try_clone()?;
-    Ok(Server::new(run(server.listen(listener)?.run()), doors, again))
+    plan.listen(listener, app)
 }
 
-fn same_doors() -> (Doors, Doors, Doors) {
-    let doors = Doors::default();
-    (doors.clone(), doors.clone(), doors)
-}
-
-/// Answers for a daemon that waits for its database: alive, not ready, and webhooks are to come again.
+/// Answers for a daemon that waits for its database: alive, not ready, and webhooks are to come again. Must be called
+/// inside an actix system.
 ///
 /// # Errors
 /// When the system gives no threads.
 pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
-    let (doors, doors_of_app, doors_of_guests) = same_doors();
-    let factory = move || {
-        let doors = doors_of_app.clone();
+    // Nobody reads what is counted here.
+    let metrics = Metrics::new().map_err(|error| io::Error::other(error.to_string()))?;
+    let room = descriptors::connections_max(1, 0);
+    let open_max = listening::open_max(room);
+    let doors = Doors::open(Deadlines::USUAL, open_max, metrics.connections());
+    let plan = Plan {
+        threads: 1,
+        room,
+        // Kept connections would be cut while somebody sends over them, once the database is there.
+        keeps_alive: false,
+        stop_limit_seconds: WAITING_STOP_LIMIT_SECONDS,
+        config: None,
+        doors: doors.clone(),
+    };
+    let app = move || {
+        let doors = doors.clone();
         App::new()
             .wrap(from_fn(request_id::carry))
             .wrap(from_fn(browsers::harden))
@@ -217,26 +246,7 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
                 ))
             }))
     };
-    // Kept connections would be cut while somebody sends over them, once the database is there.
-    let server = HttpServer::new(factory)
-        .workers(1)
-        .keep_alive(KeepAlive::Disabled)
-        .on_connect(move |_, data| doors_of_guests.enter(data))
-        .shutdown_timeout(WAITING_STOP_LIMIT_SECONDS)
-        .disable_signals();
-    let again = listener.try_clone()?;
-    Ok(Server::new(run(server.listen(listener)?.run()), doors, again))
-}
-
-/// Lets a server run on the current arbiter; its handle stops it.
-fn run(server: actix_web::dev::Server) -> ServerHandle {
-    let handle = server.handle();
-    actix_web::rt::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the HTTP server ended");
-        }
-    });
-    handle
+    plan.listen(listener, app)
 }
 
 async fn not_found() -> Result<&'static str, Problem> {

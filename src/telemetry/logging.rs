@@ -1,17 +1,27 @@
 //! Log lines: to stderr, filtered, for people or for machines.
 
+use super::sparse::Sparse;
 use crate::config::{LogFormat, Telemetry};
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    sync::{Mutex, PoisonError},
+};
+use tokio::time::Instant;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer,
     filter::ParseError,
     fmt,
-    layer::SubscriberExt,
+    layer::{Context, SubscriberExt},
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// Crates that log each statement at `info` or `debug`, values and all: `warn` unless asked for.
-const QUIET: [&str; 3] = ["sqlx", "sea_orm", "actix_server"];
+/// Crates that log each statement at `info` or `debug`, values and all (`warn`), or a line for whatever a stranger sends
+/// that is no HTTP (`off`, for those are counted); unless asked for.
+const QUIET: [(&str, &str); 4] =
+    [("sqlx", "warn"), ("sea_orm", "warn"), ("actix_server", "warn"), ("actix_http", "off")];
+/// Where connections are accepted. Without descriptors it tries twice a second, and logs a line each time.
+const ACCEPTING: &str = "actix_server::accept";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +42,7 @@ pub enum LoggingError {
 /// the first stays.
 pub fn init(config: &Telemetry) -> Result<(), LoggingError> {
     let filter = filter(&config.log)?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(OnceAMinute::default());
     let done: Result<(), TryInitError> = match config.format {
         LogFormat::Pretty => {
             let is_terminal = std::io::stderr().is_terminal();
@@ -48,16 +58,31 @@ pub fn init(config: &Telemetry) -> Result<(), LoggingError> {
     done.or(Ok(()))
 }
 
+/// Lets one line in a minute about connections that cannot be accepted through, and all others.
+#[derive(Debug, Default)]
+struct OnceAMinute(Mutex<Sparse>);
+
+impl<S: Subscriber> Layer<S> for OnceAMinute {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if event.metadata().target() != ACCEPTING {
+            return true;
+        }
+        let mut sparse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sparse.count(Instant::now()).is_some()
+    }
+}
+
 /// The filter that `log` spells, with the noisy crates kept quiet unless it names them.
 fn filter(log: &str) -> Result<EnvFilter, LoggingError> {
-    let quiet = QUIET.into_iter().filter(|name| !names(log, name));
+    let quiet = QUIET.into_iter().filter(|(name, _)| !names(log, name));
     let mut spelled = log.to_owned();
-    for name in quiet {
+    for (name, level) in quiet {
         if !spelled.is_empty() {
             spelled.push(',');
         }
         spelled.push_str(name);
-        spelled.push_str("=warn");
+        spelled.push('=');
+        spelled.push_str(level);
     }
     EnvFilter::try_new(&spelled)
         .map_err(|source| LoggingError::Filter { filter: log.to_owned(), source })
@@ -73,6 +98,10 @@ fn names(log: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    const SERVER: &str = "actix_server=warn";
+    const HTTP: &str = "actix_http=off";
 
     fn telemetry(log: &str, format: LogFormat) -> Telemetry {
         Telemetry { log: log.to_owned(), format, otlp_endpoint: None }
@@ -81,16 +110,17 @@ mod tests {
     #[test]
     fn statements_are_not_logged_unless_asked_for() {
         for (log, expected) in [
-            ("info", vec!["info", "sqlx=warn", "sea_orm=warn", "actix_server=warn"]),
-            ("info,sqlx=debug", vec!["info", "sqlx=debug", "sea_orm=warn", "actix_server=warn"]),
+            ("info", vec!["info", "sqlx=warn", "sea_orm=warn", SERVER, HTTP]),
+            ("info,sqlx=debug", vec!["info", "sqlx=debug", "sea_orm=warn", SERVER, HTTP]),
             (
                 "info,sqlx::query=debug,sea_orm=off",
-                vec!["info", "sqlx::query=debug", "sea_orm=off", "actix_server=warn"],
+                vec!["info", "sqlx::query=debug", "sea_orm=off", SERVER, HTTP],
             ),
             (
                 "info,sqlxx=debug",
-                vec!["info", "sqlxx=debug", "sqlx=warn", "sea_orm=warn", "actix_server=warn"],
+                vec!["info", "sqlxx=debug", "sqlx=warn", "sea_orm=warn", SERVER, HTTP],
             ),
+            ("actix_http=trace", vec!["actix_http=trace", "sqlx=warn", "sea_orm=warn", SERVER]),
         ] {
             let filter = filter(log).expect(log).to_string();
             let mut directives: Vec<&str> = filter.split(',').collect();
@@ -99,6 +129,34 @@ mod tests {
             expected.sort_unstable();
             assert_eq!(directives, expected, "{log}");
         }
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_is_told_once_a_minute() {
+        #[derive(Clone, Default)]
+        struct Written(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Written {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = fmt::layer().with_writer(move || writer.clone());
+        let lines = tracing_subscriber::registry().with(OnceAMinute::default()).with(layer);
+        tracing::subscriber::with_default(lines, || {
+            for number in 0..5 {
+                tracing::error!(target: "actix_server::accept", "too many open files");
+                tracing::error!(number, "something else");
+            }
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("too many open files").count(), 1, "{text}");
+        assert_eq!(text.matches("something else").count(), 5, "{text}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
 const KIND: &[&str] = &["kind"];
 const ANALYST: &[&str] = &["provider", "outcome"];
+const REASON: &[&str] = &["reason"];
 
 /// The types of actors, as the board spells them.
 const ACTOR_TYPES: [&str; 7] =
@@ -70,6 +71,11 @@ struct Families {
     analyst_seconds: HistogramVec,
     deliveries: IntCounterVec,
     canary_seconds: Gauge,
+    connections: IntGauge,
+    connections_refused: IntCounterVec,
+    connections_ended: IntCounterVec,
+    malformed: IntCounter,
+    admin_refused: IntCounterVec,
     throughput: Throughput,
 }
 
@@ -82,6 +88,8 @@ impl Metrics {
         let age = options("oldest_pending_seconds", "Age of the job that is due longest");
         let canary = options("canary_seconds", "The last canary job: enqueued to ended");
         let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
+        let connections = options("connections", "HTTP connections open");
+        let malformed = options("http_malformed_total", "Connections that did not speak HTTP");
         let families = Families {
             webhooks: it.counters(
                 "webhooks_total",
@@ -134,6 +142,23 @@ impl Metrics {
                 &["channel", "outcome"],
             )?,
             canary_seconds: it.register(Gauge::with_opts(canary)?)?,
+            connections: it.register(IntGauge::with_opts(connections)?)?,
+            connections_refused: it.counters(
+                "connections_refused_total",
+                "HTTP connections closed at once: as many were open as may be",
+                REASON,
+            )?,
+            connections_ended: it.counters(
+                "connections_ended_total",
+                "HTTP connections that missed a deadline",
+                REASON,
+            )?,
+            malformed: it.register(IntCounter::with_opts(malformed)?)?,
+            admin_refused: it.counters(
+                "admin_refused_total",
+                "Requests to the admin API that were not let in",
+                REASON,
+            )?,
             throughput: Throughput::new(),
             registry: made.clone(),
         };
@@ -142,6 +167,15 @@ impl Metrics {
         for actor in ACTOR_TYPES {
             // A series that is there from the start shows the first restart as a rise.
             families.actor_restarts.with_label_values(&[actor]).reset();
+        }
+        for (counter, reasons) in [
+            (&families.connections_refused, CONNECTION_REFUSALS.as_slice()),
+            (&families.connections_ended, &CONNECTION_ENDS),
+            (&families.admin_refused, &ADMIN_REFUSALS),
+        ] {
+            for reason in reasons {
+                counter.with_label_values(&[reason]);
+            }
         }
         Ok(Self(Arc::new(families)))
     }
@@ -224,6 +258,22 @@ impl Metrics {
         self.0.canary_seconds.set(took.as_secs_f64());
     }
 
+    /// The handle for the connections of a server.
+    pub fn connections(&self) -> ConnectionMetrics {
+        let it = &self.0;
+        ConnectionMetrics {
+            open: it.connections.clone(),
+            refused: it.connections_refused.clone(),
+            ended: it.connections_ended.clone(),
+            malformed: it.malformed.clone(),
+        }
+    }
+
+    /// A request to the admin API was not let in, for one of [`ADMIN_REFUSALS`].
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.0.admin_refused.with_label_values(&[reason]).inc();
+    }
+
     /// All metrics in Prometheus' text format; see [`CONTENT_TYPE`].
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
@@ -263,6 +313,47 @@ pub const JOB_OUTCOMES: [&str; 11] = [
     "rescued",
     "shutdown",
 ];
+
+/// Why a connection is closed at once: its address has as many as it may, or there are as many as may be.
+pub const CONNECTION_REFUSALS: [&str; 2] = ["address", "all"];
+
+/// The deadlines that a connection can miss: for a request's head, between two requests, for reading an answer.
+pub const CONNECTION_ENDS: [&str; 3] = ["head", "idle", "answer"];
+
+/// Why the admin API lets nobody in: no token, a wrong one, too many wrong ones, or a token that anybody on the way
+/// could read.
+pub const ADMIN_REFUSALS: [&str; 4] = ["no_token", "wrong_token", "throttled", "plain"];
+
+/// What is counted of a server's connections.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    open: IntGauge,
+    refused: IntCounterVec,
+    ended: IntCounterVec,
+    malformed: IntCounter,
+}
+
+impl ConnectionMetrics {
+    /// This many are open.
+    pub fn open(&self, count: usize) {
+        self.open.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// One was closed at once, for one of [`CONNECTION_REFUSALS`].
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// One missed a deadline, one of [`CONNECTION_ENDS`].
+    pub fn ended(&self, reason: &'static str) {
+        self.ended.with_label_values(&[reason]).inc();
+    }
+
+    /// What came over one is no HTTP.
+    pub fn malformed(&self) {
+        self.malformed.inc();
+    }
+}
 
 /// What is counted of one channel's webhooks, with its labels resolved.
 #[derive(Clone, Debug)]
@@ -398,6 +489,11 @@ mod tests {
         metrics.analyst_answered("local", "ok", Duration::from_millis(1));
         metrics.delivery(SMS, "sent");
         metrics.canary(Duration::from_millis(20));
+        let connections = metrics.connections();
+        connections.open(3);
+        connections.ended("head");
+        connections.malformed();
+        metrics.admin_refused("wrong_token");
         let text = metrics.clone().render().expect("text");
         for line in [
             "postroom_webhooks_total{channel=\"sms\",outcome=\"accepted\"} 1",
@@ -422,6 +518,12 @@ mod tests {
             "postroom_analyst_seconds_count{outcome=\"ok\",provider=\"local\"} 1",
             "postroom_deliveries_total{channel=\"sms\",outcome=\"sent\"} 1",
             "postroom_canary_seconds 0.02",
+            "postroom_connections 3",
+            "postroom_connections_refused_total{reason=\"address\"} 0",
+            "postroom_connections_ended_total{reason=\"head\"} 1",
+            "postroom_http_malformed_total 1",
+            "postroom_admin_refused_total{reason=\"wrong_token\"} 1",
+            "postroom_admin_refused_total{reason=\"throttled\"} 0",
         ] {
             assert!(text.lines().any(|it| it == line), "`{line}` is not in\n{text}");
         }

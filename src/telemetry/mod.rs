@@ -5,3 +5,4 @@ pub mod faults;
 pub mod logging;
 pub mod metrics;
 pub mod rates;
+pub mod sparse;

@@ -6,28 +6,43 @@
 //! kept connections over which nothing has come for half a second. HTTP/1.1 has no word by which a server could
 //! take leave of those: whoever asks over one at the very moment when it is closed gets no answer, as anywhere.
 
+mod room;
+mod stay;
+mod stream;
+
+pub(super) use self::{stay::Deadlines, stream::Watched};
+
+use self::{
+    room::{Ending, Full, Room},
+    stay::Stay,
+};
+use super::limits::Neighbours;
+use crate::telemetry::{metrics::ConnectionMetrics, sparse::Sparse};
 use actix_web::{
     Error,
-    body::MessageBody,
-    dev::{Extensions, ServerHandle, ServiceRequest, ServiceResponse},
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{ServerHandle, ServiceRequest, ServiceResponse},
     http::ConnectionType,
     middleware::Next,
+    web::Bytes,
 };
-use dashmap::DashMap;
+use futures_util::task::AtomicWaker;
 use std::{
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// Nobody is on the way any more when nothing has moved for so long.
+/// Nobody is on the way any more when nothing has moved for this long.
 const QUIET: Duration = Duration::from_millis(50);
-/// So long a kept connection stays after its last answer: who is about to use it again has the time to do so, and
-/// to be told that it is the last.
+/// A kept connection stays for this long after its last answer: its peer may be about to use it again, and is then
+/// told that it is the last time.
 const KEPT_MIN: Duration = Duration::from_millis(500);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -36,25 +51,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(super) struct Doors(Arc<Inner>);
 
-impl Default for Doors {
-    fn default() -> Self {
-        Self(Arc::new(Inner {
-            started: Instant::now(),
-            open: DashMap::new(),
-            next: AtomicU64::new(0),
-            fresh: AtomicUsize::new(0),
-            asking: AtomicUsize::new(0),
-            moves: AtomicU64::new(0),
-            is_closing: AtomicBool::new(false),
-        }))
-    }
-}
-
 #[derive(Debug)]
 struct Inner {
     started: Instant,
-    /// The connections that are open: when each was last used, in milliseconds after `started`.
-    open: DashMap<u64, Arc<AtomicU64>>,
+    deadlines: Deadlines,
+    /// Connections at once at the most.
+    most: usize,
+    metrics: ConnectionMetrics,
+    room: Mutex<Room>,
+    /// Refusals are logged once a minute.
+    refusals: Mutex<Sparse>,
     next: AtomicU64,
     /// Connections over which nothing was asked yet.
     fresh: AtomicUsize,
@@ -66,28 +72,109 @@ struct Inner {
     is_closing: AtomicBool,
 }
 
-/// A connection; kept in its data, and dropped with it.
+/// A connection, as those know it who answer its requests, and those who judge how long it may stay.
 #[derive(Debug)]
 pub(super) struct Guest {
-    doors: Doors,
     number: u64,
-    used_at_ms: Arc<AtomicU64>,
+    /// What it is counted for; `None` for a trusted proxy.
+    address: Option<Neighbours>,
+    /// True where its bytes are encrypted.
+    is_encrypted: bool,
+    stay: Mutex<Stay>,
     has_asked: AtomicBool,
+    ending: OnceLock<Ending>,
+    waker: AtomicWaker,
+}
+
+/// A guest, for as long as its connection is open.
+#[derive(Debug)]
+pub(super) struct Visit {
+    doors: Doors,
+    guest: Arc<Guest>,
 }
 
 /// A request that is being answered.
 struct Asking<'a>(&'a Doors);
 
 impl Doors {
-    /// A connection has come.
-    pub(super) fn enter(&self, data: &mut Extensions) {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let used_at_ms = Arc::new(AtomicU64::new(self.now_ms()));
-        self.0.open.insert(number, used_at_ms.clone());
-        self.0.fresh.fetch_add(1, Ordering::SeqCst);
+    /// Doors for at most `most` connections with these deadlines. Must be called inside an actix system, whose current
+    /// arbiter checks the deadlines.
+    pub(super) fn open(deadlines: Deadlines, most: usize, metrics: ConnectionMetrics) -> Self {
+        let doors = Self(Arc::new(Inner {
+            started: Instant::now(),
+            deadlines,
+            most,
+            metrics,
+            room: Mutex::default(),
+            refusals: Mutex::default(),
+            next: AtomicU64::new(0),
+            fresh: AtomicUsize::new(0),
+            asking: AtomicUsize::new(0),
+            moves: AtomicU64::new(0),
+            is_closing: AtomicBool::new(false),
+        }));
+        actix_web::rt::spawn(end_overdue(Arc::downgrade(&doors.0), deadlines.check_every()));
+        doors
+    }
+
+    /// What came over a connection is no HTTP.
+    pub(super) fn malformed(&self) {
+        self.0.metrics.malformed();
+    }
+
+    /// How long its connections may stay.
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.0.deadlines
+    }
+
+    /// A connection has come from `peer`, which is counted for its address unless it `stands_for_many`. `None` where
+    /// there is no room for it.
+    pub(super) fn enter(
+        &self,
+        peer: IpAddr,
+        stands_for_many: bool,
+        is_encrypted: bool,
+    ) -> Option<Visit> {
+        let inner = &self.0;
+        let guest = Arc::new(Guest {
+            number: inner.next.fetch_add(1, Ordering::Relaxed),
+            address: (!stands_for_many).then(|| Neighbours::of(peer)),
+            is_encrypted,
+            stay: Mutex::new(Stay::opened(self.now_ms())),
+            has_asked: AtomicBool::new(false),
+            ending: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        });
+        let entered = {
+            let mut room = self.room();
+            let entered = room.enter(&guest, inner.most, self.now_ms());
+            inner.metrics.open(room.count());
+            entered
+        };
+        if let Err(full) = entered {
+            self.refused(peer, full);
+            return None;
+        }
+        inner.fresh.fetch_add(1, Ordering::SeqCst);
         self.moved();
-        let has_asked = AtomicBool::new(false);
-        data.insert(Arc::new(Guest { doors: self.clone(), number, used_at_ms, has_asked }));
+        Some(Visit { doors: self.clone(), guest })
+    }
+
+    fn refused(&self, peer: IpAddr, full: Full) {
+        self.0.metrics.refused(full.word());
+        let told = lock(&self.0.refusals).count(Instant::now());
+        if let Some(count) = told {
+            tracing::warn!(
+                address = %peer,
+                count,
+                reason = full.word(),
+                "connections are refused: as many are open as may be"
+            );
+        }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        lock(&self.0.room)
     }
 
     fn now_ms(&self) -> u64 {
@@ -97,7 +184,7 @@ impl Doors {
     /// Whether some kept connection was used a moment ago.
     fn is_kept_warm(&self) -> bool {
         let since = self.now_ms().saturating_sub(u64::try_from(KEPT_MIN.as_millis()).unwrap_or(0));
-        self.0.open.iter().any(|it| it.load(Ordering::Relaxed) > since)
+        self.room().all().any(|it| it.stay().used_at().is_some_and(|at| at > since))
     }
 
     fn moved(&self) {
@@ -128,6 +215,29 @@ impl Doors {
     }
 }
 
+/// Nothing panics while it holds one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the connections that miss a deadline, for as long as there are doors.
+async fn end_overdue(doors: Weak<Inner>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(doors) = doors.upgrade().map(Doors) else { return };
+        let now_ms = doors.now_ms();
+        let (ended, open) = {
+            let mut room = doors.room();
+            let ended = room.end_overdue(now_ms, &doors.0.deadlines);
+            (ended, room.count())
+        };
+        doors.0.metrics.open(open);
+        for why in ended {
+            doors.0.metrics.ended(why.word());
+        }
+    }
+}
+
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         self.0.moved();
@@ -136,47 +246,111 @@ impl Drop for Asking<'_> {
 }
 
 impl Guest {
-    fn asks(&self) {
-        if !self.has_asked.swap(true, Ordering::SeqCst) {
-            self.doors.0.fresh.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// True where what it sends cannot be read on the way.
+    pub(super) const fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
-    fn answered(&self) {
-        self.used_at_ms.store(self.doors.now_ms(), Ordering::Relaxed);
+    fn stay(&self) -> MutexGuard<'_, Stay> {
+        lock(&self.stay)
+    }
+
+    fn took(&self, bytes: usize) {
+        self.stay().took(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 }
 
-impl Drop for Guest {
+impl Visit {
+    pub(super) const fn guest(&self) -> &Arc<Guest> {
+        &self.guest
+    }
+
+    fn received(&self) {
+        self.guest.stay().received(self.doors.now_ms());
+    }
+
+    fn blocked(&self) {
+        self.guest.stay().blocked(self.doors.now_ms());
+    }
+
+    fn flushed(&self) {
+        self.guest.stay().flushed(self.doors.now_ms());
+    }
+}
+
+impl Doors {
+    fn has_asked(&self, guest: &Guest) {
+        if !guest.has_asked.swap(true, Ordering::SeqCst) {
+            self.0.fresh.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Visit {
     fn drop(&mut self) {
         self.doors.moved();
-        self.asks();
-        self.doors.0.open.remove(&self.number);
+        self.doors.has_asked(&self.guest);
+        self.doors.room().leave(&self.guest);
+    }
+}
+
+/// The request of a guest, from its head to the end of its answer's body.
+struct Served {
+    doors: Doors,
+    guest: Arc<Guest>,
+}
+
+impl Served {
+    fn new(doors: &Doors, guest: &Arc<Guest>) -> Self {
+        doors.has_asked(guest);
+        guest.stay().asks(doors.now_ms());
+        Self { doors: doors.clone(), guest: guest.clone() }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.guest.stay().answered(self.doors.now_ms());
+    }
+}
+
+/// The body of an answer; while it is being made, its connection counts as asking.
+pub(super) struct Sending {
+    body: BoxBody,
+    _served: Option<Served>,
+}
+
+impl MessageBody for Sending {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(cx)
     }
 }
 
 /// Counts a request, and closes its connection after the answer where the doors are closing.
-pub(super) async fn pass<B: MessageBody>(
+pub(super) async fn pass(
     doors: Doors,
     request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<Sending>, Error> {
     let asking = doors.ask();
-    let guest = request.conn_data::<Arc<Guest>>().cloned();
-    if let Some(guest) = &guest {
-        guest.asks();
-    }
+    let served = request.conn_data::<Arc<Guest>>().map(|guest| Served::new(&doors, guest));
     let mut answered = next.call(request).await;
     if doors.0.is_closing.load(Ordering::SeqCst)
         && let Ok(response) = &mut answered
     {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    if let Some(guest) = guest {
-        guest.answered();
-    }
     drop(asking);
-    answered
+    answered.map(|it| it.map_body(|_, body| Sending { body, _served: served }))
 }
 
 /// A running server: what stops it so that nobody is cut off.

@@ -4,3 +4,4 @@ mod browsers;
 mod configs;
 mod strangers;
 mod timing;
+mod connections;

@@ -42,6 +42,8 @@ pub struct Options {
     /// Run this test program in the place of `postroom`, as [`crate::own_daemon`]: the same daemon with the
     /// job kinds that are there for tests. `args` do not count then.
     pub has_own_kinds: bool,
+    /// How many files it may open, as its soft and its hard limit; `None` leaves the test's own.
+    pub open_files: Option<u32>,
     /// What to wait for.
     pub until: Until,
     /// How long to wait for it.
@@ -68,6 +70,7 @@ impl Default for Options {
             args: Vec::new(),
             env: Vec::new(),
             has_own_kinds: false,
+            open_files: None,
             until: Until::Ready,
             within: Duration::from_secs(30),
         }
@@ -291,7 +294,14 @@ fn spawn(directory: &Path, options: &Options) -> Tied {
     let other = env::var_os(BINARY).map(PathBuf::from);
     let built = Path::new(env!("CARGO_BIN_EXE_postroom"));
     let program = if options.has_own_kinds { &own } else { other.as_deref().unwrap_or(built) };
-    let mut command = tied_command(program, "KILL", None);
+    let mut command = match options.open_files {
+        None => tied_command(program, "KILL", None),
+        Some(limit) => {
+            let mut command = tied_command(Path::new("prlimit"), "KILL", None);
+            command.arg(format!("--nofile={limit}:{limit}")).arg(program);
+            command
+        }
+    };
     for (key, _) in env::vars_os() {
         let name = key.to_string_lossy().to_ascii_uppercase();
         if name.starts_with("POSTROOM__") || name == "RUST_LOG" {

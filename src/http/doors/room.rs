@@ -1,0 +1,154 @@
+//! Who is inside, by address, and who has to leave where there is no more room.
+
+use super::{
+    Guest,
+    stay::{Deadlines, Overdue},
+};
+use crate::http::limits::Neighbours;
+use std::{collections::HashMap, sync::Arc};
+
+/// Connections of one address at once.
+pub(super) const OF_ADDRESS_MAX: usize = 256;
+/// An address that has as many as it may loses one that has been idle for this long, rather than be refused.
+const IDLE_MIN_MS: u64 = 5_000;
+
+/// Why a connection was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Its address has as many as it may.
+    Address,
+    /// There are as many as may be, and all of them are being answered.
+    All,
+}
+
+impl Full {
+    /// The word in metrics.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::All => "all",
+        }
+    }
+}
+
+/// The guests of one address, by number.
+type Guests = HashMap<u64, Arc<Guest>>;
+
+/// All connections that have not been told to end, by the address they are counted for; `None` are those of trusted
+/// proxies, which stand for many.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    guests: HashMap<Option<Neighbours>, Guests>,
+    count: usize,
+}
+
+impl Room {
+    /// How many are inside.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Guest>> {
+        self.guests.values().flat_map(HashMap::values)
+    }
+
+    /// Lets `guest` in where there are fewer than `most`, or where another has to leave for it. That one is ended.
+    ///
+    /// # Errors
+    /// Where there is no room.
+    pub(super) fn enter(
+        &mut self,
+        guest: &Arc<Guest>,
+        most: usize,
+        now_ms: u64,
+    ) -> Result<(), Full> {
+        let of_address = self.guests.get(&guest.address).map_or(0, HashMap::len);
+        if guest.address.is_some() && of_address >= OF_ADDRESS_MAX {
+            let leaves = self.guests.get(&guest.address).and_then(|it| longest_idle(it.values()));
+            let leaves = leaves.filter(|(since_ms, _)| since_ms + IDLE_MIN_MS <= now_ms);
+            let (_, leaves) = leaves.ok_or(Full::Address)?;
+            self.end(&leaves);
+        } else if self.count >= most {
+            let leaves = longest_idle(self.all()).map(|(_, it)| it);
+            let leaves = leaves.or_else(|| self.of_the_largest(of_address)).ok_or(Full::All)?;
+            self.end(&leaves);
+        }
+        self.guests.entry(guest.address).or_default().insert(guest.number, guest.clone());
+        self.count += 1;
+        Ok(())
+    }
+
+    /// The one of the address with the most connections that has been answered for longest, where that address has
+    /// more than `others` and one more.
+    fn of_the_largest(&self, others: usize) -> Option<Arc<Guest>> {
+        let (_, largest) = self.guests.iter().max_by_key(|(_, it)| it.len())?;
+        let oldest = largest.values().min_by_key(|it| it.stay().since())?;
+        (largest.len() > others + 1).then(|| oldest.clone())
+    }
+
+    fn end(&mut self, guest: &Arc<Guest>) {
+        guest.end(Ending::ForAnother);
+        self.leave(guest);
+    }
+
+    /// It is gone, or as good as.
+    pub(super) fn leave(&mut self, guest: &Guest) {
+        let Some(of_address) = self.guests.get_mut(&guest.address) else { return };
+        if of_address.remove(&guest.number).is_some() {
+            self.count -= 1;
+        }
+        if of_address.is_empty() {
+            self.guests.remove(&guest.address);
+        }
+    }
+
+    /// Ends all that are overdue, and says why.
+    pub(super) fn end_overdue(&mut self, now_ms: u64, deadlines: &Deadlines) -> Vec<Overdue> {
+        let overdue = |it: &Arc<Guest>| Some((it.clone(), it.stay().overdue(now_ms, deadlines)?));
+        let overdue: Vec<_> = self.all().filter_map(overdue).collect();
+        for (guest, why) in &overdue {
+            let is_unread = *why == Overdue::Answer;
+            guest.end(if is_unread { Ending::Unread } else { Ending::Overdue });
+            self.leave(guest);
+        }
+        overdue.into_iter().map(|(_, why)| why).collect()
+    }
+}
+
+/// The one over which nothing has been asked for longest, with the time since when.
+fn longest_idle<'a>(guests: impl Iterator<Item = &'a Arc<Guest>>) -> Option<(u64, Arc<Guest>)> {
+    let idle = guests.filter_map(|it| Some((it.stay().idle_since()?, it)));
+    idle.min_by_key(|(since_ms, _)| *since_ms).map(|(since_ms, it)| (since_ms, it.clone()))
+}
+
+/// How a connection was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It has missed a deadline.
+    Overdue,
+    /// Its peer does not read: what is still to be sent is dropped.
+    Unread,
+    /// Another needs its room.
+    ForAnother,
+}
+
+impl Ending {
+    pub(super) const fn drops_what_is_unsent(self) -> bool {
+        matches!(self, Self::Unread)
+    }
+}
+
+impl Guest {
+    fn end(&self, ending: Ending) {
+        // Where it was told before, that holds.
+        if self.ending.set(ending).is_ok() {
+            self.waker.wake();
+        }
+    }
+
+    /// How it was told to end; `None` while it may stay.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        self.ending.get().copied()
+    }
+}

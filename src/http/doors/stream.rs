@@ -1,0 +1,126 @@
+//! A connection's bytes, watched: it is known when something comes and when the peer does not read, and the
+//! connection can be ended from outside.
+
+use super::{Guest, Visit};
+use socket2::SockRef;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// A connection that is registered as long as it lives.
+#[derive(Debug)]
+pub(in crate::http) struct Watched {
+    tcp: TcpStream,
+    visit: Visit,
+    /// True from a write that had to wait until all is sent.
+    is_blocked: bool,
+}
+
+impl Watched {
+    pub(in crate::http) const fn new(tcp: TcpStream, visit: Visit) -> Self {
+        Self { tcp, visit, is_blocked: false }
+    }
+
+    /// Whose connection it is.
+    pub(in crate::http) const fn guest(&self) -> &Arc<Guest> {
+        self.visit.guest()
+    }
+
+    /// Has the task woken when the connection is ended from outside; fails once it is.
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        let guest = self.guest();
+        guest.waker.register(cx.waker());
+        match guest.ended() {
+            None => Ok(()),
+            Some(ending) => {
+                if ending.drops_what_is_unsent() {
+                    // Where it fails, the system lets the socket go a little later.
+                    SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO)).ok();
+                }
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => {
+                self.is_blocked = true;
+                self.visit.blocked();
+            }
+            Poll::Ready(Ok(bytes)) if self.is_blocked => self.guest().took(*bytes),
+            Poll::Ready(_) => {}
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check(cx)?;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.tcp).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.visit.received();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check(cx)?;
+        let written = Pin::new(&mut this.tcp).poll_write(cx, bytes);
+        this.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check(cx)?;
+        let written = Pin::new(&mut this.tcp).poll_write_vectored(cx, slices);
+        this.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check(cx)?;
+        // Whoever flushes has nothing left to write.
+        if std::mem::take(&mut this.is_blocked) {
+            this.visit.flushed();
+        }
+        Pin::new(&mut this.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.check(cx)?;
+        Pin::new(&mut this.tcp).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,163 @@
+//! How connections become requests: accepted, counted, watched, and handed to actix-http.
+//!
+//! As `actix_web::HttpServer` does it, over a stream of our own: its bytes tell [`super::doors`] what a connection is
+//! doing, and nothing is let in beyond what there is room for.
+
+use super::{
+    BACKLOG,
+    doors::{Doors, Server, Watched},
+    limits::is_trusted,
+};
+use crate::config;
+use actix_http::{HttpService, KeepAlive, Request, error::DispatchError};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{AppConfig, Extensions, Response, ServerHandle},
+    rt::net::TcpStream,
+};
+use std::{
+    fmt::Debug,
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+/// How long a connection may take to close after its last answer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Of the connections that there is room for, this share (one in so many) is for those that are accepted while others
+/// are still closing for them.
+const CLOSING_SHARE: usize = 8;
+/// The most that one thread counts.
+const OF_THREAD_MAX: usize = 1 << 20;
+
+/// How to serve.
+pub(super) struct Plan {
+    pub(super) threads: usize,
+    /// Connections that there are descriptors for.
+    pub(super) room: usize,
+    /// Whether a connection stays open after an answer.
+    pub(super) keeps_alive: bool,
+    /// How long open connections may take once the server stops.
+    pub(super) stop_limit_seconds: u64,
+    /// Says which peers stand for many; without it, all may.
+    pub(super) config: Option<config::Live>,
+    pub(super) doors: Doors,
+}
+
+/// Threads that serve HTTP where `configured` of them are asked for; 0 is one a core.
+pub(super) fn threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        some => some,
+    }
+}
+
+/// How many of the connections that there is `room` for may be open; the others are still closing.
+pub(super) const fn open_max(room: usize) -> usize {
+    room - room / CLOSING_SHARE
+}
+
+/// How many of them each thread may have accepted.
+fn of_thread(room: usize, threads: usize) -> usize {
+    (room / threads.max(1)).clamp(1, OF_THREAD_MAX)
+}
+
+impl Plan {
+    /// Serves `app` to whoever connects to `listener`, on threads of its own.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub(super) fn listen<F, I, S, B>(self, listener: TcpListener, app: F) -> io::Result<Server>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<Error>,
+        S::InitError: Debug,
+        S::Response: Into<Response<B>>,
+        B: MessageBody + 'static,
+    {
+        let Self { threads, room, keeps_alive, stop_limit_seconds, config, doors } = self;
+        let deadlines = doors.deadlines();
+        let builder = actix_web::dev::Server::build()
+            .workers(threads)
+            .backlog(u32::try_from(BACKLOG).unwrap_or(u32::MAX))
+            .max_concurrent_connections(of_thread(room, threads))
+            .shutdown_timeout(stop_limit_seconds)
+            .disable_signals();
+        let (again, stops) = (listener.try_clone()?, builder.graceful_shutdown_signal());
+        let doors_of_server = doors.clone();
+        let builder = builder.listen("http", listener, move || {
+            let (doors, config, stops) = (doors.clone(), config.clone(), stops.clone());
+            let doors_of_errors = doors.clone();
+            let app = app().into_factory().map_err(|error| error.into().error_response());
+            let keep_alive =
+                if keeps_alive { KeepAlive::Timeout(deadlines.idle) } else { KeepAlive::Disabled };
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stops = stops.clone();
+                    async move { stops.notified().await }
+                })
+                .keep_alive(keep_alive)
+                .client_request_timeout(deadlines.head)
+                .client_disconnect_timeout(CLOSE_TIMEOUT)
+                .on_connect_ext(|stream: &Watched, data: &mut Extensions| {
+                    data.insert(stream.guest().clone());
+                })
+                .h1(map_config(app, |()| AppConfig::default()))
+                .map_err(move |error| {
+                    if matches!(error, DispatchError::Parse(_)) {
+                        doors_of_errors.malformed();
+                    }
+                });
+            fn_service(move |stream: TcpStream| {
+                let entered = receive(stream, &doors, config.as_ref());
+                async move { entered.ok_or(()) }
+            })
+            .and_then(http)
+        })?;
+        Ok(Server::new(run(builder.run()), doors_of_server, again))
+    }
+}
+
+/// Lets a connection in where there is room for it.
+fn receive(
+    stream: TcpStream,
+    doors: &Doors,
+    config: Option<&config::Live>,
+) -> Option<(Watched, Option<SocketAddr>)> {
+    // Where it is gone already, there is nobody to answer.
+    let peer = stream.peer_addr().ok()?;
+    let stands_for_many = config.is_none_or(|it| is_trusted(&it.get().server, peer.ip()));
+    let visit = doors.enter(peer.ip(), stands_for_many, false)?;
+    Some((Watched::new(stream, visit), Some(peer)))
+}
+
+/// Lets a server run on the current arbiter; its handle stops it.
+fn run(server: actix_web::dev::Server) -> ServerHandle {
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    handle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_and_what_is_closing_fits_into_the_room() {
+        for (room, threads) in [(8, 1), (8, 64), (38, 2), (819, 16), (838_860, 2)] {
+            let (open, accepted) = (open_max(room), of_thread(room, threads) * threads);
+            assert!(open < room && open >= room / 2, "{room}");
+            assert!(accepted <= room.max(threads), "{room} {threads}");
+        }
+    }
+}
