@@ -1,22 +1,42 @@
-//! Who may use the admin API: whoever shows its token.
+//! Who may use the admin API: whoever shows its token, in a way that nobody else can read.
+//!
+//! Wrong tokens are counted by address, and refused for a while where there are too many. The right one is let in at
+//! once, whatever others at the same address have tried.
 
 use super::{
+    State,
     api::ApiState,
     authentication::bearer,
-    problem::{Problem, name_request},
+    doors::Guest,
+    limits::{Neighbours, address_of, is_trusted},
+    problem::{Cause, Problem, name_request},
     request_id,
+    tries::Tries,
 };
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use actix_web::{
-    Error,
+    Error, HttpMessage as _, HttpRequest,
     body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    error::PayloadError,
     http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     web,
 };
+use futures_util::{StreamExt as _, stream};
 use sha2::{Digest, Sha256};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+/// The wrong tokens of this process.
+#[derive(Debug, Default)]
+pub(super) struct Door(Mutex<Tries>);
 
 /// True where `given` is the token. Digests are compared, in constant time, so that not even the token's
 /// length shows.
@@ -31,22 +51,87 @@ pub fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
     shown.is_some_and(|it| is_token(it, token))
 }
 
-/// Lets in who shows the token; whatever is answered is not to be kept by caches.
+/// True where a token that comes from `peer` can be read by nobody else: it comes from this machine, over TLS, or
+/// through a proxy that is trusted to have taken it over TLS; or the operator wants it so.
+fn is_private(peer: Option<IpAddr>, is_encrypted: bool, config: &Config) -> bool {
+    let is_near = |it: IpAddr| it.to_canonical().is_loopback() || is_trusted(&config.server, it);
+    is_encrypted || config.admin.allow_plain || peer.is_some_and(is_near)
+}
+
+/// Why a request is not let in; `None` where it is.
+fn refusal(request: &HttpRequest) -> Option<Problem> {
+    let (Some(state), Some(api)) =
+        (request.app_data::<web::Data<State>>(), request.app_data::<web::Data<ApiState>>())
+    else {
+        return Some(Problem::unauthenticated());
+    };
+    let cfg = state.config.get();
+    let peer = request.peer_addr().map(|it| it.ip());
+    let is_encrypted = request.conn_data::<Arc<Guest>>().is_some_and(|it| it.is_encrypted());
+    let (reason, problem) = if !is_private(peer, is_encrypted, &cfg) {
+        let detail = "the admin API is not served in clear beyond this machine, for everybody on the way could read \
+                      its token: ask over TLS (`server.tls`), through a proxy in `server.trusted_proxies` or on \
+                      loopback, or set `admin.allow_plain`";
+        ("plain", Problem::new(Cause::Forbidden, detail))
+    } else if api.lets_in(request.headers()) {
+        return None;
+    } else if let Some(problem) = state.over_limit_of_address(request) {
+        ("throttled", problem)
+    } else if !request.headers().contains_key(AUTHORIZATION) {
+        ("no_token", Problem::unauthenticated())
+    } else {
+        // A proxy stands for many: where it does not say for whom, nobody is held up.
+        let address = address_of(request, &cfg.server).filter(|it| !is_trusted(&cfg.server, *it));
+        match address.and_then(|it| state.door.wrong(it)) {
+            None => ("wrong_token", Problem::unauthenticated()),
+            Some(seconds) => {
+                let detail =
+                    "too many wrong tokens from this address: the right one is let in at any time";
+                ("throttled", Problem::new(Cause::RateLimited, detail).retry_after(seconds))
+            }
+        }
+    };
+    state.metrics.admin_refused(reason);
+    if let Some(address) = address_of(request, &cfg.server)
+        && let Some(count) = state.door.told(address)
+    {
+        tracing::warn!(%address, reason, count, "the admin API did not let somebody in");
+    }
+    Some(problem)
+}
+
+impl Door {
+    fn wrong(&self, address: IpAddr) -> Option<u64> {
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.wrong(Neighbours::of(address), Instant::now())
+    }
+
+    fn told(&self, address: IpAddr) -> Option<u64> {
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.told(Neighbours::of(address), Instant::now())
+    }
+}
+
+/// Lets in who shows the token; whatever is answered is not to be kept by caches. A body has to come within
+/// `server.request_timeout`.
 ///
 /// # Errors
 /// Those of what is called.
 pub async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = request_id::of(request.request());
-    let is_let_in = request
-        .app_data::<web::Data<ApiState>>()
-        .is_some_and(|state| state.lets_in(request.headers()));
-    let response = if is_let_in {
-        next.call(request).await?.map_into_boxed_body()
-    } else {
-        request.into_response(Problem::unauthenticated().of_request(&id).response())
+    let response = match refusal(request.request()) {
+        None => {
+            if let Some(state) = request.app_data::<web::Data<State>>() {
+                let limit = state.config.get().server.request_timeout;
+                let payload = within(request.take_payload(), limit);
+                request.set_payload(payload);
+            }
+            next.call(request).await?.map_into_boxed_body()
+        }
+        Some(problem) => request.into_response(problem.of_request(&id).response()),
     };
     let mut response = name_request(response, &id);
     let headers = response.headers_mut();
@@ -57,9 +142,39 @@ pub async fn guard(
     Ok(response)
 }
 
+/// The same body, which breaks off unless it has come within `limit`.
+fn within(payload: Payload, limit: Duration) -> Payload {
+    if matches!(payload, Payload::None) {
+        return payload;
+    }
+    let deadline = Instant::now() + limit;
+    let chunks = stream::unfold(payload, move |mut payload| async move {
+        match tokio::time::timeout_at(deadline, payload.next()).await {
+            Ok(chunk) => Some((chunk?, payload)),
+            Err(_) => Some((Err(PayloadError::Io(io::ErrorKind::TimedOut.into())), Payload::None)),
+        }
+    });
+    Payload::Stream { payload: Box::pin(chunks) }
+}
+
+/// What is wrong with a body that could not be read; at most `limit_bytes` are.
+pub(super) fn body_problem(error: &Error, limit_bytes: usize) -> Problem {
+    match error.as_error::<PayloadError>() {
+        Some(PayloadError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
+            let detail = "the body did not come in time (server.request_timeout)";
+            Problem::new(Cause::BadRequest, detail)
+        }
+        Some(PayloadError::Incomplete(_) | PayloadError::Io(_)) => {
+            Problem::new(Cause::BadRequest, "the body broke off")
+        }
+        _ => Problem::too_large(limit_bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
 
     #[test]
     fn only_the_token_lets_in() {
@@ -82,5 +197,37 @@ mod tests {
             assert_eq!(shows_token(&headers, &token), is_let_in, "{shown}");
         }
         assert!(!shows_token(&HeaderMap::new(), &token));
+    }
+
+    #[test]
+    fn a_token_is_taken_where_nobody_else_can_read_it() {
+        let load = |settings: &[(&str, &str)]| {
+            let env = settings
+                .iter()
+                .map(|(name, value)| (format!("POSTROOM__{name}"), (*value).to_owned()));
+            Config::load(&Sources { files: Vec::new(), env: env.collect() }).expect("valid")
+        };
+        let plain = load(&[]);
+        let behind_proxy =
+            load(&[("SERVER__TRUSTED_PROXIES", r#"["10.0.0.1"]"#), ("CLIENTS", "[]")]);
+        let allowed = load(&[("ADMIN__ALLOW_PLAIN", "true")]);
+        for (peer, is_encrypted, config, is) in [
+            ("127.0.0.1", false, &plain, true),
+            ("127.9.9.9", false, &plain, true),
+            ("::1", false, &plain, true),
+            ("::ffff:127.0.0.1", false, &plain, true),
+            ("10.0.0.1", false, &plain, false),
+            ("2001:db8::1", false, &plain, false),
+            ("::ffff:10.0.0.1", false, &plain, false),
+            ("10.0.0.1", true, &plain, true),
+            ("10.0.0.1", false, &allowed, true),
+            ("10.0.0.1", false, &behind_proxy, true),
+            ("::ffff:10.0.0.1", false, &behind_proxy, true),
+            ("10.0.0.2", false, &behind_proxy, false),
+        ] {
+            let peer = Some(peer.parse().expect(peer));
+            assert_eq!(is_private(peer, is_encrypted, config), is, "{peer:?} {is_encrypted}");
+        }
+        assert!(!is_private(None, false, &plain) && is_private(None, true, &plain));
     }
 }

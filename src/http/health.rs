@@ -8,6 +8,7 @@ use crate::telemetry::{
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
 
 /// The canary is late after this long without one that came back.
 const CANARY_LATE: Duration = Duration::from_secs(180);
@@ -15,6 +16,8 @@ const CANARY_LATE: Duration = Duration::from_secs(180);
 const TICKS_MISSED_MAX: u32 = 5;
 /// How long the database may take to answer the check.
 const DATABASE_LIMIT: Duration = Duration::from_secs(2);
+/// How long its last answer holds.
+const DATABASE_CHECK_KEPT: Duration = Duration::from_secs(1);
 
 /// The paths.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -31,7 +34,7 @@ pub(super) async fn alive() -> HttpResponse {
 /// The checks, by name.
 type Checks = BTreeMap<&'static str, Check>;
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Check {
     ok: bool,
     detail: Option<String>,
@@ -89,12 +92,25 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
     answer(all_ok && !state.board.is_draining(), checks)
 }
 
+/// The last check of the database. Anybody may ask for it at any rate, and it costs the database a call.
+#[derive(Debug, Default)]
+pub(super) struct LastCheck(Mutex<Option<(Instant, Check)>>);
+
 async fn database(state: &State) -> Check {
-    match tokio::time::timeout(DATABASE_LIMIT, state.store.answers()).await {
+    // Those who come while it is checked get what comes out.
+    let mut last = state.last_check.0.lock().await;
+    if let Some((checked_at, check)) = last.as_ref()
+        && checked_at.elapsed() < DATABASE_CHECK_KEPT
+    {
+        return check.clone();
+    }
+    let check = match tokio::time::timeout(DATABASE_LIMIT, state.store.answers()).await {
         Ok(Ok(())) => Check::OK,
         Ok(Err(error)) => Check::failed(error.to_string()),
         Err(_) => Check::failed("it does not answer"),
-    }
+    };
+    *last = Some((Instant::now(), check.clone()));
+    check
 }
 
 fn supervisor(state: &State) -> Check {

@@ -17,6 +17,7 @@ mod problem;
 mod request_id;
 mod room;
 pub mod signatures;
+mod tries;
 mod webhooks;
 
 pub use self::{
@@ -81,6 +82,8 @@ pub struct State {
     board: Arc<Board>,
     metrics: Metrics,
     limits: Arc<Limits>,
+    door: Arc<admin::Door>,
+    last_check: Arc<health::LastCheck>,
     started: Instant,
     api: web::Data<ApiState>,
     takes_webhooks: bool,
@@ -144,6 +147,8 @@ impl State {
             board: board.clone(),
             metrics,
             limits: Arc::default(),
+            door: Arc::default(),
+            last_check: Arc::default(),
             started,
             api: web::Data::new(api),
             takes_webhooks: role != "worker",

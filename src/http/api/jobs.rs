@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     domain::JobStatus,
-    http::problem::{Cause, Problem},
+    http::{
+        admin::body_problem,
+        problem::{Cause, Problem},
+    },
     store::JobFilter,
 };
 use actix_web::{Error, HttpRequest, HttpResponse, web};
@@ -97,7 +100,7 @@ async fn filter_in(
     request: &HttpRequest,
 ) -> Result<JobFilter, Problem> {
     Query::parse(request.query_string(), &[])?;
-    let body = body.map_err(|_| Problem::too_large(BODY_MAX_BYTES))?;
+    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
     let query = Query::from_json(&body, &["status", "kind", "client", "lead"])?;
     let filter = filter(state, &query).await?;
     if filter.is_empty() {

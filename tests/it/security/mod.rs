@@ -5,3 +5,4 @@ mod configs;
 mod strangers;
 mod timing;
 mod connections;
+mod door;

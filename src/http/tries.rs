@@ -1,0 +1,128 @@
+//! Wrong tokens, by address: how many there were, and how long further ones are refused.
+
+use super::limits::Neighbours;
+use crate::telemetry::sparse::Sparse;
+use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
+
+/// So many wrong tokens of an address within [`WINDOW`] are answered at once.
+const WRONG_MAX: u32 = 10;
+/// In which wrong tokens are counted, and for how long further ones are refused then.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How many addresses are remembered; beyond it, those that are new share one count.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// The wrong tokens of all addresses.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    by_address: HashMap<Neighbours, Tried>,
+    others: Tried,
+    forgot_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tried {
+    /// The first and the last wrong one that count, and how many they are.
+    first_at: Option<Instant>,
+    last_at: Option<Instant>,
+    count: u32,
+    /// Lines of the log about this address.
+    told: Sparse,
+}
+
+impl Tries {
+    /// A wrong token of `address`: the seconds for which further ones are refused, where this one is, too.
+    pub(super) fn wrong(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
+        self.of(address, now).wrong(now)
+    }
+
+    /// Somebody of `address` was not let in: how many are to be told of now, if any.
+    pub(super) fn told(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
+        let tried = self.of(address, now);
+        tried.last_at = Some(now);
+        tried.told.count(now)
+    }
+
+    fn of(&mut self, address: Neighbours, now: Instant) -> &mut Tried {
+        let is_full = self.by_address.len() >= ADDRESSES_MAX;
+        if is_full && !self.by_address.contains_key(&address) {
+            let looked = self.forgot_at.is_some_and(|at| now < at + Duration::from_secs(1));
+            if !looked {
+                self.forgot_at = Some(now);
+                self.by_address.retain(|_, it| it.last_at.is_some_and(|at| now < at + WINDOW));
+            }
+            if self.by_address.len() >= ADDRESSES_MAX {
+                return &mut self.others;
+            }
+        }
+        self.by_address.entry(address).or_default()
+    }
+}
+
+impl Tried {
+    fn wrong(&mut self, now: Instant) -> Option<u64> {
+        let first_at = self.first_at.filter(|at| now < *at + WINDOW);
+        let first_at = match first_at {
+            Some(at) => at,
+            None => {
+                self.count = 0;
+                now
+            }
+        };
+        if self.count < WRONG_MAX {
+            self.count += 1;
+            // The last that is answered at once begins the minute for which others are refused.
+            self.first_at = Some(if self.count == WRONG_MAX { now } else { first_at });
+            return None;
+        }
+        let left = (first_at + WINDOW).saturating_duration_since(now);
+        Some(left.as_secs().max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn address(number: u32) -> Neighbours {
+        Neighbours::of(IpAddr::V4(Ipv4Addr::from(number)))
+    }
+
+    #[test]
+    fn ten_are_answered_and_then_none_for_a_minute() {
+        let (mut tries, start) = (Tries::default(), Instant::now());
+        let mut wrong = |second: u64| tries.wrong(address(1), start + Duration::from_secs(second));
+        assert!((0..10).all(|second| wrong(second).is_none()));
+        assert_eq!(wrong(9), Some(60));
+        assert_eq!(wrong(39), Some(30));
+        assert_eq!(wrong(68), Some(1));
+        assert_eq!(wrong(69), None);
+        assert_eq!(tries.wrong(address(2), start), None);
+    }
+
+    #[test]
+    fn a_few_now_and_then_are_never_refused() {
+        let (mut tries, start) = (Tries::default(), Instant::now());
+        for second in (0..3_600).step_by(7) {
+            assert_eq!(tries.wrong(address(1), start + Duration::from_secs(second)), None);
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_addresses_beyond_it_share_one_count() {
+        let (mut tries, start) = (Tries::default(), Instant::now());
+        let many = u32::try_from(ADDRESSES_MAX).unwrap();
+        for number in 0..many + 10 {
+            tries.told(address(number), start);
+            assert_eq!(tries.wrong(address(number), start), None, "{number}");
+        }
+        assert_eq!(tries.by_address.len(), ADDRESSES_MAX);
+        assert_eq!(tries.wrong(address(many + 11), start), Some(60));
+        // Those that have been quiet for a minute make room.
+        let later = start + Duration::from_secs(61);
+        tries.told(address(many + 12), later);
+        assert_eq!(tries.wrong(address(many + 12), later), None);
+        assert_eq!(tries.by_address.len(), 1);
+    }
+}
