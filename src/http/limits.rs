@@ -32,7 +32,6 @@ use std::{
 use tokio::time::Instant;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
-type ByAddress = DefaultKeyedRateLimiter<Neighbours>;
 
 /// How many addresses are remembered at once. Beyond it those are forgotten whose limit is whole again; where all of
 /// these are in use, further addresses are not limited, as one sender with that many has no limit anyway.
@@ -57,31 +56,52 @@ impl Neighbours {
     }
 }
 
-/// The limits of this process.
+/// The limits of this process. What an address may post it may also ask for otherwise: neither takes from the other, so
+/// that checks of health do not cost a provider's webhooks.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    /// With the rate that they were made for.
-    addresses: ArcSwapOption<(Rate, ByAddress)>,
+    webhooks: ByAddress,
+    others: ByAddress,
     clients: DashMap<String, (Rate, Arc<Limiter>)>,
     clock: DefaultClock,
+}
+
+impl Limits {
+    /// Seconds until `address` may post again, or `None` where it may now.
+    pub(super) fn address(&self, address: IpAddr, rate: Option<Rate>) -> Option<u64> {
+        self.webhooks.wait(address, rate?, &self.clock)
+    }
+
+    /// Seconds until `client` may come again, or `None` where it may now.
+    pub(super) fn client(&self, client: &str, rate: Option<Rate>) -> Option<u64> {
+        let limiter = limiter_of(&self.clients, client.to_owned(), rate?);
+        let refused = limiter.check().err()?;
+        Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
+    }
+}
+
+/// A limit of each address.
+#[derive(Debug, Default)]
+struct ByAddress {
+    /// With the rate that it was made for.
+    limiter: ArcSwapOption<(Rate, DefaultKeyedRateLimiter<Neighbours>)>,
     /// When addresses were last forgotten.
     forgot_at: Mutex<Option<Instant>>,
 }
 
-impl Limits {
+impl ByAddress {
     /// Seconds until `address` may come again, or `None` where it may now.
-    pub(super) fn address(&self, address: IpAddr, rate: Option<Rate>) -> Option<u64> {
-        let rate = rate?;
-        let addresses = match self.addresses.load_full() {
+    fn wait(&self, address: IpAddr, rate: Rate, clock: &DefaultClock) -> Option<u64> {
+        let made = match self.limiter.load_full() {
             Some(it) if it.0 == rate => it,
             // The rate is new, or was changed.
             _ => {
                 let made = Arc::new((rate, RateLimiter::keyed(quota(rate))));
-                self.addresses.store(Some(made.clone()));
+                self.limiter.store(Some(made.clone()));
                 made
             }
         };
-        let limiter = &addresses.1;
+        let limiter = &made.1;
         if limiter.len() >= ADDRESSES_MAX {
             if self.is_time_to_forget(Instant::now()) {
                 limiter.retain_recent();
@@ -91,7 +111,7 @@ impl Limits {
             }
         }
         let refused = limiter.check_key(&Neighbours::of(address)).err()?;
-        Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
+        Some(refused.wait_time_from(clock.now()).as_secs() + 1)
     }
 
     fn is_time_to_forget(&self, now: Instant) -> bool {
@@ -101,13 +121,6 @@ impl Limits {
             *forgot_at = Some(now);
         }
         is_time
-    }
-
-    /// Seconds until `client` may come again, or `None` where it may now.
-    pub(super) fn client(&self, client: &str, rate: Option<Rate>) -> Option<u64> {
-        let limiter = limiter_of(&self.clients, client.to_owned(), rate?);
-        let refused = limiter.check().err()?;
-        Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
     }
 }
 
@@ -207,11 +220,13 @@ impl State {
         path.starts_with("/api/v1/") || is_webhook().unwrap_or(false)
     }
 
-    /// The refusal of a request whose address has sent more than it may. It counts as one more of that address.
+    /// The refusal of a request, no webhook, whose address has sent more than it may. Any other counts as one more of
+    /// that address.
     pub(super) fn over_limit_of_address(&self, request: &HttpRequest) -> Option<Problem> {
         let cfg = self.config.get();
         let address = address_of(request, &cfg.server)?;
-        let seconds = self.limits.address(address, cfg.server.address_rate_limit)?;
+        let rate = cfg.server.address_rate_limit?;
+        let seconds = self.limits.others.wait(address, rate, &self.limits.clock)?;
         let detail = "more requests than this address may send (server.address_rate_limit)";
         Some(Problem::new(Cause::RateLimited, detail).retry_after(seconds))
     }
@@ -292,8 +307,9 @@ mod tests {
         }
         // They are all in use: nobody is forgotten, whatever comes.
         assert!(passes("12.0.0.1") && passes("12.0.0.1") && passes("12.0.0.1"));
-        let addresses = limits.addresses.load_full().expect("made");
+        let addresses = limits.webhooks.limiter.load_full().expect("made");
         assert!(addresses.1.len() <= ADDRESSES_MAX);
+        // Its second is not lost, and its third is one too many.
         assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_ok());
         assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_err());
     }
