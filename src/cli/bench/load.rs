@@ -8,13 +8,21 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::{net::TcpStream, task::JoinSet, time::Instant};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::Instant,
+};
+
+/// Connections from one address; a daemon takes no more than 256.
+const OF_SOURCE: usize = 200;
 
 /// What a load came to.
 pub(super) struct Load {
@@ -60,8 +68,9 @@ async fn run(
 ) -> anyhow::Result<Load> {
     let mut senders = Vec::with_capacity(connections);
     let mut drivers = JoinSet::new();
-    for _ in 0..connections.max(1) {
-        let stream = TcpStream::connect(address).await?;
+    let to: SocketAddr = address.parse()?;
+    for number in 0..connections.max(1) {
+        let stream = connect(to, number).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         drivers.spawn(connection);
@@ -89,6 +98,14 @@ async fn run(
     }
     load.took = started.elapsed();
     Ok(load)
+}
+
+/// Connects from one of this machine's loopback addresses: a daemon takes a bounded number of connections from each.
+async fn connect(to: SocketAddr, number: usize) -> anyhow::Result<TcpStream> {
+    let source = Ipv4Addr::LOCALHOST.to_bits() + u32::try_from(number / OF_SOURCE)?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((Ipv4Addr::from_bits(source), 0)))?;
+    Ok(socket.connect(to).await?)
 }
 
 /// Posts until no body is left. Returns when each webhook that was accepted was answered and how long that took, and
