@@ -104,6 +104,8 @@ impl Daemon {
         listener: TcpListener,
     ) -> Result<Self, AppError> {
         http::raise_limit();
+        let tls = config.server.tls.as_ref().map(http::Tls::load).transpose()?;
+        waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
         let token = admin_token(&config)?;
         let store_runtime = StoreRuntime::start()?;
@@ -129,7 +131,8 @@ impl Daemon {
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
         let actors = parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let state = State::new(
             &live,
             &registry.channels,
@@ -141,7 +144,7 @@ impl Daemon {
             role.as_str(),
         );
         waiting_room.hand_over().await;
-        let server = http::serve(listener, state)?;
+        let server = http::serve(listener, tls, state)?;
         tracing::info!(
             url,
             role = role.as_str(),
@@ -316,31 +319,35 @@ fn start_work(
 
 /// Where those are received who come while the database is waited for; open once it is needed.
 #[derive(Debug, Default)]
-pub(super) struct WaitingRoom(Option<http::Server>);
+pub(super) struct WaitingRoom {
+    server: Option<http::Server>,
+    tls: Option<http::Tls>,
+}
 
 impl WaitingRoom {
     /// Opens it where it is not open yet; true where it was not.
     fn open(&mut self, listener: &TcpListener) -> io::Result<bool> {
-        if self.0.is_some() {
+        if self.server.is_some() {
             return Ok(false);
         }
-        self.0 = Some(http::waiting_room(listener.try_clone()?)?);
+        let server = http::waiting_room(listener.try_clone()?, self.tls.clone())?;
+        self.server = Some(server);
         Ok(true)
     }
 
     /// Leaves whoever comes from now on to the one that answers for the daemon.
     async fn hand_over(&mut self) {
-        if let Some(server) = &self.0 {
+        if let Some(server) = &self.server {
             server.hand_over(Instant::now() + WAITING_ROOM_LIMIT).await;
         }
-        self.0 = None;
+        self.server = None;
     }
 
     /// Answers who is inside or has come to `listener` meanwhile, and lets nobody in any more.
     pub(super) async fn close(mut self, listener: TcpListener) -> io::Result<()> {
         self.open(&listener)?;
         drop(listener);
-        if let Some(server) = self.0 {
+        if let Some(server) = self.server {
             server.close(Instant::now() + WAITING_ROOM_LIMIT).await;
         }
         Ok(())

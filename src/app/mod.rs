@@ -107,6 +107,9 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("{0}")]
+    Tls(#[from] http::TlsError),
     /// Another daemon holds the database file.
     #[error("the database file `{}` is held by another daemon: stop it, or name another file in `database.url`", .0.display())]
     Locked(PathBuf),
@@ -145,7 +148,7 @@ pub enum AppError {
 impl AppError {
     /// True where the configuration is at fault: exit code 2.
     pub const fn is_config(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Logging(_))
+        matches!(self, Self::Config(_) | Self::Logging(_) | Self::Tls(_))
     }
 }
 

@@ -45,6 +45,11 @@ pub(super) fn url_of(config: &Config) -> Result<Url, Failure> {
         let message = "`server.bind` has port 0, which is another one at every start: name the daemon with --url";
         return Err(Failure::Wrong(message.to_owned()));
     }
+    if config.server.tls.is_some() {
+        let message = "`server.tls` is set, and no certificate names an address: name the daemon with \
+                       --url https://…";
+        return Err(Failure::Wrong(message.to_owned()));
+    }
     // Who listens on every address is reached by the one that never leaves this machine.
     let ip = match bind.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

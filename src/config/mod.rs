@@ -46,7 +46,7 @@ pub use self::{
     live::Live,
     sections::{
         Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pooler, Pools, Restart,
-        Retention, Sending, Server, Supervisor, Telemetry,
+        Retention, Sending, Server, Supervisor, Telemetry, Tls,
     },
     show::EffectiveValue,
     signing::{PublicKey, PublicKeyKind, SigningSecret},

@@ -102,6 +102,7 @@ pub(super) const ROOT: Shape = Section(&[
             ("trusted_proxies", Value),
             ("public_url", Value),
             ("hosts", Value),
+            ("tls", Section(&[("cert", Value), ("key", Value)])),
         ]),
     ),
     (

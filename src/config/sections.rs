@@ -13,6 +13,7 @@ use crate::domain::backoff::Backoff;
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -45,6 +46,17 @@ pub struct Server {
     /// Host names under which the daemon may be asked, besides IP addresses, `localhost` and the
     /// host of `public_url`. Lower case, in ASCII, without port and without a dot at the end.
     pub hosts: Vec<String>,
+    /// What to serve TLS with; `None` serves in clear.
+    pub tls: Option<Tls>,
+}
+
+/// `[server.tls]`: files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and after it those that vouch for it.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// `[database]`.
@@ -282,6 +294,22 @@ pub(super) fn server(it: &Reader<'_>) -> Server {
         trusted_proxies: it.get("trusted_proxies"),
         public_url: public_url.map(|it| it.trim_end_matches('/').to_owned()),
         hosts: hosts(it),
+        tls: it.section("tls").and_then(|it| tls(&it)),
+    }
+}
+
+/// Both files or none: half of it must not be served in clear.
+fn tls(it: &Reader<'_>) -> Option<Tls> {
+    let path = |key| it.get::<Option<String>>(key).map(PathBuf::from);
+    match (path("cert"), path("key")) {
+        (Some(cert), Some(key)) => Some(Tls { cert, key }),
+        (None, None) => None,
+        (cert, _) => {
+            let (missing, given) = if cert.is_some() { ("key", "cert") } else { ("cert", "key") };
+            let (needed, set) = (it.key(missing), it.key(given));
+            it.error(missing, format!("`{needed}` is not set, and `{set}` is: TLS needs both"));
+            None
+        }
     }
 }
 

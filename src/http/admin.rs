@@ -91,7 +91,7 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
             }
         }
     };
-    state.metrics.admin_refused(reason);
+    state.metrics.http().admin_refused(reason);
     if let Some(address) = address_of(request, &cfg.server)
         && let Some(count) = state.door.told(address)
     {

@@ -7,6 +7,7 @@ use super::{
     BACKLOG,
     doors::{Doors, Server, Watched},
     limits::is_trusted,
+    tls::{Stream, Tls},
 };
 use crate::config;
 use actix_http::{HttpService, KeepAlive, Request, error::DispatchError};
@@ -45,6 +46,8 @@ pub(super) struct Plan {
     pub(super) stop_limit_seconds: u64,
     /// Says which peers stand for many; without it, all may.
     pub(super) config: Option<config::Live>,
+    /// Whether connections are encrypted.
+    pub(super) tls: Option<Tls>,
     pub(super) doors: Doors,
 }
 
@@ -81,7 +84,7 @@ impl Plan {
         S::Response: Into<Response<B>>,
         B: MessageBody + 'static,
     {
-        let Self { threads, room, keeps_alive, stop_limit_seconds, config, doors } = self;
+        let Self { threads, room, keeps_alive, stop_limit_seconds, config, tls, doors } = self;
         let deadlines = doors.deadlines();
         let builder = actix_web::dev::Server::build()
             .workers(threads)
@@ -93,6 +96,7 @@ impl Plan {
         let doors_of_server = doors.clone();
         let builder = builder.listen("http", listener, move || {
             let (doors, config, stops) = (doors.clone(), config.clone(), stops.clone());
+            let tls = tls.clone();
             let doors_of_errors = doors.clone();
             let app = app().into_factory().map_err(|error| error.into().error_response());
             let keep_alive =
@@ -105,8 +109,8 @@ impl Plan {
                 .keep_alive(keep_alive)
                 .client_request_timeout(deadlines.head)
                 .client_disconnect_timeout(CLOSE_TIMEOUT)
-                .on_connect_ext(|stream: &Watched, data: &mut Extensions| {
-                    data.insert(stream.guest().clone());
+                .on_connect_ext(|stream: &Stream, data: &mut Extensions| {
+                    data.insert(stream.watched().guest().clone());
                 })
                 .h1(map_config(app, |()| AppConfig::default()))
                 .map_err(move |error| {
@@ -115,8 +119,16 @@ impl Plan {
                     }
                 });
             fn_service(move |stream: TcpStream| {
-                let entered = receive(stream, &doors, config.as_ref());
-                async move { entered.ok_or(()) }
+                let entered = receive(stream, &doors, config.as_ref(), tls.is_some());
+                let (doors, tls) = (doors.clone(), tls.clone());
+                async move {
+                    let (watched, peer) = entered.ok_or(())?;
+                    let stream = match tls {
+                        None => Stream::Plain(watched),
+                        Some(tls) => encrypted(watched, &tls, &doors).await.ok_or(())?,
+                    };
+                    Ok((stream, peer))
+                }
             })
             .and_then(http)
         })?;
@@ -129,12 +141,24 @@ fn receive(
     stream: TcpStream,
     doors: &Doors,
     config: Option<&config::Live>,
+    is_encrypted: bool,
 ) -> Option<(Watched, Option<SocketAddr>)> {
     // Where it is gone already, there is nobody to answer.
     let peer = stream.peer_addr().ok()?;
     let stands_for_many = config.is_none_or(|it| is_trusted(&it.get().server, peer.ip()));
-    let visit = doors.enter(peer.ip(), stands_for_many, false)?;
+    let visit = doors.enter(peer.ip(), stands_for_many, is_encrypted)?;
     Some((Watched::new(stream, visit), Some(peer)))
+}
+
+/// The same connection once both sides have agreed on keys, which may take as long as a head; `None` where they do not.
+async fn encrypted(watched: Watched, tls: &Tls, doors: &Doors) -> Option<Stream> {
+    let agreed = tokio::time::timeout(doors.deadlines().head, tls.accept(watched)).await;
+    let Ok(Ok(stream)) = agreed else {
+        doors.malformed();
+        return None;
+    };
+    stream.watched().agreed();
+    Some(stream)
 }
 
 /// Lets a server run on the current arbiter; its handle stops it.

@@ -17,6 +17,7 @@ mod problem;
 mod request_id;
 mod room;
 pub mod signatures;
+mod tls;
 mod tries;
 mod webhooks;
 
@@ -24,6 +25,7 @@ pub use self::{
     descriptors::raise_limit,
     doors::Server,
     problem::{Cause, Problem},
+    tls::{Tls, TlsError},
 };
 
 use self::{
@@ -176,11 +178,11 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves until its handle is told to stop. Must be called inside an actix system.
+/// Serves until its handle is told to stop, over TLS where that is given. Must be called inside an actix system.
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
+pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Result<Server> {
     let cfg = state.config.get();
     let threads = listening::threads(cfg.server.workers);
     let files = if state.store.database() == "sqlite" { SQLITE_FILES } else { 1 };
@@ -189,13 +191,14 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
     tracing::debug!(room, "HTTP connections at once");
     let deadlines = Deadlines::of(state.board.faults());
     let open_max = listening::open_max(room);
-    let doors = Doors::open(deadlines, open_max, state.metrics.connections());
+    let doors = Doors::open(deadlines, open_max, state.metrics.http().connections());
     let plan = Plan {
         threads,
         room,
         keeps_alive: true,
         stop_limit_seconds: STOP_LIMIT_SECONDS,
         config: Some(state.config.clone()),
+        tls,
         doors: doors.clone(),
     };
     let app = move || {
@@ -221,12 +224,12 @@ pub fn serve(listener: TcpListener, state: State) -> io::Result<Server> {
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
+pub fn waiting_room(listener: TcpListener, tls: Option<Tls>) -> io::Result<Server> {
     // Nobody reads what is counted here.
     let metrics = Metrics::new().map_err(|error| io::Error::other(error.to_string()))?;
     let room = descriptors::connections_max(1, 0);
     let open_max = listening::open_max(room);
-    let doors = Doors::open(Deadlines::USUAL, open_max, metrics.connections());
+    let doors = Doors::open(Deadlines::USUAL, open_max, metrics.http().connections());
     let plan = Plan {
         threads: 1,
         room,
@@ -234,6 +237,7 @@ pub fn waiting_room(listener: TcpListener) -> io::Result<Server> {
         keeps_alive: false,
         stop_limit_seconds: WAITING_STOP_LIMIT_SECONDS,
         config: None,
+        tls,
         doors: doors.clone(),
     };
     let app = move || {

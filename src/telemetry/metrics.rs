@@ -1,4 +1,5 @@
-//! The metrics of the daemon, each declared once, here.
+//! The metrics of the daemon, each declared once, here; those of connections and of the admin API's door in
+//! [`super::http_metrics`].
 //!
 //! All names start with `postroom_`, but for those of the process. Label values are bounded: channels,
 //! kinds, outcomes and types of actors, never client ids. What a scrape has to look up anyway (depths,
@@ -7,7 +8,7 @@
 //! Where it is hot, take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its labels
 //! are resolved, so that counting is an atomic addition.
 
-use super::rates::Throughput;
+use super::{http_metrics::HttpFamilies, rates::Throughput};
 use crate::domain::{ChannelName, JobKind};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -22,7 +23,6 @@ const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
 const KIND: &[&str] = &["kind"];
 const ANALYST: &[&str] = &["provider", "outcome"];
-const REASON: &[&str] = &["reason"];
 
 /// The types of actors, as the board spells them.
 const ACTOR_TYPES: [&str; 7] =
@@ -71,11 +71,7 @@ struct Families {
     analyst_seconds: HistogramVec,
     deliveries: IntCounterVec,
     canary_seconds: Gauge,
-    connections: IntGauge,
-    connections_refused: IntCounterVec,
-    connections_ended: IntCounterVec,
-    malformed: IntCounter,
-    admin_refused: IntCounterVec,
+    http: HttpFamilies,
     throughput: Throughput,
 }
 
@@ -88,8 +84,6 @@ impl Metrics {
         let age = options("oldest_pending_seconds", "Age of the job that is due longest");
         let canary = options("canary_seconds", "The last canary job: enqueued to ended");
         let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
-        let connections = options("connections", "HTTP connections open");
-        let malformed = options("http_malformed_total", "Connections that did not speak HTTP");
         let families = Families {
             webhooks: it.counters(
                 "webhooks_total",
@@ -142,23 +136,7 @@ impl Metrics {
                 &["channel", "outcome"],
             )?,
             canary_seconds: it.register(Gauge::with_opts(canary)?)?,
-            connections: it.register(IntGauge::with_opts(connections)?)?,
-            connections_refused: it.counters(
-                "connections_refused_total",
-                "HTTP connections closed at once: as many were open as may be",
-                REASON,
-            )?,
-            connections_ended: it.counters(
-                "connections_ended_total",
-                "HTTP connections that missed a deadline",
-                REASON,
-            )?,
-            malformed: it.register(IntCounter::with_opts(malformed)?)?,
-            admin_refused: it.counters(
-                "admin_refused_total",
-                "Requests to the admin API that were not let in",
-                REASON,
-            )?,
+            http: HttpFamilies::declare(&it)?,
             throughput: Throughput::new(),
             registry: made.clone(),
         };
@@ -167,15 +145,6 @@ impl Metrics {
         for actor in ACTOR_TYPES {
             // A series that is there from the start shows the first restart as a rise.
             families.actor_restarts.with_label_values(&[actor]).reset();
-        }
-        for (counter, reasons) in [
-            (&families.connections_refused, CONNECTION_REFUSALS.as_slice()),
-            (&families.connections_ended, &CONNECTION_ENDS),
-            (&families.admin_refused, &ADMIN_REFUSALS),
-        ] {
-            for reason in reasons {
-                counter.with_label_values(&[reason]);
-            }
         }
         Ok(Self(Arc::new(families)))
     }
@@ -258,20 +227,9 @@ impl Metrics {
         self.0.canary_seconds.set(took.as_secs_f64());
     }
 
-    /// The handle for the connections of a server.
-    pub fn connections(&self) -> ConnectionMetrics {
-        let it = &self.0;
-        ConnectionMetrics {
-            open: it.connections.clone(),
-            refused: it.connections_refused.clone(),
-            ended: it.connections_ended.clone(),
-            malformed: it.malformed.clone(),
-        }
-    }
-
-    /// A request to the admin API was not let in, for one of [`ADMIN_REFUSALS`].
-    pub fn admin_refused(&self, reason: &'static str) {
-        self.0.admin_refused.with_label_values(&[reason]).inc();
+    /// What is counted of HTTP, whatever is asked for.
+    pub fn http(&self) -> &HttpFamilies {
+        &self.0.http
     }
 
     /// All metrics in Prometheus' text format; see [`CONTENT_TYPE`].
@@ -313,47 +271,6 @@ pub const JOB_OUTCOMES: [&str; 11] = [
     "rescued",
     "shutdown",
 ];
-
-/// Why a connection is closed at once: its address has as many as it may, or there are as many as may be.
-pub const CONNECTION_REFUSALS: [&str; 2] = ["address", "all"];
-
-/// The deadlines that a connection can miss: for a request's head, between two requests, for reading an answer.
-pub const CONNECTION_ENDS: [&str; 3] = ["head", "idle", "answer"];
-
-/// Why the admin API lets nobody in: no token, a wrong one, too many wrong ones, or a token that anybody on the way
-/// could read.
-pub const ADMIN_REFUSALS: [&str; 4] = ["no_token", "wrong_token", "throttled", "plain"];
-
-/// What is counted of a server's connections.
-#[derive(Clone, Debug)]
-pub struct ConnectionMetrics {
-    open: IntGauge,
-    refused: IntCounterVec,
-    ended: IntCounterVec,
-    malformed: IntCounter,
-}
-
-impl ConnectionMetrics {
-    /// This many are open.
-    pub fn open(&self, count: usize) {
-        self.open.set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// One was closed at once, for one of [`CONNECTION_REFUSALS`].
-    pub fn refused(&self, reason: &'static str) {
-        self.refused.with_label_values(&[reason]).inc();
-    }
-
-    /// One missed a deadline, one of [`CONNECTION_ENDS`].
-    pub fn ended(&self, reason: &'static str) {
-        self.ended.with_label_values(&[reason]).inc();
-    }
-
-    /// What came over one is no HTTP.
-    pub fn malformed(&self) {
-        self.malformed.inc();
-    }
-}
 
 /// What is counted of one channel's webhooks, with its labels resolved.
 #[derive(Clone, Debug)]
@@ -419,15 +336,15 @@ fn counter<'a>(
     outcomes.iter().find(|(name, _)| *name == outcome).map_or(other, |(_, counter)| counter)
 }
 
-fn options(name: &str, help: &str) -> Opts {
+pub(super) fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(PREFIX)
 }
 
 /// Makes families and registers them.
-struct Declare<'a>(&'a Registry);
+pub(super) struct Declare<'a>(&'a Registry);
 
 impl Declare<'_> {
-    fn register<C: Collector + Clone + 'static>(
+    pub(super) fn register<C: Collector + Clone + 'static>(
         &self,
         collector: C,
     ) -> Result<C, prometheus::Error> {
@@ -435,7 +352,7 @@ impl Declare<'_> {
         Ok(collector)
     }
 
-    fn counters(
+    pub(super) fn counters(
         &self,
         name: &str,
         help: &str,
@@ -489,11 +406,11 @@ mod tests {
         metrics.analyst_answered("local", "ok", Duration::from_millis(1));
         metrics.delivery(SMS, "sent");
         metrics.canary(Duration::from_millis(20));
-        let connections = metrics.connections();
+        let connections = metrics.http().connections();
         connections.open(3);
         connections.ended("head");
         connections.malformed();
-        metrics.admin_refused("wrong_token");
+        metrics.http().admin_refused("wrong_token");
         let text = metrics.clone().render().expect("text");
         for line in [
             "postroom_webhooks_total{channel=\"sms\",outcome=\"accepted\"} 1",

@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod faults;
+pub mod http_metrics;
 pub mod logging;
 pub mod metrics;
 pub mod rates;

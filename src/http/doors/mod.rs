@@ -17,7 +17,7 @@ use self::{
     stay::Stay,
 };
 use super::limits::Neighbours;
-use crate::telemetry::{metrics::ConnectionMetrics, sparse::Sparse};
+use crate::telemetry::{http_metrics::ConnectionMetrics, sparse::Sparse};
 use actix_web::{
     Error,
     body::{BodySize, BoxBody, MessageBody},
@@ -263,6 +263,10 @@ impl Guest {
 impl Visit {
     pub(super) const fn guest(&self) -> &Arc<Guest> {
         &self.guest
+    }
+
+    fn agreed(&self) {
+        *self.guest.stay() = Stay::opened(self.doors.now_ms());
     }
 
     fn received(&self) {

@@ -34,6 +34,11 @@ impl Watched {
         self.visit.guest()
     }
 
+    /// Keys are agreed on: the time for the first head begins.
+    pub(in crate::http) fn agreed(&self) {
+        self.visit.agreed();
+    }
+
     /// Has the task woken when the connection is ended from outside; fails once it is.
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         let guest = self.guest();

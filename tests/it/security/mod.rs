@@ -6,3 +6,4 @@ mod strangers;
 mod timing;
 mod connections;
 mod door;
+mod tls;

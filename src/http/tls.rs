@@ -1,0 +1,207 @@
+//! TLS on the socket that the daemon listens on, by rustls.
+
+use super::doors::Watched;
+use crate::config;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// The largest file of a certificate or a key that is read, in bytes.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+/// What other users of the machine may do with a file.
+const OF_OTHERS: u32 = 0o007;
+
+/// A certificate and its key, ready to serve.
+#[derive(Clone)]
+pub struct Tls(TlsAcceptor);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls(***)")
+    }
+}
+
+/// Why TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("`{}` in `server.tls.{key}` cannot be read: {source}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// `cert` or `key`.
+        key: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds something else.
+    #[error("`{}` in `server.tls.{key}` holds no {expected} in PEM: {why}", .path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// `cert` or `key`.
+        key: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Both are read, and do not go together.
+    #[error(
+        "the certificate in `{}` and the key in `{}` cannot be used together (`server.tls`): {source}",
+        .cert.display(),
+        .key.display()
+    )]
+    Pair {
+        /// The file of the certificate.
+        cert: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+}
+
+impl Tls {
+    /// Reads the certificate, with those that vouch for it, and the key. They are read again at the next start.
+    ///
+    /// # Errors
+    /// When a file cannot be read, holds something else, or the two do not go together.
+    pub fn load(files: &config::Tls) -> Result<Self, TlsError> {
+        let (cert, key) = (&files.cert, &files.key);
+        let chain = certificates(cert, &read(cert, "cert")?)?;
+        warn_if_open_to_others(key);
+        let secret = private_key(key, &read(key, "key")?)?;
+        let failed = |source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|it| it.with_no_client_auth().with_single_cert(chain, secret))
+            .map_err(failed)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Agrees with the peer on keys.
+    pub(super) async fn accept(&self, stream: Watched) -> io::Result<Stream> {
+        Ok(Stream::Encrypted(Box::new(self.0.accept(stream).await?)))
+    }
+}
+
+fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, TlsError> {
+    let failed = |source| TlsError::File { path: path.to_owned(), key, source };
+    // Looked at before it is opened: opening a pipe waits for somebody who writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|it| it <= FILE_MAX_BYTES) {
+        Ok(bytes)
+    } else {
+        Err(failed(io::Error::other(format!("it is larger than {FILE_MAX_BYTES} bytes"))))
+    }
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |why| TlsError::Content {
+        path: path.to_owned(),
+        key: "cert",
+        expected: "certificate",
+        why,
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|error| failed(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(failed("there is none in it".to_owned()));
+    }
+    Ok(chain)
+}
+
+fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| TlsError::Content {
+        path: path.to_owned(),
+        key: "key",
+        expected: "private key",
+        why: error.to_string(),
+    })
+}
+
+fn warn_if_open_to_others(path: &Path) {
+    if fs::metadata(path).is_ok_and(|it| it.permissions().mode() & OF_OTHERS != 0) {
+        tracing::warn!(
+            path = %path.display(),
+            "every user of this machine may read or change the key in `server.tls.key`: chmod o= it"
+        );
+    }
+}
+
+/// A connection, encrypted or in clear.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(Watched),
+    Encrypted(Box<TlsStream<Watched>>),
+}
+
+impl Stream {
+    /// The connection below.
+    pub(super) fn watched(&self) -> &Watched {
+        match self {
+            Self::Plain(it) => it,
+            Self::Encrypted(it) => it.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(it) => Pin::new(it).poll_read(cx, buffer),
+            Self::Encrypted(it) => Pin::new(it).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(it) => Pin::new(it).poll_write(cx, bytes),
+            Self::Encrypted(it) => Pin::new(it).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(it) => Pin::new(it).poll_flush(cx),
+            Self::Encrypted(it) => Pin::new(it).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(it) => Pin::new(it).poll_shutdown(cx),
+            Self::Encrypted(it) => Pin::new(it).poll_shutdown(cx),
+        }
+    }
+}
