@@ -38,6 +38,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("entity", &["store"]),
     ("migration", &["store"]),
     ("actix_web", &["http", "app"]),
+    ("actix_http", &["http"]),
+    ("tokio_rustls", &["http"]),
     ("actix", &["ingest", "recorder", "supervisor", "http", "app"]),
     ("reqwest", &["channels", "analyst", "cli"]),
     ("hyper", &["cli"]),

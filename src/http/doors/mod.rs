@@ -136,15 +136,9 @@ impl Doors {
         is_encrypted: bool,
     ) -> Option<Visit> {
         let inner = &self.0;
-        let guest = Arc::new(Guest {
-            number: inner.next.fetch_add(1, Ordering::Relaxed),
-            address: (!stands_for_many).then(|| Neighbours::of(peer)),
-            is_encrypted,
-            stay: Mutex::new(Stay::opened(self.now_ms())),
-            has_asked: AtomicBool::new(false),
-            ending: OnceLock::new(),
-            waker: AtomicWaker::new(),
-        });
+        let number = inner.next.fetch_add(1, Ordering::Relaxed);
+        let address = (!stands_for_many).then(|| Neighbours::of(peer));
+        let guest = Arc::new(Guest::opened(number, address, is_encrypted, self.now_ms()));
         let entered = {
             let mut room = self.room();
             let entered = room.enter(&guest, inner.most, self.now_ms());
@@ -246,6 +240,23 @@ impl Drop for Asking<'_> {
 }
 
 impl Guest {
+    const fn opened(
+        number: u64,
+        address: Option<Neighbours>,
+        is_encrypted: bool,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            number,
+            address,
+            is_encrypted,
+            stay: Mutex::new(Stay::opened(now_ms)),
+            has_asked: AtomicBool::new(false),
+            ending: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
     /// True where what it sends cannot be read on the way.
     pub(super) const fn is_encrypted(&self) -> bool {
         self.is_encrypted

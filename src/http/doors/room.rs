@@ -152,3 +152,91 @@ impl Guest {
         self.ending.get().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    /// A guest of the address of that number, opened at `at_ms`.
+    fn guest(number: u64, address: u32, at_ms: u64) -> Arc<Guest> {
+        let address = Neighbours::of(IpAddr::V4(Ipv4Addr::from(address)));
+        Arc::new(Guest::opened(number, Some(address), false, at_ms))
+    }
+
+    fn asking(number: u64, address: u32, at_ms: u64) -> Arc<Guest> {
+        let guest = guest(number, address, at_ms);
+        guest.stay().asks(at_ms);
+        guest
+    }
+
+    #[test]
+    fn the_one_that_is_idle_longest_leaves_and_never_one_that_is_being_answered() {
+        let mut room = Room::default();
+        let guests = [asking(0, 1, 10), guest(1, 1, 30), guest(2, 2, 20), guest(3, 3, 40)];
+        for it in &guests {
+            assert_eq!(room.enter(it, 4, 50), Ok(()));
+        }
+        for (number, leaves) in [(4, 2), (5, 1), (6, 3)] {
+            assert_eq!(room.enter(&asking(number as u64, 9, 50), 4, 50), Ok(()));
+            let left = guests.iter().filter(|it| it.ended().is_some()).count();
+            assert_eq!((left, room.count()), (number - 3, 4));
+            assert_eq!(guests[leaves].ended(), Some(Ending::ForAnother));
+        }
+        assert_eq!(guests[0].ended(), None);
+    }
+
+    #[test]
+    fn where_all_are_being_answered_the_address_with_the_most_makes_room_for_others() {
+        let mut room = Room::default();
+        let many: Vec<_> = (0..8).map(|it| asking(it, 1, 10 + it)).collect();
+        for it in many.iter().chain([&asking(8, 2, 0), &asking(9, 2, 0)]) {
+            assert_eq!(room.enter(it, 10, 50), Ok(()));
+        }
+        assert_eq!(room.enter(&guest(10, 3, 50), 10, 50), Ok(()));
+        assert_eq!(many[0].ended(), Some(Ending::ForAnother));
+        assert!(many[1..].iter().all(|it| it.ended().is_none()));
+        // The one that has the most gets no more by that.
+        let mut room = Room::default();
+        for it in &many {
+            assert_eq!(room.enter(it, 8, 50), Ok(()));
+        }
+        assert_eq!(room.enter(&guest(11, 1, 50), 8, 50), Err(Full::All));
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_a_proxy_as_many_as_there_are() {
+        let mut room = Room::default();
+        let all: Vec<_> = (0..256).map(|it| guest(it, 1, it)).collect();
+        for it in &all {
+            assert_eq!(room.enter(it, 10_000, 300), Ok(()));
+        }
+        assert_eq!(room.enter(&guest(256, 1, 300), 10_000, 300), Err(Full::Address));
+        assert_eq!(room.enter(&guest(257, 2, 300), 10_000, 300), Ok(()));
+        for number in 1_000..2_000 {
+            let of_proxy = Arc::new(Guest::opened(number, None, false, 300));
+            assert_eq!(room.enter(&of_proxy, 10_000, 300), Ok(()));
+        }
+        // One that has been idle for five seconds leaves for another of its own.
+        assert_eq!(room.enter(&guest(258, 1, 5_000), 10_000, 5_000), Ok(()));
+        assert_eq!(all[0].ended(), Some(Ending::ForAnother));
+        room.leave(&all[7]);
+        room.leave(&all[7]);
+        assert_eq!(room.count(), 1_256);
+        assert_eq!(room.enter(&guest(259, 1, 300), 10_000, 300), Ok(()));
+    }
+
+    #[test]
+    fn those_who_miss_a_deadline_are_ended_once() {
+        let (mut room, usual) = (Room::default(), Deadlines::USUAL);
+        let (silent, asks) = (guest(0, 1, 0), asking(1, 1, 0));
+        for it in [&silent, &asks] {
+            assert_eq!(room.enter(it, 10, 0), Ok(()));
+        }
+        assert_eq!(room.end_overdue(12_000, &usual), []);
+        assert_eq!(room.end_overdue(12_001, &usual), [Overdue::Head]);
+        assert_eq!(room.end_overdue(99_000, &usual), []);
+        assert_eq!((silent.ended(), asks.ended()), (Some(Ending::Overdue), None));
+        assert_eq!(room.count(), 1);
+    }
+}
