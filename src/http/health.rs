@@ -96,21 +96,29 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
 #[derive(Debug, Default)]
 pub(super) struct LastCheck(Mutex<Option<(Instant, Check)>>);
 
-async fn database(state: &State) -> Check {
-    // Those who come while it is checked get what comes out.
-    let mut last = state.last_check.0.lock().await;
-    if let Some((checked_at, check)) = last.as_ref()
-        && checked_at.elapsed() < DATABASE_CHECK_KEPT
-    {
-        return check.clone();
+impl LastCheck {
+    /// What was checked at most `kept` ago, or what `check` gives. Those who come while it is checked get what comes
+    /// out of that.
+    async fn get(&self, kept: Duration, check: impl AsyncFnOnce() -> Check) -> Check {
+        let mut last = self.0.lock().await;
+        if let Some((checked_at, check)) = last.as_ref()
+            && checked_at.elapsed() < kept
+        {
+            return check.clone();
+        }
+        let check = check().await;
+        *last = Some((Instant::now(), check.clone()));
+        check
     }
-    let check = match tokio::time::timeout(DATABASE_LIMIT, state.store.answers()).await {
+}
+
+async fn database(state: &State) -> Check {
+    let check = async || match tokio::time::timeout(DATABASE_LIMIT, state.store.answers()).await {
         Ok(Ok(())) => Check::OK,
         Ok(Err(error)) => Check::failed(error.to_string()),
         Err(_) => Check::failed("it does not answer"),
     };
-    *last = Some((Instant::now(), check.clone()));
-    check
+    state.last_check.get(DATABASE_CHECK_KEPT, check).await
 }
 
 fn supervisor(state: &State) -> Check {
@@ -209,4 +217,26 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
 
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[tokio::test]
+    async fn the_database_is_checked_once_for_all_who_ask_within_that_time() {
+        let (last, checks) = (LastCheck::default(), AtomicUsize::new(0));
+        let check = async || {
+            tokio::task::yield_now().await;
+            let number = checks.fetch_add(1, Ordering::Relaxed);
+            Check::failed(format!("check {number}"))
+        };
+        let ask = |kept| last.get(kept, check);
+        let long = Duration::from_secs(3_600);
+        let all = futures_util::future::join_all((0..20).map(|_| ask(long))).await;
+        assert!(all.iter().all(|it| it.detail.as_deref() == Some("check 0")), "{all:?}");
+        assert_eq!(ask(Duration::ZERO).await.detail.as_deref(), Some("check 1"));
+        assert_eq!(ask(long).await.detail.as_deref(), Some("check 1"));
+    }
 }

@@ -106,13 +106,6 @@ async fn the_limit_of_an_address_counts_for_every_path_and_not_for_the_right_tok
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readiness_is_looked_up_once_a_second_for_all_who_ask() {
-    let daemon = Place::sqlite().start("").await;
-    let answers = join_all((0..200).map(|_| ask(daemon.get("/readyz")))).await;
-    assert!(answers.iter().all(|it| it.status == 200));
-}
-
 on_both_daemons! {
     async fn a_burst_of_one_client_leaves_room_for_another(place: Place) {
         let config = r#"
