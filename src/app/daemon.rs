@@ -4,7 +4,8 @@ use super::{
     AppError, Role,
     actors::{Actors, Parts},
     database_error,
-    files::{admin_token, lock_database},
+    files::lock_database,
+    token::admin_token,
 };
 use crate::{
     config::{self, Config},
@@ -107,7 +108,7 @@ impl Daemon {
         let tls = config.server.tls.as_ref().map(http::Tls::load).transpose()?;
         waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
-        let token = admin_token(&config)?;
+        let token = admin_token(&config).await?;
         let store_runtime = StoreRuntime::start()?;
         let store = open_store(&config, &store_runtime, role, waiting_room, &listener).await?;
         warn_if_undurable(&store).await;

@@ -4,8 +4,14 @@
 mod actors;
 mod daemon;
 mod files;
+mod private;
+mod process;
+mod token;
 
-pub use self::{daemon::Daemon, files::token_path};
+pub use self::{
+    daemon::Daemon,
+    token::{read_token, token_path},
+};
 
 use self::{daemon::WaitingRoom, files::lock_database};
 use crate::{
@@ -121,6 +127,14 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// A file is there that this process cannot trust.
+    #[error("`{}` {why}", .path.display())]
+    Refused {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what would be right.
+        why: String,
+    },
     /// The database refuses.
     #[error("the database `{url}`: {source}")]
     Database {
@@ -170,6 +184,7 @@ pub enum Migrate {
 /// # Errors
 /// When the database is away, held by a daemon, or a migration fails.
 pub fn migrate(config: &Config, what: Migrate) -> Result<store::Migrations, AppError> {
+    process::close_to_others()?;
     let _lock = lock_database(config)?;
     let runtime = StoreRuntime::start()?;
     let database = config.database.clone();
@@ -196,6 +211,7 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 /// # Errors
 /// When it cannot start. A database that is away is waited for.
 pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Exit, AppError> {
+    process::close_to_others()?;
     crate::telemetry::logging::init(&config.telemetry)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");

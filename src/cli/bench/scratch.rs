@@ -10,7 +10,7 @@ use crate::{
     store::{self, Store, StoreRuntime},
 };
 use anyhow::Context;
-use std::path::PathBuf;
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::PathBuf};
 use uuid::Uuid;
 
 /// Slots, and jobs claimed ahead, of the kinds that are measured.
@@ -43,7 +43,10 @@ impl Scratch {
                     .and_then(store::sqlite_path)
                     .and_then(|it| it.parent().map(PathBuf::from));
                 let directory = parent.unwrap_or_else(std::env::temp_dir).join(name);
-                std::fs::create_dir_all(&directory)
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&directory)
                     .with_context(|| format!("cannot make `{}`", directory.display()))?;
                 let url = format!("sqlite://{}", directory.join("bench.db").display());
                 Ok(Self { url, directory: Some(directory), server: None })

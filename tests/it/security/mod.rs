@@ -7,3 +7,4 @@ mod timing;
 mod connections;
 mod door;
 mod tls;
+mod files;
