@@ -36,6 +36,8 @@ const SQLITE_CHECKPOINT_PAGES: &str = "1000";
 const SQLITE_WRITER_CACHE: &str = "-65536";
 /// What each reader keeps: less, because the system keeps the file, too, and there are several.
 const SQLITE_READER_CACHE: &str = "-12288";
+/// What each connection of the admin API keeps: its lists read past megabytes that nobody asks for again.
+const SQLITE_API_CACHE: &str = "-2048";
 /// The log file is cut to this size after a checkpoint.
 const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
 /// Connections that only the admin API and the metrics read over, beyond `database.max_connections`: a slow
@@ -310,7 +312,9 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         .max_connections(API_CONNECTIONS)
         .after_connect(|it, _| Box::pin(bound_statements(it)))
         .before_acquire(|it, _| Box::pin(async move { bound_statements(it).await.map(|()| true) }))
-        .connect_lazy_with(of_readers.busy_timeout(API_STATEMENT_MAX));
+        .connect_lazy_with(
+            of_readers.pragma("cache_size", SQLITE_API_CACHE).busy_timeout(API_STATEMENT_MAX),
+        );
     let reader = Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader));
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,

@@ -39,9 +39,10 @@ pub use self::{
     chores::Chores,
     connect::{create_database, drop_database, reach, sqlite_path},
     desk::{
-        Backlog, ByKind, Desk, DraftRow, FailedAttempt, IdentityRow, JobActionError, JobDetail,
-        JobFilter, JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage,
-        ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter, QuarantineRow, Totals,
+        Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt, IdentityRow, JobActionError,
+        JobDetail, JobFilter, JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
+        ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
+        QuarantineRow, Totals,
     },
     error::StoreError,
     feed::Feed,

@@ -79,6 +79,8 @@ static ALL: &[(&str, &Sql)] = named![
     desk::READ_FAILURES,
     desk::READ_HELD,
     desk::READ_JOBS,
+    desk::READ_LISTED_DRAFTS,
+    desk::READ_LISTED_MESSAGES,
     desk::REOPEN_ATTEMPTS,
     desk::SETTLE_QUARANTINE,
     feed::READ_END,

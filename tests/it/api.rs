@@ -20,9 +20,9 @@ const JOB: &str = "id kind status client_id lead_id message_id draft_id delivery
     created_at started_at finished_at locked_by last_error";
 const LEAD: &str = "id client_id status sentiment first_name last_name company_name email phone timezone opted_out bounced \
     sms_dnd connected_at snoozed_until score identities campaign last_message_at last_inbound_at last_outbound_at created_at";
-const MESSAGE: &str = "id client_id lead_id channel direction source provider_id subject body sentiment automated from to cc \
+const MESSAGE: &str = "id client_id lead_id channel direction source provider_id subject body truncated sentiment automated from to cc \
     attachments sent_at created_at edited_at deleted_at";
-const DRAFT: &str = "id client_id lead_id message_id channel status subject body parts created_at decided_at decided_by edited \
+const DRAFT: &str = "id client_id lead_id message_id channel status subject body truncated parts created_at decided_at decided_by edited \
     send_at blocked_by delivery_id gate";
 const POOL: &str = "kind size configured_size busy paused state backlog restarts resumes_at max_attempts timeout_ms";
 const ACTOR: &str =

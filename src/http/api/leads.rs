@@ -31,6 +31,7 @@ pub(super) async fn show(
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
     let id = id_in(&path, "lead")?;
+    let _turn = state.heavy_reads.turn().await;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
     Ok(HttpResponse::Ok().json(LeadDetailJson::of(&detail)))
 }

@@ -22,6 +22,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> An
         channel: query.one_of("channel", &channels)?,
         direction: query.one_of("direction", &DIRECTIONS)?,
     };
+    let _turn = state.heavy_reads.turn().await;
     let page = state.desk.messages(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(MessageJson::of).collect();
     Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|it| it.to_string()) }))
@@ -35,6 +36,7 @@ pub(super) async fn show(
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
     let id = id_in(&path, "message")?;
+    let _turn = state.heavy_reads.turn().await;
     let message = state.desk.message(id).await?.ok_or_else(|| no_such("message", id))?;
     Ok(HttpResponse::Ok().json(MessageDetailJson::of(&message)))
 }

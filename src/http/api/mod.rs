@@ -4,7 +4,9 @@
 
 mod actors;
 mod drafts;
+mod heavy;
 mod jobs;
+mod json;
 mod latest;
 mod leads;
 mod messages;
@@ -16,7 +18,7 @@ mod views;
 
 pub(super) use self::overview::overview_for_metrics;
 
-use self::latest::Latest;
+use self::{heavy::HeavyReads, latest::Latest};
 use super::{admin, problem::Problem};
 use crate::{
     config::Secret,
@@ -49,6 +51,7 @@ pub struct ApiState {
     /// Values of a filter; others are refused.
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
+    heavy_reads: HeavyReads,
 }
 
 impl ApiState {
@@ -63,8 +66,8 @@ impl ApiState {
         role: &'static str,
         channels: Vec<ChannelName>,
     ) -> Self {
-        let totals = Latest::default();
-        Self { desk, board, token, started, metrics, role, channels, totals }
+        let (totals, heavy_reads) = (Latest::default(), HeavyReads::default());
+        Self { desk, board, token, started, metrics, role, channels, totals, heavy_reads }
     }
 
     /// True where the request shows the token.
@@ -99,6 +102,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
             .service(get("/messages", messages::list))
             .service(get("/messages/{id}", messages::show))
             .service(get("/drafts", drafts::list))
+            .service(get("/drafts/{id}", drafts::show))
             .service(get("/pools", pools::list))
             .service(get("/quarantine", quarantine::list))
             .service(

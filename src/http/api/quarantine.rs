@@ -24,6 +24,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> An
         client: query.values("client"),
         channel: query.one_of("channel", &channels)?,
     };
+    let _turn = state.heavy_reads.turn().await;
     let page = state.desk.quarantine(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(QuarantineJson::of).collect();
     Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|it| it.to_string()) }))
@@ -36,6 +37,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
+    let _turn = state.heavy_reads.turn().await;
     let (item, payload) = found(&state, &path).await?.split();
     Ok(HttpResponse::Ok().json(QuarantineDetailJson::of(&item, &payload)))
 }

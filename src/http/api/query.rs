@@ -1,9 +1,10 @@
 //! What a request asks for: filters, limit and cursor. Whatever is not known is refused by name, because a
 //! filter that is passed over shows, retries or cancels too much.
 
+use super::json::object_in;
 use crate::{
     domain::{Id, Timestamp},
-    http::problem::{Cause, Problem},
+    http::problem::Problem,
     store::LeadCursor,
 };
 use serde_json::Value;
@@ -12,6 +13,8 @@ use serde_json::Value;
 const LIMIT_DEFAULT: usize = 50;
 /// Items on a page at the most.
 const LIMIT_MAX: usize = 500;
+/// Characters of a value at the most: no name is longer, and a database has bounds for what it looks for.
+const VALUE_CHARS_MAX: usize = 200;
 /// What the cursor of a lead without a message has in the place of a time.
 const NO_TIME: &str = "-";
 
@@ -28,11 +31,7 @@ impl Query {
 
     /// From a JSON object, with these names and no others. A value is a text or a list of texts.
     pub(super) fn from_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
-        let body: Value = serde_json::from_slice(body)
-            .map_err(|error| Problem::not_json(format!("the body is not JSON: {error}")))?;
-        let Value::Object(fields) = body else {
-            return Err(Problem::new(Cause::BadRequest, "the body must be an object"));
-        };
+        let fields = object_in(body)?;
         let mut pairs = Vec::with_capacity(fields.len());
         for (name, value) in fields {
             match value {
@@ -58,11 +57,14 @@ impl Query {
     }
 
     fn of(pairs: Vec<(String, String)>, known: &[&str], what: &str) -> Result<Self, Problem> {
-        for (name, _) in &pairs {
+        for (name, value) in &pairs {
             if !known.contains(&name.as_str()) {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 let detail = format!("unknown {what} `{name}`; known here: {known}");
                 return Err(Problem::bad_request(name, detail));
+            }
+            if value.split(',').any(is_too_long) {
+                return Err(too_long(name));
             }
         }
         Ok(Self(pairs))
@@ -79,6 +81,7 @@ impl Query {
         let mut texts = self.texts(name);
         match (texts.next(), texts.next()) {
             (_, Some(_)) => Err(Problem::bad_request(name, format!("`{name}` is given twice"))),
+            (Some(text), None) if is_too_long(text) => Err(too_long(name)),
             (text, None) => Ok(text),
         }
     }
@@ -147,6 +150,15 @@ impl Query {
     }
 }
 
+fn is_too_long(value: &str) -> bool {
+    value.trim().chars().nth(VALUE_CHARS_MAX).is_some()
+}
+
+fn too_long(name: &str) -> Problem {
+    let detail = format!("a value of `{name}` may have {VALUE_CHARS_MAX} characters at the most");
+    Problem::bad_request(name, detail)
+}
+
 /// An id as it is shown.
 pub(super) fn parse_id(text: &str) -> Option<Id> {
     let is_plain = text.bytes().all(|it| it.is_ascii_digit());
@@ -197,6 +209,26 @@ mod tests {
         let query = Query::from_json(json, KNOWN).unwrap();
         assert_eq!(query.values("status"), ["failed", "cancelled"]);
         assert!(query.values("lead").is_empty());
+    }
+
+    #[test]
+    fn a_value_has_at_most_200_characters() {
+        let (most, more) = ("ä".repeat(200), "ä".repeat(201));
+        assert_eq!(parse(&format!("q={most}")).text("q").unwrap(), Some(most.as_str()));
+        let many = [most.as_str(); 50].join(",");
+        assert_eq!(parse(&format!("status={many}")).values("status").len(), 50);
+        for (text, name) in [
+            (format!("q={more}"), "q"),
+            (format!("status=a,{more}"), "status"),
+            (format!("cursor={more}"), "cursor"),
+        ] {
+            let problem = Query::parse(&text, KNOWN).unwrap_err().to_string();
+            assert!(problem.contains("200") && problem.contains(name), "{problem}");
+        }
+        // Commas do not part a text.
+        assert!(parse(&format!("q={}", "a,".repeat(101))).text("q").is_err());
+        let body = serde_json::json!({"lead": ["1", more]}).to_string();
+        assert!(Query::from_json(body.as_bytes(), KNOWN).is_err());
     }
 
     #[test]

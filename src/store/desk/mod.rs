@@ -8,6 +8,7 @@ mod job_views;
 mod jobs;
 mod overview;
 mod people;
+mod portions;
 mod quarantine;
 mod values;
 mod written;
@@ -27,7 +28,7 @@ pub(super) use self::{
     },
     written::{
         LIST_DRAFTS, LIST_DRAFTS_BY, LIST_DRAFTS_OF_LEAD, LIST_MESSAGES, LIST_MESSAGES_BY,
-        LIST_MESSAGES_OF_LEADS,
+        LIST_MESSAGES_OF_LEADS, READ_LISTED_DRAFTS, READ_LISTED_MESSAGES,
     },
 };
 
@@ -38,7 +39,7 @@ pub use self::{
     overview::{Backlog, Totals},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
-    written::{DraftRow, ListedMessage, MessageFilter, MessageRow},
+    written::{DraftRow, Excerpt, ListedMessage, MessageFilter, MessageRow},
 };
 
 use super::{Store, StoreError, nodes};
@@ -172,7 +173,7 @@ impl Desk {
         self.0.spawn(async move { people::lead(&store.connections().api, id).await }).await
     }
 
-    /// Messages, newest first, those before `cursor`.
+    /// Messages, newest first, those before `cursor`, with the beginnings of long texts.
     ///
     /// # Errors
     /// When the database is away.
@@ -181,7 +182,7 @@ impl Desk {
         filter: MessageFilter,
         limit: usize,
         cursor: Option<Id>,
-    ) -> Result<Page<ListedMessage>, StoreError> {
+    ) -> Result<Page<Excerpt<ListedMessage>>, StoreError> {
         let store = self.0.clone();
         self.0
             .spawn(async move {
@@ -199,7 +200,8 @@ impl Desk {
         self.0.spawn(async move { written::message(&store.connections().api, id).await }).await
     }
 
-    /// Drafts with one of these statuses (none is all), newest first, those before `cursor`.
+    /// Drafts with one of these statuses (none is all), newest first, those before `cursor`, with the beginnings of
+    /// long texts.
     ///
     /// # Errors
     /// When the database is away.
@@ -208,13 +210,22 @@ impl Desk {
         status: Vec<String>,
         limit: usize,
         cursor: Option<Id>,
-    ) -> Result<Page<DraftRow>, StoreError> {
+    ) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
         let store = self.0.clone();
         self.0
             .spawn(async move {
                 written::drafts(&store.connections().api, status, limit, cursor).await
             })
             .await
+    }
+
+    /// A draft with all of its text.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn draft(&self, id: Id) -> Result<Option<DraftRow>, StoreError> {
+        let store = self.0.clone();
+        self.0.spawn(async move { written::draft(&store.connections().api, id).await }).await
     }
 
     /// Webhooks that were not understood, newest first, those before `cursor`.

@@ -5,7 +5,7 @@ use super::{
     job_views::JobView,
     jobs::{self, JobFilter, count},
     values::{self, CLIENTS_OF_LEADS, each_with_each},
-    written::{self, DraftRow, ListedMessage},
+    written::{self, DraftRow, Excerpt, ListedMessage},
 };
 use crate::{
     domain::{Id, LeadStatus, Timestamp},
@@ -118,9 +118,9 @@ pub struct LeadDetail {
     /// The lead.
     pub entry: LeadEntry,
     /// Its newest messages, oldest first.
-    pub messages: Vec<ListedMessage>,
+    pub messages: Vec<Excerpt<ListedMessage>>,
     /// Its drafts, newest first.
-    pub drafts: Vec<DraftRow>,
+    pub drafts: Vec<Excerpt<DraftRow>>,
     /// The jobs about its messages and drafts, newest first.
     pub jobs: Vec<JobView>,
 }
@@ -283,7 +283,7 @@ async fn entries(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadEntry>, StoreE
 pub(super) async fn lead(reader: &Sessions, id: Id) -> Result<Option<LeadDetail>, StoreError> {
     let Some(entry) = entries(reader, &[id]).await?.pop() else { return Ok(None) };
     let mut thread = written::messages_of_lead(reader, id, THREAD_MAX).await?;
-    thread.sort_by_key(|it| (it.sent_at, it.id));
+    thread.sort_by_key(|it| (it.row.sent_at, it.row.id));
     let drafts = written::drafts_of_lead(reader, id, DETAIL_MAX).await?;
     let about = JobFilter { lead: vec![id], ..JobFilter::default() };
     let jobs = jobs::page(reader, &about, DETAIL_MAX, None).await?.items;

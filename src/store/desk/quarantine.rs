@@ -3,6 +3,7 @@
 use super::{
     Page,
     jobs::count,
+    portions::{Heavy, portions},
     values::{self, CHANNELS_OF_QUARANTINE, CLIENTS_OF_QUARANTINE, each_with_each},
 };
 use crate::{
@@ -25,12 +26,13 @@ pub(in crate::store) static SETTLE_QUARANTINE: Sql =
     Sql::new("update quarantine set status = $2 where id = $1 and status = 'held'");
 
 /// Items, back from the newest by primary key.
-pub(in crate::store) static LIST_QUARANTINE: Sql =
-    Sql::new("select q.id from quarantine q where q.id < $1 order by q.id desc limit $2");
+pub(in crate::store) static LIST_QUARANTINE: Sql = Sql::new(
+    "select q.id, cast(octet_length(q.payload) as bigint) as weight from quarantine q where q.id < $1 order by q.id desc limit $2",
+);
 
 /// The same of some clients, channels and statuses, a page of each. By `quarantine_listed`.
 pub(in crate::store) static LIST_QUARANTINE_BY: Sql = Sql::new(
-    "select q.id from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
+    "select q.id, cast(octet_length(q.payload) as bigint) as weight from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
        select x.id from quarantine x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
          and x.id < $1 order by x.id desc limit $2) order by q.id desc limit $2",
 );
@@ -78,11 +80,18 @@ pub(super) async fn list(
             .collect();
         read(reader, &LIST_QUARANTINE_BY, [before, most, group(&rows)?]).await?
     };
-    let ids: Vec<Id> = found.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
-    let Page { items, next } = Page::cut(ids, limit, |it| *it);
-    let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(items));
-    let newest_first = select.order_by_desc(quarantine::Column::Id);
-    Ok(Page { items: newest_first.into_partial_model().all(reader).await?, next })
+    let mut heavy = Vec::with_capacity(found.len());
+    for row in &found {
+        heavy.push(Heavy { id: row.try_get("", "id")?, weight: row.try_get("", "weight")? });
+    }
+    let Page { items, next } = Page::cut(heavy, limit, |it| it.id);
+    let mut listed = Vec::with_capacity(items.len());
+    for ids in portions(&items) {
+        let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(ids));
+        let newest_first = select.order_by_desc(quarantine::Column::Id);
+        listed.extend(newest_first.into_partial_model().all(reader).await?);
+    }
+    Ok(Page { items: listed, next })
 }
 
 /// One item.

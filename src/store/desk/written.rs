@@ -1,11 +1,12 @@
 //! What was written, and what is to be answered.
 //!
-//! A list is read in two steps: ids with the sizes of their texts, and then as many rows as a page may hold in bytes.
-//! A text may be megabytes, and a page may have hundreds of them.
+//! A text may be megabytes, and a page may have hundreds of them. So a list has only the beginnings of long texts, and
+//! is read in two steps: ids with their sizes, and then the rows, a few megabytes at a time.
 
 use super::{
     Page,
     jobs::count,
+    portions::{Heavy, portions},
     values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_DRAFTS, CLIENTS_OF_MESSAGES, each_with_each},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     },
 };
 use entity::{drafts, messages};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, Value};
+use sea_orm::{EntityTrait, FromQueryResult, QueryResult, Value};
 use serde::Serialize;
 
 pub use entity::{
@@ -26,18 +27,47 @@ pub use entity::{
     messages::{Listed as ListedMessage, Model as MessageRow},
 };
 
-/// A listed message with the bytes of its texts.
-macro_rules! message {
-    () => {
-        "select m.id, octet_length(m.body) + coalesce(octet_length(m.subject), 0) + octet_length(m.sender) \
-           + octet_length(m.recipients) + octet_length(m.cc) + octet_length(m.attachments) as size from "
+/// The bytes of a text of which a list has the beginning, at the most: four for each of [`TEXT_CHARS_MAX`].
+macro_rules! beginning {
+    ($text:literal) => {
+        concat!(
+            "case when octet_length(",
+            $text,
+            ") > 8000 then 8000 else coalesce(octet_length(",
+            $text,
+            "), 0) end"
+        )
     };
 }
 
-/// A listed draft with the bytes of its texts.
+/// A listed message: the bytes of what a list has of it, and of all that is read past for that.
+macro_rules! message {
+    () => {
+        concat!(
+            "select m.id, ",
+            beginning!("m.body"),
+            " + ",
+            beginning!("m.subject"),
+            " + octet_length(m.sender) + octet_length(m.recipients) + octet_length(m.cc) + octet_length(m.attachments) as size, \
+             cast(octet_length(m.body) as bigint) + coalesce(octet_length(m.subject), 0) + coalesce(octet_length(m.raw_text), 0) \
+               + coalesce(octet_length(m.raw_html), 0) + coalesce(octet_length(m.payload), 0) as weight from "
+        )
+    };
+}
+
+/// The same of a draft.
 macro_rules! draft {
     () => {
-        "select d.id, octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as size from "
+        concat!(
+            "select d.id, ",
+            beginning!("d.body"),
+            " + ",
+            beginning!("d.subject"),
+            " + ",
+            beginning!("d.parts"),
+            " as size, cast(octet_length(d.body) as bigint) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as weight \
+             from "
+        )
     };
 }
 
@@ -80,8 +110,30 @@ pub(in crate::store) static LIST_DRAFTS_BY: Sql = Sql::new(concat!(
 pub(in crate::store) static LIST_DRAFTS_OF_LEAD: Sql =
     Sql::new(concat!(draft!(), "drafts d where d.lead_id = $1 order by d.id desc limit $2"));
 
+/// These messages, newest first, with the first `$2` characters of long texts. By primary key.
+pub(in crate::store) static READ_LISTED_MESSAGES: Sql = Sql::new(
+    "select m.id, m.client_id, m.lead_id, m.channel, m.direction, m.source, m.provider_id, \
+       substr(m.subject, 1, $2) as subject, substr(m.body, 1, $2) as body, m.sender, m.recipients, m.cc, m.attachments, \
+       m.sentiment, m.automated, m.sent_at, m.created_at, m.edited_at, m.deleted_at, m.failed_at, \
+       octet_length(m.body) + coalesce(octet_length(m.subject), 0) as bytes \
+     from messages m where m.id @ids($1) order by m.id desc",
+);
+
+/// The same of drafts; parts of more than `$3` bytes are left out. By primary key.
+pub(in crate::store) static READ_LISTED_DRAFTS: Sql = Sql::new(
+    "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, substr(d.subject, 1, $2) as subject, \
+       substr(d.body, 1, $2) as body, case when octet_length(d.parts) > $3 then '[]' else d.parts end as parts, d.edited, \
+       d.blocked_by, d.created_at, d.decided_at, d.decided_by, \
+       octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as bytes \
+     from drafts d where d.id @ids($1) order by d.id desc",
+);
+
 /// Bytes of texts on one page at the most, unless the first item alone has more.
 const PAGE_BYTES_MAX: i64 = 8 << 20;
+/// Characters of a text on a list.
+const TEXT_CHARS_MAX: i32 = 2_000;
+/// Bytes of the parts of a draft on a list.
+const PARTS_BYTES_MAX: i32 = 8_000;
 
 /// Who wrote a message.
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
@@ -99,20 +151,30 @@ pub struct MessageFilter {
     pub direction: Vec<String>,
 }
 
-/// Those of `rows` (id and size) that fit on a page of at most `limit` items.
-fn page_of(rows: &[QueryResult], limit: usize) -> Result<Page<Id>, StoreError> {
-    let mut found: Vec<(Id, i64)> = Vec::with_capacity(rows.len());
+/// A row of a list, with the beginnings of its long texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt<T> {
+    /// The row.
+    pub row: T,
+    /// Whether a text of it was cut.
+    pub is_cut: bool,
+}
+
+/// Those of `rows` (id, size and weight) that fit on a page of at most `limit` items.
+fn page_of(rows: &[QueryResult], limit: usize) -> Result<Page<Heavy>, StoreError> {
+    let mut found: Vec<(Heavy, i64)> = Vec::with_capacity(rows.len());
     for row in rows {
-        found.push((row.try_get("", "id")?, i64::from(row.try_get::<i32>("", "size")?)));
+        let heavy = Heavy { id: row.try_get("", "id")?, weight: row.try_get("", "weight")? };
+        found.push((heavy, i64::from(row.try_get::<i32>("", "size")?)));
     }
-    let Page { items, next } = Page::cut(found, limit, |it| it.0);
+    let Page { items, next } = Page::cut(found, limit, |it| it.0.id);
     let fit = fitting(&items);
-    let next = if fit < items.len() { items.get(fit - 1).map(|it| it.0) } else { next };
+    let next = if fit < items.len() { items.get(fit - 1).map(|it| it.0.id) } else { next };
     Ok(Page { items: items.into_iter().take(fit).map(|it| it.0).collect(), next })
 }
 
-/// How many of the first of `items` (id and size) a page may hold; one, whatever its size.
-fn fitting(items: &[(Id, i64)]) -> usize {
+/// How many of the first of `items` (what, and its size) a page may hold; one, whatever its size.
+fn fitting<T>(items: &[(T, i64)]) -> usize {
     let mut bytes = 0_i64;
     let fit = items.iter().take_while(|(_, size)| {
         bytes = bytes.saturating_add(*size);
@@ -127,7 +189,7 @@ pub(super) async fn messages(
     filter: &MessageFilter,
     limit: usize,
     cursor: Option<Id>,
-) -> Result<Page<ListedMessage>, StoreError> {
+) -> Result<Page<Excerpt<ListedMessage>>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -198,11 +260,27 @@ async fn of_leads(
     read(reader, &LIST_MESSAGES_OF_LEADS, values).await
 }
 
-/// These messages, newest first.
-async fn listed(reader: &Sessions, ids: Vec<Id>) -> Result<Vec<ListedMessage>, StoreError> {
-    let select = messages::Entity::find().filter(messages::Column::Id.is_in(ids));
-    let newest_first = select.order_by_desc(messages::Column::Id);
-    Ok(newest_first.into_partial_model().all(reader).await?)
+/// These messages, in their order, which is newest first.
+async fn listed(
+    reader: &Sessions,
+    found: Vec<Heavy>,
+) -> Result<Vec<Excerpt<ListedMessage>>, StoreError> {
+    let mut listed = Vec::with_capacity(found.len());
+    for ids in portions(&found) {
+        let values = [group(&ids)?, TEXT_CHARS_MAX.into()];
+        for row in read(reader, &READ_LISTED_MESSAGES, values).await? {
+            let message = ListedMessage::from_query_result(&row, "")?;
+            let shown = message.body.len() + message.subject.as_ref().map_or(0, String::len);
+            listed.push(Excerpt { is_cut: is_less(shown, &row)?, row: message });
+        }
+    }
+    Ok(listed)
+}
+
+/// Whether a row has more bytes of texts than are shown of it.
+fn is_less(shown: usize, row: &QueryResult) -> Result<bool, StoreError> {
+    let bytes: i32 = row.try_get("", "bytes")?;
+    Ok(usize::try_from(bytes).is_ok_and(|bytes| shown < bytes))
 }
 
 /// The newest messages of a lead, newest first: at most `limit`, and as many as a page holds.
@@ -210,7 +288,7 @@ pub(super) async fn messages_of_lead(
     reader: &Sessions,
     id: Id,
     limit: usize,
-) -> Result<Vec<ListedMessage>, StoreError> {
+) -> Result<Vec<Excerpt<ListedMessage>>, StoreError> {
     let filter = MessageFilter { lead: vec![id], ..MessageFilter::default() };
     let rows = of_leads(reader, &filter, [Id::MAX.into(), count(limit)]).await?;
     listed(reader, page_of(&rows, limit)?.items).await
@@ -227,7 +305,7 @@ pub(super) async fn drafts(
     status: Vec<String>,
     limit: usize,
     cursor: Option<Id>,
-) -> Result<Page<DraftRow>, StoreError> {
+) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -252,15 +330,32 @@ pub(super) async fn drafts_of_lead(
     reader: &Sessions,
     id: Id,
     limit: usize,
-) -> Result<Vec<DraftRow>, StoreError> {
+) -> Result<Vec<Excerpt<DraftRow>>, StoreError> {
     let rows = read(reader, &LIST_DRAFTS_OF_LEAD, [id.into(), count(limit)]).await?;
     read_drafts(reader, page_of(&rows, limit)?.items).await
 }
 
-/// These drafts, newest first.
-async fn read_drafts(reader: &Sessions, ids: Vec<Id>) -> Result<Vec<DraftRow>, StoreError> {
-    let select = drafts::Entity::find().filter(drafts::Column::Id.is_in(ids));
-    Ok(select.order_by_desc(drafts::Column::Id).all(reader).await?)
+/// A draft with all of its text.
+pub(super) async fn draft(reader: &Sessions, id: Id) -> Result<Option<DraftRow>, StoreError> {
+    Ok(drafts::Entity::find_by_id(id).one(reader).await?)
+}
+
+/// These drafts, in their order, which is newest first.
+async fn read_drafts(
+    reader: &Sessions,
+    found: Vec<Heavy>,
+) -> Result<Vec<Excerpt<DraftRow>>, StoreError> {
+    let mut listed = Vec::with_capacity(found.len());
+    for ids in portions(&found) {
+        let values = [group(&ids)?, TEXT_CHARS_MAX.into(), PARTS_BYTES_MAX.into()];
+        for row in read(reader, &READ_LISTED_DRAFTS, values).await? {
+            let draft = DraftRow::from_query_result(&row, "")?;
+            let subject = draft.subject.as_ref().map_or(0, String::len);
+            let shown = draft.body.len() + subject + draft.parts.len();
+            listed.push(Excerpt { is_cut: is_less(shown, &row)?, row: draft });
+        }
+    }
+    Ok(listed)
 }
 
 #[cfg(test)]

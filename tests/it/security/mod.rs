@@ -8,3 +8,4 @@ mod connections;
 mod door;
 mod tls;
 mod files;
+mod lists;

@@ -104,7 +104,7 @@ on_both_databases! {
                         };
                         let found = all_pages(async |cursor| {
                             let page = db.store.desk().messages(filter.clone(), LIMIT, cursor).await;
-                            ids_of(page.unwrap(), |it| it.id)
+                            ids_of(page.unwrap(), |it| it.row.id)
                         })
                         .await;
                         let leads: Vec<String> = lead.iter().map(ToString::to_string).collect();
@@ -151,7 +151,7 @@ on_both_databases! {
         for status in [&[][..], &["sent"], &["pending", "sent", "approved"]] {
             let found = all_pages(async |cursor| {
                 let page = db.store.desk().drafts(owned(status), LIMIT, cursor).await;
-                ids_of(page.unwrap(), |it| it.id)
+                ids_of(page.unwrap(), |it| it.row.id)
             })
             .await;
             let sql = format!(
@@ -214,12 +214,11 @@ on_both_databases! {
         }
     }
 
-    /// A text may be megabytes, and a page has up to 500.
+    /// What a list does not cut may be megabytes, too, and a page has up to 500 items.
     async fn a_page_holds_a_bounded_number_of_bytes(db: Fixture) {
         filled::fill(&db, 1, 20).await;
         let text = if db.is_sqlite() { "printf('%.*c', 3000000, 'x')" } else { "repeat('x', 3000000)" };
-        db.execute(&format!("update messages set body = {text} where id <= 5")).await;
-        db.execute(&format!("update drafts set body = {text} where id <= 5")).await;
+        db.execute(&format!("update messages set attachments = {text} where id <= 5")).await;
         db.execute("update messages set lead_id = 1").await;
         let desk = db.store.desk();
         for filter in [
@@ -234,9 +233,55 @@ on_both_databases! {
             let last = desk.messages(filter, 200, second.next).await.unwrap();
             assert_eq!((last.items.len(), last.next), (1, None));
         }
-        assert_eq!(desk.drafts(Vec::new(), 200, None).await.unwrap().items.len(), 17);
         let lead = desk.lead(1).await.unwrap().unwrap();
         assert_eq!(lead.messages.len(), 17, "the newest of its thread");
+    }
+
+    async fn a_list_has_the_beginnings_of_long_texts(db: Fixture) {
+        filled::fill(&db, 1, 5).await;
+        let repeat = |count: usize| match db.is_sqlite() {
+            _ if count == 0 => "''".to_owned(),
+            // Four bytes a character.
+            true => format!("replace(printf('%.*c', {count}, 'x'), 'x', '\u{1f600}')"),
+            false => format!("repeat('\u{1f600}', {count})"),
+        };
+        for (id, body, subject, parts) in [
+            (1, 2_000, 2_000, 0),
+            (2, 2_001, 1, 0),
+            (3, 1, 2_001, 0),
+            (4, 1_000_000, 1, 0),
+            (5, 1, 1, 2_001),
+        ] {
+            let (body, subject, parts) = (repeat(body), repeat(subject), repeat(parts));
+            db.execute(&format!("update messages set lead_id = 1, body = {body}, subject = {subject} where id = {id}")).await;
+            db.execute(&format!("update drafts set lead_id = 1, body = {body}, subject = {subject}, parts = '[' || {parts} || ']' where id = {id}"))
+                .await;
+        }
+        let desk = db.store.desk();
+        let beginning = |text: &str| text.chars().count().min(2_000);
+        let messages = desk.messages(MessageFilter::default(), 5, None).await.unwrap().items;
+        let of_lead = desk.lead(1).await.unwrap().unwrap();
+        for list in [messages, of_lead.messages.into_iter().rev().collect()] {
+            let cut: Vec<(Id, bool)> = list.iter().map(|it| (it.row.id, it.is_cut)).collect();
+            assert_eq!(cut, [(5, false), (4, true), (3, true), (2, true), (1, false)]);
+            for it in list {
+                let whole = desk.message(it.row.id).await.unwrap().unwrap();
+                assert_eq!(it.row.body.chars().count(), beginning(&whole.body));
+                assert!(whole.body.starts_with(&it.row.body));
+                let subject = it.row.subject.unwrap();
+                assert_eq!(subject.chars().count(), beginning(&whole.subject.unwrap()));
+            }
+        }
+        let drafts = desk.drafts(Vec::new(), 5, None).await.unwrap().items;
+        assert_eq!(drafts, of_lead.drafts);
+        let cut: Vec<(Id, bool)> = drafts.iter().map(|it| (it.row.id, it.is_cut)).collect();
+        assert_eq!(cut, [(5, true), (4, true), (3, true), (2, true), (1, false)]);
+        for it in drafts {
+            let whole = desk.draft(it.row.id).await.unwrap().unwrap();
+            assert_eq!(it.row.body.chars().count(), beginning(&whole.body));
+            assert_eq!(it.row.parts, "[]");
+            assert_eq!(whole.parts.chars().count(), if whole.id == 5 { 2_003 } else { 2 });
+        }
     }
 
     /// More jobs than one look finds and one call may take.

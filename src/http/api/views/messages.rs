@@ -3,10 +3,10 @@
 use super::{Key, at};
 use crate::{
     domain::Timestamp,
-    store::{DraftRow, ListedMessage, MessageRow},
+    store::{DraftRow, Excerpt, ListedMessage, MessageRow},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct MessageJson<'a> {
@@ -19,12 +19,14 @@ pub(in crate::http::api) struct MessageJson<'a> {
     provider_id: Option<&'a str>,
     subject: Option<&'a str>,
     body: &'a str,
+    /// Whether the subject or the body has more than is shown.
+    truncated: bool,
     sentiment: Option<&'a str>,
     automated: bool,
-    from: Value,
-    to: Value,
-    cc: Value,
-    attachments: Value,
+    from: Stored<'a>,
+    to: Stored<'a>,
+    cc: Stored<'a>,
+    attachments: Stored<'a>,
     sent_at: Timestamp,
     created_at: Timestamp,
     edited_at: Option<Timestamp>,
@@ -32,14 +34,25 @@ pub(in crate::http::api) struct MessageJson<'a> {
     failed_at: Option<Timestamp>,
 }
 
+/// JSON that was stored as text. It goes out as it is: taken apart, it would have many times its size.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Stored<'a> {
+    As(&'a RawValue),
+    Otherwise(Value),
+}
+
 /// JSON that was stored as text; what cannot be read is `otherwise`.
-fn stored(text: &str, otherwise: Value) -> Value {
-    serde_json::from_str(text).ok().filter(|it: &Value| !it.is_null()).unwrap_or(otherwise)
+fn stored(text: &str, otherwise: Value) -> Stored<'_> {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(json) if json.get() != "null" => Stored::As(json),
+        Ok(_) | Err(_) => Stored::Otherwise(otherwise),
+    }
 }
 
 /// The fields that both forms of a message have.
 macro_rules! message_json {
-    ($it:ident) => {
+    ($it:expr, $is_cut:expr) => {
         MessageJson {
             id: Key($it.id),
             client_id: &$it.client_id,
@@ -50,6 +63,7 @@ macro_rules! message_json {
             provider_id: $it.provider_id.as_deref(),
             subject: $it.subject.as_deref(),
             body: &$it.body,
+            truncated: $is_cut,
             sentiment: $it.sentiment.as_deref(),
             automated: $it.automated,
             from: stored(&$it.sender, serde_json::json!({"address": null, "name": null})),
@@ -66,8 +80,8 @@ macro_rules! message_json {
 }
 
 impl<'a> MessageJson<'a> {
-    pub(in crate::http::api) fn of(it: &'a ListedMessage) -> Self {
-        message_json!(it)
+    pub(in crate::http::api) fn of(it: &'a Excerpt<ListedMessage>) -> Self {
+        message_json!(it.row, it.is_cut)
     }
 }
 
@@ -83,7 +97,7 @@ pub(in crate::http::api) struct MessageDetailJson<'a> {
 impl<'a> MessageDetailJson<'a> {
     pub(in crate::http::api) fn of(it: &'a MessageRow) -> Self {
         Self {
-            message: message_json!(it),
+            message: message_json!(it, false),
             raw_text: it.raw_text.as_deref(),
             raw_html: it.raw_html.as_deref(),
             payload: it.payload.as_deref(),
@@ -101,7 +115,9 @@ pub(in crate::http::api) struct DraftJson<'a> {
     status: &'a str,
     subject: Option<&'a str>,
     body: &'a str,
-    parts: Value,
+    /// Whether the subject, the body or the parts have more than is shown.
+    truncated: bool,
+    parts: Stored<'a>,
     created_at: Timestamp,
     decided_at: Option<Timestamp>,
     decided_by: Option<&'a str>,
@@ -113,7 +129,11 @@ pub(in crate::http::api) struct DraftJson<'a> {
 }
 
 impl<'a> DraftJson<'a> {
-    pub(in crate::http::api) fn of(it: &'a DraftRow) -> Self {
+    pub(in crate::http::api) fn of(it: &'a Excerpt<DraftRow>) -> Self {
+        Self { truncated: it.is_cut, ..Self::whole(&it.row) }
+    }
+
+    pub(in crate::http::api) fn whole(it: &'a DraftRow) -> Self {
         Self {
             id: Key(it.id),
             client_id: &it.client_id,
@@ -123,6 +143,7 @@ impl<'a> DraftJson<'a> {
             status: &it.status,
             subject: it.subject.as_deref(),
             body: &it.body,
+            truncated: false,
             parts: stored(&it.parts, Value::Array(Vec::new())),
             created_at: Timestamp::from_millis(it.created_at.0),
             decided_at: at!(it.decided_at),

@@ -652,6 +652,9 @@ fn lists() -> Vec<Row> {
             .note("on a channel")
             .of(51)
             .finds(1),
+        api("READ_LISTED_MESSAGES", [ids(spread), Value::Small(2_000)]).finds(300),
+        api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
+            .finds(300),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
         api("LIST_DRAFTS_BY", [NEWEST, PAGE, in_all("status", "sent")])
             .note("a rare status")
