@@ -3,15 +3,11 @@
 use super::{
     failure::Failure,
     files::Files,
-    http::{below, client, no_answer, parse_url, problem, shown, url_of},
+    http::{below, client, no_answer, parse_url, problem, shown, url_of, warn_if_in_clear},
+    token::{Token, TokenArgs},
 };
-use crate::{
-    app,
-    config::{Config, Secret},
-};
-use reqwest::{RequestBuilder, StatusCode, header::HeaderValue};
+use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
-use std::{convert::Infallible, fs, io::ErrorKind};
 use url::Url;
 
 /// Which daemon is asked, and how its answer is printed.
@@ -20,9 +16,8 @@ pub(super) struct Remote {
     /// The daemon [default: where `server.bind` says]
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     url: Option<Url>,
-    /// Its admin token [default: `admin.token`, or the one that its first start made and kept]
-    #[arg(long, value_name = "TOKEN", value_parser = secret)]
-    token: Option<Secret>,
+    #[command(flatten)]
+    token: TokenArgs,
     #[command(flatten)]
     files: Files,
     /// Print JSON
@@ -30,22 +25,11 @@ pub(super) struct Remote {
     pub(super) json: bool,
 }
 
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
-}
-
 /// A daemon's admin API. One connection, one runtime: made anew for every command.
 pub(super) struct Admin {
     http: reqwest::Client,
     base: Url,
     token: Token,
-}
-
-/// The token, and where it is from.
-struct Token {
-    /// `None` where none was found: then it is for the daemon to say that it wants one.
-    secret: Option<Secret>,
-    source: String,
 }
 
 /// Why the daemon did not do it.
@@ -68,61 +52,35 @@ impl Remote {
     /// Finds out where and with which token; `files` are those before the command. Nothing is sent yet.
     pub(super) fn connect(self, files: Files) -> Result<Admin, Failure> {
         let Self { url, token, files: own, json: _ } = self;
-        let given = |secret| Token { secret: Some(secret), source: "`--token`".to_owned() };
-        let (base, token) = match (url, token) {
+        let (base, token) = match (url, token.given()?) {
             // The configuration is not needed, and need not be there.
-            (Some(url), Some(token)) => (url, given(token)),
+            (Some(url), Some(token)) => (url, token),
             (url, token) => {
                 let config = own.over(files).load()?;
                 let base = url.map_or_else(|| url_of(&config), Ok)?;
-                (base, token.map_or_else(|| Token::of(&config), |it| Ok(given(it)))?)
+                (base, token.map_or_else(|| Token::of(&config), Ok)?)
             }
         };
-        token.check()?;
+        if token.secret.is_some() {
+            warn_if_in_clear(&base, "the admin token");
+        }
         Ok(Admin { http: client(&base, 1)?, base, token })
     }
 }
 
 impl Token {
-    /// The one that the daemon of this configuration takes.
-    fn of(config: &Config) -> Result<Self, Failure> {
-        if let Some(secret) = &config.admin.token {
-            let source = "`admin.token` in the configuration".to_owned();
-            return Ok(Self { secret: Some(secret.clone()), source });
-        }
-        let path = app::token_path();
-        let source = path.display().to_string();
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Self { secret: Some(Secret::new(text.trim())), source }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self { secret: None, source }),
-            Err(error) => Err(Failure::Failed(format!(
-                "the admin token in {source} cannot be read: {error}: run this as the daemon's user, or give --token"
-            ))),
-        }
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        let Some(secret) = &self.secret else { return Ok(()) };
-        if secret.expose().is_empty() || HeaderValue::from_str(secret.expose()).is_err() {
-            let message =
-                format!("the token from {} is empty or not one line of text", self.source);
-            return Err(Failure::Wrong(message));
-        }
-        Ok(())
-    }
-
     /// What a daemon means that answers 401.
     fn refused(&self, base: &Url) -> String {
         let (base, source) = (shown(base), &self.source);
         if self.secret.is_some() {
             format!(
-                "the daemon at {base} refused the token from {source}: give its own with --token, \
-                 or name its configuration with --config"
+                "the daemon at {base} refused the token from {source}: give its own by POSTROOM_TOKEN \
+                 or --token-file, or name its configuration with --config"
             )
         } else {
             format!(
                 "the daemon at {base} wants its admin token, and there is none: `admin.token` is not set \
-                 in the configuration, and there is no {source} here: give it with --token, name the \
+                 in the configuration, and there is no {source} here: give it by POSTROOM_TOKEN or --token-file, name the \
                  daemon's configuration with --config, or run this where the daemon was started"
             )
         }
@@ -227,7 +185,7 @@ mod tests {
     fn ask(url: &str) -> Result<Value, String> {
         let remote = Remote {
             url: Some(parse_url(url).expect("a URL")),
-            token: Some(Secret::new("hunter2")),
+            token: TokenArgs::of("hunter2"),
             files: Files::default(),
             json: false,
         };

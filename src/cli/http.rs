@@ -1,6 +1,9 @@
 //! The HTTP side of the commands that talk to a running daemon.
 
-use super::failure::{Failure, chain};
+use super::{
+    failure::{Failure, chain},
+    output::complain,
+};
 use crate::config::Config;
 use reqwest::redirect::Policy;
 use serde_json::Value;
@@ -111,6 +114,20 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Says so where a secret is about to leave this machine in clear text.
+pub(super) fn warn_if_in_clear(base: &Url, what: &str) {
+    if is_in_clear(base) {
+        complain(&format!(
+            "warning: {what} goes to {} in clear text: everybody on the way can read it. Use https, or a tunnel",
+            shown(base)
+        ));
+    }
+}
+
+fn is_in_clear(base: &Url) -> bool {
+    base.scheme() == "http" && !is_loopback(base)
+}
+
 /// Why there was no answer, and what can be done.
 pub(super) fn no_answer(base: &Url, error: reqwest::Error) -> String {
     let base = shown(base);
@@ -212,6 +229,20 @@ mod tests {
             ("http://10.0.0.1", false),
         ] {
             assert_eq!(is_loopback(&parse_url(url).expect(url)), is, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_http_beyond_this_machine_is_in_clear() {
+        for (url, is) in [
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://localhost:8080", false),
+            ("https://postroom.example", false),
+            ("http://postroom.example", true),
+            ("http://10.0.0.1:8080", true),
+        ] {
+            assert_eq!(is_in_clear(&parse_url(url).expect(url)), is, "{url}");
         }
     }
 

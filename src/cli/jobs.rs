@@ -355,7 +355,7 @@ mod tests {
         let text = details(&job());
         assert!(text.starts_with("id            7\nkind          SELF_CHECK\n"), "{text}");
         let end = "\n\nattempt 1 failed at 2026-01-18T14:03:11.000Z after 12 ms: error \
-                   (node n1, actor SELF_CHECK/3)\n  no route\n  to  [2Jhost";
+                   (node n1, actor SELF_CHECK/3)\n  no route\n  to \\u001b[2Jhost";
         assert!(text.ends_with(end), "{text}");
     }
 

@@ -16,6 +16,8 @@ mod pools;
 mod quarantine;
 mod send;
 mod serve;
+mod terminal;
+mod token;
 
 use self::{failure::Failure, files::Files};
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};

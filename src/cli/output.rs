@@ -1,6 +1,6 @@
 //! What is printed: tables for people, one JSON document for machines.
 
-use super::failure::Failure;
+use super::{failure::Failure, terminal::visible};
 use comfy_table::{Cell, Color, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +10,8 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 const COLUMN_GAP: u16 = 2;
 /// What stands for a value that is not there.
 pub(super) const NONE: &str = "-";
+/// What lays out a text of several lines, and comes from here.
+pub(super) const LINE_END: &[char] = &['\n'];
 
 /// Prints to stdout, with a line end.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -18,20 +20,23 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     written.and_then(|()| out.flush()).map_err(unwritten)
 }
 
-/// Prints a document to stdout: laid out where a person reads, on one line where a program does.
+/// Prints a document to stdout: laid out where a person reads, on one line where a program does. What would steer a
+/// terminal is spelled out, which is the same JSON.
 pub(super) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     let text = if io::stdout().is_terminal() {
         serde_json::to_string_pretty(document)
     } else {
         serde_json::to_string(document)
     };
-    print(&text.map_err(|it| Failure::Failed(format!("no JSON can be made of the answer: {it}")))?)
+    let text =
+        text.map_err(|it| Failure::Failed(format!("no JSON can be made of the answer: {it}")))?;
+    print(&visible(&text, LINE_END))
 }
 
 /// Prints to stderr, with a line end.
 pub(super) fn complain(text: &str) {
     // Who has closed stderr does not want to hear it.
-    writeln!(io::stderr(), "{text}").ok();
+    writeln!(io::stderr(), "{}", visible(text, LINE_END)).ok();
 }
 
 /// What to do when stdout takes no more: who reads only the start of a list wants no complaint.
@@ -97,9 +102,11 @@ pub(super) fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// Text from outside on one line, without what would steer a terminal.
+/// Text from outside on one line, with what would steer a terminal spelled out.
 pub(super) fn line(text: &str) -> String {
-    text.trim().chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
+    let blank = |it: char| if matches!(it, '\t' | '\n' | '\r') { ' ' } else { it };
+    let line: String = text.trim().chars().map(blank).collect();
+    visible(&line, &[]).into_owned()
 }
 
 /// At most `chars_max` of it, with an ellipsis for the rest.
@@ -133,7 +140,7 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_steers_the_terminal() {
-        assert_eq!(text(Some(&json!("a\u{1b}[31mb\nc"))), "a [31mb c");
+        assert_eq!(text(Some(&json!("a\u{1b}[31mb\nc"))), "a\\u001b[31mb c");
         let values = [json!(null), json!(""), json!([]), json!(["1", "2"]), json!(true), json!(3)];
         let texts: Vec<String> = values.iter().map(|it| text(Some(it))).collect();
         assert_eq!(texts, ["-", "-", "-", "1,2", "true", "3"]);

@@ -11,7 +11,7 @@ use self::{
 use super::{
     failure::Failure,
     files::Files,
-    http::{block_on, parse_url},
+    http::{block_on, parse_url, warn_if_in_clear},
 };
 use crate::config::Rate;
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
@@ -77,6 +77,9 @@ pub(super) fn run(args: SendArgs, files: Files) -> Result<(), Failure> {
     let config = args.files.over(files).load()?;
     let target =
         target::find(&config, channel.name(), args.client.as_deref(), args.url, args.connections)?;
+    if target.secret.is_some() {
+        warn_if_in_clear(&target.base, "the webhook's secret");
+    }
     let pace = Pace { count: args.count, rate: args.rate, connections: args.connections };
     let mut report = Report::new(args.count, args.json);
     let stopped = block_on(post::all(&target, &bodies, &pace, |posted| report.take(posted)))?;

@@ -4,6 +4,7 @@ use super::{post::Posted, target::Target};
 use crate::cli::{
     failure::Failure,
     output::{self, complain, line, text},
+    terminal::visible,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
@@ -150,7 +151,9 @@ impl Form {
             Self::Json { is_begun } => {
                 let before = if *is_begun { ",\n" } else { "{\"items\":[\n" };
                 *is_begun = true;
-                write!(io::stdout(), "{before}{item}").map_err(output::unwritten)?;
+                let item = item.to_string();
+                write!(io::stdout(), "{before}{}", visible(&item, &[]))
+                    .map_err(output::unwritten)?;
             }
         }
         Ok(())

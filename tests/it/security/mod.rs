@@ -9,3 +9,5 @@ mod door;
 mod tls;
 mod files;
 mod lists;
+mod secrets;
+mod terminal;

@@ -170,6 +170,11 @@ impl Daemon {
         self.options.until = until;
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
