@@ -33,9 +33,9 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
             let config = Config::load(&sources)?;
             registry::postroom().check(&config)?;
             for warning in config.warnings() {
-                output::complain(&format!("warning: {warning}"));
+                output::complain(&output::line(&format!("warning: {warning}")));
             }
-            output::print(&format!("ok: {}", read(&sources)))
+            output::print(&format!("ok: {}", output::line(&read(&sources))))
         }
         ConfigCommand::Show { files: own, json } => {
             let values = Config::effective(&own.over(files).sources())?;
@@ -67,7 +67,8 @@ fn document(values: &[EffectiveValue]) -> Value {
 }
 
 fn table(values: Vec<EffectiveValue>) -> String {
-    let row = |it: EffectiveValue| vec![it.key, output::line(&it.value), it.origin];
+    let row =
+        |it: EffectiveValue| [it.key, it.value, it.origin].map(|it| output::line(&it)).to_vec();
     output::table(&["key", "value", "origin"], values.into_iter().map(row))
 }
 

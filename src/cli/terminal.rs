@@ -15,7 +15,7 @@ static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// same JSON.
 pub(super) fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     // The pattern is a constant that is right, as the tests show.
-    let Some(hidden) = HIDDEN.as_ref() else { return Cow::Borrowed("") };
+    let Some(hidden) = HIDDEN.as_ref() else { return text.escape_default().to_string().into() };
     hidden.replace_all(text, |found: &regex::Captures<'_>| {
         let mut spelled = String::new();
         for c in found[0].chars() {

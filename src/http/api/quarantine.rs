@@ -50,7 +50,9 @@ pub(super) async fn replay(
     request: HttpRequest,
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
+    let turn = state.heavy_reads.turn().await;
     let item = found(&state, &path).await?;
+    drop(turn);
     if item.status != "held" {
         return Err(Problem::conflict(format!(
             "the item is {}: only a held one is replayed",
@@ -67,6 +69,7 @@ pub(super) async fn discard(
     request: HttpRequest,
 ) -> Answer {
     Query::parse(request.query_string(), &[])?;
+    let _turn = state.heavy_reads.turn().await;
     let item = found(&state, &path).await?;
     if !state.desk.settle_quarantine(item.id, "discarded").await? {
         return Err(Problem::conflict(format!(

@@ -432,3 +432,38 @@ async fn a_directory_that_root_has_made_for_the_daemon_is_used() {
         assert_eq!(fs::metadata(place.path(file)).unwrap().uid(), user, "{file}");
     }
 }
+
+/// What the page for operators says of the unit.
+#[test]
+fn the_unit_for_systemd_closes_the_daemon_off() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let unit = fs::read_to_string(root.join("ops/postroom.service")).unwrap();
+    let keys: Vec<&str> = unit.lines().map(str::trim).collect();
+    for key in [
+        "User=postroom",
+        "StateDirectory=postroom",
+        "StateDirectoryMode=0700",
+        "UMask=0077",
+        "LimitCORE=0",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "MemoryDenyWriteExecute=yes",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=2",
+    ] {
+        assert!(keys.contains(&key), "`{key}` is missing");
+    }
+    let value = |name: &str| {
+        let line = keys.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("`{name}` is missing"))
+    };
+    let descriptors: u32 = value("LimitNOFILE").parse().unwrap();
+    assert!(descriptors >= 50_000, "fewer than connections are taken");
+    // What is started is a command of this version.
+    let arguments = value("ExecStart").split_whitespace().skip(1).chain(["--help"]);
+    let started = Command::new(env!("CARGO_BIN_EXE_postroom")).args(arguments).output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+}
