@@ -80,6 +80,7 @@ static ALL: &[(&str, &Sql)] = named![
     desk::READ_HELD,
     desk::READ_JOBS,
     desk::READ_LISTED_DRAFTS,
+    desk::READ_LISTED_IDENTITIES,
     desk::READ_LISTED_MESSAGES,
     desk::REOPEN_ATTEMPTS,
     desk::SETTLE_QUARANTINE,

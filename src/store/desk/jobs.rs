@@ -50,12 +50,16 @@ pub(in crate::store) static READ_JOBS: Sql = Sql::new(
      where j.id @ids($1) order by j.id desc",
 );
 
-/// The failed attempts of a job. By primary key.
+/// The newest `$2` failed attempts of a job. By primary key.
 pub(in crate::store) static READ_FAILURES: Sql = Sql::new(
     "select run, spared, outcome, node, actor, @ms(finished_at) as finished_at, \
        @ms(finished_at) - @ms(started_at) as duration_ms, error \
-     from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') order by run",
+     from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') \
+     order by run desc limit $2",
 );
+
+/// Failed attempts that come with a job: the newest. Somebody may retry it by hand again and again.
+const FAILURES_MAX: usize = 200;
 
 /// Jobs, back from the newest by primary key.
 pub(in crate::store) static LIST_JOBS: Sql =
@@ -192,8 +196,8 @@ async fn views(reader: &Sessions, ids: &[Id]) -> Result<Vec<JobView>, StoreError
 /// A job with its failed attempts.
 pub(super) async fn detail(reader: &Sessions, id: Id) -> Result<Option<JobDetail>, StoreError> {
     let Some(job) = views(reader, &[id]).await?.pop() else { return Ok(None) };
-    let rows = read(reader, &READ_FAILURES, [id.into()]).await?;
-    let errors = rows.iter().map(FailedAttempt::from_row).collect::<Result<_, _>>()?;
+    let rows = read(reader, &READ_FAILURES, [id.into(), count(FAILURES_MAX)]).await?;
+    let errors = rows.iter().rev().map(FailedAttempt::from_row).collect::<Result<_, _>>()?;
     Ok(Some(JobDetail { job, errors }))
 }
 

@@ -16,8 +16,8 @@ use crate::{
         tx::{group, read},
     },
 };
-use entity::{campaigns, lead_identities, leads};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use entity::{campaigns, leads};
+use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
@@ -72,10 +72,21 @@ pub(in crate::store) static MATCH_LEADS: Sql = Sql::new(
          or l.phone like $2 escape '\\')",
 );
 
+/// What leads are known by, at most `$2` of each. By `lead_identities_of_lead`.
+pub(in crate::store) static READ_LISTED_IDENTITIES: Sql = Sql::new(
+    "select t.client_id, t.kind, t.value, t.lead_id from (select i.client_id, i.kind, i.value, i.lead_id, \
+       row_number() over (partition by i.lead_id order by i.kind, i.value) as place \
+       from lead_identities i where i.lead_id @ids($1)) t \
+     where t.place <= $2 order by t.kind, t.value",
+);
+
 /// Leads among which one look seeks a text.
 const SOUGHT: usize = 5_000;
 /// Looks for one page. A page that is not full then says where to go on.
 const LOOKS_MAX: usize = 10;
+/// Identities of a lead on a list, and of one that is asked for: more than any has that was not merged from very many.
+const IDENTITIES_LISTED: usize = 100;
+const IDENTITIES_MAX: usize = 1_000;
 /// Messages that come with a lead; fewer where their texts are large.
 const THREAD_MAX: usize = 200;
 /// Drafts and jobs that come with a lead.
@@ -146,10 +157,13 @@ pub(super) async fn leads(
         });
         if found.len() > limit || is_last {
             let Page { items, next } = Page::cut(found, limit, |it| *it);
-            return Ok(Page { items: entries(reader, &ids_of(&items)).await?, next });
+            return Ok(Page {
+                items: entries(reader, &ids_of(&items), IDENTITIES_LISTED).await?,
+                next,
+            });
         }
     }
-    Ok(Page { items: entries(reader, &ids_of(&found)).await?, next: from })
+    Ok(Page { items: entries(reader, &ids_of(&found), IDENTITIES_LISTED).await?, next: from })
 }
 
 fn ids_of(listed: &[LeadCursor]) -> Vec<Id> {
@@ -248,17 +262,18 @@ fn containing(text: &str) -> String {
     pattern
 }
 
-/// Leads with what they are known by, in the order of `ids`.
-async fn entries(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadEntry>, StoreError> {
+/// Leads with at most so many of what they are known by, in the order of `ids`.
+async fn entries(
+    reader: &Sessions,
+    ids: &[Id],
+    identities_max: usize,
+) -> Result<Vec<LeadEntry>, StoreError> {
     let in_ids = || ids.iter().copied();
     let found = leads::Entity::find().filter(leads::Column::Id.is_in(in_ids())).all(reader).await?;
     let mut identities: HashMap<Id, Vec<IdentityRow>> = HashMap::new();
-    let known = lead_identities::Entity::find()
-        .filter(lead_identities::Column::LeadId.is_in(in_ids()))
-        .order_by_asc(lead_identities::Column::Kind)
-        .order_by_asc(lead_identities::Column::Value);
-    for it in known.all(reader).await? {
-        identities.entry(it.lead_id).or_default().push(it);
+    for row in read(reader, &READ_LISTED_IDENTITIES, [group(ids)?, count(identities_max)]).await? {
+        let identity = IdentityRow::from_query_result(&row, "")?;
+        identities.entry(identity.lead_id).or_default().push(identity);
     }
     let campaign_ids = found.iter().filter_map(|it| it.campaign_id);
     let names: HashMap<Id, Option<String>> = campaigns::Entity::find()
@@ -281,7 +296,7 @@ async fn entries(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadEntry>, StoreE
 
 /// A lead with its thread.
 pub(super) async fn lead(reader: &Sessions, id: Id) -> Result<Option<LeadDetail>, StoreError> {
-    let Some(entry) = entries(reader, &[id]).await?.pop() else { return Ok(None) };
+    let Some(entry) = entries(reader, &[id], IDENTITIES_MAX).await?.pop() else { return Ok(None) };
     let mut thread = written::messages_of_lead(reader, id, THREAD_MAX).await?;
     thread.sort_by_key(|it| (it.row.sent_at, it.row.id));
     let drafts = written::drafts_of_lead(reader, id, DETAIL_MAX).await?;

@@ -284,6 +284,34 @@ on_both_databases! {
         }
     }
 
+    /// Merges and retries by hand add to one lead and one job without an end.
+    async fn what_comes_with_an_item_has_a_bound(db: Fixture) {
+        filled::fill(&db, 1, 3).await;
+        db.execute(&format!(
+            "insert into lead_identities (client_id, kind, value, lead_id) select 'c1', 'email', n || '@x.example', 2 from {}",
+            numbers(&db, 1_500)
+        ))
+        .await;
+        let (yes, now) = (if db.is_sqlite() { "1" } else { "true" }, instant(&db, 0));
+        db.execute(&format!(
+            "insert into job_attempts (job_id, run, spared, outcome, ended, finished_at) \
+             select 2, 1 + n, 0, 'error', {yes}, {now} from {}",
+            numbers(&db, 300)
+        ))
+        .await;
+        let desk = db.store.desk();
+        let leads = desk.leads(LeadFilter::default(), 50, None).await.unwrap().items;
+        let mut known: Vec<(Id, usize)> =
+            leads.iter().map(|it| (it.lead.id, it.identities.len())).collect();
+        known.sort_unstable();
+        assert_eq!(known, [(1, 1), (2, 100), (3, 1)]);
+        let lead = desk.lead(2).await.unwrap().unwrap().entry;
+        assert_eq!(lead.identities.len(), 1_000);
+        let errors = desk.job(2).await.unwrap().unwrap().errors;
+        let attempts: Vec<i64> = errors.iter().map(|it| it.attempt).collect();
+        assert_eq!(attempts, (102..=301).collect::<Vec<i64>>(), "the newest, oldest first");
+    }
+
     /// More jobs than one look finds and one call may take.
     async fn many_jobs_are_cancelled_and_retried_group_by_group(db: Fixture) {
         let (large, small) = (5_600, 40);

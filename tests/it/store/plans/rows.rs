@@ -500,7 +500,7 @@ fn by_hand() -> Vec<Row> {
             .note("before and after they move")
             .a_row(60, 400)
             .finds(300),
-        api("READ_FAILURES", [number(8)]).of(1).finds(1),
+        api("READ_FAILURES", [number(8), number(200)]).of(1).finds(1),
         writer("REOPEN_ATTEMPTS", [group(|n| json!({"job": spread(n), "last_run": 1}))]).finds(300),
         writer("LOCK_TURNS", [group(turns)]),
         writer("LOWER_TURNS", [group(turns)]),
@@ -652,6 +652,7 @@ fn lists() -> Vec<Row> {
             .note("on a channel")
             .of(51)
             .finds(1),
+        api("READ_LISTED_IDENTITIES", [ids(spread), number(100)]).finds(300),
         api("READ_LISTED_MESSAGES", [ids(spread), Value::Small(2_000)]).finds(300),
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
             .finds(300),
