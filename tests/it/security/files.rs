@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually, http,
-    process::{Scratch, Tied, free_port, tied_command},
+    process::{Scratch, Tied, tied_command},
     skipped::skip,
 };
 use std::{
@@ -24,8 +24,9 @@ struct Place {
 
 struct Running {
     process: Tied,
-    port: u16,
     log: PathBuf,
+    /// Where in its log this start begins.
+    from: usize,
 }
 
 impl Place {
@@ -51,10 +52,10 @@ impl Place {
     }
 
     fn spawn_as(&self, user: Option<&str>, name: &str, config: &str) -> Running {
-        let port = free_port();
         let file = self.path(&format!("{name}.toml"));
-        fs::write(&file, format!("server.bind = \"127.0.0.1:{port}\"\n{config}")).unwrap();
+        fs::write(&file, format!("server.bind = \"127.0.0.1:0\"\n{config}")).unwrap();
         let log = self.path(&format!("{name}.log"));
+        let from = fs::read_to_string(&log).map_or(0, |it| it.len());
         let output = fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut command = tied_command(Path::new("sh"), "KILL", user);
         command
@@ -64,7 +65,7 @@ impl Place {
             .current_dir(self.scratch.path())
             .stdout(output.try_clone().unwrap())
             .stderr(output);
-        Running { process: Tied::spawn(command, "KILL").unwrap(), port, log }
+        Running { process: Tied::spawn(command, "KILL").unwrap(), log, from }
     }
 
     /// Starts one and waits until it is ready.
@@ -85,15 +86,15 @@ impl Place {
 }
 
 impl Running {
-    async fn is_ready(&self) {
-        let client = http();
+    /// Waits until it is ready, and says where it listens.
+    async fn is_ready(&self) -> String {
         eventually(SOON, async || {
             assert!(self.process.ended().is_none(), "{}", self.log());
-            let url = format!("http://127.0.0.1:{}/readyz", self.port);
-            let answer = client.get(url).send().await.ok()?;
-            answer.status().is_success().then_some(())
+            let log = self.log();
+            let (_, ready) = log.get(self.from..)?.split_once("ready url=\"")?;
+            Some(ready.split_once('"')?.0.to_owned())
         })
-        .await;
+        .await
     }
 
     fn is_refused(&self) -> String {
@@ -103,7 +104,7 @@ impl Running {
     }
 
     async fn takes(&self, token: &str) -> bool {
-        let url = format!("http://127.0.0.1:{}/api/v1/pools", self.port);
+        let url = format!("{}/api/v1/pools", self.is_ready().await);
         http().get(url).bearer_auth(token).send().await.unwrap().status().is_success()
     }
 
@@ -361,17 +362,16 @@ async fn database_files_of_another_user_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_user_cannot_hold_the_lock() {
-    if somebody_else().is_none() {
-        return;
-    }
+    let Some(other) = somebody_else() else { return };
     let place = Place::new();
     set_mode(place.scratch.path(), 0o755);
     place.start().await.stop();
     // Even where somebody has opened the directory.
     set_mode(&place.path("data"), 0o755);
     let script = "exec 9<>data/postroom.db.lock && flock -n 9";
+    let id = other.to_string();
     let held = Command::new("setpriv")
-        .args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "sh", "-c", script])
+        .args(["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", script])
         .current_dir(place.scratch.path())
         .output()
         .unwrap();
@@ -408,8 +408,6 @@ async fn links_are_not_followed_where_files_are_made() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_that_root_has_made_for_the_daemon_is_used() {
     let Some(user) = somebody_else() else { return };
-    let group = Command::new("id").args(["-g", "nobody"]).output().unwrap();
-    let group: u32 = String::from_utf8(group.stdout).unwrap().trim().parse().unwrap();
     let program = env!("CARGO_BIN_EXE_postroom");
     let reached = Command::new("setpriv")
         .args(["--reuid", &user.to_string(), "--clear-groups", program, "--version"])
@@ -422,7 +420,8 @@ async fn a_directory_that_root_has_made_for_the_daemon_is_used() {
     let data = place.path("data");
     fs::create_dir(&data).unwrap();
     set_mode(&data, 0o770);
-    chown(&data, Some(0), Some(group)).unwrap();
+    // The group that it runs with.
+    chown(&data, Some(0), Some(user)).unwrap();
     let numbers = user.to_string();
     let running = place.spawn_as(Some(&numbers), "config", "");
     running.is_ready().await;

@@ -22,7 +22,7 @@ const PLANTED: [&str; 3] = ["planted-5ecret", "cGxhbnRlZC01ZWNyZXQ", "706c616e74
 
 fn config() -> String {
     format!(
-        "telemetry.log = \"trace,sqlx=trace,sea_orm=trace,actix_server=trace\"\n\
+        "telemetry.log = \"trace,sqlx=trace,sea_orm=trace,actix_server=trace,actix_http=trace\"\n\
          [admin]\ntoken = \"{TOKEN}\"\n\
          [[clients]]\nid = \"a\"\n\
          [clients.channels.sms]\nsecret = [\"{SECRET}\", \"{OLD_SECRET}\"]\n\
