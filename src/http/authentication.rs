@@ -7,8 +7,7 @@
 
 use crate::{
     channels::AnyChannel,
-    config::{Client, ClientChannel, Secret},
-    domain::ChannelName,
+    config::{ClientChannel, Secret},
 };
 use actix_web::{HttpRequest, http::header::HeaderMap};
 use std::{borrow::Cow, hint::black_box, sync::LazyLock};
@@ -33,27 +32,26 @@ pub(super) enum Standing {
     Unknown,
 }
 
-/// Judges by headers and query, for that client if there is one.
+/// Judges by headers and query. `settings` is the client's channel, if there is such a client and it has that channel;
+/// `is_free` is true where that takes webhooks without a secret.
 pub(super) fn by_head(
     request: &HttpRequest,
     channel: &dyn AnyChannel,
-    client: Option<&Client>,
+    settings: Option<&ClientChannel>,
+    is_free: bool,
 ) -> Standing {
-    let ChannelName(name) = channel.name();
-    let settings = client.and_then(|it| it.channel(name));
     let given = given(request.headers(), channel.secret_header(), request.query_string());
     let is_right = given.iter().fold(false, |right, it| right | matches(settings, it));
     if is_right {
         Standing::Shown
-    } else if client.is_some_and(|it| it.accepts_without_secret(name)) {
+    } else if is_free {
         Standing::Free
     } else {
         Standing::Unknown
     }
 }
 
-/// True where the secret that was found in a body is right. `settings` is the client's channel, if there is such a
-/// client and it has that channel.
+/// True where the secret that was found in a body is right; `settings` as for [`by_head`].
 pub(super) fn by_field(given: &str, settings: Option<&ClientChannel>) -> bool {
     matches(settings, given.as_bytes())
 }
