@@ -76,6 +76,10 @@ pub struct Model {
     pub created_at: Instant,
     /// What a person or a provider filed it under.
     pub category: Option<String>,
+    /// The time of the event that told `sms_dnd`: an older one changes nothing.
+    pub sms_dnd_at: Option<Instant>,
+    /// The time of the event that told `category`.
+    pub category_at: Option<Instant>,
 }
 
 /// None: what belongs together is read by keys.

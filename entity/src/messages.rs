@@ -66,6 +66,8 @@ pub struct Model {
     pub handled_at: Option<Instant>,
     /// When its provider said that it did not arrive.
     pub failed_at: Option<Instant>,
+    /// The time of the event that told its text, where it was changed: an older one changes nothing.
+    pub edit_told_at: Option<Instant>,
 }
 
 /// None: what belongs together is read by keys.

@@ -10,6 +10,7 @@ use sea_orm_migration::sea_orm::DatabaseBackend;
 const WORDS: &[(&str, &str, &str)] = &[
     ("@bigint", "integer", "bigint"),
     ("@int", "integer", "integer"),
+    ("@now", "cast(unixepoch('subsec') * 1000 as integer)", "now()"),
     ("@instant", "integer", "timestamptz"),
     ("@bool", "integer", "boolean"),
     ("@false", "0", "false"),

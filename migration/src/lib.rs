@@ -15,6 +15,7 @@ mod m20261125_000004_nodes;
 mod m20261127_000005_facts;
 mod m20261127_000006_lists;
 mod m20261127_000007_delivery_bodies;
+mod m20261128_000008_order;
 
 /// All tables that the migrations make, by name: nothing else may have these names when the first one runs.
 pub const TABLES: &[&str] = &[
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000005_facts::Migration),
             Box::new(m20261127_000006_lists::Migration),
             Box::new(m20261127_000007_delivery_bodies::Migration),
+            Box::new(m20261128_000008_order::Migration),
         ]
     }
 }

@@ -160,6 +160,11 @@ impl Signal {
         }
     }
 
+    /// True where it allows what was forbidden: replayed later it would do harm.
+    pub const fn lifts(&self) -> bool {
+        matches!(self, Self::DoNotDisturb { active: false })
+    }
+
     /// The keys of the stored message that it is about, where it brings none itself.
     pub const fn about(&self) -> Option<&Vec<MessageKey>> {
         match self {

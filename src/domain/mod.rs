@@ -9,6 +9,7 @@ pub mod intensity;
 pub mod job;
 pub mod lead;
 pub mod opt_out;
+pub mod order;
 pub mod outcome;
 pub mod quoted;
 pub mod sentiment;

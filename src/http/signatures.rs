@@ -6,12 +6,14 @@
 //! of an answer does not tell whether there is such a client.
 
 use crate::{
+    channels::times,
     config::{PublicKey, PublicKeyKind, Signature, SignatureScheme},
     domain::Timestamp,
 };
 use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{hmac, signature};
+use serde_json::Value;
 use spki::der::{Decode as _, Reader as _, SliceReader, asn1::UintRef};
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 use subtle::ConstantTimeEq as _;
@@ -81,6 +83,32 @@ pub fn check(
     } else {
         Signed::No
     }
+}
+
+/// The field in which `GoHighLevel` says when it made a body, which is signed with it.
+pub const GHL_TIME: &str = "timestamp";
+
+/// What a right signature says once its body is read. Standard Webhooks has judged its time by the headers;
+/// `GoHighLevel` signs it in the body, and there one from outside of the window is a replay.
+///
+/// A body that tells no time is taken: it may be a message. See [`may_be_replayed`].
+pub fn in_time(signed: Signed, cfg: Option<&Signature>, json: &Value, now: Timestamp) -> Signed {
+    let Some(cfg) = cfg.filter(|it| it.scheme == SignatureScheme::Ghl) else { return signed };
+    match time_of(json) {
+        Some(at) if signed != Signed::No && !is_within(at, cfg.window, now) => Signed::Wrong,
+        Some(_) | None => signed,
+    }
+}
+
+/// True for a signed body that tells no time: whoever has seen it can post it at any time later.
+pub fn may_be_replayed(signed: &Signed, cfg: Option<&Signature>, json: &Value) -> bool {
+    matches!(signed, Signed::Right { .. })
+        && cfg.is_some_and(|it| it.scheme == SignatureScheme::Ghl)
+        && time_of(json).is_none()
+}
+
+fn time_of(json: &Value) -> Option<Timestamp> {
+    times::read(json.get(GHL_TIME)?)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -219,7 +247,11 @@ fn standard_webhooks(
 }
 
 fn is_fresh(timestamp_s: i64, window: Duration, now: Timestamp) -> bool {
-    let distance_ms = now.millis_since(Timestamp::from_millis(timestamp_s.saturating_mul(1_000)));
+    is_within(Timestamp::from_millis(timestamp_s.saturating_mul(1_000)), window, now)
+}
+
+fn is_within(at: Timestamp, window: Duration, now: Timestamp) -> bool {
+    let distance_ms = now.millis_since(at);
     u128::from(distance_ms.unsigned_abs()) <= window.as_millis()
 }
 
@@ -302,6 +334,38 @@ mod tests {
             assert_eq!(judge(&[("x-ghl-signature", "not base64!")], BODY), Signed::Wrong);
             assert_eq!(judge(&[], BODY), Signed::No);
         }
+    }
+
+    #[test]
+    fn the_time_of_a_signed_ghl_body_lies_within_the_window_on_either_side() {
+        let right = || Signed::Right { delivery_id: None };
+        let ghl = settings(SignatureScheme::Ghl, &[], None);
+        let iso = |seconds: i64| NOW.plus_millis(seconds * 1_000).to_string();
+        for (time, is_in_time, is_told) in [
+            (serde_json::json!(iso(0)), true, true),
+            (serde_json::json!(iso(-300)), true, true),
+            (serde_json::json!(iso(300)), true, true),
+            (serde_json::json!(iso(-301)), false, true),
+            (serde_json::json!(iso(301)), false, true),
+            (serde_json::json!(1_763_999_700), true, true),
+            (serde_json::json!("1763999699"), false, true),
+            (serde_json::json!(1e300), false, true),
+            (serde_json::json!(null), true, false),
+            (serde_json::json!(""), true, false),
+            (serde_json::json!("yesterday"), true, false),
+            (serde_json::json!({"at": 1}), true, false),
+        ] {
+            let body = serde_json::json!({"timestamp": time});
+            let judged = in_time(right(), Some(&ghl), &body, NOW);
+            assert_eq!(judged == right(), is_in_time, "{body}");
+            assert_eq!(may_be_replayed(&right(), Some(&ghl), &body), !is_told, "{body}");
+            assert!(!may_be_replayed(&Signed::No, Some(&ghl), &body));
+            assert_eq!(in_time(Signed::No, Some(&ghl), &body, NOW), Signed::No);
+            let other = settings(SignatureScheme::StandardWebhooks, &[], None);
+            assert_eq!(in_time(right(), Some(&other), &body, NOW), right());
+            assert!(!may_be_replayed(&right(), Some(&other), &body));
+        }
+        assert!(may_be_replayed(&right(), Some(&ghl), &serde_json::json!([1])));
     }
 
     #[test]

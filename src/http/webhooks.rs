@@ -21,7 +21,7 @@ use crate::{
         json::{self, Unreadable},
     },
     config::{self, ClientChannel, Config, SignatureScheme},
-    domain::{Interpreted, NotUnderstood, Timestamp},
+    domain::{Interpreted, NotUnderstood, Signal, Timestamp},
     ingest::Refusal,
     store::{Answer, Content, Delivery, Desk, Inbound, QuarantineRow, body_hash, wall_clock},
 };
@@ -148,6 +148,7 @@ async fn receive(
         Err(Unreadable::NotJson(detail)) => return Err(Problem::not_json(detail)),
     };
     let delivery = asked.delivery(&grounds.signed, json.as_ref(), &body);
+    let (is_late, may_be_replayed) = asked.timing(&grounds, json.as_ref());
     if let Some(seconds) = state.limits.client(client_id, client.rate_limit) {
         let detail = "more requests than this client may send (its `rate_limit`)";
         return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
@@ -172,9 +173,12 @@ async fn receive(
         received_at: wall_clock(),
         delivery,
         must_name_account: grounds.must_name_account,
+        is_late,
+        may_be_replayed,
     };
     let inbound = match webhook.interpret(json.as_ref(), &body, &cfg) {
         Step::Answered(answer) => return Ok(answer),
+        Step::Refused => return Err(stranger()),
         Step::Store(inbound) => *inbound,
     };
     let size = body.len();
@@ -313,15 +317,32 @@ impl Asked<'_> {
         }
     }
 
-    /// The signed id of a delivery: of the headers, else the body's own, which is signed with it. It is
-    /// remembered for as long as its signature is taken, on either side of now.
+    /// The signed id of a delivery: of the headers, else the body's own, which is signed with it, else that of
+    /// the same bytes where they tell their time. It is remembered for as long as its signature is taken, on
+    /// either side of now.
     fn delivery(&self, signed: &Signed, json: Option<&Value>, body: &[u8]) -> Option<Delivery> {
         let Signed::Right { delivery_id } = signed else { return None };
+        let signature = self.settings?.signature.as_ref();
         let in_body = || json?.get("webhookId").and_then(Value::as_str).map(str::to_owned);
-        let id = delivery_id.clone().or_else(in_body).filter(|it| it.len() <= DELIVERY_ID_MAX)?;
-        let window = self.settings?.signature.as_ref()?.window;
-        let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX / 4);
-        Some(Delivery { id, body_hash: body_hash(body), kept_ms: window_ms.saturating_mul(2) })
+        let body_hash = body_hash(body);
+        let by_body = || {
+            let is_timed = !signatures::may_be_replayed(signed, signature, json?);
+            is_timed.then(|| format!("body:{body_hash}"))
+        };
+        let named = delivery_id.clone().or_else(in_body).filter(|it| it.len() <= DELIVERY_ID_MAX);
+        let id = named.or_else(by_body)?;
+        let window_ms = i64::try_from(signature?.window.as_millis()).unwrap_or(i64::MAX / 4);
+        Some(Delivery { id, body_hash, kept_ms: window_ms.saturating_mul(2) })
+    }
+
+    /// Of a body that is let in by its signature alone: whether its time lies outside of the window, and whether
+    /// it tells none.
+    fn timing(&self, grounds: &Grounds, json: Option<&Value>) -> (bool, bool) {
+        let (Some(json), true) = (json, grounds.must_name_account) else { return (false, false) };
+        let signature = self.settings.and_then(|it| it.signature.as_ref());
+        let signed = &grounds.signed;
+        let in_time = signatures::in_time(signed.clone(), signature, json, wall_clock());
+        (in_time != *signed, signatures::may_be_replayed(signed, signature, json))
     }
 }
 
@@ -334,12 +355,18 @@ struct Webhook<'a> {
     delivery: Option<Delivery>,
     /// A body that names no account is another's.
     must_name_account: bool,
+    /// The time that its signed body tells lies outside of the window.
+    is_late: bool,
+    /// Whether somebody who has seen it can post it again at any time later.
+    may_be_replayed: bool,
 }
 
 /// What is to be done with a webhook.
 enum Step {
     /// Nothing is stored.
     Answered(Answer),
+    /// It comes too late to be believed.
+    Refused,
     /// This is to be stored.
     Store(Box<Inbound>),
 }
@@ -378,6 +405,17 @@ impl Webhook<'_> {
                     );
                 }
                 Step::Answered(Answer::Ignored { reason })
+            }
+            // A message is known by its keys for good, so a replay of it does no harm, and a late one is not lost.
+            Ok(Interpreted::Event(event))
+                if self.is_late && !matches!(event.signal, Signal::Message(_)) =>
+            {
+                Step::Refused
+            }
+            // Nothing says that what it allows was not forbidden since: a person decides.
+            Ok(Interpreted::Event(event)) if self.may_be_replayed && event.signal.lifts() => {
+                let reason = format!("missing_field {}", signatures::GHL_TIME);
+                self.hold(Some(json), body, Some(event.event_type), reason)
             }
             Ok(Interpreted::Event(event)) => {
                 let kind = self.channel.post_process();
@@ -470,9 +508,12 @@ pub(super) async fn replay(
         received_at: Timestamp::from_millis(item.received_at.0),
         delivery: None,
         must_name_account: false,
+        is_late: false,
+        may_be_replayed: false,
     };
     let answer = match webhook.interpret(json.as_ref(), body, &cfg) {
         Step::Answered(answer) => answer,
+        Step::Refused => return Err(stranger()),
         Step::Store(inbound) => match &inbound.content {
             Content::Quarantine { reason, .. } => {
                 Answer::Quarantined { quarantine_id: item.id, reason: reason.clone() }

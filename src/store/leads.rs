@@ -8,6 +8,7 @@ use super::{
 use crate::domain::{
     Id, LeadProfile, LeadStatus, Sentiment, Timestamp,
     lead::{Barriers, Standing, is_newer},
+    order::Restriction,
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
@@ -21,6 +22,7 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
     "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
        @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
        @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
+       @ms(sms_dnd_at) as sms_dnd_at, @ms(category_at) as category_at, \
        @ms(connected_at) as connected_at, @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, \
        @ms(scored_at) as scored_at, \
        @ms(last_message_at) as last_message_at, @ms(last_inbound_at) as last_inbound_at, \
@@ -33,16 +35,16 @@ pub(super) static PUT_LEADS: Sql = Sql::new(
     "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
        campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
        bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, category, \
-       created_at) \
+       sms_dnd_at, category_at, created_at) \
      select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
        g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
        g.bounced_address, g.bounced_reason, g.sms_dnd, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
-       g.newest_inbound_id, g.category, @now \
+       g.newest_inbound_id, g.category, g.sms_dnd_at, g.category_at, @now \
      from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
        title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
        opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, sms_dnd boolean, \
        connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
-       newest_inbound_id bigint, category text) g",
+       newest_inbound_id bigint, category text, sms_dnd_at instant, category_at instant) g",
 );
 
 /// Writes leads that are locked, by primary key.
@@ -55,13 +57,15 @@ pub(super) static UPDATE_LEADS: Sql = Sql::new(
        connected_at = g.connected_at, snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, \
        score_reason = g.score_reason, \
        scored_at = g.scored_at, last_message_at = g.last_message_at, last_inbound_at = g.last_inbound_at, \
-       last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id, category = g.category \
+       last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id, category = g.category, \
+       sms_dnd_at = g.sms_dnd_at, category_at = g.category_at \
      from @rows($1, id bigint, status text, sentiment text, first_name text, last_name text, company_name text, title text, \
        email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
        opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
        sms_dnd boolean, connected_at instant, snoozed_until instant, fit integer, intent integer, overall integer, \
        score_reason text, scored_at instant, \
-       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint, category text) g \
+       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint, category text, \
+       sms_dnd_at instant, category_at instant) g \
      where leads.id = g.id",
 );
 
@@ -85,6 +89,10 @@ pub(super) struct Lead {
     pub(super) newest_inbound: Option<(Timestamp, Id)>,
     /// What a person or a provider filed it under.
     pub(super) category: Option<String>,
+    /// The time of the event that told the category.
+    pub(super) category_at: Option<Timestamp>,
+    /// The time of the event that told whether it does not want to be disturbed by SMS.
+    pub(super) sms_dnd_at: Option<Timestamp>,
     /// The lead that it was found to be. Nothing is changed in this one any more.
     pub(super) merged_into: Option<Id>,
     is_new: bool,
@@ -148,6 +156,8 @@ impl Lead {
             last_outbound_at: None,
             newest_inbound: None,
             category: None,
+            category_at: None,
+            sms_dnd_at: None,
             merged_into: None,
             is_new: true,
             is_changed: true,
@@ -200,11 +210,25 @@ impl Lead {
         true
     }
 
+    /// What is known of its do-not-disturb flag for SMS.
+    pub(super) const fn sms_dnd(&self) -> Restriction {
+        Restriction { is_on: self.standing.barriers.sms_dnd, as_of: self.sms_dnd_at }
+    }
+
+    /// Sets its do-not-disturb flag for SMS.
+    pub(super) const fn set_sms_dnd(&mut self, it: Restriction) {
+        self.standing.barriers.sms_dnd = it.is_on;
+        self.sms_dnd_at = it.as_of;
+        self.is_changed = true;
+    }
+
     /// Takes over what a lead has that was found to be the same person (docs/RULES.md P13).
     pub(super) fn absorb(&mut self, other: &Self) {
         let other_is_newer =
             other.newest_inbound.is_some_and(|it| is_newer(it, self.newest_inbound));
+        let sms_dnd = self.sms_dnd().merged(other.sms_dnd());
         self.standing = self.standing.merged(other.standing, other_is_newer);
+        self.set_sms_dnd(sms_dnd);
         self.fill_in(&other.profile, other.campaign_id);
         self.opted_out = [self.opted_out.take(), other.opted_out.clone()]
             .into_iter()
@@ -212,7 +236,10 @@ impl Lead {
             .min_by_key(|it| it.at);
         self.bounced = self.bounced.take().or_else(|| other.bounced.clone());
         self.connected_at = [self.connected_at, other.connected_at].into_iter().flatten().min();
-        self.category = self.category.take().or_else(|| other.category.clone());
+        if self.category.is_none() {
+            self.category.clone_from(&other.category);
+            self.category_at = self.category_at.max(other.category_at);
+        }
         if other_is_newer {
             self.snoozed_until = other.snoozed_until;
             self.newest_inbound = other.newest_inbound;
@@ -285,6 +312,8 @@ impl Lead {
             last_outbound_at: instant("last_outbound_at")?,
             newest_inbound: last_inbound_at.zip(newest_inbound_id),
             category: text("category")?,
+            category_at: instant("category_at")?,
+            sms_dnd_at: instant("sms_dnd_at")?,
             merged_into: row.try_get("", "merged_into")?,
             is_new: false,
             is_changed: false,
@@ -430,6 +459,8 @@ struct LeadRow<'a> {
     last_outbound_at: Option<i64>,
     newest_inbound_id: Option<Id>,
     category: Option<&'a str>,
+    category_at: Option<i64>,
+    sms_dnd_at: Option<i64>,
 }
 
 impl<'a> LeadRow<'a> {
@@ -469,6 +500,8 @@ impl<'a> LeadRow<'a> {
             last_outbound_at: lead.last_outbound_at.map(Timestamp::as_millis),
             newest_inbound_id: lead.newest_inbound.map(|it| it.1),
             category: lead.category.as_deref(),
+            category_at: lead.category_at.map(Timestamp::as_millis),
+            sms_dnd_at: lead.sms_dnd_at.map(Timestamp::as_millis),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         event::{Direction, NewMessage},
         job::NewJob,
         lead::{MAIL_CHANNELS, is_mail},
+        order::Told,
     },
     store::{
         StoreError,
@@ -117,9 +118,13 @@ impl Group<'_> {
             }
             Signal::Category { name, hint: told, opt_out: out } => {
                 hint = told.filter(|_| !out);
-                let is_new = lead.category != *name;
-                if is_new {
-                    lead.change().category.clone_from(name);
+                let report = told_by(inbound, event);
+                let is_current = !report.is_stale(lead.category_at);
+                let is_new = is_current && lead.category != *name;
+                if is_current {
+                    let lead = lead.change();
+                    lead.category.clone_from(name);
+                    lead.category_at = Some(report.at);
                 }
                 let words = name.as_deref().unwrap_or(reason);
                 (*out && opt_out(lead, inbound, event.at, None, words, work)) || is_new
@@ -129,9 +134,12 @@ impl Group<'_> {
                 bounce(lead, event.at, address, reason.as_ref(), work)
             }
             Signal::DoNotDisturb { active } => {
-                let before = lead.standing.barriers.sms_dnd;
-                lead.change().standing.barriers.sms_dnd = *active;
-                before != *active
+                let before = lead.sms_dnd();
+                let after = before.told(*active, told_by(inbound, event));
+                if before != after {
+                    lead.set_sms_dnd(after);
+                }
+                before.is_on != after.is_on
             }
             Signal::Connected => {
                 let is_first = lead.connected_at.is_none();
@@ -466,7 +474,13 @@ fn opt_out_late(
     }
 }
 
-/// Notes that mail to a lead came back; false if that is known of this address.
+/// When the provider says that what an event tells became so.
+fn told_by(inbound: &Inbound, event: &Event) -> Told {
+    Told { at: event.at, is_of_receipt: event.at == inbound.received_at }
+}
+
+/// Notes that mail to a lead came back; false if that is known of this address. The newest bounce of it counts:
+/// a mail that was written before that one does not lift it.
 fn bounce(
     lead: &mut Lead,
     at: Timestamp,
@@ -474,7 +488,9 @@ fn bounce(
     reason: Option<&String>,
     work: &mut Work,
 ) -> bool {
-    if lead.bounced.as_ref().is_some_and(|it| it.address == address) {
+    if let Some(known) = lead.bounced.as_mut().filter(|it| it.address == address) {
+        known.at = known.at.max(at);
+        lead.change();
         return false;
     }
     let lead = lead.change();

@@ -8,7 +8,7 @@ use super::{
     keys::{First, READ_KEYS, resolve},
 };
 use crate::{
-    domain::{Event, Id, Signal, event::Direction},
+    domain::{Event, Id, Signal, Timestamp, event::Direction},
     store::{StoreError, leads::Leads, sql::Sql, tx::group},
 };
 use serde::Serialize;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// Messages as changes find them. By primary key.
 pub(in crate::store) static READ_CHANGEABLE: Sql = Sql::new(
     "select id, lead_id, direction, body, case when deleted_at is null then 0 else 1 end as is_deleted, \
-       case when failed_at is null then 0 else 1 end as has_failed from messages where id @ids($1)",
+       case when failed_at is null then 0 else 1 end as has_failed, @ms(edit_told_at) as edit_told_at from messages where id @ids($1)",
 );
 
 /// By primary key. What came stays beside the new text.
@@ -25,9 +25,11 @@ pub(in crate::store) static CHANGE_MESSAGES: Sql = Sql::new(
     "update messages set body = coalesce(g.body, messages.body), \
        has_new_text = (g.body is not null or messages.has_new_text), \
        edited_at = case when g.body is null then messages.edited_at else @now end, \
+       edit_told_at = coalesce(g.edit_told_at, messages.edit_told_at), \
        deleted_at = case when g.deleted then coalesce(messages.deleted_at, @now) else messages.deleted_at end, \
        failed_at = case when g.failed then coalesce(messages.failed_at, @now) else messages.failed_at end \
-     from @rows($1, id bigint, body text, deleted boolean, failed boolean) g where messages.id = g.id",
+     from @rows($1, id bigint, body text, deleted boolean, failed boolean, edit_told_at instant) g \
+     where messages.id = g.id",
 );
 
 /// What was sent and did not arrive. By `deliveries_of_message`.
@@ -42,6 +44,8 @@ pub(super) struct Changeable {
     pub(super) lead_id: Id,
     is_inbound: bool,
     body: String,
+    /// The time of the event that told the body, where it was edited.
+    edit_told_at: Option<Timestamp>,
     is_deleted: bool,
     has_failed: bool,
 }
@@ -53,6 +57,8 @@ pub(super) struct Change {
     body: Option<String>,
     deleted: bool,
     failed: bool,
+    /// In Unix milliseconds.
+    edit_told_at: Option<i64>,
 }
 
 /// Which messages the changes of a group are about, as they are known so far.
@@ -175,6 +181,9 @@ impl<'a> Group<'a> {
                 lead_id: row.try_get("", "lead_id")?,
                 is_inbound: direction == Direction::Inbound.as_str(),
                 body: row.try_get("", "body")?,
+                edit_told_at: row
+                    .try_get::<Option<i64>>("", "edit_told_at")?
+                    .map(Timestamp::from_millis),
                 is_deleted: row.try_get::<i32>("", "is_deleted")? != 0,
                 has_failed: row.try_get::<i32>("", "has_failed")? != 0,
             };
@@ -203,6 +212,7 @@ impl<'a> Group<'a> {
                         lead_id: row.lead_id,
                         is_inbound: row.direction == Direction::Inbound.as_str(),
                         body: row.body.clone(),
+                        edit_told_at: None,
                         is_deleted: false,
                         has_failed: false,
                     });
@@ -221,10 +231,15 @@ impl<'a> Group<'a> {
             changes.to_write.entry(id).or_insert_with(|| Change { id, ..Change::default() });
         let is_changed = match &event.signal {
             Signal::Edited { body, opt_out: words, .. } => {
-                let is_new = message.body != *body;
+                let is_current = message.edit_told_at.is_none_or(|it| event.at >= it);
+                let is_new = is_current && message.body != *body;
                 if is_new {
                     message.body.clone_from(body);
                     change.body = Some(body.clone());
+                }
+                if is_current {
+                    message.edit_told_at = Some(event.at);
+                    change.edit_told_at = Some(event.at.as_millis());
                 }
                 if let (true, Some(words), Some(lead)) =
                     (message.is_inbound, words, leads.get_mut(lead_id))
@@ -272,7 +287,7 @@ impl<'a> Group<'a> {
         let changed: Vec<&Change> = changes
             .to_write
             .values()
-            .filter(|it| it.body.is_some() || it.deleted || it.failed)
+            .filter(|it| it.body.is_some() || it.edit_told_at.is_some() || it.deleted || it.failed)
             .collect();
         if !changed.is_empty() {
             self.tx.run(&CHANGE_MESSAGES, [group(&changed)?]).await?;

@@ -11,3 +11,4 @@ mod files;
 mod lists;
 mod secrets;
 mod terminal;
+mod replays;
