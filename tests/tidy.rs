@@ -70,6 +70,7 @@ const METRICS: &[&str] = &[
     "actor_restarts_total",
     "rescued_jobs_total",
     "quarantined_total",
+    "quarantine_refused_total",
     "analyst_seconds",
     "deliveries_total",
     "canary_seconds",

@@ -32,6 +32,8 @@ pub struct Model {
     pub received_at: Instant,
     /// When it came last.
     pub last_received_at: Instant,
+    /// Bytes of the payload.
+    pub size: i64,
 }
 
 /// None: what belongs together is read by keys.

@@ -11,6 +11,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("@bigint", "integer", "bigint"),
     ("@int", "integer", "integer"),
     ("@now", "cast(unixepoch('subsec') * 1000 as integer)", "now()"),
+    ("@payload_bytes", "length(cast(payload as blob))", "octet_length(payload)"),
     ("@instant", "integer", "timestamptz"),
     ("@bool", "integer", "boolean"),
     ("@false", "0", "false"),

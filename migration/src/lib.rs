@@ -16,6 +16,7 @@ mod m20261127_000005_facts;
 mod m20261127_000006_lists;
 mod m20261127_000007_delivery_bodies;
 mod m20261128_000008_order;
+mod m20261128_000009_quarantine_room;
 
 /// All tables that the migrations make, by name: nothing else may have these names when the first one runs.
 pub const TABLES: &[&str] = &[
@@ -39,6 +40,7 @@ pub const TABLES: &[&str] = &[
     "messages",
     "nodes",
     "quarantine",
+    "quarantine_room",
 ];
 
 /// The list of all migrations, oldest first.
@@ -56,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000006_lists::Migration),
             Box::new(m20261127_000007_delivery_bodies::Migration),
             Box::new(m20261128_000008_order::Migration),
+            Box::new(m20261128_000009_quarantine_room::Migration),
         ]
     }
 }

@@ -45,8 +45,8 @@ pub use self::{
     error::{ConfigError, ConfigErrors, ConfigWarning},
     live::Live,
     sections::{
-        Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pooler, Pools, Restart,
-        Retention, Sending, Server, Supervisor, Telemetry, Tls,
+        Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pooler, Pools,
+        QuarantineBound, Restart, Retention, Sending, Server, Supervisor, Telemetry, Tls,
     },
     show::EffectiveValue,
     signing::{PublicKey, PublicKeyKind, SigningSecret},

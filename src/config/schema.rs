@@ -123,6 +123,8 @@ pub(super) const ROOT: Shape = Section(&[
             ("queue", Value),
             ("queue_bytes", Value),
             ("commit_lanes", Value),
+            ("quarantine_items", Value),
+            ("quarantine_bytes", Value),
         ]),
     ),
     (

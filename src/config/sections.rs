@@ -100,6 +100,17 @@ pub struct Ingest {
     /// Transactions at once, in each channel; 0 leaves it to the database. See
     /// [`Config::commit_lanes`](super::Config::commit_lanes).
     pub commit_lanes: usize,
+    /// What one client may hold in quarantine.
+    pub quarantine: QuarantineBound,
+}
+
+/// How much one client may hold in quarantine; beyond it, 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuarantineBound {
+    /// Items that nobody has settled yet.
+    pub items: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
 }
 
 /// `[supervisor]`: how jobs are claimed and kept.
@@ -367,6 +378,10 @@ pub(super) fn ingest(it: &Reader<'_>) -> Ingest {
         queue: it.get_in("queue", 1..=1_000_000),
         queue_bytes: it.get_in("queue_bytes", Size(KIB)..=Size(64 * GIB)).0,
         commit_lanes: it.get_in("commit_lanes", 0..=64),
+        quarantine: QuarantineBound {
+            items: u64::from(it.get_in::<u32>("quarantine_items", 1..=1_000_000_000)),
+            bytes: it.get_in("quarantine_bytes", Size(KIB)..=Size(1024 * GIB)).0,
+        },
     }
 }
 

@@ -114,7 +114,7 @@ impl LastCheck {
 
 async fn database(state: &State) -> Check {
     let check = async || match tokio::time::timeout(DATABASE_LIMIT, state.store.answers()).await {
-        Ok(Ok(())) => Check::OK,
+        Ok(Ok(())) => state.store.disk_trouble().map_or(Check::OK, Check::failed),
         Ok(Err(error)) => Check::failed(error.to_string()),
         Err(_) => Check::failed("it does not answer"),
     };

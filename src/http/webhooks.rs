@@ -36,6 +36,10 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use url::form_urlencoded;
 
+/// A person has to make room in a full quarantine.
+const QUARANTINE_RETRY_SECONDS: u64 = 60;
+/// A full disk is not emptied at once.
+const DISK_RETRY_SECONDS: u64 = 10;
 /// The longest id of a delivery that is remembered, in bytes.
 const DELIVERY_ID_MAX: usize = 512;
 /// How often it is logged at the most that a webhook without a secret was not taken.
@@ -161,6 +165,10 @@ async fn receive(
             Cause::Draining,
             "this node only works jobs off: post to another",
         ));
+    }
+    if let Some(trouble) = state.store.disk_trouble() {
+        let detail = format!("the database takes nothing new: {trouble}: post again");
+        return Err(Problem::new(Cause::DatabaseAway, detail).retry_after(DISK_RETRY_SECONDS));
     }
     // Room is taken before the body is looked at: what must be refused is refused cheaply.
     let permit =
@@ -537,11 +545,15 @@ pub(super) async fn replay(
 
 fn problem_of(refusal: &Refusal) -> Problem {
     let cause = match refusal {
-        Refusal::Full => Cause::QueueFull,
+        Refusal::Full | Refusal::QuarantineFull => Cause::QueueFull,
         Refusal::Draining => Cause::Draining,
         Refusal::Away(_) | Refusal::Slow => Cause::DatabaseAway,
     };
-    Problem::new(cause, format!("{refusal}: post again"))
+    let problem = Problem::new(cause, format!("{refusal}: post again"));
+    match refusal {
+        Refusal::QuarantineFull => problem.retry_after(QUARANTINE_RETRY_SECONDS),
+        Refusal::Full | Refusal::Draining | Refusal::Away(_) | Refusal::Slow => problem,
+    }
 }
 
 /// The word of a refusal in metrics.
@@ -596,6 +608,8 @@ fn answered(answer: &Answer, request_id: &str) -> (&'static str, HttpResponse) {
             body.reason = Some((*reason).to_owned());
         }
         Answer::Ignored { reason } => body.reason = Some((*reason).to_owned()),
+        // Refused before it becomes an answer.
+        Answer::QuarantineFull => body.reason = Some("quarantine_full".to_owned()),
         Answer::Quarantined { quarantine_id, reason } => {
             body.outcome = "quarantined";
             body.quarantine_id = Some(quarantine_id.to_string());

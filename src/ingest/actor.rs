@@ -4,7 +4,7 @@
 //! no delay; while one is, arrivals gather, and the next commit takes them all, up to the limits. Latency
 //! stays that of one commit, and throughput grows with load.
 
-use super::{Ingest, Listener, Refusal, Stored};
+use super::{Ingest, Listener, Refusal, Stored, full::FullQuarantines};
 use crate::{
     config,
     domain::ChannelName,
@@ -47,6 +47,7 @@ pub struct IngestActor {
     lanes: Vec<Lane>,
     presence: Presence,
     waiting_max: usize,
+    full: FullQuarantines,
 }
 
 /// Events of one lead always take the same lane, so that their order is kept.
@@ -69,7 +70,8 @@ impl IngestActor {
         let presence =
             plan.board.enter(&name, ActorType::Ingest, "supervisor", crate::store::wall_clock());
         let lanes = (0..cfg.commit_lanes()).map(|_| Lane::default()).collect();
-        Self { plan, lanes, presence, waiting_max: cfg.ingest.queue }
+        let (waiting_max, full) = (cfg.ingest.queue, FullQuarantines::default());
+        Self { plan, lanes, presence, waiting_max, full }
     }
 
     fn lane_of(&self, inbound: &Inbound) -> usize {
@@ -153,10 +155,22 @@ impl actix::Handler<Commit> for IngestActor {
         }
         self.presence.post().busy(0, crate::store::wall_clock());
         self.plan.metrics.batch_size.observe(group.len() as f64);
-        let (inbox, board) = (self.plan.inbox.clone(), self.plan.board.clone());
+        let inbox = self.plan.inbox.bounded(self.plan.config.get().ingest.quarantine);
+        let (board, full) = (self.plan.board.clone(), self.full.clone());
+        let refused = self.plan.metrics.quarantine_refused.clone();
         let commit = async move {
             board.faults().point("ingest.commit");
-            commit_group(&inbox, group, &board).await
+            commit_group(&inbox, group, &board, |client| {
+                refused.inc();
+                if full.is_due(client, tokio::time::Instant::now()) {
+                    tracing::warn!(
+                        client.id = %client,
+                        "the quarantine of this client is full: what is not understood is answered 429; settle what \
+                         is held, or raise `ingest.quarantine_items` and `ingest.quarantine_bytes`"
+                    );
+                }
+            })
+            .await
         };
         ctx.spawn(commit.into_actor(self).map(move |jobs, actor, ctx| {
             if jobs > 0
@@ -188,7 +202,12 @@ impl actix::Handler<Stop> for IngestActor {
 }
 
 /// Commits a group, finds culprits, answers everyone; returns how many jobs were made.
-async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize {
+async fn commit_group(
+    inbox: &Inbox,
+    group: Vec<Ingest>,
+    board: &Board,
+    refused: impl Fn(&Arc<str>),
+) -> usize {
     let (mut items, mut waiting) =
         (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
     for it in group {
@@ -214,7 +233,14 @@ async fn commit_group(inbox: &Inbox, group: Vec<Ingest>, board: &Board) -> usize
         if let Err(error) = &answer {
             tracing::warn!(%error, "a webhook was not stored and is answered 429");
         }
-        if reply.send(answer.map_err(Refusal::Away)).is_err() {
+        let answer = match answer {
+            Ok(Answer::QuarantineFull) => {
+                refused(&item.client_id);
+                Err(Refusal::QuarantineFull)
+            }
+            other => other.map_err(Refusal::Away),
+        };
+        if reply.send(answer).is_err() {
             tracing::debug!("the sender did not wait for the answer");
         }
         drop(permit);

@@ -5,6 +5,7 @@
 //! post again; the board tells the supervisor at once.
 
 mod actor;
+mod full;
 mod gate;
 
 pub use self::{
@@ -52,6 +53,12 @@ pub enum Refusal {
     /// As many are waiting as may.
     #[error("as many webhooks are waiting as may")]
     Full,
+    /// Its client holds as much in quarantine as it may.
+    #[error(
+        "it is not understood, and this client's quarantine is full (`ingest.quarantine_items`, \
+         `ingest.quarantine_bytes`): settle what is held there"
+    )]
+    QuarantineFull,
     /// The daemon is stopping.
     #[error("the daemon is stopping")]
     Draining,

@@ -7,6 +7,7 @@ mod caps;
 mod chores;
 mod connect;
 mod desk;
+mod disk;
 mod door;
 mod drafts;
 mod error;
@@ -26,6 +27,7 @@ mod notices;
 mod prune;
 mod queue;
 mod reader;
+mod room;
 mod sessions;
 mod sql;
 mod statements;
@@ -129,6 +131,7 @@ struct Shared {
     notices: Arc<notices::Board>,
     conversations: reader::Conversations,
     left: unknown_clients::Left,
+    disk: disk::Disk,
 }
 
 impl Store {
@@ -141,7 +144,7 @@ impl Store {
         cfg: &config::Database,
         role: &'static str,
     ) -> Result<Self, StoreError> {
-        let cfg = cfg.clone();
+        let (cfg, disk) = (cfg.clone(), disk::Disk::of(cfg.url.expose()));
         let opened = runtime.spawn(async move {
             let connections = connect::open(&cfg).await?;
             if connections.writer.is_lent() {
@@ -164,6 +167,7 @@ impl Store {
             notices: Arc::default(),
             conversations: reader::Conversations::default(),
             left: unknown_clients::Left::default(),
+            disk,
         })))
     }
 
@@ -191,6 +195,12 @@ impl Store {
         self.spawn(async move { connect::undurable(store.connections()).await }).await
     }
 
+    /// What is wrong with the disk of a SQLite file: it has less room left than new webhooks may use. `None` where
+    /// all is well, and on PostgreSQL.
+    pub fn disk_trouble(&self) -> Option<String> {
+        self.0.disk.trouble()
+    }
+
     /// Whether the database answers, and takes writes again where the last one failed.
     ///
     /// # Errors
@@ -215,7 +225,7 @@ impl Store {
 
     /// For ingest.
     pub fn inbox(&self) -> Inbox {
-        Inbox(self.clone())
+        Inbox(self.clone(), config::QuarantineBound { items: u64::MAX, bytes: u64::MAX })
     }
 
     /// For the supervisor.

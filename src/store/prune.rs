@@ -12,6 +12,7 @@ use super::{
     Chores, Store, StoreError,
     ids::first_at,
     ledger::millis,
+    room::Rooms,
     sql::Sql,
     tx::{Tx, group, in_group, read},
     wall_clock,
@@ -64,12 +65,14 @@ pub(super) static PUT_PROGRESS: Sql = Sql::new(
     "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
 );
 
-/// Quarantined items that are old and did not come again lately. By primary key. The condition
-/// stands on the deleted row, too: who waited for an item that has just come again sees that it
-/// has, and the subquery does not.
+/// Quarantined items that are old and did not come again lately. By primary key.
+pub(super) static READ_OLD_QUARANTINED: Sql = Sql::new(
+    "select id, client_id from quarantine where id < $1 and last_received_at < @at($2) order by id limit $3",
+);
+
+/// Deletes those of them that have not come again meanwhile. By primary key.
 pub(super) static DELETE_QUARANTINED: Sql = Sql::new(
-    "delete from quarantine where id in (select id from quarantine where id < $1 and last_received_at < @at($2) \
-       order by id limit $3) and last_received_at < @at($2)",
+    "delete from quarantine where id @ids($1) and last_received_at < @at($2) returning client_id, status, size",
 );
 
 /// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row,
@@ -304,7 +307,30 @@ async fn prune_payloads(store: &Store, keep: Duration) -> Result<Batch, StoreErr
 async fn prune_quarantine(store: &Store, keep: Duration) -> Result<Batch, StoreError> {
     let oldest = wall_clock().plus_millis(-millis(keep));
     let values = [first_at(oldest).into(), oldest.as_millis().into(), BATCH.into()];
-    delete(store, &DELETE_QUARANTINED, values).await
+    let old = read(&store.connections().reader, &READ_OLD_QUARANTINED, values).await?;
+    let (mut ids, mut clients) = (Vec::<Id>::new(), Vec::<String>::new());
+    for row in &old {
+        ids.push(row.try_get("", "id")?);
+        clients.push(row.try_get("", "client_id")?);
+    }
+    let is_over = is_last(&ids);
+    if ids.is_empty() {
+        return Ok(Batch { rows: 0, is_over });
+    }
+    let tx = Tx::begin(store.connections(), "chores").await?;
+    let mut rooms = Rooms::lock(&tx, &clients.iter().map(String::as_str).collect()).await?;
+    let values = [group(&ids)?, oldest.as_millis().into()];
+    let gone = tx.all(&DELETE_QUARANTINED, values).await?;
+    for row in &gone {
+        let [client, status]: [String; 2] =
+            [row.try_get("", "client_id")?, row.try_get("", "status")?];
+        if status == "held" {
+            rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));
+        }
+    }
+    rooms.write(&tx).await?;
+    tx.commit().await?;
+    Ok(Batch { rows: gone.len() as u64, is_over })
 }
 
 async fn prune_keys(store: &Store) -> Result<Batch, StoreError> {

@@ -3,7 +3,7 @@
 
 use super::{
     caps, chores, connect, desk, drafts, feed, inbox, leads, ledger, lines, merge, messages, nodes,
-    prune, queue, reader, sql::Sql, suspects, unknown_clients,
+    prune, queue, reader, room, sql::Sql, suspects, unknown_clients,
 };
 use sea_orm::DatabaseBackend;
 
@@ -83,6 +83,7 @@ static ALL: &[(&str, &Sql)] = named![
     desk::READ_LISTED_IDENTITIES,
     desk::READ_LISTED_MESSAGES,
     desk::REOPEN_ATTEMPTS,
+    desk::READ_QUARANTINED_OF,
     desk::SETTLE_QUARANTINE,
     feed::READ_END,
     feed::READ_SUCCEEDED,
@@ -95,6 +96,7 @@ static ALL: &[(&str, &Sql)] = named![
     inbox::PUT_CAMPAIGNS,
     inbox::RENAME_CAMPAIGNS,
     inbox::PUT_QUARANTINE,
+    inbox::READ_QUARANTINED,
     inbox::READ_CHATS,
     inbox::PUT_CHATS,
     inbox::READ_CHANGEABLE,
@@ -162,6 +164,9 @@ static ALL: &[(&str, &Sql)] = named![
     prune::READ_PROGRESS,
     prune::PUT_PROGRESS,
     prune::DELETE_QUARANTINED,
+    prune::READ_OLD_QUARANTINED,
+    room::LOCK_ROOMS,
+    room::WRITE_ROOMS,
     prune::DELETE_EXPIRED_KEYS,
     queue::READ_FACTS,
     queue::RAISE_CLOCK,

@@ -68,6 +68,7 @@ struct Families {
     actor_restarts: IntCounterVec,
     rescued_jobs: IntCounter,
     quarantined: IntCounterVec,
+    quarantine_refused: IntCounterVec,
     analyst_seconds: HistogramVec,
     deliveries: IntCounterVec,
     canary_seconds: Gauge,
@@ -124,6 +125,11 @@ impl Metrics {
             actor_restarts: it.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: it.register(IntCounter::with_opts(rescued)?)?,
             quarantined: it.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
+            quarantine_refused: it.counters(
+                "quarantine_refused_total",
+                "Answered 429 because the client's quarantine is full",
+                CHANNEL,
+            )?,
             analyst_seconds: it.histograms(
                 "analyst_seconds",
                 "Asked to answered",
@@ -160,6 +166,7 @@ impl Metrics {
             batch_size: self.0.ingest_batch_size.with_label_values(&[name]),
             queue_depth: self.0.ingest_queue_depth.with_label_values(&[name]),
             quarantined: self.0.quarantined.with_label_values(&[name]),
+            quarantine_refused: self.0.quarantine_refused.with_label_values(&[name]),
         }
     }
 
@@ -284,6 +291,8 @@ pub struct WebhookMetrics {
     pub queue_depth: IntGauge,
     /// Webhooks stored but not understood.
     pub quarantined: IntCounter,
+    /// Webhooks that were not understood and found no room in quarantine.
+    pub quarantine_refused: IntCounter,
 }
 
 impl WebhookMetrics {

@@ -10,6 +10,7 @@ use crate::{
     domain::Id,
     store::{
         Store, StoreError,
+        room::Rooms,
         sessions::Sessions,
         sql::Sql,
         tx::{Tx, group, read},
@@ -18,12 +19,17 @@ use crate::{
 use entity::quarantine;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 pub use entity::quarantine::{Listed as ListedQuarantine, Model as QuarantineRow};
 
+/// Whose an item is. By primary key.
+pub(in crate::store) static READ_QUARANTINED_OF: Sql =
+    Sql::new("select client_id from quarantine where id = $1");
+
 /// Settles an item that is held. No row: it was settled before, or there is none.
 pub(in crate::store) static SETTLE_QUARANTINE: Sql =
-    Sql::new("update quarantine set status = $2 where id = $1 and status = 'held'");
+    Sql::new("update quarantine set status = $2 where id = $1 and status = 'held' returning size");
 
 /// Items, back from the newest by primary key.
 pub(in crate::store) static LIST_QUARANTINE: Sql = Sql::new(
@@ -106,7 +112,15 @@ pub(super) async fn settle(
     status: &'static str,
 ) -> Result<bool, StoreError> {
     let tx = Tx::begin(store.connections(), "quarantine").await?;
-    let changed = tx.run(&SETTLE_QUARANTINE, [id.into(), status.into()]).await?;
+    let found = tx.all(&READ_QUARANTINED_OF, [id.into()]).await?;
+    let Some(row) = found.first() else { return Ok(false) };
+    let client: String = row.try_get("", "client_id")?;
+    let mut rooms = Rooms::lock(&tx, &BTreeSet::from([client.as_str()])).await?;
+    let settled = tx.all(&SETTLE_QUARANTINE, [id.into(), status.into()]).await?;
+    for row in &settled {
+        rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));
+    }
+    rooms.write(&tx).await?;
     tx.commit().await?;
-    Ok(changed == 1)
+    Ok(!settled.is_empty())
 }

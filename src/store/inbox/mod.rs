@@ -29,7 +29,7 @@ pub(super) use self::{
     find::{PUT_CAMPAIGNS, PUT_IDENTITIES, READ_CAMPAIGNS, READ_IDENTITIES, RENAME_CAMPAIGNS},
     keys::{First, PUT_KEYS, READ_KEYS, REPOINT_KEYS},
     merges::READ_IDENTITIES_OF,
-    quarantine::PUT_QUARANTINE,
+    quarantine::{PUT_QUARANTINE, READ_QUARANTINED},
     quoted::READ_OURS,
 };
 
@@ -41,6 +41,7 @@ use super::{
     messages::{self, MessageRow},
     tx::{Tx, in_group},
 };
+use crate::config::QuarantineBound;
 use crate::domain::{ChannelName, Event, Id, JobKind, Signal, Timestamp, event::NewMessage};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -146,27 +147,35 @@ pub enum Answer {
         /// Why.
         reason: String,
     },
+    /// To be kept for a person, but its client holds as much in quarantine as it may: nothing is stored.
+    QuarantineFull,
 }
 
 /// The ingest actors' handle.
 #[derive(Clone, Debug)]
-pub struct Inbox(pub(super) Store);
+pub struct Inbox(pub(super) Store, pub(super) QuarantineBound);
 
 impl Inbox {
+    /// The same with another bound on what a client may hold in quarantine.
+    #[must_use]
+    pub fn bounded(&self, bound: QuarantineBound) -> Self {
+        Self(self.0.clone(), bound)
+    }
+
     /// Stores `group` in one transaction; the answers are in its order. When it returns, all is committed.
     ///
     /// # Errors
     /// Of the whole group, and then nothing of it is stored: [`StoreError::Data`] when something in it
     /// cannot be stored, else the database is away.
     pub async fn put(&self, inbound: Arc<[Inbound]>) -> Result<Vec<Answer>, StoreError> {
-        let store = self.0.clone();
+        let (store, bound) = (self.0.clone(), self.1);
         self.0
             .spawn(async move {
                 in_group(|| {
                     let (store, inbound) = (store.clone(), inbound.clone());
                     async move {
                         let tx = Tx::begin(store.connections(), "ingest").await?;
-                        let answers = put(&store, &tx, &inbound).await?;
+                        let answers = put(&store, &tx, &inbound, bound).await?;
                         tx.commit().await?;
                         Ok(answers)
                     }
@@ -188,9 +197,16 @@ struct Group<'a> {
     chats: Chats,
     /// Which have the id of an earlier delivery and another body: nothing else is to be known of them.
     other_bodies: HashSet<usize>,
+    /// What a client may hold in quarantine.
+    bound: QuarantineBound,
 }
 
-async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>, StoreError> {
+async fn put(
+    store: &Store,
+    tx: &Tx,
+    inbound: &[Inbound],
+    bound: QuarantineBound,
+) -> Result<Vec<Answer>, StoreError> {
     let mut group = Group {
         store,
         tx,
@@ -199,6 +215,7 @@ async fn put(store: &Store, tx: &Tx, inbound: &[Inbound]) -> Result<Vec<Answer>,
         answers: vec![None; inbound.len()],
         chats: Chats::default(),
         other_bodies: HashSet::new(),
+        bound,
     };
     group.other_bodies = group.find_other_bodies().await?;
     group.chats = group.find_chats().await?;

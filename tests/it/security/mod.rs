@@ -12,3 +12,4 @@ mod lists;
 mod secrets;
 mod terminal;
 mod replays;
+mod shares;

@@ -124,6 +124,7 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
             ),
         )
         .await;
+    of_all.make("quarantine_room (client_id, items, bytes)", "'room ' || n, 1, 1").await;
     let job = async |numbers: &Numbers<'_>, first: i64, kind: &str, client: &str, of: &str| {
         numbers
             .make(

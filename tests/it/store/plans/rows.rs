@@ -289,7 +289,10 @@ fn ingest() -> Vec<Row> {
         writer("FAIL_DELIVERIES", [ids(spread)]).finds(300),
         writer("READ_ECHOED", [group(|n| json!({"n": n, "lead_id": spread(n), "channel": "sms", "provider_id": format!("p{}", spread(n)), "text_key": "k"}))]).finds(300),
         writer("SETTLE_ECHOED", [group(|n| json!({"id": spread(n), "provider_id": "p", "message_id": 1}))]).finds(300),
-        writer("PUT_QUARANTINE", [group(|n| json!({"id": new(n), "client_id": "c1", "channel": "sms", "body_hash": format!("new {n}"), "reason": "x", "n": 1, "payload": "p", "received_at": 1_764_000_000_000_i64}))]).finds(300),
+        writer("PUT_QUARANTINE", [group(|n| json!({"id": new(n), "client_id": "c1", "channel": "sms", "body_hash": format!("new {n}"), "reason": "x", "n": 1, "payload": "p", "size": 1, "received_at": 1_764_000_000_000_i64}))]).finds(300),
+        writer("READ_QUARANTINED", [group(|n| json!({"client_id": client(spread(n)), "channel": "sms", "body_hash": format!("h{}", spread(n))}))]).finds(300),
+        writer("LOCK_ROOMS", [group(|n| json!({"client_id": format!("x{}", n + 100)}))]).finds(300),
+        writer("WRITE_ROOMS", [group(|n| json!({"client_id": format!("room {}", n + 1), "items": 1, "bytes": 1}))]).finds(300),
         writer("LOCK_PENDING_DRAFTS", [ids(|n| 5 * n + 101)]).finds(300),
         writer("LOCK_PENDING_DRAFTS", [ids(|n| spread(n) / 5 * 5 + 2)]).note("of leads without one").finds(0),
         writer("END_DRAFTS", [group(|n| json!({"id": 5 * n + 101, "status": "superseded", "decided_by": "newer_message"}))]).finds(300),
@@ -482,7 +485,8 @@ fn chores() -> Vec<Row> {
         writer("DROP_PAYLOADS", [number(0), number(300)]),
         reader("READ_PROGRESS", [text("payloads_pruned_to")]).of(1),
         writer("PUT_PROGRESS", [text("payloads_pruned_to"), number(5)]).of(1),
-        writer("DELETE_QUARANTINED", [all, tomorrow, number(300)]).finds(300),
+        reader("READ_OLD_QUARANTINED", [all, tomorrow.clone(), number(300)]).finds(300),
+        writer("DELETE_QUARANTINED", [ids(spread), tomorrow]).finds(300),
         writer("DELETE_EXPIRED_KEYS", [number(300)]).finds(300),
         writer("TAKE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
         writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
@@ -506,6 +510,7 @@ fn by_hand() -> Vec<Row> {
         writer("LOWER_TURNS", [group(turns)]),
         // A hundred jobs wait in each line.
         writer("READ_BLOCKED_KINDS", [ids(|n| 1 + n)]).of(30_000).a_row(2, 20),
+        writer("READ_QUARANTINED_OF", [number(100)]).of(1).finds(1),
         writer("SETTLE_QUARANTINE", [number(100), text("discarded")]).of(1).finds(1),
     ]
 }
