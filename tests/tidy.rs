@@ -49,7 +49,11 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// `(shelf, call that registers a plug-in, what lies there without being one)`.
 const SHELVES: &[(&str, &str, &[&str])] = &[
-    ("channels", ".channel::<", &["fields", "json", "phones", "samples", "tests", "text", "times"]),
+    (
+        "channels",
+        ".channel::<",
+        &["fields", "json", "masks", "phones", "samples", "tests", "text", "times"],
+    ),
     ("handlers", ".kind::<", &["post_process"]),
 ];
 

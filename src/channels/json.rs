@@ -1,5 +1,6 @@
 //! Bodies as JSON: strict where JSON is strict, lenient with lone surrogates (docs/RULES.md P3).
 
+use super::masks::{MASK, Masks};
 use memchr::{memchr2, memmem};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -301,13 +302,16 @@ impl<'de> Visitor<'de> for TextOnly {
 
 /// The JSON `text` without secrets, as [`masked`] but without a tree of it: all but the strings that hold one stays
 /// as it is written. The field's value is replaced where it is a text.
-pub fn masked_text(text: &str, secret_field: Option<&str>, secrets: &[&str]) -> String {
+pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) -> String {
     let mut shown = String::with_capacity(text.len());
     let (mut rest, mut is_secret) = (text, false);
     while let Some((before, literal, after)) = first_string(rest) {
         is_secret &= before.trim_matches([' ', '\t', '\r', '\n', ':']).is_empty();
         let value = unquoted(literal);
-        let masked = if is_secret { MASK.to_owned() } else { without(&value, secrets) };
+        let masked = match is_secret {
+            true => MASK.to_owned(),
+            false => masks.text(&value).unwrap_or_else(|| value.clone()),
+        };
         let is_name = after.trim_start().starts_with(':');
         is_secret = is_name && secret_field == Some(value.as_str());
         shown.push_str(before);
@@ -343,55 +347,12 @@ fn unquoted(literal: &str) -> String {
     read.or_else(|| serde_json::from_slice(&mended()?).ok()).unwrap_or_else(|| literal.to_owned())
 }
 
-/// `text` with the mask in the place of each of `secrets`.
-fn without(text: &str, secrets: &[&str]) -> String {
-    secrets.iter().fold(text.to_owned(), |text, it| text.replace(it, MASK))
-}
-
-/// The payload without secrets.
-///
-/// The value of its field `secret_field` is replaced by `"***"`, also where the body stands inside of another
-/// (that is not understood, but kept), and so is each of `secrets` wherever a text holds it, for example in the
-/// address that a provider was told to post to.
+/// The payload without secrets; see [`Masks`]: the value of its field `secret_field`, and `secrets`, in every
+/// spelling.
 pub fn masked(text: &str, value: &Value, secret_field: Option<&str>, secrets: &[&str]) -> String {
-    if !holds(value, secret_field, secrets) {
-        return text.to_owned();
-    }
-    let mut value = value.clone();
-    mask(&mut value, secret_field, secrets);
-    value.to_string()
+    let masks = Masks::new(secret_field, secrets.iter().copied());
+    masks.body(text.as_bytes(), value).map_or_else(|| text.to_owned(), |it| it.to_string())
 }
-
-fn holds(value: &Value, field: Option<&str>, secrets: &[&str]) -> bool {
-    match value {
-        Value::Object(map) => {
-            map.iter().any(|(key, it)| Some(key.as_str()) == field || holds(it, field, secrets))
-        }
-        Value::Array(items) => items.iter().any(|it| holds(it, field, secrets)),
-        Value::String(text) => secrets.iter().any(|it| text.contains(it)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-fn mask(value: &mut Value, field: Option<&str>, secrets: &[&str]) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                if Some(key.as_str()) == field {
-                    *value = Value::from(MASK);
-                } else {
-                    mask(value, field, secrets);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|it| mask(it, field, secrets)),
-        Value::String(text) => *text = without(text, secrets),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// What stands where a secret was.
-const MASK: &str = "***";
 
 /// `body` without the escapes of surrogates that have no partner; `None` if it holds none.
 fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
@@ -659,10 +620,13 @@ mod tests {
             (r#"["\ud800hunt\u0065r2","\udc00"]"#, r#"["***","\udc00"]"#),
             (r#"{"a":"hunt\u0065r2","\u006bey":"y"}"#, r#"{"a":"***","\u006bey":"***"}"#),
         ] {
-            assert_eq!(masked_text(text, Some("key"), &["hunter2"]), expected);
+            assert_eq!(
+                masked_text(text, Some("key"), &Masks::new(Some("key"), ["hunter2"])),
+                expected
+            );
             assert!(parse(expected.as_bytes()).is_ok(), "{expected}");
         }
-        assert_eq!(masked_text(r#"{"key":"x"}"#, None, &[]), r#"{"key":"x"}"#);
+        assert_eq!(masked_text(r#"{"key":"x"}"#, None, &Masks::new(None, [])), r#"{"key":"x"}"#);
     }
 
     proptest! {
@@ -678,7 +642,7 @@ mod tests {
 
         #[test]
         fn text_without_secrets_stays_as_it_is(text in "\\PC{0,80}") {
-            prop_assert_eq!(masked_text(&text, Some("secret_key"), &["hunter2"]), text);
+            prop_assert_eq!(masked_text(&text, Some("secret_key"), &Masks::new(Some("secret_key"), ["hunter2"])), text);
         }
 
         #[test]

@@ -8,6 +8,7 @@ pub mod fields;
 pub mod instantly;
 pub mod json;
 pub mod linkedin;
+pub mod masks;
 pub mod phones;
 pub mod samples;
 pub mod smartlead;

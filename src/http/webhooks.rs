@@ -19,6 +19,7 @@ use crate::{
     channels::{
         self, AnyChannel, Received,
         json::{self, Unreadable},
+        masks::Masks,
     },
     config::{self, ClientChannel, Config, SignatureScheme},
     domain::{Interpreted, NotUnderstood, Signal, Timestamp},
@@ -30,11 +31,11 @@ use actix_web::{
     http::{Method, header},
     web,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::Value;
-use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
-use url::form_urlencoded;
 
 /// A person has to make room in a full quarantine.
 const QUARANTINE_RETRY_SECONDS: u64 = 60;
@@ -174,6 +175,10 @@ async fn receive(
     let permit =
         state.entrance.enter(&client.id, body.len()).map_err(|refusal| problem_of(&refusal))?;
     drop(posted);
+    let field = channel.channel.secret_field();
+    let secrets = secrets_of(client);
+    let masks = Masks::new(field, secrets.iter().map(|it| it.as_ref()));
+    let delivery = delivery.map(|it| Delivery { id: masks.text(&it.id).unwrap_or(it.id), ..it });
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
         client,
@@ -183,6 +188,7 @@ async fn receive(
         must_name_account: grounds.must_name_account,
         is_late,
         may_be_replayed,
+        shown: Shown::of(&masks, field, json.as_ref(), &body),
     };
     let inbound = match webhook.interpret(json.as_ref(), &body, &cfg) {
         Step::Answered(answer) => return Ok(answer),
@@ -354,6 +360,39 @@ impl Asked<'_> {
     }
 }
 
+/// All that the client's providers show as proof, as a body may tell it back.
+fn secrets_of(client: &config::Client) -> Vec<Cow<'_, str>> {
+    let channels = || client.channels.values();
+    let shared = channels().flat_map(|it| &it.secrets).map(|it| Cow::Borrowed(it.expose()));
+    let signing = channels().filter_map(|it| it.signature.as_ref()).flat_map(|it| &it.secrets);
+    let signing = signing.flat_map(|it| it.keys()).flat_map(|key| {
+        let as_text = std::str::from_utf8(key).ok().map(Cow::Borrowed);
+        [as_text, Some(Cow::Owned(STANDARD.encode(key)))].into_iter().flatten()
+    });
+    shared.chain(signing).collect()
+}
+
+/// A body without secrets: what is stored is made of this.
+enum Shown {
+    /// It holds none.
+    AsItCame,
+    Masked(Value),
+    /// Of a body with too many values, which is kept and not read.
+    Text(String),
+}
+
+impl Shown {
+    fn of(masks: &Masks<'_>, field: Option<&str>, json: Option<&Value>, body: &[u8]) -> Self {
+        match json {
+            Some(json) => masks.body(body, json).map_or(Self::AsItCame, Self::Masked),
+            None => {
+                let text = String::from_utf8_lossy(json::without_byte_order_mark(body));
+                Self::Text(json::masked_text(&text, field, masks))
+            }
+        }
+    }
+}
+
 /// An authenticated webhook.
 struct Webhook<'a> {
     channel: &'a dyn AnyChannel,
@@ -367,6 +406,7 @@ struct Webhook<'a> {
     is_late: bool,
     /// Whether somebody who has seen it can post it again at any time later.
     may_be_replayed: bool,
+    shown: Shown,
 }
 
 /// What is to be done with a webhook.
@@ -382,6 +422,10 @@ enum Step {
 impl Webhook<'_> {
     /// `json` is `None` where the body holds too many values.
     fn interpret(&self, json: Option<&Value>, body: &[u8], cfg: &Config) -> Step {
+        let json = match &self.shown {
+            Shown::Masked(masked) => Some(masked),
+            Shown::AsItCame | Shown::Text(_) => json,
+        };
         let settings = self.client.channel(self.channel.name().0);
         if let Some(own) = settings.and_then(|it| it.account.as_deref()) {
             let named = json.and_then(|it| self.channel.account(it));
@@ -395,7 +439,7 @@ impl Webhook<'_> {
                 return Step::Answered(Answer::Ignored { reason: "other_account" });
             }
         }
-        let Some(json) = json else { return self.hold(None, body, None, TOO_MANY_VALUES.into()) };
+        let Some(json) = json else { return self.hold(body, None, TOO_MANY_VALUES.into()) };
         let received = Received {
             body: json,
             received_at: self.received_at,
@@ -423,12 +467,12 @@ impl Webhook<'_> {
             // Nothing says that what it allows was not forbidden since: a person decides.
             Ok(Interpreted::Event(event)) if self.may_be_replayed && event.signal.lifts() => {
                 let reason = format!("missing_field {}", signatures::GHL_TIME);
-                self.hold(Some(json), body, Some(event.event_type), reason)
+                self.hold(body, Some(event.event_type), reason)
             }
             Ok(Interpreted::Event(event)) => {
                 let kind = self.channel.post_process();
                 let max_attempts = cfg.pools.of(kind.0).max_attempts;
-                self.store(Some(json), body, Content::Event { event, kind, max_attempts })
+                self.store(body, Content::Event { event, kind, max_attempts })
             }
             Err(NotUnderstood { event_type, reason }) => {
                 let is_listed =
@@ -436,19 +480,13 @@ impl Webhook<'_> {
                 if reason == "unknown_event" && event_type.as_ref().is_some_and(is_listed) {
                     return Step::Answered(Answer::Ignored { reason: "ignored_event" });
                 }
-                self.hold(Some(json), body, event_type, reason)
+                self.hold(body, event_type, reason)
             }
         }
     }
 
     /// Keeps a body that is not understood.
-    fn hold(
-        &self,
-        json: Option<&Value>,
-        body: &[u8],
-        event_type: Option<String>,
-        reason: String,
-    ) -> Step {
+    fn hold(&self, body: &[u8], event_type: Option<String>, reason: String) -> Step {
         tracing::warn!(
             client.id = self.client.id,
             request.id = self.request_id,
@@ -456,24 +494,17 @@ impl Webhook<'_> {
             "quarantined"
         );
         let body_hash = body_hash(body);
-        self.store(json, body, Content::Quarantine { event_type, reason, body_hash })
+        self.store(body, Content::Quarantine { event_type, reason, body_hash })
     }
 
-    fn store(&self, json: Option<&Value>, body: &[u8], content: Content) -> Step {
+    fn store(&self, body: &[u8], content: Content) -> Step {
         // It was parsed as JSON, so it is UTF-8. A byte order mark is no part of the text.
-        let text = String::from_utf8_lossy(json::without_byte_order_mark(body));
-        let secrets = self.client.channel(self.channel.name().0).map(|it| it.secrets.as_slice());
-        // As they are, and as they stand in the address that a provider was told to post to.
-        let spelled = |it: &config::Secret| {
-            let in_query = form_urlencoded::byte_serialize(it.expose().as_bytes()).collect();
-            [it.expose().to_owned(), in_query]
-        };
-        let secrets: Vec<String> = secrets.unwrap_or_default().iter().flat_map(spelled).collect();
-        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-        let field = self.channel.secret_field();
-        let payload = match json {
-            Some(json) => json::masked(&text, json, field, &secrets),
-            None => json::masked_text(&text, field, &secrets),
+        let payload = match &self.shown {
+            Shown::Masked(masked) => masked.to_string(),
+            Shown::Text(text) => text.clone(),
+            Shown::AsItCame => {
+                String::from_utf8_lossy(json::without_byte_order_mark(body)).into_owned()
+            }
         };
         Step::Store(Box::new(Inbound {
             client_id: Arc::from(self.client.id.as_str()),
@@ -509,6 +540,9 @@ pub(super) async fn replay(
         Err(Unreadable::TooManyValues) => None,
         Err(error) => return Err(Problem::internal(error.to_string())),
     };
+    let field = channel.channel.secret_field();
+    let secrets = secrets_of(client);
+    let masks = Masks::new(field, secrets.iter().map(|it| it.as_ref()));
     let webhook = Webhook {
         channel: channel.channel.as_ref(),
         client,
@@ -518,6 +552,7 @@ pub(super) async fn replay(
         must_name_account: false,
         is_late: false,
         may_be_replayed: false,
+        shown: Shown::of(&masks, field, json.as_ref(), body),
     };
     let answer = match webhook.interpret(json.as_ref(), body, &cfg) {
         Step::Answered(answer) => answer,

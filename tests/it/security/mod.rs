@@ -2,14 +2,14 @@
 
 mod browsers;
 mod configs;
-mod strangers;
-mod timing;
 mod connections;
 mod door;
-mod tls;
 mod files;
 mod lists;
-mod secrets;
-mod terminal;
 mod replays;
+mod secrets;
 mod shares;
+mod strangers;
+mod terminal;
+mod timing;
+mod tls;
