@@ -107,7 +107,7 @@ async fn webhook(
     state.metrics.throughput().webhook();
     tracing::debug!(
         request.id = %request_id,
-        client.id = %client_id,
+        client.id = client_id,
         channel = %channel.channel.name(),
         outcome,
         "webhook answered"

@@ -1,6 +1,6 @@
 //! Log lines: to stderr, filtered, for people or for machines.
 
-use super::sparse::Sparse;
+use super::{escaped::Lines, sparse::Sparse};
 use crate::config::{LogFormat, Telemetry};
 use std::{
     io::IsTerminal,
@@ -46,11 +46,13 @@ pub fn init(config: &Telemetry) -> Result<(), LoggingError> {
     let done: Result<(), TryInitError> = match config.format {
         LogFormat::Pretty => {
             let is_terminal = std::io::stderr().is_terminal();
-            let layer = fmt::layer().compact().with_ansi(is_terminal).with_writer(std::io::stderr);
+            let lines = move || Lines { has_colours: is_terminal };
+            let layer = fmt::layer().compact().with_ansi(is_terminal).with_writer(lines);
             registry.with(layer).try_init()
         }
         LogFormat::Json => {
-            let layer = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+            let lines = || Lines { has_colours: false };
+            let layer = fmt::layer().json().flatten_event(true).with_writer(lines);
             registry.with(layer).try_init()
         }
     };

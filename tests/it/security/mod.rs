@@ -6,6 +6,8 @@ mod connections;
 mod door;
 mod files;
 mod lists;
+mod logs;
+mod masks;
 mod replays;
 mod secrets;
 mod shares;
