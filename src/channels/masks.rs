@@ -132,7 +132,7 @@ impl<'a> Masks<'a> {
         let mut is_changed = false;
         for (name, value) in map.iter_mut() {
             if Some(name.as_str()) == self.field {
-                is_changed |= *value != Value::from(MASK);
+                is_changed |= value.as_str() != Some(MASK);
                 *value = Value::from(MASK);
             } else {
                 is_changed |= self.value(value, nested);
@@ -474,7 +474,7 @@ mod tests {
                 for (at, inner) in items.iter().enumerate() {
                     for it in planted(inner, with) {
                         let mut items = items.clone();
-                        items[at] = it;
+                        *items.get_mut(at).expect("it is there") = it;
                         all.push(Value::Array(items));
                     }
                 }

@@ -22,6 +22,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
 const KIND: &[&str] = &["kind"];
+const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
 
 /// The types of actors, as the board spells them.
@@ -125,11 +126,7 @@ impl Metrics {
             actor_restarts: it.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: it.register(IntCounter::with_opts(rescued)?)?,
             quarantined: it.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
-            quarantine_refused: it.counters(
-                "quarantine_refused_total",
-                "Answered 429 because the client's quarantine is full",
-                CHANNEL,
-            )?,
+            quarantine_refused: it.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
             analyst_seconds: it.histograms(
                 "analyst_seconds",
                 "Asked to answered",

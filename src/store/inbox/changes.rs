@@ -50,6 +50,23 @@ pub(super) struct Changeable {
     has_failed: bool,
 }
 
+impl Changeable {
+    /// Takes over an edited text, unless a newer one is known; false where that changes nothing.
+    fn edit(&mut self, body: &str, at: Timestamp, change: &mut Change) -> bool {
+        if self.edit_told_at.is_some_and(|it| at < it) {
+            return false;
+        }
+        self.edit_told_at = Some(at);
+        change.edit_told_at = Some(at.as_millis());
+        if self.body == body {
+            return false;
+        }
+        body.clone_into(&mut self.body);
+        change.body = Some(body.to_owned());
+        true
+    }
+}
+
 /// What is to be written of it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Change {
@@ -231,16 +248,7 @@ impl<'a> Group<'a> {
             changes.to_write.entry(id).or_insert_with(|| Change { id, ..Change::default() });
         let is_changed = match &event.signal {
             Signal::Edited { body, opt_out: words, .. } => {
-                let is_current = message.edit_told_at.is_none_or(|it| event.at >= it);
-                let is_new = is_current && message.body != *body;
-                if is_new {
-                    message.body.clone_from(body);
-                    change.body = Some(body.clone());
-                }
-                if is_current {
-                    message.edit_told_at = Some(event.at);
-                    change.edit_told_at = Some(event.at.as_millis());
-                }
+                let is_new = message.edit(body, event.at, change);
                 if let (true, Some(words), Some(lead)) =
                     (message.is_inbound, words, leads.get_mut(lead_id))
                 {
