@@ -488,7 +488,7 @@ mod tests {
     #[test]
     fn only_the_secret_is_masked_wherever_it_stands_in_a_sample() {
         for name in ["email", "sms", "linkedin", "smartlead", "instantly"] {
-            let body = super::super::samples::sample(crate::domain::ChannelName(name), None, 7);
+            let body = crate::channels::samples::sample(crate::domain::ChannelName(name), None, 7);
             let body = body.expect("a sample");
             let masks = Masks::new(None, [SECRET]);
             for spelled in spellings(SECRET) {

@@ -165,6 +165,11 @@ impl Signal {
         matches!(self, Self::DoNotDisturb { active: false })
     }
 
+    /// True for a message with a key that never expires: a replay of it is a duplicate at any time.
+    pub fn is_known_for_good(&self) -> bool {
+        matches!(self, Self::Message(message) if message.keys.iter().any(|it| !it.expires))
+    }
+
     /// The keys of the stored message that it is about, where it brings none itself.
     pub const fn about(&self) -> Option<&Vec<MessageKey>> {
         match self {

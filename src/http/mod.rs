@@ -13,6 +13,7 @@ mod doors;
 mod health;
 mod limits;
 mod listening;
+mod meaning;
 mod problem;
 mod request_id;
 mod room;

@@ -10,6 +10,7 @@ use super::{
     authentication::{self, Standing},
     body::{Announced, Body as Posted, Unpackable},
     browsers, limits,
+    meaning::{Shown, Step, Webhook, secrets_of},
     problem::{Cause, Problem},
     request_id,
     room::Borrower,
@@ -17,24 +18,23 @@ use super::{
 };
 use crate::{
     channels::{
-        self, AnyChannel, Received,
+        AnyChannel,
         json::{self, Unreadable},
         masks::Masks,
     },
-    config::{self, ClientChannel, Config, SignatureScheme},
-    domain::{Interpreted, NotUnderstood, Signal, Timestamp},
+    config::{self, ClientChannel, SignatureScheme},
+    domain::Timestamp,
     ingest::Refusal,
-    store::{Answer, Content, Delivery, Desk, Inbound, QuarantineRow, body_hash, wall_clock},
+    store::{Answer, Content, Delivery, Desk, QuarantineRow, body_hash, wall_clock},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
     web,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::Value;
-use std::{borrow::Cow, hint::black_box, net::IpAddr, sync::Arc, time::Duration};
+use std::{hint::black_box, net::IpAddr, time::Duration};
 use tokio::time::Instant;
 
 /// A person has to make room in a full quarantine.
@@ -45,8 +45,6 @@ const DISK_RETRY_SECONDS: u64 = 10;
 const DELIVERY_ID_MAX: usize = 512;
 /// How often it is logged at the most that a webhook without a secret was not taken.
 const OBJECTION_PAUSE: Duration = Duration::from_secs(60);
-/// Why a body of more values than are read is kept and not understood.
-const TOO_MANY_VALUES: &str = "too_many_values";
 
 /// The webhook paths. A slash at the end is forgiven: people add it to addresses.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -154,19 +152,7 @@ async fn receive(
     };
     let delivery = asked.delivery(&grounds.signed, json.as_ref(), &body);
     let (is_late, may_be_replayed) = asked.timing(&grounds, json.as_ref());
-    if let Some(seconds) = state.limits.client(client_id, client.rate_limit) {
-        let detail = "more requests than this client may send (its `rate_limit`)";
-        return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
-    }
-    if state.board.is_draining() {
-        return Err(Problem::new(Cause::Draining, "the daemon is stopping: post again"));
-    }
-    if !state.takes_webhooks {
-        return Err(Problem::new(
-            Cause::Draining,
-            "this node only works jobs off: post to another",
-        ));
-    }
+    is_taken_now(client, state)?;
     if let Some(trouble) = state.store.disk_trouble() {
         let detail = format!("the database takes nothing new: {trouble}: post again");
         return Err(Problem::new(Cause::DatabaseAway, detail).retry_after(DISK_RETRY_SECONDS));
@@ -202,6 +188,23 @@ async fn receive(
         .submit(inbound, size, permit, cfg.server.request_timeout)
         .await
         .map_err(|refusal| problem_of(&refusal))
+}
+
+/// # Errors
+/// Where the client posts too much, or this node takes no webhooks now, or never.
+fn is_taken_now(client: &config::Client, state: &State) -> Result<(), Problem> {
+    if let Some(seconds) = state.limits.client(&client.id, client.rate_limit) {
+        let detail = "more requests than this client may send (its `rate_limit`)";
+        return Err(Problem::new(Cause::RateLimited, detail).retry_after(seconds));
+    }
+    if state.board.is_draining() {
+        return Err(Problem::new(Cause::Draining, "the daemon is stopping: post again"));
+    }
+    if !state.takes_webhooks {
+        let detail = "this node only works jobs off: post to another";
+        return Err(Problem::new(Cause::Draining, detail));
+    }
+    Ok(())
 }
 
 /// 401: the same for every reason.
@@ -357,164 +360,6 @@ impl Asked<'_> {
         let signed = &grounds.signed;
         let in_time = signatures::in_time(signed.clone(), signature, json, wall_clock());
         (in_time != *signed, signatures::may_be_replayed(signed, signature, json))
-    }
-}
-
-/// All that the client's providers show as proof, as a body may tell it back.
-fn secrets_of(client: &config::Client) -> Vec<Cow<'_, str>> {
-    let channels = || client.channels.values();
-    let shared = channels().flat_map(|it| &it.secrets).map(|it| Cow::Borrowed(it.expose()));
-    let signing = channels().filter_map(|it| it.signature.as_ref()).flat_map(|it| &it.secrets);
-    let signing = signing.flat_map(|it| it.keys()).flat_map(|key| {
-        let as_text = std::str::from_utf8(key).ok().map(Cow::Borrowed);
-        [as_text, Some(Cow::Owned(STANDARD.encode(key)))].into_iter().flatten()
-    });
-    shared.chain(signing).collect()
-}
-
-/// A body without secrets: what is stored is made of this.
-enum Shown {
-    /// It holds none.
-    AsItCame,
-    Masked(Value),
-    /// Of a body with too many values, which is kept and not read.
-    Text(String),
-}
-
-impl Shown {
-    fn of(masks: &Masks<'_>, field: Option<&str>, json: Option<&Value>, body: &[u8]) -> Self {
-        match json {
-            Some(json) => masks.body(body, json).map_or(Self::AsItCame, Self::Masked),
-            None => {
-                let text = String::from_utf8_lossy(json::without_byte_order_mark(body));
-                Self::Text(json::masked_text(&text, field, masks))
-            }
-        }
-    }
-}
-
-/// An authenticated webhook.
-struct Webhook<'a> {
-    channel: &'a dyn AnyChannel,
-    client: &'a config::Client,
-    request_id: &'a str,
-    received_at: Timestamp,
-    delivery: Option<Delivery>,
-    /// A body that names no account is another's.
-    must_name_account: bool,
-    /// The time that its signed body tells lies outside of the window.
-    is_late: bool,
-    /// Whether somebody who has seen it can post it again at any time later.
-    may_be_replayed: bool,
-    shown: Shown,
-}
-
-/// What is to be done with a webhook.
-enum Step {
-    /// Nothing is stored.
-    Answered(Answer),
-    /// It comes too late to be believed.
-    Refused,
-    /// This is to be stored.
-    Store(Box<Inbound>),
-}
-
-impl Webhook<'_> {
-    /// `json` is `None` where the body holds too many values.
-    fn interpret(&self, json: Option<&Value>, body: &[u8], cfg: &Config) -> Step {
-        let json = match &self.shown {
-            Shown::Masked(masked) => Some(masked),
-            Shown::AsItCame | Shown::Text(_) => json,
-        };
-        let settings = self.client.channel(self.channel.name().0);
-        if let Some(own) = settings.and_then(|it| it.account.as_deref()) {
-            let named = json.and_then(|it| self.channel.account(it));
-            let is_other = named.as_deref().map_or(self.must_name_account, |it| it != own);
-            if is_other {
-                tracing::warn!(
-                    client.id = self.client.id,
-                    request.id = self.request_id,
-                    "a webhook of another account"
-                );
-                return Step::Answered(Answer::Ignored { reason: "other_account" });
-            }
-        }
-        let Some(json) = json else { return self.hold(body, None, TOO_MANY_VALUES.into()) };
-        let received = Received {
-            body: json,
-            received_at: self.received_at,
-            country: self.client.country.as_deref(),
-            text_field: settings.and_then(|it| it.text_field.as_deref()),
-        };
-        match channels::interpret(self.channel, &received) {
-            Ok(Interpreted::Ignored { event_type, reason, warn }) => {
-                if warn {
-                    tracing::warn!(
-                        client.id = self.client.id,
-                        event_type,
-                        reason,
-                        "a provider's notice"
-                    );
-                }
-                Step::Answered(Answer::Ignored { reason })
-            }
-            // A message is known by its keys for good, so a replay of it does no harm, and a late one is not lost.
-            Ok(Interpreted::Event(event))
-                if self.is_late && !matches!(event.signal, Signal::Message(_)) =>
-            {
-                Step::Refused
-            }
-            // Nothing says that what it allows was not forbidden since: a person decides.
-            Ok(Interpreted::Event(event)) if self.may_be_replayed && event.signal.lifts() => {
-                let reason = format!("missing_field {}", signatures::GHL_TIME);
-                self.hold(body, Some(event.event_type), reason)
-            }
-            Ok(Interpreted::Event(event)) => {
-                let kind = self.channel.post_process();
-                let max_attempts = cfg.pools.of(kind.0).max_attempts;
-                self.store(body, Content::Event { event, kind, max_attempts })
-            }
-            Err(NotUnderstood { event_type, reason }) => {
-                let is_listed =
-                    |it: &String| settings.is_some_and(|cfg| cfg.ignore_events.contains(it));
-                if reason == "unknown_event" && event_type.as_ref().is_some_and(is_listed) {
-                    return Step::Answered(Answer::Ignored { reason: "ignored_event" });
-                }
-                self.hold(body, event_type, reason)
-            }
-        }
-    }
-
-    /// Keeps a body that is not understood.
-    fn hold(&self, body: &[u8], event_type: Option<String>, reason: String) -> Step {
-        tracing::warn!(
-            client.id = self.client.id,
-            request.id = self.request_id,
-            reason,
-            "quarantined"
-        );
-        let body_hash = body_hash(body);
-        self.store(body, Content::Quarantine { event_type, reason, body_hash })
-    }
-
-    fn store(&self, body: &[u8], content: Content) -> Step {
-        // It was parsed as JSON, so it is UTF-8. A byte order mark is no part of the text.
-        let payload = match &self.shown {
-            Shown::Masked(masked) => masked.to_string(),
-            Shown::Text(text) => text.clone(),
-            Shown::AsItCame => {
-                String::from_utf8_lossy(json::without_byte_order_mark(body)).into_owned()
-            }
-        };
-        Step::Store(Box::new(Inbound {
-            client_id: Arc::from(self.client.id.as_str()),
-            channel: self.channel.name(),
-            request_id: self.request_id.to_owned(),
-            received_at: self.received_at,
-            payload,
-            delivery: self.delivery.clone(),
-            content,
-        }))
     }
 }
 

@@ -207,22 +207,31 @@ on_both_daemons! {
         let daemon = place.start(&app.config("")).await;
         let peek = Peek::of(&daemon).await;
         let day = 86_400_000;
+        let without_ids = |mut body: Value| {
+            for id in ["messageId", "webhookId"] {
+                body.as_object_mut().unwrap().remove(id);
+            }
+            body
+        };
         for (name, at) in [("old", ago(day + 60_000)), ("ahead", ago(-day - 60_000))] {
-            let answer = app.post(&daemon, &message(name, at, name)).await;
-            answer.is_problem(401, "unauthenticated");
+            let unknown = without_ids(message(name, at, name));
+            for body in [unknown, update("active", at, name), update("inactive", at, name)] {
+                app.post(&daemon, &body).await.is_problem(401, "unauthenticated");
+            }
         }
+        // Its id is never forgotten, so a replay is a duplicate, and the message is not lost.
+        let old = message("m-old", ago(30 * day), "old");
+        assert_eq!(app.post(&daemon, &old).await.outcome(), "accepted");
+        assert_eq!(app.post(&daemon, &old).await.outcome(), "duplicate");
         let late = app.post(&daemon, &message("late", ago(day - 60_000), "late")).await;
         assert_eq!(late.outcome(), "accepted", "a retry may come late: {late:?}");
         // Without any id of its own: the same bytes are known again.
-        let mut bare = message("x", ago(0), "bare");
-        for id in ["messageId", "webhookId"] {
-            bare.as_object_mut().unwrap().remove(id);
-        }
+        let bare = without_ids(message("x", ago(0), "bare"));
         let first = app.post(&daemon, &bare).await;
         assert_eq!(first.outcome(), "accepted");
         peek.execute("delete from message_keys where kind = 'reply'").await;
         assert_eq!(app.post(&daemon, &bare).await.outcome(), "duplicate");
-        assert_eq!(peek.number("select count(*) from messages").await, 2);
+        assert_eq!(peek.number("select count(*) from messages").await, 3);
     }
 
     async fn a_secret_beside_an_old_signature_is_enough(place: Place) {
@@ -230,14 +239,15 @@ on_both_daemons! {
         let secret = "a-secret-of-acme-0001";
         let config = app.config("") + &format!("secret = \"{secret}\"\n");
         let daemon = place.start(&config).await;
-        let body = message("m1", ago(172_800_000), "Hello").to_string();
+        app.post(&daemon, &message("m1", ago(0), "Hello")).await;
+        let body = update("active", ago(172_800_000), "d1").to_string();
         let signature = STANDARD.encode(app.0.sign(body.as_bytes()));
         let post = |secret: &str| {
             let request = daemon.webhook("sms", "acme").header("x-ghl-signature", &signature);
             ask(request.bearer_auth(secret).body(body.clone()))
         };
         post("another-secret-of-acme").await.is_problem(401, "unauthenticated");
-        assert_eq!(post(secret).await.outcome(), "accepted");
+        assert_eq!(post(secret).await.outcome(), "recorded");
     }
 }
 
