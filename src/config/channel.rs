@@ -164,7 +164,7 @@ fn account(it: &Reader<'_>, signature: Option<&Signature>) -> Option<String> {
         // Otherwise one of the two was told already.
         && !it.errors.has(&key)
         && !it.table.get("account").is_some_and(Node::leads_nowhere)
-        && !it.section("signature").is_some_and(|it| it.table.contains_key("public_key"))
+        && !it.section("signature").is_some_and(|it| it.errors.has(&it.key("public_key")) || it.table.get("public_key").is_some_and(Node::leads_nowhere))
     {
         let signature = it.key("signature");
         it.error(
@@ -211,6 +211,8 @@ fn signature(channel: &Reader<'_>) -> Option<Signature> {
     };
     let window = it.read_in("window", Duration::from_secs(1)..=most).unwrap_or(default);
     let public_key = it.read::<String>("public_key").and_then(|text| public_key(it, &text));
+    // Written out, it is still the provider's own.
+    let public_key = public_key.filter(|it| !it.is_published());
     let scheme = scheme?;
     let has_secrets = it.errors.has(&it.key("secrets")) || !secrets.is_empty();
     let path = &it.path;

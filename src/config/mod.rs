@@ -49,7 +49,7 @@ pub use self::{
         QuarantineBound, Restart, Retention, Sending, Server, Supervisor, Telemetry, Tls,
     },
     show::EffectiveValue,
-    signing::{PublicKey, PublicKeyKind, SigningSecret},
+    signing::{PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, SigningSecret},
     value::{Network, Rate, Secret, Setting, Settings},
 };
 

@@ -10,7 +10,7 @@ const PLACES: [(&str, &str); 2] = [("EMPTY", " \n"), ("GOOD", "a-secret-of-the-e
 /// 16 characters, and 16 bytes as base64.
 const SIXTEEN: &str = "sixteen-letters!";
 const WHSEC: &str = "whsec_c2VjcmV0LW9uZS1vZi0xNg==";
-const ED25519: &str = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=";
+const ED25519: &str = "MCowBQYDK2VwAyEAJafb18WI3Zju5K3bRph63EFw5BhvYS2BkyHu0hohv44=";
 const EC: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==";
 
 /// What a piece of a channel's section says of who may post.
@@ -382,6 +382,12 @@ fn keys_and_secrets_that_are_none_are_refused_by_name() {
             "signature = { scheme = \"standard_webhooks\", secrets = [\"whsec_QQ==\"] }",
             format!("{key}.signature.secrets[0]"),
             "at least 16",
+        ),
+        // The provider's own key, written out.
+        (
+            "signature = { scheme = \"ghl\", public_key = \"MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=\" }",
+            format!("{key}.signature"),
+            "published key",
         ),
         (
             "signature = { scheme = \"ghl\", public_key = \"nonsense\" }\naccount = \"418\"",

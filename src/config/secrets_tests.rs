@@ -362,7 +362,7 @@ fn a_secret_of_two_clients_is_warned_of() {
     // One client may use its own twice.
     assert_eq!(one(&format!("{a}channels.email.secret = \"{SECRET}\"\n")), None);
     assert_eq!(one(&(a + &client("b", "sms.secret = \"sixteen-letters!\""))), None);
-    let key = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=";
+    let key = "MCowBQYDK2VwAyEAJafb18WI3Zju5K3bRph63EFw5BhvYS2BkyHu0hohv44=";
     let ghl = |account: &str| {
         format!(
             "sms = {{ signature = {{ scheme = \"ghl\", public_key = \"{key}\" }}, account = \"{account}\" }}"

@@ -11,7 +11,7 @@ use spki::{
     DecodePublicKey as _, Document, SubjectPublicKeyInfoRef,
     der::{Decode as _, Reader as _, SliceReader, asn1::UintRef},
 };
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 /// Base64 as people copy it: with or without padding.
 const LENIENT: GeneralPurposeConfig =
@@ -105,6 +105,28 @@ pub enum PublicKeyKind {
     Rsa,
 }
 
+/// `GoHighLevel`'s published Ed25519 key, of `X-GHL-Signature`.
+const GHL_ED25519: &str = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=";
+/// `GoHighLevel`'s published RSA key, of the older `X-WH-Signature`.
+const GHL_RSA: &str = "\
+MIICIjANBgkqhkiG9w0BAQEFAAOCAg8AMIICCgKCAgEAokvo/r9tVgcfZ5DysOSC\
+Frm602qYV0MaAiNnX9O8KxMbiyRKWeL9JpCpVpt4XHIcBOK4u3cLSqJGOLaPuXw6\
+dO0t6Q/ZVdAV5Phz+ZtzPL16iCGeK9po6D6JHBpbi989mmzMryUnQJezlYJ3DVfB\
+csedpinheNnyYeFXolrJvcsjDtfAeRx5ByHQmTnSdFUzuAnC9/GepgLT9SM4nCpv\
+uxmZMxrJt5Rw+VUaQ9B8JSvbMPpez4peKaJPZHBbU3OdeCVx5klVXXZQGNHOs8gF\
+3kvoV5rTnXV0IknLBXlcKKAQLZcY/Q9rG6Ifi9c+5vqlvHPCUJFT5XUGG5RKgOKU\
+J062fRtN+rLYZUV+BjafxQauvC8wSWeYja63VSUruvmNj8xkx2zE/Juc+yjLjTXp\
+IocmaiFeAO6fUtNjDeFVkhf5LNb59vECyrHD2SQIrhgXpO4Q3dVNA5rw576PwTzN\
+h/AMfHKIjE4xQA1SZuYJmNnmVZLIZBlQAF9Ntd03rfadZ+yDiOXCCs9FkHibELhC\
+HULgCsnuDJHcrGNd5/Ddm5hxGQ0ASitgHeMZ0kcIOwKDOzOU53lDza6/Y09T7sYJ\
+PQe7z0cvj7aE4B+Ax1ZoZGPzpJlZtGXCsu9aTEGEnKzmsFqwcSsnw3JB31IGKAyk\
+T1hhTiaCeIY/OwwwNUY2yvcCAwEAAQ==";
+/// `GoHighLevel`'s published key of Ed25519, as it is read.
+pub static PUBLISHED_ED25519: LazyLock<Option<PublicKey>> =
+    LazyLock::new(|| PublicKey::parse(GHL_ED25519));
+/// `GoHighLevel`'s published key of RSA, as it is read.
+pub static PUBLISHED_RSA: LazyLock<Option<PublicKey>> = LazyLock::new(|| PublicKey::parse(GHL_RSA));
+
 /// A public key by which webhooks are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
@@ -115,6 +137,11 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// True for a key that the provider has published: it signs for all customers.
+    pub(super) fn is_published(&self) -> bool {
+        [&PUBLISHED_ED25519, &PUBLISHED_RSA].into_iter().any(|it| it.as_ref() == Some(self))
+    }
+
     /// Reads PEM, or the base64 inside of it: a `SubjectPublicKeyInfo` in DER (RFC 5280). `None`
     /// also for a key by which nothing can be verified, or everything.
     pub fn parse(text: &str) -> Option<Self> {

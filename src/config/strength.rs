@@ -11,7 +11,11 @@ pub(super) const TOKEN_CHARS_MIN: usize = 24;
 pub(super) fn flaw(secret: &str, chars_min: usize) -> Option<String> {
     let chars = secret.chars().count();
     let is_short = chars < chars_min;
+    let is_template = ["${", "{{"].iter().any(|it| secret.contains(it));
     blank_or_masked(secret).or_else(|| unsendable(secret)).or_else(|| {
+        if is_template {
+            return Some("is a template that nobody has filled in".to_owned());
+        }
         is_short.then(|| {
             format!(
                 "has {chars} characters, and at least {chars_min} are needed: \
@@ -69,6 +73,7 @@ mod tests {
             ("fifteen-letters ", "blank or a line end"),
             ("sixteen-letters!\n", "blank or a line end"),
             ("sixteen\u{200b}-letters", "U+200B"),
+            ("${ACME_WEBHOOK_SECRET}", "template"),
         ] {
             let reason = flaw(text, CHANNEL_CHARS_MIN).expect(text);
             assert!(reason.contains(word), "{text}: {reason}");

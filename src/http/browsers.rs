@@ -15,6 +15,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
+        Version,
         header::{HOST, HeaderMap, HeaderName, HeaderValue},
         uri::{Authority, Uri},
     },
@@ -171,8 +172,8 @@ const FORWARDING_FAMILIES: [&str; 12] = [
     "x-vercel-",
 ];
 /// Headers of which a browser sends at least one with every request that a page makes to another site, and that
-/// providers and programs do not send.
-const OF_BROWSERS: [&str; 2] = ["origin", "sec-fetch-site"];
+/// providers and programs do not send, by how their names begin.
+const OF_BROWSERS: [&str; 3] = ["origin", "sec-", "access-control-request-"];
 
 /// Why a webhook without a secret is not taken, although its client's channel takes such webhooks; `None` where it
 /// is.
@@ -181,7 +182,9 @@ const OF_BROWSERS: [&str; 2] = ["origin", "sec-fetch-site"];
 /// so. Without, only this machine may: the request must not have been forwarded by anybody.
 pub(super) fn objection(request: &HttpRequest, is_said_out_loud: bool) -> Option<String> {
     let peer = request.peer_addr().map(|it| it.ip());
-    objection_to(request.uri(), request.headers(), peer, is_said_out_loud)
+    let is_old = !is_said_out_loud && request.version() < Version::HTTP_11;
+    let of_proxy = is_old.then(|| "it comes over HTTP/1.0, as proxies forward it".to_owned());
+    of_proxy.or_else(|| objection_to(request.uri(), request.headers(), peer, is_said_out_loud))
 }
 
 fn objection_to(
@@ -190,8 +193,10 @@ fn objection_to(
     peer: Option<IpAddr>,
     is_said_out_loud: bool,
 ) -> Option<String> {
-    if let Some(name) = OF_BROWSERS.into_iter().find(|it| headers.contains_key(*it)) {
-        return Some(format!("it comes from a browser: it has the header `{name}`"));
+    let is_browsers = |it: &&HeaderName| OF_BROWSERS.iter().any(|of| it.as_str().starts_with(of));
+    if let Some(name) = headers.keys().find(is_browsers) {
+        let name = name.as_str();
+        return Some(format!("it comes from a browser: it has the header `{name:.60}`"));
     }
     if is_said_out_loud {
         return None;

@@ -7,7 +7,9 @@
 
 use crate::{
     channels::times,
-    config::{PublicKey, PublicKeyKind, Signature, SignatureScheme},
+    config::{
+        PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, Signature, SignatureScheme,
+    },
     domain::Timestamp,
 };
 use actix_web::http::header::HeaderMap;
@@ -15,7 +17,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{hmac, signature};
 use serde_json::Value;
 use spki::der::{Decode as _, Reader as _, SliceReader, asn1::UintRef};
-use std::{hint::black_box, sync::LazyLock, time::Duration};
+use std::{hint::black_box, time::Duration};
 use subtle::ConstantTimeEq as _;
 
 /// The headers that hold a signature.
@@ -27,22 +29,6 @@ const STANDARD_HEADER: &str = "webhook-signature";
 const KEYS_MIN: usize = 4;
 const ED25519_SIGNATURE_BYTES: usize = 64;
 
-/// `GoHighLevel`'s published Ed25519 key, of `X-GHL-Signature`.
-const GHL_ED25519: &str = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=";
-/// `GoHighLevel`'s published RSA key, of the older `X-WH-Signature`.
-const GHL_RSA: &str = "\
-MIICIjANBgkqhkiG9w0BAQEFAAOCAg8AMIICCgKCAgEAokvo/r9tVgcfZ5DysOSC\
-Frm602qYV0MaAiNnX9O8KxMbiyRKWeL9JpCpVpt4XHIcBOK4u3cLSqJGOLaPuXw6\
-dO0t6Q/ZVdAV5Phz+ZtzPL16iCGeK9po6D6JHBpbi989mmzMryUnQJezlYJ3DVfB\
-csedpinheNnyYeFXolrJvcsjDtfAeRx5ByHQmTnSdFUzuAnC9/GepgLT9SM4nCpv\
-uxmZMxrJt5Rw+VUaQ9B8JSvbMPpez4peKaJPZHBbU3OdeCVx5klVXXZQGNHOs8gF\
-3kvoV5rTnXV0IknLBXlcKKAQLZcY/Q9rG6Ifi9c+5vqlvHPCUJFT5XUGG5RKgOKU\
-J062fRtN+rLYZUV+BjafxQauvC8wSWeYja63VSUruvmNj8xkx2zE/Juc+yjLjTXp\
-IocmaiFeAO6fUtNjDeFVkhf5LNb59vECyrHD2SQIrhgXpO4Q3dVNA5rw576PwTzN\
-h/AMfHKIjE4xQA1SZuYJmNnmVZLIZBlQAF9Ntd03rfadZ+yDiOXCCs9FkHibELhC\
-HULgCsnuDJHcrGNd5/Ddm5hxGQ0ASitgHeMZ0kcIOwKDOzOU53lDza6/Y09T7sYJ\
-PQe7z0cvj7aE4B+Ax1ZoZGPzpJlZtGXCsu9aTEGEnKzmsFqwcSsnw3JB31IGKAyk\
-T1hhTiaCeIY/OwwwNUY2yvcCAwEAAQ==";
 /// What stands in the place of a signature where there is none.
 const UNSIGNED: &str = "N/A";
 
@@ -140,10 +126,6 @@ fn ghl(headers: &HeaderMap, body: &[u8], settings: Option<&Signature>) -> Signed
     };
     if is_right { Signed::Right { delivery_id: None } } else { Signed::Wrong }
 }
-
-static PUBLISHED_ED25519: LazyLock<Option<PublicKey>> =
-    LazyLock::new(|| PublicKey::parse(GHL_ED25519));
-static PUBLISHED_RSA: LazyLock<Option<PublicKey>> = LazyLock::new(|| PublicKey::parse(GHL_RSA));
 
 /// How many bytes a signature by `key` has; `None` where the key cannot be read.
 fn signature_bytes(key: &PublicKey) -> Option<usize> {

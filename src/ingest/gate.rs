@@ -4,8 +4,9 @@
 //! before a webhook is sent to its actor and held until it is answered; where there is none, the answer is
 //! 429 at once.
 //!
-//! A client may hold as much as is free: half of all while it is alone, and less while others are inside, too. So
-//! there is always room left for a client that holds nothing, however much another one posts.
+//! A client may hold four times as much as it leaves free: four fifths of all while it is alone, and less while others
+//! are inside, too (a dynamic threshold). So there is always room left for a client that holds nothing, however much
+//! another one posts, and a burst of one client alone can use most of the room.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A client may hold this many webhooks where they are free, however few there is room for.
 const ALWAYS: usize = 2;
+/// How many times what it leaves free a client may hold.
+const TIMES_FREE: usize = 4;
 
 /// The bound, over all channels.
 #[derive(Clone, Debug)]
@@ -59,9 +62,13 @@ impl Room {
     fn has_room(&self, client: &str, size: usize) -> bool {
         let (held, free) = (self.held_by(client), self.free);
         let fits = free.entries > 0 && size <= free.bytes;
-        let is_fair = held.entries == 0
-            || held.entries < free.entries.max(ALWAYS) && held.bytes + size <= free.bytes;
-        fits && is_fair && !self.is_closed
+        if !fits || self.is_closed {
+            return false;
+        }
+        let entries_max = (TIMES_FREE * (free.entries - 1)).max(ALWAYS);
+        let bytes_max = (free.bytes - size).saturating_mul(TIMES_FREE);
+        let is_fair = held.entries < entries_max && held.bytes + size <= bytes_max;
+        held.entries == 0 || is_fair
     }
 
     /// Takes room; the client's name as it is kept, or `None` where there is no room.
@@ -163,10 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_half_of_what_is_free() {
+    fn a_client_gets_four_fifths_of_what_is_free() {
         for (entries, shares) in [
-            (8, [4, 2, 2, 0]),
-            (64, [32, 16, 8, 4]),
+            (8, [6, 2, 0, 0]),
+            (64, [51, 10, 2, 1]),
+            (4_096, [3_276, 656, 131, 26]),
             (1, [1, 0, 0, 0]),
             (2, [2, 0, 0, 0]),
             (3, [2, 1, 0, 0]),
@@ -175,7 +183,7 @@ mod tests {
             let got = ["a", "b", "c", "d"].map(|client| taken(&gate, client, 0, &mut inside));
             assert_eq!(got, shares, "{entries} entries");
         }
-        for (bytes, shares) in [(1_000, [5, 3, 1, 1]), (100, [1, 0, 0, 0])] {
+        for (bytes, shares) in [(1_000, [8, 1, 1, 0]), (100, [1, 0, 0, 0])] {
             let (gate, mut inside) = (Gate::new(1_000, bytes), Vec::new());
             let got = ["a", "b", "c", "d"].map(|client| taken(&gate, client, 100, &mut inside));
             assert_eq!(got, shares, "{bytes} bytes");
