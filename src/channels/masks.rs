@@ -13,6 +13,9 @@ pub const MASK: &str = "***";
 
 /// How often a text may be encoded over and over, the body's own JSON not counted.
 const LAYERS: u8 = 3;
+/// In a text of more bytes, a secret may be encoded once: each layer costs passes over the whole text, and anybody
+/// whose answer a provider forwards can write one that has many.
+const LARGE_BYTES: usize = 128 * 1_024;
 /// How deep JSON within texts of JSON is looked into.
 const NESTED: u8 = 3;
 /// The parameter by which a secret may be given in an address; see docs/RULES.md P2.
@@ -40,7 +43,7 @@ impl<'a> Masks<'a> {
     /// The body without secrets; `None` where it holds none. `text` is the body as it came, in which a name may
     /// stand twice.
     pub fn body(&self, text: &[u8], value: &Value) -> Option<Value> {
-        let is_there = any_layer(text, LAYERS + 1, &mut |layer| {
+        let is_there = any_layer(text, layers(text) + 1, &mut |layer| {
             let holds = |it: &[u8]| memmem::find(layer, it).is_some();
             self.secrets.iter().any(|it| holds(it))
                 || self.field.is_some_and(|it| holds(it.as_bytes()))
@@ -52,7 +55,7 @@ impl<'a> Masks<'a> {
         let mut masked = value.clone();
         let is_changed = self.value(&mut masked, NESTED);
         let is_hidden = || {
-            any_layer(text, LAYERS + 1, &mut |layer| {
+            any_layer(text, layers(text) + 1, &mut |layer| {
                 self.secrets.iter().any(|it| memmem::find(layer, it).is_some())
             })
         };
@@ -62,7 +65,7 @@ impl<'a> Masks<'a> {
     /// A text without secrets; `None` where it holds none.
     pub fn text(&self, text: &str) -> Option<String> {
         let bytes = text.as_bytes();
-        let is_there = any_layer(bytes, LAYERS, &mut |layer| {
+        let is_there = any_layer(bytes, layers(bytes), &mut |layer| {
             self.secrets.iter().any(|it| memmem::find(layer, it).is_some())
                 || !parameters(layer).is_empty()
         });
@@ -71,7 +74,7 @@ impl<'a> Masks<'a> {
         }
         let mut found: Vec<Range<usize>> = Vec::new();
         let starts: Vec<usize> = (0..=bytes.len()).collect();
-        self.collect(bytes, &starts, LAYERS, &mut found);
+        self.collect(bytes, &starts, layers(bytes), &mut found);
         found.sort_by_key(|it| (it.start, std::cmp::Reverse(it.end)));
         let (mut masked, mut kept) = (String::with_capacity(text.len()), 0);
         for range in found {
@@ -157,7 +160,7 @@ impl<'a> Masks<'a> {
     fn string(&self, text: &str, nested: u8) -> Option<String> {
         let may_be_json = text.trim_start().starts_with(['{', '[', '"']);
         if let Some(field) = self.field.filter(|_| nested > 0 && may_be_json)
-            && any_layer(text.as_bytes(), LAYERS, &mut |it| {
+            && any_layer(text.as_bytes(), layers(text.as_bytes()), &mut |it| {
                 memmem::find(it, field.as_bytes()).is_some()
             })
             && let Ok(mut value) = json::parse(text.as_bytes())
@@ -190,6 +193,11 @@ fn parameters(text: &[u8]) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// How often a secret in `text` may be encoded over and over.
+const fn layers(text: &[u8]) -> u8 {
+    if text.len() > LARGE_BYTES { 1 } else { LAYERS }
 }
 
 /// Whether `is_it` holds for a text, or for what it says where it is encoded, up to that many times over.
@@ -498,6 +506,19 @@ mod tests {
                     assert_eq!(masked, Some(expected), "{body}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn in_a_large_text_a_secret_is_found_that_is_encoded_once() {
+        let masks = Masks::new(None, [SECRET]);
+        for spelled in [SECRET.to_owned(), percent(SECRET, true), form(SECRET)] {
+            let large = format!("{spelled} {}", "lorem ipsum ".repeat(LARGE_BYTES / 10));
+            let masked = masks.text(&large).expect("it holds a secret");
+            assert!(masked.starts_with("*** lorem") && large.len() > LARGE_BYTES, "{spelled}");
+            let body = json!({"message": {"body": large}});
+            let shown = masks.body(body.to_string().as_bytes(), &body).expect("it holds a secret");
+            assert_eq!(shown.pointer("/message/body"), Some(&masked.into()));
         }
     }
 
