@@ -8,6 +8,31 @@ pub use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 use sea_orm_migration::{async_trait, prelude::SchemaManager, sea_orm, sea_orm::ConnectionTrait};
 
 mod ddl;
+
+/// A migration that runs the statements `up`, or `down`, in one transaction.
+macro_rules! in_sql {
+    ($migration:ty, $up:expr, $down:expr) => {
+        #[expect(
+            elided_lifetimes_in_paths,
+            reason = "the trait's own signature elides it; naming it is another signature"
+        )]
+        #[sea_orm_migration::async_trait::async_trait]
+        impl MigrationTrait for $migration {
+            fn use_transaction(&self) -> Option<bool> {
+                Some(true)
+            }
+
+            async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                crate::run(manager, $up).await
+            }
+
+            async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                crate::run(manager, $down).await
+            }
+        }
+    };
+}
+
 mod m20261125_000001_queue;
 mod m20261125_000002_conversations;
 mod m20261125_000003_changes;

@@ -1,30 +1,12 @@
 //! Leads with their identities, campaigns, messages with the keys by which they are known again,
 //! drafts, and what was not understood.
 
-use super::run;
-use sea_orm_migration::{async_trait, prelude::*};
+use sea_orm_migration::prelude::*;
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-#[expect(
-    elided_lifetimes_in_paths,
-    reason = "the trait's own signature elides it; naming it is another signature"
-)]
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, UP).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, DOWN).await
-    }
-}
+in_sql!(Migration, UP, DOWN);
 
 const UP: &str = "
 create table campaigns (

@@ -1,29 +1,11 @@
 //! By what the lists of the API find their pages, whichever filter is asked for.
 
-use super::run;
-use sea_orm_migration::{async_trait, prelude::*};
+use sea_orm_migration::prelude::*;
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-#[expect(
-    elided_lifetimes_in_paths,
-    reason = "the trait's own signature elides it; naming it is another signature"
-)]
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, UP).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, DOWN).await
-    }
-}
+in_sql!(Migration, UP, DOWN);
 
 // `leads_by_client` was used by nothing; `leads_listed` begins with the same column. That ids are greater than 0 is said
 // by those statements alone that are to use `leads_by_message`: for the others a planner would take it for its order,
