@@ -16,7 +16,6 @@ mod pools;
 mod quarantine;
 mod send;
 mod serve;
-mod terminal;
 mod token;
 
 use self::{failure::Failure, files::Files};

@@ -1,6 +1,7 @@
 //! What is printed: tables for people, one JSON document for machines.
 
-use super::{failure::Failure, terminal::visible};
+use super::failure::Failure;
+use crate::domain::visible::visible;
 use comfy_table::{Cell, Color, Table, presets};
 use serde::Serialize;
 use serde_json::Value;

@@ -16,6 +16,7 @@ pub mod sentiment;
 pub mod subject;
 pub mod text;
 pub mod time;
+pub mod visible;
 
 pub use self::{
     conversation::{Conversation, InboundMessage, LeadView},

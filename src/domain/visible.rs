@@ -1,5 +1,5 @@
-//! Text from outside, as a terminal may be given it: nothing in it moves the cursor, turns the direction of reading or
-//! hides.
+//! Text from outside, as a terminal or a log may be given it: nothing in it moves the cursor, turns the direction of
+//! reading or hides.
 
 use regex::Regex;
 use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
@@ -11,9 +11,9 @@ static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
         .ok()
 });
 
-/// The text with every hidden character, but for those of `kept`, spelled as JSON does: `\u001b`. So JSON stays the
-/// same JSON.
-pub(super) fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
+/// The text, in which every hidden character is spelled as JSON does (`\u001b`), except those of `kept`. So JSON stays
+/// the same JSON.
+pub fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     // The pattern is a constant that is right, as the tests show.
     let Some(hidden) = HIDDEN.as_ref() else { return text.escape_default().to_string().into() };
     hidden.replace_all(text, |found: &regex::Captures<'_>| {

@@ -4,46 +4,15 @@
 //! Strangers choose paths, names and texts, and errors quote them. So this is seen to where lines are written,
 //! whatever the event's fields are made of.
 
-use std::{borrow::Cow, fmt::Write as _, io};
+use crate::domain::visible::visible;
+use std::io;
 
-/// Whether a character shows something else than itself.
-fn is_deceptive(char: char) -> bool {
-    char.is_control()
-        || matches!(
-            char,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
-/// The same event with such characters escaped as in JSON, but for the end of the line, and for `own`, which the
-/// formatter writes itself and has escaped in values.
-fn escaped(event: &str, own: Option<char>) -> Cow<'_, str> {
+/// The event with what hides or steers spelled out, except the end of the line, and `own`, which the formatter
+/// writes itself and has escaped in values.
+fn escaped(event: &str, own: Option<char>) -> String {
     let line = event.strip_suffix('\n').unwrap_or(event);
-    let is_it = |it: char| is_deceptive(it) && Some(it) != own;
-    if !line.contains(is_it) {
-        return Cow::Borrowed(event);
-    }
-    let mut text = String::with_capacity(event.len() + 16);
-    for char in line.chars() {
-        if is_it(char) {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                // A text takes everything.
-                write!(text, "\\u{unit:04x}").ok();
-            }
-        } else {
-            text.push(char);
-        }
-    }
-    text.push_str(event.get(line.len()..).unwrap_or_default());
-    Cow::Owned(text)
+    let end = event.get(line.len()..).unwrap_or_default();
+    visible(line, own.as_slice()).into_owned() + end
 }
 
 /// Standard error, for whole events.
@@ -70,6 +39,23 @@ impl io::Write for Lines {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Whether a character shows something else than itself.
+    fn is_deceptive(char: char) -> bool {
+        char.is_control()
+            || matches!(
+                char,
+                '\u{ad}'
+                    | '\u{61c}'
+                    | '\u{180e}'
+                    | '\u{200b}'..='\u{200f}'
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{206f}'
+                    | '\u{feff}'
+                    | '\u{fff9}'..='\u{fffb}'
+                    | '\u{e0000}'..='\u{e007f}'
+            )
+    }
 
     #[test]
     fn only_the_end_of_the_line_is_one() {

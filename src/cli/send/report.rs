@@ -1,10 +1,12 @@
 //! What became of what was posted: a line for each of a few, a summary of many, all of them as JSON.
 
 use super::{post::Posted, target::Target};
-use crate::cli::{
-    failure::Failure,
-    output::{self, complain, line, text},
-    terminal::visible,
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{self, complain, line, text},
+    },
+    domain::visible::visible,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
