@@ -300,7 +300,7 @@ impl<'de> Visitor<'de> for TextOnly {
     }
 }
 
-/// The JSON `text` without secrets, as [`masked`] but without a tree of it: all but the strings that hold one stays
+/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it: all but the strings that hold one stays
 /// as it is written. The field's value is replaced where it is a text.
 pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -345,13 +345,6 @@ fn unquoted(literal: &str) -> String {
     let mended = || without_lone_surrogates(literal.as_bytes());
     let read = serde_json::from_str(literal).ok();
     read.or_else(|| serde_json::from_slice(&mended()?).ok()).unwrap_or_else(|| literal.to_owned())
-}
-
-/// The payload without secrets; see [`Masks`]: the value of its field `secret_field`, and `secrets`, in every
-/// spelling.
-pub fn masked(text: &str, value: &Value, secret_field: Option<&str>, secrets: &[&str]) -> String {
-    let masks = Masks::new(secret_field, secrets.iter().copied());
-    masks.body(text.as_bytes(), value).map_or_else(|| text.to_owned(), |it| it.to_string())
 }
 
 /// `body` without the escapes of surrogates that have no partner; `None` if it holds none.
@@ -531,6 +524,11 @@ mod tests {
     #[test]
     fn of_equal_keys_the_last_counts() {
         assert_eq!(parse(br#"{"a":1,"a":2}"#).unwrap(), json!({"a": 2}));
+    }
+
+    fn masked(text: &str, value: &Value, field: Option<&str>, secrets: &[&str]) -> String {
+        let masks = Masks::new(field, secrets.iter().copied());
+        masks.body(text.as_bytes(), value).map_or_else(|| text.to_owned(), |it| it.to_string())
     }
 
     #[test]
