@@ -22,12 +22,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use std::{
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::time::Instant;
+use std::net::IpAddr;
 
 /// What every answer says, unless it says something else itself: nobody else may read, show, run or keep it.
 const HEADERS: [(&str, &str); 6] = [
@@ -218,22 +213,6 @@ fn objection_to(
     None
 }
 
-/// Lets something happen at most once in a time.
-#[derive(Debug, Default)]
-pub(super) struct Sparingly(Mutex<Option<Instant>>);
-
-impl Sparingly {
-    /// True where `pause` has passed since it was true last.
-    pub(super) fn may(&self, pause: Duration, now: Instant) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|it| now.saturating_duration_since(it) >= pause);
-        if may {
-            *last = Some(now);
-        }
-        may
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,14 +364,5 @@ mod tests {
             let host = Host::asked_for(headers.uri(), headers.headers());
             assert_eq!(host.is_some_and(|it| it.is_own(&server)), is_own);
         }
-    }
-
-    #[test]
-    fn what_happens_sparingly_happens_once_a_pause() {
-        let (pause, start) = (Duration::from_secs(60), Instant::now());
-        let sparingly = Sparingly::default();
-        let times = [0, 1, 59, 60, 61, 119, 120, 500, 560];
-        let may = times.map(|it| sparingly.may(pause, start + Duration::from_secs(it)));
-        assert_eq!(may, [true, false, false, true, false, false, true, true, true]);
     }
 }

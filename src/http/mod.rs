@@ -31,7 +31,6 @@ pub use self::{
 
 use self::{
     api::ApiState,
-    browsers::Sparingly,
     doors::{Deadlines, Doors},
     limits::Limits,
     listening::Plan,
@@ -45,6 +44,7 @@ use crate::{
     telemetry::{
         board::Board,
         metrics::{Metrics, WebhookMetrics},
+        sparse::Sparse,
     },
 };
 use actix_web::{App, middleware::from_fn, web};
@@ -52,7 +52,7 @@ use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -80,7 +80,7 @@ pub struct State {
     /// Room for the bodies that are being read.
     rooms: Rooms,
     /// How often it is logged that a webhook without a secret was not taken.
-    objections: Arc<Sparingly>,
+    objections: Arc<Mutex<Sparse>>,
     store: Store,
     board: Arc<Board>,
     metrics: Metrics,
@@ -157,6 +157,14 @@ impl State {
             takes_webhooks: role != "worker",
             works: role != "ingest",
         }
+    }
+}
+
+impl State {
+    /// True once a minute: whether the next webhook without a secret that is not taken is logged.
+    fn logs_an_objection(&self) -> bool {
+        let mut objections = self.objections.lock().unwrap_or_else(PoisonError::into_inner);
+        objections.count(Instant::now()).is_some()
     }
 }
 

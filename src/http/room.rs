@@ -5,7 +5,10 @@
 //! that one an address never gets all that is left: the others get a share as well, and a part of it is kept for
 //! small bodies, which most webhooks are.
 
-use super::problem::{Cause, Problem};
+use super::{
+    limits::Neighbours,
+    problem::{Cause, Problem},
+};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
@@ -21,29 +24,20 @@ const STRANGERS_BYTES: usize = 16 * 1_024 * 1_024;
 const BODIES_AT_LEAST: usize = 8;
 /// A body of up to this many bytes is small. Nearly all webhooks are.
 const SMALL_BYTES: usize = 64 * 1_024;
-/// The bits of an IPv6 address that name one subscriber: the rest is his to choose.
-const SUBSCRIBER: u128 = !(u64::MAX as u128);
-
 /// Who borrows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Borrower {
     /// Somebody who has shown a right secret, or who needs none because only this machine can post.
     Known,
     /// Anybody else, by the address that the request comes from; see [`Borrower::stranger`].
-    Stranger(IpAddr),
+    Stranger(Neighbours),
 }
 
 impl Borrower {
     /// A stranger. Addresses of one IPv6 /64 are one, and so are those that are not known.
     pub(super) fn stranger(address: Option<IpAddr>) -> Self {
-        let block = match address.map(|it| it.to_canonical()) {
-            Some(IpAddr::V6(address)) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & SUBSCRIBER))
-            }
-            Some(address) => address,
-            None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Self::Stranger(block)
+        let unknown = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        Self::Stranger(Neighbours::of(address.unwrap_or(unknown)))
     }
 }
 
@@ -52,7 +46,7 @@ impl Borrower {
 struct Ledger {
     known: usize,
     strangers: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<Neighbours, usize>,
 }
 
 impl Ledger {

@@ -34,7 +34,7 @@ use actix_web::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::{hint::black_box, net::IpAddr, time::Duration};
+use std::{hint::black_box, net::IpAddr};
 use tokio::time::Instant;
 
 /// A person has to make room in a full quarantine.
@@ -43,8 +43,6 @@ const QUARANTINE_RETRY_SECONDS: u64 = 60;
 const DISK_RETRY_SECONDS: u64 = 10;
 /// The longest id of a delivery that is remembered, in bytes.
 const DELIVERY_ID_MAX: usize = 512;
-/// How often it is logged at the most that a webhook without a secret was not taken.
-const OBJECTION_PAUSE: Duration = Duration::from_secs(60);
 
 /// The webhook paths. A slash at the end is forgiven: people add it to addresses.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -171,7 +169,7 @@ async fn receive(
         request_id,
         received_at: wall_clock(),
         delivery,
-        must_name_account: grounds.must_name_account,
+        must_name_account: grounds.is_by_provider_alone,
         is_late,
         may_be_replayed,
         shown: Shown::of(&masks, field, json.as_ref(), &body),
@@ -228,7 +226,7 @@ struct Asked<'a> {
 struct Grounds {
     signed: Signed,
     /// The signature is the provider's, who signs so for all its customers, and there is no other proof.
-    must_name_account: bool,
+    is_by_provider_alone: bool,
 }
 
 impl Asked<'_> {
@@ -273,7 +271,7 @@ impl Asked<'_> {
         if standing == Standing::Free
             && let Some(why) = browsers::objection(self.request, is_said_out_loud)
         {
-            if state.objections.may(OBJECTION_PAUSE, Instant::now()) {
+            if state.logs_an_objection() {
                 tracing::warn!(
                     client.id = self.client.map(|it| it.id.as_str()),
                     channel = %self.channel.name(),
@@ -304,12 +302,12 @@ impl Asked<'_> {
     fn authenticate(&self, standing: Standing, posted: &mut Posted) -> Result<Grounds, Problem> {
         let signature = self.settings.and_then(|it| it.signature.as_ref());
         if standing != Standing::Unknown && signature.is_none() {
-            return Ok(Grounds { signed: Signed::No, must_name_account: false });
+            return Ok(Grounds { signed: Signed::No, is_by_provider_alone: false });
         }
         let headers = self.request.headers();
         let signed = signatures::check(headers, &posted.received, signature, wall_clock());
         if standing != Standing::Unknown {
-            return Ok(Grounds { signed, must_name_account: false });
+            return Ok(Grounds { signed, is_by_provider_alone: false });
         }
         // Looked for even where the signature is right: the work is the same for all.
         let is_in_body = match self.channel.secret_field() {
@@ -321,7 +319,7 @@ impl Asked<'_> {
             return Err(stranger());
         }
         let is_of_provider = signature.is_some_and(|it| it.scheme == SignatureScheme::Ghl);
-        Ok(Grounds { signed, must_name_account: !is_in_body && is_of_provider })
+        Ok(Grounds { signed, is_by_provider_alone: !is_in_body && is_of_provider })
     }
 
     /// True where the body's `field` holds a right secret. A body that cannot be unpacked shows none.
@@ -355,7 +353,9 @@ impl Asked<'_> {
     /// Of a body that is let in by its signature alone: whether its time lies outside of the window, and whether
     /// it tells none.
     fn timing(&self, grounds: &Grounds, json: Option<&Value>) -> (bool, bool) {
-        let (Some(json), true) = (json, grounds.must_name_account) else { return (false, false) };
+        let (Some(json), true) = (json, grounds.is_by_provider_alone) else {
+            return (false, false);
+        };
         let signature = self.settings.and_then(|it| it.signature.as_ref());
         let signed = &grounds.signed;
         let in_time = signatures::in_time(signed.clone(), signature, json, wall_clock());

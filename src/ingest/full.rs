@@ -1,32 +1,25 @@
 //! Full quarantines: said in the log, once a minute for each client.
 
+use crate::telemetry::sparse::Sparse;
 use dashmap::DashMap;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The least time between two warnings about one client.
-const PAUSE: Duration = Duration::from_secs(60);
-
-/// When it was last said of which client. Only configured clients get so far.
+/// What was said of each client. Only configured clients get so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FullQuarantines(Arc<DashMap<Arc<str>, Instant>>);
+pub(super) struct FullQuarantines(Arc<DashMap<Arc<str>, Sparse>>);
 
 impl FullQuarantines {
     /// Whether it is to be said now that the quarantine of `client` is full.
     pub(super) fn is_due(&self, client: &Arc<str>, now: Instant) -> bool {
-        let mut said = self.0.entry(client.clone()).or_insert(now);
-        let is_first = *said.value() == now;
-        let is_due = is_first || now.duration_since(*said.value()) >= PAUSE;
-        if is_due {
-            *said.value_mut() = now;
-        }
-        is_due
+        self.0.entry(client.clone()).or_default().count(now).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn it_is_said_once_a_minute_for_each_client() {

@@ -38,4 +38,12 @@ mod tests {
             .collect();
         assert_eq!(told, [(0, 1), (60, 60), (120, 60), (180, 60)]);
     }
+
+    #[test]
+    fn after_a_quiet_time_the_next_is_told_at_once() {
+        let (start, mut sparse) = (Instant::now(), Sparse::default());
+        let times = [0, 1, 59, 60, 61, 119, 120, 500, 560];
+        let told = times.map(|it| sparse.count(start + Duration::from_secs(it)).is_some());
+        assert_eq!(told, [true, false, false, true, false, false, true, true, true]);
+    }
 }
