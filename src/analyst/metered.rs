@@ -1,6 +1,6 @@
 //! Any analyst, with its answers timed and counted.
 
-use super::{Analyst, AnalystError, Answer, DraftRequest, DraftText, Score};
+use super::{Analyst, AnalystAnswer, AnalystError, DraftRequest, DraftText, Score};
 use crate::{
     domain::{Conversation, Sentiment},
     telemetry::metrics::Metrics,
@@ -21,7 +21,7 @@ impl<A: Analyst> Metered<A> {
         Self { analyst, provider, metrics }
     }
 
-    fn timed<'a, T: 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn timed<'a, T: 'a>(&'a self, answer: AnalystAnswer<'a, T>) -> AnalystAnswer<'a, T> {
         Box::pin(async move {
             let started = Instant::now();
             let result = answer.await;
@@ -37,7 +37,7 @@ impl<A: Analyst> Metered<A> {
 }
 
 impl<A: Analyst> Analyst for Metered<A> {
-    fn classify<'a>(&'a self, it: &'a Conversation) -> Answer<'a, Sentiment> {
+    fn classify<'a>(&'a self, it: &'a Conversation) -> AnalystAnswer<'a, Sentiment> {
         self.timed(self.analyst.classify(it))
     }
 
@@ -45,11 +45,11 @@ impl<A: Analyst> Analyst for Metered<A> {
         &'a self,
         it: &'a Conversation,
         ideal_customer: Option<&'a str>,
-    ) -> Answer<'a, Option<Score>> {
+    ) -> AnalystAnswer<'a, Option<Score>> {
         self.timed(self.analyst.score(it, ideal_customer))
     }
 
-    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>> {
+    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         self.timed(self.analyst.draft(request))
     }
 }

@@ -16,12 +16,12 @@ use thiserror::Error;
 pub use self::{local::Local, metered::Metered};
 
 /// What an analyst's question comes to, once it is awaited.
-pub type Answer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
+pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
 /// Classifies, scores and drafts.
 pub trait Analyst: Send + Sync {
     /// The tag of the conversation's message (docs/RULES.md SENTIMENT).
-    fn classify<'a>(&'a self, it: &'a Conversation) -> Answer<'a, Sentiment>;
+    fn classify<'a>(&'a self, it: &'a Conversation) -> AnalystAnswer<'a, Sentiment>;
 
     /// How good the lead is, or `None` where it never wrote (docs/RULES.md SCORE). `ideal_customer`
     /// is the client's description of the leads it looks for.
@@ -29,11 +29,11 @@ pub trait Analyst: Send + Sync {
         &'a self,
         it: &'a Conversation,
         ideal_customer: Option<&'a str>,
-    ) -> Answer<'a, Option<Score>>;
+    ) -> AnalystAnswer<'a, Option<Score>>;
 
     /// An answer to the conversation's message, or `None` where its tag gets none (docs/RULES.md
     /// DRAFTS).
-    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>>;
+    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>>;
 }
 
 /// Why an analyst has no answer. The texts hold neither what people wrote nor secrets.

@@ -1,6 +1,6 @@
 //! A conversation and an analyst to test with.
 
-use super::{Analyst, AnalystError, Answer, DraftRequest, DraftText, Score};
+use super::{Analyst, AnalystAnswer, AnalystError, DraftRequest, DraftText, Score};
 use crate::domain::{
     Conversation, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp, conversation::Line,
     event::Direction,
@@ -56,7 +56,7 @@ pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> 
 pub(crate) struct Away;
 
 impl Analyst for Away {
-    fn classify<'a>(&'a self, _it: &'a Conversation) -> Answer<'a, Sentiment> {
+    fn classify<'a>(&'a self, _it: &'a Conversation) -> AnalystAnswer<'a, Sentiment> {
         away()
     }
 
@@ -64,15 +64,15 @@ impl Analyst for Away {
         &'a self,
         _it: &'a Conversation,
         _ideal_customer: Option<&'a str>,
-    ) -> Answer<'a, Option<Score>> {
+    ) -> AnalystAnswer<'a, Option<Score>> {
         away()
     }
 
-    fn draft<'a>(&'a self, _request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>> {
+    fn draft<'a>(&'a self, _request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         away()
     }
 }
 
-fn away<'a, T: Send + 'a>() -> Answer<'a, T> {
+fn away<'a, T: Send + 'a>() -> AnalystAnswer<'a, T> {
     ready(Err(AnalystError::Away("status 503".to_owned()))).boxed()
 }

@@ -7,11 +7,11 @@ use crate::{
     domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, Directory, Entrance, Gate, IngestActor},
-    recorder::{self, Holds, Outbox, Recorder},
+    recorder::{self, InFlight, Recorder, Uncommitted},
     registry::Registry,
-    store::{Census, Store},
+    store::{Membership, Store},
     supervisor::{
-        self, Child, Estate, Guardian, Janitor, JanitorPlan, Listener, ListenerPlan, Pulse,
+        self, Child, Guardian, Handover, Janitor, JanitorPlan, Listener, ListenerPlan, Pulse,
         SupervisorPlan, rescue,
     },
     telemetry::{
@@ -32,8 +32,8 @@ const RECORDER_CAPACITY_MIN: usize = 4_096;
 pub(super) struct Actors {
     /// Lives while it is held here.
     pub(super) guardian: actix::Addr<Guardian>,
-    pub(super) supervisor: supervisor::Address,
-    pub(super) outbox: Outbox,
+    pub(super) supervisor: supervisor::SupervisorAddress,
+    pub(super) uncommitted: Uncommitted,
 }
 
 /// What all actors are made from.
@@ -43,7 +43,7 @@ pub(super) struct Parts {
     pub(super) board: Arc<Board>,
     pub(super) metrics: Metrics,
     pub(super) role: Role,
-    pub(super) census: Census,
+    pub(super) membership: Membership,
 }
 
 impl Parts {
@@ -64,19 +64,21 @@ impl Parts {
     ) -> Result<Actors, AppError> {
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
         let capacity = self.recorder_capacity(&registry.kind_names());
-        let estate = Estate::new(capacity, downs.actors);
-        let (stored, recorded) = (ingest::Listener::default(), recorder::Listener::default());
+        let handover = Handover::new(capacity, downs.actors);
+        let (stored, recorded) =
+            (ingest::StoredRecipient::default(), recorder::RecordedRecipient::default());
         let kinds_of_janitor = registry.kind_names().into();
-        let janitor = self.janitor_plan(kinds_of_janitor, estate.holds.clone(), stored.clone());
+        let janitor =
+            self.janitor_plan(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The lock of the file says that no other process lives: what is held is orphaned.
             rescue(&janitor, Vec::new())
                 .await
                 .map_err(|source| database_error(&self.live.get(), source))?;
         }
-        let outbox = Outbox::default();
+        let uncommitted = Uncommitted::default();
         let control = arbiters.control.handle();
-        let mut children = vec![self.recorder_child(&outbox, &recorded, &control, capacity)];
+        let mut children = vec![self.recorder_child(&uncommitted, &recorded, &control, capacity)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
@@ -84,10 +86,11 @@ impl Parts {
             }
         }
         let is_heard = Arc::new(AtomicBool::new(false));
-        if let Some(ears) = self.store.ears(&self.live.get().database).filter(|_| self.role.works())
+        if let Some(subscriber) =
+            self.store.subscriber(&self.live.get().database).filter(|_| self.role.works())
         {
             let (announce, is_heard) = (stored.clone(), is_heard.clone());
-            let plan = ListenerPlan { ears, announce, is_heard, board: self.board.clone() };
+            let plan = ListenerPlan { subscriber, announce, is_heard, board: self.board.clone() };
             children.push(listener_child(plan, &control));
         }
         let woken = stored.clone();
@@ -106,18 +109,18 @@ impl Parts {
             analyst: Arc::new(Metered::new(Local, "local", self.metrics.clone())),
             config: self.live.clone(),
         };
-        let supervisor = estate.address.clone();
+        let supervisor = handover.address.clone();
         let plan = SupervisorPlan {
             kinds,
             deps: self.role.works().then_some(deps),
             queue: self.store.queue(),
             node: self.store.node(),
-            outbox: outbox.clone(),
+            uncommitted: uncommitted.clone(),
             children,
-            estate,
+            handover,
             stored,
             recorded,
-            census: self.census.clone(),
+            membership: self.membership.clone(),
             is_heard,
             arbiters: arbiters.slots.iter().map(Arbiter::handle).collect(),
             work: work.clone(),
@@ -127,7 +130,7 @@ impl Parts {
         };
         let ingest = vec![("ingest".to_owned(), arbiters.ingest.handle())];
         let guardian = Guardian::new(Arc::new(plan), control, ingest, downs.supervisors).start();
-        Ok(Actors { guardian, supervisor, outbox })
+        Ok(Actors { guardian, supervisor, uncommitted })
     }
 
     /// Twice what all pools can hold, so that outcomes of one round never keep the next from its claim.
@@ -141,15 +144,15 @@ impl Parts {
     fn janitor_plan(
         &self,
         kinds: Arc<[JobKind]>,
-        holds: Holds,
-        announce: ingest::Listener,
+        in_flight: InFlight,
+        announce: ingest::StoredRecipient,
     ) -> JanitorPlan {
         JanitorPlan {
-            census: self.census.clone(),
+            membership: self.membership.clone(),
             node: self.store.node(),
             queue: self.store.queue(),
-            holds,
-            feed: self.store.feed(),
+            in_flight,
+            enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),
             announce,
@@ -162,24 +165,24 @@ impl Parts {
 
     fn recorder_child(
         &self,
-        outbox: &Outbox,
-        announce: &recorder::Listener,
+        uncommitted: &Uncommitted,
+        announce: &recorder::RecordedRecipient,
         arbiter: &ArbiterHandle,
         capacity: usize,
     ) -> Child {
-        let plan = recorder::Plan {
-            outbox: outbox.clone(),
+        let plan = recorder::RecorderSetup {
+            uncommitted: uncommitted.clone(),
             ledger: self.store.ledger(),
             announce: announce.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),
             capacity,
         };
-        let (outbox, arbiter) = (outbox.clone(), arbiter.clone());
+        let (uncommitted, arbiter) = (uncommitted.clone(), arbiter.clone());
         let start = move || {
             let plan = plan.clone();
             let address = Recorder::start_in_arbiter(&arbiter, |_| Recorder::new(plan));
-            outbox.set(address.clone());
+            uncommitted.set(address.clone());
             pulse_of(address)
         };
         let (name, kind) = ("recorder".to_owned(), ActorType::Recorder);
@@ -190,10 +193,10 @@ impl Parts {
         &self,
         channel: ChannelName,
         entrance: &Entrance,
-        announce: &ingest::Listener,
+        announce: &ingest::StoredRecipient,
         arbiter: &ArbiterHandle,
     ) -> Child {
-        let plan = ingest::Plan {
+        let plan = ingest::IngestSetup {
             channel,
             inbox: self.store.inbox(),
             config: self.live.clone(),

@@ -42,7 +42,7 @@ pub struct Daemon {
     board: Arc<Board>,
     entrance: Entrance,
     actors: Actors,
-    server: http::Server,
+    server: http::ClosableServer,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
     work: HashMap<JobKind, Arc<supervisor::Work>>,
@@ -127,7 +127,7 @@ impl Daemon {
             board: board.clone(),
             metrics,
             role,
-            census: heartbeat.census(),
+            membership: heartbeat.membership(),
         };
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
@@ -197,7 +197,7 @@ impl Daemon {
     }
 
     /// The supervisor.
-    pub const fn supervisor(&self) -> &supervisor::Address {
+    pub const fn supervisor(&self) -> &supervisor::SupervisorAddress {
         &self.actors.supervisor
     }
 
@@ -233,9 +233,9 @@ impl Daemon {
             );
         }
         let is_flushed = tokio::select! {
-            () = self.actors.outbox.flush() => true,
+            () = self.actors.uncommitted.flush() => true,
             // The supervisor has gone: nobody starts another.
-            () = self.board.wait_until(|_| !self.actors.outbox.has_recorder()) => false,
+            () = self.board.wait_until(|_| !self.actors.uncommitted.has_recorder()) => false,
             () = tokio::time::sleep_until(limit) => false,
         };
         if !is_flushed {
@@ -321,7 +321,7 @@ fn start_work(
 /// Where those are received who come while the database is waited for; open once it is needed.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRoom {
-    server: Option<http::Server>,
+    server: Option<http::ClosableServer>,
     tls: Option<http::Tls>,
 }
 

@@ -33,17 +33,17 @@ pub(super) struct Admin {
 }
 
 /// Why the daemon did not do it.
-pub(super) enum Refusal {
+pub(super) enum AdminRefusal {
     /// It refused this request.
     This(String),
     /// It would refuse any, or is not there.
     All(String),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<AdminRefusal> for Failure {
+    fn from(refusal: AdminRefusal) -> Self {
         match refusal {
-            Refusal::This(message) | Refusal::All(message) => Self::Failed(message),
+            AdminRefusal::This(message) | AdminRefusal::All(message) => Self::Failed(message),
         }
     }
 }
@@ -93,12 +93,16 @@ impl Admin {
         &self,
         path: &[&str],
         query: &[(&str, String)],
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, AdminRefusal> {
         self.send(self.http.get(self.url(path)).query(query)).await
     }
 
     /// Tells it to do something; `path` is what follows `/api/v1`.
-    pub(super) async fn post(&self, path: &[&str], body: Option<&Value>) -> Result<Value, Refusal> {
+    pub(super) async fn post(
+        &self,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<Value, AdminRefusal> {
         let request = self.http.post(self.url(path));
         self.send(match body {
             Some(body) => request.json(body),
@@ -108,7 +112,7 @@ impl Admin {
     }
 
     /// Takes something away; `path` is what follows `/api/v1`.
-    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, Refusal> {
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, AdminRefusal> {
         self.send(self.http.delete(self.url(path))).await
     }
 
@@ -122,25 +126,25 @@ impl Admin {
         below(&below(&self.base, &["api", "v1"]), path)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Value, Refusal> {
+    async fn send(&self, request: RequestBuilder) -> Result<Value, AdminRefusal> {
         let request = match &self.token.secret {
             Some(secret) => request.bearer_auth(secret.expose()),
             None => request,
         };
-        let away = |error| Refusal::All(no_answer(&self.base, error));
+        let away = |error| AdminRefusal::All(no_answer(&self.base, error));
         let answer = request.send().await.map_err(away)?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(away)?;
         let body: Option<Value> = serde_json::from_slice(&bytes).ok();
         if status == StatusCode::UNAUTHORIZED {
-            return Err(Refusal::All(self.token.refused(&self.base)));
+            return Err(AdminRefusal::All(self.token.refused(&self.base)));
         }
         match body {
             Some(body) if status.is_success() => Ok(body),
-            None if status.is_success() => Err(Refusal::All(self.stranger("no JSON"))),
+            None if status.is_success() => Err(AdminRefusal::All(self.stranger("no JSON"))),
             body => match body.as_ref().and_then(problem) {
-                Some(problem) => Err(Refusal::This(problem)),
-                None => Err(Refusal::All(self.stranger(&format!("HTTP {status}")))),
+                Some(problem) => Err(AdminRefusal::This(problem)),
+                None => Err(AdminRefusal::All(self.stranger(&format!("HTTP {status}")))),
             },
         }
     }
@@ -193,8 +197,8 @@ mod tests {
         let query = [("status", "failed".to_owned())];
         let answer = block_on(admin.get(&["jobs"], &query)).ok().expect("a runtime");
         answer.map_err(|it| match it {
-            Refusal::This(message) => format!("this: {message}"),
-            Refusal::All(message) => format!("all: {message}"),
+            AdminRefusal::This(message) => format!("this: {message}"),
+            AdminRefusal::All(message) => format!("all: {message}"),
         })
     }
 

@@ -1,7 +1,7 @@
 //! `postroom jobs`: the jobs of a running daemon.
 
 use super::{
-    admin::{Admin, Refusal, Remote},
+    admin::{Admin, AdminRefusal, Remote},
     failure::Failure,
     files::Files,
     http::block_on,
@@ -46,7 +46,7 @@ pub(super) enum JobsCommand {
     #[command(override_usage = RETRY_USAGE)]
     Retry {
         #[command(flatten)]
-        selection: Selection,
+        selection: JobSelection,
         #[command(flatten)]
         remote: Remote,
     },
@@ -54,7 +54,7 @@ pub(super) enum JobsCommand {
     #[command(override_usage = CANCEL_USAGE)]
     Cancel {
         #[command(flatten)]
-        selection: Selection,
+        selection: JobSelection,
         #[command(flatten)]
         remote: Remote,
     },
@@ -81,7 +81,7 @@ pub(super) struct Filter {
 
 /// Which jobs: these, or those that a filter finds.
 #[derive(Args)]
-pub(super) struct Selection {
+pub(super) struct JobSelection {
     /// These; else all that the options select
     #[arg(
         value_name = "ID",
@@ -183,7 +183,7 @@ fn list(
 /// Changes job by job, or all that the filter finds in one request.
 fn change(
     change: Change,
-    selection: &Selection,
+    selection: &JobSelection,
     remote: Remote,
     files: Files,
 ) -> Result<(), Failure> {
@@ -216,8 +216,8 @@ async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Valu
     for id in ids {
         match admin.post(&["jobs", id, change.verb()], None).await {
             Ok(job) => jobs.push(job),
-            Err(Refusal::This(message)) => refused.push(format!("job {id}: {message}")),
-            Err(Refusal::All(message)) => {
+            Err(AdminRefusal::This(message)) => refused.push(format!("job {id}: {message}")),
+            Err(AdminRefusal::All(message)) => {
                 refused.push(message);
                 break;
             }

@@ -1,7 +1,7 @@
 //! `postroom quarantine`: webhooks that were authentic and not understood.
 
 use super::{
-    admin::{Admin, Refusal, Remote},
+    admin::{Admin, AdminRefusal, Remote},
     failure::Failure,
     files::Files,
     http::block_on,
@@ -36,14 +36,14 @@ pub(super) enum QuarantineCommand {
     /// Interpret them again, as if they had just come
     Replay {
         #[command(flatten)]
-        selection: Selection,
+        selection: QuarantineSelection,
         #[command(flatten)]
         remote: Remote,
     },
     /// Keep them, and do nothing more about them
     Discard {
         #[command(flatten)]
-        selection: Selection,
+        selection: QuarantineSelection,
         #[command(flatten)]
         remote: Remote,
     },
@@ -51,7 +51,7 @@ pub(super) enum QuarantineCommand {
 
 /// These, or all that are held.
 #[derive(Args)]
-pub(super) struct Selection {
+pub(super) struct QuarantineSelection {
     /// These
     #[arg(
         value_name = "ID",
@@ -125,7 +125,7 @@ pub(super) fn run(command: QuarantineCommand, files: Files) -> Result<(), Failur
 
 fn change(
     change: Change,
-    selection: Selection,
+    selection: QuarantineSelection,
     remote: Remote,
     files: Files,
 ) -> Result<(), Failure> {
@@ -178,8 +178,8 @@ async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Valu
                 }
                 items.push(item);
             }
-            Err(Refusal::This(message)) => refused.push(format!("item {id}: {message}")),
-            Err(Refusal::All(message)) => {
+            Err(AdminRefusal::This(message)) => refused.push(format!("item {id}: {message}")),
+            Err(AdminRefusal::All(message)) => {
                 refused.push(message);
                 break;
             }

@@ -1,9 +1,9 @@
 //! One channel of a client: who may post on it, and what is special about it.
 
 use super::{
-    layers::{Data, Node},
+    layers::{Data, TreeNode},
     masking::{SEND_SHOWN, quoted},
-    reader::{Reader, Typed, from_text},
+    reader::{SectionReader, Typed, from_text},
     signing::{PublicKey, SigningSecret},
     strength::{CHANNEL_CHARS_MIN, flaw, unsendable},
     value::{Secret, Setting, Settings},
@@ -92,7 +92,7 @@ from_text!(SignatureScheme, "`\"standard_webhooks\"` or `\"ghl\"`", |text| match
 /// Reads the channels of `client`. `opening` says by which setting others than this machine can
 /// post, if any.
 pub(super) fn channels(
-    it: &Reader<'_>,
+    it: &SectionReader<'_>,
     client: &str,
     opening: Option<&str>,
 ) -> BTreeMap<String, ClientChannel> {
@@ -131,15 +131,15 @@ const fn takes_anybody(has_authentication: bool, may_be_open: bool) -> Option<bo
 }
 
 /// True where an error was noted for what would authenticate: then it is not missing, but wrong.
-fn has_error(it: &Reader<'_>) -> bool {
+fn has_error(it: &SectionReader<'_>) -> bool {
     let is_noted = |key: &str| {
-        it.errors.has(&it.key(key)) || it.table.get(key).is_some_and(Node::leads_nowhere)
+        it.errors.has(&it.key(key)) || it.table.get(key).is_some_and(TreeNode::leads_nowhere)
     };
     // A signature that is there and not read was noted under one of its keys.
     is_noted("secret") || is_noted("allow_unauthenticated") || it.table.contains_key("signature")
 }
 
-fn channel(it: &Reader<'_>) -> ClientChannel {
+fn channel(it: &SectionReader<'_>) -> ClientChannel {
     let signature = signature(it);
     let account = account(it, signature.as_ref());
     ClientChannel {
@@ -154,7 +154,7 @@ fn channel(it: &Reader<'_>) -> ClientChannel {
     }
 }
 
-fn account(it: &Reader<'_>, signature: Option<&Signature>) -> Option<String> {
+fn account(it: &SectionReader<'_>, signature: Option<&Signature>) -> Option<String> {
     let account: Option<String> = it.get("account");
     let key = it.key("account");
     if account.as_deref().is_some_and(|it| it.trim().is_empty()) {
@@ -163,8 +163,8 @@ fn account(it: &Reader<'_>, signature: Option<&Signature>) -> Option<String> {
         && signature.is_some_and(Signature::is_by_published_key)
         // Otherwise one of the two was told already.
         && !it.errors.has(&key)
-        && !it.table.get("account").is_some_and(Node::leads_nowhere)
-        && !it.section("signature").is_some_and(|it| it.errors.has(&it.key("public_key")) || it.table.get("public_key").is_some_and(Node::leads_nowhere))
+        && !it.table.get("account").is_some_and(TreeNode::leads_nowhere)
+        && !it.section("signature").is_some_and(|it| it.errors.has(&it.key("public_key")) || it.table.get("public_key").is_some_and(TreeNode::leads_nowhere))
     {
         let signature = it.key("signature");
         it.error(
@@ -178,7 +178,7 @@ fn account(it: &Reader<'_>, signature: Option<&Signature>) -> Option<String> {
     account
 }
 
-fn text_field(it: &Reader<'_>) -> Option<String> {
+fn text_field(it: &SectionReader<'_>) -> Option<String> {
     let path: String = it.get::<Option<String>>("text_field")?;
     let key = it.key("text_field");
     if !it.path.ends_with(".sms") {
@@ -196,7 +196,7 @@ fn text_field(it: &Reader<'_>) -> Option<String> {
 }
 
 /// `None` where there is none, or an error was noted.
-fn signature(channel: &Reader<'_>) -> Option<Signature> {
+fn signature(channel: &SectionReader<'_>) -> Option<Signature> {
     let it = &channel.section("signature")?;
     if !it.table.contains_key("scheme") {
         let message =
@@ -218,7 +218,7 @@ fn signature(channel: &Reader<'_>) -> Option<Signature> {
     let path = &it.path;
     match scheme {
         SignatureScheme::StandardWebhooks => {
-            if !has_secrets && !it.table.get("secrets").is_some_and(Node::leads_nowhere) {
+            if !has_secrets && !it.table.get("secrets").is_some_and(TreeNode::leads_nowhere) {
                 let message = format!(
                     "`{path}.scheme` is `\"standard_webhooks\"`, so `{path}.secrets` must hold a secret"
                 );
@@ -244,7 +244,7 @@ fn signature(channel: &Reader<'_>) -> Option<Signature> {
     Some(Signature { scheme, secrets, public_key, window })
 }
 
-fn signing_secrets(it: &Reader<'_>) -> Vec<SigningSecret> {
+fn signing_secrets(it: &SectionReader<'_>) -> Vec<SigningSecret> {
     let mut read = Vec::new();
     let mut refuse = |secret: &str| {
         let parsed = unsendable(secret).map_or_else(|| SigningSecret::parse(secret), Err);
@@ -254,9 +254,9 @@ fn signing_secrets(it: &Reader<'_>) -> Vec<SigningSecret> {
     read
 }
 
-fn public_key(it: &Reader<'_>, text: &str) -> Option<PublicKey> {
+fn public_key(it: &SectionReader<'_>, text: &str) -> Option<PublicKey> {
     let key = PublicKey::parse(text);
-    let is_missing = it.table.get("public_key").is_some_and(Node::leads_nowhere);
+    let is_missing = it.table.get("public_key").is_some_and(TreeNode::leads_nowhere);
     if key.is_none() && !is_missing {
         let message = format!(
             "`{}` is no public key: expected one of Ed25519 or RSA (2048 to 8192 bits), in PEM or as the \
@@ -268,7 +268,7 @@ fn public_key(it: &Reader<'_>, text: &str) -> Option<PublicKey> {
     key
 }
 
-impl Node {
+impl TreeNode {
     /// True for a reference to a variable or a file that holds nothing, which was noted as an
     /// error.
     fn leads_nowhere(&self) -> bool {

@@ -3,9 +3,9 @@
 use super::{
     channel::{ClientChannel, channels},
     error::Errors,
-    layers::{Data, Node, Table, merge},
+    layers::{Data, Table, TreeNode, merge},
     masking::quoted,
-    reader::{Reader, Typed, from_text},
+    reader::{SectionReader, Typed, from_text},
     schema::nearest,
     value::{Rate, Setting, Settings},
 };
@@ -113,7 +113,7 @@ from_text!(AutoReply, "`\"off\"`, `\"gate\"` or `\"auto\"`", |text| match text {
 });
 impl Typed for Schedule {
     const EXPECTED: &'static str = "`\"always\"`, `\"business_hours\"` or a table";
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         match node.as_text().as_deref() {
             Some("always") => Some(Self::Always),
             Some("business_hours") => Some(Self::BusinessHours),
@@ -133,9 +133,9 @@ impl Typed for Schedule {
 
 /// Lays each client of the list over the one of `config/default.toml`, whose keys are so the defaults
 /// of all (but for its id, name and channels).
-pub(super) fn inherit(clients: &mut Node, default: Option<&Node>) {
+pub(super) fn inherit(clients: &mut TreeNode, default: Option<&TreeNode>) {
     let default = match default.map(|it| &it.data) {
-        Some(Data::List(nodes)) => nodes.first().and_then(Node::as_table),
+        Some(Data::List(nodes)) => nodes.first().and_then(TreeNode::as_table),
         _ => None,
     };
     let mut base = default.cloned().unwrap_or_default();
@@ -151,14 +151,14 @@ pub(super) fn inherit(clients: &mut Node, default: Option<&Node>) {
 }
 
 /// Reads all clients. `opening` says by which setting others than this machine can post, if any.
-pub(super) fn clients(list: &Node, opening: Option<&str>, errors: &Errors) -> Vec<Client> {
+pub(super) fn clients(list: &TreeNode, opening: Option<&str>, errors: &Errors) -> Vec<Client> {
     let Data::List(nodes) = &list.data else { return Vec::new() };
     let mut ids = HashSet::new();
     let mut clients = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         let Some(table) = node.as_table() else { continue };
         let Some(id) = id(table, index, node, errors) else { continue };
-        let reader = Reader { path: format!("clients.{id}"), table, errors };
+        let reader = SectionReader { path: format!("clients.{id}"), table, errors };
         if !ids.insert(id.clone()) {
             reader.error("id", format!("client `{id}` is there twice: every `id` must be unique"));
         }
@@ -167,9 +167,9 @@ pub(super) fn clients(list: &Node, opening: Option<&str>, errors: &Errors) -> Ve
     clients
 }
 
-fn id(table: &Table, index: usize, node: &Node, errors: &Errors) -> Option<String> {
+fn id(table: &Table, index: usize, node: &TreeNode, errors: &Errors) -> Option<String> {
     let path = format!("clients[{index}]");
-    let reader = Reader { path: path.clone(), table, errors };
+    let reader = SectionReader { path: path.clone(), table, errors };
     let Some(id_node) = table.get("id") else {
         errors.push(
             Some(&node.origin),
@@ -194,7 +194,7 @@ fn id(table: &Table, index: usize, node: &Node, errors: &Errors) -> Option<Strin
     Some(id)
 }
 
-fn client(it: &Reader<'_>, id: String, opening: Option<&str>) -> Client {
+fn client(it: &SectionReader<'_>, id: String, opening: Option<&str>) -> Client {
     let name: Option<String> = it.get("name");
     Client {
         name: name.unwrap_or_else(|| id.clone()),
@@ -214,7 +214,7 @@ fn client(it: &Reader<'_>, id: String, opening: Option<&str>) -> Client {
     }
 }
 
-fn country(it: &Reader<'_>) -> Option<String> {
+fn country(it: &SectionReader<'_>) -> Option<String> {
     let country: String = it.get::<Option<String>>("country")?;
     if country.len() != 2 || !country.chars().all(|it| it.is_ascii_uppercase()) {
         let key = it.key("country");
@@ -229,7 +229,7 @@ fn country(it: &Reader<'_>) -> Option<String> {
     Some(country)
 }
 
-fn auto_send(it: &Reader<'_>) -> AutoSend {
+fn auto_send(it: &SectionReader<'_>) -> AutoSend {
     let delay = || Duration::ZERO..=DELAY_MAX;
     let (delay_min, delay_max) = (it.get_in("delay_min", delay()), it.get_in("delay_max", delay()));
     let (min_key, max_key) = (it.key("delay_min"), it.key("delay_max"));
@@ -252,7 +252,7 @@ fn auto_send(it: &Reader<'_>) -> AutoSend {
     }
 }
 
-fn templates(it: &Reader<'_>) -> BTreeMap<String, String> {
+fn templates(it: &SectionReader<'_>) -> BTreeMap<String, String> {
     let Some(it) = it.section("templates") else { return BTreeMap::new() };
     let drafted = || Sentiment::ALL.into_iter().filter(|it| it.gets_draft()).map(Sentiment::as_str);
     let mut templates = BTreeMap::new();
@@ -272,7 +272,7 @@ fn templates(it: &Reader<'_>) -> BTreeMap<String, String> {
 }
 
 /// Kept as written; only that times are times is checked, since a wrong one would else show years later.
-fn business_hours(it: &Reader<'_>) -> Option<Settings> {
+fn business_hours(it: &SectionReader<'_>) -> Option<Settings> {
     let settings = it.settings("business_hours", |it| Setting::from_node("", it))?;
     let it = it.section("business_hours")?;
     for key in ["start", "end"] {

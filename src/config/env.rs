@@ -2,7 +2,7 @@
 
 use super::{
     error::Errors,
-    layers::{Data, Node, Origin, Raw, Table, from_value, merge},
+    layers::{Data, Origin, Raw, Table, TreeNode, from_value, merge},
     schema::{ROOT, Shape, join, unknown_key},
 };
 use toml_edit::Value;
@@ -24,7 +24,7 @@ pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Erro
         let words = name.get(PREFIX.len()..).unwrap_or_default();
         match keys(words, table) {
             Ok(keys) => {
-                let layer = keys.iter().rev().fold(node(text, &origin), |inner, key| Node {
+                let layer = keys.iter().rev().fold(node(text, &origin), |inner, key| TreeNode {
                     data: Data::Table(Table::from([(key.clone(), inner)])),
                     origin: origin.clone(),
                 });
@@ -39,12 +39,12 @@ pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Erro
 }
 
 /// An array or a table if the text is one in TOML; anything else stays text until it is asked for.
-fn node(text: &str, origin: &Origin) -> Node {
+fn node(text: &str, origin: &Origin) -> TreeNode {
     match text.trim().parse::<Value>() {
         Ok(value @ (Value::Array(_) | Value::InlineTable(_))) => {
             from_value(&value, &|_| origin.clone())
         }
-        _ => Node {
+        _ => TreeNode {
             data: Data::Raw(Raw { text: text.to_owned(), may_be_toml: true }),
             origin: origin.clone(),
         },
@@ -82,7 +82,7 @@ fn keys(words: &str, table: &Table) -> Result<Vec<String>, String> {
                 return Err(format!("`{path}` is a value and has no key `{word}` in it"));
             }
         };
-        table = table.and_then(|it| it.get(&key)).and_then(Node::as_table);
+        table = table.and_then(|it| it.get(&key)).and_then(TreeNode::as_table);
         path = join(&path, &key);
         keys.push(key);
     }

@@ -13,7 +13,7 @@ use std::{
 const OTHERS_READ: u32 = 0o044;
 
 /// What a file holds.
-pub(super) struct Found {
+pub(super) struct FilesFound {
     pub(super) text: String,
     /// Its permissions, where they let the group or everybody read it.
     pub(super) open_mode: Option<u32>,
@@ -26,7 +26,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Why it cannot be read.
-pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<Found, String> {
+pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<FilesFound, String> {
     // Asked before, too: opening a device alone may do something.
     regular(&std::fs::metadata(path).map_err(|error| error.to_string())?)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -42,7 +42,7 @@ pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<Found, String>
     }
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let mode = metadata.permissions().mode() & 0o7777;
-    Ok(Found { text, open_mode: (mode & OTHERS_READ != 0).then_some(mode) })
+    Ok(FilesFound { text, open_mode: (mode & OTHERS_READ != 0).then_some(mode) })
 }
 
 fn regular(metadata: &std::fs::Metadata) -> Result<(), String> {

@@ -34,11 +34,11 @@ impl fmt::Display for Origin {
 }
 
 /// Keys and values of a section.
-pub(super) type Table = BTreeMap<String, Node>;
+pub(super) type Table = BTreeMap<String, TreeNode>;
 
 /// A value as written. No `Debug`: it may hold a secret.
 #[derive(Clone)]
-pub(super) struct Node {
+pub(super) struct TreeNode {
     pub(super) data: Data,
     pub(super) origin: Origin,
 }
@@ -50,7 +50,7 @@ pub(super) enum Data {
     Integer(i64),
     Decimal(f64),
     Flag(bool),
-    List(Vec<Node>),
+    List(Vec<TreeNode>),
     Table(Table),
     /// Text from an environment variable or a file, which has no type until somebody asks for one:
     /// the token `12345678` is text, the pool size `8` a number.
@@ -66,7 +66,7 @@ pub(super) struct Raw {
     pub(super) may_be_toml: bool,
 }
 
-impl Node {
+impl TreeNode {
     /// The keys, if it is a table.
     pub(super) fn as_table(&self) -> Option<&Table> {
         match &self.data {
@@ -122,7 +122,7 @@ impl Node {
 pub(super) fn merge(under: &mut Table, over: Table) {
     for (key, node) in over {
         match (under.get_mut(&key).map(|it| &mut it.data), node) {
-            (Some(Data::Table(below)), Node { data: Data::Table(above), .. })
+            (Some(Data::Table(below)), TreeNode { data: Data::Table(above), .. })
                 if !is_reference(below) && !is_reference(&above) =>
             {
                 merge(below, above);
@@ -192,20 +192,20 @@ fn from_entries(entries: Vec<(&toml_edit::Key, &Item)>, origin_of: &OriginOf<'_>
             Item::Value(value) => from_value(value, origin_of).data,
             Item::Table(table) => Data::Table(from_entries(table.iter_with_keys(), origin_of)),
             Item::ArrayOfTables(tables) => {
-                let table = |it: &toml_edit::Table| Node {
+                let table = |it: &toml_edit::Table| TreeNode {
                     data: Data::Table(from_entries(it.iter_with_keys(), origin_of)),
                     origin: origin_of(it.span()),
                 };
                 Data::List(tables.iter().map(table).collect())
             }
         };
-        Some((key.get().to_owned(), Node { data, origin }))
+        Some((key.get().to_owned(), TreeNode { data, origin }))
     };
     entries.into_iter().filter_map(node).collect()
 }
 
 /// A TOML value as a node.
-pub(super) fn from_value(value: &Value, origin_of: &OriginOf<'_>) -> Node {
+pub(super) fn from_value(value: &Value, origin_of: &OriginOf<'_>) -> TreeNode {
     let data = match value {
         Value::String(it) => Data::Text(it.value().clone()),
         Value::Integer(it) => Data::Integer(*it.value()),
@@ -215,5 +215,5 @@ pub(super) fn from_value(value: &Value, origin_of: &OriginOf<'_>) -> Node {
         Value::Array(it) => Data::List(it.iter().map(|it| from_value(it, origin_of)).collect()),
         Value::InlineTable(it) => Data::Table(from_entries(it.iter_with_keys(), origin_of)),
     };
-    Node { data, origin: origin_of(value.span()) }
+    TreeNode { data, origin: origin_of(value.span()) }
 }

@@ -45,8 +45,9 @@ pub use self::{
     error::{ConfigError, ConfigErrors, ConfigWarning},
     live::Live,
     sections::{
-        Admin, Analyst, AnalystProvider, Database, Ingest, LogFormat, Pool, Pooler, Pools,
-        QuarantineBound, Restart, Retention, Sending, Server, Supervisor, Telemetry, Tls,
+        AdminConfig, AnalystConfig, AnalystProvider, DatabaseConfig, IngestConfig, LogFormat,
+        PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention, SendingConfig,
+        ServerConfig, SupervisorConfig, TelemetryConfig, TlsConfig,
     },
     show::EffectiveValue,
     signing::{PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, SigningSecret},
@@ -55,8 +56,8 @@ pub use self::{
 
 use self::{
     error::Errors,
-    layers::{Node, Origin, Table},
-    reader::Reader,
+    layers::{Origin, Table, TreeNode},
+    reader::SectionReader,
 };
 use crate::domain::{ChannelName, JobKind};
 use std::{
@@ -97,27 +98,27 @@ impl Sources {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The HTTP side.
-    pub server: Server,
+    pub server: ServerConfig,
     /// Where everything is kept.
-    pub database: Database,
+    pub database: DatabaseConfig,
     /// How webhooks are committed.
-    pub ingest: Ingest,
+    pub ingest: IngestConfig,
     /// How jobs are claimed and kept.
-    pub supervisor: Supervisor,
+    pub supervisor: SupervisorConfig,
     /// How the jobs of each kind are run.
     pub pools: Pools,
     /// What becomes of actors that panic.
-    pub restart: Restart,
+    pub restart: RestartConfig,
     /// Whether replies are sent.
-    pub sending: Sending,
+    pub sending: SendingConfig,
     /// Who classifies, scores and drafts.
-    pub analyst: Analyst,
+    pub analyst: AnalystConfig,
     /// How long rows are kept.
     pub retention: Retention,
     /// The admin API.
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// Logs and spans.
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetryConfig,
     /// The tenants, in the order of the configuration.
     pub clients: Vec<Client>,
     client_by_id: HashMap<String, usize>,
@@ -258,7 +259,7 @@ fn read_layers(sources: &Sources, errors: &Errors) -> Table {
 
 /// `None` where a section is missing, or the database's URL cannot be read; that was noted.
 fn read(table: &Table, errors: &Errors) -> Option<Config> {
-    let root = Reader { path: String::new(), table, errors };
+    let root = SectionReader { path: String::new(), table, errors };
     let server = sections::server(&root.section("server")?);
     let clients = table.get("clients");
     // Where one of these cannot be read, that is the one error worth a word.
@@ -306,13 +307,13 @@ fn named(table: &Table) -> Vec<Named> {
             all.push(Named { name, key, origin: node.origin.clone(), what });
         }
     };
-    add(Kind::Job, "pools", table.get("pools").and_then(Node::as_table));
+    add(Kind::Job, "pools", table.get("pools").and_then(TreeNode::as_table));
     let clients = table.get("clients").map(|it| &it.data);
     if let Some(layers::Data::List(nodes)) = clients {
-        for client in nodes.iter().filter_map(Node::as_table) {
-            let id = client.get("id").and_then(Node::as_text).unwrap_or_default();
+        for client in nodes.iter().filter_map(TreeNode::as_table) {
+            let id = client.get("id").and_then(TreeNode::as_text).unwrap_or_default();
             let path = format!("clients.{id}.channels");
-            add(Kind::Channel, &path, client.get("channels").and_then(Node::as_table));
+            add(Kind::Channel, &path, client.get("channels").and_then(TreeNode::as_table));
         }
     }
     all

@@ -1,10 +1,10 @@
 //! Who can reach the daemon, by its settings.
 
-use super::sections::Server;
+use super::sections::ServerConfig;
 use std::net::IpAddr;
 
 /// True where nothing but this machine can reach a daemon with these settings.
-pub(super) fn is_local_only(server: &Server) -> bool {
+pub(super) fn is_local_only(server: &ServerConfig) -> bool {
     opening(server).is_none()
 }
 
@@ -13,7 +13,7 @@ pub(super) fn is_local_only(server: &Server) -> bool {
 ///
 /// A loopback address alone does not keep others out: a proxy or a tunnel on this machine forwards
 /// the world to it. `public_url` and `trusted_proxies` each say that there is one.
-pub(super) fn opening(server: &Server) -> Option<&'static str> {
+pub(super) fn opening(server: &ServerConfig) -> Option<&'static str> {
     if !is_loopback(server.bind.ip()) {
         Some("`server.bind` is not a loopback address")
     } else if server.public_url.is_some() {

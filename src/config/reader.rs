@@ -2,7 +2,7 @@
 
 use super::{
     error::Errors,
-    layers::{Data, Node, Origin, Table},
+    layers::{Data, Origin, Table, TreeNode},
     masking::{quoted, without_userinfo},
     schema::join,
     value::{Network, Rate, Secret, Setting, Settings},
@@ -10,13 +10,13 @@ use super::{
 use std::{fmt::Debug, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 /// Reads the keys of one section.
-pub(super) struct Reader<'a> {
+pub(super) struct SectionReader<'a> {
     pub(super) path: String,
     pub(super) table: &'a Table,
     pub(super) errors: &'a Errors,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     /// The dotted name of `key`.
     pub(super) fn key(&self, key: &str) -> String {
         join(&self.path, key)
@@ -39,9 +39,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The section at `key`, if it is there. (That it is a table was checked with the keys.)
-    pub(super) fn section(&self, key: &str) -> Option<Reader<'a>> {
+    pub(super) fn section(&self, key: &str) -> Option<SectionReader<'a>> {
         let table = self.table.get(key)?.as_table()?;
-        Some(Reader { path: self.key(key), table, errors: self.errors })
+        Some(SectionReader { path: self.key(key), table, errors: self.errors })
     }
 
     /// The value at `key`; `None` where there is none, or none of that type, which is noted.
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The table at `key`, kept as `keep` does; `None` where it is not there or empty.
-    pub(super) fn settings(&self, key: &str, keep: fn(&Node) -> Setting) -> Option<Settings> {
+    pub(super) fn settings(&self, key: &str, keep: fn(&TreeNode) -> Setting) -> Option<Settings> {
         let node = self.table.get(key)?;
         match keep(node) {
             Setting::Table(settings) => (!settings.is_empty()).then_some(settings),
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
 }
 
 /// How an error shows what was written. What came from elsewhere may be a secret and is not shown.
-fn shown(node: &Node) -> Option<String> {
+fn shown(node: &TreeNode) -> Option<String> {
     match &node.data {
         Data::Text(text) => Some(quoted(text)),
         Data::Integer(it) => Some(format!("`{it}`")),
@@ -146,7 +146,7 @@ pub(super) trait Typed: Sized {
     /// True where an error must not show the value.
     const IS_SECRET: bool = false;
     /// The value, if `node` is one.
-    fn from_node(node: &Node) -> Option<Self>;
+    fn from_node(node: &TreeNode) -> Option<Self>;
 }
 
 /// A type that has a least and a most.
@@ -164,7 +164,7 @@ macro_rules! from_text {
     ($type:ty, $expected:literal, $parse:expr) => {
         impl Typed for $type {
             const EXPECTED: &'static str = $expected;
-            fn from_node(node: &crate::config::layers::Node) -> Option<Self> {
+            fn from_node(node: &crate::config::layers::TreeNode) -> Option<Self> {
                 let parse: fn(&str) -> Option<Self> = $parse;
                 node.as_text().and_then(|text| parse(&text))
             }
@@ -200,7 +200,7 @@ from_text!(Option<Rate>, "`\"off\"` or a rate, such as `\"50/s\"` or `\"600/m\"`
 impl Typed for Secret {
     const EXPECTED: &'static str = "a string";
     const IS_SECRET: bool = true;
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         node.as_text().map(Self::new)
     }
 }
@@ -208,14 +208,14 @@ impl Typed for Secret {
 impl Typed for Option<Secret> {
     const EXPECTED: &'static str = "a string";
     const IS_SECRET: bool = true;
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         node.as_text().map(|text| (!text.is_empty()).then(|| Secret::new(text)))
     }
 }
 
 impl Typed for bool {
     const EXPECTED: &'static str = "`true` or `false`";
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         if let Data::Flag(it) = node.typed() { Some(it) } else { None }
     }
 }
@@ -225,7 +225,7 @@ macro_rules! from_integer {
     ($($type:ty),*) => {$(
         impl Typed for $type {
             const EXPECTED: &'static str = "a whole number";
-            fn from_node(node: &Node) -> Option<Self> {
+            fn from_node(node: &TreeNode) -> Option<Self> {
                 if let Data::Integer(it) = node.typed() { it.try_into().ok() } else { None }
             }
         }
@@ -240,7 +240,7 @@ from_integer!(u32, usize);
 
 impl Typed for f64 {
     const EXPECTED: &'static str = "a number";
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         match node.typed() {
             Data::Decimal(it) => Some(it),
             Data::Integer(it) => i32::try_from(it).ok().map(Self::from),
@@ -272,7 +272,7 @@ macro_rules! from_list {
     ($type:ty, $expected:literal) => {
         impl Typed for Vec<$type> {
             const EXPECTED: &'static str = $expected;
-            fn from_node(node: &Node) -> Option<Self> {
+            fn from_node(node: &TreeNode) -> Option<Self> {
                 let Data::List(nodes) = node.typed() else { return None };
                 nodes.iter().map(<$type>::from_node).collect()
             }
@@ -285,7 +285,7 @@ from_list!(Network, "a list of addresses or blocks, such as `[\"10.0.0.0/8\"]`")
 impl Typed for Vec<Secret> {
     const EXPECTED: &'static str = "a secret or a list of secrets, none of them empty";
     const IS_SECRET: bool = true;
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         // What a secret refers to is one secret, whatever it looks like.
         let is_referred = matches!(&node.data, Data::Raw(raw) if !raw.may_be_toml);
         if let Data::List(nodes) = node.typed()

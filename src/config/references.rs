@@ -3,7 +3,7 @@
 use super::{
     error::Errors,
     files::read_bounded,
-    layers::{Data, Node, Raw, Table},
+    layers::{Data, Raw, Table, TreeNode},
 };
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) fn is_reference(table: &Table) -> bool {
 fn target(table: &Table) -> Option<(&str, &str)> {
     let mut entries = table.iter();
     match (entries.next(), entries.next()) {
-        (Some((key, Node { data: Data::Text(name), .. })), None)
+        (Some((key, TreeNode { data: Data::Text(name), .. })), None)
             if key == "env" || key == "file" =>
         {
             Some((key, name))
@@ -36,7 +36,7 @@ pub(super) fn resolve(table: &mut Table, path: &str, env: &[(String, String)], e
     }
 }
 
-fn resolve_node(node: &mut Node, path: &str, env: &[(String, String)], errors: &Errors) {
+fn resolve_node(node: &mut TreeNode, path: &str, env: &[(String, String)], errors: &Errors) {
     let origin = node.origin.clone();
     match &mut node.data {
         Data::Table(table) => match target(table) {
@@ -49,7 +49,8 @@ fn resolve_node(node: &mut Node, path: &str, env: &[(String, String)], errors: &
                         String::new()
                     }
                 };
-                *node = Node { data: Data::Raw(Raw { text, may_be_toml: false }), origin: place };
+                *node =
+                    TreeNode { data: Data::Raw(Raw { text, may_be_toml: false }), origin: place };
             }
             None => resolve(table, path, env, errors),
         },

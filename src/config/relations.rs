@@ -3,7 +3,7 @@
 use super::{
     Config,
     error::Errors,
-    layers::{Node, Origin, Table},
+    layers::{Origin, Table, TreeNode},
 };
 use bytesize::ByteSize;
 use humantime::format_duration;
@@ -66,5 +66,5 @@ pub(super) fn check(config: &Config, table: &Table, errors: &Errors) {
 /// Where the dotted `key` was written.
 fn origin_of<'a>(table: &'a Table, key: &str) -> Option<&'a Origin> {
     let (section, key) = key.split_once('.')?;
-    table.get(section).and_then(Node::as_table)?.get(key).map(|it| &it.origin)
+    table.get(section).and_then(TreeNode::as_table)?.get(key).map(|it| &it.origin)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     error::Errors,
-    layers::{Data, Node, Table},
+    layers::{Data, Table, TreeNode},
     masking::SEND_SHOWN,
     references::is_reference,
 };
@@ -20,7 +20,7 @@ pub(super) enum Shape {
     /// A table of which only the values of these keys are shown.
     Sealed(&'static [&'static str]),
     /// These keys and no others.
-    Section(&'static [Key]),
+    Section(&'static [SchemaKey]),
     /// Any key, each with this in it.
     Map(&'static Shape),
     /// A list of these.
@@ -28,7 +28,7 @@ pub(super) enum Shape {
 }
 
 /// A key and what may stand there.
-pub(super) type Key = (&'static str, Shape);
+pub(super) type SchemaKey = (&'static str, Shape);
 
 use Shape::{Free, List, Map, Sealed, Secret, Section, Url, Value};
 
@@ -191,7 +191,7 @@ pub(super) fn check_keys(shape: &Shape, table: &Table, path: &str, errors: &Erro
     }
 }
 
-fn check_node(shape: &Shape, node: &Node, path: &str, errors: &Errors) {
+fn check_node(shape: &Shape, node: &TreeNode, path: &str, errors: &Errors) {
     match (shape, &node.data) {
         (Section(_) | Map(_), Data::Table(table)) => check_keys(shape, table, path, errors),
         (Section(_) | Map(_), _) => {
@@ -218,7 +218,7 @@ fn check_node(shape: &Shape, node: &Node, path: &str, errors: &Errors) {
 }
 
 /// What to say about the key at `path`, which is none of `keys`.
-pub(super) fn unknown_key(path: &str, keys: &[Key]) -> String {
+pub(super) fn unknown_key(path: &str, keys: &[SchemaKey]) -> String {
     let (section, name) =
         path.rsplit_once('.').map_or(("", path), |(section, name)| (section, name));
     let known = || keys.iter().map(|(known, _)| *known);

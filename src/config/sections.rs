@@ -3,9 +3,9 @@
 
 use super::{
     database_url::DatabaseUrl,
-    layers::Node,
+    layers::TreeNode,
     masking::quoted,
-    reader::{Reader, Size, Typed, from_text},
+    reader::{SectionReader, Size, Typed, from_text},
     strength::{TOKEN_CHARS_MIN, blank_or_masked, flaw, unsendable},
     value::{Network, Rate, Secret},
 };
@@ -26,7 +26,7 @@ const GIB: u64 = 1 << 30;
 
 /// `[server]`: the HTTP side.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Server {
+pub struct ServerConfig {
     /// Where to listen.
     pub bind: SocketAddr,
     /// HTTP threads; 0 is one a core.
@@ -47,12 +47,12 @@ pub struct Server {
     /// host of `public_url`. Lower case, in ASCII, without port and without a dot at the end.
     pub hosts: Vec<String>,
     /// What to serve TLS with; `None` serves in clear.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsConfig>,
 }
 
 /// `[server.tls]`: files in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
+pub struct TlsConfig {
     /// The certificate, and after it those that vouch for it.
     pub cert: PathBuf,
     /// Its key.
@@ -61,7 +61,7 @@ pub struct Tls {
 
 /// `[database]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Database {
+pub struct DatabaseConfig {
     /// Where it is.
     pub url: DatabaseUrl,
     /// Connections at the most.
@@ -88,7 +88,7 @@ pub enum Pooler {
 
 /// `[ingest]`: how webhooks are committed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ingest {
+pub struct IngestConfig {
     /// Messages in one transaction at the most.
     pub batch_max: usize,
     /// Bytes in one transaction at the most.
@@ -115,7 +115,7 @@ pub struct QuarantineBound {
 
 /// `[supervisor]`: how jobs are claimed and kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Supervisor {
+pub struct SupervisorConfig {
     /// The longest sleep between two looks for due jobs.
     pub tick: Duration,
     /// How often a node says that it lives.
@@ -128,7 +128,7 @@ pub struct Supervisor {
 
 /// How the jobs of one kind are run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pool {
+pub struct PoolConfig {
     /// Slots: jobs that run at once. At least 1.
     pub size: usize,
     /// How long one attempt may take.
@@ -146,20 +146,20 @@ pub struct Pool {
 /// `[pools]`: one [`Pool`] for every kind, named in the configuration or not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pools {
-    default: Pool,
-    kinds: HashMap<String, Pool>,
+    default: PoolConfig,
+    kinds: HashMap<String, PoolConfig>,
 }
 
 impl Pools {
     /// The pool of `kind`: its own keys, and `[pools.default]` for the others.
-    pub fn of(&self, kind: &str) -> Pool {
+    pub fn of(&self, kind: &str) -> PoolConfig {
         self.kinds.get(kind).copied().unwrap_or(self.default)
     }
 }
 
 /// `[restart]`: what becomes of actors that panic.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Restart {
+pub struct RestartConfig {
     /// Restarts within `window` until a slot backs off.
     pub max_restarts: u32,
     /// In which restarts are counted.
@@ -172,7 +172,7 @@ pub struct Restart {
 
 /// `[sending]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sending {
+pub struct SendingConfig {
     /// The kill switch. Read right before each send.
     pub enabled: bool,
 }
@@ -189,7 +189,7 @@ pub enum AnalystProvider {
 
 /// `[analyst]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Analyst {
+pub struct AnalystConfig {
     /// Who.
     pub provider: AnalystProvider,
     /// Where the model is served: a URL, in which a user and a password may stand.
@@ -219,7 +219,7 @@ pub struct Retention {
 
 /// `[admin]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Admin {
+pub struct AdminConfig {
     /// The bearer token of the admin API; `None`: the daemon makes one and keeps it in `data/admin.token`.
     pub token: Option<Secret>,
     /// True where the admin API answers in clear text to others than this machine and trusted
@@ -239,7 +239,7 @@ pub enum LogFormat {
 
 /// `[telemetry]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Telemetry {
+pub struct TelemetryConfig {
     /// What is logged, as a filter of `tracing`. Valid.
     pub log: String,
     /// How.
@@ -273,7 +273,7 @@ const PREFETCH_MAX: usize = 10_000;
 
 impl Typed for Prefetch {
     const EXPECTED: &'static str = "`\"size\"` or a whole number from 0 to 10000";
-    fn from_node(node: &Node) -> Option<Self> {
+    fn from_node(node: &TreeNode) -> Option<Self> {
         if node.as_text().as_deref() == Some("size") {
             return Some(Self(None));
         }
@@ -281,7 +281,7 @@ impl Typed for Prefetch {
     }
 }
 
-pub(super) fn server(it: &Reader<'_>) -> Server {
+pub(super) fn server(it: &SectionReader<'_>) -> ServerConfig {
     let public_url: Option<String> = it.get("public_url");
     if public_url.as_deref().is_some_and(|it| !is_http_url(it)) {
         it.error(
@@ -295,7 +295,7 @@ pub(super) fn server(it: &Reader<'_>) -> Server {
                 .into(),
         );
     }
-    Server {
+    ServerConfig {
         bind: it.read("bind").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
         workers: it.get_in("workers", 0..=1_024),
         body_limit: it.get_in("body_limit", Size(KIB)..=Size(GIB)).0,
@@ -310,10 +310,10 @@ pub(super) fn server(it: &Reader<'_>) -> Server {
 }
 
 /// Both files or none: half of it must not be served in clear.
-fn tls(it: &Reader<'_>) -> Option<Tls> {
+fn tls(it: &SectionReader<'_>) -> Option<TlsConfig> {
     let path = |key| it.get::<Option<String>>(key).map(PathBuf::from);
     match (path("cert"), path("key")) {
-        (Some(cert), Some(key)) => Some(Tls { cert, key }),
+        (Some(cert), Some(key)) => Some(TlsConfig { cert, key }),
         (None, None) => None,
         (cert, _) => {
             let (missing, given) = if cert.is_some() { ("key", "cert") } else { ("cert", "key") };
@@ -325,7 +325,7 @@ fn tls(it: &Reader<'_>) -> Option<Tls> {
 }
 
 /// The names in `hosts`, as a `Host` header is compared with them.
-fn hosts(it: &Reader<'_>) -> Vec<String> {
+fn hosts(it: &SectionReader<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for (index, written) in it.get::<Vec<String>>("hosts").iter().enumerate() {
         match host_name(written) {
@@ -363,16 +363,16 @@ fn has_userinfo(text: &str) -> bool {
 }
 
 /// `None` where the URL cannot be read; there is no database that would do instead.
-pub(super) fn database(it: &Reader<'_>) -> Option<Database> {
+pub(super) fn database(it: &SectionReader<'_>) -> Option<DatabaseConfig> {
     let max_connections = it.get_in("max_connections", 1..=10_000);
     let acquire_timeout = it.get_in("acquire_timeout", MILLISECOND..=10 * MINUTE);
     let (auto_migrate, pooler) = (it.get("auto_migrate"), it.get("pooler"));
     let url = it.read_by("url", DatabaseUrl::parse)?;
-    Some(Database { url, max_connections, auto_migrate, acquire_timeout, pooler })
+    Some(DatabaseConfig { url, max_connections, auto_migrate, acquire_timeout, pooler })
 }
 
-pub(super) fn ingest(it: &Reader<'_>) -> Ingest {
-    Ingest {
+pub(super) fn ingest(it: &SectionReader<'_>) -> IngestConfig {
+    IngestConfig {
         batch_max: it.get_in("batch_max", 1..=10_000),
         batch_bytes: it.get_in("batch_bytes", Size(KIB)..=Size(GIB)).0,
         queue: it.get_in("queue", 1..=1_000_000),
@@ -385,8 +385,8 @@ pub(super) fn ingest(it: &Reader<'_>) -> Ingest {
     }
 }
 
-pub(super) fn supervisor(it: &Reader<'_>) -> Supervisor {
-    Supervisor {
+pub(super) fn supervisor(it: &SectionReader<'_>) -> SupervisorConfig {
+    SupervisorConfig {
         tick: it.get_in("tick", MILLISECOND..=5 * MINUTE),
         heartbeat: it.get_in("heartbeat", 10 * MILLISECOND..=5 * MINUTE),
         lease: it.get_in("lease", 10 * MILLISECOND..=HOUR),
@@ -394,9 +394,9 @@ pub(super) fn supervisor(it: &Reader<'_>) -> Supervisor {
     }
 }
 
-pub(super) fn pools(it: &Reader<'_>) -> Pools {
+pub(super) fn pools(it: &SectionReader<'_>) -> Pools {
     let none = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
-    let empty = Pool {
+    let empty = PoolConfig {
         size: 1,
         timeout: Duration::ZERO,
         max_attempts: 1,
@@ -416,10 +416,13 @@ pub(super) fn pools(it: &Reader<'_>) -> Pools {
 }
 
 /// A pool with what its section says, and the rest from `base`. `prefetch = "size"` follows the size.
-fn pool(it: &Reader<'_>, (base, base_prefetch): (Pool, Prefetch)) -> (Pool, Prefetch) {
+fn pool(
+    it: &SectionReader<'_>,
+    (base, base_prefetch): (PoolConfig, Prefetch),
+) -> (PoolConfig, Prefetch) {
     let size = it.read_in("size", 1..=10_000).unwrap_or(base.size);
     let prefetch: Prefetch = it.read("prefetch").unwrap_or(base_prefetch);
-    let pool = Pool {
+    let pool = PoolConfig {
         size,
         timeout: it.read_in("timeout", MILLISECOND..=DAY).unwrap_or(base.timeout),
         max_attempts: it.read_in("max_attempts", 1..=1_000).unwrap_or(base.max_attempts),
@@ -430,7 +433,7 @@ fn pool(it: &Reader<'_>, (base, base_prefetch): (Pool, Prefetch)) -> (Pool, Pref
     (pool, prefetch)
 }
 
-fn backoff(it: &Reader<'_>, inherited: Backoff) -> Backoff {
+fn backoff(it: &SectionReader<'_>, inherited: Backoff) -> Backoff {
     let base = it.read_in("base", MILLISECOND..=DAY).unwrap_or(inherited.base);
     let cap = it.read_in("cap", MILLISECOND..=30 * DAY).unwrap_or(inherited.cap);
     if cap < base && !it.errors.has(&it.key("base")) && !it.errors.has(&it.key("cap")) {
@@ -444,9 +447,9 @@ fn backoff(it: &Reader<'_>, inherited: Backoff) -> Backoff {
     Backoff { base, cap }
 }
 
-pub(super) fn restart(it: &Reader<'_>) -> Restart {
+pub(super) fn restart(it: &SectionReader<'_>) -> RestartConfig {
     let none = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
-    Restart {
+    RestartConfig {
         max_restarts: it.get_in("max_restarts", 0..=10_000),
         window: it.get_in("window", MILLISECOND..=DAY),
         backoff: it.section("backoff").map_or(none, |it| backoff(&it, none)),
@@ -454,11 +457,11 @@ pub(super) fn restart(it: &Reader<'_>) -> Restart {
     }
 }
 
-pub(super) fn sending(it: &Reader<'_>) -> Sending {
-    Sending { enabled: it.get("enabled") }
+pub(super) fn sending(it: &SectionReader<'_>) -> SendingConfig {
+    SendingConfig { enabled: it.get("enabled") }
 }
 
-pub(super) fn analyst(it: &Reader<'_>) -> Analyst {
+pub(super) fn analyst(it: &SectionReader<'_>) -> AnalystConfig {
     let provider = it.get("provider");
     if provider == AnalystProvider::Openai {
         let message = "`analyst.provider` is `\"openai\"`: this version has only `\"local\"`";
@@ -478,7 +481,7 @@ pub(super) fn analyst(it: &Reader<'_>) -> Analyst {
     if let Some(reason) = flaw {
         it.error("api_key", format!("`{}` {reason}", it.key("api_key")));
     }
-    Analyst {
+    AnalystConfig {
         provider,
         base_url,
         model: it.get("model"),
@@ -488,7 +491,7 @@ pub(super) fn analyst(it: &Reader<'_>) -> Analyst {
     }
 }
 
-pub(super) fn retention(it: &Reader<'_>) -> Retention {
+pub(super) fn retention(it: &SectionReader<'_>) -> Retention {
     // A hundred years, so that a sum with any instant stays inside the calendar.
     let range = || MINUTE..=36_500 * DAY;
     Retention {
@@ -499,15 +502,15 @@ pub(super) fn retention(it: &Reader<'_>) -> Retention {
     }
 }
 
-pub(super) fn admin(it: &Reader<'_>) -> Admin {
+pub(super) fn admin(it: &SectionReader<'_>) -> AdminConfig {
     let token: Option<Secret> = it.get("token");
     if let Some(reason) = token.as_ref().and_then(|it| flaw(it.expose(), TOKEN_CHARS_MIN)) {
         it.error("token", format!("`{}` {reason}", it.key("token")));
     }
-    Admin { token, allow_plain: it.get("allow_plain") }
+    AdminConfig { token, allow_plain: it.get("allow_plain") }
 }
 
-pub(super) fn telemetry(it: &Reader<'_>) -> Telemetry {
+pub(super) fn telemetry(it: &SectionReader<'_>) -> TelemetryConfig {
     let log: String = it.get("log");
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
         let expected = "expected a filter such as `\"info\"` or `\"info,postroom::ingest=debug\"`";
@@ -520,5 +523,5 @@ pub(super) fn telemetry(it: &Reader<'_>) -> Telemetry {
             "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4317`".into(),
         );
     }
-    Telemetry { log, format: it.get("format"), otlp_endpoint }
+    TelemetryConfig { log, format: it.get("format"), otlp_endpoint }
 }

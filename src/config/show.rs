@@ -2,7 +2,7 @@
 
 use super::{
     database_url::DatabaseUrl,
-    layers::{Data, Node, Raw, Table},
+    layers::{Data, Raw, Table, TreeNode},
     masking::{names_a_secret, without_userinfo},
     schema::{ROOT, Shape, join},
     value::MASK,
@@ -49,14 +49,14 @@ fn keys(shape: &Shape, table: &Table, path: &str, values: &mut Vec<EffectiveValu
     }
 }
 
-fn value(shape: &Shape, node: &Node, path: &str, values: &mut Vec<EffectiveValue>) {
+fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveValue>) {
     let shown = match (shape, &node.data) {
         (Shape::Section(_) | Shape::Map(_), Data::Table(table)) if !table.is_empty() => {
             return keys(shape, table, path, values);
         }
         (Shape::List(inner), Data::List(nodes)) => {
             for node in nodes {
-                let id = node.as_table().and_then(|it| it.get("id")).and_then(Node::as_text);
+                let id = node.as_table().and_then(|it| it.get("id")).and_then(TreeNode::as_text);
                 let path = join(path, &id.unwrap_or_default());
                 value(inner, node, &path, values);
             }
@@ -79,7 +79,7 @@ fn value(shape: &Shape, node: &Node, path: &str, values: &mut Vec<EffectiveValue
 
 /// What holds secrets only: `***`, or as many of them as there are, and an empty text as what it
 /// is.
-fn masked(node: &Node) -> String {
+fn masked(node: &TreeNode) -> String {
     match &node.data {
         Data::List(nodes) => {
             let nodes: Vec<String> = nodes.iter().map(masked).collect();
@@ -97,7 +97,7 @@ fn masked(node: &Node) -> String {
 
 /// A table of which only the values of some keys are shown.
 fn sealed(table: &Table, shown: &[&str]) -> String {
-    let entry = |(name, node): (&String, &Node)| {
+    let entry = |(name, node): (&String, &TreeNode)| {
         let is_shown = shown.contains(&name.as_str()) && node.is_plain();
         let value = if is_shown { spelled("", node) } else { masked(node) };
         format!("{} = {value}", quoted_key(name))
@@ -106,7 +106,7 @@ fn sealed(table: &Table, shown: &[&str]) -> String {
 }
 
 /// A value as TOML, `***` for what stands under a key that tells of a secret.
-fn spelled(key: &str, node: &Node) -> String {
+fn spelled(key: &str, node: &TreeNode) -> String {
     if names_a_secret(key) {
         return masked(node);
     }
@@ -116,7 +116,7 @@ fn spelled(key: &str, node: &Node) -> String {
             format!("[{}]", nodes.join(", "))
         }
         Data::Table(table) => {
-            let entry = |(name, node): (&String, &Node)| {
+            let entry = |(name, node): (&String, &TreeNode)| {
                 format!("{} = {}", quoted_key(name), spelled(name, node))
             };
             braced(table.iter().map(entry).collect())

@@ -63,7 +63,7 @@ fn the_defaults_are_as_promised() {
 }
 
 /// Every key of `shape` is in `table`, and every key of `table` is in `shape`.
-fn assert_same_keys(shape: &Shape, node: &Node, path: &str) {
+fn assert_same_keys(shape: &Shape, node: &TreeNode, path: &str) {
     match (shape, &node.data) {
         (Shape::Section(keys), Data::Table(table)) => {
             let mut known: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
@@ -89,7 +89,7 @@ fn the_default_file_and_the_schema_have_the_same_keys() {
     let table = layers::parse(DEFAULT_NAME, DEFAULT, true, &errors);
     schema::check_keys(&schema::ROOT, &table, "", &errors);
     assert_eq!(errors.or(()), Ok(()));
-    let root = Node { data: Data::Table(table), origin: Origin::new("test") };
+    let root = TreeNode { data: Data::Table(table), origin: Origin::new("test") };
     assert_same_keys(&schema::ROOT, &root, "");
     // The keys of a channel are optional and so stand there as comments.
     let Shape::Section(keys) = schema::CHANNEL else { panic!("a channel is a section") };

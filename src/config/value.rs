@@ -1,7 +1,7 @@
 //! Values with a unit or a meaning of their own.
 
 use super::{
-    layers::{Data, Node},
+    layers::{Data, TreeNode},
     masking::{names_a_secret, without_userinfo},
 };
 use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
@@ -161,9 +161,9 @@ impl Setting {
 
     /// `node` as it was written, all its texts and numbers secret except those at the keys in
     /// `shown`.
-    pub(super) fn sealed(node: &Node, shown: &[&str]) -> Self {
+    pub(super) fn sealed(node: &TreeNode, shown: &[&str]) -> Self {
         let Data::Table(table) = &node.data else { return Self::from_node("secret", node) };
-        let entry = |(name, node): (&String, &Node)| {
+        let entry = |(name, node): (&String, &TreeNode)| {
             let is_shown = shown.contains(&name.as_str()) && node.is_plain();
             (name.clone(), Self::from_node(if is_shown { "" } else { "secret" }, node))
         };
@@ -171,7 +171,7 @@ impl Setting {
     }
 
     /// `node` as it was written at `key`. Below a key that tells of a secret all text is secret.
-    pub(super) fn from_node(key: &str, node: &Node) -> Self {
+    pub(super) fn from_node(key: &str, node: &TreeNode) -> Self {
         let is_secret = names_a_secret(key);
         let text = |text: String| {
             if is_secret || without_userinfo(&text) != text {
@@ -184,7 +184,7 @@ impl Setting {
             Data::Text(it) => text(it.clone()),
             Data::Raw(raw) if is_secret => text(node.as_text().unwrap_or_else(|| raw.text.clone())),
             Data::Raw(_) => {
-                Self::from_node(key, &Node { data: node.typed(), origin: node.origin.clone() })
+                Self::from_node(key, &TreeNode { data: node.typed(), origin: node.origin.clone() })
             }
             Data::Integer(it) if is_secret => text(it.to_string()),
             Data::Integer(it) => Self::Integer(*it),

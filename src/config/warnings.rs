@@ -4,7 +4,7 @@ use super::{
     Config,
     database_url::DatabaseUrl,
     error::Errors,
-    layers::{Data, Node, Origin, Table},
+    layers::{Data, Origin, Table, TreeNode},
     masking::{names_a_secret, without_userinfo},
     schema::{ROOT, Shape},
     signing::PublicKey,
@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], errors: &Errors) {
     let variable = |name: &str| env.iter().find(|it| it.0 == name).map(|it| it.1.clone());
     if let Some(host) = config.database.url.unverified_host(variable) {
-        let origin = table.get("database").and_then(Node::as_table).and_then(|it| it.get("url"));
+        let origin =
+            table.get("database").and_then(TreeNode::as_table).and_then(|it| it.get("url"));
         let message = format!(
             "`database.url`: the password and all messages go to `{host}`, and nothing checks that it is your \
              server: add `sslmode=verify-full`, and `sslrootcert=FILE` where its certificate is of an \
@@ -139,7 +140,7 @@ fn keys_hold_secret(shape: &Shape, table: &Table) -> bool {
 }
 
 /// True where `node`, as it stands in a file, shows a secret.
-fn holds_secret(shape: &Shape, node: &Node) -> bool {
+fn holds_secret(shape: &Shape, node: &TreeNode) -> bool {
     match (shape, &node.data) {
         (Shape::List(inner), Data::List(nodes)) => nodes.iter().any(|it| holds_secret(inner, it)),
         (_, Data::List(nodes)) => nodes.iter().any(|it| holds_secret(shape, it)),

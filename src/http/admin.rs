@@ -7,7 +7,7 @@ use super::{
     State,
     api::ApiState,
     authentication::bearer,
-    doors::Guest,
+    connections::OpenConnection,
     limits::{Neighbours, address_of, is_trusted},
     problem::{Cause, Problem, name_request},
     request_id,
@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 /// The wrong tokens of this process.
 #[derive(Debug, Default)]
-pub(super) struct Door(Mutex<Tries>);
+pub(super) struct TokenTries(Mutex<Tries>);
 
 /// True where `given` is the token. Digests are compared, in constant time, so that not even the token's
 /// length shows.
@@ -67,7 +67,8 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
     };
     let cfg = state.config.get();
     let peer = request.peer_addr().map(|it| it.ip());
-    let is_encrypted = request.conn_data::<Arc<Guest>>().is_some_and(|it| it.is_encrypted());
+    let is_encrypted =
+        request.conn_data::<Arc<OpenConnection>>().is_some_and(|it| it.is_encrypted());
     let (reason, problem) = if !is_private(peer, is_encrypted, &cfg) {
         let detail = "the admin API is not served in clear beyond this machine, for everybody on the way could read \
                       its token: ask over TLS (`server.tls`), through a proxy in `server.trusted_proxies` or on \
@@ -100,7 +101,7 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
     Some(problem)
 }
 
-impl Door {
+impl TokenTries {
     fn wrong(&self, address: IpAddr) -> Option<u64> {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tries.wrong(Neighbours::of(address), Instant::now())

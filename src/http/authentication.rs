@@ -25,7 +25,7 @@ const GIVEN_MAX: usize = 100;
 
 /// What was found out about a request's sender without looking at its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum SenderProof {
     /// A right secret was shown.
     Shown,
     /// None is needed.
@@ -41,15 +41,15 @@ pub(super) fn by_head(
     channel: &dyn AnyChannel,
     settings: Option<&ClientChannel>,
     is_free: bool,
-) -> Standing {
+) -> SenderProof {
     let given = given(request.headers(), channel.secret_header(), request.query_string());
     let is_right = given.iter().fold(false, |right, it| right | matches(settings, it));
     if is_right {
-        Standing::Shown
+        SenderProof::Shown
     } else if is_free {
-        Standing::Free
+        SenderProof::Free
     } else {
-        Standing::Unknown
+        SenderProof::Unknown
     }
 }
 

@@ -5,8 +5,8 @@
 //! of unpacking: a few bytes that unpack to gigabytes are refused as soon as the limit is passed.
 
 use super::{
+    body_budget::BodyLoan,
     problem::{Cause, Problem},
-    room::Room,
 };
 use actix_web::{
     HttpRequest,
@@ -57,7 +57,7 @@ impl Announced {
     pub(super) async fn read(
         self,
         payload: web::Payload,
-        room: Room,
+        room: BodyLoan,
         time: Duration,
     ) -> Result<Body, Problem> {
         let in_time = tokio::time::timeout(time, self.read_all(payload, room)).await;
@@ -67,7 +67,11 @@ impl Announced {
         })
     }
 
-    async fn read_all(self, mut payload: web::Payload, mut room: Room) -> Result<Body, Problem> {
+    async fn read_all(
+        self,
+        mut payload: web::Payload,
+        mut room: BodyLoan,
+    ) -> Result<Body, Problem> {
         let mut received = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::not_json("the body broke off"))?;
@@ -89,7 +93,7 @@ pub(super) struct Body {
     /// How it is still packed.
     encodings: Vec<Encoding>,
     limit: usize,
-    room: Room,
+    room: BodyLoan,
 }
 
 impl Body {
@@ -184,7 +188,7 @@ fn unpack_once(
     packed: &[u8],
     encoding: Encoding,
     limit: usize,
-    room: &mut Room,
+    room: &mut BodyLoan,
 ) -> Result<Vec<u8>, Unpackable> {
     let mut into = Unpacking { limit, room, unpacked: Vec::new() };
     let is_sound = match encoding {
@@ -202,7 +206,7 @@ fn unpack_once(
 /// What has been unpacked so far.
 struct Unpacking<'r> {
     limit: usize,
-    room: &'r mut Room,
+    room: &'r mut BodyLoan,
     unpacked: Vec<u8>,
 }
 
@@ -248,7 +252,7 @@ fn has_large_window(packed: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::room::{Borrower, Rooms},
+        super::body_budget::{BodyBudget, Borrower},
         *,
     };
     use actix_web::http::header::HeaderValue;
@@ -322,14 +326,14 @@ mod tests {
     }
 
     /// A body that came in whole, of a stranger: 16 MiB are lent to all of them.
-    fn body(packed: Vec<u8>, encodings: &[Encoding], limit: usize, rooms: &Rooms) -> Body {
+    fn body(packed: Vec<u8>, encodings: &[Encoding], limit: usize, rooms: &BodyBudget) -> Body {
         let mut room = rooms.open(Borrower::stranger(None), limit);
         room.take(packed.len()).unwrap();
         Body { received: Bytes::from(packed), encodings: encodings.to_vec(), limit, room }
     }
 
     fn unpack(packed: Vec<u8>, encodings: &[Encoding], limit: usize) -> Result<Bytes, Unpackable> {
-        body(packed, encodings, limit, &Rooms::default()).unpack().cloned()
+        body(packed, encodings, limit, &BodyBudget::default()).unpack().cloned()
     }
 
     #[test]
@@ -367,7 +371,7 @@ mod tests {
         // As much is unpacked as may be, and no more.
         let bomb = gzip(&vec![b' '; 16 << 20]);
         assert!(bomb.len() < 64 << 10);
-        let mut room = Rooms::default().open(Borrower::Known, 1_000);
+        let mut room = BodyBudget::default().open(Borrower::Known, 1_000);
         let mut into = Unpacking { limit: 1_000, room: &mut room, unpacked: Vec::new() };
         assert!(into.all_of(MultiGzDecoder::new(bomb.as_slice())).is_err());
         assert_eq!(into.unpacked.len(), 1_001);
@@ -375,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_is_unpacked_takes_its_room() {
-        let rooms = Rooms::default();
+        let rooms = BodyBudget::default();
         let (limit, packed) = (4 << 20, gzip(&vec![b' '; 3 << 20]));
         let mut held = Vec::new();
         let refused = loop {

@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// True where the daemon answers to it. An address is what it is: only names can be made to lead elsewhere.
-    fn is_own(&self, server: &config::Server) -> bool {
+    fn is_own(&self, server: &config::ServerConfig) -> bool {
         let Self::Name(name) = self else { return true };
         let public = server.public_url.as_deref().and_then(|it| url::Url::parse(it).ok());
         self.is_loopback()

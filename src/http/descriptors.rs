@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const OF_THREAD: usize = 4;
 /// Descriptors for what is opened now and then: files of the configuration, of SQLite, and calls to others.
 const SPARE: usize = 16;
-/// Connections that are served however few descriptors there are.
+/// HttpConnections that are served however few descriptors there are.
 const CONNECTIONS_MIN: usize = 8;
 /// Where the system has no limit or does not say it.
 const LIMIT_UNKNOWN: u64 = 1_024;

@@ -147,17 +147,17 @@ fn quota(rate: Rate) -> Quota {
 /// The address that a request comes from: the peer's, or where that is a trusted proxy, the last address
 /// in `X-Forwarded-For` that is none. Where something stands behind that which is no address, everything before it is
 /// the sender's word: the peer's address counts.
-pub(super) fn address_of(request: &HttpRequest, server: &config::Server) -> Option<IpAddr> {
+pub(super) fn address_of(request: &HttpRequest, server: &config::ServerConfig) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     Some(sender_of(peer, request.headers(), server))
 }
 
 /// True for a proxy whose `X-Forwarded-For` is believed.
-pub(super) fn is_trusted(server: &config::Server, address: IpAddr) -> bool {
+pub(super) fn is_trusted(server: &config::ServerConfig, address: IpAddr) -> bool {
     server.trusted_proxies.iter().any(|net| net.contains(address))
 }
 
-fn sender_of(peer: IpAddr, headers: &HeaderMap, server: &config::Server) -> IpAddr {
+fn sender_of(peer: IpAddr, headers: &HeaderMap, server: &config::ServerConfig) -> IpAddr {
     if !is_trusted(server, peer) {
         return peer;
     }

@@ -1,11 +1,11 @@
 //! How connections become requests: accepted, counted, watched, and handed to actix-http.
 //!
-//! As `actix_web::HttpServer` does it, over a stream of our own: its bytes tell [`super::doors`] what a connection is
+//! As `actix_web::HttpServer` does it, over a stream of our own: its bytes tell [`super::connections`] what a connection is
 //! doing, and nothing is let in beyond what there is room for.
 
 use super::{
     BACKLOG,
-    doors::{Doors, Server, Watched},
+    connections::{ClosableServer, HttpConnections, Watched},
     limits::is_trusted,
     tls::{Stream, Tls},
 };
@@ -36,9 +36,9 @@ const CLOSING_SHARE: usize = 8;
 const OF_THREAD_MAX: usize = 1 << 20;
 
 /// How to serve.
-pub(super) struct Plan {
+pub(super) struct ListenSetup {
     pub(super) threads: usize,
-    /// Connections that there are descriptors for.
+    /// HttpConnections that there are descriptors for.
     pub(super) room: usize,
     /// Whether a connection stays open after an answer.
     pub(super) keeps_alive: bool,
@@ -48,7 +48,7 @@ pub(super) struct Plan {
     pub(super) config: Option<config::Live>,
     /// Whether connections are encrypted.
     pub(super) tls: Option<Tls>,
-    pub(super) doors: Doors,
+    pub(super) connections: HttpConnections,
 }
 
 /// Threads that serve HTTP where `configured` of them are asked for; 0 is one a core.
@@ -69,12 +69,16 @@ fn of_thread(room: usize, threads: usize) -> usize {
     (room / threads.max(1)).clamp(1, OF_THREAD_MAX)
 }
 
-impl Plan {
+impl ListenSetup {
     /// Serves `app` to whoever connects to `listener`, on threads of its own.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub(super) fn listen<F, I, S, B>(self, listener: TcpListener, app: F) -> io::Result<Server>
+    pub(super) fn listen<F, I, S, B>(
+        self,
+        listener: TcpListener,
+        app: F,
+    ) -> io::Result<ClosableServer>
     where
         F: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -84,8 +88,9 @@ impl Plan {
         S::Response: Into<Response<B>>,
         B: MessageBody + 'static,
     {
-        let Self { threads, room, keeps_alive, stop_limit_seconds, config, tls, doors } = self;
-        let deadlines = doors.deadlines();
+        let Self { threads, room, keeps_alive, stop_limit_seconds, config, tls, connections } =
+            self;
+        let deadlines = connections.deadlines();
         let builder = actix_web::dev::Server::build()
             .workers(threads)
             .backlog(u32::try_from(BACKLOG).unwrap_or(u32::MAX))
@@ -93,11 +98,11 @@ impl Plan {
             .shutdown_timeout(stop_limit_seconds)
             .disable_signals();
         let (again, stops) = (listener.try_clone()?, builder.graceful_shutdown_signal());
-        let doors_of_server = doors.clone();
+        let doors_of_server = connections.clone();
         let builder = builder.listen("http", listener, move || {
-            let (doors, config, stops) = (doors.clone(), config.clone(), stops.clone());
+            let (connections, config, stops) = (connections.clone(), config.clone(), stops.clone());
             let tls = tls.clone();
-            let doors_of_errors = doors.clone();
+            let doors_of_errors = connections.clone();
             let app = app().into_factory().map_err(|error| error.into().error_response());
             let keep_alive =
                 if keeps_alive { KeepAlive::Timeout(deadlines.idle) } else { KeepAlive::Disabled };
@@ -119,42 +124,42 @@ impl Plan {
                     }
                 });
             fn_service(move |stream: TcpStream| {
-                let entered = receive(stream, &doors, config.as_ref(), tls.is_some());
-                let (doors, tls) = (doors.clone(), tls.clone());
+                let entered = receive(stream, &connections, config.as_ref(), tls.is_some());
+                let (connections, tls) = (connections.clone(), tls.clone());
                 async move {
                     let (watched, peer) = entered.ok_or(())?;
                     let stream = match tls {
                         None => Stream::Plain(watched),
-                        Some(tls) => encrypted(watched, &tls, &doors).await.ok_or(())?,
+                        Some(tls) => encrypted(watched, &tls, &connections).await.ok_or(())?,
                     };
                     Ok((stream, peer))
                 }
             })
             .and_then(http)
         })?;
-        Ok(Server::new(run(builder.run()), doors_of_server, again))
+        Ok(ClosableServer::new(run(builder.run()), doors_of_server, again))
     }
 }
 
 /// Lets a connection in where there is room for it.
 fn receive(
     stream: TcpStream,
-    doors: &Doors,
+    connections: &HttpConnections,
     config: Option<&config::Live>,
     is_encrypted: bool,
 ) -> Option<(Watched, Option<SocketAddr>)> {
     // Where it is gone already, there is nobody to answer.
     let peer = stream.peer_addr().ok()?;
     let stands_for_many = config.is_none_or(|it| is_trusted(&it.get().server, peer.ip()));
-    let visit = doors.enter(peer.ip(), stands_for_many, is_encrypted)?;
+    let visit = connections.enter(peer.ip(), stands_for_many, is_encrypted)?;
     Some((Watched::new(stream, visit), Some(peer)))
 }
 
 /// The same connection once both sides have agreed on keys, which may take as long as a head; `None` where they do not.
-async fn encrypted(watched: Watched, tls: &Tls, doors: &Doors) -> Option<Stream> {
-    let agreed = tokio::time::timeout(doors.deadlines().head, tls.accept(watched)).await;
+async fn encrypted(watched: Watched, tls: &Tls, connections: &HttpConnections) -> Option<Stream> {
+    let agreed = tokio::time::timeout(connections.deadlines().head, tls.accept(watched)).await;
     let Ok(Ok(stream)) = agreed else {
-        doors.malformed();
+        connections.malformed();
         return None;
     };
     stream.watched().agreed();

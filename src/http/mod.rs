@@ -7,34 +7,34 @@ pub mod admin;
 pub mod api;
 mod authentication;
 mod body;
+mod body_budget;
 mod browsers;
+mod connections;
 mod descriptors;
-mod doors;
 mod health;
 mod limits;
 mod listening;
 mod meaning;
 mod problem;
 mod request_id;
-mod room;
 pub mod signatures;
 mod tls;
 mod tries;
 mod webhooks;
 
 pub use self::{
+    connections::ClosableServer,
     descriptors::raise_limit,
-    doors::Server,
     problem::{Cause, Problem},
     tls::{Tls, TlsError},
 };
 
 use self::{
     api::ApiState,
-    doors::{Deadlines, Doors},
+    body_budget::BodyBudget,
+    connections::{Deadlines, HttpConnections},
     limits::Limits,
-    listening::Plan,
-    room::Rooms,
+    listening::ListenSetup,
 };
 use crate::{
     channels::AnyChannel,
@@ -57,7 +57,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Connections that wait to be accepted. Large: thousands of a provider's connections come at once.
+/// HttpConnections that wait to be accepted. Large: thousands of a provider's connections come at once.
 const BACKLOG: i32 = 8_192;
 /// A connection ends when its peer has not acknowledged what was sent for this long.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
@@ -77,15 +77,15 @@ pub struct State {
     config: config::Live,
     channels: Arc<HashMap<&'static str, ChannelState>>,
     entrance: Entrance,
-    /// Room for the bodies that are being read.
-    rooms: Rooms,
+    /// BodyLoan for the bodies that are being read.
+    rooms: BodyBudget,
     /// How often it is logged that a webhook without a secret was not taken.
     objections: Arc<Mutex<Sparse>>,
     store: Store,
     board: Arc<Board>,
     metrics: Metrics,
     limits: Arc<Limits>,
-    door: Arc<admin::Door>,
+    door: Arc<admin::TokenTries>,
     last_check: Arc<health::LastCheck>,
     started: Instant,
     api: web::Data<ApiState>,
@@ -144,7 +144,7 @@ impl State {
             config: config.clone(),
             channels: Arc::new(by_name),
             entrance: entrance.clone(),
-            rooms: Rooms::default(),
+            rooms: BodyBudget::default(),
             objections: Arc::default(),
             store: store.clone(),
             board: board.clone(),
@@ -191,7 +191,7 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Result<Server> {
+pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Result<ClosableServer> {
     let cfg = state.config.get();
     let threads = listening::threads(cfg.server.workers);
     let files = if state.store.database() == "sqlite" { SQLITE_FILES } else { 1 };
@@ -200,24 +200,27 @@ pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Resul
     tracing::debug!(room, "HTTP connections at once");
     let deadlines = Deadlines::of(state.board.faults());
     let open_max = listening::open_max(room);
-    let doors = Doors::open(deadlines, open_max, state.metrics.http().connections());
-    let plan = Plan {
+    let connections =
+        HttpConnections::open(deadlines, open_max, state.metrics.http().connections());
+    let plan = ListenSetup {
         threads,
         room,
         keeps_alive: true,
         stop_limit_seconds: STOP_LIMIT_SECONDS,
         config: Some(state.config.clone()),
         tls,
-        doors: doors.clone(),
+        connections: connections.clone(),
     };
     let app = move || {
-        let doors = doors.clone();
+        let connections = connections.clone();
         App::new()
             .wrap(from_fn(limits::by_address))
             .wrap(from_fn(browsers::only_own_hosts))
             .wrap(from_fn(request_id::carry))
             .wrap(from_fn(browsers::harden))
-            .wrap(from_fn(move |request, next| doors::pass(doors.clone(), request, next)))
+            .wrap(from_fn(move |request, next| {
+                connections::pass(connections.clone(), request, next)
+            }))
             .app_data(web::Data::new(state.clone()))
             .app_data(state.api.clone())
             .configure(webhooks::configure)
@@ -233,13 +236,14 @@ pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Resul
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn waiting_room(listener: TcpListener, tls: Option<Tls>) -> io::Result<Server> {
+pub fn waiting_room(listener: TcpListener, tls: Option<Tls>) -> io::Result<ClosableServer> {
     // Nobody reads what is counted here.
     let metrics = Metrics::new().map_err(|error| io::Error::other(error.to_string()))?;
     let room = descriptors::connections_max(1, 0);
     let open_max = listening::open_max(room);
-    let doors = Doors::open(Deadlines::USUAL, open_max, metrics.http().connections());
-    let plan = Plan {
+    let connections =
+        HttpConnections::open(Deadlines::USUAL, open_max, metrics.http().connections());
+    let plan = ListenSetup {
         threads: 1,
         room,
         // Kept connections would be cut while somebody sends over them, once the database is there.
@@ -247,14 +251,16 @@ pub fn waiting_room(listener: TcpListener, tls: Option<Tls>) -> io::Result<Serve
         stop_limit_seconds: WAITING_STOP_LIMIT_SECONDS,
         config: None,
         tls,
-        doors: doors.clone(),
+        connections: connections.clone(),
     };
     let app = move || {
-        let doors = doors.clone();
+        let connections = connections.clone();
         App::new()
             .wrap(from_fn(request_id::carry))
             .wrap(from_fn(browsers::harden))
-            .wrap(from_fn(move |request, next| doors::pass(doors.clone(), request, next)))
+            .wrap(from_fn(move |request, next| {
+                connections::pass(connections.clone(), request, next)
+            }))
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::waiting))
             .default_service(web::to(async || {

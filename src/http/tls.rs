@@ -1,6 +1,6 @@
 //! TLS on the socket that the daemon listens on, by rustls.
 
-use super::doors::Watched;
+use super::connections::Watched;
 use crate::config;
 use rustls::{
     ServerConfig,
@@ -80,7 +80,7 @@ impl Tls {
     ///
     /// # Errors
     /// When a file cannot be read, holds something else, or the two do not go together.
-    pub fn load(files: &config::Tls) -> Result<Self, TlsError> {
+    pub fn load(files: &config::TlsConfig) -> Result<Self, TlsError> {
         let (cert, key) = (&files.cert, &files.key);
         let chain = certificates(cert, &read(cert, "cert")?)?;
         warn_if_open_to_others(key);

@@ -7,13 +7,13 @@
 
 use super::{
     ChannelState, State,
-    authentication::{self, Standing},
+    authentication::{self, SenderProof},
     body::{Announced, Body as Posted, Unpackable},
+    body_budget::Borrower,
     browsers, limits,
     meaning::{Shown, Step, Webhook, secrets_of},
     problem::{Cause, Problem},
     request_id,
-    room::Borrower,
     signatures::{self, Signed},
 };
 use crate::{
@@ -155,7 +155,7 @@ async fn receive(
         let detail = format!("the database takes nothing new: {trouble}: post again");
         return Err(Problem::new(Cause::DatabaseAway, detail).retry_after(DISK_RETRY_SECONDS));
     }
-    // Room is taken before the body is looked at: what must be refused is refused cheaply.
+    // BodyLoan is taken before the body is looked at: what must be refused is refused cheaply.
     let permit =
         state.entrance.enter(&client.id, body.len()).map_err(|refusal| problem_of(&refusal))?;
     drop(posted);
@@ -235,9 +235,9 @@ impl Asked<'_> {
     async fn read(
         &self,
         payload: web::Payload,
-        server: &config::Server,
+        server: &config::ServerConfig,
         state: &State,
-    ) -> Result<(Standing, Posted), Problem> {
+    ) -> Result<(SenderProof, Posted), Problem> {
         let is_endless = self.request.headers().contains_key(header::TRANSFER_ENCODING);
         let unread = |it: Problem| if is_endless { it.closing() } else { it };
         let limit = usize::try_from(server.body_limit).unwrap_or(usize::MAX);
@@ -252,7 +252,7 @@ impl Asked<'_> {
         let standing = self.standing(state);
         let may_be_in_body =
             self.channel.secret_field().is_some() || signatures::is_borne(self.request.headers());
-        if standing == Standing::Unknown && !may_be_in_body {
+        if standing == SenderProof::Unknown && !may_be_in_body {
             // A body that came in with its head is taken off the wire meanwhile, so that the connection can be used
             // again. Nobody waits for any other, and its connection is closed.
             tokio::task::yield_now().await;
@@ -264,11 +264,11 @@ impl Asked<'_> {
     }
 
     /// By the head, and whether the request may do without a secret where none is asked for.
-    fn standing(&self, state: &State) -> Standing {
+    fn standing(&self, state: &State) -> SenderProof {
         let (request, settings) = (self.request, self.settings);
         let standing = authentication::by_head(request, self.channel, settings, self.is_free);
         let is_said_out_loud = self.settings.is_some_and(|it| it.allow_unauthenticated);
-        if standing == Standing::Free
+        if standing == SenderProof::Free
             && let Some(why) = browsers::objection(self.request, is_said_out_loud)
         {
             if state.logs_an_objection() {
@@ -280,15 +280,15 @@ impl Asked<'_> {
                      set a secret, or `allow_unauthenticated = true` where somebody forwards webhooks"
                 );
             }
-            return Standing::Unknown;
+            return SenderProof::Unknown;
         }
         standing
     }
 
-    fn borrower(&self, standing: Standing, address: Option<IpAddr>) -> Borrower {
-        let is_this_machine =
-            standing == Standing::Free && self.settings.is_some_and(|it| !it.allow_unauthenticated);
-        if standing == Standing::Shown || is_this_machine {
+    fn borrower(&self, standing: SenderProof, address: Option<IpAddr>) -> Borrower {
+        let is_this_machine = standing == SenderProof::Free
+            && self.settings.is_some_and(|it| !it.allow_unauthenticated);
+        if standing == SenderProof::Shown || is_this_machine {
             Borrower::Known
         } else {
             Borrower::stranger(address)
@@ -299,14 +299,14 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// 401; or what is wrong with the body, whoever has sent it.
-    fn authenticate(&self, standing: Standing, posted: &mut Posted) -> Result<Grounds, Problem> {
+    fn authenticate(&self, standing: SenderProof, posted: &mut Posted) -> Result<Grounds, Problem> {
         let signature = self.settings.and_then(|it| it.signature.as_ref());
-        if standing != Standing::Unknown && signature.is_none() {
+        if standing != SenderProof::Unknown && signature.is_none() {
             return Ok(Grounds { signed: Signed::No, is_by_provider_alone: false });
         }
         let headers = self.request.headers();
         let signed = signatures::check(headers, &posted.received, signature, wall_clock());
-        if standing != Standing::Unknown {
+        if standing != SenderProof::Unknown {
             return Ok(Grounds { signed, is_by_provider_alone: false });
         }
         // Looked for even where the signature is right: the work is the same for all.

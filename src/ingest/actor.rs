@@ -4,7 +4,7 @@
 //! no delay; while one is, arrivals gather, and the next commit takes them all, up to the limits. Latency
 //! stays that of one commit, and throughput grows with load.
 
-use super::{Ingest, Listener, Refusal, Stored, full::FullQuarantines};
+use super::{Ingest, Refusal, Stored, StoredRecipient, full::FullQuarantines};
 use crate::{
     config,
     domain::ChannelName,
@@ -14,7 +14,7 @@ use crate::{
         metrics::WebhookMetrics,
     },
 };
-use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
@@ -23,7 +23,7 @@ use std::{
 
 /// What an ingest actor is made of; kept by the supervisor, which makes replacements from it.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct IngestSetup {
     /// Which channel.
     pub channel: ChannelName,
     /// Where it stores.
@@ -31,7 +31,7 @@ pub struct Plan {
     /// Limits of a group, read for each.
     pub config: config::Live,
     /// Who wants to know of new jobs.
-    pub announce: Listener,
+    pub announce: StoredRecipient,
     /// How other nodes are told of them.
     pub notices: Notices,
     /// Where it posts.
@@ -43,7 +43,7 @@ pub struct Plan {
 /// One channel's webhooks on their way into the database.
 #[derive(Debug)]
 pub struct IngestActor {
-    plan: Plan,
+    plan: IngestSetup,
     lanes: Vec<Lane>,
     presence: Presence,
     waiting_max: usize,
@@ -64,7 +64,7 @@ struct Commit(usize);
 
 impl IngestActor {
     /// An actor by this plan.
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: IngestSetup) -> Self {
         let cfg = plan.config.get();
         let name = format!("ingest/{}", plan.channel);
         let presence =
@@ -184,20 +184,6 @@ impl actix::Handler<Commit> for IngestActor {
             }
             ctx.notify(Commit(lane));
         }));
-    }
-}
-
-/// Command: stop once nothing waits.
-#[derive(actix::Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct Stop;
-
-impl actix::Handler<Stop> for IngestActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.presence.leave();
-        ctx.stop();
     }
 }
 

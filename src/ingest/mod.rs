@@ -9,7 +9,7 @@ mod full;
 mod gate;
 
 pub use self::{
-    actor::{IngestActor, Plan},
+    actor::{IngestActor, IngestSetup},
     gate::{Gate, Permit},
 };
 
@@ -45,7 +45,7 @@ pub struct Stored {
 }
 
 /// Who is told of new jobs: whoever listens today, also after a restart.
-pub type Listener = Arc<arc_swap::ArcSwapOption<actix::Recipient<Stored>>>;
+pub type StoredRecipient = Arc<arc_swap::ArcSwapOption<actix::Recipient<Stored>>>;
 
 /// Why a webhook was not stored. All of them are answered 429: not acknowledged, and safe to post again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,16 +1,16 @@
 //! The recorder: commits what handlers decided, many jobs in one transaction.
 //!
-//! Owned by the supervisor. Outcomes that are not committed yet are not in it but in the [`Outbox`], which
+//! Owned by the supervisor. Outcomes that are not committed yet are not in it but in the [`Uncommitted`], which
 //! outlives it; each came with room that was taken before its job was claimed, so there is always a place
 //! for it. An outcome is kept and tried again for as long as the database is away. One that makes its group fail
 //! is found by halves, and recorded without its effects. When the recorder dies, its replacement goes on with
-//! the same outbox, and repeats the group whose commit was under way.
+//! the same uncommitted, and repeats the group whose commit was under way.
 
-mod outbox;
+mod uncommitted;
 
-pub use self::outbox::Outbox;
+pub use self::uncommitted::Uncommitted;
 
-use self::outbox::{Fate, Group};
+use self::uncommitted::{Fate, Group};
 use crate::{
     domain::{Id, backoff::AWAY_PAUSE},
     store::{Ledger, Settlement, Transition, commit_isolating, wall_clock},
@@ -32,19 +32,19 @@ pub struct Record {
     /// What to fall back to where its effects cannot be stored.
     pub on_refused: Transition,
     /// The hold on the job; let go after the commit.
-    pub hold: Option<Hold>,
+    pub hold: Option<InFlightGuard>,
 }
 
 /// The runs that this process has in memory: waiting for a slot, in a slot's hand, or on their way into
 /// the database.
 #[derive(Clone, Debug, Default)]
-pub struct Holds(Arc<DashMap<(Id, i64), ()>>);
+pub struct InFlight(Arc<DashMap<(Id, i64), ()>>);
 
-impl Holds {
-    /// Holds a claimed run, with the room that was taken for its outcome.
-    pub fn hold(&self, job_id: Id, run: i64, room: Vec<OwnedSemaphorePermit>) -> Hold {
+impl InFlight {
+    /// InFlight a claimed run, with the room that was taken for its outcome.
+    pub fn hold(&self, job_id: Id, run: i64, room: Vec<OwnedSemaphorePermit>) -> InFlightGuard {
         self.0.insert((job_id, run), ());
-        Hold { of: self.clone(), key: (job_id, run), _room: room }
+        InFlightGuard { of: self.clone(), key: (job_id, run), _room: room }
     }
 
     /// Whether this process has that run in memory.
@@ -56,13 +56,13 @@ impl Holds {
 /// A run that this process has in memory. It travels with the job, from its claim until its outcome is
 /// committed; a run that the database says is held here and that has none is lost.
 #[derive(Debug)]
-pub struct Hold {
-    of: Holds,
+pub struct InFlightGuard {
+    of: InFlight,
     key: (Id, i64),
     _room: Vec<OwnedSemaphorePermit>,
 }
 
-impl Drop for Hold {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.of.0.remove(&self.key);
     }
@@ -77,17 +77,17 @@ pub struct Recorded {
 }
 
 /// Who is told of commits: whoever listens today, also after a restart.
-pub type Listener = Arc<arc_swap::ArcSwapOption<actix::Recipient<Recorded>>>;
+pub type RecordedRecipient = Arc<arc_swap::ArcSwapOption<actix::Recipient<Recorded>>>;
 
 /// What the recorder is made of; kept by the supervisor, which makes replacements from it.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct RecorderSetup {
     /// What it commits.
-    pub outbox: Outbox,
+    pub uncommitted: Uncommitted,
     /// Where it commits.
     pub ledger: Ledger,
     /// Who wants to know that there is room.
-    pub announce: Listener,
+    pub announce: RecordedRecipient,
     /// Where it posts.
     pub board: Arc<Board>,
     /// Where it counts what it has committed.
@@ -99,7 +99,7 @@ pub struct Plan {
 /// Commits outcomes in groups.
 #[derive(Debug)]
 pub struct Recorder {
-    plan: Plan,
+    plan: RecorderSetup,
     presence: Presence,
 }
 
@@ -110,7 +110,7 @@ struct Commit;
 
 impl Recorder {
     /// A recorder by this plan.
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: RecorderSetup) -> Self {
         let presence =
             plan.board.enter("recorder", ActorType::Recorder, "supervisor", wall_clock());
         Self { plan, presence }
@@ -120,7 +120,7 @@ impl Recorder {
     fn committed(&mut self, fates: Vec<Fate>, ctx: &mut actix::Context<Self>) {
         self.plan.board.faults().point("recorder.committed");
         let count = fates.len();
-        let jobs = self.plan.outbox.settled(fates);
+        let jobs = self.plan.uncommitted.settled(fates);
         if jobs > 0
             && let Some(announce) = self.plan.announce.load().as_ref()
             && announce.try_send(Recorded { jobs }).is_err()
@@ -140,7 +140,7 @@ impl actix::Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.plan.board.faults().point("recorder.started");
-        let repeated = self.plan.outbox.take_over();
+        let repeated = self.plan.uncommitted.take_over();
         if repeated > 0 {
             tracing::warn!(count = repeated, "outcomes of a recorder that died are committed anew");
         }
@@ -154,7 +154,7 @@ impl actix::Handler<Commit> for Recorder {
     fn handle(&mut self, _: Commit, ctx: &mut Self::Context) {
         self.plan.board.faults().point("recorder.handle");
         let post = self.presence.post();
-        let Some(group) = self.plan.outbox.next_group() else {
+        let Some(group) = self.plan.uncommitted.next_group() else {
             post.mailbox(0, self.plan.capacity);
             post.idle(wall_clock());
             return;
@@ -171,7 +171,7 @@ impl actix::Handler<Commit> for Recorder {
 }
 
 /// Commits a group, and says what became of each outcome.
-async fn commit_group(plan: &Plan, group: Group) -> Vec<Fate> {
+async fn commit_group(plan: &RecorderSetup, group: Group) -> Vec<Fate> {
     let ledger = &plan.ledger;
     let (settlements, on_refused): (Vec<Settlement>, Vec<Transition>) =
         group.items.into_iter().unzip();
@@ -228,10 +228,15 @@ fn tell(it: &Settlement, held: bool, is_repeated: bool) {
 }
 
 /// Effects that cannot be stored end the attempt as an error, without them.
-async fn refuse(plan: &Plan, settlement: Settlement, on_refused: &Transition, error: &str) -> Fate {
+async fn refuse(
+    plan: &RecorderSetup,
+    settlement: Settlement,
+    on_refused: &Transition,
+    error: &str,
+) -> Fate {
     tracing::error!(job.id = settlement.job_id, client.id = %settlement.client_id, error, "effects are not storable");
     let text = format!("the effects cannot be stored: {error}");
-    let transition = outbox::without_effects(on_refused, &text);
+    let transition = uncommitted::without_effects(on_refused, &text);
     let without = Settlement { transition, ..settlement };
     match plan.ledger.settle(Arc::from([without.clone()])).await {
         Ok(held) => {

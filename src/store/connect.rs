@@ -2,10 +2,10 @@
 
 use super::{
     StoreError,
-    door::{Door, Probe, Room},
+    circuit_breaker::{CircuitBreaker, GuardedPool, Probe},
+    last_failed_write::LastFailedWrite,
     sessions::{self, LENT_BEGIN, Sessions},
     sql::Sql,
-    trouble::Trouble,
     tx::read,
 };
 use crate::{
@@ -103,18 +103,18 @@ pub(super) struct Connections {
     /// Where tests end the process.
     pub(super) faults: Arc<Faults>,
     /// The last write that failed because the database could not do it.
-    pub(super) trouble: Trouble,
+    pub(super) last_failed_write: LastFailedWrite,
     /// The way to PostgreSQL.
-    pub(super) door: Option<Arc<Door>>,
+    pub(super) breaker: Option<Arc<CircuitBreaker>>,
     /// Where SQLite keeps what it has not copied into its file yet.
     pub(super) log_path: Option<PathBuf>,
 }
 
 impl Connections {
     /// The same configuration, with what was found between us and PostgreSQL.
-    pub(super) fn as_found(&self, cfg: &config::Database) -> config::Database {
+    pub(super) fn as_found(&self, cfg: &config::DatabaseConfig) -> config::DatabaseConfig {
         let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
-        config::Database { pooler, ..cfg.clone() }
+        config::DatabaseConfig { pooler, ..cfg.clone() }
     }
 }
 
@@ -132,7 +132,9 @@ fn quiet<O: ConnectOptions>(options: O) -> O {
 }
 
 /// A connection for migrations: without time-outs.
-pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Sessions, StoreError> {
+pub(super) async fn open_for_migration(
+    cfg: &config::DatabaseConfig,
+) -> Result<Sessions, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
         let options = sqlite_options(cfg)?;
         let pool = SqlitePoolOptions::new()
@@ -162,7 +164,7 @@ pub(super) async fn open_for_migration(cfg: &config::Database) -> Result<Session
 }
 
 /// The options of every connection to PostgreSQL. A pooler takes no start parameters but the common ones.
-fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreError> {
+fn postgres_options(cfg: &config::DatabaseConfig) -> Result<PgConnectOptions, StoreError> {
     let options = quiet(PgConnectOptions::from_str(cfg.url.expose())?);
     Ok(match cfg.pooler {
         Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
@@ -171,7 +173,9 @@ fn postgres_options(cfg: &config::Database) -> Result<PgConnectOptions, StoreErr
 }
 
 /// The same, with what is between us and PostgreSQL found out.
-pub(super) async fn resolved(cfg: &config::Database) -> Result<config::Database, StoreError> {
+pub(super) async fn resolved(
+    cfg: &config::DatabaseConfig,
+) -> Result<config::DatabaseConfig, StoreError> {
     let mut cfg = cfg.clone();
     if cfg.pooler == Pooler::Auto && !cfg.url.is_sqlite() {
         let options = postgres_options(&cfg)?.application_name("postroom");
@@ -233,13 +237,13 @@ async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
 }
 
 /// One connection, for a thread of its own.
-pub(super) async fn open_one(cfg: &config::Database) -> Result<Connections, StoreError> {
-    postgres(&config::Database { max_connections: 1, ..cfg.clone() }).await
+pub(super) async fn open_one(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
+    postgres(&config::DatabaseConfig { max_connections: 1, ..cfg.clone() }).await
 }
 
 /// The pool of a listener: one connection, without time-outs, and with probes that find out when the other
 /// side has gone without a word.
-pub(super) async fn listener_pool(cfg: &config::Database) -> Result<PgPool, StoreError> {
+pub(super) async fn listener_pool(cfg: &config::DatabaseConfig) -> Result<PgPool, StoreError> {
     Ok(PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
@@ -253,7 +257,7 @@ pub(super) async fn listener_pool(cfg: &config::Database) -> Result<PgPool, Stor
 
 /// Opens connections to the configured database. Must run on the runtime that will poll them: a sqlx
 /// connection belongs to the runtime that opened it.
-pub(super) async fn open(cfg: &config::Database) -> Result<Connections, StoreError> {
+pub(super) async fn open(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => sqlite(cfg).await,
         None => postgres(cfg).await,
@@ -261,7 +265,7 @@ pub(super) async fn open(cfg: &config::Database) -> Result<Connections, StoreErr
 }
 
 /// The settings of every connection to SQLite.
-fn sqlite_options(cfg: &config::Database) -> Result<SqliteConnectOptions, StoreError> {
+fn sqlite_options(cfg: &config::DatabaseConfig) -> Result<SqliteConnectOptions, StoreError> {
     let options = SqliteConnectOptions::from_str(cfg.url.expose())?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -277,7 +281,7 @@ fn sqlite_options(cfg: &config::Database) -> Result<SqliteConnectOptions, StoreE
 
 /// One writer, opened first and kept for ever, because SQLite has one writer at a time: who waits, waits
 /// in the pool's queue and never meets "database is locked".
-async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
+async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
     let options = sqlite_options(cfg)?;
     let writer = SqlitePoolOptions::new()
         .min_connections(1)
@@ -324,8 +328,8 @@ async fn sqlite(cfg: &config::Database) -> Result<Connections, StoreError> {
         api: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(api)),
         statement_limit: None,
         has_caps: Arc::default(),
-        trouble: Trouble::default(),
-        door: None,
+        last_failed_write: LastFailedWrite::default(),
+        breaker: None,
         faults: Arc::new(Faults::from_env()),
         log_path: sqlite_path(cfg.url.expose()).map(|it| {
             let mut path = it.into_os_string();
@@ -345,12 +349,12 @@ async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx:
 }
 
 /// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
-async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
+async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
     let cfg = resolved(cfg).await?;
     let faults = Arc::new(Faults::from_env());
     let statement_limit = faults.limit("statement", STATEMENT_LIMIT);
     let limit = cfg.acquire_timeout + statement_limit;
-    let door = Door::new(probe(&cfg)?, cfg.acquire_timeout, cfg.max_connections);
+    let breaker = CircuitBreaker::new(probe(&cfg)?, cfg.acquire_timeout, cfg.max_connections);
     let plain = postgres_options(&cfg)?.application_name("postroom");
     let is_lent = cfg.pooler == Pooler::Transaction;
     let mut rooms = Vec::new();
@@ -359,7 +363,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
             true => plain.clone(),
             false => plain.clone().options(POSTGRES_TRANSACTIONS).options(settings.iter().copied()),
         };
-        let pools = postgres_pool(&cfg, &door, connections);
+        let pools = postgres_pool(&cfg, &breaker, connections);
         let pool = pools.clone().connect_lazy_with(options.clone());
         let sessions = match is_lent {
             true => Sessions::lent(pool, settings),
@@ -367,7 +371,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         };
         let sessions = sessions.with_limit(limit);
         let another = Box::new(move || pools.clone().connect_lazy_with(options.clone()));
-        rooms.push(Room { sessions: sessions.clone(), another });
+        rooms.push(GuardedPool { sessions: sessions.clone(), another });
         sessions
     };
     let by_key: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
@@ -383,7 +387,7 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
     };
     let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let api = sessions(API_CONNECTIONS, &of_api);
-    door.leads_to(rooms);
+    breaker.leads_to(rooms);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,
@@ -392,15 +396,15 @@ async fn postgres(cfg: &config::Database) -> Result<Connections, StoreError> {
         api,
         statement_limit: Some(statement_limit),
         has_caps: Arc::default(),
-        trouble: Trouble::default(),
-        door: Some(door),
+        last_failed_write: LastFailedWrite::default(),
+        breaker: Some(breaker),
         log_path: None,
         faults,
     })
 }
 
 /// How a probe connects: with what the transactions of the pools rest on.
-fn probe(cfg: &config::Database) -> Result<Probe, StoreError> {
+fn probe(cfg: &config::DatabaseConfig) -> Result<Probe, StoreError> {
     let options = postgres_options(cfg)?.application_name("postroom").disable_statement_logging();
     Ok(match cfg.pooler {
         Pooler::Transaction => Probe { options, opening: Some(LENT_BEGIN.to_owned()) },
@@ -412,21 +416,26 @@ fn probe(cfg: &config::Database) -> Result<Probe, StoreError> {
 
 /// A pool of at most that many connections, which takes none back that is from before the pools were replaced.
 /// It opens them only for those who ask: to keep some open, it would try by itself while the server is away.
-fn postgres_pool(cfg: &config::Database, door: &Arc<Door>, most: u32) -> PgPoolOptions {
+fn postgres_pool(
+    cfg: &config::DatabaseConfig,
+    breaker: &Arc<CircuitBreaker>,
+    most: u32,
+) -> PgPoolOptions {
     // The breaker knows its pools, and would keep them for good if they kept it.
-    let (of_release, of_acquire) = (Arc::downgrade(door), Arc::downgrade(door));
+    let (of_release, of_acquire) = (Arc::downgrade(breaker), Arc::downgrade(breaker));
     PgPoolOptions::new()
         .max_connections(most.max(1))
         .idle_timeout(IDLE_TIMEOUT)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
         .before_acquire(move |session, it| {
-            let is_doubted = of_acquire.upgrade().is_some_and(|door| door.doubts_idle(it.idle_for));
+            let is_doubted =
+                of_acquire.upgrade().is_some_and(|breaker| breaker.doubts_idle(it.idle_for));
             let is_checked = is_doubted || it.idle_for >= IDLE_UNCHECKED;
             Box::pin(async move { if is_checked { is_sound(session).await } else { Ok(true) } })
         })
         .after_release(move |_, it| {
-            let is_trusted = of_release.upgrade().is_none_or(|door| door.trusts(it.age));
+            let is_trusted = of_release.upgrade().is_none_or(|breaker| breaker.trusts(it.age));
             // An error, because a polite goodbye waits for the other side.
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
             Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })
@@ -448,7 +457,7 @@ async fn is_sound(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
 ///
 /// # Errors
 /// When it is not, or does not.
-pub async fn reach(cfg: &config::Database) -> Result<(), StoreError> {
+pub async fn reach(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => Ok(()),
         // Finding out what is between is an attempt of its own, and the only one that every pooler takes.

@@ -2,10 +2,11 @@
 //! can make a live node look dead.
 
 use super::{
-    Beat, Store, StoreError, connect,
+    HeartbeatReport, Store, StoreError,
+    circuit_breaker::CircuitBreaker,
+    connect,
     connect::Connections,
-    door::Door,
-    nodes::{Silence, beat_once},
+    nodes::{NodeWatch, beat_once},
     notices,
 };
 use crate::{
@@ -29,21 +30,21 @@ use tokio::{sync::oneshot, time::Instant};
 pub struct Heartbeat {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    census: Census,
+    membership: Membership,
 }
 
 /// What the last heartbeats have brought back; to be looked at by whoever wants to know who lives.
 #[derive(Clone, Debug)]
-pub struct Census {
-    last: Arc<ArcSwapOption<(Instant, Beat)>>,
+pub struct Membership {
+    last: Arc<ArcSwapOption<(Instant, HeartbeatReport)>>,
     /// Heartbeats are to look for jobs of these kinds, too, from these floors.
     wanted: Arc<ArcSwapOption<String>>,
     is_alone: bool,
 }
 
-impl Census {
+impl Membership {
     /// The last heartbeat and when it was begun; `None` before the first. On SQLite there are none.
-    pub fn last(&self) -> Option<Arc<(Instant, Beat)>> {
+    pub fn last(&self) -> Option<Arc<(Instant, HeartbeatReport)>> {
         self.last.load_full()
     }
 
@@ -73,17 +74,17 @@ impl Census {
 
 /// What the thread needs.
 struct Plan {
-    cfg: config::Database,
+    cfg: config::DatabaseConfig,
     node: Id,
     every: Duration,
     lease: Duration,
     may_lead: bool,
-    census: Census,
-    notices: Arc<notices::Board>,
+    membership: Membership,
+    notices: Arc<notices::NoticeState>,
     /// Whether some client is capped, for all who move jobs.
     has_caps: Arc<AtomicBool>,
     /// Shared with all others of this process: while it is closed, somebody else looks for the database.
-    door: Option<Arc<Door>>,
+    breaker: Option<Arc<CircuitBreaker>>,
     on_forgotten: Box<dyn Fn() + Send>,
 }
 
@@ -102,10 +103,13 @@ impl Heartbeat {
         may_lead: bool,
         on_forgotten: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
-        let census =
-            Census { last: Arc::default(), wanted: Arc::default(), is_alone: store.is_sqlite() };
-        if census.is_alone {
-            return Ok(Self { stop: None, thread: None, census });
+        let membership = Membership {
+            last: Arc::default(),
+            wanted: Arc::default(),
+            is_alone: store.is_sqlite(),
+        };
+        if membership.is_alone {
+            return Ok(Self { stop: None, thread: None, membership });
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let plan = Plan {
@@ -114,10 +118,10 @@ impl Heartbeat {
             every: cfg.supervisor.heartbeat,
             lease: cfg.supervisor.lease,
             may_lead,
-            census: census.clone(),
+            membership: membership.clone(),
             notices: store.0.notices.clone(),
             has_caps: store.connections().has_caps.clone(),
-            door: store.connections().door.clone(),
+            breaker: store.connections().breaker.clone(),
             on_forgotten: Box::new(on_forgotten),
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
@@ -137,12 +141,12 @@ impl Heartbeat {
                 Err(error) => tracing::error!(%error, "no runtime for heartbeats"),
             }
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), census })
+        Ok(Self { stop: Some(stop), thread: Some(thread), membership })
     }
 
     /// What heartbeats bring back.
-    pub fn census(&self) -> Census {
-        self.census.clone()
+    pub fn membership(&self) -> Membership {
+        self.membership.clone()
     }
 }
 
@@ -160,13 +164,13 @@ impl Drop for Heartbeat {
 impl Plan {
     /// Beats for good. A lost connection is opened anew at the next beat.
     async fn beat(&self) {
-        let (started, mut silence) = (Instant::now(), Silence::default());
+        let (started, mut silence) = (Instant::now(), NodeWatch::default());
         let mut connections: Option<Connections> = None;
         let mut pause = Duration::ZERO;
         loop {
             tokio::time::sleep(pause).await;
             pause = self.every;
-            if self.door.as_ref().is_some_and(|it| !it.is_open()) {
+            if self.breaker.as_ref().is_some_and(|it| !it.is_open()) {
                 // Its other side may be gone, as those of the pools.
                 connections = None;
                 silence.was_blind();
@@ -187,7 +191,7 @@ impl Plan {
                     self.notices.set_peers(beat.has_working_peers(self.node, self.lease));
                     self.note_caps(beat.has_caps);
                     let has_jobs = beat.has_jobs;
-                    self.census.last.store(Some(Arc::new((asked_at, beat))));
+                    self.membership.last.store(Some(Arc::new((asked_at, beat))));
                     if has_jobs {
                         self.notices.tell_own();
                     }
@@ -196,8 +200,8 @@ impl Plan {
                     connections = None;
                     silence.was_blind();
                     tracing::warn!(%error, "heartbeat failed");
-                    if let Some(door) = &self.door {
-                        door.doubt();
+                    if let Some(breaker) = &self.breaker {
+                        breaker.doubt();
                     }
                 }
             }
@@ -208,13 +212,16 @@ impl Plan {
     /// when two beats running say so: one that was under way while this node set its own knew
     /// nothing of them.
     fn note_caps(&self, has_caps: bool) {
-        let had_caps = self.census.last().is_some_and(|it| it.1.has_caps);
+        let had_caps = self.membership.last().is_some_and(|it| it.1.has_caps);
         self.has_caps.store(has_caps || had_caps, Ordering::Relaxed);
     }
 
     /// A connection that was lost since the last beat is opened anew at once: a live node whose connections are
     /// cut again and again stays alive.
-    async fn one_beat(&self, connections: &mut Option<Connections>) -> Result<Beat, StoreError> {
+    async fn one_beat(
+        &self,
+        connections: &mut Option<Connections>,
+    ) -> Result<HeartbeatReport, StoreError> {
         let limit = self.every.max(Duration::from_secs(1));
         if let Some(open) = connections.take() {
             let beat = {
@@ -228,8 +235,8 @@ impl Plan {
                             let (open, beat) = anew?;
                             *connections = Some(open);
                             // A new connection has overtaken it: those of the pools may be silent, too.
-                            if let Some(door) = &self.door {
-                                door.broke("the heartbeat's connection fell silent");
+                            if let Some(breaker) = &self.breaker {
+                                breaker.broke("the heartbeat's connection fell silent");
                             }
                             return Ok(beat);
                         }
@@ -249,7 +256,10 @@ impl Plan {
         Ok(beat)
     }
 
-    async fn beat_anew(&self, limit: Duration) -> Result<(Connections, Beat), StoreError> {
+    async fn beat_anew(
+        &self,
+        limit: Duration,
+    ) -> Result<(Connections, HeartbeatReport), StoreError> {
         let work = async {
             let open = connect::open_one(&self.cfg).await?;
             let beat = self.beat_over(&open).await?;
@@ -260,8 +270,8 @@ impl Plan {
             .unwrap_or_else(|_| Err(StoreError::Busy("the heartbeat took too long".to_owned())))
     }
 
-    async fn beat_over(&self, open: &Connections) -> Result<Beat, StoreError> {
-        let wanted = self.census.wanted.load();
+    async fn beat_over(&self, open: &Connections) -> Result<HeartbeatReport, StoreError> {
+        let wanted = self.membership.wanted.load();
         let wanted = wanted.as_ref().map(|it| it.as_str());
         beat_once(open, self.node, self.lease, self.may_lead, wanted).await
     }

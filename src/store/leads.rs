@@ -82,7 +82,7 @@ pub(super) struct Lead {
     /// When it accepted an invitation on LinkedIn.
     pub(super) connected_at: Option<Timestamp>,
     pub(super) snoozed_until: Option<Timestamp>,
-    pub(super) score: Option<Score>,
+    pub(super) score: Option<LeadScore>,
     pub(super) last_message_at: Option<Timestamp>,
     pub(super) last_outbound_at: Option<Timestamp>,
     /// The newest inbound message, by provider time, then by storing.
@@ -130,7 +130,7 @@ pub(super) struct Bounced {
 
 /// A lead's score, 1–4 each.
 #[derive(Clone, Debug)]
-pub(super) struct Score {
+pub(super) struct LeadScore {
     pub(super) fit: i32,
     pub(super) intent: i32,
     pub(super) overall: i32,
@@ -299,7 +299,7 @@ impl Lead {
             connected_at: instant("connected_at")?,
             snoozed_until: instant("snoozed_until")?,
             score: match scored_at {
-                Some(at) => Some(Score {
+                Some(at) => Some(LeadScore {
                     fit: row.try_get("", "fit")?,
                     intent: row.try_get("", "intent")?,
                     overall: row.try_get("", "overall")?,

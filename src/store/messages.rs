@@ -269,7 +269,7 @@ pub(super) async fn name(tx: &Tx, names: &BTreeMap<Id, String>) -> Result<(), St
 
 /// A message that was stored before.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownMessage {
     pub(super) lead_id: Id,
     pub(super) is_inbound: bool,
     pub(super) is_handled: bool,
@@ -284,7 +284,7 @@ pub(super) struct Known {
     is_called: bool,
 }
 
-impl Known {
+impl KnownMessage {
     /// Its job is missing: it must be made, unless the message was handled (a job that was pruned).
     pub(super) const fn misses_its_job(&self) -> bool {
         self.is_inbound && !self.is_handled && self.job_id.is_none()
@@ -303,7 +303,7 @@ pub(super) async fn read_firsts(
     tx: &Tx,
     firsts: &HashMap<usize, First>,
     inbound: &[Inbound],
-) -> Result<HashMap<Id, Known>, StoreError> {
+) -> Result<HashMap<Id, KnownMessage>, StoreError> {
     #[derive(Serialize)]
     struct Row {
         id: Id,
@@ -337,7 +337,7 @@ pub(super) async fn read_firsts(
         let id: Id = row.try_get("", "id")?;
         let direction: String = row.try_get("", "direction")?;
         let brought = rows.get(&id);
-        let it = Known {
+        let it = KnownMessage {
             lead_id: row.try_get("", "lead_id")?,
             is_inbound: direction == "inbound",
             is_handled: row.try_get::<i32>("", "handled")? != 0,

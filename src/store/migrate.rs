@@ -46,7 +46,7 @@ enum Way {
 /// When the database is away, cannot be Postroom's (it holds tables of another program, or no UTF-8), a newer
 /// version has migrated it, or a migration fails; on PostgreSQL nothing is changed then, on SQLite nothing of
 /// that migration is left.
-pub async fn migrate_up(cfg: &config::Database) -> Result<(), StoreError> {
+pub async fn migrate_up(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     locked(cfg, Way::Up).await
 }
 
@@ -54,7 +54,7 @@ pub async fn migrate_up(cfg: &config::Database) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// As [`migrate_up`].
-pub async fn migrate_down(cfg: &config::Database) -> Result<(), StoreError> {
+pub async fn migrate_down(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     locked(cfg, Way::Down).await
 }
 
@@ -62,7 +62,7 @@ pub async fn migrate_down(cfg: &config::Database) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// As [`migrate_up`].
-pub async fn migrate_fresh(cfg: &config::Database) -> Result<(), StoreError> {
+pub async fn migrate_fresh(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     locked(cfg, Way::Fresh).await
 }
 
@@ -70,7 +70,7 @@ pub async fn migrate_fresh(cfg: &config::Database) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When the database is away, or a newer version has migrated it.
-pub async fn migrate_status(cfg: &config::Database) -> Result<Migrations, StoreError> {
+pub async fn migrate_status(cfg: &config::DatabaseConfig) -> Result<Migrations, StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
     suitable::has_encoding(&sessions).await?;
     let pending = Migrator::get_pending_migrations_read_only(&sessions).await.map_err(explained)?;
@@ -85,7 +85,7 @@ pub async fn migrate_status(cfg: &config::Database) -> Result<Migrations, StoreE
 
 /// Migrates over a connection of its own that has no time-outs; on PostgreSQL in one transaction that holds the
 /// advisory lock, so that it works over a session that a pooler lends, too.
-async fn locked(cfg: &config::Database, way: Way) -> Result<(), StoreError> {
+async fn locked(cfg: &config::DatabaseConfig, way: Way) -> Result<(), StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
     let db = &*sessions.db();
     let makes_tables = matches!(way, Way::Up | Way::Fresh);

@@ -5,17 +5,18 @@
 
 mod caps;
 mod chores;
+mod circuit_breaker;
 mod connect;
 mod desk;
 mod disk;
-mod door;
 mod drafts;
+mod enqueuer;
 mod error;
-mod feed;
 mod heartbeat;
 mod ids;
 mod inbox;
 mod isolate;
+mod last_failed_write;
 mod leads;
 mod ledger;
 mod lines;
@@ -25,15 +26,14 @@ mod migrate;
 mod nodes;
 mod notices;
 mod prune;
+mod quarantine_room;
 mod queue;
 mod reader;
-mod room;
 mod sessions;
 mod sql;
 mod statements;
 mod suitable;
 mod suspects;
-mod trouble;
 mod tx;
 mod unknown_clients;
 
@@ -46,16 +46,16 @@ pub use self::{
         ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
         QuarantineRow, Totals,
     },
+    enqueuer::Enqueuer,
     error::StoreError,
-    feed::Feed,
-    heartbeat::{Census, Heartbeat},
+    heartbeat::{Heartbeat, Membership},
     ids::{given_out_at, wall_clock},
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     isolate::commit_isolating,
     ledger::{Ledger, Settlement, Transition},
     migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
-    nodes::{Beat, Node, Nodes},
-    notices::{Ears, Heard, Listening, Notices},
+    nodes::{HeartbeatReport, Node, Nodes},
+    notices::{Notice, Notices, Subscriber, Subscription},
     prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
@@ -128,9 +128,9 @@ struct Shared {
     connections: Connections,
     node: Id,
     ids: Ids,
-    notices: Arc<notices::Board>,
+    notices: Arc<notices::NoticeState>,
     conversations: reader::Conversations,
-    left: unknown_clients::Left,
+    left: unknown_clients::UnknownClientsLeft,
     disk: disk::Disk,
 }
 
@@ -141,7 +141,7 @@ impl Store {
     /// When the database is away, or its schema is not the one of this version.
     pub async fn open(
         runtime: Handle,
-        cfg: &config::Database,
+        cfg: &config::DatabaseConfig,
         role: &'static str,
     ) -> Result<Self, StoreError> {
         let (cfg, disk) = (cfg.clone(), disk::Disk::of(cfg.url.expose()));
@@ -166,7 +166,7 @@ impl Store {
             ids,
             notices: Arc::default(),
             conversations: reader::Conversations::default(),
-            left: unknown_clients::Left::default(),
+            left: unknown_clients::UnknownClientsLeft::default(),
             disk,
         })))
     }
@@ -209,11 +209,11 @@ impl Store {
         let store = self.clone();
         self.spawn(async move {
             let connections = store.connections();
-            if connections.trouble.error().is_none() {
+            if connections.last_failed_write.error().is_none() {
                 return nodes::is_there(connections).await;
             }
             nodes::stay(connections, store.node()).await?;
-            connections.trouble.error().map_or(Ok(()), Err)
+            connections.last_failed_write.error().map_or(Ok(()), Err)
         })
         .await
     }
@@ -239,8 +239,8 @@ impl Store {
     }
 
     /// For jobs that come from no webhook.
-    pub fn feed(&self) -> Feed {
-        Feed(self.clone())
+    pub fn enqueuer(&self) -> Enqueuer {
+        Enqueuer(self.clone())
     }
 
     /// For handlers.
@@ -260,9 +260,9 @@ impl Store {
 
     /// For whoever listens to the other nodes; `None` on SQLite, where there are none, and behind a pooler, where
     /// a listener would hear nothing and leave every session that it was lent listening.
-    pub fn ears(&self, cfg: &config::Database) -> Option<Ears> {
+    pub fn subscriber(&self, cfg: &config::DatabaseConfig) -> Option<Subscriber> {
         let can_hear = !self.is_sqlite() && !self.is_pooled();
-        can_hear.then(|| Ears::new(self.clone(), cfg.clone()))
+        can_hear.then(|| Subscriber::new(self.clone(), cfg.clone()))
     }
 
     /// For the janitor of the node that leads.
@@ -298,7 +298,7 @@ impl Store {
     }
 
     /// The clients whose jobs this process leaves to others.
-    fn left(&self) -> &unknown_clients::Left {
+    fn left(&self) -> &unknown_clients::UnknownClientsLeft {
         &self.0.left
     }
 
@@ -309,7 +309,7 @@ impl Store {
 
     /// How often the circuit breaker before PostgreSQL has closed: outages, as far as this process has seen them.
     pub fn outages(&self) -> u32 {
-        self.0.connections.door.as_ref().map_or(0, |it| it.closings())
+        self.0.connections.breaker.as_ref().map_or(0, |it| it.closings())
     }
 
     fn is_sqlite(&self) -> bool {
@@ -336,10 +336,10 @@ impl Store {
         W: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         // Boxed, because each layer around it would hold it anew.
-        let (door, work) = (self.0.connections.door.clone(), Box::pin(work));
+        let (breaker, work) = (self.0.connections.breaker.clone(), Box::pin(work));
         self.run(async move {
-            match door {
-                Some(door) => door.pass(work).await,
+            match breaker {
+                Some(breaker) => breaker.pass(work).await,
                 None => work.await,
             }
         })
@@ -352,10 +352,10 @@ impl Store {
         T: Send + 'static,
         W: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let (door, work) = (self.0.connections.door.clone(), Box::pin(work));
+        let (breaker, work) = (self.0.connections.breaker.clone(), Box::pin(work));
         self.run(async move {
-            match door {
-                Some(door) => door.pass_apart(work).await,
+            match breaker {
+                Some(breaker) => breaker.pass_apart(work).await,
                 None => work.await,
             }
         })

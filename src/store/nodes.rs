@@ -246,13 +246,13 @@ pub(super) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreErro
 /// was away, nobody could be heard. Where it sees little, because the database is slow, a look
 /// counts for half a lease at the most.
 #[derive(Debug, Default)]
-pub(super) struct Silence {
+pub(super) struct NodeWatch {
     /// When each node last moved, and how long it has been watched since.
     last_moved: HashMap<Id, (Timestamp, Duration)>,
     last_look: Duration,
 }
 
-impl Silence {
+impl NodeWatch {
     /// The observer could not see anything: what was silent before may not have been able to speak
     /// since.
     pub(super) fn was_blind(&mut self) {
@@ -283,7 +283,7 @@ impl Silence {
 
 /// What a heartbeat has brought back.
 #[derive(Clone, Debug, Default)]
-pub struct Beat {
+pub struct HeartbeatReport {
     /// All nodes, as the database sees them.
     pub nodes: Vec<Node>,
     /// Those that are dead, as far as this node has watched them.
@@ -298,7 +298,7 @@ pub struct Beat {
     pub has_caps: bool,
 }
 
-impl Beat {
+impl HeartbeatReport {
     /// Whether other nodes than `own` live and work jobs.
     pub(super) fn has_working_peers(&self, own: Id, lease: Duration) -> bool {
         self.nodes.iter().any(|it| it.id != own && it.role != "ingest" && it.silent <= lease)
@@ -312,10 +312,10 @@ pub(super) async fn beat_once(
     lease: Duration,
     may_lead: bool,
     looks_for_jobs: Option<&str>,
-) -> Result<Beat, StoreError> {
+) -> Result<HeartbeatReport, StoreError> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let values = [node.into(), lease_ms.into(), may_lead.into(), looks_for_jobs.into()];
-    let mut beat = Beat::default();
+    let mut beat = HeartbeatReport::default();
     for row in write_alone(&connections.writer, &BEAT, values).await? {
         beat.nodes.push(Node::from_row(&row)?);
         beat.leads = row.try_get("", "leads")?;
@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// Sees the same silent node each second from `first` to `last`; when it is first dead.
-    fn watch(silence: &mut Silence, first: u64, last: u64) -> Option<u64> {
+    fn watch(silence: &mut NodeWatch, first: u64, last: u64) -> Option<u64> {
         let mut seconds = first..=last;
         seconds.find(|it| {
             let silent = [node(1_000, 4_000 + it * 1_000)];
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_silent_node_is_dead_after_a_lease_on_both_clocks() {
-        let mut silence = Silence::default();
+        let mut silence = NodeWatch::default();
         assert_eq!(watch(&mut silence, 10, 30), Some(15));
         assert!(silence.dead(&[node(2_000, 0)], LEASE, Duration::from_secs(16)).is_empty());
         assert_eq!(watch(&mut silence, 17, 40), Some(22), "it moved at 17 as far as one can see");
@@ -362,7 +362,7 @@ mod tests {
     /// All nodes are silent by then, and the first that is back must not take the others for dead.
     #[test]
     fn time_without_the_database_is_nobodys_silence() {
-        let mut silence = Silence::default();
+        let mut silence = NodeWatch::default();
         assert_eq!(watch(&mut silence, 10, 12), None);
         silence.was_blind();
         assert_eq!(watch(&mut silence, 60, 64), None);
@@ -372,7 +372,7 @@ mod tests {
     /// A process that was stopped and goes on has seen nothing meanwhile.
     #[test]
     fn a_long_pause_counts_for_half_a_lease() {
-        let mut silence = Silence::default();
+        let mut silence = NodeWatch::default();
         assert_eq!(watch(&mut silence, 10, 12), None);
         assert_eq!(watch(&mut silence, 60, 60), None);
         assert!(silence.dead(&[node(60_000, 0)], LEASE, Duration::from_secs(61)).is_empty());
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn deaths_are_found_however_rare_heartbeats_are() {
         for gap in [2_u64, 3, 4, 10, 60] {
-            let mut silence = Silence::default();
+            let mut silence = NodeWatch::default();
             let dead = (1..10_u64).find(|look| {
                 let at = Duration::from_secs(look * gap);
                 !silence.dead(&[node(1_000, 3_600_000)], LEASE, at).is_empty()
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_jump_of_the_databases_clock_kills_nobody() {
-        let mut silence = Silence::default();
+        let mut silence = NodeWatch::default();
         for second in 0..60 {
             let seen = i64::try_from(second).unwrap() * 1_000;
             let dead = silence.dead(&[node(seen, 3_600_000)], LEASE, Duration::from_secs(second));

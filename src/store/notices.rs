@@ -29,7 +29,7 @@ const QUIET_MAX: Duration = Duration::from_secs(30);
 
 /// Who wants to know of jobs, and what is on its way.
 #[derive(Default)]
-pub(super) struct Board {
+pub(super) struct NoticeState {
     own: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Other nodes work jobs.
     has_peers: AtomicBool,
@@ -37,13 +37,13 @@ pub(super) struct Board {
     is_at_work: AtomicBool,
 }
 
-impl std::fmt::Debug for Board {
+impl std::fmt::Debug for NoticeState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Board").field("has_peers", &self.has_peers).finish_non_exhaustive()
+        f.debug_struct("NoticeState").field("has_peers", &self.has_peers).finish_non_exhaustive()
     }
 }
 
-impl Board {
+impl NoticeState {
     /// Notes whether there are others to tell.
     pub(super) fn set_peers(&self, has_peers: bool) {
         self.has_peers.store(has_peers, Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl Notices {
     pub fn announce_to_others(&self) {
         let store = self.0.clone();
         let board = store.0.notices.clone();
-        let is_reachable = store.connections().door.as_ref().is_some_and(|it| it.is_open());
+        let is_reachable = store.connections().breaker.as_ref().is_some_and(|it| it.is_open());
         if !is_reachable || !board.has_peers.load(Ordering::Relaxed) {
             return;
         }
@@ -122,14 +122,14 @@ async fn notify(store: &Store, text: &str) -> Result<(), StoreError> {
 
 /// The handle of whoever listens.
 #[derive(Clone, Debug)]
-pub struct Ears {
+pub struct Subscriber {
     store: Store,
-    cfg: config::Database,
+    cfg: config::DatabaseConfig,
 }
 
 /// A listener: a connection of its own.
 #[derive(Debug)]
-pub struct Listening {
+pub struct Subscription {
     listener: PgListener,
     store: Store,
     echoes: u64,
@@ -137,15 +137,15 @@ pub struct Listening {
 
 /// What a listener has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Notice {
     /// Another node has stored jobs.
     Jobs,
     /// No news of others: an own notice was heard, or one that was sent because nothing came for a while.
     Quiet,
 }
 
-impl Ears {
-    pub(super) const fn new(store: Store, cfg: config::Database) -> Self {
+impl Subscriber {
+    pub(super) const fn new(store: Store, cfg: config::DatabaseConfig) -> Self {
         Self { store, cfg }
     }
 
@@ -153,7 +153,7 @@ impl Ears {
     ///
     /// # Errors
     /// When the database is away, or notices do not arrive.
-    pub async fn listen(&self) -> Result<Listening, StoreError> {
+    pub async fn listen(&self) -> Result<Subscription, StoreError> {
         let (store, cfg) = (self.store.clone(), self.cfg.clone());
         let limit = cfg.acquire_timeout + ECHO_LIMIT;
         let listen = async move {
@@ -162,9 +162,9 @@ impl Ears {
             // It is opened anew by whoever listens anew, once the database is there.
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
-            let mut listening = Listening { listener, store, echoes: 0 };
-            listening.hear_oneself().await?;
-            Ok(listening)
+            let mut subscription = Subscription { listener, store, echoes: 0 };
+            subscription.hear_oneself().await?;
+            Ok(subscription)
         };
         let in_time = async move {
             let listened = tokio::time::timeout(limit, Box::pin(listen)).await;
@@ -174,31 +174,31 @@ impl Ears {
     }
 }
 
-impl Listening {
+impl Subscription {
     /// Waits for the next notice, or until it is sure that none was missed. This wait is meant to be long, and
     /// ends at the latest after `QUIET_MAX` and `ECHO_LIMIT`. It has a connection of its own, so what goes
     /// wrong here says nothing about those of the pools.
     ///
     /// # Errors
     /// When the connection is lost, or notices do not arrive any more: listen anew.
-    pub async fn next(self) -> Result<(Self, Heard), StoreError> {
+    pub async fn next(self) -> Result<(Self, Notice), StoreError> {
         let store = self.store.clone();
         store.spawn_apart(self.hear()).await
     }
 
-    async fn hear(mut self) -> Result<(Self, Heard), StoreError> {
+    async fn hear(mut self) -> Result<(Self, Notice), StoreError> {
         let own = self.store.node().to_string();
         let quiet_max = self.store.connections().faults.limit("quiet", QUIET_MAX);
         match tokio::time::timeout(quiet_max, self.listener.try_recv()).await {
-            Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => Ok((self, Heard::Quiet)),
-            Ok(Ok(Some(_))) => Ok((self, Heard::Jobs)),
+            Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => Ok((self, Notice::Quiet)),
+            Ok(Ok(Some(_))) => Ok((self, Notice::Jobs)),
             Ok(Ok(None)) => {
                 Err(StoreError::Disconnected("the listener's connection was lost".to_owned()))
             }
             Ok(Err(error)) => Err(error.into()),
             Err(_) => {
                 self.hear_oneself().await?;
-                Ok((self, Heard::Quiet))
+                Ok((self, Notice::Quiet))
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
     Chores, Store, StoreError,
     ids::first_at,
     ledger::millis,
-    room::Rooms,
+    quarantine_room::QuarantineRooms,
     sql::Sql,
     tx::{Tx, group, in_group, read},
     wall_clock,
@@ -318,7 +318,8 @@ async fn prune_quarantine(store: &Store, keep: Duration) -> Result<Batch, StoreE
         return Ok(Batch { rows: 0, is_over });
     }
     let tx = Tx::begin(store.connections(), "chores").await?;
-    let mut rooms = Rooms::lock(&tx, &clients.iter().map(String::as_str).collect()).await?;
+    let mut rooms =
+        QuarantineRooms::lock(&tx, &clients.iter().map(String::as_str).collect()).await?;
     let values = [group(&ids)?, oldest.as_millis().into()];
     let gone = tx.all(&DELETE_QUARANTINED, values).await?;
     for row in &gone {

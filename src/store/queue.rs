@@ -349,9 +349,9 @@ async fn claim_postgres(
     let connections = store.connections();
     connections.faults.stage("claim", "before_commit");
     let claimed = write_alone(&connections.writer, &CLAIM_POSTGRES, values).await;
-    let rows = claimed.inspect_err(|it| connections.trouble.note("claim", it))?;
+    let rows = claimed.inspect_err(|it| connections.last_failed_write.note("claim", it))?;
     if !rows.is_empty() {
-        connections.trouble.has_written("claim");
+        connections.last_failed_write.has_written("claim");
         connections.faults.stage("claim", "committed");
     }
     let mut claims = Vec::with_capacity(rows.len());

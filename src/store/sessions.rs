@@ -5,7 +5,7 @@
 //! So behind a pooler every statement belongs to a transaction that begins with its settings, and is sent
 //! without a name.
 
-use super::{StoreError, door};
+use super::{StoreError, circuit_breaker};
 use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
@@ -88,7 +88,7 @@ impl Sessions {
             Ok(result) => result,
             Err(_) => {
                 // Said while the work still has its connection: nobody is to wait for that one.
-                door::fell_silent_in_call();
+                circuit_breaker::fell_silent_in_call();
                 Err(failed(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
             }
         }

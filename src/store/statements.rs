@@ -2,8 +2,8 @@
 //! with are not among them: they have no plan.
 
 use super::{
-    caps, chores, connect, desk, drafts, feed, inbox, leads, ledger, lines, merge, messages, nodes,
-    prune, queue, reader, room, sql::Sql, suspects, unknown_clients,
+    caps, chores, connect, desk, drafts, enqueuer, inbox, leads, ledger, lines, merge, messages,
+    nodes, prune, quarantine_room, queue, reader, sql::Sql, suspects, unknown_clients,
 };
 use sea_orm::DatabaseBackend;
 
@@ -85,8 +85,8 @@ static ALL: &[(&str, &Sql)] = named![
     desk::REOPEN_ATTEMPTS,
     desk::READ_QUARANTINED_OF,
     desk::SETTLE_QUARANTINE,
-    feed::READ_END,
-    feed::READ_SUCCEEDED,
+    enqueuer::READ_END,
+    enqueuer::READ_SUCCEEDED,
     inbox::PUT_KEYS,
     inbox::READ_KEYS,
     inbox::REPOINT_KEYS,
@@ -165,8 +165,8 @@ static ALL: &[(&str, &Sql)] = named![
     prune::PUT_PROGRESS,
     prune::DELETE_QUARANTINED,
     prune::READ_OLD_QUARANTINED,
-    room::LOCK_ROOMS,
-    room::WRITE_ROOMS,
+    quarantine_room::LOCK_ROOMS,
+    quarantine_room::WRITE_ROOMS,
     prune::DELETE_EXPIRED_KEYS,
     queue::READ_FACTS,
     queue::RAISE_CLOCK,

@@ -3,11 +3,11 @@
 
 use super::{
     StoreError,
+    circuit_breaker::{fell_silent_in_call, lost_in_call, while_open},
     connect::Connections,
-    door::{fell_silent_in_call, lost_in_call, while_open},
+    last_failed_write::LastFailedWrite,
     sessions::{LentTx, Sessions},
     sql::Sql,
-    trouble::Trouble,
 };
 use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
 use sea_orm::{
@@ -39,7 +39,7 @@ pub(super) struct Tx {
     /// What it is for: tests end the process at a stage of a transaction that they name by it.
     purpose: &'static str,
     faults: Arc<Faults>,
-    trouble: Trouble,
+    last_failed_write: LastFailedWrite,
 }
 
 /// Over a session that is our own, or over one that a pooler lends for it. The futures of the latter are large,
@@ -102,8 +102,9 @@ impl Tx {
                 other => other,
             }
         };
-        let trouble = connections.trouble.clone();
-        let inner = while_open(begin_twice).await.inspect_err(|it| trouble.note(purpose, it))?;
+        let last_failed_write = connections.last_failed_write.clone();
+        let inner =
+            while_open(begin_twice).await.inspect_err(|it| last_failed_write.note(purpose, it))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");
@@ -115,7 +116,7 @@ impl Tx {
             has_caps,
             purpose,
             faults,
-            trouble,
+            last_failed_write,
         })
     }
 
@@ -164,10 +165,10 @@ impl Tx {
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         self.faults.stage(self.purpose, "before_commit");
-        self.check_age().inspect_err(|it| self.trouble.note(self.purpose, it))?;
+        self.check_age().inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
         let committed = in_time(self.statement_limit, self.inner.commit()).await;
-        committed.inspect_err(|it| self.trouble.note(self.purpose, it))?;
-        self.trouble.has_written(self.purpose);
+        committed.inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
+        self.last_failed_write.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
         Ok(())
     }
@@ -180,7 +181,7 @@ impl Tx {
             Ok(()) => in_time(self.statement_limit, statement).await,
             Err(error) => Err(error),
         };
-        result.inspect_err(|it| self.trouble.note(self.purpose, it))
+        result.inspect_err(|it| self.last_failed_write.note(self.purpose, it))
     }
 
     /// Fails where the transaction has taken too long: a turn that was read in it must not appear after the

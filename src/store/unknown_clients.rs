@@ -61,9 +61,9 @@ pub(super) static DELETE_CAPS_OF_NOTHING: Sql = Sql::new(
 
 /// The clients that this process does not know and of which it has met a job.
 #[derive(Debug, Default)]
-pub(super) struct Left(Mutex<BTreeSet<String>>);
+pub(super) struct UnknownClientsLeft(Mutex<BTreeSet<String>>);
 
-impl Left {
+impl UnknownClientsLeft {
     fn clients(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,15 +3,15 @@
 //!
 //! It holds no queue but what claims have brought; its mailbox takes nudges, and one that does not fit is
 //! ignored, because the tick comes anyway. When it dies, the guardian starts another, which takes over what
-//! it leaves in its [`Estate`].
+//! it leaves in its [`Handover`].
 
 use super::{
     attempt,
     claiming::Claiming,
-    estate::{Estate, Left},
-    looking::{Looking, Tidings},
+    handover::{HandedOver, Handover},
+    poll_policy::{PollInputs, PollPolicy},
     pool::{KindEntry, Pool, Shared, SlotPlan},
-    restarts::{Child, Ward, WentDown},
+    restarts::{Child, Supervised, WentDown},
     work::Work,
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
     domain::{Id, JobKind, job::FailureReason},
     handlers::Deps,
     ingest,
-    recorder::{self, Outbox, Record},
-    store::{Census, Queue, StoreError, Transition, wall_clock},
+    recorder::{self, Record, Uncommitted},
+    store::{Membership, Queue, StoreError, Transition, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
@@ -55,21 +55,21 @@ pub struct SupervisorPlan {
     /// This process.
     pub node: Id,
     /// Where outcomes go.
-    pub outbox: Outbox,
+    pub uncommitted: Uncommitted,
     /// Ingest actors, recorder and janitor.
     pub children: Vec<Child>,
     /// What one supervisor leaves to the next.
-    pub estate: Arc<Estate>,
+    pub handover: Arc<Handover>,
     /// By whom ingest actors are heard.
-    pub stored: ingest::Listener,
+    pub stored: ingest::StoredRecipient,
     /// By whom the recorder is heard.
-    pub recorded: recorder::Listener,
+    pub recorded: recorder::RecordedRecipient,
     /// Where slots live.
     pub arbiters: Arc<[ArbiterHandle]>,
     /// The threads of handlers, by kind.
     pub work: HashMap<JobKind, Arc<Work>>,
     /// What heartbeats bring back.
-    pub census: Census,
+    pub membership: Membership,
     /// Whether other nodes are heard when they store jobs.
     pub is_heard: Arc<AtomicBool>,
     /// The configuration that applies now.
@@ -90,10 +90,10 @@ impl std::fmt::Debug for SupervisorPlan {
 pub struct Supervisor {
     pub(super) plan: Arc<SupervisorPlan>,
     pub(super) pools: Vec<Pool>,
-    pub(super) wards: Vec<Ward>,
+    pub(super) supervised: Vec<Supervised>,
     pub(super) kinds: Arc<[JobKind]>,
     pub(super) claiming: Claiming,
-    pub(super) looking: Looking,
+    pub(super) looking: PollPolicy,
     presence: Presence,
     is_making_due: bool,
     draining: Option<Draining>,
@@ -143,18 +143,18 @@ impl Supervisor {
             plan.board.enter("supervisor", ActorType::Supervisor, "guardian", wall_clock());
         let kinds = plan.kinds.iter().map(|it| it.kind).collect();
         let claiming = Claiming::new(
-            plan.estate.room.clone(),
-            plan.estate.suspects.clone(),
+            plan.handover.room.clone(),
+            plan.handover.suspects.clone(),
             plan.board.is_draining(),
         );
-        let Left { pools, wards } = plan.estate.take();
+        let HandedOver { pools, supervised } = plan.handover.take();
         Self {
             plan,
             pools,
-            wards,
+            supervised,
             kinds,
             claiming,
-            looking: Looking::default(),
+            looking: PollPolicy::default(),
             presence,
             is_making_due: false,
             draining: None,
@@ -177,8 +177,8 @@ impl Supervisor {
                 deps: deps.clone(),
                 work,
                 queue: self.plan.queue.clone(),
-                outbox: self.plan.outbox.clone(),
-                supervisor: self.plan.estate.address.clone(),
+                uncommitted: self.plan.uncommitted.clone(),
+                supervisor: self.plan.handover.address.clone(),
                 config: self.plan.config.clone(),
                 board: self.plan.board.clone(),
                 metrics: self.plan.metrics.kind(entry.kind),
@@ -217,7 +217,7 @@ impl Supervisor {
                     let tick = actor.plan.config.get().supervisor.tick;
                     let next = next_ms
                         .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
-                    actor.looking.next_due(actor.plan.estate.started.elapsed(), next);
+                    actor.looking.next_due(actor.plan.handover.started.elapsed(), next);
                     match next {
                         _ if moved >= DUE_STEP => ctx.notify(DueNow),
                         Some(next) if next < tick => {
@@ -236,23 +236,23 @@ impl Supervisor {
 
     /// Asks the database for jobs, unless it is sure that there are none.
     fn look(&mut self, ctx: &mut actix::Context<Self>) {
-        let (now, census) = (self.plan.estate.started.elapsed(), &self.plan.census);
-        let seen = census.last().filter(|it| it.1.has_jobs);
-        let is_told = census.is_alone() || self.plan.is_heard.load(Ordering::Relaxed);
+        let (now, membership) = (self.plan.handover.started.elapsed(), &self.plan.membership);
+        let seen = membership.last().filter(|it| it.1.has_jobs);
+        let is_told = membership.is_alone() || self.plan.is_heard.load(Ordering::Relaxed);
         let cfg = self.plan.config.get();
-        let tidings = Tidings {
+        let tidings = PollInputs {
             now,
             tick: cfg.supervisor.tick,
             // A heartbeat that finds a job wakes it as soon as a tick would.
             is_woken: is_told || cfg.supervisor.heartbeat <= cfg.supervisor.tick,
-            seen_at: seen.map(|it| it.0.saturating_duration_since(self.plan.estate.started)),
+            seen_at: seen.map(|it| it.0.saturating_duration_since(self.plan.handover.started)),
         };
         let is_due = self.looking.is_due(tidings);
         // While it asks itself, heartbeats need not, unless nobody else would wake it the moment after.
         let looks = !is_due || !is_told;
         let kinds = self.kinds.iter().filter(|_| looks);
         let wanted: Vec<_> = kinds.map(|it| (it.0, self.claiming.floor(*it))).collect();
-        census.look_for_jobs(&wanted);
+        membership.look_for_jobs(&wanted);
         if is_due {
             self.looking.looked(now);
             self.make_due(ctx);
@@ -283,7 +283,7 @@ impl Supervisor {
                     transition.clone(),
                 );
                 let hold = Some(held.hold);
-                self.plan.outbox.record(Record { settlement, on_refused: transition, hold });
+                self.plan.uncommitted.record(Record { settlement, on_refused: transition, hold });
             }
         }
     }
@@ -297,15 +297,15 @@ impl actix::Actor for Supervisor {
         let address = ctx.address();
         self.plan.stored.store(Some(Arc::new(address.clone().recipient())));
         self.plan.recorded.store(Some(Arc::new(address.clone().recipient())));
-        self.plan.estate.address.set(address);
+        self.plan.handover.address.set(address);
         self.plan.board.faults().point("supervisor.started");
         // Starts the children; of those that another supervisor left, the ones that are down.
         self.sweep(ctx);
         self.start_pools();
-        let estate = self.plan.estate.clone();
-        let downs = futures_util::stream::unfold(estate, |estate| async move {
-            let down = estate.next_down().await?;
-            Some((WentDown { down, looks: 0 }, estate))
+        let handover = self.plan.handover.clone();
+        let downs = futures_util::stream::unfold(handover, |handover| async move {
+            let down = handover.next_down().await?;
+            Some((WentDown { down, looks: 0 }, handover))
         });
         ctx.add_message_stream(Box::pin(downs));
         self.take_over_claim(ctx);
@@ -316,8 +316,9 @@ impl actix::Actor for Supervisor {
 impl Drop for Supervisor {
     /// Runs while unwinding, too.
     fn drop(&mut self) {
-        let (pools, wards) = (std::mem::take(&mut self.pools), std::mem::take(&mut self.wards));
-        self.plan.estate.leave(Left { pools, wards });
+        let (pools, supervised) =
+            (std::mem::take(&mut self.pools), std::mem::take(&mut self.supervised));
+        self.plan.handover.leave(HandedOver { pools, supervised });
     }
 }
 
@@ -373,7 +374,7 @@ impl actix::Handler<DrainStep> for Supervisor {
         // A claim that is under way brings jobs that have to go back: its answer is always waited for, and it
         // ends in bounded time. Running jobs are waited for until the deadline.
         let is_busy = self.pools.iter().any(|it| it.busy() > 0) && !is_late;
-        if is_busy || self.plan.estate.is_flying() {
+        if is_busy || self.plan.handover.is_flying() {
             ctx.notify_later(DrainStep, LOOK_EVERY);
             return;
         }

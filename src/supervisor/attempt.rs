@@ -2,7 +2,7 @@
 //! made into a settlement.
 
 use super::{
-    pool::{Held, SlotPlan},
+    pool::{ClaimedJob, SlotPlan},
     work,
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) enum How {
 pub(super) async fn run<H: JobHandler>(
     handler: Arc<H>,
     plan: &SlotPlan,
-    pool: config::Pool,
+    pool: config::PoolConfig,
     claim: &Claim,
     actor: &str,
 ) -> Ended {
@@ -139,7 +139,13 @@ fn panic_text(error: JoinError) -> String {
 }
 
 impl Ended {
-    fn new(how: How, claim: &Claim, pool: config::Pool, took: Duration, actor: String) -> Self {
+    fn new(
+        how: How,
+        claim: &Claim,
+        pool: config::PoolConfig,
+        took: Duration,
+        actor: String,
+    ) -> Self {
         let (attempt, most) = (claim.job.attempt, claim.job.max_attempts);
         let refused = How::Answered(Outcome::Retry(String::new()));
         let broken = match &how {
@@ -155,7 +161,7 @@ impl Ended {
     /// An attempt whose slot died under it, or fell silent.
     pub(super) fn without_actor(
         claim: &Claim,
-        pool: config::Pool,
+        pool: config::PoolConfig,
         took: Duration,
         actor: String,
         is_silent: bool,
@@ -176,7 +182,7 @@ impl Ended {
     }
 
     /// What the recorder is given.
-    pub(super) fn into_record(self, held: Held, node: Id) -> Record {
+    pub(super) fn into_record(self, held: ClaimedJob, node: Id) -> Record {
         let (actor, took) = (Some(self.actor), Some(self.took));
         // A suspect must not get a turn: it would be claimed together with others.
         let must_wait = held.is_suspect && matches!(self.transition, Transition::Release);
@@ -221,7 +227,7 @@ pub(super) fn transition(
     how: How,
     attempt: u32,
     max_attempts: u32,
-    pool: config::Pool,
+    pool: config::PoolConfig,
     random: u64,
 ) -> Transition {
     match how {
@@ -257,7 +263,7 @@ pub(super) fn failed(
     error: &str,
     attempt: u32,
     max_attempts: u32,
-    pool: config::Pool,
+    pool: config::PoolConfig,
     random: u64,
 ) -> Transition {
     let error = shortened(error);
@@ -279,7 +285,7 @@ mod tests {
     use crate::domain::backoff::Backoff;
     use proptest::prelude::*;
 
-    const POOL: config::Pool = config::Pool {
+    const POOL: config::PoolConfig = config::PoolConfig {
         size: 1,
         timeout: Duration::from_secs(60),
         max_attempts: 5,

@@ -3,13 +3,13 @@
 //! One claim is in flight at a time, for all kinds at once; a nudge meanwhile causes one more. A claim
 //! takes no more than the slots and their prefetch have room for, nor than the recorder can take: the
 //! room in the recorder is taken before the claim and travels with the job. A claim under way belongs to the
-//! estate: when the supervisor dies meanwhile, its replacement gets the answer.
+//! handover: when the supervisor dies meanwhile, its replacement gets the answer.
 
 use super::{
     actor::Supervisor,
     attempt,
     claim_pauses::{self, ClaimPauses},
-    pool::{Held, Pool},
+    pool::{ClaimedJob, Pool},
 };
 use crate::{
     domain::{
@@ -219,7 +219,7 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival 
 impl Supervisor {
     /// Claims if there is room and no claim is in flight.
     pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
-        if self.plan.estate.is_flying() {
+        if self.plan.handover.is_flying() {
             self.claiming.is_nudged = true;
             return;
         }
@@ -236,8 +236,8 @@ impl Supervisor {
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
         self.claiming.last_claim = Some(now);
         let (queue, kinds) = (self.plan.queue.clone(), self.kinds.clone());
-        self.plan.estate.take_off(make(planned, queue, kinds));
-        let landing = self.plan.estate.landing().into_actor(self);
+        self.plan.handover.take_off(make(planned, queue, kinds));
+        let landing = self.plan.handover.landing().into_actor(self);
         ctx.spawn(landing.map(|arrival, actor, ctx| {
             let Some(arrival) = arrival else { return };
             match &arrival.result {
@@ -261,10 +261,10 @@ impl Supervisor {
 
     /// The answer of a claim that the supervisor before this one made.
     pub(super) fn take_over_claim(&mut self, ctx: &mut actix::Context<Self>) {
-        if !self.plan.estate.is_flying() {
+        if !self.plan.handover.is_flying() {
             return;
         }
-        let landing = self.plan.estate.landing().into_actor(self);
+        let landing = self.plan.handover.landing().into_actor(self);
         ctx.spawn(landing.map(|arrival, actor, ctx| {
             // Its floors were the other's.
             if let Some(arrival) = arrival {
@@ -277,8 +277,8 @@ impl Supervisor {
     fn claimed(&mut self, arrival: Arrival, ctx: &mut actix::Context<Self>) {
         let Arrival { permits, has_looked, suspect, result } = arrival;
         let since = Instant::now();
-        let holds = &self.plan.estate.holds;
-        let mut given: HashMap<JobKind, Vec<Held>> = HashMap::new();
+        let in_flight = &self.plan.handover.in_flight;
+        let mut given: HashMap<JobKind, Vec<ClaimedJob>> = HashMap::new();
         let mut permits = permits.into_iter();
         if has_looked && result.is_ok() {
             // The next one, as soon as this one's outcome is committed. A claim that could not look, because its
@@ -287,14 +287,14 @@ impl Supervisor {
         }
         if let Some((claim, alone)) = suspect {
             let room = permits.next().into_iter().chain([alone]).collect();
-            let hold = holds.hold(claim.job.id, claim.run, room);
-            let held = Held { claim, hold, since, is_suspect: true };
+            let hold = in_flight.hold(claim.job.id, claim.run, room);
+            let held = ClaimedJob { claim, hold, since, is_suspect: true };
             given.entry(held.claim.job.kind).or_default().push(held);
         }
         let claims = result.map(|it| it.claims).unwrap_or_default();
         for (claim, permit) in claims.into_iter().zip(permits) {
-            let hold = holds.hold(claim.job.id, claim.run, vec![permit]);
-            let held = Held { claim, hold, since, is_suspect: false };
+            let hold = in_flight.hold(claim.job.id, claim.run, vec![permit]);
+            let held = ClaimedJob { claim, hold, since, is_suspect: false };
             given.entry(held.claim.job.kind).or_default().push(held);
         }
         if !given.is_empty() {
@@ -315,7 +315,7 @@ impl Supervisor {
     }
 
     /// Gives jobs back that no slot has started, without an attempt used.
-    pub(super) fn release(&self, jobs: Vec<Held>) {
+    pub(super) fn release(&self, jobs: Vec<ClaimedJob>) {
         for held in jobs {
             // A suspect must not get a turn: it would be claimed together with others.
             let transition = match held.is_suspect {
@@ -326,7 +326,7 @@ impl Supervisor {
             let settlement =
                 attempt::settlement(&held.claim, self.plan.node, None, None, transition);
             let hold = Some(held.hold);
-            self.plan.outbox.record(Record { settlement, on_refused, hold });
+            self.plan.uncommitted.record(Record { settlement, on_refused, hold });
         }
     }
 

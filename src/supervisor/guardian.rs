@@ -7,7 +7,7 @@
 
 use super::{
     actor::{Supervisor, SupervisorPlan},
-    turns::Turns,
+    thread_watch::ThreadWatch,
 };
 use crate::{
     domain::{
@@ -38,8 +38,8 @@ pub struct Guardian {
     _presence: Presence,
     intensity: Intensity,
     started: Instant,
-    turns: Turns,
-    silence: Silence,
+    turns: ThreadWatch,
+    silence: TickWatch,
     /// How many supervisors were started.
     generation: u32,
 }
@@ -76,7 +76,7 @@ impl Guardian {
         let slots = plan.arbiters.iter().enumerate();
         let slots = slots.map(|(number, it)| (format!("slots/{number}"), it.clone()));
         let control = ("control".to_owned(), arbiter.clone());
-        let turns = Turns::of(slots.chain([control]).chain(others));
+        let turns = ThreadWatch::of(slots.chain([control]).chain(others));
         Self {
             plan,
             arbiter,
@@ -86,7 +86,7 @@ impl Guardian {
             _presence: presence,
             intensity: Intensity::default(),
             started: Instant::now(),
-            silence: Silence::default(),
+            silence: TickWatch::default(),
             generation: 0,
         }
     }
@@ -152,12 +152,12 @@ impl Guardian {
 /// For how many looks the supervisor has not ticked. They are counted, and no clock is read: after the machine was
 /// suspended, or its clock set, nobody is silent yet.
 #[derive(Debug, Default)]
-struct Silence {
+struct TickWatch {
     ticked_at: Option<Timestamp>,
     looks: u32,
 }
 
-impl Silence {
+impl TickWatch {
     /// One look more; 0 where it has ticked since the last.
     fn look(&mut self, ticked_at: Timestamp) -> u32 {
         let has_moved = self.ticked_at.replace(ticked_at) != Some(ticked_at);
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn only_looks_without_a_tick_between_them_count() {
-        let mut silence = Silence::default();
+        let mut silence = TickWatch::default();
         let looks = [0, 0, 7, 7, 7, 3_600_000, 3_600_000]
             .map(|ms| silence.look(Timestamp::from_millis(ms)));
         assert_eq!(looks, [0, 1, 0, 1, 2, 0, 1]);

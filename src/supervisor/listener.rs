@@ -6,7 +6,7 @@
 use crate::{
     domain::backoff::Backoff,
     ingest::{self, Stored},
-    store::{Ears, Heard, StoreError, wall_clock},
+    store::{Notice, StoreError, Subscriber, wall_clock},
     telemetry::board::{ActorType, Board, Presence},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
@@ -25,9 +25,9 @@ const PAUSES: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::f
 #[derive(Clone, Debug)]
 pub struct ListenerPlan {
     /// How to listen.
-    pub ears: Ears,
+    pub subscriber: Subscriber,
     /// Who is woken.
-    pub announce: ingest::Listener,
+    pub announce: ingest::StoredRecipient,
     /// Whether notices arrive: else heartbeats look for jobs all the time.
     pub is_heard: Arc<AtomicBool>,
     /// Where it posts.
@@ -97,7 +97,7 @@ impl actix::Handler<Listen> for Listener {
 
 /// Listens until that fails.
 async fn listen(plan: &ListenerPlan) -> StoreError {
-    let mut listening = match plan.ears.listen().await {
+    let mut listening = match plan.subscriber.listen().await {
         Ok(listening) => listening,
         Err(error) => return error,
     };
@@ -108,7 +108,7 @@ async fn listen(plan: &ListenerPlan) -> StoreError {
         listening = match listening.next().await {
             Ok((listening, heard)) => {
                 plan.board.faults().point("listener.heard");
-                if heard == Heard::Jobs {
+                if heard == Notice::Jobs {
                     wake(plan);
                 }
                 listening

@@ -11,7 +11,7 @@ use crate::{
         intensity::{Intensity, Limit, Streak},
     },
     handlers::{Deps, JobHandler},
-    recorder::{Hold, Outbox},
+    recorder::{InFlightGuard, Uncommitted},
     store::{Claim, Queue, wall_clock},
     telemetry::{
         board::{ActorState, ActorType, Board, PoolPost},
@@ -31,9 +31,9 @@ use tokio::time::Instant;
 
 /// A claimed job in memory, with the hold on it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ClaimedJob {
     pub(super) claim: Claim,
-    pub(super) hold: Hold,
+    pub(super) hold: InFlightGuard,
     /// Since when it waits for a slot, and then since when it runs.
     pub(super) since: Instant,
     /// Its last attempt was rescued: this node runs no other such job meanwhile.
@@ -53,7 +53,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     /// Claimed and not started, in the order of turns.
-    queue: VecDeque<Held>,
+    queue: VecDeque<ClaimedJob>,
     /// Slots that wait, by number.
     idle: Vec<usize>,
     /// Slots with this number and above are to stop.
@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// The next job for slot `number`. `None`: the slot is noted as idle and will be woken.
-    pub(super) fn next(&self, number: usize) -> Option<Held> {
+    pub(super) fn next(&self, number: usize) -> Option<ClaimedJob> {
         let mut state = self.state();
         let stops = state.is_closed || number >= state.size;
         let next = if stops { None } else { state.queue.pop_front() };
@@ -111,7 +111,7 @@ impl Shared {
 /// What a slot has in hand. The supervisor looks here when the slot went down.
 #[derive(Debug, Default)]
 pub(super) struct Hand {
-    job: Mutex<Option<(Held, Instant)>>,
+    job: Mutex<Option<(ClaimedJob, Instant)>>,
     /// The slot fell silent and was replaced: if it ever goes on, it is to leave.
     is_abandoned: AtomicBool,
 }
@@ -121,13 +121,13 @@ pub(super) type InHand = Arc<Hand>;
 
 impl Hand {
     /// Takes a job, which runs from now on. After `limit` the slot counts as silent.
-    pub(super) fn put(&self, held: Held, limit: Duration) {
+    pub(super) fn put(&self, held: ClaimedJob, limit: Duration) {
         let since = Instant::now();
-        *self.job() = Some((Held { since, ..held }, since + limit));
+        *self.job() = Some((ClaimedJob { since, ..held }, since + limit));
     }
 
     /// Takes the job away. None: the supervisor has taken it.
-    pub(super) fn take(&self) -> Option<Held> {
+    pub(super) fn take(&self) -> Option<ClaimedJob> {
         self.job().take().map(|it| it.0)
     }
 
@@ -135,7 +135,7 @@ impl Hand {
         self.is_abandoned.load(Ordering::Acquire)
     }
 
-    fn job(&self) -> MutexGuard<'_, Option<(Held, Instant)>> {
+    fn job(&self) -> MutexGuard<'_, Option<(ClaimedJob, Instant)>> {
         self.job.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,9 +176,9 @@ pub struct SlotPlan {
     /// Where it is said that the jobs of a client are left to other nodes.
     pub queue: Queue,
     /// Where outcomes go.
-    pub outbox: Outbox,
+    pub uncommitted: Uncommitted,
     /// Who is told that jobs are wanted.
-    pub supervisor: super::estate::Address,
+    pub supervisor: super::handover::SupervisorAddress,
     /// Time-outs and backoff, read for each attempt.
     pub config: config::Live,
     /// Where they post.
@@ -375,7 +375,7 @@ impl Pool {
     }
 
     /// Takes away what slot `number` has in hand.
-    pub(super) fn take_in_hand(&self, number: usize) -> Option<Held> {
+    pub(super) fn take_in_hand(&self, number: usize) -> Option<ClaimedJob> {
         self.slots.get(number)?.in_hand.take()
     }
 
@@ -419,13 +419,13 @@ impl Pool {
     }
 
     /// Takes jobs in, in turn, and wakes slots for them. Gives back what it may not take.
-    pub(super) fn give(&mut self, jobs: Vec<Held>) {
+    pub(super) fn give(&mut self, jobs: Vec<ClaimedJob>) {
         let mut woken = Vec::new();
         {
             let mut state = self.plan.shared.state();
             state.queue.extend(jobs);
             state.queue.make_contiguous().sort_by(|a, b| {
-                let key = |it: &Held| (it.claim.turn, it.claim.line);
+                let key = |it: &ClaimedJob| (it.claim.turn, it.claim.line);
                 (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
             });
             let count = state.queue.len().min(state.idle.len());
@@ -438,7 +438,7 @@ impl Pool {
     }
 
     /// Takes back jobs that have waited for a slot longer than `limit`.
-    pub(super) fn take_back(&self, limit: Duration) -> Vec<Held> {
+    pub(super) fn take_back(&self, limit: Duration) -> Vec<ClaimedJob> {
         let mut state = self.plan.shared.state();
         let (back, kept) =
             state.queue.drain(..).partition::<VecDeque<_>, _>(|it| it.since.elapsed() > limit);
@@ -448,14 +448,14 @@ impl Pool {
     }
 
     /// Gives nothing out any more, and takes back what was not started.
-    pub(super) fn close(&self) -> Vec<Held> {
+    pub(super) fn close(&self) -> Vec<ClaimedJob> {
         let mut state = self.plan.shared.state();
         state.is_closed = true;
         state.queue.drain(..).collect()
     }
 
     /// Takes what slots still have in hand away from them.
-    pub(super) fn take_all_in_hand(&self) -> Vec<(usize, Held)> {
+    pub(super) fn take_all_in_hand(&self) -> Vec<(usize, ClaimedJob)> {
         let take = |(number, slot): (usize, &Slot)| Some((number, slot.in_hand.take()?));
         self.slots.iter().enumerate().filter_map(take).collect()
     }

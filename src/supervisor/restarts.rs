@@ -38,16 +38,16 @@ pub struct Child {
 
 /// A [`Child`] that was started.
 #[derive(Default)]
-pub(super) struct Ward {
+pub(super) struct Supervised {
     pulse: Option<Pulse>,
     intensity: Intensity,
     streak: Streak,
     restart_at: Option<Instant>,
 }
 
-impl fmt::Debug for Ward {
+impl fmt::Debug for Supervised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ward").field("restart_at", &self.restart_at).finish_non_exhaustive()
+        f.debug_struct("Supervised").field("restart_at", &self.restart_at).finish_non_exhaustive()
     }
 }
 
@@ -69,8 +69,8 @@ pub(super) struct Sweep;
 /// milliseconds. Later the tick finds it.
 const LOOKS_MAX: u32 = 6;
 
-impl From<&config::Restart> for Limit {
-    fn from(it: &config::Restart) -> Self {
+impl From<&config::RestartConfig> for Limit {
+    fn from(it: &config::RestartConfig) -> Self {
         Self { max_restarts: it.max_restarts, window: it.window, backoff: it.backoff }
     }
 }
@@ -105,28 +105,28 @@ impl Supervisor {
     }
 
     fn look_at_child(&mut self, number: usize, ctx: &mut actix::Context<Self>) -> bool {
-        if self.wards.len() <= number {
-            self.wards.resize_with(number + 1, Ward::default);
+        if self.supervised.len() <= number {
+            self.supervised.resize_with(number + 1, Supervised::default);
         }
-        let (Some(child), Some(ward)) =
-            (self.plan.children.get(number), self.wards.get_mut(number))
+        let (Some(child), Some(watched)) =
+            (self.plan.children.get(number), self.supervised.get_mut(number))
         else {
             return true;
         };
-        if let Some(at) = ward.restart_at {
+        if let Some(at) = watched.restart_at {
             if at > Instant::now() {
                 return true;
             }
-        } else if ward.pulse.as_ref().is_some_and(|it| it()) {
+        } else if watched.pulse.as_ref().is_some_and(|it| it()) {
             return false;
-        } else if ward.pulse.is_some() {
+        } else if watched.pulse.is_some() {
             self.plan.metrics.actor_restarted(child.kind.as_str());
             self.plan.board.restarted(&child.name);
-            let now = self.plan.estate.started.elapsed();
+            let now = self.plan.handover.started.elapsed();
             let limit = Limit::from(&self.plan.config.get().restart);
-            if ward.intensity.went_down(now, None, &limit) {
-                let pause = ward.streak.pause(now, None, &limit, rand::random());
-                ward.restart_at = Some(Instant::now() + pause);
+            if watched.intensity.went_down(now, None, &limit) {
+                let pause = watched.streak.pause(now, None, &limit, rand::random());
+                watched.restart_at = Some(Instant::now() + pause);
                 tracing::error!(actor = child.name, ?pause, "an actor goes down again and again");
                 let now = wall_clock();
                 self.plan
@@ -138,8 +138,8 @@ impl Supervisor {
             }
             tracing::error!(actor = child.name, "an actor went down and is started again");
         }
-        ward.restart_at = None;
-        ward.pulse = Some((child.start)());
+        watched.restart_at = None;
+        watched.pulse = Some((child.start)());
         true
     }
 
@@ -187,7 +187,7 @@ fn fail_in_hand(pool: &Pool, number: usize, node: Id, is_silent: bool) {
     let Some(held) = pool.take_in_hand(number) else { return };
     let took = held.since.elapsed();
     let ended = Ended::without_actor(&held.claim, cfg, took, name, is_silent);
-    pool.plan().outbox.record(ended.into_record(held, node));
+    pool.plan().uncommitted.record(ended.into_record(held, node));
 }
 
 impl actix::Handler<WentDown> for Supervisor {

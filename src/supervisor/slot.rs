@@ -161,7 +161,7 @@ impl Drop for Busy<'_> {
 /// before the claim says that there is a place. Nothing in hand: the supervisor has taken the job away.
 fn hand_over(plan: &SlotPlan, in_hand: &Hand, ended: Ended) {
     if let Some(held) = in_hand.take() {
-        plan.outbox.record(ended.into_record(held, plan.node));
+        plan.uncommitted.record(ended.into_record(held, plan.node));
     }
 }
 

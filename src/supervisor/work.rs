@@ -1,8 +1,8 @@
 //! The threads on which handlers of one kind run.
 //!
-//! A handler that never yields keeps its thread. The crew of such a thread is replaced by a fresh one, so
+//! A handler that never yields keeps its thread. The running of such a thread is replaced by a fresh one, so
 //! that the kind's other jobs have as many threads as before; what runs on the old one goes on there, and
-//! the crew goes when the last of it has ended.
+//! the running goes when the last of it has ended.
 
 use crate::{
     config,
@@ -23,7 +23,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Threads of a crew at the most. They cost nothing while nothing runs on them.
+/// Threads of a running at the most. They cost nothing while nothing runs on them.
 const THREADS_MAX: usize = 16;
 
 /// The threads of one kind.
@@ -32,17 +32,17 @@ pub struct Work {
     kind: JobKind,
     threads: usize,
     /// `None` once it is stopped.
-    crew: Mutex<Option<Arc<Crew>>>,
+    running: Mutex<Option<Arc<HandlerThreads>>>,
 }
 
 /// A runtime that ends when nothing holds it any more.
 #[derive(Debug)]
-struct Crew {
+struct HandlerThreads {
     runtime: Mutex<Option<Runtime>>,
     handle: Handle,
 }
 
-impl Crew {
+impl HandlerThreads {
     /// Does not wait, and may run on one of its own threads.
     fn stop(&self) {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -52,7 +52,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for HandlerThreads {
     fn drop(&mut self) {
         self.stop();
     }
@@ -65,12 +65,12 @@ const LOST: u8 = 2;
 
 /// A future's hold on its thread, as seen from outside.
 #[derive(Debug)]
-pub(super) struct Grip {
+pub(super) struct PollGuard {
     state: AtomicU8,
     post: Arc<PoolPost>,
 }
 
-impl Grip {
+impl PollGuard {
     fn enter(&self) -> Inside<'_> {
         self.state.store(INSIDE, Ordering::Release);
         Inside(self)
@@ -88,7 +88,7 @@ impl Grip {
 }
 
 /// Says that the future has its thread; dropped, also by unwinding, that it has given it back.
-struct Inside<'a>(&'a Grip);
+struct Inside<'a>(&'a PollGuard);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
@@ -106,8 +106,8 @@ impl Work {
     /// When the system gives none.
     pub fn start(kind: JobKind, slots: usize) -> io::Result<Arc<Self>> {
         let threads = slots.clamp(1, THREADS_MAX);
-        let crew = Mutex::new(Some(start_crew(threads)?));
-        Ok(Arc::new(Self { kind, threads, crew }))
+        let running = Mutex::new(Some(start_crew(threads)?));
+        Ok(Arc::new(Self { kind, threads, running }))
     }
 
     /// Runs a handler's future. `None`: the daemon is going down.
@@ -115,14 +115,14 @@ impl Work {
         &self,
         future: impl Future<Output = T> + Send + 'static,
         post: Arc<PoolPost>,
-    ) -> Option<(JoinHandle<T>, Arc<Grip>)> {
-        let crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let handle = crew.handle.clone();
-        let grip = Arc::new(Grip { state: AtomicU8::new(AWAY), post });
-        let of_future = grip.clone();
+    ) -> Option<(JoinHandle<T>, Arc<PollGuard>)> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let handle = running.handle.clone();
+        let guard = Arc::new(PollGuard { state: AtomicU8::new(AWAY), post });
+        let of_future = guard.clone();
         let task = handle.spawn(async move {
-            // Its crew lives as long as this does.
-            let _crew = crew;
+            // Its running lives as long as this does.
+            let _crew = running;
             let mut future = pin!(future);
             poll_fn(|cx| {
                 let _inside = of_future.enter();
@@ -130,17 +130,17 @@ impl Work {
             })
             .await
         });
-        Some((task, grip))
+        Some((task, guard))
     }
 
-    /// Puts a fresh crew in the place of one that has lost a thread.
+    /// Puts a fresh running in the place of one that has lost a thread.
     pub(super) fn renew(&self) {
-        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
-        if crew.is_none() {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_none() {
             return;
         }
         match start_crew(self.threads) {
-            Ok(fresh) => *crew = Some(fresh),
+            Ok(fresh) => *running = Some(fresh),
             Err(error) => {
                 tracing::error!(%error, kind = %self.kind, "no fresh threads for the kind: it goes on with fewer");
             }
@@ -149,8 +149,8 @@ impl Work {
 
     /// Ends the threads, without waiting: a handler that blocks must not keep the daemon from ending.
     pub fn stop(&self) {
-        if let Some(crew) = self.crew.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            crew.stop();
+        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            running.stop();
         }
     }
 }
@@ -164,12 +164,12 @@ pub(super) fn give_up_if_too_many_are_lost(board: &Board, config: &config::Live)
     }
 }
 
-fn start_crew(threads: usize) -> io::Result<Arc<Crew>> {
+fn start_crew(threads: usize) -> io::Result<Arc<HandlerThreads>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("work")
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    Ok(Arc::new(Crew { runtime: Mutex::new(Some(runtime)), handle }))
+    Ok(Arc::new(HandlerThreads { runtime: Mutex::new(Some(runtime)), handle }))
 }

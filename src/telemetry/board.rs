@@ -87,7 +87,7 @@ impl ActorState {
 
 /// The last failure of an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct ActorFailure {
     /// When.
     pub at: Timestamp,
     /// What an operator reads.
@@ -106,7 +106,7 @@ pub struct Post {
     restarts: AtomicU64,
     mailbox_depth: AtomicUsize,
     mailbox_capacity: AtomicUsize,
-    last_failure: Mutex<Option<Failure>>,
+    last_failure: Mutex<Option<ActorFailure>>,
 }
 
 impl Post {
@@ -137,7 +137,7 @@ impl Post {
     /// Notes a failure.
     pub fn failed(&self, at: Timestamp, reason: impl Into<String>) {
         let mut last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(Failure { at, reason: reason.into() });
+        *last = Some(ActorFailure { at, reason: reason.into() });
     }
 
     /// Counts a restart.
@@ -184,7 +184,7 @@ pub struct ActorView {
     /// How often it was started again.
     pub restarts: u64,
     /// Its last failure.
-    pub last_failure: Option<Failure>,
+    pub last_failure: Option<ActorFailure>,
     /// Messages that wait for it.
     pub mailbox_depth: usize,
     /// Messages that may.

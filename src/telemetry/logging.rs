@@ -1,7 +1,7 @@
 //! Log lines: to stderr, filtered, for people or for machines.
 
 use super::{escaped::Lines, sparse::Sparse};
-use crate::config::{LogFormat, Telemetry};
+use crate::config::{LogFormat, TelemetryConfig};
 use std::{
     io::IsTerminal,
     sync::{Mutex, PoisonError},
@@ -40,7 +40,7 @@ pub enum LoggingError {
 
 /// Sets up logging for this process. Where it is set up already (a second daemon in one test process),
 /// the first stays.
-pub fn init(config: &Telemetry) -> Result<(), LoggingError> {
+pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
     let filter = filter(&config.log)?;
     let registry = tracing_subscriber::registry().with(filter).with(OnceAMinute::default());
     let done: Result<(), TryInitError> = match config.format {
@@ -105,8 +105,8 @@ mod tests {
     const SERVER: &str = "actix_server=warn";
     const HTTP: &str = "actix_http=off";
 
-    fn telemetry(log: &str, format: LogFormat) -> Telemetry {
-        Telemetry { log: log.to_owned(), format, otlp_endpoint: None }
+    fn telemetry(log: &str, format: LogFormat) -> TelemetryConfig {
+        TelemetryConfig { log: log.to_owned(), format, otlp_endpoint: None }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
-use postroom::store::{Content, Heard, Heartbeat, QuarantineFilter, StoreError};
+use postroom::store::{Content, Heartbeat, Notice, QuarantineFilter, StoreError};
 use reqwest::Method;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{
@@ -104,7 +104,7 @@ async fn a_listener_that_only_hears_itself_is_told_so() {
     ]);
     let other = db.another_node().await;
     let _beats = [&db.store, &other].map(|it| Heartbeat::start(it, &quick, true, || ()).unwrap());
-    let mut listening = db.store.ears(&quick.database).unwrap().listen().await.unwrap();
+    let mut listening = db.store.subscriber(&quick.database).unwrap().listen().await.unwrap();
     let (is_over, heard) = (AtomicBool::new(false), AtomicU64::new(0));
     let announce = async {
         while !is_over.load(Ordering::Relaxed) {
@@ -120,7 +120,7 @@ async fn a_listener_that_only_hears_itself_is_told_so() {
                 .await
                 .expect("an own notice ends the wait")
                 .unwrap();
-            assert_eq!(what, Heard::Quiet, "nobody else has stored a job");
+            assert_eq!(what, Notice::Quiet, "nobody else has stored a job");
             heard.fetch_add(1, Ordering::Relaxed);
             listening = next;
         }
@@ -196,8 +196,8 @@ async fn g03_more_writers_than_connections_are_busy_and_break_nothing() {
     let store =
         postroom::store::Store::open(db.runtime.handle(), &few.database, "all").await.unwrap();
     let lock = Lock::on(db.config.database.url.expose(), "job_counts").await;
-    let feed = store.feed();
-    let enqueue = || feed.enqueue(vec![self_check(&store, "a")]);
+    let enqueuer = store.enqueuer();
+    let enqueue = || enqueuer.enqueue(vec![self_check(&store, "a")]);
     let many = join_all((0..6).map(|_| enqueue()));
     let results = async {
         let refused = many.await;

@@ -302,16 +302,16 @@ async fn g03_one_node_leads_and_another_after_it() {
         let mut looks = 0;
         let leader = eventually(PATIENCE, async || {
             let leads: Vec<usize> =
-                (0..alive.len()).filter(|it| alive[*it].census().leads(LEASE)).collect();
+                (0..alive.len()).filter(|it| alive[*it].membership().leads(LEASE)).collect();
             assert!(leads.len() <= 1, "{leads:?} lead at once");
             looks += leads.len();
             (looks >= 25).then(|| leads.first().copied()).flatten()
         })
         .await;
         let gone = alive.swap_remove(leader);
-        let census = gone.census();
+        let membership = gone.membership();
         drop(gone);
-        eventually(PATIENCE, async || (!census.leads(LEASE)).then_some(())).await;
+        eventually(PATIENCE, async || (!membership.leads(LEASE)).then_some(())).await;
     }
 }
 

@@ -92,19 +92,19 @@ fn config(restart: &str) -> String {
 }
 
 async fn enqueue(daemon: &Inside, kind: JobKind, count: usize) {
-    let feed = daemon.store.feed();
+    let enqueuer = daemon.store.enqueuer();
     let job = |_| NewJob {
         kind,
         client_id: "fine".to_owned(),
         lead_id: None,
-        subject_id: feed.next_id(),
+        subject_id: enqueuer.next_id(),
         message_id: None,
         draft_id: None,
         max_attempts: 1_000_000,
         in_lead_line: false,
         delay_ms: 0,
     };
-    feed.enqueue((0..count).map(job).collect()).await.unwrap();
+    enqueuer.enqueue((0..count).map(job).collect()).await.unwrap();
 }
 
 /// How long these jobs take from when they are stored.

@@ -9,7 +9,7 @@ use postroom::{
     domain::{Job, JobKind, Outcome, job::NewJob},
     handlers::{Deps, JobHandler},
     registry::Registry,
-    store::Feed,
+    store::Enqueuer,
 };
 use std::{
     sync::{Mutex, PoisonError},
@@ -49,12 +49,12 @@ impl<const N: usize> JobHandler for Notes<N> {
     }
 }
 
-fn job(feed: &Feed, client: &str) -> NewJob {
+fn job(enqueuer: &Enqueuer, client: &str) -> NewJob {
     NewJob {
         kind: JobKind("NOTES"),
         client_id: client.to_owned(),
         lead_id: None,
-        subject_id: feed.next_id(),
+        subject_id: enqueuer.next_id(),
         message_id: None,
         draft_id: None,
         max_attempts: 5,
@@ -72,12 +72,12 @@ on_both_daemons! {
         };
         let count = || started.lock().unwrap().len();
         let daemon = Inside::start(&place, CONFIG, registry).await;
-        let feed = daemon.store.feed();
+        let enqueuer = daemon.store.enqueuer();
         for _ in 0..FLOOD / GROUP {
-            feed.enqueue((0..GROUP).map(|_| job(&feed, "a")).collect()).await.unwrap();
+            enqueuer.enqueue((0..GROUP).map(|_| job(&enqueuer, "a")).collect()).await.unwrap();
         }
         eventually(Duration::from_secs(30), async || (count() > 100).then_some(())).await;
-        feed.enqueue(vec![job(&feed, "b")]).await.unwrap();
+        enqueuer.enqueue(vec![job(&enqueuer, "b")]).await.unwrap();
         let before = count();
         let at = eventually(Duration::from_secs(30), async || {
             started.lock().unwrap().iter().position(|it| it == "b")
@@ -99,15 +99,15 @@ async fn single_jobs_start_among_the_next_of_three_nodes() {
     for _ in 0..NODES {
         nodes.push(Inside::start(&place, CONFIG, Registry::default().kind::<Notes<2>>()).await);
     }
-    let feed = nodes[0].store.feed();
+    let enqueuer = nodes[0].store.enqueuer();
     for _ in 0..FLOOD / GROUP {
-        feed.enqueue((0..GROUP).map(|_| job(&feed, "a")).collect()).await.unwrap();
+        enqueuer.enqueue((0..GROUP).map(|_| job(&enqueuer, "a")).collect()).await.unwrap();
     }
     let started = || STARTED[2].lock().unwrap();
     eventually(Duration::from_secs(30), async || (started().len() > 100).then_some(())).await;
     let mut between = Vec::new();
     for single in 0..SINGLES {
-        feed.enqueue(vec![job(&feed, "b")]).await.unwrap();
+        enqueuer.enqueue(vec![job(&enqueuer, "b")]).await.unwrap();
         let before = started().len();
         let at = eventually(Duration::from_secs(30), async || {
             started().iter().enumerate().filter(|it| it.1 == "b").nth(single).map(|it| it.0)

@@ -9,7 +9,7 @@ use postroom::{
     config::Live,
     domain::job::SELF_CHECK,
     ingest,
-    recorder::Holds,
+    recorder::InFlight,
     store::Heartbeat,
     supervisor::{Janitor, JanitorPlan},
     telemetry::{board::Board, metrics::Metrics},
@@ -29,13 +29,13 @@ fn a_chore_that_fails_again_and_again_sends_no_canaries() {
         let beats = Heartbeat::start(&db.store, &settings, true, || {}).unwrap();
         let (board, _downs) = Board::new();
         let janitor = Janitor::new(JanitorPlan {
-            census: beats.census(),
+            membership: beats.membership(),
             node: db.store.node(),
             queue: db.store.queue(),
-            holds: Holds::default(),
-            feed: db.store.feed(),
+            in_flight: InFlight::default(),
+            enqueuer: db.store.enqueuer(),
             ledger: db.store.ledger(),
-            announce: ingest::Listener::default(),
+            announce: ingest::StoredRecipient::default(),
             chores: db.store.chores(),
             config: Live::new(settings),
             kinds: Arc::new([SELF_CHECK]),

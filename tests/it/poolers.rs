@@ -123,8 +123,9 @@ async fn a_listener_behind_a_pooler_says_that_it_hears_nothing() {
     let name = db.config.database.url.expose().rsplit('/').next().unwrap();
     let vars =
         [("POSTROOM__DATABASE__URL", &*pooler.url(name)), ("POSTROOM__DATABASE__POOLER", "none")];
-    let ears = db.store.ears(&config(&vars).database).expect("PostgreSQL has listeners");
-    let error = ears.listen().await.expect_err("nothing arrives");
+    let subscriber =
+        db.store.subscriber(&config(&vars).database).expect("PostgreSQL has listeners");
+    let error = subscriber.listen().await.expect_err("nothing arrives");
     assert_eq!(error, StoreError::Disconnected("notices do not arrive".to_owned()));
 }
 

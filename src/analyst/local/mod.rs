@@ -5,7 +5,7 @@ mod classify;
 mod draft;
 mod score;
 
-use super::{Analyst, Answer, DraftRequest, DraftText, Score};
+use super::{Analyst, AnalystAnswer, DraftRequest, DraftText, Score};
 use crate::domain::{Conversation, Sentiment, conversation::Line, event::Direction};
 use futures_util::FutureExt;
 use std::future::ready;
@@ -15,7 +15,7 @@ use std::future::ready;
 pub struct Local;
 
 impl Analyst for Local {
-    fn classify<'a>(&'a self, it: &'a Conversation) -> Answer<'a, Sentiment> {
+    fn classify<'a>(&'a self, it: &'a Conversation) -> AnalystAnswer<'a, Sentiment> {
         ready(Ok(classify::classify(&heard(it)))).boxed()
     }
 
@@ -23,11 +23,11 @@ impl Analyst for Local {
         &'a self,
         it: &'a Conversation,
         ideal_customer: Option<&'a str>,
-    ) -> Answer<'a, Option<Score>> {
+    ) -> AnalystAnswer<'a, Option<Score>> {
         ready(Ok(score::score(&it.lead, ideal_customer))).boxed()
     }
 
-    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> Answer<'a, Option<DraftText>> {
+    fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         ready(Ok(draft::draft(&request))).boxed()
     }
 }

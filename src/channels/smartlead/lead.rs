@@ -16,7 +16,7 @@ const ADDRESSES: [&str; 5] = [
 ];
 
 /// The lead of an event.
-pub(super) struct Lead {
+pub(super) struct Contact {
     pub(super) id: Option<String>,
     pub(super) email: String,
     pub(super) name: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Lead {
     is_told_as_recipient: bool,
 }
 
-impl Lead {
+impl Contact {
     pub(super) fn of(received: &Received<'_>) -> Result<Self, FieldError> {
         let body = received.body;
         let found = ADDRESSES.iter().find_map(|path| Some((path, fields::email(body, path)?)));

@@ -1,6 +1,6 @@
 //! Mails as `SmartLead` tells them.
 
-use super::Lead;
+use super::Contact;
 use crate::{
     channels::{Channel, fields, text, times},
     domain::{
@@ -12,7 +12,7 @@ use crate::{
 use serde_json::{Value, json};
 
 /// A mail that came back for one of a campaign's.
-pub(super) fn reply(body: &Value, lead: &Lead, campaign: &str, stats: &str) -> NewMessage {
+pub(super) fn reply(body: &Value, lead: &Contact, campaign: &str, stats: &str) -> NewMessage {
     let html = fields::first_text(body, &["reply_message.html", "reply_body"]);
     let plain = fields::text(body, "reply_message.text");
     let raw_text = match (&plain, &html) {
@@ -71,7 +71,7 @@ pub(super) fn reads_like_a_report(body: &Value) -> bool {
 }
 
 /// A mail of the campaign.
-pub(super) fn sent(body: &Value, lead: &Lead, campaign: &str) -> NewMessage {
+pub(super) fn sent(body: &Value, lead: &Contact, campaign: &str) -> NewMessage {
     let raw_text = fields::text(body, "sent_message.text");
     let html = fields::first_text(
         body,
@@ -115,11 +115,11 @@ const fn blank() -> NewMessage {
     }
 }
 
-fn theirs(lead: &Lead) -> Address {
+fn theirs(lead: &Contact) -> Address {
     Address { address: Some(lead.email.clone()), name: lead.name.clone() }
 }
 
-fn ours(lead: &Lead) -> Address {
+fn ours(lead: &Contact) -> Address {
     Address { address: lead.ours.clone(), name: None }
 }
 
@@ -141,7 +141,7 @@ fn reply_key(body: &Value, stats: &str, text: &str) -> MessageKey {
     }
 }
 
-fn sent_keys(body: &Value, lead: &Lead, campaign: &str) -> Vec<MessageKey> {
+fn sent_keys(body: &Value, lead: &Contact, campaign: &str) -> Vec<MessageKey> {
     let message_id = fields::first_word(body, &["message_id", "sent_message.message_id"]);
     let ids = [fields::word(body, "stats_id"), message_id];
     let keys: Vec<MessageKey> =

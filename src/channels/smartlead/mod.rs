@@ -6,7 +6,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-use self::lead::Lead;
+use self::lead::Contact;
 use super::{Channel, EventRow, Received, fields, ignored, names, row, text, times, unknown};
 use crate::domain::{
     Account, CampaignRef, ChannelName, Event, Interpreted, JobKind, NotUnderstood, Sentiment,
@@ -118,7 +118,7 @@ fn sent(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUndersto
     })
 }
 
-fn bounce(body: &Value, lead: &Lead) -> Signal {
+fn bounce(body: &Value, lead: &Contact) -> Signal {
     const TEXTS: [&str; 6] = [
         "bounce_message.text",
         "bounce_message.html",
@@ -157,10 +157,10 @@ fn apply(
     event: &str,
     received: &Received<'_>,
     times: &[&str],
-    signal: impl FnOnce(&Lead) -> Signal,
+    signal: impl FnOnce(&Contact) -> Signal,
 ) -> Result<Interpreted, NotUnderstood> {
     let body = received.body;
-    let lead = Lead::of(received).map_err(|it| it.of(event))?;
+    let lead = Contact::of(received).map_err(|it| it.of(event))?;
     if lead.is_nobody() {
         return Ok(ignored(event, "unknown_lead"));
     }

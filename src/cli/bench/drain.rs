@@ -4,7 +4,7 @@ use super::{BenchArgs, report::Measured, scratch::Scratch};
 use crate::{
     app::Role,
     domain::job::{NewJob, SELF_CHECK, SYSTEM_CLIENT},
-    store::Feed,
+    store::Enqueuer,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,13 +20,13 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
     let count = args.jobs.unwrap_or(JOBS);
     let (runtime, store) = scratch.store(args).await?;
-    enqueue(&store.feed(), count).await?;
+    enqueue(&store.enqueuer(), count).await?;
     drop((store, runtime));
     let started = Instant::now();
     let daemon = scratch.plain_daemon(args, Role::Worker).await?;
-    let feed = daemon.store().feed();
+    let enqueuer = daemon.store().enqueuer();
     let wanted = i64::try_from(count)?;
-    while feed.succeeded(&[SELF_CHECK]).await? < wanted {
+    while enqueuer.succeeded(&[SELF_CHECK]).await? < wanted {
         if started.elapsed() > LIMIT {
             anyhow::bail!("not all jobs have succeeded within {LIMIT:?}");
         }
@@ -38,24 +38,24 @@ pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Resu
     Ok(measured)
 }
 
-async fn enqueue(feed: &Feed, count: usize) -> anyhow::Result<()> {
+async fn enqueue(enqueuer: &Enqueuer, count: usize) -> anyhow::Result<()> {
     let mut left = count;
     while left > 0 {
         let group = left.min(GROUP);
-        let jobs = (0..group).map(|_| self_check(feed)).collect();
-        feed.enqueue(jobs).await?;
+        let jobs = (0..group).map(|_| self_check(enqueuer)).collect();
+        enqueuer.enqueue(jobs).await?;
         left -= group;
     }
     Ok(())
 }
 
 /// A job that does nothing.
-pub(super) fn self_check(feed: &Feed) -> NewJob {
+pub(super) fn self_check(enqueuer: &Enqueuer) -> NewJob {
     NewJob {
         kind: SELF_CHECK,
         client_id: SYSTEM_CLIENT.to_owned(),
         lead_id: None,
-        subject_id: feed.next_id(),
+        subject_id: enqueuer.next_id(),
         message_id: None,
         draft_id: None,
         max_attempts: 5,

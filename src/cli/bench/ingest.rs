@@ -34,10 +34,10 @@ pub(super) async fn measure(
     let daemon = scratch.plain_daemon(args, role).await?;
     warm_up(&daemon, connections, count, works).await?;
     let bodies = bodies(1_000_000, count)?;
-    let feed = daemon.store().feed();
-    let ended_before = feed.succeeded(&WORKED).await?;
+    let enqueuer = daemon.store().enqueuer();
+    let ended_before = enqueuer.succeeded(&WORKED).await?;
     let load = load::post(daemon.url(), PATH, connections, bodies).await?;
-    let ended = feed.succeeded(&WORKED).await? - ended_before;
+    let ended = enqueuer.succeeded(&WORKED).await? - ended_before;
     let thirds = Thirds::of(&load.answered_at, load.took);
     let (bench, database) = (args.bench.name(), daemon.store().database());
     let measured = Measured::new(bench, database, connections, load.took, load.accepted);
@@ -120,10 +120,10 @@ fn bodies(first: u64, count: usize) -> anyhow::Result<Vec<Bytes>> {
 
 /// Waits until as many jobs of the two kinds have succeeded in the database.
 async fn finished(daemon: &Daemon, count: usize) -> anyhow::Result<()> {
-    let feed = daemon.store().feed();
+    let enqueuer = daemon.store().enqueuer();
     let until = Instant::now() + WORK_LIMIT;
     loop {
-        let ended = feed.succeeded(&WORKED).await?;
+        let ended = enqueuer.succeeded(&WORKED).await?;
         if ended >= i64::try_from(count)? {
             return Ok(());
         }

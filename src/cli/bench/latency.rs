@@ -40,7 +40,7 @@ impl JobHandler for Probe {
 /// Enqueues a job every 20 ms, and tells the supervisor as ingest does after its commit.
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
     let daemon = scratch.daemon(args, Role::All, Registry::default().kind::<Probe>()).await?;
-    let feed = daemon.store().feed();
+    let enqueuer = daemon.store().enqueuer();
     let count = args.jobs.unwrap_or(JOBS);
     let (mut each, mut first) = (Vec::with_capacity(count), Instant::now());
     for number in 0..WARM_UP + count {
@@ -48,7 +48,7 @@ pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Resu
             each.clear();
             first = Instant::now();
         }
-        let ids = feed.enqueue(vec![self_check(&feed)]).await?;
+        let ids = enqueuer.enqueue(vec![self_check(&enqueuer)]).await?;
         let committed = Instant::now();
         if daemon.supervisor().get().is_none_or(|it| it.try_send(Stored { jobs: 1 }).is_err()) {
             anyhow::bail!("the supervisor takes no nudge");

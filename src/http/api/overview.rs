@@ -3,7 +3,7 @@
 use super::{
     Answer, ApiState,
     query::Query,
-    views::{ClientCount, JobCounts, Key, KindCount, NodeJson, OverviewJson},
+    views::{ClientCount, JobCounts, KindCount, NodeJson, OverviewJson, RowKey},
 };
 use crate::{
     domain::Timestamp,
@@ -45,7 +45,7 @@ fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
     let (webhooks_per_second, jobs_per_second) = state.metrics.throughput().per_second();
     let actors = state.board.actors();
     OverviewJson {
-        node: Key(state.desk.node()),
+        node: RowKey(state.desk.node()),
         version: env!("CARGO_PKG_VERSION"),
         role: state.role,
         uptime_seconds: state.started.elapsed().as_secs(),

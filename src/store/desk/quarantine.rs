@@ -10,7 +10,7 @@ use crate::{
     domain::Id,
     store::{
         Store, StoreError,
-        room::Rooms,
+        quarantine_room::QuarantineRooms,
         sessions::Sessions,
         sql::Sql,
         tx::{Tx, group, read},
@@ -115,7 +115,7 @@ pub(super) async fn settle(
     let found = tx.all(&READ_QUARANTINED_OF, [id.into()]).await?;
     let Some(row) = found.first() else { return Ok(false) };
     let client: String = row.try_get("", "client_id")?;
-    let mut rooms = Rooms::lock(&tx, &BTreeSet::from([client.as_str()])).await?;
+    let mut rooms = QuarantineRooms::lock(&tx, &BTreeSet::from([client.as_str()])).await?;
     let settled = tx.all(&SETTLE_QUARANTINE, [id.into(), status.into()]).await?;
     for row in &settled {
         rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));

@@ -34,7 +34,7 @@ pub(super) struct Known {
     /// Which are duplicates, and of what.
     pub(super) firsts: HashMap<usize, First>,
     /// The stored messages that duplicates repeat.
-    pub(super) repeated: HashMap<Id, messages::Known>,
+    pub(super) repeated: HashMap<Id, messages::KnownMessage>,
     /// Whose the others are.
     pub(super) lead_of: HashMap<usize, Found>,
     /// Campaigns by their providers' ids.

@@ -207,7 +207,7 @@ impl<'a> Group<'a> {
         &self,
         lead_of: &HashMap<usize, Found>,
         meetings: &[Meeting],
-        repeated: &HashMap<Id, messages::Known>,
+        repeated: &HashMap<Id, messages::KnownMessage>,
         changes: &Changes,
     ) -> Result<Leads, StoreError> {
         let made: HashSet<Id> =

@@ -3,7 +3,7 @@
 use super::{Answer, Content, Group, Inbound, SAME_ID_OTHER_BODY};
 use crate::{
     domain::Id,
-    store::{StoreError, room::Rooms, sql::Sql, tx::group},
+    store::{StoreError, quarantine_room::QuarantineRooms, sql::Sql, tx::group},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -39,7 +39,7 @@ impl Group<'_> {
         let mut rows: BTreeMap<Key, QuarantineRow<'_>> = BTreeMap::new();
         let mut items: Vec<(usize, Key, String)> = Vec::new();
         for (at, inbound) in self.inbound.iter().enumerate() {
-            let Some(Held { event_type, reason, body_hash }) = self.held(at, inbound) else {
+            let Some(RoomUsed { event_type, reason, body_hash }) = self.held(at, inbound) else {
                 continue;
             };
             let key = (inbound.client_id.to_string(), inbound.channel.0, body_hash.to_owned());
@@ -62,7 +62,7 @@ impl Group<'_> {
             return Ok(());
         }
         let clients: BTreeSet<&str> = rows.values().map(|it| it.client_id).collect();
-        let mut rooms = Rooms::lock(self.tx, &clients).await?;
+        let mut rooms = QuarantineRooms::lock(self.tx, &clients).await?;
         let refused = self.without_room(&rows, &items, &mut rooms).await?;
         rows.retain(|key, _| !refused.contains(key));
         let rows: Vec<QuarantineRow<'_>> = rows.into_values().collect();
@@ -90,7 +90,7 @@ impl Group<'_> {
         &self,
         rows: &BTreeMap<Key, QuarantineRow<'_>>,
         items: &[(usize, Key, String)],
-        rooms: &mut Rooms,
+        rooms: &mut QuarantineRooms,
     ) -> Result<HashSet<Key>, StoreError> {
         let asked: Vec<Asked<'_>> = rows.values().map(Asked::of).collect();
         let mut known: HashSet<(String, String, String)> = HashSet::new();
@@ -134,7 +134,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Why a webhook is held for a person.
-struct Held<'a> {
+struct RoomUsed<'a> {
     event_type: Option<&'a str>,
     reason: &'a str,
     body_hash: &'a str,
@@ -142,17 +142,17 @@ struct Held<'a> {
 
 impl Group<'_> {
     /// Why the one at that place of the group is held, if it is.
-    fn held<'i>(&self, at: usize, inbound: &'i Inbound) -> Option<Held<'i>> {
+    fn held<'i>(&self, at: usize, inbound: &'i Inbound) -> Option<RoomUsed<'i>> {
         match &inbound.content {
             Content::Quarantine { event_type, reason, body_hash } => {
-                Some(Held { event_type: event_type.as_deref(), reason, body_hash })
+                Some(RoomUsed { event_type: event_type.as_deref(), reason, body_hash })
             }
             Content::Event { event, .. } if self.other_bodies.contains(&at) => {
                 let (client, request) = (&inbound.client_id, &inbound.request_id);
                 let (event_type, reason) = (Some(event.event_type.as_str()), SAME_ID_OTHER_BODY);
                 tracing::warn!(client.id = %client, request.id = %request, reason, "quarantined");
                 let body_hash = &inbound.delivery.as_ref()?.body_hash;
-                Some(Held { event_type, reason, body_hash })
+                Some(RoomUsed { event_type, reason, body_hash })
             }
             Content::Event { .. } => None,
         }

@@ -68,7 +68,7 @@ impl Group<'_> {
         &self,
         firsts: &HashMap<usize, First>,
         lead_of: &HashMap<usize, Found>,
-        repeated: &HashMap<Id, messages::Known>,
+        repeated: &HashMap<Id, messages::KnownMessage>,
         leads: &Leads,
     ) -> Result<HashMap<usize, Cut>, StoreError> {
         #[derive(Serialize)]

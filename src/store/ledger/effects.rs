@@ -6,7 +6,7 @@ use crate::{
     store::{
         Store, StoreError,
         drafts::{EndDrafts, end_drafts},
-        leads::{Lead, Leads, OptedOut, Score},
+        leads::{Lead, LeadScore, Leads, OptedOut},
         sql::Sql,
         tx::{Tx, group},
         wall_clock,
@@ -243,7 +243,7 @@ fn apply<'a>(
             });
         }
         Effect::Score { fit, intent, overall, reason } => {
-            lead.change().score = Some(Score {
+            lead.change().score = Some(LeadScore {
                 fit: i32::from(*fit),
                 intent: i32::from(*intent),
                 overall: i32::from(*overall),

@@ -22,7 +22,7 @@ impl Canary {
     /// Looks whether the canary has come back; when it is time, sends the next one.
     pub(super) async fn fly(&mut self, plan: &JanitorPlan) {
         if let Some(id) = self.out {
-            let outcome = attempted("look for the canary", plan.feed.outcome(id).await);
+            let outcome = attempted("look for the canary", plan.enqueuer.outcome(id).await);
             if let Some((_, took)) = outcome.flatten() {
                 plan.metrics.canary(took);
                 plan.board.canary_returned(wall_clock(), took);
@@ -35,14 +35,14 @@ impl Canary {
                 kind: SELF_CHECK,
                 client_id: SYSTEM_CLIENT.to_owned(),
                 lead_id: None,
-                subject_id: plan.feed.next_id(),
+                subject_id: plan.enqueuer.next_id(),
                 message_id: None,
                 draft_id: None,
                 max_attempts: 1,
                 in_lead_line: false,
                 delay_ms: 0,
             };
-            let sent = attempted("send the canary", plan.feed.enqueue(vec![job]).await);
+            let sent = attempted("send the canary", plan.enqueuer.enqueue(vec![job]).await);
             // Where the answer was lost, one may be out of which nothing is known: the next comes
             // after a pause.
             self.rounds.done(now, sent.is_some());

@@ -15,14 +15,14 @@ use crate::{
     config,
     domain::Id,
     ingest::{self, Stored},
-    recorder::Holds,
-    store::{Census, Chores, Feed, Ledger, Queue, StoreError, wall_clock},
+    recorder::InFlight,
+    store::{Chores, Enqueuer, Ledger, Membership, Queue, StoreError, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
     },
 };
-use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{collections::HashSet, sync::Arc};
 use tokio::time::Instant;
 
@@ -30,19 +30,19 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub struct JanitorPlan {
     /// Who lives.
-    pub census: Census,
+    pub membership: Membership,
     /// This process. It lives, whatever its heartbeat says.
     pub node: Id,
     /// What dead nodes hold.
     pub queue: Queue,
     /// What this process has in memory.
-    pub holds: Holds,
+    pub in_flight: InFlight,
     /// Where the canary is enqueued.
-    pub feed: Feed,
+    pub enqueuer: Enqueuer,
     /// Where rescues are recorded.
     pub ledger: Ledger,
     /// Who is told of them: they are due soon.
-    pub announce: ingest::Listener,
+    pub announce: ingest::StoredRecipient,
     /// What the node that leads has to do.
     pub chores: Chores,
     /// The configuration that applies now.
@@ -76,11 +76,6 @@ struct Memory {
     rota: Rota,
 }
 
-/// Command: stop.
-#[derive(actix::Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct Stop;
-
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 struct Look;
@@ -95,7 +90,7 @@ impl Janitor {
     /// The nodes that are dead by now, as the heartbeats have seen them. Who has not seen anything for a lease
     /// knows nothing.
     fn dead(&self) -> Vec<Id> {
-        let Some(beat) = self.plan.census.last() else { return Vec::new() };
+        let Some(beat) = self.plan.membership.last() else { return Vec::new() };
         if beat.0.elapsed() > self.plan.config.get().supervisor.lease {
             return Vec::new();
         }
@@ -111,15 +106,6 @@ impl actix::Actor for Janitor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.plan.board.faults().point("janitor.started");
         ctx.notify(Look);
-    }
-}
-
-impl actix::Handler<Stop> for Janitor {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.presence.leave();
-        ctx.stop();
     }
 }
 
@@ -157,7 +143,7 @@ async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Memory {
     memory.canary.fly(&plan).await;
     let cfg = plan.config.get();
     plan.queue.take_up(|client_id| cfg.client(client_id).is_some());
-    if plan.census.leads(cfg.supervisor.lease) {
+    if plan.membership.leads(cfg.supervisor.lease) {
         memory.rota.work(&plan, dead).await;
     }
     memory
@@ -171,7 +157,7 @@ impl Memory {
         self.buried.retain(|it| dead.contains(it));
         let is_news = dead.iter().any(|it| !self.buried.contains(it));
         let now = Instant::now();
-        let is_due = self.rescue.is_due(now) && !plan.census.is_alone();
+        let is_due = self.rescue.is_due(now) && !plan.membership.is_alone();
         if !is_news && !is_due {
             return;
         }

@@ -27,7 +27,7 @@ pub(super) async fn find_astray(plan: &JanitorPlan, before: Astray) -> Result<As
     }
     let looked_at = Some(Instant::now());
     let mut held = plan.queue.held().await?;
-    held.retain(|it| !plan.holds.has(it.settlement.job_id, it.settlement.run));
+    held.retain(|it| !plan.in_flight.has(it.settlement.job_id, it.settlement.run));
     let (lost, new): (Vec<Orphan>, Vec<Orphan>) = held
         .into_iter()
         .partition(|it| before.runs.contains(&(it.settlement.job_id, it.settlement.run)));

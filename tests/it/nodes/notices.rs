@@ -40,11 +40,11 @@ async fn many_commits_make_few_notices() {
     })
     .await
     .unwrap();
-    let feed = db.store.feed();
+    let enqueuer = db.store.enqueuer();
     let begun = Instant::now();
     join_all((0..WRITERS).map(|_| async {
         for _ in 0..COMMITS {
-            feed.enqueue(vec![self_check(&db.store, "a")]).await.unwrap();
+            enqueuer.enqueue(vec![self_check(&db.store, "a")]).await.unwrap();
         }
     }))
     .await;

@@ -200,7 +200,7 @@ on_both_databases! {
         let running: Arc<[AtomicUsize; 2]> = Arc::default();
         let ended = Arc::new(AtomicUsize::new(0));
         let total = 240;
-        let feed = async {
+        let enqueuer = async {
             for n in 0..40 {
                 enqueue(&db.store, "a", SELF_CHECK, 2).await;
                 enqueue(&db.store, "b", LEAD_SCORING, 1).await;
@@ -233,7 +233,7 @@ on_both_databases! {
                 }
             }
         };
-        tokio::join!(feed, work(db.store.clone(), 1), work(other.clone(), 2));
+        tokio::join!(enqueuer, work(db.store.clone(), 1), work(other.clone(), 2));
         assert_caps(&db).await;
         assert_whole(&db).await;
     }
@@ -401,7 +401,7 @@ async fn caps_that_one_node_has_set_are_kept_by_all() {
     let beats = Heartbeat::start(&before, &config, true, || {}).unwrap();
     cap(&db.store, &[("a", 2)]).await;
     eventually(Duration::from_secs(20), async || {
-        beats.census().last().filter(|it| it.1.has_caps).map(|_| ())
+        beats.membership().last().filter(|it| it.1.has_caps).map(|_| ())
     })
     .await;
     let after = db.another_node().await;

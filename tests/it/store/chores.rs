@@ -47,7 +47,7 @@ async fn look(store: &Store, round: &mut Pruning, keep: &Retention) -> u64 {
 /// An id that was given out so long ago.
 fn id_of(store: &Store, ago: Duration) -> Id {
     let ms = i64::try_from(ago.as_millis()).unwrap();
-    store.feed().next_id() - (ms << 22)
+    store.enqueuer().next_id() - (ms << 22)
 }
 
 /// Jobs that were stored and ended so long ago.

@@ -73,7 +73,7 @@ async fn dump(db: &Fixture) -> Vec<String> {
     rows
 }
 
-/// None of `settlements` holds, and nothing changes.
+/// None of `settlements` in_flight, and nothing changes.
 async fn assert_refused(db: &Fixture, settlements: Vec<Settlement>, why: &str) {
     let before = dump(db).await;
     for it in settlements {

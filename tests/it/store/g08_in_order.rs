@@ -265,7 +265,7 @@ on_both_databases! {
         let (lead, _) = put(&db.store, "a", &phones(1), 1).await[0];
         let mut scoring = crate::support::fixture::job(&db.store, "a", postroom::domain::job::LEAD_SCORING);
         scoring.lead_id = Some(lead);
-        db.store.feed().enqueue(vec![scoring]).await.unwrap();
+        db.store.enqueuer().enqueue(vec![scoring]).await.unwrap();
         let claims = claim(&db.store, 10).await;
         assert_eq!(claims.len(), 2);
         succeed(&db.store, &claims).await;

@@ -102,7 +102,7 @@ on_both_databases! {
     }
 
     async fn a_snooze_and_a_release_use_no_attempt(db: Fixture) {
-        db.store.feed().enqueue(vec![self_check(&db.store, "a")]).await.unwrap();
+        db.store.enqueuer().enqueue(vec![self_check(&db.store, "a")]).await.unwrap();
         let first = claim(&db.store, 1).await;
         assert!(end(&db.store, &first[0], Transition::Snooze { after: Duration::ZERO }).await);
         crate::support::eventually(Duration::from_secs(5), async || {

@@ -15,7 +15,7 @@ use postroom::{
     config,
     domain::{Id, job::SELF_CHECK},
     ingest,
-    recorder::Holds,
+    recorder::InFlight,
     store::{Heartbeat, given_out_at},
     supervisor::{JanitorPlan, Rescued, rescue},
     telemetry::{board::Board, metrics::Metrics},
@@ -27,7 +27,7 @@ on_both_databases! {
     /// A clock was two days ahead when something was stored: whatever that was, its id is given out
     /// once.
     async fn ids_go_on_above_those_of_every_table(db: Fixture) {
-        let two_days_ahead = |n: i64| db.store.feed().next_id() + ((172_800_000 + n * 1_000) << 22);
+        let two_days_ahead = |n: i64| db.store.enqueuer().next_id() + ((172_800_000 + n * 1_000) << 22);
         let now = instant(&db, 0);
         let rows: [(&str, &str); 3] = [
             ("campaigns (id, client_id, channel, provider_id)", "'a', 'sms', 'p'"),
@@ -38,7 +38,7 @@ on_both_databases! {
             let id: Id = two_days_ahead(n);
             let values = values.replace("{now}", &now);
             db.execute(&format!("insert into {columns} values ({id}, {values})")).await;
-            let next = db.another_node().await.feed().next_id();
+            let next = db.another_node().await.enqueuer().next_id();
             assert!(next > id, "{columns}: {next} after {id}");
             assert!(given_out_at(next).millis_since(given_out_at(id)) < 1_000);
         }
@@ -68,13 +68,13 @@ async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
     let settings = config(&[("POSTROOM__DATABASE__URL", &url)]);
     let beats = Heartbeat::start(&survivor, &settings, false, || {}).unwrap();
     let plan = JanitorPlan {
-        census: beats.census(),
+        membership: beats.membership(),
         node: survivor.node(),
         queue: survivor.queue(),
-        holds: Holds::default(),
-        feed: survivor.feed(),
+        in_flight: InFlight::default(),
+        enqueuer: survivor.enqueuer(),
         ledger: survivor.ledger(),
-        announce: ingest::Listener::default(),
+        announce: ingest::StoredRecipient::default(),
         chores: survivor.chores(),
         config: config::Live::new(settings),
         kinds: Arc::new([SELF_CHECK]),

@@ -92,7 +92,7 @@ on_both_databases! {
     async fn a_job_that_outlives_no_node_fails_when_its_attempts_are_used(db: Fixture) {
         let mut poisonous = job(&db.store, "a", SELF_CHECK);
         poisonous.max_attempts = 3;
-        let id = db.store.feed().enqueue(vec![poisonous]).await.unwrap()[0].unwrap();
+        let id = db.store.enqueuer().enqueue(vec![poisonous]).await.unwrap()[0].unwrap();
         let node = db.store.node();
         for attempt in 1..=3 {
             let claims = if attempt == 1 { claim(&db.store, 1).await } else { claim_suspects(&db.store).await };

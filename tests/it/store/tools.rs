@@ -89,7 +89,7 @@ pub(super) async fn enqueue(store: &Store, client: &str, kind: JobKind, count: u
     while ids.len() < count {
         let n = (count - ids.len()).min(1_000);
         let jobs = (0..n).map(|_| job(store, client, kind)).collect();
-        let made = store.feed().enqueue(jobs).await.unwrap();
+        let made = store.enqueuer().enqueue(jobs).await.unwrap();
         ids.extend(made.into_iter().flatten());
     }
     ids

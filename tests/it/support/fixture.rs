@@ -138,7 +138,7 @@ pub fn job(store: &Store, client: &str, kind: JobKind) -> NewJob {
         kind,
         client_id: client.to_owned(),
         lead_id: None,
-        subject_id: store.feed().next_id(),
+        subject_id: store.enqueuer().next_id(),
         message_id: None,
         draft_id: None,
         max_attempts: 5,

@@ -113,19 +113,19 @@ impl Inside {
 
     /// Enqueues a job for `client`, which is due at once.
     pub async fn enqueue(&self, kind: JobKind, client: &str, max_attempts: u32) -> Id {
-        let feed = self.store.feed();
+        let enqueuer = self.store.enqueuer();
         let job = NewJob {
             kind,
             client_id: client.to_owned(),
             lead_id: None,
-            subject_id: feed.next_id(),
+            subject_id: enqueuer.next_id(),
             message_id: None,
             draft_id: None,
             max_attempts,
             in_lead_line: false,
             delay_ms: 0,
         };
-        let ids = feed.enqueue(vec![job]).await.expect("the database is there");
+        let ids = enqueuer.enqueue(vec![job]).await.expect("the database is there");
         ids.into_iter().flatten().next().expect("a new job")
     }
 }

@@ -1,6 +1,6 @@
 //! Pools and actors.
 
-use super::Key;
+use super::RowKey;
 use crate::{
     domain::Timestamp,
     telemetry::board::{ActorView, PoolPost},
@@ -61,7 +61,7 @@ pub(in crate::http::api) struct ActorJson {
     last_failure: Option<FailureJson>,
     mailbox_depth: usize,
     mailbox_capacity: usize,
-    job_id: Option<Key>,
+    job_id: Option<RowKey>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,7 +82,7 @@ impl ActorJson {
             last_failure: it.last_failure.map(|it| FailureJson { at: it.at, reason: it.reason }),
             mailbox_depth: it.mailbox_depth,
             mailbox_capacity: it.mailbox_capacity,
-            job_id: it.job_id.map(Key),
+            job_id: it.job_id.map(RowKey),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Jobs.
 
-use super::Key;
+use super::RowKey;
 use crate::{
     domain::{Timestamp, job::dedupe_key},
     store::{FailedAttempt, JobDetail, JobView},
@@ -15,14 +15,14 @@ pub(in crate::http::api) struct Counted {
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct JobJson<'a> {
-    id: Key,
+    id: RowKey,
     kind: &'a str,
     status: &'static str,
     client_id: &'a str,
-    lead_id: Option<Key>,
-    message_id: Option<Key>,
-    draft_id: Option<Key>,
-    delivery_id: Option<Key>,
+    lead_id: Option<RowKey>,
+    message_id: Option<RowKey>,
+    draft_id: Option<RowKey>,
+    delivery_id: Option<RowKey>,
     dedupe_key: String,
     attempts: i64,
     max_attempts: i64,
@@ -30,20 +30,20 @@ pub(in crate::http::api) struct JobJson<'a> {
     created_at: Timestamp,
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
-    locked_by: Option<Key>,
+    locked_by: Option<RowKey>,
     last_error: Option<&'a str>,
 }
 
 impl<'a> JobJson<'a> {
     pub(in crate::http::api) fn of(it: &'a JobView) -> Self {
         Self {
-            id: Key(it.id),
+            id: RowKey(it.id),
             kind: &it.kind,
             status: it.status.as_str(),
             client_id: &it.client_id,
-            lead_id: it.lead_id.map(Key),
-            message_id: it.message_id.map(Key),
-            draft_id: it.draft_id.map(Key),
+            lead_id: it.lead_id.map(RowKey),
+            message_id: it.message_id.map(RowKey),
+            draft_id: it.draft_id.map(RowKey),
             delivery_id: None,
             dedupe_key: dedupe_key(&it.client_id, it.subject_id, &it.kind),
             attempts: it.attempts,
@@ -52,7 +52,7 @@ impl<'a> JobJson<'a> {
             created_at: it.created_at,
             started_at: it.started_at,
             finished_at: it.finished_at,
-            locked_by: it.node.map(Key),
+            locked_by: it.node.map(RowKey),
             last_error: it.last_error.as_deref(),
         }
     }
@@ -70,7 +70,7 @@ struct AttemptJson<'a> {
     attempt: i64,
     failed_at: Timestamp,
     duration_ms: Option<i64>,
-    node: Option<Key>,
+    node: Option<RowKey>,
     actor: Option<&'a str>,
     reason: &'a str,
     message: Option<&'a str>,
@@ -82,7 +82,7 @@ impl<'a> JobDetailJson<'a> {
             attempt: it.attempt,
             failed_at: it.failed_at,
             duration_ms: it.duration_ms,
-            node: it.node.map(Key),
+            node: it.node.map(RowKey),
             actor: it.actor.as_deref(),
             reason: &it.reason,
             message: it.message.as_deref(),

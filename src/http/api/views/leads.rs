@@ -1,6 +1,6 @@
 //! Leads.
 
-use super::{DraftJson, JobJson, Key, MessageJson, at};
+use super::{DraftJson, JobJson, MessageJson, RowKey, at};
 use crate::{
     domain::Timestamp,
     store::{IdentityRow, LeadDetail, LeadEntry},
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct LeadJson<'a> {
-    id: Key,
+    id: RowKey,
     client_id: &'a str,
     status: &'a str,
     sentiment: Option<&'a str>,
@@ -32,7 +32,7 @@ pub(in crate::http::api) struct LeadJson<'a> {
     last_inbound_at: Option<Timestamp>,
     last_outbound_at: Option<Timestamp>,
     created_at: Timestamp,
-    merged_into: Option<Key>,
+    merged_into: Option<RowKey>,
     category: Option<&'a str>,
 }
 
@@ -40,7 +40,7 @@ pub(in crate::http::api) struct LeadJson<'a> {
 struct OptedOutJson<'a> {
     at: Timestamp,
     channel: Option<&'a str>,
-    message_id: Option<Key>,
+    message_id: Option<RowKey>,
     reason: Option<&'a str>,
 }
 
@@ -68,7 +68,7 @@ struct IdentityJson<'a> {
 
 #[derive(Debug, Serialize)]
 struct CampaignJson<'a> {
-    id: Key,
+    id: RowKey,
     name: Option<&'a str>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> LeadJson<'a> {
         let it = &entry.lead;
         let identity = |it: &'a IdentityRow| IdentityJson { kind: &it.kind, value: &it.value };
         Self {
-            id: Key(it.id),
+            id: RowKey(it.id),
             client_id: &it.client_id,
             status: &it.status,
             sentiment: it.sentiment.as_deref(),
@@ -91,7 +91,7 @@ impl<'a> LeadJson<'a> {
             opted_out: at!(it.opted_out_at).map(|at| OptedOutJson {
                 at,
                 channel: it.opted_out_channel.as_deref(),
-                message_id: it.opted_out_message_id.map(Key),
+                message_id: it.opted_out_message_id.map(RowKey),
                 reason: it.opted_out_reason.as_deref(),
             }),
             bounced: at!(it.bounced_at).map(|at| BouncedJson {
@@ -113,12 +113,12 @@ impl<'a> LeadJson<'a> {
             campaign: entry
                 .campaign
                 .as_ref()
-                .map(|(id, name)| CampaignJson { id: Key(*id), name: name.as_deref() }),
+                .map(|(id, name)| CampaignJson { id: RowKey(*id), name: name.as_deref() }),
             last_message_at: at!(it.last_message_at),
             last_inbound_at: at!(it.last_inbound_at),
             last_outbound_at: at!(it.last_outbound_at),
             created_at: Timestamp::from_millis(it.created_at.0),
-            merged_into: it.merged_into.map(Key),
+            merged_into: it.merged_into.map(RowKey),
             category: it.category.as_deref(),
         }
     }

@@ -1,6 +1,6 @@
 //! Messages and drafts.
 
-use super::{Key, at};
+use super::{RowKey, at};
 use crate::{
     domain::Timestamp,
     store::{DraftRow, Excerpt, ListedMessage, MessageRow},
@@ -10,9 +10,9 @@ use serde_json::{Value, value::RawValue};
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct MessageJson<'a> {
-    id: Key,
+    id: RowKey,
     client_id: &'a str,
-    lead_id: Key,
+    lead_id: RowKey,
     channel: &'a str,
     direction: &'a str,
     source: &'a str,
@@ -54,9 +54,9 @@ fn stored(text: &str, otherwise: Value) -> Stored<'_> {
 macro_rules! message_json {
     ($it:expr, $is_cut:expr) => {
         MessageJson {
-            id: Key($it.id),
+            id: RowKey($it.id),
             client_id: &$it.client_id,
-            lead_id: Key($it.lead_id),
+            lead_id: RowKey($it.lead_id),
             channel: &$it.channel,
             direction: &$it.direction,
             source: &$it.source,
@@ -107,10 +107,10 @@ impl<'a> MessageDetailJson<'a> {
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct DraftJson<'a> {
-    id: Key,
+    id: RowKey,
     client_id: &'a str,
-    lead_id: Key,
-    message_id: Key,
+    lead_id: RowKey,
+    message_id: RowKey,
     channel: &'a str,
     status: &'a str,
     subject: Option<&'a str>,
@@ -124,7 +124,7 @@ pub(in crate::http::api) struct DraftJson<'a> {
     edited: bool,
     send_at: Option<Timestamp>,
     blocked_by: Option<&'a str>,
-    delivery_id: Option<Key>,
+    delivery_id: Option<RowKey>,
     gate: Option<()>,
 }
 
@@ -135,10 +135,10 @@ impl<'a> DraftJson<'a> {
 
     pub(in crate::http::api) fn whole(it: &'a DraftRow) -> Self {
         Self {
-            id: Key(it.id),
+            id: RowKey(it.id),
             client_id: &it.client_id,
-            lead_id: Key(it.lead_id),
-            message_id: Key(it.message_id),
+            lead_id: RowKey(it.lead_id),
+            message_id: RowKey(it.message_id),
             channel: &it.channel,
             status: &it.status,
             subject: it.subject.as_deref(),

@@ -32,9 +32,9 @@ use at;
 
 /// An id: a text, opaque to readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key(pub(super) Id);
+pub(super) struct RowKey(pub(super) Id);
 
-impl Serialize for Key {
+impl Serialize for RowKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -72,8 +72,8 @@ mod tests {
 
     #[test]
     fn an_id_is_a_text() {
-        assert_eq!(serde_json::to_value(Key(42)).unwrap(), serde_json::json!("42"));
-        assert_eq!(serde_json::to_value(None::<Key>).unwrap(), serde_json::Value::Null);
+        assert_eq!(serde_json::to_value(RowKey(42)).unwrap(), serde_json::json!("42"));
+        assert_eq!(serde_json::to_value(None::<RowKey>).unwrap(), serde_json::Value::Null);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The overview.
 
-use super::Key;
+use super::RowKey;
 use crate::{domain::Timestamp, store::Node};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct OverviewJson<'a> {
-    pub(in crate::http::api) node: Key,
+    pub(in crate::http::api) node: RowKey,
     pub(in crate::http::api) version: &'static str,
     pub(in crate::http::api) role: &'static str,
     pub(in crate::http::api) uptime_seconds: u64,
@@ -49,7 +49,7 @@ pub(in crate::http::api) struct ClientCount<'a> {
 
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct NodeJson<'a> {
-    id: Key,
+    id: RowKey,
     role: &'a str,
     started_at: Timestamp,
     seen_at: Timestamp,
@@ -57,6 +57,6 @@ pub(in crate::http::api) struct NodeJson<'a> {
 
 impl<'a> NodeJson<'a> {
     pub(in crate::http::api) fn of(it: &'a Node) -> Self {
-        Self { id: Key(it.id), role: &it.role, started_at: it.started_at, seen_at: it.seen_at }
+        Self { id: RowKey(it.id), role: &it.role, started_at: it.started_at, seen_at: it.seen_at }
     }
 }

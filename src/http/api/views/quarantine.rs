@@ -1,13 +1,13 @@
 //! Quarantine items.
 
-use super::{Key, at};
+use super::{RowKey, at};
 use crate::{domain::Timestamp, store::ListedQuarantine};
 use serde::Serialize;
 
 /// An item of a list.
 #[derive(Debug, Serialize)]
 pub(in crate::http::api) struct QuarantineJson<'a> {
-    id: Key,
+    id: RowKey,
     client_id: &'a str,
     channel: &'a str,
     event_type: Option<&'a str>,
@@ -22,7 +22,7 @@ pub(in crate::http::api) struct QuarantineJson<'a> {
 impl<'a> QuarantineJson<'a> {
     pub(in crate::http::api) fn of(row: &'a ListedQuarantine) -> Self {
         Self {
-            id: Key(row.id),
+            id: RowKey(row.id),
             client_id: &row.client_id,
             channel: &row.channel,
             event_type: row.event_type.as_deref(),

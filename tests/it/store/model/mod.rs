@@ -53,7 +53,7 @@ enum Step {
         pick: usize,
         how: End,
     },
-    /// The end of a run that is over, or of one that another node holds.
+    /// The end of a run that is over, or of one that another node in_flight.
     EndAgain {
         pick: usize,
     },
@@ -178,11 +178,11 @@ impl Case<'_> {
         let again = it.clone();
         let (client, kind) = (it.client_id.clone(), it.kind.0);
         let lead = it.lead_id;
-        let made = self.nodes[0].feed().enqueue(vec![it]).await.unwrap();
+        let made = self.nodes[0].enqueuer().enqueue(vec![it]).await.unwrap();
         let id = made[0].expect("a new subject");
         self.model.enqueue(id, kind, lead, is_later);
         assert_eq!(
-            self.nodes[0].feed().enqueue(vec![again]).await.unwrap(),
+            self.nodes[0].enqueuer().enqueue(vec![again]).await.unwrap(),
             [None],
             "a key exists once"
         );

@@ -93,13 +93,13 @@ impl Overdue {
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stay {
+pub(super) struct PhaseClock {
     phase: Phase,
     since_ms: u64,
     blocked: Option<Blocked>,
 }
 
-impl Stay {
+impl PhaseClock {
     /// Just opened.
     pub(super) const fn opened(now_ms: u64) -> Self {
         Self { phase: Phase::Opened, since_ms: now_ms, blocked: None }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn each_phase_has_its_deadline() {
-        let first = Stay::opened(0);
+        let first = PhaseClock::opened(0);
         let mut kept = first;
         kept.asks(SECOND);
         assert_eq!(kept.overdue(9_000 * SECOND, &USUAL), None, "its handler has the deadline");
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn an_answer_may_be_read_slowly_but_not_a_byte_a_second() {
         for (bytes_a_second, is_ended) in [(1, true), (8 * 1_024, true), (20 * 1_024, false)] {
-            let mut stay = Stay::opened(0);
+            let mut stay = PhaseClock::opened(0);
             stay.asks(0);
             stay.blocked(0);
             let ended = (1..=600).find(|second| {
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn silence_is_counted_from_when_the_answer_was_taken() {
-        let mut stay = Stay::opened(0);
+        let mut stay = PhaseClock::opened(0);
         stay.asks(0);
         stay.blocked(0);
         stay.answered(0);
@@ -261,7 +261,7 @@ mod tests {
                 0..200,
             ),
         ) {
-            let mut stay = Stay::opened(0);
+            let mut stay = PhaseClock::opened(0);
             stay.asks(0);
             stay.answered(0);
             let (mut now, mut first_byte) = (0, None);

@@ -13,7 +13,7 @@ use std::sync::{
 
 /// The threads that are watched.
 #[derive(Debug)]
-pub(super) struct Turns(Vec<Thread>);
+pub(super) struct ThreadWatch(Vec<Thread>);
 
 #[derive(Debug)]
 struct Thread {
@@ -23,7 +23,7 @@ struct Thread {
     missed: u32,
 }
 
-impl Turns {
+impl ThreadWatch {
     /// Watches these threads; the names are for the log.
     pub(super) fn of(threads: impl IntoIterator<Item = (String, ArbiterHandle)>) -> Self {
         let thread = |(name, arbiter)| {

@@ -1,13 +1,13 @@
 //! Who is inside, by address, and who has to leave where there is no more room.
 
 use super::{
-    Guest,
-    stay::{Deadlines, Overdue},
+    OpenConnection,
+    deadlines::{Deadlines, Overdue},
 };
 use crate::http::limits::Neighbours;
 use std::{collections::HashMap, sync::Arc};
 
-/// Connections of one address at once.
+/// HttpConnections of one address at once.
 pub(super) const OF_ADDRESS_MAX: usize = 256;
 /// An address that has as many as it may loses one that has been idle for this long, rather than be refused.
 const IDLE_MIN_MS: u64 = 5_000;
@@ -32,24 +32,24 @@ impl Full {
 }
 
 /// The guests of one address, by number.
-type Guests = HashMap<u64, Arc<Guest>>;
+type Guests = HashMap<u64, Arc<OpenConnection>>;
 
 /// All connections that have not been told to end, by the address they are counted for; `None` are those of trusted
 /// proxies, which stand for many.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct ConnectionTable {
     guests: HashMap<Option<Neighbours>, Guests>,
     count: usize,
 }
 
-impl Room {
+impl ConnectionTable {
     /// How many are inside.
     pub(super) const fn count(&self) -> usize {
         self.count
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Guest>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<OpenConnection>> {
         self.guests.values().flat_map(HashMap::values)
     }
 
@@ -59,7 +59,7 @@ impl Room {
     /// Where there is no room.
     pub(super) fn enter(
         &mut self,
-        guest: &Arc<Guest>,
+        guest: &Arc<OpenConnection>,
         most: usize,
         now_ms: u64,
     ) -> Result<(), Full> {
@@ -81,19 +81,19 @@ impl Room {
 
     /// The one of the address with the most connections that has been answered for longest, where that address has
     /// more than `others` and one more.
-    fn of_the_largest(&self, others: usize) -> Option<Arc<Guest>> {
+    fn of_the_largest(&self, others: usize) -> Option<Arc<OpenConnection>> {
         let (_, largest) = self.guests.iter().max_by_key(|(_, it)| it.len())?;
         let oldest = largest.values().min_by_key(|it| it.stay().since())?;
         (largest.len() > others + 1).then(|| oldest.clone())
     }
 
-    fn end(&mut self, guest: &Arc<Guest>) {
+    fn end(&mut self, guest: &Arc<OpenConnection>) {
         guest.end(Ending::ForAnother);
         self.leave(guest);
     }
 
     /// It is gone, or as good as.
-    pub(super) fn leave(&mut self, guest: &Guest) {
+    pub(super) fn leave(&mut self, guest: &OpenConnection) {
         let Some(of_address) = self.guests.get_mut(&guest.address) else { return };
         if of_address.remove(&guest.number).is_some() {
             self.count -= 1;
@@ -105,7 +105,8 @@ impl Room {
 
     /// Ends all that are overdue, and says why.
     pub(super) fn end_overdue(&mut self, now_ms: u64, deadlines: &Deadlines) -> Vec<Overdue> {
-        let overdue = |it: &Arc<Guest>| Some((it.clone(), it.stay().overdue(now_ms, deadlines)?));
+        let overdue =
+            |it: &Arc<OpenConnection>| Some((it.clone(), it.stay().overdue(now_ms, deadlines)?));
         let overdue: Vec<_> = self.all().filter_map(overdue).collect();
         for (guest, why) in &overdue {
             let is_unread = *why == Overdue::Answer;
@@ -117,7 +118,9 @@ impl Room {
 }
 
 /// The one over which nothing has been asked for longest, with the time since when.
-fn longest_idle<'a>(guests: impl Iterator<Item = &'a Arc<Guest>>) -> Option<(u64, Arc<Guest>)> {
+fn longest_idle<'a>(
+    guests: impl Iterator<Item = &'a Arc<OpenConnection>>,
+) -> Option<(u64, Arc<OpenConnection>)> {
     let idle = guests.filter_map(|it| Some((it.stay().idle_since()?, it)));
     idle.min_by_key(|(since_ms, _)| *since_ms).map(|(since_ms, it)| (since_ms, it.clone()))
 }
@@ -139,7 +142,7 @@ impl Ending {
     }
 }
 
-impl Guest {
+impl OpenConnection {
     fn end(&self, ending: Ending) {
         // Where it was told before, that holds.
         if self.ending.set(ending).is_ok() {
@@ -160,12 +163,12 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     /// A guest of the address of that number, opened at `at_ms`.
-    fn guest(number: u64, address: u32, at_ms: u64) -> Arc<Guest> {
+    fn guest(number: u64, address: u32, at_ms: u64) -> Arc<OpenConnection> {
         let address = Neighbours::of(IpAddr::V4(Ipv4Addr::from(address)));
-        Arc::new(Guest::opened(number, Some(address), false, at_ms))
+        Arc::new(OpenConnection::opened(number, Some(address), false, at_ms))
     }
 
-    fn asking(number: u64, address: u32, at_ms: u64) -> Arc<Guest> {
+    fn asking(number: u64, address: u32, at_ms: u64) -> Arc<OpenConnection> {
         let guest = guest(number, address, at_ms);
         guest.stay().asks(at_ms);
         guest
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_one_that_is_idle_longest_leaves_and_never_one_that_is_being_answered() {
-        let mut room = Room::default();
+        let mut room = ConnectionTable::default();
         let guests = [asking(0, 1, 10), guest(1, 1, 30), guest(2, 2, 20), guest(3, 3, 40)];
         for it in &guests {
             assert_eq!(room.enter(it, 4, 50), Ok(()));
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn where_all_are_being_answered_the_address_with_the_most_makes_room_for_others() {
-        let mut room = Room::default();
+        let mut room = ConnectionTable::default();
         let many: Vec<_> = (0..8).map(|it| asking(it, 1, 10 + it)).collect();
         for it in many.iter().chain([&asking(8, 2, 0), &asking(9, 2, 0)]) {
             assert_eq!(room.enter(it, 10, 50), Ok(()));
@@ -198,7 +201,7 @@ mod tests {
         assert_eq!(many[0].ended(), Some(Ending::ForAnother));
         assert!(many[1..].iter().all(|it| it.ended().is_none()));
         // The one that has the most gets no more by that.
-        let mut room = Room::default();
+        let mut room = ConnectionTable::default();
         for it in &many {
             assert_eq!(room.enter(it, 8, 50), Ok(()));
         }
@@ -207,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_and_a_proxy_as_many_as_there_are() {
-        let mut room = Room::default();
+        let mut room = ConnectionTable::default();
         let all: Vec<_> = (0..256).map(|it| guest(it, 1, it)).collect();
         for it in &all {
             assert_eq!(room.enter(it, 10_000, 300), Ok(()));
@@ -215,7 +218,7 @@ mod tests {
         assert_eq!(room.enter(&guest(256, 1, 300), 10_000, 300), Err(Full::Address));
         assert_eq!(room.enter(&guest(257, 2, 300), 10_000, 300), Ok(()));
         for number in 1_000..2_000 {
-            let of_proxy = Arc::new(Guest::opened(number, None, false, 300));
+            let of_proxy = Arc::new(OpenConnection::opened(number, None, false, 300));
             assert_eq!(room.enter(&of_proxy, 10_000, 300), Ok(()));
         }
         // One that has been idle for five seconds leaves for another of its own.
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn those_who_miss_a_deadline_are_ended_once() {
-        let (mut room, usual) = (Room::default(), Deadlines::USUAL);
+        let (mut room, usual) = (ConnectionTable::default(), Deadlines::USUAL);
         let (silent, asks) = (guest(0, 1, 0), asking(1, 1, 0));
         for it in [&silent, &asks] {
             assert_eq!(room.enter(it, 10, 0), Ok(()));

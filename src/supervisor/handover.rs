@@ -3,8 +3,8 @@
 //!
 //! A supervisor takes it when it starts and leaves it when it is dropped, also by unwinding.
 
-use super::{actor::Supervisor, claiming::Arrival, pool::Pool, restarts::Ward};
-use crate::{recorder::Holds, telemetry::board::Down};
+use super::{actor::Supervisor, claiming::Arrival, pool::Pool, restarts::Supervised};
+use crate::{recorder::InFlight, telemetry::board::Down};
 use std::{
     future::poll_fn,
     pin::Pin,
@@ -20,9 +20,9 @@ use tokio_util::task::TaskTracker;
 
 /// Today's supervisor, also after a restart.
 #[derive(Clone, Debug, Default)]
-pub struct Address(Arc<arc_swap::ArcSwapOption<actix::Addr<Supervisor>>>);
+pub struct SupervisorAddress(Arc<arc_swap::ArcSwapOption<actix::Addr<Supervisor>>>);
 
-impl Address {
+impl SupervisorAddress {
     pub(super) fn set(&self, address: actix::Addr<Supervisor>) {
         self.0.store(Some(Arc::new(address)));
     }
@@ -35,18 +35,18 @@ impl Address {
 
 /// What a supervisor leaves to the next.
 #[derive(Debug)]
-pub struct Estate {
+pub struct Handover {
     /// Who lives now.
-    pub address: Address,
+    pub address: SupervisorAddress,
     /// The runs that are in memory.
-    pub holds: Holds,
+    pub in_flight: InFlight,
     /// Room in the recorder.
     pub(super) room: Arc<Semaphore>,
     /// The one place for a job whose last attempt was rescued.
     pub(super) suspects: Arc<Semaphore>,
     /// The clock of restarts.
     pub(super) started: Instant,
-    left: Mutex<Left>,
+    left: Mutex<HandedOver>,
     /// The claim under way: its answer is taken by whoever is the supervisor when it comes.
     flight: Mutex<Option<JoinHandle<Arrival>>>,
     /// Owns the claim under way.
@@ -56,18 +56,18 @@ pub struct Estate {
 
 /// What a supervisor has in its own hands while it lives.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct HandedOver {
     pub(super) pools: Vec<Pool>,
-    pub(super) wards: Vec<Ward>,
+    pub(super) supervised: Vec<Supervised>,
 }
 
-impl Estate {
+impl Handover {
     /// Of a process whose recorder may hold so many outcomes and claimed jobs, and that hears here of actors
     /// that went down.
     pub fn new(recorder_capacity: usize, downs: mpsc::UnboundedReceiver<Down>) -> Arc<Self> {
         Arc::new(Self {
-            address: Address::default(),
-            holds: Holds::default(),
+            address: SupervisorAddress::default(),
+            in_flight: InFlight::default(),
             room: Arc::new(Semaphore::new(recorder_capacity)),
             suspects: Arc::new(Semaphore::new(1)),
             started: Instant::now(),
@@ -79,12 +79,12 @@ impl Estate {
     }
 
     /// Takes what the last supervisor left.
-    pub(super) fn take(&self) -> Left {
+    pub(super) fn take(&self) -> HandedOver {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Leaves everything to the next one. Must not panic: it runs while unwinding.
-    pub(super) fn leave(&self, left: Left) {
+    pub(super) fn leave(&self, left: HandedOver) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 
@@ -101,9 +101,9 @@ impl Estate {
 
     /// The answer of the claim under way; `None` where there is none, or where it was lost.
     pub(super) fn landing(self: &Arc<Self>) -> impl Future<Output = Option<Arrival>> + use<> {
-        let estate = self.clone();
+        let handover = self.clone();
         poll_fn(move |cx| {
-            let mut flight = estate.flight();
+            let mut flight = handover.flight();
             let Some(task) = flight.as_mut() else { return Poll::Ready(None) };
             let arrival = ready!(Pin::new(task).poll(cx));
             *flight = None;

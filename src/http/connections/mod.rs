@@ -1,20 +1,20 @@
 //! Who is inside a server, so that it is closed when nobody is cut off.
 //!
 //! actix-web's own stop drops connections that were accepted and have not asked yet, and closing a socket resets
-//! those that nobody has accepted. So the doors are shut first: no new connection comes in, every answer says that it
+//! those that nobody has accepted. So the connections are shut first: no new connection comes in, every answer says that it
 //! is the connection's last, and only when nothing has moved for a while is the server stopped. What is left then are
 //! kept connections over which nothing has come for half a second. HTTP/1.1 has no word by which a server could
 //! take leave of those: whoever asks over one at the very moment when it is closed gets no answer, as anywhere.
 
-mod room;
-mod stay;
+mod deadlines;
 mod stream;
+mod table;
 
-pub(super) use self::{stay::Deadlines, stream::Watched};
+pub(super) use self::{deadlines::Deadlines, stream::Watched};
 
 use self::{
-    room::{Ending, Full, Room},
-    stay::Stay,
+    deadlines::PhaseClock,
+    table::{ConnectionTable, Ending, Full},
 };
 use super::limits::Neighbours;
 use crate::telemetry::{http_metrics::ConnectionMetrics, sparse::Sparse};
@@ -47,22 +47,22 @@ const KEPT_MIN: Duration = Duration::from_millis(500);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The doors of one server. A clone is the same doors.
+/// The connections of one server. A clone is the same connections.
 #[derive(Clone, Debug)]
-pub(super) struct Doors(Arc<Inner>);
+pub(super) struct HttpConnections(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     started: Instant,
     deadlines: Deadlines,
-    /// Connections at once at the most.
+    /// HttpConnections at once at the most.
     most: usize,
     metrics: ConnectionMetrics,
-    room: Mutex<Room>,
+    room: Mutex<ConnectionTable>,
     /// Refusals are logged once a minute.
     refusals: Mutex<Sparse>,
     next: AtomicU64,
-    /// Connections over which nothing was asked yet.
+    /// HttpConnections over which nothing was asked yet.
     fresh: AtomicUsize,
     /// Requests that are not answered yet.
     asking: AtomicUsize,
@@ -74,13 +74,13 @@ struct Inner {
 
 /// A connection, as those know it who answer its requests, and those who judge how long it may stay.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct OpenConnection {
     number: u64,
     /// What it is counted for; `None` for a trusted proxy.
     address: Option<Neighbours>,
     /// True where its bytes are encrypted.
     is_encrypted: bool,
-    stay: Mutex<Stay>,
+    stay: Mutex<PhaseClock>,
     has_asked: AtomicBool,
     ending: OnceLock<Ending>,
     waker: AtomicWaker,
@@ -88,19 +88,19 @@ pub(super) struct Guest {
 
 /// A guest, for as long as its connection is open.
 #[derive(Debug)]
-pub(super) struct Visit {
-    doors: Doors,
-    guest: Arc<Guest>,
+pub(super) struct ConnectionGuard {
+    connections: HttpConnections,
+    guest: Arc<OpenConnection>,
 }
 
 /// A request that is being answered.
-struct Asking<'a>(&'a Doors);
+struct Asking<'a>(&'a HttpConnections);
 
-impl Doors {
-    /// Doors for at most `most` connections with these deadlines. Must be called inside an actix system, whose current
+impl HttpConnections {
+    /// HttpConnections for at most `most` connections with these deadlines. Must be called inside an actix system, whose current
     /// arbiter checks the deadlines.
     pub(super) fn open(deadlines: Deadlines, most: usize, metrics: ConnectionMetrics) -> Self {
-        let doors = Self(Arc::new(Inner {
+        let connections = Self(Arc::new(Inner {
             started: Instant::now(),
             deadlines,
             most,
@@ -113,8 +113,8 @@ impl Doors {
             moves: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
         }));
-        actix_web::rt::spawn(end_overdue(Arc::downgrade(&doors.0), deadlines.check_every()));
-        doors
+        actix_web::rt::spawn(end_overdue(Arc::downgrade(&connections.0), deadlines.check_every()));
+        connections
     }
 
     /// What came over a connection is no HTTP.
@@ -134,11 +134,11 @@ impl Doors {
         peer: IpAddr,
         stands_for_many: bool,
         is_encrypted: bool,
-    ) -> Option<Visit> {
+    ) -> Option<ConnectionGuard> {
         let inner = &self.0;
         let number = inner.next.fetch_add(1, Ordering::Relaxed);
         let address = (!stands_for_many).then(|| Neighbours::of(peer));
-        let guest = Arc::new(Guest::opened(number, address, is_encrypted, self.now_ms()));
+        let guest = Arc::new(OpenConnection::opened(number, address, is_encrypted, self.now_ms()));
         let entered = {
             let mut room = self.room();
             let entered = room.enter(&guest, inner.most, self.now_ms());
@@ -151,7 +151,7 @@ impl Doors {
         }
         inner.fresh.fetch_add(1, Ordering::SeqCst);
         self.moved();
-        Some(Visit { doors: self.clone(), guest })
+        Some(ConnectionGuard { connections: self.clone(), guest })
     }
 
     fn refused(&self, peer: IpAddr, full: Full) {
@@ -167,7 +167,7 @@ impl Doors {
         }
     }
 
-    fn room(&self) -> MutexGuard<'_, Room> {
+    fn room(&self) -> MutexGuard<'_, ConnectionTable> {
         lock(&self.0.room)
     }
 
@@ -214,20 +214,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends the connections that miss a deadline, for as long as there are doors.
-async fn end_overdue(doors: Weak<Inner>, every: Duration) {
+/// Ends the connections that miss a deadline, for as long as there are connections.
+async fn end_overdue(connections: Weak<Inner>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        let Some(doors) = doors.upgrade().map(Doors) else { return };
-        let now_ms = doors.now_ms();
+        let Some(connections) = connections.upgrade().map(HttpConnections) else { return };
+        let now_ms = connections.now_ms();
         let (ended, open) = {
-            let mut room = doors.room();
-            let ended = room.end_overdue(now_ms, &doors.0.deadlines);
+            let mut room = connections.room();
+            let ended = room.end_overdue(now_ms, &connections.0.deadlines);
             (ended, room.count())
         };
-        doors.0.metrics.open(open);
+        connections.0.metrics.open(open);
         for why in ended {
-            doors.0.metrics.ended(why.word());
+            connections.0.metrics.ended(why.word());
         }
     }
 }
@@ -239,7 +239,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-impl Guest {
+impl OpenConnection {
     const fn opened(
         number: u64,
         address: Option<Neighbours>,
@@ -250,7 +250,7 @@ impl Guest {
             number,
             address,
             is_encrypted,
-            stay: Mutex::new(Stay::opened(now_ms)),
+            stay: Mutex::new(PhaseClock::opened(now_ms)),
             has_asked: AtomicBool::new(false),
             ending: OnceLock::new(),
             waker: AtomicWaker::new(),
@@ -262,7 +262,7 @@ impl Guest {
         self.is_encrypted
     }
 
-    fn stay(&self) -> MutexGuard<'_, Stay> {
+    fn stay(&self) -> MutexGuard<'_, PhaseClock> {
         lock(&self.stay)
     }
 
@@ -271,71 +271,71 @@ impl Guest {
     }
 }
 
-impl Visit {
-    pub(super) const fn guest(&self) -> &Arc<Guest> {
+impl ConnectionGuard {
+    pub(super) const fn guest(&self) -> &Arc<OpenConnection> {
         &self.guest
     }
 
     fn agreed(&self) {
-        *self.guest.stay() = Stay::opened(self.doors.now_ms());
+        *self.guest.stay() = PhaseClock::opened(self.connections.now_ms());
     }
 
     fn received(&self) {
-        self.guest.stay().received(self.doors.now_ms());
+        self.guest.stay().received(self.connections.now_ms());
     }
 
     fn blocked(&self) {
-        self.guest.stay().blocked(self.doors.now_ms());
+        self.guest.stay().blocked(self.connections.now_ms());
     }
 
     fn flushed(&self) {
-        self.guest.stay().flushed(self.doors.now_ms());
+        self.guest.stay().flushed(self.connections.now_ms());
     }
 }
 
-impl Doors {
-    fn has_asked(&self, guest: &Guest) {
+impl HttpConnections {
+    fn has_asked(&self, guest: &OpenConnection) {
         if !guest.has_asked.swap(true, Ordering::SeqCst) {
             self.0.fresh.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
 
-impl Drop for Visit {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.doors.moved();
-        self.doors.has_asked(&self.guest);
-        self.doors.room().leave(&self.guest);
+        self.connections.moved();
+        self.connections.has_asked(&self.guest);
+        self.connections.room().leave(&self.guest);
     }
 }
 
 /// The request of a guest, from its head to the end of its answer's body.
 struct Served {
-    doors: Doors,
-    guest: Arc<Guest>,
+    connections: HttpConnections,
+    guest: Arc<OpenConnection>,
 }
 
 impl Served {
-    fn new(doors: &Doors, guest: &Arc<Guest>) -> Self {
-        doors.has_asked(guest);
-        guest.stay().asks(doors.now_ms());
-        Self { doors: doors.clone(), guest: guest.clone() }
+    fn new(connections: &HttpConnections, guest: &Arc<OpenConnection>) -> Self {
+        connections.has_asked(guest);
+        guest.stay().asks(connections.now_ms());
+        Self { connections: connections.clone(), guest: guest.clone() }
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.guest.stay().answered(self.doors.now_ms());
+        self.guest.stay().answered(self.connections.now_ms());
     }
 }
 
 /// The body of an answer; while it is being made, its connection counts as asking.
-pub(super) struct Sending {
+pub(super) struct SentBody {
     body: BoxBody,
     _served: Option<Served>,
 }
 
-impl MessageBody for Sending {
+impl MessageBody for SentBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -350,42 +350,47 @@ impl MessageBody for Sending {
     }
 }
 
-/// Counts a request, and closes its connection after the answer where the doors are closing.
+/// Counts a request, and closes its connection after the answer where the connections are closing.
 pub(super) async fn pass(
-    doors: Doors,
+    connections: HttpConnections,
     request: ServiceRequest,
     next: Next<BoxBody>,
-) -> Result<ServiceResponse<Sending>, Error> {
-    let asking = doors.ask();
-    let served = request.conn_data::<Arc<Guest>>().map(|guest| Served::new(&doors, guest));
+) -> Result<ServiceResponse<SentBody>, Error> {
+    let asking = connections.ask();
+    let served =
+        request.conn_data::<Arc<OpenConnection>>().map(|guest| Served::new(&connections, guest));
     let mut answered = next.call(request).await;
-    if doors.0.is_closing.load(Ordering::SeqCst)
+    if connections.0.is_closing.load(Ordering::SeqCst)
         && let Ok(response) = &mut answered
     {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     drop(asking);
-    answered.map(|it| it.map_body(|_, body| Sending { body, _served: served }))
+    answered.map(|it| it.map_body(|_, body| SentBody { body, _served: served }))
 }
 
 /// A running server: what stops it so that nobody is cut off.
 #[derive(Debug)]
-pub struct Server {
+pub struct ClosableServer {
     handle: ServerHandle,
-    doors: Doors,
+    connections: HttpConnections,
     /// The socket that it accepts from, once more.
     listener: TcpListener,
 }
 
-impl Server {
-    pub(super) const fn new(handle: ServerHandle, doors: Doors, listener: TcpListener) -> Self {
-        Self { handle, doors, listener }
+impl ClosableServer {
+    pub(super) const fn new(
+        handle: ServerHandle,
+        connections: HttpConnections,
+        listener: TcpListener,
+    ) -> Self {
+        Self { handle, connections, listener }
     }
 
     /// Every answer is its connection's last from now on: whoever asks again comes over a new one, and finds
     /// somebody else once this server is gone.
     pub fn say_goodbye(&self) {
-        self.doors.0.is_closing.store(true, Ordering::SeqCst);
+        self.connections.0.is_closing.store(true, Ordering::SeqCst);
     }
 
     /// Lets nobody new in, answers those who are inside, and closes; by `limit` in any case.
@@ -396,11 +401,11 @@ impl Server {
         }
         // Where a hand-over was broken off.
         self.handle.resume().await;
-        self.doors.quiet(limit).await;
-        let Self { handle, doors, listener } = self;
+        self.connections.quiet(limit).await;
+        let Self { handle, connections, listener } = self;
         // The server has its own; the socket is closed with the last.
         drop(listener);
-        end(&handle, &doors, limit).await;
+        end(&handle, &connections, limit).await;
     }
 
     /// Leaves the socket to another server, which finds there whoever has come meanwhile. Where that is broken off, it
@@ -408,13 +413,13 @@ impl Server {
     pub async fn hand_over(&self, limit: Instant) {
         self.say_goodbye();
         self.handle.pause().await;
-        self.doors.quiet(limit).await;
-        end(&self.handle, &self.doors, limit).await;
+        self.connections.quiet(limit).await;
+        end(&self.handle, &self.connections, limit).await;
     }
 }
 
-async fn end(handle: &ServerHandle, doors: &Doors, limit: Instant) {
-    let inside = doors.0.asking.load(Ordering::SeqCst);
+async fn end(handle: &ServerHandle, connections: &HttpConnections, limit: Instant) {
+    let inside = connections.0.asking.load(Ordering::SeqCst);
     if tokio::time::timeout_at(limit, handle.stop(true)).await.is_err() {
         tracing::warn!(inside, "connections were still open when the server had to close");
     }

@@ -40,18 +40,18 @@ const READ_IS_READ_ONLY: &str =
 
 tokio::task_local! {
     /// The breaker that the running call has passed, and how often it had closed before.
-    static CALL: (Arc<Door>, u32);
+    static CALL: (Arc<CircuitBreaker>, u32);
 }
 
 /// Sessions behind the breaker, and how another pool is made for them.
-pub(super) struct Room {
+pub(super) struct GuardedPool {
     pub(super) sessions: Sessions,
     pub(super) another: Box<dyn Fn() -> PgPool + Send + Sync>,
 }
 
-impl std::fmt::Debug for Room {
+impl std::fmt::Debug for GuardedPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Room").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("GuardedPool").field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }
 
@@ -91,7 +91,7 @@ impl Probe {
 
 /// The circuit breaker. Open: calls pass.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct CircuitBreaker {
     probe: Probe,
     /// Where probes run.
     runtime: Handle,
@@ -99,7 +99,7 @@ pub(super) struct Door {
     limit: Duration,
     pause: Duration,
     is_open: watch::Sender<bool>,
-    rooms: OnceLock<Vec<Room>>,
+    rooms: OnceLock<Vec<GuardedPool>>,
     /// Connections that were opened before the last replacement of the pools are not used again.
     replaced_at: RwLock<Option<Instant>>,
     /// Connections that were idle when another was lost are checked before use.
@@ -117,7 +117,7 @@ fn set_now(at: &RwLock<Option<Instant>>) {
     *at.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
 }
 
-impl Door {
+impl CircuitBreaker {
     /// An open breaker. `limit` is how long a call waits while it is closed; `most` is how many probes there
     /// may be in a second.
     pub(super) fn new(probe: Probe, limit: Duration, most: u32) -> Arc<Self> {
@@ -137,7 +137,7 @@ impl Door {
     }
 
     /// Names the pools behind it. Set once.
-    pub(super) fn leads_to(&self, rooms: Vec<Room>) {
+    pub(super) fn leads_to(&self, rooms: Vec<GuardedPool>) {
         if self.rooms.set(rooms).is_err() {
             tracing::debug!("the breaker has its pools already");
         }
@@ -262,8 +262,8 @@ impl Door {
         if has_closed {
             self.closings.fetch_add(1, Ordering::SeqCst);
             tracing::warn!(why, "a connection to the database broke");
-            let door = self.clone();
-            drop(self.runtime.spawn(async move { door.probe_until_open().await }));
+            let breaker = self.clone();
+            drop(self.runtime.spawn(async move { breaker.probe_until_open().await }));
         }
     }
 
@@ -273,16 +273,16 @@ impl Door {
         if !self.is_open() || self.is_doubting.swap(true, Ordering::Relaxed) {
             return;
         }
-        let door = self.clone();
+        let breaker = self.clone();
         drop(self.runtime.spawn(async move {
-            let answer = door.probe.attempt().await;
-            door.is_doubting.store(false, Ordering::Relaxed);
+            let answer = breaker.probe.attempt().await;
+            breaker.is_doubting.store(false, Ordering::Relaxed);
             match answer {
                 Ok(()) => {}
                 Err(StoreError::Busy(why)) => {
                     tracing::debug!(why, "the database has no connection left for a probe");
                 }
-                Err(error) => door.broke(&error.to_string()),
+                Err(error) => breaker.broke(&error.to_string()),
             }
         }));
     }
@@ -319,21 +319,21 @@ impl Door {
 pub(super) async fn while_open<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let Ok(door) = CALL.try_with(|it| it.0.clone()) else { return work.await };
+    let Ok(breaker) = CALL.try_with(|it| it.0.clone()) else { return work.await };
     tokio::select! {
         biased;
         it = work => it,
-        () = door.closed() => Err(StoreError::Unreachable("its connections broke".to_owned())),
+        () = breaker.closed() => Err(StoreError::Unreachable("its connections broke".to_owned())),
     }
 }
 
 /// Says that a connection of the running call is lost. Outside of a call (a migration, a heartbeat) nobody
 /// has to know.
 pub(super) fn lost_in_call() {
-    CALL.try_with(|(door, _)| door.lost()).ok();
+    CALL.try_with(|(breaker, _)| breaker.lost()).ok();
 }
 
 /// Says that a connection of the running call answers nothing, before the call lets go of it.
 pub(super) fn fell_silent_in_call() {
-    CALL.try_with(|(door, _)| door.fell_silent()).ok();
+    CALL.try_with(|(breaker, _)| breaker.fell_silent()).ok();
 }

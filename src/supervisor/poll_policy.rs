@@ -10,7 +10,7 @@ const TICKS_MAX: u32 = 10;
 
 /// What is known at a tick. All times are readings of one monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tidings {
+pub(super) struct PollInputs {
     /// Now.
     pub(super) now: Duration,
     /// The time between two ticks.
@@ -23,21 +23,21 @@ pub(super) struct Tidings {
 
 /// What the last look has left.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Looking {
+pub(super) struct PollPolicy {
     looked_at: Option<Duration>,
     /// Something has happened since: a job may be due by now that was not known then.
     is_stirred: bool,
     next_due: Option<Duration>,
 }
 
-impl Looking {
+impl PollPolicy {
     /// Something has happened here: the next tick asks.
     pub(super) const fn stir(&mut self) {
         self.is_stirred = true;
     }
 
     /// Whether a tick is to ask.
-    pub(super) fn is_due(&self, it: Tidings) -> bool {
+    pub(super) fn is_due(&self, it: PollInputs) -> bool {
         let Some(looked_at) = self.looked_at else { return true };
         let is_seen = it.seen_at.is_some_and(|at| at > looked_at);
         let is_long_ago = it.now.saturating_sub(looked_at) >= it.tick * TICKS_MAX;
@@ -64,25 +64,25 @@ mod tests {
 
     const TICK: Duration = Duration::from_secs(1);
 
-    fn at(seconds: u64) -> Tidings {
-        Tidings { now: Duration::from_secs(seconds), tick: TICK, is_woken: true, seen_at: None }
+    fn at(seconds: u64) -> PollInputs {
+        PollInputs { now: Duration::from_secs(seconds), tick: TICK, is_woken: true, seen_at: None }
     }
 
-    fn idle_since(seconds: u64) -> Looking {
-        let mut looking = Looking::default();
+    fn idle_since(seconds: u64) -> PollPolicy {
+        let mut looking = PollPolicy::default();
         looking.looked(Duration::from_secs(seconds));
         looking
     }
 
     #[test]
     fn the_first_tick_asks_and_an_idle_one_does_not() {
-        assert!(Looking::default().is_due(at(0)));
+        assert!(PollPolicy::default().is_due(at(0)));
         assert!(!idle_since(5).is_due(at(6)));
     }
 
     #[test]
     fn every_tick_asks_where_nobody_wakes_it() {
-        assert!(idle_since(5).is_due(Tidings { is_woken: false, ..at(6) }));
+        assert!(idle_since(5).is_due(PollInputs { is_woken: false, ..at(6) }));
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_tick_asks_if_a_heartbeat_has_seen_a_job_since() {
-        let seen = |seconds| Tidings { seen_at: Some(Duration::from_secs(seconds)), ..at(7) };
+        let seen = |seconds| PollInputs { seen_at: Some(Duration::from_secs(seconds)), ..at(7) };
         assert!(!idle_since(5).is_due(seen(4)));
         assert!(idle_since(5).is_due(seen(6)));
     }
@@ -106,7 +106,7 @@ mod tests {
     proptest! {
         #[test]
         fn nobody_sleeps_for_more_than_ten_ticks(stirs in prop::collection::vec(any::<bool>(), 30)) {
-            let (mut looking, mut last) = (Looking::default(), 0);
+            let (mut looking, mut last) = (PollPolicy::default(), 0);
             for (now, stirs) in (0..).zip(stirs) {
                 if stirs && now % 7 == 0 {
                     looking.stir();

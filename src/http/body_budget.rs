@@ -1,4 +1,4 @@
-//! Room for the bodies that are being read: how many bytes of them are in memory at once, and whose.
+//! BodyLoan for the bodies that are being read: how many bytes of them are in memory at once, and whose.
 //!
 //! Whoever has shown a right secret borrows from one budget. Everybody else (a signature or a secret in the body
 //! is seen only after it is read) borrows from a smaller one, so that strangers take nothing from customers. In
@@ -96,12 +96,12 @@ impl Ledger {
 
 /// The room of a process; a clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rooms(Arc<Mutex<Ledger>>);
+pub(super) struct BodyBudget(Arc<Mutex<Ledger>>);
 
-impl Rooms {
+impl BodyBudget {
     /// An account for one body of at most `body_limit` bytes, empty so far.
-    pub(super) fn open(&self, borrower: Borrower, body_limit: usize) -> Room {
-        Room { rooms: self.clone(), borrower, body_limit, bytes: 0 }
+    pub(super) fn open(&self, borrower: Borrower, body_limit: usize) -> BodyLoan {
+        BodyLoan { rooms: self.clone(), borrower, body_limit, bytes: 0 }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -111,14 +111,14 @@ impl Rooms {
 
 /// What one body has borrowed; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Room {
-    rooms: Rooms,
+pub(super) struct BodyLoan {
+    rooms: BodyBudget,
     borrower: Borrower,
     body_limit: usize,
     bytes: usize,
 }
 
-impl Room {
+impl BodyLoan {
     /// Borrows `bytes` more.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for BodyLoan {
     fn drop(&mut self) {
         self.give_back(self.bytes);
     }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_there_again() {
-        let rooms = Rooms::default();
+        let rooms = BodyBudget::default();
         let borrower = stranger("203.0.113.9");
         let mut room = rooms.open(borrower, LIMIT);
         room.take(8 * MIB).unwrap();

@@ -11,7 +11,7 @@ const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// A clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble(Arc<ArcSwapOption<Failed>>);
+pub(super) struct LastFailedWrite(Arc<ArcSwapOption<Failed>>);
 
 #[derive(Debug)]
 struct Failed {
@@ -28,7 +28,7 @@ impl Failed {
     }
 }
 
-impl Trouble {
+impl LastFailedWrite {
     /// A write for `purpose` has failed. Counts where the database could not do it, and until something else is over
     /// for which it had no room.
     pub(super) fn note(&self, purpose: &'static str, error: &StoreError) {
@@ -60,17 +60,18 @@ mod tests {
 
     #[test]
     fn a_refused_write_counts_until_the_same_is_written_or_for_a_while() {
-        let (trouble, full) = (Trouble::default(), StoreError::Full("SQLSTATE 53100".to_owned()));
-        trouble.note("ingest", &full);
-        trouble.note("stay", &full);
-        trouble.has_written("stay");
+        let (last_failed_write, full) =
+            (LastFailedWrite::default(), StoreError::Full("SQLSTATE 53100".to_owned()));
+        last_failed_write.note("ingest", &full);
+        last_failed_write.note("stay", &full);
+        last_failed_write.has_written("stay");
         assert_eq!(
-            trouble.error(),
+            last_failed_write.error(),
             Some(full.clone()),
             "a small write tells nothing of a large one"
         );
-        trouble.has_written("ingest");
-        assert_eq!(trouble.error(), None);
+        last_failed_write.has_written("ingest");
+        assert_eq!(last_failed_write.error(), None);
         let at = Instant::now();
         let failed = Failed { purpose: "ingest", error: full, at };
         assert!(!failed.is_over("stay", at));
@@ -79,11 +80,11 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_over_with_any_write_and_wrong_data_is_no_trouble() {
-        let trouble = Trouble::default();
-        trouble.note("ingest", &StoreError::Data("SQLSTATE 22021".to_owned()));
-        assert_eq!(trouble.error(), None);
-        trouble.note("ingest", &StoreError::Unreachable("gone".to_owned()));
-        trouble.has_written("stay");
-        assert_eq!(trouble.error(), None);
+        let last_failed_write = LastFailedWrite::default();
+        last_failed_write.note("ingest", &StoreError::Data("SQLSTATE 22021".to_owned()));
+        assert_eq!(last_failed_write.error(), None);
+        last_failed_write.note("ingest", &StoreError::Unreachable("gone".to_owned()));
+        last_failed_write.has_written("stay");
+        assert_eq!(last_failed_write.error(), None);
     }
 }

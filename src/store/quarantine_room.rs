@@ -30,12 +30,12 @@ pub(super) static WRITE_ROOMS: Sql = Sql::new(
 
 /// What a client holds in quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct RoomUsed {
     items: i64,
     bytes: i64,
 }
 
-impl Held {
+impl RoomUsed {
     /// With one more item of `size` bytes.
     pub(super) const fn with(self, size: i64) -> Self {
         Self { items: self.items.saturating_add(1), bytes: self.bytes.saturating_add(size) }
@@ -55,12 +55,12 @@ impl Held {
 
 /// The rooms of some clients, locked.
 #[derive(Debug, Default)]
-pub(super) struct Rooms {
-    held: BTreeMap<String, Held>,
+pub(super) struct QuarantineRooms {
+    held: BTreeMap<String, RoomUsed>,
     changed: BTreeSet<String>,
 }
 
-impl Rooms {
+impl QuarantineRooms {
     /// Locks the rooms of `clients`.
     pub(super) async fn lock(tx: &Tx, clients: &BTreeSet<&str>) -> Result<Self, StoreError> {
         let mut rooms = Self::default();
@@ -68,19 +68,20 @@ impl Rooms {
             return Ok(rooms);
         }
         for row in tx.all(&LOCK_ROOMS, [client_rows(clients.iter().copied())?]).await? {
-            let held = Held { items: row.try_get("", "items")?, bytes: row.try_get("", "bytes")? };
+            let held =
+                RoomUsed { items: row.try_get("", "items")?, bytes: row.try_get("", "bytes")? };
             rooms.held.insert(row.try_get("", "client_id")?, held);
         }
         Ok(rooms)
     }
 
     /// What `client` holds.
-    pub(super) fn of(&self, client: &str) -> Held {
+    pub(super) fn of(&self, client: &str) -> RoomUsed {
         self.held.get(client).copied().unwrap_or_default()
     }
 
     /// Notes what `client` holds from now on.
-    pub(super) fn set(&mut self, client: &str, held: Held) {
+    pub(super) fn set(&mut self, client: &str, held: RoomUsed) {
         if self.of(client) != held {
             self.held.insert(client.to_owned(), held);
             self.changed.insert(client.to_owned());
@@ -96,7 +97,7 @@ impl Rooms {
             bytes: i64,
         }
         let row = |client_id| {
-            let Held { items, bytes } = self.of(client_id);
+            let RoomUsed { items, bytes } = self.of(client_id);
             Row { client_id, items, bytes }
         };
         let rows: Vec<Row<'_>> = self.changed.iter().map(|it| row(it.as_str())).collect();
@@ -122,11 +123,11 @@ mod tests {
             (&[101], false),
             (&[0, 100], true),
         ] {
-            let held = sizes.iter().fold(Held::default(), |held, size| held.with(*size));
+            let held = sizes.iter().fold(RoomUsed::default(), |held, size| held.with(*size));
             assert_eq!(held.is_within(bound), is_within, "{sizes:?}");
             let empty = sizes.iter().fold(held, |held, size| held.without(*size));
-            assert_eq!(empty, Held::default());
-            assert_eq!(empty.without(7), Held::default(), "never less than nothing");
+            assert_eq!(empty, RoomUsed::default());
+            assert_eq!(empty.without(7), RoomUsed::default(), "never less than nothing");
         }
     }
 }

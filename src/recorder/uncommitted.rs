@@ -21,9 +21,9 @@ const DEATHS_WITH_EFFECTS: u32 = 2;
 /// After so many it is let go: its job is found as one that its node has lost track of.
 const DEATHS_MAX: u32 = 4;
 
-/// Where outcomes go. A clone is the same outbox.
+/// Where outcomes go. A clone is the same uncommitted.
 #[derive(Clone, Debug, Default)]
-pub struct Outbox(Arc<Inner>);
+pub struct Uncommitted(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -96,7 +96,7 @@ pub(super) struct Group {
     pub(super) behind: usize,
 }
 
-impl Outbox {
+impl Uncommitted {
     /// Notes the recorder that lives now.
     pub fn set(&self, recorder: actix::Addr<Recorder>) {
         self.0.recorder.store(Some(Arc::new(recorder)));
@@ -117,7 +117,7 @@ impl Outbox {
         let (done, flushed) = oneshot::channel();
         self.wake(|state| state.flushes.push(done));
         if flushed.await.is_err() {
-            tracing::error!("the outbox was closed before everything was committed");
+            tracing::error!("the uncommitted was closed before everything was committed");
         }
     }
 
@@ -277,19 +277,19 @@ mod tests {
         fn whenever_recorders_die_every_outcome_is_settled_in_order_and_none_is_lost(
             count in 1..50_i64, dies in prop::collection::vec(prop::bool::weighted(0.3), 200),
         ) {
-            let outbox = Outbox::default();
-            (1..=count).for_each(|it| outbox.record(record(it)));
+            let uncommitted = Uncommitted::default();
+            (1..=count).for_each(|it| uncommitted.record(record(it)));
             let (mut settled, mut died_over) = (Vec::new(), 0);
             let mut dies = dies.into_iter();
-            while let Some(group) = outbox.next_group() {
+            while let Some(group) = uncommitted.next_group() {
                 // Not so often that an outcome is let go: that is the next test.
                 if dies.next().unwrap_or(false) && died_over < DEATHS_MAX - 2 {
                     died_over += 1;
-                    outbox.take_over();
+                    uncommitted.take_over();
                 } else {
                     died_over = 0;
                     settled.extend(ids(&group));
-                    outbox.settled(all_settled(&group));
+                    uncommitted.settled(all_settled(&group));
                 }
             }
             prop_assert_eq!(settled, (1..=count).collect::<Vec<_>>());
@@ -298,18 +298,18 @@ mod tests {
 
     #[test]
     fn an_outcome_that_kills_recorders_takes_nobody_along() {
-        let outbox = Outbox::default();
-        (1..=3).for_each(|it| outbox.record(record(it)));
+        let uncommitted = Uncommitted::default();
+        (1..=3).for_each(|it| uncommitted.record(record(it)));
         let (mut settled, mut without) = (Vec::new(), 0);
-        while let Some(group) = outbox.next_group() {
+        while let Some(group) = uncommitted.next_group() {
             if ids(&group).contains(&2) {
                 let transition =
                     &group.items.iter().find(|it| it.0.job_id == 2).unwrap().0.transition;
                 without += u32::from(matches!(transition, Transition::Retry { .. }));
-                outbox.take_over();
+                uncommitted.take_over();
             } else {
                 settled.extend(ids(&group));
-                outbox.settled(all_settled(&group));
+                uncommitted.settled(all_settled(&group));
             }
         }
         assert_eq!(settled, [1, 3]);
@@ -318,26 +318,26 @@ mod tests {
 
     #[test]
     fn what_the_database_did_not_take_comes_first_again() {
-        let outbox = Outbox::default();
-        (1..=3).for_each(|it| outbox.record(record(it)));
-        let group = outbox.next_group().unwrap();
+        let uncommitted = Uncommitted::default();
+        (1..=3).for_each(|it| uncommitted.record(record(it)));
+        let group = uncommitted.next_group().unwrap();
         let again = |it: &(Settlement, Transition)| match it.0.job_id {
             2 => Fate::Settled,
             _ => Fate::again(it.0.clone(), &StoreError::Unreachable(String::new())),
         };
-        assert_eq!(outbox.settled(group.items.iter().map(again).collect()), 1);
-        outbox.record(record(4));
-        assert_eq!(ids(&outbox.next_group().unwrap()), [1, 3, 4]);
+        assert_eq!(uncommitted.settled(group.items.iter().map(again).collect()), 1);
+        uncommitted.record(record(4));
+        assert_eq!(ids(&uncommitted.next_group().unwrap()), [1, 3, 4]);
     }
 
     #[test]
     fn a_group_that_is_too_large_for_a_busy_database_is_halved_and_one_outcome_stops_nobody() {
-        let outbox = Outbox::default();
-        (1..=8).for_each(|it| outbox.record(record(it)));
+        let uncommitted = Uncommitted::default();
+        (1..=8).for_each(|it| uncommitted.record(record(it)));
         let (mut settled, mut sizes) = (Vec::new(), Vec::new());
         // Too large are more than two, and the third outcome is whatever the size.
         for _ in 0..20 {
-            let Some(group) = outbox.next_group() else { break };
+            let Some(group) = uncommitted.next_group() else { break };
             sizes.push(group.items.len());
             let is_busy = group.items.len() > 2 || ids(&group).contains(&3);
             if !is_busy {
@@ -348,7 +348,7 @@ mod tests {
                 true => Fate::again(it.0.clone(), &busy),
                 false => Fate::Settled,
             };
-            outbox.settled(group.items.iter().map(fate).collect());
+            uncommitted.settled(group.items.iter().map(fate).collect());
         }
         settled.sort_unstable();
         assert_eq!(settled, [1, 2, 4, 5, 6, 7, 8], "{sizes:?}");

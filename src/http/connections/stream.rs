@@ -1,7 +1,7 @@
 //! A connection's bytes, watched: it is known when something comes and when the peer does not read, and the
 //! connection can be ended from outside.
 
-use super::{Guest, Visit};
+use super::{ConnectionGuard, OpenConnection};
 use socket2::SockRef;
 use std::{
     io,
@@ -19,18 +19,18 @@ use tokio::{
 #[derive(Debug)]
 pub(in crate::http) struct Watched {
     tcp: TcpStream,
-    visit: Visit,
+    visit: ConnectionGuard,
     /// True from a write that had to wait until all is sent.
     is_blocked: bool,
 }
 
 impl Watched {
-    pub(in crate::http) const fn new(tcp: TcpStream, visit: Visit) -> Self {
+    pub(in crate::http) const fn new(tcp: TcpStream, visit: ConnectionGuard) -> Self {
         Self { tcp, visit, is_blocked: false }
     }
 
     /// Whose connection it is.
-    pub(in crate::http) const fn guest(&self) -> &Arc<Guest> {
+    pub(in crate::http) const fn guest(&self) -> &Arc<OpenConnection> {
         self.visit.guest()
     }
 

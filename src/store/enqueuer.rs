@@ -27,9 +27,9 @@ pub(super) static READ_SUCCEEDED: Sql = Sql::new(
 
 /// Enqueues jobs outside ingest.
 #[derive(Clone, Debug)]
-pub struct Feed(pub(super) Store);
+pub struct Enqueuer(pub(super) Store);
 
-impl Feed {
+impl Enqueuer {
     /// A fresh id, for a subject of its own.
     pub fn next_id(&self) -> Id {
         self.0.next_id()
