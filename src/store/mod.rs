@@ -3,66 +3,54 @@
 //! Every database call runs on the store runtime, which is stopped last: a sqlx connection belongs to
 //! the runtime that opened it, so a busy arbiter or HTTP worker must never be that one.
 
-mod caps;
 mod chores;
-mod circuit_breaker;
-mod connect;
 mod desk;
-mod disk;
-mod drafts;
+mod engine;
 mod enqueuer;
-mod error;
-mod heartbeat;
-mod ids;
+mod fleet;
 mod inbox;
-mod isolate;
-mod last_failed_write;
-mod leads;
 mod ledger;
-mod lines;
-mod merge;
-mod messages;
-mod migrate;
-mod nodes;
-mod notices;
 mod prune;
-mod quarantine_room;
 mod queue;
 mod reader;
-mod sessions;
-mod sql;
 mod statements;
-mod suitable;
-mod suspects;
-mod tx;
-mod unknown_clients;
+mod tables;
 
 pub use self::{
     chores::Chores,
-    connect::{create_database, drop_database, reach, sqlite_path},
     desk::{
         Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt, IdentityRow, JobActionError,
         JobDetail, JobFilter, JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
         ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
         QuarantineRow, Totals,
     },
+    engine::connect::{create_database, drop_database, reach, sqlite_path},
+    engine::error::StoreError,
+    engine::ids::{given_out_at, wall_clock},
+    engine::isolate::commit_isolating,
+    engine::migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
     enqueuer::Enqueuer,
-    error::StoreError,
-    heartbeat::{Heartbeat, Membership},
-    ids::{given_out_at, wall_clock},
+    fleet::heartbeat::{Heartbeat, Membership},
+    fleet::nodes::{HeartbeatReport, Node, Nodes},
+    fleet::notices::{Notice, Notices, Subscriber, Subscription},
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
-    isolate::commit_isolating,
     ledger::{Ledger, Settlement, Transition},
-    migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
-    nodes::{HeartbeatReport, Node, Nodes},
-    notices::{Notice, Notices, Subscriber, Subscription},
     prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
     statements::statements,
 };
 
-use self::{connect::Connections, ids::Ids};
+use self::{
+    engine::{
+        circuit_breaker, connect, connect::Connections, disk, error, ids, ids::Ids,
+        last_failed_write, sessions, sql, suitable, tx,
+    },
+    fleet::{nodes, notices},
+    tables::{
+        caps, drafts, leads, lines, merge, messages, quarantine_room, suspects, unknown_clients,
+    },
+};
 use crate::{config, domain::Id};
 use sea_orm::DatabaseBackend;
 use sha2::{Digest, Sha256};

@@ -42,7 +42,7 @@ fn is_large(table: &str) -> bool {
 
 /// The settings by which plans find rows by key, as the store makes them.
 fn plans_by_key() -> Vec<(String, String)> {
-    let source = include_str!("../../../../src/store/connect.rs");
+    let source = include_str!("../../../../src/store/engine/connect.rs");
     let after = source.split_once("POSTGRES_PLANS_BY_KEY: ").unwrap().1;
     let list = after.split_once("= [").unwrap().1.split_once("];").unwrap().0;
     let texts: Vec<&str> = list.split('"').skip(1).step_by(2).collect();

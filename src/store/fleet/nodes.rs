@@ -1,6 +1,7 @@
 //! Nodes: one process each, new at every start, alive while its heartbeat moves.
 
-use super::{
+use crate::domain::{Id, Timestamp};
+use crate::store::{
     Store, StoreError, caps,
     connect::Connections,
     ids::{self, SLOT_COUNT},
@@ -8,36 +9,36 @@ use super::{
     sql::Sql,
     tx::{Tx, group, in_group, read, write_alone},
 };
-use crate::domain::{Id, Timestamp};
 use std::{collections::HashMap, time::Duration};
 
 /// The next node id. Locks the counter's row until the commit, so that starts are one after the other.
-pub(super) static NEXT_NODE: Sql = Sql::new(
+pub(in crate::store) static NEXT_NODE: Sql = Sql::new(
     "insert into counters (name, value) values ('node', 1) \
      on conflict (name) do update set value = counters.value + 1 returning value",
 );
 
 /// Slots that are taken, with how long their node has been silent.
-pub(super) static READ_SLOTS: Sql =
+pub(in crate::store) static READ_SLOTS: Sql =
     Sql::new("select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at");
 
 /// Makes the row of a node.
-pub(super) static PUT_NODE: Sql = Sql::new(
+pub(in crate::store) static PUT_NODE: Sql = Sql::new(
     "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)",
 );
 
 /// Says that node `$1` lives. By primary key.
-pub(super) static TOUCH_NODE: Sql = Sql::new("update nodes set seen_at = @now where id = $1");
+pub(in crate::store) static TOUCH_NODE: Sql =
+    Sql::new("update nodes set seen_at = @now where id = $1");
 
 /// Takes the rows of nodes away. By primary key.
-pub(super) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
+pub(in crate::store) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
 
 /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
 /// may lead and nobody else does, and answers with all nodes and, where `$4` names kinds and the floors of their
 /// claims, whether a job of these waits in turn, or any is due. Without a floor it would read over all that was claimed
 /// and that vacuum has not reached. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
 /// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
-pub(super) static BEAT: Sql = Sql::new(
+pub(in crate::store) static BEAT: Sql = Sql::new(
     "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
      lead as (insert into leases (name, node, expires_at) \
        select 'chores', $1, now() + $2 * interval '1 millisecond' where $3 \
@@ -56,13 +57,13 @@ pub(super) static BEAT: Sql = Sql::new(
 );
 
 /// All nodes, for the overview.
-pub(super) static READ_NODES: Sql = Sql::new(
+pub(in crate::store) static READ_NODES: Sql = Sql::new(
     "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
        @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id",
 );
 
 /// The greatest ids ever stored, by primary keys, and the database's clock.
-pub(super) static READ_ID_FLOOR: Sql = Sql::new(
+pub(in crate::store) static READ_ID_FLOOR: Sql = Sql::new(
     "select @ms(@now) as now_ms, coalesce((select max(id) from jobs), 0) as jobs, \
        coalesce((select max(id) from messages), 0) as messages, coalesce((select max(id) from leads), 0) as leads, \
        coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \
@@ -76,7 +77,7 @@ const TABLES_WITH_IDS: [&str; 7] =
 
 /// How long a node of which nothing was heard keeps its row, and with it its slot. A process that was stopped
 /// and goes on must not give out ids of a slot that another has got meanwhile.
-pub(super) const SLOT_KEPT: Duration = Duration::from_secs(3_600);
+pub(in crate::store) const SLOT_KEPT: Duration = Duration::from_secs(3_600);
 
 /// A node as others see it.
 #[derive(Clone, Debug)]
@@ -108,16 +109,16 @@ impl Node {
 }
 
 /// What a node is given when it registers.
-pub(super) struct Registered {
-    pub(super) node: Id,
-    pub(super) slot: i64,
-    pub(super) floor: Id,
+pub(in crate::store) struct Registered {
+    pub(in crate::store) node: Id,
+    pub(in crate::store) slot: i64,
+    pub(in crate::store) floor: Id,
     /// Some client's jobs at once are capped.
-    pub(super) has_caps: bool,
+    pub(in crate::store) has_caps: bool,
 }
 
 /// Registers this process. On SQLite all others are dead: the caller holds the lock of the file.
-pub(super) async fn register(
+pub(in crate::store) async fn register(
     connections: &Connections,
     role: &str,
 ) -> Result<Registered, StoreError> {
@@ -187,7 +188,7 @@ async fn id_floor(tx: &Tx) -> Result<Id, StoreError> {
 }
 
 /// Takes this node's row away: it has finished all that it had.
-pub(super) async fn leave(connections: &Connections, node: Id) -> Result<(), StoreError> {
+pub(in crate::store) async fn leave(connections: &Connections, node: Id) -> Result<(), StoreError> {
     in_group(|| async {
         let tx = Tx::begin(connections, "leave").await?;
         tx.run(&DELETE_NODES, [group(&[node])?]).await?;
@@ -204,12 +205,12 @@ async fn one(tx: &Tx, sql: &Sql, column: &str) -> Result<Id, StoreError> {
 }
 
 /// Whether the database answers.
-pub(super) async fn is_there(connections: &Connections) -> Result<(), StoreError> {
+pub(in crate::store) async fn is_there(connections: &Connections) -> Result<(), StoreError> {
     read(&connections.reader, &READ_NODES, []).await.map(|_| ())
 }
 
 /// Writes what changes nothing: says that this node is there.
-pub(super) async fn stay(connections: &Connections, node: Id) -> Result<(), StoreError> {
+pub(in crate::store) async fn stay(connections: &Connections, node: Id) -> Result<(), StoreError> {
     in_group(|| async {
         let tx = Tx::begin(connections, "stay").await?;
         tx.run(&TOUCH_NODE, [node.into()]).await?;
@@ -220,7 +221,7 @@ pub(super) async fn stay(connections: &Connections, node: Id) -> Result<(), Stor
 
 /// Handle for heartbeats and for judging other nodes.
 #[derive(Clone, Debug)]
-pub struct Nodes(pub(super) Store);
+pub struct Nodes(pub(in crate::store) Store);
 
 impl Nodes {
     /// All nodes with a row.
@@ -234,7 +235,7 @@ impl Nodes {
 }
 
 /// All nodes with a row.
-pub(super) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreError> {
+pub(in crate::store) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreError> {
     read(sessions, &READ_NODES, []).await?.iter().map(Node::from_row).collect()
 }
 
@@ -246,7 +247,7 @@ pub(super) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreErro
 /// was away, nobody could be heard. Where it sees little, because the database is slow, a look
 /// counts for half a lease at the most.
 #[derive(Debug, Default)]
-pub(super) struct NodeWatch {
+pub(in crate::store) struct NodeWatch {
     /// When each node last moved, and how long it has been watched since.
     last_moved: HashMap<Id, (Timestamp, Duration)>,
     last_look: Duration,
@@ -255,12 +256,17 @@ pub(super) struct NodeWatch {
 impl NodeWatch {
     /// The observer could not see anything: what was silent before may not have been able to speak
     /// since.
-    pub(super) fn was_blind(&mut self) {
+    pub(in crate::store) fn was_blind(&mut self) {
         self.last_moved.clear();
     }
 
     /// The dead among `nodes`, as a heartbeat saw them at `now` (any monotonic reading).
-    pub(super) fn dead(&mut self, nodes: &[Node], lease: Duration, now: Duration) -> Vec<Id> {
+    pub(in crate::store) fn dead(
+        &mut self,
+        nodes: &[Node],
+        lease: Duration,
+        now: Duration,
+    ) -> Vec<Id> {
         let watched = now.saturating_sub(self.last_look).min(lease / 2);
         self.last_look = now;
         self.last_moved.retain(|id, _| nodes.iter().any(|it| it.id == *id));
@@ -300,13 +306,13 @@ pub struct HeartbeatReport {
 
 impl HeartbeatReport {
     /// Whether other nodes than `own` live and work jobs.
-    pub(super) fn has_working_peers(&self, own: Id, lease: Duration) -> bool {
+    pub(in crate::store) fn has_working_peers(&self, own: Id, lease: Duration) -> bool {
         self.nodes.iter().any(|it| it.id != own && it.role != "ingest" && it.silent <= lease)
     }
 }
 
 /// One heartbeat of `node`, which may take the lead for `lease`, or not at all.
-pub(super) async fn beat_once(
+pub(in crate::store) async fn beat_once(
     connections: &Connections,
     node: Id,
     lease: Duration,

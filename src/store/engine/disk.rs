@@ -3,7 +3,7 @@
 //! A SQLite database that meets a full disk takes no write at all, not even those that would make room. So new
 //! webhooks stop before, while jobs, pruning and the write-ahead log still have some.
 
-use super::connect::sqlite_path;
+use crate::store::connect::sqlite_path;
 use std::{
     path::PathBuf,
     sync::{Mutex, PoisonError},
@@ -38,7 +38,7 @@ impl Space {
 
 /// The disk of the database's file.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(in crate::store) struct Disk {
     /// The directory of the file; `None` where the database is no file here.
     directory: Option<PathBuf>,
     last: Mutex<Option<(Instant, Option<Space>)>>,
@@ -46,14 +46,14 @@ pub(super) struct Disk {
 
 impl Disk {
     /// The disk of the database of this URL.
-    pub(super) fn of(url: &str) -> Self {
+    pub(in crate::store) fn of(url: &str) -> Self {
         let file = sqlite_path(url).and_then(|it| std::path::absolute(it).ok());
         let directory = file.and_then(|it| it.parent().map(PathBuf::from));
         Self { directory: directory.filter(|it| it.is_dir()), last: Mutex::new(None) }
     }
 
     /// What is wrong with it; `None` where it has room, or where nobody can tell.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(in crate::store) fn trouble(&self) -> Option<String> {
         let directory = self.directory.as_ref()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let space = match *last {

@@ -16,7 +16,7 @@ const SQLITE_NOW: &str = "cast(unixepoch('subsec') * 1000 as integer)";
 
 /// A statement. Texts use `$1`, `$2`, … for parameters on both databases.
 #[derive(Debug)]
-pub(super) struct Sql {
+pub(in crate::store) struct Sql {
     text: &'static str,
     sqlite: OnceLock<String>,
     postgres: OnceLock<String>,
@@ -24,12 +24,12 @@ pub(super) struct Sql {
 
 impl Sql {
     /// A statement for both databases.
-    pub(super) const fn new(text: &'static str) -> Self {
+    pub(in crate::store) const fn new(text: &'static str) -> Self {
         Self { text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
     }
 
     /// Its text for `backend`.
-    pub(super) fn text(&self, backend: DatabaseBackend) -> &str {
+    pub(in crate::store) fn text(&self, backend: DatabaseBackend) -> &str {
         let cell = if backend == DatabaseBackend::Sqlite { &self.sqlite } else { &self.postgres };
         cell.get_or_init(|| render(self.text, backend == DatabaseBackend::Sqlite))
     }

@@ -1,6 +1,6 @@
 //! The last write that the database could not do, until it is over.
 
-use super::StoreError;
+use crate::store::StoreError;
 use arc_swap::ArcSwapOption;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// A clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastFailedWrite(Arc<ArcSwapOption<Failed>>);
+pub(in crate::store) struct LastFailedWrite(Arc<ArcSwapOption<Failed>>);
 
 #[derive(Debug)]
 struct Failed {
@@ -31,7 +31,7 @@ impl Failed {
 impl LastFailedWrite {
     /// A write for `purpose` has failed. Counts where the database could not do it, and until something else is over
     /// for which it had no room.
-    pub(super) fn note(&self, purpose: &'static str, error: &StoreError) {
+    pub(in crate::store) fn note(&self, purpose: &'static str, error: &StoreError) {
         let at = Instant::now();
         let counts = self.0.load().as_ref().is_some_and(|it| !it.is_over(purpose, at));
         if error.is_away() && !counts {
@@ -41,7 +41,7 @@ impl LastFailedWrite {
     }
 
     /// A write for `purpose` is committed.
-    pub(super) fn has_written(&self, purpose: &'static str) {
+    pub(in crate::store) fn has_written(&self, purpose: &'static str) {
         let failed = self.0.load();
         if failed.as_ref().is_some_and(|it| it.is_over(purpose, Instant::now())) {
             self.0.store(None);
@@ -49,7 +49,7 @@ impl LastFailedWrite {
     }
 
     /// What failed, while it counts.
-    pub(super) fn error(&self) -> Option<StoreError> {
+    pub(in crate::store) fn error(&self) -> Option<StoreError> {
         self.0.load().as_ref().map(|it| it.error.clone())
     }
 }

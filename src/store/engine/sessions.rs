@@ -5,7 +5,7 @@
 //! So behind a pooler every statement belongs to a transaction that begins with its settings, and is sent
 //! without a name.
 
-use super::{StoreError, circuit_breaker};
+use crate::store::{StoreError, circuit_breaker};
 use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
@@ -23,11 +23,11 @@ use tokio::sync::Mutex;
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
 
 /// Begins a transaction over a lent session, whatever the defaults of the database or the role are.
-pub(super) const LENT_BEGIN: &str = "begin isolation level read committed read write";
+pub(in crate::store) const LENT_BEGIN: &str = "begin isolation level read committed read write";
 
 /// Sessions for one purpose.
 #[derive(Clone, Debug)]
-pub(super) struct Sessions {
+pub(in crate::store) struct Sessions {
     /// Shared by all clones, so that all of them go on with the next pool.
     db: Arc<ArcSwap<DatabaseConnection>>,
     /// Behind a pooler: the text that begins a transaction and makes its settings.
@@ -39,19 +39,19 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Sessions that are our own for as long as they are open.
-    pub(super) fn own(db: DatabaseConnection) -> Self {
+    pub(in crate::store) fn own(db: DatabaseConnection) -> Self {
         Self { db: Arc::new(ArcSwap::from_pointee(db)), opening: None, limit: None }
     }
 
     /// The same, with a limit for a statement together with the wait for its connection. The server ends
     /// statements sooner, so a connection that takes longer answers nothing any more.
     #[must_use]
-    pub(super) fn with_limit(self, limit: Duration) -> Self {
+    pub(in crate::store) fn with_limit(self, limit: Duration) -> Self {
         Self { limit: Some(limit), ..self }
     }
 
     /// Sessions that are lent for a transaction, which begins with these settings.
-    pub(super) fn lent<'a>(
+    pub(in crate::store) fn lent<'a>(
         pool: PgPool,
         settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
     ) -> Self {
@@ -62,13 +62,13 @@ impl Sessions {
     }
 
     /// `SeaORM`'s connection, for what needs no session.
-    pub(super) fn db(&self) -> Arc<DatabaseConnection> {
+    pub(in crate::store) fn db(&self) -> Arc<DatabaseConnection> {
         self.db.load_full()
     }
 
     /// Goes on with another pool, and drops the connections of the one before that nobody uses. Whatever still hangs in
     /// that one keeps no room in this.
-    pub(super) fn renew(&self, pool: PgPool) {
+    pub(in crate::store) fn renew(&self, pool: PgPool) {
         let fresh = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let before = self.db.swap(Arc::new(fresh));
         let before = before.get_postgres_connection_pool();
@@ -78,7 +78,7 @@ impl Sessions {
     }
 
     /// Runs work that takes a connection and sends one statement over it.
-    pub(super) async fn in_time<T>(
+    pub(in crate::store) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, DbErr>>,
     ) -> Result<T, DbErr> {
@@ -95,17 +95,17 @@ impl Sessions {
     }
 
     /// Closes them.
-    pub(super) async fn close(self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn close(self) -> Result<(), StoreError> {
         Ok(self.db().close_by_ref().await?)
     }
 
     /// True behind a pooler.
-    pub(super) const fn is_lent(&self) -> bool {
+    pub(in crate::store) const fn is_lent(&self) -> bool {
         self.opening.is_some()
     }
 
     /// Begins a transaction over a session that is lent for it; `None` where sessions are our own.
-    pub(super) async fn begin_lent(&self) -> Result<Option<LentTx>, StoreError> {
+    pub(in crate::store) async fn begin_lent(&self) -> Result<Option<LentTx>, StoreError> {
         match &self.opening {
             Some(opening) => {
                 let begin = Box::pin(LentTx::begin(self.db(), opening.clone()));
@@ -174,7 +174,7 @@ impl ConnectionTrait for Sessions {
 }
 
 /// A transaction over a session that is lent for it. Dropped without [`LentTx::commit`], it rolls back.
-pub(super) struct LentTx(Mutex<Transaction<'static, Postgres>>);
+pub(in crate::store) struct LentTx(Mutex<Transaction<'static, Postgres>>);
 
 impl LentTx {
     async fn begin(db: Arc<DatabaseConnection>, opening: Arc<str>) -> Result<Self, DbErr> {
@@ -184,20 +184,26 @@ impl LentTx {
     }
 
     /// Runs a statement and gives its rows.
-    pub(super) async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+    pub(in crate::store) async fn query(
+        &self,
+        statement: Statement,
+    ) -> Result<Vec<QueryResult>, DbErr> {
         let mut tx = self.0.lock().await;
         let rows = nameless(statement).fetch_all(&mut **tx).await.map_err(failed)?;
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }
 
     /// Runs a statement.
-    pub(super) async fn execute(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+    pub(in crate::store) async fn execute(
+        &self,
+        statement: Statement,
+    ) -> Result<ExecResult, DbErr> {
         let mut tx = self.0.lock().await;
         Ok(nameless(statement).execute(&mut **tx).await.map_err(failed)?.into())
     }
 
     /// Commits.
-    pub(super) async fn commit(self) -> Result<(), DbErr> {
+    pub(in crate::store) async fn commit(self) -> Result<(), DbErr> {
         self.0.into_inner().commit().await.map_err(failed)
     }
 }
@@ -221,7 +227,7 @@ const READ_MARK: &str = "select coalesce(current_setting('postroom.session', tru
 
 /// Whether a session is our own: one keeps what it was started with. Poolers refuse start parameters that they do
 /// not know, or leave them out.
-pub(super) async fn are_own(options: &PgConnectOptions) -> Result<bool, StoreError> {
+pub(in crate::store) async fn are_own(options: &PgConnectOptions) -> Result<bool, StoreError> {
     let mut session = match PgConnection::connect_with(&options.clone().options([MARK])).await {
         Ok(session) => session,
         Err(error) if is_refused(&error) => return Ok(false),

@@ -1,6 +1,6 @@
 //! Opens the database, with the settings that the guarantees rest on.
 
-use super::{
+use crate::store::{
     StoreError,
     circuit_breaker::{CircuitBreaker, GuardedPool, Probe},
     last_failed_write::LastFailedWrite,
@@ -88,31 +88,34 @@ const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
 
 /// The connections: those that write, those that only read, the one that scans, and those of the admin API.
 #[derive(Clone, Debug)]
-pub(super) struct Connections {
-    pub(super) backend: DatabaseBackend,
-    pub(super) writer: Sessions,
-    pub(super) reader: Sessions,
+pub(in crate::store) struct Connections {
+    pub(in crate::store) backend: DatabaseBackend,
+    pub(in crate::store) writer: Sessions,
+    pub(in crate::store) reader: Sessions,
     /// For the few statements that read a small table whole now and then: PostgreSQL plans them as it likes.
-    pub(super) scans: Sessions,
+    pub(in crate::store) scans: Sessions,
     /// For the admin API and the metrics: few, and a statement ends after 2 s.
-    pub(super) api: Sessions,
+    pub(in crate::store) api: Sessions,
     /// How long a statement may take until its connection counts as silent; `None` on SQLite.
-    pub(super) statement_limit: Option<Duration>,
+    pub(in crate::store) statement_limit: Option<Duration>,
     /// True while some client's jobs at once are capped, whichever node's configuration says so.
-    pub(super) has_caps: Arc<AtomicBool>,
+    pub(in crate::store) has_caps: Arc<AtomicBool>,
     /// Where tests end the process.
-    pub(super) faults: Arc<Faults>,
+    pub(in crate::store) faults: Arc<Faults>,
     /// The last write that failed because the database could not do it.
-    pub(super) last_failed_write: LastFailedWrite,
+    pub(in crate::store) last_failed_write: LastFailedWrite,
     /// The way to PostgreSQL.
-    pub(super) breaker: Option<Arc<CircuitBreaker>>,
+    pub(in crate::store) breaker: Option<Arc<CircuitBreaker>>,
     /// Where SQLite keeps what it has not copied into its file yet.
-    pub(super) log_path: Option<PathBuf>,
+    pub(in crate::store) log_path: Option<PathBuf>,
 }
 
 impl Connections {
     /// The same configuration, with what was found between us and PostgreSQL.
-    pub(super) fn as_found(&self, cfg: &config::DatabaseConfig) -> config::DatabaseConfig {
+    pub(in crate::store) fn as_found(
+        &self,
+        cfg: &config::DatabaseConfig,
+    ) -> config::DatabaseConfig {
         let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
         config::DatabaseConfig { pooler, ..cfg.clone() }
     }
@@ -132,7 +135,7 @@ fn quiet<O: ConnectOptions>(options: O) -> O {
 }
 
 /// A connection for migrations: without time-outs.
-pub(super) async fn open_for_migration(
+pub(in crate::store) async fn open_for_migration(
     cfg: &config::DatabaseConfig,
 ) -> Result<Sessions, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
@@ -173,7 +176,7 @@ fn postgres_options(cfg: &config::DatabaseConfig) -> Result<PgConnectOptions, St
 }
 
 /// The same, with what is between us and PostgreSQL found out.
-pub(super) async fn resolved(
+pub(in crate::store) async fn resolved(
     cfg: &config::DatabaseConfig,
 ) -> Result<config::DatabaseConfig, StoreError> {
     let mut cfg = cfg.clone();
@@ -189,12 +192,14 @@ pub(super) async fn resolved(
 }
 
 /// What a PostgreSQL server does not flush before it says that a commit is done.
-pub(super) static READ_DURABILITY: Sql = Sql::new(
+pub(in crate::store) static READ_DURABILITY: Sql = Sql::new(
     "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit",
 );
 
 /// The settings of a server under which an acknowledged webhook can be lost; empty is good.
-pub(super) async fn undurable(connections: &Connections) -> Result<Vec<String>, StoreError> {
+pub(in crate::store) async fn undurable(
+    connections: &Connections,
+) -> Result<Vec<String>, StoreError> {
     if connections.backend == DatabaseBackend::Sqlite {
         return Ok(Vec::new());
     }
@@ -237,13 +242,17 @@ async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
 }
 
 /// One connection, for a thread of its own.
-pub(super) async fn open_one(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
+pub(in crate::store) async fn open_one(
+    cfg: &config::DatabaseConfig,
+) -> Result<Connections, StoreError> {
     postgres(&config::DatabaseConfig { max_connections: 1, ..cfg.clone() }).await
 }
 
 /// The pool of a listener: one connection, without time-outs, and with probes that find out when the other
 /// side has gone without a word.
-pub(super) async fn listener_pool(cfg: &config::DatabaseConfig) -> Result<PgPool, StoreError> {
+pub(in crate::store) async fn listener_pool(
+    cfg: &config::DatabaseConfig,
+) -> Result<PgPool, StoreError> {
     Ok(PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
@@ -257,7 +266,9 @@ pub(super) async fn listener_pool(cfg: &config::DatabaseConfig) -> Result<PgPool
 
 /// Opens connections to the configured database. Must run on the runtime that will poll them: a sqlx
 /// connection belongs to the runtime that opened it.
-pub(super) async fn open(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
+pub(in crate::store) async fn open(
+    cfg: &config::DatabaseConfig,
+) -> Result<Connections, StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => sqlite(cfg).await,
         None => postgres(cfg).await,

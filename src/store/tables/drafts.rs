@@ -4,39 +4,39 @@
 //! join of the group with the index of all pending drafts reads that index whole once for each group: the planner
 //! takes it for short (decision 0004).
 
-use super::{
+use crate::domain::Id;
+use crate::store::{
     StoreError,
     sql::Sql,
     tx::{Tx, group},
 };
-use crate::domain::Id;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Locks the pending drafts of leads. By `drafts_pending`. Without an order: whoever locks drafts holds the locks of
 /// their leads.
-pub(super) static LOCK_PENDING_DRAFTS: Sql = Sql::new(
+pub(in crate::store) static LOCK_PENDING_DRAFTS: Sql = Sql::new(
     "select id, lead_id, channel, message_id from drafts where lead_id @ids($1) and status = 'pending' @for_update",
 );
 
 /// Ends drafts that are locked, by primary key.
-pub(super) static END_DRAFTS: Sql = Sql::new(
+pub(in crate::store) static END_DRAFTS: Sql = Sql::new(
     "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
      from @rows($1, id bigint, status text, decided_by text) g where drafts.id = g.id",
 );
 
 /// What ends pending drafts of a lead.
 #[derive(Clone, Debug)]
-pub(super) struct EndDrafts {
-    pub(super) lead_id: Id,
+pub(in crate::store) struct EndDrafts {
+    pub(in crate::store) lead_id: Id,
     /// Only those on this channel; `None` is all.
-    pub(super) channel: Option<&'static str>,
+    pub(in crate::store) channel: Option<&'static str>,
     /// The status that they get.
-    pub(super) status: &'static str,
+    pub(in crate::store) status: &'static str,
     /// Why, as stored.
-    pub(super) decided_by: &'static str,
+    pub(in crate::store) decided_by: &'static str,
     /// Not the one that answers this message.
-    pub(super) except_message_id: Option<Id>,
+    pub(in crate::store) except_message_id: Option<Id>,
 }
 
 impl EndDrafts {
@@ -85,7 +85,7 @@ fn endings(pending: &[Pending], ends: &[&EndDrafts]) -> Vec<Ending> {
 }
 
 /// Ends pending drafts of leads that are locked.
-pub(super) async fn end_drafts(tx: &Tx, ends: &[EndDrafts]) -> Result<(), StoreError> {
+pub(in crate::store) async fn end_drafts(tx: &Tx, ends: &[EndDrafts]) -> Result<(), StoreError> {
     let leads: BTreeSet<Id> = ends.iter().map(|it| it.lead_id).collect();
     if leads.is_empty() {
         return Ok(());

@@ -10,7 +10,7 @@
 //! lost are checked before use. A call that only took too long, or got no connection in time, proves nothing
 //! about the server at all. See docs/decisions/0013-outages.md and 0015-errors.md.
 
-use super::{StoreError, error::from_sqlx, sessions::Sessions};
+use crate::store::{StoreError, error::from_sqlx, sessions::Sessions};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row,
     postgres::{PgConnectOptions, PgPool},
@@ -44,9 +44,9 @@ tokio::task_local! {
 }
 
 /// Sessions behind the breaker, and how another pool is made for them.
-pub(super) struct GuardedPool {
-    pub(super) sessions: Sessions,
-    pub(super) another: Box<dyn Fn() -> PgPool + Send + Sync>,
+pub(in crate::store) struct GuardedPool {
+    pub(in crate::store) sessions: Sessions,
+    pub(in crate::store) another: Box<dyn Fn() -> PgPool + Send + Sync>,
 }
 
 impl std::fmt::Debug for GuardedPool {
@@ -57,15 +57,15 @@ impl std::fmt::Debug for GuardedPool {
 
 /// How a probe connects, and what it sends before it asks.
 #[derive(Clone, Debug)]
-pub(super) struct Probe {
-    pub(super) options: PgConnectOptions,
+pub(in crate::store) struct Probe {
+    pub(in crate::store) options: PgConnectOptions,
     /// Behind a pooler: the text that begins a transaction with its settings.
-    pub(super) opening: Option<String>,
+    pub(in crate::store) opening: Option<String>,
 }
 
 impl Probe {
     /// One attempt to connect to a server that takes writes.
-    pub(super) async fn attempt(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn attempt(&self) -> Result<(), StoreError> {
         let attempt = async {
             let mut session: PgConnection = self.options.connect().await?;
             // One message, so that a pooler does not take it apart.
@@ -91,7 +91,7 @@ impl Probe {
 
 /// The circuit breaker. Open: calls pass.
 #[derive(Debug)]
-pub(super) struct CircuitBreaker {
+pub(in crate::store) struct CircuitBreaker {
     probe: Probe,
     /// Where probes run.
     runtime: Handle,
@@ -120,7 +120,7 @@ fn set_now(at: &RwLock<Option<Instant>>) {
 impl CircuitBreaker {
     /// An open breaker. `limit` is how long a call waits while it is closed; `most` is how many probes there
     /// may be in a second.
-    pub(super) fn new(probe: Probe, limit: Duration, most: u32) -> Arc<Self> {
+    pub(in crate::store) fn new(probe: Probe, limit: Duration, most: u32) -> Arc<Self> {
         Arc::new(Self {
             probe,
             runtime: Handle::current(),
@@ -137,36 +137,36 @@ impl CircuitBreaker {
     }
 
     /// Names the pools behind it. Set once.
-    pub(super) fn leads_to(&self, rooms: Vec<GuardedPool>) {
+    pub(in crate::store) fn leads_to(&self, rooms: Vec<GuardedPool>) {
         if self.rooms.set(rooms).is_err() {
             tracing::debug!("the breaker has its pools already");
         }
     }
 
     /// True while calls pass.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::store) fn is_open(&self) -> bool {
         *self.is_open.borrow()
     }
 
     /// How often it has closed.
-    pub(super) fn closings(&self) -> u32 {
+    pub(in crate::store) fn closings(&self) -> u32 {
         self.closings.load(Ordering::SeqCst)
     }
 
     /// Whether a connection of this age may be taken back into its pool.
-    pub(super) fn trusts(&self, age: Duration) -> bool {
+    pub(in crate::store) fn trusts(&self, age: Duration) -> bool {
         read(&self.replaced_at).is_none_or(|it| it.elapsed() > age)
     }
 
     /// Whether a connection that has been idle for this long is to be checked before use: another was lost
     /// meanwhile.
-    pub(super) fn doubts_idle(&self, idle_for: Duration) -> bool {
+    pub(in crate::store) fn doubts_idle(&self, idle_for: Duration) -> bool {
         read(&self.lost_at).is_some_and(|it| it.elapsed() <= idle_for)
     }
 
     /// Runs a call: waits while the breaker is closed, gives the call up some time after it has closed, and
     /// takes note of what the call's error says about the server.
-    pub(super) async fn pass<T>(
+    pub(in crate::store) async fn pass<T>(
         self: Arc<Self>,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -191,7 +191,7 @@ impl CircuitBreaker {
 
     /// Runs work over a connection of its own, which says nothing about those of the pools: waits while the
     /// breaker is closed, and gives the work up when it closes.
-    pub(super) async fn pass_apart<T>(
+    pub(in crate::store) async fn pass_apart<T>(
         self: Arc<Self>,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -240,7 +240,7 @@ impl CircuitBreaker {
 
     /// One connection was lost: those that are idle now are checked before use, and a probe finds out whether
     /// the server is gone.
-    pub(super) fn lost(self: &Arc<Self>) {
+    pub(in crate::store) fn lost(self: &Arc<Self>) {
         set_now(&self.lost_at);
         self.doubt();
     }
@@ -257,7 +257,7 @@ impl CircuitBreaker {
     }
 
     /// The server is gone, or is not the one that takes writes: closes the breaker, and starts to probe.
-    pub(super) fn broke(self: &Arc<Self>, why: &str) {
+    pub(in crate::store) fn broke(self: &Arc<Self>, why: &str) {
         let has_closed = self.is_open.send_if_modified(|it| std::mem::replace(it, false));
         if has_closed {
             self.closings.fetch_add(1, Ordering::SeqCst);
@@ -269,7 +269,7 @@ impl CircuitBreaker {
 
     /// Probes once, and closes the breaker where the server is gone. A server that is only slow or full loses
     /// no connection by that.
-    pub(super) fn doubt(self: &Arc<Self>) {
+    pub(in crate::store) fn doubt(self: &Arc<Self>) {
         if !self.is_open() || self.is_doubting.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -316,7 +316,7 @@ impl CircuitBreaker {
 
 /// Runs what has not changed anything yet, and gives it up when the breaker closes: a pool would go on trying
 /// to connect for each caller that waits in it.
-pub(super) async fn while_open<T>(
+pub(in crate::store) async fn while_open<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let Ok(breaker) = CALL.try_with(|it| it.0.clone()) else { return work.await };
@@ -329,11 +329,11 @@ pub(super) async fn while_open<T>(
 
 /// Says that a connection of the running call is lost. Outside of a call (a migration, a heartbeat) nobody
 /// has to know.
-pub(super) fn lost_in_call() {
+pub(in crate::store) fn lost_in_call() {
     CALL.try_with(|(breaker, _)| breaker.lost()).ok();
 }
 
 /// Says that a connection of the running call answers nothing, before the call lets go of it.
-pub(super) fn fell_silent_in_call() {
+pub(in crate::store) fn fell_silent_in_call() {
     CALL.try_with(|(breaker, _)| breaker.fell_silent()).ok();
 }

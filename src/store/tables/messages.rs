@@ -1,18 +1,18 @@
 //! Messages as ingest stores them, and the first ones that duplicates name.
 
-use super::{
+use crate::domain::{Event, Id, Sentiment, Timestamp, event::NewMessage};
+use crate::store::{
     StoreError,
     inbox::{Content, First, Inbound},
     sql::Sql,
     tx::{Tx, group},
 };
-use crate::domain::{Event, Id, Sentiment, Timestamp, event::NewMessage};
 use sea_orm::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 /// Appends messages. Their ids are fresh.
-pub(super) static PUT_MESSAGES: Sql = Sql::new(
+pub(in crate::store) static PUT_MESSAGES: Sql = Sql::new(
     "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
        subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
        request_id, sent_at, created_at) \
@@ -27,7 +27,7 @@ pub(super) static PUT_MESSAGES: Sql = Sql::new(
 
 /// Stores one message. Its texts go in as they are: as JSON, megabytes would be there many times at once
 /// (docs/PERFORMANCE.md).
-pub(super) static PUT_LARGE_MESSAGE: Sql = Sql::new(
+pub(in crate::store) static PUT_LARGE_MESSAGE: Sql = Sql::new(
     "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
        subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
        request_id, sent_at, created_at) \
@@ -38,7 +38,7 @@ pub(super) static PUT_LARGE_MESSAGE: Sql = Sql::new(
 const LARGE_BYTES: usize = 256 << 10;
 
 /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
-pub(super) static READ_FIRSTS: Sql = Sql::new(
+pub(in crate::store) static READ_FIRSTS: Sql = Sql::new(
     "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
        case when m.provider_id is null then 0 else 1 end as is_named, case when m.body = '' then 1 else 0 end as is_empty, \
        (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
@@ -47,7 +47,7 @@ pub(super) static READ_FIRSTS: Sql = Sql::new(
 
 /// Gives messages their providers' ids, which another webhook about them brings. By primary key: that there is no id yet
 /// (an empty text) is asked as a condition of the join, because the planner would look for all such messages first.
-pub(super) static NAME_MESSAGES: Sql = Sql::new(
+pub(in crate::store) static NAME_MESSAGES: Sql = Sql::new(
     "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
      where messages.id = g.id and coalesce(messages.provider_id, '') = substr(g.provider_id, 1, 0)",
 );
@@ -55,7 +55,7 @@ pub(super) static NAME_MESSAGES: Sql = Sql::new(
 /// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
 /// text like an edit: a job that has read the empty one looks again. By primary key: that the text is empty is asked as a
 /// condition of the join, as above.
-pub(super) static FILL_MESSAGES: Sql = Sql::new(
+pub(in crate::store) static FILL_MESSAGES: Sql = Sql::new(
     "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
        raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
      from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
@@ -64,37 +64,37 @@ pub(super) static FILL_MESSAGES: Sql = Sql::new(
 
 /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
 /// `messages_of_lead`.
-pub(super) static READ_HINTED: Sql = Sql::new(
+pub(in crate::store) static READ_HINTED: Sql = Sql::new(
     "select g.n, m.id, m.sentiment, case when m.automated then 1 else 0 end as automated from @rows($1, n bigint, lead_id bigint, not_after instant) g \
      join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
        and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)",
 );
 
 /// Verdicts of messages, by primary key.
-pub(super) static READ_SENTIMENTS: Sql = Sql::new(
+pub(in crate::store) static READ_SENTIMENTS: Sql = Sql::new(
     "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)",
 );
 
 /// Sets the verdicts of messages, by primary key.
-pub(super) static SET_SENTIMENT: Sql = Sql::new(
+pub(in crate::store) static SET_SENTIMENT: Sql = Sql::new(
     "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id",
 );
 
 /// A message to be stored.
 #[derive(Debug, Serialize)]
-pub(super) struct MessageRow {
-    pub(super) id: Id,
+pub(in crate::store) struct MessageRow {
+    pub(in crate::store) id: Id,
     client_id: String,
-    pub(super) lead_id: Id,
+    pub(in crate::store) lead_id: Id,
     channel: &'static str,
-    pub(super) direction: &'static str,
+    pub(in crate::store) direction: &'static str,
     source: &'static str,
-    pub(super) provider_id: Option<String>,
+    pub(in crate::store) provider_id: Option<String>,
     reply_handle: Option<String>,
     event_type: String,
     campaign_id: Option<Id>,
     subject: Option<String>,
-    pub(super) body: String,
+    pub(in crate::store) body: String,
     has_new_text: bool,
     raw_text: Option<String>,
     raw_html: Option<String>,
@@ -110,7 +110,7 @@ pub(super) struct MessageRow {
 }
 
 impl MessageRow {
-    pub(super) fn new(
+    pub(in crate::store) fn new(
         id: Id,
         lead_id: Id,
         campaign_id: Option<Id>,
@@ -147,7 +147,7 @@ impl MessageRow {
     }
 
     /// Takes over the text of another webhook about the message, where this one came without; true where it does.
-    pub(super) fn fill(&mut self, message: &NewMessage) -> bool {
+    pub(in crate::store) fn fill(&mut self, message: &NewMessage) -> bool {
         let fills = self.body.is_empty() && !message.body.is_empty();
         if fills {
             self.subject = self.subject.take().or_else(|| message.subject.clone());
@@ -196,7 +196,7 @@ impl MessageRow {
     }
 
     /// Told by a webhook, and sent by Postroom itself.
-    pub(super) fn sent_by_us(self) -> Self {
+    pub(in crate::store) fn sent_by_us(self) -> Self {
         Self { source: "postroom", ..self }
     }
 }
@@ -207,7 +207,7 @@ fn json_text<T: Serialize>(value: &T) -> String {
 }
 
 /// Stores messages.
-pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> {
+pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> {
     let (large, others): (Vec<&MessageRow>, Vec<&MessageRow>) =
         rows.iter().partition(|it| it.size() >= LARGE_BYTES);
     if !others.is_empty() {
@@ -221,7 +221,7 @@ pub(super) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> 
 
 /// The text of a message that came without.
 #[derive(Debug, Serialize)]
-pub(super) struct Filling {
+pub(in crate::store) struct Filling {
     id: Id,
     subject: Option<String>,
     body: String,
@@ -231,7 +231,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    pub(super) fn new(id: Id, message: &NewMessage) -> Self {
+    pub(in crate::store) fn new(id: Id, message: &NewMessage) -> Self {
         Self {
             id,
             subject: message.subject.clone(),
@@ -244,7 +244,10 @@ impl Filling {
 }
 
 /// Gives messages that came without a text theirs.
-pub(super) async fn fill(tx: &Tx, fillings: &BTreeMap<Id, Filling>) -> Result<(), StoreError> {
+pub(in crate::store) async fn fill(
+    tx: &Tx,
+    fillings: &BTreeMap<Id, Filling>,
+) -> Result<(), StoreError> {
     let rows: Vec<&Filling> = fillings.values().collect();
     if !rows.is_empty() {
         tx.run(&FILL_MESSAGES, [group(&rows)?]).await?;
@@ -253,7 +256,10 @@ pub(super) async fn fill(tx: &Tx, fillings: &BTreeMap<Id, Filling>) -> Result<()
 }
 
 /// Gives messages their providers' ids.
-pub(super) async fn name(tx: &Tx, names: &BTreeMap<Id, String>) -> Result<(), StoreError> {
+pub(in crate::store) async fn name(
+    tx: &Tx,
+    names: &BTreeMap<Id, String>,
+) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         id: Id,
@@ -269,16 +275,16 @@ pub(super) async fn name(tx: &Tx, names: &BTreeMap<Id, String>) -> Result<(), St
 
 /// A message that was stored before.
 #[derive(Clone, Debug)]
-pub(super) struct KnownMessage {
-    pub(super) lead_id: Id,
-    pub(super) is_inbound: bool,
-    pub(super) is_handled: bool,
-    pub(super) job_id: Option<Id>,
+pub(in crate::store) struct KnownMessage {
+    pub(in crate::store) lead_id: Id,
+    pub(in crate::store) is_inbound: bool,
+    pub(in crate::store) is_handled: bool,
+    pub(in crate::store) job_id: Option<Id>,
     /// The provider's id of it is known.
-    pub(super) is_named: bool,
+    pub(in crate::store) is_named: bool,
     is_hinted: bool,
     /// It came without a text.
-    pub(super) is_empty: bool,
+    pub(in crate::store) is_empty: bool,
     is_told: bool,
     /// The group brings the provider's id of it.
     is_called: bool,
@@ -286,20 +292,20 @@ pub(super) struct KnownMessage {
 
 impl KnownMessage {
     /// Its job is missing: it must be made, unless the message was handled (a job that was pruned).
-    pub(super) const fn misses_its_job(&self) -> bool {
+    pub(in crate::store) const fn misses_its_job(&self) -> bool {
         self.is_inbound && !self.is_handled && self.job_id.is_none()
     }
 
     /// Something about it or its lead may change: messages come after their leads in the order of
     /// locks.
-    pub(super) const fn needs_lock(&self) -> bool {
+    pub(in crate::store) const fn needs_lock(&self) -> bool {
         let is_named_now = self.is_called && !self.is_named;
         self.misses_its_job() || self.is_hinted || is_named_now || (self.is_empty && self.is_told)
     }
 }
 
 /// Reads the first messages that duplicates of the group name.
-pub(super) async fn read_firsts(
+pub(in crate::store) async fn read_firsts(
     tx: &Tx,
     firsts: &HashMap<usize, First>,
     inbound: &[Inbound],
@@ -354,7 +360,7 @@ pub(super) async fn read_firsts(
 }
 
 /// The verdict that came with a message.
-pub(super) fn hint_of(event: &Event) -> Option<Sentiment> {
+pub(in crate::store) fn hint_of(event: &Event) -> Option<Sentiment> {
     match &event.signal {
         crate::domain::Signal::Message(message) => message.hint,
         crate::domain::Signal::OptOut { .. }
@@ -371,7 +377,7 @@ pub(super) fn hint_of(event: &Event) -> Option<Sentiment> {
 
 /// What a message is known to say.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Judged {
+pub(in crate::store) struct Judged {
     sentiment: Option<Sentiment>,
     automated: bool,
 }
@@ -387,7 +393,7 @@ impl Judged {
 
     /// Takes a provider's verdict over, if there is none yet or an unclear one (docs/RULES.md P15, P16); true
     /// where that changes it.
-    pub(super) fn fill_in(&mut self, hint: Sentiment) -> bool {
+    pub(in crate::store) fn fill_in(&mut self, hint: Sentiment) -> bool {
         let is_open = self.sentiment.is_none_or(|it| it == Sentiment::Neutral);
         let counts = !self.automated || hint.may_be_a_machines();
         let is_new = is_open && counts && self.sentiment != Some(hint);
@@ -399,7 +405,7 @@ impl Judged {
 }
 
 /// The message that each hint (number, lead, not after) is about, with its verdict so far.
-pub(super) async fn read_hinted(
+pub(in crate::store) async fn read_hinted(
     tx: &Tx,
     hints: &[(usize, Id, Timestamp)],
 ) -> Result<HashMap<usize, (Id, Judged)>, StoreError> {
@@ -426,7 +432,10 @@ pub(super) async fn read_hinted(
 }
 
 /// The verdicts of these messages.
-pub(super) async fn read_judged(tx: &Tx, ids: &[Id]) -> Result<HashMap<Id, Judged>, StoreError> {
+pub(in crate::store) async fn read_judged(
+    tx: &Tx,
+    ids: &[Id],
+) -> Result<HashMap<Id, Judged>, StoreError> {
     let mut verdicts = HashMap::new();
     if ids.is_empty() {
         return Ok(verdicts);
@@ -438,7 +447,7 @@ pub(super) async fn read_judged(tx: &Tx, ids: &[Id]) -> Result<HashMap<Id, Judge
 }
 
 /// Sets verdicts.
-pub(super) async fn set_sentiments(
+pub(in crate::store) async fn set_sentiments(
     tx: &Tx,
     verdicts: &HashMap<Id, Sentiment>,
 ) -> Result<(), StoreError> {

@@ -7,36 +7,36 @@
 //! The row of a capped client in `job_caps` is locked before `job_clients`, by everybody who moves one of its
 //! heads but the claim, which moves none in or out of turn.
 
-use super::{
+use crate::domain::{Id, fairness::Turn};
+use crate::store::{
     Store, StoreError,
     sql::Sql,
     suspects::is_suspect,
     tx::{Tx, group, in_group, read},
 };
-use crate::domain::{Id, fairness::Turn};
 use sea_orm::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Locks the caps of clients, sorted. By primary key.
-pub(super) static LOCK_CAPS: Sql = Sql::new(
+pub(in crate::store) static LOCK_CAPS: Sql = Sql::new(
     "select c.client_id, c.cap, c.admitted, c.held from job_caps c \
      where c.client_id in (select g.client_id from @rows($1, client_id text) g) order by c.client_id @for_update",
 );
 
 /// By primary key.
-pub(super) static WRITE_CAPS: Sql = Sql::new(
+pub(in crate::store) static WRITE_CAPS: Sql = Sql::new(
     "update job_caps set admitted = g.admitted, held = g.held \
      from @rows($1, client_id text, admitted bigint, held bigint) g where job_caps.client_id = g.client_id",
 );
 
 /// The held heads of a client that come first. By `job_ready_held`.
-pub(super) static READ_HELD_HEADS: Sql = Sql::new(
+pub(in crate::store) static READ_HELD_HEADS: Sql = Sql::new(
     "select line from job_ready where client_id = $1 and held is not null order by held limit $2",
 );
 
 /// Held heads come into turn, not behind V. By primary key: the `+` keeps SQLite from reading all that is held.
-pub(super) static ADMIT_HEADS: Sql = Sql::new(
+pub(in crate::store) static ADMIT_HEADS: Sql = Sql::new(
     "update job_ready set held = null, turn = case \
        when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
        else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
@@ -44,26 +44,27 @@ pub(super) static ADMIT_HEADS: Sql = Sql::new(
 );
 
 /// All caps, without locks.
-pub(super) static READ_CAPS: Sql = Sql::new("select client_id, cap, admitted, held from job_caps");
+pub(in crate::store) static READ_CAPS: Sql =
+    Sql::new("select client_id, cap, admitted, held from job_caps");
 
 /// Whether some client is capped.
-pub(super) static HAS_CAPS: Sql =
+pub(in crate::store) static HAS_CAPS: Sql =
     Sql::new("select case when exists (select 1 from job_caps) then 1 else 0 end as has_caps");
 
 /// Sets the caps of clients, sorted.
-pub(super) static PUT_CAPS: Sql = Sql::new(
+pub(in crate::store) static PUT_CAPS: Sql = Sql::new(
     "insert into job_caps (client_id, cap, admitted, held) select g.client_id, g.cap, 0, 0 \
      from @rows($1, client_id text, cap bigint) g where true order by g.client_id \
      on conflict (client_id) do update set cap = excluded.cap",
 );
 
 /// Takes the caps of all other clients away, but those of clients that no node knows.
-pub(super) static DELETE_CAPS: Sql = Sql::new(
+pub(in crate::store) static DELETE_CAPS: Sql = Sql::new(
     "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)",
 );
 
 /// Lets in what is held of clients that have no cap any more. By `job_ready_held`.
-pub(super) static ADMIT_UNCAPPED: Sql = Sql::new(
+pub(in crate::store) static ADMIT_UNCAPPED: Sql = Sql::new(
     "update job_ready set held = null, turn = case \
        when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
        else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
@@ -73,7 +74,7 @@ pub(super) static ADMIT_UNCAPPED: Sql = Sql::new(
 /// Capped clients whose counts are not what stands in line, or that have something held and room
 /// for it. In one snapshot, in which whoever knows the caps has changed both or neither. Reads the
 /// small table whole, without locks.
-pub(super) static READ_WRONG_CAPS: Sql = Sql::new(
+pub(in crate::store) static READ_WRONG_CAPS: Sql = Sql::new(
     "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
        from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
        on h.client_id = c.client_id \
@@ -83,13 +84,13 @@ pub(super) static READ_WRONG_CAPS: Sql = Sql::new(
 
 /// How many heads of these clients stand in turn, and how many are held. Reads the small table
 /// whole.
-pub(super) static COUNT_HEADS: Sql = Sql::new(
+pub(in crate::store) static COUNT_HEADS: Sql = Sql::new(
     "select client_id, count(turn) as admitted, count(held) as held from job_ready \
      where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id",
 );
 
 /// How many suspects of these clients are due: they come before what is held. By `job_ready_retry`.
-pub(super) static COUNT_DUE_SUSPECTS: Sql = Sql::new(concat!(
+pub(in crate::store) static COUNT_DUE_SUSPECTS: Sql = Sql::new(concat!(
     "select r.client_id, count(*) as due from job_ready r where r.run_at is not null and r.run_at <= @now \
        and r.client_id in (select g.client_id from @rows($1, client_id text) g) and ",
     is_suspect!(),
@@ -109,11 +110,11 @@ struct Cap {
 
 /// The caps of the clients of a transaction, locked. A client without one is never held back.
 #[derive(Debug, Default)]
-pub(super) struct Caps(BTreeMap<String, Cap>);
+pub(in crate::store) struct Caps(BTreeMap<String, Cap>);
 
 /// Where a head is, as far as its client's cap goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(in crate::store) enum Admission {
     /// In turn, or claimed.
     Admitted,
     /// Out of turn, because others are in it.
@@ -124,7 +125,7 @@ pub(super) enum Admission {
 
 impl Caps {
     /// Locks the caps of `clients`. Costs a statement only where some client is capped.
-    pub(super) async fn lock<'a>(
+    pub(in crate::store) async fn lock<'a>(
         tx: &Tx,
         clients: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, StoreError> {
@@ -176,12 +177,12 @@ impl Caps {
     }
 
     /// True where one more head of `client` may come into turn.
-    pub(super) fn has_room(&self, client: &str) -> bool {
+    pub(in crate::store) fn has_room(&self, client: &str) -> bool {
         self.0.get(client).is_none_or(|it| it.admitted < it.cap)
     }
 
     /// A head of `client` comes into line: true if it comes into turn.
-    pub(super) fn enters(&mut self, client: &str) -> bool {
+    pub(in crate::store) fn enters(&mut self, client: &str) -> bool {
         let Some(it) = self.0.get_mut(client) else { return true };
         it.is_changed = true;
         let is_admitted = it.admitted < it.cap;
@@ -194,7 +195,7 @@ impl Caps {
     }
 
     /// A head of `client` goes out of line, or out of turn.
-    pub(super) fn leaves(&mut self, client: &str, from: Admission) {
+    pub(in crate::store) fn leaves(&mut self, client: &str, from: Admission) {
         let Some(it) = self.0.get_mut(client) else { return };
         it.is_changed = true;
         match from {
@@ -205,7 +206,7 @@ impl Caps {
     }
 
     /// A head of `client` that stood in turn is held.
-    pub(super) fn is_held(&mut self, client: &str) {
+    pub(in crate::store) fn is_held(&mut self, client: &str) {
         let Some(it) = self.0.get_mut(client) else { return };
         it.is_changed = true;
         it.admitted = (it.admitted - 1).max(0);
@@ -214,7 +215,7 @@ impl Caps {
 
     /// Lets in what is held of `client`, at most `limit` heads, whatever its cap; true where
     /// nothing is left.
-    pub(super) async fn let_in(
+    pub(in crate::store) async fn let_in(
         &mut self,
         tx: &Tx,
         client: &str,
@@ -256,7 +257,7 @@ impl Caps {
     /// Admits what may come into turn now, and writes the caps. Places that suspects wait for are
     /// kept free: each comes into turn when it is claimed. The last that a transaction does to
     /// heads.
-    pub(super) async fn settle(mut self, tx: &Tx) -> Result<(), StoreError> {
+    pub(in crate::store) async fn settle(mut self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
             client_id: &'a str,
@@ -300,7 +301,7 @@ impl Caps {
 }
 
 /// Clients as a parameter.
-pub(super) fn client_rows<'a>(
+pub(in crate::store) fn client_rows<'a>(
     clients: impl IntoIterator<Item = &'a str>,
 ) -> Result<Value, StoreError> {
     #[derive(Serialize)]
@@ -313,7 +314,10 @@ pub(super) fn client_rows<'a>(
 
 /// Sets the caps to those of the configuration, and corrects the counts that have gone astray.
 /// Locks only the caps that change. Says whether some client is capped now.
-pub(super) async fn set(store: &Store, caps: &BTreeMap<String, u32>) -> Result<bool, StoreError> {
+pub(in crate::store) async fn set(
+    store: &Store,
+    caps: &BTreeMap<String, u32>,
+) -> Result<bool, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -347,7 +351,7 @@ pub(super) async fn set(store: &Store, caps: &BTreeMap<String, u32>) -> Result<b
 }
 
 /// Caps a client at 0, whatever its cap was, and counts what stands in line.
-pub(super) async fn rest(tx: &Tx, client_id: &str) -> Result<(), StoreError> {
+pub(in crate::store) async fn rest(tx: &Tx, client_id: &str) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -358,7 +362,7 @@ pub(super) async fn rest(tx: &Tx, client_id: &str) -> Result<(), StoreError> {
 }
 
 /// The clients that are capped at 0, with how many of their heads are held.
-pub(super) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, StoreError> {
+pub(in crate::store) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, StoreError> {
     let caps = Caps::of(read(&store.connections().reader, &READ_CAPS, []).await?)?.0;
     let resting = caps.into_iter().filter(|(_, it)| it.cap == 0);
     Ok(resting.map(|(client_id, it)| (client_id, it.held)).collect())
@@ -366,7 +370,7 @@ pub(super) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, Stor
 
 /// Corrects the caps whose counts are not what stands in line. Looks without locks, and counts
 /// again those that differ under theirs. Returns how many clients that were.
-pub(super) async fn recount(store: &Store) -> Result<usize, StoreError> {
+pub(in crate::store) async fn recount(store: &Store) -> Result<usize, StoreError> {
     let mut wrong: Vec<String> = Vec::new();
     for row in read(&store.connections().scans, &READ_WRONG_CAPS, []).await? {
         wrong.push(row.try_get("", "client_id")?);
@@ -384,13 +388,16 @@ pub(super) async fn recount(store: &Store) -> Result<usize, StoreError> {
 }
 
 /// Whether some client is capped.
-pub(super) async fn are_there(tx: &Tx) -> Result<bool, StoreError> {
+pub(in crate::store) async fn are_there(tx: &Tx) -> Result<bool, StoreError> {
     let rows = tx.all(&HAS_CAPS, []).await?;
     let has_caps = rows.first().map(|row| row.try_get::<i32>("", "has_caps")).transpose()?;
     Ok(has_caps.is_some_and(|it| it != 0))
 }
 
 /// The columns of a head that comes into line with `turn`: in turn, or held.
-pub(super) const fn placed(is_admitted: bool, turn: Turn) -> (Option<Turn>, Option<Turn>) {
+pub(in crate::store) const fn placed(
+    is_admitted: bool,
+    turn: Turn,
+) -> (Option<Turn>, Option<Turn>) {
     if is_admitted { (Some(turn), None) } else { (None, Some(turn)) }
 }

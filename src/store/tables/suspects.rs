@@ -5,7 +5,8 @@
 //! claims of many need no look at history, and where there are no suspects, nothing is found by one index
 //! lookup.
 
-use super::{
+use crate::domain::{Id, JobKind, job::FailureReason};
+use crate::store::{
     Store, StoreError,
     caps::{self, Caps},
     ledger::{Settlement, Transition},
@@ -13,7 +14,6 @@ use super::{
     sql::Sql,
     tx::{Tx, group, in_group},
 };
-use crate::domain::{Id, JobKind, job::FailureReason};
 use sea_orm::Value;
 use serde::Serialize;
 use std::{collections::HashSet, sync::Arc};
@@ -24,12 +24,12 @@ macro_rules! is_suspect {
         "coalesce((select a.outcome from job_attempts a where a.job_id = r.job_id order by a.run desc limit 1), '') = 'rescued'"
     };
 }
-pub(super) use is_suspect;
+pub(in crate::store) use is_suspect;
 
 /// Suspects of these kinds that are due, without locks; none of these other clients, nor of clients
 /// that are at their caps, so that those hold up nobody else's. By `job_ready_retry`, where little
 /// but suspects is due: everything else gets its turn as soon as it is.
-pub(super) static READ_SUSPECTS: Sql = Sql::new(concat!(
+pub(in crate::store) static READ_SUSPECTS: Sql = Sql::new(concat!(
     "select r.line, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now \
        and r.kind in (select g.kind from @rows($1, kind text) g) \
        and r.client_id not in (select g.client_id from @rows($2, client_id text) g) \
@@ -40,7 +40,7 @@ pub(super) static READ_SUSPECTS: Sql = Sql::new(concat!(
 
 /// Claims the first of these suspects, if it still is one that is due. By primary key. The subquery
 /// is a scalar one, so that it runs once.
-pub(super) static CLAIM_SUSPECT: Sql = Sql::new(concat!(
+pub(in crate::store) static CLAIM_SUSPECT: Sql = Sql::new(concat!(
     "update job_ready set node = $1, locked_at = @now, run = run + 1, run_at = null, \
        turn = coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) \
      where line = (select r.line from job_ready r where r.line @ids($2) and r.run_at is not null \
@@ -51,11 +51,11 @@ pub(super) static CLAIM_SUSPECT: Sql = Sql::new(concat!(
 ));
 
 /// Which of these jobs are suspects, by their last rows of history. By primary key.
-pub(super) static READ_ARE_SUSPECTS: Sql =
+pub(in crate::store) static READ_ARE_SUSPECTS: Sql =
     Sql::new(concat!("select r.job_id from @rows($1, job_id bigint) r where ", is_suspect!()));
 
 /// Which of these jobs are suspects.
-pub(super) async fn among(tx: &Tx, job_ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
+pub(in crate::store) async fn among(tx: &Tx, job_ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
     #[derive(Serialize)]
     struct Row {
         job_id: Id,
@@ -71,7 +71,7 @@ pub(super) async fn among(tx: &Tx, job_ids: &[Id]) -> Result<HashSet<Id>, StoreE
 }
 
 /// What a settlement is for: jobs whose node is gone are settled by others.
-pub(super) fn purpose_of(all: &[Settlement]) -> &'static str {
+pub(in crate::store) fn purpose_of(all: &[Settlement]) -> &'static str {
     use FailureReason::Rescued;
     use Transition::{Fail, Retry};
     let is_rescue = |it: &Settlement| {

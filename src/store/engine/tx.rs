@@ -1,7 +1,7 @@
 //! The one way to write: a transaction that begins IMMEDIATE on SQLite, ends within a bounded time, and
 //! speaks in [`Sql`] statements.
 
-use super::{
+use crate::store::{
     StoreError,
     circuit_breaker::{fell_silent_in_call, lost_in_call, while_open},
     connect::Connections,
@@ -29,7 +29,7 @@ const CONFLICT_REPEATS: u32 = 7;
 const CONSTRAINT_REPEATS: u32 = 2;
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
-pub(super) struct Tx {
+pub(in crate::store) struct Tx {
     inner: Inner,
     backend: DatabaseBackend,
     begun_at: Instant,
@@ -77,7 +77,7 @@ impl Tx {
     /// writing fails at once when another wrote in between, whatever the busy time-out says.
     ///
     /// Tried twice where the connection that the pool gave was lost: nothing has happened yet.
-    pub(super) async fn begin(
+    pub(in crate::store) async fn begin(
         connections: &Connections,
         purpose: &'static str,
     ) -> Result<Self, StoreError> {
@@ -121,7 +121,7 @@ impl Tx {
     }
 
     /// Runs a statement and gives its rows.
-    pub(super) async fn all<const N: usize>(
+    pub(in crate::store) async fn all<const N: usize>(
         &self,
         sql: &Sql,
         values: [Value; N],
@@ -132,7 +132,7 @@ impl Tx {
     }
 
     /// The same for a text that is made for its number of parameters.
-    pub(super) async fn all_text(
+    pub(in crate::store) async fn all_text(
         &self,
         text: String,
         values: Vec<Value>,
@@ -142,7 +142,7 @@ impl Tx {
     }
 
     /// Runs a statement and gives the number of rows it touched.
-    pub(super) async fn run<const N: usize>(
+    pub(in crate::store) async fn run<const N: usize>(
         &self,
         sql: &Sql,
         values: [Value; N],
@@ -153,17 +153,17 @@ impl Tx {
     }
 
     /// True where some client's jobs at once are capped.
-    pub(super) const fn has_caps(&self) -> bool {
+    pub(in crate::store) const fn has_caps(&self) -> bool {
         self.has_caps
     }
 
     /// True on SQLite, which has no data-modifying CTE.
-    pub(super) fn is_sqlite(&self) -> bool {
+    pub(in crate::store) fn is_sqlite(&self) -> bool {
         self.backend == DatabaseBackend::Sqlite
     }
 
     /// Commits.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn commit(self) -> Result<(), StoreError> {
         self.faults.stage(self.purpose, "before_commit");
         self.check_age().inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
         let committed = in_time(self.statement_limit, self.inner.commit()).await;
@@ -241,7 +241,7 @@ impl Repeats {
 
 /// Repeats `group` while another transaction is in its way. Its transaction ends by itself when it takes too
 /// long.
-pub(super) async fn in_group<T, F>(group: impl Fn() -> F) -> Result<T, StoreError>
+pub(in crate::store) async fn in_group<T, F>(group: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -255,7 +255,7 @@ where
 }
 
 /// Reads outside a transaction. Tried twice where the connection that the pool gave was lost.
-pub(super) async fn read<const N: usize>(
+pub(in crate::store) async fn read<const N: usize>(
     sessions: &Sessions,
     sql: &Sql,
     values: [Value; N],
@@ -271,7 +271,7 @@ pub(super) async fn read<const N: usize>(
 
 /// Runs a statement that is a transaction of its own and may write. Where its connection is lost, it may have
 /// been committed.
-pub(super) async fn write_alone<const N: usize>(
+pub(in crate::store) async fn write_alone<const N: usize>(
     sessions: &Sessions,
     sql: &Sql,
     values: [Value; N],
@@ -282,7 +282,7 @@ pub(super) async fn write_alone<const N: usize>(
 }
 
 /// A group as one JSON parameter.
-pub(super) fn group<T: Serialize>(rows: &[T]) -> Result<Value, StoreError> {
+pub(in crate::store) fn group<T: Serialize>(rows: &[T]) -> Result<Value, StoreError> {
     serde_json::to_string(rows)
         .map(Value::from)
         .map_err(|error| StoreError::Broken(format!("a group cannot be written as JSON: {error}")))

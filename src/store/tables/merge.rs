@@ -4,7 +4,8 @@
 //! The caller has locked both leads. A running head of the younger's line ends where it is; whatever would
 //! bring it back into that line follows `merged_into` to the older one.
 
-use super::{
+use crate::domain::Id;
+use crate::store::{
     StoreError,
     caps::Caps,
     ledger::{DELETE_FOLLOWERS, DELETE_HEADS, Head, LOCK_HEADS},
@@ -12,74 +13,73 @@ use super::{
     sql::Sql,
     tx::{Tx, group},
 };
-use crate::domain::Id;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// By `lead_identities_of_lead`.
-pub(super) static MOVE_IDENTITIES: Sql = Sql::new(
+pub(in crate::store) static MOVE_IDENTITIES: Sql = Sql::new(
     "update lead_identities set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
      where lead_identities.lead_id = g.from_id",
 );
 
 /// By `messages_of_lead`.
-pub(super) static MOVE_MESSAGES: Sql = Sql::new(
+pub(in crate::store) static MOVE_MESSAGES: Sql = Sql::new(
     "update messages set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
      where messages.lead_id = g.from_id",
 );
 
 /// By `drafts_of_lead`.
-pub(super) static MOVE_DRAFTS: Sql = Sql::new(
+pub(in crate::store) static MOVE_DRAFTS: Sql = Sql::new(
     "update drafts set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
      where drafts.lead_id = g.from_id",
 );
 
 /// By `deliveries_of_lead`.
-pub(super) static MOVE_DELIVERIES: Sql = Sql::new(
+pub(in crate::store) static MOVE_DELIVERIES: Sql = Sql::new(
     "update deliveries set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
      where deliveries.lead_id = g.from_id",
 );
 
 /// By primary key.
-pub(super) static SET_MERGED: Sql = Sql::new(
+pub(in crate::store) static SET_MERGED: Sql = Sql::new(
     "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g where leads.id = g.from_id",
 );
 
 /// What was merged into the younger lead before: a chain is never longer than one step. By `leads_merged`.
-pub(super) static SET_MERGED_BEFORE: Sql = Sql::new(
+pub(in crate::store) static SET_MERGED_BEFORE: Sql = Sql::new(
     "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
      where leads.merged_into = g.from_id",
 );
 
 /// The heads of lines, without locks. By primary key.
-pub(super) static READ_HEADS: Sql = Sql::new(
+pub(in crate::store) static READ_HEADS: Sql = Sql::new(
     "select line, job_id, kind, client_id, run, spared, node, \
        case when run_at is null then null else @ms(run_at) - @ms(@now) end as delay_ms \
      from job_ready where line @ids($1)",
 );
 
 /// All that wait behind the heads of lines. By primary key: the `+` keeps planners from the order of the key of jobs.
-pub(super) static READ_BLOCKED: Sql = Sql::new(
+pub(in crate::store) static READ_BLOCKED: Sql = Sql::new(
     "select line, job_id, kind, client_id, run, spared from job_blocked where line @ids($1) order by +job_id",
 );
 
 /// A lead that is merged, and into which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Merge {
+pub(in crate::store) struct Merge {
     /// The younger.
-    pub(super) from_id: Id,
+    pub(in crate::store) from_id: Id,
     /// The older.
-    pub(super) into_id: Id,
+    pub(in crate::store) into_id: Id,
 }
 
 /// The lead that `id` is after these merges.
-pub(super) fn resolve(merges: &[Merge], id: Id) -> Id {
+pub(in crate::store) fn resolve(merges: &[Merge], id: Id) -> Id {
     merges.iter().find(|it| it.from_id == id).map_or(id, |it| it.into_id)
 }
 
 /// Moves what belongs to the younger leads, but for their lines. At most one pending draft a channel is left
 /// between each two.
-pub(super) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), StoreError> {
+pub(in crate::store) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), StoreError> {
     let moves: [&Sql; 6] = [
         &MOVE_IDENTITIES,
         &MOVE_MESSAGES,
@@ -96,9 +96,9 @@ pub(super) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), Sto
 
 /// What waits in the lines of leads that are merged, on its way into the lines of the older ones.
 #[derive(Debug, Default)]
-pub(super) struct Moving {
+pub(in crate::store) struct Moving {
     /// In the order of arrival, with the lines that they enter.
-    pub(super) entering: Vec<Entering>,
+    pub(in crate::store) entering: Vec<Entering>,
     heads: Vec<Place>,
     blocked: Vec<Id>,
 }
@@ -106,7 +106,7 @@ pub(super) struct Moving {
 impl Moving {
     /// Reads what there is to move. Blocked jobs stay where they are meanwhile, under their leads' locks;
     /// heads may not.
-    pub(super) async fn read(tx: &Tx, merges: &[Merge]) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn read(tx: &Tx, merges: &[Merge]) -> Result<Self, StoreError> {
         let mut moving = Self::default();
         if merges.is_empty() {
             return Ok(moving);
@@ -136,7 +136,7 @@ impl Moving {
     }
 
     /// The clients whose heads move.
-    pub(super) fn clients(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::store) fn clients(&self) -> impl Iterator<Item = &str> {
         self.heads.iter().map(|it| it.client_id.as_str())
     }
 
@@ -144,7 +144,11 @@ impl Moving {
     ///
     /// # Errors
     /// A conflict where a head was claimed meanwhile.
-    pub(super) async fn take_out(&self, tx: &Tx, caps: &mut Caps) -> Result<(), StoreError> {
+    pub(in crate::store) async fn take_out(
+        &self,
+        tx: &Tx,
+        caps: &mut Caps,
+    ) -> Result<(), StoreError> {
         if !self.heads.is_empty() {
             let lines: BTreeSet<Id> = self.heads.iter().map(|it| it.line).collect();
             let lines: Vec<Id> = lines.into_iter().collect();

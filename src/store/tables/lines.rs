@@ -4,39 +4,39 @@
 //! line is its row in `job_ready`; who enters, leaves or moves in a lead's line is decided only under
 //! the lead's row lock, which the caller holds.
 
-use super::{
+use crate::domain::{Id, fairness::Turn, job::NewJob};
+use crate::store::{
     StoreError,
     caps::{self, Caps},
     sql::Sql,
     suspects,
     tx::{Tx, group},
 };
-use crate::domain::{Id, fairness::Turn, job::NewJob};
 use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A job with the id that was given out for it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) id: Id,
-    pub(super) job: NewJob,
+pub(in crate::store) struct Entry {
+    pub(in crate::store) id: Id,
+    pub(in crate::store) job: NewJob,
 }
 
 /// One place in a line: what travels with a job between the tables.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Place {
-    pub(super) line: Id,
-    pub(super) job_id: Id,
-    pub(super) kind: String,
-    pub(super) client_id: String,
-    pub(super) run: i64,
-    pub(super) spared: i64,
+pub(in crate::store) struct Place {
+    pub(in crate::store) line: Id,
+    pub(in crate::store) job_id: Id,
+    pub(in crate::store) kind: String,
+    pub(in crate::store) client_id: String,
+    pub(in crate::store) run: i64,
+    pub(in crate::store) spared: i64,
 }
 
 impl Place {
     /// From the columns that travel.
-    pub(super) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+    pub(in crate::store) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         Ok(Self {
             line: row.try_get("", "line")?,
             job_id: row.try_get("", "job_id")?,
@@ -63,7 +63,7 @@ struct JobRow<'a> {
 }
 
 /// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
-pub(super) static PUT_JOBS: Sql = Sql::new(
+pub(in crate::store) static PUT_JOBS: Sql = Sql::new(
     "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
        run_at, created_at) \
      select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
@@ -74,7 +74,7 @@ pub(super) static PUT_JOBS: Sql = Sql::new(
 );
 
 /// Which lines have a head, and the last position behind it. By primary keys.
-pub(super) static READ_LINES: Sql = Sql::new(
+pub(in crate::store) static READ_LINES: Sql = Sql::new(
     "select g.line, (select count(*) from job_ready r where r.line = g.line) as heads, \
        coalesce((select max(b.pos) from job_blocked b where b.line = g.line), 0) as last_pos \
      from @rows($1, line bigint) g",
@@ -83,7 +83,7 @@ pub(super) static READ_LINES: Sql = Sql::new(
 /// Gives turns: `n` for each client and kind, after V of the kind and the client's last turn; the row
 /// locks serialise the client's enqueues of that kind. Returns the last turn given. V travels in
 /// `last_due`, so that a conflict can tell `n` from it.
-pub(super) static TAKE_TURNS: Sql = Sql::new(
+pub(in crate::store) static TAKE_TURNS: Sql = Sql::new(
     "insert into job_clients (client_id, kind, last_turn, last_due) \
      select g.client_id, g.kind, coalesce(v.turn, 0) - 1 + g.n, coalesce(v.turn, 0) - 1 \
      from @rows($1, client_id text, kind text, n bigint) g \
@@ -97,14 +97,14 @@ pub(super) static TAKE_TURNS: Sql = Sql::new(
 
 /// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the
 /// rows that are missing, so that none is made later, when heads are locked. By primary key.
-pub(super) static LOCK_TURNS: Sql = Sql::new(
+pub(in crate::store) static LOCK_TURNS: Sql = Sql::new(
     "insert into job_clients (client_id, kind, last_turn, last_due) select g.client_id, g.kind, 0, 0 \
      from @rows($1, client_id text, kind text) g where true order by g.kind, g.client_id \
      on conflict (client_id, kind) do update set last_turn = job_clients.last_turn",
 );
 
 /// Heads that are ready.
-pub(super) static PUT_READY: Sql = Sql::new(
+pub(in crate::store) static PUT_READY: Sql = Sql::new(
     "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
      select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
      from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
@@ -112,7 +112,7 @@ pub(super) static PUT_READY: Sql = Sql::new(
 );
 
 /// Heads that are suspects: due, and out of turn.
-pub(super) static PUT_SUSPECTS: Sql = Sql::new(
+pub(in crate::store) static PUT_SUSPECTS: Sql = Sql::new(
     "insert into job_ready (line, job_id, kind, client_id, run_at, run, spared) \
      select g.line, g.job_id, g.kind, g.client_id, @now, g.run, g.spared \
      from @rows($1, line bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g \
@@ -120,21 +120,21 @@ pub(super) static PUT_SUSPECTS: Sql = Sql::new(
 );
 
 /// Jobs behind a head.
-pub(super) static PUT_BLOCKED: Sql = Sql::new(
+pub(in crate::store) static PUT_BLOCKED: Sql = Sql::new(
     "insert into job_blocked (line, pos, job_id, kind, client_id, run, spared) \
      select g.line, g.pos, g.job_id, g.kind, g.client_id, g.run, g.spared \
      from @rows($1, line bigint, pos bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g",
 );
 
 /// Jobs that are due later.
-pub(super) static PUT_LATER: Sql = Sql::new(
+pub(in crate::store) static PUT_LATER: Sql = Sql::new(
     "insert into job_later (job_id, run_at, line, kind, client_id, run, spared) \
      select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
      from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g",
 );
 
 /// Counts for the overview, a row a node, kind and state; sorted, and last in every transaction.
-pub(super) static ADD_COUNTS: Sql = Sql::new(
+pub(in crate::store) static ADD_COUNTS: Sql = Sql::new(
     "insert into job_counts (node, kind, state, count) \
      select g.node, g.kind, g.state, g.n from @rows($1, node bigint, kind text, state text, n bigint) g \
      where true order by g.kind, g.state \
@@ -142,7 +142,10 @@ pub(super) static ADD_COUNTS: Sql = Sql::new(
 );
 
 /// Locks the turns of these kinds and clients. The caps of the clients are locked.
-pub(super) async fn lock_turns(tx: &Tx, of: &BTreeSet<(String, String)>) -> Result<(), StoreError> {
+pub(in crate::store) async fn lock_turns(
+    tx: &Tx,
+    of: &BTreeSet<(String, String)>,
+) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         kind: &'a str,
@@ -157,24 +160,24 @@ pub(super) async fn lock_turns(tx: &Tx, of: &BTreeSet<(String, String)>) -> Resu
 
 /// How many turns each (kind, client) needs; sorted as their rows are locked.
 #[derive(Debug, Default)]
-pub(super) struct TurnsNeeded(BTreeMap<(String, String), i64>);
+pub(in crate::store) struct TurnsNeeded(BTreeMap<(String, String), i64>);
 
 /// Turns that were given, to be taken one by one.
 #[derive(Debug, Default)]
-pub(super) struct Turns(HashMap<(String, String), Turn>);
+pub(in crate::store) struct Turns(HashMap<(String, String), Turn>);
 
 impl TurnsNeeded {
-    pub(super) fn add(&mut self, kind: &str, client_id: &str) {
+    pub(in crate::store) fn add(&mut self, kind: &str, client_id: &str) {
         *self.0.entry((kind.to_owned(), client_id.to_owned())).or_default() += 1;
     }
 
     /// Takes them from `job_clients` in one statement.
-    pub(super) async fn take(self, tx: &Tx) -> Result<Turns, StoreError> {
+    pub(in crate::store) async fn take(self, tx: &Tx) -> Result<Turns, StoreError> {
         self.take_with(tx, &TAKE_TURNS, "last_turn").await
     }
 
     /// The same for jobs that become due, which must not wait behind their client's backlog.
-    pub(super) async fn take_with(
+    pub(in crate::store) async fn take_with(
         self,
         tx: &Tx,
         statement: &Sql,
@@ -204,7 +207,7 @@ impl TurnsNeeded {
 
 impl Turns {
     /// The next turn of this kind and client; it was asked for before.
-    pub(super) fn next(&mut self, kind: &str, client_id: &str) -> Turn {
+    pub(in crate::store) fn next(&mut self, kind: &str, client_id: &str) -> Turn {
         match self.0.get_mut(&(kind.to_owned(), client_id.to_owned())) {
             Some(turn) => {
                 *turn += 1;
@@ -217,15 +220,15 @@ impl Turns {
 
 /// What changes the counts of the overview.
 #[derive(Debug, Default)]
-pub(super) struct Counts(BTreeMap<(String, &'static str), i64>);
+pub(in crate::store) struct Counts(BTreeMap<(String, &'static str), i64>);
 
 impl Counts {
-    pub(super) fn add(&mut self, kind: &str, state: &'static str, n: i64) {
+    pub(in crate::store) fn add(&mut self, kind: &str, state: &'static str, n: i64) {
         *self.0.entry((kind.to_owned(), state)).or_default() += n;
     }
 
     /// Adds them to the rows of `node`; the last statement of a transaction.
-    pub(super) async fn write(self, tx: &Tx, node: Id) -> Result<(), StoreError> {
+    pub(in crate::store) async fn write(self, tx: &Tx, node: Id) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
             node: Id,
@@ -247,7 +250,10 @@ impl Counts {
 }
 
 /// Appends the facts of `entries`; returns the ids of those that are new.
-pub(super) async fn put_jobs(tx: &Tx, entries: &[Entry]) -> Result<HashSet<Id>, StoreError> {
+pub(in crate::store) async fn put_jobs(
+    tx: &Tx,
+    entries: &[Entry],
+) -> Result<HashSet<Id>, StoreError> {
     if entries.is_empty() {
         return Ok(HashSet::new());
     }
@@ -275,16 +281,16 @@ pub(super) async fn put_jobs(tx: &Tx, entries: &[Entry]) -> Result<HashSet<Id>, 
 
 /// A job that enters, with the milliseconds until it is due.
 #[derive(Clone, Debug)]
-pub(super) struct Entering {
-    pub(super) place: Place,
-    pub(super) delay_ms: i64,
+pub(in crate::store) struct Entering {
+    pub(in crate::store) place: Place,
+    pub(in crate::store) delay_ms: i64,
     /// A person has retried it: it runs among the others, even if its last attempt was rescued.
-    pub(super) is_by_hand: bool,
+    pub(in crate::store) is_by_hand: bool,
 }
 
 impl Entry {
     /// Where the job enters.
-    pub(super) fn entering(&self) -> Entering {
+    pub(in crate::store) fn entering(&self) -> Entering {
         let line = match self.job.lead_id {
             Some(lead_id) if self.job.in_lead_line => lead_id,
             _ => -self.id,
@@ -309,7 +315,7 @@ impl Entry {
 ///
 /// Locks `job_caps` by client and `job_clients` by (kind, client). The leads of the lines are locked by the
 /// caller.
-pub(super) async fn enter(
+pub(in crate::store) async fn enter(
     tx: &Tx,
     entering: Vec<Entering>,
     fresh: &HashSet<Id>,
@@ -321,7 +327,7 @@ pub(super) async fn enter(
 }
 
 /// Locks the caps of those who become heads, and of clients who lose some, and takes the turns.
-pub(super) async fn take_for<'a>(
+pub(in crate::store) async fn take_for<'a>(
     tx: &Tx,
     placed: &'a Placed,
     losing: impl Iterator<Item = &'a str>,
@@ -337,16 +343,19 @@ pub(super) async fn take_for<'a>(
 
 /// Where entering jobs go.
 #[derive(Debug, Default)]
-pub(super) struct Placed {
-    pub(super) ready: Vec<Place>,
+pub(in crate::store) struct Placed {
+    pub(in crate::store) ready: Vec<Place>,
     /// Heads whose last attempt was rescued: they get no turn (`suspects.rs`).
-    pub(super) suspects: Vec<Place>,
-    pub(super) blocked: Vec<(i64, Place)>,
-    pub(super) later: Vec<(i64, Place)>,
+    pub(in crate::store) suspects: Vec<Place>,
+    pub(in crate::store) blocked: Vec<(i64, Place)>,
+    pub(in crate::store) later: Vec<(i64, Place)>,
 }
 
 /// Those of `lines` that have a head.
-pub(super) async fn read_lines(tx: &Tx, lines: &BTreeSet<Id>) -> Result<HashSet<Id>, StoreError> {
+pub(in crate::store) async fn read_lines(
+    tx: &Tx,
+    lines: &BTreeSet<Id>,
+) -> Result<HashSet<Id>, StoreError> {
     let states = read_line_states(tx, lines.iter().copied()).await?;
     Ok(states.into_iter().filter(|(_, (has_head, _))| *has_head).map(|(line, _)| line).collect())
 }
@@ -373,7 +382,7 @@ async fn read_line_states(
 
 impl Placed {
     /// Jobs that become heads, those of them that are suspects apart.
-    pub(super) async fn heads(tx: &Tx, heads: Vec<Place>) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn heads(tx: &Tx, heads: Vec<Place>) -> Result<Self, StoreError> {
         let ran: Vec<Id> = heads.iter().filter(|it| it.run > 0).map(|it| it.job_id).collect();
         let found = suspects::among(tx, &ran).await?;
         let (suspects, ready) = heads.into_iter().partition(|it| found.contains(&it.job_id));
@@ -383,7 +392,7 @@ impl Placed {
 
 /// Decides where each job goes. Reads the lines of leads and the history of what has run; locks
 /// nothing.
-pub(super) async fn place(
+pub(in crate::store) async fn place(
     tx: &Tx,
     entering: Vec<Entering>,
     fresh: &HashSet<Id>,
@@ -430,7 +439,7 @@ struct Numbered<'a> {
 }
 
 /// Writes what [`place`] decided, with turns that were taken for it; gives back the turns that are left.
-pub(super) async fn write(
+pub(in crate::store) async fn write(
     tx: &Tx,
     placed: Placed,
     mut turns: Turns,

@@ -70,7 +70,7 @@ impl StoreError {
     }
 
     /// The same error of an attempt to connect: there was no connection yet that could be lost.
-    pub(super) fn while_connecting(self) -> Self {
+    pub(in crate::store) fn while_connecting(self) -> Self {
         match self {
             Self::Disconnected(why) => Self::Unreachable(why),
             other @ (Self::Conflict(_)
@@ -112,7 +112,7 @@ impl From<sqlx::Error> for StoreError {
 
 const NO_CONNECTION_FREE: &str = "no connection became free in time";
 
-pub(super) fn from_sqlx(error: &sqlx::Error) -> StoreError {
+pub(in crate::store) fn from_sqlx(error: &sqlx::Error) -> StoreError {
     let Some(database) = error.as_database_error() else { return of_driver(error) };
     let code = database.code().unwrap_or_default().into_owned();
     let at = database.constraint().map(|it| format!(", {it}")).unwrap_or_default();

@@ -12,7 +12,7 @@ const SEQUENCE_BITS: u32 = 12;
 /// 2024-01-01T00:00:00Z: 41 bits of milliseconds from here last until 2093.
 const EPOCH_MS: i64 = 1_704_067_200_000;
 /// How many nodes may live at once: each holds a slot of its own.
-pub(super) const SLOT_COUNT: i64 = 1 << SLOT_BITS;
+pub(in crate::store) const SLOT_COUNT: i64 = 1 << SLOT_BITS;
 
 /// The wall clock. It dates receipts and ids; due times and leases are judged by the database's.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
@@ -25,7 +25,7 @@ pub fn wall_clock() -> Timestamp {
 /// Within a process they rise strictly, whatever the clock does: more than 4,096 in a millisecond borrow
 /// from the next, and a clock that steps back is ignored until it has caught up.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(in crate::store) struct Ids {
     slot: i64,
     /// (milliseconds since the epoch) << 12 | number: the last one given out.
     last: AtomicI64,
@@ -33,13 +33,13 @@ pub(super) struct Ids {
 
 impl Ids {
     /// For the node with this slot; `floor` is the greatest id that was ever stored.
-    pub(super) fn new(slot: i64, floor: Id) -> Self {
+    pub(in crate::store) fn new(slot: i64, floor: Id) -> Self {
         let floor_ms = floor >> (SLOT_BITS + SEQUENCE_BITS);
         Self { slot: slot % SLOT_COUNT, last: AtomicI64::new((floor_ms + 1) << SEQUENCE_BITS) }
     }
 
     /// The next id.
-    pub(super) fn next(&self) -> Id {
+    pub(in crate::store) fn next(&self) -> Id {
         self.next_at(wall_clock())
     }
 
@@ -60,7 +60,7 @@ impl Ids {
 }
 
 /// The least id that could have been given out at that time.
-pub(super) const fn first_at(time: Timestamp) -> Id {
+pub(in crate::store) const fn first_at(time: Timestamp) -> Id {
     let ms = time.as_millis() - EPOCH_MS;
     if ms < 0 { 0 } else { ms << (SLOT_BITS + SEQUENCE_BITS) }
 }
@@ -70,7 +70,7 @@ pub(super) const fn first_at(time: Timestamp) -> Id {
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 
 /// How far the time of an id is ahead of `now`, where that is more than clocks differ by.
-pub(super) fn ahead_of(id: Id, now: Timestamp) -> Option<Duration> {
+pub(in crate::store) fn ahead_of(id: Id, now: Timestamp) -> Option<Duration> {
     let ahead = u64::try_from(given_out_at(id).millis_since(now)).map(Duration::from_millis);
     ahead.ok().filter(|it| *it > AHEAD_MAX)
 }

@@ -4,18 +4,18 @@
 //! Whoever changes which items are held locks the rooms of their clients first, in the order of clients, and
 //! the items after them.
 
-use super::{
+use crate::config::QuarantineBound;
+use crate::store::{
     StoreError,
     caps::client_rows,
     sql::Sql,
     tx::{Tx, group},
 };
-use crate::config::QuarantineBound;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Locks rooms, in the order of clients, and makes those that are not there. By primary key.
-pub(super) static LOCK_ROOMS: Sql = Sql::new(
+pub(in crate::store) static LOCK_ROOMS: Sql = Sql::new(
     "insert into quarantine_room (client_id, items, bytes) \
      select g.client_id, 0, 0 from @rows($1, client_id text) g where true order by g.client_id \
      on conflict (client_id) do update set items = quarantine_room.items \
@@ -23,46 +23,49 @@ pub(super) static LOCK_ROOMS: Sql = Sql::new(
 );
 
 /// Writes rooms that are locked. By primary key.
-pub(super) static WRITE_ROOMS: Sql = Sql::new(
+pub(in crate::store) static WRITE_ROOMS: Sql = Sql::new(
     "update quarantine_room set items = g.items, bytes = g.bytes \
      from @rows($1, client_id text, items bigint, bytes bigint) g where quarantine_room.client_id = g.client_id",
 );
 
 /// What a client holds in quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RoomUsed {
+pub(in crate::store) struct RoomUsed {
     items: i64,
     bytes: i64,
 }
 
 impl RoomUsed {
     /// With one more item of `size` bytes.
-    pub(super) const fn with(self, size: i64) -> Self {
+    pub(in crate::store) const fn with(self, size: i64) -> Self {
         Self { items: self.items.saturating_add(1), bytes: self.bytes.saturating_add(size) }
     }
 
     /// With one item of `size` bytes less. What was held before it was counted is nothing.
-    pub(super) fn without(self, size: i64) -> Self {
+    pub(in crate::store) fn without(self, size: i64) -> Self {
         let left = |held: i64, gone: i64| held.saturating_sub(gone).max(0);
         Self { items: left(self.items, 1), bytes: left(self.bytes, size) }
     }
 
     /// Whether it is within `bound`.
-    pub(super) const fn is_within(self, bound: QuarantineBound) -> bool {
+    pub(in crate::store) const fn is_within(self, bound: QuarantineBound) -> bool {
         self.items.unsigned_abs() <= bound.items && self.bytes.unsigned_abs() <= bound.bytes
     }
 }
 
 /// The rooms of some clients, locked.
 #[derive(Debug, Default)]
-pub(super) struct QuarantineRooms {
+pub(in crate::store) struct QuarantineRooms {
     held: BTreeMap<String, RoomUsed>,
     changed: BTreeSet<String>,
 }
 
 impl QuarantineRooms {
     /// Locks the rooms of `clients`.
-    pub(super) async fn lock(tx: &Tx, clients: &BTreeSet<&str>) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn lock(
+        tx: &Tx,
+        clients: &BTreeSet<&str>,
+    ) -> Result<Self, StoreError> {
         let mut rooms = Self::default();
         if clients.is_empty() {
             return Ok(rooms);
@@ -76,12 +79,12 @@ impl QuarantineRooms {
     }
 
     /// What `client` holds.
-    pub(super) fn of(&self, client: &str) -> RoomUsed {
+    pub(in crate::store) fn of(&self, client: &str) -> RoomUsed {
         self.held.get(client).copied().unwrap_or_default()
     }
 
     /// Notes what `client` holds from now on.
-    pub(super) fn set(&mut self, client: &str, held: RoomUsed) {
+    pub(in crate::store) fn set(&mut self, client: &str, held: RoomUsed) {
         if self.of(client) != held {
             self.held.insert(client.to_owned(), held);
             self.changed.insert(client.to_owned());
@@ -89,7 +92,7 @@ impl QuarantineRooms {
     }
 
     /// Writes what has changed.
-    pub(super) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
+    pub(in crate::store) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
             client_id: &'a str,

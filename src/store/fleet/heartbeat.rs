@@ -1,7 +1,7 @@
 //! Heartbeats from a thread and a connection of their own: neither a busy handler nor a flood of webhooks
 //! can make a live node look dead.
 
-use super::{
+use crate::store::{
     HeartbeatReport, Store, StoreError,
     circuit_breaker::CircuitBreaker,
     connect,

@@ -7,15 +7,15 @@
 //! (docs/decisions/0010), so that nobody claims and gives back a backlog again and again. A cap of
 //! 0 is never one of the configuration.
 
-use super::{
+use crate::domain::{
+    Id,
+    job::{SELF_CHECK, SYSTEM_CLIENT},
+};
+use crate::store::{
     Chores, Queue, Store, StoreError,
     caps::{self, Caps},
     sql::Sql,
     tx::{Tx, group, in_group, read},
-};
-use crate::domain::{
-    Id,
-    job::{SELF_CHECK, SYSTEM_CLIENT},
 };
 use serde::Serialize;
 use std::{
@@ -29,39 +29,40 @@ const LEFT_MAX: usize = 1_000;
 const HEADS_MAX: i64 = 1_000;
 
 /// Says which clients a node knows.
-pub(super) static PUT_CLIENTS: Sql = Sql::new("update nodes set clients = $2 where id = $1");
+pub(in crate::store) static PUT_CLIENTS: Sql =
+    Sql::new("update nodes set clients = $2 where id = $1");
 
 /// Which clients nodes know that work jobs.
-pub(super) static READ_CLIENTS: Sql =
+pub(in crate::store) static READ_CLIENTS: Sql =
     Sql::new("select id, clients from nodes where role <> 'ingest'");
 
 /// The clients that ever had a job. A `SELF_CHECK` needs no configuration.
-pub(super) static READ_CLIENTS_WITH_JOBS: Sql =
+pub(in crate::store) static READ_CLIENTS_WITH_JOBS: Sql =
     Sql::new("select distinct client_id from job_clients where kind <> $1 and client_id <> $2");
 
 /// Those of these clients of which a job waits in turn. Reads the small table whole.
-pub(super) static READ_CLIENTS_IN_TURN: Sql = Sql::new(
+pub(in crate::store) static READ_CLIENTS_IN_TURN: Sql = Sql::new(
     "select distinct r.client_id from job_ready r where r.turn is not null and r.node is null \
        and r.client_id in (select g.client_id from @rows($1, client_id text) g)",
 );
 
 /// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the
 /// primary key.
-pub(super) static HOLD_HEADS: Sql = Sql::new(
+pub(in crate::store) static HOLD_HEADS: Sql = Sql::new(
     "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
        where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
        and turn is not null and node is null returning line",
 );
 
 /// Takes caps of 0 away from clients that have nothing held any more. By primary key.
-pub(super) static DELETE_CAPS_OF_NOTHING: Sql = Sql::new(
+pub(in crate::store) static DELETE_CAPS_OF_NOTHING: Sql = Sql::new(
     "delete from job_caps where cap = 0 and held = 0 \
        and client_id in (select g.client_id from @rows($1, client_id text) g)",
 );
 
 /// The clients that this process does not know and of which it has met a job.
 #[derive(Debug, Default)]
-pub(super) struct UnknownClientsLeft(Mutex<BTreeSet<String>>);
+pub(in crate::store) struct UnknownClientsLeft(Mutex<BTreeSet<String>>);
 
 impl UnknownClientsLeft {
     fn clients(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -69,7 +70,7 @@ impl UnknownClientsLeft {
     }
 
     /// Their names.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(in crate::store) fn names(&self) -> Vec<String> {
         self.clients().iter().cloned().collect()
     }
 }

@@ -1,14 +1,14 @@
 //! Leads under their row locks: read once, changed in memory by the rules of `domain::lead`, written once.
 
-use super::{
-    StoreError,
-    sql::Sql,
-    tx::{Tx, group},
-};
 use crate::domain::{
     Id, LeadProfile, LeadStatus, Sentiment, Timestamp,
     lead::{Barriers, Standing, is_newer},
     order::Restriction,
+};
+use crate::store::{
+    StoreError,
+    sql::Sql,
+    tx::{Tx, group},
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
-pub(super) static LOCK_LEADS: Sql = Sql::new(
+pub(in crate::store) static LOCK_LEADS: Sql = Sql::new(
     "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
        @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
        @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
@@ -31,7 +31,7 @@ pub(super) static LOCK_LEADS: Sql = Sql::new(
 );
 
 /// Makes leads. Their ids are fresh.
-pub(super) static PUT_LEADS: Sql = Sql::new(
+pub(in crate::store) static PUT_LEADS: Sql = Sql::new(
     "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
        campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
        bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, category, \
@@ -48,7 +48,7 @@ pub(super) static PUT_LEADS: Sql = Sql::new(
 );
 
 /// Writes leads that are locked, by primary key.
-pub(super) static UPDATE_LEADS: Sql = Sql::new(
+pub(in crate::store) static UPDATE_LEADS: Sql = Sql::new(
     "update leads set status = g.status, sentiment = g.sentiment, first_name = g.first_name, last_name = g.last_name, \
        company_name = g.company_name, title = g.title, email = g.email, phone = g.phone, timezone = g.timezone, \
        campaign_id = g.campaign_id, opted_out_at = g.opted_out_at, opted_out_channel = g.opted_out_channel, \
@@ -71,41 +71,41 @@ pub(super) static UPDATE_LEADS: Sql = Sql::new(
 
 /// A lead as it is while its row is locked.
 #[derive(Clone, Debug)]
-pub(super) struct Lead {
-    pub(super) id: Id,
-    pub(super) client_id: String,
-    pub(super) standing: Standing,
-    pub(super) profile: LeadProfile,
-    pub(super) campaign_id: Option<Id>,
-    pub(super) opted_out: Option<OptedOut>,
-    pub(super) bounced: Option<Bounced>,
+pub(in crate::store) struct Lead {
+    pub(in crate::store) id: Id,
+    pub(in crate::store) client_id: String,
+    pub(in crate::store) standing: Standing,
+    pub(in crate::store) profile: LeadProfile,
+    pub(in crate::store) campaign_id: Option<Id>,
+    pub(in crate::store) opted_out: Option<OptedOut>,
+    pub(in crate::store) bounced: Option<Bounced>,
     /// When it accepted an invitation on LinkedIn.
-    pub(super) connected_at: Option<Timestamp>,
-    pub(super) snoozed_until: Option<Timestamp>,
-    pub(super) score: Option<LeadScore>,
-    pub(super) last_message_at: Option<Timestamp>,
-    pub(super) last_outbound_at: Option<Timestamp>,
+    pub(in crate::store) connected_at: Option<Timestamp>,
+    pub(in crate::store) snoozed_until: Option<Timestamp>,
+    pub(in crate::store) score: Option<LeadScore>,
+    pub(in crate::store) last_message_at: Option<Timestamp>,
+    pub(in crate::store) last_outbound_at: Option<Timestamp>,
     /// The newest inbound message, by provider time, then by storing.
-    pub(super) newest_inbound: Option<(Timestamp, Id)>,
+    pub(in crate::store) newest_inbound: Option<(Timestamp, Id)>,
     /// What a person or a provider filed it under.
-    pub(super) category: Option<String>,
+    pub(in crate::store) category: Option<String>,
     /// The time of the event that told the category.
-    pub(super) category_at: Option<Timestamp>,
+    pub(in crate::store) category_at: Option<Timestamp>,
     /// The time of the event that told whether it does not want to be disturbed by SMS.
-    pub(super) sms_dnd_at: Option<Timestamp>,
+    pub(in crate::store) sms_dnd_at: Option<Timestamp>,
     /// The lead that it was found to be. Nothing is changed in this one any more.
-    pub(super) merged_into: Option<Id>,
+    pub(in crate::store) merged_into: Option<Id>,
     is_new: bool,
     is_changed: bool,
 }
 
 /// Why and where a lead opted out.
 #[derive(Clone, Debug)]
-pub(super) struct OptedOut {
-    pub(super) at: Timestamp,
-    pub(super) channel: String,
-    pub(super) message_id: Option<Id>,
-    pub(super) reason: String,
+pub(in crate::store) struct OptedOut {
+    pub(in crate::store) at: Timestamp,
+    pub(in crate::store) channel: String,
+    pub(in crate::store) message_id: Option<Id>,
+    pub(in crate::store) reason: String,
 }
 
 impl OptedOut {
@@ -122,25 +122,25 @@ impl OptedOut {
 
 /// Which address bounced.
 #[derive(Clone, Debug)]
-pub(super) struct Bounced {
-    pub(super) at: Timestamp,
-    pub(super) address: String,
-    pub(super) reason: Option<String>,
+pub(in crate::store) struct Bounced {
+    pub(in crate::store) at: Timestamp,
+    pub(in crate::store) address: String,
+    pub(in crate::store) reason: Option<String>,
 }
 
 /// A lead's score, 1–4 each.
 #[derive(Clone, Debug)]
-pub(super) struct LeadScore {
-    pub(super) fit: i32,
-    pub(super) intent: i32,
-    pub(super) overall: i32,
-    pub(super) reason: String,
-    pub(super) at: Timestamp,
+pub(in crate::store) struct LeadScore {
+    pub(in crate::store) fit: i32,
+    pub(in crate::store) intent: i32,
+    pub(in crate::store) overall: i32,
+    pub(in crate::store) reason: String,
+    pub(in crate::store) at: Timestamp,
 }
 
 impl Lead {
     /// A lead that does not exist yet.
-    pub(super) fn new(id: Id, client_id: &str) -> Self {
+    pub(in crate::store) fn new(id: Id, client_id: &str) -> Self {
         Self {
             id,
             client_id: client_id.to_owned(),
@@ -165,13 +165,13 @@ impl Lead {
     }
 
     /// Marks it as to be written, and gives it for changing.
-    pub(super) const fn change(&mut self) -> &mut Self {
+    pub(in crate::store) const fn change(&mut self) -> &mut Self {
         self.is_changed = true;
         self
     }
 
     /// Fills in what is not known yet; never overwrites.
-    pub(super) fn fill_in(&mut self, told: &LeadProfile, campaign_id: Option<Id>) {
+    pub(in crate::store) fn fill_in(&mut self, told: &LeadProfile, campaign_id: Option<Id>) {
         let before = (self.profile.clone(), self.campaign_id);
         let profile = &mut self.profile;
         let pairs = [
@@ -195,12 +195,12 @@ impl Lead {
     }
 
     /// Whether an inbound message of that time and id would be its newest.
-    pub(super) fn would_be_newest(&self, at: Timestamp, id: Id) -> bool {
+    pub(in crate::store) fn would_be_newest(&self, at: Timestamp, id: Id) -> bool {
         is_newer((at, id), self.newest_inbound)
     }
 
     /// Opts it out; false if it was already.
-    pub(super) fn opt_out(&mut self, fact: OptedOut) -> bool {
+    pub(in crate::store) fn opt_out(&mut self, fact: OptedOut) -> bool {
         if self.standing.barriers.opted_out {
             return false;
         }
@@ -211,19 +211,19 @@ impl Lead {
     }
 
     /// What is known of its do-not-disturb flag for SMS.
-    pub(super) const fn sms_dnd(&self) -> Restriction {
+    pub(in crate::store) const fn sms_dnd(&self) -> Restriction {
         Restriction { is_on: self.standing.barriers.sms_dnd, as_of: self.sms_dnd_at }
     }
 
     /// Sets its do-not-disturb flag for SMS.
-    pub(super) const fn set_sms_dnd(&mut self, it: Restriction) {
+    pub(in crate::store) const fn set_sms_dnd(&mut self, it: Restriction) {
         self.standing.barriers.sms_dnd = it.is_on;
         self.sms_dnd_at = it.as_of;
         self.is_changed = true;
     }
 
     /// Takes over what a lead has that was found to be the same person (docs/RULES.md P13).
-    pub(super) fn absorb(&mut self, other: &Self) {
+    pub(in crate::store) fn absorb(&mut self, other: &Self) {
         let other_is_newer =
             other.newest_inbound.is_some_and(|it| is_newer(it, self.newest_inbound));
         let sms_dnd = self.sms_dnd().merged(other.sms_dnd());
@@ -323,16 +323,16 @@ impl Lead {
 
 /// The leads of a group, locked.
 #[derive(Debug, Default)]
-pub(super) struct Leads(HashMap<Id, Lead>);
+pub(in crate::store) struct Leads(HashMap<Id, Lead>);
 
 /// Into which leads others were merged, as far as a transaction has met it: those have to be locked, too, in
 /// the order of ids, so that the transaction begins anew. Kept over its repetitions.
 #[derive(Debug, Default)]
-pub(super) struct Followed(Mutex<BTreeSet<Id>>);
+pub(in crate::store) struct Followed(Mutex<BTreeSet<Id>>);
 
 impl Followed {
     /// With leads that are known to be needed.
-    pub(super) const fn of(ids: BTreeSet<Id>) -> Self {
+    pub(in crate::store) const fn of(ids: BTreeSet<Id>) -> Self {
         Self(Mutex::new(ids))
     }
 
@@ -343,7 +343,7 @@ impl Followed {
 
 impl Leads {
     /// Locks the leads with these ids, in the order of ids.
-    pub(super) async fn lock(tx: &Tx, ids: &BTreeSet<Id>) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn lock(tx: &Tx, ids: &BTreeSet<Id>) -> Result<Self, StoreError> {
         let mut leads = HashMap::new();
         if !ids.is_empty() {
             let ids: Vec<Id> = ids.iter().copied().collect();
@@ -360,7 +360,7 @@ impl Leads {
     /// # Errors
     /// A conflict where one of those was not known to be needed; it is in `followed` then, and the
     /// repetition of the transaction locks it.
-    pub(super) async fn lock_following(
+    pub(in crate::store) async fn lock_following(
         tx: &Tx,
         ids: &BTreeSet<Id>,
         followed: &Followed,
@@ -377,37 +377,37 @@ impl Leads {
     }
 
     /// Adds a lead that is to be made.
-    pub(super) fn add(&mut self, lead: Lead) {
+    pub(in crate::store) fn add(&mut self, lead: Lead) {
         self.0.insert(lead.id, lead);
     }
 
     /// Takes a lead out: it is not to be made, or is no lead of its own any more.
-    pub(super) fn take(&mut self, id: Id) -> Option<Lead> {
+    pub(in crate::store) fn take(&mut self, id: Id) -> Option<Lead> {
         self.0.remove(&id)
     }
 
     /// The lead of that id, or the one it was merged into.
-    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Lead> {
+    pub(in crate::store) fn get_mut(&mut self, id: Id) -> Option<&mut Lead> {
         self.0.get_mut(&self.resolve(id))
     }
 
     /// The id of the lead that `id` is: itself, or what it was merged into.
-    pub(super) fn resolve(&self, id: Id) -> Id {
+    pub(in crate::store) fn resolve(&self, id: Id) -> Id {
         self.0.get(&id).and_then(|it| it.merged_into).unwrap_or(id)
     }
 
     /// True if one of them was merged into another.
-    pub(super) fn has_merged(&self) -> bool {
+    pub(in crate::store) fn has_merged(&self) -> bool {
         self.0.values().any(|it| it.merged_into.is_some())
     }
 
     /// True if that lead is not stored yet.
-    pub(super) fn is_new(&self, id: Id) -> bool {
+    pub(in crate::store) fn is_new(&self, id: Id) -> bool {
         self.0.get(&id).is_some_and(|it| it.is_new)
     }
 
     /// Writes what is new and what has changed.
-    pub(super) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
+    pub(in crate::store) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
         let rows = |is_new: bool| -> Vec<LeadRow<'_>> {
             let chosen = self.0.values().filter(|it| it.is_changed && it.is_new == is_new);
             let mut rows: Vec<LeadRow<'_>> = chosen.map(LeadRow::of).collect();

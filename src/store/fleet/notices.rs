@@ -5,8 +5,8 @@
 //! every few milliseconds. One that is lost costs a heartbeat. Behind a pooler that shares sessions none arrives:
 //! each listener tries whether it hears itself, and says so.
 
-use super::{Store, StoreError, connect};
 use crate::config;
+use crate::store::{Store, StoreError, connect};
 use sea_orm::ConnectionTrait;
 use sqlx::postgres::PgListener;
 use std::{
@@ -29,7 +29,7 @@ const QUIET_MAX: Duration = Duration::from_secs(30);
 
 /// Who wants to know of jobs, and what is on its way.
 #[derive(Default)]
-pub(super) struct NoticeState {
+pub(in crate::store) struct NoticeState {
     own: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Other nodes work jobs.
     has_peers: AtomicBool,
@@ -45,12 +45,12 @@ impl std::fmt::Debug for NoticeState {
 
 impl NoticeState {
     /// Notes whether there are others to tell.
-    pub(super) fn set_peers(&self, has_peers: bool) {
+    pub(in crate::store) fn set_peers(&self, has_peers: bool) {
         self.has_peers.store(has_peers, Ordering::Relaxed);
     }
 
     /// Tells this process that there are jobs.
-    pub(super) fn tell_own(&self) {
+    pub(in crate::store) fn tell_own(&self) {
         if let Some(own) = self.own.get() {
             own();
         }
@@ -59,7 +59,7 @@ impl NoticeState {
 
 /// The handle of those who store jobs.
 #[derive(Clone, Debug)]
-pub struct Notices(pub(super) Store);
+pub struct Notices(pub(in crate::store) Store);
 
 impl Notices {
     /// Who is told within this process of jobs that came from no webhook. Set once.
@@ -145,7 +145,7 @@ pub enum Notice {
 }
 
 impl Subscriber {
-    pub(super) const fn new(store: Store, cfg: config::DatabaseConfig) -> Self {
+    pub(in crate::store) const fn new(store: Store, cfg: config::DatabaseConfig) -> Self {
         Self { store, cfg }
     }
 

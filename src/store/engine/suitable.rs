@@ -1,7 +1,7 @@
 //! Whether a database can be Postroom's: judged at the start, before the first table is made. What is wrong
 //! then is wrong for good, so each error says what to do.
 
-use super::StoreError;
+use crate::store::StoreError;
 use migration::{Migrator, MigratorTrait, TABLES};
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ const APPLIED: &str = "seaql_migrations";
 ///
 /// # Errors
 /// [`StoreError::Unusable`] where it is encoded otherwise, or the database is away.
-pub(super) async fn has_encoding(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+pub(in crate::store) async fn has_encoding(db: &impl ConnectionTrait) -> Result<(), StoreError> {
     if !is_postgres(db) {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub(super) async fn has_encoding(db: &impl ConnectionTrait) -> Result<(), StoreE
 ///
 /// # Errors
 /// [`StoreError::Unusable`] where it does, or the database is away.
-pub(super) async fn has_room(db: &impl ConnectionTrait) -> Result<(), StoreError> {
+pub(in crate::store) async fn has_room(db: &impl ConnectionTrait) -> Result<(), StoreError> {
     let taken = taken(db).await?;
     let applied = if taken.contains(APPLIED) {
         texts(db, &format!("select version from {APPLIED}")).await?

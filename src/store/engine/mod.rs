@@ -1,0 +1,14 @@
+//! The engine floor: how statements reach the database. It knows no table.
+
+pub(super) mod circuit_breaker;
+pub(super) mod connect;
+pub(super) mod disk;
+pub(super) mod error;
+pub(super) mod ids;
+pub(super) mod isolate;
+pub(super) mod last_failed_write;
+pub(super) mod migrate;
+pub(super) mod sessions;
+pub(super) mod sql;
+pub(super) mod suitable;
+pub(super) mod tx;

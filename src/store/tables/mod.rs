@@ -1,0 +1,11 @@
+//! The table floor: what rows mean, and the rules by which they change together.
+
+pub(super) mod caps;
+pub(super) mod drafts;
+pub(super) mod leads;
+pub(super) mod lines;
+pub(super) mod merge;
+pub(super) mod messages;
+pub(super) mod quarantine_room;
+pub(super) mod suspects;
+pub(super) mod unknown_clients;
