@@ -507,7 +507,7 @@ fn prose_and_code() -> Vec<PathBuf> {
         .into_iter()
         .flat_map(files_under)
         .collect();
-    files.push(PathBuf::from("README.md"));
+    files.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(PathBuf::from));
     files.retain(|it| it.is_file());
     files
 }
