@@ -268,6 +268,31 @@ fn every_page_that_is_named_exists() {
     nothing(wrong);
 }
 
+/// A page that names a file that has moved sends its reader astray. The guides show files that do not exist yet.
+#[test]
+fn every_file_that_a_page_names_exists() {
+    let files: Vec<String> = ["src", "entity", "migration", "tests"]
+        .into_iter()
+        .flat_map(rust_files)
+        .map(|it| format!("/{}", it.display()))
+        .collect();
+    let mut wrong = BTreeSet::new();
+    for page in prose_and_code().iter().filter(|it| it.extension().is_some_and(|it| it == "md")) {
+        if page.starts_with("docs/guides") {
+            continue;
+        }
+        for (number, line) in read(page).lines().enumerate() {
+            for name in words(line).filter(|it| it.ends_with(".rs")) {
+                if !files.iter().any(|file| file.ends_with(&format!("/{name}"))) {
+                    let place = format!("{}:{}", page.display(), number + 1);
+                    wrong.insert(format!("{place}: there is no file `{name}`"));
+                }
+            }
+        }
+    }
+    nothing(wrong);
+}
+
 /// A proof that is named must be there: ``module::test`` in the page of the guarantees, as `cargo test` lists it.
 #[test]
 fn every_proof_that_is_named_is_a_test() {
@@ -507,7 +532,8 @@ fn prose_and_code() -> Vec<PathBuf> {
         .into_iter()
         .flat_map(files_under)
         .collect();
-    files.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(PathBuf::from));
+    files
+        .extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(PathBuf::from));
     files.retain(|it| it.is_file());
     files
 }
