@@ -1,24 +1,55 @@
-//! Postroom takes the webhooks of sales-outreach providers, stores what they say, and works off what each
-//! message needs.
+//! Postroom takes the webhooks of sales-outreach providers, stores what they say, and works off the
+//! jobs that each message needs.
 //!
-//! The modules by what they are for; `docs/ARCHITECTURE.md` follows a message through them.
+//! The modules stand in the order in which to read them, which is also the order of the map in
+//! `docs/ARCHITECTURE.md`: first what all others use, then the way of a message, last what puts the
+//! parts together. `docs/ARCHITECTURE.md` follows a message through them, and `tests/tidy.rs` says
+//! which module may use which.
 
-// The sides: words and rules, settings, and what the daemon tells about itself.
-pub mod config;
+// What all others use.
+
+// Words and rules: events, jobs, outcomes, leads. Plain values and pure functions.
 pub mod domain;
+
+// Settings: files and variables become one checked `Config`.
+pub mod config;
+
+// Logs, metrics, and the board on which actors show their state.
 pub mod telemetry;
 
 // The way of a message.
-pub mod analyst;
-pub mod channels;
-pub mod handlers;
+
+// HTTP: webhooks, the admin API and health.
 pub mod http;
+
+// One folder per provider's channel: what its webhooks mean.
+pub mod channels;
+
+// One actor per channel, which commits webhooks in groups.
 pub mod ingest;
-pub mod recorder;
+
+// All SQL, on both databases.
 pub mod store;
+
+// The actor that claims jobs, gives them to pools of handlers, and replaces actors that died.
 pub mod supervisor;
 
-// Composition: used by nobody above.
-pub mod app;
-pub mod cli;
+// One file per job kind: what a job of it does, returned as effects.
+pub mod handlers;
+
+// Classifies messages, scores leads and drafts answers.
+pub mod analyst;
+
+// The actor that commits the effects of jobs with their completion.
+pub mod recorder;
+
+// What puts the parts together. No module above uses these.
+
+// The list of all channels and job kinds.
 pub mod registry;
+
+// A running daemon: its start, its actors and its stop.
+pub mod app;
+
+// The commands of the `postroom` binary.
+pub mod cli;

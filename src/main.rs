@@ -1,8 +1,8 @@
-//! The binary. All that it does is in the library, where tests reach it.
+//! The binary. It only calls the library, where tests reach all of it.
 
 use std::process::ExitCode;
 
-/// The system's allocator is a tenth of a webhook's time; this one is made for many threads.
+/// The system's allocator takes a tenth of a webhook's time; this one is made for many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
