@@ -1,20 +1,21 @@
-//! Text from outside, as a terminal or a log may be given it: nothing in it moves the cursor, turns the direction of
-//! reading or hides.
+//! Makes text from outside safe for a terminal or a log: nothing in it moves the cursor, turns the
+//! direction of reading, or is invisible.
 
 use regex::Regex;
 use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
 
-/// Characters that steer or do not show: controls (C0, DEL, C1), format characters (marks of direction, zero widths),
-/// separators of lines and paragraphs, and what fonts leave out. Variation selectors of emoji stay.
+/// Characters that control the output or cannot be seen: controls (C0, DEL, C1), format characters
+/// (marks of direction, zero widths), separators of lines and paragraphs, and other characters that
+/// fonts do not draw. The variation selectors of emoji are not among them.
 static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\u{FE0E}\u{FE0F}]]")
         .ok()
 });
 
-/// The text, in which every hidden character is spelled as JSON does (`\u001b`), except those of `kept`. So JSON stays
-/// the same JSON.
+/// `text` with every hidden character spelled as in JSON (`\u001b`), except those in `kept`. A JSON
+/// document keeps its meaning.
 pub fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
-    // The pattern is a constant that is right, as the tests show.
+    // The pattern is a constant, and the tests show that it compiles.
     let Some(hidden) = HIDDEN.as_ref() else { return text.escape_default().to_string().into() };
     hidden.replace_all(text, |found: &regex::Captures<'_>| {
         let mut spelled = String::new();
@@ -24,12 +25,18 @@ pub fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
                 continue;
             }
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a text does not fail.
+                // Writing to a `String` does not fail.
                 write!(spelled, "\\u{unit:04x}").ok();
             }
         }
         spelled
     })
+}
+
+/// The first character of `text` that cannot be seen, if there is one.
+pub fn first_hidden(text: &str) -> Option<char> {
+    // The pattern is a constant, and the tests show that it compiles.
+    HIDDEN.as_ref()?.find(text)?.as_str().chars().next()
 }
 
 #[cfg(test)]
@@ -54,10 +61,11 @@ mod tests {
             ("a\nb\tc", "a\nb\\u0009c"),
         ] {
             assert_eq!(visible(text, &['\n']), shown);
+            assert_eq!(first_hidden(text).is_some(), visible(text, &[]) != text, "{text}");
         }
     }
 
-    /// Any text, with more than its share of what is hidden.
+    /// Any text, with many hidden characters.
     fn texts() -> impl Strategy<Value = String> {
         let hidden = prop_oneof![
             0_u32..0x20,
@@ -68,18 +76,20 @@ mod tests {
             Just(0xfeff_u32),
             0xe0000_u32..0xe0080,
         ];
-        let one =
-            prop_oneof![any::<char>(), hidden.prop_map(|it| char::from_u32(it).unwrap_or(' ')),];
-        proptest::collection::vec(one, 0..40).prop_map(|it| it.into_iter().collect())
+        let one = prop_oneof![
+            any::<char>(),
+            hidden.prop_map(|code| char::from_u32(code).unwrap_or(' ')),
+        ];
+        proptest::collection::vec(one, 0..40).prop_map(|chars| chars.into_iter().collect())
     }
 
     proptest! {
         #[test]
         fn nothing_hidden_is_left(text in texts()) {
             let shown = visible(&text, &['\n']);
-            let bad = |it: char| {
-                (it.is_control() && it != '\n')
-                    || matches!(it, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            let bad = |char: char| {
+                (char.is_control() && char != '\n')
+                    || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
                         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
             };
             prop_assert!(!shown.chars().any(bad), "{:?}", shown);
