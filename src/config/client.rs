@@ -1,4 +1,4 @@
-//! `[[clients]]`: the tenants, and for each the channels that it uses.
+//! `[[clients]]`: the tenants, each with the channels that it uses.
 
 use super::{
     channel::{ClientChannel, channels},
@@ -16,8 +16,9 @@ use std::{
     time::Duration,
 };
 
-/// A client's id is part of its webhooks' paths, of keys and of tables.
+/// The longest id of a client, which is part of paths, keys and rows.
 const ID_CHARS_MAX: usize = 64;
+/// The longest delay of an automatic answer.
 const DELAY_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// A tenant.
@@ -25,80 +26,82 @@ const DELAY_MAX: Duration = Duration::from_secs(7 * 86_400);
 pub struct Client {
     /// Its id: 1 to 64 of `a`–`z`, `0`–`9`, `-` and `_`, not starting with `_`. Unique.
     pub id: String,
-    /// As shown; the id where none is set.
+    /// The name that is shown; the id if none is set.
     pub name: String,
-    /// Its time zone.
+    /// The client's time zone.
     pub timezone: TimeZone,
-    /// What it may post; `None` is no limit.
+    /// Webhooks that it may post, over all channels; `None` means no limit.
     pub rate_limit: Option<Rate>,
-    /// Its jobs that run at once at the most; 0 is what `supervisor.max_running_per_client` says.
+    /// The most jobs of it that run at the same time; 0 means `supervisor.max_running_per_client`.
     pub max_running: u32,
-    /// Whether its drafts are sent by themselves.
+    /// Which drafts are sent automatically. This version does not act on it.
     pub auto_reply: AutoReply,
-    /// When they are.
+    /// When drafts are sent automatically. This version does not act on it.
     pub auto_send: AutoSend,
     /// The country of phone numbers without a country code: two capital letters.
     pub country: Option<String>,
-    /// Who signs its drafts.
+    /// The name that signs its drafts.
     pub sender: Option<String>,
-    /// How its drafts are to sound.
+    /// The style of its drafts, in words. This version does not act on it.
     pub reply_style: Option<String>,
-    /// Words about whom it wants as a customer; they raise a lead's fit.
+    /// Words that describe the customers it wants. Each word in a lead's company or title raises
+    /// the lead's fit.
     pub ideal_customer: Option<String>,
-    /// Its own templates, by tag; every tag here is one that gets a draft.
+    /// Its own templates, by tag. Only tags for which drafts are made.
     pub templates: BTreeMap<String, String>,
-    /// Its business hours, as written; `None` is Monday to Friday, 09:00 to 17:00.
+    /// Its business hours, as written; `None` means Monday to Friday, 09:00 to 17:00. This version
+    /// does not act on it.
     pub business_hours: Option<Settings>,
     /// The channels that it uses, by name.
     pub channels: BTreeMap<String, ClientChannel>,
 }
 
-/// Whether drafts are sent by themselves.
+/// Which drafts are sent automatically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoReply {
-    /// No: drafts only.
+    /// None: a person sends each draft.
     #[default]
     Off,
-    /// What passes the confidence gate.
+    /// Those that pass the confidence gate.
     Gate,
-    /// What passes the hard blocks.
+    /// Those that pass the hard blocks.
     Auto,
 }
 
-/// When drafts are sent by themselves.
+/// When drafts are sent automatically.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoSend {
-    /// The confidence that the gate wants, 0 to 1.
+    /// The least confidence that passes the gate, 0 to 1.
     pub threshold: f64,
     /// The least delay after the lead's message.
     pub delay_min: Duration,
-    /// The greatest, not less than `delay_min`.
+    /// The greatest delay after the lead's message; not less than `delay_min`, at most 7 days.
     pub delay_max: Duration,
-    /// At which hours.
+    /// The hours in which drafts are sent.
     pub schedule: Schedule,
-    /// Other than `auto_reply` for some campaigns, by the provider's id.
+    /// Exceptions to `auto_reply`, by the provider's id of the campaign.
     pub campaigns: BTreeMap<String, AutoReply>,
 }
 
-/// At which hours drafts are sent by themselves.
+/// The hours in which drafts are sent automatically.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Schedule {
-    /// At any.
+    /// At any hour.
     #[default]
     Always,
     /// In the client's business hours.
     BusinessHours,
-    /// As this table says, kept as written.
+    /// In the hours of this table, which is kept as written.
     Custom(Settings),
 }
 
 impl Client {
-    /// The channel of that name, if the client uses it.
+    /// The channel with this name, if the client uses it.
     pub fn channel(&self, name: &str) -> Option<&ClientChannel> {
         self.channels.get(name)
     }
 
-    /// True where the channel's webhooks are taken without a secret; see
+    /// True if webhooks of the channel need no secret; see
     /// [`ClientChannel::takes_anybody`].
     pub fn accepts_without_secret(&self, channel: &str) -> bool {
         self.channel(channel).is_some_and(|it| it.takes_anybody)
@@ -131,8 +134,8 @@ impl Typed for Schedule {
     }
 }
 
-/// Lays each client of the list over the one of `config/default.toml`, whose keys are so the defaults
-/// of all (but for its id, name and channels).
+/// Merges each client of the list over the one of `config/default.toml`, whose keys are the
+/// defaults of all clients. Its id, name and channels are not inherited.
 pub(super) fn inherit(clients: &mut TreeNode, default: Option<&TreeNode>) {
     let default = match default.map(|it| &it.data) {
         Some(Data::List(nodes)) => nodes.first().and_then(TreeNode::as_table),
@@ -150,7 +153,7 @@ pub(super) fn inherit(clients: &mut TreeNode, default: Option<&TreeNode>) {
     }
 }
 
-/// Reads all clients. `opening` says by which setting others than this machine can post, if any.
+/// Reads all clients. `opening` is the setting by which other machines can post, if there is one.
 pub(super) fn clients(list: &TreeNode, opening: Option<&str>, errors: &Errors) -> Vec<Client> {
     let Data::List(nodes) = &list.data else { return Vec::new() };
     let mut ids = HashSet::new();
@@ -179,7 +182,8 @@ fn id(table: &Table, index: usize, node: &TreeNode, errors: &Errors) -> Option<S
         return None;
     };
     let id: String = reader.read("id")?;
-    let is_allowed = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || "_-".contains(it);
+    let is_allowed =
+        |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || "_-".contains(char);
     let is_fine = (1..=ID_CHARS_MAX).contains(&id.len())
         && !id.starts_with('_')
         && id.chars().all(is_allowed);
@@ -194,31 +198,34 @@ fn id(table: &Table, index: usize, node: &TreeNode, errors: &Errors) -> Option<S
     Some(id)
 }
 
-fn client(it: &SectionReader<'_>, id: String, opening: Option<&str>) -> Client {
-    let name: Option<String> = it.get("name");
+fn client(section: &SectionReader<'_>, id: String, opening: Option<&str>) -> Client {
+    let name: Option<String> = section.get("name");
     Client {
         name: name.unwrap_or_else(|| id.clone()),
-        timezone: it.read("timezone").unwrap_or(TimeZone::UTC),
-        rate_limit: it.get("rate_limit"),
-        max_running: it.get("max_running"),
-        auto_reply: it.get("auto_reply"),
-        auto_send: it.section("auto_send").map(|it| auto_send(&it)).unwrap_or_default(),
-        country: country(it),
-        sender: it.get("sender"),
-        reply_style: it.get("reply_style"),
-        ideal_customer: it.get("ideal_customer"),
-        templates: templates(it),
-        business_hours: business_hours(it),
-        channels: channels(it, &id, opening),
+        timezone: section.read("timezone").unwrap_or(TimeZone::UTC),
+        rate_limit: section.get("rate_limit"),
+        max_running: section.get("max_running"),
+        auto_reply: section.get("auto_reply"),
+        auto_send: section
+            .section("auto_send")
+            .map(|section| auto_send(&section))
+            .unwrap_or_default(),
+        country: country(section),
+        sender: section.get("sender"),
+        reply_style: section.get("reply_style"),
+        ideal_customer: section.get("ideal_customer"),
+        templates: templates(section),
+        business_hours: business_hours(section),
+        channels: channels(section, &id, opening),
         id,
     }
 }
 
-fn country(it: &SectionReader<'_>) -> Option<String> {
-    let country: String = it.get::<Option<String>>("country")?;
-    if country.len() != 2 || !country.chars().all(|it| it.is_ascii_uppercase()) {
-        let key = it.key("country");
-        it.error(
+fn country(section: &SectionReader<'_>) -> Option<String> {
+    let country: String = section.get::<Option<String>>("country")?;
+    if country.len() != 2 || !country.chars().all(|char| char.is_ascii_uppercase()) {
+        let key = section.key("country");
+        section.error(
             "country",
             format!(
                 "`{key}` is {}: expected two capital letters, such as `\"DE\"`",
@@ -229,57 +236,64 @@ fn country(it: &SectionReader<'_>) -> Option<String> {
     Some(country)
 }
 
-fn auto_send(it: &SectionReader<'_>) -> AutoSend {
+fn auto_send(section: &SectionReader<'_>) -> AutoSend {
     let delay = || Duration::ZERO..=DELAY_MAX;
-    let (delay_min, delay_max) = (it.get_in("delay_min", delay()), it.get_in("delay_max", delay()));
-    let (min_key, max_key) = (it.key("delay_min"), it.key("delay_max"));
-    if delay_min > delay_max && !it.errors.has(&min_key) && !it.errors.has(&max_key) {
+    let (delay_min, delay_max) =
+        (section.get_in("delay_min", delay()), section.get_in("delay_max", delay()));
+    let (min_key, max_key) = (section.key("delay_min"), section.key("delay_max"));
+    if delay_min > delay_max && !section.errors.has(&min_key) && !section.errors.has(&max_key) {
         let (min, max) =
             (humantime::format_duration(delay_min), humantime::format_duration(delay_max));
-        let at = it.written("delay_min", "delay_max");
-        it.error(at, format!("`{min_key}` ({min}) must not exceed `{max_key}` ({max})"));
+        let at = section.written("delay_min", "delay_max");
+        section.error(at, format!("`{min_key}` ({min}) must not exceed `{max_key}` ({max})"));
     }
-    let campaigns = it.section("campaigns").map(|it| {
-        let mode = |id: &String| Some((id.clone(), it.read::<AutoReply>(id)?));
-        it.table.keys().filter_map(mode).collect()
+    let campaigns = section.section("campaigns").map(|campaigns| {
+        let mode = |id: &String| Some((id.clone(), campaigns.read::<AutoReply>(id)?));
+        campaigns.table.keys().filter_map(mode).collect()
     });
     AutoSend {
-        threshold: it.get_in("threshold", 0.0..=1.0),
+        threshold: section.get_in("threshold", 0.0..=1.0),
         delay_min,
         delay_max,
-        schedule: it.get("schedule"),
+        schedule: section.get("schedule"),
         campaigns: campaigns.unwrap_or_default(),
     }
 }
 
-fn templates(it: &SectionReader<'_>) -> BTreeMap<String, String> {
-    let Some(it) = it.section("templates") else { return BTreeMap::new() };
-    let drafted = || Sentiment::ALL.into_iter().filter(|it| it.gets_draft()).map(Sentiment::as_str);
+fn templates(section: &SectionReader<'_>) -> BTreeMap<String, String> {
+    let Some(section) = section.section("templates") else { return BTreeMap::new() };
+    let drafted =
+        || Sentiment::ALL.into_iter().filter(|tag| tag.gets_draft()).map(Sentiment::as_str);
     let mut templates = BTreeMap::new();
-    for tag in it.table.keys() {
+    for tag in section.table.keys() {
         if !drafted().any(|known| known == tag) {
             let known: Vec<&str> = drafted().collect();
             let known = nearest(tag, drafted()).map_or_else(
                 || format!("templates are for `{}`", known.join("`, `")),
                 |near| format!("the nearest known tag is `{near}`"),
             );
-            it.error(tag, format!("`{}`: no draft is made for the tag `{tag}`: {known}", it.path));
-        } else if let Some(text) = it.read(tag) {
+            section.error(
+                tag,
+                format!("`{}`: no draft is made for the tag `{tag}`: {known}", section.path),
+            );
+        } else if let Some(text) = section.read(tag) {
             templates.insert(tag.clone(), text);
         }
     }
     templates
 }
 
-/// Kept as written; only that times are times is checked, since a wrong one would else show years later.
-fn business_hours(it: &SectionReader<'_>) -> Option<Settings> {
-    let settings = it.settings("business_hours", |it| Setting::from_node("", it))?;
-    let it = it.section("business_hours")?;
+/// The business hours, kept as written. Only `start` and `end` are checked to be times, so that a
+/// mistake shows now and not once a version uses them.
+fn business_hours(section: &SectionReader<'_>) -> Option<Settings> {
+    let settings = section.settings("business_hours", |node| Setting::from_node("", node))?;
+    let hours = section.section("business_hours")?;
+    let is_time = |text: &str| text.parse::<jiff::civil::Time>().is_ok();
     for key in ["start", "end"] {
         let Some(setting) = settings.get(key) else { continue };
-        let is_time = setting.as_text().is_some_and(|it| it.parse::<jiff::civil::Time>().is_ok());
+        let is_time = setting.as_text().is_some_and(is_time);
         if !is_time {
-            it.error(key, format!("`{}`: expected a time such as `\"09:00\"`", it.key(key)));
+            hours.error(key, format!("`{}`: expected a time such as `\"09:00\"`", hours.key(key)));
         }
     }
     Some(settings)

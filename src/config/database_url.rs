@@ -1,5 +1,5 @@
-//! `database.url`: read in full when the configuration is loaded, so that the driver has nothing left to
-//! complain about. It would do so in the log, and with the values.
+//! `database.url`: checked in full when the configuration is loaded. The driver would complain only
+//! later, and would log the values.
 
 use super::{
     reach::is_loopback,
@@ -9,20 +9,22 @@ use super::{
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, fmt, net::IpAddr};
 
-/// What is said where it is no URL of a database at all.
+/// The error for a text that is not the URL of a database.
 const EXPECTED: &str =
     "expected `\"sqlite://PATH\"` or `\"postgres://USER:PASSWORD@HOST/DATABASE\"`";
+/// The error for a database in memory.
 const NO_MEMORY: &str = "is in memory, and all would be lost with the process: name a file";
-/// How a password is written that holds such letters.
+/// How special characters in a user or password are written.
 const ENCODED: &str = "in a user or password, write `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for `@`, `%25` for `%`";
 
 /// A parameter that a URL may have.
 struct Parameter {
     name: &'static str,
-    /// What an error says that was expected.
+    /// What an error says was expected.
     expected: &'static str,
+    /// True for a valid value.
     is_right: fn(&str) -> bool,
-    /// True where its value may be shown.
+    /// True if its value may be shown.
     is_public: bool,
 }
 
@@ -47,10 +49,10 @@ const SSL_EXPECTED: &str =
     "expected `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`";
 
 fn is_ssl_mode(value: &str) -> bool {
-    SSL_MODES.iter().any(|it| it.eq_ignore_ascii_case(value))
+    SSL_MODES.iter().any(|mode| mode.eq_ignore_ascii_case(value))
 }
 
-/// Those that the driver knows.
+/// The parameters that the driver knows for PostgreSQL.
 const POSTGRES: &[Parameter] = &[
     parameter("sslmode", SSL_EXPECTED, is_ssl_mode),
     parameter("ssl-mode", SSL_EXPECTED, is_ssl_mode),
@@ -62,39 +64,42 @@ const POSTGRES: &[Parameter] = &[
     parameter("sslkey", "", any),
     parameter("ssl-key", "", any),
     parameter("host", "", any),
-    parameter("hostaddr", "expected an IP address", |it| it.parse::<IpAddr>().is_ok()),
-    parameter("port", "expected 1 to 65535", |it| it.parse::<u16>().is_ok_and(|it| it > 0)),
+    parameter("hostaddr", "expected an IP address", |text| text.parse::<IpAddr>().is_ok()),
+    parameter("port", "expected 1 to 65535", |text| text.parse::<u16>().is_ok_and(|port| port > 0)),
     parameter("dbname", "", any),
     parameter("user", "", any),
     secret("password"),
     parameter("application_name", "", any),
     secret("options"),
-    parameter("statement-cache-capacity", "expected a whole number", |it| {
-        it.parse::<usize>().is_ok()
+    parameter("statement-cache-capacity", "expected a whole number", |text| {
+        text.parse::<usize>().is_ok()
     }),
 ];
 
+/// The parameters that the driver knows for SQLite.
 const SQLITE: &[Parameter] = &[
-    parameter("mode", "expected `rw` or `rwc`: Postroom reads and writes", |it| {
-        matches!(it, "rw" | "rwc")
+    parameter("mode", "expected `rw` or `rwc`: Postroom reads and writes", |text| {
+        matches!(text, "rw" | "rwc")
     }),
-    parameter("cache", "expected `shared` or `private`", |it| matches!(it, "shared" | "private")),
-    parameter("immutable", "expected `false`: Postroom reads and writes", |it| {
-        matches!(it, "false" | "0")
+    parameter("cache", "expected `shared` or `private`", |text| {
+        matches!(text, "shared" | "private")
+    }),
+    parameter("immutable", "expected `false`: Postroom reads and writes", |text| {
+        matches!(text, "false" | "0")
     }),
     parameter("vfs", "", any),
 ];
 
-/// Where the database is. `Debug` and `Display` show nothing of it that may be secret.
+/// The address of the database. `Debug` and `Display` hide everything that may be secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(Secret);
 
 impl DatabaseUrl {
-    /// Takes `sqlite://PATH` or `postgres://…`.
+    /// Parses `sqlite://PATH` or `postgres://…`.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, to be said behind the key's name. Parameters are named,
-    /// no value is shown.
+    /// What is wrong and what would be right, to be put after the key's name. It names parameters,
+    /// and shows no value.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with("sqlite:") && text.contains(":memory:") {
             return Err(format!(" {NO_MEMORY}"));
@@ -112,9 +117,9 @@ impl DatabaseUrl {
         self.0.expose()
     }
 
-    /// The host to which the password and all data go although nobody checks whose it is:
-    /// PostgreSQL on another machine, without `sslmode=verify-full`. `variable` gives the
-    /// environment variables that the driver reads.
+    /// The host that gets the password and all data without proof of its identity: PostgreSQL on
+    /// another machine, without `sslmode=verify-full`. `variable` looks up an environment variable
+    /// that the driver reads.
     pub(super) fn unverified_host(
         &self,
         variable: impl Fn(&str) -> Option<String>,
@@ -124,7 +129,7 @@ impl DatabaseUrl {
         }
         let url = url::Url::parse(self.expose()).ok()?;
         let written = url.host_str().filter(|it| !it.is_empty());
-        let written = written.map(|it| percent_decode_str(it).decode_utf8_lossy().into_owned());
+        let written = written.map(|host| percent_decode_str(host).decode_utf8_lossy().into_owned());
         let (mut hosts, mut mode): (Vec<String>, _) = (written.into_iter().collect(), None);
         for (name, value) in url.query_pairs() {
             match &*name {
@@ -133,7 +138,7 @@ impl DatabaseUrl {
                 _ => {}
             }
         }
-        // A socket wins over every host, and of hosts the last one.
+        // The driver prefers a socket to every host, and the last host to the others.
         let has_socket = hosts.iter().any(|it| it.starts_with('/'));
         let host = hosts.pop().or_else(|| variable("PGHOSTADDR")).or_else(|| variable("PGHOST"))?;
         let mode = mode.or_else(|| variable("PGSSLMODE")).unwrap_or_default();
@@ -164,7 +169,7 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// True for a socket, `localhost` and loopback addresses.
+/// True for a socket's path, `localhost` and loopback addresses.
 fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.starts_with('/')
@@ -173,8 +178,10 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 fn sqlite(rest: &str) -> Result<(), String> {
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, it)| (path, Some(it)));
-    let is_server = path.split('/').next().is_some_and(|it| it.contains(':') && it.contains('@'));
+    let (path, query) =
+        rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let is_server =
+        path.split('/').next().is_some_and(|start| start.contains(':') && start.contains('@'));
     if is_server {
         return Err(
             ": a server's address is written `postgres://USER:PASSWORD@HOST/DATABASE`".into()
@@ -193,7 +200,7 @@ fn sqlite(rest: &str) -> Result<(), String> {
         return Err(" names a file whose name is not UTF-8".into());
     }
     let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    if pairs.clone().any(|it| it == (Cow::Borrowed("mode"), Cow::Borrowed("memory"))) {
+    if pairs.clone().any(|pair| pair == (Cow::Borrowed("mode"), Cow::Borrowed("memory"))) {
         return Err(format!(" {NO_MEMORY}"));
     }
     parameters(query, pairs, SQLITE, |_| false)
@@ -201,13 +208,14 @@ fn sqlite(rest: &str) -> Result<(), String> {
 
 fn postgres(text: &str) -> Result<(), String> {
     let url = url::Url::parse(text).map_err(|error| format!(" is no URL ({error}): {ENCODED}"))?;
-    // A password with a bare `/`, `?` or `#` ends up behind them, and so does the `@` that ends it.
+    // After an unescaped `/`, `?` or `#` in a password, the rest of it, with the `@` that ends it,
+    // is parsed as path, query or fragment.
     let is_behind =
-        [Some(url.path()), url.query()].into_iter().flatten().any(|it| it.contains('@'));
+        [Some(url.path()), url.query()].into_iter().flatten().any(|part| part.contains('@'));
     if url.fragment().is_some() || is_behind {
         return Err(format!(" has a `#`, or an `@` behind the host: {ENCODED}"));
     }
-    let is_text = |it: &str| percent_decode_str(it).decode_utf8().is_ok();
+    let is_text = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
     let parts = [Some(url.username()), url.password(), Some(url.path()), url.host_str()];
     if !parts.into_iter().flatten().all(is_text) {
         return Err(format!(" is not UTF-8 once `%` is decoded: {ENCODED}"));
@@ -215,7 +223,8 @@ fn postgres(text: &str) -> Result<(), String> {
     parameters(url.query(), url.query_pairs(), POSTGRES, is_session_setting)
 }
 
-/// Checks names and values of a query; `is_other` knows names beside `known`, with any value.
+/// Checks the names and values of a query. `is_other` is true for names that are valid besides
+/// `known`, with any value.
 fn parameters<'q>(
     query: Option<&str>,
     pairs: impl Iterator<Item = (Cow<'q, str>, Cow<'q, str>)>,
@@ -223,10 +232,11 @@ fn parameters<'q>(
     is_other: fn(&str) -> bool,
 ) -> Result<(), String> {
     for (name, value) in pairs {
-        match known.iter().find(|it| it.name == name) {
-            Some(it) if (it.is_right)(&value) => {}
-            Some(it) => {
-                return Err(format!(": the parameter `{name}` has a wrong value: {}", it.expected));
+        match known.iter().find(|parameter| parameter.name == name) {
+            Some(parameter) if (parameter.is_right)(&value) => {}
+            Some(parameter) => {
+                let expected = parameter.expected;
+                return Err(format!(": the parameter `{name}` has a wrong value: {expected}"));
             }
             None if is_other(&name) => {}
             None => return Err(unknown(&name, query.unwrap_or_default(), known)),
@@ -237,20 +247,20 @@ fn parameters<'q>(
 
 /// True for `options[NAME]`, which sets one setting of each session.
 fn is_session_setting(name: &str) -> bool {
-    name.strip_prefix("options[").is_some_and(|it| it.len() > 1 && it.ends_with(']'))
+    name.strip_prefix("options[").is_some_and(|rest| rest.len() > 1 && rest.ends_with(']'))
 }
 
-/// What to say of a parameter that is not known. What is no name may be a part of a secret.
+/// The error for an unknown parameter. Something that does not look like a name is not quoted: it
+/// may be part of a secret.
 fn unknown(name: &str, query: &str, known: &[Parameter]) -> String {
     let names = || known.iter().map(|it| it.name);
     let all: Vec<&str> = names().collect();
     let all = all.join("`, `");
-    let is_letter = |it: char| it.is_ascii_alphanumeric() || "_-.[]".contains(it);
-    let has_value = query.split('&').any(|it| it.split_once('=').is_some_and(|it| it.0 == name));
+    let is_letter = |char: char| char.is_ascii_alphanumeric() || "_-.[]".contains(char);
+    let has_value =
+        query.split('&').any(|pair| pair.split_once('=').is_some_and(|(before, _)| before == name));
     if !has_value || name.len() > 40 || !name.chars().all(is_letter) {
-        return format!(
-            ": there is a parameter without `=`, or whose name is none: known are `{all}`"
-        );
+        return format!(": a parameter has no `=`, or no valid name: known are `{all}`");
     }
     match nearest(name, names()) {
         Some(near) => format!(": unknown parameter `{name}`: the nearest known is `{near}`"),
@@ -258,14 +268,16 @@ fn unknown(name: &str, query: &str, known: &[Parameter]) -> String {
     }
 }
 
-/// A URL of PostgreSQL without its password, and of its parameters only those that hold no secret.
+/// A URL of PostgreSQL with `***` for its password and for the parameters that may hold a secret.
 fn masked(text: &str) -> Option<String> {
     let mut url = url::Url::parse(text).ok()?;
     if url.password().is_some() {
         url.set_password(Some(MASK)).ok()?;
     }
     if url.query().is_some() {
-        let is_public = |name: &str| POSTGRES.iter().any(|it| it.name == name && it.is_public);
+        let is_public = |name: &str| {
+            POSTGRES.iter().any(|parameter| parameter.name == name && parameter.is_public)
+        };
         let pairs: Vec<(String, String)> = url
             .query_pairs()
             .map(|(name, value)| {

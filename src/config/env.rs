@@ -1,4 +1,4 @@
-//! The environment's layer: `POSTROOM__SECTION__KEY`, laid over the files.
+//! The layer of the environment: variables named `POSTROOM__SECTION__KEY` override the files.
 
 use super::{
     error::Errors,
@@ -7,11 +7,12 @@ use super::{
 };
 use toml_edit::Value;
 
-/// What a variable starts with that sets a key. `POSTROOM_TEST_…` and others have one underscore.
+/// The prefix of a variable that sets a key. Other variables, such as `POSTROOM_TEST_…`, have one
+/// underscore.
 const PREFIX: &str = "POSTROOM__";
 const SEPARATOR: &str = "__";
 
-/// Lays the variables over `table`, in the order of their names.
+/// Merges the variables into `table`, in the order of their names.
 pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Errors) {
     let mut variables: Vec<&(String, String)> = env.iter().collect();
     variables.sort();
@@ -38,7 +39,8 @@ pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Erro
     }
 }
 
-/// An array or a table if the text is one in TOML; anything else stays text until it is asked for.
+/// The value of a variable: an array or a table if the text is one in TOML, otherwise text without
+/// a type yet.
 fn node(text: &str, origin: &Origin) -> TreeNode {
     match text.trim().parse::<Value>() {
         Ok(value @ (Value::Array(_) | Value::InlineTable(_))) => {
@@ -51,7 +53,10 @@ fn node(text: &str, origin: &Origin) -> TreeNode {
     }
 }
 
-/// The keys that `SECTION__KEY` names, spelled as the configuration spells them.
+/// The keys that `SECTION__KEY` names, in the spelling of the configuration.
+///
+/// # Errors
+/// If there is no such key, or the name goes on after a value or a list.
 fn keys(words: &str, table: &Table) -> Result<Vec<String>, String> {
     let mut shape = &ROOT;
     let mut table = Some(table);
@@ -68,9 +73,11 @@ fn keys(words: &str, table: &Table) -> Result<Vec<String>, String> {
             }
             Shape::Map(inner) => {
                 shape = inner;
-                // Job kinds are upper case; what is there already (`default`) keeps its spelling.
-                let there = table.and_then(|it| it.keys().find(|it| it.eq_ignore_ascii_case(word)));
-                there.cloned().unwrap_or_else(|| word.to_ascii_uppercase())
+                // Job kinds are upper case. A key that exists already (`default`) keeps its
+                // spelling.
+                let existing =
+                    table.and_then(|inner| inner.keys().find(|key| key.eq_ignore_ascii_case(word)));
+                existing.cloned().unwrap_or_else(|| word.to_ascii_uppercase())
             }
             Shape::List(_) => {
                 return Err(format!(

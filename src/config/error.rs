@@ -1,14 +1,14 @@
-//! What is wrong with a configuration: all of it at once, each with the place where it was written.
+//! The errors and warnings of a configuration, each with the place where the value was written.
 
 use super::layers::Origin;
 use std::{cell::RefCell, fmt};
 
-/// One thing that is wrong.
+/// One error of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where it was written: `FILE:LINE`, or the environment variable. `None` where no place is at fault.
+    /// The place: `FILE:LINE`, or the environment variable. `None` if no single place is at fault.
     pub origin: Option<String>,
-    /// The key at fault, dotted (`supervisor.lease`), where there is one.
+    /// The dotted key at fault (`supervisor.lease`), if there is one.
     pub key: Option<String>,
     /// What is wrong and what would be right.
     pub message: String,
@@ -23,7 +23,8 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All that is wrong, one a line, in the order in which it was found. Never empty.
+/// All errors of a configuration, in the order in which they were found. Never empty. Shown one per
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -41,10 +42,10 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// What is allowed and yet should not stay as it is.
+/// Something that is allowed but unsafe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigWarning {
-    /// Where it was written; see [`ConfigError::origin`].
+    /// The place; see [`ConfigError::origin`].
     pub origin: Option<String>,
     /// What is wrong and what would be right.
     pub message: String,
@@ -59,8 +60,8 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// Collects errors and warnings while a configuration is read. A `RefCell`, so that readers of
-/// nested sections can share it.
+/// Collects errors and warnings while a configuration is read. The fields are `RefCell`s, so that
+/// the readers of nested sections can share one collection.
 #[derive(Default)]
 pub(super) struct Errors {
     errors: RefCell<Vec<ConfigError>>,
@@ -68,7 +69,7 @@ pub(super) struct Errors {
 }
 
 impl Errors {
-    /// Takes note of what is wrong with `key` as written at `origin`.
+    /// Notes an error of `key`, which was written at `origin`.
     pub(super) fn push(&self, origin: Option<&Origin>, key: &str, message: String) {
         self.errors.borrow_mut().push(ConfigError {
             origin: origin.map(Origin::to_string),
@@ -77,23 +78,23 @@ impl Errors {
         });
     }
 
-    /// Takes note of what should not stay as it is.
+    /// Notes a warning.
     pub(super) fn warn(&self, origin: Option<&Origin>, message: String) {
         let origin = origin.map(Origin::to_string);
         self.warnings.borrow_mut().push(ConfigWarning { origin, message });
     }
 
-    /// The warnings so far, in the order in which they were found.
+    /// Takes the warnings out, in the order in which they were found.
     pub(super) fn take_warnings(&self) -> Vec<ConfigWarning> {
         self.warnings.take()
     }
 
-    /// True where `key` could not be read: then no relation with it is worth a word.
+    /// True if `key` has an error: then its relations to other keys are not checked.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.errors.borrow().iter().any(|it| it.key.as_deref() == Some(key))
+        self.errors.borrow().iter().any(|error| error.key.as_deref() == Some(key))
     }
 
-    /// `value`, if nothing was wrong.
+    /// `value` if there are no errors, otherwise the errors.
     pub(super) fn or<T>(self, value: T) -> Result<T, ConfigErrors> {
         let errors = self.errors.into_inner();
         if errors.is_empty() { Ok(value) } else { Err(ConfigErrors(errors)) }

@@ -1,5 +1,4 @@
-//! Files that the configuration is read from: never a pipe or a device, and never more than is
-//! expected.
+//! Reads the files of a configuration: only regular files, and only up to a bound.
 
 use rustix::fs::{Mode, OFlags};
 use std::{
@@ -9,25 +8,26 @@ use std::{
     path::Path,
 };
 
-/// Bits of a mode that let others than the owner read.
+/// The bits of a mode that let the group or everybody read.
 const OTHERS_READ: u32 = 0o044;
 
-/// What a file holds.
+/// The content of a file.
 pub(super) struct FilesFound {
     pub(super) text: String,
-    /// Its permissions, where they let the group or everybody read it.
+    /// The file's permissions, if they let the group or everybody read it.
     pub(super) open_mode: Option<u32>,
 }
 
-/// Reads a regular file of at most `bytes_max`.
+/// Reads a regular file of at most `bytes_max` bytes.
 ///
-/// Opened without waiting, since a pipe would keep the process until somebody writes to it. What it
-/// is and how long it is are asked of the opened file: what a name stands for may change.
+/// It opens the file without waiting, since a pipe would block the process until somebody writes to
+/// it. It checks the kind and the length of the opened file, since the name may stand for another
+/// file by then.
 ///
 /// # Errors
 /// Why it cannot be read.
 pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<FilesFound, String> {
-    // Asked before, too: opening a device alone may do something.
+    // The kind is checked before opening, too: merely opening a device may have an effect.
     regular(&std::fs::metadata(path).map_err(|error| error.to_string())?)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty());
@@ -82,7 +82,7 @@ mod tests {
         for path in [&pipe, Path::new("/dev/zero"), Path::new("/dev/stdin")] {
             assert!(reason(path, 7).contains("only regular files"), "{}", path.display());
         }
-        // Its length is told as nothing, and it has content.
+        // The system gives its length as 0, and yet it has content.
         assert!(reason(Path::new("/proc/self/smaps"), 7).contains("more than 7 bytes"));
         // A link to a regular file is one: secret stores swap their files by links.
         let link = dir.path().join("link");

@@ -1,27 +1,29 @@
-//! The layers of a configuration: read, each value with its place, and laid one over the other.
+//! The layers of a configuration: how each is read, with the place of every value, and how they are
+//! merged.
 
 use super::{error::Errors, files::read_bounded, references::is_reference, warnings};
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use toml_edit::{Document, Item, Value};
 
-/// A configuration file larger than this is refused: it cannot be one.
+/// The largest configuration file, in bytes. A larger file is refused: it is not a configuration.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Where a value was written.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
+    /// `FILE:LINE` or `environment variable NAME`.
     place: Arc<str>,
     /// True for the compiled-in defaults.
     pub(super) is_default: bool,
 }
 
 impl Origin {
-    /// A place of which only the words are known.
+    /// A place that is described by `place` alone.
     pub(super) fn new(place: &str) -> Self {
         Self { place: place.into(), is_default: false }
     }
 
-    /// This place, and what it refers to.
+    /// This place, with the variable or file that it refers to in parentheses.
     pub(super) fn via(&self, what: &str) -> Self {
         Self { place: format!("{self} ({what})").into(), is_default: self.is_default }
     }
@@ -33,17 +35,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Keys and values of a section.
+/// A section: its values by key.
 pub(super) type Table = BTreeMap<String, TreeNode>;
 
-/// A value as written. No `Debug`: it may hold a secret.
+/// A value as it was written. It has no `Debug`, since it may hold a secret.
 #[derive(Clone)]
 pub(super) struct TreeNode {
     pub(super) data: Data,
     pub(super) origin: Origin,
 }
 
-/// What was written.
+/// The forms of a value.
 #[derive(Clone)]
 pub(super) enum Data {
     Text(String),
@@ -52,22 +54,22 @@ pub(super) enum Data {
     Flag(bool),
     List(Vec<TreeNode>),
     Table(Table),
-    /// Text from an environment variable or a file, which has no type until somebody asks for one:
-    /// the token `12345678` is text, the pool size `8` a number.
+    /// Text from an environment variable or a file. It gets its type from the key that reads it:
+    /// the token `12345678` is text, the pool size `8` is a number.
     Raw(Raw),
 }
 
-/// Text without a type.
+/// Text whose type is not known yet.
 #[derive(Clone)]
 pub(super) struct Raw {
     pub(super) text: String,
-    /// True for an overriding variable, whose text may be TOML (`"quoted"`); what a value refers to is
-    /// taken as it is.
+    /// True for a variable that sets a key: its text may be TOML (`"quoted"`). False for the target
+    /// of a reference, whose text is used unchanged.
     pub(super) may_be_toml: bool,
 }
 
 impl TreeNode {
-    /// The keys, if it is a table.
+    /// The table, if it is one.
     pub(super) fn as_table(&self) -> Option<&Table> {
         match &self.data {
             Data::Table(table) => Some(table),
@@ -80,7 +82,7 @@ impl TreeNode {
         }
     }
 
-    /// True for a single value, and for a list of such.
+    /// True for a single value, and for a list of single values.
     pub(super) fn is_plain(&self) -> bool {
         match &self.data {
             Data::Table(_) => false,
@@ -90,7 +92,7 @@ impl TreeNode {
         }
     }
 
-    /// The value with a type: raw text becomes the TOML value that it spells, or else a string.
+    /// The value with a type: raw text becomes the TOML value that it spells, otherwise a string.
     pub(super) fn typed(&self) -> Data {
         let Data::Raw(raw) = &self.data else { return self.data.clone() };
         match raw.text.trim().parse::<Value>() {
@@ -99,7 +101,7 @@ impl TreeNode {
         }
     }
 
-    /// The value as text, if it is that.
+    /// The value as text, if it is text.
     pub(super) fn as_text(&self) -> Option<String> {
         match &self.data {
             Data::Text(text) => Some(text.clone()),
@@ -118,10 +120,11 @@ impl TreeNode {
     }
 }
 
-/// Lays `over` on `under`: sections key by key, anything else as a whole (so a list replaces a list).
+/// Merges `over` into `under`. Sections are merged key by key; anything else is replaced as a
+/// whole, lists too.
 pub(super) fn merge(under: &mut Table, over: Table) {
     for (key, node) in over {
-        match (under.get_mut(&key).map(|it| &mut it.data), node) {
+        match (under.get_mut(&key).map(|node| &mut node.data), node) {
             (Some(Data::Table(below)), TreeNode { data: Data::Table(above), .. })
                 if !is_reference(below) && !is_reference(&above) =>
             {
@@ -134,7 +137,8 @@ pub(super) fn merge(under: &mut Table, over: Table) {
     }
 }
 
-/// Reads a file of the configuration. What cannot be read or is no TOML is noted, and gives no keys.
+/// Reads a configuration file. If it cannot be read or is not TOML, the error is noted and the
+/// table is empty.
 pub(super) fn read_file(path: &Path, errors: &Errors) -> Table {
     let name = path.display().to_string();
     match read_bounded(path, FILE_BYTES_MAX) {
@@ -153,17 +157,17 @@ pub(super) fn read_file(path: &Path, errors: &Errors) -> Table {
     }
 }
 
-/// Parses TOML, each value with its line.
+/// Parses TOML and notes the line of each value.
 pub(super) fn parse(name: &str, text: &str, is_default: bool, errors: &Errors) -> Table {
     let origin_of = |span: Option<std::ops::Range<usize>>| {
-        let before = span.and_then(|it| text.get(..it.start)).unwrap_or_default();
+        let before = span.and_then(|range| text.get(..range.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         Origin { place: format!("{name}:{line}").into(), is_default }
     };
     match Document::parse(text) {
         Ok(document) => from_entries(document.as_table().iter_with_keys(), &origin_of),
         Err(error) => {
-            // `message` and not the whole error, which would quote the line and any secret in it.
+            // Only `message`: the whole error would quote the line, with any secret in it.
             let message = format!("not valid TOML: {}", error.message().replace('\n', ", "));
             errors.push(Some(&origin_of(error.span())), "", message);
             Table::new()
@@ -171,9 +175,11 @@ pub(super) fn parse(name: &str, text: &str, is_default: bool, errors: &Errors) -
     }
 }
 
+/// Gives the place of a span in the file.
 type OriginOf<'a> = dyn Fn(Option<std::ops::Range<usize>>) -> Origin + 'a;
 
-/// Iterates over a table with its keys' places, which `toml_edit` has but for inline tables only.
+/// Iterates over a table with the spans of its keys. `toml_edit` offers this for inline tables
+/// only.
 trait IterWithKeys {
     fn iter_with_keys(&self) -> Vec<(&toml_edit::Key, &Item)>;
 }
@@ -192,9 +198,9 @@ fn from_entries(entries: Vec<(&toml_edit::Key, &Item)>, origin_of: &OriginOf<'_>
             Item::Value(value) => from_value(value, origin_of).data,
             Item::Table(table) => Data::Table(from_entries(table.iter_with_keys(), origin_of)),
             Item::ArrayOfTables(tables) => {
-                let table = |it: &toml_edit::Table| TreeNode {
-                    data: Data::Table(from_entries(it.iter_with_keys(), origin_of)),
-                    origin: origin_of(it.span()),
+                let table = |table: &toml_edit::Table| TreeNode {
+                    data: Data::Table(from_entries(table.iter_with_keys(), origin_of)),
+                    origin: origin_of(table.span()),
                 };
                 Data::List(tables.iter().map(table).collect())
             }
@@ -204,7 +210,7 @@ fn from_entries(entries: Vec<(&toml_edit::Key, &Item)>, origin_of: &OriginOf<'_>
     entries.into_iter().filter_map(node).collect()
 }
 
-/// A TOML value as a node.
+/// Converts a TOML value.
 pub(super) fn from_value(value: &Value, origin_of: &OriginOf<'_>) -> TreeNode {
     let data = match value {
         Value::String(it) => Data::Text(it.value().clone()),
@@ -212,7 +218,9 @@ pub(super) fn from_value(value: &Value, origin_of: &OriginOf<'_>) -> TreeNode {
         Value::Float(it) => Data::Decimal(*it.value()),
         Value::Boolean(it) => Data::Flag(*it.value()),
         Value::Datetime(it) => Data::Text(it.value().to_string()),
-        Value::Array(it) => Data::List(it.iter().map(|it| from_value(it, origin_of)).collect()),
+        Value::Array(array) => {
+            Data::List(array.iter().map(|item| from_value(item, origin_of)).collect())
+        }
         Value::InlineTable(it) => Data::Table(from_entries(it.iter_with_keys(), origin_of)),
     };
     TreeNode { data, origin: origin_of(value.span()) }

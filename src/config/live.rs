@@ -1,26 +1,26 @@
-//! The configuration that applies now.
+//! The configuration that applies now, shared by all who read it.
 
 use super::Config;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// The configuration that applies now; a clone is the same one. Read it for each use, never keep a copy:
-/// a reload puts another in its place.
+/// The configuration that applies now. Clones share it. Call [`Live::get`] for each use instead of
+/// keeping a copy, since a reload replaces the configuration.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<ArcSwap<Config>>);
 
 impl Live {
-    /// Starts with `config`.
+    /// Shares `config`.
     pub fn new(config: Config) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(config)))
     }
 
-    /// The one that applies now.
+    /// The configuration that applies now.
     pub fn get(&self) -> Arc<Config> {
         self.0.load_full()
     }
 
-    /// Puts another in its place.
+    /// Replaces the configuration for all clones.
     pub fn set(&self, config: Config) {
         self.0.store(Arc::new(config));
     }

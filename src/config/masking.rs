@@ -1,11 +1,11 @@
-//! What is never shown of a value: secrets by the name of their key, and users and passwords in
+//! Hides what must not be shown: values whose key stands for a secret, and users and passwords in
 //! URLs.
 
 use super::value::MASK;
 use url::Url;
 
-/// The keys of `send` whose values are shown. All others may be secrets of a provider, whatever
-/// they are called, and so are its tables and theirs.
+/// The keys of `send` whose values are shown. All other values may be secrets of a provider,
+/// whatever their keys are called, in nested tables too.
 pub(super) const SEND_SHOWN: &[&str] = &[
     "account_id",
     "base_url",
@@ -22,31 +22,32 @@ pub(super) const SEND_SHOWN: &[&str] = &[
     "version",
 ];
 
-/// Words in the name of a key whose value nobody should see (`api_key`, `Authorization`).
+/// Words in the name of a key that mark its value as secret (`api_key`, `Authorization`).
 const SECRET_WORDS: [&str; 20] = [
     "auth", "bearer", "cookie", "cred", "dsn", "hmac", "jwt", "key", "login", "otp", "pass", "pat",
     "pin", "private", "pwd", "salt", "secret", "session", "sig", "token",
 ];
 
-/// True for a key whose value nobody should see. It may say so of harmless keys (`pattern`), too.
+/// True for a key whose name stands for a secret. It may be true for a harmless key (`pattern`),
+/// too.
 pub(super) fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
-/// `text` without users and passwords of URLs, and without values of their parameters that tell of
-/// a secret.
+/// `text` with `***` for the users and passwords of URLs, and for those of their parameters whose
+/// names stand for a secret.
 pub(super) fn without_userinfo(text: &str) -> String {
     let hidden = Url::parse(text).ok().and_then(hidden_in);
     hidden_behind_slashes(hidden.as_deref().unwrap_or(text))
 }
 
-/// `text` as an error quotes it.
+/// `text` as an error quotes it, without users and passwords.
 pub(super) fn quoted(text: &str) -> String {
     format!("`{:?}`", without_userinfo(text))
 }
 
-/// A URL as it is shown; `None` where it holds no secret that the parser can tell.
+/// The URL with its secrets hidden; `None` if the parser finds none in it.
 fn hidden_in(mut url: Url) -> Option<String> {
     if url.cannot_be_a_base() {
         return without_authority(&url);
@@ -76,21 +77,21 @@ fn without_authority(url: &Url) -> Option<String> {
     (is_one && !before.contains('/')).then(|| format!("{MASK}@{host}"))
 }
 
-/// `text` with `***` for what stands between each `//` and the `@` that belongs to it.
+/// `text` with `***` between each `//` and the `@` that belongs to it.
 ///
-/// For a URL inside of a text, and for one that cannot be parsed because its password holds a bare
-/// `/`, `?` or `#`. It may hide more than needed, and never less.
+/// This is for a URL inside a text, and for one that cannot be parsed because its password holds an
+/// unescaped `/`, `?` or `#`. It may hide more than needed, but never less.
 fn hidden_behind_slashes(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("//") {
         let (before, behind) = rest.split_at(at + 2);
         shown.push_str(before);
-        let end = behind.find(|it: char| it.is_whitespace() || "\"'<>".contains(it));
+        let end = behind.find(|char: char| char.is_whitespace() || "\"'<>".contains(char));
         let word = behind.get(..end.unwrap_or(behind.len())).unwrap_or_default();
-        let authority = word.find(['/', '?', '#']).and_then(|it| word.get(..it)).unwrap_or(word);
+        let authority = word.find(['/', '?', '#']).and_then(|end| word.get(..end)).unwrap_or(word);
         let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
-        // No port is made of letters: the password goes on behind the `/`.
+        // A port has no letters: this is a password that goes on after the `/`.
         let is_cut = !authority.contains('@') && port.contains(|it: char| !it.is_ascii_digit());
         let searched = if is_cut { word } else { authority };
         rest = match searched.rfind('@') {

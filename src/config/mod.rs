@@ -1,14 +1,15 @@
-//! The configuration: `config/default.toml`, under each `--config` file in order, under the environment.
+//! The configuration: `config/default.toml`, then each `--config` file in order, then the
+//! environment. A later layer overrides an earlier one.
 //!
-//! A configuration is loaded as a whole and checked as a whole: every error is told at once, with the
-//! place where the value was written, and a [`Config`] that exists is valid. Only [`Sources::from_process`]
-//! looks at the process, and only [`Live`] keeps state: the configuration that applies now. A reload is another
-//! [`Config::load`].
+//! A configuration is loaded and checked as a whole. All errors are reported at once, each with
+//! the place where the value was written. A [`Config`] that exists is valid. Only
+//! [`Sources::from_process`] reads the process, and only [`Live`] keeps state: the configuration
+//! that applies now. A reload is another [`Config::load`].
 //!
-//! On the way: `layers` reads and merges with origins, `env` lays the variables over, `references`
-//! fetches what stands elsewhere, `schema` knows the keys, `reader` types the values, `sections`
-//! and `client` check them, `relations` checks them against each other, `warnings` notes what is
-//! allowed and yet unsafe.
+//! The steps: `layers` reads the files and merges them with origins, `env` adds the environment
+//! variables, `references` fetches values that are kept elsewhere, `schema` knows the keys,
+//! `reader` turns values into types, `sections` and `client` check them, `relations` checks them
+//! against each other, `warnings` notes what is allowed but unsafe.
 
 mod channel;
 mod client;
@@ -68,21 +69,21 @@ use std::{
 /// The lowest layer. Compiled in, so that the documented file is what applies.
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const DEFAULT_NAME: &str = "config/default.toml";
-/// Read where it exists and no file is named.
+/// Read if it exists and no `--config` file is given.
 const LOCAL: &str = "config/local.toml";
 
-/// What a configuration is made of, over the defaults.
+/// The layers of a configuration above the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// TOML files, a later one over an earlier one.
     pub files: Vec<PathBuf>,
-    /// The environment: `POSTROOM__…` set keys, and any other may be referred to.
+    /// Environment variables: `POSTROOM__…` set keys, and `{ env = "NAME" }` may refer to any.
     pub env: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// These files, or `config/local.toml` where it exists and none is given, and the environment of
-    /// this process.
+    /// These files and the environment of this process. Without files, `config/local.toml` is used
+    /// if it exists.
     pub fn from_process(mut files: Vec<PathBuf>) -> Self {
         if files.is_empty() && Path::new(LOCAL).exists() {
             files.push(LOCAL.into());
@@ -99,19 +100,19 @@ impl Sources {
 pub struct Config {
     /// The HTTP side.
     pub server: ServerConfig,
-    /// Where everything is kept.
+    /// The database and its connections.
     pub database: DatabaseConfig,
     /// How webhooks are committed.
     pub ingest: IngestConfig,
-    /// How jobs are claimed and kept.
+    /// How jobs are claimed, and how long a claim holds.
     pub supervisor: SupervisorConfig,
     /// How the jobs of each kind are run.
     pub pools: Pools,
-    /// What becomes of actors that panic.
+    /// How actors that panic are replaced.
     pub restart: RestartConfig,
     /// Whether replies are sent.
     pub sending: SendingConfig,
-    /// Who classifies, scores and drafts.
+    /// What classifies messages, scores leads and drafts answers.
     pub analyst: AnalystConfig,
     /// How long rows are kept.
     pub retention: Retention,
@@ -121,15 +122,21 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// The tenants, in the order of the configuration.
     pub clients: Vec<Client>,
+    /// Index in `clients`, by client id.
     client_by_id: HashMap<String, usize>,
+    /// Names of kinds and channels from the layers above the defaults, for [`Config::check_kinds`]
+    /// and [`Config::check_channels`].
     named: Vec<Named>,
+    /// In the order in which they were found.
     warnings: Vec<ConfigWarning>,
 }
 
-/// A name of a job kind or a channel that somebody wrote, and that only the registry can judge.
+/// The name of a job kind or a channel in a configuration file or variable. Only the registry knows
+/// whether it exists.
 #[derive(Clone, Debug)]
 struct Named {
     name: String,
+    /// The dotted key that holds it, such as `pools.SELF_CHECK`.
     key: String,
     origin: Origin,
     what: Kind,
@@ -142,38 +149,44 @@ enum Kind {
 }
 
 impl Config {
-    /// Loads and checks. The error tells all that is wrong, not only the first.
+    /// Loads and checks a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first thing.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
         Self::load_with_layers(sources).map(|(config, _)| config)
     }
 
     /// Every value with its origin, secrets masked; for `postroom config show`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
     pub fn effective(sources: &Sources) -> Result<Vec<EffectiveValue>, ConfigErrors> {
         Self::load_with_layers(sources).map(|(_, table)| show::effective(&table))
     }
 
-    /// What is allowed and yet should not stay as it is; for `postroom config check` and the log of
-    /// a start.
+    /// What is allowed but unsafe; for `postroom config check` and the log at start.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
     }
 
-    /// The client of that id.
+    /// The client with this id.
     pub fn client(&self, id: &str) -> Option<&Client> {
         self.client_by_id.get(id).and_then(|index| self.clients.get(*index))
     }
 
-    /// True where nothing but this machine can reach the daemon: it listens on a loopback address,
-    /// and no setting says that something forwards to it. Says nothing of a forwarder that the
-    /// configuration does not mention: its headers in a request do.
+    /// True if only this machine can reach the daemon: it listens on a loopback address, and no
+    /// setting says that something forwards to it. A forwarder that the configuration does not
+    /// mention is not known here; it shows by the headers of its requests.
     pub fn is_local_only(&self) -> bool {
         reach::is_local_only(&self.server)
     }
 
-    /// How many groups of webhooks each channel commits at once: `ingest.commit_lanes`, or what suits the database.
+    /// How many groups of webhooks each channel commits at the same time: `ingest.commit_lanes`, or
+    /// the database's best number if that is 0.
     ///
-    /// SQLite has one writer. PostgreSQL stores half as much again with two (docs/PERFORMANCE.md), and no more with
-    /// four.
+    /// SQLite has one writer. PostgreSQL stores half as much again with two lanes as with one, and
+    /// no more with four (docs/PERFORMANCE.md).
     pub fn commit_lanes(&self) -> usize {
         match self.ingest.commit_lanes {
             0 if self.database.url.is_sqlite() => 1,
@@ -183,23 +196,29 @@ impl Config {
     }
 
     /// How many jobs of each client may run at once: its own `max_running`, else
-    /// `supervisor.max_running_per_client`. A client without a cap is not in it.
+    /// `supervisor.max_running_per_client`. Keyed by client id, without clients that have no cap.
     pub fn caps(&self) -> BTreeMap<String, u32> {
-        let cap_of = |it: &Client| match it.max_running {
+        let cap_of = |client: &Client| match client.max_running {
             0 => self.supervisor.max_running_per_client,
             own => own,
         };
-        let caps = self.clients.iter().map(|it| (it.id.clone(), cap_of(it)));
-        caps.filter(|it| it.1 > 0).collect()
+        let caps = self.clients.iter().map(|client| (client.id.clone(), cap_of(client)));
+        caps.filter(|(_, cap)| *cap > 0).collect()
     }
 
-    /// Checks that every `[pools.KIND]` names one of `kinds`. Those of the defaults are not looked at: a
-    /// kind may be described there before this binary has it.
+    /// Checks that every `[pools.KIND]` names one of `kinds`. Sections of the compiled-in defaults
+    /// are not checked: they may describe a kind before this binary has it.
+    ///
+    /// # Errors
+    /// Each unknown name, with the nearest known one.
     pub fn check_kinds(&self, kinds: &[JobKind]) -> Result<(), ConfigErrors> {
         self.check_names(Kind::Job, "job kind", &kinds.iter().map(|it| it.0).collect::<Vec<_>>())
     }
 
-    /// Checks that every channel of a client is one of `channels`; see [`Config::check_kinds`].
+    /// Checks that every channel of a client is one of `channels`.
+    ///
+    /// # Errors
+    /// As [`Config::check_kinds`].
     pub fn check_channels(&self, channels: &[ChannelName]) -> Result<(), ConfigErrors> {
         let known: Vec<&str> = channels.iter().map(|it| it.0).collect();
         self.check_names(Kind::Channel, "channel", &known)
@@ -207,8 +226,8 @@ impl Config {
 
     fn check_names(&self, what: Kind, word: &str, known: &[&str]) -> Result<(), ConfigErrors> {
         let errors = Errors::default();
-        let of_kind = self.named.iter().filter(|it| it.what == what);
-        for named in of_kind.filter(|it| !known.contains(&it.name.as_str())) {
+        let of_kind = self.named.iter().filter(|named| named.what == what);
+        for named in of_kind.filter(|named| !known.contains(&named.name.as_str())) {
             let hint = match schema::nearest(&named.name, known.iter().copied()) {
                 Some(near) => format!("the nearest known {word} is `{near}`"),
                 None => format!("known are `{}`", known.join("`, `")),
@@ -230,7 +249,7 @@ impl Config {
         }
         match errors.or(config)? {
             Some(config) => Ok((config, table)),
-            // Only a section that cannot be read makes no configuration, and that is an error already.
+            // `read` gives `None` only after it has noted an error, so this is not reached.
             None => Err(ConfigErrors(vec![ConfigError {
                 origin: None,
                 key: None,
@@ -240,7 +259,7 @@ impl Config {
     }
 }
 
-/// All layers, each checked for keys that nobody knows, merged, and with what they refer to.
+/// Reads all layers, checks each for unknown keys, merges them, and fetches what they refer to.
 fn read_layers(sources: &Sources, errors: &Errors) -> Table {
     let mut table = layers::parse(DEFAULT_NAME, DEFAULT, true, errors);
     let default_clients = table.get("clients").cloned();
@@ -257,17 +276,19 @@ fn read_layers(sources: &Sources, errors: &Errors) -> Table {
     table
 }
 
-/// `None` where a section is missing, or the database's URL cannot be read; that was noted.
+/// Reads the sections. `None` if one is missing or the database's URL cannot be read; `errors` then
+/// holds the reason.
 fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let root = SectionReader { path: String::new(), table, errors };
     let server = sections::server(&root.section("server")?);
     let clients = table.get("clients");
-    // Where one of these cannot be read, that is the one error worth a word.
+    // If one of these keys cannot be read, who can reach the daemon is not known: no channel is
+    // reported as open because of that.
     let keys = ["server.bind", "server.public_url", "server.trusted_proxies"];
-    let is_known = !keys.into_iter().any(|it| errors.has(it));
+    let is_known = !keys.into_iter().any(|key| errors.has(key));
     let opening = reach::opening(&server).filter(|_| is_known);
-    let clients = clients.map(|it| client::clients(it, opening, errors)).unwrap_or_default();
-    // Each section is read, and its errors noted, before the first that is missing ends it.
+    let clients = clients.map(|list| client::clients(list, opening, errors)).unwrap_or_default();
+    // All sections are read before the first `?`, so that the errors of all of them are noted.
     let database = root.section("database").and_then(|it| sections::database(&it));
     let ingest = root.section("ingest").map(|it| sections::ingest(&it));
     let supervisor = root.section("supervisor").map(|it| sections::supervisor(&it));
@@ -278,7 +299,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let retention = root.section("retention").map(|it| sections::retention(&it));
     let admin = root.section("admin").map(|it| sections::admin(&it));
     let telemetry = root.section("telemetry").map(|it| sections::telemetry(&it));
-    let by_id = clients.iter().enumerate().map(|(index, it)| (it.id.clone(), index));
+    let by_id = clients.iter().enumerate().map(|(index, client)| (client.id.clone(), index));
     Some(Config {
         client_by_id: by_id.collect(),
         named: named(table),
@@ -298,11 +319,12 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     })
 }
 
-/// The names of kinds and channels that somebody wrote.
+/// The names of kinds and channels in the layers above the defaults.
 fn named(table: &Table) -> Vec<Named> {
     let mut all = Vec::new();
     let mut add = |what, path: &str, names: Option<&Table>| {
-        for (name, node) in names.into_iter().flatten().filter(|(_, it)| !it.origin.is_default) {
+        for (name, node) in names.into_iter().flatten().filter(|(_, node)| !node.origin.is_default)
+        {
             let (name, key) = (name.clone(), schema::join(path, name));
             all.push(Named { name, key, origin: node.origin.clone(), what });
         }

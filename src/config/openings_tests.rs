@@ -1,4 +1,4 @@
-//! Who may post: nothing is opened by what is missing, empty, or none.
+//! Who may post: a value that is missing, empty or wrong opens no channel.
 
 use super::{
     tests::{errors, load, only_error, sms},
@@ -13,18 +13,18 @@ const WHSEC: &str = "whsec_c2VjcmV0LW9uZS1vZi0xNg==";
 const ED25519: &str = "MCowBQYDK2VwAyEAJafb18WI3Zju5K3bRph63EFw5BhvYS2BkyHu0hohv44=";
 const EC: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==";
 
-/// What a piece of a channel's section says of who may post.
+/// What a piece of a channel's section says about who may post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Says {
     /// Nothing.
     Nothing,
-    /// A secret or a key is needed, which somebody can know.
+    /// A secret or a key is needed, and somebody can know it.
     Proof,
-    /// The signature of the provider, which proves something together with `account`.
+    /// The provider's signature is needed. It proves something only together with `account`.
     Published,
-    /// It is no value of its key, and the configuration is refused.
+    /// The value is invalid, and the configuration is refused.
     Wrong,
-    /// It depends; only what is loaded is looked at.
+    /// It depends on the text; only a configuration that loads is checked.
     Something,
 }
 use Says::{Nothing, Proof, Published, Something, Wrong};
@@ -115,7 +115,7 @@ fn signatures() -> Vec<(String, Says)> {
     pieces
 }
 
-/// What is said of `server`, and whether the daemon is still reached from this machine only.
+/// Settings of `server`, and whether they still let only this machine reach the daemon.
 const BINDS: [(&str, bool); 10] = [
     ("127.0.0.1:8080", true),
     ("127.9.9.9:1", true),
@@ -149,7 +149,7 @@ fn server(bind: &str, public_url: &str, proxies: &str) -> String {
 struct Generated {
     secret: (String, Says),
     signature: (String, Says),
-    /// The text of `account`, and whether it names one; `None` is an error.
+    /// The line of `account`, and whether it names an account; `None` if it is an error.
     account: (&'static str, Option<bool>),
     allow: Option<bool>,
 }
@@ -166,7 +166,7 @@ impl Generated {
         )
     }
 
-    /// Whether a configuration with it is to be loaded; `None` where that is not known beforehand.
+    /// Whether a configuration with this channel must load; `None` if that depends on its texts.
     fn is_fine(&self, is_local: bool) -> Option<bool> {
         let (secret, signature) = (self.secret.1, self.signature.1);
         let Some(has_account) = self.account.1 else { return Some(false) };
@@ -186,7 +186,7 @@ prop_compose! {
         if which > 0 {
             return piece;
         }
-        // TOML takes the escapes of JSON, and no bare delete.
+        // TOML knows the escapes of JSON, but refuses an unescaped DEL.
         let text = serde_json::to_string(&text).expect("a string").replace('\u{7f}', "\\u007f");
         (format!("secret = {text}"), Something)
     }
@@ -195,7 +195,7 @@ prop_compose! {
 prop_compose! {
     fn a_channel()(
         secret in a_secret(),
-        // Half of them without one, or hardly any configuration would be loaded.
+        // Half of the channels have no signature: otherwise hardly any configuration would load.
         signature in prop_oneof![Just((String::new(), Nothing)), select(signatures())],
         account in select(vec![
             ("", Some(false)), ("account = \"\"", Some(false)), ("account = \" \"", None),
@@ -207,23 +207,24 @@ prop_compose! {
     }
 }
 
-/// True where a channel is closed to whoever knows nothing: by a secret that is long enough to be
-/// one, or by a signature with its key.
+/// True if nobody can post on the channel without knowing something: a secret that is long enough,
+/// or the key of a signature.
 fn is_closed(channel: &ClientChannel) -> bool {
-    let is_secret = |it: &Secret| {
-        let text = it.expose();
-        text.trim() == text && text.chars().count() >= 16 && text.chars().any(|it| it != '*')
+    let is_secret = |secret: &Secret| {
+        let text = secret.expose();
+        text.trim() == text && text.chars().count() >= 16 && text.chars().any(|char| char != '*')
     };
     assert!(channel.secrets.iter().all(is_secret), "a secret that is none");
-    let is_signed = channel.signature.as_ref().map(|it| match it.scheme {
-        // The shortest is what 16 characters of base64 encode.
+    let is_signed = channel.signature.as_ref().map(|signature| match signature.scheme {
+        // The shortest key is what 16 characters of base64 encode.
         SignatureScheme::StandardWebhooks => {
-            let keys: Vec<&Vec<u8>> = it.secrets.iter().flat_map(|it| it.keys()).collect();
-            !keys.is_empty() && keys.iter().all(|it| it.len() >= 10)
+            let keys: Vec<&Vec<u8>> =
+                signature.secrets.iter().flat_map(|secret| secret.keys()).collect();
+            !keys.is_empty() && keys.iter().all(|key| key.len() >= 10)
         }
         SignatureScheme::Ghl => {
-            it.public_key.is_some()
-                || channel.account.as_ref().is_some_and(|it| !it.trim().is_empty())
+            signature.public_key.is_some()
+                || channel.account.as_ref().is_some_and(|id| !id.trim().is_empty())
         }
     });
     assert_ne!(is_signed, Some(false), "a signature that proves nothing");
@@ -281,16 +282,16 @@ fn what_is_empty_opens_nothing() {
                     "{server}[[clients]]\nid = \"a\"\n[clients.channels.sms]\n{secret}\n{signature}\n"
                 );
                 let errors = errors(&toml, &[("EMPTY", "")]);
-                let is_clear = |it: &String| {
-                    it.contains("clients.a.channels.sms.secret")
-                        || it.contains("no `scheme`")
-                        || it.contains("which is empty")
+                let is_clear = |error: &String| {
+                    error.contains("clients.a.channels.sms.secret")
+                        || error.contains("no `scheme`")
+                        || error.contains("which is empty")
                 };
                 assert!(errors.iter().all(is_clear), "{toml}\n{errors:?}");
             }
         }
     }
-    // Half a signature is an error also where only this machine can post, and beside a right
+    // Half a signature is an error even if only this machine can post, and even beside a valid
     // secret.
     for secret in ["", "secret = \"sixteen-letters!\""] {
         for signature in ["signature = {}", heading] {
@@ -346,7 +347,7 @@ fn without_a_secret_only_this_machine_may_post_unless_it_is_said_out_loud() {
             assert!(!config.is_local_only());
         }
     }
-    // The default client goes with whatever opens the daemon.
+    // Each setting that opens the daemon makes the channels of the default client an error.
     for server in ["public_url = \"https://h\"", "trusted_proxies = [\"::1\"]", "bind = \"[::]:1\""]
     {
         assert_eq!(errors(&format!("server.{server}"), &[]).len(), 5, "{server}");
@@ -383,7 +384,7 @@ fn keys_and_secrets_that_are_none_are_refused_by_name() {
             format!("{key}.signature.secrets[0]"),
             "at least 16",
         ),
-        // The provider's own key, written out.
+        // The provider's published key, written out.
         (
             "signature = { scheme = \"ghl\", public_key = \"MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=\" }",
             format!("{key}.signature"),

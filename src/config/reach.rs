@@ -1,18 +1,17 @@
-//! Who can reach the daemon, by its settings.
+//! Whether the settings let other machines reach the daemon.
 
 use super::sections::ServerConfig;
 use std::net::IpAddr;
 
-/// True where nothing but this machine can reach a daemon with these settings.
+/// True if only this machine can reach a daemon with these settings.
 pub(super) fn is_local_only(server: &ServerConfig) -> bool {
     opening(server).is_none()
 }
 
-/// The setting by which others than this machine can reach the daemon, as a sentence; `None` where
-/// none does.
+/// The setting that lets other machines reach the daemon, as a sentence; `None` if there is none.
 ///
-/// A loopback address alone does not keep others out: a proxy or a tunnel on this machine forwards
-/// the world to it. `public_url` and `trusted_proxies` each say that there is one.
+/// A loopback address alone does not keep other machines out: a proxy or a tunnel on this machine
+/// may forward requests to it. `public_url` and `trusted_proxies` each say that there is one.
 pub(super) fn opening(server: &ServerConfig) -> Option<&'static str> {
     if !is_loopback(server.bind.ip()) {
         Some("`server.bind` is not a loopback address")
@@ -25,9 +24,9 @@ pub(super) fn opening(server: &ServerConfig) -> Option<&'static str> {
     }
 }
 
-/// True for an address to which the kernel delivers only what this machine sends: 127.0.0.0/8,
-/// `::1`, and 127.0.0.0/8 written as IPv6 (`::ffff:127.0.0.1`), where the kernel opens a socket of
-/// IPv4.
+/// True for an address at which the kernel delivers only packets of this machine: 127.0.0.0/8,
+/// `::1`, and 127.0.0.0/8 written as IPv6 (`::ffff:127.0.0.1`), for which the kernel opens an IPv4
+/// socket.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

@@ -1,4 +1,4 @@
-//! Reads typed values out of the merged layers, and notes what is not as it should be.
+//! Reads typed values from the merged layers, and notes an error for each that is wrong.
 
 use super::{
     error::Errors,
@@ -11,6 +11,7 @@ use std::{fmt::Debug, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 /// Reads the keys of one section.
 pub(super) struct SectionReader<'a> {
+    /// The section's dotted name; empty for the root.
     pub(super) path: String,
     pub(super) table: &'a Table,
     pub(super) errors: &'a Errors,
@@ -22,47 +23,49 @@ impl<'a> SectionReader<'a> {
         join(&self.path, key)
     }
 
-    /// Where `key` was written.
+    /// The place where `key` was written.
     pub(super) fn origin(&self, key: &str) -> Option<&'a Origin> {
         self.table.get(key).map(|it| &it.origin)
     }
 
-    /// Notes that something is wrong with `key`.
+    /// Notes an error at `key`.
     pub(super) fn error(&self, key: &str, message: String) {
         self.errors.push(self.origin(key), &self.key(key), message);
     }
 
-    /// Of two keys that do not agree, the one to look at: what somebody wrote, not the default.
+    /// Which of two contradicting keys an error names: the first that is not a default.
     pub(super) fn written<'k>(&self, first: &'k str, second: &'k str) -> &'k str {
         let is_written = |key: &&str| self.origin(key).is_some_and(|it| !it.is_default);
         [first, second].into_iter().find(is_written).unwrap_or(first)
     }
 
-    /// The section at `key`, if it is there. (That it is a table was checked with the keys.)
+    /// The section at `key`, if there is one. A value that is not a table was refused when the keys
+    /// were checked.
     pub(super) fn section(&self, key: &str) -> Option<SectionReader<'a>> {
         let table = self.table.get(key)?.as_table()?;
         Some(SectionReader { path: self.key(key), table, errors: self.errors })
     }
 
-    /// The value at `key`; `None` where there is none, or none of that type, which is noted.
+    /// The value at `key`. `None` if there is none, or if it is of another type, which is noted.
     pub(super) fn read<T: Typed>(&self, key: &str) -> Option<T> {
         let node = self.table.get(key)?;
         let value = T::from_node(node);
-        // What is a table was told when the keys were checked.
+        // A table in place of a value was noted when the keys were checked.
         if value.is_none() && !self.errors.has(&self.key(key)) {
             let shown = if T::IS_SECRET { None } else { shown(node) };
-            let is = shown.map(|it| format!(" is {it}")).unwrap_or_default();
+            let is = shown.map(|text| format!(" is {text}")).unwrap_or_default();
             self.error(key, format!("`{}`{is}: expected {}", self.key(key), T::EXPECTED));
         }
         value
     }
 
-    /// The value at `key`, or its type's empty value where it cannot be read: that is an error anyway.
+    /// The value at `key`. If it cannot be read, its type's default: the error that was noted
+    /// prevents its use.
     pub(super) fn get<T: Typed + Default>(&self, key: &str) -> T {
         self.read(key).unwrap_or_default()
     }
 
-    /// The value at `key`, which must lie in `range`.
+    /// The value at `key`. `None` if it cannot be read or is not in `range`, which is noted.
     pub(super) fn read_in<T: Bounded>(&self, key: &str, range: RangeInclusive<T>) -> Option<T> {
         let value: T = self.read(key)?;
         if range.contains(&value) {
@@ -75,24 +78,24 @@ impl<'a> SectionReader<'a> {
         None
     }
 
-    /// The value at `key`, which must lie in `range`; see [`Reader::get`].
+    /// As [`Self::read_in`], with the type's default in place of `None`; see [`Self::get`].
     pub(super) fn get_in<T: Bounded + Default>(&self, key: &str, range: RangeInclusive<T>) -> T {
         self.read_in(key, range).unwrap_or_default()
     }
 
-    /// The text at `key` as `parse` reads it, whose error is said behind the key's name; see
-    /// [`Reader::read`]. The text may hold a secret, and no error shows it.
+    /// The text at `key`, parsed by `parse`, whose error is put after the key's name. The text may
+    /// hold a secret, so no error shows it. See [`Self::read`].
     pub(super) fn read_by<T>(&self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
         let text: Secret = self.read(key)?;
-        // A reference that leads nowhere was told already, and left no text.
+        // A reference to nothing has its error already, and left an empty text.
         if self.errors.has(&self.key(key)) {
             return None;
         }
-        let told = |reason| self.error(key, format!("`{}`{reason}", self.key(key)));
-        parse(text.expose()).map_err(told).ok()
+        let note = |reason| self.error(key, format!("`{}`{reason}", self.key(key)));
+        parse(text.expose()).map_err(note).ok()
     }
 
-    /// The secrets at `key`, one or a list of them. `flaw` says why one is none.
+    /// The secrets at `key`: one, or a list. `flaw` gives the reason why a text cannot be a secret.
     pub(super) fn secrets(
         &self,
         key: &str,
@@ -107,7 +110,7 @@ impl<'a> SectionReader<'a> {
         secrets
     }
 
-    /// The table at `key`, kept as `keep` does; `None` where it is not there or empty.
+    /// The table at `key`, converted by `keep`; `None` if it is absent or empty.
     pub(super) fn settings(&self, key: &str, keep: fn(&TreeNode) -> Setting) -> Option<Settings> {
         let node = self.table.get(key)?;
         match keep(node) {
@@ -125,7 +128,7 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// How an error shows what was written. What came from elsewhere may be a secret and is not shown.
+/// How an error shows a value. A value from a reference may be a secret, so it is not shown.
 fn shown(node: &TreeNode) -> Option<String> {
     match &node.data {
         Data::Text(text) => Some(quoted(text)),
@@ -139,19 +142,19 @@ fn shown(node: &TreeNode) -> Option<String> {
     }
 }
 
-/// A type that a value may be read as.
+/// A type that the reader can turn a value into.
 pub(super) trait Typed: Sized {
-    /// What an error says that was expected.
+    /// What an error says was expected.
     const EXPECTED: &'static str;
-    /// True where an error must not show the value.
+    /// True if an error must not show the value.
     const IS_SECRET: bool = false;
-    /// The value, if `node` is one.
+    /// The value, if `node` holds one of this type.
     fn from_node(node: &TreeNode) -> Option<Self>;
 }
 
-/// A type that has a least and a most.
+/// A type whose values can be compared with a least and a greatest value.
 pub(super) trait Bounded: Typed + PartialOrd {
-    /// As an error shows it.
+    /// The value as an error shows it.
     fn show(&self) -> String;
 }
 
@@ -181,7 +184,10 @@ from_text!(
 );
 from_text!(Size, "a size with its unit, such as `\"64KiB\"` or `\"1MiB\"`", |text| {
     let has_unit = text.ends_with(|it: char| it.is_ascii_alphabetic());
-    has_unit.then(|| text.parse::<bytesize::ByteSize>().ok()).flatten().map(|it| Size(it.as_u64()))
+    has_unit
+        .then(|| text.parse::<bytesize::ByteSize>().ok())
+        .flatten()
+        .map(|size| Size(size.as_u64()))
 });
 from_text!(SocketAddr, "an address and port, such as `\"127.0.0.1:8080\"`", |text| text
     .parse()
@@ -267,7 +273,7 @@ impl Bounded for Size {
     }
 }
 
-/// A list of what each of its entries is.
+/// Implements `Typed` for a list.
 macro_rules! from_list {
     ($type:ty, $expected:literal) => {
         impl Typed for Vec<$type> {
@@ -286,13 +292,13 @@ impl Typed for Vec<Secret> {
     const EXPECTED: &'static str = "a secret or a list of secrets, none of them empty";
     const IS_SECRET: bool = true;
     fn from_node(node: &TreeNode) -> Option<Self> {
-        // What a secret refers to is one secret, whatever it looks like.
+        // The target of a reference is a single secret, even if its text looks like a list.
         let is_referred = matches!(&node.data, Data::Raw(raw) if !raw.may_be_toml);
         if let Data::List(nodes) = node.typed()
             && !is_referred
         {
-            return nodes.iter().map(|it| Option::from_node(it)?).collect();
+            return nodes.iter().map(|item| Option::from_node(item)?).collect();
         }
-        Option::<Secret>::from_node(node).map(|it| it.into_iter().collect())
+        Option::<Secret>::from_node(node).map(|secret| secret.into_iter().collect())
     }
 }

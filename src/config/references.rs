@@ -1,4 +1,4 @@
-//! Values that stand elsewhere: `{ env = "NAME" }` and `{ file = "/run/secrets/name" }`.
+//! Values that are kept elsewhere: `{ env = "NAME" }` and `{ file = "/run/secrets/name" }`.
 
 use super::{
     error::Errors,
@@ -7,14 +7,15 @@ use super::{
 };
 use std::path::Path;
 
-/// A file that a value refers to holds a secret or a short text, never more.
+/// The largest file that a value may refer to, in bytes: it holds a secret or a short text.
 const VALUE_BYTES_MAX: u64 = 64 << 10;
 
-/// True for a table that is no section but says where its value stands.
+/// True for a table that is not a section but a reference to a value elsewhere.
 pub(super) fn is_reference(table: &Table) -> bool {
     target(table).is_some()
 }
 
+/// The scheme (`env` or `file`) and the name of a reference; `None` if the table is not one.
 fn target(table: &Table) -> Option<(&str, &str)> {
     let mut entries = table.iter();
     match (entries.next(), entries.next()) {
@@ -27,8 +28,8 @@ fn target(table: &Table) -> Option<(&str, &str)> {
     }
 }
 
-/// Replaces every reference in `table` by what it refers to. Done after the layers are merged, so that
-/// a reference which a later layer overrides need not exist.
+/// Replaces every reference in `table` with its target. Runs after the layers are merged, so that
+/// the target of a reference that a later layer overrides need not exist.
 pub(super) fn resolve(table: &mut Table, path: &str, env: &[(String, String)], errors: &Errors) {
     for (key, node) in table.iter_mut() {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -63,9 +64,12 @@ fn resolve_node(node: &mut TreeNode, path: &str, env: &[(String, String)], error
     }
 }
 
-/// The text referred to, without the byte order mark, blanks and line ends that editors, shells and secret
-/// stores add around it. Empty is refused: a secret that was forgotten must not pass for one that is not
-/// wanted.
+/// The text of a reference's target, without the byte order mark, blanks and line ends that
+/// editors, shells and secret stores add around it.
+///
+/// # Errors
+/// If there is no such variable or file. If the text is empty, too: a forgotten secret must not
+/// count as "no secret".
 fn fetch(scheme: &str, name: &str, env: &[(String, String)]) -> Result<String, String> {
     let (what, text) = if scheme == "env" {
         let found = env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());

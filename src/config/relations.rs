@@ -1,4 +1,4 @@
-//! What must hold between keys. A message names both, with their values and where they were written.
+//! Relations between keys that must hold. An error names both keys, with their values and places.
 
 use super::{
     Config,
@@ -8,16 +8,17 @@ use super::{
 use bytesize::ByteSize;
 use humantime::format_duration;
 
-/// A key with its value, as a message names it.
+/// One of the two keys of a relation.
 struct Side<'a> {
     key: &'static str,
+    /// The value as an error shows it.
     value: String,
     origin: Option<&'a Origin>,
 }
 
 impl Side<'_> {
     fn shown(&self) -> String {
-        let at = self.origin.map(|it| format!(", {it}")).unwrap_or_default();
+        let at = self.origin.map(|place| format!(", {place}")).unwrap_or_default();
         format!("`{}` ({}{at})", self.key, self.value)
     }
 }
@@ -28,10 +29,10 @@ pub(super) fn check(config: &Config, table: &Table, errors: &Errors) {
     let must = |holds: bool, left: Side<'_>, words: &str, right: Side<'_>| {
         let is_readable = !errors.has(left.key) && !errors.has(right.key);
         if !holds && is_readable {
-            // The side that somebody wrote is the one to look at, not the default.
-            let at =
-                [&left, &right].into_iter().find(|it| it.origin.is_some_and(|it| !it.is_default));
-            let at = at.unwrap_or(&left);
+            // The error is reported at the first side that is not a default.
+            let is_written =
+                |side: &&Side<'_>| side.origin.is_some_and(|origin| !origin.is_default);
+            let at = [&left, &right].into_iter().find(is_written).unwrap_or(&left);
             let message = format!("{} {words} {}", left.shown(), right.shown());
             errors.push(at.origin, at.key, message);
         }
@@ -63,7 +64,7 @@ pub(super) fn check(config: &Config, table: &Table, errors: &Errors) {
     );
 }
 
-/// Where the dotted `key` was written.
+/// The place where the dotted `key` was written.
 fn origin_of<'a>(table: &'a Table, key: &str) -> Option<&'a Origin> {
     let (section, key) = key.split_once('.')?;
     table.get(section).and_then(TreeNode::as_table)?.get(key).map(|it| &it.origin)

@@ -1,4 +1,4 @@
-//! The keys that a configuration may have. What they mean is written in `config/default.toml`.
+//! The keys that a configuration may have. `config/default.toml` says what they mean.
 
 use super::{
     error::Errors,
@@ -9,25 +9,25 @@ use super::{
 
 /// What may stand at a key.
 pub(super) enum Shape {
-    /// A value; the reader of the key knows which.
+    /// A value. The code that reads the key knows its type.
     Value,
     /// A value that is never shown.
     Secret,
-    /// An address of which the password is never shown.
+    /// A URL whose password is never shown.
     Url,
-    /// A table of which the keys are not known here; values whose name tells of a secret are not shown.
+    /// A table with any keys. Values whose key's name stands for a secret are not shown.
     Free,
-    /// A table of which only the values of these keys are shown.
+    /// A table with any keys, of which only the values of these are shown.
     Sealed(&'static [&'static str]),
-    /// These keys and no others.
+    /// A table with these keys and no others.
     Section(&'static [SchemaKey]),
-    /// Any key, each with this in it.
+    /// A table with any keys, each of this shape.
     Map(&'static Shape),
-    /// A list of these.
+    /// A list of tables of this shape.
     List(&'static Shape),
 }
 
-/// A key and what may stand there.
+/// A key and the shape of its value.
 pub(super) type SchemaKey = (&'static str, Shape);
 
 use Shape::{Free, List, Map, Sealed, Secret, Section, Url, Value};
@@ -172,7 +172,7 @@ pub(super) const ROOT: Shape = Section(&[
     ("clients", List(&CLIENT)),
 ]);
 
-/// Notes every key of a layer that is not known, with the nearest one that is.
+/// Notes every unknown key of a layer, with the nearest known one.
 pub(super) fn check_keys(shape: &Shape, table: &Table, path: &str, errors: &Errors) {
     for (key, node) in table {
         let path = join(path, key);
@@ -217,7 +217,7 @@ fn check_node(shape: &Shape, node: &TreeNode, path: &str, errors: &Errors) {
     }
 }
 
-/// What to say about the key at `path`, which is none of `keys`.
+/// The message for an unknown key. `keys` are those of its section.
 pub(super) fn unknown_key(path: &str, keys: &[SchemaKey]) -> String {
     let (section, name) =
         path.rsplit_once('.').map_or(("", path), |(section, name)| (section, name));
@@ -232,7 +232,7 @@ pub(super) fn unknown_key(path: &str, keys: &[SchemaKey]) -> String {
     format!("unknown key `{path}`: known here are `{}`", known.join("`, `"))
 }
 
-/// The key of that name in some section: it may have been written under the wrong heading.
+/// A known key of that name in another section: it may have been written under the wrong heading.
 fn in_another_section(name: &str) -> Option<String> {
     let Section(sections) = &ROOT else { return None };
     sections.iter().find_map(|(section, shape)| match shape {
@@ -243,20 +243,21 @@ fn in_another_section(name: &str) -> Option<String> {
     })
 }
 
-/// The nearest of `known` to `name`, if any is near enough to be meant. Case counts for nothing.
+/// The entry of `known` that is most like `name`, if it is near enough to be meant. Ignores case.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
-    let distance = |it: &str| strsim::damerau_levenshtein(&name, &it.to_lowercase());
-    let by_distance = known.into_iter().map(|it| (distance(it), it));
-    // A third of the letters may differ, or it starts alike (`SMS_INBOUND` for `SMS_INBOUND_POST_PROCESS`).
-    let is_near = |(distance, it): &(usize, &str)| {
-        let starts_alike = name.len() >= 3 && it.to_lowercase().starts_with(&name);
+    let distance = |entry: &str| strsim::damerau_levenshtein(&name, &entry.to_lowercase());
+    let by_distance = known.into_iter().map(|entry| (distance(entry), entry));
+    // Near enough: at most a third of the letters (or two) differ, or `name` is the beginning of
+    // the entry, as `SMS_INBOUND` is of `SMS_INBOUND_POST_PROCESS`.
+    let is_near = |(distance, entry): &(usize, &str)| {
+        let starts_alike = name.len() >= 3 && entry.to_lowercase().starts_with(&name);
         *distance <= (name.chars().count() / 3).max(2) || starts_alike
     };
-    by_distance.filter(is_near).min().map(|(_, it)| it)
+    by_distance.filter(is_near).min().map(|(_, entry)| entry)
 }
 
-/// `section.key`.
+/// The dotted name of `key`: `section.key`, or `key` alone in the root.
 pub(super) fn join(section: &str, key: &str) -> String {
     if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
 }

@@ -1,4 +1,4 @@
-//! What is never shown: in `config show`, in errors, in `Debug`. And what is warned of.
+//! Secrets are never shown in `config show`, in errors or in `Debug`. And the warnings about them.
 
 use super::{
     masking::SEND_SHOWN,
@@ -8,12 +8,12 @@ use super::{
 };
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _};
 
-/// Part of every value that must not be shown.
+/// A part of every value that must not be shown.
 const MARK: &str = "hunter2";
 /// Long enough for a channel and for the admin token.
 const SECRET: &str = "hunter2-hunter2-hunter2-";
 
-/// Every key of the schema with its shape, as TOML names it under the headings that lead to it.
+/// Every key of the schema with its shape, dotted as in TOML.
 fn keys() -> Vec<(String, &'static Shape)> {
     let mut keys = Vec::new();
     collect(&schema::ROOT, "", &mut keys);
@@ -41,7 +41,7 @@ fn collect(shape: &'static Shape, path: &str, keys: &mut Vec<(String, &'static S
 /// A configuration in which `value` stands at one key.
 fn planted(key: &str, value: &str) -> String {
     match key.split_once('.') {
-        // Keys of a client have none of the sections before them.
+        // The keys of a client do not start with a section.
         Some((section, _)) if DEFAULT.contains(&format!("\n[{section}]")) || section == "pools" => {
             format!("{key} = {value}\n")
         }
@@ -56,7 +56,7 @@ fn planted(key: &str, value: &str) -> String {
     }
 }
 
-/// All that a person may be shown of it: errors, or the values and what `Debug` prints.
+/// Everything that a person may be shown: the errors, or the values and the output of `Debug`.
 fn told(toml: &str, env: &[(&str, &str)]) -> String {
     let (sources, _dir) = sources(toml, env);
     match (Config::load(&sources), Config::effective(&sources)) {
@@ -81,7 +81,7 @@ fn no_url_is_shown_with_its_user_and_password_whatever_its_key() {
                 assert!(!format!("{values:?}").contains(MARK), "{toml}\n{values:?}");
             } else {
                 let told = told(&toml, &[]);
-                // A part of a path, such as a client's id, is told as it is.
+                // A part of a path, such as a client's id, is shown unchanged.
                 assert!(!told.contains(MARK) || key == "id", "{toml}\n{told}");
             }
         }
@@ -91,14 +91,15 @@ fn no_url_is_shown_with_its_user_and_password_whatever_its_key() {
             assert!(!told(&toml, &[]).contains("u:hunter2"), "{toml}");
         }
     }
-    // Texts, and the URLs themselves, are taken as they are: so much was shown.
+    // Texts, and the URLs themselves, are valid values: this many were loaded and shown.
     assert!(loaded > 25, "{loaded}");
 }
 
 #[test]
 fn no_value_of_a_secrets_key_is_told_whatever_is_wrong_with_it() {
-    let secrets = keys().into_iter().filter(|it| matches!(it.1, Shape::Secret | Shape::Url));
-    let secrets: Vec<String> = secrets.map(|it| it.0).collect();
+    let secrets =
+        keys().into_iter().filter(|(_, shape)| matches!(shape, Shape::Secret | Shape::Url));
+    let secrets: Vec<String> = secrets.map(|(key, _)| key).collect();
     assert_eq!(
         secrets,
         [
@@ -199,7 +200,7 @@ fn of_what_sending_needs_only_a_few_keys_are_shown() {
         "\"odd key\"",
     ];
     let mut toml = "[[clients]]\nid = \"a\"\n[clients.channels.sms.send]\n".to_owned();
-    let shown = SEND_SHOWN.iter().filter(|it| !["from", "reply_to", "base_url"].contains(*it));
+    let shown = SEND_SHOWN.iter().filter(|key| !["from", "reply_to", "base_url"].contains(*key));
     for key in made_up {
         toml += &format!("{key} = \"hunter2\"\n");
     }
@@ -235,8 +236,8 @@ fn a_secret_is_shown_as_one_and_what_is_not_set_as_empty() {
     let effective = Config::effective(&sources).expect("valid");
     assert!(!format!("{config:?} {effective:?}").contains(MARK));
     let value = |key: &str| {
-        let it = effective.iter().find(|it| it.key == key).expect(key);
-        (it.value.as_str(), it.origin.replace(&format!("{}/", dir.path().display()), ""))
+        let found = effective.iter().find(|value| value.key == key).expect(key);
+        (found.value.as_str(), found.origin.replace(&format!("{}/", dir.path().display()), ""))
     };
     assert_eq!(value("admin.token"), ("\"***\"", "test.toml:2".to_owned()));
     assert_eq!(value("database.url"), ("\"postgres://u:***@db/x\"", "test.toml:1".to_owned()));
@@ -254,7 +255,7 @@ fn a_secret_is_shown_as_one_and_what_is_not_set_as_empty() {
     assert!(value("supervisor.lease").1.starts_with("config/default.toml:"));
     assert_eq!(value("clients.a.timezone").0, "\"UTC\"");
     let effective = Config::effective(&Sources::default()).expect("valid");
-    let token = effective.iter().find(|it| it.key == "admin.token").expect("a token");
+    let token = effective.iter().find(|value| value.key == "admin.token").expect("a token");
     assert_eq!(token.value, "\"\"");
 }
 
@@ -269,14 +270,14 @@ fn the_public_url_holds_no_user_and_no_password() {
     }
 }
 
-/// The warnings of a configuration in a file of that mode, each as one line, without the directory.
+/// The warnings of a configuration in a file of this mode, each as one line, without the directory.
 fn warnings(toml: &str, mode: u32) -> Vec<String> {
     let (sources, dir) = sources(toml, &[("ELSEWHERE", SECRET)]);
     let file = sources.files.first().expect("a file");
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("a mode");
     let config = Config::load(&sources).expect(toml);
     let dir = format!("{}/", dir.path().display());
-    config.warnings().iter().map(|it| it.to_string().replace(&dir, "")).collect()
+    config.warnings().iter().map(|warning| warning.to_string().replace(&dir, "")).collect()
 }
 
 #[test]
@@ -359,7 +360,7 @@ fn a_secret_of_two_clients_is_warned_of() {
         one(&format!("admin.token = \"{SECRET}\"\n{a}")),
         shared("`admin.token`, `clients.a.channels.sms.secret`")
     );
-    // One client may use its own twice.
+    // One client may use its own secret twice.
     assert_eq!(one(&format!("{a}channels.email.secret = \"{SECRET}\"\n")), None);
     assert_eq!(one(&(a + &client("b", "sms.secret = \"sixteen-letters!\""))), None);
     let key = "MCowBQYDK2VwAyEAJafb18WI3Zju5K3bRph63EFw5BhvYS2BkyHu0hohv44=";

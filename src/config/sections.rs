@@ -1,5 +1,5 @@
-//! The sections of a configuration, checked and typed. `config/default.toml` says at length what each
-//! key means; the docs here say what code may rely on.
+//! The sections of a configuration, checked and typed. `config/default.toml` explains each key for
+//! operators; the doc comments here say what code may rely on.
 
 use super::{
     database_url::DatabaseUrl,
@@ -27,180 +27,183 @@ const GIB: u64 = 1 << 30;
 /// `[server]`: the HTTP side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
-    /// Where to listen.
+    /// Address and port to listen on.
     pub bind: SocketAddr,
-    /// HTTP threads; 0 is one a core.
+    /// Number of HTTP threads; 0 means one per core.
     pub workers: usize,
-    /// The largest body taken, in bytes.
+    /// The largest body that is accepted, in bytes; 1 KiB to 1 GiB.
     pub body_limit: u64,
     /// How long a stop waits for running jobs.
     pub shutdown_timeout: Duration,
-    /// After this a webhook is answered 429, committed or not.
+    /// After this long a webhook is answered 429, even if its commit may still succeed.
     pub request_timeout: Duration,
-    /// What one address may post; `None` is no limit.
+    /// Requests that one address may send; `None` means no limit.
     pub address_rate_limit: Option<Rate>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
-    /// How the world reaches the daemon, without a slash at the end.
+    /// The URL under which others reach the daemon, without a slash at the end.
     pub public_url: Option<String>,
-    /// Host names under which the daemon may be asked, besides IP addresses, `localhost` and the
-    /// host of `public_url`. Lower case, in ASCII, without port and without a dot at the end.
+    /// Host names that requests may use, besides IP addresses, `localhost` and the host of
+    /// `public_url`. Lower case, in ASCII, without a port or a dot at the end.
     pub hosts: Vec<String>,
-    /// What to serve TLS with; `None` serves in clear.
+    /// Certificate and key for TLS; `None` means plain HTTP.
     pub tls: Option<TlsConfig>,
 }
 
-/// `[server.tls]`: files in PEM.
+/// `[server.tls]`: paths of PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// The certificate, and after it those that vouch for it.
+    /// The certificate, followed by its chain of issuers.
     pub cert: PathBuf,
-    /// Its key.
+    /// The certificate's private key.
     pub key: PathBuf,
 }
 
-/// `[database]`.
+/// `[database]`: the database and its connections.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatabaseConfig {
-    /// Where it is.
+    /// The address of the database.
     pub url: DatabaseUrl,
-    /// Connections at the most.
+    /// The most connections that may be open at the same time; 1 to 10,000.
     pub max_connections: u32,
     /// Whether `serve` applies pending migrations.
     pub auto_migrate: bool,
     /// How long to wait for a free connection.
     pub acquire_timeout: Duration,
-    /// What is between the daemon and PostgreSQL.
+    /// Whether a pooler sits between the daemon and PostgreSQL.
     pub pooler: Pooler,
 }
 
-/// What is between the daemon and PostgreSQL.
+/// Whether a pooler sits between the daemon and PostgreSQL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pooler {
-    /// Found out at the start.
+    /// The daemon finds out when it starts.
     #[default]
     Auto,
-    /// Nothing that shares sessions.
+    /// No pooler that shares sessions.
     None,
-    /// A pooler that lends a session for each transaction.
+    /// A pooler that gives each transaction a session of its own choice.
     Transaction,
 }
 
 /// `[ingest]`: how webhooks are committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IngestConfig {
-    /// Messages in one transaction at the most.
+    /// The most messages in one transaction.
     pub batch_max: usize,
-    /// Bytes in one transaction at the most.
+    /// The most bytes in one transaction. At most `queue_bytes`.
     pub batch_bytes: u64,
-    /// Messages that wait for their transaction at the most, over all channels.
+    /// The most messages that may wait for their transaction, over all channels.
     pub queue: usize,
-    /// Bytes that wait at the most, over all channels.
+    /// The most bytes that may wait for their transaction, over all channels.
     pub queue_bytes: u64,
-    /// Transactions at once, in each channel; 0 leaves it to the database. See
+    /// Concurrent transactions of each channel; 0 depends on the database, see
     /// [`Config::commit_lanes`](super::Config::commit_lanes).
     pub commit_lanes: usize,
-    /// What one client may hold in quarantine.
+    /// How much one client may hold in quarantine.
     pub quarantine: QuarantineBound,
 }
 
-/// How much one client may hold in quarantine; beyond it, 429.
+/// How much one client may hold in quarantine. Beyond it, what would go there is answered 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuarantineBound {
-    /// Items that nobody has settled yet.
+    /// Webhooks that wait in quarantine.
     pub items: u64,
-    /// Bytes of their bodies.
+    /// Sum of the sizes of their bodies, in bytes.
     pub bytes: u64,
 }
 
-/// `[supervisor]`: how jobs are claimed and kept.
+/// `[supervisor]`: how jobs are claimed, and how long a claim holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SupervisorConfig {
-    /// The longest sleep between two looks for due jobs.
+    /// The longest sleep between two polls for due jobs.
     pub tick: Duration,
-    /// How often a node says that it lives.
+    /// The time between two heartbeats of a node.
     pub heartbeat: Duration,
-    /// How long a node's claims hold after its last heartbeat. More than 3 heartbeats.
+    /// How long a node's claims hold after its last heartbeat. More than 3 × `heartbeat`.
     pub lease: Duration,
-    /// Jobs of one client that run at once at the most; 0 is no cap.
+    /// The most jobs of one client that run at the same time; 0 means no cap.
     pub max_running_per_client: u32,
 }
 
 /// How the jobs of one kind are run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PoolConfig {
-    /// Slots: jobs that run at once. At least 1.
+    /// Slots: jobs that run at the same time. At least 1.
     pub size: usize,
-    /// How long one attempt may take.
+    /// How long one attempt may take before it is cut off.
     pub timeout: Duration,
-    /// How many attempts a new job gets. At least 1.
+    /// How many attempts a new job has. At least 1.
     pub max_attempts: u32,
     /// The pause after a failed attempt.
     pub backoff: Backoff,
-    /// Jobs claimed ahead of a free slot; 0 is none.
+    /// Jobs that are claimed before a slot is free for them; 0 means none.
     pub prefetch: usize,
-    /// True where no job of the kind is to be started.
+    /// True if no job of the kind may start.
     pub paused: bool,
 }
 
-/// `[pools]`: one [`Pool`] for every kind, named in the configuration or not.
+/// `[pools]`: one [`PoolConfig`] for every kind, even if the configuration does not name it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pools {
+    /// `[pools.default]`.
     default: PoolConfig,
+    /// `[pools.KIND]` merged with `default`, by job kind.
     kinds: HashMap<String, PoolConfig>,
 }
 
 impl Pools {
-    /// The pool of `kind`: its own keys, and `[pools.default]` for the others.
+    /// The pool of `kind`: the keys of its own section, the others from `[pools.default]`.
     pub fn of(&self, kind: &str) -> PoolConfig {
         self.kinds.get(kind).copied().unwrap_or(self.default)
     }
 }
 
-/// `[restart]`: what becomes of actors that panic.
+/// `[restart]`: how actors that panic are replaced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestartConfig {
-    /// Restarts within `window` until a slot backs off.
+    /// Restarts of a pool within `window` that happen at once. After more, a slot waits first.
     pub max_restarts: u32,
-    /// In which restarts are counted.
+    /// The time in which restarts are counted.
     pub window: Duration,
-    /// The pause of a slot that backs off, growing.
+    /// The growing pause of a slot that waits before its restart.
     pub backoff: Backoff,
-    /// Threads that may be lost to handlers that never yield, until the process ends with 70.
+    /// Threads that handlers which never yield may hold at a time. At this number the process ends
+    /// with exit code 70.
     pub max_lost_threads: usize,
 }
 
-/// `[sending]`.
+/// `[sending]`. This version sends nothing and does not act on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SendingConfig {
-    /// The kill switch. Read right before each send.
+    /// The kill switch: false stops all sending.
     pub enabled: bool,
 }
 
-/// Who classifies, scores and drafts.
+/// What classifies messages, scores leads and drafts answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AnalystProvider {
-    /// Rules in this process.
+    /// The rules in this process.
     #[default]
     Local,
-    /// A model behind the `OpenAI` protocol.
+    /// A model behind the `OpenAI` protocol. This version refuses it.
     Openai,
 }
 
-/// `[analyst]`.
+/// `[analyst]`. This version acts on `provider` alone: the other keys are for a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnalystConfig {
-    /// Who.
+    /// The analyst to ask.
     pub provider: AnalystProvider,
-    /// Where the model is served: a URL, in which a user and a password may stand.
+    /// The URL of the model's server, which may contain a user and a password.
     pub base_url: Option<Secret>,
-    /// Which model.
+    /// The name of the model.
     pub model: String,
-    /// The key for it.
+    /// The key that the model's server wants.
     pub api_key: Option<Secret>,
-    /// How long one question may take.
+    /// How long one question to the model may take.
     pub timeout: Duration,
-    /// Questions at once at the most.
+    /// The most questions to the model at the same time.
     pub max_concurrent: usize,
 }
 
@@ -211,23 +214,24 @@ pub struct Retention {
     pub succeeded: Duration,
     /// Jobs that failed.
     pub failed: Duration,
-    /// Quarantined webhooks.
+    /// Webhooks in quarantine.
     pub quarantine: Duration,
-    /// Webhook bodies as received.
+    /// Bodies of webhooks, as received.
     pub payloads: Duration,
 }
 
-/// `[admin]`.
+/// `[admin]`: the admin API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
-    /// The bearer token of the admin API; `None`: the daemon makes one and keeps it in `data/admin.token`.
+    /// The bearer token of the admin API. If `None`, the daemon makes one and keeps it in
+    /// `data/admin.token`.
     pub token: Option<Secret>,
-    /// True where the admin API answers in clear text to others than this machine and trusted
+    /// True if the admin API answers over plain HTTP to machines other than this one and trusted
     /// proxies.
     pub allow_plain: bool,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -237,14 +241,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[telemetry]`.
+/// `[telemetry]`: logs and spans.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryConfig {
-    /// What is logged, as a filter of `tracing`. Valid.
+    /// What is logged: a valid filter of `tracing`.
     pub log: String,
-    /// How.
+    /// The format of log lines.
     pub format: LogFormat,
-    /// Where spans are sent: a URL, in which a user and a password may stand.
+    /// The URL that spans are sent to, which may contain a user and a password. This version sends
+    /// none.
     pub otlp_endpoint: Option<Secret>,
 }
 
@@ -265,7 +270,7 @@ from_text!(LogFormat, "`\"pretty\"` or `\"json\"`", |text| match text {
     _ => None,
 });
 
-/// `prefetch`: a number, or `"size"` for as many as there are slots.
+/// `prefetch`: a number, or `None` for `"size"`, which means as many as there are slots.
 #[derive(Clone, Copy)]
 struct Prefetch(Option<usize>);
 
@@ -277,65 +282,67 @@ impl Typed for Prefetch {
         if node.as_text().as_deref() == Some("size") {
             return Some(Self(None));
         }
-        usize::from_node(node).filter(|it| *it <= PREFETCH_MAX).map(|it| Self(Some(it)))
+        usize::from_node(node).filter(|jobs| *jobs <= PREFETCH_MAX).map(|jobs| Self(Some(jobs)))
     }
 }
 
-pub(super) fn server(it: &SectionReader<'_>) -> ServerConfig {
-    let public_url: Option<String> = it.get("public_url");
-    if public_url.as_deref().is_some_and(|it| !is_http_url(it)) {
-        it.error(
+pub(super) fn server(section: &SectionReader<'_>) -> ServerConfig {
+    let public_url: Option<String> = section.get("public_url");
+    if public_url.as_deref().is_some_and(|url| !is_http_url(url)) {
+        section.error(
             "public_url",
             "`server.public_url`: expected a URL such as `https://post.example.com`".into(),
         );
     } else if public_url.as_deref().is_some_and(has_userinfo) {
-        it.error(
+        section.error(
             "public_url",
             "`server.public_url` holds a user or a password: leave them out, since everybody sees it"
                 .into(),
         );
     }
     ServerConfig {
-        bind: it.read("bind").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
-        workers: it.get_in("workers", 0..=1_024),
-        body_limit: it.get_in("body_limit", Size(KIB)..=Size(GIB)).0,
-        shutdown_timeout: it.get_in("shutdown_timeout", Duration::ZERO..=HOUR),
-        request_timeout: it.get_in("request_timeout", 10 * MILLISECOND..=5 * MINUTE),
-        address_rate_limit: it.get("address_rate_limit"),
-        trusted_proxies: it.get("trusted_proxies"),
-        public_url: public_url.map(|it| it.trim_end_matches('/').to_owned()),
-        hosts: hosts(it),
-        tls: it.section("tls").and_then(|it| tls(&it)),
+        bind: section.read("bind").unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+        workers: section.get_in("workers", 0..=1_024),
+        body_limit: section.get_in("body_limit", Size(KIB)..=Size(GIB)).0,
+        shutdown_timeout: section.get_in("shutdown_timeout", Duration::ZERO..=HOUR),
+        request_timeout: section.get_in("request_timeout", 10 * MILLISECOND..=5 * MINUTE),
+        address_rate_limit: section.get("address_rate_limit"),
+        trusted_proxies: section.get("trusted_proxies"),
+        public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
+        hosts: hosts(section),
+        tls: section.section("tls").and_then(|section| tls(&section)),
     }
 }
 
-/// Both files or none: half of it must not be served in clear.
-fn tls(it: &SectionReader<'_>) -> Option<TlsConfig> {
-    let path = |key| it.get::<Option<String>>(key).map(PathBuf::from);
+/// The certificate and the key, or neither. With only one, the daemon must not fall back to plain
+/// HTTP, so that is an error.
+fn tls(section: &SectionReader<'_>) -> Option<TlsConfig> {
+    let path = |key| section.get::<Option<String>>(key).map(PathBuf::from);
     match (path("cert"), path("key")) {
         (Some(cert), Some(key)) => Some(TlsConfig { cert, key }),
         (None, None) => None,
         (cert, _) => {
             let (missing, given) = if cert.is_some() { ("key", "cert") } else { ("cert", "key") };
-            let (needed, set) = (it.key(missing), it.key(given));
-            it.error(missing, format!("`{needed}` is not set, and `{set}` is: TLS needs both"));
+            let (needed, set) = (section.key(missing), section.key(given));
+            section
+                .error(missing, format!("`{needed}` is not set, and `{set}` is: TLS needs both"));
             None
         }
     }
 }
 
-/// The names in `hosts`, as a `Host` header is compared with them.
-fn hosts(it: &SectionReader<'_>) -> Vec<String> {
+/// The names in `hosts`, in the form in which a `Host` header is compared with them.
+fn hosts(section: &SectionReader<'_>) -> Vec<String> {
     let mut names = Vec::new();
-    for (index, written) in it.get::<Vec<String>>("hosts").iter().enumerate() {
+    for (index, written) in section.get::<Vec<String>>("hosts").iter().enumerate() {
         match host_name(written) {
             Some(name) => names.push(name),
-            None => it.error(
+            None => section.error(
                 "hosts",
                 format!(
                     "`{}[{index}]` is no host name: expected one without scheme, port and path, such as \
                      `\"post.example.com\"`",
-                    it.key("hosts")
+                    section.key("hosts")
                 ),
             ),
         }
@@ -347,54 +354,54 @@ fn hosts(it: &SectionReader<'_>) -> Vec<String> {
 fn host_name(text: &str) -> Option<String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let url::Host::Domain(name) = url::Host::parse(text).ok()? else { return None };
-    let is_letter = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_');
-    let is_label = |it: &str| (1..=63).contains(&it.len()) && it.chars().all(is_letter);
+    let is_letter = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(is_letter);
     (name.len() <= 253 && name.split('.').all(is_label)).then_some(name)
 }
 
 /// True for an absolute `http` or `https` URL.
 fn is_http_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https"))
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// True for a URL with a user or a password in it.
 fn has_userinfo(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|it| !it.username().is_empty() || it.password().is_some())
+    url::Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
 }
 
-/// `None` where the URL cannot be read; there is no database that would do instead.
-pub(super) fn database(it: &SectionReader<'_>) -> Option<DatabaseConfig> {
-    let max_connections = it.get_in("max_connections", 1..=10_000);
-    let acquire_timeout = it.get_in("acquire_timeout", MILLISECOND..=10 * MINUTE);
-    let (auto_migrate, pooler) = (it.get("auto_migrate"), it.get("pooler"));
-    let url = it.read_by("url", DatabaseUrl::parse)?;
+/// `None` if the URL cannot be read: there is no default to go on with.
+pub(super) fn database(section: &SectionReader<'_>) -> Option<DatabaseConfig> {
+    let max_connections = section.get_in("max_connections", 1..=10_000);
+    let acquire_timeout = section.get_in("acquire_timeout", MILLISECOND..=10 * MINUTE);
+    let (auto_migrate, pooler) = (section.get("auto_migrate"), section.get("pooler"));
+    let url = section.read_by("url", DatabaseUrl::parse)?;
     Some(DatabaseConfig { url, max_connections, auto_migrate, acquire_timeout, pooler })
 }
 
-pub(super) fn ingest(it: &SectionReader<'_>) -> IngestConfig {
+pub(super) fn ingest(section: &SectionReader<'_>) -> IngestConfig {
     IngestConfig {
-        batch_max: it.get_in("batch_max", 1..=10_000),
-        batch_bytes: it.get_in("batch_bytes", Size(KIB)..=Size(GIB)).0,
-        queue: it.get_in("queue", 1..=1_000_000),
-        queue_bytes: it.get_in("queue_bytes", Size(KIB)..=Size(64 * GIB)).0,
-        commit_lanes: it.get_in("commit_lanes", 0..=64),
+        batch_max: section.get_in("batch_max", 1..=10_000),
+        batch_bytes: section.get_in("batch_bytes", Size(KIB)..=Size(GIB)).0,
+        queue: section.get_in("queue", 1..=1_000_000),
+        queue_bytes: section.get_in("queue_bytes", Size(KIB)..=Size(64 * GIB)).0,
+        commit_lanes: section.get_in("commit_lanes", 0..=64),
         quarantine: QuarantineBound {
-            items: u64::from(it.get_in::<u32>("quarantine_items", 1..=1_000_000_000)),
-            bytes: it.get_in("quarantine_bytes", Size(KIB)..=Size(1024 * GIB)).0,
+            items: u64::from(section.get_in::<u32>("quarantine_items", 1..=1_000_000_000)),
+            bytes: section.get_in("quarantine_bytes", Size(KIB)..=Size(1024 * GIB)).0,
         },
     }
 }
 
-pub(super) fn supervisor(it: &SectionReader<'_>) -> SupervisorConfig {
+pub(super) fn supervisor(section: &SectionReader<'_>) -> SupervisorConfig {
     SupervisorConfig {
-        tick: it.get_in("tick", MILLISECOND..=5 * MINUTE),
-        heartbeat: it.get_in("heartbeat", 10 * MILLISECOND..=5 * MINUTE),
-        lease: it.get_in("lease", 10 * MILLISECOND..=HOUR),
-        max_running_per_client: it.get("max_running_per_client"),
+        tick: section.get_in("tick", MILLISECOND..=5 * MINUTE),
+        heartbeat: section.get_in("heartbeat", 10 * MILLISECOND..=5 * MINUTE),
+        lease: section.get_in("lease", 10 * MILLISECOND..=HOUR),
+        max_running_per_client: section.get("max_running_per_client"),
     }
 }
 
-pub(super) fn pools(it: &SectionReader<'_>) -> Pools {
+pub(super) fn pools(section: &SectionReader<'_>) -> Pools {
     let none = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
     let empty = PoolConfig {
         size: 1,
@@ -405,123 +412,129 @@ pub(super) fn pools(it: &SectionReader<'_>) -> Pools {
         paused: false,
     };
     let inherit = (empty, Prefetch(None));
-    let default = it.section("default").map_or(inherit, |it| pool(&it, inherit));
+    let default = section.section("default").map_or(inherit, |section| pool(&section, inherit));
     let mut kinds = HashMap::new();
-    for kind in it.table.keys().filter(|it| *it != "default") {
-        if let Some(section) = it.section(kind) {
+    for kind in section.table.keys().filter(|kind| *kind != "default") {
+        if let Some(section) = section.section(kind) {
             kinds.insert(kind.clone(), pool(&section, default).0);
         }
     }
     Pools { default: default.0, kinds }
 }
 
-/// A pool with what its section says, and the rest from `base`. `prefetch = "size"` follows the size.
+/// A pool with the keys of its section, the others from `base`. `prefetch = "size"` is resolved
+/// against the pool's own size, so it is inherited as it was written.
 fn pool(
-    it: &SectionReader<'_>,
+    section: &SectionReader<'_>,
     (base, base_prefetch): (PoolConfig, Prefetch),
 ) -> (PoolConfig, Prefetch) {
-    let size = it.read_in("size", 1..=10_000).unwrap_or(base.size);
-    let prefetch: Prefetch = it.read("prefetch").unwrap_or(base_prefetch);
+    let size = section.read_in("size", 1..=10_000).unwrap_or(base.size);
+    let prefetch: Prefetch = section.read("prefetch").unwrap_or(base_prefetch);
     let pool = PoolConfig {
         size,
-        timeout: it.read_in("timeout", MILLISECOND..=DAY).unwrap_or(base.timeout),
-        max_attempts: it.read_in("max_attempts", 1..=1_000).unwrap_or(base.max_attempts),
-        backoff: it.section("backoff").map_or(base.backoff, |it| backoff(&it, base.backoff)),
+        timeout: section.read_in("timeout", MILLISECOND..=DAY).unwrap_or(base.timeout),
+        max_attempts: section.read_in("max_attempts", 1..=1_000).unwrap_or(base.max_attempts),
+        backoff: section
+            .section("backoff")
+            .map_or(base.backoff, |section| backoff(&section, base.backoff)),
         prefetch: prefetch.0.unwrap_or(size),
-        paused: it.read("paused").unwrap_or(base.paused),
+        paused: section.read("paused").unwrap_or(base.paused),
     };
     (pool, prefetch)
 }
 
-fn backoff(it: &SectionReader<'_>, inherited: Backoff) -> Backoff {
-    let base = it.read_in("base", MILLISECOND..=DAY).unwrap_or(inherited.base);
-    let cap = it.read_in("cap", MILLISECOND..=30 * DAY).unwrap_or(inherited.cap);
-    if cap < base && !it.errors.has(&it.key("base")) && !it.errors.has(&it.key("cap")) {
+fn backoff(section: &SectionReader<'_>, inherited: Backoff) -> Backoff {
+    let base = section.read_in("base", MILLISECOND..=DAY).unwrap_or(inherited.base);
+    let cap = section.read_in("cap", MILLISECOND..=30 * DAY).unwrap_or(inherited.cap);
+    if cap < base
+        && !section.errors.has(&section.key("base"))
+        && !section.errors.has(&section.key("cap"))
+    {
         let (base, cap) = (humantime::format_duration(base), humantime::format_duration(cap));
-        let (base_key, cap_key) = (it.key("base"), it.key("cap"));
-        it.error(
-            it.written("cap", "base"),
+        let (base_key, cap_key) = (section.key("base"), section.key("cap"));
+        section.error(
+            section.written("cap", "base"),
             format!("`{cap_key}` ({cap}) must not be less than `{base_key}` ({base})"),
         );
     }
     Backoff { base, cap }
 }
 
-pub(super) fn restart(it: &SectionReader<'_>) -> RestartConfig {
+pub(super) fn restart(section: &SectionReader<'_>) -> RestartConfig {
     let none = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
     RestartConfig {
-        max_restarts: it.get_in("max_restarts", 0..=10_000),
-        window: it.get_in("window", MILLISECOND..=DAY),
-        backoff: it.section("backoff").map_or(none, |it| backoff(&it, none)),
-        max_lost_threads: it.get_in("max_lost_threads", 1..=10_000),
+        max_restarts: section.get_in("max_restarts", 0..=10_000),
+        window: section.get_in("window", MILLISECOND..=DAY),
+        backoff: section.section("backoff").map_or(none, |section| backoff(&section, none)),
+        max_lost_threads: section.get_in("max_lost_threads", 1..=10_000),
     }
 }
 
-pub(super) fn sending(it: &SectionReader<'_>) -> SendingConfig {
-    SendingConfig { enabled: it.get("enabled") }
+pub(super) fn sending(section: &SectionReader<'_>) -> SendingConfig {
+    SendingConfig { enabled: section.get("enabled") }
 }
 
-pub(super) fn analyst(it: &SectionReader<'_>) -> AnalystConfig {
-    let provider = it.get("provider");
+pub(super) fn analyst(section: &SectionReader<'_>) -> AnalystConfig {
+    let provider = section.get("provider");
     if provider == AnalystProvider::Openai {
         let message = "`analyst.provider` is `\"openai\"`: this version has only `\"local\"`";
-        it.error("provider", message.to_owned());
+        section.error("provider", message.to_owned());
     }
-    let base_url: Option<Secret> = it.get("base_url");
-    if base_url.as_ref().is_some_and(|it| !is_http_url(it.expose())) {
-        it.error(
+    let base_url: Option<Secret> = section.get("base_url");
+    if base_url.as_ref().is_some_and(|url| !is_http_url(url.expose())) {
+        section.error(
             "base_url",
             "`analyst.base_url`: expected a URL such as `https://api.openai.com/v1`".into(),
         );
     }
-    let api_key: Option<Secret> = it.get("api_key");
+    let api_key: Option<Secret> = section.get("api_key");
     let flaw = api_key
         .as_ref()
-        .and_then(|it| blank_or_masked(it.expose()).or_else(|| unsendable(it.expose())));
+        .and_then(|key| blank_or_masked(key.expose()).or_else(|| unsendable(key.expose())));
     if let Some(reason) = flaw {
-        it.error("api_key", format!("`{}` {reason}", it.key("api_key")));
+        section.error("api_key", format!("`{}` {reason}", section.key("api_key")));
     }
     AnalystConfig {
         provider,
         base_url,
-        model: it.get("model"),
+        model: section.get("model"),
         api_key,
-        timeout: it.get_in("timeout", MILLISECOND..=10 * MINUTE),
-        max_concurrent: it.get_in("max_concurrent", 1..=10_000),
+        timeout: section.get_in("timeout", MILLISECOND..=10 * MINUTE),
+        max_concurrent: section.get_in("max_concurrent", 1..=10_000),
     }
 }
 
-pub(super) fn retention(it: &SectionReader<'_>) -> Retention {
-    // A hundred years, so that a sum with any instant stays inside the calendar.
+pub(super) fn retention(section: &SectionReader<'_>) -> Retention {
+    // At most a hundred years, so that adding it to any instant stays within the calendar.
     let range = || MINUTE..=36_500 * DAY;
     Retention {
-        succeeded: it.get_in("succeeded", range()),
-        failed: it.get_in("failed", range()),
-        quarantine: it.get_in("quarantine", range()),
-        payloads: it.get_in("payloads", range()),
+        succeeded: section.get_in("succeeded", range()),
+        failed: section.get_in("failed", range()),
+        quarantine: section.get_in("quarantine", range()),
+        payloads: section.get_in("payloads", range()),
     }
 }
 
-pub(super) fn admin(it: &SectionReader<'_>) -> AdminConfig {
-    let token: Option<Secret> = it.get("token");
-    if let Some(reason) = token.as_ref().and_then(|it| flaw(it.expose(), TOKEN_CHARS_MIN)) {
-        it.error("token", format!("`{}` {reason}", it.key("token")));
+pub(super) fn admin(section: &SectionReader<'_>) -> AdminConfig {
+    let token: Option<Secret> = section.get("token");
+    if let Some(reason) = token.as_ref().and_then(|token| flaw(token.expose(), TOKEN_CHARS_MIN)) {
+        section.error("token", format!("`{}` {reason}", section.key("token")));
     }
-    AdminConfig { token, allow_plain: it.get("allow_plain") }
+    AdminConfig { token, allow_plain: section.get("allow_plain") }
 }
 
-pub(super) fn telemetry(it: &SectionReader<'_>) -> TelemetryConfig {
-    let log: String = it.get("log");
+pub(super) fn telemetry(section: &SectionReader<'_>) -> TelemetryConfig {
+    let log: String = section.get("log");
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
         let expected = "expected a filter such as `\"info\"` or `\"info,postroom::ingest=debug\"`";
-        it.error("log", format!("`telemetry.log` is {}: {expected} ({error})", quoted(&log)));
+        section.error("log", format!("`telemetry.log` is {}: {expected} ({error})", quoted(&log)));
     }
-    let otlp_endpoint: Option<Secret> = it.get("otlp_endpoint");
-    if otlp_endpoint.as_ref().is_some_and(|it| !is_http_url(it.expose())) {
-        it.error(
+    let otlp_endpoint: Option<Secret> = section.get("otlp_endpoint");
+    if otlp_endpoint.as_ref().is_some_and(|url| !is_http_url(url.expose())) {
+        section.error(
             "otlp_endpoint",
             "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4317`".into(),
         );
     }
-    TelemetryConfig { log, format: it.get("format"), otlp_endpoint }
+    TelemetryConfig { log, format: section.get("format"), otlp_endpoint }
 }

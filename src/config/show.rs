@@ -1,4 +1,4 @@
-//! The effective configuration for people: every value with its origin, secrets masked.
+//! The effective configuration as people see it: every value with its origin, secrets masked.
 
 use super::{
     database_url::DatabaseUrl,
@@ -11,11 +11,12 @@ use super::{
 /// One value of the effective configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveValue {
-    /// Its dotted key; a client's keys are `clients.ID.…`.
+    /// The dotted key; a client's keys are `clients.ID.…`.
     pub key: String,
-    /// As TOML would spell it, secrets as `"***"`.
+    /// The value in TOML, secrets as `"***"`.
     pub value: String,
-    /// `FILE:LINE`, or the environment variable; what it refers to in parentheses.
+    /// The place: `FILE:LINE`, or the environment variable. The target of a reference follows in
+    /// parentheses.
     pub origin: String,
 }
 
@@ -66,8 +67,8 @@ fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveV
         (Shape::Sealed(shown), Data::Table(table)) => sealed(table, shown),
         (Shape::Sealed(_), _) => masked(node),
         (Shape::Url, _) => {
-            let url = node.as_text().and_then(|it| DatabaseUrl::parse(&it).ok());
-            url.map_or_else(|| format!("{MASK:?}"), |it| format!("{:?}", it.to_string()))
+            let url = node.as_text().and_then(|text| DatabaseUrl::parse(&text).ok());
+            url.map_or_else(|| format!("{MASK:?}"), |url| format!("{:?}", url.to_string()))
         }
         (Shape::Section(_) | Shape::Map(_) | Shape::Value | Shape::Free | Shape::List(_), _) => {
             spelled("", node)
@@ -77,8 +78,7 @@ fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveV
     values.push(EffectiveValue { key: path.to_owned(), value: shown, origin });
 }
 
-/// What holds secrets only: `***`, or as many of them as there are, and an empty text as what it
-/// is.
+/// A value that holds only secrets, with `***` for each. An empty text is shown as it is.
 fn masked(node: &TreeNode) -> String {
     match &node.data {
         Data::List(nodes) => {
@@ -95,7 +95,7 @@ fn masked(node: &TreeNode) -> String {
     }
 }
 
-/// A table of which only the values of some keys are shown.
+/// A table with `***` for the values of all keys that are not in `shown`.
 fn sealed(table: &Table, shown: &[&str]) -> String {
     let entry = |(name, node): (&String, &TreeNode)| {
         let is_shown = shown.contains(&name.as_str()) && node.is_plain();
@@ -105,7 +105,7 @@ fn sealed(table: &Table, shown: &[&str]) -> String {
     braced(table.iter().map(entry).collect())
 }
 
-/// A value as TOML, `***` for what stands under a key that tells of a secret.
+/// A value in TOML, with `***` for everything under a key whose name stands for a secret.
 fn spelled(key: &str, node: &TreeNode) -> String {
     if names_a_secret(key) {
         return masked(node);
@@ -125,7 +125,7 @@ fn spelled(key: &str, node: &TreeNode) -> String {
         Data::Integer(it) => it.to_string(),
         Data::Decimal(it) => it.to_string(),
         Data::Flag(it) => it.to_string(),
-        // Not reached: `typed` makes text of what is raw.
+        // Not reached: `typed` never gives `Raw`.
         Data::Raw(_) => format!("{MASK:?}"),
     }
 }
@@ -136,7 +136,7 @@ fn braced(entries: Vec<String>) -> String {
 
 /// A key as TOML spells it.
 fn quoted_key(name: &str) -> String {
-    let is_bare = |it: char| it.is_ascii_alphanumeric() || "_-".contains(it);
+    let is_bare = |char: char| char.is_ascii_alphanumeric() || "_-".contains(char);
     let is_plain = !name.is_empty() && name.chars().all(is_bare);
     if is_plain { name.to_owned() } else { format!("{name:?}") }
 }

@@ -1,5 +1,5 @@
-//! What webhooks are signed with: secrets and public keys, read once, when the configuration is loaded.
-//! One that cannot be read is refused there; at a webhook it would be a 401 that nobody explains.
+//! Secrets and public keys that webhooks are signed with. They are parsed when the configuration is
+//! loaded, and a wrong one is refused then: later it would show as an unexplained 401.
 
 use super::strength::{CHANNEL_CHARS_MIN, flaw};
 use base64::{
@@ -13,28 +13,29 @@ use spki::{
 };
 use std::{fmt, sync::LazyLock};
 
-/// Base64 as people copy it: with or without padding.
+/// Accepts base64 with or without padding, since people copy it either way.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: [GeneralPurpose; 2] =
     [GeneralPurpose::new(&STANDARD, LENIENT), GeneralPurpose::new(&URL_SAFE, LENIENT)];
 
-/// The prefix of Standard Webhooks secrets, behind which they are base64.
+/// The prefix of Standard Webhooks secrets. Base64 follows it.
 const SECRET_PREFIX: &str = "whsec_";
 /// The version of the scheme, which some dashboards show before the secret.
 const VERSION_PREFIX: &str = "v1,";
 /// The prefixes of the keys of Standard Webhooks' asymmetric scheme.
 const ASYMMETRIC_PREFIXES: [&str; 3] = ["v1a,", "whsk_", "whpk_"];
 
-/// The least length of the key that is base64 behind the prefix, in bytes.
+/// The least length of the key that the base64 after the prefix decodes to, in bytes.
 const KEY_BYTES_MIN: usize = 16;
 
 const OID_ED25519: &str = "1.3.101.112";
 const OID_RSA: &str = "1.2.840.113549.1.1.1";
 
-/// A signing secret of Standard Webhooks. `Debug` shows nothing of it.
+/// A signing secret of Standard Webhooks. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret {
+    /// The keys that the text may mean: one or two. Never empty.
     keys: Vec<Vec<u8>>,
 }
 
@@ -42,13 +43,15 @@ impl SigningSecret {
     /// Reads `whsec_` and base64 of at least 16 bytes, the same behind `v1,`, or any other text of
     /// at least 16 characters.
     ///
-    /// A text without prefix may be base64 that lost its prefix, or the key itself. Where it is both, a
-    /// signature by either is right: whoever knows one knows the other.
+    /// A text without prefix may be the key itself, or base64 that lost its prefix. If it can be
+    /// both, a signature by either key is accepted: to know one is to know the other.
     ///
     /// # Errors
-    /// What is wrong with it, without the secret.
+    /// What is wrong with the text, to be read after the key's name. It does not show the secret.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if let Some(prefix) = ASYMMETRIC_PREFIXES.into_iter().find(|it| text.starts_with(it)) {
+        if let Some(prefix) =
+            ASYMMETRIC_PREFIXES.into_iter().find(|prefix| text.starts_with(prefix))
+        {
             return Err(format!(
                 "begins with `{prefix}`: keys of the asymmetric scheme are not taken, only secrets \
                  (`{SECRET_PREFIX}…`)"
@@ -79,7 +82,7 @@ impl SigningSecret {
         }
     }
 
-    /// The keys that it may mean, at least one; never for showing them.
+    /// The keys that the secret may mean, at least one. They must not be shown.
     pub fn keys(&self) -> &[Vec<u8>] {
         &self.keys
     }
@@ -91,12 +94,12 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// The bytes that `text` is base64 of, in either alphabet; none are nothing.
+/// The bytes that `text` is base64 of, in either alphabet; `None` if it is not, or encodes nothing.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    BASE64.iter().find_map(|it| it.decode(text).ok()).filter(|it| !it.is_empty())
+    BASE64.iter().find_map(|engine| engine.decode(text).ok()).filter(|bytes| !bytes.is_empty())
 }
 
-/// What a public key verifies.
+/// The kind of signatures that a public key verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublicKeyKind {
     /// Ed25519 signatures.
@@ -105,9 +108,9 @@ pub enum PublicKeyKind {
     Rsa,
 }
 
-/// `GoHighLevel`'s published Ed25519 key, of `X-GHL-Signature`.
+/// `GoHighLevel`'s published Ed25519 key, for `X-GHL-Signature`.
 const GHL_ED25519: &str = "MCowBQYDK2VwAyEAi2HR1srL4o18O8BRa7gVJY7G7bupbN3H9AwJrHCDiOg=";
-/// `GoHighLevel`'s published RSA key, of the older `X-WH-Signature`.
+/// `GoHighLevel`'s published RSA key, for the older `X-WH-Signature`.
 const GHL_RSA: &str = "\
 MIICIjANBgkqhkiG9w0BAQEFAAOCAg8AMIICCgKCAgEAokvo/r9tVgcfZ5DysOSC\
 Frm602qYV0MaAiNnX9O8KxMbiyRKWeL9JpCpVpt4XHIcBOK4u3cLSqJGOLaPuXw6\
@@ -121,29 +124,32 @@ h/AMfHKIjE4xQA1SZuYJmNnmVZLIZBlQAF9Ntd03rfadZ+yDiOXCCs9FkHibELhC\
 HULgCsnuDJHcrGNd5/Ddm5hxGQ0ASitgHeMZ0kcIOwKDOzOU53lDza6/Y09T7sYJ\
 PQe7z0cvj7aE4B+Ax1ZoZGPzpJlZtGXCsu9aTEGEnKzmsFqwcSsnw3JB31IGKAyk\
 T1hhTiaCeIY/OwwwNUY2yvcCAwEAAQ==";
-/// `GoHighLevel`'s published key of Ed25519, as it is read.
+/// `GoHighLevel`'s published Ed25519 key, parsed.
 pub static PUBLISHED_ED25519: LazyLock<Option<PublicKey>> =
     LazyLock::new(|| PublicKey::parse(GHL_ED25519));
-/// `GoHighLevel`'s published key of RSA, as it is read.
+/// `GoHighLevel`'s published RSA key, parsed.
 pub static PUBLISHED_RSA: LazyLock<Option<PublicKey>> = LazyLock::new(|| PublicKey::parse(GHL_RSA));
 
-/// A public key by which webhooks are signed.
+/// A public key that verifies the signatures of webhooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
-    /// Of which kind.
+    /// The kind of signatures that it verifies.
     pub kind: PublicKeyKind,
-    /// The key itself, as its algorithm wants it.
+    /// The key in the form that its algorithm takes: 32 bytes for Ed25519, a DER `RSAPublicKey` for
+    /// RSA.
     pub bytes: Vec<u8>,
 }
 
 impl PublicKey {
-    /// True for a key that the provider has published: it signs for all customers.
+    /// True for a key that the provider has published: it signs for all its customers.
     pub(super) fn is_published(&self) -> bool {
-        [&PUBLISHED_ED25519, &PUBLISHED_RSA].into_iter().any(|it| it.as_ref() == Some(self))
+        [&PUBLISHED_ED25519, &PUBLISHED_RSA]
+            .into_iter()
+            .any(|published| published.as_ref() == Some(self))
     }
 
-    /// Reads PEM, or the base64 inside of it: a `SubjectPublicKeyInfo` in DER (RFC 5280). `None`
-    /// also for a key by which nothing can be verified, or everything.
+    /// Reads PEM, or the base64 inside it: a `SubjectPublicKeyInfo` in DER (RFC 5280). `None` also
+    /// for an unsafe key, for example one for which anybody can make valid signatures.
     pub fn parse(text: &str) -> Option<Self> {
         let document = if text.contains("BEGIN") {
             Document::from_public_key_pem(text.trim()).ok()?
@@ -162,25 +168,26 @@ impl PublicKey {
     }
 }
 
-/// True for 32 bytes that are none of the points of small order: for those, signatures are right
-/// that nobody made. A key of nothing but zeros is one of them.
+/// True for an Ed25519 key: 32 bytes that are not a point of small order. For such a point (all
+/// zeros is one) anybody can make valid signatures.
 fn is_point(key: &[u8]) -> bool {
     let Ok(mut y) = <[u8; 32]>::try_from(key) else { return false };
-    // The highest bit is the sign of x, and each of these points is one with either.
+    // The highest bit is the sign of x. The points are of small order with either sign.
     if let Some(last) = y.last_mut() {
         *last &= 0x7f;
     }
     let is_of_order_8 = SMALL_ORDER_8.contains(&y);
-    // 0 and 1, and p - 1, p and p + 1, where p = 2^255 - 19.
+    // Also of small order are y = 0 and 1, and y = p - 1, p and p + 1, where p = 2^255 - 19.
     let is_near = |first: std::ops::RangeInclusive<u8>, middle: u8, last: u8| match y.as_slice() {
-        [it, between @ .., end] => {
-            first.contains(it) && between.iter().all(|it| *it == middle) && *end == last
+        [start, between @ .., end] => {
+            first.contains(start) && between.iter().all(|byte| *byte == middle) && *end == last
         }
         _ => false,
     };
     !is_of_order_8 && !is_near(0..=1, 0, 0) && !is_near(0xec..=0xee, 0xff, 0x7f)
 }
 
+/// The y coordinates of the points of order 8, little-endian.
 const SMALL_ORDER_8: [[u8; 32]; 2] = [
     [
         0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
@@ -194,16 +201,17 @@ const SMALL_ORDER_8: [[u8; 32]; 2] = [
     ],
 ];
 
-/// True for an `RSAPublicKey` (RFC 8017) of a size and an exponent that signatures are verified
-/// with.
+/// True for an `RSAPublicKey` (RFC 8017) with an odd modulus of 2,048 to 8,192 bits and an odd
+/// exponent of 2 to 33 bits, the only ones that signatures are verified with.
 fn is_modulus(key: &[u8]) -> bool {
-    let numbers = SliceReader::new(key)
-        .and_then(|mut it| it.sequence(|it| Ok((UintRef::decode(it)?, UintRef::decode(it)?))));
+    let numbers = SliceReader::new(key).and_then(|mut der| {
+        der.sequence(|inner| Ok((UintRef::decode(inner)?, UintRef::decode(inner)?)))
+    });
     let Ok((modulus, exponent)) = numbers else { return false };
-    let is_odd = |it: &[u8]| it.last().is_some_and(|it| it % 2 == 1);
-    let bits = |it: &[u8]| {
-        let first = it.first().map_or(0, |it| it.leading_zeros());
-        u32::try_from(it.len()).unwrap_or(u32::MAX).saturating_mul(8).saturating_sub(first)
+    let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+    let bits = |number: &[u8]| {
+        let first = number.first().map_or(0, |byte| byte.leading_zeros());
+        u32::try_from(number.len()).unwrap_or(u32::MAX).saturating_mul(8).saturating_sub(first)
     };
     let (modulus, exponent) = (modulus.as_bytes(), exponent.as_bytes());
     is_odd(modulus)

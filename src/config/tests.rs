@@ -1,9 +1,9 @@
-//! Of the whole: layers, origins, errors.
+//! Tests of the whole configuration: layers, origins, errors.
 
 use super::{layers::Data, schema::Shape, *};
 use std::time::Duration;
 
-/// The defaults under `toml`, in a file of its own, and under `env`.
+/// The layers above the defaults: `toml` in a file of its own, then `env`.
 pub(super) fn sources(toml: &str, env: &[(&str, &str)]) -> (Sources, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("test.toml");
@@ -58,7 +58,7 @@ fn the_defaults_are_as_promised() {
     assert_eq!(demo.auto_send.delay_max, Duration::from_secs(420));
     let channels = ["email", "instantly", "linkedin", "smartlead", "sms"];
     assert_eq!(demo.channels.keys().collect::<Vec<_>>(), channels);
-    assert!(channels.iter().all(|it| demo.accepts_without_secret(it)));
+    assert!(channels.iter().all(|channel| demo.accepts_without_secret(channel)));
     assert!(!demo.accepts_without_secret("fax") && config.client("other").is_none());
 }
 
@@ -91,7 +91,7 @@ fn the_default_file_and_the_schema_have_the_same_keys() {
     assert_eq!(errors.or(()), Ok(()));
     let root = TreeNode { data: Data::Table(table), origin: Origin::new("test") };
     assert_same_keys(&schema::ROOT, &root, "");
-    // The keys of a channel are optional and so stand there as comments.
+    // The keys of a channel are optional, so the file describes them in comments.
     let Shape::Section(keys) = schema::CHANNEL else { panic!("a channel is a section") };
     for (key, _) in keys {
         assert!(
@@ -129,7 +129,7 @@ fn collect(shape: &Shape, names: &mut Vec<&'static str>) {
 fn the_production_example_is_valid() {
     let dir = tempfile::tempdir().expect("a directory");
     let text = include_str!("../../config/production.example.toml");
-    // Its secrets stand in files that only exist on a server.
+    // Its secrets are in files that exist only on a server.
     let text = text.replace("/run/secrets", &dir.path().display().to_string());
     for (_, rest) in text.match_indices("file = \"").map(|(at, it)| (at, &text[at + it.len()..])) {
         let path = &rest[..rest.find('"').expect("a quote")];
@@ -299,7 +299,10 @@ fn a_secret_in_a_file_is_taken_without_what_editors_add_around_it() {
     }
     std::fs::write(&path, "hunter2\nhunter3\n").expect("a file");
     let two = errors(&toml, &[]);
-    assert!(two.iter().all(|it| it.contains("U+000A") && !it.contains("hunter")), "{two:?}");
+    assert!(
+        two.iter().all(|error| error.contains("U+000A") && !error.contains("hunter")),
+        "{two:?}"
+    );
     assert_eq!(two.len(), 2, "{two:?}");
     for (bytes, word) in [(&b"h\0u\0n\0\xff\xfe"[..], "UTF-8"), (b"\xef\xbb\xbf \n", "empty")] {
         std::fs::write(&path, bytes).expect("a file");

@@ -1,4 +1,4 @@
-//! Values with a unit or a meaning of their own.
+//! Types for values with a unit or a meaning of their own: secrets, rates, networks, free tables.
 
 use super::{
     layers::{Data, TreeNode},
@@ -7,7 +7,7 @@ use super::{
 use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 use subtle::ConstantTimeEq;
 
-/// What stands for a secret wherever one would be shown.
+/// The text that is shown in place of a secret.
 pub(super) const MASK: &str = "***";
 
 /// Text that is never shown: `Debug` and `Display` print `***`, and it cannot be serialized.
@@ -15,24 +15,24 @@ pub(super) const MASK: &str = "***";
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` secret.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The secret itself, for comparing it or sending it on; never for showing it.
+    /// The secret itself, for comparing it or sending it. It must not be shown.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// True where `given` is its UTF-8. Compared in constant time.
+    /// True if `given` is the secret in UTF-8. Compares in constant time.
     pub fn is(&self, given: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(given).into()
     }
 }
 
 impl PartialEq for Secret {
-    /// In constant time, so that even a careless `==` tells nothing.
+    /// Compares in constant time, so that the duration of a `==` tells nothing.
     fn eq(&self, other: &Self) -> bool {
         self.is(other.0.as_bytes())
     }
@@ -52,12 +52,12 @@ impl fmt::Display for Secret {
     }
 }
 
-/// So many in a time: `"50/s"`, `"600/m"`, `"1000/h"`.
+/// A number per second, minute or hour: `"50/s"`, `"600/m"`, `"1000/h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number.
     pub count: NonZeroU32,
-    /// In how long.
+    /// The time in which it is counted: a second, a minute or an hour.
     pub per: Duration,
 }
 
@@ -89,6 +89,7 @@ impl fmt::Display for Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
+    /// Leading bits that the addresses of the block share; at most 32 for IPv4, 128 for IPv6.
     prefix: u32,
 }
 
@@ -104,35 +105,36 @@ impl Network {
         (prefix <= bits).then_some(Self { address, prefix })
     }
 
-    /// True if `address` lies in it. An IPv4 address in IPv6 dress (`::ffff:10.0.0.1`) counts as IPv4.
+    /// True if `address` is in the block. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`)
+    /// counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(block), IpAddr::V4(it)) => {
+            (IpAddr::V4(block), IpAddr::V4(single)) => {
                 let shift = 32_u32.saturating_sub(self.prefix);
-                let head = |it: std::net::Ipv4Addr| it.to_bits().checked_shr(shift);
-                head(block) == head(it)
+                let head = |address: std::net::Ipv4Addr| address.to_bits().checked_shr(shift);
+                head(block) == head(single)
             }
-            (IpAddr::V6(block), IpAddr::V6(it)) => {
+            (IpAddr::V6(block), IpAddr::V6(single)) => {
                 let shift = 128_u32.saturating_sub(self.prefix);
-                let head = |it: std::net::Ipv6Addr| it.to_bits().checked_shr(shift);
-                head(block) == head(it)
+                let head = |address: std::net::Ipv6Addr| address.to_bits().checked_shr(shift);
+                head(block) == head(single)
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
 }
 
-/// A value of a table that is kept as it was written, for whoever knows what it means.
+/// A value of a table whose keys the configuration does not know. It is kept as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Setting {
-    /// Text.
+    /// Text without a secret.
     Text(String),
-    /// Text under a key that tells of a secret (`api_key`, `token`, …), or with a password in a
-    /// URL.
+    /// Text under a key whose name stands for a secret (`api_key`, `token`, …), or a URL with a
+    /// password.
     Secret(Secret),
     /// A whole number.
     Integer(i64),
-    /// A number.
+    /// A number with a fraction.
     Decimal(f64),
     /// True or false.
     Flag(bool),
@@ -142,7 +144,7 @@ pub enum Setting {
     Table(Settings),
 }
 
-/// A table that is kept as it was written.
+/// A table whose keys the configuration does not know, by key.
 pub type Settings = BTreeMap<String, Setting>;
 
 impl Setting {
@@ -159,7 +161,7 @@ impl Setting {
         }
     }
 
-    /// `node` as it was written, all its texts and numbers secret except those at the keys in
+    /// `node` as it was written. All its texts and numbers are secret, except those at the keys in
     /// `shown`.
     pub(super) fn sealed(node: &TreeNode, shown: &[&str]) -> Self {
         let Data::Table(table) = &node.data else { return Self::from_node("secret", node) };
@@ -170,7 +172,8 @@ impl Setting {
         Self::Table(table.iter().map(entry).collect())
     }
 
-    /// `node` as it was written at `key`. Below a key that tells of a secret all text is secret.
+    /// `node` as it was written at `key`. If the key's name stands for a secret, all text below it
+    /// is secret.
     pub(super) fn from_node(key: &str, node: &TreeNode) -> Self {
         let is_secret = names_a_secret(key);
         let text = |text: String| {

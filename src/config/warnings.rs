@@ -1,4 +1,4 @@
-//! What is allowed and yet should not stay as it is.
+//! Warnings: what is allowed but unsafe.
 
 use super::{
     Config,
@@ -11,9 +11,10 @@ use super::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Notes what is unsafe in the whole. `env` is the environment of the process.
+/// Warns of what is unsafe in the whole configuration. `env` is the environment of the process.
 pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], errors: &Errors) {
-    let variable = |name: &str| env.iter().find(|it| it.0 == name).map(|it| it.1.clone());
+    let variable =
+        |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, text)| text.clone());
     if let Some(host) = config.database.url.unverified_host(variable) {
         let origin =
             table.get("database").and_then(TreeNode::as_table).and_then(|it| it.get("url"));
@@ -29,10 +30,10 @@ pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], er
     }
 }
 
-/// A place of a secret: whose it is, and its key.
+/// A place of a secret: the client it belongs to (`None` for the operator), and the dotted key.
 type Place<'a> = (Option<&'a str>, String);
 
-/// What to say of secrets that more than one client holds, or a client and the operator.
+/// A warning for each secret that two clients share, or a client and the operator.
 fn shared_secrets(config: &Config) -> BTreeSet<String> {
     let mut places: BTreeMap<&[u8], BTreeSet<Place<'_>>> = BTreeMap::new();
     let mut add = |secret, owner, key: String| {
@@ -53,23 +54,26 @@ fn shared_secrets(config: &Config) -> BTreeSet<String> {
             }
         }
     }
-    let is_shared = |it: &&BTreeSet<Place<'_>>| owners(it).len() > 1;
-    let shared = places.values().filter(is_shared).map(|it| {
+    let is_shared = |places: &&BTreeSet<Place<'_>>| owners(places).len() > 1;
+    let shared = places.values().filter(is_shared).map(|places| {
         format!(
             "one secret stands at {}: whoever is given it for one of them has the others, too: give each its own",
-            keys(it)
+            keys(places)
         )
     });
     shared.collect()
 }
 
-/// What to say of public keys by which more than one client's webhooks are signed, where the
-/// account in the body does not tell them apart.
+/// A warning for each public key that signs for two clients, unless the account in the body tells
+/// them apart.
 fn shared_keys(config: &Config) -> BTreeSet<String> {
+    // The keys, their places, and whether the channels at all of these places have an account.
     let mut places: Vec<(&PublicKey, BTreeSet<Place<'_>>, bool)> = Vec::new();
     for client in &config.clients {
         for (name, channel) in &client.channels {
-            let Some(key) = channel.signature.as_ref().and_then(|it| it.public_key.as_ref()) else {
+            let Some(key) =
+                channel.signature.as_ref().and_then(|signature| signature.public_key.as_ref())
+            else {
                 continue;
             };
             let place = (
@@ -77,7 +81,7 @@ fn shared_keys(config: &Config) -> BTreeSet<String> {
                 format!("clients.{}.channels.{name}.signature.public_key", client.id),
             );
             let has_account = channel.account.is_some();
-            match places.iter_mut().find(|it| it.0 == key) {
+            match places.iter_mut().find(|(known, ..)| *known == key) {
                 Some((_, known, all_have_accounts)) => {
                     known.insert(place);
                     *all_have_accounts &= has_account;
@@ -86,11 +90,14 @@ fn shared_keys(config: &Config) -> BTreeSet<String> {
             }
         }
     }
-    let shared = places.iter().filter(|it| owners(&it.1).len() > 1 && !it.2).map(|it| {
+    let is_shared = |(_, places, all_have_accounts): &&(_, BTreeSet<Place<'_>>, bool)| {
+        owners(places).len() > 1 && !all_have_accounts
+    };
+    let shared = places.iter().filter(is_shared).map(|(_, places, _)| {
         format!(
             "one key stands at {}: whoever signs for one of these clients can post for the others, too: set \
              `account` in each channel",
-            keys(&it.1)
+            keys(places)
         )
     });
     shared.collect()
@@ -105,7 +112,7 @@ fn keys(places: &BTreeSet<Place<'_>>) -> String {
     keys.join(", ")
 }
 
-/// Notes that the file `name`, which others than its owner may read, holds a secret in clear.
+/// Warns if the file `name`, which others than its owner may read, holds a secret in clear.
 pub(super) fn literal_secrets(layer: &Table, name: &str, mode: u32, errors: &Errors) {
     if keys_hold_secret(&ROOT, layer) {
         let message = format!(
@@ -129,8 +136,8 @@ fn keys_hold_secret(shape: &Shape, table: &Table) -> bool {
         Shape::Free => table.iter().any(|(key, node)| {
             holds_secret(if names_a_secret(key) { &Shape::Secret } else { &Shape::Free }, node)
         }),
-        // Of a table under a secret's key, all but a reference. What a reference names is no
-        // secret.
+        // A table under a secret's key holds secrets, unless it is a reference: the name of a
+        // variable or a file is not secret.
         Shape::Secret => {
             !super::references::is_reference(table)
                 && table.values().any(|node| holds_secret(&Shape::Secret, node))
@@ -139,7 +146,7 @@ fn keys_hold_secret(shape: &Shape, table: &Table) -> bool {
     }
 }
 
-/// True where `node`, as it stands in a file, shows a secret.
+/// True if `node`, as it is written in a file, shows a secret.
 fn holds_secret(shape: &Shape, node: &TreeNode) -> bool {
     match (shape, &node.data) {
         (Shape::List(inner), Data::List(nodes)) => nodes.iter().any(|it| holds_secret(inner, it)),
@@ -148,7 +155,7 @@ fn holds_secret(shape: &Shape, node: &TreeNode) -> bool {
         (Shape::Secret, Data::Text(text)) => !text.is_empty(),
         (Shape::Secret, Data::Integer(_) | Data::Decimal(_)) => true,
         (Shape::Url, Data::Text(text)) => {
-            DatabaseUrl::parse(text).is_ok_and(|it| it.to_string().contains(super::value::MASK))
+            DatabaseUrl::parse(text).is_ok_and(|url| url.to_string().contains(super::value::MASK))
         }
         (_, Data::Text(text)) => without_userinfo(text) != *text,
         (_, Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) | Data::Raw(_)) => false,
