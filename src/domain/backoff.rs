@@ -1,37 +1,38 @@
-//! The pause before a failed attempt is tried again.
+//! The pauses before something that failed is tried again.
 
 use std::time::Duration;
 
-/// How long to wait: `base · 2^attempt`, at most `cap`, plus up to 999 ms of jitter.
+/// A growing pause: `base · 2^attempt`, at most `cap`, plus up to 999 ms of jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The unit that is doubled.
+    /// The pause that is doubled with each attempt.
     pub base: Duration,
-    /// The longest pause, jitter not counted.
+    /// The longest pause, without the jitter.
     pub cap: Duration,
 }
 
-/// The pause before something is tried again that found the database away, where pauses do not grow.
+/// The pause before a retry after the database was unreachable, in places where pauses do not grow.
 pub const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
-/// The exclusive upper bound of the jitter, which is only ever added: nothing runs early.
+/// The upper bound (exclusive) of the jitter. Jitter is only added, so nothing runs early.
 pub const JITTER_MS: u64 = 1_000;
 
 impl Backoff {
-    /// The pause after attempt number `attempt` (from 1). `random` is any number; it alone makes the
-    /// jitter, so the same number gives the same pause.
+    /// The pause after attempt number `attempt` (from 1). The jitter depends only on `random`,
+    /// which may be any number.
     pub fn pause(self, attempt: u32, random: u64) -> Duration {
         self.plain(attempt) + Duration::from_millis(random % JITTER_MS)
     }
 
-    /// The pause before the restart of what went down `before` times in a row: its jitter is at most a half
-    /// of it, because such a pause may be far shorter than a second.
+    /// The pause before the restart of an actor that waited for `before` restarts in a row already.
+    /// The jitter is at most half of the pause, because the pause may be far shorter than a second.
     pub fn spread(self, before: u32, random: u64) -> Duration {
         let plain = self.plain(before);
         let half_ms = u64::try_from(plain.as_millis() / 2).unwrap_or(u64::MAX);
         plain + Duration::from_millis(random % half_ms.saturating_add(1))
     }
 
+    /// `base` doubled this many times, at most `cap`.
     fn plain(self, doublings: u32) -> Duration {
         2_u32
             .checked_pow(doublings)
@@ -51,7 +52,8 @@ mod tests {
 
     #[test]
     fn the_default_doubles_from_two_seconds() {
-        let seconds: Vec<u64> = (1..=5).map(|it| DEFAULT.pause(it, 0).as_secs()).collect();
+        let seconds: Vec<u64> =
+            (1..=5).map(|attempt| DEFAULT.pause(attempt, 0).as_secs()).collect();
         assert_eq!(seconds, [2, 4, 8, 16, 32]);
         assert_eq!(DEFAULT.pause(40, 0), DEFAULT.cap);
     }

@@ -1,23 +1,24 @@
-//! What a handler reads before it decides: one message, its lead, and what was said before.
+//! What a handler reads before it decides: one message, its lead, and the messages before it.
 
 use super::{ChannelName, Id, LeadStatus, Sentiment, Timestamp, event::Direction};
 
-/// A message with its lead and the newest lines of their thread.
+/// A message with its lead and the newest messages of their thread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversation {
     /// The message that the job is about.
     pub message: InboundMessage,
     /// Its lead.
     pub lead: LeadView,
-    /// The newest messages of all channels up to `TRANSCRIPT_MAX`, oldest first, the message included.
+    /// The newest messages of the lead on all channels, at most [`TRANSCRIPT_MAX`], oldest first.
+    /// `message` is among them.
     pub transcript: Vec<Line>,
 }
 
-/// How many messages a transcript holds at the most, the newest ones.
+/// The most messages in a transcript. Older ones are left out.
 pub const TRANSCRIPT_MAX: u64 = 60;
 
-/// How many characters of a subject or a body a transcript holds, the first ones: sixty messages of megabytes
-/// are more than a handler may have in memory.
+/// The most characters of a subject or a body in a transcript. The rest is cut off, since sixty
+/// messages of megabytes are more than a handler may hold in memory.
 pub const LINE_CHARS_MAX: u16 = 10_000;
 
 /// An inbound message, as a handler sees it.
@@ -25,23 +26,23 @@ pub const LINE_CHARS_MAX: u16 = 10_000;
 pub struct InboundMessage {
     /// Its key.
     pub id: Id,
-    /// The channel it came over, as stored.
+    /// The channel on which it came, as stored.
     pub channel: String,
-    /// True for `inbound`; a job about an outbound message has nothing to do.
+    /// Who wrote it. A job about an outbound message has nothing to do.
     pub direction: Direction,
-    /// Subject line.
+    /// The subject line.
     pub subject: Option<String>,
     /// The cleaned new text.
     pub body: String,
-    /// False where cleaning left nothing: then nothing is judged but `Neutral` (docs/RULES.md P14).
+    /// False if cleaning left nothing: then the verdict is `Neutral` (docs/RULES.md P14).
     pub has_new_text: bool,
-    /// The provider says that a machine wrote it.
+    /// True if the provider says that a machine wrote it.
     pub automated: bool,
-    /// The verdict it carries already: the provider's hint, or an earlier judgement.
+    /// The verdict that it has already: the provider's hint, or that of an earlier job.
     pub sentiment: Option<Sentiment>,
-    /// The provider's time.
+    /// When it was sent, by the provider's clock.
     pub sent_at: Timestamp,
-    /// True where an answer through the provider has all the ids that it needs.
+    /// True if all ids are known that an answer through the provider needs.
     pub can_be_answered: bool,
 }
 
@@ -50,9 +51,9 @@ pub struct InboundMessage {
 pub struct LeadView {
     /// Its key.
     pub id: Id,
-    /// Where it stands.
+    /// Its status.
     pub status: LeadStatus,
-    /// Its newest verdict; null is not yet judged.
+    /// Its newest verdict; `None` if it is not judged yet.
     pub sentiment: Option<Sentiment>,
     /// Given name.
     pub first_name: Option<String>,
@@ -62,35 +63,36 @@ pub struct LeadView {
     pub company_name: Option<String>,
     /// Title in the company.
     pub title: Option<String>,
-    /// It wants no more messages at all.
+    /// True if it wants no messages on any channel.
     pub opted_out: bool,
-    /// Mail to it comes back.
+    /// True if mail to it comes back.
     pub bounced: bool,
-    /// No SMS.
+    /// True if it wants no SMS (do not disturb).
     pub sms_dnd: bool,
-    /// It has written at least once.
+    /// True if it has written at least once.
     pub has_inbound: bool,
-    /// Its newest inbound message, by provider time, then by storing.
+    /// Its newest inbound message: by the provider's time, then by the order of storing.
     pub newest_inbound_id: Option<Id>,
 }
 
 /// One message of a transcript.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// When.
+    /// When it was sent.
     pub at: Timestamp,
-    /// Channel, as stored.
+    /// Its channel, as stored.
     pub channel: String,
-    /// Who wrote.
+    /// Who wrote it.
     pub direction: Direction,
-    /// Subject line, up to `LINE_CHARS_MAX`.
+    /// The subject line, up to `LINE_CHARS_MAX` characters.
     pub subject: Option<String>,
-    /// Cleaned text, up to `LINE_CHARS_MAX`.
+    /// The cleaned text, up to `LINE_CHARS_MAX` characters.
     pub body: String,
 }
 
 impl LeadView {
-    /// Why nothing may be drafted for it on `channel` (docs/RULES.md DRAFTS), or `None`.
+    /// Why nothing may be drafted for the lead on `channel` (docs/RULES.md DRAFTS); `None` if a
+    /// draft is allowed.
     pub fn no_draft_on(&self, channel: ChannelName) -> Option<&'static str> {
         super::lead::Barriers {
             opted_out: self.opted_out,

@@ -3,62 +3,65 @@
 use super::{Identity, LeadProfile, Sentiment, Timestamp};
 use serde::Serialize;
 
-/// What a channel makes of an authenticated body that is JSON.
+/// What a channel understands of an authenticated JSON body.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Interpreted {
     /// A known event that needs nothing stored.
     Ignored {
-        /// The provider's name of the event; `None` where it has none.
+        /// The provider's name of the event; `None` if it has none.
         event_type: Option<String>,
         /// The reason word of docs/RULES.md.
         reason: &'static str,
-        /// True where an operator must act (an account notice): logged as a warning.
+        /// True if an operator must act (an account notice): it is logged as a warning.
         warn: bool,
     },
     /// Something to store or to apply.
     Event(Box<Event>),
 }
 
-/// An authenticated, valid body that is not understood: it is quarantined, never refused.
+/// An authenticated JSON body that is not understood. It is quarantined, never refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotUnderstood {
-    /// The provider's name of the event, where one could be read.
+    /// The provider's name of the event, if it could be read.
     pub event_type: Option<String>,
-    /// `unknown_event`, `unknown_shape`, `not_an_object`, or `missing_field PATH` / `bad_field PATH`.
+    /// `unknown_event`, `unknown_shape`, `not_an_object`, or `missing_field PATH` / `bad_field
+    /// PATH`.
     pub reason: String,
 }
 
-/// The provider account that a body names (docs/RULES.md P8); `None` where it names none.
+/// The provider account that a body names (docs/RULES.md P8); `None` if it names none.
 pub type Account = Option<String>;
 
 /// An event to store or to apply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// The provider's name of it.
+    /// The provider's name of the event.
     pub event_type: String,
-    /// Who the lead is, most telling first (docs/RULES.md P13). Empty only where the event names its message
-    /// ([`Signal::about`]) or its chat instead.
+    /// The identities of the lead, the most certain first (docs/RULES.md P13). Empty only if the
+    /// event names a message ([`Signal::about`]) or a chat instead.
     pub identities: Vec<Identity>,
-    /// The chat whose lead it is where no identity tells (docs/RULES.md LINKEDIN): the lead of the newest
-    /// message of this client and channel with that `chat_id` in its reply handle.
+    /// The chat that tells the lead if no identity does (docs/RULES.md LINKEDIN): it is the lead of
+    /// the newest message of this client and channel with this `chat_id` in its reply handle.
     pub lead_of_chat: Option<String>,
-    /// What the body tells about the lead; fills in only what is not known yet.
+    /// What the body tells about the lead. It only fills in what is not known yet.
     pub profile: LeadProfile,
-    /// The campaign it belongs to.
+    /// The campaign that the event belongs to.
     pub campaign: Option<CampaignRef>,
-    /// The provider's time (docs/RULES.md P18), not later than 24 h after receipt; receipt where there is none.
+    /// The provider's time (docs/RULES.md P18), at most 24 h after receipt; the time of receipt if
+    /// it tells none.
     pub at: Timestamp,
     /// What happened.
     pub signal: Signal,
 }
 
 impl Event {
-    /// True where an unknown lead is created for it (docs/RULES.md P13): it says who that is, and is worth it.
+    /// True if an unknown lead is created for the event (docs/RULES.md P13): it has an identity,
+    /// and its signal is important enough.
     pub const fn creates_lead(&self) -> bool {
         !self.identities.is_empty() && self.signal.creates_lead()
     }
 
-    /// The reason word where what it is about is not known, and the event ignored.
+    /// The reason word of an event that is ignored because its message, chat or lead is not known.
     pub const fn not_found(&self) -> &'static str {
         if self.signal.about().is_some() {
             "unknown_message"
@@ -70,23 +73,23 @@ impl Event {
     }
 }
 
-/// A campaign as its provider names it.
+/// A campaign, by its provider's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CampaignRef {
-    /// The provider's id, a trimmed string.
+    /// The provider's id, trimmed.
     pub provider_id: String,
-    /// Its name, refreshed by each event that carries one.
+    /// The campaign's name. Each event that has one updates the stored name.
     pub name: Option<String>,
 }
 
-/// What an event says happened.
+/// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// The lead wrote, or somebody wrote to the lead.
     Message(Box<NewMessage>),
-    /// The lead opted out by an event of the provider (docs/RULES.md P17).
+    /// The provider reports that the lead opted out (docs/RULES.md P17).
     OptOut {
-        /// What is kept as the reason, for example `lead_unsubscribed`.
+        /// The reason that is stored, for example `lead_unsubscribed`.
         reason: String,
     },
     /// Mail to the lead came back (docs/RULES.md P17).
@@ -95,29 +98,30 @@ pub enum Signal {
         address: String,
         /// The provider's text, if any.
         reason: Option<String>,
-        /// True where the address was found in the text of a report that names no lead: it may be wrong, so
-        /// no lead is made for it.
+        /// True if the address was found in the text of a report that names no lead. It may be
+        /// wrong, so no lead is created for it.
         found_in_text: bool,
     },
-    /// The lead's do-not-disturb flag for SMS (docs/RULES.md P17).
+    /// The lead's do-not-disturb flag for SMS was set or cleared (docs/RULES.md P17).
     DoNotDisturb {
-        /// True: on.
+        /// True if it was set.
         active: bool,
     },
     /// The provider's verdict on the lead's newest reply (docs/RULES.md P16).
     Hint {
         /// The verdict.
         sentiment: Sentiment,
-        /// The answer's reason word.
+        /// The reason word of the webhook's answer.
         word: &'static str,
     },
-    /// The category that a person or the provider gave the lead (docs/RULES.md SMARTLEAD); kept on the lead.
+    /// A person or the provider gave the lead a category (docs/RULES.md SMARTLEAD), which is stored
+    /// with the lead.
     Category {
-        /// Its name as the provider spells it; `None` where it was taken away.
+        /// The category's name as the provider spells it; `None` if it was removed.
         name: Option<String>,
         /// What it says about the lead's newest reply (docs/RULES.md P16).
         hint: Option<Sentiment>,
-        /// True where it is an opt-out (docs/RULES.md P17).
+        /// True if the category is an opt-out (docs/RULES.md P17).
         opt_out: bool,
     },
     /// The lead accepted an invitation (docs/RULES.md LINKEDIN).
@@ -125,27 +129,28 @@ pub enum Signal {
     /// A stored message was changed at the provider: its body is replaced, the raw text stays
     /// (docs/RULES.md LINKEDIN).
     Edited {
-        /// By which the message is known: a match on any is it.
+        /// Keys of the message. It matches if any of them does.
         keys: Vec<MessageKey>,
         /// The new text.
         body: String,
-        /// The words in it by which the lead opts out, if the message is an inbound one.
+        /// The words in the text by which the lead opts out. They count if the message is inbound.
         opt_out: Option<String>,
     },
-    /// A stored message was deleted at the provider: it is marked and kept (docs/RULES.md LINKEDIN).
+    /// A stored message was deleted at the provider: it is marked and kept (docs/RULES.md
+    /// LINKEDIN).
     Deleted {
-        /// By which the message is known.
+        /// Keys of the message. It matches if any of them does.
         keys: Vec<MessageKey>,
     },
     /// A message that we sent did not arrive: its delivery failed (docs/RULES.md LINKEDIN).
     Failed {
-        /// By which the message is known.
+        /// Keys of the message. It matches if any of them does.
         keys: Vec<MessageKey>,
     },
 }
 
 impl Signal {
-    /// True where it is worth making a lead for (docs/RULES.md P13).
+    /// True if an unknown lead is created for the signal (docs/RULES.md P13).
     pub const fn creates_lead(&self) -> bool {
         match self {
             Self::Message(_) | Self::OptOut { .. } => true,
@@ -160,17 +165,17 @@ impl Signal {
         }
     }
 
-    /// True where it allows what was forbidden: replayed later it would do harm.
+    /// True if the signal lifts a restriction: replayed later, it would do harm.
     pub const fn lifts(&self) -> bool {
         matches!(self, Self::DoNotDisturb { active: false })
     }
 
-    /// True for a message with a key that never expires: a replay of it is a duplicate at any time.
+    /// True for a message with a key that never expires: a replay is a duplicate at any time.
     pub fn is_known_for_good(&self) -> bool {
-        matches!(self, Self::Message(message) if message.keys.iter().any(|it| !it.expires))
+        matches!(self, Self::Message(message) if message.keys.iter().any(|key| !key.expires))
     }
 
-    /// The keys of the stored message that it is about, where it brings none itself.
+    /// The keys of the stored message that the signal is about; `None` if it is not about one.
     pub const fn about(&self) -> Option<&Vec<MessageKey>> {
         match self {
             Self::Edited { keys, .. } | Self::Deleted { keys } | Self::Failed { keys } => {
@@ -203,12 +208,12 @@ impl Signal {
     }
 }
 
-/// Who wrote.
+/// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// The lead, or somebody on its behalf.
     Inbound,
-    /// Us: the provider's campaign, a person, or Postroom.
+    /// Our side: the provider's campaign, a person, or Postroom.
     Outbound,
 }
 
@@ -225,9 +230,9 @@ impl Direction {
 /// The two kinds of dedupe keys (docs/RULES.md P9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyKind {
-    /// Of an inbound message, and of all that a provider numbers together with those.
+    /// The key of an inbound message, or of anything that its provider numbers together with those.
     Reply,
-    /// Of an outbound message.
+    /// The key of an outbound message.
     Sent,
 }
 
@@ -241,90 +246,92 @@ impl KeyKind {
     }
 }
 
-/// A key by which a provider's event is known again, unique per client, channel and kind.
+/// A key that makes a repeated event a duplicate. Unique per client, channel and kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageKey {
-    /// Of which kind of message.
+    /// The kind of the key.
     pub kind: KeyKind,
-    /// The provider's id as it comes, or `content:` and a hash (only content keys are hashes).
+    /// The provider's id unchanged, or `content:` and a hash.
     pub key: String,
-    /// True for a content key that holds no time of the message itself: it counts for 10 minutes from
+    /// True for a content key that contains no time of the message: it is valid for 10 minutes from
     /// the first receipt, by the database's clock (docs/RULES.md P10).
     pub expires: bool,
 }
 
-/// An address with the name beside it.
+/// An address and the name that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub struct Address {
     /// E-mail address, phone number or profile id.
     pub address: Option<String>,
-    /// The name beside it.
+    /// The name that belongs to the address.
     pub name: Option<String>,
 }
 
-/// A file that came with a message. Only named here; Postroom does not download it.
+/// A file that came with a message. Postroom stores this description and does not download the
+/// file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Attachment {
     /// File name.
     pub name: Option<String>,
     /// Media type, as the provider tells it.
     pub r#type: Option<String>,
-    /// Where the provider keeps it.
+    /// The provider's URL of the file.
     pub url: Option<String>,
 }
 
-/// A message as a webhook tells it.
+/// A message in a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
-    /// Who wrote.
+    /// Who wrote it.
     pub direction: Direction,
-    /// All keys by which it is known again; a match on any is a duplicate. Never empty.
+    /// The keys of the message; if any of them is known, it is a duplicate. Never empty.
     pub keys: Vec<MessageKey>,
-    /// Keys of the other path (one SMS over two paths): a match is a duplicate, but they are not stored for
-    /// this message.
+    /// Keys under which another path may have stored the message (an SMS may come on two paths). If
+    /// any of them is known, it is a duplicate. They are not stored with this message.
     pub also_known_as: Vec<MessageKey>,
-    /// Keys by which the other path knows this message: stored, taken over where they exist, and no match
-    /// on them when this message is stored.
+    /// Keys under which the other path will look for this message. They are stored, and taken over
+    /// if they exist, but do not make this message a duplicate.
     pub stored_only: Vec<MessageKey>,
     /// The provider's id of the message, as the API shows it.
     pub provider_id: Option<String>,
-    /// What an answer through the provider needs (a JSON object), kept beside the message.
+    /// The ids that an answer through the provider needs, as a JSON object.
     pub reply_handle: Option<serde_json::Value>,
-    /// Subject line.
+    /// The subject line.
     pub subject: Option<String>,
-    /// The cleaned new text; the raw text where cleaning leaves nothing.
+    /// The cleaned new text; the raw text if cleaning leaves nothing.
     pub body: String,
-    /// False where cleaning left nothing of a text that was there: nothing in it is judged (docs/RULES.md P14).
+    /// False if cleaning left nothing of the text: then nothing in it is judged (docs/RULES.md
+    /// P14).
     pub has_new_text: bool,
-    /// The text as it came.
+    /// The text as received.
     pub raw_text: Option<String>,
-    /// The HTML as it came.
+    /// The HTML as received.
     pub raw_html: Option<String>,
-    /// Who wrote it.
+    /// The sender.
     pub from: Address,
-    /// To whom.
+    /// The recipients.
     pub to: Vec<Address>,
-    /// Who else got it.
+    /// The recipients of a copy.
     pub cc: Vec<Address>,
-    /// Files.
+    /// The files that came with it.
     pub attachments: Vec<Attachment>,
-    /// The provider says that a machine wrote it (docs/RULES.md P15).
+    /// True if the provider says that a machine wrote it (docs/RULES.md P15).
     pub automated: bool,
     /// The provider's verdict that came with it (docs/RULES.md P16).
     pub hint: Option<Sentiment>,
-    /// The words by which the lead opted out in it (docs/RULES.md OPT-OUT), found in the new text or the subject.
+    /// The words in the new text or the subject by which the lead opts out (docs/RULES.md OPT-OUT).
     pub opt_out: Option<String>,
 }
 
 impl NewMessage {
-    /// The provider's verdict, as far as it counts: of what a machine wrote nothing counts that only a person
-    /// can mean (docs/RULES.md P15).
+    /// The provider's verdict, if it counts: a machine's message cannot have a tag that only a
+    /// person can mean (docs/RULES.md P15).
     pub fn verdict(&self) -> Option<Sentiment> {
-        self.hint.filter(|it| !self.automated || it.may_be_a_machines())
+        self.hint.filter(|tag| !self.automated || tag.may_be_a_machines())
     }
 
-    /// The chat that it is part of, where its channel has those: an answer is sent to it, and it tells whose
-    /// later messages in that chat are ([`Event::lead_of_chat`]).
+    /// The chat that the message is part of, if its channel has chats. An answer goes to the chat,
+    /// and the lead of its messages is the lead of later ones ([`Event::lead_of_chat`]).
     pub fn chat(&self) -> Option<&str> {
         self.reply_handle.as_ref()?.get("chat_id")?.as_str()
     }

@@ -1,52 +1,59 @@
-//! Who gets the next slot: turns, the claim's floor, and how a claim's room is dealt to the kinds.
+//! Which client gets the next slot: turns, the floor of a claim, and how a claim's room is shared
+//! among the kinds.
 //!
-//! Fairness is start-time fair queueing per kind. A job that enters its line gets the turn
-//! `max(V, last turn of its client and kind + 1)`, where V is the turn of that kind's job claimed last;
-//! a claim takes the smallest turns. A client with a long backlog has turns far ahead of V, so another
-//! client's single job is among the next.
+//! Each kind uses start-time fair queueing. A job that becomes the head of its line gets the turn
+//! `max(V, last turn of its client and kind + 1)`. V is the virtual time of the kind: the turn of
+//! its job that was claimed last. A claim takes the smallest turns. A client with a long backlog
+//! has turns far above V, so the single job of another client is among the next.
 
 use std::time::Duration;
 
-/// A turn. Grows; many clients may hold the same one.
+/// A job's place in the order of claims of its kind. Turns grow; jobs of several clients may have
+/// the same turn.
 pub type Turn = i64;
 
-/// The turns of `count` jobs of one client and kind that enter now: the last one, given V of the kind
-/// and the last turn that the client had. They are `last - count + 1 ..= last`.
+/// The last of the turns of `count` jobs of one client and kind that enter now: their turns are
+/// `last - count + 1 ..= last`. `v` is V of the kind, `client_last` the last turn of the client and
+/// kind.
 pub const fn last_turn_after(v: Turn, client_last: Turn, count: i64) -> Turn {
     let before = if client_last > v - 1 { client_last } else { v - 1 };
     before + count
 }
 
-/// How long a transaction may take at the most. The floor relies on it: a turn was read from V no
-/// longer ago than this when its row appears.
+/// The longest time that a transaction may take. The floor relies on it: when a row becomes
+/// visible, its turn was computed from a V that was read at most this long ago.
 pub const TRANSACTION_MAX: Duration = Duration::from_secs(10);
 
-/// The least turn that the claim of one kind looks at.
+/// The least turn that a claim of one kind reads.
 ///
-/// Without it a claim reads over the index entries of rows that were claimed and that vacuum has not
-/// reached yet. A row below the floor is invisible, so every entry takes a turn of V or above, and every
-/// `TRANSACTION_MAX` one claim looks without a floor; only then may the floor rise, to the V that the
-/// previous such claim read, and only if this one has seen everything below it.
+/// Without a floor, a claim would read the index entries of all rows that were claimed but not
+/// vacuumed yet. A claim with a floor does not see rows below it. Therefore every new row gets a
+/// turn of at least V, and once in `TRANSACTION_MAX` a claim reads without a floor (a full claim).
+/// Only a full claim may raise the floor: to the V that the full claim before it read, and only if
+/// it has seen all rows below that.
 #[derive(Clone, Debug, Default)]
 pub struct Floor {
+    /// No claimable job has a lower turn.
     floor: Turn,
+    /// When the last full claim was made, by the caller's monotonic clock; `None` before the first.
     last_full: Option<Duration>,
+    /// V as the last full claim read it.
     v_at_last_full: Option<Turn>,
 }
 
 impl Floor {
-    /// The floor for a claim with free slots at `now` (any monotonic reading): 0 is none.
+    /// The floor for a claim at `now`, which is a reading of any monotonic clock. 0 means no floor.
     pub fn for_claim(&self, now: Duration) -> Turn {
         if self.is_full_due(now) { 0 } else { self.floor }
     }
 
-    /// Below it there is no job.
+    /// No claimable job has a lower turn.
     pub const fn least(&self) -> Turn {
         self.floor
     }
 
-    /// Takes note of a claim that asked `for_claim` at `now`: how many rows it wanted and got, the
-    /// greatest turn among them, and V of the kind as it was read with the claim.
+    /// Notes the result of a claim that used the floor of `for_claim(now)`: how many rows it wanted
+    /// and got, the greatest turn among them, and V of the kind as it was read with the claim.
     pub fn claimed(&mut self, now: Duration, wanted: usize, got: usize, greatest: Turn, v: Turn) {
         if !self.is_full_due(now) {
             return;
@@ -61,17 +68,19 @@ impl Floor {
         self.v_at_last_full = Some(v);
     }
 
-    /// Whether the claim at `now` is one that looks without a floor and has to know V. A kind that never had a
-    /// job has no floor either, and still reads V no more often than others.
+    /// True if the claim at `now` is a full one: it reads without a floor, and has to know V. This
+    /// is independent of the floor, so that a kind that never had a job reads V no more often than
+    /// others.
     pub fn is_full_due(&self, now: Duration) -> bool {
         self.last_full.is_none_or(|last| now.saturating_sub(last) >= TRANSACTION_MAX)
     }
 }
 
-/// Deals `room` to kinds that want `wanted` jobs each, evenly.
+/// Shares `room` evenly among kinds; kind `n` wants `wanted[n]` jobs.
 ///
-/// A kind that wants little gets it all, what is left goes to the others. The sum is at most `room`, and no kind gets more than it wants.
-/// `first` names the kind that a remainder starts with, so that it can go round.
+/// A kind that wants less than its share gets all it wants, and the rest goes to the others. The
+/// sum is at most `room`, and no kind gets more than it wants. A remainder is given out from kind
+/// `first` on, so that the caller can rotate it.
 pub fn deal(room: usize, wanted: &[usize], first: usize) -> Vec<usize> {
     let mut dealt = vec![0; wanted.len()];
     let mut left = room;
@@ -100,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Each claim that has to know V costs a read of its own before it.
+    /// Each claim that has to know V costs one more read.
     #[test]
     fn v_is_read_every_ten_seconds_also_for_a_kind_that_never_had_a_job() {
         for v in [0, 700] {
@@ -128,7 +137,7 @@ mod tests {
         }
     }
 
-    /// A whole queue in memory: rows of (turn, client), V, and each client's last turn.
+    /// A whole queue in memory: rows of (turn, client, number), V, and each client's last turn.
     #[derive(Default)]
     struct Model {
         rows: BTreeSet<(Turn, u32, u32)>,
@@ -151,12 +160,13 @@ mod tests {
                 self.rows.remove(row);
                 self.v = self.v.max(row.0);
             }
-            taken.into_iter().map(|it| it.1).collect()
+            taken.into_iter().map(|(_, client, _)| client).collect()
         }
     }
 
     proptest! {
-        /// G7: with C clients waiting, a client's next job starts within ceil(C / slots) + 1 claims.
+        /// G7: with C clients waiting, a client's next job starts within ceil(C / slots) + 1
+        /// claims.
         #[test]
         fn g07_a_single_job_waits_for_one_round_of_the_clients(
             slots in 1..40_usize, clients in 1..60_u32, backlog in 1..200_i64, warm_up in 0..50_usize,
@@ -170,8 +180,8 @@ mod tests {
             prop_assert!(started);
         }
 
-        /// No row that a claim could see is ever below the floor, although rows appear up to a
-        /// transaction's length after their turn was read from V.
+        /// No visible row is ever below the floor, although a row may appear as much as a
+        /// transaction's length after its turn was computed from V.
         #[test]
         fn the_floor_hides_no_row(
             steps in prop::collection::vec((0..4_u64, 1..6_usize, 0..4_u32, 0..4_i64, 0..9_u64), 1..300),
@@ -184,19 +194,19 @@ mod tests {
                 let before = std::mem::take(&mut queue.rows);
                 queue.enqueue(client, count);
                 let made = std::mem::replace(&mut queue.rows, before);
-                unseen.extend(made.into_iter().map(|it| (now + Duration::from_secs(delay), it)));
-                let (visible, rest) = unseen.into_iter().partition(|it| it.0 <= now);
+                unseen.extend(made.into_iter().map(|row| (now + Duration::from_secs(delay), row)));
+                let (visible, rest) = unseen.into_iter().partition(|(at, _)| *at <= now);
                 unseen = rest;
-                queue.rows.extend(visible.into_iter().map(|it: (Duration, _)| it.1));
+                queue.rows.extend(visible.into_iter().map(|(_, row): (Duration, _)| row));
                 let (least, v) = (floor.for_claim(now), queue.v);
-                prop_assert!(queue.rows.iter().all(|it| it.0 >= floor.floor));
+                prop_assert!(queue.rows.iter().all(|row| row.0 >= floor.floor));
                 let taken: Vec<_> =
-                    queue.rows.iter().filter(|it| it.0 >= least).take(slots).copied().collect();
+                    queue.rows.iter().filter(|row| row.0 >= least).take(slots).copied().collect();
                 for row in &taken {
                     queue.rows.remove(row);
                     queue.v = queue.v.max(row.0);
                 }
-                let greatest = taken.iter().map(|it| it.0).max().unwrap_or(0);
+                let greatest = taken.iter().map(|row| row.0).max().unwrap_or(0);
                 floor.claimed(now, slots, taken.len(), greatest, v);
             }
         }

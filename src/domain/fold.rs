@@ -1,12 +1,14 @@
-//! Texts as their words are compared: small letters of one width, without accents, one blank between words.
+//! Folds texts so that their words can be compared: small letters of one width, without accents,
+//! one blank between words.
 
 use unicode_normalization::char::decompose_compatible;
 
-/// A folded text. What was found in it can be shown as it was written.
+/// A folded text that remembers its source, so that a match can be shown as it was written.
 #[derive(Debug)]
 pub(super) struct Folded<'a> {
     source: &'a str,
-    /// The folded text. The end of a line is a `\n`, any other blank is one space.
+    /// The folded text. A run of blanks is a `\n` if it contains the end of a line, otherwise a
+    /// space.
     pub(super) text: String,
 }
 
@@ -20,7 +22,8 @@ impl<'a> Folded<'a> {
         Self { source, text }
     }
 
-    /// What is written where the folded text has the bytes `start..end`, on one line.
+    /// The source of the bytes `start..end` of the folded text, with one space for each run of
+    /// blanks.
     pub(super) fn original(&self, start: usize, end: usize) -> String {
         let (mut at, mut from, mut to) = (0, None, self.source.len());
         walk(self.source, |place, char| {
@@ -39,12 +42,13 @@ impl<'a> Folded<'a> {
     }
 }
 
-/// A text folded, where nobody asks how it was written.
+/// The folded form of `text`, without its source.
 pub(super) fn folded(text: &str) -> String {
     Folded::of(text).text
 }
 
-/// Gives each folded character of `source` with its place, until `put` returns false.
+/// Calls `put` with each folded character of `source` and the byte of its source, until `put`
+/// returns false.
 fn walk(source: &str, mut put: impl FnMut(usize, char) -> bool) {
     let mut blank: Option<(usize, char)> = None;
     let (mut is_first, mut goes_on) = (true, true);
@@ -74,29 +78,29 @@ fn walk(source: &str, mut put: impl FnMut(usize, char) -> bool) {
     }
 }
 
-/// The folded form of one character: none, one, or several.
+/// Calls `put` with the folded form of one character: no character, one, or several.
 fn fold(char: char, mut put: impl FnMut(char)) {
     match char {
-        // What most texts consist of, first.
+        // First the characters of which most texts consist.
         'a'..='z' | '0'..='9' => put(char),
         'A'..='Z' => put(char.to_ascii_lowercase()),
         ' ' | '\n' => put(' '),
-        // Their compatible forms hold a blank.
+        // Not decomposed: their compatible forms start with a blank.
         '`' | '´' => put('\''),
-        // Syllables are compared whole.
+        // Korean syllables are compared whole.
         '\u{ac00}'..='\u{d7a3}' => put(char),
         _ if char.is_ascii() => plain(char, &mut put),
         _ => decompose_compatible(char, |part| plain(part, &mut put)),
     }
 }
 
-/// The folded form of a part that is no compound.
+/// Calls `put` with the folded form of a character that cannot be decomposed further.
 fn plain(part: char, put: &mut impl FnMut(char)) {
     match part {
         '’' | '‘' | 'ʼ' | '‛' => put('\''),
         '“' | '”' | '„' | '‟' | '«' | '»' => put('"'),
         '‐' | '‑' | '‒' | '–' | '—' | '−' => put('-'),
-        // Marks that are not seen: joiners, directions, variants of one sign.
+        // Marks that cannot be seen: joiners, directions, variants of a sign.
         '\u{ad}'
         | '\u{61c}'
         | '\u{640}'
@@ -114,7 +118,7 @@ fn plain(part: char, put: &mut impl FnMut(char)) {
         'æ' | 'Æ' => ['a', 'e'].into_iter().for_each(put),
         _ if is_accent(part) => {}
         _ if part.is_whitespace() || part.is_control() => put(' '),
-        _ => part.to_lowercase().filter(|it| !is_accent(*it)).for_each(put),
+        _ => part.to_lowercase().filter(|letter| !is_accent(*letter)).for_each(put),
     }
 }
 
@@ -154,10 +158,10 @@ mod tests {
 
     #[test]
     fn what_comes_first_is_folded_like_everything_else() {
-        for char in ('\0'..='\u{7f}').filter(|it| *it != '`') {
+        for char in ('\0'..='\u{7f}').filter(|char| *char != '`') {
             let (mut first, mut usual) = (String::new(), String::new());
-            fold(char, |it| first.push(it));
-            plain(char, &mut |it| usual.push(it));
+            fold(char, |char| first.push(char));
+            plain(char, &mut |char| usual.push(char));
             assert_eq!(first, usual, "{char:?}");
         }
     }

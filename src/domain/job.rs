@@ -1,4 +1,4 @@
-//! Jobs: what was asked, of which kind, and how far it has come.
+//! Jobs: their kinds, their states, and what a handler and the queue know of one.
 
 use super::Id;
 use serde::{Serialize, Serializer};
@@ -8,17 +8,17 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(pub &'static str);
 
-/// A job's kind, spelled as stored and as in configs, metrics and the API.
+/// A job's kind, in the spelling of the database, the configuration, the metrics and the API.
 ///
-/// A newtype and no enum: a new kind is one file and one line of registration.
+/// It is a newtype and not an enum, so that a new kind is one file and one line of registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobKind(pub &'static str);
 
-/// Scores a lead anew after one of its messages was worked through.
+/// The kind of jobs that score a lead after one of its messages was handled.
 pub const LEAD_SCORING: JobKind = JobKind("LEAD_SCORING_POST_PROCESS");
-/// Does nothing: the canary and the benchmarks use it.
+/// The kind of jobs that do nothing. The canary and the benchmarks use it.
 pub const SELF_CHECK: JobKind = JobKind("SELF_CHECK");
-/// The client of jobs that Postroom gives itself.
+/// The client of jobs that Postroom makes for itself.
 pub const SYSTEM_CLIENT: &str = "_system";
 
 macro_rules! named {
@@ -38,18 +38,18 @@ macro_rules! named {
 named!(ChannelName);
 named!(JobKind);
 
-/// Where a job stands, as the API spells it. What is "failed" here is the job, not an attempt.
+/// The state of a job, as the API spells it. `Failed` is about the job, not about an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobStatus {
-    /// Waits: due now, due later, for its retry, or behind another job of its lead.
+    /// It is due, is due later, waits for its retry, or waits behind another job of its lead.
     Pending,
-    /// Claimed by a node.
+    /// A node has claimed it.
     Running,
-    /// Ended well.
+    /// It ended with success.
     Succeeded,
-    /// Ended without success: no attempt left, or failed for good.
+    /// It ended without success: it has no attempt left, or failed for good.
     Failed,
-    /// Ended by a person, or because its message or lead is gone.
+    /// A person ended it, or its message or lead is gone.
     Cancelled,
 }
 
@@ -69,9 +69,9 @@ impl JobStatus {
         }
     }
 
-    /// The state of that name.
+    /// The state with this name.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -80,66 +80,67 @@ impl JobStatus {
 pub struct Job {
     /// The job's key.
     pub id: Id,
-    /// What is to be done.
+    /// What the job does.
     pub kind: JobKind,
-    /// Whose job it is.
+    /// The client that the job belongs to.
     pub client_id: String,
-    /// The lead it concerns; none for jobs that Postroom gives itself.
+    /// The lead that the job is about; `None` for jobs that Postroom makes for itself.
     pub lead_id: Option<Id>,
-    /// The inbound message it concerns.
+    /// The inbound message that the job is about.
     pub message_id: Option<Id>,
-    /// The draft it concerns.
+    /// The draft that the job is about.
     pub draft_id: Option<Id>,
-    /// Which attempt this is, from 1. Snoozes and releases do not count.
+    /// The number of this attempt, from 1. Snoozes, postponements and releases do not count.
     pub attempt: u32,
-    /// How many attempts it may have.
+    /// The most attempts that the job may have.
     pub max_attempts: u32,
-    /// The request that its message came with.
+    /// The id of the request that brought its message.
     pub request_id: Option<String>,
 }
 
-/// A job to be enqueued. Its dedupe key is (`subject_id`, `kind`); in text `{client}:{subject}:{kind}`.
+/// A job to be enqueued. Its dedupe key is (`subject_id`, `kind`), in text
+/// `{client}:{subject}:{kind}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJob {
-    /// What is to be done.
+    /// What the job does.
     pub kind: JobKind,
-    /// Whose job it is.
+    /// The client that the job belongs to.
     pub client_id: String,
-    /// The lead it concerns.
+    /// The lead that the job is about.
     pub lead_id: Option<Id>,
-    /// What the dedupe key is over: the message, the draft, or a fresh id for `SELF_CHECK`.
+    /// The subject of the dedupe key: the message, the draft, or a fresh id for `SELF_CHECK`.
     pub subject_id: Id,
-    /// The inbound message it concerns.
+    /// The inbound message that the job is about.
     pub message_id: Option<Id>,
-    /// The draft it concerns.
+    /// The draft that the job is about.
     pub draft_id: Option<Id>,
-    /// How many attempts it may have.
+    /// The most attempts that the job may have.
     pub max_attempts: u32,
-    /// True for inbound jobs: they form one line a lead, worked one at a time and in order (G8).
+    /// True for inbound jobs. Those of a lead form one line and run one at a time, in order (G8).
     pub in_lead_line: bool,
-    /// Milliseconds from now until it is due; 0 is now. The database's clock counts them.
+    /// Milliseconds until the job is due, by the database's clock; 0 means now.
     pub delay_ms: i64,
 }
 
-/// The text form of a dedupe key, for readers.
+/// A dedupe key as text, for people to read.
 pub fn dedupe_key(client_id: &str, subject_id: Id, kind: &str) -> String {
     format!("{client_id}:{subject_id}:{kind}")
 }
 
-/// Why an attempt did not succeed, spelled as stored in `job_attempts.outcome` and as the API's `reason`.
+/// Why an attempt did not succeed: `job_attempts.outcome` in the database, `reason` in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureReason {
-    /// The handler said so.
+    /// The handler returned a failure.
     Error,
     /// The handler panicked.
     Panic,
-    /// The kind's time-out cut it off.
+    /// The attempt was cut off by the kind's time-out.
     Timeout,
-    /// It ignored its abort.
+    /// The attempt went on after it was cut off, and held its thread.
     Stuck,
-    /// Its node fell silent, or lost track of it.
+    /// The job's node fell silent, or lost track of the job.
     Rescued,
-    /// It still ran when the shutdown's deadline came.
+    /// The attempt still ran at the deadline of the shutdown.
     Shutdown,
 }
 

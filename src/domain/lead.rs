@@ -1,11 +1,11 @@
-//! Leads: who they are, where they stand, and what a verdict changes about them.
+//! Leads: by what they are known, their status, and what a verdict changes about them.
 
 use super::{ChannelName, Sentiment};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// By what a lead is known. In which order an event's identities are tried is its channel's choice
-/// (docs/RULES.md P13).
+/// The kinds of things by which a lead is known. Each channel chooses the order in which an event's
+/// identities are tried (docs/RULES.md P13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IdentityKind {
     /// `GoHighLevel` contact id.
@@ -49,13 +49,12 @@ impl IdentityKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// True for the ids that providers give out: two different ones of a kind are two people to that
-    /// provider.
+    /// True for ids that a provider assigns: two different ids of such a kind are two people.
     pub const fn is_provider_id(self) -> bool {
         match self {
             Self::GhlContact
@@ -67,31 +66,31 @@ impl IdentityKind {
     }
 }
 
-/// Whether leads with these identities may be one person (docs/RULES.md P13): together they hold no two
-/// different ids of one provider.
+/// True if leads with these identities may be one person (docs/RULES.md P13): together they have no
+/// two different ids of one provider.
 pub fn may_be_one<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> bool {
     let mut ids: BTreeMap<IdentityKind, &str> = BTreeMap::new();
-    let mut given_out = identities.into_iter().filter(|it| it.kind.is_provider_id());
-    given_out.all(|it| *ids.entry(it.kind).or_insert(&it.value) == it.value)
+    let mut assigned = identities.into_iter().filter(|identity| identity.kind.is_provider_id());
+    assigned.all(|identity| *ids.entry(identity.kind).or_insert(&identity.value) == identity.value)
 }
 
-/// One thing by which a lead is known. Unique per client.
+/// One thing by which a lead is known. Kind and value together are unique per client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    /// Of which kind.
+    /// The kind of the value.
     pub kind: IdentityKind,
-    /// Its normalised value; matched exactly.
+    /// The normalised value, which is matched exactly.
     pub value: String,
 }
 
 impl Identity {
-    /// An identity of a normalised value.
+    /// An identity; `value` is normalised already.
     pub fn new(kind: IdentityKind, value: impl Into<String>) -> Self {
         Self { kind, value: value.into() }
     }
 }
 
-/// What a webhook tells about a lead. `None` is not told; a stored value is never overwritten by it.
+/// What a webhook tells about a lead. `None` means "not told" and never overwrites a stored value.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct LeadProfile {
     /// Given name.
@@ -110,25 +109,25 @@ pub struct LeadProfile {
     pub timezone: Option<String>,
 }
 
-/// Where a lead stands (docs/RULES.md STATUS), spelled as stored.
+/// The status of a lead (docs/RULES.md STATUS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeadStatus {
-    /// Nothing known yet, or nothing decided.
+    /// It has not answered yet, or its answer decides nothing.
     New,
-    /// Positive.
+    /// It answered positively.
     Qualified,
-    /// Wants to meet.
+    /// It wants to meet.
     MeetingRequested,
-    /// Has a date.
+    /// It has a date for a meeting.
     MeetingBooked,
-    /// Declined.
+    /// It declined.
     NotInterested,
-    /// Opted out or bounced.
+    /// It opted out, or mail to it bounced.
     Blacklisted,
 }
 
 impl LeadStatus {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 6] = [
         Self::New,
         Self::Qualified,
@@ -150,9 +149,9 @@ impl LeadStatus {
         }
     }
 
-    /// The status of that name.
+    /// The status with this name.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -174,7 +173,7 @@ pub struct Barriers {
 }
 
 impl Barriers {
-    /// The word for what stops `channel`, or `None` (docs/RULES.md DRAFTS).
+    /// The reason word for what stops `channel`; `None` if nothing does (docs/RULES.md DRAFTS).
     pub fn on(self, channel: &str) -> Option<&'static str> {
         if self.opted_out {
             Some("opted_out")
@@ -193,26 +192,26 @@ pub fn is_mail(channel: &str) -> bool {
     matches!(channel, "email" | "smartlead" | "instantly")
 }
 
-/// Where a lead stands: what a verdict may change.
+/// The state of a lead that a verdict may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Its status.
+    /// The lead's status.
     pub status: LeadStatus,
-    /// Its newest verdict.
+    /// The verdict on its newest inbound message; `None` if it is not judged yet.
     pub sentiment: Option<Sentiment>,
     /// What keeps messages from it.
     pub barriers: Barriers,
 }
 
 impl Standing {
-    /// A lead that was just made.
+    /// The state of a new lead.
     pub const NEW: Self = Self {
         status: LeadStatus::New,
         sentiment: None,
         barriers: Barriers { opted_out: false, bounced: false, sms_dnd: false },
     };
 
-    /// After the verdict `tag` on its newest message (docs/RULES.md STATUS).
+    /// The state after the verdict `tag` on the lead's newest message (docs/RULES.md STATUS).
     pub fn judged(self, tag: Sentiment) -> Self {
         if self.barriers.opted_out {
             return self.blacklisted();
@@ -224,33 +223,34 @@ impl Standing {
         Self { status: tag.status(), sentiment: Some(tag), ..self }
     }
 
-    /// After a provider's hint about its newest message, which is unjudged or `Neutral` (docs/RULES.md P16).
-    /// Opt-out and bounce win.
+    /// The state after a provider's hint about the lead's newest message, which is not judged or
+    /// `Neutral` (docs/RULES.md P16). An opt-out or a bounce wins over the hint.
     pub fn hinted(self, tag: Sentiment) -> Self {
         if self.barriers.bounced { self } else { self.judged(tag) }
     }
 
-    /// After an opt-out (docs/RULES.md P17): on all channels, until a person lifts it.
+    /// The state after an opt-out (docs/RULES.md P17). It holds on all channels, until a person
+    /// lifts it.
     pub fn opted_out(self) -> Self {
         let barriers = Barriers { opted_out: true, ..self.barriers };
         Self { barriers, ..self }.blacklisted()
     }
 
-    /// After a bounce (docs/RULES.md P17).
+    /// The state after a bounce (docs/RULES.md P17).
     pub fn bounced(self) -> Self {
         let barriers = Barriers { bounced: true, ..self.barriers };
         Self { barriers, status: LeadStatus::Blacklisted, ..self }
     }
 
-    /// After an inbound mail from the very address that had bounced (docs/RULES.md P17).
+    /// The state after an inbound mail from the address that had bounced (docs/RULES.md P17).
     pub fn bounce_lifted(self) -> Self {
         let barriers = Barriers { bounced: false, ..self.barriers };
         let lifted = if barriers.opted_out { self } else { self.without_barriers() };
         Self { barriers, ..lifted }
     }
 
-    /// Of two leads that are found to be one (docs/RULES.md P13): what keeps messages from either keeps them
-    /// from both, and the one whose inbound message is newer speaks last.
+    /// The state of two leads that turn out to be one person (docs/RULES.md P13). The barriers of
+    /// both hold, and the verdict of the lead with the newer inbound message is applied last.
     #[must_use]
     pub fn merged(self, other: Self, other_is_newer: bool) -> Self {
         let (earlier, later) = if other_is_newer { (self, other) } else { (other, self) };
@@ -270,7 +270,7 @@ impl Standing {
         }
     }
 
-    /// Where it would stand if only verdicts counted.
+    /// The state as it would be if only verdicts counted.
     fn without_barriers(self) -> Self {
         let status = match self.status {
             LeadStatus::Blacklisted => self.sentiment.map_or(LeadStatus::New, Sentiment::status),
@@ -288,7 +288,8 @@ impl Standing {
     }
 }
 
-/// The order of two inbound messages of a lead: by provider time, then by storing (G8).
+/// True if an inbound message is newer than another of the same lead: by the provider's time, then
+/// by the order of storing (G8).
 pub fn is_newer(
     (at, id): (super::Timestamp, super::Id),
     than: Option<(super::Timestamp, super::Id)>,

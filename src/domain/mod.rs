@@ -1,4 +1,5 @@
-//! Words and rules. Plain values and pure functions: no I/O, no actors, no SQL, no clock.
+//! The words and rules of Postroom, as plain values and pure functions: no I/O, no actors, no SQL,
+//! no clock.
 
 pub mod backoff;
 pub mod conversation;
@@ -28,6 +29,6 @@ pub use self::{
     time::Timestamp,
 };
 
-/// A row's key: 63 bits that grow with arrival (docs/decisions/0002), unique over
-/// all tables and clients, given out by the node that inserts. Opaque to readers, a string in JSON.
+/// The key of a row: 63 bits that grow with arrival (docs/decisions/0002). Unique over all tables
+/// and clients; the node that inserts the row assigns it. Opaque to readers, a string in JSON.
 pub type Id = i64;

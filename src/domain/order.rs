@@ -1,41 +1,42 @@
-//! State that providers report in events: which report counts, in whatever order they arrive
-//! (docs/RULES.md P17).
+//! State that providers report in events: which report counts does not depend on the order in which
+//! they arrive (docs/RULES.md P17).
 
 use super::Timestamp;
 
-/// When a provider says that something became so.
+/// The time of a provider's report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The provider's time, else that of receipt.
+    /// The provider's time, or the time of receipt if the provider tells none.
     pub at: Timestamp,
-    /// True where the provider told no time: such reports count in the order of their arrival.
+    /// True if `at` is the time of receipt. Such reports count in the order of their arrival.
     pub is_of_receipt: bool,
 }
 
 impl Told {
-    /// True where something is known that is newer than this.
+    /// True if a newer report than this one is known.
     pub fn is_stale(self, known: Option<Timestamp>) -> bool {
-        known.is_some_and(|it| self.at < it)
+        known.is_some_and(|newest| self.at < newest)
     }
 }
 
 /// A restriction that a provider turns on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Restriction {
-    /// Whether it stands.
+    /// True while the restriction is on.
     pub is_on: bool,
-    /// The time of the report that says so; `None` where nothing was reported.
+    /// The time of the report that counts; `None` if there was none.
     pub as_of: Option<Timestamp>,
 }
 
 impl Restriction {
-    /// After one more report.
+    /// The restriction after one more report.
     ///
-    /// The newest report counts. Of two of the same time the one that restricts counts, unless neither
-    /// tells a time of its own. What tells none and restricts always counts.
+    /// The newest report counts. If two reports have the same time, the one that restricts counts;
+    /// if the provider told no time, the one that arrived later. A report that restricts without
+    /// telling a time always counts.
     #[must_use]
     pub fn told(self, is_on: bool, told: Told) -> Self {
-        let newest = Some(self.as_of.map_or(told.at, |it| it.max(told.at)));
+        let newest = Some(self.as_of.map_or(told.at, |known| known.max(told.at)));
         match self.as_of.map(|known| told.at.cmp(&known)) {
             Some(std::cmp::Ordering::Less) if !(told.is_of_receipt && is_on) => self,
             Some(std::cmp::Ordering::Equal) if !told.is_of_receipt => {
@@ -45,7 +46,7 @@ impl Restriction {
         }
     }
 
-    /// Of two leads that are found to be one: what stands for either stands for both.
+    /// The restriction of two leads that turn out to be one person: on if it is on for either.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
         match (self.is_on, other.is_on) {
@@ -88,11 +89,11 @@ mod tests {
             (&[(true, timed(2)), (false, timed(1))], true, 2),
             (&[(false, timed(2)), (true, timed(1))], false, 2),
             (&[(true, timed(2)), (false, timed(3))], false, 3),
-            // On again: what was lifted between the two does not lift it late.
+            // It was turned on again: a late report of the lifting in between does not lift it.
             (&[(true, timed(1)), (true, timed(3)), (false, timed(2))], true, 3),
             (&[(true, timed(2)), (false, timed(2))], true, 2),
             (&[(false, timed(2)), (true, timed(2))], true, 2),
-            // Without a time of their own: in the order of arrival.
+            // Reports without a time count in the order of arrival.
             (&[(true, received(2)), (false, received(2))], false, 2),
             (&[(true, received(2)), (false, received(3)), (true, received(3))], true, 3),
             (&[(true, timed(9)), (false, received(8))], true, 9),
@@ -113,7 +114,7 @@ mod tests {
         #[test]
         fn p17_the_order_of_arrival_counts_for_nothing(
             (reports, shuffled) in prop::collection::vec((any::<bool>(), 0_i64..6), 0..12)
-                .prop_flat_map(|it| (Just(it.clone()), Just(it).prop_shuffle())),
+                .prop_flat_map(|reports| (Just(reports.clone()), Just(reports).prop_shuffle())),
         ) {
             let all = |them: &[(bool, i64)]| {
                 after(&them.iter().map(|(is_on, at)| (*is_on, timed(*at))).collect::<Vec<_>>())
@@ -142,7 +143,7 @@ mod tests {
             one in any::<bool>(), other in any::<bool>(), times in any::<[Option<u8>; 2]>(),
         ) {
             let of = |is_on, at: Option<u8>| Restriction {
-                is_on, as_of: at.map(|it| Timestamp::from_millis(it.into())),
+                is_on, as_of: at.map(|millis| Timestamp::from_millis(millis.into())),
             };
             let (one, other) = (of(one, times[0]), of(other, times[1]));
             prop_assert_eq!(one.merged(other), other.merged(one));

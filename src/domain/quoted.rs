@@ -1,4 +1,5 @@
-//! What in an answer repeats what we had sent (docs/RULES.md TEXT). Linear in both texts.
+//! Finds the parts of an answer that repeat a message of ours (docs/RULES.md TEXT). The work is
+//! linear in both texts.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,24 +7,26 @@ use std::{
     ops::Range,
 };
 
-/// The number of consecutive words by which places of our text are found.
+/// Consecutive words by which places in our text are found.
 const SHINGLE: usize = 4;
-/// A run of our words is a quote from this many words and bytes on: people take up shorter ones themselves.
+/// The least words of a run that counts as a quote. People repeat shorter ones in their own words.
 const RUN_WORDS: usize = 8;
+/// The least bytes of a run that counts as a quote.
 const RUN_BYTES: usize = 30;
-/// Between quotation marks, a shorter run is a quote.
+/// The least words of a run between quotation marks that counts as a quote.
 const MARKED_WORDS: usize = 3;
-/// A whole line of ours is a quote from this many words on.
+/// The least words of a whole line of ours that counts as a quote.
 const LINE_WORDS: usize = 4;
-/// At this many places of our text a run is looked for.
+/// The most places of our text that are compared for each run.
 const PLACES_MAX: usize = 4;
-/// A line that introduces a quote is no longer.
+/// The longest introduction of a quote, in bytes.
 const INTRODUCTION_BYTES: usize = 400;
-/// Over this many lines it may be broken.
+/// The most lines of an introduction.
 const INTRODUCTION_LINES: usize = 4;
 
-/// `text` without what repeats one of our own texts, and without the lines that introduce that; `None` where nothing
-/// does. Empty where all of it does.
+/// `text` without the parts that repeat one of `ours`, and without the lines that introduce them.
+///
+/// `None` if nothing in it repeats ours. Empty if all of it does.
 pub fn cut_what_repeats<'a>(text: &str, ours: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let ours = Ours::of(ours);
     if ours.words.is_empty() {
@@ -32,7 +35,7 @@ pub fn cut_what_repeats<'a>(text: &str, ours: impl IntoIterator<Item = &'a str>)
     let quoted = ours.runs_in(text);
     let mut lines: Vec<Line<'_>> = lines_of(text, &quoted);
     ours.mark_whole_lines(&mut lines);
-    if lines.iter().all(|it| it.cut.is_empty() && !it.is_quoted) {
+    if lines.iter().all(|line| line.cut.is_empty() && !line.is_quoted) {
         return None;
     }
     mark_what_stands_between(&mut lines);
@@ -40,18 +43,20 @@ pub fn cut_what_repeats<'a>(text: &str, ours: impl IntoIterator<Item = &'a str>)
     Some(joined(&lines))
 }
 
-/// What may be a quote at all is longer than a line or stands in quotation marks.
+/// True if `text` may hold a quote: it has several lines, quotation marks, or more than 160 bytes.
 pub fn may_repeat(text: &str) -> bool {
     text.trim().contains(['\n', '“', '”', '„', '«', '»', '"', '「', '『', '>']) || text.len() > 160
 }
 
-/// A word, as it is compared, and where it stands.
+/// A word of a text.
 struct Word {
+    /// Of its letters, in small letters.
     hash: u64,
+    /// Its bytes in the text.
     at: Range<usize>,
 }
 
-/// Words in small letters; each sign of a script without blanks is one.
+/// The words of a text. In a script without blanks, each sign is a word.
 fn words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut open: Option<(usize, DefaultHasher)> = None;
@@ -67,7 +72,7 @@ fn words(text: &str) -> Vec<Word> {
         }
         if char.is_alphanumeric() {
             let (_, hasher) = open.get_or_insert_with(|| (at, DefaultHasher::new()));
-            char.to_lowercase().for_each(|it| it.hash(hasher));
+            char.to_lowercase().for_each(|letter| letter.hash(hasher));
         }
         if is_sign {
             close(&mut open, at + char.len_utf8(), &mut words);
@@ -79,51 +84,53 @@ fn words(text: &str) -> Vec<Word> {
 
 fn hash_of(words: &[Word]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    words.iter().for_each(|it| it.hash.hash(&mut hasher));
+    words.iter().for_each(|word| word.hash.hash(&mut hasher));
     hasher.finish()
 }
 
-/// What we had sent.
+/// Our own texts, indexed for comparing.
 struct Ours {
+    /// The hashes of all words, text after text.
     words: Vec<u64>,
-    /// Where each run of `SHINGLE` words starts.
+    /// Indices in `words` at which a run of `SHINGLE` words starts, by the run's hash; at most
+    /// `PLACES_MAX` each.
     places: HashMap<u64, Vec<usize>>,
-    /// Each run of `MARKED_WORDS` words.
+    /// The hashes of all runs of `MARKED_WORDS` words.
     triples: HashSet<u64>,
-    /// Each line of ours, whatever its length.
+    /// The hashes of all lines that have a word.
     lines: HashSet<u64>,
 }
 
 impl Ours {
     fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut it = Self {
+        let mut index = Self {
             words: Vec::new(),
             places: HashMap::new(),
             triples: HashSet::new(),
             lines: HashSet::new(),
         };
         for text in texts {
-            let start = it.words.len();
+            let start = index.words.len();
             let all = words(text);
-            it.words.extend(all.iter().map(|it| it.hash));
+            index.words.extend(all.iter().map(|word| word.hash));
             for (at, shingle) in all.windows(SHINGLE).enumerate() {
-                let places = it.places.entry(hash_of(shingle)).or_default();
+                let places = index.places.entry(hash_of(shingle)).or_default();
                 if places.len() < PLACES_MAX {
                     places.push(start + at);
                 }
             }
-            it.triples.extend(all.windows(MARKED_WORDS).map(hash_of));
+            index.triples.extend(all.windows(MARKED_WORDS).map(hash_of));
             for line in text.lines() {
                 let line = words(line);
                 if !line.is_empty() {
-                    it.lines.insert(hash_of(&line));
+                    index.lines.insert(hash_of(&line));
                 }
             }
         }
-        it
+        index
     }
 
-    /// The parts of `text` that are runs of our words, long enough to be a quote.
+    /// The parts of `text`, in bytes, that are runs of our words and long enough to be a quote.
     fn runs_in(&self, text: &str) -> Vec<Range<usize>> {
         let all = words(text);
         let mut runs: Vec<Range<usize>> = Vec::new();
@@ -146,7 +153,8 @@ impl Ours {
         runs
     }
 
-    /// A quotation of `MARKED_WORDS` words, which is shorter than a shingle.
+    /// The first part between quotation marks that is a run of `MARKED_WORDS` words of ours, which
+    /// is shorter than a shingle.
     fn short_marked(&self, text: &str, all: &[Word]) -> Option<Range<usize>> {
         let part = all.windows(MARKED_WORDS).find(|part| {
             let (Some(first), Some(last)) = (part.first(), part.last()) else { return false };
@@ -155,12 +163,15 @@ impl Ours {
         Some(part.first()?.at.start..part.last()?.at.end)
     }
 
+    /// How many words the run has that starts at word `at` of the answer and at word `place` of
+    /// ours.
     fn length(&self, all: &[Word], at: usize, place: usize) -> usize {
-        let theirs = all.get(at..).unwrap_or_default().iter().map(|it| it.hash);
+        let theirs = all.get(at..).unwrap_or_default().iter().map(|word| word.hash);
         let ours = self.words.get(place..).unwrap_or_default().iter().copied();
         theirs.zip(ours).take_while(|(theirs, ours)| theirs == ours).count()
     }
 
+    /// Marks the lines that are whole lines of ours.
     fn mark_whole_lines(&self, lines: &mut [Line<'_>]) {
         for line in lines {
             let all = words(line.text);
@@ -174,33 +185,39 @@ impl Ours {
 const OPENING: &str = "“„«»\"‟「『‹‘‚";
 const CLOSING: &str = "”“«»\"「」』›’…";
 
-/// True where quotation marks stand right around a part, dots aside.
+/// True if a part stands between quotation marks. Blanks and marks like dots and commas between are
+/// ignored.
 fn is_marked(text: &str, part: &Range<usize>) -> bool {
     let before = text.get(..part.start).unwrap_or_default();
     let after = text.get(part.end..).unwrap_or_default();
-    let before = before.chars().rev().find(|it| !it.is_whitespace() && !".,…".contains(*it));
-    let after = after.chars().find(|it| !it.is_whitespace() && !".,!?…)".contains(*it));
-    before.is_some_and(|it| OPENING.contains(it)) && after.is_none_or(|it| CLOSING.contains(it))
+    let is_other = |char: char, ignored: &str| !char.is_whitespace() && !ignored.contains(char);
+    let before = before.chars().rev().find(|char| is_other(*char, ".,…"));
+    let after = after.chars().find(|char| is_other(*char, ".,!?…)"));
+    before.is_some_and(|mark| OPENING.contains(mark))
+        && after.is_none_or(|mark| CLOSING.contains(mark))
 }
 
+/// A line of an answer.
 struct Line<'a> {
+    /// Without its end.
     text: &'a str,
-    /// Parts of it that are ours.
+    /// The parts of it, in bytes, that are ours and are cut out.
     cut: Vec<Range<usize>>,
-    /// It is ours, or introduces what is.
+    /// True if the whole line is dropped: it is ours, or introduces a quote.
     is_quoted: bool,
-    /// It is a line of ours, however short.
+    /// True if it is a line of ours of any length.
     is_ours: bool,
 }
 
-/// The lines of a text, each with the runs in it. A line of which hardly more than runs is left is a quote as a whole.
+/// The lines of a text, each with the runs in it. A line that consists of runs for four fifths is
+/// quoted as a whole.
 fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<Line<'a>> {
     let (mut start, mut runs) = (0, runs.iter().peekable());
     let mut lines = Vec::new();
     for piece in text.split_inclusive('\n') {
         let (end, shown) = (start + piece.len(), piece.trim_end_matches(['\n', '\r']));
         let mut cut = Vec::new();
-        while let Some(run) = runs.peek().filter(|it| it.start < end) {
+        while let Some(run) = runs.peek().filter(|run| run.start < end) {
             let part = run.start.max(start) - start..(run.end.min(end) - start).min(shown.len());
             cut.push(part);
             if run.end > end {
@@ -208,7 +225,7 @@ fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<Line<'a>> {
             }
             runs.next();
         }
-        let covered: usize = cut.iter().map(|it| it.len()).sum();
+        let covered: usize = cut.iter().map(|part| part.len()).sum();
         let is_quoted = covered > 0 && covered * 5 >= shown.trim().len() * 4;
         lines.push(Line { text: shown, cut, is_quoted, is_ours: false });
         start = end;
@@ -216,7 +233,8 @@ fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<Line<'a>> {
     lines
 }
 
-/// Short lines of ours (a greeting, a name) and blank ones next to a quote belong to it.
+/// Marks the short lines of ours (a greeting, a name) next to a quote. Blank lines may stand
+/// between.
 fn mark_what_stands_between(lines: &mut [Line<'_>]) {
     let belongs =
         |line: &Line<'_>| line.is_ours || line.text.trim_matches(['>', ' ', '\t']).is_empty();
@@ -236,12 +254,12 @@ fn mark_what_stands_between(lines: &mut [Line<'_>]) {
     }
 }
 
-/// Above a quote: `… wrote:`, a block of headers, a rule.
+/// Marks the lines above each quote that introduce it: `… wrote:`, or a block of headers.
 fn mark_introductions(lines: &mut [Line<'_>]) {
     let mut at = 0;
     while at < lines.len() {
-        let starts = lines.get(at).is_some_and(|it| it.is_quoted)
-            && (at == 0 || !lines.get(at - 1).is_some_and(|it| it.is_quoted));
+        let starts = lines.get(at).is_some_and(|line| line.is_quoted)
+            && (at == 0 || !lines.get(at - 1).is_some_and(|line| line.is_quoted));
         if starts {
             mark_introduction(lines, at);
         }
@@ -254,12 +272,12 @@ fn mark_introduction(lines: &mut [Line<'_>], quote: usize) {
     let above: Vec<usize> = (0..quote)
         .rev()
         .skip_while(|at| lines.get(*at).is_some_and(is_blank))
-        .take_while(|at| lines.get(*at).is_some_and(|it| !is_blank(it) && !it.is_quoted))
+        .take_while(|at| lines.get(*at).is_some_and(|line| !is_blank(line) && !line.is_quoted))
         .take(2 * INTRODUCTION_LINES)
         .collect();
     let texts: Vec<&str> =
-        above.iter().filter_map(|at| lines.get(*at)).map(|it| it.text.trim()).collect();
-    let headers = texts.iter().take_while(|it| is_label(it)).count();
+        above.iter().filter_map(|at| lines.get(*at)).map(|line| line.text.trim()).collect();
+    let headers = texts.iter().take_while(|line| is_label(line)).count();
     let count = if headers >= 2 { headers } else { introduction(&texts) };
     for at in above.into_iter().take(count) {
         if let Some(line) = lines.get_mut(at) {
@@ -268,6 +286,7 @@ fn mark_introduction(lines: &mut [Line<'_>], quote: usize) {
     }
 }
 
+/// True for a line like a mail's header: a label of at most three words, then a colon.
 fn is_label(line: &str) -> bool {
     line.split_once([':', '：']).is_some_and(|(label, _)| {
         label.len() <= 48
@@ -276,34 +295,38 @@ fn is_label(line: &str) -> bool {
     })
 }
 
-/// How many of the lines, the lowest first, are one that ends with a colon and names somebody or a date.
+/// How many of `lines`, the lowest first, are a sentence that ends with a colon and names a person
+/// or a date.
 fn introduction(lines: &[&str]) -> usize {
-    let is_end = lines.first().is_some_and(|it| {
-        it.trim_end_matches(['*', '_', '\u{200e}', '\u{200f}', '\u{202c}']).ends_with([':', '：'])
+    let is_end = lines.first().is_some_and(|line| {
+        line.trim_end_matches(['*', '_', '\u{200e}', '\u{200f}', '\u{202c}']).ends_with([':', '：'])
     });
     if !is_end {
         return 0;
     }
     let names =
         |line: &str| line.contains('@') || line.bytes().filter(u8::is_ascii_digit).count() >= 3;
-    let told = lines.iter().take(INTRODUCTION_LINES).position(|it| names(it));
-    let length: usize = lines.iter().take(told.map_or(1, |it| it + 1)).map(|it| it.len()).sum();
-    // "Sam schrieb:", before what we wrote, introduces it too.
+    let told = lines.iter().take(INTRODUCTION_LINES).position(|line| names(line));
+    let length: usize =
+        lines.iter().take(told.map_or(1, |last| last + 1)).map(|line| line.len()).sum();
+    // A short line without an address or a date ("Sam schrieb:") introduces a quote, too.
     match told {
         Some(last) if length <= INTRODUCTION_BYTES => {
-            // `… Sam Reyes <` may end the line above.
-            let goes_on = lines.get(last + 1).is_some_and(|it| it.ends_with('<'));
+            // The address may start on the line above, which then ends with `… Sam Reyes <`.
+            let goes_on = lines.get(last + 1).is_some_and(|line| line.ends_with('<'));
             last + 1 + usize::from(goes_on)
         }
-        _ if lines.first().is_some_and(|it| it.split_whitespace().count() <= 6) => 1,
+        _ if lines.first().is_some_and(|line| line.split_whitespace().count() <= 6) => 1,
         _ => 0,
     }
 }
 
+/// The lines that are not quoted, without the parts that are cut out, and at most one blank line in
+/// a row.
 fn joined(lines: &[Line<'_>]) -> String {
     let mut text = String::new();
     let mut blanks = 0;
-    for line in lines.iter().filter(|it| !it.is_quoted) {
+    for line in lines.iter().filter(|line| !line.is_quoted) {
         let mut kept = String::with_capacity(line.text.len());
         let mut from = 0;
         for part in &line.cut {
@@ -323,10 +346,11 @@ fn joined(lines: &[Line<'_>]) -> String {
     text.trim().to_owned()
 }
 
-/// Quotation marks around nothing go with what stood in them.
+/// `line` without quotation marks whose content was cut out.
 fn without_empty_quotation(line: &str) -> String {
-    let is_mark = |it: char| OPENING.contains(it) || CLOSING.contains(it) || ".,!?".contains(it);
-    let kept = line.split_whitespace().filter(|it| !it.chars().all(is_mark));
+    let is_mark =
+        |char: char| OPENING.contains(char) || CLOSING.contains(char) || ".,!?".contains(char);
+    let kept = line.split_whitespace().filter(|word| !word.chars().all(is_mark));
     let line = kept.collect::<Vec<_>>().join(" ");
     if line.chars().any(char::is_alphanumeric) {
         line

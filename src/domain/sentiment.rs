@@ -1,33 +1,34 @@
-//! The tags that a message and a lead may carry (docs/RULES.md SENTIMENT); `New` and `Snoozed` are none: not judged yet is null.
+//! The tags that a message and a lead may have (docs/RULES.md SENTIMENT). A message that is not
+//! judged yet has none.
 
 use super::LeadStatus;
 use serde::{Serialize, Serializer};
 
-/// What a message says. The order of the variants is the order of precedence when several apply
-/// (docs/RULES.md SENTIMENT), the strongest first.
+/// What a message says. If several tags apply, the first in the order of the variants wins
+/// (docs/RULES.md SENTIMENT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sentiment {
-    /// Opt-out, hostile or spam complaint, bounce.
+    /// An opt-out, a hostile answer, a complaint about spam, or a bounce.
     Blacklist,
-    /// A machine's acknowledgement that is no absence notice.
+    /// A machine's acknowledgement that is not an absence notice.
     AutomatedReply,
-    /// Absence notice.
+    /// An absence notice.
     OutOfOffice,
     /// A date and time accepted, or an instruction to book through the lead's link.
     MeetingBooked,
-    /// Wants to meet, no time confirmed.
+    /// The lead wants to meet, and no time is confirmed.
     MeetingRequested,
-    /// Wants a phone call.
+    /// The lead wants a phone call.
     CallRequested,
-    /// Asks for price, details, process.
+    /// The lead asks for the price, details or the process.
     InformationRequested,
-    /// Defers.
+    /// The lead puts it off.
     FollowUp,
-    /// Declines.
+    /// The lead declines.
     NotInterested,
-    /// Positive without a clear next step.
+    /// The lead is positive, without a clear next step.
     Interested,
-    /// Judged, and unclear.
+    /// The message was judged and is unclear.
     Neutral,
 }
 
@@ -64,12 +65,12 @@ impl Sentiment {
         }
     }
 
-    /// The tag of that exact name.
+    /// The tag with exactly this name.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|tag| tag.as_str() == text)
     }
 
-    /// The positive set of docs/RULES.md SENTIMENT.
+    /// True for the tags of the positive set (docs/RULES.md STATUS).
     pub const fn is_positive(self) -> bool {
         matches!(
             self,
@@ -80,7 +81,7 @@ impl Sentiment {
         )
     }
 
-    /// True for the tags that get a draft (docs/RULES.md SENTIMENT).
+    /// True for the tags for which a draft is made (docs/RULES.md DRAFTS).
     pub const fn gets_draft(self) -> bool {
         self.is_positive() || matches!(self, Self::FollowUp)
     }
@@ -90,12 +91,12 @@ impl Sentiment {
         matches!(self, Self::AutomatedReply | Self::OutOfOffice | Self::Blacklist)
     }
 
-    /// True for the tags that never lower a lead (docs/RULES.md STATUS).
+    /// True for the tags that never lower a lead's status (docs/RULES.md STATUS).
     pub const fn never_lowers(self) -> bool {
         matches!(self, Self::OutOfOffice | Self::AutomatedReply | Self::Neutral)
     }
 
-    /// The lead status that goes with the tag (docs/RULES.md STATUS).
+    /// The status of a lead whose newest message has the tag (docs/RULES.md STATUS).
     pub const fn status(self) -> LeadStatus {
         match self {
             Self::MeetingBooked => LeadStatus::MeetingBooked,

@@ -1,9 +1,10 @@
-//! What a mail's subject says, whatever marks stand before it (docs/RULES.md SENTIMENT).
+//! Reads a mail's subject without the marks before it (docs/RULES.md SENTIMENT).
 
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// What gateways and filters put before a subject: `[EXTERNAL]`, `{Spam?}`, `***UNCHECKED***`, `EXT:`.
+/// Marks that gateways and filters put before a subject: `[EXTERNAL]`, `{Spam?}`,
+/// `***UNCHECKED***`, `EXT:`.
 const TAG: &str = concat!(
     r"\[[^\[\]\n]{1,40}\]|\{[^{}\n]{1,40}\}|<[^<>\n]{1,40}>|【[^】\n]{1,40}】|［[^］\n]{1,40}］",
     r"|\((?:ext|external?|externe?|spam|junk|unverified|suspicious|caution|warning)[^()\n]{0,30}\)",
@@ -13,7 +14,8 @@ const TAG: &str = concat!(
     r"|[|:：>/–—-]+",
 );
 
-/// What mail programs put before the subject of an answer or a forward, also numbered: `Re[2]:`.
+/// Marks that mail programs put before the subject of an answer or a forward, also with a number:
+/// `Re[2]:`.
 const ANSWER: &str = concat!(
     r"(?:re|aw|antw|antwort|sv|vs|vl|rv|rép|rif|ref|res|odp|pd|ynt|yan|[iİ]lt|[iİ]let|enc|fw|fwd|fs|tr",
     r"|wg|weiterl|doorst|i|r|tov|továbbítás|vá|válasz|bls|trs|bal|atb|απ|πρθ|σχετ|ha|на|отв|ответ",
@@ -21,7 +23,7 @@ const ANSWER: &str = concat!(
     r"(?: ?[\[(^]? ?[0-9]{1,3} ?[\])]?)? ?[:：]",
 );
 
-/// Directions of writing and joiners, which are not seen.
+/// Blanks, and characters that cannot be seen: joiners and marks of direction.
 const UNSEEN: &str = r"[\s\u{200b}-\u{200f}\u{202a}-\u{202e}\u{2066}-\u{2069}\u{feff}]*";
 
 struct Marks {
@@ -56,7 +58,7 @@ static DELIVERY_REPORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// A report about mail that may still arrive.
+/// Words of a report about a delay: the mail may still arrive.
 static DELAY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
         r"(?i)\bdelay|verzöger|retard|retras|ritard|atras|vertraag|försen|forsink|задерж|затрим",
@@ -64,35 +66,37 @@ static DELAY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The subject without the marks before it: of answers and forwards, of gateways and filters.
+/// The subject without the marks of answers, forwards, gateways and filters before it.
 pub fn without_marks(subject: &str) -> &str {
     let (mut rest, Some(marks)) = (subject, MARKS.as_ref()) else { return subject.trim() };
     while let Some(mark) = marks.answer.find(rest).or_else(|| marks.tag.find(rest)) {
-        let Some(behind) = rest.get(mark.end()..).filter(|it| !it.is_empty()) else { break };
+        let Some(behind) = rest.get(mark.end()..).filter(|behind| !behind.is_empty()) else {
+            break;
+        };
         rest = behind;
     }
     rest.trim()
 }
 
-/// True where a mark says that the mail answers or forwards another.
+/// True if a mark says that the mail is an answer or a forward.
 pub fn is_answer(subject: &str) -> bool {
     let (mut rest, Some(marks)) = (subject, MARKS.as_ref()) else { return false };
     loop {
         if marks.answer.is_match(rest) {
             return true;
         }
-        match marks.tag.find(rest).and_then(|it| rest.get(it.end()..)) {
+        match marks.tag.find(rest).and_then(|tag| rest.get(tag.end()..)) {
             Some(behind) if !behind.is_empty() => rest = behind,
             _ => return false,
         }
     }
 }
 
-/// True for the subject of a report that a mail was not delivered, and will not be.
+/// True for the subject of a report that a mail was not delivered and will not be.
 pub fn is_delivery_report(subject: &str) -> bool {
     let subject = without_marks(subject);
     let is =
-        |pattern: &LazyLock<Option<Regex>>| pattern.as_ref().is_some_and(|it| it.is_match(subject));
+        |pattern: &LazyLock<Option<Regex>>| pattern.as_ref().is_some_and(|re| re.is_match(subject));
     is(&DELIVERY_REPORT) && !is(&DELAY)
 }
 

@@ -1,14 +1,15 @@
-//! How texts are compared.
+//! How texts are compared: normalised, as keys, and as fingerprints.
 
 use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Blanks, and what is taken out of stored text.
+/// True for blanks, and for U+0000, which stored texts cannot hold.
 pub fn is_blank(char: char) -> bool {
     char.is_whitespace() || char == '\0'
 }
 
-/// As texts are compared (docs/RULES.md P9): trimmed, lower-cased, runs of blanks to one.
+/// The form in which texts are compared (docs/RULES.md P9): trimmed, lower-cased, with one space
+/// for each run of blanks.
 pub fn normalised(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for word in text.split(is_blank).filter(|word| !word.is_empty()) {
@@ -16,7 +17,7 @@ pub fn normalised(text: &str) -> String {
             folded.push(' ');
         }
         if word.is_ascii() {
-            folded.extend(word.chars().map(|it| it.to_ascii_lowercase()));
+            folded.extend(word.chars().map(|char| char.to_ascii_lowercase()));
         } else {
             folded.extend(word.chars().flat_map(char::to_lowercase));
         }
@@ -24,14 +25,14 @@ pub fn normalised(text: &str) -> String {
     folded
 }
 
-/// 32 hex digits over the normalised text: equal for texts that are compared as equal.
+/// A hash of the normalised text, in 32 hex digits: the same for texts that count as equal.
 pub fn key(text: &str) -> String {
     let mut digest = format!("{:x}", Sha256::digest(normalised(text)));
     digest.truncate(32);
     digest
 }
 
-/// Tells within one process whether a text is still the same.
+/// A hash that tells whether a text has changed. It is valid within one process only.
 pub fn fingerprint(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Instants as Postroom keeps them: Unix milliseconds, in UTC.
+//! Instants in Unix milliseconds, UTC.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -8,13 +8,16 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// The instants that RFC 3339 can spell and both databases can keep: years 0001 to 9999.
+/// The least instant that RFC 3339 can spell and both databases can keep: the start of the year
+/// 0001.
 const MILLIS_MIN: i64 = -62_135_596_800_000;
-/// The greatest that jiff takes: short of the year 10000, so that it can be shown in every zone.
+/// The greatest instant that jiff takes. It is a little before the year 10000, so that it can be
+/// shown in every zone.
 const MILLIS_MAX: i64 = 253_402_207_200_000;
 
 impl Timestamp {
-    /// From Unix milliseconds; what lies outside the years 0001–9999 becomes the nearest inside.
+    /// From Unix milliseconds. An instant outside the years 0001–9999 becomes the nearest one
+    /// inside.
     pub const fn from_millis(millis: i64) -> Self {
         if millis < MILLIS_MIN {
             Self(MILLIS_MIN)
@@ -30,7 +33,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Milliseconds from `earlier` to here, negative if `earlier` is later.
+    /// Milliseconds from `earlier` to this instant; negative if `earlier` is later.
     pub const fn millis_since(self, earlier: Self) -> i64 {
         self.0 - earlier.0
     }
@@ -42,15 +45,15 @@ impl Timestamp {
 }
 
 impl From<jiff::Timestamp> for Timestamp {
-    fn from(it: jiff::Timestamp) -> Self {
-        Self::from_millis(it.as_millisecond())
+    fn from(instant: jiff::Timestamp) -> Self {
+        Self::from_millis(instant.as_millisecond())
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(it) => write!(f, "{it:.3}"),
+            Ok(instant) => write!(f, "{instant:.3}"),
             Err(_) => write!(f, "{} ms", self.0),
         }
     }

@@ -1,8 +1,10 @@
-//! Instructions how to opt out ("Reply STOP to opt out"): whoever repeats one, it is nobody's wish.
+//! Instructions how to opt out ("Reply STOP to opt out"). A message that repeats one does not opt
+//! out.
 
 use regex::Regex;
 
-/// What somebody is told to do. No form that a person uses of itself: "I texted STOP" is a wish.
+/// What an instruction tells people to do. Forms that people use of themselves are missing: "I
+/// texted STOP" is a wish.
 const DO: &str = concat!(
     r"(?:reply|respond|answer|text|txt|send|write|type|enter|msg|message|click|tap|press|hit|use|visit|follow",
     // German, French, Spanish, Italian, Portuguese
@@ -13,35 +15,46 @@ const DO: &str = concat!(
     r"|antwoord(?:en)?|stuur|klik(?:k)?|skriv|svara?|skicka|vastaa|laheta|odpisz|odpowiedz|wyslij|napisz|odpovezte|poslete",
     r"|napiste|raspund(?:e|eti)|trimite(?:ti)?|scrie(?:ti)?)",
 );
-/// What is to be sent or clicked.
+/// What people are told to send or to click.
 const KEYWORD: &str = concat!(
     r"(?:stopp?(?: all|all| sms)?|end|quit|cancel|unsub(?:scribe)?|opt[ -]?out|remove(?: me)?|no|out|arrete?r?|baja|alto",
     r"|parar|sair|salir|cancelar|abmelden|afmelden|here|(?:the |this )?(?:link|button)(?: below)?|below|hier|ici|aqui|qui",
     r"|[0-9]{4,6})",
 );
-/// Why.
+/// Words that introduce the purpose.
 const SO_THAT: &str = r"(?:to|2|4|for|if|and|so|in order to|um|zum|zur|fur|pour|para|per|om|ter|for at|for att|for a|aby|zeby|pentru(?: a)?|=|:|-)";
-/// A keyword that needs no "reply" before it, and its purpose: `STOP to …`, `STOP=…`.
+/// A keyword with its purpose, without a "reply" before it: `STOP to …`, `STOP=…`.
 const BARE_KEYWORD: &str = concat!(
     r"(?:stopp?(?: all|all| sms)?|end|quit|cancel|unsub(?:scribe)?|arrete?r?|baja|alto|parar|sair|salir)",
     r#"["')*>\]]* ?(?:to|2|for|um|zum|zur|fur|pour|para|per|om|ter|aby|zeby|pentru|=)"#,
 );
-/// What may stand between the purpose and its word.
+/// Words that may stand between the purpose and its verb.
 const BETWEEN: &str = concat!(
     r"(?:be|get|stop|no longer|not|receiving|receive|getting|end|you|your|yourself|the|from|our|any|all|future|further|and",
     r"|we|we'll|i'll|i|will|immediately|instantly|easily|can|may|want|wish|would|like|prefer|to|sich|vous|te|se|ti|si|u|je",
     r"|dig|deg|dich|automatically)",
 );
 
+/// The patterns of instructions. Those for the text before a phrase end with `$`, those for the
+/// text after it start with `^`.
 pub(super) struct Instructions {
+    /// Before: "reply STOP to …".
     told_to: Regex,
+    /// Before: "reply with the word …".
     told_word: Regex,
+    /// Before: "STOP to …", "STOP=…".
     keyword_for: Regex,
+    /// Before: "to …", "if you want to …", at the start of a clause.
     purpose: Regex,
+    /// After: how to do it ("… reply STOP", a link).
     means: Regex,
+    /// After: ": reply …", "= STOP", " here".
     follows: Regex,
+    /// Before: "you can … at any time".
     may: Regex,
+    /// Before: "your text said …".
     reported: Regex,
+    /// Before an instruction's verb: "I have …", which makes it a report of the lead's own deed.
     own_deed: Regex,
 }
 
@@ -91,16 +104,17 @@ impl Instructions {
         })
     }
 
-    /// True where a phrase is what an instruction is about. `wide` is what stands before it in the sentence, also
-    /// on lines above; `before` only what stands on its line.
+    /// True if `phrase` is part of an instruction. `wide` is the text before it in its sentence,
+    /// with the lines above; `before` is the text before it on its line, `after` that behind it on
+    /// its line.
     pub(super) fn cover(&self, wide: &str, before: &str, phrase: &str, after: &str) -> bool {
-        let asks_for_itself = phrase.split(' ').any(|it| it == "me" || it == "us");
+        let asks_for_itself = phrase.split(' ').any(|word| word == "me" || word == "us");
         let is_told = |told: &Regex, text: &str| {
-            told.find(text).is_some_and(|it| {
-                let order = it.as_str().trim_start_matches(|it: char| !it.is_alphanumeric());
-                let head = text.get(..it.end() - order.len()).unwrap_or_default();
+            told.find(text).is_some_and(|found| {
+                let order = found.as_str().trim_start_matches(|char: char| !char.is_alphanumeric());
+                let head = text.get(..found.end() - order.len()).unwrap_or_default();
                 let asks_for_a_way = order.contains(" me ")
-                    && ["link", "button"].iter().any(|it| order.contains(it));
+                    && ["link", "button"].iter().any(|way| order.contains(way));
                 !asks_for_a_way && !self.own_deed.is_match(head)
             })
         };

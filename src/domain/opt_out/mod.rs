@@ -1,4 +1,4 @@
-//! By which words a lead opts out (docs/RULES.md OPT-OUT).
+//! Finds the words by which a lead opts out (docs/RULES.md OPT-OUT).
 
 mod instructions;
 mod phrases;
@@ -6,21 +6,21 @@ mod words;
 
 use super::{fold::Folded, subject::without_marks};
 
-/// A longer subject is no opt-out word, in bytes.
+/// The longest subject that may be an opt-out word, in bytes.
 const SUBJECT_MAX: usize = 200;
 
-/// Subjects that opt out, beside the keywords.
+/// Folded subjects that opt out, besides the keywords.
 const SUBJECTS: [&str; 3] = ["take me off your list", "cancelar suscripcion", "rimuovimi"];
 
-/// The words by which the lead opts out of everything; `None` if there are none.
+/// The words by which the lead opts out of all messages; `None` if there are none.
 ///
-/// They stand in `new_text`, or the `subject` is itself such a word. Only what is newly written may be
-/// given as text: quoted words are nobody's wish.
+/// They are in `new_text`, or the `subject` itself is such a word. `new_text` must contain only
+/// what the lead wrote: quoted words are not the lead's wish.
 pub fn opt_out_words(channel: &str, subject: Option<&str>, new_text: &str) -> Option<String> {
     let text = Folded::of(new_text);
     words::whole(channel, &text.text).or_else(|| phrases::find(&text)).or_else(|| {
-        let subject = Folded::of(without_marks(subject.filter(|it| it.len() <= SUBJECT_MAX)?));
-        let told = subject.text.trim_matches(|it: char| !it.is_alphanumeric());
+        let subject = Folded::of(without_marks(subject.filter(|text| text.len() <= SUBJECT_MAX)?));
+        let told = subject.text.trim_matches(|char: char| !char.is_alphanumeric());
         words::subject(&subject.text).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()))
     })
 }

@@ -1,13 +1,13 @@
-//! Phrases within a text by which somebody opts out.
+//! Phrases in a text by which somebody opts out.
 
 use super::instructions::Instructions;
 use crate::domain::fold::Folded;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Bytes beside a phrase that can turn its meaning.
+/// The bytes before and after a phrase in which other words can change its meaning.
 const WINDOW: usize = 120;
-/// Of one text this many phrases are looked at.
+/// The most phrases of one text that are examined.
 const CANDIDATES_MAX: usize = 1_000;
 
 /// The first phrase in a text by which somebody opts out, as it is written.
@@ -19,10 +19,10 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
             return Some(text.original(found.start(), found.end()));
         }
     }
-    // "Stop" alone says nothing of what should stop.
+    // "Stop" alone does not say what should stop, so the text must name messages, calls or mails.
     let context = rules.context.is_match(&text.text);
     let stops = rules.stop.captures_iter(&text.text).take(CANDIDATES_MAX);
-    let stop = stops.filter_map(|it| it.name("stop").or(it.name("stop2"))).find(|stop| {
+    let stop = stops.filter_map(|found| found.name("stop").or(found.name("stop2"))).find(|stop| {
         let beside = Beside::of(&text.text, stop.start(), stop.end());
         !rules.is_turned(&beside, "stop") && !rules.stop_elsewhere.is_match(beside.after)
     });
@@ -33,30 +33,47 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
             !rules.stop_elsewhere.is_match(beside.after)
         })
     });
-    stop.map(|it| text.original(it.start(), it.end()))
+    stop.map(|found| text.original(found.start(), found.end()))
 }
 
+/// The patterns. Those for the text before a phrase end with `$`, those for the text after it start
+/// with `^`.
 struct Rules {
+    /// Phrases that opt out unless something beside them turns their meaning.
     strong: Regex,
+    /// "Stop" as a request.
     stop: Regex,
+    /// After "stop": it is about something else ("stop by", "stop worrying").
     stop_elsewhere: Regex,
+    /// Words for messages and calls, anywhere in the text.
     context: Regex,
+    /// Before: a negation ("I did not …").
     negated: Regex,
+    /// After: a negation (French "pas").
     negated_behind: Regex,
+    /// Before: it is about other people ("customers who …").
     others: Regex,
     instructions: Instructions,
+    /// Before "stop": a promise ("I will …").
     promised: Regex,
+    /// The lead says that it sent "stop" ("I already texted STOP").
     told_stop: Regex,
+    /// Before: somebody is the subject of the sentence ("they …", "I …").
     speaker: Regex,
+    /// Before: it is a request ("I ask that you …").
     asked: Regex,
+    /// After: it holds for a time or a place only ("… before Monday", "… at work").
     limited: Regex,
+    /// After: the phrase is part of a noun ("unsubscribe rate") or of another expression.
     noun: Regex,
+    /// After: it happened by mistake.
     mistaken: Regex,
 }
 
 static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| Rules::new().ok());
 
-/// Boundaries of words are ASCII's: accents are folded away before.
+/// Compiles a pattern. Its word boundaries are those of ASCII, which is faster; folding has removed
+/// the accents.
 pub(super) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&pattern.replace(r"\b", r"(?-u:\b)"))
 }
@@ -179,21 +196,24 @@ impl Rules {
         })
     }
 
-    /// True where what stands beside a phrase says that it is not meant.
+    /// True if the words beside a phrase say that it is not meant.
     fn is_turned(&self, beside: &Beside<'_>, phrase: &str) -> bool {
         let Beside { wide, before, after } = *beside;
         if self.instructions.cover(wide, before, phrase, after) {
             return true;
         }
-        let forbids = ["do not", "don't", "dont", "never"].iter().any(|it| phrase.starts_with(it));
-        // "I don't want to be called" speaks of the speaker; "I don't call" does too, but forbids nothing.
-        let wants = [" to be ", " want you "].iter().any(|it| phrase.contains(it));
+        let forbids =
+            ["do not", "don't", "dont", "never"].iter().any(|start| phrase.starts_with(start));
+        // Both "I don't want to be called" and "I don't call" have a speaker, but only the first
+        // one is a wish.
+        let wants = [" to be ", " want you "].iter().any(|wish| phrase.contains(wish));
         if forbids && !wants {
             let said_of_others = self.speaker.is_match(before)
                 && !(before.trim_end().ends_with("you") && self.asked.is_match(before));
             return said_of_others || self.limited.is_match(after);
         }
-        let negates_itself = ["ne ", "no", "nunca", "nao"].iter().any(|it| phrase.starts_with(it));
+        let negates_itself =
+            ["ne ", "no", "nunca", "nao"].iter().any(|start| phrase.starts_with(start));
         (self.negated.is_match(before) && !negates_itself)
             || self.negated_behind.is_match(after)
             || self.others.is_match(before)
@@ -204,21 +224,21 @@ impl Rules {
     }
 }
 
-/// "Ich habe keine Nachrichten erhalten".
+/// True for a report and not a request: "Ich habe keine Nachrichten erhalten".
 fn got_none(before: &str, after: &str) -> bool {
     ["erhalten", "bekommen", "gesehen", "gefunden", "angekommen"]
         .iter()
-        .any(|it| after.contains(it))
-        && ["habe", "hatte", "haben", "sind"].iter().any(|it| before.contains(it))
+        .any(|verb| after.contains(verb))
+        && ["habe", "hatte", "haben", "sind"].iter().any(|verb| before.contains(verb))
 }
 
-/// What stands in the same sentence as a phrase.
+/// The text around a phrase in its sentence, at most [`WINDOW`] bytes on each side.
 struct Beside<'a> {
-    /// Before it, also on lines above.
+    /// Before it, with the lines above.
     wide: &'a str,
     /// Before it on its line.
     before: &'a str,
-    /// Behind it on its line.
+    /// After it on its line.
     after: &'a str,
 }
 

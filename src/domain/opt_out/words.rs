@@ -1,14 +1,14 @@
-//! Whole messages that opt out: the keywords that carriers publish, and what people write in their place.
+//! Whole messages that opt out: the keywords that carriers publish, and what people write instead.
 
 use crate::domain::fold::folded;
 use std::{collections::HashSet, sync::LazyLock};
 
-/// No keyword with what may stand beside it is longer, in bytes.
+/// The longest message that may be a keyword with its additions, in bytes.
 const LENGTH_MAX: usize = 200;
-/// A number beside a keyword is the number to which it is sent. It has at least this many digits.
+/// The least digits of a number beside a keyword, which is the number that the keyword is sent to.
 const NUMBER_DIGITS_MIN: usize = 4;
 
-/// They opt out on every channel.
+/// Keywords that opt out on every channel.
 #[rustfmt::skip]
 const STOP: &[&str] = &[
     // English
@@ -52,7 +52,7 @@ const STOP: &[&str] = &[
     "หยุด", "dừng", "ngừng", "berhenti", "रोकें", "स्टॉप",
 ];
 
-/// They opt out of text messages only: in a mail they may mean anything.
+/// Keywords that opt out of text messages only: in a mail they may mean anything.
 #[rustfmt::skip]
 const END: &[&str] = &[
     "cancel", "end", "quit", "revoke", "abbrechen", "ende", "beenden", "fin", "annuler", "finir", "cancelar",
@@ -63,7 +63,7 @@ const END: &[&str] = &[
     "די", "ביטול", "ยกเลิก", "hủy", "batal", "बंद",
 ];
 
-/// Words that stand beside a keyword and change nothing.
+/// Words beside a keyword that do not change its meaning.
 #[rustfmt::skip]
 const POLITE: &[&[&str]] = &[
     &["please"], &["pls"], &["plz"], &["thanks"], &["thank", "you"], &["thx"], &["now"], &["immediately"],
@@ -75,17 +75,17 @@ const POLITE: &[&[&str]] = &[
     &["будь", "ласка"], &["дякую"],
 ];
 
-/// What may stand between a keyword and the number to which it is sent.
+/// Words between a keyword and the number that it is sent to.
 const TO: [&str; 11] = ["to", "at", "a", "au", "an", "al", "til", "na", "на", "ke", "la"];
 
-/// Keywords of which a message with one slip of the finger is known again.
+/// Keywords that are recognised even with one typing mistake.
 #[rustfmt::skip]
 const LONG: [&str; 14] = [
     "stop", "стоп", "unsubscribe", "stopall", "optout", "abmelden", "désabonner", "désinscrire", "afmelden",
     "uitschrijven", "avregistrera", "отписаться", "відписатися", "dezabonare",
 ];
 
-/// Words that are one letter away from a keyword and mean something else.
+/// Words that differ from a keyword by one letter and mean something else.
 #[rustfmt::skip]
 const OTHERS: [&str; 47] = [
     "top", "sop", "sto", "stoop", "stomp", "strop", "stoup", "stope", "estop", "stops", "shop", "slop", "swop", "step",
@@ -94,16 +94,18 @@ const OTHERS: [&str; 47] = [
     "стоя", "стою", "сток", "стог", "топ", "столп", "стопа", "ступ",
 ];
 
+/// The keywords in the form in which messages are compared with them.
 static STOPS: LazyLock<HashSet<String>> = LazyLock::new(|| of(STOP));
 static ENDS: LazyLock<HashSet<String>> = LazyLock::new(|| of(END));
 static SLIPPED: LazyLock<Vec<String>> =
-    LazyLock::new(|| LONG.iter().map(|it| folded(it)).collect());
+    LazyLock::new(|| LONG.iter().map(|word| folded(word)).collect());
 
 fn of(words: &[&str]) -> HashSet<String> {
-    words.iter().map(|it| squeezed(&together(&tokens(&folded(it))))).collect()
+    words.iter().map(|word| squeezed(&together(&tokens(&folded(word))))).collect()
 }
 
-/// The keyword that a whole folded message is; punctuation, politeness and a number beside it aside.
+/// The keyword, if a whole folded message is one. Punctuation, politeness and a number beside it
+/// are ignored.
 pub(super) fn whole(channel: &str, text: &str) -> Option<String> {
     if text.len() > LENGTH_MAX {
         return None;
@@ -115,7 +117,7 @@ pub(super) fn whole(channel: &str, text: &str) -> Option<String> {
     (is_stop(&told) || is_end()).then_some(told)
 }
 
-/// True where a whole folded subject is a keyword.
+/// The keyword, if a whole folded subject is one.
 pub(super) fn subject(text: &str) -> Option<String> {
     if text.len() > LENGTH_MAX {
         return None;
@@ -130,28 +132,30 @@ fn is_stop(told: &str) -> bool {
     }
     STOPS.contains(&squeezed(told))
         || (!told.contains(' ')
-            && SLIPPED.iter().any(|it| {
-                strsim::osa_distance(told, it) <= 1
-                    || strsim::osa_distance(&squeezed(told), it) <= 1
+            && SLIPPED.iter().any(|word| {
+                strsim::osa_distance(told, word) <= 1
+                    || strsim::osa_distance(&squeezed(told), word) <= 1
             }))
 }
 
 fn tokens(text: &str) -> Vec<&str> {
-    text.split(|it: char| !it.is_alphanumeric() && it != '\u{309a}' && it != '\u{3099}')
-        .filter(|it| !it.is_empty())
+    // The two marks are the Japanese sound marks, which folding separates from their letters.
+    text.split(|char: char| !char.is_alphanumeric() && char != '\u{309a}' && char != '\u{3099}')
+        .filter(|token| !token.is_empty())
         .collect()
 }
 
-/// Words with one blank between them; single letters (`S T O P`) are one word.
+/// The tokens with one blank between them. Tokens that are all single letters (`S T O P`) make one
+/// word.
 fn together(tokens: &[&str]) -> String {
-    let is_spelled = tokens.len() > 2 && tokens.iter().all(|it| it.chars().count() == 1);
+    let is_spelled = tokens.len() > 2 && tokens.iter().all(|token| token.chars().count() == 1);
     tokens.join(if is_spelled { "" } else { " " })
 }
 
-/// Without runs of one letter: `stopppp` is `stop`.
+/// `text` with one letter for each run of the same letter: `stopppp` becomes `stop`.
 fn squeezed(text: &str) -> String {
     let mut last = None;
-    text.chars().filter(|it| last.replace(*it) != Some(*it)).collect()
+    text.chars().filter(|char| last.replace(*char) != Some(*char)).collect()
 }
 
 fn without_politeness<'a, 'b>(mut tokens: &'a [&'b str]) -> &'a [&'b str] {
@@ -164,15 +168,17 @@ fn without_politeness<'a, 'b>(mut tokens: &'a [&'b str]) -> &'a [&'b str] {
     tokens
 }
 
-/// Without the number to which, or from which, a keyword is sent: `STOP 12345`, `STOP to +1 555 010 0199`.
+/// The tokens without the phone number that a keyword is sent to or from: `STOP 12345`, `STOP to +1
+/// 555 010 0199`.
 fn without_number<'a, 'b>(tokens: &'a [&'b str]) -> &'a [&'b str] {
-    let is_number = |it: &&&str| it.bytes().all(|it| it.is_ascii_digit());
+    let is_number = |token: &&&str| token.bytes().all(|byte| byte.is_ascii_digit());
     let (front, back) = (
         tokens.iter().take_while(is_number).count(),
         tokens.iter().rev().take_while(is_number).count(),
     );
-    let count =
-        |part: Option<&[&str]>| part.unwrap_or_default().iter().map(|it| it.len()).sum::<usize>();
+    let count = |part: Option<&[&str]>| {
+        part.unwrap_or_default().iter().map(|token| token.len()).sum::<usize>()
+    };
     if back > 0 && count(tokens.get(tokens.len() - back..)) >= NUMBER_DIGITS_MIN {
         let rest = tokens.get(..tokens.len() - back).unwrap_or_default();
         let rest = match rest.split_last() {
@@ -182,7 +188,7 @@ fn without_number<'a, 'b>(tokens: &'a [&'b str]) -> &'a [&'b str] {
         return if rest.is_empty() { tokens } else { rest };
     }
     if front > 0 && count(tokens.get(..front)) >= NUMBER_DIGITS_MIN {
-        return tokens.get(front..).filter(|it| !it.is_empty()).unwrap_or(tokens);
+        return tokens.get(front..).filter(|rest| !rest.is_empty()).unwrap_or(tokens);
     }
     tokens
 }
@@ -272,7 +278,7 @@ mod tests {
             "abmedlen",
         ]
         .iter()
-        .filter(|it| !["stio p", "atopp"].contains(it))
+        .filter(|word| !["stio p", "atopp"].contains(word))
         {
             assert!(sms(text), "{text}");
         }
