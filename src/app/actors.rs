@@ -1,4 +1,4 @@
-//! The actors of a daemon: what each is made from, and who tells whom.
+//! The actors of a daemon: what each is made from, and which actor notifies which.
 
 use super::{AppError, Role, daemon::Arbiters, database_error};
 use crate::{
@@ -25,18 +25,18 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-/// How many outcomes and claimed jobs there may be together, at the least; more where pools are larger.
+/// The least capacity of the recorder: outcomes and claimed jobs together. Larger pools get more.
 const RECORDER_CAPACITY_MIN: usize = 4_096;
 
 /// How the daemon reaches its actors.
 pub(super) struct Actors {
-    /// Lives while it is held here.
+    /// The guardian lives as long as this address.
     pub(super) guardian: actix::Addr<Guardian>,
     pub(super) supervisor: supervisor::SupervisorAddress,
     pub(super) uncommitted: Uncommitted,
 }
 
-/// What all actors are made from.
+/// What the actors have in common.
 pub(super) struct Parts {
     pub(super) live: config::Live,
     pub(super) store: Store,
@@ -47,13 +47,18 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// The way in for webhooks, bounded by `ingest.queue` and `ingest.queue_bytes`.
     pub(super) fn entrance(&self) -> Entrance {
         let cfg = self.live.get();
         let bytes = usize::try_from(cfg.ingest.queue_bytes).unwrap_or(usize::MAX);
         Entrance { gate: Gate::new(cfg.ingest.queue, bytes), directory: Directory::default() }
     }
 
-    /// Starts the guardian, and with it supervisor, recorder, ingest actors, pools and janitor.
+    /// Starts the guardian, which starts the supervisor with its recorder, ingest actors, pools and
+    /// janitor.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
     pub(super) async fn start_actors(
         &self,
         registry: &Registry,
@@ -62,6 +67,7 @@ impl Parts {
         work: &HashMap<JobKind, Arc<supervisor::Work>>,
         downs: Downs,
     ) -> Result<Actors, AppError> {
+        // Create what outlives the actors.
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
         let capacity = self.recorder_capacity(&registry.kind_names());
         let handover = Handover::new(capacity, downs.actors);
@@ -71,11 +77,12 @@ impl Parts {
         let janitor =
             self.janitor_plan(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
-            // The lock of the file says that no other process lives: what is held is orphaned.
+            // The file's lock proves that no other process runs, so every claimed job is orphaned.
             rescue(&janitor, Vec::new())
                 .await
                 .map_err(|source| database_error(&self.live.get(), source))?;
         }
+        // Describe the supervisor's children, so that it can start and restart them.
         let uncommitted = Uncommitted::default();
         let control = arbiters.control.handle();
         let mut children = vec![self.recorder_child(&uncommitted, &recorded, &control, capacity)];
@@ -93,6 +100,7 @@ impl Parts {
             let plan = ListenerPlan { subscriber, announce, is_heard, board: self.board.clone() };
             children.push(listener_child(plan, &control));
         }
+        // Wake the supervisor when another node has stored jobs.
         let woken = stored.clone();
         self.store.notices().tell(move || {
             if let Some(supervisor) = woken.load_full()
@@ -104,6 +112,7 @@ impl Parts {
         if self.role.works() {
             children.push(janitor_child(janitor, &control));
         }
+        // Start the guardian.
         let deps = Deps {
             reader: self.store.reader(),
             analyst: Arc::new(Metered::new(Local, "local", self.metrics.clone())),
@@ -133,11 +142,15 @@ impl Parts {
         Ok(Actors { guardian, supervisor, uncommitted })
     }
 
-    /// Twice what all pools can hold, so that outcomes of one round never keep the next from its claim.
+    /// Twice the jobs that all pools can hold, so that the outcomes of one round never delay the
+    /// claim of the next.
     fn recorder_capacity(&self, kinds: &[JobKind]) -> usize {
         let cfg = self.live.get();
-        let held: usize =
-            kinds.iter().map(|it| cfg.pools.of(it.0)).map(|it| it.size + it.prefetch).sum();
+        let held: usize = kinds
+            .iter()
+            .map(|kind| cfg.pools.of(kind.0))
+            .map(|pool| pool.size + pool.prefetch)
+            .sum();
         (held * 2).max(RECORDER_CAPACITY_MIN)
     }
 

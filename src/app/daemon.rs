@@ -1,4 +1,4 @@
-//! A running daemon: how it comes up, and how it goes down so that nothing is lost.
+//! A running daemon: its start, and its stop without a loss.
 
 use super::{
     AppError, Role,
@@ -24,17 +24,19 @@ use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// How long the database may take before whoever asks the daemon is told that it waits.
+/// How long the database may take to answer at the start before the waiting room opens.
 const PROMPT: Duration = Duration::from_secs(1);
-/// How long the outcomes of what was cut off at `server.shutdown_timeout` may take to be committed.
+/// How long after `server.shutdown_timeout` the outcomes of jobs that were cut off may take to be
+/// committed.
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
-/// How long HTTP may take to close, and how long at the least when all else has taken its time. With
-/// [`FLUSH_LIMIT`] it leaves a little of the second that a stop may take beyond its time-out.
+/// The longest time that HTTP gets to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// The time that HTTP gets to close after the stop's deadline has passed. [`FLUSH_LIMIT`] and this
+/// stay below the one second that a stop may overrun.
 const CLOSE_LEAST: Duration = Duration::from_millis(300);
-/// How long a stop may take to say that this node is gone, at the least.
+/// The time to delete this node's row after the stop's deadline has passed.
 const LEAVE_LEAST: Duration = Duration::from_millis(150);
-/// How long the one that waits for the database may take to answer who is inside.
+/// How long the waiting room may take to answer its open requests when it closes.
 const WAITING_ROOM_LIMIT: Duration = Duration::from_millis(800);
 
 /// A running daemon: what has to be stopped, and in which order.
@@ -45,11 +47,14 @@ pub struct Daemon {
     server: http::ClosableServer,
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
+    /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::Work>>,
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
+    /// Where it listens, with the port that it got.
     url: String,
+    /// On SQLite, keeps other daemons off the database file.
     _lock: Option<File>,
 }
 
@@ -59,10 +64,13 @@ impl std::fmt::Debug for Daemon {
     }
 }
 
-/// Live arbiters by what lives on them.
+/// The threads of the actors.
 pub(super) struct Arbiters {
+    /// The thread of the supervisor, recorder, listener and janitor.
     pub(super) control: Arbiter,
+    /// The thread of the ingest actors.
     pub(super) ingest: Arbiter,
+    /// The threads of the slots, one per core.
     pub(super) slots: Vec<Arbiter>,
 }
 
@@ -81,7 +89,7 @@ impl Daemon {
     /// Starts a daemon on `listener`. Must be called inside an actix system.
     ///
     /// # Errors
-    /// When it cannot start. A database that is away is waited for, with `/readyz` at 503.
+    /// If it cannot start. While the database is unreachable it waits, with `/readyz` at 503.
     pub async fn start(
         config: Config,
         registry: Registry,
@@ -92,11 +100,11 @@ impl Daemon {
         Self::start_behind(&mut waiting_room, config, registry, role, listener).await
     }
 
-    /// As [`Daemon::start`]; who comes while it waits is received in this room. Where the start is broken off, the
-    /// room is to be closed.
+    /// As [`Daemon::start`]. While it waits for the database, `waiting_room` answers requests. If
+    /// the start fails, the caller must close the room.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Daemon::start`].
     pub(super) async fn start_behind(
         waiting_room: &mut WaitingRoom,
         config: Config,
@@ -104,15 +112,17 @@ impl Daemon {
         role: Role,
         listener: TcpListener,
     ) -> Result<Self, AppError> {
+        // Check what belongs to the process: descriptors, TLS, the lock, the token.
         http::raise_limit();
         let tls = config.server.tls.as_ref().map(http::Tls::load).transpose()?;
         waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
         let token = admin_token(&config).await?;
+        // Open the store.
         let store_runtime = StoreRuntime::start()?;
         let store = open_store(&config, &store_runtime, role, waiting_room, &listener).await?;
         warn_if_undurable(&store).await;
-        // A node that only takes webhooks runs no handlers.
+        // Start threads for handlers. A node that only takes webhooks runs none.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
         let work = start_work(&kinds, &config)?;
         let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
@@ -129,9 +139,11 @@ impl Daemon {
             role,
             membership: heartbeat.membership(),
         };
+        // Start the actors.
         let arbiters = Arbiters::start();
         let entrance = parts.entrance();
         let actors = parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
+        // Serve HTTP.
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
         let state = State::new(
@@ -176,12 +188,12 @@ impl Daemon {
         &self.url
     }
 
-    /// The board.
+    /// The board on which its actors show their state.
     pub fn board(&self) -> &Arc<Board> {
         &self.board
     }
 
-    /// The store.
+    /// Its store.
     pub const fn store(&self) -> &Store {
         &self.store
     }
@@ -196,25 +208,30 @@ impl Daemon {
         &self.entrance
     }
 
-    /// The supervisor.
+    /// The address of its supervisor.
     pub const fn supervisor(&self) -> &supervisor::SupervisorAddress {
         &self.actors.supervisor
     }
 
-    /// Waits until the daemon cannot go on, and says why. It is to be stopped then.
+    /// Waits until the daemon cannot go on, and returns the reason. The caller should then stop it.
     pub async fn given_up(&self) -> Fatal {
         self.board.given_up().await
     }
 
-    /// Stops it, so that nothing is lost: webhooks are refused, what is inside is committed and answered,
-    /// claims stop, running jobs finish up to the time-out, unstarted ones go back, the recorder flushes;
-    /// then HTTP, arbiters, the work runtime, and the store runtime last. Takes `server.shutdown_timeout` and a
-    /// second at the most, also where the database is away: what could not be committed by then is left to be
-    /// rescued, or posted again.
+    /// Stops the daemon without a loss. It takes at most `server.shutdown_timeout` and a second,
+    /// even if the database is unreachable. What could not be committed by then is rescued later,
+    /// or posted again by the provider.
+    ///
+    /// In order: webhooks are refused, and those inside are committed and answered. Claims stop,
+    /// running jobs finish until the time-out, and jobs that have not started are released. The
+    /// recorder commits its outcomes. Then HTTP, the arbiters, the handlers' threads and the
+    /// heartbeat end, the node's row is deleted, and the store's runtime ends last.
     pub async fn stop(self) {
+        // Refuse new work.
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
         self.server.say_goodbye();
+        // Finish running jobs, and commit and answer the webhooks that are inside.
         let drain = self.drain_supervisor(until);
         let emptying = async {
             let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
@@ -232,9 +249,10 @@ impl Daemon {
                 "the supervisor did not finish its drain: its jobs are left to be rescued"
             );
         }
+        // Commit the outcomes.
         let is_flushed = tokio::select! {
             () = self.actors.uncommitted.flush() => true,
-            // The supervisor has gone: nobody starts another.
+            // Without a supervisor, no other recorder is started.
             () = self.board.wait_until(|_| !self.actors.uncommitted.has_recorder()) => false,
             () = tokio::time::sleep_until(limit) => false,
         };
@@ -243,13 +261,14 @@ impl Daemon {
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
         }
+        // Close HTTP, then end the threads.
         let now = Instant::now();
         self.server.close((now + CLOSE_LIMIT).min(until.max(now) + CLOSE_LEAST)).await;
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
-        self.work.values().for_each(|it| it.stop());
-        // A heartbeat would miss the row.
+        self.work.values().for_each(|work| work.stop());
+        // The heartbeat ends before the node's row is deleted: it would report the row as missing.
         drop(self.heartbeat);
         if drained == Ok(true) && is_flushed {
             leave(&self.store, until).await;
@@ -261,16 +280,17 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// Has the supervisor drain, and waits for it; false where there is none. One that dies meanwhile is followed by
-    /// another, which is told again.
+    /// Tells the supervisor to drain, and waits until it has. If it dies meanwhile, its successor
+    /// is told again. False if there will be none.
     async fn drain_supervisor(&self, until: Instant) -> bool {
-        /// How often it is looked for a supervisor, while there is none.
+        /// The pause between two checks for a supervisor while there is none.
         const LOOK_EVERY: Duration = Duration::from_millis(5);
         loop {
             let (done, drained) = oneshot::channel();
             let within = until.saturating_duration_since(Instant::now());
             let supervisor = self.actors.supervisor.get();
-            let is_told = supervisor.is_some_and(|it| it.try_send(Drain { within, done }).is_ok());
+            let is_told =
+                supervisor.is_some_and(|address| address.try_send(Drain { within, done }).is_ok());
             if is_told && drained.await.is_ok() {
                 return true;
             }
@@ -282,8 +302,7 @@ impl Daemon {
     }
 }
 
-/// Takes this node's row away, so that others need not find out that it is gone, and its place is
-/// free.
+/// Deletes this node's row, so that other nodes know at once that it is gone, and its slot is free.
 async fn leave(store: &Store, until: Instant) {
     let limit = until.max(Instant::now() + LEAVE_LEAST);
     match tokio::time::timeout_at(limit, store.leave()).await {
@@ -295,7 +314,7 @@ async fn leave(store: &Store, until: Instant) {
     }
 }
 
-/// Says so where the server may lose what it has acknowledged.
+/// Warns if the database server may lose what it has committed.
 async fn warn_if_undurable(store: &Store) {
     match store.undurable().await {
         Ok(off) if off.is_empty() => {}
@@ -307,8 +326,8 @@ async fn warn_if_undurable(store: &Store) {
     }
 }
 
-/// The threads on which handlers run: those of each kind are its own, so that handlers of one kind that
-/// never yield take no thread from another's.
+/// Starts the threads on which handlers run. Each kind has its own, so that handlers of one kind
+/// that never yield take no threads from another kind.
 fn start_work(
     kinds: &[JobKind],
     config: &Config,
@@ -318,15 +337,20 @@ fn start_work(
     kinds.iter().map(start).collect()
 }
 
-/// Where those are received who come while the database is waited for; open once it is needed.
+/// The waiting room: a small HTTP server that answers requests while the daemon waits for the
+/// database. It opens only if it is needed.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRoom {
+    /// `None` until it opens.
     server: Option<http::ClosableServer>,
     tls: Option<http::Tls>,
 }
 
 impl WaitingRoom {
-    /// Opens it where it is not open yet; true where it was not.
+    /// Opens the room, if it is not open. True if it was not.
+    ///
+    /// # Errors
+    /// If the system has no socket or thread for it.
     fn open(&mut self, listener: &TcpListener) -> io::Result<bool> {
         if self.server.is_some() {
             return Ok(false);
@@ -336,7 +360,7 @@ impl WaitingRoom {
         Ok(true)
     }
 
-    /// Leaves whoever comes from now on to the one that answers for the daemon.
+    /// Closes the room, if it is open. New requests go to the daemon's server.
     async fn hand_over(&mut self) {
         if let Some(server) = &self.server {
             server.hand_over(Instant::now() + WAITING_ROOM_LIMIT).await;
@@ -344,7 +368,10 @@ impl WaitingRoom {
         self.server = None;
     }
 
-    /// Answers who is inside or has come to `listener` meanwhile, and lets nobody in any more.
+    /// Answers the requests inside and those that wait at `listener`, and closes the room.
+    ///
+    /// # Errors
+    /// As [`WaitingRoom::open`].
     pub(super) async fn close(mut self, listener: TcpListener) -> io::Result<()> {
         self.open(&listener)?;
         drop(listener);
@@ -355,8 +382,11 @@ impl WaitingRoom {
     }
 }
 
-/// Migrates where that is allowed, and opens the store. A database that is away is waited for, and whoever
-/// asks meanwhile is told so. What only a person can mend (a wrong password) ends the start.
+/// Migrates, if that is allowed, and opens the store. While the database is unreachable it waits,
+/// and `waiting_room` answers requests.
+///
+/// # Errors
+/// If only a person can mend it, such as a wrong password.
 async fn open_store(
     config: &Config,
     runtime: &StoreRuntime,
@@ -381,7 +411,7 @@ async fn open_store(
         {
             tracing::warn!(url, %source, "waiting for the database");
             waiting_room.open(listener)?;
-            // Nodes that start at the same time do not try in step.
+            // The random part keeps nodes that start together from retrying together.
             tokio::time::sleep(AWAY_PAUSE + AWAY_PAUSE.mul_f64(rand::random())).await;
             continue;
         }
@@ -389,8 +419,8 @@ async fn open_store(
     }
 }
 
-/// One try. The store of an earlier one that came as far goes on in this one: a node registers
-/// once.
+/// Tries once to open the store. `registered` keeps the store from an earlier try, since a node
+/// registers once.
 async fn try_open(
     config: &Config,
     runtime: &StoreRuntime,
@@ -402,11 +432,12 @@ async fn try_open(
         None => registered.insert(register(config, runtime, role).await?).clone(),
     };
     store.set_caps(config.caps()).await.map_err(|source| database_error(config, source))?;
-    let clients = config.clients.iter().map(|it| it.id.clone()).collect();
+    let clients = config.clients.iter().map(|client| client.id.clone()).collect();
     store.set_clients(clients).await.map_err(|source| database_error(config, source))?;
     Ok(store)
 }
 
+/// Connects, migrates if that is allowed, and registers this node.
 async fn register(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
     let (database, handle) = (config.database.clone(), runtime.handle());
     let migrated = handle.spawn(async move {
@@ -419,7 +450,7 @@ async fn register(config: &Config, runtime: &StoreRuntime, role: Role) -> Result
     let migrations = migrated
         .await
         .map_err(|error| StoreError::Broken(error.to_string()))
-        .and_then(|it| it)
+        .and_then(|migrations| migrations)
         .map_err(|source| database_error(config, source))?;
     if migrations.pending() > 0 {
         return Err(AppError::Pending(migrations.pending()));

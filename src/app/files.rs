@@ -1,4 +1,4 @@
-//! The database file on SQLite, and the lock that keeps a second daemon off it.
+//! On SQLite: the database file, and the lock that keeps a second daemon off it.
 
 use super::{
     AppError, database_error,
@@ -18,12 +18,13 @@ use std::{
 /// The directory that `database.url` names by default.
 const DATA_DIRECTORY: &str = "data";
 
-/// On SQLite, the lock that keeps a second daemon off the file; held as long as the value lives. The database file is
-/// made where there is none, and it and what belongs to it are closed to other users.
+/// On SQLite, takes the lock that keeps a second daemon off the database file; `None` on
+/// PostgreSQL. The lock is held as long as the value lives.
+///
+/// Makes the database file if there is none, and closes it and the files beside it to other users.
 ///
 /// # Errors
-/// [`AppError::Locked`] where another daemon holds it, [`AppError::Database`] where there can be no such file or it is
-/// another user's.
+/// [`AppError::Locked`] if another daemon holds the lock. [`AppError::Database`] if the file cannot be made, or belongs to another user.
 pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
     let Some(path) = store::sqlite_path(config.database.url.expose()) else { return Ok(None) };
     let unusable = |what: String| database_error(config, StoreError::Unusable(what));
@@ -34,31 +35,35 @@ pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
             what.display()
         ))
     };
+    // Check the database file and make its directory.
     let found = look(&path).map_err(&unusable)?;
-    if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         private::directory(parent, parent == Path::new(DATA_DIRECTORY))
             .map_err(|error| cannot_be_made(parent, &error))?;
     }
+    // Take the lock.
     let name = beside(&path, ".lock");
     let lock = private::open_or_make(&name).map_err(|error| match private::is_link(&error) {
         true => unusable(refused(&name, &Distrust::Link)),
         false => cannot_be_made(&name, &error),
     })?;
     let of_lock = lock.metadata().map_err(|source| file_error(&name, source))?;
-    private::close(&name, &of_lock).map_err(|it| unusable(refused(&name, &it)))?;
+    private::close(&name, &of_lock).map_err(|distrust| unusable(refused(&name, &distrust)))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(AppError::Locked(path)),
         Err(TryLockError::Error(source)) => return Err(file_error(&name, source)),
     }
+    // Make the database file, or close it to other users.
     match found {
         Some(found) => {
-            private::close(&path, &found).map_err(|it| unusable(refused(&path, &it)))?;
+            private::close(&path, &found)
+                .map_err(|distrust| unusable(refused(&path, &distrust)))?;
         }
-        // SQLite makes its other files with the mode of this one.
+        // SQLite gives its other files the mode of this one.
         None => drop(private::make(&path).map_err(|error| cannot_be_made(&path, &error))?),
     }
-    // SQLite follows a link to the database, and keeps its other files there.
+    // Close the files beside it. If the path is a link, SQLite keeps them where it leads.
     let real = fs::canonicalize(&path).map_err(|source| file_error(&path, source))?;
     for ending in ["-wal", "-shm"] {
         let name = beside(&real, ending);
@@ -67,7 +72,8 @@ pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
                 return Err(unusable(refused(&name, &Distrust::Link)));
             }
             Ok(found) => {
-                private::close(&name, &found).map_err(|it| unusable(refused(&name, &it)))?;
+                private::close(&name, &found)
+                    .map_err(|distrust| unusable(refused(&name, &distrust)))?;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(file_error(&name, source)),
@@ -76,11 +82,11 @@ pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
     Ok(Some(lock))
 }
 
-/// What is there under the name of the database; `None` where it is to be made. A link to a file is one of an
-/// administrator who keeps it elsewhere.
+/// The database file, if it exists. A link to a file is allowed: an administrator may keep the file
+/// elsewhere.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// What is wrong with the file, and what would be right.
 fn look(path: &Path) -> Result<Option<Metadata>, String> {
     let Ok(named) = fs::symlink_metadata(path) else { return Ok(None) };
     let found = match fs::metadata(path) {
@@ -98,7 +104,7 @@ fn look(path: &Path) -> Result<Option<Metadata>, String> {
             if found.is_dir() { "a directory: name a file in it" } else { "no file: name one" };
         return Err(format!("`{}` is {what} in `database.url`", path.display()));
     }
-    private::are_trusted([&named, &found]).map_err(|it| refused(path, &it))?;
+    private::are_trusted([&named, &found]).map_err(|distrust| refused(path, &distrust))?;
     Ok(Some(found))
 }
 
@@ -110,7 +116,7 @@ fn refused(path: &Path, why: &Distrust) -> String {
     )
 }
 
-/// The file beside `path` whose name has this ending more.
+/// The path of the file beside `path` whose name is longer by `ending`.
 fn beside(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);

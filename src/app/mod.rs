@@ -1,5 +1,5 @@
-//! The composition root: from a configuration to a running daemon, and back down in order. It may name every
-//! module but `cli`, which may name this one, too.
+//! The composition root: it makes a running daemon from a configuration, and stops it in order. It
+//! may use every module except `cli`, which uses this one.
 
 mod actors;
 mod daemon;
@@ -25,20 +25,20 @@ use crate::{
 use std::{io, net::TcpListener, path::PathBuf, str::FromStr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a process does.
+/// What a daemon does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Role {
-    /// Takes webhooks and works jobs off.
+    /// Takes webhooks and runs jobs.
     #[default]
     All,
     /// Only takes webhooks.
     Ingest,
-    /// Only works jobs off.
+    /// Only runs jobs.
     Worker,
 }
 
 impl Role {
-    /// As given on the command line.
+    /// The word for it on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -62,7 +62,7 @@ impl FromStr for Role {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         [Self::All, Self::Ingest, Self::Worker]
             .into_iter()
-            .find(|it| it.as_str() == text)
+            .find(|role| role.as_str() == text)
             .ok_or_else(|| format!("`{text}` is no role: use `all`, `ingest` or `worker`"))
     }
 }
@@ -70,17 +70,17 @@ impl FromStr for Role {
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It was told to, and everything was finished.
+    /// It was told to end, and finished everything.
     Clean,
     /// A second signal ended it at once.
     Interrupted,
-    /// Its supervisor went down again and again.
+    /// Its supervisor went down too often.
     GivenUp,
-    /// Its handlers held too many threads that they did not give back.
+    /// Handlers that never yield held too many threads.
     LostThreads,
-    /// It was silent for so long that the other nodes have forgotten it.
+    /// It was silent for so long that the other nodes deleted its row.
     Forgotten,
-    /// A thread of its actors, or its supervisor, stood still.
+    /// Its supervisor or a thread of its actors no longer reacted.
     Stalled,
 }
 
@@ -99,13 +99,13 @@ impl Exit {
 /// Why a daemon did not start, or a migration did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration names what is not there.
+    /// The configuration names a channel or a kind that does not exist.
     #[error("{0}")]
     Config(#[from] config::ConfigErrors),
-    /// The log cannot be set up.
+    /// Logging cannot be set up.
     #[error("{0}")]
     Logging(#[from] crate::telemetry::logging::LoggingError),
-    /// The port is taken, or the address is not of this machine.
+    /// The port is in use, or the address is not one of this machine.
     #[error("cannot listen on `{bind}` (server.bind): {source}")]
     Bind {
         /// The address.
@@ -122,20 +122,20 @@ pub enum AppError {
     /// A file or a directory cannot be made or read.
     #[error("`{}`: {source}", .path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// A file is there that this process cannot trust.
+    /// A file exists that this process cannot trust.
     #[error("`{}` {why}", .path.display())]
     Refused {
-        /// Which.
+        /// The path.
         path: PathBuf,
         /// Why, and what would be right.
         why: String,
     },
-    /// The database refuses.
+    /// The database cannot be used.
     #[error("the database `{url}`: {source}")]
     Database {
         /// Its URL, without the password.
@@ -143,7 +143,7 @@ pub enum AppError {
         /// Why.
         source: StoreError,
     },
-    /// The schema is older than this version, and may not be migrated by itself.
+    /// The schema is older than this version, and automatic migration is off.
     #[error(
         "{0} migrations are pending and `database.auto_migrate` is off: run `postroom migrate up`"
     )]
@@ -160,7 +160,7 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// True where the configuration is at fault: exit code 2.
+    /// True if the configuration is at fault: the exit code is 2.
     pub const fn is_config(&self) -> bool {
         matches!(self, Self::Config(_) | Self::Logging(_) | Self::Tls(_))
     }
@@ -169,20 +169,20 @@ impl AppError {
 /// What `postroom migrate` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Migrate {
-    /// Applies what is pending.
+    /// Applies all pending migrations.
     Up,
-    /// Reverts the last one.
+    /// Reverts the last migration.
     Down,
-    /// Only tells.
+    /// Changes nothing.
     Status,
-    /// Drops everything and starts anew.
+    /// Drops everything and applies all migrations.
     Fresh,
 }
 
-/// Runs migrations by hand and tells what is applied afterwards.
+/// Runs migrations by hand, and returns which are applied afterwards.
 ///
 /// # Errors
-/// When the database is away, held by a daemon, or a migration fails.
+/// If the database is unreachable, a daemon holds its file, or a migration fails.
 pub fn migrate(config: &Config, what: Migrate) -> Result<store::Migrations, AppError> {
     process::close_to_others()?;
     let _lock = lock_database(config)?;
@@ -209,7 +209,7 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// When it cannot start. A database that is away is waited for.
+/// If it cannot start. While the database is unreachable it waits.
 pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Exit, AppError> {
     process::close_to_others()?;
     crate::telemetry::logging::init(&config.telemetry)?;
@@ -219,10 +219,10 @@ pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Ex
     serve_with(config, registry::postroom(), role)
 }
 
-/// Runs a daemon with other channels and kinds than Postroom's own: tests bring theirs.
+/// Runs a daemon with the channels and kinds of `registry`, so that tests can bring their own.
 ///
 /// # Errors
-/// As [`serve`]; also where the configuration names a channel or a kind that `registry` has not.
+/// As [`serve`]. Also if the configuration names a channel or a kind that `registry` does not have.
 pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit, AppError> {
     if let Some(kind) = registry.twice() {
         return Err(AppError::KindTwice(kind));
@@ -259,7 +259,7 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
     })
 }
 
-/// SIGTERM and SIGINT.
+/// The signals that stop a daemon: SIGTERM and SIGINT.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -280,10 +280,10 @@ impl Signals {
         }
     }
 
-    /// What `work` comes to, or `None` where a signal comes first.
+    /// The result of `work`, or `None` if a signal comes first.
     async fn unless_told<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            it = work => Some(it),
+            result = work => Some(result),
             () = self.recv() => None,
         }
     }

@@ -1,5 +1,5 @@
-//! Files and directories that are for the user of this process alone: how they are made, and how those are judged
-//! that are there already.
+//! Files and directories for the user of this process alone: how they are made, and how existing
+//! ones are checked.
 
 use rustix::{fs::OFlags, io::Errno, process::geteuid};
 use std::{
@@ -9,58 +9,58 @@ use std::{
     path::Path,
 };
 
-/// Read and write for the owner.
+/// The mode of files: the owner reads and writes.
 const FILE_MODE: u32 = 0o600;
-/// All for the owner.
+/// The mode of directories: the owner may do everything.
 const DIRECTORY_MODE: u32 = 0o700;
-/// What group and others may do.
+/// The bits of the group and of all other users.
 const OF_OTHERS: u32 = 0o077;
-/// What everybody may do.
+/// The bits of all other users.
 const OF_EVERYBODY: u32 = 0o007;
-/// Writing, for group and others.
+/// The bits that let the group and other users write.
 const WRITE_OF_OTHERS: u32 = 0o022;
-/// In a directory: only its owner removes a file.
+/// The bit of a directory in which only the owner of a file may remove it.
 const STICKY: u32 = 0o1000;
-/// Whom everybody on a machine trusts.
+/// The user whom every other user trusts.
 const ROOT: u32 = 0;
 
-/// Why a file is not used: what is wrong with it, to be read behind its name.
+/// Why a file is not used. The text is to be read after the file's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Distrust {
-    /// Somebody else made it.
+    /// It belongs to another user.
     #[error("belongs to another user (id {owner}), who can change what is in it")]
     Foreign {
-        /// Whose it is.
+        /// The user's id.
         owner: u32,
     },
-    /// What is written there would be somewhere else.
+    /// It is a link, so writing to it would change another file.
     #[error("is a symbolic link, which is not followed")]
     Link,
-    /// Nothing can be kept in it.
+    /// It is not a regular file.
     #[error("is no file")]
     NoFile,
-    /// It is root's, so that its mode cannot be changed here.
+    /// It belongs to root, so this process cannot change its mode.
     #[error("belongs to root and is open to other users (mode {:04o})", .mode & 0o7777)]
     Open {
-        /// Its mode.
+        /// The file's mode.
         mode: u32,
     },
 }
 
-/// Who gets at a file.
+/// Who can use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Its owner alone, who is trusted.
+    /// Only its owner, who is trusted.
     Private,
-    /// It is ours, and others get at it.
+    /// It belongs to this process's user, and others can use it.
     OursAndOpen,
-    /// It is root's, and others get at it: without that, this process would not.
+    /// It belongs to root, and others can use it. This process needs that.
     RootsAndOpen,
-    /// It is another user's.
+    /// It belongs to another user.
     Foreign,
 }
 
-/// Who gets at a file of this owner and mode, where `me` is the user of this process.
+/// Who can use a file with this owner and mode; `me` is the user of this process.
 const fn standing(owner: u32, mode: u32, me: u32) -> Standing {
     if owner != me && owner != ROOT {
         return Standing::Foreign;
@@ -72,7 +72,7 @@ const fn standing(owner: u32, mode: u32, me: u32) -> Standing {
     }
 }
 
-/// Whether other users could exchange files in a directory of this owner and mode.
+/// True if other users can replace files in a directory with this owner and mode.
 const fn is_shared(owner: u32, mode: u32, me: u32) -> bool {
     let is_foreign = owner != me && owner != ROOT;
     is_foreign || (mode & WRITE_OF_OTHERS != 0 && mode & STICKY == 0)
@@ -93,42 +93,42 @@ fn shown(mode: u32) -> String {
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Only read.
+    /// For reading only.
     Read,
-    /// Also written.
+    /// For reading and writing.
     Write,
 }
 
-/// Opens a file that is there. Follows no link, and does not wait for the other end of a pipe.
+/// Opens an existing file. Does not follow a link, and does not wait for the other end of a pipe.
 ///
 /// # Errors
-/// When there is none, when it is a link ([`is_link`]), when the system refuses.
+/// If there is no file, if it is a link ([`is_link`]), or if the system refuses.
 pub(super) fn open(path: &Path, access: Access) -> io::Result<File> {
     options(access).open(path)
 }
 
-/// Opens a file to be written, and makes one of mode 0600 where there is none. Follows no link.
+/// Opens a file for writing. If there is none, makes one with mode 0600. Does not follow a link.
 ///
 /// # Errors
 /// As [`open`].
 pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
-    // Not with `create`: the system refuses that for a file of another user in some directories, and this is to
-    // say whose it is.
+    // Without `create`: in some directories the system refuses that for a file of another user, and
+    // then the error would not tell the owner.
     let opened = open(path, Access::Write);
-    if !opened.as_ref().is_err_and(|it| it.kind() == ErrorKind::NotFound) {
+    if !opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return opened;
     }
     match make(path) {
-        // Another process was quicker.
+        // Another process made it first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => open(path, Access::Write),
         made => made,
     }
 }
 
-/// Makes an empty file of mode 0600.
+/// Makes an empty file with mode 0600.
 ///
 /// # Errors
-/// When there is something of that name, also a link that leads nowhere; when the system refuses.
+/// If the name exists, even as a link to nothing, or if the system refuses.
 pub(super) fn make(path: &Path) -> io::Result<File> {
     options(Access::Write).create_new(true).mode(FILE_MODE).open(path)
 }
@@ -142,15 +142,15 @@ fn options(access: Access) -> fs::OpenOptions {
     options
 }
 
-/// Whether a file was not opened because it is a link.
+/// True if a file was not opened because it is a link.
 pub(super) fn is_link(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
-/// Judges a file that was found. One of ours that others get at is to be closed to them.
+/// Checks an existing file, and says whether others can use it.
 ///
 /// # Errors
-/// [`Distrust`], where it is no file, or somebody else's.
+/// [`Distrust`] if it is not a regular file, or belongs to another user.
 pub(super) fn judge(found: &Metadata) -> Result<IsOpen, Distrust> {
     if !found.is_file() {
         return Err(Distrust::NoFile);
@@ -163,35 +163,38 @@ pub(super) fn judge(found: &Metadata) -> Result<IsOpen, Distrust> {
     }
 }
 
-/// Judges the owners alone: of a file, and of a link that leads to it.
+/// Checks only the owners: of a file, and of a link that leads to it.
 ///
 /// # Errors
-/// [`Distrust::Foreign`].
+/// [`Distrust::Foreign`] if one of them is another user.
 pub(super) fn are_trusted<'a>(
     found: impl IntoIterator<Item = &'a Metadata>,
 ) -> Result<(), Distrust> {
-    match found.into_iter().find(|it| standing_of(it) == Standing::Foreign) {
+    match found.into_iter().find(|metadata| standing_of(metadata) == Standing::Foreign) {
         Some(foreign) => Err(Distrust::Foreign { owner: foreign.uid() }),
         None => Ok(()),
     }
 }
 
-/// Whether others than its owner get at a file.
+/// Whether others than its owner can use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IsOpen {
-    /// They do not.
+    /// They cannot.
     No,
-    /// They do, and this process can change it.
+    /// They can, and this process can change that.
     Ours,
-    /// They do, and only root can change it.
+    /// They can, and only root can change that.
     Roots,
 }
 
-/// Judges a file by its name and closes it to others where it is ours; where that does not work or it is root's, the
-/// log says so. The file is not opened: one that this process opens and closes beside SQLite loses SQLite's locks.
+/// Closes a file to others, if it is ours. If that fails, or if it belongs to root and is open to
+/// all, logs a warning.
+///
+/// It does not open the file: a process that opens and closes a database file besides SQLite loses
+/// SQLite's locks on it.
 ///
 /// # Errors
-/// [`Distrust`], where it is no file, or somebody else's.
+/// [`Distrust`] if it is not a regular file, or belongs to another user.
 pub(super) fn close(path: &Path, found: &Metadata) -> Result<(), Distrust> {
     let (shown_path, mode) = (path.display(), shown(found.mode()));
     match judge(found)? {
@@ -214,16 +217,16 @@ pub(super) fn close(path: &Path, found: &Metadata) -> Result<(), Distrust> {
             mode,
             "a file of root's is open to every user of the machine: take that away with `chmod o=`"
         ),
-        // A group of root's choice, by which this process gets at it, too.
+        // Root chose a group that may use the file, and this process is in it.
         IsOpen::Roots => {}
     }
     Ok(())
 }
 
-/// Closes an open file to others, where it is ours; true where that was needed.
+/// Closes an open file to others, if it is ours. True if that was needed.
 ///
 /// # Errors
-/// [`Distrust`], where it is no file, somebody else's, or root's and open to others; or the system's refusal.
+/// [`Distrust`] if it is not a regular file, belongs to another user, or belongs to root and is open to others. An error of the system if it refuses.
 pub(super) fn close_opened(file: &File) -> io::Result<Result<bool, Distrust>> {
     let found = file.metadata()?;
     Ok(match judge(&found) {
@@ -237,11 +240,12 @@ pub(super) fn close_opened(file: &File) -> io::Result<Result<bool, Distrust>> {
     })
 }
 
-/// Makes a directory, and those above it, with mode 0700. One that is there stays as it is, unless it `is_ours` by
-/// its name, too: then it is closed to others. The log says where others could exchange files in it.
+/// Makes a directory, and those above it, with mode 0700. An existing directory keeps its mode,
+/// unless `is_ours` says that it is the daemon's own: then it is closed to others. Logs a warning
+/// if others can replace files in it.
 ///
 /// # Errors
-/// When the system refuses.
+/// If the system refuses.
 pub(super) fn directory(path: &Path, is_ours: bool) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {

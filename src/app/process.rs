@@ -1,4 +1,4 @@
-//! What holds for the whole process, from before its first file and its first thread.
+//! Settings of the whole process, made before its first file and its first thread.
 
 use rustix::{
     fs::Mode,
@@ -6,11 +6,11 @@ use rustix::{
 };
 use std::io;
 
-/// Closes the process to the machine's other users: files that it makes are for its own user alone, and a crash
-/// leaves no core dump, which would hold every secret.
+/// Closes the process to other users of the machine. Files that it makes are for its own user
+/// alone, and a crash leaves no core dump, which would contain every secret.
 ///
 /// # Errors
-/// When the system refuses the limit.
+/// If the system refuses the limit.
 pub(super) fn close_to_others() -> io::Result<()> {
     umask(Mode::RWXG | Mode::RWXO);
     Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)

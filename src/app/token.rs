@@ -1,4 +1,4 @@
-//! The token of the admin API, which the first start makes where none is configured.
+//! The token of the admin API. If none is configured, the first start makes one.
 
 use super::{AppError, private};
 use crate::config::{Config, Secret};
@@ -10,18 +10,19 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Where it is kept where none is configured.
+/// The file that keeps the token if none is configured.
 const TOKEN_FILE: &str = "data/admin.token";
-/// Characters of a token at the least.
+/// The least characters of a token.
 const CHARS_MIN: usize = 24;
-/// Bytes of a file with a token at the most.
+/// The most bytes of a file with a token.
 const BYTES_MAX: u64 = 4_096;
-/// How long another start may take to write the token that both will use.
+/// How long to wait for another process that writes the token.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is looked whether it has.
+/// The pause between two tries to get the file's lock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Where the token of the admin API is kept: under the directory that the daemon was started in.
+/// The file that keeps the token of the admin API, relative to the directory in which the daemon
+/// was started.
 pub fn token_path() -> PathBuf {
     PathBuf::from(TOKEN_FILE)
 }
@@ -29,21 +30,21 @@ pub fn token_path() -> PathBuf {
 /// Reads a token, without the blanks around it.
 ///
 /// # Errors
-/// When it cannot be read, is longer than any token, or is no UTF-8.
+/// If it cannot be read, is longer than any token, or is not UTF-8.
 pub fn read_token(from: &mut impl io::Read) -> io::Result<String> {
     let mut text = String::new();
     let length = from.take(BYTES_MAX + 1).read_to_string(&mut text)?;
-    if u64::try_from(length).is_ok_and(|it| it > BYTES_MAX) {
+    if u64::try_from(length).is_ok_and(|bytes| bytes > BYTES_MAX) {
         let what = format!("it has more than {BYTES_MAX} bytes, and a token is one short line");
         return Err(io::Error::new(ErrorKind::InvalidData, what));
     }
     Ok(text.trim().to_owned())
 }
 
-/// The configured token, or the one that the first start made and kept with mode 0600.
+/// The configured token, or the one in the token file, which the first start makes with mode 0600.
 ///
 /// # Errors
-/// Where the file cannot be read or made, or holds no token that can be trusted.
+/// If the file cannot be read or made, or holds no token that can be trusted.
 pub(super) async fn admin_token(config: &Config) -> Result<Secret, AppError> {
     if let Some(token) = &config.admin.token {
         return Ok(token.clone());
@@ -51,12 +52,13 @@ pub(super) async fn admin_token(config: &Config) -> Result<Secret, AppError> {
     kept(&token_path()).await
 }
 
-/// The token in this file, which is made where there is none.
+/// The token in this file. Makes the file if there is none.
 async fn kept(path: &Path) -> Result<Secret, AppError> {
     let failed = |source| AppError::File { path: path.to_owned(), source };
-    if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         private::directory(parent, true).map_err(failed)?;
     }
+    // Usually the token exists already.
     match private::open(path, private::Access::Read) {
         Ok(mut file) => {
             let text = trusted(path, &mut file)?;
@@ -67,6 +69,7 @@ async fn kept(path: &Path) -> Result<Secret, AppError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(unopened(path, error)),
     }
+    // Otherwise make one, unless another process has just done so.
     let mut file = private::open_or_make(path).map_err(|error| unopened(path, error))?;
     wait_for_lock(&file).await.map_err(failed)?;
     let text = trusted(path, &mut file)?;
@@ -79,7 +82,8 @@ async fn kept(path: &Path) -> Result<Secret, AppError> {
     Ok(Secret::new(token))
 }
 
-/// Two first starts at once write one token: the second waits for what the first writes.
+/// Waits for the lock of the token file. If two processes start for the first time at once, the
+/// second waits for the token of the first.
 async fn wait_for_lock(file: &File) -> io::Result<()> {
     let until = Instant::now() + WRITTEN_WITHIN;
     loop {
@@ -97,7 +101,10 @@ async fn wait_for_lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// What is in a file that nobody else could have written, closed to others from now on.
+/// The content of a token file that belongs to us. Closes the file to others.
+///
+/// # Errors
+/// If the file cannot be read, or another user could have written it.
 fn trusted(path: &Path, file: &mut File) -> Result<String, AppError> {
     let failed = |source| AppError::File { path: path.to_owned(), source };
     match private::close_opened(file).map_err(failed)? {
@@ -135,7 +142,7 @@ fn refused(path: &Path, why: &str) -> AppError {
     AppError::Refused { path: path.to_owned(), why }
 }
 
-/// Writes the token so that it is there after a crash, too.
+/// Writes the token and syncs the file and its directory, so that it survives a crash.
 fn write(path: &Path, file: &mut File, token: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
@@ -174,7 +181,7 @@ mod tests {
         let path = directory.path().join("data").join("admin.token");
         let all = futures_util::future::join_all((0..8).map(|_| kept(&path))).await;
         let tokens: std::collections::HashSet<String> =
-            all.into_iter().map(|it| it.unwrap().expose().to_owned()).collect();
+            all.into_iter().map(|token| token.unwrap().expose().to_owned()).collect();
         assert_eq!(tokens.len(), 1);
         assert!(tokens.contains(std::fs::read_to_string(&path).unwrap().trim()));
     }
