@@ -34,18 +34,12 @@ pub mod store;
 // The actor that claims jobs, gives them to pools of handlers, and replaces actors that died.
 pub mod supervisor;
 
-// One file per job kind: what a job of it does, returned as effects.
-pub mod handlers;
+// How actors tell each other.
+pub mod announcer;
 
-// Classifies messages, scores leads and drafts answers.
-pub mod analyst;
-
-// The actor that commits the effects of jobs with their completion.
-pub mod recorder;
-
-// What puts the parts together. No module above uses these.
-
-// The list of all channels and job kinds.
+// Composition: used by nobody above.
+pub mod app;
+pub mod cli;
 pub mod registry;
 
 // A running daemon: its start, its actors and its stop.

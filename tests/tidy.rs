@@ -15,15 +15,19 @@ use std::{
 /// `(folder of src, what it may use)`: never one below it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("announcer", &[]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "config"]),
     ("store", &["domain", "config", "telemetry"]),
     ("channels", &["domain", "config", "telemetry"]),
     ("analyst", &["domain", "config", "telemetry"]),
-    ("ingest", &["domain", "config", "telemetry", "store"]),
+    ("ingest", &["domain", "announcer", "config", "telemetry", "store"]),
     ("handlers", &["domain", "config", "telemetry", "store", "channels", "analyst"]),
-    ("recorder", &["domain", "config", "telemetry", "store"]),
-    ("supervisor", &["domain", "config", "telemetry", "store", "ingest", "handlers", "recorder"]),
+    ("recorder", &["domain", "announcer", "config", "telemetry", "store"]),
+    (
+        "supervisor",
+        &["domain", "announcer", "config", "telemetry", "store", "ingest", "handlers", "recorder"],
+    ),
     ("http", &["domain", "config", "telemetry", "store", "channels", "ingest", "supervisor"]),
 ];
 
@@ -40,7 +44,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("actix_web", &["http", "app"]),
     ("actix_http", &["http"]),
     ("tokio_rustls", &["http"]),
-    ("actix", &["ingest", "recorder", "supervisor", "http", "app"]),
+    ("actix", &["announcer", "ingest", "recorder", "supervisor", "http", "app"]),
     ("reqwest", &["channels", "analyst", "cli"]),
     ("hyper", &["cli"]),
     ("toml_edit", &["config"]),

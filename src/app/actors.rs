@@ -3,11 +3,12 @@
 use super::{AppError, Role, daemon::Arbiters, database_error};
 use crate::{
     analyst::{Local, Metered},
+    announcer::Announcer,
     config,
     domain::{ChannelName, JobKind},
     handlers::Deps,
-    ingest::{self, Directory, Entrance, Gate, IngestActor},
-    recorder::{self, InFlight, Recorder, Uncommitted},
+    ingest::{self, Directory, Entrance, Gate, IngestActor, Stored},
+    recorder::{self, InFlight, Recorded, Recorder, Uncommitted},
     registry::Registry,
     store::{Membership, Store},
     supervisor::{
@@ -71,8 +72,7 @@ impl Parts {
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
         let capacity = self.recorder_capacity(&registry.kind_names());
         let handover = Handover::new(capacity, downs.actors);
-        let (stored, recorded) =
-            (ingest::StoredRecipient::default(), recorder::RecordedRecipient::default());
+        let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
         let janitor =
             self.janitor_plan(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
@@ -96,19 +96,13 @@ impl Parts {
         if let Some(subscriber) =
             self.store.subscriber(&self.live.get().database).filter(|_| self.role.works())
         {
-            let (announce, is_heard) = (stored.clone(), is_heard.clone());
-            let plan = ListenerPlan { subscriber, announce, is_heard, board: self.board.clone() };
+            let (announcer, is_heard) = (stored.clone(), is_heard.clone());
+            let plan = ListenerPlan { subscriber, announcer, is_heard, board: self.board.clone() };
             children.push(listener_child(plan, &control));
         }
         // Wake the supervisor when another node has stored jobs.
         let woken = stored.clone();
-        self.store.notices().tell(move || {
-            if let Some(supervisor) = woken.load_full()
-                && supervisor.try_send(ingest::Stored { jobs: 1 }).is_err()
-            {
-                tracing::trace!("the supervisor is busy: its tick will find the jobs");
-            }
-        });
+        self.store.notices().tell(move || woken.announce(Stored { jobs: 1 }));
         if self.role.works() {
             children.push(janitor_child(janitor, &control));
         }
@@ -158,7 +152,7 @@ impl Parts {
         &self,
         kinds: Arc<[JobKind]>,
         in_flight: InFlight,
-        announce: ingest::StoredRecipient,
+        announcer: Announcer<Stored>,
     ) -> JanitorPlan {
         JanitorPlan {
             membership: self.membership.clone(),
@@ -168,7 +162,7 @@ impl Parts {
             enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),
-            announce,
+            announcer,
             config: self.live.clone(),
             kinds,
             board: self.board.clone(),
@@ -179,14 +173,14 @@ impl Parts {
     fn recorder_child(
         &self,
         uncommitted: &Uncommitted,
-        announce: &recorder::RecordedRecipient,
+        announcer: &Announcer<Recorded>,
         arbiter: &ArbiterHandle,
         capacity: usize,
     ) -> Child {
         let plan = recorder::RecorderSetup {
             uncommitted: uncommitted.clone(),
             ledger: self.store.ledger(),
-            announce: announce.clone(),
+            announcer: announcer.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),
             capacity,
@@ -206,14 +200,14 @@ impl Parts {
         &self,
         channel: ChannelName,
         entrance: &Entrance,
-        announce: &ingest::StoredRecipient,
+        announcer: &Announcer<Stored>,
         arbiter: &ArbiterHandle,
     ) -> Child {
         let plan = ingest::IngestSetup {
             channel,
             inbox: self.store.inbox(),
             config: self.live.clone(),
-            announce: announce.clone(),
+            announcer: announcer.clone(),
             notices: self.store.notices(),
             board: self.board.clone(),
             metrics: self.metrics.webhook(channel),

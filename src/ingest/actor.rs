@@ -4,8 +4,9 @@
 //! no delay; while one is, arrivals gather, and the next commit takes them all, up to the limits. Latency
 //! stays that of one commit, and throughput grows with load.
 
-use super::{Ingest, Refusal, Stored, StoredRecipient, full::FullQuarantines};
+use super::{Ingest, Refusal, Stored, full::FullQuarantines};
 use crate::{
+    announcer::Announcer,
     config,
     domain::ChannelName,
     store::{Answer, Content, Inbound, Inbox, Notices, StoreError, commit_isolating},
@@ -30,8 +31,8 @@ pub struct IngestSetup {
     pub inbox: Inbox,
     /// Limits of a group, read for each.
     pub config: config::Live,
-    /// Who wants to know of new jobs.
-    pub announce: StoredRecipient,
+    /// Tells the supervisor of new jobs.
+    pub announcer: Announcer<Stored>,
     /// How other nodes are told of them.
     pub notices: Notices,
     /// Where it posts.
@@ -173,13 +174,8 @@ impl actix::Handler<Commit> for IngestActor {
             .await
         };
         ctx.spawn(commit.into_actor(self).map(move |jobs, actor, ctx| {
-            if jobs > 0
-                && let Some(announce) = actor.plan.announce.load().as_ref()
-                && announce.try_send(Stored { jobs }).is_err()
-            {
-                tracing::trace!("the supervisor is busy: its tick will find the jobs");
-            }
             if jobs > 0 {
+                actor.plan.announcer.announce(Stored { jobs });
                 actor.plan.notices.announce_to_others();
             }
             ctx.notify(Commit(lane));

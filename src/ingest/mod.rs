@@ -44,9 +44,6 @@ pub struct Stored {
     pub jobs: usize,
 }
 
-/// Who is told of new jobs: whoever listens today, also after a restart.
-pub type StoredRecipient = Arc<arc_swap::ArcSwapOption<actix::Recipient<Stored>>>;
-
 /// Why a webhook was not stored. All of them are answered 429: not acknowledged, and safe to post again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -12,6 +12,7 @@ pub use self::uncommitted::Uncommitted;
 
 use self::uncommitted::{Fate, Group};
 use crate::{
+    announcer::Announcer,
     domain::{Id, backoff::AWAY_PAUSE},
     store::{Ledger, Settlement, Transition, commit_isolating, wall_clock},
     telemetry::{
@@ -76,9 +77,6 @@ pub struct Recorded {
     pub jobs: usize,
 }
 
-/// Who is told of commits: whoever listens today, also after a restart.
-pub type RecordedRecipient = Arc<arc_swap::ArcSwapOption<actix::Recipient<Recorded>>>;
-
 /// What the recorder is made of; kept by the supervisor, which makes replacements from it.
 #[derive(Clone, Debug)]
 pub struct RecorderSetup {
@@ -87,7 +85,7 @@ pub struct RecorderSetup {
     /// Where it commits.
     pub ledger: Ledger,
     /// Who wants to know that there is room.
-    pub announce: RecordedRecipient,
+    pub announcer: Announcer<Recorded>,
     /// Where it posts.
     pub board: Arc<Board>,
     /// Where it counts what it has committed.
@@ -121,11 +119,8 @@ impl Recorder {
         self.plan.board.faults().point("recorder.committed");
         let count = fates.len();
         let jobs = self.plan.uncommitted.settled(fates);
-        if jobs > 0
-            && let Some(announce) = self.plan.announce.load().as_ref()
-            && announce.try_send(Recorded { jobs }).is_err()
-        {
-            tracing::trace!("the supervisor is busy: its tick will see the room");
+        if jobs > 0 {
+            self.plan.announcer.announce(Recorded { jobs });
         }
         if jobs < count {
             ctx.notify_later(Commit, AWAY_PAUSE);

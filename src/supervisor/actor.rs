@@ -15,11 +15,12 @@ use super::{
     work::Work,
 };
 use crate::{
+    announcer::Announcer,
     config,
     domain::{Id, JobKind, job::FailureReason},
     handlers::Deps,
-    ingest,
-    recorder::{self, Record, Uncommitted},
+    ingest::Stored,
+    recorder::{Record, Recorded, Uncommitted},
     store::{Membership, Queue, StoreError, Transition, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
@@ -61,9 +62,9 @@ pub struct SupervisorPlan {
     /// What one supervisor leaves to the next.
     pub handover: Arc<Handover>,
     /// By whom ingest actors are heard.
-    pub stored: ingest::StoredRecipient,
+    pub stored: Announcer<Stored>,
     /// By whom the recorder is heard.
-    pub recorded: recorder::RecordedRecipient,
+    pub recorded: Announcer<Recorded>,
     /// Where slots live.
     pub arbiters: Arc<[ArbiterHandle]>,
     /// The threads of handlers, by kind.
@@ -295,8 +296,8 @@ impl actix::Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let address = ctx.address();
-        self.plan.stored.store(Some(Arc::new(address.clone().recipient())));
-        self.plan.recorded.store(Some(Arc::new(address.clone().recipient())));
+        self.plan.stored.set(address.clone().recipient());
+        self.plan.recorded.set(address.clone().recipient());
         self.plan.handover.address.set(address);
         self.plan.board.faults().point("supervisor.started");
         // Starts the children; of those that another supervisor left, the ones that are down.

@@ -4,8 +4,9 @@
 //! the jobs, so that what goes wrong here costs a heartbeat and is no fault of the actor.
 
 use crate::{
+    announcer::Announcer,
     domain::backoff::Backoff,
-    ingest::{self, Stored},
+    ingest::Stored,
     store::{Notice, StoreError, Subscriber, wall_clock},
     telemetry::board::{ActorType, Board, Presence},
 };
@@ -27,7 +28,7 @@ pub struct ListenerPlan {
     /// How to listen.
     pub subscriber: Subscriber,
     /// Who is woken.
-    pub announce: ingest::StoredRecipient,
+    pub announcer: Announcer<Stored>,
     /// Whether notices arrive: else heartbeats look for jobs all the time.
     pub is_heard: Arc<AtomicBool>,
     /// Where it posts.
@@ -119,9 +120,5 @@ async fn listen(plan: &ListenerPlan) -> StoreError {
 }
 
 fn wake(plan: &ListenerPlan) {
-    if let Some(supervisor) = plan.announce.load_full()
-        && supervisor.try_send(Stored { jobs: 1 }).is_err()
-    {
-        tracing::trace!("the supervisor is busy: its tick will find the jobs");
-    }
+    plan.announcer.announce(Stored { jobs: 1 });
 }

@@ -6,9 +6,9 @@ use crate::support::{
 };
 use actix::Actor;
 use postroom::{
+    announcer::Announcer,
     config::Live,
     domain::job::SELF_CHECK,
-    ingest,
     recorder::InFlight,
     store::Heartbeat,
     supervisor::{Janitor, JanitorPlan},
@@ -35,7 +35,7 @@ fn a_chore_that_fails_again_and_again_sends_no_canaries() {
             in_flight: InFlight::default(),
             enqueuer: db.store.enqueuer(),
             ledger: db.store.ledger(),
-            announce: ingest::StoredRecipient::default(),
+            announcer: Announcer::default(),
             chores: db.store.chores(),
             config: Live::new(settings),
             kinds: Arc::new([SELF_CHECK]),

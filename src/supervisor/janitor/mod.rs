@@ -12,9 +12,10 @@ mod rounds;
 pub use self::rescue::{Rescued, rescue};
 use self::{canary::Canary, chores::Rota, rescue::Astray, rounds::Rounds};
 use crate::{
+    announcer::Announcer,
     config,
     domain::Id,
-    ingest::{self, Stored},
+    ingest::Stored,
     recorder::InFlight,
     store::{Chores, Enqueuer, Ledger, Membership, Queue, StoreError, wall_clock},
     telemetry::{
@@ -42,7 +43,7 @@ pub struct JanitorPlan {
     /// Where rescues are recorded.
     pub ledger: Ledger,
     /// Who is told of them: they are due soon.
-    pub announce: ingest::StoredRecipient,
+    pub announcer: Announcer<Stored>,
     /// What the node that leads has to do.
     pub chores: Chores,
     /// The configuration that applies now.
@@ -169,11 +170,7 @@ impl Memory {
         }
         if count > 0 {
             tracing::warn!(count, "jobs of dead nodes were rescued");
-            if let Some(supervisor) = plan.announce.load_full()
-                && supervisor.try_send(Stored { jobs: count }).is_err()
-            {
-                tracing::trace!("the supervisor is busy: its tick will find them");
-            }
+            plan.announcer.announce(Stored { jobs: count });
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::{
     },
 };
 use postroom::{
+    announcer::Announcer,
     config,
     domain::{Id, job::SELF_CHECK},
-    ingest,
     recorder::InFlight,
     store::{Heartbeat, given_out_at},
     supervisor::{JanitorPlan, Rescued, rescue},
@@ -74,7 +74,7 @@ async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
         in_flight: InFlight::default(),
         enqueuer: survivor.enqueuer(),
         ledger: survivor.ledger(),
-        announce: ingest::StoredRecipient::default(),
+        announcer: Announcer::default(),
         chores: survivor.chores(),
         config: config::Live::new(settings),
         kinds: Arc::new([SELF_CHECK]),
