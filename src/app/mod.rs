@@ -8,6 +8,8 @@ mod private;
 mod process;
 mod token;
 
+pub use crate::domain::Role;
+
 pub use self::{
     daemon::Daemon,
     token::{read_token, token_path},
@@ -22,50 +24,8 @@ use crate::{
     store::{self, StoreError, StoreRuntime},
     telemetry::board::Fatal,
 };
-use std::{io, net::TcpListener, path::PathBuf, str::FromStr};
+use std::{io, net::TcpListener, path::PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// What a daemon does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Role {
-    /// Takes webhooks and runs jobs.
-    #[default]
-    All,
-    /// Only takes webhooks.
-    Ingest,
-    /// Only runs jobs.
-    Worker,
-}
-
-impl Role {
-    /// The word for it on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Ingest => "ingest",
-            Self::Worker => "worker",
-        }
-    }
-
-    const fn takes_webhooks(self) -> bool {
-        matches!(self, Self::All | Self::Ingest)
-    }
-
-    const fn works(self) -> bool {
-        matches!(self, Self::All | Self::Worker)
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::All, Self::Ingest, Self::Worker]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no role: use `all`, `ingest` or `worker`"))
-    }
-}
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub mod opt_out;
 pub mod order;
 pub mod outcome;
 pub mod quoted;
+mod role;
 pub mod sentiment;
 pub mod subject;
 pub mod text;
@@ -25,6 +26,7 @@ pub use self::{
     job::{ChannelName, Job, JobKind, JobStatus},
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
     outcome::{Effect, Outcome},
+    role::Role,
     sentiment::Sentiment,
     time::Timestamp,
 };
