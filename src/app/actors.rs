@@ -7,7 +7,7 @@ use crate::{
     config,
     domain::{ChannelName, JobKind},
     handlers::Deps,
-    ingest::{self, Directory, Entrance, Gate, IngestActor, Stored},
+    ingest::{self, Directory, Gate, IngestActor, Intake, Stored},
     recorder::{self, InFlight, Recorded, Recorder, Uncommitted},
     registry::Registry,
     store::{Membership, Store},
@@ -48,11 +48,10 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The way in for webhooks, bounded by `ingest.queue` and `ingest.queue_bytes`.
-    pub(super) fn entrance(&self) -> Entrance {
+    pub(super) fn intake(&self) -> Intake {
         let cfg = self.live.get();
         let bytes = usize::try_from(cfg.ingest.queue_bytes).unwrap_or(usize::MAX);
-        Entrance { gate: Gate::new(cfg.ingest.queue, bytes), directory: Directory::default() }
+        Intake { gate: Gate::new(cfg.ingest.queue, bytes), directory: Directory::default() }
     }
 
     /// Starts the guardian, which starts the supervisor with its recorder, ingest actors, pools and
@@ -63,7 +62,7 @@ impl Parts {
     pub(super) async fn start_actors(
         &self,
         registry: &Registry,
-        entrance: &Entrance,
+        intake: &Intake,
         arbiters: &Arbiters,
         work: &HashMap<JobKind, Arc<supervisor::Work>>,
         downs: Downs,
@@ -89,7 +88,7 @@ impl Parts {
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
-                children.push(self.ingest_child(channel.name(), entrance, &stored, &ingest));
+                children.push(self.ingest_child(channel.name(), intake, &stored, &ingest));
             }
         }
         let is_heard = Arc::new(AtomicBool::new(false));
@@ -199,7 +198,7 @@ impl Parts {
     fn ingest_child(
         &self,
         channel: ChannelName,
-        entrance: &Entrance,
+        intake: &Intake,
         announcer: &Announcer<Stored>,
         arbiter: &ArbiterHandle,
     ) -> Child {
@@ -212,7 +211,7 @@ impl Parts {
             board: self.board.clone(),
             metrics: self.metrics.webhook(channel),
         };
-        let (directory, arbiter) = (entrance.directory.clone(), arbiter.clone());
+        let (directory, arbiter) = (intake.directory.clone(), arbiter.clone());
         let start = move || {
             let plan = plan.clone();
             let address = IngestActor::start_in_arbiter(&arbiter, |_| IngestActor::new(plan));

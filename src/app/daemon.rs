@@ -10,8 +10,8 @@ use super::{
 use crate::{
     config::{self, Config},
     domain::{JobKind, backoff::AWAY_PAUSE},
-    http::{self, State},
-    ingest::Entrance,
+    http::{self, HttpSetup, State},
+    ingest::Intake,
     registry::Registry,
     store::{self, Heartbeat, Store, StoreError, StoreRuntime},
     supervisor::{self, Drain},
@@ -42,7 +42,7 @@ const WAITING_ROOM_LIMIT: Duration = Duration::from_millis(800);
 /// A running daemon: what has to be stopped, and in which order.
 pub struct Daemon {
     board: Arc<Board>,
-    entrance: Entrance,
+    intake: Intake,
     actors: Actors,
     server: http::ClosableServer,
     heartbeat: Heartbeat,
@@ -141,21 +141,20 @@ impl Daemon {
         };
         // Start the actors.
         let arbiters = Arbiters::start();
-        let entrance = parts.entrance();
-        let actors = parts.start_actors(&registry, &entrance, &arbiters, &work, downs).await?;
-        // Serve HTTP.
+        let intake = parts.intake();
+        let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        let state = State::new(
-            &live,
-            &registry.channels,
-            &entrance,
-            &store,
-            &board,
-            parts.metrics.clone(),
+        let state = State::new(HttpSetup {
+            config: live.clone(),
+            channels: registry.channels.clone(),
+            intake: intake.clone(),
+            store: store.clone(),
+            board: board.clone(),
+            metrics: parts.metrics.clone(),
             token,
-            role.as_str(),
-        );
+            role,
+        });
         waiting_room.hand_over().await;
         let server = http::serve(listener, tls, state)?;
         tracing::info!(
@@ -169,7 +168,7 @@ impl Daemon {
         slots.extend([control, ingest]);
         Ok(Self {
             board,
-            entrance,
+            intake,
             actors,
             server,
             heartbeat,
@@ -204,8 +203,8 @@ impl Daemon {
     }
 
     /// The way in for webhooks.
-    pub const fn entrance(&self) -> &Entrance {
-        &self.entrance
+    pub const fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// The address of its supervisor.
@@ -234,13 +233,13 @@ impl Daemon {
         // Finish running jobs, and commit and answer the webhooks that are inside.
         let drain = self.drain_supervisor(until);
         let emptying = async {
-            let empty = self.board.wait_until(|_| self.entrance.gate.inside() == 0);
+            let empty = self.board.wait_until(|_| self.intake.gate.inside() == 0);
             if tokio::time::timeout_at(until, empty).await.is_err() {
                 tracing::error!(
                     "webhooks were still waiting for their commit: they are to be posted again"
                 );
             }
-            self.entrance.gate.close();
+            self.intake.gate.close();
         };
         let limit = until + FLUSH_LIMIT;
         let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);

@@ -83,7 +83,7 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
     } else {
         // A proxy stands for many: where it does not say for whom, nobody is held up.
         let address = address_of(request, &cfg.server).filter(|it| !is_trusted(&cfg.server, *it));
-        match address.and_then(|it| state.door.wrong(it)) {
+        match address.and_then(|it| state.token_tries.wrong(it)) {
             None => ("wrong_token", Problem::unauthenticated()),
             Some(seconds) => {
                 let detail =
@@ -94,7 +94,7 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
     };
     state.metrics.http().admin_refused(reason);
     if let Some(address) = address_of(request, &cfg.server)
-        && let Some(count) = state.door.told(address)
+        && let Some(count) = state.token_tries.told(address)
     {
         tracing::warn!(%address, reason, count, "the admin API did not let somebody in");
     }

@@ -138,7 +138,7 @@ fn supervisor(state: &State) -> Check {
 }
 
 fn ingest(state: &State) -> Check {
-    if !state.takes_webhooks {
+    if !state.role.takes_webhooks() {
         return Check::OK;
     }
     let dead: Vec<String> = state
@@ -169,7 +169,7 @@ fn pools(state: &State) -> Check {
 }
 
 fn canary(state: &State) -> Check {
-    if !state.works {
+    if !state.role.works() {
         return Check::OK;
     }
     let late = |since: Duration| Check::failed(format!("the last canary came back {since:?} ago"));

@@ -11,6 +11,7 @@ use crate::{
         PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, Signature, SignatureScheme,
     },
     domain::Timestamp,
+    ingest::SignedTime,
 };
 use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -74,27 +75,17 @@ pub fn check(
 /// The field in which `GoHighLevel` says when it made a body, which is signed with it.
 pub const GHL_TIME: &str = "timestamp";
 
-/// What a right signature says once its body is read. Standard Webhooks has judged its time by the headers;
-/// `GoHighLevel` signs it in the body, and there one from outside of the window is a replay.
-///
-/// A body that tells no time is taken: it may be a message. See [`may_be_replayed`].
-pub fn in_time(signed: Signed, cfg: Option<&Signature>, json: &Value, now: Timestamp) -> Signed {
-    let Some(cfg) = cfg.filter(|it| it.scheme == SignatureScheme::Ghl) else { return signed };
-    match time_of(json) {
-        Some(at) if signed != Signed::No && !is_within(at, cfg.window, now) => Signed::Wrong,
-        Some(_) | None => signed,
+/// When a body that has a right signature was signed. Standard Webhooks signs a header that says so,
+/// and that header has been judged with the signature. `GoHighLevel` signs the time in the body.
+pub fn time_of(cfg: &Signature, json: &Value, now: Timestamp) -> SignedTime {
+    match cfg.scheme {
+        SignatureScheme::StandardWebhooks => SignedTime::InWindow,
+        SignatureScheme::Ghl => match json.get(GHL_TIME).and_then(times::read) {
+            None => SignedTime::Untold { field: GHL_TIME },
+            Some(at) if is_within(at, cfg.window, now) => SignedTime::InWindow,
+            Some(_) => SignedTime::OutOfWindow,
+        },
     }
-}
-
-/// True for a signed body that tells no time: whoever has seen it can post it at any time later.
-pub fn may_be_replayed(signed: &Signed, cfg: Option<&Signature>, json: &Value) -> bool {
-    matches!(signed, Signed::Right { .. })
-        && cfg.is_some_and(|it| it.scheme == SignatureScheme::Ghl)
-        && time_of(json).is_none()
-}
-
-fn time_of(json: &Value) -> Option<Timestamp> {
-    times::read(json.get(GHL_TIME)?)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -320,7 +311,6 @@ mod tests {
 
     #[test]
     fn the_time_of_a_signed_ghl_body_lies_within_the_window_on_either_side() {
-        let right = || Signed::Right { delivery_id: None };
         let ghl = settings(SignatureScheme::Ghl, &[], None);
         let iso = |seconds: i64| NOW.plus_millis(seconds * 1_000).to_string();
         for (time, is_in_time, is_told) in [
@@ -338,16 +328,15 @@ mod tests {
             (serde_json::json!({"at": 1}), true, false),
         ] {
             let body = serde_json::json!({"timestamp": time});
-            let judged = in_time(right(), Some(&ghl), &body, NOW);
-            assert_eq!(judged == right(), is_in_time, "{body}");
-            assert_eq!(may_be_replayed(&right(), Some(&ghl), &body), !is_told, "{body}");
-            assert!(!may_be_replayed(&Signed::No, Some(&ghl), &body));
-            assert_eq!(in_time(Signed::No, Some(&ghl), &body, NOW), Signed::No);
+            let judged = time_of(&ghl, &body, NOW);
+            assert_eq!(judged != SignedTime::OutOfWindow, is_in_time, "{body}");
+            let untold = SignedTime::Untold { field: "timestamp" };
+            assert_eq!(judged == untold, !is_told, "{body}");
             let other = settings(SignatureScheme::StandardWebhooks, &[], None);
-            assert_eq!(in_time(right(), Some(&other), &body, NOW), right());
-            assert!(!may_be_replayed(&right(), Some(&other), &body));
+            assert_eq!(time_of(&other, &body, NOW), SignedTime::InWindow);
         }
-        assert!(may_be_replayed(&right(), Some(&ghl), &serde_json::json!([1])));
+        let list = time_of(&ghl, &serde_json::json!([1]), NOW);
+        assert!(matches!(list, SignedTime::Untold { .. }));
     }
 
     #[test]

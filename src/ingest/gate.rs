@@ -1,12 +1,13 @@
-//! The bound of ingest: at most this many webhooks and bytes are inside, and each client has a share of them.
+//! The bound of ingest: how many webhooks and bytes may be inside at once, and each client's share.
 //!
-//! A mailbox is no bound, because its capacity grows with every clone of the address. So a permit is taken
-//! before a webhook is sent to its actor and held until it is answered; where there is none, the answer is
-//! 429 at once.
+//! A mailbox is no bound, because its capacity grows with every clone of the address. So a webhook
+//! takes a permit before it is interpreted, and holds it until it is answered. If there is none, the
+//! answer is 429 at once.
 //!
-//! A client may hold four times as much as it leaves free: four fifths of all while it is alone, and less while others
-//! are inside, too (a dynamic threshold). So there is always room left for a client that holds nothing, however much
-//! another one posts, and a burst of one client alone can use most of the room.
+//! A client may hold four times as much as it leaves free: four fifths of all while it is alone, and
+//! less while others are inside, too (a dynamic threshold). So there is always room left for a client
+//! that holds nothing, however much another one posts, and a burst of one client alone can use most
+//! of the room.
 
 use std::{
     collections::HashMap,
@@ -14,35 +15,40 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A client may hold this many webhooks where they are free, however few there is room for.
+/// A client may hold this many webhooks if there is room for them, whatever its share is.
 const ALWAYS: usize = 2;
-/// How many times what it leaves free a client may hold.
+/// A client may hold this many times what it leaves free.
 const TIMES_FREE: usize = 4;
 
-/// The bound, over all channels.
+/// The bound, over all channels. A clone is the same gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
     room: Arc<Mutex<Room>>,
+    /// Cancelled when the gate is closed.
     closed: CancellationToken,
 }
 
-/// Room for one webhook; given back when dropped.
+/// Room for one webhook. It is given back when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     room: Arc<Mutex<Room>>,
     client: Arc<str>,
+    /// In bytes.
     size: usize,
 }
 
 /// What is free, and what each client holds.
 #[derive(Debug)]
 struct Room {
+    /// How many webhooks there is room for in all.
     entries: usize,
     free: Share,
+    /// By client; a client that holds nothing is not in it.
     held: HashMap<Arc<str>, Share>,
     is_closed: bool,
 }
 
+/// A part of the room: webhooks, and their bytes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Share {
     entries: usize,
@@ -58,7 +64,7 @@ impl Room {
         self.held.get(client).copied().unwrap_or_default()
     }
 
-    /// Whether a webhook of `size` bytes fits, and leaves enough to others.
+    /// True if a webhook of `size` bytes fits, and leaves enough to other clients.
     fn has_room(&self, client: &str, size: usize) -> bool {
         let (held, free) = (self.held_by(client), self.free);
         let fits = free.entries > 0 && size <= free.bytes;
@@ -71,7 +77,7 @@ impl Room {
         held.entries == 0 || is_fair
     }
 
-    /// Takes room; the client's name as it is kept, or `None` where there is no room.
+    /// Takes room. Gives the client's name as it is kept here, or `None` if there is no room.
     fn enter(&mut self, client: &str, size: usize) -> Option<Arc<str>> {
         if !self.has_room(client, size) {
             return None;
@@ -100,31 +106,31 @@ impl Room {
 }
 
 impl Gate {
-    /// Room for `entries` webhooks of `bytes` altogether.
+    /// Has room for `entries` webhooks that have `bytes` bytes together.
     pub fn new(entries: usize, bytes: usize) -> Self {
         let room = Arc::new(Mutex::new(Room::new(entries, bytes)));
         Self { room, closed: CancellationToken::new() }
     }
 
-    /// Room for a webhook of `client` of `size` bytes, or `None` where there is none for it now.
+    /// Takes room for a webhook of `client` that has `size` bytes; `None` if there is none for it now.
     pub fn enter(&self, client: &str, size: usize) -> Option<Permit> {
         let client = lock(&self.room).enter(client, size)?;
         Some(Permit { room: self.room.clone(), client, size })
     }
 
-    /// How many webhooks are inside.
+    /// The number of webhooks inside.
     pub fn inside(&self) -> usize {
         let room = lock(&self.room);
         room.entries - room.free.entries
     }
 
-    /// Lets nobody in any more, and sends off who still waits: they are to post again.
+    /// Lets nobody in any more, and ends the waiting of those inside: they are to post again.
     pub fn close(&self) {
         lock(&self.room).is_closed = true;
         self.closed.cancel();
     }
 
-    /// Waits until it is closed.
+    /// Waits until the gate is closed.
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
     }
@@ -133,6 +139,13 @@ impl Gate {
 /// Nothing panics while it holds this lock.
 fn lock(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
     room.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Permit {
+    /// The size of its webhook in bytes.
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
 }
 
 impl Drop for Permit {
@@ -162,7 +175,7 @@ mod tests {
         assert!(gate.enter("one", 1).is_none());
     }
 
-    /// How many webhooks of that size a client gets in.
+    /// Lets in webhooks of that size until there is no room; their number.
     fn taken(gate: &Gate, client: &str, size: usize, inside: &mut Vec<Permit>) -> usize {
         let before = inside.len();
         inside.extend(std::iter::from_fn(|| gate.enter(client, size)));
@@ -191,9 +204,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: the bounds hold, what is taken is what is held, all of it comes back, and a client
-        /// that holds nothing is let in as long as its webhook fits and others have not filled the room together:
-        /// one alone never does.
+        /// Whatever comes and goes: the bounds hold, what is taken is what is held, and all of it
+        /// comes back. A client that holds nothing is let in if its webhook fits, unless several
+        /// others have filled the room together; one alone never can.
         #[test]
         fn one_client_never_shuts_another_out(
             entries in 4_usize..40,

@@ -19,10 +19,10 @@ mod views;
 pub(super) use self::overview::overview_for_metrics;
 
 use self::{heavy::HeavyReads, latest::Latest};
-use super::{admin, problem::Problem};
+use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     config::Secret,
-    domain::{ChannelName, Id},
+    domain::{ChannelName, Id, Role},
     store::{Desk, Totals},
     telemetry::{board::Board, metrics::Metrics},
 };
@@ -46,8 +46,7 @@ pub struct ApiState {
     started: Instant,
     /// What goes through.
     metrics: Metrics,
-    /// `all`, `ingest` or `worker`.
-    role: &'static str,
+    role: Role,
     /// Values of a filter; others are refused.
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
@@ -55,19 +54,19 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// The state of a daemon that started at `started` in this role (`all`, `ingest`, `worker`), with these
-    /// channels.
-    pub fn new(
-        desk: Desk,
-        board: Arc<Board>,
-        metrics: Metrics,
-        token: Secret,
-        started: Instant,
-        role: &'static str,
-        channels: Vec<ChannelName>,
-    ) -> Self {
-        let (totals, heavy_reads) = (Latest::default(), HeavyReads::default());
-        Self { desk, board, token, started, metrics, role, channels, totals, heavy_reads }
+    /// The state of a daemon that started at `started`.
+    pub(super) fn new(setup: &HttpSetup, started: Instant) -> Self {
+        Self {
+            desk: setup.store.desk(),
+            board: setup.board.clone(),
+            token: setup.token.clone(),
+            started,
+            metrics: setup.metrics.clone(),
+            role: setup.role,
+            channels: setup.channels.iter().map(|it| it.name()).collect(),
+            totals: Latest::default(),
+            heavy_reads: HeavyReads::default(),
+        }
     }
 
     /// True where the request shows the token.

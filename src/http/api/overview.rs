@@ -47,7 +47,7 @@ fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
     OverviewJson {
         node: RowKey(state.desk.node()),
         version: env!("CARGO_PKG_VERSION"),
-        role: state.role,
+        role: state.role.as_str(),
         uptime_seconds: state.started.elapsed().as_secs(),
         database: state.desk.database(),
         jobs: JobCounts {

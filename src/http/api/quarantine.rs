@@ -6,7 +6,13 @@ use super::{
     views::{List, QuarantineDetailJson, QuarantineJson},
 };
 use crate::{
-    http::{State, problem::Problem, webhooks},
+    http::{
+        State,
+        problem::Problem,
+        request_id,
+        webhook_answers::{problem_of, spelled},
+    },
+    ingest::{Replay, ReplayError},
     store::{QuarantineFilter, QuarantineRow},
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -59,7 +65,23 @@ pub(super) async fn replay(
             item.status
         )));
     }
-    webhooks::replay(&request, &webhooks_state, &state.desk, &item).await
+    let cfg = webhooks_state.config.get();
+    let channel = webhooks_state.channels.get(item.channel.as_str()).ok_or_else(|| {
+        Problem::conflict(format!("this version has no channel `{}`", item.channel))
+    })?;
+    let client = cfg.client(&item.client_id).ok_or_else(|| {
+        Problem::conflict(format!("the client `{}` is not in the configuration", item.client_id))
+    })?;
+    let request_id = request_id::of(&request);
+    let replay =
+        Replay { item, channel: channel.channel.as_ref(), client, request_id: &request_id };
+    let answer = webhooks_state.intake.replay(replay, &state.desk, &cfg).await;
+    let answer = answer.map_err(|error| match error {
+        ReplayError::Unreadable(error) => Problem::internal(error.to_string()),
+        ReplayError::Refused(refusal) => problem_of(&refusal),
+        ReplayError::NotSettled(error) => error.into(),
+    })?;
+    Ok(spelled(&answer, &request_id).1)
 }
 
 /// `DELETE /quarantine/{id}`: it is kept, as discarded.

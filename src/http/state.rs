@@ -1,0 +1,114 @@
+//! What the handlers of requests share.
+
+use super::{
+    admin::TokenTries, api::ApiState, body_budget::BodyBudget, health::LastCheck, limits::Limits,
+};
+use crate::{
+    channels::AnyChannel,
+    config,
+    domain::Role,
+    ingest::Intake,
+    store::Store,
+    telemetry::{
+        board::Board,
+        metrics::{Metrics, WebhookMetrics},
+        sparse::Sparse,
+    },
+};
+use actix_web::web;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::time::Instant;
+
+/// What the HTTP side is made of.
+pub struct HttpSetup {
+    /// The configuration, read for each request.
+    pub config: config::Live,
+    /// The channels that have a webhook path.
+    pub channels: Vec<Arc<dyn AnyChannel>>,
+    /// Where authenticated webhooks go.
+    pub intake: Intake,
+    /// What the API reads and changes, and what `/readyz` asks.
+    pub store: Store,
+    /// What the actors do.
+    pub board: Arc<Board>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The token of the admin API.
+    pub token: config::Secret,
+    /// Whether webhooks are taken and jobs are worked here.
+    pub role: Role,
+}
+
+/// What the handlers of requests share. A clone is the same state.
+#[derive(Clone)]
+pub struct State {
+    pub(super) config: config::Live,
+    /// By the word in the path.
+    pub(super) channels: Arc<HashMap<&'static str, ChannelState>>,
+    pub(super) intake: Intake,
+    /// Lends room to the bodies that are being read.
+    pub(super) body_budget: BodyBudget,
+    /// When it was last logged that a webhook without a secret was not taken.
+    objections: Arc<Mutex<Sparse>>,
+    pub(super) store: Store,
+    pub(super) board: Arc<Board>,
+    pub(super) metrics: Metrics,
+    pub(super) limits: Arc<Limits>,
+    /// Wrong tokens of the admin API, by address.
+    pub(super) token_tries: Arc<TokenTries>,
+    pub(super) last_check: Arc<LastCheck>,
+    pub(super) started: Instant,
+    pub(super) api: web::Data<ApiState>,
+    pub(super) role: Role,
+}
+
+/// A channel, and the metrics of its webhooks.
+pub(super) struct ChannelState {
+    pub(super) channel: Arc<dyn AnyChannel>,
+    pub(super) metrics: WebhookMetrics,
+}
+
+impl State {
+    /// The state of a daemon that starts now.
+    pub fn new(setup: HttpSetup) -> Self {
+        let started = Instant::now();
+        let api = web::Data::new(ApiState::new(&setup, started));
+        let HttpSetup { config, channels, intake, store, board, metrics, role, .. } = setup;
+        let by_name = channels.into_iter().map(|channel| {
+            let name = channel.name();
+            (name.0, ChannelState { channel, metrics: metrics.webhook(name) })
+        });
+        Self {
+            config,
+            channels: Arc::new(by_name.collect()),
+            intake,
+            body_budget: BodyBudget::default(),
+            objections: Arc::default(),
+            store,
+            board,
+            metrics,
+            limits: Arc::default(),
+            token_tries: Arc::default(),
+            last_check: Arc::default(),
+            started,
+            api,
+            role,
+        }
+    }
+
+    /// True once a minute: whether the next webhook without a secret that is not taken is logged.
+    pub(super) fn logs_an_objection(&self) -> bool {
+        let mut objections = self.objections.lock().unwrap_or_else(PoisonError::into_inner);
+        objections.count(Instant::now()).is_some()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! The way from an authenticated webhook to its answer, which HTTP only has to spell.
+
+use super::{Gate, Ingest, IngestActor, Permit, Refusal, meaning::Meaning, webhook::Webhook};
+use crate::{
+    config::Config,
+    domain::ChannelName,
+    store::{Answer, Inbound},
+};
+use actix::dev::SendError;
+use dashmap::DashMap;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+
+/// The addresses of today's ingest actors, by channel: a restart replaces one.
+#[derive(Clone, Debug, Default)]
+pub struct Directory(Arc<DashMap<ChannelName, actix::Addr<IngestActor>>>);
+
+impl Directory {
+    /// Notes the address of a channel's actor.
+    pub fn set(&self, channel: ChannelName, address: actix::Addr<IngestActor>) {
+        self.0.insert(channel, address);
+    }
+
+    fn get(&self, channel: ChannelName) -> Option<actix::Addr<IngestActor>> {
+        self.0.get(&channel).map(|it| it.value().clone())
+    }
+}
+
+/// Takes webhooks in. A clone is the same intake.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// The bound on what is inside at once, over all channels.
+    pub gate: Gate,
+    /// The actors that store.
+    pub directory: Directory,
+}
+
+impl Intake {
+    /// Interprets an authenticated webhook through its channel, stores what it means, and waits for
+    /// the commit: at most for `server.request_timeout`, and until the gate is closed.
+    ///
+    /// # Errors
+    /// If it is not known to be stored: the sender is to post it again. [`Refusal::Untimely`] is for
+    /// good.
+    pub async fn take(&self, webhook: Webhook<'_>, cfg: &Config) -> Result<Answer, Refusal> {
+        // Take room before any work is done on it: a refusal has to be cheap.
+        let permit = self.enter(&webhook)?;
+        // Interpret it.
+        let masked = webhook.masked();
+        let content = match masked.meaning(cfg) {
+            Meaning::Ignored(reason) => return Ok(Answer::Ignored { reason }),
+            Meaning::Untimely => return Err(Refusal::Untimely),
+            Meaning::Stored(content) => content,
+        };
+        // Store it.
+        self.submit(masked.into_inbound(content), permit, cfg.server.request_timeout).await
+    }
+
+    /// Room for this webhook.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] if there is none for its client now.
+    pub(super) fn enter(&self, webhook: &Webhook<'_>) -> Result<Permit, Refusal> {
+        self.gate.enter(&webhook.client.id, webhook.body.len()).ok_or(Refusal::Full)
+    }
+
+    /// Gives it to its channel's actor and waits for the commit, at most for `limit` and until the
+    /// gate is closed.
+    ///
+    /// # Errors
+    /// If it is not known to be stored.
+    pub(super) async fn submit(
+        &self,
+        inbound: Inbound,
+        permit: Permit,
+        limit: Duration,
+    ) -> Result<Answer, Refusal> {
+        let address = self.directory.get(inbound.channel).ok_or(Refusal::Slow)?;
+        let (reply, answer) = oneshot::channel();
+        address.try_send(Ingest { inbound, permit, reply }).map_err(|error| match error {
+            SendError::Full(_) => Refusal::Full,
+            // It has just died, and its replacement is on the way.
+            SendError::Closed(_) => Refusal::Slow,
+        })?;
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or(Err(Refusal::Slow)),
+            () = self.gate.closed() => Err(Refusal::Draining),
+            () = tokio::time::sleep(limit) => Err(Refusal::Slow),
+        }
+    }
+}
