@@ -17,6 +17,9 @@ pub mod config;
 // Logs, metrics, and the board on which actors show their state.
 pub mod telemetry;
 
+// How one actor tells another that something happened.
+pub mod announcer;
+
 // The way of a message.
 
 // HTTP: webhooks, the admin API and health.
@@ -34,12 +37,18 @@ pub mod store;
 // The actor that claims jobs, gives them to pools of handlers, and replaces actors that died.
 pub mod supervisor;
 
-// How actors tell each other.
-pub mod announcer;
+// One file per job kind: what a job of it does, returned as effects.
+pub mod handlers;
 
-// Composition: used by nobody above.
-pub mod app;
-pub mod cli;
+// Classifies messages, scores leads and drafts answers.
+pub mod analyst;
+
+// The actor that commits the effects of jobs with their completion.
+pub mod recorder;
+
+// What puts the parts together. No module above uses these.
+
+// The list of all channels and job kinds.
 pub mod registry;
 
 // A running daemon: its start, its actors and its stop.
