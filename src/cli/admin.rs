@@ -1,4 +1,4 @@
-//! The admin API of a running daemon, as the commands use it.
+//! A client of the admin API, for the commands that talk to a running daemon.
 
 use super::{
     failure::Failure,
@@ -10,10 +10,10 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-/// Which daemon is asked, and how its answer is printed.
+/// Which daemon to ask, and how to print its answer.
 #[derive(clap::Args)]
 pub(super) struct Remote {
-    /// The daemon [default: where `server.bind` says]
+    /// URL of the daemon [default: `server.bind` of the configuration]
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     url: Option<Url>,
     #[command(flatten)]
@@ -25,18 +25,18 @@ pub(super) struct Remote {
     pub(super) json: bool,
 }
 
-/// A daemon's admin API. One connection, one runtime: made anew for every command.
+/// The admin API of a daemon. Each command makes one, with one connection.
 pub(super) struct Admin {
     http: reqwest::Client,
     base: Url,
     token: Token,
 }
 
-/// Why the daemon did not do it.
+/// Why the daemon did not do what was asked.
 pub(super) enum AdminRefusal {
     /// It refused this request.
     This(String),
-    /// It would refuse any, or is not there.
+    /// It would refuse every request, or does not answer.
     All(String),
 }
 
@@ -49,11 +49,15 @@ impl From<AdminRefusal> for Failure {
 }
 
 impl Remote {
-    /// Finds out where and with which token; `files` are those before the command. Nothing is sent yet.
+    /// Finds the daemon's URL and its token. `files` are those given before the command. Sends
+    /// nothing yet.
+    ///
+    /// # Errors
+    /// If the configuration or the token cannot be read.
     pub(super) fn connect(self, files: Files) -> Result<Admin, Failure> {
         let Self { url, token, files: own, json: _ } = self;
         let (base, token) = match (url, token.given()?) {
-            // The configuration is not needed, and need not be there.
+            // With both options the configuration is not read: it need not be valid, or exist.
             (Some(url), Some(token)) => (url, token),
             (url, token) => {
                 let config = own.over(files).load()?;
@@ -69,7 +73,7 @@ impl Remote {
 }
 
 impl Token {
-    /// What a daemon means that answers 401.
+    /// The message for an answer of 401.
     fn refused(&self, base: &Url) -> String {
         let (base, source) = (shown(base), &self.source);
         if self.secret.is_some() {
@@ -88,7 +92,7 @@ impl Token {
 }
 
 impl Admin {
-    /// Asks; `path` is what follows `/api/v1`.
+    /// Sends a GET; `path` follows `/api/v1`.
     pub(super) async fn get(
         &self,
         path: &[&str],
@@ -97,7 +101,7 @@ impl Admin {
         self.send(self.http.get(self.url(path)).query(query)).await
     }
 
-    /// Tells it to do something; `path` is what follows `/api/v1`.
+    /// Sends a POST; `path` follows `/api/v1`.
     pub(super) async fn post(
         &self,
         path: &[&str],
@@ -111,12 +115,15 @@ impl Admin {
         .await
     }
 
-    /// Takes something away; `path` is what follows `/api/v1`.
+    /// Sends a DELETE; `path` follows `/api/v1`.
     pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, AdminRefusal> {
         self.send(self.http.delete(self.url(path))).await
     }
 
-    /// The items of a list that it answered.
+    /// The items of a list in an answer.
+    ///
+    /// # Errors
+    /// If the answer has no list.
     pub(super) fn items<'a>(&self, answer: &'a Value) -> Result<&'a [Value], Failure> {
         let items = answer.get("items").and_then(Value::as_array);
         items.map(Vec::as_slice).ok_or_else(|| Failure::Failed(self.stranger("no list")))
@@ -149,6 +156,7 @@ impl Admin {
         }
     }
 
+    /// The message for an answer that no Postroom daemon gives.
     fn stranger(&self, what: &str) -> String {
         let base = shown(&self.base);
         format!("{base} answered {what}: is it a Postroom daemon? Name another with --url")
@@ -196,7 +204,7 @@ mod tests {
         let admin = remote.connect(Files::default()).ok().expect("a client");
         let query = [("status", "failed".to_owned())];
         let answer = block_on(admin.get(&["jobs"], &query)).ok().expect("a runtime");
-        answer.map_err(|it| match it {
+        answer.map_err(|refusal| match refusal {
             AdminRefusal::This(message) => format!("this: {message}"),
             AdminRefusal::All(message) => format!("all: {message}"),
         })

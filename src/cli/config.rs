@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Tell all that is wrong with it
+    /// Check the configuration and print everything that is wrong with it
     Check {
         #[command(flatten)]
         files: Files,
@@ -25,7 +25,7 @@ pub(super) enum ConfigCommand {
     },
 }
 
-/// Checks or shows; `files` are those before the command.
+/// Checks or shows the configuration. `files` are those given before the command.
 pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check { files: own } => {
@@ -48,10 +48,10 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
     }
 }
 
-/// What was read, the lowest layer first.
+/// The layers that were read, the lowest first.
 fn read(sources: &Sources) -> String {
     let mut layers = vec!["config/default.toml (compiled in)".to_owned()];
-    layers.extend(sources.files.iter().map(|it| it.display().to_string()));
+    layers.extend(sources.files.iter().map(|file| file.display().to_string()));
     let is_key = |name: &str| name.to_ascii_uppercase().starts_with("POSTROOM__");
     match sources.env.iter().filter(|(name, _)| is_key(name)).count() {
         0 => {}
@@ -62,13 +62,14 @@ fn read(sources: &Sources) -> String {
 }
 
 fn document(values: &[EffectiveValue]) -> Value {
-    let item = |it: &EffectiveValue| json!({"key": it.key, "value": it.value, "origin": it.origin});
+    let item = |item: &EffectiveValue| json!({"key": item.key, "value": item.value, "origin": item.origin});
     json!({"items": values.iter().map(item).collect::<Vec<_>>()})
 }
 
 fn table(values: Vec<EffectiveValue>) -> String {
-    let row =
-        |it: EffectiveValue| [it.key, it.value, it.origin].map(|it| output::line(&it)).to_vec();
+    let row = |row: EffectiveValue| {
+        [row.key, row.value, row.origin].map(|cell| output::line(&cell)).to_vec()
+    };
     output::table(&["key", "value", "origin"], values.into_iter().map(row))
 }
 

@@ -1,4 +1,4 @@
-//! What went wrong with a command: what stderr says of it, and the exit code.
+//! The failures of a command: their text on stderr, and the exit code.
 
 use super::output::complain;
 use crate::{app::AppError, config::ConfigErrors};
@@ -9,20 +9,20 @@ const WRONG: u8 = 2;
 
 /// Why a command ends without success.
 pub(super) enum Failure {
-    /// It was tried and did not succeed.
+    /// The command ran and did not succeed.
     Failed(String),
-    /// The arguments do not fit what is there.
+    /// The arguments name something that does not exist or does not fit.
     Wrong(String),
-    /// The configuration is not valid: all that is wrong, one a line.
+    /// The configuration is not valid: all its errors, one per line.
     Config(String),
-    /// The arguments cannot be read; help and version come this way, too.
+    /// The arguments cannot be parsed. Help and version are returned in this way, too.
     Usage(Box<clap::Error>),
-    /// It did not succeed, and stderr has been told.
+    /// The command did not succeed, and the reason is on stderr already.
     Told,
 }
 
 impl Failure {
-    /// Tells it and gives the exit code.
+    /// Prints the failure to stderr, and returns the exit code.
     pub(super) fn tell(self) -> ExitCode {
         match self {
             Self::Failed(message) => {
@@ -38,7 +38,7 @@ impl Failure {
                 ExitCode::from(WRONG)
             }
             Self::Usage(error) => {
-                // Nobody is left to be told when this fails.
+                // If stderr cannot be written, there is no other place for the message.
                 error.print().ok();
                 if error.exit_code() == 0 { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
             }
@@ -60,7 +60,7 @@ impl From<AppError> for Failure {
     }
 }
 
-/// An error and what caused it, in one line. A cause that the error quotes already is not said again.
+/// An error and its causes, in one line. A cause that the text contains already is not repeated.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

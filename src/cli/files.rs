@@ -1,31 +1,31 @@
-//! `--config`, which every command takes that needs the configuration.
+//! `--config`, an option of every command that needs the configuration.
 
 use super::failure::Failure;
 use crate::config::{Config, Sources};
 use std::path::PathBuf;
 
-/// The files that a configuration is made of.
+/// The configuration files of a command.
 #[derive(clap::Args, Default)]
 pub(super) struct Files {
-    /// TOML file, laid over the defaults; of several, a later one over an earlier one [default:
-    /// config/local.toml where it exists]
+    /// TOML file that overrides the defaults; a later file overrides an earlier one [default:
+    /// config/local.toml, if it exists]
     #[arg(long = "config", value_name = "FILE")]
     config: Vec<PathBuf>,
 }
 
 impl Files {
-    /// True if there is one.
+    /// True if at least one file is given.
     pub(super) fn is_given(&self) -> bool {
         !self.config.is_empty()
     }
 
-    /// These over those of `lower`.
+    /// The files of `lower`, followed by these.
     pub(super) fn over(mut self, mut lower: Self) -> Self {
         lower.config.append(&mut self.config);
         lower
     }
 
-    /// With the environment of this process.
+    /// These files and the environment of this process.
     pub(super) fn sources(self) -> Sources {
         Sources::from_process(self.config)
     }

@@ -14,21 +14,26 @@ use std::{
 };
 use url::{Host, Url};
 
+/// How long a connection to the daemon may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// More than a daemon takes for any answer: it refuses by itself after `server.request_timeout`.
+/// How long an answer may take. A daemon answers earlier: after `server.request_timeout` at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs `work` to its end on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|it| Failure::Failed(format!("no runtime can be made: {it}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::Failed(format!("no runtime can be made: {error}")))?;
     Ok(runtime.block_on(work))
 }
 
-/// Reads `--url`.
+/// Parses `--url`.
+///
+/// # Errors
+/// What was expected.
 pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     const EXPECTED: &str = "expected such as `http://127.0.0.1:8080`";
-    let url = Url::parse(text).map_err(|it| format!("{it}: {EXPECTED}"))?;
+    let url = Url::parse(text).map_err(|error| format!("{error}: {EXPECTED}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(EXPECTED.to_owned());
     }
@@ -41,7 +46,10 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Where the daemon of this configuration listens.
+/// The URL of the daemon with this configuration.
+///
+/// # Errors
+/// If the configuration does not tell it: the port is 0, or TLS needs a host name.
 pub(super) fn url_of(config: &Config) -> Result<Url, Failure> {
     let bind = config.server.bind;
     if bind.port() == 0 {
@@ -53,34 +61,38 @@ pub(super) fn url_of(config: &Config) -> Result<Url, Failure> {
                        --url https://…";
         return Err(Failure::Wrong(message.to_owned()));
     }
-    // Who listens on every address is reached by the one that never leaves this machine.
+    // A daemon that listens on every address is reached at the loopback address.
     let ip = match bind.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     let url = format!("http://{}", SocketAddr::new(ip, bind.port()));
-    Url::parse(&url).map_err(|it| Failure::Failed(format!("no URL can be made of {url}: {it}")))
+    Url::parse(&url)
+        .map_err(|error| Failure::Failed(format!("no URL can be made of {url}: {error}")))
 }
 
 /// The URL of a path below `base`.
 pub(super) fn below(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
-    // Cannot fail: `parse_url` lets nothing in that has no path.
+    // Cannot fail: `parse_url` refuses URLs that cannot have a path.
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
     }
     url
 }
 
-/// A URL as people write it.
+/// The URL without a slash at the end.
 pub(super) fn shown(base: &Url) -> &str {
     base.as_str().trim_end_matches('/')
 }
 
-/// A client for the daemon at `base`. Proxies from the environment are not asked for this machine.
+/// A client for the daemon at `base`. For this machine it ignores the proxies of the environment.
+///
+/// # Errors
+/// If no client can be made.
 pub(super) fn client(base: &Url, connections: usize) -> Result<reqwest::Client, Failure> {
-    // Fails where it was installed before, which is as good.
+    // Fails only if it is installed already.
     rustls::crypto::ring::default_provider().install_default().ok();
     let builder = || {
         reqwest::Client::builder()
@@ -90,7 +102,7 @@ pub(super) fn client(base: &Url, connections: usize) -> Result<reqwest::Client, 
             .pool_max_idle_per_host(connections)
             .redirect(Policy::none())
     };
-    // Without TLS, a machine that has no root certificates can do it, too.
+    // Plain HTTP must work on a machine without root certificates, too.
     let is_plain = base.scheme() == "http";
     let built = if is_loopback(base) && is_plain {
         builder().no_proxy().tls_certs_only([]).build()
@@ -102,7 +114,7 @@ pub(super) fn client(base: &Url, connections: usize) -> Result<reqwest::Client, 
             built => built,
         }
     };
-    built.map_err(|it| Failure::Failed(format!("no HTTP client can be made: {}", chain(&it))))
+    built.map_err(|error| Failure::Failed(format!("no HTTP client can be made: {}", chain(&error))))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -114,7 +126,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Says so where a secret is about to leave this machine in clear text.
+/// Warns if the secret `what` is about to leave this machine in clear text.
 pub(super) fn warn_if_in_clear(base: &Url, what: &str) {
     if is_in_clear(base) {
         complain(&format!(
@@ -128,7 +140,7 @@ fn is_in_clear(base: &Url) -> bool {
     base.scheme() == "http" && !is_loopback(base)
 }
 
-/// Why there was no answer, and what can be done.
+/// Why there was no answer, and what to do.
 pub(super) fn no_answer(base: &Url, error: reqwest::Error) -> String {
     let base = shown(base);
     if error.is_connect() {
@@ -151,9 +163,9 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// What a problem document says: title, detail, and the field at fault. `None` if it is none.
+/// The title, the detail and the field of a problem document; `None` if `body` is not one.
 pub(super) fn problem(body: &Value) -> Option<String> {
-    let part = |name| body.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
+    let part = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut text = part("title")?.to_owned();
     for (part, before, after) in [(part("detail"), ": ", ""), (part("field"), " (`", "`)")] {
         if let Some(part) = part {

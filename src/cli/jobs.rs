@@ -26,16 +26,16 @@ pub(super) enum JobsCommand {
     List {
         #[command(flatten)]
         filter: Filter,
-        /// How many at the most
+        /// The most jobs to show
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
         limit: u16,
-        /// Where to go on, as the page before said
+        /// Where to continue, as printed after the previous page
         #[arg(long, value_name = "CURSOR", value_parser = NonEmptyStringValueParser::new())]
         cursor: Option<String>,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Show one job, with its attempts that failed
+    /// Show one job, with its failed attempts
     Show {
         #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         id: String,
@@ -62,7 +62,7 @@ pub(super) enum JobsCommand {
     Stats(Remote),
 }
 
-/// Which jobs, by what is said of them. Several values of one option: any of them.
+/// Selects jobs. A job matches an option if it has any of its values, and must match all options.
 #[derive(Args)]
 pub(super) struct Filter {
     /// In this state; several with commas
@@ -79,10 +79,10 @@ pub(super) struct Filter {
     lead: Vec<String>,
 }
 
-/// Which jobs: these, or those that a filter finds.
+/// The jobs with these ids, or those that match a filter.
 #[derive(Args)]
 pub(super) struct JobSelection {
-    /// These; else all that the options select
+    /// Ids of the jobs; without any, all jobs that the options select
     #[arg(
         value_name = "ID",
         value_parser = NonEmptyStringValueParser::new(),
@@ -94,7 +94,7 @@ pub(super) struct JobSelection {
     filter: Filter,
 }
 
-/// What is done to jobs.
+/// A change of jobs.
 #[derive(Clone, Copy)]
 enum Change {
     Retry,
@@ -123,14 +123,14 @@ const FIELDS: [&str; 17] = [
     "locked_by",
     "last_error",
 ];
-/// Of an error in a list; `jobs show` has all of it.
+/// The most characters of an error in a list. `jobs show` prints all of it.
 const ERROR_CHARS_MAX: usize = 60;
 
 fn statuses() -> PossibleValuesParser {
     PossibleValuesParser::new(JobStatus::ALL.map(JobStatus::as_str))
 }
 
-/// Does it; `files` are those before the command.
+/// Runs the command. `files` are those given before it.
 pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
     match command {
         JobsCommand::List { filter, limit, cursor, remote } => {
@@ -168,7 +168,7 @@ fn list(
     let admin = remote.connect(files)?;
     let mut query = filter.parameters();
     query.push(("limit", limit.to_string()));
-    query.extend(cursor.map(|it| ("cursor", it)));
+    query.extend(cursor.map(|cursor| ("cursor", cursor)));
     let answer = block_on(admin.get(&["jobs"], &query))??;
     if is_json {
         return output::print_json(&answer);
@@ -180,7 +180,7 @@ fn list(
     Ok(())
 }
 
-/// Changes job by job, or all that the filter finds in one request.
+/// Changes the jobs with these ids one by one, or all that match the filter in one request.
 fn change(
     change: Change,
     selection: &JobSelection,
@@ -210,7 +210,8 @@ fn change(
     if refused.is_empty() { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// The jobs that were changed, and why others were not. One that is refused does not stop the next.
+/// Changes jobs one by one. Returns the changed jobs, and the reasons why others were refused. A
+/// refusal does not prevent the change of the next job.
 async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Value>, Vec<String>) {
     let (mut jobs, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
@@ -243,7 +244,7 @@ impl Change {
 }
 
 impl Filter {
-    /// What is set, as the API takes it in a query.
+    /// The options that are set, as a query of the API.
     fn parameters(&self) -> Vec<(&'static str, String)> {
         let all = [
             ("status", &self.status),
@@ -255,7 +256,7 @@ impl Filter {
         all.into_iter().filter(is_set).map(|(name, values)| (name, values.join(","))).collect()
     }
 
-    /// The same as a document.
+    /// The options that are set, as a JSON body of the API.
     fn document(&self) -> Value {
         let pair = |(name, value): (&'static str, String)| (name.to_owned(), Value::String(value));
         Value::Object(self.parameters().into_iter().map(pair).collect::<Map<_, _>>())
@@ -276,7 +277,7 @@ fn attempts(job: &Value) -> String {
     format!("{}/{}", text(job.get("attempts")), text(job.get("max_attempts")))
 }
 
-/// One job, field by field, and then its attempts that failed, oldest first.
+/// The fields of a job, one per line, then its failed attempts, oldest first.
 fn details(job: &Value) -> String {
     let width = FIELDS.iter().map(|it| it.len()).max().unwrap_or_default();
     let mut lines: Vec<String> =
@@ -294,20 +295,20 @@ fn details(job: &Value) -> String {
             part("actor"),
         ));
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        lines.extend(message.lines().map(|it| format!("  {}", line(it))));
+        lines.extend(message.lines().map(|part| format!("  {}", line(part))));
     }
     lines.join("\n")
 }
 
-/// Two tables: by state, by kind.
+/// Two tables: jobs by state, and jobs by kind.
 fn stats(overview: &Value) -> String {
-    let count = |status: &str| text(overview.get("jobs").and_then(|it| it.get(status)));
+    let count = |status: &str| text(overview.get("jobs").and_then(|jobs| jobs.get(status)));
     let statuses = JobStatus::ALL.map(JobStatus::as_str);
-    let by_status = statuses.map(|it| vec![it.to_owned(), count(it)]);
+    let by_status = statuses.map(|status| vec![status.to_owned(), count(status)]);
     let kinds = overview.get("by_kind").and_then(Value::as_array);
-    let by_kind = kinds.into_iter().flatten().map(|it| {
-        let age = it.get("oldest_pending_seconds").and_then(Value::as_f64);
-        vec![text(it.get("kind")), text(it.get("pending")), text(it.get("running")), span(age)]
+    let by_kind = kinds.into_iter().flatten().map(|row| {
+        let age = row.get("oldest_pending_seconds").and_then(Value::as_f64);
+        vec![text(row.get("kind")), text(row.get("pending")), text(row.get("running")), span(age)]
     });
     format!(
         "{}\n\n{}",
@@ -316,10 +317,13 @@ fn stats(overview: &Value) -> String {
     )
 }
 
-/// So many seconds, in the words of the configuration.
+/// A duration as the configuration writes it, in whole seconds.
 fn span(seconds: Option<f64>) -> String {
-    let whole = seconds.and_then(|it| Duration::try_from_secs_f64(it.floor()).ok());
-    whole.map_or_else(|| output::NONE.to_owned(), |it| humantime::format_duration(it).to_string())
+    let whole = seconds.and_then(|exact| Duration::try_from_secs_f64(exact.floor()).ok());
+    whole.map_or_else(
+        || output::NONE.to_owned(),
+        |whole| humantime::format_duration(whole).to_string(),
+    )
 }
 
 #[cfg(test)]

@@ -12,15 +12,15 @@ use std::io::{self, IsTerminal, Write};
 
 #[derive(Subcommand)]
 pub(super) enum MigrateCommand {
-    /// Apply all that are pending
+    /// Apply all pending migrations
     Up(Common),
-    /// Revert the last one
+    /// Revert the last migration
     Down(Common),
-    /// Show which are applied, and change nothing
+    /// Show which migrations are applied, and change nothing
     Status(Common),
-    /// Drop everything and apply all. The data is lost
+    /// Drop everything and apply all migrations. All data is lost
     Fresh {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -37,10 +37,11 @@ pub(super) struct Common {
     json: bool,
 }
 
-/// What has to be typed before everything is dropped.
+/// The word that a person has to type before everything is dropped.
 const CONFIRMATION: &str = "fresh";
 
-/// Migrates, and prints what is applied afterwards.
+/// Runs migrations, and prints which are applied afterwards. `files` are those given before the
+/// command.
 pub(super) fn run(command: MigrateCommand, files: Files) -> Result<(), Failure> {
     let (step, common, is_confirmed) = match command {
         MigrateCommand::Up(common) => (Migrate::Up, common, true),
@@ -60,7 +61,10 @@ pub(super) fn run(command: MigrateCommand, files: Files) -> Result<(), Failure> 
     }
 }
 
-/// Asks a person.
+/// Asks a person for confirmation.
+///
+/// # Errors
+/// If the person declines, or there is no terminal.
 fn confirm(database: &DatabaseUrl) -> Result<(), Failure> {
     let what = format!("`postroom migrate fresh` drops everything in {database}");
     if !io::stdin().is_terminal() {

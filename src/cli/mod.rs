@@ -1,7 +1,7 @@
-//! The commands: what is typed, what is printed, and the exit code. One file a command.
+//! The commands: their arguments, their output and their exit codes. One file per command.
 //!
-//! What was asked for goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 wrong usage
-//! or configuration; those beyond are the daemon's.
+//! A command prints its result to stdout and everything else to stderr. Exit codes: 0 ok, 1 failed,
+//! 2 wrong usage or configuration. Others come from the daemon.
 
 mod admin;
 mod bench;
@@ -54,14 +54,14 @@ enum Command {
     /// Show the pools of a running daemon
     #[command(subcommand)]
     Pools(pools::PoolsCommand),
-    /// Webhooks that were authentic and not understood
+    /// Show, replay and discard webhooks that were authentic but not understood
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
     /// Measure this machine with this database
     Bench(bench::BenchArgs),
 }
 
-/// Does what the arguments say; the first of them is the program's name.
+/// Runs the command in `args`, whose first entry is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match Cli::try_parse_from(args) {
         Ok(cli) => dispatch(cli),
@@ -70,7 +70,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     result.unwrap_or_else(|failure| failure.tell())
 }
 
-/// Options before the command count as if they stood behind it, `--config` files as the lower layers.
+/// Runs a command. Options before it count as its own; `--config` files before it are the lower
+/// layers.
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { files, role, command } = cli;
     let command = command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default()));

@@ -1,4 +1,4 @@
-//! What is printed: tables for people, one JSON document for machines.
+//! The output of commands: tables for people, JSON documents for machines.
 
 use super::failure::Failure;
 use crate::domain::visible::visible;
@@ -7,40 +7,47 @@ use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Between two columns of a table.
+/// Blanks between two columns of a table.
 const COLUMN_GAP: u16 = 2;
-/// What stands for a value that is not there.
+/// The cell for a value that does not exist.
 pub(super) const NONE: &str = "-";
-/// What lays out a text of several lines, and comes from here.
+/// The only control character that is printed unchanged: it ends the lines of our own texts.
 pub(super) const LINE_END: &[char] = &['\n'];
 
 /// Prints to stdout, with a line end.
+///
+/// # Errors
+/// See [`unwritten`].
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
     written.and_then(|()| out.flush()).map_err(unwritten)
 }
 
-/// Prints a document to stdout: laid out where a person reads, on one line where a program does. What would steer a
-/// terminal is spelled out, which is the same JSON.
+/// Prints a JSON document to stdout: indented on a terminal, otherwise on one line. Hidden
+/// characters are spelled as escapes of JSON, so the document keeps its meaning.
+///
+/// # Errors
+/// See [`unwritten`].
 pub(super) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     let text = if io::stdout().is_terminal() {
         serde_json::to_string_pretty(document)
     } else {
         serde_json::to_string(document)
     };
-    let text =
-        text.map_err(|it| Failure::Failed(format!("no JSON can be made of the answer: {it}")))?;
+    let text = text
+        .map_err(|error| Failure::Failed(format!("no JSON can be made of the answer: {error}")))?;
     print(&visible(&text, LINE_END))
 }
 
 /// Prints to stderr, with a line end.
 pub(super) fn complain(text: &str) {
-    // Who has closed stderr does not want to hear it.
+    // If stderr is closed, nobody wants the message.
     writeln!(io::stderr(), "{}", visible(text, LINE_END)).ok();
 }
 
-/// What to do when stdout takes no more: who reads only the start of a list wants no complaint.
+/// The failure of a write to stdout. A closed pipe is not reported: its reader wanted only the
+/// start of the output.
 pub(super) fn unwritten(error: io::Error) -> Failure {
     if error.kind() == ErrorKind::BrokenPipe {
         Failure::Told
@@ -49,7 +56,8 @@ pub(super) fn unwritten(error: io::Error) -> Failure {
     }
 }
 
-/// A table without lines, as wide as its content: what a terminal would wrap stays easy to cut and to search.
+/// A table without rules, as wide as its content: no cell is wrapped, so it is easy to cut and to
+/// search.
 pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
@@ -63,7 +71,7 @@ pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     table.trim_fmt()
 }
 
-/// Colors the states that somebody should look at. They show on a terminal only.
+/// Colours the states that need attention. Colours are printed on a terminal only.
 fn colored(column: &str, text: String) -> Cell {
     let color = match (column, text.as_str()) {
         ("status" | "state", "failed" | "backing_off") => Some(Color::Red),
@@ -79,7 +87,7 @@ fn colored(column: &str, text: String) -> Cell {
     }
 }
 
-/// The rows of a table of objects: for each, the named fields.
+/// The rows of a table: for each item, the cells of `fields`.
 pub(super) fn rows<'a>(
     items: &'a [Value],
     fields: &'a [&str],
@@ -87,7 +95,8 @@ pub(super) fn rows<'a>(
     items.iter().map(move |item| fields.iter().map(|name| text(item.get(*name))).collect())
 }
 
-/// A JSON value as a cell: text without quotes, [`NONE`] for what is null or absent, lists with commas.
+/// A JSON value as a cell: text without quotes, lists with commas, and [`NONE`] for an empty, null
+/// or missing value.
 pub(super) fn text(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => NONE.to_owned(),
@@ -95,7 +104,7 @@ pub(super) fn text(value: Option<&Value>) -> String {
         Some(Value::String(text)) => line(text),
         Some(Value::Array(list)) if list.is_empty() => NONE.to_owned(),
         Some(Value::Array(list)) => {
-            list.iter().map(|it| text(Some(it))).collect::<Vec<_>>().join(",")
+            list.iter().map(|item| text(Some(item))).collect::<Vec<_>>().join(",")
         }
         Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) => {
             line(&other.to_string())
@@ -103,14 +112,14 @@ pub(super) fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// Text from outside on one line, with what would steer a terminal spelled out.
+/// Text from outside on one line, with hidden characters spelled out.
 pub(super) fn line(text: &str) -> String {
-    let blank = |it: char| if matches!(it, '\t' | '\n' | '\r') { ' ' } else { it };
+    let blank = |char: char| if matches!(char, '\t' | '\n' | '\r') { ' ' } else { char };
     let line: String = text.trim().chars().map(blank).collect();
     visible(&line, &[]).into_owned()
 }
 
-/// At most `chars_max` of it, with an ellipsis for the rest.
+/// At most `chars_max` characters of `text`, with an ellipsis for the rest.
 pub(super) fn shortened(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
@@ -143,7 +152,7 @@ mod tests {
     fn nothing_from_outside_steers_the_terminal() {
         assert_eq!(text(Some(&json!("a\u{1b}[31mb\nc"))), "a\\u001b[31mb c");
         let values = [json!(null), json!(""), json!([]), json!(["1", "2"]), json!(true), json!(3)];
-        let texts: Vec<String> = values.iter().map(|it| text(Some(it))).collect();
+        let texts: Vec<String> = values.iter().map(|value| text(Some(value))).collect();
         assert_eq!(texts, ["-", "-", "-", "1,2", "true", "3"]);
         assert_eq!(text(None), "-");
     }

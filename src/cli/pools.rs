@@ -5,7 +5,7 @@ use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub(super) enum PoolsCommand {
-    /// Show all, with what they are doing
+    /// Show all pools, with what they are doing
     List(Remote),
 }
 
@@ -22,7 +22,7 @@ const COLUMNS: [&str; 10] = [
     "timeout_ms",
 ];
 
-/// Does it; `files` are those before the command.
+/// Runs the command. `files` are those given before it.
 pub(super) fn run(command: PoolsCommand, files: Files) -> Result<(), Failure> {
     let PoolsCommand::List(remote) = command;
     let is_json = remote.json;

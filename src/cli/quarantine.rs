@@ -1,4 +1,4 @@
-//! `postroom quarantine`: webhooks that were authentic and not understood.
+//! `postroom quarantine`: webhooks that were authentic but not understood.
 
 use super::{
     admin::{Admin, AdminRefusal, Remote},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub(super) enum QuarantineCommand {
-    /// Show what is held, the newest first
+    /// Show the items in quarantine, the newest first
     List {
         /// In this state; several with commas
         #[arg(long, value_name = "STATUS", value_delimiter = ',', default_value = "held", value_parser = ["held", "replayed", "discarded"])]
@@ -20,27 +20,27 @@ pub(super) enum QuarantineCommand {
         /// Of this client; several with commas
         #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
         client: Vec<String>,
-        /// How many at the most
+        /// The most items to show
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
         limit: u16,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Show one, with what was received
+    /// Show one item, with the body as it was received
     Show {
         #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Interpret them again, as if they had just come
+    /// Interpret items again, as if they had just come
     Replay {
         #[command(flatten)]
         selection: QuarantineSelection,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Keep them, and do nothing more about them
+    /// Discard items: keep them, and do nothing more about them
     Discard {
         #[command(flatten)]
         selection: QuarantineSelection,
@@ -49,10 +49,10 @@ pub(super) enum QuarantineCommand {
     },
 }
 
-/// These, or all that are held.
+/// The items with these ids, or all that are held.
 #[derive(Args)]
 pub(super) struct QuarantineSelection {
-    /// These
+    /// Ids of the items
     #[arg(
         value_name = "ID",
         value_parser = NonEmptyStringValueParser::new(),
@@ -60,7 +60,7 @@ pub(super) struct QuarantineSelection {
         conflicts_with = "all",
     )]
     ids: Vec<String>,
-    /// All that are held, the oldest first
+    /// All items that are held, the oldest first
     #[arg(long)]
     all: bool,
 }
@@ -81,17 +81,17 @@ const FIELDS: [&str; 10] = [
 ];
 const REPLAYED_COLUMNS: [&str; 5] = ["id", "outcome", "reason", "message_id", "lead_id"];
 const DISCARDED_COLUMNS: [&str; 3] = ["id", "status", "reason"];
-/// Held items that are read at once.
+/// Items that are read with one request.
 const PAGE: &str = "500";
 
-/// What is done to items.
+/// A change of items.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Replay,
     Discard,
 }
 
-/// Does it; `files` are those before the command.
+/// Runs the command. `files` are those given before it.
 pub(super) fn run(command: QuarantineCommand, files: Files) -> Result<(), Failure> {
     match command {
         QuarantineCommand::List { status, client, limit, remote } => {
@@ -146,15 +146,15 @@ fn change(
     if refused.is_empty() { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// The ids of all that are held, the oldest first: messages are to come in their order.
+/// The ids of all held items, the oldest first, so that messages are replayed in their order.
 async fn held(admin: &Admin) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
         let mut query = vec![("status", "held".to_owned()), ("limit", PAGE.to_owned())];
-        query.extend(cursor.map(|it| ("cursor", it)));
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let answer = admin.get(&["quarantine"], &query).await?;
-        ids.extend(admin.items(&answer)?.iter().map(|it| text(it.get("id"))));
+        ids.extend(admin.items(&answer)?.iter().map(|item| text(item.get("id"))));
         cursor = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
             ids.reverse();
@@ -163,7 +163,8 @@ async fn held(admin: &Admin) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// What each has become, and why others were refused. One that is refused does not stop the next.
+/// Changes items one by one. Returns the answers, and the reasons why others were refused. A
+/// refusal does not prevent the change of the next item.
 async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Value>, Vec<String>) {
     let (mut items, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
@@ -188,7 +189,7 @@ async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Valu
     (items, refused)
 }
 
-/// One item, field by field, and then what was received.
+/// The fields of an item, one per line, then the body as it was received.
 fn details(item: &Value) -> String {
     let width = FIELDS.iter().map(|it| it.len()).max().unwrap_or_default();
     let mut lines: Vec<String> =

@@ -18,13 +18,13 @@ pub(super) struct ServeArgs {
 
 #[derive(clap::Args, Default)]
 pub(super) struct RoleArg {
-    /// What it does: `ingest` only takes webhooks, `worker` only works jobs off [default: all]
+    /// What the daemon does: `ingest` only takes webhooks, `worker` only runs jobs [default: all]
     #[arg(long, value_name = "ROLE", value_parser = roles())]
     role: Option<Role>,
 }
 
 impl RoleArg {
-    /// True if it is.
+    /// True if the option is given.
     pub(super) fn is_given(&self) -> bool {
         self.role.is_some()
     }
@@ -36,7 +36,7 @@ fn roles() -> impl TypedValueParser<Value = Role> {
     })
 }
 
-/// Runs the daemon until it ends; `role` and `files` are what stood before the command.
+/// Runs the daemon until it ends. `role` and `files` are those given before the command.
 pub(super) fn run(args: ServeArgs, role: RoleArg, files: Files) -> Result<ExitCode, Failure> {
     let sources = args.files.over(files).sources();
     let config = Config::load(&sources)?;

@@ -1,4 +1,4 @@
-//! The admin token, as a command is given it.
+//! Where a command gets the admin token from.
 
 use super::failure::Failure;
 use crate::{
@@ -14,20 +14,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The variable that gives it.
+/// The environment variable with the token.
 const VARIABLE: &str = "POSTROOM_TOKEN";
-/// What stands for standard input.
+/// The value of `--token` that means standard input.
 const STDIN: &str = "-";
 
-/// Where the admin token comes from.
+/// The options for the admin token.
 #[derive(clap::Args)]
 pub(super) struct TokenArgs {
-    /// Its admin token, `-` to read it from standard input. One that is written out here is seen by every user of this
-    /// machine, in the list of processes: use `POSTROOM_TOKEN` or `--token-file` [default: `POSTROOM_TOKEN`,
-    /// `admin.token`, or the one that its first start made and kept]
+    /// Admin token of the daemon, `-` to read it from standard input. Every user of this machine
+    /// can see this option in the list of processes: use `POSTROOM_TOKEN` or `--token-file`
+    /// [default: `POSTROOM_TOKEN`, `admin.token`, or the token that the daemon's first start made
+    /// and kept]
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     token: Option<Secret>,
-    /// Read its admin token from this file
+    /// File with the admin token of the daemon
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
 }
@@ -36,9 +37,10 @@ fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
 
-/// The token, and where it is from.
+/// The admin token, and where it comes from.
 pub(super) struct Token {
-    /// `None` where none was found: then it is for the daemon to say that it wants one.
+    /// `None` if none was found. Then the request is sent without one, and the daemon refuses it if
+    /// it wants one.
     pub(super) secret: Option<Secret>,
     pub(super) source: String,
 }
@@ -49,10 +51,10 @@ impl TokenArgs {
         Self { token: Some(Secret::new(token)), token_file: None }
     }
 
-    /// The one that the command was given, by an option or the environment.
+    /// The token from an option or the environment; `None` if there is none.
     ///
     /// # Errors
-    /// When it cannot be read, or is none.
+    /// If it cannot be read, or cannot be a token.
     pub(super) fn given(self) -> Result<Option<Token>, Failure> {
         let given = match (self.token, self.token_file) {
             (Some(token), _) if token.expose() == STDIN => {
@@ -96,17 +98,17 @@ impl Token {
         Self { secret: Some(secret), source: source.to_owned() }
     }
 
-    /// The one that the daemon of this configuration takes.
+    /// The token of the daemon with this configuration.
     ///
     /// # Errors
-    /// When it cannot be read, or is none.
+    /// If it cannot be read, or cannot be a token.
     pub(super) fn of(config: &Config) -> Result<Self, Failure> {
         if let Some(secret) = &config.admin.token {
             return Self::from(secret.clone(), "`admin.token` in the configuration").checked();
         }
         let path = token_path();
         let source = path.display().to_string();
-        let found = File::open(&path).and_then(|mut it| read_token(&mut it));
+        let found = File::open(&path).and_then(|mut file| read_token(&mut file));
         match found {
             Ok(text) => Self::from(Secret::new(text), &source).checked(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self { secret: None, source }),
@@ -118,10 +120,11 @@ impl Token {
     }
 
     fn checked(self) -> Result<Self, Failure> {
-        let is_sent =
-            |it: &Secret| !it.expose().is_empty() && HeaderValue::from_str(it.expose()).is_ok();
+        let can_be_sent = |token: &Secret| {
+            !token.expose().is_empty() && HeaderValue::from_str(token.expose()).is_ok()
+        };
         match &self.secret {
-            Some(secret) if !is_sent(secret) => Err(Failure::Wrong(format!(
+            Some(secret) if !can_be_sent(secret) => Err(Failure::Wrong(format!(
                 "the token from {} is empty or not one line of text",
                 self.source
             ))),

@@ -62,7 +62,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Parses a number and a unit. `None` if the text is not a rate, or the number is 0.
+    pub fn parse(text: &str) -> Option<Self> {
         let (count, unit) = text.split_once('/')?;
         let seconds = match unit.trim() {
             "s" => 1,

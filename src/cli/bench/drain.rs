@@ -1,4 +1,5 @@
-//! Waiting jobs, until all have succeeded in the database, rows kept.
+//! Measures how fast a backlog of jobs is run: until all have succeeded in the database. Their rows
+//! are kept.
 
 use super::{BenchArgs, report::Measured, scratch::Scratch};
 use crate::{
@@ -9,14 +10,15 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Jobs of a measurement where none are asked for.
+/// The number of jobs if `--jobs` is not given.
 const JOBS: usize = 100_000;
-/// Jobs in one transaction while they are enqueued, which is not measured.
+/// Jobs per transaction while they are enqueued, which is not measured.
 const GROUP: usize = 2_000;
-/// How long it may take.
+/// How long the measurement may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Enqueues jobs, starts a worker, and times it from being ready to the last success.
+/// Enqueues jobs, starts a worker, and measures the time until the last job has succeeded, the
+/// start of the worker included.
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
     let count = args.jobs.unwrap_or(JOBS);
     let (runtime, store) = scratch.store(args).await?;

@@ -1,4 +1,4 @@
-//! Webhooks posted: until their answers, or until their jobs have ended.
+//! Measures webhooks: until they are answered, or until their jobs have ended.
 
 use super::{BenchArgs, CHANNEL, INBOUND, IngestRole, load, report::Measured, scratch::Scratch};
 use crate::{
@@ -11,18 +11,22 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PATH: &str = "/webhooks/sms/demo";
-/// The kinds that work a webhook through, one after the other.
+/// The kinds of jobs that each webhook causes, one after the other.
 const WORKED: [JobKind; 2] = [INBOUND, LEAD_SCORING];
-/// Webhooks of a measurement where none are asked for: enough for some seconds.
+/// The number of webhooks if `--jobs` is not given: enough for some seconds.
 const JOBS: usize = 60_000;
+/// The same with one connection.
 const JOBS_ONE_CONNECTION: usize = 5_000;
+/// The same for the measurement to the end of the jobs.
 const JOBS_E2E: usize = 20_000;
-/// Webhooks posted before the clock starts, so that statements are prepared and pages are there.
+/// Webhooks that are posted before the clock starts, so that statements are prepared and pages are
+/// in memory.
 const WARM_UP: usize = 1_000;
-/// How long the jobs of webhooks may take after the last answer.
+/// How long the jobs may take after the last webhook was answered.
 const WORK_LIMIT: Duration = Duration::from_secs(600);
 
-/// Posts unique messages, until all are answered. A daemon that does everything works their jobs meanwhile.
+/// Posts unique messages, and measures until all are answered. With the role `all`, the daemon runs
+/// their jobs meanwhile.
 pub(super) async fn measure(
     args: &BenchArgs,
     connections: usize,
@@ -53,7 +57,7 @@ pub(super) async fn measure(
     })
 }
 
-/// Posts unique messages, until each job and the one it enqueues have ended.
+/// Posts unique messages, and measures until the jobs that they cause have ended.
 pub(super) async fn measure_to_the_end(
     args: &BenchArgs,
     connections: usize,
@@ -73,7 +77,8 @@ pub(super) async fn measure_to_the_end(
     Ok(Measured { refused: load.refused, ..measured })
 }
 
-/// Posts a few, and waits for their jobs where those are worked; returns how many.
+/// Posts the first webhooks, and waits for their jobs if the daemon runs jobs. Returns how many it
+/// posted.
 async fn warm_up(
     daemon: &Daemon,
     connections: usize,
@@ -89,7 +94,8 @@ async fn warm_up(
     Ok(warm_count)
 }
 
-/// Webhooks a second in the first and in the last third of the time: whether the rate falls while rows pile up.
+/// Webhooks per second in the first and in the last third of the time. They show whether the rate
+/// falls as the tables grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Thirds {
     first: f64,
@@ -100,25 +106,25 @@ impl Thirds {
     fn of(answered_at: &[Duration], took: Duration) -> Self {
         let third = took / 3;
         let count = |is_in: &dyn Fn(Duration) -> bool| {
-            let count = answered_at.iter().filter(|it| is_in(**it)).count();
+            let count = answered_at.iter().filter(|at| is_in(**at)).count();
             count as f64 / third.as_secs_f64().max(f64::EPSILON)
         };
-        Self { first: count(&|it| it < third), last: count(&|it| it >= third * 2) }
+        Self { first: count(&|at| at < third), last: count(&|at| at >= third * 2) }
     }
 }
 
-/// Unique messages of as many leads.
+/// Unique messages, each of a lead of its own. `first` is the number of the first one.
 fn bodies(first: u64, count: usize) -> anyhow::Result<Vec<Bytes>> {
     let numbers = (first..).take(count);
     let body = |unique| {
         samples::sample(ChannelName(CHANNEL), None, unique)
-            .map(|it| Bytes::from(it.to_string()))
+            .map(|sample| Bytes::from(sample.to_string()))
             .ok_or_else(|| anyhow::anyhow!("there is no sample of `{CHANNEL}`"))
     };
     numbers.map(body).collect()
 }
 
-/// Waits until as many jobs of the two kinds have succeeded in the database.
+/// Waits until `count` jobs of the two kinds have succeeded in the database.
 async fn finished(daemon: &Daemon, count: usize) -> anyhow::Result<()> {
     let enqueuer = daemon.store().enqueuer();
     let until = Instant::now() + WORK_LIMIT;

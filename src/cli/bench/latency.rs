@@ -1,4 +1,5 @@
-//! One job at a time into an idle daemon: from its commit to the start of its handler.
+//! Measures the latency of single jobs in an idle daemon: from a job's commit to the start of its
+//! handler.
 
 use super::{BenchArgs, drain::self_check, report::Measured, scratch::Scratch};
 use crate::{
@@ -12,19 +13,19 @@ use dashmap::DashMap;
 use std::{sync::LazyLock, time::Duration};
 use tokio::time::Instant;
 
-/// Jobs of a measurement where none are asked for.
+/// The number of jobs if `--jobs` is not given.
 const JOBS: usize = 500;
 /// Jobs before the clock starts.
 const WARM_UP: usize = 50;
-/// The pause between two jobs: the daemon is idle again by then.
+/// The time from one job to the next. The daemon is idle again by then.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a job may take to start.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// When handlers started, by job.
+/// When handlers started, by job id.
 static STARTED: LazyLock<DashMap<Id, Instant>> = LazyLock::new(DashMap::new);
 
-/// `SELF_CHECK` that notes when it starts.
+/// A handler of `SELF_CHECK` that notes when it starts.
 #[derive(Default)]
 struct Probe;
 
@@ -37,7 +38,8 @@ impl JobHandler for Probe {
     }
 }
 
-/// Enqueues a job every 20 ms, and tells the supervisor as ingest does after its commit.
+/// Enqueues one job after the other, and notifies the supervisor of each, as ingest does after its
+/// commit.
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
     let daemon = scratch.daemon(args, Role::All, Registry::default().kind::<Probe>()).await?;
     let enqueuer = daemon.store().enqueuer();
@@ -50,7 +52,11 @@ pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Resu
         }
         let ids = enqueuer.enqueue(vec![self_check(&enqueuer)]).await?;
         let committed = Instant::now();
-        if daemon.supervisor().get().is_none_or(|it| it.try_send(Stored { jobs: 1 }).is_err()) {
+        if daemon
+            .supervisor()
+            .get()
+            .is_none_or(|address| address.try_send(Stored { jobs: 1 }).is_err())
+        {
             anyhow::bail!("the supervisor takes no nudge");
         }
         let Some(id) = ids.into_iter().flatten().next() else { anyhow::bail!("a job was there") };

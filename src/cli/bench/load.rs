@@ -1,4 +1,5 @@
-//! A load generator: keep-alive connections that post as soon as they are answered.
+//! A load generator: each of its keep-alive connections posts the next webhook as soon as the last
+//! one is answered.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -21,23 +22,25 @@ use tokio::{
     time::Instant,
 };
 
-/// Connections from one address; a daemon takes no more than 256.
+/// Connections per source address. A daemon accepts at most 256 from one address.
 const OF_SOURCE: usize = 200;
 
-/// What a load came to.
+/// The result of a load.
 pub(super) struct Load {
     /// From the first post to the last answer.
     pub(super) took: Duration,
-    /// Of each webhook that was answered 200: from its post to its answer.
+    /// For each webhook that was answered 200, the time from its post to its answer.
     pub(super) accepted: Vec<Duration>,
-    /// When each of them was answered, from the first post.
+    /// For each of them, the time from the first post to its answer.
     pub(super) answered_at: Vec<Duration>,
-    /// How many were answered 429.
+    /// The number of webhooks that were answered 429.
     pub(super) refused: usize,
 }
 
-/// Posts `bodies` to `url` over `connections` connections, each its next body as soon as it has an answer,
-/// whatever that is. Runs on a runtime of its own.
+/// Posts `bodies` to `url` over `connections` connections, on a thread of its own.
+///
+/// # Errors
+/// If a connection fails, or an answer is neither 200 nor 429.
 pub(super) async fn post(
     url: &str,
     path: &'static str,
@@ -50,7 +53,7 @@ pub(super) async fn post(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let load = runtime
             .map_err(anyhow::Error::from)
-            .and_then(|it| it.block_on(run(&address, path, connections, bodies.into())));
+            .and_then(|runtime| runtime.block_on(run(&address, path, connections, bodies.into())));
         done.send(load).is_ok()
     })?;
     let load = result.await?;
@@ -100,7 +103,8 @@ async fn run(
     Ok(load)
 }
 
-/// Connects from one of this machine's loopback addresses: a daemon takes a bounded number of connections from each.
+/// Connects from one of this machine's loopback addresses, since a daemon accepts a limited number
+/// of connections from each.
 async fn connect(to: SocketAddr, number: usize) -> anyhow::Result<TcpStream> {
     let source = Ipv4Addr::LOCALHOST.to_bits() + u32::try_from(number / OF_SOURCE)?;
     let socket = TcpSocket::new_v4()?;
@@ -108,8 +112,9 @@ async fn connect(to: SocketAddr, number: usize) -> anyhow::Result<TcpStream> {
     Ok(socket.connect(to).await?)
 }
 
-/// Posts until no body is left. Returns when each webhook that was accepted was answered and how long that took, and
-/// how many were refused.
+/// Posts until no body is left. `next` is the index of the next body, shared by all connections.
+/// Returns, for each accepted webhook, when it was answered and how long that took; and how many
+/// were refused.
 async fn one_connection(
     mut sender: SendRequest<Full<Bytes>>,
     host: Arc<str>,

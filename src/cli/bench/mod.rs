@@ -1,4 +1,4 @@
-//! `postroom bench`: measures this machine with this database, through the real code paths.
+//! `postroom bench`: measures this machine and a database, with the code that production runs.
 
 mod drain;
 mod ingest;
@@ -17,42 +17,42 @@ pub(super) struct BenchArgs {
     /// What to measure
     #[arg(value_enum, value_name = "BENCH")]
     pub(super) bench: Bench,
-    /// A scratch database is made on this server and dropped afterwards [default: SQLite in a temporary
-    /// directory]
+    /// Server on which a scratch database is made, and dropped afterwards [default: SQLite in a
+    /// temporary directory]
     #[arg(long, value_name = "URL")]
     pub(super) database: Option<String>,
-    /// How many jobs or webhooks
+    /// Number of jobs or webhooks
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
-    /// At how many connections, one measurement for each
+    /// Number of connections; several with commas, with a measurement for each
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(super) connections: Vec<usize>,
-    /// What the daemon does that takes the webhooks of `ingest`
+    /// For `ingest`: what the daemon does with the webhooks
     #[arg(long, value_enum, default_value_t = IngestRole::Ingest)]
     pub(super) role: IngestRole,
-    /// Messages in one transaction at the most, in place of `ingest.batch_max`
+    /// The most messages in one transaction, in place of `ingest.batch_max`
     #[arg(long, value_name = "N")]
     pub(super) batch_max: Option<usize>,
-    /// Webhooks that may wait at once, in place of `ingest.queue`: beyond it the answer is 429
+    /// The most webhooks that wait, in place of `ingest.queue`; beyond it, 429
     #[arg(long, value_name = "N")]
     pub(super) queue: Option<usize>,
-    /// How often to measure
+    /// Number of measurements
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) runs: usize,
-    /// Print JSON, one object a line
+    /// Print JSON, one object per line
     #[arg(long)]
     pub(super) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Bench {
-    /// HTTP POST to answer after the commit
+    /// Webhooks, from the post to the answer after the commit
     Ingest,
-    /// Waiting jobs, until all have succeeded
+    /// A backlog of jobs, until all have succeeded
     Drain,
-    /// One job at a time into an idle daemon: commit to handler start
+    /// Single jobs in an idle daemon, from the commit to the start of the handler
     Latency,
-    /// Webhooks posted, until their jobs have ended
+    /// Webhooks, from the post to the end of their jobs
     E2e,
 }
 
@@ -67,25 +67,25 @@ impl Bench {
     }
 }
 
-/// What a daemon does besides taking webhooks.
+/// What the daemon does with the webhooks of `ingest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum IngestRole {
-    /// Works the jobs of the webhooks meanwhile
+    /// Runs the jobs of the webhooks meanwhile
     All,
-    /// Nothing
+    /// Only takes the webhooks
     Ingest,
 }
 
 /// The channel whose messages are posted.
 const CHANNEL: &str = "sms";
-/// The kind that works them through.
+/// The kind of their jobs.
 const INBOUND: JobKind = JobKind("SMS_INBOUND_POST_PROCESS");
 
-/// Measures and prints, run by run.
+/// Measures, and prints the results.
 ///
 /// # Errors
-/// When the scratch database cannot be made, the daemon does not start, or a webhook is answered with
-/// anything but 200 and 429.
+/// If the scratch database cannot be made, the daemon does not start, or a webhook's answer is
+/// neither 200 nor 429.
 pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
     let system = actix_rt::System::new();
     system.block_on(async {
@@ -102,11 +102,12 @@ pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn failed(error: anyhow::Error) -> Failure {
     Failure::Failed(format!("{error:#}"))
 }
 
+/// The numbers of connections to measure with; 0 for measurements without HTTP.
 fn connections(args: &BenchArgs) -> Vec<usize> {
     match (args.bench, args.connections.as_slice()) {
         (Bench::Ingest, []) => vec![1, 64, 256],

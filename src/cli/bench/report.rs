@@ -1,4 +1,4 @@
-//! What was measured, as a table or as one JSON object a line.
+//! Prints measurements, as a table or as one JSON object per line.
 
 use crate::cli::{failure::Failure, output};
 use serde::Serialize;
@@ -18,20 +18,20 @@ pub(super) struct Measured {
     pub(super) p99_ms: f64,
     /// Webhooks that were answered 429.
     pub(super) refused: usize,
-    /// Memory of this process, load generator included, after the run.
+    /// Memory of this process after the run, load generator included.
     pub(super) rss_mib: f64,
-    /// What the daemon did that took the webhooks of `ingest`.
+    /// What the daemon did with the webhooks of `ingest`.
     pub(super) role: Option<&'static str>,
-    /// Jobs that ended a second while webhooks came.
+    /// Jobs that ended per second while webhooks came.
     pub(super) jobs_per_second: Option<f64>,
     /// `per_second` in the first third of the time.
     pub(super) first_third_per_second: Option<f64>,
-    /// And in the last.
+    /// `per_second` in the last third of the time.
     pub(super) last_third_per_second: Option<f64>,
 }
 
 impl Measured {
-    /// From the time of the whole and the times of the single ones.
+    /// A measurement with the time of the whole and of each single job or webhook.
     pub(super) fn new(
         bench: &'static str,
         database: &'static str,
@@ -61,7 +61,7 @@ impl Measured {
         }
     }
 
-    /// The same where only the whole was timed.
+    /// A measurement with the time of the whole only.
     pub(super) fn of_whole(
         bench: &'static str,
         database: &'static str,
@@ -73,25 +73,25 @@ impl Measured {
     }
 }
 
-/// The `percent`th percentile in milliseconds; 0 of nothing.
+/// The `percent`th percentile in milliseconds; 0 if there are no values.
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(at).map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
+    sorted.get(at).map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
 }
 
-fn rate(it: Option<f64>) -> String {
-    it.map_or_else(|| "-".to_owned(), |it| format!("{it:.0}"))
+fn rate(per_second: Option<f64>) -> String {
+    per_second.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"))
 }
 
-/// Resident memory of this process, from the kernel.
+/// The resident memory of this process in MiB, as the kernel tells it; 0 if it does not.
 fn rss_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|it| it.split_whitespace().next()?.parse::<f64>().ok());
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or_default() / 1_024.0
 }
 
-/// Prints measurements as they come, or all at the end.
+/// Prints measurements: JSON as they come, a table at the end.
 pub(super) struct Printer {
     json: bool,
     rows: Vec<Vec<String>>,
@@ -102,27 +102,27 @@ impl Printer {
         Self { json, rows: Vec::new() }
     }
 
-    pub(super) fn print(&mut self, it: &Measured) -> Result<(), Failure> {
+    pub(super) fn print(&mut self, measured: &Measured) -> Result<(), Failure> {
         if self.json {
-            let line = serde_json::to_string(it);
-            return output::print(&line.map_err(|it| Failure::Failed(it.to_string()))?);
+            let line = serde_json::to_string(measured);
+            return output::print(&line.map_err(|error| Failure::Failed(error.to_string()))?);
         }
         self.rows.push(vec![
-            it.bench.to_owned(),
-            it.database.to_owned(),
-            it.connections.to_string(),
-            it.jobs.to_string(),
-            format!("{:.2}", it.seconds),
-            format!("{:.0}", it.per_second),
-            format!("{:.2}", it.p50_ms),
-            format!("{:.2}", it.p95_ms),
-            format!("{:.2}", it.p99_ms),
-            it.refused.to_string(),
-            format!("{:.0}", it.rss_mib),
-            it.role.unwrap_or("-").to_owned(),
-            rate(it.jobs_per_second),
-            rate(it.first_third_per_second),
-            rate(it.last_third_per_second),
+            measured.bench.to_owned(),
+            measured.database.to_owned(),
+            measured.connections.to_string(),
+            measured.jobs.to_string(),
+            format!("{:.2}", measured.seconds),
+            format!("{:.0}", measured.per_second),
+            format!("{:.2}", measured.p50_ms),
+            format!("{:.2}", measured.p95_ms),
+            format!("{:.2}", measured.p99_ms),
+            measured.refused.to_string(),
+            format!("{:.0}", measured.rss_mib),
+            measured.role.unwrap_or("-").to_owned(),
+            rate(measured.jobs_per_second),
+            rate(measured.first_third_per_second),
+            rate(measured.last_third_per_second),
         ]);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A database that is made for a measurement and removed after it, and daemons over it.
+//! A database that is made for a measurement and removed afterwards, and daemons that use it.
 
 use super::{BenchArgs, INBOUND};
 use crate::{
@@ -13,19 +13,25 @@ use anyhow::Context;
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::PathBuf};
 use uuid::Uuid;
 
-/// Slots, and jobs claimed ahead, of the kinds that are measured.
+/// `size` of the pools that are measured.
 const POOL_SIZE: usize = 64;
+/// `prefetch` of the pools that are measured.
 const PREFETCH: usize = 2_048;
 
 /// A scratch database.
 pub(super) struct Scratch {
     url: String,
+    /// On SQLite, the directory of the file.
     directory: Option<PathBuf>,
+    /// On PostgreSQL, the URL of the server and the name of the database.
     server: Option<(String, String)>,
 }
 
 impl Scratch {
-    /// On the PostgreSQL server that `url` names, or SQLite in a temporary directory.
+    /// Makes a database on the PostgreSQL server of `url`, or SQLite in a temporary directory.
+    ///
+    /// # Errors
+    /// If it cannot be made.
     pub(super) async fn make(url: Option<&str>) -> anyhow::Result<Self> {
         let name = format!("postroom_bench_{}", Uuid::new_v4().simple());
         match url {
@@ -41,7 +47,7 @@ impl Scratch {
             given => {
                 let parent = given
                     .and_then(store::sqlite_path)
-                    .and_then(|it| it.parent().map(PathBuf::from));
+                    .and_then(|path| path.parent().map(PathBuf::from));
                 let directory = parent.unwrap_or_else(std::env::temp_dir).join(name);
                 DirBuilder::new()
                     .recursive(true)
@@ -54,7 +60,10 @@ impl Scratch {
         }
     }
 
-    /// Drops it.
+    /// Drops the database.
+    ///
+    /// # Errors
+    /// If it cannot be dropped.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         if let Some((server, name)) = &self.server {
             store::drop_database(server, name).await?;
@@ -66,7 +75,8 @@ impl Scratch {
         Ok(())
     }
 
-    /// The defaults, but for what is measured.
+    /// The default configuration, except the database, the port, the token, and the settings to
+    /// measure.
     pub(super) fn config(&self, args: &BenchArgs) -> anyhow::Result<Config> {
         let mut env: Vec<(String, String)> = vec![
             ("POSTROOM__DATABASE__URL".to_owned(), self.url.clone()),
@@ -82,12 +92,12 @@ impl Scratch {
         }
         let limits = [("BATCH_MAX", args.batch_max), ("QUEUE", args.queue)];
         for (key, value) in limits {
-            env.extend(value.map(|it| (format!("POSTROOM__INGEST__{key}"), it.to_string())));
+            env.extend(value.map(|limit| (format!("POSTROOM__INGEST__{key}"), limit.to_string())));
         }
         Ok(Config::load(&Sources { files: Vec::new(), env })?)
     }
 
-    /// A daemon over it.
+    /// Starts a daemon that uses the database.
     pub(super) async fn daemon(
         &self,
         args: &BenchArgs,
@@ -99,7 +109,7 @@ impl Scratch {
         Ok(Daemon::start(config, registry, role, listener).await?)
     }
 
-    /// A daemon with Postroom's own channels and kinds.
+    /// Starts a daemon with Postroom's own channels and kinds.
     pub(super) async fn plain_daemon(
         &self,
         args: &BenchArgs,
@@ -108,7 +118,7 @@ impl Scratch {
         self.daemon(args, role, registry::postroom()).await
     }
 
-    /// Only the store, migrated, for filling it before a daemon starts.
+    /// Opens the migrated store without a daemon, so that it can be filled first.
     pub(super) async fn store(&self, args: &BenchArgs) -> anyhow::Result<(StoreRuntime, Store)> {
         let config = self.config(args)?;
         let runtime = StoreRuntime::start()?;

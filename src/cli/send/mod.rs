@@ -14,35 +14,35 @@ use super::{
     http::{block_on, parse_url, warn_if_in_clear},
 };
 use crate::config::Rate;
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::path::PathBuf;
 use url::Url;
 
-/// More at once than a process may have open files by default serves nobody.
+/// The greatest `--connections`. With more, a process would exceed the usual limit of open files.
 const CONNECTIONS_MAX: i64 = 1_000;
 
 #[derive(clap::Args)]
 pub(super) struct SendArgs {
     /// The channel, such as `sms`
     channel: String,
-    /// Whose webhook it is [default: the first client that has the channel]
+    /// Client whose webhook it is [default: the first client that has the channel]
     #[arg(long, value_name = "ID")]
     client: Option<String>,
-    /// Which event [default: an inbound message]
+    /// Event of the sample [default: an inbound message]
     #[arg(long, value_name = "EVENT", conflicts_with = "file")]
     event: Option<String>,
-    /// Post this file as it is, `-` for stdin, in place of a sample
+    /// Post this file unchanged instead of a sample; `-` for stdin
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
-    /// How many; samples all differ
+    /// How many to post; all samples differ
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     count: u64,
-    /// How fast at the most, such as `50/s`, `600/m`, `1000/h` [default: as fast as it goes]
+    /// The highest rate, such as `50/s`, `600/m`, `1000/h` [default: as fast as possible]
     #[arg(long, value_name = "R", value_parser = parse_rate)]
     rate: Option<Rate>,
-    /// How many at once at the most
+    /// The most requests at the same time
     #[arg(long, value_name = "C", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=CONNECTIONS_MAX))]
     connections: u16,
-    /// The daemon [default: where `server.bind` says]
+    /// URL of the daemon [default: `server.bind` of the configuration]
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     url: Option<Url>,
     #[command(flatten)]
@@ -53,21 +53,10 @@ pub(super) struct SendArgs {
 }
 
 fn parse_rate(text: &str) -> Result<Rate, String> {
-    let rate = || {
-        let (count, unit) = text.split_once('/')?;
-        let seconds = match unit.trim() {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            _ => return None,
-        };
-        let count: NonZeroU32 = count.trim().parse().ok()?;
-        Some(Rate { count, per: Duration::from_secs(seconds) })
-    };
-    rate().ok_or_else(|| "expected such as `50/s`, `600/m` or `1000/h`".to_owned())
+    Rate::parse(text).ok_or_else(|| "expected such as `50/s`, `600/m` or `1000/h`".to_owned())
 }
 
-/// Posts, and prints each outcome; `files` are those before the command.
+/// Posts, and prints each outcome. `files` are those given before the command.
 pub(super) fn run(args: SendArgs, files: Files) -> Result<(), Failure> {
     let channel = target::channel(&args.channel)?;
     let bodies = match &args.file {

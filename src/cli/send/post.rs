@@ -1,4 +1,4 @@
-//! Posting: so many, so fast, so many at once.
+//! Posts webhooks at a given rate over a given number of connections.
 
 use super::target::{Target, listed};
 use crate::{
@@ -24,34 +24,39 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 
-/// What is posted.
+/// The bodies to post.
 pub(super) enum Bodies {
-    /// The same bytes again and again.
+    /// The same bytes for each request.
     File(Bytes),
-    /// Made-up events that all differ.
+    /// Samples that all differ: number `n` is made from the unique number `first + n`.
     Samples { channel: ChannelName, event: Option<String>, first: u64 },
 }
 
-/// How much of it, and how fast.
+/// How many requests to post, and how fast.
 pub(super) struct Pace {
     pub(super) count: u64,
-    /// `None` is as fast as it goes.
+    /// The highest rate; `None` means as fast as possible.
     pub(super) rate: Option<Rate>,
+    /// The most requests at the same time.
     pub(super) connections: u16,
 }
 
-/// What became of one request.
+/// The result of one request.
 pub(super) enum Posted {
-    /// It was answered; a body that is no JSON is null.
+    /// It was answered. `body` is null if it is not JSON.
     Answered { status: u16, body: Value },
-    /// It was not, and may have arrived or not.
+    /// It was not answered, and may have arrived.
     Lost(String),
-    /// Nobody is there to take it.
+    /// No daemon could be reached.
     Away(String),
 }
 
 impl Bodies {
-    /// What the file says, `-` for stdin. It need not be JSON: who asks may want to see it refused.
+    /// The content of a file, or of stdin for `-`. It need not be JSON: the user may want to see it
+    /// refused.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
     pub(super) fn file(path: &Path) -> Result<Self, Failure> {
         let read = if path == Path::new("-") {
             let mut bytes = Vec::new();
@@ -68,7 +73,10 @@ impl Bodies {
         }
     }
 
-    /// Samples of a channel; of its inbound message where no event is named.
+    /// Samples of a channel's event; without one, of its inbound message.
+    ///
+    /// # Errors
+    /// If the channel has no sample of the event.
     pub(super) fn samples(
         channel: &dyn AnyChannel,
         event: Option<String>,
@@ -80,13 +88,14 @@ impl Bodies {
         }
         let has_sample = |event: &&str| sample(name, Some(event), first).is_some();
         let known = listed(channel.events().iter().copied().filter(has_sample));
-        let event = event.map_or_else(|| "an inbound message".to_owned(), |it| format!("`{it}`"));
+        let event =
+            event.map_or_else(|| "an inbound message".to_owned(), |name| format!("`{name}`"));
         Err(Failure::Wrong(format!(
             "there is no sample of {event} for channel `{name}`: known are {known}; or post your own with --file"
         )))
     }
 
-    /// The body of that number, a sample as one of that account.
+    /// The body of request `number`. A sample names the provider's account `account`.
     fn body(&self, number: u64, account: Option<&str>) -> Bytes {
         match self {
             Self::File(bytes) => bytes.clone(),
@@ -103,17 +112,17 @@ impl Bodies {
     }
 }
 
-/// Where the samples of this call start. By the wall clock in nanoseconds, so that those of the next call
-/// go on above: no daemon is posted to a billion times a second. The process's number keeps calls of the
-/// same millisecond apart.
+/// The unique number of this command's first sample: the wall clock in nanoseconds. The numbers of
+/// the next command are greater, since nobody posts a billion times a second. The process id keeps
+/// commands of the same millisecond apart.
 fn first_unique() -> u64 {
     const NANOSECONDS: u64 = 1_000_000;
     let millis = u64::try_from(store::wall_clock().as_millis()).unwrap_or_default();
     millis * NANOSECONDS + u64::from(std::process::id()) * 1_000 % NANOSECONDS
 }
 
-/// Posts all, and gives each outcome to `each` as it comes, until that breaks: the break's value is then
-/// the result, and what is under way is given up.
+/// Posts all requests, and calls `each` with each result as it comes. If `each` breaks, the open
+/// requests are given up and the value of the break is returned.
 pub(super) async fn all<B>(
     target: &Target,
     bodies: &Bodies,
@@ -123,7 +132,8 @@ pub(super) async fn all<B>(
     let start = Instant::now();
     let mut outcomes = stream::iter(0..pace.count)
         .map(|number| async move {
-            if let Some(due) = pace.rate.and_then(|it| start.checked_add(due_after(it, number))) {
+            if let Some(due) = pace.rate.and_then(|rate| start.checked_add(due_after(rate, number)))
+            {
                 sleep_until(due).await;
             }
             one(target, bodies.body(number, target.account.as_deref())).await
@@ -137,7 +147,8 @@ pub(super) async fn all<B>(
     None
 }
 
-/// How long after the start a request is due: evenly spaced, and late ones catch up.
+/// How long after the start request `number` is due. Requests are evenly spaced; late ones catch
+/// up.
 fn due_after(rate: Rate, number: u64) -> Duration {
     let nanos = rate.per.as_nanos() * u128::from(number) / u128::from(rate.count.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

@@ -1,4 +1,5 @@
-//! What became of what was posted: a line for each of a few, a summary of many, all of them as JSON.
+//! Reports the results of posting: a line for each of a few, a summary of many, or all of them as
+//! JSON.
 
 use super::{post::Posted, target::Target};
 use crate::{
@@ -17,26 +18,27 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Of more than these, only the summary is printed.
+/// The most requests that get a line each. For more, only the summary is printed.
 const LINES_MAX: u64 = 20;
 const COLUMNS: [&str; 6] = ["status", "outcome", "message_id", "lead_id", "job_ids", "reason"];
 const BAR: &str = "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
 
-/// Collects outcomes.
+/// Collects results and prints them.
 pub(super) struct Report {
     form: Form,
     started: Instant,
     bar: ProgressBar,
+    /// By HTTP status (`None` without an answer) and outcome.
     counts: BTreeMap<(Option<u16>, String), Count>,
 }
 
-/// What stdout is to get.
+/// What is printed to stdout.
 enum Form {
-    /// A line for each, at the end.
+    /// A line for each request, at the end.
     Lines(Vec<Vec<String>>),
-    /// Counts only.
+    /// Only counts.
     Summary,
-    /// One document, written as it grows; whether it was begun.
+    /// One JSON document, written as results come. `is_begun` is true after the first one.
     Json { is_begun: bool },
 }
 
@@ -44,12 +46,12 @@ enum Form {
 #[derive(Default)]
 struct Count {
     count: u64,
-    /// What the first of them that was refused was told.
+    /// The reason of the first of them that was refused or lost.
     trouble: Option<String>,
 }
 
 impl Report {
-    /// Of so many requests.
+    /// A report of `count` requests.
     pub(super) fn new(count: u64, is_json: bool) -> Self {
         let form = if is_json {
             Form::Json { is_begun: false }
@@ -58,7 +60,7 @@ impl Report {
         } else {
             Form::Lines(Vec::new())
         };
-        // It draws on stderr, and only where that is a terminal.
+        // The bar is drawn on stderr, and only if that is a terminal.
         let bar = if count > LINES_MAX { ProgressBar::new(count) } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template(BAR) {
             bar.set_style(style);
@@ -66,7 +68,7 @@ impl Report {
         Self { form, started: Instant::now(), bar, counts: BTreeMap::new() }
     }
 
-    /// Takes one outcome. Breaks where there is no sense in going on.
+    /// Takes one result. Breaks if more requests would be in vain.
     pub(super) fn take(&mut self, posted: Posted) -> ControlFlow<Failure> {
         let (status, item, trouble) = match posted {
             Posted::Away(message) => return ControlFlow::Break(Failure::Failed(message)),
@@ -89,7 +91,10 @@ impl Report {
         }
     }
 
-    /// Prints what is left to print; `stopped` is why it ended early. Fails where not all was taken.
+    /// Prints the rest. `stopped` is the reason if posting ended early.
+    ///
+    /// # Errors
+    /// If a request was refused or lost, or posting ended early.
     pub(super) fn finish(self, target: &Target, stopped: Option<Failure>) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         if let Some(Failure::Told) = stopped {
@@ -116,13 +121,13 @@ impl Report {
     fn print(&self) -> Result<(), Failure> {
         let seconds = self.started.elapsed().as_secs_f64();
         match &self.form {
-            // Nothing was answered: stderr says why.
+            // There is nothing to print: the reason is on stderr.
             _ if self.counts.is_empty() => Ok(()),
             Form::Lines(rows) => output::print(&output::table(&COLUMNS, rows.iter().cloned())),
             Form::Summary => output::print(&self.summary(seconds)),
             Form::Json { .. } => {
-                let outcomes = self.counts.iter().map(|((status, outcome), it)| {
-                    json!({"status": status, "outcome": outcome, "count": it.count})
+                let outcomes = self.counts.iter().map(|((status, outcome), count)| {
+                    json!({"status": status, "outcome": outcome, "count": count.count})
                 });
                 let outcomes = Value::Array(outcomes.collect());
                 output::print(&format!("\n],\"outcomes\":{outcomes},\"seconds\":{seconds:.3}}}"))
@@ -131,9 +136,9 @@ impl Report {
     }
 
     fn summary(&self, seconds: f64) -> String {
-        let rows = self.counts.iter().map(|((status, outcome), it)| {
-            let status = status.map_or_else(|| output::NONE.to_owned(), |it| it.to_string());
-            vec![status, outcome.clone(), it.count.to_string()]
+        let rows = self.counts.iter().map(|((status, outcome), count)| {
+            let status = status.map_or_else(|| output::NONE.to_owned(), |code| code.to_string());
+            vec![status, outcome.clone(), count.count.to_string()]
         });
         let count: u64 = self.counts.values().map(|it| it.count).sum();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -162,7 +167,7 @@ impl Form {
     }
 }
 
-/// An answer with its status.
+/// The fields of an answer, with its HTTP status.
 fn item(status: u16, body: Value) -> Value {
     let mut item = match body {
         Value::Object(fields) => fields,
@@ -174,7 +179,7 @@ fn item(status: u16, body: Value) -> Value {
     Value::Object(item)
 }
 
-/// In one word what became of it.
+/// The result in a word or two.
 fn outcome(item: &Value) -> String {
     match (item.get("outcome").and_then(Value::as_str), item.get("status").and_then(Value::as_u64))
     {
@@ -190,7 +195,7 @@ fn row(item: &Value) -> Vec<String> {
     let reason = ["reason", "title", "error"]
         .into_iter()
         .map(id)
-        .find(|it| it != output::NONE)
+        .find(|cell| cell != output::NONE)
         .unwrap_or_else(|| output::NONE.to_owned());
     let quarantine = id("quarantine_id");
     let reason = if quarantine == output::NONE {
@@ -201,7 +206,7 @@ fn row(item: &Value) -> Vec<String> {
     vec![id("status"), outcome(item), id("message_id"), id("lead_id"), id("job_ids"), reason]
 }
 
-/// Why it was refused.
+/// Why a request was refused.
 fn told(status: u16, body: &Value) -> String {
     crate::cli::http::problem(body)
         .map_or_else(|| format!("HTTP {status}"), |problem| format!("HTTP {status}, {problem}"))

@@ -1,4 +1,4 @@
-//! Where to post, for whom, and with which secret.
+//! Finds where to post, for which client, and with which secret.
 
 use crate::{
     channels::AnyChannel,
@@ -14,32 +14,38 @@ use reqwest::header::HeaderValue;
 use std::sync::Arc;
 use url::Url;
 
-/// One client's webhook of a running daemon.
+/// A client's webhook at a running daemon.
 pub(super) struct Target {
     pub(super) http: reqwest::Client,
-    /// The daemon.
+    /// The URL of the daemon.
     pub(super) base: Url,
-    /// The webhook.
+    /// The URL of the webhook.
     pub(super) url: Url,
     pub(super) client: String,
     pub(super) channel: ChannelName,
-    /// `X-Webhook-Secret`, where the configuration has one.
+    /// The value of `X-Webhook-Secret`; `None` if the configuration has no secret.
     pub(super) secret: Option<HeaderValue>,
-    /// The provider's account that samples are to be of.
+    /// The provider's account that samples name.
     pub(super) account: Option<String>,
 }
 
-/// The channel of that name.
+/// The channel with this name.
+///
+/// # Errors
+/// If there is none.
 pub(super) fn channel(name: &str) -> Result<Arc<dyn AnyChannel>, Failure> {
     let channels = registry::postroom().channels;
-    let known = listed(channels.iter().map(|it| it.name().0));
+    let known = listed(channels.iter().map(|channel| channel.name().0));
     channels
         .into_iter()
-        .find(|it| it.name().0 == name)
+        .find(|channel| channel.name().0 == name)
         .ok_or_else(|| Failure::Wrong(format!("there is no channel `{name}`: known are {known}")))
 }
 
-/// Finds out all that the arguments leave to the configuration.
+/// Completes the arguments from the configuration.
+///
+/// # Errors
+/// If the configuration has no such client, or no client with the channel.
 pub(super) fn find(
     config: &Config,
     channel: ChannelName,
@@ -53,7 +59,7 @@ pub(super) fn find(
     };
     let id = match (found, client_id) {
         (Some(client), _) => client.id.clone(),
-        // Another daemon than the configuration's may have other clients.
+        // `--url` may name another daemon, which may have other clients.
         (None, Some(id)) if url.is_some() => id.to_owned(),
         (None, id) => return Err(no_client(config, id.unwrap_or_default())),
     };
@@ -62,8 +68,8 @@ pub(super) fn find(
         http: client(&base, connections.into())?,
         url: below(&base, &["webhooks", channel.0, &id]),
         base,
-        secret: found.map(|it| secret(it, channel)).transpose()?.flatten(),
-        account: found.and_then(|it| it.channel(channel.0)?.account.clone()),
+        secret: found.map(|client| secret(client, channel)).transpose()?.flatten(),
+        account: found.and_then(|client| client.channel(channel.0)?.account.clone()),
         client: id,
         channel,
     })
@@ -71,7 +77,7 @@ pub(super) fn find(
 
 fn first_with(config: &Config, channel: ChannelName) -> Result<&Client, Failure> {
     let mut clients = config.clients.iter();
-    clients.find(|it| it.channel(channel.0).is_some()).ok_or_else(|| {
+    clients.find(|client| client.channel(channel.0).is_some()).ok_or_else(|| {
         Failure::Wrong(format!(
             "no client in the configuration has the channel `{channel}`: name the daemon's \
              configuration with --config, or the client with --client"
@@ -80,7 +86,7 @@ fn first_with(config: &Config, channel: ChannelName) -> Result<&Client, Failure>
 }
 
 fn no_client(config: &Config, id: &str) -> Failure {
-    let known = listed(config.clients.iter().map(|it| it.id.as_str()));
+    let known = listed(config.clients.iter().map(|client| client.id.as_str()));
     Failure::Wrong(format!(
         "there is no client `{id}` in the configuration: known are {known}; name the daemon's \
          configuration with --config"
@@ -89,7 +95,7 @@ fn no_client(config: &Config, id: &str) -> Failure {
 
 /// The first of the channel's shared secrets.
 fn secret(client: &Client, channel: ChannelName) -> Result<Option<HeaderValue>, Failure> {
-    let Some(secret) = client.channel(channel.0).and_then(|it| it.secrets.first()) else {
+    let Some(secret) = client.channel(channel.0).and_then(|channel| channel.secrets.first()) else {
         return Ok(None);
     };
     let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| {
@@ -102,12 +108,12 @@ fn secret(client: &Client, channel: ChannelName) -> Result<Option<HeaderValue>, 
 
 /// Names in backticks, with commas.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.map(|it| format!("`{it}`")).collect();
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 impl Target {
-    /// What was sent to prove who posts, for who was not believed.
+    /// What was sent as authentication, for the message about a 401.
     pub(super) fn proof(&self) -> String {
         let Self { client, channel, .. } = self;
         if self.secret.is_some() {
@@ -133,8 +139,8 @@ mod tests {
     }
 
     fn found(client: Option<&str>, url: Option<&str>) -> Result<Target, String> {
-        let url = url.map(|it| Url::parse(it).expect(it));
-        find(&config(), SMS, client, url, 16).map_err(|it| match it {
+        let url = url.map(|text| Url::parse(text).expect(text));
+        find(&config(), SMS, client, url, 16).map_err(|failure| match failure {
             Failure::Wrong(message) => message,
             Failure::Failed(_) | Failure::Config(_) | Failure::Usage(_) | Failure::Told => {
                 "another failure".to_owned()
