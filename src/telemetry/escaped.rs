@@ -1,24 +1,24 @@
-//! Log lines that show nothing but what they say: each event is one line, and no character in it moves the
-//! cursor, turns the direction of writing, or hides.
+//! Makes log lines safe to show: each event is one line, and no character in it moves the cursor,
+//! turns the direction of reading, or is invisible.
 //!
-//! Strangers choose paths, names and texts, and errors quote them. So this is seen to where lines are written,
-//! whatever the event's fields are made of.
+//! Strangers choose paths, names and texts, and errors quote them. Lines are therefore escaped
+//! where they are written, so that no field of an event is forgotten.
 
 use crate::domain::visible::visible;
 use std::io;
 
-/// The event with what hides or steers spelled out, except the end of the line, and `own`, which the formatter
-/// writes itself and has escaped in values.
+/// The event with its hidden characters spelled out. The end of the line stays, and so does `own`:
+/// the formatter writes it itself, and has escaped it in values.
 fn escaped(event: &str, own: Option<char>) -> String {
     let line = event.strip_suffix('\n').unwrap_or(event);
     let end = event.get(line.len()..).unwrap_or_default();
     visible(line, own.as_slice()).into_owned() + end
 }
 
-/// Standard error, for whole events.
+/// A writer to standard error, to which the formatter writes one event at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
-    /// Whether the formatter colours lines; it escapes that sign in values itself.
+    /// True if the formatter colours lines. Then it escapes the escape character in values itself.
     pub(super) has_colours: bool,
 }
 
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Whether a character shows something else than itself.
+    /// True for a character that controls the output or cannot be seen.
     fn is_deceptive(char: char) -> bool {
         char.is_control()
             || matches!(

@@ -1,4 +1,4 @@
-//! Log lines: to stderr, filtered, for people or for machines.
+//! Sets up the log: lines on stderr, filtered, for people or for machines.
 
 use super::{escaped::Lines, sparse::Sparse};
 use crate::config::{LogFormat, TelemetryConfig};
@@ -16,30 +16,35 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// Crates that log each statement at `info` or `debug`, values and all (`warn`), or a line for whatever a stranger sends
-/// that is no HTTP (`off`, for those are counted); unless asked for.
+/// Noisy crates, each with the level that they get unless the filter names them. Some log every
+/// statement with its values at `info` or `debug`. `actix_http` logs a line for everything that is
+/// not HTTP, and strangers can send that; it is counted instead.
 const QUIET: [(&str, &str); 4] =
     [("sqlx", "warn"), ("sea_orm", "warn"), ("actix_server", "warn"), ("actix_http", "off")];
-/// Where connections are accepted. Without descriptors it tries twice a second, and logs a line each time.
+/// The target of events about accepting connections. When the process has no file descriptors left,
+/// it tries twice a second and logs a line each time.
 const ACCEPTING: &str = "actix_server::accept";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter is none.
+    /// The filter cannot be parsed.
     #[error(
         "`telemetry.log` is `{filter}`: expected a filter such as `info` or `info,postroom::ingest=debug`"
     )]
     Filter {
-        /// As it was given.
+        /// The filter.
         filter: String,
         /// What is wrong with it.
         source: ParseError,
     },
 }
 
-/// Sets up logging for this process. Where it is set up already (a second daemon in one test process),
-/// the first stays.
+/// Sets up logging for this process. If it is set up already (by another daemon in a test process),
+/// that stays.
+///
+/// # Errors
+/// If the filter of `config` cannot be parsed.
 pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
     let filter = filter(&config.log)?;
     let registry = tracing_subscriber::registry().with(filter).with(OnceAMinute::default());
@@ -56,11 +61,12 @@ pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
             registry.with(layer).try_init()
         }
     };
-    // The only error there is: a logger is set already.
+    // The only possible error is that a logger is set already.
     done.or(Ok(()))
 }
 
-/// Lets one line in a minute about connections that cannot be accepted through, and all others.
+/// A layer that drops lines about connections that cannot be accepted, except one per minute. All
+/// other lines pass.
 #[derive(Debug, Default)]
 struct OnceAMinute(Mutex<Sparse>);
 
@@ -74,7 +80,7 @@ impl<S: Subscriber> Layer<S> for OnceAMinute {
     }
 }
 
-/// The filter that `log` spells, with the noisy crates kept quiet unless it names them.
+/// The filter in `log`, with the levels of [`QUIET`] for crates that it does not name.
 fn filter(log: &str) -> Result<EnvFilter, LoggingError> {
     let quiet = QUIET.into_iter().filter(|(name, _)| !names(log, name));
     let mut spelled = log.to_owned();
@@ -92,7 +98,7 @@ fn filter(log: &str) -> Result<EnvFilter, LoggingError> {
 
 /// True if a directive of `log` is about the crate `name` or a module of it.
 fn names(log: &str, name: &str) -> bool {
-    log.split(',').filter_map(|it| it.trim().strip_prefix(name)).any(|rest| {
+    log.split(',').filter_map(|part| part.trim().strip_prefix(name)).any(|rest| {
         rest.is_empty() || rest.starts_with('=') || rest.starts_with("::") || rest.starts_with('[')
     })
 }

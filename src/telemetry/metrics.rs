@@ -1,12 +1,13 @@
-//! The metrics of the daemon, each declared once, here; those of connections and of the admin API's door in
+//! The metrics of the daemon. Each is declared once, here or (for the HTTP server) in
 //! [`super::http_metrics`].
 //!
-//! All names start with `postroom_`, but for those of the process. Label values are bounded: channels,
-//! kinds, outcomes and types of actors, never client ids. What a scrape has to look up anyway (depths,
-//! counts by state) is a gauge that whoever knows it sets right before [`Metrics::render`].
+//! All names start with `postroom_`, except those of the process. Label values are bounded:
+//! channels, kinds, outcomes and types of actors, never client ids. Values that a scrape has to
+//! look up (depths, counts by state) are gauges, which the HTTP handler sets right before
+//! [`Metrics::render`].
 //!
-//! Where it is hot, take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its labels
-//! are resolved, so that counting is an atomic addition.
+//! Hot code should take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its
+//! labels are resolved, so that counting is an atomic addition.
 
 use super::{http_metrics::HttpFamilies, rates::Throughput};
 use crate::domain::{ChannelName, JobKind};
@@ -16,7 +17,7 @@ use prometheus::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What a scrape is answered with.
+/// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const PREFIX: &str = "postroom";
@@ -29,28 +30,30 @@ const ANALYST: &[&str] = &["provider", "outcome"];
 const ACTOR_TYPES: [&str; 7] =
     ["guardian", "supervisor", "ingest", "handler", "recorder", "janitor", "listener"];
 
-/// Bounds of times of single steps, in seconds: half a millisecond to a minute.
+/// Buckets for the durations of single steps, in seconds: half a millisecond to a minute.
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
-/// Bounds of times in a queue, in seconds: a millisecond to an hour, for a backlog is worked off in that.
+/// Buckets for times in a queue, in seconds: a millisecond to an hour, in which a backlog is run.
 const WAITS: &[f64] = &[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     300.0, 900.0, 3_600.0,
 ];
-/// Bounds of the number of messages in a transaction, up to the default `ingest.batch_max` and beyond.
+/// Buckets for the number of messages in a transaction, up to ten times the default
+/// `ingest.batch_max`.
 const SIZES: &[f64] = &[
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0,
 ];
 
-/// All metrics. A clone is the same metrics.
+/// All metrics of a daemon. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Families>);
 
-/// The families, each with its labels.
+/// The metric families.
 #[derive(Debug)]
 struct Families {
+    /// Where the families are registered.
     registry: Registry,
     webhooks: IntCounterVec,
     webhook_seconds: HistogramVec,
@@ -74,91 +77,117 @@ struct Families {
     deliveries: IntCounterVec,
     canary_seconds: Gauge,
     http: HttpFamilies,
+    /// Not a family of Prometheus: the rates that the API shows.
     throughput: Throughput,
 }
 
 impl Metrics {
-    /// Fresh metrics with a registry of their own, so that two daemons in one test process do not meet.
-    /// An error is a mistake in this file, such as a name that is there twice.
+    /// New metrics with a registry of their own, so that two daemons in one test process do not
+    /// share any.
+    ///
+    /// # Errors
+    /// A mistake in this file, such as a name that occurs twice.
     pub fn new() -> Result<Self, prometheus::Error> {
         let made = Registry::new();
-        let it = Declare(&made);
+        let declare = Declare(&made);
         let age = options("oldest_pending_seconds", "Age of the job that is due longest");
         let canary = options("canary_seconds", "The last canary job: enqueued to ended");
         let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
         let families = Families {
-            webhooks: it.counters(
+            webhooks: declare.counters(
                 "webhooks_total",
                 "Webhooks answered",
                 &["channel", "outcome"],
             )?,
-            webhook_seconds: it.histograms(
+            webhook_seconds: declare.histograms(
                 "webhook_seconds",
                 "Receipt to answer",
                 CHANNEL,
                 SECONDS,
             )?,
-            ingest_batch_size: it.histograms(
+            ingest_batch_size: declare.histograms(
                 "ingest_batch_size",
                 "Messages a commit",
                 CHANNEL,
                 SIZES,
             )?,
-            ingest_queue_depth: it.gauges("ingest_queue_depth", "Messages that wait", CHANNEL)?,
-            jobs: it.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
-            job_wait_seconds: it.histograms("job_wait_seconds", "Due to started", KIND, WAITS)?,
-            job_run_seconds: it.histograms("job_run_seconds", "Started to ended", KIND, SECONDS)?,
-            jobs_pending: it.gauges("jobs_pending", "Jobs pending", KIND)?,
-            jobs_running: it.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
-            oldest_pending_seconds: it.register(GaugeVec::new(age, KIND)?)?,
-            pool_size: it.gauges("pool_size", "Slots", KIND)?,
-            pool_busy: it.gauges("pool_busy", "Slots that run a job", KIND)?,
-            pool_backing_off: it.gauges(
+            ingest_queue_depth: declare.gauges(
+                "ingest_queue_depth",
+                "Messages that wait",
+                CHANNEL,
+            )?,
+            jobs: declare.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
+            job_wait_seconds: declare.histograms(
+                "job_wait_seconds",
+                "Due to started",
+                KIND,
+                WAITS,
+            )?,
+            job_run_seconds: declare.histograms(
+                "job_run_seconds",
+                "Started to ended",
+                KIND,
+                SECONDS,
+            )?,
+            jobs_pending: declare.gauges("jobs_pending", "Jobs pending", KIND)?,
+            jobs_running: declare.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
+            oldest_pending_seconds: declare.register(GaugeVec::new(age, KIND)?)?,
+            pool_size: declare.gauges("pool_size", "Slots", KIND)?,
+            pool_busy: declare.gauges("pool_busy", "Slots that run a job", KIND)?,
+            pool_backing_off: declare.gauges(
                 "pool_backing_off",
                 "Slots that wait for their restart; as many as `pool_size`: paused",
                 KIND,
             )?,
-            lost_threads: it.gauges(
+            lost_threads: declare.gauges(
                 "lost_threads",
                 "Threads held by handlers that never yield",
                 KIND,
             )?,
-            actor_restarts: it.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
-            rescued_jobs: it.register(IntCounter::with_opts(rescued)?)?,
-            quarantined: it.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
-            quarantine_refused: it.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
-            analyst_seconds: it.histograms(
+            actor_restarts: declare.counters(
+                "actor_restarts_total",
+                "Actors replaced",
+                &["actor"],
+            )?,
+            rescued_jobs: declare.register(IntCounter::with_opts(rescued)?)?,
+            quarantined: declare.counters(
+                "quarantined_total",
+                "Stored but not understood",
+                CHANNEL,
+            )?,
+            quarantine_refused: declare.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
+            analyst_seconds: declare.histograms(
                 "analyst_seconds",
                 "Asked to answered",
                 ANALYST,
                 SECONDS,
             )?,
-            deliveries: it.counters(
+            deliveries: declare.counters(
                 "deliveries_total",
                 "Sends settled",
                 &["channel", "outcome"],
             )?,
-            canary_seconds: it.register(Gauge::with_opts(canary)?)?,
-            http: HttpFamilies::declare(&it)?,
+            canary_seconds: declare.register(Gauge::with_opts(canary)?)?,
+            http: HttpFamilies::declare(&declare)?,
             throughput: Throughput::new(),
             registry: made.clone(),
         };
         #[cfg(target_os = "linux")]
         made.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         for actor in ACTOR_TYPES {
-            // A series that is there from the start shows the first restart as a rise.
+            // The series exists from the start, so that the first restart shows as a rise.
             families.actor_restarts.with_label_values(&[actor]).reset();
         }
         Ok(Self(Arc::new(families)))
     }
 
-    /// The handle for the webhooks of a channel; to be taken once and kept.
+    /// The handle for the webhooks of a channel. Take it once and keep it.
     pub fn webhook(&self, channel: ChannelName) -> WebhookMetrics {
         let ChannelName(name) = channel;
-        let outcome = |it: &str| self.0.webhooks.with_label_values(&[name, it]);
+        let counter = |outcome: &str| self.0.webhooks.with_label_values(&[name, outcome]);
         WebhookMetrics {
-            outcomes: WEBHOOK_OUTCOMES.map(|it| (it, outcome(it))),
-            other: outcome("other"),
+            outcomes: WEBHOOK_OUTCOMES.map(|outcome| (outcome, counter(outcome))),
+            other: counter("other"),
             seconds: self.0.webhook_seconds.with_label_values(&[name]),
             batch_size: self.0.ingest_batch_size.with_label_values(&[name]),
             queue_depth: self.0.ingest_queue_depth.with_label_values(&[name]),
@@ -167,11 +196,11 @@ impl Metrics {
         }
     }
 
-    /// The handle for the jobs of a kind; to be taken once and kept.
+    /// The handle for the jobs of a kind. Take it once and keep it.
     pub fn kind(&self, kind: JobKind) -> KindMetrics {
         let JobKind(name) = kind;
         for outcome in JOB_OUTCOMES {
-            // A series that is there from the start shows the first such outcome as a rise.
+            // The series exists from the start, so that the first such outcome shows as a rise.
             self.0.jobs.with_label_values(&[name, outcome]);
         }
         KindMetrics {
@@ -187,13 +216,13 @@ impl Metrics {
         }
     }
 
-    /// What became of an attempt is in the database: one of [`JOB_OUTCOMES`]. Only whoever wrote it there counts it,
-    /// once.
+    /// Counts an attempt that ended with one of [`JOB_OUTCOMES`]. Only the node that committed the
+    /// outcome calls this, once.
     pub fn attempt_ended(&self, kind: &str, outcome: &str) {
         self.attempts_ended(kind, outcome, 1);
     }
 
-    /// The same of several.
+    /// Counts `count` attempts of a kind that ended with the same outcome.
     pub fn attempts_ended(&self, kind: &str, outcome: &str, count: u64) {
         self.0.jobs.with_label_values(&[kind, outcome]).inc_by(count);
         if outcome != "released" {
@@ -201,42 +230,45 @@ impl Metrics {
         }
     }
 
-    /// Webhooks and attempts a second, over the last minute.
+    /// The rates of webhooks and attempts, over the last minute.
     pub fn throughput(&self) -> &Throughput {
         &self.0.throughput
     }
 
-    /// An actor of that type (`ingest`, `handler`, …) was replaced.
+    /// Counts an actor of this type (`ingest`, `handler`, …) that was replaced.
     pub fn actor_restarted(&self, actor: &'static str) {
         self.0.actor_restarts.with_label_values(&[actor]).inc();
     }
 
-    /// So many jobs were taken from nodes that fell silent.
+    /// Counts jobs that were taken over from silent nodes.
     pub fn jobs_rescued(&self, count: u64) {
         self.0.rescued_jobs.inc_by(count);
     }
 
-    /// The analyst answered, or failed to.
+    /// Counts a question to the analyst, and the time until it was answered or failed.
     pub fn analyst_answered(&self, provider: &'static str, outcome: &'static str, took: Duration) {
         self.0.analyst_seconds.with_label_values(&[provider, outcome]).observe(took.as_secs_f64());
     }
 
-    /// A send was settled.
+    /// Counts a delivery that was settled.
     pub fn delivery(&self, channel: ChannelName, outcome: &'static str) {
         self.0.deliveries.with_label_values(&[channel.0, outcome]).inc();
     }
 
-    /// The last canary job took so long from being enqueued to its end.
+    /// Sets the time of the last canary job from being enqueued to its end.
     pub fn canary(&self, took: Duration) {
         self.0.canary_seconds.set(took.as_secs_f64());
     }
 
-    /// What is counted of HTTP, whatever is asked for.
+    /// The metrics of the HTTP server as a whole.
     pub fn http(&self) -> &HttpFamilies {
         &self.0.http
     }
 
     /// All metrics in Prometheus' text format; see [`CONTENT_TYPE`].
+    ///
+    /// # Errors
+    /// If the metrics cannot be encoded.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
@@ -244,7 +276,8 @@ impl Metrics {
     }
 }
 
-/// The outcomes that a webhook can have: those of an answer with 200, and what the others are counted as.
+/// The outcomes of a webhook: first those in an answer of 200, then the words for all other
+/// answers.
 pub const WEBHOOK_OUTCOMES: [&str; 13] = [
     "accepted",
     "duplicate",
@@ -261,7 +294,8 @@ pub const WEBHOOK_OUTCOMES: [&str; 13] = [
     "draining",
 ];
 
-/// The outcomes that an attempt can have. A retry and a failure for good are counted by their reason.
+/// The outcomes of an attempt. A failed attempt is counted by its reason, whether or not the job is
+/// retried.
 pub const JOB_OUTCOMES: [&str; 11] = [
     "succeeded",
     "snoozed",
@@ -276,40 +310,41 @@ pub const JOB_OUTCOMES: [&str; 11] = [
     "shutdown",
 ];
 
-/// What is counted of one channel's webhooks, with its labels resolved.
+/// The metrics of one channel's webhooks, with their labels resolved.
 #[derive(Clone, Debug)]
 pub struct WebhookMetrics {
     outcomes: [(&'static str, IntCounter); WEBHOOK_OUTCOMES.len()],
     other: IntCounter,
     seconds: Histogram,
-    /// Messages in a transaction; observe one value a transaction.
+    /// Messages in a transaction. Observe one value per transaction.
     pub batch_size: Histogram,
     /// Messages that wait for their transaction.
     pub queue_depth: IntGauge,
-    /// Webhooks stored but not understood.
+    /// Webhooks that were not understood, and stored in quarantine.
     pub quarantined: IntCounter,
-    /// Webhooks that were not understood and found no room in quarantine.
+    /// Webhooks that were not understood, and refused because the client's quarantine is full.
     pub quarantine_refused: IntCounter,
 }
 
 impl WebhookMetrics {
-    /// A webhook was answered. An outcome that is none of [`WEBHOOK_OUTCOMES`] counts as `other`.
+    /// Counts an answered webhook. An outcome that is not one of [`WEBHOOK_OUTCOMES`] counts as
+    /// `other`.
     pub fn answered(&self, outcome: &str, took: Duration) {
         counter(&self.outcomes, &self.other, outcome).inc();
         self.seconds.observe(took.as_secs_f64());
     }
 }
 
-/// What is counted of one kind's jobs, with its labels resolved.
+/// The metrics of one kind's jobs, with their labels resolved.
 #[derive(Clone, Debug)]
 pub struct KindMetrics {
     wait_seconds: Histogram,
     run_seconds: Histogram,
-    /// Jobs pending.
+    /// Pending jobs.
     pub pending: IntGauge,
-    /// Jobs running, on all nodes.
+    /// Running jobs, on all nodes.
     pub running: IntGauge,
-    /// Age of the job that is due longest; 0 where none is due.
+    /// Age of the job that has been due for longest, in seconds; 0 if none is due.
     pub oldest_pending_seconds: Gauge,
     /// Slots.
     pub pool_size: IntGauge,
@@ -317,23 +352,23 @@ pub struct KindMetrics {
     pub pool_busy: IntGauge,
     /// Slots that wait for their restart.
     pub pool_backing_off: IntGauge,
-    /// Threads that are held by handlers that never yield.
+    /// Threads that handlers which never yield hold.
     pub lost_threads: IntGauge,
 }
 
 impl KindMetrics {
-    /// An attempt started, so long after its job was due.
+    /// Notes that an attempt started `waited` after its job was due.
     pub fn started(&self, waited: Duration) {
         self.wait_seconds.observe(waited.as_secs_f64());
     }
 
-    /// A handler took this long for an attempt.
+    /// Notes that a handler took `took` for an attempt.
     pub fn ran(&self, took: Duration) {
         self.run_seconds.observe(took.as_secs_f64());
     }
 }
 
-/// The counter of that outcome. A dozen short words are compared faster than one is hashed.
+/// The counter of `outcome`. Comparing a dozen short words is faster than hashing one.
 fn counter<'a>(
     outcomes: &'a [(&'static str, IntCounter)],
     other: &'a IntCounter,
@@ -448,7 +483,7 @@ mod tests {
             "postroom_admin_refused_total{reason=\"wrong_token\"} 1",
             "postroom_admin_refused_total{reason=\"throttled\"} 0",
         ] {
-            assert!(text.lines().any(|it| it == line), "`{line}` is not in\n{text}");
+            assert!(text.lines().any(|known| known == line), "`{line}` is not in\n{text}");
         }
         assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
     }

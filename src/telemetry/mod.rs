@@ -1,4 +1,4 @@
-//! What the daemon tells about itself: log lines, metrics, rates, and what its actors are doing.
+//! What the daemon tells about itself: log lines, metrics, rates, and the state of its actors.
 
 pub mod board;
 mod escaped;

@@ -1,4 +1,4 @@
-//! How often something happens, over the last minute.
+//! Rates over the last minute.
 
 use std::{
     cmp::Ordering::{Equal, Greater, Less},
@@ -6,41 +6,43 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Over how many seconds is counted.
+/// The seconds over which events are counted.
 pub const WINDOW_SECONDS: u64 = 60;
-/// The window, and the second that is just running.
+/// The seconds of the window, and the running second.
 const SLOT_COUNT: usize = 61;
 
-/// Of a slot's 64 bits, the low half counts and the high half is the second's stamp. So count and second
-/// change in one step, without a lock. 2^32 events a second do not happen, and 2^32 seconds are 136 years.
+/// The low half of a slot's 64 bits is the count, the high half is the stamp of its second. Both
+/// change in one step, without a lock. There are never 2^32 events in a second, and 2^32 seconds
+/// are 136 years.
 const COUNT_BITS: u32 = 32;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 
-/// What goes through a daemon, each event booked on the second in which it happens.
+/// The rates of a daemon. Each event is counted in the second in which it happens.
 #[derive(Debug)]
 pub struct Throughput {
+    /// Second 0.
     started: Instant,
     webhooks: Rate60,
     attempts: Rate60,
 }
 
 impl Throughput {
-    /// At zero, from now on.
+    /// Rates of zero, counted from now on.
     pub fn new() -> Self {
         Self { started: Instant::now(), webhooks: Rate60::new(), attempts: Rate60::new() }
     }
 
-    /// A webhook was answered.
+    /// Counts a webhook that was answered.
     pub fn webhook(&self) {
         self.webhooks.add(self.now_s(), 1);
     }
 
-    /// Attempts ended.
+    /// Counts attempts that ended.
     pub fn attempts(&self, count: u64) {
         self.attempts.add(self.now_s(), count);
     }
 
-    /// Webhooks and attempts a second, over the last 60 s.
+    /// Webhooks and attempts per second, over the last 60 s.
     pub fn per_second(&self) -> (f64, f64) {
         self.per_second_at(self.now_s())
     }
@@ -60,12 +62,13 @@ impl Default for Throughput {
     }
 }
 
-/// Counts events of the last 60 s, without a lock.
+/// Counts the events of the last 60 s, without a lock.
 ///
-/// The caller passes the time: whole seconds of any monotonic clock, the same for all calls. A caller
-/// whose second is older than the window counts nothing.
+/// The caller passes the time: whole seconds of one monotonic clock. An event whose second is older
+/// than the window is not counted.
 #[derive(Debug)]
 pub struct Rate60 {
+    /// Slot `second % SLOT_COUNT` counts the events of that second.
     slots: [AtomicU64; SLOT_COUNT],
 }
 
@@ -85,30 +88,31 @@ impl Rate60 {
     pub fn add(&self, now_s: u64, n: u64) {
         let Some(slot) = self.slot(now_s) else { return };
         let stamp = stamp(now_s);
-        // Relaxed: each slot is complete in itself, and a reader may be a moment behind.
+        // Relaxed, since each slot is complete in itself, and a reader may be a moment behind.
         let _unless_a_round_behind = slot.fetch_update(Relaxed, Relaxed, |old| {
             let count = match (old >> COUNT_BITS).cmp(&stamp) {
                 Less => 0,
                 Equal => old & COUNT_MAX,
-                Greater => return None, // Another thread is a whole round ahead: out of the window.
+                // Another thread is a whole round ahead: the event is out of the window.
+                Greater => return None,
             };
             Some((stamp << COUNT_BITS) | count.saturating_add(n).min(COUNT_MAX))
         });
     }
 
-    /// Events in the 60 whole seconds before second `now_s`. The running second is not in it, so that
-    /// the figure does not sag at the start of each.
+    /// Events in the 60 whole seconds before second `now_s`. The running second is left out:
+    /// otherwise the number would drop at the start of each second.
     pub fn count(&self, now_s: u64) -> u64 {
         let first = now_s.saturating_sub(WINDOW_SECONDS);
         let count = |second: u64| {
-            let bits = self.slot(second).map_or(0, |it| it.load(Relaxed));
+            let bits = self.slot(second).map_or(0, |slot| slot.load(Relaxed));
             if bits >> COUNT_BITS == stamp(second) { bits & COUNT_MAX } else { 0 }
         };
         (first..now_s).map(count).fold(0, u64::saturating_add)
     }
 
-    /// The mean over the 60 seconds before second `now_s`; over the seconds since 0 while those are
-    /// fewer, so that a daemon that just started (and counts from its start) does not look idle.
+    /// The mean rate over the 60 seconds before second `now_s`. In the first minute, over the
+    /// seconds since second 0, so that a daemon that has just started does not look idle.
     pub fn per_second(&self, now_s: u64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a rate is shown with a few digits")]
         let count = self.count(now_s) as f64;
@@ -122,7 +126,7 @@ impl Rate60 {
     }
 }
 
-/// The stamp of a second. Plus one, so that a slot that was never used (0) is of no second.
+/// The stamp of a second: one more than the second, so that an unused slot (0) belongs to none.
 const fn stamp(second: u64) -> u64 {
     second.saturating_add(1) & COUNT_MAX
 }
@@ -151,7 +155,7 @@ mod tests {
         throughput.attempts(600);
         let (webhooks, attempts) = throughput.per_second_at(30);
         assert!(webhooks > 0.0 && (attempts - 20.0).abs() < f64::EPSILON, "{webhooks} {attempts}");
-        // The first look in an hour.
+        // Nobody has asked for an hour.
         let (webhooks, attempts) = throughput.per_second_at(3_600);
         assert!(webhooks.abs() < f64::EPSILON && attempts.abs() < f64::EPSILON);
     }
@@ -170,7 +174,7 @@ mod tests {
         let rate = Rate60::new();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10_000_u64).for_each(|it| rate.add(it / 500, 1)));
+                scope.spawn(|| (0..10_000_u64).for_each(|n| rate.add(n / 500, 1)));
             }
         });
         assert_eq!(rate.count(20), 40_000);

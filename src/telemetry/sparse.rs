@@ -1,20 +1,24 @@
-//! What strangers can cause at any rate is logged at a bounded one.
+//! Limits the rate of log lines about events that strangers can cause at any rate.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One line in this time.
+/// The least time between two lines.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Counts events of one kind; one in a minute is told, with how many there were since the last that was.
+/// Counts events of one kind, of which one per minute is logged, together with the number of events
+/// since the last line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sparse {
+    /// When the last line was due.
     told_at: Option<Instant>,
+    /// Events since then.
     untold: u64,
 }
 
 impl Sparse {
-    /// An event at `now`: how many are to be told of, itself included, or `None` where it is to be kept for later.
+    /// Counts an event at `now`. If a line is due, returns the number of events since the last one,
+    /// this one included.
     pub fn count(&mut self, now: Instant) -> Option<u64> {
         self.untold += 1;
         let is_due = self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= EVERY);
@@ -43,7 +47,7 @@ mod tests {
     fn after_a_quiet_time_the_next_is_told_at_once() {
         let (start, mut sparse) = (Instant::now(), Sparse::default());
         let times = [0, 1, 59, 60, 61, 119, 120, 500, 560];
-        let told = times.map(|it| sparse.count(start + Duration::from_secs(it)).is_some());
+        let told = times.map(|second| sparse.count(start + Duration::from_secs(second)).is_some());
         assert_eq!(told, [true, false, false, true, false, false, true, true, true]);
     }
 }
