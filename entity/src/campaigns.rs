@@ -1,4 +1,4 @@
-//! Campaigns, as their providers name them.
+//! Campaigns, by their providers' ids.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,17 +9,17 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose campaign it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The channel it runs on.
+    /// The channel on which it runs.
     pub channel: String,
     /// The provider's id.
     pub provider_id: String,
-    /// Its name, as last told.
+    /// Its name, as the last event told it.
     pub name: Option<String>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

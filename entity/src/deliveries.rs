@@ -1,4 +1,4 @@
-//! Deliveries: answers that went out to a provider.
+//! Deliveries: answers that are sent through a provider.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
@@ -10,33 +10,33 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose delivery it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// To whom.
+    /// The lead that it goes to.
     pub lead_id: i64,
     /// The draft that it sends.
     pub draft_id: Option<i64>,
-    /// The outbound message that it became, once that is stored.
+    /// The outbound message that it became, once it is stored.
     pub message_id: Option<i64>,
-    /// The channel it is sent on.
+    /// The channel on which it is sent.
     pub channel: String,
     /// `sending`, `sent`, `failed` or `uncertain`.
     pub status: String,
-    /// Hash of the normalised text, by which its echo is known.
+    /// A hash of the normalised text, by which the provider's echo of it is recognised.
     pub text_key: String,
-    /// The provider's id of the message, once that is known.
+    /// The provider's id of the message, once it is known.
     pub provider_id: Option<String>,
-    /// How often it was tried.
+    /// How many times it was tried.
     pub attempts: i32,
-    /// Why it failed, or why nobody knows.
+    /// Why it failed, or why its result is not known.
     pub error: Option<String>,
-    /// When it was begun.
+    /// When its sending began.
     pub created_at: Instant,
     /// When it left `sending`.
     pub settled_at: Option<Instant>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

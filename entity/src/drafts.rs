@@ -1,4 +1,4 @@
-//! Drafts: answers that are written and not sent.
+//! Drafts: answers that are written but not sent.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
@@ -10,35 +10,35 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose draft it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// To whom.
+    /// The lead that it goes to.
     pub lead_id: i64,
-    /// The message it answers.
+    /// The message that it answers.
     pub message_id: i64,
-    /// The channel it is to be sent on.
+    /// The channel on which it will be sent.
     pub channel: String,
     /// `pending`, `approved`, `sending`, `sent`, `rejected` or `superseded`.
     pub status: String,
-    /// Subject line.
+    /// The subject line.
     pub subject: Option<String>,
     /// The whole text.
     pub body: String,
     /// The parts of an SMS, as JSON.
     pub parts: String,
-    /// A person changed it.
+    /// True if a person changed it.
     pub edited: bool,
-    /// What keeps it from being sent.
+    /// The word for what prevents its sending; null if nothing does.
     pub blocked_by: Option<String>,
     /// When it was written.
     pub created_at: Instant,
     /// When it left `pending`.
     pub decided_at: Option<Instant>,
-    /// Who or what decided.
+    /// The person or rule that decided.
     pub decided_by: Option<String>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Instants, which the two databases keep differently.
+//! Instants, which the two databases store differently.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -8,23 +8,23 @@ use sea_orm::{
 
 /// An instant in Unix milliseconds: an INTEGER on SQLite, a `timestamptz` on PostgreSQL.
 ///
-/// It is for reading. A value does not know to which database it goes, so as a [`Value`] it is always
-/// the number. SQLite takes that rightly; PostgreSQL refuses it, as it has no conversion from `bigint`
-/// to `timestamptz`. So an instant that is written through an `ActiveModel` fails loudly there;
-/// whatever writes or compares instants does so in statements of its own.
+/// The type is for reading only. A value does not know which database it goes to, so as a [`Value`]
+/// it is always the number. SQLite accepts that; PostgreSQL refuses it, since it does not convert
+/// `bigint` to `timestamptz`. An instant that is written through an `ActiveModel` therefore fails
+/// on PostgreSQL. Code that writes or compares instants uses statements of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub i64);
 
 impl From<Instant> for Value {
-    fn from(it: Instant) -> Self {
-        Self::BigInt(Some(it.0))
+    fn from(instant: Instant) -> Self {
+        Self::BigInt(Some(instant.0))
     }
 }
 
 impl From<DateTime<Utc>> for Instant {
-    /// To the nearest millisecond, as the statements round that are written by hand.
-    fn from(it: DateTime<Utc>) -> Self {
-        Self((it.timestamp_micros() + 500).div_euclid(1_000))
+    /// Rounds to the nearest millisecond, as the hand-written statements do.
+    fn from(time: DateTime<Utc>) -> Self {
+        Self((time.timestamp_micros() + 500).div_euclid(1_000))
     }
 }
 

@@ -1,37 +1,38 @@
-//! The history of jobs: one row a run, appended.
+//! The history of jobs: one row per run. Rows are only appended.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
 
-/// A run of a job.
+/// A run of a job: from a claim to its end.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "job_attempts")]
 pub struct Model {
     /// The job.
     #[sea_orm(primary_key, auto_increment = false)]
     pub job_id: i64,
-    /// The fencing token it ran under.
+    /// The fencing token of the claim.
     #[sea_orm(primary_key, auto_increment = false)]
     pub run: i32,
-    /// Runs up to here that do not count as attempts.
+    /// Runs of the job up to and including this one that do not count as attempts.
     pub spared: i32,
-    /// `succeeded`, a reason of failure, `snoozed` or `cancelled`.
+    /// `succeeded`, the reason of a failure, `snoozed` or `cancelled`. A postponed or released run
+    /// has no row.
     pub outcome: String,
-    /// Whether it ended the job.
+    /// True if it ended the job.
     pub ended: bool,
-    /// Who ran it.
+    /// The node that ran it.
     pub node: Option<i64>,
-    /// Which actor.
+    /// The slot that ran it.
     pub actor: Option<String>,
     /// When it started.
     pub started_at: Option<Instant>,
     /// When it ended.
     pub finished_at: Instant,
-    /// What an operator reads.
+    /// The error that an operator reads.
     pub error: Option<String>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

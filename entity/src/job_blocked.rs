@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "job_blocked")]
 pub struct Model {
-    /// The lead.
+    /// The line, which is the lead's id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub line: i64,
     /// Its place in the line.
@@ -18,13 +18,13 @@ pub struct Model {
     pub kind: String,
     /// Its client.
     pub client_id: String,
-    /// Claims so far.
+    /// The fencing token: the number of claims so far.
     pub run: i32,
-    /// Runs that do not count as attempts.
+    /// Runs so far that do not count as attempts.
     pub spared: i32,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

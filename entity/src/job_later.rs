@@ -12,19 +12,19 @@ pub struct Model {
     pub job_id: i64,
     /// When it is due.
     pub run_at: Instant,
-    /// The line that it will enter.
+    /// The line that it will join: the lead's id, or the negative job id.
     pub line: i64,
     /// Its kind.
     pub kind: String,
     /// Its client.
     pub client_id: String,
-    /// Claims so far.
+    /// The fencing token: the number of claims so far.
     pub run: i32,
-    /// Runs that do not count as attempts.
+    /// Runs so far that do not count as attempts.
     pub spared: i32,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

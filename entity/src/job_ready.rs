@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "job_ready")]
 pub struct Model {
-    /// The lead of an inbound job, else the negative job.
+    /// The line: the lead's id of an inbound job, otherwise the negative job id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub line: i64,
     /// The job.
@@ -16,23 +16,24 @@ pub struct Model {
     pub kind: String,
     /// Its client.
     pub client_id: String,
-    /// When it is its turn; none while it waits for its retry, or is held back by its client's cap.
+    /// Its place in the order of claims; null while it waits for its retry, or is held back by its
+    /// client's cap.
     pub turn: Option<i64>,
-    /// When its retry is due.
+    /// When its retry is due; null if it waits for none.
     pub run_at: Option<Instant>,
-    /// The fencing token: one higher at each claim.
+    /// The fencing token, which each claim raises by one.
     pub run: i32,
-    /// Runs that do not count as attempts.
+    /// Runs so far that do not count as attempts.
     pub spared: i32,
-    /// Who holds it.
+    /// The node that has claimed it; null while it is not claimed.
     pub node: Option<i64>,
-    /// Since when.
+    /// When it was claimed.
     pub locked_at: Option<Instant>,
-    /// The turn that it would have if its client's cap let it in.
+    /// The turn that it had when its client's cap held it back; null if it is not held.
     pub held: Option<i64>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

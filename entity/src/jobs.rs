@@ -1,4 +1,4 @@
-//! Jobs: what was asked. Rows are inserted once and never updated.
+//! Jobs: the facts that never change. Rows are inserted once and never updated.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
@@ -10,29 +10,30 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// What is to be done.
+    /// The job's kind.
     pub kind: String,
-    /// Whose job it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The lead it concerns.
+    /// The lead that it is about.
     pub lead_id: Option<i64>,
-    /// What its dedupe key is over.
+    /// The subject of its dedupe key.
     pub subject_id: i64,
-    /// The message it concerns.
+    /// The message that it is about.
     pub message_id: Option<i64>,
-    /// The draft it concerns.
+    /// The draft that it is about.
     pub draft_id: Option<i64>,
-    /// How many attempts it may have.
+    /// The most attempts that it may have.
     pub max_attempts: i32,
-    /// Whether it stands in its lead's line; null where it was stored before that was noted.
+    /// True if it stands in its lead's line; null if an earlier version stored it, which did not
+    /// note that.
     pub in_lead_line: Option<bool>,
-    /// When it was asked to run.
+    /// When it was due first.
     pub run_at: Instant,
     /// When it was stored.
     pub created_at: Instant,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! What leads are known by.
+//! The identities by which leads are known.
 
 use sea_orm::entity::prelude::*;
 
@@ -6,20 +6,20 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "lead_identities")]
 pub struct Model {
-    /// Whose lead it is.
+    /// The client that it belongs to.
     #[sea_orm(primary_key, auto_increment = false)]
     pub client_id: String,
-    /// Of which kind: `email`, `phone`, `linkedin_url`, ….
+    /// The kind of the value: `email`, `phone`, `linkedin_url`, ….
     #[sea_orm(primary_key, auto_increment = false)]
     pub kind: String,
-    /// Its normalised value.
+    /// The normalised value.
     #[sea_orm(primary_key, auto_increment = false)]
     pub value: String,
     /// The lead.
     pub lead_id: i64,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

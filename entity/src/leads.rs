@@ -1,4 +1,4 @@
-//! Leads: the persons whom a client writes to.
+//! Leads: the people whom clients write to.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
@@ -10,11 +10,11 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose lead it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: String,
-    /// Its newest verdict.
+    /// The verdict on its newest inbound message; null if it is not judged.
     pub sentiment: Option<String>,
     /// Given name.
     pub first_name: Option<String>,
@@ -26,63 +26,63 @@ pub struct Model {
     pub title: Option<String>,
     /// E-mail address, lower-cased.
     pub email: Option<String>,
-    /// Phone number: E.164, else its digits.
+    /// Phone number in E.164; if that is not possible, its digits.
     pub phone: Option<String>,
     /// IANA time zone.
     pub timezone: Option<String>,
     /// The first campaign that named it.
     pub campaign_id: Option<i64>,
-    /// When it opted out; nothing is sent to it since.
+    /// When it opted out; since then nothing is sent to it.
     pub opted_out_at: Option<Instant>,
-    /// On which channel.
+    /// The channel on which it opted out.
     pub opted_out_channel: Option<String>,
-    /// In which message.
+    /// The message in which it opted out.
     pub opted_out_message_id: Option<i64>,
-    /// The words that say so.
+    /// The words by which it opted out.
     pub opted_out_reason: Option<String>,
     /// When mail to it came back.
     pub bounced_at: Option<Instant>,
-    /// To which address.
+    /// The address that bounced.
     pub bounced_address: Option<String>,
-    /// The provider's text.
+    /// The provider's text about the bounce.
     pub bounced_reason: Option<String>,
-    /// Do not disturb by SMS.
+    /// True if it wants no SMS (do not disturb).
     pub sms_dnd: bool,
     /// When it accepted an invitation on LinkedIn.
     pub connected_at: Option<Instant>,
-    /// When it wants to hear again.
+    /// When it wants to hear from the client again.
     pub snoozed_until: Option<Instant>,
     /// Match with the client's ideal customer, 1–4.
     pub fit: Option<i32>,
     /// Readiness, 1–4.
     pub intent: Option<i32>,
-    /// Half of their sum.
+    /// Half of their sum, rounded down.
     pub overall: Option<i32>,
-    /// Why.
+    /// The reason of the score.
     pub score_reason: Option<String>,
     /// When it was scored.
     pub scored_at: Option<Instant>,
-    /// Its newest message, by provider's time.
+    /// The time of its newest message, by the provider's time.
     pub last_message_at: Option<Instant>,
-    /// Its newest inbound message, by provider's time.
+    /// The time of its newest inbound message, by the provider's time.
     pub last_inbound_at: Option<Instant>,
-    /// The newest message to it, by provider's time.
+    /// The time of the newest message to it, by the provider's time.
     pub last_outbound_at: Option<Instant>,
-    /// The inbound message that speaks for it.
+    /// Its newest inbound message, whose verdict counts.
     pub newest_inbound_id: Option<i64>,
-    /// The lead that it was found to be.
+    /// The lead that it was merged into, since both are one person; null for a lead of its own.
     pub merged_into: Option<i64>,
     /// When it was stored.
     pub created_at: Instant,
-    /// What a person or a provider filed it under.
+    /// The category that a person or a provider gave it.
     pub category: Option<String>,
-    /// The time of the event that told `sms_dnd`: an older one changes nothing.
+    /// The time of the event that told `sms_dnd`. An older event changes nothing.
     pub sms_dnd_at: Option<Instant>,
-    /// The time of the event that told `category`.
+    /// The time of the event that told `category`. An older event changes nothing.
     pub category_at: Option<Instant>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,8 +1,8 @@
 //! SeaORM's view of Postroom's tables, for reading them.
 //!
-//! One file a table, and nothing but its columns: rules live in `domain`, statements that write live
-//! with their callers. Migrations never import this crate; a test selects every column of every entity
-//! from the migrated schema.
+//! Each file is a table, with nothing but its columns: rules are in `domain`, and statements that
+//! write are in `store`. Migrations never use this crate. A test selects every column of every
+//! entity from the migrated schema.
 
 mod instant;
 

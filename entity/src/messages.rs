@@ -1,4 +1,4 @@
-//! Messages: what leads and clients wrote.
+//! Messages that leads and clients wrote.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
@@ -10,11 +10,11 @@ pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose message it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The lead that it is from or to.
+    /// The lead who wrote it or whom it was written to.
     pub lead_id: i64,
-    /// The channel it came over.
+    /// The channel on which it came.
     pub channel: String,
     /// `inbound` or `outbound`.
     pub direction: String,
@@ -22,39 +22,39 @@ pub struct Model {
     pub source: String,
     /// The provider's id.
     pub provider_id: Option<String>,
-    /// What the provider needs to answer it, as JSON.
+    /// The ids that an answer through the provider needs, as JSON.
     pub reply_handle: Option<String>,
     /// The provider's name of the event.
     pub event_type: Option<String>,
-    /// The campaign it belongs to.
+    /// The campaign that it belongs to.
     pub campaign_id: Option<i64>,
-    /// Subject line.
+    /// The subject line.
     pub subject: Option<String>,
-    /// The text, cleaned.
+    /// The cleaned text.
     pub body: String,
-    /// False where all of it is quoted.
+    /// False if cleaning left nothing of the text.
     pub has_new_text: bool,
-    /// The text as it came.
+    /// The text as received.
     pub raw_text: Option<String>,
-    /// The HTML as it came.
+    /// The HTML as received.
     pub raw_html: Option<String>,
-    /// The webhook as it came, secrets masked.
+    /// The webhook's body as received, secrets masked.
     pub payload: Option<String>,
-    /// From whom, as JSON.
+    /// The sender, as JSON.
     pub sender: String,
-    /// To whom, as JSON.
+    /// The recipients, as JSON.
     pub recipients: String,
-    /// Who else got it, as JSON.
+    /// The recipients of a copy, as JSON.
     pub cc: String,
-    /// What came with it, as JSON.
+    /// The files that came with it, as JSON.
     pub attachments: String,
-    /// The verdict on it.
+    /// The verdict on it; null if it is not judged.
     pub sentiment: Option<String>,
-    /// Written by a machine.
+    /// True if a machine wrote it.
     pub automated: bool,
-    /// The request it came with.
+    /// The id of the request that brought it.
     pub request_id: Option<String>,
-    /// When it was sent, by provider's time.
+    /// When it was sent, by the provider's time.
     pub sent_at: Instant,
     /// When it was stored.
     pub created_at: Instant,
@@ -64,29 +64,30 @@ pub struct Model {
     pub deleted_at: Option<Instant>,
     /// When its job ended.
     pub handled_at: Option<Instant>,
-    /// When its provider said that it did not arrive.
+    /// When its provider reported that it did not arrive.
     pub failed_at: Option<Instant>,
-    /// The time of the event that told its text, where it was changed: an older one changes nothing.
+    /// If its text was changed, the time of the event that told the new text. An older event
+    /// changes nothing.
     pub edit_told_at: Option<Instant>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// A message without what it was made of, which may be megabytes.
+/// A message without the texts and the body that it was made of, which may be megabytes.
 #[derive(Clone, Debug, PartialEq, Eq, DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
 pub struct Listed {
     /// Its key.
     pub id: i64,
-    /// Whose message it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The lead that it is from or to.
+    /// The lead who wrote it or whom it was written to.
     pub lead_id: i64,
-    /// The channel it came over.
+    /// The channel on which it came.
     pub channel: String,
     /// `inbound` or `outbound`.
     pub direction: String,
@@ -94,23 +95,23 @@ pub struct Listed {
     pub source: String,
     /// The provider's id.
     pub provider_id: Option<String>,
-    /// Subject line.
+    /// The subject line.
     pub subject: Option<String>,
-    /// The text, cleaned.
+    /// The cleaned text.
     pub body: String,
-    /// From whom, as JSON.
+    /// The sender, as JSON.
     pub sender: String,
-    /// To whom, as JSON.
+    /// The recipients, as JSON.
     pub recipients: String,
-    /// Who else got it, as JSON.
+    /// The recipients of a copy, as JSON.
     pub cc: String,
-    /// What came with it, as JSON.
+    /// The files that came with it, as JSON.
     pub attachments: String,
-    /// The verdict on it.
+    /// The verdict on it; null if it is not judged.
     pub sentiment: Option<String>,
-    /// Written by a machine.
+    /// True if a machine wrote it.
     pub automated: bool,
-    /// When it was sent, by provider's time.
+    /// When it was sent, by the provider's time.
     pub sent_at: Instant,
     /// When it was stored.
     pub created_at: Instant,
@@ -118,6 +119,6 @@ pub struct Listed {
     pub edited_at: Option<Instant>,
     /// When it was deleted at the provider.
     pub deleted_at: Option<Instant>,
-    /// When its provider said that it did not arrive.
+    /// When its provider reported that it did not arrive.
     pub failed_at: Option<Instant>,
 }

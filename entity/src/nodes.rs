@@ -10,7 +10,7 @@ pub struct Model {
     /// Its key, new at every start.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Its part of the ids that it gives out.
+    /// The number in the ids that it assigns, unique among the nodes that exist.
     pub slot: i32,
     /// `all`, `ingest` or `worker`.
     pub role: String,
@@ -18,11 +18,11 @@ pub struct Model {
     pub started_at: Instant,
     /// Its last heartbeat.
     pub seen_at: Instant,
-    /// The clients that it knows, as a JSON list; null where it has not said so.
+    /// The clients in its configuration, as a JSON list; null until it has told them.
     pub clients: Option<String>,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

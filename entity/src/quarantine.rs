@@ -1,20 +1,20 @@
-//! What was authentic and not understood.
+//! Webhooks in quarantine: authentic, but not understood.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
 
-/// A webhook that is kept for a person.
+/// A webhook that is kept until a person or a replay settles it.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "quarantine")]
 pub struct Model {
     /// Its key.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The channel it came over.
+    /// The channel on which it came.
     pub channel: String,
-    /// Hash of the body as received.
+    /// A hash of the body as received.
     pub body_hash: String,
     /// The provider's name of the event.
     pub event_type: Option<String>,
@@ -22,35 +22,35 @@ pub struct Model {
     pub reason: String,
     /// `held`, `replayed` or `discarded`.
     pub status: String,
-    /// How often the same bytes came.
+    /// How many times the same bytes came.
     pub count: i64,
     /// The body as received, secrets masked.
     pub payload: String,
-    /// The request it came with first.
+    /// The id of the request that brought it first.
     pub request_id: Option<String>,
     /// When it came first.
     pub received_at: Instant,
     /// When it came last.
     pub last_received_at: Instant,
-    /// Bytes of the payload.
+    /// The size of the payload, in bytes.
     pub size: i64,
 }
 
-/// None: what belongs together is read by keys.
+/// No relations: rows that belong together are read by their keys.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// An item without what was received, which may be megabytes.
+/// An item without the body, which may be megabytes.
 #[derive(Clone, Debug, PartialEq, Eq, DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
 pub struct Listed {
     /// Its key.
     pub id: i64,
-    /// Whose it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The channel it came over.
+    /// The channel on which it came.
     pub channel: String,
     /// The provider's name of the event.
     pub event_type: Option<String>,
@@ -58,9 +58,9 @@ pub struct Listed {
     pub reason: String,
     /// `held`, `replayed` or `discarded`.
     pub status: String,
-    /// How often the same bytes came.
+    /// How many times the same bytes came.
     pub count: i64,
-    /// The request it came with first.
+    /// The id of the request that brought it first.
     pub request_id: Option<String>,
     /// When it came first.
     pub received_at: Instant,
@@ -69,7 +69,7 @@ pub struct Listed {
 }
 
 impl Model {
-    /// What a list shows of it, and what was received.
+    /// Splits an item into what a list shows of it, and its body.
     pub fn split(self) -> (Listed, String) {
         let listed = Listed {
             id: self.id,

@@ -1,12 +1,12 @@
-//! One text of DDL for both databases.
+//! Translates the DDL of the migrations, which is one text, into the dialects of both databases.
 
 use sea_orm_migration::sea_orm::DatabaseBackend;
 
-/// What is written in a migration, on SQLite, and on PostgreSQL.
+/// Each placeholder of a migration, with its text on SQLite and on PostgreSQL.
 ///
-/// Instants are Unix milliseconds on SQLite, because the text forms of its date functions do not sort
-/// with those of drivers. `@keyed` marks tables whose key has several columns, which SQLite then keeps
-/// in one b-tree.
+/// Instants are Unix milliseconds on SQLite, because the texts of its date functions and those of
+/// drivers do not sort together. `@keyed` marks tables whose key has several columns; SQLite then
+/// stores them in a single b-tree.
 const WORDS: &[(&str, &str, &str)] = &[
     ("@bigint", "integer", "bigint"),
     ("@int", "integer", "integer"),
@@ -16,10 +16,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("@bool", "integer", "boolean"),
     ("@false", "0", "false"),
     ("@keyed", "without rowid", ""),
-    // SQLite takes NULL for the least value, and its indexes know no other place for it.
+    // In SQLite's indexes NULL is always the least value.
     ("@nulls_last", "", "nulls last"),
-    // The claim updates these rows in place and the end deletes them: room on the page keeps updates
-    // HOT, and vacuum comes after a number of rows, not after a share of a table that is nearly empty.
+    // A claim updates these rows, and the end of a job deletes them. Free space on each page keeps
+    // the updates HOT. Vacuum runs after a fixed number of rows, since a share of a nearly empty
+    // table says little.
     (
         "@hot_queue",
         "",

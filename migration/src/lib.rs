@@ -1,8 +1,8 @@
 //! Postroom's migrations, one file each, for both databases.
 //!
-//! They are frozen once released, and never import `entity`: an entity changes with the code, a
-//! migration must not. Each runs in a transaction; PostgreSQL starts are serialised by an advisory lock
-//! that the caller holds.
+//! A migration never changes once it is released. It never uses `entity`, since entities change
+//! with the code. Each runs in a transaction. On PostgreSQL the caller holds an advisory lock, so
+//! that daemons that start together do not migrate at the same time.
 
 pub use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
 use sea_orm_migration::{async_trait, prelude::SchemaManager, sea_orm, sea_orm::ConnectionTrait};
@@ -43,7 +43,8 @@ mod m20261127_000007_delivery_bodies;
 mod m20261128_000008_order;
 mod m20261128_000009_quarantine_room;
 
-/// All tables that the migrations make, by name: nothing else may have these names when the first one runs.
+/// The names of all tables that the migrations make. Nothing else may have these names when the
+/// first migration runs.
 pub const TABLES: &[&str] = &[
     "campaigns",
     "counters",

@@ -1,4 +1,5 @@
-//! The queue: facts in `jobs`, the moving part in small tables, history appended in `job_attempts`.
+//! The queue. `jobs` has the facts, small tables have the state that changes, and `job_attempts`
+//! has the history.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Leads with their identities, campaigns, messages with the keys by which they are known again,
-//! drafts, and what was not understood.
+//! Leads with their identities, campaigns, messages with their dedupe keys, drafts, and the
+//! quarantine.
 
 use sea_orm_migration::prelude::*;
 

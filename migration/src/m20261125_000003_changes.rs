@@ -1,5 +1,4 @@
-//! What happens to messages after they were stored: deliveries with their echoes, failures, merges of leads,
-//! and the categories that providers give them.
+//! Deliveries, failed messages, merged leads, and the categories that providers give leads.
 
 use sea_orm_migration::prelude::*;
 

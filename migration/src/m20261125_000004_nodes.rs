@@ -1,4 +1,5 @@
-//! What nodes share: caps of clients, who does the chores, and by what those find what is old.
+//! What nodes share: the caps of clients and the leader's lease. And the index by which chores find
+//! expired keys.
 
 use sea_orm_migration::prelude::*;
 

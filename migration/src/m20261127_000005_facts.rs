@@ -1,5 +1,4 @@
-//! What was told from names before, and what a node serves: whether a job stands in its lead's
-//! line, and of which clients a node knows.
+//! Whether a job stands in its lead's line, and which clients a node has in its configuration.
 
 use sea_orm_migration::prelude::*;
 
@@ -8,7 +7,7 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// Null in rows of earlier versions: of those nothing is known.
+// Null in rows of earlier versions, which did not note it.
 const UP: &str = "
 alter table jobs add column in_lead_line @bool;
 alter table nodes add column clients text;

@@ -1,4 +1,4 @@
-//! By what the lists of the API find their pages, whichever filter is asked for.
+//! Indexes by which the lists of the API find their pages, with any filter.
 
 use sea_orm_migration::prelude::*;
 
@@ -7,9 +7,10 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// `leads_by_client` was used by nothing; `leads_listed` begins with the same column. That ids are greater than 0 is said
-// by those statements alone that are to use `leads_by_message`: for the others a planner would take it for its order,
-// and walk past the leads of all other clients.
+// No statement used `leads_by_client`, and `leads_listed` begins with the same column.
+// `leads_by_message` has the condition `id > 0` so that only statements that repeat it can use the
+// index. For others a planner might choose it for its order, and read past the leads of all other
+// clients.
 const UP: &str = "
 drop index leads_by_client;
 create index leads_listed on leads (client_id, status, last_message_at desc @nulls_last, id desc)

@@ -1,4 +1,5 @@
-//! The body of each signed delivery, so that its id with another body is no repetition.
+//! The hash of each signed webhook's body, so that the same id with another body does not count as
+//! a duplicate.
 
 use sea_orm_migration::prelude::*;
 
@@ -7,7 +8,7 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-/// Null for keys of other kinds, and for deliveries that were stored before.
+/// Null for keys of other kinds, and for webhooks that an earlier version stored.
 const UP: &str = "
 alter table message_keys add column body_hash text;
 ";

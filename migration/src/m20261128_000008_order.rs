@@ -1,4 +1,5 @@
-//! The times of the events that told a lead's state, so that an older event never undoes a newer one.
+//! The times of the events that told a lead's state or a message's text, so that an older event
+//! never undoes a newer one.
 
 use sea_orm_migration::prelude::*;
 
@@ -7,8 +8,8 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-/// Null where nothing was told yet. When a do-not-disturb that stands was told is not known: nothing that is
-/// older than now lifts it.
+/// Null if nothing was told yet. For leads with a do-not-disturb the time is not known, so it is
+/// set to now: no older event lifts it.
 const UP: &str = "
 alter table leads add column sms_dnd_at @instant;
 alter table leads add column category_at @instant;

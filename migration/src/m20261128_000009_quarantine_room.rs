@@ -1,4 +1,5 @@
-//! What each client holds in quarantine, counted, so that its bound is known without counting rows.
+//! Counts what each client holds in quarantine, so that its bound can be checked without counting
+//! rows.
 
 use sea_orm_migration::prelude::*;
 
