@@ -1,4 +1,4 @@
-# Shows the recipes.
+# Lists the recipes.
 default:
     @just --list
 
@@ -10,20 +10,20 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
 
-# Builds the documentation of all items, private ones too, and opens it.
+# Builds the documentation of all items, including private ones, and opens it.
 doc:
     cargo doc --workspace --no-deps --document-private-items --open
 
-# Runs the tests, or those whose names contain FILTER. Without PostgreSQL, its tests are skipped.
+# Runs all tests, or those whose names contain FILTER. Tests of PostgreSQL are skipped if it is not installed.
 test *FILTER:
     cargo test {{ FILTER }}
 
-# Fuzzes the parsers for SECONDS each, all or those named: `just fuzz 60 texts times`. Wants cargo-bolero.
+# Fuzzes all parsers, or those named, for SECONDS each: `just fuzz 60 texts times`. Installs cargo-bolero if needed.
 fuzz SECONDS="600" *TARGETS:
     #!/usr/bin/env bash
     set -euo pipefail
     command -v cargo-bolero >/dev/null || cargo install cargo-bolero
-    # What is found stays there, and is where the next run starts.
+    # The inputs that a run finds stay in this folder, and the next run starts from them.
     folder="$PWD/target/fuzz-corpora"
     CORPORA="$folder" cargo test --quiet -p fuzz write_the_seeds -- --ignored
     targets="{{ TARGETS }}"
@@ -35,23 +35,23 @@ fuzz SECONDS="600" *TARGETS:
         --corpus-dir "$folder/$target" --crashes-dir "$folder-crashes/$target"
     done
 
-# Kills daemons a thousand times under load, and measures takeovers: an hour or more. CHAOS_KILLS, CHAOS_WEBHOOKS,
-# CHAOS_TAKEOVERS, CHAOS_JOBS and POSTROOM_TEST_SEED change it; `just chaos takeover` runs a part.
+# Kills daemons a thousand times under load, and measures takeovers. Takes an hour or more. CHAOS_KILLS, CHAOS_WEBHOOKS,
+# CHAOS_TAKEOVERS, CHAOS_JOBS and POSTROOM_TEST_SEED change it. `just chaos takeover` runs only the takeovers.
 chaos *FILTER="harness":
     nice cargo test --profile chaos --test it {{ FILTER }} -- --ignored --nocapture --test-threads 1
 
-# An hour of mixed load on both databases, and whether memory, logs, tables and latency stay as they were.
+# Runs an hour of mixed load on both databases, and checks that memory, logs, tables and latency do not grow.
 # SOAK_SECONDS, SOAK_RATE (webhooks a second on each) and SOAK_DATABASES change it.
 soak:
     nice cargo test --profile chaos --test it harness::soak -- --ignored --nocapture
 
-# Two nodes over one PostgreSQL, a webhook each 5 s, for three minutes (PEACE_SECONDS changes it): no connection is
-# called broken and no attempt is lost.
+# Runs two nodes on one PostgreSQL, with a webhook every 5 s, for three minutes (PEACE_SECONDS changes that). Checks that
+# no connection counts as broken and no attempt is lost.
 peace:
     nice cargo test --test it g03_two_nodes_in_peace_for_minutes -- --ignored --nocapture
 
-# Measures whether the time of an answer tells which clients exist, on a release build: a few minutes. Wants a machine
-# that does nothing else.
+# Measures, on a release build, whether the time of an answer tells which clients exist. Takes a few minutes, and needs a
+# machine that does nothing else.
 timing:
     cargo build --release
     POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it security::timing -- --ignored --nocapture
@@ -60,11 +60,11 @@ timing:
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources
 
-# Checks all dependencies against the published advisories, which it fetches.
+# Fetches the published security advisories, and checks all dependencies against them.
 advisories:
     cargo deny check --hide-inclusion-graph advisories
 
-# Does all that CI does.
+# Runs everything that CI runs.
 ci:
     .ci/run
 
@@ -72,10 +72,10 @@ ci:
 run *ARGS:
     cargo run -- {{ ARGS }}
 
-# Measures this machine: `just bench drain --jobs 100000`, `just bench ingest`, …
+# Measures this machine with a release build: `just bench drain --jobs 100000`, `just bench ingest`, …
 bench *ARGS:
     cargo run --release -- bench {{ ARGS }}
 
-# Takes new snapshots (of the API's answers, mostly) after looking at each.
+# Shows each changed snapshot (mostly answers of the API), and asks whether to accept it.
 snapshots:
     cargo insta review
