@@ -22,6 +22,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
+const OUTCOME: &[&str] = &["channel", "outcome"];
 const KIND: &[&str] = &["kind"];
 const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
@@ -89,86 +90,61 @@ impl Metrics {
     /// A mistake in this file, such as a name that occurs twice.
     pub fn new() -> Result<Self, prometheus::Error> {
         let made = Registry::new();
-        let declare = Declare(&made);
+        let add = Declare(&made);
         let age = options("oldest_pending_seconds", "Age of the job that is due longest");
         let canary = options("canary_seconds", "The last canary job: enqueued to ended");
         let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
         let families = Families {
-            webhooks: declare.counters(
-                "webhooks_total",
-                "Webhooks answered",
-                &["channel", "outcome"],
-            )?,
-            webhook_seconds: declare.histograms(
+            webhooks: add.counters("webhooks_total", "Webhooks answered", OUTCOME)?,
+            webhook_seconds: add.histograms(
                 "webhook_seconds",
                 "Receipt to answer",
                 CHANNEL,
                 SECONDS,
             )?,
-            ingest_batch_size: declare.histograms(
+            ingest_batch_size: add.histograms(
                 "ingest_batch_size",
                 "Messages a commit",
                 CHANNEL,
                 SIZES,
             )?,
-            ingest_queue_depth: declare.gauges(
-                "ingest_queue_depth",
-                "Messages that wait",
-                CHANNEL,
-            )?,
-            jobs: declare.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
-            job_wait_seconds: declare.histograms(
-                "job_wait_seconds",
-                "Due to started",
-                KIND,
-                WAITS,
-            )?,
-            job_run_seconds: declare.histograms(
+            ingest_queue_depth: add.gauges("ingest_queue_depth", "Messages that wait", CHANNEL)?,
+            jobs: add.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
+            job_wait_seconds: add.histograms("job_wait_seconds", "Due to started", KIND, WAITS)?,
+            job_run_seconds: add.histograms(
                 "job_run_seconds",
                 "Started to ended",
                 KIND,
                 SECONDS,
             )?,
-            jobs_pending: declare.gauges("jobs_pending", "Jobs pending", KIND)?,
-            jobs_running: declare.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
-            oldest_pending_seconds: declare.register(GaugeVec::new(age, KIND)?)?,
-            pool_size: declare.gauges("pool_size", "Slots", KIND)?,
-            pool_busy: declare.gauges("pool_busy", "Slots that run a job", KIND)?,
-            pool_backing_off: declare.gauges(
+            jobs_pending: add.gauges("jobs_pending", "Jobs pending", KIND)?,
+            jobs_running: add.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
+            oldest_pending_seconds: add.register(GaugeVec::new(age, KIND)?)?,
+            pool_size: add.gauges("pool_size", "Slots", KIND)?,
+            pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
+            pool_backing_off: add.gauges(
                 "pool_backing_off",
                 "Slots that wait for their restart; as many as `pool_size`: paused",
                 KIND,
             )?,
-            lost_threads: declare.gauges(
+            lost_threads: add.gauges(
                 "lost_threads",
                 "Threads held by handlers that never yield",
                 KIND,
             )?,
-            actor_restarts: declare.counters(
-                "actor_restarts_total",
-                "Actors replaced",
-                &["actor"],
-            )?,
-            rescued_jobs: declare.register(IntCounter::with_opts(rescued)?)?,
-            quarantined: declare.counters(
-                "quarantined_total",
-                "Stored but not understood",
-                CHANNEL,
-            )?,
-            quarantine_refused: declare.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
-            analyst_seconds: declare.histograms(
+            actor_restarts: add.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
+            rescued_jobs: add.register(IntCounter::with_opts(rescued)?)?,
+            quarantined: add.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
+            quarantine_refused: add.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
+            analyst_seconds: add.histograms(
                 "analyst_seconds",
                 "Asked to answered",
                 ANALYST,
                 SECONDS,
             )?,
-            deliveries: declare.counters(
-                "deliveries_total",
-                "Sends settled",
-                &["channel", "outcome"],
-            )?,
-            canary_seconds: declare.register(Gauge::with_opts(canary)?)?,
-            http: HttpFamilies::declare(&declare)?,
+            deliveries: add.counters("deliveries_total", "Sends settled", OUTCOME)?,
+            canary_seconds: add.register(Gauge::with_opts(canary)?)?,
+            http: HttpFamilies::declare(&add)?,
             throughput: Throughput::new(),
             registry: made.clone(),
         };
