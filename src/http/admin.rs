@@ -40,13 +40,13 @@ pub(super) struct TokenTries(Mutex<Tries>);
 
 /// True where `given` is the token. Digests are compared, in constant time, so that not even the token's
 /// length shows.
-pub fn is_token(given: &[u8], token: &Secret) -> bool {
+fn is_token(given: &[u8], token: &Secret) -> bool {
     let (given, token) = (Sha256::digest(given), Sha256::digest(token.expose()));
     given[..].ct_eq(&token[..]).into()
 }
 
 /// True where the request shows the token as `Authorization: Bearer …`.
-pub fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
+pub(super) fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|it| bearer(it.as_bytes()));
     shown.is_some_and(|it| is_token(it, token))
 }
@@ -118,7 +118,7 @@ impl TokenTries {
 ///
 /// # Errors
 /// Those of what is called.
-pub async fn guard(
+pub(super) async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

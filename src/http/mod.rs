@@ -3,8 +3,8 @@
 //! It gives webhooks to ingest, and reads the store and the board. Its workers are threads of
 //! actix-web, on which no database call is polled.
 
-pub mod admin;
-pub mod api;
+mod admin;
+mod api;
 mod authentication;
 mod body;
 mod body_budget;

@@ -1,23 +1,29 @@
 //! `/drafts`: answers that are written and not sent.
 
 use super::{
-    Answer, ApiState, id_in, no_such,
+    ApiResult, ApiState, id_in, no_such,
+    objects::{self, RowKey, StoredJson, at},
     query::Query,
-    views::{DraftJson, List},
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use crate::{
+    domain::Timestamp,
+    store::{DraftRow, Excerpt},
+};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+use serde_json::Value;
 
 /// Where a draft can stand.
 const STATUSES: [&str; 6] = ["pending", "approved", "sending", "sent", "rejected", "superseded"];
 
 /// `GET /drafts`.
-pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
-    let query = Query::parse(request.query_string(), &["status", "limit", "cursor"])?;
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &["status", "limit", "cursor"])?;
     let status = query.one_of("status", &STATUSES)?;
     let _turn = state.heavy_reads.turn().await;
     let page = state.desk.drafts(status, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DraftJson::of).collect();
-    Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|it| it.to_string()) }))
+    objects::page(items, page.next)
 }
 
 /// `GET /drafts/{id}`: with all of its text.
@@ -25,10 +31,62 @@ pub(super) async fn show(
     state: web::Data<ApiState>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let id = id_in(&path, "draft")?;
     let _turn = state.heavy_reads.turn().await;
     let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
-    Ok(HttpResponse::Ok().json(DraftJson::whole(&draft)))
+    objects::object(DraftJson::whole(&draft))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DraftJson<'a> {
+    id: RowKey,
+    client_id: &'a str,
+    lead_id: RowKey,
+    message_id: RowKey,
+    channel: &'a str,
+    status: &'a str,
+    subject: Option<&'a str>,
+    body: &'a str,
+    /// Whether the subject, the body or the parts have more than is shown.
+    truncated: bool,
+    parts: StoredJson<'a>,
+    created_at: Timestamp,
+    decided_at: Option<Timestamp>,
+    decided_by: Option<&'a str>,
+    edited: bool,
+    send_at: Option<Timestamp>,
+    blocked_by: Option<&'a str>,
+    delivery_id: Option<RowKey>,
+    gate: Option<()>,
+}
+
+impl<'a> DraftJson<'a> {
+    pub(super) fn of(it: &'a Excerpt<DraftRow>) -> Self {
+        Self { truncated: it.is_cut, ..Self::whole(&it.row) }
+    }
+
+    fn whole(it: &'a DraftRow) -> Self {
+        Self {
+            id: RowKey(it.id),
+            client_id: &it.client_id,
+            lead_id: RowKey(it.lead_id),
+            message_id: RowKey(it.message_id),
+            channel: &it.channel,
+            status: &it.status,
+            subject: it.subject.as_deref(),
+            body: &it.body,
+            truncated: false,
+            parts: StoredJson::of(&it.parts, Value::Array(Vec::new())),
+            created_at: Timestamp::from_millis(it.created_at.0),
+            decided_at: at!(it.decided_at),
+            decided_by: it.decided_by.as_deref(),
+            edited: it.edited,
+            send_at: None,
+            blocked_by: it.blocked_by.as_deref(),
+            delivery_id: None,
+            gate: None,
+        }
+    }
 }

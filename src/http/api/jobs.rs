@@ -1,31 +1,32 @@
-//! `/jobs`: what was asked, how far it has come, and a person's word on it.
+//! `/jobs`: what is to be done, how far it has come, and what a person can change about it.
 
 use super::{
-    Answer, ApiState, id_in, no_such,
+    ApiResult, ApiState, id_in, no_such,
+    objects::{self, RowKey},
     query::Query,
-    views::{Counted, JobDetailJson, JobJson, List},
 };
 use crate::{
-    domain::JobStatus,
+    domain::{JobStatus, Timestamp, job::dedupe_key},
     http::{
         admin::body_problem,
         problem::{Cause, Problem},
     },
-    store::JobFilter,
+    store::{FailedAttempt, JobDetail, JobFilter, JobView},
 };
-use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, web};
+use serde::Serialize;
 
 /// What the body of a request for many jobs may be: a filter.
 const BODY_MAX_BYTES: usize = 262_144;
 
 /// `GET /jobs`.
-pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["status", "kind", "client", "lead", "limit", "cursor"];
-    let query = Query::parse(request.query_string(), &known)?;
+    let query = Query::parse(&request, &known)?;
     let filter = filter(&state, &query).await?;
     let page = state.desk.jobs(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(JobJson::of).collect();
-    Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|it| it.to_string()) }))
+    objects::page(items, page.next)
 }
 
 /// `GET /jobs/{id}`.
@@ -33,11 +34,11 @@ pub(super) async fn show(
     state: web::Data<ApiState>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let id = id_in(&path, "job")?;
     let detail = state.desk.job(id).await?.ok_or_else(|| no_such("job", id))?;
-    Ok(HttpResponse::Ok().json(JobDetailJson::of(&detail)))
+    objects::object(JobDetailJson::of(&detail))
 }
 
 /// `POST /jobs/{id}/retry`.
@@ -45,11 +46,11 @@ pub(super) async fn retry(
     state: web::Data<ApiState>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let job = state.desk.retry(id_in(&path, "job")?).await?;
     tracing::info!(job_id = job.id, kind = job.kind, "job retried by hand");
-    Ok(HttpResponse::Ok().json(JobJson::of(&job)))
+    objects::object(JobJson::of(&job))
 }
 
 /// `POST /jobs/{id}/cancel`.
@@ -57,12 +58,12 @@ pub(super) async fn cancel(
     state: web::Data<ApiState>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let job = state.desk.cancel(id_in(&path, "job")?).await?;
     state.metrics.attempt_ended(&job.kind, "cancelled");
     tracing::info!(job_id = job.id, kind = job.kind, "job cancelled by hand");
-    Ok(HttpResponse::Ok().json(JobJson::of(&job)))
+    objects::object(JobJson::of(&job))
 }
 
 /// `POST /jobs/retry`.
@@ -70,11 +71,11 @@ pub(super) async fn retry_many(
     state: web::Data<ApiState>,
     body: Result<web::Bytes, Error>,
     request: HttpRequest,
-) -> Answer {
+) -> ApiResult {
     let filter = filter_in(&state, body, &request).await?;
     let count: u64 = state.desk.retry_many(filter).await?.values().sum();
     tracing::info!(count, "jobs retried by hand");
-    Ok(HttpResponse::Ok().json(Counted { count }))
+    objects::object(Counted { count })
 }
 
 /// `POST /jobs/cancel`.
@@ -82,7 +83,7 @@ pub(super) async fn cancel_many(
     state: web::Data<ApiState>,
     body: Result<web::Bytes, Error>,
     request: HttpRequest,
-) -> Answer {
+) -> ApiResult {
     let filter = filter_in(&state, body, &request).await?;
     let by_kind = state.desk.cancel_many(filter).await?;
     for (kind, count) in &by_kind {
@@ -90,7 +91,7 @@ pub(super) async fn cancel_many(
     }
     let count: u64 = by_kind.values().sum();
     tracing::info!(count, "jobs cancelled by hand");
-    Ok(HttpResponse::Ok().json(Counted { count }))
+    objects::object(Counted { count })
 }
 
 /// The filter in a body. An empty one would mean all jobs there are, which nobody means.
@@ -99,7 +100,7 @@ async fn filter_in(
     body: Result<web::Bytes, Error>,
     request: &HttpRequest,
 ) -> Result<JobFilter, Problem> {
-    Query::parse(request.query_string(), &[])?;
+    Query::none(request)?;
     let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
     let query = Query::from_json(&body, &["status", "kind", "client", "lead"])?;
     let filter = filter(state, &query).await?;
@@ -134,4 +135,88 @@ async fn known_kinds(state: &ApiState, query: &Query) -> Result<Vec<String>, Pro
         return query.one_of("kind", &known);
     }
     Ok(kinds)
+}
+
+/// How many jobs were moved.
+#[derive(Debug, Serialize)]
+struct Counted {
+    count: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct JobJson<'a> {
+    id: RowKey,
+    kind: &'a str,
+    status: &'static str,
+    client_id: &'a str,
+    lead_id: Option<RowKey>,
+    message_id: Option<RowKey>,
+    draft_id: Option<RowKey>,
+    delivery_id: Option<RowKey>,
+    dedupe_key: String,
+    attempts: i64,
+    max_attempts: i64,
+    run_at: Timestamp,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    locked_by: Option<RowKey>,
+    last_error: Option<&'a str>,
+}
+
+impl<'a> JobJson<'a> {
+    pub(super) fn of(it: &'a JobView) -> Self {
+        Self {
+            id: RowKey(it.id),
+            kind: &it.kind,
+            status: it.status.as_str(),
+            client_id: &it.client_id,
+            lead_id: it.lead_id.map(RowKey),
+            message_id: it.message_id.map(RowKey),
+            draft_id: it.draft_id.map(RowKey),
+            delivery_id: None,
+            dedupe_key: dedupe_key(&it.client_id, it.subject_id, &it.kind),
+            attempts: it.attempts,
+            max_attempts: it.max_attempts,
+            run_at: it.run_at,
+            created_at: it.created_at,
+            started_at: it.started_at,
+            finished_at: it.finished_at,
+            locked_by: it.node.map(RowKey),
+            last_error: it.last_error.as_deref(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct JobDetailJson<'a> {
+    #[serde(flatten)]
+    job: JobJson<'a>,
+    errors: Vec<AttemptJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptJson<'a> {
+    attempt: i64,
+    failed_at: Timestamp,
+    duration_ms: Option<i64>,
+    node: Option<RowKey>,
+    actor: Option<&'a str>,
+    reason: &'a str,
+    message: Option<&'a str>,
+}
+
+impl<'a> JobDetailJson<'a> {
+    fn of(it: &'a JobDetail) -> Self {
+        let error = |it: &'a FailedAttempt| AttemptJson {
+            attempt: it.attempt,
+            failed_at: it.failed_at,
+            duration_ms: it.duration_ms,
+            node: it.node.map(RowKey),
+            actor: it.actor.as_deref(),
+            reason: &it.reason,
+            message: it.message.as_deref(),
+        };
+        Self { job: JobJson::of(&it.job), errors: it.errors.iter().map(error).collect() }
+    }
 }

@@ -1,6 +1,6 @@
 //! The admin API under `/api/v1`: what is stored and what runs, for people and their programs.
 //!
-//! `views` spells the objects; each other file answers the paths of one of them.
+//! Each file answers the paths of one kind of object, and spells that object.
 
 mod actors;
 mod drafts;
@@ -10,11 +10,11 @@ mod json;
 mod latest;
 mod leads;
 mod messages;
+mod objects;
 mod overview;
 mod pools;
 mod quarantine;
 mod query;
-mod views;
 
 pub(super) use self::overview::overview_for_metrics;
 
@@ -36,7 +36,7 @@ use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
 /// What the admin API answers from.
-pub struct ApiState {
+pub(super) struct ApiState {
     /// What is stored.
     desk: Desk,
     /// What runs.
@@ -82,10 +82,10 @@ impl fmt::Debug for ApiState {
 }
 
 /// What handlers here return.
-type Answer = Result<HttpResponse, Problem>;
+type ApiResult = Result<HttpResponse, Problem>;
 
 /// Mounts the API. The application data must hold a `web::Data<ApiState>`.
-pub fn configure(cfg: &mut ServiceConfig) {
+pub(super) fn configure(cfg: &mut ServiceConfig) {
     cfg.service(
         web::scope("/api/v1")
             .wrap(from_fn(admin::guard))
@@ -136,19 +136,19 @@ where
     web::resource(path).route(web::post().to(handler)).default_service(web::to(only_post))
 }
 
-async fn only_get() -> Answer {
+async fn only_get() -> ApiResult {
     Err(Problem::method_not_allowed("GET"))
 }
 
-async fn only_post() -> Answer {
+async fn only_post() -> ApiResult {
     Err(Problem::method_not_allowed("POST"))
 }
 
-async fn get_or_delete() -> Answer {
+async fn get_or_delete() -> ApiResult {
     Err(Problem::method_not_allowed("GET, DELETE"))
 }
 
-async fn no_such_path() -> Answer {
+async fn no_such_path() -> ApiResult {
     Err(Problem::not_found("there is no such path in the API"))
 }
 

@@ -1,15 +1,16 @@
 //! `/overview`: how much waits, runs and has ended, and how fast it goes.
 
 use super::{
-    Answer, ApiState,
+    ApiResult, ApiState,
+    objects::{self, RowKey},
     query::Query,
-    views::{ClientCount, JobCounts, KindCount, NodeJson, OverviewJson, RowKey},
 };
 use crate::{
     domain::Timestamp,
-    store::{Backlog, StoreError, Totals, wall_clock},
+    store::{Backlog, Node, StoreError, Totals, wall_clock},
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl ApiState {
@@ -34,10 +35,10 @@ pub(in crate::http) async fn overview_for_metrics(
 }
 
 /// `GET /overview`.
-pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    Query::none(&request)?;
     let totals = state.totals().await?;
-    Ok(HttpResponse::Ok().json(overview(&state, &totals)))
+    objects::object(overview(&state, &totals))
 }
 
 fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
@@ -105,4 +106,61 @@ fn by_client(backlog: &[Backlog]) -> Vec<ClientCount<'_>> {
     }
     let count = |(client_id, (pending, running))| ClientCount { client_id, pending, running };
     clients.into_iter().map(count).collect()
+}
+
+#[derive(Debug, Serialize)]
+struct OverviewJson<'a> {
+    node: RowKey,
+    version: &'static str,
+    role: &'static str,
+    uptime_seconds: u64,
+    database: &'static str,
+    jobs: JobCounts,
+    by_kind: Vec<KindCount>,
+    by_client: Vec<ClientCount<'a>>,
+    webhooks_per_second: f64,
+    jobs_per_second: f64,
+    quarantined: i64,
+    drafts_pending: i64,
+    deliveries_uncertain: i64,
+    actors_restarted: u64,
+    nodes: Vec<NodeJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct JobCounts {
+    pending: i64,
+    running: i64,
+    succeeded: i64,
+    failed: i64,
+    cancelled: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct KindCount {
+    pub(in crate::http) kind: String,
+    pub(in crate::http) pending: i64,
+    pub(in crate::http) running: i64,
+    pub(in crate::http) oldest_pending_seconds: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClientCount<'a> {
+    client_id: &'a str,
+    pending: i64,
+    running: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeJson<'a> {
+    id: RowKey,
+    role: &'a str,
+    started_at: Timestamp,
+    seen_at: Timestamp,
+}
+
+impl<'a> NodeJson<'a> {
+    fn of(it: &'a Node) -> Self {
+        Self { id: RowKey(it.id), role: &it.role, started_at: it.started_at, seen_at: it.seen_at }
+    }
 }

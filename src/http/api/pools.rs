@@ -1,16 +1,18 @@
 //! `/pools`: the slots of each kind.
 
 use super::{
-    Answer, ApiState,
+    ApiResult, ApiState,
+    objects::{self, List},
     query::Query,
-    views::{List, PoolJson},
 };
-use actix_web::{HttpRequest, HttpResponse, web};
-use std::collections::HashMap;
+use crate::{domain::Timestamp, telemetry::board::PoolPost};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+use std::{collections::HashMap, sync::atomic::Ordering::Relaxed};
 
 /// `GET /pools`. Answers without the database, too; then nothing is known of what waits.
-pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
-    let query = Query::parse(request.query_string(), &["limit", "cursor"])?;
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &["limit", "cursor"])?;
     let totals = state.totals().await.ok();
     let mut pending: HashMap<&str, i64> = HashMap::new();
     for it in totals.iter().flat_map(|it| &it.backlog) {
@@ -20,5 +22,47 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> An
     let backlog =
         |kind: &str| totals.as_ref().map(|_| pending.get(kind).copied().unwrap_or_default());
     let items = pools.iter().map(|pool| PoolJson::of(pool, backlog(pool.kind.0))).collect();
-    Ok(HttpResponse::Ok().json(List::by_name(items, &query, |it: &PoolJson| it.kind.to_owned())?))
+    objects::object(List::by_name(items, &query, |it: &PoolJson| it.kind.to_owned())?)
+}
+
+#[derive(Debug, Serialize)]
+struct PoolJson {
+    kind: &'static str,
+    size: usize,
+    configured_size: usize,
+    busy: usize,
+    paused: bool,
+    state: &'static str,
+    backlog: Option<i64>,
+    restarts: u64,
+    resumes_at: Option<Timestamp>,
+    max_attempts: u64,
+    timeout_ms: u64,
+}
+
+impl PoolJson {
+    fn of(pool: &PoolPost, backlog: Option<i64>) -> Self {
+        let size = pool.size.load(Relaxed);
+        let paused = pool.paused.load(Relaxed);
+        let state = if paused {
+            "paused"
+        } else if pool.is_backing_off() {
+            "backing_off"
+        } else {
+            "running"
+        };
+        Self {
+            kind: pool.kind.0,
+            size,
+            configured_size: pool.configured_size.load(Relaxed),
+            busy: pool.busy.load(Relaxed),
+            paused,
+            state,
+            backlog,
+            restarts: pool.restarts.load(Relaxed),
+            resumes_at: pool.is_backing_off().then(|| pool.resumes_at()),
+            max_attempts: pool.max_attempts.load(Relaxed),
+            timeout_ms: pool.timeout_ms.load(Relaxed),
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! `/quarantine`: webhooks that were authentic and not understood.
 
 use super::{
-    Answer, ApiState, id_in,
+    ApiResult, ApiState, id_in,
+    objects::{self, RowKey, at},
     query::Query,
-    views::{List, QuarantineDetailJson, QuarantineJson},
 };
 use crate::{
+    domain::Timestamp,
     http::{
         State,
         problem::Problem,
@@ -13,17 +14,18 @@ use crate::{
         webhook_answers::{problem_of, spelled},
     },
     ingest::{Replay, ReplayError},
-    store::{QuarantineFilter, QuarantineRow},
+    store::{ListedQuarantine, QuarantineFilter, QuarantineRow},
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
 
 /// Where an item can stand.
 const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 
 /// `GET /quarantine`.
-pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["status", "client", "channel", "limit", "cursor"];
-    let query = Query::parse(request.query_string(), &known)?;
+    let query = Query::parse(&request, &known)?;
     let channels: Vec<&str> = state.channels.iter().map(|it| it.0).collect();
     let filter = QuarantineFilter {
         status: query.one_of("status", &STATUSES)?,
@@ -33,7 +35,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> An
     let _turn = state.heavy_reads.turn().await;
     let page = state.desk.quarantine(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(QuarantineJson::of).collect();
-    Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|it| it.to_string()) }))
+    objects::page(items, page.next)
 }
 
 /// `GET /quarantine/{id}`.
@@ -41,11 +43,11 @@ pub(super) async fn show(
     state: web::Data<ApiState>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let _turn = state.heavy_reads.turn().await;
     let (item, payload) = found(&state, &path).await?.split();
-    Ok(HttpResponse::Ok().json(QuarantineDetailJson::of(&item, &payload)))
+    objects::object(QuarantineDetailJson::of(&item, &payload))
 }
 
 /// `POST /quarantine/{id}/replay`: answers as a webhook does.
@@ -54,8 +56,8 @@ pub(super) async fn replay(
     webhooks_state: web::Data<State>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let turn = state.heavy_reads.turn().await;
     let item = found(&state, &path).await?;
     drop(turn);
@@ -89,8 +91,8 @@ pub(super) async fn discard(
     state: web::Data<ApiState>,
     path: web::Path<String>,
     request: HttpRequest,
-) -> Answer {
-    Query::parse(request.query_string(), &[])?;
+) -> ApiResult {
+    Query::none(&request)?;
     let _turn = state.heavy_reads.turn().await;
     let item = found(&state, &path).await?;
     if !state.desk.settle_quarantine(item.id, "discarded").await? {
@@ -101,11 +103,57 @@ pub(super) async fn discard(
     }
     tracing::info!(quarantine.id = item.id, "discarded by hand");
     let (item, _) = found(&state, &path).await?.split();
-    Ok(HttpResponse::Ok().json(QuarantineJson::of(&item)))
+    objects::object(QuarantineJson::of(&item))
 }
 
 async fn found(state: &ApiState, path: &str) -> Result<QuarantineRow, Problem> {
     let id = id_in(path, "quarantine item")?;
     let item = state.desk.quarantine_item(id).await?;
     item.ok_or_else(|| Problem::not_found(format!("there is no quarantine item `{id}`")))
+}
+
+/// An item of a list.
+#[derive(Debug, Serialize)]
+struct QuarantineJson<'a> {
+    id: RowKey,
+    client_id: &'a str,
+    channel: &'a str,
+    event_type: Option<&'a str>,
+    reason: &'a str,
+    status: &'a str,
+    count: i64,
+    received_at: Option<Timestamp>,
+    last_received_at: Option<Timestamp>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> QuarantineJson<'a> {
+    fn of(row: &'a ListedQuarantine) -> Self {
+        Self {
+            id: RowKey(row.id),
+            client_id: &row.client_id,
+            channel: &row.channel,
+            event_type: row.event_type.as_deref(),
+            reason: &row.reason,
+            status: &row.status,
+            count: row.count,
+            received_at: at!(Some(row.received_at)),
+            last_received_at: at!(Some(row.last_received_at)),
+            request_id: row.request_id.as_deref(),
+        }
+    }
+}
+
+/// An item with what was received.
+#[derive(Debug, Serialize)]
+struct QuarantineDetailJson<'a> {
+    #[serde(flatten)]
+    item: QuarantineJson<'a>,
+    payload: &'a str,
+}
+
+impl<'a> QuarantineDetailJson<'a> {
+    fn of(row: &'a ListedQuarantine, payload: &'a str) -> Self {
+        Self { item: QuarantineJson::of(row), payload }
+    }
 }

@@ -7,6 +7,7 @@ use crate::{
     http::problem::Problem,
     store::LeadCursor,
 };
+use actix_web::HttpRequest;
 use serde_json::Value;
 
 /// Items on a page where nothing is said.
@@ -23,8 +24,18 @@ const NO_TIME: &str = "-";
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// What the address of a request asks for, with these names and no others.
+    pub(super) fn parse(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+        Self::from_text(request.query_string(), known)
+    }
+
+    /// Refuses an address that asks for anything.
+    pub(super) fn none(request: &HttpRequest) -> Result<(), Problem> {
+        Self::parse(request, &[]).map(drop)
+    }
+
     /// From the text behind the `?`, with these names and no others.
-    pub(super) fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn from_text(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(text.as_bytes()).into_owned();
         Self::of(pairs.collect(), known, "query parameter")
     }
@@ -187,12 +198,12 @@ mod tests {
     const KNOWN: &[&str] = &["status", "lead", "limit", "cursor", "q"];
 
     fn parse(text: &str) -> Query {
-        Query::parse(text, KNOWN).unwrap()
+        Query::from_text(text, KNOWN).unwrap()
     }
 
     #[test]
     fn an_unknown_name_is_refused_by_name() {
-        let problem = Query::parse("status=a&stauts=b", KNOWN).unwrap_err();
+        let problem = Query::from_text("status=a&stauts=b", KNOWN).unwrap_err();
         assert!(problem.to_string().contains("`stauts`"), "{problem}");
         let problem = Query::from_json(br#"{"clients": "a"}"#, KNOWN).unwrap_err();
         assert!(problem.to_string().contains("`clients`"), "{problem}");
@@ -222,7 +233,7 @@ mod tests {
             (format!("status=a,{more}"), "status"),
             (format!("cursor={more}"), "cursor"),
         ] {
-            let problem = Query::parse(&text, KNOWN).unwrap_err().to_string();
+            let problem = Query::from_text(&text, KNOWN).unwrap_err().to_string();
             assert!(problem.contains("200") && problem.contains(name), "{problem}");
         }
         // Commas do not part a text.

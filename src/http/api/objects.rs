@@ -1,26 +1,10 @@
-//! The objects of the API, field by field. A field without a value is `null`, never absent.
+//! What the objects of the API have in common. A field without a value is `null`, never absent.
 
-mod actors;
-mod jobs;
-mod leads;
-mod messages;
-mod overview;
-mod quarantine;
-
-pub(super) use self::{
-    actors::{ActorJson, PoolJson},
-    jobs::{Counted, JobDetailJson, JobJson},
-    leads::{LeadDetailJson, LeadJson},
-    messages::{DraftJson, MessageDetailJson, MessageJson},
-    overview::{ClientCount, JobCounts, NodeJson, OverviewJson},
-    quarantine::{QuarantineDetailJson, QuarantineJson},
-};
-
-pub(in crate::http) use self::overview::KindCount;
-
-use super::query::Query;
+use super::{ApiResult, query::Query};
 use crate::{domain::Id, http::problem::Problem};
+use actix_web::HttpResponse;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
 
 /// An instant of a row, if it has one.
 macro_rules! at {
@@ -28,7 +12,7 @@ macro_rules! at {
         $instant.map(|it| Timestamp::from_millis(it.0))
     };
 }
-use at;
+pub(super) use at;
 
 /// An id: a text, opaque to readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +24,41 @@ impl Serialize for RowKey {
     }
 }
 
+/// JSON that was stored as text. It goes out as it is: as a tree it would take many times its size.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum StoredJson<'a> {
+    /// The text, which is JSON.
+    Text(&'a RawValue),
+    /// What stands in for it.
+    Otherwise(Value),
+}
+
+impl<'a> StoredJson<'a> {
+    /// The JSON in `text`, or `otherwise` if that is `null` or cannot be read.
+    pub(super) fn of(text: &'a str, otherwise: Value) -> Self {
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(json) if json.get() != "null" => Self::Text(json),
+            Ok(_) | Err(_) => Self::Otherwise(otherwise),
+        }
+    }
+}
+
+/// Answers 200 with this object.
+pub(super) fn object(object: impl Serialize) -> ApiResult {
+    Ok(HttpResponse::Ok().json(object))
+}
+
+/// Answers 200 with a page of a list. `next` is the cursor of the page behind it, if there is one.
+pub(super) fn page<T: Serialize>(items: Vec<T>, next: Option<impl ToString>) -> ApiResult {
+    object(List { items, next_cursor: next.map(|it| it.to_string()) })
+}
+
 /// A page of a list.
 #[derive(Debug, Serialize)]
 pub(super) struct List<T> {
-    pub(super) items: Vec<T>,
-    pub(super) next_cursor: Option<String>,
+    items: Vec<T>,
+    next_cursor: Option<String>,
 }
 
 impl<T> List<T> {
@@ -57,7 +71,7 @@ impl<T> List<T> {
     ) -> Result<Self, Problem> {
         let limit = query.limit_if_given()?.unwrap_or(usize::MAX);
         if let Some(cursor) = query.text("cursor")? {
-            items.retain(|it| name(it).as_str() > cursor);
+            items.retain(|item| name(item).as_str() > cursor);
         }
         let has_more = items.len() > limit;
         items.truncate(limit);
@@ -73,13 +87,13 @@ mod tests {
     #[test]
     fn an_id_is_a_text() {
         assert_eq!(serde_json::to_value(RowKey(42)).unwrap(), serde_json::json!("42"));
-        assert_eq!(serde_json::to_value(None::<RowKey>).unwrap(), serde_json::Value::Null);
+        assert_eq!(serde_json::to_value(None::<RowKey>).unwrap(), Value::Null);
     }
 
     #[test]
     fn a_short_list_is_whole_unless_a_limit_is_named() {
         let page = |text: &str| {
-            let query = Query::parse(text, &["limit", "cursor"]).unwrap();
+            let query = Query::from_text(text, &["limit", "cursor"]).unwrap();
             let items = vec!["a", "b", "c"];
             let list = List::by_name(items, &query, |it| (*it).to_owned()).unwrap();
             (list.items, list.next_cursor)
