@@ -1,7 +1,8 @@
-//! Who may use the admin API: whoever shows its token, in a way that nobody else can read.
+//! Guards the admin API: a request must show the token, over a way on which nobody else can read
+//! it.
 //!
-//! Wrong tokens are counted by address, and refused for a while where there are too many. The right one is let in at
-//! once, whatever others at the same address have tried.
+//! Wrong tokens are counted by address, and refused for a while if there are too many. The right
+//! one is let in at once, whatever others at the same address have tried.
 
 use super::{
     State,
@@ -38,27 +39,28 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct TokenTries(Mutex<Tries>);
 
-/// True where `given` is the token. Digests are compared, in constant time, so that not even the token's
-/// length shows.
+/// True if `given` is the token. Digests are compared, in constant time, so that not even the
+/// length of the token shows.
 fn is_token(given: &[u8], token: &Secret) -> bool {
     let (given, token) = (Sha256::digest(given), Sha256::digest(token.expose()));
     given[..].ct_eq(&token[..]).into()
 }
 
-/// True where the request shows the token as `Authorization: Bearer …`.
+/// True if the request shows the token as `Authorization: Bearer …`.
 pub(super) fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|it| bearer(it.as_bytes()));
     shown.is_some_and(|it| is_token(it, token))
 }
 
-/// True where a token that comes from `peer` can be read by nobody else: it comes from this machine, over TLS, or
-/// through a proxy that is trusted to have taken it over TLS; or the operator wants it so.
+/// True if nobody else can read a token that comes from `peer`: it comes from this machine, over
+/// TLS, or through a trusted proxy, which has taken it over TLS. Also true if the operator allows
+/// any way.
 fn is_private(peer: Option<IpAddr>, is_encrypted: bool, config: &Config) -> bool {
     let is_near = |it: IpAddr| it.to_canonical().is_loopback() || is_trusted(&config.server, it);
     is_encrypted || config.admin.allow_plain || peer.is_some_and(is_near)
 }
 
-/// Why a request is not let in; `None` where it is.
+/// Why a request is not let in; `None` if it is.
 fn refusal(request: &HttpRequest) -> Option<Problem> {
     let (Some(state), Some(api)) =
         (request.app_data::<web::Data<State>>(), request.app_data::<web::Data<ApiState>>())
@@ -81,7 +83,7 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
     } else if !request.headers().contains_key(AUTHORIZATION) {
         ("no_token", Problem::unauthenticated())
     } else {
-        // A proxy stands for many: where it does not say for whom, nobody is held up.
+        // A proxy stands for many senders. If it does not tell for whom it asks, no try is counted.
         let address = address_of(request, &cfg.server).filter(|it| !is_trusted(&cfg.server, *it));
         match address.and_then(|it| state.token_tries.wrong(it)) {
             None => ("wrong_token", Problem::unauthenticated()),
@@ -113,11 +115,11 @@ impl TokenTries {
     }
 }
 
-/// Lets in who shows the token; whatever is answered is not to be kept by caches. A body has to come within
+/// Lets in requests that show the token. No cache may keep an answer. A body has to come within
 /// `server.request_timeout`.
 ///
 /// # Errors
-/// Those of what is called.
+/// The errors of the handler.
 pub(super) async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -143,7 +145,7 @@ pub(super) async fn guard(
     Ok(response)
 }
 
-/// The same body, which breaks off unless it has come within `limit`.
+/// The same body, which breaks off if it has not come within `limit`.
 fn within(payload: Payload, limit: Duration) -> Payload {
     if matches!(payload, Payload::None) {
         return payload;
@@ -158,7 +160,7 @@ fn within(payload: Payload, limit: Duration) -> Payload {
     Payload::Stream { payload: Box::pin(chunks) }
 }
 
-/// What is wrong with a body that could not be read; at most `limit_bytes` are.
+/// The problem of a body that could not be read. At most `limit_bytes` are.
 pub(super) fn body_problem(error: &Error, limit_bytes: usize) -> Problem {
     match error.as_error::<PayloadError>() {
         Some(PayloadError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {

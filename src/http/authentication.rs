@@ -1,9 +1,11 @@
-//! Who may post webhooks: one right secret in any of the places is enough, and a wrong one in another
-//! does not spoil it (docs/RULES.md P2). Unknown client and wrong secret look the same, and take the same time: where
-//! there is nothing to compare with, a secret that nobody knows stands in.
+//! The secrets by which a sender may post webhooks.
 //!
-//! Secrets are compared as bytes, those of the configuration as UTF-8: a header may hold any, and a
-//! secret with letters outside ASCII is a secret like any other.
+//! One right secret in any of the places is enough, and a wrong one in another place does no harm
+//! (docs/RULES.md P2). An unknown client and a wrong secret look the same and take the same time:
+//! if there is nothing to compare with, a secret that nobody knows stands in.
+//!
+//! Secrets are compared as bytes, those of the configuration as UTF-8. A header may hold any bytes,
+//! so a secret may have letters outside of ASCII.
 
 use crate::{
     channels::AnyChannel,
@@ -15,27 +17,29 @@ use std::{borrow::Cow, hint::black_box, sync::LazyLock};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-/// The header in which any provider may send a secret, beside `Authorization` and its own.
+/// The header in which any provider may send a secret, besides `Authorization` and the header of
+/// its own.
 const HEADER: &str = "x-webhook-secret";
 /// The query parameter for providers that can send no header.
 const PARAMETER: &str = "secret";
-/// How many values of one request are compared, in the order in which [`given`] finds them. Each costs a comparison
-/// with every secret of the channel.
+/// How many values of one request are compared, in the order in which [`given`] finds them. Each is
+/// compared with every secret of the channel.
 const GIVEN_MAX: usize = 100;
 
-/// What was found out about a request's sender without looking at its body.
+/// What the head of a request proves of its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SenderProof {
     /// A right secret was shown.
     Shown,
-    /// None is needed.
+    /// No secret is needed.
     Free,
-    /// No right secret so far; one may be in the body, or the body may be signed.
+    /// No right secret was shown. One may be in the body, or the body may be signed.
     Unknown,
 }
 
-/// Judges by headers and query. `settings` is the client's channel, if there is such a client and it has that channel;
-/// `is_free` is true where that takes webhooks without a secret.
+/// Judges by headers and query. `settings` are those of the client's channel, if there is such a
+/// client and it has that channel. `is_free` is true if that channel takes webhooks without a
+/// secret.
 pub(super) fn by_head(
     request: &HttpRequest,
     channel: &dyn AnyChannel,
@@ -53,12 +57,13 @@ pub(super) fn by_head(
     }
 }
 
-/// True where the secret that was found in a body is right; `settings` as for [`by_head`].
+/// True if the secret that was found in a body is right. `settings` are as for [`by_head`].
 pub(super) fn by_field(given: &str, settings: Option<&ClientChannel>) -> bool {
     matches(settings, given.as_bytes())
 }
 
-/// All that stands where a secret may: in `Authorization: Bearer`, in the two headers, in the query.
+/// The values in all places for a secret: in `Authorization: Bearer`, in the two headers, in the
+/// query.
 fn given<'r>(
     headers: &'r HeaderMap,
     own_header: Option<&str>,
@@ -75,17 +80,17 @@ fn given<'r>(
     bearer.chain(plain).map(Cow::Borrowed).chain(in_query).take(GIVEN_MAX).collect()
 }
 
-/// The token of `Authorization: Bearer …`; the scheme's case counts for nothing.
+/// The token of `Authorization: Bearer …`. The case of the scheme does not matter.
 pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let at = value.iter().position(|it| *it == b' ')?;
     let (scheme, token) = value.split_at(at);
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
-/// Compares with every configured secret; where there is none, with one that nobody knows. Digests are compared, in
-/// constant time, so that not even the length of a secret shows.
+/// Compares with every configured secret, or with one that nobody knows if none is configured.
+/// Digests are compared, in constant time, so that not even the length of a secret shows.
 fn matches(settings: Option<&ClientChannel>, given: &[u8]) -> bool {
-    /// Random, of this process.
+    /// Random, and another one in each process.
     static STAND_IN: LazyLock<Secret> = LazyLock::new(|| Secret::new(Uuid::new_v4().to_string()));
     let given = Sha256::digest(given);
     let is = |it: &Secret| bool::from(Sha256::digest(it.expose()).ct_eq(&given));

@@ -1,8 +1,9 @@
-//! Bodies of webhooks: read and unpacked, each within bounds.
+//! Reads and unpacks the bodies of webhooks, within bounds.
 //!
-//! Every byte of a body, as it comes and as it unpacks, has its place in [`super::room`] first. A body with a
-//! `Content-Encoding` is at most `server.body_limit` bytes long as it comes, and again after each step
-//! of unpacking: a few bytes that unpack to gigabytes are refused as soon as the limit is passed.
+//! Every byte of a body is borrowed from [`super::body_budget`] first, as it comes and as it is
+//! unpacked. A body with a `Content-Encoding` has at most `server.body_limit` bytes as it comes,
+//! and again after each step of unpacking: if a few bytes unpack to gigabytes, they are refused as
+//! soon as the limit is passed.
 
 use super::{
     body_budget::BodyLoan,
@@ -21,26 +22,28 @@ use std::{
     time::Duration,
 };
 
-/// How often a body may be packed, one encoding around the other. Each costs a pass over the body.
+/// How many encodings a body may have, one around the other. Each costs a pass over the body.
 const ENCODINGS_MAX: usize = 3;
-/// The buffer through which Brotli reads; the whole input is in memory already.
+/// The size of the buffer through which Brotli reads. The whole input is in memory already.
 const BROTLI_BUFFER_BYTES: usize = 4_096;
-/// How many bytes are unpacked between two looks for room.
+/// How many bytes are unpacked before room for them is borrowed.
 const STEP_BYTES: usize = 64 * 1_024;
-/// How much of an encoding's name an answer repeats, in characters.
+/// How many characters of an encoding's name an answer repeats.
 const NAME_CHARS_MAX: usize = 40;
 
 /// What the head of a request says of its body.
 pub(super) struct Announced {
+    /// In the order in which they were applied.
     encodings: Vec<Encoding>,
+    /// The most bytes that the body may have, packed or unpacked.
     limit: usize,
 }
 
 impl Announced {
-    /// Judges a head; bodies have at most `limit` bytes.
+    /// Judges a head. Bodies have at most `limit` bytes.
     ///
     /// # Errors
-    /// 413 where the body is said to be larger; 415 for an encoding that is not known.
+    /// 413 if the head announces a larger body; 415 for an encoding that is not known.
     pub(super) fn by(request: &HttpRequest, limit: usize) -> Result<Self, Problem> {
         let length = request.headers().get("content-length").and_then(|it| it.to_str().ok());
         if length.and_then(|it| it.parse::<usize>().ok()).is_some_and(|it| it > limit) {
@@ -52,15 +55,15 @@ impl Announced {
     /// Reads the body, within `time`.
     ///
     /// # Errors
-    /// 413 where it is larger than allowed; 429 where it does not come in time or there is no room; 400 where the
-    /// connection breaks off.
+    /// 413 if it is larger than allowed; 429 if it does not come in time or there is no room; 400
+    /// if the connection breaks off.
     pub(super) async fn read(
         self,
         payload: web::Payload,
-        room: BodyLoan,
+        loan: BodyLoan,
         time: Duration,
     ) -> Result<Body, Problem> {
-        let in_time = tokio::time::timeout(time, self.read_all(payload, room)).await;
+        let in_time = tokio::time::timeout(time, self.read_all(payload, loan)).await;
         in_time.unwrap_or_else(|_| {
             let detail = "the body did not come in time (server.request_timeout): post again";
             Err(Problem::new(Cause::QueueFull, detail))
@@ -70,7 +73,7 @@ impl Announced {
     async fn read_all(
         self,
         mut payload: web::Payload,
-        mut room: BodyLoan,
+        mut loan: BodyLoan,
     ) -> Result<Body, Problem> {
         let mut received = BytesMut::new();
         while let Some(chunk) = payload.next().await {
@@ -78,34 +81,35 @@ impl Announced {
             if received.len() + chunk.len() > self.limit {
                 return Err(Problem::too_large(self.limit));
             }
-            room.take(chunk.len())?;
+            loan.take(chunk.len())?;
             received.extend_from_slice(&chunk);
         }
         let Self { encodings, limit } = self;
-        Ok(Body { received: received.freeze(), encodings, limit, room })
+        Ok(Body { received: received.freeze(), encodings, limit, loan })
     }
 }
 
-/// A body, with its room.
+/// A body, and the loan of its bytes.
 pub(super) struct Body {
     /// The bytes as received: signatures are over these.
     pub(super) received: Bytes,
-    /// How it is still packed.
+    /// The encodings that are not undone yet, in the order in which they were applied.
     encodings: Vec<Encoding>,
     limit: usize,
-    room: BodyLoan,
+    loan: BodyLoan,
 }
 
 impl Body {
-    /// Unpacks the body, once; the same bytes where nothing is packed. What was received is given up.
+    /// Unpacks the body on the first call. The bytes as received are dropped then. A body without
+    /// an encoding stays as it is.
     ///
     /// # Errors
     /// See [`Unpackable`].
     pub(super) fn unpack(&mut self) -> Result<&Bytes, Unpackable> {
         // The last encoding that was applied is undone first.
         while let Some(encoding) = self.encodings.last() {
-            let unpacked = unpack_once(&self.received, *encoding, self.limit, &mut self.room)?;
-            self.room.give_back(self.received.len());
+            let unpacked = unpack_once(&self.received, *encoding, self.limit, &mut self.loan)?;
+            self.loan.give_back(self.received.len());
             self.received = Bytes::from(unpacked);
             self.encodings.pop();
         }
@@ -117,7 +121,7 @@ impl Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     Gzip,
-    /// Zlib's format, as RFC 9110 says, or bare deflate, which some programs send under that name.
+    /// Zlib's format, as RFC 9110 says; or bare deflate, which some programs send under that name.
     Deflate,
     Brotli,
 }
@@ -135,9 +139,9 @@ impl Encoding {
 /// Why a body cannot be unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unpackable {
-    /// It is refused, whoever has sent it: larger than allowed, or there is no room.
+    /// It is refused for every sender: it is larger than allowed, or there is no room.
     Refused(Problem),
-    /// It is not of that encoding, or cut: a 400, which is due only once the sender is known.
+    /// It does not have that encoding, or is cut. Answered 400, but only once the sender is known.
     Garbled(&'static str),
 }
 
@@ -152,10 +156,10 @@ impl From<Unpackable> for Problem {
     }
 }
 
-/// The encodings of a request, in the order in which they were applied; `identity` is none.
+/// The encodings of a request, in the order in which they were applied. `identity` is left out.
 ///
 /// # Errors
-/// 415 for a name that is not known, or for too many.
+/// 415 for an unknown name, or for too many of them.
 fn encodings(headers: &HeaderMap) -> Result<Vec<Encoding>, Problem> {
     let mut found = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -188,9 +192,9 @@ fn unpack_once(
     packed: &[u8],
     encoding: Encoding,
     limit: usize,
-    room: &mut BodyLoan,
+    loan: &mut BodyLoan,
 ) -> Result<Vec<u8>, Unpackable> {
-    let mut into = Unpacking { limit, room, unpacked: Vec::new() };
+    let mut into = Unpacking { limit, loan, unpacked: Vec::new() };
     let is_sound = match encoding {
         Encoding::Gzip => into.all_of(MultiGzDecoder::new(packed))?,
         Encoding::Deflate if has_zlib_head(packed) => into.all_of(ZlibDecoder::new(packed))?,
@@ -203,16 +207,16 @@ fn unpack_once(
     if is_sound { Ok(into.unpacked) } else { Err(Unpackable::Garbled(encoding.name())) }
 }
 
-/// What has been unpacked so far.
+/// A step of unpacking.
 struct Unpacking<'r> {
     limit: usize,
-    room: &'r mut BodyLoan,
+    loan: &'r mut BodyLoan,
     unpacked: Vec<u8>,
 }
 
 impl Unpacking<'_> {
-    /// Reads all that `reader` gives; false where it cannot be read to its end. Each step takes its room before it
-    /// is kept, and none is read behind the limit.
+    /// Reads all that `reader` gives; false if it cannot be read to its end. What is read is
+    /// borrowed piece by piece, and reading ends one byte behind the limit.
     fn all_of(&mut self, mut reader: impl io::Read) -> Result<bool, Unpackable> {
         loop {
             let before = self.unpacked.len();
@@ -223,7 +227,7 @@ impl Unpacking<'_> {
             if now > self.limit {
                 return Err(Unpackable::Refused(Problem::too_large(self.limit)));
             }
-            self.room.take(now - before).map_err(Unpackable::Refused)?;
+            self.loan.take(now - before).map_err(Unpackable::Refused)?;
             match read {
                 Ok(0) => return Ok(true),
                 Ok(_) => {}
@@ -243,8 +247,8 @@ fn has_zlib_head(packed: &[u8]) -> bool {
     }
 }
 
-/// True for "large window Brotli", which is not the `br` of RFC 7932: its first bytes have a reader reserve up
-/// to a gigabyte.
+/// True for "large window Brotli", which is not the `br` of RFC 7932: its first bytes make a reader
+/// reserve up to a gigabyte.
 fn has_large_window(packed: &[u8]) -> bool {
     packed.first().is_some_and(|it| it & 0x7f == 0x11)
 }
@@ -326,10 +330,10 @@ mod tests {
     }
 
     /// A body that came in whole, of a stranger: 16 MiB are lent to all of them.
-    fn body(packed: Vec<u8>, encodings: &[Encoding], limit: usize, rooms: &BodyBudget) -> Body {
-        let mut room = rooms.open(Borrower::stranger(None), limit);
-        room.take(packed.len()).unwrap();
-        Body { received: Bytes::from(packed), encodings: encodings.to_vec(), limit, room }
+    fn body(packed: Vec<u8>, encodings: &[Encoding], limit: usize, budget: &BodyBudget) -> Body {
+        let mut loan = budget.open(Borrower::stranger(None), limit);
+        loan.take(packed.len()).unwrap();
+        Body { received: Bytes::from(packed), encodings: encodings.to_vec(), limit, loan }
     }
 
     fn unpack(packed: Vec<u8>, encodings: &[Encoding], limit: usize) -> Result<Bytes, Unpackable> {
@@ -371,19 +375,19 @@ mod tests {
         // As much is unpacked as may be, and no more.
         let bomb = gzip(&vec![b' '; 16 << 20]);
         assert!(bomb.len() < 64 << 10);
-        let mut room = BodyBudget::default().open(Borrower::Known, 1_000);
-        let mut into = Unpacking { limit: 1_000, room: &mut room, unpacked: Vec::new() };
+        let mut loan = BodyBudget::default().open(Borrower::Known, 1_000);
+        let mut into = Unpacking { limit: 1_000, loan: &mut loan, unpacked: Vec::new() };
         assert!(into.all_of(MultiGzDecoder::new(bomb.as_slice())).is_err());
         assert_eq!(into.unpacked.len(), 1_001);
     }
 
     #[test]
     fn what_is_unpacked_takes_its_room() {
-        let rooms = BodyBudget::default();
+        let budget = BodyBudget::default();
         let (limit, packed) = (4 << 20, gzip(&vec![b' '; 3 << 20]));
         let mut held = Vec::new();
         let refused = loop {
-            let mut body = body(packed.clone(), &[Encoding::Gzip], limit, &rooms);
+            let mut body = body(packed.clone(), &[Encoding::Gzip], limit, &budget);
             match body.unpack() {
                 Ok(unpacked) => assert_eq!(unpacked.len(), 3 << 20),
                 Err(why) => break why,
@@ -393,7 +397,7 @@ mod tests {
         let Unpackable::Refused(problem) = refused else { panic!("{refused:?}") };
         assert_eq!((problem.cause(), held.len()), (Cause::QueueFull, 5));
         drop(held);
-        assert!(body(packed, &[Encoding::Gzip], limit, &rooms).unpack().is_ok());
+        assert!(body(packed, &[Encoding::Gzip], limit, &budget).unpack().is_ok());
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! BodyLoan for the bodies that are being read: how many bytes of them are in memory at once, and whose.
+//! Bounds how many bytes of bodies that are being read are in memory at once, and by whose request.
 //!
-//! Whoever has shown a right secret borrows from one budget. Everybody else (a signature or a secret in the body
-//! is seen only after it is read) borrows from a smaller one, so that strangers take nothing from customers. In
-//! that one an address never gets all that is left: the others get a share as well, and a part of it is kept for
-//! small bodies, which most webhooks are.
+//! A sender that has shown a right secret borrows from one budget. Every other sender borrows from
+//! a smaller one, so that strangers take nothing from customers: a signature, or a secret in the
+//! body, is seen only after the body is read. In the smaller budget an address never gets all that
+//! is left: other addresses get a share as well, and a part is kept for small bodies, which most
+//! webhooks are.
 
 use super::{
     limits::Neighbours,
@@ -15,43 +16,48 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Bytes for those who have shown a right secret, at least.
+/// The budget of senders that have shown a right secret, in bytes. See [`BODIES_AT_LEAST`].
 const SHOWN_BYTES: usize = 64 * 1_024 * 1_024;
-/// Bytes for all others, at least.
+/// The budget of all other senders, in bytes. See [`BODIES_AT_LEAST`].
 const STRANGERS_BYTES: usize = 16 * 1_024 * 1_024;
-/// Each budget holds this many bodies of the largest size that is taken, where that is more: half of it, an
-/// address's share, is four of them.
+/// A budget is larger if bodies may be so large that it would not hold this many of them. An
+/// address's share, half of it, then holds four.
 const BODIES_AT_LEAST: usize = 8;
 /// A body of up to this many bytes is small. Nearly all webhooks are.
 const SMALL_BYTES: usize = 64 * 1_024;
-/// Who borrows.
+
+/// Whose request borrows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Borrower {
-    /// Somebody who has shown a right secret, or who needs none because only this machine can post.
+    /// A sender that has shown a right secret, or needs none because only this machine can post.
     Known,
-    /// Anybody else, by the address that the request comes from; see [`Borrower::stranger`].
+    /// Any other, by the address that the request comes from; see [`Borrower::stranger`].
     Stranger(Neighbours),
 }
 
 impl Borrower {
-    /// A stranger. Addresses of one IPv6 /64 are one, and so are those that are not known.
+    /// A stranger. The addresses of one IPv6 /64 are one stranger, and so are all unknown
+    /// addresses.
     pub(super) fn stranger(address: Option<IpAddr>) -> Self {
         let unknown = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         Self::Stranger(Neighbours::of(address.unwrap_or(unknown)))
     }
 }
 
-/// Who has borrowed how many bytes.
+/// How many bytes are borrowed.
 #[derive(Debug, Default)]
 struct Ledger {
+    /// By known senders.
     known: usize,
+    /// By strangers.
     strangers: usize,
+    /// By each stranger; only those that have borrowed something.
     by_address: HashMap<Neighbours, usize>,
 }
 
 impl Ledger {
-    /// Lends `more` bytes for a body that has `so_far` already; false where there is no room for them. Bodies have
-    /// at most `body_limit` bytes.
+    /// Lends `more` bytes for a body that has borrowed `so_far`; false if there is no room for
+    /// them. Bodies have at most `body_limit` bytes.
     fn lend(&mut self, to: Borrower, so_far: usize, more: usize, body_limit: usize) -> bool {
         let budget = |least: usize| least.max(body_limit.saturating_mul(BODIES_AT_LEAST));
         match to {
@@ -94,14 +100,14 @@ impl Ledger {
     }
 }
 
-/// The room of a process; a clone is the same.
+/// The budgets of a process. A clone is the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BodyBudget(Arc<Mutex<Ledger>>);
 
 impl BodyBudget {
-    /// An account for one body of at most `body_limit` bytes, empty so far.
+    /// A loan for a body of at most `body_limit` bytes. Nothing is borrowed yet.
     pub(super) fn open(&self, borrower: Borrower, body_limit: usize) -> BodyLoan {
-        BodyLoan { rooms: self.clone(), borrower, body_limit, bytes: 0 }
+        BodyLoan { budget: self.clone(), borrower, body_limit, bytes: 0 }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -109,10 +115,10 @@ impl BodyBudget {
     }
 }
 
-/// What one body has borrowed; given back when dropped.
+/// The bytes that a body has borrowed. They are given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct BodyLoan {
-    rooms: BodyBudget,
+    budget: BodyBudget,
     borrower: Borrower,
     body_limit: usize,
     bytes: usize,
@@ -122,9 +128,9 @@ impl BodyLoan {
     /// Borrows `bytes` more.
     ///
     /// # Errors
-    /// 429 where there is no room for them.
+    /// 429 if there is no room for them.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Problem> {
-        if !self.rooms.ledger().lend(self.borrower, self.bytes, bytes, self.body_limit) {
+        if !self.budget.ledger().lend(self.borrower, self.bytes, bytes, self.body_limit) {
             let detail = "as much is being read as may be: post again";
             return Err(Problem::new(Cause::QueueFull, detail));
         }
@@ -132,10 +138,10 @@ impl BodyLoan {
         Ok(())
     }
 
-    /// Gives `bytes` of what was borrowed back.
+    /// Gives back `bytes` of those that were borrowed.
     pub(super) fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.rooms.ledger().take_back(self.borrower, bytes);
+        self.budget.ledger().take_back(self.borrower, bytes);
         self.bytes -= bytes;
     }
 }
@@ -215,15 +221,15 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_there_again() {
-        let rooms = BodyBudget::default();
+        let budget = BodyBudget::default();
         let borrower = stranger("203.0.113.9");
-        let mut room = rooms.open(borrower, LIMIT);
+        let mut room = budget.open(borrower, LIMIT);
         room.take(8 * MIB).unwrap();
         assert!(room.take(1).is_err());
         room.give_back(MIB);
         room.take(MIB).unwrap();
         drop(room);
-        let ledger = rooms.ledger();
+        let ledger = budget.ledger();
         assert!(ledger.strangers == 0 && ledger.by_address.is_empty(), "{ledger:?}");
     }
 

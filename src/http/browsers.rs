@@ -1,9 +1,9 @@
-//! Pages in a browser, and programs that forward the world to this machine: what may not pass as "only this machine".
+//! Keeps out pages in a browser, and programs that forward requests of others to this machine.
 //!
-//! Three walls. A page may be read by nobody but its own site, so every answer says that it is for no other. A name
-//! that somebody else controls can lead to this machine (DNS rebinding), so requests must ask for a name of ours.
-//! And where webhooks are taken without a secret, a request must look like one that a program on this machine has
-//! made itself.
+//! Three walls. Every answer says that only its own site may read it. Requests must ask for a host
+//! name of this daemon, because a name that somebody else controls can lead to this machine (DNS
+//! rebinding). If webhooks are taken without a secret, a request must look like one that a program
+//! on this machine has made itself.
 
 use super::{
     State,
@@ -24,7 +24,8 @@ use actix_web::{
 };
 use std::net::IpAddr;
 
-/// What every answer says, unless it says something else itself: nobody else may read, show, run or keep it.
+/// Headers of every answer that does not set them itself: no other site may read, show, run or keep
+/// the answer.
 const HEADERS: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
     ("cross-origin-resource-policy", "same-origin"),
@@ -34,7 +35,7 @@ const HEADERS: [(&str, &str); 6] = [
     ("cache-control", "no-store"),
 ];
 
-/// Puts those headers on every answer.
+/// Puts [`HEADERS`] on every answer.
 pub(super) async fn harden<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -50,11 +51,12 @@ pub(super) async fn harden<B: MessageBody>(
     Ok(response)
 }
 
-/// Answers 421 to whoever asks for a host that is none of this daemon. Webhooks and `/healthz` are not asked:
-/// providers and load balancers use whatever name leads here, and a page learns nothing from either.
+/// Answers 421 to a request for a host that is none of this daemon. Webhooks and `/healthz` are not
+/// checked: providers and load balancers use any name that leads here, and a page learns nothing
+/// from either.
 ///
 /// # Errors
-/// Those of what is called.
+/// The errors of the handler.
 pub(super) async fn only_own_hosts<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -82,7 +84,7 @@ pub(super) async fn only_own_hosts<B: MessageBody + 'static>(
     Ok(ServiceResponse::from_err(Problem::new(Cause::ForeignHost, detail), request.into_parts().0))
 }
 
-/// Whom a request asks for.
+/// The host that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Address(IpAddr),
@@ -91,7 +93,7 @@ enum Host {
 }
 
 impl Host {
-    /// By the request's line where that names one (an absolute URI), else by its only `Host` header.
+    /// The host in the request's line, if that is an absolute URI; else in its only `Host` header.
     fn asked_for(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
         if let Some(authority) = uri.authority() {
             return Self::of(authority);
@@ -122,7 +124,8 @@ impl Host {
         }
     }
 
-    /// True where the daemon answers to it. An address is what it is: only names can be made to lead elsewhere.
+    /// True if it is a host of this daemon. Every address is: only names can be made to lead
+    /// elsewhere.
     fn is_own(&self, server: &config::ServerConfig) -> bool {
         let Self::Name(name) = self else { return true };
         let public = server.public_url.as_deref().and_then(|it| url::Url::parse(it).ok());
@@ -132,7 +135,7 @@ impl Host {
     }
 }
 
-/// Headers by which a proxy, a tunnel or a content network says for whom it asks.
+/// Headers by which a proxy, a tunnel or a content network tells for whom it asks.
 const FORWARDING: [&str; 16] = [
     "cdn-loop",
     "client-ip",
@@ -151,7 +154,8 @@ const FORWARDING: [&str; 16] = [
     "x-proxyuser-ip",
     "x-real-ip",
 ];
-/// The beginnings of the names of more of them (`X-Forwarded-For`, `CF-Connecting-IP`, `X-Envoy-External-Address`).
+/// How the names of more such headers begin (`X-Forwarded-For`, `CF-Connecting-IP`,
+/// `X-Envoy-External-Address`).
 const FORWARDING_FAMILIES: [&str; 12] = [
     "cf-",
     "cloudfront-",
@@ -166,34 +170,36 @@ const FORWARDING_FAMILIES: [&str; 12] = [
     "x-original-",
     "x-vercel-",
 ];
-/// Headers of which a browser sends at least one with every request that a page makes to another site, and that
-/// providers and programs do not send, by how their names begin.
+/// How the names of headers begin of which a browser sends at least one with every request that a
+/// page makes to another site. Providers and programs do not send them.
 const OF_BROWSERS: [&str; 3] = ["origin", "sec-", "access-control-request-"];
 
-/// Why a webhook without a secret is not taken, although its client's channel takes such webhooks; `None` where it
-/// is.
+/// Why a webhook without a secret is not taken, although its client's channel takes such webhooks;
+/// `None` if it is taken.
 ///
-/// With `is_said_out_loud` (`allow_unauthenticated = true`) anybody may post, but a page may not make a browser do
-/// so. Without, only this machine may: the request must not have been forwarded by anybody.
-pub(super) fn objection(request: &HttpRequest, is_said_out_loud: bool) -> Option<String> {
+/// If the channel `is_allowed_explicitly` (`allow_unauthenticated = true`), anybody may post, but a
+/// page may not make a browser do so. Otherwise only this machine may, and the request must not
+/// have been forwarded.
+pub(super) fn objection(request: &HttpRequest, is_allowed_explicitly: bool) -> Option<String> {
     let peer = request.peer_addr().map(|it| it.ip());
-    let is_old = !is_said_out_loud && request.version() < Version::HTTP_11;
+    let is_old = !is_allowed_explicitly && request.version() < Version::HTTP_11;
     let of_proxy = is_old.then(|| "it comes over HTTP/1.0, as proxies forward it".to_owned());
-    of_proxy.or_else(|| objection_to(request.uri(), request.headers(), peer, is_said_out_loud))
+    of_proxy.or_else(|| objection_to(request.uri(), request.headers(), peer, is_allowed_explicitly))
 }
 
 fn objection_to(
     uri: &Uri,
     headers: &HeaderMap,
     peer: Option<IpAddr>,
-    is_said_out_loud: bool,
+    is_allowed_explicitly: bool,
 ) -> Option<String> {
-    let is_browsers = |it: &&HeaderName| OF_BROWSERS.iter().any(|of| it.as_str().starts_with(of));
-    if let Some(name) = headers.keys().find(is_browsers) {
+    let is_of_browsers =
+        |it: &&HeaderName| OF_BROWSERS.iter().any(|of| it.as_str().starts_with(of));
+    if let Some(name) = headers.keys().find(is_of_browsers) {
         let name = name.as_str();
         return Some(format!("it comes from a browser: it has the header `{name:.60}`"));
     }
-    if is_said_out_loud {
+    if is_allowed_explicitly {
         return None;
     }
     let is_forwarding = |name: &&HeaderName| {
@@ -220,9 +226,9 @@ mod tests {
 
     const LOCAL: &str = "127.0.0.1:40000";
 
-    fn refused(request: TestRequest, peer: &str, is_said_out_loud: bool) -> bool {
+    fn refused(request: TestRequest, peer: &str, is_allowed_explicitly: bool) -> bool {
         let request = request.peer_addr(peer.parse().unwrap()).to_http_request();
-        objection(&request, is_said_out_loud).is_some()
+        objection(&request, is_allowed_explicitly).is_some()
     }
 
     fn curl() -> TestRequest {
@@ -287,9 +293,9 @@ mod tests {
             ("Sec-Fetch-Site", &["cross-site", "same-site", "same-origin", "none", ""]),
         ] {
             for value in values {
-                for is_said_out_loud in [false, true] {
+                for is_allowed_explicitly in [false, true] {
                     let request = curl().insert_header((name, *value));
-                    assert!(refused(request, LOCAL, is_said_out_loud), "{name}: {value}");
+                    assert!(refused(request, LOCAL, is_allowed_explicitly), "{name}: {value}");
                 }
             }
         }

@@ -1,21 +1,23 @@
 //! File descriptors: how many the process may open, and how many of them connections may take.
 //!
-//! The database, the log and the configuration need descriptors, too. So connections never take all that there are:
-//! beyond their share another connection is closed for a new one.
+//! The database, the log and the configuration need descriptors, too. So connections never take all
+//! of them: beyond their share, another connection is closed for a new one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors of each thread that serves HTTP, and of each connection to the database, that are not open yet.
+/// How many descriptors each thread that serves HTTP will still open.
 const OF_THREAD: usize = 4;
-/// Descriptors for what is opened now and then: files of the configuration, of SQLite, and calls to others.
+/// Descriptors for what is opened now and then: files of the configuration and of SQLite, and calls
+/// to other hosts.
 const SPARE: usize = 16;
-/// HttpConnections that are served however few descriptors there are.
+/// This many connections are served, however few descriptors there are.
 const CONNECTIONS_MIN: usize = 8;
-/// Where the system has no limit or does not say it.
+/// The limit that is assumed if the descriptors that are open cannot be counted.
 const LIMIT_UNKNOWN: u64 = 1_024;
 
-/// Raises the limit of open files to the most that the system allows this process. Each connection needs one, and the
-/// usual limit (1,024) is there for programs that use `select`, which this is none of.
+/// Raises the limit of open files to the most that the system allows this process. Each connection
+/// needs a descriptor. The usual limit (1,024) protects programs that use `select`; this one does
+/// not.
 pub fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -30,7 +32,8 @@ pub fn raise_limit() {
     }
 }
 
-/// How many connections may be open at once where `threads` serve HTTP and the database may open `database` files.
+/// How many connections may be open at once if `threads` serve HTTP and the database may open
+/// `database` files.
 pub(super) fn connections_max(threads: usize, database: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // Linux and the BSDs list them here.
@@ -43,7 +46,7 @@ pub(super) fn connections_max(threads: usize, database: usize) -> usize {
     share(usize::try_from(limit).unwrap_or(usize::MAX), needed)
 }
 
-/// Four fifths of the limit, or what others leave of it.
+/// Four fifths of the limit, but no more than is left beside what others need.
 fn share(limit: usize, needed: usize) -> usize {
     (limit / 5 * 4).min(limit.saturating_sub(needed)).max(CONNECTIONS_MIN)
 }

@@ -1,4 +1,4 @@
-//! Alive, ready, and what there is to count.
+//! `/healthz`, `/readyz` and `/metrics`.
 
 use super::{State, api::overview_for_metrics};
 use crate::telemetry::{
@@ -10,16 +10,16 @@ use serde::Serialize;
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
-/// The canary is late after this long without one that came back.
+/// The canary is late if none came back for this long.
 const CANARY_LATE: Duration = Duration::from_secs(180);
-/// A supervisor that has not ticked for this many ticks is stalled.
+/// The supervisor is stalled if it has not ticked for this many ticks.
 const TICKS_MISSED_MAX: u32 = 5;
-/// How long the database may take to answer the check.
+/// How long the database may take to answer a check.
 const DATABASE_LIMIT: Duration = Duration::from_secs(2);
-/// How long its last answer holds.
+/// How long the result of a check is used for further requests.
 const DATABASE_CHECK_KEPT: Duration = Duration::from_secs(1);
 
-/// The paths.
+/// Mounts the paths.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
     cfg.route("/healthz", web::get().to(alive))
         .route("/readyz", web::get().to(ready))
@@ -31,7 +31,7 @@ pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
 }
 
-/// The checks, by name.
+/// Results by the name of the check.
 type Checks = BTreeMap<&'static str, Check>;
 
 #[derive(Clone, Debug, Serialize)]
@@ -65,7 +65,7 @@ fn answer(is_ready: bool, checks: Checks) -> HttpResponse {
     response.insert_header(("cache-control", "no-store")).json(Ready { status, checks })
 }
 
-/// Not ready: the database has not been reached yet.
+/// `/readyz` of a daemon that has not reached its database yet: not ready.
 pub(super) async fn waiting() -> HttpResponse {
     let waits = || Check::failed("waiting for the database");
     let mut checks: Checks = ["migrations", "supervisor", "ingest", "pools", "canary"]
@@ -92,13 +92,14 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
     answer(all_ok && !state.board.is_draining(), checks)
 }
 
-/// The last check of the database. Anybody may ask for it at any rate, and it costs the database a call.
+/// The last check of the database. It is shared, because anybody may ask for it at any rate, and
+/// each check costs the database a call.
 #[derive(Debug, Default)]
 pub(super) struct LastCheck(Mutex<Option<(Instant, Check)>>);
 
 impl LastCheck {
-    /// What was checked at most `kept` ago, or what `check` gives. Those who come while it is checked get what comes
-    /// out of that.
+    /// The last result if it is at most `kept` old, else the result of `check`. Requests that come
+    /// during a check share its result.
     async fn get(&self, kept: Duration, check: impl AsyncFnOnce() -> Check) -> Check {
         let mut last = self.0.lock().await;
         if let Some((checked_at, check)) = last.as_ref()
@@ -128,7 +129,7 @@ fn supervisor(state: &State) -> Check {
     let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or_default());
     // Right after the start the first tick may still be on its way.
     let is_young = state.started.elapsed() < limit;
-    // Nobody's outcomes are recorded while it waits, and so nobody is claimed for long.
+    // While the recorder waits, no outcome is recorded, so claiming ends soon, too.
     let waits =
         |it: &ActorView| it.kind == ActorType::Recorder && it.state == ActorState::BackingOff;
     if state.board.actors().iter().any(waits) {
@@ -184,7 +185,7 @@ fn canary(state: &State) -> Check {
     }
 }
 
-/// Metrics in the text format of Prometheus; what has to be looked up is looked up now.
+/// `/metrics`, in the text format of Prometheus. Gauges of pools and jobs are set now.
 async fn scrape(state: web::Data<State>) -> HttpResponse {
     for pool in state.board.pools() {
         let metrics = state.metrics.kind(pool.kind);

@@ -1,4 +1,4 @@
-//! Rate limits: by address, before anything is looked at, and by client, once it is known.
+//! Rate limits: by address, before anything else is checked, and by client, once it is known.
 
 use super::{
     State,
@@ -33,20 +33,22 @@ use tokio::time::Instant;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
 
-/// How many addresses are remembered at once. Beyond it those are forgotten whose limit is whole again; where all of
-/// these are in use, further addresses are not limited, as one sender with that many has no limit anyway.
+/// How many addresses are remembered at once. Beyond it, addresses are forgotten that may send
+/// again as much as at first. If there are none, further addresses are not limited: a sender that
+/// has this many has no limit anyway.
 const ADDRESSES_MAX: usize = 100_000;
-/// How often they are looked through for such addresses at the most.
+/// How long the search for such addresses rests after one.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What counts as one address: for IPv6 the block (/64) that one subscriber is given at the least, so that whoever
-/// has one is not 2^64 senders. An IPv4 address in IPv6 dress (`::ffff:10.0.0.1`) is that IPv4 address.
+/// The addresses that count as one. For IPv6 it is a block (/64), the least that a subscriber is
+/// given; otherwise a subscriber could pass as 2^64 senders. An IPv4 address that is written as
+/// IPv6 (`::ffff:10.0.0.1`) is that IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Neighbours(IpAddr);
 
 impl Neighbours {
-    /// Those of `address`.
+    /// The addresses that count as one with `address`.
     pub(super) fn of(address: IpAddr) -> Self {
         const NETWORK: u128 = !0 << 64;
         Self(match address.to_canonical() {
@@ -56,23 +58,24 @@ impl Neighbours {
     }
 }
 
-/// The limits of this process. What an address may post it may also ask for otherwise: neither takes from the other, so
-/// that checks of health do not cost a provider's webhooks.
+/// The limits of this process. An address has the same limit twice, for webhooks and for other
+/// requests, so that health checks take nothing from a provider's webhooks.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     webhooks: ByAddress,
     others: ByAddress,
+    /// By client, with the rate that each was made for.
     clients: DashMap<String, (Rate, Arc<Limiter>)>,
     clock: DefaultClock,
 }
 
 impl Limits {
-    /// Seconds until `address` may post again, or `None` where it may now.
+    /// Seconds until `address` may post again, or `None` if it may now.
     pub(super) fn address(&self, address: IpAddr, rate: Option<Rate>) -> Option<u64> {
         self.webhooks.wait(address, rate?, &self.clock)
     }
 
-    /// Seconds until `client` may come again, or `None` where it may now.
+    /// Seconds until `client` may post again, or `None` if it may now.
     pub(super) fn client(&self, client: &str, rate: Option<Rate>) -> Option<u64> {
         let limiter = limiter_of(&self.clients, client.to_owned(), rate?);
         let refused = limiter.check().err()?;
@@ -80,17 +83,17 @@ impl Limits {
     }
 }
 
-/// A limit of each address.
+/// The limits of all addresses.
 #[derive(Debug, Default)]
 struct ByAddress {
-    /// With the rate that it was made for.
+    /// Together with the rate that it was made for.
     limiter: ArcSwapOption<(Rate, DefaultKeyedRateLimiter<Neighbours>)>,
     /// When addresses were last forgotten.
     forgot_at: Mutex<Option<Instant>>,
 }
 
 impl ByAddress {
-    /// Seconds until `address` may come again, or `None` where it may now.
+    /// Seconds until `address` may send again, or `None` if it may now.
     fn wait(&self, address: IpAddr, rate: Rate, clock: &DefaultClock) -> Option<u64> {
         let made = match self.limiter.load_full() {
             Some(it) if it.0 == rate => it,
@@ -124,7 +127,7 @@ impl ByAddress {
     }
 }
 
-/// The limiter of `key`; a new one where the rate was changed.
+/// The limiter of `key`; a new one if the rate was changed.
 fn limiter_of<K: std::hash::Hash + Eq>(
     limiters: &DashMap<K, (Rate, Arc<Limiter>)>,
     key: K,
@@ -144,9 +147,9 @@ fn quota(rate: Rate) -> Quota {
         .allow_burst(rate.count)
 }
 
-/// The address that a request comes from: the peer's, or where that is a trusted proxy, the last address
-/// in `X-Forwarded-For` that is none. Where something stands behind that which is no address, everything before it is
-/// the sender's word: the peer's address counts.
+/// The address that a request comes from: the peer's. If the peer is a trusted proxy, it is the
+/// last address in `X-Forwarded-For` that is not a trusted proxy. If something after that is no
+/// address, the header cannot be believed, and the peer's address counts.
 pub(super) fn address_of(request: &HttpRequest, server: &config::ServerConfig) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     Some(sender_of(peer, request.headers(), server))
@@ -173,7 +176,7 @@ fn sender_of(peer: IpAddr, headers: &HeaderMap, server: &config::ServerConfig) -
     peer
 }
 
-/// The address in an entry of `X-Forwarded-For`; some proxies add the port.
+/// The address in an entry of `X-Forwarded-For`. Some proxies add the port.
 fn address_in(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().map(IpAddr::V6).ok();
@@ -181,9 +184,9 @@ fn address_in(entry: &[u8]) -> Option<IpAddr> {
     text.parse().ok().or_else(in_brackets).or_else(with_port)
 }
 
-/// Answers 429 where the address of a request has sent more than it may, whatever it asks for. Webhooks are limited
-/// where they are received, where their refusals are counted; the admin API at its door, which holds nobody up who
-/// shows the token.
+/// Answers 429 to a request whose address has sent more than it may. Webhooks are limited by their
+/// own handler, which counts their refusals, and the admin API by [`super::admin::guard`], which
+/// never holds up a request that shows the token.
 pub(super) async fn by_address(
     request: ServiceRequest,
     next: Next<BoxBody>,
@@ -205,7 +208,7 @@ pub(super) async fn by_address(
 }
 
 impl State {
-    /// True where whoever answers `request` asks for the limit of its address.
+    /// True if the handler of `request` asks for the limit of its address itself.
     fn limits_itself(&self, request: &ServiceRequest) -> bool {
         let path = request.path();
         let is_webhook = || {
@@ -220,8 +223,8 @@ impl State {
         path.starts_with("/api/v1/") || is_webhook().unwrap_or(false)
     }
 
-    /// The refusal of a request, no webhook, whose address has sent more than it may. Any other counts as one more of
-    /// that address.
+    /// Counts a request that is no webhook for its address; the refusal if that has sent more than
+    /// it may.
     pub(super) fn over_limit_of_address(&self, request: &HttpRequest) -> Option<Problem> {
         let cfg = self.config.get();
         let address = address_of(request, &cfg.server)?;
@@ -263,7 +266,7 @@ mod tests {
             (proxy, &["[2001:db8::1]"], "2001:db8::1"),
             (proxy, &["2001:db8::1, fd00::7"], "2001:db8::1"),
             ("::ffff:10.0.0.1", &["203.0.113.9"], stranger),
-            // What stands before something that nobody can read is the sender's word.
+            // Whatever stands before an entry that is no address may be made up by the sender.
             (proxy, &["198.51.100.1, unknown"], proxy),
             (proxy, &["198.51.100.1, _hidden, 10.2.3.4"], proxy),
             (proxy, &["198.51.100.1, 203.0.113.9:x"], proxy),

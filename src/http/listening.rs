@@ -1,7 +1,7 @@
 //! How connections become requests: accepted, counted, watched, and handed to actix-http.
 //!
-//! As `actix_web::HttpServer` does it, over a stream of our own: its bytes tell [`super::connections`] what a connection is
-//! doing, and nothing is let in beyond what there is room for.
+//! It does what `actix_web::HttpServer` does, but over a stream of our own, whose bytes tell
+//! [`super::connections`] what a connection is doing. It accepts no more than there is room for.
 
 use super::{
     BACKLOG,
@@ -29,29 +29,29 @@ use std::{
 
 /// How long a connection may take to close after its last answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Of the connections that there is room for, this share (one in so many) is for those that are accepted while others
-/// are still closing for them.
+/// One in this many of the connections that there is room for is left for connections that are
+/// accepted while others are still closing for them.
 const CLOSING_SHARE: usize = 8;
-/// The most that one thread counts.
+/// The most connections that one thread can count.
 const OF_THREAD_MAX: usize = 1 << 20;
 
 /// How to serve.
 pub(super) struct ListenSetup {
     pub(super) threads: usize,
-    /// HttpConnections that there are descriptors for.
+    /// How many connections there are descriptors for.
     pub(super) room: usize,
-    /// Whether a connection stays open after an answer.
+    /// True if a connection stays open after an answer.
     pub(super) keeps_alive: bool,
-    /// How long open connections may take once the server stops.
+    /// How many seconds open connections may take to end once the server stops.
     pub(super) stop_limit_seconds: u64,
-    /// Says which peers stand for many; without it, all may.
+    /// Tells which peers stand for many senders. Without it, all do.
     pub(super) config: Option<config::Live>,
-    /// Whether connections are encrypted.
+    /// Encrypts connections, if it is there.
     pub(super) tls: Option<Tls>,
     pub(super) connections: HttpConnections,
 }
 
-/// Threads that serve HTTP where `configured` of them are asked for; 0 is one a core.
+/// How many threads serve HTTP if `configured` are asked for; 0 means one a core.
 pub(super) fn threads(configured: usize) -> usize {
     match configured {
         0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
@@ -59,21 +59,21 @@ pub(super) fn threads(configured: usize) -> usize {
     }
 }
 
-/// How many of the connections that there is `room` for may be open; the others are still closing.
+/// How many connections may be open if there is `room` for that many. The others are still closing.
 pub(super) const fn open_max(room: usize) -> usize {
     room - room / CLOSING_SHARE
 }
 
-/// How many of them each thread may have accepted.
+/// How many connections each of `threads` may have accepted if there is `room` for that many.
 fn of_thread(room: usize, threads: usize) -> usize {
     (room / threads.max(1)).clamp(1, OF_THREAD_MAX)
 }
 
 impl ListenSetup {
-    /// Serves `app` to whoever connects to `listener`, on threads of its own.
+    /// Serves `app` on threads of its own, to all connections that `listener` accepts.
     ///
     /// # Errors
-    /// When the system gives no threads.
+    /// If the system gives no threads.
     pub(super) fn listen<F, I, S, B>(
         self,
         listener: TcpListener,
@@ -98,11 +98,11 @@ impl ListenSetup {
             .shutdown_timeout(stop_limit_seconds)
             .disable_signals();
         let (again, stops) = (listener.try_clone()?, builder.graceful_shutdown_signal());
-        let doors_of_server = connections.clone();
+        let connections_of_server = connections.clone();
         let builder = builder.listen("http", listener, move || {
             let (connections, config, stops) = (connections.clone(), config.clone(), stops.clone());
             let tls = tls.clone();
-            let doors_of_errors = connections.clone();
+            let connections_of_errors = connections.clone();
             let app = app().into_factory().map_err(|error| error.into().error_response());
             let keep_alive =
                 if keeps_alive { KeepAlive::Timeout(deadlines.idle) } else { KeepAlive::Disabled };
@@ -115,12 +115,12 @@ impl ListenSetup {
                 .client_request_timeout(deadlines.head)
                 .client_disconnect_timeout(CLOSE_TIMEOUT)
                 .on_connect_ext(|stream: &Stream, data: &mut Extensions| {
-                    data.insert(stream.watched().guest().clone());
+                    data.insert(stream.watched().connection().clone());
                 })
                 .h1(map_config(app, |()| AppConfig::default()))
                 .map_err(move |error| {
                     if matches!(error, DispatchError::Parse(_)) {
-                        doors_of_errors.malformed();
+                        connections_of_errors.malformed();
                     }
                 });
             fn_service(move |stream: TcpStream| {
@@ -137,25 +137,26 @@ impl ListenSetup {
             })
             .and_then(http)
         })?;
-        Ok(ClosableServer::new(run(builder.run()), doors_of_server, again))
+        Ok(ClosableServer::new(run(builder.run()), connections_of_server, again))
     }
 }
 
-/// Lets a connection in where there is room for it.
+/// Registers a connection that was accepted. It is dropped if there is no room for it.
 fn receive(
     stream: TcpStream,
     connections: &HttpConnections,
     config: Option<&config::Live>,
     is_encrypted: bool,
 ) -> Option<(Watched, Option<SocketAddr>)> {
-    // Where it is gone already, there is nobody to answer.
+    // If it is gone already, there is nobody to answer.
     let peer = stream.peer_addr().ok()?;
     let stands_for_many = config.is_none_or(|it| is_trusted(&it.get().server, peer.ip()));
-    let visit = connections.enter(peer.ip(), stands_for_many, is_encrypted)?;
-    Some((Watched::new(stream, visit), Some(peer)))
+    let guard = connections.enter(peer.ip(), stands_for_many, is_encrypted)?;
+    Some((Watched::new(stream, guard), Some(peer)))
 }
 
-/// The same connection once both sides have agreed on keys, which may take as long as a head; `None` where they do not.
+/// The same connection once both sides have agreed on keys, which may take as long as a head.
+/// `None` if they do not.
 async fn encrypted(watched: Watched, tls: &Tls, connections: &HttpConnections) -> Option<Stream> {
     let agreed = tokio::time::timeout(connections.deadlines().head, tls.accept(watched)).await;
     let Ok(Ok(stream)) = agreed else {
@@ -166,7 +167,7 @@ async fn encrypted(watched: Watched, tls: &Tls, connections: &HttpConnections) -
     Some(stream)
 }
 
-/// Lets a server run on the current arbiter; its handle stops it.
+/// Runs a server on the current arbiter. Its handle stops it.
 fn run(server: actix_web::dev::Server) -> ServerHandle {
     let handle = server.handle();
     actix_web::rt::spawn(async move {

@@ -56,7 +56,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(15);
 const STOP_LIMIT_SECONDS: u64 = 5;
 /// The same while the daemon waits for its database: no answer takes long then.
 const WAITING_STOP_LIMIT_SECONDS: u64 = 1;
-/// Files that one connection to SQLite opens: the database, its write-ahead log and the log's index.
+/// Files that one connection to SQLite opens: the database, its write-ahead log and the log's
+/// index.
 const SQLITE_FILES: usize = 3;
 
 /// Listens on `bind`.
@@ -78,8 +79,8 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves until its handle is told to stop, over TLS if that is given. Must be called inside an actix
-/// system.
+/// Serves until its handle is told to stop, over TLS if that is given. Must be called inside an
+/// actix system.
 ///
 /// # Errors
 /// If the system gives no threads.
@@ -123,8 +124,8 @@ pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Resul
     plan.listen(listener, app)
 }
 
-/// Answers for a daemon that waits for its database: alive, not ready, and webhooks are to be posted
-/// again. Must be called inside an actix system.
+/// Answers for a daemon that waits for its database: alive, not ready, and webhooks are to be
+/// posted again. Must be called inside an actix system.
 ///
 /// # Errors
 /// If the system gives no threads.

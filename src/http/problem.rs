@@ -10,10 +10,10 @@ use actix_web::{
 use serde::Serialize;
 use std::fmt;
 
-/// How a body may be packed, for the header that a 415 carries (RFC 9110, 15.5.16).
+/// The encodings that a body may have, for the header that a 415 carries (RFC 9110, 15.5.16).
 const ENCODINGS: &str = "gzip, deflate, br, identity";
 
-/// Seconds after which a database that was away may be asked again.
+/// The seconds after which to ask again if the database is away.
 const DATABASE_RETRY_SECONDS: u64 = 1;
 
 /// Why a request was not done.
@@ -23,7 +23,7 @@ pub enum Cause {
     NotJson,
     /// No secret, or a wrong one.
     Unauthenticated,
-    /// Nobody may do that in this way.
+    /// Nobody may do that in this way, also with the right secret.
     Forbidden,
     /// Too many requests of an address or a client.
     RateLimited,
@@ -31,13 +31,13 @@ pub enum Cause {
     QueueFull,
     /// The database does not answer.
     DatabaseAway,
-    /// The daemon stops.
+    /// The daemon is stopping, or takes no webhooks.
     Draining,
     /// The body is larger than allowed.
     TooLarge,
-    /// The body is packed in a way that is not known.
+    /// The body has an encoding that is not known.
     UnsupportedEncoding,
-    /// Not in the state that the thing is in.
+    /// It cannot be done in the state that the thing is in.
     Conflict,
     /// There is no such thing.
     NotFound,
@@ -45,7 +45,7 @@ pub enum Cause {
     ForeignHost,
     /// The request makes no sense.
     BadRequest,
-    /// Not with this method.
+    /// There is something at this path, but not for this method.
     MethodNotAllowed,
     /// A mistake of ours.
     Internal,
@@ -111,7 +111,7 @@ impl Cause {
     }
 }
 
-/// One request that was not done. 429 and 503 always say when to come back.
+/// The answer to a request that was not done. 429 and 503 always say when to ask again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     cause: Cause,
@@ -119,13 +119,17 @@ pub struct Problem {
     detail: String,
     field: Option<String>,
     request_id: Option<String>,
+    /// `Retry-After`.
     retry_after_seconds: Option<u64>,
+    /// `Allow`: the methods that there are.
     allow: Option<&'static str>,
+    /// True if the connection ends after this answer.
     is_last: bool,
 }
 
+/// The JSON of a problem.
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -161,8 +165,8 @@ impl Problem {
         Self::new(Cause::Unauthenticated, "a valid secret is required")
     }
 
-    /// 503: the database does not answer. For people and their programs; webhooks are answered 429, as
-    /// their senders repeat little else.
+    /// 503: the database does not answer. For the admin API. Webhooks are answered 429 instead,
+    /// because most providers repeat nothing else.
     pub fn database_unavailable(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Self { status, ..Self::new(Cause::DatabaseAway, detail) }
@@ -179,12 +183,12 @@ impl Problem {
         Self::new(Cause::UnsupportedEncoding, detail)
     }
 
-    /// 409: that cannot be done in the state that the thing is in.
+    /// 409: it cannot be done in the state that the thing is in.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(Cause::Conflict, detail)
     }
 
-    /// 404.
+    /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(Cause::NotFound, detail)
     }
@@ -200,12 +204,12 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(Cause::MethodNotAllowed, detail) }
     }
 
-    /// 500. What happened is for the log; the detail tells no more than it must.
+    /// 500. The detail tells no more than it must: the log says what happened.
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::new(Cause::Internal, detail)
     }
 
-    /// The same, with the seconds after which to come back, at least 1.
+    /// The same, with the seconds after which to ask again, at least 1.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds.max(1)), ..self }
@@ -223,14 +227,14 @@ impl Problem {
         Self { request_id: Some(id.into()), ..self }
     }
 
-    /// Its cause.
+    /// Why the request was not done.
     pub const fn cause(&self) -> Cause {
         self.cause
     }
 
-    /// The answer.
+    /// The response, as problem details.
     pub fn response(&self) -> HttpResponse {
-        let body = Body {
+        let body = ProblemBody {
             r#type: self.cause.urn(),
             title: self.cause.title(),
             status: self.status.as_u16(),
@@ -238,7 +242,7 @@ impl Problem {
             request_id: &self.request_id,
             field: &self.field,
         };
-        // A plain value of texts and numbers can be written as JSON.
+        // Texts and numbers can always be written as JSON.
         let text = serde_json::to_string(&body).unwrap_or_default();
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
@@ -309,7 +313,7 @@ impl From<JobActionError> for Problem {
     }
 }
 
-/// The answer, with the id of its request in it where it is a problem. Handlers do not know that id.
+/// The same response; a problem gets the id of its request, which handlers do not know.
 pub(super) fn name_request<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
     id: &str,

@@ -1,4 +1,4 @@
-//! The id that a request carries through every log line and span, in and out as `X-Request-Id`.
+//! The id of a request: in every log line and span about it, and in its `X-Request-Id` headers.
 
 use super::problem;
 use actix_web::{
@@ -36,7 +36,7 @@ pub(super) fn of(request: &HttpRequest) -> String {
     request.extensions().get::<RequestId>().map_or_else(|| named(request), |it| it.0.clone())
 }
 
-/// The sender's id where it is a plain word, else a new one.
+/// The sender's id if it is a plain word, else a new one.
 fn named(request: &HttpRequest) -> String {
     let given = request.headers().get("x-request-id").and_then(|it| it.to_str().ok());
     match given {

@@ -1,9 +1,9 @@
-//! Webhooks that are signed: `GoHighLevel`'s two signatures, and Standard Webhooks. All are over the bytes as
-//! received, and every comparison takes the same time whatever is compared.
+//! Signatures of webhooks: the two of `GoHighLevel`, and Standard Webhooks. All are over the bytes
+//! as received, and every comparison takes the same time whatever is compared.
 //!
-//! What is worked out depends on the request alone: each kind of signature that it bears is checked. Where its client
-//! is unknown or has no key for it, a key that nobody signs with stands in, and the result is forgotten. So the time
-//! of an answer does not tell whether there is such a client.
+//! What is computed depends on the request alone: each kind of signature that it has is checked. If
+//! its client is unknown or has no key for that kind, a key that nobody signs with stands in, and
+//! the result is dropped. So the time of an answer does not tell whether there is such a client.
 
 use crate::{
     channels::times,
@@ -26,33 +26,34 @@ const HEADERS: [&str; 3] = [GHL_ED25519_HEADER, GHL_RSA_HEADER, STANDARD_HEADER]
 const GHL_ED25519_HEADER: &str = "x-ghl-signature";
 const GHL_RSA_HEADER: &str = "x-wh-signature";
 const STANDARD_HEADER: &str = "webhook-signature";
-/// A Standard Webhooks signature is computed with this many keys at least: two secrets, each of which may mean two.
+/// A Standard Webhooks signature is computed with at least this many keys: two secrets, each of
+/// which may stand for two keys.
 const KEYS_MIN: usize = 4;
 const ED25519_SIGNATURE_BYTES: usize = 64;
 
-/// What stands in the place of a signature where there is none.
+/// The value of the header of a request that `GoHighLevel` did not sign.
 const UNSIGNED: &str = "N/A";
 
-/// What signatures say of a request.
+/// What the signatures of a request prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signed {
-    /// It bears none that its channel knows.
+    /// It has none that the settings of its channel name.
     No,
-    /// It bears one that is wrong, too old, or not its body's.
+    /// Its signature is wrong, or its time lies outside of the window.
     Wrong,
-    /// It is signed.
+    /// Its signature is right.
     Right {
-        /// The signed id of the delivery, where the scheme has one.
+        /// The signed id of the delivery, if the scheme has one.
         delivery_id: Option<String>,
     },
 }
 
-/// True where a request bears a signature of any kind.
+/// True if a request has a signature of any kind.
 pub(super) fn is_borne(headers: &HeaderMap) -> bool {
     HEADERS.iter().any(|it| headers.contains_key(*it))
 }
 
-/// Judges the signatures of a request by the settings of its client's channel, where there are any.
+/// Judges the signatures of a request by the settings of its client's channel, if there are any.
 pub fn check(
     headers: &HeaderMap,
     body: &[u8],
@@ -75,8 +76,9 @@ pub fn check(
 /// The field in which `GoHighLevel` says when it made a body, which is signed with it.
 pub const GHL_TIME: &str = "timestamp";
 
-/// When a body that has a right signature was signed. Standard Webhooks signs a header that says so,
-/// and that header has been judged with the signature. `GoHighLevel` signs the time in the body.
+/// When a body that has a right signature was signed. Standard Webhooks signs a header that says
+/// so, and that header has been judged with the signature. `GoHighLevel` signs the time in the
+/// body.
 pub fn time_of(cfg: &Signature, json: &Value, now: Timestamp) -> SignedTime {
     match cfg.scheme {
         SignatureScheme::StandardWebhooks => SignedTime::InWindow,
@@ -92,7 +94,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|it| it.to_str().ok()).map(str::trim)
 }
 
-/// `X-GHL-Signature` decides alone where it is there; `N/A` in it is unsigned.
+/// Checks the signatures of `GoHighLevel`. If `X-GHL-Signature` is there, it decides alone.
 fn ghl(headers: &HeaderMap, body: &[u8], settings: Option<&Signature>) -> Signed {
     let (given, published) =
         match (text(headers, GHL_ED25519_HEADER), text(headers, GHL_RSA_HEADER)) {
@@ -105,7 +107,8 @@ fn ghl(headers: &HeaderMap, body: &[u8], settings: Option<&Signature>) -> Signed
     }
     let Ok(given) = STANDARD.decode(given) else { return Signed::Wrong };
     let key = settings.and_then(|it| it.public_key.as_ref().or(published.as_ref()));
-    // A key whose signatures have another length cannot have signed it, and would be done too soon.
+    // A key whose signatures have another length cannot have signed it, and its check would end too
+    // soon.
     let key = key.filter(|it| signature_bytes(it).is_none_or(|bytes| bytes == given.len()));
     let is_right = match (key, stand_in(given.len(), published.as_ref())) {
         (Some(key), _) => verifies(key, body, &given),
@@ -118,7 +121,7 @@ fn ghl(headers: &HeaderMap, body: &[u8], settings: Option<&Signature>) -> Signed
     if is_right { Signed::Right { delivery_id: None } } else { Signed::Wrong }
 }
 
-/// How many bytes a signature by `key` has; `None` where the key cannot be read.
+/// How many bytes a signature by `key` has; `None` if the key cannot be read.
 fn signature_bytes(key: &PublicKey) -> Option<usize> {
     match key.kind {
         PublicKeyKind::Ed25519 => Some(ED25519_SIGNATURE_BYTES),
@@ -134,8 +137,8 @@ fn signature_bytes(key: &PublicKey) -> Option<usize> {
     }
 }
 
-/// A key by which a signature of `bytes` bytes is checked where there is no other: the published one where that fits.
-/// `None` where no key makes such signatures.
+/// A key by which a signature of `bytes` bytes is checked if there is no other: the published one
+/// if it fits. `None` if no key makes such signatures.
 fn stand_in(bytes: usize, published: Option<&PublicKey>) -> Option<PublicKey> {
     if let Some(published) = published.filter(|it| signature_bytes(it) == Some(bytes)) {
         return Some(published.clone());
@@ -147,8 +150,8 @@ fn stand_in(bytes: usize, published: Option<&PublicKey>) -> Option<PublicKey> {
     }
 }
 
-/// An RSA public key, in DER, whose modulus is any odd number of so many bytes: nobody can sign with it, and a check
-/// takes as long as by any other.
+/// An RSA public key, in DER, whose modulus is some odd number of `bytes` bytes. Nobody can sign
+/// with it, and a check takes as long as by any other key.
 fn odd_modulus(bytes: usize) -> Option<Vec<u8>> {
     const EXPONENT: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
     let long = |tag: u8, length: usize| {
@@ -171,15 +174,15 @@ fn verifies(key: &PublicKey, body: &[u8], given: &[u8]) -> bool {
     signature::UnparsedPublicKey::new(algorithm, &key.bytes).verify(body, given).is_ok()
 }
 
-/// HMAC-SHA256 over `id.timestamp.body`; several signatures and several secrets are valid at once, so that
-/// either can be changed without a gap.
+/// Checks a Standard Webhooks signature: HMAC-SHA256 over `id.timestamp.body`. Several signatures
+/// and several secrets are valid at once, so that a secret can be changed without a gap.
 fn standard_webhooks(
     headers: &HeaderMap,
     body: &[u8],
     settings: Option<&Signature>,
     now: Timestamp,
 ) -> Signed {
-    /// Of keys that nobody has.
+    /// A key that nobody has.
     const STAND_IN: &[u8] = b"nobody signs with this key, and what comes of it is forgotten";
     let names = ["webhook-id", "webhook-timestamp", STANDARD_HEADER];
     let [Some(id), Some(timestamp), Some(signatures)] = names.map(|it| text(headers, it)) else {
@@ -210,7 +213,7 @@ fn standard_webhooks(
     for _ in key_count..KEYS_MIN {
         black_box(matches(STAND_IN));
     }
-    // Judged last, as the window is the client's.
+    // Judged last, because the window is in the settings of the client.
     let is_fresh = settings.is_some_and(|it| is_fresh(signed_at, it.window, now));
     if is_right && is_fresh {
         Signed::Right { delivery_id: Some(id.to_owned()) }

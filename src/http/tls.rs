@@ -19,9 +19,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// The largest file of a certificate or a key that is read, in bytes.
+/// The largest file that is read for a certificate or a key, in bytes.
 const FILE_MAX_BYTES: u64 = 1 << 20;
-/// What other users of the machine may do with a file.
+/// The bits of a mode that let other users of the machine read, write or execute a file.
 const OF_OTHERS: u32 = 0o007;
 
 /// A certificate and its key, ready to serve.
@@ -47,7 +47,7 @@ pub enum TlsError {
         /// Why.
         source: io::Error,
     },
-    /// A file holds something else.
+    /// A file holds neither a certificate nor a key, as it should.
     #[error("`{}` in `server.tls.{key}` holds no {expected} in PEM: {why}", .path.display())]
     Content {
         /// Which.
@@ -59,7 +59,7 @@ pub enum TlsError {
         /// What is wrong with it.
         why: String,
     },
-    /// Both are read, and do not go together.
+    /// The certificate and the key do not belong together.
     #[error(
         "the certificate in `{}` and the key in `{}` cannot be used together (`server.tls`): {source}",
         .cert.display(),
@@ -70,16 +70,17 @@ pub enum TlsError {
         cert: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// What rustls says.
+        /// The reason, from rustls.
         source: rustls::Error,
     },
 }
 
 impl Tls {
-    /// Reads the certificate, with those that vouch for it, and the key. They are read again at the next start.
+    /// Reads the certificate, with those that vouch for it, and the key. They are read again at the
+    /// next start.
     ///
     /// # Errors
-    /// When a file cannot be read, holds something else, or the two do not go together.
+    /// If a file cannot be read or holds something else, or if the two do not belong together.
     pub fn load(files: &config::TlsConfig) -> Result<Self, TlsError> {
         let (cert, key) = (&files.cert, &files.key);
         let chain = certificates(cert, &read(cert, "cert")?)?;
@@ -94,7 +95,7 @@ impl Tls {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Agrees with the peer on keys.
+    /// Agrees with the peer on keys, and encrypts the connection from then on.
     pub(super) async fn accept(&self, stream: Watched) -> io::Result<Stream> {
         Ok(Stream::Encrypted(Box::new(self.0.accept(stream).await?)))
     }
@@ -102,7 +103,7 @@ impl Tls {
 
 fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, TlsError> {
     let failed = |source| TlsError::File { path: path.to_owned(), key, source };
-    // Looked at before it is opened: opening a pipe waits for somebody who writes to it.
+    // Checked before it is opened: opening a pipe waits until somebody writes to it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is no regular file")));
     }
@@ -157,7 +158,7 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// The connection below.
+    /// The bytes on the wire.
     pub(super) fn watched(&self) -> &Watched {
         match self {
             Self::Plain(it) => it,

@@ -1,42 +1,47 @@
-//! Wrong tokens, by address: how many there were, and how long further ones are refused.
+//! Counts wrong tokens by address, and refuses further ones for a while.
 
 use super::limits::Neighbours;
 use crate::telemetry::sparse::Sparse;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// So many wrong tokens of an address within [`WINDOW`] are answered at once.
+/// This many wrong tokens of an address within [`WINDOW`] are answered at once.
 const WRONG_MAX: u32 = 10;
-/// In which wrong tokens are counted, and for how long further ones are refused then.
+/// The time in which wrong tokens are counted, and for which further ones are refused.
 const WINDOW: Duration = Duration::from_secs(60);
-/// How many addresses are remembered; beyond it, those that are new share one count.
+/// How many addresses are remembered. Beyond it, new addresses share one count.
 const ADDRESSES_MAX: usize = 10_000;
 
 /// The wrong tokens of all addresses.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
     by_address: HashMap<Neighbours, Tried>,
+    /// The shared count of addresses for which there was no room.
     others: Tried,
+    /// When addresses were last forgotten.
     forgot_at: Option<Instant>,
 }
 
+/// The wrong tokens of an address.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tried {
-    /// The first and the last wrong one that count, and how many they are.
+    /// When the time in which they are counted, or refused, began.
     first_at: Option<Instant>,
+    /// When it was last refused.
     last_at: Option<Instant>,
+    /// How many were answered at once in that time.
     count: u32,
-    /// Lines of the log about this address.
+    /// When it was last logged.
     told: Sparse,
 }
 
 impl Tries {
-    /// A wrong token of `address`: the seconds for which further ones are refused, where this one is, too.
+    /// Counts a wrong token of `address`. If it is refused, the seconds for which further ones are.
     pub(super) fn wrong(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
         self.of(address, now).wrong(now)
     }
 
-    /// Somebody of `address` was not let in: how many are to be told of now, if any.
+    /// Counts a refusal of `address`; the number to be logged now, if any.
     pub(super) fn told(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
         let tried = self.of(address, now);
         tried.last_at = Some(now);
@@ -46,8 +51,9 @@ impl Tries {
     fn of(&mut self, address: Neighbours, now: Instant) -> &mut Tried {
         let is_full = self.by_address.len() >= ADDRESSES_MAX;
         if is_full && !self.by_address.contains_key(&address) {
-            let looked = self.forgot_at.is_some_and(|at| now < at + Duration::from_secs(1));
-            if !looked {
+            let has_just_forgotten =
+                self.forgot_at.is_some_and(|at| now < at + Duration::from_secs(1));
+            if !has_just_forgotten {
                 self.forgot_at = Some(now);
                 self.by_address.retain(|_, it| it.last_at.is_some_and(|at| now < at + WINDOW));
             }
@@ -71,7 +77,7 @@ impl Tried {
         };
         if self.count < WRONG_MAX {
             self.count += 1;
-            // The last that is answered at once begins the minute for which others are refused.
+            // The last one that is answered at once begins the time for which others are refused.
             self.first_at = Some(if self.count == WRONG_MAX { now } else { first_at });
             return None;
         }

@@ -1,8 +1,8 @@
 //! Receives webhooks: reads, limits and authenticates them, and gives them to ingest.
 //!
 //! The order of checks is fixed: no such channel, wrong method, too large or packed in an unknown
-//! way, too many from this address, not authenticated, not JSON, too many of this client, no room or
-//! no database.
+//! way, too many from this address, not authenticated, not JSON, too many of this client, no room
+//! or no database.
 //!
 //! Nothing that a stranger causes depends on whether the client exists: neither whether the body is
 //! read, nor in which places a secret is looked for, nor what is computed. It all depends on the

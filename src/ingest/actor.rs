@@ -81,7 +81,8 @@ impl IngestActor {
         Self { setup, lanes, presence, waiting_max, full }
     }
 
-    /// The number of its lane. Events of one lead always take the same lane, so their order is kept.
+    /// The number of its lane. Events of one lead always take the same lane, so their order is
+    /// kept.
     fn lane_of(&self, inbound: &Inbound) -> usize {
         let mut hasher = DefaultHasher::new();
         match &inbound.content {

@@ -1,13 +1,13 @@
 //! The bound of ingest: how many webhooks and bytes may be inside at once, and each client's share.
 //!
 //! A mailbox is no bound, because its capacity grows with every clone of the address. So a webhook
-//! takes a permit before it is interpreted, and holds it until it is answered. If there is none, the
-//! answer is 429 at once.
+//! takes a permit before it is interpreted, and holds it until it is answered. If there is none,
+//! the answer is 429 at once.
 //!
-//! A client may hold four times as much as it leaves free: four fifths of all while it is alone, and
-//! less while others are inside, too (a dynamic threshold). So there is always room left for a client
-//! that holds nothing, however much another one posts, and a burst of one client alone can use most
-//! of the room.
+//! A client may hold four times as much as it leaves free: four fifths of all while it is alone,
+//! and less while others are inside, too (a dynamic threshold). So there is always room left for a
+//! client that holds nothing, however much another one posts, and a burst of one client alone can
+//! use most of the room.
 
 use std::{
     collections::HashMap,
@@ -112,7 +112,8 @@ impl Gate {
         Self { room, closed: CancellationToken::new() }
     }
 
-    /// Takes room for a webhook of `client` that has `size` bytes; `None` if there is none for it now.
+    /// Takes room for a webhook of `client` that has `size` bytes; `None` if there is none for it
+    /// now.
     pub fn enter(&self, client: &str, size: usize) -> Option<Permit> {
         let client = lock(&self.room).enter(client, size)?;
         Some(Permit { room: self.room.clone(), client, size })

@@ -40,8 +40,8 @@ impl Intake {
     /// the commit: at most for `server.request_timeout`, and until the gate is closed.
     ///
     /// # Errors
-    /// If it is not known to be stored: the sender is to post it again. [`Refusal::Untimely`] is for
-    /// good.
+    /// If it is not known to be stored: the sender is to post it again. [`Refusal::Untimely`] is
+    /// for good.
     pub async fn take(&self, webhook: Webhook<'_>, cfg: &Config) -> Result<Answer, Refusal> {
         // Take room before any work is done on it: a refusal has to be cheap.
         let permit = self.enter(&webhook)?;

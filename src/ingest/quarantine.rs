@@ -79,14 +79,15 @@ pub enum ReplayError {
     /// It was not stored.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It was stored, and the item could not be settled. The next replay is a duplicate of this one.
+    /// It was stored, and the item could not be settled. The next replay is a duplicate of this
+    /// one.
     #[error("{0}")]
     NotSettled(StoreError),
 }
 
 impl Intake {
-    /// Interprets a quarantined webhook again, as if it had just come at the time of its receipt. If
-    /// it is understood now, the item is settled as replayed.
+    /// Interprets a quarantined webhook again, as if it had just come at the time of its receipt.
+    /// If it is understood now, the item is settled as replayed.
     ///
     /// # Errors
     /// See [`ReplayError`].

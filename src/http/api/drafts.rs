@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Where a draft can stand.
+/// The states of a draft.
 const STATUSES: [&str; 6] = ["pending", "approved", "sending", "sent", "rejected", "superseded"];
 
 /// `GET /drafts`.
@@ -49,7 +49,7 @@ pub(super) struct DraftJson<'a> {
     status: &'a str,
     subject: Option<&'a str>,
     body: &'a str,
-    /// Whether the subject, the body or the parts have more than is shown.
+    /// True if the subject, the body or the parts are longer than is shown.
     truncated: bool,
     parts: StoredJson<'a>,
     created_at: Timestamp,

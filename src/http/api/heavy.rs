@@ -1,11 +1,12 @@
-//! Reads that load long texts: few at once, so that their memory is bounded however many are asked for.
+//! Reads that load long texts. Only a few run at once, which bounds their memory.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Such reads at once. Each holds a page of at most 8 MiB, or one item with all of its texts, some times over.
+/// How many such reads run at once. Each holds several copies of a page of at most 8 MiB, or of one
+/// item with all of its texts.
 const AT_ONCE: usize = 2;
 
-/// Gives turns to those who read long texts, in the order in which they come.
+/// Lets reads of long texts run in the order in which they come.
 #[derive(Debug)]
 pub(super) struct HeavyReads(Semaphore);
 
@@ -16,9 +17,9 @@ impl Default for HeavyReads {
 }
 
 impl HeavyReads {
-    /// Waits for a turn. It is to be held until the answer is made.
+    /// Waits for a turn. The caller holds it until its answer is made.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // Nobody closes it, so there is always one.
+        // The semaphore is never closed, so this always gives a turn.
         self.0.acquire().await.ok()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 use actix_web::{Error, HttpRequest, web};
 use serde::Serialize;
 
-/// What the body of a request for many jobs may be: a filter.
+/// The largest body of a request for many jobs. It holds a filter.
 const BODY_MAX_BYTES: usize = 262_144;
 
 /// `GET /jobs`.
@@ -94,7 +94,10 @@ pub(super) async fn cancel_many(
     objects::object(Counted { count })
 }
 
-/// The filter in a body. An empty one would mean all jobs there are, which nobody means.
+/// The filter in a body.
+///
+/// # Errors
+/// 400 for an empty filter, too: it would mean all jobs that there are.
 async fn filter_in(
     state: &ApiState,
     body: Result<web::Bytes, Error>,
@@ -121,8 +124,8 @@ async fn filter(state: &ApiState, query: &Query) -> Result<JobFilter, Problem> {
     })
 }
 
-/// The kinds that are asked for. A kind is known if it has a pool here, or if jobs of it wait: those of a
-/// newer version, or of a daemon with another role.
+/// The kinds that are asked for. A kind is known if it has a pool here, or if jobs of it wait: they
+/// may be of a newer version, or of a daemon with another role.
 async fn known_kinds(state: &ApiState, query: &Query) -> Result<Vec<String>, Problem> {
     let kinds = query.values("kind");
     let mut known: Vec<String> =

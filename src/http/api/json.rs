@@ -1,5 +1,5 @@
-//! The JSON that the API takes: objects in which every name stands once. Of two, one would be passed over, and nobody
-//! knows which one was meant.
+//! The JSON that the API takes: objects in which every name occurs once. If one occurs twice,
+//! nobody knows which value was meant.
 
 use crate::http::problem::{Cause, Problem};
 use serde::{
@@ -12,7 +12,7 @@ use std::{cell::RefCell, collections::HashSet, fmt};
 /// The object in a body.
 ///
 /// # Errors
-/// 400 where the body is no JSON, where it is no object, and where an object in it, at any depth, has a name twice.
+/// 400 if the body is no JSON or no object, or if an object in it, at any depth, has a name twice.
 pub(super) fn object_in(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     if let Some(path) = named_twice(body) {
         let detail = format!("`{path}` is given twice");
@@ -28,7 +28,8 @@ pub(super) fn object_in(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Where a name stands for the second time in its object, with dots; `None` where none does, or the body is no JSON.
+/// The path, with dots, of the first name that its object has twice. `None` if there is none, or if
+/// the body is no JSON.
 fn named_twice(body: &[u8]) -> Option<String> {
     let found = RefCell::default();
     let mut json = serde_json::Deserializer::from_slice(body);
@@ -36,12 +37,12 @@ fn named_twice(body: &[u8]) -> Option<String> {
     read.err().and_then(|_| found.into_inner())
 }
 
-/// Reads a value for the names in it.
+/// Reads a value only for the names in it.
 #[derive(Clone, Copy)]
 struct Names<'a> {
-    /// Where it stands.
+    /// The path of the value.
     path: &'a str,
-    /// The path of the first name that stands twice.
+    /// The path of the first name that its object has twice, once it is found.
     found: &'a RefCell<Option<String>>,
 }
 
@@ -72,7 +73,7 @@ impl<'de> Visitor<'de> for Names<'_> {
             let path = self.below(&name);
             if !names.insert(name) {
                 *self.found.borrow_mut() = Some(path);
-                return Err(A::Error::custom("a name stands twice"));
+                return Err(A::Error::custom("a name occurs twice"));
             }
             map.next_value_seed(Names { path: &path, found: self.found })?;
         }

@@ -1,18 +1,18 @@
-//! What many ask for and one reads: scrapes and overviews share one look at the database.
+//! Shares a read of the database among all who ask at about the same time: scrapes and overviews.
 
 use crate::store::StoreError;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
-/// How old what was read may be.
+/// A result is shared for at least this long.
 const KEPT: Duration = Duration::from_secs(2);
-/// What took long to read is kept for this many times as long, so that reading it never takes more than this share of
-/// one connection.
+/// A result is shared for this many times as long as its read took. So reads never take more than
+/// one part in this many of a connection's time.
 const KEPT_TIMES: u32 = 20;
-/// And this is the longest.
+/// But it is shared for at most this long.
 const KEPT_MAX: Duration = Duration::from_secs(60);
 
-/// The last that was read.
+/// The last result.
 #[derive(Debug)]
 pub(super) struct Latest<T>(Mutex<Option<Outcome<T>>>);
 
@@ -30,8 +30,9 @@ impl<T> Default for Latest<T> {
 }
 
 impl<T> Outcome<T> {
-    /// Whether it serves somebody who has asked at `asked` and has come to the front now: what was read meanwhile does,
-    /// also where it failed, or else everybody who waited would try the same one after the other.
+    /// True if it serves a caller that has asked at `asked` and whose turn it is now. A result that
+    /// came meanwhile does, also a failure: otherwise all who waited would fail one after the
+    /// other.
     fn serves(&self, asked: Instant, now: Instant) -> bool {
         let took = self.ended - self.started;
         let kept = (took * KEPT_TIMES).clamp(KEPT, KEPT_MAX);
@@ -40,10 +41,11 @@ impl<T> Outcome<T> {
 }
 
 impl<T> Latest<T> {
-    /// What was read lately, or what `read` gives. One reads at a time; those who come meanwhile get what it gets.
+    /// The last result if it is new enough, else the result of `read`. One caller reads at a time,
+    /// and the callers that come meanwhile share its result.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// The errors of `read`.
     pub(super) async fn get<F>(&self, read: impl FnOnce() -> F) -> Result<Arc<T>, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -78,7 +80,7 @@ mod tests {
                 if fails { Err(StoreError::Busy("slow".to_owned())) } else { Ok(7) }
             };
             let all = futures_util::future::join_all((0..6).map(|_| latest.get(&read)));
-            // All of them have asked by the time that the first read ends: they are polled before this.
+            // All have asked before the first read ends, because they are polled before this.
             let (all, ()) = tokio::join!(all, async { slow.notify_one() });
             assert_eq!(reads.load(Ordering::Relaxed), 1);
             assert!(all.iter().all(|it| it.is_err() == fails));

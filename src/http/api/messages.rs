@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Who wrote a message.
+/// The directions of a message: written by the lead, or to it.
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 
 /// `GET /messages`.
@@ -57,7 +57,7 @@ pub(super) struct MessageJson<'a> {
     provider_id: Option<&'a str>,
     subject: Option<&'a str>,
     body: &'a str,
-    /// Whether the subject or the body has more than is shown.
+    /// True if the subject or the body is longer than is shown.
     truncated: bool,
     sentiment: Option<&'a str>,
     automated: bool,
@@ -72,7 +72,7 @@ pub(super) struct MessageJson<'a> {
     failed_at: Option<Timestamp>,
 }
 
-/// The fields that both forms of a message have.
+/// The fields that a listed message and a whole one have in common.
 macro_rules! message_json {
     ($it:expr, $is_cut:expr) => {
         MessageJson {

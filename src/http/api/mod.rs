@@ -1,4 +1,4 @@
-//! The admin API under `/api/v1`: what is stored and what runs, for people and their programs.
+//! The admin API under `/api/v1`: what is stored and what runs, for operators and their programs.
 //!
 //! Each file answers the paths of one kind of object, and spells that object.
 
@@ -35,19 +35,19 @@ use actix_web::{
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
-/// What the admin API answers from.
+/// What the handlers of the admin API share.
 pub(super) struct ApiState {
     /// What is stored.
     desk: Desk,
     /// What runs.
     board: Arc<Board>,
-    /// Who shows it, may.
+    /// The token that a request must show.
     token: Secret,
     started: Instant,
-    /// What goes through.
+    /// What is counted.
     metrics: Metrics,
     role: Role,
-    /// Values of a filter; others are refused.
+    /// The values that the filter `channel` takes.
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
     heavy_reads: HeavyReads,
@@ -69,7 +69,7 @@ impl ApiState {
         }
     }
 
-    /// True where the request shows the token.
+    /// True if the request shows the token.
     pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
         admin::shows_token(headers, &self.token)
     }
@@ -81,7 +81,7 @@ impl fmt::Debug for ApiState {
     }
 }
 
-/// What handlers here return.
+/// What the handlers of the API return.
 type ApiResult = Result<HttpResponse, Problem>;
 
 /// Mounts the API. The application data must hold a `web::Data<ApiState>`.
@@ -116,7 +116,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
     );
 }
 
-/// A path that can be read.
+/// A path for `GET` alone.
 fn get<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
@@ -126,7 +126,7 @@ where
     web::resource(path).route(web::get().to(handler)).default_service(web::to(only_get))
 }
 
-/// A path that does something.
+/// A path for `POST` alone.
 fn post<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
@@ -152,7 +152,10 @@ async fn no_such_path() -> ApiResult {
     Err(Problem::not_found("there is no such path in the API"))
 }
 
-/// The id in a path. What is no id names nothing.
+/// The id in a path.
+///
+/// # Errors
+/// 404 if it is no id: then it names nothing.
 fn id_in(path: &str, what: &str) -> Result<Id, Problem> {
     query::parse_id(path).ok_or_else(|| no_such(what, path))
 }

@@ -62,8 +62,8 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
-    /// A page of a short list that is in the order of names: all of it, unless there is a limit. The
-    /// cursor is the last name.
+    /// A page of a short list that is in the order of names: all of it, unless there is a limit.
+    /// The cursor is the last name.
     pub(super) fn by_name(
         mut items: Vec<T>,
         query: &Query,

@@ -1,4 +1,4 @@
-//! `/overview`: how much waits, runs and has ended, and how fast it goes.
+//! `/overview`: how many jobs wait, run and have ended, and how fast.
 
 use super::{
     ApiResult, ApiState,
@@ -14,10 +14,10 @@ use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl ApiState {
-    /// The counts, at most 2 s old, or older where it takes long to count ([`super::latest`]).
+    /// The counts, at most 2 s old, or older if counting takes long ([`super::latest`]).
     ///
     /// # Errors
-    /// When the database is away, or was at most 2 s ago.
+    /// If the database is away.
     pub(super) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
         self.totals.get(|| self.desk.totals()).await
     }
@@ -26,7 +26,7 @@ impl ApiState {
 /// The counts of every kind, for the metrics.
 ///
 /// # Errors
-/// When the database is away.
+/// If the database is away.
 pub(in crate::http) async fn overview_for_metrics(
     state: &ApiState,
 ) -> Result<Vec<KindCount>, StoreError> {
@@ -70,7 +70,7 @@ fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
     }
 }
 
-/// Every kind that has a pool here or a job anywhere.
+/// The counts of every kind that has a pool here, or a job on any node.
 fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
     let mut kinds: BTreeMap<&str, (i64, i64, Option<Timestamp>)> = BTreeMap::new();
     let pools = state.board.pools();

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use std::{collections::HashMap, sync::atomic::Ordering::Relaxed};
 
-/// `GET /pools`. Answers without the database, too; then nothing is known of what waits.
+/// `GET /pools`. It also answers without the database; then `backlog` is `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["limit", "cursor"])?;
     let totals = state.totals().await.ok();

@@ -1,4 +1,4 @@
-//! `/quarantine`: webhooks that were authentic and not understood.
+//! `/quarantine`: webhooks that were authentic and not understood, and are kept for a person.
 
 use super::{
     ApiResult, ApiState, id_in,
@@ -19,7 +19,7 @@ use crate::{
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 
-/// Where an item can stand.
+/// The states of an item.
 const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 
 /// `GET /quarantine`.
@@ -86,7 +86,7 @@ pub(super) async fn replay(
     Ok(spelled(&answer, &request_id).1)
 }
 
-/// `DELETE /quarantine/{id}`: it is kept, as discarded.
+/// `DELETE /quarantine/{id}`: the item stays, as discarded.
 pub(super) async fn discard(
     state: web::Data<ApiState>,
     path: web::Path<String>,

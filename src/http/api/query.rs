@@ -1,5 +1,5 @@
-//! What a request asks for: filters, limit and cursor. Whatever is not known is refused by name, because a
-//! filter that is passed over shows, retries or cancels too much.
+//! What a request asks for: filters, limit and cursor. An unknown name is refused, because a filter
+//! that was passed over would show, retry or cancel too much.
 
 use super::json::object_in;
 use crate::{
@@ -10,16 +10,17 @@ use crate::{
 use actix_web::HttpRequest;
 use serde_json::Value;
 
-/// Items on a page where nothing is said.
+/// Items on a page if the request names no limit.
 const LIMIT_DEFAULT: usize = 50;
-/// Items on a page at the most.
+/// The most items on a page.
 const LIMIT_MAX: usize = 500;
-/// Characters of a value at the most: no name is longer, and a database has bounds for what it looks for.
+/// The most characters of a value. No name is longer, and databases bound the values that they
+/// compare.
 const VALUE_CHARS_MAX: usize = 200;
-/// What the cursor of a lead without a message has in the place of a time.
+/// Stands for the time in the cursor of a lead that has no message.
 const NO_TIME: &str = "-";
 
-/// Named values. One that is empty counts as not given.
+/// Named values, in the order in which they are given. An empty value counts as not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -81,13 +82,16 @@ impl Query {
         Ok(Self(pairs))
     }
 
-    /// The texts given for `name`, as they are.
+    /// The texts given for `name`, without the blanks around them.
     fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         let of_name = move |it: &&(String, String)| it.0 == name;
         self.0.iter().filter(of_name).map(|it| it.1.trim()).filter(|it| !it.is_empty())
     }
 
-    /// The one text given for `name`.
+    /// The text given for `name`.
+    ///
+    /// # Errors
+    /// 400 if there are two, or if it is too long.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut texts = self.texts(name);
         match (texts.next(), texts.next()) {
@@ -103,7 +107,10 @@ impl Query {
         parts.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
     }
 
-    /// The same, of a kind that can be wrong; `expected` says what would be right.
+    /// The values given for `name`, parsed.
+    ///
+    /// # Errors
+    /// 400 for a value that cannot be parsed; `expected` says what would be right.
     pub(super) fn parsed<T>(
         &self,
         name: &str,
@@ -119,7 +126,7 @@ impl Query {
         parsed.collect()
     }
 
-    /// The same, of these words.
+    /// The values given for `name`, each of which must be one of these words.
     pub(super) fn one_of(&self, name: &str, words: &[&str]) -> Result<Vec<String>, Problem> {
         let parse = |it: &str| words.contains(&it).then(|| it.to_owned());
         self.parsed(name, parse, || words.join(", "))
@@ -130,7 +137,7 @@ impl Query {
         self.parsed(name, parse_id, || "an id".to_owned())
     }
 
-    /// How many items at the most, where that is said.
+    /// The most items that are asked for, if the request names a limit.
     pub(super) fn limit_if_given(&self) -> Result<Option<usize>, Problem> {
         let Some(text) = self.text("limit")? else { return Ok(None) };
         match text.parse::<usize>() {
@@ -139,7 +146,7 @@ impl Query {
         }
     }
 
-    /// How many items at the most.
+    /// The most items that are asked for.
     pub(super) fn limit(&self) -> Result<usize, Problem> {
         Ok(self.limit_if_given()?.unwrap_or(LIMIT_DEFAULT))
     }
@@ -150,12 +157,12 @@ impl Query {
         parse(text).map(Some).ok_or_else(refused)
     }
 
-    /// Where the page begins, in a list that is ordered by id.
+    /// The place where the page begins, in a list that is ordered by id.
     pub(super) fn cursor(&self) -> Result<Option<Id>, Problem> {
         self.cursor_of(parse_id)
     }
 
-    /// Where the page begins, in the list of leads.
+    /// The place where the page begins, in the list of leads.
     pub(super) fn lead_cursor(&self) -> Result<Option<LeadCursor>, Problem> {
         self.cursor_of(parse_lead_cursor)
     }

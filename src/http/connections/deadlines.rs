@@ -1,31 +1,33 @@
-//! How long a connection may stay: a deadline for each of its phases.
+//! How long a connection may stay open: a deadline for each of its phases.
 //!
-//! actix-http has timers for the first head and for silence between requests, and none for anything else. What is
-//! here bounds the rest, whatever the peer sends: the head of a later request, a body that is left over after the
-//! answer, and an answer that the peer does not read. While a request is being worked on, its handler has the
-//! deadline (`server.request_timeout`).
+//! actix-http has timers for the first head and for silence between requests. The deadlines here
+//! bound the rest, whatever the peer sends: the head of a later request, a body that is left over
+//! after the answer, and an answer that the peer does not read. While a request is being worked on,
+//! its handler has the deadline (`server.request_timeout`).
 //!
 //! Times are milliseconds after the server's start.
 
 use crate::telemetry::faults::Faults;
 use std::time::Duration;
 
-/// A peer that reads an answer at least this fast may take as long as it needs, in bytes a second.
+/// A peer that reads an answer at least this fast may take as long as it needs. Bytes a second.
 const READS_AT_LEAST: u64 = 16 * 1_024;
 
 /// The deadlines of a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) struct Deadlines {
-    /// From the first byte of a request (of the first one: from the connection's opening) to the end of its head.
+    /// From the first byte of a request to the end of its head. For the first request it begins
+    /// when the connection is opened.
     pub(in crate::http) head: Duration,
     /// From an answer to the first byte of the next request.
     pub(in crate::http) idle: Duration,
-    /// How long an answer may wait for a peer that reads nothing; every [`READS_AT_LEAST`] bytes add a second.
+    /// How long an answer may wait for a peer that reads nothing. Every [`READS_AT_LEAST`] bytes
+    /// that it reads add a second.
     pub(in crate::http) answer: Duration,
 }
 
 impl Deadlines {
-    /// Those of a daemon.
+    /// The deadlines of a daemon.
     pub(in crate::http) const USUAL: Self = Self {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
@@ -41,8 +43,8 @@ impl Deadlines {
         }
     }
 
-    /// How often connections are to be checked: a deadline is missed by a tenth of the shortest at most, and by a
-    /// second.
+    /// How often connections are checked. A deadline is noticed late by at most a tenth of the
+    /// shortest deadline, and by at most a second.
     pub(super) fn check_every(&self) -> Duration {
         let shortest = self.head.min(self.idle).min(self.answer);
         (shortest / 10).clamp(Duration::from_millis(20), Duration::from_secs(1))
@@ -52,9 +54,9 @@ impl Deadlines {
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Opened; its first request has not come yet.
+    /// It is open, and its first request has not come yet.
     Opened,
-    /// Something has come after an answer that is no whole request yet.
+    /// After an answer, something has come that is no whole request yet.
     Head,
     /// A request is being worked on or answered.
     Asking,
@@ -66,6 +68,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Blocked {
     since_ms: u64,
+    /// Bytes that the peer has taken since then.
     taken: u64,
 }
 
@@ -74,7 +77,7 @@ struct Blocked {
 pub(super) enum Overdue {
     /// No whole request came in time.
     Head,
-    /// Nothing came for too long.
+    /// No request came for too long.
     Idle,
     /// The peer does not read its answer.
     Answer,
@@ -91,7 +94,7 @@ impl Overdue {
     }
 }
 
-/// Where a connection is in its life.
+/// The phase of a connection, and since when it has been in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PhaseClock {
     phase: Phase,
@@ -100,64 +103,65 @@ pub(super) struct PhaseClock {
 }
 
 impl PhaseClock {
-    /// Just opened.
+    /// A connection that has just been opened.
     pub(super) const fn opened(now_ms: u64) -> Self {
         Self { phase: Phase::Opened, since_ms: now_ms, blocked: None }
     }
 
-    /// Bytes have come.
+    /// Notes that bytes have come.
     pub(super) fn received(&mut self, now_ms: u64) {
         if self.phase == Phase::Kept {
             (self.phase, self.since_ms) = (Phase::Head, now_ms);
         }
     }
 
-    /// A whole head has come.
+    /// Notes that a whole head has come.
     pub(super) fn asks(&mut self, now_ms: u64) {
         (self.phase, self.since_ms) = (Phase::Asking, now_ms);
     }
 
-    /// The request is answered, as far as that is up to us.
+    /// Notes that the answer has been given to the system to send.
     pub(super) fn answered(&mut self, now_ms: u64) {
         (self.phase, self.since_ms) = (Phase::Kept, now_ms);
     }
 
-    /// Bytes that were to be sent could not be.
+    /// Notes that bytes could not be sent, because the peer does not read.
     pub(super) fn blocked(&mut self, now_ms: u64) {
         self.blocked.get_or_insert(Blocked { since_ms: now_ms, taken: 0 });
     }
 
-    /// The peer took some of what is being sent.
+    /// Notes that the peer took `bytes` of what is being sent.
     pub(super) fn took(&mut self, bytes: u64) {
         if let Some(blocked) = &mut self.blocked {
             blocked.taken = blocked.taken.saturating_add(bytes);
         }
     }
 
-    /// All that was to be sent is sent.
+    /// Notes that all is sent.
     pub(super) fn flushed(&mut self, now_ms: u64) {
         if self.blocked.take().is_some() && self.phase == Phase::Kept {
             self.since_ms = now_ms;
         }
     }
 
-    /// Since when no request is being worked on; `None` while one is.
+    /// The time since when no request is being worked on; `None` while one is.
     pub(super) fn idle_since(&self) -> Option<u64> {
         (self.phase != Phase::Asking).then_some(self.since_ms)
     }
 
-    /// Since when it is in its phase.
+    /// The time since when it is in its phase.
     pub(super) const fn since(&self) -> u64 {
         self.since_ms
     }
 
-    /// When a connection that is between two requests was last used; `None` for others.
+    /// When it was last used, if it is between two requests.
     pub(super) fn used_at(&self) -> Option<u64> {
         matches!(self.phase, Phase::Kept | Phase::Head).then_some(self.since_ms)
     }
 
-    /// Why it has to end now. actix-http's own timers have the same limits and end a connection in better style
-    /// (with 408 for a first head), so they are given a fifth of a head's time to do so.
+    /// Why it has to end now; `None` if it may stay. actix-http's own timers have the same limits
+    /// and end a connection more politely (a late first head is answered 408), so they are given a
+    /// fifth of a head's time to do so.
     pub(super) fn overdue(&self, now_ms: u64, deadlines: &Deadlines) -> Option<Overdue> {
         let longer_than = |since: u64, limit: Duration| {
             u128::from(now_ms.saturating_sub(since)) > limit.as_millis()
@@ -201,26 +205,26 @@ mod tests {
         second_head.received(59 * SECOND);
         let mut unread = kept;
         unread.blocked(3 * SECOND);
-        for (stay, last_s, why) in [
+        for (clock, last_s, why) in [
             (first, 12, Overdue::Head),
             (kept, 79, Overdue::Idle),
             (second_head, 60, Overdue::Head),
             (unread, 33, Overdue::Answer),
         ] {
-            assert_eq!(stay.overdue(last_s * SECOND, &USUAL), None, "{stay:?}");
-            assert_eq!(stay.overdue(last_s * SECOND + 1, &USUAL), Some(why), "{stay:?}");
+            assert_eq!(clock.overdue(last_s * SECOND, &USUAL), None, "{clock:?}");
+            assert_eq!(clock.overdue(last_s * SECOND + 1, &USUAL), Some(why), "{clock:?}");
         }
     }
 
     #[test]
     fn an_answer_may_be_read_slowly_but_not_a_byte_a_second() {
         for (bytes_a_second, is_ended) in [(1, true), (8 * 1_024, true), (20 * 1_024, false)] {
-            let mut stay = PhaseClock::opened(0);
-            stay.asks(0);
-            stay.blocked(0);
+            let mut clock = PhaseClock::opened(0);
+            clock.asks(0);
+            clock.blocked(0);
             let ended = (1..=600).find(|second| {
-                stay.took(bytes_a_second);
-                stay.overdue(second * SECOND, &USUAL).is_some()
+                clock.took(bytes_a_second);
+                clock.overdue(second * SECOND, &USUAL).is_some()
             });
             assert_eq!(ended.is_some(), is_ended, "{bytes_a_second}: {ended:?}");
         }
@@ -228,14 +232,14 @@ mod tests {
 
     #[test]
     fn silence_is_counted_from_when_the_answer_was_taken() {
-        let mut stay = PhaseClock::opened(0);
-        stay.asks(0);
-        stay.blocked(0);
-        stay.answered(0);
-        stay.took(1 << 30);
-        stay.flushed(60 * SECOND);
-        assert_eq!(stay.overdue(137 * SECOND, &USUAL), None);
-        assert_eq!(stay.overdue(137 * SECOND + 1, &USUAL), Some(Overdue::Idle));
+        let mut clock = PhaseClock::opened(0);
+        clock.asks(0);
+        clock.blocked(0);
+        clock.answered(0);
+        clock.took(1 << 30);
+        clock.flushed(60 * SECOND);
+        assert_eq!(clock.overdue(137 * SECOND, &USUAL), None);
+        assert_eq!(clock.overdue(137 * SECOND + 1, &USUAL), Some(Overdue::Idle));
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -247,8 +251,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes after an answer, if it is no request, the connection ends: within a head's time of the
-        /// first byte, or within the idle time where none comes.
+        /// Only a request keeps a connection. Whatever else comes after an answer, the connection
+        /// ends: within a head's time of the first byte, or within the idle time if none comes.
         #[test]
         fn nothing_but_requests_keeps_a_connection(
             events in proptest::collection::vec(
@@ -261,26 +265,26 @@ mod tests {
                 0..200,
             ),
         ) {
-            let mut stay = PhaseClock::opened(0);
-            stay.asks(0);
-            stay.answered(0);
+            let mut clock = PhaseClock::opened(0);
+            clock.asks(0);
+            clock.answered(0);
             let (mut now, mut first_byte) = (0, None);
             for (pause, event) in events {
                 now += pause;
                 match event {
                     Event::Received => {
-                        stay.received(now);
+                        clock.received(now);
                         first_byte.get_or_insert(now);
                     }
-                    Event::Blocked => stay.blocked(now),
-                    Event::Took(bytes) => stay.took(bytes),
-                    Event::Flushed => stay.flushed(now),
+                    Event::Blocked => clock.blocked(now),
+                    Event::Took(bytes) => clock.took(bytes),
+                    Event::Flushed => clock.flushed(now),
                 }
                 if let Some(first) = first_byte {
-                    prop_assert!(now <= first + 10_000 || stay.overdue(now, &USUAL).is_some());
+                    prop_assert!(now <= first + 10_000 || clock.overdue(now, &USUAL).is_some());
                 }
             }
-            prop_assert!(stay.overdue(now + 78_000, &USUAL).is_some());
+            prop_assert!(clock.overdue(now + 78_000, &USUAL).is_some());
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Who is inside a server, so that it is closed when nobody is cut off.
+//! The open connections of a server, so that it can be closed without cutting off a request.
 //!
-//! actix-web's own stop drops connections that were accepted and have not asked yet, and closing a socket resets
-//! those that nobody has accepted. So the connections are shut first: no new connection comes in, every answer says that it
-//! is the connection's last, and only when nothing has moved for a while is the server stopped. What is left then are
-//! kept connections over which nothing has come for half a second. HTTP/1.1 has no word by which a server could
-//! take leave of those: whoever asks over one at the very moment when it is closed gets no answer, as anywhere.
+//! actix-web's own stop drops connections that were accepted and have not sent a request yet, and
+//! closing a socket resets those that were not accepted. So a server is closed in this order: no
+//! new connection comes in, every answer says that it is its connection's last, and the server is
+//! stopped once nothing has moved for a while. Only kept connections are left then, over which
+//! nothing has come for half a second. HTTP/1.1 has no word by which a server could end those: a
+//! request that is sent over one at the very moment when it is closed gets no answer, as with any
+//! server.
 
 mod deadlines;
 mod stream;
@@ -39,73 +41,77 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Nobody is on the way any more when nothing has moved for this long.
+/// If nothing has moved for this long, no request is on its way any more.
 const QUIET: Duration = Duration::from_millis(50);
-/// A kept connection stays for this long after its last answer: its peer may be about to use it again, and is then
-/// told that it is the last time.
+/// How long a closing server keeps an idle connection open after its last answer: its peer may be
+/// about to use it again, and is then told that it is the last time.
 const KEPT_MIN: Duration = Duration::from_millis(500);
-/// How often that is looked at.
+/// How often a closing server checks whether anything has moved.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The connections of one server. A clone is the same connections.
+/// The connections of one server. A clone stands for the same ones.
 #[derive(Clone, Debug)]
 pub(super) struct HttpConnections(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// When the server started: the zero of all times in milliseconds.
     started: Instant,
     deadlines: Deadlines,
-    /// HttpConnections at once at the most.
+    /// How many connections may be open at once.
     most: usize,
     metrics: ConnectionMetrics,
-    room: Mutex<ConnectionTable>,
-    /// Refusals are logged once a minute.
+    table: Mutex<ConnectionTable>,
+    /// When a refused connection was last logged.
     refusals: Mutex<Sparse>,
+    /// The number of the next connection.
     next: AtomicU64,
-    /// HttpConnections over which nothing was asked yet.
+    /// How many connections have not sent a request yet.
     fresh: AtomicUsize,
-    /// Requests that are not answered yet.
+    /// How many requests are not answered yet.
     asking: AtomicUsize,
-    /// Grows whenever somebody comes, asks, is answered or leaves.
+    /// Grows whenever a connection opens or ends, and a request comes or is answered.
     moves: AtomicU64,
-    /// Every answer is its connection's last.
+    /// True from the moment when every answer is its connection's last.
     is_closing: AtomicBool,
 }
 
-/// A connection, as those know it who answer its requests, and those who judge how long it may stay.
+/// A connection, shared by the answers to its requests and by the check of its deadlines.
 #[derive(Debug)]
 pub(super) struct OpenConnection {
     number: u64,
-    /// What it is counted for; `None` for a trusted proxy.
+    /// The address that it is counted for; `None` for a trusted proxy.
     address: Option<Neighbours>,
-    /// True where its bytes are encrypted.
+    /// True if its bytes are encrypted.
     is_encrypted: bool,
-    stay: Mutex<PhaseClock>,
+    clock: Mutex<PhaseClock>,
     has_asked: AtomicBool,
+    /// Set once it is told to end.
     ending: OnceLock<Ending>,
+    /// Wakes its task then.
     waker: AtomicWaker,
 }
 
-/// A guest, for as long as its connection is open.
+/// Registers a connection for as long as it is open.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     connections: HttpConnections,
-    guest: Arc<OpenConnection>,
+    connection: Arc<OpenConnection>,
 }
 
 /// A request that is being answered.
 struct Asking<'a>(&'a HttpConnections);
 
 impl HttpConnections {
-    /// HttpConnections for at most `most` connections with these deadlines. Must be called inside an actix system, whose current
-    /// arbiter checks the deadlines.
+    /// A table for at most `most` connections with these deadlines. Must be called inside an actix
+    /// system, whose current arbiter checks the deadlines.
     pub(super) fn open(deadlines: Deadlines, most: usize, metrics: ConnectionMetrics) -> Self {
         let connections = Self(Arc::new(Inner {
             started: Instant::now(),
             deadlines,
             most,
             metrics,
-            room: Mutex::default(),
+            table: Mutex::default(),
             refusals: Mutex::default(),
             next: AtomicU64::new(0),
             fresh: AtomicUsize::new(0),
@@ -117,18 +123,18 @@ impl HttpConnections {
         connections
     }
 
-    /// What came over a connection is no HTTP.
+    /// Counts a connection over which something else than HTTP came.
     pub(super) fn malformed(&self) {
         self.0.metrics.malformed();
     }
 
-    /// How long its connections may stay.
+    /// The deadlines of its connections.
     pub(super) fn deadlines(&self) -> Deadlines {
         self.0.deadlines
     }
 
-    /// A connection has come from `peer`, which is counted for its address unless it `stands_for_many`. `None` where
-    /// there is no room for it.
+    /// Registers a connection from `peer`. It is counted for its address unless the peer
+    /// `stands_for_many`. `None` if there is no room for it.
     pub(super) fn enter(
         &self,
         peer: IpAddr,
@@ -138,11 +144,12 @@ impl HttpConnections {
         let inner = &self.0;
         let number = inner.next.fetch_add(1, Ordering::Relaxed);
         let address = (!stands_for_many).then(|| Neighbours::of(peer));
-        let guest = Arc::new(OpenConnection::opened(number, address, is_encrypted, self.now_ms()));
+        let connection =
+            Arc::new(OpenConnection::opened(number, address, is_encrypted, self.now_ms()));
         let entered = {
-            let mut room = self.room();
-            let entered = room.enter(&guest, inner.most, self.now_ms());
-            inner.metrics.open(room.count());
+            let mut table = self.table();
+            let entered = table.enter(&connection, inner.most, self.now_ms());
+            inner.metrics.open(table.count());
             entered
         };
         if let Err(full) = entered {
@@ -151,7 +158,7 @@ impl HttpConnections {
         }
         inner.fresh.fetch_add(1, Ordering::SeqCst);
         self.moved();
-        Some(ConnectionGuard { connections: self.clone(), guest })
+        Some(ConnectionGuard { connections: self.clone(), connection })
     }
 
     fn refused(&self, peer: IpAddr, full: Full) {
@@ -167,18 +174,18 @@ impl HttpConnections {
         }
     }
 
-    fn room(&self) -> MutexGuard<'_, ConnectionTable> {
-        lock(&self.0.room)
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
+        lock(&self.0.table)
     }
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether some kept connection was used a moment ago.
+    /// True if some kept connection was used a moment ago.
     fn is_kept_warm(&self) -> bool {
         let since = self.now_ms().saturating_sub(u64::try_from(KEPT_MIN.as_millis()).unwrap_or(0));
-        self.room().all().any(|it| it.stay().used_at().is_some_and(|at| at > since))
+        self.table().all().any(|it| it.clock().used_at().is_some_and(|at| at > since))
     }
 
     fn moved(&self) {
@@ -191,7 +198,7 @@ impl HttpConnections {
         Asking(self)
     }
 
-    /// Waits until nobody is inside or on the way, at most until `limit`.
+    /// Waits until no request is being answered or on its way, at most until `limit`.
     async fn quiet(&self, limit: Instant) {
         let inner = &self.0;
         let (mut moves, mut since) = (inner.moves.load(Ordering::SeqCst), Instant::now());
@@ -214,16 +221,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends the connections that miss a deadline, for as long as there are connections.
+/// Ends the connections that miss a deadline, until the server is gone.
 async fn end_overdue(connections: Weak<Inner>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let Some(connections) = connections.upgrade().map(HttpConnections) else { return };
         let now_ms = connections.now_ms();
         let (ended, open) = {
-            let mut room = connections.room();
-            let ended = room.end_overdue(now_ms, &connections.0.deadlines);
-            (ended, room.count())
+            let mut table = connections.table();
+            let ended = table.end_overdue(now_ms, &connections.0.deadlines);
+            (ended, table.count())
         };
         connections.0.metrics.open(open);
         for why in ended {
@@ -250,52 +257,52 @@ impl OpenConnection {
             number,
             address,
             is_encrypted,
-            stay: Mutex::new(PhaseClock::opened(now_ms)),
+            clock: Mutex::new(PhaseClock::opened(now_ms)),
             has_asked: AtomicBool::new(false),
             ending: OnceLock::new(),
             waker: AtomicWaker::new(),
         }
     }
 
-    /// True where what it sends cannot be read on the way.
+    /// True if nobody on the way can read what it carries.
     pub(super) const fn is_encrypted(&self) -> bool {
         self.is_encrypted
     }
 
-    fn stay(&self) -> MutexGuard<'_, PhaseClock> {
-        lock(&self.stay)
+    fn clock(&self) -> MutexGuard<'_, PhaseClock> {
+        lock(&self.clock)
     }
 
     fn took(&self, bytes: usize) {
-        self.stay().took(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.clock().took(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 }
 
 impl ConnectionGuard {
-    pub(super) const fn guest(&self) -> &Arc<OpenConnection> {
-        &self.guest
+    pub(super) const fn connection(&self) -> &Arc<OpenConnection> {
+        &self.connection
     }
 
     fn agreed(&self) {
-        *self.guest.stay() = PhaseClock::opened(self.connections.now_ms());
+        *self.connection.clock() = PhaseClock::opened(self.connections.now_ms());
     }
 
     fn received(&self) {
-        self.guest.stay().received(self.connections.now_ms());
+        self.connection.clock().received(self.connections.now_ms());
     }
 
     fn blocked(&self) {
-        self.guest.stay().blocked(self.connections.now_ms());
+        self.connection.clock().blocked(self.connections.now_ms());
     }
 
     fn flushed(&self) {
-        self.guest.stay().flushed(self.connections.now_ms());
+        self.connection.clock().flushed(self.connections.now_ms());
     }
 }
 
 impl HttpConnections {
-    fn has_asked(&self, guest: &OpenConnection) {
-        if !guest.has_asked.swap(true, Ordering::SeqCst) {
+    fn has_asked(&self, connection: &OpenConnection) {
+        if !connection.has_asked.swap(true, Ordering::SeqCst) {
             self.0.fresh.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -304,32 +311,32 @@ impl HttpConnections {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.connections.moved();
-        self.connections.has_asked(&self.guest);
-        self.connections.room().leave(&self.guest);
+        self.connections.has_asked(&self.connection);
+        self.connections.table().leave(&self.connection);
     }
 }
 
-/// The request of a guest, from its head to the end of its answer's body.
+/// A request, from its head to the end of its answer's body.
 struct Served {
     connections: HttpConnections,
-    guest: Arc<OpenConnection>,
+    connection: Arc<OpenConnection>,
 }
 
 impl Served {
-    fn new(connections: &HttpConnections, guest: &Arc<OpenConnection>) -> Self {
-        connections.has_asked(guest);
-        guest.stay().asks(connections.now_ms());
-        Self { connections: connections.clone(), guest: guest.clone() }
+    fn new(connections: &HttpConnections, connection: &Arc<OpenConnection>) -> Self {
+        connections.has_asked(connection);
+        connection.clock().asks(connections.now_ms());
+        Self { connections: connections.clone(), connection: connection.clone() }
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.guest.stay().answered(self.connections.now_ms());
+        self.connection.clock().answered(self.connections.now_ms());
     }
 }
 
-/// The body of an answer; while it is being made, its connection counts as asking.
+/// The body of an answer. Its connection counts as asking until this is dropped.
 pub(super) struct SentBody {
     body: BoxBody,
     _served: Option<Served>,
@@ -350,15 +357,16 @@ impl MessageBody for SentBody {
     }
 }
 
-/// Counts a request, and closes its connection after the answer where the connections are closing.
+/// Counts a request. If the server is closing, the answer is its connection's last.
 pub(super) async fn pass(
     connections: HttpConnections,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<SentBody>, Error> {
     let asking = connections.ask();
-    let served =
-        request.conn_data::<Arc<OpenConnection>>().map(|guest| Served::new(&connections, guest));
+    let served = request
+        .conn_data::<Arc<OpenConnection>>()
+        .map(|connection| Served::new(&connections, connection));
     let mut answered = next.call(request).await;
     if connections.0.is_closing.load(Ordering::SeqCst)
         && let Ok(response) = &mut answered
@@ -369,12 +377,12 @@ pub(super) async fn pass(
     answered.map(|it| it.map_body(|_, body| SentBody { body, _served: served }))
 }
 
-/// A running server: what stops it so that nobody is cut off.
+/// A running server, which can be stopped without cutting off a request.
 #[derive(Debug)]
 pub struct ClosableServer {
     handle: ServerHandle,
     connections: HttpConnections,
-    /// The socket that it accepts from, once more.
+    /// A second handle of the socket that it accepts from.
     listener: TcpListener,
 }
 
@@ -387,29 +395,29 @@ impl ClosableServer {
         Self { handle, connections, listener }
     }
 
-    /// Every answer is its connection's last from now on: whoever asks again comes over a new one, and finds
-    /// somebody else once this server is gone.
+    /// Makes every answer its connection's last from now on. A peer that asks again opens another
+    /// connection, and finds another server once this one is gone.
     pub fn say_goodbye(&self) {
         self.connections.0.is_closing.store(true, Ordering::SeqCst);
     }
 
-    /// Lets nobody new in, answers those who are inside, and closes; by `limit` in any case.
+    /// Refuses new connections, answers the requests inside, and closes; by `limit` in any case.
     pub async fn close(self, limit: Instant) {
         self.say_goodbye();
         if let Err(error) = refuse_new(&self.listener) {
             tracing::debug!(%error, "the system cannot hold new connections back");
         }
-        // Where a hand-over was broken off.
+        // It is paused if a hand-over was broken off.
         self.handle.resume().await;
         self.connections.quiet(limit).await;
         let Self { handle, connections, listener } = self;
-        // The server has its own; the socket is closed with the last.
+        // The server has its own handle. The socket is closed with the last one.
         drop(listener);
         end(&handle, &connections, limit).await;
     }
 
-    /// Leaves the socket to another server, which finds there whoever has come meanwhile. Where that is broken off, it
-    /// can still be closed.
+    /// Leaves the socket to another server, which accepts the connections that come meanwhile. If
+    /// the hand-over is broken off, this server can still be closed.
     pub async fn hand_over(&self, limit: Instant) {
         self.say_goodbye();
         self.handle.pause().await;
@@ -425,13 +433,13 @@ async fn end(handle: &ServerHandle, connections: &HttpConnections, limit: Instan
     }
 }
 
-/// Drops what asks for a new connection: its system asks again a second later, and is refused by then or finds
-/// the next daemon. A connection that was opened and that nobody had accepted would be reset instead, with the
-/// request in it, when the socket is closed.
+/// Drops the packets that ask for a new connection. Their sender asks again a second later, and is
+/// refused by then or finds the next daemon. Without this, a connection that was opened and not yet
+/// accepted would be reset when the socket is closed, with the request in it.
 #[cfg(target_os = "linux")]
 fn refuse_new(listener: &TcpListener) -> std::io::Result<()> {
     use socket2::{SockFilter, SockRef};
-    /// Where the flags are in a TCP header, and which of them asks for a connection.
+    /// The place of the flags in a TCP header, and the flag that asks for a connection.
     const FLAGS_AT: u32 = 13;
     const SYN: u32 = 0x02;
     let load = SockFilter::new(0x30, 0, 0, FLAGS_AT);
@@ -441,7 +449,7 @@ fn refuse_new(listener: &TcpListener) -> std::io::Result<()> {
     SockRef::from(listener).attach_filter(&[load, skip_next_unless_set, drop_it, keep_it])
 }
 
-/// Other systems have no such filter.
+/// Other systems than Linux have no such filter.
 #[cfg(not(target_os = "linux"))]
 fn refuse_new(_: &TcpListener) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())

@@ -1,5 +1,5 @@
-//! A connection's bytes, watched: it is known when something comes and when the peer does not read, and the
-//! connection can be ended from outside.
+//! The bytes of a connection, watched: the clock of the connection learns when something comes and
+//! when the peer does not read, and the connection can be ended from outside.
 
 use super::{ConnectionGuard, OpenConnection};
 use socket2::SockRef;
@@ -15,39 +15,39 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A connection that is registered as long as it lives.
+/// A stream of bytes whose connection is registered as long as it lives.
 #[derive(Debug)]
 pub(in crate::http) struct Watched {
     tcp: TcpStream,
-    visit: ConnectionGuard,
-    /// True from a write that had to wait until all is sent.
+    guard: ConnectionGuard,
+    /// True from the moment when a write has to wait until all is sent.
     is_blocked: bool,
 }
 
 impl Watched {
-    pub(in crate::http) const fn new(tcp: TcpStream, visit: ConnectionGuard) -> Self {
-        Self { tcp, visit, is_blocked: false }
+    pub(in crate::http) const fn new(tcp: TcpStream, guard: ConnectionGuard) -> Self {
+        Self { tcp, guard, is_blocked: false }
     }
 
-    /// Whose connection it is.
-    pub(in crate::http) const fn guest(&self) -> &Arc<OpenConnection> {
-        self.visit.guest()
+    /// Its connection.
+    pub(in crate::http) const fn connection(&self) -> &Arc<OpenConnection> {
+        self.guard.connection()
     }
 
-    /// Keys are agreed on: the time for the first head begins.
+    /// Notes that both sides have agreed on keys. The time for the first head begins.
     pub(in crate::http) fn agreed(&self) {
-        self.visit.agreed();
+        self.guard.agreed();
     }
 
-    /// Has the task woken when the connection is ended from outside; fails once it is.
+    /// Fails if the connection was ended from outside; until then, its task is woken when it is.
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
-        let guest = self.guest();
-        guest.waker.register(cx.waker());
-        match guest.ended() {
+        let connection = self.connection();
+        connection.waker.register(cx.waker());
+        match connection.ended() {
             None => Ok(()),
             Some(ending) => {
                 if ending.drops_what_is_unsent() {
-                    // Where it fails, the system lets the socket go a little later.
+                    // If this fails, the system lets the socket go a little later.
                     SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO)).ok();
                 }
                 Err(io::ErrorKind::TimedOut.into())
@@ -59,9 +59,9 @@ impl Watched {
         match written {
             Poll::Pending => {
                 self.is_blocked = true;
-                self.visit.blocked();
+                self.guard.blocked();
             }
-            Poll::Ready(Ok(bytes)) if self.is_blocked => self.guest().took(*bytes),
+            Poll::Ready(Ok(bytes)) if self.is_blocked => self.connection().took(*bytes),
             Poll::Ready(_) => {}
         }
     }
@@ -78,7 +78,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.tcp).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.visit.received();
+            this.guard.received();
         }
         read
     }
@@ -116,9 +116,9 @@ impl AsyncWrite for Watched {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check(cx)?;
-        // Whoever flushes has nothing left to write.
+        // A flush comes when nothing is left to write.
         if std::mem::take(&mut this.is_blocked) {
-            this.visit.flushed();
+            this.guard.flushed();
         }
         Pin::new(&mut this.tcp).poll_flush(cx)
     }
