@@ -191,6 +191,22 @@ impl Signal {
         }
     }
 
+    /// The message, where it is one.
+    pub const fn message(&self) -> Option<&NewMessage> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::OptOut { .. }
+            | Self::Bounce { .. }
+            | Self::DoNotDisturb { .. }
+            | Self::Hint { .. }
+            | Self::Category { .. }
+            | Self::Connected
+            | Self::Edited { .. }
+            | Self::Deleted { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+
     /// The `reason` of a `recorded` answer.
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -324,10 +340,9 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
-    /// The provider's verdict, if it counts: a machine's message cannot have a tag that only a
-    /// person can mean (docs/RULES.md P15).
+    /// The provider's verdict, as far as it counts (docs/RULES.md P15).
     pub fn verdict(&self) -> Option<Sentiment> {
-        self.hint.filter(|tag| !self.automated || tag.may_be_a_machines())
+        super::verdict::counted(self.hint, self.automated)
     }
 
     /// The chat that the message is part of, if its channel has chats. An answer goes to the chat,

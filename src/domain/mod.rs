@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod conversation;
+pub mod drafting;
 pub mod event;
 pub mod fairness;
 mod fold;
@@ -18,6 +19,7 @@ pub mod sentiment;
 pub mod subject;
 pub mod text;
 pub mod time;
+pub mod verdict;
 pub mod visible;
 
 pub use self::{

@@ -8,8 +8,8 @@ use crate::{
     analyst::{Analyst, AnalystError, DraftRequest, DraftText},
     channels::Channel,
     domain::{
-        ChannelName, Conversation, Effect, Job, JobKind, Outcome, Sentiment, event::Direction,
-        job::LEAD_SCORING, opt_out::opt_out_words, text,
+        ChannelName, Conversation, Effect, Job, JobKind, Outcome, Sentiment, drafting::DraftCase,
+        event::Direction, job::LEAD_SCORING, opt_out::opt_out_words, text, verdict,
     },
 };
 use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
@@ -109,9 +109,7 @@ fn known_tag(it: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
     if is_opt_out {
         return Some(Sentiment::Blacklist);
     }
-    let message = &it.message;
-    let hint = message.sentiment.filter(|tag| *tag != Sentiment::Neutral)?;
-    (!message.automated || hint.may_be_a_machines()).then_some(hint)
+    verdict::standing(it.message.sentiment, it.message.automated)
 }
 
 /// True where an answer is of use: the tag asks for one, nothing forbids it, and it would answer
@@ -119,11 +117,15 @@ fn known_tag(it: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
 fn may_draft(it: &Conversation, tag: Sentiment, channel: ChannelName) -> bool {
     let message = &it.message;
     let has_text = message.has_new_text && !message.body.trim().is_empty();
-    tag.gets_draft()
-        && !message.automated
-        && has_text
-        && it.lead.newest_inbound_id == Some(message.id)
-        && it.lead.no_draft_on(channel).is_none()
+    let case = DraftCase {
+        tag: Some(tag),
+        is_automated: message.automated,
+        has_text,
+        is_deleted: false,
+        is_newest: it.lead.newest_inbound_id == Some(message.id),
+        barrier: it.lead.no_draft_on(channel),
+    };
+    case.may_be_drafted()
 }
 
 /// What should change.

@@ -2,7 +2,7 @@
 
 use super::{Settlement, Transition};
 use crate::{
-    domain::{Effect, Id, Sentiment, text},
+    domain::{Effect, Id, Sentiment, drafting::DraftCase, text, verdict},
     store::{
         Store, StoreError,
         drafts::{EndDrafts, end_drafts},
@@ -102,17 +102,10 @@ impl About {
         if judged == Sentiment::Blacklist { judged } else { self.hint.unwrap_or(judged) }
     }
 
-    /// Whether an answer is of use for all that has become known meanwhile.
-    fn may_be_drafted_for(&self) -> bool {
-        !self.is_deleted && self.hint.is_none_or(Sentiment::gets_draft)
-    }
-
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let hint: Option<String> = row.try_get("", "sentiment")?;
         let automated = row.try_get::<i32>("", "automated")? != 0;
-        let hint = hint
-            .and_then(|it| Sentiment::parse(&it))
-            .filter(|it| *it != Sentiment::Neutral && (!automated || it.may_be_a_machines()));
+        let hint = verdict::standing(hint.and_then(|it| Sentiment::parse(&it)), automated);
         let edited: Option<String> = row.try_get("", "edited_body")?;
         Ok(Self {
             is_answerable: row.try_get::<i32>("", "has_handle")? != 0,
@@ -208,19 +201,21 @@ fn apply<'a>(
                 reason: reason.clone(),
             };
             if lead.opt_out(fact) {
-                ended_drafts.push(EndDrafts {
-                    lead_id: lead.id,
-                    channel: None,
-                    status: "rejected",
-                    decided_by: "opt_out",
-                    except_message_id: None,
-                });
+                ended_drafts.push(EndDrafts::opted_out(lead.id));
             }
         }
         Effect::AddDraft { channel, subject, body, parts } => {
-            let (true, Some(message_id)) = (is_newest, it.message_id) else { return };
-            let is_unwanted = about.is_some_and(|it| !it.may_be_drafted_for());
-            if is_unwanted || lead.standing.barriers.on(channel.0).is_some() {
+            let Some(message_id) = it.message_id else { return };
+            // A handler has found that a person wrote a text; the rest may have changed since.
+            let case = DraftCase {
+                tag: about.and_then(|about| about.hint),
+                is_automated: false,
+                has_text: true,
+                is_deleted: about.is_some_and(|about| about.is_deleted),
+                is_newest,
+                barrier: lead.standing.barriers.on(channel.0),
+            };
+            if !case.may_be_drafted() {
                 return;
             }
             ended_drafts.push(EndDrafts {

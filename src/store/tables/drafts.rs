@@ -4,7 +4,7 @@
 //! join of the group with the index of all pending drafts reads that index whole once for each group: the planner
 //! takes it for short (decision 0004).
 
-use crate::domain::Id;
+use crate::domain::{Id, lead::MAIL_CHANNELS};
 use crate::store::{
     StoreError,
     sql::Sql,
@@ -40,6 +40,23 @@ pub(in crate::store) struct EndDrafts {
 }
 
 impl EndDrafts {
+    /// All of a lead that opted out (docs/RULES.md P17).
+    pub(in crate::store) const fn opted_out(lead_id: Id) -> Self {
+        let (status, decided_by) = ("rejected", "opt_out");
+        Self { lead_id, channel: None, status, decided_by, except_message_id: None }
+    }
+
+    /// Those by mail of a lead whose address bounced (docs/RULES.md P17).
+    pub(in crate::store) fn bounced(lead_id: Id) -> impl Iterator<Item = Self> {
+        MAIL_CHANNELS.into_iter().map(move |channel| Self {
+            lead_id,
+            channel: Some(channel.0),
+            status: "rejected",
+            decided_by: "bounce",
+            except_message_id: None,
+        })
+    }
+
     /// Of several that end one draft, the least counts: an opt-out, then what rejects, then what supersedes.
     fn rank(&self) -> u8 {
         match (self.status, self.decided_by) {
