@@ -1,9 +1,12 @@
 //! Messages as ingest stores them, and the first ones that duplicates name.
 
-use crate::domain::{Event, Id, Sentiment, Timestamp, event::NewMessage};
+use crate::domain::{
+    ChannelName, Event, Id, JobKind, Sentiment, Timestamp,
+    event::{Direction, NewMessage},
+    verdict,
+};
 use crate::store::{
     StoreError,
-    inbox::{Content, First, Inbound},
     sql::Sql,
     tx::{Tx, group},
 };
@@ -80,9 +83,19 @@ pub(in crate::store) static SET_SENTIMENT: Sql = Sql::new(
     "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id",
 );
 
+/// The webhook with which a message came.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct WebhookOrigin<'a> {
+    pub(in crate::store) client_id: &'a str,
+    pub(in crate::store) channel: ChannelName,
+    pub(in crate::store) request_id: &'a str,
+    /// Its body as received, secrets masked.
+    pub(in crate::store) payload: &'a str,
+}
+
 /// A message to be stored.
 #[derive(Debug, Serialize)]
-pub(in crate::store) struct MessageRow {
+pub(in crate::store) struct MessageInsert {
     pub(in crate::store) id: Id,
     client_id: String,
     pub(in crate::store) lead_id: Id,
@@ -109,20 +122,20 @@ pub(in crate::store) struct MessageRow {
     sent_at: i64,
 }
 
-impl MessageRow {
+impl MessageInsert {
     pub(in crate::store) fn new(
         id: Id,
         lead_id: Id,
         campaign_id: Option<Id>,
-        inbound: &Inbound,
+        came: WebhookOrigin<'_>,
         event: &Event,
         message: &NewMessage,
     ) -> Self {
         Self {
             id,
-            client_id: inbound.client_id.to_string(),
+            client_id: came.client_id.to_owned(),
             lead_id,
-            channel: inbound.channel.0,
+            channel: came.channel.0,
             direction: message.direction.as_str(),
             source: "provider",
             provider_id: message.provider_id.clone(),
@@ -134,14 +147,14 @@ impl MessageRow {
             has_new_text: message.has_new_text,
             raw_text: message.raw_text.clone(),
             raw_html: message.raw_html.clone(),
-            payload: inbound.payload.clone(),
+            payload: came.payload.to_owned(),
             sender: json_text(&message.from),
             recipients: json_text(&message.to),
             cc: json_text(&message.cc),
             attachments: json_text(&message.attachments),
             sentiment: message.verdict().map(Sentiment::as_str),
             automated: message.automated,
-            request_id: inbound.request_id.clone(),
+            request_id: came.request_id.to_owned(),
             sent_at: event.at.as_millis(),
         }
     }
@@ -207,8 +220,8 @@ fn json_text<T: Serialize>(value: &T) -> String {
 }
 
 /// Stores messages.
-pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageRow]) -> Result<(), StoreError> {
-    let (large, others): (Vec<&MessageRow>, Vec<&MessageRow>) =
+pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageInsert]) -> Result<(), StoreError> {
+    let (large, others): (Vec<&MessageInsert>, Vec<&MessageInsert>) =
         rows.iter().partition(|it| it.size() >= LARGE_BYTES);
     if !others.is_empty() {
         tx.run(&PUT_MESSAGES, [group(&others)?]).await?;
@@ -273,113 +286,55 @@ pub(in crate::store) async fn name(
     Ok(())
 }
 
-/// A message that was stored before.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct KnownMessage {
+/// A stored message that a webhook repeats, as it was found.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct RepeatedMessage {
     pub(in crate::store) lead_id: Id,
     pub(in crate::store) is_inbound: bool,
     pub(in crate::store) is_handled: bool,
     pub(in crate::store) job_id: Option<Id>,
-    /// The provider's id of it is known.
+    /// True where the provider's id of it is known.
     pub(in crate::store) is_named: bool,
-    is_hinted: bool,
-    /// It came without a text.
+    /// True where it came without a text.
     pub(in crate::store) is_empty: bool,
-    is_told: bool,
-    /// The group brings the provider's id of it.
-    is_called: bool,
 }
 
-impl KnownMessage {
-    /// Its job is missing: it must be made, unless the message was handled (a job that was pruned).
-    pub(in crate::store) const fn misses_its_job(&self) -> bool {
-        self.is_inbound && !self.is_handled && self.job_id.is_none()
-    }
-
-    /// Something about it or its lead may change: messages come after their leads in the order of
-    /// locks.
-    pub(in crate::store) const fn needs_lock(&self) -> bool {
-        let is_named_now = self.is_called && !self.is_named;
-        self.misses_its_job() || self.is_hinted || is_named_now || (self.is_empty && self.is_told)
-    }
-}
-
-/// Reads the first messages that duplicates of the group name.
+/// Reads these messages, each with its job of that kind; one that is gone is missing.
 pub(in crate::store) async fn read_firsts(
     tx: &Tx,
-    firsts: &HashMap<usize, First>,
-    inbound: &[Inbound],
-) -> Result<HashMap<Id, KnownMessage>, StoreError> {
+    asked: &BTreeMap<Id, JobKind>,
+) -> Result<HashMap<Id, RepeatedMessage>, StoreError> {
     #[derive(Serialize)]
     struct Row {
         id: Id,
         kind: &'static str,
     }
-    #[derive(Default)]
-    struct Brought {
-        kind: &'static str,
-        a_hint: bool,
-        a_text: bool,
-        a_name: bool,
+    let mut found = HashMap::new();
+    if asked.is_empty() {
+        return Ok(found);
     }
-    let mut rows: HashMap<Id, Brought> = HashMap::new();
-    for (at, first) in firsts {
-        let (First::Stored(id), Some(inbound)) = (first, inbound.get(*at)) else { continue };
-        if let Content::Event { kind, event, .. } = &inbound.content {
-            let row = rows.entry(*id).or_insert(Brought { kind: kind.0, ..Brought::default() });
-            row.a_hint |= hint_of(event).is_some();
-            if let crate::domain::Signal::Message(message) = &event.signal {
-                row.a_text |= !message.body.is_empty();
-                row.a_name |= message.provider_id.is_some();
-            }
-        }
-    }
-    let mut known = HashMap::new();
-    if rows.is_empty() {
-        return Ok(known);
-    }
-    let asked: Vec<Row> = rows.iter().map(|(id, it)| Row { id: *id, kind: it.kind }).collect();
-    for row in tx.all(&READ_FIRSTS, [group(&asked)?]).await? {
-        let id: Id = row.try_get("", "id")?;
+    let rows: Vec<Row> = asked.iter().map(|(id, kind)| Row { id: *id, kind: kind.0 }).collect();
+    for row in tx.all(&READ_FIRSTS, [group(&rows)?]).await? {
         let direction: String = row.try_get("", "direction")?;
-        let brought = rows.get(&id);
-        let it = KnownMessage {
+        let message = RepeatedMessage {
             lead_id: row.try_get("", "lead_id")?,
-            is_inbound: direction == "inbound",
+            is_inbound: direction == Direction::Inbound.as_str(),
             is_handled: row.try_get::<i32>("", "handled")? != 0,
             job_id: row.try_get("", "job_id")?,
             is_named: row.try_get::<i32>("", "is_named")? != 0,
-            is_hinted: brought.is_some_and(|it| it.a_hint),
             is_empty: row.try_get::<i32>("", "is_empty")? != 0,
-            is_told: brought.is_some_and(|it| it.a_text),
-            is_called: brought.is_some_and(|it| it.a_name),
         };
-        known.insert(id, it);
+        found.insert(row.try_get("", "id")?, message);
     }
-    Ok(known)
-}
-
-/// The verdict that came with a message.
-pub(in crate::store) fn hint_of(event: &Event) -> Option<Sentiment> {
-    match &event.signal {
-        crate::domain::Signal::Message(message) => message.hint,
-        crate::domain::Signal::OptOut { .. }
-        | crate::domain::Signal::Bounce { .. }
-        | crate::domain::Signal::DoNotDisturb { .. }
-        | crate::domain::Signal::Hint { .. }
-        | crate::domain::Signal::Category { .. }
-        | crate::domain::Signal::Connected
-        | crate::domain::Signal::Edited { .. }
-        | crate::domain::Signal::Deleted { .. }
-        | crate::domain::Signal::Failed { .. } => None,
-    }
+    Ok(found)
 }
 
 /// What a message is known to say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Judged {
-    sentiment: Option<Sentiment>,
-    automated: bool,
+    pub(in crate::store) sentiment: Option<Sentiment>,
+    /// True where a machine wrote it.
+    pub(in crate::store) automated: bool,
 }
 
 impl Judged {
@@ -391,12 +346,9 @@ impl Judged {
         })
     }
 
-    /// Takes a provider's verdict over, if there is none yet or an unclear one (docs/RULES.md P15, P16); true
-    /// where that changes it.
+    /// Takes a provider's verdict over where it fills in (docs/RULES.md P16); true where it does.
     pub(in crate::store) fn fill_in(&mut self, hint: Sentiment) -> bool {
-        let is_open = self.sentiment.is_none_or(|it| it == Sentiment::Neutral);
-        let counts = !self.automated || hint.may_be_a_machines();
-        let is_new = is_open && counts && self.sentiment != Some(hint);
+        let is_new = verdict::fills_in(hint, self.sentiment, self.automated);
         if is_new {
             self.sentiment = Some(hint);
         }
@@ -404,7 +356,8 @@ impl Judged {
     }
 }
 
-/// The message that each hint (number, lead, not after) is about, with its verdict so far.
+/// The message that each hint (its number, the lead, not later than) is about, with its verdict so
+/// far; by the hints' numbers.
 pub(in crate::store) async fn read_hinted(
     tx: &Tx,
     hints: &[(usize, Id, Timestamp)],

@@ -1,0 +1,80 @@
+//! The input and output of the rules: one webhook, the knowledge about the group, and the list of
+//! what is to be written.
+
+use super::{known::Known, writes::Writes};
+use crate::{
+    domain::{Event, Id, JobKind, job::NewJob, order::Told},
+    store::inbox::{
+        arrival::{Arrival, Hint},
+        inbound::Answer,
+    },
+};
+
+/// One webhook that is an event.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'c, 'a> {
+    pub(super) arrival: &'c Arrival<'a>,
+    pub(super) event: &'a Event,
+    /// The kind of job that works an inbound message through.
+    pub(super) kind: JobKind,
+    /// How many attempts that job may have.
+    pub(super) max_attempts: u32,
+    /// The webhooks of the group that came before it, with their answers.
+    pub(super) earlier: &'c [Arrival<'a>],
+}
+
+impl<'c, 'a> Case<'c, 'a> {
+    /// `None` for a webhook that is held for a person.
+    pub(super) fn of(arrival: &'c Arrival<'a>, earlier: &'c [Arrival<'a>]) -> Option<Self> {
+        let understood = arrival.understood()?;
+        let (event, kind) = (understood.event, understood.kind);
+        Some(Self { arrival, event, kind, max_attempts: understood.max_attempts, earlier })
+    }
+
+    /// When the provider says that what the event tells became so.
+    pub(super) fn told(&self) -> Told {
+        let at = self.event.at;
+        Told { at, is_of_receipt: at == self.arrival.inbound.received_at }
+    }
+}
+
+/// The answer to a webhook, or the hint that brings it.
+pub(super) enum Reply {
+    /// The answer is known.
+    Now(Answer),
+    /// The answer depends on whether the hint fills in a verdict, once the group's messages are
+    /// stored.
+    AfterHint(Hint),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Now(answer)
+    }
+}
+
+/// A group that is being decided.
+pub(super) struct Deciding<'d, 'a> {
+    pub(super) known: &'d mut Known,
+    pub(super) writes: Writes<'a>,
+    /// Gives out ids for jobs.
+    pub(super) next_id: &'d dyn Fn() -> Id,
+}
+
+impl<'a> Deciding<'_, 'a> {
+    /// Enqueues the job that works a message through.
+    pub(super) fn add_job(&mut self, case: &Case<'_, 'a>, lead_id: Id, message_id: Id) -> Id {
+        let job = NewJob {
+            kind: case.kind,
+            client_id: case.arrival.inbound.client_id.to_string(),
+            lead_id: Some(lead_id),
+            subject_id: message_id,
+            message_id: Some(message_id),
+            draft_id: None,
+            max_attempts: case.max_attempts,
+            in_lead_line: true,
+            delay_ms: 0,
+        };
+        self.writes.add_job((self.next_id)(), job)
+    }
+}

@@ -1,0 +1,156 @@
+//! What happens to messages after they were stored: they are edited, deleted, or did not arrive
+//! (docs/RULES.md LINKEDIN, P17).
+
+use super::{
+    case::{Case, Deciding},
+    known::Changeable,
+    state::opt_out,
+    writes::MessageChange,
+};
+use crate::{
+    domain::{Id, Signal, Timestamp, event::Direction},
+    store::inbox::{
+        arrival::{Arrival, First, Key},
+        inbound::Answer,
+    },
+};
+use std::collections::{BTreeSet, HashMap};
+
+/// Finds the messages of the group that its later events are about. Returns the places of the
+/// events about other messages, each with the keys by which its message may be stored.
+pub(crate) fn find_in_group<'a>(arrivals: &mut [Arrival<'a>]) -> Vec<(usize, Vec<Key<'a>>)> {
+    let mut in_group: HashMap<Key<'a>, First> = HashMap::new();
+    let mut elsewhere = Vec::new();
+    for (at, arrival) in arrivals.iter_mut().enumerate() {
+        if let Some(message) = arrival.message() {
+            let first = arrival.first.unwrap_or(First::InGroup(at));
+            for key in &message.keys {
+                in_group.entry(arrival.message_key(key)).or_insert(first);
+            }
+        }
+        let about = arrival.event().filter(|_| arrival.first.is_none());
+        let Some(keys) = about.and_then(|event| event.signal.about()) else { continue };
+        let keys: Vec<Key<'a>> = keys.iter().map(|key| arrival.message_key(key)).collect();
+        arrival.about = keys.iter().find_map(|key| in_group.get(key).copied());
+        if arrival.about.is_none() {
+            elsewhere.push((at, keys));
+        }
+    }
+    elsewhere
+}
+
+/// Lets events about an echo earlier in the group be about the message that its delivery has
+/// become.
+pub(crate) fn follow_echoes(arrivals: &mut [Arrival<'_>]) {
+    let echoed: Vec<Option<Id>> =
+        arrivals.iter().map(|arrival| arrival.echo.and_then(|echo| echo.message_id)).collect();
+    for arrival in arrivals {
+        if let Some(First::InGroup(root)) = arrival.about
+            && let Some(Some(message_id)) = echoed.get(root)
+        {
+            arrival.about = Some(First::Stored(*message_id));
+        }
+    }
+}
+
+/// The stored messages that events of the group are about.
+pub(crate) fn stored_ids(arrivals: &[Arrival<'_>]) -> BTreeSet<Id> {
+    let stored = arrivals.iter().filter_map(|arrival| match arrival.about {
+        Some(First::Stored(id)) => Some(id),
+        Some(First::InGroup(_)) | None => None,
+    });
+    stored.collect()
+}
+
+impl<'a> Deciding<'_, 'a> {
+    /// Applies an event to the message that it is about and, where a new text opts out, to its
+    /// lead.
+    pub(super) fn change(&mut self, case: &Case<'_, 'a>) -> Answer {
+        let id = match case.arrival.about {
+            Some(First::Stored(id)) => Some(id),
+            Some(First::InGroup(root)) => {
+                let id = case.earlier.get(root).map(|root| root.message_id);
+                id.inspect(|id| self.note_changeable(*id))
+            }
+            None => None,
+        };
+        let found = id.and_then(|id| Some((id, self.known.changeable.get_mut(&id)?)));
+        let Some((id, message)) = found else {
+            return Answer::Ignored { reason: case.event.not_found() };
+        };
+        let leads = &mut self.known.leads;
+        let lead_id = leads.resolve(message.lead_id);
+        let change = self.writes.changes.entry(id);
+        let change = change.or_insert_with(|| MessageChange { id, ..MessageChange::default() });
+        let is_changed = match &case.event.signal {
+            Signal::Edited { body, opt_out: words, .. } => {
+                let is_new = edit(message, body, case.event.at, change);
+                let words = words.as_ref().filter(|_| message.is_inbound);
+                match (words, leads.get_mut(lead_id)) {
+                    (Some(words), Some(lead)) => {
+                        opt_out(lead, case, Some(id), words, &mut self.writes) || is_new
+                    }
+                    (None, _) | (_, None) => is_new,
+                }
+            }
+            Signal::Deleted { .. } => {
+                change.deleted = true;
+                let is_new = !std::mem::replace(&mut message.is_deleted, true);
+                let newest = leads.get_mut(lead_id).and_then(|lead| lead.newest_inbound);
+                // Only the newest message has drafts that wait.
+                if is_new && newest.is_some_and(|(_, newest)| newest == id) {
+                    self.writes.supersede_drafts(lead_id, "message_deleted");
+                }
+                is_new
+            }
+            Signal::Failed { .. } => {
+                change.failed = true;
+                !std::mem::replace(&mut message.has_failed, true)
+            }
+            // They are about a lead.
+            Signal::Message(_)
+            | Signal::OptOut { .. }
+            | Signal::Bounce { .. }
+            | Signal::DoNotDisturb { .. }
+            | Signal::Hint { .. }
+            | Signal::Category { .. }
+            | Signal::Connected => false,
+        };
+        if is_changed {
+            let reason = case.event.signal.reason();
+            Answer::Recorded { message_id: Some(id), lead_id, reason }
+        } else {
+            Answer::Duplicate { message_id: Some(id), lead_id: Some(lead_id), job_id: None }
+        }
+    }
+
+    /// Lets a message that this group stores be changed.
+    fn note_changeable(&mut self, id: Id) {
+        let made = self.writes.messages.iter().find(|row| row.id == id);
+        if let Some(row) = made {
+            self.known.changeable.entry(id).or_insert_with(|| Changeable {
+                lead_id: row.lead_id,
+                is_inbound: row.direction == Direction::Inbound.as_str(),
+                body: row.body.clone(),
+                edit_told_at: None,
+                is_deleted: false,
+                has_failed: false,
+            });
+        }
+    }
+}
+
+/// Takes over an edited text, unless a newer one is known; false where that changes nothing.
+fn edit(message: &mut Changeable, body: &str, at: Timestamp, change: &mut MessageChange) -> bool {
+    if message.edit_told_at.is_some_and(|known| at < known) {
+        return false;
+    }
+    message.edit_told_at = Some(at);
+    change.edit_told_at = Some(at.as_millis());
+    if message.body == body {
+        return false;
+    }
+    body.clone_into(&mut message.body);
+    change.body = Some(body.to_owned());
+    true
+}

@@ -1,0 +1,83 @@
+//! Messages that are new, and our own sends that are told back.
+
+use super::{
+    case::{Case, Deciding},
+    state::opt_out,
+};
+use crate::{
+    domain::{Id, NewMessage, event::Direction, lead::is_mail},
+    store::{
+        inbox::{arrival::Echo, inbound::Answer},
+        leads::Lead,
+    },
+};
+
+impl<'a> Deciding<'_, 'a> {
+    /// Our own send, told back: no second message (docs/RULES.md P12).
+    pub(super) fn echo(&mut self, case: &Case<'_, 'a>, echo: Echo, lead_id: Id) -> Answer {
+        let arrival = case.arrival;
+        let message_id = echo.message_id.unwrap_or(arrival.message_id);
+        if let (None, Some(message)) = (echo.message_id, arrival.message()) {
+            self.writes.add_message(arrival, message, lead_id, true);
+        }
+        self.writes.add_echo(arrival, echo, message_id);
+        if let Some(lead) = self.known.leads.get_mut(lead_id) {
+            note_outbound(lead, case);
+        }
+        Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), job_id: None }
+    }
+
+    /// A message that was not known. An inbound one gets its job, and speaks for its lead where it
+    /// is the newest.
+    pub(super) fn message(
+        &mut self,
+        case: &Case<'_, 'a>,
+        message: &NewMessage,
+        lead_id: Id,
+    ) -> Answer {
+        let (at, message_id) = (case.event.at, case.arrival.message_id);
+        self.writes.add_message(case.arrival, message, lead_id, false);
+        if let Some(lead) = self.known.leads.get_mut(lead_id) {
+            if message.direction == Direction::Outbound {
+                note_outbound(lead, case);
+                let reason = case.event.signal.reason();
+                return Answer::Recorded { message_id: Some(message_id), lead_id, reason };
+            }
+            let lead = lead.change();
+            lead.last_message_at = lead.last_message_at.max(Some(at));
+            lift_bounce(lead, case, message);
+            if lead.would_be_newest(at, message_id) {
+                lead.newest_inbound = Some((at, message_id));
+                lead.snoozed_until = None;
+                self.writes.supersede_drafts(lead_id, "newer_message");
+                if let Some(hint) = message.verdict() {
+                    lead.standing = lead.standing.hinted(hint);
+                }
+            }
+            if let Some(words) = &message.opt_out {
+                opt_out(lead, case, Some(message_id), words, &mut self.writes);
+            }
+        }
+        let job_id = self.add_job(case, lead_id, message_id);
+        Answer::Accepted { message_id, lead_id, job_id }
+    }
+}
+
+fn note_outbound(lead: &mut Lead, case: &Case<'_, '_>) {
+    let lead = lead.change();
+    lead.last_message_at = lead.last_message_at.max(Some(case.event.at));
+    lead.last_outbound_at = lead.last_outbound_at.max(Some(case.event.at));
+}
+
+/// A mail from the very address that had bounced: it works again. A mail that was written before
+/// the bounce and comes late says nothing about that (docs/RULES.md P17).
+fn lift_bounce(lead: &mut Lead, case: &Case<'_, '_>, message: &NewMessage) {
+    let is_from_it = lead.bounced.as_ref().is_some_and(|bounced| {
+        message.from.address.as_deref() == Some(bounced.address.as_str())
+            && case.event.at >= bounced.at
+    });
+    if is_mail(case.arrival.inbound.channel.0) && is_from_it {
+        lead.bounced = None;
+        lead.standing = lead.standing.bounce_lifted();
+    }
+}

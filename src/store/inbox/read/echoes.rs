@@ -1,0 +1,75 @@
+//! The deliveries that outbound messages of the group may tell back.
+
+use crate::{
+    domain::{Id, event::Direction, text},
+    store::{
+        StoreError,
+        inbox::{
+            arrival::{Arrival, Echo},
+            decide::echoes::pair_echoes,
+        },
+        leads::Leads,
+        sql::Sql,
+        tx::{Tx, group},
+    },
+};
+use serde::Serialize;
+
+/// Deliveries to the same lead over the same channel: those with the provider's id of the message,
+/// and then those of the last 24 hours of which it is not known, with the same text. By
+/// `deliveries_of_lead`.
+pub(in crate::store) static READ_ECHOED: Sql = Sql::new(
+    "select g.n, d.id, d.message_id \
+     from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
+     join deliveries d on d.lead_id = g.lead_id and d.channel = g.channel \
+     where d.provider_id = g.provider_id or (d.provider_id is null and d.text_key = g.text_key \
+       and d.status in ('sending', 'sent', 'uncertain') and d.created_at > @in_ms(-86400000)) \
+     order by case when d.provider_id is null then 1 else 0 end, g.n, d.id",
+);
+
+/// Says which new outbound messages are echoes. Their leads are locked.
+pub(super) async fn find_echoes(
+    tx: &Tx,
+    arrivals: &mut [Arrival<'_>],
+    leads: &Leads,
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        /// The webhook's place in the group.
+        n: usize,
+        lead_id: Id,
+        channel: &'static str,
+        provider_id: Option<&'a str>,
+        text_key: String,
+    }
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for (n, arrival) in arrivals.iter().enumerate() {
+        let (None, Some(message), Some(lead)) = (arrival.first, arrival.message(), arrival.lead)
+        else {
+            continue;
+        };
+        if message.direction == Direction::Outbound && !leads.is_new(lead.lead_id) {
+            rows.push(Row {
+                n,
+                lead_id: lead.lead_id,
+                channel: arrival.inbound.channel.0,
+                provider_id: message.provider_id.as_deref(),
+                text_key: text::key(&message.body),
+            });
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut found: Vec<(usize, Echo)> = Vec::new();
+    for row in tx.all(&READ_ECHOED, [group(&rows)?]).await? {
+        let n: i64 = row.try_get("", "n")?;
+        let echo = Echo {
+            delivery_id: row.try_get("", "id")?,
+            message_id: row.try_get("", "message_id")?,
+        };
+        found.push((usize::try_from(n).unwrap_or(usize::MAX), echo));
+    }
+    pair_echoes(arrivals, &found);
+    Ok(())
+}

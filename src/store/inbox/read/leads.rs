@@ -1,0 +1,130 @@
+//! The leads of a group: finds them by their identities, makes the missing ones, and locks them.
+
+use crate::{
+    domain::Id,
+    store::{
+        StoreError,
+        inbox::{
+            arrival::{Arrival, ChatKey},
+            decide::{
+                known::Known,
+                people::{IdentityKey, identities, match_leads, wants_lead},
+            },
+        },
+        leads::{Lead, Leads},
+        sql::Sql,
+        tx::{Tx, group},
+    },
+};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Whose identities are known. By primary key.
+pub(in crate::store) static READ_IDENTITIES: Sql = Sql::new(
+    "select i.client_id, i.kind, i.value, i.lead_id from @rows($1, client_id text, kind text, value text) g \
+     join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value",
+);
+
+/// Claims identities for leads; one that another transaction has claimed meanwhile comes short.
+pub(in crate::store) static PUT_IDENTITIES: Sql = Sql::new(
+    "insert into lead_identities (client_id, kind, value, lead_id) \
+     select g.client_id, g.kind, g.value, g.lead_id \
+     from @rows($1, client_id text, kind text, value text, lead_id bigint) g \
+     where true order by g.client_id, g.kind, g.value on conflict (client_id, kind, value) do nothing",
+);
+
+/// Finds the lead of every event that wants one, and claims the identities that are new.
+///
+/// # Errors
+/// A conflict where another transaction has claimed one of them meanwhile.
+pub(super) async fn find_leads<'a>(
+    tx: &Tx,
+    arrivals: &mut [Arrival<'a>],
+    chats: HashMap<ChatKey<'a>, Id>,
+    next_id: &(dyn Fn() -> Id + Sync),
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        kind: &'a str,
+        value: &'a str,
+        lead_id: Id,
+    }
+    let known = read_identities(tx, arrivals).await?;
+    let new = match_leads(arrivals, known, chats, next_id);
+    if new.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Row<'_>> = new
+        .into_iter()
+        .map(|(IdentityKey { client_id, kind, value }, lead_id)| Row {
+            client_id,
+            kind,
+            value,
+            lead_id,
+        })
+        .collect();
+    let claimed = tx.run(&PUT_IDENTITIES, [group(&rows)?]).await?;
+    if claimed != rows.len() as u64 {
+        return Err(StoreError::Conflict("an identity was claimed meanwhile".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whose the identities of the group are, as stored.
+async fn read_identities<'a>(
+    tx: &Tx,
+    arrivals: &[Arrival<'a>],
+) -> Result<HashMap<IdentityKey<'a>, Id>, StoreError> {
+    let asked: Vec<IdentityKey<'a>> =
+        arrivals.iter().filter(|arrival| wants_lead(arrival)).flat_map(identities).collect();
+    let mut known = HashMap::new();
+    if asked.is_empty() {
+        return Ok(known);
+    }
+    let rows = tx.all(&READ_IDENTITIES, [group(&asked)?]).await?;
+    let asked: HashMap<IdentityKey<'a>, IdentityKey<'a>> =
+        asked.into_iter().map(|identity| (identity, identity)).collect();
+    for row in rows {
+        let text = |column: &str| row.try_get::<String>("", column);
+        let (client_id, kind, value) = (text("client_id")?, text("kind")?, text("value")?);
+        let found = IdentityKey { client_id: &client_id, kind: &kind, value: &value };
+        if let Some(identity) = asked.get(&found) {
+            known.insert(*identity, row.try_get("", "lead_id")?);
+        }
+    }
+    Ok(known)
+}
+
+/// Locks the leads of events, of duplicates and of changed messages, and adds those that are to be
+/// made.
+///
+/// # Errors
+/// A conflict where one of them was merged into another since it was found.
+pub(super) async fn lock_leads(
+    tx: &Tx,
+    arrivals: &[Arrival<'_>],
+    known: &Known,
+) -> Result<Leads, StoreError> {
+    let of_events = || arrivals.iter().filter_map(|arrival| arrival.lead);
+    let made: HashSet<Id> =
+        of_events().filter(|lead| lead.is_new).map(|lead| lead.lead_id).collect();
+    let repeated = known.repeated.values().filter(|repeated| repeated.needs_lock());
+    let ids: BTreeSet<Id> = of_events()
+        .map(|lead| lead.lead_id)
+        .chain(arrivals.iter().flat_map(|arrival| arrival.meets.iter().copied()))
+        .chain(repeated.map(|repeated| repeated.message.lead_id))
+        .chain(known.changeable.values().map(|changeable| changeable.lead_id))
+        .filter(|id| !made.contains(id))
+        .collect();
+    let mut leads = Leads::lock(tx, &ids).await?;
+    if leads.has_merged() {
+        return Err(StoreError::Conflict("a lead was merged meanwhile".to_owned()));
+    }
+    for arrival in arrivals {
+        if let Some(lead) = arrival.lead.filter(|lead| lead.is_new) {
+            leads.add(Lead::new(lead.lead_id, &arrival.inbound.client_id));
+        }
+    }
+    Ok(leads)
+}

@@ -1,0 +1,80 @@
+//! Merges the leads that the group shows to be one person, and moves what belongs to them.
+
+use crate::{
+    domain::{Id, Identity, IdentityKind},
+    store::{
+        StoreError,
+        drafts::end_drafts,
+        inbox::{
+            arrival::Arrival,
+            decide::merges::{Merging, merge_leads},
+        },
+        leads::Leads,
+        merge::{self, Merge},
+        sql::Sql,
+        tx::{Tx, group},
+    },
+};
+use std::collections::{BTreeSet, HashMap};
+
+/// By what leads are known. By `lead_identities_of_lead`.
+pub(in crate::store) static READ_IDENTITIES_OF: Sql =
+    Sql::new("select lead_id, kind, value from lead_identities where lead_id @ids($1)");
+
+/// Merges leads that meet. All of them are locked. Returns the merges of stored leads: their lines
+/// are still to be moved.
+pub(super) async fn merge_and_move(
+    tx: &Tx,
+    arrivals: &mut [Arrival<'_>],
+    leads: &mut Leads,
+) -> Result<Vec<Merge>, StoreError> {
+    let meeting: BTreeSet<Id> =
+        arrivals.iter().flat_map(|arrival| arrival.meets.iter().copied()).collect();
+    if meeting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let identities = identities_of(tx, &meeting).await?;
+    let merging = merge_leads(arrivals, identities, leads);
+    log(&merging, arrivals);
+    // Drafts end before they move: a lead has one pending draft a channel.
+    end_drafts(tx, &merging.ended_drafts).await?;
+    if !merging.made.is_empty() {
+        tx.run(&merge::MOVE_IDENTITIES, [group(&merging.made)?]).await?;
+    }
+    if !merging.stored.is_empty() {
+        merge::move_belongings(tx, &merging.stored).await?;
+    }
+    Ok(merging.stored)
+}
+
+async fn identities_of(
+    tx: &Tx,
+    leads: &BTreeSet<Id>,
+) -> Result<HashMap<Id, Vec<Identity>>, StoreError> {
+    let ids: Vec<Id> = leads.iter().copied().collect();
+    let mut known: HashMap<Id, Vec<Identity>> = HashMap::new();
+    for row in tx.all(&READ_IDENTITIES_OF, [group(&ids)?]).await? {
+        let kind: String = row.try_get("", "kind")?;
+        if let Some(kind) = IdentityKind::parse(&kind) {
+            let value: String = row.try_get("", "value")?;
+            known.entry(row.try_get("", "lead_id")?).or_default().push(Identity { kind, value });
+        }
+    }
+    Ok(known)
+}
+
+fn log(merging: &Merging, arrivals: &[Arrival<'_>]) {
+    for (at, leads) in &merging.refused {
+        if let Some(arrival) = arrivals.get(*at) {
+            tracing::warn!(
+                client.id = %arrival.inbound.client_id,
+                request.id = %arrival.inbound.request_id,
+                lead.ids = ?leads,
+                "a webhook names two leads, whom a provider knows as two people: they are not merged"
+            );
+        }
+    }
+    for Merge { from_id, into_id } in &merging.stored {
+        tracing::info!(lead.id = into_id, lead.merged = from_id, "two leads are one");
+    }
+}

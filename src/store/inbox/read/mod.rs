@@ -1,0 +1,90 @@
+//! Finds out what the database knows of a group's webhooks, and takes the locks.
+//!
+//! [`claim`] claims keys and identities, sorted, and finds the leads. [`lock`] locks these by id,
+//! and reads what holds only under their locks. A function of the files below is a few statements,
+//! whatever the size of the group.
+
+mod campaigns;
+mod changes;
+mod chats;
+mod echoes;
+mod keys;
+mod leads;
+mod merges;
+mod quoted;
+mod repeated;
+
+pub(super) use self::keys::repoint_keys;
+pub(in crate::store) use self::{
+    campaigns::{PUT_CAMPAIGNS, READ_CAMPAIGNS, RENAME_CAMPAIGNS},
+    changes::READ_CHANGEABLE,
+    chats::READ_CHATS,
+    echoes::READ_ECHOED,
+    keys::{PUT_KEYS, READ_KEYS, REPOINT_KEYS},
+    leads::{PUT_IDENTITIES, READ_IDENTITIES},
+    merges::READ_IDENTITIES_OF,
+    quoted::READ_OURS,
+};
+
+use super::{
+    arrival::Arrival,
+    decide::{changes::follow_echoes, known::Known},
+};
+use crate::store::{Store, StoreError, merge, tx::Tx};
+
+/// Claims the keys and identities of the group, and fills in which message and whose each webhook
+/// is.
+///
+/// # Errors
+/// A conflict where another transaction has claimed one of them meanwhile.
+pub(super) async fn claim(
+    store: &Store,
+    tx: &Tx,
+    arrivals: &mut [Arrival<'_>],
+) -> Result<Known, StoreError> {
+    let next_id = || store.next_id();
+    // 1. Mark the webhooks that are left out of everything else.
+    keys::find_other_bodies(tx, arrivals).await?;
+    let chats = chats::find_chats(tx, arrivals).await?;
+    // 2. Claim their keys: the first webhook with a key is the message, the others repeat it.
+    keys::claim_keys(tx, arrivals).await?;
+    // 3. Find their leads, and claim identities that are new.
+    leads::find_leads(tx, arrivals, chats, &next_id).await?;
+    campaigns::find_campaigns(tx, arrivals, &next_id).await?;
+    // 4. Read the stored messages that they repeat or are about, to learn the leads of these.
+    let repeated = repeated::find_repeated(tx, arrivals).await?;
+    let mut known = Known { repeated, ..Known::default() };
+    changes::find_changed(tx, arrivals).await?;
+    changes::read_changeable(tx, arrivals, &mut known.changeable).await?;
+    Ok(known)
+}
+
+/// Locks the leads of the group, merges those that turn out to be one, and fills in what holds
+/// only under their locks.
+///
+/// # Errors
+/// A conflict where a lead was merged since it was found, or a text came over its other path.
+pub(super) async fn lock(
+    store: &Store,
+    tx: &Tx,
+    arrivals: &mut [Arrival<'_>],
+    known: &mut Known,
+) -> Result<(), StoreError> {
+    // 1. Lock them.
+    known.leads = leads::lock_leads(tx, arrivals, known).await?;
+    // On SQLite there is one writer: nobody else can have come in between.
+    if store.database() != "sqlite" {
+        keys::check_other_paths(tx, arrivals).await?;
+    }
+    // 2. Merge leads that are one person.
+    known.merges = merges::merge_and_move(tx, arrivals, &mut known.leads).await?;
+    for repeated in known.repeated.values_mut() {
+        repeated.message.lead_id = merge::resolve(&known.merges, repeated.message.lead_id);
+    }
+    // 3. Find our own sends, told back. Events about one are about the message that it has become.
+    echoes::find_echoes(tx, arrivals, &known.leads).await?;
+    follow_echoes(arrivals);
+    changes::read_changeable(tx, arrivals, &mut known.changeable).await?;
+    // 4. Cut from answers what they repeat of ours.
+    quoted::find_quoted(tx, arrivals, &known.repeated, &known.leads).await
+}

@@ -1,0 +1,51 @@
+//! The jobs of accepted messages, and the lines of leads that were merged.
+
+use crate::{
+    domain::Id,
+    store::{
+        Store, StoreError,
+        lines::{self, Counts, Entering, Entry},
+        merge::{Merge, Moving},
+        tx::Tx,
+    },
+};
+use std::collections::HashSet;
+
+/// Enqueues jobs in the order of arrival, and moves the lines of merged leads. `made_leads` have no
+/// line yet.
+///
+/// # Errors
+/// A conflict where another group has made the missing job of a message meanwhile: its id is the
+/// one to answer.
+pub(super) async fn enqueue(
+    store: &Store,
+    tx: &Tx,
+    entries: &[Entry],
+    merges: &[Merge],
+    made_leads: &HashSet<Id>,
+) -> Result<(), StoreError> {
+    if entries.is_empty() && merges.is_empty() {
+        return Ok(());
+    }
+    // 1. The facts.
+    let new = lines::put_jobs(tx, entries).await?;
+    if new.len() < entries.len() {
+        return Err(StoreError::Conflict("a missing job was made meanwhile".to_owned()));
+    }
+    // 2. Where they stand: what moves from one line to another, and what is new.
+    let moving = Moving::read(tx, merges).await?;
+    let mut entering: Vec<Entering> = moving.entering.clone();
+    entering.extend(entries.iter().map(Entry::entering));
+    let placed = lines::place(tx, entering, made_leads).await?;
+    // 3. Caps and turns, then heads: in the order of locks.
+    let (mut caps, turns) = lines::take_for(tx, &placed, moving.clients()).await?;
+    moving.take_out(tx, &mut caps).await?;
+    lines::write(tx, placed, turns, &mut caps).await?;
+    caps.settle(tx).await?;
+    // 4. Counts, last in every transaction.
+    let mut counts = Counts::default();
+    for entry in entries {
+        counts.add(entry.job.kind.0, "enqueued", 1);
+    }
+    counts.write(tx, store.node()).await
+}

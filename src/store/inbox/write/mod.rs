@@ -1,0 +1,40 @@
+//! The last step of a group: writes what was decided, and gives the answers that depend on what is
+//! stored.
+
+mod hints;
+mod jobs;
+mod messages;
+mod quarantine;
+
+pub(in crate::store) use self::{
+    messages::{CHANGE_MESSAGES, FAIL_DELIVERIES, PUT_CHATS, SETTLE_ECHOED},
+    quarantine::{PUT_QUARANTINE, READ_QUARANTINED},
+};
+
+use super::{
+    arrival::Arrival,
+    decide::{known::Known, writes::Writes},
+    read::repoint_keys,
+};
+use crate::{
+    config::QuarantineBound,
+    store::{Store, StoreError, drafts::end_drafts, tx::Tx},
+};
+
+/// Writes a group, in the order of locks. A client holds no more in quarantine than `bound`.
+pub(super) async fn write(
+    store: &Store,
+    tx: &Tx,
+    arrivals: &mut [Arrival<'_>],
+    mut known: Known,
+    writes: Writes<'_>,
+    bound: QuarantineBound,
+) -> Result<(), StoreError> {
+    messages::write_messages(tx, &writes).await?;
+    repoint_keys(tx, &writes.echoed_keys).await?;
+    hints::write_hints(tx, arrivals, &mut known.leads).await?;
+    end_drafts(tx, &writes.ended_drafts).await?;
+    known.leads.write(tx).await?;
+    quarantine::write_held(tx, arrivals, bound).await?;
+    jobs::enqueue(store, tx, &writes.entries, &known.merges, &writes.made_leads).await
+}
