@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a repository that cannot be read fails the test")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -30,6 +30,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("http", &["domain", "config", "telemetry", "store", "channels", "ingest", "supervisor"]),
 ];
+
+/// `(floor of the store, the floors that it may use)`. The files at the top, which are the handles and `mod.rs`,
+/// may use all floors; no floor may use them.
+const STORE_LAYERS: &[(&str, &[&str])] =
+    &[("engine", &[]), ("tables", &["engine"]), ("fleet", &["engine", "tables"])];
 
 /// What puts the layers together and may use all of them. Each may use those before it, and `main` all.
 const COMPOSITION: &[&str] = &["registry", "app", "cli"];
@@ -127,6 +132,68 @@ fn code_depends_one_way() {
                     allowed.join(", ")
                 ));
             }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn the_floors_of_the_store_depend_one_way() {
+    let mut wrong = BTreeSet::new();
+    for (floor, allowed) in STORE_LAYERS {
+        let root = Path::new("src/store").join(floor);
+        for file in rust_files(root.to_str().unwrap()) {
+            let mut code = code_of(&read(&file));
+            if file == root.join("mod.rs") {
+                // In a floor's own mod.rs, `super` is the store.
+                code = code.replace("super::", "crate::store::");
+            }
+            for used in paths_after("crate::store::", &code) {
+                if used != *floor && !allowed.contains(&used.as_str()) {
+                    wrong.insert(format!(
+                        "{}: the floor `{floor}` must not use `crate::store::{used}` (it may use: {})",
+                        file.display(),
+                        allowed.join(", ")
+                    ));
+                }
+            }
+        }
+    }
+    let on_floors = STORE_LAYERS.iter().map(|(floor, _)| format!("src/store/{floor}/mod.rs"));
+    wrong.extend(
+        on_floors
+            .filter(|file| !Path::new(file).is_file())
+            .map(|file| format!("{file}: is missing")),
+    );
+    nothing(wrong);
+}
+
+#[test]
+fn no_files_of_a_floor_use_each_other_in_a_circle() {
+    let mut wrong = BTreeSet::new();
+    for (floor, _) in STORE_LAYERS {
+        let root = Path::new("src/store").join(floor);
+        let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for file in rust_files(root.to_str().unwrap()) {
+            let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            let code =
+                code_of(without_tests(&read(&file))).replace("crate::store::", "super::super::");
+            let own_floor = format!("super::super::{floor}::");
+            let code = code.replace(&own_floor, "super::");
+            let mut used = paths_after("super::", &code);
+            used.remove(&name);
+            uses.insert(name, used);
+        }
+        // Takes away the files that use no other that is left. What stays is in a circle, or uses one.
+        while let Some(free) =
+            uses.iter().find(|(_, used)| used.iter().all(|it| !uses.contains_key(it)))
+        {
+            let free = free.0.clone();
+            uses.remove(&free);
+        }
+        if !uses.is_empty() {
+            let files: Vec<String> = uses.keys().cloned().collect();
+            wrong.insert(format!("src/store/{floor}: a circle is among {}", files.join(", ")));
         }
     }
     nothing(wrong);
@@ -415,8 +482,13 @@ fn allowed_in(part: &str) -> Option<Vec<&'static str>> {
 
 /// First segments after `crate::`, with `use crate::{a, b::c}` taken apart.
 fn crate_paths(code: &str) -> BTreeSet<String> {
+    paths_after("crate::", code)
+}
+
+/// First segments after `start`, with `use start{a, b::c}` taken apart.
+fn paths_after(start: &str, code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (_, rest) in code.match_indices("crate::").map(|(at, it)| code.split_at(at + it.len())) {
+    for (_, rest) in code.match_indices(start).map(|(at, it)| code.split_at(at + it.len())) {
         let Some(group) = rest.strip_prefix('{') else {
             found.insert(head(rest));
             continue;

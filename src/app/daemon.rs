@@ -129,7 +129,7 @@ impl Daemon {
         let (board, downs) = Board::new();
         let told = board.clone();
         let forgotten = move || told.give_up(Fatal::Forgotten);
-        let heartbeat = Heartbeat::start(&store, &config, role.works(), forgotten)?;
+        let heartbeat = Heartbeat::start(&store.nodes(), &config, role.works(), forgotten)?;
         let live = config::Live::new(config);
         let parts = Parts {
             live: live.clone(),

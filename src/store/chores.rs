@@ -1,39 +1,39 @@
 //! For the node that leads: what has to be done now and then besides pruning (`prune.rs`).
 
-use super::{
-    Store, StoreError, caps,
-    lines::ADD_COUNTS,
-    nodes::SLOT_KEPT,
-    sql::Sql,
-    tx::{Tx, group, in_group},
-};
 use crate::domain::Id;
+use crate::store::{
+    engine::{
+        Database, StoreError,
+        sql::sql,
+        tx::{Finished, Tx, group},
+    },
+    fleet::nodes::SLOT_KEPT,
+    tables::{caps, lines::ADD_COUNTS, unknown_clients},
+};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Takes the counts of nodes that are gone, and gives what it took.
-pub(super) static TAKE_FOLDED_COUNTS: Sql = Sql::new(
-    "delete from job_counts where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_counts.node) \
-     returning kind, state, count",
-);
+sql! {
+    /// Takes the counts of nodes that are gone, and gives what it took.
+    pub(super) static TAKE_FOLDED_COUNTS =
+        "delete from job_counts where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_counts.node) \
+         returning kind, state, count";
 
-/// Takes the turns of nodes that are gone, and gives what it took.
-pub(super) static TAKE_FOLDED_CLOCK: Sql = Sql::new(
-    "delete from job_clock where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_clock.node) \
-     returning kind, turn",
-);
+    /// Takes the turns of nodes that are gone, and gives what it took.
+    pub(super) static TAKE_FOLDED_CLOCK =
+        "delete from job_clock where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_clock.node) \
+         returning kind, turn";
 
-/// Keeps the greatest turn of nodes that are gone as that of nobody, so that V never falls.
-pub(super) static FOLD_CLOCK: Sql = Sql::new(
-    "insert into job_clock (kind, node, turn) select g.kind, 0, g.turn from @rows($1, kind text, turn bigint) g \
-     where true order by g.kind on conflict (kind, node) do update set turn = \
-       case when excluded.turn > job_clock.turn then excluded.turn else job_clock.turn end",
-);
+    /// Keeps the greatest turn of nodes that are gone as that of nobody, so that V never falls.
+    pub(super) static FOLD_CLOCK =
+        "insert into job_clock (kind, node, turn) select g.kind, 0, g.turn from @rows($1, kind text, turn bigint) g \
+         where true order by g.kind on conflict (kind, node) do update set turn = \
+           case when excluded.turn > job_clock.turn then excluded.turn else job_clock.turn end";
 
-/// Forgets those of these nodes that have been silent for so long that nobody of them can be at work any more.
-pub(super) static FORGET_NODES: Sql =
-    Sql::new("delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)");
+    /// Forgets those of these nodes that have been silent for so long that nobody of them can be at work any more.
+    pub(super) static FORGET_NODES = "delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)";
+}
 
 /// Empties SQLite's log into its file. Waits only shortly for readers, because all writers wait meanwhile.
 const CHECKPOINT: &str =
@@ -45,7 +45,9 @@ const LOG_MAX_BYTES: u64 = 32 << 20;
 
 /// The janitor's handle.
 #[derive(Clone, Debug)]
-pub struct Chores(pub(super) Store);
+pub struct Chores {
+    pub(super) db: Database,
+}
 
 impl Chores {
     /// Folds what nodes that are gone have counted into one row each: there is one a start.
@@ -53,8 +55,9 @@ impl Chores {
     /// # Errors
     /// When the database is away.
     pub async fn fold_nodes(&self) -> Result<(), StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { in_group(|| fold_nodes(&store)).await }).await
+        self.db
+            .call(|db| async move { db.write("chores", |tx| fold_nodes(tx, db.node())).await })
+            .await
     }
 
     /// Forgets those of these `dead` nodes that have been silent for an hour; their slots are free then.
@@ -65,15 +68,13 @@ impl Chores {
         if dead.is_empty() {
             return Ok(());
         }
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
+        self.db
+            .call(|db| async move {
                 let kept_ms = i64::try_from(SLOT_KEPT.as_millis()).unwrap_or(i64::MAX);
                 let dead = group(&dead)?;
-                in_group(|| async {
-                    let tx = Tx::begin(store.connections(), "forget").await?;
+                db.write("forget", async |tx| {
                     tx.run(&FORGET_NODES, [dead.clone(), kept_ms.into()]).await?;
-                    tx.commit().await
+                    tx.commit(()).await
                 })
                 .await
             })
@@ -86,14 +87,13 @@ impl Chores {
     /// # Errors
     /// When the database is away.
     pub async fn checkpoint(&self) -> Result<u64, StoreError> {
-        let Some(path) = self.0.connections().log_path.clone() else { return Ok(0) };
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
+        let Some(path) = self.db.connections().log_path.clone() else { return Ok(0) };
+        self.db
+            .call(|db| async move {
                 // No log, no size: it is made by the first write.
                 let size = tokio::fs::metadata(path).await.map_or(0, |it| it.len());
                 if size > LOG_MAX_BYTES {
-                    store.connections().writer.execute_unprepared(CHECKPOINT).await?;
+                    db.connections().writer.execute_unprepared(CHECKPOINT).await?;
                 }
                 Ok(size)
             })
@@ -106,14 +106,23 @@ impl Chores {
     /// # Errors
     /// When the database is away.
     pub async fn recount_caps(&self) -> Result<usize, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { caps::recount(&store).await }).await
+        self.db.call(|db| async move { caps::recount(&db).await }).await
+    }
+
+    /// Takes jobs out of turn of clients that no node knows, and lets those in that are known
+    /// again. Returns the clients of which jobs were taken out. Does nothing while some node has
+    /// not said which clients it knows. Nodes that are `dead` know nothing any more.
+    ///
+    /// # Errors
+    /// When the database is away; what was done before stays done.
+    pub async fn rest_unknown_clients(&self, dead: Vec<Id>) -> Result<Vec<String>, StoreError> {
+        self.db.call(|db| async move { unknown_clients::rest_unknown(&db, &dead).await }).await
     }
 }
 
 /// What is taken away is what is added: a row that somebody else changes meanwhile is taken as it
 /// is then.
-async fn fold_nodes(store: &Store) -> Result<(), StoreError> {
+async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
     #[derive(Serialize)]
     struct Turn {
         kind: String,
@@ -127,8 +136,6 @@ async fn fold_nodes(store: &Store) -> Result<(), StoreError> {
         n: i64,
     }
     // Nodes that register meanwhile have greater ids.
-    let own = store.node();
-    let tx = Tx::begin(store.connections(), "chores").await?;
     let mut turns: BTreeMap<String, i64> = BTreeMap::new();
     for row in tx.all(&TAKE_FOLDED_CLOCK, [own.into()]).await? {
         let turn = turns.entry(row.try_get("", "kind")?).or_insert(0);
@@ -150,5 +157,5 @@ async fn fold_nodes(store: &Store) -> Result<(), StoreError> {
             .collect();
         tx.run(&ADD_COUNTS, [group(&counts)?]).await?;
     }
-    tx.commit().await
+    tx.commit(()).await
 }

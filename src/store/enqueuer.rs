@@ -1,38 +1,46 @@
 //! Jobs that come from no webhook: the canary's, the benchmarks', the tests'.
 
-use super::{
-    Store, StoreError,
-    leads::{Followed, Leads},
-    lines::{self, Counts, Entering, Entry, Place},
-    sql::Sql,
-    tx::{Tx, group, in_group, read},
-};
 use crate::domain::{Id, JobKind, job::NewJob};
+use crate::store::{
+    engine::{
+        Database, StoreError,
+        sql::sql,
+        tx::{Tx, column, read},
+    },
+    fleet::notices::Notices,
+    tables::{
+        leads::{Followed, Leads},
+        lines::{self, Counts, Entering, Entry, Place},
+    },
+};
 use std::{
     collections::{BTreeSet, HashSet},
     time::Duration,
 };
 
-/// How a job ended, if it has: by the primary key of attempts, the last run first.
-pub(super) static READ_END: Sql = Sql::new(
-    "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
-     where a.job_id = $1 and a.ended order by a.run desc limit 1",
-);
+sql! {
+    /// How a job ended, if it has: by the primary key of attempts, the last run first.
+    pub(super) static READ_END =
+        "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
+         where a.job_id = $1 and a.ended order by a.run desc limit 1";
 
-/// How many jobs of a kind have succeeded, by the counts.
-pub(super) static READ_SUCCEEDED: Sql = Sql::new(
-    "select cast(coalesce(sum(count), 0) as bigint) as n from job_counts where state = 'succeeded' and kind in \
-       (select g.kind from @rows($1, kind text) g)",
-);
+    /// How many jobs of a kind have succeeded, by the counts.
+    pub(super) static READ_SUCCEEDED =
+        "select cast(coalesce(sum(count), 0) as bigint) as n from job_counts where state = 'succeeded' and kind in \
+           (select g.kind from @rows($1, kind text) g)";
+}
 
 /// Enqueues jobs outside ingest.
 #[derive(Clone, Debug)]
-pub struct Enqueuer(pub(super) Store);
+pub struct Enqueuer {
+    pub(super) db: Database,
+    pub(super) notices: Notices,
+}
 
 impl Enqueuer {
     /// A fresh id, for a subject of its own.
     pub fn next_id(&self) -> Id {
-        self.0.next_id()
+        self.db.next_id()
     }
 
     /// Enqueues `jobs` in one transaction, in their order. Returns the id of each, or `None` where a job
@@ -41,13 +49,16 @@ impl Enqueuer {
     /// # Errors
     /// When the database is away or refuses; then none is enqueued.
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
-        let store = self.0.clone();
-        let followed = Followed::default();
-        let enqueued = self
-            .0
-            .spawn(async move { in_group(|| enqueue(&store, &jobs, &followed)).await })
-            .await?;
-        self.0.notices().announce();
+        let enqueued = self.db.call(|db| async move {
+            let followed = Followed::default();
+            db.write("enqueue", async |tx| {
+                let enqueued = enqueue(&db, &tx, &jobs, &followed).await?;
+                tx.commit(enqueued).await
+            })
+            .await
+        });
+        let enqueued = enqueued.await?;
+        self.notices.announce();
         Ok(enqueued)
     }
 
@@ -56,15 +67,10 @@ impl Enqueuer {
     /// # Errors
     /// When the database is away.
     pub async fn succeeded(&self, kinds: &[JobKind]) -> Result<i64, StoreError> {
-        #[derive(serde::Serialize)]
-        struct Row {
-            kind: &'static str,
-        }
-        let rows: Vec<Row> = kinds.iter().map(|it| Row { kind: it.0 }).collect();
-        let (store, kinds) = (self.0.clone(), group(&rows)?);
-        self.0
-            .spawn(async move {
-                let rows = read(&store.connections().reader, &READ_SUCCEEDED, [kinds]).await?;
+        let kinds = column("kind", kinds.iter().map(|kind| kind.0))?;
+        self.db
+            .call(|db| async move {
+                let rows = read(db.reader(), &READ_SUCCEEDED, [kinds]).await?;
                 match rows.first() {
                     Some(row) => Ok(row.try_get("", "n")?),
                     None => Ok(0),
@@ -78,10 +84,9 @@ impl Enqueuer {
     /// # Errors
     /// When the database is away.
     pub async fn outcome(&self, job_id: Id) -> Result<Option<(String, Duration)>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                let rows = read(&store.connections().reader, &READ_END, [job_id.into()]).await?;
+        self.db
+            .call(|db| async move {
+                let rows = read(db.reader(), &READ_END, [job_id.into()]).await?;
                 match rows.first() {
                     Some(row) => {
                         let took_ms: i64 = row.try_get("", "took_ms")?;
@@ -97,17 +102,17 @@ impl Enqueuer {
 }
 
 async fn enqueue(
-    store: &Store,
+    db: &Database,
+    tx: &Tx,
     jobs: &[NewJob],
     followed: &Followed,
 ) -> Result<Vec<Option<Id>>, StoreError> {
-    let tx = Tx::begin(store.connections(), "enqueue").await?;
     let leads: BTreeSet<Id> =
         jobs.iter().filter(|it| it.in_lead_line).filter_map(|it| it.lead_id).collect();
-    let leads = Leads::lock_following(&tx, &leads, followed).await?;
+    let leads = Leads::lock_following(tx, &leads, followed).await?;
     let entries: Vec<Entry> =
-        jobs.iter().map(|job| Entry { id: store.next_id(), job: job.clone() }).collect();
-    let new = lines::put_jobs(&tx, &entries).await?;
+        jobs.iter().map(|job| Entry { id: db.next_id(), job: job.clone() }).collect();
+    let new = lines::put_jobs(tx, &entries).await?;
     let mut counts = Counts::default();
     let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
     for entry in entries.iter().filter(|it| new.contains(&it.id)) {
@@ -116,8 +121,7 @@ async fn enqueue(
         let place = Place { line: leads.resolve(place.line), ..place };
         entering.push(Entering { place, delay_ms, is_by_hand });
     }
-    lines::enter(&tx, entering, &HashSet::new()).await?;
-    counts.write(&tx, store.node()).await?;
-    tx.commit().await?;
+    lines::enter(tx, entering, &HashSet::new()).await?;
+    counts.write(tx, db.node()).await?;
     Ok(entries.iter().map(|it| new.contains(&it.id).then_some(it.id)).collect())
 }

@@ -1,7 +1,12 @@
-//! All SQL. Cut by who asks: each asker gets a handle of its own over the same connections.
+//! All SQL, on three floors. Each file at the top is a handle that one part of the program gets, over
+//! the same connections.
 //!
-//! Every database call runs on the store runtime, which is stopped last: a sqlx connection belongs to
-//! the runtime that opened it, so a busy arbiter or HTTP worker must never be that one.
+//! - [`engine`]: how statements reach the database. It knows no table.
+//! - [`tables`]: what rows mean, and how they change together.
+//! - [`fleet`]: the nodes of one database, their heartbeats, and the notices between them.
+//! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`].
+//!
+//! A floor uses those named before it, never one after it (`tests/tidy.rs`).
 
 mod chores;
 mod desk;
@@ -24,15 +29,20 @@ pub use self::{
         ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
         QuarantineRow, Totals,
     },
-    engine::connect::{create_database, drop_database, reach, sqlite_path},
-    engine::error::StoreError,
-    engine::ids::{given_out_at, wall_clock},
-    engine::isolate::commit_isolating,
-    engine::migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
+    engine::{
+        connect::{create_database, drop_database, reach, sqlite_path},
+        error::StoreError,
+        ids::{given_out_at, wall_clock},
+        isolate::commit_isolating,
+        migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
+        runtime::StoreRuntime,
+    },
     enqueuer::Enqueuer,
-    fleet::heartbeat::{Heartbeat, Membership},
-    fleet::nodes::{HeartbeatReport, Node, Nodes},
-    fleet::notices::{Notice, Notices, Subscriber, Subscription},
+    fleet::{
+        heartbeat::{Heartbeat, Membership},
+        nodes::{HeartbeatReport, Node, Nodes},
+        notices::{Notice, Notices, Subscriber, Subscription},
+    },
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     ledger::{Ledger, Settlement, Transition},
     prune::{Prunable, Pruned, Pruning},
@@ -42,84 +52,41 @@ pub use self::{
 };
 
 use self::{
-    engine::{
-        circuit_breaker, connect, connect::Connections, disk, error, ids, ids::Ids,
-        last_failed_write, sessions, sql, suitable, tx,
-    },
-    fleet::{nodes, notices},
+    engine::{Database, connect, disk::Disk, ids::Ids},
+    fleet::{nodes, notices::NoticeState},
+    reader::ConversationQueue,
     tables::{
-        caps, drafts, leads, lines, merge, messages, quarantine_room, suspects, unknown_clients,
+        caps,
+        unknown_clients::{self, UnknownClientsLeft},
     },
 };
 use crate::{config, domain::Id};
-use sea_orm::DatabaseBackend;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::BTreeMap,
-    future::Future,
-    io,
-    sync::{Arc, atomic::Ordering},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 
-/// What the same bytes have in common: the key of a quarantined body, 32 hex digits of its SHA-256.
+/// The key by which equal bodies are known as equal: the first 32 hex digits of their SHA-256.
 pub fn body_hash(body: &[u8]) -> String {
     let mut hex = format!("{:x}", Sha256::digest(body));
     hex.truncate(32);
     hex
 }
 
-/// Threads of the store runtime. They only wait for databases.
-const STORE_THREADS: usize = 2;
-
-/// The runtime on which every database call runs. Dropped last: what still runs on it then is dropped, too.
-#[derive(Debug)]
-pub struct StoreRuntime {
-    handle: Handle,
-    runtime: Option<Runtime>,
-}
-
-impl StoreRuntime {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// When the system gives no threads.
-    pub fn start() -> io::Result<Self> {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();
-        let runtime = builder.build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
-    }
-
-    /// A handle by which others run on it.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-}
-
-impl Drop for StoreRuntime {
-    /// Does not wait, because it may be dropped inside of another runtime, which must not block.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// The open database, registered as a node.
+/// The open database, on which this process is registered as a node. Hands out the handles. A clone
+/// shares everything.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    runtime: Handle,
-    connections: Connections,
-    node: Id,
-    ids: Ids,
-    notices: Arc<notices::NoticeState>,
-    conversations: reader::Conversations,
-    left: unknown_clients::UnknownClientsLeft,
-    disk: disk::Disk,
+pub struct Store {
+    db: Database,
+    /// Who is told of new jobs, within this process and on other nodes.
+    notices: Arc<NoticeState>,
+    /// What handlers have asked for and nobody has read yet.
+    conversations: Arc<ConversationQueue>,
+    /// The clients whose jobs this process leaves to others.
+    left: Arc<UnknownClientsLeft>,
+    disk: Arc<Disk>,
 }
 
 impl Store {
@@ -132,7 +99,7 @@ impl Store {
         cfg: &config::DatabaseConfig,
         role: &'static str,
     ) -> Result<Self, StoreError> {
-        let (cfg, disk) = (cfg.clone(), disk::Disk::of(cfg.url.expose()));
+        let (cfg, disk) = (cfg.clone(), Disk::of(cfg.url.expose()));
         let opened = runtime.spawn(async move {
             let connections = connect::open(&cfg).await?;
             if connections.writer.is_lent() {
@@ -145,224 +112,156 @@ impl Store {
         });
         let (connections, registered) =
             opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
-        connections.has_caps.store(registered.has_caps, Ordering::Relaxed);
+        connections.set_has_caps(registered.has_caps);
         let ids = Ids::new(registered.slot, registered.floor);
-        Ok(Self(Arc::new(Shared {
-            runtime,
-            connections,
-            node: registered.node,
-            ids,
+        Ok(Self {
+            db: Database::new(runtime, connections, registered.node, ids),
             notices: Arc::default(),
-            conversations: reader::Conversations::default(),
-            left: unknown_clients::UnknownClientsLeft::default(),
-            disk,
-        })))
+            conversations: Arc::default(),
+            left: Arc::default(),
+            disk: Arc::new(disk),
+        })
     }
 
     /// This process, as the database knows it.
     pub fn node(&self) -> Id {
-        self.0.node
+        self.db.node()
     }
 
-    /// Takes this process's row away, at the end of a stop that has left nothing undone: its place
-    /// is free then, and no other node has to find out that it is gone. It must not write any more.
+    /// Deletes this process's row, at the end of a stop that has left nothing undone. Its slot is
+    /// free at once then, and no other node has to find out that it is gone. The process must not
+    /// write any more.
     ///
     /// # Errors
-    /// When the database is away: the row is forgotten later, as that of a node that died.
+    /// When the database is away. The row is forgotten later, as that of a node that died.
     pub async fn leave(&self) -> Result<(), StoreError> {
-        let store = self.clone();
-        self.spawn(async move { nodes::leave(store.connections(), store.node()).await }).await
+        self.db.call(|db| async move { nodes::leave(db.connections(), db.node()).await }).await
     }
 
-    /// The settings of the database's server under which an acknowledged webhook can be lost; empty is good.
+    /// The settings of the database's server under which an acknowledged webhook can be lost; empty
+    /// is good.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
-        let store = self.clone();
-        self.spawn(async move { connect::undurable(store.connections()).await }).await
+        self.db.call(|db| async move { connect::undurable(db.connections()).await }).await
     }
 
-    /// What is wrong with the disk of a SQLite file: it has less room left than new webhooks may use. `None` where
-    /// all is well, and on PostgreSQL.
+    /// Why a SQLite file may take no new webhooks: its disk has less room than is kept free. `None`
+    /// when it has enough, and on PostgreSQL.
     pub fn disk_trouble(&self) -> Option<String> {
-        self.0.disk.trouble()
+        self.disk.trouble()
     }
 
-    /// Whether the database answers, and takes writes again where the last one failed.
+    /// Checks that the database answers and, after a failed write, that it takes writes again.
     ///
     /// # Errors
     /// When it does not.
     pub async fn answers(&self) -> Result<(), StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
-            let connections = store.connections();
-            if connections.last_failed_write.error().is_none() {
-                return nodes::is_there(connections).await;
-            }
-            nodes::stay(connections, store.node()).await?;
-            connections.last_failed_write.error().map_or(Ok(()), Err)
-        })
-        .await
+        self.db
+            .call(|db| async move {
+                let connections = db.connections();
+                if connections.last_failed_write.error().is_none() {
+                    return nodes::is_there(connections).await;
+                }
+                nodes::stay(connections, db.node()).await?;
+                connections.last_failed_write.error().map_or(Ok(()), Err)
+            })
+            .await
     }
 
     /// `sqlite` or `postgres`.
     pub fn database(&self) -> &'static str {
-        if self.is_sqlite() { "sqlite" } else { "postgres" }
+        self.db.kind()
     }
 
-    /// For ingest.
-    pub fn inbox(&self) -> Inbox {
-        Inbox(self.clone(), config::QuarantineBound { items: u64::MAX, bytes: u64::MAX })
+    /// True while a pooler lends a session for one transaction at a time.
+    pub fn is_pooled(&self) -> bool {
+        self.db.is_pooled()
     }
 
-    /// For the supervisor.
-    pub fn queue(&self) -> Queue {
-        Queue(self.clone())
-    }
-
-    /// For the recorder.
-    pub fn ledger(&self) -> Ledger {
-        Ledger(self.clone())
-    }
-
-    /// For jobs that come from no webhook.
-    pub fn enqueuer(&self) -> Enqueuer {
-        Enqueuer(self.clone())
-    }
-
-    /// For handlers.
-    pub fn reader(&self) -> Reader {
-        Reader(self.clone())
-    }
-
-    /// For judging who lives.
-    pub fn nodes(&self) -> Nodes {
-        Nodes(self.clone())
-    }
-
-    /// For those who store jobs that other nodes may work.
-    pub fn notices(&self) -> Notices {
-        Notices(self.clone())
-    }
-
-    /// For whoever listens to the other nodes; `None` on SQLite, where there are none, and behind a pooler, where
-    /// a listener would hear nothing and leave every session that it was lent listening.
-    pub fn subscriber(&self, cfg: &config::DatabaseConfig) -> Option<Subscriber> {
-        let can_hear = !self.is_sqlite() && !self.is_pooled();
-        can_hear.then(|| Subscriber::new(self.clone(), cfg.clone()))
-    }
-
-    /// For the janitor of the node that leads.
-    pub fn chores(&self) -> Chores {
-        Chores(self.clone())
-    }
-
-    /// For the admin API.
-    pub fn desk(&self) -> Desk {
-        Desk(self.clone())
+    /// How many times the circuit breaker before PostgreSQL has closed: the outages that this process
+    /// has seen.
+    pub fn outages(&self) -> u32 {
+        self.db.connections().breaker.as_ref().map_or(0, |it| it.closings())
     }
 
     /// Caps how many jobs of these clients run at once, on all nodes together; every other client
-    /// has no cap. What the last node has set is kept by all. To be called at the start, and when
+    /// has no cap. All nodes keep what the last one has set. To be called at the start, and when
     /// the configuration has changed.
     ///
     /// # Errors
     /// When the database is away: the caps are as before then.
     pub async fn set_caps(&self, caps: BTreeMap<String, u32>) -> Result<(), StoreError> {
-        let store = self.clone();
-        // Said before, so that whoever moves a head from now on counts it.
+        let connections = self.db.connections();
+        // Before the caps are written, so that everybody who moves a head from then on counts it.
         if !caps.is_empty() {
-            self.note_caps();
+            connections.set_has_caps(true);
         }
-        let has_caps = self.spawn(async move { caps::set(&store, &caps).await }).await?;
-        self.0.connections.has_caps.store(has_caps, Ordering::Relaxed);
+        let has_caps = self.db.call(|db| async move { caps::set(&db, &caps).await }).await?;
+        connections.set_has_caps(has_caps);
         Ok(())
     }
 
-    /// Some client is capped: from now on heads are counted.
-    fn note_caps(&self) {
-        self.0.connections.has_caps.store(true, Ordering::Relaxed);
-    }
-
-    /// The clients whose jobs this process leaves to others.
-    fn left(&self) -> &unknown_clients::UnknownClientsLeft {
-        &self.0.left
-    }
-
-    /// True where a pooler lends sessions for a transaction at a time.
-    pub fn is_pooled(&self) -> bool {
-        self.0.connections.writer.is_lent()
-    }
-
-    /// How often the circuit breaker before PostgreSQL has closed: outages, as far as this process has seen them.
-    pub fn outages(&self) -> u32 {
-        self.0.connections.breaker.as_ref().map_or(0, |it| it.closings())
-    }
-
-    fn is_sqlite(&self) -> bool {
-        self.0.connections.backend == DatabaseBackend::Sqlite
-    }
-
-    fn connections(&self) -> &Connections {
-        &self.0.connections
-    }
-
-    /// The next id: it grows with arrival.
-    fn next_id(&self) -> Id {
-        self.0.ids.next()
-    }
-
-    /// Runs `work` on the store runtime, once the database is there. It goes on there when the caller is dropped:
-    /// a commit that was begun is not broken off by an actor that died.
+    /// Says which clients this process knows, and lets in what was held of them while nobody did.
+    /// To be called at the start, and when the configuration has changed.
     ///
-    /// There is no limit for the whole of it, because every statement has one. Long work is better cut into
-    /// several calls: one that is under way when the database goes away ends a second later.
-    fn spawn<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        // Boxed, because each layer around it would hold it anew.
-        let (breaker, work) = (self.0.connections.breaker.clone(), Box::pin(work));
-        self.run(async move {
-            match breaker {
-                Some(breaker) => breaker.pass(work).await,
-                None => work.await,
-            }
-        })
+    /// # Errors
+    /// When the database is away.
+    pub async fn set_clients(&self, clients: BTreeSet<String>) -> Result<(), StoreError> {
+        self.db.call(|db| async move { unknown_clients::set_known(&db, &clients).await }).await
     }
 
-    /// As [`Self::spawn`], for work over a connection of its own: it is given up as soon as the database goes
-    /// away, and its errors say nothing about the pools.
-    fn spawn_apart<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        let (breaker, work) = (self.0.connections.breaker.clone(), Box::pin(work));
-        self.run(async move {
-            match breaker {
-                Some(breaker) => breaker.pass_apart(work).await,
-                None => work.await,
-            }
-        })
+    /// For ingest.
+    pub fn inbox(&self) -> Inbox {
+        Inbox(self.db.clone(), config::QuarantineBound { items: u64::MAX, bytes: u64::MAX })
     }
 
-    fn run<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        let runtime = self.0.runtime.clone();
-        async move {
-            match runtime.spawn(work).await {
-                Ok(result) => result,
-                Err(error) if error.is_panic() => {
-                    Err(StoreError::Broken("a database call panicked".to_owned()))
-                }
-                Err(_) => Err(StoreError::Unreachable("the store is stopped".to_owned())),
-            }
-        }
+    /// For the supervisor.
+    pub fn queue(&self) -> Queue {
+        Queue { db: self.db.clone(), left: self.left.clone() }
+    }
+
+    /// For the recorder.
+    pub fn ledger(&self) -> Ledger {
+        Ledger { db: self.db.clone() }
+    }
+
+    /// For jobs that come from no webhook.
+    pub fn enqueuer(&self) -> Enqueuer {
+        Enqueuer { db: self.db.clone(), notices: self.notices() }
+    }
+
+    /// For handlers.
+    pub fn reader(&self) -> Reader {
+        Reader { db: self.db.clone(), queue: self.conversations.clone() }
+    }
+
+    /// For heartbeats, and for judging which nodes live.
+    pub fn nodes(&self) -> Nodes {
+        Nodes { db: self.db.clone(), notices: self.notices.clone() }
+    }
+
+    /// For those who store jobs that other nodes may work.
+    pub fn notices(&self) -> Notices {
+        Notices { db: self.db.clone(), state: self.notices.clone() }
+    }
+
+    /// For the listener to other nodes. `None` on SQLite, which has no other nodes, and behind a
+    /// pooler, where a listener would hear nothing and leave every session that it was lent
+    /// listening.
+    pub fn subscriber(&self, cfg: &config::DatabaseConfig) -> Option<Subscriber> {
+        let can_hear = !self.db.is_sqlite() && !self.db.is_pooled();
+        can_hear.then(|| Subscriber::new(self.db.clone(), cfg.clone()))
+    }
+
+    /// For the janitor of the node that leads.
+    pub fn chores(&self) -> Chores {
+        Chores { db: self.db.clone() }
+    }
+
+    /// For the admin API.
+    pub fn desk(&self) -> Desk {
+        Desk { db: self.db.clone(), notices: self.notices() }
     }
 }

@@ -8,14 +8,15 @@
 //! recently, or are kept for longer) are looked at again by a second pass, which is slow where
 //! there is nothing to prune.
 
-use super::{
-    Chores, Store, StoreError,
-    ids::first_at,
-    ledger::millis,
-    quarantine_room::QuarantineRooms,
-    sql::Sql,
-    tx::{Tx, group, in_group, read},
-    wall_clock,
+use crate::store::{
+    Chores,
+    engine::{
+        Database, StoreError,
+        ids::{first_at, wall_clock},
+        sql::sql,
+        tx::{Tx, group, millis, read},
+    },
+    tables::quarantine_room::QuarantineRooms,
 };
 use crate::{config, domain::Id};
 use std::time::Duration;
@@ -28,60 +29,55 @@ const BATCH: i64 = 500;
 /// their age counts from their end, and most have ended within this time after they were stored.
 const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
 
-/// Jobs in the order of their keys. By primary key.
-pub(super) static READ_OLD_JOBS: Sql =
-    Sql::new("select id from jobs where id > $1 and id < $2 order by id limit $3");
+sql! {
+    /// Jobs in the order of their keys. By primary key.
+    pub(super) static READ_OLD_JOBS =
+        "select id from jobs where id > $1 and id < $2 order by id limit $3";
 
-/// Those of these jobs that have ended and are not kept any longer: `$2` is for how many
-/// milliseconds those are kept that succeeded or were cancelled, `$3` all others. Locked, so that
-/// nobody retries one by hand meanwhile. By primary key.
-pub(super) static LOCK_ENDED: Sql = Sql::new(
-    "select job_id from job_attempts where job_id @ids($1) and ended and finished_at < \
-       case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
-     order by job_id, run @for_update",
-);
+    /// Those of these jobs that have ended and are not kept any longer: `$2` is for how many
+    /// milliseconds those are kept that succeeded or were cancelled, `$3` all others. Locked, so that
+    /// nobody retries one by hand meanwhile. By primary key.
+    pub(super) static LOCK_ENDED =
+        "select job_id from job_attempts where job_id @ids($1) and ended and finished_at < \
+           case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
+         order by job_id, run @for_update";
 
-/// By primary key.
-pub(super) static DELETE_ATTEMPTS: Sql = Sql::new("delete from job_attempts where job_id @ids($1)");
+    /// By primary key.
+    pub(super) static DELETE_ATTEMPTS = "delete from job_attempts where job_id @ids($1)";
 
-/// By primary key.
-pub(super) static DELETE_JOBS: Sql = Sql::new("delete from jobs where id @ids($1)");
+    /// By primary key.
+    pub(super) static DELETE_JOBS = "delete from jobs where id @ids($1)";
 
-/// The last message of the next batch. By primary key.
-pub(super) static READ_OLD_MESSAGES: Sql = Sql::new(
-    "select max(id) as last from (select id from messages where id > $1 and id < $2 order by id limit $3) as batch",
-);
+    /// The last message of the next batch. By primary key.
+    pub(super) static READ_OLD_MESSAGES =
+        "select max(id) as last from (select id from messages where id > $1 and id < $2 order by id limit $3) as batch";
 
-/// Takes bodies as received away from messages of a range. By primary key.
-pub(super) static DROP_PAYLOADS: Sql = Sql::new(
-    "update messages set payload = null where id > $1 and id <= $2 and payload is not null",
-);
+    /// Takes bodies as received away from messages of a range. By primary key.
+    pub(super) static DROP_PAYLOADS =
+        "update messages set payload = null where id > $1 and id <= $2 and payload is not null";
 
-/// How far a pass has come.
-pub(super) static READ_PROGRESS: Sql = Sql::new("select value from counters where name = $1");
+    /// How far a pass has come.
+    pub(super) static READ_PROGRESS = "select value from counters where name = $1";
 
-/// Notes it.
-pub(super) static PUT_PROGRESS: Sql = Sql::new(
-    "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
-);
+    /// Notes it.
+    pub(super) static PUT_PROGRESS =
+        "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value";
 
-/// Quarantined items that are old and did not come again lately. By primary key.
-pub(super) static READ_OLD_QUARANTINED: Sql = Sql::new(
-    "select id, client_id from quarantine where id < $1 and last_received_at < @at($2) order by id limit $3",
-);
+    /// Quarantined items that are old and did not come again lately. By primary key.
+    pub(super) static READ_OLD_QUARANTINED =
+        "select id, client_id from quarantine where id < $1 and last_received_at < @at($2) order by id limit $3";
 
-/// Deletes those of them that have not come again meanwhile. By primary key.
-pub(super) static DELETE_QUARANTINED: Sql = Sql::new(
-    "delete from quarantine where id @ids($1) and last_received_at < @at($2) returning client_id, status, size",
-);
+    /// Deletes those of them that have not come again meanwhile. By primary key.
+    pub(super) static DELETE_QUARANTINED =
+        "delete from quarantine where id @ids($1) and last_received_at < @at($2) returning client_id, status, size";
 
-/// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row,
-/// too: an expired key is taken over by the next message that has it.
-pub(super) static DELETE_EXPIRED_KEYS: Sql = Sql::new(
-    "delete from message_keys where (client_id, channel, kind, key) in (select client_id, channel, kind, key \
-       from message_keys where expires_at < @in_ms(-60000) order by expires_at limit $1) \
-       and expires_at < @in_ms(-60000)",
-);
+    /// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row,
+    /// too: an expired key is taken over by the next message that has it.
+    pub(super) static DELETE_EXPIRED_KEYS =
+        "delete from message_keys where (client_id, channel, kind, key) in (select client_id, channel, kind, key \
+           from message_keys where expires_at < @in_ms(-60000) order by expires_at limit $1) \
+           and expires_at < @in_ms(-60000)";
+}
 
 /// The places of passes, in `counters`.
 const JOBS_PLACE: &str = "jobs_pruned_to";
@@ -197,19 +193,16 @@ impl Chores {
         what: Prunable,
         keep: &config::Retention,
     ) -> Result<Batch, StoreError> {
-        let (store, keep) = (self.0.clone(), keep.clone());
-        self.0
-            .spawn(async move {
-                in_group(|| async {
-                    match what {
-                        Prunable::Jobs => prune_jobs(&store, &keep).await,
-                        Prunable::PassedOverJobs => prune_passed_over(&store, &keep).await,
-                        Prunable::Payloads => prune_payloads(&store, keep.payloads).await,
-                        Prunable::Quarantine => prune_quarantine(&store, keep.quarantine).await,
-                        Prunable::Keys => prune_keys(&store).await,
-                    }
-                })
-                .await
+        let keep = keep.clone();
+        self.db
+            .call(|db| async move {
+                match what {
+                    Prunable::Jobs => prune_jobs(&db, &keep).await,
+                    Prunable::PassedOverJobs => prune_passed_over(&db, &keep).await,
+                    Prunable::Payloads => prune_payloads(&db, keep.payloads).await,
+                    Prunable::Quarantine => prune_quarantine(&db, keep.quarantine).await,
+                    Prunable::Keys => prune_keys(&db).await,
+                }
             })
             .await
     }
@@ -220,33 +213,33 @@ fn first_younger_than(age: Duration) -> Id {
     first_at(wall_clock().plus_millis(-millis(age)))
 }
 
-async fn place(store: &Store, name: &'static str) -> Result<Id, StoreError> {
-    let rows = read(&store.connections().reader, &READ_PROGRESS, [name.into()]).await?;
+async fn place(db: &Database, name: &'static str) -> Result<Id, StoreError> {
+    let rows = read(db.reader(), &READ_PROGRESS, [name.into()]).await?;
     rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "value")?))
 }
 
 /// Goes on over jobs that are old enough for any retention; stays behind those that it cannot
 /// prune.
-async fn prune_jobs(store: &Store, keep: &config::Retention) -> Result<Batch, StoreError> {
+async fn prune_jobs(db: &Database, keep: &config::Retention) -> Result<Batch, StoreError> {
     let youngest = keep.succeeded.min(keep.failed);
     let slack = JOB_SLACK_MAX.min(youngest / 10);
-    let after = place(store, JOBS_PLACE).await?;
-    let ids = old_jobs(store, after, first_younger_than(youngest + slack)).await?;
+    let after = place(db, JOBS_PLACE).await?;
+    let ids = old_jobs(db, after, first_younger_than(youngest + slack)).await?;
     let last = ids.last().copied().unwrap_or(after);
-    prune_ended(store, keep, ids, (JOBS_PLACE, after, last)).await
+    prune_ended(db, keep, ids, (JOBS_PLACE, after, last)).await
 }
 
 /// Goes on over jobs that [`prune_jobs`] has passed over, and at the end from the beginning.
-async fn prune_passed_over(store: &Store, keep: &config::Retention) -> Result<Batch, StoreError> {
-    let after = place(store, PASSED_OVER_PLACE).await?;
-    let ids = old_jobs(store, after, place(store, JOBS_PLACE).await? + 1).await?;
+async fn prune_passed_over(db: &Database, keep: &config::Retention) -> Result<Batch, StoreError> {
+    let after = place(db, PASSED_OVER_PLACE).await?;
+    let ids = old_jobs(db, after, place(db, JOBS_PLACE).await? + 1).await?;
     let last = if is_last(&ids) { 0 } else { ids.last().copied().unwrap_or_default() };
-    prune_ended(store, keep, ids, (PASSED_OVER_PLACE, after, last)).await
+    prune_ended(db, keep, ids, (PASSED_OVER_PLACE, after, last)).await
 }
 
-async fn old_jobs(store: &Store, after: Id, before: Id) -> Result<Vec<Id>, StoreError> {
+async fn old_jobs(db: &Database, after: Id, before: Id) -> Result<Vec<Id>, StoreError> {
     let values = [after.into(), before.into(), BATCH.into()];
-    let rows = read(&store.connections().reader, &READ_OLD_JOBS, values).await?;
+    let rows = read(db.reader(), &READ_OLD_JOBS, values).await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
 
@@ -257,7 +250,7 @@ fn is_last(ids: &[Id]) -> bool {
 /// Prunes those of `ids` that have ended and are not kept any longer; moves the place of the pass
 /// on.
 async fn prune_ended(
-    store: &Store,
+    db: &Database,
     keep: &config::Retention,
     ids: Vec<Id>,
     (name, from, to): (&'static str, Id, Id),
@@ -266,48 +259,50 @@ async fn prune_ended(
     if ids.is_empty() && from == to {
         return Ok(Batch { rows: 0, is_over });
     }
-    let tx = Tx::begin(store.connections(), "chores").await?;
     let kept = [millis(keep.succeeded), millis(keep.failed)];
-    let mut gone: Vec<Id> = Vec::new();
-    if !ids.is_empty() {
-        let values = [group(&ids)?, kept[0].into(), kept[1].into()];
-        for row in tx.all(&LOCK_ENDED, values).await? {
-            gone.push(row.try_get("", "job_id")?);
+    let prune = async |tx: Tx| {
+        let mut gone: Vec<Id> = Vec::new();
+        if !ids.is_empty() {
+            let values = [group(&ids)?, kept[0].into(), kept[1].into()];
+            for row in tx.all(&LOCK_ENDED, values).await? {
+                gone.push(row.try_get("", "job_id")?);
+            }
+            gone.dedup();
         }
-        gone.dedup();
-    }
-    let mut rows = 0;
-    if !gone.is_empty() {
-        tx.run(&DELETE_ATTEMPTS, [group(&gone)?]).await?;
-        rows = tx.run(&DELETE_JOBS, [group(&gone)?]).await?;
-    }
-    if from != to {
-        tx.run(&PUT_PROGRESS, [name.into(), to.into()]).await?;
-    }
-    tx.commit().await?;
-    Ok(Batch { rows, is_over })
+        let mut rows = 0;
+        if !gone.is_empty() {
+            tx.run(&DELETE_ATTEMPTS, [group(&gone)?]).await?;
+            rows = tx.run(&DELETE_JOBS, [group(&gone)?]).await?;
+        }
+        if from != to {
+            tx.run(&PUT_PROGRESS, [name.into(), to.into()]).await?;
+        }
+        tx.commit(Batch { rows, is_over }).await
+    };
+    db.write("chores", prune).await
 }
 
-async fn prune_payloads(store: &Store, keep: Duration) -> Result<Batch, StoreError> {
-    let after = place(store, PAYLOADS_PLACE).await?;
+async fn prune_payloads(db: &Database, keep: Duration) -> Result<Batch, StoreError> {
+    let after = place(db, PAYLOADS_PLACE).await?;
     let values = [after.into(), first_younger_than(keep).into(), BATCH.into()];
-    let rows = read(&store.connections().reader, &READ_OLD_MESSAGES, values).await?;
+    let rows = read(db.reader(), &READ_OLD_MESSAGES, values).await?;
     let last: Option<Id> = match rows.first() {
         Some(row) => row.try_get("", "last")?,
         None => None,
     };
     let Some(last) = last else { return Ok(Batch { rows: 0, is_over: true }) };
-    let tx = Tx::begin(store.connections(), "chores").await?;
-    let rows = tx.run(&DROP_PAYLOADS, [after.into(), last.into()]).await?;
-    tx.run(&PUT_PROGRESS, [PAYLOADS_PLACE.into(), last.into()]).await?;
-    tx.commit().await?;
-    Ok(Batch { rows, is_over: false })
+    db.write("chores", async |tx| {
+        let rows = tx.run(&DROP_PAYLOADS, [after.into(), last.into()]).await?;
+        tx.run(&PUT_PROGRESS, [PAYLOADS_PLACE.into(), last.into()]).await?;
+        tx.commit(Batch { rows, is_over: false }).await
+    })
+    .await
 }
 
-async fn prune_quarantine(store: &Store, keep: Duration) -> Result<Batch, StoreError> {
+async fn prune_quarantine(db: &Database, keep: Duration) -> Result<Batch, StoreError> {
     let oldest = wall_clock().plus_millis(-millis(keep));
     let values = [first_at(oldest).into(), oldest.as_millis().into(), BATCH.into()];
-    let old = read(&store.connections().reader, &READ_OLD_QUARANTINED, values).await?;
+    let old = read(db.reader(), &READ_OLD_QUARANTINED, values).await?;
     let (mut ids, mut clients) = (Vec::<Id>::new(), Vec::<String>::new());
     for row in &old {
         ids.push(row.try_get("", "id")?);
@@ -317,34 +312,28 @@ async fn prune_quarantine(store: &Store, keep: Duration) -> Result<Batch, StoreE
     if ids.is_empty() {
         return Ok(Batch { rows: 0, is_over });
     }
-    let tx = Tx::begin(store.connections(), "chores").await?;
-    let mut rooms =
-        QuarantineRooms::lock(&tx, &clients.iter().map(String::as_str).collect()).await?;
-    let values = [group(&ids)?, oldest.as_millis().into()];
-    let gone = tx.all(&DELETE_QUARANTINED, values).await?;
-    for row in &gone {
-        let [client, status]: [String; 2] =
-            [row.try_get("", "client_id")?, row.try_get("", "status")?];
-        if status == "held" {
-            rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));
+    let prune = async |tx: Tx| {
+        let mut rooms =
+            QuarantineRooms::lock(&tx, &clients.iter().map(String::as_str).collect()).await?;
+        let values = [group(&ids)?, oldest.as_millis().into()];
+        let gone = tx.all(&DELETE_QUARANTINED, values).await?;
+        for row in &gone {
+            let [client, status]: [String; 2] =
+                [row.try_get("", "client_id")?, row.try_get("", "status")?];
+            if status == "held" {
+                rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));
+            }
         }
-    }
-    rooms.write(&tx).await?;
-    tx.commit().await?;
-    Ok(Batch { rows: gone.len() as u64, is_over })
+        rooms.write(&tx).await?;
+        tx.commit(Batch { rows: gone.len() as u64, is_over }).await
+    };
+    db.write("chores", prune).await
 }
 
-async fn prune_keys(store: &Store) -> Result<Batch, StoreError> {
-    delete(store, &DELETE_EXPIRED_KEYS, [BATCH.into()]).await
-}
-
-async fn delete<const N: usize>(
-    store: &Store,
-    sql: &Sql,
-    values: [sea_orm::Value; N],
-) -> Result<Batch, StoreError> {
-    let tx = Tx::begin(store.connections(), "chores").await?;
-    let rows = tx.run(sql, values).await?;
-    tx.commit().await?;
-    Ok(Batch { rows, is_over: rows < BATCH.unsigned_abs() })
+async fn prune_keys(db: &Database) -> Result<Batch, StoreError> {
+    db.write("chores", async |tx| {
+        let rows = tx.run(&DELETE_EXPIRED_KEYS, [BATCH.into()]).await?;
+        tx.commit(Batch { rows, is_over: rows < BATCH.unsigned_abs() }).await
+    })
+    .await
 }

@@ -3,51 +3,49 @@
 //! Conversations are read in groups: what handlers ask for while a read is under way goes with the next one. An
 //! idle daemon reads each at once; a busy one reads as many as its slots ask for with two statements.
 
-use super::{
-    Store, StoreError,
-    sql::Sql,
-    tx::{group, read},
-};
 use crate::domain::{
     Conversation, Id, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp,
     conversation::{LINE_CHARS_MAX, Line, TRANSCRIPT_MAX},
     event::Direction,
 };
+use crate::store::engine::{
+    Database, StoreError,
+    sql::sql,
+    tx::{column, flag, group, read},
+};
 use sea_orm::QueryResult;
-use serde::Serialize;
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
 
-/// Messages with their leads. By primary keys.
-pub(super) static READ_CONVERSATIONS: Sql = Sql::new(
-    "select m.id, m.channel, m.direction, m.subject, m.body, case when m.has_new_text then 1 else 0 end as has_new_text, \
-       case when m.automated then 1 else 0 end as automated, m.sentiment, @ms(m.sent_at) as sent_at, \
-       case when m.reply_handle is null then 0 else 1 end as can_be_answered, \
-       l.id as lead_id, l.status as lead_status, l.sentiment as lead_sentiment, l.first_name, l.last_name, l.company_name, l.title, \
-       case when l.opted_out_at is null then 0 else 1 end as opted_out, case when l.bounced_at is null then 0 else 1 end as bounced, \
-       case when l.sms_dnd then 1 else 0 end as sms_dnd, l.newest_inbound_id \
-     from messages m join leads l on l.id = m.lead_id where m.id @ids($1)",
-);
+sql! {
+    /// Messages with their leads. By primary keys.
+    pub(super) static READ_CONVERSATIONS =
+        "select m.id, m.channel, m.direction, m.subject, m.body, case when m.has_new_text then 1 else 0 end as has_new_text, \
+           case when m.automated then 1 else 0 end as automated, m.sentiment, @ms(m.sent_at) as sent_at, \
+           case when m.reply_handle is null then 0 else 1 end as can_be_answered, \
+           l.id as lead_id, l.status as lead_status, l.sentiment as lead_sentiment, l.first_name, l.last_name, l.company_name, l.title, \
+           case when l.opted_out_at is null then 0 else 1 end as opted_out, case when l.bounced_at is null then 0 else 1 end as bounced, \
+           case when l.sms_dnd then 1 else 0 end as sms_dnd, l.newest_inbound_id \
+         from messages m join leads l on l.id = m.lead_id where m.id @ids($1)";
 
-/// The newest messages of each lead, at most `$2` of them with at most `$3` characters of their texts. By
-/// `messages_of_lead`.
-pub(super) static READ_TRANSCRIPTS_POSTGRES: Sql = Sql::new(
-    "select g.lead_id, t.channel, t.direction, t.subject, t.body, @ms(t.sent_at) as sent_at \
-     from @rows($1, lead_id bigint) g cross join lateral (select m.channel, m.direction, \
-         substr(m.subject, 1, $3) as subject, substr(m.body, 1, $3) as body, m.sent_at from messages m \
-       where m.lead_id = g.lead_id and m.deleted_at is null order by m.lead_id desc, m.id desc limit $2) t",
-);
+    /// The newest messages of each lead, at most `$2` of them with at most `$3` characters of their texts. By
+    /// `messages_of_lead`.
+    pub(super) static READ_TRANSCRIPTS_POSTGRES =
+        "select g.lead_id, t.channel, t.direction, t.subject, t.body, @ms(t.sent_at) as sent_at \
+         from @rows($1, lead_id bigint) g cross join lateral (select m.channel, m.direction, \
+             substr(m.subject, 1, $3) as subject, substr(m.body, 1, $3) as body, m.sent_at from messages m \
+           where m.lead_id = g.lead_id and m.deleted_at is null order by m.lead_id desc, m.id desc limit $2) t";
 
-/// The same for SQLite, which has no lateral join and looks up what a subquery of each row lists.
-pub(super) static READ_TRANSCRIPTS_SQLITE: Sql = Sql::new(
-    "select g.lead_id, m.channel, m.direction, substr(m.subject, 1, $3) as subject, \
-       substr(m.body, 1, $3) as body, @ms(m.sent_at) as sent_at \
-     from @rows($1, lead_id bigint) g cross join messages m where m.id in (select x.id from messages x \
-       where x.lead_id = g.lead_id and x.deleted_at is null order by x.id desc limit $2)",
-);
+    /// The same for SQLite, which has no lateral join and looks up what a subquery of each row lists.
+    pub(super) static READ_TRANSCRIPTS_SQLITE =
+        "select g.lead_id, m.channel, m.direction, substr(m.subject, 1, $3) as subject, \
+           substr(m.body, 1, $3) as body, @ms(m.sent_at) as sent_at \
+         from @rows($1, lead_id bigint) g cross join messages m where m.id in (select x.id from messages x \
+           where x.lead_id = g.lead_id and x.deleted_at is null order by x.id desc limit $2)";
+}
 
 /// Conversations of one read, at most: each may hold a transcript of some 200 kB.
 const GROUP_MAX: usize = 64;
@@ -64,7 +62,7 @@ struct Asked {
 
 /// What is asked for and not being read yet.
 #[derive(Debug, Default)]
-pub(super) struct Conversations(Mutex<Waiting>);
+pub(super) struct ConversationQueue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -73,7 +71,7 @@ struct Waiting {
     is_read: bool,
 }
 
-impl Conversations {
+impl ConversationQueue {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,15 +97,16 @@ impl Conversations {
 /// Reads until nothing is asked for. Dropped before that (a panic, the end of the runtime), it lets all askers go
 /// with an error, and the next one begins again.
 struct Reading {
-    store: Store,
+    db: Database,
+    queue: Arc<ConversationQueue>,
     is_over: bool,
 }
 
 impl Reading {
     async fn run(mut self) {
-        while let Some(group) = self.store.0.conversations.next_group() {
+        while let Some(group) = self.queue.next_group() {
             let ids: Vec<Id> = group.iter().map(|it| it.message_id).collect();
-            let found = together(&self.store, ids).await;
+            let found = together(&self.db, ids).await;
             for Asked { message_id, reply } in group {
                 // Two may ask for one message. A handler that was cut off meanwhile takes no answer.
                 drop(reply.send(found.get(&message_id).cloned().unwrap_or(Ok(None))));
@@ -120,14 +119,18 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         if !self.is_over {
-            *self.store.0.conversations.waiting() = Waiting::default();
+            *self.queue.waiting() = Waiting::default();
         }
     }
 }
 
 /// The handlers' handle: it cannot write.
 #[derive(Clone, Debug)]
-pub struct Reader(pub(super) Store);
+pub struct Reader {
+    pub(super) db: Database,
+    /// What all clones of the handle have asked for.
+    pub(super) queue: Arc<ConversationQueue>,
+}
 
 impl Reader {
     /// A message with its lead and their thread; `None` where the message or the lead is gone.
@@ -136,9 +139,10 @@ impl Reader {
     /// When the database is away.
     pub async fn conversation(&self, message_id: Id) -> Result<Option<Conversation>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.0.0.conversations.ask(Asked { message_id, reply }) {
-            let reading = Reading { store: self.0.clone(), is_over: false };
-            drop(self.0.0.runtime.spawn(reading.run()));
+        if self.queue.ask(Asked { message_id, reply }) {
+            let reading =
+                Reading { db: self.db.clone(), queue: self.queue.clone(), is_over: false };
+            self.db.spawn_detached(reading.run());
         }
         let lost = |_| Err(StoreError::Unreachable("the store is stopped".to_owned()));
         answer.await.unwrap_or_else(lost)
@@ -147,11 +151,8 @@ impl Reader {
 
 /// Reads these in one call. Where that fails for another reason than that the database is away, each is read
 /// alone, so that one that cannot be read takes no other along.
-async fn together(store: &Store, ids: Vec<Id>) -> HashMap<Id, Found> {
-    let read = |ids: Vec<Id>| {
-        let reading = store.clone();
-        store.spawn(async move { conversations(&reading, &ids).await })
-    };
+async fn together(db: &Database, ids: Vec<Id>) -> HashMap<Id, Found> {
+    let read = |ids: Vec<Id>| db.call(|db| async move { conversations(&db, &ids).await });
     match read(ids.clone()).await {
         Ok(found) => found,
         Err(error) if error.is_away() || ids.len() == 1 => {
@@ -171,12 +172,8 @@ async fn together(store: &Store, ids: Vec<Id>) -> HashMap<Id, Found> {
 }
 
 /// Messages with their leads and threads, by the messages' ids; those that are gone are missing.
-async fn conversations(store: &Store, ids: &[Id]) -> Result<HashMap<Id, Found>, StoreError> {
-    #[derive(Serialize)]
-    struct Row {
-        lead_id: Id,
-    }
-    let reader = &store.connections().reader;
+async fn conversations(db: &Database, ids: &[Id]) -> Result<HashMap<Id, Found>, StoreError> {
+    let reader = db.reader();
     let mut heads = Vec::with_capacity(ids.len());
     for row in read(reader, &READ_CONVERSATIONS, [group(ids)?]).await? {
         heads.push((message(&row)?, lead(&row)?));
@@ -185,10 +182,9 @@ async fn conversations(store: &Store, ids: &[Id]) -> Result<HashMap<Id, Found>, 
         return Ok(HashMap::new());
     }
     let leads: BTreeSet<Id> = heads.iter().map(|(_, lead)| lead.id).collect();
-    let rows: Vec<Row> = leads.into_iter().map(|lead_id| Row { lead_id }).collect();
     let limit = i64::try_from(TRANSCRIPT_MAX).unwrap_or(i64::MAX);
-    let values = [group(&rows)?, limit.into(), i32::from(LINE_CHARS_MAX).into()];
-    let text = match store.is_sqlite() {
+    let values = [column("lead_id", leads)?, limit.into(), i32::from(LINE_CHARS_MAX).into()];
+    let text = match db.is_sqlite() {
         true => &READ_TRANSCRIPTS_SQLITE,
         false => &READ_TRANSCRIPTS_POSTGRES,
     };
@@ -208,10 +204,6 @@ async fn conversations(store: &Store, ids: &[Id]) -> Result<HashMap<Id, Found>, 
 
 fn direction(text: &str) -> Direction {
     if text == "outbound" { Direction::Outbound } else { Direction::Inbound }
-}
-
-fn flag(row: &QueryResult, column: &str) -> Result<bool, StoreError> {
-    Ok(row.try_get::<i32>("", column)? != 0)
 }
 
 fn message(row: &QueryResult) -> Result<InboundMessage, StoreError> {
@@ -265,7 +257,7 @@ mod tests {
     use super::*;
 
     /// Asks for a message: whether the asker has to see to it that it is read, and where the answer comes.
-    fn ask(conversations: &Conversations, message_id: Id) -> (bool, oneshot::Receiver<Found>) {
+    fn ask(conversations: &ConversationQueue, message_id: Id) -> (bool, oneshot::Receiver<Found>) {
         let (reply, answer) = oneshot::channel();
         (conversations.ask(Asked { message_id, reply }), answer)
     }
@@ -276,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_during_a_read_goes_with_the_next_one() {
-        let conversations = Conversations::default();
+        let conversations = ConversationQueue::default();
         let (reads, _first) = ask(&conversations, 1);
         assert!(reads, "nobody else reads");
         assert_eq!(ids(conversations.next_group()), [1]);
@@ -291,7 +283,7 @@ mod tests {
 
     #[test]
     fn nothing_is_read_for_a_handler_that_was_cut_off() {
-        let conversations = Conversations::default();
+        let conversations = ConversationQueue::default();
         let (_, cut_off) = ask(&conversations, 1);
         let (_, _waits) = ask(&conversations, 2);
         drop(cut_off);

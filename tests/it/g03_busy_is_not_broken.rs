@@ -103,7 +103,8 @@ async fn a_listener_that_only_hears_itself_is_told_so() {
         ("POSTROOM__SUPERVISOR__LEASE", "10s"),
     ]);
     let other = db.another_node().await;
-    let _beats = [&db.store, &other].map(|it| Heartbeat::start(it, &quick, true, || ()).unwrap());
+    let _beats =
+        [&db.store, &other].map(|it| Heartbeat::start(&it.nodes(), &quick, true, || ()).unwrap());
     let mut listening = db.store.subscriber(&quick.database).unwrap().listen().await.unwrap();
     let (is_over, heard) = (AtomicBool::new(false), AtomicU64::new(0));
     let announce = async {

@@ -294,8 +294,9 @@ async fn g03_one_node_leads_and_another_after_it() {
         ("POSTROOM__SUPERVISOR__HEARTBEAT", "50ms"),
         ("POSTROOM__SUPERVISOR__LEASE", "500ms"),
     ]);
-    let start =
-        |store: &Store| Heartbeat::start(store, &config, true, || panic!("forgotten")).unwrap();
+    let start = |store: &Store| {
+        Heartbeat::start(&store.nodes(), &config, true, || panic!("forgotten")).unwrap()
+    };
     let mut alive =
         vec![start(&db.store), start(&db.another_node().await), start(&db.another_node().await)];
     while !alive.is_empty() {

@@ -228,7 +228,7 @@ async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
         ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
     ]);
     let store = Store::open(db.runtime.handle(), &through_proxy.database, "all").await.unwrap();
-    let _beats = Heartbeat::start(&store, &through_proxy, true, || ()).unwrap();
+    let _beats = Heartbeat::start(&store.nodes(), &through_proxy, true, || ()).unwrap();
     let reads = AtomicUsize::new(0);
     let read = async || {
         while reads.load(Ordering::Relaxed) < usize::MAX / 2 {

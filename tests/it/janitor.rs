@@ -26,7 +26,7 @@ fn a_chore_that_fails_again_and_again_sends_no_canaries() {
             ("POSTROOM__DATABASE__URL", db.config.database.url.expose()),
             ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
         ]);
-        let beats = Heartbeat::start(&db.store, &settings, true, || {}).unwrap();
+        let beats = Heartbeat::start(&db.store.nodes(), &settings, true, || {}).unwrap();
         let (board, _downs) = Board::new();
         let janitor = Janitor::new(JanitorPlan {
             membership: beats.membership(),

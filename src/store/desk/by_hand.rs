@@ -9,53 +9,52 @@ use super::{
     job_views::{JobRow, JobView, Whereabouts},
     jobs::{self, JobFilter, Look, Search},
 };
-use crate::{
-    domain::{Id, JobStatus},
-    store::{
-        Store, StoreError,
+use crate::domain::{Id, JobStatus};
+use crate::store::{
+    engine::{
+        Database, StoreError,
+        sql::sql,
+        tx::{Finished, Tx, group},
+    },
+    ledger::{self, PUT_ATTEMPTS, Settlement, Transition, UPDATE_MESSAGES},
+    tables::{
         caps::Caps,
+        heads::{DELETE_FOLLOWERS, LOCK_HEADS},
         leads::{Followed, Leads},
-        ledger::{
-            self, DELETE_FOLLOWERS, LOCK_HEADS, PUT_ATTEMPTS, Settlement, Transition,
-            UPDATE_MESSAGES,
-        },
-        lines::{self, Counts, Entering, Place},
-        queue::TAKE_DUE_LATER,
-        sql::Sql,
-        tx::{Tx, group, in_group},
+        lines::{self, Counts, Entering, Place, TAKE_DUE_LATER},
+        turns,
     },
 };
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    future::Future,
     sync::Arc,
     time::Duration,
 };
 use thiserror::Error;
 
-/// Takes back that these runs ended their jobs. By primary key; one that somebody else has taken back
-/// does not come back.
-pub(in crate::store) static REOPEN_ATTEMPTS: Sql = Sql::new(
-    "update job_attempts set ended = false from @rows($1, job bigint, last_run integer) g \
-     where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
-     returning job_id",
-);
+sql! {
+    /// Takes back that these runs ended their jobs. By primary key; one that somebody else has taken back
+    /// does not come back.
+    pub(in crate::store) static REOPEN_ATTEMPTS =
+        "update job_attempts set ended = false from @rows($1, job bigint, last_run integer) g \
+         where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
+         returning job_id";
 
-/// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become
-/// its head. By primary key.
-pub(in crate::store) static READ_BLOCKED_KINDS: Sql =
-    Sql::new("select distinct kind, client_id from job_blocked where line @ids($1)");
+    /// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become
+    /// its head. By primary key.
+    pub(in crate::store) static READ_BLOCKED_KINDS =
+        "select distinct kind, client_id from job_blocked where line @ids($1)";
 
-/// Gives turns back that nobody will use, not below V: or else a hundred cancelled jobs would put their
-/// client's next one a hundred turns back. By primary key.
-pub(in crate::store) static LOWER_TURNS: Sql = Sql::new(
-    "update job_clients set last_turn = \
-       case when job_clients.last_turn - g.n > g.v then job_clients.last_turn - g.n else g.v end \
-     from (select r.client_id, r.kind, r.n, coalesce((select max(c.turn) from job_clock c where c.kind = r.kind), 0) as v \
-       from @rows($1, client_id text, kind text, n bigint) r) g \
-     where job_clients.client_id = g.client_id and job_clients.kind = g.kind and job_clients.last_turn > g.v",
-);
+    /// Gives turns back that nobody will use, not below V: or else a hundred cancelled jobs would put their
+    /// client's next one a hundred turns back. By primary key.
+    pub(in crate::store) static LOWER_TURNS =
+        "update job_clients set last_turn = \
+           case when job_clients.last_turn - g.n > g.v then job_clients.last_turn - g.n else g.v end \
+         from (select r.client_id, r.kind, r.n, coalesce((select max(c.turn) from job_clock c where c.kind = r.kind), 0) as v \
+           from @rows($1, client_id text, kind text, n bigint) r) g \
+         where job_clients.client_id = g.client_id and job_clients.kind = g.kind and job_clients.last_turn > g.v";
+}
 
 /// Jobs in one transaction when many are moved.
 const GROUP_MAX: usize = 500;
@@ -91,10 +90,9 @@ type Moved = HashMap<Id, String>;
 type Done = Result<JobView, JobActionError>;
 
 /// Gives a failed or cancelled job one more attempt.
-pub(super) async fn retry(store: &Store, id: Id) -> Result<Done, StoreError> {
-    in_group(|| async {
-        let tx = Tx::begin(store.connections(), "by_hand").await?;
-        let moved = retry_group(store, &tx, &[id]).await?;
+pub(super) async fn retry(db: &Database, id: Id) -> Result<Done, StoreError> {
+    db.write("by_hand", async |tx| {
+        let moved = retry_group(db, &tx, &[id]).await?;
         let refused = |it: JobStatus| {
             format!("job {id} is {}: only a failed or cancelled job can be retried", it.as_str())
         };
@@ -104,10 +102,9 @@ pub(super) async fn retry(store: &Store, id: Id) -> Result<Done, StoreError> {
 }
 
 /// Ends a job that has not ended.
-pub(super) async fn cancel(store: &Store, id: Id) -> Result<Done, StoreError> {
-    in_group(|| async {
-        let tx = Tx::begin(store.connections(), "by_hand").await?;
-        let moved = cancel_group(store, &tx, &[id]).await?;
+pub(super) async fn cancel(db: &Database, id: Id) -> Result<Done, StoreError> {
+    db.write("by_hand", async |tx| {
+        let moved = cancel_group(db, &tx, &[id]).await?;
         let refused = |it: JobStatus| format!("job {id} has already {}", ended_as(it));
         finish(tx, id, moved.contains_key(&id), refused).await
     })
@@ -129,25 +126,24 @@ async fn finish(
     id: Id,
     has_moved: bool,
     refused: impl FnOnce(JobStatus) -> String,
-) -> Result<Done, StoreError> {
+) -> Result<Finished<Done>, StoreError> {
     let Some(row) = jobs::rows(&tx, &[id]).await?.pop() else {
-        return Ok(Err(JobActionError::NotFound(id)));
+        return Ok(tx.roll_back(Err(JobActionError::NotFound(id))));
     };
     if !has_moved {
-        return Ok(Err(JobActionError::Conflict(refused(row.view.status))));
+        return Ok(tx.roll_back(Err(JobActionError::Conflict(refused(row.view.status)))));
     }
-    tx.commit().await?;
-    Ok(Ok(row.view))
+    tx.commit(Ok(row.view)).await
 }
 
 /// Retries all that match, oldest first: inbound jobs enter their lines in the order of arrival.
 ///
 /// Each look and each group is a call of its own with its own limits, because the whole may take minutes. It goes on
 /// when the caller is dropped.
-pub(super) async fn retry_many(store: &Store, filter: JobFilter) -> Result<ByKind, StoreError> {
+pub(super) async fn retry_many(db: &Database, filter: JobFilter) -> Result<ByKind, StoreError> {
     let Some(filter) = filter.among(&UNSUCCESSFUL) else { return Ok(ByKind::new()) };
-    let on = store.clone();
-    to_the_end(store, async move {
+    let on = db.clone();
+    db.on_runtime(async move {
         let search = search(&on, filter).await?;
         let (mut found, mut before) = (Vec::new(), Some(Id::MAX));
         while let Some(from) = before {
@@ -167,10 +163,10 @@ pub(super) async fn retry_many(store: &Store, filter: JobFilter) -> Result<ByKin
 
 /// Cancels all that match, newest first: what waits behind a head goes before the head does. In calls like those of
 /// [`retry_many`].
-pub(super) async fn cancel_many(store: &Store, filter: JobFilter) -> Result<ByKind, StoreError> {
+pub(super) async fn cancel_many(db: &Database, filter: JobFilter) -> Result<ByKind, StoreError> {
     let Some(filter) = filter.among(&UNFINISHED) else { return Ok(ByKind::new()) };
-    let on = store.clone();
-    to_the_end(store, async move {
+    let on = db.clone();
+    db.on_runtime(async move {
         let search = search(&on, filter).await?;
         let (mut total, mut before) = (ByKind::new(), Some(Id::MAX));
         while let Some(from) = before {
@@ -185,32 +181,15 @@ pub(super) async fn cancel_many(store: &Store, filter: JobFilter) -> Result<ByKi
     .await
 }
 
-/// Runs `work`, which makes calls of its own, on the store's runtime: it goes on there when the caller is dropped.
-async fn to_the_end(
-    store: &Store,
-    work: impl Future<Output = Result<ByKind, StoreError>> + Send + 'static,
-) -> Result<ByKind, StoreError> {
-    match store.0.runtime.spawn(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => {
-            Err(StoreError::Broken("a database call panicked".to_owned()))
-        }
-        Err(_) => Err(StoreError::Unreachable("the store is stopped".to_owned())),
-    }
-}
-
-async fn search(store: &Store, filter: JobFilter) -> Result<Arc<Search>, StoreError> {
-    let on = store.clone();
-    let search =
-        store.spawn(async move { Search::of(&on.connections().api, filter).await }).await?;
+async fn search(db: &Database, filter: JobFilter) -> Result<Arc<Search>, StoreError> {
+    let search = db.call(|db| async move { Search::of(db.api(), filter).await }).await?;
     Ok(Arc::new(search))
 }
 
 /// The next ids that match. What is enqueued after the first look is not among them.
-async fn look(store: &Store, search: &Arc<Search>, before: Id) -> Result<Look, StoreError> {
-    let (on, search) = (store.clone(), search.clone());
-    let looking = async move { search.matching(&on.connections().api, before, FIND_MAX).await };
-    store.spawn(looking).await
+async fn look(db: &Database, search: &Arc<Search>, before: Id) -> Result<Look, StoreError> {
+    let search = search.clone();
+    db.call(|db| async move { search.matching(db.api(), before, FIND_MAX).await }).await
 }
 
 /// What is done to many.
@@ -222,30 +201,24 @@ enum Act {
 
 /// Does it to the jobs of one group, in one transaction; adds how many moved.
 async fn in_one_call(
-    store: &Store,
+    db: &Database,
     ids: &[Id],
     act: Act,
     total: &mut ByKind,
 ) -> Result<(), StoreError> {
-    let (on, ids) = (store.clone(), ids.to_vec());
-    let call = async move {
-        in_group(|| async {
-            let tx = Tx::begin(on.connections(), "by_hand").await?;
+    let ids = ids.to_vec();
+    let moved = db.call(|db| async move {
+        db.write("by_hand", async |tx| {
             let moved = match act {
-                Act::Retry => retry_group(&on, &tx, &ids).await?,
-                Act::Cancel => cancel_group(&on, &tx, &ids).await?,
+                Act::Retry => retry_group(&db, &tx, &ids).await?,
+                Act::Cancel => cancel_group(&db, &tx, &ids).await?,
             };
-            tx.commit().await?;
-            let mut counts = ByKind::new();
-            for kind in moved.into_values() {
-                *counts.entry(kind).or_default() += 1;
-            }
-            Ok(counts)
+            tx.commit(moved).await
         })
         .await
-    };
-    for (kind, count) in store.spawn(call).await? {
-        *total.entry(kind).or_default() += count;
+    });
+    for kind in moved.await?.into_values() {
+        *total.entry(kind).or_default() += 1;
     }
     Ok(())
 }
@@ -262,7 +235,7 @@ fn lead_line(it: &JobRow) -> Option<Id> {
 }
 
 /// Those of `ids` that have failed or been cancelled enter again, each with exactly one attempt left.
-async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
+async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
     #[derive(Serialize)]
     struct Reopened {
         job: Id,
@@ -304,7 +277,7 @@ async fn retry_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
         entering.push(Entering { place, delay_ms: 0, is_by_hand: true });
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
-    counts.write(tx, store.node()).await?;
+    counts.write(tx, db.node()).await?;
     Ok(moved_of(rows.into_iter().filter(|it| reopened.contains(&it.view.id))))
 }
 
@@ -313,7 +286,7 @@ fn moved_of(rows: impl Iterator<Item = JobRow>) -> Moved {
 }
 
 /// Those of `ids` that have not ended, end.
-async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
+async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
     let rows = lock_unfinished(tx, ids).await?;
     let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
         rows.into_iter().partition(|it| it.at == Whereabouts::Head);
@@ -322,12 +295,12 @@ async fn cancel_group(store: &Store, tx: &Tx, ids: &[Id]) -> Result<Moved, Store
     let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
     if !settlements.is_empty() {
         let followed = Followed::of(heads.iter().filter_map(|it| it.merged_into).collect());
-        let held = Box::pin(ledger::settle(store, tx, &settlements, &followed)).await?;
+        let held = Box::pin(ledger::settle(db, tx, &settlements, &followed)).await?;
         if held.contains(&false) {
             return Err(moved("the head of a line"));
         }
     }
-    counts.write(tx, store.node()).await?;
+    counts.write(tx, db.node()).await?;
     Ok(moved_of(heads.into_iter().chain(waiting)))
 }
 
@@ -350,7 +323,7 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
         turns.insert((row.try_get("", "kind")?, row.try_get("", "client_id")?));
     }
     // Nothing becomes due for them meanwhile.
-    lines::lock_turns(tx, &turns).await?;
+    turns::lock_turns(tx, &turns).await?;
     tx.all(&LOCK_HEADS, [group(&heads)?]).await?;
     let mut rows = jobs::rows(tx, ids).await?;
     rows.retain(|it| it.at != Whereabouts::Ended);

@@ -1,9 +1,7 @@
 //! Jobs as a person sees them, from the rows of `READ_JOBS`.
 
-use crate::{
-    domain::{Id, JobStatus, Timestamp},
-    store::StoreError,
-};
+use crate::domain::{Id, JobStatus, Timestamp};
+use crate::store::engine::StoreError;
 use sea_orm::QueryResult;
 
 /// A job as the API shows it.

@@ -6,71 +6,70 @@ use super::{
     job_views::{FailedAttempt, JobDetail, JobRow, JobView},
     values::{self, CLIENTS_OF_JOBS, KINDS_OF_JOBS},
 };
-use crate::{
-    domain::{Id, JobStatus},
-    store::{
-        StoreError,
-        sessions::Sessions,
-        sql::Sql,
-        tx::{Tx, group, read},
-    },
+use crate::domain::{Id, JobStatus};
+use crate::store::engine::{
+    Sql, StoreError,
+    sessions::Sessions,
+    sql::sql,
+    tx::{Tx, group, read},
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
 
-/// Jobs with where they are and their last run. By primary and unique keys: the head of a job's
-/// line is the job itself, its lead, the lead that its lead was merged into, or another lead that
-/// was merged into that one: a job that ran while two merges followed each other ends where it is.
-/// The last by `leads_merged`.
-pub(in crate::store) static READ_JOBS: Sql = Sql::new(
-    "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
-       case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, l.merged_into, \
-       @ms(coalesce(o.run_at, q.run_at, m.run_at, s.run_at, t.run_at, j.run_at)) as run_at, @ms(j.created_at) as created_at, \
-       case when coalesce(o.line, q.line, m.line, s.line) is not null then 'head' when b.line is not null then 'blocked' \
-         when t.line is not null then 'later' else 'ended' end as place, \
-       coalesce(o.line, q.line, m.line, s.line, b.line, t.line) as line, coalesce(o.turn, q.turn, m.turn, s.turn) as turn, \
-       coalesce(o.run, q.run, m.run, s.run, b.run, t.run, a.run, 0) as run, \
-       coalesce(o.spared, q.spared, m.spared, s.spared, b.spared, t.spared, a.spared, 0) as spared, \
-       coalesce(o.node, q.node, m.node, s.node) as node, \
-       @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as locked_at, \
-       @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as held_ms, \
-       @ms((select x.started_at from job_attempts x where x.job_id = j.id and x.started_at is not null \
-         order by x.run desc limit 1)) as started_at, \
-       @ms(a.finished_at) as finished_at, a.outcome, case when a.ended then 1 else 0 end as ended, \
-       (select x.error from job_attempts x where x.job_id = j.id and x.error is not null order by x.run desc limit 1) as error \
-     from jobs j left join leads l on l.id = j.lead_id \
-       left join job_ready o on o.line = -j.id \
-       left join job_ready q on q.line = j.lead_id and q.job_id = j.id \
-       left join job_ready m on m.line = l.merged_into and m.job_id = j.id \
-       left join job_ready s on s.line = (select x.id from leads x join job_ready r on r.line = x.id \
-         where x.merged_into = l.merged_into and x.id <> l.id and r.job_id = j.id) \
-       left join job_blocked b on b.job_id = j.id \
-       left join job_later t on t.job_id = j.id \
-       left join job_attempts a on a.job_id = j.id and a.run = (select max(x.run) from job_attempts x where x.job_id = j.id) \
-     where j.id @ids($1) order by j.id desc",
-);
+sql! {
+    /// Jobs with where they are and their last run. By primary and unique keys: the head of a job's
+    /// line is the job itself, its lead, the lead that its lead was merged into, or another lead that
+    /// was merged into that one: a job that ran while two merges followed each other ends where it is.
+    /// The last by `leads_merged`.
+    pub(in crate::store) static READ_JOBS =
+        "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
+           case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, l.merged_into, \
+           @ms(coalesce(o.run_at, q.run_at, m.run_at, s.run_at, t.run_at, j.run_at)) as run_at, @ms(j.created_at) as created_at, \
+           case when coalesce(o.line, q.line, m.line, s.line) is not null then 'head' when b.line is not null then 'blocked' \
+             when t.line is not null then 'later' else 'ended' end as place, \
+           coalesce(o.line, q.line, m.line, s.line, b.line, t.line) as line, coalesce(o.turn, q.turn, m.turn, s.turn) as turn, \
+           coalesce(o.run, q.run, m.run, s.run, b.run, t.run, a.run, 0) as run, \
+           coalesce(o.spared, q.spared, m.spared, s.spared, b.spared, t.spared, a.spared, 0) as spared, \
+           coalesce(o.node, q.node, m.node, s.node) as node, \
+           @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as locked_at, \
+           @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as held_ms, \
+           @ms((select x.started_at from job_attempts x where x.job_id = j.id and x.started_at is not null \
+             order by x.run desc limit 1)) as started_at, \
+           @ms(a.finished_at) as finished_at, a.outcome, case when a.ended then 1 else 0 end as ended, \
+           (select x.error from job_attempts x where x.job_id = j.id and x.error is not null order by x.run desc limit 1) as error \
+         from jobs j left join leads l on l.id = j.lead_id \
+           left join job_ready o on o.line = -j.id \
+           left join job_ready q on q.line = j.lead_id and q.job_id = j.id \
+           left join job_ready m on m.line = l.merged_into and m.job_id = j.id \
+           left join job_ready s on s.line = (select x.id from leads x join job_ready r on r.line = x.id \
+             where x.merged_into = l.merged_into and x.id <> l.id and r.job_id = j.id) \
+           left join job_blocked b on b.job_id = j.id \
+           left join job_later t on t.job_id = j.id \
+           left join job_attempts a on a.job_id = j.id and a.run = (select max(x.run) from job_attempts x where x.job_id = j.id) \
+         where j.id @ids($1) order by j.id desc";
 
-/// The newest `$2` failed attempts of a job. By primary key.
-pub(in crate::store) static READ_FAILURES: Sql = Sql::new(
-    "select run, spared, outcome, node, actor, @ms(finished_at) as finished_at, \
-       @ms(finished_at) - @ms(started_at) as duration_ms, error \
-     from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') \
-     order by run desc limit $2",
-);
+    /// The newest `$2` failed attempts of a job. By primary key.
+    pub(in crate::store) static READ_FAILURES =
+        "select run, spared, outcome, node, actor, @ms(finished_at) as finished_at, \
+           @ms(finished_at) - @ms(started_at) as duration_ms, error \
+         from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') \
+         order by run desc limit $2";
+}
 
 /// Failed attempts that come with a job: the newest. Somebody may retry it by hand again and again.
 const FAILURES_MAX: usize = 200;
 
-/// Jobs, back from the newest by primary key.
-pub(in crate::store) static LIST_JOBS: Sql =
-    Sql::new("select j.id from jobs j where j.id < $1 order by j.id desc limit $2");
+sql! {
+    /// Jobs, back from the newest by primary key.
+    pub(in crate::store) static LIST_JOBS =
+        "select j.id from jobs j where j.id < $1 order by j.id desc limit $2";
 
-/// The same of some clients and kinds, a page of each. By `jobs_listed`.
-pub(in crate::store) static LIST_JOBS_BY: Sql = Sql::new(
-    "select j.id from @rows($3, client_id text, kind text) g join jobs j on j.id @each( \
-       select x.id from jobs x where x.client_id = g.client_id and x.kind = g.kind and x.id < $1 order by x.id desc limit $2) \
-     order by j.id desc limit $2",
-);
+    /// The same of some clients and kinds, a page of each. By `jobs_listed`.
+    pub(in crate::store) static LIST_JOBS_BY =
+        "select j.id from @rows($3, client_id text, kind text) g join jobs j on j.id @each( \
+           select x.id from jobs x where x.client_id = g.client_id and x.kind = g.kind and x.id < $1 order by x.id desc limit $2) \
+         order by j.id desc limit $2";
+}
 
 /// What the other lists have in common: the cursor, and filters that are off where their number is 0.
 macro_rules! matching {
@@ -91,52 +90,52 @@ macro_rules! matching {
     };
 }
 
-/// Jobs that ended otherwise than well, of ids above the floor `$7`. By `job_attempts_unsuccessful`; a job has at most
-/// one run that ended it.
-pub(in crate::store) static LIST_UNSUCCESSFUL: Sql = Sql::new(concat!(
-    "select j.id from job_attempts a join jobs j on j.id = a.job_id where a.ended and a.outcome <> 'succeeded' \
-       and a.job_id > $7 and a.job_id < $1 \
-       and (($8 = 1 and a.outcome <> 'cancelled') or ($9 = 1 and a.outcome = 'cancelled')) and ",
-    matching!("j", "a.job_id")
-));
+sql! {
+    /// Jobs that ended otherwise than well, of ids above the floor `$7`. By `job_attempts_unsuccessful`; a job has at most
+    /// one run that ended it.
+    pub(in crate::store) static LIST_UNSUCCESSFUL = concat!(
+        "select j.id from job_attempts a join jobs j on j.id = a.job_id where a.ended and a.outcome <> 'succeeded' \
+           and a.job_id > $7 and a.job_id < $1 \
+           and (($8 = 1 and a.outcome <> 'cancelled') or ($9 = 1 and a.outcome = 'cancelled')) and ",
+        matching!("j", "a.job_id")
+    );
 
-/// The floor under which `$2` jobs and no more are looked at from `$1` down; 0 where there are fewer.
-pub(in crate::store) static UNSUCCESSFUL_FLOOR: Sql = Sql::new(
-    "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
-       order by a.job_id desc limit 1 offset $2), 0) as floor",
-);
+    /// The floor under which `$2` jobs and no more are looked at from `$1` down; 0 where there are fewer.
+    pub(in crate::store) static UNSUCCESSFUL_FLOOR =
+        "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
+           order by a.job_id desc limit 1 offset $2), 0) as floor";
 
-/// Jobs that have not ended, of ids above the floor `$7`. By keys and `job_ready_of_leads`: what is no lead's line is the
-/// line of its own id, negated.
-pub(in crate::store) static LIST_UNFINISHED: Sql = Sql::new(concat!(
-    "select j.id from ( \
-       select job_id as id, kind, client_id, node from job_ready where line < -$7 and line > -$1 \
-       union all select job_id as id, kind, client_id, node from job_ready where line > 0 and job_id > $7 and job_id < $1 \
-       union all select job_id as id, kind, client_id, null as node from job_blocked where job_id > $7 and job_id < $1 \
-       union all select job_id as id, kind, client_id, null as node from job_later where job_id > $7 and job_id < $1) j \
-     where (($8 = 1 and j.node is null) or ($9 = 1 and j.node is not null)) and ",
-    matching!("j", "j.id")
-));
+    /// Jobs that have not ended, of ids above the floor `$7`. By keys and `job_ready_of_leads`: what is no lead's line is the
+    /// line of its own id, negated.
+    pub(in crate::store) static LIST_UNFINISHED = concat!(
+        "select j.id from ( \
+           select job_id as id, kind, client_id, node from job_ready where line < -$7 and line > -$1 \
+           union all select job_id as id, kind, client_id, node from job_ready where line > 0 and job_id > $7 and job_id < $1 \
+           union all select job_id as id, kind, client_id, null as node from job_blocked where job_id > $7 and job_id < $1 \
+           union all select job_id as id, kind, client_id, null as node from job_later where job_id > $7 and job_id < $1) j \
+         where (($8 = 1 and j.node is null) or ($9 = 1 and j.node is not null)) and ",
+        matching!("j", "j.id")
+    );
 
-/// The floor under which `$2` jobs of each table and no more are looked at from `$1` down; 0 where there are fewer. By
-/// the same.
-pub(in crate::store) static UNFINISHED_FLOOR: Sql = Sql::new(
-    "select coalesce(max(f.id), 0) as floor from ( \
-       select (select -line from job_ready where line < 0 and line > -$1 order by line limit 1 offset $2) as id \
-       union all select (select job_id from job_ready where line > 0 and job_id < $1 order by job_id desc limit 1 offset $2) \
-       union all select (select job_id from job_blocked where job_id < $1 order by job_id desc limit 1 offset $2) \
-       union all select (select job_id from job_later where job_id < $1 order by job_id desc limit 1 offset $2)) f",
-);
+    /// The floor under which `$2` jobs of each table and no more are looked at from `$1` down; 0 where there are fewer. By
+    /// the same.
+    pub(in crate::store) static UNFINISHED_FLOOR =
+        "select coalesce(max(f.id), 0) as floor from ( \
+           select (select -line from job_ready where line < 0 and line > -$1 order by line limit 1 offset $2) as id \
+           union all select (select job_id from job_ready where line > 0 and job_id < $1 order by job_id desc limit 1 offset $2) \
+           union all select (select job_id from job_blocked where job_id < $1 order by job_id desc limit 1 offset $2) \
+           union all select (select job_id from job_later where job_id < $1 order by job_id desc limit 1 offset $2)) f";
 
-/// Jobs about messages and drafts of leads. By `messages_of_lead`, `drafts_of_lead` and the unique key of
-/// jobs, which the materialized steps keep the planner to.
-pub(in crate::store) static LIST_JOBS_OF_LEADS: Sql = Sql::new(concat!(
-    "with s as @materialized (select m.id from messages m where m.lead_id @ids($7) \
-       union select d.id from drafts d where d.lead_id @ids($7)), \
-     f as @materialized (select j.id, j.kind, j.client_id from s cross join jobs j where j.subject_id = s.id) \
-     select f.id from f where ",
-    matching!("f", "f.id")
-));
+    /// Jobs about messages and drafts of leads. By `messages_of_lead`, `drafts_of_lead` and the unique key of
+    /// jobs, which the materialized steps keep the planner to.
+    pub(in crate::store) static LIST_JOBS_OF_LEADS = concat!(
+        "with s as @materialized (select m.id from messages m where m.lead_id @ids($7) \
+           union select d.id from drafts d where d.lead_id @ids($7)), \
+         f as @materialized (select j.id, j.kind, j.client_id from s cross join jobs j where j.subject_id = s.id) \
+         select f.id from f where ",
+        matching!("f", "f.id")
+    );
+}
 
 /// Where most jobs that are read have another status than the one that is asked for, this many are read at once.
 const STEP_MIN: usize = 500;

@@ -13,28 +13,6 @@ mod quarantine;
 mod values;
 mod written;
 
-pub(super) use self::{
-    by_hand::{LOWER_TURNS, READ_BLOCKED_KINDS, REOPEN_ATTEMPTS},
-    jobs::{
-        LIST_JOBS, LIST_JOBS_BY, LIST_JOBS_OF_LEADS, LIST_UNFINISHED, LIST_UNSUCCESSFUL,
-        READ_FAILURES, READ_JOBS, UNFINISHED_FLOOR, UNSUCCESSFUL_FLOOR,
-    },
-    overview::{READ_BACKLOG, READ_COUNTS, READ_HELD},
-    people::{
-        LIST_LEADS, LIST_LEADS_BY, LIST_SILENT_LEADS, LIST_SILENT_LEADS_BY, MATCH_LEADS,
-        READ_LISTED_IDENTITIES,
-    },
-    quarantine::{LIST_QUARANTINE, LIST_QUARANTINE_BY, READ_QUARANTINED_OF, SETTLE_QUARANTINE},
-    values::{
-        CHANNELS_OF_MESSAGES, CHANNELS_OF_QUARANTINE, CLIENTS_OF_DRAFTS, CLIENTS_OF_JOBS,
-        CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES, CLIENTS_OF_QUARANTINE, KINDS_OF_JOBS,
-    },
-    written::{
-        LIST_DRAFTS, LIST_DRAFTS_BY, LIST_DRAFTS_OF_LEAD, LIST_MESSAGES, LIST_MESSAGES_BY,
-        LIST_MESSAGES_OF_LEADS, READ_LISTED_DRAFTS, READ_LISTED_MESSAGES,
-    },
-};
-
 pub use self::{
     by_hand::{ByKind, JobActionError},
     job_views::{FailedAttempt, JobDetail, JobView},
@@ -45,8 +23,11 @@ pub use self::{
     written::{DraftRow, Excerpt, ListedMessage, MessageFilter, MessageRow},
 };
 
-use super::{Store, StoreError, nodes};
 use crate::domain::{Id, JobStatus};
+use crate::store::{
+    engine::{Database, StoreError},
+    fleet::{nodes, notices::Notices},
+};
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,17 +50,20 @@ impl<T, C> Page<T, C> {
 
 /// The handle of the admin API.
 #[derive(Clone, Debug)]
-pub struct Desk(pub(super) Store);
+pub struct Desk {
+    pub(super) db: Database,
+    pub(super) notices: Notices,
+}
 
 impl Desk {
     /// This process, as the database knows it.
     pub fn node(&self) -> Id {
-        self.0.node()
+        self.db.node()
     }
 
     /// `sqlite` or `postgres`.
     pub fn database(&self) -> &'static str {
-        self.0.database()
+        self.db.kind()
     }
 
     /// Jobs, newest first, those before `cursor`.
@@ -92,12 +76,7 @@ impl Desk {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<JobView>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(
-                async move { jobs::page(&store.connections().api, &filter, limit, cursor).await },
-            )
-            .await
+        self.db.call(|db| async move { jobs::page(db.api(), &filter, limit, cursor).await }).await
     }
 
     /// A job with its failed attempts.
@@ -105,8 +84,7 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn job(&self, id: Id) -> Result<Option<JobDetail>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { jobs::detail(&store.connections().api, id).await }).await
+        self.db.call(|db| async move { jobs::detail(db.api(), id).await }).await
     }
 
     /// Gives a failed or cancelled job one more attempt.
@@ -114,9 +92,8 @@ impl Desk {
     /// # Errors
     /// When there is no such job, when it has not failed or been cancelled, when the database is away.
     pub async fn retry(&self, id: Id) -> Result<JobView, JobActionError> {
-        let store = self.0.clone();
-        let retried = self.0.spawn(async move { by_hand::retry(&store, id).await }).await?;
-        self.0.notices().announce();
+        let retried = self.db.call(|db| async move { by_hand::retry(&db, id).await }).await?;
+        self.notices.announce();
         retried
     }
 
@@ -125,8 +102,7 @@ impl Desk {
     /// # Errors
     /// When there is no such job, when it has ended, when the database is away.
     pub async fn cancel(&self, id: Id) -> Result<JobView, JobActionError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { by_hand::cancel(&store, id).await }).await?
+        self.db.call(|db| async move { by_hand::cancel(&db, id).await }).await?
     }
 
     /// Retries all jobs that have failed or been cancelled and match; says how many there were of each kind. It is done
@@ -135,8 +111,8 @@ impl Desk {
     /// # Errors
     /// When the database is away; what was done before that stays done.
     pub async fn retry_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
-        let count = by_hand::retry_many(&self.0, filter).await?;
-        self.0.notices().announce();
+        let count = by_hand::retry_many(&self.db, filter).await?;
+        self.notices.announce();
         Ok(count)
     }
 
@@ -146,7 +122,7 @@ impl Desk {
     /// # Errors
     /// When the database is away; what was done before that stays done.
     pub async fn cancel_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
-        by_hand::cancel_many(&self.0, filter).await
+        by_hand::cancel_many(&self.db, filter).await
     }
 
     /// Leads, by their newest message, newest first.
@@ -159,11 +135,8 @@ impl Desk {
         limit: usize,
         cursor: Option<LeadCursor>,
     ) -> Result<Page<LeadEntry, LeadCursor>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                people::leads(&store.connections().api, &filter, limit, cursor).await
-            })
+        self.db
+            .call(|db| async move { people::leads(db.api(), &filter, limit, cursor).await })
             .await
     }
 
@@ -172,8 +145,7 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn lead(&self, id: Id) -> Result<Option<LeadDetail>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { people::lead(&store.connections().api, id).await }).await
+        self.db.call(|db| async move { people::lead(db.api(), id).await }).await
     }
 
     /// Messages, newest first, those before `cursor`, with the beginnings of long texts.
@@ -186,11 +158,8 @@ impl Desk {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<Excerpt<ListedMessage>>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                written::messages(&store.connections().api, &filter, limit, cursor).await
-            })
+        self.db
+            .call(|db| async move { written::messages(db.api(), &filter, limit, cursor).await })
             .await
     }
 
@@ -199,8 +168,7 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { written::message(&store.connections().api, id).await }).await
+        self.db.call(|db| async move { written::message(db.api(), id).await }).await
     }
 
     /// Drafts with one of these statuses (none is all), newest first, those before `cursor`, with the beginnings of
@@ -214,11 +182,8 @@ impl Desk {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                written::drafts(&store.connections().api, status, limit, cursor).await
-            })
+        self.db
+            .call(|db| async move { written::drafts(db.api(), status, limit, cursor).await })
             .await
     }
 
@@ -227,8 +192,7 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn draft(&self, id: Id) -> Result<Option<DraftRow>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { written::draft(&store.connections().api, id).await }).await
+        self.db.call(|db| async move { written::draft(db.api(), id).await }).await
     }
 
     /// Webhooks that were not understood, newest first, those before `cursor`.
@@ -241,11 +205,8 @@ impl Desk {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<ListedQuarantine>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                quarantine::list(&store.connections().api, filter, limit, cursor).await
-            })
+        self.db
+            .call(|db| async move { quarantine::list(db.api(), filter, limit, cursor).await })
             .await
     }
 
@@ -254,8 +215,7 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn quarantine_item(&self, id: Id) -> Result<Option<QuarantineRow>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { quarantine::one(&store.connections().api, id).await }).await
+        self.db.call(|db| async move { quarantine::one(db.api(), id).await }).await
     }
 
     /// Notes that one was `replayed` or `discarded`; false where it was not held any more.
@@ -267,8 +227,7 @@ impl Desk {
         id: Id,
         status: &'static str,
     ) -> Result<bool, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { quarantine::settle(&store, id, status).await }).await
+        self.db.call(|db| async move { quarantine::settle(&db, id, status).await }).await
     }
 
     /// Counts. Reads the queue's small tables whole, so ask for it at most every few seconds.
@@ -276,10 +235,9 @@ impl Desk {
     /// # Errors
     /// When the database is away.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                let api = &store.connections().api;
+        self.db
+            .call(|db| async move {
+                let api = db.api();
                 overview::totals(api, nodes::read_all(api).await?).await
             })
             .await

@@ -1,30 +1,30 @@
 //! Counts for the overview: what waits and runs is counted where it is, what ended is counted as it ends.
 
-use crate::{
-    domain::{Id, Timestamp},
-    store::{Node, StoreError, given_out_at, sessions::Sessions, sql::Sql, tx::read},
+use crate::domain::{Id, Timestamp};
+use crate::store::{
+    engine::{StoreError, ids::given_out_at, sessions::Sessions, sql::sql, tx::read},
+    fleet::nodes::Node,
 };
 
-/// What waits and what runs, by kind and client, with the oldest that is due. Reads the small tables whole.
-pub(in crate::store) static READ_BACKLOG: Sql = Sql::new(
-    "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
-       select kind, client_id, case when node is null then 0 else 1 end as running, \
-         case when node is null then job_id end as due_id from job_ready \
-       union all select kind, client_id, 0 as running, job_id as due_id from job_blocked \
-       union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
-     group by kind, client_id order by kind, client_id",
-);
+sql! {
+    /// What waits and what runs, by kind and client, with the oldest that is due. Reads the small tables whole.
+    pub(in crate::store) static READ_BACKLOG =
+        "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
+           select kind, client_id, case when node is null then 0 else 1 end as running, \
+             case when node is null then job_id end as due_id from job_ready \
+           union all select kind, client_id, 0 as running, job_id as due_id from job_blocked \
+           union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
+         group by kind, client_id order by kind, client_id";
 
-/// What has ended, over all nodes.
-pub(in crate::store) static READ_COUNTS: Sql = Sql::new(
-    "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state",
-);
+    /// What has ended, over all nodes.
+    pub(in crate::store) static READ_COUNTS =
+        "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state";
 
-/// What waits for a person.
-pub(in crate::store) static READ_HELD: Sql = Sql::new(
-    "select (select count(*) from quarantine where status = 'held') as quarantined, \
-       (select count(*) from drafts where status = 'pending') as drafts_pending",
-);
+    /// What waits for a person.
+    pub(in crate::store) static READ_HELD =
+        "select (select count(*) from quarantine where status = 'held') as quarantined, \
+           (select count(*) from drafts where status = 'pending') as drafts_pending";
+}
 
 /// What a client has in one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]

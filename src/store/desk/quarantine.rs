@@ -6,15 +6,15 @@ use super::{
     portions::{Heavy, portions},
     values::{self, CHANNELS_OF_QUARANTINE, CLIENTS_OF_QUARANTINE, each_with_each},
 };
-use crate::{
-    domain::Id,
-    store::{
-        Store, StoreError,
-        quarantine_room::QuarantineRooms,
+use crate::domain::Id;
+use crate::store::{
+    engine::{
+        Database, StoreError,
         sessions::Sessions,
-        sql::Sql,
-        tx::{Tx, group, read},
+        sql::sql,
+        tx::{group, read},
     },
+    tables::quarantine_room::QuarantineRooms,
 };
 use entity::quarantine;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
@@ -23,25 +23,25 @@ use std::collections::BTreeSet;
 
 pub use entity::quarantine::{Listed as ListedQuarantine, Model as QuarantineRow};
 
-/// Whose an item is. By primary key.
-pub(in crate::store) static READ_QUARANTINED_OF: Sql =
-    Sql::new("select client_id from quarantine where id = $1");
+sql! {
+    /// Whose an item is. By primary key.
+    pub(in crate::store) static READ_QUARANTINED_OF =
+        "select client_id from quarantine where id = $1";
 
-/// Settles an item that is held. No row: it was settled before, or there is none.
-pub(in crate::store) static SETTLE_QUARANTINE: Sql =
-    Sql::new("update quarantine set status = $2 where id = $1 and status = 'held' returning size");
+    /// Settles an item that is held. No row: it was settled before, or there is none.
+    pub(in crate::store) static SETTLE_QUARANTINE =
+        "update quarantine set status = $2 where id = $1 and status = 'held' returning size";
 
-/// Items, back from the newest by primary key.
-pub(in crate::store) static LIST_QUARANTINE: Sql = Sql::new(
-    "select q.id, cast(octet_length(q.payload) as bigint) as weight from quarantine q where q.id < $1 order by q.id desc limit $2",
-);
+    /// Items, back from the newest by primary key.
+    pub(in crate::store) static LIST_QUARANTINE =
+        "select q.id, cast(octet_length(q.payload) as bigint) as weight from quarantine q where q.id < $1 order by q.id desc limit $2";
 
-/// The same of some clients, channels and statuses, a page of each. By `quarantine_listed`.
-pub(in crate::store) static LIST_QUARANTINE_BY: Sql = Sql::new(
-    "select q.id, cast(octet_length(q.payload) as bigint) as weight from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
-       select x.id from quarantine x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
-         and x.id < $1 order by x.id desc limit $2) order by q.id desc limit $2",
-);
+    /// The same of some clients, channels and statuses, a page of each. By `quarantine_listed`.
+    pub(in crate::store) static LIST_QUARANTINE_BY =
+        "select q.id, cast(octet_length(q.payload) as bigint) as weight from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
+           select x.id from quarantine x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
+             and x.id < $1 order by x.id desc limit $2) order by q.id desc limit $2";
+}
 
 /// Where an item can stand.
 const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
@@ -107,20 +107,21 @@ pub(super) async fn one(reader: &Sessions, id: Id) -> Result<Option<QuarantineRo
 
 /// Settles one that is held; false where it is not.
 pub(super) async fn settle(
-    store: &Store,
+    db: &Database,
     id: Id,
     status: &'static str,
 ) -> Result<bool, StoreError> {
-    let tx = Tx::begin(store.connections(), "quarantine").await?;
-    let found = tx.all(&READ_QUARANTINED_OF, [id.into()]).await?;
-    let Some(row) = found.first() else { return Ok(false) };
-    let client: String = row.try_get("", "client_id")?;
-    let mut rooms = QuarantineRooms::lock(&tx, &BTreeSet::from([client.as_str()])).await?;
-    let settled = tx.all(&SETTLE_QUARANTINE, [id.into(), status.into()]).await?;
-    for row in &settled {
-        rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));
-    }
-    rooms.write(&tx).await?;
-    tx.commit().await?;
-    Ok(!settled.is_empty())
+    db.write("quarantine", async |tx| {
+        let found = tx.all(&READ_QUARANTINED_OF, [id.into()]).await?;
+        let Some(row) = found.first() else { return Ok(tx.roll_back(false)) };
+        let client: String = row.try_get("", "client_id")?;
+        let mut rooms = QuarantineRooms::lock(&tx, &BTreeSet::from([client.as_str()])).await?;
+        let settled = tx.all(&SETTLE_QUARANTINE, [id.into(), status.into()]).await?;
+        for row in &settled {
+            rooms.set(&client, rooms.of(&client).without(row.try_get("", "size")?));
+        }
+        rooms.write(&tx).await?;
+        tx.commit(!settled.is_empty()).await
+    })
+    .await
 }

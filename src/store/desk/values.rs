@@ -4,10 +4,10 @@
 //! Lists take a page of each combination of values from an index that begins with them, so that a rare value costs no
 //! more than a common one.
 
-use crate::store::{
-    StoreError,
+use crate::store::engine::{
+    Sql, StoreError,
     sessions::Sessions,
-    sql::Sql,
+    sql::sql,
     tx::{group, read},
 };
 use serde::Serialize;
@@ -50,24 +50,31 @@ macro_rules! values {
     };
 }
 
-/// By `jobs_listed`.
-pub(in crate::store) static CLIENTS_OF_JOBS: Sql = Sql::new(clients!("jobs", "true"));
-/// By `messages_listed`.
-pub(in crate::store) static CLIENTS_OF_MESSAGES: Sql = Sql::new(clients!("messages", "true"));
-/// By `leads_listed`.
-pub(in crate::store) static CLIENTS_OF_LEADS: Sql =
-    Sql::new(clients!("leads", "x.merged_into is null"));
-/// By `drafts_listed`.
-pub(in crate::store) static CLIENTS_OF_DRAFTS: Sql = Sql::new(clients!("drafts", "true"));
-/// By `quarantine_listed`.
-pub(in crate::store) static CLIENTS_OF_QUARANTINE: Sql = Sql::new(clients!("quarantine", "true"));
-/// By `jobs_listed`.
-pub(in crate::store) static KINDS_OF_JOBS: Sql = Sql::new(values!("jobs", "kind"));
-/// By `messages_listed`.
-pub(in crate::store) static CHANNELS_OF_MESSAGES: Sql = Sql::new(values!("messages", "channel"));
-/// By `quarantine_listed`.
-pub(in crate::store) static CHANNELS_OF_QUARANTINE: Sql =
-    Sql::new(values!("quarantine", "channel"));
+sql! {
+    /// By `jobs_listed`.
+    pub(in crate::store) static CLIENTS_OF_JOBS = clients!("jobs", "true");
+
+    /// By `messages_listed`.
+    pub(in crate::store) static CLIENTS_OF_MESSAGES = clients!("messages", "true");
+
+    /// By `leads_listed`.
+    pub(in crate::store) static CLIENTS_OF_LEADS = clients!("leads", "x.merged_into is null");
+
+    /// By `drafts_listed`.
+    pub(in crate::store) static CLIENTS_OF_DRAFTS = clients!("drafts", "true");
+
+    /// By `quarantine_listed`.
+    pub(in crate::store) static CLIENTS_OF_QUARANTINE = clients!("quarantine", "true");
+
+    /// By `jobs_listed`.
+    pub(in crate::store) static KINDS_OF_JOBS = values!("jobs", "kind");
+
+    /// By `messages_listed`.
+    pub(in crate::store) static CHANNELS_OF_MESSAGES = values!("messages", "channel");
+
+    /// By `quarantine_listed`.
+    pub(in crate::store) static CHANNELS_OF_QUARANTINE = values!("quarantine", "channel");
+}
 
 /// The clients that are asked for, each once; without any, those that `all` finds.
 pub(super) async fn clients(

@@ -10,10 +10,10 @@
 //! lost are checked before use. A call that only took too long, or got no connection in time, proves nothing
 //! about the server at all. See docs/decisions/0013-outages.md and 0015-errors.md.
 
-use crate::store::{StoreError, error::from_sqlx, sessions::Sessions};
+use super::error::{StoreError, from_sqlx};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row,
-    postgres::{PgConnectOptions, PgPool},
+    postgres::PgConnectOptions,
 };
 use std::{
     sync::{
@@ -43,15 +43,19 @@ tokio::task_local! {
     static CALL: (Arc<CircuitBreaker>, u32);
 }
 
-/// Sessions behind the breaker, and how another pool is made for them.
-pub(in crate::store) struct GuardedPool {
-    pub(in crate::store) sessions: Sessions,
-    pub(in crate::store) another: Box<dyn Fn() -> PgPool + Send + Sync>,
+/// A pool behind the breaker: how it is replaced by a new one.
+pub(in crate::store) struct GuardedPool(Box<dyn Fn() + Send + Sync>);
+
+impl GuardedPool {
+    /// `replace` makes its users go on with a new pool.
+    pub(in crate::store) fn new(replace: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(replace))
+    }
 }
 
 impl std::fmt::Debug for GuardedPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GuardedPool").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("GuardedPool").finish_non_exhaustive()
     }
 }
 
@@ -99,7 +103,7 @@ pub(in crate::store) struct CircuitBreaker {
     limit: Duration,
     pause: Duration,
     is_open: watch::Sender<bool>,
-    rooms: OnceLock<Vec<GuardedPool>>,
+    pools: OnceLock<Vec<GuardedPool>>,
     /// Connections that were opened before the last replacement of the pools are not used again.
     replaced_at: RwLock<Option<Instant>>,
     /// Connections that were idle when another was lost are checked before use.
@@ -127,7 +131,7 @@ impl CircuitBreaker {
             limit,
             pause: PAUSE.max(Duration::from_secs(1) / most.max(1)),
             is_open: watch::Sender::new(true),
-            rooms: OnceLock::new(),
+            pools: OnceLock::new(),
             replaced_at: RwLock::default(),
             lost_at: RwLock::default(),
             closings: AtomicU32::new(0),
@@ -137,8 +141,8 @@ impl CircuitBreaker {
     }
 
     /// Names the pools behind it. Set once.
-    pub(in crate::store) fn leads_to(&self, rooms: Vec<GuardedPool>) {
-        if self.rooms.set(rooms).is_err() {
+    pub(in crate::store) fn guards(&self, pools: Vec<GuardedPool>) {
+        if self.pools.set(pools).is_err() {
             tracing::debug!("the breaker has its pools already");
         }
     }
@@ -308,8 +312,8 @@ impl CircuitBreaker {
     /// Goes on with new pools. Connections that are in use are dropped when they come back.
     fn replace_pools(&self) {
         set_now(&self.replaced_at);
-        for room in self.rooms.get().into_iter().flatten() {
-            room.sessions.renew((room.another)());
+        for pool in self.pools.get().into_iter().flatten() {
+            (pool.0)();
         }
     }
 }

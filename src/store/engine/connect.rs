@@ -1,11 +1,12 @@
 //! Opens the database, with the settings that the guarantees rest on.
 
-use crate::store::{
+use super::{
     StoreError,
     circuit_breaker::{CircuitBreaker, GuardedPool, Probe},
+    connections::Connections,
     last_failed_write::LastFailedWrite,
     sessions::{self, LENT_BEGIN, Sessions},
-    sql::Sql,
+    sql::sql,
     tx::read,
 };
 use crate::{
@@ -18,12 +19,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{
-    path::PathBuf,
-    str::FromStr,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How many connections read from SQLite beside its one writer.
@@ -85,41 +81,6 @@ const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
     ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
-
-/// The connections: those that write, those that only read, the one that scans, and those of the admin API.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct Connections {
-    pub(in crate::store) backend: DatabaseBackend,
-    pub(in crate::store) writer: Sessions,
-    pub(in crate::store) reader: Sessions,
-    /// For the few statements that read a small table whole now and then: PostgreSQL plans them as it likes.
-    pub(in crate::store) scans: Sessions,
-    /// For the admin API and the metrics: few, and a statement ends after 2 s.
-    pub(in crate::store) api: Sessions,
-    /// How long a statement may take until its connection counts as silent; `None` on SQLite.
-    pub(in crate::store) statement_limit: Option<Duration>,
-    /// True while some client's jobs at once are capped, whichever node's configuration says so.
-    pub(in crate::store) has_caps: Arc<AtomicBool>,
-    /// Where tests end the process.
-    pub(in crate::store) faults: Arc<Faults>,
-    /// The last write that failed because the database could not do it.
-    pub(in crate::store) last_failed_write: LastFailedWrite,
-    /// The way to PostgreSQL.
-    pub(in crate::store) breaker: Option<Arc<CircuitBreaker>>,
-    /// Where SQLite keeps what it has not copied into its file yet.
-    pub(in crate::store) log_path: Option<PathBuf>,
-}
-
-impl Connections {
-    /// The same configuration, with what was found between us and PostgreSQL.
-    pub(in crate::store) fn as_found(
-        &self,
-        cfg: &config::DatabaseConfig,
-    ) -> config::DatabaseConfig {
-        let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
-        config::DatabaseConfig { pooler, ..cfg.clone() }
-    }
-}
 
 /// The path of the SQLite file that `url` names, or `None` for another database.
 pub fn sqlite_path(url: &str) -> Option<PathBuf> {
@@ -191,10 +152,11 @@ pub(in crate::store) async fn resolved(
     Ok(cfg)
 }
 
-/// What a PostgreSQL server does not flush before it says that a commit is done.
-pub(in crate::store) static READ_DURABILITY: Sql = Sql::new(
-    "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit",
-);
+sql! {
+    /// What a PostgreSQL server does not flush before it says that a commit is done.
+    pub(in crate::store) static READ_DURABILITY =
+        "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit";
+}
 
 /// The settings of a server under which an acknowledged webhook can be lost; empty is good.
 pub(in crate::store) async fn undurable(
@@ -368,7 +330,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     let breaker = CircuitBreaker::new(probe(&cfg)?, cfg.acquire_timeout, cfg.max_connections);
     let plain = postgres_options(&cfg)?.application_name("postroom");
     let is_lent = cfg.pooler == Pooler::Transaction;
-    let mut rooms = Vec::new();
+    let mut guarded = Vec::new();
     let mut sessions = |connections: u32, settings: &[(&str, &str)]| {
         let options = match is_lent {
             true => plain.clone(),
@@ -381,8 +343,10 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
             false => Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)),
         };
         let sessions = sessions.with_limit(limit);
-        let another = Box::new(move || pools.clone().connect_lazy_with(options.clone()));
-        rooms.push(GuardedPool { sessions: sessions.clone(), another });
+        let behind_breaker = sessions.clone();
+        guarded.push(GuardedPool::new(move || {
+            behind_breaker.renew(pools.clone().connect_lazy_with(options.clone()));
+        }));
         sessions
     };
     let by_key: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
@@ -398,7 +362,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     };
     let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let api = sessions(API_CONNECTIONS, &of_api);
-    breaker.leads_to(rooms);
+    breaker.guards(guarded);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,

@@ -3,7 +3,7 @@
 //! A SQLite database that meets a full disk takes no write at all, not even those that would make room. So new
 //! webhooks stop before, while jobs, pruning and the write-ahead log still have some.
 
-use crate::store::connect::sqlite_path;
+use super::connect::sqlite_path;
 use std::{
     path::PathBuf,
     sync::{Mutex, PoisonError},

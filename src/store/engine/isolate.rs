@@ -1,6 +1,6 @@
 //! An item that makes its group fail must not fail its neighbours.
 
-use crate::store::StoreError;
+use super::StoreError;
 use std::{future::Future, sync::Arc};
 
 /// How often an item that fails alone as [`StoreError::Broken`] is tried until it is a culprit.

@@ -1,6 +1,6 @@
 //! The last write that the database could not do, until it is over.
 
-use crate::store::StoreError;
+use super::StoreError;
 use arc_swap::ArcSwapOption;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;

@@ -1,7 +1,7 @@
 //! Migrations, run so that two daemons that start on one empty database do not meet in them.
 
+use super::{StoreError, connect, suitable};
 use crate::config;
-use crate::store::{StoreError, connect, suitable};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseBackend, DbErr, IntoDatabaseExecutor, IsolationLevel,

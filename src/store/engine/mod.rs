@@ -2,13 +2,18 @@
 
 pub(super) mod circuit_breaker;
 pub(super) mod connect;
+pub(super) mod connections;
+pub(super) mod database;
 pub(super) mod disk;
 pub(super) mod error;
 pub(super) mod ids;
 pub(super) mod isolate;
 pub(super) mod last_failed_write;
 pub(super) mod migrate;
+pub(super) mod runtime;
 pub(super) mod sessions;
 pub(super) mod sql;
 pub(super) mod suitable;
 pub(super) mod tx;
+
+pub(super) use self::{database::Database, error::StoreError, sql::Sql};

@@ -5,7 +5,7 @@
 //! So behind a pooler every statement belongs to a transaction that begins with its settings, and is sent
 //! without a name.
 
-use crate::store::{StoreError, circuit_breaker};
+use super::{StoreError, circuit_breaker};
 use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,

@@ -5,27 +5,54 @@
 //! written (`@at`), how rows are locked (`@for_update`, `@skip_locked`: SQLite has one writer and
 //! needs none), and how a row is chosen by a subquery of its own for each row of a group (`@each`).
 //!
+//! Each statement is declared by [`sql!`], which also registers it.
+//!
 //! A group as one JSON parameter keeps the text fixed, so that it stays prepared, has no limit on the
 //! number of parameters, and knows NULLs.
 
 use sea_orm::DatabaseBackend;
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 /// The database's clock in Unix milliseconds, on SQLite.
 const SQLITE_NOW: &str = "cast(unixepoch('subsec') * 1000 as integer)";
 
-/// A statement. Texts use `$1`, `$2`, … for parameters on both databases.
+/// A statement. Texts use `$1`, `$2`, … for parameters on both databases. Made by [`sql!`].
 #[derive(Debug)]
 pub(in crate::store) struct Sql {
+    name: &'static str,
     text: &'static str,
+    /// The text as each database takes it, made at its first use.
     sqlite: OnceLock<String>,
     postgres: OnceLock<String>,
 }
 
+/// Declares statements: `static NAME = "text";`, each with its doc comment. A statement is known by
+/// its name to [`registered`], and so to the tests that measure its plan.
+macro_rules! sql {
+    ($($(#[$meta:meta])* $vis:vis static $name:ident = $text:expr;)+) => {$(
+        $(#[$meta])*
+        $vis static $name: $crate::store::engine::Sql =
+            $crate::store::engine::Sql::new(stringify!($name), $text);
+        inventory::submit! { $crate::store::engine::sql::Registered(&$name) }
+    )+};
+}
+pub(in crate::store) use sql;
+
+/// A statement on its way into [`registered`].
+pub(in crate::store) struct Registered(pub(in crate::store) &'static Sql);
+
+inventory::collect!(Registered);
+
+/// Every statement that [`sql!`] has declared, by name: its text for `backend`.
+pub(in crate::store) fn registered(backend: DatabaseBackend) -> BTreeMap<&'static str, String> {
+    let all = inventory::iter::<Registered>.into_iter();
+    all.map(|Registered(sql)| (sql.name, sql.text(backend).to_owned())).collect()
+}
+
 impl Sql {
-    /// A statement for both databases.
-    pub(in crate::store) const fn new(text: &'static str) -> Self {
-        Self { text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
+    /// A statement for both databases. For [`sql!`] alone: others would not be registered.
+    pub(in crate::store) const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
     }
 
     /// Its text for `backend`.
@@ -144,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_group_is_one_json_parameter_on_both_databases() {
-        let sql = Sql::new("select g.id from @rows($1, id bigint, at instant) g");
+        let sql = Sql::new("X", "select g.id from @rows($1, id bigint, at instant) g");
         assert_eq!(
             sql.text(DatabaseBackend::Sqlite),
             "select g.id from (select value->>'id' as id, value->>'at' as at from jsonb_each($1)) g"
@@ -158,7 +185,7 @@ mod tests {
 
     #[test]
     fn words_nest_and_unknown_ones_stay() {
-        let sql = Sql::new("select @ms(@now), a@b from t @for_update");
+        let sql = Sql::new("X", "select @ms(@now), a@b from t @for_update");
         assert_eq!(
             sql.text(DatabaseBackend::Postgres),
             "select (extract(epoch from now()) * 1000)::bigint, a@b from t for update"

@@ -1,7 +1,7 @@
 //! Whether a database can be Postroom's: judged at the start, before the first table is made. What is wrong
 //! then is wrong for good, so each error says what to do.
 
-use crate::store::StoreError;
+use super::StoreError;
 use migration::{Migrator, MigratorTrait, TABLES};
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 use std::collections::BTreeSet;

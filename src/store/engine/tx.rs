@@ -1,10 +1,10 @@
 //! The one way to write: a transaction that begins IMMEDIATE on SQLite, ends within a bounded time, and
 //! speaks in [`Sql`] statements.
 
-use crate::store::{
+use super::{
     StoreError,
     circuit_breaker::{fell_silent_in_call, lost_in_call, while_open},
-    connect::Connections,
+    connections::Connections,
     last_failed_write::LastFailedWrite,
     sessions::{LentTx, Sessions},
     sql::Sql,
@@ -27,6 +27,32 @@ const CONFLICT_REPEATS: u32 = 7;
 /// How often a group is repeated when a constraint refused it: another transaction may have been the cause,
 /// and has ended by then.
 const CONSTRAINT_REPEATS: u32 = 2;
+
+/// The result of a transaction that was committed, or rolled back on purpose: what
+/// [`Connections::write`] wants to see, so that nobody forgets to commit.
+pub(in crate::store) struct Finished<T>(T);
+
+impl Connections {
+    /// Runs `work` in a write transaction, which it ends by [`Tx::commit`] or [`Tx::roll_back`].
+    /// Repeats both while another transaction is in the way, so `work` may run several times.
+    ///
+    /// `purpose` names the transaction in [`LastFailedWrite`] and at the points at which tests end
+    /// the process.
+    ///
+    /// # Errors
+    /// Those of `work` and of the database. Nothing was committed then, or nobody knows whether the
+    /// commit came through.
+    pub(in crate::store) async fn write<T, F>(
+        &self,
+        purpose: &'static str,
+        work: impl Fn(Tx) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<Finished<T>, StoreError>>,
+    {
+        in_group(|| async { Ok(work(Tx::begin(self, purpose).await?).await?.0) }).await
+    }
+}
 
 /// A write transaction. Dropped without [`Tx::commit`], it rolls back.
 pub(in crate::store) struct Tx {
@@ -73,14 +99,11 @@ impl Inner {
 }
 
 impl Tx {
-    /// Begins a write for `purpose`. On SQLite IMMEDIATE, because a transaction that turns from reading to
+    /// Begins a transaction for `purpose`. On SQLite IMMEDIATE, because a transaction that turns from reading to
     /// writing fails at once when another wrote in between, whatever the busy time-out says.
     ///
     /// Tried twice where the connection that the pool gave was lost: nothing has happened yet.
-    pub(in crate::store) async fn begin(
-        connections: &Connections,
-        purpose: &'static str,
-    ) -> Result<Self, StoreError> {
+    async fn begin(connections: &Connections, purpose: &'static str) -> Result<Self, StoreError> {
         let begin = async || {
             if let Some(lent) = connections.writer.begin_lent().await? {
                 return Ok(Inner::Lent(lent));
@@ -162,15 +185,22 @@ impl Tx {
         self.backend == DatabaseBackend::Sqlite
     }
 
-    /// Commits.
-    pub(in crate::store) async fn commit(self) -> Result<(), StoreError> {
+    /// Commits what the transaction has written, and hands `result` on to the caller of
+    /// [`Connections::write`].
+    pub(in crate::store) async fn commit<T>(self, result: T) -> Result<Finished<T>, StoreError> {
         self.faults.stage(self.purpose, "before_commit");
         self.check_age().inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
         let committed = in_time(self.statement_limit, self.inner.commit()).await;
         committed.inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
         self.last_failed_write.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
-        Ok(())
+        Ok(Finished(result))
+    }
+
+    /// Rolls back, because there is nothing to write, and hands `result` on.
+    #[expect(clippy::unused_self, reason = "the drop of the transaction rolls it back")]
+    pub(in crate::store) fn roll_back<T>(self, result: T) -> Finished<T> {
+        Finished(result)
     }
 
     async fn in_time<T>(
@@ -286,6 +316,38 @@ pub(in crate::store) fn group<T: Serialize>(rows: &[T]) -> Result<Value, StoreEr
     serde_json::to_string(rows)
         .map(Value::from)
         .map_err(|error| StoreError::Broken(format!("a group cannot be written as JSON: {error}")))
+}
+
+/// A group whose rows have one column, as one JSON parameter.
+pub(in crate::store) fn column<T: Serialize>(
+    name: &'static str,
+    values: impl IntoIterator<Item = T>,
+) -> Result<Value, StoreError> {
+    let rows: Vec<OneColumn<T>> =
+        values.into_iter().map(|value| OneColumn { name, value }).collect();
+    group(&rows)
+}
+
+/// A row of a group that has one column.
+struct OneColumn<T> {
+    name: &'static str,
+    value: T,
+}
+
+impl<T: Serialize> Serialize for OneColumn<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.name, &self.value)])
+    }
+}
+
+/// A yes or no that a statement selects as 1 or 0, which both databases have.
+pub(in crate::store) fn flag(row: &QueryResult, column: &str) -> Result<bool, StoreError> {
+    Ok(row.try_get::<i32>("", column)? != 0)
+}
+
+/// A pause as a parameter: whole milliseconds.
+pub(in crate::store) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 #[cfg(test)]

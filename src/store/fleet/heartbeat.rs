@@ -1,13 +1,12 @@
 //! Heartbeats from a thread and a connection of their own: neither a busy handler nor a flood of webhooks
 //! can make a live node look dead.
 
-use crate::store::{
-    HeartbeatReport, Store, StoreError,
-    circuit_breaker::CircuitBreaker,
-    connect,
-    connect::Connections,
-    nodes::{NodeWatch, beat_once},
-    notices,
+use super::{
+    nodes::{HeartbeatReport, NodeWatch, Nodes, beat_once},
+    notices::NoticeState,
+};
+use crate::store::engine::{
+    StoreError, circuit_breaker::CircuitBreaker, connect, connections::Connections,
 };
 use crate::{
     config,
@@ -80,7 +79,7 @@ struct Plan {
     lease: Duration,
     may_lead: bool,
     membership: Membership,
-    notices: Arc<notices::NoticeState>,
+    notices: Arc<NoticeState>,
     /// Whether some client is capped, for all who move jobs.
     has_caps: Arc<AtomicBool>,
     /// Shared with all others of this process: while it is closed, somebody else looks for the database.
@@ -89,7 +88,7 @@ struct Plan {
 }
 
 impl Heartbeat {
-    /// Starts beating for the node of `store`. `may_lead` says whether it may do the chores that one node is
+    /// Starts beating for this process. `may_lead` says whether it may do the chores that one node is
     /// to do. On SQLite there is nothing to do: the lock of the file is the lease.
     ///
     /// `on_forgotten` is called when the node's row is gone: it was silent for so long that another may give
@@ -98,7 +97,7 @@ impl Heartbeat {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        store: &Store,
+        nodes: &Nodes,
         cfg: &config::Config,
         may_lead: bool,
         on_forgotten: impl Fn() + Send + 'static,
@@ -106,22 +105,22 @@ impl Heartbeat {
         let membership = Membership {
             last: Arc::default(),
             wanted: Arc::default(),
-            is_alone: store.is_sqlite(),
+            is_alone: nodes.db.is_sqlite(),
         };
         if membership.is_alone {
             return Ok(Self { stop: None, thread: None, membership });
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let plan = Plan {
-            cfg: store.connections().as_found(&cfg.database),
-            node: store.node(),
+            cfg: nodes.db.connections().as_found(&cfg.database),
+            node: nodes.db.node(),
             every: cfg.supervisor.heartbeat,
             lease: cfg.supervisor.lease,
             may_lead,
             membership: membership.clone(),
-            notices: store.0.notices.clone(),
-            has_caps: store.connections().has_caps.clone(),
-            breaker: store.connections().breaker.clone(),
+            notices: nodes.notices.clone(),
+            has_caps: nodes.db.connections().has_caps.clone(),
+            breaker: nodes.db.connections().breaker.clone(),
             on_forgotten: Box::new(on_forgotten),
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {

@@ -1,75 +1,75 @@
 //! Nodes: one process each, new at every start, alive while its heartbeat moves.
 
+use super::notices::NoticeState;
 use crate::domain::{Id, Timestamp};
 use crate::store::{
-    Store, StoreError, caps,
-    connect::Connections,
-    ids::{self, SLOT_COUNT},
-    sessions::Sessions,
-    sql::Sql,
-    tx::{Tx, group, in_group, read, write_alone},
+    engine::{
+        Database, Sql, StoreError,
+        connections::Connections,
+        ids::{self, SLOT_COUNT},
+        sessions::Sessions,
+        sql::sql,
+        tx::{Tx, group, read, write_alone},
+    },
+    tables::caps,
 };
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// The next node id. Locks the counter's row until the commit, so that starts are one after the other.
-pub(in crate::store) static NEXT_NODE: Sql = Sql::new(
-    "insert into counters (name, value) values ('node', 1) \
-     on conflict (name) do update set value = counters.value + 1 returning value",
-);
+sql! {
+    /// The next node id. Locks the counter's row until the commit, so that starts are one after the other.
+    pub(in crate::store) static NEXT_NODE =
+        "insert into counters (name, value) values ('node', 1) \
+         on conflict (name) do update set value = counters.value + 1 returning value";
 
-/// Slots that are taken, with how long their node has been silent.
-pub(in crate::store) static READ_SLOTS: Sql =
-    Sql::new("select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at");
+    /// Slots that are taken, with how long their node has been silent.
+    pub(in crate::store) static READ_SLOTS =
+        "select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at";
 
-/// Makes the row of a node.
-pub(in crate::store) static PUT_NODE: Sql = Sql::new(
-    "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)",
-);
+    /// Makes the row of a node.
+    pub(in crate::store) static PUT_NODE =
+        "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)";
 
-/// Says that node `$1` lives. By primary key.
-pub(in crate::store) static TOUCH_NODE: Sql =
-    Sql::new("update nodes set seen_at = @now where id = $1");
+    /// Says that node `$1` lives. By primary key.
+    pub(in crate::store) static TOUCH_NODE = "update nodes set seen_at = @now where id = $1";
 
-/// Takes the rows of nodes away. By primary key.
-pub(in crate::store) static DELETE_NODES: Sql = Sql::new("delete from nodes where id @ids($1)");
+    /// Takes the rows of nodes away. By primary key.
+    pub(in crate::store) static DELETE_NODES = "delete from nodes where id @ids($1)";
 
-/// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
-/// may lead and nobody else does, and answers with all nodes and, where `$4` names kinds and the floors of their
-/// claims, whether a job of these waits in turn, or any is due. Without a floor it would read over all that was claimed
-/// and that vacuum has not reached. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
-/// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
-pub(in crate::store) static BEAT: Sql = Sql::new(
-    "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
-     lead as (insert into leases (name, node, expires_at) \
-       select 'chores', $1, now() + $2 * interval '1 millisecond' where $3 \
-       on conflict (name) do update set node = excluded.node, expires_at = excluded.expires_at \
-         where leases.node = excluded.node or leases.expires_at < now() \
-           or leases.expires_at > excluded.expires_at + interval '1 minute' returning node) \
-     select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
-       exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, \
-       exists (select 1 from job_caps) as has_caps, case when $4 is not null then \
-         exists (select 1 from json_to_recordset($4::json) as k(kind text, floor bigint) cross join lateral ( \
-           select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
-           order by r.turn limit 1) x) \
-         or exists (select 1 from job_ready where run_at <= now()) or exists (select 1 from job_later where run_at <= now()) \
-       else false end as has_jobs \
-     from nodes n order by n.id",
-);
+    /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
+    /// may lead and nobody else does, and answers with all nodes and, where `$4` names kinds and the floors of their
+    /// claims, whether a job of these waits in turn, or any is due. Without a floor it would read over all that was claimed
+    /// and that vacuum has not reached. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
+    /// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
+    pub(in crate::store) static BEAT =
+        "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
+         lead as (insert into leases (name, node, expires_at) \
+           select 'chores', $1, now() + $2 * interval '1 millisecond' where $3 \
+           on conflict (name) do update set node = excluded.node, expires_at = excluded.expires_at \
+             where leases.node = excluded.node or leases.expires_at < now() \
+               or leases.expires_at > excluded.expires_at + interval '1 minute' returning node) \
+         select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
+           exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, \
+           exists (select 1 from job_caps) as has_caps, case when $4 is not null then \
+             exists (select 1 from json_to_recordset($4::json) as k(kind text, floor bigint) cross join lateral ( \
+               select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
+               order by r.turn limit 1) x) \
+             or exists (select 1 from job_ready where run_at <= now()) or exists (select 1 from job_later where run_at <= now()) \
+           else false end as has_jobs \
+         from nodes n order by n.id";
 
-/// All nodes, for the overview.
-pub(in crate::store) static READ_NODES: Sql = Sql::new(
-    "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
-       @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id",
-);
+    /// All nodes, for the overview.
+    pub(in crate::store) static READ_NODES =
+        "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
+           @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id";
 
-/// The greatest ids ever stored, by primary keys, and the database's clock.
-pub(in crate::store) static READ_ID_FLOOR: Sql = Sql::new(
-    "select @ms(@now) as now_ms, coalesce((select max(id) from jobs), 0) as jobs, \
-       coalesce((select max(id) from messages), 0) as messages, coalesce((select max(id) from leads), 0) as leads, \
-       coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \
-       coalesce((select max(id) from campaigns), 0) as campaigns, \
-       coalesce((select max(id) from deliveries), 0) as deliveries",
-);
+    /// The greatest ids ever stored, by primary keys, and the database's clock.
+    pub(in crate::store) static READ_ID_FLOOR =
+        "select @ms(@now) as now_ms, coalesce((select max(id) from jobs), 0) as jobs, \
+           coalesce((select max(id) from messages), 0) as messages, coalesce((select max(id) from leads), 0) as leads, \
+           coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \
+           coalesce((select max(id) from campaigns), 0) as campaigns, \
+           coalesce((select max(id) from deliveries), 0) as deliveries";
+}
 
 /// The tables whose ids are given out by nodes.
 const TABLES_WITH_IDS: [&str; 7] =
@@ -122,8 +122,7 @@ pub(in crate::store) async fn register(
     connections: &Connections,
     role: &str,
 ) -> Result<Registered, StoreError> {
-    in_group(|| async {
-        let tx = Tx::begin(connections, "register").await?;
+    let register = async |tx: Tx| {
         let node: Id = one(&tx, &NEXT_NODE, "value").await?;
         let mut taken: Vec<(Id, i64, i64)> = Vec::new();
         for row in tx.all(&READ_SLOTS, []).await? {
@@ -157,10 +156,9 @@ pub(in crate::store) async fn register(
         tx.run(&PUT_NODE, [node.into(), slot_value.into(), role.into()]).await?;
         let floor = id_floor(&tx).await?;
         let has_caps = caps::are_there(&tx).await?;
-        tx.commit().await?;
-        Ok(Registered { node, slot, floor, has_caps })
-    })
-    .await
+        tx.commit(Registered { node, slot, floor, has_caps }).await
+    };
+    connections.write("register", register).await
 }
 
 /// The greatest id ever stored. Warns where it is of a time that is far ahead: a clock was wrong
@@ -189,12 +187,12 @@ async fn id_floor(tx: &Tx) -> Result<Id, StoreError> {
 
 /// Takes this node's row away: it has finished all that it had.
 pub(in crate::store) async fn leave(connections: &Connections, node: Id) -> Result<(), StoreError> {
-    in_group(|| async {
-        let tx = Tx::begin(connections, "leave").await?;
-        tx.run(&DELETE_NODES, [group(&[node])?]).await?;
-        tx.commit().await
-    })
-    .await
+    connections
+        .write("leave", async |tx| {
+            tx.run(&DELETE_NODES, [group(&[node])?]).await?;
+            tx.commit(()).await
+        })
+        .await
 }
 
 async fn one(tx: &Tx, sql: &Sql, column: &str) -> Result<Id, StoreError> {
@@ -211,17 +209,20 @@ pub(in crate::store) async fn is_there(connections: &Connections) -> Result<(), 
 
 /// Writes what changes nothing: says that this node is there.
 pub(in crate::store) async fn stay(connections: &Connections, node: Id) -> Result<(), StoreError> {
-    in_group(|| async {
-        let tx = Tx::begin(connections, "stay").await?;
-        tx.run(&TOUCH_NODE, [node.into()]).await?;
-        tx.commit().await
-    })
-    .await
+    connections
+        .write("stay", async |tx| {
+            tx.run(&TOUCH_NODE, [node.into()]).await?;
+            tx.commit(()).await
+        })
+        .await
 }
 
 /// Handle for heartbeats and for judging other nodes.
 #[derive(Clone, Debug)]
-pub struct Nodes(pub(in crate::store) Store);
+pub struct Nodes {
+    pub(in crate::store) db: Database,
+    pub(in crate::store) notices: Arc<NoticeState>,
+}
 
 impl Nodes {
     /// All nodes with a row.
@@ -229,8 +230,7 @@ impl Nodes {
     /// # Errors
     /// When the database is away.
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { read_all(&store.connections().reader).await }).await
+        self.db.call(|db| async move { read_all(db.reader()).await }).await
     }
 }
 

@@ -6,12 +6,12 @@
 //! each listener tries whether it hears itself, and says so.
 
 use crate::config;
-use crate::store::{Store, StoreError, connect};
+use crate::store::engine::{Database, StoreError, connect};
 use sea_orm::ConnectionTrait;
 use sqlx::postgres::PgListener;
 use std::{
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -59,71 +59,71 @@ impl NoticeState {
 
 /// The handle of those who store jobs.
 #[derive(Clone, Debug)]
-pub struct Notices(pub(in crate::store) Store);
+pub struct Notices {
+    pub(in crate::store) db: Database,
+    pub(in crate::store) state: Arc<NoticeState>,
+}
 
 impl Notices {
     /// Who is told within this process of jobs that came from no webhook. Set once.
     pub fn tell(&self, own: impl Fn() + Send + Sync + 'static) {
-        if self.0.0.notices.own.set(Box::new(own)).is_err() {
+        if self.state.own.set(Box::new(own)).is_err() {
             tracing::debug!("somebody is told already");
         }
     }
 
     /// Tells this process and the others that there are jobs. Never waits.
     pub fn announce(&self) {
-        self.0.0.notices.tell_own();
+        self.state.tell_own();
         self.announce_to_others();
     }
 
     /// Tells the other nodes that there are jobs, soon; never waits. Where there are none, nothing is sent.
     pub fn announce_to_others(&self) {
-        let store = self.0.clone();
-        let board = store.0.notices.clone();
-        let is_reachable = store.connections().breaker.as_ref().is_some_and(|it| it.is_open());
-        if !is_reachable || !board.has_peers.load(Ordering::Relaxed) {
+        let (db, state) = (self.db.clone(), self.state.clone());
+        let is_reachable = db.connections().breaker.as_ref().is_some_and(|it| it.is_open());
+        if !is_reachable || !state.has_peers.load(Ordering::Relaxed) {
             return;
         }
-        board.is_wanted.store(true, Ordering::SeqCst);
-        if board.is_at_work.swap(true, Ordering::SeqCst) {
+        state.is_wanted.store(true, Ordering::SeqCst);
+        if state.is_at_work.swap(true, Ordering::SeqCst) {
             return;
         }
-        drop(self.0.0.runtime.spawn(async move {
+        self.db.spawn_detached(async move {
             loop {
-                while board.is_wanted.swap(false, Ordering::SeqCst) {
-                    if let Err(error) = send(&store).await {
+                while state.is_wanted.swap(false, Ordering::SeqCst) {
+                    if let Err(error) = send(&db).await {
                         tracing::debug!(%error, "a notice was not sent: heartbeats will do");
                     }
                     tokio::time::sleep(APART).await;
                 }
-                board.is_at_work.store(false, Ordering::SeqCst);
+                state.is_at_work.store(false, Ordering::SeqCst);
                 // Wanted again between the two: whoever wanted it has seen somebody at work.
-                let is_wanted = board.is_wanted.load(Ordering::SeqCst);
-                if !is_wanted || board.is_at_work.swap(true, Ordering::SeqCst) {
+                let is_wanted = state.is_wanted.load(Ordering::SeqCst);
+                if !is_wanted || state.is_at_work.swap(true, Ordering::SeqCst) {
                     return;
                 }
             }
-        }));
+        });
     }
 }
 
 /// Sends a notice as any other call is run: its time is limited, and an error tells the breaker.
-async fn send(store: &Store) -> Result<(), StoreError> {
-    let sender = store.clone();
-    let work = async move { notify(&sender, &sender.node().to_string()).await };
-    store.spawn(work).await
+async fn send(db: &Database) -> Result<(), StoreError> {
+    db.call(|db| async move { notify(&db, &db.node().to_string()).await }).await
 }
 
-async fn notify(store: &Store, text: &str) -> Result<(), StoreError> {
+async fn notify(db: &Database, text: &str) -> Result<(), StoreError> {
     // One message without parameters, so that no pooler takes it apart. The text is our own.
     let notice = format!("notify {CHANNEL}, '{text}'");
-    store.connections().reader.execute_unprepared(&notice).await?;
+    db.reader().execute_unprepared(&notice).await?;
     Ok(())
 }
 
 /// The handle of whoever listens.
 #[derive(Clone, Debug)]
 pub struct Subscriber {
-    store: Store,
+    db: Database,
     cfg: config::DatabaseConfig,
 }
 
@@ -131,7 +131,7 @@ pub struct Subscriber {
 #[derive(Debug)]
 pub struct Subscription {
     listener: PgListener,
-    store: Store,
+    db: Database,
     echoes: u64,
 }
 
@@ -145,8 +145,8 @@ pub enum Notice {
 }
 
 impl Subscriber {
-    pub(in crate::store) const fn new(store: Store, cfg: config::DatabaseConfig) -> Self {
-        Self { store, cfg }
+    pub(in crate::store) const fn new(db: Database, cfg: config::DatabaseConfig) -> Self {
+        Self { db, cfg }
     }
 
     /// Listens, and makes sure that notices arrive.
@@ -154,7 +154,7 @@ impl Subscriber {
     /// # Errors
     /// When the database is away, or notices do not arrive.
     pub async fn listen(&self) -> Result<Subscription, StoreError> {
-        let (store, cfg) = (self.store.clone(), self.cfg.clone());
+        let (db, cfg) = (self.db.clone(), self.cfg.clone());
         let limit = cfg.acquire_timeout + ECHO_LIMIT;
         let listen = async move {
             let pool = connect::listener_pool(&cfg).await?;
@@ -162,7 +162,7 @@ impl Subscriber {
             // It is opened anew by whoever listens anew, once the database is there.
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
-            let mut subscription = Subscription { listener, store, echoes: 0 };
+            let mut subscription = Subscription { listener, db, echoes: 0 };
             subscription.hear_oneself().await?;
             Ok(subscription)
         };
@@ -170,7 +170,7 @@ impl Subscriber {
             let listened = tokio::time::timeout(limit, Box::pin(listen)).await;
             listened.unwrap_or_else(|_| Err(StoreError::Disconnected("no answer".to_owned())))
         };
-        self.store.spawn_apart(in_time).await
+        self.db.call_apart(in_time).await
     }
 }
 
@@ -182,13 +182,13 @@ impl Subscription {
     /// # Errors
     /// When the connection is lost, or notices do not arrive any more: listen anew.
     pub async fn next(self) -> Result<(Self, Notice), StoreError> {
-        let store = self.store.clone();
-        store.spawn_apart(self.hear()).await
+        let db = self.db.clone();
+        db.call_apart(self.hear()).await
     }
 
     async fn hear(mut self) -> Result<(Self, Notice), StoreError> {
-        let own = self.store.node().to_string();
-        let quiet_max = self.store.connections().faults.limit("quiet", QUIET_MAX);
+        let own = self.db.node().to_string();
+        let quiet_max = self.db.connections().faults.limit("quiet", QUIET_MAX);
         match tokio::time::timeout(quiet_max, self.listener.try_recv()).await {
             Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => Ok((self, Notice::Quiet)),
             Ok(Ok(Some(_))) => Ok((self, Notice::Jobs)),
@@ -207,9 +207,9 @@ impl Subscription {
     /// no interest: whoever listens anew looks for jobs anyway.
     async fn hear_oneself(&mut self) -> Result<(), StoreError> {
         self.echoes += 1;
-        let text = format!("{} echo {}", self.store.node(), self.echoes);
+        let text = format!("{} echo {}", self.db.node(), self.echoes);
         let echo = async {
-            notify(&self.store, &text).await?;
+            notify(&self.db, &text).await?;
             loop {
                 match self.listener.try_recv().await? {
                     Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(()),

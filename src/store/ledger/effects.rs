@@ -1,48 +1,49 @@
 //! What effects and ends do to messages, leads and drafts, once the leads are locked and the fences checked.
 
 use super::{Settlement, Transition};
-use crate::{
-    domain::{Effect, Id, Sentiment, drafting::DraftCase, text, verdict},
-    store::{
-        Store, StoreError,
+use crate::domain::{Effect, Id, Sentiment, drafting::DraftCase, text, verdict};
+use crate::store::{
+    engine::{
+        Database, StoreError,
+        ids::wall_clock,
+        sql::sql,
+        tx::{Tx, group},
+    },
+    tables::{
         drafts::{EndDrafts, end_drafts},
         leads::{Lead, LeadScore, Leads, OptedOut},
-        sql::Sql,
-        tx::{Tx, group},
-        wall_clock,
     },
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-/// Verdicts on messages, and that they are handled.
-pub(in crate::store) static UPDATE_MESSAGES: Sql = Sql::new(
-    "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
-       handled_at = case when g.handled then @now else messages.handled_at end \
-     from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id",
-);
+sql! {
+    /// Verdicts on messages, and that they are handled.
+    pub(in crate::store) static UPDATE_MESSAGES =
+        "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
+           handled_at = case when g.handled then @now else messages.handled_at end \
+         from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id";
 
-/// Whether messages can be answered through their provider, and what is known of them; the texts of edited ones
-/// only, which are few. By primary key.
-pub(in crate::store) static READ_HANDLES: Sql = Sql::new(
-    "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
-       case when automated then 1 else 0 end as automated, \
-       case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
-     from messages where id @ids($1)",
-);
+    /// Whether messages can be answered through their provider, and what is known of them; the texts of edited ones
+    /// only, which are few. By primary key.
+    pub(in crate::store) static READ_HANDLES =
+        "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
+           case when automated then 1 else 0 end as automated, \
+           case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
+         from messages where id @ids($1)";
 
-/// Drafts; one a message and channel, a second is no error.
-pub(in crate::store) static PUT_DRAFTS: Sql = Sql::new(
-    "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
-     select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
-     from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \
-       parts text, blocked_by text) g where true on conflict (message_id, channel) do nothing",
-);
+    /// Drafts; one a message and channel, a second is no error.
+    pub(in crate::store) static PUT_DRAFTS =
+        "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
+         select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
+         from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \
+           parts text, blocked_by text) g where true on conflict (message_id, channel) do nothing";
+}
 
 /// What effects and ends do to messages, leads and drafts. The leads are locked.
 pub(super) async fn apply_effects(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     passed: &[&Settlement],
     known: &HashMap<Id, About>,
@@ -68,7 +69,7 @@ pub(super) async fn apply_effects(
                 sentiment = Some(about.map_or(*tag, |it| it.verdict(*tag)).as_str());
             }
             let Some(lead) = it.lead_id.and_then(|id| leads.get_mut(id)) else { continue };
-            apply(store, it, effect, about, lead, &mut ended_drafts, &mut drafts);
+            apply(db, it, effect, about, lead, &mut ended_drafts, &mut drafts);
         }
         if let Some(id) = it.message_id
             && (is_inbound_end || sentiment.is_some())
@@ -176,7 +177,7 @@ struct DraftRow<'a> {
 /// One effect on its lead. What was decided from an older view is judged again here, under the lead's
 /// lock: only the newest message speaks for the lead, and nothing is drafted past a barrier.
 fn apply<'a>(
-    store: &Store,
+    db: &Database,
     it: &'a Settlement,
     effect: &'a Effect,
     about: Option<&About>,
@@ -226,7 +227,7 @@ fn apply<'a>(
                 except_message_id: Some(message_id),
             });
             drafts.push(DraftRow {
-                id: store.next_id(),
+                id: db.next_id(),
                 client_id: &it.client_id,
                 lead_id: lead.id,
                 message_id,

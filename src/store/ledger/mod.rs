@@ -3,20 +3,25 @@
 
 mod effects;
 
-pub(super) use self::effects::{PUT_DRAFTS, READ_HANDLES, UPDATE_MESSAGES};
+pub(super) use self::effects::UPDATE_MESSAGES;
 
-use super::{
-    Store, StoreError,
-    caps::{Admission, Caps},
-    leads::{Followed, Leads},
-    lines::{self, Counts, Entering, Entry, Place, Turns, TurnsNeeded},
-    sql::Sql,
-    suspects::purpose_of,
-    tx::{Tx, group, in_group},
-};
 use crate::domain::{
     Effect, Id,
     job::{FailureReason, NewJob},
+};
+use crate::store::{
+    engine::{
+        Database, StoreError,
+        sql::sql,
+        tx::{Tx, group, millis},
+    },
+    tables::{
+        caps::Caps,
+        heads::{self, DELETE_FOLLOWERS, DELETE_HEADS, Head, LOCK_HEADS},
+        leads::{Followed, Leads},
+        lines::{self, Counts, Entering, Entry, Place},
+        turns::{Turns, TurnsNeeded},
+    },
 };
 use serde::Serialize;
 use std::{
@@ -25,85 +30,32 @@ use std::{
     time::Duration,
 };
 
-/// The heads of these lines, locked in the order of lines. What the claim marks while this waits is seen
-/// after the wait, so what comes back is what holds.
-pub(super) static LOCK_HEADS: Sql = Sql::new(
-    "select line, job_id, run, node, case when turn is not null then 'admitted' when held is not null then 'held' \
-       else 'waiting' end as admission from job_ready where line @ids($1) order by line @for_update",
-);
+sql! {
+    /// Appends runs to the history.
+    pub(super) static PUT_ATTEMPTS =
+        "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
+         select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
+           case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error \
+         from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
+           duration bigint, error text) g";
 
-/// A head, as it is while it is locked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
-    pub(super) line: Id,
-    pub(super) job_id: Id,
-    pub(super) run: i64,
-    /// Who holds it.
-    pub(super) node: Option<Id>,
-    pub(super) admission: Admission,
+    /// Heads that keep their place and wait for their retry, out of the claim's index.
+    pub(super) static RETRY_HEADS =
+        "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
+         from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
+
+    /// Heads that keep their place and are looked at again later, without an attempt used.
+    pub(super) static POSTPONE_HEADS =
+        "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
+         from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
+
+    /// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
+    pub(super) static RELEASE_HEADS =
+        "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
+           when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
+           else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
+         where line @ids($1)";
 }
-
-impl Head {
-    /// From the columns of [`LOCK_HEADS`].
-    pub(super) fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
-        let admission: String = row.try_get("", "admission")?;
-        Ok(Self {
-            line: row.try_get("", "line")?,
-            job_id: row.try_get("", "job_id")?,
-            run: i64::from(row.try_get::<i32>("", "run")?),
-            node: row.try_get("", "node")?,
-            admission: match admission.as_str() {
-                "admitted" => Admission::Admitted,
-                "held" => Admission::Held,
-                _ => Admission::Waiting,
-            },
-        })
-    }
-}
-
-/// The first job behind each head. By primary key; `materialized` on PostgreSQL, because otherwise the
-/// limit is planned into a scan of the whole line (50–300 ms behind a line of 10,000–100,000).
-pub(super) static READ_FOLLOWERS: Sql = Sql::new(
-    "with x as @materialized (select g.line, (select min(b.pos) from job_blocked b where b.line = g.line) as pos \
-       from @rows($1, line bigint) g) \
-     select b.line, b.job_id, b.kind, b.client_id, b.run, b.spared \
-     from x join job_blocked b on b.line = x.line and b.pos = x.pos",
-);
-
-/// Takes heads away. They are locked and checked.
-pub(super) static DELETE_HEADS: Sql = Sql::new("delete from job_ready where line @ids($1)");
-
-/// Takes followers out of the queue behind their head. By the unique key of jobs.
-pub(super) static DELETE_FOLLOWERS: Sql = Sql::new("delete from job_blocked where job_id @ids($1)");
-
-/// Appends runs to the history.
-pub(super) static PUT_ATTEMPTS: Sql = Sql::new(
-    "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
-     select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
-       case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error \
-     from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
-       duration bigint, error text) g",
-);
-
-/// Heads that keep their place and wait for their retry, out of the claim's index.
-pub(super) static RETRY_HEADS: Sql = Sql::new(
-    "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
-     from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
-);
-
-/// Heads that keep their place and are looked at again later, without an attempt used.
-pub(super) static POSTPONE_HEADS: Sql = Sql::new(
-    "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
-     from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
-);
-
-/// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
-pub(super) static RELEASE_HEADS: Sql = Sql::new(
-    "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
-       when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
-       else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
-     where line @ids($1)",
-);
 
 /// What happens to a job, and the fence under which it may.
 #[derive(Clone, Debug)]
@@ -211,7 +163,9 @@ impl Transition {
 
 /// The recorder's handle.
 #[derive(Clone, Debug)]
-pub struct Ledger(pub(super) Store);
+pub struct Ledger {
+    pub(super) db: Database,
+}
 
 impl Ledger {
     /// Applies `settlements` in one transaction. Says of each whether its fence held; where it did not,
@@ -221,15 +175,12 @@ impl Ledger {
     /// Of the whole group: [`StoreError::Data`] when some effect cannot be stored, else the database is
     /// away. Nothing was applied.
     pub async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<Vec<bool>, StoreError> {
-        let store = self.0.clone();
-        self.0
-            .spawn(async move {
-                let (followed, purpose) = (Followed::default(), purpose_of(&settlements));
-                in_group(|| async {
-                    let tx = Tx::begin(store.connections(), purpose).await?;
-                    let held = settle(&store, &tx, &settlements, &followed).await?;
-                    tx.commit().await?;
-                    Ok(held)
+        self.db
+            .call(|db| async move {
+                let followed = Followed::default();
+                db.write(purpose_of(&settlements), async |tx| {
+                    let held = settle(&db, &tx, &settlements, &followed).await?;
+                    tx.commit(held).await
                 })
                 .await
             })
@@ -237,10 +188,20 @@ impl Ledger {
     }
 }
 
+/// What a settlement is for: jobs whose node is gone are settled by others.
+fn purpose_of(all: &[Settlement]) -> &'static str {
+    use FailureReason::Rescued;
+    use Transition::{Fail, Retry};
+    let is_rescue = |it: &Settlement| {
+        matches!(&it.transition, Retry { reason: Rescued, .. } | Fail { reason: Rescued, .. })
+    };
+    if all.iter().any(is_rescue) { "rescue" } else { "settle" }
+}
+
 /// The steps of a settlement, in the order of locks. What belongs to a lead that was merged into another
 /// since its job was claimed is done to that other one.
 pub(super) async fn settle(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     all: &[Settlement],
     followed: &Followed,
@@ -250,7 +211,7 @@ pub(super) async fn settle(
     let all = &*all;
     let followers = read_followers(tx, all).await?;
     let mut caps = Caps::lock(tx, all.iter().map(|it| it.client_id.as_str())).await?;
-    let (mut follow_ons, turns) = take_turns(store, tx, all, &followers, &leads).await?;
+    let (mut follow_ons, turns) = take_turns(db, tx, all, &followers, &leads).await?;
     let heads = lock_heads(tx, all).await?;
     let held: Vec<bool> = heads.iter().map(Option::is_some).collect();
     let passed: Vec<&Settlement> =
@@ -266,11 +227,11 @@ pub(super) async fn settle(
     let mut counts = Counts::default();
     move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
-    effects::apply_effects(store, tx, &passed, &known, &mut leads).await?;
+    effects::apply_effects(db, tx, &passed, &known, &mut leads).await?;
     follow_ons.retain(|it| held.get(it.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
     caps.settle(tx).await?;
-    counts.write(tx, store.node()).await?;
+    counts.write(tx, db.node()).await?;
     Ok(held)
 }
 
@@ -289,45 +250,7 @@ async fn read_followers(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Place
         .filter(|it| it.line > 0 && it.transition.takes_head_away())
         .map(|it| it.line)
         .collect();
-    read_first_blocked(tx, &lines).await
-}
-
-/// The first job behind the head of each of these lines.
-async fn read_first_blocked(
-    tx: &Tx,
-    lines: &BTreeSet<Id>,
-) -> Result<HashMap<Id, Place>, StoreError> {
-    #[derive(Serialize)]
-    struct Row {
-        line: Id,
-    }
-    let mut followers = HashMap::new();
-    if lines.is_empty() {
-        return Ok(followers);
-    }
-    let rows: Vec<Row> = lines.iter().map(|line| Row { line: *line }).collect();
-    for row in tx.all(&READ_FOLLOWERS, [group(&rows)?]).await? {
-        let place = Place::from_row(&row)?;
-        followers.insert(place.line, place);
-    }
-    Ok(followers)
-}
-
-/// Gives a head to those of `lines` that still have none. Their leads are locked.
-pub(super) async fn promote_headless(tx: &Tx, lines: &BTreeSet<Id>) -> Result<usize, StoreError> {
-    let mut followers = read_first_blocked(tx, lines).await?;
-    let with_head: HashSet<Id> = lines::read_lines(tx, lines).await?;
-    followers.retain(|line, _| !with_head.contains(line));
-    let ready: Vec<Place> = followers.into_values().collect();
-    let moved: Vec<Id> = ready.iter().map(|it| it.job_id).collect();
-    if !moved.is_empty() {
-        let placed = lines::Placed::heads(tx, ready).await?;
-        let (mut caps, turns) = lines::take_for(tx, &placed, std::iter::empty()).await?;
-        tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
-        lines::write(tx, placed, turns, &mut caps).await?;
-        caps.settle(tx).await?;
-    }
-    Ok(moved.len())
+    heads::read_first_blocked(tx, &lines).await
 }
 
 /// A job that an effect enqueues, and the place in its group of the settlement it comes from: a group can
@@ -340,7 +263,7 @@ struct FollowOn {
 /// Takes the turns that followers and follow-on jobs need, before any head is locked. A turn whose fence
 /// then fails leaves a gap, which harms nothing.
 async fn take_turns(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     all: &[Settlement],
     followers: &HashMap<Id, Place>,
@@ -368,7 +291,7 @@ async fn take_turns(
                 if job.delay_ms <= 0 {
                     needed.add(kind.0, &it.client_id);
                 }
-                let entry = Entry { id: store.next_id(), job };
+                let entry = Entry { id: db.next_id(), job };
                 follow_ons.push(FollowOn { from, entry });
             }
         }
@@ -587,9 +510,4 @@ async fn enqueue(
     }
     lines::write(tx, placed, turns, caps).await?;
     Ok(())
-}
-
-/// Whole milliseconds of a pause.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

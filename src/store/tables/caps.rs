@@ -7,95 +7,87 @@
 //! The row of a capped client in `job_caps` is locked before `job_clients`, by everybody who moves one of its
 //! heads but the claim, which moves none in or out of turn.
 
+use super::suspects::is_suspect;
 use crate::domain::{Id, fairness::Turn};
-use crate::store::{
-    Store, StoreError,
-    sql::Sql,
-    suspects::is_suspect,
-    tx::{Tx, group, in_group, read},
+use crate::store::engine::{
+    Database, StoreError,
+    sql::sql,
+    tx::{Tx, column, flag, group, read},
 };
 use sea_orm::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Locks the caps of clients, sorted. By primary key.
-pub(in crate::store) static LOCK_CAPS: Sql = Sql::new(
-    "select c.client_id, c.cap, c.admitted, c.held from job_caps c \
-     where c.client_id in (select g.client_id from @rows($1, client_id text) g) order by c.client_id @for_update",
-);
+sql! {
+    /// Locks the caps of clients, sorted. By primary key.
+    pub(in crate::store) static LOCK_CAPS =
+        "select c.client_id, c.cap, c.admitted, c.held from job_caps c \
+         where c.client_id in (select g.client_id from @rows($1, client_id text) g) order by c.client_id @for_update";
 
-/// By primary key.
-pub(in crate::store) static WRITE_CAPS: Sql = Sql::new(
-    "update job_caps set admitted = g.admitted, held = g.held \
-     from @rows($1, client_id text, admitted bigint, held bigint) g where job_caps.client_id = g.client_id",
-);
+    /// By primary key.
+    pub(in crate::store) static WRITE_CAPS =
+        "update job_caps set admitted = g.admitted, held = g.held \
+         from @rows($1, client_id text, admitted bigint, held bigint) g where job_caps.client_id = g.client_id";
 
-/// The held heads of a client that come first. By `job_ready_held`.
-pub(in crate::store) static READ_HELD_HEADS: Sql = Sql::new(
-    "select line from job_ready where client_id = $1 and held is not null order by held limit $2",
-);
+    /// The held heads of a client that come first. By `job_ready_held`.
+    pub(in crate::store) static READ_HELD_HEADS =
+        "select line from job_ready where client_id = $1 and held is not null order by held limit $2";
 
-/// Held heads come into turn, not behind V. By primary key: the `+` keeps SQLite from reading all that is held.
-pub(in crate::store) static ADMIT_HEADS: Sql = Sql::new(
-    "update job_ready set held = null, turn = case \
-       when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
-       else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
-     where line @ids($1) and +held is not null",
-);
+    /// Held heads come into turn, not behind V. By primary key: the `+` keeps SQLite from reading all that is held.
+    pub(in crate::store) static ADMIT_HEADS =
+        "update job_ready set held = null, turn = case \
+           when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
+           else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
+         where line @ids($1) and +held is not null";
 
-/// All caps, without locks.
-pub(in crate::store) static READ_CAPS: Sql =
-    Sql::new("select client_id, cap, admitted, held from job_caps");
+    /// All caps, without locks.
+    pub(in crate::store) static READ_CAPS = "select client_id, cap, admitted, held from job_caps";
 
-/// Whether some client is capped.
-pub(in crate::store) static HAS_CAPS: Sql =
-    Sql::new("select case when exists (select 1 from job_caps) then 1 else 0 end as has_caps");
+    /// Whether some client is capped.
+    pub(in crate::store) static HAS_CAPS =
+        "select case when exists (select 1 from job_caps) then 1 else 0 end as has_caps";
 
-/// Sets the caps of clients, sorted.
-pub(in crate::store) static PUT_CAPS: Sql = Sql::new(
-    "insert into job_caps (client_id, cap, admitted, held) select g.client_id, g.cap, 0, 0 \
-     from @rows($1, client_id text, cap bigint) g where true order by g.client_id \
-     on conflict (client_id) do update set cap = excluded.cap",
-);
+    /// Sets the caps of clients, sorted.
+    pub(in crate::store) static PUT_CAPS =
+        "insert into job_caps (client_id, cap, admitted, held) select g.client_id, g.cap, 0, 0 \
+         from @rows($1, client_id text, cap bigint) g where true order by g.client_id \
+         on conflict (client_id) do update set cap = excluded.cap";
 
-/// Takes the caps of all other clients away, but those of clients that no node knows.
-pub(in crate::store) static DELETE_CAPS: Sql = Sql::new(
-    "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)",
-);
+    /// Takes the caps of all other clients away, but those of clients that no node knows.
+    pub(in crate::store) static DELETE_CAPS =
+        "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)";
 
-/// Lets in what is held of clients that have no cap any more. By `job_ready_held`.
-pub(in crate::store) static ADMIT_UNCAPPED: Sql = Sql::new(
-    "update job_ready set held = null, turn = case \
-       when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
-       else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
-     where held is not null and client_id not in (select client_id from job_caps)",
-);
+    /// Lets in what is held of clients that have no cap any more. By `job_ready_held`.
+    pub(in crate::store) static ADMIT_UNCAPPED =
+        "update job_ready set held = null, turn = case \
+           when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
+           else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
+         where held is not null and client_id not in (select client_id from job_caps)";
 
-/// Capped clients whose counts are not what stands in line, or that have something held and room
-/// for it. In one snapshot, in which whoever knows the caps has changed both or neither. Reads the
-/// small table whole, without locks.
-pub(in crate::store) static READ_WRONG_CAPS: Sql = Sql::new(
-    "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
-       from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
-       on h.client_id = c.client_id \
-     where c.admitted <> coalesce(h.admitted, 0) or c.held <> coalesce(h.held, 0) \
-       or (c.admitted < c.cap and c.held > 0) order by c.client_id",
-);
+    /// Capped clients whose counts are not what stands in line, or that have something held and room
+    /// for it. In one snapshot, in which whoever knows the caps has changed both or neither. Reads the
+    /// small table whole, without locks.
+    pub(in crate::store) static READ_WRONG_CAPS =
+        "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
+           from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
+           on h.client_id = c.client_id \
+         where c.admitted <> coalesce(h.admitted, 0) or c.held <> coalesce(h.held, 0) \
+           or (c.admitted < c.cap and c.held > 0) order by c.client_id";
 
-/// How many heads of these clients stand in turn, and how many are held. Reads the small table
-/// whole.
-pub(in crate::store) static COUNT_HEADS: Sql = Sql::new(
-    "select client_id, count(turn) as admitted, count(held) as held from job_ready \
-     where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id",
-);
+    /// How many heads of these clients stand in turn, and how many are held. Reads the small table
+    /// whole.
+    pub(in crate::store) static COUNT_HEADS =
+        "select client_id, count(turn) as admitted, count(held) as held from job_ready \
+         where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id";
 
-/// How many suspects of these clients are due: they come before what is held. By `job_ready_retry`.
-pub(in crate::store) static COUNT_DUE_SUSPECTS: Sql = Sql::new(concat!(
-    "select r.client_id, count(*) as due from job_ready r where r.run_at is not null and r.run_at <= @now \
-       and r.client_id in (select g.client_id from @rows($1, client_id text) g) and ",
-    is_suspect!(),
-    " group by r.client_id"
-));
+    /// How many suspects of these clients are due: they come before what is held. By `job_ready_retry`.
+    pub(in crate::store) static COUNT_DUE_SUSPECTS = concat!(
+        "select r.client_id, count(*) as due from job_ready r where r.run_at is not null and r.run_at <= @now \
+           and r.client_id in (select g.client_id from @rows($1, client_id text) g) and ",
+        is_suspect!(),
+        " group by r.client_id"
+    );
+}
 
 /// Caps that one transaction corrects at the most.
 const CORRECTED_MAX: usize = 100;
@@ -304,18 +296,13 @@ impl Caps {
 pub(in crate::store) fn client_rows<'a>(
     clients: impl IntoIterator<Item = &'a str>,
 ) -> Result<Value, StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        client_id: &'a str,
-    }
-    let rows: Vec<Row<'_>> = clients.into_iter().map(|client_id| Row { client_id }).collect();
-    group(&rows)
+    column("client_id", clients)
 }
 
 /// Sets the caps to those of the configuration, and corrects the counts that have gone astray.
 /// Locks only the caps that change. Says whether some client is capped now.
 pub(in crate::store) async fn set(
-    store: &Store,
+    db: &Database,
     caps: &BTreeMap<String, u32>,
 ) -> Result<bool, StoreError> {
     #[derive(Serialize)]
@@ -323,8 +310,7 @@ pub(in crate::store) async fn set(
         client_id: &'a str,
         cap: u32,
     }
-    let has_caps = in_group(|| async {
-        let tx = Tx::begin(store.connections(), "caps").await?;
+    let has_caps = db.write("caps", async |tx| {
         let before = Caps::of(tx.all(&READ_CAPS, []).await?)?.0;
         let is_changed = |(client_id, cap): &(&String, &u32)| {
             before.get(*client_id).map(|it| it.cap) != Some(i64::from(**cap))
@@ -342,11 +328,10 @@ pub(in crate::store) async fn set(
         let clients = changed.iter().map(|it| it.client_id).collect();
         Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
         let has_caps = are_there(&tx).await?;
-        tx.commit().await?;
-        Ok(has_caps)
-    })
-    .await?;
-    recount(store).await?;
+        tx.commit(has_caps).await
+    });
+    let has_caps = has_caps.await?;
+    recount(db).await?;
     Ok(has_caps)
 }
 
@@ -362,25 +347,24 @@ pub(in crate::store) async fn rest(tx: &Tx, client_id: &str) -> Result<(), Store
 }
 
 /// The clients that are capped at 0, with how many of their heads are held.
-pub(in crate::store) async fn resting(store: &Store) -> Result<BTreeMap<String, i64>, StoreError> {
-    let caps = Caps::of(read(&store.connections().reader, &READ_CAPS, []).await?)?.0;
+pub(in crate::store) async fn resting(db: &Database) -> Result<BTreeMap<String, i64>, StoreError> {
+    let caps = Caps::of(read(db.reader(), &READ_CAPS, []).await?)?.0;
     let resting = caps.into_iter().filter(|(_, it)| it.cap == 0);
     Ok(resting.map(|(client_id, it)| (client_id, it.held)).collect())
 }
 
 /// Corrects the caps whose counts are not what stands in line. Looks without locks, and counts
 /// again those that differ under theirs. Returns how many clients that were.
-pub(in crate::store) async fn recount(store: &Store) -> Result<usize, StoreError> {
+pub(in crate::store) async fn recount(db: &Database) -> Result<usize, StoreError> {
     let mut wrong: Vec<String> = Vec::new();
-    for row in read(&store.connections().scans, &READ_WRONG_CAPS, []).await? {
+    for row in read(db.scans(), &READ_WRONG_CAPS, []).await? {
         wrong.push(row.try_get("", "client_id")?);
     }
     for clients in wrong.chunks(CORRECTED_MAX) {
-        in_group(|| async {
-            let tx = Tx::begin(store.connections(), "caps").await?;
+        db.write("caps", async |tx| {
             let clients = clients.iter().map(String::as_str).collect();
             Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
-            tx.commit().await
+            tx.commit(()).await
         })
         .await?;
     }
@@ -389,9 +373,10 @@ pub(in crate::store) async fn recount(store: &Store) -> Result<usize, StoreError
 
 /// Whether some client is capped.
 pub(in crate::store) async fn are_there(tx: &Tx) -> Result<bool, StoreError> {
-    let rows = tx.all(&HAS_CAPS, []).await?;
-    let has_caps = rows.first().map(|row| row.try_get::<i32>("", "has_caps")).transpose()?;
-    Ok(has_caps.is_some_and(|it| it != 0))
+    match tx.all(&HAS_CAPS, []).await?.first() {
+        Some(row) => flag(row, "has_caps"),
+        None => Ok(false),
+    }
 }
 
 /// The columns of a head that comes into line with `turn`: in turn, or held.

@@ -5,25 +5,25 @@
 //! takes it for short (decision 0004).
 
 use crate::domain::{Id, lead::MAIL_CHANNELS};
-use crate::store::{
+use crate::store::engine::{
     StoreError,
-    sql::Sql,
+    sql::sql,
     tx::{Tx, group},
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Locks the pending drafts of leads. By `drafts_pending`. Without an order: whoever locks drafts holds the locks of
-/// their leads.
-pub(in crate::store) static LOCK_PENDING_DRAFTS: Sql = Sql::new(
-    "select id, lead_id, channel, message_id from drafts where lead_id @ids($1) and status = 'pending' @for_update",
-);
+sql! {
+    /// Locks the pending drafts of leads. By `drafts_pending`. Without an order: whoever locks drafts holds the locks of
+    /// their leads.
+    pub(in crate::store) static LOCK_PENDING_DRAFTS =
+        "select id, lead_id, channel, message_id from drafts where lead_id @ids($1) and status = 'pending' @for_update";
 
-/// Ends drafts that are locked, by primary key.
-pub(in crate::store) static END_DRAFTS: Sql = Sql::new(
-    "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
-     from @rows($1, id bigint, status text, decided_by text) g where drafts.id = g.id",
-);
+    /// Ends drafts that are locked, by primary key.
+    pub(in crate::store) static END_DRAFTS =
+        "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
+         from @rows($1, id bigint, status text, decided_by text) g where drafts.id = g.id";
+}
 
 /// What ends pending drafts of a lead.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@ use crate::domain::{
     lead::{Barriers, Standing, is_newer},
     order::Restriction,
 };
-use crate::store::{
+use crate::store::engine::{
     StoreError,
-    sql::Sql,
-    tx::{Tx, group},
+    sql::sql,
+    tx::{Tx, flag, group},
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
@@ -17,57 +17,56 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
-pub(in crate::store) static LOCK_LEADS: Sql = Sql::new(
-    "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
-       @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
-       @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
-       @ms(sms_dnd_at) as sms_dnd_at, @ms(category_at) as category_at, \
-       @ms(connected_at) as connected_at, @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, \
-       @ms(scored_at) as scored_at, \
-       @ms(last_message_at) as last_message_at, @ms(last_inbound_at) as last_inbound_at, \
-       @ms(last_outbound_at) as last_outbound_at, newest_inbound_id, category, merged_into \
-     from leads where id @ids($1) order by id @for_update",
-);
+sql! {
+    /// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
+    pub(in crate::store) static LOCK_LEADS =
+        "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
+           @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
+           @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
+           @ms(sms_dnd_at) as sms_dnd_at, @ms(category_at) as category_at, \
+           @ms(connected_at) as connected_at, @ms(snoozed_until) as snoozed_until, fit, intent, overall, score_reason, \
+           @ms(scored_at) as scored_at, \
+           @ms(last_message_at) as last_message_at, @ms(last_inbound_at) as last_inbound_at, \
+           @ms(last_outbound_at) as last_outbound_at, newest_inbound_id, category, merged_into \
+         from leads where id @ids($1) order by id @for_update";
 
-/// Makes leads. Their ids are fresh.
-pub(in crate::store) static PUT_LEADS: Sql = Sql::new(
-    "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
-       campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
-       bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, category, \
-       sms_dnd_at, category_at, created_at) \
-     select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
-       g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
-       g.bounced_address, g.bounced_reason, g.sms_dnd, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
-       g.newest_inbound_id, g.category, g.sms_dnd_at, g.category_at, @now \
-     from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
-       title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
-       opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, sms_dnd boolean, \
-       connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
-       newest_inbound_id bigint, category text, sms_dnd_at instant, category_at instant) g",
-);
+    /// Makes leads. Their ids are fresh.
+    pub(in crate::store) static PUT_LEADS =
+        "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
+           campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
+           bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, category, \
+           sms_dnd_at, category_at, created_at) \
+         select g.id, g.client_id, g.status, g.sentiment, g.first_name, g.last_name, g.company_name, g.title, g.email, g.phone, \
+           g.timezone, g.campaign_id, g.opted_out_at, g.opted_out_channel, g.opted_out_message_id, g.opted_out_reason, g.bounced_at, \
+           g.bounced_address, g.bounced_reason, g.sms_dnd, g.connected_at, g.last_message_at, g.last_inbound_at, g.last_outbound_at, \
+           g.newest_inbound_id, g.category, g.sms_dnd_at, g.category_at, @now \
+         from @rows($1, id bigint, client_id text, status text, sentiment text, first_name text, last_name text, company_name text, \
+           title text, email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
+           opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, sms_dnd boolean, \
+           connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
+           newest_inbound_id bigint, category text, sms_dnd_at instant, category_at instant) g";
 
-/// Writes leads that are locked, by primary key.
-pub(in crate::store) static UPDATE_LEADS: Sql = Sql::new(
-    "update leads set status = g.status, sentiment = g.sentiment, first_name = g.first_name, last_name = g.last_name, \
-       company_name = g.company_name, title = g.title, email = g.email, phone = g.phone, timezone = g.timezone, \
-       campaign_id = g.campaign_id, opted_out_at = g.opted_out_at, opted_out_channel = g.opted_out_channel, \
-       opted_out_message_id = g.opted_out_message_id, opted_out_reason = g.opted_out_reason, bounced_at = g.bounced_at, \
-       bounced_address = g.bounced_address, bounced_reason = g.bounced_reason, sms_dnd = g.sms_dnd, \
-       connected_at = g.connected_at, snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, \
-       score_reason = g.score_reason, \
-       scored_at = g.scored_at, last_message_at = g.last_message_at, last_inbound_at = g.last_inbound_at, \
-       last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id, category = g.category, \
-       sms_dnd_at = g.sms_dnd_at, category_at = g.category_at \
-     from @rows($1, id bigint, status text, sentiment text, first_name text, last_name text, company_name text, title text, \
-       email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
-       opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
-       sms_dnd boolean, connected_at instant, snoozed_until instant, fit integer, intent integer, overall integer, \
-       score_reason text, scored_at instant, \
-       last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint, category text, \
-       sms_dnd_at instant, category_at instant) g \
-     where leads.id = g.id",
-);
+    /// Writes leads that are locked, by primary key.
+    pub(in crate::store) static UPDATE_LEADS =
+        "update leads set status = g.status, sentiment = g.sentiment, first_name = g.first_name, last_name = g.last_name, \
+           company_name = g.company_name, title = g.title, email = g.email, phone = g.phone, timezone = g.timezone, \
+           campaign_id = g.campaign_id, opted_out_at = g.opted_out_at, opted_out_channel = g.opted_out_channel, \
+           opted_out_message_id = g.opted_out_message_id, opted_out_reason = g.opted_out_reason, bounced_at = g.bounced_at, \
+           bounced_address = g.bounced_address, bounced_reason = g.bounced_reason, sms_dnd = g.sms_dnd, \
+           connected_at = g.connected_at, snoozed_until = g.snoozed_until, fit = g.fit, intent = g.intent, overall = g.overall, \
+           score_reason = g.score_reason, \
+           scored_at = g.scored_at, last_message_at = g.last_message_at, last_inbound_at = g.last_inbound_at, \
+           last_outbound_at = g.last_outbound_at, newest_inbound_id = g.newest_inbound_id, category = g.category, \
+           sms_dnd_at = g.sms_dnd_at, category_at = g.category_at \
+         from @rows($1, id bigint, status text, sentiment text, first_name text, last_name text, company_name text, title text, \
+           email text, phone text, timezone text, campaign_id bigint, opted_out_at instant, opted_out_channel text, \
+           opted_out_message_id bigint, opted_out_reason text, bounced_at instant, bounced_address text, bounced_reason text, \
+           sms_dnd boolean, connected_at instant, snoozed_until instant, fit integer, intent integer, overall integer, \
+           score_reason text, scored_at instant, \
+           last_message_at instant, last_inbound_at instant, last_outbound_at instant, newest_inbound_id bigint, category text, \
+           sms_dnd_at instant, category_at instant) g \
+         where leads.id = g.id";
+}
 
 /// A lead as it is while its row is locked.
 #[derive(Clone, Debug)]
@@ -274,7 +273,7 @@ impl Lead {
                 barriers: Barriers {
                     opted_out: opted_out.is_some(),
                     bounced: bounced.is_some(),
-                    sms_dnd: row.try_get::<i32>("", "sms_dnd")? != 0,
+                    sms_dnd: flag(&row, "sms_dnd")?,
                 },
             },
             profile: LeadProfile {

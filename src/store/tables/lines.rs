@@ -4,13 +4,16 @@
 //! line is its row in `job_ready`; who enters, leaves or moves in a lead's line is decided only under
 //! the lead's row lock, which the caller holds.
 
-use crate::domain::{Id, fairness::Turn, job::NewJob};
-use crate::store::{
-    StoreError,
+use super::{
     caps::{self, Caps},
-    sql::Sql,
     suspects,
-    tx::{Tx, group},
+    turns::{Turns, TurnsNeeded},
+};
+use crate::domain::{Id, fairness::Turn, job::NewJob};
+use crate::store::engine::{
+    StoreError,
+    sql::sql,
+    tx::{Tx, column, group},
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
@@ -62,160 +65,59 @@ struct JobRow<'a> {
     delay: i64,
 }
 
-/// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
-pub(in crate::store) static PUT_JOBS: Sql = Sql::new(
-    "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
-       run_at, created_at) \
-     select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
-       @in_ms(g.delay), @now \
-     from @rows($1, id bigint, kind text, client_id text, lead_id bigint, subject_id bigint, message_id bigint, \
-       draft_id bigint, max_attempts integer, in_lead_line boolean, delay bigint) g where true order by g.id \
-     on conflict (subject_id, kind) do nothing returning id",
-);
+sql! {
+    /// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
+    pub(in crate::store) static PUT_JOBS =
+        "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
+           run_at, created_at) \
+         select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
+           @in_ms(g.delay), @now \
+         from @rows($1, id bigint, kind text, client_id text, lead_id bigint, subject_id bigint, message_id bigint, \
+           draft_id bigint, max_attempts integer, in_lead_line boolean, delay bigint) g where true order by g.id \
+         on conflict (subject_id, kind) do nothing returning id";
 
-/// Which lines have a head, and the last position behind it. By primary keys.
-pub(in crate::store) static READ_LINES: Sql = Sql::new(
-    "select g.line, (select count(*) from job_ready r where r.line = g.line) as heads, \
-       coalesce((select max(b.pos) from job_blocked b where b.line = g.line), 0) as last_pos \
-     from @rows($1, line bigint) g",
-);
+    /// Which lines have a head, and the last position behind it. By primary keys.
+    pub(in crate::store) static READ_LINES =
+        "select g.line, (select count(*) from job_ready r where r.line = g.line) as heads, \
+           coalesce((select max(b.pos) from job_blocked b where b.line = g.line), 0) as last_pos \
+         from @rows($1, line bigint) g";
 
-/// Gives turns: `n` for each client and kind, after V of the kind and the client's last turn; the row
-/// locks serialise the client's enqueues of that kind. Returns the last turn given. V travels in
-/// `last_due`, so that a conflict can tell `n` from it.
-pub(in crate::store) static TAKE_TURNS: Sql = Sql::new(
-    "insert into job_clients (client_id, kind, last_turn, last_due) \
-     select g.client_id, g.kind, coalesce(v.turn, 0) - 1 + g.n, coalesce(v.turn, 0) - 1 \
-     from @rows($1, client_id text, kind text, n bigint) g \
-     left join (select kind, max(turn) as turn from job_clock group by kind) v on v.kind = g.kind \
-     where true order by g.kind, g.client_id \
-     on conflict (client_id, kind) do update set last_turn = \
-       case when job_clients.last_turn > excluded.last_due then job_clients.last_turn else excluded.last_due end \
-       + (excluded.last_turn - excluded.last_due) \
-     returning client_id, kind, last_turn",
-);
+    /// Heads that are ready.
+    pub(in crate::store) static PUT_READY =
+        "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
+         select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
+         from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
+           spared integer) g where true order by g.turn";
 
-/// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the
-/// rows that are missing, so that none is made later, when heads are locked. By primary key.
-pub(in crate::store) static LOCK_TURNS: Sql = Sql::new(
-    "insert into job_clients (client_id, kind, last_turn, last_due) select g.client_id, g.kind, 0, 0 \
-     from @rows($1, client_id text, kind text) g where true order by g.kind, g.client_id \
-     on conflict (client_id, kind) do update set last_turn = job_clients.last_turn",
-);
+    /// Heads that are suspects: due, and out of turn.
+    pub(in crate::store) static PUT_SUSPECTS =
+        "insert into job_ready (line, job_id, kind, client_id, run_at, run, spared) \
+         select g.line, g.job_id, g.kind, g.client_id, @now, g.run, g.spared \
+         from @rows($1, line bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g \
+         where true order by g.line";
 
-/// Heads that are ready.
-pub(in crate::store) static PUT_READY: Sql = Sql::new(
-    "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
-     select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
-     from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
-       spared integer) g where true order by g.turn",
-);
+    /// Jobs behind a head.
+    pub(in crate::store) static PUT_BLOCKED =
+        "insert into job_blocked (line, pos, job_id, kind, client_id, run, spared) \
+         select g.line, g.pos, g.job_id, g.kind, g.client_id, g.run, g.spared \
+         from @rows($1, line bigint, pos bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g";
 
-/// Heads that are suspects: due, and out of turn.
-pub(in crate::store) static PUT_SUSPECTS: Sql = Sql::new(
-    "insert into job_ready (line, job_id, kind, client_id, run_at, run, spared) \
-     select g.line, g.job_id, g.kind, g.client_id, @now, g.run, g.spared \
-     from @rows($1, line bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g \
-     where true order by g.line",
-);
+    /// Jobs that are due later.
+    pub(in crate::store) static PUT_LATER =
+        "insert into job_later (job_id, run_at, line, kind, client_id, run, spared) \
+         select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
+         from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g";
 
-/// Jobs behind a head.
-pub(in crate::store) static PUT_BLOCKED: Sql = Sql::new(
-    "insert into job_blocked (line, pos, job_id, kind, client_id, run, spared) \
-     select g.line, g.pos, g.job_id, g.kind, g.client_id, g.run, g.spared \
-     from @rows($1, line bigint, pos bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g",
-);
+    /// Takes due jobs out; those that somebody else has taken do not come back.
+    pub(in crate::store) static TAKE_DUE_LATER =
+        "delete from job_later where job_id @ids($1) returning job_id, line, kind, client_id, run, spared";
 
-/// Jobs that are due later.
-pub(in crate::store) static PUT_LATER: Sql = Sql::new(
-    "insert into job_later (job_id, run_at, line, kind, client_id, run, spared) \
-     select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
-     from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g",
-);
-
-/// Counts for the overview, a row a node, kind and state; sorted, and last in every transaction.
-pub(in crate::store) static ADD_COUNTS: Sql = Sql::new(
-    "insert into job_counts (node, kind, state, count) \
-     select g.node, g.kind, g.state, g.n from @rows($1, node bigint, kind text, state text, n bigint) g \
-     where true order by g.kind, g.state \
-     on conflict (node, kind, state) do update set count = job_counts.count + excluded.count",
-);
-
-/// Locks the turns of these kinds and clients. The caps of the clients are locked.
-pub(in crate::store) async fn lock_turns(
-    tx: &Tx,
-    of: &BTreeSet<(String, String)>,
-) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        kind: &'a str,
-        client_id: &'a str,
-    }
-    let rows: Vec<Row<'_>> = of.iter().map(|(kind, client_id)| Row { kind, client_id }).collect();
-    if !rows.is_empty() {
-        tx.run(&LOCK_TURNS, [group(&rows)?]).await?;
-    }
-    Ok(())
-}
-
-/// How many turns each (kind, client) needs; sorted as their rows are locked.
-#[derive(Debug, Default)]
-pub(in crate::store) struct TurnsNeeded(BTreeMap<(String, String), i64>);
-
-/// Turns that were given, to be taken one by one.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Turns(HashMap<(String, String), Turn>);
-
-impl TurnsNeeded {
-    pub(in crate::store) fn add(&mut self, kind: &str, client_id: &str) {
-        *self.0.entry((kind.to_owned(), client_id.to_owned())).or_default() += 1;
-    }
-
-    /// Takes them from `job_clients` in one statement.
-    pub(in crate::store) async fn take(self, tx: &Tx) -> Result<Turns, StoreError> {
-        self.take_with(tx, &TAKE_TURNS, "last_turn").await
-    }
-
-    /// The same for jobs that become due, which must not wait behind their client's backlog.
-    pub(in crate::store) async fn take_with(
-        self,
-        tx: &Tx,
-        statement: &Sql,
-        column: &str,
-    ) -> Result<Turns, StoreError> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            kind: &'a str,
-            client_id: &'a str,
-            n: i64,
-        }
-        if self.0.is_empty() {
-            return Ok(Turns::default());
-        }
-        let rows: Vec<Row<'_>> =
-            self.0.iter().map(|((kind, client_id), n)| Row { kind, client_id, n: *n }).collect();
-        let mut turns = HashMap::new();
-        for row in tx.all(statement, [group(&rows)?]).await? {
-            let key: (String, String) = (row.try_get("", "kind")?, row.try_get("", "client_id")?);
-            let last: Turn = row.try_get("", column)?;
-            let n = self.0.get(&key).copied().unwrap_or_default();
-            turns.insert(key, last - n + 1);
-        }
-        Ok(Turns(turns))
-    }
-}
-
-impl Turns {
-    /// The next turn of this kind and client; it was asked for before.
-    pub(in crate::store) fn next(&mut self, kind: &str, client_id: &str) -> Turn {
-        match self.0.get_mut(&(kind.to_owned(), client_id.to_owned())) {
-            Some(turn) => {
-                *turn += 1;
-                *turn - 1
-            }
-            None => 0,
-        }
-    }
+    /// Counts for the overview, a row a node, kind and state; sorted, and last in every transaction.
+    pub(in crate::store) static ADD_COUNTS =
+        "insert into job_counts (node, kind, state, count) \
+         select g.node, g.kind, g.state, g.n from @rows($1, node bigint, kind text, state text, n bigint) g \
+         where true order by g.kind, g.state \
+         on conflict (node, kind, state) do update set count = job_counts.count + excluded.count";
 }
 
 /// What changes the counts of the overview.
@@ -365,14 +267,10 @@ async fn read_line_states(
     tx: &Tx,
     lines: impl Iterator<Item = Id>,
 ) -> Result<HashMap<Id, (bool, i64)>, StoreError> {
-    #[derive(Serialize)]
-    struct Row {
-        line: Id,
-    }
-    let rows: Vec<Row> = lines.map(|line| Row { line }).collect();
+    let lines: Vec<Id> = lines.collect();
     let mut states = HashMap::new();
-    if !rows.is_empty() {
-        for row in tx.all(&READ_LINES, [group(&rows)?]).await? {
+    if !lines.is_empty() {
+        for row in tx.all(&READ_LINES, [column("line", lines)?]).await? {
             let heads: i64 = row.try_get("", "heads")?;
             states.insert(row.try_get("", "line")?, (heads > 0, row.try_get("", "last_pos")?));
         }

@@ -6,82 +6,80 @@ use crate::domain::{
     verdict,
 };
 use crate::store::{
-    StoreError,
-    sql::Sql,
-    tx::{Tx, group},
+    engine::{
+        StoreError,
+        sql::sql,
+        tx::{Tx, group},
+    },
 };
 use sea_orm::Value;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Appends messages. Their ids are fresh.
-pub(in crate::store) static PUT_MESSAGES: Sql = Sql::new(
-    "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
-       subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
-       request_id, sent_at, created_at) \
-     select g.id, g.client_id, g.lead_id, g.channel, g.direction, g.source, g.provider_id, g.reply_handle, g.event_type, \
-       g.campaign_id, g.subject, g.body, g.has_new_text, g.raw_text, g.raw_html, g.payload, g.sender, g.recipients, g.cc, \
-       g.attachments, g.sentiment, g.automated, g.request_id, g.sent_at, @now \
-     from @rows($1, id bigint, client_id text, lead_id bigint, channel text, direction text, source text, provider_id text, reply_handle text, \
-       event_type text, campaign_id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text, \
-       payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
-       request_id text, sent_at instant) g where true order by g.id",
-);
+sql! {
+    /// Appends messages. Their ids are fresh.
+    pub(in crate::store) static PUT_MESSAGES =
+        "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
+           subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
+           request_id, sent_at, created_at) \
+         select g.id, g.client_id, g.lead_id, g.channel, g.direction, g.source, g.provider_id, g.reply_handle, g.event_type, \
+           g.campaign_id, g.subject, g.body, g.has_new_text, g.raw_text, g.raw_html, g.payload, g.sender, g.recipients, g.cc, \
+           g.attachments, g.sentiment, g.automated, g.request_id, g.sent_at, @now \
+         from @rows($1, id bigint, client_id text, lead_id bigint, channel text, direction text, source text, provider_id text, reply_handle text, \
+           event_type text, campaign_id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text, \
+           payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
+           request_id text, sent_at instant) g where true order by g.id";
 
-/// Stores one message. Its texts go in as they are: as JSON, megabytes would be there many times at once
-/// (docs/PERFORMANCE.md).
-pub(in crate::store) static PUT_LARGE_MESSAGE: Sql = Sql::new(
-    "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
-       subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
-       request_id, sent_at, created_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, @at($24), @now)",
-);
+    /// Stores one message. Its texts go in as they are: as JSON, megabytes would be there many times at once
+    /// (docs/PERFORMANCE.md).
+    pub(in crate::store) static PUT_LARGE_MESSAGE =
+        "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
+           subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
+           request_id, sent_at, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, @at($24), @now)";
+}
 
 /// A message of so many bytes is stored by a statement of its own. A group (`ingest.batch_bytes`) has few of them.
 const LARGE_BYTES: usize = 256 << 10;
 
-/// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
-pub(in crate::store) static READ_FIRSTS: Sql = Sql::new(
-    "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
-       case when m.provider_id is null then 0 else 1 end as is_named, case when m.body = '' then 1 else 0 end as is_empty, \
-       (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
-     from @rows($1, id bigint, kind text) g join messages m on m.id = g.id",
-);
+sql! {
+    /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
+    pub(in crate::store) static READ_FIRSTS =
+        "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
+           case when m.provider_id is null then 0 else 1 end as is_named, case when m.body = '' then 1 else 0 end as is_empty, \
+           (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
+         from @rows($1, id bigint, kind text) g join messages m on m.id = g.id";
 
-/// Gives messages their providers' ids, which another webhook about them brings. By primary key: that there is no id yet
-/// (an empty text) is asked as a condition of the join, because the planner would look for all such messages first.
-pub(in crate::store) static NAME_MESSAGES: Sql = Sql::new(
-    "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
-     where messages.id = g.id and coalesce(messages.provider_id, '') = substr(g.provider_id, 1, 0)",
-);
+    /// Gives messages their providers' ids, which another webhook about them brings. By primary key: that there is no id yet
+    /// (an empty text) is asked as a condition of the join, because the planner would look for all such messages first.
+    pub(in crate::store) static NAME_MESSAGES =
+        "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
+         where messages.id = g.id and coalesce(messages.provider_id, '') = substr(g.provider_id, 1, 0)";
 
-/// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
-/// text like an edit: a job that has read the empty one looks again. By primary key: that the text is empty is asked as a
-/// condition of the join, as above.
-pub(in crate::store) static FILL_MESSAGES: Sql = Sql::new(
-    "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
-       raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
-     from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
-     where messages.id = g.id and messages.body = substr(g.body, 1, 0)",
-);
+    /// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
+    /// text like an edit: a job that has read the empty one looks again. By primary key: that the text is empty is asked as a
+    /// condition of the join, as above.
+    pub(in crate::store) static FILL_MESSAGES =
+        "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
+           raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
+         from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
+         where messages.id = g.id and messages.body = substr(g.body, 1, 0)";
 
-/// The message that a hint about a lead is about: its newest inbound one not later than the event. By
-/// `messages_of_lead`.
-pub(in crate::store) static READ_HINTED: Sql = Sql::new(
-    "select g.n, m.id, m.sentiment, case when m.automated then 1 else 0 end as automated from @rows($1, n bigint, lead_id bigint, not_after instant) g \
-     join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
-       and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)",
-);
+    /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
+    /// `messages_of_lead`.
+    pub(in crate::store) static READ_HINTED =
+        "select g.n, m.id, m.sentiment, case when m.automated then 1 else 0 end as automated from @rows($1, n bigint, lead_id bigint, not_after instant) g \
+         join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
+           and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)";
 
-/// Verdicts of messages, by primary key.
-pub(in crate::store) static READ_SENTIMENTS: Sql = Sql::new(
-    "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)",
-);
+    /// Verdicts of messages, by primary key.
+    pub(in crate::store) static READ_SENTIMENTS =
+        "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)";
 
-/// Sets the verdicts of messages, by primary key.
-pub(in crate::store) static SET_SENTIMENT: Sql = Sql::new(
-    "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id",
-);
+    /// Sets the verdicts of messages, by primary key.
+    pub(in crate::store) static SET_SENTIMENT =
+        "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id";
+}
 
 /// The webhook with which a message came.
 #[derive(Clone, Copy, Debug)]

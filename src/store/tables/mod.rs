@@ -2,10 +2,12 @@
 
 pub(super) mod caps;
 pub(super) mod drafts;
+pub(super) mod heads;
 pub(super) mod leads;
 pub(super) mod lines;
 pub(super) mod merge;
 pub(super) mod messages;
 pub(super) mod quarantine_room;
 pub(super) mod suspects;
+pub(super) mod turns;
 pub(super) mod unknown_clients;

@@ -5,28 +5,27 @@
 //! the items after them.
 
 use crate::config::QuarantineBound;
-use crate::store::{
+use crate::store::engine::{
     StoreError,
-    caps::client_rows,
-    sql::Sql,
-    tx::{Tx, group},
+    sql::sql,
+    tx::{Tx, column, group},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Locks rooms, in the order of clients, and makes those that are not there. By primary key.
-pub(in crate::store) static LOCK_ROOMS: Sql = Sql::new(
-    "insert into quarantine_room (client_id, items, bytes) \
-     select g.client_id, 0, 0 from @rows($1, client_id text) g where true order by g.client_id \
-     on conflict (client_id) do update set items = quarantine_room.items \
-     returning client_id, items, bytes",
-);
+sql! {
+    /// Locks rooms, in the order of clients, and makes those that are not there. By primary key.
+    pub(in crate::store) static LOCK_ROOMS =
+        "insert into quarantine_room (client_id, items, bytes) \
+         select g.client_id, 0, 0 from @rows($1, client_id text) g where true order by g.client_id \
+         on conflict (client_id) do update set items = quarantine_room.items \
+         returning client_id, items, bytes";
 
-/// Writes rooms that are locked. By primary key.
-pub(in crate::store) static WRITE_ROOMS: Sql = Sql::new(
-    "update quarantine_room set items = g.items, bytes = g.bytes \
-     from @rows($1, client_id text, items bigint, bytes bigint) g where quarantine_room.client_id = g.client_id",
-);
+    /// Writes rooms that are locked. By primary key.
+    pub(in crate::store) static WRITE_ROOMS =
+        "update quarantine_room set items = g.items, bytes = g.bytes \
+         from @rows($1, client_id text, items bigint, bytes bigint) g where quarantine_room.client_id = g.client_id";
+}
 
 /// What a client holds in quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl QuarantineRooms {
         if clients.is_empty() {
             return Ok(rooms);
         }
-        for row in tx.all(&LOCK_ROOMS, [client_rows(clients.iter().copied())?]).await? {
+        for row in tx.all(&LOCK_ROOMS, [column("client_id", clients)?]).await? {
             let held =
                 RoomUsed { items: row.try_get("", "items")?, bytes: row.try_get("", "bytes")? };
             rooms.held.insert(row.try_get("", "client_id")?, held);

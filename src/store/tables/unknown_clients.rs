@@ -7,17 +7,16 @@
 //! (docs/decisions/0010), so that nobody claims and gives back a backlog again and again. A cap of
 //! 0 is never one of the configuration.
 
+use super::caps::{self, Caps};
 use crate::domain::{
     Id,
     job::{SELF_CHECK, SYSTEM_CLIENT},
 };
-use crate::store::{
-    Chores, Queue, Store, StoreError,
-    caps::{self, Caps},
-    sql::Sql,
-    tx::{Tx, group, in_group, read},
+use crate::store::engine::{
+    Database, StoreError,
+    sql::sql,
+    tx::{column, read},
 };
-use serde::Serialize;
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -28,58 +27,45 @@ const LEFT_MAX: usize = 1_000;
 /// Heads that one transaction takes out of turn or lets in.
 const HEADS_MAX: i64 = 1_000;
 
-/// Says which clients a node knows.
-pub(in crate::store) static PUT_CLIENTS: Sql =
-    Sql::new("update nodes set clients = $2 where id = $1");
+sql! {
+    /// Says which clients a node knows.
+    pub(in crate::store) static PUT_CLIENTS = "update nodes set clients = $2 where id = $1";
 
-/// Which clients nodes know that work jobs.
-pub(in crate::store) static READ_CLIENTS: Sql =
-    Sql::new("select id, clients from nodes where role <> 'ingest'");
+    /// Which clients nodes know that work jobs.
+    pub(in crate::store) static READ_CLIENTS =
+        "select id, clients from nodes where role <> 'ingest'";
 
-/// The clients that ever had a job. A `SELF_CHECK` needs no configuration.
-pub(in crate::store) static READ_CLIENTS_WITH_JOBS: Sql =
-    Sql::new("select distinct client_id from job_clients where kind <> $1 and client_id <> $2");
+    /// The clients that ever had a job. A `SELF_CHECK` needs no configuration.
+    pub(in crate::store) static READ_CLIENTS_WITH_JOBS =
+        "select distinct client_id from job_clients where kind <> $1 and client_id <> $2";
 
-/// Those of these clients of which a job waits in turn. Reads the small table whole.
-pub(in crate::store) static READ_CLIENTS_IN_TURN: Sql = Sql::new(
-    "select distinct r.client_id from job_ready r where r.turn is not null and r.node is null \
-       and r.client_id in (select g.client_id from @rows($1, client_id text) g)",
-);
+    /// Those of these clients of which a job waits in turn. Reads the small table whole.
+    pub(in crate::store) static READ_CLIENTS_IN_TURN =
+        "select distinct r.client_id from job_ready r where r.turn is not null and r.node is null \
+           and r.client_id in (select g.client_id from @rows($1, client_id text) g)";
 
-/// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the
-/// primary key.
-pub(in crate::store) static HOLD_HEADS: Sql = Sql::new(
-    "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
-       where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
-       and turn is not null and node is null returning line",
-);
+    /// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the
+    /// primary key.
+    pub(in crate::store) static HOLD_HEADS =
+        "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
+           where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
+           and turn is not null and node is null returning line";
 
-/// Takes caps of 0 away from clients that have nothing held any more. By primary key.
-pub(in crate::store) static DELETE_CAPS_OF_NOTHING: Sql = Sql::new(
-    "delete from job_caps where cap = 0 and held = 0 \
-       and client_id in (select g.client_id from @rows($1, client_id text) g)",
-);
+    /// Takes caps of 0 away from clients that have nothing held any more. By primary key.
+    pub(in crate::store) static DELETE_CAPS_OF_NOTHING =
+        "delete from job_caps where cap = 0 and held = 0 \
+           and client_id in (select g.client_id from @rows($1, client_id text) g)";
+}
 
 /// The clients that this process does not know and of which it has met a job.
 #[derive(Debug, Default)]
 pub(in crate::store) struct UnknownClientsLeft(Mutex<BTreeSet<String>>);
 
 impl UnknownClientsLeft {
-    fn clients(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Their names.
-    pub(in crate::store) fn names(&self) -> Vec<String> {
-        self.clients().iter().cloned().collect()
-    }
-}
-
-impl Queue {
-    /// Claims no more jobs of this client, which this process does not know. False where it knows
-    /// too many such clients already.
-    pub fn leave_to_others(&self, client_id: &str) -> bool {
-        let mut left = self.0.left().clients();
+    /// Claims no more jobs of this client, which this process does not know. False where the list
+    /// is full.
+    pub(in crate::store) fn leave(&self, client_id: &str) -> bool {
+        let mut left = self.clients();
         let is_noted = left.contains(client_id);
         if !is_noted && left.len() < LEFT_MAX {
             tracing::info!(
@@ -92,56 +78,48 @@ impl Queue {
     }
 
     /// Claims jobs of clients again that the configuration has by now.
-    pub fn take_up(&self, is_known: impl Fn(&str) -> bool) {
-        self.0.left().clients().retain(|it| !is_known(it));
+    pub(in crate::store) fn take_up(&self, is_known: impl Fn(&str) -> bool) {
+        self.clients().retain(|client_id| !is_known(client_id));
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Their names.
+    pub(in crate::store) fn names(&self) -> Vec<String> {
+        self.clients().iter().cloned().collect()
     }
 }
 
-impl Store {
-    /// Says which clients this process knows, and lets in what was held of them while nobody did.
-    /// To be called at the start, and when the configuration has changed.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn set_clients(&self, clients: BTreeSet<String>) -> Result<(), StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
-            let list = serde_json::Value::from(clients.iter().cloned().collect::<Vec<_>>());
-            let values = || [store.node().into(), list.to_string().into()];
-            in_group(|| async {
-                let tx = Tx::begin(store.connections(), "clients").await?;
-                tx.run(&PUT_CLIENTS, values()).await?;
-                tx.commit().await
-            })
-            .await?;
-            let resting = caps::resting(&store).await?;
-            for (client_id, _) in resting.iter().filter(|(it, _)| clients.contains(*it)) {
-                let_in(&store, client_id).await?;
-            }
-            Ok(())
-        })
-        .await
+/// Says which clients this process knows, and lets in what was held of them while nobody did.
+pub(in crate::store) async fn set_known(
+    db: &Database,
+    clients: &BTreeSet<String>,
+) -> Result<(), StoreError> {
+    let list = serde_json::Value::from(clients.iter().cloned().collect::<Vec<_>>());
+    db.write("clients", async |tx| {
+        tx.run(&PUT_CLIENTS, [db.node().into(), list.to_string().into()]).await?;
+        tx.commit(()).await
+    })
+    .await?;
+    let resting = caps::resting(db).await?;
+    for (client_id, _) in resting.iter().filter(|(it, _)| clients.contains(*it)) {
+        let_in(db, client_id).await?;
     }
+    Ok(())
 }
 
-impl Chores {
-    /// Takes jobs out of turn of clients that no node knows, and lets those in that are known
-    /// again. Returns the clients of which jobs were taken out. Nothing is done while some node has
-    /// not said which clients it knows. Nodes that are `dead` know nothing any more.
-    ///
-    /// # Errors
-    /// When the database is away; what was done before stays done.
-    pub async fn rest_unknown_clients(&self, dead: Vec<Id>) -> Result<Vec<String>, StoreError> {
-        let store = self.0.clone();
-        self.0.spawn(async move { rest_unknown(&store, &dead).await }).await
-    }
-}
-
-async fn rest_unknown(store: &Store, dead: &[Id]) -> Result<Vec<String>, StoreError> {
-    let Some(unknown) = unknown(store, dead).await? else { return Ok(Vec::new()) };
-    for (client_id, held) in caps::resting(store).await? {
+/// Takes jobs out of turn of clients that no node knows, and lets those in that are known again.
+/// Returns the clients of which jobs were taken out.
+pub(in crate::store) async fn rest_unknown(
+    db: &Database,
+    dead: &[Id],
+) -> Result<Vec<String>, StoreError> {
+    let Some(unknown) = unknown(db, dead).await? else { return Ok(Vec::new()) };
+    for (client_id, held) in caps::resting(db).await? {
         if held == 0 || !unknown.contains(&client_id) {
-            let_in(store, &client_id).await?;
+            let_in(db, &client_id).await?;
         }
     }
     if unknown.is_empty() {
@@ -149,17 +127,17 @@ async fn rest_unknown(store: &Store, dead: &[Id]) -> Result<Vec<String>, StoreEr
     }
     let clients = caps::client_rows(unknown.iter().map(String::as_str))?;
     let mut rested: Vec<String> = Vec::new();
-    for row in read(&store.connections().scans, &READ_CLIENTS_IN_TURN, [clients]).await? {
+    for row in read(db.scans(), &READ_CLIENTS_IN_TURN, [clients]).await? {
         let client_id: String = row.try_get("", "client_id")?;
-        hold(store, &client_id).await?;
+        hold(db, &client_id).await?;
         rested.push(client_id);
     }
     Ok(rested)
 }
 
 /// The clients that have had jobs and that no node knows; `None` where that cannot be said.
-async fn unknown(store: &Store, dead: &[Id]) -> Result<Option<BTreeSet<String>>, StoreError> {
-    let reader = &store.connections().reader;
+async fn unknown(db: &Database, dead: &[Id]) -> Result<Option<BTreeSet<String>>, StoreError> {
+    let reader = db.reader();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for row in read(reader, &READ_CLIENTS, []).await? {
         if dead.contains(&row.try_get("", "id")?) {
@@ -185,19 +163,17 @@ async fn unknown(store: &Store, dead: &[Id]) -> Result<Option<BTreeSet<String>>,
 }
 
 /// Takes all heads of a client out of turn, but those that run.
-async fn hold(store: &Store, client_id: &str) -> Result<(), StoreError> {
-    in_group(|| async {
-        let tx = Tx::begin(store.connections(), "rest").await?;
+async fn hold(db: &Database, client_id: &str) -> Result<(), StoreError> {
+    db.write("rest", async |tx| {
         caps::rest(&tx, client_id).await?;
-        tx.commit().await
+        tx.commit(()).await
     })
     .await?;
     // Whoever moves a head of the client from now on has to count it.
-    store.note_caps();
+    db.connections().set_has_caps(true);
     let mut after = Id::MIN;
     loop {
-        let lines = in_group(|| async {
-            let tx = Tx::begin(store.connections(), "rest").await?;
+        let lines = db.write("rest", async |tx| {
             let mut caps = Caps::lock(&tx, [client_id]).await?;
             let mut lines: Vec<Id> = Vec::new();
             let values = [client_id.into(), after.into(), HEADS_MAX.into()];
@@ -206,10 +182,9 @@ async fn hold(store: &Store, client_id: &str) -> Result<(), StoreError> {
                 caps.is_held(client_id);
             }
             caps.settle(&tx).await?;
-            tx.commit().await?;
-            Ok(lines)
-        })
-        .await?;
+            tx.commit(lines).await
+        });
+        let lines = lines.await?;
         match lines.iter().max() {
             Some(last) => after = *last,
             None => return Ok(()),
@@ -218,24 +193,17 @@ async fn hold(store: &Store, client_id: &str) -> Result<(), StoreError> {
 }
 
 /// Lets in what is held of a client, and takes its cap of 0 away.
-async fn let_in(store: &Store, client_id: &str) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        client_id: &'a str,
-    }
-    store.note_caps();
+async fn let_in(db: &Database, client_id: &str) -> Result<(), StoreError> {
+    db.connections().set_has_caps(true);
     loop {
-        let is_over = in_group(|| async {
-            let tx = Tx::begin(store.connections(), "rest").await?;
+        let is_over = db.write("rest", async |tx| {
             let mut caps = Caps::lock(&tx, [client_id]).await?;
             let is_over = caps.let_in(&tx, client_id, HEADS_MAX).await?;
             caps.settle(&tx).await?;
-            tx.run(&DELETE_CAPS_OF_NOTHING, [group(&[Row { client_id }])?]).await?;
-            tx.commit().await?;
-            Ok(is_over)
-        })
-        .await?;
-        if is_over {
+            tx.run(&DELETE_CAPS_OF_NOTHING, [column("client_id", [client_id])?]).await?;
+            tx.commit(is_over).await
+        });
+        if is_over.await? {
             return Ok(());
         }
     }

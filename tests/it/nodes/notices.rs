@@ -31,7 +31,8 @@ async fn many_commits_make_few_notices() {
     ]);
     // Two nodes that know of each other: else there is nobody to tell.
     let other = db.another_node().await;
-    let _beats = [&db.store, &other].map(|it| Heartbeat::start(it, &quick, true, || ()).unwrap());
+    let _beats =
+        [&db.store, &other].map(|it| Heartbeat::start(&it.nodes(), &quick, true, || ()).unwrap());
     let mut listener = PgListener::connect(url).await.unwrap();
     listener.listen("postroom_jobs").await.unwrap();
     eventually(PATIENCE, async || {

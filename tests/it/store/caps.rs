@@ -398,7 +398,7 @@ async fn caps_that_one_node_has_set_are_kept_by_all() {
         ("POSTROOM__SUPERVISOR__HEARTBEAT", "200ms"),
         ("POSTROOM__SUPERVISOR__LEASE", "1s"),
     ]);
-    let beats = Heartbeat::start(&before, &config, true, || {}).unwrap();
+    let beats = Heartbeat::start(&before.nodes(), &config, true, || {}).unwrap();
     cap(&db.store, &[("a", 2)]).await;
     eventually(Duration::from_secs(20), async || {
         beats.membership().last().filter(|it| it.1.has_caps).map(|_| ())

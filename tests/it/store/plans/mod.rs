@@ -27,9 +27,14 @@ fn statics(directory: &Path, found: &mut Vec<(String, PathBuf)>) {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        for (before, _) in text.match_indices(": Sql =") {
-            let name = text[..before].rsplit("static ").next().unwrap();
-            found.push((name.to_owned(), path.clone()));
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let Some((_, rest)) = line.split_once("static ") else { continue };
+            let name = rest.split([' ', ':']).next().unwrap();
+            // In `sql! { … }` a statement has no type; outside of it none should be made.
+            let is_name = name.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+            if is_name && (rest.contains(": Sql") || rest[name.len()..].starts_with(" =")) {
+                found.push((name.to_owned(), path.clone()));
+            }
         }
     }
 }

@@ -1,0 +1,63 @@
+//! The pools of an open database, each for one purpose.
+
+use super::{
+    circuit_breaker::CircuitBreaker, last_failed_write::LastFailedWrite, sessions::Sessions,
+};
+use crate::{
+    config::{self, Pooler},
+    telemetry::faults::Faults,
+};
+use sea_orm::DatabaseBackend;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// The pools of an open database, and what their users share. A clone shares everything.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Connections {
+    /// Which of the two databases it is.
+    pub(in crate::store) backend: DatabaseBackend,
+    /// For transactions. On SQLite there is one such connection.
+    pub(in crate::store) writer: Sessions,
+    /// For reads by key that stand in no transaction.
+    pub(in crate::store) reader: Sessions,
+    /// For the few statements that read a small table whole now and then. PostgreSQL chooses their
+    /// plans freely.
+    pub(in crate::store) scans: Sessions,
+    /// For the admin API and the metrics. There are few, and a statement ends after 2 s.
+    pub(in crate::store) api: Sessions,
+    /// How long a statement may take before its connection counts as silent; `None` on SQLite.
+    pub(in crate::store) statement_limit: Option<Duration>,
+    /// True while any node's configuration caps how many jobs of some client run at once.
+    pub(in crate::store) has_caps: Arc<AtomicBool>,
+    /// The points at which tests end the process.
+    pub(in crate::store) faults: Arc<Faults>,
+    /// The last write that failed because the database was unavailable.
+    pub(in crate::store) last_failed_write: LastFailedWrite,
+    /// The circuit breaker before PostgreSQL; `None` on SQLite.
+    pub(in crate::store) breaker: Option<Arc<CircuitBreaker>>,
+    /// The write-ahead log of the SQLite file; `None` on PostgreSQL.
+    pub(in crate::store) log_path: Option<PathBuf>,
+}
+
+impl Connections {
+    /// The same configuration, with the pooler that was found between this process and PostgreSQL.
+    pub(in crate::store) fn as_found(
+        &self,
+        cfg: &config::DatabaseConfig,
+    ) -> config::DatabaseConfig {
+        let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
+        config::DatabaseConfig { pooler, ..cfg.clone() }
+    }
+
+    /// Notes whether some client is capped. While that is so, each transaction that moves heads
+    /// counts them.
+    pub(in crate::store) fn set_has_caps(&self, has_caps: bool) {
+        self.has_caps.store(has_caps, Ordering::Relaxed);
+    }
+}

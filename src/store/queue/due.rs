@@ -1,0 +1,152 @@
+//! Jobs that become due: they get a turn, or enter their line.
+
+use crate::domain::{Id, fairness::Turn};
+use crate::store::{
+    engine::{
+        StoreError,
+        sql::sql,
+        tx::{Finished, Tx, group},
+    },
+    tables::{
+        caps::{self, Caps},
+        leads::{Followed, Leads},
+        lines::{self, Entering, Place, TAKE_DUE_LATER},
+        suspects::is_suspect,
+        turns::{self, TurnsNeeded},
+    },
+};
+use sea_orm::QueryResult;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+sql! {
+    /// Heads whose retry is due, without locks, but for suspects, which are claimed from where they are. By
+    /// `job_ready_retry`.
+    pub(super) static READ_DUE_RETRIES = concat!(
+        "select r.line, r.kind, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now and not (",
+        is_suspect!(),
+        ") order by r.run_at limit 1000",
+    );
+
+    /// Gives turns to jobs that become due: after V and the client's last such turn, not behind its backlog.
+    /// (With one turn for all, 5,000 retries of one client kept another waiting for 312 rounds.)
+    pub(super) static TAKE_DUE_TURNS =
+        "insert into job_clients (client_id, kind, last_turn, last_due) \
+         select g.client_id, g.kind, coalesce(v.turn, 0) - 1, coalesce(v.turn, 0) - 1 + g.n \
+         from @rows($1, client_id text, kind text, n bigint) g \
+         left join (select kind, max(turn) as turn from job_clock group by kind) v on v.kind = g.kind \
+         where true order by g.kind, g.client_id \
+         on conflict (client_id, kind) do update set last_due = \
+           case when job_clients.last_due > excluded.last_turn then job_clients.last_due else excluded.last_turn end \
+           + (excluded.last_due - excluded.last_turn) \
+         returning client_id, kind, last_due";
+
+    /// Locks heads whose retry is still due, passing over those that somebody else holds.
+    pub(super) static LOCK_DUE_RETRIES = concat!(
+        "select r.line, r.kind, r.client_id from job_ready r where r.line @ids($1) and r.run_at is not null \
+           and r.run_at <= @now and not (",
+        is_suspect!(),
+        ") order by r.line @skip_locked",
+    );
+
+    /// Puts heads back into turn.
+    pub(super) static TURN_HEADS =
+        "update job_ready set run_at = null, turn = g.turn, held = g.held \
+         from @rows($1, line bigint, turn bigint, held bigint) g where job_ready.line = g.line";
+
+    /// Jobs that are due, without locks. By `job_later_due`.
+    pub(super) static READ_DUE_LATER =
+        "select job_id, line, kind, client_id, run, spared from job_later where run_at <= @now order by run_at, job_id limit 1000";
+}
+
+/// Retries that are due, in a transaction of their own. Read without locks first, because
+/// `job_clients` comes before heads in the order of locks; counted under both, because another node
+/// may have made them due meanwhile: turns that nobody uses would put their client behind.
+pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        line: Id,
+        turn: Option<Turn>,
+        held: Option<Turn>,
+    }
+    let mut due: HashMap<Id, (String, String)> = HashMap::new();
+    for row in tx.all(&READ_DUE_RETRIES, []).await? {
+        due.insert(row.try_get("", "line")?, kind_and_client(&row)?);
+    }
+    if due.is_empty() {
+        return Ok(tx.roll_back(0));
+    }
+    let lines: Vec<Id> = due.keys().copied().collect();
+    let mut caps = Caps::lock(&tx, due.values().map(|it| it.1.as_str())).await?;
+    turns::lock_turns(&tx, &due.values().cloned().collect()).await?;
+    let mut needed = TurnsNeeded::default();
+    let mut locked: Vec<(Id, (String, String))> = Vec::with_capacity(lines.len());
+    for row in tx.all(&LOCK_DUE_RETRIES, [group(&lines)?]).await? {
+        let (line, of) = (row.try_get("", "line")?, kind_and_client(&row)?);
+        // Another job of the line may have become its head meanwhile, and its turns are not locked.
+        if due.get(&line) == Some(&of) {
+            needed.add(&of.0, &of.1);
+            locked.push((line, of));
+        }
+    }
+    let mut given = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
+    let mut place = |(line, (kind, client_id)): &(Id, (String, String))| {
+        let turn = given.next(kind, client_id);
+        let (turn, held) = caps::placed(caps.enters(client_id), turn);
+        Row { line: *line, turn, held }
+    };
+    let rows: Vec<Row> = locked.iter().map(&mut place).collect();
+    if !rows.is_empty() {
+        tx.run(&TURN_HEADS, [group(&rows)?]).await?;
+    }
+    caps.settle(&tx).await?;
+    tx.commit(rows.len()).await
+}
+
+fn kind_and_client(row: &QueryResult) -> Result<(String, String), StoreError> {
+    Ok((row.try_get("", "kind")?, row.try_get("", "client_id")?))
+}
+
+/// Delayed and snoozed jobs that are due enter their lines, under their leads' locks: those of the leads that
+/// theirs were merged into.
+pub(super) async fn due_later(tx: Tx, followed: &Followed) -> Result<Finished<usize>, StoreError> {
+    let due: Vec<Place> =
+        tx.all(&READ_DUE_LATER, []).await?.iter().map(Place::from_row).collect::<Result<_, _>>()?;
+    if due.is_empty() {
+        return Ok(tx.roll_back(0));
+    }
+    let leads: BTreeSet<Id> = due.iter().map(|it| it.line).filter(|it| *it > 0).collect();
+    let leads = Leads::lock_following(&tx, &leads, followed).await?;
+    let mut caps = Caps::lock(&tx, due.iter().map(|it| it.client_id.as_str())).await?;
+    let of = due.iter().map(|it| (it.kind.clone(), it.client_id.clone())).collect();
+    turns::lock_turns(&tx, &of).await?;
+    let ids: Vec<Id> = due.iter().map(|it| it.job_id).collect();
+    let mut taken: HashMap<Id, i64> = HashMap::new();
+    for row in tx.all(&TAKE_DUE_LATER, [group(&ids)?]).await? {
+        let place = Place::from_row(&row)?;
+        taken.insert(place.job_id, place.run);
+    }
+    if due.iter().any(|it| taken.get(&it.job_id).is_some_and(|run| *run != it.run)) {
+        // It ran and was snoozed anew meanwhile: it is not due, and its run as read is used.
+        return Err(StoreError::Conflict("a job that is due moved meanwhile".to_owned()));
+    }
+    let entering: Vec<Entering> = due
+        .into_iter()
+        .filter(|it| taken.contains_key(&it.job_id))
+        .map(|it| Entering {
+            place: Place { line: leads.resolve(it.line), ..it },
+            delay_ms: 0,
+            is_by_hand: false,
+        })
+        .collect();
+    let moved = entering.len();
+    let placed = lines::place(&tx, entering, &HashSet::new()).await?;
+    let mut needed = TurnsNeeded::default();
+    for it in &placed.ready {
+        needed.add(&it.kind, &it.client_id);
+    }
+    let given = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
+    lines::write(&tx, placed, given, &mut caps).await?;
+    caps.settle(&tx).await?;
+    tx.commit(moved).await
+}

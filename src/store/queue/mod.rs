@@ -1,0 +1,307 @@
+//! For the supervisor: claim, make due, give back, rescue.
+
+mod claim;
+mod due;
+mod suspect;
+
+pub(super) use self::claim::claim_sqlite_text;
+
+use crate::domain::{Id, JobKind, fairness::Turn, job::Job};
+use crate::store::{
+    engine::{
+        Database, StoreError,
+        sql::sql,
+        tx::{column, group, in_group, read},
+    },
+    ledger::{Settlement, Transition},
+    tables::{
+        heads,
+        leads::{Followed, Leads},
+        suspects::is_suspect,
+        unknown_clients::UnknownClientsLeft,
+    },
+};
+use sea_orm::QueryResult;
+use serde::Serialize;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+sql! {
+    /// V of each kind: the turn of the job claimed last, by any node.
+    pub(super) static READ_CLOCK = "select kind, max(turn) as turn from job_clock group by kind";
+
+    /// When the next job is due, in milliseconds from now. By the two indexes. A suspect that is due already
+    /// waits for another one, and not for the time.
+    pub(super) static READ_NEXT_DUE = concat!(
+        "select least_due - @ms(@now) as ms from (select min(due) as least_due from ( \
+           select @ms((select r.run_at from job_ready r where r.run_at is not null and (r.run_at > @now or not (",
+        is_suspect!(),
+        ")) order by r.run_at limit 1)) as due \
+           union all select @ms(min(run_at)) as due from job_later) as both_tables) as nearest",
+    );
+
+    /// Claimed jobs of nodes without a row, or with one of these: dead. Scans the small table; no index on
+    /// `node`, which the claim changes.
+    pub(super) static READ_ORPHANS =
+        "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
+           @ms(@now) - @ms(r.locked_at) as held_ms \
+         from job_ready r join jobs j on j.id = r.job_id \
+         where r.node is not null and (not exists (select 1 from nodes n where n.id = r.node) or r.node @ids($1)) \
+           and r.kind in (select g.kind from @rows($2, kind text) g) \
+         order by r.line limit 500";
+
+    /// Claimed jobs of this node. By `job_ready_turn`: no job was claimed whose turn is beyond V of its kind.
+    pub(super) static READ_HELD_RUNS =
+        "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
+           @ms(@now) - @ms(r.locked_at) as held_ms \
+         from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r join jobs j on j.id = r.job_id \
+         where r.line @each(select x.line from job_ready x \
+           where x.kind = v.kind and x.turn <= v.turn and x.turn is not null and x.node = $1)";
+
+    /// Lines that hold blocked jobs and no head. There should be none. Reads the small tables whole, so it is for a reader.
+    pub(super) static READ_HEADLESS =
+        "select distinct b.line from job_blocked b where not exists (select 1 from job_ready r where r.line = b.line) limit 500";
+}
+
+/// How many jobs of one kind a claim wants.
+#[derive(Clone, Debug, Serialize)]
+pub struct Want {
+    /// The kind.
+    pub kind: &'static str,
+    /// The least turn to look at; 0 is none.
+    pub floor: Turn,
+    /// At most so many.
+    pub slots: usize,
+}
+
+/// A job that this node holds.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// What a handler sees of it.
+    pub job: Job,
+    /// Its line.
+    pub line: Id,
+    /// Its turn: the order in which claimed jobs go to slots.
+    pub turn: Turn,
+    /// The fencing token.
+    pub run: i64,
+    /// Runs that do not count.
+    pub spared: i64,
+    /// How long it had been due when it was claimed, by the database's clock.
+    pub waited_ms: i64,
+}
+
+/// A job of a dead node.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    /// The settlement to be filled in: everything but the transition is as the dead node held it.
+    pub settlement: Settlement,
+    /// Attempts used, this one included.
+    pub attempt: u32,
+    /// Attempts allowed.
+    pub max_attempts: u32,
+}
+
+/// The supervisor's handle.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub(super) db: Database,
+    /// The clients whose jobs this process leaves to others.
+    pub(super) left: Arc<UnknownClientsLeft>,
+}
+
+impl Queue {
+    /// Claims at most what is wanted, in turn. Jobs of kinds that are not asked for stay as they are.
+    ///
+    /// # Errors
+    /// When the database is away. A claim whose answer is lost shows up as held by this node.
+    pub async fn claim(
+        &self,
+        wants: Vec<Want>,
+        kinds: Arc<[JobKind]>,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let left = self.left.clone();
+        self.db
+            .call(|db| async move {
+                match db.is_sqlite() {
+                    true => {
+                        let claim = async |tx| {
+                            claim::claim_sqlite(tx, db.node(), &wants, &left.names(), &kinds).await
+                        };
+                        db.write("claim", claim).await
+                    }
+                    false => {
+                        in_group(|| async {
+                            claim::claim_postgres(&db, &wants, &left.names(), &kinds).await
+                        })
+                        .await
+                    }
+                }
+            })
+            .await
+    }
+
+    /// Claims one job whose last attempt was rescued, if one is due. The caller has no other in hand.
+    ///
+    /// # Errors
+    /// When the database is away. A claim whose answer is lost shows up as held by this node.
+    pub async fn claim_suspect(
+        &self,
+        wanted: &[&'static str],
+        kinds: Arc<[JobKind]>,
+    ) -> Result<Option<Claim>, StoreError> {
+        let (wanted, left) = (column("kind", wanted)?, self.left.clone());
+        self.db
+            .call(|db| async move {
+                db.write("suspect", async |tx| {
+                    suspect::claim_one(tx, db.node(), wanted.clone(), &left.names(), &kinds).await
+                })
+                .await
+            })
+            .await
+    }
+
+    /// Claims no more jobs of this client, which this process does not know. False where it knows
+    /// too many such clients already.
+    pub fn leave_to_others(&self, client_id: &str) -> bool {
+        self.left.leave(client_id)
+    }
+
+    /// Claims jobs of clients again that the configuration has by now.
+    pub fn take_up(&self, is_known: impl Fn(&str) -> bool) {
+        self.left.take_up(is_known);
+    }
+
+    /// V of each kind.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn clock(&self) -> Result<HashMap<String, Turn>, StoreError> {
+        self.db
+            .call(|db| async move {
+                let mut clock = HashMap::new();
+                for row in read(db.reader(), &READ_CLOCK, []).await? {
+                    clock.insert(row.try_get("", "kind")?, row.try_get("", "turn")?);
+                }
+                Ok(clock)
+            })
+            .await
+    }
+
+    /// Moves what is due into line, at most 1,000 of either table. Returns how many moved.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn make_due(&self) -> Result<usize, StoreError> {
+        self.db
+            .call(|db| async move {
+                let retries = db.write("due_retries", due::due_retries).await?;
+                let followed = Followed::default();
+                let later = db.write("due_later", |tx| due::due_later(tx, &followed)).await?;
+                Ok(retries + later)
+            })
+            .await
+    }
+
+    /// Milliseconds until the next job is due, negative if one is overdue; `None` where none waits.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.db
+            .call(|db| async move {
+                let rows = read(db.reader(), &READ_NEXT_DUE, []).await?;
+                match rows.first() {
+                    Some(row) => Ok(row.try_get("", "ms")?),
+                    None => Ok(None),
+                }
+            })
+            .await
+    }
+
+    /// Jobs of these kinds that dead nodes hold, at most 500. `dead` are nodes that still have a row.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn orphans(
+        &self,
+        dead: Vec<Id>,
+        kinds: &[JobKind],
+    ) -> Result<Vec<Orphan>, StoreError> {
+        let kinds = column("kind", kinds.iter().map(|kind| kind.0))?;
+        self.db
+            .call(|db| async move {
+                let rows = read(db.scans(), &READ_ORPHANS, [group(&dead)?, kinds]).await?;
+                rows.iter().map(orphan).collect()
+            })
+            .await
+    }
+
+    /// Jobs that this node holds, by what the database says. As many as it has in memory, and those of which
+    /// it has lost track.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn held(&self) -> Result<Vec<Orphan>, StoreError> {
+        self.db
+            .call(|db| async move {
+                let (reader, node) = (db.reader(), db.node().into());
+                read(reader, &READ_HELD_RUNS, [node]).await?.iter().map(orphan).collect()
+            })
+            .await
+    }
+
+    /// Gives a head to lines that have none. Returns how many there were: there should be none.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        self.db.call(|db| async move { sweep(&db).await }).await
+    }
+}
+
+fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
+    let run = i64::from(row.try_get::<i32>("", "run")?);
+    let spared = i64::from(row.try_get::<i32>("", "spared")?);
+    let max_attempts: i32 = row.try_get("", "max_attempts")?;
+    let held_ms: Option<i64> = row.try_get("", "held_ms")?;
+    let held_ms = u64::try_from(held_ms.unwrap_or_default()).unwrap_or_default();
+    Ok(Orphan {
+        settlement: Settlement {
+            job_id: row.try_get("", "job_id")?,
+            line: row.try_get("", "line")?,
+            kind: row.try_get("", "kind")?,
+            client_id: row.try_get("", "client_id")?,
+            lead_id: row.try_get("", "lead_id")?,
+            message_id: row.try_get("", "message_id")?,
+            run,
+            spared,
+            node: row.try_get("", "node")?,
+            actor: None,
+            duration: Some(std::time::Duration::from_millis(held_ms)),
+            transition: Transition::Release,
+        },
+        attempt: u32::try_from(run - spared).unwrap_or(1),
+        max_attempts: u32::try_from(max_attempts).unwrap_or(1),
+    })
+}
+
+async fn sweep(db: &Database) -> Result<usize, StoreError> {
+    let mut headless: BTreeSet<Id> = BTreeSet::new();
+    // Outside of the transaction, which would hold up SQLite's other writers meanwhile; under the locks each line is
+    // looked at again.
+    for row in read(db.scans(), &READ_HEADLESS, []).await? {
+        headless.insert(row.try_get("", "line")?);
+    }
+    if headless.is_empty() {
+        return Ok(0);
+    }
+    db.write("sweep", async |tx| {
+        Leads::lock(&tx, &headless).await?;
+        let promoted = heads::promote_headless(&tx, &headless).await?;
+        tx.commit(promoted).await
+    })
+    .await
+}
