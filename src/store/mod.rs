@@ -212,9 +212,10 @@ impl Store {
         self.db.call(|db| async move { unknown_clients::set_known(&db, &clients).await }).await
     }
 
-    /// For ingest.
+    /// For ingest. Quarantine is unbounded until [`Inbox::bounded`] says otherwise.
     pub fn inbox(&self) -> Inbox {
-        Inbox(self.db.clone(), config::QuarantineBound { items: u64::MAX, bytes: u64::MAX })
+        let bound = config::QuarantineBound { items: u64::MAX, bytes: u64::MAX };
+        Inbox { db: self.db.clone(), bound }
     }
 
     /// For the supervisor.

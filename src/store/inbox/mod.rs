@@ -13,36 +13,25 @@ mod inbound;
 mod read;
 mod write;
 
-pub use self::inbound::{Answer, Content, Delivery, Inbound, SAME_ID_OTHER_BODY};
-pub(super) use self::{
-    read::{
-        PUT_CAMPAIGNS, PUT_IDENTITIES, PUT_KEYS, READ_CAMPAIGNS, READ_CHANGEABLE, READ_CHATS,
-        READ_ECHOED, READ_IDENTITIES, READ_IDENTITIES_OF, READ_KEYS, READ_OURS, RENAME_CAMPAIGNS,
-        REPOINT_KEYS,
-    },
-    write::{
-        CHANGE_MESSAGES, FAIL_DELIVERIES, PUT_CHATS, PUT_QUARANTINE, READ_QUARANTINED,
-        SETTLE_ECHOED,
-    },
-};
-
 use self::arrival::Arrival;
-use super::{
-    Store, StoreError,
-    tx::{Tx, in_group},
-};
+pub use self::inbound::{Answer, Content, Delivery, Inbound, SAME_ID_OTHER_BODY};
+use super::engine::{Database, StoreError, tx::Tx};
 use crate::config::QuarantineBound;
 use std::sync::Arc;
 
 /// The ingest actors' handle.
 #[derive(Clone, Debug)]
-pub struct Inbox(pub(super) Store, pub(super) QuarantineBound);
+pub struct Inbox {
+    pub(super) db: Database,
+    /// How much each client may hold in quarantine.
+    pub(super) bound: QuarantineBound,
+}
 
 impl Inbox {
     /// The same with another bound on what a client may hold in quarantine.
     #[must_use]
     pub fn bounded(&self, bound: QuarantineBound) -> Self {
-        Self(self.0.clone(), bound)
+        Self { db: self.db.clone(), bound }
     }
 
     /// Stores `group` in one transaction; the answers are in its order. When it returns, all is
@@ -52,17 +41,12 @@ impl Inbox {
     /// Of the whole group, and then nothing of it is stored: [`StoreError::Data`] when something in
     /// it cannot be stored, else the database is away.
     pub async fn put(&self, inbound: Arc<[Inbound]>) -> Result<Vec<Answer>, StoreError> {
-        let (store, bound) = (self.0.clone(), self.1);
-        self.0
-            .spawn(async move {
-                in_group(|| {
-                    let (store, inbound) = (store.clone(), inbound.clone());
-                    async move {
-                        let tx = Tx::begin(store.connections(), "ingest").await?;
-                        let answers = put(&store, &tx, &inbound, bound).await?;
-                        tx.commit().await?;
-                        Ok(answers)
-                    }
+        let bound = self.bound;
+        self.db
+            .call(|db| async move {
+                db.write("ingest", async |tx| {
+                    let answers = put(&db, &tx, &inbound, bound).await?;
+                    tx.commit(answers).await
                 })
                 .await
             })
@@ -71,21 +55,21 @@ impl Inbox {
 }
 
 async fn put(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     inbound: &[Inbound],
     bound: QuarantineBound,
 ) -> Result<Vec<Answer>, StoreError> {
     let mut arrivals: Vec<Arrival<'_>> =
-        inbound.iter().map(|inbound| Arrival::new(inbound, store.next_id())).collect();
+        inbound.iter().map(|inbound| Arrival::new(inbound, db.next_id())).collect();
     // 1. Claim keys and identities: which message each webhook is, and whose.
-    let mut known = read::claim(store, tx, &mut arrivals).await?;
+    let mut known = read::claim(db, tx, &mut arrivals).await?;
     // 2. Lock the leads, and read what holds only under their locks.
-    read::lock(store, tx, &mut arrivals, &mut known).await?;
+    read::lock(db, tx, &mut arrivals, &mut known).await?;
     // 3. Decide, in memory and in the order of arrival.
-    let writes = decide::decide(&mut arrivals, &mut known, &|| store.next_id());
+    let writes = decide::decide(&mut arrivals, &mut known, &|| db.next_id());
     // 4. Write.
-    write::write(store, tx, &mut arrivals, known, writes, bound).await?;
+    write::write(db, tx, &mut arrivals, known, writes, bound).await?;
     all_answered(arrivals.into_iter().map(|arrival| arrival.answer).collect())
 }
 

@@ -7,7 +7,7 @@ use crate::store::{
         Database, StoreError,
         ids::wall_clock,
         sql::sql,
-        tx::{Tx, group},
+        tx::{Tx, flag, group},
     },
     tables::{
         drafts::{EndDrafts, end_drafts},
@@ -105,13 +105,13 @@ impl About {
 
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let hint: Option<String> = row.try_get("", "sentiment")?;
-        let automated = row.try_get::<i32>("", "automated")? != 0;
+        let automated = flag(row, "automated")?;
         let hint = verdict::standing(hint.and_then(|it| Sentiment::parse(&it)), automated);
         let edited: Option<String> = row.try_get("", "edited_body")?;
         Ok(Self {
-            is_answerable: row.try_get::<i32>("", "has_handle")? != 0,
+            is_answerable: flag(row, "has_handle")?,
             hint,
-            is_deleted: row.try_get::<i32>("", "is_deleted")? != 0,
+            is_deleted: flag(row, "is_deleted")?,
             changed: edited.as_deref().map(text::fingerprint),
         })
     }

@@ -5,12 +5,10 @@ use crate::domain::{
     event::{Direction, NewMessage},
     verdict,
 };
-use crate::store::{
-    engine::{
-        StoreError,
-        sql::sql,
-        tx::{Tx, group},
-    },
+use crate::store::engine::{
+    StoreError,
+    sql::sql,
+    tx::{Tx, flag, group},
 };
 use sea_orm::Value;
 use serde::Serialize;
@@ -319,8 +317,8 @@ pub(in crate::store) async fn read_firsts(
             is_inbound: direction == Direction::Inbound.as_str(),
             is_handled: row.try_get::<i32>("", "handled")? != 0,
             job_id: row.try_get("", "job_id")?,
-            is_named: row.try_get::<i32>("", "is_named")? != 0,
-            is_empty: row.try_get::<i32>("", "is_empty")? != 0,
+            is_named: flag(&row, "is_named")?,
+            is_empty: flag(&row, "is_empty")?,
         };
         found.insert(row.try_get("", "id")?, message);
     }

@@ -12,7 +12,7 @@ use crate::{
             arrival::{Arrival, Hint},
             inbound::Answer,
         },
-        messages::Filling,
+        tables::messages::Filling,
     },
 };
 

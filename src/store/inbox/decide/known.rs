@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Id, Timestamp, event::NewMessage},
-    store::{leads::Leads, merge::Merge, messages::RepeatedMessage},
+    store::tables::{leads::Leads, merge::Merge, messages::RepeatedMessage},
 };
 use std::collections::HashMap;
 

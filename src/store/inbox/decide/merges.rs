@@ -3,10 +3,12 @@
 use crate::{
     domain::{Id, Identity, lead::may_be_one},
     store::{
-        drafts::EndDrafts,
         inbox::arrival::{Arrival, LeadOf},
-        leads::{Lead, Leads},
-        merge::Merge,
+        tables::{
+            drafts::EndDrafts,
+            leads::{Lead, Leads},
+            merge::Merge,
+        },
     },
 };
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -8,7 +8,7 @@ use crate::{
     domain::{Id, NewMessage, event::Direction, lead::is_mail},
     store::{
         inbox::{arrival::Echo, inbound::Answer},
-        leads::Lead,
+        tables::leads::Lead,
     },
 };
 

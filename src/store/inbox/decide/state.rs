@@ -7,9 +7,11 @@ use super::{
 use crate::{
     domain::{Id, Signal},
     store::{
-        drafts::EndDrafts,
         inbox::{arrival::Hint, inbound::Answer},
-        leads::{Bounced, Lead, OptedOut},
+        tables::{
+            drafts::EndDrafts,
+            leads::{Bounced, Lead, OptedOut},
+        },
     },
 };
 

@@ -20,8 +20,10 @@ use crate::{
             arrival::{Arrival, Cut, Echo, First, LeadOf},
             inbound::{Answer, Content, Inbound, SAME_ID_OTHER_BODY},
         },
-        leads::{Lead, Leads},
-        messages::{Judged, RepeatedMessage},
+        tables::{
+            leads::{Lead, Leads},
+            messages::{Judged, RepeatedMessage},
+        },
     },
 };
 use proptest::prelude::*;

@@ -4,8 +4,7 @@ use crate::{
     domain::{Id, Sentiment},
     store::{
         inbox::{arrival::Arrival, inbound::Answer},
-        leads::Leads,
-        messages::Judged,
+        tables::{leads::Leads, messages::Judged},
     },
 };
 use std::collections::HashMap;

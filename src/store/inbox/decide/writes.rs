@@ -3,10 +3,12 @@
 use crate::{
     domain::{Id, event::NewMessage, job::NewJob},
     store::{
-        drafts::EndDrafts,
         inbox::arrival::{Arrival, ChatKey, Echo, Key},
-        lines::Entry,
-        messages::{Filling, MessageInsert, WebhookOrigin},
+        tables::{
+            drafts::EndDrafts,
+            lines::Entry,
+            messages::{Filling, MessageInsert, WebhookOrigin},
+        },
     },
 };
 use serde::Serialize;

@@ -4,7 +4,11 @@ use super::keys::read_keys;
 use crate::{
     domain::{Id, Timestamp, event::Direction},
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, flag, group},
+        },
         inbox::{
             arrival::{Arrival, First, Key},
             decide::{
@@ -12,17 +16,16 @@ use crate::{
                 known::Changeable,
             },
         },
-        sql::Sql,
-        tx::{Tx, group},
     },
 };
 use std::collections::{HashMap, HashSet};
 
-/// Messages as changes find them. By primary key.
-pub(in crate::store) static READ_CHANGEABLE: Sql = Sql::new(
-    "select id, lead_id, direction, body, case when deleted_at is null then 0 else 1 end as is_deleted, \
-       case when failed_at is null then 0 else 1 end as has_failed, @ms(edit_told_at) as edit_told_at from messages where id @ids($1)",
-);
+sql! {
+    /// Messages as changes find them. By primary key.
+    pub(in crate::store) static READ_CHANGEABLE =
+        "select id, lead_id, direction, body, case when deleted_at is null then 0 else 1 end as is_deleted, \
+           case when failed_at is null then 0 else 1 end as has_failed, @ms(edit_told_at) as edit_told_at from messages where id @ids($1)";
+}
 
 /// Says of each event about a message which one that is, of the group or stored.
 pub(super) async fn find_changed(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<(), StoreError> {
@@ -60,8 +63,8 @@ pub(super) async fn read_changeable(
             is_inbound: direction == Direction::Inbound.as_str(),
             body: row.try_get("", "body")?,
             edit_told_at: edit_told_at.map(Timestamp::from_millis),
-            is_deleted: row.try_get::<i32>("", "is_deleted")? != 0,
-            has_failed: row.try_get::<i32>("", "has_failed")? != 0,
+            is_deleted: flag(&row, "is_deleted")?,
+            has_failed: flag(&row, "has_failed")?,
         };
         changeable.insert(row.try_get("", "id")?, message);
     }

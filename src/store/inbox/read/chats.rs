@@ -3,23 +3,26 @@
 use crate::{
     domain::Id,
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::{Arrival, ChatKey},
             decide::people::mark_nobodys,
         },
-        sql::Sql,
-        tx::{Tx, group},
     },
 };
 use std::collections::HashMap;
 
-/// The lead of the newest message of a chat. By primary keys.
-pub(in crate::store) static READ_CHATS: Sql = Sql::new(
-    "select g.client_id, g.channel, g.chat, m.lead_id from @rows($1, client_id text, channel text, chat text) g \
-     join messages m on m.id = (select k.message_id from message_keys k \
-       where k.client_id = g.client_id and k.channel = g.channel and k.kind = 'chat' and k.key = g.chat)",
-);
+sql! {
+    /// The lead of the newest message of a chat. By primary keys.
+    pub(in crate::store) static READ_CHATS =
+        "select g.client_id, g.channel, g.chat, m.lead_id from @rows($1, client_id text, channel text, chat text) g \
+         join messages m on m.id = (select k.message_id from message_keys k \
+           where k.client_id = g.client_id and k.channel = g.channel and k.kind = 'chat' and k.key = g.chat)";
+}
 
 /// Looks for the leads of events that only a chat identifies, and marks those that are nobody's.
 pub(super) async fn find_chats<'a>(

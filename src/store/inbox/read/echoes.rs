@@ -3,29 +3,32 @@
 use crate::{
     domain::{Id, event::Direction, text},
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::{Arrival, Echo},
             decide::echoes::pair_echoes,
         },
-        leads::Leads,
-        sql::Sql,
-        tx::{Tx, group},
+        tables::leads::Leads,
     },
 };
 use serde::Serialize;
 
-/// Deliveries to the same lead over the same channel: those with the provider's id of the message,
-/// and then those of the last 24 hours of which it is not known, with the same text. By
-/// `deliveries_of_lead`.
-pub(in crate::store) static READ_ECHOED: Sql = Sql::new(
-    "select g.n, d.id, d.message_id \
-     from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
-     join deliveries d on d.lead_id = g.lead_id and d.channel = g.channel \
-     where d.provider_id = g.provider_id or (d.provider_id is null and d.text_key = g.text_key \
-       and d.status in ('sending', 'sent', 'uncertain') and d.created_at > @in_ms(-86400000)) \
-     order by case when d.provider_id is null then 1 else 0 end, g.n, d.id",
-);
+sql! {
+    /// Deliveries to the same lead over the same channel: those with the provider's id of the message,
+    /// and then those of the last 24 hours of which it is not known, with the same text. By
+    /// `deliveries_of_lead`.
+    pub(in crate::store) static READ_ECHOED =
+        "select g.n, d.id, d.message_id \
+         from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
+         join deliveries d on d.lead_id = g.lead_id and d.channel = g.channel \
+         where d.provider_id = g.provider_id or (d.provider_id is null and d.text_key = g.text_key \
+           and d.status in ('sending', 'sent', 'uncertain') and d.created_at > @in_ms(-86400000)) \
+         order by case when d.provider_id is null then 1 else 0 end, g.n, d.id";
+}
 
 /// Says which new outbound messages are echoes. Their leads are locked.
 pub(super) async fn find_echoes(

@@ -3,55 +3,56 @@
 use crate::{
     domain::Id,
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::{Arrival, First, Key, KeyClaim},
             decide::recognise::{
                 FirstBodies, NamedMessage, by_own_keys, claims, is_one, recognise, wrongly_named,
             },
         },
-        sql::Sql,
-        tx::{Tx, group},
     },
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
-/// Claims keys: what comes back is new, or an expired key taken over, or a key of the other path
-/// that now names the newer message. Sorted, so that two groups with the same keys wait and never
-/// deadlock.
-pub(in crate::store) static PUT_KEYS: Sql = Sql::new(
-    "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at, body_hash) \
-     select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
-       case when g.ttl is null then null else @in_ms(g.ttl) end, g.body_hash \
-     from @rows($1, client_id text, channel text, kind text, key text, message_id bigint, ttl bigint, \
-       body_hash text) g \
-     where true order by g.client_id, g.channel, g.kind, g.key \
-     on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id, \
-       first_seen = excluded.first_seen, expires_at = excluded.expires_at, body_hash = excluded.body_hash \
-       where message_keys.expires_at <= @now or message_keys.kind = 'path' \
-     returning client_id, channel, kind, key",
-);
+sql! {
+    /// Claims keys: what comes back is new, or an expired key taken over, or a key of the other path
+    /// that now names the newer message. Sorted, so that two groups with the same keys wait and never
+    /// deadlock.
+    pub(in crate::store) static PUT_KEYS =
+        "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at, body_hash) \
+         select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
+           case when g.ttl is null then null else @in_ms(g.ttl) end, g.body_hash \
+         from @rows($1, client_id text, channel text, kind text, key text, message_id bigint, ttl bigint, \
+           body_hash text) g \
+         where true order by g.client_id, g.channel, g.kind, g.key \
+         on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id, \
+           first_seen = excluded.first_seen, expires_at = excluded.expires_at, body_hash = excluded.body_hash \
+           where message_keys.expires_at <= @now or message_keys.kind = 'path' \
+         returning client_id, channel, kind, key";
 
-/// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By primary
-/// keys. A key that expires while this transaction runs still counts as known, because
-/// [`PUT_KEYS`] did not take it over.
-pub(in crate::store) static READ_KEYS: Sql = Sql::new(
-    "select k.client_id, k.channel, k.kind, k.key, k.message_id, k.body_hash, m.provider_id \
-     from @rows($1, client_id text, channel text, kind text, key text) g \
-     join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
-     left join messages m on m.id = k.message_id \
-     where k.expires_at is null or k.expires_at > @in_ms(-10000)",
-);
+    /// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By primary
+    /// keys. A key that expires while this transaction runs still counts as known, because
+    /// [`PUT_KEYS`] did not take it over.
+    pub(in crate::store) static READ_KEYS =
+        "select k.client_id, k.channel, k.kind, k.key, k.message_id, k.body_hash, m.provider_id \
+         from @rows($1, client_id text, channel text, kind text, key text) g \
+         join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
+         left join messages m on m.id = k.message_id \
+         where k.expires_at is null or k.expires_at > @in_ms(-10000)";
 
-/// Lets keys that this transaction has claimed name the first message.
-pub(in crate::store) static REPOINT_KEYS: Sql = Sql::new(
-    "update message_keys set message_id = g.message_id \
-     from @rows($1, client_id text, channel text, kind text, key text, message_id bigint) g \
-     where message_keys.client_id = g.client_id and message_keys.channel = g.channel and message_keys.kind = g.kind \
-       and message_keys.key = g.key",
-);
+    /// Lets keys that this transaction has claimed name the first message.
+    pub(in crate::store) static REPOINT_KEYS =
+        "update message_keys set message_id = g.message_id \
+         from @rows($1, client_id text, channel text, kind text, key text, message_id bigint) g \
+         where message_keys.client_id = g.client_id and message_keys.channel = g.channel and message_keys.kind = g.kind \
+           and message_keys.key = g.key";
+}
 
 /// Marks the deliveries that have another body than the first of their id, which was stored or came
 /// earlier in the group.

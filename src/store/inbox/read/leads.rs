@@ -3,7 +3,11 @@
 use crate::{
     domain::Id,
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::{Arrival, ChatKey},
             decide::{
@@ -11,27 +15,25 @@ use crate::{
                 people::{IdentityKey, identities, match_leads, wants_lead},
             },
         },
-        leads::{Lead, Leads},
-        sql::Sql,
-        tx::{Tx, group},
+        tables::leads::{Lead, Leads},
     },
 };
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Whose identities are known. By primary key.
-pub(in crate::store) static READ_IDENTITIES: Sql = Sql::new(
-    "select i.client_id, i.kind, i.value, i.lead_id from @rows($1, client_id text, kind text, value text) g \
-     join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value",
-);
+sql! {
+    /// Whose identities are known. By primary key.
+    pub(in crate::store) static READ_IDENTITIES =
+        "select i.client_id, i.kind, i.value, i.lead_id from @rows($1, client_id text, kind text, value text) g \
+         join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value";
 
-/// Claims identities for leads; one that another transaction has claimed meanwhile comes short.
-pub(in crate::store) static PUT_IDENTITIES: Sql = Sql::new(
-    "insert into lead_identities (client_id, kind, value, lead_id) \
-     select g.client_id, g.kind, g.value, g.lead_id \
-     from @rows($1, client_id text, kind text, value text, lead_id bigint) g \
-     where true order by g.client_id, g.kind, g.value on conflict (client_id, kind, value) do nothing",
-);
+    /// Claims identities for leads; one that another transaction has claimed meanwhile comes short.
+    pub(in crate::store) static PUT_IDENTITIES =
+        "insert into lead_identities (client_id, kind, value, lead_id) \
+         select g.client_id, g.kind, g.value, g.lead_id \
+         from @rows($1, client_id text, kind text, value text, lead_id bigint) g \
+         where true order by g.client_id, g.kind, g.value on conflict (client_id, kind, value) do nothing";
+}
 
 /// Finds the lead of every event that wants one, and claims the identities that are new.
 ///

@@ -3,23 +3,29 @@
 use crate::{
     domain::{Id, Identity, IdentityKind},
     store::{
-        StoreError,
-        drafts::end_drafts,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::Arrival,
             decide::merges::{Merging, merge_leads},
         },
-        leads::Leads,
-        merge::{self, Merge},
-        sql::Sql,
-        tx::{Tx, group},
+        tables::{
+            drafts::end_drafts,
+            leads::Leads,
+            merge::{self, Merge},
+        },
     },
 };
 use std::collections::{BTreeSet, HashMap};
 
-/// By what leads are known. By `lead_identities_of_lead`.
-pub(in crate::store) static READ_IDENTITIES_OF: Sql =
-    Sql::new("select lead_id, kind, value from lead_identities where lead_id @ids($1)");
+sql! {
+    /// By what leads are known. By `lead_identities_of_lead`.
+    pub(in crate::store) static READ_IDENTITIES_OF =
+        "select lead_id, kind, value from lead_identities where lead_id @ids($1)";
+}
 
 /// Merges leads that meet. All of them are locked. Returns the merges of stored leads: their lines
 /// are still to be moved.

@@ -30,7 +30,10 @@ use super::{
     arrival::Arrival,
     decide::{changes::follow_echoes, known::Known},
 };
-use crate::store::{Store, StoreError, merge, tx::Tx};
+use crate::store::{
+    engine::{Database, StoreError, tx::Tx},
+    tables::merge,
+};
 
 /// Claims the keys and identities of the group, and fills in which message and whose each webhook
 /// is.
@@ -38,11 +41,11 @@ use crate::store::{Store, StoreError, merge, tx::Tx};
 /// # Errors
 /// A conflict where another transaction has claimed one of them meanwhile.
 pub(super) async fn claim(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
 ) -> Result<Known, StoreError> {
-    let next_id = || store.next_id();
+    let next_id = || db.next_id();
     // 1. Mark the webhooks that are left out of everything else.
     keys::find_other_bodies(tx, arrivals).await?;
     let chats = chats::find_chats(tx, arrivals).await?;
@@ -65,7 +68,7 @@ pub(super) async fn claim(
 /// # Errors
 /// A conflict where a lead was merged since it was found, or a text came over its other path.
 pub(super) async fn lock(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
     known: &mut Known,
@@ -73,7 +76,7 @@ pub(super) async fn lock(
     // 1. Lock them.
     known.leads = leads::lock_leads(tx, arrivals, known).await?;
     // On SQLite there is one writer: nobody else can have come in between.
-    if store.database() != "sqlite" {
+    if db.database() != "sqlite" {
         keys::check_other_paths(tx, arrivals).await?;
     }
     // 2. Merge leads that are one person.

@@ -3,7 +3,11 @@
 use crate::{
     domain::Id,
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::Arrival,
             decide::{
@@ -11,9 +15,7 @@ use crate::{
                 quotes::{ThreadKey, cut_quotes, threads},
             },
         },
-        leads::Leads,
-        sql::Sql,
-        tx::{Tx, group},
+        tables::leads::Leads,
     },
 };
 use serde::Serialize;
@@ -22,27 +24,28 @@ use std::collections::{BTreeSet, HashMap};
 /// This many characters of each of our messages are compared.
 const OURS_CHARS: i32 = 10_000;
 
-/// The three newest messages that we had sent to a lead over a channel, among the last 20 of the
-/// lead. By `messages_of_lead`.
-pub(in crate::store) static READ_OURS: Sql = Sql::new(
-    "select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
-       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
-        order by i.lead_id desc, i.id desc limit 20) o \
-        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1)) as body \
-     from @rows($1, n bigint, lead_id bigint, channel text) g \
-     union all \
-     select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
-       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
-        order by i.lead_id desc, i.id desc limit 20) o \
-        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 1)) as body \
-     from @rows($1, n bigint, lead_id bigint, channel text) g \
-     union all \
-     select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
-       (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
-        order by i.lead_id desc, i.id desc limit 20) o \
-        where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 2)) as body \
-     from @rows($1, n bigint, lead_id bigint, channel text) g",
-);
+sql! {
+    /// The three newest messages that we had sent to a lead over a channel, among the last 20 of the
+    /// lead. By `messages_of_lead`.
+    pub(in crate::store) static READ_OURS =
+        "select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
+           (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
+            order by i.lead_id desc, i.id desc limit 20) o \
+            where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1)) as body \
+         from @rows($1, n bigint, lead_id bigint, channel text) g \
+         union all \
+         select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
+           (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
+            order by i.lead_id desc, i.id desc limit 20) o \
+            where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 1)) as body \
+         from @rows($1, n bigint, lead_id bigint, channel text) g \
+         union all \
+         select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
+           (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
+            order by i.lead_id desc, i.id desc limit 20) o \
+            where o.direction = 'outbound' and o.channel = g.channel order by o.id desc limit 1 offset 2)) as body \
+         from @rows($1, n bigint, lead_id bigint, channel text) g";
+}
 
 /// Cuts from the group's answers what they repeat. Their leads are locked.
 pub(super) async fn find_quoted(

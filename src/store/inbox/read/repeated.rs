@@ -3,13 +3,12 @@
 use crate::{
     domain::{Id, JobKind},
     store::{
-        StoreError,
+        engine::{StoreError, tx::Tx},
         inbox::{
             arrival::{Arrival, First},
             decide::known::{Brings, Repeated},
         },
-        messages::read_firsts,
-        tx::Tx,
+        tables::messages::read_firsts,
     },
 };
 use std::collections::{BTreeMap, HashMap};

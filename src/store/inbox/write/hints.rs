@@ -3,11 +3,12 @@
 use crate::{
     domain::{Id, Timestamp},
     store::{
-        StoreError,
+        engine::{StoreError, tx::Tx},
         inbox::{arrival::Arrival, decide::verdicts::apply_hints},
-        leads::Leads,
-        messages::{self, Judged},
-        tx::Tx,
+        tables::{
+            leads::Leads,
+            messages::{self, Judged},
+        },
     },
 };
 use std::collections::HashMap;

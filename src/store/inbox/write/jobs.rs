@@ -3,10 +3,11 @@
 use crate::{
     domain::Id,
     store::{
-        Store, StoreError,
-        lines::{self, Counts, Entering, Entry},
-        merge::{Merge, Moving},
-        tx::Tx,
+        engine::{Database, StoreError, tx::Tx},
+        tables::{
+            lines::{self, Counts, Entering, Entry},
+            merge::{Merge, Moving},
+        },
     },
 };
 use std::collections::HashSet;
@@ -18,7 +19,7 @@ use std::collections::HashSet;
 /// A conflict where another group has made the missing job of a message meanwhile: its id is the
 /// one to answer.
 pub(super) async fn enqueue(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     entries: &[Entry],
     merges: &[Merge],
@@ -47,5 +48,5 @@ pub(super) async fn enqueue(
     for entry in entries {
         counts.add(entry.job.kind.0, "enqueued", 1);
     }
-    counts.write(tx, store.node()).await
+    counts.write(tx, db.node()).await
 }

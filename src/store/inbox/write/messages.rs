@@ -3,52 +3,52 @@
 use crate::{
     domain::Id,
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::decide::writes::{EchoedDelivery, MessageChange, Writes},
-        messages,
-        sql::Sql,
-        tx::{Tx, group},
+        tables::messages,
     },
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Changes messages, by primary key. The original text stays beside the new one.
-pub(in crate::store) static CHANGE_MESSAGES: Sql = Sql::new(
-    "update messages set body = coalesce(g.body, messages.body), \
-       has_new_text = (g.body is not null or messages.has_new_text), \
-       edited_at = case when g.body is null then messages.edited_at else @now end, \
-       edit_told_at = coalesce(g.edit_told_at, messages.edit_told_at), \
-       deleted_at = case when g.deleted then coalesce(messages.deleted_at, @now) else messages.deleted_at end, \
-       failed_at = case when g.failed then coalesce(messages.failed_at, @now) else messages.failed_at end \
-     from @rows($1, id bigint, body text, deleted boolean, failed boolean, edit_told_at instant) g \
-     where messages.id = g.id",
-);
+sql! {
+    /// Changes messages, by primary key. The original text stays beside the new one.
+    pub(in crate::store) static CHANGE_MESSAGES =
+        "update messages set body = coalesce(g.body, messages.body), \
+           has_new_text = (g.body is not null or messages.has_new_text), \
+           edited_at = case when g.body is null then messages.edited_at else @now end, \
+           edit_told_at = coalesce(g.edit_told_at, messages.edit_told_at), \
+           deleted_at = case when g.deleted then coalesce(messages.deleted_at, @now) else messages.deleted_at end, \
+           failed_at = case when g.failed then coalesce(messages.failed_at, @now) else messages.failed_at end \
+         from @rows($1, id bigint, body text, deleted boolean, failed boolean, edit_told_at instant) g \
+         where messages.id = g.id";
 
-/// Marks the deliveries of messages that did not arrive. By `deliveries_of_message`.
-pub(in crate::store) static FAIL_DELIVERIES: Sql = Sql::new(
-    "update deliveries set status = 'failed', error = 'the provider reported that it did not arrive', settled_at = @now \
-     where message_id @ids($1) and status <> 'failed'",
-);
+    /// Marks the deliveries of messages that did not arrive. By `deliveries_of_message`.
+    pub(in crate::store) static FAIL_DELIVERIES =
+        "update deliveries set status = 'failed', error = 'the provider reported that it did not arrive', settled_at = @now \
+         where message_id @ids($1) and status <> 'failed'";
 
-/// A delivery that was told back has arrived, unless the provider has said since that it did not.
-/// By primary key.
-pub(in crate::store) static SETTLE_ECHOED: Sql = Sql::new(
-    "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
-       error = case when deliveries.status = 'failed' then deliveries.error end, \
-       provider_id = coalesce(g.provider_id, deliveries.provider_id), message_id = g.message_id, \
-       settled_at = coalesce(deliveries.settled_at, @now) \
-     from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id",
-);
+    /// A delivery that was told back has arrived, unless the provider has said since that it did not.
+    /// By primary key.
+    pub(in crate::store) static SETTLE_ECHOED =
+        "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
+           error = case when deliveries.status = 'failed' then deliveries.error end, \
+           provider_id = coalesce(g.provider_id, deliveries.provider_id), message_id = g.message_id, \
+           settled_at = coalesce(deliveries.settled_at, @now) \
+         from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id";
 
-/// Lets chats name their newest messages. Sorted.
-pub(in crate::store) static PUT_CHATS: Sql = Sql::new(
-    "insert into message_keys (client_id, channel, kind, key, message_id, first_seen) \
-     select g.client_id, g.channel, 'chat', g.chat, g.message_id, @now \
-     from @rows($1, client_id text, channel text, chat text, message_id bigint) g \
-     where true order by g.client_id, g.channel, g.chat \
-     on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id",
-);
+    /// Lets chats name their newest messages. Sorted.
+    pub(in crate::store) static PUT_CHATS =
+        "insert into message_keys (client_id, channel, kind, key, message_id, first_seen) \
+         select g.client_id, g.channel, 'chat', g.chat, g.message_id, @now \
+         from @rows($1, client_id text, channel text, chat text, message_id bigint) g \
+         where true order by g.client_id, g.channel, g.chat \
+         on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id";
+}
 
 /// Writes new messages, ids and texts for stored ones, and the changes of either.
 pub(super) async fn write_messages(tx: &Tx, writes: &Writes<'_>) -> Result<(), StoreError> {

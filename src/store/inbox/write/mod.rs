@@ -18,12 +18,15 @@ use super::{
 };
 use crate::{
     config::QuarantineBound,
-    store::{Store, StoreError, drafts::end_drafts, tx::Tx},
+    store::{
+        engine::{Database, StoreError, tx::Tx},
+        tables::drafts::end_drafts,
+    },
 };
 
 /// Writes a group, in the order of locks. A client holds no more in quarantine than `bound`.
 pub(super) async fn write(
-    store: &Store,
+    db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
     mut known: Known,
@@ -36,5 +39,5 @@ pub(super) async fn write(
     end_drafts(tx, &writes.ended_drafts).await?;
     known.leads.write(tx).await?;
     quarantine::write_held(tx, arrivals, bound).await?;
-    jobs::enqueue(store, tx, &writes.entries, &known.merges, &writes.made_leads).await
+    jobs::enqueue(db, tx, &writes.entries, &known.merges, &writes.made_leads).await
 }

@@ -4,43 +4,45 @@ use crate::{
     config::QuarantineBound,
     domain::Id,
     store::{
-        StoreError,
+        engine::{
+            StoreError,
+            sql::sql,
+            tx::{Tx, group},
+        },
         inbox::{
             arrival::Arrival,
             decide::quarantine::{ItemKey, without_room},
             inbound::{Answer, Content, SAME_ID_OTHER_BODY},
         },
-        quarantine_room::QuarantineRooms,
-        sql::Sql,
-        tx::{Tx, group},
+        tables::quarantine_room::QuarantineRooms,
     },
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Keeps what is held for a person; the same bytes are the same item, counted. Sorted.
-pub(in crate::store) static PUT_QUARANTINE: Sql = Sql::new(
-    "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, size, request_id, \
-       received_at, last_received_at) \
-     select g.id, g.client_id, g.channel, g.body_hash, g.event_type, g.reason, 'held', g.n, g.payload, g.size, g.request_id, \
-       g.received_at, g.received_at \
-     from @rows($1, id bigint, client_id text, channel text, body_hash text, event_type text, reason text, n bigint, \
-       payload text, size bigint, request_id text, received_at instant) g \
-     where true order by g.client_id, g.channel, g.body_hash \
-     on conflict (client_id, channel, body_hash) do update set count = quarantine.count + excluded.count, \
-       last_received_at = excluded.last_received_at, reason = excluded.reason \
-     returning id, client_id, channel, body_hash",
-);
+sql! {
+    /// Keeps what is held for a person; the same bytes are the same item, counted. Sorted.
+    pub(in crate::store) static PUT_QUARANTINE =
+        "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, size, request_id, \
+           received_at, last_received_at) \
+         select g.id, g.client_id, g.channel, g.body_hash, g.event_type, g.reason, 'held', g.n, g.payload, g.size, g.request_id, \
+           g.received_at, g.received_at \
+         from @rows($1, id bigint, client_id text, channel text, body_hash text, event_type text, reason text, n bigint, \
+           payload text, size bigint, request_id text, received_at instant) g \
+         where true order by g.client_id, g.channel, g.body_hash \
+         on conflict (client_id, channel, body_hash) do update set count = quarantine.count + excluded.count, \
+           last_received_at = excluded.last_received_at, reason = excluded.reason \
+         returning id, client_id, channel, body_hash";
 
-/// Finds the items that are there already, whatever became of them. By `quarantine_by_hash`:
-/// PostgreSQL uses no index for `is not distinct from`, so it cannot take one that knows the client
-/// alone.
-pub(in crate::store) static READ_QUARANTINED: Sql = Sql::new(
-    "select q.client_id, q.channel, q.body_hash from @rows($1, client_id text, channel text, body_hash text) g \
-     join quarantine q on q.body_hash = g.body_hash and q.client_id is not distinct from g.client_id \
-       and q.channel is not distinct from g.channel",
-);
+    /// Finds the items that are there already, whatever became of them. By `quarantine_by_hash`:
+    /// PostgreSQL uses no index for `is not distinct from`, so it cannot take one that knows the client
+    /// alone.
+    pub(in crate::store) static READ_QUARANTINED =
+        "select q.client_id, q.channel, q.body_hash from @rows($1, client_id text, channel text, body_hash text) g \
+         join quarantine q on q.body_hash = g.body_hash and q.client_id is not distinct from g.client_id \
+           and q.channel is not distinct from g.channel";
+}
 
 /// A webhook that is held for a person.
 #[derive(Clone, Copy)]
