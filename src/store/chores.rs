@@ -16,23 +16,23 @@ use std::collections::BTreeMap;
 
 sql! {
     /// Takes the counts of nodes that are gone, and gives what it took.
-    pub(super) static TAKE_FOLDED_COUNTS =
+    static TAKE_FOLDED_COUNTS =
         "delete from job_counts where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_counts.node) \
          returning kind, state, count";
 
     /// Takes the turns of nodes that are gone, and gives what it took.
-    pub(super) static TAKE_FOLDED_CLOCK =
+    static TAKE_FOLDED_CLOCK =
         "delete from job_clock where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_clock.node) \
          returning kind, turn";
 
     /// Keeps the greatest turn of nodes that are gone as that of nobody, so that V never falls.
-    pub(super) static FOLD_CLOCK =
+    static FOLD_CLOCK =
         "insert into job_clock (kind, node, turn) select g.kind, 0, g.turn from @rows($1, kind text, turn bigint) g \
          where true order by g.kind on conflict (kind, node) do update set turn = \
            case when excluded.turn > job_clock.turn then excluded.turn else job_clock.turn end";
 
     /// Forgets those of these nodes that have been silent for so long that nobody of them can be at work any more.
-    pub(super) static FORGET_NODES = "delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)";
+    static FORGET_NODES = "delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)";
 }
 
 /// Empties SQLite's log into its file. Waits only shortly for readers, because all writers wait meanwhile.

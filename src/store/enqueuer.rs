@@ -20,12 +20,12 @@ use std::{
 
 sql! {
     /// How a job ended, if it has: by the primary key of attempts, the last run first.
-    pub(super) static READ_END =
+    static READ_END =
         "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
          where a.job_id = $1 and a.ended order by a.run desc limit 1";
 
     /// How many jobs of a kind have succeeded, by the counts.
-    pub(super) static READ_SUCCEEDED =
+    static READ_SUCCEEDED =
         "select cast(coalesce(sum(count), 0) as bigint) as n from job_counts where state = 'succeeded' and kind in \
            (select g.kind from @rows($1, kind text) g)";
 }

@@ -31,49 +31,49 @@ const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
 
 sql! {
     /// Jobs in the order of their keys. By primary key.
-    pub(super) static READ_OLD_JOBS =
+    static READ_OLD_JOBS =
         "select id from jobs where id > $1 and id < $2 order by id limit $3";
 
     /// Those of these jobs that have ended and are not kept any longer: `$2` is for how many
     /// milliseconds those are kept that succeeded or were cancelled, `$3` all others. Locked, so that
     /// nobody retries one by hand meanwhile. By primary key.
-    pub(super) static LOCK_ENDED =
+    static LOCK_ENDED =
         "select job_id from job_attempts where job_id @ids($1) and ended and finished_at < \
            case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
          order by job_id, run @for_update";
 
     /// By primary key.
-    pub(super) static DELETE_ATTEMPTS = "delete from job_attempts where job_id @ids($1)";
+    static DELETE_ATTEMPTS = "delete from job_attempts where job_id @ids($1)";
 
     /// By primary key.
-    pub(super) static DELETE_JOBS = "delete from jobs where id @ids($1)";
+    static DELETE_JOBS = "delete from jobs where id @ids($1)";
 
     /// The last message of the next batch. By primary key.
-    pub(super) static READ_OLD_MESSAGES =
+    static READ_OLD_MESSAGES =
         "select max(id) as last from (select id from messages where id > $1 and id < $2 order by id limit $3) as batch";
 
     /// Takes bodies as received away from messages of a range. By primary key.
-    pub(super) static DROP_PAYLOADS =
+    static DROP_PAYLOADS =
         "update messages set payload = null where id > $1 and id <= $2 and payload is not null";
 
     /// How far a pass has come.
-    pub(super) static READ_PROGRESS = "select value from counters where name = $1";
+    static READ_PROGRESS = "select value from counters where name = $1";
 
     /// Notes it.
-    pub(super) static PUT_PROGRESS =
+    static PUT_PROGRESS =
         "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value";
 
     /// Quarantined items that are old and did not come again lately. By primary key.
-    pub(super) static READ_OLD_QUARANTINED =
+    static READ_OLD_QUARANTINED =
         "select id, client_id from quarantine where id < $1 and last_received_at < @at($2) order by id limit $3";
 
     /// Deletes those of them that have not come again meanwhile. By primary key.
-    pub(super) static DELETE_QUARANTINED =
+    static DELETE_QUARANTINED =
         "delete from quarantine where id @ids($1) and last_received_at < @at($2) returning client_id, status, size";
 
     /// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row,
     /// too: an expired key is taken over by the next message that has it.
-    pub(super) static DELETE_EXPIRED_KEYS =
+    static DELETE_EXPIRED_KEYS =
         "delete from message_keys where (client_id, channel, kind, key) in (select client_id, channel, kind, key \
            from message_keys where expires_at < @in_ms(-60000) order by expires_at limit $1) \
            and expires_at < @in_ms(-60000)";

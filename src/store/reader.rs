@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 sql! {
     /// Messages with their leads. By primary keys.
-    pub(super) static READ_CONVERSATIONS =
+    static READ_CONVERSATIONS =
         "select m.id, m.channel, m.direction, m.subject, m.body, case when m.has_new_text then 1 else 0 end as has_new_text, \
            case when m.automated then 1 else 0 end as automated, m.sentiment, @ms(m.sent_at) as sent_at, \
            case when m.reply_handle is null then 0 else 1 end as can_be_answered, \
@@ -33,14 +33,14 @@ sql! {
 
     /// The newest messages of each lead, at most `$2` of them with at most `$3` characters of their texts. By
     /// `messages_of_lead`.
-    pub(super) static READ_TRANSCRIPTS_POSTGRES =
+    static READ_TRANSCRIPTS_POSTGRES =
         "select g.lead_id, t.channel, t.direction, t.subject, t.body, @ms(t.sent_at) as sent_at \
          from @rows($1, lead_id bigint) g cross join lateral (select m.channel, m.direction, \
              substr(m.subject, 1, $3) as subject, substr(m.body, 1, $3) as body, m.sent_at from messages m \
            where m.lead_id = g.lead_id and m.deleted_at is null order by m.lead_id desc, m.id desc limit $2) t";
 
     /// The same for SQLite, which has no lateral join and looks up what a subquery of each row lists.
-    pub(super) static READ_TRANSCRIPTS_SQLITE =
+    static READ_TRANSCRIPTS_SQLITE =
         "select g.lead_id, m.channel, m.direction, substr(m.subject, 1, $3) as subject, \
            substr(m.body, 1, $3) as body, @ms(m.sent_at) as sent_at \
          from @rows($1, lead_id bigint) g cross join messages m where m.id in (select x.id from messages x \

@@ -36,19 +36,19 @@ use thiserror::Error;
 sql! {
     /// Takes back that these runs ended their jobs. By primary key; one that somebody else has taken back
     /// does not come back.
-    pub(in crate::store) static REOPEN_ATTEMPTS =
+    static REOPEN_ATTEMPTS =
         "update job_attempts set ended = false from @rows($1, job bigint, last_run integer) g \
          where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
          returning job_id";
 
     /// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become
     /// its head. By primary key.
-    pub(in crate::store) static READ_BLOCKED_KINDS =
+    static READ_BLOCKED_KINDS =
         "select distinct kind, client_id from job_blocked where line @ids($1)";
 
     /// Gives turns back that nobody will use, not below V: or else a hundred cancelled jobs would put their
     /// client's next one a hundred turns back. By primary key.
-    pub(in crate::store) static LOWER_TURNS =
+    static LOWER_TURNS =
         "update job_clients set last_turn = \
            case when job_clients.last_turn - g.n > g.v then job_clients.last_turn - g.n else g.v end \
          from (select r.client_id, r.kind, r.n, coalesce((select max(c.turn) from job_clock c where c.kind = r.kind), 0) as v \

@@ -49,7 +49,7 @@ sql! {
          where j.id @ids($1) order by j.id desc";
 
     /// The newest `$2` failed attempts of a job. By primary key.
-    pub(in crate::store) static READ_FAILURES =
+    static READ_FAILURES =
         "select run, spared, outcome, node, actor, @ms(finished_at) as finished_at, \
            @ms(finished_at) - @ms(started_at) as duration_ms, error \
          from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') \
@@ -61,11 +61,11 @@ const FAILURES_MAX: usize = 200;
 
 sql! {
     /// Jobs, back from the newest by primary key.
-    pub(in crate::store) static LIST_JOBS =
+    static LIST_JOBS =
         "select j.id from jobs j where j.id < $1 order by j.id desc limit $2";
 
     /// The same of some clients and kinds, a page of each. By `jobs_listed`.
-    pub(in crate::store) static LIST_JOBS_BY =
+    static LIST_JOBS_BY =
         "select j.id from @rows($3, client_id text, kind text) g join jobs j on j.id @each( \
            select x.id from jobs x where x.client_id = g.client_id and x.kind = g.kind and x.id < $1 order by x.id desc limit $2) \
          order by j.id desc limit $2";
@@ -93,7 +93,7 @@ macro_rules! matching {
 sql! {
     /// Jobs that ended otherwise than well, of ids above the floor `$7`. By `job_attempts_unsuccessful`; a job has at most
     /// one run that ended it.
-    pub(in crate::store) static LIST_UNSUCCESSFUL = concat!(
+    static LIST_UNSUCCESSFUL = concat!(
         "select j.id from job_attempts a join jobs j on j.id = a.job_id where a.ended and a.outcome <> 'succeeded' \
            and a.job_id > $7 and a.job_id < $1 \
            and (($8 = 1 and a.outcome <> 'cancelled') or ($9 = 1 and a.outcome = 'cancelled')) and ",
@@ -101,13 +101,13 @@ sql! {
     );
 
     /// The floor under which `$2` jobs and no more are looked at from `$1` down; 0 where there are fewer.
-    pub(in crate::store) static UNSUCCESSFUL_FLOOR =
+    static UNSUCCESSFUL_FLOOR =
         "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
            order by a.job_id desc limit 1 offset $2), 0) as floor";
 
     /// Jobs that have not ended, of ids above the floor `$7`. By keys and `job_ready_of_leads`: what is no lead's line is the
     /// line of its own id, negated.
-    pub(in crate::store) static LIST_UNFINISHED = concat!(
+    static LIST_UNFINISHED = concat!(
         "select j.id from ( \
            select job_id as id, kind, client_id, node from job_ready where line < -$7 and line > -$1 \
            union all select job_id as id, kind, client_id, node from job_ready where line > 0 and job_id > $7 and job_id < $1 \
@@ -119,7 +119,7 @@ sql! {
 
     /// The floor under which `$2` jobs of each table and no more are looked at from `$1` down; 0 where there are fewer. By
     /// the same.
-    pub(in crate::store) static UNFINISHED_FLOOR =
+    static UNFINISHED_FLOOR =
         "select coalesce(max(f.id), 0) as floor from ( \
            select (select -line from job_ready where line < 0 and line > -$1 order by line limit 1 offset $2) as id \
            union all select (select job_id from job_ready where line > 0 and job_id < $1 order by job_id desc limit 1 offset $2) \
@@ -128,7 +128,7 @@ sql! {
 
     /// Jobs about messages and drafts of leads. By `messages_of_lead`, `drafts_of_lead` and the unique key of
     /// jobs, which the materialized steps keep the planner to.
-    pub(in crate::store) static LIST_JOBS_OF_LEADS = concat!(
+    static LIST_JOBS_OF_LEADS = concat!(
         "with s as @materialized (select m.id from messages m where m.lead_id @ids($7) \
            union select d.id from drafts d where d.lead_id @ids($7)), \
          f as @materialized (select j.id, j.kind, j.client_id from s cross join jobs j where j.subject_id = s.id) \

@@ -8,7 +8,7 @@ use crate::store::{
 
 sql! {
     /// What waits and what runs, by kind and client, with the oldest that is due. Reads the small tables whole.
-    pub(in crate::store) static READ_BACKLOG =
+    static READ_BACKLOG =
         "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
            select kind, client_id, case when node is null then 0 else 1 end as running, \
              case when node is null then job_id end as due_id from job_ready \
@@ -17,11 +17,11 @@ sql! {
          group by kind, client_id order by kind, client_id";
 
     /// What has ended, over all nodes.
-    pub(in crate::store) static READ_COUNTS =
+    static READ_COUNTS =
         "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state";
 
     /// What waits for a person.
-    pub(in crate::store) static READ_HELD =
+    static READ_HELD =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \
            (select count(*) from drafts where status = 'pending') as drafts_pending";
 }

@@ -38,13 +38,13 @@ macro_rules! part {
 
 sql! {
     /// Leads by their newest message. By `leads_by_message`.
-    pub(in crate::store) static LIST_LEADS = concat!(
+    static LIST_LEADS = concat!(
         "select l.id, @ms(l.last_message_at) as at from leads l where l.id > 0 and ",
         part!(with)
     );
 
     /// The same of some clients in some statuses, a page of each. By `leads_listed`.
-    pub(in crate::store) static LIST_LEADS_BY = concat!(
+    static LIST_LEADS_BY = concat!(
         "select x.id, @ms(x.last_message_at) as at from @rows($4, client_id text, status text) g join leads x on x.id @each( \
            select l.id from leads l where l.client_id = g.client_id and l.status = g.status and ",
         part!(with),
@@ -52,11 +52,11 @@ sql! {
     );
 
     /// Leads without a message, which come last. By `leads_by_message`.
-    pub(in crate::store) static LIST_SILENT_LEADS =
+    static LIST_SILENT_LEADS =
         concat!("select l.id from leads l where l.id > 0 and ", part!(without));
 
     /// The same of some clients in some statuses, a page of each. By `leads_listed`.
-    pub(in crate::store) static LIST_SILENT_LEADS_BY = concat!(
+    static LIST_SILENT_LEADS_BY = concat!(
         "select x.id from @rows($3, client_id text, status text) g join leads x on x.id @each( \
            select l.id from leads l where l.client_id = g.client_id and l.status = g.status and ",
         part!(without),
@@ -64,14 +64,14 @@ sql! {
     );
 
     /// Those of these leads that have a text in their name, company, address or phone number. By primary key.
-    pub(in crate::store) static MATCH_LEADS =
+    static MATCH_LEADS =
         "select l.id from leads l where l.id @ids($1) \
            and (lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '')) like lower($2) escape '\\' \
              or lower(l.company_name) like lower($2) escape '\\' or lower(l.email) like lower($2) escape '\\' \
              or l.phone like $2 escape '\\')";
 
     /// What leads are known by, at most `$2` of each. By `lead_identities_of_lead`.
-    pub(in crate::store) static READ_LISTED_IDENTITIES =
+    static READ_LISTED_IDENTITIES =
         "select t.client_id, t.kind, t.value, t.lead_id from (select i.client_id, i.kind, i.value, i.lead_id, \
            row_number() over (partition by i.lead_id order by i.kind, i.value) as place \
            from lead_identities i where i.lead_id @ids($1)) t \

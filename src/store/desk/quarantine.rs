@@ -25,19 +25,19 @@ pub use entity::quarantine::{Listed as ListedQuarantine, Model as QuarantineRow}
 
 sql! {
     /// Whose an item is. By primary key.
-    pub(in crate::store) static READ_QUARANTINED_OF =
+    static READ_QUARANTINED_OF =
         "select client_id from quarantine where id = $1";
 
     /// Settles an item that is held. No row: it was settled before, or there is none.
-    pub(in crate::store) static SETTLE_QUARANTINE =
+    static SETTLE_QUARANTINE =
         "update quarantine set status = $2 where id = $1 and status = 'held' returning size";
 
     /// Items, back from the newest by primary key.
-    pub(in crate::store) static LIST_QUARANTINE =
+    static LIST_QUARANTINE =
         "select q.id, cast(octet_length(q.payload) as bigint) as weight from quarantine q where q.id < $1 order by q.id desc limit $2";
 
     /// The same of some clients, channels and statuses, a page of each. By `quarantine_listed`.
-    pub(in crate::store) static LIST_QUARANTINE_BY =
+    static LIST_QUARANTINE_BY =
         "select q.id, cast(octet_length(q.payload) as bigint) as weight from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
            select x.id from quarantine x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
              and x.id < $1 order by x.id desc limit $2) order by q.id desc limit $2";

@@ -71,11 +71,11 @@ macro_rules! draft {
 
 sql! {
     /// Messages, back from the newest by primary key.
-    pub(in crate::store) static LIST_MESSAGES =
+    static LIST_MESSAGES =
         concat!(message!(), "messages m where m.id < $1 order by m.id desc limit $2");
 
     /// The same of some clients, channels and directions, a page of each. By `messages_listed`.
-    pub(in crate::store) static LIST_MESSAGES_BY = concat!(
+    static LIST_MESSAGES_BY = concat!(
         message!(),
         "@rows($3, client_id text, channel text, direction text) g join messages m on m.id @each( \
            select x.id from messages x where x.client_id = g.client_id and x.channel = g.channel and x.direction = g.direction \
@@ -83,7 +83,7 @@ sql! {
     );
 
     /// The same of some leads, a page of each; the other filters are off where their number is 0. By `messages_of_lead`.
-    pub(in crate::store) static LIST_MESSAGES_OF_LEADS = concat!(
+    static LIST_MESSAGES_OF_LEADS = concat!(
         message!(),
         "@rows($3, lead_id bigint) g join messages m on m.id @each( \
            select x.id from messages x where x.lead_id = g.lead_id and x.id < $1 \
@@ -94,11 +94,11 @@ sql! {
     );
 
     /// Drafts, back from the newest by primary key.
-    pub(in crate::store) static LIST_DRAFTS =
+    static LIST_DRAFTS =
         concat!(draft!(), "drafts d where d.id < $1 order by d.id desc limit $2");
 
     /// The same of some clients in some statuses, a page of each. By `drafts_listed`.
-    pub(in crate::store) static LIST_DRAFTS_BY = concat!(
+    static LIST_DRAFTS_BY = concat!(
         draft!(),
         "@rows($3, client_id text, status text) g join drafts d on d.id @each( \
            select x.id from drafts x where x.client_id = g.client_id and x.status = g.status and x.id < $1 \
@@ -106,11 +106,11 @@ sql! {
     );
 
     /// The newest drafts of a lead. By `drafts_of_lead`.
-    pub(in crate::store) static LIST_DRAFTS_OF_LEAD =
+    static LIST_DRAFTS_OF_LEAD =
         concat!(draft!(), "drafts d where d.lead_id = $1 order by d.id desc limit $2");
 
     /// These messages, newest first, with the first `$2` characters of long texts. By primary key.
-    pub(in crate::store) static READ_LISTED_MESSAGES =
+    static READ_LISTED_MESSAGES =
         "select m.id, m.client_id, m.lead_id, m.channel, m.direction, m.source, m.provider_id, \
            substr(m.subject, 1, $2) as subject, substr(m.body, 1, $2) as body, m.sender, m.recipients, m.cc, m.attachments, \
            m.sentiment, m.automated, m.sent_at, m.created_at, m.edited_at, m.deleted_at, m.failed_at, \
@@ -118,7 +118,7 @@ sql! {
          from messages m where m.id @ids($1) order by m.id desc";
 
     /// The same of drafts; parts of more than `$3` bytes are left out. By primary key.
-    pub(in crate::store) static READ_LISTED_DRAFTS =
+    static READ_LISTED_DRAFTS =
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, substr(d.subject, 1, $2) as subject, \
            substr(d.body, 1, $2) as body, case when octet_length(d.parts) > $3 then '[]' else d.parts end as parts, d.edited, \
            d.blocked_by, d.created_at, d.decided_at, d.decided_by, \

@@ -154,7 +154,7 @@ pub(in crate::store) async fn resolved(
 
 sql! {
     /// What a PostgreSQL server does not flush before it says that a commit is done.
-    pub(in crate::store) static READ_DURABILITY =
+    static READ_DURABILITY =
         "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit";
 }
 

@@ -17,30 +17,30 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 sql! {
     /// The next node id. Locks the counter's row until the commit, so that starts are one after the other.
-    pub(in crate::store) static NEXT_NODE =
+    static NEXT_NODE =
         "insert into counters (name, value) values ('node', 1) \
          on conflict (name) do update set value = counters.value + 1 returning value";
 
     /// Slots that are taken, with how long their node has been silent.
-    pub(in crate::store) static READ_SLOTS =
+    static READ_SLOTS =
         "select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at";
 
     /// Makes the row of a node.
-    pub(in crate::store) static PUT_NODE =
+    static PUT_NODE =
         "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)";
 
     /// Says that node `$1` lives. By primary key.
-    pub(in crate::store) static TOUCH_NODE = "update nodes set seen_at = @now where id = $1";
+    static TOUCH_NODE = "update nodes set seen_at = @now where id = $1";
 
     /// Takes the rows of nodes away. By primary key.
-    pub(in crate::store) static DELETE_NODES = "delete from nodes where id @ids($1)";
+    static DELETE_NODES = "delete from nodes where id @ids($1)";
 
     /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
     /// may lead and nobody else does, and answers with all nodes and, where `$4` names kinds and the floors of their
     /// claims, whether a job of these waits in turn, or any is due. Without a floor it would read over all that was claimed
     /// and that vacuum has not reached. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
     /// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
-    pub(in crate::store) static BEAT =
+    static BEAT =
         "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
          lead as (insert into leases (name, node, expires_at) \
            select 'chores', $1, now() + $2 * interval '1 millisecond' where $3 \
@@ -58,12 +58,12 @@ sql! {
          from nodes n order by n.id";
 
     /// All nodes, for the overview.
-    pub(in crate::store) static READ_NODES =
+    static READ_NODES =
         "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
            @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id";
 
     /// The greatest ids ever stored, by primary keys, and the database's clock.
-    pub(in crate::store) static READ_ID_FLOOR =
+    static READ_ID_FLOOR =
         "select @ms(@now) as now_ms, coalesce((select max(id) from jobs), 0) as jobs, \
            coalesce((select max(id) from messages), 0) as messages, coalesce((select max(id) from leads), 0) as leads, \
            coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \

@@ -27,14 +27,14 @@ sql! {
 
     /// Whether messages can be answered through their provider, and what is known of them; the texts of edited ones
     /// only, which are few. By primary key.
-    pub(in crate::store) static READ_HANDLES =
+    static READ_HANDLES =
         "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
            case when automated then 1 else 0 end as automated, \
            case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
          from messages where id @ids($1)";
 
     /// Drafts; one a message and channel, a second is no error.
-    pub(in crate::store) static PUT_DRAFTS =
+    static PUT_DRAFTS =
         "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
          select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
          from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \

@@ -40,17 +40,17 @@ sql! {
            duration bigint, error text) g";
 
     /// Heads that keep their place and wait for their retry, out of the claim's index.
-    pub(super) static RETRY_HEADS =
+    static RETRY_HEADS =
         "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
          from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
 
     /// Heads that keep their place and are looked at again later, without an attempt used.
-    pub(super) static POSTPONE_HEADS =
+    static POSTPONE_HEADS =
         "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
          from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
 
     /// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
-    pub(super) static RELEASE_HEADS =
+    static RELEASE_HEADS =
         "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
            when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
            else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \

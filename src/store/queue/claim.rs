@@ -36,7 +36,7 @@ sql! {
          from jobs j left join messages m on m.id = j.message_id where j.id @ids($1)";
 
     /// Raises the node's clock (SQLite).
-    pub(super) static RAISE_CLOCK =
+    static RAISE_CLOCK =
         "insert into job_clock (kind, node, turn) select g.kind, $2, g.turn from @rows($1, kind text, turn bigint) g where true \
          on conflict (kind, node) do update set turn = max(job_clock.turn, excluded.turn)";
 }

@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 sql! {
     /// Heads whose retry is due, without locks, but for suspects, which are claimed from where they are. By
     /// `job_ready_retry`.
-    pub(super) static READ_DUE_RETRIES = concat!(
+    static READ_DUE_RETRIES = concat!(
         "select r.line, r.kind, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now and not (",
         is_suspect!(),
         ") order by r.run_at limit 1000",
@@ -30,7 +30,7 @@ sql! {
 
     /// Gives turns to jobs that become due: after V and the client's last such turn, not behind its backlog.
     /// (With one turn for all, 5,000 retries of one client kept another waiting for 312 rounds.)
-    pub(super) static TAKE_DUE_TURNS =
+    static TAKE_DUE_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) \
          select g.client_id, g.kind, coalesce(v.turn, 0) - 1, coalesce(v.turn, 0) - 1 + g.n \
          from @rows($1, client_id text, kind text, n bigint) g \
@@ -42,7 +42,7 @@ sql! {
          returning client_id, kind, last_due";
 
     /// Locks heads whose retry is still due, passing over those that somebody else holds.
-    pub(super) static LOCK_DUE_RETRIES = concat!(
+    static LOCK_DUE_RETRIES = concat!(
         "select r.line, r.kind, r.client_id from job_ready r where r.line @ids($1) and r.run_at is not null \
            and r.run_at <= @now and not (",
         is_suspect!(),
@@ -50,12 +50,12 @@ sql! {
     );
 
     /// Puts heads back into turn.
-    pub(super) static TURN_HEADS =
+    static TURN_HEADS =
         "update job_ready set run_at = null, turn = g.turn, held = g.held \
          from @rows($1, line bigint, turn bigint, held bigint) g where job_ready.line = g.line";
 
     /// Jobs that are due, without locks. By `job_later_due`.
-    pub(super) static READ_DUE_LATER =
+    static READ_DUE_LATER =
         "select job_id, line, kind, client_id, run, spared from job_later where run_at <= @now order by run_at, job_id limit 1000";
 }
 

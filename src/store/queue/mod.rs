@@ -30,11 +30,11 @@ use std::{
 
 sql! {
     /// V of each kind: the turn of the job claimed last, by any node.
-    pub(super) static READ_CLOCK = "select kind, max(turn) as turn from job_clock group by kind";
+    static READ_CLOCK = "select kind, max(turn) as turn from job_clock group by kind";
 
     /// When the next job is due, in milliseconds from now. By the two indexes. A suspect that is due already
     /// waits for another one, and not for the time.
-    pub(super) static READ_NEXT_DUE = concat!(
+    static READ_NEXT_DUE = concat!(
         "select least_due - @ms(@now) as ms from (select min(due) as least_due from ( \
            select @ms((select r.run_at from job_ready r where r.run_at is not null and (r.run_at > @now or not (",
         is_suspect!(),
@@ -44,7 +44,7 @@ sql! {
 
     /// Claimed jobs of nodes without a row, or with one of these: dead. Scans the small table; no index on
     /// `node`, which the claim changes.
-    pub(super) static READ_ORPHANS =
+    static READ_ORPHANS =
         "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
            @ms(@now) - @ms(r.locked_at) as held_ms \
          from job_ready r join jobs j on j.id = r.job_id \
@@ -53,7 +53,7 @@ sql! {
          order by r.line limit 500";
 
     /// Claimed jobs of this node. By `job_ready_turn`: no job was claimed whose turn is beyond V of its kind.
-    pub(super) static READ_HELD_RUNS =
+    static READ_HELD_RUNS =
         "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
            @ms(@now) - @ms(r.locked_at) as held_ms \
          from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r join jobs j on j.id = r.job_id \
@@ -61,7 +61,7 @@ sql! {
            where x.kind = v.kind and x.turn <= v.turn and x.turn is not null and x.node = $1)";
 
     /// Lines that hold blocked jobs and no head. There should be none. Reads the small tables whole, so it is for a reader.
-    pub(super) static READ_HEADLESS =
+    static READ_HEADLESS =
         "select distinct b.line from job_blocked b where not exists (select 1 from job_ready r where r.line = b.line) limit 500";
 }
 

@@ -22,7 +22,7 @@ sql! {
     /// Suspects of these kinds that are due, without locks; none of these other clients, nor of clients
     /// that are at their caps, so that those hold up nobody else's. By `job_ready_retry`, where little
     /// but suspects is due: everything else gets its turn as soon as it is.
-    pub(in crate::store) static READ_SUSPECTS = concat!(
+    static READ_SUSPECTS = concat!(
         "select r.line, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now \
            and r.kind in (select g.kind from @rows($1, kind text) g) \
            and r.client_id not in (select g.client_id from @rows($2, client_id text) g) \
@@ -33,7 +33,7 @@ sql! {
 
     /// Claims the first of these suspects, if it still is one that is due. By primary key. The subquery
     /// is a scalar one, so that it runs once.
-    pub(in crate::store) static CLAIM_SUSPECT = concat!(
+    static CLAIM_SUSPECT = concat!(
         "update job_ready set node = $1, locked_at = @now, run = run + 1, run_at = null, \
            turn = coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) \
          where line = (select r.line from job_ready r where r.line @ids($2) and r.run_at is not null \

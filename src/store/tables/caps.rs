@@ -20,45 +20,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 sql! {
     /// Locks the caps of clients, sorted. By primary key.
-    pub(in crate::store) static LOCK_CAPS =
+    static LOCK_CAPS =
         "select c.client_id, c.cap, c.admitted, c.held from job_caps c \
          where c.client_id in (select g.client_id from @rows($1, client_id text) g) order by c.client_id @for_update";
 
     /// By primary key.
-    pub(in crate::store) static WRITE_CAPS =
+    static WRITE_CAPS =
         "update job_caps set admitted = g.admitted, held = g.held \
          from @rows($1, client_id text, admitted bigint, held bigint) g where job_caps.client_id = g.client_id";
 
     /// The held heads of a client that come first. By `job_ready_held`.
-    pub(in crate::store) static READ_HELD_HEADS =
+    static READ_HELD_HEADS =
         "select line from job_ready where client_id = $1 and held is not null order by held limit $2";
 
     /// Held heads come into turn, not behind V. By primary key: the `+` keeps SQLite from reading all that is held.
-    pub(in crate::store) static ADMIT_HEADS =
+    static ADMIT_HEADS =
         "update job_ready set held = null, turn = case \
            when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
            else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
          where line @ids($1) and +held is not null";
 
     /// All caps, without locks.
-    pub(in crate::store) static READ_CAPS = "select client_id, cap, admitted, held from job_caps";
+    static READ_CAPS = "select client_id, cap, admitted, held from job_caps";
 
     /// Whether some client is capped.
-    pub(in crate::store) static HAS_CAPS =
+    static HAS_CAPS =
         "select case when exists (select 1 from job_caps) then 1 else 0 end as has_caps";
 
     /// Sets the caps of clients, sorted.
-    pub(in crate::store) static PUT_CAPS =
+    static PUT_CAPS =
         "insert into job_caps (client_id, cap, admitted, held) select g.client_id, g.cap, 0, 0 \
          from @rows($1, client_id text, cap bigint) g where true order by g.client_id \
          on conflict (client_id) do update set cap = excluded.cap";
 
     /// Takes the caps of all other clients away, but those of clients that no node knows.
-    pub(in crate::store) static DELETE_CAPS =
+    static DELETE_CAPS =
         "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)";
 
     /// Lets in what is held of clients that have no cap any more. By `job_ready_held`.
-    pub(in crate::store) static ADMIT_UNCAPPED =
+    static ADMIT_UNCAPPED =
         "update job_ready set held = null, turn = case \
            when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
            else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
@@ -67,7 +67,7 @@ sql! {
     /// Capped clients whose counts are not what stands in line, or that have something held and room
     /// for it. In one snapshot, in which whoever knows the caps has changed both or neither. Reads the
     /// small table whole, without locks.
-    pub(in crate::store) static READ_WRONG_CAPS =
+    static READ_WRONG_CAPS =
         "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
            from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
            on h.client_id = c.client_id \
@@ -76,12 +76,12 @@ sql! {
 
     /// How many heads of these clients stand in turn, and how many are held. Reads the small table
     /// whole.
-    pub(in crate::store) static COUNT_HEADS =
+    static COUNT_HEADS =
         "select client_id, count(turn) as admitted, count(held) as held from job_ready \
          where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id";
 
     /// How many suspects of these clients are due: they come before what is held. By `job_ready_retry`.
-    pub(in crate::store) static COUNT_DUE_SUSPECTS = concat!(
+    static COUNT_DUE_SUSPECTS = concat!(
         "select r.client_id, count(*) as due from job_ready r where r.run_at is not null and r.run_at <= @now \
            and r.client_id in (select g.client_id from @rows($1, client_id text) g) and ",
         is_suspect!(),

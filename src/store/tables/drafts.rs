@@ -16,11 +16,11 @@ use std::collections::BTreeSet;
 sql! {
     /// Locks the pending drafts of leads. By `drafts_pending`. Without an order: whoever locks drafts holds the locks of
     /// their leads.
-    pub(in crate::store) static LOCK_PENDING_DRAFTS =
+    static LOCK_PENDING_DRAFTS =
         "select id, lead_id, channel, message_id from drafts where lead_id @ids($1) and status = 'pending' @for_update";
 
     /// Ends drafts that are locked, by primary key.
-    pub(in crate::store) static END_DRAFTS =
+    static END_DRAFTS =
         "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
          from @rows($1, id bigint, status text, decided_by text) g where drafts.id = g.id";
 }

@@ -52,7 +52,7 @@ impl Head {
 sql! {
     /// The first job behind each head. By primary key; `materialized` on PostgreSQL, because otherwise the
     /// limit is planned into a scan of the whole line (50–300 ms behind a line of 10,000–100,000).
-    pub(in crate::store) static READ_FOLLOWERS =
+    static READ_FOLLOWERS =
         "with x as @materialized (select g.line, (select min(b.pos) from job_blocked b where b.line = g.line) as pos \
            from @rows($1, line bigint) g) \
          select b.line, b.job_id, b.kind, b.client_id, b.run, b.spared \

@@ -19,7 +19,7 @@ use std::{
 
 sql! {
     /// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
-    pub(in crate::store) static LOCK_LEADS =
+    static LOCK_LEADS =
         "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
            @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
            @ms(bounced_at) as bounced_at, bounced_address, bounced_reason, case when sms_dnd then 1 else 0 end as sms_dnd, \
@@ -31,7 +31,7 @@ sql! {
          from leads where id @ids($1) order by id @for_update";
 
     /// Makes leads. Their ids are fresh.
-    pub(in crate::store) static PUT_LEADS =
+    static PUT_LEADS =
         "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
            campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
            bounced_reason, sms_dnd, connected_at, last_message_at, last_inbound_at, last_outbound_at, newest_inbound_id, category, \
@@ -47,7 +47,7 @@ sql! {
            newest_inbound_id bigint, category text, sms_dnd_at instant, category_at instant) g";
 
     /// Writes leads that are locked, by primary key.
-    pub(in crate::store) static UPDATE_LEADS =
+    static UPDATE_LEADS =
         "update leads set status = g.status, sentiment = g.sentiment, first_name = g.first_name, last_name = g.last_name, \
            company_name = g.company_name, title = g.title, email = g.email, phone = g.phone, timezone = g.timezone, \
            campaign_id = g.campaign_id, opted_out_at = g.opted_out_at, opted_out_channel = g.opted_out_channel, \

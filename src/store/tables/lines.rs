@@ -67,7 +67,7 @@ struct JobRow<'a> {
 
 sql! {
     /// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
-    pub(in crate::store) static PUT_JOBS =
+    static PUT_JOBS =
         "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
            run_at, created_at) \
          select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
@@ -77,33 +77,33 @@ sql! {
          on conflict (subject_id, kind) do nothing returning id";
 
     /// Which lines have a head, and the last position behind it. By primary keys.
-    pub(in crate::store) static READ_LINES =
+    static READ_LINES =
         "select g.line, (select count(*) from job_ready r where r.line = g.line) as heads, \
            coalesce((select max(b.pos) from job_blocked b where b.line = g.line), 0) as last_pos \
          from @rows($1, line bigint) g";
 
     /// Heads that are ready.
-    pub(in crate::store) static PUT_READY =
+    static PUT_READY =
         "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
          select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
          from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
            spared integer) g where true order by g.turn";
 
     /// Heads that are suspects: due, and out of turn.
-    pub(in crate::store) static PUT_SUSPECTS =
+    static PUT_SUSPECTS =
         "insert into job_ready (line, job_id, kind, client_id, run_at, run, spared) \
          select g.line, g.job_id, g.kind, g.client_id, @now, g.run, g.spared \
          from @rows($1, line bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g \
          where true order by g.line";
 
     /// Jobs behind a head.
-    pub(in crate::store) static PUT_BLOCKED =
+    static PUT_BLOCKED =
         "insert into job_blocked (line, pos, job_id, kind, client_id, run, spared) \
          select g.line, g.pos, g.job_id, g.kind, g.client_id, g.run, g.spared \
          from @rows($1, line bigint, pos bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g";
 
     /// Jobs that are due later.
-    pub(in crate::store) static PUT_LATER =
+    static PUT_LATER =
         "insert into job_later (job_id, run_at, line, kind, client_id, run, spared) \
          select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
          from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g";

@@ -25,37 +25,37 @@ sql! {
          where lead_identities.lead_id = g.from_id";
 
     /// By `messages_of_lead`.
-    pub(in crate::store) static MOVE_MESSAGES =
+    static MOVE_MESSAGES =
         "update messages set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where messages.lead_id = g.from_id";
 
     /// By `drafts_of_lead`.
-    pub(in crate::store) static MOVE_DRAFTS =
+    static MOVE_DRAFTS =
         "update drafts set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where drafts.lead_id = g.from_id";
 
     /// By `deliveries_of_lead`.
-    pub(in crate::store) static MOVE_DELIVERIES =
+    static MOVE_DELIVERIES =
         "update deliveries set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where deliveries.lead_id = g.from_id";
 
     /// By primary key.
-    pub(in crate::store) static SET_MERGED =
+    static SET_MERGED =
         "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g where leads.id = g.from_id";
 
     /// What was merged into the younger lead before: a chain is never longer than one step. By `leads_merged`.
-    pub(in crate::store) static SET_MERGED_BEFORE =
+    static SET_MERGED_BEFORE =
         "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where leads.merged_into = g.from_id";
 
     /// The heads of lines, without locks. By primary key.
-    pub(in crate::store) static READ_HEADS =
+    static READ_HEADS =
         "select line, job_id, kind, client_id, run, spared, node, \
            case when run_at is null then null else @ms(run_at) - @ms(@now) end as delay_ms \
          from job_ready where line @ids($1)";
 
     /// All that wait behind the heads of lines. By primary key: the `+` keeps planners from the order of the key of jobs.
-    pub(in crate::store) static READ_BLOCKED =
+    static READ_BLOCKED =
         "select line, job_id, kind, client_id, run, spared from job_blocked where line @ids($1) order by +job_id";
 }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 
 sql! {
     /// Appends messages. Their ids are fresh.
-    pub(in crate::store) static PUT_MESSAGES =
+    static PUT_MESSAGES =
         "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
            subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
            request_id, sent_at, created_at) \
@@ -30,7 +30,7 @@ sql! {
 
     /// Stores one message. Its texts go in as they are: as JSON, megabytes would be there many times at once
     /// (docs/PERFORMANCE.md).
-    pub(in crate::store) static PUT_LARGE_MESSAGE =
+    static PUT_LARGE_MESSAGE =
         "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
            subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
            request_id, sent_at, created_at) \
@@ -42,7 +42,7 @@ const LARGE_BYTES: usize = 256 << 10;
 
 sql! {
     /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
-    pub(in crate::store) static READ_FIRSTS =
+    static READ_FIRSTS =
         "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
            case when m.provider_id is null then 0 else 1 end as is_named, case when m.body = '' then 1 else 0 end as is_empty, \
            (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
@@ -50,14 +50,14 @@ sql! {
 
     /// Gives messages their providers' ids, which another webhook about them brings. By primary key: that there is no id yet
     /// (an empty text) is asked as a condition of the join, because the planner would look for all such messages first.
-    pub(in crate::store) static NAME_MESSAGES =
+    static NAME_MESSAGES =
         "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
          where messages.id = g.id and coalesce(messages.provider_id, '') = substr(g.provider_id, 1, 0)";
 
     /// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
     /// text like an edit: a job that has read the empty one looks again. By primary key: that the text is empty is asked as a
     /// condition of the join, as above.
-    pub(in crate::store) static FILL_MESSAGES =
+    static FILL_MESSAGES =
         "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
            raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
          from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
@@ -65,17 +65,17 @@ sql! {
 
     /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
     /// `messages_of_lead`.
-    pub(in crate::store) static READ_HINTED =
+    static READ_HINTED =
         "select g.n, m.id, m.sentiment, case when m.automated then 1 else 0 end as automated from @rows($1, n bigint, lead_id bigint, not_after instant) g \
          join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
            and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)";
 
     /// Verdicts of messages, by primary key.
-    pub(in crate::store) static READ_SENTIMENTS =
+    static READ_SENTIMENTS =
         "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)";
 
     /// Sets the verdicts of messages, by primary key.
-    pub(in crate::store) static SET_SENTIMENT =
+    static SET_SENTIMENT =
         "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id";
 }
 

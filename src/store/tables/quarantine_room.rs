@@ -15,14 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 sql! {
     /// Locks rooms, in the order of clients, and makes those that are not there. By primary key.
-    pub(in crate::store) static LOCK_ROOMS =
+    static LOCK_ROOMS =
         "insert into quarantine_room (client_id, items, bytes) \
          select g.client_id, 0, 0 from @rows($1, client_id text) g where true order by g.client_id \
          on conflict (client_id) do update set items = quarantine_room.items \
          returning client_id, items, bytes";
 
     /// Writes rooms that are locked. By primary key.
-    pub(in crate::store) static WRITE_ROOMS =
+    static WRITE_ROOMS =
         "update quarantine_room set items = g.items, bytes = g.bytes \
          from @rows($1, client_id text, items bigint, bytes bigint) g where quarantine_room.client_id = g.client_id";
 }

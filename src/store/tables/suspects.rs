@@ -23,7 +23,7 @@ pub(in crate::store) use is_suspect;
 
 sql! {
     /// Which of these jobs are suspects, by their last rows of history. By primary key.
-    pub(in crate::store) static READ_ARE_SUSPECTS =
+    static READ_ARE_SUSPECTS =
         concat!("select r.job_id from @rows($1, job_id bigint) r where ", is_suspect!());
 }
 

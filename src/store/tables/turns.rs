@@ -13,7 +13,7 @@ sql! {
     /// Gives turns: `n` for each client and kind, after V of the kind and the client's last turn; the row
     /// locks serialise the client's enqueues of that kind. Returns the last turn given. V travels in
     /// `last_due`, so that a conflict can tell `n` from it.
-    pub(in crate::store) static TAKE_TURNS =
+    static TAKE_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) \
          select g.client_id, g.kind, coalesce(v.turn, 0) - 1 + g.n, coalesce(v.turn, 0) - 1 \
          from @rows($1, client_id text, kind text, n bigint) g \
@@ -26,7 +26,7 @@ sql! {
 
     /// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the
     /// rows that are missing, so that none is made later, when heads are locked. By primary key.
-    pub(in crate::store) static LOCK_TURNS =
+    static LOCK_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) select g.client_id, g.kind, 0, 0 \
          from @rows($1, client_id text, kind text) g where true order by g.kind, g.client_id \
          on conflict (client_id, kind) do update set last_turn = job_clients.last_turn";

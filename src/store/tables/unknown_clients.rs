@@ -29,30 +29,30 @@ const HEADS_MAX: i64 = 1_000;
 
 sql! {
     /// Says which clients a node knows.
-    pub(in crate::store) static PUT_CLIENTS = "update nodes set clients = $2 where id = $1";
+    static PUT_CLIENTS = "update nodes set clients = $2 where id = $1";
 
     /// Which clients nodes know that work jobs.
-    pub(in crate::store) static READ_CLIENTS =
+    static READ_CLIENTS =
         "select id, clients from nodes where role <> 'ingest'";
 
     /// The clients that ever had a job. A `SELF_CHECK` needs no configuration.
-    pub(in crate::store) static READ_CLIENTS_WITH_JOBS =
+    static READ_CLIENTS_WITH_JOBS =
         "select distinct client_id from job_clients where kind <> $1 and client_id <> $2";
 
     /// Those of these clients of which a job waits in turn. Reads the small table whole.
-    pub(in crate::store) static READ_CLIENTS_IN_TURN =
+    static READ_CLIENTS_IN_TURN =
         "select distinct r.client_id from job_ready r where r.turn is not null and r.node is null \
            and r.client_id in (select g.client_id from @rows($1, client_id text) g)";
 
     /// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the
     /// primary key.
-    pub(in crate::store) static HOLD_HEADS =
+    static HOLD_HEADS =
         "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
            where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
            and turn is not null and node is null returning line";
 
     /// Takes caps of 0 away from clients that have nothing held any more. By primary key.
-    pub(in crate::store) static DELETE_CAPS_OF_NOTHING =
+    static DELETE_CAPS_OF_NOTHING =
         "delete from job_caps where cap = 0 and held = 0 \
            and client_id in (select g.client_id from @rows($1, client_id text) g)";
 }

@@ -16,20 +16,20 @@ use std::collections::{BTreeMap, HashMap};
 
 sql! {
     /// Campaigns by their providers' ids.
-    pub(in crate::store) static READ_CAMPAIGNS =
+    static READ_CAMPAIGNS =
         "select c.id, c.client_id, c.channel, c.provider_id, c.name \
          from @rows($1, client_id text, channel text, provider_id text) g \
          join campaigns c on c.client_id = g.client_id and c.channel = g.channel and c.provider_id = g.provider_id";
 
     /// Makes campaigns; one that another transaction has made meanwhile comes short.
-    pub(in crate::store) static PUT_CAMPAIGNS =
+    static PUT_CAMPAIGNS =
         "insert into campaigns (id, client_id, channel, provider_id, name) \
          select g.id, g.client_id, g.channel, g.provider_id, g.name \
          from @rows($1, id bigint, client_id text, channel text, provider_id text, name text) g \
          where true order by g.client_id, g.channel, g.provider_id on conflict (client_id, channel, provider_id) do nothing";
 
     /// Refreshes the names of campaigns that were renamed.
-    pub(in crate::store) static RENAME_CAMPAIGNS =
+    static RENAME_CAMPAIGNS =
         "update campaigns set name = g.name from @rows($1, id bigint, name text) g where campaigns.id = g.id";
 }
 

@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 
 sql! {
     /// Messages as changes find them. By primary key.
-    pub(in crate::store) static READ_CHANGEABLE =
+    static READ_CHANGEABLE =
         "select id, lead_id, direction, body, case when deleted_at is null then 0 else 1 end as is_deleted, \
            case when failed_at is null then 0 else 1 end as has_failed, @ms(edit_told_at) as edit_told_at from messages where id @ids($1)";
 }

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 sql! {
     /// The lead of the newest message of a chat. By primary keys.
-    pub(in crate::store) static READ_CHATS =
+    static READ_CHATS =
         "select g.client_id, g.channel, g.chat, m.lead_id from @rows($1, client_id text, channel text, chat text) g \
          join messages m on m.id = (select k.message_id from message_keys k \
            where k.client_id = g.client_id and k.channel = g.channel and k.kind = 'chat' and k.key = g.chat)";

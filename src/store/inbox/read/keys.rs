@@ -24,7 +24,7 @@ sql! {
     /// Claims keys: what comes back is new, or an expired key taken over, or a key of the other path
     /// that now names the newer message. Sorted, so that two groups with the same keys wait and never
     /// deadlock.
-    pub(in crate::store) static PUT_KEYS =
+    static PUT_KEYS =
         "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at, body_hash) \
          select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
            case when g.ttl is null then null else @in_ms(g.ttl) end, g.body_hash \
@@ -39,7 +39,7 @@ sql! {
     /// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By primary
     /// keys. A key that expires while this transaction runs still counts as known, because
     /// [`PUT_KEYS`] did not take it over.
-    pub(in crate::store) static READ_KEYS =
+    static READ_KEYS =
         "select k.client_id, k.channel, k.kind, k.key, k.message_id, k.body_hash, m.provider_id \
          from @rows($1, client_id text, channel text, kind text, key text) g \
          join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
@@ -47,7 +47,7 @@ sql! {
          where k.expires_at is null or k.expires_at > @in_ms(-10000)";
 
     /// Lets keys that this transaction has claimed name the first message.
-    pub(in crate::store) static REPOINT_KEYS =
+    static REPOINT_KEYS =
         "update message_keys set message_id = g.message_id \
          from @rows($1, client_id text, channel text, kind text, key text, message_id bigint) g \
          where message_keys.client_id = g.client_id and message_keys.channel = g.channel and message_keys.kind = g.kind \

@@ -23,12 +23,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 sql! {
     /// Whose identities are known. By primary key.
-    pub(in crate::store) static READ_IDENTITIES =
+    static READ_IDENTITIES =
         "select i.client_id, i.kind, i.value, i.lead_id from @rows($1, client_id text, kind text, value text) g \
          join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value";
 
     /// Claims identities for leads; one that another transaction has claimed meanwhile comes short.
-    pub(in crate::store) static PUT_IDENTITIES =
+    static PUT_IDENTITIES =
         "insert into lead_identities (client_id, kind, value, lead_id) \
          select g.client_id, g.kind, g.value, g.lead_id \
          from @rows($1, client_id text, kind text, value text, lead_id bigint) g \

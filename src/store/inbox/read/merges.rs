@@ -23,7 +23,7 @@ use std::collections::{BTreeSet, HashMap};
 
 sql! {
     /// By what leads are known. By `lead_identities_of_lead`.
-    pub(in crate::store) static READ_IDENTITIES_OF =
+    static READ_IDENTITIES_OF =
         "select lead_id, kind, value from lead_identities where lead_id @ids($1)";
 }
 

@@ -15,16 +15,6 @@ mod quoted;
 mod repeated;
 
 pub(super) use self::keys::repoint_keys;
-pub(in crate::store) use self::{
-    campaigns::{PUT_CAMPAIGNS, READ_CAMPAIGNS, RENAME_CAMPAIGNS},
-    changes::READ_CHANGEABLE,
-    chats::READ_CHATS,
-    echoes::READ_ECHOED,
-    keys::{PUT_KEYS, READ_KEYS, REPOINT_KEYS},
-    leads::{PUT_IDENTITIES, READ_IDENTITIES},
-    merges::READ_IDENTITIES_OF,
-    quoted::READ_OURS,
-};
 
 use super::{
     arrival::Arrival,
@@ -76,7 +66,7 @@ pub(super) async fn lock(
     // 1. Lock them.
     known.leads = leads::lock_leads(tx, arrivals, known).await?;
     // On SQLite there is one writer: nobody else can have come in between.
-    if db.database() != "sqlite" {
+    if !db.is_sqlite() {
         keys::check_other_paths(tx, arrivals).await?;
     }
     // 2. Merge leads that are one person.

@@ -27,7 +27,7 @@ const OURS_CHARS: i32 = 10_000;
 sql! {
     /// The three newest messages that we had sent to a lead over a channel, among the last 20 of the
     /// lead. By `messages_of_lead`.
-    pub(in crate::store) static READ_OURS =
+    static READ_OURS =
         "select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
            (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
             order by i.lead_id desc, i.id desc limit 20) o \

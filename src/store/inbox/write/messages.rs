@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 sql! {
     /// Changes messages, by primary key. The original text stays beside the new one.
-    pub(in crate::store) static CHANGE_MESSAGES =
+    static CHANGE_MESSAGES =
         "update messages set body = coalesce(g.body, messages.body), \
            has_new_text = (g.body is not null or messages.has_new_text), \
            edited_at = case when g.body is null then messages.edited_at else @now end, \
@@ -28,13 +28,13 @@ sql! {
          where messages.id = g.id";
 
     /// Marks the deliveries of messages that did not arrive. By `deliveries_of_message`.
-    pub(in crate::store) static FAIL_DELIVERIES =
+    static FAIL_DELIVERIES =
         "update deliveries set status = 'failed', error = 'the provider reported that it did not arrive', settled_at = @now \
          where message_id @ids($1) and status <> 'failed'";
 
     /// A delivery that was told back has arrived, unless the provider has said since that it did not.
     /// By primary key.
-    pub(in crate::store) static SETTLE_ECHOED =
+    static SETTLE_ECHOED =
         "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
            error = case when deliveries.status = 'failed' then deliveries.error end, \
            provider_id = coalesce(g.provider_id, deliveries.provider_id), message_id = g.message_id, \
@@ -42,7 +42,7 @@ sql! {
          from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id";
 
     /// Lets chats name their newest messages. Sorted.
-    pub(in crate::store) static PUT_CHATS =
+    static PUT_CHATS =
         "insert into message_keys (client_id, channel, kind, key, message_id, first_seen) \
          select g.client_id, g.channel, 'chat', g.chat, g.message_id, @now \
          from @rows($1, client_id text, channel text, chat text, message_id bigint) g \

@@ -6,11 +6,6 @@ mod jobs;
 mod messages;
 mod quarantine;
 
-pub(in crate::store) use self::{
-    messages::{CHANGE_MESSAGES, FAIL_DELIVERIES, PUT_CHATS, SETTLE_ECHOED},
-    quarantine::{PUT_QUARANTINE, READ_QUARANTINED},
-};
-
 use super::{
     arrival::Arrival,
     decide::{known::Known, writes::Writes},

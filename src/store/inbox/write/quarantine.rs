@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 sql! {
     /// Keeps what is held for a person; the same bytes are the same item, counted. Sorted.
-    pub(in crate::store) static PUT_QUARANTINE =
+    static PUT_QUARANTINE =
         "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, size, request_id, \
            received_at, last_received_at) \
          select g.id, g.client_id, g.channel, g.body_hash, g.event_type, g.reason, 'held', g.n, g.payload, g.size, g.request_id, \
@@ -38,7 +38,7 @@ sql! {
     /// Finds the items that are there already, whatever became of them. By `quarantine_by_hash`:
     /// PostgreSQL uses no index for `is not distinct from`, so it cannot take one that knows the client
     /// alone.
-    pub(in crate::store) static READ_QUARANTINED =
+    static READ_QUARANTINED =
         "select q.client_id, q.channel, q.body_hash from @rows($1, client_id text, channel text, body_hash text) g \
          join quarantine q on q.body_hash = g.body_hash and q.client_id is not distinct from g.client_id \
            and q.channel is not distinct from g.channel";
