@@ -59,6 +59,7 @@ pub(super) fn decide<'a>(
 }
 
 impl<'a> Deciding<'_, 'a> {
+    /// Applies the event, by what it is: a duplicate, about a message, or about a lead.
     fn reply(&mut self, case: &Case<'_, 'a>) -> Reply {
         match case.arrival.first {
             Some(First::Stored(id)) => self.repeat_stored(case, id),

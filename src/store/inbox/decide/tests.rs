@@ -148,6 +148,10 @@ fn answers(group: &[Inbound]) -> Vec<Option<Answer>> {
     arrivals.into_iter().map(|arrival| arrival.answer).collect()
 }
 
+fn known_job(answer: Option<&Answer>) -> Option<Id> {
+    if let Some(Answer::Accepted { job_id, .. }) = answer { Some(*job_id) } else { None }
+}
+
 fn dnd(active: bool, at: i64) -> Inbound {
     event(Signal::DoNotDisturb { active }, at)
 }
@@ -478,6 +482,58 @@ proptest! {
         prop_assert_eq!(writes.entries.len(), once.entries.len());
         prop_assert_eq!(lead.standing, once_lead.standing);
         prop_assert_eq!(lead.newest_inbound, once_lead.newest_inbound);
+    }
+
+    #[test]
+    fn p11_it_makes_no_difference_whether_a_message_is_repeated_in_its_group_or_in_a_later_one(
+        told in prop::array::uniform2((any::<[bool; 4]>(), prop::option::of(0..2_usize))),
+        is_outbound in any::<bool>(),
+    ) {
+        let group = told.map(|([is_empty, opts_out, is_named, _], hint)| {
+            message("k", 5, |it| {
+                it.body = if is_empty { String::new() } else { "hello".to_owned() };
+                it.opt_out = opts_out.then(|| "stop".to_owned());
+                it.provider_id = is_named.then(|| "p1".to_owned());
+                it.hint = hint.map(|it| [Sentiment::Interested, Sentiment::OutOfOffice][it]);
+                if is_outbound {
+                    it.direction = Direction::Outbound;
+                    it.opt_out = None;
+                }
+            })
+        });
+        let original = arrivals(&group)[0].message().unwrap().clone();
+        // In one group.
+        let mut at_once = arrivals(&group);
+        let (lead, writes) = decided(&mut at_once, &mut with_lead());
+        let row = &writes.messages[0];
+        let is_filled = row.body != original.body;
+        let is_named = row.provider_id != original.provider_id;
+        // In two, the second of which finds the first one stored.
+        let (mut first, mut known) = (arrivals(&group[..1]), with_lead());
+        decided(&mut first, &mut known);
+        let job_id = known_job(first[0].answer.as_ref());
+        let message = RepeatedMessage {
+            lead_id: LEAD,
+            is_inbound: !is_outbound,
+            is_handled: false,
+            job_id,
+            is_named: original.provider_id.is_some(),
+            is_empty: original.body.is_empty(),
+        };
+        known.repeated.insert(1, Repeated { message, brings: Default::default() });
+        let mut second = arrivals(&group[1..]);
+        (second[0].first, second[0].lead) = (Some(First::Stored(1)), None);
+        let (later_lead, later) = decided(&mut second, &mut known);
+        prop_assert_eq!(later.fillings.contains_key(&1), is_filled);
+        prop_assert_eq!(later.names.contains_key(&1), is_named);
+        prop_assert!(later.messages.is_empty() && later.entries.is_empty());
+        prop_assert_eq!(later_lead.standing, lead.standing);
+        prop_assert_eq!(later_lead.newest_inbound, lead.newest_inbound);
+        let answer_of = |arrival: &Arrival<'_>| {
+            let hinted = arrival.hint.as_ref().map(|hint| hint.otherwise.clone());
+            (arrival.hint.is_some(), arrival.answer.clone().or(hinted))
+        };
+        prop_assert_eq!(answer_of(&second[0]), answer_of(&at_once[1]));
     }
 
     #[test]
