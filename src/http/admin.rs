@@ -48,15 +48,17 @@ fn is_token(given: &[u8], token: &Secret) -> bool {
 
 /// True if the request shows the token as `Authorization: Bearer …`.
 pub(super) fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
-    let shown = headers.get(AUTHORIZATION).and_then(|it| bearer(it.as_bytes()));
-    shown.is_some_and(|it| is_token(it, token))
+    let shown = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    shown.is_some_and(|given| is_token(given, token))
 }
 
 /// True if nobody else can read a token that comes from `peer`: it comes from this machine, over
 /// TLS, or through a trusted proxy, which has taken it over TLS. Also true if the operator allows
 /// any way.
 fn is_private(peer: Option<IpAddr>, is_encrypted: bool, config: &Config) -> bool {
-    let is_near = |it: IpAddr| it.to_canonical().is_loopback() || is_trusted(&config.server, it);
+    let is_near = |address: IpAddr| {
+        address.to_canonical().is_loopback() || is_trusted(&config.server, address)
+    };
     is_encrypted || config.admin.allow_plain || peer.is_some_and(is_near)
 }
 
@@ -84,8 +86,9 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
         ("no_token", Problem::unauthenticated())
     } else {
         // A proxy stands for many senders. If it does not tell for whom it asks, no try is counted.
-        let address = address_of(request, &cfg.server).filter(|it| !is_trusted(&cfg.server, *it));
-        match address.and_then(|it| state.token_tries.wrong(it)) {
+        let address =
+            address_of(request, &cfg.server).filter(|address| !is_trusted(&cfg.server, *address));
+        match address.and_then(|address| state.token_tries.wrong(address)) {
             None => ("wrong_token", Problem::unauthenticated()),
             Some(seconds) => {
                 let detail =

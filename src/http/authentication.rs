@@ -69,7 +69,7 @@ fn given<'r>(
     own_header: Option<&str>,
     query: &'r str,
 ) -> Vec<Cow<'r, [u8]>> {
-    let bearer = headers.get_all("authorization").filter_map(|it| bearer(it.as_bytes()));
+    let bearer = headers.get_all("authorization").filter_map(|value| bearer(value.as_bytes()));
     let plain = [Some(HEADER), own_header].into_iter().flatten();
     let plain = plain.flat_map(|name| headers.get_all(name)).map(|it| it.as_bytes());
     let in_query = url::form_urlencoded::parse(query.as_bytes());
@@ -82,7 +82,7 @@ fn given<'r>(
 
 /// The token of `Authorization: Bearer …`. The case of the scheme does not matter.
 pub(super) fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let at = value.iter().position(|it| *it == b' ')?;
+    let at = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, token) = value.split_at(at);
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
@@ -93,7 +93,7 @@ fn matches(settings: Option<&ClientChannel>, given: &[u8]) -> bool {
     /// Random, and another one in each process.
     static STAND_IN: LazyLock<Secret> = LazyLock::new(|| Secret::new(Uuid::new_v4().to_string()));
     let given = Sha256::digest(given);
-    let is = |it: &Secret| bool::from(Sha256::digest(it.expose()).ct_eq(&given));
+    let is = |secret: &Secret| bool::from(Sha256::digest(secret.expose()).ct_eq(&given));
     match settings.map(|it| it.secrets.as_slice()) {
         Some(secrets @ [_, ..]) => secrets.iter().fold(false, |right, it| right | is(it)),
         Some([]) | None => {

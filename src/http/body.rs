@@ -46,7 +46,7 @@ impl Announced {
     /// 413 if the head announces a larger body; 415 for an encoding that is not known.
     pub(super) fn by(request: &HttpRequest, limit: usize) -> Result<Self, Problem> {
         let length = request.headers().get("content-length").and_then(|it| it.to_str().ok());
-        if length.and_then(|it| it.parse::<usize>().ok()).is_some_and(|it| it > limit) {
+        if length.and_then(|it| it.parse::<usize>().ok()).is_some_and(|length| length > limit) {
             return Err(Problem::too_large(limit));
         }
         Ok(Self { encodings: encodings(request.headers())?, limit })
@@ -250,7 +250,7 @@ fn has_zlib_head(packed: &[u8]) -> bool {
 /// True for "large window Brotli", which is not the `br` of RFC 7932: its first bytes make a reader
 /// reserve up to a gigabyte.
 fn has_large_window(packed: &[u8]) -> bool {
-    packed.first().is_some_and(|it| it & 0x7f == 0x11)
+    packed.first().is_some_and(|byte| byte & 0x7f == 0x11)
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ impl Host {
     /// elsewhere.
     fn is_own(&self, server: &config::ServerConfig) -> bool {
         let Self::Name(name) = self else { return true };
-        let public = server.public_url.as_deref().and_then(|it| url::Url::parse(it).ok());
+        let public = server.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
         self.is_loopback()
             || server.hosts.contains(name)
             || public.as_ref().and_then(url::Url::host_str) == Some(name)
@@ -194,7 +194,7 @@ fn objection_to(
     is_allowed_explicitly: bool,
 ) -> Option<String> {
     let is_of_browsers =
-        |it: &&HeaderName| OF_BROWSERS.iter().any(|of| it.as_str().starts_with(of));
+        |name: &&HeaderName| OF_BROWSERS.iter().any(|start| name.as_str().starts_with(start));
     if let Some(name) = headers.keys().find(is_of_browsers) {
         let name = name.as_str();
         return Some(format!("it comes from a browser: it has the header `{name:.60}`"));
@@ -204,7 +204,7 @@ fn objection_to(
     }
     let is_forwarding = |name: &&HeaderName| {
         FORWARDING.contains(&name.as_str())
-            || FORWARDING_FAMILIES.iter().any(|it| name.as_str().starts_with(it))
+            || FORWARDING_FAMILIES.iter().any(|start| name.as_str().starts_with(start))
     };
     if let Some(name) = headers.keys().find(is_forwarding) {
         let name = name.as_str();

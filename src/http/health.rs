@@ -88,7 +88,7 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
     checks.insert("canary", canary(&state));
     checks.insert("config", Check::OK);
     let deciding = ["database", "migrations", "supervisor", "ingest"];
-    let all_ok = deciding.iter().all(|it| checks.get(it).is_some_and(|it| it.ok));
+    let all_ok = deciding.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
     answer(all_ok && !state.board.is_draining(), checks)
 }
 
@@ -130,8 +130,9 @@ fn supervisor(state: &State) -> Check {
     // Right after the start the first tick may still be on its way.
     let is_young = state.started.elapsed() < limit;
     // While the recorder waits, no outcome is recorded, so claiming ends soon, too.
-    let waits =
-        |it: &ActorView| it.kind == ActorType::Recorder && it.state == ActorState::BackingOff;
+    let waits = |actor: &ActorView| {
+        actor.kind == ActorType::Recorder && actor.state == ActorState::BackingOff
+    };
     if state.board.actors().iter().any(waits) {
         return Check::failed("the recorder goes down again and again");
     }
@@ -146,8 +147,8 @@ fn ingest(state: &State) -> Check {
         .board
         .actors()
         .into_iter()
-        .filter(|it| it.kind == ActorType::Ingest)
-        .filter(|it| matches!(it.state, ActorState::Dead | ActorState::BackingOff))
+        .filter(|actor| actor.kind == ActorType::Ingest)
+        .filter(|actor| matches!(actor.state, ActorState::Dead | ActorState::BackingOff))
         .map(|it| it.name)
         .collect();
     Check::of(dead.is_empty(), || format!("down: {}", dead.join(", ")))
@@ -158,14 +159,14 @@ fn pools(state: &State) -> Check {
     let pools = state.board.pools();
     let mut name = |what: &str, is_so: fn(&PoolPost) -> bool| {
         let kinds: Vec<String> =
-            pools.iter().filter(|it| is_so(it)).map(|it| it.kind.to_string()).collect();
+            pools.iter().filter(|pool| is_so(pool)).map(|it| it.kind.to_string()).collect();
         if !kinds.is_empty() {
             details.push(format!("{what}: {}", kinds.join(", ")));
         }
     };
     name("paused", |it| it.paused.load(Ordering::Relaxed));
     name("paused because all slots go down", PoolPost::is_backing_off);
-    name("holding threads that never yield", |it| it.lost_threads.load(Ordering::Relaxed) > 0);
+    name("holding threads that never yield", |pool| pool.lost_threads.load(Ordering::Relaxed) > 0);
     Check::of(details.is_empty(), || details.join("; "))
 }
 
@@ -198,7 +199,7 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
         Ok(kinds) => {
             for pool in state.board.pools() {
                 let metrics = state.metrics.kind(pool.kind);
-                let of_kind = kinds.iter().find(|it| it.kind == pool.kind.0);
+                let of_kind = kinds.iter().find(|count| count.kind == pool.kind.0);
                 metrics.pending.set(of_kind.map_or(0, |it| it.pending));
                 metrics.running.set(of_kind.map_or(0, |it| it.running));
                 let oldest = of_kind.and_then(|it| it.oldest_pending_seconds).unwrap_or_default();

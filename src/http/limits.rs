@@ -165,7 +165,7 @@ fn sender_of(peer: IpAddr, headers: &HeaderMap, server: &config::ServerConfig) -
         return peer;
     }
     let lines: Vec<_> = headers.get_all(FORWARDED_FOR).collect();
-    let entries = lines.iter().rev().flat_map(|it| it.as_bytes().rsplit(|byte| *byte == b','));
+    let entries = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     for entry in entries {
         match address_in(entry) {
             None => return peer,
@@ -301,7 +301,7 @@ mod tests {
         let rate = rate.server.address_rate_limit;
         assert!(rate.is_some());
         let limits = Limits::default();
-        let passes = |it: &str| limits.address(ip(it), rate).is_none();
+        let passes = |address: &str| limits.address(ip(address), rate).is_none();
         assert!(passes("2001:db8::1") && passes("2001:db8::2") && !passes("2001:db8::3"));
         assert!(passes("10.0.0.1"));
         for number in 0..ADDRESSES_MAX {

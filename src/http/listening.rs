@@ -150,7 +150,7 @@ fn receive(
 ) -> Option<(Watched, Option<SocketAddr>)> {
     // If it is gone already, there is nobody to answer.
     let peer = stream.peer_addr().ok()?;
-    let stands_for_many = config.is_none_or(|it| is_trusted(&it.get().server, peer.ip()));
+    let stands_for_many = config.is_none_or(|live| is_trusted(&live.get().server, peer.ip()));
     let guard = connections.enter(peer.ip(), stands_for_many, is_encrypted)?;
     Some((Watched::new(stream, guard), Some(peer)))
 }

@@ -46,7 +46,7 @@ fn named(request: &HttpRequest) -> String {
 }
 
 fn is_plain(id: &str) -> bool {
-    let is_word = |it: u8| it.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&it);
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte);
     !id.is_empty() && id.len() <= LENGTH_MAX && id.bytes().all(is_word)
 }
 

@@ -50,7 +50,7 @@ pub enum Signed {
 
 /// True if a request has a signature of any kind.
 pub(super) fn is_borne(headers: &HeaderMap) -> bool {
-    HEADERS.iter().any(|it| headers.contains_key(*it))
+    HEADERS.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Judges the signatures of a request by the settings of its client's channel, if there are any.
@@ -60,7 +60,7 @@ pub fn check(
     settings: Option<&Signature>,
     now: Timestamp,
 ) -> Signed {
-    let of = |scheme| settings.filter(|it| it.scheme == scheme);
+    let of = |scheme| settings.filter(|cfg| cfg.scheme == scheme);
     let (by_ghl, by_standard) = (of(SignatureScheme::Ghl), of(SignatureScheme::StandardWebhooks));
     let ghl = ghl(headers, body, by_ghl);
     let standard = standard_webhooks(headers, body, by_standard, now);
@@ -106,10 +106,10 @@ fn ghl(headers: &HeaderMap, body: &[u8], settings: Option<&Signature>) -> Signed
         return Signed::Wrong;
     }
     let Ok(given) = STANDARD.decode(given) else { return Signed::Wrong };
-    let key = settings.and_then(|it| it.public_key.as_ref().or(published.as_ref()));
+    let key = settings.and_then(|cfg| cfg.public_key.as_ref().or(published.as_ref()));
     // A key whose signatures have another length cannot have signed it, and its check would end too
     // soon.
-    let key = key.filter(|it| signature_bytes(it).is_none_or(|bytes| bytes == given.len()));
+    let key = key.filter(|key| signature_bytes(key).is_none_or(|bytes| bytes == given.len()));
     let is_right = match (key, stand_in(given.len(), published.as_ref())) {
         (Some(key), _) => verifies(key, body, &given),
         (None, Some(key)) => {
@@ -127,9 +127,9 @@ fn signature_bytes(key: &PublicKey) -> Option<usize> {
         PublicKeyKind::Ed25519 => Some(ED25519_SIGNATURE_BYTES),
         // RFC 8017, A.1.1: a sequence of modulus and exponent.
         PublicKeyKind::Rsa => SliceReader::new(&key.bytes)
-            .and_then(|mut it| {
-                it.sequence(|it| {
-                    let (modulus, _) = (UintRef::decode(it)?, UintRef::decode(it)?);
+            .and_then(|mut reader| {
+                reader.sequence(|numbers| {
+                    let (modulus, _) = (UintRef::decode(numbers)?, UintRef::decode(numbers)?);
                     Ok(modulus.as_bytes().len())
                 })
             })
@@ -140,7 +140,7 @@ fn signature_bytes(key: &PublicKey) -> Option<usize> {
 /// A key by which a signature of `bytes` bytes is checked if there is no other: the published one
 /// if it fits. `None` if no key makes such signatures.
 fn stand_in(bytes: usize, published: Option<&PublicKey>) -> Option<PublicKey> {
-    if let Some(published) = published.filter(|it| signature_bytes(it) == Some(bytes)) {
+    if let Some(published) = published.filter(|key| signature_bytes(key) == Some(bytes)) {
         return Some(published.clone());
     }
     match bytes {
@@ -170,7 +170,7 @@ fn verifies(key: &PublicKey, body: &[u8], given: &[u8]) -> bool {
         PublicKeyKind::Rsa => &signature::RSA_PKCS1_2048_8192_SHA256,
     };
     #[cfg(test)]
-    tests::WORK.with_borrow_mut(|it| it.push((key.kind, signature_bytes(key))));
+    tests::WORK.with_borrow_mut(|work| work.push((key.kind, signature_bytes(key))));
     signature::UnparsedPublicKey::new(algorithm, &key.bytes).verify(body, given).is_ok()
 }
 
@@ -185,13 +185,14 @@ fn standard_webhooks(
     /// A key that nobody has.
     const STAND_IN: &[u8] = b"nobody signs with this key, and what comes of it is forgotten";
     let names = ["webhook-id", "webhook-timestamp", STANDARD_HEADER];
-    let [Some(id), Some(timestamp), Some(signatures)] = names.map(|it| text(headers, it)) else {
+    let [Some(id), Some(timestamp), Some(signatures)] = names.map(|name| text(headers, name))
+    else {
         return Signed::No;
     };
     let Ok(signed_at) = timestamp.parse() else { return Signed::Wrong };
     let given: Vec<Vec<u8>> = signatures
         .split(' ')
-        .filter_map(|it| STANDARD.decode(it.strip_prefix("v1,")?).ok())
+        .filter_map(|value| STANDARD.decode(value.strip_prefix("v1,")?).ok())
         .collect();
     let matches = |key: &[u8]| {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
@@ -199,9 +200,9 @@ fn standard_webhooks(
             context.update(part);
         }
         #[cfg(test)]
-        tests::HMACS.with_borrow_mut(|it| *it += 1);
+        tests::HMACS.with_borrow_mut(|count| *count += 1);
         let tag = context.sign();
-        let is = |it: &Vec<u8>| bool::from(tag.as_ref().ct_eq(it));
+        let is = |signature: &Vec<u8>| bool::from(tag.as_ref().ct_eq(signature));
         given.iter().fold(false, |right, it| right | is(it))
     };
     let mut key_count = 0;
@@ -214,7 +215,7 @@ fn standard_webhooks(
         black_box(matches(STAND_IN));
     }
     // Judged last, because the window is in the settings of the client.
-    let is_fresh = settings.is_some_and(|it| is_fresh(signed_at, it.window, now));
+    let is_fresh = settings.is_some_and(|cfg| is_fresh(signed_at, cfg.window, now));
     if is_right && is_fresh {
         Signed::Right { delivery_id: Some(id.to_owned()) }
     } else {

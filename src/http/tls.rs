@@ -40,17 +40,17 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("`{}` in `server.tls.{key}` cannot be read: {source}", .path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// `cert` or `key`.
         key: &'static str,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// A file holds neither a certificate nor a key, as it should.
     #[error("`{}` in `server.tls.{key}` holds no {expected} in PEM: {why}", .path.display())]
     Content {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// `cert` or `key`.
         key: &'static str,
@@ -89,7 +89,7 @@ impl Tls {
         let failed = |source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source };
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .and_then(|it| it.with_no_client_auth().with_single_cert(chain, secret))
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
             .map_err(failed)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
@@ -110,7 +110,7 @@ fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, TlsError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(bytes.len()).is_ok_and(|it| it <= FILE_MAX_BYTES) {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_MAX_BYTES) {
         Ok(bytes)
     } else {
         Err(failed(io::Error::other(format!("it is larger than {FILE_MAX_BYTES} bytes"))))
@@ -142,7 +142,7 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
 }
 
 fn warn_if_open_to_others(path: &Path) {
-    if fs::metadata(path).is_ok_and(|it| it.permissions().mode() & OF_OTHERS != 0) {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OF_OTHERS != 0) {
         tracing::warn!(
             path = %path.display(),
             "every user of this machine may read or change the key in `server.tls.key`: chmod o= it"

@@ -304,7 +304,7 @@ impl Asked<'_> {
         if !is_in_body && !is_signed {
             return Err(stranger());
         }
-        let is_of_provider = signature.is_some_and(|it| it.scheme == SignatureScheme::Ghl);
+        let is_of_provider = signature.is_some_and(|cfg| cfg.scheme == SignatureScheme::Ghl);
         Ok(Grounds { signed, is_by_provider_alone: !is_in_body && is_of_provider })
     }
 

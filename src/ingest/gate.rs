@@ -226,13 +226,13 @@ mod tests {
                 let held: usize = inside.iter().map(|it| it.1).sum();
                 let fits = inside.len() < entries && held + size <= BYTES;
                 prop_assert!(permit.is_none() || fits);
-                let others = inside.iter().filter(|it| it.0 != client);
+                let others = inside.iter().filter(|other| other.0 != client);
                 let other_clients: std::collections::HashSet<usize> = others.map(|it| it.0).collect();
-                let holds_nothing = inside.iter().all(|it| it.0 != client);
+                let holds_nothing = inside.iter().all(|other| other.0 != client);
                 if holds_nothing && other_clients.len() <= 1 {
                     prop_assert!(permit.is_some(), "shut out by {:?}", other_clients);
                 }
-                inside.extend(permit.map(|it| (client, size, it)));
+                inside.extend(permit.map(|permit| (client, size, permit)));
                 prop_assert_eq!(gate.inside(), inside.len());
             }
             inside.clear();

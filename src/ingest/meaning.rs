@@ -120,3 +120,103 @@ impl MaskedWebhook<'_> {
         Meaning::Stored(quarantine::content(event_type, reason, &self.webhook.body))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::webhook::{SignedBody, Webhook},
+        *,
+    };
+    use crate::{channels::sms::Sms, config::Sources, domain::Timestamp};
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    const OURS: &str = "lQ7m2XvB4tYh9RkZpWs1";
+
+    fn config() -> Config {
+        let clients = format!(
+            r#"[{{id = "acme", channels = {{sms = {{secrets = ["a-secret-of-acme-0123"], account = "{OURS}", ignore_events = ["Brand"]}}}}}}]"#
+        );
+        let env = vec![("POSTROOM__CLIENTS".to_owned(), clients)];
+        Config::load(&Sources { files: Vec::new(), env }).unwrap()
+    }
+
+    /// What a body means, in a word; `None` is one with too many values.
+    fn meaning(cfg: &Config, signed: Option<SignedBody>, json: Option<Value>) -> String {
+        let webhook = Webhook {
+            channel: &Sms,
+            client: cfg.client("acme").unwrap(),
+            request_id: "r1",
+            received_at: Timestamp::from_millis(1_785_855_600_000),
+            body: json.as_ref().map(Value::to_string).unwrap_or_default().into(),
+            json,
+            signed,
+        };
+        match webhook.masked().meaning(cfg) {
+            Meaning::Ignored(reason) => format!("ignored {reason}"),
+            Meaning::Untimely => "untimely".to_owned(),
+            Meaning::Stored(Content::Event { .. }) => "event".to_owned(),
+            Meaning::Stored(Content::Quarantine { reason, .. }) => format!("quarantined {reason}"),
+        }
+    }
+
+    fn with(text: &str, name: &str, value: Value) -> Value {
+        let mut body: Value = serde_json::from_str(text).unwrap();
+        body.as_object_mut().unwrap().insert(name.to_owned(), value);
+        body
+    }
+
+    #[test]
+    fn who_signed_and_when_decides_what_an_event_is_worth() {
+        let cfg = config();
+        let said = include_str!("../../tests/payloads/ghl/inbound_message-1.json");
+        let dnd = include_str!("../../tests/payloads/ghl/contact_dnd_update-1.json");
+        let message = |account: Value| with(said, "locationId", account);
+        let dnd = |is_active: bool| {
+            let status = if is_active { "active" } else { "inactive" };
+            with(dnd, "dndSettings", json!({"SMS": {"status": status}}))
+        };
+        let signed = |time, is_only_proof| {
+            let window = Duration::from_secs(300);
+            Some(SignedBody { delivery_id: None, window, time, is_only_proof })
+        };
+        let untold = SignedTime::Untold { field: "timestamp" };
+        let (in_window, late) = (SignedTime::InWindow, SignedTime::OutOfWindow);
+        for (signature, body, expected) in [
+            (None, message(json!(OURS)), "event"),
+            (None, message(json!("theirs")), "ignored other_account"),
+            // Without an account, the client in the address counts, unless the provider's signature
+            // is the only proof.
+            (None, message(Value::Null), "event"),
+            (signed(in_window, false), message(Value::Null), "event"),
+            (signed(in_window, true), message(Value::Null), "ignored other_account"),
+            (signed(in_window, true), message(json!(OURS)), "event"),
+            // A message is known for good.
+            (signed(late, true), message(json!(OURS)), "event"),
+            (signed(untold, true), message(json!(OURS)), "event"),
+            (signed(late, true), dnd(true), "untimely"),
+            (signed(late, false), dnd(true), "event"),
+            (signed(untold, true), dnd(true), "event"),
+            // Only what allows something again is held.
+            (signed(untold, true), dnd(false), "quarantined missing_field timestamp"),
+            (signed(untold, false), dnd(false), "event"),
+            (signed(in_window, true), dnd(false), "event"),
+        ] {
+            let shown = format!("{signature:?} {body}");
+            assert_eq!(meaning(&cfg, signature, Some(body)), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_kept_unless_its_event_is_listed() {
+        let cfg = config();
+        for (body, expected) in [
+            (None, "quarantined too_many_values"),
+            (Some(json!([1])), "quarantined not_an_object"),
+            (Some(json!({"type": "Other", "body": "text"})), "quarantined unknown_event"),
+            (Some(json!({"type": "Brand", "body": "text"})), "ignored ignored_event"),
+        ] {
+            assert_eq!(meaning(&cfg, None, body.clone()), expected, "{body:?}");
+        }
+    }
+}

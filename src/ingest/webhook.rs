@@ -157,7 +157,7 @@ fn text_of(body: &[u8]) -> Cow<'_, str> {
 /// shared ones, and each key of a signature, as text and in base64.
 fn secrets_of(client: &config::Client) -> Vec<Cow<'_, str>> {
     let channels = || client.channels.values();
-    let shared = channels().flat_map(|it| &it.secrets).map(|it| Cow::Borrowed(it.expose()));
+    let shared = channels().flat_map(|it| &it.secrets).map(|secret| Cow::Borrowed(secret.expose()));
     let signing = channels().filter_map(|it| it.signature.as_ref()).flat_map(|it| &it.secrets);
     let signing = signing.flat_map(|it| it.keys()).flat_map(|key| {
         let as_text = std::str::from_utf8(key).ok().map(Cow::Borrowed);
@@ -196,7 +196,7 @@ mod tests {
             };
             let delivery = signed.delivery(json.as_ref(), b"body");
             assert_eq!(delivery.as_ref().map(|it| it.id.as_str()), expected, "{header:?} {json:?}");
-            let remembered = delivery.map(|it| (it.body_hash, it.kept_ms));
+            let remembered = delivery.map(|delivery| (delivery.body_hash, delivery.kept_ms));
             assert_eq!(remembered, expected.map(|_| (hash.clone(), 600_000)));
         }
     }

@@ -45,7 +45,9 @@ impl ActorJson {
             state: it.state.as_str(),
             since: it.since,
             restarts: it.restarts,
-            last_failure: it.last_failure.map(|it| FailureJson { at: it.at, reason: it.reason }),
+            last_failure: it
+                .last_failure
+                .map(|failure| FailureJson { at: failure.at, reason: failure.reason }),
             mailbox_depth: it.mailbox_depth,
             mailbox_capacity: it.mailbox_capacity,
             job_id: it.job_id.map(RowKey),

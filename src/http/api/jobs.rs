@@ -130,7 +130,7 @@ async fn known_kinds(state: &ApiState, query: &Query) -> Result<Vec<String>, Pro
     let kinds = query.values("kind");
     let mut known: Vec<String> =
         state.board.pools().iter().map(|it| it.kind.0.to_owned()).collect();
-    if !known.is_empty() && kinds.iter().any(|it| !known.contains(it)) {
+    if !known.is_empty() && kinds.iter().any(|kind| !known.contains(kind)) {
         known.extend(state.totals().await?.backlog.iter().map(|it| it.kind.clone()));
         known.sort_unstable();
         known.dedup();
@@ -211,14 +211,14 @@ struct AttemptJson<'a> {
 
 impl<'a> JobDetailJson<'a> {
     fn of(it: &'a JobDetail) -> Self {
-        let error = |it: &'a FailedAttempt| AttemptJson {
-            attempt: it.attempt,
-            failed_at: it.failed_at,
-            duration_ms: it.duration_ms,
-            node: it.node.map(RowKey),
-            actor: it.actor.as_deref(),
-            reason: &it.reason,
-            message: it.message.as_deref(),
+        let error = |failed: &'a FailedAttempt| AttemptJson {
+            attempt: failed.attempt,
+            failed_at: failed.failed_at,
+            duration_ms: failed.duration_ms,
+            node: failed.node.map(RowKey),
+            actor: failed.actor.as_deref(),
+            reason: &failed.reason,
+            message: failed.message.as_deref(),
         };
         Self { job: JobJson::of(&it.job), errors: it.errors.iter().map(error).collect() }
     }

@@ -113,7 +113,7 @@ struct CampaignJson<'a> {
 impl<'a> LeadJson<'a> {
     fn of(entry: &'a LeadEntry) -> Self {
         let it = &entry.lead;
-        let identity = |it: &'a IdentityRow| IdentityJson { kind: &it.kind, value: &it.value };
+        let identity = |row: &'a IdentityRow| IdentityJson { kind: &row.kind, value: &row.value };
         Self {
             id: RowKey(it.id),
             client_id: &it.client_id,

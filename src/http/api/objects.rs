@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 /// An instant of a row, if it has one.
 macro_rules! at {
     ($instant:expr) => {
-        $instant.map(|it| Timestamp::from_millis(it.0))
+        $instant.map(|instant| Timestamp::from_millis(instant.0))
     };
 }
 pub(super) use at;

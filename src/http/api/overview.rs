@@ -92,7 +92,7 @@ fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
             kind: kind.to_owned(),
             pending,
             running,
-            oldest_pending_seconds: oldest_at.map(|it| now.millis_since(it).max(0) / 1_000),
+            oldest_pending_seconds: oldest_at.map(|at| now.millis_since(at).max(0) / 1_000),
         };
     kinds.into_iter().map(count).collect()
 }

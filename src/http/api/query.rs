@@ -84,7 +84,7 @@ impl Query {
 
     /// The texts given for `name`, without the blanks around them.
     fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
-        let of_name = move |it: &&(String, String)| it.0 == name;
+        let of_name = move |pair: &&(String, String)| pair.0 == name;
         self.0.iter().filter(of_name).map(|it| it.1.trim()).filter(|it| !it.is_empty())
     }
 
@@ -117,9 +117,9 @@ impl Query {
         parse: impl Fn(&str) -> Option<T>,
         expected: impl Fn() -> String,
     ) -> Result<Vec<T>, Problem> {
-        let parsed = self.values(name).into_iter().map(|it| {
-            parse(&it).ok_or_else(|| {
-                let detail = format!("unknown {name} `{it}`; expected {}", expected());
+        let parsed = self.values(name).into_iter().map(|value| {
+            parse(&value).ok_or_else(|| {
+                let detail = format!("unknown {name} `{value}`; expected {}", expected());
                 Problem::bad_request(name, detail)
             })
         });
@@ -128,7 +128,7 @@ impl Query {
 
     /// The values given for `name`, each of which must be one of these words.
     pub(super) fn one_of(&self, name: &str, words: &[&str]) -> Result<Vec<String>, Problem> {
-        let parse = |it: &str| words.contains(&it).then(|| it.to_owned());
+        let parse = |word: &str| words.contains(&word).then(|| word.to_owned());
         self.parsed(name, parse, || words.join(", "))
     }
 

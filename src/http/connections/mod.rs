@@ -185,7 +185,9 @@ impl HttpConnections {
     /// True if some kept connection was used a moment ago.
     fn is_kept_warm(&self) -> bool {
         let since = self.now_ms().saturating_sub(u64::try_from(KEPT_MIN.as_millis()).unwrap_or(0));
-        self.table().all().any(|it| it.clock().used_at().is_some_and(|at| at > since))
+        self.table()
+            .all()
+            .any(|connection| connection.clock().used_at().is_some_and(|at| at > since))
     }
 
     fn moved(&self) {

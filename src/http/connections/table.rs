@@ -68,8 +68,10 @@ impl ConnectionTable {
     ) -> Result<(), Full> {
         let of_address = self.by_address.get(&connection.address).map_or(0, HashMap::len);
         if connection.address.is_some() && of_address >= OF_ADDRESS_MAX {
-            let leaves =
-                self.by_address.get(&connection.address).and_then(|it| longest_idle(it.values()));
+            let leaves = self
+                .by_address
+                .get(&connection.address)
+                .and_then(|of_address| longest_idle(of_address.values()));
             let leaves = leaves.filter(|(since_ms, _)| since_ms + IDLE_MIN_MS <= now_ms);
             let (_, leaves) = leaves.ok_or(Full::Address)?;
             self.end(&leaves);
@@ -112,8 +114,9 @@ impl ConnectionTable {
 
     /// Ends all that have missed a deadline; the reasons.
     pub(super) fn end_overdue(&mut self, now_ms: u64, deadlines: &Deadlines) -> Vec<Overdue> {
-        let overdue =
-            |it: &Arc<OpenConnection>| Some((it.clone(), it.clock().overdue(now_ms, deadlines)?));
+        let overdue = |connection: &Arc<OpenConnection>| {
+            Some((connection.clone(), connection.clock().overdue(now_ms, deadlines)?))
+        };
         let overdue: Vec<_> = self.all().filter_map(overdue).collect();
         for (connection, why) in &overdue {
             let is_unread = *why == Overdue::Answer;
@@ -128,7 +131,8 @@ impl ConnectionTable {
 fn longest_idle<'a>(
     connections: impl Iterator<Item = &'a Arc<OpenConnection>>,
 ) -> Option<(u64, Arc<OpenConnection>)> {
-    let idle = connections.filter_map(|it| Some((it.clock().idle_since()?, it)));
+    let idle =
+        connections.filter_map(|connection| Some((connection.clock().idle_since()?, connection)));
     idle.min_by_key(|(since_ms, _)| *since_ms).map(|(since_ms, it)| (since_ms, it.clone()))
 }
 
@@ -200,7 +204,7 @@ mod tests {
     #[test]
     fn where_all_are_being_answered_the_address_with_the_most_makes_room_for_others() {
         let mut table = ConnectionTable::default();
-        let many: Vec<_> = (0..8).map(|it| asking(it, 1, 10 + it)).collect();
+        let many: Vec<_> = (0..8).map(|number| asking(number, 1, 10 + number)).collect();
         for it in many.iter().chain([&asking(8, 2, 0), &asking(9, 2, 0)]) {
             assert_eq!(table.enter(it, 10, 50), Ok(()));
         }
@@ -218,7 +222,7 @@ mod tests {
     #[test]
     fn an_address_has_its_share_and_a_proxy_as_many_as_there_are() {
         let mut table = ConnectionTable::default();
-        let all: Vec<_> = (0..256).map(|it| opened(it, 1, it)).collect();
+        let all: Vec<_> = (0..256).map(|number| opened(number, 1, number)).collect();
         for it in &all {
             assert_eq!(table.enter(it, 10_000, 300), Ok(()));
         }
