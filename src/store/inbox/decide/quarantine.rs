@@ -1,6 +1,6 @@
 //! Room in quarantine: which items find some, and which are refused (docs/RULES.md P5).
 
-use crate::{config::QuarantineBound, store::quarantine_room::QuarantineRooms};
+use crate::{config::QuarantineBound, store::tables::quarantine_room::QuarantineRooms};
 use serde::Serialize;
 use std::collections::HashSet;
 
