@@ -12,8 +12,8 @@ use crate::{
     registry::Registry,
     store::{Membership, Store},
     supervisor::{
-        self, Child, Guardian, Handover, Janitor, JanitorPlan, Listener, ListenerPlan, Pulse,
-        SupervisorPlan, rescue,
+        self, Child, Guardian, Handover, Janitor, JanitorSetup, Listener, ListenerSetup,
+        SupervisorSetup, rescue,
     },
     telemetry::{
         board::{ActorType, Board, Downs},
@@ -64,7 +64,7 @@ impl Parts {
         registry: &Registry,
         intake: &Intake,
         arbiters: &Arbiters,
-        work: &HashMap<JobKind, Arc<supervisor::Work>>,
+        work: &HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
         downs: Downs,
     ) -> Result<Actors, AppError> {
         // Create what outlives the actors.
@@ -74,7 +74,7 @@ impl Parts {
         let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
         let janitor =
-            self.janitor_plan(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
+            self.janitor_setup(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The file's lock proves that no other process runs, so every claimed job is orphaned.
             rescue(&janitor, Vec::new())
@@ -92,18 +92,13 @@ impl Parts {
             }
         }
         let is_heard = Arc::new(AtomicBool::new(false));
-        if let Some(subscriber) =
-            self.store.subscriber(&self.live.get().database).filter(|_| self.role.works())
-        {
-            let (announcer, is_heard) = (stored.clone(), is_heard.clone());
-            let plan = ListenerPlan { subscriber, announcer, is_heard, board: self.board.clone() };
-            children.push(listener_child(plan, &control));
-        }
+        children.extend(self.listener_child(&stored, &is_heard, &control));
         // Wake the supervisor when another node has stored jobs.
         let woken = stored.clone();
         self.store.notices().tell(move || woken.announce(Stored { jobs: 1 }));
         if self.role.works() {
-            children.push(janitor_child(janitor, &control));
+            let make = move || Janitor::new(janitor.clone());
+            children.push(Child::of("janitor", ActorType::Janitor, &control, make));
         }
         // Start the guardian.
         let deps = Deps {
@@ -112,7 +107,7 @@ impl Parts {
             config: self.live.clone(),
         };
         let supervisor = handover.address.clone();
-        let plan = SupervisorPlan {
+        let setup = SupervisorSetup {
             kinds,
             deps: self.role.works().then_some(deps),
             queue: self.store.queue(),
@@ -131,7 +126,7 @@ impl Parts {
             metrics: self.metrics.clone(),
         };
         let ingest = vec![("ingest".to_owned(), arbiters.ingest.handle())];
-        let guardian = Guardian::new(Arc::new(plan), control, ingest, downs.supervisors).start();
+        let guardian = Guardian::new(Arc::new(setup), control, ingest, downs.supervisors).start();
         Ok(Actors { guardian, supervisor, uncommitted })
     }
 
@@ -147,13 +142,13 @@ impl Parts {
         (held * 2).max(RECORDER_CAPACITY_MIN)
     }
 
-    fn janitor_plan(
+    fn janitor_setup(
         &self,
         kinds: Arc<[JobKind]>,
         in_flight: InFlight,
         announcer: Announcer<Stored>,
-    ) -> JanitorPlan {
-        JanitorPlan {
+    ) -> JanitorSetup {
+        JanitorSetup {
             membership: self.membership.clone(),
             node: self.store.node(),
             queue: self.store.queue(),
@@ -176,7 +171,7 @@ impl Parts {
         arbiter: &ArbiterHandle,
         capacity: usize,
     ) -> Child {
-        let plan = recorder::RecorderSetup {
+        let setup = recorder::RecorderSetup {
             uncommitted: uncommitted.clone(),
             ledger: self.store.ledger(),
             announcer: announcer.clone(),
@@ -184,15 +179,26 @@ impl Parts {
             metrics: self.metrics.clone(),
             capacity,
         };
-        let (uncommitted, arbiter) = (uncommitted.clone(), arbiter.clone());
-        let start = move || {
-            let plan = plan.clone();
-            let address = Recorder::start_in_arbiter(&arbiter, |_| Recorder::new(plan));
-            uncommitted.set(address.clone());
-            pulse_of(address)
-        };
-        let (name, kind) = ("recorder".to_owned(), ActorType::Recorder);
-        Child { name, kind, start: Arc::new(start) }
+        let (make, uncommitted) = (move || Recorder::new(setup.clone()), uncommitted.clone());
+        let started = move |address| uncommitted.set(address);
+        Child::addressed("recorder", ActorType::Recorder, arbiter, make, started)
+    }
+
+    /// None on SQLite, behind a pooler, and in a process that runs no jobs.
+    fn listener_child(
+        &self,
+        announcer: &Announcer<Stored>,
+        is_heard: &Arc<AtomicBool>,
+        arbiter: &ArbiterHandle,
+    ) -> Option<Child> {
+        let subscriber = self.store.subscriber(&self.live.get().database)?;
+        if !self.role.works() {
+            return None;
+        }
+        let (announcer, is_heard) = (announcer.clone(), is_heard.clone());
+        let setup = ListenerSetup { subscriber, announcer, is_heard, board: self.board.clone() };
+        let make = move || Listener::new(setup.clone());
+        Some(Child::of("listener", ActorType::Listener, arbiter, make))
     }
 
     fn ingest_child(
@@ -202,7 +208,7 @@ impl Parts {
         announcer: &Announcer<Stored>,
         arbiter: &ArbiterHandle,
     ) -> Child {
-        let plan = ingest::IngestSetup {
+        let setup = ingest::IngestSetup {
             channel,
             inbox: self.store.inbox(),
             config: self.live.clone(),
@@ -211,36 +217,9 @@ impl Parts {
             board: self.board.clone(),
             metrics: self.metrics.webhook(channel),
         };
-        let (directory, arbiter) = (intake.directory.clone(), arbiter.clone());
-        let start = move || {
-            let plan = plan.clone();
-            let address = IngestActor::start_in_arbiter(&arbiter, |_| IngestActor::new(plan));
-            directory.set(channel, address.clone());
-            pulse_of(address)
-        };
-        let (name, kind) = (format!("ingest/{channel}"), ActorType::Ingest);
-        Child { name, kind, start: Arc::new(start) }
+        let (make, directory) = (move || IngestActor::new(setup.clone()), intake.directory.clone());
+        let started = move |address| directory.set(channel, address);
+        let name = format!("ingest/{channel}");
+        Child::addressed(name, ActorType::Ingest, arbiter, make, started)
     }
-}
-
-fn janitor_child(plan: JanitorPlan, arbiter: &ArbiterHandle) -> Child {
-    let arbiter = arbiter.clone();
-    let start = move || {
-        let plan = plan.clone();
-        pulse_of(Janitor::start_in_arbiter(&arbiter, |_| Janitor::new(plan)))
-    };
-    Child { name: "janitor".to_owned(), kind: ActorType::Janitor, start: Arc::new(start) }
-}
-
-fn listener_child(plan: ListenerPlan, arbiter: &ArbiterHandle) -> Child {
-    let arbiter = arbiter.clone();
-    let start = move || {
-        let plan = plan.clone();
-        pulse_of(Listener::start_in_arbiter(&arbiter, |_| Listener::new(plan)))
-    };
-    Child { name: "listener".to_owned(), kind: ActorType::Listener, start: Arc::new(start) }
-}
-
-fn pulse_of<A: Actor<Context = actix::Context<A>>>(address: actix::Addr<A>) -> Pulse {
-    Arc::new(move || address.connected())
 }

@@ -48,7 +48,7 @@ pub struct Daemon {
     heartbeat: Heartbeat,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
-    work: HashMap<JobKind, Arc<supervisor::Work>>,
+    work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
@@ -330,9 +330,10 @@ async fn warn_if_undurable(store: &Store) {
 fn start_work(
     kinds: &[JobKind],
     config: &Config,
-) -> io::Result<HashMap<JobKind, Arc<supervisor::Work>>> {
-    let start =
-        |kind: &JobKind| Ok((*kind, supervisor::Work::start(*kind, config.pools.of(kind.0).size)?));
+) -> io::Result<HashMap<JobKind, Arc<supervisor::WorkRuntime>>> {
+    let start = |kind: &JobKind| {
+        Ok((*kind, supervisor::WorkRuntime::start(*kind, config.pools.of(kind.0).size)?))
+    };
     kinds.iter().map(start).collect()
 }
 

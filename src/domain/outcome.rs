@@ -3,32 +3,37 @@
 use super::{ChannelName, Id, JobKind, Sentiment};
 use std::time::Duration;
 
-/// What a handler returns. Panics, time-outs and shutdowns are seen by who runs it.
+/// What a handler returns. Panics, time-outs and shutdowns are no outcomes: the slot or the
+/// supervisor sees them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Succeeded; the effects commit with the completion, or not at all (G4).
+    /// The job succeeded. The effects commit with the completion, or not at all (G4).
     Done(Vec<Effect>),
-    /// This attempt failed; try again after the kind's backoff, if an attempt is left.
+    /// This attempt failed, with this error. The job is tried again after the kind's backoff if an
+    /// attempt is left.
     Retry(String),
-    /// Failed for good: no retry.
+    /// The job failed for good, with this error: no retry.
     Fail(String),
-    /// Run again after this long. Uses no attempt.
+    /// Run the job again after this long. Uses no attempt.
     Snooze(Duration),
-    /// What it needs is away, for no fault of the job: it keeps its place in its lead's line and is run again after
-    /// this long. Uses no attempt.
+    /// What the job needs is away, for no fault of the job: it keeps its place in its lead's line
+    /// and is run again after this long. Uses no attempt.
     Postpone(Duration),
-    /// There is nothing left to do it for: the message or the lead is gone (docs/RULES.md STATUS).
+    /// There is nothing left to do, for this reason: the message or the lead is gone
+    /// (docs/RULES.md STATUS).
     Cancel(String),
 }
 
-/// What should change. A plain value: the recorder applies it in the transaction of the completion.
+/// What should change. A plain value: the recorder applies it in the transaction of the
+/// completion.
 ///
 /// What an effect does to a lead is judged again under the lead's lock by `domain::lead` (G8): a
 /// message that is not the newest keeps its own verdict but changes neither lead nor drafts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// The text of the job's message that the other effects were decided from ([`text::fingerprint`]). Where the
-    /// message says something else by then, none of them counts, and the job runs again on the new text.
+    /// The text of the job's message that the other effects were decided from
+    /// ([`text::fingerprint`]). Where the message says something else by then, none of them
+    /// counts, and the job runs again on the new text.
     ///
     /// [`text::fingerprint`]: crate::domain::text::fingerprint
     Read {

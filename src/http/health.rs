@@ -2,12 +2,12 @@
 
 use super::{State, api::overview_for_metrics};
 use crate::telemetry::{
-    board::{ActorState, ActorType, ActorView, PoolPost},
+    board::{ActorState, ActorType, ActorView, PoolView},
     metrics,
 };
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 /// The canary is late if none came back for this long.
@@ -157,16 +157,16 @@ fn ingest(state: &State) -> Check {
 fn pools(state: &State) -> Check {
     let mut details = Vec::new();
     let pools = state.board.pools();
-    let mut name = |what: &str, is_so: fn(&PoolPost) -> bool| {
+    let mut name = |what: &str, is_so: fn(&PoolView) -> bool| {
         let kinds: Vec<String> =
             pools.iter().filter(|pool| is_so(pool)).map(|it| it.kind.to_string()).collect();
         if !kinds.is_empty() {
             details.push(format!("{what}: {}", kinds.join(", ")));
         }
     };
-    name("paused", |it| it.paused.load(Ordering::Relaxed));
-    name("paused because all slots go down", PoolPost::is_backing_off);
-    name("holding threads that never yield", |pool| pool.lost_threads.load(Ordering::Relaxed) > 0);
+    name("paused", |it| it.paused);
+    name("paused because all slots go down", PoolView::is_backing_off);
+    name("holding threads that never yield", |it| it.lost_threads > 0);
     Check::of(details.is_empty(), || details.join("; "))
 }
 
@@ -190,10 +190,10 @@ fn canary(state: &State) -> Check {
 async fn scrape(state: web::Data<State>) -> HttpResponse {
     for pool in state.board.pools() {
         let metrics = state.metrics.kind(pool.kind);
-        metrics.pool_busy.set(gauge(pool.busy.load(Ordering::Relaxed)));
-        metrics.pool_size.set(gauge(pool.size.load(Ordering::Relaxed)));
-        metrics.pool_backing_off.set(gauge(pool.backing_off.load(Ordering::Relaxed)));
-        metrics.lost_threads.set(gauge(pool.lost_threads.load(Ordering::Relaxed)));
+        metrics.pool_busy.set(gauge(pool.busy));
+        metrics.pool_size.set(gauge(pool.size));
+        metrics.pool_backing_off.set(gauge(pool.backing_off));
+        metrics.lost_threads.set(gauge(pool.lost_threads));
     }
     match overview_for_metrics(&state.api).await {
         Ok(kinds) => {
@@ -224,7 +224,7 @@ fn gauge(count: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
     async fn the_database_is_checked_once_for_all_who_ask_within_that_time() {

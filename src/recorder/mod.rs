@@ -1,20 +1,21 @@
 //! The recorder: commits what handlers decided, many jobs in one transaction.
 //!
-//! Owned by the supervisor. Outcomes that are not committed yet are not in it but in the [`Uncommitted`], which
-//! outlives it; each came with room that was taken before its job was claimed, so there is always a place
-//! for it. An outcome is kept and tried again for as long as the database is away. One that makes its group fail
-//! is found by halves, and recorded without its effects. When the recorder dies, its replacement goes on with
-//! the same uncommitted, and repeats the group whose commit was under way.
+//! The supervisor owns it. Outcomes that are not committed yet are kept in the [`Uncommitted`],
+//! which outlives the recorder. Room for each outcome was taken before its job was claimed, so
+//! there is always a place for it. While the database is away, outcomes are kept and tried again.
+//! If one outcome makes its group fail, halving the group finds it, and it is recorded without
+//! its effects. A recorder that replaces a dead one goes on with the same outcomes and repeats
+//! the group whose commit was under way.
 
 mod uncommitted;
 
 pub use self::uncommitted::Uncommitted;
 
-use self::uncommitted::{Fate, Group};
+use self::uncommitted::CommitGroup;
 use crate::{
     announcer::Announcer,
     domain::{Id, backoff::AWAY_PAUSE},
-    store::{Ledger, Settlement, Transition, commit_isolating, wall_clock},
+    store::{Ledger, Settlement, StoreError, Transition, commit_isolating, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
@@ -25,25 +26,25 @@ use dashmap::DashMap;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// An outcome that is to be committed.
+/// The end of a run, on its way into the database.
 #[derive(Debug)]
 pub struct Record {
-    /// What happens to the job, and under which fence.
+    /// What happens to the job, and the fence under which it may.
     pub settlement: Settlement,
-    /// What to fall back to where its effects cannot be stored.
+    /// What happens to the job instead if its effects cannot be stored.
     pub on_refused: Transition,
-    /// The hold on the job; let go after the commit.
-    pub hold: Option<InFlightGuard>,
+    /// Keeps the run listed as in memory; dropped after the commit.
+    pub guard: Option<InFlightGuard>,
 }
 
-/// The runs that this process has in memory: waiting for a slot, in a slot's hand, or on their way into
-/// the database.
+/// The runs that this process has in memory, as (job id, run): waiting for a slot, in a slot, or
+/// on their way into the database.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight(Arc<DashMap<(Id, i64), ()>>);
 
 impl InFlight {
-    /// InFlight a claimed run, with the room that was taken for its outcome.
-    pub fn hold(&self, job_id: Id, run: i64, room: Vec<OwnedSemaphorePermit>) -> InFlightGuard {
+    /// Lists a claimed run. The guard also keeps `room`, which was taken for the outcome.
+    pub fn enter(&self, job_id: Id, run: i64, room: Vec<OwnedSemaphorePermit>) -> InFlightGuard {
         self.0.insert((job_id, run), ());
         InFlightGuard { of: self.clone(), key: (job_id, run), _room: room }
     }
@@ -54,11 +55,14 @@ impl InFlight {
     }
 }
 
-/// A run that this process has in memory. It travels with the job, from its claim until its outcome is
-/// committed; a run that the database says is held here and that has none is lost.
+/// Lists a run as in memory until it is dropped.
+///
+/// It travels with the job, from the claim until the outcome is committed. If the database says
+/// that this node holds a run, and the run has no guard, then the run is lost.
 #[derive(Debug)]
 pub struct InFlightGuard {
     of: InFlight,
+    /// Job id and run.
     key: (Id, i64),
     _room: Vec<OwnedSemaphorePermit>,
 }
@@ -77,55 +81,55 @@ pub struct Recorded {
     pub jobs: usize,
 }
 
-/// What the recorder is made of; kept by the supervisor, which makes replacements from it.
+/// What the recorder is made from; the supervisor keeps it to make replacements.
 #[derive(Clone, Debug)]
 pub struct RecorderSetup {
     /// What it commits.
     pub uncommitted: Uncommitted,
     /// Where it commits.
     pub ledger: Ledger,
-    /// Who wants to know that there is room.
+    /// Tells the supervisor that there is room.
     pub announcer: Announcer<Recorded>,
     /// Where it posts.
     pub board: Arc<Board>,
     /// Where it counts what it has committed.
     pub metrics: Metrics,
-    /// How many outcomes may wait.
+    /// How many outcomes may wait. It is only posted: the room taken before each claim is the
+    /// bound.
     pub capacity: usize,
 }
 
 /// Commits outcomes in groups.
 #[derive(Debug)]
 pub struct Recorder {
-    plan: RecorderSetup,
+    setup: RecorderSetup,
     presence: Presence,
 }
 
 /// Command: see whether there is something to commit.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-struct Commit;
+struct CommitNext;
 
 impl Recorder {
-    /// A recorder by this plan.
-    pub fn new(plan: RecorderSetup) -> Self {
+    /// A recorder by this setup.
+    pub fn new(setup: RecorderSetup) -> Self {
         let presence =
-            plan.board.enter("recorder", ActorType::Recorder, "supervisor", wall_clock());
-        Self { plan, presence }
+            setup.board.enter("recorder", ActorType::Recorder, "supervisor", wall_clock());
+        Self { setup, presence }
     }
 
-    /// After a commit: what it came to, and the next look.
-    fn committed(&mut self, fates: Vec<Fate>, ctx: &mut actix::Context<Self>) {
-        self.plan.board.faults().point("recorder.committed");
-        let count = fates.len();
-        let jobs = self.plan.uncommitted.settled(fates);
+    /// After a commit: `results` are those of the group, in its order.
+    fn committed(&mut self, results: &[Result<(), StoreError>], ctx: &mut actix::Context<Self>) {
+        self.setup.board.faults().point("recorder.committed");
+        let jobs = self.setup.uncommitted.committed(results);
         if jobs > 0 {
-            self.plan.announcer.announce(Recorded { jobs });
+            self.setup.announcer.announce(Recorded { jobs });
         }
-        if jobs < count {
-            ctx.notify_later(Commit, AWAY_PAUSE);
+        if jobs < results.len() {
+            ctx.notify_later(CommitNext, AWAY_PAUSE);
         } else {
-            ctx.notify(Commit);
+            ctx.notify(CommitNext);
         }
     }
 }
@@ -134,70 +138,99 @@ impl actix::Actor for Recorder {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("recorder.started");
-        let repeated = self.plan.uncommitted.take_over();
+        self.setup.board.faults().point("recorder.started");
+        let repeated = self.setup.uncommitted.take_over();
         if repeated > 0 {
-            tracing::warn!(count = repeated, "outcomes of a recorder that died are committed anew");
+            tracing::warn!(
+                count = repeated,
+                "outcomes of a recorder that died are committed again"
+            );
         }
-        ctx.notify(Commit);
+        ctx.notify(CommitNext);
     }
 }
 
-impl actix::Handler<Commit> for Recorder {
+impl actix::Handler<CommitNext> for Recorder {
     type Result = ();
 
-    fn handle(&mut self, _: Commit, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("recorder.handle");
+    fn handle(&mut self, _: CommitNext, ctx: &mut Self::Context) {
+        self.setup.board.faults().point("recorder.handle");
         let post = self.presence.post();
-        let Some(group) = self.plan.uncommitted.next_group() else {
-            post.mailbox(0, self.plan.capacity);
+        let Some(group) = self.setup.uncommitted.next_group() else {
+            post.mailbox(0, self.setup.capacity);
             post.idle(wall_clock());
             return;
         };
-        post.mailbox(group.behind, self.plan.capacity);
+        post.mailbox(group.behind, self.setup.capacity);
         post.busy(0, wall_clock());
-        let plan = self.plan.clone();
+        let setup = self.setup.clone();
         let commit = async move {
-            plan.board.faults().point("recorder.commit");
-            commit_group(&plan, group).await
+            setup.board.faults().point("recorder.commit");
+            commit_group(&setup, group).await
         };
-        ctx.spawn(commit.into_actor(self).map(|fates, actor, ctx| actor.committed(fates, ctx)));
+        let commit = commit.into_actor(self);
+        ctx.spawn(commit.map(|results, actor, ctx| actor.committed(&results, ctx)));
     }
 }
 
-/// Commits a group, and says what became of each outcome.
-async fn commit_group(plan: &RecorderSetup, group: Group) -> Vec<Fate> {
-    let ledger = &plan.ledger;
-    let (settlements, on_refused): (Vec<Settlement>, Vec<Transition>) =
-        group.items.into_iter().unzip();
-    let settlements: Arc<[Settlement]> = settlements.into();
-    let results = commit_isolating(settlements.clone(), |part| ledger.settle(part)).await;
-    let mut fates = Vec::with_capacity(settlements.len());
-    for ((result, settlement), on_refused) in results.into_iter().zip(&*settlements).zip(on_refused)
-    {
-        fates.push(match result {
+/// Commits a group. The result of each outcome is `Ok` if it is over: committed, or refused by
+/// its fence. `Err`: it is to be committed again.
+async fn commit_group(setup: &RecorderSetup, group: CommitGroup) -> Vec<Result<(), StoreError>> {
+    let (settlements, ledger) = (group.settlements, &setup.ledger);
+    let answers = commit_isolating(settlements.clone(), |part| ledger.settle(part)).await;
+    let mut results = Vec::with_capacity(settlements.len());
+    for (number, (answer, settlement)) in answers.into_iter().zip(&*settlements).enumerate() {
+        results.push(match answer {
             Ok(held) => {
-                tell(settlement, held, group.is_repeated);
-                if held {
-                    plan.metrics.attempt_ended(&settlement.kind, settlement.transition.word());
-                }
-                Fate::Settled
+                count_and_log(setup, settlement, held, group.is_repeated);
+                Ok(())
             }
             Err(error) if error.is_data() => {
-                refuse(plan, settlement.clone(), &on_refused, &error.to_string()).await
+                commit_without_effects(setup, settlement, number, &error).await
             }
             Err(error) => {
-                tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
-                Fate::again(settlement.clone(), &error)
+                log_wait(settlement, &error);
+                Err(error)
             }
         });
     }
-    fates
+    results
 }
 
-fn tell(it: &Settlement, held: bool, is_repeated: bool) {
+/// The effects of outcome `number` of the group cannot be stored: its attempt ends as an error,
+/// without them.
+async fn commit_without_effects(
+    setup: &RecorderSetup,
+    settlement: &Settlement,
+    number: usize,
+    refused: &StoreError,
+) -> Result<(), StoreError> {
+    tracing::error!(job.id = settlement.job_id, client.id = %settlement.client_id, error = %refused, "effects are not storable");
+    let text = format!("the effects cannot be stored: {refused}");
+    let Some(without) = setup.uncommitted.drop_effects(number, &text) else { return Ok(()) };
+    match setup.ledger.settle(Arc::from([without.clone()])).await {
+        Ok(held) => {
+            if held.contains(&true) {
+                setup.metrics.attempt_ended(&without.kind, without.transition.word());
+            }
+            Ok(())
+        }
+        Err(error) => {
+            log_wait(&without, &error);
+            Err(error)
+        }
+    }
+}
+
+fn log_wait(settlement: &Settlement, error: &StoreError) {
+    tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
+}
+
+/// `held`: the fence was good, so the settlement was applied.
+fn count_and_log(setup: &RecorderSetup, it: &Settlement, held: bool, is_repeated: bool) {
     let outcome = it.transition.word();
     if held {
+        setup.metrics.attempt_ended(&it.kind, outcome);
         tracing::debug!(
             job.id = it.job_id,
             job.kind = it.kind,
@@ -219,31 +252,6 @@ fn tell(it: &Settlement, held: bool, is_repeated: bool) {
             outcome,
             "the lease was lost: nothing of this run is recorded"
         );
-    }
-}
-
-/// Effects that cannot be stored end the attempt as an error, without them.
-async fn refuse(
-    plan: &RecorderSetup,
-    settlement: Settlement,
-    on_refused: &Transition,
-    error: &str,
-) -> Fate {
-    tracing::error!(job.id = settlement.job_id, client.id = %settlement.client_id, error, "effects are not storable");
-    let text = format!("the effects cannot be stored: {error}");
-    let transition = uncommitted::without_effects(on_refused, &text);
-    let without = Settlement { transition, ..settlement };
-    match plan.ledger.settle(Arc::from([without.clone()])).await {
-        Ok(held) => {
-            if held.contains(&true) {
-                plan.metrics.attempt_ended(&without.kind, without.transition.word());
-            }
-            Fate::Settled
-        }
-        Err(error) => {
-            tracing::warn!(%error, job.id = without.job_id, "an outcome waits for the database");
-            Fate::again(without, &error)
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What handlers decided and nobody has committed yet.
 //!
-//! It outlives the recorder: a replacement goes on where the one that died stopped, and repeats the group
-//! whose commit was under way. The fence of each outcome makes that safe: what stood already is refused.
+//! It outlives the recorder: a replacement goes on where the dead recorder stopped, and repeats
+//! the group whose commit was under way. The fence of each outcome makes that safe: it refuses
+//! what is committed already.
 
-use super::{Commit, Record, Recorder};
+use super::{CommitNext, Record, Recorder};
 use crate::{
     domain::job::FailureReason,
     store::{Settlement, StoreError, Transition},
@@ -16,36 +17,39 @@ use tokio::sync::oneshot;
 
 /// The most outcomes in one transaction.
 const GROUP_MAX: usize = 1_000;
-/// After so many recorders that died over it alone, an outcome is recorded without its effects.
+/// After this many recorders that died while they committed an outcome alone, it is recorded
+/// without its effects.
 const DEATHS_WITH_EFFECTS: u32 = 2;
-/// After so many it is let go: its job is found as one that its node has lost track of.
+/// After this many it is dropped: the janitor finds its job as one that the node has lost track
+/// of.
 const DEATHS_MAX: u32 = 4;
 
-/// Where outcomes go. A clone is the same uncommitted.
+/// The outcomes that wait for their commit. A clone shares them.
 #[derive(Clone, Debug, Default)]
-pub struct Uncommitted(Arc<Inner>);
+pub struct Uncommitted(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
-    /// Today's recorder.
+struct Shared {
+    outcomes: Mutex<Outcomes>,
+    /// The recorder that lives now.
     recorder: arc_swap::ArcSwapOption<actix::Addr<Recorder>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Outcomes {
     /// The most outcomes in the next group: fewer while the database is too busy for a large one.
     group_max: usize,
+    /// In the order in which they are committed.
     waiting: VecDeque<Entry>,
-    /// The group whose commit is under way.
+    /// The group whose commit is under way, in its order.
     committing: Vec<Entry>,
-    /// Whoever waits until all of it is committed.
+    /// Each is told once everything is committed.
     flushes: Vec<oneshot::Sender<()>>,
     /// The recorder has been told, and looks again before it rests.
     is_awake: bool,
 }
 
-impl Default for State {
+impl Default for Outcomes {
     fn default() -> Self {
         Self {
             group_max: GROUP_MAX,
@@ -64,35 +68,30 @@ struct Entry {
     deaths: u32,
 }
 
-/// What became of one outcome of a group.
-#[derive(Debug)]
-pub(super) enum Fate {
-    /// It is committed, or refused by its fence.
-    Settled,
-    /// It is to be tried again, as this.
-    Again {
-        settlement: Box<Settlement>,
-        /// The database was too busy for it: smaller groups may pass.
-        was_busy: bool,
-    },
-}
-
-impl Fate {
-    /// To be tried again, as `settlement`.
-    pub(super) fn again(settlement: Settlement, error: &StoreError) -> Self {
-        let was_busy = matches!(error, StoreError::Busy(_));
-        Self::Again { settlement: Box::new(settlement), was_busy }
+impl Entry {
+    /// From now on the outcome is a failed attempt, or the release that it was. Says why in
+    /// `error`.
+    fn drop_effects(&mut self, error: &str) {
+        let (reason, error) = (FailureReason::Error, error.to_owned());
+        self.record.settlement.transition = match &self.record.on_refused {
+            Transition::Retry { after, .. } => Transition::Retry { after: *after, reason, error },
+            Transition::Release => Transition::Release,
+            Transition::Succeed(_)
+            | Transition::Fail { .. }
+            | Transition::Snooze { .. }
+            | Transition::Postpone { .. }
+            | Transition::Cancel { .. } => Transition::Fail { reason, error },
+        };
     }
 }
 
 /// A group to be committed.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    /// Each with what to fall back to where its effects cannot be stored.
-    pub(super) items: Vec<(Settlement, Transition)>,
-    /// A recorder died over it: what stands already will be refused.
+#[derive(Debug)]
+pub(super) struct CommitGroup {
+    pub(super) settlements: Arc<[Settlement]>,
+    /// A recorder died while it committed this: the fence may refuse what is committed already.
     pub(super) is_repeated: bool,
-    /// How many wait behind it.
+    /// How many outcomes wait behind it.
     pub(super) behind: usize,
 }
 
@@ -107,134 +106,128 @@ impl Uncommitted {
         self.0.recorder.load().as_ref().is_some_and(|it| it.connected())
     }
 
-    /// Takes an outcome in. It came with room, so there is a place for it.
+    /// Takes an outcome in. Room for it was taken before its job was claimed.
     pub fn record(&self, record: Record) {
-        self.wake(|state| state.waiting.push_back(Entry { record, deaths: 0 }));
+        self.wake(|outcomes| outcomes.waiting.push_back(Entry { record, deaths: 0 }));
     }
 
-    /// Waits until all that was given before is committed.
+    /// Waits until everything that was taken in before is committed.
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
-        self.wake(|state| state.flushes.push(done));
+        self.wake(|outcomes| outcomes.flushes.push(done));
         if flushed.await.is_err() {
             tracing::error!("the uncommitted was closed before everything was committed");
         }
     }
 
-    /// Takes something in and tells the recorder, at most once until it has looked. Where it has just died,
-    /// its replacement looks anyway.
-    fn wake(&self, take_in: impl FnOnce(&mut State)) {
+    /// Takes something in and tells the recorder, at most once until it has looked. If it has
+    /// just died, its replacement looks anyway.
+    fn wake(&self, take_in: impl FnOnce(&mut Outcomes)) {
         let was_awake = {
-            let mut state = self.state();
-            take_in(&mut state);
-            std::mem::replace(&mut state.is_awake, true)
+            let mut outcomes = self.outcomes();
+            take_in(&mut outcomes);
+            std::mem::replace(&mut outcomes.is_awake, true)
         };
         if !was_awake {
             let recorder = self.0.recorder.load();
-            if recorder.as_ref().is_none_or(|it| it.try_send(Commit).is_err()) {
+            if recorder.as_ref().is_none_or(|it| it.try_send(CommitNext).is_err()) {
                 tracing::debug!("no recorder was there to be woken: the next one looks");
             }
         }
     }
 
-    /// A new recorder takes over: what its predecessor was committing comes first, in its order.
+    /// A new recorder takes over: what the dead one was committing comes first, in its order.
+    /// Returns how many outcomes that are.
     pub(super) fn take_over(&self) -> usize {
-        let mut state = self.state();
-        state.is_awake = true;
-        let left = std::mem::take(&mut state.committing);
+        let mut outcomes = self.outcomes();
+        outcomes.is_awake = true;
+        let left = std::mem::take(&mut outcomes.committing);
         let count = left.len();
         for mut entry in left.into_iter().rev() {
             entry.deaths += 1;
-            state.waiting.push_front(entry);
+            if entry.deaths >= DEATHS_WITH_EFFECTS {
+                entry.drop_effects("the recorder died over it");
+            }
+            outcomes.waiting.push_front(entry);
         }
         count
     }
 
-    /// The next group; `None` where there is nothing to do, and everybody who waited for that is told.
+    /// The next group. `None`: everything is committed, and each flush is told so.
     ///
-    /// What a recorder died over is committed alone, so that it takes nobody along.
-    pub(super) fn next_group(&self) -> Option<Group> {
-        let mut state = self.state();
-        while state.waiting.front().is_some_and(|it| it.deaths >= DEATHS_MAX) {
-            let dropped = state.waiting.pop_front();
-            let job_id = dropped.map(|it| it.record.settlement.job_id);
+    /// An outcome over which a recorder died is committed alone: if it kills the next one, too,
+    /// no other outcome is held up.
+    pub(super) fn next_group(&self) -> Option<CommitGroup> {
+        let mut outcomes = self.outcomes();
+
+        // Drop what has killed too many recorders.
+        while outcomes.waiting.front().is_some_and(|entry| entry.deaths >= DEATHS_MAX) {
+            let dropped = outcomes.waiting.pop_front();
+            let job_id = dropped.map(|entry| entry.record.settlement.job_id);
             tracing::error!(job.id = job_id, "recorders die of this outcome: it is let go");
         }
-        let is_repeated = state.waiting.front().is_some_and(|it| it.deaths > 0);
-        let most = if is_repeated { 1 } else { state.group_max };
-        let fresh = state.waiting.iter().take_while(|it| is_repeated || it.deaths == 0);
+
+        // Count what goes into the group.
+        let is_repeated = outcomes.waiting.front().is_some_and(|entry| entry.deaths > 0);
+        let most = if is_repeated { 1 } else { outcomes.group_max };
+        let fresh = outcomes.waiting.iter().take_while(|entry| is_repeated || entry.deaths == 0);
         let count = fresh.take(most).count();
         if count == 0 {
-            state.is_awake = false;
-            for done in state.flushes.drain(..) {
+            outcomes.is_awake = false;
+            for done in outcomes.flushes.drain(..) {
                 if done.send(()).is_err() {
                     tracing::debug!("nobody waits for the flush any more");
                 }
             }
             return None;
         }
-        let entries: Vec<Entry> = state.waiting.drain(..count).collect();
-        let items = entries.iter().map(item).collect();
-        state.committing = entries;
-        Some(Group { items, is_repeated, behind: state.waiting.len() })
+
+        // Keep the group until its commit is over.
+        outcomes.committing = outcomes.waiting.drain(..count).collect();
+        let settlements =
+            outcomes.committing.iter().map(|entry| entry.record.settlement.clone()).collect();
+        Some(CommitGroup { settlements, is_repeated, behind: outcomes.waiting.len() })
     }
 
-    /// The group was committed, so far; what was not comes first again. Returns how many were settled.
+    /// The effects of outcome `number` of the group cannot be stored. Returns what to commit
+    /// instead, now and whenever it is tried again; `None` if there is no such outcome.
+    pub(super) fn drop_effects(&self, number: usize, error: &str) -> Option<Settlement> {
+        let mut outcomes = self.outcomes();
+        let entry = outcomes.committing.get_mut(number)?;
+        entry.drop_effects(error);
+        Some(entry.record.settlement.clone())
+    }
+
+    /// The commit of the group is over: `results` are in its order. Outcomes that were not
+    /// committed come first again. Returns how many were.
     ///
-    /// A group that the database is too busy for is halved, down to one outcome, which then lets the others go
-    /// first; so none of them stands in the way for good.
-    pub(super) fn settled(&self, fates: Vec<Fate>) -> usize {
-        let mut state = self.state();
-        let group = std::mem::take(&mut state.committing);
-        let size = group.len();
-        let (mut again, mut settled, mut is_too_large) = (Vec::new(), 0, false);
-        for (mut entry, fate) in group.into_iter().zip(fates) {
-            match fate {
-                Fate::Settled => settled += 1,
-                Fate::Again { settlement, was_busy } => {
-                    is_too_large |= was_busy;
-                    entry.record.settlement = *settlement;
-                    again.push(entry);
-                }
+    /// If the database was too busy for the group, the next is half as large. If a single outcome
+    /// was too much for it, that outcome lets the others go first, so it cannot hold them up.
+    pub(super) fn committed(&self, results: &[Result<(), StoreError>]) -> usize {
+        let mut outcomes = self.outcomes();
+        let group = std::mem::take(&mut outcomes.committing);
+        let (size, mut again) = (group.len(), Vec::new());
+        for (entry, result) in group.into_iter().zip(results) {
+            if result.is_err() {
+                again.push(entry);
             }
         }
-        state.group_max = match is_too_large {
+        let committed = results.len() - again.len();
+        let is_too_large = results.iter().any(|it| matches!(it, Err(StoreError::Busy(_))));
+        outcomes.group_max = match is_too_large {
             true => (size / 2).max(1),
-            false if again.is_empty() => (state.group_max * 2).min(GROUP_MAX),
-            false => state.group_max,
+            false if again.is_empty() => (outcomes.group_max * 2).min(GROUP_MAX),
+            false => outcomes.group_max,
         };
         match is_too_large && size == 1 {
-            true => state.waiting.extend(again),
-            false => again.into_iter().rev().for_each(|it| state.waiting.push_front(it)),
+            true => outcomes.waiting.extend(again),
+            false => again.into_iter().rev().for_each(|entry| outcomes.waiting.push_front(entry)),
         }
-        settled
+        committed
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn item(entry: &Entry) -> (Settlement, Transition) {
-    let Record { settlement, on_refused, .. } = &entry.record;
-    let mut settlement = settlement.clone();
-    if entry.deaths >= DEATHS_WITH_EFFECTS {
-        settlement.transition = without_effects(on_refused, "the recorder died over it");
-    }
-    (settlement, on_refused.clone())
-}
-
-/// What the attempt comes to where its effects cannot be recorded.
-pub(super) fn without_effects(on_refused: &Transition, error: &str) -> Transition {
-    let (reason, error) = (FailureReason::Error, error.to_owned());
-    match on_refused {
-        Transition::Retry { after, .. } => Transition::Retry { after: *after, reason, error },
-        Transition::Release => Transition::Release,
-        Transition::Succeed(_)
-        | Transition::Fail { .. }
-        | Transition::Snooze { .. }
-        | Transition::Postpone { .. }
-        | Transition::Cancel { .. } => Transition::Fail { reason, error },
+    fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
+        self.0.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -261,15 +254,15 @@ mod tests {
             transition: Transition::Succeed(Vec::new()),
         };
         let on_refused = Transition::Retry { after, reason: FailureReason::Error, error };
-        Record { settlement, on_refused, hold: None }
+        Record { settlement, on_refused, guard: None }
     }
 
-    fn ids(group: &Group) -> Vec<i64> {
-        group.items.iter().map(|it| it.0.job_id).collect()
+    fn ids(group: &CommitGroup) -> Vec<i64> {
+        group.settlements.iter().map(|it| it.job_id).collect()
     }
 
-    fn all_settled(group: &Group) -> Vec<Fate> {
-        group.items.iter().map(|_| Fate::Settled).collect()
+    fn all_committed(group: &CommitGroup) -> Vec<Result<(), StoreError>> {
+        group.settlements.iter().map(|_| Ok(())).collect()
     }
 
     proptest! {
@@ -289,7 +282,7 @@ mod tests {
                 } else {
                     died_over = 0;
                     settled.extend(ids(&group));
-                    uncommitted.settled(all_settled(&group));
+                    uncommitted.committed(&all_committed(&group));
                 }
             }
             prop_assert_eq!(settled, (1..=count).collect::<Vec<_>>());
@@ -304,12 +297,12 @@ mod tests {
         while let Some(group) = uncommitted.next_group() {
             if ids(&group).contains(&2) {
                 let transition =
-                    &group.items.iter().find(|it| it.0.job_id == 2).unwrap().0.transition;
+                    &group.settlements.iter().find(|it| it.job_id == 2).unwrap().transition;
                 without += u32::from(matches!(transition, Transition::Retry { .. }));
                 uncommitted.take_over();
             } else {
                 settled.extend(ids(&group));
-                uncommitted.settled(all_settled(&group));
+                uncommitted.committed(&all_committed(&group));
             }
         }
         assert_eq!(settled, [1, 3]);
@@ -321,11 +314,12 @@ mod tests {
         let uncommitted = Uncommitted::default();
         (1..=3).for_each(|it| uncommitted.record(record(it)));
         let group = uncommitted.next_group().unwrap();
-        let again = |it: &(Settlement, Transition)| match it.0.job_id {
-            2 => Fate::Settled,
-            _ => Fate::again(it.0.clone(), &StoreError::Unreachable(String::new())),
+        let result = |it: &Settlement| match it.job_id {
+            2 => Ok(()),
+            _ => Err(StoreError::Unreachable(String::new())),
         };
-        assert_eq!(uncommitted.settled(group.items.iter().map(again).collect()), 1);
+        let results: Vec<_> = group.settlements.iter().map(result).collect();
+        assert_eq!(uncommitted.committed(&results), 1);
         uncommitted.record(record(4));
         assert_eq!(ids(&uncommitted.next_group().unwrap()), [1, 3, 4]);
     }
@@ -335,20 +329,20 @@ mod tests {
         let uncommitted = Uncommitted::default();
         (1..=8).for_each(|it| uncommitted.record(record(it)));
         let (mut settled, mut sizes) = (Vec::new(), Vec::new());
-        // Too large are more than two, and the third outcome is whatever the size.
+        // A group is too large if it has more than two outcomes, or the third outcome.
         for _ in 0..20 {
             let Some(group) = uncommitted.next_group() else { break };
-            sizes.push(group.items.len());
-            let is_busy = group.items.len() > 2 || ids(&group).contains(&3);
+            sizes.push(group.settlements.len());
+            let is_busy = group.settlements.len() > 2 || ids(&group).contains(&3);
             if !is_busy {
                 settled.extend(ids(&group));
             }
-            let busy = StoreError::Busy("SQLSTATE 57014".to_owned());
-            let fate = |it: &(Settlement, Transition)| match is_busy {
-                true => Fate::again(it.0.clone(), &busy),
-                false => Fate::Settled,
+            let result = |_: &Settlement| match is_busy {
+                true => Err(StoreError::Busy("SQLSTATE 57014".to_owned())),
+                false => Ok(()),
             };
-            uncommitted.settled(group.items.iter().map(fate).collect());
+            let results: Vec<_> = group.settlements.iter().map(result).collect();
+            uncommitted.committed(&results);
         }
         settled.sort_unstable();
         assert_eq!(settled, [1, 2, 4, 5, 6, 7, 8], "{sizes:?}");

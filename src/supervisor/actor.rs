@@ -1,55 +1,64 @@
-//! The supervisor: one a process. Its timer and nudges make it claim; it owns the pools, the ingest
-//! actors and the recorder, and starts again what went down.
+//! The supervisor: one a process. It owns the pools, the ingest actors, the recorder and the
+//! janitor.
 //!
-//! It holds no queue but what claims have brought; its mailbox takes nudges, and one that does not fit is
-//! ignored, because the tick comes anyway. When it dies, the guardian starts another, which takes over what
-//! it leaves in its [`Handover`].
+//! This file starts it and holds its timer. What it does stands in three others, each with the
+//! messages that ask for it:
+//!
+//! - `claiming`: claims jobs and gives them to the pools, on nudges and ticks.
+//! - `restarts`: starts actors again that went down.
+//! - `drain`: gives jobs back and stops.
+//!
+//! It holds no queue except what claims have brought. Its mailbox takes nudges; one that does not
+//! fit is dropped, because the tick comes anyway. When it dies, the guardian starts another,
+//! which takes over what it leaves in its [`Handover`].
 
 use super::{
-    attempt,
     claiming::Claiming,
+    drain::Draining,
     handover::{HandedOver, Handover},
     poll_policy::{PollInputs, PollPolicy},
-    pool::{KindEntry, Pool, Shared, SlotPlan},
-    restarts::{Child, Supervised, WentDown},
-    work::Work,
+    pool::{KindEntry, Pool, SlotSetup},
+    pool_queue::PoolQueue,
+    pool_slots::SuccessClock,
+    restarts::{ActorDown, Child, Supervised},
+    work::WorkRuntime,
 };
 use crate::{
     announcer::Announcer,
     config,
-    domain::{Id, JobKind, job::FailureReason},
+    domain::{Id, JobKind},
     handlers::Deps,
     ingest::Stored,
-    recorder::{Record, Recorded, Uncommitted},
-    store::{Membership, Queue, StoreError, Transition, wall_clock},
+    recorder::{Recorded, Uncommitted},
+    store::{Membership, Queue, StoreError, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
     },
 };
-use actix::{ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, WrapFuture};
+use actix::{ActorFutureExt, ArbiterHandle, AsyncContext, WrapFuture};
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
 
 /// How many messages the supervisor's mailbox takes.
 const MAILBOX: usize = 256;
-/// How many due jobs one step moves at the most; where it moved as many, another step follows at once.
+/// The most due jobs that one step moves. If a step moves this many, another follows at once.
 const DUE_STEP: usize = 1_000;
 /// The shortest sleep until the next due job.
 const DUE_PAUSE_MIN: Duration = Duration::from_millis(5);
 
-/// What supervisors are made of.
-pub struct SupervisorPlan {
-    /// The kinds that this process works off; none where its role is `ingest`.
+/// What supervisors are made from.
+pub struct SupervisorSetup {
+    /// The kinds that this process works on; none if its role is `ingest`.
     pub kinds: Vec<KindEntry>,
-    /// What handlers are given.
+    /// What handlers are given; `None` if the role is `ingest`.
     pub deps: Option<Deps>,
     /// Where it claims.
     pub queue: Queue,
@@ -57,235 +66,202 @@ pub struct SupervisorPlan {
     pub node: Id,
     /// Where outcomes go.
     pub uncommitted: Uncommitted,
-    /// Ingest actors, recorder and janitor.
+    /// Recorder, ingest actors, listener and janitor.
     pub children: Vec<Child>,
     /// What one supervisor leaves to the next.
     pub handover: Arc<Handover>,
-    /// By whom ingest actors are heard.
+    /// Given the address of each supervisor, which hears of stored jobs.
     pub stored: Announcer<Stored>,
-    /// By whom the recorder is heard.
+    /// Given the address of each supervisor, which hears of commits.
     pub recorded: Announcer<Recorded>,
     /// Where slots live.
     pub arbiters: Arc<[ArbiterHandle]>,
     /// The threads of handlers, by kind.
-    pub work: HashMap<JobKind, Arc<Work>>,
+    pub work: HashMap<JobKind, Arc<WorkRuntime>>,
     /// What heartbeats bring back.
     pub membership: Membership,
-    /// Whether other nodes are heard when they store jobs.
+    /// Whether this process hears of jobs that other nodes store.
     pub is_heard: Arc<AtomicBool>,
     /// The configuration that applies now.
     pub config: config::Live,
-    /// Where everyone posts.
+    /// Where all actors post.
     pub board: Arc<Board>,
     /// What is counted.
     pub metrics: Metrics,
 }
 
-impl std::fmt::Debug for SupervisorPlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SupervisorPlan").field("node", &self.node).finish_non_exhaustive()
+impl fmt::Debug for SupervisorSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SupervisorSetup").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
-/// Claims, gives out, restarts.
+/// Claims jobs, gives them to slots, restarts actors.
 pub struct Supervisor {
-    pub(super) plan: Arc<SupervisorPlan>,
+    pub(super) setup: Arc<SupervisorSetup>,
+    /// One for each kind. `claiming` uses their queues, `restarts` their slots.
     pub(super) pools: Vec<Pool>,
-    pub(super) supervised: Vec<Supervised>,
+    /// The kinds that this process works on, as the claim wants them.
     pub(super) kinds: Arc<[JobKind]>,
+    /// Of `claiming` alone.
     pub(super) claiming: Claiming,
-    pub(super) looking: PollPolicy,
-    presence: Presence,
+    /// When a tick polls; `claiming` tells it of changes.
+    pub(super) polling: PollPolicy,
+    /// Of `restarts` alone: by the index of the child in `setup.children`.
+    pub(super) supervised: Vec<Supervised>,
+    /// Of `drain` alone; `None` until the daemon stops.
+    pub(super) draining: Option<Draining>,
+    pub(super) presence: Presence,
+    /// A step of [`Supervisor::make_due`] is under way.
     is_making_due: bool,
-    draining: Option<Draining>,
 }
 
-/// Command: look around; by the timer, and whenever a test wants it.
+/// Command: start what is down, and poll if that is due. Sent by the timer, and by tests.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Tick;
 
-/// Event: the next due time has come.
+/// A message to oneself: the next job is due.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 struct DueNow;
 
-/// Command: claim nothing more, give back what was not started, let the running jobs finish until the
-/// deadline, and answer once all of it is with the recorder.
-#[derive(actix::Message, Debug)]
-#[rtype(result = "()")]
-pub struct Drain {
-    /// How long running jobs may take.
-    pub within: Duration,
-    /// Whom to answer.
-    pub done: oneshot::Sender<()>,
-}
-
-struct Draining {
-    until: Instant,
-    done: Option<oneshot::Sender<()>>,
-}
-
-/// A message to oneself: see whether the drain is over.
-#[derive(actix::Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-struct DrainStep;
-
-impl std::fmt::Debug for Supervisor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor").field("pools", &self.pools).finish_non_exhaustive()
     }
 }
 
 impl Supervisor {
-    /// A supervisor by this plan. It takes over the pools and actors of the one before; the first starts them.
-    pub fn new(plan: Arc<SupervisorPlan>) -> Self {
+    /// A supervisor by this setup. It takes over the pools and actors of the one before; the
+    /// first supervisor starts them.
+    pub fn new(setup: Arc<SupervisorSetup>) -> Self {
         let presence =
-            plan.board.enter("supervisor", ActorType::Supervisor, "guardian", wall_clock());
-        let kinds = plan.kinds.iter().map(|it| it.kind).collect();
+            setup.board.enter("supervisor", ActorType::Supervisor, "guardian", wall_clock());
+        let kinds = setup.kinds.iter().map(|entry| entry.kind).collect();
         let claiming = Claiming::new(
-            plan.handover.room.clone(),
-            plan.handover.suspects.clone(),
-            plan.board.is_draining(),
+            setup.handover.room.clone(),
+            setup.handover.suspects.clone(),
+            setup.board.is_draining(),
         );
-        let HandedOver { pools, supervised } = plan.handover.take();
+        let HandedOver { pools, supervised } = setup.handover.take();
         Self {
-            plan,
+            setup,
             pools,
-            supervised,
             kinds,
             claiming,
-            looking: PollPolicy::default(),
+            polling: PollPolicy::default(),
+            supervised,
+            draining: None,
             presence,
             is_making_due: false,
-            draining: None,
         }
     }
 
+    /// Starts a pool for each kind that has none yet.
     fn start_pools(&mut self) {
-        let Some(deps) = self.plan.deps.clone() else { return };
-        for entry in self.plan.kinds.clone() {
-            if self.pools.iter().any(|it| it.kind() == entry.kind) {
+        let Some(deps) = self.setup.deps.clone() else { return };
+        for entry in self.setup.kinds.clone() {
+            if self.pools.iter().any(|pool| pool.kind() == entry.kind) {
                 continue;
             }
-            let Some(work) = self.plan.work.get(&entry.kind).cloned() else {
+            let Some(work) = self.setup.work.get(&entry.kind).cloned() else {
                 tracing::error!(kind = %entry.kind, "no threads for the kind: its jobs wait");
                 continue;
             };
-            let post = self.plan.board.pool(entry.kind);
-            let slot_plan = SlotPlan {
+            let setup = SlotSetup {
                 kind: entry.kind,
                 deps: deps.clone(),
                 work,
-                queue: self.plan.queue.clone(),
-                uncommitted: self.plan.uncommitted.clone(),
-                supervisor: self.plan.handover.address.clone(),
-                config: self.plan.config.clone(),
-                board: self.plan.board.clone(),
-                metrics: self.plan.metrics.kind(entry.kind),
-                node: self.plan.node,
-                shared: Arc::new(Shared::new(post)),
+                queue: self.setup.queue.clone(),
+                uncommitted: self.setup.uncommitted.clone(),
+                supervisor: self.setup.handover.address.clone(),
+                config: self.setup.config.clone(),
+                board: self.setup.board.clone(),
+                post: self.setup.board.pool(entry.kind),
+                metrics: self.setup.metrics.kind(entry.kind),
+                node: self.setup.node,
+                waiting: Arc::new(PoolQueue::default()),
+                successes: Arc::new(SuccessClock::start()),
             };
-            let mut pool = Pool::new(entry, slot_plan, self.plan.arbiters.clone());
-            pool.resize();
-            self.pools.push(pool);
+            self.pools.push(Pool::start(entry, setup, self.setup.arbiters.clone()));
         }
-    }
-
-    /// Moves what is due into line; sleeps until the next is due, at most for a tick.
-    fn make_due(&mut self, ctx: &mut actix::Context<Self>) {
-        if self.is_making_due || self.pools.is_empty() || self.draining.is_some() {
-            return;
-        }
-        self.is_making_due = true;
-        let queue = self.plan.queue.clone();
-        let step = async move {
-            let next_ms = queue.next_due_ms().await?;
-            if next_ms.is_none_or(|it| it > 0) {
-                return Ok::<_, StoreError>((0, next_ms));
-            }
-            let moved = queue.make_due().await?;
-            Ok((moved, queue.next_due_ms().await?))
-        };
-        ctx.spawn(step.into_actor(self).map(|result, actor, ctx| {
-            actor.plan.board.faults().point("supervisor.due");
-            actor.is_making_due = false;
-            match result {
-                Ok((moved, next_ms)) => {
-                    if moved > 0 {
-                        actor.try_claim(ctx);
-                    }
-                    let tick = actor.plan.config.get().supervisor.tick;
-                    let next = next_ms
-                        .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
-                    actor.looking.next_due(actor.plan.handover.started.elapsed(), next);
-                    match next {
-                        _ if moved >= DUE_STEP => ctx.notify(DueNow),
-                        Some(next) if next < tick => {
-                            ctx.notify_later(DueNow, next.max(DUE_PAUSE_MIN));
-                        }
-                        Some(_) | None => {}
-                    }
-                }
-                Err(error) => {
-                    actor.looking.stir();
-                    tracing::warn!(%error, "making jobs due failed");
-                }
-            }
-        }));
     }
 
     /// Asks the database for jobs, unless it is sure that there are none.
-    fn look(&mut self, ctx: &mut actix::Context<Self>) {
-        let (now, membership) = (self.plan.handover.started.elapsed(), &self.plan.membership);
-        let seen = membership.last().filter(|it| it.1.has_jobs);
-        let is_told = membership.is_alone() || self.plan.is_heard.load(Ordering::Relaxed);
-        let cfg = self.plan.config.get();
-        let tidings = PollInputs {
+    fn poll_if_due(&mut self, ctx: &mut actix::Context<Self>) {
+        // See whether this tick polls.
+        let (now, membership) = (self.setup.handover.started.elapsed(), &self.setup.membership);
+        let seen = membership.last().filter(|last| last.1.has_jobs);
+        let is_told = membership.is_alone() || self.setup.is_heard.load(Ordering::Relaxed);
+        let config = self.setup.config.get();
+        let inputs = PollInputs {
             now,
-            tick: cfg.supervisor.tick,
-            // A heartbeat that finds a job wakes it as soon as a tick would.
-            is_woken: is_told || cfg.supervisor.heartbeat <= cfg.supervisor.tick,
-            seen_at: seen.map(|it| it.0.saturating_duration_since(self.plan.handover.started)),
+            tick: config.supervisor.tick,
+            // A heartbeat that finds a job wakes the supervisor as soon as a tick would.
+            is_woken: is_told || config.supervisor.heartbeat <= config.supervisor.tick,
+            seen_at: seen.map(|last| last.0.saturating_duration_since(self.setup.handover.started)),
         };
-        let is_due = self.looking.is_due(tidings);
-        // While it asks itself, heartbeats need not, unless nobody else would wake it the moment after.
-        let looks = !is_due || !is_told;
-        let kinds = self.kinds.iter().filter(|_| looks);
-        let wanted: Vec<_> = kinds.map(|it| (it.0, self.claiming.floor(*it))).collect();
+        let is_due = self.polling.is_due(inputs);
+
+        // Say for which kinds heartbeats look. While this process polls, they need not, unless
+        // nobody else would wake it until the next tick.
+        let heartbeats_look = !is_due || !is_told;
+        let kinds = self.kinds.iter().filter(|_| heartbeats_look);
+        let wanted: Vec<_> = kinds.map(|kind| (kind.0, self.claiming.floor(*kind))).collect();
         membership.look_for_jobs(&wanted);
+
         if is_due {
-            self.looking.looked(now);
+            self.polling.polled(now);
             self.make_due(ctx);
             self.claiming.look_for_suspect();
             self.try_claim(ctx);
         }
     }
 
-    /// At the deadline of the drain: what still runs is a failed attempt, due at once.
-    fn cut_off(&self) {
-        for pool in &self.pools {
-            for (number, held) in pool.take_all_in_hand() {
-                let job = &held.claim.job;
-                tracing::warn!(job.id = job.id, job.kind = %job.kind, "cut off by the shutdown");
-                let reason = FailureReason::Shutdown;
-                let error = "still running at the shutdown's deadline".to_owned();
-                let transition = if job.attempt >= job.max_attempts {
-                    Transition::Fail { reason, error }
-                } else {
-                    Transition::Retry { after: Duration::ZERO, reason, error }
-                };
-                let (actor, took) = (pool.plan().slot_name(number), held.since.elapsed());
-                let settlement = attempt::settlement(
-                    &held.claim,
-                    self.plan.node,
-                    Some(actor),
-                    Some(took),
-                    transition.clone(),
-                );
-                let hold = Some(held.hold);
-                self.plan.uncommitted.record(Record { settlement, on_refused: transition, hold });
+    /// Moves jobs whose time has come into their lines. Wakes again when the next is due, if that
+    /// is before the next tick.
+    fn make_due(&mut self, ctx: &mut actix::Context<Self>) {
+        if self.is_making_due || self.pools.is_empty() || self.draining.is_some() {
+            return;
+        }
+        self.is_making_due = true;
+        let queue = self.setup.queue.clone();
+        let step = async move {
+            let next_ms = queue.next_due_ms().await?;
+            if next_ms.is_none_or(|ms| ms > 0) {
+                return Ok::<_, StoreError>((0, next_ms));
             }
+            let moved = queue.make_due().await?;
+            Ok((moved, queue.next_due_ms().await?))
+        };
+        ctx.spawn(step.into_actor(self).map(|result, actor, ctx| {
+            actor.setup.board.faults().point("supervisor.due");
+            actor.is_making_due = false;
+            match result {
+                Ok((moved, next_ms)) => actor.made_due(moved, next_ms, ctx),
+                Err(error) => {
+                    actor.polling.note_change();
+                    tracing::warn!(%error, "making jobs due failed");
+                }
+            }
+        }));
+    }
+
+    /// `moved` jobs were made due; the next is due in `next_ms` milliseconds.
+    fn made_due(&mut self, moved: usize, next_ms: Option<i64>, ctx: &mut actix::Context<Self>) {
+        if moved > 0 {
+            self.try_claim(ctx);
+        }
+        let tick = self.setup.config.get().supervisor.tick;
+        let next = next_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+        self.polling.next_due(self.setup.handover.started.elapsed(), next);
+        match next {
+            _ if moved >= DUE_STEP => ctx.notify(DueNow),
+            Some(next) if next < tick => {
+                ctx.notify_later(DueNow, next.max(DUE_PAUSE_MIN));
+            }
+            Some(_) | None => {}
         }
     }
 }
@@ -294,32 +270,39 @@ impl actix::Actor for Supervisor {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // Be found.
         ctx.set_mailbox_capacity(MAILBOX);
         let address = ctx.address();
-        self.plan.stored.set(address.clone().recipient());
-        self.plan.recorded.set(address.clone().recipient());
-        self.plan.handover.address.set(address);
-        self.plan.board.faults().point("supervisor.started");
-        // Starts the children; of those that another supervisor left, the ones that are down.
-        self.sweep(ctx);
+        self.setup.stored.set(address.clone().recipient());
+        self.setup.recorded.set(address.clone().recipient());
+        self.setup.handover.address.set(address);
+        self.setup.board.faults().point("supervisor.started");
+
+        // Start the children, or those that went down under the supervisor before; then the
+        // pools.
+        self.check_all(ctx);
         self.start_pools();
-        let handover = self.plan.handover.clone();
+
+        // Hear of actors that go down.
+        let handover = self.setup.handover.clone();
         let downs = futures_util::stream::unfold(handover, |handover| async move {
             let down = handover.next_down().await?;
-            Some((WentDown { down, looks: 0 }, handover))
+            Some((ActorDown { down, checks: 0 }, handover))
         });
         ctx.add_message_stream(Box::pin(downs));
+
+        // Work.
         self.take_over_claim(ctx);
         ctx.notify(Tick);
     }
 }
 
 impl Drop for Supervisor {
-    /// Runs while unwinding, too.
+    /// Must not panic: it runs while unwinding, too.
     fn drop(&mut self) {
-        let (pools, supervised) =
-            (std::mem::take(&mut self.pools), std::mem::take(&mut self.supervised));
-        self.plan.handover.leave(HandedOver { pools, supervised });
+        let pools = std::mem::take(&mut self.pools);
+        let supervised = std::mem::take(&mut self.supervised);
+        self.setup.handover.leave(HandedOver { pools, supervised });
     }
 }
 
@@ -327,14 +310,14 @@ impl actix::Handler<Tick> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
-        self.plan.board.ticked(wall_clock());
-        self.plan.board.faults().point("supervisor.tick");
+        self.setup.board.ticked(wall_clock());
+        self.setup.board.faults().point("supervisor.tick");
         self.presence.post().busy(0, wall_clock());
-        self.sweep(ctx);
-        self.release_stale();
-        self.look(ctx);
+        self.check_all(ctx);
+        self.give_back_stale();
+        self.poll_if_due(ctx);
         self.presence.post().idle(wall_clock());
-        ctx.notify_later(Tick, self.plan.config.get().supervisor.tick);
+        ctx.notify_later(Tick, self.setup.config.get().supervisor.tick);
     }
 }
 
@@ -342,49 +325,9 @@ impl actix::Handler<DueNow> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: DueNow, ctx: &mut Self::Context) {
-        // What is due may be a suspect, which gets no turn: only a claim finds it.
+        // The due job may be a suspect, which gets no turn: only a claim finds it.
         self.claiming.look_for_suspect();
         self.try_claim(ctx);
         self.make_due(ctx);
-    }
-}
-
-impl actix::Handler<Drain> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
-        self.claiming.close();
-        for pool in &self.pools {
-            self.release(pool.close());
-        }
-        let until = Instant::now() + drain.within;
-        self.draining = Some(Draining { until, done: Some(drain.done) });
-        ctx.notify(DrainStep);
-    }
-}
-
-impl actix::Handler<DrainStep> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, _: DrainStep, ctx: &mut Self::Context) {
-        /// How often the drain looks whether the last job has ended.
-        const LOOK_EVERY: Duration = Duration::from_millis(10);
-        self.plan.board.faults().point("supervisor.drain");
-        let Some(draining) = &mut self.draining else { return };
-        let is_late = Instant::now() >= draining.until;
-        // A claim that is under way brings jobs that have to go back: its answer is always waited for, and it
-        // ends in bounded time. Running jobs are waited for until the deadline.
-        let is_busy = self.pools.iter().any(|it| it.busy() > 0) && !is_late;
-        if is_busy || self.plan.handover.is_flying() {
-            ctx.notify_later(DrainStep, LOOK_EVERY);
-            return;
-        }
-        let done = draining.done.take();
-        self.cut_off();
-        if done.is_some_and(|it| it.send(()).is_err()) {
-            tracing::debug!("nobody waits for the drain any more");
-        }
-        self.presence.leave();
-        ctx.stop();
     }
 }

@@ -1,216 +1,152 @@
-//! The life of one attempt, top to bottom: started, run under its time-out on its kind's threads, judged,
-//! made into a settlement.
+//! The life of an attempt, top to bottom: [`run`] takes a claimed job, runs its handler under the
+//! kind's time-out, and gives the recorder what follows.
+//!
+//! Four types carry it. The handler answers with an [`Outcome`]. That answer, or the way in which
+//! the handler was cut off, becomes a [`Transition`] of the job. A [`Settlement`] adds the run to
+//! which it applies; the database is asked for nothing else. A [`Record`] adds what this process
+//! keeps until the commit. The recorder commits it through `Ledger::settle`.
+//!
+//! A run can also end without its slot: [`fail_without_slot`], [`cut_off`], [`give_back`]. All
+//! four ways meet in [`settle`], which is the only place that settles a run of this process.
 
 use super::{
-    pool::{ClaimedJob, SlotPlan},
+    pool::SlotSetup,
+    pool_queue::ClaimedJob,
+    slot::{SlotEnd, SlotWork},
     work,
 };
 use crate::{
-    config,
+    config::PoolConfig,
     domain::{
         Id, Outcome,
-        job::{FailureReason, SELF_CHECK, SYSTEM_CLIENT},
+        job::{FailureReason, Job, SELF_CHECK, SYSTEM_CLIENT},
     },
     handlers::JobHandler,
-    recorder::Record,
-    store::{Claim, Settlement, Transition},
+    recorder::{Record, Uncommitted},
+    store::{Claim, Settlement, Transition, wall_clock},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 
-/// When the job of a client is looked at again that is not in the configuration, and is one of too
-/// many such.
+/// The pause before the next check of a job whose client is not in the configuration, if this
+/// node cannot leave the client's jobs to other nodes: it leaves those of only so many clients.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a handler that was cut off may hold its thread until it counts as stuck.
-pub(super) const STUCK_AFTER: Duration = Duration::from_secs(5);
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// How much longer than its attempt may take a slot may be at work until it counts as silent.
+const SILENCE_MARGIN: Duration = Duration::from_secs(2);
 /// The longest text of an attempt's error, in characters.
 const ERROR_MAX: usize = 2_000;
 
-/// What an attempt came to.
-#[derive(Debug)]
-pub(super) struct Ended {
-    transition: Transition,
-    /// What to fall back to where the effects cannot be stored.
-    on_refused: Transition,
-    /// The slot is to be replaced, and why.
-    broken: Option<FailureReason>,
-    took: Duration,
-    actor: String,
-}
+/// Runs a claimed job in this slot. `None`: the slot can take the next job.
+pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) -> Option<SlotEnd> {
+    let setup = &slot.setup;
+    let attempt = Attempt::of(setup, &claimed.claim);
 
-/// How an attempt ended.
-#[derive(Debug, PartialEq)]
-pub(super) enum How {
-    /// The handler answered.
-    Answered(Outcome),
-    /// It panicked.
-    Panicked(String),
-    /// Its time-out cut it off.
-    TimedOut(Duration),
-    /// It holds its thread and ignores that it was cut off.
-    Stuck(String),
-    /// It was not run: it is to be looked at again.
-    Postponed(Duration),
-    /// It was not run: its client is not in the configuration of this node.
-    Unknown,
-}
+    // Take the job: from here on the supervisor finds it if the slot dies or falls silent.
+    slot.post.busy(claimed.claim.job.id, wall_clock());
+    slot.current.put(claimed, attempt.config.timeout + STUCK_AFTER + SILENCE_MARGIN);
+    setup.board.faults().point("slot.work");
 
-/// Runs a claimed job to its end.
-pub(super) async fn run<H: JobHandler>(
-    handler: Arc<H>,
-    plan: &SlotPlan,
-    pool: config::PoolConfig,
-    claim: &Claim,
-    actor: &str,
-) -> Ended {
-    let waited = Duration::from_millis(u64::try_from(claim.waited_ms).unwrap_or_default());
-    plan.metrics.started(waited);
-    let started = Instant::now();
-    let how = if is_client_known(plan, claim) {
-        run_under_timeout(handler, plan, claim, pool.timeout).await
-    } else {
-        tracing::debug!(job.id = claim.job.id, client.id = %claim.job.client_id, "not run: its client is not in the configuration");
-        match plan.queue.leave_to_others(&claim.job.client_id) {
-            true => How::Unknown,
-            false => How::Postponed(CLIENT_PAUSE),
-        }
+    // Run its handler.
+    let (busy, started) = (setup.post.slot_is_busy(), Instant::now());
+    setup.metrics.started(attempt.waited());
+    let transition = match attempt.is_client_known() {
+        true => attempt.run_handler(slot.handler.clone()).await,
+        false => attempt.leave_job(),
     };
-    let ended = Ended::new(how, claim, pool, started.elapsed(), actor.to_owned());
-    plan.metrics.ran(ended.took);
-    ended
+    let took = started.elapsed();
+    setup.metrics.ran(took);
+    drop(busy);
+
+    // See what it says of the slot.
+    if slot.current.is_abandoned() {
+        // The supervisor has settled the job, and counted the thread of this slot as lost.
+        setup.post.thread_is_back();
+        return Some(SlotEnd::Abandoned);
+    }
+    if matches!(transition, Transition::Succeed(_)) {
+        setup.successes.succeeded();
+    }
+    let broken_by = transition
+        .failure()
+        .filter(|reason| matches!(reason, FailureReason::Panic | FailureReason::Stuck));
+    if let Some(reason) = broken_by {
+        slot.post.failed(wall_clock(), reason.as_str());
+    }
+
+    // Settle the job, unless the supervisor has taken it away. The slot does not wait for the
+    // commit.
+    let on_refused = attempt.failed(FailureReason::Error, "");
+    if let Some(claimed) = slot.current.take() {
+        let by = Some((slot.name.clone(), took));
+        settle(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
+    }
+    broken_by.map(|_| SlotEnd::Broken)
 }
 
-/// The jobs of a client that was taken out of the configuration stay, and wait for it to come back;
-/// a node whose configuration lacks a client leaves its jobs to those that know it.
-fn is_client_known(plan: &SlotPlan, claim: &Claim) -> bool {
-    let client_id = claim.job.client_id.as_str();
-    claim.job.kind == SELF_CHECK
-        || client_id == SYSTEM_CLIENT
-        || plan.config.get().client(client_id).is_some()
-}
-
-/// The handler's future runs on threads of its kind: a panic comes back as an error, a time-out is an abort,
-/// and one that never yields blocks no actor.
-async fn run_under_timeout<H: JobHandler>(
-    handler: Arc<H>,
-    plan: &SlotPlan,
-    claim: &Claim,
-    limit: Duration,
-) -> How {
-    let span = tracing::info_span!(
-        "attempt",
-        job.id = claim.job.id,
-        job.kind = %claim.job.kind,
-        client.id = %claim.job.client_id,
-        lead.id = claim.job.lead_id,
-        request.id = claim.job.request_id,
-    );
-    let (job, deps) = (claim.job.clone(), plan.deps.clone());
-    let work = async move { handler.handle(&job, &deps).await }.instrument(span);
-    let Some((mut task, grip)) = plan.work.spawn(work, plan.shared.post.clone()) else {
-        return How::Postponed(Duration::ZERO);
+/// The job was in a slot that died, or that is silent: a failed attempt.
+pub(super) fn fail_without_slot(
+    setup: &SlotSetup,
+    claimed: ClaimedJob,
+    slot_name: String,
+    is_silent: bool,
+) {
+    let attempt = Attempt::of(setup, &claimed.claim);
+    let transition = match is_silent {
+        true => attempt.failed(FailureReason::Stuck, "the actor of the slot fell silent"),
+        false => attempt.failed(FailureReason::Panic, "the actor of the slot panicked"),
     };
-    match tokio::time::timeout(limit, &mut task).await {
-        Ok(Ok(outcome)) => return How::Answered(outcome),
-        Ok(Err(error)) => return How::Panicked(panic_text(error)),
-        Err(_) => task.abort(),
-    }
-    let is_over = tokio::time::timeout(STUCK_AFTER, &mut task).await.is_ok();
-    // One that is not over and holds no thread is dropped as soon as it gets one.
-    if is_over || !grip.lose() {
-        return How::TimedOut(limit);
-    }
-    tracing::error!(job.id = claim.job.id, job.kind = %plan.kind, "a handler ignores that it was cut off: its thread is lost");
-    plan.work.renew();
-    work::give_up_if_too_many_are_lost(&plan.board, &plan.config);
-    How::Stuck(format!("cut off after {limit:?}, and still not over {STUCK_AFTER:?} later"))
+    let on_refused = attempt.failed(FailureReason::Error, "");
+    let by = Some((slot_name, claimed.since.elapsed()));
+    settle(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
 }
 
-fn panic_text(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<&str>()
-            .map(|it| (*it).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a panic without a text".to_owned()),
-        Err(error) => error.to_string(),
-    }
+/// The job still runs at the deadline of the shutdown: a failed attempt, and its retry is due at
+/// once.
+pub(super) fn cut_off(setup: &SlotSetup, claimed: ClaimedJob, slot_name: String) {
+    let job = &claimed.claim.job;
+    tracing::warn!(job.id = job.id, job.kind = %job.kind, "cut off by the shutdown");
+    let reason = FailureReason::Shutdown;
+    let error = "still running at the shutdown's deadline".to_owned();
+    let transition = match job.attempt >= job.max_attempts {
+        true => Transition::Fail { reason, error },
+        false => Transition::Retry { after: Duration::ZERO, reason, error },
+    };
+    let by = Some((slot_name, claimed.since.elapsed()));
+    settle(&setup.uncommitted, setup.node, claimed, by, transition.clone(), transition);
 }
 
-impl Ended {
-    fn new(
-        how: How,
-        claim: &Claim,
-        pool: config::PoolConfig,
-        took: Duration,
-        actor: String,
-    ) -> Self {
-        let (attempt, most) = (claim.job.attempt, claim.job.max_attempts);
-        let refused = How::Answered(Outcome::Retry(String::new()));
-        let broken = match &how {
-            How::Panicked(_) => Some(FailureReason::Panic),
-            How::Stuck(_) => Some(FailureReason::Stuck),
-            How::Answered(_) | How::TimedOut(_) | How::Postponed(_) | How::Unknown => None,
-        };
-        let on_refused = transition(refused, attempt, most, pool, rand::random());
-        let transition = transition(how, attempt, most, pool, rand::random());
-        Self { transition, on_refused, broken, took, actor }
-    }
-
-    /// An attempt whose slot died under it, or fell silent.
-    pub(super) fn without_actor(
-        claim: &Claim,
-        pool: config::PoolConfig,
-        took: Duration,
-        actor: String,
-        is_silent: bool,
-    ) -> Self {
-        let how = match is_silent {
-            true => How::Stuck("the actor of the slot fell silent".to_owned()),
-            false => How::Panicked("the actor of the slot panicked".to_owned()),
-        };
-        Self::new(how, claim, pool, took, actor)
-    }
-
-    pub(super) const fn is_success(&self) -> bool {
-        matches!(self.transition, Transition::Succeed(_))
-    }
-
-    pub(super) const fn broken(&self) -> Option<FailureReason> {
-        self.broken
-    }
-
-    /// What the recorder is given.
-    pub(super) fn into_record(self, held: ClaimedJob, node: Id) -> Record {
-        let (actor, took) = (Some(self.actor), Some(self.took));
-        // A suspect must not get a turn: it would be claimed together with others.
-        let must_wait = held.is_suspect && matches!(self.transition, Transition::Release);
-        let transition = match must_wait {
-            true => Transition::Postpone { after: Duration::ZERO },
-            false => self.transition,
-        };
-        Record {
-            settlement: settlement(&held.claim, node, actor, took, transition),
-            on_refused: self.on_refused,
-            hold: Some(held.hold),
-        }
-    }
+/// No slot has started the job: another claim may take it. Uses no attempt.
+pub(super) fn give_back(uncommitted: &Uncommitted, node: Id, claimed: ClaimedJob) {
+    settle(uncommitted, node, claimed, None, Transition::Release, Transition::Release);
 }
 
-/// A settlement of a claim of this node.
-pub(super) fn settlement(
-    claim: &Claim,
+/// Gives the recorder the end of a run. `by`: the slot that worked on it and for how long.
+/// `on_refused`: what happens to the job instead if `transition` cannot be stored.
+///
+/// There is always room for it in the recorder: the room was taken before the claim.
+fn settle(
+    uncommitted: &Uncommitted,
     node: Id,
-    actor: Option<String>,
-    duration: Option<Duration>,
+    claimed: ClaimedJob,
+    by: Option<(String, Duration)>,
     transition: Transition,
-) -> Settlement {
-    Settlement {
+    on_refused: Transition,
+) {
+    let ClaimedJob { claim, guard, is_suspect, .. } = claimed;
+    // A released job keeps its turn. A suspect must have none: it would be claimed with others.
+    let without_turn = |transition| match matches!(transition, Transition::Release) {
+        true if is_suspect => Transition::Postpone { after: Duration::ZERO },
+        true | false => transition,
+    };
+    let (actor, duration) = by.unzip();
+    let settlement = Settlement {
         job_id: claim.job.id,
         line: claim.line,
         kind: claim.job.kind.0.to_owned(),
-        client_id: claim.job.client_id.clone(),
+        client_id: claim.job.client_id,
         lead_id: claim.job.lead_id,
         message_id: claim.job.message_id,
         run: claim.run,
@@ -218,65 +154,153 @@ pub(super) fn settlement(
         node: Some(node),
         actor,
         duration,
-        transition,
+        transition: without_turn(transition),
+    };
+    let on_refused = without_turn(on_refused);
+    uncommitted.record(Record { settlement, on_refused, guard: Some(guard) });
+}
+
+/// What the steps of one attempt need.
+struct Attempt<'a> {
+    setup: &'a SlotSetup,
+    claim: Claim,
+    /// Read once: a time-out that is changed meanwhile applies to the next attempt.
+    config: PoolConfig,
+}
+
+impl<'a> Attempt<'a> {
+    fn of(setup: &'a SlotSetup, claim: &Claim) -> Self {
+        Self { setup, claim: claim.clone(), config: setup.pool_config() }
+    }
+
+    const fn job(&self) -> &Job {
+        &self.claim.job
+    }
+
+    /// How long the job had been due when it was claimed.
+    fn waited(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.claim.waited_ms).unwrap_or_default())
+    }
+
+    /// Whether the configuration of this node has the client of the job.
+    fn is_client_known(&self) -> bool {
+        let client_id = self.job().client_id.as_str();
+        self.job().kind == SELF_CHECK
+            || client_id == SYSTEM_CLIENT
+            || self.setup.config.get().client(client_id).is_some()
+    }
+
+    /// The client is not in the configuration: the job is left to nodes that know it. If no node
+    /// does, the job waits until one does again.
+    fn leave_job(&self) -> Transition {
+        let job = self.job();
+        tracing::debug!(job.id = job.id, client.id = %job.client_id, "not run: its client is not in the configuration");
+        match self.setup.queue.leave_to_others(&job.client_id) {
+            true => Transition::Release,
+            false => Transition::Postpone { after: CLIENT_PAUSE },
+        }
+    }
+
+    /// Runs the handler's future on the threads of its kind: a panic comes back as an error, a
+    /// time-out aborts the task, and a handler that never yields blocks no actor.
+    async fn run_handler<H: JobHandler>(&self, handler: Arc<H>) -> Transition {
+        let (job, setup, limit) = (self.job(), self.setup, self.config.timeout);
+
+        // Start it.
+        let span = tracing::info_span!(
+            "attempt",
+            job.id = job.id,
+            job.kind = %job.kind,
+            client.id = %job.client_id,
+            lead.id = job.lead_id,
+            request.id = job.request_id,
+        );
+        let (of_handler, deps) = (job.clone(), setup.deps.clone());
+        let work = async move { handler.handle(&of_handler, &deps).await }.instrument(span);
+        let Some((mut task, guard)) = setup.work.spawn(work, setup.post.clone()) else {
+            // The daemon is going down.
+            return Transition::Postpone { after: Duration::ZERO };
+        };
+
+        // Wait for its answer.
+        match tokio::time::timeout(limit, &mut task).await {
+            Ok(Ok(outcome)) => {
+                return answered(outcome, job, self.config, rand::random());
+            }
+            Ok(Err(error)) => return self.failed(FailureReason::Panic, &panic_text(error)),
+            Err(_) => task.abort(),
+        }
+
+        // It was cut off. A task that is not over and holds no thread is dropped as soon as it
+        // gets one.
+        let is_over = tokio::time::timeout(STUCK_AFTER, &mut task).await.is_ok();
+        if is_over || !guard.lose() {
+            return self.failed(FailureReason::Timeout, &format!("cut off after {limit:?}"));
+        }
+
+        // It keeps its thread.
+        tracing::error!(job.id = job.id, job.kind = %job.kind, "a handler ignores that it was cut off: its thread is lost");
+        setup.work.renew();
+        work::give_up_if_too_many_are_lost(&setup.board, &setup.config);
+        let text = format!("cut off after {limit:?}, and still not over {STUCK_AFTER:?} later");
+        self.failed(FailureReason::Stuck, &text)
+    }
+
+    fn failed(&self, reason: FailureReason, error: &str) -> Transition {
+        let (attempt, max_attempts) = (self.job().attempt, self.job().max_attempts);
+        failed(reason, error, attempt, max_attempts, self.config, rand::random())
     }
 }
 
-/// What follows from how attempt number `attempt` of `max_attempts` ended.
-pub(super) fn transition(
-    how: How,
-    attempt: u32,
-    max_attempts: u32,
-    pool: config::PoolConfig,
-    random: u64,
-) -> Transition {
-    match how {
-        How::Answered(Outcome::Done(effects)) => Transition::Succeed(effects),
-        How::Answered(Outcome::Snooze(after)) => Transition::Snooze { after },
-        How::Answered(Outcome::Postpone(after)) | How::Postponed(after) => {
-            Transition::Postpone { after }
-        }
-        How::Unknown => Transition::Release,
-        How::Answered(Outcome::Cancel(reason)) => Transition::Cancel { reason: shortened(&reason) },
-        How::Answered(Outcome::Fail(error)) => {
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a text".to_owned()),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What follows from the handler's answer.
+fn answered(outcome: Outcome, job: &Job, config: PoolConfig, random: u64) -> Transition {
+    match outcome {
+        Outcome::Done(effects) => Transition::Succeed(effects),
+        Outcome::Snooze(after) => Transition::Snooze { after },
+        Outcome::Postpone(after) => Transition::Postpone { after },
+        Outcome::Cancel(reason) => Transition::Cancel { reason: shortened(&reason) },
+        Outcome::Fail(error) => {
             Transition::Fail { reason: FailureReason::Error, error: shortened(&error) }
         }
-        How::Answered(Outcome::Retry(error)) => {
-            failed(FailureReason::Error, &error, attempt, max_attempts, pool, random)
-        }
-        How::Panicked(text) => {
-            failed(FailureReason::Panic, &text, attempt, max_attempts, pool, random)
-        }
-        How::Stuck(text) => {
-            failed(FailureReason::Stuck, &text, attempt, max_attempts, pool, random)
-        }
-        How::TimedOut(limit) => {
-            let text = format!("cut off after {limit:?}");
-            failed(FailureReason::Timeout, &text, attempt, max_attempts, pool, random)
+        Outcome::Retry(error) => {
+            let (attempt, max_attempts) = (job.attempt, job.max_attempts);
+            failed(FailureReason::Error, &error, attempt, max_attempts, config, random)
         }
     }
 }
 
-/// A failed attempt: tried again after its backoff while attempts are left.
+/// What follows from a failed attempt: a retry after the backoff while attempts are left, else
+/// the job fails. `random` makes the jitter.
 pub(super) fn failed(
     reason: FailureReason,
     error: &str,
     attempt: u32,
     max_attempts: u32,
-    pool: config::PoolConfig,
+    config: PoolConfig,
     random: u64,
 ) -> Transition {
     let error = shortened(error);
     if attempt >= max_attempts {
         Transition::Fail { reason, error }
     } else {
-        Transition::Retry { after: pool.backoff.pause(attempt, random), reason, error }
+        Transition::Retry { after: config.backoff.pause(attempt, random), reason, error }
     }
 }
 
-/// Without what a database refuses, and not longer than an operator reads.
+/// Without the characters that a database refuses, and no longer than an operator reads.
 fn shortened(text: &str) -> String {
-    text.chars().filter(|it| *it != '\0').take(ERROR_MAX).collect()
+    text.chars().filter(|char| *char != '\0').take(ERROR_MAX).collect()
 }
 
 #[cfg(test)]
@@ -285,7 +309,7 @@ mod tests {
     use crate::domain::backoff::Backoff;
     use proptest::prelude::*;
 
-    const POOL: config::PoolConfig = config::PoolConfig {
+    const CONFIG: PoolConfig = PoolConfig {
         size: 1,
         timeout: Duration::from_secs(60),
         max_attempts: 5,
@@ -294,18 +318,36 @@ mod tests {
         paused: false,
     };
 
+    fn job(attempt: u32, max_attempts: u32) -> Job {
+        Job {
+            id: 1,
+            kind: SELF_CHECK,
+            client_id: SYSTEM_CLIENT.to_owned(),
+            lead_id: None,
+            message_id: None,
+            draft_id: None,
+            attempt,
+            max_attempts,
+            request_id: None,
+        }
+    }
+
     proptest! {
         #[test]
         fn a_failed_attempt_is_retried_until_the_last_and_never_after(
             attempt in 1..20_u32, max_attempts in 1..20_u32, random: u64, kind in 0..4_u8,
         ) {
-            let how = match kind {
-                0 => How::Answered(Outcome::Retry("no".to_owned())),
-                1 => How::Panicked("oh".to_owned()),
-                2 => How::Stuck("still".to_owned()),
-                _ => How::TimedOut(Duration::from_secs(60)),
+            let failed = |reason| failed(reason, "oh", attempt, max_attempts, CONFIG, random);
+            let transition = match kind {
+                0 => {
+                    let outcome = Outcome::Retry("no".to_owned());
+                    answered(outcome, &job(attempt, max_attempts), CONFIG, random)
+                }
+                1 => failed(FailureReason::Panic),
+                2 => failed(FailureReason::Stuck),
+                _ => failed(FailureReason::Timeout),
             };
-            match transition(how, attempt, max_attempts, POOL, random) {
+            match transition {
                 Transition::Retry { after, .. } => {
                     prop_assert!(attempt < max_attempts);
                     prop_assert!(after >= Duration::from_secs(2));

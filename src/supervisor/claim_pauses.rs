@@ -1,37 +1,40 @@
 //! The pauses between claims.
 //!
-//! A claim costs the same whether it takes one job or many. While a node is busy, each slot that becomes free asks
-//! for one: a short pause lets some more become free. A claim that fails at once (a full disk, a read-only database) must not be repeated by every nudge: one retry
-//! is pending at a time, all else waits for it, and the pauses grow.
+//! A claim costs the same whether it takes one job or many. While a node is busy, each slot that
+//! becomes free asks for one; a short pause lets some more become free. A claim that fails at
+//! once (a full disk, a read-only database) must not be repeated by every nudge: one retry is
+//! pending at a time, all nudges wait for it, and the pauses grow.
 
 use crate::domain::backoff::Backoff;
 use std::time::Duration;
 
-/// Not more than two failed claims a second; and jobs start again soon after the database is back.
+/// At most two failed claims a second; and jobs start again soon after the database is back.
 const PAUSES: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(2) };
 
-/// The least time from one claim to the next, unless half of a pool is free for which more jobs wait. Only a
-/// busy node waits for it: a job that comes later than this after the last claim is claimed at once.
+/// The least time from one claim to the next, unless half of a pool for which more jobs wait is
+/// free. Only a busy node waits for it: a job that comes later than this after the last claim is
+/// claimed at once.
 const PACE: Duration = Duration::from_millis(3);
 
-/// How long after `last` a claim at `now` still has to wait; `None`: not at all. Both are readings of one
-/// monotonic clock. `is_half_free`: half of a pool is free for which more
-/// jobs may wait, which is worth a claim at once.
+/// How long a claim at `now` still has to wait after the one at `last`; `None`: not at all. Both
+/// are readings of one monotonic clock. `is_half_free`: half of a pool for which more jobs may
+/// wait is free, which is worth a claim at once.
 pub(super) fn pace(last: Option<Duration>, now: Duration, is_half_free: bool) -> Option<Duration> {
     let ends_at = last? + PACE;
     (!is_half_free && now < ends_at).then(|| ends_at.saturating_sub(now))
 }
 
-/// When the next claim may be made. All times are readings of one monotonic clock.
+/// The pause after claims that failed. All times are readings of one monotonic clock.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClaimPauses {
     /// Claims that have failed one after the other.
     failures: u32,
+    /// When the pause ends; `None` after a success.
     ends_at: Option<Duration>,
 }
 
 impl ClaimPauses {
-    /// A claim has failed at `now`: how long no other is made. `random` is any number; it makes the jitter.
+    /// A claim has failed at `now`. Returns how long no other is made. `random` makes the jitter.
     pub(super) fn failed(&mut self, now: Duration, random: u64) -> Duration {
         let pause = PAUSES.spread(self.failures, random);
         self.failures = self.failures.saturating_add(1);
@@ -39,7 +42,7 @@ impl ClaimPauses {
         pause
     }
 
-    /// A claim has come back.
+    /// A claim has succeeded.
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }
@@ -70,7 +73,8 @@ mod tests {
         }
     }
 
-    /// When claims are made that all fail at once, nudged every `nudge_ms` for a minute.
+    /// The times at which claims are made within a minute, if all fail at once and nudges come
+    /// every `nudge_ms`. In milliseconds.
     fn failures(nudge_ms: u64, random: u64) -> Vec<u64> {
         let (mut pauses, mut at, mut retry_at) = (ClaimPauses::default(), Vec::new(), u64::MAX);
         for now_ms in 0..60_000 {
@@ -103,7 +107,7 @@ mod tests {
     fn pauses_grow_and_a_success_ends_them() {
         let mut pauses = ClaimPauses::default();
         let now = Duration::from_secs(9);
-        let ms = |it: Duration| it.as_millis();
+        let ms = |pause: Duration| pause.as_millis();
         let grown: Vec<_> = (0..5).map(|_| ms(pauses.failed(now, 0))).collect();
         assert_eq!(grown, [500, 1_000, 2_000, 2_000, 2_000]);
         assert!(pauses.is_pausing(now));

@@ -1,15 +1,17 @@
 //! How many jobs of which kinds are claimed, and when.
 //!
-//! One claim is in flight at a time, for all kinds at once; a nudge meanwhile causes one more. A claim
-//! takes no more than the slots and their prefetch have room for, nor than the recorder can take: the
-//! room in the recorder is taken before the claim and travels with the job. A claim under way belongs to the
-//! handover: when the supervisor dies meanwhile, its replacement gets the answer.
+//! One claim is under way at a time, for all kinds at once; a nudge meanwhile causes one more. A
+//! claim takes no more than the slots and their prefetch have room for, and no more than the
+//! recorder can take: room in the recorder is taken before the claim and travels with the job.
+//! The claim under way belongs to the handover: if the supervisor dies meanwhile, its replacement
+//! gets the result.
 
 use super::{
     actor::Supervisor,
     attempt,
     claim_pauses::{self, ClaimPauses},
-    pool::{ClaimedJob, Pool},
+    pool::Pool,
+    pool_queue::ClaimedJob,
 };
 use crate::{
     domain::{
@@ -17,8 +19,8 @@ use crate::{
         fairness::{self, Floor, Turn},
     },
     ingest::Stored,
-    recorder::{Record, Recorded},
-    store::{Claim, Queue, StoreError, Transition, Want},
+    recorder::Recorded,
+    store::{Claim, Queue, StoreError, Want},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{
@@ -31,69 +33,81 @@ use tokio::{
     time::Instant,
 };
 
-/// Event: a pool can take more jobs.
+/// Event: a slot is free, and its pool can take more jobs.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-pub struct Wanting;
+pub(super) struct SlotFree;
 
-/// Command: the pause after the last claim is over.
+/// A message to oneself: the pause after a claim that failed is over.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-pub(super) struct PaceOver;
+struct RetryClaim;
+
+/// A message to oneself: the pause after the last claim is over.
+#[derive(actix::Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+struct PaceOver;
 
 /// A claimed job that no slot has started after this long goes back into turn.
-pub(super) const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
+const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
 
-/// What the claims of this node need to remember.
+/// What the claims of this node need to remember. A new supervisor starts with none of it.
 #[derive(Debug)]
 pub(super) struct Claiming {
-    /// Room in the recorder.
+    /// Room in the recorder: one permit for each outcome that it may still take.
     room: Arc<Semaphore>,
-    /// The one place for a job whose last attempt was rescued.
+    /// One permit: this node runs at most one job whose last attempt was rescued.
     suspects: Arc<Semaphore>,
-    /// There may be such a job: a tick has passed, or the last look found one.
+    /// The next claim looks for such a job: a tick has passed, or the last claim found one.
     looks_for_suspect: bool,
+    /// By the name of the kind.
     floors: HashMap<&'static str, Floor>,
+    /// The start of the clock of floors and pauses.
     started: Instant,
     pauses: ClaimPauses,
+    /// When the last claim was started.
     last_claim: Option<Duration>,
-    /// Kinds of which the last claim got all that it asked for: more may wait.
+    /// Names of the kinds of which the last claim got all that it asked for: more jobs may wait.
     full: HashSet<&'static str>,
     /// A `PaceOver` is on its way.
     is_paced: bool,
+    /// Somebody has asked for a claim since the last one was planned.
     is_nudged: bool,
-    /// With which kind a remainder starts.
+    /// Which pool a remainder of room is dealt to first; grows by one with each claim.
     first: usize,
+    /// The daemon drains: no claims any more.
     is_closed: bool,
 }
 
 /// A claim that is about to be made.
 struct Planned {
     wants: Vec<Want>,
+    /// Room in the recorder, one permit for each job wanted.
     permits: Vec<OwnedSemaphorePermit>,
-    /// Where a suspect is looked for: its place.
-    alone: Option<OwnedSemaphorePermit>,
-    /// Some kind looks without a floor, and has to know V.
+    /// The place for a suspect, if one is looked for.
+    suspect_place: Option<OwnedSemaphorePermit>,
+    /// Some kind is claimed without a floor, and has to know V.
     reads_clock: bool,
     asked_at: Duration,
 }
 
-/// A claim that came back.
+/// A claim that is finished.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct ClaimResult {
     permits: Vec<OwnedSemaphorePermit>,
     /// A suspect was looked for: its place was free.
     has_looked: bool,
-    /// A suspect is settled before the next one is claimed.
+    /// The suspect with its place, which stays taken until the suspect is settled.
     suspect: Option<(Claim, OwnedSemaphorePermit)>,
     result: Result<Claimed, StoreError>,
 }
 
-/// What a claim came to.
+/// What a claim brought.
 #[derive(Debug)]
 struct Claimed {
     wants: Vec<Want>,
     asked_at: Duration,
+    /// V by the name of the kind; empty unless it was read.
     clock: HashMap<String, Turn>,
     claims: Vec<Claim>,
 }
@@ -117,7 +131,7 @@ impl Claiming {
     }
 
     /// No claims any more.
-    pub(super) fn close(&mut self) {
+    pub(super) const fn close(&mut self) {
         self.is_closed = true;
     }
 
@@ -126,17 +140,20 @@ impl Claiming {
         self.floors.get(kind.0).map_or(0, Floor::least)
     }
 
-    /// A while has passed: jobs may have been rescued.
-    pub(super) fn look_for_suspect(&mut self) {
+    /// Time has passed: jobs may have been rescued.
+    pub(super) const fn look_for_suspect(&mut self) {
         self.looks_for_suspect = true;
     }
 
-    /// Decides what to claim now; `None` where there is no room, and while the pause after a failed claim lasts.
+    /// Decides what to claim now. `None`: there is no room, or a claim failed and its pause is
+    /// not over.
     fn plan(&mut self, pools: &mut [Pool]) -> Option<Planned> {
         let asked_at = self.started.elapsed();
         if self.is_closed || self.pauses.is_pausing(asked_at) {
             return None;
         }
+
+        // Deal the room of the recorder to the pools.
         let wishes: Vec<usize> = pools.iter_mut().map(Pool::room).collect();
         let room = self.room.available_permits();
         let dealt = fairness::deal(room, &wishes, self.first % wishes.len().max(1));
@@ -153,27 +170,48 @@ impl Claiming {
                 Want { kind, floor: floor.for_claim(asked_at), slots: *slots }
             })
             .collect();
-        let total: usize = wants.iter().map(|it| it.slots).sum();
+
+        // Take that room.
+        let total: usize = wants.iter().map(|want| want.slots).sum();
         let permits: Vec<OwnedSemaphorePermit> =
             (0..total).map_while(|_| self.room.clone().try_acquire_owned().ok()).collect();
         if permits.len() < total || total == 0 {
             return None;
         }
         self.is_nudged = false;
-        let alone = match self.looks_for_suspect {
+        let suspect_place = match self.looks_for_suspect {
             true => self.suspects.clone().try_acquire_owned().ok(),
             false => None,
         };
-        Some(Planned { wants, permits, alone, reads_clock, asked_at })
+        Some(Planned { wants, permits, suspect_place, reads_clock, asked_at })
     }
 
-    /// Takes note of what a claim got; true where more may be waiting.
-    fn note(&mut self, claimed: &Claimed) -> bool {
+    /// Takes note of how a claim ended. Returns the pause before its retry if it failed.
+    fn note(&mut self, result: &ClaimResult) -> Option<Duration> {
+        match &result.result {
+            Ok(claimed) => {
+                self.pauses.succeeded();
+                let may_be_more = self.note_claimed(claimed);
+                self.is_nudged |= may_be_more;
+                None
+            }
+            Err(error) => {
+                // All nudges wait for this retry.
+                self.is_nudged = false;
+                let pause = self.pauses.failed(self.started.elapsed(), rand::random());
+                tracing::warn!(%error, ?pause, "a claim failed");
+                Some(pause)
+            }
+        }
+    }
+
+    /// Takes note of what a claim got. True: more jobs may be waiting.
+    fn note_claimed(&mut self, claimed: &Claimed) -> bool {
         let mut may_be_more = false;
         for want in &claimed.wants {
-            let of_kind = claimed.claims.iter().filter(|it| it.job.kind.0 == want.kind);
+            let of_kind = claimed.claims.iter().filter(|claim| claim.job.kind.0 == want.kind);
             let (got, greatest) =
-                of_kind.fold((0, 0), |(got, greatest), it| (got + 1, it.turn.max(greatest)));
+                of_kind.fold((0, 0), |(got, greatest), claim| (got + 1, claim.turn.max(greatest)));
             let v = claimed.clock.get(want.kind).copied().unwrap_or_default();
             let floor = self.floors.entry(want.kind).or_default();
             floor.claimed(claimed.asked_at, want.slots, got, greatest, v);
@@ -188,21 +226,21 @@ impl Claiming {
     }
 }
 
-/// Makes a claim: of one suspect where that is asked for, and of what is in turn.
-async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival {
-    let Planned { mut wants, permits, alone, reads_clock, asked_at } = planned;
-    let has_looked = alone.is_some();
+/// Makes a claim: first of one suspect, if one is looked for, then of the jobs whose turn it is.
+async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> ClaimResult {
+    let Planned { mut wants, permits, suspect_place, reads_clock, asked_at } = planned;
+    let has_looked = suspect_place.is_some();
     let mut suspect = None;
     let claim = async {
-        if let Some(alone) = alone {
-            let wanted: Vec<&'static str> = wants.iter().map(|it| it.kind).collect();
+        if let Some(place) = suspect_place {
+            let wanted: Vec<&'static str> = wants.iter().map(|want| want.kind).collect();
             if let Some(claim) = queue.claim_suspect(&wanted, kinds.clone()).await? {
                 tracing::info!(job.id = claim.job.id, job.kind = %claim.job.kind, "runs as the only one of its node that was rescued");
                 // It takes one of the places that its kind has.
-                let of_kind = wants.iter_mut().filter(|it| it.kind == claim.job.kind.0);
-                of_kind.for_each(|it| it.slots -= 1);
-                wants.retain(|it| it.slots > 0);
-                suspect = Some((claim, alone));
+                let of_kind = wants.iter_mut().filter(|want| want.kind == claim.job.kind.0);
+                of_kind.for_each(|want| want.slots -= 1);
+                wants.retain(|want| want.slots > 0);
+                suspect = Some((claim, place));
             }
         }
         let clock = if reads_clock { queue.clock().await? } else { HashMap::new() };
@@ -213,98 +251,97 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> Arrival 
         Ok(Claimed { wants, asked_at, clock, claims })
     };
     let result = claim.await;
-    Arrival { permits, has_looked, suspect, result }
+    ClaimResult { permits, has_looked, suspect, result }
 }
 
+/// Claims, and gives claimed jobs to the queues of the pools or back to the database.
 impl Supervisor {
-    /// Claims if there is room and no claim is in flight.
+    /// Claims if there is room and no claim is under way.
     pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
-        if self.plan.handover.is_flying() {
+        if self.setup.handover.is_claim_under_way() {
             self.claiming.is_nudged = true;
             return;
         }
+
+        // Wait a moment after the last claim, so that this one takes more.
         let now = self.claiming.started.elapsed();
         let full = &self.claiming.full;
         let is_half_free =
-            self.pools.iter_mut().any(|it| full.contains(it.kind().0) && it.is_half_free());
+            self.pools.iter_mut().any(|pool| full.contains(pool.kind().0) && pool.is_half_free());
         if let Some(rest) = claim_pauses::pace(self.claiming.last_claim, now, is_half_free) {
             if !std::mem::replace(&mut self.claiming.is_paced, true) {
                 ctx.notify_later(PaceOver, rest);
             }
             return;
         }
+
+        // Start the claim.
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
         self.claiming.last_claim = Some(now);
-        let (queue, kinds) = (self.plan.queue.clone(), self.kinds.clone());
-        self.plan.handover.take_off(make(planned, queue, kinds));
-        let landing = self.plan.handover.landing().into_actor(self);
-        ctx.spawn(landing.map(|arrival, actor, ctx| {
-            let Some(arrival) = arrival else { return };
-            match &arrival.result {
-                Ok(claimed) => {
-                    actor.claiming.pauses.succeeded();
-                    let may_be_more = actor.claiming.note(claimed);
-                    actor.claiming.is_nudged |= may_be_more;
-                }
-                Err(error) => {
-                    // All who call for another one meanwhile wait for this retry.
-                    actor.claiming.is_nudged = false;
-                    let now = actor.claiming.started.elapsed();
-                    let pause = actor.claiming.pauses.failed(now, rand::random());
-                    tracing::warn!(%error, ?pause, "a claim failed");
-                    ctx.notify_later(Wanting, pause);
-                }
+        let (queue, kinds) = (self.setup.queue.clone(), self.kinds.clone());
+        self.setup.handover.start_claim(make(planned, queue, kinds));
+
+        // Take its result.
+        let finished = self.setup.handover.claim_finished().into_actor(self);
+        ctx.spawn(finished.map(|result, actor, ctx| {
+            let Some(result) = result else { return };
+            if let Some(pause) = actor.claiming.note(&result) {
+                ctx.notify_later(RetryClaim, pause);
             }
-            actor.claimed(arrival, ctx);
+            actor.claimed(result, ctx);
         }));
     }
 
-    /// The answer of a claim that the supervisor before this one made.
+    /// Takes the result of the claim that the supervisor before this one made, if one is under
+    /// way.
     pub(super) fn take_over_claim(&mut self, ctx: &mut actix::Context<Self>) {
-        if !self.plan.handover.is_flying() {
+        if !self.setup.handover.is_claim_under_way() {
             return;
         }
-        let landing = self.plan.handover.landing().into_actor(self);
-        ctx.spawn(landing.map(|arrival, actor, ctx| {
-            // Its floors were the other's.
-            if let Some(arrival) = arrival {
+        let finished = self.setup.handover.claim_finished().into_actor(self);
+        ctx.spawn(finished.map(|result, actor, ctx| {
+            // It says nothing of the floors of this supervisor.
+            if let Some(result) = result {
                 actor.claiming.is_nudged = true;
-                actor.claimed(arrival, ctx);
+                actor.claimed(result, ctx);
             }
         }));
     }
 
-    fn claimed(&mut self, arrival: Arrival, ctx: &mut actix::Context<Self>) {
-        let Arrival { permits, has_looked, suspect, result } = arrival;
-        let since = Instant::now();
-        let in_flight = &self.plan.handover.in_flight;
-        let mut given: HashMap<JobKind, Vec<ClaimedJob>> = HashMap::new();
-        let mut permits = permits.into_iter();
+    fn claimed(&mut self, result: ClaimResult, ctx: &mut actix::Context<Self>) {
+        let ClaimResult { permits, has_looked, suspect, result } = result;
         if has_looked && result.is_ok() {
-            // The next one, as soon as this one's outcome is committed. A claim that could not look, because its
-            // place was taken, says nothing.
+            // If there was a suspect, look for the next as soon as its outcome is committed. A
+            // claim that could not look, because the place was taken, says nothing.
             self.claiming.looks_for_suspect = suspect.is_some();
         }
-        if let Some((claim, alone)) = suspect {
-            let room = permits.next().into_iter().chain([alone]).collect();
-            let hold = in_flight.hold(claim.job.id, claim.run, room);
-            let held = ClaimedJob { claim, hold, since, is_suspect: true };
-            given.entry(held.claim.job.kind).or_default().push(held);
+
+        // Note each job as in memory, with its room in the recorder.
+        let (since, in_flight) = (Instant::now(), &self.setup.handover.in_flight);
+        let mut permits = permits.into_iter();
+        let mut given: HashMap<JobKind, Vec<ClaimedJob>> = HashMap::new();
+        let mut take = |claim: Claim, room, is_suspect| {
+            let guard = in_flight.enter(claim.job.id, claim.run, room);
+            let of_kind = given.entry(claim.job.kind).or_default();
+            of_kind.push(ClaimedJob { claim, guard, since, is_suspect });
+        };
+        if let Some((claim, place)) = suspect {
+            take(claim, permits.next().into_iter().chain([place]).collect(), true);
         }
         let claims = result.map(|it| it.claims).unwrap_or_default();
         for (claim, permit) in claims.into_iter().zip(permits) {
-            let hold = in_flight.hold(claim.job.id, claim.run, vec![permit]);
-            let held = ClaimedJob { claim, hold, since, is_suspect: false };
-            given.entry(held.claim.job.kind).or_default().push(held);
+            take(claim, vec![permit], false);
         }
         if !given.is_empty() {
-            self.plan.board.faults().point("supervisor.claimed");
+            self.setup.board.faults().point("supervisor.claimed");
         }
+
+        // Give the jobs to the pools.
         if self.claiming.is_closed {
-            self.release(given.into_values().flatten().collect());
+            self.give_back(given.into_values().flatten().collect());
             return;
         }
-        for pool in &mut self.pools {
+        for pool in &self.pools {
             if let Some(jobs) = given.remove(&pool.kind()) {
                 pool.give(jobs);
             }
@@ -315,28 +352,19 @@ impl Supervisor {
     }
 
     /// Gives jobs back that no slot has started, without an attempt used.
-    pub(super) fn release(&self, jobs: Vec<ClaimedJob>) {
-        for held in jobs {
-            // A suspect must not get a turn: it would be claimed together with others.
-            let transition = match held.is_suspect {
-                true => Transition::Postpone { after: Duration::ZERO },
-                false => Transition::Release,
-            };
-            let on_refused = transition.clone();
-            let settlement =
-                attempt::settlement(&held.claim, self.plan.node, None, None, transition);
-            let hold = Some(held.hold);
-            self.plan.uncommitted.record(Record { settlement, on_refused, hold });
+    pub(super) fn give_back(&self, jobs: Vec<ClaimedJob>) {
+        for claimed in jobs {
+            attempt::give_back(&self.setup.uncommitted, self.setup.node, claimed);
         }
     }
 
-    /// Gives back what slow slots have not started in time: they hold nobody's turn.
-    pub(super) fn release_stale(&self) {
+    /// Gives back what slow slots have not started in time, so that no other job waits for it.
+    pub(super) fn give_back_stale(&self) {
         for pool in &self.pools {
-            let stale = pool.take_back(PREFETCH_LIMIT);
+            let stale = pool.setup().waiting.take_stale(PREFETCH_LIMIT);
             if !stale.is_empty() {
                 tracing::debug!(kind = %pool.kind(), count = stale.len(), "prefetched jobs go back");
-                self.release(stale);
+                self.give_back(stale);
             }
         }
     }
@@ -346,16 +374,24 @@ impl actix::Handler<Stored> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Stored, ctx: &mut Self::Context) {
-        // Some may be due later.
-        self.looking.stir();
+        // Some of the jobs may be due later.
+        self.polling.note_change();
         self.try_claim(ctx);
     }
 }
 
-impl actix::Handler<Wanting> for Supervisor {
+impl actix::Handler<SlotFree> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _: Wanting, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: SlotFree, ctx: &mut Self::Context) {
+        self.try_claim(ctx);
+    }
+}
+
+impl actix::Handler<RetryClaim> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: RetryClaim, ctx: &mut Self::Context) {
         self.try_claim(ctx);
     }
 }
@@ -373,9 +409,9 @@ impl actix::Handler<Recorded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Recorded, ctx: &mut Self::Context) {
-        // What was retried or snoozed is due sooner or later.
-        self.looking.stir();
-        // A head that ended may have made the next of its line ready.
+        // Jobs that are retried or snoozed are due later.
+        self.polling.note_change();
+        // A head that ended may have made the next job of its line ready.
         self.try_claim(ctx);
     }
 }

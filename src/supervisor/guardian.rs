@@ -1,12 +1,12 @@
 //! The guardian: starts the supervisor, and starts it again when it dies.
 //!
-//! It lives on the main thread and does nothing else, so that there is little in it to go wrong. A
-//! supervisor that dies more often than restarts are allowed cannot be helped by another one, and one that
-//! stands still, or an actor that keeps its thread, cannot be replaced: the guardian says so, and the process ends
-//! for its service manager to start it anew.
+//! It lives on the main thread and does nothing else, so there is little in it that can go wrong.
+//! If supervisors die more often than restarts are allowed, another one would not help. A
+//! supervisor that stands still, or an actor that keeps its thread, cannot be replaced. In both
+//! cases the guardian gives up, and the process ends so that its service manager starts it again.
 
 use super::{
-    actor::{Supervisor, SupervisorPlan},
+    actor::{Supervisor, SupervisorSetup},
     thread_watch::ThreadWatch,
 };
 use crate::{
@@ -21,87 +21,94 @@ use actix::{Actor, ArbiterHandle, AsyncContext};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
-/// How often the guardian looks whether the supervisor is there and moves.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A supervisor that has not ticked for five ticks and so many looks more is silent.
-const SILENT_LOOKS_MARGIN: u32 = 1;
-/// After so many looks in a row at which it was, or at which a thread had not turned, nothing is hoped for any more.
-const STALLED_LOOKS_MAX: u32 = 15;
+/// How often the guardian checks whether the supervisor is there and ticks.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Checks beyond five ticks until a supervisor that does not tick counts as silent.
+const SILENT_CHECKS_MARGIN: u32 = 1;
+/// Consecutive checks with a silent supervisor, or a thread that gave no sign of life, until the
+/// process is ended.
+const STALLED_CHECKS_MAX: u32 = 15;
 
 /// Watches the supervisor.
 #[derive(Debug)]
 pub struct Guardian {
-    plan: Arc<SupervisorPlan>,
+    setup: Arc<SupervisorSetup>,
+    /// Where supervisors live.
     arbiter: ArbiterHandle,
+    /// Reports of supervisors that went down; taken when the guardian starts.
     downs: Option<mpsc::UnboundedReceiver<Down>>,
+    /// The supervisor that was started last; `None` once the guardian has given up.
     supervisor: Option<actix::Addr<Supervisor>>,
     _presence: Presence,
     intensity: Intensity,
+    /// The start of the clock of `intensity`.
     started: Instant,
-    turns: ThreadWatch,
-    silence: TickWatch,
+    threads: ThreadWatch,
+    ticks: TickWatch,
     /// How many supervisors were started.
     generation: u32,
 }
 
-/// Event: a supervisor went down, says the board.
+/// Event: the board reports that a supervisor went down.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-struct WentDown {
-    /// Which one, once that is known: the one that lived when it was heard of.
+struct SupervisorDown {
+    /// Which one: the one that lived when the report came. `None` in the report itself.
     generation: Option<u32>,
     /// How often its address was found open all the same.
-    looks: u32,
+    checks: u32,
 }
 
-/// A supervisor says that it goes down before its address is closed: it is looked at so often, after 1, 2, 4, …
-/// milliseconds. That takes some seconds, because nobody else looks while the daemon drains.
-const LOOKS_MAX: u32 = 14;
+/// The board hears of a death before the supervisor's address closes, so it is checked again up
+/// to this many times, after 1, 2, 4, … ms. That takes some seconds, because while the daemon
+/// drains nothing else checks the supervisor.
+const CHECKS_MAX: u32 = 14;
 
-/// A message to oneself.
+/// A message to oneself: check the supervisor and the threads.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-struct Look;
+struct CheckNow;
 
 impl Guardian {
-    /// A guardian that starts supervisors by this plan on `arbiter`, and watches the threads on which other actors
-    /// live besides: those of `plan`, and these, by name.
+    /// A guardian that starts supervisors by this setup on `arbiter`. It watches the threads on
+    /// which actors live: `arbiter`, those of `setup`, and `others`, each with a name for the
+    /// log.
     pub fn new(
-        plan: Arc<SupervisorPlan>,
+        setup: Arc<SupervisorSetup>,
         arbiter: ArbiterHandle,
         others: Vec<(String, ArbiterHandle)>,
         downs: mpsc::UnboundedReceiver<Down>,
     ) -> Self {
-        let presence = plan.board.enter("guardian", ActorType::Guardian, "", wall_clock());
-        let slots = plan.arbiters.iter().enumerate();
-        let slots = slots.map(|(number, it)| (format!("slots/{number}"), it.clone()));
+        let presence = setup.board.enter("guardian", ActorType::Guardian, "", wall_clock());
+        let slots = setup.arbiters.iter().enumerate();
+        let slots = slots.map(|(number, arbiter)| (format!("slots/{number}"), arbiter.clone()));
         let control = ("control".to_owned(), arbiter.clone());
-        let turns = ThreadWatch::of(slots.chain([control]).chain(others));
+        let threads = ThreadWatch::of(slots.chain([control]).chain(others));
         Self {
-            plan,
+            setup,
             arbiter,
-            turns,
+            threads,
             downs: Some(downs),
             supervisor: None,
             _presence: presence,
             intensity: Intensity::default(),
             started: Instant::now(),
-            silence: TickWatch::default(),
+            ticks: TickWatch::default(),
             generation: 0,
         }
     }
 
     fn start_supervisor(&mut self) {
-        let plan = self.plan.clone();
-        let address = Supervisor::start_in_arbiter(&self.arbiter, move |_| Supervisor::new(plan));
+        let setup = self.setup.clone();
+        let address = Supervisor::start_in_arbiter(&self.arbiter, move |_| Supervisor::new(setup));
         self.supervisor = Some(address);
         self.generation += 1;
     }
 
     fn went_down(&mut self) {
-        self.plan.metrics.actor_restarted(ActorType::Supervisor.as_str());
-        self.plan.board.restarted("supervisor");
-        let limit = Limit::from(&self.plan.config.get().restart);
+        self.setup.metrics.actor_restarted(ActorType::Supervisor.as_str());
+        self.setup.board.restarted("supervisor");
+        let limit = Limit::from(&self.setup.config.get().restart);
         if self.intensity.went_down(self.started.elapsed(), None, &limit) {
             tracing::error!(
                 restarts = limit.max_restarts,
@@ -109,15 +116,15 @@ impl Guardian {
                 "the supervisor goes down again and again: the process gives up"
             );
             self.supervisor = None;
-            self.plan.board.give_up(Fatal::Supervisor);
+            self.setup.board.give_up(Fatal::Supervisor);
             return;
         }
         tracing::error!("the supervisor went down: another one takes over");
         self.start_supervisor();
     }
 
-    fn look(&mut self) {
-        if self.plan.board.is_draining() {
+    fn check(&mut self) {
+        if self.setup.board.is_draining() {
             return;
         }
         if self.supervisor.as_ref().is_some_and(|it| !it.connected()) {
@@ -125,44 +132,48 @@ impl Guardian {
             return;
         }
         if self.is_stalled() {
-            self.plan.board.give_up(Fatal::Stalled);
+            self.setup.board.give_up(Fatal::Stalled);
         }
     }
 
-    /// Whether a thread of actors, or the supervisor, stands still and cannot be expected to go on.
+    /// Whether a thread of actors, or the supervisor, has stood still for so long that the
+    /// process ends.
     fn is_stalled(&mut self) -> bool {
-        if let Some(thread) = self.turns.look(STALLED_LOOKS_MAX) {
+        if let Some(thread) = self.threads.check(STALLED_CHECKS_MAX) {
             tracing::error!(thread, "an actor keeps its thread and never yields: the process ends");
             return true;
         }
-        let ticks = (self.plan.config.get().supervisor.tick * 5).div_duration_f64(LOOK_EVERY);
-        let limit = ticks.ceil() as u32 + SILENT_LOOKS_MARGIN;
-        let looks = self.silence.look(self.plan.board.ticked_at());
-        if looks == limit {
-            tracing::error!(looks, "the supervisor does not tick");
+        let ticks = (self.setup.config.get().supervisor.tick * 5).div_duration_f64(CHECK_EVERY);
+        let limit = ticks.ceil() as u32 + SILENT_CHECKS_MARGIN;
+        let checks = self.ticks.check(self.setup.board.ticked_at());
+        if checks == limit {
+            tracing::error!(checks, "the supervisor does not tick");
         }
-        if looks >= limit + STALLED_LOOKS_MAX {
-            tracing::error!(looks, "the supervisor stands still: the process ends");
+        if checks >= limit + STALLED_CHECKS_MAX {
+            tracing::error!(checks, "the supervisor stands still: the process ends");
             return true;
         }
         false
     }
 }
 
-/// For how many looks the supervisor has not ticked. They are counted, and no clock is read: after the machine was
-/// suspended, or its clock set, nobody is silent yet.
+/// For how many checks the supervisor has not ticked. Checks are counted and no clock is read, so
+/// a machine that was suspended, or whose clock was set, makes nobody silent.
 #[derive(Debug, Default)]
 struct TickWatch {
+    /// The last tick that was seen.
     ticked_at: Option<Timestamp>,
-    looks: u32,
+    /// Consecutive checks without a tick.
+    checks: u32,
 }
 
 impl TickWatch {
-    /// One look more; 0 where it has ticked since the last.
-    fn look(&mut self, ticked_at: Timestamp) -> u32 {
+    /// Returns the number of consecutive checks without a tick, this one included; 0 if the
+    /// supervisor has ticked since the last.
+    fn check(&mut self, ticked_at: Timestamp) -> u32 {
         let has_moved = self.ticked_at.replace(ticked_at) != Some(ticked_at);
-        self.looks = if has_moved { 0 } else { self.looks + 1 };
-        self.looks
+        self.checks = if has_moved { 0 } else { self.checks + 1 };
+        self.checks
     }
 }
 
@@ -173,39 +184,40 @@ impl Actor for Guardian {
         self.start_supervisor();
         if let Some(downs) = self.downs.take() {
             let stream = futures_util::stream::unfold(downs, |mut downs| async move {
-                downs.recv().await.map(|_| (WentDown { generation: None, looks: 0 }, downs))
+                downs.recv().await.map(|_| (SupervisorDown { generation: None, checks: 0 }, downs))
             });
             ctx.add_message_stream(Box::pin(stream));
         }
-        ctx.notify_later(Look, LOOK_EVERY);
+        ctx.notify_later(CheckNow, CHECK_EVERY);
     }
 }
 
-impl actix::Handler<WentDown> for Guardian {
+impl actix::Handler<SupervisorDown> for Guardian {
     type Result = ();
 
-    fn handle(&mut self, WentDown { generation, looks }: WentDown, ctx: &mut Self::Context) {
+    fn handle(&mut self, down: SupervisorDown, ctx: &mut Self::Context) {
+        let SupervisorDown { generation, checks } = down;
         let generation = generation.unwrap_or(self.generation);
         if generation != self.generation {
             return;
         }
         match &self.supervisor {
-            Some(it) if it.connected() && looks < LOOKS_MAX => {
-                let again = WentDown { generation: Some(generation), looks: looks + 1 };
-                ctx.notify_later(again, Duration::from_millis(1 << looks));
+            Some(address) if address.connected() && checks < CHECKS_MAX => {
+                let again = SupervisorDown { generation: Some(generation), checks: checks + 1 };
+                ctx.notify_later(again, Duration::from_millis(1 << checks));
             }
-            Some(it) if !it.connected() => self.went_down(),
+            Some(address) if !address.connected() => self.went_down(),
             Some(_) | None => {}
         }
     }
 }
 
-impl actix::Handler<Look> for Guardian {
+impl actix::Handler<CheckNow> for Guardian {
     type Result = ();
 
-    fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
-        self.look();
-        ctx.notify_later(Look, LOOK_EVERY);
+    fn handle(&mut self, _: CheckNow, ctx: &mut Self::Context) {
+        self.check();
+        ctx.notify_later(CheckNow, CHECK_EVERY);
     }
 }
 
@@ -214,10 +226,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_looks_without_a_tick_between_them_count() {
-        let mut silence = TickWatch::default();
-        let looks = [0, 0, 7, 7, 7, 3_600_000, 3_600_000]
-            .map(|ms| silence.look(Timestamp::from_millis(ms)));
-        assert_eq!(looks, [0, 1, 0, 1, 2, 0, 1]);
+    fn only_checks_without_a_tick_between_them_count() {
+        let mut watch = TickWatch::default();
+        let checks =
+            [0, 0, 7, 7, 7, 3_600_000, 3_600_000].map(|ms| watch.check(Timestamp::from_millis(ms)));
+        assert_eq!(checks, [0, 1, 0, 1, 2, 0, 1]);
     }
 }

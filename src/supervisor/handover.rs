@@ -1,9 +1,11 @@
-//! What outlives a supervisor, so that its replacement goes on where it stopped: the pools with the jobs in
-//! them, the actors that it owns, the claim that is under way, and the news of who went down.
+//! What outlives a supervisor, so that its replacement goes on where it stopped: the pools with
+//! the jobs in them, the state of the actors that it owns, the claim that is under way, and the
+//! reports of actors that went down.
 //!
-//! A supervisor takes it when it starts and leaves it when it is dropped, also by unwinding.
+//! A supervisor takes it when it starts, and leaves it when it is dropped, which unwinding does
+//! too.
 
-use super::{actor::Supervisor, claiming::Arrival, pool::Pool, restarts::Supervised};
+use super::{actor::Supervisor, claiming::ClaimResult, pool::Pool, restarts::Supervised};
 use crate::{recorder::InFlight, telemetry::board::Down};
 use std::{
     future::poll_fn,
@@ -18,7 +20,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-/// Today's supervisor, also after a restart.
+/// The supervisor that lives now. Clones share it, and a replacement sets it again.
 #[derive(Clone, Debug, Default)]
 pub struct SupervisorAddress(Arc<arc_swap::ArcSwapOption<actix::Addr<Supervisor>>>);
 
@@ -36,34 +38,36 @@ impl SupervisorAddress {
 /// What a supervisor leaves to the next.
 #[derive(Debug)]
 pub struct Handover {
-    /// Who lives now.
+    /// The supervisor that lives now.
     pub address: SupervisorAddress,
-    /// The runs that are in memory.
+    /// The runs that this process has in memory.
     pub in_flight: InFlight,
-    /// Room in the recorder.
+    /// Room in the recorder: one permit for each outcome that it may still take.
     pub(super) room: Arc<Semaphore>,
-    /// The one place for a job whose last attempt was rescued.
+    /// One permit: this node runs at most one job whose last attempt was rescued.
     pub(super) suspects: Arc<Semaphore>,
-    /// The clock of restarts.
+    /// The start of the clock by which restarts and polls are timed.
     pub(super) started: Instant,
+    /// Empty while a supervisor lives.
     left: Mutex<HandedOver>,
-    /// The claim under way: its answer is taken by whoever is the supervisor when it comes.
-    flight: Mutex<Option<JoinHandle<Arrival>>>,
-    /// Owns the claim under way.
+    /// The claim under way. The supervisor that lives when it is finished takes its result.
+    claim: Mutex<Option<JoinHandle<ClaimResult>>>,
+    /// Owns the task of the claim under way.
     tasks: TaskTracker,
     downs: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Down>>>,
 }
 
-/// What a supervisor has in its own hands while it lives.
+/// What a supervisor holds itself while it lives.
 #[derive(Debug, Default)]
 pub(super) struct HandedOver {
     pub(super) pools: Vec<Pool>,
+    /// By the index of the child in `SupervisorSetup::children`.
     pub(super) supervised: Vec<Supervised>,
 }
 
 impl Handover {
-    /// Of a process whose recorder may hold so many outcomes and claimed jobs, and that hears here of actors
-    /// that went down.
+    /// `recorder_capacity`: how many outcomes and claimed jobs there may be together. `downs`:
+    /// where the board reports actors that went down.
     pub fn new(recorder_capacity: usize, downs: mpsc::UnboundedReceiver<Down>) -> Arc<Self> {
         Arc::new(Self {
             address: SupervisorAddress::default(),
@@ -72,7 +76,7 @@ impl Handover {
             suspects: Arc::new(Semaphore::new(1)),
             started: Instant::now(),
             left: Mutex::default(),
-            flight: Mutex::default(),
+            claim: Mutex::default(),
             tasks: TaskTracker::new(),
             downs: Arc::new(tokio::sync::Mutex::new(downs)),
         })
@@ -88,27 +92,29 @@ impl Handover {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 
-    /// Starts a claim. Must be called on an arbiter.
-    pub(super) fn take_off(&self, claim: impl Future<Output = Arrival> + Send + 'static) {
+    /// Starts a claim. Must be called on an arbiter, and only if no claim is under way.
+    pub(super) fn start_claim(&self, claim: impl Future<Output = ClaimResult> + Send + 'static) {
         let task = self.tasks.spawn(claim);
-        *self.flight() = Some(task);
+        *self.claim() = Some(task);
     }
 
     /// Whether a claim is under way.
-    pub(super) fn is_flying(&self) -> bool {
-        self.flight().is_some()
+    pub(super) fn is_claim_under_way(&self) -> bool {
+        self.claim().is_some()
     }
 
-    /// The answer of the claim under way; `None` where there is none, or where it was lost.
-    pub(super) fn landing(self: &Arc<Self>) -> impl Future<Output = Option<Arrival>> + use<> {
+    /// Waits for the result of the claim under way; `None` if there is no claim, or it was lost.
+    pub(super) fn claim_finished(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Option<ClaimResult>> + use<> {
         let handover = self.clone();
         poll_fn(move |cx| {
-            let mut flight = handover.flight();
-            let Some(task) = flight.as_mut() else { return Poll::Ready(None) };
-            let arrival = ready!(Pin::new(task).poll(cx));
-            *flight = None;
-            Poll::Ready(match arrival {
-                Ok(arrival) => Some(arrival),
+            let mut claim = handover.claim();
+            let Some(task) = claim.as_mut() else { return Poll::Ready(None) };
+            let result = ready!(Pin::new(task).poll(cx));
+            *claim = None;
+            Poll::Ready(match result {
+                Ok(result) => Some(result),
                 Err(error) => {
                     tracing::error!(%error, "a claim was lost: its jobs are found as held by nobody");
                     None
@@ -117,13 +123,13 @@ impl Handover {
         })
     }
 
-    /// The next news of an actor that went down.
+    /// The next report of an actor that went down; `None` if the board is gone.
     pub(super) fn next_down(self: &Arc<Self>) -> impl Future<Output = Option<Down>> + use<> {
         let downs = self.downs.clone();
         async move { downs.lock().await.recv().await }
     }
 
-    fn flight(&self) -> MutexGuard<'_, Option<JoinHandle<Arrival>>> {
-        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    fn claim(&self) -> MutexGuard<'_, Option<JoinHandle<ClaimResult>>> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,8 @@
 //! The listener: hears that other nodes have stored jobs, and wakes the supervisor.
 //!
-//! PostgreSQL only. It holds a connection of its own; without it, or where a pooler keeps notices away, heartbeats find
-//! the jobs, so that what goes wrong here costs a heartbeat and is no fault of the actor.
+//! PostgreSQL only. It holds a connection of its own. Without that connection, or if a pooler
+//! keeps notices away, heartbeats find the jobs: a failure here delays jobs by a heartbeat and
+//! does not end the actor.
 
 use crate::{
     announcer::Announcer,
@@ -22,44 +23,45 @@ use std::{
 /// The pauses between attempts to listen.
 const PAUSES: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
-/// What the listener is made of.
+/// What the listener is made from.
 #[derive(Clone, Debug)]
-pub struct ListenerPlan {
+pub struct ListenerSetup {
     /// How to listen.
     pub subscriber: Subscriber,
-    /// Who is woken.
+    /// Wakes the supervisor.
     pub announcer: Announcer<Stored>,
-    /// Whether notices arrive: else heartbeats look for jobs all the time.
+    /// Set while notices arrive; while it is not, heartbeats look for jobs.
     pub is_heard: Arc<AtomicBool>,
     /// Where it posts.
     pub board: Arc<Board>,
 }
 
-/// Listens.
+/// Listens for notices of other nodes.
 #[derive(Debug)]
 pub struct Listener {
-    plan: ListenerPlan,
+    setup: ListenerSetup,
     presence: Presence,
     /// Attempts that failed in a row.
     failures: u32,
 }
 
+/// A message to oneself: subscribe, and hear notices until that fails.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 struct Listen;
 
 impl Listener {
-    /// A listener by this plan.
-    pub fn new(plan: ListenerPlan) -> Self {
+    /// A listener by this setup.
+    pub fn new(setup: ListenerSetup) -> Self {
         let presence =
-            plan.board.enter("listener", ActorType::Listener, "supervisor", wall_clock());
-        Self { plan, presence, failures: 0 }
+            setup.board.enter("listener", ActorType::Listener, "supervisor", wall_clock());
+        Self { setup, presence, failures: 0 }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.plan.is_heard.store(false, Ordering::Relaxed);
+        self.setup.is_heard.store(false, Ordering::Relaxed);
     }
 }
 
@@ -67,7 +69,7 @@ impl actix::Actor for Listener {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("listener.started");
+        self.setup.board.faults().point("listener.started");
         ctx.notify(Listen);
     }
 }
@@ -76,13 +78,12 @@ impl actix::Handler<Listen> for Listener {
     type Result = ();
 
     fn handle(&mut self, _: Listen, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("listener.handle");
+        self.setup.board.faults().point("listener.handle");
         self.presence.post().busy(0, wall_clock());
-        let plan = self.plan.clone();
+        let setup = self.setup.clone();
         let listening = async move {
-            let was_heard = plan.is_heard.clone();
-            let error = listen(&plan).await;
-            (was_heard.swap(false, Ordering::Relaxed), error)
+            let error = listen(&setup).await;
+            (setup.is_heard.swap(false, Ordering::Relaxed), error)
         };
         ctx.spawn(listening.into_actor(self).map(|(was_heard, error), actor, ctx| {
             actor.failures = if was_heard { 0 } else { actor.failures.saturating_add(1) };
@@ -96,29 +97,29 @@ impl actix::Handler<Listen> for Listener {
     }
 }
 
-/// Listens until that fails.
-async fn listen(plan: &ListenerPlan) -> StoreError {
-    let mut listening = match plan.subscriber.listen().await {
-        Ok(listening) => listening,
+/// Listens until that fails, and returns why.
+async fn listen(setup: &ListenerSetup) -> StoreError {
+    let mut subscription = match setup.subscriber.listen().await {
+        Ok(subscription) => subscription,
         Err(error) => return error,
     };
-    plan.is_heard.store(true, Ordering::Relaxed);
-    // What came before anybody listened is found now.
-    wake(plan);
+    setup.is_heard.store(true, Ordering::Relaxed);
+    // Find the jobs that were stored before the subscription.
+    wake(setup);
     loop {
-        listening = match listening.next().await {
-            Ok((listening, heard)) => {
-                plan.board.faults().point("listener.heard");
-                if heard == Notice::Jobs {
-                    wake(plan);
+        subscription = match subscription.next().await {
+            Ok((subscription, notice)) => {
+                setup.board.faults().point("listener.heard");
+                if notice == Notice::Jobs {
+                    wake(setup);
                 }
-                listening
+                subscription
             }
             Err(error) => return error,
         };
     }
 }
 
-fn wake(plan: &ListenerPlan) {
-    plan.announcer.announce(Stored { jobs: 1 });
+fn wake(setup: &ListenerSetup) {
+    setup.announcer.announce(Stored { jobs: 1 });
 }

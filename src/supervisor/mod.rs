@@ -1,32 +1,41 @@
-//! Everything that runs jobs: claims them, gives them to slots, and restarts what went down.
+//! Everything that runs jobs: claims them, gives them to slots, and restarts actors that went
+//! down.
 //!
-//! Unlike the supervisors of other systems, which only restart or only fetch, this one does both: `claiming`
-//! decides which jobs are taken, `restarts` which actors are started again. Both go through a kind's `pool`,
-//! which keeps its queue, its slots and how often they went down. Above it is the `guardian`, and what one
-//! supervisor leaves to the next is its `handover`.
+//! Other systems call a supervisor what only restarts, or only fetches; this one does both.
+//! `claiming` decides which jobs are taken, `restarts` which actors are started again, `drain`
+//! how it ends; all three are parts of the `actor`. A kind's `pool` stands between them: claiming
+//! fills its queue (`pool_queue`) and restarts replaces its slots (`pool_slots`). Neither touches
+//! the other's half; the pool joins them: jobs wake slots, and a slot that is down gets no job. A
+//! `slot` takes jobs from the queue, and `attempt` is what happens to a job from there to the
+//! recorder. Above the supervisor is the `guardian`, and what one supervisor leaves to the next
+//! is its `handover`.
 
 mod actor;
 mod attempt;
 mod claim_pauses;
 mod claiming;
+mod drain;
 mod guardian;
 mod handover;
 mod janitor;
 mod listener;
 mod poll_policy;
 mod pool;
+mod pool_queue;
+mod pool_slots;
 mod restarts;
 mod slot;
 mod thread_watch;
 mod work;
 
 pub use self::{
-    actor::{Drain, Supervisor, SupervisorPlan, Tick},
+    actor::{Supervisor, SupervisorSetup, Tick},
+    drain::Drain,
     guardian::Guardian,
     handover::{Handover, SupervisorAddress},
-    janitor::{Janitor, JanitorPlan, Rescued, rescue},
-    listener::{Listener, ListenerPlan},
-    pool::{KindEntry, Pool, SlotPlan},
-    restarts::{Child, Pulse},
-    work::Work,
+    janitor::{Janitor, JanitorSetup, Rescued, rescue},
+    listener::{Listener, ListenerSetup},
+    pool::KindEntry,
+    restarts::Child,
+    work::WorkRuntime,
 };

@@ -1,59 +1,60 @@
 //! When the supervisor asks the database for jobs though nobody has woken it.
 //!
-//! An idle daemon asks rarely: where wake-ups are sure to come, a tick only asks if something has happened
-//! here, if a job is due, or if a heartbeat has seen one.
+//! An idle daemon asks rarely: if wake-ups are sure to come, a tick asks only if something has
+//! happened here, if a job is due, or if a heartbeat has seen one.
 
 use std::time::Duration;
 
-/// A tick that asks for nothing else asks at the least after so many.
+/// After this many ticks without a reason, a tick polls the database anyway.
 const TICKS_MAX: u32 = 10;
 
 /// What is known at a tick. All times are readings of one monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PollInputs {
-    /// Now.
+    /// When the tick is.
     pub(super) now: Duration,
     /// The time between two ticks.
     pub(super) tick: Duration,
-    /// Whoever stores a job wakes this supervisor, or a heartbeat does that finds it.
+    /// Nodes that store a job wake this supervisor, or a heartbeat that finds the job does.
     pub(super) is_woken: bool,
-    /// The last heartbeat that has seen a job waiting.
+    /// The last heartbeat that saw a job waiting.
     pub(super) seen_at: Option<Duration>,
 }
 
-/// What the last look has left.
+/// What is known since the last poll. Times are readings of the clock of [`PollInputs`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct PollPolicy {
-    looked_at: Option<Duration>,
-    /// Something has happened since: a job may be due by now that was not known then.
-    is_stirred: bool,
+    polled_at: Option<Duration>,
+    /// Something has happened since: a job may be due now that was unknown then.
+    has_changed: bool,
+    /// When the next job is due, as far as this process knows.
     next_due: Option<Duration>,
 }
 
 impl PollPolicy {
-    /// Something has happened here: the next tick asks.
-    pub(super) const fn stir(&mut self) {
-        self.is_stirred = true;
+    /// Something has happened here: the next tick polls.
+    pub(super) const fn note_change(&mut self) {
+        self.has_changed = true;
     }
 
-    /// Whether a tick is to ask.
-    pub(super) fn is_due(&self, it: PollInputs) -> bool {
-        let Some(looked_at) = self.looked_at else { return true };
-        let is_seen = it.seen_at.is_some_and(|at| at > looked_at);
-        let is_long_ago = it.now.saturating_sub(looked_at) >= it.tick * TICKS_MAX;
-        let has_due = self.next_due.is_some_and(|at| at <= it.now);
-        !it.is_woken || self.is_stirred || has_due || is_seen || is_long_ago
+    /// Whether a tick polls.
+    pub(super) fn is_due(&self, inputs: PollInputs) -> bool {
+        let Some(polled_at) = self.polled_at else { return true };
+        let is_seen = inputs.seen_at.is_some_and(|at| at > polled_at);
+        let is_long_ago = inputs.now.saturating_sub(polled_at) >= inputs.tick * TICKS_MAX;
+        let has_due = self.next_due.is_some_and(|at| at <= inputs.now);
+        !inputs.is_woken || self.has_changed || has_due || is_seen || is_long_ago
     }
 
-    /// It asks now.
-    pub(super) const fn looked(&mut self, now: Duration) {
-        self.looked_at = Some(now);
-        self.is_stirred = false;
+    /// A poll starts at `now`.
+    pub(super) const fn polled(&mut self, now: Duration) {
+        self.polled_at = Some(now);
+        self.has_changed = false;
     }
 
-    /// When the next job is due, by what the database said at `now`.
+    /// The database said at `now` that the next job is due after `wait`; `None`: no job is.
     pub(super) fn next_due(&mut self, now: Duration, wait: Option<Duration>) {
-        self.next_due = wait.map(|it| now + it);
+        self.next_due = wait.map(|wait| now + wait);
     }
 }
 
@@ -69,9 +70,9 @@ mod tests {
     }
 
     fn idle_since(seconds: u64) -> PollPolicy {
-        let mut looking = PollPolicy::default();
-        looking.looked(Duration::from_secs(seconds));
-        looking
+        let mut policy = PollPolicy::default();
+        policy.polled(Duration::from_secs(seconds));
+        policy
     }
 
     #[test]
@@ -87,13 +88,13 @@ mod tests {
 
     #[test]
     fn a_tick_asks_after_something_has_happened_and_when_a_job_is_due() {
-        let mut looking = idle_since(5);
-        looking.stir();
-        assert!(looking.is_due(at(6)));
-        looking.looked(Duration::from_secs(6));
-        looking.next_due(Duration::from_secs(6), Some(Duration::from_secs(2)));
-        assert!(!looking.is_due(at(7)));
-        assert!(looking.is_due(at(8)));
+        let mut policy = idle_since(5);
+        policy.note_change();
+        assert!(policy.is_due(at(6)));
+        policy.polled(Duration::from_secs(6));
+        policy.next_due(Duration::from_secs(6), Some(Duration::from_secs(2)));
+        assert!(!policy.is_due(at(7)));
+        assert!(policy.is_due(at(8)));
     }
 
     #[test]
@@ -106,13 +107,13 @@ mod tests {
     proptest! {
         #[test]
         fn nobody_sleeps_for_more_than_ten_ticks(stirs in prop::collection::vec(any::<bool>(), 30)) {
-            let (mut looking, mut last) = (PollPolicy::default(), 0);
+            let (mut policy, mut last) = (PollPolicy::default(), 0);
             for (now, stirs) in (0..).zip(stirs) {
                 if stirs && now % 7 == 0 {
-                    looking.stir();
+                    policy.note_change();
                 }
-                if looking.is_due(at(now)) {
-                    looking.looked(Duration::from_secs(now));
+                if policy.is_due(at(now)) {
+                    policy.polled(Duration::from_secs(now));
                     last = now;
                 }
                 prop_assert!(now - last < 10);

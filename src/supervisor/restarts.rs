@@ -1,47 +1,71 @@
-//! Who is started again, and when.
+//! Which actors are started again, and when.
 //!
-//! An actor is down when its address is closed. That the board says so is only a hint to look at once; the
-//! tick looks at all of them anyway, and also for slots that have been silent for longer than their
-//! time-outs allow. Pauses are kept as instants with the pools, so that a new supervisor knows them, too.
+//! An actor is down if its address is closed. A report of the board is only a hint to check at
+//! once: the tick checks all actors anyway, and also finds slots that have been silent for longer
+//! than their time-outs allow. The pauses before restarts are kept in the pools and in
+//! [`Supervised`], so a new supervisor knows them, too.
 
-use super::{actor::Supervisor, attempt::Ended, pool::Pool, work};
+use super::{actor::Supervisor, attempt, pool::Pool, pool_slots::SlotHealth, work};
 use crate::{
     config,
-    domain::{
-        Id,
-        intensity::{Intensity, Limit, Streak},
-    },
+    domain::intensity::{Intensity, Limit, Streak},
     store::wall_clock,
     telemetry::board::{ActorState, ActorType, Down, Fatal},
 };
-use actix::AsyncContext;
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use actix::{ArbiterHandle, AsyncContext};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Whether an actor lives.
-pub type Pulse = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whether an actor that was started lives.
+type IsAlive = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// An actor that the supervisor owns, other than slots.
 #[derive(Clone)]
 pub struct Child {
-    /// Its name on the board.
-    pub name: String,
-    /// What it is.
-    pub kind: ActorType,
-    /// Starts it, and says how to feel its pulse.
-    pub start: Arc<dyn Fn() -> Pulse + Send + Sync>,
+    name: String,
+    kind: ActorType,
+    start: Arc<dyn Fn() -> IsAlive + Send + Sync>,
 }
 
-/// A [`Child`] that was started.
+impl Child {
+    /// A child of this name and type that lives on `arbiter`. `make` makes the actor and each
+    /// replacement; `started` is given the address of each.
+    pub fn addressed<A: actix::Actor<Context = actix::Context<A>>>(
+        name: impl Into<String>,
+        kind: ActorType,
+        arbiter: &ArbiterHandle,
+        make: impl Fn() -> A + Send + Sync + 'static,
+        started: impl Fn(actix::Addr<A>) + Send + Sync + 'static,
+    ) -> Self {
+        let (arbiter, make) = (arbiter.clone(), Arc::new(make));
+        let start = move || -> IsAlive {
+            let make = make.clone();
+            let address = A::start_in_arbiter(&arbiter, move |_| make());
+            started(address.clone());
+            Box::new(move || address.connected())
+        };
+        Self { name: name.into(), kind, start: Arc::new(start) }
+    }
+
+    /// A child to which nobody sends messages.
+    pub fn of<A: actix::Actor<Context = actix::Context<A>>>(
+        name: impl Into<String>,
+        kind: ActorType,
+        arbiter: &ArbiterHandle,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        Self::addressed(name, kind, arbiter, make, drop)
+    }
+}
+
+/// What the supervisor remembers of a [`Child`].
 #[derive(Default)]
 pub(super) struct Supervised {
-    pulse: Option<Pulse>,
+    /// `None` until it is started.
+    is_alive: Option<IsAlive>,
     intensity: Intensity,
     streak: Streak,
+    /// When it is started again; `None` unless it waits for that.
     restart_at: Option<Instant>,
 }
 
@@ -51,161 +75,167 @@ impl fmt::Debug for Supervised {
     }
 }
 
-/// Event: an actor went down, says the board.
+/// Event: the board reports that an actor went down.
 #[derive(actix::Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub(super) struct WentDown {
+pub(super) struct ActorDown {
     pub(super) down: Down,
     /// How often its address was found open all the same.
-    pub(super) looks: u32,
+    pub(super) checks: u32,
 }
 
-/// A message to oneself: start what has waited long enough, and see who is down.
+/// A message to oneself: start the actors whose pause is over, and check all.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-pub(super) struct Sweep;
+struct CheckAll;
 
-/// An actor says that it goes down before its address is closed: it is looked at so often, after 1, 2, 4, …
-/// milliseconds. Later the tick finds it.
-const LOOKS_MAX: u32 = 6;
+/// The board hears of a death before the actor's address closes, so it is checked again up to
+/// this many times, after 1, 2, 4, … ms. After that the tick finds it.
+const CHECKS_MAX: u32 = 6;
 
 impl From<&config::RestartConfig> for Limit {
-    fn from(it: &config::RestartConfig) -> Self {
-        Self { max_restarts: it.max_restarts, window: it.window, backoff: it.backoff }
+    fn from(config: &config::RestartConfig) -> Self {
+        Self { max_restarts: config.max_restarts, window: config.window, backoff: config.backoff }
     }
 }
 
+/// Checks actors, and starts those again that are down.
 impl Supervisor {
-    /// Starts what has waited long enough, and whoever is down.
-    pub(super) fn sweep(&mut self, ctx: &mut actix::Context<Self>) {
-        for number in 0..self.plan.children.len() {
-            self.look_at_child(number, ctx);
+    /// Starts all actors that are down, or whose pause is over. The first call starts all
+    /// children.
+    pub(super) fn check_all(&mut self, ctx: &mut actix::Context<Self>) {
+        for child in 0..self.setup.children.len() {
+            self.check_child(child, ctx);
         }
         for pool in 0..self.pools.len() {
-            for number in 0..self.pools.get(pool).map_or(0, Pool::slot_count) {
-                self.look_at_slot(pool, number, ctx);
+            for slot in 0..self.pools.get(pool).map_or(0, |pool| pool.slots.count()) {
+                self.check_slot(pool, slot, ctx);
             }
         }
     }
 
-    /// Looks at the actor of that name. False: it seems to live.
-    fn look_at(&mut self, down: &Down, ctx: &mut actix::Context<Self>) -> bool {
+    /// Checks the actor of that name. False: it seems to live.
+    fn check(&mut self, down: &Down, ctx: &mut actix::Context<Self>) -> bool {
         if down.kind == ActorType::Guardian {
             tracing::error!("the guardian went down: nobody would start the supervisor again");
-            self.plan.board.give_up(Fatal::Supervisor);
+            self.setup.board.give_up(Fatal::Supervisor);
             return true;
         }
-        if let Some(number) = self.plan.children.iter().position(|it| it.name == down.name) {
-            return self.look_at_child(number, ctx);
+        if let Some(child) = self.setup.children.iter().position(|child| child.name == down.name) {
+            return self.check_child(child, ctx);
         }
-        let Some((kind, number)) = down.name.rsplit_once('/') else { return true };
-        let Ok(number) = number.parse() else { return true };
-        let pool = self.pools.iter().position(|it| it.kind().0 == kind);
-        pool.is_none_or(|pool| self.look_at_slot(pool, number, ctx))
+        // Any other is a slot: `<kind>/<number>`.
+        let Some((kind, slot)) = down.name.rsplit_once('/') else { return true };
+        let Ok(slot) = slot.parse() else { return true };
+        let pool = self.pools.iter().position(|pool| pool.kind().0 == kind);
+        pool.is_none_or(|pool| self.check_slot(pool, slot, ctx))
     }
 
-    fn look_at_child(&mut self, number: usize, ctx: &mut actix::Context<Self>) -> bool {
+    /// Checks the child with this index. False: it lives.
+    fn check_child(&mut self, number: usize, ctx: &mut actix::Context<Self>) -> bool {
         if self.supervised.len() <= number {
             self.supervised.resize_with(number + 1, Supervised::default);
         }
-        let (Some(child), Some(watched)) =
-            (self.plan.children.get(number), self.supervised.get_mut(number))
+        let (Some(child), Some(supervised)) =
+            (self.setup.children.get(number), self.supervised.get_mut(number))
         else {
             return true;
         };
-        if let Some(at) = watched.restart_at {
+        if let Some(at) = supervised.restart_at {
             if at > Instant::now() {
                 return true;
             }
-        } else if watched.pulse.as_ref().is_some_and(|it| it()) {
-            return false;
-        } else if watched.pulse.is_some() {
-            self.plan.metrics.actor_restarted(child.kind.as_str());
-            self.plan.board.restarted(&child.name);
-            let now = self.plan.handover.started.elapsed();
-            let limit = Limit::from(&self.plan.config.get().restart);
-            if watched.intensity.went_down(now, None, &limit) {
-                let pause = watched.streak.pause(now, None, &limit, rand::random());
-                watched.restart_at = Some(Instant::now() + pause);
+        } else if let Some(is_alive) = &supervised.is_alive {
+            if is_alive() {
+                return false;
+            }
+
+            // It went down: it waits if that happens too often.
+            self.setup.metrics.actor_restarted(child.kind.as_str());
+            self.setup.board.restarted(&child.name);
+            let now = self.setup.handover.started.elapsed();
+            let limit = Limit::from(&self.setup.config.get().restart);
+            if supervised.intensity.went_down(now, None, &limit) {
+                let pause = supervised.streak.pause(now, None, &limit, rand::random());
+                supervised.restart_at = Some(Instant::now() + pause);
                 tracing::error!(actor = child.name, ?pause, "an actor goes down again and again");
                 let now = wall_clock();
-                self.plan
+                self.setup
                     .board
                     .post(&child.name, child.kind, "supervisor", now)
                     .set(ActorState::BackingOff, now);
-                ctx.notify_later(Sweep, pause);
+                ctx.notify_later(CheckAll, pause);
                 return true;
             }
             tracing::error!(actor = child.name, "an actor went down and is started again");
         }
-        watched.restart_at = None;
-        watched.pulse = Some((child.start)());
+        supervised.restart_at = None;
+        supervised.is_alive = Some((child.start)());
         true
     }
 
-    fn look_at_slot(&mut self, pool: usize, number: usize, ctx: &mut actix::Context<Self>) -> bool {
-        let config = self.plan.config.get();
-        let node = self.plan.node;
+    /// Checks a slot of the pool with this index. False: it lives.
+    fn check_slot(&mut self, pool: usize, number: usize, ctx: &mut actix::Context<Self>) -> bool {
         let Some(pool) = self.pools.get_mut(pool) else { return true };
-        let Some(slot) = pool.slot(number) else { return true };
-        if let Some(at) = slot.restart_at {
-            if at <= Instant::now() {
-                pool.restart(number);
+        let is_silent = match pool.slots.health(number) {
+            None | Some(SlotHealth::Waiting { is_over: false }) => return true,
+            Some(SlotHealth::Waiting { is_over: true }) => {
+                pool.slots.restart(number);
+                return true;
             }
-            return true;
-        }
-        let is_silent = slot.is_silent();
-        if slot.is_alive() && !is_silent {
-            return false;
-        }
-        let name = pool.plan().slot_name(number);
+            Some(SlotHealth::Alive) => return false,
+            Some(SlotHealth::Dead) => false,
+            Some(SlotHealth::Silent) => true,
+        };
+
+        // It went down: its job is a failed attempt at once.
+        let name = pool.setup().slot_name(number);
         tracing::error!(actor = name, is_silent, "a slot went down");
-        self.plan.metrics.actor_restarted(ActorType::Handler.as_str());
-        self.plan.board.restarted(&name);
-        fail_in_hand(pool, number, node, is_silent);
-        let limit = Limit::from(&config.restart);
-        match pool.went_down(number, &limit, rand::random()) {
-            None => pool.restart(number),
+        self.setup.metrics.actor_restarted(ActorType::Handler.as_str());
+        self.setup.board.restarted(&name);
+        if is_silent {
+            lose_thread_of(pool, number);
+        }
+        if let Some(claimed) = pool.slots.take_current(number) {
+            attempt::fail_without_slot(pool.setup(), claimed, name, is_silent);
+        }
+
+        // Start it again, after a pause if this happens too often.
+        let limit = Limit::from(&self.setup.config.get().restart);
+        match pool.slots.went_down(number, &limit, rand::random()) {
+            None => pool.slots.restart(number),
             Some(pause) => {
-                ctx.notify_later(Sweep, pause);
+                ctx.notify_later(CheckAll, pause);
             }
         }
         true
     }
 }
 
-/// The job that a slot had in hand when it went down is a failed attempt at once.
-fn fail_in_hand(pool: &Pool, number: usize, node: Id, is_silent: bool) {
-    let name = pool.plan().slot_name(number);
-    let cfg = pool.plan().config.get().pools.of(pool.kind().0);
-    if is_silent {
-        // Its thread is one of the arbiters': whoever lives there is silent, too.
-        pool.plan().shared.post.lost_threads.fetch_add(1, Ordering::Relaxed);
-        pool.abandon(number);
-        work::give_up_if_too_many_are_lost(&pool.plan().board, &pool.plan().config);
-    }
-    let Some(held) = pool.take_in_hand(number) else { return };
-    let took = held.since.elapsed();
-    let ended = Ended::without_actor(&held.claim, cfg, took, name, is_silent);
-    pool.plan().uncommitted.record(ended.into_record(held, node));
+/// A silent slot blocks the thread of its arbiter, and all actors that live there.
+fn lose_thread_of(pool: &Pool, slot: usize) {
+    let setup = pool.setup();
+    setup.post.thread_is_lost();
+    pool.slots.abandon(slot);
+    work::give_up_if_too_many_are_lost(&setup.board, &setup.config);
 }
 
-impl actix::Handler<WentDown> for Supervisor {
+impl actix::Handler<ActorDown> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, WentDown { down, looks }: WentDown, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("supervisor.down");
-        if !self.look_at(&down, ctx) && looks < LOOKS_MAX {
-            let again = WentDown { down, looks: looks + 1 };
-            ctx.notify_later(again, Duration::from_millis(1 << looks));
+    fn handle(&mut self, ActorDown { down, checks }: ActorDown, ctx: &mut Self::Context) {
+        self.setup.board.faults().point("supervisor.down");
+        if !self.check(&down, ctx) && checks < CHECKS_MAX {
+            let again = ActorDown { down, checks: checks + 1 };
+            ctx.notify_later(again, Duration::from_millis(1 << checks));
         }
     }
 }
 
-impl actix::Handler<Sweep> for Supervisor {
+impl actix::Handler<CheckAll> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _: Sweep, ctx: &mut Self::Context) {
-        self.sweep(ctx);
+    fn handle(&mut self, _: CheckAll, ctx: &mut Self::Context) {
+        self.check_all(ctx);
     }
 }

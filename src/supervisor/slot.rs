@@ -1,28 +1,19 @@
-//! A slot: one handler actor, which runs one job of its kind at a time.
+//! A slot: one handler actor, which works on one job of its kind at a time.
 //!
-//! Owned by its pool. It holds the job it runs, where the supervisor can see it; its mailbox holds at most
-//! a wake-up. When it dies, the board says so at once, its job is a failed attempt, and a replacement is
-//! started.
+//! Its pool owns it. The job that it works on is kept outside of it, where the supervisor finds
+//! it. Its mailbox holds at most one wake-up. When it dies, the board reports that at once, its
+//! job becomes a failed attempt, and a replacement is started.
 
-use super::{
-    attempt::{self, Ended},
-    claiming::Wanting,
-    pool::{Hand, InHand, SlotPlan},
-};
+use super::{attempt, claiming::SlotFree, pool::SlotSetup, pool_slots::CurrentJob};
 use crate::{
     handlers::JobHandler,
     store::wall_clock,
-    telemetry::board::{ActorType, PoolPost, Post, Presence},
+    telemetry::board::{ActorType, Post, Presence},
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, WrapFuture};
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::Arc;
 
-/// What a slot may take beyond the time-outs of its attempt until it counts as silent.
-const SILENCE_MARGIN: Duration = Duration::from_secs(2);
-/// Who owns slots.
+/// The owner of slots, by its name on the board.
 pub(super) const PARENT: &str = "supervisor";
 
 /// Command: see whether there is a job for you.
@@ -30,20 +21,39 @@ pub(super) const PARENT: &str = "supervisor";
 #[rtype(result = "()")]
 pub(super) struct Wake;
 
+/// What a slot works with. Its actor holds it, and so does the future that works off its jobs.
+pub(super) struct SlotWork<H> {
+    pub(super) handler: Arc<H>,
+    pub(super) setup: SlotSetup,
+    pub(super) number: usize,
+    /// On the board and in the history of attempts.
+    pub(super) name: String,
+    pub(super) current: Arc<CurrentJob>,
+    pub(super) post: Arc<Post>,
+}
+
+/// Why a slot ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotEnd {
+    /// Its handler panicked or is stuck: it is to be replaced.
+    Broken,
+    /// It was silent for so long that another slot has its place.
+    Abandoned,
+}
+
 /// One slot of the pool of `H`.
 pub(super) struct HandlerActor<H> {
-    handler: Arc<H>,
-    plan: SlotPlan,
-    number: usize,
-    in_hand: InHand,
+    work: Arc<SlotWork<H>>,
     presence: Presence,
 }
 
 impl<H: JobHandler> HandlerActor<H> {
-    pub(super) fn new(plan: SlotPlan, number: usize, in_hand: InHand) -> Self {
-        let name = plan.slot_name(number);
-        let presence = plan.board.enter(&name, ActorType::Handler, PARENT, wall_clock());
-        Self { handler: Arc::new(H::default()), plan, number, in_hand, presence }
+    pub(super) fn new(setup: SlotSetup, number: usize, current: Arc<CurrentJob>) -> Self {
+        let name = setup.slot_name(number);
+        let presence = setup.board.enter(&name, ActorType::Handler, PARENT, wall_clock());
+        let (handler, post) = (Arc::new(H::default()), presence.post().clone());
+        let work = SlotWork { handler, setup, number, name, current, post };
+        Self { work: Arc::new(work), presence }
     }
 }
 
@@ -51,123 +61,51 @@ impl<H: JobHandler> actix::Actor for HandlerActor<H> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("slot.started");
+        self.work.setup.board.faults().point("slot.started");
         ctx.notify(Wake);
     }
-}
-
-/// Why a slot stops working off.
-enum Pause {
-    /// Nothing to do.
-    Idle,
-    /// The handler panicked or is stuck: the slot is to be replaced.
-    Broken,
-    /// The pool has shrunk.
-    Surplus,
-    /// It was silent for so long that another one has its place.
-    Abandoned,
 }
 
 impl<H: JobHandler> actix::Handler<Wake> for HandlerActor<H> {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Wake, _: &mut Self::Context) -> Self::Result {
-        self.plan.board.faults().point("slot.handle");
-        let (handler, plan) = (self.handler.clone(), self.plan.clone());
-        let (number, in_hand) = (self.number, self.in_hand.clone());
-        let post = self.presence.post().clone();
-        let work = async move { work_off(handler, &plan, &post, number, &in_hand).await };
-        AtomicResponse::new(Box::pin(work.into_actor(self).map(|pause, actor, ctx| match pause {
-            Pause::Idle => actor.presence.post().idle(wall_clock()),
+        self.work.setup.board.faults().point("slot.handle");
+        let work = work_off(self.work.clone());
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(|end, actor, ctx| match end {
+            None => actor.work.post.idle(wall_clock()),
             // The presence is dropped without leave: the supervisor starts a replacement.
-            Pause::Broken => ctx.stop(),
-            Pause::Abandoned => {
+            Some(SlotEnd::Broken) => ctx.stop(),
+            Some(SlotEnd::Abandoned) => {
                 actor.presence.give_place();
-                ctx.stop();
-            }
-            Pause::Surplus => {
-                actor.presence.leave();
-                actor.plan.board.remove(&actor.plan.slot_name(actor.number));
                 ctx.stop();
             }
         })))
     }
 }
 
-/// Works off what the pool has for this slot, job by job.
-async fn work_off<H: JobHandler>(
-    handler: Arc<H>,
-    plan: &SlotPlan,
-    post: &Post,
-    number: usize,
-    in_hand: &Hand,
-) -> Pause {
-    let name = plan.slot_name(number);
-    loop {
-        let Some(held) = plan.shared.next(number) else {
-            want_more(plan);
-            let stops = plan.shared.is_surplus(number);
-            return if stops { Pause::Surplus } else { Pause::Idle };
-        };
-        post.busy(held.claim.job.id, wall_clock());
-        let claim = held.claim.clone();
-        // Read once: a time-out that is changed meanwhile is the next attempt's.
-        let cfg = plan.config.get().pools.of(plan.kind.0);
-        in_hand.put(held, cfg.timeout + attempt::STUCK_AFTER + SILENCE_MARGIN);
-        plan.board.faults().point("slot.work");
-        let busy = Busy::new(&plan.shared.post);
-        let ended = attempt::run(handler.clone(), plan, cfg, &claim, &name).await;
-        drop(busy);
-        if in_hand.is_abandoned() {
-            // Its thread was counted as lost, and is back.
-            plan.shared.post.lost_threads.fetch_sub(1, Ordering::Relaxed);
-            return Pause::Abandoned;
+/// Works off what the pool has for this slot, job by job. `None`: there is no more.
+async fn work_off<H: JobHandler>(slot: Arc<SlotWork<H>>) -> Option<SlotEnd> {
+    let waiting = &slot.setup.waiting;
+    while let Some(claimed) = waiting.next(slot.number) {
+        let end = attempt::run(&slot, claimed).await;
+        if end == Some(SlotEnd::Abandoned) {
+            return end;
         }
-        if ended.is_success() {
-            plan.shared.succeeded();
+        if waiting.is_empty() {
+            ask_for_more(&slot.setup);
         }
-        let broken = ended.broken();
-        if let Some(reason) = broken {
-            post.failed(wall_clock(), reason.as_str());
-        }
-        hand_over(plan, in_hand, ended);
-        if plan.shared.queued() == 0 {
-            want_more(plan);
-        }
-        if broken.is_some() {
-            return Pause::Broken;
+        if end.is_some() {
+            return end;
         }
     }
+    ask_for_more(&slot.setup);
+    None
 }
 
-/// Counts a slot as busy while it lives; also where the slot dies meanwhile.
-struct Busy<'a>(&'a PoolPost);
-
-impl<'a> Busy<'a> {
-    fn new(post: &'a PoolPost) -> Self {
-        post.busy.fetch_add(1, Ordering::Relaxed);
-        Self(post)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
-        self.0.finished.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Gives the outcome to the recorder. The slot does not wait for the commit: the room that was taken
-/// before the claim says that there is a place. Nothing in hand: the supervisor has taken the job away.
-fn hand_over(plan: &SlotPlan, in_hand: &Hand, ended: Ended) {
-    if let Some(held) = in_hand.take() {
-        plan.uncommitted.record(ended.into_record(held, plan.node));
-    }
-}
-
-/// Tells the supervisor that this pool can take more, at most once until it has looked.
-fn want_more(plan: &SlotPlan) {
-    let is_told = plan.supervisor.get().is_some_and(|it| it.try_send(Wanting).is_ok());
+/// Tells the supervisor that a slot is free.
+fn ask_for_more(setup: &SlotSetup) {
+    let is_told = setup.supervisor.get().is_some_and(|it| it.try_send(SlotFree).is_ok());
     if !is_told {
         tracing::trace!(
             "the supervisor is busy, or another one is on its way: it will look anyway"

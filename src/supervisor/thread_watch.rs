@@ -1,9 +1,10 @@
-//! Whether the threads on which actors live still turn.
+//! Whether the threads on which actors live still run what they are given.
 //!
-//! An actor that panics is replaced. One that keeps its thread cannot be: nothing in a process can take a thread
-//! from whoever holds it, and all actors on that thread stand still with it. So each thread is asked for a sign of
-//! life at every look of the guardian; what counts is how often it did not give one, and not for how long, so
-//! that a process that was suspended, or a clock that jumps, is not taken for one that hangs.
+//! An actor that panics is replaced. An actor that keeps its thread cannot be: nothing in a
+//! process can take the thread away from it, and all actors on that thread stand still. So each
+//! check of the guardian asks each thread for a sign of life. Missed signs are counted and no
+//! time is measured, so a process that was suspended, or a clock that jumps, is not mistaken for
+//! a thread that hangs.
 
 use actix::ArbiterHandle;
 use std::sync::{
@@ -17,9 +18,12 @@ pub(super) struct ThreadWatch(Vec<Thread>);
 
 #[derive(Debug)]
 struct Thread {
+    /// For the log.
     name: String,
     arbiter: ArbiterHandle,
-    has_turned: Arc<AtomicBool>,
+    /// The thread has given a sign of life since the last check.
+    has_answered: Arc<AtomicBool>,
+    /// Consecutive checks without one.
     missed: u32,
 }
 
@@ -27,24 +31,26 @@ impl ThreadWatch {
     /// Watches these threads; the names are for the log.
     pub(super) fn of(threads: impl IntoIterator<Item = (String, ArbiterHandle)>) -> Self {
         let thread = |(name, arbiter)| {
-            let has_turned = Arc::new(AtomicBool::new(true));
-            Thread { name, arbiter, has_turned, missed: 0 }
+            let has_answered = Arc::new(AtomicBool::new(true));
+            Thread { name, arbiter, has_answered, missed: 0 }
         };
         Self(threads.into_iter().map(thread).collect())
     }
 
-    /// Asks all of them, and names the first that has given no sign of life for so many looks.
-    pub(super) fn look(&mut self, looks_max: u32) -> Option<&str> {
+    /// Asks all threads. Returns the name of the first that has given no sign of life for
+    /// `missed_max` checks.
+    pub(super) fn check(&mut self, missed_max: u32) -> Option<&str> {
         for thread in &mut self.0 {
-            if thread.has_turned.swap(false, Ordering::Relaxed) {
+            if thread.has_answered.swap(false, Ordering::Relaxed) {
                 thread.missed = 0;
-                let has_turned = thread.has_turned.clone();
-                // An arbiter that has ended turns no more either: it is found by what it misses.
-                thread.arbiter.spawn_fn(move || has_turned.store(true, Ordering::Relaxed));
+                let has_answered = thread.has_answered.clone();
+                // If the arbiter has ended, this runs never, and the next checks miss it.
+                thread.arbiter.spawn_fn(move || has_answered.store(true, Ordering::Relaxed));
             } else {
                 thread.missed += 1;
             }
         }
-        self.0.iter().find(|it| it.missed >= looks_max).map(|it| it.name.as_str())
+        let hanging = self.0.iter().find(|thread| thread.missed >= missed_max);
+        hanging.map(|thread| thread.name.as_str())
     }
 }

@@ -1,8 +1,8 @@
 //! The threads on which handlers of one kind run.
 //!
-//! A handler that never yields keeps its thread. The running of such a thread is replaced by a fresh one, so
-//! that the kind's other jobs have as many threads as before; what runs on the old one goes on there, and
-//! the running goes when the last of it has ended.
+//! A handler that never yields keeps its thread. The runtime of such a thread is replaced by a
+//! fresh one, so the kind's other jobs have as many threads as before. Futures on the old runtime
+//! go on there, and the runtime ends with the last of them.
 
 use crate::{
     config,
@@ -23,16 +23,17 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Threads of a running at the most. They cost nothing while nothing runs on them.
+/// The most threads of one runtime. A thread costs nothing while nothing runs on it.
 const THREADS_MAX: usize = 16;
 
 /// The threads of one kind.
 #[derive(Debug)]
-pub struct Work {
+pub struct WorkRuntime {
     kind: JobKind,
+    /// How many threads a runtime gets.
     threads: usize,
-    /// `None` once it is stopped.
-    running: Mutex<Option<Arc<HandlerThreads>>>,
+    /// The runtime of the next futures; `None` once it is stopped.
+    current: Mutex<Option<Arc<HandlerThreads>>>,
 }
 
 /// A runtime that ends when nothing holds it any more.
@@ -43,7 +44,7 @@ struct HandlerThreads {
 }
 
 impl HandlerThreads {
-    /// Does not wait, and may run on one of its own threads.
+    /// Stops it without waiting. May be called on one of its own threads.
     fn stop(&self) {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(runtime) = runtime {
@@ -58,56 +59,61 @@ impl Drop for HandlerThreads {
     }
 }
 
-/// Where a future is with its thread. A thread is counted as lost only while the future is in its hands.
+/// The future holds no thread.
 const AWAY: u8 = 0;
-const INSIDE: u8 = 1;
+/// A thread polls the future.
+const POLLED: u8 = 1;
+/// A thread polls the future, and counts as lost until it is given back.
 const LOST: u8 = 2;
 
-/// A future's hold on its thread, as seen from outside.
+/// Says from outside whether a thread polls a future now.
 #[derive(Debug)]
 pub(super) struct PollGuard {
+    /// [`AWAY`], [`POLLED`] or [`LOST`].
     state: AtomicU8,
+    kind: JobKind,
     post: Arc<PoolPost>,
 }
 
 impl PollGuard {
-    fn enter(&self) -> Inside<'_> {
-        self.state.store(INSIDE, Ordering::Release);
-        Inside(self)
+    fn enter(&self) -> Polling<'_> {
+        self.state.store(POLLED, Ordering::Release);
+        Polling(self)
     }
 
-    /// Counts the thread as lost if the future holds one now, until it gives it back.
+    /// If a thread polls the future now, counts that thread as lost until it is given back.
+    /// Returns whether one does.
     pub(super) fn lose(&self) -> bool {
         let lost =
-            self.state.compare_exchange(INSIDE, LOST, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            self.state.compare_exchange(POLLED, LOST, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if lost {
-            self.post.lost_threads.fetch_add(1, Ordering::Relaxed);
+            self.post.thread_is_lost();
         }
         lost
     }
 }
 
-/// Says that the future has its thread; dropped, also by unwinding, that it has given it back.
-struct Inside<'a>(&'a PollGuard);
+/// Marks the thread as polling the future until it is dropped, which unwinding does too.
+struct Polling<'a>(&'a PollGuard);
 
-impl Drop for Inside<'_> {
+impl Drop for Polling<'_> {
     fn drop(&mut self) {
         if self.0.state.swap(AWAY, Ordering::AcqRel) == LOST {
-            self.0.post.lost_threads.fetch_sub(1, Ordering::Relaxed);
-            tracing::info!(kind = %self.0.post.kind, "a thread that was lost is back");
+            self.0.post.thread_is_back();
+            tracing::info!(kind = %self.0.kind, "a thread that was lost is back");
         }
     }
 }
 
-impl Work {
-    /// Starts the threads of a kind: one for each of its slots, within bounds.
+impl WorkRuntime {
+    /// Starts the threads of a kind: one for each of its slots, at least 1 and at most 16.
     ///
     /// # Errors
-    /// When the system gives none.
+    /// When the system gives no thread.
     pub fn start(kind: JobKind, slots: usize) -> io::Result<Arc<Self>> {
         let threads = slots.clamp(1, THREADS_MAX);
-        let running = Mutex::new(Some(start_crew(threads)?));
-        Ok(Arc::new(Self { kind, threads, running }))
+        let current = Mutex::new(Some(start_threads(threads)?));
+        Ok(Arc::new(Self { kind, threads, current }))
     }
 
     /// Runs a handler's future. `None`: the daemon is going down.
@@ -116,16 +122,16 @@ impl Work {
         future: impl Future<Output = T> + Send + 'static,
         post: Arc<PoolPost>,
     ) -> Option<(JoinHandle<T>, Arc<PollGuard>)> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let handle = running.handle.clone();
-        let guard = Arc::new(PollGuard { state: AtomicU8::new(AWAY), post });
+        let threads = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let handle = threads.handle.clone();
+        let guard = Arc::new(PollGuard { state: AtomicU8::new(AWAY), kind: self.kind, post });
         let of_future = guard.clone();
         let task = handle.spawn(async move {
-            // Its running lives as long as this does.
-            let _crew = running;
+            // The runtime lives as long as this future.
+            let _threads = threads;
             let mut future = pin!(future);
             poll_fn(|cx| {
-                let _inside = of_future.enter();
+                let _polling = of_future.enter();
                 future.as_mut().poll(cx)
             })
             .await
@@ -133,29 +139,30 @@ impl Work {
         Some((task, guard))
     }
 
-    /// Puts a fresh running in the place of one that has lost a thread.
+    /// Replaces the runtime, which has lost a thread, by a fresh one.
     pub(super) fn renew(&self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.is_none() {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.is_none() {
             return;
         }
-        match start_crew(self.threads) {
-            Ok(fresh) => *running = Some(fresh),
+        match start_threads(self.threads) {
+            Ok(fresh) => *current = Some(fresh),
             Err(error) => {
                 tracing::error!(%error, kind = %self.kind, "no fresh threads for the kind: it goes on with fewer");
             }
         }
     }
 
-    /// Ends the threads, without waiting: a handler that blocks must not keep the daemon from ending.
+    /// Ends the threads, without waiting: a handler that blocks must not keep the daemon from
+    /// ending.
     pub fn stop(&self) {
-        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            running.stop();
+        if let Some(threads) = self.current.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            threads.stop();
         }
     }
 }
 
-/// A process that has lost too many threads is ended, for its service manager to start it anew.
+/// Ends the process if it has lost too many threads, so that its service manager starts it again.
 pub(super) fn give_up_if_too_many_are_lost(board: &Board, config: &config::Live) {
     let (lost, most) = (board.lost_threads(), config.get().restart.max_lost_threads);
     if lost >= most {
@@ -164,7 +171,7 @@ pub(super) fn give_up_if_too_many_are_lost(board: &Board, config: &config::Live)
     }
 }
 
-fn start_crew(threads: usize) -> io::Result<Arc<HandlerThreads>> {
+fn start_threads(threads: usize) -> io::Result<Arc<HandlerThreads>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("work")

@@ -1,12 +1,15 @@
-//! The board: where actors post what they are doing. The API, the metrics and the tests
-//! read it without asking anyone.
+//! The board: where actors post what they are doing. The API, the metrics and the tests read it
+//! and send no actor a message.
 //!
-//! Posting is a few atomic stores, so that a slot can do it for every job. An actor holds its
-//! [`Presence`]; when it is dropped, also by unwinding, the board says that the actor is dead and tells
-//! whoever watches.
+//! Posting is a few atomic stores, so a slot can afford it for every job. An actor holds its
+//! [`Presence`]. When the presence is dropped, which unwinding does too, the board marks the actor
+//! as dead and tells the supervisor, or the guardian if the actor was the supervisor.
 
 use super::faults::Faults;
-use crate::domain::{Id, JobKind, Timestamp};
+use crate::{
+    config::PoolConfig,
+    domain::{Id, JobKind, Timestamp},
+};
 use dashmap::DashMap;
 use std::{
     sync::{
@@ -22,7 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 pub enum ActorType {
     /// Watches the supervisor.
     Guardian,
-    /// Claims, gives out, restarts.
+    /// Claims jobs, gives them to slots, restarts actors.
     Supervisor,
     /// Commits a channel's webhooks.
     Ingest,
@@ -32,7 +35,7 @@ pub enum ActorType {
     Recorder,
     /// Rescues, prunes, runs the canary.
     Janitor,
-    /// Hears of work that other nodes stored.
+    /// Hears of jobs that other nodes stored.
     Listener,
 }
 
@@ -99,10 +102,15 @@ pub struct ActorFailure {
 pub struct Post {
     name: String,
     kind: ActorType,
+    /// The name of the actor that owns this one; empty for the guardian.
     parent: &'static str,
+    /// An [`ActorState`] as its number.
     state: AtomicU8,
+    /// When `state` was set, in Unix milliseconds.
     since_ms: AtomicI64,
+    /// The job that the actor works on; 0 if none.
     job_id: AtomicI64,
+    /// How often the actor was started again.
     restarts: AtomicU64,
     mailbox_depth: AtomicUsize,
     mailbox_capacity: AtomicUsize,
@@ -110,25 +118,25 @@ pub struct Post {
 }
 
 impl Post {
-    /// Says that the actor works on `job_id` (0 is none) since `now`.
+    /// Posts that the actor has worked on `job_id` (0: on no job) since `now`.
     pub fn busy(&self, job_id: Id, now: Timestamp) {
         self.job_id.store(job_id, Ordering::Relaxed);
         self.set(ActorState::Busy, now);
     }
 
-    /// Says that the actor waits since `now`.
+    /// Posts that the actor has waited since `now`.
     pub fn idle(&self, now: Timestamp) {
         self.job_id.store(0, Ordering::Relaxed);
         self.set(ActorState::Idle, now);
     }
 
-    /// Says what the actor does since `now`.
+    /// Posts what the actor has done since `now`.
     pub fn set(&self, state: ActorState, now: Timestamp) {
         self.since_ms.store(now.as_millis(), Ordering::Relaxed);
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Says how many messages wait for the actor, and how many may.
+    /// Posts how many messages wait for the actor, and how many may.
     pub fn mailbox(&self, depth: usize, capacity: usize) {
         self.mailbox_depth.store(depth, Ordering::Relaxed);
         self.mailbox_capacity.store(capacity, Ordering::Relaxed);
@@ -145,7 +153,7 @@ impl Post {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What it does.
+    /// What the actor does now.
     pub fn state(&self) -> ActorState {
         ActorState::from_code(self.state.load(Ordering::Acquire))
     }
@@ -175,40 +183,40 @@ pub struct ActorView {
     pub name: String,
     /// What it is.
     pub kind: ActorType,
-    /// Who owns it.
+    /// The name of the actor that owns it; empty for the guardian.
     pub parent: &'static str,
     /// What it does.
     pub state: ActorState,
-    /// Since when.
+    /// When it began to do that.
     pub since: Timestamp,
     /// How often it was started again.
     pub restarts: u64,
-    /// Its last failure.
+    /// Its last failure, if it ever failed.
     pub last_failure: Option<ActorFailure>,
-    /// Messages that wait for it.
+    /// How many messages wait for it.
     pub mailbox_depth: usize,
-    /// Messages that may.
+    /// How many messages may wait for it.
     pub mailbox_capacity: usize,
-    /// The job it works on.
+    /// The job that it works on, if any.
     pub job_id: Option<Id>,
 }
 
-/// Says that an actor went down.
+/// An actor went down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Down {
-    /// Which.
+    /// The name of the actor.
     pub name: String,
     /// What it was.
     pub kind: ActorType,
-    /// True where it was unwinding.
+    /// True if it was unwinding.
     pub panicked: bool,
 }
 
-/// Where the board tells of actors that went down. An actor sends at most one such message in its life, so
-/// their number is bounded by that of the actors.
+/// Where the board reports actors that went down. The channels have no bound of their own: an
+/// actor sends at most one report in its life, so the number of actors bounds them.
 #[derive(Debug)]
 pub struct Downs {
-    /// For the supervisor: all actors that it owns.
+    /// For the supervisor: all actors except supervisors.
     pub actors: mpsc::UnboundedReceiver<Down>,
     /// For the guardian: supervisors.
     pub supervisors: mpsc::UnboundedReceiver<Down>,
@@ -219,20 +227,24 @@ pub struct Downs {
 pub enum Fatal {
     /// The supervisor goes down again and again.
     Supervisor,
-    /// Too many threads are held by handlers that never yield.
+    /// Handlers that never yield hold too many threads.
     LostThreads,
-    /// The node was silent for so long that its row is gone, and another may give out ids in its place.
+    /// The node was silent until its row was removed: another node may give out the same ids.
     Forgotten,
     /// A thread of actors, or the supervisor, stands still.
     Stalled,
 }
 
-/// An actor's guard. Dropped without [`Presence::leave`], it says that the actor went down.
+/// An actor's guard. If it is dropped without [`Presence::leave`], the board reports that the
+/// actor went down.
 #[derive(Debug)]
 pub struct Presence {
     post: Arc<Post>,
+    /// Where the death of the actor is reported.
     downs: mpsc::UnboundedSender<Down>,
+    /// The actor stops on purpose: its end is not reported.
     has_left: bool,
+    /// Another actor posts in this place already: its state is left alone.
     has_given_place: bool,
 }
 
@@ -247,7 +259,8 @@ impl Presence {
         self.has_left = true;
     }
 
-    /// Another actor has this one's place already: nothing is said of its end.
+    /// Another actor has this one's place already: the end of this one is neither posted nor
+    /// reported.
     pub fn give_place(&mut self) {
         self.has_left = true;
         self.has_given_place = true;
@@ -266,7 +279,7 @@ impl Drop for Presence {
                 kind: self.post.kind,
                 panicked: std::thread::panicking(),
             };
-            // Nobody watches any more: the process is going down.
+            // The receiver is gone only while the process goes down.
             if self.downs.send(down).is_err() {
                 tracing::debug!("an actor went down and nobody watches the board");
             }
@@ -274,69 +287,171 @@ impl Drop for Presence {
     }
 }
 
-/// One pool's place on the board.
+/// One pool's place on the board. The pool, its slots and their threads post here; readers take a
+/// [`PoolView`].
 #[derive(Debug)]
 pub struct PoolPost {
+    kind: JobKind,
+    size: AtomicUsize,
+    busy: AtomicUsize,
+    backing_off: AtomicUsize,
+    /// In Unix milliseconds; 0 if no slot waits for its restart.
+    resumes_at_ms: AtomicI64,
+    lost_threads: AtomicUsize,
+    paused: AtomicBool,
+    restarts: AtomicU64,
+    finished: AtomicU64,
+    max_attempts: AtomicU64,
+    timeout_ms: AtomicU64,
+}
+
+/// A pool as readers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolView {
     /// Its kind.
     pub kind: JobKind,
-    /// Slots now.
-    pub size: AtomicUsize,
-    /// Slots as configured.
-    pub configured_size: AtomicUsize,
-    /// Slots that run a job.
-    pub busy: AtomicUsize,
-    /// Slots that wait for their restart.
-    pub backing_off: AtomicUsize,
-    /// Claimed jobs that wait for a slot.
-    pub queued: AtomicUsize,
-    /// When the first of them is started again, in Unix milliseconds; 0 where none waits.
-    pub resumes_at_ms: AtomicI64,
-    /// Threads that its handlers hold and do not give back.
-    pub lost_threads: AtomicUsize,
-    /// True where an operator paused it.
-    pub paused: AtomicBool,
+    /// How many slots it has.
+    pub size: usize,
+    /// How many of them run a job.
+    pub busy: usize,
+    /// How many of them wait for their restart.
+    pub backing_off: usize,
+    /// When the first of those is started again; the epoch if none waits.
+    pub resumes_at: Timestamp,
+    /// How many threads its handlers hold without giving them back.
+    pub lost_threads: usize,
+    /// True if an operator paused it.
+    pub paused: bool,
     /// How often a slot was started again.
-    pub restarts: AtomicU64,
-    /// How many jobs have ended here.
-    pub finished: AtomicU64,
-    /// Attempts allowed.
-    pub max_attempts: AtomicU64,
-    /// Time-out of an attempt in milliseconds.
-    pub timeout_ms: AtomicU64,
+    pub restarts: u64,
+    /// How many attempts have ended here.
+    pub finished: u64,
+    /// How many attempts a job may have.
+    pub max_attempts: u64,
+    /// The time-out of an attempt, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl PoolView {
+    /// Whether all slots wait for their restart, so that no job of the kind runs here.
+    pub const fn is_backing_off(&self) -> bool {
+        self.backing_off > 0 && self.backing_off >= self.size
+    }
 }
 
 impl PoolPost {
-    /// Whether all slots wait for their restart, so that nobody works the kind's jobs off.
-    pub fn is_backing_off(&self) -> bool {
-        let waiting = self.backing_off.load(Ordering::Relaxed);
-        waiting > 0 && waiting >= self.size.load(Ordering::Relaxed)
+    fn new(kind: JobKind) -> Self {
+        Self {
+            kind,
+            size: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            backing_off: AtomicUsize::new(0),
+            resumes_at_ms: AtomicI64::new(0),
+            lost_threads: AtomicUsize::new(0),
+            paused: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            max_attempts: AtomicU64::new(0),
+            timeout_ms: AtomicU64::new(0),
+        }
     }
 
-    /// When the first slot that waits is started again.
-    pub fn resumes_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.resumes_at_ms.load(Ordering::Relaxed))
+    /// Posts the configuration by which the pool was sized.
+    pub fn configured(&self, config: &PoolConfig) {
+        let timeout_ms = u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX);
+        self.size.store(config.size, Ordering::Relaxed);
+        self.paused.store(config.paused, Ordering::Relaxed);
+        self.max_attempts.store(u64::from(config.max_attempts), Ordering::Relaxed);
+        self.timeout_ms.store(timeout_ms, Ordering::Relaxed);
+    }
+
+    /// Counts a slot as busy until the guard is dropped, which unwinding does too.
+    pub fn slot_is_busy(&self) -> BusySlot<'_> {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        BusySlot(self)
+    }
+
+    /// Counts a slot that went down.
+    pub fn slot_went_down(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Posts how many slots wait for their restart, and when the first of them is started again.
+    pub fn slots_wait(&self, count: usize, resumes_at: Option<Timestamp>) {
+        self.backing_off.store(count, Ordering::Relaxed);
+        let ms = resumes_at.map_or(0, Timestamp::as_millis);
+        self.resumes_at_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Counts a thread that a handler holds without giving it back.
+    pub fn thread_is_lost(&self) {
+        self.lost_threads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back one [`PoolPost::thread_is_lost`]: the handler has returned.
+    pub fn thread_is_back(&self) {
+        self.lost_threads.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many attempts have ended here. Every poll reads it, so it does not copy the rest.
+    pub fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    /// A copy for readers.
+    pub fn view(&self) -> PoolView {
+        PoolView {
+            kind: self.kind,
+            size: self.size.load(Ordering::Relaxed),
+            busy: self.busy.load(Ordering::Relaxed),
+            backing_off: self.backing_off.load(Ordering::Relaxed),
+            resumes_at: Timestamp::from_millis(self.resumes_at_ms.load(Ordering::Relaxed)),
+            lost_threads: self.lost_threads.load(Ordering::Relaxed),
+            paused: self.paused.load(Ordering::Relaxed),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            finished: self.finished(),
+            max_attempts: self.max_attempts.load(Ordering::Relaxed),
+            timeout_ms: self.timeout_ms.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Counts a slot as busy while it lives, and one more finished attempt when it is dropped.
+#[derive(Debug)]
+pub struct BusySlot<'a>(&'a PoolPost);
+
+impl Drop for BusySlot<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.finished.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The board. Cheap to share.
 #[derive(Debug)]
 pub struct Board {
+    /// The places of actors, by the name of the actor.
     posts: DashMap<String, Arc<Post>>,
+    /// The places of pools, by the name of their kind.
     pools: DashMap<&'static str, Arc<PoolPost>>,
+    /// Reports deaths of all actors except supervisors.
     downs: mpsc::UnboundedSender<Down>,
+    /// Reports deaths of supervisors.
     supervisor_downs: mpsc::UnboundedSender<Down>,
+    /// The first reason why the process cannot go on.
     fatal: watch::Sender<Option<Fatal>>,
     faults: Faults,
+    /// Wakes [`Board::wait_until`].
     changed: Notify,
     /// When the supervisor last ticked, in Unix milliseconds.
     ticked_at_ms: AtomicI64,
-    /// When the canary last came back, and how long it took.
+    /// When the canary job last ended, and how long it took.
     canary: Mutex<Option<(Timestamp, Duration)>>,
     is_draining: AtomicBool,
 }
 
 impl Board {
-    /// An empty board, and where it tells of actors that went down.
+    /// An empty board, and where it reports actors that went down.
     pub fn new() -> (Arc<Self>, Downs) {
         let (downs, actors) = mpsc::unbounded_channel();
         let (supervisor_downs, supervisors) = mpsc::unbounded_channel();
@@ -355,7 +470,8 @@ impl Board {
         (Arc::new(board), Downs { actors, supervisors })
     }
 
-    /// The guard of an actor that starts; in the place of an earlier one of that name, if there was one.
+    /// The guard of an actor that starts. It posts in the place of an earlier actor of that name,
+    /// if there was one.
     pub fn enter(
         &self,
         name: &str,
@@ -378,7 +494,7 @@ impl Board {
         Presence { post, downs: downs.clone(), has_left: false, has_given_place: false }
     }
 
-    /// The place of an actor, whether it lives or not.
+    /// The place of an actor, whether the actor lives or not.
     pub fn post(
         &self,
         name: &str,
@@ -410,12 +526,12 @@ impl Board {
         }
     }
 
-    /// Takes the place of an actor away that was stopped for good.
+    /// Removes the place of an actor that was stopped for good.
     pub fn remove(&self, name: &str) {
         self.posts.remove(name);
     }
 
-    /// All actors, by name.
+    /// All actors, sorted by name.
     pub fn actors(&self) -> Vec<ActorView> {
         let mut views: Vec<ActorView> = self.posts.iter().map(|it| it.view()).collect();
         views.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -424,51 +540,34 @@ impl Board {
 
     /// The place of a pool.
     pub fn pool(&self, kind: JobKind) -> Arc<PoolPost> {
-        let make = || {
-            Arc::new(PoolPost {
-                kind,
-                size: AtomicUsize::new(0),
-                configured_size: AtomicUsize::new(0),
-                busy: AtomicUsize::new(0),
-                backing_off: AtomicUsize::new(0),
-                resumes_at_ms: AtomicI64::new(0),
-                lost_threads: AtomicUsize::new(0),
-                queued: AtomicUsize::new(0),
-                paused: AtomicBool::new(false),
-                restarts: AtomicU64::new(0),
-                finished: AtomicU64::new(0),
-                max_attempts: AtomicU64::new(0),
-                timeout_ms: AtomicU64::new(0),
-            })
-        };
+        let make = || Arc::new(PoolPost::new(kind));
         self.pools.entry(kind.0).or_insert_with(make).clone()
     }
 
-    /// All pools, by kind.
-    pub fn pools(&self) -> Vec<Arc<PoolPost>> {
-        let mut pools: Vec<Arc<PoolPost>> = self.pools.iter().map(|it| it.clone()).collect();
+    /// All pools, sorted by kind.
+    pub fn pools(&self) -> Vec<PoolView> {
+        let mut pools: Vec<PoolView> = self.pools.iter().map(|it| it.view()).collect();
         pools.sort_unstable_by_key(|it| it.kind);
         pools
     }
 
-    /// Where tests make actors die.
+    /// Where tests make actors panic.
     pub const fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// The process cannot go on: whoever runs it is told to end it.
+    /// The process cannot go on: [`Board::given_up`] returns. Only the first reason counts.
     pub fn give_up(&self, why: Fatal) {
-        // The first reason is the one that counts.
         self.fatal.send_if_modified(|it| it.is_none() && it.replace(why).is_none());
         self.changed();
     }
 
-    /// Whether the supervisor is given up.
+    /// Whether the supervisor is started no more.
     pub fn has_given_up(&self) -> bool {
         *self.fatal.borrow() == Some(Fatal::Supervisor)
     }
 
-    /// Waits until the process cannot go on.
+    /// Waits until the process cannot go on, and returns why.
     pub async fn given_up(&self) -> Fatal {
         let mut fatal = self.fatal.subscribe();
         loop {
@@ -477,13 +576,13 @@ impl Board {
                 return why;
             }
             if fatal.changed().await.is_err() {
-                // The sender is the board itself, which is borrowed here.
+                // Cannot happen: the sender belongs to the board, which is borrowed here.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Threads that handlers hold and do not give back, over all pools.
+    /// How many threads the handlers of all pools hold without giving them back.
     pub fn lost_threads(&self) -> usize {
         self.pools.iter().map(|it| it.lost_threads.load(Ordering::Relaxed)).sum()
     }
@@ -499,13 +598,13 @@ impl Board {
         Timestamp::from_millis(self.ticked_at_ms.load(Ordering::Relaxed))
     }
 
-    /// The canary came back.
+    /// The canary job has ended after this long.
     pub fn canary_returned(&self, now: Timestamp, took: Duration) {
         *self.canary.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, took));
         self.changed();
     }
 
-    /// When the canary last came back, and how long it took.
+    /// When the canary job last ended, and how long it took.
     pub fn canary(&self) -> Option<(Timestamp, Duration)> {
         *self.canary.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -521,18 +620,18 @@ impl Board {
         self.is_draining.load(Ordering::Acquire)
     }
 
-    /// Wakes whoever waits for the board to change.
+    /// Wakes all callers of [`Board::wait_until`].
     pub fn changed(&self) {
         self.changed.notify_waiters();
     }
 
     /// Waits until `condition` holds. Meant for tests and for the drain; give it a time-out.
     pub async fn wait_until(&self, condition: impl Fn(&Self) -> bool) {
-        /// Posts are atomics and wake nobody; the board is looked at this often all the same.
-        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        /// Posts are atomics and wake nobody, so the condition is checked at least this often.
+        const CHECK_EVERY: Duration = Duration::from_millis(5);
         while !condition(self) {
-            // Either way the condition is looked at again.
-            let _changed_or_not = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
+            // Woken or not, the condition is checked again.
+            let _changed_or_not = tokio::time::timeout(CHECK_EVERY, self.changed.notified()).await;
         }
     }
 }

@@ -109,7 +109,7 @@ fn pool(daemon: &Inside, kind: JobKind) -> Arc<PoolPost> {
 
 async fn is_busy(daemon: &Inside, kind: JobKind, slots: usize) {
     let pool = pool(daemon, kind);
-    let look = async || (pool.busy.load(Ordering::Relaxed) == slots).then_some(());
+    let look = async || (pool.view().busy == slots).then_some(());
     eventually(PATIENCE, look).await;
 }
 
@@ -125,7 +125,7 @@ async fn ended(daemon: &Inside, job_id: Id) -> Value {
 /// All slots are free again, and as many as before work.
 async fn the_slots_are_back(daemon: &Inside) {
     is_busy(daemon, BEHAVES, 0).await;
-    assert_eq!(pool(daemon, BEHAVES).size.load(Ordering::Relaxed), SLOTS);
+    assert_eq!(pool(daemon, BEHAVES).view().size, SLOTS);
     for _ in 0..SLOTS * 2 {
         let job = daemon.enqueue(BEHAVES, "fine", 1).await;
         assert_eq!(ended(daemon, job).await["status"], "succeeded");
@@ -296,7 +296,7 @@ on_both_daemons! {
         the_slots_are_back(&daemon).await;
         ends(&daemon, "panics_when_cut_off", "succeeded", 2, &[("timeout", "cut off")]).await;
         the_slots_are_back(&daemon).await;
-        assert_eq!(pool(&daemon, BEHAVES).restarts.load(Ordering::Relaxed), 3);
+        assert_eq!(pool(&daemon, BEHAVES).view().restarts, 3);
         assert!(daemon.board.actors().iter().any(|it| it.last_failure.is_some()));
     }
 
@@ -311,7 +311,7 @@ on_both_daemons! {
         ends(&daemon, "snoozes", "succeeded", 1, &[]).await;
         ends(&daemon, "cancels", "cancelled", 1, &[]).await;
         the_slots_are_back(&daemon).await;
-        assert_eq!(pool(&daemon, BEHAVES).restarts.load(Ordering::Relaxed), 0);
+        assert_eq!(pool(&daemon, BEHAVES).view().restarts, 0);
     }
 
     async fn a_job_that_takes_longer_than_a_lease_is_left_to_its_live_node(place: Place) {
@@ -331,7 +331,7 @@ on_both_daemons! {
         let daemon = Inside::start(&place, &config(), registry).await;
         ends(&daemon, "fine", "succeeded", 1, &[]).await;
         the_slots_are_back(&daemon).await;
-        assert_eq!(pool(&daemon, BEHAVES).restarts.load(Ordering::Relaxed), 4);
+        assert_eq!(pool(&daemon, BEHAVES).view().restarts, 4);
     }
 
     async fn an_actor_that_panics_itself_is_replaced(place: Place) {
@@ -341,6 +341,6 @@ on_both_daemons! {
             ends(&daemon, "errs", "succeeded", 2, &[("panic", "before the end")]).await;
             the_slots_are_back(&daemon).await;
         }
-        assert_eq!(pool(&daemon, BEHAVES).restarts.load(Ordering::Relaxed), 2);
+        assert_eq!(pool(&daemon, BEHAVES).view().restarts, 2);
     }
 }

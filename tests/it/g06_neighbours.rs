@@ -110,10 +110,10 @@ async fn enqueue(daemon: &Inside, kind: JobKind, count: usize) {
 /// How long these jobs take from when they are stored.
 async fn run(daemon: &Inside, Load(kind, count): Load) -> Duration {
     let pool = daemon.board.pool(kind);
-    let until = pool.finished.load(Ordering::Relaxed) + count as u64;
+    let until = pool.view().finished + count as u64;
     enqueue(daemon, kind, count).await;
     let started = Instant::now();
-    let all_done = daemon.board.wait_until(|_| pool.finished.load(Ordering::Relaxed) >= until);
+    let all_done = daemon.board.wait_until(|_| pool.view().finished >= until);
     tokio::time::timeout(PATIENCE, all_done).await.expect("all of them run");
     started.elapsed()
 }
@@ -137,7 +137,7 @@ async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64,
         shares.push(quiet.as_secs_f64() / hot.as_secs_f64());
     }
     shares.sort_by(f64::total_cmp);
-    (shares[PAIRS / 2], daemon.board.pool(HOT).restarts.load(Ordering::Relaxed))
+    (shares[PAIRS / 2], daemon.board.pool(HOT).view().restarts)
 }
 
 on_both_daemons! {

@@ -287,8 +287,8 @@ on_both_daemons! {
             assert_eq!(ended(&daemon, id).await["attempts"], 1);
         }
         let pool = daemon.board.pool(WORKS);
-        eventually(PATIENCE, async || (pool.busy.load(Ordering::Relaxed) == 0).then_some(())).await;
-        assert_eq!(pool.restarts.load(Ordering::Relaxed), 1);
+        eventually(PATIENCE, async || (pool.view().busy == 0).then_some(())).await;
+        assert_eq!(pool.view().restarts, 1);
     }
 
     async fn one_clients_poisonous_messages_pause_nobody(place: Place) {
@@ -299,10 +299,10 @@ on_both_daemons! {
         ended(&daemon, first).await;
         let poison = [daemon.enqueue(WORKS, "poison", 20).await, daemon.enqueue(WORKS, "poison", 20).await];
         loop {
-            assert_eq!(pool.backing_off.load(Ordering::Relaxed), 0, "no slot waits");
+            assert_eq!(pool.view().backing_off, 0, "no slot waits");
             let id = daemon.enqueue(WORKS, "fine", 1).await;
             assert_eq!(ended(&daemon, id).await["status"], "succeeded");
-            if daemon.board.pool(WORKS).restarts.load(Ordering::Relaxed) >= 40 {
+            if daemon.board.pool(WORKS).view().restarts >= 40 {
                 break;
             }
         }
@@ -310,7 +310,7 @@ on_both_daemons! {
             let job = ended(&daemon, id).await;
             assert_eq!((&job["status"], &job["attempts"]), (&"failed".into(), &20.into()));
         }
-        assert_eq!(pool.backing_off.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.view().backing_off, 0);
     }
 
     async fn a_pool_whose_slots_all_go_down_is_paused_seen_and_comes_back(place: Place) {
@@ -325,7 +325,7 @@ on_both_daemons! {
         for _ in 0..6 {
             jobs.push(daemon.enqueue(BROKEN, "fine", 1_000).await);
         }
-        eventually(PATIENCE, async || pool.is_backing_off().then_some(())).await;
+        eventually(PATIENCE, async || pool.view().is_backing_off().then_some(())).await;
         let is_seen = eventually(PATIENCE, async || {
             let ready = daemon.get("/readyz").await.body["checks"]["pools"].clone();
             (ready["ok"] == false).then_some(ready)

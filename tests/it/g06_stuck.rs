@@ -86,8 +86,8 @@ on_both_daemons! {
             assert_eq!(job["status"], "succeeded", "{job}");
             assert_eq!(job["attempts"], 2, "{job}");
             assert_eq!(job["errors"][0]["reason"], "stuck", "{job}");
-            assert_eq!(pool.lost_threads.load(Ordering::Relaxed), number + 1);
-            assert_eq!(pool.restarts.load(Ordering::Relaxed), number as u64 + 1);
+            assert_eq!(pool.view().lost_threads, number + 1);
+            assert_eq!(pool.view().restarts, number as u64 + 1);
         }
         let ready = daemon.get("/readyz").await.body["checks"]["pools"].clone();
         assert_eq!(ready["ok"], false, "{ready}");
@@ -98,11 +98,11 @@ on_both_daemons! {
         let id = daemon.enqueue(IGNORES, "waits", 2).await;
         let job = ended(&daemon, id).await;
         assert_eq!(job["errors"][0]["reason"], "timeout", "{job}");
-        assert_eq!(pool.lost_threads.load(Ordering::Relaxed), 2);
+        assert_eq!(pool.view().lost_threads, 2);
         IS_RELEASED[usize::from(!place.is_sqlite())].store(true, Ordering::Relaxed);
         eventually(PATIENCE, async || {
             let ready = daemon.get("/readyz").await.body["checks"]["pools"]["ok"] == true;
-            (ready && pool.lost_threads.load(Ordering::Relaxed) == 0).then_some(())
+            (ready && pool.view().lost_threads == 0).then_some(())
         })
         .await;
     }

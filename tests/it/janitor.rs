@@ -11,7 +11,7 @@ use postroom::{
     domain::job::SELF_CHECK,
     recorder::InFlight,
     store::Heartbeat,
-    supervisor::{Janitor, JanitorPlan},
+    supervisor::{Janitor, JanitorSetup},
     telemetry::{board::Board, metrics::Metrics},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -28,7 +28,7 @@ fn a_chore_that_fails_again_and_again_sends_no_canaries() {
         ]);
         let beats = Heartbeat::start(&db.store.nodes(), &settings, true, || {}).unwrap();
         let (board, _downs) = Board::new();
-        let janitor = Janitor::new(JanitorPlan {
+        let janitor = Janitor::new(JanitorSetup {
             membership: beats.membership(),
             node: db.store.node(),
             queue: db.store.queue(),

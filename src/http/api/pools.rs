@@ -5,10 +5,10 @@ use super::{
     objects::{self, List},
     query::Query,
 };
-use crate::{domain::Timestamp, telemetry::board::PoolPost};
+use crate::{domain::Timestamp, telemetry::board::PoolView};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
-use std::{collections::HashMap, sync::atomic::Ordering::Relaxed};
+use std::collections::HashMap;
 
 /// `GET /pools`. It also answers without the database; then `backlog` is `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
@@ -41,10 +41,8 @@ struct PoolJson {
 }
 
 impl PoolJson {
-    fn of(pool: &PoolPost, backlog: Option<i64>) -> Self {
-        let size = pool.size.load(Relaxed);
-        let paused = pool.paused.load(Relaxed);
-        let state = if paused {
+    fn of(pool: &PoolView, backlog: Option<i64>) -> Self {
+        let state = if pool.paused {
             "paused"
         } else if pool.is_backing_off() {
             "backing_off"
@@ -53,16 +51,16 @@ impl PoolJson {
         };
         Self {
             kind: pool.kind.0,
-            size,
-            configured_size: pool.configured_size.load(Relaxed),
-            busy: pool.busy.load(Relaxed),
-            paused,
+            size: pool.size,
+            configured_size: pool.size,
+            busy: pool.busy,
+            paused: pool.paused,
             state,
             backlog,
-            restarts: pool.restarts.load(Relaxed),
-            resumes_at: pool.is_backing_off().then(|| pool.resumes_at()),
-            max_attempts: pool.max_attempts.load(Relaxed),
-            timeout_ms: pool.timeout_ms.load(Relaxed),
+            restarts: pool.restarts,
+            resumes_at: pool.is_backing_off().then_some(pool.resumes_at),
+            max_attempts: pool.max_attempts,
+            timeout_ms: pool.timeout_ms,
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The canary: a `SELF_CHECK` job that goes the whole way once a round.
+//! The canary: a `SELF_CHECK` job that goes the whole way from time to time, to see that jobs
+//! run.
 
-use super::{JanitorPlan, Rounds, attempted};
+use super::{ChoreTimer, JanitorSetup, attempted};
 use crate::{
     domain::{
         Id,
@@ -10,43 +11,46 @@ use crate::{
 };
 use tokio::time::Instant;
 
-/// The job that is out, and when the next is due.
+/// The canary that is under way, and when the next is due.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Canary {
-    /// The one that has not come back yet.
-    out: Option<Id>,
-    rounds: Rounds,
+    /// The job that has not ended yet.
+    under_way: Option<Id>,
+    timer: ChoreTimer,
 }
 
 impl Canary {
-    /// Looks whether the canary has come back; when it is time, sends the next one.
-    pub(super) async fn fly(&mut self, plan: &JanitorPlan) {
-        if let Some(id) = self.out {
-            let outcome = attempted("look for the canary", plan.enqueuer.outcome(id).await);
+    /// Checks whether the canary has ended, and sends the next one if it is due.
+    pub(super) async fn send_if_due(&mut self, setup: &JanitorSetup) {
+        // See whether the last one has ended.
+        if let Some(id) = self.under_way {
+            let outcome = attempted("look for the canary", setup.enqueuer.outcome(id).await);
             if let Some((_, took)) = outcome.flatten() {
-                plan.metrics.canary(took);
-                plan.board.canary_returned(wall_clock(), took);
-                self.out = None;
+                setup.metrics.canary(took);
+                setup.board.canary_returned(wall_clock(), took);
+                self.under_way = None;
             }
         }
+
+        // Send the next one.
         let now = Instant::now();
-        if self.rounds.is_due(now) && self.out.is_none() && plan.kinds.contains(&SELF_CHECK) {
+        if self.timer.is_due(now) && self.under_way.is_none() && setup.kinds.contains(&SELF_CHECK) {
             let job = NewJob {
                 kind: SELF_CHECK,
                 client_id: SYSTEM_CLIENT.to_owned(),
                 lead_id: None,
-                subject_id: plan.enqueuer.next_id(),
+                subject_id: setup.enqueuer.next_id(),
                 message_id: None,
                 draft_id: None,
                 max_attempts: 1,
                 in_lead_line: false,
                 delay_ms: 0,
             };
-            let sent = attempted("send the canary", plan.enqueuer.enqueue(vec![job]).await);
-            // Where the answer was lost, one may be out of which nothing is known: the next comes
-            // after a pause.
-            self.rounds.done(now, sent.is_some());
-            self.out = sent.into_iter().flatten().flatten().next();
+            let sent = attempted("send the canary", setup.enqueuer.enqueue(vec![job]).await);
+            // If the answer was lost, a canary may be under way that is unknown here: the next
+            // one comes after a pause.
+            self.timer.done(now, sent.is_some());
+            self.under_way = sent.into_iter().flatten().flatten().next();
         }
     }
 }

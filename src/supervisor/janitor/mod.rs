@@ -1,20 +1,26 @@
-//! The janitor: rescues the jobs of dead nodes and those that this one has lost track of, sends the canary
-//! round, and on the node that leads does the chores.
+//! The janitor: rescues the jobs of dead nodes and those that this node has lost track of, sends
+//! the canary, and on the leader does the chores.
 //!
-//! Owned by the supervisor. Who is dead is said by the heartbeats, so that one that dies and is started again
-//! decides as the one before it.
+//! The supervisor owns it. The heartbeats say which nodes are dead, so a janitor that replaces
+//! another decides as that one did. Each part of a round has its own memory and its own result: a
+//! part that fails changes nothing that another part remembers, and keeps no other part from its
+//! work.
 
 mod canary;
+mod chore_timer;
 mod chores;
+mod lost_runs;
 mod rescue;
-mod rounds;
 
 pub use self::rescue::{Rescued, rescue};
-use self::{canary::Canary, chores::Rota, rescue::Astray, rounds::Rounds};
+use self::{
+    canary::Canary, chore_timer::ChoreTimer, chores::LeaderChores, lost_runs::LostRuns,
+    rescue::Rescuer,
+};
 use crate::{
     announcer::Announcer,
     config,
-    domain::Id,
+    domain::{Id, JobKind},
     ingest::Stored,
     recorder::InFlight,
     store::{Chores, Enqueuer, Ledger, Membership, Queue, StoreError, wall_clock},
@@ -24,17 +30,16 @@ use crate::{
     },
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
-use std::{collections::HashSet, sync::Arc};
-use tokio::time::Instant;
+use std::sync::Arc;
 
-/// What the janitor is made of.
+/// What the janitor is made from.
 #[derive(Clone, Debug)]
-pub struct JanitorPlan {
-    /// Who lives.
+pub struct JanitorSetup {
+    /// Which nodes are alive.
     pub membership: Membership,
-    /// This process. It lives, whatever its heartbeat says.
+    /// This process. It is alive, whatever its heartbeat says.
     pub node: Id,
-    /// What dead nodes hold.
+    /// Where it finds what dead nodes hold.
     pub queue: Queue,
     /// What this process has in memory.
     pub in_flight: InFlight,
@@ -42,61 +47,59 @@ pub struct JanitorPlan {
     pub enqueuer: Enqueuer,
     /// Where rescues are recorded.
     pub ledger: Ledger,
-    /// Who is told of them: they are due soon.
+    /// Tells the supervisor of rescued jobs: they are due soon.
     pub announcer: Announcer<Stored>,
-    /// What the node that leads has to do.
+    /// What the leader has to do.
     pub chores: Chores,
     /// The configuration that applies now.
     pub config: config::Live,
-    /// The kinds that this process knows: about others it decides nothing.
-    pub kinds: Arc<[crate::domain::JobKind]>,
+    /// The kinds that this process knows: it decides nothing about others.
+    pub kinds: Arc<[JobKind]>,
     /// Where it posts.
     pub board: Arc<Board>,
     /// What it counts.
     pub metrics: Metrics,
 }
 
-/// Rescues and tidies up.
+/// Rescues jobs and tidies up.
 #[derive(Debug)]
 pub struct Janitor {
-    plan: JanitorPlan,
+    setup: JanitorSetup,
     presence: Presence,
     memory: Memory,
 }
 
-/// What it remembers from one look to the next, each part by itself: one that fails changes no
-/// other's memory.
+/// What the parts of a round remember until the next, each for itself.
 #[derive(Clone, Debug, Default)]
 struct Memory {
-    /// When it is to be looked for jobs of nodes that no heartbeat has named.
-    rescue: Rounds,
-    /// The dead nodes whose jobs are all rescued.
-    buried: HashSet<Id>,
-    astray: Astray,
+    rescuer: Rescuer,
+    lost_runs: LostRuns,
     canary: Canary,
-    rota: Rota,
+    chores: LeaderChores,
 }
 
+/// A message to oneself: do a round.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
-struct Look;
+struct DoRound;
 
 impl Janitor {
-    /// A janitor by this plan.
-    pub fn new(plan: JanitorPlan) -> Self {
-        let presence = plan.board.enter("janitor", ActorType::Janitor, "supervisor", wall_clock());
-        Self { plan, presence, memory: Memory::default() }
+    /// A janitor by this setup.
+    pub fn new(setup: JanitorSetup) -> Self {
+        let presence = setup.board.enter("janitor", ActorType::Janitor, "supervisor", wall_clock());
+        Self { setup, presence, memory: Memory::default() }
     }
 
-    /// The nodes that are dead by now, as the heartbeats have seen them. Who has not seen anything for a lease
-    /// knows nothing.
+    /// The nodes that are dead now, by the last heartbeat. None if that is older than a lease:
+    /// this node cannot tell then.
     fn dead(&self) -> Vec<Id> {
-        let Some(beat) = self.plan.membership.last() else { return Vec::new() };
-        if beat.0.elapsed() > self.plan.config.get().supervisor.lease {
+        let Some(last) = self.setup.membership.last() else { return Vec::new() };
+        let (at, report) = &*last;
+        if at.elapsed() > self.setup.config.get().supervisor.lease {
             return Vec::new();
         }
-        let mut dead = beat.1.dead.clone();
-        dead.retain(|it| *it != self.plan.node);
+        let mut dead = report.dead.clone();
+        dead.retain(|node| *node != self.setup.node);
         dead
     }
 }
@@ -105,72 +108,48 @@ impl actix::Actor for Janitor {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.plan.board.faults().point("janitor.started");
-        ctx.notify(Look);
+        self.setup.board.faults().point("janitor.started");
+        ctx.notify(DoRound);
     }
 }
 
-impl actix::Handler<Look> for Janitor {
+impl actix::Handler<DoRound> for Janitor {
     type Result = ();
 
-    fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: DoRound, ctx: &mut Self::Context) {
         self.presence.post().busy(0, wall_clock());
-        self.plan.board.faults().point("janitor.handle");
-        let look = look(self.plan.clone(), self.dead(), self.memory.clone());
-        ctx.spawn(look.into_actor(self).map(|memory, actor, ctx| {
+        self.setup.board.faults().point("janitor.handle");
+        let round = do_round(self.setup.clone(), self.dead(), self.memory.clone());
+        ctx.spawn(round.into_actor(self).map(|memory, actor, ctx| {
             actor.memory = memory;
             actor.presence.post().idle(wall_clock());
-            ctx.notify_later(Look, actor.plan.config.get().supervisor.heartbeat);
+            ctx.notify_later(DoRound, actor.setup.config.get().supervisor.heartbeat);
         }));
     }
 }
 
-/// What a part of a look came to; `None` where it failed, which is said in the log.
+async fn do_round(setup: JanitorSetup, dead: Vec<Id>, mut memory: Memory) -> Memory {
+    setup.board.faults().point("janitor.look");
+
+    // On each node.
+    memory.rescuer.rescue_if_due(&setup, &dead).await;
+    memory.lost_runs.settle_if_due(&setup).await;
+    memory.canary.send_if_due(&setup).await;
+    let config = setup.config.get();
+    setup.queue.take_up(|client_id| config.client(client_id).is_some());
+
+    // On the leader.
+    if setup.membership.leads(config.supervisor.lease) {
+        memory.chores.do_due(&setup, &dead).await;
+    }
+    memory
+}
+
+/// The result of one part of a round. `None`: it failed, which is logged here.
 fn attempted<T>(what: &'static str, result: Result<T, StoreError>) -> Option<T> {
     result
         .inspect_err(
             |error| tracing::warn!(what, %error, "the janitor could not do a part of its work"),
         )
         .ok()
-}
-
-async fn look(plan: JanitorPlan, dead: Vec<Id>, mut memory: Memory) -> Memory {
-    plan.board.faults().point("janitor.look");
-    memory.rescue(&plan, &dead).await;
-    let astray = rescue::find_astray(&plan, memory.astray.clone()).await;
-    if let Some(astray) = attempted("look for jobs that this node has lost track of", astray) {
-        memory.astray = astray;
-    }
-    memory.canary.fly(&plan).await;
-    let cfg = plan.config.get();
-    plan.queue.take_up(|client_id| cfg.client(client_id).is_some());
-    if plan.membership.leads(cfg.supervisor.lease) {
-        memory.rota.work(&plan, dead).await;
-    }
-    memory
-}
-
-impl Memory {
-    /// Rescues what dead nodes hold, as soon as they are, and once a round what nodes without a row
-    /// do.
-    async fn rescue(&mut self, plan: &JanitorPlan, dead: &[Id]) {
-        // Who lives again may die again.
-        self.buried.retain(|it| dead.contains(it));
-        let is_news = dead.iter().any(|it| !self.buried.contains(it));
-        let now = Instant::now();
-        let is_due = self.rescue.is_due(now) && !plan.membership.is_alone();
-        if !is_news && !is_due {
-            return;
-        }
-        let rescued = attempted("rescue jobs", rescue(plan, dead.to_vec()).await);
-        let Rescued { count, is_over } = rescued.unwrap_or_default();
-        self.rescue.done(now, is_over);
-        if is_over {
-            self.buried.extend(dead.iter().copied());
-        }
-        if count > 0 {
-            tracing::warn!(count, "jobs of dead nodes were rescued");
-            plan.announcer.announce(Stored { jobs: count });
-        }
-    }
 }

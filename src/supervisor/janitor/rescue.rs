@@ -1,78 +1,81 @@
-//! Jobs that nobody works: of nodes that are dead, and those of which this one has lost track.
+//! Jobs of dead nodes.
 
-use super::JanitorPlan;
+use super::{ChoreTimer, JanitorSetup, attempted};
 use crate::{
     domain::{Id, job::FailureReason},
+    ingest::Stored,
     store::{Orphan, Settlement, StoreError},
     supervisor::attempt,
 };
 use std::{collections::HashSet, sync::Arc};
 use tokio::time::Instant;
 
-/// The runs that the database says this node holds and that it did not have in memory at the last look,
-/// which was then.
+/// Whose jobs are rescued already, and when jobs of unknown nodes are looked for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Astray {
-    looked_at: Option<Instant>,
-    runs: HashSet<(Id, i64)>,
+pub(super) struct Rescuer {
+    /// For jobs of nodes without a row, which no heartbeat reports.
+    timer: ChoreTimer,
+    /// The dead nodes whose jobs are all rescued.
+    rescued: HashSet<Id>,
 }
 
-/// Once a lease, compares what the database says this node holds with what it has in memory. A run that is
-/// missing twice running is lost: a claim whose answer never came, or an outcome that nobody recorded. It is
-/// a failed attempt, under its fence: where memory was wrong, nothing is run twice to effect.
-pub(super) async fn find_astray(plan: &JanitorPlan, before: Astray) -> Result<Astray, StoreError> {
-    let lease = plan.config.get().supervisor.lease;
-    if before.looked_at.is_some_and(|it| it.elapsed() < lease) {
-        return Ok(before);
-    }
-    let looked_at = Some(Instant::now());
-    let mut held = plan.queue.held().await?;
-    held.retain(|it| !plan.in_flight.has(it.settlement.job_id, it.settlement.run));
-    let (lost, new): (Vec<Orphan>, Vec<Orphan>) = held
-        .into_iter()
-        .partition(|it| before.runs.contains(&(it.settlement.job_id, it.settlement.run)));
-    if !lost.is_empty() {
-        let lost: Vec<Settlement> =
-            lost.into_iter().map(|it| settle(plan, it, "its node lost track of it")).collect();
-        let count = settle_all(plan, lost).await?;
-        // Where none was held any more, they had ended meanwhile.
-        if count > 0 {
-            tracing::error!(count, "this node had lost track of jobs: they are failed attempts");
+impl Rescuer {
+    /// Rescues the jobs of dead nodes as soon as the heartbeats report one, and those of nodes
+    /// without a row once a minute.
+    pub(super) async fn rescue_if_due(&mut self, setup: &JanitorSetup, dead: &[Id]) {
+        // See whether there is something to do. A node that is alive again may die again.
+        self.rescued.retain(|node| dead.contains(node));
+        let is_news = dead.iter().any(|node| !self.rescued.contains(node));
+        let now = Instant::now();
+        let is_due = self.timer.is_due(now) && !setup.membership.is_alone();
+        if !is_news && !is_due {
+            return;
         }
+
+        // Rescue.
+        let rescued = attempted("rescue jobs", rescue(setup, dead.to_vec()).await);
+        let Rescued { count, is_over } = rescued.unwrap_or_default();
+        self.timer.done(now, is_over);
+        if is_over {
+            self.rescued.extend(dead.iter().copied());
+        }
+        if count == 0 {
+            return;
+        }
+
+        // Wake the supervisor.
+        tracing::warn!(count, "jobs of dead nodes were rescued");
+        setup.announcer.announce(Stored { jobs: count });
     }
-    let runs = new.iter().map(|it| (it.settlement.job_id, it.settlement.run)).collect();
-    Ok(Astray { looked_at, runs })
 }
 
-/// What a rescue came to. By default: nothing was done.
+/// The result of a rescue. By default: nothing was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rescued {
-    /// How many jobs.
+    /// How many jobs were rescued.
     pub count: usize,
-    /// Nothing was left. False where another node was faster with some of them: should it die, too,
+    /// Nothing was left. False if another node was faster with some jobs: if that node dies, too,
     /// there may be more to do.
     pub is_over: bool,
 }
 
-/// Rescues all jobs that nodes without a row, or the dead ones named, hold: a failed attempt each, then
-/// retry or end. The run stays used, the rescue adds none.
+/// Rescues all jobs held by the `dead` nodes, and by nodes without a row. Each rescue is a failed
+/// attempt: the job is retried or ends. The run stays used, and the rescue adds none.
 ///
 /// # Errors
 /// When the database is away; what was rescued before stays rescued.
-pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<Rescued, StoreError> {
+pub async fn rescue(setup: &JanitorSetup, dead: Vec<Id>) -> Result<Rescued, StoreError> {
     let mut rescued = Rescued::default();
     loop {
-        // About kinds that this process does not know it decides nothing.
-        let known = plan.queue.orphans(dead.clone(), &plan.kinds).await?;
-        if known.is_empty() {
+        let orphans = setup.queue.orphans(dead.clone(), &setup.kinds).await?;
+        if orphans.is_empty() {
             return Ok(Rescued { is_over: true, ..rescued });
         }
-        let settle = |it: Orphan| {
-            let node = it.settlement.node.unwrap_or_default();
-            settle(plan, it, &format!("its node {node} fell silent"))
+        let of = |orphan: Orphan| {
+            let node = orphan.settlement.node.unwrap_or_default();
+            settlement(setup, orphan, &format!("its node {node} fell silent"))
         };
-        let settlements: Vec<Settlement> = known.into_iter().map(settle).collect();
-        let count = settle_all(plan, settlements).await?;
+        let count = settle(setup, orphans.into_iter().map(of).collect()).await?;
         rescued.count += count;
         if count == 0 {
             return Ok(rescued);
@@ -80,28 +83,31 @@ pub async fn rescue(plan: &JanitorPlan, dead: Vec<Id>) -> Result<Rescued, StoreE
     }
 }
 
-/// Settles them, and counts those that were still held; returns how many.
-async fn settle_all(plan: &JanitorPlan, settlements: Vec<Settlement>) -> Result<usize, StoreError> {
+/// Settles them. Returns how many were still held; the others have ended meanwhile.
+pub(super) async fn settle(
+    setup: &JanitorSetup,
+    settlements: Vec<Settlement>,
+) -> Result<usize, StoreError> {
     let settlements: Arc<[Settlement]> = settlements.into();
-    let held = plan.ledger.settle(settlements.clone()).await?;
-    let settled = settlements.iter().zip(held).filter(|(_, held)| *held);
+    let held = setup.ledger.settle(settlements.clone()).await?;
     let mut count = 0;
-    for (it, _) in settled {
-        plan.metrics.attempt_ended(&it.kind, it.transition.word());
+    for (settlement, _) in settlements.iter().zip(held).filter(|(_, held)| *held) {
+        setup.metrics.attempt_ended(&settlement.kind, settlement.transition.word());
         count += 1;
     }
-    plan.metrics.jobs_rescued(count);
+    setup.metrics.jobs_rescued(count);
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn settle(plan: &JanitorPlan, orphan: Orphan, error: &str) -> Settlement {
-    let pool = plan.config.get().pools.of(&orphan.settlement.kind);
+/// The job of a node that does not work on it any more: a failed attempt.
+pub(super) fn settlement(setup: &JanitorSetup, orphan: Orphan, error: &str) -> Settlement {
+    let config = setup.config.get().pools.of(&orphan.settlement.kind);
     let transition = attempt::failed(
         FailureReason::Rescued,
         error,
         orphan.attempt,
         orphan.max_attempts,
-        pool,
+        config,
         rand::random(),
     );
     Settlement { transition, ..orphan.settlement }

@@ -17,7 +17,7 @@ use postroom::{
     domain::{Id, job::SELF_CHECK},
     recorder::InFlight,
     store::{Heartbeat, given_out_at},
-    supervisor::{JanitorPlan, Rescued, rescue},
+    supervisor::{JanitorSetup, Rescued, rescue},
     telemetry::{board::Board, metrics::Metrics},
 };
 use sqlx::Connection;
@@ -66,8 +66,8 @@ async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
     let url = db.config.database.url.expose().to_owned();
     let survivor = db.another_node().await;
     let settings = config(&[("POSTROOM__DATABASE__URL", &url)]);
-    let beats = Heartbeat::start(&survivor.nodes(), &settings, false, || {}).unwrap();
-    let plan = JanitorPlan {
+    let beats = Heartbeat::start(&survivor, &settings, false, || {}).unwrap();
+    let plan = JanitorSetup {
         membership: beats.membership(),
         node: survivor.node(),
         queue: survivor.queue(),

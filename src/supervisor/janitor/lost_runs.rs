@@ -1,0 +1,62 @@
+//! Jobs that the database says this node holds, and that it has lost track of.
+
+use super::{JanitorSetup, attempted, rescue};
+use crate::{
+    domain::Id,
+    store::{Orphan, Settlement, StoreError},
+};
+use std::collections::HashSet;
+use tokio::time::Instant;
+
+/// What the last check found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LostRuns {
+    checked_at: Option<Instant>,
+    /// The runs, as (job id, run), that this node held by the database and did not have in
+    /// memory.
+    missing: HashSet<(Id, i64)>,
+}
+
+impl LostRuns {
+    /// Once a lease, compares what the database says this node holds with what it has in memory.
+    /// A run that is missing at two checks in a row is lost: the answer of its claim never came,
+    /// or nobody recorded its outcome. It becomes a failed attempt, under its fence: if memory
+    /// was wrong, nothing takes effect twice.
+    pub(super) async fn settle_if_due(&mut self, setup: &JanitorSetup) {
+        let lease = setup.config.get().supervisor.lease;
+        if self.checked_at.is_some_and(|at| at.elapsed() < lease) {
+            return;
+        }
+        let checked = self.settle(setup).await;
+        if let Some(checked) = attempted("look for jobs that this node has lost track of", checked)
+        {
+            *self = checked;
+        }
+    }
+
+    async fn settle(&self, setup: &JanitorSetup) -> Result<Self, StoreError> {
+        // Find what is missing in memory.
+        let checked_at = Some(Instant::now());
+        let mut held = setup.queue.held().await?;
+        held.retain(|it| !setup.in_flight.has(it.settlement.job_id, it.settlement.run));
+        let key = |it: &Orphan| (it.settlement.job_id, it.settlement.run);
+        let (lost, new): (Vec<Orphan>, Vec<Orphan>) =
+            held.into_iter().partition(|it| self.missing.contains(&key(it)));
+
+        // Settle what was missing at the last check, too.
+        if !lost.is_empty() {
+            let why = "its node lost track of it";
+            let lost: Vec<Settlement> =
+                lost.into_iter().map(|it| rescue::settlement(setup, it, why)).collect();
+            let count = rescue::settle(setup, lost).await?;
+            // If no fence held, all of them had ended meanwhile.
+            if count > 0 {
+                tracing::error!(
+                    count,
+                    "this node had lost track of jobs: they are failed attempts"
+                );
+            }
+        }
+        Ok(Self { checked_at, missing: new.iter().map(key).collect() })
+    }
+}
