@@ -46,9 +46,6 @@ pub mod analyst;
 // The actor that commits the effects of jobs with their completion.
 pub mod recorder;
 
-// Tells the supervisor of new jobs and of commits.
-pub mod announcer;
-
 // What puts the parts together. No module above uses these.
 
 // The list of all channels and job kinds.

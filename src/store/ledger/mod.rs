@@ -57,68 +57,6 @@ sql! {
          where line @ids($1)";
 }
 
-impl Head {
-    /// From the columns of [`LOCK_HEADS`].
-    pub(super) fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
-        let admission: String = row.try_get("", "admission")?;
-        Ok(Self {
-            line: row.try_get("", "line")?,
-            job_id: row.try_get("", "job_id")?,
-            run: i64::from(row.try_get::<i32>("", "run")?),
-            node: row.try_get("", "node")?,
-            admission: match admission.as_str() {
-                "admitted" => Admission::Admitted,
-                "held" => Admission::Held,
-                _ => Admission::Waiting,
-            },
-        })
-    }
-}
-
-/// The first job behind each head. By primary key; `materialized` on PostgreSQL, because otherwise the
-/// limit is planned into a scan of the whole line (50–300 ms behind a line of 10,000–100,000).
-pub(super) static READ_FOLLOWERS: Sql = Sql::new(
-    "with x as @materialized (select g.line, (select min(b.pos) from job_blocked b where b.line = g.line) as pos \
-       from @rows($1, line bigint) g) \
-     select b.line, b.job_id, b.kind, b.client_id, b.run, b.spared \
-     from x join job_blocked b on b.line = x.line and b.pos = x.pos",
-);
-
-/// Takes heads away. They are locked and checked.
-pub(super) static DELETE_HEADS: Sql = Sql::new("delete from job_ready where line @ids($1)");
-
-/// Takes followers out of the queue behind their head. By the unique key of jobs.
-pub(super) static DELETE_FOLLOWERS: Sql = Sql::new("delete from job_blocked where job_id @ids($1)");
-
-/// Appends runs to the history.
-pub(super) static PUT_ATTEMPTS: Sql = Sql::new(
-    "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
-     select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
-       case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error \
-     from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
-       duration bigint, error text) g",
-);
-
-/// Heads that keep their place and wait for their retry, out of the claim's index.
-pub(super) static RETRY_HEADS: Sql = Sql::new(
-    "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
-     from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
-);
-
-/// Heads that keep their place and are looked at again later, without an attempt used.
-pub(super) static POSTPONE_HEADS: Sql = Sql::new(
-    "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
-     from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line",
-);
-
-/// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
-pub(super) static RELEASE_HEADS: Sql = Sql::new(
-    "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
-       when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
-       else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
-     where line @ids($1)",
-);
-
 /// What happens to a job, and the fence under which it may: the same job, run and node still stand at
 /// the head of the line.
 #[derive(Clone, Debug)]
