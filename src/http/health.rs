@@ -2,8 +2,9 @@
 
 use super::{State, api::overview_for_metrics};
 use crate::telemetry::{
-    board::{ActorState, ActorType, ActorView, PoolView},
+    board::{ActorState, ActorType, ActorView},
     metrics,
+    pool_post::PoolView,
 };
 use actix_web::{HttpResponse, web};
 use serde::Serialize;

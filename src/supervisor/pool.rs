@@ -16,10 +16,7 @@ use crate::{
     handlers::{Deps, JobHandler},
     recorder::Uncommitted,
     store::Queue,
-    telemetry::{
-        board::{Board, PoolPost},
-        metrics::KindMetrics,
-    },
+    telemetry::{board::Board, metrics::KindMetrics, pool_post::PoolPost},
 };
 use actix::{Actor, ArbiterHandle, Recipient};
 use std::{fmt, sync::Arc, time::Duration};

@@ -7,7 +7,10 @@
 use crate::{
     config,
     domain::JobKind,
-    telemetry::board::{Board, Fatal, PoolPost},
+    telemetry::{
+        board::{Board, Fatal},
+        pool_post::PoolPost,
+    },
 };
 use std::{
     future::poll_fn,

@@ -6,5 +6,6 @@ pub mod faults;
 pub mod http_metrics;
 pub mod logging;
 pub mod metrics;
+pub mod pool_post;
 pub mod rates;
 pub mod sparse;

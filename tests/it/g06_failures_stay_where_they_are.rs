@@ -13,7 +13,7 @@ use postroom::{
     domain::{Id, Job, JobKind, Outcome},
     handlers::{Deps, JobHandler},
     registry::{self, Registry},
-    telemetry::board::PoolPost,
+    telemetry::pool_post::PoolPost,
 };
 use serde_json::Value;
 use std::{

@@ -5,7 +5,7 @@ use super::{
     objects::{self, List},
     query::Query,
 };
-use crate::{domain::Timestamp, telemetry::board::PoolView};
+use crate::{domain::Timestamp, telemetry::pool_post::PoolView};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use std::collections::HashMap;
