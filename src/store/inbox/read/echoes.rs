@@ -18,9 +18,9 @@ use crate::{
 use serde::Serialize;
 
 sql! {
-    /// Deliveries to the same lead over the same channel: those with the provider's id of the message,
-    /// and then those of the last 24 hours of which it is not known, with the same text. By
-    /// `deliveries_of_lead`.
+    /// Deliveries to the same lead over the same channel: those with the provider's id of the
+    /// message, and then those of the last 24 hours of which it is not known, with the same text.
+    /// By `deliveries_of_lead`.
     static READ_ECHOED =
         "select g.n, d.id, d.message_id \
          from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \

@@ -21,9 +21,9 @@ use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
 sql! {
-    /// Claims keys: what comes back is new, or an expired key taken over, or a key of the other path
-    /// that now names the newer message. Sorted, so that two groups with the same keys wait and never
-    /// deadlock.
+    /// Claims keys: what comes back is new, or an expired key taken over, or a key of the other
+    /// path that now names the newer message. Sorted, so that two groups with the same keys wait
+    /// and never deadlock.
     static PUT_KEYS =
         "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at, body_hash) \
          select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
@@ -36,8 +36,8 @@ sql! {
            where message_keys.expires_at <= @now or message_keys.kind = 'path' \
          returning client_id, channel, kind, key";
 
-    /// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By primary
-    /// keys. A key that expires while this transaction runs still counts as known, because
+    /// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By
+    /// primary keys. A key that expires while this transaction runs still counts as known, because
     /// [`PUT_KEYS`] did not take it over.
     static READ_KEYS =
         "select k.client_id, k.channel, k.kind, k.key, k.message_id, k.body_hash, m.provider_id \

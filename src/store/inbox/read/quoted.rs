@@ -25,8 +25,8 @@ use std::collections::{BTreeSet, HashMap};
 const OURS_CHARS: i32 = 10_000;
 
 sql! {
-    /// The three newest messages that we had sent to a lead over a channel, among the last 20 of the
-    /// lead. By `messages_of_lead`.
+    /// The three newest messages that we had sent to a lead over a channel, among the last 20 of
+    /// the lead. By `messages_of_lead`.
     static READ_OURS =
         "select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
            (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \

@@ -32,8 +32,8 @@ sql! {
         "update deliveries set status = 'failed', error = 'the provider reported that it did not arrive', settled_at = @now \
          where message_id @ids($1) and status <> 'failed'";
 
-    /// A delivery that was told back has arrived, unless the provider has said since that it did not.
-    /// By primary key.
+    /// A delivery that was told back has arrived, unless the provider has said since that it did
+    /// not. By primary key.
     static SETTLE_ECHOED =
         "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
            error = case when deliveries.status = 'failed' then deliveries.error end, \

@@ -36,8 +36,8 @@ sql! {
          returning id, client_id, channel, body_hash";
 
     /// Finds the items that are there already, whatever became of them. By `quarantine_by_hash`:
-    /// PostgreSQL uses no index for `is not distinct from`, so it cannot take one that knows the client
-    /// alone.
+    /// PostgreSQL uses no index for `is not distinct from`, so it cannot take one that knows the
+    /// client alone.
     static READ_QUARANTINED =
         "select q.client_id, q.channel, q.body_hash from @rows($1, client_id text, channel text, body_hash text) g \
          join quarantine q on q.body_hash = g.body_hash and q.client_id is not distinct from g.client_id \
