@@ -66,7 +66,7 @@ async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
     let url = db.config.database.url.expose().to_owned();
     let survivor = db.another_node().await;
     let settings = config(&[("POSTROOM__DATABASE__URL", &url)]);
-    let beats = Heartbeat::start(&survivor, &settings, false, || {}).unwrap();
+    let beats = Heartbeat::start(&survivor.nodes(), &settings, false, || {}).unwrap();
     let plan = JanitorSetup {
         membership: beats.membership(),
         node: survivor.node(),
