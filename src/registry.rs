@@ -3,8 +3,8 @@
 use crate::{
     channels::{self, AnyChannel, Channel},
     config::{Config, ConfigErrors},
-    domain::{ChannelName, JobKind},
-    handlers::{self, JobHandler, post_process::PostProcess},
+    domain::{ChannelDirectory, ChannelName, JobKind},
+    handlers::{self, Deps, JobHandler, post_process::PostProcess},
     supervisor::KindEntry,
 };
 use std::sync::Arc;
@@ -25,28 +25,36 @@ pub struct Registry {
 /// What this version of Postroom can receive and do.
 pub fn postroom() -> Registry {
     Registry::default()
-        .channel::<channels::email::Email>()
-        .channel::<channels::sms::Sms>()
-        .channel::<channels::linkedin::Linkedin>()
-        .channel::<channels::smartlead::Smartlead>()
-        .channel::<channels::instantly::Instantly>()
-        .kind::<handlers::lead_scoring::LeadScoring>()
-        .kind::<handlers::self_check::SelfCheck>()
+        .channel(channels::email::Email)
+        .channel(channels::sms::Sms)
+        .channel(channels::linkedin::Linkedin)
+        .channel(channels::smartlead::Smartlead)
+        .channel(channels::instantly::Instantly)
+        .kind(handlers::lead_scoring::LeadScoring::new)
+        .kind(|_| handlers::self_check::SelfCheck)
 }
 
 impl Registry {
     /// Adds a channel: it brings its webhook path, its ingest actor, and its post-process kind.
     #[must_use]
-    pub fn channel<C: Channel>(mut self) -> Self {
-        self.channels.push(Arc::new(C::default()));
-        self.kind::<PostProcess<C>>()
+    pub fn channel<C: Channel>(mut self, channel: C) -> Self {
+        self.channels.push(Arc::new(channel));
+        self.kind(PostProcess::<C>::new)
     }
 
-    /// Adds a job kind: it brings its pool.
+    /// Adds a job kind: it brings its pool. `make` makes the handler of each slot.
     #[must_use]
-    pub fn kind<H: JobHandler>(mut self) -> Self {
-        self.kinds.push(KindEntry::of::<H>());
+    pub fn kind<H: JobHandler>(
+        mut self,
+        make: impl Fn(&Deps) -> H + Send + Sync + 'static,
+    ) -> Self {
+        self.kinds.push(KindEntry::of(make));
         self
+    }
+
+    /// What the parts that know no channel must know about these.
+    pub fn channel_directory(&self) -> ChannelDirectory {
+        ChannelDirectory::new(self.channels.iter().map(|channel| channel.facts()))
     }
 
     /// The names of all kinds.
@@ -82,17 +90,12 @@ mod tests {
     use super::*;
 
     /// Does nothing, and is of no kind of Postroom's.
-    #[derive(Default)]
     struct Fax;
 
     impl JobHandler for Fax {
         const KIND: JobKind = JobKind("READ_A_FAX");
 
-        async fn handle(
-            &self,
-            _: &crate::domain::Job,
-            _: &handlers::Deps,
-        ) -> crate::domain::Outcome {
+        async fn handle(&self, _: &crate::domain::Job) -> crate::domain::Outcome {
             crate::domain::Outcome::Done(Vec::new())
         }
     }
@@ -101,7 +104,7 @@ mod tests {
     fn a_configuration_is_checked_against_the_lists_that_are_given() {
         let env = vec![("POSTROOM__POOLS__READ_A_FAX__SIZE".to_owned(), "2".to_owned())];
         let config = Config::load(&crate::config::Sources { files: Vec::new(), env }).unwrap();
-        assert!(postroom().kind::<Fax>().check(&config).is_ok());
+        assert!(postroom().kind(|_| Fax).check(&config).is_ok());
         let refused = postroom().check(&config).unwrap_err().to_string();
         assert!(refused.contains("READ_A_FAX"), "{refused}");
     }
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn no_kind_is_registered_twice() {
         assert_eq!(postroom().twice(), None);
-        let again = postroom().kind::<handlers::self_check::SelfCheck>();
+        let again = postroom().kind(|_| handlers::self_check::SelfCheck);
         assert_eq!(again.twice(), Some(crate::domain::job::SELF_CHECK));
     }
 }

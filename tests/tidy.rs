@@ -66,10 +66,20 @@ const NEVER_NAMED: &[(&str, &[&str])] = &[
 const SHELVES: &[(&str, &str, &[&str])] = &[
     (
         "channels",
-        ".channel::<",
-        &["fields", "json", "masks", "phones", "samples", "tests", "text", "times"],
+        ".channel(",
+        &["fields", "json", "masks", "page", "phones", "samples", "tests", "text", "times"],
     ),
-    ("handlers", ".kind::<", &["post_process"]),
+    ("handlers", ".kind(", &["post_process"]),
+];
+
+/// The channels. Only the parts beside them may name one: what others must know of a channel, it says about itself.
+const CHANNELS: &[&str] = &["email", "sms", "linkedin", "smartlead", "instantly"];
+const MAY_NAME_CHANNELS: &[&str] = &["channels", "registry", "config"];
+/// What only looks like a channel: `(word, text that holds it, why)`.
+const NO_CHANNELS: &[(&str, &str, &str)] = &[
+    ("sms", "sms_dnd", "a column and a JSON field: the do-not-disturb flag"),
+    ("email", "found(\"email\")", "mail addresses, as identities are stored"),
+    ("email", "text(\"email\")", "a column: the lead's address"),
 ];
 
 /// `(folder of src, names that its code must not hold)`: rules that see no database and no clock, so
@@ -230,6 +240,75 @@ fn every_outside_language_has_its_place() {
     nothing(wrong);
 }
 
+/// A channel's name in other parts would be a place that a new channel does not know of.
+#[test]
+fn no_channel_is_named_outside_of_the_channels() {
+    let mut wrong = BTreeSet::new();
+    for file in rust_files("src") {
+        let is_tests = file.file_stem().unwrap().to_str().unwrap().ends_with("tests");
+        if is_tests || MAY_NAME_CHANNELS.contains(&part_of(&file).as_str()) {
+            continue;
+        }
+        let text = read(&file);
+        for line in stripped(without_tests(&text), true).lines() {
+            if let Some(channel) = CHANNELS.iter().find(|channel| names_channel(line, channel)) {
+                let line = line.trim();
+                wrong.insert(format!("{}: names the channel `{channel}`: {line}", file.display()));
+            }
+        }
+    }
+    nothing(wrong);
+    let registry = read(Path::new("src/registry.rs"));
+    for channel in CHANNELS {
+        assert!(registry.contains(&format!("channels::{channel}::")), "there is no `{channel}`");
+    }
+    assert_eq!(registry.matches(".channel(channels::").count(), CHANNELS.len(), "not all named");
+}
+
+/// True where a line of code names a channel: as a string, a part of a path or of a kind, or in an identifier. Words of
+/// prose, as regular expressions and keywords hold them, are none.
+fn names_channel(line: &str, channel: &str) -> bool {
+    let mut line = line.to_owned();
+    for (_, text, _) in NO_CHANNELS.iter().filter(|(word, _, _)| *word == channel) {
+        line = line.replace(text, "");
+    }
+    let code = code_of(&line);
+    let is_mail = channel == "email";
+    let in_code = identifiers(&code).any(|name| {
+        let mut words = words_of_name(name);
+        // An address is called `email`, too: of that one, only types and constants are names.
+        let is_type = name.starts_with(|c: char| c.is_uppercase());
+        (is_type || !is_mail) && words.any(|word| word == channel)
+    });
+    let in_strings = line.split('"').skip(1).step_by(2).any(|text| {
+        let text = text.to_lowercase();
+        let is_part = |separator: char| {
+            text.contains(separator)
+                && !text.contains([' ', '(', '|'])
+                && text.split(separator).any(|part| part == channel)
+        };
+        text == channel || is_part('/') || is_part('_')
+    });
+    in_code || in_strings
+}
+
+fn identifiers(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !is_identifier(c)).filter(|name| !name.is_empty())
+}
+
+/// The words of an identifier in small letters: `SmsPart` and `SMS_PART` are `sms` and `part`.
+fn words_of_name(name: &str) -> impl Iterator<Item = String> {
+    let is_constant = !name.contains(char::is_lowercase);
+    let mut words = vec![String::new()];
+    for c in name.chars() {
+        if c == '_' || c.is_uppercase() && !is_constant {
+            words.push(String::new());
+        }
+        words.last_mut().unwrap().extend(c.to_lowercase().filter(|c| *c != '_'));
+    }
+    words.into_iter().filter(|word| !word.is_empty())
+}
+
 #[test]
 fn rules_see_no_database_and_no_clock() {
     let mut wrong = BTreeSet::new();
@@ -301,8 +380,10 @@ fn every_plug_in_is_registered() {
                 continue;
             }
             // `auto_send_delayed` → `AutoSendDelayed`; compared without case, for the likes of `LinkedIn`.
-            let line = format!("{call}{shelf}::{name}::{}>", name.replace('_', ""));
-            if !registry.contains(&line) {
+            let plug_in = format!("{shelf}::{name}::{}", name.replace('_', ""));
+            // A handler that needs nothing is made by a closure.
+            let lines = [format!("{call}{plug_in}"), format!("{call}|_| {plug_in}")];
+            if !lines.iter().any(|line| registry.contains(line)) {
                 wrong.insert(format!(
                     "{}: not registered in src/registry.rs (or, if it is none, not in SHELVES)",
                     path.display()
@@ -701,6 +782,26 @@ let s = "sea_orm::z \" // still"; let r = r#"sea_orm::"q""#; d::e();
     assert!(!mentions("sea_orm::sqlx::query()", "sqlx") && !mentions("use sqlx_core;", "sqlx"));
     let used = crate_paths("use crate::{store::{self, queue}, domain::Job}; crate::http::f()");
     assert_eq!(used, ["domain", "http", "store"].map(str::to_owned).into());
+    for line in [
+        "if channel == \"sms\" {",
+        "Self::Email => 1,",
+        "const SMS_PARTS: usize = 3;",
+        "let is_linkedin = true;",
+        "JobKind(\"SMS_INBOUND_POST_PROCESS\")",
+        "\"/webhooks/sms/demo\"",
+        "IdentityKind::LinkedinUrl",
+    ] {
+        assert!(CHANNELS.iter().any(|channel| names_channel(line, channel)), "{line}");
+    }
+    for line in [
+        "email: it.email.as_deref(),",
+        "lead.sms_dnd = true;",
+        "r\"(?:instantly|easily)\"",
+        "\"stop sms\", \"stop emailing\"",
+        "\"select l.email, l.phone from leads l\"",
+    ] {
+        assert!(!CHANNELS.iter().any(|channel| names_channel(line, channel)), "{line}");
+    }
     let file = "code\n#[cfg(test)]\nuse x;\ncode\n\n#[cfg(test)]\n#[expect(a)]\nmod tests {\n}\n";
     assert_eq!(without_tests(file), "code\n#[cfg(test)]\nuse x;\ncode\n");
 }

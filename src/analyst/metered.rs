@@ -1,8 +1,8 @@
-//! Any analyst, with its answers timed and counted.
+//! Times and counts the answers of any analyst.
 
 use super::{Analyst, AnalystAnswer, AnalystError, DraftRequest, DraftText, Score};
 use crate::{
-    domain::{Conversation, Sentiment},
+    domain::{Conversation, Medium, Sentiment},
     telemetry::metrics::Metrics,
 };
 use tokio::time::Instant;
@@ -37,16 +37,20 @@ impl<A: Analyst> Metered<A> {
 }
 
 impl<A: Analyst> Analyst for Metered<A> {
-    fn classify<'a>(&'a self, it: &'a Conversation) -> AnalystAnswer<'a, Sentiment> {
-        self.timed(self.analyst.classify(it))
+    fn classify<'a>(
+        &'a self,
+        conversation: &'a Conversation,
+        medium: Medium,
+    ) -> AnalystAnswer<'a, Sentiment> {
+        self.timed(self.analyst.classify(conversation, medium))
     }
 
     fn score<'a>(
         &'a self,
-        it: &'a Conversation,
+        conversation: &'a Conversation,
         ideal_customer: Option<&'a str>,
     ) -> AnalystAnswer<'a, Option<Score>> {
-        self.timed(self.analyst.score(it, ideal_customer))
+        self.timed(self.analyst.score(conversation, ideal_customer))
     }
 
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {

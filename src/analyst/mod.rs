@@ -1,37 +1,41 @@
 //! What a message means, how good its lead is, and what could be answered.
 //!
 //! An analyst is given a [`Conversation`] and returns a plain value. It reads nothing else and
-//! writes nothing; who asked decides what becomes of the answer.
+//! writes nothing; its caller decides what becomes of the answer.
 
 pub mod local;
 mod metered;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use crate::domain::{ChannelName, Conversation, LeadView, Sentiment, outcome::SCORE_REASON_MAX};
+use crate::domain::{Conversation, LeadView, Medium, Sentiment, outcome::SCORE_REASON_MAX};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
 pub use self::{local::Local, metered::Metered};
 
-/// What an analyst's question comes to, once it is awaited.
+/// The answer to a question, once it is awaited.
 pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
 /// Classifies, scores and drafts.
 pub trait Analyst: Send + Sync {
-    /// The tag of the conversation's message (docs/RULES.md SENTIMENT).
-    fn classify<'a>(&'a self, it: &'a Conversation) -> AnalystAnswer<'a, Sentiment>;
+    /// The tag of the conversation's message, which came over `medium` (docs/RULES.md SENTIMENT).
+    fn classify<'a>(
+        &'a self,
+        conversation: &'a Conversation,
+        medium: Medium,
+    ) -> AnalystAnswer<'a, Sentiment>;
 
-    /// How good the lead is, or `None` where it never wrote (docs/RULES.md SCORE). `ideal_customer`
+    /// How good the lead is, or `None` if it never wrote (docs/RULES.md SCORE). `ideal_customer`
     /// is the client's description of the leads it looks for.
     fn score<'a>(
         &'a self,
-        it: &'a Conversation,
+        conversation: &'a Conversation,
         ideal_customer: Option<&'a str>,
     ) -> AnalystAnswer<'a, Option<Score>>;
 
-    /// An answer to the conversation's message, or `None` where its tag gets none (docs/RULES.md
+    /// An answer to the conversation's message, or `None` if its tag gets none (docs/RULES.md
     /// DRAFTS).
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>>;
 }
@@ -68,7 +72,7 @@ impl Score {
         Self { fit, intent, overall: (fit + intent) / 2, reason }
     }
 
-    /// The score of a lead that nobody may write to, which no analyst needs to be asked for.
+    /// The score of a lead that nobody may write to; `None` for any other lead, of which an analyst is asked.
     pub fn of_disqualified(lead: &LeadView) -> Option<Self> {
         let why = if lead.opted_out {
             "opted out"
@@ -90,8 +94,8 @@ pub struct DraftRequest<'a> {
     pub conversation: &'a Conversation,
     /// What the message says.
     pub tag: Sentiment,
-    /// The channel the answer goes out on.
-    pub channel: ChannelName,
+    /// How the answer is sent: it sets the bounds of the text.
+    pub medium: Medium,
     /// The client's own templates, by the name of the tag.
     pub templates: &'a BTreeMap<String, String>,
     /// Who signs.
@@ -105,7 +109,7 @@ pub struct DraftText {
     pub subject: Option<String>,
     /// The whole text.
     pub body: String,
-    /// The parts of an SMS; empty on other channels.
+    /// The parts of a text message; empty on other media.
     pub parts: Vec<String>,
 }
 

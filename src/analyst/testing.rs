@@ -2,11 +2,16 @@
 
 use super::{Analyst, AnalystAnswer, AnalystError, DraftRequest, DraftText, Score};
 use crate::domain::{
-    Conversation, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp, conversation::Line,
-    event::Direction,
+    Conversation, InboundMessage, LeadStatus, LeadView, Medium, Sentiment, Timestamp,
+    conversation::Line, event::Direction,
 };
 use futures_util::FutureExt;
 use std::future::ready;
+
+/// A text message.
+pub(crate) const TEXT: Medium = Medium::Text { parts: 3, chars: 160 };
+/// A message on a platform.
+pub(crate) const CHAT: Medium = Medium::Chat { chars: 1_900 };
 
 /// A lead's newest message with that text, and nothing special about either.
 pub(crate) fn conversation(channel: &str, body: &str) -> Conversation {
@@ -56,7 +61,7 @@ pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> 
 pub(crate) struct Away;
 
 impl Analyst for Away {
-    fn classify<'a>(&'a self, _it: &'a Conversation) -> AnalystAnswer<'a, Sentiment> {
+    fn classify<'a>(&'a self, _: &'a Conversation, _: Medium) -> AnalystAnswer<'a, Sentiment> {
         away()
     }
 

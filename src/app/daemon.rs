@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    domain::{JobKind, backoff::AWAY_PAUSE},
+    domain::{ChannelDirectory, JobKind, backoff::AWAY_PAUSE},
     http::{self, HttpSetup, State},
     ingest::Intake,
     registry::Registry,
@@ -114,13 +114,21 @@ impl Daemon {
     ) -> Result<Self, AppError> {
         // Check what belongs to the process: descriptors, TLS, the lock, the token.
         http::raise_limit();
+        let live = config::Live::new(config);
+        let config = live.get();
         let tls = config.server.tls.as_ref().map(http::Tls::load).transpose()?;
         waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
         let token = admin_token(&config).await?;
         // Open the store.
         let store_runtime = StoreRuntime::start()?;
-        let store = open_store(&config, &store_runtime, role, waiting_room, &listener).await?;
+        let opening = Opening {
+            config: &live,
+            runtime: &store_runtime,
+            role,
+            channels: registry.channel_directory(),
+        };
+        let store = open_store(&opening, waiting_room, &listener).await?;
         warn_if_undurable(&store).await;
         // Start threads for handlers. A node that only takes webhooks runs none.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
@@ -130,7 +138,6 @@ impl Daemon {
         let told = board.clone();
         let forgotten = move || told.give_up(Fatal::Forgotten);
         let heartbeat = Heartbeat::start(&store.nodes(), &config, role.works(), forgotten)?;
-        let live = config::Live::new(config);
         let parts = Parts {
             live: live.clone(),
             store: store.clone(),
@@ -382,21 +389,27 @@ impl WaitingRoom {
     }
 }
 
+/// What the store is opened with.
+struct Opening<'a> {
+    config: &'a config::Live,
+    runtime: &'a StoreRuntime,
+    role: Role,
+    channels: ChannelDirectory,
+}
+
 /// Migrates, if that is allowed, and opens the store. While the database is unreachable it waits,
 /// and `waiting_room` answers requests.
 ///
 /// # Errors
 /// If only a person can mend it, such as a wrong password.
 async fn open_store(
-    config: &Config,
-    runtime: &StoreRuntime,
-    role: Role,
+    opening: &Opening<'_>,
     waiting_room: &mut WaitingRoom,
     listener: &TcpListener,
 ) -> Result<Store, AppError> {
     let mut registered = None;
     loop {
-        let mut opening = std::pin::pin!(try_open(config, runtime, role, &mut registered));
+        let mut opening = std::pin::pin!(try_open(opening, &mut registered));
         let opened = match tokio::time::timeout(PROMPT, &mut opening).await {
             Ok(opened) => opened,
             Err(_) => {
@@ -422,24 +435,24 @@ async fn open_store(
 /// Tries once to open the store. `registered` keeps the store from an earlier try, since a node
 /// registers once.
 async fn try_open(
-    config: &Config,
-    runtime: &StoreRuntime,
-    role: Role,
+    opening: &Opening<'_>,
     registered: &mut Option<Store>,
 ) -> Result<Store, AppError> {
+    let config = opening.config.get();
     let store = match registered {
         Some(store) => store.clone(),
-        None => registered.insert(register(config, runtime, role).await?).clone(),
+        None => registered.insert(register(opening).await?).clone(),
     };
-    store.set_caps(config.caps()).await.map_err(|source| database_error(config, source))?;
+    store.set_caps(config.caps()).await.map_err(|source| database_error(&config, source))?;
     let clients = config.clients.iter().map(|client| client.id.clone()).collect();
-    store.set_clients(clients).await.map_err(|source| database_error(config, source))?;
+    store.set_clients(clients).await.map_err(|source| database_error(&config, source))?;
     Ok(store)
 }
 
 /// Connects, migrates if that is allowed, and registers this node.
-async fn register(config: &Config, runtime: &StoreRuntime, role: Role) -> Result<Store, AppError> {
-    let (database, handle) = (config.database.clone(), runtime.handle());
+async fn register(opening: &Opening<'_>) -> Result<Store, AppError> {
+    let config = opening.config.get();
+    let (database, handle) = (config.database.clone(), opening.runtime.handle());
     let migrated = handle.spawn(async move {
         store::reach(&database).await?;
         if database.auto_migrate {
@@ -451,11 +464,12 @@ async fn register(config: &Config, runtime: &StoreRuntime, role: Role) -> Result
         .await
         .map_err(|error| StoreError::Broken(error.to_string()))
         .and_then(|migrations| migrations)
-        .map_err(|source| database_error(config, source))?;
+        .map_err(|source| database_error(&config, source))?;
     if migrations.pending() > 0 {
         return Err(AppError::Pending(migrations.pending()));
     }
-    Store::open(runtime.handle(), &config.database, role.as_str())
+    let (role, channels) = (opening.role.as_str(), opening.channels.clone());
+    Store::open(opening.runtime.handle(), opening.config, role, channels)
         .await
-        .map_err(|source| database_error(config, source))
+        .map_err(|source| database_error(&config, source))
 }

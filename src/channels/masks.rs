@@ -344,6 +344,10 @@ fn entity(rest: &[u8]) -> Option<(Vec<u8>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channels::{
+        AnyChannel, email::Email, instantly::Instantly, linkedin::Linkedin, smartlead::Smartlead,
+        sms::Sms,
+    };
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -495,8 +499,14 @@ mod tests {
 
     #[test]
     fn only_the_secret_is_masked_wherever_it_stands_in_a_sample() {
-        for name in ["email", "sms", "linkedin", "smartlead", "instantly"] {
-            let body = crate::channels::samples::sample(crate::domain::ChannelName(name), None, 7);
+        let bodies = [
+            AnyChannel::sample(&Email, None, 7),
+            AnyChannel::sample(&Sms, None, 7),
+            AnyChannel::sample(&Linkedin, None, 7),
+            AnyChannel::sample(&Smartlead, None, 7),
+            AnyChannel::sample(&Instantly, None, 7),
+        ];
+        for body in bodies {
             let body = body.expect("a sample");
             let masks = Masks::new(None, [SECRET]);
             for spelled in spellings(SECRET) {

@@ -1,5 +1,5 @@
-//! One folder a channel: what its webhooks mean. Pure: no I/O, no clock; what is needed of the outside
-//! comes in with [`Received`].
+//! One folder a channel: what its webhooks mean. Everything here is pure: no I/O and no clock. What is needed
+//! from outside comes in with [`Received`].
 //!
 //! The rules are in `docs/RULES.md`: `P1`–`P20` hold for all channels, each channel has its table.
 
@@ -9,6 +9,7 @@ pub mod instantly;
 pub mod json;
 pub mod linkedin;
 pub mod masks;
+pub mod page;
 pub mod phones;
 pub mod samples;
 pub mod smartlead;
@@ -16,7 +17,11 @@ pub mod sms;
 pub mod text;
 pub mod times;
 
-use crate::domain::{Account, ChannelName, Interpreted, JobKind, NotUnderstood, Timestamp};
+use self::samples::MadeUpLead;
+use crate::domain::{
+    Account, ChannelFacts, ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
+    Timestamp,
+};
 use serde_json::Value;
 
 /// An authenticated body that is JSON, and what is known beside it.
@@ -28,97 +33,117 @@ pub struct Received<'a> {
     pub received_at: Timestamp,
     /// The client's country, for phone numbers without country code: two capital letters.
     pub country: Option<&'a str>,
-    /// Where the client's own workflows put the text of a message: names joined by dots (SMS).
+    /// Where the client's own workflows put the text of a message: names joined by dots. Only some channels have
+    /// such a setting.
     pub text_field: Option<&'a str>,
 }
 
-/// An event of a provider, and what happens with it: docs/CHANNELS.md is made of these, and they are tested
-/// against the built-in samples.
+/// One event of a provider, and what happens with it. docs/CHANNELS.md is made of these rows, and tests
+/// compare them with what the channel makes of its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// The provider's name of it.
     pub event: &'static str,
     /// The outcome, with its reason word, of an ordinary one whose lead is known.
     pub outcome: &'static str,
-    /// What is done, and where it is otherwise.
+    /// What is done, and when the outcome is another.
     pub note: &'static str,
 }
 
-const fn row(event: &'static str, outcome: &'static str, note: &'static str) -> EventRow {
+/// A row of [`Channel::TABLE`].
+pub const fn row(event: &'static str, outcome: &'static str, note: &'static str) -> EventRow {
     EventRow { event, outcome, note }
 }
 
-/// The names in a table, for [`Channel::EVENTS`].
-const fn names<const N: usize>(table: &[EventRow; N]) -> [&'static str; N] {
-    let mut names = [""; N];
-    let (mut rest, mut left) = (table.as_slice(), names.as_mut_slice());
-    while let (Some((row, rows)), Some((name, others))) =
-        (rest.split_first(), left.split_first_mut())
-    {
-        *name = row.event;
-        (rest, left) = (rows, others);
-    }
-    names
-}
-
-/// A provider's webhooks. A new provider is one folder with this implemented, and one line of registration.
-pub trait Channel: Default + Send + Sync + 'static {
+/// A provider's webhooks. A new provider is one folder with this implemented, and one line of registration: what
+/// others ask about a channel, they ask here, and never by its name.
+pub trait Channel: Send + Sync + 'static {
     /// Its path word.
     const NAME: ChannelName;
+    /// How it carries messages: barriers, opt-out words and drafts depend on it.
+    const MEDIUM: Medium;
     /// The job kind that works through an inbound message of it.
     const POST_PROCESS: JobKind;
     /// The events that it understands, and what happens with each.
     const TABLE: &'static [EventRow];
-    /// Their names, as `GET` lists them.
-    const EVENTS: &'static [&'static str];
-    /// What happens with any other.
+    /// What happens with any other event.
     const OTHERS: &'static str;
     /// The provider's own header for the shared secret.
     const SECRET_HEADER: Option<&'static str>;
     /// The provider's own top-level payload field for the shared secret.
     const SECRET_FIELD: Option<&'static str> = None;
+    /// Where a body names the provider account (docs/RULES.md P8): names joined by dots, of which the first that
+    /// is there counts. Empty if bodies name none.
+    const ACCOUNT: &'static [&'static str];
+    /// The kinds of identities that the provider gives out, besides mail addresses and phone numbers.
+    const IDENTITIES: &'static [IdentityKind] = &[];
+    /// The event of an ordinary inbound message: its sample is posted when no event is asked for.
+    const MESSAGE_EVENT: &'static str;
 
-    /// The provider account that a body names (docs/RULES.md P8).
-    fn account(&self, body: &Value) -> Account;
+    /// A made-up body of an event of [`Channel::TABLE`], from or about `lead`. Two leads give bodies that differ
+    /// in ids, lead and text; the same lead gives the same body.
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value;
 
-    /// What a body means. It is an object: [`interpret`] has seen to that.
+    /// What a body means. It is an object: [`interpret`] has checked that.
     ///
     /// # Errors
     /// An event that is not known, or one that lacks a field it cannot do without: it is quarantined.
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
 }
 
-/// A [`Channel`] with its type forgotten, as the HTTP side sees it.
+/// A [`Channel`] with its type forgotten, as all others see it.
 pub trait AnyChannel: Send + Sync {
-    /// [`Channel::NAME`].
-    fn name(&self) -> ChannelName;
-    /// [`Channel::POST_PROCESS`].
-    fn post_process(&self) -> JobKind;
+    /// What the parts that know no channel must know about it.
+    fn facts(&self) -> ChannelFacts;
     /// [`Channel::TABLE`].
     fn table(&self) -> &'static [EventRow];
     /// [`Channel::OTHERS`].
     fn others(&self) -> &'static str;
-    /// [`Channel::EVENTS`].
-    fn events(&self) -> &'static [&'static str];
     /// [`Channel::SECRET_HEADER`].
     fn secret_header(&self) -> Option<&'static str>;
     /// [`Channel::SECRET_FIELD`].
     fn secret_field(&self) -> Option<&'static str>;
-    /// [`Channel::account`].
-    fn account(&self, body: &Value) -> Account;
-    /// [`Channel::interpret`]; call [`interpret`] instead, which looks at the shape first.
+    /// [`Channel::ACCOUNT`].
+    fn account_paths(&self) -> &'static [&'static str];
+    /// A made-up body of `event`, by default of [`Channel::MESSAGE_EVENT`], of the made-up lead number `unique`;
+    /// `None` if [`Channel::TABLE`] has no such event.
+    fn sample(&self, event: Option<&str>, unique: u64) -> Option<Value>;
+    /// [`Channel::interpret`]; call [`interpret`] instead, which checks the shape first.
     ///
     /// # Errors
     /// As [`Channel::interpret`].
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
+
+    /// [`Channel::NAME`].
+    fn name(&self) -> ChannelName {
+        self.facts().name
+    }
+    /// [`Channel::MEDIUM`].
+    fn medium(&self) -> Medium {
+        self.facts().medium
+    }
+    /// [`Channel::POST_PROCESS`].
+    fn post_process(&self) -> JobKind {
+        self.facts().post_process
+    }
+    /// The events that it understands.
+    fn events(&self) -> Vec<&'static str> {
+        self.table().iter().map(|row| row.event).collect()
+    }
+    /// The provider account that a body names (docs/RULES.md P8).
+    fn account(&self, body: &Value) -> Account {
+        fields::first_word(body, self.account_paths())
+    }
 }
 
 impl<C: Channel> AnyChannel for C {
-    fn name(&self) -> ChannelName {
-        C::NAME
-    }
-    fn post_process(&self) -> JobKind {
-        C::POST_PROCESS
+    fn facts(&self) -> ChannelFacts {
+        ChannelFacts {
+            name: C::NAME,
+            medium: C::MEDIUM,
+            post_process: C::POST_PROCESS,
+            identities: C::IDENTITIES,
+        }
     }
     fn table(&self) -> &'static [EventRow] {
         C::TABLE
@@ -126,24 +151,26 @@ impl<C: Channel> AnyChannel for C {
     fn others(&self) -> &'static str {
         C::OTHERS
     }
-    fn events(&self) -> &'static [&'static str] {
-        C::EVENTS
-    }
     fn secret_header(&self) -> Option<&'static str> {
         C::SECRET_HEADER
     }
     fn secret_field(&self) -> Option<&'static str> {
         C::SECRET_FIELD
     }
-    fn account(&self, body: &Value) -> Account {
-        Channel::account(self, body)
+    fn account_paths(&self) -> &'static [&'static str] {
+        C::ACCOUNT
+    }
+    fn sample(&self, event: Option<&str>, unique: u64) -> Option<Value> {
+        let event = event.unwrap_or(C::MESSAGE_EVENT);
+        let is_known = C::TABLE.iter().any(|row| row.event == event);
+        is_known.then(|| Channel::sample(self, event, &MadeUpLead::of(unique)))
     }
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
         Channel::interpret(self, received)
     }
 }
 
-/// What a body means to `channel`; what is no object means nothing to any (docs/RULES.md P4).
+/// What a body means to `channel`. A body that is no object means nothing to any channel (docs/RULES.md P4).
 ///
 /// # Errors
 /// As [`Channel::interpret`], and `not_an_object`.
@@ -158,7 +185,8 @@ pub fn interpret(
     }
 }
 
-/// Longer than any event's name. Some are whatever the sender wrote there, and they are logged and listed.
+/// The most bytes of an event's name that are kept. Some names are whatever the sender wrote, and they are logged
+/// and listed.
 const EVENT_BYTES_MAX: usize = 200;
 
 /// An event's name as it is kept: PostgreSQL stores no U+0000.
@@ -170,7 +198,7 @@ fn ignored(event: &str, reason: &'static str) -> Interpreted {
     Interpreted::Ignored { event_type: Some(shown(event)), reason, warn: false }
 }
 
-/// A notice about an account, with a warning in the log where somebody must act (docs/RULES.md P19).
+/// A notice about an account, with a warning in the log if somebody must act (docs/RULES.md P19).
 fn notice(event: &str, reason: &'static str, warn: bool) -> Interpreted {
     Interpreted::Ignored { event_type: Some(shown(event)), reason, warn }
 }

@@ -1,6 +1,6 @@
 //! What a handler reads before it decides: one message, its lead, and the messages before it.
 
-use super::{ChannelName, Id, LeadStatus, Sentiment, Timestamp, event::Direction};
+use super::{Id, LeadStatus, Medium, Sentiment, Timestamp, event::Direction};
 
 /// A message with its lead and the newest messages of their thread.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +67,7 @@ pub struct LeadView {
     pub opted_out: bool,
     /// True if mail to it comes back.
     pub bounced: bool,
-    /// True if it wants no SMS (do not disturb).
+    /// True if its do-not-disturb flag is on: it wants no text messages.
     pub sms_dnd: bool,
     /// True if it has written at least once.
     pub has_inbound: bool,
@@ -91,14 +91,14 @@ pub struct Line {
 }
 
 impl LeadView {
-    /// Why nothing may be drafted for the lead on `channel` (docs/RULES.md DRAFTS); `None` if a
+    /// Why no answer over `medium` may be drafted for the lead (docs/RULES.md DRAFTS); `None` if a
     /// draft is allowed.
-    pub fn no_draft_on(&self, channel: ChannelName) -> Option<&'static str> {
+    pub const fn no_draft_on(&self, medium: Medium) -> Option<&'static str> {
         super::lead::Barriers {
             opted_out: self.opted_out,
             bounced: self.bounced,
             sms_dnd: self.sms_dnd,
         }
-        .on(channel.0)
+        .on(medium)
     }
 }

@@ -4,10 +4,6 @@ use super::Id;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// A channel's path word: `email`, `sms`, `linkedin`, `smartlead` or `instantly`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChannelName(pub &'static str);
-
 /// A job's kind, in the spelling of the database, the configuration, the metrics and the API.
 ///
 /// It is a newtype and not an enum, so that a new kind is one file and one line of registration.
@@ -21,22 +17,17 @@ pub const SELF_CHECK: JobKind = JobKind("SELF_CHECK");
 /// The client of jobs that Postroom makes for itself.
 pub const SYSTEM_CLIENT: &str = "_system";
 
-macro_rules! named {
-    ($type:ty) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.0)
-            }
-        }
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.0)
-            }
-        }
-    };
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
 }
-named!(ChannelName);
-named!(JobKind);
+
+impl Serialize for JobKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
 
 /// The state of a job, as the API spells it. `Failed` is about the job, not about an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

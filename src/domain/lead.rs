@@ -1,68 +1,44 @@
 //! Leads: by what they are known, their status, and what a verdict changes about them.
 
-use super::{ChannelName, Sentiment};
+use super::{Medium, Sentiment};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// The kinds of things by which a lead is known. Each channel chooses the order in which an event's
-/// identities are tried (docs/RULES.md P13).
+/// A kind of things by which a lead is known. A channel adds the kinds that its provider assigns. Each
+/// channel chooses the order in which an event's identities are tried (docs/RULES.md P13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum IdentityKind {
-    /// `GoHighLevel` contact id.
-    GhlContact,
-    /// `EmailBison` lead id.
-    EmailbisonLead,
-    /// `SmartLead` lead id.
-    SmartleadLead,
-    /// `LinkedIn` member id; case-sensitive.
-    LinkedinMember,
-    /// Normalised profile URL.
-    LinkedinUrl,
-    /// E-mail address, trimmed and lower-cased.
-    Email,
-    /// Phone number in E.164.
-    Phone,
+pub struct IdentityKind {
+    name: &'static str,
+    is_provider_id: bool,
 }
 
 impl IdentityKind {
-    /// All kinds.
-    pub const ALL: [Self; 7] = [
-        Self::GhlContact,
-        Self::EmailbisonLead,
-        Self::SmartleadLead,
-        Self::LinkedinMember,
-        Self::LinkedinUrl,
-        Self::Email,
-        Self::Phone,
-    ];
+    /// E-mail address, trimmed and lower-cased.
+    pub const MAIL_ADDRESS: Self = Self::found("email");
+    /// Phone number in E.164.
+    pub const PHONE: Self = Self::found("phone");
+    /// The kinds that belong to no channel.
+    pub const SHARED: [Self; 2] = [Self::MAIL_ADDRESS, Self::PHONE];
+
+    /// An id that a provider gives out, stored as `name`: two different ones of this kind are two people to
+    /// that provider.
+    pub const fn given_out(name: &'static str) -> Self {
+        Self { name, is_provider_id: true }
+    }
+
+    /// Something of which one person may have several, stored as `name`.
+    pub const fn found(name: &'static str) -> Self {
+        Self { name, is_provider_id: false }
+    }
 
     /// As stored and shown.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GhlContact => "ghl_contact",
-            Self::EmailbisonLead => "emailbison_lead",
-            Self::SmartleadLead => "smartlead_lead",
-            Self::LinkedinMember => "linkedin_member",
-            Self::LinkedinUrl => "linkedin_url",
-            Self::Email => "email",
-            Self::Phone => "phone",
-        }
-    }
-
-    /// The kind with this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+        self.name
     }
 
     /// True for ids that a provider assigns: two different ids of such a kind are two people.
     pub const fn is_provider_id(self) -> bool {
-        match self {
-            Self::GhlContact
-            | Self::EmailbisonLead
-            | Self::SmartleadLead
-            | Self::LinkedinMember => true,
-            Self::LinkedinUrl | Self::Email | Self::Phone => false,
-        }
+        self.is_provider_id
     }
 }
 
@@ -166,30 +142,26 @@ impl Serialize for LeadStatus {
 pub struct Barriers {
     /// Stops all channels.
     pub opted_out: bool,
-    /// Stops the mail channels.
+    /// Stops mail.
     pub bounced: bool,
-    /// Stops SMS.
+    /// Stops text messages: the do-not-disturb flag.
     pub sms_dnd: bool,
 }
 
 impl Barriers {
-    /// The reason word for what stops `channel`; `None` if nothing does (docs/RULES.md DRAFTS).
-    pub fn on(self, channel: &str) -> Option<&'static str> {
+    /// The reason word for what stops messages over `medium`; `None` if nothing does (docs/RULES.md
+    /// DRAFTS).
+    pub const fn on(self, medium: Medium) -> Option<&'static str> {
         if self.opted_out {
             Some("opted_out")
-        } else if self.bounced && is_mail(channel) {
+        } else if self.bounced && medium.is_mail() {
             Some("bounced")
-        } else if self.sms_dnd && channel == "sms" {
+        } else if self.sms_dnd && medium.is_text() {
             Some("do_not_disturb")
         } else {
             None
         }
     }
-}
-
-/// True for the channels that a bounce stops.
-pub fn is_mail(channel: &str) -> bool {
-    matches!(channel, "email" | "smartlead" | "instantly")
 }
 
 /// The state of a lead that a verdict may change.
@@ -297,10 +269,6 @@ pub fn is_newer(
     than.is_none_or(|other| (at, id) > other)
 }
 
-/// The channels on which drafts of a mail-bounced lead are rejected.
-pub const MAIL_CHANNELS: [ChannelName; 3] =
-    [ChannelName("email"), ChannelName("smartlead"), ChannelName("instantly")];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,8 +299,8 @@ mod tests {
     fn decision_4_a_bounce_stops_mail_only_and_is_lifted_by_mail_from_that_address() {
         let lead = Standing::NEW.judged(Sentiment::Interested).bounced();
         assert_eq!(lead.status, LeadStatus::Blacklisted);
-        assert_eq!(lead.barriers.on("instantly"), Some("bounced"));
-        assert_eq!(lead.barriers.on("sms"), None);
+        assert_eq!(lead.barriers.on(Medium::Mail), Some("bounced"));
+        assert_eq!(lead.barriers.on(Medium::Text { parts: 3, chars: 160 }), None);
         assert_eq!(lead.bounce_lifted().status, LeadStatus::Qualified);
         assert_eq!(lead.opted_out().bounce_lifted().status, LeadStatus::Blacklisted);
     }
@@ -340,17 +308,20 @@ mod tests {
     #[test]
     fn decision_13_two_ids_of_one_provider_are_two_people() {
         let id = Identity::new;
+        let (contact, member) =
+            (IdentityKind::given_out("contact"), IdentityKind::given_out("member"));
+        let page = IdentityKind::found("page");
         let both = [
-            id(IdentityKind::GhlContact, "c1"),
-            id(IdentityKind::EmailbisonLead, "c2"),
-            id(IdentityKind::Email, "a@x.test"),
-            id(IdentityKind::Email, "b@x.test"),
-            id(IdentityKind::LinkedinUrl, "linkedin.com/in/a"),
-            id(IdentityKind::LinkedinUrl, "linkedin.com/in/b"),
-            id(IdentityKind::GhlContact, "c1"),
+            id(contact, "c1"),
+            id(member, "c2"),
+            id(IdentityKind::MAIL_ADDRESS, "a@x.test"),
+            id(IdentityKind::MAIL_ADDRESS, "b@x.test"),
+            id(page, "x.test/in/a"),
+            id(page, "x.test/in/b"),
+            id(contact, "c1"),
         ];
         assert!(may_be_one(&both));
-        for kind in IdentityKind::ALL.into_iter().filter(|it| it.is_provider_id()) {
+        for kind in [contact, member] {
             let (one, other) = (id(kind, "1"), id(kind, "2"));
             assert!(may_be_one([&one, &one]), "{kind:?}");
             assert!(!may_be_one(both.iter().chain([&one, &other])), "{kind:?}");

@@ -2,6 +2,7 @@
 //! no clock.
 
 pub mod backoff;
+pub mod channel;
 pub mod conversation;
 pub mod drafting;
 pub mod event;
@@ -23,9 +24,10 @@ pub mod verdict;
 pub mod visible;
 
 pub use self::{
+    channel::{ChannelDirectory, ChannelFacts, ChannelName, Medium},
     conversation::{Conversation, InboundMessage, LeadView},
     event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
-    job::{ChannelName, Job, JobKind, JobStatus},
+    job::{Job, JobKind, JobStatus},
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
     outcome::{Effect, Outcome},
     role::Role,

@@ -71,12 +71,13 @@ pub enum Effect {
         /// Why, at most 500 characters.
         reason: String,
     },
-    /// Enqueue a job about the same message and lead. One that exists already is no error.
+    /// Enqueue a job about the same message and lead, with as many attempts as its kind has in the
+    /// configuration. A job of that kind and subject that exists already is no error.
     Enqueue {
         /// Its kind.
         kind: JobKind,
-        /// How many attempts it may have.
-        max_attempts: u32,
+        /// What it is about: one job for each subject and kind.
+        subject: Subject,
         /// When it is due, counted from the commit.
         delay: Duration,
     },
@@ -85,5 +86,11 @@ pub enum Effect {
 /// Longest text of a score's reason, in characters.
 pub const SCORE_REASON_MAX: usize = 500;
 
-/// The message that a job's effects are about, or the reason why there is none.
-pub type Subject = Option<Id>;
+/// What an enqueued job is about. It is half of the job's dedupe key; the kind is the other half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The message of the job that enqueues it; that job itself if it has no message.
+    OfTheJob,
+    /// A draft: each draft of a message gets a job of its own.
+    Draft(Id),
+}

@@ -1,4 +1,4 @@
-//! Scores a lead anew after one of its messages was worked through (docs/RULES.md SCORE).
+//! Scores a lead again after one of its messages was worked through (docs/RULES.md SCORE).
 
 use super::{Deps, JobHandler, conversation_of};
 use crate::{
@@ -7,33 +7,45 @@ use crate::{
 };
 
 /// Scores the lead of the job's message.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LeadScoring;
+#[derive(Debug)]
+pub struct LeadScoring(Deps);
+
+impl LeadScoring {
+    /// A handler that reads and asks with these.
+    pub fn new(deps: &Deps) -> Self {
+        Self(deps.clone())
+    }
+}
 
 impl JobHandler for LeadScoring {
     const KIND: JobKind = LEAD_SCORING;
 
-    async fn handle(&self, job: &Job, deps: &Deps) -> Outcome {
-        let it = match conversation_of(job, &deps.reader).await {
-            Ok(it) => it,
+    async fn handle(&self, job: &Job) -> Outcome {
+        let Self(deps) = self;
+        let conversation = match conversation_of(job, &deps.reader).await {
+            Ok(conversation) => conversation,
             Err(outcome) => return outcome,
         };
         let config = deps.config.get();
         let ideal_customer =
             config.client(&job.client_id).and_then(|client| client.ideal_customer.as_deref());
-        score(&it, ideal_customer, &*deps.analyst).await
+        score(&conversation, ideal_customer, &*deps.analyst).await
     }
 }
 
-/// The analyst is not asked where the answer is known.
-async fn score(it: &Conversation, ideal_customer: Option<&str>, analyst: &dyn Analyst) -> Outcome {
-    let disqualified = Score::of_disqualified(&it.lead);
-    if disqualified.is_none() && !it.lead.has_inbound {
+/// Scores the lead. The analyst is not asked if the answer is known without it.
+async fn score(
+    conversation: &Conversation,
+    ideal_customer: Option<&str>,
+    analyst: &dyn Analyst,
+) -> Outcome {
+    let disqualified = Score::of_disqualified(&conversation.lead);
+    if disqualified.is_none() && !conversation.lead.has_inbound {
         return Outcome::Done(Vec::new());
     }
     let answer = match disqualified {
         Some(score) => Ok(Some(score)),
-        None => analyst.score(it, ideal_customer).await,
+        None => analyst.score(conversation, ideal_customer).await,
     };
     match answer {
         Ok(score) => Outcome::Done(score.map(effect).into_iter().collect()),
@@ -41,9 +53,9 @@ async fn score(it: &Conversation, ideal_customer: Option<&str>, analyst: &dyn An
     }
 }
 
-fn effect(it: Score) -> Effect {
-    // What an analyst fills in by hand is brought into its bounds here.
-    let Score { fit, intent, overall, reason } = Score::new(it.fit, it.intent, &it.reason);
+fn effect(score: Score) -> Effect {
+    // An analyst may have filled in the fields itself: here they are brought into their bounds.
+    let Score { fit, intent, overall, reason } = Score::new(score.fit, score.intent, &score.reason);
     Effect::Score { fit, intent, overall, reason }
 }
 
@@ -65,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_lead_is_scored_by_what_is_known() {
-        let mut it = conversation("sms", "hello");
+        let mut it = conversation("any", "hello");
         it.lead.company_name = Some("Larkspur Freight".to_owned());
         it.lead.sentiment = Some(Sentiment::Interested);
         let Outcome::Done(effects) = outcome(&it, &Local) else { panic!() };
@@ -77,7 +89,7 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_where_the_answer_is_known() {
-        let mut it = conversation("sms", "hello");
+        let mut it = conversation("any", "hello");
         assert!(matches!(outcome(&it, &Away), Outcome::Retry(_)));
         it.lead.has_inbound = false;
         assert_eq!(outcome(&it, &Away), Outcome::Done(Vec::new()));

@@ -1,4 +1,6 @@
 //! One file a job kind. A handler reads, thinks, and returns what should change; it writes nothing.
+//!
+//! A handler is made with what it needs: its registration says how, from [`Deps`].
 
 pub mod lead_scoring;
 pub mod post_process;
@@ -14,12 +16,12 @@ use std::{fmt, sync::Arc};
 
 pub use self::{lead_scoring::LeadScoring, post_process::PostProcess, self_check::SelfCheck};
 
-/// What every handler is given.
+/// What handlers can be made with. Each slot of a pool makes its own handler, and its replacement another one.
 #[derive(Clone)]
 pub struct Deps {
-    /// Reads, and cannot write.
+    /// Reads the database, and cannot write to it.
     pub reader: Reader,
-    /// Thinks.
+    /// Classifies, scores and drafts.
     pub analyst: Arc<dyn Analyst>,
     /// The configuration that applies now.
     pub config: config::Live,
@@ -32,16 +34,19 @@ impl fmt::Debug for Deps {
 }
 
 /// Works off jobs of one kind.
-pub trait JobHandler: Default + Send + Sync + 'static {
+pub trait JobHandler: Send + Sync + 'static {
     /// The kind.
     const KIND: JobKind;
 
-    /// What the job comes to. It may be dropped at any `await` and run again: it touches nothing
+    /// What the job comes to. The future may be dropped at any `await` and the job run again: it changes nothing
     /// outside.
-    fn handle(&self, job: &Job, deps: &Deps) -> impl Future<Output = Outcome> + Send;
+    fn handle(&self, job: &Job) -> impl Future<Output = Outcome> + Send;
 }
 
-/// The conversation that the job is about, or how the job ends without one (docs/RULES.md STATUS).
+/// Reads the conversation that the job is about (docs/RULES.md STATUS).
+///
+/// # Errors
+/// The outcome of a job that has no conversation, or none yet.
 async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Outcome> {
     let gone = || Outcome::Cancel("message or lead is gone".to_owned());
     let message_id = job.message_id.ok_or_else(gone)?;

@@ -1,6 +1,6 @@
 //! Works through a message: what it says, whether it opts out, and what could be answered.
 //!
-//! One pipeline for all channels; what differs between them is in the rules that it asks
+//! One pipeline serves all channels. What differs between them follows from their medium
 //! (docs/RULES.md SENTIMENT, DRAFTS).
 
 use super::{Deps, JobHandler, conversation_of};
@@ -8,18 +8,23 @@ use crate::{
     analyst::{Analyst, AnalystError, DraftRequest, DraftText},
     channels::Channel,
     domain::{
-        ChannelName, Conversation, Effect, Job, JobKind, Outcome, Sentiment, drafting::DraftCase,
-        event::Direction, job::LEAD_SCORING, opt_out::opt_out_words, text, verdict,
+        ChannelName, Conversation, Effect, Job, JobKind, Medium, Outcome, Sentiment,
+        drafting::DraftCase, event::Direction, job::LEAD_SCORING, opt_out::opt_out_words,
+        outcome::Subject, text, verdict,
     },
 };
 use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 /// Works through messages of channel `C`.
-pub struct PostProcess<C: Channel>(PhantomData<fn() -> C>);
+pub struct PostProcess<C: Channel> {
+    deps: Deps,
+    channel: PhantomData<fn() -> C>,
+}
 
-impl<C: Channel> Default for PostProcess<C> {
-    fn default() -> Self {
-        Self(PhantomData)
+impl<C: Channel> PostProcess<C> {
+    /// A handler that reads and asks with these.
+    pub fn new(deps: &Deps) -> Self {
+        Self { deps: deps.clone(), channel: PhantomData }
     }
 }
 
@@ -32,29 +37,29 @@ impl<C: Channel> fmt::Debug for PostProcess<C> {
 impl<C: Channel> JobHandler for PostProcess<C> {
     const KIND: JobKind = C::POST_PROCESS;
 
-    async fn handle(&self, job: &Job, deps: &Deps) -> Outcome {
-        let it = match conversation_of(job, &deps.reader).await {
-            Ok(it) => it,
+    async fn handle(&self, job: &Job) -> Outcome {
+        let Deps { reader, analyst, config } = &self.deps;
+        let conversation = match conversation_of(job, reader).await {
+            Ok(conversation) => conversation,
             Err(outcome) => return outcome,
         };
-        if it.message.direction == Direction::Outbound {
+        if conversation.message.direction == Direction::Outbound {
             return Outcome::Done(Vec::new());
         }
-        let config = deps.config.get();
+        let config = config.get();
         let client = config.client(&job.client_id);
         let no_templates = BTreeMap::new();
-        let found = Found {
-            conversation: &it,
-            channel: C::NAME,
+        let question = Question {
+            conversation: &conversation,
+            medium: C::MEDIUM,
             templates: client.map_or(&no_templates, |client| &client.templates),
             sender: client.and_then(|client| client.sender.as_deref()),
-        }
-        .thought_through(&*deps.analyst);
-        match found.await {
+        };
+        match question.judged(&**analyst).await {
             Ok(verdict) => {
-                let max_attempts = config.pools.of(LEAD_SCORING.0).max_attempts;
-                let read = Effect::Read { fingerprint: text::fingerprint(&it.message.body) };
-                let effects = decide(verdict, C::NAME, max_attempts);
+                let body = &conversation.message.body;
+                let read = Effect::Read { fingerprint: text::fingerprint(body) };
+                let effects = decide(verdict, C::NAME);
                 Outcome::Done(std::iter::once(read).chain(effects).collect())
             }
             Err(error) => Outcome::Retry(error.to_string()),
@@ -62,33 +67,37 @@ impl<C: Channel> JobHandler for PostProcess<C> {
     }
 }
 
-/// What is thought about.
+/// A message to judge, and how an answer to it would be written.
 #[derive(Clone, Copy)]
-struct Found<'a> {
+struct Question<'a> {
     conversation: &'a Conversation,
-    channel: ChannelName,
+    /// How the message came, and how an answer is sent.
+    medium: Medium,
+    /// The client's own, by the name of the tag.
     templates: &'a BTreeMap<String, String>,
+    /// Who signs.
     sender: Option<&'a str>,
 }
 
-/// What came of it.
+/// What a message was judged to be.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     tag: Sentiment,
+    /// The words by which the lead opts out in it.
     opt_out: Option<String>,
     draft: Option<DraftText>,
 }
 
-impl Found<'_> {
-    async fn thought_through(self, analyst: &dyn Analyst) -> Result<Verdict, AnalystError> {
-        let opt_out = opt_out(self.conversation);
-        let tag = match known_tag(self.conversation, opt_out.is_some()) {
+impl Question<'_> {
+    async fn judged(self, analyst: &dyn Analyst) -> Result<Verdict, AnalystError> {
+        let Self { conversation, medium, templates, sender } = self;
+        let opt_out = opt_out(conversation, medium);
+        let tag = match known_tag(conversation, opt_out.is_some()) {
             Some(tag) => tag,
-            None => analyst.classify(self.conversation).await?,
+            None => analyst.classify(conversation, medium).await?,
         };
-        let draft = if may_draft(self.conversation, tag, self.channel) {
-            let Self { conversation, channel, templates, sender } = self;
-            analyst.draft(DraftRequest { conversation, tag, channel, templates, sender }).await?
+        let draft = if may_draft(conversation, tag, medium) {
+            analyst.draft(DraftRequest { conversation, tag, medium, templates, sender }).await?
         } else {
             None
         };
@@ -97,39 +106,39 @@ impl Found<'_> {
 }
 
 /// The words by which the lead opts out in this message. A quote is not the lead's word.
-fn opt_out(it: &Conversation) -> Option<String> {
-    let message = &it.message;
+fn opt_out(conversation: &Conversation, medium: Medium) -> Option<String> {
+    let message = &conversation.message;
     let new_text = if message.has_new_text { message.body.as_str() } else { "" };
-    opt_out_words(&message.channel, message.subject.as_deref(), new_text)
+    opt_out_words(medium, message.subject.as_deref(), new_text)
 }
 
-/// The tag for which nobody has to be asked: an opt-out wins over everything, and the provider's
-/// own verdict stands, except on what a machine wrote, which may only be called so.
-fn known_tag(it: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
+/// The tag that is known without the analyst. An opt-out wins over everything. The provider's own verdict stands,
+/// except that a machine's message can only have a verdict that is for machines.
+fn known_tag(conversation: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
     if is_opt_out {
         return Some(Sentiment::Blacklist);
     }
-    verdict::standing(it.message.sentiment, it.message.automated)
+    verdict::standing(conversation.message.sentiment, conversation.message.automated)
 }
 
-/// True where an answer is of use: the tag asks for one, nothing forbids it, and it would answer
-/// the newest that the lead wrote.
-fn may_draft(it: &Conversation, tag: Sentiment, channel: ChannelName) -> bool {
-    let message = &it.message;
+/// True if an answer is of use: the tag asks for one, nothing forbids it, and it would answer the newest message of
+/// the lead.
+fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> bool {
+    let Conversation { message, lead, .. } = conversation;
     let has_text = message.has_new_text && !message.body.trim().is_empty();
     let case = DraftCase {
         tag: Some(tag),
         is_automated: message.automated,
         has_text,
         is_deleted: false,
-        is_newest: it.lead.newest_inbound_id == Some(message.id),
-        barrier: it.lead.no_draft_on(channel),
+        is_newest: lead.newest_inbound_id == Some(message.id),
+        barrier: lead.no_draft_on(medium),
     };
     case.may_be_drafted()
 }
 
 /// What should change.
-fn decide(verdict: Verdict, channel: ChannelName, scoring_attempts: u32) -> Vec<Effect> {
+fn decide(verdict: Verdict, channel: ChannelName) -> Vec<Effect> {
     let mut effects = vec![Effect::Judge(verdict.tag)];
     effects.extend(verdict.opt_out.map(|reason| Effect::OptOut { channel, reason }));
     effects.extend(verdict.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
@@ -140,7 +149,7 @@ fn decide(verdict: Verdict, channel: ChannelName, scoring_attempts: u32) -> Vec<
     }));
     effects.push(Effect::Enqueue {
         kind: LEAD_SCORING,
-        max_attempts: scoring_attempts,
+        subject: Subject::OfTheJob,
         delay: Duration::ZERO,
     });
     effects
@@ -151,39 +160,42 @@ mod tests {
     use super::*;
     use crate::analyst::{
         Local,
-        testing::{Away, conversation},
+        testing::{Away, CHAT, TEXT, conversation},
     };
     use futures_util::FutureExt;
 
-    const SMS: ChannelName = ChannelName("sms");
+    const ANY: ChannelName = ChannelName("any");
 
-    fn verdict(it: &Conversation, channel: ChannelName) -> Verdict {
+    fn verdict(conversation: &Conversation, medium: Medium) -> Verdict {
         let templates = BTreeMap::new();
-        let found = Found { conversation: it, channel, templates: &templates, sender: None };
-        found.thought_through(&Local).now_or_never().unwrap().unwrap()
+        let question = Question { conversation, medium, templates: &templates, sender: None };
+        question.judged(&Local).now_or_never().unwrap().unwrap()
     }
 
     #[test]
     fn a_message_is_judged_drafted_and_scored_in_that_order() {
-        let it = conversation("sms", "Can you call me tomorrow?");
-        let effects = decide(verdict(&it, SMS), SMS, 4);
+        let it = conversation("any", "Can you call me tomorrow?");
+        let effects = decide(verdict(&it, TEXT), ANY);
         let [Effect::Judge(tag), Effect::AddDraft { channel, subject, body, parts }, scoring] =
             effects.as_slice()
         else {
             panic!("{effects:?}")
         };
-        assert_eq!((*tag, *channel, subject), (Sentiment::CallRequested, SMS, &None));
+        assert_eq!((*tag, *channel, subject), (Sentiment::CallRequested, ANY, &None));
         assert_eq!(parts, std::slice::from_ref(body));
-        let expected =
-            Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 4, delay: Duration::ZERO };
+        let expected = Effect::Enqueue {
+            kind: LEAD_SCORING,
+            subject: Subject::OfTheJob,
+            delay: Duration::ZERO,
+        };
         assert_eq!(*scoring, expected);
     }
 
     #[test]
     fn an_opt_out_wins_over_everything() {
-        let mut it = conversation("sms", "STOP");
+        let mut it = conversation("any", "STOP");
         it.message.sentiment = Some(Sentiment::Interested);
-        let effects = decide(verdict(&it, SMS), SMS, 4);
+        let effects = decide(verdict(&it, TEXT), ANY);
         assert!(matches!(
             effects.as_slice(),
             [Effect::Judge(Sentiment::Blacklist), Effect::OptOut { .. }, Effect::Enqueue { .. }]
@@ -203,64 +215,61 @@ mod tests {
             (None, true, AutomatedReply),
         ];
         for (hint, automated, tag) in rows {
-            let mut it = conversation("email", "No thanks");
+            let mut it = conversation("any", "No thanks");
             it.message.sentiment = hint;
             it.message.automated = automated;
-            assert_eq!(verdict(&it, ChannelName("email")).tag, tag, "{hint:?} {automated}");
+            assert_eq!(verdict(&it, Medium::Mail).tag, tag, "{hint:?} {automated}");
         }
     }
 
     #[test]
     fn a_draft_needs_a_newest_message_of_a_person_and_no_barrier() {
         type Change = fn(&mut Conversation);
-        let rows: [(&str, Change, bool); 11] = [
-            ("sms", |_| {}, true),
-            ("email", |_| {}, true),
-            ("sms", |it| it.message.can_be_answered = false, true),
-            ("sms", |it| it.message.automated = true, false),
-            ("sms", |it| it.message.has_new_text = false, false),
-            ("sms", |it| it.message.body = " ".to_owned(), false),
-            ("sms", |it| it.lead.newest_inbound_id = Some(8), false),
-            ("sms", |it| it.lead.newest_inbound_id = None, false),
-            ("linkedin", |it| it.lead.opted_out = true, false),
-            ("email", |it| it.lead.bounced = true, false),
-            ("sms", |it| it.lead.sms_dnd = true, false),
+        let rows: [(Medium, Change, bool); 11] = [
+            (TEXT, |_| {}, true),
+            (Medium::Mail, |_| {}, true),
+            (TEXT, |it| it.message.can_be_answered = false, true),
+            (TEXT, |it| it.message.automated = true, false),
+            (TEXT, |it| it.message.has_new_text = false, false),
+            (TEXT, |it| it.message.body = " ".to_owned(), false),
+            (TEXT, |it| it.lead.newest_inbound_id = Some(8), false),
+            (TEXT, |it| it.lead.newest_inbound_id = None, false),
+            (CHAT, |it| it.lead.opted_out = true, false),
+            (Medium::Mail, |it| it.lead.bounced = true, false),
+            (TEXT, |it| it.lead.sms_dnd = true, false),
         ];
-        for (number, (channel, change, drafts)) in rows.into_iter().enumerate() {
-            let mut it = conversation(channel, "I'm interested");
+        for (number, (medium, change, drafts)) in rows.into_iter().enumerate() {
+            let mut it = conversation("any", "I'm interested");
             it.message.sentiment = Some(Sentiment::Interested);
             change(&mut it);
-            let channel = [SMS, ChannelName("email"), ChannelName("linkedin")]
-                .into_iter()
-                .find(|it| it.0 == channel)
-                .unwrap();
-            assert_eq!(verdict(&it, channel).draft.is_some(), drafts, "row {number}");
+            assert_eq!(verdict(&it, medium).draft.is_some(), drafts, "row {number}");
         }
     }
 
     #[test]
     fn a_barrier_of_another_channel_stops_no_draft() {
-        let mut it = conversation("linkedin", "I'm interested");
+        let mut it = conversation("any", "I'm interested");
         it.lead.bounced = true;
         it.lead.sms_dnd = true;
-        assert!(verdict(&it, ChannelName("linkedin")).draft.is_some());
+        assert!(verdict(&it, CHAT).draft.is_some());
     }
 
     #[test]
     fn tags_that_get_no_draft_get_none() {
         for tag in Sentiment::ALL {
-            let mut it = conversation("sms", "whatever you say");
+            let mut it = conversation("any", "whatever you say");
             it.message.sentiment = Some(tag);
-            assert_eq!(verdict(&it, SMS).draft.is_some(), tag.gets_draft(), "{tag:?}");
+            assert_eq!(verdict(&it, TEXT).draft.is_some(), tag.gets_draft(), "{tag:?}");
         }
     }
 
     #[test]
     fn an_analyst_that_is_away_is_asked_again_later_and_told_nothing() {
         let templates = BTreeMap::new();
-        let it = conversation("sms", "secret words");
-        let found = Found { conversation: &it, channel: SMS, templates: &templates, sender: None };
-        let error = found.thought_through(&Away).now_or_never().unwrap().unwrap_err();
+        let it = conversation("any", "secret words");
+        let question =
+            Question { conversation: &it, medium: TEXT, templates: &templates, sender: None };
+        let error = question.judged(&Away).now_or_never().unwrap().unwrap_err();
         assert!(!error.to_string().contains("secret"));
     }
 }

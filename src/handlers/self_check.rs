@@ -1,17 +1,17 @@
-//! The job that does nothing: the canary and the benchmarks send it through the whole house.
+//! The job that does nothing: the canary and the benchmarks send it through all parts of the daemon.
 
-use super::{Deps, JobHandler};
+use super::JobHandler;
 use crate::domain::{Job, JobKind, Outcome, job::SELF_CHECK};
 use std::future::ready;
 
 /// Succeeds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SelfCheck;
 
 impl JobHandler for SelfCheck {
     const KIND: JobKind = SELF_CHECK;
 
-    fn handle(&self, _job: &Job, _deps: &Deps) -> impl Future<Output = Outcome> + Send {
+    fn handle(&self, _: &Job) -> impl Future<Output = Outcome> + Send {
         ready(Outcome::Done(Vec::new()))
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig) {
 #[derive(Debug, Serialize)]
 struct Probe {
     channel: &'static str,
-    events: &'static [&'static str],
+    events: Vec<&'static str>,
 }
 
 async fn webhook(

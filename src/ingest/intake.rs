@@ -47,7 +47,7 @@ impl Intake {
         let permit = self.enter(&webhook)?;
         // Interpret it.
         let masked = webhook.masked();
-        let content = match masked.meaning(cfg) {
+        let content = match masked.meaning() {
             Meaning::Ignored(reason) => return Ok(Answer::Ignored { reason }),
             Meaning::Untimely => return Err(Refusal::Untimely),
             Meaning::Stored(content) => content,

@@ -24,8 +24,8 @@ pub(super) enum Meaning {
 }
 
 impl MaskedWebhook<'_> {
-    /// Judges it, with the settings that apply now.
-    pub(super) fn meaning(&self, cfg: &Config) -> Meaning {
+    /// Judges it.
+    pub(super) fn meaning(&self) -> Meaning {
         let (channel, client) = (self.webhook.channel, self.webhook.client);
         let settings = client.channel(channel.name().0);
 
@@ -63,7 +63,7 @@ impl MaskedWebhook<'_> {
                 }
                 Meaning::Ignored(reason)
             }
-            Ok(Interpreted::Event(event)) => self.event(event, cfg),
+            Ok(Interpreted::Event(event)) => self.event(event),
             Err(NotUnderstood { event_type, reason }) => {
                 let is_listed = |event_type: &String| {
                     settings.is_some_and(|it| it.ignore_events.contains(event_type))
@@ -78,7 +78,7 @@ impl MaskedWebhook<'_> {
 
     /// An event that its channel understands. If only the provider's signature proves the sender,
     /// the time of that signature decides whether the event is believed.
-    fn event(&self, event: Box<Event>, cfg: &Config) -> Meaning {
+    fn event(&self, event: Box<Event>) -> Meaning {
         match self.only_proof_time() {
             // A message that is known for good does no harm when it is replayed, and must not be
             // lost when it is late.
@@ -89,8 +89,7 @@ impl MaskedWebhook<'_> {
             }
             Some(_) | None => {
                 let kind = self.webhook.channel.post_process();
-                let max_attempts = cfg.pools.of(kind.0).max_attempts;
-                Meaning::Stored(Content::Event { event, kind, max_attempts })
+                Meaning::Stored(Content::Event { event, kind })
             }
         }
     }

@@ -116,7 +116,7 @@ impl Intake {
 
         // Interpret it, and store what is understood. Only then does it need room.
         let masked = webhook.masked();
-        let answer = match masked.meaning(cfg) {
+        let answer = match masked.meaning() {
             Meaning::Ignored(reason) => Answer::Ignored { reason },
             Meaning::Untimely => return Err(Refusal::Untimely.into()),
             Meaning::Stored(Content::Quarantine { reason, .. }) => {

@@ -60,7 +60,10 @@ use self::{
         unknown_clients::{self, UnknownClientsLeft},
     },
 };
-use crate::{config, domain::Id};
+use crate::{
+    config,
+    domain::{ChannelDirectory, Id},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,16 +93,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the configured database and registers this process as a node. The schema must be there.
+    /// Opens the configured database and registers this process, with these channels, as a node. The schema must be
+    /// there.
     ///
     /// # Errors
     /// When the database is away, or its schema is not the one of this version.
     pub async fn open(
         runtime: Handle,
-        cfg: &config::DatabaseConfig,
+        config: &config::Live,
         role: &'static str,
+        channels: ChannelDirectory,
     ) -> Result<Self, StoreError> {
-        let (cfg, disk) = (cfg.clone(), Disk::of(cfg.url.expose()));
+        let cfg = config.get().database.clone();
+        let disk = Disk::of(cfg.url.expose());
         let opened = runtime.spawn(async move {
             let connections = connect::open(&cfg).await?;
             if connections.writer.is_lent() {
@@ -114,8 +120,9 @@ impl Store {
             opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
         connections.set_has_caps(registered.has_caps);
         let ids = Ids::new(registered.slot, registered.floor);
+        let config = config.clone();
         Ok(Self {
-            db: Database::new(runtime, connections, registered.node, ids),
+            db: Database::new(runtime, connections, registered.node, ids, config, channels),
             notices: Arc::default(),
             conversations: Arc::default(),
             left: Arc::default(),

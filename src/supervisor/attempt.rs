@@ -215,8 +215,8 @@ impl<'a> Attempt<'a> {
             lead.id = job.lead_id,
             request.id = job.request_id,
         );
-        let (of_handler, deps) = (job.clone(), setup.deps.clone());
-        let work = async move { handler.handle(&of_handler, &deps).await }.instrument(span);
+        let of_handler = job.clone();
+        let work = async move { handler.handle(&of_handler).await }.instrument(span);
         let Some((mut task, guard)) = setup.work.spawn(work, setup.post.clone()) else {
             // The daemon is going down.
             return Transition::Postpone { after: Duration::ZERO };

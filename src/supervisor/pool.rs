@@ -27,7 +27,7 @@ use tokio::time::Instant;
 pub(super) struct SlotSetup {
     /// The kind.
     pub(super) kind: JobKind,
-    /// What handlers are given.
+    /// What handlers are made with.
     pub(super) deps: Deps,
     /// The threads on which handlers' futures run.
     pub(super) work: Arc<WorkRuntime>,
@@ -72,25 +72,30 @@ impl fmt::Debug for SlotSetup {
 }
 
 /// A job kind as the supervisor sees it: its name and how to start one of its slots.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct KindEntry {
     /// The kind.
     pub kind: JobKind,
-    start: fn(&ArbiterHandle, SlotSetup, usize, Arc<CurrentJob>) -> Recipient<Wake>,
+    start: Arc<StartSlot>,
 }
 
+/// Starts the slot of this number on an arbiter, and says how to wake it.
+type StartSlot =
+    dyn Fn(&ArbiterHandle, SlotSetup, usize, Arc<CurrentJob>) -> Recipient<Wake> + Send + Sync;
+
 impl KindEntry {
-    /// The entry of a handler; its type is forgotten here, and only here.
-    pub fn of<H: JobHandler>() -> Self {
-        Self {
-            kind: H::KIND,
-            start: |arbiter, setup, number, current| {
-                HandlerActor::start_in_arbiter(arbiter, move |_| {
-                    HandlerActor::<H>::new(setup, number, current)
-                })
-                .recipient()
-            },
-        }
+    /// The entry of a handler that `make` makes for each slot. The handler's type is forgotten here,
+    /// and only here.
+    pub fn of<H: JobHandler>(make: impl Fn(&Deps) -> H + Send + Sync + 'static) -> Self {
+        let make = Arc::new(make);
+        let start = move |arbiter: &ArbiterHandle, setup: SlotSetup, number, current| {
+            let make = make.clone();
+            HandlerActor::start_in_arbiter(arbiter, move |_| {
+                HandlerActor::<H>::new(make(&setup.deps), setup, number, current)
+            })
+            .recipient()
+        };
+        Self { kind: H::KIND, start: Arc::new(start) }
     }
 
     /// Starts the actor of slot `number` on `arbiter`, and says how to wake it.
@@ -102,6 +107,12 @@ impl KindEntry {
         current: Arc<CurrentJob>,
     ) -> Recipient<Wake> {
         (self.start)(arbiter, setup, number, current)
+    }
+}
+
+impl fmt::Debug for KindEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KindEntry").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 

@@ -48,10 +48,15 @@ pub(super) struct HandlerActor<H> {
 }
 
 impl<H: JobHandler> HandlerActor<H> {
-    pub(super) fn new(setup: SlotSetup, number: usize, current: Arc<CurrentJob>) -> Self {
+    pub(super) fn new(
+        handler: H,
+        setup: SlotSetup,
+        number: usize,
+        current: Arc<CurrentJob>,
+    ) -> Self {
         let name = setup.slot_name(number);
         let presence = setup.board.enter(&name, ActorType::Handler, PARENT, wall_clock());
-        let (handler, post) = (Arc::new(H::default()), presence.post().clone());
+        let (handler, post) = (Arc::new(handler), presence.post().clone());
         let work = SlotWork { handler, setup, number, name, current, post };
         Self { work: Arc::new(work), presence }
     }

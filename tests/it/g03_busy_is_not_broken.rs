@@ -8,7 +8,7 @@ use crate::{
         both::{Peek, Place},
         daemon::{Daemon, Options, Until},
         eventually,
-        fixture::{Fixture, config, self_check, sms},
+        fixture::{Fixture, config, open_store, self_check, sms},
         http, postgres,
         web::{ask, mail, sms as text_message},
     },
@@ -194,8 +194,7 @@ async fn g03_more_writers_than_connections_are_busy_and_break_nothing() {
         ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
         ("POSTROOM__DATABASE__ACQUIRE_TIMEOUT", "300ms"),
     ]);
-    let store =
-        postroom::store::Store::open(db.runtime.handle(), &few.database, "all").await.unwrap();
+    let store = open_store(&db.runtime, &few).await;
     let lock = Lock::on(db.config.database.url.expose(), "job_counts").await;
     let enqueuer = store.enqueuer();
     let enqueue = || enqueuer.enqueue(vec![self_check(&store, "a")]);

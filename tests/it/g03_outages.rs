@@ -15,7 +15,7 @@ use crate::{
         web::{Answer, sms, try_ask},
     },
 };
-use postroom::store::{Heartbeat, Store};
+use postroom::store::Heartbeat;
 use sqlx::Connection;
 use std::{
     collections::BTreeSet,
@@ -227,7 +227,7 @@ async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
         ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
         ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
     ]);
-    let store = Store::open(db.runtime.handle(), &through_proxy.database, "all").await.unwrap();
+    let store = fixture::open_store(&db.runtime, &through_proxy).await;
     let _beats = Heartbeat::start(&store.nodes(), &through_proxy, true, || ()).unwrap();
     let reads = AtomicUsize::new(0);
     let read = async || {

@@ -11,7 +11,7 @@ use crate::{
 };
 use postroom::{
     domain::{Id, Job, JobKind, Outcome},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     registry::{self, Registry},
     telemetry::pool_post::PoolPost,
 };
@@ -76,7 +76,7 @@ impl JobHandler for Behaves {
     const KIND: JobKind = BEHAVES;
 
     #[expect(clippy::disallowed_methods, reason = "that somebody does it is what is tested")]
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         match (job.client_id.as_str(), job.attempt) {
             ("panics_at_once", 1) => panic!("at once"),
             ("panics_later", 1) => {
@@ -166,7 +166,6 @@ async fn ends(
 }
 
 /// Keeps its thread for as long as any test runs, and never yields.
-#[derive(Default)]
 struct Blocks;
 
 const BLOCKS: JobKind = JobKind("BLOCKS");
@@ -174,20 +173,19 @@ const BLOCKS: JobKind = JobKind("BLOCKS");
 impl JobHandler for Blocks {
     const KIND: JobKind = BLOCKS;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         thread::sleep(Duration::from_secs(10));
         Outcome::Done(Vec::new())
     }
 }
 
 /// Takes twice the lease.
-#[derive(Default)]
 struct TakesLong;
 
 impl JobHandler for TakesLong {
     const KIND: JobKind = BEHAVES;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         tokio::time::sleep(Duration::from_millis(800)).await;
         Outcome::Done(Vec::new())
     }
@@ -228,7 +226,7 @@ impl<C: Count> Default for BreaksAtStart<C> {
 impl<C: Count> JobHandler for BreaksAtStart<C> {
     const KIND: JobKind = BEHAVES;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         Outcome::Done(Vec::new())
     }
 }
@@ -246,7 +244,7 @@ impl Drop for BreaksAtTheEnd {
 impl JobHandler for BreaksAtTheEnd {
     const KIND: JobKind = BEHAVES;
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         if job.client_id != "fine" && job.attempt == 1 {
             self.0.fetch_add(1, Ordering::Relaxed);
             panic!("before the end");
@@ -257,7 +255,7 @@ impl JobHandler for BreaksAtTheEnd {
 
 on_both_daemons! {
     async fn a_handler_that_never_yields_stops_nobody_else(place: Place) {
-        let registry = registry::postroom().kind::<Blocks>().kind::<Behaves>();
+        let registry = registry::postroom().kind(|_| Blocks).kind(|_| Behaves::default());
         let daemon = Inside::start(&place, &config(), registry).await;
         let db = Peek::open(&daemon.database_url).await;
         let mut blocking = Vec::new();
@@ -287,7 +285,7 @@ on_both_daemons! {
     }
 
     async fn every_kind_of_panic_costs_one_attempt_and_gives_its_slot_back(place: Place) {
-        let daemon = Inside::start(&place, &config(), Registry::default().kind::<Behaves>()).await;
+        let daemon = Inside::start(&place, &config(), Registry::default().kind(|_| Behaves::default())).await;
         ends(&daemon, "panics_at_once", "succeeded", 2, &[("panic", "at once")]).await;
         the_slots_are_back(&daemon).await;
         ends(&daemon, "panics_later", "succeeded", 2, &[("panic", "later")]).await;
@@ -301,7 +299,7 @@ on_both_daemons! {
     }
 
     async fn every_outcome_is_recorded_as_what_it_is(place: Place) {
-        let daemon = Inside::start(&place, &config(), Registry::default().kind::<Behaves>()).await;
+        let daemon = Inside::start(&place, &config(), Registry::default().kind(|_| Behaves::default())).await;
         let no_luck = ("error", "no luck");
         ends(&daemon, "fine", "succeeded", 1, &[]).await;
         ends(&daemon, "errs", "succeeded", 2, &[no_luck]).await;
@@ -316,7 +314,7 @@ on_both_daemons! {
 
     async fn a_job_that_takes_longer_than_a_lease_is_left_to_its_live_node(place: Place) {
         let daemon =
-            Inside::start(&place, &config(), Registry::default().kind::<TakesLong>()).await;
+            Inside::start(&place, &config(), Registry::default().kind(|_| TakesLong)).await;
         // The first of them run before anybody could be taken for dead, the last after that.
         for _ in 0..3 {
             ends(&daemon, "fine", "succeeded", 1, &[]).await;
@@ -325,8 +323,8 @@ on_both_daemons! {
 
     async fn a_slot_that_cannot_be_started_is_started_again(place: Place) {
         let registry = match place.is_sqlite() {
-            true => Registry::default().kind::<BreaksAtStart<OnSqlite>>(),
-            false => Registry::default().kind::<BreaksAtStart<OnPostgres>>(),
+            true => Registry::default().kind(|_| BreaksAtStart::<OnSqlite>::default()),
+            false => Registry::default().kind(|_| BreaksAtStart::<OnPostgres>::default()),
         };
         let daemon = Inside::start(&place, &config(), registry).await;
         ends(&daemon, "fine", "succeeded", 1, &[]).await;
@@ -335,7 +333,7 @@ on_both_daemons! {
     }
 
     async fn an_actor_that_panics_itself_is_replaced(place: Place) {
-        let registry = Registry::default().kind::<BreaksAtTheEnd>();
+        let registry = Registry::default().kind(|_| BreaksAtTheEnd::default());
         let daemon = Inside::start(&place, &config(), registry).await;
         for _ in 0..2 {
             ends(&daemon, "errs", "succeeded", 2, &[("panic", "before the end")]).await;

@@ -6,7 +6,7 @@ use crate::{
 };
 use postroom::{
     domain::{Job, JobKind, Outcome, job::NewJob},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     registry::Registry,
 };
 use std::{
@@ -30,7 +30,6 @@ static FIRES: [Fire; 2] =
     [const { Fire { is_hot: AtomicBool::new(false), is_lit: Notify::const_new() } }; 2];
 
 /// Panics as soon as there is fire.
-#[derive(Default)]
 struct Hot<const DATABASE: usize>;
 
 const HOT: JobKind = JobKind("HOT");
@@ -38,7 +37,7 @@ const HOT: JobKind = JobKind("HOT");
 impl<const DATABASE: usize> JobHandler for Hot<DATABASE> {
     const KIND: JobKind = HOT;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         let fire = &FIRES[DATABASE];
         loop {
             let lit = fire.is_lit.notified();
@@ -49,7 +48,6 @@ impl<const DATABASE: usize> JobHandler for Hot<DATABASE> {
 }
 
 /// Waits for somebody else, as most handlers do most of the time.
-#[derive(Default)]
 struct Steady;
 
 const STEADY: JobKind = JobKind("STEADY");
@@ -57,14 +55,13 @@ const STEADY: JobKind = JobKind("STEADY");
 impl JobHandler for Steady {
     const KIND: JobKind = STEADY;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         tokio::time::sleep(Duration::from_millis(20)).await;
         Outcome::Done(Vec::new())
     }
 }
 
 /// Does nothing, so that the processor and the database are the limit.
-#[derive(Default)]
 struct Brisk;
 
 const BRISK: JobKind = JobKind("BRISK");
@@ -72,7 +69,7 @@ const BRISK: JobKind = JobKind("BRISK");
 impl JobHandler for Brisk {
     const KIND: JobKind = BRISK;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         Outcome::Done(Vec::new())
     }
 }
@@ -121,8 +118,8 @@ async fn run(daemon: &Inside, Load(kind, count): Load) -> Duration {
 /// The middle of the pace of hot runs as a share of that of the quiet run before, and how often slots went down.
 async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64, u64) {
     let registry = match place.is_sqlite() {
-        true => Registry::default().kind::<Hot<0>>().kind::<Steady>().kind::<Brisk>(),
-        false => Registry::default().kind::<Hot<1>>().kind::<Steady>().kind::<Brisk>(),
+        true => Registry::default().kind(|_| Hot::<0>).kind(|_| Steady).kind(|_| Brisk),
+        false => Registry::default().kind(|_| Hot::<1>).kind(|_| Steady).kind(|_| Brisk),
     };
     let daemon = Inside::start(place, &config(restart), registry).await;
     enqueue(&daemon, HOT, HOT_JOBS).await;

@@ -13,7 +13,7 @@ use crate::{
 };
 use postroom::{
     domain::{Id, Job, JobKind, Outcome},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     registry::{self, Registry},
     telemetry::board::{ActorState, ActorType},
 };
@@ -42,7 +42,6 @@ fn config(lease: &str, max_restarts: u32, clients: &[&str]) -> String {
 }
 
 /// Does nothing, or what its client's name says.
-#[derive(Default)]
 struct Works;
 
 const WORKS: JobKind = JobKind("WORKS");
@@ -50,7 +49,7 @@ const WORKS: JobKind = JobKind("WORKS");
 impl JobHandler for Works {
     const KIND: JobKind = WORKS;
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         assert_ne!(job.client_id, "poison", "as ever");
         Outcome::Done(Vec::new())
     }
@@ -132,7 +131,7 @@ on_both_daemons! {
             ("supervisor.down", Some("slot.handle")),
             ("supervisor.down", Some("recorder.commit")),
         ];
-        let registry = registry::postroom().kind::<Works>();
+        let registry = registry::postroom().kind(|_| Works);
         let daemon = Inside::start(&place, &config("400ms", 100, &["fine"]), registry).await;
         let db = Peek::open(&daemon.database_url).await;
         let first = post_until_stored(&daemon, &sms(0, "Hello there")).await;
@@ -192,7 +191,7 @@ on_both_daemons! {
     }
 
     async fn outcomes_outlive_the_recorder_and_are_committed_once(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
         let db = Peek::open(&daemon.database_url).await;
         let mut jobs = Vec::new();
@@ -211,7 +210,7 @@ on_both_daemons! {
     }
 
     async fn the_job_of_a_dead_slot_is_a_failed_attempt_at_once(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
         daemon.board.faults().arm("slot.work", 1);
         let id = daemon.enqueue(WORKS, "fine", 2).await;
@@ -222,7 +221,7 @@ on_both_daemons! {
     }
 
     async fn a_claim_under_way_outlives_its_supervisor(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
         let db = Peek::open(&daemon.database_url).await;
         let jobs = [daemon.enqueue(WORKS, "fine", 5).await, daemon.enqueue(WORKS, "fine", 5).await];
@@ -259,7 +258,7 @@ on_both_daemons! {
     }
 
     async fn a_job_that_its_node_has_lost_track_of_is_a_failed_attempt(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config("400ms", 100, &["fine"]), registry).await;
         let db = Peek::open(&daemon.database_url).await;
         // The jobs of the claim are lost in its hands.
@@ -273,7 +272,7 @@ on_both_daemons! {
     }
 
     async fn a_slot_that_falls_silent_is_replaced_and_its_job_is_stuck(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
         let release = daemon.board.faults().block("slot.work");
         let id = daemon.enqueue(WORKS, "fine", 2).await;
@@ -292,7 +291,7 @@ on_both_daemons! {
     }
 
     async fn one_clients_poisonous_messages_pause_nobody(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine", "poison"]), registry).await;
         let pool = daemon.board.pool(WORKS);
         let first = daemon.enqueue(WORKS, "fine", 1).await;
@@ -315,8 +314,8 @@ on_both_daemons! {
 
     async fn a_pool_whose_slots_all_go_down_is_paused_seen_and_comes_back(place: Place) {
         let registry = match place.is_sqlite() {
-            true => Registry::default().kind::<Broken<0>>().kind::<Works>(),
-            false => Registry::default().kind::<Broken<1>>().kind::<Works>(),
+            true => Registry::default().kind(|_| Broken::<0>).kind(|_| Works),
+            false => Registry::default().kind(|_| Broken::<1>).kind(|_| Works),
         };
         let is_mended = &IS_MENDED[usize::from(!place.is_sqlite())];
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine"]), registry).await;
@@ -392,7 +391,7 @@ on_both_daemons! {
     }
 
     async fn a_recorder_that_cannot_live_waits_is_seen_and_goes_on_with_what_waited(place: Place) {
-        let registry = Registry::default().kind::<Works>();
+        let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine"]), registry).await;
         let db = Peek::open(&daemon.database_url).await;
         daemon.board.faults().arm("recorder.handle", 1_000);
@@ -417,7 +416,7 @@ on_both_daemons! {
     /// Writes down how long it takes from a panic until the next job runs in that slot, and until the other
     /// actors are there again.
     async fn a_replacement_is_there_at_once(place: Place) {
-        let registry = registry::postroom().kind::<Works>();
+        let registry = registry::postroom().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 1_000, &["fine"]), registry).await;
         let faults = daemon.board.faults();
         for (kind, point) in [
@@ -466,7 +465,6 @@ fn all_live(daemon: &Inside, kind: ActorType) -> bool {
 static IS_MENDED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// Panics until it is mended; the tests of both databases run in one process.
-#[derive(Default)]
 struct Broken<const DATABASE: usize>;
 
 const BROKEN: JobKind = JobKind("BROKEN");
@@ -474,7 +472,7 @@ const BROKEN: JobKind = JobKind("BROKEN");
 impl<const DATABASE: usize> JobHandler for Broken<DATABASE> {
     const KIND: JobKind = BROKEN;
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         assert!(IS_MENDED[DATABASE].load(Ordering::Relaxed), "not mended yet");
         Outcome::Done(Vec::new())
     }

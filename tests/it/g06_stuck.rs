@@ -13,7 +13,7 @@ use crate::{
 use futures_util::future::join_all;
 use postroom::{
     domain::{Id, Job, JobKind, Outcome},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     registry::Registry,
 };
 use serde_json::Value;
@@ -33,7 +33,6 @@ static IS_RELEASED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// Does not yield in its first attempt until it is released, and does not listen. The tests of both databases run in one
 /// process.
-#[derive(Default)]
 struct Ignores<const DATABASE: usize>;
 
 const IGNORES: JobKind = JobKind("IGNORES");
@@ -41,7 +40,7 @@ const IGNORES: JobKind = JobKind("IGNORES");
 impl<const DATABASE: usize> JobHandler for Ignores<DATABASE> {
     const KIND: JobKind = IGNORES;
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         let is_released = || IS_RELEASED[DATABASE].load(Ordering::Relaxed);
         match (job.client_id.as_str(), job.attempt) {
             ("sleeps", 1) => {
@@ -74,8 +73,8 @@ async fn ended(daemon: &Inside, job_id: Id) -> Value {
 on_both_daemons! {
     async fn it_is_stuck_its_slot_is_replaced_and_its_thread_is_lost_until_it_is_back(place: Place) {
         let registry = match place.is_sqlite() {
-            true => Registry::default().kind::<Ignores<0>>(),
-            false => Registry::default().kind::<Ignores<1>>(),
+            true => Registry::default().kind(|_| Ignores::<0>),
+            false => Registry::default().kind(|_| Ignores::<1>),
         };
         let daemon = Inside::start(&place, CONFIG, registry).await;
         let pool = daemon.board.pool(IGNORES);

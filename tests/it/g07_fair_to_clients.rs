@@ -7,7 +7,7 @@ use crate::{
 };
 use postroom::{
     domain::{Job, JobKind, Outcome, job::NewJob},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     registry::Registry,
     store::Enqueuer,
 };
@@ -36,13 +36,12 @@ channels.sms.secret = "a-secret-for-tests"
 static STARTED: [Mutex<Vec<String>>; 3] = [const { Mutex::new(Vec::new()) }; 3];
 
 /// Notes whose job starts.
-#[derive(Default)]
 struct Notes<const N: usize>;
 
 impl<const N: usize> JobHandler for Notes<N> {
     const KIND: JobKind = JobKind("NOTES");
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         STARTED[N].lock().unwrap_or_else(PoisonError::into_inner).push(job.client_id.clone());
         tokio::task::yield_now().await;
         Outcome::Done(Vec::new())
@@ -66,9 +65,9 @@ fn job(enqueuer: &Enqueuer, client: &str) -> NewJob {
 on_both_daemons! {
     async fn a_single_job_starts_among_the_next_whatever_another_client_has_waiting(place: Place) {
         let (started, registry) = if place.is_sqlite() {
-            (&STARTED[0], Registry::default().kind::<Notes<0>>())
+            (&STARTED[0], Registry::default().kind(|_| Notes::<0>))
         } else {
-            (&STARTED[1], Registry::default().kind::<Notes<1>>())
+            (&STARTED[1], Registry::default().kind(|_| Notes::<1>))
         };
         let count = || started.lock().unwrap().len();
         let daemon = Inside::start(&place, CONFIG, registry).await;
@@ -97,7 +96,7 @@ async fn single_jobs_start_among_the_next_of_three_nodes() {
     let Some(place) = Place::postgres() else { return };
     let mut nodes = Vec::new();
     for _ in 0..NODES {
-        nodes.push(Inside::start(&place, CONFIG, Registry::default().kind::<Notes<2>>()).await);
+        nodes.push(Inside::start(&place, CONFIG, Registry::default().kind(|_| Notes::<2>)).await);
     }
     let enqueuer = nodes[0].store.enqueuer();
     for _ in 0..FLOOD / GROUP {

@@ -15,6 +15,7 @@
 
 mod api;
 mod bad_bodies;
+mod channels;
 mod cli;
 mod g01_acknowledged_means_durable;
 mod g02_no_duplicates;
@@ -38,6 +39,7 @@ mod nodes;
 mod own_daemon;
 mod poolers;
 mod security;
+mod sixth_channel;
 mod skips;
 mod store;
 mod support;

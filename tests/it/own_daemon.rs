@@ -7,7 +7,7 @@ use postroom::{
     app::{Role, serve_with},
     config::{Config, Sources},
     domain::{Job, JobKind, Outcome},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     registry::{Registry, postroom},
     telemetry::logging,
 };
@@ -24,13 +24,12 @@ pub const WITH_CHANNELS: &str = "TEST_DAEMON_WITH_CHANNELS";
 pub const KNOWS_MORE: &str = "TEST_DAEMON_KNOWS_MORE";
 
 /// Ends the whole process.
-#[derive(Default)]
 struct Poison;
 
 impl JobHandler for Poison {
     const KIND: JobKind = JobKind("POISON");
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         if job.client_id == "lingers" {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -39,26 +38,24 @@ impl JobHandler for Poison {
 }
 
 /// Takes its time.
-#[derive(Default)]
 struct Beside;
 
 impl JobHandler for Beside {
     const KIND: JobKind = JobKind("BESIDE");
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         Outcome::Done(Vec::new())
     }
 }
 
 /// Waits in its first attempt for longer than any test, without keeping its thread; done at once in its second.
-#[derive(Default)]
 struct Lingers;
 
 impl JobHandler for Lingers {
     const KIND: JobKind = JobKind("LINGERS");
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         if job.attempt == 1 {
             std::future::pending::<()>().await;
         }
@@ -67,13 +64,12 @@ impl JobHandler for Lingers {
 }
 
 /// Keeps its thread busy for five seconds.
-#[derive(Default)]
 struct Burns;
 
 impl JobHandler for Burns {
     const KIND: JobKind = JobKind("BURNS");
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         let started = tokio::time::Instant::now();
         while started.elapsed() < Duration::from_secs(5) {
             std::hint::spin_loop();
@@ -83,25 +79,23 @@ impl JobHandler for Burns {
 }
 
 /// What [`Lingers`] does, of a kind that only a newer version knows.
-#[derive(Default)]
 struct Novel(Lingers);
 
 impl JobHandler for Novel {
     const KIND: JobKind = JobKind("NOVEL");
 
-    async fn handle(&self, job: &Job, deps: &Deps) -> Outcome {
-        self.0.handle(job, deps).await
+    async fn handle(&self, job: &Job) -> Outcome {
+        self.0.handle(job).await
     }
 }
 
 /// Fails once, or always for the client `doomed`.
-#[derive(Default)]
 struct Flaky;
 
 impl JobHandler for Flaky {
     const KIND: JobKind = JobKind("FLAKY");
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         match job.attempt {
             1 => Outcome::Retry("not yet".to_owned()),
             _ if job.client_id == "doomed" => Outcome::Retry("never".to_owned()),
@@ -111,13 +105,12 @@ impl JobHandler for Flaky {
 }
 
 /// Keeps its thread for good.
-#[derive(Default)]
 struct Blocks;
 
 impl JobHandler for Blocks {
     const KIND: JobKind = JobKind("BLOCKS");
 
-    async fn handle(&self, _: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, _: &Job) -> Outcome {
         loop {
             thread::park();
         }
@@ -134,14 +127,14 @@ fn for_other_tests() {
     logging::init(&config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
     let mut registry = own
-        .kind::<Poison>()
-        .kind::<Beside>()
-        .kind::<Blocks>()
-        .kind::<Lingers>()
-        .kind::<Burns>()
-        .kind::<Flaky>();
+        .kind(|_| Poison)
+        .kind(|_| Beside)
+        .kind(|_| Blocks)
+        .kind(|_| Lingers)
+        .kind(|_| Burns)
+        .kind(|_| Flaky);
     if env::var_os(KNOWS_MORE).is_some() {
-        registry = registry.kind::<Novel>();
+        registry = registry.kind(|_| Novel(Lingers));
     }
     match serve_with(config, registry, Role::All) {
         Ok(exit) => process::exit(exit.code().into()),

@@ -2,46 +2,42 @@
 
 use crate::{
     analyst::{DraftRequest, DraftText},
-    domain::{LeadView, Sentiment, lead::is_mail},
+    domain::{LeadView, Medium, Sentiment},
 };
 use regex::{Captures, Regex};
 use std::{ops::Range, sync::LazyLock};
 
-/// The longest answer on `LinkedIn`, in characters.
-const LINKEDIN_MAX: usize = 1_900;
-/// How many parts an SMS may have, and of how many characters each.
-const SMS_PARTS: usize = 3;
-const SMS_PART_MAX: usize = 160;
-/// More of a lead's name or company than this is no name.
+/// The longest value of a placeholder, in characters: what is longer is no name.
 const VALUE_MAX: usize = 80;
 
-/// The answer to the request's message, or `None` where its tag gets none.
-pub(super) fn draft(it: &DraftRequest<'_>) -> Option<DraftText> {
-    let is_sms = it.channel.0 == "sms";
-    let built_in = built_in(it.tag, is_sms)?;
-    let own = it.templates.get(it.tag.as_str()).map(String::as_str);
+/// The answer to the request's message, or `None` if its tag gets none.
+pub(super) fn draft(request: &DraftRequest<'_>) -> Option<DraftText> {
+    let built_in = built_in(request.tag, request.medium)?;
+    let own = request.templates.get(request.tag.as_str()).map(String::as_str);
     let template = own.filter(|text| !text.trim().is_empty()).unwrap_or(built_in);
-    let text = filled(template, &it.conversation.lead, it.sender);
+    let text = filled(template, &request.conversation.lead, request.sender);
     if text.is_empty() {
         return None;
     }
-    if is_sms {
-        let (body, parts) = sms(&text);
-        return Some(DraftText { subject: None, body, parts });
-    }
-    let subject = if is_mail(it.channel.0) {
-        it.conversation.message.subject.as_deref().and_then(answering)
-    } else {
-        None
-    };
-    let body =
-        if it.channel.0 == "linkedin" { shortened(&text, LINKEDIN_MAX).to_owned() } else { text };
-    Some(DraftText { subject, body, parts: Vec::new() })
+    Some(match request.medium {
+        Medium::Mail => {
+            let subject = request.conversation.message.subject.as_deref().and_then(answering);
+            DraftText { subject, body: text, parts: Vec::new() }
+        }
+        Medium::Text { parts, chars } => {
+            let (body, parts) = in_parts(&text, parts, chars);
+            DraftText { subject: None, body, parts }
+        }
+        Medium::Chat { chars } => {
+            let body = shortened(&text, chars).to_owned();
+            DraftText { subject: None, body, parts: Vec::new() }
+        }
+    })
 }
 
-/// The template used where the client has none of its own: a short one for SMS, else one of the 220
-/// to 1,200 characters that a mail should have.
-const fn built_in(tag: Sentiment, is_sms: bool) -> Option<&'static str> {
+/// The template for a client that has none of its own: a short one for text messages, else one of the
+/// 220 to 1,200 characters that a mail should have.
+const fn built_in(tag: Sentiment, medium: Medium) -> Option<&'static str> {
     let (long, short) = match tag {
         Sentiment::MeetingRequested => (
             "Hi {first_name},\n\nThank you for getting back to me. I would be glad to meet. \
@@ -89,7 +85,7 @@ const fn built_in(tag: Sentiment, is_sms: bool) -> Option<&'static str> {
         | Sentiment::NotInterested
         | Sentiment::Neutral => return None,
     };
-    Some(if is_sms { short } else { long })
+    Some(if medium.is_text() { short } else { long })
 }
 
 #[expect(clippy::expect_used, reason = "constants, each of them used by the tests")]
@@ -97,7 +93,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a valid pattern")
 }
 
-/// A placeholder, with what can be dropped together with it: the little word before it.
+/// A placeholder, together with the little word before it, which is dropped if there is no value.
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?P<before>(?:\b(?:at|for|from|with|of|by) )?)\{(?P<name>[a-z_]{1,40})\}")
 });
@@ -105,13 +101,13 @@ static BLANKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[ \t]{2,}"));
 static BLANK_BEFORE_MARK: LazyLock<Regex> = LazyLock::new(|| pattern(r"[ \t]+([,.!?;:])"));
 static BLANK_LINES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n{3,}"));
 
-/// `template` with its placeholders filled in. One without a value vanishes with the blank around
-/// it, and so does a line of which nothing is left. Values are never read as templates.
+/// `template` with its placeholders filled in. A placeholder without a value vanishes with the blank
+/// around it, and a line of which nothing is left vanishes, too. Values are never read as templates.
 fn filled(template: &str, lead: &LeadView, sender: Option<&str>) -> String {
     let lines = template.lines().filter_map(|line| filled_line(line.trim_end(), lead, sender));
     let text = lines.collect::<Vec<_>>().join("\n");
     let text = BLANK_LINES.replace_all(text.trim(), "\n\n");
-    // A comma at the very end had waited for the sender's name.
+    // A comma at the very end stood before the name of a sender that is not known.
     text.trim_end_matches(',').to_owned()
 }
 
@@ -150,7 +146,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `Re: ` and the subject, which carries one already where it is an answer itself.
+/// `Re: ` and the subject, without the marks of an answer that it carries already.
 fn answering(subject: &str) -> Option<String> {
     static MARKS: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"(?i)^(?:\s*(?:re|aw|antw|sv|vs)\s*(?:\[\d{1,3}\])?\s*:)+\s*"));
@@ -159,27 +155,28 @@ fn answering(subject: &str) -> Option<String> {
     (!subject.is_empty()).then(|| format!("Re: {subject}"))
 }
 
-/// The text and its parts, split at blanks. A text of too many parts ends with the last sentence,
-/// else with the last word, that fits.
-fn sms(text: &str) -> (String, Vec<String>) {
+/// The text and its parts, at most `parts_max` of at most `chars` characters, split at blanks. A longer
+/// text ends with the last sentence that fits, else with the last word.
+fn in_parts(text: &str, parts_max: usize, chars: usize) -> (String, Vec<String>) {
     let text = one_line(text);
     let mut held = text.as_str();
-    if let Some(last) = split(held).get(SMS_PARTS - 1) {
+    if let Some(last) = split(held, chars).get(parts_max.saturating_sub(1)) {
         held = held.get(..last.end).unwrap_or(held);
     }
     if held.len() < text.len() {
         held = whole_sentences(held).unwrap_or(held);
     }
-    let parts = split(held).into_iter().filter_map(|it| held.get(it)).map(str::to_owned).collect();
+    let parts =
+        split(held, chars).into_iter().filter_map(|it| held.get(it)).map(str::to_owned).collect();
     (held.to_owned(), parts)
 }
 
-/// Where the parts of a text without line breaks are.
-fn split(text: &str) -> Vec<Range<usize>> {
+/// The ranges of the parts of a text without line breaks, each of at most `chars` characters.
+fn split(text: &str, chars: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut start = 0;
     while let Some(rest) = text.get(start..).filter(|it| !it.is_empty()) {
-        let end = start + shortened(rest, SMS_PART_MAX).len();
+        let end = start + shortened(rest, chars).len();
         parts.push(start..end);
         let blanks = text.get(end..).map_or(0, |it| it.len() - it.trim_start().len());
         start = end + blanks;

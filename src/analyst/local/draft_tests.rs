@@ -1,32 +1,33 @@
 use super::*;
-use crate::{analyst::testing::conversation, domain::ChannelName};
+use crate::analyst::testing::{CHAT, TEXT, conversation};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const EMAIL: ChannelName = ChannelName("email");
-const SMS: ChannelName = ChannelName("sms");
-const LINKEDIN: ChannelName = ChannelName("linkedin");
+/// The bounds of `TEXT` and `CHAT`.
+const PARTS: usize = 3;
+const PART_CHARS: usize = 160;
+const CHAT_CHARS: usize = 1_900;
 
 fn templates(text: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("Interested".to_owned(), text.to_owned())])
 }
 
-fn of_template(channel: ChannelName, text: &str, sender: Option<&str>) -> Option<DraftText> {
+fn of_template(medium: Medium, text: &str, sender: Option<&str>) -> Option<DraftText> {
     let templates = templates(text);
-    let mut it = conversation(channel.0, "Sounds good");
+    let mut it = conversation("any", "Sounds good");
     it.lead.first_name = Some(" Dana ".to_owned());
     it.lead.company_name = Some("Larkspur\nFreight".to_owned());
     draft(&DraftRequest {
         conversation: &it,
         tag: Sentiment::Interested,
-        channel,
+        medium,
         templates: &templates,
         sender,
     })
 }
 
 fn filled_in(text: &str, sender: Option<&str>) -> String {
-    of_template(EMAIL, text, sender).unwrap().body
+    of_template(Medium::Mail, text, sender).unwrap().body
 }
 
 #[test]
@@ -47,28 +48,28 @@ fn placeholders_are_filled_and_those_without_a_value_vanish() {
     for (template, sender, expected) in rows {
         assert_eq!(filled_in(template, sender), expected, "{template:?}");
     }
-    assert_eq!(of_template(EMAIL, "{sender}", None), None);
+    assert_eq!(of_template(Medium::Mail, "{sender}", None), None);
 }
 
 #[test]
 fn exactly_the_tags_that_get_a_draft_have_a_template() {
     for tag in Sentiment::ALL {
-        for channel in [EMAIL, SMS, LINKEDIN] {
-            let it = conversation(channel.0, "hello");
+        for medium in [Medium::Mail, TEXT, CHAT] {
+            let it = conversation("any", "hello");
             let request = DraftRequest {
                 conversation: &it,
                 tag,
-                channel,
+                medium,
                 templates: &BTreeMap::new(),
                 sender: None,
             };
             let text = draft(&request);
-            assert_eq!(text.is_some(), tag.gets_draft(), "{tag:?} {channel}");
+            assert_eq!(text.is_some(), tag.gets_draft(), "{tag:?} {medium:?}");
             let Some(text) = text else { continue };
             assert!(!text.body.contains(['{', '}']), "{}", text.body);
             assert!(text.body.starts_with("Hi there,"), "{}", text.body);
             let length = text.body.chars().count();
-            assert!(if channel == SMS { length <= 160 } else { (220..=1_200).contains(&length) });
+            assert!(if medium == TEXT { length <= 160 } else { (220..=1_200).contains(&length) });
         }
     }
 }
@@ -91,33 +92,34 @@ fn a_mail_answers_under_one_re() {
         (None, None),
     ];
     for (subject, expected) in rows {
-        let mut it = conversation("email", "Sounds good");
+        let mut it = conversation("any", "Sounds good");
         it.message.subject = subject.map(str::to_owned);
         let request = DraftRequest {
             conversation: &it,
             tag: Sentiment::Interested,
-            channel: EMAIL,
+            medium: Medium::Mail,
             templates: &BTreeMap::new(),
             sender: None,
         };
         assert_eq!(draft(&request).unwrap().subject.as_deref(), expected, "{subject:?}");
-        let sms = draft(&DraftRequest { channel: SMS, ..request }).unwrap();
+        let sms = draft(&DraftRequest { medium: TEXT, ..request }).unwrap();
         assert_eq!(sms.subject, None);
     }
 }
 
 #[test]
 fn an_sms_is_split_at_blanks_and_ends_with_a_sentence() {
-    let (body, parts) = sms(&"Some words that go on. ".repeat(40));
+    let (body, parts) = in_parts(&"Some words that go on. ".repeat(40), PARTS, PART_CHARS);
     assert!(body.ends_with("go on."));
     assert_eq!(parts.len(), 3);
     assert_eq!(parts.join(" "), body);
 
-    let (body, parts) = sms(&format!("See https://x.example/{} now", "a".repeat(200)));
+    let (body, parts) =
+        in_parts(&format!("See https://x.example/{} now", "a".repeat(200)), PARTS, PART_CHARS);
     assert_eq!(parts.len(), 3);
     assert!(body.ends_with(" now"));
 
-    let (body, parts) = sms("a line\nand another");
+    let (body, parts) = in_parts("a line\nand another", PARTS, PART_CHARS);
     assert_eq!(
         (body.as_str(), parts),
         ("a line and another", vec!["a line and another".to_owned()])
@@ -126,17 +128,17 @@ fn an_sms_is_split_at_blanks_and_ends_with_a_sentence() {
 
 #[test]
 fn a_linkedin_answer_is_kept_short() {
-    let text = of_template(LINKEDIN, &"words and words ".repeat(300), None).unwrap();
-    assert!(text.body.chars().count() <= LINKEDIN_MAX && text.body.ends_with(['d', 's']));
+    let text = of_template(CHAT, &"words and words ".repeat(300), None).unwrap();
+    assert!(text.body.chars().count() <= CHAT_CHARS && text.body.ends_with(['d', 's']));
     assert!(text.parts.is_empty());
 }
 
 proptest! {
     #[test]
     fn an_sms_keeps_its_bounds(text in "(?:\\PC{0,200}[ .!]{0,2}){0,8}") {
-        let (body, parts) = sms(&text);
-        prop_assert!(parts.len() <= SMS_PARTS);
-        prop_assert!(parts.iter().all(|it| !it.is_empty() && it.chars().count() <= SMS_PART_MAX));
+        let (body, parts) = in_parts(&text, PARTS, PART_CHARS);
+        prop_assert!(parts.len() <= PARTS);
+        prop_assert!(parts.iter().all(|it| !it.is_empty() && it.chars().count() <= PART_CHARS));
         let without_blanks = |it: &str| it.split_whitespace().collect::<String>();
         prop_assert_eq!(without_blanks(&parts.concat()), without_blanks(&body));
         prop_assert!(one_line(&text).starts_with(&body));
@@ -144,7 +146,7 @@ proptest! {
 
     #[test]
     fn no_template_panics(template: String, sender: Option<String>) {
-        let text = of_template(LINKEDIN, &template, sender.as_deref());
+        let text = of_template(CHAT, &template, sender.as_deref());
         prop_assert!(text.is_none_or(|it| !it.body.is_empty()));
     }
 }

@@ -6,7 +6,7 @@ mod draft;
 mod score;
 
 use super::{Analyst, AnalystAnswer, DraftRequest, DraftText, Score};
-use crate::domain::{Conversation, Sentiment, conversation::Line, event::Direction};
+use crate::domain::{Conversation, Medium, Sentiment, conversation::Line, event::Direction};
 use futures_util::FutureExt;
 use std::future::ready;
 
@@ -15,16 +15,20 @@ use std::future::ready;
 pub struct Local;
 
 impl Analyst for Local {
-    fn classify<'a>(&'a self, it: &'a Conversation) -> AnalystAnswer<'a, Sentiment> {
-        ready(Ok(classify::classify(&heard(it)))).boxed()
+    fn classify<'a>(
+        &'a self,
+        conversation: &'a Conversation,
+        medium: Medium,
+    ) -> AnalystAnswer<'a, Sentiment> {
+        ready(Ok(classify::classify(&heard(conversation, medium)))).boxed()
     }
 
     fn score<'a>(
         &'a self,
-        it: &'a Conversation,
+        conversation: &'a Conversation,
         ideal_customer: Option<&'a str>,
     ) -> AnalystAnswer<'a, Option<Score>> {
-        ready(Ok(score::score(&it.lead, ideal_customer))).boxed()
+        ready(Ok(score::score(&conversation.lead, ideal_customer))).boxed()
     }
 
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
@@ -32,17 +36,17 @@ impl Analyst for Local {
     }
 }
 
-/// What is judged of a conversation: the message, and what we had written last before it.
-fn heard(it: &Conversation) -> classify::Heard<'_> {
-    let message = &it.message;
+/// What is judged of a conversation: the message, and our last message before it on the same channel.
+fn heard(conversation: &Conversation, medium: Medium) -> classify::Heard<'_> {
+    let message = &conversation.message;
     let is_ours_before = |line: &&Line| {
         line.direction == Direction::Outbound
             && line.channel == message.channel
             && line.at <= message.sent_at
     };
-    let last_of_ours = it.transcript.iter().rev().find(is_ours_before);
+    let last_of_ours = conversation.transcript.iter().rev().find(is_ours_before);
     classify::Heard {
-        channel: &message.channel,
+        medium,
         subject: message.subject.as_deref(),
         new_text: &message.body,
         has_new_text: message.has_new_text,
@@ -54,10 +58,10 @@ fn heard(it: &Conversation) -> classify::Heard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyst::testing::{conversation, line};
+    use crate::analyst::testing::{TEXT, conversation, line};
 
     fn tag(it: &Conversation) -> Sentiment {
-        Local.classify(it).now_or_never().unwrap().unwrap()
+        Local.classify(it, TEXT).now_or_never().unwrap().unwrap()
     }
 
     #[test]

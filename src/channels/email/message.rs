@@ -27,7 +27,7 @@ pub(super) fn inbound(
     let interested = interested || fields::flag(body, "data.reply.interested");
     NewMessage {
         reply_handle: Some(reply_handle(body, id)),
-        opt_out: opt_out_words(super::Email::NAME.0, base.subject.as_deref(), cleaned.new_text()),
+        opt_out: opt_out_words(super::Email::MEDIUM, base.subject.as_deref(), cleaned.new_text()),
         has_new_text: cleaned.has_new_text,
         body: cleaned.body,
         from: Address { address: Some(writer.to_owned()), name: people.name_of_writer(writer) },

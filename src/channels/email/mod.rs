@@ -4,20 +4,26 @@
 mod bounce;
 mod message;
 mod people;
+mod sample;
 #[cfg(test)]
 mod tests;
 
 use self::people::People;
-use super::{Channel, EventRow, Received, fields, ignored, names, notice, row, times, unknown};
+use super::{
+    Channel, EventRow, Received, fields, ignored, notice, row, samples::MadeUpLead, times, unknown,
+};
 use crate::domain::{
-    Account, CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind,
-    LeadProfile, NotUnderstood, Signal,
+    CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
+    Medium, NotUnderstood, Signal,
 };
 use serde_json::Value;
 
 /// The channel of `EmailBison`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Email;
+
+/// The id that `EmailBison` gives a lead.
+pub const EMAILBISON_LEAD: IdentityKind = IdentityKind::given_out("emailbison_lead");
 
 const REPLIED: &str = "LEAD_REPLIED";
 const INTERESTED: &str = "LEAD_INTERESTED";
@@ -55,15 +61,18 @@ const TABLE: [EventRow; 19] = [
 
 impl Channel for Email {
     const NAME: ChannelName = ChannelName("email");
+    const MEDIUM: Medium = Medium::Mail;
     const POST_PROCESS: JobKind = JobKind("EMAIL_INBOUND_POST_PROCESS");
     const TABLE: &'static [EventRow] = &TABLE;
-    const EVENTS: &'static [&'static str] = &names(&TABLE);
     const OTHERS: &'static str = "quarantined `unknown_event`; a body inside another quarantined `unknown_shape`. \
         `CONTACT_…` is read as `LEAD_…`";
     const SECRET_HEADER: Option<&'static str> = None;
+    const ACCOUNT: &'static [&'static str] = &["event.workspace_id"];
+    const IDENTITIES: &'static [IdentityKind] = &[EMAILBISON_LEAD];
+    const MESSAGE_EVENT: &'static str = REPLIED;
 
-    fn account(&self, body: &Value) -> Account {
-        fields::word(body, "event.workspace_id")
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
+        sample::sample(event, lead)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
@@ -190,7 +199,7 @@ impl One<'_> {
             reason: bounce::reason(body),
             found_in_text: true,
         };
-        let identities = vec![Identity::new(IdentityKind::Email, address)];
+        let identities = vec![Identity::new(IdentityKind::MAIL_ADDRESS, address)];
         let mut event = self.event_of(identities, LeadProfile::default(), REPLY_TIMES, signal);
         event.campaign = None;
         Ok(Interpreted::Event(Box::new(event)))

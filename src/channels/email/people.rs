@@ -89,13 +89,12 @@ impl People {
     /// name.
     pub(super) fn identities(&self, other: Option<String>) -> Vec<Identity> {
         let mut identities: Vec<Identity> = Vec::new();
-        identities
-            .extend(self.id.clone().map(|it| Identity::new(IdentityKind::EmailbisonLead, it)));
+        identities.extend(self.id.clone().map(|it| Identity::new(super::EMAILBISON_LEAD, it)));
         // An address of that name is shared by many: it is only somebody's where it is all that is known.
         let has_own = self.id.is_some() || self.email.is_some();
         let other = other.filter(|it| !has_own || !fields::has_robots_name(it));
         for address in [self.email.clone(), other].into_iter().flatten() {
-            let it = Identity::new(IdentityKind::Email, address);
+            let it = Identity::new(IdentityKind::MAIL_ADDRESS, address);
             if !identities.contains(&it) {
                 identities.push(it);
             }

@@ -26,11 +26,14 @@ fn message(body: &Value) -> NewMessage {
 }
 
 fn dana() -> [Identity; 2] {
-    [Identity::new(IdentityKind::EmailbisonLead, "48213"), Identity::new(IdentityKind::Email, DANA)]
+    [
+        Identity::new(super::EMAILBISON_LEAD, "48213"),
+        Identity::new(IdentityKind::MAIL_ADDRESS, DANA),
+    ]
 }
 
 fn mail(address: &str) -> Identity {
-    Identity::new(IdentityKind::Email, address)
+    Identity::new(IdentityKind::MAIL_ADDRESS, address)
 }
 
 #[test]
@@ -171,10 +174,10 @@ fn a_lead_may_be_named_in_part_or_not_at_all() {
         (json!(null), vec![mail(DANA)]),
         (json!({}), vec![mail(DANA)]),
         (json!("x"), vec![mail(DANA)]),
-        (json!({"id": 7}), vec![Identity::new(IdentityKind::EmailbisonLead, "7"), mail(DANA)]),
+        (json!({"id": 7}), vec![Identity::new(super::EMAILBISON_LEAD, "7"), mail(DANA)]),
         (
             json!({"id": " 7 ", "email": "A@b.example"}),
-            vec![Identity::new(IdentityKind::EmailbisonLead, "7"), mail("a@b.example"), mail(DANA)],
+            vec![Identity::new(super::EMAILBISON_LEAD, "7"), mail("a@b.example"), mail(DANA)],
         ),
         // Nobody's: our own mailbox.
         (json!({"id": 7, "email": OWEN}), vec![mail(DANA)]),
@@ -293,10 +296,7 @@ fn what_our_mailbox_wrote_is_outbound() {
     let ours = with(&listed, "data.reply.to", json!([{"address": OWEN}, {"address": null}]));
     assert_eq!(outcome(&Email, &ours), "ignored unknown_lead");
     let by_id = with(&ours, "data.lead", json!({"id": 7}));
-    assert_eq!(
-        event(&Email, &by_id).identities,
-        [Identity::new(IdentityKind::EmailbisonLead, "7")]
-    );
+    assert_eq!(event(&Email, &by_id).identities, [Identity::new(super::EMAILBISON_LEAD, "7")]);
     let no_id = with(&base, "data.reply.id", json!(""));
     assert_eq!(outcome(&Email, &no_id), "quarantined missing_field data.reply.id");
 }

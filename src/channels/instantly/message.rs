@@ -28,7 +28,7 @@ pub(super) fn reply(body: &Value, lead: &Lead, automated: bool) -> NewMessage {
         stored_only: Vec::new(),
         provider_id: fields::word(body, "email_id"),
         reply_handle: reply_handle(body),
-        opt_out: opt_out_words(super::Instantly::NAME.0, subject.as_deref(), cleaned.new_text()),
+        opt_out: opt_out_words(super::Instantly::MEDIUM, subject.as_deref(), cleaned.new_text()),
         subject,
         body: cleaned.body,
         has_new_text: cleaned.has_new_text,

@@ -2,16 +2,17 @@
 //! provider's own.
 
 mod message;
+mod sample;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Channel, EventRow, Received, fields, fields::FieldError, ignored, names, notice, phones, row,
-    times, unknown,
+    Channel, EventRow, Received, fields, fields::FieldError, ignored, notice, phones, row,
+    samples::MadeUpLead, times, unknown,
 };
 use crate::domain::{
-    Account, CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind,
-    LeadProfile, NotUnderstood, Sentiment, Signal, subject,
+    CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
+    Medium, NotUnderstood, Sentiment, Signal, subject,
 };
 use serde_json::Value;
 
@@ -49,15 +50,17 @@ const TABLE: [EventRow; 19] = [
 
 impl Channel for Instantly {
     const NAME: ChannelName = ChannelName("instantly");
+    const MEDIUM: Medium = Medium::Mail;
     const POST_PROCESS: JobKind = JobKind("INSTANTLY_INBOUND_POST_PROCESS");
     const TABLE: &'static [EventRow] = &TABLE;
-    const EVENTS: &'static [&'static str] = &names(&TABLE);
     const OTHERS: &'static str = "ignored `custom_label`; with `email_id` and a reply's text quarantined `unknown_event`; \
         no name at all: quarantined `unknown_event`";
     const SECRET_HEADER: Option<&'static str> = Some("X-Instantly-Secret");
+    const ACCOUNT: &'static [&'static str] = &["workspace"];
+    const MESSAGE_EVENT: &'static str = REPLY;
 
-    fn account(&self, body: &Value) -> Account {
-        fields::word(body, "workspace")
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
+        sample::sample(event, lead)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
@@ -145,7 +148,7 @@ fn apply(
         .map(|provider_id| CampaignRef { provider_id, name: fields::word(body, "campaign_name") });
     Ok(Interpreted::Event(Box::new(Event {
         event_type: event.to_owned(),
-        identities: vec![Identity::new(IdentityKind::Email, lead.email.clone())],
+        identities: vec![Identity::new(IdentityKind::MAIL_ADDRESS, lead.email.clone())],
         lead_of_chat: None,
         campaign,
         at: times::first(body, &["timestamp"], received.received_at),

@@ -52,7 +52,7 @@ fn every_payload_has_its_outcome() {
 fn a_reply_is_its_new_text() {
     let body = payload!("reply_received-1");
     let it = event(&Instantly, &body);
-    assert_eq!(it.identities, [Identity::new(IdentityKind::Email, DANA)]);
+    assert_eq!(it.identities, [Identity::new(IdentityKind::MAIL_ADDRESS, DANA)]);
     assert_eq!(it.at.to_string(), "2025-10-15T21:49:49.188Z");
     assert_eq!(it.profile.first_name.as_deref(), Some("Testy"));
     assert_eq!(it.profile.last_name.as_deref(), Some("McTesterson"));
@@ -104,7 +104,7 @@ fn variables_are_spelled_three_ways() {
 #[test]
 fn addresses_are_compared_in_small_letters() {
     let it = event(&Instantly, &payload!("reply_received-6"));
-    assert_eq!(it.identities, [Identity::new(IdentityKind::Email, DANA)]);
+    assert_eq!(it.identities, [Identity::new(IdentityKind::MAIL_ADDRESS, DANA)]);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn message(body: &Value, id: &str, chat: &Chat, raw: String) -> NewMessage {
 }
 
 fn opt_out(subject: Option<&str>, text: &str) -> Option<String> {
-    opt_out_words(super::Linkedin::NAME.0, subject, text)
+    opt_out_words(super::Linkedin::MEDIUM, subject, text)
 }
 
 /// The chat in which to answer. It also tells whose the chat is, for what we write in a group.

@@ -3,19 +3,28 @@
 
 mod message;
 mod profile;
+mod sample;
 #[cfg(test)]
 mod tests;
 
 use self::profile::Member;
-use super::{Channel, EventRow, Received, fields, ignored, names, notice, row, unknown};
+use super::{
+    Channel, EventRow, Received, fields, ignored, notice, row, samples::MadeUpLead, unknown,
+};
 use crate::domain::{
-    Account, ChannelName, Event, Interpreted, JobKind, LeadProfile, NotUnderstood, Signal,
+    ChannelName, Event, IdentityKind, Interpreted, JobKind, LeadProfile, Medium, NotUnderstood,
+    Signal,
 };
 use serde_json::Value;
 
 /// The channel of LinkedIn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linkedin;
+
+/// The id of a member; case-sensitive.
+pub const MEMBER: IdentityKind = IdentityKind::given_out("linkedin_member");
+/// The normalised address of a profile.
+pub const PROFILE_URL: IdentityKind = IdentityKind::found("linkedin_url");
 
 const RECEIVED: &str = "message_received";
 const EDITED: &str = "message_edited";
@@ -45,16 +54,19 @@ const TABLE: [EventRow; 9] = [
 
 impl Channel for Linkedin {
     const NAME: ChannelName = ChannelName("linkedin");
+    const MEDIUM: Medium = Medium::Chat { chars: 1_900 };
     const POST_PROCESS: JobKind = JobKind("LINKEDIN_INBOUND_POST_PROCESS");
     const TABLE: &'static [EventRow] = &TABLE;
-    const EVENTS: &'static [&'static str] = &names(&TABLE);
     const OTHERS: &'static str = "quarantined `unknown_event`; a body inside another quarantined `unknown_shape`. \
         `message.received` and `connection.accepted` are old names; `message.sent`, `connection.received` and \
         `profile.viewed` are ignored";
     const SECRET_HEADER: Option<&'static str> = Some("Unipile-Auth");
+    const ACCOUNT: &'static [&'static str] = &["account_id", "AccountStatus.account_id"];
+    const IDENTITIES: &'static [IdentityKind] = &[MEMBER, PROFILE_URL];
+    const MESSAGE_EVENT: &'static str = RECEIVED;
 
-    fn account(&self, body: &Value) -> Account {
-        fields::first_word(body, &["account_id", "AccountStatus.account_id"])
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
+        sample::sample(event, lead)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

@@ -2,7 +2,7 @@
 
 use crate::{
     channels::fields,
-    domain::{Identity, IdentityKind, LeadProfile, event::Address},
+    domain::{Identity, LeadProfile, event::Address},
 };
 use serde_json::Value;
 
@@ -33,19 +33,15 @@ impl Member {
     /// By what it is known: ids, then addresses.
     pub(super) fn identities(&self) -> Vec<Identity> {
         let mut identities: Vec<Identity> = Vec::new();
-        identities
-            .extend(self.id.clone().map(|it| Identity::new(IdentityKind::LinkedinMember, it)));
+        identities.extend(self.id.clone().map(|it| Identity::new(super::MEMBER, it)));
         let mut pages: Vec<Identity> = Vec::new();
         for page in self.pages.iter().filter_map(|it| page_of(it)) {
             let (list, it) = match page {
-                Page::Member(id) => {
-                    (&mut identities, Identity::new(IdentityKind::LinkedinMember, id))
-                }
-                Page::Profile(url) => (&mut pages, Identity::new(IdentityKind::LinkedinUrl, url)),
+                Page::Member(id) => (&mut identities, Identity::new(super::MEMBER, id)),
+                Page::Profile(url) => (&mut pages, Identity::new(super::PROFILE_URL, url)),
             };
             // A second member id would be somebody else's: the field that is for it decides.
-            let is_second = it.kind == IdentityKind::LinkedinMember
-                && list.iter().any(|one| one.kind == it.kind);
+            let is_second = it.kind == super::MEMBER && list.iter().any(|one| one.kind == it.kind);
             if !is_second && !list.contains(&it) {
                 list.push(it);
             }
@@ -227,8 +223,11 @@ mod tests {
         assert_eq!(
             member.identities(),
             [
-                Identity::new(IdentityKind::LinkedinMember, "ACoAA1"),
-                Identity::new(IdentityKind::LinkedinUrl, "https://linkedin.com/in/dana"),
+                Identity::new(crate::channels::linkedin::MEMBER, "ACoAA1"),
+                Identity::new(
+                    crate::channels::linkedin::PROFILE_URL,
+                    "https://linkedin.com/in/dana"
+                ),
             ]
         );
     }

@@ -5,7 +5,7 @@ use crate::{
         tests::{NOW, event, outcome, read_at, with},
     },
     domain::{
-        Identity, IdentityKind, Interpreted, NewMessage, Signal,
+        Identity, Interpreted, NewMessage, Signal,
         event::{Direction, KeyKind},
     },
 };
@@ -29,11 +29,11 @@ fn message(body: &Value) -> NewMessage {
 }
 
 fn member(id: &str) -> Identity {
-    Identity::new(IdentityKind::LinkedinMember, id)
+    Identity::new(super::MEMBER, id)
 }
 
 fn page(url: &str) -> Identity {
-    Identity::new(IdentityKind::LinkedinUrl, url)
+    Identity::new(super::PROFILE_URL, url)
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn p5_a_sender_that_says_nothing_is_as_good_as_none() {
     });
     for sender in [json!(null), json!(""), json!({}), json!("N/A"), json!("absent")] {
         let it = event(&Linkedin, &with(&old, "sender", sender));
-        assert_eq!(it.identities, [Identity::new(IdentityKind::LinkedinMember, "ACoAA7")]);
+        assert_eq!(it.identities, [Identity::new(super::MEMBER, "ACoAA7")]);
     }
 }
 

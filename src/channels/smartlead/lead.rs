@@ -108,10 +108,11 @@ impl Contact {
 
     /// By what it is known; a writer's other address belongs to it too.
     pub(super) fn identities(&self, with_writer: bool) -> Vec<Identity> {
-        let mut identities = vec![Identity::new(IdentityKind::Email, self.email.clone())];
-        identities.extend(self.id.clone().map(|it| Identity::new(IdentityKind::SmartleadLead, it)));
+        let mut identities = vec![Identity::new(IdentityKind::MAIL_ADDRESS, self.email.clone())];
+        identities.extend(self.id.clone().map(|it| Identity::new(super::SMARTLEAD_LEAD, it)));
         let alternate = self.alternate().filter(|_| with_writer);
-        identities.extend(alternate.map(|it| Identity::new(IdentityKind::Email, it.clone())));
+        identities
+            .extend(alternate.map(|it| Identity::new(IdentityKind::MAIL_ADDRESS, it.clone())));
         identities
     }
 }

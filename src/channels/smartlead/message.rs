@@ -45,7 +45,7 @@ pub(super) fn reply(body: &Value, lead: &Contact, campaign: &str, stats: &str) -
     NewMessage {
         reply_handle: Some(reply_handle(body, campaign, stats)),
         opt_out: opt_out_words(
-            super::Smartlead::NAME.0,
+            super::Smartlead::MEDIUM,
             base.subject.as_deref(),
             cleaned.new_text(),
         ),

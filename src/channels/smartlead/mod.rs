@@ -3,20 +3,26 @@
 
 mod lead;
 mod message;
+mod sample;
 #[cfg(test)]
 mod tests;
 
 use self::lead::Contact;
-use super::{Channel, EventRow, Received, fields, ignored, names, row, text, times, unknown};
+use super::{
+    Channel, EventRow, Received, fields, ignored, row, samples::MadeUpLead, text, times, unknown,
+};
 use crate::domain::{
-    Account, CampaignRef, ChannelName, Event, Interpreted, JobKind, NotUnderstood, Sentiment,
-    Signal,
+    CampaignRef, ChannelName, Event, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
+    Sentiment, Signal,
 };
 use serde_json::Value;
 
 /// The channel of `SmartLead`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Smartlead;
+
+/// The id that `SmartLead` gives a lead.
+pub const SMARTLEAD_LEAD: IdentityKind = IdentityKind::given_out("smartlead_lead");
 
 const REPLY: &str = "EMAIL_REPLY";
 const SENT: &str = "EMAIL_SENT";
@@ -51,17 +57,20 @@ const TABLE: [EventRow; 10] = [
 
 impl Channel for Smartlead {
     const NAME: ChannelName = ChannelName("smartlead");
+    const MEDIUM: Medium = Medium::Mail;
     const POST_PROCESS: JobKind = JobKind("SMARTLEAD_INBOUND_POST_PROCESS");
     const TABLE: &'static [EventRow] = &TABLE;
-    const EVENTS: &'static [&'static str] = &names(&TABLE);
     const OTHERS: &'static str = "quarantined `unknown_event`, UNTRACKED_REPLIES too; a body inside another quarantined \
         `unknown_shape`";
     const SECRET_HEADER: Option<&'static str> = None;
     const SECRET_FIELD: Option<&'static str> = Some("secret_key");
+    // Bodies name none: `client_id` is a customer within the account.
+    const ACCOUNT: &'static [&'static str] = &[];
+    const IDENTITIES: &'static [IdentityKind] = &[SMARTLEAD_LEAD];
+    const MESSAGE_EVENT: &'static str = REPLY;
 
-    /// Bodies name none: `client_id` is a customer within the account.
-    fn account(&self, _: &Value) -> Account {
-        None
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
+        sample::sample(event, lead)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

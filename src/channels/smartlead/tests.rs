@@ -27,11 +27,11 @@ fn message(body: &Value) -> NewMessage {
 }
 
 fn lead(id: &str) -> Identity {
-    Identity::new(IdentityKind::SmartleadLead, id)
+    Identity::new(super::SMARTLEAD_LEAD, id)
 }
 
 fn mail(address: &str) -> Identity {
-    Identity::new(IdentityKind::Email, address)
+    Identity::new(IdentityKind::MAIL_ADDRESS, address)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     channels::{
-        Received, fields, ignored, notice, phones,
+        Channel, Received, fields, ignored, notice, phones,
         phones::Phone,
         text::{Cleaned, spoken},
         times, unknown,
@@ -87,7 +87,11 @@ fn message(
         provider_id: fields::word(body, "messageId"),
         reply_handle: inbound.then(|| reply_handle(body, &contact, &location)),
         subject: None,
-        opt_out: if inbound { opt_out_words(super::name(), None, said.new_text()) } else { None },
+        opt_out: if inbound {
+            opt_out_words(super::Sms::MEDIUM, None, said.new_text())
+        } else {
+            None
+        },
         has_new_text: said.has_new_text,
         body: said.body,
         raw_text: (!text.is_empty()).then_some(text),
@@ -133,10 +137,10 @@ fn reply_handle(body: &Value, contact: &str, location: &str) -> Value {
 }
 
 fn identities(contact: String, email: Option<String>, phone: Option<&Phone>) -> Vec<Identity> {
-    let mut identities = vec![Identity::new(IdentityKind::GhlContact, contact)];
+    let mut identities = vec![Identity::new(super::GHL_CONTACT, contact)];
     let known = phone.and_then(|it| it.e164.clone());
-    identities.extend(known.map(|it| Identity::new(IdentityKind::Phone, it)));
-    identities.extend(email.map(|it| Identity::new(IdentityKind::Email, it)));
+    identities.extend(known.map(|it| Identity::new(IdentityKind::PHONE, it)));
+    identities.extend(email.map(|it| Identity::new(IdentityKind::MAIL_ADDRESS, it)));
     identities
 }
 

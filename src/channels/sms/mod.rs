@@ -3,18 +3,22 @@
 
 mod keys;
 mod marketplace;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod texts;
 mod workflow;
 
-use super::{AnyChannel, Channel, EventRow, Received, fields, names, row, unknown};
-use crate::domain::{Account, ChannelName, Interpreted, JobKind, NotUnderstood};
+use super::{Channel, EventRow, Received, fields, row, samples::MadeUpLead, unknown};
+use crate::domain::{ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood};
 use serde_json::Value;
 
 /// The channel of text messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sms;
+
+/// The id that `GoHighLevel` gives a contact.
+pub const GHL_CONTACT: IdentityKind = IdentityKind::given_out("ghl_contact");
 
 const TABLE: [EventRow; 6] = [
     row(
@@ -36,15 +40,18 @@ const TABLE: [EventRow; 6] = [
 
 impl Channel for Sms {
     const NAME: ChannelName = ChannelName("sms");
+    const MEDIUM: Medium = Medium::Text { parts: 3, chars: 160 };
     const POST_PROCESS: JobKind = JobKind("SMS_INBOUND_POST_PROCESS");
     const TABLE: &'static [EventRow] = &TABLE;
-    const EVENTS: &'static [&'static str] = &names(&TABLE);
     const OTHERS: &'static str = "ignored `not_a_message`; with a text in `body` or `message` quarantined \
         `unknown_event`; a body of neither path quarantined `unknown_shape`";
     const SECRET_HEADER: Option<&'static str> = None;
+    const ACCOUNT: &'static [&'static str] = &["location.id", "locationId"];
+    const IDENTITIES: &'static [IdentityKind] = &[GHL_CONTACT];
+    const MESSAGE_EVENT: &'static str = workflow::EVENT;
 
-    fn account(&self, body: &Value) -> Account {
-        fields::first_word(body, &["location.id", "locationId"])
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
+        sample::sample(event, lead)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
@@ -58,9 +65,4 @@ impl Channel for Sms {
             _ => Err(unknown(None, "unknown_shape")),
         }
     }
-}
-
-/// The name of this channel, as the opt-out rules want it.
-fn name() -> &'static str {
-    Sms.name().0
 }

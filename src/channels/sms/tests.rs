@@ -49,9 +49,9 @@ fn a_workflow_body_tells_lead_campaign_and_message() {
     assert_eq!(
         it.identities,
         [
-            Identity::new(IdentityKind::GhlContact, CONTACT),
-            Identity::new(IdentityKind::Phone, "+13125550187"),
-            Identity::new(IdentityKind::Email, "rita.campos@example.com"),
+            Identity::new(super::GHL_CONTACT, CONTACT),
+            Identity::new(IdentityKind::PHONE, "+13125550187"),
+            Identity::new(IdentityKind::MAIL_ADDRESS, "rita.campos@example.com"),
         ]
     );
     assert_eq!(it.profile.first_name.as_deref(), Some("Rita"));
@@ -78,7 +78,7 @@ fn a_workflow_body_tells_lead_campaign_and_message() {
 #[test]
 fn a_lead_without_phone_is_known_by_the_contact() {
     let body = payload!("workflow_sms-2");
-    assert_eq!(event(&Sms, &body).identities, [Identity::new(IdentityKind::GhlContact, CONTACT)]);
+    assert_eq!(event(&Sms, &body).identities, [Identity::new(super::GHL_CONTACT, CONTACT)]);
     let message = message(&body);
     assert_eq!(message.from.address.as_deref(), Some(CONTACT));
     assert!(message.keys.first().unwrap().expires);
@@ -95,9 +95,9 @@ fn custom_fields_and_the_bodys_country_stand_in() {
     assert_eq!(
         it.identities,
         [
-            Identity::new(IdentityKind::GhlContact, "77"),
-            Identity::new(IdentityKind::Phone, "+4930901820"),
-            Identity::new(IdentityKind::Email, "ana@x.example"),
+            Identity::new(super::GHL_CONTACT, "77"),
+            Identity::new(IdentityKind::PHONE, "+4930901820"),
+            Identity::new(IdentityKind::MAIL_ADDRESS, "ana@x.example"),
         ]
     );
     assert_eq!(it.profile.first_name.as_deref(), Some("Ana"));
@@ -107,7 +107,7 @@ fn custom_fields_and_the_bodys_country_stand_in() {
 
 #[test]
 fn p13_the_address_of_a_robot_is_no_contacts() {
-    let contact = [Identity::new(IdentityKind::GhlContact, CONTACT)];
+    let contact = [Identity::new(super::GHL_CONTACT, CONTACT)];
     let robot = json!("MAILER-DAEMON@mx.example");
     for path in ["email", "customData"] {
         let value = if path == "email" { robot.clone() } else { json!({"Email": robot}) };
@@ -115,7 +115,7 @@ fn p13_the_address_of_a_robot_is_no_contacts() {
         assert_eq!((it.identities.as_slice(), it.profile.email), (contact.as_slice(), None));
     }
     let it = event(&Sms, &with(&payload!("contact_dnd_update-1"), "email", robot));
-    assert!(it.identities.iter().all(|it| it.kind != IdentityKind::Email), "{it:?}");
+    assert!(it.identities.iter().all(|it| it.kind != IdentityKind::MAIL_ADDRESS), "{it:?}");
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn a_marketplace_body_is_known_by_its_ids() {
     assert_eq!(
         it.identities,
         [
-            Identity::new(IdentityKind::GhlContact, CONTACT),
-            Identity::new(IdentityKind::Phone, "+13125550187"),
+            Identity::new(super::GHL_CONTACT, CONTACT),
+            Identity::new(IdentityKind::PHONE, "+13125550187"),
         ]
     );
     let message = message(&body);
@@ -239,7 +239,7 @@ fn message(body: &Value) -> crate::domain::NewMessage {
 fn what_we_sent_is_outbound_to_the_lead() {
     let body = with(&payload!("outbound_message-1"), "direction", json!("inbound"));
     let it = event(&Sms, &body);
-    assert_eq!(*it.identities.get(1).unwrap(), Identity::new(IdentityKind::Phone, "+13125550187"));
+    assert_eq!(*it.identities.get(1).unwrap(), Identity::new(IdentityKind::PHONE, "+13125550187"));
     let message = message(&body);
     assert_eq!(message.direction, Direction::Outbound);
     assert!(message.keys.iter().all(|it| it.kind == KeyKind::Sent));

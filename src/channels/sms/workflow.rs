@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     channels::{
-        Received, fields, ignored, phones,
+        Channel, Received, fields, ignored, phones,
         phones::Phone,
         text::{Cleaned, spoken},
         times, unknown,
@@ -72,7 +72,7 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
             .then(|| json!({"contact_id": contact, "location_id": location})),
         subject: None,
         opt_out: match direction {
-            Direction::Inbound => opt_out_words(super::name(), None, said.new_text()),
+            Direction::Inbound => opt_out_words(super::Sms::MEDIUM, None, said.new_text()),
             Direction::Outbound => None,
         },
         has_new_text: said.has_new_text,
@@ -154,10 +154,10 @@ impl Lead {
             .iter()
             .find_map(|path| fields::email(body, path))
             .filter(|it| !fields::has_robots_name(it));
-        let mut identities = vec![Identity::new(IdentityKind::GhlContact, contact)];
+        let mut identities = vec![Identity::new(super::GHL_CONTACT, contact)];
         let known = phone.as_ref().and_then(|it| it.e164.clone());
-        identities.extend(known.map(|it| Identity::new(IdentityKind::Phone, it)));
-        identities.extend(email.clone().map(|it| Identity::new(IdentityKind::Email, it)));
+        identities.extend(known.map(|it| Identity::new(IdentityKind::PHONE, it)));
+        identities.extend(email.clone().map(|it| Identity::new(IdentityKind::MAIL_ADDRESS, it)));
         let full = fields::word(body, "full_name").unwrap_or_default();
         let (first, last) = fields::split_name(&full);
         let first_name = fields::first_word(body, &["first_name", "customData.First Name"]);

@@ -1,18 +1,14 @@
 //! Measures webhooks: until they are answered, or until their jobs have ended.
 
-use super::{BenchArgs, CHANNEL, INBOUND, IngestRole, load, report::Measured, scratch::Scratch};
+use super::{BenchArgs, IngestRole, channel, load, report::Measured, scratch::Scratch};
 use crate::{
     app::{Daemon, Role},
-    channels::samples,
-    domain::{ChannelName, JobKind, job::LEAD_SCORING},
+    domain::{JobKind, job::LEAD_SCORING},
 };
 use bytes::Bytes;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-const PATH: &str = "/webhooks/sms/demo";
-/// The kinds of jobs that each webhook causes, one after the other.
-const WORKED: [JobKind; 2] = [INBOUND, LEAD_SCORING];
 /// The number of webhooks if `--jobs` is not given: enough for some seconds.
 const JOBS: usize = 60_000;
 /// The same with one connection.
@@ -39,9 +35,9 @@ pub(super) async fn measure(
     warm_up(&daemon, connections, count, works).await?;
     let bodies = bodies(1_000_000, count)?;
     let enqueuer = daemon.store().enqueuer();
-    let ended_before = enqueuer.succeeded(&WORKED).await?;
-    let load = load::post(daemon.url(), PATH, connections, bodies).await?;
-    let ended = enqueuer.succeeded(&WORKED).await? - ended_before;
+    let ended_before = enqueuer.succeeded(&worked()?).await?;
+    let load = load::post(daemon.url(), path()?, connections, bodies).await?;
+    let ended = enqueuer.succeeded(&worked()?).await? - ended_before;
     let thirds = Thirds::of(&load.answered_at, load.took);
     let (bench, database) = (args.bench.name(), daemon.store().database());
     let measured = Measured::new(bench, database, connections, load.took, load.accepted);
@@ -68,7 +64,7 @@ pub(super) async fn measure_to_the_end(
     let warm_count = warm_up(&daemon, connections, count, true).await?;
     let bodies = bodies(1_000_000, count)?;
     let started = Instant::now();
-    let load = load::post(daemon.url(), PATH, connections, bodies).await?;
+    let load = load::post(daemon.url(), path()?, connections, bodies).await?;
     finished(&daemon, (warm_count + load.accepted.len()) * 2).await?;
     let took = started.elapsed();
     let (bench, database) = (args.bench.name(), daemon.store().database());
@@ -87,7 +83,7 @@ async fn warm_up(
 ) -> anyhow::Result<usize> {
     let warm_up = bodies(0, WARM_UP.min(count))?;
     let warm_count = warm_up.len();
-    load::post(daemon.url(), PATH, connections.min(64), warm_up).await?;
+    load::post(daemon.url(), path()?, connections.min(64), warm_up).await?;
     if works {
         finished(daemon, warm_count * 2).await?;
     }
@@ -113,23 +109,35 @@ impl Thirds {
     }
 }
 
+/// Where messages are posted.
+fn path() -> anyhow::Result<Arc<str>> {
+    Ok(format!("/webhooks/{}/demo", channel()?.name()).into())
+}
+
+/// The kinds of jobs that each webhook causes, one after the other.
+fn worked() -> anyhow::Result<[JobKind; 2]> {
+    Ok([channel()?.post_process(), LEAD_SCORING])
+}
+
 /// Unique messages, each of a lead of its own. `first` is the number of the first one.
 fn bodies(first: u64, count: usize) -> anyhow::Result<Vec<Bytes>> {
+    let channel = channel()?;
     let numbers = (first..).take(count);
     let body = |unique| {
-        samples::sample(ChannelName(CHANNEL), None, unique)
+        channel
+            .sample(None, unique)
             .map(|sample| Bytes::from(sample.to_string()))
-            .ok_or_else(|| anyhow::anyhow!("there is no sample of `{CHANNEL}`"))
+            .ok_or_else(|| anyhow::anyhow!("there is no sample of `{}`", channel.name()))
     };
     numbers.map(body).collect()
 }
 
 /// Waits until `count` jobs of the two kinds have succeeded in the database.
 async fn finished(daemon: &Daemon, count: usize) -> anyhow::Result<()> {
-    let enqueuer = daemon.store().enqueuer();
+    let (enqueuer, worked) = (daemon.store().enqueuer(), worked()?);
     let until = Instant::now() + WORK_LIMIT;
     loop {
-        let ended = enqueuer.succeeded(&WORKED).await?;
+        let ended = enqueuer.succeeded(&worked).await?;
         if ended >= i64::try_from(count)? {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use super::{BenchArgs, drain::self_check, report::Measured, scratch::Scratch};
 use crate::{
     app::Role,
     domain::{Id, Job, JobKind, Outcome, job::SELF_CHECK},
-    handlers::{Deps, JobHandler},
+    handlers::JobHandler,
     ingest::Stored,
     registry::Registry,
 };
@@ -26,13 +26,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 static STARTED: LazyLock<DashMap<Id, Instant>> = LazyLock::new(DashMap::new);
 
 /// A handler of `SELF_CHECK` that notes when it starts.
-#[derive(Default)]
 struct Probe;
 
 impl JobHandler for Probe {
     const KIND: JobKind = SELF_CHECK;
 
-    async fn handle(&self, job: &Job, _: &Deps) -> Outcome {
+    async fn handle(&self, job: &Job) -> Outcome {
         STARTED.insert(job.id, Instant::now());
         Outcome::Done(Vec::new())
     }
@@ -41,7 +40,7 @@ impl JobHandler for Probe {
 /// Enqueues one job after the other, and notifies the supervisor of each, as ingest does after its
 /// commit.
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
-    let daemon = scratch.daemon(args, Role::All, Registry::default().kind::<Probe>()).await?;
+    let daemon = scratch.daemon(args, Role::All, Registry::default().kind(|_| Probe)).await?;
     let enqueuer = daemon.store().enqueuer();
     let count = args.jobs.unwrap_or(JOBS);
     let (mut each, mut first) = (Vec::with_capacity(count), Instant::now());

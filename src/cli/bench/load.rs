@@ -43,7 +43,7 @@ pub(super) struct Load {
 /// If a connection fails, or an answer is neither 200 nor 429.
 pub(super) async fn post(
     url: &str,
-    path: &'static str,
+    path: Arc<str>,
     connections: usize,
     bodies: Vec<Bytes>,
 ) -> anyhow::Result<Load> {
@@ -65,7 +65,7 @@ pub(super) async fn post(
 
 async fn run(
     address: &str,
-    path: &'static str,
+    path: Arc<str>,
     connections: usize,
     bodies: Arc<[Bytes]>,
 ) -> anyhow::Result<Load> {
@@ -83,7 +83,13 @@ async fn run(
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for sender in senders {
-        tasks.spawn(one_connection(sender, host.clone(), path, bodies.clone(), next.clone()));
+        tasks.spawn(one_connection(
+            sender,
+            host.clone(),
+            path.clone(),
+            bodies.clone(),
+            next.clone(),
+        ));
     }
     let mut load = Load {
         took: Duration::ZERO,
@@ -118,13 +124,13 @@ async fn connect(to: SocketAddr, number: usize) -> anyhow::Result<TcpStream> {
 async fn one_connection(
     mut sender: SendRequest<Full<Bytes>>,
     host: Arc<str>,
-    path: &'static str,
+    path: Arc<str>,
     bodies: Arc<[Bytes]>,
     next: Arc<AtomicUsize>,
 ) -> anyhow::Result<(Vec<(Instant, Duration)>, usize)> {
     let (mut accepted, mut refused) = (Vec::new(), 0);
     while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let request = Request::post(path)
+        let request = Request::post(&*path)
             .header("host", &*host)
             .header("content-type", "application/json")
             .body(Full::new(body.clone()))?;

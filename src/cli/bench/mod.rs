@@ -9,8 +9,9 @@ mod scratch;
 
 use self::{report::Measured, scratch::Scratch};
 use super::failure::Failure;
-use crate::domain::JobKind;
+use crate::{channels::AnyChannel, registry};
 use clap::ValueEnum;
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 pub(super) struct BenchArgs {
@@ -76,10 +77,15 @@ pub(super) enum IngestRole {
     Ingest,
 }
 
-/// The channel whose messages are posted.
-const CHANNEL: &str = "sms";
-/// The kind of their jobs.
-const INBOUND: JobKind = JobKind("SMS_INBOUND_POST_PROCESS");
+/// The channel whose messages are posted: the first of text messages, whose bodies are small.
+///
+/// # Errors
+/// When there is none.
+fn channel() -> anyhow::Result<Arc<dyn AnyChannel>> {
+    let mut channels = registry::postroom().channels.into_iter();
+    let found = channels.find(|channel| channel.medium().is_text());
+    found.ok_or_else(|| anyhow::anyhow!("there is no channel of text messages"))
+}
 
 /// Measures, and prints the results.
 ///

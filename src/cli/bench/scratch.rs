@@ -1,9 +1,9 @@
 //! A database that is made for a measurement and removed afterwards, and daemons that use it.
 
-use super::{BenchArgs, INBOUND};
+use super::{BenchArgs, channel};
 use crate::{
     app::{Daemon, Role},
-    config::{Config, DatabaseUrl, Sources},
+    config::{self, Config, DatabaseUrl, Sources},
     domain::job::SELF_CHECK,
     http,
     registry::{self, Registry},
@@ -83,7 +83,7 @@ impl Scratch {
             ("POSTROOM__SERVER__BIND".to_owned(), "127.0.0.1:0".to_owned()),
             ("POSTROOM__ADMIN__TOKEN".to_owned(), Uuid::new_v4().to_string()),
         ];
-        for kind in [SELF_CHECK, INBOUND] {
+        for kind in [SELF_CHECK, channel()?.post_process()] {
             let mut set = |key: &str, value: usize| {
                 env.push((format!("POSTROOM__POOLS__{kind}__{key}"), value.to_string()));
             };
@@ -124,7 +124,9 @@ impl Scratch {
         let runtime = StoreRuntime::start()?;
         let database = config.database.clone();
         runtime.handle().spawn(async move { store::migrate_up(&database).await }).await??;
-        let store = Store::open(runtime.handle(), &config.database, "ingest").await?;
+        let channels = registry::postroom().channel_directory();
+        let store =
+            Store::open(runtime.handle(), &config::Live::new(config), "ingest", channels).await?;
         Ok((runtime, store))
     }
 }

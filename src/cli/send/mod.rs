@@ -61,7 +61,7 @@ pub(super) fn run(args: SendArgs, files: Files) -> Result<(), Failure> {
     let channel = target::channel(&args.channel)?;
     let bodies = match &args.file {
         Some(path) => Bodies::file(path)?,
-        None => Bodies::samples(channel.as_ref(), args.event)?,
+        None => Bodies::samples(channel.clone(), args.event)?,
     };
     let config = args.files.over(files).load()?;
     let target =

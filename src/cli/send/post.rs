@@ -2,13 +2,9 @@
 
 use super::target::{Target, listed};
 use crate::{
-    channels::{
-        AnyChannel,
-        samples::{of_account, sample},
-    },
+    channels::{AnyChannel, samples::of_account},
     cli::{failure::Failure, http::no_answer},
     config::Rate,
-    domain::ChannelName,
     store,
 };
 use bytes::Bytes;
@@ -20,6 +16,7 @@ use std::{
     io::{self, Read},
     ops::ControlFlow,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
@@ -29,7 +26,7 @@ pub(super) enum Bodies {
     /// The same bytes for each request.
     File(Bytes),
     /// Samples that all differ: number `n` is made from the unique number `first + n`.
-    Samples { channel: ChannelName, event: Option<String>, first: u64 },
+    Samples { channel: Arc<dyn AnyChannel>, event: Option<String>, first: u64 },
 }
 
 /// How many requests to post, and how fast.
@@ -78,16 +75,15 @@ impl Bodies {
     /// # Errors
     /// If the channel has no sample of the event.
     pub(super) fn samples(
-        channel: &dyn AnyChannel,
+        channel: Arc<dyn AnyChannel>,
         event: Option<String>,
     ) -> Result<Self, Failure> {
-        let name = channel.name();
         let first = first_unique();
-        if sample(name, event.as_deref(), first).is_some() {
-            return Ok(Self::Samples { channel: name, event, first });
+        if channel.sample(event.as_deref(), first).is_some() {
+            return Ok(Self::Samples { channel, event, first });
         }
-        let has_sample = |event: &&str| sample(name, Some(event), first).is_some();
-        let known = listed(channel.events().iter().copied().filter(has_sample));
+        let name = channel.name();
+        let known = listed(channel.events().into_iter());
         let event =
             event.map_or_else(|| "an inbound message".to_owned(), |name| format!("`{name}`"));
         Err(Failure::Wrong(format!(
@@ -100,10 +96,10 @@ impl Bodies {
         match self {
             Self::File(bytes) => bytes.clone(),
             Self::Samples { channel, event, first } => {
-                let sample = sample(*channel, event.as_deref(), first.wrapping_add(number));
+                let sample = channel.sample(event.as_deref(), first.wrapping_add(number));
                 let sample = sample.unwrap_or_default();
                 let sample = match account {
-                    Some(account) => of_account(sample, account),
+                    Some(account) => of_account(channel.as_ref(), sample, account),
                     None => sample,
                 };
                 sample.to_string().into()
@@ -199,17 +195,18 @@ mod tests {
 
     #[test]
     fn samples_differ_within_a_call_and_between_calls() {
-        let bodies = Bodies::samples(&Sms, None).ok().expect("samples");
+        let bodies = Bodies::samples(Arc::new(Sms), None).ok().expect("samples");
         assert_ne!(bodies.body(0, None), bodies.body(1, None));
         assert_eq!(bodies.body(1, None), bodies.body(1, None));
         std::thread::sleep(Duration::from_millis(2));
-        let later = Bodies::samples(&Sms, None).ok().expect("samples");
+        let later = Bodies::samples(Arc::new(Sms), None).ok().expect("samples");
         assert_ne!(bodies.body(0, None), later.body(0, None));
     }
 
     #[test]
     fn an_unknown_event_is_told_with_those_that_are_known() {
-        let Err(Failure::Wrong(message)) = Bodies::samples(&Sms, Some("nonsense".to_owned()))
+        let Err(Failure::Wrong(message)) =
+            Bodies::samples(Arc::new(Sms), Some("nonsense".to_owned()))
         else {
             panic!("taken")
         };

@@ -4,7 +4,7 @@ mod instructions;
 mod phrases;
 mod words;
 
-use super::{fold::Folded, subject::without_marks};
+use super::{Medium, fold::Folded, subject::without_marks};
 
 /// The longest subject that may be an opt-out word, in bytes.
 const SUBJECT_MAX: usize = 200;
@@ -12,13 +12,14 @@ const SUBJECT_MAX: usize = 200;
 /// Folded subjects that opt out, besides the keywords.
 const SUBJECTS: [&str; 3] = ["take me off your list", "cancelar suscripcion", "rimuovimi"];
 
-/// The words by which the lead opts out of all messages; `None` if there are none.
+/// The words by which the lead opts out of all messages, in a message that came over `medium`; `None`
+/// if there are none.
 ///
 /// They are in `new_text`, or the `subject` itself is such a word. `new_text` must contain only
 /// what the lead wrote: quoted words are not the lead's wish.
-pub fn opt_out_words(channel: &str, subject: Option<&str>, new_text: &str) -> Option<String> {
+pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> Option<String> {
     let text = Folded::of(new_text);
-    words::whole(channel, &text.text).or_else(|| phrases::find(&text)).or_else(|| {
+    words::whole(medium, &text.text).or_else(|| phrases::find(&text)).or_else(|| {
         let subject = Folded::of(without_marks(subject.filter(|text| text.len() <= SUBJECT_MAX)?));
         let told = subject.text.trim_matches(|char: char| !char.is_alphanumeric());
         words::subject(&subject.text).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()))
@@ -30,8 +31,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const TEXT: Medium = Medium::Text { parts: 3, chars: 160 };
+
     fn by_mail(text: &str) -> Option<String> {
-        opt_out_words("email", None, text)
+        opt_out_words(Medium::Mail, None, text)
     }
 
     #[test]
@@ -55,14 +58,14 @@ mod tests {
             "pls stop!!",
             "Stop 🛑",
         ] {
-            assert!(opt_out_words("sms", None, text).is_some(), "{text}");
+            assert!(opt_out_words(TEXT, None, text).is_some(), "{text}");
         }
         for text in ["cancel", "end", "quit", "revoke", "cancel my meeting", "the end"] {
             assert_eq!(by_mail(text), None, "{text}");
         }
         for text in ["cancel please and rebook", "yes", "ok stop by", "", "...", "end of the month"]
         {
-            assert_eq!(opt_out_words("sms", None, text), None, "{text}");
+            assert_eq!(opt_out_words(TEXT, None, text), None, "{text}");
         }
     }
 
@@ -245,19 +248,22 @@ mod tests {
     fn what_only_sounds_like_it_does_not() {
         for text in INNOCENT {
             assert_eq!(by_mail(text), None, "{text}");
-            assert_eq!(opt_out_words("sms", None, text), None, "{text}");
+            assert_eq!(opt_out_words(TEXT, None, text), None, "{text}");
         }
     }
 
     #[test]
     fn a_subject_counts_where_it_is_itself_such_a_word() {
         for subject in ["Unsubscribe", "STOP", "Abmelden", "remove me", "unsubscribe please"] {
-            assert!(opt_out_words("email", Some(subject), "").is_some(), "{subject}");
-            assert!(opt_out_words("email", Some(subject), "Thanks, Dana").is_some(), "{subject}");
+            assert!(opt_out_words(Medium::Mail, Some(subject), "").is_some(), "{subject}");
+            assert!(
+                opt_out_words(Medium::Mail, Some(subject), "Thanks, Dana").is_some(),
+                "{subject}"
+            );
         }
         for subject in ["Re: stop losing leads", "How to unsubscribe users", "cancel", "Re: Hi", ""]
         {
-            assert_eq!(opt_out_words("email", Some(subject), "Yes please"), None, "{subject}");
+            assert_eq!(opt_out_words(Medium::Mail, Some(subject), "Yes please"), None, "{subject}");
         }
     }
 
@@ -268,7 +274,7 @@ mod tests {
             Some("Ne me Contactez plus")
         );
         assert_eq!(by_mail("é É Please Remove Me").as_deref(), Some("Remove Me"));
-        assert_eq!(opt_out_words("sms", None, " STOP! ").as_deref(), Some("stop"));
+        assert_eq!(opt_out_words(TEXT, None, " STOP! ").as_deref(), Some("stop"));
     }
 
     #[test]
@@ -288,7 +294,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(subject in ".{0,40}", text in "(?s).{0,200}") {
-            opt_out_words("sms", Some(&subject), &text);
+            opt_out_words(TEXT, Some(&subject), &text);
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! Whole messages that opt out: the keywords that carriers publish, and what people write instead.
 
-use crate::domain::fold::folded;
+use crate::domain::{Medium, fold::folded};
 use std::{collections::HashSet, sync::LazyLock};
 
 /// The longest message that may be a keyword with its additions, in bytes.
@@ -106,14 +106,14 @@ fn of(words: &[&str]) -> HashSet<String> {
 
 /// The keyword, if a whole folded message is one. Punctuation, politeness and a number beside it
 /// are ignored.
-pub(super) fn whole(channel: &str, text: &str) -> Option<String> {
+pub(super) fn whole(medium: Medium, text: &str) -> Option<String> {
     if text.len() > LENGTH_MAX {
         return None;
     }
     let all = tokens(text);
     let bare = without_number(without_politeness(&all));
     let told = together(bare);
-    let is_end = || channel == "sms" && ENDS.contains(&squeezed(&together(without_number(&all))));
+    let is_end = || medium.is_text() && ENDS.contains(&squeezed(&together(without_number(&all))));
     (is_stop(&told) || is_end()).then_some(told)
 }
 
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn sms(text: &str) -> bool {
-        whole("sms", &folded(text)).is_some()
+        whole(Medium::Text { parts: 3, chars: 160 }, &folded(text)).is_some()
     }
 
     #[test]
@@ -206,11 +206,11 @@ mod tests {
         for text in STOP {
             assert!(sms(text), "{text}");
             assert!(sms(&text.to_uppercase()), "{text}");
-            assert!(whole("email", &folded(&format!("{text}!"))).is_some(), "{text}");
+            assert!(whole(Medium::Mail, &folded(&format!("{text}!"))).is_some(), "{text}");
         }
         for text in END {
             assert!(sms(text), "{text}");
-            assert!(whole("email", &folded(text)).is_none(), "{text}");
+            assert!(whole(Medium::Mail, &folded(text)).is_none(), "{text}");
         }
     }
 

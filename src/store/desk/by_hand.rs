@@ -62,9 +62,6 @@ const GROUP_MAX: usize = 500;
 const FIND_MAX: usize = 5_000;
 /// What is kept as the reason of a cancel.
 const BY_HAND: &str = "cancelled by hand";
-/// How the kinds are named whose jobs stand in their lead's line, among jobs that were stored
-/// before that was noted of each.
-const OLD_INBOUND_SUFFIX: &str = "_INBOUND_POST_PROCESS";
 
 /// Why a job was not retried or cancelled.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -228,10 +225,12 @@ fn moved(what: &str) -> StoreError {
     StoreError::Conflict(format!("{what} moved meanwhile"))
 }
 
-/// The lead in whose line a job stands when it enters again.
-fn lead_line(it: &JobRow) -> Option<Id> {
-    let is_in_line = it.in_lead_line.unwrap_or_else(|| it.view.kind.ends_with(OLD_INBOUND_SUFFIX));
-    it.view.lead_id.filter(|_| is_in_line).map(|lead_id| it.merged_into.unwrap_or(lead_id))
+/// The lead in whose line a job stands when it enters again. Rows that were stored before each said whether it
+/// stands there are told by their kind: a channel's own stands in the line.
+fn lead_line(db: &Database, job: &JobRow) -> Option<Id> {
+    let is_channels_own = || db.channels().is_post_process(&job.view.kind);
+    let is_in_line = job.in_lead_line.unwrap_or_else(is_channels_own);
+    job.view.lead_id.filter(|_| is_in_line).map(|lead_id| job.merged_into.unwrap_or(lead_id))
 }
 
 /// Those of `ids` that have failed or been cancelled enter again, each with exactly one attempt left.
@@ -243,13 +242,16 @@ async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
     }
     let retryable = |it: &JobRow| UNSUCCESSFUL.contains(&it.view.status);
     let before = jobs::rows(tx, ids).await?;
-    let leads: BTreeSet<Id> =
-        before.iter().filter(|it| retryable(it)).filter_map(lead_line).collect();
+    let leads: BTreeSet<Id> = before
+        .iter()
+        .filter(|job| retryable(job))
+        .filter_map(|job| lead_line(db, job))
+        .collect();
     Leads::lock(tx, &leads).await?;
     let mut rows = jobs::rows(tx, ids).await?;
     rows.retain(retryable);
     rows.sort_unstable_by_key(|it| it.view.id);
-    if rows.iter().filter_map(lead_line).any(|line| !leads.contains(&line)) {
+    if rows.iter().filter_map(|job| lead_line(db, job)).any(|line| !leads.contains(&line)) {
         return Err(moved("a lead"));
     }
     if rows.is_empty() {
@@ -266,7 +268,7 @@ async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
     for it in rows.iter().filter(|it| reopened.contains(&it.view.id)) {
         counts.add(&it.view.kind, it.view.status.as_str(), -1);
         let place = Place {
-            line: lead_line(it).unwrap_or(-it.view.id),
+            line: lead_line(db, it).unwrap_or(-it.view.id),
             job_id: it.view.id,
             kind: it.view.kind.clone(),
             client_id: it.view.client_id.clone(),

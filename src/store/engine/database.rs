@@ -10,7 +10,10 @@ use super::{
     sessions::Sessions,
     tx::{Finished, Tx},
 };
-use crate::domain::Id;
+use crate::{
+    config,
+    domain::{ChannelDirectory, ChannelName, Id, JobKind, Medium},
+};
 use sea_orm::DatabaseBackend;
 use std::{future::Future, sync::Arc};
 use tokio::runtime::Handle;
@@ -28,6 +31,10 @@ struct Opened {
     /// This process, as the database knows it.
     node: Id,
     ids: Ids,
+    /// The configuration that applies now: how many attempts a new job gets.
+    config: config::Live,
+    /// What is known of the channels whose webhooks and jobs are stored here.
+    channels: ChannelDirectory,
 }
 
 impl Database {
@@ -37,8 +44,30 @@ impl Database {
         connections: Connections,
         node: Id,
         ids: Ids,
+        config: config::Live,
+        channels: ChannelDirectory,
     ) -> Self {
-        Self(Arc::new(Opened { runtime, connections, node, ids }))
+        Self(Arc::new(Opened { runtime, connections, node, ids, config, channels }))
+    }
+
+    /// How many attempts a new job of that kind gets.
+    pub(in crate::store) fn max_attempts(&self, kind: JobKind) -> u32 {
+        self.0.config.get().pools.of(kind.0).max_attempts
+    }
+
+    /// The channels of this daemon.
+    pub(in crate::store) fn channels(&self) -> &ChannelDirectory {
+        &self.0.channels
+    }
+
+    /// How a channel carries messages.
+    ///
+    /// # Errors
+    /// When the channel is not one of this daemon's: the store was opened with other channels than
+    /// the actors.
+    pub(in crate::store) fn medium(&self, channel: ChannelName) -> Result<Medium, StoreError> {
+        let unknown = || StoreError::Broken(format!("the store knows no channel `{channel}`"));
+        self.channels().medium(channel).ok_or_else(unknown)
     }
 
     /// This process, as the database knows it.

@@ -3,7 +3,7 @@
 
 use super::inbound::{Answer, Content, Inbound};
 use crate::domain::{
-    Event, Id, JobKind, Sentiment, Timestamp,
+    Event, Id, JobKind, Medium, Sentiment, Timestamp,
     event::{MessageKey, NewMessage},
 };
 use serde::Serialize;
@@ -14,6 +14,8 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(super) struct Arrival<'a> {
     pub(super) inbound: &'a Inbound,
+    /// What the store knows of its channel and of its job.
+    pub(super) terms: Terms,
     /// The id of its message, or of its item in quarantine, where it becomes one.
     pub(super) message_id: Id,
     /// True where its delivery's id came before with another body (docs/RULES.md P11). It is held
@@ -45,21 +47,29 @@ pub(super) struct Arrival<'a> {
     pub(super) answer: Option<Answer>,
 }
 
-/// The event of a webhook, with the terms of the job that it may become.
+/// The terms under which a webhook is taken: of its channel, and of the job that its message becomes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// How its channel carries messages.
+    pub(super) medium: Medium,
+    /// How many attempts the job gets.
+    pub(super) max_attempts: u32,
+}
+
+/// The event of a webhook, with the kind of the job that it may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Understood<'a> {
     pub(super) event: &'a Event,
     /// The kind of job that works an inbound message through.
     pub(super) kind: JobKind,
-    /// How many attempts that job may have.
-    pub(super) max_attempts: u32,
 }
 
 impl<'a> Arrival<'a> {
     /// A webhook about which nothing is known yet.
-    pub(super) const fn new(inbound: &'a Inbound, message_id: Id) -> Self {
+    pub(super) const fn new(inbound: &'a Inbound, message_id: Id, terms: Terms) -> Self {
         Self {
             inbound,
+            terms,
             message_id,
             has_other_body: false,
             is_nobodys: false,
@@ -76,11 +86,11 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Its event, with the terms of a job; `None` where it is held for a person.
+    /// Its event, with the kind of its job; `None` where it is held for a person.
     pub(super) fn understood(&self) -> Option<Understood<'a>> {
         match &self.inbound.content {
-            Content::Event { event, kind, max_attempts } if !self.has_other_body => {
-                Some(Understood { event, kind: *kind, max_attempts: *max_attempts })
+            Content::Event { event, kind } if !self.has_other_body => {
+                Some(Understood { event, kind: *kind })
             }
             Content::Event { .. } | Content::Quarantine { .. } => None,
         }

@@ -46,8 +46,6 @@ pub enum Content {
         event: Box<Event>,
         /// The kind of job that works an inbound message through.
         kind: JobKind,
-        /// How many attempts that job may have.
-        max_attempts: u32,
     },
     /// It was not understood, and is kept for a person.
     Quarantine {

@@ -13,7 +13,7 @@ mod inbound;
 mod read;
 mod write;
 
-use self::arrival::Arrival;
+use self::arrival::{Arrival, Terms};
 pub use self::inbound::{Answer, Content, Delivery, Inbound, SAME_ID_OTHER_BODY};
 use super::engine::{Database, StoreError, tx::Tx};
 use crate::config::QuarantineBound;
@@ -54,14 +54,26 @@ impl Inbox {
     }
 }
 
+/// # Errors
+/// When its channel is not one of this daemon's.
+fn terms_of(db: &Database, inbound: &Inbound) -> Result<Terms, StoreError> {
+    let max_attempts = match &inbound.content {
+        Content::Event { kind, .. } => db.max_attempts(*kind),
+        Content::Quarantine { .. } => 0,
+    };
+    Ok(Terms { medium: db.medium(inbound.channel)?, max_attempts })
+}
+
 async fn put(
     db: &Database,
     tx: &Tx,
     inbound: &[Inbound],
     bound: QuarantineBound,
 ) -> Result<Vec<Answer>, StoreError> {
-    let mut arrivals: Vec<Arrival<'_>> =
-        inbound.iter().map(|inbound| Arrival::new(inbound, db.next_id())).collect();
+    let arrivals = inbound
+        .iter()
+        .map(|inbound| Ok(Arrival::new(inbound, db.next_id(), terms_of(db, inbound)?)));
+    let mut arrivals = arrivals.collect::<Result<Vec<_>, StoreError>>()?;
     // 1. Claim keys and identities: which message each webhook is, and whose.
     let mut known = read::claim(db, tx, &mut arrivals).await?;
     // 2. Lock the leads, and read what holds only under their locks.

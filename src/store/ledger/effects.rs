@@ -10,7 +10,7 @@ use crate::store::{
         tx::{Tx, flag, group},
     },
     tables::{
-        drafts::{EndDrafts, end_drafts},
+        drafts::{DraftsOver, EndDrafts, end_drafts},
         leads::{Lead, LeadScore, Leads, OptedOut},
     },
 };
@@ -69,7 +69,7 @@ pub(super) async fn apply_effects(
                 sentiment = Some(about.map_or(*tag, |it| it.verdict(*tag)).as_str());
             }
             let Some(lead) = it.lead_id.and_then(|id| leads.get_mut(id)) else { continue };
-            apply(db, it, effect, about, lead, &mut ended_drafts, &mut drafts);
+            apply(db, it, effect, about, lead, &mut ended_drafts, &mut drafts)?;
         }
         if let Some(id) = it.message_id
             && (is_inbound_end || sentiment.is_some())
@@ -80,7 +80,7 @@ pub(super) async fn apply_effects(
     if !messages.is_empty() {
         tx.run(&UPDATE_MESSAGES, [group(&messages)?]).await?;
     }
-    end_drafts(tx, &ended_drafts).await?;
+    end_drafts(db.channels(), tx, &ended_drafts).await?;
     if !drafts.is_empty() {
         tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
     }
@@ -184,7 +184,7 @@ fn apply<'a>(
     lead: &mut Lead,
     ended_drafts: &mut Vec<EndDrafts>,
     drafts: &mut Vec<DraftRow<'a>>,
-) {
+) -> Result<(), StoreError> {
     let is_newest = it.message_id.is_some() && lead.newest_inbound.map(|it| it.1) == it.message_id;
     match effect {
         Effect::Judge(tag) => {
@@ -206,7 +206,7 @@ fn apply<'a>(
             }
         }
         Effect::AddDraft { channel, subject, body, parts } => {
-            let Some(message_id) = it.message_id else { return };
+            let Some(message_id) = it.message_id else { return Ok(()) };
             // A handler has found that a person wrote a text; the rest may have changed since.
             let case = DraftCase {
                 tag: about.and_then(|about| about.hint),
@@ -214,14 +214,14 @@ fn apply<'a>(
                 has_text: true,
                 is_deleted: about.is_some_and(|about| about.is_deleted),
                 is_newest,
-                barrier: lead.standing.barriers.on(channel.0),
+                barrier: lead.standing.barriers.on(db.medium(*channel)?),
             };
             if !case.may_be_drafted() {
-                return;
+                return Ok(());
             }
             ended_drafts.push(EndDrafts {
                 lead_id: lead.id,
-                channel: Some(channel.0),
+                over: DraftsOver::Channel(*channel),
                 status: "superseded",
                 decided_by: "newer_draft",
                 except_message_id: Some(message_id),
@@ -249,4 +249,5 @@ fn apply<'a>(
         }
         Effect::Enqueue { .. } | Effect::Read { .. } => {}
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@ pub(super) use self::effects::UPDATE_MESSAGES;
 use crate::domain::{
     Effect, Id,
     job::{FailureReason, NewJob},
+    outcome::Subject,
 };
 use crate::store::{
     engine::{
@@ -289,15 +290,19 @@ async fn take_turns(
     let mut follow_ons = Vec::new();
     for (from, it) in all.iter().enumerate() {
         for effect in it.transition.effects() {
-            if let Effect::Enqueue { kind, max_attempts, delay } = effect {
+            if let Effect::Enqueue { kind, subject, delay } = effect {
+                let draft_id = match subject {
+                    Subject::OfTheJob => None,
+                    Subject::Draft(id) => Some(*id),
+                };
                 let job = NewJob {
                     kind: *kind,
                     client_id: it.client_id.clone(),
                     lead_id: it.lead_id.map(|id| leads.resolve(id)),
-                    subject_id: it.message_id.unwrap_or(it.job_id),
+                    subject_id: draft_id.or(it.message_id).unwrap_or(it.job_id),
                     message_id: it.message_id,
-                    draft_id: None,
-                    max_attempts: *max_attempts,
+                    draft_id,
+                    max_attempts: db.max_attempts(*kind),
                     in_lead_line: false,
                     delay_ms: millis(*delay),
                 };

@@ -4,7 +4,7 @@
 //! join of the group with the index of all pending drafts reads that index whole once for each group: the planner
 //! takes it for short (decision 0004).
 
-use crate::domain::{Id, lead::MAIL_CHANNELS};
+use crate::domain::{ChannelDirectory, ChannelName, Id};
 use crate::store::engine::{
     StoreError,
     sql::sql,
@@ -25,12 +25,23 @@ sql! {
          from @rows($1, id bigint, status text, decided_by text) g where drafts.id = g.id";
 }
 
+/// A choice among the pending drafts of a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum DraftsOver {
+    /// Those over any channel.
+    AllChannels,
+    /// Those over this channel.
+    Channel(ChannelName),
+    /// Those over the channels that carry mail.
+    Mail,
+}
+
 /// What ends pending drafts of a lead.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct EndDrafts {
     pub(in crate::store) lead_id: Id,
-    /// Only those on this channel; `None` is all.
-    pub(in crate::store) channel: Option<&'static str>,
+    /// Which of its drafts.
+    pub(in crate::store) over: DraftsOver,
     /// The status that they get.
     pub(in crate::store) status: &'static str,
     /// Why, as stored.
@@ -43,18 +54,14 @@ impl EndDrafts {
     /// All of a lead that opted out (docs/RULES.md P17).
     pub(in crate::store) const fn opted_out(lead_id: Id) -> Self {
         let (status, decided_by) = ("rejected", "opt_out");
-        Self { lead_id, channel: None, status, decided_by, except_message_id: None }
+        let over = DraftsOver::AllChannels;
+        Self { lead_id, over, status, decided_by, except_message_id: None }
     }
 
     /// Those by mail of a lead whose address bounced (docs/RULES.md P17).
-    pub(in crate::store) fn bounced(lead_id: Id) -> impl Iterator<Item = Self> {
-        MAIL_CHANNELS.into_iter().map(move |channel| Self {
-            lead_id,
-            channel: Some(channel.0),
-            status: "rejected",
-            decided_by: "bounce",
-            except_message_id: None,
-        })
+    pub(in crate::store) const fn bounced(lead_id: Id) -> Self {
+        let (status, decided_by) = ("rejected", "bounce");
+        Self { lead_id, over: DraftsOver::Mail, status, decided_by, except_message_id: None }
     }
 
     /// Of several that end one draft, the least counts: an opt-out, then what rejects, then what supersedes.
@@ -68,7 +75,11 @@ impl EndDrafts {
 
     fn ends(&self, draft: &Pending) -> bool {
         self.lead_id == draft.lead_id
-            && self.channel.is_none_or(|it| it == draft.channel)
+            && match self.over {
+                DraftsOver::AllChannels => true,
+                DraftsOver::Channel(name) => name.0 == draft.channel,
+                DraftsOver::Mail => draft.is_mail,
+            }
             && self.except_message_id != Some(draft.message_id)
     }
 }
@@ -79,6 +90,8 @@ struct Pending {
     id: Id,
     lead_id: Id,
     channel: String,
+    /// Whether that channel carries mail.
+    is_mail: bool,
     message_id: Id,
 }
 
@@ -102,7 +115,11 @@ fn endings(pending: &[Pending], ends: &[&EndDrafts]) -> Vec<Ending> {
 }
 
 /// Ends pending drafts of leads that are locked.
-pub(in crate::store) async fn end_drafts(tx: &Tx, ends: &[EndDrafts]) -> Result<(), StoreError> {
+pub(in crate::store) async fn end_drafts(
+    channels: &ChannelDirectory,
+    tx: &Tx,
+    ends: &[EndDrafts],
+) -> Result<(), StoreError> {
     let leads: BTreeSet<Id> = ends.iter().map(|it| it.lead_id).collect();
     if leads.is_empty() {
         return Ok(());
@@ -110,10 +127,12 @@ pub(in crate::store) async fn end_drafts(tx: &Tx, ends: &[EndDrafts]) -> Result<
     let leads: Vec<Id> = leads.into_iter().collect();
     let mut pending = Vec::new();
     for row in tx.all(&LOCK_PENDING_DRAFTS, [group(&leads)?]).await? {
+        let channel: String = row.try_get("", "channel")?;
         pending.push(Pending {
             id: row.try_get("", "id")?,
             lead_id: row.try_get("", "lead_id")?,
-            channel: row.try_get("", "channel")?,
+            is_mail: channels.mail().any(|name| name.0 == channel),
+            channel,
             message_id: row.try_get("", "message_id")?,
         });
     }
@@ -131,11 +150,11 @@ mod tests {
     use super::*;
 
     fn draft(id: Id, lead_id: Id, channel: &str, message_id: Id) -> Pending {
-        Pending { id, lead_id, channel: channel.to_owned(), message_id }
+        Pending { id, lead_id, channel: channel.to_owned(), is_mail: channel == "email", message_id }
     }
 
     fn end(lead_id: Id, status: &'static str, decided_by: &'static str) -> EndDrafts {
-        EndDrafts { lead_id, channel: None, status, decided_by, except_message_id: None }
+        EndDrafts { lead_id, over: DraftsOver::AllChannels, status, decided_by, except_message_id: None }
     }
 
     fn ended(pending: &[Pending], ends: &[EndDrafts]) -> Vec<(Id, &'static str, &'static str)> {
@@ -162,7 +181,7 @@ mod tests {
     #[test]
     fn only_drafts_of_the_channel_end_and_never_the_one_that_answers_the_message() {
         let pending = [draft(1, 7, "sms", 11), draft(2, 7, "email", 12), draft(3, 6, "sms", 13)];
-        let on_sms = EndDrafts { channel: Some("sms"), ..end(7, "rejected", "bounce") };
+        let on_sms = EndDrafts { over: DraftsOver::Channel(ChannelName("sms")), ..end(7, "rejected", "bounce") };
         assert_eq!(ended(&pending, &[on_sms]), [(1, "rejected", "bounce")]);
         let but_one = EndDrafts { except_message_id: Some(12), ..end(7, "superseded", "newer") };
         assert_eq!(ended(&pending, &[but_one]), [(1, "superseded", "newer")]);

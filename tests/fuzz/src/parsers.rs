@@ -7,7 +7,7 @@ use postroom::{
         self, Received, fields, linkedin::Linkedin, phones as numbers, text, times as clock,
     },
     config::{PublicKey, Signature, SignatureScheme, SigningSecret},
-    domain::{IdentityKind, Interpreted, opt_out::opt_out_words, quoted, subject},
+    domain::{Interpreted, Medium, opt_out::opt_out_words, quoted, subject},
     http::signatures::{self as headers, Signed},
 };
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ pub fn profile_addresses(bytes: &[u8]) {
             other => panic!("{other:?}"),
         }
     };
-    for identity in read(told).iter().filter(|it| it.kind == IdentityKind::LinkedinUrl) {
+    for identity in read(told).iter().filter(|it| it.kind == channels::linkedin::PROFILE_URL) {
         let name = identity.value.strip_prefix("https://linkedin.com/in/").expect("a profile");
         assert!(!name.is_empty() && !name.contains(['/', '?', '#', ' ', '\0', '%']), "{name}");
         assert!(
@@ -115,8 +115,12 @@ pub fn mail_addresses(bytes: &[u8]) {
 pub fn opt_outs(bytes: &[u8]) {
     let Ok(told) = str::from_utf8(bytes) else { return };
     let (channel, words) = halves(told, '|');
+    let medium = match channel {
+        "sms" => Medium::Text { parts: 3, chars: 160 },
+        _ => Medium::Mail,
+    };
     for (subject, words) in [(None, words), (Some(words), "")] {
-        if let Some(found) = opt_out_words(channel, subject, words) {
+        if let Some(found) = opt_out_words(medium, subject, words) {
             assert!(!found.trim().is_empty() && found.len() < 400, "{found:?}");
         }
     }

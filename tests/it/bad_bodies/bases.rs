@@ -1,11 +1,12 @@
 //! What is made wrong: the built-in sample of every event, and every file in `tests/payloads`.
 
 use crate::support::payloads;
-use postroom::channels::{
-    AnyChannel, email::Email, instantly::Instantly, json, linkedin::Linkedin, samples::sample,
-    smartlead::Smartlead, sms::Sms,
+use postroom::{
+    channels::{AnyChannel, json},
+    registry,
 };
 use serde_json::Value;
+use std::sync::{Arc, LazyLock};
 
 /// A body that is right, and where it is from.
 pub struct Base {
@@ -14,15 +15,21 @@ pub struct Base {
     pub body: Value,
 }
 
-pub const CHANNELS: [&dyn AnyChannel; 5] = [&Email, &Sms, &Linkedin, &Smartlead, &Instantly];
+static CHANNELS: LazyLock<Vec<Arc<dyn AnyChannel>>> =
+    LazyLock::new(|| registry::postroom().channels);
+
+/// Postroom's channels.
+pub fn channels() -> impl Iterator<Item = &'static dyn AnyChannel> {
+    CHANNELS.iter().map(AsRef::as_ref)
+}
 
 /// All of them, in an order that is always the same.
 pub fn all() -> Vec<Base> {
     let mut bases = Vec::new();
-    for channel in CHANNELS {
+    for channel in channels() {
         let word = channel.name().0;
         for event in channel.events() {
-            let body = sample(channel.name(), Some(event), 7).expect("a sample of every event");
+            let body = channel.sample(Some(event), 7).expect("a sample of every event");
             bases.push(Base { channel, name: format!("{word} {event}"), body });
         }
         for file in payloads::files(word) {

@@ -1,7 +1,7 @@
 //! Every wrong body is read, as the HTTP side would, by its channel alone: no network and no database.
 
 use super::{
-    bases::{self, Base, CHANNELS},
+    bases::{self, Base, channels as all_channels},
     changes, duties, sound,
 };
 use postroom::{
@@ -146,8 +146,8 @@ fn what_is_required_is_missed_by_its_name() {
     const ABSENT: [&str; 7] = ["null", "\"\"", "\" \\t\"", "{}", "\"N/A\"", "\"\\u0000\"", "gone"];
     const BAD: [&str; 4] = ["true", "[]", "[\"x\"]", "{\"x\":1}"];
     for (channel, event, path) in duties::REQUIRED {
-        let channel = CHANNELS.into_iter().find(|it| it.name().0 == *channel).unwrap();
-        let mut body = channels::samples::sample(channel.name(), Some(event), 7).unwrap();
+        let channel = all_channels().find(|it| it.name().0 == *channel).unwrap();
+        let mut body = channel.sample(Some(event), 7).unwrap();
         // Instantly says it twice, and either will do.
         body.as_object_mut().unwrap().remove("email");
         let place = changes::paths(&body).into_iter().find(|it| it.to_string() == *path).unwrap();
@@ -185,7 +185,7 @@ fn a_field_of_megabytes_is_read_like_any_other() {
     ];
     let (faults, pieces) = (&faults, &pieces);
     let each = |turn: usize, channel: &dyn AnyChannel| {
-        let body = channels::samples::sample(channel.name(), None, 7).unwrap();
+        let body = channel.sample(None, 7).unwrap();
         let paths = changes::paths(&body);
         assert!(paths.len() > 8, "{}", channel.name());
         let texts = ["body", "text", "text_body", "message", "reply_text"];
@@ -212,7 +212,7 @@ fn a_field_of_megabytes_is_read_like_any_other() {
         assert!(large > 0, "{} has no text", channel.name());
     };
     thread::scope(|scope| {
-        for (turn, channel) in CHANNELS.into_iter().enumerate() {
+        for (turn, channel) in all_channels().enumerate() {
             scope.spawn(move || each(turn, channel));
         }
     });
@@ -222,7 +222,7 @@ fn a_field_of_megabytes_is_read_like_any_other() {
 #[test]
 fn what_is_no_body_at_all_is_refused_or_held() {
     let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    for channel in CHANNELS {
+    for channel in all_channels() {
         for (text, is_json) in [
             (String::new(), false),
             (" ".to_owned(), false),

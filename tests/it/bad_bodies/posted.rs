@@ -17,11 +17,7 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
-use postroom::{
-    channels::{json, samples::sample},
-    domain::ChannelName,
-    registry,
-};
+use postroom::{channels::json, domain::ChannelName, registry};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use std::{
@@ -196,7 +192,7 @@ async fn neighbours(daemon: &Daemon) {
     let served = registry::postroom().channels;
     let posts = served.iter().map(|channel| {
         let ChannelName(name) = channel.name();
-        let body = sample(channel.name(), None, NEXT.fetch_add(1, Ordering::Relaxed));
+        let body = channel.sample(None, NEXT.fetch_add(1, Ordering::Relaxed));
         ask(daemon.webhook(name, "c0").json(&body.expect("a sample")))
     });
     for answer in join_all(posts).await {

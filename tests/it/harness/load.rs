@@ -4,7 +4,7 @@
 //! are posted twice at once, and some once more after they were acknowledged.
 
 use super::wire::{Cut, Reply, Wire};
-use postroom::{channels::samples::sample, domain::ChannelName};
+use crate::support::web;
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -239,7 +239,7 @@ pub fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
     let (channel, form) = FORMS[pick(dice, FORMS.len() - client % 2)];
     // Leads of two tenants differ: they are two people, and so are their ids.
     let lead = dice.below(leads) + client as u64 * leads;
-    let mut body = sample(ChannelName(channel), form, lead).expect("a sample");
+    let mut body = web::channel(channel).sample(form, lead).expect("a sample");
     let text = format!("{} ({number})", TEXTS[pick(dice, TEXTS.len())]);
     let mut set = |place: &str, value: Value| {
         *body.pointer_mut(place).unwrap_or_else(|| panic!("{channel} has {place}")) = value;

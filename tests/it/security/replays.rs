@@ -255,7 +255,7 @@ const PHONE: &str = "+15550001";
 
 fn told(channel: &'static str, signal: Signal, minute: i64) -> Inbound {
     let at = Timestamp::from_millis(1_764_000_000_000 + minute * 60_000);
-    let identities = vec![Identity::new(IdentityKind::Phone, PHONE)];
+    let identities = vec![Identity::new(IdentityKind::PHONE, PHONE)];
     Inbound { received_at: wall_clock(), ..event("a", channel, identities, signal, at) }
 }
 
@@ -358,7 +358,7 @@ on_both_databases! {
         db.runtime.handle().spawn(up).await.unwrap().unwrap();
         assert_eq!(db.number("select count(*) from leads where sms_dnd and sms_dnd_at is not null").await, 1);
         let lift = |at| {
-            let identities = vec![Identity::new(IdentityKind::Phone, PHONE)];
+            let identities = vec![Identity::new(IdentityKind::PHONE, PHONE)];
             event("a", "sms", identities, Signal::DoNotDisturb { active: false }, at)
         };
         let before = Timestamp::from_millis(1_764_000_900_000);

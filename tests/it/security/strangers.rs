@@ -11,7 +11,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
-use postroom::{channels::samples::sample, domain::ChannelName};
+use postroom::channels::{AnyChannel, smartlead::Smartlead};
 use reqwest::Method;
 use ring::{
     hmac,
@@ -68,7 +68,7 @@ async fn hold(daemon: &Daemon, path: &str, headers: &str) -> Vec<TcpStream> {
 }
 
 fn smartlead(lead: u64) -> Value {
-    sample(ChannelName("smartlead"), None, lead).unwrap()
+    AnyChannel::sample(&Smartlead, None, lead).unwrap()
 }
 
 /// Posts to `acme` as its providers do: a secret in the head, one in the body, a signature.

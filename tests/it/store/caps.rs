@@ -136,7 +136,7 @@ on_both_databases! {
             let Some(it) = claims.first() else { break };
             assert_eq!(claims.len(), 1);
             let effects = if it.job.kind == SMS {
-                vec![Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO }]
+                vec![Effect::Enqueue { kind: LEAD_SCORING, subject: postroom::domain::outcome::Subject::OfTheJob, delay: Duration::ZERO }]
             } else {
                 Vec::new()
             };
@@ -180,7 +180,7 @@ on_both_databases! {
     async fn a_cap_holds_for_leads_that_are_merged(db: Fixture) {
         cap(&db.store, &[("a", 1)]).await;
         for (key, kinds) in [("k1", 0), ("k2", 1), ("k3", 1), ("k4", 2)] {
-            let both = [Identity::new(IdentityKind::Phone, PHONE), Identity::new(IdentityKind::Email, "x@example.com")];
+            let both = [Identity::new(IdentityKind::PHONE, PHONE), Identity::new(IdentityKind::MAIL_ADDRESS, "x@example.com")];
             let identities = match kinds { 0 => both[..1].to_vec(), 1 => both[1..].to_vec(), _ => both.to_vec() };
             put_one(&db, with(sms("a", PHONE, key, "hello"), |it| it.identities = identities)).await;
             assert_caps(&db).await;

@@ -91,7 +91,7 @@ on_both_databases! {
     /// The provider's verdict is recorded while the analyst thinks: it stands, and nothing is drafted against it.
     async fn a_hint_that_comes_while_the_job_runs_stands(db: Fixture) {
         let hint = |sentiment| with(change(Signal::Hint { sentiment, word: "interested" }), |it| {
-            it.identities = vec![Identity::new(IdentityKind::Phone, PHONE)];
+            it.identities = vec![Identity::new(IdentityKind::PHONE, PHONE)];
         });
         let judged = |tag| vec![Effect::Judge(tag), draft()];
         for (n, told, found, stands, drafts) in [

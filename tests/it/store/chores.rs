@@ -232,7 +232,7 @@ on_both_databases! {
     async fn quarantine_and_expired_keys_go(db: Fixture) {
         let held = |hash: &str| Inbound {
             content: Content::Quarantine { event_type: None, reason: "unknown_event".to_owned(), body_hash: hash.to_owned() },
-            ..event("a", "sms", vec![Identity::new(IdentityKind::Phone, PHONE)], Signal::Connected, wall_clock())
+            ..event("a", "sms", vec![Identity::new(IdentityKind::PHONE, PHONE)], Signal::Connected, wall_clock())
         };
         put_one(&db, held("h1")).await;
         put_one(&db, held("h2")).await;

@@ -54,7 +54,11 @@ fn effects() -> Vec<Effect> {
             body: "Hi".to_owned(),
             parts: Vec::new(),
         },
-        Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO },
+        Effect::Enqueue {
+            kind: LEAD_SCORING,
+            subject: postroom::domain::outcome::Subject::OfTheJob,
+            delay: Duration::ZERO,
+        },
     ]
 }
 

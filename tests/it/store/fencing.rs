@@ -30,8 +30,16 @@ fn effects() -> Vec<Effect> {
         },
         Effect::Score { fit: 4, intent: 4, overall: 4, reason: "r".to_owned() },
         Effect::OptOut { channel: ChannelName("sms"), reason: "stop".to_owned() },
-        Effect::Enqueue { kind: LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO },
-        Effect::Enqueue { kind: SELF_CHECK, max_attempts: 5, delay: Duration::from_secs(60) },
+        Effect::Enqueue {
+            kind: LEAD_SCORING,
+            subject: postroom::domain::outcome::Subject::OfTheJob,
+            delay: Duration::ZERO,
+        },
+        Effect::Enqueue {
+            kind: SELF_CHECK,
+            subject: postroom::domain::outcome::Subject::OfTheJob,
+            delay: Duration::from_secs(60),
+        },
     ]
 }
 

@@ -58,7 +58,7 @@ fn expiring(inbound: Inbound) -> Inbound {
 
 /// An event about the lead with `PHONE`.
 fn signal(client: &str, signal: Signal) -> Inbound {
-    event(client, "sms", vec![Identity::new(IdentityKind::Phone, PHONE)], signal, wall_clock())
+    event(client, "sms", vec![Identity::new(IdentityKind::PHONE, PHONE)], signal, wall_clock())
 }
 
 pub(super) async fn put_one(db: &Fixture, inbound: Inbound) -> Answer {
@@ -126,7 +126,7 @@ pub(super) fn poisoned(db: &Fixture, inbound: Inbound) -> Inbound {
 on_both_databases! {
     async fn what_is_told_of_a_lead_in_the_group_that_makes_it_is_kept(db: Fixture) {
         let at = postroom::store::wall_clock();
-        let identity = postroom::domain::Identity::new(postroom::domain::IdentityKind::Phone, "+15550001");
+        let identity = postroom::domain::Identity::new(postroom::domain::IdentityKind::PHONE, "+15550001");
         let signal = postroom::domain::Signal::DoNotDisturb { active: true };
         let dnd = crate::support::fixture::event("a", "sms", vec![identity], signal, at);
         let group = [crate::support::fixture::sms("a", "+15550001", "k1", "hello"), dnd];
@@ -261,7 +261,7 @@ on_both_databases! {
         assert_eq!(db.texts("select decided_by from drafts").await, ["opt_out"]);
         assert!(is_duplicate(&put_one(&db, signal("a", out.clone())).await));
         // Who is not known yet is made, so that it stays opted out.
-        let unknown = event("a", "sms", vec![Identity::new(IdentityKind::Phone, "+15559999")], out, wall_clock());
+        let unknown = event("a", "sms", vec![Identity::new(IdentityKind::PHONE, "+15559999")], out, wall_clock());
         assert!(matches!(put_one(&db, unknown).await, Answer::Recorded { .. }));
         assert_eq!(db.number("select count(*) from leads where opted_out_at is not null").await, 2);
         // A draft that is added later is not: the barrier is judged under the lead's lock.
@@ -336,7 +336,7 @@ on_both_databases! {
         assert!(is_duplicate(&put_one(&db, category(None, true)).await));
         assert_eq!(db.texts("select opted_out_reason from leads").await, ["Do Not Contact"]);
         let other = with(category(None, true), |event| {
-            event.identities = vec![Identity::new(IdentityKind::Email, "x@example.com")];
+            event.identities = vec![Identity::new(IdentityKind::MAIL_ADDRESS, "x@example.com")];
         });
         assert!(matches!(put_one(&db, other).await, Answer::Recorded { .. }), "an opt-out makes its lead");
     }
@@ -446,7 +446,7 @@ on_both_databases! {
             let identities = identities.iter().map(|it| Identity::new(it.0, it.1)).collect();
             with(sms("a", PHONE, key, "hello"), |it| it.identities = identities)
         };
-        let (phone, mail) = ((IdentityKind::Phone, PHONE), (IdentityKind::Email, "x@example.com"));
+        let (phone, mail) = ((IdentityKind::PHONE, PHONE), (IdentityKind::MAIL_ADDRESS, "x@example.com"));
         let group = Arc::new([by("k1", &[phone]), by("k2", &[mail, phone]), by("k3", &[mail])]);
         let answers = db.store.inbox().put(group).await.unwrap();
         assert!(answers.iter().all(is_accepted), "{answers:?}");

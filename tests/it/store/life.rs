@@ -54,7 +54,7 @@ on_both_databases! {
         let effects = vec![
             Effect::Judge(Sentiment::Interested),
             Effect::AddDraft { channel: postroom::domain::ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: vec!["Hi".to_owned()] },
-            Effect::Enqueue { kind: postroom::domain::job::LEAD_SCORING, max_attempts: 5, delay: Duration::ZERO },
+            Effect::Enqueue { kind: postroom::domain::job::LEAD_SCORING, subject: postroom::domain::outcome::Subject::OfTheJob, delay: Duration::ZERO },
         ];
         assert!(end(&db.store, &claims[0], Transition::Succeed(effects)).await);
         assert_eq!(db.texts("select sentiment from messages").await, ["Interested"]);

@@ -24,11 +24,11 @@ fn by(key: &str, identities: &[(IdentityKind, &str)]) -> Inbound {
 }
 
 fn phone() -> (IdentityKind, &'static str) {
-    (IdentityKind::Phone, PHONE)
+    (IdentityKind::PHONE, PHONE)
 }
 
 fn mail() -> (IdentityKind, &'static str) {
-    (IdentityKind::Email, MAIL)
+    (IdentityKind::MAIL_ADDRESS, MAIL)
 }
 
 fn lead_of(answer: &Answer) -> i64 {
@@ -104,8 +104,8 @@ on_both_databases! {
     }
 
     async fn two_people_to_one_provider_are_not_merged(db: Fixture) {
-        let first = lead_of(&put_one(&db, by("k1", &[(IdentityKind::GhlContact, "c1"), phone()])).await);
-        let second = lead_of(&put_one(&db, by("k2", &[(IdentityKind::GhlContact, "c2"), mail()])).await);
+        let first = lead_of(&put_one(&db, by("k1", &[(postroom::channels::sms::GHL_CONTACT, "c1"), phone()])).await);
+        let second = lead_of(&put_one(&db, by("k2", &[(postroom::channels::sms::GHL_CONTACT, "c2"), mail()])).await);
         let answer = put_one(&db, both("k3")).await;
         assert_eq!(lead_of(&answer), second, "the first in the order of matching");
         assert_ne!(first, second);
@@ -124,7 +124,7 @@ on_both_databases! {
         assert_eq!(db.number("select count(distinct lead_id) from lead_identities").await, 1);
         assert_whole(&db).await;
         // A new one that turns out to be a stored one.
-        let linkedin = (IdentityKind::LinkedinMember, "ACoAA1");
+        let linkedin = (postroom::channels::linkedin::MEMBER, "ACoAA1");
         let group = Arc::new([by("k5", &[linkedin]), by("k6", &[linkedin, mail()])]);
         let answers = db.store.inbox().put(group).await.unwrap();
         assert!(answers.iter().all(is_accepted), "{answers:?}");
@@ -134,7 +134,7 @@ on_both_databases! {
     }
 
     async fn three_leads_become_one_and_a_chain_is_one_step(db: Fixture) {
-        let linkedin = (IdentityKind::LinkedinMember, "ACoAA1");
+        let linkedin = (postroom::channels::linkedin::MEMBER, "ACoAA1");
         let (older, younger) = two(&db).await;
         let youngest = lead_of(&put_one(&db, by("k3", &[linkedin])).await);
         put_one(&db, by("k4", &[linkedin, mail()])).await;
@@ -167,7 +167,7 @@ on_both_databases! {
         ];
         for (n, back) in backs.into_iter().enumerate() {
             let (first, second) = (format!("+1555100{n}"), format!("p{n}@example.com"));
-            let (phone, mail) = ((IdentityKind::Phone, first.as_str()), (IdentityKind::Email, second.as_str()));
+            let (phone, mail) = ((IdentityKind::PHONE, first.as_str()), (IdentityKind::MAIL_ADDRESS, second.as_str()));
             let older = lead_of(&put_one(&db, by(&format!("{n}/1"), &[phone])).await);
             let running = claim(&db.store, 10).await;
             assert!(end(&db.store, &running[0], Transition::Succeed(Vec::new())).await);
@@ -246,8 +246,8 @@ on_both_databases! {
             for n in 0..people {
                 let (phone, mail) = (format!("+1555300{n:04}"), format!("r{n}@example.com"));
                 let contact = format!("c{n}");
-                let (phone, mail) = ((IdentityKind::Phone, phone.as_str()), (IdentityKind::Email, mail.as_str()));
-                let contact = (IdentityKind::GhlContact, contact.as_str());
+                let (phone, mail) = ((IdentityKind::PHONE, phone.as_str()), (IdentityKind::MAIL_ADDRESS, mail.as_str()));
+                let contact = (postroom::channels::sms::GHL_CONTACT, contact.as_str());
                 let told = if seed == 1 {
                     vec![by(&format!("{n}/a"), &[contact, phone]), by(&format!("{n}/b"), &[contact, mail])]
                 } else {
@@ -279,7 +279,7 @@ on_both_databases! {
         let tell = async {
             for n in 0..people {
                 let (phone, mail) = (format!("+1555400{n:04}"), format!("m{n}@example.com"));
-                let (phone, mail) = ((IdentityKind::Phone, phone.as_str()), (IdentityKind::Email, mail.as_str()));
+                let (phone, mail) = ((IdentityKind::PHONE, phone.as_str()), (IdentityKind::MAIL_ADDRESS, mail.as_str()));
                 put_one(&db, by(&format!("{n}/a"), &[phone])).await;
                 put_one(&db, by(&format!("{n}/b"), &[mail])).await;
                 put_one(&db, by(&format!("{n}/c"), &[mail])).await;
@@ -365,7 +365,7 @@ on_both_databases! {
     /// The second merge of two finds a job of the first that still runs, in the line of a lead that
     /// is none now.
     async fn a_job_that_runs_through_two_merges_is_seen_and_can_be_cancelled(db: Fixture) {
-        let (first, second, third) = ((IdentityKind::Phone, PHONE), mail(), (IdentityKind::GhlContact, "c1"));
+        let (first, second, third) = ((IdentityKind::PHONE, PHONE), mail(), (postroom::channels::sms::GHL_CONTACT, "c1"));
         let oldest = lead_of(&put_one(&db, by("k1", &[first])).await);
         let older = lead_of(&put_one(&db, by("k2", &[second])).await);
         let young = lead_of(&put_one(&db, by("k3", &[third])).await);

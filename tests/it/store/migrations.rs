@@ -8,7 +8,7 @@ use super::{
 use crate::{
     on_both_databases,
     support::{
-        fixture::{config, event},
+        fixture::{config, event, try_to_open_store},
         pgbouncer::{Parameters, PgBouncer},
         postgres,
         process::Scratch,
@@ -64,14 +64,14 @@ async fn pending(runtime: &StoreRuntime, config: &Config) -> (usize, usize) {
 /// So many daemons that migrate and open one empty database at once.
 async fn start_together(url: &str, count: usize) {
     let config = config(&[("POSTROOM__DATABASE__URL", url)]);
-    let runtime = StoreRuntime::start().unwrap();
+    let runtime = Arc::new(StoreRuntime::start().unwrap());
     let (all, left) = pending(&runtime, &config).await;
     assert_eq!(left, all, "nothing is applied");
     let starts = (0..count).map(|_| {
-        let (database, handle) = (config.database.clone(), runtime.handle());
+        let (config, runtime) = (config.clone(), runtime.clone());
         runtime.handle().spawn(async move {
-            store::migrate_up(&database).await?;
-            Store::open(handle, &database, "all").await
+            store::migrate_up(&config.database).await?;
+            try_to_open_store(&runtime, &config).await
         })
     });
     let mut stores = Vec::new();
@@ -158,7 +158,7 @@ on_both_databases! {
         put(&db.store, "a", &phones(2), 1).await;
         let quarantined = store::Inbound {
             content: Content::Quarantine { event_type: None, reason: "unknown_event".to_owned(), body_hash: "h".to_owned() },
-            ..event("a", "sms", vec![Identity::new(IdentityKind::Phone, "+15550000")], Signal::DoNotDisturb { active: true }, store::wall_clock())
+            ..event("a", "sms", vec![Identity::new(IdentityKind::PHONE, "+15550000")], Signal::DoNotDisturb { active: true }, store::wall_clock())
         };
         db.store.inbox().put(Arc::new([quarantined])).await.unwrap();
         let effects = vec![

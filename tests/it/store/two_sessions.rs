@@ -472,7 +472,7 @@ async fn a_quarantined_item_that_comes_again_while_pruning_waits_for_it_stays() 
         let body_hash = body.to_owned();
         let reason = "unknown_event".to_owned();
         let content = Content::Quarantine { event_type: None, reason, body_hash };
-        let phone = Identity::new(IdentityKind::Phone, "+15550000001");
+        let phone = Identity::new(IdentityKind::PHONE, "+15550000001");
         let item = Inbound { content, ..event("a", "sms", vec![phone], Signal::Connected, at) };
         db.store.inbox().put(std::sync::Arc::new([item])).await.unwrap();
     }

@@ -82,14 +82,14 @@ impl Fixture {
             .await
             .unwrap()
             .unwrap();
-        let store = Store::open(runtime.handle(), &config.database, "all").await.unwrap();
+        let store = open_store(&runtime, &config).await;
         let db = Database::connect(url).await.unwrap();
         Self { store, config, runtime, db, _directory: directory }
     }
 
     /// Another process on the same database, as far as the store can tell.
     pub async fn another_node(&self) -> Store {
-        Store::open(self.runtime.handle(), &self.config.database, "all").await.unwrap()
+        open_store(&self.runtime, &self.config).await
     }
 
     /// Whether this is SQLite.
@@ -119,6 +119,21 @@ impl Fixture {
     pub async fn execute(&self, sql: &str) {
         self.db.execute_unprepared(sql).await.unwrap();
     }
+}
+
+/// Opens the store as a daemon with Postroom's own channels does.
+pub async fn open_store(runtime: &StoreRuntime, config: &Config) -> Store {
+    try_to_open_store(runtime, config).await.unwrap()
+}
+
+/// The same, where that may fail.
+pub async fn try_to_open_store(
+    runtime: &StoreRuntime,
+    config: &Config,
+) -> Result<Store, store::StoreError> {
+    let channels = postroom::registry::postroom().channel_directory();
+    let live = postroom::config::Live::new(config.clone());
+    Store::open(runtime.handle(), &live, "all", channels).await
 }
 
 /// A configuration of the defaults and these variables.
@@ -173,7 +188,7 @@ pub fn sms(client: &str, phone: &str, key: &str, text: &str) -> Inbound {
     event(
         client,
         "sms",
-        vec![Identity::new(IdentityKind::Phone, phone)],
+        vec![Identity::new(IdentityKind::PHONE, phone)],
         Signal::Message(Box::new(message)),
         at,
     )
@@ -208,7 +223,6 @@ pub fn event(
                 signal,
             }),
             kind: SMS,
-            max_attempts: 5,
         },
     }
 }
@@ -238,6 +252,6 @@ pub fn webhook(channel: &dyn AnyChannel, name: &'static str, body: &serde_json::
         received_at,
         payload: body.to_string(),
         delivery: None,
-        content: Content::Event { event, kind: channel.post_process(), max_attempts: 5 },
+        content: Content::Event { event, kind: channel.post_process() },
     }
 }

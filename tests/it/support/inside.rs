@@ -106,6 +106,16 @@ impl Inside {
         web::ask(self.http.get(format!("{}{path}", self.url))).await
     }
 
+    /// Prepares a request outside of the admin API, for instance of `/metrics`.
+    pub fn prepare(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.url)).bearer_auth(ADMIN_TOKEN)
+    }
+
+    /// Prepares a provider's `GET`, by which it tries a webhook.
+    pub fn probe(&self, channel: &str, client: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}/webhooks/{channel}/{client}", self.url))
+    }
+
     /// Prepares a provider's `POST`.
     pub fn webhook(&self, channel: &str, client: &str) -> reqwest::RequestBuilder {
         self.http.post(format!("{}/webhooks/{channel}/{client}", self.url))

@@ -6,6 +6,7 @@ use super::{
     eventually, http,
     web::{Answer, ask},
 };
+use postroom::registry;
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
 use tokio::sync::OnceCell;
@@ -21,14 +22,17 @@ pub const ACCOUNTS: [(&str, &str); 4] = [
 pub const SECRET: &str = "the-right-secret-of-closed-clients";
 /// The largest body that the shared daemons take.
 pub const BODY_LIMIT: usize = 64 * 1024;
-/// The five channels.
-pub const CHANNELS: [&str; 5] = ["email", "sms", "linkedin", "smartlead", "instantly"];
 
 /// So many clients each rule and each sequence has.
 const CLIENTS: std::ops::RangeInclusive<char> = 'a'..='h';
 
 /// On SQLite and PostgreSQL: one that works jobs off, and one that only takes webhooks.
 static DAEMONS: [OnceCell<Daemon>; 4] = [const { OnceCell::const_new() }; 4];
+
+/// The names of Postroom's channels.
+pub fn channels() -> Vec<&'static str> {
+    registry::postroom().channels.iter().map(|channel| channel.name().0).collect()
+}
 
 /// A shared daemon as one test sees it.
 #[derive(Debug)]
@@ -175,7 +179,7 @@ fn config() -> String {
         for number in 1..=20 {
             for letter in CLIENTS {
                 write!(config, "[[clients]]\nid = \"{kind}{number:02}{letter}\"\n").unwrap();
-                for channel in CHANNELS {
+                for channel in channels() {
                     writeln!(config, "[clients.channels.{channel}]").unwrap();
                 }
             }
@@ -183,7 +187,7 @@ fn config() -> String {
     }
     for number in ["01", "02"] {
         write!(config, "[[clients]]\nid = \"closed{number}\"\n").unwrap();
-        for channel in CHANNELS {
+        for channel in channels() {
             writeln!(config, "[clients.channels.{channel}]\nsecret = \"{SECRET}\"").unwrap();
         }
     }

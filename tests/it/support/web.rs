@@ -1,6 +1,9 @@
 //! Posting and asking, as tests do it.
 
-use postroom::{channels::samples::sample, domain::ChannelName};
+use postroom::{
+    channels::{AnyChannel, instantly::Instantly, sms::Sms},
+    registry,
+};
 use reqwest::{RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
@@ -78,12 +81,19 @@ pub async fn ask(request: RequestBuilder) -> Answer {
 
 /// A text message of the lead of that number. The same text of the same lead is the same message.
 pub fn sms(lead: u64, text: &str) -> Value {
-    let mut body = sample(ChannelName("sms"), None, lead).expect("a sample");
+    let mut body = AnyChannel::sample(&Sms, None, lead).expect("a sample");
     body["message"]["body"] = text.into();
     body
 }
 
 /// A mail of the lead of that number.
 pub fn mail(lead: u64) -> Value {
-    sample(ChannelName("instantly"), None, lead).expect("a sample")
+    AnyChannel::sample(&Instantly, None, lead).expect("a sample")
+}
+
+/// Postroom's channel of that name.
+#[track_caller]
+pub fn channel(name: &str) -> std::sync::Arc<dyn AnyChannel> {
+    let mut channels = registry::postroom().channels.into_iter();
+    channels.find(|channel| channel.name().0 == name).expect("a channel of that name")
 }

@@ -13,7 +13,7 @@ use flate2::{
     Compression,
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
-use postroom::{channels::samples::sample, domain::ChannelName};
+use postroom::channels::{AnyChannel, smartlead::Smartlead};
 use reqwest::Method;
 use ring::hmac;
 use serde_json::Value;
@@ -245,7 +245,7 @@ on_both_daemons! {
 
     async fn a_secret_in_a_packed_body_is_found(place: Place) {
         let daemon = place.start(CONFIG).await;
-        let mut body = sample(ChannelName("smartlead"), None, 1).unwrap();
+        let mut body = AnyChannel::sample(&Smartlead, None, 1).unwrap();
         for (secret, status) in [("wrong", 401), ("the-right-secret", 200)] {
             body["secret_key"] = secret.into();
             let request = daemon.webhook("smartlead", "closed").header("content-encoding", "gzip");

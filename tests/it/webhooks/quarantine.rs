@@ -9,8 +9,8 @@ use crate::{
     },
 };
 use postroom::{
-    channels::{Channel, EventRow, Received, sms::Sms},
-    domain::{Account, ChannelName, Interpreted, JobKind, NotUnderstood},
+    channels::{Channel, EventRow, Received, samples::MadeUpLead, sms::Sms},
+    domain::{ChannelName, Interpreted, JobKind, Medium, NotUnderstood},
     registry::Registry,
 };
 use reqwest::Method;
@@ -24,19 +24,20 @@ use std::{
 static FIXED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// The SMS channel of a version that did not know these webhooks yet.
-#[derive(Default)]
 struct Learning<const N: usize>(Sms);
 
 impl<const N: usize> Channel for Learning<N> {
     const NAME: ChannelName = <Sms as Channel>::NAME;
+    const MEDIUM: Medium = <Sms as Channel>::MEDIUM;
     const POST_PROCESS: JobKind = <Sms as Channel>::POST_PROCESS;
     const TABLE: &'static [EventRow] = <Sms as Channel>::TABLE;
     const OTHERS: &'static str = <Sms as Channel>::OTHERS;
-    const EVENTS: &'static [&'static str] = <Sms as Channel>::EVENTS;
     const SECRET_HEADER: Option<&'static str> = None;
+    const ACCOUNT: &'static [&'static str] = <Sms as Channel>::ACCOUNT;
+    const MESSAGE_EVENT: &'static str = <Sms as Channel>::MESSAGE_EVENT;
 
-    fn account(&self, body: &Value) -> Account {
-        Channel::account(&self.0, body)
+    fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
+        Channel::sample(&self.0, event, lead)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
@@ -54,9 +55,9 @@ async fn replay(daemon: &Inside, id: &str) -> Answer {
 on_both_daemons! {
     async fn a_held_webhook_is_replayed_after_a_fix_as_if_it_had_just_come(place: Place) {
         let (fixed, registry) = if place.is_sqlite() {
-            (&FIXED[0], Registry::default().channel::<Learning<0>>())
+            (&FIXED[0], Registry::default().channel(Learning::<0>(Sms)))
         } else {
-            (&FIXED[1], Registry::default().channel::<Learning<1>>())
+            (&FIXED[1], Registry::default().channel(Learning::<1>(Sms)))
         };
         let daemon = Inside::start(&place, "", registry).await;
         let held = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;

@@ -9,7 +9,7 @@ use crate::{
         web::{Answer, ask, mail, sms},
     },
 };
-use postroom::{channels::samples::sample, domain::ChannelName};
+use postroom::channels::{AnyChannel, smartlead::Smartlead};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use std::{fs, time::Duration};
@@ -85,7 +85,7 @@ on_both_daemons! {
             assert_eq!(answer.status, 200, "{right}: {answer:?}");
         }
         for (secret, status) in [("grün", 401), (secret, 200)] {
-            let mut body = sample(ChannelName("smartlead"), None, 1).unwrap();
+            let mut body = AnyChannel::sample(&Smartlead, None, 1).unwrap();
             body["secret_key"] = secret.into();
             let answer = ask(daemon.webhook("smartlead", "closed").json(&body)).await;
             assert_eq!(answer.status, status, "{answer:?}");

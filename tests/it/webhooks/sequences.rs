@@ -4,7 +4,7 @@ use crate::{
     on_both_daemons, on_both_databases,
     support::{
         fixture::webhook,
-        shared::{CHANNELS, Desk, body, told, with},
+        shared::{Desk, body, channels, told, with},
         web::Answer,
     },
 };
@@ -69,7 +69,7 @@ async fn drafts(desk: &Desk, client: &str) -> (i64, i64) {
 on_both_daemons! {
     async fn the_same_body_again_and_again(place: Place) {
         let desk = Desk::at(&place).await;
-        for (n, channel) in CHANNELS.into_iter().enumerate() {
+        for (n, channel) in channels().into_iter().enumerate() {
             let sent = inbound(channel);
             let answers = at_once(&desk, "s01a", &[(channel, &sent); 12]).await;
             assert_eq!((count(&answers, "accepted"), count(&answers, "duplicate")), (1, 11), "{channel}: {answers:?}");
@@ -350,7 +350,7 @@ on_both_daemons! {
 
     async fn one_id_at_two_clients(place: Place) {
         let desk = Desk::at(&place).await;
-        for channel in CHANNELS {
+        for channel in channels() {
             let sent = inbound(channel);
             let (a, b) = tokio::join!(desk.post("s12a", channel, &sent), desk.post("s12b", channel, &sent));
             assert_eq!((told(&a).as_str(), told(&b).as_str()), ("accepted", "accepted"), "{channel}");

@@ -1,7 +1,7 @@
 //! What a message says, by plain cues (docs/RULES.md SENTIMENT).
 //!
-//! A cue that is not plain is left out: a message that no rule understands is `Neutral`, which
-//! costs a person a look; a misread one costs a lead.
+//! Only plain cues are used. A message that no rule understands is `Neutral` and costs a person a
+//! moment; a message that is misread costs a lead.
 
 mod asks;
 mod attitude;
@@ -12,14 +12,14 @@ mod meeting;
 mod refusal;
 mod text;
 
-use crate::domain::{Sentiment, lead::is_mail, opt_out::opt_out_words};
+use crate::domain::{Medium, Sentiment, opt_out::opt_out_words};
 use text::Text;
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard<'a> {
-    /// The channel it came over.
-    pub(super) channel: &'a str,
+    /// How it came.
+    pub(super) medium: Medium,
     /// Counts for absence notices, delivery reports and opt-out words only.
     pub(super) subject: Option<&'a str>,
     /// What the lead wrote, without quotes and signature.
@@ -32,10 +32,10 @@ pub(super) struct Heard<'a> {
     pub(super) answers: Option<&'a str>,
 }
 
-/// The strongest tag of which a cue is there.
+/// The strongest tag for which the message holds a cue.
 pub(super) fn classify(it: &Heard<'_>) -> Sentiment {
     let new_text = if it.has_new_text { it.new_text } else { "" };
-    if opt_out_words(it.channel, it.subject, new_text).is_some() {
+    if opt_out_words(it.medium, it.subject, new_text).is_some() {
         return Sentiment::Blacklist;
     }
     let text = Text::of(new_text);
@@ -50,7 +50,7 @@ pub(super) fn classify(it: &Heard<'_>) -> Sentiment {
 
 /// What a machine wrote is one of three things.
 fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
-    let is_bounce = is_mail(it.channel) && machine::is_delivery_report(it.subject);
+    let is_bounce = it.medium.is_mail() && machine::is_delivery_report(it.subject);
     if is_bounce || is_dead_mailbox(it, text) || refusal::is_hostile(text) {
         Sentiment::Blacklist
     } else if is_absence_notice(it, text, true) || machine::tells_return(text) {
@@ -60,13 +60,13 @@ fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
     }
 }
 
-/// All other messages, the strongest tag first. A machine's acknowledgement is none if it is an
-/// absence notice, so that is looked for before.
+/// All other messages, the strongest tag first. Absence notices are found before acknowledgements,
+/// because a notice often reads like one.
 fn of_person(it: &Heard<'_>, text: &Text) -> Sentiment {
     // What its subject calls automatic may say that nobody is there any more; a person's mail may not.
-    let is_automatic = is_mail(it.channel) && machine::is_automatic_by_subject(it.subject);
+    let is_automatic = it.medium.is_mail() && machine::is_automatic_by_subject(it.subject);
     let is_given_up = (is_automatic && is_dead_mailbox(it, text))
-        || (is_mail(it.channel) && mailbox::is_given_up_by_subject(it.subject));
+        || (it.medium.is_mail() && mailbox::is_given_up_by_subject(it.subject));
     if refusal::is_hostile(text) || is_given_up {
         return Sentiment::Blacklist;
     }
@@ -83,7 +83,7 @@ fn of_person(it: &Heard<'_>, text: &Text) -> Sentiment {
 /// A mailbox that is given up, or that nobody reads.
 fn is_dead_mailbox(it: &Heard<'_>, text: &Text) -> bool {
     mailbox::is_given_up(text)
-        || (is_mail(it.channel) && mailbox::is_given_up_by_subject(it.subject))
+        || (it.medium.is_mail() && mailbox::is_given_up_by_subject(it.subject))
         || machine::is_unread_mailbox(text)
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::analyst::testing::TEXT;
 use Sentiment::{
     AutomatedReply, Blacklist, CallRequested, FollowUp, InformationRequested, Interested,
     MeetingBooked, MeetingRequested, Neutral, NotInterested, OutOfOffice,
@@ -7,7 +8,7 @@ use proptest::prelude::*;
 
 fn heard(new_text: &str) -> Heard<'_> {
     Heard {
-        channel: "email",
+        medium: Medium::Mail,
         subject: Some("Re: Quick question"),
         new_text,
         has_new_text: true,
@@ -571,7 +572,7 @@ fn an_automated_message_is_one_of_three_things() {
         assert_eq!(classify(&Heard { is_automated: true, ..heard(text) }), tag, "{text:?}");
     }
     let sms =
-        Heard { channel: "sms", subject: Some("Undeliverable"), is_automated: true, ..heard("x") };
+        Heard { medium: TEXT, subject: Some("Undeliverable"), is_automated: true, ..heard("x") };
     assert_eq!(classify(&sms), AutomatedReply);
 }
 

@@ -17,8 +17,6 @@ pub(super) struct Case<'c, 'a> {
     pub(super) event: &'a Event,
     /// The kind of job that works an inbound message through.
     pub(super) kind: JobKind,
-    /// How many attempts that job may have.
-    pub(super) max_attempts: u32,
     /// The webhooks of the group that came before it, with their answers.
     pub(super) earlier: &'c [Arrival<'a>],
 }
@@ -28,7 +26,7 @@ impl<'c, 'a> Case<'c, 'a> {
     pub(super) fn of(arrival: &'c Arrival<'a>, earlier: &'c [Arrival<'a>]) -> Option<Self> {
         let understood = arrival.understood()?;
         let (event, kind) = (understood.event, understood.kind);
-        Some(Self { arrival, event, kind, max_attempts: understood.max_attempts, earlier })
+        Some(Self { arrival, event, kind, earlier })
     }
 
     /// When the provider says that what the event tells became so.
@@ -71,7 +69,7 @@ impl<'a> Deciding<'_, 'a> {
             subject_id: message_id,
             message_id: Some(message_id),
             draft_id: None,
-            max_attempts: case.max_attempts,
+            max_attempts: case.arrival.terms.max_attempts,
             in_lead_line: true,
             delay_ms: 0,
         };

@@ -5,7 +5,7 @@ use crate::{
     store::{
         inbox::arrival::{Arrival, LeadOf},
         tables::{
-            drafts::EndDrafts,
+            drafts::{DraftsOver, EndDrafts},
             leads::{Lead, Leads},
             merge::Merge,
         },
@@ -92,10 +92,10 @@ fn unify_drafts(lead: &Lead, absorbed: &Lead) -> impl Iterator<Item = EndDrafts>
     let is_bounced = one.bounced || other.bounced;
     [lead.id, absorbed.id].into_iter().flat_map(move |lead_id| {
         let opted_out = is_opted_out.then(|| EndDrafts::opted_out(lead_id));
-        let bounced = is_bounced.then(|| EndDrafts::bounced(lead_id)).into_iter().flatten();
+        let bounced = is_bounced.then(|| EndDrafts::bounced(lead_id));
         let superseded = EndDrafts {
             lead_id,
-            channel: None,
+            over: DraftsOver::AllChannels,
             status: "superseded",
             decided_by: "merge",
             except_message_id: newest,

@@ -5,7 +5,7 @@ use super::{
     state::opt_out,
 };
 use crate::{
-    domain::{Id, NewMessage, event::Direction, lead::is_mail},
+    domain::{Id, NewMessage, event::Direction},
     store::{
         inbox::{arrival::Echo, inbound::Answer},
         tables::leads::Lead,
@@ -76,7 +76,7 @@ fn lift_bounce(lead: &mut Lead, case: &Case<'_, '_>, message: &NewMessage) {
         message.from.address.as_deref() == Some(bounced.address.as_str())
             && case.event.at >= bounced.at
     });
-    if is_mail(case.arrival.inbound.channel.0) && is_from_it {
+    if case.arrival.terms.medium.is_mail() && is_from_it {
         lead.bounced = None;
         lead.standing = lead.standing.bounce_lifted();
     }

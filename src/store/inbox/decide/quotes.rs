@@ -70,7 +70,6 @@ pub(crate) fn cut_quotes(
 fn cut_of(arrival: &Arrival<'_>, ours: &[String]) -> Option<Cut> {
     let message = arrival.message()?;
     let body = cut_what_repeats(&message.body, ours.iter().map(String::as_str))?;
-    let channel = arrival.inbound.channel.0;
-    let opt_out = opt_out_words(channel, message.subject.as_deref(), &body);
+    let opt_out = opt_out_words(arrival.terms.medium, message.subject.as_deref(), &body);
     Some(Cut { body: (!body.is_empty()).then_some(body), opt_out })
 }

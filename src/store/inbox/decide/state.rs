@@ -121,6 +121,6 @@ fn bounce(
     let lead = lead.change();
     lead.bounced = Some(Bounced { at, address: address.to_owned(), reason: reason.cloned() });
     lead.standing = lead.standing.bounced();
-    writes.end_drafts(EndDrafts::bounced(lead.id));
+    writes.end_drafts([EndDrafts::bounced(lead.id)]);
     true
 }

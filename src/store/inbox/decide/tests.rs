@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     domain::{
-        ChannelName, Event, Id, Identity, IdentityKind, JobKind, LeadProfile, LeadStatus,
+        ChannelName, Event, Id, Identity, IdentityKind, JobKind, LeadProfile, LeadStatus, Medium,
         NewMessage, Sentiment, Signal, Timestamp,
         event::{Address, Direction, KeyKind, MessageKey},
     },
     store::{
         inbox::{
-            arrival::{Arrival, Cut, Echo, First, LeadOf},
+            arrival::{Arrival, Cut, Echo, First, LeadOf, Terms},
             inbound::{Answer, Content, Inbound, SAME_ID_OTHER_BODY},
         },
         tables::{
@@ -37,6 +37,9 @@ const CLIENT: &str = "a";
 const MAIL: &str = "dana@example.com";
 /// The lead of all webhooks that name no other.
 const LEAD: Id = 7;
+
+/// Of a channel of mail.
+const TERMS: Terms = Terms { medium: Medium::Mail, max_attempts: 5 };
 
 /// Ids from 1,000 on, in their order.
 fn ids() -> impl Fn() -> Id {
@@ -59,7 +62,7 @@ fn event(signal: Signal, at: i64) -> Inbound {
         content: Content::Event {
             event: Box::new(Event {
                 event_type: "test".to_owned(),
-                identities: vec![Identity::new(IdentityKind::Email, MAIL)],
+                identities: vec![Identity::new(IdentityKind::MAIL_ADDRESS, MAIL)],
                 lead_of_chat: None,
                 profile: LeadProfile::default(),
                 campaign: None,
@@ -67,7 +70,6 @@ fn event(signal: Signal, at: i64) -> Inbound {
                 signal,
             }),
             kind: JobKind("EMAIL_INBOUND_POST_PROCESS"),
-            max_attempts: 5,
         },
     }
 }
@@ -109,7 +111,7 @@ fn message(key: &str, at: i64, change: impl FnOnce(&mut NewMessage)) -> Inbound 
 /// and all of one lead.
 fn arrivals(group: &[Inbound]) -> Vec<Arrival<'_>> {
     let mut arrivals: Vec<Arrival<'_>> =
-        group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id)).collect();
+        group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id, TERMS)).collect();
     for arrival in &mut arrivals {
         arrival.keys = arrival.all_keys();
     }
@@ -471,7 +473,7 @@ proptest! {
     ) {
         let only_messages: Vec<Inbound> = group
             .into_iter()
-            .filter(|it| Arrival::new(it, 0).message().is_some_and(|it| !it.body.is_empty()))
+            .filter(|it| Arrival::new(it, 0, TERMS).message().is_some_and(|it| !it.body.is_empty()))
             .collect();
         let twice: Vec<Inbound> = only_messages.iter().chain(&only_messages).cloned().collect();
         let (once_lead, once) = decided(&mut arrivals(&only_messages), &mut with_lead());
@@ -595,7 +597,7 @@ proptest! {
     ) {
         let values = ["v0", "v1", "v2", "v3", "v4"];
         let identities = |numbers: &[usize]| {
-            numbers.iter().map(|it| Identity::new(IdentityKind::Email, values[*it])).collect()
+            numbers.iter().map(|it| Identity::new(IdentityKind::MAIL_ADDRESS, values[*it])).collect()
         };
         let group: Vec<Inbound> = group
             .iter()
@@ -609,7 +611,7 @@ proptest! {
             })
             .collect();
         let mut arrivals: Vec<Arrival<'_>> =
-            group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id)).collect();
+            group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id, TERMS)).collect();
         let mut owners: HashMap<String, Id> =
             known.iter().map(|(number, id)| (values[*number].to_owned(), *id)).collect();
         let stored = super::people::identities(&arrivals[0]).next().unwrap();
@@ -643,7 +645,7 @@ proptest! {
     ) {
         let group: Vec<Inbound> = meetings.iter().map(|_| opt_out(5)).collect();
         let mut arrivals: Vec<Arrival<'_>> =
-            group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id)).collect();
+            group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id, TERMS)).collect();
         for (arrival, meets) in arrivals.iter_mut().zip(&meetings) {
             arrival.lead = Some(LeadOf { lead_id: meets[0], is_new: true });
             arrival.meets.clone_from(meets);
@@ -652,7 +654,7 @@ proptest! {
         (1..7).for_each(|id| leads.add(Lead::new(id, CLIENT)));
         // Each lead may be known to a provider as somebody.
         let identity = |person: usize| {
-            Identity::new(IdentityKind::GhlContact, ["p0", "p1", "p2"][person])
+            Identity::new(IdentityKind::given_out("contact"), ["p0", "p1", "p2"][person])
         };
         let known: HashMap<Id, Vec<Identity>> = (1..7)
             .zip(&people)

@@ -1,10 +1,10 @@
 //! Merges the leads that the group shows to be one person, and moves what belongs to them.
 
 use crate::{
-    domain::{Id, Identity, IdentityKind},
+    domain::{Id, Identity},
     store::{
         engine::{
-            StoreError,
+            Database, StoreError,
             sql::sql,
             tx::{Tx, group},
         },
@@ -30,6 +30,7 @@ sql! {
 /// Merges leads that meet. All of them are locked. Returns the merges of stored leads: their lines
 /// are still to be moved.
 pub(super) async fn merge_and_move(
+    db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
     leads: &mut Leads,
@@ -39,11 +40,11 @@ pub(super) async fn merge_and_move(
     if meeting.is_empty() {
         return Ok(Vec::new());
     }
-    let identities = identities_of(tx, &meeting).await?;
+    let identities = identities_of(db, tx, &meeting).await?;
     let merging = merge_leads(arrivals, identities, leads);
     log(&merging, arrivals);
     // Drafts end before they move: a lead has one pending draft a channel.
-    end_drafts(tx, &merging.ended_drafts).await?;
+    end_drafts(db.channels(), tx, &merging.ended_drafts).await?;
     if !merging.made.is_empty() {
         tx.run(&merge::MOVE_IDENTITIES, [group(&merging.made)?]).await?;
     }
@@ -54,6 +55,7 @@ pub(super) async fn merge_and_move(
 }
 
 async fn identities_of(
+    db: &Database,
     tx: &Tx,
     leads: &BTreeSet<Id>,
 ) -> Result<HashMap<Id, Vec<Identity>>, StoreError> {
@@ -61,7 +63,7 @@ async fn identities_of(
     let mut known: HashMap<Id, Vec<Identity>> = HashMap::new();
     for row in tx.all(&READ_IDENTITIES_OF, [group(&ids)?]).await? {
         let kind: String = row.try_get("", "kind")?;
-        if let Some(kind) = IdentityKind::parse(&kind) {
+        if let Some(kind) = db.channels().identity(&kind) {
             let value: String = row.try_get("", "value")?;
             known.entry(row.try_get("", "lead_id")?).or_default().push(Identity { kind, value });
         }

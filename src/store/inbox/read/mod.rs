@@ -70,7 +70,7 @@ pub(super) async fn lock(
         keys::check_other_paths(tx, arrivals).await?;
     }
     // 2. Merge leads that are one person.
-    known.merges = merges::merge_and_move(tx, arrivals, &mut known.leads).await?;
+    known.merges = merges::merge_and_move(db, tx, arrivals, &mut known.leads).await?;
     for repeated in known.repeated.values_mut() {
         repeated.message.lead_id = merge::resolve(&known.merges, repeated.message.lead_id);
     }

@@ -31,7 +31,7 @@ pub(super) async fn write(
     messages::write_messages(tx, &writes).await?;
     repoint_keys(tx, &writes.echoed_keys).await?;
     hints::write_hints(tx, arrivals, &mut known.leads).await?;
-    end_drafts(tx, &writes.ended_drafts).await?;
+    end_drafts(db.channels(), tx, &writes.ended_drafts).await?;
     known.leads.write(tx).await?;
     quarantine::write_held(tx, arrivals, bound).await?;
     jobs::enqueue(db, tx, &writes.entries, &known.merges, &writes.made_leads).await

@@ -73,10 +73,6 @@ impl Jobs {
         }
     }
 
-    pub(super) fn set_max_attempts(&mut self, id: Id, max_attempts: i64) {
-        self.job(id).max_attempts = max_attempts;
-    }
-
     /// Comes into its line: in turn if nobody is there, else behind all.
     fn enter(&mut self, id: Id) {
         let lead = self.jobs[&id].lead;

@@ -228,7 +228,7 @@ impl Case<'_> {
             End::Succeed => Transition::Succeed(Vec::new()),
             End::SucceedWithNext => Transition::Succeed(vec![Effect::Enqueue {
                 kind: LEAD_SCORING,
-                max_attempts: 3,
+                subject: postroom::domain::outcome::Subject::OfTheJob,
                 delay: Duration::ZERO,
             }]),
             End::Fail => Transition::Fail { reason, error },
@@ -247,7 +247,6 @@ impl Case<'_> {
                 format!("select id from jobs where subject_id = {id} and kind = '{LEAD_SCORING}'");
             let next_id = self.db.number(&next).await;
             self.model.enqueue(next_id, LEAD_SCORING.0, None, false);
-            self.model.set_max_attempts(next_id, 3);
         }
     }
 

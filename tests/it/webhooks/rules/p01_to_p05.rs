@@ -3,7 +3,7 @@
 use crate::{
     on_both_daemons,
     support::{
-        shared::{BODY_LIMIT, CHANNELS, Desk, SECRET, body, told, with, without},
+        shared::{BODY_LIMIT, Desk, SECRET, body, channels, told, with, without},
         web::ask,
     },
 };
@@ -33,7 +33,7 @@ on_both_daemons! {
     /// first decides.
     async fn p01_the_first_thing_that_is_wrong_decides(place: Place) {
         let desk = Desk::without_jobs(&place).await;
-        for channel in CHANNELS {
+        for channel in channels() {
             let too_large = vec![b'{'; BODY_LIMIT + 1];
             let request = desk.request("closed01", channel).bearer_auth("wrong").body(too_large);
             assert_eq!(told(&ask(request).await), "413", "{channel}: size before secret");

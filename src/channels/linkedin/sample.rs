@@ -1,31 +1,27 @@
 //! Bodies of Unipile.
 
-use super::{Who, extended};
-use crate::channels::{Channel, linkedin::Linkedin};
+use crate::channels::samples::{MadeUpLead, extended};
 use serde_json::{Value, json};
 
 const ACCOUNT: &str = "sample-account";
 const OURS: &str = "ACoAABown0001SamplE";
 
-pub(super) fn linkedin(event: &str, who: &Who) -> Option<Value> {
-    if !Linkedin::EVENTS.contains(&event) {
-        return None;
-    }
+pub(super) fn sample(event: &str, who: &MadeUpLead) -> Value {
     let member = who.id("ACoAABpro");
     let profile =
         format!("https://www.linkedin.com/in/{}-{}/", who.first.to_lowercase(), who.unique);
     let name = format!("{} {}", who.first, who.last);
     if event == "AccountStatus" {
-        return Some(json!({
+        return json!({
             "AccountStatus": {"account_id": ACCOUNT, "message": "OK", "account_type": "LINKEDIN"},
             "sample": who.unique,
-        }));
+        });
     }
     let body = json!({
         "event": event, "account_id": ACCOUNT, "account_type": "LINKEDIN", "webhook_name": "sample",
     });
     if event == "new_relation" {
-        return Some(extended(
+        return extended(
             body,
             json!({
                 "user_full_name": name,
@@ -33,7 +29,7 @@ pub(super) fn linkedin(event: &str, who: &Who) -> Option<Value> {
                 "user_public_identifier": null,
                 "user_profile_url": profile,
             }),
-        ));
+        );
     }
     let lead = json!({
         "attendee_id": who.id("att"),
@@ -42,7 +38,7 @@ pub(super) fn linkedin(event: &str, who: &Who) -> Option<Value> {
         "attendee_profile_url": profile,
         "attendee_public_identifier": null,
     });
-    Some(extended(
+    extended(
         body,
         json!({
             "account_info": {"type": "LINKEDIN", "feature": "classic", "user_id": OURS},
@@ -58,5 +54,5 @@ pub(super) fn linkedin(event: &str, who: &Who) -> Option<Value> {
             "is_group": false,
             "message_type": "MESSAGE",
         }),
-    ))
+    )
 }

@@ -1,0 +1,42 @@
+//! The page about the channels, docs/CHANNELS.md, made from what they say about themselves.
+
+use super::AnyChannel;
+use crate::domain::Medium;
+use std::{fmt::Write as _, sync::Arc};
+
+const HEAD: &str = "# Channels: which event does what\n\n\
+    Made from the tables in `src/channels` (`UPDATE_DOCS=1 cargo test the_page_of_the_channels`); the rules\n\
+    behind them are in `docs/RULES.md`. An outcome is that of an ordinary event whose lead, or message, is known.\n";
+
+/// The page about these channels, in their order, in Markdown.
+pub fn page(channels: &[Arc<dyn AnyChannel>]) -> String {
+    let sections = channels.iter().map(|channel| section(channel.as_ref()));
+    std::iter::once(HEAD.to_owned()).chain(sections).collect()
+}
+
+fn section(channel: &dyn AnyChannel) -> String {
+    let mut text = format!("\n# {}\n\n| event | outcome | |\n|---|---|---|\n", channel.name());
+    for row in channel.table() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {} | {} | {} |", row.event, row.outcome, row.note);
+    }
+    let secret = match (channel.secret_header(), channel.secret_field()) {
+        (Some(header), _) => format!("`{header}`"),
+        (None, Some(field)) => format!("the body's `{field}`"),
+        (None, None) => "none".to_owned(),
+    };
+    let answer = match channel.medium() {
+        Medium::Mail => "a mail".to_owned(),
+        Medium::Text { parts, chars } => {
+            format!("a text message of at most {parts} parts of at most {chars} characters")
+        }
+        Medium::Chat { chars } => format!("a message of at most {chars} characters"),
+    };
+    text + &format!(
+        "| any other | | {} |\n\n\
+         Inbound messages are worked through by `{}`. The provider's own place for the secret: {secret}. An answer is \
+         {answer}.\n",
+        channel.others(),
+        channel.post_process(),
+    )
+}
