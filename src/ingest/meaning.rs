@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     channels::{self, Received},
-    config::{ClientChannel, Config},
+    config::ClientChannel,
     domain::{Event, Interpreted, NotUnderstood},
     store::Content,
 };
