@@ -18,5 +18,6 @@ mod model;
 mod nodes;
 mod plans;
 mod rescue;
+mod subjects;
 mod tools;
 mod two_sessions;
