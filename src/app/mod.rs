@@ -170,7 +170,7 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 ///
 /// # Errors
 /// If it cannot start. While the database is unreachable it waits.
-pub fn serve(config: Config, _sources: config::Sources, role: Role) -> Result<Exit, AppError> {
+pub fn serve(config: Config, role: Role) -> Result<Exit, AppError> {
     process::close_to_others()?;
     crate::telemetry::logging::init(&config.telemetry)?;
     for warning in config.warnings() {

@@ -38,9 +38,8 @@ fn roles() -> impl TypedValueParser<Value = Role> {
 
 /// Runs the daemon until it ends. `role` and `files` are those given before the command.
 pub(super) fn run(args: ServeArgs, role: RoleArg, files: Files) -> Result<ExitCode, Failure> {
-    let sources = args.files.over(files).sources();
-    let config = Config::load(&sources)?;
+    let config = Config::load(&args.files.over(files).sources())?;
     let role = args.role.role.or(role.role).unwrap_or(Role::All);
-    let exit = app::serve(config, sources, role)?;
+    let exit = app::serve(config, role)?;
     Ok(ExitCode::from(exit.code()))
 }
