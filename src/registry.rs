@@ -9,8 +9,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Kinds that the configuration may name before this version runs them, so that one configuration fits
-/// daemons of two versions.
+/// Kinds that the configuration may name before this version runs them, so that one configuration
+/// fits daemons of two versions.
 const KINDS_TO_COME: [JobKind; 2] = [JobKind("AUTO_SEND_DELAYED"), JobKind("DELIVER_REPLY")];
 
 /// The two lists.

@@ -72,7 +72,8 @@ impl Score {
         Self { fit, intent, overall: (fit + intent) / 2, reason }
     }
 
-    /// The score of a lead that nobody may write to; `None` for any other lead, of which an analyst is asked.
+    /// The score of a lead that nobody may write to; `None` for any other lead, of which an analyst
+    /// is asked.
     pub fn of_disqualified(lead: &LeadView) -> Option<Self> {
         let why = if lead.opted_out {
             "opted out"

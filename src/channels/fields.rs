@@ -11,7 +11,8 @@ use std::fmt;
 
 pub use crate::domain::text::normalised;
 
-/// Longer than any real id, name of a person or address; short enough for an index of either database.
+/// Longer than any real id, name of a person or address; short enough for an index of either
+/// database.
 pub(super) const ID_BYTES_MAX: usize = 512;
 const EMAIL_BYTES_MAX: usize = 320;
 /// More than any mail has; each takes a multiple of its place in a body where it is stored.
@@ -177,7 +178,8 @@ pub fn has_robots_name(address: &str) -> bool {
     })
 }
 
-/// True where headers at a path, in any shape, name an empty envelope sender, or say that a machine wrote.
+/// True where headers at a path, in any shape, name an empty envelope sender, or say that a machine
+/// wrote.
 pub fn are_of_a_machine(body: &Value, path: &str) -> bool {
     let tells = |name: &str, value: &str| {
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase());
@@ -303,8 +305,8 @@ pub fn id_key(kind: KeyKind, id: &str) -> MessageKey {
     MessageKey { kind, key: id.to_owned(), expires: false }
 }
 
-/// A key over what a message holds. It counts for ever if `timed`: if a time of the message itself is
-/// among the parts (docs/RULES.md P10).
+/// A key over what a message holds. It counts for ever if `timed`: if a time of the message itself
+/// is among the parts (docs/RULES.md P10).
 pub fn content_key(kind: KeyKind, parts: &[&str], timed: bool) -> MessageKey {
     MessageKey { kind, key: format!("content:{}", hash(parts)), expires: !timed }
 }

@@ -12,15 +12,18 @@ use thiserror::Error;
 /// As the first name of a map, `serde_json`'s own sign for "this map is a number".
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// More values than this are not read from one body: as a tree they take many times the memory of their text.
+/// More values than this are not read from one body: as a tree they take many times the memory of
+/// their text.
 pub const VALUES_MAX: usize = 200_000;
-/// An object counts as this many values more than those in it: its tree takes as much, with a single name in it.
+/// An object counts as this many values more than those in it: its tree takes as much, with a
+/// single name in it.
 const OBJECT_VALUES: usize = 8;
 
 /// A body of which no tree is made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unreadable {
-    /// It is not JSON: where and why, in words that are safe to show. Nothing of the body is in them.
+    /// It is not JSON: where and why, in words that are safe to show. Nothing of the body is in
+    /// them.
     #[error("{0}")]
     NotJson(String),
     /// It is JSON, but holds more than [`VALUES_MAX`] values.
@@ -36,8 +39,8 @@ pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Reads a body. A byte order mark before it is passed over, lone surrogate escapes are taken out of its
-/// strings, and numbers may be of any size.
+/// Reads a body. A byte order mark before it is passed over, lone surrogate escapes are taken out
+/// of its strings, and numbers may be of any size.
 ///
 /// # Errors
 /// Whatever is not JSON: empty, cut, raw control characters in a string, invalid UTF-8; and what is
@@ -59,9 +62,9 @@ pub fn parse(body: &[u8]) -> Result<Value, Unreadable> {
     }
 }
 
-/// As `serde_json` reads a [`Value`], but for the names that mean something to itself: with them a sender could
-/// pass an object off as a number, or a text as what is written in it, deeper than anything may be nested. `None` is
-/// JSON with too many values.
+/// Reads a [`Value`] as `serde_json` does, except that its private names have no meaning here: with
+/// them, a sender could pass an object off as a number, or nest values in a text more deeply than
+/// is allowed. `None` is JSON with too many values.
 fn read(body: &[u8]) -> Result<Option<Value>, serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(body);
     let (is_owned, count) = (Cell::new(false), Cell::new(0));
@@ -180,11 +183,11 @@ fn not_json(error: &serde_json::Error) -> Unreadable {
     Unreadable::NotJson(format!("line {} column {}: {what}", error.line(), error.column()))
 }
 
-/// The text of the field `name` of a body that is an object, without a tree of it: the memory that it takes does not
-/// grow with the number of its values. Of equal names the last counts.
+/// The text of the field `name` of a body that is an object, without a tree of it: the memory that
+/// it takes does not grow with the number of its values. Of equal names the last counts.
 ///
-/// `None` where it is absent or no text, or where the body is no object or not JSON. What is not looked at may be
-/// nested deeper than [`parse`] takes, and hold bytes that are not UTF-8.
+/// `None` if it is absent or no text, or if the body is no object or not JSON. The other values are
+/// not read: they may be nested deeper than [`parse`] takes, and hold bytes that are not UTF-8.
 pub fn text_of_field(body: &[u8], name: &str) -> Option<String> {
     let find = |body: &[u8]| {
         let mut text = serde_json::Deserializer::from_slice(body);
@@ -300,8 +303,8 @@ impl<'de> Visitor<'de> for TextOnly {
     }
 }
 
-/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it: all but the strings that hold one stays
-/// as it is written. The field's value is replaced where it is a text.
+/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it: all but the
+/// strings that hold one stays as it is written. The field's value is replaced where it is a text.
 pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) -> String {
     let mut shown = String::with_capacity(text.len());
     let (mut rest, mut is_secret) = (text, false);
@@ -325,7 +328,8 @@ pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) ->
     shown
 }
 
-/// What is before the first string of a JSON text, the string with its quotes, and what is behind it.
+/// What is before the first string of a JSON text, the string with its quotes, and what is behind
+/// it.
 fn first_string(text: &str) -> Option<(&str, &str, &str)> {
     let bytes = text.as_bytes();
     let start = memchr::memchr(b'"', bytes)?;
@@ -504,7 +508,7 @@ mod tests {
                 assert_eq!(body.get("n"), Some(&json!(7)), "numbers are numbers");
             }
         }
-        // What is written in a text is no way to nest deeper.
+        // JSON that is written in a text does not count as nested.
         let deep = json!({RAW: nested(127)}).to_string();
         let deep = format!("{}{deep}{}", "[".repeat(100), "]".repeat(100));
         assert!(parse(deep.as_bytes()).unwrap().pointer(&"/0".repeat(100)).unwrap().is_object());

@@ -1,7 +1,7 @@
 //! Secrets in bodies: found in every spelling that providers put them in, and replaced by [`MASK`].
 //!
-//! A provider that was told to post to an address with a secret in it may tell that address back: in a text, as
-//! a name, escaped as JSON within a text, or encoded as part of another address.
+//! A provider that was told to post to an address with a secret in it may tell that address back:
+//! in a text, as a name, escaped as JSON within a text, or encoded as part of another address.
 
 use super::json;
 use memchr::{memchr_iter, memmem};
@@ -13,8 +13,8 @@ pub const MASK: &str = "***";
 
 /// How often a text may be encoded over and over, the body's own JSON not counted.
 const LAYERS: u8 = 3;
-/// In a text of more bytes, a secret may be encoded once: each layer costs passes over the whole text, and anybody
-/// whose answer a provider forwards can write one that has many.
+/// In a text of more bytes, a secret may be encoded once: each layer costs passes over the whole
+/// text, and anybody whose answer a provider forwards can write one that has many.
 const LARGE_BYTES: usize = 128 * 1_024;
 /// How deep JSON within texts of JSON is looked into.
 const NESTED: u8 = 3;
@@ -29,7 +29,8 @@ pub struct Masks<'a> {
 }
 
 impl<'a> Masks<'a> {
-    /// The value of `field` wherever a body has it, these secrets, and whatever an address gives as `secret`.
+    /// Masks the value of `field` in any place of a body, these secrets, and the `secret` parameter
+    /// of an address.
     pub fn new(field: Option<&'a str>, secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let told = secrets.into_iter().filter(|it| !it.is_empty());
         // In a form a blank is a plus sign.
@@ -40,8 +41,8 @@ impl<'a> Masks<'a> {
         Self { field, secrets }
     }
 
-    /// The body without secrets; `None` where it holds none. `text` is the body as it came, in which a name may
-    /// stand twice.
+    /// The body without secrets; `None` where it holds none. `text` is the body as it came, in
+    /// which a name may stand twice.
     pub fn body(&self, text: &[u8], value: &Value) -> Option<Value> {
         let is_there = any_layer(text, layers(text) + 1, &mut |layer| {
             let holds = |it: &[u8]| memmem::find(layer, it).is_some();
@@ -88,8 +89,8 @@ impl<'a> Masks<'a> {
         (masked != text).then_some(masked)
     }
 
-    /// Adds where secrets stand in the text of which `layer` is a reading; `starts` says where each of its bytes
-    /// begins there.
+    /// Adds where secrets stand in the text of which `layer` is a reading; `starts` says where each
+    /// of its bytes begins there.
     fn collect(&self, layer: &[u8], starts: &[usize], left: u8, found: &mut Vec<Range<usize>>) {
         let place = |it: usize| starts.get(it).copied().unwrap_or_default();
         let secrets = self
@@ -145,7 +146,7 @@ impl<'a> Masks<'a> {
             map.keys().filter_map(|it| Some((it.clone(), self.text(it)?))).collect();
         for (name, mut masked) in renamed {
             is_changed = true;
-            // What was told under two names stays under two.
+            // Two names that would become one stay two.
             while map.contains_key(&masked) {
                 masked.push('*');
             }
@@ -200,7 +201,8 @@ const fn layers(text: &[u8]) -> u8 {
     if text.len() > LARGE_BYTES { 1 } else { LAYERS }
 }
 
-/// Whether `is_it` holds for a text, or for what it says where it is encoded, up to that many times over.
+/// Whether `is_it` holds for a text, or for what it says where it is encoded, up to that many times
+/// over.
 fn any_layer(text: &[u8], layers: u8, is_it: &mut impl FnMut(&[u8]) -> bool) -> bool {
     if is_it(text) {
         return true;

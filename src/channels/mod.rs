@@ -1,5 +1,5 @@
-//! One folder a channel: what its webhooks mean. Everything here is pure: no I/O and no clock. What is needed
-//! from outside comes in with [`Received`].
+//! One folder a channel: what its webhooks mean. Everything here is pure: no I/O and no clock. What
+//! is needed from outside comes in with [`Received`].
 //!
 //! The rules are in `docs/RULES.md`: `P1`–`P20` hold for all channels, each channel has its table.
 
@@ -33,13 +33,13 @@ pub struct Received<'a> {
     pub received_at: Timestamp,
     /// The client's country, for phone numbers without country code: two capital letters.
     pub country: Option<&'a str>,
-    /// Where the client's own workflows put the text of a message: names joined by dots. Only some channels have
-    /// such a setting.
+    /// Where the client's own workflows put the text of a message: names joined by dots. Only some
+    /// channels have such a setting.
     pub text_field: Option<&'a str>,
 }
 
-/// One event of a provider, and what happens with it. docs/CHANNELS.md is made of these rows, and tests
-/// compare them with what the channel makes of its samples.
+/// One event of a provider, and what happens with it. docs/CHANNELS.md is made of these rows, and
+/// tests compare them with what the channel makes of its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// The provider's name of it.
@@ -55,8 +55,8 @@ pub const fn row(event: &'static str, outcome: &'static str, note: &'static str)
     EventRow { event, outcome, note }
 }
 
-/// A provider's webhooks. A new provider is one folder with this implemented, and one line of registration: what
-/// others ask about a channel, they ask here, and never by its name.
+/// A provider's webhooks. A new provider is one folder with this implemented, and one line of
+/// registration: what others ask about a channel, they ask here, and never by its name.
 pub trait Channel: Send + Sync + 'static {
     /// Its path word.
     const NAME: ChannelName;
@@ -72,22 +72,24 @@ pub trait Channel: Send + Sync + 'static {
     const SECRET_HEADER: Option<&'static str>;
     /// The provider's own top-level payload field for the shared secret.
     const SECRET_FIELD: Option<&'static str> = None;
-    /// Where a body names the provider account (docs/RULES.md P8): names joined by dots, of which the first that
-    /// is there counts. Empty if bodies name none.
+    /// Where a body names the provider account (docs/RULES.md P8): names joined by dots, of which
+    /// the first that is there counts. Empty if bodies name none.
     const ACCOUNT: &'static [&'static str];
-    /// The kinds of identities that the provider gives out, besides mail addresses and phone numbers.
+    /// The kinds of identities that the provider gives out, besides mail addresses and phone
+    /// numbers.
     const IDENTITIES: &'static [IdentityKind] = &[];
     /// The event of an ordinary inbound message: its sample is posted when no event is asked for.
     const MESSAGE_EVENT: &'static str;
 
-    /// A made-up body of an event of [`Channel::TABLE`], from or about `lead`. Two leads give bodies that differ
-    /// in ids, lead and text; the same lead gives the same body.
+    /// A made-up body of an event of [`Channel::TABLE`], from or about `lead`. Two leads give
+    /// bodies that differ in ids, lead and text; the same lead gives the same body.
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value;
 
     /// What a body means. It is an object: [`interpret`] has checked that.
     ///
     /// # Errors
-    /// An event that is not known, or one that lacks a field it cannot do without: it is quarantined.
+    /// An event that is not known, or one that lacks a field it cannot do without: it is
+    /// quarantined.
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
 }
 
@@ -105,8 +107,8 @@ pub trait AnyChannel: Send + Sync {
     fn secret_field(&self) -> Option<&'static str>;
     /// [`Channel::ACCOUNT`].
     fn account_paths(&self) -> &'static [&'static str];
-    /// A made-up body of `event`, by default of [`Channel::MESSAGE_EVENT`], of the made-up lead number `unique`;
-    /// `None` if [`Channel::TABLE`] has no such event.
+    /// A made-up body of `event`, by default of [`Channel::MESSAGE_EVENT`], of the made-up lead
+    /// number `unique`; `None` if [`Channel::TABLE`] has no such event.
     fn sample(&self, event: Option<&str>, unique: u64) -> Option<Value>;
     /// [`Channel::interpret`]; call [`interpret`] instead, which checks the shape first.
     ///
@@ -170,7 +172,8 @@ impl<C: Channel> AnyChannel for C {
     }
 }
 
-/// What a body means to `channel`. A body that is no object means nothing to any channel (docs/RULES.md P4).
+/// What a body means to `channel`. A body that is no object means nothing to any channel
+/// (docs/RULES.md P4).
 ///
 /// # Errors
 /// As [`Channel::interpret`], and `not_an_object`.
@@ -185,8 +188,8 @@ pub fn interpret(
     }
 }
 
-/// The most bytes of an event's name that are kept. Some names are whatever the sender wrote, and they are logged
-/// and listed.
+/// The most bytes of an event's name that are kept. Some names are whatever the sender wrote, and
+/// they are logged and listed.
 const EVENT_BYTES_MAX: usize = 200;
 
 /// An event's name as it is kept: PostgreSQL stores no U+0000.

@@ -11,13 +11,13 @@ const DIGITS_MAX: usize = 18;
 pub struct Phone {
     /// E.164, else its digits.
     pub shown: String,
-    /// E.164; `None` where the country is not known or no such number exists. By this alone a lead is
-    /// known.
+    /// E.164; `None` where the country is not known or no such number exists. By this alone a lead
+    /// is known.
     pub e164: Option<String>,
 }
 
-/// Reads a number. One without country code belongs to the first of `countries` (ISO 3166, two letters)
-/// that is a country.
+/// Reads a number. One without country code belongs to the first of `countries` (ISO 3166, two
+/// letters) that is a country.
 pub fn read(text: &str, countries: &[Option<&str>]) -> Option<Phone> {
     let (digits, international) = digits(text)?;
     let country: Option<country::Id> =

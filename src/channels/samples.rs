@@ -1,5 +1,5 @@
-//! Made-up leads, from which channels make bodies as their providers send them: for `postroom send`, for the
-//! benchmark and for tests.
+//! Made-up leads, from which channels make bodies as their providers send them: for `postroom
+//! send`, for the benchmark and for tests.
 
 use super::AnyChannel;
 use serde_json::Value;
@@ -7,8 +7,8 @@ use serde_json::Value;
 /// Our mailbox in samples of mail.
 pub(super) const MAILBOX: &str = "sender@postroom.example";
 
-/// `body` as one of the provider's account that a client's channel is configured with: of another it would be
-/// ignored. A body that names no account stays as it is.
+/// `body` as one of the provider's account that a client's channel is configured with: of another
+/// it would be ignored. A body that names no account stays as it is.
 pub fn of_account(channel: &dyn AnyChannel, mut body: Value, account: &str) -> Value {
     for path in channel.account_paths() {
         if let Some(named) = body.pointer_mut(&format!("/{}", path.replace('.', "/"))) {

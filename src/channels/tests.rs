@@ -1,4 +1,5 @@
-//! What the tests of the channels share. What holds for every channel is tested in `tests/it/channels.rs`.
+//! Shared by the tests of the channels. The tests of all channels together are in
+//! `tests/it/channels.rs`.
 
 use super::{AnyChannel, Received, interpret};
 use crate::domain::{

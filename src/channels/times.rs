@@ -9,8 +9,8 @@ const DAY_MS: i64 = 86_400_000;
 /// From here on a number counts milliseconds.
 const FIRST_MILLIS: f64 = 1e12;
 
-/// The first of `paths` at which a time can be read, else `received_at`; later than a day after receipt
-/// is receipt.
+/// The first of `paths` at which a time can be read, else `received_at`; later than a day after
+/// receipt is receipt.
 pub fn first(body: &Value, paths: &[&str], received_at: Timestamp) -> Timestamp {
     let told = paths.iter().find_map(|path| read(fields::get(body, path)?));
     clamped(told.unwrap_or(received_at), received_at)
@@ -21,8 +21,8 @@ pub fn clamped(at: Timestamp, received_at: Timestamp) -> Timestamp {
     if at.millis_since(received_at) > DAY_MS { received_at } else { at }
 }
 
-/// A time: a number of seconds or (above 10^12) milliseconds, also as text; or a date and a time of ISO
-/// 8601 or RFC 2822, in UTC where no zone is said.
+/// A time: a number of seconds or (above 10^12) milliseconds, also as text; or a date and a time of
+/// ISO 8601 or RFC 2822, in UTC where no zone is said.
 pub fn read(value: &Value) -> Option<Timestamp> {
     match value {
         Value::Number(number) => number.as_f64().and_then(from_number),

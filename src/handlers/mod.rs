@@ -16,7 +16,8 @@ use std::{fmt, sync::Arc};
 
 pub use self::{lead_scoring::LeadScoring, post_process::PostProcess, self_check::SelfCheck};
 
-/// What handlers can be made with. Each slot of a pool makes its own handler, and its replacement another one.
+/// The parts that handlers can be made with. Each slot of a pool makes a handler of its own, and
+/// its replacement makes another one.
 #[derive(Clone)]
 pub struct Deps {
     /// Reads the database, and cannot write to it.
@@ -38,8 +39,8 @@ pub trait JobHandler: Send + Sync + 'static {
     /// The kind.
     const KIND: JobKind;
 
-    /// What the job comes to. The future may be dropped at any `await` and the job run again: it changes nothing
-    /// outside.
+    /// Works off the job, and says what it comes to. The future may be dropped at any `await` and
+    /// the job run again: it changes nothing outside.
     fn handle(&self, job: &Job) -> impl Future<Output = Outcome> + Send;
 }
 

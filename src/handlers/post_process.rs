@@ -112,8 +112,8 @@ fn opt_out(conversation: &Conversation, medium: Medium) -> Option<String> {
     opt_out_words(medium, message.subject.as_deref(), new_text)
 }
 
-/// The tag that is known without the analyst. An opt-out wins over everything. The provider's own verdict stands,
-/// except that a machine's message can only have a verdict that is for machines.
+/// The tag that is known without the analyst. An opt-out wins over everything. The provider's own
+/// verdict stands, except that a machine's message can only have a verdict that is for machines.
 fn known_tag(conversation: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
     if is_opt_out {
         return Some(Sentiment::Blacklist);
@@ -121,8 +121,8 @@ fn known_tag(conversation: &Conversation, is_opt_out: bool) -> Option<Sentiment>
     verdict::standing(conversation.message.sentiment, conversation.message.automated)
 }
 
-/// True if an answer is of use: the tag asks for one, nothing forbids it, and it would answer the newest message of
-/// the lead.
+/// True if an answer is of use: the tag asks for one, nothing forbids it, and it would answer the
+/// newest message of the lead.
 fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> bool {
     let Conversation { message, lead, .. } = conversation;
     let has_text = message.has_new_text && !message.body.trim().is_empty();

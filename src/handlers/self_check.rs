@@ -1,4 +1,5 @@
-//! The job that does nothing: the canary and the benchmarks send it through all parts of the daemon.
+//! The job that does nothing: the canary and the benchmarks send it through all parts of the
+//! daemon.
 
 use super::JobHandler;
 use crate::domain::{Job, JobKind, Outcome, job::SELF_CHECK};

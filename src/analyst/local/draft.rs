@@ -35,8 +35,8 @@ pub(super) fn draft(request: &DraftRequest<'_>) -> Option<DraftText> {
     })
 }
 
-/// The template for a client that has none of its own: a short one for text messages, else one of the
-/// 220 to 1,200 characters that a mail should have.
+/// The template for a client that has none of its own: a short one for text messages, else one of
+/// the 220 to 1,200 characters that a mail should have.
 const fn built_in(tag: Sentiment, medium: Medium) -> Option<&'static str> {
     let (long, short) = match tag {
         Sentiment::MeetingRequested => (
@@ -101,8 +101,9 @@ static BLANKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[ \t]{2,}"));
 static BLANK_BEFORE_MARK: LazyLock<Regex> = LazyLock::new(|| pattern(r"[ \t]+([,.!?;:])"));
 static BLANK_LINES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n{3,}"));
 
-/// `template` with its placeholders filled in. A placeholder without a value vanishes with the blank
-/// around it, and a line of which nothing is left vanishes, too. Values are never read as templates.
+/// `template` with its placeholders filled in. A placeholder without a value vanishes with the
+/// blank around it, and a line of which nothing is left vanishes, too. Values are never read as
+/// templates.
 fn filled(template: &str, lead: &LeadView, sender: Option<&str>) -> String {
     let lines = template.lines().filter_map(|line| filled_line(line.trim_end(), lead, sender));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -155,8 +156,8 @@ fn answering(subject: &str) -> Option<String> {
     (!subject.is_empty()).then(|| format!("Re: {subject}"))
 }
 
-/// The text and its parts, at most `parts_max` of at most `chars` characters, split at blanks. A longer
-/// text ends with the last sentence that fits, else with the last word.
+/// The text and its parts, at most `parts_max` of at most `chars` characters, split at blanks. A
+/// longer text ends with the last sentence that fits, else with the last word.
 fn in_parts(text: &str, parts_max: usize, chars: usize) -> (String, Vec<String>) {
     let text = one_line(text);
     let mut held = text.as_str();

@@ -36,7 +36,8 @@ impl Analyst for Local {
     }
 }
 
-/// What is judged of a conversation: the message, and our last message before it on the same channel.
+/// What is judged of a conversation: the message, and our last message before it on the same
+/// channel.
 fn heard(conversation: &Conversation, medium: Medium) -> classify::Heard<'_> {
     let message = &conversation.message;
     let is_ours_before = |line: &&Line| {

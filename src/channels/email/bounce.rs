@@ -9,8 +9,8 @@ const READ_BYTES: usize = 20_000;
 /// This much of a report is kept.
 const REASON_CHARS: usize = 1_000;
 
-/// The address that mail to could not be delivered, as the report's text names it; neither a robot's nor
-/// ours.
+/// The address that mail to could not be delivered, as the report's text names it; neither a
+/// robot's nor ours.
 pub(super) fn address(body: &Value) -> Option<String> {
     let shown = shown(body)?;
     text::report::addresses(&shown).find(|it| !fields::has_robots_name(it) && !is_ours(body, it))

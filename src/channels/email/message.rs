@@ -70,7 +70,7 @@ pub(super) fn sent(body: &Value, id: &str, address: &str, people: &People) -> Ne
     }
 }
 
-/// What a reply holds, whoever wrote it.
+/// The content of a reply, in either direction.
 fn reply(body: &Value, id: &str) -> NewMessage {
     let raw_text = fields::text(body, "data.reply.text_body");
     let raw_html = fields::text(body, "data.reply.html_body");

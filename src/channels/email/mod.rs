@@ -1,5 +1,5 @@
-//! `EmailBison` (docs/RULES.md EMAIL). Bodies are `{event, data}`; whatever event brings a reply, the reply
-//! itself tells whether it is the lead's, ours, or returned mail.
+//! `EmailBison` (docs/RULES.md EMAIL). Bodies are `{event, data}`; whatever event brings a reply,
+//! the reply itself tells whether it is the lead's, ours, or returned mail.
 
 mod bounce;
 mod message;
@@ -81,7 +81,8 @@ impl Channel for Email {
             let wrapped = fields::raw(body, "data.event").is_some();
             return Err(unknown(None, if wrapped { "unknown_shape" } else { "unknown_event" }));
         };
-        // Subscriptions are named in small letters, deliveries in capitals; newer instances say "contact".
+        // Subscriptions are named in small letters, deliveries in capitals; newer instances say
+        // "contact".
         let name = told.to_ascii_uppercase();
         let name = name.strip_prefix("CONTACT_").map_or(name.clone(), |it| format!("LEAD_{it}"));
         let one = One { event: told, received };
@@ -112,7 +113,7 @@ fn event_type(body: &Value) -> Option<&str> {
     named.as_str().map(str::trim)
 }
 
-/// What a reply is.
+/// The kinds of replies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Inbound,
@@ -170,7 +171,7 @@ impl One<'_> {
 
     fn bounced(&self, name: &str) -> Result<Interpreted, NotUnderstood> {
         let body = self.received.body;
-        // What is no object is no lead: PHP writes an empty one as `[]`.
+        // Only an object is a lead: PHP writes an empty one as `[]`.
         let is_named =
             name == BOUNCED || fields::get(body, "data.lead").is_some_and(Value::is_object);
         if !is_named {

@@ -20,8 +20,9 @@ pub(super) fn ours(body: &Value) -> Address {
     }
 }
 
-/// True for a robot that returns mail: by its name, and because the reply is seen to be a machine's: by the provider, by
-/// an empty envelope sender, by the subject, or as a report that names an address (docs/RULES.md P13).
+/// True for a robot that returns mail: by its name, and because the reply is seen to be a
+/// machine's: by the provider, by an empty envelope sender, by the subject, or as a report that
+/// names an address (docs/RULES.md P13).
 pub(super) fn is_robot(body: &Value, address: &str) -> bool {
     if !fields::has_robots_name(address) {
         return false;
@@ -33,7 +34,7 @@ pub(super) fn is_robot(body: &Value, address: &str) -> bool {
     let is_report = says("data.reply.type", "Bounced")
         || says("data.reply.folder", "Bounced")
         || subject::is_delivery_report(&subject);
-    // The campaign's own lead who answers is a person, whatever it is called.
+    // The campaign's own lead who answers is a person, even if its name is a robot's.
     let is_lead = fields::email(body, "data.lead.email").as_deref() == Some(address);
     is_report
         || !is_lead
@@ -73,7 +74,7 @@ impl People {
         }
     }
 
-    /// Nobody but whoever wrote.
+    /// Only the sender of the reply is known.
     pub(super) fn none(body: &Value) -> Self {
         Self {
             id: None,
@@ -85,12 +86,13 @@ impl People {
         }
     }
 
-    /// The lead's own identities, and then the other address of somebody who writes or is written to in its
-    /// name.
+    /// The lead's own identities, and then the other address of somebody who writes or is written
+    /// to in its name.
     pub(super) fn identities(&self, other: Option<String>) -> Vec<Identity> {
         let mut identities: Vec<Identity> = Vec::new();
         identities.extend(self.id.clone().map(|it| Identity::new(super::EMAILBISON_LEAD, it)));
-        // An address of that name is shared by many: it is only somebody's where it is all that is known.
+        // An address of that name is shared by many: it is only somebody's where it is all that is
+        // known.
         let has_own = self.id.is_some() || self.email.is_some();
         let other = other.filter(|it| !has_own || !fields::has_robots_name(it));
         for address in [self.email.clone(), other].into_iter().flatten() {
@@ -136,7 +138,8 @@ impl People {
         others.or_else(|| self.id.is_some().then(Address::default))
     }
 
-    /// What is told about the lead. The name beside `writer` is the lead's only if that is who wrote.
+    /// What is told about the lead. The name beside `writer` is the lead's only if that is who
+    /// wrote.
     pub(super) fn profile(&self, received: &Received<'_>, writer: Option<&str>) -> LeadProfile {
         let body = received.body;
         let is_lead = writer.is_some_and(|it| self.is_the_lead(it));

@@ -157,14 +157,14 @@ fn apply(
     })))
 }
 
-/// True where a robot returned mail: by its name, and by the subject of the report. The campaign's own lead who answers
-/// is a person, whatever it is called.
+/// True if a robot returned mail: both its name and the subject say so. The campaign's own lead who
+/// answers is a person, even if its name is a robot's.
 fn is_report(body: &Value, address: &str) -> bool {
     let subject = fields::text(body, "reply_subject").unwrap_or_default();
     fields::has_robots_name(address) && subject::is_delivery_report(&subject)
 }
 
-/// Who the lead is.
+/// The lead, as the body describes it.
 struct Lead {
     email: String,
     name: Option<String>,

@@ -1,5 +1,5 @@
-//! Unipile: messages on LinkedIn (docs/RULES.md LINKEDIN). Bodies are flat; the sender and the attendees of
-//! a chat are objects in them.
+//! Unipile: messages on LinkedIn (docs/RULES.md LINKEDIN). Bodies are flat; the sender and the
+//! attendees of a chat are objects in them.
 
 mod message;
 mod profile;

@@ -72,7 +72,8 @@ enum Page {
     Profile(String),
 }
 
-/// Reads a profile's name or address, in any of the forms people have. A company's page is nobody's.
+/// Reads a profile's name or address, in any of the forms people have. A company's page is
+/// nobody's.
 fn page_of(text: &str) -> Option<Page> {
     let text = text.trim();
     let name = if text.contains(['/', ':']) { name_in(text)? } else { text.to_owned() };
@@ -92,7 +93,8 @@ fn page_of(text: &str) -> Option<Page> {
     }
 }
 
-/// The name in `https://www.linkedin.com/in/name/?x=y` and its like; `linkedin://in/name` on phones.
+/// The name in `https://www.linkedin.com/in/name/?x=y` and its like; `linkedin://in/name` on
+/// phones.
 fn name_in(url: &str) -> Option<String> {
     let (path, query) = url.split_once(['?', '#']).unwrap_or((url, ""));
     let (scheme, rest) = path.split_once("://").unwrap_or(("https", path));

@@ -1,4 +1,4 @@
-//! Who the lead is, and who wrote in its place.
+//! The lead of a body, and the person who wrote in its place.
 
 use crate::{
     channels::{Received, fields, fields::FieldError, phones},
@@ -69,8 +69,9 @@ impl Contact {
         self.is_told_as_recipient && self.ours.as_ref() == Some(&self.email)
     }
 
-    /// True where a robot wrote that returns mail: by its name, and because the mail is seen to be a machine's. The
-    /// campaign's own lead who answers is a person, unless the subject is that of a report (docs/RULES.md P13).
+    /// True where a robot wrote that returns mail: by its name, and because the mail is seen to be
+    /// a machine's. The campaign's own lead who answers is a person, unless the subject is that of
+    /// a report (docs/RULES.md P13).
     pub(super) fn is_by_robot(&self, body: &Value) -> bool {
         let writer = self.writer.as_ref().unwrap_or(&self.email);
         if !fields::has_robots_name(writer) {

@@ -53,7 +53,7 @@ pub(super) fn reply(body: &Value, lead: &Contact, campaign: &str, stats: &str) -
         has_new_text: cleaned.has_new_text,
         raw_text,
         raw_html: html,
-        // The name beside the lead's address is not that of whoever wrote in its place.
+        // The name beside the lead's address is the lead's, even if somebody else wrote.
         from: writer.map_or_else(|| theirs(lead), |it| Address { address: Some(it), name: None }),
         to: vec![ours(lead)].into_iter().filter(|it| it.address.is_some()).collect(),
         ..base

@@ -1,5 +1,5 @@
-//! `SmartLead` (docs/RULES.md SMARTLEAD). Bodies are flat; `from_email` is our mailbox in every event, in
-//! replies too.
+//! `SmartLead` (docs/RULES.md SMARTLEAD). Bodies are flat; `from_email` is our mailbox in every
+//! event, in replies too.
 
 mod lead;
 mod message;

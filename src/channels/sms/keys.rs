@@ -35,8 +35,8 @@ pub(super) const fn kind(direction: Direction) -> KeyKind {
     }
 }
 
-/// The key to look up what came over the other path, and the key that the other path looks up: the same
-/// contact, direction and text within 10 minutes is one message. None without a text.
+/// The key to look up what came over the other path, and the key that the other path looks up: the
+/// same contact, direction and text within 10 minutes is one message. None without a text.
 pub(super) fn crossed(
     path: Path,
     contact: &str,
@@ -56,8 +56,8 @@ pub(super) fn crossed(
     (vec![key(path.other())], vec![key(path)])
 }
 
-/// What a message says, as a content key holds it: its text, and where it has none the files that came, or two
-/// pictures would be one message.
+/// What a message says, as a content key holds it: its text, and where it has none the files that
+/// came, or two pictures would be one message.
 pub(super) fn told(text: &str, files: &[Attachment]) -> String {
     let text = fields::normalised(text);
     if !text.is_empty() {

@@ -1,4 +1,5 @@
-//! Where the text of a message stands: workflows are put together by people, who name their fields as they like.
+//! Where the text of a message stands: workflows are put together by people, who name their fields
+//! as they like.
 
 use crate::{
     channels::{Received, fields, json},
@@ -68,7 +69,8 @@ fn in_custom_data(body: &Value) -> Option<String> {
     }
 }
 
-/// The text at a path, in any of the known shapes; steps of the path may lead through JSON in a text.
+/// The text at a path, in any of the known shapes; steps of the path may lead through JSON in a
+/// text.
 fn at(body: &Value, path: &str) -> Option<String> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let value = body.as_object()?.get(name)?;
@@ -79,7 +81,8 @@ fn at(body: &Value, path: &str) -> Option<String> {
     }
 }
 
-/// A text, or the first in a list, or that of a known key of an object; a text may hold such an object as JSON.
+/// A text, or the first in a list, or that of a known key of an object; a text may hold such an
+/// object as JSON.
 fn text_of(value: &Value, depth: usize) -> Option<String> {
     if depth == 0 {
         return None;
@@ -146,8 +149,8 @@ const TELLING: [&str; 32] = [
     "réponse", "reponse", "bericht", "antwoord", "meddelande", "besked", "melding", "wiadomo",
 ];
 
-/// True where something like a text stands under a key that is not known: in the message, in the custom data, or on top
-/// under a name that tells of one.
+/// True where something like a text stands under a key that is not known: in the message, in the
+/// custom data, or on top under a name that tells of one.
 pub(super) fn may_stand_elsewhere(body: &Value) -> bool {
     let Some(map) = body.as_object() else { return false };
     let in_message = map.get("message").is_some_and(|it| holds_words(it, DEPTH_MAX));
@@ -168,7 +171,8 @@ pub(super) fn may_stand_elsewhere(body: &Value) -> bool {
         })
 }
 
-/// True for a text that may be what somebody wrote, or what holds one under a key that is not known.
+/// True for a text that may be what somebody wrote, or what holds one under a key that is not
+/// known.
 fn holds_words(value: &Value, depth: usize) -> bool {
     match value {
         Value::String(text) => is_written(text),

@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 /// These bodies carry no name of an event.
 pub(super) const EVENT: &str = "workflow";
 
-/// A message's own date and time are in no zone that is told: this far from receipt they are believed.
+/// A message's own date and time are in no zone that is told: this far from receipt they are
+/// believed.
 const BELIEVED_MS: i64 = 20 * 60_000;
 
 pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
@@ -113,7 +114,8 @@ fn is_sms(kind: Option<&Value>) -> bool {
     }
 }
 
-/// Without a date and a time of its own, the same text within 10 minutes is a retry (docs/RULES.md P10).
+/// Without a date and a time of its own, the same text within 10 minutes is a retry (docs/RULES.md
+/// P10).
 fn content_key(
     body: &Value,
     contact: &str,
@@ -137,7 +139,7 @@ fn sent_at(body: &Value, received_at: Timestamp) -> Timestamp {
     told().filter(|at| at.millis_since(received_at).abs() <= BELIEVED_MS).unwrap_or(received_at)
 }
 
-/// Who the contact is.
+/// The contact, as the body describes it.
 struct Lead {
     identities: Vec<Identity>,
     profile: LeadProfile,

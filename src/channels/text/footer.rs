@@ -57,7 +57,8 @@ static DEVICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// A short line that names a device or a mail program, and says in any of these languages that it was sent with it.
+/// A short line that names a device or a mail program, and says in any of these languages that it
+/// was sent with it.
 static SENT_WITH: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)(?:iphon|ipad|ipod|galaxy|samsung|android|huawei|xiaomi|redmi|pixel|oneplus|motorola|nokia|blackberry|outlook",

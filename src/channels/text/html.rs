@@ -29,13 +29,14 @@ pub fn looks_like_html(text: &str) -> bool {
     KNOWN_TAG.as_ref().is_some_and(|tag| tag.is_match(text))
 }
 
-/// The text of `html`: breaks and ends of blocks are newlines, entities are decoded, styles and scripts
-/// dropped.
+/// The text of `html`: breaks and ends of blocks are newlines, entities are decoded, styles and
+/// scripts dropped.
 pub fn to_text(html: &str, quotes: Quotes) -> String {
     read(html, quotes).text.trim().to_owned()
 }
 
-/// The text of `html` without the older mail, where a mail program has marked that by an id, a class or a style.
+/// The text of `html` without the older mail, where a mail program has marked that by an id, a
+/// class or a style.
 pub(super) fn above_marks(html: &str) -> Option<String> {
     let page = read(html, Quotes::Drop);
     page.is_marked.then(|| page.text.trim().to_owned())
@@ -262,7 +263,7 @@ impl Page {
     }
 }
 
-/// What follows the end tag of an element that holds no markup.
+/// The text behind the end tag of an element that holds no markup.
 fn after_element<'a>(html: &'a str, name: &str) -> &'a str {
     let mut rest = html;
     while let Some((_, tail)) = rest.split_once("</") {

@@ -5,7 +5,7 @@
 pub(super) enum Mark {
     /// From here on everything is old.
     Rest,
-    /// What is in this element is old.
+    /// The content of this element is old.
     Element,
 }
 

@@ -1,5 +1,5 @@
-//! From what a mail holds to what was newly written in it (docs/RULES.md TEXT). Linear in time, whatever
-//! comes in.
+//! From what a mail holds to what was newly written in it (docs/RULES.md TEXT). Linear in time,
+//! whatever comes in.
 
 mod entities;
 mod footer;
@@ -55,8 +55,8 @@ pub fn clean(text: Option<&str>, html: Option<&str>) -> Cleaned {
     Cleaned { body: raw.unwrap_or_default().trim().to_owned(), has_new_text: raw.is_none() }
 }
 
-/// The words of a text message or a chat: a reaction to what we had written holds none. Without a text there is
-/// nothing that could not be judged.
+/// The words of a text message or a chat: a reaction to what we had written holds none. Without a
+/// text there is nothing that could not be judged.
 pub fn spoken(raw: &str) -> Cleaned {
     let said = reply::spoken(raw);
     match reactions::without_reaction(&said) {

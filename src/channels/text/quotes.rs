@@ -1,5 +1,5 @@
-//! Where in a mail the older mail starts, by the words of mail programs and by shape. Each test looks at a few short
-//! lines only.
+//! Where in a mail the older mail starts, by the words of mail programs and by shape. Each test
+//! looks at a few short lines only.
 
 use super::shapes;
 use regex::Regex;
@@ -143,7 +143,8 @@ fn has_year(text: &str) -> bool {
     YEAR.as_ref().is_some_and(|year| year.is_match(text))
 }
 
-/// A sentence that starts "From:" or "To:" is none: it takes several headers that say what headers say.
+/// A sentence that starts "From:" or "To:" is none: it takes several headers that say what headers
+/// say.
 fn starts_header_block(lines: &[&str], first: &str) -> bool {
     if header(first).is_none() {
         return false;
@@ -237,7 +238,8 @@ const VERBS: [&str; 38] = [
 ];
 const OPENINGS: [&str; 9] = ["on ", "am ", "le ", "el ", "il ", "em ", "op ", "den ", "on\u{a0}"];
 
-/// How many lines "On … wrote:" takes with which `lines` start, also where it is broken over several.
+/// How many lines "On … wrote:" takes with which `lines` start, also where it is broken over
+/// several.
 pub(super) fn attribution(lines: &[&str]) -> Option<usize> {
     by_words(lines).or_else(|| shapes::introduction(lines))
 }

@@ -1,6 +1,8 @@
-//! What a phone or a mail program writes where somebody reacts to a message: "Liked “…”" (docs/RULES.md TEXT).
+//! What a phone or a mail program writes where somebody reacts to a message: "Liked “…”"
+//! (docs/RULES.md TEXT).
 //!
-//! It starts with a word or a sign for the reaction, and then quotes what was reacted to: our own words.
+//! It starts with a word or a sign for the reaction, and then quotes what was reacted to: our own
+//! words.
 
 use regex::Regex;
 use std::sync::LazyLock;
@@ -12,7 +14,8 @@ const TAIL_MAX: usize = 60;
 /// This many short lines are a mail that only reacts.
 const MAIL_LINES_MAX: usize = 6;
 
-/// Words with which phones begin a reaction, in small letters. Not "like" or "love": people write those.
+/// Words with which phones begin a reaction, in small letters. Not "like" or "love": people write
+/// those.
 const VERBS: &str = concat!(
     // English
     r"(?:re)?liked|loved|disliked|laughed at|emphasi[sz]ed|questioned|hearted|reacted (?:with )?.{0,30}to|reacted to",
@@ -88,7 +91,8 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     })
 });
 
-/// `text` without a reaction with which it starts; `None` where it starts with none. Empty where it is nothing else.
+/// `text` without a reaction with which it starts; `None` where it starts with none. Empty where it
+/// is nothing else.
 pub(super) fn without_reaction(text: &str) -> Option<&str> {
     let patterns = PATTERNS.as_ref()?;
     let text = text.trim_matches(is_unseen);

@@ -1,8 +1,9 @@
-//! What of a mail's text is new (docs/RULES.md TEXT).
+//! The new part of a mail's text (docs/RULES.md TEXT).
 
 use super::{footer, quotes, shapes};
 
-/// The new text: without quoted lines, what is forwarded, signature and footer. Empty if all is old.
+/// The new text: without quoted lines, what is forwarded, signature and footer. Empty if all is
+/// old.
 pub fn new_text(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.lines().collect();
@@ -57,7 +58,8 @@ pub fn spoken(text: &str) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// True where what follows is marked as quoted: the answer to it, if nothing stands above, stands below.
+/// True where what follows is marked as quoted: the answer to it, if nothing stands above, stands
+/// below.
 fn is_quoted(lines: &[&str]) -> bool {
     let first = lines.iter().take(5).map(|line| line.trim()).find(|line| !line.is_empty());
     first.is_some_and(|line| line.starts_with('>'))

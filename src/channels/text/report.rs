@@ -25,7 +25,8 @@ static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)[a-z0-9!#$%&'*+/=?^_{|}~.\-]{1,64}@[a-z0-9.\-]{1,190}[a-z0-9]").ok()
 });
 
-/// The addresses that a report's text names behind phrases of such reports ("was not delivered to", 550 5.…).
+/// The addresses that a report's text names behind phrases of such reports ("was not delivered to",
+/// 550 5.…).
 pub(in crate::channels) fn addresses(shown: &str) -> impl Iterator<Item = String> + '_ {
     let patterns = PHRASE.as_ref().zip(ADDRESS.as_ref());
     patterns.into_iter().flat_map(move |(phrase, address)| {

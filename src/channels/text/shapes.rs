@@ -68,8 +68,8 @@ fn is_mark(char: char) -> bool {
     matches!(char, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e00}'..='\u{e7f}')
 }
 
-/// True where `lines` start with three headers or more of a mail: one holds an address or a date, and none is a line
-/// of a visiting card or of an agenda.
+/// True where `lines` start with three headers or more of a mail: one holds an address or a date,
+/// and none is a line of a visiting card or of an agenda.
 pub(super) fn starts_headers(lines: &[&str]) -> bool {
     let Some(shapes) = SHAPES.as_ref() else { return false };
     if lines.first().is_none_or(|it| it.len() > LINE_BYTES_MAX || header(it).is_none()) {
@@ -120,8 +120,8 @@ pub(super) fn starts_headers(lines: &[&str]) -> bool {
     is_dated && names_somebody && goes_on
 }
 
-/// How many lines an introduction takes with which `lines` start: an address beside a name, a date, and a colon at the
-/// end, also where it is broken over several lines.
+/// How many lines an introduction takes with which `lines` start: an address beside a name, a date,
+/// and a colon at the end, also where it is broken over several lines.
 pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
     let shapes = SHAPES.as_ref()?;
     let first = shown(lines.first()?);
@@ -131,7 +131,7 @@ pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
     let dates = |text: &str| {
         shapes.year.is_match(text) || shapes.date.is_match(text) || shapes.time.is_match(text)
     };
-    // What goes on in the next line has begun with a date or an address.
+    // An introduction that goes on in the next line begins with a date or an address.
     let may_go_on = dates(first) || first.contains(['@', '<']);
     let most = if may_go_on { INTRODUCTION_LINES } else { 1 };
     let mut said = String::new();
@@ -164,7 +164,8 @@ pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
     None
 }
 
-/// Lines that are marked as quoted with `>`. One alone, or a comparison (`>100 seats`), is somebody's own.
+/// Lines that are marked as quoted with `>`. One alone, or a comparison (`>100 seats`), is
+/// somebody's own.
 pub(super) fn has_marked_quotes(lines: &[&str]) -> bool {
     let marked = lines.iter().map(|it| shown(it)).filter(|it| is_marked(it) && !is_comparison(it));
     marked.take(2).count() == 2

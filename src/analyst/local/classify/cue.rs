@@ -34,7 +34,7 @@ const DATE: &[&str] = &[
     r"\d{1,2}\.\d{1,2}\.(?:\d{2,4})?",
 ];
 const DAY: &[&str] = &[r"today", r"tonight", r"tomorrow", r"tmrw", r"<WEEKDAY>", r"<DATE>"];
-/// A time of day that is one wherever it stands.
+/// Times of day that need no other word beside them.
 const CLOCK: &[&str] = &[
     r"\d{1,2}:\d{2}(?: ?[ap]m)?",
     r"\d{1,2}(?:\.\d{2})? ?[ap]m",
@@ -85,7 +85,7 @@ const LATER: &[&str] = &[
       christmas|easter|thanksgiving|xmas)",
     r"this (?:spring|summer|autumn|fall|winter)",
 ];
-/// What the lead may want to be told about the offer.
+/// Things about the offer that a lead may ask about.
 const OFFER: &[&str] = &[
     r"pric(?:e|es|ing|ed)",
     r"costs?",

@@ -1,4 +1,4 @@
-//! What machines write, and absence notices, whoever wrote them.
+//! Messages of machines, and absence notices of persons and machines.
 
 use super::{
     cue::cues,
@@ -20,7 +20,8 @@ cues! {
           відсутн|у відпустці|不在|休暇|外出|休假|부재|휴가|خارج المكتب|إجازة|מחוץ למשרד|לא במשרד|
           בחופשה)",
     ];
-    /// Behind an answer's mark only what goes on like a notice is one: "Re: Out of office help" is our own subject.
+    /// Behind an answer's mark only what goes on like a notice is one: "Re: Out of office help" is
+    /// our own subject.
     ABSENT_ANSWER = [
         r"^(?:out[ -]of[ -](?:the )?office|ooo|abwesend|abwesenheit|absence du bureau|
           fuera de (?:la )?oficina|fuori (?:ufficio|sede)|fora do escritório|afwezig)
@@ -137,8 +138,8 @@ pub(super) fn is_delivery_report(subject: Option<&str>) -> bool {
     subject::is_delivery_report(subject.unwrap_or_default())
 }
 
-/// Nobody reads what is sent there. An acknowledgement says that of its own address only, and an absence notice of a
-/// time.
+/// Nobody reads what is sent there. An acknowledgement says that of its own address only, and an
+/// absence notice of a time.
 pub(super) fn is_unread_mailbox(text: &Text) -> bool {
     text.has(&UNREAD_MAILBOX) && !text.has(&STRONG) && !text.says(&ABSENT) && !text.has(&BACK_ON)
 }

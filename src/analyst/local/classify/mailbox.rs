@@ -1,4 +1,5 @@
-//! Mailboxes that are given up, as machines tell it: the address is out of use, or its owner is gone.
+//! Mailboxes that are given up, as machines tell it: the address is out of use, or its owner is
+//! gone.
 
 use super::{
     cue::cues,
@@ -72,7 +73,7 @@ cues! {
         r"(?:البريد|العنوان|الصندوق|الحساب).{0,40}(?:لم يعد|غير (?:نشط|مستخدم|فعال|مفعل)|تم (?:إغلاق|إلغاء|تعطيل))|لم يعد .{0,20}(?:البريد|العنوان|الحساب)|لم أعد أستخدم",
         r"(?:תיבת|התיבה|תיבה|הכתובת|כתובת|חשבון).{0,40}(?:(?:אינה|אינו|לא|כבר לא|אינן) .{0,12}(?:בשימוש|פעיל|נבדק|מנוטר|בתוקף|קיים)|נסגר|הושבת|בוטל)",
     ];
-    /// Whoever read it there is gone for good.
+    /// The reader of the mailbox is gone for good.
     GONE = [
         r"\b(?:is|am|are|was|i'm|he's|she's) no longer (?:with|at|working|employed|part of|a part of|an employee|associated|affiliated|
           here|in the|in this|a member|responsible|the owner|available at)\b",

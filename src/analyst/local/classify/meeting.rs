@@ -6,7 +6,7 @@ use super::{
     text::{Sentence, Text},
 };
 
-/// A sentence of at most so many words is nothing but an answer.
+/// A sentence of at most this many words is nothing but an answer.
 const SHORT_ANSWER_MAX: usize = 6;
 
 cues! {
@@ -187,7 +187,7 @@ cues! {
     CONFIRMS = [
         r"\b(?:yes|yeah|yep|sure|ok|okay|perfect|great|please|definitely|absolutely|maybe)\b",
     ];
-    /// What somebody else's day is about.
+    /// The day belongs to something else.
     NOT_FREE = [
         r"\b(?:i|we|i'm|we're) (?:\w+ed|saw|got|read|had|was|were|paid|sent|sold|spoke|met|will|
           have|busy|in a|in meetings)\b",

@@ -48,7 +48,7 @@ pub(super) fn classify(it: &Heard<'_>) -> Sentiment {
     of_person(it, &text)
 }
 
-/// What a machine wrote is one of three things.
+/// The tag of a machine's message: one of three.
 fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
     let is_bounce = it.medium.is_mail() && machine::is_delivery_report(it.subject);
     if is_bounce || is_dead_mailbox(it, text) || refusal::is_hostile(text) {
@@ -63,7 +63,8 @@ fn of_machine(it: &Heard<'_>, text: &Text) -> Sentiment {
 /// All other messages, the strongest tag first. Absence notices are found before acknowledgements,
 /// because a notice often reads like one.
 fn of_person(it: &Heard<'_>, text: &Text) -> Sentiment {
-    // What its subject calls automatic may say that nobody is there any more; a person's mail may not.
+    // Only a message whose subject says that it is automatic may say that nobody reads the mailbox
+    // any more.
     let is_automatic = it.medium.is_mail() && machine::is_automatic_by_subject(it.subject);
     let is_given_up = (is_automatic && is_dead_mailbox(it, text))
         || (it.medium.is_mail() && mailbox::is_given_up_by_subject(it.subject));
