@@ -242,11 +242,8 @@ async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
     }
     let retryable = |it: &JobRow| UNSUCCESSFUL.contains(&it.view.status);
     let before = jobs::rows(tx, ids).await?;
-    let leads: BTreeSet<Id> = before
-        .iter()
-        .filter(|job| retryable(job))
-        .filter_map(|job| lead_line(db, job))
-        .collect();
+    let leads: BTreeSet<Id> =
+        before.iter().filter(|job| retryable(job)).filter_map(|job| lead_line(db, job)).collect();
     Leads::lock(tx, &leads).await?;
     let mut rows = jobs::rows(tx, ids).await?;
     rows.retain(retryable);

@@ -150,11 +150,23 @@ mod tests {
     use super::*;
 
     fn draft(id: Id, lead_id: Id, channel: &str, message_id: Id) -> Pending {
-        Pending { id, lead_id, channel: channel.to_owned(), is_mail: channel == "email", message_id }
+        Pending {
+            id,
+            lead_id,
+            channel: channel.to_owned(),
+            is_mail: channel == "email",
+            message_id,
+        }
     }
 
     fn end(lead_id: Id, status: &'static str, decided_by: &'static str) -> EndDrafts {
-        EndDrafts { lead_id, over: DraftsOver::AllChannels, status, decided_by, except_message_id: None }
+        EndDrafts {
+            lead_id,
+            over: DraftsOver::AllChannels,
+            status,
+            decided_by,
+            except_message_id: None,
+        }
     }
 
     fn ended(pending: &[Pending], ends: &[EndDrafts]) -> Vec<(Id, &'static str, &'static str)> {
@@ -181,7 +193,10 @@ mod tests {
     #[test]
     fn only_drafts_of_the_channel_end_and_never_the_one_that_answers_the_message() {
         let pending = [draft(1, 7, "sms", 11), draft(2, 7, "email", 12), draft(3, 6, "sms", 13)];
-        let on_sms = EndDrafts { over: DraftsOver::Channel(ChannelName("sms")), ..end(7, "rejected", "bounce") };
+        let on_sms = EndDrafts {
+            over: DraftsOver::Channel(ChannelName("sms")),
+            ..end(7, "rejected", "bounce")
+        };
         assert_eq!(ended(&pending, &[on_sms]), [(1, "rejected", "bounce")]);
         let but_one = EndDrafts { except_message_id: Some(12), ..end(7, "superseded", "newer") };
         assert_eq!(ended(&pending, &[but_one]), [(1, "superseded", "newer")]);

@@ -112,7 +112,13 @@ impl<'a> Writes<'a> {
     /// Ends all pending drafts of a lead, because something newer has come.
     pub(super) fn supersede_drafts(&mut self, lead_id: Id, decided_by: &'static str) {
         let status = "superseded";
-        let end = EndDrafts { lead_id, over: DraftsOver::AllChannels, status, decided_by, except_message_id: None };
+        let end = EndDrafts {
+            lead_id,
+            over: DraftsOver::AllChannels,
+            status,
+            decided_by,
+            except_message_id: None,
+        };
         self.end_drafts([end]);
     }
 }
