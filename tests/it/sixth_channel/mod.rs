@@ -104,7 +104,7 @@ on_both_daemons! {
             .collect();
         assert_eq!(parts.len(), 2, "{parts:?}");
         assert!(parts.iter().all(|part| part.chars().count() <= 40), "{parts:?}");
-        assert!(parts[0].starts_with("Hi Dana, happy to call."), "{parts:?}");
+        assert!(parts[0].starts_with("Hi Joel, happy to call."), "{parts:?}");
     }
 
     /// What the rules tell from a channel's medium: carriers' keywords, and the do-not-disturb flag.
@@ -149,7 +149,7 @@ on_both_daemons! {
             assert_eq!(daemon.api(path).await.items().len(), found, "{path}");
         }
         let refused = daemon.api("/messages?channel=fax").await;
-        refused.is_problem(400, "bad_request");
+        refused.is_problem(400, "bad-request");
         assert!(refused.field("detail").contains("pager"), "{refused:?}");
         let pools = daemon.api("/pools").await;
         assert!(pools.items().iter().any(|pool| pool["kind"] == "READ_A_PAGE"), "{pools:?}");
