@@ -151,7 +151,7 @@ mod tests {
             json,
             signed,
         };
-        match webhook.masked().meaning(cfg) {
+        match webhook.masked().meaning() {
             Meaning::Ignored(reason) => format!("ignored {reason}"),
             Meaning::Untimely => "untimely".to_owned(),
             Meaning::Stored(Content::Event { .. }) => "event".to_owned(),
