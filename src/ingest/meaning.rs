@@ -126,7 +126,11 @@ mod tests {
         super::webhook::{SignedBody, Webhook},
         *,
     };
-    use crate::{channels::sms::Sms, config::Sources, domain::Timestamp};
+    use crate::{
+        channels::sms::Sms,
+        config::{Config, Sources},
+        domain::Timestamp,
+    };
     use serde_json::{Value, json};
     use std::time::Duration;
 
