@@ -138,7 +138,7 @@ mod tests {
 
     fn config() -> Config {
         let clients = format!(
-            r#"[{{id = "acme", channels = {{sms = {{secrets = ["a-secret-of-acme-0123"], account = "{OURS}", ignore_events = ["Brand"]}}}}}}]"#
+            r#"[{{id = "acme", channels = {{sms = {{secret = "a-secret-of-acme-0123", account = "{OURS}", ignore_events = ["Brand"]}}}}}}]"#
         );
         let env = vec![("POSTROOM__CLIENTS".to_owned(), clients)];
         Config::load(&Sources { files: Vec::new(), env }).unwrap()
@@ -188,10 +188,13 @@ mod tests {
         for (signature, body, expected) in [
             (None, message(json!(OURS)), "event"),
             (None, message(json!("theirs")), "ignored other_account"),
-            // Without an account, the client in the address counts, unless the provider's signature
-            // is the only proof.
-            (None, message(Value::Null), "event"),
-            (signed(in_window, false), message(Value::Null), "event"),
+            // A body without an account is read, unless the provider's signature is the only proof.
+            (None, message(Value::Null), "quarantined missing_field locationId"),
+            (
+                signed(in_window, false),
+                message(Value::Null),
+                "quarantined missing_field locationId",
+            ),
             (signed(in_window, true), message(Value::Null), "ignored other_account"),
             (signed(in_window, true), message(json!(OURS)), "event"),
             // A message is known for good.
