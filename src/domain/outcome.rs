@@ -57,7 +57,7 @@ pub enum Effect {
         subject: Option<String>,
         /// The whole text.
         body: String,
-        /// The parts of an SMS, at most 3 of at most 160 characters; empty on other channels.
+        /// The parts of a text message, within the bounds of its medium; empty on other media.
         parts: Vec<String>,
     },
     /// How good the lead is (1–4 each).
