@@ -1,7 +1,7 @@
 //! The shape of the code, checked like any other behaviour.
 //!
-//! What is checked here is text, not syntax: paths made by macros are beyond it. A complaint says what would
-//! be right; where the rule itself has become wrong, change the table and say why in
+//! What is checked here is text, not syntax: paths made by macros are beyond it. A complaint says
+//! what would be right; where the rule itself has become wrong, change the table and say why in
 //! `docs/decisions/`.
 
 #![expect(clippy::unwrap_used, reason = "a repository that cannot be read fails the test")]
@@ -514,8 +514,8 @@ fn every_promised_metric_is_declared_once() {
     nothing(wrong);
 }
 
-/// The points at which tests make actors and processes die are there only where debug assertions are on, and the
-/// one profile that turns them on is the harness's own.
+/// The points at which tests make actors and processes die are there only where debug assertions
+/// are on, and the one profile that turns them on is the harness's own.
 #[test]
 fn a_release_has_no_faults() {
     let mut wrong = BTreeSet::new();
@@ -679,7 +679,8 @@ fn string_length(before: &str, rest: &str) -> usize {
     rest.len()
 }
 
-/// The length of the character that `rest` starts with, or of the quote alone when it is a lifetime's.
+/// The length of the character that `rest` starts with, or of the quote alone when it is a
+/// lifetime's.
 fn char_length(rest: &str) -> usize {
     let inner = rest.split_at(1).1;
     let end = if inner.starts_with('\\') {

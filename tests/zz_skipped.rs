@@ -1,5 +1,5 @@
-//! The end of `cargo test`: which tests this machine could not run. Its name makes it the last program that
-//! cargo starts. It is no test itself and never fails.
+//! The end of `cargo test`: which tests this machine could not run. Its name makes it the last
+//! program that cargo starts. It is no test itself and never fails.
 
 #![allow(dead_code, reason = "the tests use the rest")]
 #![expect(unreachable_pub, reason = "a program has no outside")]

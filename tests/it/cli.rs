@@ -87,7 +87,8 @@ fn a_configuration_is_checked_and_a_wrong_key_is_told_with_the_nearest() {
     ends_with(2, &postroom(directory, &["nonsense"]));
 }
 
-/// Checks that this configuration is refused as one, that each of `parts` is told, and none of `secrets`.
+/// Checks that this configuration is refused as one, that each of `parts` is told, and none of
+/// `secrets`.
 #[track_caller]
 fn is_refused(directory: &Path, text: &str, parts: &[&str], secrets: &[&str]) {
     let wrong = file(directory, text);

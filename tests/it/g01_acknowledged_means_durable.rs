@@ -109,8 +109,8 @@ impl Load {
         eventually(PATIENCE, async || (self.count() >= count).then_some(())).await;
     }
 
-    /// Checks that the database has what was acknowledged and nothing else, each thing once, and that all
-    /// of it was worked off.
+    /// Checks that the database has what was acknowledged and nothing else, each thing once, and
+    /// that all of it was worked off.
     pub(crate) async fn is_stored_and_worked_off(&self, daemon: &Daemon, hint: &str) {
         let db = Peek::of(daemon).await;
         eventually(PATIENCE, async || (db.unfinished().await == 0).then_some(())).await;

@@ -1,5 +1,6 @@
-//! A database that is slow, busy, read-only or loses single connections: what is meant to take long takes as long as
-//! it needs, webhooks are answered 200 beside it, and no job loses an attempt by it.
+//! A database that is slow, busy, read-only or loses single connections: what is meant to take long
+//! takes as long as it needs, webhooks are answered 200 beside it, and no job loses an attempt by
+//! it.
 
 use crate::{
     harness::parameter,
@@ -57,7 +58,8 @@ async fn node(place: &Place, role: &str, config: &str, faults: &str) -> Daemon {
     Daemon::start(Options { args, env, ..place.options(config) }).await
 }
 
-/// `all` and `worker` over one database, a webhook now and then: the node that takes none hears only the other.
+/// `all` and `worker` over one database, a webhook now and then: the node that takes none hears
+/// only the other.
 async fn two_nodes_in_peace(faults: &str, lasts: Duration, every: Duration) {
     let Some(place) = Place::postgres() else { return };
     let (taker, worker) =
@@ -92,8 +94,8 @@ async fn g03_two_nodes_in_peace_for_minutes_lose_no_connection_and_no_attempt() 
     two_nodes_in_peace("", lasts, Duration::from_secs(5)).await;
 }
 
-/// A listener that hears only its own node must not wait for the others for good: its wait would be a call that
-/// never ends.
+/// A listener that hears only its own node must not wait for the others for good: its wait would be
+/// a call that never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_only_hears_itself_is_told_so() {
     let Some(db) = Fixture::postgres().await else { return };
@@ -445,7 +447,8 @@ on_both_daemons! {
 }
 
 on_both_daemons! {
-    /// An internal error of the server, for one message: first where it is stored, then where it is judged.
+    /// An internal error of the server, for one message: first where it is stored, then where it is
+    /// judged.
     async fn g06_one_that_breaks_every_group_it_is_in_stops_no_neighbour(place: Place) {
         let daemon = place.start(&format!("{CONFIG}max_attempts = 2\n")).await;
         let peek = Peek::of(&daemon).await;

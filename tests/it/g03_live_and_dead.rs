@@ -1,4 +1,5 @@
-//! Whose jobs are taken over and whose are not: nodes that die, and nodes that only look as if they had.
+//! Whose jobs are taken over and whose are not: nodes that die, and nodes that only look as if they
+//! had.
 
 use crate::{
     g01_acknowledged_means_durable::Load,
@@ -52,7 +53,8 @@ async fn beats(db: &Peek, nodes: &[i64], count: usize) {
     .await;
 }
 
-/// Waits until a job that any node knows has gone the whole way since: each of them has looked by then.
+/// Waits until a job that any node knows has gone the whole way since: each of them has looked by
+/// then.
 async fn a_self_check_succeeds(db: &Peek, id: i64) {
     db.put_job(id, "SELF_CHECK", "_system", 5).await;
     let ended =
@@ -60,7 +62,8 @@ async fn a_self_check_succeeds(db: &Peek, id: i64) {
     eventually(PATIENCE, async || (db.number(&ended).await == 1).then_some(())).await;
 }
 
-/// One node has a registry with a kind more than the other: it alone decides about the jobs of that kind.
+/// One node has a registry with a kind more than the other: it alone decides about the jobs of that
+/// kind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_jobs_of_a_kind_are_left_to_nodes_that_know_it() {
     const LEASE: Duration = Duration::from_secs(2);

@@ -1,4 +1,5 @@
-//! G3 with several nodes over one PostgreSQL: they hear of each other's jobs, and one of them leads.
+//! G3 with several nodes over one PostgreSQL: they hear of each other's jobs, and one of them
+//! leads.
 
 use crate::support::{
     both::Peek,

@@ -1,5 +1,6 @@
-//! The database goes away and comes back: webhooks are answered 429 meanwhile, nothing that was acknowledged is
-//! lost, no actor goes down and no node is taken for dead, and all goes on by itself.
+//! The database goes away and comes back: webhooks are answered 429 meanwhile, nothing that was
+//! acknowledged is lost, no actor goes down and no node is taken for dead, and all goes on by
+//! itself.
 
 use crate::{
     g01_acknowledged_means_durable::Load,
@@ -115,7 +116,8 @@ impl Scene {
         Some(answer)
     }
 
-    /// Waits until a webhook is refused and the daemon says that it is not ready and why, and until this instant.
+    /// Waits until a webhook is refused and the daemon says that it is not ready and why, and until
+    /// this instant.
     async fn is_away(&self, until: Instant) {
         let before = self.load.refused().len();
         let refused = eventually(PATIENCE, async || self.load.refused().get(before).cloned()).await;
@@ -214,8 +216,9 @@ async fn g03_connections_that_fall_silent_are_given_up() {
         .await;
 }
 
-/// A pool asks over a connection whether it is sound before it takes it back: one that falls silent just then must not
-/// keep its place for good. Here one place is all that there is for reading, and it is always in use.
+/// A pool asks over a connection whether it is sound before it takes it back: one that falls silent
+/// just then must not keep its place for good. Here one place is all that there is for reading, and
+/// it is always in use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
     const ROUNDS: usize = 6;
@@ -322,7 +325,8 @@ async fn g03_a_full_disk_is_waited_for() {
     fills_up(&scene, &disk, "SQLite's disk full").await;
 }
 
-/// The disk of its tables; a full disk of its write-ahead log ends the server, which is another test.
+/// The disk of its tables; a full disk of its write-ahead log ends the server, which is another
+/// test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_a_full_disk_of_postgres_is_waited_for() {
     let Some(server) = postgres::Server::own(&[]) else { return };

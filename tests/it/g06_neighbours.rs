@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAIRS: usize = 5;
 const HOT_JOBS: usize = 100;
 
-/// Whether the hot kind crashes now, for the daemons of each database: their tests run in one process.
+/// Whether the hot kind crashes now, for the daemons of each database: their tests run in one
+/// process.
 struct Fire {
     is_hot: AtomicBool,
     is_lit: Notify,
@@ -115,7 +116,8 @@ async fn run(daemon: &Inside, Load(kind, count): Load) -> Duration {
     started.elapsed()
 }
 
-/// The middle of the pace of hot runs as a share of that of the quiet run before, and how often slots went down.
+/// The middle of the pace of hot runs as a share of that of the quiet run before, and how often
+/// slots went down.
 async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64, u64) {
     let registry = match place.is_sqlite() {
         true => Registry::default().kind(|_| Hot::<0>).kind(|_| Steady).kind(|_| Brisk),
@@ -147,8 +149,9 @@ on_both_daemons! {
     }
 }
 
-/// The same for jobs that only cost time of the processor and the database, and without any limit of restarts, which no
-/// configuration should ask for: figures, and no promise on a machine with other things to do.
+/// The same for jobs that only cost time of the processor and the database, and without any limit
+/// of restarts, which no configuration should ask for: figures, and no promise on a machine with
+/// other things to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn figures_beside_a_kind_that_crashes() {

@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POISON: i64 = 1;
 const MOST_ATTEMPTS: u32 = 4;
 const BESIDE_IT: i64 = 4;
-/// Retries of all come within a second, and neighbours run for longer than that: whatever ran beside the poison once
-/// would run beside it again and again.
+/// Retries of all come within a second, and neighbours run for longer than that: whatever ran
+/// beside the poison once would run beside it again and again.
 const CONFIG: &str = "[supervisor]\ntick = \"50ms\"\nheartbeat = \"50ms\"\nlease = \"300ms\"\n\
     [pools.default]\nsize = 4\nprefetch = 8\nbackoff = { base = \"5ms\", cap = \"10ms\" }\n\
     [[clients]]\nid = \"fine\"\n[[clients]]\nid = \"lingers\"\n";

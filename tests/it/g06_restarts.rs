@@ -1,5 +1,5 @@
-//! Whatever actor dies, and wherever in it: another takes its place, and what it had in its hands is neither
-//! lost nor run twice to effect.
+//! Whatever actor dies, and wherever in it: another takes its place, and what it had in its hands
+//! is neither lost nor run twice to effect.
 
 use crate::{
     on_both_daemons,
@@ -106,7 +106,8 @@ const FAILED_ATTEMPTS: &str =
     "select count(*) from job_attempts where outcome not in ('succeeded', 'released')";
 
 on_both_daemons! {
-    /// In `handle`, in an async response, in a spawned future, and in `started`, which comes after another death.
+    /// In `handle`, in an async response, in a spawned future, and in `started`, which comes after
+    /// another death.
     async fn whatever_actor_dies_and_wherever_work_goes_on_and_nothing_is_lost(place: Place) {
         let points: [(&str, Option<&str>); 20] = [
             ("ingest.handle", None),
@@ -413,8 +414,8 @@ on_both_daemons! {
         assert_eq!(db.number(FAILED_ATTEMPTS).await, 0);
     }
 
-    /// Writes down how long it takes from a panic until the next job runs in that slot, and until the other
-    /// actors are there again.
+    /// Writes down how long it takes from a panic until the next job runs in that slot, and until
+    /// the other actors are there again.
     async fn a_replacement_is_there_at_once(place: Place) {
         let registry = registry::postroom().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 1_000, &["fine"]), registry).await;

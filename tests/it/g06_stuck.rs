@@ -1,4 +1,5 @@
-//! A handler that never yields and ignores that it was cut off: it costs its attempt and a thread, no more.
+//! A handler that never yields and ignores that it was cut off: it costs its attempt and a thread,
+//! no more.
 
 use crate::{
     on_both_daemons,
@@ -125,7 +126,8 @@ on_both_daemons! {
     }
 }
 
-/// Nothing can take a thread from an actor that keeps it, so the process ends, and the next goes on.
+/// Nothing can take a thread from an actor that keeps it, so the process ends, and the next goes
+/// on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_that_never_yields_ends_the_process_with_70() {
     let points = ["ingest.handle", "recorder.handle", "supervisor.tick"];

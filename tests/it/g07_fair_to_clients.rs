@@ -1,5 +1,5 @@
-//! One client's flood does not keep another's single job waiting: through the whole daemon, with its slots,
-//! its prefetch and what goes back.
+//! One client's flood does not keep another's single job waiting: through the whole daemon, with
+//! its slots, its prefetch and what goes back.
 
 use crate::{
     on_both_daemons,
@@ -120,7 +120,8 @@ async fn single_jobs_start_among_the_next_of_three_nodes() {
     eprintln!(
         "started of the flood before each single job: {between:?}, at the most {most}; {all} in all"
     );
-    // A node that the machine leaves out for a while holds up what it has claimed, and the others go on.
+    // A node that the machine leaves out for a while holds up what it has claimed, and the others
+    // go on.
     assert!(between.iter().all(|it| *it <= 2 * most), "{between:?}");
     between.sort_unstable();
     assert!(between[SINGLES / 2] <= most, "{between:?}");

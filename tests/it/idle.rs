@@ -17,7 +17,8 @@ use tokio::time::Instant;
 /// What the log has of the daemon's statements.
 const CONFIG: &str = "[telemetry]\nlog = \"info,sqlx::query=debug\"\n";
 
-/// The statements of the daemon so far, heartbeats apart. Those that begin and end transactions ask nothing.
+/// The statements of the daemon so far, heartbeats apart. Those that begin and end transactions ask
+/// nothing.
 fn statements(daemon: &Daemon) -> (Vec<String>, usize) {
     let log = daemon.log();
     let frame = ["begin", "commit", "rollback"];
@@ -35,8 +36,8 @@ fn name(line: &str) -> String {
     summary.trim_start_matches('"').chars().take(60).collect()
 }
 
-/// Looks at a daemon in which nothing happens. `IDLE_SECONDS` makes it look longer, so that the rounds of every minute
-/// are in it.
+/// Looks at a daemon in which nothing happens. `IDLE_SECONDS` makes it look longer, so that the
+/// rounds of every minute are in it.
 async fn rests(daemon: &Daemon, has_heartbeats: bool) {
     let mut last = 0;
     // What the start brings with it is over once nothing was asked between two looks.

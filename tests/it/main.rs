@@ -1,4 +1,5 @@
-//! Tests with real databases, real HTTP and real processes. The rules alone are tested beside their code.
+//! Tests with real databases, real HTTP and real processes. The rules alone are tested beside their
+//! code.
 
 #![allow(
     clippy::unwrap_used,

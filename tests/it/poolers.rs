@@ -1,5 +1,5 @@
-//! Behind a pooler that lends a session for each transaction, the real one: everything works, and jobs that
-//! another node has stored start within a tick.
+//! Behind a pooler that lends a session for each transaction, the real one: everything works, and
+//! jobs that another node has stored start within a tick.
 
 use crate::{
     harness,
@@ -46,7 +46,8 @@ fn complaints(daemon: &Daemon) -> Vec<String> {
         .collect()
 }
 
-/// Two sessions among some ten connections of the daemon: each transaction meets what others have left.
+/// Two sessions among some ten connections of the daemon: each transaction meets what others have
+/// left.
 async fn works(parameters: Parameters) {
     let Some(pooler) = PgBouncer::start(parameters, 2) else { return };
     let place = Place::behind(&pooler);

@@ -1,5 +1,6 @@
-//! Fuzz targets of all that reads what strangers write. `cargo test` runs each for a moment, on its seeds and on
-//! what chance makes of nothing; `just fuzz` runs each for as long as it is told, led by what code is reached.
+//! Fuzz targets of all that reads what strangers write. `cargo test` runs each for a moment, on its
+//! seeds and on what chance makes of nothing; `just fuzz` runs each for as long as it is told, led
+//! by what code is reached.
 //!
 //! What was found is a test beside the parser; here are the rules that hold whatever is read.
 
@@ -116,7 +117,8 @@ fn every_channel_is_a_target_and_every_target_has_seeds() {
     }
 }
 
-/// Writes the seeds where a fuzzer looks for them: `CORPORA=folder cargo test -p fuzz write_the_seeds -- --ignored`.
+/// Writes the seeds where a fuzzer looks for them:
+/// `CORPORA=folder cargo test -p fuzz write_the_seeds -- --ignored`.
 #[test]
 #[ignore = "a tool of `just fuzz`"]
 fn write_the_seeds() {

@@ -1,5 +1,5 @@
-//! What each event cannot do without, written down once more and apart from the channels: which bodies may be
-//! refused (docs/RULES.md), and by which reason. All others must not be.
+//! What each event cannot do without, written down once more and apart from the channels: which
+//! bodies may be refused (docs/RULES.md), and by which reason. All others must not be.
 
 use postroom::channels::fields::{self, email_address, flag, has_robots_name, raw, word};
 use serde_json::Value;

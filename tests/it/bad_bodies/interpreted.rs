@@ -1,4 +1,5 @@
-//! Every wrong body is read, as the HTTP side would, by its channel alone: no network and no database.
+//! Every wrong body is read, as the HTTP side would, by its channel alone: no network and no
+//! database.
 
 use super::{
     bases::{self, Base, channels as all_channels},
@@ -32,8 +33,8 @@ impl Drop for Shown<'_> {
     }
 }
 
-/// Reads `text` as the HTTP side does, and says what is wrong with what is made of it. `is_json` is what it
-/// must be.
+/// Reads `text` as the HTTP side does, and says what is wrong with what is made of it. `is_json` is
+/// what it must be.
 fn fault(channel: &dyn AnyChannel, text: &str, is_json: bool) -> Result<(), String> {
     let body = match json::parse(text.as_bytes()) {
         Err(_) if !is_json => return Ok(()),
@@ -170,8 +171,8 @@ fn what_is_required_is_missed_by_its_name() {
     }
 }
 
-/// A message of each channel, with each field swollen in turn: where it is a text, which is worked on, with
-/// everything that is hard to read, and once to 3 MB.
+/// A message of each channel, with each field swollen in turn: where it is a text, which is worked
+/// on, with everything that is hard to read, and once to 3 MB.
 #[test]
 fn a_field_of_megabytes_is_read_like_any_other() {
     const LARGE: usize = 3_000_000;

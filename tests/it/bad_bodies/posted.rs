@@ -1,6 +1,6 @@
-//! Wrong bodies over HTTP, beside right ones, of the channels that are served: each has its answer, and none
-//! hurts its neighbour or the daemon. Which ones these are is drawn anew each time; what cannot be left to
-//! chance is posted always.
+//! Wrong bodies over HTTP, beside right ones, of the channels that are served: each has its answer,
+//! and none hurts its neighbour or the daemon. Which ones these are is drawn anew each time; what
+//! cannot be left to chance is posted always.
 
 use super::{
     bases::{self, Base},
@@ -30,8 +30,8 @@ use std::{
 const CLIENTS: usize = 60;
 /// Drawn of some 100,000.
 const DRAWN: usize = 700;
-/// What it may take: each body of 3 MB is there some ten times while it is stored. It does not grow with their
-/// number. SQLite's writer may keep 64 MiB of pages, and each of its four readers 12.
+/// What it may take: each body of 3 MB is there some ten times while it is stored. It does not grow
+/// with their number. SQLite's writer may keep 64 MiB of pages, and each of its four readers 12.
 const PEAK_MIB: u64 = 520;
 const PAGES_MIB: u64 = 112;
 /// `POSTROOM_TEST_SEED=… cargo test` draws those of a test that failed.
@@ -219,7 +219,8 @@ async fn post(daemon: &Daemon, bodies: &[Wrong], at_once: usize) -> BTreeMap<Str
     outcomes
 }
 
-/// Whatever was posted: what was stored is worked off and can be shown, and the daemon is as well as before.
+/// Whatever was posted: what was stored is worked off and can be shown, and the daemon is as well
+/// as before.
 async fn all_is_well(daemon: &Daemon, place: &Place) {
     let db = Peek::of(daemon).await;
     eventually(Duration::from_secs(120), async || (db.unfinished().await == 0).then_some(())).await;

@@ -1,11 +1,12 @@
-//! What must hold between what providers were told and what the database has, once nothing is left to do.
+//! What must hold between what providers were told and what the database has, once nothing is left
+//! to do.
 
 use super::load::Told;
 use crate::support::both::Peek;
 use std::collections::HashMap;
 
-/// `(what is wrong, how many of it)`: each must find none. Jobs of the canary come and go, and are left out where it
-/// matters.
+/// `(what is wrong, how many of it)`: each must find none. Jobs of the canary come and go, and are
+/// left out where it matters.
 const NONE_OF: &[(&str, &str)] = &[
     (
         "messages without exactly one inbound job",
@@ -206,7 +207,8 @@ async fn ends(db: &Peek) -> HashMap<i64, End> {
     db.texts(&sql).await.iter().map(row).collect()
 }
 
-/// How many pairs of a lead's messages have an order that everybody saw, and how many of them ended in another.
+/// How many pairs of a lead's messages have an order that everybody saw, and how many of them ended
+/// in another.
 fn overtaken_in(line: &mut [(&Told, i64)]) -> (u64, u64) {
     line.sort_unstable_by_key(|it| it.0.posted);
     let mut by_answer: Vec<(std::time::Duration, i64)> =

@@ -3,8 +3,8 @@
 use super::load::Dice;
 use std::time::Duration;
 
-/// The points at which the code is killed, each with how often somebody comes there in a life of a second or two under
-/// load, roughly: the one that dies there is a passage by chance up to that.
+/// The points at which the code is killed, each with how often somebody comes there in a life of a
+/// second or two under load, roughly: the one that dies there is a passage by chance up to that.
 pub const POINTS: &[(&str, u64)] = &[
     ("store.register.before_commit", 1),
     ("store.register.committed", 1),

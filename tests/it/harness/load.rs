@@ -1,7 +1,7 @@
 //! What providers post, and what they were told.
 //!
-//! Each event is posted again and again until it is acknowledged, as a provider does after no answer or a 429. Some
-//! are posted twice at once, and some once more after they were acknowledged.
+//! Each event is posted again and again until it is acknowledged, as a provider does after no
+//! answer or a 429. Some are posted twice at once, and some once more after they were acknowledged.
 
 use super::wire::{Cut, Reply, Wire};
 use crate::support::web;
@@ -52,8 +52,8 @@ const FORMS: [(&str, Option<&str>); 6] = [
 ];
 /// So many of a hundred events are posted once more after they were acknowledged.
 const REPEATS_PERCENT: u64 = 15;
-/// A daemon that stops keeps a connection for half a second after its last answer; HTTP/1.1 promises nothing for one
-/// that is used at the moment when it is closed.
+/// A daemon that stops keeps a connection for half a second after its last answer; HTTP/1.1
+/// promises nothing for one that is used at the moment when it is closed.
 const KEPT_FOR_SURE: Duration = Duration::from_millis(400);
 /// The pause before a provider posts again.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -108,7 +108,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Over nodes at these ports, from so many leads of each tenant. `first` is the number of the first event.
+    /// Over nodes at these ports, from so many leads of each tenant. `first` is the number of the
+    /// first event.
     pub fn new(ports: &[u16], leads: u64, first: u64) -> Self {
         let node = |port: &u16| Node {
             port: *port,
@@ -235,7 +236,8 @@ pub fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
     ];
     let pick = |dice: &mut Dice, of: usize| usize::try_from(dice.below(of as u64)).unwrap();
     let client = pick(dice, CLIENTS.len());
-    // The last form tells a number and no address, so that leads meet and are merged: of every other tenant only.
+    // The last form tells a number and no address, so that leads meet and are merged: of every
+    // other tenant only.
     let (channel, form) = FORMS[pick(dice, FORMS.len() - client % 2)];
     // Leads of two tenants differ: they are two people, and so are their ids.
     let lead = dice.below(leads) + client as u64 * leads;

@@ -1,5 +1,5 @@
-//! The crash harness: real daemons under load that are killed at any moment and at named points of their code, and
-//! what must hold afterwards. docs/RELIABILITY.md says what it found.
+//! The crash harness: real daemons under load that are killed at any moment and at named points of
+//! their code, and what must hold afterwards. docs/RELIABILITY.md says what it found.
 //!
 //! `cargo test --test it harness` runs the short form, `just chaos` the long one.
 

@@ -1,8 +1,8 @@
-//! Hours of everything: `just soak`. What must not grow is looked at every minute, and at the end the first third is
-//! compared with the last.
+//! Hours of everything: `just soak`. What must not grow is looked at every minute, and at the end
+//! the first third is compared with the last.
 //!
-//! `SOAK_SECONDS`, `SOAK_RATE` (webhooks a second on each database) and `SOAK_DATABASES` (`sqlite`, `postgres` or both)
-//! are environment variables; progress goes to stderr.
+//! `SOAK_SECONDS`, `SOAK_RATE` (webhooks a second on each database) and `SOAK_DATABASES` (`sqlite`,
+//! `postgres` or both) are environment variables; progress goes to stderr.
 
 use super::{
     chaos::parameter,

@@ -1,5 +1,5 @@
-//! G10 under fire: a stop ends in time whatever hangs, nodes restart one after the other without anybody noticing, and
-//! no request is cut off by a daemon that nobody killed.
+//! G10 under fire: a stop ends in time whatever hangs, nodes restart one after the other without
+//! anybody noticing, and no request is cut off by a daemon that nobody killed.
 
 use super::{
     checker,
@@ -81,7 +81,8 @@ async fn stop_in_time(daemon: &Daemon, what: &str) -> Duration {
     let took = told_at.elapsed();
     eprintln!("{what}: stopped after {took:?} with a time-out of {LIMIT:?}");
     assert_eq!(status.code(), Some(0), "{status}: {}", daemon.log());
-    // G10: one second more than the time-out; the rest is for a machine that has other things to do.
+    // G10: one second more than the time-out; the rest is for a machine that has other things to
+    // do.
     assert!(took < LIMIT + Duration::from_millis(2_500), "{what}: {took:?}");
     took
 }
@@ -189,8 +190,8 @@ async fn a_stop_while_sqlites_file_is_held_ends_in_time_and_cuts_nobody_off() {
 }
 
 on_both_daemons! {
-    /// The handler keeps its thread for good, the pools are small, so that jobs wait in the daemon, and webhooks come
-    /// in all the time.
+    /// The handler keeps its thread for good, the pools are small, so that jobs wait in the daemon,
+    /// and webhooks come in all the time.
     async fn a_stop_under_load_ends_in_time_though_a_handler_is_stuck(place: Place) {
         let config =
             format!("{SHORT}[pools.default]\nsize = 2\nprefetch = 50\n{}", clients_config());
@@ -294,7 +295,8 @@ async fn a_rolling_restart_loses_and_doubles_nothing_and_cuts_nobody_off() {
     assert_eq!(db.number(failed).await, 0, "attempts that failed");
 }
 
-/// Whoever asks while the daemon waits for its database is answered, also at the moment when it is there.
+/// Whoever asks while the daemon waits for its database is answered, also at the moment when it is
+/// there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_cut_off_when_the_database_comes_back() {
     let Some(server) = Server::own(&[]) else { return };

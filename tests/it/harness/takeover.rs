@@ -38,7 +38,8 @@ async fn takeovers(config: &str, kills: u64, seed: u64) -> Vec<Takeover> {
     let mut found = Vec::new();
     for round in 0..kills {
         let first = 1 + i64::try_from(round).unwrap() * IN_HAND;
-        // They wait for as long as they are in their first attempt, and are done at once in their second.
+        // They wait for as long as they are in their first attempt, and are done at once in their
+        // second.
         db.put_jobs(first - 1, IN_HAND, "LINGERS", "fine").await;
         let held = format!(
             "select count(*) from job_ready where node is not null and job_id between {first} and {}",
@@ -108,7 +109,8 @@ async fn the_jobs_of_a_dead_node_run_on_another_within_two_leases() {
     assert!(found.iter().all(|it| it.rescued < Duration::from_secs(4)), "{found:?}");
 }
 
-/// They run one at a time, because each may be the one that killed its node; but none waits for a tick.
+/// They run one at a time, because each may be the one that killed its node; but none waits for a
+/// tick.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jobs_of_a_dead_node_follow_each_other_without_pause() {
     const TICK: Duration = Duration::from_secs(4);

@@ -1,7 +1,8 @@
-//! A provider's end of the wire: one kept connection, and exact words for what becomes of a request.
+//! A provider's end of the wire: one kept connection, and exact words for what becomes of a
+//! request.
 //!
-//! Not `reqwest`: it tries again by itself where a kept connection was closed, and does not tell whether a request
-//! was refused or cut off.
+//! Not `reqwest`: it tries again by itself where a kept connection was closed, and does not tell
+//! whether a request was refused or cut off.
 
 use serde_json::Value;
 use std::time::Duration;

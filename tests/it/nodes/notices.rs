@@ -89,7 +89,8 @@ async fn an_idle_node_is_woken_long_before_its_tick() {
     assert!(longest < TICK / 10, "{waits:?}");
 }
 
-/// The other side of the listener's connection is gone without a word: nothing is heard over it, and nothing fails.
+/// The other side of the listener's connection is gone without a word: nothing is heard over it,
+/// and nothing fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     let Some(place) = Place::postgres() else { return };
@@ -126,8 +127,8 @@ async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     assert!(*waits.last().unwrap() < 1_500, "{waits:?}");
 }
 
-/// Posts so many webhooks one after the other to a node that works none, and how long each job waited for another to
-/// start it, in milliseconds, the longest last.
+/// Posts so many webhooks one after the other to a node that works none, and how long each job
+/// waited for another to start it, in milliseconds, the longest last.
 async fn waits_of_others_jobs(ingest: &Daemon, peek: &Peek, count: u64) -> Vec<i64> {
     for lead in 0..count {
         let answer = ask(ingest.webhook("instantly", "demo").json(&mail(lead))).await;

@@ -175,7 +175,8 @@ on_both_daemons! {
         for number in 0..20 {
             let body = sms(number, "Could you call me tomorrow?");
             let secret = "the-secret-of-acme";
-            // Over new connections, each of which needs a descriptor; a kept one may be closed for another.
+            // Over new connections, each of which needs a descriptor; a kept one may be closed for
+            // another.
             let answer = eventually(PATIENCE, async || {
                 let post = daemon.webhook("sms", "acme").bearer_auth(secret);
                 try_ask(post.header("connection", "close").json(&body)).await

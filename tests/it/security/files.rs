@@ -1,4 +1,5 @@
-//! The files of a daemon are for its own user alone: how it makes them, and which ones of others it refuses.
+//! The files of a daemon are for its own user alone: how it makes them, and which ones of others it
+//! refuses.
 
 use crate::support::{
     eventually, http,
@@ -127,7 +128,8 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The id of a user who is not us; `None`, and the test is skipped, where files cannot be given away.
+/// The id of a user who is not us; `None`, and the test is skipped, where files cannot be given
+/// away.
 #[track_caller]
 fn somebody_else() -> Option<u32> {
     let id = Command::new("id").args(["-u", "nobody"]).output().ok();

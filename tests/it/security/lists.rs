@@ -1,5 +1,5 @@
-//! A list is small in memory, whatever leads write: anybody who answers a mail with megabytes gets in through the
-//! provider.
+//! A list is small in memory, whatever leads write: anybody who answers a mail with megabytes gets
+//! in through the provider.
 
 use crate::{
     on_both_daemons,
@@ -14,9 +14,11 @@ use reqwest::Method;
 /// Items of each list; together they have twice the memory that a list may take.
 const COUNT: i64 = 100;
 const BYTES: usize = 1 << 20;
-/// Ids that are given out long after today: what is old is looked at by the janitor, and that takes memory, too.
+/// Ids that are given out long after today: what is old is looked at by the janitor, and that takes
+/// memory, too.
 const FIRST: i64 = 4_000_000_000_000_000_000;
-/// What a list may take, in MiB. A page, the caches of its connections and what an allocator keeps are in it.
+/// What a list may take, in MiB. A page, the caches of its connections and what an allocator keeps
+/// are in it.
 const MOST_MIB: u64 = 50;
 
 async fn get(daemon: &Daemon, path: &str) -> Answer {
@@ -25,7 +27,8 @@ async fn get(daemon: &Daemon, path: &str) -> Answer {
     answer
 }
 
-/// A lead with that many messages, as many drafts, and as many webhooks that were not understood; 1 MiB each.
+/// A lead with that many messages, as many drafts, and as many webhooks that were not understood; 1
+/// MiB each.
 async fn fill(db: &Peek) {
     let (yes, no) = if db.is_sqlite() { ("1", "0") } else { ("true", "false") };
     let (now, numbers, text) = if db.is_sqlite() {
@@ -88,7 +91,8 @@ on_both_daemons! {
             let answer = get(&daemon, path).await;
             // Several at once take no more.
             let all = futures_util::future::join_all((0..8).map(|_| get(&daemon, path))).await;
-            // The system sums up what its cores have counted: a peak may look smaller a moment later.
+            // The system sums up what its cores have counted: a peak may look smaller a moment
+            // later.
             let grown = daemon.peak_mib().saturating_sub(before);
             assert!(grown < MOST_MIB, "{path}: {grown} MiB");
             assert!(all.iter().all(|it| it.text == answer.text), "{path}");

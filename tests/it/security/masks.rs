@@ -51,8 +51,8 @@ fn spellings() -> Vec<String> {
     ]
 }
 
-/// The body with `with` put into its text number `at`, or beside its name of that number; false where it has
-/// fewer.
+/// The body with `with` put into its text number `at`, or beside its name of that number; false
+/// where it has fewer.
 fn plant(value: &mut Value, at: &mut usize, with: &str) -> bool {
     match value {
         Value::Object(map) => {

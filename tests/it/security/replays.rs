@@ -52,7 +52,8 @@ impl App {
 }
 
 impl App {
-    /// Posts a fresh body, once more where the machine was slower than its window. What was posted then.
+    /// Posts a fresh body, once more where the machine was slower than its window. What was posted
+    /// then.
     async fn post_in_time(
         &self,
         daemon: &Daemon,

@@ -10,7 +10,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The clients of a pair: one is configured, with a secret or a signature in each channel, and one is not.
+/// The clients of a pair: one is configured, with a secret or a signature in each channel, and one
+/// is not.
 const CLIENTS: [&str; 2] = ["exists", "absent"];
 const CONFIG: &str = r#"
 [[clients]]
@@ -104,7 +105,8 @@ impl Kept {
     }
 }
 
-/// The times of both clients for one row, asked in turn over one connection; who is first is drawn for each pair.
+/// The times of both clients for one row, asked in turn over one connection; who is first is drawn
+/// for each pair.
 fn measured(daemon: &Daemon, row: &Row, random: &mut StdRng) -> [Vec<f64>; 2] {
     let requests = CLIENTS.map(|client| {
         let Row { channel, headers, body, .. } = row;
@@ -128,7 +130,8 @@ fn measured(daemon: &Daemon, row: &Row, random: &mut StdRng) -> [Vec<f64>; 2] {
     times
 }
 
-/// How often a value of the first is greater than one of the second (Mann and Whitney): 0.5 where they do not differ.
+/// How often a value of the first is greater than one of the second (Mann and Whitney): 0.5 where
+/// they do not differ.
 fn area_under_curve([first, second]: &[Vec<f64>; 2]) -> f64 {
     let score = |a: f64, b: f64| match a.total_cmp(&b) {
         std::cmp::Ordering::Greater => 1.0,

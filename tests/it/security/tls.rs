@@ -13,7 +13,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A certificate for `localhost` and 127.0.0.1, valid for a hundred years, and its key. Both are for tests alone.
+/// A certificate for `localhost` and 127.0.0.1, valid for a hundred years, and its key. Both are
+/// for tests alone.
 const CERT: &str = include_str!("localhost.cert.pem");
 const KEY: &str = include_str!("localhost.key.pem");
 const PATIENCE: Duration = Duration::from_secs(30);

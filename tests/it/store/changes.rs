@@ -1,5 +1,5 @@
-//! What happens to messages after they were stored: edits, deletions, failures, and echoes of our own sends;
-//! and messages of which only the chat tells whose they are.
+//! What happens to messages after they were stored: edits, deletions, failures, and echoes of our
+//! own sends; and messages of which only the chat tells whose they are.
 
 use super::{
     inbox::{PHONE, draft, is_accepted, is_duplicate, message_of, put_one, with, with_message},
@@ -88,7 +88,8 @@ async fn deliver(db: &Fixture, id: i64, body: &str, status: &str, ms_ago: i64) {
 }
 
 on_both_databases! {
-    /// The provider's verdict is recorded while the analyst thinks: it stands, and nothing is drafted against it.
+    /// The provider's verdict is recorded while the analyst thinks: it stands, and nothing is
+    /// drafted against it.
     async fn a_hint_that_comes_while_the_job_runs_stands(db: Fixture) {
         let hint = |sentiment| with(change(Signal::Hint { sentiment, word: "interested" }), |it| {
             it.identities = vec![Identity::new(IdentityKind::PHONE, PHONE)];
@@ -204,7 +205,8 @@ on_both_databases! {
         for it in [edited("m1", "hello"), deleted("m1"), failed("m1")] {
             assert_eq!(put_one(&db, it).await, unknown);
         }
-        // In one group, before the message: it could not know it, and the message is stored as ever.
+        // In one group, before the message: it could not know it, and the message is stored as
+        // ever.
         let answers = put_all(&db, vec![edited("m1", "hello"), sms("a", PHONE, "m1", "helo")]).await;
         assert_eq!(answers[0], unknown);
         assert!(is_accepted(&answers[1]), "{answers:?}");
@@ -259,7 +261,8 @@ on_both_databases! {
         let ignored = Answer::Ignored { reason: "group_chat" };
         assert_eq!(put_one(&db, to_chat("s1", "chat")).await, ignored);
         assert_eq!(db.number("select count(*) from message_keys").await, 0, "it leaves no key behind");
-        // What a lead writes in the chat tells, in the same group, too; and what was ignored may come again.
+        // What a lead writes in the chat tells, in the same group, too; and what was ignored may
+        // come again.
         let theirs = in_chat(sms("a", PHONE, "m1", "hello"), "chat");
         let answers = put_all(&db, vec![to_chat("s0", "chat"), theirs, to_chat("s1", "chat")]).await;
         assert_eq!(answers[0], ignored);

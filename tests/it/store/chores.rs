@@ -209,7 +209,8 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from messages where payload is null and body = 'hello'").await, 750);
     }
 
-    /// Sixty messages of megabytes are more than a handler may have in memory, and there are many handlers.
+    /// Sixty messages of megabytes are more than a handler may have in memory, and there are many
+    /// handlers.
     async fn a_transcript_holds_the_beginnings_of_long_messages(db: Fixture) {
         let mut last = None;
         for n in 0..70 {

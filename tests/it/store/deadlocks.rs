@@ -85,8 +85,8 @@ async fn settle(store: &Store, total: usize) {
     }
 }
 
-/// No transaction had to be repeated: waits went one way only. PostgreSQL counts a session's deadlocks when
-/// the session ends.
+/// No transaction had to be repeated: waits went one way only. PostgreSQL counts a session's
+/// deadlocks when the session ends.
 async fn assert_no_deadlock(db: Fixture, other: Store) {
     if db.is_sqlite() {
         return;

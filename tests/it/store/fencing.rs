@@ -136,7 +136,8 @@ on_both_databases! {
         assert_eq!(status, JobStatus::Succeeded);
     }
 
-    /// Oban #532: an attempt that finished after its job had been discarded brought it back to life.
+    /// Oban #532: an attempt that finished after its job had been discarded brought it back to
+    /// life.
     async fn an_attempt_that_finishes_late_does_not_revive_a_job_that_has_failed(db: Fixture) {
         enqueue(&db.store, "a", SELF_CHECK, 1).await;
         db.execute("update jobs set max_attempts = 2").await;

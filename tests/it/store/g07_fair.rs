@@ -27,8 +27,8 @@ use std::{
 
 const SLOTS: usize = 16;
 
-/// Claims rounds of `SLOTS` until `job` is claimed, ending every other round. Returns the rounds, and how
-/// many jobs of `other` were claimed until then.
+/// Claims rounds of `SLOTS` until `job` is claimed, ending every other round. Returns the rounds,
+/// and how many jobs of `other` were claimed until then.
 async fn rounds_until(
     store: &Store,
     kind: JobKind,
@@ -55,7 +55,8 @@ async fn rounds_until(
     panic!("job {job} was not claimed in 100 rounds");
 }
 
-/// A node's claims as the supervisor makes them: a floor a kind, and V read where a claim looks without one.
+/// A node's claims as the supervisor makes them: a floor a kind, and V read where a claim looks
+/// without one.
 #[derive(Default)]
 struct Claimer {
     floors: HashMap<&'static str, Floor>,
@@ -186,7 +187,8 @@ on_both_databases! {
         assert!(rounds <= 2, "{rounds} rounds");
     }
 
-    /// Every round takes as much as is waiting: no row is hidden by the floor, whatever enters in between.
+    /// Every round takes as much as is waiting: no row is hidden by the floor, whatever enters in
+    /// between.
     async fn g07_the_floor_hides_no_row(db: Fixture) {
         let mut dice = Dice::new(7);
         let mut claimer = Claimer::default();
@@ -224,7 +226,8 @@ on_both_databases! {
         assert!(claimer.floor(SELF_CHECK, now) > 0, "the floor was in use");
     }
 
-    /// A row below the floor, as of a transaction that read V long ago, waits for the next claim without one.
+    /// A row below the floor, as of a transaction that read V long ago, waits for the next claim
+    /// without one.
     async fn g07_a_row_below_the_floor_is_seen_within_ten_seconds(db: Fixture) {
         let mut claimer = Claimer::default();
         let mut now = Duration::ZERO;

@@ -43,7 +43,8 @@ struct Seen {
     overlaps: usize,
 }
 
-/// Claims until `total` jobs have ended; what it claims is held over one more claim, of whichever claimer.
+/// Claims until `total` jobs have ended; what it claims is held over one more claim, of whichever
+/// claimer.
 async fn work(store: Store, watch: Arc<Watch>, total: usize, seed: u64, is_steady: bool) {
     let mut dice = Dice::new(seed);
     let mut holding = JoinSet::new();
@@ -203,7 +204,8 @@ on_both_databases! {
         two_claimers(&db, 10, 2, true).await;
     }
 
-    /// A snoozed job lets those behind it pass; all others keep their order through retries and releases.
+    /// A snoozed job lets those behind it pass; all others keep their order through retries and
+    /// releases.
     async fn g08_retries_snoozes_and_releases_keep_the_order(db: Fixture) {
         two_claimers(&db, 10, 5, false).await;
     }

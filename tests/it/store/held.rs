@@ -1,5 +1,5 @@
-//! Somebody holds a transaction open for minutes, and PostgreSQL can clean up nothing meanwhile: a claim costs what the
-//! last seconds have left behind, and not all that ran since.
+//! Somebody holds a transaction open for minutes, and PostgreSQL can clean up nothing meanwhile: a
+//! claim costs what the last seconds have left behind, and not all that ran since.
 
 use super::tools::{enqueue, succeed, text_of};
 use crate::{harness::parameter, support::fixture::Fixture};
@@ -60,7 +60,8 @@ impl Costs {
     }
 }
 
-/// Runs so many jobs, so many a second by the clock that the floor goes by, while a transaction is held.
+/// Runs so many jobs, so many a second by the clock that the floor goes by, while a transaction is
+/// held.
 async fn run(jobs: usize, a_second: u32) -> Option<Costs> {
     let db = Fixture::postgres().await?;
     enqueue(&db.store, "a", SELF_CHECK, jobs + 2 * SLOTS).await;

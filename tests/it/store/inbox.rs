@@ -525,7 +525,8 @@ on_both_databases! {
         assert_eq!(message_of(&second), message_of(&first));
         let again = put_one(&db, with_message(two.clone(), |it| it.also_known_as.clear())).await;
         assert_eq!(message_of(&again), message_of(&first), "its own key was remembered");
-        // The same words again over the first path are another message, and the path names that one.
+        // The same words again over the first path are another message, and the path names that
+        // one.
         let next = put_one(&db, with_message(one, |it| it.keys[0].key = "k2".to_owned())).await;
         assert!(is_accepted(&next));
         let its_second = put_one(&db, with_message(two, |it| it.keys[0].key = "w2".to_owned())).await;

@@ -1,5 +1,5 @@
-//! The lists of the API give what matches, all of it, each once and in order, whatever is asked for; and what a person
-//! does to many jobs reaches all of them.
+//! The lists of the API give what matches, all of it, each once and in order, whatever is asked
+//! for; and what a person does to many jobs reaches all of them.
 
 use super::{
     plans::filled::{self, BLOCKED, LATER},

@@ -223,7 +223,8 @@ on_both_databases! {
         assert_whole(&db).await;
     }
 
-    /// A snoozed job of the younger waits with the younger's line; when it is due it enters the older's.
+    /// A snoozed job of the younger waits with the younger's line; when it is due it enters the
+    /// older's.
     async fn what_is_due_later_enters_the_line_of_the_older(db: Fixture) {
         let (older, younger) = two(&db).await;
         let running = claim(&db.store, 10).await;
@@ -237,7 +238,8 @@ on_both_databases! {
         assert_whole(&db).await;
     }
 
-    /// R3: two channels tell of one new person at once, over and over, on two nodes; then comes who they are.
+    /// R3: two channels tell of one new person at once, over and over, on two nodes; then comes who
+    /// they are.
     async fn r3_two_channels_at_once_make_one_lead(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let people = 40;

@@ -107,7 +107,8 @@ on_both_databases! {
         assert_whole(&db).await;
     }
 
-    /// Two nodes look for a suspect at once: none is claimed twice, and both find one while there are two.
+    /// Two nodes look for a suspect at once: none is claimed twice, and both find one while there
+    /// are two.
     async fn a_suspect_is_claimed_once_and_is_none_after_an_attempt_that_its_node_outlived(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let dead = db.store.node();
@@ -121,7 +122,8 @@ on_both_databases! {
             let (left, right) =
                 tokio::join!(mine.claim_suspect(&wanted, kinds()), others.claim_suspect(&wanted, kinds()));
             let (left, right) = (left.unwrap(), right.unwrap());
-            // One that the other session is claiming is not passed over for the next, but found at the next look.
+            // One that the other session is claiming is not passed over for the next, but found at
+            // the next look.
             let claimed = [&left, &right].into_iter().flatten().count() + claim_suspects(&db.store).await.len();
             assert_eq!(claimed, 2, "round {round}: {left:?} {right:?}");
             if let (Some(left), Some(right)) = (&left, &right) {

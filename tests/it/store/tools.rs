@@ -68,7 +68,8 @@ pub(super) async fn succeed(store: &Store, claims: &[Claim]) {
     settle_all(store, claims, &Transition::Succeed(Vec::new())).await;
 }
 
-/// Runs all that is or becomes due, in rounds of `slots`, until nothing is left. Returns how many runs that took.
+/// Runs all that is or becomes due, in rounds of `slots`, until nothing is left. Returns how many
+/// runs that took.
 pub(super) async fn drain(store: &Store, slots: usize) -> usize {
     let mut runs = 0;
     loop {
@@ -120,8 +121,9 @@ pub(super) fn instant(db: &Fixture, ms: i64) -> String {
     }
 }
 
-/// Jobs of one client as if they had been enqueued one after the other: three statements, whatever the number.
-/// Their ids are `first + 1` to `first + count`, small against those that nodes give out.
+/// Jobs of one client as if they had been enqueued one after the other: three statements, whatever
+/// the number. Their ids are `first + 1` to `first + count`, small against those that nodes give
+/// out.
 pub(super) async fn fill(db: &Fixture, client: &str, kind: JobKind, first: i64, count: usize) {
     let (kind, now, numbers) = (kind.0, instant(db, 0), numbers(db, count));
     db.execute(&format!(
@@ -233,7 +235,8 @@ pub(super) async fn assert_whole(db: &Fixture) {
     assert_eq!(counted, waiting, "the counts have gone astray");
 }
 
-/// A PostgreSQL database after the stores over it are gone: only then has it counted all that they did.
+/// A PostgreSQL database after the stores over it are gone: only then has it counted all that they
+/// did.
 pub(super) struct Left {
     connection: DatabaseConnection,
     _runtime: Arc<StoreRuntime>,

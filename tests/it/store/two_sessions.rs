@@ -1,5 +1,5 @@
-//! Two sessions at once, a test a pair of statements: many interleavings on the same lines, and after each
-//! the tables are whole.
+//! Two sessions at once, a test a pair of statements: many interleavings on the same lines, and
+//! after each the tables are whole.
 
 use super::{
     life::{claim, end, settle},
@@ -230,7 +230,8 @@ on_both_databases! {
             let (one, two) = (db.store.queue(), other.queue());
             let (left, right) = at_once(round, one.make_due(), two.make_due()).await;
             let moved = left.unwrap() + right.unwrap();
-            // A head that the other holds at that moment is passed over, and is due at the next tick.
+            // A head that the other holds at that moment is passed over, and is due at the next
+            // tick.
             let moved = moved + db.store.queue().make_due().await.unwrap();
             assert_eq!(moved, claims.len());
             assert_whole(&db).await;
@@ -260,7 +261,8 @@ on_both_databases! {
         assert_heads(&db, 0).await;
     }
 
-    /// A waiting head is cancelled under its own fence by the recorder's way, while a claim is after it.
+    /// A waiting head is cancelled under its own fence by the recorder's way, while a claim is
+    /// after it.
     async fn claim_against_cancel(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(LEADS));
         for round in 0..rounds(&db) {
@@ -314,7 +316,8 @@ on_both_databases! {
         }
     }
 
-    /// A failed job enters again by hand while its lead gets more, and while another person does the same.
+    /// A failed job enters again by hand while its lead gets more, and while another person does
+    /// the same.
     async fn retry_by_hand_against_enqueue_and_against_itself(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(1));
         for round in 0..rounds(&db) {
@@ -394,7 +397,8 @@ on_both_databases! {
     }
 }
 
-/// Begins a transaction that holds the turns of client `a`, so that the due step stops before it locks anything.
+/// Begins a transaction that holds the turns of client `a`, so that the due step stops before it
+/// locks anything.
 async fn hold_turns(db: &Fixture) -> sqlx::PgConnection {
     let url = db.config.database.url.expose();
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();

@@ -184,7 +184,8 @@ impl Peek {
         .await;
     }
 
-    /// Puts jobs of a client into line at once, `first + 1` to `first + count`, behind what was claimed.
+    /// Puts jobs of a client into line at once, `first + 1` to `first + count`, behind what was
+    /// claimed.
     pub async fn put_jobs(&self, first: i64, count: i64, kind: &str, client: &str) {
         let (now, numbers) = match self.0.get_database_backend() {
             sea_orm::DatabaseBackend::Postgres => {

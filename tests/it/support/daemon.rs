@@ -25,11 +25,12 @@ const BINARY: &str = "POSTROOM_TEST_BINARY";
 /// How much of its log a failed test prints.
 const LOG_TAIL_LINES: usize = 60;
 
-/// How to start a [`Daemon`]. `Options::default()` is one on a fresh SQLite database, ready to work.
+/// How to start a [`Daemon`]. `Options::default()` is one on a fresh SQLite database, ready to
+/// work.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The test's own configuration, as TOML. It is laid over the harness's, which says where to listen,
-    /// where the database is and what the admin token is, and may override any of that.
+    /// The test's own configuration, as TOML. It is laid over the harness's, which says where to
+    /// listen, where the database is and what the admin token is, and may override any of that.
     pub config: String,
     /// Where the database is; `None` for SQLite in the daemon's own directory.
     pub database_url: Option<String>,
@@ -39,8 +40,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Environment variables, on top of the test's own without its `POSTROOM__…`.
     pub env: Vec<(String, String)>,
-    /// Run this test program in the place of `postroom`, as [`crate::own_daemon`]: the same daemon with the
-    /// job kinds that are there for tests. `args` do not count then.
+    /// Run this test program in the place of `postroom`, as [`crate::own_daemon`]: the same daemon
+    /// with the job kinds that are there for tests. `args` do not count then.
     pub has_own_kinds: bool,
     /// How many files it may open, as its soft and its hard limit; `None` leaves the test's own.
     pub open_files: Option<u32>,
@@ -154,7 +155,8 @@ impl Daemon {
         database_url(self.scratch.path(), &self.options)
     }
 
-    /// Replaces the test's part of the configuration while the daemon runs, whole, as an editor does.
+    /// Replaces the test's part of the configuration while the daemon runs, whole, as an editor
+    /// does.
     pub fn configure(&mut self, config: &str) {
         config.clone_into(&mut self.options.config);
         write_test_config(self.scratch.path(), config);

@@ -41,8 +41,9 @@ struct Started {
     board: Arc<Board>,
 }
 
-/// Prints panics of handlers, which tests cause by the hundred, without a backtrace. Where `RUST_BACKTRACE` is set,
-/// a backtrace of a debug binary costs tens of milliseconds of CPU: more than all that a test of restarts measures.
+/// Prints panics of handlers, which tests cause by the hundred, without a backtrace. Where
+/// `RUST_BACKTRACE` is set, a backtrace of a debug binary costs tens of milliseconds of CPU: more
+/// than all that a test of restarts measures.
 fn panics_of_handlers_have_no_backtrace() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -31,8 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `look` returns something, and returns that. Panics when `within` has passed.
 ///
-/// Tests wait for the effect that they want to see, never for a length of time; this is the only place
-/// that may sleep. Returns from a look that hangs, too.
+/// Tests wait for the effect that they want to see, never for a length of time; this is the only
+/// place that may sleep. Returns from a look that hangs, too.
 ///
 /// ```ignore
 /// let job = eventually(Duration::from_secs(5), async || daemon.job(id).await.ended()).await;
@@ -78,7 +78,8 @@ fn eventually_blocking<T>(within: Duration, mut look: impl FnMut() -> Option<T>)
     }
 }
 
-/// Makes an HTTP client for one test. Not shared: its connections belong to the runtime it first ran on.
+/// Makes an HTTP client for one test. Not shared: its connections belong to the runtime it first
+/// ran on.
 pub fn http() -> reqwest::Client {
     // Fails when another test of this process installed it before, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();

@@ -49,7 +49,8 @@ pub struct Row {
     pub outcome: String,
     /// `-` is none.
     pub reason: String,
-    /// The direction of its message; for one after another, how many messages there are then. `-` is none.
+    /// The direction of its message; for one after another, how many messages there are then. `-`
+    /// is none.
     pub messages: String,
 }
 

@@ -48,8 +48,8 @@ struct Start {
 }
 
 impl PgBouncer {
-    /// Starts one that shares so many sessions among all its clients; `None` where it or PostgreSQL is not
-    /// installed.
+    /// Starts one that shares so many sessions among all its clients; `None` where it or PostgreSQL
+    /// is not installed.
     #[track_caller]
     pub fn start(parameters: Parameters, sessions: u32) -> Option<Self> {
         let server = postgres::server()?;

@@ -1,7 +1,8 @@
 //! Throw-away PostgreSQL servers, made from the installed binaries.
 //!
-//! No container, no service and no password is needed: `initdb` takes a second, and the whole server lives
-//! in one temporary directory. As root it runs as the user `postgres`, since it refuses to run as root.
+//! No container, no service and no password is needed: `initdb` takes a second, and the whole
+//! server lives in one temporary directory. As root it runs as the user `postgres`, since it
+//! refuses to run as root.
 
 use super::{
     eventually_blocking,
@@ -31,8 +32,9 @@ const PORT_TRIES: u32 = 5;
 /// PostgreSQL cuts names after 63 bytes, 33 of which make a name unique.
 const PREFIX_MAX: usize = 30;
 
-/// What every server gets; `own` may override. Many tests at once need many connections. Without `fsync`
-/// a commit survives the death of all processes, though not of the machine, which no test brings about.
+/// What every server gets; `own` may override. Many tests at once need many connections. Without
+/// `fsync` a commit survives the death of all processes, though not of the machine, which no test
+/// brings about.
 const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
     ("max_connections", "200"),
@@ -47,7 +49,8 @@ const SETTINGS: &[(&str, &str)] = &[
 /// A PostgreSQL that tests may fill as they like.
 #[derive(Debug)]
 pub struct Server {
-    /// The folder of `initdb`, `postgres` and `psql`; for a given server, empty where there is none.
+    /// The folder of `initdb`, `postgres` and `psql`; for a given server, empty where there is
+    /// none.
     binaries: PathBuf,
     origin: Origin,
     /// The database that migrated ones are copied from, made when the first is asked for.
@@ -78,8 +81,9 @@ struct Running {
 
 /// Returns this test process's shared server, made at the first call.
 ///
-/// `None` where no PostgreSQL is installed: the caller returns early, having tested nothing, and is named at
-/// the end of `cargo test`; with `POSTROOM_TEST_POSTGRES_REQUIRED=1` it is a failure instead.
+/// `None` where no PostgreSQL is installed: the caller returns early, having tested nothing, and is
+/// named at the end of `cargo test`; with `POSTROOM_TEST_POSTGRES_REQUIRED=1` it is a failure
+/// instead.
 #[track_caller]
 pub fn server() -> Option<&'static Server> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
@@ -99,8 +103,8 @@ pub fn server() -> Option<&'static Server> {
 impl Server {
     /// Makes a server that the caller alone uses, and may stop and kill.
     ///
-    /// `settings` as in `postgresql.conf`, for instance `("fsync", "on")`. Always made here, even where
-    /// the environment names a server: that one is not ours to stop. `None` as in [`server`].
+    /// `settings` as in `postgresql.conf`, for instance `("fsync", "on")`. Always made here, even
+    /// where the environment names a server: that one is not ours to stop. `None` as in [`server`].
     #[track_caller]
     pub fn own(settings: &[(&str, &str)]) -> Option<Self> {
         let own = Self::begin(settings);
@@ -144,7 +148,8 @@ impl Server {
         }
     }
 
-    /// As [`Self::create_database`], with its tables on a disk of their own; the write-ahead log stays where it is.
+    /// As [`Self::create_database`], with its tables on a disk of their own; the write-ahead log
+    /// stays where it is.
     pub fn create_database_on(&self, disk: &Path, prefix: &str) -> String {
         if let Some(user) = system_user() {
             done("chown", Command::new("chown").arg(user).arg(disk).output());
@@ -173,7 +178,8 @@ impl Server {
         name
     }
 
-    /// Creates a database with the schema of this version and returns its name, as [`Self::create_database`] does.
+    /// Creates a database with the schema of this version and returns its name, as
+    /// [`Self::create_database`] does.
     ///
     /// It is a copy of one that was migrated once: a third of the work of migrating each.
     pub fn create_migrated_database(&self, prefix: &str) -> String {
@@ -192,7 +198,8 @@ impl Server {
         self.execute("postgres", &format!("drop database if exists \"{name}\" with (force)"));
     }
 
-    /// Runs SQL in a database, past Postroom's own code, and returns the rows: `|` between the columns.
+    /// Runs SQL in a database, past Postroom's own code, and returns the rows: `|` between the
+    /// columns.
     pub fn execute(&self, database: &str, sql: &str) -> String {
         let psql = self.binaries.join("psql");
         let output = Command::new(if psql.exists() { &psql } else { Path::new("psql") })
@@ -227,7 +234,8 @@ impl Server {
         running.process.wait_blocking(STOP_WITHIN).expect("PostgreSQL stops");
     }
 
-    /// Kills all its processes at once, as when its machine fails. What was committed must come back.
+    /// Kills all its processes at once, as when its machine fails. What was committed must come
+    /// back.
     pub fn kill_9(&self) {
         let running = self.take_running();
         // Stopped first, so that it starts no further process while we look for those it has.
@@ -366,7 +374,8 @@ pub fn system_user() -> Option<&'static str> {
     is_root.then_some(SYSTEM_USER)
 }
 
-/// The folder with `initdb` and `postgres`: the one on the PATH, or else the newest where Debian puts them.
+/// The folder with `initdb` and `postgres`: the one on the PATH, or else the newest where Debian
+/// puts them.
 fn find_binaries() -> Option<PathBuf> {
     let on_path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&on_path).filter_map(|folder| {

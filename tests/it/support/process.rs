@@ -18,8 +18,8 @@ use std::{
 /// A running child process. Dropping it kills it.
 ///
 /// The kernel kills it, too, when the test process dies: it was started through
-/// `setpriv --pdeathsig`. That signal comes when the *thread* that started the child ends, so each child
-/// has a thread of its own, which then waits for it.
+/// `setpriv --pdeathsig`. That signal comes when the *thread* that started the child ends, so each
+/// child has a thread of its own, which then waits for it.
 #[derive(Debug)]
 pub struct Tied {
     pid: u32,
@@ -101,7 +101,8 @@ pub fn tied_command(program: &Path, signal: &str, user: Option<&str>) -> Command
     command
 }
 
-/// Sends a signal, named without `SIG`, through the shell's own `kill`: the program may not be installed.
+/// Sends a signal, named without `SIG`, through the shell's own `kill`: the program may not be
+/// installed.
 pub fn send_signal(name: &str, pid: u32) {
     let sent = Command::new("sh")
         .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])
@@ -130,8 +131,9 @@ fn watch(pid: u32, signal: &str) -> Child {
 
 /// Starts a shell that runs `script` once this process is gone.
 ///
-/// It waits for the end of its input. The system closes the other end of that pipe when this process
-/// dies, whatever kills it. It ignores what a terminal or a test runner sends to our whole group.
+/// It waits for the end of its input. The system closes the other end of that pipe when this
+/// process dies, whatever kills it. It ignores what a terminal or a test runner sends to our whole
+/// group.
 fn at_our_end(script: &str, arguments: &[&str]) -> Child {
     Command::new("sh")
         .arg("-c")
@@ -153,7 +155,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory whose name starts with `postroom-{what}-`, under the system's temporary one.
+    /// Makes a directory whose name starts with `postroom-{what}-`, under the system's temporary
+    /// one.
     pub fn new(what: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +167,8 @@ impl Scratch {
             fs::remove_dir_all(&path).expect("an old scratch directory can be removed");
         }
         fs::create_dir(&path).expect("the temporary directory can be written");
-        // What writes there ends at about the same time, and may still make files: hence several tries.
+        // What writes there ends at about the same time, and may still make files: hence several
+        // tries.
         let sweep = "for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf \"$0\" && exit; sleep 0.5; done";
         let name = path.to_str().expect("the temporary directory has a readable name").to_owned();
         Self { path, broom: at_our_end(sweep, &[&name]) }
@@ -221,7 +225,8 @@ impl Drop for Tmpfs {
     }
 }
 
-/// A port that nobody listens on just now. Another process may take it first: be ready to try again.
+/// A port that nobody listens on just now. Another process may take it first: be ready to try
+/// again.
 pub fn free_port() -> u16 {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     probe.local_addr().expect("a bound socket has an address").port()

@@ -80,8 +80,8 @@ impl Proxy {
         url.into()
     }
 
-    /// Changes what becomes of what is sent. Connections that were silent stay so, even if the way is open for
-    /// new ones.
+    /// Changes what becomes of what is sent. Connections that were silent stay so, even if the way
+    /// is open for new ones.
     pub fn set(&self, way: Way) {
         if way != Way::Open {
             self.shared.generation.fetch_add(1, Ordering::SeqCst);

@@ -1,4 +1,5 @@
-//! Daemons that many tests share, each test with clients of its own: they start once a process and database.
+//! Daemons that many tests share, each test with clients of its own: they start once a process and
+//! database.
 
 use super::{
     both::{Peek, Place},
@@ -201,8 +202,8 @@ fn config() -> String {
     config
 }
 
-/// What became of a webhook: its outcome and reason, or the status of a refusal. Checks that the ids fit the
-/// outcome.
+/// What became of a webhook: its outcome and reason, or the status of a refusal. Checks that the
+/// ids fit the outcome.
 #[track_caller]
 pub fn told(answer: &Answer) -> String {
     if answer.status != 200 {

@@ -1,9 +1,9 @@
 //! Tests that this machine cannot run, counted and named at the end of `cargo test`.
 //!
-//! libtest knows no test that is skipped while it runs: one that returns early has passed, and what it
-//! printed is not shown. So a test that is skipped notes its name in a file, and `tests/zz_skipped.rs`, which
-//! cargo runs last, prints what it finds there. The file belongs to one `cargo test`: its name is that of the
-//! process that has started both programs.
+//! libtest knows no test that is skipped while it runs: one that returns early has passed, and what
+//! it printed is not shown. So a test that is skipped notes its name in a file, and
+//! `tests/zz_skipped.rs`, which cargo runs last, prints what it finds there. The file belongs to
+//! one `cargo test`: its name is that of the process that has started both programs.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,8 @@ use std::{
 /// Set to 1, it makes a missing server a failure instead of a reason to skip.
 const REQUIRED_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_REQUIRED";
 
-/// Notes that the running test is skipped for lack of a server, or fails where servers are required.
+/// Notes that the running test is skipped for lack of a server, or fails where servers are
+/// required.
 #[track_caller]
 pub fn skip_or_fail(why: &str) {
     let is_required = env::var(REQUIRED_VARIABLE).is_ok_and(|it| it == "1");
@@ -47,8 +48,8 @@ pub fn skip(why: &str) {
     writeln!(io::stderr(), "test {name} ... skipped: {why}").ok();
 }
 
-/// Which tests have been skipped by the programs that this process has started, for a person to read. What
-/// it tells is forgotten then.
+/// Which tests have been skipped by the programs that this process has started, for a person to
+/// read. What it tells is forgotten then.
 pub fn told(starter: u32) -> String {
     let file = record(starter);
     let text = report(&fs::read_to_string(&file).unwrap_or_default());

@@ -1,5 +1,5 @@
-//! What is wrong with a request decides its answer, in a fixed order; and nothing that is posted breaks
-//! the daemon or hurts what is posted beside it.
+//! What is wrong with a request decides its answer, in a fixed order; and nothing that is posted
+//! breaks the daemon or hurts what is posted beside it.
 
 use crate::{
     on_both_daemons,

@@ -1,4 +1,5 @@
-//! What texts mean, as people and their programs write them: each through real HTTP, judged by the daemon's own jobs.
+//! What texts mean, as people and their programs write them: each through real HTTP, judged by the
+//! daemon's own jobs.
 
 use crate::{
     on_both_daemons,

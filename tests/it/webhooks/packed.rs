@@ -1,4 +1,5 @@
-//! Bodies as some programs send them: behind a byte order mark, packed, to a path that ends with a slash.
+//! Bodies as some programs send them: behind a byte order mark, packed, to a path that ends with a
+//! slash.
 
 use crate::{
     on_both_daemons,
@@ -169,7 +170,8 @@ on_both_daemons! {
             ("br", &bytes(BROTLI_BOMB)),
         ] {
             post(&daemon, "open", encoding, body.clone()).await.is_problem(413, "too-large");
-            // Where the secret may be in the body, the size comes before it, known to nobody or not.
+            // Where the secret may be in the body, the size comes before it, known to nobody or
+            // not.
             for client in ["open", "closed", "nobody"] {
                 let request = daemon.webhook("smartlead", client);
                 let request = request.header("content-encoding", encoding).body(body.clone());

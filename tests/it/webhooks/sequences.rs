@@ -40,7 +40,8 @@ fn values<'a>(answers: &'a [Answer], field: &str) -> BTreeSet<&'a str> {
     answers.iter().map(|it| it.field(field)).collect()
 }
 
-/// Checks that every inbound message has one job, which has ended well, and that no message has two drafts.
+/// Checks that every inbound message has one job, which has ended well, and that no message has two
+/// drafts.
 async fn each_is_done_once(desk: &Desk, client: &str) {
     desk.all_done(client).await;
     let (messages, _, jobs) = desk.stored(client).await;
@@ -189,7 +190,8 @@ on_both_daemons! {
             each_is_done_once(&desk, client).await;
             assert_eq!(desk.stored(client).await, (1, 1, 1));
             assert_eq!(drafts(&desk, client).await, (1, 1), "{client}");
-            // "Send me a couple of times" is what it says, whoever was faster; or it is what the provider says.
+            // "Send me a couple of times" is what it says, whoever was faster; or it is what the
+            // provider says.
             let tags = desk.texts(client, "distinct m.sentiment || '/' || l.sentiment from messages m join leads l on l.id = m.lead_id where m.client_id = $").await;
             assert!(["Meeting Requested/Meeting Requested", "Interested/Interested"].contains(&tags[0].as_str()), "{tags:?}");
             assert_eq!(desk.tell(client, "email", &interested).await, "duplicate", "a verdict stands");
@@ -377,8 +379,8 @@ on_both_daemons! {
         assert_ne!(a.field("quarantine_id"), b.field("quarantine_id"));
     }
 
-    /// R3: several channels tell of one new person at once; who that is shows later, while jobs run. Nobody is
-    /// answered twice.
+    /// R3: several channels tell of one new person at once; who that is shows later, while jobs
+    /// run. Nobody is answered twice.
     async fn r3_two_channels_at_once_and_a_merge_later(place: Place) {
         let desk = Desk::at(&place).await;
         let people = 12;
@@ -419,7 +421,8 @@ on_both_daemons! {
             assert_eq!(desk.number(client, &left).await, 0, "{table}");
         }
         assert_eq!(desk.number(client, "count(*) from lead_identities where client_id = $").await, 4 * i64::from(people));
-        // Only what answers the newest message of a person may wait: nobody is answered twice for one thing.
+        // Only what answers the newest message of a person may wait: nobody is answered twice for
+        // one thing.
         let twice = "count(*) from (select lead_id from drafts where client_id = $ and status = 'pending' group by lead_id having count(*) > 1) as twice";
         assert_eq!(desk.number(client, twice).await, 0);
         let stale = "count(*) from drafts d join leads l on l.id = d.lead_id where d.client_id = $ and d.status = 'pending' and d.message_id <> l.newest_inbound_id";
@@ -455,7 +458,8 @@ fn equal_text(step: char, contact: &str) -> Value {
 const ORDERS: [&str; 4] = ["wmWM", "mwMW", "mMwW", "wmMW"];
 
 on_both_daemons! {
-    /// Two texts of the same words, each told over both paths: none is lost, and none is stored twice.
+    /// Two texts of the same words, each told over both paths: none is lost, and none is stored
+    /// twice.
     async fn two_equal_texts_over_both_paths(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         for order in ORDERS {
@@ -498,7 +502,8 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from messages").await, db.number("select count(*) from jobs").await);
     }
 
-    /// Both paths of one text come to two nodes at the same time: whoever is second finds the first.
+    /// Both paths of one text come to two nodes at the same time: whoever is second finds the
+    /// first.
     async fn both_paths_on_two_nodes_at_once(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let people: i64 = 40;

@@ -79,7 +79,8 @@ on_both_daemons! {
         let peek = Peek::of(&daemon).await;
         let lift = "select count(*) from leads where bounced_at is not null";
         assert_eq!(peek.number(lift).await, 1);
-        // The lead writes again from that address, which lifts the bounce; the captured bounce must not come back.
+        // The lead writes again from that address, which lifts the bounce; the captured bounce must
+        // not come back.
         let mut reply = mail(1);
         reply["email_id"] = "another-mail".into();
         reply["reply_text"] = "I am still here".into();

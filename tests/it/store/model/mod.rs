@@ -1,5 +1,5 @@
-//! The life of jobs as a small model in memory, and both databases beside it: the same steps, drawn by chance,
-//! must leave the same state after each of them.
+//! The life of jobs as a small model in memory, and both databases beside it: the same steps, drawn
+//! by chance, must leave the same state after each of them.
 //!
 //! `POSTROOM_TEST_SEED` and `POSTROOM_TEST_CASES` draw others, and more.
 

@@ -1,5 +1,6 @@
-//! The rules P1–P20 of docs/RULES.md, each through real HTTP with bodies as providers send them: what is
-//! answered, and what is in the database afterwards. Each test has clients of its own, named after its rule.
+//! The rules P1–P20 of docs/RULES.md, each through real HTTP with bodies as providers send them:
+//! what is answered, and what is in the database afterwards. Each test has clients of its own,
+//! named after its rule.
 
 mod p01_to_p05;
 mod p06_to_p10;

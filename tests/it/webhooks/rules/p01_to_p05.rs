@@ -29,8 +29,8 @@ fn event_and_account(channel: &str) -> (&'static str, &'static str) {
 }
 
 on_both_daemons! {
-    /// Size, secret, JSON, account, event, required fields, dedupe: of a body that violates several the
-    /// first decides.
+    /// Size, secret, JSON, account, event, required fields, dedupe: of a body that violates several
+    /// the first decides.
     async fn p01_the_first_thing_that_is_wrong_decides(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         for channel in channels() {
@@ -60,7 +60,8 @@ on_both_daemons! {
         assert_eq!(desk.stored("accounts01").await, (0, 0, 0));
         assert_eq!(desk.number("closed01", "count(*) from quarantine where client_id = $").await, 0);
 
-        // Of a known event its fields decide before it is a duplicate, and a duplicate has no effect.
+        // Of a known event its fields decide before it is a duplicate, and a duplicate has no
+        // effect.
         let reply = body("emailbison/lead_replied-1");
         assert_eq!(desk.tell("p01a", "email", &reply).await, "accepted");
         let no_writer = with(reply.clone(), json!({"data.reply.from_email_address": null, "data.lead.email": null}));

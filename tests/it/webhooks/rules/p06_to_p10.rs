@@ -1,4 +1,5 @@
-//! How fields are read, which events there are, whose they are, and by what messages are known again.
+//! How fields are read, which events there are, whose they are, and by what messages are known
+//! again.
 
 use crate::{
     on_both_daemons,
@@ -272,7 +273,8 @@ on_both_daemons! {
 
     async fn p09_keys_are_of_a_client_a_channel_and_a_kind(place: Place) {
         let desk = Desk::without_jobs(&place).await;
-        // The same id as sent mail and as reply; and what else happened to the sent mail is no duplicate of it.
+        // The same id as sent mail and as reply; and what else happened to the sent mail is no
+        // duplicate of it.
         let pairs = [
             ("email", with(body("emailbison/email_sent-1"), json!({"data.scheduled_email.id": 5})),
                 with(body("emailbison/lead_replied-1"), json!({"data.reply.id": 5, "data.scheduled_email.id": 5}))),

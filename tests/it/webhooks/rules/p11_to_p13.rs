@@ -61,7 +61,8 @@ on_both_daemons! {
         assert_eq!(desk.stored("p11b").await, (1, 1, 1));
         assert_eq!(sentiments(&desk, "p11b").await, ["Interested/Interested/qualified"]);
 
-        // Reply and auto-reply share their key, whichever comes first, and the second changes nothing.
+        // Reply and auto-reply share their key, whichever comes first, and the second changes
+        // nothing.
         for (client, events, automated) in [
             ("p11c", ["reply_received", "auto_reply_received"], 0),
             ("p11d", ["auto_reply_received", "reply_received"], 1),
@@ -138,7 +139,8 @@ on_both_daemons! {
         // We ourselves are nobody's lead.
         let names = "value from lead_identities where client_id = $ and (value like '%northbeam%' or value like 'ACoAABown%')";
         assert!(desk.texts("p12a", names).await.is_empty());
-        // The workflow's word for the direction wins over the custom field's, and the sender's id over the flag.
+        // The workflow's word for the direction wins over the custom field's, and the sender's id
+        // over the flag.
         let inbound = with(body("ghl/workflow_sms-1"), json!({"message.direction": "inbound", "customData.direction": "outbound"}));
         assert_eq!(desk.tell("p12b", "sms", &inbound).await, "accepted");
         assert_eq!(desk.tell("p12b", "linkedin", &without(chat, &["account_info", "is_sender"])).await, "accepted", "neither is known: theirs");
@@ -197,7 +199,8 @@ on_both_daemons! {
         }
     }
 
-    /// The provider answered our send with an id: its echo is known by that, whatever its text has become.
+    /// The provider answered our send with an id: its echo is known by that, whatever its text has
+    /// become.
     async fn p12_an_echo_is_known_by_the_providers_id_first(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         desk.post("p12g", "linkedin", &body("unipile/message_received-1")).await;
@@ -276,7 +279,8 @@ on_both_daemons! {
             assert_eq!(desk.number("p13b", &format!("count(*) from {table} where client_id = $")).await, 0, "{table}");
         }
 
-        // A robot's report is a bounce of the lead that the event names, or else of the one in its text.
+        // A robot's report is a bounce of the lead that the event names, or else of the one in its
+        // text.
         assert_eq!(desk.tell("p13c", "email", &with(reply.clone(), json!({"data.reply.from_email_address": robot, "data.reply.automated_reply": true}))).await, "recorded bounce");
         let by_robot = with(body("smartlead/email_reply-1"), json!({"leadCorrespondence.replyReceivedFrom": robot, "subject": "Mail delivery failed: A quick idea"}));
         assert_eq!(desk.tell("p13c", "smartlead", &by_robot).await, "recorded bounce");
@@ -298,7 +302,8 @@ on_both_daemons! {
         assert_eq!(senders, [r#"{"address":"pa@larkspur-freight.example","name":"Pat"}"#]);
     }
 
-    /// Where two leads meet that a provider knows as two people, the first identity of the table wins.
+    /// Where two leads meet that a provider knows as two people, the first identity of the table
+    /// wins.
     async fn p13_identities_are_tried_in_order(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         // The second contact's number and the third's address, in the body of a fourth.

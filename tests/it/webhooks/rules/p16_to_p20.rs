@@ -1,4 +1,5 @@
-//! What changes a lead without a message: verdicts, opt-outs, bounces; times, notices and old names.
+//! What changes a lead without a message: verdicts, opt-outs, bounces; times, notices and old
+//! names.
 
 use crate::{
     on_both_daemons,
@@ -61,7 +62,8 @@ on_both_daemons! {
         for (n, day) in [(1, 2), (2, 4)] {
             assert_eq!(desk.tell("p16a", "instantly", &reply(n, day)).await, "accepted");
         }
-        // It is about the newest that is not later than itself, and the lead's only if that is its newest.
+        // It is about the newest that is not later than itself, and the lead's only if that is its
+        // newest.
         assert_eq!(desk.tell("p16a", "instantly", &hint("lead_interested", "2026-07-01T00:00:00Z")).await, "duplicate");
         assert_eq!(desk.tell("p16a", "instantly", &hint("lead_interested", "2026-07-03T00:00:00Z")).await, "recorded interested");
         assert_eq!(verdicts(&desk, "p16a").await[1..], ["Interested/-/new", "-/-/new"]);
@@ -182,7 +184,8 @@ on_both_daemons! {
         }
         assert_eq!(desk.number("p17c", "count(*) from leads where client_id = $ and opted_out_at is not null").await, 0);
 
-        // On all channels, drafts included, and by event as by words; the second time nothing changes.
+        // On all channels, drafts included, and by event as by words; the second time nothing
+        // changes.
         for (client, channel, out) in [
             ("p17d", "email", body("emailbison/lead_unsubscribed-1")),
             ("p17e", "smartlead", with(body("smartlead/lead_unsubscribed-1"), json!({"lead_email": "dana.whitfield@larkspur-freight.example"}))),
@@ -333,7 +336,8 @@ on_both_daemons! {
             (chat(json!(null)), receipt),
             (sms(json!({})), at("2026-07-14T09:12:44.102Z")),
             (sms(json!({"dateAdded": null})), at("2026-07-14T09:12:45.953Z")),
-            // The contact's creation, and a date of months ago in no zone that is told, are no time of the message.
+            // The contact's creation, and a date of months ago in no zone that is told, are no time
+            // of the message.
             (("sms", body("ghl/workflow_sms-1")), receipt),
             (("sms", body("ghl/workflow_sms-2")), receipt),
         ];
