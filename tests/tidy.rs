@@ -118,6 +118,13 @@ const METRICS: &[&str] = &[
 /// Beyond this a file is taken apart. Its unit tests do not count.
 const FILE_LINES_MAX: usize = 600;
 
+/// The length of a comment line, in characters. `rustfmt` wraps code there, and leaves comments
+/// alone.
+const COMMENT_COLUMNS_MAX: usize = 100;
+
+/// What declares a type, as it stands after its visibility.
+const TYPE_KEYWORDS: &[&str] = &["struct ", "enum ", "trait ", "union ", "type "];
+
 #[test]
 fn code_depends_one_way() {
     let mut wrong = BTreeSet::new();
@@ -410,6 +417,42 @@ fn no_file_is_too_long_to_read() {
     nothing(wrong);
 }
 
+/// One word means one thing: a reader need not ask which of two types a name stands for.
+#[test]
+fn a_type_that_others_may_name_has_a_name_of_its_own() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in rust_files("src") {
+        for name in shared_types(&code_of(without_tests(&read(&file)))) {
+            places.entry(name).or_default().push(file.display().to_string());
+        }
+    }
+    assert!(places.len() > 200, "only {} types are found", places.len());
+    places.retain(|_, files| files.len() > 1);
+    let twice = places.into_iter().map(|(name, files)| {
+        format!("`{name}` is declared in {}: rename all but one", files.join(" and in "))
+    });
+    nothing(twice.collect());
+}
+
+#[test]
+fn comments_are_not_too_wide() {
+    let mut wrong = BTreeSet::new();
+    for file in ["src", "entity", "migration", "tests", "benches"].into_iter().flat_map(rust_files)
+    {
+        for (number, line) in read(&file).lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > COMMENT_COLUMNS_MAX && line.trim_start().starts_with("//") {
+                wrong.insert(format!(
+                    "{}:{}: the comment has {columns} columns; wrap it at {COMMENT_COLUMNS_MAX}",
+                    file.display(),
+                    number + 1
+                ));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     // Taken apart here, or this file would be found.
@@ -613,6 +656,20 @@ fn mentions(code: &str, name: &str) -> bool {
             && (after.starts_with("::")
                 || before.ends_with("use ") && !after.starts_with(is_identifier))
     })
+}
+
+/// The names of the types that are declared with `pub`, `pub(super)` or the like.
+fn shared_types(code: &str) -> Vec<String> {
+    let declared = |line: &str| {
+        let mut rest = line.trim().strip_prefix("pub")?;
+        if let Some(limited) = rest.strip_prefix('(') {
+            rest = limited.split_once(')')?.1;
+        }
+        let rest = rest.strip_prefix(' ')?;
+        let rest = rest.strip_prefix("unsafe ").unwrap_or(rest);
+        TYPE_KEYWORDS.iter().find_map(|keyword| Some(head(rest.strip_prefix(keyword)?)))
+    };
+    code.lines().filter_map(declared).collect()
 }
 
 /// True where a file in the folder takes `name.rs` in by `#[path]`, as is done for long unit tests.
