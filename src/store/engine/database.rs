@@ -50,6 +50,11 @@ impl Database {
         Self(Arc::new(Opened { runtime, connections, node, ids, config, channels }))
     }
 
+    /// The store runtime.
+    pub(in crate::store) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
     /// How many attempts a new job of that kind gets.
     pub(in crate::store) fn max_attempts(&self, kind: JobKind) -> u32 {
         self.0.config.get().pools.of(kind.0).max_attempts

@@ -8,7 +8,7 @@
 use crate::config;
 use crate::store::engine::{Database, StoreError, connect};
 use sea_orm::ConnectionTrait;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -130,7 +130,8 @@ pub struct Subscriber {
 /// A listener: a connection of its own.
 #[derive(Debug)]
 pub struct Subscription {
-    listener: PgListener,
+    /// Taken in the drop, and not before.
+    listener: Option<PgListener>,
     db: Database,
     echoes: u64,
 }
@@ -162,7 +163,7 @@ impl Subscriber {
             // It is opened anew by whoever listens anew, once the database is there.
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
-            let mut subscription = Subscription { listener, db, echoes: 0 };
+            let mut subscription = Subscription { listener: Some(listener), db, echoes: 0 };
             subscription.hear_oneself().await?;
             Ok(subscription)
         };
@@ -189,17 +190,25 @@ impl Subscription {
     async fn hear(mut self) -> Result<(Self, Notice), StoreError> {
         let own = self.db.node().to_string();
         let quiet_max = self.db.connections().faults.limit("quiet", QUIET_MAX);
-        match tokio::time::timeout(quiet_max, self.listener.try_recv()).await {
+        match tokio::time::timeout(quiet_max, self.receive()).await {
             Ok(Ok(Some(notice))) if is_of(notice.payload(), &own) => Ok((self, Notice::Quiet)),
             Ok(Ok(Some(_))) => Ok((self, Notice::Jobs)),
             Ok(Ok(None)) => {
                 Err(StoreError::Disconnected("the listener's connection was lost".to_owned()))
             }
-            Ok(Err(error)) => Err(error.into()),
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 self.hear_oneself().await?;
                 Ok((self, Notice::Quiet))
             }
+        }
+    }
+
+    /// The next notice; `None` if the connection was lost.
+    async fn receive(&mut self) -> Result<Option<PgNotification>, StoreError> {
+        match &mut self.listener {
+            Some(listener) => Ok(listener.try_recv().await?),
+            None => Ok(None),
         }
     }
 
@@ -211,7 +220,7 @@ impl Subscription {
         let echo = async {
             notify(&self.db, &text).await?;
             loop {
-                match self.listener.try_recv().await? {
+                match self.receive().await? {
                     Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(()),
                     Some(_) => {}
                     None => {
@@ -226,6 +235,15 @@ impl Subscription {
             Ok(result) => result,
             Err(_) => Err(StoreError::Disconnected("notices do not arrive".to_owned())),
         }
+    }
+}
+
+impl Drop for Subscription {
+    /// sqlx ends a listener by a task that it spawns, and panics outside a runtime: an actor may be
+    /// dropped there, with its thread.
+    fn drop(&mut self) {
+        let _runtime = self.db.runtime().enter();
+        drop(self.listener.take());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::{
 use futures_util::future::join_all;
 use postroom::store::Heartbeat;
 use sqlx::postgres::PgListener;
-use std::time::Duration;
+use std::{thread, time::Duration};
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,6 +61,17 @@ async fn many_commits_make_few_notices() {
     assert!((1..=most).contains(&notices), "{notices} notices in {took:?}, at the most {most}");
 }
 
+/// An actor is dropped with its thread, where there is no runtime.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_may_be_dropped_outside_of_any_runtime() {
+    let Some(db) = Fixture::postgres().await else { return };
+    let subscriber = db.store.subscriber(&db.config.database).unwrap();
+    let subscription = subscriber.listen().await.unwrap();
+    thread::spawn(move || drop(subscription)).join().expect("it does not panic");
+    let left = format!("select count(*) {LISTENERS}");
+    eventually(PATIENCE, async || (db.number(&left).await == 0).then_some(())).await;
+}
+
 const LISTENERS: &str = "from pg_stat_activity where application_name = 'postroom listener' \
     and datname = current_database() and state = 'idle'";
 
@@ -96,23 +107,33 @@ async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     let Some(place) = Place::postgres() else { return };
     let url = place.database_url().unwrap();
     let proxy = Proxy::before(url).await;
-    // The other node, which is to be heard, is not behind the proxy.
+    // What every listener of this database hears, the test's own included.
+    let mut notices = PgListener::connect(url).await.unwrap();
+    notices.listen("postroom_jobs").await.unwrap();
+    let config = "[supervisor]\ntick = \"30s\"\nheartbeat = \"3s\"\nlease = \"10s\"\n";
+    let worker =
+        Daemon::start(Options { told_url: Some(proxy.url(url)), ..place.options(config) }).await;
+    // The other node, which is to be heard, is not behind the proxy. It starts second, so that its
+    // first heartbeat tells it whom it has to notify.
     let args = vec!["--role".to_owned(), "ingest".to_owned()];
-    let ingest = Daemon::start(Options { args, ..place.options("") }).await;
-    let worker = Daemon::start(Options {
-        database_url: Some(proxy.url(url)),
-        ..place.options("[supervisor]\ntick = \"30s\"\nheartbeat = \"3s\"\nlease = \"10s\"\n")
-    })
-    .await;
+    let ingest = Daemon::start(Options { args, ..place.options(config) }).await;
     let peek = Peek::open(url).await;
+    // Silence is told by a heartbeat over a connection that was there before.
+    let beats = "select count(*) from nodes where seen_at > started_at";
+    eventually(PATIENCE, async || (peek.number(beats).await == 2).then_some(())).await;
     let pids = format!("select pid::text {LISTENERS}");
     let of_listeners = async |before: &[String]| {
         let now = peek.texts(&pids).await;
         now.iter().any(|it| !before.contains(it)).then_some(now)
     };
     let before = eventually(PATIENCE, async || of_listeners(&[]).await).await;
+    hear_echo(&mut notices).await;
     proxy.set(Way::Silent);
     proxy.set(Way::Open);
+    // All connections of the worker are replaced, and only then notices can be sent and heard.
+    let told = "the heartbeat's connection fell silent";
+    eventually(PATIENCE, async || worker.log().contains(told).then_some(())).await;
+    hear_echo(&mut notices).await;
     eventually(PATIENCE, async || of_listeners(&before).await).await;
     let listener = "listener";
     eventually(PATIENCE, async || {
@@ -125,6 +146,12 @@ async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     let waits = waits_of_others_jobs(&ingest, &peek, 6).await;
     // By heartbeats alone half of them would wait for longer.
     assert!(*waits.last().unwrap() < 1_500, "{waits:?}");
+}
+
+/// Waits until a node has sent the notice by which it tries whether it hears itself.
+async fn hear_echo(notices: &mut PgListener) {
+    let echo = async { while !notices.recv().await.unwrap().payload().contains(" echo ") {} };
+    tokio::time::timeout(PATIENCE, echo).await.expect("a node listens");
 }
 
 /// Posts so many webhooks one after the other to a node that works none, and how long each job
