@@ -3,9 +3,10 @@
 use crate::{
     on_both_daemons,
     support::{
-        both::Peek,
+        both::{Peek, Place},
         daemon::{Daemon, Options},
         eventually, http,
+        leftovers::Leftover,
         web::{Answer, ask, mail, sms},
     },
 };
@@ -31,6 +32,12 @@ const OVERVIEW: &str = "node version uptime_seconds database jobs by_kind by_cli
     drafts_pending deliveries_uncertain actors_restarted nodes";
 const READY_CHECKS: [&str; 7] =
     ["database", "migrations", "supervisor", "ingest", "pools", "canary", "config"];
+
+async fn start(place: &Place) -> Daemon {
+    let daemon = place.start(CONFIG).await;
+    daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
+    daemon
+}
 
 async fn get(daemon: &Daemon, path: &str) -> Answer {
     ask(daemon.api(Method::GET, path)).await
@@ -103,7 +110,7 @@ async fn filled(daemon: &Daemon) -> (Answer, Answer) {
 
 on_both_daemons! {
     async fn every_object_has_every_key(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         let (waiting, worked_off) = filled(&daemon).await;
         for (list, keys) in [
             ("/jobs", JOB),
@@ -187,7 +194,7 @@ on_both_daemons! {
     }
 
     async fn nobody_gets_in_without_the_token(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         for path in [
             "/overview",
             "/jobs",
@@ -212,7 +219,7 @@ on_both_daemons! {
     }
 
     async fn what_is_asked_wrongly_is_told_so(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         for path in [
             "/overview?x=1",
             "/jobs?stauts=failed",
@@ -254,7 +261,7 @@ on_both_daemons! {
     }
 
     async fn pages_show_everything_once_while_rows_are_added(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         for number in 0..7 {
             post(&daemon, "sms", &sms(number, &format!("Hello {number}"))).await;
         }
@@ -292,7 +299,7 @@ on_both_daemons! {
     }
 
     async fn a_person_cancels_and_retries_jobs_and_is_told_where_that_makes_no_sense(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         let (waiting, worked_off) = filled(&daemon).await;
         let (waiting, done) = (waiting.job_ids().remove(0), worked_off.job_ids().remove(0));
         let status = |answer: &Answer| {
@@ -327,7 +334,7 @@ on_both_daemons! {
     }
 
     async fn health_is_told_to_everybody(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         filled(&daemon).await;
         let alive = ask(daemon.get("/healthz")).await;
         assert_eq!((alive.status, alive.body), (200, json!({"status": "ok"})));
@@ -345,7 +352,7 @@ on_both_daemons! {
     }
 
     async fn metrics_are_there_under_their_names(place: Place) {
-        let daemon = place.start(CONFIG).await;
+        let daemon = start(&place).await;
         filled(&daemon).await;
         let metrics = ask(daemon.get("/metrics")).await;
         assert!(metrics.header("content-type").starts_with("text/plain"), "{metrics:?}");

@@ -10,7 +10,9 @@ use crate::{
         daemon::{Daemon, Options, Until},
         eventually,
         fixture::{Fixture, config, open_store, self_check, sms},
-        http, postgres,
+        http,
+        leftovers::Leftover,
+        postgres,
         web::{ask, mail, sms as text_message},
     },
 };
@@ -543,6 +545,7 @@ async fn a_database_that_refuses_for_good_ends_the_start_with_the_way_out() {
             ..Place::sqlite().options("")
         })
         .await;
+        daemon.may_leave(Leftover::Anything, "the database refuses everybody");
         let status = daemon.wait(PATIENCE).await;
         let log = daemon.log();
         assert_eq!(status.code(), Some(1), "{log}");

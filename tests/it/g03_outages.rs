@@ -49,7 +49,8 @@ impl Scene {
     async fn on_postgres(database_url: &str, as_seen: &str) -> Self {
         let options = |role: &str| Options {
             config: CONFIG.to_owned(),
-            database_url: Some(as_seen.to_owned()),
+            database_url: Some(database_url.to_owned()),
+            told_url: Some(as_seen.to_owned()),
             args: vec!["--role".to_owned(), role.to_owned()],
             ..Options::default()
         };

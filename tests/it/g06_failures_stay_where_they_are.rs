@@ -6,6 +6,7 @@ use crate::{
         both::Peek,
         eventually,
         inside::Inside,
+        leftovers::Leftover,
         web::{ask, sms},
     },
 };
@@ -257,6 +258,9 @@ on_both_daemons! {
     async fn a_handler_that_never_yields_stops_nobody_else(place: Place) {
         let registry = registry::postroom().kind(|_| Blocks).kind(|_| Behaves::default());
         let daemon = Inside::start(&place, &config(), registry).await;
+        daemon.may_leave(Leftover::Panic, "one handler panics beside those that block");
+        daemon.may_leave(Leftover::Unfinished, "the handlers that block never end");
+        daemon.may_leave(Leftover::Stuck, "the handlers that block never end");
         let db = Peek::open(&daemon.database_url).await;
         let mut blocking = Vec::new();
         for _ in 0..SLOTS {
@@ -286,6 +290,7 @@ on_both_daemons! {
 
     async fn every_kind_of_panic_costs_one_attempt_and_gives_its_slot_back(place: Place) {
         let daemon = Inside::start(&place, &config(), Registry::default().kind(|_| Behaves::default())).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         ends(&daemon, "panics_at_once", "succeeded", 2, &[("panic", "at once")]).await;
         the_slots_are_back(&daemon).await;
         ends(&daemon, "panics_later", "succeeded", 2, &[("panic", "later")]).await;
@@ -327,6 +332,7 @@ on_both_daemons! {
             false => Registry::default().kind(|_| BreaksAtStart::<OnPostgres>::default()),
         };
         let daemon = Inside::start(&place, &config(), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         ends(&daemon, "fine", "succeeded", 1, &[]).await;
         the_slots_are_back(&daemon).await;
         assert_eq!(pool(&daemon, BEHAVES).view().restarts, 4);
@@ -335,6 +341,7 @@ on_both_daemons! {
     async fn an_actor_that_panics_itself_is_replaced(place: Place) {
         let registry = Registry::default().kind(|_| BreaksAtTheEnd::default());
         let daemon = Inside::start(&place, &config(), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         for _ in 0..2 {
             ends(&daemon, "errs", "succeeded", 2, &[("panic", "before the end")]).await;
             the_slots_are_back(&daemon).await;

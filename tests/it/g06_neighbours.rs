@@ -2,7 +2,7 @@
 
 use crate::{
     on_both_daemons,
-    support::{both::Place, inside::Inside},
+    support::{both::Place, inside::Inside, leftovers::Leftover},
 };
 use postroom::{
     domain::{Job, JobKind, Outcome, job::NewJob},
@@ -124,6 +124,8 @@ async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64,
         false => Registry::default().kind(|_| Hot::<1>).kind(|_| Steady).kind(|_| Brisk),
     };
     let daemon = Inside::start(place, &config(restart), registry).await;
+    daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
+    daemon.may_leave(Leftover::Unfinished, "a hot kind that crashes leaves jobs");
     enqueue(&daemon, HOT, HOT_JOBS).await;
     run(&daemon, load).await;
     let mut shares = Vec::new();

@@ -8,6 +8,7 @@ use crate::{
         daemon::{Daemon, Options, Until},
         eventually,
         inside::Inside,
+        leftovers::Leftover,
         web::{Answer, ask, sms},
     },
 };
@@ -134,6 +135,7 @@ on_both_daemons! {
         ];
         let registry = registry::postroom().kind(|_| Works);
         let daemon = Inside::start(&place, &config("400ms", 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
         let first = post_until_stored(&daemon, &sms(0, "Hello there")).await;
         assert_eq!(ended(&daemon, first).await["status"], "succeeded");
@@ -168,6 +170,7 @@ on_both_daemons! {
     async fn a_webhook_in_an_ingest_actor_that_dies_is_posted_again_and_stored_once(place: Place) {
         let registry = registry::postroom();
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
         for (number, (point, then)) in
             [("ingest.handle", "accepted"), ("ingest.commit", "accepted"), ("ingest.committed", "duplicate")]
@@ -194,6 +197,7 @@ on_both_daemons! {
     async fn outcomes_outlive_the_recorder_and_are_committed_once(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
         let mut jobs = Vec::new();
         for point in ["recorder.handle", "recorder.commit", "recorder.committed"] {
@@ -213,6 +217,7 @@ on_both_daemons! {
     async fn the_job_of_a_dead_slot_is_a_failed_attempt_at_once(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         daemon.board.faults().arm("slot.work", 1);
         let id = daemon.enqueue(WORKS, "fine", 2).await;
         let job = ended(&daemon, id).await;
@@ -224,6 +229,7 @@ on_both_daemons! {
     async fn a_claim_under_way_outlives_its_supervisor(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
         let jobs = [daemon.enqueue(WORKS, "fine", 5).await, daemon.enqueue(WORKS, "fine", 5).await];
         for id in jobs {
@@ -261,6 +267,7 @@ on_both_daemons! {
     async fn a_job_that_its_node_has_lost_track_of_is_a_failed_attempt(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config("400ms", 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
         // The jobs of the claim are lost in its hands.
         daemon.board.faults().arm("supervisor.claimed", 1);
@@ -275,6 +282,8 @@ on_both_daemons! {
     async fn a_slot_that_falls_silent_is_replaced_and_its_job_is_stuck(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 100, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
+        daemon.may_leave(Leftover::Stuck, "the test makes actors or handlers go down");
         let release = daemon.board.faults().block("slot.work");
         let id = daemon.enqueue(WORKS, "fine", 2).await;
         let job = ended(&daemon, id).await;
@@ -294,6 +303,7 @@ on_both_daemons! {
     async fn one_clients_poisonous_messages_pause_nobody(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine", "poison"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let pool = daemon.board.pool(WORKS);
         let first = daemon.enqueue(WORKS, "fine", 1).await;
         ended(&daemon, first).await;
@@ -320,6 +330,7 @@ on_both_daemons! {
         };
         let is_mended = &IS_MENDED[usize::from(!place.is_sqlite())];
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let pool = daemon.board.pool(BROKEN);
         let mut jobs = Vec::new();
         for _ in 0..6 {
@@ -363,6 +374,7 @@ on_both_daemons! {
             ..place.options("[restart]\nmax_restarts = 3\n")
         };
         let daemon = Daemon::start(options).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let status = daemon.wait(PATIENCE).await;
         assert_eq!(status.code(), Some(1), "{status:?}");
         let log = daemon.log();
@@ -377,6 +389,7 @@ on_both_daemons! {
             ..place.options("[pools.default]\nsize = 1\nprefetch = 50\n")
         };
         let daemon = Daemon::start(options).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::of(&daemon).await;
         for number in 0..60 {
             let body = sms(number, "Could you call me tomorrow?");
@@ -394,6 +407,7 @@ on_both_daemons! {
     async fn a_recorder_that_cannot_live_waits_is_seen_and_goes_on_with_what_waited(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
         daemon.board.faults().arm("recorder.handle", 1_000);
         let mut jobs = Vec::new();
@@ -419,6 +433,7 @@ on_both_daemons! {
     async fn a_replacement_is_there_at_once(place: Place) {
         let registry = registry::postroom().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 1_000, &["fine"]), registry).await;
+        daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let faults = daemon.board.faults();
         for (kind, point) in [
             (ActorType::Handler, "slot.work"),

@@ -3,7 +3,7 @@
 
 use crate::{
     on_both_daemons,
-    support::{both::Place, eventually, inside::Inside},
+    support::{both::Place, eventually, inside::Inside, leftovers::Leftover},
 };
 use postroom::{
     domain::{Job, JobKind, Outcome, job::NewJob},
@@ -71,6 +71,7 @@ on_both_daemons! {
         };
         let count = || started.lock().unwrap().len();
         let daemon = Inside::start(&place, CONFIG, registry).await;
+        daemon.may_leave(Leftover::Unfinished, "the flood is not worked off");
         let enqueuer = daemon.store.enqueuer();
         for _ in 0..FLOOD / GROUP {
             enqueuer.enqueue((0..GROUP).map(|_| job(&enqueuer, "a")).collect()).await.unwrap();

@@ -16,7 +16,8 @@ use postroom::{
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-/// A chore fails in every look: the canary that is out is remembered, and no look sends another.
+/// One chore fails in every round: the canary that is out is remembered, and no round sends
+/// another.
 #[test]
 fn a_chore_that_fails_again_and_again_sends_no_canaries() {
     actix_rt::System::new().block_on(async {

@@ -36,6 +36,7 @@ mod g10_clean_stop;
 mod harness;
 mod idle;
 mod janitor;
+mod leftovers;
 mod nodes;
 mod own_daemon;
 mod poolers;

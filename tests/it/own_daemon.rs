@@ -1,8 +1,8 @@
 //! This test program as a daemon: a process of its own, with job kinds that no product should have.
 //!
-//! Some proofs need a process that dies. Its job kinds live here and not in `src`, so that no
-//! binary that is shipped holds them: the test program starts itself once more, and runs the test
-//! below, which is no test.
+//! Some proofs need a process that dies. Its job kinds are here and not in `src`, so that no
+//! shipped binary contains them: the test program starts itself once more, and runs the test below,
+//! which is no test.
 
 use postroom::{
     app::{Role, serve_with},

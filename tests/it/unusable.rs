@@ -5,6 +5,7 @@ use crate::{
     support::{
         both::Peek,
         daemon::{Daemon, Options, Until},
+        leftovers::Leftover,
         postgres,
         process::{Scratch, Tmpfs},
         skipped::skip,
@@ -25,6 +26,7 @@ async fn ended(url: &str, config: &str) -> String {
         ..Options::default()
     };
     let daemon = Daemon::start(options).await;
+    daemon.may_leave(Leftover::Anything, "the database is one that cannot be used");
     let status = daemon.wait(SOON).await;
     assert_eq!(status.code(), Some(1), "{}", daemon.log());
     daemon.log()

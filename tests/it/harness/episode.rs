@@ -9,6 +9,7 @@ use crate::support::{
     both::{Peek, Place},
     daemon::{Daemon, Options, Until},
     eventually,
+    leftovers::Leftover,
 };
 use std::{
     collections::BTreeMap,
@@ -98,7 +99,9 @@ pub async fn run(place: &Place, plan: Plan) -> Figures {
     let mut daemons = Vec::new();
     for _ in 0..plan.nodes {
         let options = Options { until: Until::Started, ..place.options(&config) };
-        daemons.push(Daemon::start(options).await);
+        let daemon = Daemon::start(options).await;
+        daemon.may_leave(Leftover::Panic, "actors go down at points of the code");
+        daemons.push(daemon);
     }
     let ports: Vec<u16> = daemons.iter().map(Daemon::port).collect();
     let load = Arc::new(Load::new(&ports, plan.leads, 0));

@@ -33,7 +33,7 @@ impl Dice {
         (it ^ (it >> 31)) % end.max(1)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in `of_hundred` of a hundred cases.
     pub fn percent(&mut self, of_hundred: u64) -> bool {
         self.below(100) < of_hundred
     }

@@ -28,7 +28,8 @@ struct Takeover {
     last: Duration,
 }
 
-/// Kills one of two nodes over a fresh database so often, each time the one that has the jobs.
+/// Kills one of two nodes over a fresh database `kills` times: each time the one that holds the
+/// jobs.
 async fn takeovers(config: &str, kills: u64, seed: u64) -> Vec<Takeover> {
     let Some(place) = Place::postgres() else { return Vec::new() };
     let options = Options { has_own_kinds: true, ..place.options(&format!("{config}{CLIENT}")) };

@@ -6,6 +6,7 @@ use crate::{
         both::{Peek, Place},
         daemon::{Daemon, Options, Until},
         eventually,
+        leftovers::Leftover,
     },
 };
 use std::time::Duration;
@@ -34,6 +35,10 @@ async fn a_node_that_does_not_know_a_kind_never_decides_about_its_jobs() {
     let knowing = vec![(KNOWS_MORE.to_owned(), "1".to_owned())];
     let new = Options { env: knowing, ..old.clone() };
     let mut old = Daemon::start(old).await;
+    old.may_leave(
+        Leftover::Panic,
+        "its start ends with an error, on which the test program panics",
+    );
     let peek = Peek::of(&old).await;
     peek.put_jobs(0, NOVEL, "NOVEL", "fine").await;
     works(&peek, 1_000).await;
@@ -64,6 +69,7 @@ async fn a_node_that_does_not_know_a_kind_never_decides_about_its_jobs() {
     // Forgotten, as after an hour; its jobs are not.
     peek.execute(&format!("delete from nodes where id = {dead}")).await;
     let second = Daemon::start(new).await;
+    second.may_leave(Leftover::Unfinished, "`LINGERS` runs for longer than any test");
     until(
         &peek,
         NOVEL,

@@ -71,7 +71,7 @@ async fn who_guesses_behind_a_proxy_holds_up_nobody_else_behind_it() {
         assert_eq!(guess(Some("2001:db8::1")).await, 401);
     }
     assert_eq!(guess(Some("203.0.113.9")).await, 429);
-    // What stands before it is the sender's word.
+    // The sender wrote the part before it.
     assert_eq!(guess(Some("198.51.100.1, 203.0.113.9")).await, 429);
     assert_eq!(guess(Some("2001:db8::2")).await, 429, "the same block");
     assert_eq!(guess(Some("203.0.113.10")).await, 401);

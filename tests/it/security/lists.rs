@@ -6,6 +6,7 @@ use crate::{
     support::{
         both::Peek,
         daemon::Daemon,
+        leftovers::Leftover,
         web::{Answer, ask},
     },
 };
@@ -17,8 +18,8 @@ const BYTES: usize = 1 << 20;
 /// Ids that are given out long after today: what is old is looked at by the janitor, and that takes
 /// memory, too.
 const FIRST: i64 = 4_000_000_000_000_000_000;
-/// What a list may take, in MiB. A page, the caches of its connections and what an allocator keeps
-/// are in it.
+/// What a list may take, in MiB. A page, the caches of its connections and what an
+/// allocator keeps are in it.
 const MOST_MIB: u64 = 50;
 
 async fn get(daemon: &Daemon, path: &str) -> Answer {
@@ -137,6 +138,7 @@ on_both_daemons! {
 
     async fn a_body_that_names_a_field_twice_is_refused(place: Place) {
         let daemon = place.start("[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n").await;
+        daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
         let body = crate::support::web::sms(1, "Hello");
         assert_eq!(ask(daemon.webhook("sms", "demo").json(&body)).await.outcome(), "accepted");
         for path in ["/jobs/cancel", "/jobs/retry"] {

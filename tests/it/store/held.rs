@@ -60,8 +60,8 @@ impl Costs {
     }
 }
 
-/// Runs so many jobs, so many a second by the clock that the floor goes by, while a transaction is
-/// held.
+/// Runs `jobs` jobs while a transaction is held: `a_second` a second by the clock that the floor
+/// follows.
 async fn run(jobs: usize, a_second: u32) -> Option<Costs> {
     let db = Fixture::postgres().await?;
     enqueue(&db.store, "a", SELF_CHECK, jobs + 2 * SLOTS).await;

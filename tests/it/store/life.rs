@@ -1,5 +1,6 @@
 //! The life of a job, step by step.
 
+use crate::support::leftovers::Leftover;
 use crate::{
     on_both_databases,
     support::fixture::{SMS, job_of, self_check, sms},
@@ -118,6 +119,7 @@ on_both_databases! {
     }
 
     async fn a_duplicate_gets_the_first_ids_and_its_missing_job(db: Fixture) {
+        db.may_leave(Leftover::Miscounted, "a job is removed by hand");
         let inbox = db.store.inbox();
         let first = inbox.put(Arc::new([sms("a", "+15550001", "k1", "hello")])).await.unwrap();
         let again = inbox.put(Arc::new([sms("a", "+15550001", "k1", "hello"), sms("a", "+15550001", "k1", "hello")])).await.unwrap();

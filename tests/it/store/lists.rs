@@ -5,6 +5,7 @@ use super::{
     plans::filled::{self, BLOCKED, LATER},
     tools::{fill, instant, numbers},
 };
+use crate::support::leftovers::Leftover;
 use crate::{
     on_both_databases,
     support::{eventually, fixture::Fixture},
@@ -341,6 +342,7 @@ on_both_databases! {
 
     /// One of a client stands behind all of another, further than one look goes.
     async fn a_job_that_waits_behind_many_is_found(db: Fixture) {
+        db.may_leave(Leftover::Miscounted, "most jobs are made by hand");
         fill(&db, "rare", SELF_CHECK, 0, 1).await;
         let now = instant(&db, 0);
         for (table, values) in [

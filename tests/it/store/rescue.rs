@@ -8,6 +8,7 @@ use super::{
         succeed_one,
     },
 };
+use crate::support::leftovers::Leftover;
 use crate::{
     on_both_databases,
     support::fixture::{Fixture, SMS, job},
@@ -74,7 +75,6 @@ on_both_databases! {
             assert!(!succeed_one(&db.store, claim).await, "who was rescued changes nothing any more");
         }
         succeed(&other, &again).await;
-        assert_whole(&db).await;
     }
 
     async fn jobs_of_a_silent_node_are_found_by_its_id(db: Fixture) {
@@ -86,7 +86,6 @@ on_both_databases! {
         assert_eq!(db.store.queue().orphans(vec![node], &KINDS).await.unwrap().len(), 3);
         assert_eq!(rescue(&db.store, vec![node]).await, 3);
         assert!(db.store.queue().orphans(vec![node], &KINDS).await.unwrap().is_empty());
-        assert_whole(&db).await;
     }
 
     async fn a_job_that_outlives_no_node_fails_when_its_attempts_are_used(db: Fixture) {
@@ -104,12 +103,13 @@ on_both_databases! {
         assert_eq!(history, ["rescued", "rescued", "rescued"]);
         assert_eq!(db.number("select count(*) from job_attempts where ended").await, 1);
         assert_eq!(db.number("select cast(sum(count) as bigint) from job_counts where state = 'failed'").await, 1);
-        assert_whole(&db).await;
     }
 
     /// Two nodes look for a suspect at once: none is claimed twice, and both find one while there
     /// are two.
     async fn a_suspect_is_claimed_once_and_is_none_after_an_attempt_that_its_node_outlived(db: Fixture) {
+        db.may_leave(Leftover::Miscounted, "suspects are removed by hand after each round");
+        db.may_leave(Leftover::Misplaced, "suspects are removed by hand after each round");
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let dead = db.store.node();
         for round in 0..10 {
@@ -176,11 +176,10 @@ on_both_databases! {
         assert_eq!(rescue(&db.store, vec![db.store.node()]).await, 1);
         let next = claim_of(&db.store, &[(SMS, 10)]).await;
         assert_eq!(next[0].job.id, second);
-        assert_whole(&db).await;
     }
 
-    /// The rescue and the end by the node that was only slow: whoever commits first wins, the other
-    /// changes nothing.
+    /// The rescue, and the end by a node that was only slow: the first to commit wins, and the
+    /// other changes nothing.
     async fn a_rescue_and_the_end_it_meets_never_both_count(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let rounds = if db.is_sqlite() { 10 } else { 40 };

@@ -1,5 +1,5 @@
-//! Two sessions at once, a test a pair of statements: many interleavings on the same lines, and
-//! after each the tables are whole.
+//! Two sessions at once, one test for each pair of statements: many interleavings on the same
+//! lines, and sound tables after each.
 
 use super::{
     life::{claim, end, settle},
@@ -8,6 +8,7 @@ use super::{
         put, settle_all, succeed,
     },
 };
+use crate::support::leftovers::Leftover;
 use crate::{
     on_both_databases,
     support::{
@@ -350,6 +351,7 @@ on_both_databases! {
 
     /// A line that lost its head, as no transaction leaves it, gets one, and only one.
     async fn sweep_against_enqueue_and_against_itself(db: Fixture) {
+        db.may_leave(Leftover::Miscounted, "jobs are ended by hand");
         let (other, phones) = (other_of(&db).await, phones(LEADS));
         for round in 0..rounds(&db) {
             for n in 0..3 {
@@ -496,7 +498,6 @@ async fn a_job_that_ran_and_was_snoozed_anew_while_the_due_step_waited_uses_no_r
     let change = "update job_later set run = 2, spared = 2, run_at = now() + interval '1 hour'";
     assert_eq!(change_while_due_waits(&db, change).await, 0, "it is not due any more");
     assert_eq!(db.number("select run from job_later").await, 2);
-    assert_whole(&db).await;
 }
 
 /// On PostgreSQL only: SQLite has nobody in between.
@@ -509,5 +510,4 @@ async fn a_head_that_took_the_place_of_one_that_was_due_gets_no_turn_that_was_no
     let change = "update job_ready set kind = 'LEAD_SCORING_POST_PROCESS' where run_at is not null";
     assert_eq!(change_while_due_waits(&db, change).await, 0, "it waits for the next tick");
     assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
-    assert_whole(&db).await;
 }

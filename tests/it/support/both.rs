@@ -95,7 +95,7 @@ impl Place {
         Options {
             config: config.to_owned(),
             database_url: self.database_url.clone(),
-            pooled_url: self.pooled_url.clone(),
+            told_url: self.pooled_url.clone(),
             ..Options::default()
         }
     }
@@ -129,6 +129,11 @@ impl Peek {
         Self(Database::connect(options).await.expect("the daemon's database can be opened"))
     }
 
+    /// Looks through a connection that is open.
+    pub const fn over(connection: DatabaseConnection) -> Self {
+        Self(connection)
+    }
+
     /// Closes its connections; a peek that is only dropped closes them some time later.
     pub async fn close(self) {
         self.0.close().await.expect("it is open");
@@ -160,6 +165,13 @@ impl Peek {
         let rows = self.0.query_all_raw(statement).await.unwrap_or_else(|it| panic!("{sql}: {it}"));
         let text = |row: &sea_orm::QueryResult| row.try_get_by_index::<Option<String>>(0);
         rows.iter().map(|it| text(it).expect("text").unwrap_or_default()).collect()
+    }
+
+    /// Whether there is a table of that name.
+    pub async fn has_table(&self, name: &str) -> bool {
+        let tables = if self.is_sqlite() { "sqlite_master" } else { "pg_tables" };
+        let column = if self.is_sqlite() { "name" } else { "tablename" };
+        self.number(&format!("select count(*) from {tables} where {column} = '{name}'")).await > 0
     }
 
     /// Runs a statement.

@@ -2,6 +2,7 @@
 
 use super::{
     http,
+    leftovers::{self, Allowed, Leftover},
     process::{Scratch, Tied, free_port, tied_command},
     seen_within,
 };
@@ -34,8 +35,8 @@ pub struct Options {
     pub config: String,
     /// Where the database is; `None` for SQLite in the daemon's own directory.
     pub database_url: Option<String>,
-    /// What the daemon is told instead, where there is a pooler between.
-    pub pooled_url: Option<String>,
+    /// What the daemon is told instead, where a pooler or a proxy stands between.
+    pub told_url: Option<String>,
     /// Arguments after `serve --config …`, for instance `["--role", "worker"]`.
     pub args: Vec<String>,
     /// Environment variables, on top of the test's own without its `POSTROOM__…`.
@@ -67,7 +68,7 @@ impl Default for Options {
         Self {
             config: String::new(),
             database_url: None,
-            pooled_url: None,
+            told_url: None,
             args: Vec::new(),
             env: Vec::new(),
             has_own_kinds: false,
@@ -80,12 +81,15 @@ impl Default for Options {
 
 /// A daemon that runs, or ran. Dropping it kills it and removes its directory.
 ///
-/// When the test has failed by then, the end of the daemon's log is printed.
+/// When the test has failed by then, the end of the daemon's log is printed. Else the test fails if
+/// it leaves something behind: see [`leftovers`]. A daemon that runs, and works jobs, first gets
+/// some seconds to end those that are due.
 #[derive(Debug)]
 pub struct Daemon {
     /// For requests beyond those that the methods prepare.
     pub http: reqwest::Client,
     options: Options,
+    may_leave: Allowed,
     port: u16,
     process: Tied,
     /// After `process`, so that it is removed last.
@@ -108,7 +112,13 @@ impl Daemon {
                 Err(why) => panic!("the daemon {why}:\n{}", read_log(scratch.path())),
             }
         };
-        Self { http, options, port, process, scratch }
+        let may_leave = Allowed::default();
+        Self { http, options, may_leave, port, process, scratch }
+    }
+
+    /// Says that this may be left behind when it is dropped, and why that is right.
+    pub fn may_leave(&self, what: Leftover, why: &'static str) {
+        self.may_leave.add(what, why);
     }
 
     /// Starts it again, on the same port, configuration and database, after it has ended.
@@ -246,7 +256,13 @@ impl Drop for Daemon {
             let skipped = log.lines().count().saturating_sub(LOG_TAIL_LINES);
             let tail: Vec<&str> = log.lines().skip(skipped).collect();
             eprintln!("--- the end of the daemon's log ---\n{}\n---", tail.join("\n"));
+            return;
         }
+        let works_jobs = self.is_running() && !self.options.args.iter().any(|it| it == "ingest");
+        let forbidden = if works_jobs { leftovers::OF_DAEMONS } else { leftovers::OF_ENDED };
+        let mut left = leftovers::left_in(&self.database_url(), &self.may_leave, forbidden);
+        left.extend(leftovers::left_in_log(&self.log(), &self.may_leave));
+        leftovers::assert_nothing(&left);
     }
 }
 
@@ -270,7 +286,7 @@ fn test_config(directory: &Path) -> PathBuf {
 }
 
 fn write_configs(directory: &Path, options: &Options, port: u16) {
-    let database = options.pooled_url.clone().unwrap_or_else(|| database_url(directory, options));
+    let database = options.told_url.clone().unwrap_or_else(|| database_url(directory, options));
     let harness = format!(
         "[server]\nbind = \"127.0.0.1:{port}\"\n\
          [database]\nurl = \"{database}\"\n\

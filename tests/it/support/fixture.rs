@@ -1,6 +1,10 @@
 //! A migrated database of its own for each test, on either kind.
 
-use super::{postgres, process::Scratch};
+use super::{
+    leftovers::{self, Allowed, Leftover},
+    postgres,
+    process::Scratch,
+};
 use postroom::{
     channels::{self, AnyChannel, Received},
     config::{Config, Sources},
@@ -13,7 +17,7 @@ use postroom::{
     store::{self, Content, Inbound, Store, StoreRuntime},
 };
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 /// Runs each test on SQLite and on PostgreSQL: the same name in two modules.
 #[macro_export]
@@ -47,14 +51,31 @@ macro_rules! on_both_databases {
 /// The inbound kind that store tests use.
 pub const SMS: JobKind = JobKind("SMS_INBOUND_POST_PROCESS");
 
-/// A database with the schema of this version, and an open store over it.
+/// A database with the schema of this version, and an open store over it. Dropping it fails the
+/// test if that leaves something behind: see [`leftovers`].
 pub struct Fixture {
     pub store: Store,
     pub config: Config,
     pub runtime: Arc<StoreRuntime>,
     /// For looking at tables.
     pub db: DatabaseConnection,
+    end: End,
     _directory: Option<Scratch>,
+}
+
+/// The check at the end of a store's test. Apart from [`Fixture`], whose fields tests take out.
+struct End {
+    url: String,
+    may_leave: Allowed,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let left = leftovers::left_in(&self.url, &self.may_leave, leftovers::OF_STORES);
+            leftovers::assert_nothing(&left);
+        }
+    }
 }
 
 impl Fixture {
@@ -84,7 +105,13 @@ impl Fixture {
             .unwrap();
         let store = open_store(&runtime, &config).await;
         let db = Database::connect(url).await.unwrap();
-        Self { store, config, runtime, db, _directory: directory }
+        let end = End { url: url.to_owned(), may_leave: Allowed::default() };
+        Self { store, config, runtime, db, end, _directory: directory }
+    }
+
+    /// Says that this may be left behind when it is dropped, and why that is right.
+    pub fn may_leave(&self, what: Leftover, why: &'static str) {
+        self.end.may_leave.add(what, why);
     }
 
     /// Another process on the same database, as far as the store can tell.

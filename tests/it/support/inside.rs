@@ -1,13 +1,20 @@
 //! A daemon inside the test process, with job handlers that the test brings along.
 
-use super::{both::Place, http, process::Scratch, web, web::Answer};
+use super::{
+    both::Place,
+    http,
+    leftovers::{self, Allowed, Left, Leftover},
+    process::Scratch,
+    web,
+    web::Answer,
+};
 use postroom::{
     app::{Daemon, Role},
     config::{Config, Sources},
     domain::{Id, JobKind, job::NewJob},
     registry::Registry,
     store::Store,
-    telemetry::board::Board,
+    telemetry::board::{ActorView, Board},
 };
 use std::{
     fs,
@@ -22,13 +29,15 @@ const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 /// The name of the threads on which handlers run.
 const HANDLER_THREAD: &str = "work";
 
-/// A running daemon on a thread of its own. Dropping it stops it.
+/// A running daemon on a thread of its own. Dropping it stops it, and fails the test if it leaves
+/// something behind: see [`leftovers`]. It first gets some seconds to end the jobs that are due.
 pub struct Inside {
     pub store: Store,
     pub board: Arc<Board>,
     /// In the form of `database.url`.
     pub database_url: String,
     http: reqwest::Client,
+    may_leave: Allowed,
     url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -89,7 +98,21 @@ impl Inside {
         let thread = thread::Builder::new().name("daemon".to_owned()).spawn(run).expect("a thread");
         let Started { url, store, board } = starting.await.expect("the daemon starts");
         let (stop, thread) = (Some(stop), Some(thread));
-        Self { store, board, database_url, http: http(), url, stop, thread, _scratch: scratch }
+        let (http, may_leave) = (http(), Allowed::default());
+        Self { store, board, database_url, http, may_leave, url, stop, thread, _scratch: scratch }
+    }
+
+    /// Says that this may be left behind when it is dropped, and why that is right.
+    pub fn may_leave(&self, what: Leftover, why: &'static str) {
+        self.may_leave.add(what, why);
+    }
+
+    /// Actors that went down.
+    fn restarted(&self) -> Vec<Left> {
+        let mut actors = self.board.actors();
+        actors.retain(|it| it.restarts > 0);
+        let text = |it: ActorView| format!("{} was restarted {} times", it.name, it.restarts);
+        actors.into_iter().map(|it| (Leftover::Panic, text(it))).collect()
     }
 
     /// Prepares a request to the admin API.
@@ -143,12 +166,22 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-            && !thread::panicking()
-        {
-            panic!("the daemon panicked");
+        let mut left = Vec::new();
+        if !thread::panicking() {
+            let forbidden = [Leftover::Unfinished];
+            left = leftovers::left_in(&self.database_url, &self.may_leave, &forbidden);
+            if !self.may_leave.has(Leftover::Panic) {
+                left.extend(self.restarted());
+            }
         }
+        drop(self.stop.take());
+        let ended = self.thread.take().map(JoinHandle::join);
+        if thread::panicking() {
+            return;
+        }
+        assert!(!matches!(ended, Some(Err(_))), "the daemon panicked");
+        let forbidden = leftovers::OF_ENDED;
+        left.extend(leftovers::left_in(&self.database_url, &self.may_leave, forbidden));
+        leftovers::assert_nothing(&left);
     }
 }

@@ -15,6 +15,7 @@ pub mod both;
 pub mod daemon;
 pub mod fixture;
 pub mod inside;
+pub mod leftovers;
 pub mod payloads;
 pub mod pgbouncer;
 pub mod postgres;

@@ -32,9 +32,9 @@ const PORT_TRIES: u32 = 5;
 /// PostgreSQL cuts names after 63 bytes, 33 of which make a name unique.
 const PREFIX_MAX: usize = 30;
 
-/// What every server gets; `own` may override. Many tests at once need many connections. Without
-/// `fsync` a commit survives the death of all processes, though not of the machine, which no test
-/// brings about.
+/// The settings of every server; `own` may override them. Tests at once need many connections.
+/// Without `fsync` a commit survives the death of all processes, though not of the machine, which
+/// no test brings about.
 const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
     ("max_connections", "200"),

@@ -138,7 +138,8 @@ impl Desk {
         .await;
     }
 
-    /// A delivery to the client's only lead, as if Postroom had begun it so many milliseconds ago.
+    /// Makes a delivery to the client's only lead, as if Postroom had begun it `ms_ago`
+    /// milliseconds ago.
     pub async fn deliver(
         &self,
         client: &str,

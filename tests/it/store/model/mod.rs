@@ -250,7 +250,8 @@ impl Case<'_> {
         }
     }
 
-    /// River #1302 and Oban #532: an end that comes late changes nothing, whoever sends it.
+    /// River #1302 and Oban #532: an end that comes too late changes nothing, whichever node sends
+    /// it.
     async fn end_again(&mut self, pick: usize) {
         let over: Vec<&(usize, Claim)> = self
             .claims

@@ -3,7 +3,7 @@
 
 use crate::{
     store::tools::{instant, numbers_from},
-    support::fixture::Fixture,
+    support::{fixture::Fixture, leftovers::Leftover},
 };
 
 /// Rows of each table that grows.
@@ -48,6 +48,7 @@ pub(in crate::store) const SMALL: &[(&str, &str)] = &[
 
 /// Fills with the rows from number `first` to number `last`.
 pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
+    db.may_leave(Leftover::Anything, "each table is filled by itself");
     let of_all = Numbers { db, first, last };
     let of_some = |count: i64| Numbers { db, first, last: last.min(count) };
     let (yes, no) = if db.is_sqlite() { ("1", "0") } else { ("true", "false") };

@@ -199,8 +199,8 @@ on_both_daemons! {
         }
     }
 
-    /// The provider answered our send with an id: its echo is known by that, whatever its text has
-    /// become.
+    /// The provider answered our send with an id: the echo is recognised by that id, even if its
+    /// text has changed.
     async fn p12_an_echo_is_known_by_the_providers_id_first(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         desk.post("p12g", "linkedin", &body("unipile/message_received-1")).await;
