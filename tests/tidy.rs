@@ -1,7 +1,7 @@
 //! The shape of the code, checked like any other behaviour.
 //!
-//! What is checked here is text, not syntax: paths made by macros are beyond it. A complaint says
-//! what would be right; where the rule itself has become wrong, change the table and say why in
+//! The checks read text, not syntax, and do not see paths that macros make. A complaint says what
+//! would be right. If the rule itself has become wrong, change the table and say why in
 //! `docs/decisions/`.
 
 #![expect(clippy::unwrap_used, reason = "a repository that cannot be read fails the test")]
@@ -36,7 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const STORE_LAYERS: &[(&str, &[&str])] =
     &[("engine", &[]), ("tables", &["engine"]), ("fleet", &["engine", "tables"])];
 
-/// What puts the layers together and may use all of them. Each may use those before it, and `main` all.
+/// The parts that put the layers together and may use all of them. Each may use those before it,
+/// and `main` all.
 const COMPOSITION: &[&str] = &["registry", "app", "cli"];
 
 /// `(crate, the only parts of src that may name it)`: each outside language has its place.

@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
-/// Text messages wait for ever, mails are worked off.
+/// Jobs of text messages are never worked, those of mails are.
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
 
 const JOB: &str = "id kind status client_id lead_id message_id draft_id delivery_id dedupe_key attempts max_attempts run_at \
@@ -95,7 +95,7 @@ fn spelled(value: &Value) {
     }
 }
 
-/// A message that waits for ever, and one that was worked off and has a draft.
+/// A message whose job waits, and one whose job has run and has made a draft.
 async fn filled(daemon: &Daemon) -> (Answer, Answer) {
     let waiting = post(daemon, "sms", &sms(1, "Hello")).await;
     let worked_off = post(daemon, "instantly", &mail(0)).await;

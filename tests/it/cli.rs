@@ -88,7 +88,7 @@ fn a_configuration_is_checked_and_a_wrong_key_is_told_with_the_nearest() {
     ends_with(2, &postroom(directory, &["nonsense"]));
 }
 
-/// Checks that this configuration is refused as one, that each of `parts` is told, and none of
+/// Checks that this configuration is refused, with each of `parts` in the message and none of
 /// `secrets`.
 #[track_caller]
 fn is_refused(directory: &Path, text: &str, parts: &[&str], secrets: &[&str]) {
@@ -150,7 +150,7 @@ fn a_database_url_with_a_parameter_that_is_not_known_is_refused_by_name() {
     }
 }
 
-/// What is taken here and means nothing to the driver would be logged by it, with its value.
+/// The driver would log a parameter that it does not know, with its value.
 #[test]
 fn every_parameter_of_a_database_url_that_is_taken_means_something_to_the_driver() {
     let plain = PgConnectOptions::from_str("postgres://db/x").unwrap();
@@ -348,7 +348,7 @@ on_both_daemons! {
                 let mut ids = BTreeSet::new();
                 for item in items {
                     let (outcome, reason) = (item["outcome"].as_str().unwrap(), &item["reason"]);
-                    // What is about a lead or a message finds none yet.
+                    // There is no lead or message yet.
                     let is_new = ["unknown_lead", "unknown_message"].contains(&reason.as_str().unwrap_or(""));
                     let told = row.outcome.split_once(' ').unwrap_or((row.outcome, "")).0;
                     assert!(outcome == told || is_new, "{name} {}: {item}", row.event);
@@ -422,7 +422,7 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
     ask(post()).await.is_problem(429, "database-away");
     server.start();
     let taken = eventually(Duration::from_secs(30), async || {
-        // A connection may break off while the daemon goes over from waiting to working.
+        // A connection may break while the daemon changes from waiting to working.
         let answer = try_ask(post()).await?;
         assert!(matches!(answer.status, 200 | 429), "{answer:?}");
         (answer.status == 200).then_some(answer)

@@ -1,4 +1,4 @@
-//! What was acknowledged is there, and is worked off once, whenever the daemon is killed.
+//! An acknowledged message is stored, and takes effect once, whenever the daemon is killed.
 
 use crate::{
     on_both_daemons,
@@ -35,11 +35,11 @@ max_attempts = 50
 backoff = { base = "10ms", cap = "100ms" }
 "#;
 
-/// Numbers by chance that a seed brings back.
+/// Random numbers that a seed repeats.
 struct Chance(u64);
 
 impl Chance {
-    /// One of 0 to `end`, without `end`.
+    /// A number below `end`.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -47,7 +47,7 @@ impl Chance {
     }
 }
 
-/// Posts until it is told to stop, each message again and again until it is acknowledged.
+/// Posts until it is stopped; each message again and again until it is acknowledged.
 #[derive(Default)]
 pub(crate) struct Load {
     next: AtomicU64,
@@ -82,7 +82,7 @@ impl Load {
         }
     }
 
-    /// Posts over so many connections until it is told to stop.
+    /// Posts over `connections` connections until it is stopped.
     pub(crate) async fn post_over(&self, http: &reqwest::Client, url: &str, connections: usize) {
         join_all((0..connections).map(|_| self.post(http, url))).await;
     }
@@ -95,7 +95,7 @@ impl Load {
         self.acknowledged.lock().unwrap().len() as u64
     }
 
-    /// What was answered 429 so far.
+    /// The number of answers 429 so far.
     pub(crate) fn refused(&self) -> Vec<Answer> {
         self.refused.lock().unwrap().clone()
     }

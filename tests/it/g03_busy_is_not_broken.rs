@@ -1,6 +1,5 @@
-//! A database that is slow, busy, read-only or loses single connections: what is meant to take long
-//! takes as long as it needs, webhooks are answered 200 beside it, and no job loses an attempt by
-//! it.
+//! A database that is slow, busy, read-only or loses single connections: long work takes as long as
+//! it needs, webhooks are answered 200 meanwhile, and no job loses an attempt.
 
 use crate::{
     harness::parameter,
@@ -33,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CONFIG: &str = "[supervisor]\ntick = \"200ms\"\nheartbeat = \"100ms\"\nlease = \"500ms\"\n\
     [pools.default]\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n";
 
-/// What a daemon says when it takes its database for gone, or some connection for broken.
+/// Log texts by which a daemon says that its database is gone or a connection broken.
 const COMPLAINTS: [&str; 6] = [
     "a connection to the database broke",
     "answers nothing",
@@ -178,7 +177,7 @@ async fn g03_six_admin_reads_that_hang_cost_no_webhook_and_no_attempt() {
         posted
     };
     let (took, posted) = tokio::join!(hanging, posting);
-    // Two at a time, each for two seconds; on their connections of old it would have been eight.
+    // Two at a time, each for two seconds. With one connection for all it would take eight.
     assert!(took < Duration::from_secs(15), "{took:?}");
     lock.release().await;
     let answer = ask(daemon.api(Method::GET, "/quarantine")).await;
@@ -289,7 +288,7 @@ async fn g03_pooled_connections_that_were_cut_cost_no_webhook() {
     assert!(!log.contains("a connection to the database broke"), "{log}");
 }
 
-/// Posts webhooks of new leads until it is told to stop, and counts what came of them.
+/// Posts webhooks of new leads until it is stopped, and counts their answers.
 #[derive(Default)]
 struct Posts {
     is_over: AtomicBool,
@@ -340,7 +339,7 @@ fn assert_rare_and_growing(failed: &[i64]) {
     assert!(pauses.iter().skip(2).all(|it| *it >= 1_900), "{pauses:?}");
 }
 
-/// A failover by the book: the server goes down, comes back as a standby, and is promoted later.
+/// An orderly failover: the server goes down, comes back as a standby, and is promoted later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_a_standby_is_left_alone_until_it_is_promoted() {
     let Some(server) = postgres::Server::own(&[]) else { return };
@@ -513,7 +512,7 @@ fn refuse_claims(is_sqlite: bool) -> Vec<&'static str> {
     }
 }
 
-/// What only a person can mend ends the start, and says what to do.
+/// An error that only a person can mend ends the start, and the log says what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_refuses_for_good_ends_the_start_with_the_way_out() {
     let Some(server) = postgres::Server::own(&[]) else { return };

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How often the first daemon may be killed without having had a job in hand.
+/// How many times the first daemon may be killed while it has no job in hand.
 const TRIES: u32 = 30;
 const HELD_BY_OTHERS: &str = "select count(*) from job_ready where node is not null and node not in (select id from nodes where role = 'worker')";
 

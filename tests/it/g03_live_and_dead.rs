@@ -18,7 +18,7 @@ use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is lost by a node's death is tried again at once.
+/// A job that is lost by a node's death is tried again at once.
 const SHORT: &str = "[supervisor]\ntick = \"100ms\"\nheartbeat = \"100ms\"\nlease = \"500ms\"\n\
     [pools.default]\nsize = 4\nmax_attempts = 50\nbackoff = { base = \"10ms\", cap = \"50ms\" }\n";
 const CLIENT: &str = "[[clients]]\nid = \"fine\"\n";
@@ -35,13 +35,13 @@ async fn newest_node(db: &Peek) -> i64 {
     db.number("select max(id) from nodes").await
 }
 
-/// Waits until a node has in hand so many jobs of a kind.
+/// Waits until a node holds `count` jobs of a kind.
 async fn has_in_hand(db: &Peek, node: i64, kind: &str, count: i64) {
     let held = format!("select count(*) from job_ready where node = {node} and kind = '{kind}'");
     eventually(PATIENCE, async || (db.number(&held).await == count).then_some(())).await;
 }
 
-/// Waits until each of these nodes has been heard so often.
+/// Waits until each of these nodes has made more than `count` heartbeats.
 async fn beats(db: &Peek, nodes: &[i64], count: usize) {
     let mut seen: Vec<HashSet<String>> = vec![HashSet::new(); nodes.len()];
     eventually(PATIENCE, async || {
@@ -326,7 +326,7 @@ async fn g03_one_node_leads_and_another_after_it() {
     }
 }
 
-/// What one node is to do for all is done by one, and by another once that is dead.
+/// One node does the chores for all, and another does them once that node is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_chores_are_done_by_one_node() {
     let Some(place) = Place::postgres() else { return };

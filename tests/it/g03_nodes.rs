@@ -59,7 +59,7 @@ async fn a_worker_is_woken_by_what_another_node_has_stored() {
     let (p50, p99) = (waited[waited.len() / 2], waited[waited.len() * 99 / 100]);
     eprintln!("stored on one node, started on another: p50 {p50} ms, p99 {p99} ms");
     assert!(p99 < 6_000, "a tenth of a tick: {waited:?}");
-    // Its connection is cut: it listens anew.
+    // Its connection is cut: it listens again.
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
         where application_name = 'postroom listener' and datname = current_database()";
     assert_eq!(count(&peek, cut).await, 1);

@@ -51,7 +51,7 @@ on_both_daemons! {
             }
             deaths += 1;
             assert!(deaths <= MOST_ATTEMPTS, "no loop of crashes");
-            // There are always some that have never been rescued.
+            // Some jobs have always never been rescued.
             for _ in 0..2 {
                 db.put_job(next, "BESIDE", "fine", 10).await;
                 next += 1;

@@ -1,5 +1,5 @@
-//! Whatever actor dies, and wherever in it: another takes its place, and what it had in its hands
-//! is neither lost nor run twice to effect.
+//! Any actor may die at any point: another takes its place, and its jobs are neither lost nor take
+//! effect twice.
 
 use crate::{
     on_both_daemons,
@@ -26,7 +26,7 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SLOTS: usize = 2;
-/// Far beyond what the tests wait for: what comes back earlier was not waited for by a lease.
+/// Far longer than the tests wait: a job that comes back earlier did not wait for a lease.
 const LONG_LEASE: &str = "60s";
 
 /// Every restart comes at once, unless a test wants it otherwise.
@@ -42,7 +42,7 @@ fn config(lease: &str, max_restarts: u32, clients: &[&str]) -> String {
     )
 }
 
-/// Does nothing, or what its client's name says.
+/// Does nothing, or panics for the client `poison`.
 struct Works;
 
 const WORKS: JobKind = JobKind("WORKS");
@@ -85,7 +85,7 @@ async fn is_struck(daemon: &Inside, point: &str) {
     eventually(PATIENCE, look).await;
 }
 
-/// All that were there at first are there again.
+/// Waits until all of these actors live.
 async fn all_actors_live(daemon: &Inside, names: &[String]) {
     eventually(PATIENCE, async || {
         let actors = daemon.board.actors();
@@ -129,7 +129,7 @@ on_both_daemons! {
             ("supervisor.due", None),
             ("supervisor.claimed", None),
             ("supervisor.started", Some("supervisor.tick")),
-            // It dies of another's death, and never hears of that: the next one finds out.
+            // It dies while it handles another's death, and the next supervisor finds that death.
             ("supervisor.down", Some("slot.handle")),
             ("supervisor.down", Some("recorder.commit")),
         ];
@@ -235,10 +235,10 @@ on_both_daemons! {
         for id in jobs {
             ended(&daemon, id).await;
         }
-        // A claim is about to be made at each tick; now it does not come back.
+        // Each tick makes a claim; from here on the claim does not return.
         let held = db.hold_claims().await;
         let waiting = if place.is_sqlite() {
-            // Nobody can enqueue meanwhile; there is a claim at each tick all the same.
+            // Nobody can enqueue meanwhile, but each tick makes a claim.
             None
         } else {
             Some(daemon.enqueue(WORKS, "fine", 5).await)
@@ -269,7 +269,7 @@ on_both_daemons! {
         let daemon = Inside::start(&place, &config("400ms", 100, &["fine"]), registry).await;
         daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
         let db = Peek::open(&daemon.database_url).await;
-        // The jobs of the claim are lost in its hands.
+        // The jobs of the claim are lost with it.
         daemon.board.faults().arm("supervisor.claimed", 1);
         let id = daemon.enqueue(WORKS, "fine", 5).await;
         let job = ended(&daemon, id).await;

@@ -1,5 +1,5 @@
-//! A handler that never yields and ignores that it was cut off: it costs its attempt and a thread,
-//! no more.
+//! A handler that never yields and ignores its cancellation costs its attempt and a thread, and no
+//! more.
 
 use crate::{
     on_both_daemons,
@@ -32,8 +32,8 @@ const CONFIG: &str = "[supervisor]\ntick = \"100ms\"\nheartbeat = \"50ms\"\nleas
 
 static IS_RELEASED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
-/// Does not yield in its first attempt until it is released, and does not listen. The tests of both databases run in one
-/// process.
+/// Does not yield in its first attempt until the test releases it. The tests of both databases run
+/// in one process.
 struct Ignores<const DATABASE: usize>;
 
 const IGNORES: JobKind = JobKind("IGNORES");
@@ -94,7 +94,7 @@ on_both_daemons! {
         assert!(ready["detail"].as_str().unwrap().contains("never yield: IGNORES"), "{ready}");
         let text = daemon.get("/metrics").await.text;
         assert!(text.contains("postroom_lost_threads{kind=\"IGNORES\"} 2"), "{text}");
-        // One that merely waits is cut off at once, and costs no thread.
+        // A handler that only waits is cut off at once, and costs no thread.
         let id = daemon.enqueue(IGNORES, "waits", 2).await;
         let job = ended(&daemon, id).await;
         assert_eq!(job["errors"][0]["reason"], "timeout", "{job}");
@@ -126,7 +126,7 @@ on_both_daemons! {
     }
 }
 
-/// Nothing can take a thread from an actor that keeps it, so the process ends, and the next goes
+/// Nothing can take a thread from an actor that keeps it: the process ends, and the next one goes
 /// on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_that_never_yields_ends_the_process_with_70() {

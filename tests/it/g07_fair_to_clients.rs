@@ -1,5 +1,5 @@
-//! One client's flood does not keep another's single job waiting: through the whole daemon, with
-//! its slots, its prefetch and what goes back.
+//! One client's flood does not keep another's single job waiting, through the whole daemon with its
+//! slots, its prefetch and the claims that it gives back.
 
 use crate::{
     on_both_daemons,
@@ -32,7 +32,8 @@ id = "b"
 channels.sms.secret = "a-secret-for-tests"
 "#;
 
-/// Whose jobs have started, in order; one a database, and one for the three nodes.
+/// The clients of the jobs that have started, in order: one list a database, and one for the three
+/// nodes.
 static STARTED: [Mutex<Vec<String>>; 3] = [const { Mutex::new(Vec::new()) }; 3];
 
 /// Notes whose job starts.
@@ -121,7 +122,7 @@ async fn single_jobs_start_among_the_next_of_three_nodes() {
     eprintln!(
         "started of the flood before each single job: {between:?}, at the most {most}; {all} in all"
     );
-    // A node that the machine leaves out for a while holds up what it has claimed, and the others
+    // A node that gets no processor for a while holds up the jobs that it has claimed. The others
     // go on.
     assert!(between.iter().all(|it| *it <= 2 * most), "{between:?}");
     between.sort_unstable();

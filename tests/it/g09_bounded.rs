@@ -1,4 +1,5 @@
-//! Beyond what fits, the answer is to come again; nothing is lost by that, and nothing breaks.
+//! A webhook for which there is no room is answered 429; nothing is lost by that, and nothing
+//! breaks.
 
 use crate::{
     on_both_daemons,
@@ -17,7 +18,7 @@ async fn post_all(daemon: &Daemon, bodies: &[Value]) -> Vec<Answer> {
     join_all(bodies.iter().map(|it| ask(daemon.webhook("sms", "demo").json(it)))).await
 }
 
-/// Checks that all were told to come again, and returns how many for that reason.
+/// Checks that all were answered 429, and returns how many of them for this reason.
 fn count(answers: &[Answer], kind: &str) -> usize {
     for answer in answers {
         let of_answer = answer.field("type").trim_start_matches("urn:postroom:");
@@ -28,7 +29,7 @@ fn count(answers: &[Answer], kind: &str) -> usize {
     answers.iter().filter(|it| it.field("type") == kind).count()
 }
 
-/// The same webhooks are taken now; some were stored while nobody waited for it any more.
+/// The same webhooks are taken now. Some were stored after their client had left.
 async fn all_are_taken(daemon: &Daemon, bodies: &[Value]) {
     for body in bodies {
         eventually(Duration::from_secs(20), async || {
@@ -54,7 +55,7 @@ on_both_daemons! {
         let answers = post_all(&daemon, &bodies).await;
         assert_eq!(count(&answers, "queue-full"), 6, "{answers:?}");
         assert_eq!(count(&answers, "database-away"), 2, "{answers:?}");
-        // Those two are still inside: their room is not free while their commit may come.
+        // Those two still hold their room, since their commit may come.
         let again = post_all(&daemon, &bodies).await;
         assert_eq!(count(&again, "queue-full"), 8, "{again:?}");
         let alive = ask(daemon.get("/healthz")).await;

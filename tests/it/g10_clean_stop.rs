@@ -1,4 +1,4 @@
-//! Told to stop, the daemon finishes what it has begun and gives back what it has not.
+//! A daemon that is told to stop finishes the jobs that it has begun and releases the others.
 
 use crate::{
     on_both_daemons,
@@ -23,7 +23,7 @@ const LEADS: u64 = 200;
 /// Few slots, so that jobs wait in the daemon when it is told to stop.
 const CONFIG: &str = "[pools.default]\nsize = 1\nprefetch = 50\n";
 
-/// What became of what was posted while the daemon stopped.
+/// The answers to webhooks that were posted while the daemon stopped.
 #[derive(Default)]
 struct Log {
     next: AtomicU64,
@@ -34,7 +34,7 @@ struct Log {
 }
 
 impl Log {
-    /// Posts until nobody listens any more.
+    /// Posts until the daemon does not listen any more.
     async fn post(&self, daemon: &Daemon) {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +121,7 @@ on_both_daemons! {
         assert_eq!(db.number("select count(*) from messages where handled_at is null").await, 0);
     }
 
-    /// Others need not find out that it is gone, and its place among the nodes is free.
+    /// A node that stops takes its own row away, so that others need not find it dead.
     async fn a_node_that_has_finished_everything_takes_its_row_away(place: Place) {
         let mut daemon = place.start("").await;
         let db = Peek::of(&daemon).await;
@@ -144,7 +144,7 @@ on_both_daemons! {
         let body = sms(1, "Hello");
         let posting = async {
             let answer = try_ask(daemon.webhook("sms", "demo").json(&body)).await;
-            // Whatever it is told, it is not told that it is stored.
+            // Any answer will do except one that says it is stored.
             assert!(answer.is_none_or(|it| it.status == 429), "acknowledged and not stored");
         };
         let stopping = async {

@@ -14,7 +14,7 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// What the log has of the daemon's statements.
+/// How the log begins a line about a statement.
 const CONFIG: &str = "[telemetry]\nlog = \"info,sqlx::query=debug\"\n";
 
 /// The statements of the daemon so far, heartbeats apart. Those that begin and end transactions ask
@@ -36,11 +36,11 @@ fn name(line: &str) -> String {
     summary.trim_start_matches('"').chars().take(60).collect()
 }
 
-/// Looks at a daemon in which nothing happens. `IDLE_SECONDS` makes it look longer, so that the
-/// rounds of every minute are in it.
+/// Watches an idle daemon. `IDLE_SECONDS` makes it watch for longer, so that the rounds of every
+/// minute are seen.
 async fn rests(daemon: &Daemon, has_heartbeats: bool) {
     let mut last = 0;
-    // What the start brings with it is over once nothing was asked between two looks.
+    // The statements of the start are over once none was made between two checks.
     eventually(Duration::from_secs(60), async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (now, before) = (statements(daemon).0.len(), last);
@@ -67,13 +67,13 @@ async fn rests(daemon: &Daemon, has_heartbeats: bool) {
 }
 
 on_both_daemons! {
-    /// With the defaults.
+    /// The defaults.
     async fn an_idle_daemon_asks_less_than_once_a_second_besides_its_heartbeats(place: Place) {
         rests(&place.start(CONFIG).await, !place.is_sqlite()).await;
     }
 }
 
-/// Where it hears nothing of what other nodes store.
+/// A node that gets no notices of other nodes' jobs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_daemon_behind_a_pooler_asks_as_rarely() {
     let Some(pooler) = PgBouncer::start(Parameters::Refused, 4) else { return };
@@ -81,7 +81,7 @@ async fn an_idle_daemon_behind_a_pooler_asks_as_rarely() {
 }
 
 on_both_daemons! {
-    /// Most kinds never have a job, and that is no reason to ask.
+    /// Most kinds never have a job, and that is no reason to poll.
     async fn claims_ask_for_the_clock_of_their_kinds_every_ten_seconds_only(place: Place) {
         const WEBHOOKS: u64 = 40;
         let daemon = place.start(CONFIG).await;

@@ -1,4 +1,4 @@
-//! The janitor's parts stand by themselves: one that fails costs no other what it remembers.
+//! The janitor's chores are independent: one that fails does not make another forget its state.
 
 use crate::support::{
     eventually,

@@ -14,14 +14,14 @@ use postroom::{
 };
 use std::{env, process, thread, time::Duration};
 
-/// How the test program is told to be a daemon.
+/// The arguments that make the test program a daemon.
 pub const ARGS: [&str; 4] = ["own_daemon::for_other_tests", "--exact", "--ignored", "--nocapture"];
-/// Which configuration files it is to read.
+/// The variable that names its configuration files.
 pub const CONFIGS: &str = "TEST_DAEMON_CONFIGS";
-/// Set, it has Postroom's own channels and kinds, too.
+/// The variable that gives it Postroom's own channels and kinds, too.
 pub const WITH_CHANNELS: &str = "TEST_DAEMON_WITH_CHANNELS";
 
-/// Set, it is a newer version: it knows a kind more.
+/// The variable that makes it a newer version, which knows one kind more.
 pub const KNOWS_MORE: &str = "TEST_DAEMON_KNOWS_MORE";
 
 /// Ends the whole process.
@@ -38,7 +38,7 @@ impl JobHandler for Poison {
     }
 }
 
-/// Takes its time.
+/// Takes 1.2 seconds.
 struct Beside;
 
 impl JobHandler for Beside {
@@ -79,7 +79,7 @@ impl JobHandler for Burns {
     }
 }
 
-/// What [`Lingers`] does, of a kind that only a newer version knows.
+/// Does what [`Lingers`] does, as a kind that only the newer version knows.
 struct Novel(Lingers);
 
 impl JobHandler for Novel {
@@ -121,7 +121,7 @@ impl JobHandler for Blocks {
 #[test]
 #[ignore = "a daemon that other tests start, and no test"]
 fn for_other_tests() {
-    // Whoever runs all ignored tests means no daemon.
+    // A person who runs all ignored tests wants no daemon.
     let Some(files) = env::var_os(CONFIGS) else { return };
     let sources = Sources { files: env::split_paths(&files).collect(), env: Vec::new() };
     let config = Config::load(&sources).expect("a configuration");

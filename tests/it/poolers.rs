@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Posts so many webhooks at once, each of another lead.
+/// Posts `count` webhooks at once, each of another lead.
 async fn post(daemon: &Daemon, first: u64, count: u64) {
     let posts = (first..first + count).map(|lead| async move {
         let (channel, body) = match lead % 2 {
@@ -36,7 +36,7 @@ async fn all_done(peek: &Peek) {
     eventually(PATIENCE, async || (peek.unfinished().await == 0).then_some(())).await;
 }
 
-/// What a daemon has complained of. That the tests' server does not flush is true.
+/// A daemon's warnings, except the true one that the tests' server does not flush.
 fn complaints(daemon: &Daemon) -> Vec<String> {
     let log = daemon.log();
     let of_note = log.lines().filter(|it| it.contains("WARN") || it.contains("ERROR"));
@@ -46,8 +46,8 @@ fn complaints(daemon: &Daemon) -> Vec<String> {
         .collect()
 }
 
-/// Two sessions among some ten connections of the daemon: each transaction meets what others have
-/// left.
+/// Two sessions for some ten connections of the daemon: each transaction meets the settings that
+/// others have left.
 async fn works(parameters: Parameters) {
     let Some(pooler) = PgBouncer::start(parameters, 2) else { return };
     let place = Place::behind(&pooler);
@@ -110,13 +110,13 @@ async fn jobs_of_another_node_start_within_a_tick_behind_a_pooler() {
         "{:?}: a job waited {waited:?} at the most for a tick of {TICK:?}",
         pgbouncer::version()
     );
-    // Whoever trusts in being woken looks after ten ticks.
+    // A supervisor that trusts in notices polls after ten ticks.
     assert!(waited < 5 * TICK, "{waited:?}");
     assert_eq!(complaints(&worker), Vec::<String>::new());
     assert_eq!(complaints(&ingest), Vec::<String>::new());
 }
 
-/// Somebody says that there is no pooler, and there is one.
+/// The configuration says that there is no pooler, and there is one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_behind_a_pooler_says_that_it_hears_nothing() {
     let Some(pooler) = PgBouncer::start(Parameters::LeftOut, 2) else { return };

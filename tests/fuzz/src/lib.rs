@@ -1,8 +1,8 @@
-//! Fuzz targets of all that reads what strangers write. `cargo test` runs each for a moment, on its
-//! seeds and on what chance makes of nothing; `just fuzz` runs each for as long as it is told, led
-//! by what code is reached.
+//! Fuzz targets for everything that reads a stranger's bytes. `cargo test` runs each target for a
+//! moment, on its seeds and on random input; `just fuzz` runs it for as long as it is told, guided
+//! by code coverage.
 //!
-//! What was found is a test beside the parser; here are the rules that hold whatever is read.
+//! A fault that was found has a test beside its parser. Here are the rules that hold for any input.
 
 #![cfg(test)]
 #![allow(
@@ -25,7 +25,7 @@ mod seeds;
 #[path = "../../it/bad_bodies/sound.rs"]
 mod sound;
 
-/// What `bases` takes from the support of the other tests.
+/// The support of the other tests that `bases` uses.
 #[path = "../../it/support"]
 mod support {
     pub mod payloads;

@@ -1,4 +1,4 @@
-//! What holds of each parser, whatever it reads.
+//! The rules that each parser keeps for any input.
 
 use crate::NOW;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -13,7 +13,7 @@ use postroom::{
 use serde_json::{Value, json};
 use std::{str, time::Duration};
 
-/// What stands before the first `sign`, and behind it.
+/// The text before the first `sign`, and the text behind it.
 fn halves(text: &str, sign: char) -> (&str, &str) {
     text.split_once(sign).unwrap_or((text, ""))
 }
@@ -37,7 +37,7 @@ pub fn texts(bytes: &[u8]) {
     assert!(short.is_none_or(|it| it.chars().count() <= 50 && !it.contains('\n')));
 }
 
-/// Times, in any of the forms that people have.
+/// Times, in any of their forms.
 pub fn times(bytes: &[u8]) {
     let Ok(told) = str::from_utf8(bytes) else { return };
     for value in [Some(Value::from(told)), serde_json::from_str(told).ok()].into_iter().flatten() {
@@ -136,7 +136,7 @@ pub fn subjects(bytes: &[u8]) {
     subject::is_answer(told);
 }
 
-/// What repeats ours: their text, then ours.
+/// Quotes of our own text: their text, then ours.
 pub fn quotes_of_ours(bytes: &[u8]) {
     let Ok(told) = str::from_utf8(bytes) else { return };
     let (theirs, ours) = halves(told, '\u{1}');

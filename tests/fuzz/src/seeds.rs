@@ -1,4 +1,4 @@
-//! What fuzzing starts from: the samples and payloads, and of what is read in them every text.
+//! The inputs that fuzzing starts from: samples, payloads, and every text in them.
 
 use crate::bases;
 use serde_json::Value;

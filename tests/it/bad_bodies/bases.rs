@@ -1,4 +1,5 @@
-//! What is made wrong: the built-in sample of every event, and every file in `tests/payloads`.
+//! The sound bodies that the tests damage: the built-in sample of every event, and every file in
+//! `tests/payloads`.
 
 use crate::support::payloads;
 use postroom::{
@@ -23,7 +24,7 @@ pub fn channels() -> impl Iterator<Item = &'static dyn AnyChannel> {
     CHANNELS.iter().map(AsRef::as_ref)
 }
 
-/// All of them, in an order that is always the same.
+/// All sound bodies, in an order that is always the same.
 pub fn all() -> Vec<Base> {
     let mut bases = Vec::new();
     for channel in channels() {

@@ -15,7 +15,7 @@ pub enum Step {
 pub struct Path(Vec<Step>);
 
 impl Path {
-    /// What stands there.
+    /// The value at the path.
     pub fn value<'a>(&self, body: &'a Value) -> &'a Value {
         let step = |value: &'a Value, step: &Step| match step {
             Step::Name(name) => value.get(name),
@@ -40,7 +40,7 @@ impl fmt::Display for Path {
 
 /// The ways to all fields of `body`, at all depths.
 pub fn paths(body: &Value) -> Vec<Path> {
-    /// Of a list, the first few stand for all.
+    /// The first few items of a list stand for all.
     const PLACES: usize = 2;
     fn walk(value: &Value, way: &mut Vec<Step>, found: &mut Vec<Path>) {
         let mut visit = |step: Step, value: &Value, way: &mut Vec<Step>| {
@@ -68,7 +68,7 @@ pub fn paths(body: &Value) -> Vec<Path> {
     found
 }
 
-/// What stands in a field's place, as it is written.
+/// The JSON text that takes a field's place.
 #[derive(Clone)]
 pub struct Change {
     pub what: &'static str,
@@ -88,7 +88,7 @@ impl Change {
     }
 }
 
-/// The same in every place.
+/// The changes that are tried in every field.
 static EVERYWHERE: LazyLock<Vec<Change>> = LazyLock::new(|| {
     let digits = |count| "9".repeat(count);
     let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
@@ -134,7 +134,7 @@ static EVERYWHERE: LazyLock<Vec<Change>> = LazyLock::new(|| {
             "tags",
             r#""<!--<![CDATA[<script><p style='x>&#0;&#xD800;&#99999999999;&nope;""#,
         ),
-        // Numbers and times that nobody has.
+        // Impossible numbers and times.
         Change::is("1e999", "1e999"),
         Change::is("-1e999", "-1e999"),
         Change::is("1e-999", "1e-999"),
@@ -177,7 +177,7 @@ static EVERYWHERE: LazyLock<Vec<Change>> = LazyLock::new(|| {
     changes
 });
 
-/// Everything that `value` is changed into.
+/// All changes of `value`.
 pub fn of(value: &Value) -> Vec<Change> {
     let mut changes = EVERYWHERE.clone();
     let own = value.to_string();

@@ -1,10 +1,10 @@
-//! What each event cannot do without, written down once more and apart from the channels: which
-//! bodies may be refused (docs/RULES.md), and by which reason. All others must not be.
+//! The required fields of each event, written down a second time and independently of the channels:
+//! which bodies may be refused (docs/RULES.md), and with which reason. No other body may be.
 
 use postroom::channels::fields::{self, email_address, flag, has_robots_name, raw, word};
 use serde_json::Value;
 
-/// `(channel, event, path)`: what an ordinary event of that name cannot do without.
+/// `(channel, event, path)`: the required fields of an ordinary event of that name.
 pub const REQUIRED: &[(&str, &str, &str)] = &[
     ("email", "LEAD_REPLIED", "data"),
     ("email", "LEAD_REPLIED", "data.reply.id"),
@@ -42,12 +42,12 @@ pub const REQUIRED: &[(&str, &str, &str)] = &[
     ("instantly", "lead_interested", "lead_email"),
 ];
 
-/// The reasons by which `body` must be quarantined, one of them; empty where it need not be.
+/// `body` must be quarantined for one of these reasons; empty if it need not be.
 pub fn reasons(channel: &str, body: &Value) -> Vec<String> {
     duties(channel, body).0
 }
 
-/// The reasons by which it may be, where that depends on what its texts say.
+/// The reasons for which it may be quarantined, depending on its texts.
 pub fn possible(channel: &str, body: &Value) -> Vec<String> {
     duties(channel, body).1
 }
@@ -178,7 +178,7 @@ impl<'a> Duties<'a> {
         let lead = self.address_at("data.lead.email");
         let has_robots = [&writer, &lead].into_iter().flatten().any(|it| has_robots_name(it));
         if name != "EMAIL_BOUNCED" && !is_outbound && has_robots {
-            // Whether it is a robot's is told by its subject, its flag, its headers and its text.
+            // Its subject, its flag, its headers and its text say whether a robot wrote it.
             self.id("data.reply.id");
             self.object("data.reply");
             self.address(&[WRITER], WRITER);
@@ -194,7 +194,7 @@ impl<'a> Duties<'a> {
             self.object("data.reply");
         } else {
             self.id("data.reply.id");
-            // Our own address is no lead's.
+            // Our own address is not a lead's.
             let ours = self.address_at("data.sender_email.email");
             let is_nobody = lead.is_none() || lead == ours;
             if name == "UNTRACKED_REPLY_RECEIVED" || is_nobody {

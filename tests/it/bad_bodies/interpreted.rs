@@ -1,4 +1,4 @@
-//! Every wrong body is read, as the HTTP side would, by its channel alone: no network and no
+//! Every wrong body is read by its channel alone, as the HTTP side would do it: without network and
 //! database.
 
 use super::{
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// 2026-08-04T15:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_785_855_600_000);
 
-/// Tells which body it was that made something panic.
+/// Names the body that made something panic.
 struct Shown<'a>(&'a str, &'a str);
 
 impl Drop for Shown<'_> {
@@ -33,8 +33,8 @@ impl Drop for Shown<'_> {
     }
 }
 
-/// Reads `text` as the HTTP side does, and says what is wrong with what is made of it. `is_json` is
-/// what it must be.
+/// Reads `text` as the HTTP side does, and says what is wrong with the result. `is_json` says
+/// whether it must be JSON.
 fn fault(channel: &dyn AnyChannel, text: &str, is_json: bool) -> Result<(), String> {
     let body = match json::parse(text.as_bytes()) {
         Err(_) if !is_json => return Ok(()),
@@ -72,7 +72,7 @@ fn fault(channel: &dyn AnyChannel, text: &str, is_json: bool) -> Result<(), Stri
     }
 }
 
-/// What was found, each kind of fault with its first body and how many there are.
+/// The faults that were found: each kind with its first body and its number.
 #[derive(Default)]
 struct Faults(Mutex<BTreeMap<String, (usize, String)>>);
 
@@ -120,7 +120,7 @@ fn every_body_is_right_as_it_is() {
     everywhere(|base| faults.check(base.channel, &base.name, &base.body.to_string(), true));
 }
 
-/// The heart of it.
+/// The main test of this folder.
 #[test]
 fn every_field_of_every_body_may_be_wrong_in_every_way() {
     let (faults, bodies) = (Faults::default(), AtomicUsize::new(0));
@@ -141,7 +141,7 @@ fn every_field_of_every_body_may_be_wrong_in_every_way() {
     assert!(bodies > 100_000, "{bodies}");
 }
 
-/// What each channel cannot do without is told by its path, whatever way it is missing in.
+/// A refusal names the path of the required field, in whatever way the field is missing.
 #[test]
 fn what_is_required_is_missed_by_its_name() {
     const ABSENT: [&str; 7] = ["null", "\"\"", "\" \\t\"", "{}", "\"N/A\"", "\"\\u0000\"", "gone"];
@@ -149,7 +149,7 @@ fn what_is_required_is_missed_by_its_name() {
     for (channel, event, path) in duties::REQUIRED {
         let channel = all_channels().find(|it| it.name().0 == *channel).unwrap();
         let mut body = channel.sample(Some(event), 7).unwrap();
-        // Instantly says it twice, and either will do.
+        // Instantly sends it in two fields, and either will do.
         body.as_object_mut().unwrap().remove("email");
         let place = changes::paths(&body).into_iter().find(|it| it.to_string() == *path).unwrap();
         let reason = |text: &str| {
@@ -171,8 +171,8 @@ fn what_is_required_is_missed_by_its_name() {
     }
 }
 
-/// A message of each channel, with each field swollen in turn: where it is a text, which is worked
-/// on, with everything that is hard to read, and once to 3 MB.
+/// A message of each channel, with each field swollen in turn. A text, which is worked on, is
+/// swollen with everything that is slow to read, and once to 3 MB.
 #[test]
 fn a_field_of_megabytes_is_read_like_any_other() {
     const LARGE: usize = 3_000_000;
@@ -206,7 +206,7 @@ fn a_field_of_megabytes_is_read_like_any_other() {
                 let what = format!("{}, {name} of {piece:?}", channel.name());
                 let started = Instant::now();
                 faults.check(channel, &what, &text, true);
-                // What took its time by the square took minutes.
+                // A quadratic algorithm takes minutes here.
                 assert!(started.elapsed() < Duration::from_secs(30), "{what} takes its time");
             }
         }
@@ -219,7 +219,7 @@ fn a_field_of_megabytes_is_read_like_any_other() {
     });
 }
 
-/// A whole body that is no event of anybody's.
+/// A whole body that is no channel's event.
 #[test]
 fn what_is_no_body_at_all_is_refused_or_held() {
     let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));

@@ -1,6 +1,5 @@
-//! Bodies that are wrong, systematically: every field of every body that we know of, in every way
-//! that is wrong. New samples, new events and new files in `tests/payloads` are taken in by
-//! themselves.
+//! Wrong bodies, made systematically: every field of every known body, in every wrong way. New
+//! samples, new events and new files in `tests/payloads` are included without a change here.
 
 pub mod bases;
 mod changes;

@@ -1,6 +1,6 @@
-//! Wrong bodies over HTTP, beside right ones, of the channels that are served: each has its answer,
-//! and none hurts its neighbour or the daemon. Which ones these are is drawn anew each time; what
-//! cannot be left to chance is posted always.
+//! Wrong bodies over HTTP, beside right ones, of the served channels: each has its answer, and none
+//! harms its neighbour or the daemon. Each run draws another sample of them; the worst are always
+//! posted.
 
 use super::{
     bases::{self, Base},
@@ -26,18 +26,19 @@ use std::{
     time::Duration,
 };
 
-/// Each body is posted for the next of them, or most of what is made of one would be a duplicate.
+/// Clients, in turn: with one client, most variants of a body would be duplicates.
 const CLIENTS: usize = 60;
 /// Drawn of some 100,000.
 const DRAWN: usize = 700;
-/// What it may take: each body of 3 MB is there some ten times while it is stored. It does not grow
-/// with their number. SQLite's writer may keep 64 MiB of pages, and each of its four readers 12.
+/// The memory that the daemon may take. A body of 3 MB is in memory some ten times while it is
+/// stored; this does not grow with the number of bodies. SQLite's writer may keep 64 MiB of pages,
+/// and each of its four readers 12.
 const PEAK_MIB: u64 = 520;
 const PAGES_MIB: u64 = 112;
 /// `POSTROOM_TEST_SEED=… cargo test` draws those of a test that failed.
 const SEED: &str = "POSTROOM_TEST_SEED";
 
-/// A body and what is known of it.
+/// A body and the answer that it must have.
 struct Wrong {
     channel: &'static str,
     what: String,
@@ -119,7 +120,7 @@ fn drawn() -> Vec<Wrong> {
     (0..DRAWN).map(draw).collect()
 }
 
-/// What is worst, in every place that an event cannot do without, and in every field of a message.
+/// The worst values, in every required field of an event and in every field of a message.
 fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
     const POISON: [&str; 14] = [
         "10,000 levels",
@@ -143,7 +144,7 @@ fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
         is_json: true,
     };
     let (mut small, mut large) = (Vec::new(), Vec::new());
-    // A field that many bodies of a channel have is swollen in one of them.
+    // A field that is common to many bodies of a channel is swollen in one of them.
     let mut swollen = BTreeSet::new();
     for base in bases() {
         let is_required = |path: &Path| {
@@ -200,7 +201,7 @@ async fn neighbours(daemon: &Daemon) {
     }
 }
 
-/// Posts all, so many at once, and neighbours beside them.
+/// Posts all, `at_once` at a time, and sound bodies beside them.
 async fn post(daemon: &Daemon, bodies: &[Wrong], at_once: usize) -> BTreeMap<String, usize> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let mut outcomes = BTreeMap::new();
@@ -219,7 +220,7 @@ async fn post(daemon: &Daemon, bodies: &[Wrong], at_once: usize) -> BTreeMap<Str
     outcomes
 }
 
-/// Whatever was posted: what was stored is worked off and can be shown, and the daemon is as well
+/// Checks that all stored messages are worked and can be shown, and that the daemon is as healthy
 /// as before.
 async fn all_is_well(daemon: &Daemon, place: &Place) {
     let db = Peek::of(daemon).await;

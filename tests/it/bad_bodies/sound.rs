@@ -1,4 +1,4 @@
-//! What holds of whatever is made of a body.
+//! The rules for everything that is made of a body.
 
 use postroom::domain::{
     Event, Interpreted, NewMessage, NotUnderstood, Signal, Timestamp,
@@ -11,7 +11,7 @@ const NAME_BYTES: usize = 200;
 const KEY_BYTES: usize = 1_100;
 const DAY_MS: i64 = 86_400_000;
 
-/// What is wrong with it, if anything is. It was made of `size` bytes that came at `now`.
+/// Says what is wrong with it, if anything. It was made of `size` bytes that came at `now`.
 pub fn fault(
     made: &Result<Interpreted, NotUnderstood>,
     size: usize,
@@ -42,7 +42,7 @@ fn name(event: Option<&str>) -> Result<(), String> {
     is(event.is_none_or(|it| it.len() <= NAME_BYTES && !it.contains('\0')), "the event's name")
 }
 
-/// A word that is kept: there, without U+0000, and not longer than an index takes.
+/// Checks a stored word: not empty, without U+0000, and not longer than an index takes.
 fn kept(word: &str, what: &str) -> Result<(), String> {
     let blank = |it: char| it.is_whitespace();
     is(!word.trim_matches(blank).is_empty(), &format!("{what} is empty"))?;

@@ -14,7 +14,7 @@ pub fn parameter(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |it| it.parse().expect(name))
 }
 
-/// One kind of database: episodes until there were so many kills and answers.
+/// Episodes on one kind of database, until there were enough kills and answers.
 async fn until_enough(what: &str, kills: u64, webhooks: u64, seed: u64) -> Option<Figures> {
     let each = parameter("CHAOS_KILLS_EACH", 50).min(kills);
     let webhooks_each = webhooks * each / kills;

@@ -1,5 +1,5 @@
-//! What must hold between what providers were told and what the database has, once nothing is left
-//! to do.
+//! The rules between the answers that providers got and the rows of the database, once no work is
+//! left.
 
 use super::load::Told;
 use crate::support::both::Peek;
@@ -117,7 +117,7 @@ const NONE_OF: &[(&str, &str)] = &[
     ),
 ];
 
-/// What a check has looked at.
+/// How much a check has checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checked {
     pub messages: u64,
@@ -128,7 +128,7 @@ pub struct Checked {
     pub panicked: u64,
 }
 
-/// Checks the database against what was told. Says what is wrong; nothing is good.
+/// Checks the database against the answers. Returns everything that is wrong.
 pub async fn check(db: &Peek, told: &[Told]) -> (Checked, Vec<String>) {
     let mut wrong = Vec::new();
     for (what, sql) in NONE_OF {
@@ -207,8 +207,8 @@ async fn ends(db: &Peek) -> HashMap<i64, End> {
     db.texts(&sql).await.iter().map(row).collect()
 }
 
-/// How many pairs of a lead's messages have an order that everybody saw, and how many of them ended
-/// in another.
+/// How many pairs of a lead's messages have a known order, and how many of these ended in the other
+/// order.
 fn overtaken_in(line: &mut [(&Told, i64)]) -> (u64, u64) {
     line.sort_unstable_by_key(|it| it.0.posted);
     let mut by_answer: Vec<(std::time::Duration, i64)> =

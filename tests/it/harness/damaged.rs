@@ -1,4 +1,4 @@
-//! The checker is worth something only if it sees what it looks for.
+//! The checker sees every damage that it looks for.
 
 use super::{
     checker::check,
@@ -12,7 +12,7 @@ use crate::support::{
 };
 use std::time::Duration;
 
-/// `(what is done to a database in which all is well, a word of what the checker then says)`.
+/// `(damage to a sound database, a word of the checker's complaint)`.
 const DAMAGE: &[(&str, &str)] = &[
     (
         "delete from messages where id = (select min(id) from messages)",

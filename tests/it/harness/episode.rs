@@ -23,14 +23,14 @@ use std::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-/// How long what is left may take once nobody posts and nobody kills any more.
+/// How long the remaining jobs may take after the last post and the last kill.
 const REST: Duration = Duration::from_secs(300);
 /// Dead nodes are noticed at once, and no job runs out of attempts by kills.
 pub const CONFIG: &str = "[supervisor]\ntick = \"100ms\"\nheartbeat = \"100ms\"\nlease = \"400ms\"\n\
     [pools.default]\nmax_attempts = 100\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n\
     [database]\nmax_connections = 8\n[telemetry]\nlog = \"warn\"\n";
 
-/// What an episode is to be.
+/// The parameters of an episode.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -39,13 +39,13 @@ pub struct Plan {
     pub connections: usize,
     pub leads: u64,
     pub kills: u64,
-    /// Webhooks that are to be answered at the least.
+    /// The least number of webhooks that are answered.
     pub webhooks: u64,
-    /// Of lives that end by chance.
+    /// The longest life that ends at a random moment.
     pub longest_life: Duration,
 }
 
-/// What came of it.
+/// The figures of an episode.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub kills: u64,
@@ -75,7 +75,7 @@ impl AddAssign for Figures {
 }
 
 impl Figures {
-    /// As a few lines.
+    /// The figures as a few lines of text.
     pub fn told(&self) -> String {
         let Checked { messages, jobs, ordered, rescued, panicked } = self.checked;
         let at_points: u64 = self.at_points.values().sum();
@@ -92,7 +92,7 @@ impl Figures {
     }
 }
 
-/// Runs it. Panics with all that is wrong.
+/// Runs an episode. Panics with everything that is wrong.
 pub async fn run(place: &Place, plan: Plan) -> Figures {
     let mut dice = Dice::new(plan.seed);
     let config = format!("{CONFIG}{}", clients_config());
@@ -115,7 +115,7 @@ pub async fn run(place: &Place, plan: Plan) -> Figures {
     let killing =
         daemons.iter_mut().zip(seeds).map(|(daemon, seed)| deaths.bring(daemon, seed, plan));
     let killing = futures_util::future::join_all(killing);
-    // A client that was told something wrong fails the test at once.
+    // A provider that got a wrong answer fails the test at once.
     let failing = async {
         while let Some(ended) = posting.join_next().await {
             ended.expect("the load goes on");
@@ -147,7 +147,7 @@ pub async fn run(place: &Place, plan: Plan) -> Figures {
     }
 }
 
-/// The kills of an episode, shared by those who bring them to each daemon.
+/// The kills of an episode, shared by the tasks that kill the daemons.
 struct Deaths {
     left: AtomicU64,
     at_points: Mutex<BTreeMap<&'static str, u64>>,

@@ -1,10 +1,10 @@
-//! How a daemon's life ends: at a moment by chance, or at a point in its code.
+//! How a daemon's life ends: at a random moment, or at a point in its code.
 
 use super::load::Dice;
 use std::time::Duration;
 
-/// The points at which the code is killed, each with how often somebody comes there in a life of a
-/// second or two under load, roughly: the one that dies there is a passage by chance up to that.
+/// The points at which the code is killed, each with the rough number of passages in a life of a
+/// second or two under load. The passage that kills is drawn up to that number.
 pub const POINTS: &[(&str, u64)] = &[
     ("store.register.before_commit", 1),
     ("store.register.committed", 1),
@@ -36,20 +36,20 @@ pub const POINTS: &[(&str, u64)] = &[
     ("store.rescue.committed", 2),
 ];
 
-/// Nobody came to the point so often: then it is killed from outside.
+/// How long to wait for a passage before the daemon is killed from outside.
 const POINT_LIMIT: Duration = Duration::from_secs(3);
 
 /// How a life ends.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// Killed so long after its start.
+    /// Killed this long after its start.
     After(Duration),
-    /// At this point, on that passage.
+    /// Killed at this point, on that passage.
     At(&'static str, u64),
 }
 
 impl End {
-    /// By chance. Two of three end at a point.
+    /// Draws an end. Two of three are at a point.
     pub fn by(dice: &mut Dice, longest: Duration) -> Self {
         if dice.below(3) == 0 {
             let ms = u64::try_from(longest.as_millis()).unwrap();
@@ -59,7 +59,7 @@ impl End {
         Self::At(point, 1 + dice.below(most))
     }
 
-    /// What arms it; some handlers panic besides, so that jobs are retried.
+    /// The environment that arms it. Some handlers panic besides, so that jobs are retried.
     pub fn env(&self, panics: u64) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         if let Self::At(point, passage) = self {

@@ -1,4 +1,4 @@
-//! What providers post, and what they were told.
+//! The webhooks that providers post, and the answers that they get.
 //!
 //! Each event is posted again and again until it is acknowledged, as a provider does after no
 //! answer or a 429. Some are posted twice at once, and some once more after they were acknowledged.
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Numbers by chance that a seed brings back.
+/// Random numbers that a seed repeats.
 #[derive(Debug)]
 pub struct Dice(u64);
 
@@ -24,7 +24,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// One of 0 to `end`, without `end`.
+    /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut it = self.0;
@@ -41,7 +41,7 @@ impl Dice {
 
 /// The tenants.
 pub const CLIENTS: [&str; 4] = ["ash", "birch", "cedar", "dogwood"];
-/// The ways in; `sms` comes in both of its provider's forms.
+/// The channels; `sms` comes in both of its provider's forms.
 const FORMS: [(&str, Option<&str>); 6] = [
     ("email", None),
     ("sms", None),
@@ -50,7 +50,7 @@ const FORMS: [(&str, Option<&str>); 6] = [
     ("instantly", None),
     ("sms", Some("InboundMessage")),
 ];
-/// So many of a hundred events are posted once more after they were acknowledged.
+/// The percentage of events that are posted once more after they were acknowledged.
 const REPEATS_PERCENT: u64 = 15;
 /// A daemon that stops keeps a connection for half a second after its last answer; HTTP/1.1
 /// promises nothing for one that is used at the moment when it is closed.
@@ -65,7 +65,7 @@ pub fn clients_config() -> String {
     CLIENTS.iter().map(|it| format!("[[clients]]\nid = \"{it}\"\n{channels}")).collect()
 }
 
-/// An event, and what its senders were told.
+/// An event, and the answer that its senders got.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// When it was first posted, after the load began.
@@ -76,13 +76,13 @@ pub struct Told {
     pub job_id: i64,
 }
 
-/// Where a node listens, and what may become of a request to it.
+/// Where a node listens, and how a request to it may end.
 #[derive(Debug)]
 pub struct Node {
     pub port: u16,
-    /// True where nobody ends it otherwise than in order.
+    /// True if it is only ever stopped in order.
     pub is_orderly: AtomicBool,
-    /// True while nobody has told it to stop.
+    /// True until it is told to stop.
     pub is_up: AtomicBool,
 }
 
@@ -99,7 +99,7 @@ pub struct Load {
     answered: AtomicU64,
     /// How many were answered 429.
     pub refused: AtomicU64,
-    /// How many came to nothing: nobody listened, or the connection was cut.
+    /// How many got no answer: nobody listened, or the connection was cut.
     pub unanswered: AtomicU64,
     /// Requests that were cut off by nodes that nobody had killed.
     pub cut: Mutex<Vec<String>>,
@@ -108,8 +108,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Over nodes at these ports, from so many leads of each tenant. `first` is the number of the
-    /// first event.
+    /// A load over the nodes at these ports, from `leads` leads of each tenant. `first` is the
+    /// number of the first event.
     pub fn new(ports: &[u16], leads: u64, first: u64) -> Self {
         let node = |port: &u16| Node {
             port: *port,
@@ -136,17 +136,17 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Posts no new events any more.
+    /// Ends the posting of new events.
     pub fn stop(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// What was told of every event.
+    /// The answers for every event.
     pub fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap().clone()
     }
 
-    /// Posts events, one after the other, until it is told to stop.
+    /// Posts events, one after the other, until it is stopped.
     pub async fn post(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let is_kept = dice.percent(50);
@@ -157,7 +157,7 @@ impl Load {
             let at = usize::try_from(dice.below(self.nodes.len() as u64)).unwrap();
             let posted = self.started.elapsed();
             let first = if dice.percent(5) {
-                // Twice at once, where there are several over two nodes.
+                // Twice at once: if there are several nodes, over two of them.
                 let (one, two) = tokio::join!(
                     self.until_told(&mut wire, at, &event),
                     self.until_told(&mut other, at + 1, &event),
@@ -182,7 +182,8 @@ impl Load {
         }
     }
 
-    /// Posts an event until it is acknowledged; gives whether it was new, its message and its job.
+    /// Posts an event until it is acknowledged. Returns whether it was new, its message and its
+    /// job.
     async fn until_told(&self, wire: &mut Wire, first: usize, event: &Event) -> (bool, i64, i64) {
         let mut at = first % self.nodes.len();
         loop {
@@ -218,14 +219,14 @@ impl Load {
     }
 }
 
-/// What is posted.
+/// A webhook that is posted.
 #[derive(Debug)]
 pub struct Event {
     pub path: String,
     pub body: String,
 }
 
-/// Event number `number`: of one of so many leads of each tenant, over one of the five channels.
+/// Event number `number`, of one of `leads` leads of each tenant, over one of the five channels.
 pub fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
     const TEXTS: [&str; 5] = [
         "Hey, yes I'm interested. What does it cost?",
@@ -236,10 +237,10 @@ pub fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
     ];
     let pick = |dice: &mut Dice, of: usize| usize::try_from(dice.below(of as u64)).unwrap();
     let client = pick(dice, CLIENTS.len());
-    // The last form tells a number and no address, so that leads meet and are merged: of every
-    // other tenant only.
+    // The last form has a number and no address, so that leads are found to be one and are merged:
+    // for every other tenant only.
     let (channel, form) = FORMS[pick(dice, FORMS.len() - client % 2)];
-    // Leads of two tenants differ: they are two people, and so are their ids.
+    // Leads of two tenants are different people, with different ids.
     let lead = dice.below(leads) + client as u64 * leads;
     let mut body = web::channel(channel).sample(form, lead).expect("a sample");
     let text = format!("{} ({number})", TEXTS[pick(dice, TEXTS.len())]);
@@ -282,7 +283,7 @@ pub fn event(number: u64, leads: u64, dice: &mut Dice) -> Event {
     Event { path: format!("/webhooks/{channel}/{}", CLIENTS[client]), body: body.to_string() }
 }
 
-/// What an acknowledgement says: whether the event was new, its message, and its inbound job.
+/// The contents of an acknowledgement: whether the event was new, its message, and its inbound job.
 fn ids(event: &Event, answer: &Value) -> (bool, i64, i64) {
     let number = |it: &Value| it.as_str().and_then(|it| it.parse().ok());
     let jobs = answer["job_ids"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -19,7 +19,7 @@ use self::episode::Plan;
 use crate::{on_both_daemons, support::both::Place};
 use std::time::Duration;
 
-/// The seed that `POSTROOM_TEST_SEED` names, or one by chance; printed.
+/// The seed that `POSTROOM_TEST_SEED` names, or a random one. Prints it.
 fn seed() -> u64 {
     let given = std::env::var("POSTROOM_TEST_SEED").ok().and_then(|it| it.parse().ok());
     let seed = given.unwrap_or_else(rand::random);

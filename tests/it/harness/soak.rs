@@ -1,5 +1,5 @@
-//! Hours of everything: `just soak`. What must not grow is looked at every minute, and at the end
-//! the first third is compared with the last.
+//! Hours of mixed load: `just soak`. Everything that must not grow is sampled every minute, and at
+//! the end the first third is compared with the last.
 //!
 //! `SOAK_SECONDS`, `SOAK_RATE` (webhooks a second on each database) and `SOAK_DATABASES` (`sqlite`,
 //! `postgres` or both) are environment variables; progress goes to stderr.
@@ -38,13 +38,13 @@ const CONFIG: &str = "[retention]\nsucceeded = \"1m\"\nfailed = \"2m\"\nquaranti
 const CONNECTIONS: u64 = 16;
 /// Leads of each client.
 const LEADS: u64 = 1_000;
-/// So many of a hundred webhooks come once more, and so many are nothing that anybody knows.
+/// The percentages of webhooks that come once more, and of those that no channel knows.
 const REPEATS_PERCENT: u64 = 15;
 const UNKNOWN_PERCENT: u64 = 2;
-/// Jobs that fail, put in so often; half of them for good.
+/// How often a job that fails is put in; half of them fail for good.
 const FLAKY_EVERY: Duration = Duration::from_secs(10);
 const FLAKY_EACH: i64 = 40;
-/// What is left out of the comparison at the most.
+/// The most that is left out of the comparison.
 const WARM_UP: Duration = Duration::from_secs(600);
 const TABLES: [&str; 9] = [
     "jobs",
@@ -60,22 +60,22 @@ const TABLES: [&str; 9] = [
 /// These are kept for good, and their sizes with them.
 const GROW: [&str; 4] = ["messages", "message_keys", "leads", "file"];
 
-/// What was seen at one moment, by name.
+/// The figures of one moment, by name.
 type Sample = BTreeMap<String, f64>;
 
-/// What those who post share.
+/// State that the posting tasks share.
 #[derive(Debug, Default)]
 struct Shared {
     is_over: AtomicBool,
     next: AtomicU64,
     answered: AtomicU64,
     refused: AtomicU64,
-    /// Of the minute that runs, in milliseconds.
+    /// The latencies of the current minute, in milliseconds.
     took_ms: Mutex<Vec<f64>>,
 }
 
 impl Shared {
-    /// Posts at its own pace, whatever the answers take, until it is told to stop.
+    /// Posts at its own pace, however long the answers take, until it is stopped.
     async fn post(&self, port: u16, pace: Duration, seed: u64) {
         let (mut dice, mut wire) = (Dice::new(seed), Wire::new(true));
         let mut due = Instant::now() + pace * u32::try_from(dice.below(100)).unwrap() / 100;
@@ -131,13 +131,13 @@ fn mib(path: &Path) -> f64 {
     fs::metadata(path).map_or(0.0, |it| it.len() as f64 / f64::from(1 << 20))
 }
 
-/// Looks at a daemon and its database.
+/// Samples a daemon and its database.
 struct Watch<'a> {
     daemon: &'a Daemon,
     db: Peek,
     shared: &'a Shared,
     log_mib: f64,
-    /// The last message of the look before, and of the one before that.
+    /// The last message of the previous sample, and of the one before that.
     last: (i64, i64),
 }
 
@@ -186,7 +186,7 @@ impl Watch<'_> {
     }
 }
 
-/// So much more is no growth.
+/// An increase up to this much does not count as growth.
 fn slack(name: &str) -> (f64, f64) {
     match name {
         it if it.ends_with("p50 ms") => (2.0, 5.0),
@@ -197,7 +197,7 @@ fn slack(name: &str) -> (f64, f64) {
     }
 }
 
-/// Prints what was seen, and gives what grew and should not have.
+/// Prints the samples, and returns the figures that grew and should not have.
 fn judge(what: &str, samples: &[Sample]) -> Vec<String> {
     let third = samples.len() / 3;
     let mut grown = Vec::new();
@@ -306,7 +306,7 @@ async fn an_hour_of_everything_leaves_everything_as_small_as_it_was() {
     let run = Duration::from_secs(parameter("SOAK_SECONDS", 3_600));
     let (rate, seed) = (parameter("SOAK_RATE", 60), seed());
     let wanted = std::env::var("SOAK_DATABASES").unwrap_or_else(|_| "sqlite postgres".to_owned());
-    // As real as it gets: with `fsync`, and a server of its own.
+    // As in production: with `fsync`, and a server of its own.
     let server = wanted.contains("postgres").then(|| Server::own(&[("fsync", "on")])).flatten();
     let postgres = async {
         match &server {

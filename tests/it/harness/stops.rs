@@ -1,5 +1,5 @@
-//! G10 under fire: a stop ends in time whatever hangs, nodes restart one after the other without
-//! anybody noticing, and no request is cut off by a daemon that nobody killed.
+//! G10 under load: a stop ends in time whatever hangs, nodes restart one after the other unnoticed,
+//! and no request is cut off by a daemon that nobody killed.
 
 use super::{
     checker,
@@ -31,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(1);
 const SHORT: &str = "[server]\nshutdown_timeout = \"1s\"\n";
 
-/// A load that is posted by tasks of their own.
+/// A load, and the tasks that post it.
 struct Posting {
     load: Arc<Load>,
     tasks: JoinSet<()>,
 }
 
 impl Posting {
-    /// Over nodes that are only ever ended in order.
+    /// Starts a load over nodes that are only ever stopped in order.
     fn start(ports: &[u16], connections: usize, seed: u64) -> Self {
         let (load, mut dice) = (Arc::new(Load::new(ports, 25, 0)), Dice::new(seed));
         load.nodes.iter().for_each(|it| it.is_orderly.store(true, Ordering::SeqCst));
@@ -55,7 +55,7 @@ impl Posting {
         eventually(PATIENCE, async || (self.load.answered() >= until).then_some(())).await;
     }
 
-    /// Ends it; what is under way is posted until it is acknowledged.
+    /// Ends it. Events under way are posted until they are acknowledged.
     async fn end(mut self) -> Arc<Load> {
         self.load.stop();
         while let Some(ended) = self.tasks.join_next().await {
@@ -101,7 +101,7 @@ impl Abandoned {
         Self { daemon, posting }
     }
 
-    /// Waits until webhooks are refused, so that all has stopped that the database has to do with.
+    /// Waits until webhooks are refused: all work that needs the database has stopped by then.
     async fn is_refused(&self) {
         let refused = || self.posting.load.refused.load(Ordering::Relaxed);
         let before = refused();
@@ -113,7 +113,7 @@ impl Abandoned {
         stop_in_time(&self.daemon, what).await;
     }
 
-    /// With a database that is there.
+    /// Starts the daemon again, with a database that is there.
     async fn start_again(&mut self) {
         self.daemon.start_again().await;
         self.posting.load.nodes[0].is_up.store(true, Ordering::SeqCst);
@@ -190,7 +190,7 @@ async fn a_stop_while_sqlites_file_is_held_ends_in_time_and_cuts_nobody_off() {
 }
 
 on_both_daemons! {
-    /// The handler keeps its thread for good, the pools are small, so that jobs wait in the daemon,
+    /// The handler keeps its thread for good. The pools are small, so that jobs wait in the daemon,
     /// and webhooks come in all the time.
     async fn a_stop_under_load_ends_in_time_though_a_handler_is_stuck(place: Place) {
         let config =
@@ -300,8 +300,8 @@ async fn a_rolling_restart_loses_and_doubles_nothing_and_cuts_nobody_off() {
     assert_eq!(db.number(failed).await, 0, "attempts that failed");
 }
 
-/// Whoever asks while the daemon waits for its database is answered, also at the moment when it is
-/// there.
+/// Every request is answered while the daemon waits for its database, and at the moment when the
+/// database is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_cut_off_when_the_database_comes_back() {
     let Some(server) = Server::own(&[]) else { return };

@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many jobs the node has in hand when it is killed.
+/// How many jobs the node holds when it is killed.
 const IN_HAND: i64 = 4;
 const CLIENT: &str = "[[clients]]\nid = \"fine\"\n";
 const SHORT: &str = "[supervisor]\ntick = \"100ms\"\nheartbeat = \"100ms\"\nlease = \"400ms\"\n\
     [pools.default]\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n";
 
-/// How long after the kill it was.
+/// How long each step took, counted from the kill.
 #[derive(Clone, Copy, Debug)]
 struct Takeover {
     /// The first of the node's jobs is a failed attempt.
@@ -39,8 +39,7 @@ async fn takeovers(config: &str, kills: u64, seed: u64) -> Vec<Takeover> {
     let mut found = Vec::new();
     for round in 0..kills {
         let first = 1 + i64::try_from(round).unwrap() * IN_HAND;
-        // They wait for as long as they are in their first attempt, and are done at once in their
-        // second.
+        // They wait in their first attempt, and end at once in their second.
         db.put_jobs(first - 1, IN_HAND, "LINGERS", "fine").await;
         let held = format!(
             "select count(*) from job_ready where node is not null and job_id between {first} and {}",
@@ -119,7 +118,7 @@ async fn the_jobs_of_a_dead_node_follow_each_other_without_pause() {
     let found = takeovers(&config, 1, seed()).await;
     for it in found {
         eprintln!("{it:?}");
-        // The pauses before their retries differ by a second at the most.
+        // The pauses before their retries differ by a second at most.
         assert!(it.last - it.first < TICK * 2, "a tick for each: {it:?}");
     }
 }
@@ -139,7 +138,7 @@ async fn fifty_takeovers() {
     }
 }
 
-/// Three nodes, and one of them is killed while they work. Gives how many runs were rescued.
+/// Three nodes, one of which is killed while they work. Returns how many runs were rescued.
 async fn three_nodes(jobs: i64) {
     let Some(place) = Place::postgres() else { return };
     let mut daemons = Vec::new();

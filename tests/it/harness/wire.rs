@@ -1,7 +1,6 @@
-//! A provider's end of the wire: one kept connection, and exact words for what becomes of a
-//! request.
+//! A provider's side: one kept connection, and the exact end of each request.
 //!
-//! Not `reqwest`: it tries again by itself where a kept connection was closed, and does not tell
+//! `reqwest` will not do: it retries by itself when a kept connection was closed, and does not say
 //! whether a request was refused or cut off.
 
 use serde_json::Value;
@@ -15,12 +14,12 @@ use tokio::{
 /// Longer than any daemon takes for an answer; one that dies closes its connections at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What became of a request.
+/// How a request ended.
 #[derive(Debug)]
 pub enum Reply {
-    /// A whole answer.
+    /// With a whole answer.
     Answered(u16, Value),
-    /// Nobody listened.
+    /// Nobody listened on the port.
     Refused,
     /// The connection was there, and no whole answer came.
     Cut(Cut),
@@ -29,16 +28,16 @@ pub enum Reply {
 /// How a request was cut off.
 #[derive(Debug)]
 pub struct Cut {
-    /// For how long the connection had been kept without being used; `None` for a new one.
+    /// How long the connection had been idle; `None` for a new one.
     pub kept: Option<Duration>,
-    /// What the system said.
+    /// The system's error.
     pub error: String,
 }
 
 /// One connection at a time, opened when it is needed.
 #[derive(Debug)]
 pub struct Wire {
-    /// Used again for as long as the other side keeps it; else there is a new one for each request.
+    /// True if the connection is used again for as long as the other side keeps it.
     is_kept: bool,
     open: Option<Open>,
     buffer: Vec<u8>,
@@ -53,7 +52,7 @@ struct Open {
 }
 
 impl Wire {
-    /// Of a provider that keeps connections, or of one that does not.
+    /// The side of a provider that keeps connections, or of one that does not.
     pub const fn new(is_kept: bool) -> Self {
         Self { is_kept, open: None, buffer: Vec::new() }
     }

@@ -1,4 +1,5 @@
-//! What may run at once, seen from outside: by the intervals in the table of attempts.
+//! How many jobs of a client run at once, seen from outside: by the intervals in the table of
+//! attempts.
 
 use crate::support::{
     both::{Held, Peek, Place},
@@ -22,7 +23,7 @@ fn config() -> String {
     )
 }
 
-/// Posts one message of each lead after the other, each to another node than the one before.
+/// Posts a message of each lead in turn, each to another node than the one before.
 async fn post(daemons: &[Daemon], client: &str) {
     for message in 0..MESSAGES {
         let posts = (0..LEADS).map(|lead| async move {
@@ -35,9 +36,9 @@ async fn post(daemons: &[Daemon], client: &str) {
     }
 }
 
-/// How many attempts of a client ran at once at the most.
+/// The greatest number of a client's attempts that ran at once.
 async fn most_at_once(peek: &Peek, client: &str) -> i64 {
-    // At the same instant an end comes before a start.
+    // An end comes before a start of the same instant.
     let sql = format!(
         "with runs as (select a.started_at, a.finished_at from job_attempts a join jobs j on j.id = a.job_id \
            where j.client_id = '{client}' and a.started_at is not null), \
@@ -56,7 +57,7 @@ async fn three_daemons_keep_the_cap_of_a_client_and_the_order_of_a_lead() {
         daemons.push(place.start(&config()).await);
     }
     let peek = Peek::of(&daemons[0]).await;
-    // Until all is there nobody claims, so that there is much to choose from.
+    // Nobody claims until everything is stored, so that there is much to choose from.
     let held: Held = peek.hold_claims().await;
     tokio::join!(post(&daemons, "capped"), post(&daemons, "free"));
     held.release().await;

@@ -1,4 +1,4 @@
-//! Several daemons over one PostgreSQL: what each promises holds for all of them together.
+//! Several daemons over one PostgreSQL keep together the promises of each.
 
 mod caps;
 mod notices;

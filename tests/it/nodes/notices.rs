@@ -1,4 +1,4 @@
-//! Notices: few, whatever the number of commits, and soon.
+//! Notices are few, whatever the number of commits, and they come soon.
 
 use crate::support::{
     both::{Peek, Place},
@@ -56,7 +56,7 @@ async fn many_commits_make_few_notices() {
     }
     let (took, commits) = (begun.elapsed(), WRITERS * COMMITS);
     eprintln!("{commits} commits in {took:?} made {notices} notices");
-    // One may have been on its way before.
+    // One may have been under way before.
     let most = took.as_millis() / APART.as_millis() + 2;
     assert!((1..=most).contains(&notices), "{notices} notices in {took:?}, at the most {most}");
 }
@@ -75,7 +75,7 @@ async fn a_subscription_may_be_dropped_outside_of_any_runtime() {
 const LISTENERS: &str = "from pg_stat_activity where application_name = 'postroom listener' \
     and datname = current_database() and state = 'idle'";
 
-/// The tick would come too late, and so would the heartbeat.
+/// Both the tick and the heartbeat would come too late.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_node_is_woken_long_before_its_tick() {
     const TICK: Duration = Duration::from_secs(30);
@@ -100,25 +100,25 @@ async fn an_idle_node_is_woken_long_before_its_tick() {
     assert!(longest < TICK / 10, "{waits:?}");
 }
 
-/// The other side of the listener's connection is gone without a word: nothing is heard over it,
-/// and nothing fails.
+/// The other side of the listener's connection is gone without a word: nothing comes over it, and
+/// nothing fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     let Some(place) = Place::postgres() else { return };
     let url = place.database_url().unwrap();
     let proxy = Proxy::before(url).await;
-    // What every listener of this database hears, the test's own included.
+    // The test gets the notices, too.
     let mut notices = PgListener::connect(url).await.unwrap();
     notices.listen("postroom_jobs").await.unwrap();
     let config = "[supervisor]\ntick = \"30s\"\nheartbeat = \"3s\"\nlease = \"10s\"\n";
     let worker =
         Daemon::start(Options { told_url: Some(proxy.url(url)), ..place.options(config) }).await;
-    // The other node, which is to be heard, is not behind the proxy. It starts second, so that its
-    // first heartbeat tells it whom it has to notify.
+    // The node that sends notices is not behind the proxy. It starts second, so that its first
+    // heartbeat shows it the node that it has to notify.
     let args = vec!["--role".to_owned(), "ingest".to_owned()];
     let ingest = Daemon::start(Options { args, ..place.options(config) }).await;
     let peek = Peek::open(url).await;
-    // Silence is told by a heartbeat over a connection that was there before.
+    // The heartbeat detects silence only on a connection that was open before.
     let beats = "select count(*) from nodes where seen_at > started_at";
     eventually(PATIENCE, async || (peek.number(beats).await == 2).then_some(())).await;
     let pids = format!("select pid::text {LISTENERS}");
@@ -130,7 +130,7 @@ async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     hear_echo(&mut notices).await;
     proxy.set(Way::Silent);
     proxy.set(Way::Open);
-    // All connections of the worker are replaced, and only then notices can be sent and heard.
+    // Only now all connections of the worker are replaced, and notices can be sent and heard.
     let told = "the heartbeat's connection fell silent";
     eventually(PATIENCE, async || worker.log().contains(told).then_some(())).await;
     hear_echo(&mut notices).await;
@@ -148,14 +148,14 @@ async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     assert!(*waits.last().unwrap() < 1_500, "{waits:?}");
 }
 
-/// Waits until a node has sent the notice by which it tries whether it hears itself.
+/// Waits until a listener has sent the notice by which it checks that it hears itself.
 async fn hear_echo(notices: &mut PgListener) {
     let echo = async { while !notices.recv().await.unwrap().payload().contains(" echo ") {} };
     tokio::time::timeout(PATIENCE, echo).await.expect("a node listens");
 }
 
-/// Posts so many webhooks one after the other to a node that works none, and how long each job
-/// waited for another to start it, in milliseconds, the longest last.
+/// Posts `count` webhooks one after the other to a node that works no jobs. Returns how long each
+/// job waited until another node started it, in milliseconds, the longest last.
 async fn waits_of_others_jobs(ingest: &Daemon, peek: &Peek, count: u64) -> Vec<i64> {
     for lead in 0..count {
         let answer = ask(ingest.webhook("instantly", "demo").json(&mail(lead))).await;

@@ -66,7 +66,7 @@ async fn a_node_that_does_not_know_a_kind_never_decides_about_its_jobs() {
     assert_eq!(peek.number(&held).await, NOVEL, "moved by a node that does not know them");
     let attempts = "from job_attempts a join jobs j on j.id = a.job_id where j.kind = 'NOVEL'";
     assert_eq!(peek.number(&format!("select count(*) {attempts}")).await, 0);
-    // Forgotten, as after an hour; its jobs are not.
+    // The node is forgotten, as after an hour; its jobs are not.
     peek.execute(&format!("delete from nodes where id = {dead}")).await;
     let second = Daemon::start(new).await;
     second.may_leave(Leftover::Unfinished, "`LINGERS` runs for longer than any test");
@@ -82,7 +82,7 @@ async fn a_node_that_does_not_know_a_kind_never_decides_about_its_jobs() {
     assert_eq!(peek.number(&format!("select count(*) {attempts}")).await, all);
     assert!(!old.log().contains("ERROR"), "{}", old.log());
 
-    // The newer version has changed the schema: who runs goes on, who starts is told.
+    // The newer version has changed the schema: a running node goes on, and a start is refused.
     peek.execute(
         "insert into seaql_migrations (version, applied_at) values ('m20990101_000001_later', 1)",
     )

@@ -83,7 +83,7 @@ async fn a_channel_without_a_secret_takes_what_this_machine_posts_itself() {
         for client in ["here", "anybody"] {
             post(&daemon, client, name, value).await.is_problem(401, "unauthenticated");
         }
-        // Who shows a secret is known, and may be a program in a browser.
+        // A request with the right secret is let in, even from a program in a browser.
         let request = daemon.webhook("sms", "acme").bearer_auth("the-secret-of-acme-7f3a");
         let answer = ask(request.header(name, value).json(&sms(1, "Hello"))).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -58,7 +58,7 @@ async fn opened_with(daemon: &Daemon, head: &str) -> TcpStream {
     stream
 }
 
-/// True where the daemon has closed it. What it has answered is read and forgotten.
+/// True if the daemon has closed it. Its answers are read and dropped.
 fn is_closed(stream: &TcpStream) -> bool {
     let mut buffer = [0; 4_096];
     loop {
@@ -214,7 +214,7 @@ async fn one_address_may_open_256_connections_and_others_are_served() {
     assert_eq!(closed(), 44);
     let lines = daemon.log().lines().filter(|it| it.contains("connections are refused")).count();
     assert_eq!(lines, 1, "one line a minute");
-    // Those who leave make room.
+    // A connection that closes makes room.
     drop(held);
     eventually(PATIENCE, async || {
         let stream = connect(&daemon, STRANGER).await;

@@ -1,4 +1,4 @@
-//! The door of the admin API, and what anybody may ask for at any rate.
+//! Access to the admin API, and the paths that anybody may ask for.
 
 use crate::{
     on_both_daemons,
@@ -137,7 +137,7 @@ on_both_daemons! {
         let of_kind = |kind| burst.iter().filter(|it| it.field("type") == kind).count();
         assert_eq!(of_kind("urn:postroom:queue-full"), 2, "{burst:?}");
         assert_eq!(of_kind("urn:postroom:database-away"), 6, "{burst:?}");
-        // They were let in, and the commit took too long.
+        // They were taken in, and the commit took too long.
         other_channel.is_problem(429, "database-away");
         same_channel.is_problem(429, "database-away");
         held.release().await;

@@ -69,14 +69,14 @@ impl Place {
         Running { process: Tied::spawn(command, "KILL").unwrap(), log, from }
     }
 
-    /// Starts one and waits until it is ready.
+    /// Starts a daemon and waits until it is ready.
     async fn start(&self) -> Running {
         let running = self.spawn("config", "");
         running.is_ready().await;
         running
     }
 
-    /// Starts one that is to be refused, and returns what it says.
+    /// Starts a daemon that must be refused, and returns its message.
     fn refused(&self, config: &str) -> String {
         self.spawn("config", config).is_refused()
     }
@@ -463,7 +463,7 @@ fn the_unit_for_systemd_closes_the_daemon_off() {
     };
     let descriptors: u32 = value("LimitNOFILE").parse().unwrap();
     assert!(descriptors >= 50_000, "fewer than connections are taken");
-    // What is started is a command of this version.
+    // The unit starts a command that this version has.
     let arguments = value("ExecStart").split_whitespace().skip(1).chain(["--help"]);
     let started = Command::new(env!("CARGO_BIN_EXE_postroom")).args(arguments).output().unwrap();
     assert!(started.status.success(), "{started:?}");

@@ -18,7 +18,7 @@ const BYTES: usize = 1 << 20;
 /// Ids that are given out long after today: what is old is looked at by the janitor, and that takes
 /// memory, too.
 const FIRST: i64 = 4_000_000_000_000_000_000;
-/// What a list may take, in MiB. A page, the caches of its connections and what an
+/// The memory that a list may take, in MiB. A page, the caches of its connections and what an
 /// allocator keeps are in it.
 const MOST_MIB: u64 = 50;
 

@@ -1,4 +1,5 @@
-//! What one client may take of what all clients share: room in quarantine, and on the disk.
+//! How much one client may take of the resources that all clients share: room in quarantine, and
+//! on the disk.
 
 use crate::{
     on_both_daemons, on_both_databases,

@@ -135,7 +135,7 @@ fn ghl() -> (Ed25519KeyPair, String) {
 async fn large_bodies_of_strangers_keep_no_customer_out() {
     let daemon = Place::sqlite().start(CONFIG).await;
     let wrong = format!("authorization: Bearer {WRONG}\r\n");
-    // Nothing that such a request could still send would help it: it is answered at once.
+    // Nothing that such a request could still send would help it, so it is answered at once.
     for (path, headers) in [
         ("/webhooks/sms/nobody", ""),
         ("/webhooks/sms/acme", ""),
@@ -249,7 +249,7 @@ on_both_daemons! {
         // Neither is it understood later.
         let again = ask(daemon.api(Method::POST, &format!("/quarantine/{id}/replay"))).await;
         assert_eq!((again.outcome(), again.field("reason")), ("quarantined", "too_many_values"));
-        // Who is not let in learns nothing of that.
+        // A stranger learns nothing of that.
         let wrong = body.replace(SECRET, WRONG);
         let answer = ask(daemon.webhook("smartlead", "acme").body(wrong)).await;
         answer.is_problem(401, "unauthenticated");
@@ -308,7 +308,7 @@ on_both_daemons! {
         let stored = "select (select count(*) from messages) + (select count(*) from quarantine) \
                       + (select count(*) from leads)";
         assert_eq!(db.number(stored).await, 0);
-        // Who shows the client's own secret is the client, whatever the body names.
+        // A request with the client's own secret is the client's, whatever the body names.
         let held = ask(daemon.webhook("sms", "acme").bearer_auth(SECRET).json(&none)).await;
         assert_eq!(held.outcome(), "quarantined", "{held:?}");
         let answer = post(&event("LOC-MINE".into())).await;

@@ -1,4 +1,4 @@
-//! What strangers write reaches the terminal of an operator as text, and steers nothing there.
+//! A stranger's text reaches the terminal of an operator as text, and controls nothing there.
 
 use crate::{
     on_both_daemons,
@@ -60,7 +60,7 @@ on_both_daemons! {
             let item = document["items"].get(0).unwrap_or(&document);
             assert_eq!(item["event_type"], HOSTILE, "{args:?}: the same JSON");
         }
-        // Also in what is said of an error.
+        // Also in error messages.
         let told = run(&["quarantine", "show", "7\u{202e}\u{9b}2J"]);
         assert!(told.starts_with("error:"), "{told}");
         let sent = run(&["send", "instantly", "--client", "demo", "--json"]);

@@ -81,7 +81,7 @@ async fn webhooks_and_the_admin_api_are_served_over_tls_and_not_in_clear() {
     let overview = client.get(format!("{base}/api/v1/overview")).bearer_auth(daemon.admin_token());
     assert_eq!(ask(overview).await.status, 200);
     assert!(!daemon.log().contains("may read or change the key"), "{}", daemon.log());
-    // In clear nobody is answered, and who says nothing is not waited for.
+    // A request in clear is not answered, and a silent connection is not waited for.
     for request in ["GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", ""] {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

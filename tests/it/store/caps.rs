@@ -40,7 +40,7 @@ fn retry(after: Duration) -> Transition {
     Transition::Retry { after, reason: FailureReason::Error, error: "no".to_owned() }
 }
 
-/// The counts of `job_caps` are what is in the table, and nobody waits who need not.
+/// Checks that the counts of `job_caps` fit the table, and that no job waits without a reason.
 async fn assert_caps(db: &Fixture) {
     let wrong = "select c.client_id || ' ' || c.admitted || ' ' || c.held from job_caps c where \
         c.admitted <> (select count(*) from job_ready r where r.client_id = c.client_id and r.turn is not null) or \
@@ -257,7 +257,7 @@ on_both_databases! {
         assert_caps_but_for_suspects(&db).await;
     }
 
-    /// A suspect comes before what is held of its client: or else it would wait for the end of the
+    /// A suspect comes before the held jobs of its client; else it would wait for the end of the
     /// backlog.
     async fn a_suspect_comes_before_what_its_client_has_held(db: Fixture) {
         cap(&db.store, &[("a", 1)]).await;
@@ -278,7 +278,7 @@ on_both_databases! {
         assert!(succeed_one(&db.store, &suspects[0]).await);
         assert_caps(&db).await;
         assert_eq!(drain(&db.store, 10).await, 9);
-        // One that is cancelled gives its place back.
+        // A cancelled job gives its place back.
         enqueue(&db.store, "a", SELF_CHECK, 1).await;
         let lost = claim(&db.store, 10).await;
         enqueue(&db.store, "a", LEAD_SCORING, 2).await;
@@ -318,8 +318,8 @@ on_both_databases! {
         assert_eq!(chores.rest_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
         assert_caps(&db).await;
         assert!(chores.rest_unknown_clients(Vec::new()).await.unwrap().is_empty(), "it is done");
-        // What ran is given back, retried, enqueued: nothing of it comes into anybody's way for
-        // long.
+        // Running jobs are released, retried and enqueued again: none of them stands in another
+        // client's way for long.
         assert!(end(&db.store, &running[0], Transition::Release).await);
         enqueue(&db.store, "a", LEAD_SCORING, 1).await;
         let others = claim_of(&db.store, &[(LEAD_SCORING, 100), (SELF_CHECK, 100)]).await;

@@ -141,7 +141,7 @@ on_both_databases! {
         let group = vec![says("m2", ""), says("m2", ""), says("m2", "hello"), says("m2", "later")];
         assert!(put_all(&db, group).await[1..].iter().all(is_duplicate));
         assert_eq!(db.texts("select body from messages order by id").await, ["stop", "hello"]);
-        // What we wrote has no text to wait for.
+        // Our own messages have no text to wait for.
         put_all(&db, vec![sent("s1", ""), sent("s1", "hi there")]).await;
         put_one(&db, sent("s1", "hi there")).await;
         assert_eq!(db.texts("select body from messages where direction = 'outbound'").await, [""]);
@@ -255,8 +255,8 @@ on_both_databases! {
         let ignored = Answer::Ignored { reason: "group_chat" };
         assert_eq!(put_one(&db, to_chat("s1", "chat")).await, ignored);
         assert_eq!(db.number("select count(*) from message_keys").await, 0, "it leaves no key behind");
-        // What a lead writes in the chat tells, in the same group, too; and what was ignored may
-        // come again.
+        // A message in the chat names its lead, in the same group, too; an ignored webhook may come
+        // again.
         let theirs = in_chat(sms("a", PHONE, "m1", "hello"), "chat");
         let answers = put_all(&db, vec![to_chat("s0", "chat"), theirs, to_chat("s1", "chat")]).await;
         assert_eq!(answers[0], ignored);
@@ -284,7 +284,7 @@ on_both_databases! {
         assert_eq!(db.number("select message_id from deliveries").await, message_of(&echo));
         assert_eq!(db.texts("select source from messages order by id").await, ["provider", "postroom"]);
         assert_eq!(message_of(&put_one(&db, sent("s1", "hi there")).await), message_of(&echo));
-        // The delivery is known by now: the same text once more is another message.
+        // The delivery has its message by now: the same text once more is another message.
         assert!(is_recorded(&put_one(&db, sent("s2", "hi there")).await, "outbound"));
         assert_eq!(db.number("select count(*) from messages").await, 3);
     }

@@ -1,4 +1,4 @@
-//! What the node that leads does so that tables stay small.
+//! The chores by which the leading node keeps tables small.
 
 use super::{
     inbox::{PHONE, is_duplicate, put_one},
@@ -28,7 +28,7 @@ fn nothing() -> Retention {
     Retention { succeeded: none, failed: none, quarantine: none, payloads: none }
 }
 
-/// A whole round, and as many looks as it takes.
+/// A whole round, in as many batches as it takes.
 async fn prune(store: &Store, keep: &Retention) -> u64 {
     let (mut round, mut rows) = (Pruning::begin(), 0);
     while !round.is_over() {
@@ -37,20 +37,20 @@ async fn prune(store: &Store, keep: &Retention) -> u64 {
     rows
 }
 
-/// One look at a round: a batch of each table.
+/// One step of a round: a batch of each table.
 async fn look(store: &Store, round: &mut Pruning, keep: &Retention) -> u64 {
     let pruned = store.chores().prune(round, keep, Duration::ZERO).await;
     assert!(pruned.failures.is_empty(), "{:?}", pruned.failures);
     pruned.rows
 }
 
-/// An id that was given out so long ago.
+/// An id that was given out this long ago.
 fn id_of(store: &Store, ago: Duration) -> Id {
     let ms = i64::try_from(ago.as_millis()).unwrap();
     store.enqueuer().next_id() - (ms << 22)
 }
 
-/// Jobs that were stored and ended so long ago.
+/// Jobs that were stored and ended this long ago.
 async fn fill_ended(db: &Fixture, ago: Duration, count: usize, outcome: &str) {
     let (first, numbers) = (id_of(&db.store, ago), numbers(db, count));
     let at = instant(db, -i64::try_from(ago.as_millis()).unwrap());
@@ -89,7 +89,8 @@ on_both_databases! {
         assert_places(&db).await;
     }
 
-    /// Whatever stands in front: what may be pruned is, within two minutes at a look a second.
+    /// Every row that may be pruned goes within two minutes, at a batch a second, whatever stands
+    /// before it.
     async fn pruning_gets_past_any_number_of_jobs_that_it_may_not_prune(db: Fixture) {
         const DAY: Duration = Duration::from_secs(86_400);
         let keep = Retention { succeeded: 7 * DAY, failed: 30 * DAY, quarantine: 30 * DAY, payloads: 30 * DAY };
@@ -108,12 +109,12 @@ on_both_databases! {
             assert!(looks <= 120, "nothing was pruned in two minutes");
         }
         assert_eq!(db.number("select count(*) from jobs").await, 31_000);
-        // A restart does not begin anew, nor does a further round.
+        // Neither a restart nor a further round begins again.
         fill_ended(&db, 7 * DAY + HOUR / 2, 700, "succeeded").await;
         let mut round = Pruning::begin();
         assert_eq!(look(&db.store, &mut round, &keep).await, 500);
         assert_eq!(look(&db.store, &mut round, &keep).await, 200);
-        // And what was passed over goes when its own time has come.
+        // A row that was passed over goes when its own time has come.
         let month_ago = instant(&db, -30 * 86_400_000 - 1_000);
         let some = "(select job_id from job_attempts order by job_id limit 20000)";
         db.execute(&format!("update job_attempts set finished_at = {month_ago} where job_id in {some}")).await;

@@ -17,7 +17,7 @@ fn delivered(id: &str, text: &str) -> Inbound {
     Inbound { delivery, payload: format!("\"{text}\""), ..sms("a", PHONE, text, text) }
 }
 
-/// What became of it, and of which message or item.
+/// The outcome of a webhook, and its message or item.
 fn told(answer: &Answer) -> (&'static str, i64) {
     match answer {
         Answer::Accepted { message_id, .. } => ("accepted", *message_id),
@@ -62,7 +62,7 @@ on_both_databases! {
         assert_eq!(db.number("select count from quarantine where body_hash = 'hash of two'").await, 4);
     }
 
-    /// What is held has claimed no key: under its own id, or by hand, it is new.
+    /// A quarantined delivery has claimed no key: under its own id, or by hand, it is new.
     async fn what_is_held_is_still_unknown(db: Fixture) {
         put(&db, vec![delivered("d1", "one")]).await;
         assert_eq!(words(&put(&db, vec![delivered("d1", "two")]).await), ["quarantined"]);
@@ -89,7 +89,7 @@ on_both_databases! {
         assert_eq!(words(&again), ["duplicate", "duplicate"]);
     }
 
-    /// Where one of a group cannot be stored, the others are as if they had come without it.
+    /// If one of a group cannot be stored, the others are stored as if they had come without it.
     async fn a_neighbour_that_cannot_be_stored_changes_nothing(db: Fixture) {
         refuse_poison(&db).await;
         let group = vec![
@@ -112,7 +112,7 @@ on_both_databases! {
         assert_eq!(words, ["accepted", "refused", "quarantined", "duplicate"]);
     }
 
-    /// Two nodes at once: whoever is second waits for the key, and finds the other body then.
+    /// Two nodes at once: the second waits for the key, and then finds the other body.
     async fn of_two_bodies_at_once_one_is_stored_and_one_is_held(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let rounds = if db.is_sqlite() { 5 } else { 40 };

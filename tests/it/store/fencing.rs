@@ -81,7 +81,7 @@ async fn dump(db: &Fixture) -> Vec<String> {
     rows
 }
 
-/// None of `settlements` in_flight, and nothing changes.
+/// Checks that the fence holds for none of `settlements`, and that nothing changes.
 async fn assert_refused(db: &Fixture, settlements: Vec<Settlement>, why: &str) {
     let before = dump(db).await;
     for it in settlements {

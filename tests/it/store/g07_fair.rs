@@ -276,7 +276,8 @@ on_both_databases! {
     }
 }
 
-/// What a claim of 100 touches: buffers on PostgreSQL, steps of its machine on SQLite. Rolled back.
+/// The cost of a claim of 100 jobs: buffers on PostgreSQL, steps of its virtual machine on SQLite.
+/// It is rolled back.
 async fn cost_of_claim(db: &crate::support::fixture::Fixture, kind: JobKind) -> u64 {
     let text = text_of(db, "CLAIM");
     if db.is_sqlite() {

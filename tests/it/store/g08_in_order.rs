@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// What two claimers see of each other.
+/// The state that two claimers share.
 #[derive(Default)]
 struct Watch {
     /// Claim rounds, of either.
@@ -142,8 +142,7 @@ async fn two_claimers(db: &Fixture, leads: usize, jobs: usize, is_steady: bool) 
 }
 
 on_both_databases! {
-    /// Whatever an inbound kind is called: that its jobs stand in their lead's line is stored with
-    /// them.
+    /// Each job stores whether it stands in its lead's line, whatever its kind is called.
     async fn a_job_of_any_kind_that_is_retried_by_hand_enters_its_leads_line(db: Fixture) {
         for kind in [JobKind("WHATSAPP"), JobKind("READ_A_FAX"), SMS] {
             let phone = format!("+1555{}", kind.0.len());
@@ -172,7 +171,7 @@ on_both_databases! {
         }
     }
 
-    /// A job that was stored before that was noted is told by its name.
+    /// A job from before that column existed is recognised by the name of its kind.
     async fn a_job_of_an_earlier_version_is_in_line_by_its_name(db: Fixture) {
         let phone = phones(1);
         put(&db.store, "a", &phone, 1).await;
@@ -188,7 +187,7 @@ on_both_databases! {
         assert_eq!(claim(&db.store, 10).await.len(), 1);
     }
 
-    /// On which channel a lead opted out is what the handler says, whatever its kind is called.
+    /// The handler says on which channel a lead opted out, whatever its kind is called.
     async fn an_opt_out_is_noted_on_the_channel_on_which_it_was_said(db: Fixture) {
         put(&db.store, "a", &phones(1), 1).await;
         db.execute("update job_ready set kind = 'READ_A_FAX'").await;

@@ -1,5 +1,5 @@
-//! Somebody holds a transaction open for minutes, and PostgreSQL can clean up nothing meanwhile: a
-//! claim costs what the last seconds have left behind, and not all that ran since.
+//! A transaction is held open for minutes, and PostgreSQL can clean up nothing meanwhile: the cost
+//! of a claim depends on the last few seconds, and not on all that ran since.
 
 use super::tools::{enqueue, succeed, text_of};
 use crate::{harness::parameter, support::fixture::Fixture};
@@ -39,13 +39,13 @@ fn greatest(claims: &[Claim]) -> i64 {
     claims.iter().map(|it| it.turn).max().unwrap_or_default()
 }
 
-/// What claims cost in the course of so many jobs.
+/// The cost of claims over a number of jobs.
 #[derive(Debug)]
 struct Costs {
     before: (i64, f64),
     with_floor: (i64, f64),
     without: (i64, f64),
-    /// Of the real claims, the first and the last tenth, in milliseconds.
+    /// The times of the first and the last tenth of the real claims, in milliseconds.
     first: f64,
     last: f64,
 }

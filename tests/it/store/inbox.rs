@@ -1,4 +1,4 @@
-//! What a group of webhooks does to messages, leads, drafts and lines.
+//! The changes that a group of webhooks makes to messages, leads, drafts and lines.
 
 use super::{
     life::{claim, end},
@@ -258,7 +258,7 @@ on_both_databases! {
         assert_eq!(db.texts("select status from drafts").await, ["rejected"]);
         assert_eq!(db.texts("select decided_by from drafts").await, ["opt_out"]);
         assert!(is_duplicate(&put_one(&db, signal("a", out.clone())).await));
-        // Who is not known yet is made, so that it stays opted out.
+        // An unknown lead is made, so that it stays opted out.
         let unknown = event("a", "sms", vec![Identity::new(IdentityKind::PHONE, "+15559999")], out, wall_clock());
         assert!(matches!(put_one(&db, unknown).await, Answer::Recorded { .. }));
         assert_eq!(db.number("select count(*) from leads where opted_out_at is not null").await, 2);

@@ -165,7 +165,7 @@ on_both_databases! {
 
     async fn jobs_are_listed_newest_first(db: Fixture) {
         filled::fill(&db, 1, 230).await;
-        // What the queue's tables hold is a job.
+        // Each row of the queue's tables is a job.
         for (table, first) in [("job_later", LATER), ("job_blocked", BLOCKED)] {
             db.execute(&format!(
                 "insert into jobs (id, kind, client_id, lead_id, subject_id, max_attempts, run_at, created_at) \
@@ -215,7 +215,7 @@ on_both_databases! {
         }
     }
 
-    /// What a list does not cut may be megabytes, too, and a page has up to 500 items.
+    /// Fields that a list does not cut may have megabytes, too, and a page has up to 500 items.
     async fn a_page_holds_a_bounded_number_of_bytes(db: Fixture) {
         filled::fill(&db, 1, 20).await;
         let text = if db.is_sqlite() { "printf('%.*c', 3000000, 'x')" } else { "repeat('x', 3000000)" };
@@ -313,7 +313,7 @@ on_both_databases! {
         assert_eq!(attempts, (102..=301).collect::<Vec<i64>>(), "the newest, oldest first");
     }
 
-    /// More jobs than one look finds and one call may take.
+    /// More jobs than one statement finds and one call may change.
     async fn many_jobs_are_cancelled_and_retried_group_by_group(db: Fixture) {
         let (large, small) = (5_600, 40);
         fill(&db, "large", SELF_CHECK, 0, large).await;
@@ -330,7 +330,7 @@ on_both_databases! {
         let in_turn = "select cast(job_id as text) as found from job_ready where client_id = 'large' order by turn, job_id";
         let ids: Vec<Id> = (1..=large as Id).collect();
         assert_eq!(plainly(&db, in_turn).await, ids, "the oldest first");
-        // Whoever asked has gone: it is done all the same.
+        // The work goes on after the caller is gone.
         let all = JobFilter { kind: vec![SELF_CHECK.0.to_owned()], ..JobFilter::default() };
         let gone = tokio::time::timeout(Duration::from_millis(1), desk.cancel_many(all)).await;
         assert!(gone.is_err(), "it was done before anybody could go");
@@ -340,7 +340,7 @@ on_both_databases! {
         .await;
     }
 
-    /// One of a client stands behind all of another, further than one look goes.
+    /// A job of one client stands behind more jobs of another than one statement reads.
     async fn a_job_that_waits_behind_many_is_found(db: Fixture) {
         db.may_leave(Leftover::Miscounted, "most jobs are made by hand");
         fill(&db, "rare", SELF_CHECK, 0, 1).await;

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 const MAIL: &str = "dana@example.com";
 
-/// A message by whoever has these identities.
+/// A message of the lead with these identities.
 fn by(key: &str, identities: &[(IdentityKind, &str)]) -> Inbound {
     let identities = identities.iter().map(|it| Identity::new(it.0, it.1)).collect();
     with(sms("a", PHONE, key, "hello"), |it| it.identities = identities)
@@ -153,7 +153,7 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from messages where sentiment = 'Interested'").await, 1);
     }
 
-    /// The one that runs ends where it is; whatever brings it back brings it into the older's line.
+    /// A running job ends where it is; a job that comes back enters the older lead's line.
     async fn a_running_head_of_the_younger_comes_back_into_the_older_line(db: Fixture) {
         let reason = FailureReason::Error;
         let backs = [
@@ -345,7 +345,7 @@ on_both_databases! {
             assert_whole(&db).await;
             let suspects = claim_suspects(&db.store).await;
             assert_eq!(suspects.iter().map(|it| (it.line, it.job.id)).collect::<Vec<_>>(), [(older, of_younger.job.id)]);
-            // Nor where the line is empty when it is due.
+            // It gets none either if the line is empty when it is due.
             assert!(end(&db.store, &suspects[0], rescue(hour)).await);
             due().await;
             assert!(claim(&db.store, 10).await.is_empty());

@@ -1,4 +1,4 @@
-//! What the statements promise, on both databases.
+//! The promises of the statements, on both databases.
 
 mod caps;
 mod changes;

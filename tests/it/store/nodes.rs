@@ -58,8 +58,9 @@ on_both_databases! {
     }
 }
 
-/// Of two survivors the slower one finds that the other has rescued what it has just read. Should
-/// that one die, too, the rest is its own again: it must not take the dead node for settled.
+/// The slower of two survivors finds that the other has rescued the jobs that it has just read. If
+/// the other dies, too, the rest is left to the slower one: it must not take the dead node for
+/// settled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
     let Some(db) = Fixture::postgres().await else { return };

@@ -1,4 +1,4 @@
-//! What becomes of the jobs of nodes that are gone.
+//! The jobs of nodes that are gone are rescued.
 
 use super::life::KINDS;
 use super::{
@@ -22,7 +22,7 @@ use postroom::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What a rescue makes of an orphan: a failed attempt, and a retry if one is left.
+/// A rescue makes a failed attempt of an orphan, and a retry if one is left.
 fn rescued(orphan: &Orphan) -> Settlement {
     let reason = FailureReason::Rescued;
     let error = "its node fell silent".to_owned();
@@ -105,8 +105,8 @@ on_both_databases! {
         assert_eq!(db.number("select cast(sum(count) as bigint) from job_counts where state = 'failed'").await, 1);
     }
 
-    /// Two nodes look for a suspect at once: none is claimed twice, and both find one while there
-    /// are two.
+    /// Two nodes claim suspects at once: none is claimed twice, and both get one while there are
+    /// two.
     async fn a_suspect_is_claimed_once_and_is_none_after_an_attempt_that_its_node_outlived(db: Fixture) {
         db.may_leave(Leftover::Miscounted, "suspects are removed by hand after each round");
         db.may_leave(Leftover::Misplaced, "suspects are removed by hand after each round");
@@ -122,8 +122,8 @@ on_both_databases! {
             let (left, right) =
                 tokio::join!(mine.claim_suspect(&wanted, kinds()), others.claim_suspect(&wanted, kinds()));
             let (left, right) = (left.unwrap(), right.unwrap());
-            // One that the other session is claiming is not passed over for the next, but found at
-            // the next look.
+            // A suspect that the other session is claiming is not passed over: it is found in the
+            // next claim.
             let claimed = [&left, &right].into_iter().flatten().count() + claim_suspects(&db.store).await.len();
             assert_eq!(claimed, 2, "round {round}: {left:?} {right:?}");
             if let (Some(left), Some(right)) = (&left, &right) {

@@ -1,4 +1,4 @@
-//! What the tests of this folder share: filling tables, claiming, and what holds at any moment.
+//! Tools of this folder's tests: they fill tables, claim, and check what holds at any moment.
 
 use super::life::{KINDS, claim, end, settle};
 use crate::support::{
@@ -12,7 +12,7 @@ use postroom::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, Value};
 use std::{sync::Arc, time::Duration};
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 #[derive(Debug)]
 pub(super) struct Dice(u64);
 
@@ -146,7 +146,7 @@ pub(super) async fn fill(db: &Fixture, client: &str, kind: JobKind, first: i64, 
     .await;
 }
 
-/// Lets PostgreSQL know what is in its tables.
+/// Brings the statistics of all tables up to date.
 pub(super) async fn analyze(db: &Fixture) {
     db.execute(if db.is_sqlite() { "analyze" } else { "vacuum analyze" }).await;
 }
@@ -200,7 +200,7 @@ pub(super) async fn succeed_one(store: &Store, claim: &Claim) -> bool {
     end(store, claim, Transition::Succeed(Vec::new())).await
 }
 
-/// Every job is in exactly one place, and no line has blocked jobs and no head.
+/// Checks that every job is in exactly one place, and that every line with blocked jobs has a head.
 pub(super) async fn assert_places(db: &Fixture) {
     let places = "select job_id from job_ready union all select job_id from job_blocked \
         union all select job_id from job_later union all select job_id from job_attempts where ended";
@@ -221,7 +221,7 @@ pub(super) async fn assert_places(db: &Fixture) {
     assert_eq!(db.texts(wrong_runs).await, Vec::<String>::new(), "runs went back");
 }
 
-/// The same, and the counts of the overview say what the tables say.
+/// Checks the same, and that the counts of the overview fit the tables.
 pub(super) async fn assert_whole(db: &Fixture) {
     assert_places(db).await;
     let counted = db
@@ -235,8 +235,7 @@ pub(super) async fn assert_whole(db: &Fixture) {
     assert_eq!(counted, waiting, "the counts have gone astray");
 }
 
-/// A PostgreSQL database after the stores over it are gone: only then has it counted all that they
-/// did.
+/// A PostgreSQL database after the stores over it are gone: only then its statistics are complete.
 pub(super) struct Left {
     connection: DatabaseConnection,
     _runtime: Arc<StoreRuntime>,

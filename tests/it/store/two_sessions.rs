@@ -50,7 +50,7 @@ async fn late<T>(seed: u64, work: impl Future<Output = T>) -> T {
     work.await
 }
 
-/// Both at once, beginning a little apart, in either order.
+/// Runs both at once, beginning a little apart, in either order.
 async fn at_once<A, B>(
     round: usize,
     left: impl Future<Output = A>,
@@ -349,7 +349,7 @@ on_both_databases! {
         }
     }
 
-    /// A line that lost its head, as no transaction leaves it, gets one, and only one.
+    /// A line without a head, which no transaction leaves behind, gets exactly one.
     async fn sweep_against_enqueue_and_against_itself(db: Fixture) {
         db.may_leave(Leftover::Miscounted, "jobs are ended by hand");
         let (other, phones) = (other_of(&db).await, phones(LEADS));

@@ -1,4 +1,4 @@
-//! Daemons on either kind of database, and a look at what they stored.
+//! Daemons on either kind of database, and queries of what they stored.
 
 use super::{
     daemon::{Daemon, Options},

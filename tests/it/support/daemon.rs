@@ -33,9 +33,9 @@ pub struct Options {
     /// The test's own configuration, as TOML. It is laid over the harness's, which says where to
     /// listen, where the database is and what the admin token is, and may override any of that.
     pub config: String,
-    /// Where the database is; `None` for SQLite in the daemon's own directory.
+    /// The database's URL; `None` for SQLite in the daemon's own directory.
     pub database_url: Option<String>,
-    /// What the daemon is told instead, where a pooler or a proxy stands between.
+    /// The URL in the daemon's configuration, if a pooler or a proxy stands between.
     pub told_url: Option<String>,
     /// Arguments after `serve --config …`, for instance `["--role", "worker"]`.
     pub args: Vec<String>,
@@ -135,7 +135,7 @@ impl Daemon {
         url(self.port, path)
     }
 
-    /// What `/api/v1` wants to see.
+    /// The bearer token for `/api/v1`.
     pub fn admin_token(&self) -> &'static str {
         ADMIN_TOKEN
     }
@@ -172,22 +172,22 @@ impl Daemon {
         write_test_config(self.scratch.path(), config);
     }
 
-    /// With which environment variables it starts the next time, on top of the test's own.
+    /// Sets the environment variables of its next start, on top of the test's own.
     pub fn set_env(&mut self, env: Vec<(String, String)>) {
         self.options.env = env;
     }
 
-    /// What its next start waits for.
+    /// Sets when its next start counts as done.
     pub fn set_until(&mut self, until: Until) {
         self.options.until = until;
     }
 
-    /// Its process.
+    /// The id of its process.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Where it listens.
+    /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -243,7 +243,7 @@ impl Daemon {
         }
     }
 
-    /// What it has printed so far, over all its starts.
+    /// Everything that it has printed so far, over all its starts.
     pub fn log(&self) -> String {
         read_log(self.scratch.path())
     }
@@ -296,7 +296,7 @@ fn write_configs(directory: &Path, options: &Options, port: u16) {
     write_test_config(directory, &options.config);
 }
 
-/// Never leaves half a file for a daemon that watches it.
+/// Writes the test's configuration. A daemon that watches the file never sees half of it.
 fn write_test_config(directory: &Path, config: &str) {
     let new = directory.join("test.toml.new");
     write_private(&new, config);
@@ -352,7 +352,7 @@ fn spawn(directory: &Path, options: &Options) -> Tied {
     Tied::spawn(command, "KILL").expect("the daemon's binary starts")
 }
 
-/// Waits as the options say; the error says what became of it instead.
+/// Waits as the options say. The error says how the start failed.
 async fn wait_until_up(
     http: &reqwest::Client,
     process: &Tied,

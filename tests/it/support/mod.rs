@@ -1,4 +1,4 @@
-//! What the tests stand on: throw-away databases, real daemons, and one way to wait.
+//! The foundation of the tests: throw-away databases, real daemons, and one way to wait.
 //!
 //! Nothing here outlives the test process, even when that is killed with SIGKILL.
 
@@ -27,13 +27,13 @@ pub mod web;
 
 use std::{panic::Location, time::Duration};
 
-/// How long a waiting test sleeps between two looks.
+/// How long a waiting test sleeps between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until `look` returns something, and returns that. Panics when `within` has passed.
 ///
 /// Tests wait for the effect that they want to see, never for a length of time; this is the only
-/// place that may sleep. Returns from a look that hangs, too.
+/// place that may sleep. A check that hangs is given up, too.
 ///
 /// ```ignore
 /// let job = eventually(Duration::from_secs(5), async || daemon.job(id).await.ended()).await;
@@ -52,7 +52,7 @@ pub fn eventually<T>(
     }
 }
 
-/// [`eventually`] for callers that have more to say than that it was not seen.
+/// [`eventually`] for callers with an error message of their own.
 async fn seen_within<T>(within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let looking = async {
         loop {

@@ -33,16 +33,16 @@ pub fn files(channel: &str) -> Vec<String> {
     names
 }
 
-/// What is in a file.
+/// The text of a file.
 pub fn read(file: &str) -> Vec<u8> {
     let path = folder().join(file);
     fs::read(&path).unwrap_or_else(|it| panic!("{}: {it}", path.display()))
 }
 
-/// What is to become of a body, as `tests/payloads/OUTCOMES.md` says.
+/// The expected outcome of a body, from `tests/payloads/OUTCOMES.md`.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was posted before, if anything.
+    /// The body that was posted before it, if any.
     pub first: Option<String>,
     pub file: String,
     /// A word of the answer, or a status.

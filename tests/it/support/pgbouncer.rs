@@ -20,7 +20,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// How often another port is tried when somebody took the one that was free.
 const PORT_TRIES: u32 = 5;
 
-/// What becomes of start parameters that PgBouncer does not know.
+/// How PgBouncer treats start parameters that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameters {
     /// The connection is refused: its default.
@@ -48,7 +48,7 @@ struct Start {
 }
 
 impl PgBouncer {
-    /// Starts one that shares so many sessions among all its clients; `None` where it or PostgreSQL
+    /// Starts one that shares `sessions` sessions among all its clients; `None` if it or PostgreSQL
     /// is not installed.
     #[track_caller]
     pub fn start(parameters: Parameters, sessions: u32) -> Option<Self> {
@@ -84,7 +84,7 @@ impl PgBouncer {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.start.log()
     }
@@ -113,7 +113,7 @@ impl Start {
             Parameters::LeftOut => "extra_float_digits, options",
         };
         let (to, sessions) = (&self.target, self.sessions);
-        // `any`: whoever comes is let in, as the user that the target names.
+        // `any` lets everybody in, as the user that the target names.
         let config = format!(
             "[databases]\n* = {to}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
          auth_type = any\npool_mode = transaction\ndefault_pool_size = {sessions}\nmax_client_conn = 200\n\

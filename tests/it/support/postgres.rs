@@ -114,7 +114,7 @@ impl Server {
         own
     }
 
-    /// As [`Self::own`], for whoever says himself that nothing was tested.
+    /// As [`Self::own`], for a caller that reports itself that nothing was tested.
     fn begin(settings: &[(&str, &str)]) -> Option<Self> {
         let binaries = find_binaries()?;
         let settings = SETTINGS.iter().chain(settings);
@@ -193,7 +193,7 @@ impl Server {
         self.create_database_from(prefix, template)
     }
 
-    /// Drops a database, whoever is connected to it. One that does not exist is no error.
+    /// Drops a database, even if there are connections to it. A missing database is no error.
     pub fn drop_database(&self, name: &str) {
         self.execute("postgres", &format!("drop database if exists \"{name}\" with (force)"));
     }
@@ -256,7 +256,7 @@ impl Server {
         self.signal_all("CONT");
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.made().log()
     }
@@ -411,7 +411,7 @@ fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// What a program printed; panics with its complaint when it could not do its work.
+/// The output of a program; panics with its error output if it failed.
 #[track_caller]
 fn done(program: &str, output: std::io::Result<Output>) -> String {
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));

@@ -167,14 +167,13 @@ impl Scratch {
             fs::remove_dir_all(&path).expect("an old scratch directory can be removed");
         }
         fs::create_dir(&path).expect("the temporary directory can be written");
-        // What writes there ends at about the same time, and may still make files: hence several
-        // tries.
+        // Its writers end at about the same time, and may still make files: hence several tries.
         let sweep = "for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf \"$0\" && exit; sleep 0.5; done";
         let name = path.to_str().expect("the temporary directory has a readable name").to_owned();
         Self { path, broom: at_our_end(sweep, &[&name]) }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -212,7 +211,7 @@ impl Tmpfs {
         Some(Self { broom: at_our_end("umount -l \"$0\"", &[&name]), scratch })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.scratch.path()
     }

@@ -16,14 +16,14 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-/// What becomes of what is sent.
+/// How the proxy treats bytes and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// It arrives.
+    /// Bytes arrive.
     Open,
-    /// It is taken, and nobody ever answers: the other side has gone without a word.
+    /// Bytes are taken, and nobody ever answers: the other side has gone without a word.
     Silent,
-    /// Whoever connects is told that the server is starting up.
+    /// A new connection is told that the server is starting up.
     Refused,
 }
 
@@ -37,7 +37,7 @@ struct Shared {
     bytes: AtomicU64,
 }
 
-/// Forwards connections to PostgreSQL. Dropped, it cuts them all.
+/// Forwards connections to PostgreSQL. Dropping it cuts them all.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -80,8 +80,8 @@ impl Proxy {
         url.into()
     }
 
-    /// Changes what becomes of what is sent. Connections that were silent stay so, even if the way
-    /// is open for new ones.
+    /// Changes how connections are treated. Those that were silent stay so, even if the way is open
+    /// for new ones.
     pub fn set(&self, way: Way) {
         if way != Way::Open {
             self.shared.generation.fetch_add(1, Ordering::SeqCst);
@@ -89,7 +89,7 @@ impl Proxy {
         self.shared.way.send_replace(way);
     }
 
-    /// When somebody connected since this instant.
+    /// The instants of new connections since this one.
     pub fn attempts_since(&self, since: Instant) -> Vec<Instant> {
         let attempts = self.shared.attempts.lock().expect("no panic before");
         attempts.iter().filter(|it| **it >= since).copied().collect()

@@ -19,15 +19,15 @@ pub const ACCOUNTS: [(&str, &str); 4] = [
     ("linkedin", "bX3kPq9TSuW1mZr7LdYe0A"),
     ("instantly", "7d3e90a4-1c58-4b6f-a2d7-5f0e9b8c4613"),
 ];
-/// What opens the channels of the clients `closed…`.
+/// The secret of the channels of the clients `closed…`.
 pub const SECRET: &str = "the-right-secret-of-closed-clients";
 /// The largest body that the shared daemons take.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// So many clients each rule and each sequence has.
+/// The clients of each rule and each sequence.
 const CLIENTS: std::ops::RangeInclusive<char> = 'a'..='h';
 
-/// On SQLite and PostgreSQL: one that works jobs off, and one that only takes webhooks.
+/// On each database one daemon that works jobs, and one that only takes webhooks.
 static DAEMONS: [OnceCell<Daemon>; 4] = [const { OnceCell::const_new() }; 4];
 
 /// The names of Postroom's channels.
@@ -45,12 +45,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The daemon on that kind of database that works jobs off.
+    /// The daemon on that kind of database that works jobs.
     pub async fn at(place: &Place) -> Self {
         Self::of(place, 0, &[]).await
     }
 
-    /// The one that only takes webhooks: no message is judged there, and no draft made.
+    /// The daemon that only takes webhooks: no message is judged there, and no draft made.
     pub async fn without_jobs(place: &Place) -> Self {
         Self::of(place, 1, &["--role", "ingest"]).await
     }
@@ -96,7 +96,7 @@ impl Desk {
         self.db.execute(&sql.replace('$', &format!("'{client}'"))).await;
     }
 
-    /// The database's clock, moved by so many milliseconds, as it stores times.
+    /// The database's clock, moved by `ms` milliseconds, as it stores times.
     pub fn instant(&self, ms: i64) -> String {
         if self.is_sqlite {
             format!("(cast(unixepoch('subsec') * 1000 as integer) + {ms})")
@@ -162,7 +162,7 @@ impl Desk {
         .await;
     }
 
-    /// What the daemon has logged so far.
+    /// The daemon's log so far.
     pub fn log(&self) -> String {
         self.daemon.log()
     }
@@ -203,7 +203,7 @@ fn config() -> String {
     config
 }
 
-/// What became of a webhook: its outcome and reason, or the status of a refusal. Checks that the
+/// The outcome and reason of a webhook, or the status of a refusal. Checks that the
 /// ids fit the outcome.
 #[track_caller]
 pub fn told(answer: &Answer) -> String {

@@ -17,7 +17,7 @@ use std::{
     process, thread,
 };
 
-/// Set to 1, it makes a missing server a failure instead of a reason to skip.
+/// The variable that, set to 1, makes a missing server a failure instead of a reason to skip.
 const REQUIRED_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_REQUIRED";
 
 /// Notes that the running test is skipped for lack of a server, or fails where servers are
@@ -48,14 +48,14 @@ pub fn skip(why: &str) {
     writeln!(io::stderr(), "test {name} ... skipped: {why}").ok();
 }
 
-/// Which tests have been skipped by the programs that this process has started, for a person to
-/// read. What it tells is forgotten then.
+/// A report, for a person, of the tests that were skipped by the programs that this process has
+/// started. The record is deleted then.
 pub fn told(starter: u32) -> String {
     let file = record(starter);
     let text = report(&fs::read_to_string(&file).unwrap_or_default());
     let folder = file.parent().expect("a file is in a folder");
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        // What runs of single test programs have left behind, which nobody asked for.
+        // Records of single test programs, for which nobody asked.
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.split('-').next().and_then(|it| it.parse().ok());
         let is_over = pid.is_none_or(|pid| run_of(pid) != name);

@@ -14,7 +14,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
-/// What has become of a lead once its message is judged.
+/// The state of a lead once its message is judged.
 #[derive(Clone, Copy, Debug)]
 enum Is {
     /// Opted out, and so blacklisted.

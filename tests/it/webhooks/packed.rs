@@ -112,7 +112,7 @@ on_both_daemons! {
         for payload in peek.texts(kept).await {
             assert!(serde_json::from_str::<Value>(&payload).is_ok(), "{payload:?}");
         }
-        // What is signed are the bytes with their mark.
+        // The signature covers the bytes with their mark.
         let text = marked(&sms(2, "with a mark").to_string());
         let unmarked = &text[BYTE_ORDER_MARK.len()..];
         let refused = post_signed(&daemon, "identity", text.clone(), unmarked).await;

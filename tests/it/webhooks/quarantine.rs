@@ -1,4 +1,4 @@
-//! What is authentic and not understood is kept, and comes right after a fix.
+//! An authentic webhook that is not understood is kept, and can be replayed after a fix.
 
 use crate::{
     on_both_daemons,

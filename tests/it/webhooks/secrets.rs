@@ -181,7 +181,7 @@ on_both_daemons! {
     }
 }
 
-/// All that the database in_flight, as text.
+/// Everything in the database, as text.
 async fn dump(daemon: &Daemon, db: &Peek, place: &Place) -> String {
     if place.is_sqlite() {
         let file = daemon.database_url().trim_start_matches("sqlite://").to_owned();

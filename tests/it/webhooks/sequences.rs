@@ -190,8 +190,8 @@ on_both_daemons! {
             each_is_done_once(&desk, client).await;
             assert_eq!(desk.stored(client).await, (1, 1, 1));
             assert_eq!(drafts(&desk, client).await, (1, 1), "{client}");
-            // "Send me a couple of times" is what it says, whoever was faster; or it is what the
-            // provider says.
+            // The verdict is that of the text, "Send me a couple of times", or the provider's,
+            // depending on which came first.
             let tags = desk.texts(client, "distinct m.sentiment || '/' || l.sentiment from messages m join leads l on l.id = m.lead_id where m.client_id = $").await;
             assert!(["Meeting Requested/Meeting Requested", "Interested/Interested"].contains(&tags[0].as_str()), "{tags:?}");
             assert_eq!(desk.tell(client, "email", &interested).await, "duplicate", "a verdict stands");
@@ -246,7 +246,7 @@ on_both_daemons! {
         let two = with(one.clone(), json!({"webhookId": "another", "timestamp": "2026-07-14T09:12:46.000Z"}));
         let answers = at_once(&desk, "s06a", &[("sms", &one), ("sms", &two), ("sms", &one), ("sms", &two)]).await;
         assert_eq!((count(&answers, "accepted"), count(&answers, "duplicate")), (1, 3), "{answers:?}");
-        // The second webhook's id is known by then, too.
+        // By then the second webhook's id is known, too.
         let alone = with(two, json!({"messageId": null, "body": "something else"}));
         assert_eq!(desk.tell("s06a", "sms", &alone).await, "duplicate");
         each_is_done_once(&desk, "s06a").await;
@@ -362,7 +362,7 @@ on_both_daemons! {
             let again = desk.post("s12b", channel, &sent).await;
             assert_eq!(again.field("message_id"), b.field("message_id"));
         }
-        // What happens to the one is not the other's.
+        // An event of one client's lead does not change the other's.
         assert_eq!(desk.tell("s12a", "instantly", &body("instantly/lead_unsubscribed-1")).await, "recorded unsubscribe");
         let deleted = with(inbound("linkedin"), json!({"event": "message_deleted"}));
         assert_eq!(desk.tell("s12a", "linkedin", &deleted).await, "recorded deleted");
@@ -379,8 +379,8 @@ on_both_daemons! {
         assert_ne!(a.field("quarantine_id"), b.field("quarantine_id"));
     }
 
-    /// R3: several channels tell of one new person at once; who that is shows later, while jobs
-    /// run. Nobody is answered twice.
+    /// R3: several channels report one new person at once; that it is one person shows later, while
+    /// jobs run. Nobody is answered twice.
     async fn r3_two_channels_at_once_and_a_merge_later(place: Place) {
         let desk = Desk::at(&place).await;
         let people = 12;
@@ -399,7 +399,7 @@ on_both_daemons! {
             let (one, two, three) = (mail(n), bison(n), sms(n, format!("c{n}"), json!({})));
             let answers = at_once(&desk, client, &[("instantly", &one), ("email", &two), ("sms", &three), ("instantly", &one)]).await;
             assert_eq!((count(&answers, "accepted"), count(&answers, "duplicate")), (3, 1), "{answers:?}");
-            // By mail it is one person at once, whoever was first.
+            // By mail it is one person at once, whichever channel was first.
             assert_eq!(answers[0].field("lead_id"), answers[1].field("lead_id"));
         }
         assert_eq!(desk.stored(client).await, (3 * i64::from(people), 2 * i64::from(people), 3 * i64::from(people)));
@@ -502,8 +502,7 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from messages").await, db.number("select count(*) from jobs").await);
     }
 
-    /// Both paths of one text come to two nodes at the same time: whoever is second finds the
-    /// first.
+    /// Both paths of one text come to two nodes at the same time: the second finds the first.
     async fn both_paths_on_two_nodes_at_once(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
         let people: i64 = 40;

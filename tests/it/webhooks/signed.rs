@@ -19,7 +19,7 @@ channels.instantly.signature = { scheme = "standard_webhooks", secrets = ["whsec
 channels.sms = { account = "418", signature = { scheme = "ghl" } }
 "#;
 
-/// The id of what is held in quarantine because its delivery's id came before with another body.
+/// The id of the item that is quarantined because its delivery's id came before with another body.
 #[track_caller]
 fn held(answer: &Answer) -> String {
     let told = (answer.status, answer.outcome(), answer.field("reason"));

@@ -53,7 +53,7 @@ enum Step {
         pick: usize,
         how: End,
     },
-    /// The end of a run that is over, or of one that another node in_flight.
+    /// The end of a run that is over, or of one that another node holds.
     EndAgain {
         pick: usize,
     },

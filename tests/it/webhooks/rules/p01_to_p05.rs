@@ -69,7 +69,7 @@ on_both_daemons! {
         let opts_out = with(reply, json!({"data.reply.text_body": "Unsubscribe me"}));
         assert_eq!(desk.tell("p01a", "email", &opts_out).await, "duplicate");
         assert_eq!(desk.texts("p01a", "status from leads where client_id = $").await, ["new"]);
-        // What needs nothing is not looked at.
+        // An event that needs no field is not checked.
         assert_eq!(desk.tell("p01a", "email", &json!({"event": "EMAIL_OPENED", "data": 3})).await, "ignored opened");
     }
 
@@ -127,7 +127,7 @@ on_both_daemons! {
             // An unknown client is no other than a wrong secret.
             let request = desk.request("nobody", channel).bearer_auth(SECRET).json(&quiet);
             ask(request).await.is_problem(401, "unauthenticated");
-            // And who is let in is heard.
+            // And with the right secret it is taken.
             let request = desk.request("closed02", channel).bearer_auth(SECRET).json(&body(file));
             assert_eq!(told(&ask(request).await), "accepted", "{channel}");
             assert_eq!(desk.stored("closed02").await.0, number as i64 + 1, "{channel}");

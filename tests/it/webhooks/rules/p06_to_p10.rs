@@ -398,7 +398,7 @@ on_both_daemons! {
             assert_eq!(again.field("message_id"), second.field("message_id"), "it is the first of the next ten minutes");
             assert_eq!(desk.stored(client).await, (3, 1, 3), "{channel}");
         }
-        // With a time of the message itself it counts for ever.
+        // With a time of the message itself it never expires.
         let timed = [
             ("sms", body("ghl/workflow_sms-1"), "accepted", "customData.Time", json!("10:22 AM")),
             ("sms", with(body("ghl/inbound_message-1"), json!({"contactId": "c2"})), "accepted", "dateAdded", json!("2021-04-21T11:31:46.750Z")),
@@ -415,7 +415,7 @@ on_both_daemons! {
             let other = with(sent.clone(), json!({*field: later}));
             assert_eq!(desk.tell("p10f", channel, &other).await, *expected, "another {field}");
         }
-        // A sent mail of SmartLead without ids is known by campaign, address and step.
+        // Campaign, address and step identify a sent mail of SmartLead without ids.
         let sent = with(body("smartlead/email_sent-1"), json!({"stats_id": null, "message_id": null, "sent_message": {}}));
         assert_eq!(desk.tell("p10g", "smartlead", &sent).await, "recorded outbound");
         assert_eq!(desk.tell("p10g", "smartlead", &sent).await, "duplicate");

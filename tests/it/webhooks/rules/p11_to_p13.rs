@@ -1,4 +1,4 @@
-//! What comes again, what is ours, and whose the rest is.
+//! Duplicates, echoes of our own messages, and whose message it is.
 
 use crate::{
     on_both_daemons, on_both_databases,

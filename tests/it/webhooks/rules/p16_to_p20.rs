@@ -1,5 +1,4 @@
-//! What changes a lead without a message: verdicts, opt-outs, bounces; times, notices and old
-//! names.
+//! Changes of a lead without a message: verdicts, opt-outs, bounces; times, notices and old names.
 
 use crate::{
     on_both_daemons,
@@ -207,7 +206,7 @@ on_both_daemons! {
             assert_eq!(desk.texts(client, fact).await, [format!("{channel} blacklisted Blacklist")]);
             assert_eq!(desk.tell(client, channel, &out).await, "duplicate");
             assert_eq!(desk.stored(client).await, (1, 1, 1), "{client}");
-            // What the lead writes then is heard, and lifts nothing.
+            // A later message of the lead is taken, and lifts nothing.
             let more = with(body("instantly/reply_received-6"), json!({"reply_text": "I am interested after all"}));
             assert_eq!(desk.tell(client, "instantly", &more).await, "accepted");
             assert_eq!(desk.texts(client, fact).await, [format!("{channel} blacklisted Blacklist")]);
