@@ -82,7 +82,7 @@ async fn g03_jobs_of_a_kind_are_left_to_nodes_that_know_it() {
     let knower = with_own_kinds(&place, &config).await;
     let dead = newest_node(&db).await;
     has_in_hand(&db, dead, "LINGERS", 3).await;
-    // One that the stranger knows, so that its rescue is seen.
+    // The stranger knows this kind, so its rescue is seen.
     db.execute(
         "insert into jobs (id, kind, client_id, subject_id, max_attempts, run_at, created_at) \
          values (102, 'SELF_CHECK', '_system', 102, 5, now(), now())",

@@ -75,7 +75,7 @@ impl JobHandler for Brisk {
     }
 }
 
-/// What is measured: so many jobs of a kind.
+/// The measured load: a kind, and how many of its jobs.
 #[derive(Clone, Copy)]
 struct Load(JobKind, usize);
 

@@ -1,4 +1,4 @@
-//! What a test leaves behind is seen: each sort of it, made by hand.
+//! The check at the end of a test finds each sort of leftover, which is made by hand here.
 
 use crate::{
     on_both_databases,

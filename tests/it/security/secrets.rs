@@ -17,7 +17,7 @@ const SECRET: &str = "planted-5ecret-of-the-channel";
 const OLD_SECRET: &str = "planted-5ecret-of-last-year";
 const API_KEY: &str = "planted-5ecret-of-the-analyst";
 const WRONG: &str = "planted-5ecret-of-a-guess";
-/// What all of them have, and its bytes as signing keys have them.
+/// The part that all secrets have, and its bytes as they are in signing keys.
 const PLANTED: [&str; 3] = ["planted-5ecret", "cGxhbnRlZC01ZWNyZXQ", "706c616e7465642d35656372"];
 
 fn config() -> String {

@@ -1,5 +1,5 @@
-//! Whoever shows no secret takes no room, no time and no memory from those who do, and is not told
-//! who is a client.
+//! A request without a secret takes no room, time or memory from those that have one, and does not
+//! learn who is a client.
 
 use crate::{
     on_both_daemons,
@@ -146,8 +146,8 @@ async fn large_bodies_of_strangers_keep_no_customer_out() {
             assert_is(&answer(stream).await, 401, "unauthenticated");
         }
     }
-    // What may be in the body is waited for: four bodies of an address are, and there is room
-    // beside them.
+    // A secret that may be in the body is waited for: four bodies of an address are, and there is
+    // room beside them.
     let signed = "webhook-id: a\r\nwebhook-timestamp: 1\r\nwebhook-signature: v1,AAAA\r\n";
     let mut first = 0;
     for (path, headers) in [

@@ -508,7 +508,7 @@ on_both_databases! {
         assert_eq!(db.number("select count from quarantine where body_hash = 'h1'").await, 3);
     }
 
-    /// An SMS that comes over two paths: the second is known by the key of the first.
+    /// An SMS that comes over two paths: the second finds the key of the first.
     async fn a_message_over_two_paths_is_one_message(db: Fixture) {
         let path = || vec![MessageKey { kind: KeyKind::Reply, key: "path:1".to_owned(), expires: true }];
         let one = with_message(sms("a", PHONE, "k1", "hello"), |it| it.stored_only = path());

@@ -1,8 +1,9 @@
-//! What a test leaves behind: looked at when its daemon or its store is dropped.
+//! The check at the end of every test: it runs when a daemon or a store is dropped, and fails the
+//! test if something is left.
 //!
-//! A job that waits for ever, a line without a head or a panic that nobody asserts on shows up
-//! here, in whichever test it happens. A test that leaves something on purpose says what and why,
-//! with `may_leave`.
+//! A job that nobody works, a line without a head or a panic that no test asserts on is found here,
+//! in whichever test it happens. A test that leaves something on purpose says what and why, with
+//! `may_leave`. The daemons of `support::shared` are never dropped, and so are not checked.
 
 use super::both::Peek;
 use std::{
@@ -15,12 +16,12 @@ use std::{
 };
 
 /// How long a daemon gets to finish what the test has given it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How many of one sort are named.
 const NAMED: usize = 5;
 
-/// What a test may leave behind.
+/// The sorts of things that a test may leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
     /// A job that is due and has not ended, though a daemon runs that works jobs.
@@ -37,24 +38,23 @@ pub enum Leftover {
     Stuck,
     /// A panic in the log, or of a handler.
     Panic,
-    /// Whatever it is: the database is away or damaged, or its rows were made by hand.
+    /// Anything in the database: it is away or damaged, or its rows were made by hand.
     Anything,
 }
 
 use Leftover::{Anything, Headless, Held, Miscounted, Misplaced, Panic, Stuck, Unfinished};
 
-/// What a daemon that works jobs may not leave when it is dropped.
+/// Forbidden for a daemon that runs and works jobs.
 pub const OF_DAEMONS: &[Leftover] = &[Misplaced, Headless, Held, Stuck, Panic, Unfinished];
-/// What one may not leave that has ended, or works none.
+/// Forbidden for a daemon that has ended or works no jobs.
 pub const OF_ENDED: &[Leftover] = &[Misplaced, Headless, Held, Stuck, Panic];
-/// What a dropped store may not leave. Its tests claim and settle by hand, so that nothing has to
-/// have ended.
+/// Forbidden for a store. Its tests claim and settle by hand, so jobs may be left unfinished.
 pub const OF_STORES: &[Leftover] = &[Misplaced, Headless, Held, Miscounted];
 
 /// One thing that is left: its sort, and which it is.
 pub type Left = (Leftover, String);
 
-/// What one test may leave behind, and why.
+/// The leftovers that one test allows, each with the reason.
 #[derive(Debug, Default)]
 pub struct Allowed(Mutex<Vec<(Leftover, &'static str)>>);
 
