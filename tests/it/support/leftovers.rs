@@ -6,14 +6,8 @@
 //! `may_leave`. The daemons of `support::shared` are never dropped, and so are not checked.
 
 use super::both::Peek;
-use std::{
-    fmt::Write as _,
-    future::Future,
-    path::Path,
-    sync::Mutex,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, future::Future, path::Path, sync::Mutex, thread, time::Duration};
+use tokio::time::Instant;
 
 /// How long a daemon gets to finish what the test has given it.
 const PATIENCE: Duration = Duration::from_secs(30);
