@@ -1,14 +1,16 @@
 //! A circuit breaker before PostgreSQL, with one task that probes for all callers.
 //!
-//! A pool that finds its server gone lets each of its callers reconnect, at first every few milliseconds. The
-//! breaker closes when the server is known to be gone: callers wait, and one task probes, at a pace and not in
-//! step with other nodes. When it closes and when it opens again, all pools are replaced: a connection from
-//! before an outage may be dead without a word, and a pool asks over a returned connection whether it is sound,
-//! and waits for the answer for ever.
+//! A pool that finds its server gone lets each of its callers reconnect, at first every few
+//! milliseconds. The breaker closes when the server is known to be gone. Callers wait then, and one
+//! task probes, with pauses that differ from node to node. When the breaker closes and when it opens
+//! again, all pools are replaced: a connection from before an outage may be silently dead, and a pool
+//! that checks a returned connection waits for its answer without a limit.
 //!
-//! One lost connection closes nothing. It makes one probe; meanwhile connections that were idle when it was
-//! lost are checked before use. A call that only took too long, or got no connection in time, proves nothing
-//! about the server at all. See docs/decisions/0013-outages.md and 0015-errors.md.
+//! Open and closed are those of a door: while the breaker is open, calls pass.
+//!
+//! One lost connection does not close the breaker. It leads to one probe; meanwhile connections that
+//! were idle when it was lost are checked before use. A call that only took too long, or got no
+//! connection in time, proves nothing about the server. See docs/decisions/0013-outages.md and 0015-errors.md.
 
 use super::error::{StoreError, from_sqlx};
 use sqlx::{
@@ -26,10 +28,10 @@ use tokio::{runtime::Handle, sync::watch, time::Instant};
 
 /// The shortest pause between two probes of a server that is gone; up to as much again is added by chance.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a call that has begun may go on after the breaker has closed. A call whose connection is sound ends
-/// well within it; the connection of another may be silent for ever.
+/// How long a call that has begun may go on after the breaker has closed. A call over a sound
+/// connection ends well before that. Another connection may never answer.
 const GRACE: Duration = Duration::from_secs(1);
-/// The time-out of a probe: a server that is half gone takes the connection and says nothing.
+/// The time-out of a probe. A server that is half gone accepts a connection and answers nothing.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// The shortest time between two replacements of the pools while the breaker stays open.
 const REPLACE_PAUSE: Duration = Duration::from_secs(10);
@@ -39,7 +41,7 @@ const READ_IS_READ_ONLY: &str =
     "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
 
 tokio::task_local! {
-    /// The breaker that the running call has passed, and how often it had closed before.
+    /// The breaker that the running call has passed, and how many times it had closed before.
     static CALL: (Arc<CircuitBreaker>, u32);
 }
 
@@ -97,19 +99,25 @@ impl Probe {
 #[derive(Debug)]
 pub(in crate::store) struct CircuitBreaker {
     probe: Probe,
-    /// Where probes run.
+    /// The runtime on which probes run.
     runtime: Handle,
     /// How long a call waits while the breaker is closed.
     limit: Duration,
+    /// The shortest pause between two probes.
     pause: Duration,
+    /// True while calls pass.
     is_open: watch::Sender<bool>,
+    /// All pools behind the breaker, to be replaced together.
     pools: OnceLock<Vec<GuardedPool>>,
     /// Connections that were opened before the last replacement of the pools are not used again.
     replaced_at: RwLock<Option<Instant>>,
     /// Connections that were idle when another was lost are checked before use.
     lost_at: RwLock<Option<Instant>>,
+    /// How many times it has closed.
     closings: AtomicU32,
+    /// Probes that have failed since it closed.
     failed_probes: AtomicU32,
+    /// True while a single probe of an open breaker is under way.
     is_doubting: AtomicBool,
 }
 
@@ -140,7 +148,7 @@ impl CircuitBreaker {
         })
     }
 
-    /// Names the pools behind it. Set once.
+    /// Names the pools behind the breaker. Set once.
     pub(in crate::store) fn guards(&self, pools: Vec<GuardedPool>) {
         if self.pools.set(pools).is_err() {
             tracing::debug!("the breaker has its pools already");
@@ -152,7 +160,7 @@ impl CircuitBreaker {
         *self.is_open.borrow()
     }
 
-    /// How often it has closed.
+    /// How many times it has closed.
     pub(in crate::store) fn closings(&self) -> u32 {
         self.closings.load(Ordering::SeqCst)
     }
@@ -168,8 +176,8 @@ impl CircuitBreaker {
         read(&self.lost_at).is_some_and(|it| it.elapsed() <= idle_for)
     }
 
-    /// Runs a call: waits while the breaker is closed, gives the call up some time after it has closed, and
-    /// takes note of what the call's error says about the server.
+    /// Runs a call. Waits while the breaker is closed, gives the call up [`GRACE`] after it has
+    /// closed, and notes what the call's error tells about the server.
     pub(in crate::store) async fn pass<T>(
         self: Arc<Self>,
         call: impl Future<Output = Result<T, StoreError>>,
@@ -193,8 +201,8 @@ impl CircuitBreaker {
         result
     }
 
-    /// Runs work over a connection of its own, which says nothing about those of the pools: waits while the
-    /// breaker is closed, and gives the work up when it closes.
+    /// Runs work over a connection of its own, which tells nothing about those of the pools. Waits
+    /// while the breaker is closed, and gives the work up when it closes.
     pub(in crate::store) async fn pass_apart<T>(
         self: Arc<Self>,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -216,7 +224,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// What an error of a call that began at closing number `closings` says about the server.
+    /// Acts on what a call's error tells about the server. `closings` is how many times the breaker
+    /// had closed when the call began: an error from before a later closing is ignored.
     fn take_note(self: &Arc<Self>, closings: u32, error: &StoreError) {
         match error {
             StoreError::Unreachable(why) | StoreError::ReadOnly(why)
@@ -242,8 +251,8 @@ impl CircuitBreaker {
         drop(self.is_open.subscribe().wait_for(|it| !*it).await);
     }
 
-    /// One connection was lost: those that are idle now are checked before use, and a probe finds out whether
-    /// the server is gone.
+    /// One connection was lost. Those that are idle now are checked before use, and a probe finds
+    /// out whether the server is gone.
     pub(in crate::store) fn lost(self: &Arc<Self>) {
         set_now(&self.lost_at);
         self.doubt();
@@ -318,8 +327,8 @@ impl CircuitBreaker {
     }
 }
 
-/// Runs what has not changed anything yet, and gives it up when the breaker closes: a pool would go on trying
-/// to connect for each caller that waits in it.
+/// Runs work that has not changed anything yet, and gives it up when the breaker closes. Otherwise a
+/// pool would go on trying to connect for each caller that waits in it.
 pub(in crate::store) async fn while_open<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -331,13 +340,13 @@ pub(in crate::store) async fn while_open<T>(
     }
 }
 
-/// Says that a connection of the running call is lost. Outside of a call (a migration, a heartbeat) nobody
-/// has to know.
+/// Reports that a connection of the running call is lost. Outside a call (a migration, a heartbeat)
+/// it does nothing.
 pub(in crate::store) fn lost_in_call() {
     CALL.try_with(|(breaker, _)| breaker.lost()).ok();
 }
 
-/// Says that a connection of the running call answers nothing, before the call lets go of it.
+/// Reports that a connection of the running call answers nothing, before the call drops it.
 pub(in crate::store) fn fell_silent_in_call() {
     CALL.try_with(|(breaker, _)| breaker.fell_silent()).ok();
 }

@@ -1,7 +1,7 @@
-//! The disk of a SQLite file: what is free on it, looked at once a second at the most.
+//! The disk of a SQLite file: how much of it is free, read at most once a second.
 //!
-//! A SQLite database that meets a full disk takes no write at all, not even those that would make room. So new
-//! webhooks stop before, while jobs, pruning and the write-ahead log still have some.
+//! A SQLite database that meets a full disk takes no write at all, not even one that would make room.
+//! So new webhooks stop earlier, while jobs, pruning and the write-ahead log still have room.
 
 use super::connect::sqlite_path;
 use std::{
@@ -11,9 +11,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The least time between two looks.
+/// The shortest time between two readings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The most that is kept free, in bytes.
+/// The greatest number of bytes that is kept free.
 const FLOOR_MAX: u64 = 1 << 30;
 /// The part of a smaller disk that is kept free: a twentieth.
 const FLOOR_PART: u64 = 20;
@@ -26,7 +26,7 @@ struct Space {
 }
 
 impl Space {
-    /// What is to be kept free.
+    /// How many bytes are to be kept free.
     fn floor(self) -> u64 {
         (self.total / FLOOR_PART).min(FLOOR_MAX)
     }
@@ -52,7 +52,7 @@ impl Disk {
         Self { directory: directory.filter(|it| it.is_dir()), last: Mutex::new(None) }
     }
 
-    /// What is wrong with it; `None` where it has room, or where nobody can tell.
+    /// Why it may take no new webhooks; `None` when it has room, or when nobody can tell.
     pub(in crate::store) fn trouble(&self) -> Option<String> {
         let directory = self.directory.as_ref()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,18 +3,19 @@
 use super::StoreError;
 use std::{future::Future, sync::Arc};
 
-/// How often an item that fails alone as [`StoreError::Broken`] is tried until it is a culprit.
+/// Tries of an item that fails alone as [`StoreError::Broken`] before it is a culprit.
 const BROKEN_TRIES: u32 = 3;
-/// After this many such culprits the search ends: the program or the schema is at fault, no item.
+/// After this many such culprits the search ends: the program or the schema is at fault, not an
+/// item.
 const BROKEN_CULPRITS_MAX: u32 = 4;
 
-/// Commits `items` as one group; where the group fails by what is in it, looks for the culprits by
-/// halves.
+/// Commits `items` as one group. If the group fails because of its contents, it is halved until the
+/// culprits are found.
 ///
 /// There is one result for each item, in their order: [`StoreError::Data`] or
 /// [`StoreError::Constraint`] is an item's own fault. An item that breaks the store's own rules
 /// whenever it is committed alone is a culprit, too, and gets [`StoreError::Data`]. Any other error
-/// says nothing about the item, and nothing of it is stored.
+/// tells nothing about the item; the item is not stored.
 ///
 /// The search costs at most `2 · c · log2(n)` further groups for c culprits among n items.
 pub async fn commit_isolating<T, A, F>(
@@ -26,7 +27,7 @@ where
     F: Future<Output = Result<Vec<A>, StoreError>>,
 {
     let mut results: Vec<Result<A, StoreError>> = Vec::with_capacity(items.len());
-    // A stack of what is still to be committed, the first items on top, so that results come in order.
+    // A stack of groups that are not committed yet, the first items on top: results come in order.
     let mut waiting: Vec<Arc<[T]>> = vec![items];
     let (mut broken_tries, mut broken_culprits) = (0, 0);
     while let Some(group) = waiting.pop() {
@@ -36,7 +37,7 @@ where
                 results.extend(answers.into_iter().map(Ok));
                 continue;
             }
-            // Committed, so not to be repeated. With one too few, nobody could say whose is missing.
+            // The group is committed, so it is not repeated. Nobody can say whose answer is missing.
             Ok(answers) => {
                 let (count, size) = (answers.len(), group.len());
                 let error = StoreError::Broken(format!("{count} answers to a group of {size}"));

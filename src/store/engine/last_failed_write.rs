@@ -1,15 +1,15 @@
-//! The last write that the database could not do, until it is over.
+//! The last write that failed because the database was unavailable. It keeps `/readyz` red.
 
 use super::StoreError;
 use arc_swap::ArcSwapOption;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// So long a write for which there was no room counts, whatever else is written: on a full disk what fits into a page
-/// that is there is taken, and what needs another is not.
+/// How long a write that found the disk full keeps `/readyz` red, even if other writes succeed: on a
+/// full disk, small writes that fit into an existing page still pass.
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
-/// A clone is the same.
+/// The last failed write, if it still counts. A clone shares it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct LastFailedWrite(Arc<ArcSwapOption<Failed>>);
 
@@ -21,7 +21,7 @@ struct Failed {
 }
 
 impl Failed {
-    /// Whether a write for `purpose` that was committed at `now` says that it is over.
+    /// Whether a write for `purpose` that was committed at `now` ends this failure.
     fn is_over(&self, purpose: &str, now: Instant) -> bool {
         let had_no_room = matches!(self.error, StoreError::Full(_));
         !had_no_room || self.purpose == purpose || now >= self.at + COUNTS_FOR
@@ -29,8 +29,8 @@ impl Failed {
 }
 
 impl LastFailedWrite {
-    /// A write for `purpose` has failed. Counts where the database could not do it, and until something else is over
-    /// for which it had no room.
+    /// Notes that a write for `purpose` has failed. Kept only if the database was unavailable, and
+    /// never over an earlier "disk full" that still counts.
     pub(in crate::store) fn note(&self, purpose: &'static str, error: &StoreError) {
         let at = Instant::now();
         let counts = self.0.load().as_ref().is_some_and(|it| !it.is_over(purpose, at));
@@ -40,7 +40,7 @@ impl LastFailedWrite {
         }
     }
 
-    /// A write for `purpose` is committed.
+    /// Notes that a write for `purpose` is committed.
     pub(in crate::store) fn has_written(&self, purpose: &'static str) {
         let failed = self.0.load();
         if failed.as_ref().is_some_and(|it| it.is_over(purpose, Instant::now())) {
@@ -48,7 +48,7 @@ impl LastFailedWrite {
         }
     }
 
-    /// What failed, while it counts.
+    /// The error of the failed write, while it counts.
     pub(in crate::store) fn error(&self) -> Option<StoreError> {
         self.0.load().as_ref().map(|it| it.error.clone())
     }
