@@ -318,6 +318,21 @@ fn words_of_name(name: &str) -> impl Iterator<Item = String> {
 }
 
 #[test]
+fn no_part_does_the_work_of_another() {
+    let mut wrong = BTreeSet::new();
+    for file in rust_files("src") {
+        let (part, text) = (part_of(&file), read(&file));
+        let code = code_of(&text);
+        for (_, names) in NEVER_NAMED.iter().filter(|(name, _)| *name == part) {
+            for name in code.split(|c| !is_identifier(c)).filter(|word| names.contains(word)) {
+                wrong.insert(format!("{}: `{name}` is not for `{part}`", file.display()));
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
 fn rules_see_no_database_and_no_clock() {
     let mut wrong = BTreeSet::new();
     for (folder, names) in PURE {
