@@ -1,4 +1,4 @@
-//! For the node that leads: what has to be done now and then besides pruning (`prune.rs`).
+//! The leader's chores, except pruning (`prune.rs`).
 
 use crate::domain::Id;
 use crate::store::{
@@ -15,32 +15,34 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 sql! {
-    /// Takes the counts of nodes that are gone, and gives what it took.
+    /// Deletes the counts of nodes that are gone, and returns them.
     static TAKE_FOLDED_COUNTS =
         "delete from job_counts where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_counts.node) \
          returning kind, state, count";
 
-    /// Takes the turns of nodes that are gone, and gives what it took.
+    /// Deletes the clocks of nodes that are gone, and returns their turns.
     static TAKE_FOLDED_CLOCK =
         "delete from job_clock where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_clock.node) \
          returning kind, turn";
 
-    /// Keeps the greatest turn of nodes that are gone as that of nobody, so that V never falls.
+    /// Keeps the greatest turn of nodes that are gone under node 0, so that V never falls.
     static FOLD_CLOCK =
         "insert into job_clock (kind, node, turn) select g.kind, 0, g.turn from @rows($1, kind text, turn bigint) g \
          where true order by g.kind on conflict (kind, node) do update set turn = \
            case when excluded.turn > job_clock.turn then excluded.turn else job_clock.turn end";
 
-    /// Forgets those of these nodes that have been silent for so long that nobody of them can be at work any more.
+    /// Deletes those of these nodes that have been silent for so long that they cannot be running
+    /// any more.
     static FORGET_NODES = "delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)";
 }
 
-/// Empties SQLite's log into its file. Waits only shortly for readers, because all writers wait meanwhile.
+/// Moves SQLite's write-ahead log into the database file. It waits only a short time for readers,
+/// because all writers wait for it.
 const CHECKPOINT: &str =
     "pragma busy_timeout = 100; pragma wal_checkpoint(truncate); pragma busy_timeout = 5000";
 
-/// From this size on SQLite's log is emptied: its own checkpoints copy it back without shortening it while
-/// readers overlap.
+/// The size in bytes from which SQLite's log is truncated. Its automatic checkpoints copy the log
+/// without truncating it as long as readers overlap.
 const LOG_MAX_BYTES: u64 = 32 << 20;
 
 /// The janitor's handle.
@@ -50,20 +52,22 @@ pub struct Chores {
 }
 
 impl Chores {
-    /// Folds what nodes that are gone have counted into one row each: there is one a start.
+    /// Merges the counts and clocks of nodes that are gone into one row each. Otherwise every start
+    /// of a daemon would leave a row.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn fold_nodes(&self) -> Result<(), StoreError> {
         self.db
             .call(|db| async move { db.write("chores", |tx| fold_nodes(tx, db.node())).await })
             .await
     }
 
-    /// Forgets those of these `dead` nodes that have been silent for an hour; their slots are free then.
+    /// Deletes those of the `dead` nodes that have been silent for an hour. Their slots are free
+    /// then.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn forget_nodes(&self, dead: Vec<Id>) -> Result<(), StoreError> {
         if dead.is_empty() {
             return Ok(());
@@ -81,16 +85,16 @@ impl Chores {
             .await
     }
 
-    /// Empties SQLite's log into its file if it has grown large; returns its size in bytes before. Nothing to
-    /// do elsewhere.
+    /// Truncates SQLite's log if it has grown large. Returns the size that it had, in bytes. Does
+    /// nothing on PostgreSQL.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn checkpoint(&self) -> Result<u64, StoreError> {
         let Some(path) = self.db.connections().log_path.clone() else { return Ok(0) };
         self.db
             .call(|db| async move {
-                // No log, no size: it is made by the first write.
+                // Without a log the size is 0: the first write makes it.
                 let size = tokio::fs::metadata(path).await.map_or(0, |it| it.len());
                 if size > LOG_MAX_BYTES {
                     db.connections().writer.execute_unprepared(CHECKPOINT).await?;
@@ -100,28 +104,28 @@ impl Chores {
             .await
     }
 
-    /// Corrects the counts of capped clients where they are not what stands in line: a node that
-    /// did not know the caps has moved jobs uncounted. Returns how many clients that were.
+    /// Corrects the counts of capped clients that differ from their heads: a node that did not know
+    /// the caps may have moved jobs without counting. Returns the number of these clients.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn recount_caps(&self) -> Result<usize, StoreError> {
         self.db.call(|db| async move { caps::recount(&db).await }).await
     }
 
-    /// Takes jobs out of turn of clients that no node knows, and lets those in that are known
-    /// again. Returns the clients of which jobs were taken out. Does nothing while some node has
-    /// not said which clients it knows. Nodes that are `dead` know nothing any more.
+    /// Takes the jobs of clients that no node knows out of turn, and lets in those of clients that
+    /// are known again. Returns the clients whose jobs it took out. Does nothing while a node has
+    /// not told which clients it knows. Nodes in `dead` do not count.
     ///
     /// # Errors
-    /// When the database is away; what was done before stays done.
+    /// If the database is unreachable; what was done before stays done.
     pub async fn rest_unknown_clients(&self, dead: Vec<Id>) -> Result<Vec<String>, StoreError> {
         self.db.call(|db| async move { unknown_clients::rest_unknown(&db, &dead).await }).await
     }
 }
 
-/// What is taken away is what is added: a row that somebody else changes meanwhile is taken as it
-/// is then.
+/// Adds up what the deletions return. So a row that another node changes meanwhile is counted as it
+/// is when it is deleted.
 async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
     #[derive(Serialize)]
     struct Turn {
@@ -135,7 +139,7 @@ async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
         state: String,
         n: i64,
     }
-    // Nodes that register meanwhile have greater ids.
+    // Nodes that register meanwhile have greater ids, so they are not affected.
     let mut turns: BTreeMap<String, i64> = BTreeMap::new();
     for row in tx.all(&TAKE_FOLDED_CLOCK, [own.into()]).await? {
         let turn = turns.entry(row.try_get("", "kind")?).or_insert(0);

@@ -1,4 +1,5 @@
-//! Jobs that come from no webhook: the canary's, the benchmarks', the tests'.
+//! Enqueues jobs that do not come from a webhook: those of the canary, the benchmarks and the
+//! tests.
 
 use crate::domain::{Id, JobKind, job::NewJob};
 use crate::store::{
@@ -19,18 +20,18 @@ use std::{
 };
 
 sql! {
-    /// How a job ended, if it has: by the primary key of attempts, the last run first.
+    /// How a job ended, if it has: its last run. By the primary key of attempts.
     static READ_END =
         "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
          where a.job_id = $1 and a.ended order by a.run desc limit 1";
 
-    /// How many jobs of a kind have succeeded, by the counts.
+    /// How many jobs of these kinds have succeeded, according to the counts.
     static READ_SUCCEEDED =
         "select cast(coalesce(sum(count), 0) as bigint) as n from job_counts where state = 'succeeded' and kind in \
            (select g.kind from @rows($1, kind text) g)";
 }
 
-/// Enqueues jobs outside ingest.
+/// The handle for enqueueing jobs outside ingest.
 #[derive(Clone, Debug)]
 pub struct Enqueuer {
     pub(super) db: Database,
@@ -38,16 +39,16 @@ pub struct Enqueuer {
 }
 
 impl Enqueuer {
-    /// A fresh id, for a subject of its own.
+    /// A new id, for a job with a subject of its own.
     pub fn next_id(&self) -> Id {
         self.db.next_id()
     }
 
-    /// Enqueues `jobs` in one transaction, in their order. Returns the id of each, or `None` where a job
-    /// of its subject and kind exists.
+    /// Enqueues `jobs` in one transaction, in their order. Returns the id of each, or `None` if a
+    /// job with its subject and kind exists already.
     ///
     /// # Errors
-    /// When the database is away or refuses; then none is enqueued.
+    /// If the database is unreachable or refuses; then no job is enqueued.
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
         let enqueued = self.db.call(|db| async move {
             let followed = Followed::default();
@@ -65,7 +66,7 @@ impl Enqueuer {
     /// How many jobs of these kinds have succeeded.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn succeeded(&self, kinds: &[JobKind]) -> Result<i64, StoreError> {
         let kinds = column("kind", kinds.iter().map(|kind| kind.0))?;
         self.db
@@ -79,10 +80,11 @@ impl Enqueuer {
             .await
     }
 
-    /// The outcome of a job that has ended, and how long it took from its enqueueing; `None` while it has not.
+    /// The outcome of a job, and the time from its enqueueing to its end; `None` while it has not
+    /// ended.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn outcome(&self, job_id: Id) -> Result<Option<(String, Duration)>, StoreError> {
         self.db
             .call(|db| async move {

@@ -87,7 +87,8 @@ pub struct Store {
     notices: Arc<NoticeState>,
     /// What handlers have asked for and nobody has read yet.
     conversations: Arc<ConversationQueue>,
-    /// The clients whose jobs this process leaves to others.
+    /// The clients whose jobs this process does not claim, since its configuration does not know
+    /// them.
     left: Arc<UnknownClientsLeft>,
     disk: Arc<Disk>,
 }
@@ -130,7 +131,7 @@ impl Store {
         })
     }
 
-    /// This process, as the database knows it.
+    /// The id of this process in the database.
     pub fn node(&self) -> Id {
         self.db.node()
     }
@@ -149,7 +150,7 @@ impl Store {
     /// is good.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
         self.db.call(|db| async move { connect::undurable(db.connections()).await }).await
     }
@@ -214,7 +215,7 @@ impl Store {
     /// To be called at the start, and when the configuration has changed.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn set_clients(&self, clients: BTreeSet<String>) -> Result<(), StoreError> {
         self.db.call(|db| async move { unknown_clients::set_known(&db, &clients).await }).await
     }

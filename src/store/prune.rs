@@ -1,12 +1,11 @@
-//! Deletes what has been kept for as long as `[retention]` says: jobs that ended, bodies as
-//! received, quarantined items, and keys that have expired. In small batches by key, so that nobody
-//! waits long behind one.
+//! Deletes what is older than `[retention]` allows: jobs that ended, bodies as received,
+//! quarantined items, and expired keys. It deletes in small batches by key, so that nobody waits
+//! long for one.
 //!
-//! Ids grow with time, so what is old is found by its id. A pass keeps its place in `counters` and
-//! goes on there in the next round and after a restart: what it passed over once does not stand in
-//! front of younger rows again. Jobs that were passed over (they had not ended, had ended only
-//! recently, or are kept for longer) are looked at again by a second pass, which is slow where
-//! there is nothing to prune.
+//! Ids grow with time, so old rows are found by their ids. A pass keeps its place in `counters`,
+//! and continues there in the next round and after a restart. So rows that it skipped do not stand
+//! before younger rows again. Skipped jobs (not ended, ended only recently, or kept for longer) are
+//! checked again by a second pass, which is slow if there is nothing to prune.
 
 use crate::store::{
     Chores,
@@ -25,8 +24,8 @@ use tokio::time::Instant;
 /// Rows of one batch.
 const BATCH: i64 = 500;
 
-/// The first pass over jobs comes this long after the least time for which jobs are kept, at most:
-/// their age counts from their end, and most have ended within this time after they were stored.
+/// The most by which the first pass over jobs waits longer than the least retention of jobs.
+/// Retention counts from a job's end, and most jobs end within this time after they were stored.
 const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
 
 sql! {
@@ -34,9 +33,9 @@ sql! {
     static READ_OLD_JOBS =
         "select id from jobs where id > $1 and id < $2 order by id limit $3";
 
-    /// Those of these jobs that have ended and are not kept any longer: `$2` is for how many
-    /// milliseconds those are kept that succeeded or were cancelled, `$3` all others. Locked, so that
-    /// nobody retries one by hand meanwhile. By primary key.
+    /// Those of these jobs whose retention has passed since their end: `$2` milliseconds for jobs
+    /// that succeeded or were cancelled, `$3` for all others. Locked, so that nobody retries one by
+    /// hand meanwhile. By primary key.
     static LOCK_ENDED =
         "select job_id from job_attempts where job_id @ids($1) and ended and finished_at < \
            case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
@@ -52,50 +51,50 @@ sql! {
     static READ_OLD_MESSAGES =
         "select max(id) as last from (select id from messages where id > $1 and id < $2 order by id limit $3) as batch";
 
-    /// Takes bodies as received away from messages of a range. By primary key.
+    /// Deletes the bodies as received from the messages of a range. By primary key.
     static DROP_PAYLOADS =
         "update messages set payload = null where id > $1 and id <= $2 and payload is not null";
 
-    /// How far a pass has come.
+    /// The place of a pass.
     static READ_PROGRESS = "select value from counters where name = $1";
 
-    /// Notes it.
+    /// Stores the place of a pass.
     static PUT_PROGRESS =
         "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value";
 
-    /// Quarantined items that are old and did not come again lately. By primary key.
+    /// Quarantined items that are old and have not come again recently. By primary key.
     static READ_OLD_QUARANTINED =
         "select id, client_id from quarantine where id < $1 and last_received_at < @at($2) order by id limit $3";
 
-    /// Deletes those of them that have not come again meanwhile. By primary key.
+    /// Deletes those of these items that have not come again meanwhile. By primary key.
     static DELETE_QUARANTINED =
         "delete from quarantine where id @ids($1) and last_received_at < @at($2) returning client_id, status, size";
 
-    /// Keys that have expired. By `message_keys_expiring`. The condition stands on the deleted row,
-    /// too: an expired key is taken over by the next message that has it.
+    /// Deletes expired keys. By `message_keys_expiring`. The condition is repeated for the deleted
+    /// row, because the next message with an expired key takes it over.
     static DELETE_EXPIRED_KEYS =
         "delete from message_keys where (client_id, channel, kind, key) in (select client_id, channel, kind, key \
            from message_keys where expires_at < @in_ms(-60000) order by expires_at limit $1) \
            and expires_at < @in_ms(-60000)";
 }
 
-/// The places of passes, in `counters`.
+/// The names of the passes' places in `counters`.
 const JOBS_PLACE: &str = "jobs_pruned_to";
 const PASSED_OVER_PLACE: &str = "passed_over_jobs_pruned_to";
 const PAYLOADS_PLACE: &str = "payloads_pruned_to";
 
-/// What is pruned, each by a pass of its own.
+/// What is pruned. Each has a pass of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prunable {
-    /// Jobs with their attempts, on from the last place.
+    /// Jobs with their attempts, from the pass's last place on.
     Jobs,
     /// Bodies as received; their messages stay.
     Payloads,
     /// Quarantined items.
     Quarantine,
-    /// Keys by which messages are known again, once they have expired.
+    /// Expired dedupe keys of messages.
     Keys,
-    /// Jobs that [`Prunable::Jobs`] has passed over.
+    /// Jobs that [`Prunable::Jobs`] has skipped.
     PassedOverJobs,
 }
 
@@ -104,7 +103,7 @@ impl Prunable {
     pub const ALL: [Self; 5] =
         [Self::Jobs, Self::Payloads, Self::Quarantine, Self::Keys, Self::PassedOverJobs];
 
-    /// As in logs.
+    /// The words for it in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jobs => "jobs",
@@ -116,17 +115,17 @@ impl Prunable {
     }
 }
 
-/// What is still to be pruned in a round. Begun again, each pass goes on from its place.
+/// What is still to be pruned in a round. In the next round each pass continues from its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruning(Vec<Prunable>);
 
 impl Pruning {
-    /// A round that is just beginning.
+    /// A new round.
     pub fn begin() -> Self {
         Self(Prunable::ALL.to_vec())
     }
 
-    /// True where nothing is left for this round.
+    /// True if nothing is left for this round.
     pub const fn is_over(&self) -> bool {
         self.0.is_empty()
     }
@@ -136,26 +135,26 @@ impl Pruning {
     }
 }
 
-/// What a look at a round of pruning came to.
+/// The result of one step of a round.
 #[derive(Debug, Default)]
 pub struct Pruned {
-    /// How many rows went, or lost their payload.
+    /// Rows that were deleted, or lost their body.
     pub rows: u64,
-    /// What could not be pruned; it is left out until the next round.
+    /// What could not be pruned. It is left out until the next round.
     pub failures: Vec<(Prunable, StoreError)>,
 }
 
-/// One batch.
+/// The result of one batch.
 #[derive(Clone, Copy, Debug, Default)]
 struct Batch {
     rows: u64,
-    /// The pass has come to its end.
+    /// True if the pass has reached its end.
     is_over: bool,
 }
 
 impl Chores {
-    /// Goes on with a round of pruning: one batch of each table at the least, and more while there
-    /// is work and `budget` lasts. One table that cannot be pruned keeps no other from it.
+    /// Continues a round of pruning: at least one batch of each table, and more while there is work
+    /// and `budget` lasts. A table that cannot be pruned does not prevent the pruning of others.
     pub async fn prune(
         &self,
         round: &mut Pruning,
@@ -208,7 +207,7 @@ impl Chores {
     }
 }
 
-/// The least id of what is younger than `age`.
+/// The least id of rows that are younger than `age`.
 fn first_younger_than(age: Duration) -> Id {
     first_at(wall_clock().plus_millis(-millis(age)))
 }
@@ -218,8 +217,8 @@ async fn place(db: &Database, name: &'static str) -> Result<Id, StoreError> {
     rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "value")?))
 }
 
-/// Goes on over jobs that are old enough for any retention; stays behind those that it cannot
-/// prune.
+/// Continues over jobs that are old enough for every retention. Skips those that cannot be pruned
+/// yet.
 async fn prune_jobs(db: &Database, keep: &config::Retention) -> Result<Batch, StoreError> {
     let youngest = keep.succeeded.min(keep.failed);
     let slack = JOB_SLACK_MAX.min(youngest / 10);
@@ -229,7 +228,7 @@ async fn prune_jobs(db: &Database, keep: &config::Retention) -> Result<Batch, St
     prune_ended(db, keep, ids, (JOBS_PLACE, after, last)).await
 }
 
-/// Goes on over jobs that [`prune_jobs`] has passed over, and at the end from the beginning.
+/// Continues over jobs that [`prune_jobs`] has skipped; after the last one, from the beginning.
 async fn prune_passed_over(db: &Database, keep: &config::Retention) -> Result<Batch, StoreError> {
     let after = place(db, PASSED_OVER_PLACE).await?;
     let ids = old_jobs(db, after, place(db, JOBS_PLACE).await? + 1).await?;
@@ -247,8 +246,8 @@ fn is_last(ids: &[Id]) -> bool {
     ids.len() < usize::try_from(BATCH).unwrap_or(usize::MAX)
 }
 
-/// Prunes those of `ids` that have ended and are not kept any longer; moves the place of the pass
-/// on.
+/// Prunes those of `ids` whose retention has passed since their end, and moves the place of the
+/// pass.
 async fn prune_ended(
     db: &Database,
     keep: &config::Retention,

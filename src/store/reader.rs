@@ -1,7 +1,8 @@
-//! For handlers: what was stored, read only.
+//! The handlers' handle: it reads what is stored, and cannot write.
 //!
-//! Conversations are read in groups: what handlers ask for while a read is under way goes with the next one. An
-//! idle daemon reads each at once; a busy one reads as many as its slots ask for with two statements.
+//! Conversations are read in groups: those that handlers ask for during a read are read together in
+//! the next one. An idle daemon reads each at once; a busy one reads those of many slots with two
+//! statements.
 
 use crate::domain::{
     Conversation, Id, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp,
@@ -21,7 +22,7 @@ use std::{
 use tokio::sync::oneshot;
 
 sql! {
-    /// Messages with their leads. By primary keys.
+    /// Messages with their leads. By primary key.
     static READ_CONVERSATIONS =
         "select m.id, m.channel, m.direction, m.subject, m.body, case when m.has_new_text then 1 else 0 end as has_new_text, \
            case when m.automated then 1 else 0 end as automated, m.sentiment, @ms(m.sent_at) as sent_at, \
@@ -31,15 +32,16 @@ sql! {
            case when l.sms_dnd then 1 else 0 end as sms_dnd, l.newest_inbound_id \
          from messages m join leads l on l.id = m.lead_id where m.id @ids($1)";
 
-    /// The newest messages of each lead, at most `$2` of them with at most `$3` characters of their texts. By
-    /// `messages_of_lead`.
+    /// The newest messages of each lead: at most `$2`, with at most `$3` characters of each text.
+    /// By `messages_of_lead`.
     static READ_TRANSCRIPTS_POSTGRES =
         "select g.lead_id, t.channel, t.direction, t.subject, t.body, @ms(t.sent_at) as sent_at \
          from @rows($1, lead_id bigint) g cross join lateral (select m.channel, m.direction, \
              substr(m.subject, 1, $3) as subject, substr(m.body, 1, $3) as body, m.sent_at from messages m \
            where m.lead_id = g.lead_id and m.deleted_at is null order by m.lead_id desc, m.id desc limit $2) t";
 
-    /// The same for SQLite, which has no lateral join and looks up what a subquery of each row lists.
+    /// The same for SQLite, which has no lateral join: it looks up the messages that a subquery
+    /// lists for each lead.
     static READ_TRANSCRIPTS_SQLITE =
         "select g.lead_id, m.channel, m.direction, substr(m.subject, 1, $3) as subject, \
            substr(m.body, 1, $3) as body, @ms(m.sent_at) as sent_at \
@@ -47,27 +49,27 @@ sql! {
            where x.lead_id = g.lead_id and x.deleted_at is null order by x.id desc limit $2)";
 }
 
-/// Conversations of one read, at most: each may hold a transcript of some 200 kB.
+/// The most conversations of one read. The transcript of each may have some 200 kB.
 const GROUP_MAX: usize = 64;
 
-/// What a handler gets of the message that it asked for.
+/// The answer to a handler: the conversation, or `None` if its message or lead is gone.
 type Found = Result<Option<Conversation>, StoreError>;
 
-/// What a handler has asked for, and where the answer goes.
+/// A handler's request, and the channel for its answer.
 #[derive(Debug)]
 struct Asked {
     message_id: Id,
     reply: oneshot::Sender<Found>,
 }
 
-/// What is asked for and not being read yet.
+/// The requests that are not being read yet.
 #[derive(Debug, Default)]
 pub(super) struct ConversationQueue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     asked: VecDeque<Asked>,
-    /// Somebody reads until nothing is asked for.
+    /// True while a task reads, which goes on until there are no requests.
     is_read: bool,
 }
 
@@ -76,15 +78,15 @@ impl ConversationQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what is asked for; true where the caller has to see to it that it is read.
+    /// Adds a request. True if no task reads, and the caller must start one.
     fn ask(&self, asked: Asked) -> bool {
         let mut waiting = self.waiting();
         waiting.asked.push_back(asked);
         !std::mem::replace(&mut waiting.is_read, true)
     }
 
-    /// The next group, without what nobody waits for any more; `None`, and nobody reads any more, where nothing
-    /// is asked for.
+    /// The next group, without requests whose handler has gone. `None` if there is none; then the
+    /// task must end.
     fn next_group(&self) -> Option<Vec<Asked>> {
         let mut waiting = self.waiting();
         waiting.asked.retain(|it| !it.reply.is_closed());
@@ -94,8 +96,8 @@ impl ConversationQueue {
     }
 }
 
-/// Reads until nothing is asked for. Dropped before that (a panic, the end of the runtime), it lets all askers go
-/// with an error, and the next one begins again.
+/// The task that reads until there are no requests. If it is dropped before (a panic, the end of
+/// the runtime), all waiting handlers get an error, and the next request starts a new task.
 struct Reading {
     db: Database,
     queue: Arc<ConversationQueue>,
@@ -108,7 +110,8 @@ impl Reading {
             let ids: Vec<Id> = group.iter().map(|it| it.message_id).collect();
             let found = together(&self.db, ids).await;
             for Asked { message_id, reply } in group {
-                // Two may ask for one message. A handler that was cut off meanwhile takes no answer.
+                // Two handlers may ask for the same message. A handler that was cut off meanwhile
+                // takes no answer.
                 drop(reply.send(found.get(&message_id).cloned().unwrap_or(Ok(None))));
             }
         }
@@ -124,19 +127,19 @@ impl Drop for Reading {
     }
 }
 
-/// The handlers' handle: it cannot write.
+/// The handlers' handle. It cannot write.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(super) db: Database,
-    /// What all clones of the handle have asked for.
+    /// The requests of all clones of the handle.
     pub(super) queue: Arc<ConversationQueue>,
 }
 
 impl Reader {
-    /// A message with its lead and their thread; `None` where the message or the lead is gone.
+    /// A message with its lead and their thread; `None` if the message or the lead is gone.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn conversation(&self, message_id: Id) -> Result<Option<Conversation>, StoreError> {
         let (reply, answer) = oneshot::channel();
         if self.queue.ask(Asked { message_id, reply }) {
@@ -149,8 +152,8 @@ impl Reader {
     }
 }
 
-/// Reads these in one call. Where that fails for another reason than that the database is away, each is read
-/// alone, so that one that cannot be read takes no other along.
+/// Reads these messages in one call. If that fails although the database is reachable, each is read
+/// alone, so that one that cannot be read does not fail the others.
 async fn together(db: &Database, ids: Vec<Id>) -> HashMap<Id, Found> {
     let read = |ids: Vec<Id>| db.call(|db| async move { conversations(&db, &ids).await });
     match read(ids.clone()).await {
@@ -171,7 +174,7 @@ async fn together(db: &Database, ids: Vec<Id>) -> HashMap<Id, Found> {
     }
 }
 
-/// Messages with their leads and threads, by the messages' ids; those that are gone are missing.
+/// Messages with their leads and threads, by message id. Messages that are gone are missing.
 async fn conversations(db: &Database, ids: &[Id]) -> Result<HashMap<Id, Found>, StoreError> {
     let reader = db.reader();
     let mut heads = Vec::with_capacity(ids.len());
@@ -256,7 +259,8 @@ fn line(row: &QueryResult) -> Result<Line, StoreError> {
 mod tests {
     use super::*;
 
-    /// Asks for a message: whether the asker has to see to it that it is read, and where the answer comes.
+    /// Asks for a message. Returns whether the caller must start the reading task, and the channel
+    /// of the answer.
     fn ask(conversations: &ConversationQueue, message_id: Id) -> (bool, oneshot::Receiver<Found>) {
         let (reply, answer) = oneshot::channel();
         (conversations.ask(Asked { message_id, reply }), answer)

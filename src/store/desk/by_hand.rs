@@ -1,8 +1,8 @@
-//! What a person does to jobs: retry and cancel, one or many.
+//! What a person does to jobs by hand: retry or cancel one, or many.
 //!
-//! The order of locks is that of every transaction: leads by id, caps, `job_clients` by kind and client, heads
-//! by line. Under them the jobs are read once more, and what was then seen is what is done; what moved in
-//! between is a conflict, and the whole group is done again.
+//! Locks are taken in the order of every transaction: leads by id, caps, `job_clients` by kind and
+//! client, heads by line. Under them the jobs are read once more, and that reading decides. If a
+//! job moved in between, that is a conflict, and the whole group is repeated.
 
 use super::{
     UNFINISHED, UNSUCCESSFUL,
@@ -34,20 +34,20 @@ use std::{
 use thiserror::Error;
 
 sql! {
-    /// Takes back that these runs ended their jobs. By primary key; one that somebody else has taken back
-    /// does not come back.
+    /// Reopens jobs: clears `ended` on their last run. Returns the jobs that it reopened; those
+    /// that were reopened meanwhile are missing. By primary key.
     static REOPEN_ATTEMPTS =
         "update job_attempts set ended = false from @rows($1, job bigint, last_run integer) g \
          where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
          returning job_id";
 
-    /// The kinds and clients of jobs that wait behind the heads of lines: one of each line may become
+    /// The kinds and clients of jobs behind the heads of lines, of which one per line may become
     /// its head. By primary key.
     static READ_BLOCKED_KINDS =
         "select distinct kind, client_id from job_blocked where line @ids($1)";
 
-    /// Gives turns back that nobody will use, not below V: or else a hundred cancelled jobs would put their
-    /// client's next one a hundred turns back. By primary key.
+    /// Gives back turns that no job will use, but not below V. Otherwise a hundred cancelled jobs
+    /// would put their client's next job a hundred turns back. By primary key.
     static LOWER_TURNS =
         "update job_clients set last_turn = \
            case when job_clients.last_turn - g.n > g.v then job_clients.last_turn - g.n else g.v end \
@@ -56,11 +56,11 @@ sql! {
          where job_clients.client_id = g.client_id and job_clients.kind = g.kind and job_clients.last_turn > g.v";
 }
 
-/// Jobs in one transaction when many are moved.
+/// The most jobs in one transaction when many are moved.
 const GROUP_MAX: usize = 500;
-/// Ids that one look finds when many are looked for.
+/// The most ids that one read finds when many are moved.
 const FIND_MAX: usize = 5_000;
-/// What is kept as the reason of a cancel.
+/// The reason that is stored for a cancelled job.
 const BY_HAND: &str = "cancelled by hand";
 
 /// Why a job was not retried or cancelled.
@@ -69,21 +69,21 @@ pub enum JobActionError {
     /// There is no such job.
     #[error("there is no job {0}")]
     NotFound(Id),
-    /// It is not in a state in which that can be done.
+    /// Its state does not allow it.
     #[error("{0}")]
     Conflict(String),
-    /// The database did not do it.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How many jobs of each kind.
+/// The number of jobs, by kind.
 pub type ByKind = BTreeMap<String, u64>;
 
 /// The jobs that were moved, with their kinds.
 type Moved = HashMap<Id, String>;
 
-/// What became of one job: how it is now, and the status that was in the way.
+/// The result for one job: the job as it is now, or the status that did not allow the change.
 type Done = Result<JobView, JobActionError>;
 
 /// Gives a failed or cancelled job one more attempt.
@@ -117,7 +117,7 @@ const fn ended_as(status: JobStatus) -> &'static str {
     }
 }
 
-/// Commits, and answers the job as the transaction leaves it.
+/// Commits, and returns the job as the transaction leaves it.
 async fn finish(
     tx: Tx,
     id: Id,
@@ -133,10 +133,11 @@ async fn finish(
     tx.commit(Ok(row.view)).await
 }
 
-/// Retries all that match, oldest first: inbound jobs enter their lines in the order of arrival.
+/// Retries all jobs that match, the oldest first, so that inbound jobs enter their lines in the
+/// order of arrival.
 ///
-/// Each look and each group is a call of its own with its own limits, because the whole may take minutes. It goes on
-/// when the caller is dropped.
+/// Each read and each group is a call of its own with limits of its own, because the whole may take
+/// minutes. The work goes on if the caller is dropped.
 pub(super) async fn retry_many(db: &Database, filter: JobFilter) -> Result<ByKind, StoreError> {
     let Some(filter) = filter.among(&UNSUCCESSFUL) else { return Ok(ByKind::new()) };
     let on = db.clone();
@@ -158,8 +159,8 @@ pub(super) async fn retry_many(db: &Database, filter: JobFilter) -> Result<ByKin
     .await
 }
 
-/// Cancels all that match, newest first: what waits behind a head goes before the head does. In calls like those of
-/// [`retry_many`].
+/// Cancels all jobs that match, the newest first, so that a job behind a head goes before the head.
+/// It uses calls like those of [`retry_many`].
 pub(super) async fn cancel_many(db: &Database, filter: JobFilter) -> Result<ByKind, StoreError> {
     let Some(filter) = filter.among(&UNFINISHED) else { return Ok(ByKind::new()) };
     let on = db.clone();
@@ -183,20 +184,20 @@ async fn search(db: &Database, filter: JobFilter) -> Result<Arc<Search>, StoreEr
     Ok(Arc::new(search))
 }
 
-/// The next ids that match. What is enqueued after the first look is not among them.
+/// The next ids that match. Jobs that are enqueued after the first read are not among them.
 async fn look(db: &Database, search: &Arc<Search>, before: Id) -> Result<Look, StoreError> {
     let search = search.clone();
     db.call(|db| async move { search.matching(db.api(), before, FIND_MAX).await }).await
 }
 
-/// What is done to many.
+/// A change of many jobs.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Retry,
     Cancel,
 }
 
-/// Does it to the jobs of one group, in one transaction; adds how many moved.
+/// Changes the jobs of one group in one transaction, and adds the number of those that moved.
 async fn in_one_call(
     db: &Database,
     ids: &[Id],
@@ -220,7 +221,7 @@ async fn in_one_call(
     Ok(())
 }
 
-/// Something that moved while the locks were taken; the group is done again.
+/// The conflict if a job moved while the locks were taken. The group is repeated.
 fn moved(what: &str) -> StoreError {
     StoreError::Conflict(format!("{what} moved meanwhile"))
 }
@@ -233,7 +234,7 @@ fn lead_line(db: &Database, job: &JobRow) -> Option<Id> {
     job.view.lead_id.filter(|_| is_in_line).map(|lead_id| job.merged_into.unwrap_or(lead_id))
 }
 
-/// Those of `ids` that have failed or been cancelled enter again, each with exactly one attempt left.
+/// Retries those of `ids` that have failed or been cancelled. Each has exactly one attempt left.
 async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
     #[derive(Serialize)]
     struct Reopened {
@@ -270,7 +271,7 @@ async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
             kind: it.view.kind.clone(),
             client_id: it.view.client_id.clone(),
             run: it.run,
-            // The next claim is run + 1, and that is to be the last attempt.
+            // The next claim has the number run + 1, and must be the last attempt.
             spared: it.run + 1 - it.view.max_attempts,
         };
         entering.push(Entering { place, delay_ms: 0, is_by_hand: true });
@@ -284,7 +285,7 @@ fn moved_of(rows: impl Iterator<Item = JobRow>) -> Moved {
     rows.map(|it| (it.view.id, it.view.kind)).collect()
 }
 
-/// Those of `ids` that have not ended, end.
+/// Cancels those of `ids` that have not ended.
 async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
     let rows = lock_unfinished(tx, ids).await?;
     let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
@@ -303,7 +304,7 @@ async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, Store
     Ok(moved_of(heads.into_iter().chain(waiting)))
 }
 
-/// Locks all that keeps these jobs where they are, and reads those of them that have not ended.
+/// Locks these jobs in their places, and reads those of them that have not ended.
 async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
     let lines_of =
         |rows: &[JobRow]| -> BTreeSet<Id> { rows.iter().filter_map(|it| it.line).collect() };
@@ -321,7 +322,7 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
     for row in tx.all(&READ_BLOCKED_KINDS, [group(&heads)?]).await? {
         turns.insert((row.try_get("", "kind")?, row.try_get("", "client_id")?));
     }
-    // Nothing becomes due for them meanwhile.
+    // With these locks, none of the jobs becomes due meanwhile.
     turns::lock_turns(tx, &turns).await?;
     tx.all(&LOCK_HEADS, [group(&heads)?]).await?;
     let mut rows = jobs::rows(tx, ids).await?;
@@ -332,7 +333,7 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
     Ok(rows)
 }
 
-/// Gives back the turns of heads that wait in turn.
+/// Gives back the turns of heads that wait for a claim.
 async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
@@ -341,7 +342,7 @@ async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
         n: i64,
     }
     let mut given_back: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    // What came into turn when it was due has a turn of another count.
+    // Heads that got their turn when they became due have a turn of the other count.
     let is_counted = |it: &&JobRow| it.run == 0 && it.view.run_at <= it.view.created_at;
     let waiting = heads.iter().filter(|it| it.has_turn && it.view.node.is_none());
     for it in waiting.filter(is_counted) {
@@ -375,7 +376,7 @@ struct HandledRow {
     handled: bool,
 }
 
-/// Ends jobs that are no heads: out of their table, into history.
+/// Ends jobs that are not heads: deletes them from their table, and appends them to the history.
 async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
     if waiting.is_empty() {
@@ -415,7 +416,7 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
     Ok(counts)
 }
 
-/// The end of a head, under the fence of what was seen.
+/// The settlement that ends a head. Its fence is the head as it was read.
 fn settlement(it: &JobRow) -> Settlement {
     Settlement {
         job_id: it.view.id,

@@ -1,4 +1,4 @@
-//! Jobs as a person sees them, from the rows of `READ_JOBS`.
+//! Jobs as the API shows them, read from the rows of `READ_JOBS`.
 
 use crate::domain::{Id, JobStatus, Timestamp};
 use crate::store::engine::StoreError;
@@ -9,23 +9,23 @@ use sea_orm::QueryResult;
 pub struct JobView {
     /// Its key.
     pub id: Id,
-    /// What is to be done; also a kind that this version does not know.
+    /// Its kind, which this version may not know.
     pub kind: String,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
-    /// Whose job it is.
+    /// The client that it belongs to.
     pub client_id: String,
-    /// The lead it concerns.
+    /// The lead that it is about.
     pub lead_id: Option<Id>,
-    /// What its dedupe key is over.
+    /// The subject of its dedupe key.
     pub subject_id: Id,
-    /// The message it concerns.
+    /// The message that it is about.
     pub message_id: Option<Id>,
-    /// The draft it concerns.
+    /// The draft that it is about.
     pub draft_id: Option<Id>,
-    /// Attempts used, a running one included.
+    /// Attempts so far, a running one included.
     pub attempts: i64,
-    /// Attempts allowed.
+    /// The most attempts that it may have.
     pub max_attempts: i64,
     /// When it is or was due.
     pub run_at: Timestamp,
@@ -37,26 +37,26 @@ pub struct JobView {
     pub finished_at: Option<Timestamp>,
     /// The node that runs it.
     pub node: Option<Id>,
-    /// What the last attempt that said something said.
+    /// The error of the last attempt that had one.
     pub last_error: Option<String>,
 }
 
 /// One failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedAttempt {
-    /// Which one, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: i64,
-    /// When.
+    /// When it failed.
     pub failed_at: Timestamp,
-    /// After how long.
+    /// How long it took.
     pub duration_ms: Option<i64>,
-    /// On which node.
+    /// The node that ran it.
     pub node: Option<Id>,
-    /// In which actor.
+    /// The actor that ran it.
     pub actor: Option<String>,
     /// The reason, as stored.
     pub reason: String,
-    /// What an operator reads.
+    /// The error that an operator reads.
     pub message: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub struct JobDetail {
     pub errors: Vec<FailedAttempt>,
 }
 
-/// Where a job's row is.
+/// The table that has a job's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whereabouts {
     /// The head of its line.
@@ -94,25 +94,26 @@ pub(super) enum Whereabouts {
     Blocked,
     /// Due later.
     Later,
-    /// Nowhere but in history.
+    /// Only in the history.
     Ended,
 }
 
-/// A job with what it takes to move it.
+/// A job with all that is needed to move it.
 #[derive(Clone, Debug)]
 pub(super) struct JobRow {
     pub(super) view: JobView,
     pub(super) at: Whereabouts,
-    /// Its line, where it is in one.
+    /// Its line, if it is in one.
     pub(super) line: Option<Id>,
-    /// The lead that its lead was merged into.
+    /// The lead that its lead was merged into, if it was.
     pub(super) merged_into: Option<Id>,
-    /// Whether it stands in its lead's line; `None` where it was stored before that was noted.
+    /// True if it stands in its lead's line; `None` if an earlier version stored it, which did not
+    /// note that.
     pub(super) in_lead_line: Option<bool>,
     pub(super) run: i64,
     pub(super) spared: i64,
     pub(super) has_turn: bool,
-    /// How long its node has held it.
+    /// How long ago its node claimed it.
     pub(super) held_ms: Option<i64>,
 }
 
@@ -168,7 +169,8 @@ impl JobRow {
     }
 }
 
-/// Status is where the row is; what has ended, ended as its last run says.
+/// The status follows from the table of the row. For a job that has ended, it is that of its last
+/// run.
 fn status_of(at: Whereabouts, node: Option<Id>, ended_with: Option<&str>) -> JobStatus {
     match (at, ended_with) {
         (Whereabouts::Head, _) if node.is_some() => JobStatus::Running,

@@ -1,5 +1,5 @@
-//! Reads jobs, one or a page. A job's status is where its row is; one statement reads it, because a job
-//! that moves between two statements would be nowhere.
+//! Reads one job or a page of jobs. A job's status is the table that has its row. One statement
+//! reads all tables, because two would miss a job that moves between them.
 
 use super::{
     Page, UNFINISHED, UNSUCCESSFUL,
@@ -17,10 +17,10 @@ use sea_orm::QueryResult;
 use serde::Serialize;
 
 sql! {
-    /// Jobs with where they are and their last run. By primary and unique keys: the head of a job's
-    /// line is the job itself, its lead, the lead that its lead was merged into, or another lead that
-    /// was merged into that one: a job that ran while two merges followed each other ends where it is.
-    /// The last by `leads_merged`.
+    /// Jobs with their places and their last run. By primary and unique keys. A job's line is the
+    /// job itself, its lead, the lead that its lead was merged into, or another lead that was
+    /// merged into that one (by `leads_merged`): a job that runs during two merges ends in the line
+    /// where it is.
     pub(in crate::store) static READ_JOBS =
         "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
            case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, l.merged_into, \
@@ -56,22 +56,24 @@ sql! {
          order by run desc limit $2";
 }
 
-/// Failed attempts that come with a job: the newest. Somebody may retry it by hand again and again.
+/// The most failed attempts that are returned with a job, the newest ones. There may be many, since
+/// a job can be retried by hand again and again.
 const FAILURES_MAX: usize = 200;
 
 sql! {
-    /// Jobs, back from the newest by primary key.
+    /// Jobs, newest first. By primary key.
     static LIST_JOBS =
         "select j.id from jobs j where j.id < $1 order by j.id desc limit $2";
 
-    /// The same of some clients and kinds, a page of each. By `jobs_listed`.
+    /// The same for some clients and kinds, a page of each. By `jobs_listed`.
     static LIST_JOBS_BY =
         "select j.id from @rows($3, client_id text, kind text) g join jobs j on j.id @each( \
            select x.id from jobs x where x.client_id = g.client_id and x.kind = g.kind and x.id < $1 order by x.id desc limit $2) \
          order by j.id desc limit $2";
 }
 
-/// What the other lists have in common: the cursor, and filters that are off where their number is 0.
+/// What the other lists have in common: the cursor, and filters, each of which is off if its number
+/// is 0.
 macro_rules! matching {
     ($table:literal, $id:literal) => {
         concat!(
@@ -91,8 +93,8 @@ macro_rules! matching {
 }
 
 sql! {
-    /// Jobs that ended otherwise than well, of ids above the floor `$7`. By `job_attempts_unsuccessful`; a job has at most
-    /// one run that ended it.
+    /// Jobs that ended without success, with ids above the floor `$7`. By
+    /// `job_attempts_unsuccessful`, in which a job has at most one row.
     static LIST_UNSUCCESSFUL = concat!(
         "select j.id from job_attempts a join jobs j on j.id = a.job_id where a.ended and a.outcome <> 'succeeded' \
            and a.job_id > $7 and a.job_id < $1 \
@@ -100,13 +102,13 @@ sql! {
         matching!("j", "a.job_id")
     );
 
-    /// The floor under which `$2` jobs and no more are looked at from `$1` down; 0 where there are fewer.
+    /// The floor that leaves `$2` such jobs from `$1` downwards; 0 if there are fewer.
     static UNSUCCESSFUL_FLOOR =
         "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
            order by a.job_id desc limit 1 offset $2), 0) as floor";
 
-    /// Jobs that have not ended, of ids above the floor `$7`. By keys and `job_ready_of_leads`: what is no lead's line is the
-    /// line of its own id, negated.
+    /// Jobs that have not ended, with ids above the floor `$7`. By keys and `job_ready_of_leads`: a
+    /// line that is not a lead's is its job's id, negated.
     static LIST_UNFINISHED = concat!(
         "select j.id from ( \
            select job_id as id, kind, client_id, node from job_ready where line < -$7 and line > -$1 \
@@ -117,8 +119,8 @@ sql! {
         matching!("j", "j.id")
     );
 
-    /// The floor under which `$2` jobs of each table and no more are looked at from `$1` down; 0 where there are fewer. By
-    /// the same.
+    /// The floor that leaves `$2` such jobs of each table from `$1` downwards; 0 if there are
+    /// fewer. By the same indexes.
     static UNFINISHED_FLOOR =
         "select coalesce(max(f.id), 0) as floor from ( \
            select (select -line from job_ready where line < 0 and line > -$1 order by line limit 1 offset $2) as id \
@@ -126,8 +128,8 @@ sql! {
            union all select (select job_id from job_blocked where job_id < $1 order by job_id desc limit 1 offset $2) \
            union all select (select job_id from job_later where job_id < $1 order by job_id desc limit 1 offset $2)) f";
 
-    /// Jobs about messages and drafts of leads. By `messages_of_lead`, `drafts_of_lead` and the unique key of
-    /// jobs, which the materialized steps keep the planner to.
+    /// Jobs about messages and drafts of leads. By `messages_of_lead`, `drafts_of_lead` and the
+    /// unique key of jobs; the materialized steps make the planner use them.
     static LIST_JOBS_OF_LEADS = concat!(
         "with s as @materialized (select m.id from messages m where m.lead_id @ids($7) \
            union select d.id from drafts d where d.lead_id @ids($7)), \
@@ -137,28 +139,30 @@ sql! {
     );
 }
 
-/// Where most jobs that are read have another status than the one that is asked for, this many are read at once.
+/// How many jobs are read at once if most of them do not have the requested status.
 const STEP_MIN: usize = 500;
-/// Rows of each table that one look for rare ones goes through.
+/// The rows of each table that one search for rare jobs reads.
 const WINDOW: usize = 20_000;
-/// Looks for one page. A page that is not full then says where to go on.
+/// The most searches for one page. After that, a page that is not full has a cursor to continue
+/// from.
 const LOOKS_MAX: usize = 12;
 
-/// Which jobs. Values of one field are alternatives, fields must all match; an empty one matches all.
+/// Selects jobs. The values of a field are alternatives; all fields must match; an empty field
+/// matches all jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// Where they stand.
+    /// Their statuses.
     pub status: Vec<JobStatus>,
     /// Their kinds.
     pub kind: Vec<String>,
     /// Their clients.
     pub client: Vec<String>,
-    /// The leads whose messages and drafts they are about.
+    /// The leads that their messages and drafts belong to.
     pub lead: Vec<Id>,
 }
 
 impl JobFilter {
-    /// True where it matches every job.
+    /// True if it matches every job.
     pub const fn is_empty(&self) -> bool {
         self.status.is_empty()
             && self.kind.is_empty()
@@ -170,7 +174,7 @@ impl JobFilter {
         self.status.is_empty() || self.status.contains(&status)
     }
 
-    /// The same, for jobs with one of `statuses`; `None` where that matches none.
+    /// The same filter, for jobs with one of `statuses`; `None` if it cannot match any.
     pub(super) fn among(mut self, statuses: &[JobStatus]) -> Option<Self> {
         if self.status.is_empty() {
             self.status = statuses.to_vec();
@@ -181,7 +185,7 @@ impl JobFilter {
     }
 }
 
-/// Jobs with what it takes to move them, newest first, as a transaction sees them now.
+/// Jobs with all that is needed to move them, newest first, as a transaction sees them now.
 pub(super) async fn rows(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
     tx.all(&READ_JOBS, [group(ids)?]).await?.iter().map(JobRow::from_row).collect()
 }
@@ -200,9 +204,9 @@ pub(super) async fn detail(reader: &Sessions, id: Id) -> Result<Option<JobDetail
     Ok(Some(JobDetail { job, errors }))
 }
 
-/// A page of jobs. A job that moves on while it is read may be missing from a page that asks for a
-/// status, but the cursor stays true. Where what is asked for is rare, a page may hold less than `limit` and
-/// have a next one.
+/// A page of jobs. If a status is asked for, a job that changes its status meanwhile may be
+/// missing, but the cursor stays valid. If matching jobs are rare, a page may have fewer than
+/// `limit` jobs and yet a next page.
 pub(super) async fn page(
     reader: &Sessions,
     filter: &JobFilter,
@@ -227,17 +231,18 @@ pub(super) async fn page(
     Ok(Page { items, next: Some(before) })
 }
 
-/// What one look has found.
+/// The result of one search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
-    /// Jobs that match but for their status, newest first.
+    /// Jobs that match except for their status, newest first.
     pub(super) ids: Vec<Id>,
-    /// Where the next look begins; `None` where there is no more.
+    /// Where the next search begins; `None` if there are no more jobs.
     pub(super) next: Option<Id>,
 }
 
 impl Look {
-    /// Of a statement that gives at most `most` ids, from above `floor`; in any order, some of them twice.
+    /// From a statement that returns at most `most` ids above `floor`, in any order, some of them
+    /// twice.
     fn of(mut ids: Vec<Id>, most: usize, floor: Id) -> Self {
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
@@ -251,7 +256,7 @@ impl Look {
     }
 }
 
-/// The way by which jobs of a filter are found.
+/// How the jobs of a filter are found.
 pub(super) struct Search {
     filter: JobFilter,
     way: Way,
@@ -260,16 +265,16 @@ pub(super) struct Search {
 enum Way {
     /// All of them.
     Newest,
-    /// Those of these clients and kinds: a group.
+    /// By these clients and kinds, as a group.
     Pairs(sea_orm::Value),
-    /// Those of leads.
+    /// By leads.
     Leads,
-    /// Those that have not ended, or not ended well.
+    /// Among jobs that have not ended, or ended without success.
     Windows,
 }
 
 impl Search {
-    /// The way to what `filter` asks for.
+    /// How the jobs of `filter` are found.
     pub(super) async fn of(reader: &Sessions, filter: JobFilter) -> Result<Self, StoreError> {
         #[derive(Serialize)]
         struct Pair<'a> {
@@ -310,7 +315,7 @@ impl Search {
         Ok(look)
     }
 
-    /// The next jobs before `before`: at least `wanted`, unless there are fewer or they are rare.
+    /// The next jobs before `before`: at least `wanted`, unless there are fewer, or they are rare.
     pub(super) async fn look(
         &self,
         reader: &Sessions,
@@ -339,7 +344,8 @@ impl Search {
         }
     }
 
-    /// What matches among the next rows of the tables that hold what has not ended, or not ended well.
+    /// The jobs that match among the next rows of the tables of jobs that have not ended, or ended
+    /// without success.
     async fn window(
         &self,
         reader: &Sessions,
@@ -405,7 +411,7 @@ impl Common {
         ]))
     }
 
-    /// Runs one of the lists, with what it needs besides.
+    /// Runs one of the lists, with its further parameters.
     async fn read<const N: usize>(
         &self,
         reader: &Sessions,

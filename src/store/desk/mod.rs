@@ -1,7 +1,7 @@
-//! For the admin API: what is stored, as pages of it, and what a person does to jobs by hand.
+//! The handle of the admin API: pages of what is stored, and what a person does to jobs by hand.
 //!
-//! Reads go over connections of their own, so that no page waits behind a flood of webhooks, and no webhook or
-//! job behind a slow page. A statement of theirs ends after 2 s, as [`StoreError::Busy`].
+//! Its reads have connections of their own, so that no page waits for a flood of webhooks, and no
+//! webhook or job waits for a slow page. Its statements end after 2 s, with [`StoreError::Busy`].
 
 mod by_hand;
 mod job_views;
@@ -32,14 +32,14 @@ use crate::store::{
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, C = Id> {
-    /// What is on it.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Where the next one begins; `None` on the last.
+    /// Where the next page begins; `None` on the last one.
     pub next: Option<C>,
 }
 
 impl<T, C> Page<T, C> {
-    /// A page of at most `limit` of `items`, which may be one more to tell that there is a next page.
+    /// A page of at most `limit` of `items`. One item more tells that there is a next page.
     fn cut(mut items: Vec<T>, limit: usize, cursor_of: impl FnOnce(&T) -> C) -> Self {
         let has_more = items.len() > limit;
         items.truncate(limit);
@@ -56,7 +56,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// This process, as the database knows it.
+    /// The id of this process in the database.
     pub fn node(&self) -> Id {
         self.db.node()
     }
@@ -66,10 +66,10 @@ impl Desk {
         self.db.kind()
     }
 
-    /// Jobs, newest first, those before `cursor`.
+    /// Jobs before `cursor`, newest first.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn jobs(
         &self,
         filter: JobFilter,
@@ -82,7 +82,7 @@ impl Desk {
     /// A job with its failed attempts.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn job(&self, id: Id) -> Result<Option<JobDetail>, StoreError> {
         self.db.call(|db| async move { jobs::detail(db.api(), id).await }).await
     }
@@ -90,23 +90,24 @@ impl Desk {
     /// Gives a failed or cancelled job one more attempt.
     ///
     /// # Errors
-    /// When there is no such job, when it has not failed or been cancelled, when the database is away.
+    /// If there is no such job, if it has not failed or been cancelled, or if the database is
+    /// unreachable.
     pub async fn retry(&self, id: Id) -> Result<JobView, JobActionError> {
         let retried = self.db.call(|db| async move { by_hand::retry(&db, id).await }).await?;
         self.notices.announce();
         retried
     }
 
-    /// Ends a job that is pending or running; the result of its run is then refused.
+    /// Cancels a job that is pending or running. The result of its run is then refused.
     ///
     /// # Errors
-    /// When there is no such job, when it has ended, when the database is away.
+    /// If there is no such job, if it has ended, or if the database is unreachable.
     pub async fn cancel(&self, id: Id) -> Result<JobView, JobActionError> {
         self.db.call(|db| async move { by_hand::cancel(&db, id).await }).await?
     }
 
-    /// Retries all jobs that have failed or been cancelled and match; says how many there were of each kind. It is done
-    /// in groups, and goes on when the caller is dropped.
+    /// Retries all matching jobs that have failed or been cancelled. Returns their number by kind.
+    /// The work is done in groups, and goes on if the caller is dropped.
     ///
     /// # Errors
     /// When the database is away; what was done before that stays done.
@@ -116,8 +117,8 @@ impl Desk {
         Ok(count)
     }
 
-    /// Cancels all jobs that have not ended and match; says how many there were of each kind. It is done in groups, and
-    /// goes on when the caller is dropped.
+    /// Cancels all matching jobs that have not ended. Returns their number by kind. The work is
+    /// done in groups, and goes on if the caller is dropped.
     ///
     /// # Errors
     /// When the database is away; what was done before that stays done.
@@ -125,10 +126,10 @@ impl Desk {
         by_hand::cancel_many(&self.db, filter).await
     }
 
-    /// Leads, by their newest message, newest first.
+    /// Leads, ordered by their newest message, newest first.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn leads(
         &self,
         filter: LeadFilter,
@@ -143,15 +144,15 @@ impl Desk {
     /// A lead with its thread.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn lead(&self, id: Id) -> Result<Option<LeadDetail>, StoreError> {
         self.db.call(|db| async move { people::lead(db.api(), id).await }).await
     }
 
-    /// Messages, newest first, those before `cursor`, with the beginnings of long texts.
+    /// Messages before `cursor`, newest first, with only the beginnings of long texts.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn messages(
         &self,
         filter: MessageFilter,
@@ -163,19 +164,19 @@ impl Desk {
             .await
     }
 
-    /// A message with what was received.
+    /// A message with its body as received.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
         self.db.call(|db| async move { written::message(db.api(), id).await }).await
     }
 
-    /// Drafts with one of these statuses (none is all), newest first, those before `cursor`, with the beginnings of
-    /// long texts.
+    /// Drafts before `cursor` with one of these statuses (an empty list means all), newest first,
+    /// with only the beginnings of long texts.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn drafts(
         &self,
         status: Vec<String>,
@@ -187,18 +188,18 @@ impl Desk {
             .await
     }
 
-    /// A draft with all of its text.
+    /// A draft with its whole text.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn draft(&self, id: Id) -> Result<Option<DraftRow>, StoreError> {
         self.db.call(|db| async move { written::draft(db.api(), id).await }).await
     }
 
-    /// Webhooks that were not understood, newest first, those before `cursor`.
+    /// Webhooks in quarantine before `cursor`, newest first.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn quarantine(
         &self,
         filter: QuarantineFilter,
@@ -210,18 +211,18 @@ impl Desk {
             .await
     }
 
-    /// One of them.
+    /// One webhook in quarantine.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn quarantine_item(&self, id: Id) -> Result<Option<QuarantineRow>, StoreError> {
         self.db.call(|db| async move { quarantine::one(db.api(), id).await }).await
     }
 
-    /// Notes that one was `replayed` or `discarded`; false where it was not held any more.
+    /// Notes that a webhook was `replayed` or `discarded`. False if it was not held any more.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn settle_quarantine(
         &self,
         id: Id,
@@ -230,10 +231,11 @@ impl Desk {
         self.db.call(|db| async move { quarantine::settle(&db, id, status).await }).await
     }
 
-    /// Counts. Reads the queue's small tables whole, so ask for it at most every few seconds.
+    /// The counts of the overview. It reads the queue's small tables as a whole, so call it at most
+    /// every few seconds.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
         self.db
             .call(|db| async move {

@@ -1,4 +1,5 @@
-//! Counts for the overview: what waits and runs is counted where it is, what ended is counted as it ends.
+//! Counts for the overview. Pending and running jobs are counted in their tables; ended jobs were
+//! counted when they ended.
 
 use crate::domain::{Id, Timestamp};
 use crate::store::{
@@ -7,7 +8,8 @@ use crate::store::{
 };
 
 sql! {
-    /// What waits and what runs, by kind and client, with the oldest that is due. Reads the small tables whole.
+    /// Pending and running jobs by kind and client, with the oldest due one. Reads the small tables
+    /// as a whole.
     static READ_BACKLOG =
         "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
            select kind, client_id, case when node is null then 0 else 1 end as running, \
@@ -16,17 +18,17 @@ sql! {
            union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
          group by kind, client_id order by kind, client_id";
 
-    /// What has ended, over all nodes.
+    /// Jobs that have ended, over all nodes.
     static READ_COUNTS =
         "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state";
 
-    /// What waits for a person.
+    /// Drafts and quarantined webhooks that wait for a person.
     static READ_HELD =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \
            (select count(*) from drafts where status = 'pending') as drafts_pending";
 }
 
-/// What a client has in one kind.
+/// The jobs of a client and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// The kind.
@@ -37,24 +39,24 @@ pub struct Backlog {
     pub pending: i64,
     /// Jobs that run.
     pub running: i64,
-    /// When the oldest of those that wait was stored; one that is due later is not waiting yet.
+    /// When the oldest pending job was stored. A job that is due later does not count.
     pub oldest_at: Option<Timestamp>,
 }
 
 /// The counts of the overview.
 #[derive(Clone, Debug)]
 pub struct Totals {
-    /// What waits and runs, by kind and client.
+    /// Pending and running jobs, by kind and client.
     pub backlog: Vec<Backlog>,
-    /// Jobs that ended well.
+    /// Jobs that succeeded.
     pub succeeded: i64,
     /// Jobs that failed.
     pub failed: i64,
     /// Jobs that were cancelled.
     pub cancelled: i64,
-    /// Webhooks that are kept for a person.
+    /// Webhooks that are held in quarantine.
     pub quarantined: i64,
-    /// Drafts that nobody has decided on.
+    /// Pending drafts.
     pub drafts_pending: i64,
     /// All nodes with a row.
     pub nodes: Vec<Node>,

@@ -21,10 +21,11 @@ use std::collections::{HashMap, HashSet};
 
 pub use entity::{lead_identities::Model as IdentityRow, leads::Model as LeadRow};
 
-/// Later than any message, and a time that both databases can hold.
+/// A time later than that of any message, which both databases can store.
 const END_OF_TIME_MS: i64 = 8_000_000_000_000_000;
 
-/// A part of a list of leads: those with a message, by their newest one, from a cursor (`$1`, `$2`) on, or those without.
+/// One part of a list of leads: those with a message, by their newest one, from a cursor (`$1`,
+/// `$2`) on; or those without a message.
 macro_rules! part {
     (with) => {
         "l.merged_into is null and l.last_message_at is not null and (l.last_message_at, l.id) < (@at($1), $2) \
@@ -43,7 +44,7 @@ sql! {
         part!(with)
     );
 
-    /// The same of some clients in some statuses, a page of each. By `leads_listed`.
+    /// The same for some clients and statuses, a page of each. By `leads_listed`.
     static LIST_LEADS_BY = concat!(
         "select x.id, @ms(x.last_message_at) as at from @rows($4, client_id text, status text) g join leads x on x.id @each( \
            select l.id from leads l where l.client_id = g.client_id and l.status = g.status and ",
@@ -55,7 +56,7 @@ sql! {
     static LIST_SILENT_LEADS =
         concat!("select l.id from leads l where l.id > 0 and ", part!(without));
 
-    /// The same of some clients in some statuses, a page of each. By `leads_listed`.
+    /// The same for some clients and statuses, a page of each. By `leads_listed`.
     static LIST_SILENT_LEADS_BY = concat!(
         "select x.id from @rows($3, client_id text, status text) g join leads x on x.id @each( \
            select l.id from leads l where l.client_id = g.client_id and l.status = g.status and ",
@@ -63,14 +64,15 @@ sql! {
         ") order by x.id desc limit $2"
     );
 
-    /// Those of these leads that have a text in their name, company, address or phone number. By primary key.
+    /// Those of these leads with a text in their name, company, address or phone number. By primary
+    /// key.
     static MATCH_LEADS =
         "select l.id from leads l where l.id @ids($1) \
            and (lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '')) like lower($2) escape '\\' \
              or lower(l.company_name) like lower($2) escape '\\' or lower(l.email) like lower($2) escape '\\' \
              or l.phone like $2 escape '\\')";
 
-    /// What leads are known by, at most `$2` of each. By `lead_identities_of_lead`.
+    /// The identities of leads, at most `$2` of each. By `lead_identities_of_lead`.
     static READ_LISTED_IDENTITIES =
         "select t.client_id, t.kind, t.value, t.lead_id from (select i.client_id, i.kind, i.value, i.lead_id, \
            row_number() over (partition by i.lead_id order by i.kind, i.value) as place \
@@ -78,33 +80,36 @@ sql! {
          where t.place <= $2 order by t.kind, t.value";
 }
 
-/// Leads among which one look seeks a text.
+/// Leads that one search for a text reads.
 const SOUGHT: usize = 5_000;
-/// Looks for one page. A page that is not full then says where to go on.
+/// The most searches for one page. After that, a page that is not full has a cursor to continue
+/// from.
 const LOOKS_MAX: usize = 10;
-/// Identities of a lead on a list, and of one that is asked for: more than any has that was not merged from very many.
+/// The most identities of a lead on a list, and of a single lead. Only a lead that was merged from
+/// very many has more.
 const IDENTITIES_LISTED: usize = 100;
 const IDENTITIES_MAX: usize = 1_000;
-/// Messages that come with a lead; fewer where their texts are large.
+/// The most messages that are returned with a lead; fewer if their texts are large.
 const THREAD_MAX: usize = 200;
-/// Drafts and jobs that come with a lead.
+/// The most drafts and jobs that are returned with a lead.
 const DETAIL_MAX: usize = 200;
 
-/// Which leads. Values of one field are alternatives, fields must all match; an empty one matches all.
+/// Selects leads. The values of a field are alternatives; all fields must match; an empty field
+/// matches all leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeadFilter {
     /// Their clients.
     pub client: Vec<String>,
-    /// Where they stand.
+    /// Their statuses.
     pub status: Vec<LeadStatus>,
     /// A part of name, company, address or phone number.
     pub text: Option<String>,
 }
 
-/// Where a page of leads begins: behind the lead of this newest message and id.
+/// Where a page of leads begins: after the lead with this newest message and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeadCursor {
-    /// Its newest message.
+    /// The time of its newest message.
     pub last_message_at: Option<Timestamp>,
     /// Its id.
     pub id: Id,
@@ -115,7 +120,7 @@ pub struct LeadCursor {
 pub struct LeadEntry {
     /// The lead.
     pub lead: LeadRow,
-    /// What it is known by.
+    /// Its identities.
     pub identities: Vec<IdentityRow>,
     /// Its campaign: id and name.
     pub campaign: Option<(Id, Option<String>)>,
@@ -134,7 +139,8 @@ pub struct LeadDetail {
     pub jobs: Vec<JobView>,
 }
 
-/// A page of leads. Where a text is sought, it may hold less than `limit` and have a next one.
+/// A page of leads. If a text is searched, it may have fewer than `limit` leads and yet a next
+/// page.
 pub(super) async fn leads(
     reader: &Sessions,
     filter: &LeadFilter,
@@ -168,7 +174,7 @@ fn ids_of(listed: &[LeadCursor]) -> Vec<Id> {
     listed.iter().map(|it| it.id).collect()
 }
 
-/// The clients and statuses that are asked for, as a group; `None` where any are.
+/// The requested clients and statuses, as a group; `None` if all are requested.
 async fn pairs(
     reader: &Sessions,
     filter: &LeadFilter,
@@ -190,7 +196,7 @@ async fn pairs(
     Ok(Some(group(&rows)?))
 }
 
-/// The next `most` leads, as their places on the list.
+/// The places of the next `most` leads on the list.
 async fn listed(
     reader: &Sessions,
     pairs: Option<&sea_orm::Value>,
@@ -246,7 +252,7 @@ async fn matching(
     Ok(listed)
 }
 
-/// A pattern that finds `text` anywhere, whatever is in it.
+/// A pattern that finds `text` anywhere, with its special characters escaped.
 fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
@@ -260,7 +266,7 @@ fn containing(text: &str) -> String {
     pattern
 }
 
-/// Leads with at most so many of what they are known by, in the order of `ids`.
+/// Leads with a limited number of their identities, in the order of `ids`.
 async fn entries(
     reader: &Sessions,
     ids: &[Id],

@@ -1,22 +1,23 @@
-//! Rows that take long to read, a few at a time.
+//! Reads rows that take long a few at a time.
 //!
-//! SQLite reads past all that stands before a column, megabytes of texts included. A statement of the admin API ends
-//! after 2 s, and others wait for its connection.
+//! To reach a column, SQLite reads everything before it in the row, even megabytes of text. A
+//! statement of the admin API ends after 2 s, and others wait for its connection.
 
 use crate::domain::Id;
 
-/// Bytes that one statement reads past at the most, unless its only row has more: some 50 ms on SQLite.
+/// The most bytes that one statement reads, unless its only row has more. This takes some 50 ms on
+/// SQLite.
 const PORTION_BYTES_MAX: i64 = 64 << 20;
 
-/// A row that is to be read.
+/// A row to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heavy {
     pub(super) id: Id,
-    /// The bytes of its long texts.
+    /// The size of its long texts, in bytes.
     pub(super) weight: i64,
 }
 
-/// The ids of `rows`, in their order, for one statement after the other.
+/// The ids of `rows` in their order, split into one portion per statement.
 pub(super) fn portions(rows: &[Heavy]) -> Vec<Vec<Id>> {
     let mut portions: Vec<Vec<Id>> = Vec::new();
     let mut bytes = 0_i64;

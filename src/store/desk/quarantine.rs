@@ -1,4 +1,4 @@
-//! What was authentic and not understood: to be looked at, replayed after a fix, or discarded.
+//! The quarantine for the admin API: webhooks to examine, to replay after a fix, or to discard.
 
 use super::{
     Page,
@@ -24,29 +24,30 @@ use std::collections::BTreeSet;
 pub use entity::quarantine::{Listed as ListedQuarantine, Model as QuarantineRow};
 
 sql! {
-    /// Whose an item is. By primary key.
+    /// The client of an item. By primary key.
     static READ_QUARANTINED_OF =
         "select client_id from quarantine where id = $1";
 
-    /// Settles an item that is held. No row: it was settled before, or there is none.
+    /// Settles a held item. Returns no row if it was settled before, or does not exist.
     static SETTLE_QUARANTINE =
         "update quarantine set status = $2 where id = $1 and status = 'held' returning size";
 
-    /// Items, back from the newest by primary key.
+    /// Items, newest first. By primary key.
     static LIST_QUARANTINE =
         "select q.id, cast(octet_length(q.payload) as bigint) as weight from quarantine q where q.id < $1 order by q.id desc limit $2";
 
-    /// The same of some clients, channels and statuses, a page of each. By `quarantine_listed`.
+    /// The same for some clients, channels and statuses, a page of each. By `quarantine_listed`.
     static LIST_QUARANTINE_BY =
         "select q.id, cast(octet_length(q.payload) as bigint) as weight from @rows($3, client_id text, channel text, status text) g join quarantine q on q.id @each( \
            select x.id from quarantine x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
              and x.id < $1 order by x.id desc limit $2) order by q.id desc limit $2";
 }
 
-/// Where an item can stand.
+/// The statuses of items.
 const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 
-/// Which items. Values of one field are alternatives, fields must all match; an empty one matches all.
+/// Selects items. The values of a field are alternatives; all fields must match; an empty field
+/// matches all items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuarantineFilter {
     /// `held`, `replayed` or `discarded`.
@@ -105,7 +106,7 @@ pub(super) async fn one(reader: &Sessions, id: Id) -> Result<Option<QuarantineRo
     Ok(quarantine::Entity::find_by_id(id).one(reader).await?)
 }
 
-/// Settles one that is held; false where it is not.
+/// Settles a held item. False if it is not held.
 pub(super) async fn settle(
     db: &Database,
     id: Id,

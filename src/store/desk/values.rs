@@ -1,8 +1,8 @@
-//! Which values a column has, found by jumping from one to the next in an index: as many steps as there are values,
-//! whatever the number of rows.
+//! Finds the distinct values of a column by jumping from one to the next in an index. It takes one
+//! step per value, however many rows there are.
 //!
-//! Lists take a page of each combination of values from an index that begins with them, so that a rare value costs no
-//! more than a common one.
+//! Lists read a page of each combination of values from an index that begins with them, so that a
+//! rare value costs no more than a common one.
 
 use crate::store::engine::{
     Sql, StoreError,
@@ -76,7 +76,7 @@ sql! {
     pub(in crate::store) static CHANNELS_OF_QUARANTINE = values!("quarantine", "channel");
 }
 
-/// The clients that are asked for, each once; without any, those that `all` finds.
+/// The requested clients, each once. If none are requested, those that `all` finds.
 pub(super) async fn clients(
     reader: &Sessions,
     all: &Sql,
@@ -89,7 +89,8 @@ pub(super) async fn clients(
     Ok(rows.iter().map(|row| row.try_get("", "client_id")).collect::<Result<_, _>>()?)
 }
 
-/// Each of `clients` with each of the `given` values; without any, with those that `all` finds for it.
+/// Each of `clients` with each of the `given` values. If none are given, with those that `all`
+/// finds for the client.
 pub(super) async fn pairs(
     reader: &Sessions,
     all: &Sql,
@@ -111,7 +112,7 @@ pub(super) async fn pairs(
     Ok(pairs)
 }
 
-/// Each of `some` with each of `others`.
+/// All pairs of one of `some` and one of `others`.
 pub(super) fn each_with_each<T: Clone + Ord>(
     some: &BTreeSet<T>,
     others: &[String],

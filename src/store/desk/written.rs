@@ -1,7 +1,8 @@
-//! What was written, and what is to be answered.
+//! Messages and drafts for the admin API.
 //!
-//! A text may be megabytes, and a page may have hundreds of them. So a list has only the beginnings of long texts, and
-//! is read in two steps: ids with their sizes, and then the rows, a few megabytes at a time.
+//! A text may have megabytes, and a page may have hundreds of texts. Therefore a list has only the
+//! beginnings of long texts, and is read in two steps: first ids with sizes, then the rows, a few
+//! megabytes at a time.
 
 use super::{
     Page,
@@ -25,7 +26,7 @@ pub use entity::{
     messages::{Listed as ListedMessage, Model as MessageRow},
 };
 
-/// The bytes of a text of which a list has the beginning, at the most: four for each of [`TEXT_CHARS_MAX`].
+/// The most bytes of the beginning of a text on a list: four for each of [`TEXT_CHARS_MAX`].
 macro_rules! beginning {
     ($text:literal) => {
         concat!(
@@ -38,7 +39,8 @@ macro_rules! beginning {
     };
 }
 
-/// A listed message: the bytes of what a list has of it, and of all that is read past for that.
+/// The columns of a listed message: the bytes that a list has of it, and the bytes that are read
+/// for that.
 macro_rules! message {
     () => {
         concat!(
@@ -53,7 +55,7 @@ macro_rules! message {
     };
 }
 
-/// The same of a draft.
+/// The same for a draft.
 macro_rules! draft {
     () => {
         concat!(
@@ -70,11 +72,11 @@ macro_rules! draft {
 }
 
 sql! {
-    /// Messages, back from the newest by primary key.
+    /// Messages, newest first. By primary key.
     static LIST_MESSAGES =
         concat!(message!(), "messages m where m.id < $1 order by m.id desc limit $2");
 
-    /// The same of some clients, channels and directions, a page of each. By `messages_listed`.
+    /// The same for some clients, channels and directions, a page of each. By `messages_listed`.
     static LIST_MESSAGES_BY = concat!(
         message!(),
         "@rows($3, client_id text, channel text, direction text) g join messages m on m.id @each( \
@@ -82,7 +84,8 @@ sql! {
              and x.id < $1 order by x.id desc limit $2) order by m.id desc limit $2"
     );
 
-    /// The same of some leads, a page of each; the other filters are off where their number is 0. By `messages_of_lead`.
+    /// The same for some leads, a page of each. Each other filter is off if its number is 0. By
+    /// `messages_of_lead`.
     static LIST_MESSAGES_OF_LEADS = concat!(
         message!(),
         "@rows($3, lead_id bigint) g join messages m on m.id @each( \
@@ -93,11 +96,11 @@ sql! {
            order by x.id desc limit $2) order by m.id desc limit $2"
     );
 
-    /// Drafts, back from the newest by primary key.
+    /// Drafts, newest first. By primary key.
     static LIST_DRAFTS =
         concat!(draft!(), "drafts d where d.id < $1 order by d.id desc limit $2");
 
-    /// The same of some clients in some statuses, a page of each. By `drafts_listed`.
+    /// The same for some clients and statuses, a page of each. By `drafts_listed`.
     static LIST_DRAFTS_BY = concat!(
         draft!(),
         "@rows($3, client_id text, status text) g join drafts d on d.id @each( \
@@ -117,7 +120,7 @@ sql! {
            octet_length(m.body) + coalesce(octet_length(m.subject), 0) as bytes \
          from messages m where m.id @ids($1) order by m.id desc";
 
-    /// The same of drafts; parts of more than `$3` bytes are left out. By primary key.
+    /// The same for drafts. Parts of more than `$3` bytes are left out. By primary key.
     static READ_LISTED_DRAFTS =
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, substr(d.subject, 1, $2) as subject, \
            substr(d.body, 1, $2) as body, case when octet_length(d.parts) > $3 then '[]' else d.parts end as parts, d.edited, \
@@ -126,17 +129,18 @@ sql! {
          from drafts d where d.id @ids($1) order by d.id desc";
 }
 
-/// Bytes of texts on one page at the most, unless the first item alone has more.
+/// The most bytes of texts on one page, unless the first item alone has more.
 const PAGE_BYTES_MAX: i64 = 8 << 20;
-/// Characters of a text on a list.
+/// The most characters of a text on a list.
 const TEXT_CHARS_MAX: i32 = 2_000;
-/// Bytes of the parts of a draft on a list.
+/// The most bytes of the parts of a draft on a list.
 const PARTS_BYTES_MAX: i32 = 8_000;
 
 /// Who wrote a message.
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 
-/// Which messages. Values of one field are alternatives, fields must all match; an empty one matches all.
+/// Selects messages. The values of a field are alternatives; all fields must match; an empty field
+/// matches all messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageFilter {
     /// Their clients.
@@ -154,7 +158,7 @@ pub struct MessageFilter {
 pub struct Excerpt<T> {
     /// The row.
     pub row: T,
-    /// Whether a text of it was cut.
+    /// True if one of its texts was cut.
     pub is_cut: bool,
 }
 
@@ -171,7 +175,8 @@ fn page_of(rows: &[QueryResult], limit: usize) -> Result<Page<Heavy>, StoreError
     Ok(Page { items: items.into_iter().take(fit).map(|it| it.0).collect(), next })
 }
 
-/// How many of the first of `items` (what, and its size) a page may hold; one, whatever its size.
+/// How many of the first `items` (with their sizes) fit on a page. At least one, however large it
+/// is.
 fn fitting<T>(items: &[(T, i64)]) -> usize {
     let mut bytes = 0_i64;
     let fit = items.iter().take_while(|(_, size)| {
@@ -181,7 +186,7 @@ fn fitting<T>(items: &[(T, i64)]) -> usize {
     fit.count().max(items.len().min(1))
 }
 
-/// A page of messages. It holds less than `limit` where their texts are large.
+/// A page of messages. It has fewer than `limit` if their texts are large.
 pub(super) async fn messages(
     reader: &Sessions,
     filter: &MessageFilter,
@@ -275,13 +280,14 @@ async fn listed(
     Ok(listed)
 }
 
-/// Whether a row has more bytes of texts than are shown of it.
+/// True if a row has more bytes of text than a list shows of it.
 fn is_less(shown: usize, row: &QueryResult) -> Result<bool, StoreError> {
     let bytes: i32 = row.try_get("", "bytes")?;
     Ok(usize::try_from(bytes).is_ok_and(|bytes| shown < bytes))
 }
 
-/// The newest messages of a lead, newest first: at most `limit`, and as many as a page holds.
+/// The newest messages of a lead, newest first: at most `limit`, and at most as many as fit on a
+/// page.
 pub(super) async fn messages_of_lead(
     reader: &Sessions,
     id: Id,
@@ -292,12 +298,12 @@ pub(super) async fn messages_of_lead(
     listed(reader, page_of(&rows, limit)?.items).await
 }
 
-/// A message with what was received.
+/// A message with its body as received.
 pub(super) async fn message(reader: &Sessions, id: Id) -> Result<Option<MessageRow>, StoreError> {
     Ok(messages::Entity::find_by_id(id).one(reader).await?)
 }
 
-/// A page of drafts. It holds less than `limit` where their texts are large.
+/// A page of drafts. It has fewer than `limit` if their texts are large.
 pub(super) async fn drafts(
     reader: &Sessions,
     status: Vec<String>,
@@ -323,7 +329,8 @@ pub(super) async fn drafts(
     Ok(Page { items: read_drafts(reader, items).await?, next })
 }
 
-/// The newest drafts of a lead, newest first: at most `limit`, and as many as a page holds.
+/// The newest drafts of a lead, newest first: at most `limit`, and at most as many as fit on a
+/// page.
 pub(super) async fn drafts_of_lead(
     reader: &Sessions,
     id: Id,
@@ -333,7 +340,7 @@ pub(super) async fn drafts_of_lead(
     read_drafts(reader, page_of(&rows, limit)?.items).await
 }
 
-/// A draft with all of its text.
+/// A draft with its whole text.
 pub(super) async fn draft(reader: &Sessions, id: Id) -> Result<Option<DraftRow>, StoreError> {
     Ok(drafts::Entity::find_by_id(id).one(reader).await?)
 }

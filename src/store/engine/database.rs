@@ -28,7 +28,7 @@ struct Opened {
     /// Of the store runtime.
     runtime: Handle,
     connections: Connections,
-    /// This process, as the database knows it.
+    /// The id of this process in the database.
     node: Id,
     ids: Ids,
     /// The configuration that applies now: how many attempts a new job gets.
@@ -75,7 +75,7 @@ impl Database {
         self.channels().medium(channel).ok_or_else(unknown)
     }
 
-    /// This process, as the database knows it.
+    /// The id of this process in the database.
     pub(in crate::store) fn node(&self) -> Id {
         self.0.node
     }

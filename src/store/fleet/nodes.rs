@@ -228,7 +228,7 @@ impl Nodes {
     /// All nodes with a row.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
         self.db.call(|db| async move { read_all(db.reader()).await }).await
     }

@@ -1,4 +1,5 @@
-//! What effects and ends do to messages, leads and drafts, once the leads are locked and the fences checked.
+//! Applies the effects and ends of jobs to messages, leads and drafts, after the leads are locked
+//! and the fences checked.
 
 use super::{Settlement, Transition};
 use crate::domain::{Effect, Id, Sentiment, drafting::DraftCase, text, verdict};
@@ -19,21 +20,21 @@ use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 sql! {
-    /// Verdicts on messages, and that they are handled.
+    /// Stores the verdicts on messages, and when they were handled.
     pub(in crate::store) static UPDATE_MESSAGES =
         "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
            handled_at = case when g.handled then @now else messages.handled_at end \
          from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id";
 
-    /// Whether messages can be answered through their provider, and what is known of them; the texts of edited ones
-    /// only, which are few. By primary key.
+    /// Whether messages can be answered through their provider, and their verdicts. The text only
+    /// of edited ones, which are few. By primary key.
     static READ_HANDLES =
         "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
            case when automated then 1 else 0 end as automated, \
            case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
          from messages where id @ids($1)";
 
-    /// Drafts; one a message and channel, a second is no error.
+    /// Stores drafts: one for each message and channel. A second one is ignored.
     static PUT_DRAFTS =
         "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
          select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
@@ -41,7 +42,8 @@ sql! {
            parts text, blocked_by text) g where true on conflict (message_id, channel) do nothing";
 }
 
-/// What effects and ends do to messages, leads and drafts. The leads are locked.
+/// Applies the effects and ends of jobs to messages, leads and drafts. The caller has locked the
+/// leads.
 pub(super) async fn apply_effects(
     db: &Database,
     tx: &Tx,
@@ -87,18 +89,18 @@ pub(super) async fn apply_effects(
     leads.write(tx).await
 }
 
-/// What an effect has to know about its message.
+/// What effects depend on of their message.
 pub(super) struct About {
     is_answerable: bool,
     /// The provider's verdict, which may have come while the job ran (docs/RULES.md P16).
     hint: Option<Sentiment>,
     is_deleted: bool,
-    /// What the text is since it was changed.
+    /// The fingerprint of its text, if it was edited.
     changed: Option<u64>,
 }
 
 impl About {
-    /// What the message says: a verdict that is there stands, but for an opt-out.
+    /// The verdict on the message: an existing verdict stands, unless the new one is an opt-out.
     fn verdict(&self, judged: Sentiment) -> Sentiment {
         if judged == Sentiment::Blacklist { judged } else { self.hint.unwrap_or(judged) }
     }
@@ -117,8 +119,9 @@ impl About {
     }
 }
 
-/// The settlements as their messages stand now, under their leads' locks: what was decided from a text that has
-/// been changed since is not settled, but looked at again without an attempt used.
+/// Checks the settlements against the messages as they are now, under their leads' locks. A job
+/// that decided from a text that was edited since is postponed, so that it runs again without using
+/// an attempt.
 pub(super) async fn as_they_stand<'a>(
     tx: &Tx,
     all: &'a [Settlement],

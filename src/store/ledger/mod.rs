@@ -1,5 +1,6 @@
-//! For the recorder, and for whoever else ends or moves a job: effects and completions of many jobs in
-//! one transaction, each only while its fence holds.
+//! Settles jobs: applies the effects and completions of many jobs in one transaction, each only
+//! while its fence holds. The recorder uses it, and everything else that ends or moves a claimed
+//! job.
 
 mod effects;
 
@@ -40,17 +41,18 @@ sql! {
          from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
            duration bigint, error text) g";
 
-    /// Heads that keep their place and wait for their retry, out of the claim's index.
+    /// Heads that wait for their retry: they keep their place, and leave the claim's index.
     static RETRY_HEADS =
         "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
          from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
 
-    /// Heads that keep their place and are looked at again later, without an attempt used.
+    /// Heads that are postponed: they keep their place, and use no attempt.
     static POSTPONE_HEADS =
         "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
          from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
 
-    /// Heads that were claimed and not started: back into turn, not behind V, and without an attempt used.
+    /// Heads that are released, because they were claimed but not started: they get a turn of at
+    /// least V, and use no attempt.
     static RELEASE_HEADS =
         "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
            when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
@@ -74,7 +76,7 @@ pub struct Settlement {
     pub lead_id: Option<Id>,
     /// The message that it is about.
     pub message_id: Option<Id>,
-    /// The fencing token: the run as it was claimed.
+    /// The fencing token of the claim.
     pub run: i64,
     /// How many runs of the job do not count as attempts.
     pub spared: i64,
@@ -88,7 +90,7 @@ pub struct Settlement {
     pub transition: Transition,
 }
 
-/// What happens to a job at the end of a run, or by hand.
+/// What happens to a job at the end of a run, or by a person's order.
 #[derive(Clone, Debug)]
 pub enum Transition {
     /// The job ended well, with these effects.
@@ -99,14 +101,14 @@ pub enum Transition {
         after: Duration,
         /// Why the attempt failed.
         reason: FailureReason,
-        /// What an operator reads.
+        /// The error that an operator reads.
         error: String,
     },
     /// The job failed.
     Fail {
         /// Why the last attempt failed.
         reason: FailureReason,
-        /// What an operator reads.
+        /// The error that an operator reads.
         error: String,
     },
     /// The job runs again later and leaves its place in line. Uses no attempt.
@@ -182,12 +184,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Applies `settlements` in one transaction. Says of each whether its fence held; where it did not,
+    /// Applies `settlements` in one transaction. Returns for each whether its fence held; if not,
     /// nothing of it was applied.
     ///
     /// # Errors
-    /// Of the whole group: [`StoreError::Data`] when some effect cannot be stored, else the database is
-    /// away. Nothing was applied.
+    /// For the whole group, of which nothing was applied: [`StoreError::Data`] if an effect cannot
+    /// be stored, otherwise the database is unreachable.
     pub async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<Vec<bool>, StoreError> {
         self.db
             .call(|db| async move {
@@ -212,8 +214,8 @@ fn purpose_of(all: &[Settlement]) -> &'static str {
     if all.iter().any(is_rescue) { "rescue" } else { "settle" }
 }
 
-/// The steps of a settlement, in the order of locks. What belongs to a lead that was merged into another
-/// since its job was claimed is done to that other one.
+/// Settles jobs, in the order of locks. If a lead was merged into another since its job was
+/// claimed, the changes go to that other lead.
 pub(super) async fn settle(
     db: &Database,
     tx: &Tx,
@@ -231,7 +233,7 @@ pub(super) async fn settle(
     let passed: Vec<&Settlement> =
         all.iter().zip(&held).filter(|(_, held)| **held).map(|(it, _)| it).collect();
     for (it, head) in all.iter().zip(&heads) {
-        // What is given back stays in turn, unless its lead was merged into another meanwhile.
+        // A released job stays in turn, unless its lead was merged into another meanwhile.
         let stays =
             matches!(it.transition, Transition::Release) && leads.resolve(it.line) == it.line;
         if let (Some(head), false) = (head, stays) {
@@ -249,7 +251,7 @@ pub(super) async fn settle(
     Ok(held)
 }
 
-/// The leads to lock: those whose line moves, and those that effects are about.
+/// The leads to lock: those whose lines change, and those that effects are about.
 fn leads_of(all: &[Settlement]) -> BTreeSet<Id> {
     let lines = all.iter().filter(|it| it.line > 0).map(|it| it.line);
     let touched =
@@ -257,7 +259,7 @@ fn leads_of(all: &[Settlement]) -> BTreeSet<Id> {
     lines.chain(touched).collect()
 }
 
-/// The next job of each lead's line whose head may go.
+/// The first blocked job of each lead's line whose head may end.
 async fn read_followers(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Place>, StoreError> {
     let lines: BTreeSet<Id> = all
         .iter()
@@ -267,15 +269,15 @@ async fn read_followers(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Place
     heads::read_first_blocked(tx, &lines).await
 }
 
-/// A job that an effect enqueues, and the place in its group of the settlement it comes from: a group can
-/// hold two settlements of one run, of which only one passes.
+/// A job that an effect enqueues. `from` is the index of its settlement in the group: a group can
+/// contain two settlements of the same run, of which only one passes.
 struct FollowOn {
     from: usize,
     entry: Entry,
 }
 
-/// Takes the turns that followers and follow-on jobs need, before any head is locked. A turn whose fence
-/// then fails leaves a gap, which harms nothing.
+/// Takes the turns for followers and follow-on jobs, before any head is locked. If a fence then
+/// fails, its turn is not used, which does no harm.
 async fn take_turns(
     db: &Database,
     tx: &Tx,
@@ -317,7 +319,8 @@ async fn take_turns(
     Ok((follow_ons, needed.take(tx).await?))
 }
 
-/// Locks the heads and gives those whose fence holds: same job, same run, same node.
+/// Locks the heads. Returns for each settlement its head if the fence holds: the same job, run and
+/// node.
 async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<Option<Head>>, StoreError> {
     let lines: BTreeSet<Id> = all.iter().map(|it| it.line).collect();
     let lines: Vec<Id> = lines.into_iter().collect();
@@ -329,7 +332,7 @@ async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<Option<Head>>, St
     let holds = |it: &Settlement, head: &Head| {
         (head.job_id, head.run, head.node) == (it.job_id, it.run, it.node)
     };
-    // A group can hold two settlements of one run; only the first of them passes.
+    // A group can contain two settlements of the same run. Only the first one passes.
     Ok(all
         .iter()
         .map(|it| {
@@ -353,7 +356,7 @@ struct AttemptRow<'a> {
     error: Option<&'a str>,
 }
 
-/// The row of history that a settlement leaves, and the count that it raises.
+/// The row of history that a settlement leaves, and the state whose count it raises.
 fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)> {
     let (outcome, ended, error, state) = match &it.transition {
         Transition::Succeed(_) => ("succeeded", true, None, Some("succeeded")),
@@ -363,7 +366,7 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
         Transition::Cancel { reason } => ("cancelled", true, Some(reason), Some("cancelled")),
         Transition::Postpone { .. } | Transition::Release => return None,
     };
-    // A cancel is no run of its own; a number above the last run keeps the key unique.
+    // A cancel is not a run. The number above the last run keeps its key unique.
     let (more_run, more_spared) = match it.transition {
         Transition::Cancel { .. } => (1, 1),
         Transition::Snooze { .. } => (0, 1),
@@ -387,7 +390,8 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
     Some((row, state))
 }
 
-/// END, RETRY, SNOOZE and HAND BACK of heads that are locked and checked, and their history.
+/// Moves heads, which are locked and checked: ends, retries, snoozes, postpones or releases them.
+/// Writes their history.
 async fn move_heads(
     tx: &Tx,
     passed: &[&Settlement],
@@ -413,14 +417,14 @@ async fn move_heads(
     moves.write(tx).await
 }
 
-/// Where heads go.
+/// Where the heads of a group go.
 #[derive(Default)]
 struct HeadMoves {
     gone: Vec<Id>,
     retried: Vec<DelayedRow>,
     postponed: Vec<DelayedRow>,
     released: Vec<Id>,
-    /// Those that enter a line anew when they are due.
+    /// Jobs that enter their line again when they are due.
     later: Vec<Entering>,
 }
 
@@ -431,8 +435,9 @@ struct DelayedRow {
 }
 
 impl HeadMoves {
-    /// `line` is the settlement's own, or that of the lead that its lead was merged into: then the head
-    /// cannot wait where it is, and enters that line as a job that is due later does.
+    /// `line` is the settlement's own line. If its lead was merged into another, it is that lead's
+    /// line: then the head cannot keep its place, and enters that line like a job that is due
+    /// later.
     fn add(&mut self, it: &Settlement, line: Id) {
         let is_moved = line != it.line;
         let row = |after: Duration| DelayedRow { line: it.line, delay: millis(after) };
@@ -470,7 +475,7 @@ impl HeadMoves {
         if !self.released.is_empty() {
             tx.run(&RELEASE_HEADS, [group(&self.released)?]).await?;
         }
-        // They are due later: none of them becomes a head here.
+        // All of them are due later, so none becomes a head here.
         let placed = lines::place(tx, self.later, &HashSet::new()).await?;
         lines::write(tx, placed, Turns::default(), &mut Caps::default()).await?;
         Ok(())
@@ -488,7 +493,7 @@ fn place_of(it: &Settlement) -> Place {
     }
 }
 
-/// NEXT: the first job behind each head that went becomes the head.
+/// Makes the first job behind each head that ended the new head.
 async fn promote(
     tx: &Tx,
     passed: &[&Settlement],
@@ -506,7 +511,8 @@ async fn promote(
     lines::write(tx, lines::Placed::heads(tx, next).await?, turns, caps).await
 }
 
-/// ENQUEUE of follow-on jobs, last: own lines only, so no head is in their way.
+/// Enqueues the follow-on jobs, as the last step. Each has a line of its own, so none waits behind
+/// a head.
 async fn enqueue(
     tx: &Tx,
     follow_ons: Vec<FollowOn>,

@@ -1,4 +1,4 @@
-//! The claim: pending jobs in turn become running ones of this node.
+//! The claim: the pending jobs with the smallest turns become running jobs of this node.
 
 use super::{Claim, Want};
 use crate::domain::{Id, JobKind, fairness::Turn, job::Job};
@@ -12,11 +12,11 @@ use serde::Serialize;
 use std::{collections::HashMap, fmt::Write as _, sync::OnceLock};
 
 sql! {
-    /// The claim on PostgreSQL: one row a kind in `$2` (kind, floor, slots, and of which clients none),
-    /// one limited scan of `job_ready_turn` each. Never waits: rows that another node is claiming are
-    /// skipped. Chosen by line and not by ctid, because a row that changed since the snapshot would be
-    /// locked and then missed. The node's clock rises in the same statement, and the facts come back
-    /// with it: one round trip.
+    /// The claim on PostgreSQL. `$2` has one row per kind (kind, floor, slots, and the clients to
+    /// leave out), and each row makes one limited scan of `job_ready_turn`. It never waits: rows
+    /// that another node is claiming are skipped. Rows are chosen by line and not by ctid, because
+    /// a row that changed since the snapshot would be locked and then missed. The statement also
+    /// raises the node's clock and returns the jobs' facts, so that a claim is one round trip.
     pub(super) static CLAIM_POSTGRES =
         "with c as (update job_ready set node = $1, locked_at = now(), run = run + 1 where line = any(array( \
              select x.line from json_to_recordset($2::json) as k(kind text, floor bigint, slots bigint, not_of jsonb) cross join lateral ( \
@@ -30,12 +30,12 @@ sql! {
            (extract(epoch from now()) * 1000)::bigint - (extract(epoch from j.run_at) * 1000)::bigint as waited_ms \
          from c join jobs j on j.id = c.job_id left join messages m on m.id = j.message_id order by c.turn, c.client_id";
 
-    /// The facts of claimed jobs, by primary key (SQLite, in the claim's transaction).
+    /// The facts of claimed jobs, for SQLite in the claim's transaction. By primary key.
     pub(super) static READ_FACTS =
         "select j.id, j.lead_id, j.message_id, j.draft_id, j.max_attempts, m.request_id, @ms(@now) - @ms(j.run_at) as waited_ms \
          from jobs j left join messages m on m.id = j.message_id where j.id @ids($1)";
 
-    /// Raises the node's clock (SQLite).
+    /// Raises the node's clock, for SQLite.
     static RAISE_CLOCK =
         "insert into job_clock (kind, node, turn) select g.kind, $2, g.turn from @rows($1, kind text, turn bigint) g where true \
          on conflict (kind, node) do update set turn = max(job_clock.turn, excluded.turn)";
@@ -101,14 +101,15 @@ pub(super) async fn claim_postgres(
     Ok(claims)
 }
 
-/// The text of SQLite's claim: one limited scan a kind. Fixed for a number of kinds, so it stays prepared.
+/// The text of SQLite's claim: one limited scan per kind. It depends only on the number of kinds,
+/// so it stays prepared.
 fn sqlite_claim_text(kind_count: usize) -> String {
     let mut branches = String::new();
     let not_of = 2 + kind_count * 3;
     for n in 0..kind_count {
         let (kind, floor, slots) = (2 + n * 3, 3 + n * 3, 4 + n * 3);
         let union = if n == 0 { "" } else { " union all " };
-        // Writing to a String cannot fail.
+        // Writing to a `String` does not fail.
         let _infallible = write!(
             branches,
             "{union}select line from (select line from job_ready where kind = ${kind} and turn >= ${floor} \
@@ -122,11 +123,11 @@ fn sqlite_claim_text(kind_count: usize) -> String {
     )
 }
 
-/// SQLite's claim for up to 16 kinds at once; more are claimed with a text that is not kept.
+/// SQLite's claims, by the number of kinds. For 16 kinds and more, the text is made for each claim.
 static CLAIM_SQLITE: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
 
-/// SQLite's claim of `kind_count` kinds: `$1` the node, then kind, floor and slots of each, then of
-/// which clients none.
+/// SQLite's claim of `kind_count` kinds. Its parameters are the node, then kind, floor and slots of
+/// each kind, then the clients to leave out.
 pub(in crate::store) fn claim_sqlite_text(kind_count: usize) -> String {
     match CLAIM_SQLITE.get(kind_count) {
         Some(cell) => cell.get_or_init(|| sqlite_claim_text(kind_count)).clone(),

@@ -1,4 +1,4 @@
-//! Jobs that become due: they get a turn, or enter their line.
+//! Makes jobs due: retries get a turn, and delayed or snoozed jobs enter their line.
 
 use crate::domain::{Id, fairness::Turn};
 use crate::store::{
@@ -20,16 +20,17 @@ use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 sql! {
-    /// Heads whose retry is due, without locks, but for suspects, which are claimed from where they are. By
-    /// `job_ready_retry`.
+    /// Heads whose retry is due, without locks. Suspects are left out: they are claimed without a
+    /// turn. By `job_ready_retry`.
     static READ_DUE_RETRIES = concat!(
         "select r.line, r.kind, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now and not (",
         is_suspect!(),
         ") order by r.run_at limit 1000",
     );
 
-    /// Gives turns to jobs that become due: after V and the client's last such turn, not behind its backlog.
-    /// (With one turn for all, 5,000 retries of one client kept another waiting for 312 rounds.)
+    /// Gives turns to jobs that become due: after V and after the client's last turn of this sort,
+    /// but not after its backlog. (When all got the same turn, 5,000 retries of one client kept
+    /// another waiting for 312 rounds.)
     static TAKE_DUE_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) \
          select g.client_id, g.kind, coalesce(v.turn, 0) - 1, coalesce(v.turn, 0) - 1 + g.n \
@@ -41,7 +42,8 @@ sql! {
            + (excluded.last_due - excluded.last_turn) \
          returning client_id, kind, last_due";
 
-    /// Locks heads whose retry is still due, passing over those that somebody else holds.
+    /// Locks the heads whose retry is still due. Heads that another transaction has locked are
+    /// skipped.
     static LOCK_DUE_RETRIES = concat!(
         "select r.line, r.kind, r.client_id from job_ready r where r.line @ids($1) and r.run_at is not null \
            and r.run_at <= @now and not (",
@@ -49,19 +51,19 @@ sql! {
         ") order by r.line @skip_locked",
     );
 
-    /// Puts heads back into turn.
+    /// Gives heads their turn.
     static TURN_HEADS =
         "update job_ready set run_at = null, turn = g.turn, held = g.held \
          from @rows($1, line bigint, turn bigint, held bigint) g where job_ready.line = g.line";
 
-    /// Jobs that are due, without locks. By `job_later_due`.
+    /// Delayed and snoozed jobs that are due, without locks. By `job_later_due`.
     static READ_DUE_LATER =
         "select job_id, line, kind, client_id, run, spared from job_later where run_at <= @now order by run_at, job_id limit 1000";
 }
 
-/// Retries that are due, in a transaction of their own. Read without locks first, because
-/// `job_clients` comes before heads in the order of locks; counted under both, because another node
-/// may have made them due meanwhile: turns that nobody uses would put their client behind.
+/// Makes retries due, in one transaction. They are read without locks first, because `job_clients`
+/// comes before heads in the order of locks. They are counted under both locks, because another
+/// node may have made them due meanwhile: turns that no job uses would put their client behind.
 pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
     #[derive(Serialize)]
     struct Row {
@@ -83,7 +85,8 @@ pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
     let mut locked: Vec<(Id, (String, String))> = Vec::with_capacity(lines.len());
     for row in tx.all(&LOCK_DUE_RETRIES, [group(&lines)?]).await? {
         let (line, of) = (row.try_get("", "line")?, kind_and_client(&row)?);
-        // Another job of the line may have become its head meanwhile, and its turns are not locked.
+        // If another job has become the line's head meanwhile, its client's turns may not be
+        // locked.
         if due.get(&line) == Some(&of) {
             needed.add(&of.0, &of.1);
             locked.push((line, of));
@@ -107,8 +110,8 @@ fn kind_and_client(row: &QueryResult) -> Result<(String, String), StoreError> {
     Ok((row.try_get("", "kind")?, row.try_get("", "client_id")?))
 }
 
-/// Delayed and snoozed jobs that are due enter their lines, under their leads' locks: those of the leads that
-/// theirs were merged into.
+/// Makes delayed and snoozed jobs due: they enter their lines under their leads' locks. If a lead
+/// was merged into another, that one's line and lock count.
 pub(super) async fn due_later(tx: Tx, followed: &Followed) -> Result<Finished<usize>, StoreError> {
     let due: Vec<Place> =
         tx.all(&READ_DUE_LATER, []).await?.iter().map(Place::from_row).collect::<Result<_, _>>()?;
@@ -127,7 +130,8 @@ pub(super) async fn due_later(tx: Tx, followed: &Followed) -> Result<Finished<us
         taken.insert(place.job_id, place.run);
     }
     if due.iter().any(|it| taken.get(&it.job_id).is_some_and(|run| *run != it.run)) {
-        // It ran and was snoozed anew meanwhile: it is not due, and its run as read is used.
+        // The job ran and was snoozed again meanwhile: it is not due, and the run that was read has
+        // ended.
         return Err(StoreError::Conflict("a job that is due moved meanwhile".to_owned()));
     }
     let entering: Vec<Entering> = due

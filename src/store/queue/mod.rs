@@ -1,4 +1,4 @@
-//! For the supervisor: claim, make due, give back, rescue.
+//! The supervisor's handle: it claims jobs, makes them due, and finds jobs of dead nodes.
 
 mod claim;
 mod due;
@@ -29,11 +29,11 @@ use std::{
 };
 
 sql! {
-    /// V of each kind: the turn of the job claimed last, by any node.
+    /// V of each kind: the turn of its job that was claimed last, on any node.
     static READ_CLOCK = "select kind, max(turn) as turn from job_clock group by kind";
 
-    /// When the next job is due, in milliseconds from now. By the two indexes. A suspect that is due already
-    /// waits for another one, and not for the time.
+    /// When the next job is due, in milliseconds from now. By the two indexes. A suspect that is
+    /// due already does not count: it waits for another suspect, not for a time.
     static READ_NEXT_DUE = concat!(
         "select least_due - @ms(@now) as ms from (select min(due) as least_due from ( \
            select @ms((select r.run_at from job_ready r where r.run_at is not null and (r.run_at > @now or not (",
@@ -42,8 +42,8 @@ sql! {
            union all select @ms(min(run_at)) as due from job_later) as both_tables) as nearest",
     );
 
-    /// Claimed jobs of nodes without a row, or with one of these: dead. Scans the small table; no index on
-    /// `node`, which the claim changes.
+    /// The claimed jobs of dead nodes: those without a row, and those in `$1`. Scans the small
+    /// table. There is no index on `node`, because each claim changes it.
     static READ_ORPHANS =
         "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
            @ms(@now) - @ms(r.locked_at) as held_ms \
@@ -52,7 +52,8 @@ sql! {
            and r.kind in (select g.kind from @rows($2, kind text) g) \
          order by r.line limit 500";
 
-    /// Claimed jobs of this node. By `job_ready_turn`: no job was claimed whose turn is beyond V of its kind.
+    /// The claimed jobs of this node. By `job_ready_turn`: a claimed job's turn is never greater
+    /// than V of its kind.
     static READ_HELD_RUNS =
         "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
            @ms(@now) - @ms(r.locked_at) as held_ms \
@@ -60,47 +61,48 @@ sql! {
          where r.line @each(select x.line from job_ready x \
            where x.kind = v.kind and x.turn <= v.turn and x.turn is not null and x.node = $1)";
 
-    /// Lines that hold blocked jobs and no head. There should be none. Reads the small tables whole, so it is for a reader.
+    /// Lines with blocked jobs but without a head. There should be none. Reads the small tables as
+    /// a whole, so it belongs on a reading connection.
     static READ_HEADLESS =
         "select distinct b.line from job_blocked b where not exists (select 1 from job_ready r where r.line = b.line) limit 500";
 }
 
-/// How many jobs of one kind a claim wants.
+/// What a claim wants of one kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct Want {
     /// The kind.
     pub kind: &'static str,
-    /// The least turn to look at; 0 is none.
+    /// The least turn to read; 0 means no floor.
     pub floor: Turn,
-    /// At most so many.
+    /// The most jobs.
     pub slots: usize,
 }
 
-/// A job that this node holds.
+/// A job that this node has claimed.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// What a handler sees of it.
+    /// The job as its handler sees it.
     pub job: Job,
     /// Its line.
     pub line: Id,
-    /// Its turn: the order in which claimed jobs go to slots.
+    /// Its turn, which is also the order in which claimed jobs go to slots.
     pub turn: Turn,
     /// The fencing token.
     pub run: i64,
-    /// Runs that do not count.
+    /// Runs so far that do not count as attempts.
     pub spared: i64,
-    /// How long it had been due when it was claimed, by the database's clock.
+    /// How long it had been due when it was claimed, in milliseconds by the database's clock.
     pub waited_ms: i64,
 }
 
-/// A job of a dead node.
+/// A claimed job whose node is dead, or has lost track of it.
 #[derive(Clone, Debug)]
 pub struct Orphan {
-    /// The settlement to be filled in: everything but the transition is as the dead node held it.
+    /// Its settlement, in which the caller sets the transition. The rest is as the node claimed it.
     pub settlement: Settlement,
-    /// Attempts used, this one included.
+    /// Attempts so far, this one included.
     pub attempt: u32,
-    /// Attempts allowed.
+    /// The most attempts that it may have.
     pub max_attempts: u32,
 }
 
@@ -108,15 +110,17 @@ pub struct Orphan {
 #[derive(Clone, Debug)]
 pub struct Queue {
     pub(super) db: Database,
-    /// The clients whose jobs this process leaves to others.
+    /// The clients whose jobs this process does not claim, since its configuration does not know
+    /// them.
     pub(super) left: Arc<UnknownClientsLeft>,
 }
 
 impl Queue {
-    /// Claims at most what is wanted, in turn. Jobs of kinds that are not asked for stay as they are.
+    /// Claims at most the jobs in `wants`, the smallest turns first.
     ///
     /// # Errors
-    /// When the database is away. A claim whose answer is lost shows up as held by this node.
+    /// If the database is unreachable. If only the answer of a claim is lost, its jobs show up in
+    /// [`Queue::held`].
     pub async fn claim(
         &self,
         wants: Vec<Want>,
@@ -143,10 +147,12 @@ impl Queue {
             .await
     }
 
-    /// Claims one job whose last attempt was rescued, if one is due. The caller has no other in hand.
+    /// Claims one suspect (a job whose last attempt was rescued), if one is due. The caller must
+    /// not hold another one.
     ///
     /// # Errors
-    /// When the database is away. A claim whose answer is lost shows up as held by this node.
+    /// If the database is unreachable. If only the answer of a claim is lost, its jobs show up in
+    /// [`Queue::held`].
     pub async fn claim_suspect(
         &self,
         wanted: &[&'static str],
@@ -163,13 +169,13 @@ impl Queue {
             .await
     }
 
-    /// Claims no more jobs of this client, which this process does not know. False where it knows
-    /// too many such clients already.
+    /// Stops claiming jobs of this client, which the configuration does not know. False if there
+    /// are too many such clients already.
     pub fn leave_to_others(&self, client_id: &str) -> bool {
         self.left.leave(client_id)
     }
 
-    /// Claims jobs of clients again that the configuration has by now.
+    /// Claims jobs of those clients again that the configuration knows by now.
     pub fn take_up(&self, is_known: impl Fn(&str) -> bool) {
         self.left.take_up(is_known);
     }
@@ -177,7 +183,7 @@ impl Queue {
     /// V of each kind.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn clock(&self) -> Result<HashMap<String, Turn>, StoreError> {
         self.db
             .call(|db| async move {
@@ -190,10 +196,11 @@ impl Queue {
             .await
     }
 
-    /// Moves what is due into line, at most 1,000 of either table. Returns how many moved.
+    /// Makes jobs due whose time has come: at most 1,000 retries and 1,000 delayed jobs. Returns
+    /// how many.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn make_due(&self) -> Result<usize, StoreError> {
         self.db
             .call(|db| async move {
@@ -205,10 +212,11 @@ impl Queue {
             .await
     }
 
-    /// Milliseconds until the next job is due, negative if one is overdue; `None` where none waits.
+    /// Milliseconds until the next job is due, negative if one is overdue; `None` if none waits for
+    /// its time.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
         self.db
             .call(|db| async move {
@@ -221,10 +229,11 @@ impl Queue {
             .await
     }
 
-    /// Jobs of these kinds that dead nodes hold, at most 500. `dead` are nodes that still have a row.
+    /// Jobs of these kinds that dead nodes have claimed, at most 500. `dead` are the dead nodes
+    /// that still have a row.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn orphans(
         &self,
         dead: Vec<Id>,
@@ -239,11 +248,11 @@ impl Queue {
             .await
     }
 
-    /// Jobs that this node holds, by what the database says. As many as it has in memory, and those of which
-    /// it has lost track.
+    /// Jobs that this node has claimed, according to the database: those that it has in memory, and
+    /// those that it has lost track of.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn held(&self) -> Result<Vec<Orphan>, StoreError> {
         self.db
             .call(|db| async move {
@@ -253,10 +262,10 @@ impl Queue {
             .await
     }
 
-    /// Gives a head to lines that have none. Returns how many there were: there should be none.
+    /// Gives a head to each line without one. Returns how many there were; there should be none.
     ///
     /// # Errors
-    /// When the database is away.
+    /// If the database is unreachable.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
         self.db.call(|db| async move { sweep(&db).await }).await
     }
@@ -290,8 +299,8 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
 
 async fn sweep(db: &Database) -> Result<usize, StoreError> {
     let mut headless: BTreeSet<Id> = BTreeSet::new();
-    // Outside of the transaction, which would hold up SQLite's other writers meanwhile; under the locks each line is
-    // looked at again.
+    // Read outside the transaction, which would delay SQLite's other writers. Each line is checked
+    // again under its locks.
     for row in read(db.scans(), &READ_HEADLESS, []).await? {
         headless.insert(row.try_get("", "line")?);
     }

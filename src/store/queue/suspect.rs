@@ -1,4 +1,4 @@
-//! The claim of a suspect: a job whose last attempt was rescued, one at a time.
+//! The claim of suspects (jobs whose last attempt was rescued), one at a time.
 
 use super::{
     Claim,
@@ -19,9 +19,10 @@ use crate::store::{
 use sea_orm::Value;
 
 sql! {
-    /// Suspects of these kinds that are due, without locks; none of these other clients, nor of clients
-    /// that are at their caps, so that those hold up nobody else's. By `job_ready_retry`, where little
-    /// but suspects is due: everything else gets its turn as soon as it is.
+    /// Suspects of these kinds that are due, without locks. Clients in the last parameter and
+    /// clients at their caps are left out, so that their suspects delay nobody else's. By
+    /// `job_ready_retry`, in which hardly anything else is due: other heads get their turn as soon
+    /// as they are due.
     static READ_SUSPECTS = concat!(
         "select r.line, r.client_id from job_ready r where r.run_at is not null and r.run_at <= @now \
            and r.kind in (select g.kind from @rows($1, kind text) g) \
@@ -31,8 +32,8 @@ sql! {
         " order by r.run_at limit 20"
     );
 
-    /// Claims the first of these suspects, if it still is one that is due. By primary key. The subquery
-    /// is a scalar one, so that it runs once.
+    /// Claims the first of these heads that is still a suspect and due. By primary key. The
+    /// subquery is scalar, so that it runs once.
     static CLAIM_SUSPECT = concat!(
         "update job_ready set node = $1, locked_at = @now, run = run + 1, run_at = null, \
            turn = coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) \
@@ -44,8 +45,8 @@ sql! {
     );
 }
 
-/// Caps come before heads in the order of locks: those of the clients that may get one are locked
-/// first.
+/// Claims one suspect. Caps come before heads in the order of locks, so the caps of all clients
+/// concerned are locked first.
 pub(super) async fn claim_one(
     tx: Tx,
     node: Id,
@@ -62,7 +63,7 @@ pub(super) async fn claim_one(
         return Ok(tx.roll_back(None));
     }
     let mut caps = Caps::lock(&tx, due.iter().map(|it| it.1.as_str())).await?;
-    // A client at its cap has to end something first.
+    // A client at its cap must end a job first.
     due.retain(|it| caps.has_room(&it.1));
     let lines: Vec<Id> = due.iter().map(|it| it.0).collect();
     let claimed = tx.all(&CLAIM_SUSPECT, [node.into(), group(&lines)?]).await?;
@@ -72,7 +73,7 @@ pub(super) async fn claim_one(
         return Err(StoreError::Broken("a job is in line and has no facts".to_owned()));
     };
     let claim = claim(row, facts, kinds)?;
-    // It comes into turn, and counts.
+    // The suspect is in turn now, and counts toward the cap.
     let client_id: String = row.try_get("", "client_id")?;
     caps.enters(&client_id);
     caps.settle(&tx).await?;

@@ -13,26 +13,26 @@ use crate::store::engine::{
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 sql! {
-    /// The heads of these lines, locked in the order of lines. What the claim marks while this waits is seen
-    /// after the wait, so what comes back is what holds.
+    /// The heads of these lines, locked in the order of lines. If the statement waits for a claim,
+    /// it returns the rows as they are after the claim.
     pub(in crate::store) static LOCK_HEADS =
         "select line, job_id, run, node, case when turn is not null then 'admitted' when held is not null then 'held' \
            else 'waiting' end as admission from job_ready where line @ids($1) order by line @for_update";
 }
 
-/// A head, as it is while it is locked.
+/// A head that is locked.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Head {
     pub(in crate::store) line: Id,
     pub(in crate::store) job_id: Id,
     pub(in crate::store) run: i64,
-    /// Who holds it.
+    /// The node that has claimed it; `None` if it is not claimed.
     pub(in crate::store) node: Option<Id>,
     pub(in crate::store) admission: Admission,
 }
 
 impl Head {
-    /// From the columns of [`LOCK_HEADS`].
+    /// Reads the columns of [`LOCK_HEADS`].
     pub(in crate::store) fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
         let admission: String = row.try_get("", "admission")?;
         Ok(Self {
@@ -50,18 +50,18 @@ impl Head {
 }
 
 sql! {
-    /// The first job behind each head. By primary key; `materialized` on PostgreSQL, because otherwise the
-    /// limit is planned into a scan of the whole line (50–300 ms behind a line of 10,000–100,000).
+    /// The first job behind each head. By primary key. `materialized` on PostgreSQL, because
+    /// otherwise the plan scans the whole line (50–300 ms for lines of 10,000–100,000 jobs).
     static READ_FOLLOWERS =
         "with x as @materialized (select g.line, (select min(b.pos) from job_blocked b where b.line = g.line) as pos \
            from @rows($1, line bigint) g) \
          select b.line, b.job_id, b.kind, b.client_id, b.run, b.spared \
          from x join job_blocked b on b.line = x.line and b.pos = x.pos";
 
-    /// Takes heads away. They are locked and checked.
+    /// Deletes heads, which are locked and checked.
     pub(in crate::store) static DELETE_HEADS = "delete from job_ready where line @ids($1)";
 
-    /// Takes followers out of the queue behind their head. By the unique key of jobs.
+    /// Deletes followers from behind their head. By the unique key of jobs.
     pub(in crate::store) static DELETE_FOLLOWERS = "delete from job_blocked where job_id @ids($1)";
 }
 
@@ -81,7 +81,7 @@ pub(in crate::store) async fn read_first_blocked(
     Ok(followers)
 }
 
-/// Gives a head to those of `lines` that still have none. Their leads are locked.
+/// Gives a head to those of `lines` that still have none. The caller has locked their leads.
 pub(in crate::store) async fn promote_headless(
     tx: &Tx,
     lines: &BTreeSet<Id>,

@@ -108,7 +108,7 @@ sql! {
          select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
          from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g";
 
-    /// Takes due jobs out; those that somebody else has taken do not come back.
+    /// Takes due jobs out, and returns them. Jobs that another node has taken are missing.
     pub(in crate::store) static TAKE_DUE_LATER =
         "delete from job_later where job_id @ids($1) returning job_id, line, kind, client_id, run, spared";
 

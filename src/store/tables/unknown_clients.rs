@@ -77,7 +77,7 @@ impl UnknownClientsLeft {
         is_noted
     }
 
-    /// Claims jobs of clients again that the configuration has by now.
+    /// Claims jobs of those clients again that the configuration knows by now.
     pub(in crate::store) fn take_up(&self, is_known: impl Fn(&str) -> bool) {
         self.clients().retain(|client_id| !is_known(client_id));
     }
