@@ -22,8 +22,8 @@ const STDIN: &str = "-";
 /// The options for the admin token.
 #[derive(clap::Args)]
 pub(super) struct TokenArgs {
-    /// Admin token of the daemon, `-` to read it from standard input. Every user of this machine
-    /// can see this option in the list of processes: use `POSTROOM_TOKEN` or `--token-file`
+    /// Admin token of the daemon, `-` to read it from standard input. This option is visible to
+    /// every user of this machine in the list of processes: use `POSTROOM_TOKEN` or `--token-file`
     /// [default: `POSTROOM_TOKEN`, `admin.token`, or the token that the daemon's first start made
     /// and kept]
     #[arg(long, value_name = "TOKEN", value_parser = secret)]

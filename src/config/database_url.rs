@@ -260,7 +260,7 @@ fn unknown(name: &str, query: &str, known: &[Parameter]) -> String {
     let has_value =
         query.split('&').any(|pair| pair.split_once('=').is_some_and(|(before, _)| before == name));
     if !has_value || name.len() > 40 || !name.chars().all(is_letter) {
-        return format!(": a parameter has no `=`, or no valid name: known are `{all}`");
+        return format!(": a parameter is without `=`, or has no valid name: known are `{all}`");
     }
     match nearest(name, names()) {
         Some(near) => format!(": unknown parameter `{name}`: the nearest known is `{near}`"),

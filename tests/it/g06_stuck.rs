@@ -8,6 +8,7 @@ use crate::{
         daemon::{Daemon, Options, Until},
         eventually,
         inside::Inside,
+        leftovers::Leftover,
         web::{ask, sms},
     },
 };
@@ -78,6 +79,8 @@ on_both_daemons! {
             false => Registry::default().kind(|_| Ignores::<1>),
         };
         let daemon = Inside::start(&place, CONFIG, registry).await;
+        daemon.may_leave(Leftover::Stuck, "two handlers ignore that they are cut off");
+        daemon.may_leave(Leftover::Panic, "their slots are replaced");
         let pool = daemon.board.pool(IGNORES);
         for (number, client) in ["sleeps", "spins"].into_iter().enumerate() {
             let id = daemon.enqueue(IGNORES, client, 2).await;
@@ -111,6 +114,7 @@ on_both_daemons! {
         let config = format!("{CONFIG}[restart]\nmax_lost_threads = 2\n");
         let config = config.replace("size = 1", "size = 2");
         let mut daemon = Daemon::start(Options { has_own_kinds: true, ..place.options(&config) }).await;
+        daemon.may_leave(Leftover::Stuck, "two handlers never yield");
         let db = Peek::of(&daemon).await;
         for id in 1..=2 {
             db.put_job(id, "BLOCKS", "fine", 1).await;

@@ -5,6 +5,7 @@ use crate::{
     support::{
         eventually,
         inside::Inside,
+        leftovers::Leftover,
         web::{Answer, ask, mail, sms},
     },
 };
@@ -60,6 +61,7 @@ on_both_daemons! {
             (&FIXED[1], Registry::default().channel(Learning::<1>(Sms)))
         };
         let daemon = Inside::start(&place, "", registry).await;
+        daemon.may_leave(Leftover::Unfinished, "its registry has no kind that scores leads");
         let held = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
         assert_eq!((held.outcome(), held.field("reason")), ("quarantined", "unknown_shape"));
         let id = held.field("quarantine_id").to_owned();
