@@ -188,10 +188,10 @@ impl Store {
         self.db.is_pooled()
     }
 
-    /// How many times the circuit breaker before PostgreSQL has closed: the outages that this process
-    /// has seen.
+    /// How many times the circuit breaker before PostgreSQL has tripped: the outages that this
+    /// process has seen.
     pub fn outages(&self) -> u32 {
-        self.db.connections().breaker.as_ref().map_or(0, |it| it.closings())
+        self.db.connections().breaker.as_ref().map_or(0, |it| it.trips())
     }
 
     /// Caps how many jobs of these clients run at once, on all nodes together; every other client

@@ -1,16 +1,18 @@
 //! A circuit breaker before PostgreSQL, with one task that probes for all callers.
 //!
 //! A pool that finds its server gone lets each of its callers reconnect, at first every few
-//! milliseconds. The breaker closes when the server is known to be gone. Callers wait then, and one
-//! task probes, with pauses that differ from node to node. When the breaker closes and when it opens
-//! again, all pools are replaced: a connection from before an outage may be silently dead, and a pool
-//! that checks a returned connection waits for its answer without a limit.
+//! milliseconds. The breaker prevents that. It is *closed* while calls pass. It *trips* when the
+//! server is known to be gone. While it is *open*, calls wait and one task probes, with pauses that
+//! differ from node to node. The first successful probe *resets* the breaker: it is closed again.
 //!
-//! Open and closed are those of a door: while the breaker is open, calls pass.
+//! All pools are replaced when the breaker trips and before it is reset: a connection from before
+//! an outage may be silently dead, and a pool that checks a returned connection waits for its
+//! answer without a limit.
 //!
-//! One lost connection does not close the breaker. It leads to one probe; meanwhile connections that
-//! were idle when it was lost are checked before use. A call that only took too long, or got no
-//! connection in time, proves nothing about the server. See docs/decisions/0013-outages.md and 0015-errors.md.
+//! One lost connection does not trip the breaker. It causes one probe, and connections that were
+//! idle when it was lost are checked before use. A call that only took too long, or got no
+//! connection in time, proves nothing about the server. See docs/decisions/0013-outages.md and
+//! 0015-errors.md.
 
 use super::error::{StoreError, from_sqlx};
 use sqlx::{
@@ -26,30 +28,31 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 
-/// The shortest pause between two probes of a server that is gone; up to as much again is added by chance.
+/// The shortest pause between two probes of a server that is gone. A random part of the same length
+/// is added.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a call that has begun may go on after the breaker has closed. A call over a sound
-/// connection ends well before that. Another connection may never answer.
+/// How long a call that has begun may continue after the breaker has tripped. A call over a sound
+/// connection ends well before that. A broken connection may never answer.
 const GRACE: Duration = Duration::from_secs(1);
 /// The time-out of a probe. A server that is half gone accepts a connection and answers nothing.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
-/// The shortest time between two replacements of the pools while the breaker stays open.
+/// The shortest time between two replacements of the pools while the breaker stays closed.
 const REPLACE_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whether a session can write: not on a standby, nor where something sets it read-only.
+/// Whether a session cannot write: the server is a standby, or something sets the session read-only.
 const READ_IS_READ_ONLY: &str =
     "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
 
 tokio::task_local! {
-    /// The breaker that the running call has passed, and how many times it had closed before.
+    /// The breaker that the running call has passed, and how many times it had tripped before.
     static CALL: (Arc<CircuitBreaker>, u32);
 }
 
-/// A pool behind the breaker: how it is replaced by a new one.
+/// A pool behind the breaker, as the function that replaces it by a new one.
 pub(in crate::store) struct GuardedPool(Box<dyn Fn() + Send + Sync>);
 
 impl GuardedPool {
-    /// `replace` makes its users go on with a new pool.
+    /// `replace` gives the pool's users a new pool.
     pub(in crate::store) fn new(replace: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Box::new(replace))
     }
@@ -61,20 +64,25 @@ impl std::fmt::Debug for GuardedPool {
     }
 }
 
-/// How a probe connects, and what it sends before it asks.
+/// How a probe connects, and what it sends first.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Probe {
+    /// How it connects.
     pub(in crate::store) options: PgConnectOptions,
     /// Behind a pooler: the text that begins a transaction with its settings.
     pub(in crate::store) opening: Option<String>,
 }
 
 impl Probe {
-    /// One attempt to connect to a server that takes writes.
+    /// Tries once to connect to a server that takes writes. Takes at most [`PROBE_LIMIT`].
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] if the server takes no writes, [`StoreError::Unreachable`] if it does
+    /// not answer in time, otherwise that of the attempt to connect.
     pub(in crate::store) async fn attempt(&self) -> Result<(), StoreError> {
         let attempt = async {
             let mut session: PgConnection = self.options.connect().await?;
-            // One message, so that a pooler does not take it apart.
+            // Sent as one message, so that a pooler does not split it.
             let text = match &self.opening {
                 Some(opening) => format!("{opening}; {READ_IS_READ_ONLY}; rollback"),
                 None => READ_IS_READ_ONLY.to_owned(),
@@ -95,30 +103,30 @@ impl Probe {
     }
 }
 
-/// The circuit breaker. Open: calls pass.
+/// The circuit breaker. While it is closed, calls pass.
 #[derive(Debug)]
 pub(in crate::store) struct CircuitBreaker {
     probe: Probe,
     /// The runtime on which probes run.
     runtime: Handle,
-    /// How long a call waits while the breaker is closed.
+    /// How long a call waits while the breaker is open.
     limit: Duration,
     /// The shortest pause between two probes.
     pause: Duration,
     /// True while calls pass.
-    is_open: watch::Sender<bool>,
-    /// All pools behind the breaker, to be replaced together.
+    is_closed: watch::Sender<bool>,
+    /// All pools behind the breaker. They are replaced together.
     pools: OnceLock<Vec<GuardedPool>>,
-    /// Connections that were opened before the last replacement of the pools are not used again.
+    /// When the pools were last replaced. Connections that were opened earlier are not used again.
     replaced_at: RwLock<Option<Instant>>,
-    /// Connections that were idle when another was lost are checked before use.
+    /// When a connection was last lost. Connections that were idle then are checked before use.
     lost_at: RwLock<Option<Instant>>,
-    /// How many times it has closed.
-    closings: AtomicU32,
-    /// Probes that have failed since it closed.
+    /// How many times it has tripped.
+    trips: AtomicU32,
+    /// Probes that have failed since it tripped.
     failed_probes: AtomicU32,
-    /// True while a single probe of an open breaker is under way.
-    is_doubting: AtomicBool,
+    /// True while [`CircuitBreaker::probe_once`] probes.
+    is_probing: AtomicBool,
 }
 
 fn read(at: &RwLock<Option<Instant>>) -> Option<Instant> {
@@ -130,112 +138,120 @@ fn set_now(at: &RwLock<Option<Instant>>) {
 }
 
 impl CircuitBreaker {
-    /// An open breaker. `limit` is how long a call waits while it is closed; `most` is how many probes there
-    /// may be in a second.
+    /// A closed breaker. `limit` is how long a call waits while the breaker is open; `most` is the
+    /// greatest number of probes in a second.
     pub(in crate::store) fn new(probe: Probe, limit: Duration, most: u32) -> Arc<Self> {
         Arc::new(Self {
             probe,
             runtime: Handle::current(),
             limit,
             pause: PAUSE.max(Duration::from_secs(1) / most.max(1)),
-            is_open: watch::Sender::new(true),
+            is_closed: watch::Sender::new(true),
             pools: OnceLock::new(),
             replaced_at: RwLock::default(),
             lost_at: RwLock::default(),
-            closings: AtomicU32::new(0),
+            trips: AtomicU32::new(0),
             failed_probes: AtomicU32::new(0),
-            is_doubting: AtomicBool::new(false),
+            is_probing: AtomicBool::new(false),
         })
     }
 
-    /// Names the pools behind the breaker. Set once.
-    pub(in crate::store) fn guards(&self, pools: Vec<GuardedPool>) {
+    /// Sets the pools behind the breaker, once.
+    pub(in crate::store) fn set_pools(&self, pools: Vec<GuardedPool>) {
         if self.pools.set(pools).is_err() {
             tracing::debug!("the breaker has its pools already");
         }
     }
 
     /// True while calls pass.
-    pub(in crate::store) fn is_open(&self) -> bool {
-        *self.is_open.borrow()
+    pub(in crate::store) fn is_closed(&self) -> bool {
+        *self.is_closed.borrow()
     }
 
-    /// How many times it has closed.
-    pub(in crate::store) fn closings(&self) -> u32 {
-        self.closings.load(Ordering::SeqCst)
+    /// How many times it has tripped.
+    pub(in crate::store) fn trips(&self) -> u32 {
+        self.trips.load(Ordering::SeqCst)
     }
 
-    /// Whether a connection of this age may be taken back into its pool.
-    pub(in crate::store) fn trusts(&self, age: Duration) -> bool {
-        read(&self.replaced_at).is_none_or(|it| it.elapsed() > age)
+    /// Whether a connection of this age may return to its pool: it was opened after the pools were
+    /// last replaced.
+    pub(in crate::store) fn may_return(&self, age: Duration) -> bool {
+        read(&self.replaced_at).is_none_or(|replaced_at| replaced_at.elapsed() > age)
     }
 
-    /// Whether a connection that has been idle for this long is to be checked before use: another was lost
-    /// meanwhile.
-    pub(in crate::store) fn doubts_idle(&self, idle_for: Duration) -> bool {
-        read(&self.lost_at).is_some_and(|it| it.elapsed() <= idle_for)
+    /// Whether a connection that has been idle for this long must be checked before use: another
+    /// one was lost meanwhile.
+    pub(in crate::store) fn must_check(&self, idle_for: Duration) -> bool {
+        read(&self.lost_at).is_some_and(|lost_at| lost_at.elapsed() <= idle_for)
     }
 
-    /// Runs a call. Waits while the breaker is closed, gives the call up [`GRACE`] after it has
-    /// closed, and notes what the call's error tells about the server.
+    /// Runs a call. Waits while the breaker is open, gives the call up [`GRACE`] after the breaker
+    /// has tripped, and notes what the call's error tells about the server.
+    ///
+    /// # Errors
+    /// Those of `call`; [`StoreError::Unreachable`] if the breaker is not reset in time, or has given
+    /// the call up.
     pub(in crate::store) async fn pass<T>(
         self: Arc<Self>,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.wait().await?;
-        let closings = self.closings();
+        self.until_closed().await?;
+        let trips = self.trips();
         let given_up = async {
-            self.closed().await;
+            self.until_tripped().await;
             tokio::time::sleep(GRACE).await;
         };
         let result = tokio::select! {
             biased;
-            it = CALL.scope((self.clone(), closings), call) => it,
+            result = CALL.scope((self.clone(), trips), call) => result,
             () = given_up => {
                 return Err(StoreError::Unreachable("no answer when others broke".to_owned()));
             }
         };
         if let Err(error) = &result {
-            self.take_note(closings, error);
+            self.note(trips, error);
         }
         result
     }
 
-    /// Runs work over a connection of its own, which tells nothing about those of the pools. Waits
-    /// while the breaker is closed, and gives the work up when it closes.
+    /// Runs work over a connection of its own, which tells nothing about the connections of the
+    /// pools. Waits while the breaker is open, and gives the work up when the breaker trips.
+    ///
+    /// # Errors
+    /// Those of `work`; [`StoreError::Unreachable`] if the breaker is not reset in time;
+    /// [`StoreError::Disconnected`] if it has given the work up.
     pub(in crate::store) async fn pass_apart<T>(
         self: Arc<Self>,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.wait().await?;
+        self.until_closed().await?;
         tokio::select! {
             biased;
-            it = work => it,
-            () = self.closed() => Err(StoreError::Disconnected("others broke".to_owned())),
+            result = work => result,
+            () = self.until_tripped() => Err(StoreError::Disconnected("others broke".to_owned())),
         }
     }
 
-    async fn wait(&self) -> Result<(), StoreError> {
-        let mut is_open = self.is_open.subscribe();
-        let opened = tokio::time::timeout(self.limit, is_open.wait_for(|it| *it)).await;
-        match opened {
+    /// Waits until the breaker is closed, for at most `limit`.
+    async fn until_closed(&self) -> Result<(), StoreError> {
+        let mut is_closed = self.is_closed.subscribe();
+        let closed = is_closed.wait_for(|is_closed| *is_closed);
+        match tokio::time::timeout(self.limit, closed).await {
             Ok(_) => Ok(()),
             Err(_) => Err(StoreError::Unreachable("it has not come back yet".to_owned())),
         }
     }
 
-    /// Acts on what a call's error tells about the server. `closings` is how many times the breaker
-    /// had closed when the call began: an error from before a later closing is ignored.
-    fn take_note(self: &Arc<Self>, closings: u32, error: &StoreError) {
+    /// Acts on what a call's error tells about the server. `trips` is how many times the breaker
+    /// had tripped when the call began: if it has tripped again since, the error is old and ignored.
+    fn note(self: &Arc<Self>, trips: u32, error: &StoreError) {
         match error {
-            StoreError::Unreachable(why) | StoreError::ReadOnly(why)
-                if self.closings() == closings =>
-            {
-                self.broke(why);
+            StoreError::Unreachable(why) | StoreError::ReadOnly(why) if self.trips() == trips => {
+                self.trip(why);
             }
             StoreError::Disconnected(_) => self.lost(),
-            // A password or a privilege that has changed: new connections fail, old ones may go on.
-            StoreError::Unusable(_) => self.doubt(),
+            // A password or a privilege has changed: new connections fail, old ones may still work.
+            StoreError::Unusable(_) => self.probe_once(),
             StoreError::Unreachable(_)
             | StoreError::ReadOnly(_)
             | StoreError::Conflict(_)
@@ -247,78 +263,84 @@ impl CircuitBreaker {
         }
     }
 
-    async fn closed(&self) {
-        drop(self.is_open.subscribe().wait_for(|it| !*it).await);
+    /// Waits until the breaker is open.
+    async fn until_tripped(&self) {
+        drop(self.is_closed.subscribe().wait_for(|is_closed| !*is_closed).await);
     }
 
-    /// One connection was lost. Those that are idle now are checked before use, and a probe finds
-    /// out whether the server is gone.
+    /// Notes that one connection was lost. Connections that are idle now will be checked before use,
+    /// and a probe finds out whether the server is gone.
     pub(in crate::store) fn lost(self: &Arc<Self>) {
         set_now(&self.lost_at);
-        self.doubt();
+        self.probe_once();
     }
 
-    /// A connection answers nothing for longer than the server lets a statement run. Its place in the pool may
-    /// never become free, so the pools are replaced; calls in flight go on.
+    /// Notes that a connection has not answered for longer than the server lets a statement run. Its
+    /// place in the pool may never become free, so the pools are replaced. Calls in flight continue.
     fn fell_silent(self: &Arc<Self>) {
-        let is_due = read(&self.replaced_at).is_none_or(|it| it.elapsed() > REPLACE_PAUSE);
-        if self.is_open() && is_due {
+        let is_due = read(&self.replaced_at).is_none_or(|at| at.elapsed() > REPLACE_PAUSE);
+        if self.is_closed() && is_due {
             tracing::warn!("a connection to the database answers nothing: going on with new ones");
             self.replace_pools();
         }
         self.lost();
     }
 
-    /// The server is gone, or is not the one that takes writes: closes the breaker, and starts to probe.
-    pub(in crate::store) fn broke(self: &Arc<Self>, why: &str) {
-        let has_closed = self.is_open.send_if_modified(|it| std::mem::replace(it, false));
-        if has_closed {
-            self.closings.fetch_add(1, Ordering::SeqCst);
+    /// Trips the breaker and starts to probe: the server is gone, or takes no writes. Does nothing
+    /// if the breaker is open.
+    pub(in crate::store) fn trip(self: &Arc<Self>, why: &str) {
+        let has_tripped =
+            self.is_closed.send_if_modified(|is_closed| std::mem::replace(is_closed, false));
+        if has_tripped {
+            self.trips.fetch_add(1, Ordering::SeqCst);
             tracing::warn!(why, "a connection to the database broke");
             let breaker = self.clone();
-            drop(self.runtime.spawn(async move { breaker.probe_until_open().await }));
+            drop(self.runtime.spawn(async move { breaker.probe_until_reset().await }));
         }
     }
 
-    /// Probes once, and closes the breaker where the server is gone. A server that is only slow or full loses
-    /// no connection by that.
-    pub(in crate::store) fn doubt(self: &Arc<Self>) {
-        if !self.is_open() || self.is_doubting.swap(true, Ordering::Relaxed) {
+    /// Starts one probe, which trips the breaker if the server is gone. Does nothing while the
+    /// breaker is open, or while such a probe runs. A server that is only slow, or has no connection
+    /// left, does not trip the breaker.
+    pub(in crate::store) fn probe_once(self: &Arc<Self>) {
+        if !self.is_closed() || self.is_probing.swap(true, Ordering::Relaxed) {
             return;
         }
         let breaker = self.clone();
         drop(self.runtime.spawn(async move {
             let answer = breaker.probe.attempt().await;
-            breaker.is_doubting.store(false, Ordering::Relaxed);
+            breaker.is_probing.store(false, Ordering::Relaxed);
             match answer {
                 Ok(()) => {}
                 Err(StoreError::Busy(why)) => {
                     tracing::debug!(why, "the database has no connection left for a probe");
                 }
-                Err(error) => breaker.broke(&error.to_string()),
+                Err(error) => breaker.trip(&error.to_string()),
             }
         }));
     }
 
-    /// Probes until the server answers and takes writes.
-    async fn probe_until_open(&self) {
-        let closed_at = Instant::now();
+    /// Probes until the server answers and takes writes, then resets the breaker.
+    async fn probe_until_reset(&self) {
+        let tripped_at = Instant::now();
         self.replace_pools();
+        // Probe, with pauses that differ from node to node.
         while let Err(error) = self.probe.attempt().await {
             match self.failed_probes.fetch_add(1, Ordering::Relaxed) {
-                0 => tracing::warn!(%error, "the database is away: looking until it is back"),
+                0 => tracing::warn!(%error, "the database is away: probing until it is back"),
                 _ => tracing::debug!(%error, "the database is still away"),
             }
             tokio::time::sleep(self.pause + self.pause.mul_f64(rand::random())).await;
         }
+        // The server is back. Connections that were opened meanwhile may belong to the old one.
         self.replace_pools();
         if self.failed_probes.swap(0, Ordering::Relaxed) > 0 {
-            tracing::info!(after = ?closed_at.elapsed(), "the database is back");
+            tracing::info!(after = ?tripped_at.elapsed(), "the database is back");
         }
-        self.is_open.send_replace(true);
+        self.is_closed.send_replace(true);
     }
 
-    /// Goes on with new pools. Connections that are in use are dropped when they come back.
+    /// Replaces all pools by new ones. Connections that are in use are dropped when they return.
     fn replace_pools(&self) {
         set_now(&self.replaced_at);
         for pool in self.pools.get().into_iter().flatten() {
@@ -327,26 +349,27 @@ impl CircuitBreaker {
     }
 }
 
-/// Runs work that has not changed anything yet, and gives it up when the breaker closes. Otherwise a
-/// pool would go on trying to connect for each caller that waits in it.
-pub(in crate::store) async fn while_open<T>(
+/// Runs work that has not changed anything yet, and gives it up when the breaker of the running call
+/// trips. Otherwise a pool would keep trying to connect for each caller that waits in it.
+pub(in crate::store) async fn while_closed<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let Ok(breaker) = CALL.try_with(|it| it.0.clone()) else { return work.await };
+    let Ok(breaker) = CALL.try_with(|(breaker, _)| breaker.clone()) else { return work.await };
     tokio::select! {
         biased;
-        it = work => it,
-        () = breaker.closed() => Err(StoreError::Unreachable("its connections broke".to_owned())),
+        result = work => result,
+        () = breaker.until_tripped() => Err(StoreError::Unreachable("its connections broke".to_owned())),
     }
 }
 
-/// Reports that a connection of the running call is lost. Outside a call (a migration, a heartbeat)
-/// it does nothing.
+/// Reports that a connection of the running call is lost. Does nothing outside a call (in a
+/// migration, a heartbeat).
 pub(in crate::store) fn lost_in_call() {
     CALL.try_with(|(breaker, _)| breaker.lost()).ok();
 }
 
-/// Reports that a connection of the running call answers nothing, before the call drops it.
+/// Reports that a connection of the running call does not answer, before the call drops it. Does
+/// nothing outside a call.
 pub(in crate::store) fn fell_silent_in_call() {
     CALL.try_with(|(breaker, _)| breaker.fell_silent()).ok();
 }

@@ -362,7 +362,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     };
     let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let api = sessions(API_CONNECTIONS, &of_api);
-    breaker.guards(guarded);
+    breaker.set_pools(guarded);
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,
@@ -405,12 +405,12 @@ fn postgres_pool(
         .acquire_timeout(cfg.acquire_timeout)
         .before_acquire(move |session, it| {
             let is_doubted =
-                of_acquire.upgrade().is_some_and(|breaker| breaker.doubts_idle(it.idle_for));
+                of_acquire.upgrade().is_some_and(|breaker| breaker.must_check(it.idle_for));
             let is_checked = is_doubted || it.idle_for >= IDLE_UNCHECKED;
             Box::pin(async move { if is_checked { is_sound(session).await } else { Ok(true) } })
         })
         .after_release(move |_, it| {
-            let is_trusted = of_release.upgrade().is_none_or(|breaker| breaker.trusts(it.age));
+            let is_trusted = of_release.upgrade().is_none_or(|breaker| breaker.may_return(it.age));
             // An error, because a polite goodbye waits for the other side.
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
             Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })

@@ -3,7 +3,7 @@
 
 use super::{
     StoreError,
-    circuit_breaker::{fell_silent_in_call, lost_in_call, while_open},
+    circuit_breaker::{fell_silent_in_call, lost_in_call, while_closed},
     connections::Connections,
     last_failed_write::LastFailedWrite,
     sessions::{LentTx, Sessions},
@@ -126,8 +126,9 @@ impl Tx {
             }
         };
         let last_failed_write = connections.last_failed_write.clone();
-        let inner =
-            while_open(begin_twice).await.inspect_err(|it| last_failed_write.note(purpose, it))?;
+        let inner = while_closed(begin_twice)
+            .await
+            .inspect_err(|it| last_failed_write.note(purpose, it))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");
@@ -308,7 +309,7 @@ pub(in crate::store) async fn write_alone<const N: usize>(
 ) -> Result<Vec<QueryResult>, StoreError> {
     let backend = sessions.get_database_backend();
     let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-    while_open(async { Ok(sessions.query_all_raw(statement).await?) }).await
+    while_closed(async { Ok(sessions.query_all_raw(statement).await?) }).await
 }
 
 /// A group as one JSON parameter.

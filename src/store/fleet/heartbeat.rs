@@ -82,7 +82,7 @@ struct Plan {
     notices: Arc<NoticeState>,
     /// Whether some client is capped, for all who move jobs.
     has_caps: Arc<AtomicBool>,
-    /// Shared with all others of this process: while it is closed, somebody else looks for the database.
+    /// The circuit breaker of this process. While it is open, its own task probes the database.
     breaker: Option<Arc<CircuitBreaker>>,
     on_forgotten: Box<dyn Fn() + Send>,
 }
@@ -169,7 +169,7 @@ impl Plan {
         loop {
             tokio::time::sleep(pause).await;
             pause = self.every;
-            if self.breaker.as_ref().is_some_and(|it| !it.is_open()) {
+            if self.breaker.as_ref().is_some_and(|breaker| !breaker.is_closed()) {
                 // Its other side may be gone, as those of the pools.
                 connections = None;
                 silence.was_blind();
@@ -200,7 +200,7 @@ impl Plan {
                     silence.was_blind();
                     tracing::warn!(%error, "heartbeat failed");
                     if let Some(breaker) = &self.breaker {
-                        breaker.doubt();
+                        breaker.probe_once();
                     }
                 }
             }
@@ -235,7 +235,7 @@ impl Plan {
                             *connections = Some(open);
                             // A new connection has overtaken it: those of the pools may be silent, too.
                             if let Some(breaker) = &self.breaker {
-                                breaker.broke("the heartbeat's connection fell silent");
+                                breaker.trip("the heartbeat's connection fell silent");
                             }
                             return Ok(beat);
                         }

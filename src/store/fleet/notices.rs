@@ -81,7 +81,7 @@ impl Notices {
     /// Tells the other nodes that there are jobs, soon; never waits. Where there are none, nothing is sent.
     pub fn announce_to_others(&self) {
         let (db, state) = (self.db.clone(), self.state.clone());
-        let is_reachable = db.connections().breaker.as_ref().is_some_and(|it| it.is_open());
+        let is_reachable = db.connections().breaker.as_ref().is_some_and(|it| it.is_closed());
         if !is_reachable || !state.has_peers.load(Ordering::Relaxed) {
             return;
         }
