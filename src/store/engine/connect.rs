@@ -1,4 +1,4 @@
-//! Opens the database, with the settings that the guarantees rest on.
+//! Opens the database, with the settings that the guarantees depend on.
 
 use super::{
     StoreError,
@@ -22,40 +22,43 @@ use sqlx::{
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How many connections read from SQLite beside its one writer.
+/// Connections that read from SQLite, beside its one writer.
 const SQLITE_READER_COUNT: u32 = 4;
 /// How long SQLite waits for a lock of another process (a backup, a shell) before it gives up.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages after which SQLite copies its log back; 4 MiB at 4 KiB a page.
+/// SQLite copies its log back after this many pages: 4 MiB at 4 KiB a page.
 const SQLITE_CHECKPOINT_PAGES: &str = "1000";
-/// What SQLite's writer keeps of the file in memory: the keys that every group looks into.
+/// Cache of SQLite's writer in KiB (negative, as the pragma wants it): the keys that every group
+/// reads.
 const SQLITE_WRITER_CACHE: &str = "-65536";
-/// What each reader keeps: less, because the system keeps the file, too, and there are several.
+/// Cache of each reader in KiB. It is smaller, because there are several readers and the system
+/// caches the file, too.
 const SQLITE_READER_CACHE: &str = "-12288";
-/// What each connection of the admin API keeps: its lists read past megabytes that nobody asks for again.
+/// Cache of each connection of the admin API in KiB. Its lists read megabytes that are not read
+/// again soon.
 const SQLITE_API_CACHE: &str = "-2048";
-/// The log file is cut to this size after a checkpoint.
+/// SQLite truncates its log to this size after a checkpoint.
 const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
-/// Connections that only the admin API and the metrics read over, beyond `database.max_connections`: a slow
-/// page takes no connection from webhooks, claims and handlers.
+/// Connections for the admin API and the metrics alone, in addition to `database.max_connections`:
+/// a slow page takes no connection from webhooks, claims and handlers.
 const API_CONNECTIONS: u32 = 2;
 /// How long a statement of the admin API may run.
 const API_STATEMENT_MAX: Duration = Duration::from_secs(2);
-/// SQLite's virtual machine asks after this many steps whether a statement of the admin API has run too long:
-/// some hundred microseconds.
+/// After this many steps, which take some hundred microseconds, SQLite's virtual machine checks
+/// whether a statement of the admin API has run too long.
 const SQLITE_STEPS_A_CHECK: i32 = 10_000;
-/// An unused connection to PostgreSQL is closed after this long, before a firewall between forgets it without
-/// a word: those do after 4 minutes or more.
+/// An unused connection to PostgreSQL is closed after this long. Firewalls silently forget a
+/// connection after 4 minutes or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that has been idle for this long is checked before use, which costs a round trip.
 const IDLE_UNCHECKED: Duration = Duration::from_secs(10);
 /// How long that check may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
-/// A statement that takes longer has a connection that answers nothing: the server ends statements after
+/// If a statement takes longer, its connection counts as silent: the server ends statements after
 /// [`POSTGRES_TIMEOUTS`].
 const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
-/// What every transaction rests on, whatever the defaults of the database or the role are: one that waited for
-/// a lock sees what was committed meanwhile.
+/// What every transaction depends on, set against other defaults of the database or the role. In
+/// `read committed`, a statement that waited for a lock sees what was committed meanwhile.
 const POSTGRES_TRANSACTIONS: [(&str, &str); 2] =
     [("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")];
 /// As [`POSTGRES_TIMEOUTS`], for the admin API.
@@ -64,7 +67,7 @@ const POSTGRES_API_TIMEOUTS: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "8s"),
     ("lock_timeout", "2s"),
 ];
-/// Statements, and transactions that sit idle, end before the claim's floor may rise over their turns
+/// Statements and idle transactions end before the claim's floor may rise above their turns
 /// (`domain::fairness::TRANSACTION_MAX`).
 const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
     ("statement_timeout", "8s"),
@@ -72,8 +75,9 @@ const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
     ("lock_timeout", "8s"),
 ];
 
-/// How all connections but the one for scans are planned: each of their statements finds its rows by key. Without this, a table whose statistics are old or missing is read whole and joined by hash, until
-/// vacuum comes by (a fresh database took 2 × as long for each group of webhooks).
+/// Planner settings of all connections except those for scans: each statement finds its rows by
+/// key. Without these, PostgreSQL reads a table with old or missing statistics whole and joins it by
+/// hash until vacuum has analysed it: a new database took twice as long for each group of webhooks.
 const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -89,13 +93,14 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     Some(options.get_filename().to_owned())
 }
 
-/// In debug builds statements can be seen, by `telemetry.log = "info,sqlx::query=debug"`; in others not even the
-/// question whether somebody looks is worth asking.
+/// Disables the logging of statements, except in debug builds, where
+/// `telemetry.log = "info,sqlx::query=debug"` shows them. In release builds, even the check whether
+/// that level is enabled costs too much.
 fn quiet<O: ConnectOptions>(options: O) -> O {
     if cfg!(debug_assertions) { options } else { options.disable_statement_logging() }
 }
 
-/// A connection for migrations: without time-outs.
+/// Opens one connection for migrations, without time-outs for statements.
 pub(in crate::store) async fn open_for_migration(
     cfg: &config::DatabaseConfig,
 ) -> Result<Sessions, StoreError> {
@@ -127,7 +132,7 @@ pub(in crate::store) async fn open_for_migration(
     })
 }
 
-/// The options of every connection to PostgreSQL. A pooler takes no start parameters but the common ones.
+/// The options of every connection to PostgreSQL. A pooler takes only the common start parameters.
 fn postgres_options(cfg: &config::DatabaseConfig) -> Result<PgConnectOptions, StoreError> {
     let options = quiet(PgConnectOptions::from_str(cfg.url.expose())?);
     Ok(match cfg.pooler {
@@ -136,7 +141,8 @@ fn postgres_options(cfg: &config::DatabaseConfig) -> Result<PgConnectOptions, St
     })
 }
 
-/// The same, with what is between us and PostgreSQL found out.
+/// The same configuration. If its pooler is [`Pooler::Auto`], one connection finds out whether there
+/// is a pooler between this process and PostgreSQL.
 pub(in crate::store) async fn resolved(
     cfg: &config::DatabaseConfig,
 ) -> Result<config::DatabaseConfig, StoreError> {
@@ -153,12 +159,13 @@ pub(in crate::store) async fn resolved(
 }
 
 sql! {
-    /// What a PostgreSQL server does not flush before it says that a commit is done.
+    /// The settings of a PostgreSQL server that say whether a commit is flushed before it is
+    /// acknowledged.
     static READ_DURABILITY =
         "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit";
 }
 
-/// The settings of a server under which an acknowledged webhook can be lost; empty is good.
+/// The settings of the server by which an acknowledged webhook can be lost. Empty if there are none.
 pub(in crate::store) async fn undurable(
     connections: &Connections,
 ) -> Result<Vec<String>, StoreError> {
@@ -177,24 +184,24 @@ pub(in crate::store) async fn undurable(
     Ok(off)
 }
 
-/// Makes a database on the PostgreSQL server that `url` names.
+/// Creates a database on the PostgreSQL server that `url` names.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server is unreachable or refuses.
 pub async fn create_database(url: &str, name: &str) -> Result<(), StoreError> {
     on_server(url, &format!("create database \"{name}\"")).await
 }
 
-/// Drops such a database, whoever is connected to it.
+/// Drops such a database, and ends the connections to it.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// If the server is unreachable or refuses.
 pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
     on_server(url, &format!("drop database if exists \"{name}\" with (force)")).await
 }
 
 async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
-    // Nothing that a pooler would refuse: what is sent needs no session.
+    // Only options that a pooler accepts: the statement needs no session.
     let options =
         PgConnectOptions::from_str(url)?.disable_statement_logging().extra_float_digits(None);
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
@@ -203,15 +210,15 @@ async fn on_server(url: &str, statement: &str) -> Result<(), StoreError> {
     Ok(db.close().await?)
 }
 
-/// One connection, for a thread of its own.
+/// Opens one connection, for a thread of its own.
 pub(in crate::store) async fn open_one(
     cfg: &config::DatabaseConfig,
 ) -> Result<Connections, StoreError> {
     postgres(&config::DatabaseConfig { max_connections: 1, ..cfg.clone() }).await
 }
 
-/// The pool of a listener: one connection, without time-outs, and with probes that find out when the other
-/// side has gone without a word.
+/// The pool of a listener: one connection, without time-outs for statements. The listener checks by
+/// itself whether the other side is still there.
 pub(in crate::store) async fn listener_pool(
     cfg: &config::DatabaseConfig,
 ) -> Result<PgPool, StoreError> {
@@ -226,8 +233,8 @@ pub(in crate::store) async fn listener_pool(
         .await?)
 }
 
-/// Opens connections to the configured database. Must run on the runtime that will poll them: a sqlx
-/// connection belongs to the runtime that opened it.
+/// Opens connections to the configured database. Must run on the runtime that will use them: a
+/// sqlx connection belongs to the runtime that opened it.
 pub(in crate::store) async fn open(
     cfg: &config::DatabaseConfig,
 ) -> Result<Connections, StoreError> {
@@ -252,9 +259,10 @@ fn sqlite_options(cfg: &config::DatabaseConfig) -> Result<SqliteConnectOptions, 
     Ok(quiet(options))
 }
 
-/// One writer, opened first and kept for ever, because SQLite has one writer at a time: who waits, waits
-/// in the pool's queue and never meets "database is locked".
+/// Opens SQLite with one writer, which is opened first and never closed. SQLite has one writer at a
+/// time: callers wait in the pool's queue and never get "database is locked".
 async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
+    // The writer.
     let options = sqlite_options(cfg)?;
     let writer = SqlitePoolOptions::new()
         .min_connections(1)
@@ -263,15 +271,16 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
         .max_lifetime(None)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
-        // SQLite ends a transaction by itself when the disk is full, and the driver, which is refused when it
-        // rolls back then, goes on counting it: each transaction from then on would be a savepoint in one that
-        // nobody commits.
-        .before_acquire(|it, _| {
-            let is_clean = !it.is_in_transaction();
+        // When the disk is full, SQLite ends a transaction by itself. It then refuses the driver's
+        // rollback, and the driver still counts the transaction: each later transaction would be a
+        // savepoint in one that is never committed.
+        .before_acquire(|connection, _| {
+            let is_clean = !connection.is_in_transaction();
             Box::pin(async move { Ok(is_clean) })
         })
         .connect_with(options.clone())
         .await?;
+    // The readers, and those of the admin API, whose statements are limited.
     let of_readers =
         options.pragma("cache_size", SQLITE_READER_CACHE).read_only(true).create_if_missing(false);
     let readers = SqlitePoolOptions::new()
@@ -287,8 +296,10 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
         .await?;
     let api = readers
         .max_connections(API_CONNECTIONS)
-        .after_connect(|it, _| Box::pin(bound_statements(it)))
-        .before_acquire(|it, _| Box::pin(async move { bound_statements(it).await.map(|()| true) }))
+        .after_connect(|connection, _| Box::pin(bound_statements(connection)))
+        .before_acquire(|connection, _| {
+            Box::pin(async move { bound_statements(connection).await.map(|()| true) })
+        })
         .connect_lazy_with(
             of_readers.pragma("cache_size", SQLITE_API_CACHE).busy_timeout(API_STATEMENT_MAX),
         );
@@ -304,16 +315,16 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
         last_failed_write: LastFailedWrite::default(),
         breaker: None,
         faults: Arc::new(Faults::from_env()),
-        log_path: sqlite_path(cfg.url.expose()).map(|it| {
-            let mut path = it.into_os_string();
+        log_path: sqlite_path(cfg.url.expose()).map(|file| {
+            let mut path = file.into_os_string();
             path.push("-wal");
             path.into()
         }),
     })
 }
 
-/// Lets what this connection is about to be used for run for [`API_STATEMENT_MAX`] from now on; then SQLite
-/// interrupts it.
+/// Limits what this connection will now be used for to [`API_STATEMENT_MAX`] from now on. After that,
+/// SQLite interrupts it.
 async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let ends_at = Instant::now() + API_STATEMENT_MAX;
     let may_go_on = move || Instant::now() < ends_at;
@@ -321,13 +332,17 @@ async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Readers get connections of their own, so that a page of the API never waits behind a flood of webhooks.
+/// Opens PostgreSQL. Readers get connections of their own, so that a page of the API never waits
+/// behind a flood of webhooks.
 async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError> {
+    // The limits and the breaker, which every pool shares.
     let cfg = resolved(cfg).await?;
     let faults = Arc::new(Faults::from_env());
     let statement_limit = faults.limit("statement", STATEMENT_LIMIT);
     let limit = cfg.acquire_timeout + statement_limit;
     let breaker = CircuitBreaker::new(probe(&cfg)?, cfg.acquire_timeout, cfg.max_connections);
+    // How sessions for one purpose are made: their number, their settings, and how the breaker
+    // replaces their pool.
     let plain = postgres_options(&cfg)?.application_name("postroom");
     let is_lent = cfg.pooler == Pooler::Transaction;
     let mut guarded = Vec::new();
@@ -349,6 +364,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
         }));
         sessions
     };
+    // Two thirds write; one of the readers is for scans, if there are at least two.
     let by_key: Vec<_> = POSTGRES_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let readers = cfg.max_connections / 3;
     let writer = sessions(cfg.max_connections - readers, &by_key);
@@ -360,6 +376,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
         }
         _ => (sessions(readers - 1, &by_key), sessions(1, &POSTGRES_TIMEOUTS)),
     };
+    // The admin API.
     let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let api = sessions(API_CONNECTIONS, &of_api);
     breaker.set_pools(guarded);
@@ -378,7 +395,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     })
 }
 
-/// How a probe connects: with what the transactions of the pools rest on.
+/// How a probe connects: with the settings that the transactions of the pools depend on.
 fn probe(cfg: &config::DatabaseConfig) -> Result<Probe, StoreError> {
     let options = postgres_options(cfg)?.application_name("postroom").disable_statement_logging();
     Ok(match cfg.pooler {
@@ -389,38 +406,41 @@ fn probe(cfg: &config::DatabaseConfig) -> Result<Probe, StoreError> {
     })
 }
 
-/// A pool of at most that many connections, which takes none back that is from before the pools were replaced.
-/// It opens them only for those who ask: to keep some open, it would try by itself while the server is away.
+/// The options of a pool of at most `most` connections. It drops a returned connection that was opened
+/// before the pools were last replaced. It opens connections only on demand: a pool that keeps some
+/// open would try to connect by itself while the server is away.
 fn postgres_pool(
     cfg: &config::DatabaseConfig,
     breaker: &Arc<CircuitBreaker>,
     most: u32,
 ) -> PgPoolOptions {
-    // The breaker knows its pools, and would keep them for good if they kept it.
+    // Weak, because the breaker holds its pools: neither would ever be dropped.
     let (of_release, of_acquire) = (Arc::downgrade(breaker), Arc::downgrade(breaker));
     PgPoolOptions::new()
         .max_connections(most.max(1))
         .idle_timeout(IDLE_TIMEOUT)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
-        .before_acquire(move |session, it| {
-            let is_doubted =
-                of_acquire.upgrade().is_some_and(|breaker| breaker.must_check(it.idle_for));
-            let is_checked = is_doubted || it.idle_for >= IDLE_UNCHECKED;
+        .before_acquire(move |session, meta| {
+            let must_check =
+                of_acquire.upgrade().is_some_and(|breaker| breaker.must_check(meta.idle_for));
+            let is_checked = must_check || meta.idle_for >= IDLE_UNCHECKED;
             Box::pin(async move { if is_checked { is_sound(session).await } else { Ok(true) } })
         })
-        .after_release(move |_, it| {
-            let is_trusted = of_release.upgrade().is_none_or(|breaker| breaker.may_return(it.age));
-            // An error, because a polite goodbye waits for the other side.
+        .after_release(move |_, meta| {
+            let may_return = of_release.upgrade().is_none_or(|it| it.may_return(meta.age));
+            // An error, because `Ok(false)` closes the connection with a message and waits for the
+            // other side.
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());
-            Box::pin(async move { if is_trusted { Ok(true) } else { Err(stale()) } })
+            Box::pin(async move { if may_return { Ok(true) } else { Err(stale()) } })
         })
 }
 
-/// Whether a connection answers.
+/// Whether a connection answers without an error.
 ///
 /// # Errors
-/// When it answers nothing: a polite goodbye would wait for the other side, too.
+/// If it does not answer in time. An error, because `Ok(false)` closes the connection with a message
+/// and waits for the other side.
 async fn is_sound(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_LIMIT, session.ping()).await {
         Ok(answer) => Ok(answer.is_ok()),
@@ -428,14 +448,14 @@ async fn is_sound(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
     }
 }
 
-/// Sees with one attempt whether PostgreSQL is there and takes writes. Nothing to see on SQLite.
+/// Tries once whether PostgreSQL is there and takes writes. Does nothing on SQLite.
 ///
 /// # Errors
-/// When it is not, or does not.
+/// If it is unreachable or takes no writes.
 pub async fn reach(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => Ok(()),
-        // Finding out what is between is an attempt of its own, and the only one that every pooler takes.
+        // Finding out whether there is a pooler is an attempt of its own, which every pooler accepts.
         None => probe(&resolved(cfg).await?)?.attempt().await,
     }
 }

@@ -1,9 +1,9 @@
-//! How statements reach the database: over sessions that are our own, or over such as a pooler lends for one
-//! transaction at a time (docs/decisions/0014).
+//! How statements reach the database: over sessions of our own, or over sessions that a pooler lends
+//! for one transaction at a time (docs/decisions/0014).
 //!
-//! What a session keeps (prepared statements, settings) is lost or somebody else's as soon as it is lent anew.
-//! So behind a pooler every statement belongs to a transaction that begins with its settings, and is sent
-//! without a name.
+//! A session keeps prepared statements and settings. When the pooler lends it to another client,
+//! they are lost or belong to that client. So behind a pooler every statement is part of a
+//! transaction that begins with its settings, and is sent without a name.
 
 use super::{StoreError, circuit_breaker};
 use arc_swap::ArcSwap;
@@ -19,38 +19,40 @@ use sqlx::{
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
-/// What `SeaORM` wants its futures to be.
+/// The futures that `SeaORM`'s trait returns.
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
 
-/// Begins a transaction over a lent session, whatever the defaults of the database or the role are.
+/// Begins a transaction over a lent session, independent of the defaults of the database or the
+/// role.
 pub(in crate::store) const LENT_BEGIN: &str = "begin isolation level read committed read write";
 
 /// Sessions for one purpose.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Sessions {
-    /// Shared by all clones, so that all of them go on with the next pool.
+    /// The pool. Shared by all clones, so that [`Sessions::renew`] gives all of them the next one.
     db: Arc<ArcSwap<DatabaseConnection>>,
     /// Behind a pooler: the text that begins a transaction and makes its settings.
     opening: Option<Arc<str>>,
-    /// How long a statement may take together with the wait for its connection; after that its connection
-    /// counts as silent. `None` on SQLite, which has no other side.
+    /// How long the wait for a connection and the statement may take together. After that the
+    /// connection counts as silent. `None` on SQLite, which has no server.
     limit: Option<Duration>,
 }
 
 impl Sessions {
-    /// Sessions that are our own for as long as they are open.
+    /// Sessions that are our own as long as they are open.
     pub(in crate::store) fn own(db: DatabaseConnection) -> Self {
         Self { db: Arc::new(ArcSwap::from_pointee(db)), opening: None, limit: None }
     }
 
-    /// The same, with a limit for a statement together with the wait for its connection. The server ends
-    /// statements sooner, so a connection that takes longer answers nothing any more.
+    /// The same, with a limit for the wait for a connection and the statement together. The server
+    /// ends statements sooner, so a connection that takes longer does not answer any more.
     #[must_use]
     pub(in crate::store) fn with_limit(self, limit: Duration) -> Self {
         Self { limit: Some(limit), ..self }
     }
 
-    /// Sessions that are lent for a transaction, which begins with these settings.
+    /// Sessions that a pooler lends for one transaction, which begins with these settings: names and
+    /// values.
     pub(in crate::store) fn lent<'a>(
         pool: PgPool,
         settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
@@ -61,13 +63,13 @@ impl Sessions {
         Self { opening: Some(opening.into()), ..Self::own(db) }
     }
 
-    /// `SeaORM`'s connection, for what needs no session.
+    /// `SeaORM`'s connection, for work that does not depend on a session's settings.
     pub(in crate::store) fn db(&self) -> Arc<DatabaseConnection> {
         self.db.load_full()
     }
 
-    /// Goes on with another pool, and drops the connections of the one before that nobody uses. Whatever still hangs in
-    /// that one keeps no room in this.
+    /// Replaces the pool, and drops the unused connections of the old one. A caller that still waits
+    /// in the old pool takes no place in the new one.
     pub(in crate::store) fn renew(&self, pool: PgPool) {
         let fresh = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let before = self.db.swap(Arc::new(fresh));
@@ -87,24 +89,27 @@ impl Sessions {
         match tokio::time::timeout(limit, &mut work).await {
             Ok(result) => result,
             Err(_) => {
-                // Said while the work still has its connection: nobody is to wait for that one.
+                // Reported while the work still holds its connection, so that no other caller gets it.
                 circuit_breaker::fell_silent_in_call();
                 Err(failed(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
             }
         }
     }
 
-    /// Closes them.
+    /// Closes the sessions of the pool.
+    ///
+    /// # Errors
+    /// If the database refuses.
     pub(in crate::store) async fn close(self) -> Result<(), StoreError> {
         Ok(self.db().close_by_ref().await?)
     }
 
-    /// True behind a pooler.
+    /// True if a pooler lends the sessions.
     pub(in crate::store) const fn is_lent(&self) -> bool {
         self.opening.is_some()
     }
 
-    /// Begins a transaction over a session that is lent for it; `None` where sessions are our own.
+    /// Begins a transaction over a lent session. `None` if sessions are our own.
     pub(in crate::store) async fn begin_lent(&self) -> Result<Option<LentTx>, StoreError> {
         match &self.opening {
             Some(opening) => {
@@ -116,7 +121,7 @@ impl Sessions {
     }
 }
 
-/// A statement outside of a transaction is one of its own behind a pooler.
+/// Behind a pooler, a statement outside a transaction gets a transaction of its own.
 impl ConnectionTrait for Sessions {
     fn get_database_backend(&self) -> DatabaseBackend {
         self.db.load().get_database_backend()
@@ -144,7 +149,7 @@ impl ConnectionTrait for Sessions {
         't: 'f,
     {
         let db = self.db();
-        // Without parameters it goes over the wire as one message, whole.
+        // Without parameters, the text is sent as one message.
         Box::pin(self.in_time(async move { db.execute_unprepared(text).await }))
     }
 
@@ -173,7 +178,7 @@ impl ConnectionTrait for Sessions {
     }
 }
 
-/// A transaction over a session that is lent for it. Dropped without [`LentTx::commit`], it rolls back.
+/// A transaction over a lent session. It rolls back if it is dropped without [`LentTx::commit`].
 pub(in crate::store) struct LentTx(Mutex<Transaction<'static, Postgres>>);
 
 impl LentTx {
@@ -183,7 +188,7 @@ impl LentTx {
         Ok(Self(Mutex::new(begun)))
     }
 
-    /// Runs a statement and gives its rows.
+    /// Runs a statement and returns its rows.
     pub(in crate::store) async fn query(
         &self,
         statement: Statement,
@@ -193,7 +198,7 @@ impl LentTx {
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }
 
-    /// Runs a statement.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(in crate::store) async fn execute(
         &self,
         statement: Statement,
@@ -202,13 +207,14 @@ impl LentTx {
         Ok(nameless(statement).execute(&mut **tx).await.map_err(failed)?.into())
     }
 
-    /// Commits.
+    /// Commits the transaction.
     pub(in crate::store) async fn commit(self) -> Result<(), DbErr> {
         self.0.into_inner().commit().await.map_err(failed)
     }
 }
 
-/// A statement without a name: one that has a name would meet another's of that name on the next session.
+/// A statement without a name. A name could already be taken by another client's statement on the
+/// lent session.
 fn nameless(
     statement: Statement,
 ) -> sqlx::query::Query<'static, Postgres, <Postgres as sqlx::Database>::Arguments> {
@@ -221,25 +227,28 @@ fn failed(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
-/// What a session is started with, to see whether it is still there.
+/// A start parameter of a session. If a later statement reads it back, the session is our own.
 const MARK: (&str, &str) = ("postroom.session", "own");
 const READ_MARK: &str = "select coalesce(current_setting('postroom.session', true), '')";
 
-/// Whether a session is our own: one keeps what it was started with. Poolers refuse start parameters that they do
-/// not know, or leave them out.
+/// Whether sessions are our own: an own session keeps its start parameters. Poolers refuse start
+/// parameters that they do not know, or drop them.
+///
+/// # Errors
+/// If the connection fails for another reason.
 pub(in crate::store) async fn are_own(options: &PgConnectOptions) -> Result<bool, StoreError> {
     let mut session = match PgConnection::connect_with(&options.clone().options([MARK])).await {
         Ok(session) => session,
         Err(error) if is_refused(&error) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    // As one message, which no pooler takes apart.
+    // Sent as one message, so that a pooler does not split it.
     let row = session.fetch_one(sqlx::raw_sql(READ_MARK)).await?;
     session.close().await?;
     Ok(row.try_get::<String, _>(0)? == MARK.1)
 }
 
-/// True where the other side does not take start parameters: `protocol_violation`, `feature_not_supported`.
+/// True if the other side refuses start parameters: `protocol_violation`, `feature_not_supported`.
 fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("08P01" | "0A000"))
