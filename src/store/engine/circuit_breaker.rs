@@ -39,7 +39,8 @@ const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// The shortest time between two replacements of the pools while the breaker stays closed.
 const REPLACE_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whether a session cannot write: the server is a standby, or something sets the session read-only.
+/// Whether a session cannot write: the server is a standby, or something sets the session
+/// read-only.
 const READ_IS_READ_ONLY: &str =
     "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
 
@@ -77,8 +78,8 @@ impl Probe {
     /// Tries once to connect to a server that takes writes. Takes at most [`PROBE_LIMIT`].
     ///
     /// # Errors
-    /// [`StoreError::ReadOnly`] if the server takes no writes, [`StoreError::Unreachable`] if it does
-    /// not answer in time, otherwise that of the attempt to connect.
+    /// [`StoreError::ReadOnly`] if the server takes no writes, [`StoreError::Unreachable`] if it
+    /// does not answer in time, otherwise that of the attempt to connect.
     pub(in crate::store) async fn attempt(&self) -> Result<(), StoreError> {
         let attempt = async {
             let mut session: PgConnection = self.options.connect().await?;
@@ -189,8 +190,8 @@ impl CircuitBreaker {
     /// has tripped, and notes what the call's error tells about the server.
     ///
     /// # Errors
-    /// Those of `call`; [`StoreError::Unreachable`] if the breaker is not reset in time, or has given
-    /// the call up.
+    /// Those of `call`; [`StoreError::Unreachable`] if the breaker is not reset in time, or has
+    /// given the call up.
     pub(in crate::store) async fn pass<T>(
         self: Arc<Self>,
         call: impl Future<Output = Result<T, StoreError>>,
@@ -243,7 +244,8 @@ impl CircuitBreaker {
     }
 
     /// Acts on what a call's error tells about the server. `trips` is how many times the breaker
-    /// had tripped when the call began: if it has tripped again since, the error is old and ignored.
+    /// had tripped when the call began: if it has tripped again since, the error is old and
+    /// ignored.
     fn note(self: &Arc<Self>, trips: u32, error: &StoreError) {
         match error {
             StoreError::Unreachable(why) | StoreError::ReadOnly(why) if self.trips() == trips => {
@@ -268,15 +270,16 @@ impl CircuitBreaker {
         drop(self.is_closed.subscribe().wait_for(|is_closed| !*is_closed).await);
     }
 
-    /// Notes that one connection was lost. Connections that are idle now will be checked before use,
-    /// and a probe finds out whether the server is gone.
+    /// Notes that one connection was lost. Connections that are idle now will be checked before
+    /// use, and a probe finds out whether the server is gone.
     pub(in crate::store) fn lost(self: &Arc<Self>) {
         set_now(&self.lost_at);
         self.probe_once();
     }
 
-    /// Notes that a connection has not answered for longer than the server lets a statement run. Its
-    /// place in the pool may never become free, so the pools are replaced. Calls in flight continue.
+    /// Notes that a connection has not answered for longer than the server lets a statement run.
+    /// Its place in the pool may never become free, so the pools are replaced. Calls in flight
+    /// continue.
     fn fell_silent(self: &Arc<Self>) {
         let is_due = read(&self.replaced_at).is_none_or(|at| at.elapsed() > REPLACE_PAUSE);
         if self.is_closed() && is_due {
@@ -300,8 +303,8 @@ impl CircuitBreaker {
     }
 
     /// Starts one probe, which trips the breaker if the server is gone. Does nothing while the
-    /// breaker is open, or while such a probe runs. A server that is only slow, or has no connection
-    /// left, does not trip the breaker.
+    /// breaker is open, or while such a probe runs. A server that is only slow, or has no
+    /// connection left, does not trip the breaker.
     pub(in crate::store) fn probe_once(self: &Arc<Self>) {
         if !self.is_closed() || self.is_probing.swap(true, Ordering::Relaxed) {
             return;
@@ -349,8 +352,8 @@ impl CircuitBreaker {
     }
 }
 
-/// Runs work that has not changed anything yet, and gives it up when the breaker of the running call
-/// trips. Otherwise a pool would keep trying to connect for each caller that waits in it.
+/// Runs work that has not changed anything yet, and gives it up when the breaker of the running
+/// call trips. Otherwise a pool would keep trying to connect for each caller that waits in it.
 pub(in crate::store) async fn while_closed<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {

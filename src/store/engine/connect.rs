@@ -76,8 +76,9 @@ const POSTGRES_TIMEOUTS: [(&str, &str); 3] = [
 ];
 
 /// Planner settings of all connections except those for scans: each statement finds its rows by
-/// key. Without these, PostgreSQL reads a table with old or missing statistics whole and joins it by
-/// hash until vacuum has analysed it: a new database took twice as long for each group of webhooks.
+/// key. Without these, PostgreSQL reads a table with old or missing statistics whole and joins it
+/// by hash until vacuum has analysed it: a new database took twice as long for each group of
+/// webhooks.
 const POSTGRES_PLANS_BY_KEY: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -141,8 +142,8 @@ fn postgres_options(cfg: &config::DatabaseConfig) -> Result<PgConnectOptions, St
     })
 }
 
-/// The same configuration. If its pooler is [`Pooler::Auto`], one connection finds out whether there
-/// is a pooler between this process and PostgreSQL.
+/// The same configuration. If its pooler is [`Pooler::Auto`], one connection finds out whether
+/// there is a pooler between this process and PostgreSQL.
 pub(in crate::store) async fn resolved(
     cfg: &config::DatabaseConfig,
 ) -> Result<config::DatabaseConfig, StoreError> {
@@ -165,7 +166,8 @@ sql! {
         "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit";
 }
 
-/// The settings of the server by which an acknowledged webhook can be lost. Empty if there are none.
+/// The settings of the server by which an acknowledged webhook can be lost. Empty if there are
+/// none.
 pub(in crate::store) async fn undurable(
     connections: &Connections,
 ) -> Result<Vec<String>, StoreError> {
@@ -323,8 +325,8 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
     })
 }
 
-/// Limits what this connection will now be used for to [`API_STATEMENT_MAX`] from now on. After that,
-/// SQLite interrupts it.
+/// Limits what this connection will now be used for to [`API_STATEMENT_MAX`] from now on. After
+/// that, SQLite interrupts it.
 async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let ends_at = Instant::now() + API_STATEMENT_MAX;
     let may_go_on = move || Instant::now() < ends_at;
@@ -406,9 +408,9 @@ fn probe(cfg: &config::DatabaseConfig) -> Result<Probe, StoreError> {
     })
 }
 
-/// The options of a pool of at most `most` connections. It drops a returned connection that was opened
-/// before the pools were last replaced. It opens connections only on demand: a pool that keeps some
-/// open would try to connect by itself while the server is away.
+/// The options of a pool of at most `most` connections. It drops a returned connection that was
+/// opened before the pools were last replaced. It opens connections only on demand: a pool that
+/// keeps some open would try to connect by itself while the server is away.
 fn postgres_pool(
     cfg: &config::DatabaseConfig,
     breaker: &Arc<CircuitBreaker>,
@@ -439,8 +441,8 @@ fn postgres_pool(
 /// Whether a connection answers without an error.
 ///
 /// # Errors
-/// If it does not answer in time. An error, because `Ok(false)` closes the connection with a message
-/// and waits for the other side.
+/// If it does not answer in time. An error, because `Ok(false)` closes the connection with a
+/// message and waits for the other side.
 async fn is_sound(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_LIMIT, session.ping()).await {
         Ok(answer) => Ok(answer.is_ok()),
@@ -455,7 +457,8 @@ async fn is_sound(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
 pub async fn reach(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     match sqlite_path(cfg.url.expose()) {
         Some(_) => Ok(()),
-        // Finding out whether there is a pooler is an attempt of its own, which every pooler accepts.
+        // Finding out whether there is a pooler is an attempt of its own, which every pooler
+        // accepts.
         None => probe(&resolved(cfg).await?)?.attempt().await,
     }
 }

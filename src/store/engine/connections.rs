@@ -20,7 +20,7 @@ use std::{
 /// The pools of an open database, and what their users share. A clone shares everything.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Connections {
-    /// Which of the two databases it is.
+    /// SQLite or PostgreSQL.
     pub(in crate::store) backend: DatabaseBackend,
     /// For transactions. On SQLite there is one such connection.
     pub(in crate::store) writer: Sessions,
@@ -46,7 +46,8 @@ pub(in crate::store) struct Connections {
 }
 
 impl Connections {
-    /// The same configuration, with the pooler that was found between this process and PostgreSQL.
+    /// The same configuration, with the pooler that was detected between this process and
+    /// PostgreSQL.
     pub(in crate::store) fn as_found(
         &self,
         cfg: &config::DatabaseConfig,

@@ -1,4 +1,4 @@
-//! The open database: which process this is to it, and where its calls run.
+//! The open database: as which node this process is registered, and where its calls run.
 //!
 //! Every call runs on the store runtime, because a sqlx connection belongs to the runtime that
 //! opened it: a busy arbiter or HTTP worker must never be that runtime.
@@ -25,11 +25,12 @@ pub(in crate::store) struct Database(Arc<Opened>);
 
 #[derive(Debug)]
 struct Opened {
-    /// Of the store runtime.
+    /// Handle of the store runtime.
     runtime: Handle,
     connections: Connections,
     /// The id of this process in the database.
     node: Id,
+    /// Assigns the ids of new rows.
     ids: Ids,
     /// The configuration that applies now: how many attempts a new job gets.
     config: config::Live,
@@ -38,7 +39,7 @@ struct Opened {
 }
 
 impl Database {
-    /// Puts together what was opened on `runtime` and registered as `node`.
+    /// Combines what was opened on `runtime` and registered as `node`.
     pub(in crate::store) fn new(
         runtime: Handle,
         connections: Connections,
@@ -50,7 +51,7 @@ impl Database {
         Self(Arc::new(Opened { runtime, connections, node, ids, config, channels }))
     }
 
-    /// The store runtime.
+    /// Handle of the store runtime.
     pub(in crate::store) fn runtime(&self) -> &Handle {
         &self.0.runtime
     }
@@ -95,12 +96,12 @@ impl Database {
         self.0.connections.writer.is_lent()
     }
 
-    /// `sqlite` or `postgres`.
+    /// The kind of database: `sqlite` or `postgres`.
     pub(in crate::store) fn kind(&self) -> &'static str {
         if self.is_sqlite() { "sqlite" } else { "postgres" }
     }
 
-    /// All pools.
+    /// The pools of this process.
     pub(in crate::store) fn connections(&self) -> &Connections {
         &self.0.connections
     }
@@ -120,7 +121,7 @@ impl Database {
         &self.0.connections.api
     }
 
-    /// Runs `work` in a write transaction; see [`Connections::write`]. Stands inside a
+    /// Runs `work` in a write transaction; see [`Connections::write`]. Must be used inside a
     /// [`Self::call`].
     ///
     /// # Errors
@@ -187,8 +188,8 @@ impl Database {
         })
     }
 
-    /// Runs work that makes calls of its own on the store runtime, where it goes on when the caller
-    /// is dropped. The circuit breaker is left to those calls.
+    /// Runs work that makes calls of its own on the store runtime, where it continues if the caller
+    /// is dropped. Those calls pass the circuit breaker; the work itself does not.
     ///
     /// # Errors
     /// Those of `work`; [`StoreError::Unreachable`] when the runtime has stopped;
@@ -213,7 +214,7 @@ impl Database {
         }
     }
 
-    /// Starts work on the store runtime for which nobody waits.
+    /// Starts work on the store runtime, and does not wait for it.
     pub(in crate::store) fn spawn_detached(&self, work: impl Future<Output = ()> + Send + 'static) {
         drop(self.0.runtime.spawn(work));
     }

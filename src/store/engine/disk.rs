@@ -1,7 +1,8 @@
-//! The disk of a SQLite file: how much of it is free, read at most once a second.
+//! The free space on the disk of a SQLite file, read at most once a second.
 //!
-//! A SQLite database that meets a full disk takes no write at all, not even one that would make room.
-//! So new webhooks stop earlier, while jobs, pruning and the write-ahead log still have room.
+//! If the disk is full, a SQLite database takes no write at all, not even one that would make room.
+//! So webhooks are refused earlier, while there is still room for jobs, pruning and the write-ahead
+//! log.
 
 use super::connect::sqlite_path;
 use std::{
@@ -12,10 +13,10 @@ use std::{
 use tokio::time::Instant;
 
 /// The shortest time between two readings.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The greatest number of bytes that is kept free.
+const READ_EVERY: Duration = Duration::from_secs(1);
+/// At most this many bytes are kept free.
 const FLOOR_MAX: u64 = 1 << 30;
-/// The part of a smaller disk that is kept free: a twentieth.
+/// On a smaller disk, this part is kept free: a twentieth.
 const FLOOR_PART: u64 = 20;
 
 /// How much room a disk has, in bytes.
@@ -26,7 +27,7 @@ struct Space {
 }
 
 impl Space {
-    /// How many bytes are to be kept free.
+    /// How many bytes are kept free.
     fn floor(self) -> u64 {
         (self.total / FLOOR_PART).min(FLOOR_MAX)
     }
@@ -39,8 +40,9 @@ impl Space {
 /// The disk of the database's file.
 #[derive(Debug)]
 pub(in crate::store) struct Disk {
-    /// The directory of the file; `None` where the database is no file here.
+    /// The directory of the file; `None` if the database is not a file on this machine.
     directory: Option<PathBuf>,
+    /// The last reading: when, and what it found (`None` if it failed).
     last: Mutex<Option<(Instant, Option<Space>)>>,
 }
 
@@ -52,15 +54,15 @@ impl Disk {
         Self { directory: directory.filter(|it| it.is_dir()), last: Mutex::new(None) }
     }
 
-    /// Why it may take no new webhooks; `None` when it has room, or when nobody can tell.
+    /// Why no new webhooks may be stored; `None` if there is room, or if it is unknown.
     pub(in crate::store) fn trouble(&self) -> Option<String> {
         let directory = self.directory.as_ref()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let space = match *last {
-            Some((at, space)) if at.elapsed() < LOOK_EVERY => space,
+            Some((at, space)) if at.elapsed() < READ_EVERY => space,
             before => {
-                let space = look(directory);
-                tell(before.and_then(|it| it.1), space);
+                let space = space_of(directory);
+                log_change(before.and_then(|(_, space)| space), space);
                 *last = Some((Instant::now(), space));
                 space
             }
@@ -69,26 +71,29 @@ impl Disk {
     }
 }
 
-fn look(directory: &PathBuf) -> Option<Space> {
+/// Reads how much room there is; `None` if the system does not say.
+fn space_of(directory: &PathBuf) -> Option<Space> {
     match rustix::fs::statvfs(directory) {
-        Ok(it) => Some(Space {
-            free: it.f_bavail.saturating_mul(it.f_frsize),
-            total: it.f_blocks.saturating_mul(it.f_frsize),
+        Ok(stat) => Some(Space {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
         }),
         Err(error) => {
-            tracing::debug!(%error, "nobody can tell how much of the database's disk is free");
+            tracing::debug!(%error, "the free space on the database's disk cannot be read");
             None
         }
     }
 }
 
-fn described(it: Space) -> String {
-    let [free, floor] = [it.free, it.floor()].map(|it| bytesize::ByteSize::b(it).to_string());
+fn described(space: Space) -> String {
+    let [free, floor] =
+        [space.free, space.floor()].map(|bytes| bytesize::ByteSize::b(bytes).to_string());
     format!("its disk has {free} left, less than the {floor} that are kept free")
 }
 
-fn tell(before: Option<Space>, now: Option<Space>) {
-    let is_low = |it: Option<Space>| it.is_some_and(Space::is_low);
+/// Logs when the disk becomes low, and when it has room again.
+fn log_change(before: Option<Space>, now: Option<Space>) {
+    let is_low = |space: Option<Space>| space.is_some_and(Space::is_low);
     match (is_low(before), now) {
         (false, Some(space)) if space.is_low() => {
             let why = described(space);

@@ -1,4 +1,5 @@
-//! Database errors, sorted once into what a caller can do about them (docs/decisions/0015-errors.md).
+//! Database errors, classified once by what a caller can do about them
+//! (docs/decisions/0015-errors.md).
 
 use sea_orm::{DbErr, RuntimeErr};
 use std::io;
@@ -6,52 +7,56 @@ use thiserror::Error;
 
 /// Why a database call failed.
 ///
-/// The variants are the classes of docs/decisions/0015-errors.md, which says what each caller does with each.
-/// The texts name code and constraint only: a database's own message may quote the values at fault, and
-/// those are people's words and addresses.
+/// The variants are the classes of docs/decisions/0015-errors.md, which says what each caller does
+/// with each class. The texts contain only the code and the constraint: the database's own message
+/// may quote the refused values, which are people's words and addresses.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
-    /// Another transaction was in the way (deadlock, serialization failure, a row that moved): repeat the
-    /// whole group at once.
+    /// Another transaction was in the way (deadlock, serialization failure, a row that moved).
+    /// Repeat the whole group at once.
     #[error("conflict with another transaction ({0})")]
     Conflict(String),
-    /// A constraint that another transaction may have caused to fail (a unique key was taken, a parent row
-    /// deleted): repeat a few times as a conflict; if it stays, the data is at fault.
+    /// A constraint failed, and another transaction may be the cause (it took a unique key, it
+    /// deleted a parent row). Repeat a few times, as after a conflict. If the error stays, the data
+    /// is at fault.
     #[error("a constraint refused the data ({0})")]
     Constraint(String),
-    /// The values cannot be stored: repeating is of no use, isolate the culprit.
+    /// The values cannot be stored. Do not repeat; isolate the culprit.
     #[error("the database refused the data ({0})")]
     Data(String),
-    /// The database works, but not fast enough now: wait. No connection is broken.
+    /// The database works, but is too slow now. Wait. No connection is broken.
     #[error("the database is busy ({0})")]
     Busy(String),
-    /// The database has no room: wait. A write that needs no new room may pass all the same.
+    /// The database has no room. Wait. A write that needs no new room may still succeed.
     #[error("the database has no room ({0})")]
     Full(String),
-    /// This connection is of no use any more. Others may be sound: a probe decides whether the server is gone.
+    /// The connection is lost. Others may be sound: a probe decides whether the server is gone.
     #[error("the connection to the database was lost ({0})")]
     Disconnected(String),
-    /// The server does not answer, or refuses new connections: wait until a probe gets through.
+    /// The server does not answer, or refuses new connections. Wait until a probe succeeds.
     #[error("the database cannot be reached ({0})")]
     Unreachable(String),
-    /// The server answers and takes no writes (a standby): leave all its connections, wait for the primary.
+    /// The server answers, but takes no writes (a standby). Drop all its connections, and wait for
+    /// the primary.
     #[error("the database takes no writes ({0})")]
     ReadOnly(String),
-    /// Nothing but a person can mend it (password, privilege, a file that is no database). Cause and way out.
+    /// Only a person can mend it (a password, a privilege, a file that is no database). The text
+    /// says the cause and the way out.
     #[error("{0}")]
     Unusable(String),
-    /// The store found something that contradicts its own rules, or sent a wrong statement: our own bug.
+    /// The store found something that contradicts its own rules, or sent a wrong statement. Our own
+    /// bug.
     #[error("{0}")]
     Broken(String),
 }
 
 impl StoreError {
-    /// True where repeating the same group may succeed at once.
+    /// True if repeating the same group at once may succeed.
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::Constraint(_))
     }
 
-    /// True where the database cannot do it now: wait, and do not blame the data.
+    /// True if the database cannot do it now. Wait; the data is not at fault.
     pub const fn is_away(&self) -> bool {
         match self {
             Self::Busy(_)
@@ -64,12 +69,12 @@ impl StoreError {
         }
     }
 
-    /// True where waiting is enough; false where a start has to end with the cause and the way out.
+    /// True if waiting is enough. If false, a start must end with the cause and the way out.
     pub const fn comes_back(&self) -> bool {
         self.is_away() && !matches!(self, Self::Unusable(_))
     }
 
-    /// The same error of an attempt to connect: there was no connection yet that could be lost.
+    /// The same error during an attempt to connect, when there was no connection yet to lose.
     pub(in crate::store) fn while_connecting(self) -> Self {
         match self {
             Self::Disconnected(why) => Self::Unreachable(why),
@@ -85,7 +90,7 @@ impl StoreError {
         }
     }
 
-    /// True where the values are at fault.
+    /// True if the values are at fault.
     pub const fn is_data(&self) -> bool {
         matches!(self, Self::Data(_) | Self::Constraint(_))
     }
@@ -95,9 +100,9 @@ impl From<DbErr> for StoreError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "SeaORM's enum is non-exhaustive")]
     fn from(error: DbErr) -> Self {
         match &error {
-            DbErr::Conn(RuntimeErr::SqlxError(it))
-            | DbErr::Exec(RuntimeErr::SqlxError(it))
-            | DbErr::Query(RuntimeErr::SqlxError(it)) => from_sqlx(it),
+            DbErr::Conn(RuntimeErr::SqlxError(cause))
+            | DbErr::Exec(RuntimeErr::SqlxError(cause))
+            | DbErr::Query(RuntimeErr::SqlxError(cause)) => from_sqlx(cause),
             DbErr::ConnectionAcquire(_) => Self::Busy(NO_CONNECTION_FREE.to_owned()),
             _ => Self::Broken(error.to_string()),
         }
@@ -112,10 +117,11 @@ impl From<sqlx::Error> for StoreError {
 
 const NO_CONNECTION_FREE: &str = "no connection became free in time";
 
+/// The class of an error of sqlx: by the database's code if there is one.
 pub(in crate::store) fn from_sqlx(error: &sqlx::Error) -> StoreError {
     let Some(database) = error.as_database_error() else { return of_driver(error) };
     let code = database.code().unwrap_or_default().into_owned();
-    let at = database.constraint().map(|it| format!(", {it}")).unwrap_or_default();
+    let at = database.constraint().map(|name| format!(", {name}")).unwrap_or_default();
     if database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         of_postgres(&code, format!("SQLSTATE {code}{at}"))
     } else {
@@ -123,7 +129,7 @@ pub(in crate::store) fn from_sqlx(error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// Errors of the driver itself. Their own texts may quote the URL.
+/// Errors of the driver itself. Their own texts are not used, because they may quote the URL.
 #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx's enum is non-exhaustive")]
 fn of_driver(error: &sqlx::Error) -> StoreError {
     match error {
@@ -147,7 +153,8 @@ fn of_driver(error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// Kinds that only an attempt to connect meets say that there is no server; all others end one connection.
+/// Kinds that occur only while connecting mean that there is no server. All others mean that one
+/// connection is lost.
 #[expect(clippy::wildcard_enum_match_arm, reason = "std's enum is non-exhaustive")]
 fn of_io(kind: io::ErrorKind) -> StoreError {
     match kind {
@@ -164,7 +171,7 @@ fn of_io(kind: io::ErrorKind) -> StoreError {
 /// By SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn of_postgres(code: &str, text: String) -> StoreError {
     match code {
-        // Start-up and privileges: only a person can mend these.
+        // The start and privileges: only a person can mend these.
         "28P01" => StoreError::Unusable(format!(
             "the server refuses the password ({text}): correct it in `database.url`"
         )),
@@ -181,20 +188,21 @@ fn of_postgres(code: &str, text: String) -> StoreError {
         "42501" => StoreError::Unusable(format!(
             "the user lacks a privilege ({text}): make it the owner of the database and its tables"
         )),
-        // A unique key, a foreign key or an exclusion may have been fine without the other transaction.
+        // A unique key, a foreign key, an exclusion: another transaction may be the cause.
         "23503" | "23505" | "23P01" => StoreError::Constraint(text),
         // Out of time: statement_timeout, a lock's time-out. Out of sessions: too_many_connections.
         "53300" | "55006" | "55P03" | "57014" => StoreError::Busy(text),
-        // The server ended this session: idle too long, an administrator, a crash of another session.
+        // The server ended this session: it was idle too long, an administrator ended it, or
+        // another session crashed.
         "25P03" | "25P04" | "57P01" | "57P02" | "57P05" => StoreError::Disconnected(text),
-        // It starts up, shuts down or recovers, and takes no sessions.
+        // The server starts up, shuts down or recovers, and accepts no sessions.
         "57P03" => StoreError::Unreachable(text),
-        // A read-only transaction, a hot standby (0A000 where a transaction is begun to write), a database that
-        // was dropped under its sessions. 0A000 is also a plan that is outdated: new sessions mend that, too.
+        // A read-only transaction, a hot standby (0A000 when a write transaction begins), a
+        // database that was dropped. 0A000 is also an outdated plan, which new sessions mend, too.
         "0A000" | "25006" | "55000" | "57P04" => StoreError::ReadOnly(text),
         _ => match code.get(..2) {
             Some("08") => StoreError::Disconnected(text),
-            // Numbers, dates and texts out of range, and more than a statement may hold.
+            // Numbers, dates and texts out of range; more than a statement may contain.
             Some("22" | "23" | "54") => StoreError::Data(text),
             Some("40") => StoreError::Conflict(text),
             Some("53" | "58") => StoreError::Full(text),
@@ -211,7 +219,7 @@ fn of_sqlite(code: &str, text: String, message: &str) -> StoreError {
     const BUSY_SNAPSHOT: u32 = 517;
     let Ok(code) = code.parse::<u32>() else { return StoreError::Broken(text) };
     match (code, code & 0xff) {
-        // Generic: a wrong statement, which names no values.
+        // Generic: a wrong statement. Its message quotes no values.
         (_, 1) => StoreError::Broken(format!("{text}: {message}")),
         // The schema changed under a prepared statement.
         (BUSY_SNAPSHOT, _) | (_, 17) => StoreError::Conflict(text),
@@ -229,7 +237,7 @@ fn of_sqlite(code: &str, text: String, message: &str) -> StoreError {
         (_, 3 | 14 | 23) => StoreError::Unusable(format!(
             "the database's file cannot be opened ({text}): correct the path in `database.url`, or its rights"
         )),
-        // Too big, a constraint (there is one writer: nobody else can have caused it), a wrong type.
+        // Too big, a constraint (with one writer, no other transaction is the cause), a wrong type.
         (_, 18..=20) => StoreError::Data(text),
         (_, 24 | 26) => StoreError::Unusable(format!(
             "the file is no SQLite database ({text}): correct the path in `database.url`"

@@ -1,4 +1,4 @@
-//! Ids that grow with arrival, given out by the node that inserts.
+//! Ids that grow with arrival, assigned by the node that inserts.
 
 use crate::domain::{Id, Timestamp};
 use std::{
@@ -6,39 +6,43 @@ use std::{
     time::Duration,
 };
 
-/// Bits of an id below its milliseconds: 10 for the node's slot, 12 for the number within the millisecond.
+/// Bits of an id below its milliseconds: 10 for the node's slot, then 12 for the number within the
+/// millisecond.
 const SLOT_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
 /// 2024-01-01T00:00:00Z: 41 bits of milliseconds from here last until 2093.
 const EPOCH_MS: i64 = 1_704_067_200_000;
-/// How many nodes may live at once: each holds a slot of its own.
+/// The greatest number of nodes at once: each holds a slot of its own.
 pub(in crate::store) const SLOT_COUNT: i64 = 1 << SLOT_BITS;
 
-/// The wall clock. It dates receipts and ids; due times and leases are judged by the database's.
+/// The wall clock. It dates receipts and ids. Due times and leases are judged by the database's
+/// clock.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub fn wall_clock() -> Timestamp {
     jiff::Timestamp::now().into()
 }
 
-/// Gives out ids: milliseconds, slot, and a number within the millisecond.
+/// Assigns ids, which consist of milliseconds, slot, and a number within the millisecond.
 ///
-/// Within a process they rise strictly, whatever the clock does: more than 4,096 in a millisecond borrow
-/// from the next, and a clock that steps back is ignored until it has caught up.
+/// Within a process they rise strictly, even if the clock steps back: then the last id's time is
+/// used until the clock has caught up. If there are more than 4,096 in a millisecond, the next
+/// millisecond is used.
 #[derive(Debug)]
 pub(in crate::store) struct Ids {
+    /// The slot of this node, below [`SLOT_COUNT`].
     slot: i64,
-    /// (milliseconds since the epoch) << 12 | number: the last one given out.
+    /// The last id without its slot: milliseconds since [`EPOCH_MS`] << 12 | number.
     last: AtomicI64,
 }
 
 impl Ids {
-    /// For the node with this slot; `floor` is the greatest id that was ever stored.
+    /// For the node with this slot. `floor` is the greatest id ever stored.
     pub(in crate::store) fn new(slot: i64, floor: Id) -> Self {
         let floor_ms = floor >> (SLOT_BITS + SEQUENCE_BITS);
         Self { slot: slot % SLOT_COUNT, last: AtomicI64::new((floor_ms + 1) << SEQUENCE_BITS) }
     }
 
-    /// The next id.
+    /// The next id, greater than all before it.
     pub(in crate::store) fn next(&self) -> Id {
         self.next_at(wall_clock())
     }
@@ -59,23 +63,23 @@ impl Ids {
     }
 }
 
-/// The least id that could have been given out at that time.
+/// The least id that could have been assigned at that time.
 pub(in crate::store) const fn first_at(time: Timestamp) -> Id {
     let ms = time.as_millis() - EPOCH_MS;
     if ms < 0 { 0 } else { ms << (SLOT_BITS + SEQUENCE_BITS) }
 }
 
-/// Ids may be ahead of the clock by this much: by clocks that differ, and by ids that were
-/// borrowed.
+/// Ids may be ahead of the clock by at most this: clocks differ, and ids of later milliseconds may
+/// have been used.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 
-/// How far the time of an id is ahead of `now`, where that is more than clocks differ by.
+/// How far the time of an id is ahead of `now`; `None` up to [`AHEAD_MAX`].
 pub(in crate::store) fn ahead_of(id: Id, now: Timestamp) -> Option<Duration> {
     let ahead = u64::try_from(given_out_at(id).millis_since(now)).map(Duration::from_millis);
-    ahead.ok().filter(|it| *it > AHEAD_MAX)
+    ahead.ok().filter(|ahead| *ahead > AHEAD_MAX)
 }
 
-/// When an id was given out.
+/// When an id was assigned.
 pub const fn given_out_at(id: Id) -> Timestamp {
     Timestamp::from_millis((id >> (SLOT_BITS + SEQUENCE_BITS)) + EPOCH_MS)
 }

@@ -31,13 +31,14 @@ where
     let mut waiting: Vec<Arc<[T]>> = vec![items];
     let (mut broken_tries, mut broken_culprits) = (0, 0);
     while let Some(group) = waiting.pop() {
+        // Commit the group.
         let error = match commit(group.clone()).await {
             Ok(answers) if answers.len() == group.len() => {
                 broken_tries = 0;
                 results.extend(answers.into_iter().map(Ok));
                 continue;
             }
-            // The group is committed, so it is not repeated. Nobody can say whose answer is missing.
+            // The group is committed, so it is not repeated. It is unknown which answer is missing.
             Ok(answers) => {
                 let (count, size) = (answers.len(), group.len());
                 let error = StoreError::Broken(format!("{count} answers to a group of {size}"));
@@ -46,6 +47,7 @@ where
             }
             Err(error) => error,
         };
+        // It has failed: halve it, try a single item again, or give the error to its items.
         let is_broken = matches!(error, StoreError::Broken(_));
         let is_searched = error.is_data() || (is_broken && broken_culprits < BROKEN_CULPRITS_MAX);
         if is_searched && group.len() > 1 {

@@ -5,16 +5,18 @@ use arc_swap::ArcSwapOption;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a write that found the disk full keeps `/readyz` red, even if other writes succeed: on a
-/// full disk, small writes that fit into an existing page still pass.
+/// How long a write that found the disk full keeps `/readyz` red, even if other writes succeed: on
+/// a full disk, small writes that fit into an existing page still pass.
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// The last failed write, if it still counts. A clone shares it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct LastFailedWrite(Arc<ArcSwapOption<Failed>>);
 
+/// A failed write.
 #[derive(Debug)]
 struct Failed {
+    /// The purpose of its transaction.
     purpose: &'static str,
     error: StoreError,
     at: Instant,

@@ -1,4 +1,4 @@
-//! Migrations, run so that two daemons that start on one empty database do not meet in them.
+//! Migrations. A lock prevents two daemons that start on one empty database from migrating at once.
 
 use super::{StoreError, connect, suitable};
 use crate::config;
@@ -11,14 +11,15 @@ use sea_orm::{
 /// The advisory lock under which migrations run on PostgreSQL ("postroom" in ASCII).
 const MIGRATION_LOCK: &str = "select pg_advisory_xact_lock(8101821212437278573)";
 
-/// `SeaORM` gives its statements names, and a session that is lent may have such of another's.
+/// Frees the names that `SeaORM` gives its statements: a lent session may already have such names
+/// from another client.
 const FORGET_STATEMENTS: &str = "do $$ declare it text; begin \
     for it in select name from pg_prepared_statements where name like 'sqlx\\_s\\_%' loop \
       execute format('deallocate %I', it); \
     end loop; \
   end $$";
 
-/// What has been applied and what has not.
+/// All migrations, and which of them are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrations {
     /// Name and whether it is applied, oldest first.
@@ -32,20 +33,23 @@ impl Migrations {
     }
 }
 
-/// Where to.
+/// The direction of a migration.
 #[derive(Clone, Copy, Debug)]
 enum Way {
+    /// Apply all pending ones.
     Up,
+    /// Revert the last one.
     Down,
+    /// Revert all, then apply all.
     Fresh,
 }
 
 /// Applies all pending migrations.
 ///
 /// # Errors
-/// When the database is away, cannot be Postroom's (it holds tables of another program, or no UTF-8), a newer
-/// version has migrated it, or a migration fails; on PostgreSQL nothing is changed then, on SQLite nothing of
-/// that migration is left.
+/// If the database is unreachable, cannot be Postroom's (it contains tables of another program, or
+/// its encoding is not UTF-8), was migrated by a newer version, or a migration fails. On
+/// PostgreSQL, nothing is changed then; on SQLite, nothing of the failed migration is left.
 pub async fn migrate_up(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
     locked(cfg, Way::Up).await
 }
@@ -66,10 +70,10 @@ pub async fn migrate_fresh(cfg: &config::DatabaseConfig) -> Result<(), StoreErro
     locked(cfg, Way::Fresh).await
 }
 
-/// What is applied, without changing anything.
+/// Which migrations are applied. Changes nothing.
 ///
 /// # Errors
-/// When the database is away, or a newer version has migrated it.
+/// If the database is unreachable, or a newer version has migrated it.
 pub async fn migrate_status(cfg: &config::DatabaseConfig) -> Result<Migrations, StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
     suitable::has_encoding(&sessions).await?;
@@ -77,14 +81,14 @@ pub async fn migrate_status(cfg: &config::DatabaseConfig) -> Result<Migrations, 
     let pending: Vec<String> = pending.iter().map(|it| it.name().to_owned()).collect();
     let steps = Migrator::get_migration_files()
         .iter()
-        .map(|it| (it.name().to_owned(), !pending.contains(&it.name().to_owned())))
+        .map(|step| (step.name().to_owned(), !pending.contains(&step.name().to_owned())))
         .collect();
     sessions.close().await?;
     Ok(Migrations { steps })
 }
 
-/// Migrates over a connection of its own that has no time-outs; on PostgreSQL in one transaction that holds the
-/// advisory lock, so that it works over a session that a pooler lends, too.
+/// Migrates over a connection of its own that has no time-outs. On PostgreSQL, one transaction
+/// holds the advisory lock and does all, so that a session that a pooler lends is enough.
 async fn locked(cfg: &config::DatabaseConfig, way: Way) -> Result<(), StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
     let db = &*sessions.db();
@@ -130,10 +134,11 @@ async fn go<'a>(way: Way, db: impl IntoDatabaseExecutor<'a> + Copy) -> Result<()
     done.map_err(explained)
 }
 
-/// The only complaint that the migrator makes in its own words is of migrations that it does not know.
+/// Explains an error of the migrator. Its only error text of its own is about migrations that it
+/// does not know.
 fn explained(error: DbErr) -> StoreError {
     let DbErr::Custom(text) = &error else { return error.into() };
-    // Each is quoted, on a line of its own.
+    // Each migration is quoted, on a line of its own.
     let unknown: Vec<&str> = text.lines().filter_map(|it| it.split('\'').nth(1)).collect();
     StoreError::Broken(format!(
         "its schema is that of a newer Postroom, which has applied {}: start that version or a later one",

@@ -1,4 +1,4 @@
-//! The engine floor: how statements reach the database. It knows no table.
+//! The engine floor: how statements reach the database. It names no table.
 
 pub(super) mod circuit_breaker;
 pub(super) mod connect;

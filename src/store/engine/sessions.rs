@@ -1,5 +1,5 @@
-//! How statements reach the database: over sessions of our own, or over sessions that a pooler lends
-//! for one transaction at a time (docs/decisions/0014).
+//! How statements reach the database: over sessions of our own, or over sessions that a pooler
+//! lends for one transaction at a time (docs/decisions/0014).
 //!
 //! A session keeps prepared statements and settings. When the pooler lends it to another client,
 //! they are lost or belong to that client. So behind a pooler every statement is part of a
@@ -51,8 +51,8 @@ impl Sessions {
         Self { limit: Some(limit), ..self }
     }
 
-    /// Sessions that a pooler lends for one transaction, which begins with these settings: names and
-    /// values.
+    /// Sessions that a pooler lends for one transaction, which begins with these settings: names
+    /// and values.
     pub(in crate::store) fn lent<'a>(
         pool: PgPool,
         settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
@@ -68,8 +68,8 @@ impl Sessions {
         self.db.load_full()
     }
 
-    /// Replaces the pool, and drops the unused connections of the old one. A caller that still waits
-    /// in the old pool takes no place in the new one.
+    /// Replaces the pool, and drops the unused connections of the old one. A caller that still
+    /// waits in the old pool takes no place in the new one.
     pub(in crate::store) fn renew(&self, pool: PgPool) {
         let fresh = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let before = self.db.swap(Arc::new(fresh));
@@ -89,7 +89,8 @@ impl Sessions {
         match tokio::time::timeout(limit, &mut work).await {
             Ok(result) => result,
             Err(_) => {
-                // Reported while the work still holds its connection, so that no other caller gets it.
+                // Reported while the work still holds its connection, so that no other caller gets
+                // it.
                 circuit_breaker::fell_silent_in_call();
                 Err(failed(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
             }

@@ -1,33 +1,38 @@
 //! Statements written once for both databases.
 //!
-//! The two differ in six places, and each has a word: how a group comes in as one JSON parameter
-//! (`@rows`, `@ids`), what the time is (`@now`, `@in_ms`), how an instant is read (`@ms`), how it is
-//! written (`@at`), how rows are locked (`@for_update`, `@skip_locked`: SQLite has one writer and
-//! needs none), and how a row is chosen by a subquery of its own for each row of a group (`@each`).
+//! The two databases differ in six ways, and a word in the text stands for each:
+//!
+//! - how a group is passed as one JSON parameter: `@rows`, `@ids`;
+//! - how the time is read: `@now`, `@in_ms`;
+//! - how an instant becomes Unix milliseconds: `@ms`;
+//! - how Unix milliseconds become an instant: `@at`;
+//! - how rows are locked: `@for_update`, `@skip_locked` (SQLite has one writer and needs no locks);
+//! - how a subquery chooses rows for each row of a group: `@each`.
 //!
 //! Each statement is declared by [`sql!`], which also registers it.
 //!
-//! A group as one JSON parameter keeps the text fixed, so that it stays prepared, has no limit on the
-//! number of parameters, and knows NULLs.
+//! With a group as one JSON parameter, the text stays the same for each size of the group. So it
+//! stays prepared, does not exceed the limit on parameters, and can contain NULLs.
 
 use sea_orm::DatabaseBackend;
 use std::{collections::BTreeMap, sync::OnceLock};
 
-/// The database's clock in Unix milliseconds, on SQLite.
+/// SQLite's clock in Unix milliseconds.
 const SQLITE_NOW: &str = "cast(unixepoch('subsec') * 1000 as integer)";
 
-/// A statement. Texts use `$1`, `$2`, … for parameters on both databases. Made by [`sql!`].
+/// A statement. Its text has `$1`, `$2`, … for parameters on both databases. Declared by [`sql!`].
 #[derive(Debug)]
 pub(in crate::store) struct Sql {
     name: &'static str,
+    /// The text with the words of this module.
     text: &'static str,
-    /// The text as each database takes it, made at its first use.
+    /// The text as each database takes it, rendered at its first use.
     sqlite: OnceLock<String>,
     postgres: OnceLock<String>,
 }
 
-/// Declares statements: `static NAME = "text";`, each with its doc comment. A statement is known by
-/// its name to [`registered`], and so to the tests that measure its plan.
+/// Declares statements: `static NAME = "text";`, each with its doc comment. [`registered`] returns
+/// them by name to the tests that measure their plans.
 macro_rules! sql {
     ($($(#[$meta:meta])* $vis:vis static $name:ident = $text:expr;)+) => {$(
         $(#[$meta])*
@@ -38,19 +43,19 @@ macro_rules! sql {
 }
 pub(in crate::store) use sql;
 
-/// A statement on its way into [`registered`].
+/// A statement for [`registered`]: what [`sql!`] submits to `inventory`.
 pub(in crate::store) struct Registered(pub(in crate::store) &'static Sql);
 
 inventory::collect!(Registered);
 
-/// Every statement that [`sql!`] has declared, by name: its text for `backend`.
+/// The texts of all statements for `backend`, keyed by their names.
 pub(in crate::store) fn registered(backend: DatabaseBackend) -> BTreeMap<&'static str, String> {
     let all = inventory::iter::<Registered>.into_iter();
     all.map(|Registered(sql)| (sql.name, sql.text(backend).to_owned())).collect()
 }
 
 impl Sql {
-    /// A statement for both databases. For [`sql!`] alone: others would not be registered.
+    /// A statement for both databases. Only [`sql!`] calls it: others would not be registered.
     pub(in crate::store) const fn new(name: &'static str, text: &'static str) -> Self {
         Self { name, text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
     }
@@ -62,7 +67,7 @@ impl Sql {
     }
 }
 
-/// `text` with every `@word` and `@word(argument)` put into the dialect.
+/// `text` with every `@word` and `@word(argument)` replaced by what the database understands.
 fn render(text: &str, sqlite: bool) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut rest = text;
@@ -90,7 +95,7 @@ fn takes_argument(name: &str) -> bool {
     matches!(name, "rows" | "ids" | "each" | "in_ms" | "ms" | "at")
 }
 
-/// Where the parenthesis that is already open closes.
+/// The offset in `text` of the parenthesis that closes the one opened before `text`.
 fn closing(text: &str) -> usize {
     let mut depth = 1_usize;
     for (at, c) in text.char_indices() {
@@ -112,11 +117,12 @@ fn word(name: &str, argument: &str, sqlite: bool) -> String {
     match (name, sqlite) {
         ("rows", _) => rows(argument, sqlite),
         ("ids", true) => format!("in (select value from json_each({argument}))"),
-        // The array is computed once and drives the index; a join would be planned for 100 rows.
+        // The array is computed once, and the index is read by it. A join would be planned for 100
+        // rows.
         ("ids", false) => format!(
             "= any(array(select value::bigint from json_array_elements_text({argument}::json)))"
         ),
-        // A subquery with a limit that names columns of the group: what a lateral join would be.
+        // A subquery that has a limit and uses columns of the group, like a lateral join.
         ("each", true) => format!("in ({argument})"),
         ("each", false) => format!("= any(array({argument}))"),
         ("now", true) => SQLITE_NOW.to_owned(),

@@ -1,5 +1,5 @@
-//! Whether a database can be Postroom's: judged at the start, before the first table is made. What is wrong
-//! then is wrong for good, so each error says what to do.
+//! Whether a database can be Postroom's. Checked at the start, before the first table is created.
+//! Waiting does not help then, so each error says what to do.
 
 use super::StoreError;
 use migration::{Migrator, MigratorTrait, TABLES};
@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 
 /// The one encoding that holds the text of every language.
 const ENCODING: &str = "UTF8";
-/// Where the migrator keeps which migrations are applied. Other programs use it, too.
+/// The migrator's table of applied migrations. Other programs use the same name.
 const APPLIED: &str = "seaql_migrations";
 
-/// Refuses a PostgreSQL database that cannot hold every text: messages would be quarantined one by one.
+/// Refuses a PostgreSQL database that cannot store every text: messages would be quarantined one by
+/// one.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] where it is encoded otherwise, or the database is away.
+/// [`StoreError::Unusable`] if its encoding is not UTF-8; others if it is unreachable.
 pub(in crate::store) async fn has_encoding(db: &impl ConnectionTrait) -> Result<(), StoreError> {
     if !is_postgres(db) {
         return Ok(());
@@ -29,10 +30,10 @@ pub(in crate::store) async fn has_encoding(db: &impl ConnectionTrait) -> Result<
     }
 }
 
-/// Refuses a database without Postroom's tables that holds others of their names.
+/// Refuses a database in which another program's tables have the names of Postroom's.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] where it does, or the database is away.
+/// [`StoreError::Unusable`] if there are such tables; others if it is unreachable.
 pub(in crate::store) async fn has_room(db: &impl ConnectionTrait) -> Result<(), StoreError> {
     let taken = taken(db).await?;
     let applied = if taken.contains(APPLIED) {
@@ -58,21 +59,23 @@ fn is_postgres(db: &impl ConnectionTrait) -> bool {
     db.get_database_backend() == DatabaseBackend::Postgres
 }
 
-/// Which tables are in the way: of those with our names all, unless they are ours; and the migrator's own where
-/// only migrations of another program are applied.
+/// Which tables are in the way. If one of our migrations (`own`) is among the `applied` ones, none
+/// is: the tables are ours. Otherwise all `taken` names are, except for the migrator's table if it
+/// is empty.
 fn in_the_way(taken: &BTreeSet<String>, applied: &[String], own: &[String]) -> Option<String> {
     if applied.iter().any(|it| own.contains(it)) {
         return None;
     }
-    let is_in_the_way = |it: &&String| *it != APPLIED || !applied.is_empty();
+    let is_in_the_way = |name: &&String| *name != APPLIED || !applied.is_empty();
     let names: Vec<String> =
-        taken.iter().filter(is_in_the_way).map(|it| format!("`{it}`")).collect();
+        taken.iter().filter(is_in_the_way).map(|name| format!("`{name}`")).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The names that we need and that something in the schema has, be it a table or not.
+/// Those of the names that we need that are taken in the schema, by a table or anything else.
 async fn taken(db: &impl ConnectionTrait) -> Result<BTreeSet<String>, StoreError> {
-    let names: Vec<String> = TABLES.iter().chain([&APPLIED]).map(|it| format!("'{it}'")).collect();
+    let names: Vec<String> =
+        TABLES.iter().chain([&APPLIED]).map(|name| format!("'{name}'")).collect();
     let names = names.join(", ");
     let text = if is_postgres(db) {
         format!(
@@ -85,7 +88,7 @@ async fn taken(db: &impl ConnectionTrait) -> Result<BTreeSet<String>, StoreError
     Ok(texts(db, &text).await?.into_iter().collect())
 }
 
-/// The first column of all rows. The text holds nothing from outside.
+/// The first column of all rows. `text` must contain nothing that comes from outside.
 async fn texts(db: &impl ConnectionTrait, text: &str) -> Result<Vec<String>, StoreError> {
     let statement = Statement::from_string(db.get_database_backend(), text);
     let rows = db.query_all_raw(statement).await?;

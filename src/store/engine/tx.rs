@@ -1,5 +1,5 @@
-//! The one way to write: a transaction that begins IMMEDIATE on SQLite, ends within a bounded time, and
-//! speaks in [`Sql`] statements.
+//! The one way to write: a transaction of [`Sql`] statements that begins IMMEDIATE on SQLite and
+//! ends within a bounded time.
 
 use super::{
     StoreError,
@@ -22,26 +22,27 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How often a group is repeated when another transaction was in the way.
+/// How many times a group is repeated after conflicts with other transactions.
 const CONFLICT_REPEATS: u32 = 7;
-/// How often a group is repeated when a constraint refused it: another transaction may have been the cause,
-/// and has ended by then.
+/// How many times a group is repeated after a constraint refused it. Another transaction may have
+/// been the cause, and has ended by then.
 const CONSTRAINT_REPEATS: u32 = 2;
 
-/// The result of a transaction that was committed, or rolled back on purpose: what
-/// [`Connections::write`] wants to see, so that nobody forgets to commit.
+/// The result of a transaction that was committed, or rolled back on purpose.
+/// [`Connections::write`] demands it, so that no caller forgets to commit.
 pub(in crate::store) struct Finished<T>(T);
 
 impl Connections {
-    /// Runs `work` in a write transaction, which it ends by [`Tx::commit`] or [`Tx::roll_back`].
-    /// Repeats both while another transaction is in the way, so `work` may run several times.
+    /// Runs `work` in a write transaction, which `work` ends by [`Tx::commit`] or
+    /// [`Tx::roll_back`]. Begins again after a conflict with another transaction, so `work` may run
+    /// several times.
     ///
     /// `purpose` names the transaction in [`LastFailedWrite`] and at the points at which tests end
     /// the process.
     ///
     /// # Errors
-    /// Those of `work` and of the database. Nothing was committed then, or nobody knows whether the
-    /// commit came through.
+    /// Those of `work` and of the database. Then nothing was committed, except if the connection
+    /// was lost during the commit: then it is unknown.
     pub(in crate::store) async fn write<T, F>(
         &self,
         purpose: &'static str,
@@ -54,22 +55,23 @@ impl Connections {
     }
 }
 
-/// A write transaction. Dropped without [`Tx::commit`], it rolls back.
+/// A write transaction. It rolls back if it is dropped without [`Tx::commit`].
 pub(in crate::store) struct Tx {
     inner: Inner,
     backend: DatabaseBackend,
     begun_at: Instant,
-    /// How long a statement may take until its connection counts as silent.
+    /// How long a statement may take until its connection counts as silent; `None` on SQLite.
     statement_limit: Option<Duration>,
+    /// True if some client is capped, as read from [`Connections::has_caps`] at the begin.
     has_caps: bool,
-    /// What it is for: tests end the process at a stage of a transaction that they name by it.
+    /// Its name in [`LastFailedWrite`], and at the points at which tests end the process.
     purpose: &'static str,
     faults: Arc<Faults>,
     last_failed_write: LastFailedWrite,
 }
 
-/// Over a session that is our own, or over one that a pooler lends for it. The futures of the latter are large,
-/// and boxed, so that those of the former stay as they are.
+/// The transaction over a session of our own, or over a lent one. Futures over lent sessions are
+/// large; they are boxed, so that the others stay small.
 enum Inner {
     Own(DatabaseTransaction),
     Lent(LentTx),
@@ -78,31 +80,32 @@ enum Inner {
 impl Inner {
     async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         Ok(match self {
-            Self::Own(it) => it.query_all_raw(statement).await?,
-            Self::Lent(it) => Box::pin(it.query(statement)).await?,
+            Self::Own(tx) => tx.query_all_raw(statement).await?,
+            Self::Lent(tx) => Box::pin(tx.query(statement)).await?,
         })
     }
 
     async fn execute(&self, statement: Statement) -> Result<ExecResult, StoreError> {
         Ok(match self {
-            Self::Own(it) => it.execute_raw(statement).await?,
-            Self::Lent(it) => Box::pin(it.execute(statement)).await?,
+            Self::Own(tx) => tx.execute_raw(statement).await?,
+            Self::Lent(tx) => Box::pin(tx.execute(statement)).await?,
         })
     }
 
     async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Own(it) => Ok(it.commit().await?),
-            Self::Lent(it) => Ok(Box::pin(it.commit()).await?),
+            Self::Own(tx) => Ok(tx.commit().await?),
+            Self::Lent(tx) => Ok(Box::pin(tx.commit()).await?),
         }
     }
 }
 
 impl Tx {
-    /// Begins a transaction for `purpose`. On SQLite IMMEDIATE, because a transaction that turns from reading to
-    /// writing fails at once when another wrote in between, whatever the busy time-out says.
+    /// Begins a transaction for `purpose`. On SQLite it begins IMMEDIATE: a transaction that reads
+    /// before it writes would fail at once if another one wrote in between, without waiting for the
+    /// busy time-out.
     ///
-    /// Tried twice where the connection that the pool gave was lost: nothing has happened yet.
+    /// Tries twice if the pool's connection was lost: nothing has happened yet.
     async fn begin(connections: &Connections, purpose: &'static str) -> Result<Self, StoreError> {
         let begin = async || {
             if let Some(lent) = connections.writer.begin_lent().await? {
@@ -144,7 +147,7 @@ impl Tx {
         })
     }
 
-    /// Runs a statement and gives its rows.
+    /// Runs a statement and returns its rows.
     pub(in crate::store) async fn all<const N: usize>(
         &self,
         sql: &Sql,
@@ -155,7 +158,7 @@ impl Tx {
         self.in_time(self.inner.query(statement)).await
     }
 
-    /// The same for a text that is made for its number of parameters.
+    /// The same for a text that was built for its number of parameters.
     pub(in crate::store) async fn all_text(
         &self,
         text: String,
@@ -165,7 +168,7 @@ impl Tx {
         self.in_time(self.inner.query(statement)).await
     }
 
-    /// Runs a statement and gives the number of rows it touched.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(in crate::store) async fn run<const N: usize>(
         &self,
         sql: &Sql,
@@ -176,7 +179,7 @@ impl Tx {
         Ok(self.in_time(self.inner.execute(statement)).await?.rows_affected())
     }
 
-    /// True where some client's jobs at once are capped.
+    /// True if some client is capped: moved heads must be counted.
     pub(in crate::store) const fn has_caps(&self) -> bool {
         self.has_caps
     }
@@ -186,24 +189,29 @@ impl Tx {
         self.backend == DatabaseBackend::Sqlite
     }
 
-    /// Commits what the transaction has written, and hands `result` on to the caller of
-    /// [`Connections::write`].
+    /// Commits the transaction, and passes `result` to the caller of [`Connections::write`].
+    ///
+    /// # Errors
+    /// If the transaction has taken longer than [`TRANSACTION_MAX`], or the commit fails.
     pub(in crate::store) async fn commit<T>(self, result: T) -> Result<Finished<T>, StoreError> {
         self.faults.stage(self.purpose, "before_commit");
-        self.check_age().inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
+        self.check_age().inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
         let committed = in_time(self.statement_limit, self.inner.commit()).await;
-        committed.inspect_err(|it| self.last_failed_write.note(self.purpose, it))?;
+        committed.inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
         self.last_failed_write.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
         Ok(Finished(result))
     }
 
-    /// Rolls back, because there is nothing to write, and hands `result` on.
+    /// Rolls back, because there is nothing to write, and passes `result` to the caller of
+    /// [`Connections::write`].
     #[expect(clippy::unused_self, reason = "the drop of the transaction rolls it back")]
     pub(in crate::store) fn roll_back<T>(self, result: T) -> Finished<T> {
         Finished(result)
     }
 
+    /// Runs a statement of this transaction: fails if the transaction is too old or the statement
+    /// gets no answer in time, and notes the failure.
     async fn in_time<T>(
         &self,
         statement: impl Future<Output = Result<T, StoreError>>,
@@ -212,11 +220,12 @@ impl Tx {
             Ok(()) => in_time(self.statement_limit, statement).await,
             Err(error) => Err(error),
         };
-        result.inspect_err(|it| self.last_failed_write.note(self.purpose, it))
+        result.inspect_err(|error| self.last_failed_write.note(self.purpose, error))
     }
 
-    /// Fails where the transaction has taken too long: a turn that was read in it must not appear after the
-    /// claim's floor has passed it. Asked between statements, because the server ends each of those in time.
+    /// Fails if the transaction has taken too long: a turn that it has read must not be committed
+    /// after the claim's floor has risen above that turn. Checked between statements, because the
+    /// server ends each statement in time.
     fn check_age(&self) -> Result<(), StoreError> {
         match self.begun_at.elapsed() > TRANSACTION_MAX {
             true => Err(StoreError::Busy("the transaction took too long".to_owned())),
@@ -225,8 +234,8 @@ impl Tx {
     }
 }
 
-/// Runs a statement over a connection that its caller has. The server ends statements sooner, so a connection
-/// that takes longer answers nothing any more.
+/// Runs a statement over a connection that the caller holds. The server ends statements before
+/// `limit`, so a connection that takes longer does not answer any more.
 async fn in_time<T>(
     limit: Option<Duration>,
     statement: impl Future<Output = Result<T, StoreError>>,
@@ -236,22 +245,25 @@ async fn in_time<T>(
     match tokio::time::timeout(limit, &mut statement).await {
         Ok(result) => result,
         Err(_) => {
-            // Said while the statement still has its connection: nobody is to wait for that one.
+            // Reported while the statement still holds its connection, so that no other caller gets
+            // it.
             fell_silent_in_call();
             Err(StoreError::Disconnected("a statement got no answer".to_owned()))
         }
     }
 }
 
-/// How often a group was repeated, by reason.
+/// How many times a group was repeated, by reason.
 #[derive(Debug, Default)]
 struct Repeats {
+    /// At most [`CONFLICT_REPEATS`].
     conflicts: u32,
+    /// At most [`CONSTRAINT_REPEATS`].
     constraints: u32,
 }
 
 impl Repeats {
-    /// Whether a group that ended with `error` is to be repeated at once.
+    /// Whether a group that ended with `error` is repeated at once. Counts it.
     const fn allow(&mut self, error: &StoreError) -> bool {
         let (count, most) = match error {
             StoreError::Conflict(_) => (&mut self.conflicts, CONFLICT_REPEATS),
@@ -270,8 +282,8 @@ impl Repeats {
     }
 }
 
-/// Repeats `group` while another transaction is in its way. Its transaction ends by itself when it takes too
-/// long.
+/// Runs `group`, and repeats it while other transactions are in its way. The whole has no time
+/// limit: the transaction in `group` has one.
 pub(in crate::store) async fn in_group<T, F>(group: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -285,7 +297,7 @@ where
     }
 }
 
-/// Reads outside a transaction. Tried twice where the connection that the pool gave was lost.
+/// Reads outside a transaction. Tries twice if the pool's connection was lost.
 pub(in crate::store) async fn read<const N: usize>(
     sessions: &Sessions,
     sql: &Sql,
@@ -300,8 +312,8 @@ pub(in crate::store) async fn read<const N: usize>(
     }
 }
 
-/// Runs a statement that is a transaction of its own and may write. Where its connection is lost, it may have
-/// been committed.
+/// Runs one statement as a transaction of its own, which may write. If its connection is lost, the
+/// statement may have been committed.
 pub(in crate::store) async fn write_alone<const N: usize>(
     sessions: &Sessions,
     sql: &Sql,
@@ -341,12 +353,12 @@ impl<T: Serialize> Serialize for OneColumn<T> {
     }
 }
 
-/// A yes or no that a statement selects as 1 or 0, which both databases have.
+/// Reads a boolean that a statement selects as 1 or 0, because SQLite has no booleans.
 pub(in crate::store) fn flag(row: &QueryResult, column: &str) -> Result<bool, StoreError> {
     Ok(row.try_get::<i32>("", column)? != 0)
 }
 
-/// A pause as a parameter: whole milliseconds.
+/// A duration as a parameter: whole milliseconds.
 pub(in crate::store) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
@@ -356,7 +368,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// How often a group is tried that always ends with this error.
+    /// How many times a group that always ends with `error` is tried.
     async fn tries(error: StoreError) -> u32 {
         let tries = Cell::new(0);
         let ended = in_group(|| {
