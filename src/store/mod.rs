@@ -1,5 +1,5 @@
-//! All SQL, on three floors. Each file at the top is a handle that one part of the program gets, over
-//! the same connections.
+//! All SQL, on three floors. Each file at the top is a handle that one part of the program gets,
+//! over the same connections.
 //!
 //! - [`engine`]: how statements reach the database. It knows no table.
 //! - [`tables`]: what rows mean, and how they change together.
@@ -83,22 +83,23 @@ pub fn body_hash(body: &[u8]) -> String {
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Database,
-    /// Who is told of new jobs, within this process and on other nodes.
+    /// Where notices of new jobs go: within this process, and to other nodes.
     notices: Arc<NoticeState>,
-    /// What handlers have asked for and nobody has read yet.
+    /// Conversations that handlers have asked for and that are not read yet.
     conversations: Arc<ConversationQueue>,
-    /// The clients whose jobs this process does not claim, since its configuration does not know
+    /// The clients whose jobs this process does not claim, because its configuration does not know
     /// them.
     left: Arc<UnknownClientsLeft>,
+    /// The disk of the SQLite file.
     disk: Arc<Disk>,
 }
 
 impl Store {
-    /// Opens the configured database and registers this process, with these channels, as a node. The schema must be
-    /// there.
+    /// Opens the configured database and registers this process, with these channels, as a node.
+    /// The schema must exist.
     ///
     /// # Errors
-    /// When the database is away, or its schema is not the one of this version.
+    /// If the database is unreachable, or its schema is not that of this version.
     pub async fn open(
         runtime: Handle,
         config: &config::Live,
@@ -107,11 +108,12 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let cfg = config.get().database.clone();
         let disk = Disk::of(cfg.url.expose());
+        // Connect and register on the store runtime, to which the connections will belong.
         let opened = runtime.spawn(async move {
             let connections = connect::open(&cfg).await?;
             if connections.writer.is_lent() {
                 tracing::info!(
-                    "a pooler lends a session for each transaction: what other nodes store is found by heartbeats"
+                    "a pooler lends a session for each transaction: heartbeats find what other nodes store"
                 );
             }
             let registered = nodes::register(&connections, role).await?;
@@ -141,7 +143,7 @@ impl Store {
     /// write any more.
     ///
     /// # Errors
-    /// When the database is away. The row is forgotten later, as that of a node that died.
+    /// If the database is unreachable. The row is deleted later, like that of a dead node.
     pub async fn leave(&self) -> Result<(), StoreError> {
         self.db.call(|db| async move { nodes::leave(db.connections(), db.node()).await }).await
     }
@@ -155,8 +157,8 @@ impl Store {
         self.db.call(|db| async move { connect::undurable(db.connections()).await }).await
     }
 
-    /// Why a SQLite file may take no new webhooks: its disk has less room than is kept free. `None`
-    /// when it has enough, and on PostgreSQL.
+    /// Why no new webhooks may be stored in a SQLite file: its disk has less room than must be kept
+    /// free. `None` if there is enough, and on PostgreSQL.
     pub fn disk_trouble(&self) -> Option<String> {
         self.disk.trouble()
     }
@@ -164,7 +166,7 @@ impl Store {
     /// Checks that the database answers and, after a failed write, that it takes writes again.
     ///
     /// # Errors
-    /// When it does not.
+    /// If it does not.
     pub async fn answers(&self) -> Result<(), StoreError> {
         self.db
             .call(|db| async move {
@@ -178,7 +180,7 @@ impl Store {
             .await
     }
 
-    /// `sqlite` or `postgres`.
+    /// The kind of database: `sqlite` or `postgres`.
     pub fn database(&self) -> &'static str {
         self.db.kind()
     }
@@ -199,10 +201,11 @@ impl Store {
     /// the configuration has changed.
     ///
     /// # Errors
-    /// When the database is away: the caps are as before then.
+    /// If the database is unreachable. The caps are unchanged then.
     pub async fn set_caps(&self, caps: BTreeMap<String, u32>) -> Result<(), StoreError> {
         let connections = self.db.connections();
-        // Before the caps are written, so that everybody who moves a head from then on counts it.
+        // Before the caps are written, so that each transaction that moves a head from then on
+        // counts it.
         if !caps.is_empty() {
             connections.set_has_caps(true);
         }
@@ -211,8 +214,8 @@ impl Store {
         Ok(())
     }
 
-    /// Says which clients this process knows, and lets in what was held of them while nobody did.
-    /// To be called at the start, and when the configuration has changed.
+    /// Sets which clients this process knows, and lets in their jobs that were held while no node
+    /// knew them. To be called at the start, and when the configuration has changed.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -220,7 +223,7 @@ impl Store {
         self.db.call(|db| async move { unknown_clients::set_known(&db, &clients).await }).await
     }
 
-    /// For ingest. Quarantine is unbounded until [`Inbox::bounded`] says otherwise.
+    /// For ingest. The quarantine is unbounded until [`Inbox::bounded`] sets its bound.
     pub fn inbox(&self) -> Inbox {
         let bound = config::QuarantineBound { items: u64::MAX, bytes: u64::MAX };
         Inbox { db: self.db.clone(), bound }
@@ -246,19 +249,18 @@ impl Store {
         Reader { db: self.db.clone(), queue: self.conversations.clone() }
     }
 
-    /// For heartbeats, and for judging which nodes live.
+    /// For heartbeats, and for reading which nodes there are.
     pub fn nodes(&self) -> Nodes {
         Nodes { db: self.db.clone(), notices: self.notices.clone() }
     }
 
-    /// For those who store jobs that other nodes may work.
+    /// For parts that store jobs that other nodes may work.
     pub fn notices(&self) -> Notices {
         Notices { db: self.db.clone(), state: self.notices.clone() }
     }
 
     /// For the listener to other nodes. `None` on SQLite, which has no other nodes, and behind a
-    /// pooler, where a listener would hear nothing and leave every session that it was lent
-    /// listening.
+    /// pooler: a listener would hear nothing there, and leave each lent session listening.
     pub fn subscriber(&self, cfg: &config::DatabaseConfig) -> Option<Subscriber> {
         let can_hear = !self.db.is_sqlite() && !self.db.is_pooled();
         can_hear.then(|| Subscriber::new(self.db.clone(), cfg.clone()))

@@ -1,15 +1,16 @@
-//! All statements by name, so that tests can look at their plans.
+//! All statements by name, so that tests can measure their plans.
 //!
-//! What is not declared by `sql!` is not among them, because it has no plan: settings of sessions,
-//! transactions, pragmas, locks, notices and questions about the server itself.
+//! They are those declared by `sql!`. Other SQL texts read and write no table of the schema
+//! (settings of sessions, transactions, pragmas, locks, notices, reads about the server itself), or
+//! are put together by a function. The test of the plans lists them with a reason each.
 
 use super::{engine::sql, queue};
 use sea_orm::DatabaseBackend;
 
 /// Every statement: its name, and its text for SQLite or PostgreSQL.
 ///
-/// The claim is one text for PostgreSQL, and for SQLite one for each number of kinds: as `CLAIM`
-/// comes the first or, on SQLite, the one for two kinds.
+/// The claim has one text on PostgreSQL, and one text for each number of kinds on SQLite. `CLAIM`
+/// is the former or, on SQLite, the text for two kinds.
 pub fn statements(is_sqlite: bool) -> Vec<(&'static str, String)> {
     let backend = if is_sqlite { DatabaseBackend::Sqlite } else { DatabaseBackend::Postgres };
     let mut all = sql::registered(backend);

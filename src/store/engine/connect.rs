@@ -430,7 +430,8 @@ fn postgres_pool(
             Box::pin(async move { if is_checked { is_sound(session).await } else { Ok(true) } })
         })
         .after_release(move |_, meta| {
-            let may_return = of_release.upgrade().is_none_or(|it| it.may_return(meta.age));
+            let may_return =
+                of_release.upgrade().is_none_or(|breaker| breaker.may_return(meta.age));
             // An error, because `Ok(false)` closes the connection with a message and waits for the
             // other side.
             let stale = || sqlx::Error::Protocol("from before the database was away".to_owned());

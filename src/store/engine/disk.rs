@@ -49,7 +49,7 @@ pub(in crate::store) struct Disk {
 impl Disk {
     /// The disk of the database of this URL.
     pub(in crate::store) fn of(url: &str) -> Self {
-        let file = sqlite_path(url).and_then(|it| std::path::absolute(it).ok());
+        let file = sqlite_path(url).and_then(|file| std::path::absolute(file).ok());
         let directory = file.and_then(|it| it.parent().map(PathBuf::from));
         Self { directory: directory.filter(|it| it.is_dir()), last: Mutex::new(None) }
     }

@@ -134,7 +134,7 @@ pub(in crate::store) fn from_sqlx(error: &sqlx::Error) -> StoreError {
 fn of_driver(error: &sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::PoolTimedOut => StoreError::Busy(NO_CONNECTION_FREE.to_owned()),
-        sqlx::Error::Io(it) => of_io(it.kind()),
+        sqlx::Error::Io(error) => of_io(error.kind()),
         sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => {
             StoreError::Disconnected("it broke off".to_owned())
         }
@@ -351,7 +351,7 @@ mod tests {
             StoreError::ReadOnly,
         ];
         let texts: std::collections::BTreeSet<String> =
-            classes.iter().map(|it| it("x".to_owned()).to_string()).collect();
+            classes.iter().map(|class| class("x".to_owned()).to_string()).collect();
         assert_eq!(texts.len(), classes.len(), "{texts:?}");
     }
 

@@ -35,7 +35,7 @@ impl LastFailedWrite {
     /// never over an earlier "disk full" that still counts.
     pub(in crate::store) fn note(&self, purpose: &'static str, error: &StoreError) {
         let at = Instant::now();
-        let counts = self.0.load().as_ref().is_some_and(|it| !it.is_over(purpose, at));
+        let counts = self.0.load().as_ref().is_some_and(|failed| !failed.is_over(purpose, at));
         if error.is_away() && !counts {
             let failed = Failed { purpose, error: error.clone(), at };
             self.0.store(Some(Arc::new(failed)));
@@ -45,14 +45,14 @@ impl LastFailedWrite {
     /// Notes that a write for `purpose` is committed.
     pub(in crate::store) fn has_written(&self, purpose: &'static str) {
         let failed = self.0.load();
-        if failed.as_ref().is_some_and(|it| it.is_over(purpose, Instant::now())) {
+        if failed.as_ref().is_some_and(|failed| failed.is_over(purpose, Instant::now())) {
             self.0.store(None);
         }
     }
 
     /// The error of the failed write, while it counts.
     pub(in crate::store) fn error(&self) -> Option<StoreError> {
-        self.0.load().as_ref().map(|it| it.error.clone())
+        self.0.load().as_ref().map(|failed| failed.error.clone())
     }
 }
 
@@ -77,7 +77,10 @@ mod tests {
         let at = Instant::now();
         let failed = Failed { purpose: "ingest", error: full, at };
         assert!(!failed.is_over("stay", at));
-        assert!(failed.is_over("stay", at + COUNTS_FOR), "nobody posts where it is not ready");
+        assert!(
+            failed.is_over("stay", at + COUNTS_FOR),
+            "while it is not ready, no webhook is posted that could end it"
+        );
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub struct Migrations {
 }
 
 impl Migrations {
-    /// How many are not applied.
+    /// How many are not applied yet.
     pub fn pending(&self) -> usize {
-        self.steps.iter().filter(|it| !it.1).count()
+        self.steps.iter().filter(|(_, is_applied)| !is_applied).count()
     }
 }
 
@@ -139,7 +139,7 @@ async fn go<'a>(way: Way, db: impl IntoDatabaseExecutor<'a> + Copy) -> Result<()
 fn explained(error: DbErr) -> StoreError {
     let DbErr::Custom(text) = &error else { return error.into() };
     // Each migration is quoted, on a line of its own.
-    let unknown: Vec<&str> = text.lines().filter_map(|it| it.split('\'').nth(1)).collect();
+    let unknown: Vec<&str> = text.lines().filter_map(|line| line.split('\'').nth(1)).collect();
     StoreError::Broken(format!(
         "its schema is that of a newer Postroom, which has applied {}: start that version or a later one",
         unknown.join(", ")

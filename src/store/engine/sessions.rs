@@ -57,8 +57,9 @@ impl Sessions {
         pool: PgPool,
         settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
     ) -> Self {
-        let settings = settings.into_iter().map(|it| format!("; set local {} = '{}'", it.0, it.1));
-        let opening = settings.fold(LENT_BEGIN.to_owned(), |text, it| text + &it);
+        let settings =
+            settings.into_iter().map(|(name, value)| format!("; set local {name} = '{value}'"));
+        let opening = settings.fold(LENT_BEGIN.to_owned(), |text, setting| text + &setting);
         let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         Self { opening: Some(opening.into()), ..Self::own(db) }
     }

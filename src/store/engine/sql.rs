@@ -144,7 +144,7 @@ fn word(name: &str, argument: &str, sqlite: bool) -> String {
 fn rows(argument: &str, sqlite: bool) -> String {
     let mut parts = argument.split(',').map(str::trim);
     let parameter = parts.next().unwrap_or_default();
-    let columns: Vec<(&str, &str)> = parts.filter_map(|it| it.split_once(' ')).collect();
+    let columns: Vec<(&str, &str)> = parts.filter_map(|column| column.split_once(' ')).collect();
     if sqlite {
         let list: Vec<String> =
             columns.iter().map(|(name, _)| format!("value->>'{name}' as {name}")).collect();

@@ -63,7 +63,7 @@ fn is_postgres(db: &impl ConnectionTrait) -> bool {
 /// is: the tables are ours. Otherwise all `taken` names are, except for the migrator's table if it
 /// is empty.
 fn in_the_way(taken: &BTreeSet<String>, applied: &[String], own: &[String]) -> Option<String> {
-    if applied.iter().any(|it| own.contains(it)) {
+    if applied.iter().any(|migration| own.contains(migration)) {
         return None;
     }
     let is_in_the_way = |name: &&String| *name != APPLIED || !applied.is_empty();

@@ -131,7 +131,7 @@ impl Tx {
         let last_failed_write = connections.last_failed_write.clone();
         let inner = while_closed(begin_twice)
             .await
-            .inspect_err(|it| last_failed_write.note(purpose, it))?;
+            .inspect_err(|error| last_failed_write.note(purpose, error))?;
         let has_caps = connections.has_caps.load(Ordering::Relaxed);
         let faults = connections.faults.clone();
         faults.stage(purpose, "begun");

@@ -1,5 +1,5 @@
-//! Heartbeats from a thread and a connection of their own: neither a busy handler nor a flood of webhooks
-//! can make a live node look dead.
+//! Heartbeats. They have a thread and a connection of their own, so that neither a busy handler nor
+//! a flood of webhooks can make a live node look dead.
 
 use super::{
     nodes::{HeartbeatReport, NodeWatch, Nodes, beat_once},
@@ -24,37 +24,44 @@ use std::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
-/// The thread that beats. Dropped, it stops.
+/// The thread that sends heartbeats. It stops when this is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
+    /// Stops the thread when it is dropped. `None` on SQLite, as the next.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     membership: Membership,
 }
 
-/// What the last heartbeats have brought back; to be looked at by whoever wants to know who lives.
+/// The report of the last heartbeat, for all parts that need to know which nodes live. A clone
+/// shares it.
 #[derive(Clone, Debug)]
 pub struct Membership {
+    /// When the last successful heartbeat was begun, and its report.
     last: Arc<ArcSwapOption<(Instant, HeartbeatReport)>>,
-    /// Heartbeats are to look for jobs of these kinds, too, from these floors.
+    /// The kinds of jobs that heartbeats also look for, and the floors of their claims, as JSON.
+    /// `None` while they look for none.
     wanted: Arc<ArcSwapOption<String>>,
+    /// True on SQLite.
     is_alone: bool,
 }
 
 impl Membership {
-    /// The last heartbeat and when it was begun; `None` before the first. On SQLite there are none.
+    /// When the last successful heartbeat was begun, and its report. `None` before the first, and
+    /// always on SQLite.
     pub fn last(&self) -> Option<Arc<(Instant, HeartbeatReport)>> {
         self.last.load_full()
     }
 
-    /// True while this node does the chores that one node is to do. On SQLite it is the only one.
+    /// True while this node leads: it does the chores that only one node does. On SQLite it is the
+    /// only node.
     pub fn leads(&self, lease: Duration) -> bool {
-        // Another takes over when the lease has passed without a heartbeat.
-        self.is_alone || self.last().is_some_and(|it| it.1.leads && it.0.elapsed() < lease)
+        // After a lease without a heartbeat, another node may lead.
+        self.is_alone || self.last().is_some_and(|last| last.1.leads && last.0.elapsed() < lease)
     }
 
-    /// Has heartbeats look for jobs of these kinds from these floors on, and wake this process where there are some, until
-    /// it is told otherwise.
+    /// Makes heartbeats look for jobs of these kinds at or above these floors, and wake this
+    /// process if there are any. Applies until the next call.
     pub fn look_for_jobs(&self, wanted: &[(&str, Turn)]) {
         let wanted: Vec<_> = wanted
             .iter()
@@ -65,37 +72,47 @@ impl Membership {
         self.wanted.store(text);
     }
 
-    /// True where there can be no other node: the lock of the file is the lease.
+    /// True on SQLite, where there can be no other node: the lock of the file is the lease.
     pub const fn is_alone(&self) -> bool {
         self.is_alone
     }
 }
 
-/// What the thread needs.
-struct Plan {
+/// What the heartbeat thread needs.
+struct HeartbeatSetup {
+    /// The database, with the pooler that was detected.
     cfg: config::DatabaseConfig,
+    /// The id of this process.
     node: Id,
+    /// The pause between two heartbeats.
     every: Duration,
+    /// How long a node may be silent before it counts as dead.
     lease: Duration,
+    /// Whether this node may lead.
     may_lead: bool,
+    /// Where the reports go.
     membership: Membership,
+    /// Keeps whether other nodes work jobs, and wakes this process if there are jobs.
     notices: Arc<NoticeState>,
-    /// Whether some client is capped, for all who move jobs.
+    /// Whether some client is capped; shared with [`Connections::has_caps`] of this process's
+    /// pools.
     has_caps: Arc<AtomicBool>,
-    /// The circuit breaker of this process. While it is open, its own task probes the database.
+    /// The circuit breaker of this process. While it is open, there are no heartbeats: its task
+    /// probes the database.
     breaker: Option<Arc<CircuitBreaker>>,
+    /// Called when this node's row is gone.
     on_forgotten: Box<dyn Fn() + Send>,
 }
 
 impl Heartbeat {
-    /// Starts beating for this process. `may_lead` says whether it may do the chores that one node is
-    /// to do. On SQLite there is nothing to do: the lock of the file is the lease.
+    /// Starts the heartbeats of this process. `may_lead` says whether it may do the chores that
+    /// only one node does. Does nothing on SQLite: the lock of the file is the lease.
     ///
-    /// `on_forgotten` is called when the node's row is gone: it was silent for so long that another may give
-    /// out ids in its place, so it must not go on.
+    /// `on_forgotten` is called when the node's row is gone: it was silent until another node
+    /// deleted it. A new node may have its slot and assign the same ids, so this process must end.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot start a thread.
     pub fn start(
         nodes: &Nodes,
         cfg: &config::Config,
@@ -111,7 +128,7 @@ impl Heartbeat {
             return Ok(Self { stop: None, thread: None, membership });
         }
         let (stop, stopped) = oneshot::channel::<()>();
-        let plan = Plan {
+        let setup = HeartbeatSetup {
             cfg: nodes.db.connections().as_found(&cfg.database),
             node: nodes.db.node(),
             every: cfg.supervisor.heartbeat,
@@ -126,15 +143,15 @@ impl Heartbeat {
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                // A beat that the database does not answer is broken off: nobody who stops has to wait for it.
+                // A stop interrupts a heartbeat that the database does not answer.
                 Ok(runtime) => {
                     runtime.block_on(async {
                         tokio::select! {
                             _ = stopped => {}
-                            () = plan.beat() => {}
+                            () = setup.beat() => {}
                         }
                     });
-                    // Nor for the name of a server that nobody resolves.
+                    // A stop does not wait for the resolution of the server's name either.
                     runtime.shutdown_background();
                 }
                 Err(error) => tracing::error!(%error, "no runtime for heartbeats"),
@@ -143,7 +160,7 @@ impl Heartbeat {
         Ok(Self { stop: Some(stop), thread: Some(thread), membership })
     }
 
-    /// What heartbeats bring back.
+    /// The reports of the heartbeats.
     pub fn membership(&self) -> Membership {
         self.membership.clone()
     }
@@ -160,30 +177,33 @@ impl Drop for Heartbeat {
     }
 }
 
-impl Plan {
-    /// Beats for good. A lost connection is opened anew at the next beat.
+impl HeartbeatSetup {
+    /// Sends heartbeats until it is dropped. After a lost connection, the next heartbeat opens a
+    /// new one.
     async fn beat(&self) {
-        let (started, mut silence) = (Instant::now(), NodeWatch::default());
+        let (started, mut node_watch) = (Instant::now(), NodeWatch::default());
         let mut connections: Option<Connections> = None;
         let mut pause = Duration::ZERO;
         loop {
             tokio::time::sleep(pause).await;
             pause = self.every;
             if self.breaker.as_ref().is_some_and(|breaker| !breaker.is_closed()) {
-                // Its other side may be gone, as those of the pools.
+                // The server of this connection may be gone, too.
                 connections = None;
-                silence.was_blind();
+                node_watch.was_blind();
                 continue;
             }
-            // Before the database's clock is read: a lead that is kept from here on ends there no sooner.
+            // Read before the database's clock is: so the lead ends in the database no sooner than
+            // a lease after this.
             let asked_at = Instant::now();
             match self.one_beat(&mut connections).await {
+                // Pass the report to all that wait for it.
                 Ok(mut beat) => {
-                    beat.dead = silence.dead(&beat.nodes, self.lease, started.elapsed());
+                    beat.dead = node_watch.dead(&beat.nodes, self.lease, started.elapsed());
                     if !beat.is_known {
                         tracing::error!(
                             node.id = self.node,
-                            "this node was silent for so long that it was forgotten: it must start anew"
+                            "this node was silent until its row was deleted: the process must start again"
                         );
                         (self.on_forgotten)();
                     }
@@ -195,9 +215,10 @@ impl Plan {
                         self.notices.tell_own();
                     }
                 }
+                // The server may be gone: let the breaker probe.
                 Err(error) => {
                     connections = None;
-                    silence.was_blind();
+                    node_watch.was_blind();
                     tracing::warn!(%error, "heartbeat failed");
                     if let Some(breaker) = &self.breaker {
                         breaker.probe_once();
@@ -207,21 +228,23 @@ impl Plan {
         }
     }
 
-    /// Another node may have set caps, or taken the last one away. That there are none is believed
-    /// when two beats running say so: one that was under way while this node set its own knew
-    /// nothing of them.
+    /// Notes whether some client is capped: another node may have set caps, or removed the last
+    /// one. Only two successive heartbeats without caps mean that there are none: the first may
+    /// have begun before this node set its own.
     fn note_caps(&self, has_caps: bool) {
-        let had_caps = self.membership.last().is_some_and(|it| it.1.has_caps);
+        let had_caps = self.membership.last().is_some_and(|last| last.1.has_caps);
         self.has_caps.store(has_caps || had_caps, Ordering::Relaxed);
     }
 
-    /// A connection that was lost since the last beat is opened anew at once: a live node whose connections are
-    /// cut again and again stays alive.
+    /// Sends one heartbeat, over the open connection if there is one. If that is lost, sends it
+    /// over a new connection at once: so a node whose connections are cut again and again does not
+    /// count as dead.
     async fn one_beat(
         &self,
         connections: &mut Option<Connections>,
     ) -> Result<HeartbeatReport, StoreError> {
         let limit = self.every.max(Duration::from_secs(1));
+        // Over the open connection. If it is slow, a new one is tried at the same time.
         if let Some(open) = connections.take() {
             let beat = {
                 let mut beating = std::pin::pin!(self.beat_over(&open));
@@ -230,10 +253,11 @@ impl Plan {
                     Err(_) => tokio::select! {
                         biased;
                         beat = &mut beating => beat,
-                        anew = self.beat_anew(limit) => {
-                            let (open, beat) = anew?;
+                        fresh = self.connect_and_beat(limit) => {
+                            let (open, beat) = fresh?;
                             *connections = Some(open);
-                            // A new connection has overtaken it: those of the pools may be silent, too.
+                            // The new connection was faster: the pools' connections may be silent,
+                            // too.
                             if let Some(breaker) = &self.breaker {
                                 breaker.trip("the heartbeat's connection fell silent");
                             }
@@ -250,12 +274,13 @@ impl Plan {
                 Err(error) => tracing::debug!(%error, "the heartbeat's connection was lost"),
             }
         }
-        let (open, beat) = self.beat_anew(limit).await?;
+        // Over a new connection.
+        let (open, beat) = self.connect_and_beat(limit).await?;
         *connections = Some(open);
         Ok(beat)
     }
 
-    async fn beat_anew(
+    async fn connect_and_beat(
         &self,
         limit: Duration,
     ) -> Result<(Connections, HeartbeatReport), StoreError> {

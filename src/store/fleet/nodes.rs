@@ -1,4 +1,4 @@
-//! Nodes: one process each, new at every start, alive while its heartbeat moves.
+//! Nodes. A node is one process, new at every start. It lives while its heartbeats arrive.
 
 use super::notices::NoticeState;
 use crate::domain::{Id, Timestamp};
@@ -16,30 +16,38 @@ use crate::store::{
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 sql! {
-    /// The next node id. Locks the counter's row until the commit, so that starts are one after the other.
+    /// The next node id. Locks the counter's row until the commit, so that nodes register one after
+    /// the other.
     static NEXT_NODE =
         "insert into counters (name, value) values ('node', 1) \
          on conflict (name) do update set value = counters.value + 1 returning value";
 
-    /// Slots that are taken, with how long their node has been silent.
+    /// The slots in use, and how long their nodes have been silent.
     static READ_SLOTS =
         "select id, slot, @ms(@now) - @ms(seen_at) as silent_ms from nodes order by seen_at";
 
-    /// Makes the row of a node.
+    /// Inserts the row of a node.
     static PUT_NODE =
         "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)";
 
-    /// Says that node `$1` lives. By primary key.
+    /// Notes that node `$1` lives. By primary key.
     static TOUCH_NODE = "update nodes set seen_at = @now where id = $1";
 
-    /// Takes the rows of nodes away. By primary key.
+    /// Deletes the rows of nodes. By primary key.
     static DELETE_NODES = "delete from nodes where id @ids($1)";
 
-    /// The heartbeat: says that node `$1` lives, takes or keeps the lead for `$2` milliseconds if `$3` says that it
-    /// may lead and nobody else does, and answers with all nodes and, where `$4` names kinds and the floors of their
-    /// claims, whether a job of these waits in turn, or any is due. Without a floor it would read over all that was claimed
-    /// and that vacuum has not reached. A lead that ends long after one taken now was taken before the clock went back: it holds nobody up.
-    /// PostgreSQL only; one statement, so that an idle node costs no more than its heartbeats.
+    /// The heartbeat of node `$1`:
+    ///
+    /// - notes that it lives;
+    /// - takes or keeps the lead for `$2` milliseconds, if `$3` allows it and no other node leads.
+    ///   A lead that ends long after one taken now was taken before the clock was set back, and
+    ///   does not count;
+    /// - returns all nodes;
+    /// - if `$4` contains kinds and the floors of their claims, returns whether a job of these
+    ///   kinds waits in turn, or any job is due. Without floors, it would read all index entries of
+    ///   claimed jobs that vacuum has not removed.
+    ///
+    /// PostgreSQL only. One statement, so that an idle node costs no more than its heartbeats.
     static BEAT =
         "with beat as (update nodes set seen_at = now() where id = $1 returning id), \
          lead as (insert into leases (name, node, expires_at) \
@@ -71,12 +79,12 @@ sql! {
            coalesce((select max(id) from deliveries), 0) as deliveries";
 }
 
-/// The tables whose ids are given out by nodes.
+/// The tables whose ids are assigned by nodes. The names are columns of [`READ_ID_FLOOR`].
 const TABLES_WITH_IDS: [&str; 7] =
     ["jobs", "messages", "leads", "quarantine", "drafts", "campaigns", "deliveries"];
 
-/// How long a node of which nothing was heard keeps its row, and with it its slot. A process that was stopped
-/// and goes on must not give out ids of a slot that another has got meanwhile.
+/// How long a silent node keeps its row, and with it its slot. A process that was suspended and
+/// continues must not assign ids of a slot that another node has got meanwhile.
 pub(in crate::store) const SLOT_KEPT: Duration = Duration::from_secs(3_600);
 
 /// A node as others see it.
@@ -86,12 +94,12 @@ pub struct Node {
     pub id: Id,
     /// What it does: `all`, `ingest` or `worker`.
     pub role: String,
-    /// When it started.
+    /// When it started, by the database's clock.
     pub started_at: Timestamp,
     /// Its last heartbeat, by the database's clock.
     pub seen_at: Timestamp,
-    /// How far that is from now, by the database's clock. In the future, where the clock has gone back since:
-    /// who lives says so anew.
+    /// How far `seen_at` is from now, by the database's clock, in either direction: it is in the
+    /// future if the clock was set back since. A live node sends its next heartbeat soon.
     pub silent: Duration,
 }
 
@@ -109,36 +117,44 @@ impl Node {
 }
 
 /// What a node is given when it registers.
-pub(in crate::store) struct Registered {
+pub(in crate::store) struct Registration {
+    /// Its id.
     pub(in crate::store) node: Id,
+    /// The slot of the ids that it assigns.
     pub(in crate::store) slot: i64,
+    /// The greatest id ever stored: its ids are greater.
     pub(in crate::store) floor: Id,
-    /// Some client's jobs at once are capped.
+    /// True if some client is capped.
     pub(in crate::store) has_caps: bool,
 }
 
-/// Registers this process. On SQLite all others are dead: the caller holds the lock of the file.
+/// Registers this process as a node. On SQLite all other nodes are dead: the caller holds the lock
+/// of the file.
+///
+/// # Errors
+/// [`StoreError::Broken`] if all slots are in use; others if the database is unreachable.
 pub(in crate::store) async fn register(
     connections: &Connections,
     role: &str,
-) -> Result<Registered, StoreError> {
+) -> Result<Registration, StoreError> {
     let register = async |tx: Tx| {
+        // The id, and the slots in use: node, slot, milliseconds of silence.
         let node: Id = one(&tx, &NEXT_NODE, "value").await?;
         let mut taken: Vec<(Id, i64, i64)> = Vec::new();
         for row in tx.all(&READ_SLOTS, []).await? {
             let slot: i32 = row.try_get("", "slot")?;
             taken.push((row.try_get("", "id")?, i64::from(slot), row.try_get("", "silent_ms")?));
         }
-        // Elsewhere the node that leads forgets those that are gone: it has watched them. A single look at the
-        // database's clock, which may have jumped, is no reason to take a live node's row away, except where
-        // no slot is left.
+        // Which nodes are gone. On PostgreSQL the leader deletes their rows, because it has watched
+        // them. One comparison with the database's clock, which may have jumped, is not enough to
+        // delete a live node's row, except if no slot is free.
         let mut gone: Vec<Id> = match tx.is_sqlite() {
-            true => taken.drain(..).map(|it| it.0).collect(),
+            true => taken.drain(..).map(|(node, ..)| node).collect(),
             false => Vec::new(),
         };
         let kept_ms = i64::try_from(SLOT_KEPT.as_millis()).unwrap_or(i64::MAX);
-        let free = (0..SLOT_COUNT).find(|slot| taken.iter().all(|it| it.1 != *slot));
-        let longest_silent = taken.iter().find(|it| it.2 > kept_ms);
+        let free = (0..SLOT_COUNT).find(|slot| taken.iter().all(|(_, other, _)| other != slot));
+        let longest_silent = taken.iter().find(|(.., silent_ms)| *silent_ms > kept_ms);
         let slot = match (free, longest_silent) {
             (Some(slot), _) => slot,
             (None, Some((id, slot, _))) => {
@@ -149,6 +165,7 @@ pub(in crate::store) async fn register(
                 return Err(StoreError::Broken(format!("more than {SLOT_COUNT} nodes")));
             }
         };
+        // Write the changes, and read what the node needs to know.
         if !gone.is_empty() {
             tx.run(&DELETE_NODES, [group(&gone)?]).await?;
         }
@@ -156,13 +173,13 @@ pub(in crate::store) async fn register(
         tx.run(&PUT_NODE, [node.into(), slot_value.into(), role.into()]).await?;
         let floor = id_floor(&tx).await?;
         let has_caps = caps::are_there(&tx).await?;
-        tx.commit(Registered { node, slot, floor, has_caps }).await
+        tx.commit(Registration { node, slot, floor, has_caps }).await
     };
     connections.write("register", register).await
 }
 
-/// The greatest id ever stored. Warns where it is of a time that is far ahead: a clock was wrong
-/// once, and all ids since go on from there.
+/// The greatest id ever stored. Warns if its time is far ahead of the clock: a clock was wrong
+/// once, and all later ids continue from there.
 async fn id_floor(tx: &Tx) -> Result<Id, StoreError> {
     let mut floor = 0;
     for row in tx.all(&READ_ID_FLOOR, []).await? {
@@ -185,7 +202,7 @@ async fn id_floor(tx: &Tx) -> Result<Id, StoreError> {
     Ok(floor)
 }
 
-/// Takes this node's row away: it has finished all that it had.
+/// Deletes this node's row, because it has finished all its work.
 pub(in crate::store) async fn leave(connections: &Connections, node: Id) -> Result<(), StoreError> {
     connections
         .write("leave", async |tx| {
@@ -195,6 +212,7 @@ pub(in crate::store) async fn leave(connections: &Connections, node: Id) -> Resu
         .await
 }
 
+/// The first row's `column`.
 async fn one(tx: &Tx, sql: &Sql, column: &str) -> Result<Id, StoreError> {
     match tx.all(sql, []).await?.first() {
         Some(row) => Ok(row.try_get("", column)?),
@@ -202,12 +220,15 @@ async fn one(tx: &Tx, sql: &Sql, column: &str) -> Result<Id, StoreError> {
     }
 }
 
-/// Whether the database answers.
+/// Checks that the database answers.
+///
+/// # Errors
+/// If it does not.
 pub(in crate::store) async fn is_there(connections: &Connections) -> Result<(), StoreError> {
     read(&connections.reader, &READ_NODES, []).await.map(|_| ())
 }
 
-/// Writes what changes nothing: says that this node is there.
+/// Writes to the node's own row. Shows whether the database takes writes.
 pub(in crate::store) async fn stay(connections: &Connections, node: Id) -> Result<(), StoreError> {
     connections
         .write("stay", async |tx| {
@@ -217,10 +238,11 @@ pub(in crate::store) async fn stay(connections: &Connections, node: Id) -> Resul
         .await
 }
 
-/// Handle for heartbeats and for judging other nodes.
+/// Handle for heartbeats, and for reading which nodes there are.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     pub(in crate::store) db: Database,
+    /// What heartbeats tell of other nodes.
     pub(in crate::store) notices: Arc<NoticeState>,
 }
 
@@ -239,37 +261,39 @@ pub(in crate::store) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>,
     read(sessions, &READ_NODES, []).await?.iter().map(Node::from_row).collect()
 }
 
-/// Which nodes are dead.
+/// Finds dead nodes.
 ///
-/// Those that are silent for longer than the lease by the database's clock *and* were not seen to
-/// move for one lease of the observer's own monotonic clock, so that a jump of the database's clock
-/// kills nobody. Time in which the observer saw nothing itself does not count: while the database
-/// was away, nobody could be heard. Where it sees little, because the database is slow, a look
-/// counts for half a lease at the most.
+/// A node is dead if it was silent for longer than the lease by the database's clock *and* its
+/// heartbeat did not change for one lease of the observer's own monotonic clock. So a jump of the
+/// database's clock declares no node dead. Time in which the observer could not reach the database
+/// does not count, because no node could send a heartbeat either. If the observer's checks are
+/// rare, because the database is slow, the time before each counts for at most half a lease.
 #[derive(Debug, Default)]
 pub(in crate::store) struct NodeWatch {
-    /// When each node last moved, and how long it has been watched since.
+    /// Keyed by node: its last heartbeat, and how long the observer has watched it without another.
     last_moved: HashMap<Id, (Timestamp, Duration)>,
-    last_look: Duration,
+    /// When the last check was made, by the observer's clock.
+    checked_at: Duration,
 }
 
 impl NodeWatch {
-    /// The observer could not see anything: what was silent before may not have been able to speak
-    /// since.
+    /// Notes that the observer could not reach the database: other nodes may have been unable to,
+    /// too. The watch begins again.
     pub(in crate::store) fn was_blind(&mut self) {
         self.last_moved.clear();
     }
 
-    /// The dead among `nodes`, as a heartbeat saw them at `now` (any monotonic reading).
+    /// The dead among `nodes`, which a heartbeat has read at `now`, the time since any fixed
+    /// instant of the observer's monotonic clock.
     pub(in crate::store) fn dead(
         &mut self,
         nodes: &[Node],
         lease: Duration,
         now: Duration,
     ) -> Vec<Id> {
-        let watched = now.saturating_sub(self.last_look).min(lease / 2);
-        self.last_look = now;
-        self.last_moved.retain(|id, _| nodes.iter().any(|it| it.id == *id));
+        let watched = now.saturating_sub(self.checked_at).min(lease / 2);
+        self.checked_at = now;
+        self.last_moved.retain(|id, _| nodes.iter().any(|node| node.id == *id));
         let mut dead = Vec::new();
         for node in nodes {
             let (seen_at, silent) = match self.last_moved.get(&node.id) {
@@ -287,31 +311,33 @@ impl NodeWatch {
     }
 }
 
-/// What a heartbeat has brought back.
+/// The result of a heartbeat.
 #[derive(Clone, Debug, Default)]
 pub struct HeartbeatReport {
-    /// All nodes, as the database sees them.
+    /// All nodes with a row.
     pub nodes: Vec<Node>,
-    /// Those that are dead, as far as this node has watched them.
+    /// The dead nodes, found by [`NodeWatch`].
     pub dead: Vec<Id>,
-    /// True while this node does the chores that one node is to do.
+    /// True if this node leads: it does the chores that only one node does.
     pub leads: bool,
-    /// False where this node's row is gone: it was silent for so long that it was forgotten.
+    /// False if this node's row is gone: it was silent until another node deleted it.
     pub is_known: bool,
-    /// True where it looked for jobs, and some job waits in turn or is due.
+    /// True if the heartbeat looked for jobs, and some job waits in turn or is due.
     pub has_jobs: bool,
-    /// True where some client's jobs at once are capped, whichever node's configuration says so.
+    /// True if some client is capped, by the configuration of any node.
     pub has_caps: bool,
 }
 
 impl HeartbeatReport {
-    /// Whether other nodes than `own` live and work jobs.
+    /// Whether any node other than `own` lives and works jobs.
     pub(in crate::store) fn has_working_peers(&self, own: Id, lease: Duration) -> bool {
-        self.nodes.iter().any(|it| it.id != own && it.role != "ingest" && it.silent <= lease)
+        let is_peer = |node: &Node| node.id != own && node.role != "ingest" && node.silent <= lease;
+        self.nodes.iter().any(is_peer)
     }
 }
 
-/// One heartbeat of `node`, which may take the lead for `lease`, or not at all.
+/// Sends one heartbeat of `node`. If `may_lead`, it takes or keeps the lead for `lease`.
+/// `looks_for_jobs` is the JSON of [`BEAT`]'s `$4`.
 pub(in crate::store) async fn beat_once(
     connections: &Connections,
     node: Id,
@@ -348,62 +374,69 @@ mod tests {
         }
     }
 
-    /// Sees the same silent node each second from `first` to `last`; when it is first dead.
-    fn watch(silence: &mut NodeWatch, first: u64, last: u64) -> Option<u64> {
+    /// Checks the same silent node each second from `first` to `last`. Returns the first second at
+    /// which it is dead.
+    fn watch(node_watch: &mut NodeWatch, first: u64, last: u64) -> Option<u64> {
         let mut seconds = first..=last;
-        seconds.find(|it| {
-            let silent = [node(1_000, 4_000 + it * 1_000)];
-            !silence.dead(&silent, LEASE, Duration::from_secs(*it)).is_empty()
+        seconds.find(|second| {
+            let silent = [node(1_000, 4_000 + second * 1_000)];
+            !node_watch.dead(&silent, LEASE, Duration::from_secs(*second)).is_empty()
         })
     }
 
     #[test]
     fn a_silent_node_is_dead_after_a_lease_on_both_clocks() {
-        let mut silence = NodeWatch::default();
-        assert_eq!(watch(&mut silence, 10, 30), Some(15));
-        assert!(silence.dead(&[node(2_000, 0)], LEASE, Duration::from_secs(16)).is_empty());
-        assert_eq!(watch(&mut silence, 17, 40), Some(22), "it moved at 17 as far as one can see");
+        let mut node_watch = NodeWatch::default();
+        assert_eq!(watch(&mut node_watch, 10, 30), Some(15));
+        assert!(node_watch.dead(&[node(2_000, 0)], LEASE, Duration::from_secs(16)).is_empty());
+        assert_eq!(
+            watch(&mut node_watch, 17, 40),
+            Some(22),
+            "its first check since counts as a heartbeat"
+        );
     }
 
-    /// All nodes are silent by then, and the first that is back must not take the others for dead.
+    /// After an outage all nodes are silent, and the first one back must not declare the others
+    /// dead.
     #[test]
     fn time_without_the_database_is_nobodys_silence() {
-        let mut silence = NodeWatch::default();
-        assert_eq!(watch(&mut silence, 10, 12), None);
-        silence.was_blind();
-        assert_eq!(watch(&mut silence, 60, 64), None);
-        assert_eq!(watch(&mut silence, 65, 65), Some(65));
+        let mut node_watch = NodeWatch::default();
+        assert_eq!(watch(&mut node_watch, 10, 12), None);
+        node_watch.was_blind();
+        assert_eq!(watch(&mut node_watch, 60, 64), None);
+        assert_eq!(watch(&mut node_watch, 65, 65), Some(65));
     }
 
-    /// A process that was stopped and goes on has seen nothing meanwhile.
+    /// A process that was suspended has checked nothing meanwhile.
     #[test]
     fn a_long_pause_counts_for_half_a_lease() {
-        let mut silence = NodeWatch::default();
-        assert_eq!(watch(&mut silence, 10, 12), None);
-        assert_eq!(watch(&mut silence, 60, 60), None);
-        assert!(silence.dead(&[node(60_000, 0)], LEASE, Duration::from_secs(61)).is_empty());
+        let mut node_watch = NodeWatch::default();
+        assert_eq!(watch(&mut node_watch, 10, 12), None);
+        assert_eq!(watch(&mut node_watch, 60, 60), None);
+        assert!(node_watch.dead(&[node(60_000, 0)], LEASE, Duration::from_secs(61)).is_empty());
     }
 
-    /// A slow database answers each heartbeat late: whoever is dead is found all the same.
+    /// A slow database answers each heartbeat late. Dead nodes are found all the same.
     #[test]
     fn deaths_are_found_however_rare_heartbeats_are() {
         for gap in [2_u64, 3, 4, 10, 60] {
-            let mut silence = NodeWatch::default();
-            let dead = (1..10_u64).find(|look| {
-                let at = Duration::from_secs(look * gap);
-                !silence.dead(&[node(1_000, 3_600_000)], LEASE, at).is_empty()
+            let mut node_watch = NodeWatch::default();
+            let dead = (1..10_u64).find(|check| {
+                let at = Duration::from_secs(check * gap);
+                !node_watch.dead(&[node(1_000, 3_600_000)], LEASE, at).is_empty()
             });
-            let looks = if gap == 2 { 4 } else { 3 };
-            assert_eq!(dead, Some(looks), "looks {gap} s apart");
+            let checks = if gap == 2 { 4 } else { 3 };
+            assert_eq!(dead, Some(checks), "checks {gap} s apart");
         }
     }
 
     #[test]
     fn a_jump_of_the_databases_clock_kills_nobody() {
-        let mut silence = NodeWatch::default();
+        let mut node_watch = NodeWatch::default();
         for second in 0..60 {
             let seen = i64::try_from(second).unwrap() * 1_000;
-            let dead = silence.dead(&[node(seen, 3_600_000)], LEASE, Duration::from_secs(second));
+            let dead =
+                node_watch.dead(&[node(seen, 3_600_000)], LEASE, Duration::from_secs(second));
             assert!(dead.is_empty(), "after {second} s");
         }
     }

@@ -1,9 +1,11 @@
-//! Notices between the nodes of one PostgreSQL: somebody has stored jobs.
+//! Notices between the nodes of one PostgreSQL database. A notice means that a node has stored
+//! jobs.
 //!
-//! They are hints. They go over connections of their own and outside the transactions that they are about,
-//! because a commit with a NOTIFY in it waits for all others that have one; a flood of commits makes one notice
-//! every few milliseconds. One that is lost costs a heartbeat. Behind a pooler that shares sessions none arrives:
-//! each listener tries whether it hears itself, and says so.
+//! Notices are hints. If one is lost, its jobs wait until the next heartbeat. A notice is sent
+//! outside the transaction that stores the jobs, because a commit with a NOTIFY waits for all other
+//! such commits. Many commits make one notice every few milliseconds. Behind a pooler that shares
+//! sessions, no notice arrives: each listener tests whether it hears its own, and reports an error
+//! if not.
 
 use crate::config;
 use crate::store::engine::{Database, StoreError, connect};
@@ -17,23 +19,26 @@ use std::{
     time::Duration,
 };
 
-/// The channel of PostgreSQL that notices go over.
+/// PostgreSQL's channel for notices.
 const CHANNEL: &str = "postroom_jobs";
-/// The least time between two notices of a node.
+/// The shortest time between two notices of a node.
 const APART: Duration = Duration::from_millis(5);
-/// How long a listener waits for its own notice until it says that none arrive.
+/// How long a listener waits for its own notice before it reports that none arrive.
 const ECHO_LIMIT: Duration = Duration::from_secs(2);
-/// After this long without a notice of anybody, a listener tries again whether it hears itself: its connection
-/// may be half open, or a pooler may have come between.
+/// After this long without any notice, a listener tests again whether it hears its own: its
+/// connection may be half open, or a pooler may have been put in between.
 const QUIET_MAX: Duration = Duration::from_secs(30);
 
-/// Who wants to know of jobs, and what is on its way.
+/// Where notices go, and whether one is being sent.
 #[derive(Default)]
 pub(in crate::store) struct NoticeState {
+    /// Wakes this process. Set by [`Notices::tell`].
     own: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// Other nodes work jobs.
+    /// True while other nodes work jobs. Set by heartbeats.
     has_peers: AtomicBool,
+    /// True if a notice is to be sent.
     is_wanted: AtomicBool,
+    /// True while a task sends notices.
     is_at_work: AtomicBool,
 }
 
@@ -44,7 +49,7 @@ impl std::fmt::Debug for NoticeState {
 }
 
 impl NoticeState {
-    /// Notes whether there are others to tell.
+    /// Notes whether other nodes work jobs.
     pub(in crate::store) fn set_peers(&self, has_peers: bool) {
         self.has_peers.store(has_peers, Ordering::Relaxed);
     }
@@ -57,7 +62,7 @@ impl NoticeState {
     }
 }
 
-/// The handle of those who store jobs.
+/// Handle for parts that store jobs.
 #[derive(Clone, Debug)]
 pub struct Notices {
     pub(in crate::store) db: Database,
@@ -65,30 +70,35 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Who is told within this process of jobs that came from no webhook. Set once.
+    /// Sets the function that tells this process of jobs that come from no webhook, once.
     pub fn tell(&self, own: impl Fn() + Send + Sync + 'static) {
         if self.state.own.set(Box::new(own)).is_err() {
-            tracing::debug!("somebody is told already");
+            tracing::debug!("the receiver of notices is set already");
         }
     }
 
-    /// Tells this process and the others that there are jobs. Never waits.
+    /// Tells this process and the other nodes that there are jobs. Does not wait.
     pub fn announce(&self) {
         self.state.tell_own();
         self.announce_to_others();
     }
 
-    /// Tells the other nodes that there are jobs, soon; never waits. Where there are none, nothing is sent.
+    /// Tells the other nodes soon that there are jobs. Does not wait. Sends nothing if there are no
+    /// other nodes.
     pub fn announce_to_others(&self) {
+        // Is there anyone to tell, and can they be told?
         let (db, state) = (self.db.clone(), self.state.clone());
-        let is_reachable = db.connections().breaker.as_ref().is_some_and(|it| it.is_closed());
+        let is_reachable =
+            db.connections().breaker.as_ref().is_some_and(|breaker| breaker.is_closed());
         if !is_reachable || !state.has_peers.load(Ordering::Relaxed) {
             return;
         }
+        // A task that sends already will send this notice, too.
         state.is_wanted.store(true, Ordering::SeqCst);
         if state.is_at_work.swap(true, Ordering::SeqCst) {
             return;
         }
+        // Send until no notice is wanted.
         self.db.spawn_detached(async move {
             loop {
                 while state.is_wanted.swap(false, Ordering::SeqCst) {
@@ -98,7 +108,8 @@ impl Notices {
                     tokio::time::sleep(APART).await;
                 }
                 state.is_at_work.store(false, Ordering::SeqCst);
-                // Wanted again between the two: whoever wanted it has seen somebody at work.
+                // If a notice was wanted just before this store, its caller saw a task at work and
+                // left: this task must send it.
                 let is_wanted = state.is_wanted.load(Ordering::SeqCst);
                 if !is_wanted || state.is_at_work.swap(true, Ordering::SeqCst) {
                     return;
@@ -108,40 +119,43 @@ impl Notices {
     }
 }
 
-/// Sends a notice as any other call is run: its time is limited, and an error tells the breaker.
+/// Sends a notice as a call: with limits, and the breaker notes an error.
 async fn send(db: &Database) -> Result<(), StoreError> {
     db.call(|db| async move { notify(&db, &db.node().to_string()).await }).await
 }
 
 async fn notify(db: &Database, text: &str) -> Result<(), StoreError> {
-    // One message without parameters, so that no pooler takes it apart. The text is our own.
+    // One message without parameters, so that a pooler does not split it. The text is our own.
     let notice = format!("notify {CHANNEL}, '{text}'");
     db.reader().execute_unprepared(&notice).await?;
     Ok(())
 }
 
-/// The handle of whoever listens.
+/// Handle for listening to the notices of other nodes.
 #[derive(Clone, Debug)]
 pub struct Subscriber {
     db: Database,
+    /// How a listener connects.
     cfg: config::DatabaseConfig,
 }
 
-/// A listener: a connection of its own.
+/// An open connection that listens.
 #[derive(Debug)]
 pub struct Subscription {
-    /// Taken in the drop, and not before.
+    /// `None` only in the drop.
     listener: Option<PgListener>,
     db: Database,
+    /// The own notices sent so far: each has a number.
     echoes: u64,
 }
 
-/// What a listener has to say.
+/// What a listener has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Another node has stored jobs.
     Jobs,
-    /// No news of others: an own notice was heard, or one that was sent because nothing came for a while.
+    /// Nothing from other nodes: this node's own notice, or the one that tests the connection after
+    /// `QUIET_MAX`.
     Quiet,
 }
 
@@ -150,17 +164,17 @@ impl Subscriber {
         Self { db, cfg }
     }
 
-    /// Listens, and makes sure that notices arrive.
+    /// Opens a connection that listens, and tests that notices arrive.
     ///
     /// # Errors
-    /// When the database is away, or notices do not arrive.
+    /// If the database is unreachable, or notices do not arrive.
     pub async fn listen(&self) -> Result<Subscription, StoreError> {
         let (db, cfg) = (self.db.clone(), self.cfg.clone());
         let limit = cfg.acquire_timeout + ECHO_LIMIT;
         let listen = async move {
             let pool = connect::listener_pool(&cfg).await?;
             let mut listener = PgListener::connect_with(&pool).await?;
-            // It is opened anew by whoever listens anew, once the database is there.
+            // A lost connection ends the subscription: the caller listens again.
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
             let mut subscription = Subscription { listener: Some(listener), db, echoes: 0 };
@@ -176,12 +190,12 @@ impl Subscriber {
 }
 
 impl Subscription {
-    /// Waits for the next notice, or until it is sure that none was missed. This wait is meant to be long, and
-    /// ends at the latest after `QUIET_MAX` and `ECHO_LIMIT`. It has a connection of its own, so what goes
-    /// wrong here says nothing about those of the pools.
+    /// Waits for the next notice, or until it is sure that none was missed. Takes at most
+    /// `QUIET_MAX` and `ECHO_LIMIT` together. The connection is its own, so an error here tells
+    /// nothing about the pools.
     ///
     /// # Errors
-    /// When the connection is lost, or notices do not arrive any more: listen anew.
+    /// If the connection is lost, or notices do not arrive any more. Listen again then.
     pub async fn next(self) -> Result<(Self, Notice), StoreError> {
         let db = self.db.clone();
         db.call_apart(self.hear()).await
@@ -204,7 +218,7 @@ impl Subscription {
         }
     }
 
-    /// The next notice; `None` if the connection was lost.
+    /// Waits for the next notice. `None` if the connection was lost.
     async fn receive(&mut self) -> Result<Option<PgNotification>, StoreError> {
         match &mut self.listener {
             Some(listener) => Ok(listener.try_recv().await?),
@@ -212,8 +226,9 @@ impl Subscription {
         }
     }
 
-    /// Sends a notice over another connection and waits until it arrives. Those that come before it are of
-    /// no interest: whoever listens anew looks for jobs anyway.
+    /// Sends a notice over another connection and waits until it arrives. Notices that arrive
+    /// before it are dropped: after each [`Notice`] and after each new subscription, the caller
+    /// looks for jobs.
     async fn hear_oneself(&mut self) -> Result<(), StoreError> {
         self.echoes += 1;
         let text = format!("{} echo {}", self.db.node(), self.echoes);
@@ -239,15 +254,15 @@ impl Subscription {
 }
 
 impl Drop for Subscription {
-    /// sqlx ends a listener by a task that it spawns, and panics outside a runtime: an actor may be
-    /// dropped there, with its thread.
+    /// sqlx ends a listener by a task that it spawns, and panics outside a runtime. An actor may be
+    /// dropped outside a runtime, together with its thread.
     fn drop(&mut self) {
         let _runtime = self.db.runtime().enter();
         drop(self.listener.take());
     }
 }
 
-/// Whether a notice is the node's own.
+/// Whether the node `own` has sent this notice.
 fn is_of(payload: &str, own: &str) -> bool {
     payload.split(' ').next() == Some(own)
 }
