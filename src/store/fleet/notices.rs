@@ -226,9 +226,9 @@ impl Subscription {
         }
     }
 
-    /// Sends a notice over another connection and waits until it arrives. Notices that arrive
-    /// before it are dropped: after each [`Notice`] and after each new subscription, the caller
-    /// looks for jobs.
+    /// Sends a notice over another connection and waits until it arrives. Notices of other nodes that
+    /// arrive before it are dropped: after a new subscription the caller polls anyway, and in between
+    /// the supervisor's next poll finds their jobs.
     async fn hear_oneself(&mut self) -> Result<(), StoreError> {
         self.echoes += 1;
         let text = format!("{} echo {}", self.db.node(), self.echoes);

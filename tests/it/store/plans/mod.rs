@@ -62,6 +62,108 @@ fn every_statement_of_the_store_is_listed_and_has_a_row_here() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// SQL that `sql!` does not declare: `(file of the store, how the text begins, why)`.
+const NOT_DECLARED: [(&str, &str, &str); 18] = [
+    ("chores.rs", "pragma busy_timeout", "a pragma has no plan"),
+    ("engine/sessions.rs", "begin isolation level", "begins a transaction"),
+    ("engine/sessions.rs", "select coalesce(current_setting(", "reads a setting of the session"),
+    ("engine/circuit_breaker.rs", "select pg_is_in_recovery()", "reads what the server is"),
+    ("engine/connect.rs", "create database", "for tests and benchmarks: makes a database"),
+    ("engine/connect.rs", "drop database", "for tests and benchmarks: drops a database"),
+    ("engine/migrate.rs", "select pg_advisory_xact_lock(", "takes a lock, once a migration"),
+    ("engine/migrate.rs", "do $$ declare", "frees the names of a session's statements"),
+    ("engine/suitable.rs", "select current_setting(", "reads a setting of the server"),
+    ("engine/suitable.rs", "select version from {APPLIED}", "the migrator's table, at a migration"),
+    ("engine/suitable.rs", "select c.relname", "the catalogue, at a migration"),
+    ("engine/suitable.rs", "select name from sqlite_master", "the catalogue, at a migration"),
+    ("fleet/notices.rs", "notify ", "sends a notice"),
+    ("queue/claim.rs", "update job_ready set node", "the claim on SQLite: `CLAIM` measures it"),
+    ("desk/values.rs", "with recursive c (client_id) ", "a macro's part of declared statements"),
+    (
+        "desk/values.rs",
+        "with recursive c (client_id, value) ",
+        "a macro's part of declared statements",
+    ),
+    ("desk/written.rs", "select m.id, ", "a macro's part of declared statements"),
+    ("desk/written.rs", "select d.id, ", "a macro's part of declared statements"),
+];
+
+/// How texts that go to a database begin.
+const SQL_BEGINS: [&str; 18] = [
+    "select ",
+    "insert into ",
+    "update ",
+    "delete from ",
+    "with ",
+    "begin ",
+    "set ",
+    "pragma ",
+    "notify ",
+    "listen ",
+    "create ",
+    "drop ",
+    "alter ",
+    "truncate ",
+    "do $$",
+    "deallocate ",
+    "vacuum",
+    "analyze",
+];
+
+/// The text literals of a file's own code that look like SQL, without its comments, its unit tests
+/// and what `sql!` declares.
+fn not_declared(text: &str) -> Vec<&str> {
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    let (mut found, mut is_declared) = (Vec::new(), false);
+    for line in code.lines() {
+        // Only the end of `sql!` stands at the beginning of a line.
+        is_declared = (is_declared || line == "sql! {") && line != "}";
+        if is_declared || line.trim_start().starts_with("//") {
+            continue;
+        }
+        for (at, _) in line.match_indices('"') {
+            let is_escaped = line[..at].ends_with('\\');
+            let literal = &line[at + 1..];
+            let text = literal.trim_start().to_ascii_lowercase();
+            if !is_escaped && SQL_BEGINS.iter().any(|begin| text.starts_with(begin)) {
+                found.push(literal);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn sql_that_is_not_declared_is_listed_with_a_reason() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let (mut wrong, mut used) = (Vec::new(), BTreeSet::new());
+    let mut folders = vec![directory.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.strip_prefix(&directory).unwrap().to_str().unwrap();
+            for literal in not_declared(&std::fs::read_to_string(&path).unwrap()) {
+                let known = NOT_DECLARED
+                    .iter()
+                    .position(|(of, begin, _)| *of == file && literal.starts_with(begin));
+                match known {
+                    Some(at) => drop(used.insert(at)),
+                    None => wrong.push(format!(
+                        "{file}: declare it by `sql!`, or give a reason here: {literal}"
+                    )),
+                }
+            }
+        }
+    }
+    let unused = (0..NOT_DECLARED.len()).filter(|at| !used.contains(at));
+    wrong.extend(unused.map(|at| format!("no file has it: {:?}", NOT_DECLARED[at])));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Every table that is not named as small has as many rows as the others.
 async fn assert_all_are_large(db: &Fixture) {
     let tables = match db.is_sqlite() {
