@@ -27,8 +27,9 @@ use tokio::{sync::oneshot, time::Instant};
 /// The thread that sends heartbeats. It stops when this is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
-    /// Stops the thread when it is dropped. `None` on SQLite, as the next.
+    /// Stops the thread when it is dropped. `None` on SQLite.
     stop: Option<oneshot::Sender<()>>,
+    /// `None` on SQLite.
     thread: Option<JoinHandle<()>>,
     membership: Membership,
 }

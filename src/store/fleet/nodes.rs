@@ -316,7 +316,7 @@ impl NodeWatch {
 pub struct HeartbeatReport {
     /// All nodes with a row.
     pub nodes: Vec<Node>,
-    /// The dead nodes, found by [`NodeWatch`].
+    /// The dead nodes, as this node's watch has found.
     pub dead: Vec<Id>,
     /// True if this node leads: it does the chores that only one node does.
     pub leads: bool,

@@ -103,7 +103,7 @@ impl Notices {
             loop {
                 while state.is_wanted.swap(false, Ordering::SeqCst) {
                     if let Err(error) = send(&db).await {
-                        tracing::debug!(%error, "a notice was not sent: heartbeats will do");
+                        tracing::debug!(%error, "a notice was not sent: heartbeats find the jobs");
                     }
                     tokio::time::sleep(APART).await;
                 }
@@ -154,8 +154,8 @@ pub struct Subscription {
 pub enum Notice {
     /// Another node has stored jobs.
     Jobs,
-    /// Nothing from other nodes: this node's own notice, or the one that tests the connection after
-    /// `QUIET_MAX`.
+    /// Nothing from other nodes: this node's own notice arrived, perhaps one that was sent to test
+    /// a quiet connection.
     Quiet,
 }
 
@@ -226,9 +226,9 @@ impl Subscription {
         }
     }
 
-    /// Sends a notice over another connection and waits until it arrives. Notices of other nodes that
-    /// arrive before it are dropped: after a new subscription the caller polls anyway, and in between
-    /// the supervisor's next poll finds their jobs.
+    /// Sends a notice over another connection and waits until it arrives. Notices of other nodes
+    /// that arrive before it are dropped: after a new subscription the caller polls anyway, and in
+    /// between the supervisor's next poll finds their jobs.
     async fn hear_oneself(&mut self) -> Result<(), StoreError> {
         self.echoes += 1;
         let text = format!("{} echo {}", self.db.node(), self.echoes);

@@ -1,5 +1,5 @@
-//! What the statements of the store cost on large tables: a bounded number of pages (PostgreSQL) or steps (SQLite) for
-//! each row of a group or a page, whatever the database knows of its tables.
+//! What the statements of the store cost on large tables: a bounded number of pages (PostgreSQL) or
+//! steps (SQLite) for each row of a group or a page, whatever the database knows of its tables.
 
 pub(super) mod filled;
 mod measured;
@@ -252,10 +252,12 @@ async fn postgres_touches_few_pages_a_row_whatever_it_knows_of_its_tables() {
         ))
         .await;
     }
-    // A plan that was made for short tables is kept until they are analysed again, and a flood meets it.
+    // A plan that was made for short tables is kept until they are analysed again, and a flood
+    // meets it.
     fill(&db, 1, FIRST_ROWS).await;
     db.execute("analyze").await;
-    // (Connections for scans and of the admin API are idle most of the time: they are replaced after a minute, and plan again.)
+    // (Connections for scans and of the admin API are idle most of the time: they are replaced
+    // after a minute, and plan again.)
     let mut kept = Vec::new();
     for session in [Session::Writer, Session::Reader] {
         kept.push((session, Prepared::new(&db, &rows, session, "force_generic_plan").await));
