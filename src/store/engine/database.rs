@@ -137,7 +137,7 @@ impl Database {
         self.0.connections.write(purpose, work).await
     }
 
-    /// Runs `work` on the store runtime, once the database is there. `work` goes on there when the
+    /// Runs `work` on the store runtime, once the database is there. `work` continues there if the
     /// caller is dropped: a dead actor does not interrupt its own commit.
     ///
     /// Nothing limits `work` as a whole, because every statement has a limit. Cut long work into

@@ -19,7 +19,7 @@ impl StoreRuntime {
     /// Starts its threads.
     ///
     /// # Errors
-    /// When the system gives no threads.
+    /// If the system cannot start threads.
     pub fn start() -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(STORE_THREADS).thread_name("store").enable_all();

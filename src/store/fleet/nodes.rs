@@ -399,7 +399,7 @@ mod tests {
     /// After an outage all nodes are silent, and the first one back must not declare the others
     /// dead.
     #[test]
-    fn time_without_the_database_is_nobodys_silence() {
+    fn time_without_the_database_is_not_silence() {
         let mut node_watch = NodeWatch::default();
         assert_eq!(watch(&mut node_watch, 10, 12), None);
         node_watch.was_blind();
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_the_databases_clock_kills_nobody() {
+    fn a_jump_of_the_databases_clock_declares_no_node_dead() {
         let mut node_watch = NodeWatch::default();
         for second in 0..60 {
             let seen = i64::try_from(second).unwrap() * 1_000;
