@@ -37,14 +37,14 @@ pub struct Permit {
     size: usize,
 }
 
-/// What is free, and what each client holds.
+/// What is free, and what each client uses.
 #[derive(Debug)]
 struct Room {
     /// How many webhooks there is room for in all.
     entries: usize,
     free: Share,
-    /// By client; a client that holds nothing is not in it.
-    held: HashMap<Arc<str>, Share>,
+    /// What each client uses, by its name. A client that uses nothing is not in it.
+    used: HashMap<Arc<str>, Share>,
     is_closed: bool,
 }
 
@@ -57,24 +57,24 @@ struct Share {
 
 impl Room {
     fn new(entries: usize, bytes: usize) -> Self {
-        Self { entries, free: Share { entries, bytes }, held: HashMap::new(), is_closed: false }
+        Self { entries, free: Share { entries, bytes }, used: HashMap::new(), is_closed: false }
     }
 
-    fn held_by(&self, client: &str) -> Share {
-        self.held.get(client).copied().unwrap_or_default()
+    fn used_by(&self, client: &str) -> Share {
+        self.used.get(client).copied().unwrap_or_default()
     }
 
     /// True if a webhook of `size` bytes fits, and leaves enough to other clients.
     fn has_room(&self, client: &str, size: usize) -> bool {
-        let (held, free) = (self.held_by(client), self.free);
+        let (used, free) = (self.used_by(client), self.free);
         let fits = free.entries > 0 && size <= free.bytes;
         if !fits || self.is_closed {
             return false;
         }
         let entries_max = (TIMES_FREE * (free.entries - 1)).max(ALWAYS);
         let bytes_max = (free.bytes - size).saturating_mul(TIMES_FREE);
-        let is_fair = held.entries < entries_max && held.bytes + size <= bytes_max;
-        held.entries == 0 || is_fair
+        let is_fair = used.entries < entries_max && used.bytes + size <= bytes_max;
+        used.entries == 0 || is_fair
     }
 
     /// Takes room. Gives the client's name as it is kept here, or `None` if there is no room.
@@ -82,11 +82,11 @@ impl Room {
         if !self.has_room(client, size) {
             return None;
         }
-        let name = self.held.get_key_value(client).map(|(name, _)| name.clone());
+        let name = self.used.get_key_value(client).map(|(name, _)| name.clone());
         let name = name.unwrap_or_else(|| client.into());
-        let held = self.held.entry(name.clone()).or_default();
-        held.entries += 1;
-        held.bytes += size;
+        let used = self.used.entry(name.clone()).or_default();
+        used.entries += 1;
+        used.bytes += size;
         self.free.entries -= 1;
         self.free.bytes -= size;
         Some(name)
@@ -94,11 +94,11 @@ impl Room {
 
     /// Gives room back.
     fn leave(&mut self, client: &str, size: usize) {
-        let Some(held) = self.held.get_mut(client) else { return };
-        held.entries -= 1;
-        held.bytes -= size;
-        if held.entries == 0 {
-            self.held.remove(client);
+        let Some(used) = self.used.get_mut(client) else { return };
+        used.entries -= 1;
+        used.bytes -= size;
+        if used.entries == 0 {
+            self.used.remove(client);
         }
         self.free.entries += 1;
         self.free.bytes += size;
@@ -205,7 +205,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: the bounds hold, what is taken is what is held, and all of it
+        /// Whatever comes and goes: the bounds hold, what is taken is what is in use, and all of it
         /// comes back. A client that holds nothing is let in if its webhook fits, unless several
         /// others have filled the room together; one alone never can.
         #[test]
@@ -223,8 +223,8 @@ mod tests {
                 }
                 let name = client.to_string();
                 let permit = gate.enter(&name, size);
-                let held: usize = inside.iter().map(|it| it.1).sum();
-                let fits = inside.len() < entries && held + size <= BYTES;
+                let used: usize = inside.iter().map(|it| it.1).sum();
+                let fits = inside.len() < entries && used + size <= BYTES;
                 prop_assert!(permit.is_none() || fits);
                 let others = inside.iter().filter(|other| other.0 != client);
                 let other_clients: std::collections::HashSet<usize> = others.map(|it| it.0).collect();
@@ -237,7 +237,7 @@ mod tests {
             }
             inside.clear();
             prop_assert_eq!(&lock(&gate.room).free, &Share { entries, bytes: BYTES });
-            prop_assert!(lock(&gate.room).held.is_empty());
+            prop_assert!(lock(&gate.room).used.is_empty());
         }
     }
 }
