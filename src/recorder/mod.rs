@@ -181,8 +181,8 @@ async fn commit_group(setup: &RecorderSetup, group: CommitGroup) -> Vec<Result<(
     let mut results = Vec::with_capacity(settlements.len());
     for (number, (answer, settlement)) in answers.into_iter().zip(&*settlements).enumerate() {
         results.push(match answer {
-            Ok(held) => {
-                count_and_log(setup, settlement, held, group.is_repeated);
+            Ok(is_applied) => {
+                count_and_log(setup, settlement, is_applied, group.is_repeated);
                 Ok(())
             }
             Err(error) if error.is_data() => {
@@ -209,8 +209,8 @@ async fn commit_without_effects(
     let text = format!("the effects cannot be stored: {refused}");
     let Some(without) = setup.uncommitted.drop_effects(number, &text) else { return Ok(()) };
     match setup.ledger.settle(Arc::from([without.clone()])).await {
-        Ok(held) => {
-            if held.contains(&true) {
+        Ok(applied) => {
+            if applied.contains(&true) {
                 setup.metrics.attempt_ended(&without.kind, without.transition.word());
             }
             Ok(())
@@ -226,10 +226,10 @@ fn log_wait(settlement: &Settlement, error: &StoreError) {
     tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
 }
 
-/// `held`: the fence was good, so the settlement was applied.
-fn count_and_log(setup: &RecorderSetup, it: &Settlement, held: bool, is_repeated: bool) {
+/// Counts and logs a settlement. It is not applied if its fence fails.
+fn count_and_log(setup: &RecorderSetup, it: &Settlement, is_applied: bool, is_repeated: bool) {
     let outcome = it.transition.word();
-    if held {
+    if is_applied {
         setup.metrics.attempt_ended(&it.kind, outcome);
         tracing::debug!(
             job.id = it.job_id,
