@@ -1,5 +1,5 @@
-//! A webhook of a group on its way through the three phases: what it is, what was found out about
-//! it, and its answer.
+//! A webhook of a group on its way through the three phases. One record has its content, everything
+//! that was found out about it, and its answer.
 
 use super::inbound::{Answer, Content, Inbound};
 use crate::domain::{
@@ -9,45 +9,45 @@ use crate::domain::{
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// One webhook of a group. *Read* fills in what is known of it, *decide* its answer or its hint,
-/// and *write* the answers that depend on what is stored.
+/// One webhook of a group. *Read* fills in the facts about it, *decide* its answer or its hint, and
+/// *write* the answers that depend on stored rows.
 #[derive(Debug)]
 pub(super) struct Arrival<'a> {
     pub(super) inbound: &'a Inbound,
-    /// What the store knows of its channel and of its job.
+    /// The facts that depend on its channel and on the kind of its job.
     pub(super) terms: Terms,
-    /// The id of its message, or of its item in quarantine, where it becomes one.
+    /// The id of its message or of its item in quarantine, if it becomes one.
     pub(super) message_id: Id,
-    /// True where its delivery's id came before with another body (docs/RULES.md P11). It is held
+    /// True if its delivery's id came before with another body (docs/RULES.md P11). It is held
     /// for a person, and nothing else is found out about it.
     pub(super) has_other_body: bool,
-    /// True where only its chat could tell whose it is, and does not: it is ignored, and its
-    /// message leaves no key.
+    /// True if only its chat could identify its lead, and the chat is unknown. It is ignored, and
+    /// its message leaves no key.
     pub(super) is_nobodys: bool,
-    /// By what it is known again.
+    /// The keys by which a repetition of it is recognised.
     pub(super) keys: Keys<'a>,
-    /// The message that it repeats; `None` where it is the first.
+    /// The message that it repeats; `None` if it is the first.
     pub(super) first: Option<First>,
-    /// Whose it is; `None` for a duplicate, and where the lead is not known and none is made.
+    /// Its lead; `None` for a duplicate, and if the lead is unknown and none is made.
     pub(super) lead: Option<LeadOf>,
-    /// The leads that its identities belong to, in the order of matching, where there are several:
-    /// they are one person (docs/RULES.md P13).
+    /// The leads that its identities belong to, in the order of matching, if there are several:
+    /// they are one person (docs/RULES.md P13). Otherwise empty.
     pub(super) meets: Vec<Id>,
     /// The campaign that it belongs to.
     pub(super) campaign_id: Option<Id>,
-    /// Of an event about a message: that message, where it is known.
+    /// For an event about a message: that message, if it is known.
     pub(super) about: Option<First>,
-    /// Our own send that it tells back.
+    /// Our own delivery, if it is an echo.
     pub(super) echo: Option<Echo>,
-    /// What is left of its text without what repeats ours.
+    /// Its text without the parts that repeat our messages, if there are such parts.
     pub(super) cut: Option<Cut>,
-    /// A verdict that is applied once the group's messages are stored; it brings the answer.
+    /// A verdict that is applied after the group's messages are stored. The answer depends on it.
     pub(super) hint: Option<Hint>,
     /// The answer to its sender.
     pub(super) answer: Option<Answer>,
 }
 
-/// The terms under which a webhook is taken: of its channel, and of the job that its message becomes.
+/// The facts about a webhook that depend on its channel and on the kind of its job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     /// How its channel carries messages.
@@ -86,7 +86,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Its event, with the kind of its job; `None` where it is held for a person.
+    /// Its event, with the kind of its job; `None` if it is held for a person.
     pub(super) fn understood(&self) -> Option<Understood<'a>> {
         match &self.inbound.content {
             Content::Event { event, kind } if !self.has_other_body => {
@@ -96,22 +96,22 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Its event; `None` where it is held for a person.
+    /// Its event; `None` if it is held for a person.
     pub(super) fn event(&self) -> Option<&'a Event> {
         self.understood().map(|it| it.event)
     }
 
-    /// Its message, where its event is one.
+    /// Its message, if its event is one.
     pub(super) fn message(&self) -> Option<&'a NewMessage> {
         self.event()?.signal.message()
     }
 
-    /// Its message as it is stored: without what repeats ours.
+    /// Its message as it is stored: without the parts that repeat our messages.
     pub(super) fn cut_message(&self, message: &'a NewMessage) -> Cow<'a, NewMessage> {
         self.cut.as_ref().map_or(Cow::Borrowed(message), |cut| cut.applied(message))
     }
 
-    /// The chat with this id of the provider's.
+    /// The chat with this provider's id.
     pub(super) fn chat(&self, chat: &'a str) -> ChatKey<'a> {
         let Inbound { client_id, channel, .. } = self.inbound;
         ChatKey { client_id, channel: channel.0, chat }
@@ -122,13 +122,13 @@ impl<'a> Arrival<'a> {
         Some(self.chat(self.message()?.chat()?))
     }
 
-    /// The chat that tells whose it is, where nothing else does.
+    /// The chat that identifies its lead, if nothing else does.
     pub(super) fn only_chat(&self) -> Option<ChatKey<'a>> {
         let event = self.event().filter(|event| event.identities.is_empty())?;
         Some(self.chat(event.lead_of_chat.as_deref()?))
     }
 
-    /// A key of the kind `kind`.
+    /// A key of this kind, of its client and channel.
     fn key(&self, kind: &'a str, key: &'a str) -> Key<'a> {
         let Inbound { client_id, channel, .. } = self.inbound;
         Key { client_id, channel: channel.0, kind, key }
@@ -139,7 +139,7 @@ impl<'a> Arrival<'a> {
         self.key(key.kind.as_str(), &key.key)
     }
 
-    /// The key of its delivery, where it is an event and was signed with an id.
+    /// The key of its signed delivery, if it is an event and its delivery has an id.
     pub(super) fn delivery_key(&self) -> Option<KeyClaim<'a>> {
         self.event()?;
         let delivery = self.inbound.delivery.as_ref()?;
@@ -150,7 +150,7 @@ impl<'a> Arrival<'a> {
         })
     }
 
-    /// All its keys. What is nobody's message leaves none but its delivery's.
+    /// All its keys. A message that is nobody's leaves only the key of its delivery.
     pub(super) fn all_keys(&self) -> Keys<'a> {
         let claim = |key: Key<'a>, told: &MessageKey| {
             let ttl = told.expires.then_some(CONTENT_KEY_TTL_MS);
@@ -170,12 +170,12 @@ impl<'a> Arrival<'a> {
     }
 }
 
-/// How long a content key without a time of the message counts: 10 minutes, by the database's
-/// clock.
+/// How long a content key counts if it does not contain the message's time: 10 minutes, by the
+/// database's clock.
 const CONTENT_KEY_TTL_MS: i64 = 600_000;
-/// The kind of keys by which a signed delivery is known again.
+/// The kind of the keys of signed deliveries.
 pub(super) const DELIVERY: &str = "delivery";
-/// The kind of keys by which a message is known over its other path.
+/// The kind of the keys by which a message is recognised when it comes over its other path.
 const PATH: &str = "path";
 
 /// A key of `message_keys`.
@@ -191,28 +191,29 @@ pub(super) struct Key<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyClaim<'a> {
     pub(super) key: Key<'a>,
-    /// For how many milliseconds it counts; `None` is for good.
+    /// How long it counts, in milliseconds; `None` if it does not expire.
     pub(super) ttl: Option<i64>,
-    /// Of a delivery, the hash of its body.
+    /// For a delivery: the hash of its body.
     pub(super) body_hash: Option<&'a str>,
 }
 
 /// The keys of one webhook.
 #[derive(Clone, Debug)]
 pub(super) struct Keys<'a> {
-    /// By which it is known again: its delivery's, then its message's. A match on any makes it a
-    /// duplicate (docs/RULES.md P9, P11).
+    /// The key of its delivery, then those of its message. If one of them is known, the webhook is
+    /// a duplicate (docs/RULES.md P9, P11).
     pub(super) own: Vec<KeyClaim<'a>>,
-    /// Stored for the other path of its message; no match on them when this one is stored.
+    /// Keys that are stored for the other path of its message. They do not make this webhook a
+    /// duplicate.
     pub(super) for_other_path: Vec<KeyClaim<'a>>,
-    /// Those that the other path has stored, if it came first: looked up, not stored.
+    /// Keys that the other path has stored if it came first. They are read, but not stored.
     pub(super) of_other_path: Vec<Key<'a>>,
     /// The provider's id of its message.
     pub(super) provider_id: Option<&'a str>,
 }
 
 impl Keys<'_> {
-    /// Of a webhook that leaves no key.
+    /// The keys of a webhook that leaves none.
     pub(super) const NONE: Self = Self {
         own: Vec::new(),
         for_other_path: Vec::new(),
@@ -226,7 +227,7 @@ impl Keys<'_> {
 pub(super) enum First {
     /// It was stored before.
     Stored(Id),
-    /// It came earlier in the group, at this place.
+    /// It came earlier in the group, at this index.
     InGroup(usize),
 }
 
@@ -234,7 +235,7 @@ pub(super) enum First {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeadOf {
     pub(super) lead_id: Id,
-    /// True where this group makes it.
+    /// True if this group makes it.
     pub(super) is_new: bool,
 }
 
@@ -243,7 +244,7 @@ pub(super) struct LeadOf {
 pub(super) struct ChatKey<'a> {
     pub(super) client_id: &'a str,
     pub(super) channel: &'a str,
-    /// The provider's id of it.
+    /// The provider's id of the chat.
     pub(super) chat: &'a str,
 }
 
@@ -251,16 +252,17 @@ pub(super) struct ChatKey<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Echo {
     pub(super) delivery_id: Id,
-    /// The message that the delivery has become, if that is stored already.
+    /// The message of the delivery, if that is stored already.
     pub(super) message_id: Option<Id>,
 }
 
-/// What is left of a message without what repeats ours.
+/// A message's text without the parts that repeat our messages.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
-    /// `None` where nothing is left: the body stays, and is not judged.
+    /// The text that is left. `None` if nothing is left: then the whole body stays, and is not
+    /// judged.
     pub(super) body: Option<String>,
-    /// The words in it by which the lead opts out.
+    /// The words in the text that is left by which the lead opts out.
     pub(super) opt_out: Option<String>,
 }
 
@@ -277,17 +279,18 @@ impl Cut {
     }
 }
 
-/// A provider's verdict that is applied once the group's messages are stored (docs/RULES.md P16).
+/// A provider's verdict that is applied after the group's messages are stored (docs/RULES.md P16).
 #[derive(Clone, Debug)]
 pub(super) struct Hint {
     pub(super) lead_id: Id,
-    /// The message it is about; `None` is the lead's newest that is not later than `not_after`.
+    /// The message that it is about. `None` means the lead's newest one that is not later than
+    /// `not_after`.
     pub(super) message_id: Option<Id>,
     /// The time of the event.
     pub(super) not_after: Timestamp,
     pub(super) sentiment: Sentiment,
-    /// The reason word of the answer where it fills something in.
+    /// The reason word of the answer if the verdict fills something in.
     pub(super) word: &'static str,
-    /// The answer where it does not.
+    /// The answer if it does not.
     pub(super) otherwise: Answer,
 }

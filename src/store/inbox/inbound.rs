@@ -1,4 +1,4 @@
-//! What ingest hands over and gets back: webhooks, and their answers.
+//! The values that ingest hands over and gets back: webhooks, and their answers.
 
 use crate::domain::{ChannelName, Event, Id, JobKind, Timestamp};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Inbound {
     pub request_id: String,
     /// The time of its receipt.
     pub received_at: Timestamp,
-    /// The body as received, secrets masked.
+    /// The body as received, with secrets masked.
     pub payload: String,
     /// Its delivery, if its sender has signed an id of it. The same id with the same body changes
     /// nothing; with another body it is held for a person.
@@ -29,9 +29,9 @@ pub const SAME_ID_OTHER_BODY: &str = "same_id_other_body";
 /// A delivery that its sender has signed.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Its id: one body, however often it comes.
+    /// The id that its sender gave it. A repetition has the same id and the same body.
     pub id: String,
-    /// Hash of that body; see [`body_hash`](crate::store::body_hash).
+    /// The hash of its body; see [`body_hash`](crate::store::body_hash).
     pub body_hash: String,
     /// How long it is remembered, in milliseconds: as long as its signature is valid.
     pub kept_ms: i64,
@@ -42,7 +42,7 @@ pub struct Delivery {
 pub enum Content {
     /// It was understood.
     Event {
-        /// The event that it tells.
+        /// The event that it means.
         event: Box<Event>,
         /// The kind of job that works an inbound message through.
         kind: JobKind,
@@ -53,7 +53,7 @@ pub enum Content {
         event_type: Option<String>,
         /// Why it was not understood.
         reason: String,
-        /// Hash of the body as received; the same bytes are the same item.
+        /// The hash of the body as received. The same bytes are the same item.
         body_hash: String,
     },
 }
@@ -70,7 +70,7 @@ pub enum Answer {
         /// The job that works the message through.
         job_id: Id,
     },
-    /// It was known already. The ids are those of the first.
+    /// It repeats an earlier webhook. The ids are those of the first one.
     Duplicate {
         /// The first message; `None` for a state signal that changes nothing.
         message_id: Option<Id>,

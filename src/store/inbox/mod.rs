@@ -1,11 +1,11 @@
-//! For ingest: stores a group of webhooks in one transaction, whatever is in it.
+//! The handle of ingest: it stores a group of webhooks of any sort in one transaction.
 //!
-//! A webhook is one record ([`arrival::Arrival`]) that goes through three phases, a folder each:
-//! `read` finds out what is known of it, `decide` says what it means, `write` stores that. The
-//! number of statements does not grow with the group: each statement is for all webhooks, and
-//! between them everything is decided in memory, in the order of arrival. The order of locks is
-//! that of every transaction: keys and identities sorted, leads by id, messages, room in
-//! quarantine, turns, heads.
+//! Each webhook is one record ([`arrival::Arrival`]). It goes through three phases, each a folder:
+//! `read` finds out the facts about it, `decide` decides what changes, and `write` stores that. The
+//! number of statements does not grow with the group: each statement is for all webhooks. Between
+//! the statements, everything is decided in memory, in the order of arrival. The order of locks is
+//! that of every transaction: keys and identities sorted, leads by id, messages, quarantine rooms,
+//! turns, heads.
 
 mod arrival;
 mod decide;
@@ -23,23 +23,23 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Inbox {
     pub(super) db: Database,
-    /// How much each client may hold in quarantine.
+    /// How much room each client may use in quarantine.
     pub(super) bound: QuarantineBound,
 }
 
 impl Inbox {
-    /// The same with another bound on what a client may hold in quarantine.
+    /// The same handle with another bound on each client's quarantine.
     #[must_use]
     pub fn bounded(&self, bound: QuarantineBound) -> Self {
         Self { db: self.db.clone(), bound }
     }
 
-    /// Stores `group` in one transaction; the answers are in its order. When it returns, all is
-    /// committed.
+    /// Stores a group in one transaction. The answers are in its order. When this returns,
+    /// everything is committed.
     ///
     /// # Errors
-    /// Of the whole group, and then nothing of it is stored: [`StoreError::Data`] when something in
-    /// it cannot be stored, else the database is away.
+    /// For the whole group, of which nothing is stored: [`StoreError::Data`] if something in it
+    /// cannot be stored, otherwise the database is unreachable.
     pub async fn put(&self, inbound: Arc<[Inbound]>) -> Result<Vec<Answer>, StoreError> {
         let bound = self.bound;
         self.db
@@ -54,8 +54,10 @@ impl Inbox {
     }
 }
 
+/// The facts that depend on a webhook's channel and on the kind of its job.
+///
 /// # Errors
-/// When its channel is not one of this daemon's.
+/// If this daemon has no such channel.
 fn terms_of(db: &Database, inbound: &Inbound) -> Result<Terms, StoreError> {
     let max_attempts = match &inbound.content {
         Content::Event { kind, .. } => db.max_attempts(*kind),
@@ -74,9 +76,9 @@ async fn put(
         .iter()
         .map(|inbound| Ok(Arrival::new(inbound, db.next_id(), terms_of(db, inbound)?)));
     let mut arrivals = arrivals.collect::<Result<Vec<_>, StoreError>>()?;
-    // 1. Claim keys and identities: which message each webhook is, and whose.
+    // 1. Claim keys and identities: they tell which message each webhook is, and which lead it has.
     let mut known = read::claim(db, tx, &mut arrivals).await?;
-    // 2. Lock the leads, and read what holds only under their locks.
+    // 2. Lock the leads, and read the facts that need their locks.
     read::lock(db, tx, &mut arrivals, &mut known).await?;
     // 3. Decide, in memory and in the order of arrival.
     let writes = decide::decide(&mut arrivals, &mut known, &|| db.next_id());
@@ -85,11 +87,12 @@ async fn put(
     all_answered(arrivals.into_iter().map(|arrival| arrival.answer).collect())
 }
 
-/// One answer to each webhook of a group.
+/// The answers to all webhooks of a group.
 ///
 /// # Errors
-/// Where one has none: left out, it would get its neighbour's. As if the database had refused the
-/// data, so that only that webhook is kept for a person.
+/// [`StoreError::Data`] if a webhook has no answer. It must not be left out: it would get the
+/// answer of the next one. With this error, the group is split until only that webhook is held for
+/// a person.
 fn all_answered(answers: Vec<Option<Answer>>) -> Result<Vec<Answer>, StoreError> {
     let missing = answers.iter().position(Option::is_none);
     if let Some(at) = missing {

@@ -1,5 +1,5 @@
-//! The input and output of the rules: one webhook, the knowledge about the group, and the list of
-//! what is to be written.
+//! The input and output of the rules: one webhook, the facts about the group, and the list of rows
+//! to write.
 
 use super::{known::Known, writes::Writes};
 use crate::{
@@ -29,19 +29,19 @@ impl<'c, 'a> Case<'c, 'a> {
         Some(Self { arrival, event, kind, earlier })
     }
 
-    /// When the provider says that what the event tells became so.
+    /// The time of the event as its provider tells it, and whether it is only the time of receipt.
     pub(super) fn told(&self) -> Told {
         let at = self.event.at;
         Told { at, is_of_receipt: at == self.arrival.inbound.received_at }
     }
 }
 
-/// The answer to a webhook, or the hint that brings it.
+/// The answer to a webhook, or the hint on which it depends.
 pub(super) enum Reply {
     /// The answer is known.
     Now(Answer),
-    /// The answer depends on whether the hint fills in a verdict, once the group's messages are
-    /// stored.
+    /// The answer depends on whether the hint fills in a verdict. That is known after the group's
+    /// messages are stored.
     AfterHint(Hint),
 }
 

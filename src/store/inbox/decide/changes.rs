@@ -1,4 +1,4 @@
-//! What happens to messages after they were stored: they are edited, deleted, or did not arrive
+//! Changes of messages after they were stored: they are edited, deleted, or could not be delivered
 //! (docs/RULES.md LINKEDIN, P17).
 
 use super::{
@@ -16,9 +16,10 @@ use crate::{
 };
 use std::collections::{BTreeSet, HashMap};
 
-/// Finds the messages of the group that its later events are about. Returns the places of the
+/// Finds the messages of the group that its later events are about. Returns the indexes of the
 /// events about other messages, each with the keys by which its message may be stored.
 pub(crate) fn find_in_group<'a>(arrivals: &mut [Arrival<'a>]) -> Vec<(usize, Vec<Key<'a>>)> {
+    // By key: the message of the group, or the stored message that the group repeats.
     let mut in_group: HashMap<Key<'a>, First> = HashMap::new();
     let mut elsewhere = Vec::new();
     for (at, arrival) in arrivals.iter_mut().enumerate() {
@@ -39,8 +40,7 @@ pub(crate) fn find_in_group<'a>(arrivals: &mut [Arrival<'a>]) -> Vec<(usize, Vec
     elsewhere
 }
 
-/// Lets events about an echo earlier in the group be about the message that its delivery has
-/// become.
+/// Redirects events about an echo earlier in the group to the stored message of its delivery.
 pub(crate) fn follow_echoes(arrivals: &mut [Arrival<'_>]) {
     let echoed: Vec<Option<Id>> =
         arrivals.iter().map(|arrival| arrival.echo.and_then(|echo| echo.message_id)).collect();
@@ -63,9 +63,9 @@ pub(crate) fn stored_ids(arrivals: &[Arrival<'_>]) -> BTreeSet<Id> {
 }
 
 impl<'a> Deciding<'_, 'a> {
-    /// Applies an event to the message that it is about and, where a new text opts out, to its
-    /// lead.
+    /// Applies an event to the message that it is about and, if a new text opts out, to its lead.
     pub(super) fn change(&mut self, case: &Case<'_, 'a>) -> Answer {
+        // 1. Find the message: stored, or of this group.
         let id = match case.arrival.about {
             Some(First::Stored(id)) => Some(id),
             Some(First::InGroup(root)) => {
@@ -78,6 +78,7 @@ impl<'a> Deciding<'_, 'a> {
         let Some((id, message)) = found else {
             return Answer::Ignored { reason: case.event.not_found() };
         };
+        // 2. Apply the event.
         let leads = &mut self.known.leads;
         let lead_id = leads.resolve(message.lead_id);
         let change = self.writes.changes.entry(id);
@@ -97,7 +98,7 @@ impl<'a> Deciding<'_, 'a> {
                 change.deleted = true;
                 let is_new = !std::mem::replace(&mut message.is_deleted, true);
                 let newest = leads.get_mut(lead_id).and_then(|lead| lead.newest_inbound);
-                // Only the newest message has drafts that wait.
+                // Only the newest message has pending drafts.
                 if is_new && newest.is_some_and(|(_, newest)| newest == id) {
                     self.writes.supersede_drafts(lead_id, "message_deleted");
                 }
@@ -107,7 +108,7 @@ impl<'a> Deciding<'_, 'a> {
                 change.failed = true;
                 !std::mem::replace(&mut message.has_failed, true)
             }
-            // They are about a lead.
+            // These are not about a stored message.
             Signal::Message(_)
             | Signal::OptOut { .. }
             | Signal::Bounce { .. }
@@ -116,6 +117,7 @@ impl<'a> Deciding<'_, 'a> {
             | Signal::Category { .. }
             | Signal::Connected => false,
         };
+        // 3. Answer.
         if is_changed {
             let reason = case.event.signal.reason();
             Answer::Recorded { message_id: Some(id), lead_id, reason }
@@ -124,7 +126,7 @@ impl<'a> Deciding<'_, 'a> {
         }
     }
 
-    /// Lets a message that this group stores be changed.
+    /// Adds a message that this group stores to those that can be changed.
     fn note_changeable(&mut self, id: Id) {
         let made = self.writes.messages.iter().find(|row| row.id == id);
         if let Some(row) = made {
@@ -140,7 +142,7 @@ impl<'a> Deciding<'_, 'a> {
     }
 }
 
-/// Takes over an edited text, unless a newer one is known; false where that changes nothing.
+/// Takes over an edited text, unless a newer one is known. Returns true if the text changes.
 fn edit(message: &mut Changeable, body: &str, at: Timestamp, change: &mut MessageChange) -> bool {
     if message.edit_told_at.is_some_and(|known| at < known) {
         return false;

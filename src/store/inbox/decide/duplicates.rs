@@ -1,4 +1,4 @@
-//! Duplicates: the first one's ids, and the little that a second webhook may add to it
+//! Duplicates. They are answered with the ids of the first message, and may add a few facts to it
 //! (docs/RULES.md P11).
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl<'a> Deciding<'_, 'a> {
-    /// A duplicate of a message stored before: its ids again, and its job if that is missing.
+    /// A duplicate of a stored message. The answer has its ids; its job is made if it is missing.
     pub(super) fn repeat_stored(&mut self, case: &Case<'_, 'a>, message_id: Id) -> Reply {
         let Some(first) = self.known.repeated.get(&message_id).copied() else {
             // A signed delivery without a message, or a message that was pruned while its key was
@@ -25,7 +25,7 @@ impl<'a> Deciding<'_, 'a> {
             return Answer::DUPLICATE_OF_NOTHING.into();
         };
         let lead_id = first.message.lead_id;
-        // 1. The provider's id and the text, where it came without.
+        // 1. Add the provider's id and the text, if the message came without.
         if let Some(message) = case.event.signal.message() {
             if let (false, Some(provider_id)) = (first.message.is_named, &message.provider_id) {
                 self.writes.names.entry(message_id).or_insert_with(|| provider_id.clone());
@@ -39,7 +39,7 @@ impl<'a> Deciding<'_, 'a> {
                 self.opt_out_late(case, &message, message_id, lead_id);
             }
         }
-        // 2. Its job, which an earlier webhook of the group may have made.
+        // 2. Make its job, unless it is there or an earlier webhook of the group has made it.
         let mut job_id = first.message.job_id;
         if first.misses_its_job() {
             let mut made = self.writes.entries.iter();
@@ -53,7 +53,7 @@ impl<'a> Deciding<'_, 'a> {
 
     /// A duplicate of a webhook earlier in the same group.
     pub(super) fn repeat_in_group(&mut self, case: &Case<'_, 'a>, first: &Arrival<'a>) -> Reply {
-        // 1. The first one's ids.
+        // 1. Answer with the ids of the first.
         let answer = match first.answer.as_ref() {
             Some(Answer::Accepted { message_id, lead_id, job_id }) => Answer::Duplicate {
                 message_id: Some(*message_id),
@@ -66,7 +66,7 @@ impl<'a> Deciding<'_, 'a> {
             Some(other) => other.clone(),
             None => Answer::DUPLICATE_OF_NOTHING,
         };
-        // 2. The provider's id and the text, where it came without.
+        // 2. Add the provider's id and the text, if the first came without.
         let id = first.message_id;
         if let Some(message) = case.event.signal.message()
             && let Some(row) = self.writes.messages.iter_mut().find(|row| row.id == id)
@@ -86,8 +86,8 @@ impl<'a> Deciding<'_, 'a> {
         }
     }
 
-    /// The text of a message that came without has come: what it says of the lead's will counts as
-    /// if it had come at once.
+    /// Applies an opt-out in the late text of a message that came without a text, as if the text
+    /// had come at once.
     fn opt_out_late(
         &mut self,
         case: &Case<'_, 'a>,
@@ -102,7 +102,7 @@ impl<'a> Deciding<'_, 'a> {
     }
 }
 
-/// The answer of a duplicate, unless it brings a verdict that the first did not have.
+/// The answer to a duplicate; a hint if the duplicate brings a verdict.
 fn with_hint(case: &Case<'_, '_>, message_id: Id, lead_id: Id, answer: Answer) -> Reply {
     match case.event.signal.message().and_then(|message| message.hint) {
         Some(sentiment) => Reply::AfterHint(Hint {
@@ -110,7 +110,7 @@ fn with_hint(case: &Case<'_, '_>, message_id: Id, lead_id: Id, answer: Answer) -
             message_id: Some(message_id),
             not_after: case.event.at,
             sentiment,
-            // A reply that comes again brings no other reason word (docs/RULES.md P7).
+            // For a repeated reply there is no other reason word (docs/RULES.md P7).
             word: "interested",
             otherwise: answer,
         }),

@@ -1,4 +1,4 @@
-//! Echoes: our own sends, as a provider tells them back (docs/RULES.md P12).
+//! Echoes: our own sends, which a provider tells back to us (docs/RULES.md P12).
 
 use crate::{
     domain::Id,
@@ -6,10 +6,10 @@ use crate::{
 };
 use std::collections::HashSet;
 
-/// Marks the webhooks that are echoes of deliveries. `found` pairs the place of a webhook with a
-/// delivery that it may tell back, the likeliest first.
+/// Marks the webhooks that are echoes of deliveries. `found` pairs the index of a webhook with a
+/// delivery of which it may be the echo, the likeliest first.
 ///
-/// Each delivery is told back once: a text that was sent twice is told back twice.
+/// Each delivery has one echo: a text that was sent twice is told back twice.
 pub(crate) fn pair_echoes(arrivals: &mut [Arrival<'_>], found: &[(usize, Echo)]) {
     let mut used: HashSet<Id> = HashSet::new();
     for (at, echo) in found {

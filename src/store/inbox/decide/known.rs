@@ -1,4 +1,4 @@
-//! What *read* has found out for *decide*, beside the records of the webhooks themselves.
+//! The facts that *read* has found out for *decide* and that belong to no single webhook.
 
 use crate::{
     domain::{Id, Timestamp, event::NewMessage},
@@ -6,40 +6,40 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// What is known to a group under its locks.
+/// The facts about a group, read under its locks.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// By id: the stored messages that webhooks of the group repeat. One that was pruned while its
-    /// key was not is missing.
+    /// By message id: the stored messages that webhooks of the group repeat. A message that was
+    /// pruned before its key is missing.
     pub(crate) repeated: HashMap<Id, Repeated>,
-    /// By id: the messages that events of the group are about.
+    /// By message id: the messages that events of the group are about.
     pub(crate) changeable: HashMap<Id, Changeable>,
-    /// The leads of the group, locked, with those that it makes.
+    /// The leads of the group: stored ones, which are locked, and new ones.
     pub(crate) leads: Leads,
-    /// The stored leads that the group has merged into others; their lines are still to be moved.
+    /// The merges of stored leads in this group. The jobs in their lines have still to be moved.
     pub(crate) merges: Vec<Merge>,
 }
 
-/// A stored message that webhooks of the group repeat, and what these bring.
+/// A stored message that webhooks of the group repeat, and the facts that these bring for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeated {
     pub(crate) message: RepeatedMessage,
     pub(crate) brings: Brings,
 }
 
-/// What the webhooks that repeat a message bring for it.
+/// Which facts the webhooks that repeat a message bring for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Brings {
-    /// A provider's verdict.
+    /// True if one of them has a provider's verdict.
     pub(crate) hint: bool,
-    /// A text that is not empty.
+    /// True if one of them has a text that is not empty.
     pub(crate) text: bool,
-    /// The provider's id of it.
+    /// True if one of them has the provider's id of the message.
     pub(crate) name: bool,
 }
 
 impl Brings {
-    /// With what one more webhook brings.
+    /// With the facts of one more webhook.
     pub(crate) fn with(self, message: &NewMessage) -> Self {
         Self {
             hint: self.hint || message.hint.is_some(),
@@ -50,18 +50,18 @@ impl Brings {
 }
 
 impl Repeated {
-    /// True where its job must be made. A message that was handled needs none: its job was pruned.
+    /// True if its job must be made. A message that was handled needs no job: its job was pruned.
     pub(crate) const fn misses_its_job(&self) -> bool {
         let message = &self.message;
         message.is_inbound && !message.is_handled && message.job_id.is_none()
     }
 
-    /// True where it came without a text and would take one.
+    /// True if it came without a text, and takes over a text that comes later.
     pub(crate) const fn lacks_text(&self) -> bool {
         self.message.is_empty && self.message.is_inbound
     }
 
-    /// True where the group may change it or its lead, which is locked before it.
+    /// True if the group may change it or its lead, so that its lead must be locked.
     pub(crate) const fn needs_lock(&self) -> bool {
         let Brings { hint, text, name } = self.brings;
         self.misses_its_job()
@@ -77,7 +77,7 @@ pub(crate) struct Changeable {
     pub(crate) lead_id: Id,
     pub(crate) is_inbound: bool,
     pub(crate) body: String,
-    /// The time of the event that told the body, where it was edited.
+    /// The time of the event that brought its text, if it was edited.
     pub(crate) edit_told_at: Option<Timestamp>,
     pub(crate) is_deleted: bool,
     pub(crate) has_failed: bool,

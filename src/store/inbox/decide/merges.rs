@@ -1,4 +1,4 @@
-//! Leads that one webhook shows to be one person (docs/RULES.md P13).
+//! Leads that a webhook shows to be one person (docs/RULES.md P13).
 
 use crate::{
     domain::{Id, Identity, lead::may_be_one},
@@ -13,30 +13,30 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Which leads of a group were found to be others.
+/// The merges of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Merging {
     /// The merges of stored leads.
     pub(crate) stored: Vec<Merge>,
-    /// The merges of leads that this group would have made. These own nothing except the identities
+    /// The merges of leads that this group would have made. They have nothing except the identities
     /// that the group has claimed for them.
     pub(crate) made: Vec<Merge>,
-    /// The ends of drafts of both leads, due before the drafts become one lead's.
+    /// The drafts of both leads that end. They must end before the younger lead's drafts move.
     pub(crate) ended_drafts: Vec<EndDrafts>,
-    /// By the place of the webhook: two leads that it names and that are two people to a provider.
+    /// By the index of a webhook: two leads that it names, and that a provider knows as two people.
     pub(crate) refused: Vec<(usize, [Id; 2])>,
 }
 
-/// Merges leads that meet, the younger into the older, unless they are two people to one provider.
-/// `identities` holds by what each lead is known. All leads are locked; afterwards `leads` holds
-/// those that are left, and the webhooks are theirs.
+/// Merges leads that meet, the younger into the older, unless a provider knows them as two people.
+/// `identities` are keyed by lead. All leads are locked. Afterwards, `leads` and the webhooks have
+/// only the leads that are left.
 pub(crate) fn merge_leads(
     arrivals: &mut [Arrival<'_>],
     mut identities: HashMap<Id, Vec<Identity>>,
     leads: &mut Leads,
 ) -> Merging {
     let mut merging = Merging::default();
-    // Keyed by the lead that is no more; the value is the lead that it is in the end.
+    // By lead that was merged: the lead into which it was merged in the end.
     let mut into: BTreeMap<Id, Id> = BTreeMap::new();
     let mut were_stored: HashSet<Id> = HashSet::new();
     for (at, arrival) in arrivals.iter().enumerate() {
@@ -49,7 +49,7 @@ pub(crate) fn merge_leads(
         let mut ids = ids.into_values();
         let Some(older) = ids.next() else { continue };
         for younger in ids {
-            // 2. Whether they can be one person.
+            // 2. Check that they can be one person.
             let of = |id| identities.get(&id).into_iter().flatten();
             if !may_be_one(of(older).chain(of(younger))) {
                 merging.refused.push((at, [older, younger]));
@@ -72,7 +72,7 @@ pub(crate) fn merge_leads(
             }
         }
     }
-    // 4. Whose the webhooks are now.
+    // 4. Give the webhooks their leads that are left.
     for lead in arrivals.iter_mut().filter_map(|arrival| arrival.lead.as_mut()) {
         if let Some(target) = into.get(&lead.lead_id) {
             *lead = LeadOf { lead_id: *target, is_new: leads.is_new(*target) };
@@ -83,8 +83,8 @@ pub(crate) fn merge_leads(
     merging
 }
 
-/// Of both leads' pending drafts, those stay that answer the newest message of both, and none that
-/// is kept back by something that either lead brings.
+/// Ends pending drafts of both leads, so that at most those are left that answer the newest message
+/// of both. An opt-out or a bounce of either lead ends the drafts of both.
 fn unify_drafts(lead: &Lead, absorbed: &Lead) -> impl Iterator<Item = EndDrafts> + use<> {
     let newest = lead.newest_inbound.max(absorbed.newest_inbound).map(|(_, id)| id);
     let (one, other) = (lead.standing.barriers, absorbed.standing.barriers);

@@ -1,10 +1,10 @@
-//! Decides what the webhooks of a group change, and what they are answered.
+//! Decides the answers to the webhooks of a group, and the rows to change.
 //!
 //! Nothing here sees a transaction or a clock: plain values go in and come out. The rules are P9
-//! to P17 of docs/RULES.md. [`decide`] applies most of them. `read` asks some earlier, before the
-//! leads are locked: which webhooks repeat which message (`recognise`), and which lead each belongs
-//! to (`people`, `merges`). `write` asks two later, when the messages are stored: verdicts
-//! (`verdicts`) and room in quarantine (`quarantine`).
+//! to P17 of docs/RULES.md. [`decide`] applies most of them. `read` applies some earlier, before
+//! the leads are locked: which webhooks repeat which message (`recognise`), and which lead each
+//! belongs to (`people`, `merges`). `write` applies two later, when the messages are stored:
+//! verdicts (`verdicts`) and room in quarantine (`quarantine`).
 
 mod case;
 pub(super) mod changes;
@@ -32,11 +32,11 @@ use super::{
 };
 use crate::domain::Id;
 
-/// Decides the group in the order of arrival: fills in the answers or hints of the webhooks,
-/// changes the locked leads, and returns what else is to be written. `next_id` gives out ids for
-/// jobs.
+/// Decides the group in the order of arrival. Fills in the answers or hints of the webhooks,
+/// changes the locked leads in memory, and returns the other rows to write. `next_id` gives out ids
+/// for jobs.
 ///
-/// A webhook that is held for a person gets no answer here: `write` knows whether there is room.
+/// A webhook that is held for a person gets its answer later: `write` knows whether there is room.
 pub(super) fn decide<'a>(
     arrivals: &mut [Arrival<'a>],
     known: &mut Known,
@@ -59,7 +59,7 @@ pub(super) fn decide<'a>(
 }
 
 impl<'a> Deciding<'_, 'a> {
-    /// Applies the event, by what it is: a duplicate, about a message, or about a lead.
+    /// Applies an event: a duplicate, a change of a message, or news about a lead.
     fn reply(&mut self, case: &Case<'_, 'a>) -> Reply {
         match case.arrival.first {
             Some(First::Stored(id)) => self.repeat_stored(case, id),

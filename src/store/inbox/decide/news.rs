@@ -1,4 +1,4 @@
-//! Messages that are new, and our own sends that are told back.
+//! New messages, and echoes of our own sends.
 
 use super::{
     case::{Case, Deciding},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl<'a> Deciding<'_, 'a> {
-    /// Our own send, told back: no second message (docs/RULES.md P12).
+    /// An echo of our own send. It makes no second message (docs/RULES.md P12).
     pub(super) fn echo(&mut self, case: &Case<'_, 'a>, echo: Echo, lead_id: Id) -> Answer {
         let arrival = case.arrival;
         let message_id = echo.message_id.unwrap_or(arrival.message_id);
@@ -27,8 +27,8 @@ impl<'a> Deciding<'_, 'a> {
         Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), job_id: None }
     }
 
-    /// A message that was not known. An inbound one gets its job, and speaks for its lead where it
-    /// is the newest.
+    /// A new message. An inbound one gets its job. If it is its lead's newest message, its verdict
+    /// changes the lead's standing.
     pub(super) fn message(
         &mut self,
         case: &Case<'_, 'a>,
@@ -36,7 +36,9 @@ impl<'a> Deciding<'_, 'a> {
         lead_id: Id,
     ) -> Answer {
         let (at, message_id) = (case.event.at, case.arrival.message_id);
+        // 1. Store it.
         self.writes.add_message(case.arrival, message, lead_id, false);
+        // 2. Change its lead.
         if let Some(lead) = self.known.leads.get_mut(lead_id) {
             if message.direction == Direction::Outbound {
                 note_outbound(lead, case);
@@ -58,6 +60,7 @@ impl<'a> Deciding<'_, 'a> {
                 opt_out(lead, case, Some(message_id), words, &mut self.writes);
             }
         }
+        // 3. Enqueue its job.
         let job_id = self.add_job(case, lead_id, message_id);
         Answer::Accepted { message_id, lead_id, job_id }
     }
@@ -69,8 +72,8 @@ fn note_outbound(lead: &mut Lead, case: &Case<'_, '_>) {
     lead.last_outbound_at = lead.last_outbound_at.max(Some(case.event.at));
 }
 
-/// A mail from the very address that had bounced: it works again. A mail that was written before
-/// the bounce and comes late says nothing about that (docs/RULES.md P17).
+/// Lifts a bounce if a mail comes from the address that bounced, because the address works again.
+/// A mail that was written before the bounce and comes late does not lift it (docs/RULES.md P17).
 fn lift_bounce(lead: &mut Lead, case: &Case<'_, '_>, message: &NewMessage) {
     let is_from_it = lead.bounced.as_ref().is_some_and(|bounced| {
         message.from.address.as_deref() == Some(bounced.address.as_str())

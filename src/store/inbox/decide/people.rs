@@ -1,5 +1,4 @@
-//! Whose the events of a group are (docs/RULES.md P13), by what the database knows of their
-//! identities and chats.
+//! Finds the lead of each event of a group by its identities and its chat (docs/RULES.md P13).
 
 use crate::{
     domain::Id,
@@ -29,8 +28,8 @@ pub(crate) fn identities<'a>(
     })
 }
 
-/// Marks the events that only their chat identifies and whose chat nobody is known in: neither is
-/// it one of `known`, nor has an earlier message of the group told.
+/// Marks the events that are nobody's: only their chat identifies their lead, and it is neither one
+/// of the `known` chats nor the chat of an earlier message of the group.
 pub(crate) fn mark_nobodys<'a>(
     arrivals: &mut [Arrival<'a>],
     known: impl Iterator<Item = ChatKey<'a>>,
@@ -45,17 +44,17 @@ pub(crate) fn mark_nobodys<'a>(
     }
 }
 
-/// True for events whose lead is to be found: duplicates have that of their first, and some are
-/// nobody's.
+/// True for events whose lead has to be found. A duplicate has the lead of its first message, and
+/// an event that is nobody's has none.
 pub(crate) fn wants_lead(arrival: &Arrival<'_>) -> bool {
     arrival.first.is_none() && !arrival.is_nobodys && arrival.event().is_some()
 }
 
-/// Says whose each event is that wants a lead, and which leads meet in it; the lead of an event
-/// about somebody unknown that makes none stays unknown.
+/// Fills in the lead of each event that wants one, and the leads that meet in it. If no lead is
+/// known, a new one is made, unless events of this sort make no leads.
 ///
-/// `known` and `chats` hold the leads of the group's identities and chats, as stored. Returns the
-/// new identities with their leads, sorted.
+/// `known` and `chats` are the stored leads of the group's identities and chats. Returns the new
+/// identities with their leads, sorted.
 pub(crate) fn match_leads<'a>(
     arrivals: &mut [Arrival<'a>],
     mut known: HashMap<IdentityKey<'a>, Id>,
@@ -65,7 +64,7 @@ pub(crate) fn match_leads<'a>(
     let mut new = BTreeMap::new();
     for arrival in arrivals.iter_mut().filter(|arrival| wants_lead(arrival)) {
         let Some(event) = arrival.event() else { continue };
-        // 1. The leads that its identities belong to, else its chat.
+        // 1. Find the leads of its identities, else of its chat.
         let mut owners: Vec<Id> = Vec::new();
         for owner in identities(arrival).filter_map(|identity| known.get(&identity).copied()) {
             if !owners.contains(&owner) {
@@ -74,13 +73,13 @@ pub(crate) fn match_leads<'a>(
         }
         let chat = event.lead_of_chat.as_deref().map(|chat| arrival.chat(chat));
         let of_chat = chat.and_then(|chat| chats.get(&chat).copied());
-        // 2. The first of them, else a new one.
+        // 2. Take the first of them, else make a new one.
         let lead = match owners.first().copied().or(of_chat) {
             Some(lead_id) => LeadOf { lead_id, is_new: false },
             None if event.creates_lead() => LeadOf { lead_id: next_id(), is_new: true },
             None => continue,
         };
-        // 3. The events that follow know its new identities and its chat.
+        // 3. Note its new identities and its chat for the events that follow.
         for identity in identities(arrival) {
             known.entry(identity).or_insert_with(|| {
                 new.insert(identity, lead.lead_id);

@@ -1,10 +1,10 @@
-//! Room in quarantine: which items find some, and which are refused (docs/RULES.md P5).
+//! Decides which items fit into their clients' room in quarantine (docs/RULES.md P5).
 
 use crate::{config::QuarantineBound, store::tables::quarantine_room::QuarantineRooms};
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// What makes two items one: the same bytes over the same channel of a client.
+/// The key of an item: the same bytes over the same channel of a client are one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub(crate) struct ItemKey<'a> {
     pub(crate) client_id: &'a str,
@@ -12,9 +12,9 @@ pub(crate) struct ItemKey<'a> {
     pub(crate) body_hash: &'a str,
 }
 
-/// Which of `items`, in the order of arrival with their bytes, are new and find no room within
-/// `bound`; the others are counted in `rooms`. An item that is `known`, or that comes twice, needs
-/// no more room.
+/// Returns those of `items` that are new and do not fit within `bound`. The others are counted in
+/// `rooms`. `items` come in the order of arrival, with their size in bytes. An item that is
+/// `known`, or that comes twice, needs no more room.
 pub(crate) fn without_room<'a>(
     items: impl IntoIterator<Item = (ItemKey<'a>, i64)>,
     known: &HashSet<ItemKey<'a>>,
@@ -26,9 +26,9 @@ pub(crate) fn without_room<'a>(
         if known.contains(&key) || !seen.insert(key) {
             continue;
         }
-        let held = rooms.of(key.client_id).with(size);
-        if held.is_within(bound) {
-            rooms.set(key.client_id, held);
+        let used = rooms.of(key.client_id).with(size);
+        if used.is_within(bound) {
+            rooms.set(key.client_id, used);
         } else {
             refused.insert(key);
         }
@@ -79,7 +79,7 @@ mod tests {
                 });
                 let taken: Vec<_> = new.filter(|(key, _)| !refused.contains(key)).collect();
                 let expected = taken.iter().fold(
-                    QuarantineRooms::default().of(client_id), |held, (_, size)| held.with(*size),
+                    QuarantineRooms::default().of(client_id), |used, (_, size)| used.with(*size),
                 );
                 prop_assert_eq!(rooms.of(client_id), expected);
             }

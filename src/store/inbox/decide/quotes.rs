@@ -1,5 +1,5 @@
-//! What in an answer repeats what we had sent to that lead (docs/RULES.md TEXT): cut before
-//! anything is stored or judged of it.
+//! Cuts from answers the parts that repeat our own messages to that lead, before an answer is
+//! stored or judged (docs/RULES.md TEXT).
 
 use super::known::Repeated;
 use crate::{
@@ -13,11 +13,11 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// A lead and a channel: what was sent there may be repeated there.
+/// A lead and a channel. An answer may repeat messages of its own thread only.
 pub(crate) type ThreadKey = (Id, &'static str);
 
-/// The thread of a message whose text is stored, if it comes to that: of a new one, and of the text
-/// that a stored message came without.
+/// The thread of a message whose text will be stored: a new message, or the text for a stored
+/// message that came without. `None` for all others.
 fn thread_of(arrival: &Arrival<'_>, repeated: &HashMap<Id, Repeated>) -> Option<ThreadKey> {
     let lead_id = match arrival.first {
         Some(First::Stored(id)) => {
@@ -30,22 +30,24 @@ fn thread_of(arrival: &Arrival<'_>, repeated: &HashMap<Id, Repeated>) -> Option<
     Some((lead_id, arrival.inbound.channel.0))
 }
 
-/// The threads of the inbound messages that may repeat something, with duplicates.
+/// The threads of the inbound messages that may repeat something. A thread may come several times.
 pub(crate) fn threads(
     arrivals: &[Arrival<'_>],
     repeated: &HashMap<Id, Repeated>,
 ) -> impl Iterator<Item = ThreadKey> {
-    arrivals.iter().filter(|arrival| is_answer(arrival)).filter_map(|it| thread_of(it, repeated))
+    let answers = arrivals.iter().filter(|arrival| is_answer(arrival));
+    answers.filter_map(|arrival| thread_of(arrival, repeated))
 }
 
+/// True for an inbound message whose text may repeat one of ours.
 fn is_answer(arrival: &Arrival<'_>) -> bool {
     arrival.message().is_some_and(|message| {
         message.direction == Direction::Inbound && message.has_new_text && may_repeat(&message.body)
     })
 }
 
-/// Cuts from the answers of the group what they repeat. `ours` holds what was sent before, by
-/// thread; what the group itself has sent is added.
+/// Cuts repeated parts from the answers of the group. `ours` are our stored messages by thread; our
+/// messages in the group itself are added.
 pub(crate) fn cut_quotes(
     arrivals: &mut [Arrival<'_>],
     repeated: &HashMap<Id, Repeated>,

@@ -1,5 +1,5 @@
-//! Which webhooks of a group repeat which message (docs/RULES.md P9 to P11), by their keys and by
-//! what the database knows of these.
+//! Decides which webhooks of a group repeat which message, by their keys and by the stored keys
+//! (docs/RULES.md P9 to P11).
 
 use crate::{
     domain::Id,
@@ -7,34 +7,33 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-/// What a stored key names.
+/// The message that a stored key names.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedMessage {
-    /// The message that it names.
+    /// Its id.
     pub(crate) id: Id,
-    /// The provider's id of that message.
+    /// The provider's id of it.
     pub(crate) provider_id: Option<String>,
-    /// The hash of the body of a delivery; `None` of one that was stored before hashes were kept.
+    /// For a delivery: the hash of its body. `None` if it was stored before hashes were kept.
     pub(crate) body_hash: Option<String>,
 }
 
-/// Tells in the order of arrival which deliveries have the id of an earlier one and another body.
-///
-/// If a delivery was stored without its body's hash, its id alone makes the repetition.
+/// Finds the deliveries that have the id of an earlier one and another body, in the order of
+/// arrival. If the earlier one was stored without its body's hash, every body counts as the same.
 pub(crate) struct FirstBodies<'a> {
-    /// What is stored under the ids of the group's deliveries.
+    /// By delivery id: the stored delivery.
     stored: HashMap<Key<'a>, NamedMessage>,
-    /// By delivery id: the first body's hash, or `None` where it is not known.
+    /// By delivery id: the hash of the first body, or `None` if it is not known.
     firsts: HashMap<Key<'a>, Option<String>>,
 }
 
 impl<'a> FirstBodies<'a> {
-    /// With what is stored under the ids of the group's deliveries.
+    /// With the stored deliveries that have ids of the group's deliveries.
     pub(crate) fn new(stored: HashMap<Key<'a>, NamedMessage>) -> Self {
         Self { stored, firsts: HashMap::new() }
     }
 
-    /// True where this delivery has another body than the first of its id.
+    /// True if this delivery has another body than the first of its id.
     pub(crate) fn differs(&mut self, delivery: &KeyClaim<'a>) -> bool {
         let first = self.firsts.entry(delivery.key).or_insert_with(|| {
             match self.stored.get(&delivery.key) {
@@ -46,8 +45,8 @@ impl<'a> FirstBodies<'a> {
     }
 }
 
-/// The keys that a group claims, each with the message that it is to name: the first webhook with
-/// that key, and for the other path the last.
+/// The keys that a group claims, each with the message that it is to name. That is the message of
+/// the first webhook with the key; for a key of the other path, it is that of the last webhook.
 pub(crate) fn claims<'a>(
     group: &[&Keys<'a>],
     message_ids: &[Id],
@@ -55,7 +54,7 @@ pub(crate) fn claims<'a>(
     let roots = by_own_keys(group);
     let mut claims = BTreeMap::new();
     for (at, keys) in group.iter().enumerate() {
-        let id = |place: usize| message_ids.get(place).copied().unwrap_or_default();
+        let id = |index: usize| message_ids.get(index).copied().unwrap_or_default();
         let root = roots.root_of(at);
         for claim in &keys.own {
             claims.entry(claim.key).or_insert((*claim, id(root)));
@@ -67,9 +66,11 @@ pub(crate) fn claims<'a>(
     claims
 }
 
-/// Which of the group repeat which by their own keys, if none of those is stored.
+/// Finds the webhooks of the group that repeat others by their own keys, if none of these keys is
+/// stored.
 pub(crate) fn by_own_keys(group: &[&Keys<'_>]) -> Firsts {
     let mut firsts = Firsts::of(group.len());
+    // By own key: the index of the first message with it.
     let mut owners: HashMap<Key<'_>, usize> = HashMap::new();
     for (at, keys) in group.iter().enumerate() {
         let owner = keys.own.iter().find_map(|claim| owners.get(&claim.key).copied());
@@ -84,7 +85,7 @@ pub(crate) fn by_own_keys(group: &[&Keys<'_>]) -> Firsts {
     firsts
 }
 
-/// Which of the group repeat which, once it is known what their keys name: `stored` holds the keys
+/// Finds the webhooks of the group that repeat others or stored messages. `stored` has the keys
 /// that name messages from before the group.
 pub(crate) fn recognise(group: &[&Keys<'_>], stored: &HashMap<Key<'_>, NamedMessage>) -> Firsts {
     let mut seen = Recognition {
@@ -99,7 +100,7 @@ pub(crate) fn recognise(group: &[&Keys<'_>], stored: &HashMap<Key<'_>, NamedMess
         seen.note_stored_ids(keys);
         // 2. Recognise it by its own keys, else over its other path.
         let first = seen.by_own_keys(keys).or_else(|| seen.by_other_path(keys));
-        // 3. Then the message that came over the other path just before is recognised, too.
+        // 3. If it is a stored message, so is the one that came over its other path just before.
         if let Some(First::Stored(id)) = first {
             seen.tell_other_path(keys, id);
         }
@@ -109,8 +110,8 @@ pub(crate) fn recognise(group: &[&Keys<'_>], stored: &HashMap<Key<'_>, NamedMess
     seen.firsts
 }
 
-/// Keys that were claimed for what turned out to be another message, with the message that they
-/// are to name instead. `claimed` says which messages of the group they name now.
+/// The claimed keys that name a webhook which turned out to be a duplicate, each with the message
+/// that it is to name instead. `claimed` are the messages of the group that the keys name now.
 pub(crate) fn wrongly_named<'a>(
     group: &[&Keys<'a>],
     message_ids: &[Id],
@@ -134,13 +135,13 @@ pub(crate) fn wrongly_named<'a>(
     right.into_iter().collect()
 }
 
-/// True where two messages over two paths can be one: unless both have ids of the provider's, and
-/// these differ.
+/// True if two messages over two paths can be one: not if both have a provider's id, and the ids
+/// differ.
 pub(crate) fn is_one(one: Option<&str>, other: Option<&str>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
-/// The first message of each webhook of a group, by its place; `None` where it is the first itself.
+/// By the index of a webhook in its group: the message that it repeats; `None` if it is the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Firsts(Vec<Option<First>>);
 
@@ -159,7 +160,7 @@ impl Firsts {
         }
     }
 
-    /// The first of its group that the webhook at `at` repeats, or itself.
+    /// The index of the first webhook of the group that the one at `at` repeats, or `at` itself.
     fn root_of(&self, at: usize) -> usize {
         match self.get(at) {
             Some(First::InGroup(root)) => root,
@@ -167,7 +168,8 @@ impl Firsts {
         }
     }
 
-    /// Where the first of `at` is, followed through the group; itself where it is the first.
+    /// The first message of the webhook at `at`, followed through the group; its own if it is the
+    /// first.
     pub(crate) fn resolve(&self, at: usize) -> First {
         match self.get(at) {
             Some(First::Stored(id)) => First::Stored(id),
@@ -179,26 +181,28 @@ impl Firsts {
         }
     }
 
-    /// The message that `at` repeats, followed through the group; `None` where it is the first.
+    /// The message that the webhook at `at` repeats, followed through the group; `None` if it is
+    /// the first.
     pub(crate) fn repeated(&self, at: usize) -> Option<First> {
         self.get(at).map(|_| self.resolve(at))
     }
 }
 
-/// A group, as far as it was gone through.
+/// The webhooks of a group that were recognised so far.
 struct Recognition<'k, 'a> {
     /// Keys that name messages from before the group.
     stored: &'k HashMap<Key<'a>, NamedMessage>,
     firsts: Firsts,
-    /// By own key: the place of the first webhook with it.
+    /// By own key: the index of the first webhook with it.
     owners: HashMap<Key<'a>, usize>,
-    /// By a key that a webhook has left for its other path: the place of the last one.
+    /// By a key that webhooks have left for their other path: the index of the last of them.
     on_other_path: HashMap<Key<'a>, usize>,
-    /// By message: the provider's id of it, as far as it is known.
+    /// By message: the provider's id of it, if it is known.
     provider_ids: HashMap<First, &'k str>,
 }
 
 impl<'k, 'a> Recognition<'k, 'a> {
+    /// Notes the providers' ids of the stored messages that these keys name.
     fn note_stored_ids(&mut self, keys: &Keys<'a>) {
         let own = keys.own.iter().map(|claim| &claim.key);
         for named in own.chain(&keys.of_other_path).filter_map(|key| self.stored.get(key)) {
@@ -208,8 +212,8 @@ impl<'k, 'a> Recognition<'k, 'a> {
         }
     }
 
-    /// The message that one of its own keys names: a stored one before one of the group. An
-    /// earlier webhook with one of these keys repeats the stored one, too.
+    /// The message that one of the webhook's own keys names. A stored message comes before one of
+    /// the group; then an earlier webhook with one of these keys repeats the stored message, too.
     fn by_own_keys(&mut self, keys: &Keys<'a>) -> Option<First> {
         let mut own = keys.own.iter().map(|claim| &claim.key);
         let stored = own.clone().find_map(|key| self.stored.get(key));
@@ -224,8 +228,8 @@ impl<'k, 'a> Recognition<'k, 'a> {
         stored.or_else(|| root.map(|root| self.firsts.resolve(root)))
     }
 
-    /// The message that came over its other path, of the group or stored, unless the provider
-    /// calls the two differently.
+    /// The message that came over the webhook's other path, of the group or stored, unless the
+    /// provider's ids of the two differ.
     fn by_other_path(&self, keys: &Keys<'a>) -> Option<First> {
         let may_be_it =
             |first: &First| is_one(self.provider_ids.get(first).copied(), keys.provider_id);
@@ -236,8 +240,8 @@ impl<'k, 'a> Recognition<'k, 'a> {
         })
     }
 
-    /// Lets what came over the other path of a webhook, earlier in the group, be the stored
-    /// message `id` that the webhook repeats, unless the provider calls the two differently.
+    /// A webhook repeats the stored message `id`. Then the one that came over its other path,
+    /// earlier in the group, repeats it, too, unless the provider's ids of the two differ.
     fn tell_other_path(&mut self, keys: &Keys<'a>, id: Id) {
         let stored = First::Stored(id);
         let on_path = keys.of_other_path.iter().find_map(|key| self.on_other_path.get(key));
@@ -252,6 +256,7 @@ impl<'k, 'a> Recognition<'k, 'a> {
         }
     }
 
+    /// Notes a webhook for those that follow: its keys, and the message that it repeats.
     fn note(&mut self, at: usize, keys: &Keys<'a>, first: Option<First>) {
         if let Some(called) = keys.provider_id {
             self.provider_ids.entry(first.unwrap_or(First::InGroup(at))).or_insert(called);
@@ -322,7 +327,7 @@ mod tests {
         }
     }
 
-    /// Keys of a message: its own, and those that it leaves for and looks up on its other path.
+    /// Keys of a message: its own, those for its other path, and those of its other path.
     fn keys(
         own: &[&'static str],
         leaves: &[&'static str],
@@ -443,15 +448,16 @@ mod tests {
             };
             for (at, keys) in group.iter().enumerate() {
                 let is_stored = own(keys).iter().any(|key| stored.contains_key(key));
-                let is_earlier = group[..at].iter().any(|it| !own(it).is_disjoint(&own(keys)));
+                let shares_one = |other: &Keys<'static>| !own(other).is_disjoint(&own(keys));
+                let is_earlier = group[..at].iter().any(shares_one);
                 if is_stored || is_earlier {
                     prop_assert!(repeated[at].is_some(), "{} of {:?}", at, group);
                 } else if keys.of_other_path.is_empty() {
-                    // It may still be found to be one by a webhook that follows.
-                    let later = &group[at + 1..];
-                    let is_shown = later.iter().any(|it| {
-                        !own(it).is_disjoint(&own(keys)) || !it.of_other_path.is_empty()
-                    });
+                    // A webhook that follows may still show that it is one.
+                    let shows = |other: &Keys<'static>| {
+                        shares_one(other) || !other.of_other_path.is_empty()
+                    };
+                    let is_shown = group[at + 1..].iter().any(shows);
                     prop_assert!(repeated[at].is_none() || is_shown, "{} of {:?}", at, group);
                 }
                 let by_key = keys.own.iter().find_map(|claim| stored.get(&claim.key));
@@ -468,8 +474,9 @@ mod tests {
             let repeated = repeated(&group, &stored);
             for (at, keys) in group.iter().enumerate() {
                 let shares = |claim: &KeyClaim<'_>| {
-                    let is_its = |it: &Keys<'_>| it.own.iter().any(|own| own.key == claim.key);
-                    stored.contains_key(&claim.key) || group.iter().filter(|it| is_its(it)).count() > 1
+                    let has_it =
+                        |keys: &&Keys<'_>| keys.own.iter().any(|own| own.key == claim.key);
+                    stored.contains_key(&claim.key) || group.iter().filter(has_it).count() > 1
                 };
                 // Only the path can have told.
                 let by_path = !keys.own.iter().any(shares) && keys.for_other_path.is_empty();

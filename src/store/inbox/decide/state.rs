@@ -1,4 +1,4 @@
-//! What events change about a lead without a message (docs/RULES.md P16, P17).
+//! Events that change a lead and bring no message (docs/RULES.md P16, P17).
 
 use super::{
     case::{Case, Deciding, Reply},
@@ -16,11 +16,13 @@ use crate::{
 };
 
 impl<'a> Deciding<'_, 'a> {
-    /// `recorded` where the event changes something about its lead, else `duplicate`.
+    /// Applies an event to its lead. The answer is `recorded` if it changes something, else
+    /// `duplicate`; a hint decides that later.
     pub(super) fn state(&mut self, case: &Case<'_, 'a>, lead_id: Id) -> Reply {
         let Some(lead) = self.known.leads.get_mut(lead_id) else {
             return Answer::Ignored { reason: case.event.not_found() }.into();
         };
+        // 1. Apply the event.
         let writes = &mut self.writes;
         let reason = case.event.signal.reason();
         let mut hint = None;
@@ -54,12 +56,13 @@ impl<'a> Deciding<'_, 'a> {
                 }
                 is_first
             }
-            // Applied elsewhere: to messages.
+            // These are about messages, and are applied elsewhere.
             Signal::Message(_)
             | Signal::Edited { .. }
             | Signal::Deleted { .. }
             | Signal::Failed { .. } => false,
         };
+        // 2. Answer, or leave the answer to the hint.
         let answer = if is_changed {
             Answer::Recorded { message_id: None, lead_id, reason }
         } else {
@@ -73,7 +76,7 @@ impl<'a> Deciding<'_, 'a> {
     }
 }
 
-/// Files a lead under a category, unless a newer event has told another; true where that is new.
+/// Sets a lead's category, unless a newer event has set it. Returns true if the category changes.
 fn categorise(lead: &mut Lead, case: &Case<'_, '_>, name: Option<&String>) -> bool {
     let told = case.told();
     if told.is_stale(lead.category_at) {
@@ -86,7 +89,7 @@ fn categorise(lead: &mut Lead, case: &Case<'_, '_>, name: Option<&String>) -> bo
     is_new
 }
 
-/// Opts a lead out, on all channels and at once; false if it was already.
+/// Opts a lead out on all channels, and ends its drafts. False if it had opted out before.
 pub(super) fn opt_out(
     lead: &mut Lead,
     case: &Case<'_, '_>,
@@ -103,8 +106,8 @@ pub(super) fn opt_out(
     is_new
 }
 
-/// Notes that mail to a lead came back; false if that is known of this address. The newest bounce
-/// of it counts: a mail that was written before that one does not lift it.
+/// Notes that mail to a lead came back. False if this address was known to bounce; then the time of
+/// its newest bounce counts, and an older mail does not lift it.
 fn bounce(
     lead: &mut Lead,
     case: &Case<'_, '_>,

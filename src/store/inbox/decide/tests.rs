@@ -107,8 +107,8 @@ fn message(key: &str, at: i64, change: impl FnOnce(&mut NewMessage)) -> Inbound 
     event(Signal::Message(Box::new(message)), at)
 }
 
-/// The webhooks of a group as *read* hands them over where nothing is stored: what repeats what,
-/// and all of one lead.
+/// The webhooks of a group as *read* hands them over if nothing is stored, with the messages that
+/// they repeat. All of them are one lead's.
 fn arrivals(group: &[Inbound]) -> Vec<Arrival<'_>> {
     let mut arrivals: Vec<Arrival<'_>> =
         group.iter().zip(1..).map(|(inbound, id)| Arrival::new(inbound, id, TERMS)).collect();
@@ -387,18 +387,19 @@ fn any_event() -> impl Strategy<Value = Inbound> {
     let text = prop::sample::select(&["", "hello"][..]);
     let any_message = (key.clone(), text, 1..9_i64, any::<[bool; 3]>()).prop_map(
         |(key, text, at, [is_outbound, opts_out, is_hinted])| {
-            message(key, at, |it| {
-                it.body = text.to_owned();
-                it.opt_out = (opts_out && !is_outbound).then(|| "stop".to_owned());
-                it.hint = is_hinted.then_some(Sentiment::Interested);
+            message(key, at, |message| {
+                message.body = text.to_owned();
+                message.opt_out = (opts_out && !is_outbound).then(|| "stop".to_owned());
+                message.hint = is_hinted.then_some(Sentiment::Interested);
                 if is_outbound {
-                    it.direction = Direction::Outbound;
-                    it.keys = vec![MessageKey { kind: KeyKind::Sent, ..reply_key(key) }];
+                    message.direction = Direction::Outbound;
+                    message.keys = vec![MessageKey { kind: KeyKind::Sent, ..reply_key(key) }];
                 }
             })
         },
     );
-    let keys = || prop::sample::select(&["k1", "k2", "k3"][..]).prop_map(|it| vec![reply_key(it)]);
+    let keys =
+        || prop::sample::select(&["k1", "k2", "k3"][..]).prop_map(|key| vec![reply_key(key)]);
     prop_oneof![
         5 => any_message,
         1 => (1..9_i64).prop_map(opt_out),
@@ -423,7 +424,7 @@ fn any_event() -> impl Strategy<Value = Inbound> {
     ]
 }
 
-/// What of a lead depends on what was reported of it, and not on its messages.
+/// The part of a lead that depends on reports about it, and not on its messages.
 fn state_of(lead: &Lead) -> impl PartialEq + std::fmt::Debug {
     (lead.sms_dnd(), lead.category.clone(), lead.category_at)
 }
@@ -473,7 +474,10 @@ proptest! {
     ) {
         let only_messages: Vec<Inbound> = group
             .into_iter()
-            .filter(|it| Arrival::new(it, 0, TERMS).message().is_some_and(|it| !it.body.is_empty()))
+            .filter(|inbound| {
+                let message = Arrival::new(inbound, 0, TERMS).message();
+                message.is_some_and(|message| !message.body.is_empty())
+            })
             .collect();
         let twice: Vec<Inbound> = only_messages.iter().chain(&only_messages).cloned().collect();
         let (once_lead, once) = decided(&mut arrivals(&only_messages), &mut with_lead());
@@ -492,14 +496,14 @@ proptest! {
         is_outbound in any::<bool>(),
     ) {
         let group = told.map(|([is_empty, opts_out, is_named, _], hint)| {
-            message("k", 5, |it| {
-                it.body = if is_empty { String::new() } else { "hello".to_owned() };
-                it.opt_out = opts_out.then(|| "stop".to_owned());
-                it.provider_id = is_named.then(|| "p1".to_owned());
-                it.hint = hint.map(|it| [Sentiment::Interested, Sentiment::OutOfOffice][it]);
+            message("k", 5, |message| {
+                message.body = if is_empty { String::new() } else { "hello".to_owned() };
+                message.opt_out = opts_out.then(|| "stop".to_owned());
+                message.provider_id = is_named.then(|| "p1".to_owned());
+                message.hint = hint.map(|n| [Sentiment::Interested, Sentiment::OutOfOffice][n]);
                 if is_outbound {
-                    it.direction = Direction::Outbound;
-                    it.opt_out = None;
+                    message.direction = Direction::Outbound;
+                    message.opt_out = None;
                 }
             })
         });
@@ -597,7 +601,7 @@ proptest! {
     ) {
         let values = ["v0", "v1", "v2", "v3", "v4"];
         let identities = |numbers: &[usize]| {
-            numbers.iter().map(|it| Identity::new(IdentityKind::MAIL_ADDRESS, values[*it])).collect()
+            numbers.iter().map(|n| Identity::new(IdentityKind::MAIL_ADDRESS, values[*n])).collect()
         };
         let group: Vec<Inbound> = group
             .iter()
@@ -624,13 +628,15 @@ proptest! {
         for arrival in &arrivals {
             let lead = arrival.lead.unwrap();
             let event = arrival.event().unwrap();
-            let owner = event.identities.iter().find_map(|it| owners.get(&it.value).copied());
+            let mut identities = event.identities.iter();
+            let owner = identities.find_map(|identity| owners.get(&identity.value).copied());
             prop_assert_eq!(lead.is_new, owner.is_none());
             prop_assert_eq!(lead.lead_id, owner.unwrap_or(lead.lead_id));
             for identity in &event.identities {
                 owners.entry(identity.value.clone()).or_insert(lead.lead_id);
             }
-            let named: HashSet<Id> = event.identities.iter().map(|it| owners[&it.value]).collect();
+            let named: HashSet<Id> =
+                event.identities.iter().map(|identity| owners[&identity.value]).collect();
             prop_assert_eq!(!arrival.meets.is_empty(), named.len() > 1);
         }
         for (identity, lead_id) in new {
@@ -670,9 +676,9 @@ proptest! {
         }
         let final_of = |id: Id| into.get(&id).copied().unwrap_or(id);
         for id in 1..7 {
-            let members = (1..7_i64).filter(|it| final_of(*it) == id);
+            let members = (1..7_i64).filter(|member| final_of(*member) == id);
             let persons: HashSet<usize> =
-                members.filter_map(|it| people[usize::try_from(it - 1).unwrap()]).collect();
+                members.filter_map(|member| people[usize::try_from(member - 1).unwrap()]).collect();
             prop_assert!(persons.len() <= 1, "two people are never one lead");
         }
         for (arrival, meets) in arrivals.iter().zip(&meetings) {

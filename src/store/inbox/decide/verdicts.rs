@@ -9,12 +9,12 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// Applies the group's hints in the order of arrival: they fill in where a message is not judged or
-/// judged `Neutral`, and speak for the lead where that message is its newest. Each brings its
-/// webhook the answer.
+/// Applies the group's hints in the order of arrival, and answers their webhooks. A hint becomes
+/// the verdict on a message that is not judged, or judged `Neutral`. If the message is its lead's
+/// newest, it changes the lead's standing, too.
 ///
-/// `newest` holds, by the place of the webhook, the message that a hint about a lead is about;
-/// `verdicts` what is known of all those messages. Returns the verdicts that are to be written.
+/// `newest` is keyed by the index of a webhook: the message that its hint about a lead is about.
+/// `verdicts` are those on all these messages so far, by message id. Returns the verdicts to write.
 pub(crate) fn apply_hints(
     arrivals: &mut [Arrival<'_>],
     leads: &mut Leads,

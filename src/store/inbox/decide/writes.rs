@@ -1,4 +1,4 @@
-//! The list of what a group writes, beside its leads and what it holds for a person.
+//! The list of the rows that a group writes, except leads and quarantined items.
 
 use crate::{
     domain::{Id, event::NewMessage, job::NewJob},
@@ -19,46 +19,46 @@ use std::collections::{BTreeMap, HashSet};
 pub(crate) struct Writes<'a> {
     /// New messages, in the order of arrival.
     pub(crate) messages: Vec<MessageInsert>,
-    /// By message: the provider's id of one that was stored without.
+    /// By message id: the provider's id for a message that was stored without.
     pub(crate) names: BTreeMap<Id, String>,
-    /// By message: the text of one that was stored without.
+    /// By message id: the text for a message that was stored without.
     pub(crate) fillings: BTreeMap<Id, Filling>,
-    /// By message: what has happened to it.
+    /// By message id: its changes.
     pub(crate) changes: BTreeMap<Id, MessageChange>,
-    /// Deliveries that were told back.
+    /// Deliveries whose echo came.
     pub(crate) deliveries: Vec<EchoedDelivery>,
-    /// Keys of echoes, with the messages that their deliveries have become.
+    /// Keys of echoes, with the messages of their deliveries, which the keys are to name.
     pub(crate) echoed_keys: Vec<(Key<'a>, Id)>,
     /// By chat: its newest message.
     pub(crate) chats: BTreeMap<ChatKey<'a>, Id>,
-    /// What ends pending drafts.
+    /// Orders to end pending drafts.
     pub(crate) ended_drafts: Vec<EndDrafts>,
     /// Jobs to enqueue, in the order of arrival.
     pub(crate) entries: Vec<Entry>,
-    /// The leads that the group makes: they have no drafts and no line yet.
+    /// The leads that the group makes. They have no drafts and no jobs yet.
     pub(crate) made_leads: HashSet<Id>,
 }
 
-/// What is to be written of a message that something has happened to.
+/// The changes of a message.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct MessageChange {
     pub(crate) id: Id,
-    /// The new text, where it was edited.
+    /// The new text, if it was edited.
     pub(crate) body: Option<String>,
     pub(crate) deleted: bool,
     pub(crate) failed: bool,
-    /// The time of the event that told the text, in Unix milliseconds.
+    /// The time of the event that brought the text, in Unix milliseconds.
     pub(crate) edit_told_at: Option<i64>,
 }
 
 impl MessageChange {
-    /// True where there is something to write.
+    /// True if there is something to write.
     pub(crate) const fn is_any(&self) -> bool {
         self.body.is_some() || self.edit_told_at.is_some() || self.deleted || self.failed
     }
 }
 
-/// What is to be written of a delivery that was told back.
+/// A delivery whose echo came, with the facts that the echo brings.
 #[derive(Debug, Serialize)]
 pub(crate) struct EchoedDelivery {
     id: Id,
@@ -88,8 +88,8 @@ impl<'a> Writes<'a> {
         self.chats.extend(arrival.chat_of_message().map(|chat| (chat, id)));
     }
 
-    /// Notes that a delivery has become the message `message_id`, which the webhook's keys name
-    /// from now on.
+    /// Notes that `message_id` is the message of a delivery. The keys of its echo are to name that
+    /// message.
     pub(super) fn add_echo(&mut self, arrival: &Arrival<'a>, echo: Echo, message_id: Id) {
         let provider_id = arrival.keys.provider_id.map(str::to_owned);
         self.deliveries.push(EchoedDelivery { id: echo.delivery_id, provider_id, message_id });
@@ -97,13 +97,13 @@ impl<'a> Writes<'a> {
         self.echoed_keys.extend(keys);
     }
 
-    /// Enqueues a job; returns its id.
+    /// Enqueues a job. Returns its id.
     pub(super) fn add_job(&mut self, id: Id, job: NewJob) -> Id {
         self.entries.push(Entry { id, job });
         id
     }
 
-    /// Ends pending drafts, unless their lead is new: then it has none.
+    /// Ends pending drafts. A lead that is new has none, and is left out.
     pub(super) fn end_drafts(&mut self, ends: impl IntoIterator<Item = EndDrafts>) {
         let ends = ends.into_iter().filter(|end| !self.made_leads.contains(&end.lead_id));
         self.ended_drafts.extend(ends);

@@ -15,25 +15,26 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 sql! {
-    /// Campaigns by their providers' ids.
+    /// Campaigns by their providers' ids. By their unique key (client, channel, provider's id).
     static READ_CAMPAIGNS =
         "select c.id, c.client_id, c.channel, c.provider_id, c.name \
          from @rows($1, client_id text, channel text, provider_id text) g \
          join campaigns c on c.client_id = g.client_id and c.channel = g.channel and c.provider_id = g.provider_id";
 
-    /// Makes campaigns; one that another transaction has made meanwhile comes short.
+    /// Makes campaigns, sorted. It makes fewer if another transaction has made one of them
+    /// meanwhile.
     static PUT_CAMPAIGNS =
         "insert into campaigns (id, client_id, channel, provider_id, name) \
          select g.id, g.client_id, g.channel, g.provider_id, g.name \
          from @rows($1, id bigint, client_id text, channel text, provider_id text, name text) g \
          where true order by g.client_id, g.channel, g.provider_id on conflict (client_id, channel, provider_id) do nothing";
 
-    /// Refreshes the names of campaigns that were renamed.
+    /// Stores the new names of campaigns, sorted. By primary key.
     static RENAME_CAMPAIGNS =
         "update campaigns set name = g.name from @rows($1, id bigint, name text) g where campaigns.id = g.id";
 }
 
-/// A campaign as its provider knows it.
+/// A campaign by its provider's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct CampaignKey<'a> {
     client_id: &'a str,
@@ -57,6 +58,7 @@ impl<'a> CampaignRow<'a> {
     }
 }
 
+/// The campaign that an event with a lead names, and the campaign's name.
 fn campaign_of<'a>(arrival: &Arrival<'a>) -> Option<(CampaignKey<'a>, Option<&'a str>)> {
     let campaign = arrival.event()?.campaign.as_ref().filter(|_| arrival.lead.is_some())?;
     let (client_id, channel) = (&*arrival.inbound.client_id, arrival.inbound.channel.0);
@@ -67,13 +69,13 @@ fn campaign_of<'a>(arrival: &Arrival<'a>) -> Option<(CampaignKey<'a>, Option<&'a
 /// Finds, makes and renames the campaigns of the events that have a lead.
 ///
 /// # Errors
-/// A conflict where another transaction has made one of them meanwhile.
+/// A conflict if another transaction has made one of them meanwhile.
 pub(super) async fn find_campaigns(
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
     next_id: &(dyn Fn() -> Id + Sync),
 ) -> Result<(), StoreError> {
-    // 1. Which are named; of several names the last counts.
+    // 1. Gather them. If one has several names, the last one counts.
     let mut named: BTreeMap<CampaignKey<'_>, Option<&str>> = BTreeMap::new();
     for (key, told) in arrivals.iter().filter_map(campaign_of) {
         let name = named.entry(key).or_default();
@@ -82,7 +84,7 @@ pub(super) async fn find_campaigns(
     if named.is_empty() {
         return Ok(());
     }
-    // 2. Those that are known, and which of them have a new name.
+    // 2. Find those that are stored, and those of them that have a new name.
     let rows: Vec<CampaignRow<'_>> =
         named.iter().map(|(key, name)| CampaignRow::new(0, *key, *name)).collect();
     let asked: HashMap<CampaignKey<'_>, (CampaignKey<'_>, Option<&str>)> =
@@ -103,7 +105,7 @@ pub(super) async fn find_campaigns(
         }
         ids.insert(key, id);
     }
-    // 3. The others are made.
+    // 3. Make the others, and rename.
     let new: Vec<CampaignRow<'_>> = named
         .iter()
         .filter(|(key, _)| !ids.contains_key(key))
@@ -119,6 +121,7 @@ pub(super) async fn find_campaigns(
         renamed.sort_unstable_by_key(|row| row.id);
         tx.run(&RENAME_CAMPAIGNS, [group(&renamed)?]).await?;
     }
+    // 4. Note them in the webhooks.
     ids.extend(new.iter().map(|row| {
         let CampaignRow { client_id, channel, provider_id, .. } = *row;
         (CampaignKey { client_id, channel, provider_id }, row.id)

@@ -1,4 +1,4 @@
-//! The messages that events of the group are about, as they are stored.
+//! Reads the stored messages that events of the group change.
 
 use super::keys::read_keys;
 use crate::{
@@ -21,13 +21,14 @@ use crate::{
 use std::collections::{HashMap, HashSet};
 
 sql! {
-    /// Messages as changes find them. By primary key.
+    /// The columns of messages that changes depend on. By primary key.
     static READ_CHANGEABLE =
         "select id, lead_id, direction, body, case when deleted_at is null then 0 else 1 end as is_deleted, \
            case when failed_at is null then 0 else 1 end as has_failed, @ms(edit_told_at) as edit_told_at from messages where id @ids($1)";
 }
 
-/// Says of each event about a message which one that is, of the group or stored.
+/// Fills in, for each event about a message, which message that is: one of the group, or a stored
+/// one.
 pub(super) async fn find_changed(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<(), StoreError> {
     let elsewhere = find_in_group(arrivals);
     let keys: Vec<Key<'_>> = elsewhere.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
@@ -44,8 +45,8 @@ pub(super) async fn find_changed(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Resul
     Ok(())
 }
 
-/// Reads the stored messages that events of the group are about: without locks to learn their
-/// leads, and once more when these are locked.
+/// Reads the stored messages that events of the group are about into `changeable`, by message id.
+/// Called twice: without locks to find their leads, and again after these are locked.
 pub(super) async fn read_changeable(
     tx: &Tx,
     arrivals: &[Arrival<'_>],

@@ -1,4 +1,4 @@
-//! Chats: whose an event is where only its chat tells (docs/RULES.md LINKEDIN).
+//! Finds the leads of events that only a chat identifies (docs/RULES.md LINKEDIN).
 
 use crate::{
     domain::Id,
@@ -24,7 +24,8 @@ sql! {
            where k.client_id = g.client_id and k.channel = g.channel and k.kind = 'chat' and k.key = g.chat)";
 }
 
-/// Looks for the leads of events that only a chat identifies, and marks those that are nobody's.
+/// Finds the leads of events that only a chat identifies, and marks the events that are nobody's.
+/// Returns the leads by chat.
 pub(super) async fn find_chats<'a>(
     tx: &Tx,
     arrivals: &mut [Arrival<'a>],

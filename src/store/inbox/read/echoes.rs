@@ -1,4 +1,4 @@
-//! The deliveries that outbound messages of the group may tell back.
+//! Finds the deliveries of which outbound messages of the group may be the echoes.
 
 use crate::{
     domain::{Id, event::Direction, text},
@@ -18,9 +18,9 @@ use crate::{
 use serde::Serialize;
 
 sql! {
-    /// Deliveries to the same lead over the same channel: those with the provider's id of the
-    /// message, and then those of the last 24 hours of which it is not known, with the same text.
-    /// By `deliveries_of_lead`.
+    /// Deliveries to the same lead over the same channel: first those with the provider's id of the
+    /// message, then those of the last 24 hours with the same text and no provider's id yet. By
+    /// `deliveries_of_lead`.
     static READ_ECHOED =
         "select g.n, d.id, d.message_id \
          from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
@@ -30,7 +30,7 @@ sql! {
          order by case when d.provider_id is null then 1 else 0 end, g.n, d.id";
 }
 
-/// Says which new outbound messages are echoes. Their leads are locked.
+/// Marks the new outbound messages that are echoes. Their leads are locked.
 pub(super) async fn find_echoes(
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
@@ -38,7 +38,7 @@ pub(super) async fn find_echoes(
 ) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
-        /// The webhook's place in the group.
+        /// The webhook's index in the group.
         n: usize,
         lead_id: Id,
         channel: &'static str,

@@ -1,4 +1,4 @@
-//! The keys of a group: claims them, and finds what they name.
+//! Claims the keys of a group, and finds the messages that they name.
 
 use crate::{
     domain::Id,
@@ -21,9 +21,9 @@ use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
 sql! {
-    /// Claims keys: what comes back is new, or an expired key taken over, or a key of the other
-    /// path that now names the newer message. Sorted, so that two groups with the same keys wait
-    /// and never deadlock.
+    /// Claims keys. Returns those that it has claimed: new keys, expired ones that it takes over,
+    /// and keys of the other path, which name the newer message from now on. Sorted, so that two
+    /// groups with the same keys wait for each other and never deadlock. By primary key.
     static PUT_KEYS =
         "insert into message_keys (client_id, channel, kind, key, message_id, first_seen, expires_at, body_hash) \
          select g.client_id, g.channel, g.kind, g.key, g.message_id, @now, \
@@ -36,9 +36,9 @@ sql! {
            where message_keys.expires_at <= @now or message_keys.kind = 'path' \
          returning client_id, channel, kind, key";
 
-    /// Which messages keys name, the providers' ids of those, and the bodies of deliveries. By
-    /// primary keys. A key that expires while this transaction runs still counts as known, because
-    /// [`PUT_KEYS`] did not take it over.
+    /// The messages that keys name, the providers' ids of these, and the hashes of deliveries'
+    /// bodies. By primary keys. A key that expires while this transaction runs still counts as
+    /// known, because [`PUT_KEYS`] did not take it over.
     static READ_KEYS =
         "select k.client_id, k.channel, k.kind, k.key, k.message_id, k.body_hash, m.provider_id \
          from @rows($1, client_id text, channel text, kind text, key text) g \
@@ -46,7 +46,7 @@ sql! {
          left join messages m on m.id = k.message_id \
          where k.expires_at is null or k.expires_at > @in_ms(-10000)";
 
-    /// Lets keys that this transaction has claimed name the first message.
+    /// Lets keys that this transaction has claimed name other messages. By primary key.
     static REPOINT_KEYS =
         "update message_keys set message_id = g.message_id \
          from @rows($1, client_id text, channel text, kind text, key text, message_id bigint) g \
@@ -54,8 +54,8 @@ sql! {
            and message_keys.key = g.key";
 }
 
-/// Marks the deliveries that have another body than the first of their id, which was stored or came
-/// earlier in the group.
+/// Marks the deliveries that have another body than the first one with their id, which was stored
+/// or came earlier in the group.
 pub(super) async fn find_other_bodies(
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
@@ -70,13 +70,13 @@ pub(super) async fn find_other_bodies(
     Ok(())
 }
 
-/// Claims the keys of the group, and says of each webhook which message it repeats.
+/// Claims the keys of the group, and fills in the message that each webhook repeats.
 ///
 /// # Errors
-/// A conflict where a delivery of the group was stored meanwhile with another body: the repetition
+/// A conflict if a delivery of the group was stored meanwhile with another body: the repetition
 /// of the transaction finds it.
 pub(super) async fn claim_keys(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<(), StoreError> {
-    // 1. The keys of the group, each with the message that it is to name.
+    // 1. Gather the keys of the group, each with the message that it is to name.
     for arrival in &mut *arrivals {
         arrival.keys = arrival.all_keys();
     }
@@ -88,18 +88,18 @@ pub(super) async fn claim_keys(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<
     }
     let other_paths: Vec<Key<'_>> =
         keys.iter().flat_map(|keys| keys.of_other_path.iter().copied()).collect();
-    // 2. If both paths of one text are in the group, the claim overwrites what the table knows of
-    // it: that is read before.
+    // 2. If both paths of a text are in the group, the claim overwrites its stored key. So that key
+    // is read before.
     let both = other_paths.iter().copied().filter(|key| claims.contains_key(key));
     let mut stored = read_keys(tx, &both.collect::<Vec<_>>()).await?;
-    // 3. The claim, which waits for other transactions with the same keys.
+    // 3. Claim them. This waits for other transactions with the same keys.
     let rows: Vec<KeyRow<'_>> =
         claims.values().map(|(claim, message_id)| KeyRow::new(claim, *message_id)).collect();
     let claimed = tx.all(&PUT_KEYS, [group(&rows)?]).await?;
     let firsts = if claimed.len() == rows.len() && other_paths.is_empty() {
         by_own_keys(&keys)
     } else {
-        // 4. Claimed keys name the group's own messages, so only the others are asked for.
+        // 4. Read the messages that the others name. Claimed keys name the group's own messages.
         let claimed = claimed_of(&rows, &claimed)?;
         let known = claims.keys().copied().filter(|key| !claimed.contains(key));
         let asked: Vec<Key<'_>> = known.chain(other_paths).collect();
@@ -107,7 +107,7 @@ pub(super) async fn claim_keys(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<
         stored.extend(named.into_iter().filter(|(key, _)| !claimed.contains(key)));
         check_bodies(arrivals, &stored)?;
         let firsts = recognise(&keys, &stored);
-        // 5. Claimed keys of duplicates name the first message.
+        // 5. Let the claimed keys of duplicates name the first message.
         let of_group = claims.iter().filter(|(key, _)| claimed.contains(key));
         let of_group = of_group.map(|(key, (_, message_id))| (*key, *message_id)).collect();
         repoint_keys(tx, &wrongly_named(&keys, &ids, &firsts, &of_group)).await?;
@@ -119,7 +119,8 @@ pub(super) async fn claim_keys(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<
     Ok(())
 }
 
-/// Checks the bodies once more, behind the claim of the keys, which waits for other transactions.
+/// Checks the bodies of deliveries again after the claim of the keys: the claim may have waited for
+/// a transaction with another body.
 fn check_bodies(
     arrivals: &[Arrival<'_>],
     stored: &HashMap<Key<'_>, NamedMessage>,
@@ -134,13 +135,13 @@ fn check_bodies(
     Ok(())
 }
 
-/// Checks once more, under the leads' locks, what came over the other paths of new messages.
+/// Checks again, under the leads' locks, whether new messages have come over their other paths.
 ///
-/// If two nodes store the same text at once, one from each path, their keys do not collide; only
+/// If two nodes store the same text at once, one from each path, their keys do not collide. Only
 /// the lead's lock makes one wait for the other. (If the lead is new, its identities conflict.)
 ///
 /// # Errors
-/// A conflict where the other path was faster: the repetition of the transaction finds it at once.
+/// A conflict if the other path was faster. The repetition of the transaction finds its message.
 pub(super) async fn check_other_paths(tx: &Tx, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
     let of_known_leads = arrivals
         .iter()
@@ -153,7 +154,7 @@ pub(super) async fn check_other_paths(tx: &Tx, arrivals: &[Arrival<'_>]) -> Resu
         .collect();
     let keys: Vec<Key<'_>> = asked.iter().map(|(_, key)| *key).collect();
     let named = read_keys(tx, &keys).await?;
-    // Messages of the group, and those that it was found to repeat: these get their provider's id.
+    // These are no news: the messages of the group, and the stored ones that it repeats.
     let seen: HashSet<Id> = arrivals
         .iter()
         .flat_map(|arrival| {
@@ -174,7 +175,7 @@ pub(super) async fn check_other_paths(tx: &Tx, arrivals: &[Arrival<'_>]) -> Resu
     Ok(())
 }
 
-/// What these keys name; those that are not stored are missing.
+/// The messages that these keys name. Keys that are not stored are missing.
 pub(super) async fn read_keys<'a>(
     tx: &Tx,
     keys: &[Key<'a>],
@@ -197,7 +198,7 @@ pub(super) async fn read_keys<'a>(
     Ok(named)
 }
 
-/// The keys of `rows` that were claimed, and name this group's messages now.
+/// The keys of `rows` that were claimed: they name this group's messages now.
 fn claimed_of<'a>(
     rows: &[KeyRow<'a>],
     claimed: &[QueryResult],
@@ -210,7 +211,7 @@ fn claimed_of<'a>(
     Ok(keys)
 }
 
-/// Lets claimed keys name these messages.
+/// Lets each of these claimed keys name the given message.
 pub(crate) async fn repoint_keys(tx: &Tx, keys: &[(Key<'_>, Id)]) -> Result<(), StoreError> {
     if keys.is_empty() {
         return Ok(());
@@ -248,7 +249,7 @@ impl<'a> KeyRow<'a> {
     }
 }
 
-/// The one of the keys asked for that a row of the answer is about.
+/// The requested key that a returned row is about.
 fn key_in<'a>(
     row: &QueryResult,
     asked: &HashMap<Key<'a>, Key<'a>>,

@@ -22,12 +22,13 @@ use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 sql! {
-    /// Whose identities are known. By primary key.
+    /// The leads of identities. By primary key.
     static READ_IDENTITIES =
         "select i.client_id, i.kind, i.value, i.lead_id from @rows($1, client_id text, kind text, value text) g \
          join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value";
 
-    /// Claims identities for leads; one that another transaction has claimed meanwhile comes short.
+    /// Claims identities for leads, sorted. It claims fewer if another transaction has claimed one
+    /// of them meanwhile.
     static PUT_IDENTITIES =
         "insert into lead_identities (client_id, kind, value, lead_id) \
          select g.client_id, g.kind, g.value, g.lead_id \
@@ -38,7 +39,7 @@ sql! {
 /// Finds the lead of every event that wants one, and claims the identities that are new.
 ///
 /// # Errors
-/// A conflict where another transaction has claimed one of them meanwhile.
+/// A conflict if another transaction has claimed one of them meanwhile.
 pub(super) async fn find_leads<'a>(
     tx: &Tx,
     arrivals: &mut [Arrival<'a>],
@@ -73,7 +74,7 @@ pub(super) async fn find_leads<'a>(
     Ok(())
 }
 
-/// Whose the identities of the group are, as stored.
+/// The stored leads of the group's identities.
 async fn read_identities<'a>(
     tx: &Tx,
     arrivals: &[Arrival<'a>],
@@ -98,11 +99,10 @@ async fn read_identities<'a>(
     Ok(known)
 }
 
-/// Locks the leads of events, of duplicates and of changed messages, and adds those that are to be
-/// made.
+/// Locks the leads of events, of duplicates and of changed messages, and adds the new ones.
 ///
 /// # Errors
-/// A conflict where one of them was merged into another since it was found.
+/// A conflict if one of them was merged into another since it was found.
 pub(super) async fn lock_leads(
     tx: &Tx,
     arrivals: &[Arrival<'_>],

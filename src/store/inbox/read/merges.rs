@@ -1,4 +1,5 @@
-//! Merges the leads that the group shows to be one person, and moves what belongs to them.
+//! Merges the leads that the group shows to be one person, and moves everything that belongs to
+//! them.
 
 use crate::{
     domain::{Id, Identity},
@@ -22,13 +23,13 @@ use crate::{
 use std::collections::{BTreeSet, HashMap};
 
 sql! {
-    /// By what leads are known. By `lead_identities_of_lead`.
+    /// The identities of leads. By `lead_identities_of_lead`.
     static READ_IDENTITIES_OF =
         "select lead_id, kind, value from lead_identities where lead_id @ids($1)";
 }
 
-/// Merges leads that meet. All of them are locked. Returns the merges of stored leads: their lines
-/// are still to be moved.
+/// Merges leads that meet. All of them are locked. Returns the merges of stored leads; the jobs in
+/// their lines have still to be moved.
 pub(super) async fn merge_and_move(
     db: &Database,
     tx: &Tx,
@@ -43,7 +44,7 @@ pub(super) async fn merge_and_move(
     let identities = identities_of(db, tx, &meeting).await?;
     let merging = merge_leads(arrivals, identities, leads);
     log(&merging, arrivals);
-    // Drafts end before they move: a lead has one pending draft a channel.
+    // Drafts end before they move, because a lead has at most one pending draft per channel.
     end_drafts(db.channels(), tx, &merging.ended_drafts).await?;
     if !merging.made.is_empty() {
         tx.run(&merge::MOVE_IDENTITIES, [group(&merging.made)?]).await?;
@@ -54,6 +55,7 @@ pub(super) async fn merge_and_move(
     Ok(merging.stored)
 }
 
+/// The identities of leads, by lead.
 async fn identities_of(
     db: &Database,
     tx: &Tx,

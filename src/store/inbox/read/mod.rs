@@ -1,8 +1,8 @@
-//! Finds out what the database knows of a group's webhooks, and takes the locks.
+//! Reads the stored facts about a group's webhooks, and takes the locks.
 //!
-//! [`claim`] claims keys and identities, sorted, and finds the leads. [`lock`] locks these by id,
-//! and reads what holds only under their locks. A function of the files below is a few statements,
-//! whatever the size of the group.
+//! [`claim`] claims keys and identities, sorted, and finds the leads. [`lock`] locks the leads by
+//! id, and reads the facts that need these locks. Each function of the files below runs a few
+//! statements, whatever the size of the group.
 
 mod campaigns;
 mod changes;
@@ -25,18 +25,18 @@ use crate::store::{
     tables::merge,
 };
 
-/// Claims the keys and identities of the group, and fills in which message and whose each webhook
-/// is.
+/// Claims the keys and identities of the group, and fills in the message and the lead of each
+/// webhook.
 ///
 /// # Errors
-/// A conflict where another transaction has claimed one of them meanwhile.
+/// A conflict if another transaction has claimed one of them meanwhile.
 pub(super) async fn claim(
     db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
 ) -> Result<Known, StoreError> {
     let next_id = || db.next_id();
-    // 1. Mark the webhooks that are left out of everything else.
+    // 1. Mark deliveries with another body, and events that are nobody's.
     keys::find_other_bodies(tx, arrivals).await?;
     let chats = chats::find_chats(tx, arrivals).await?;
     // 2. Claim their keys: the first webhook with a key is the message, the others repeat it.
@@ -44,7 +44,8 @@ pub(super) async fn claim(
     // 3. Find their leads, and claim identities that are new.
     leads::find_leads(tx, arrivals, chats, &next_id).await?;
     campaigns::find_campaigns(tx, arrivals, &next_id).await?;
-    // 4. Read the stored messages that they repeat or are about, to learn the leads of these.
+    // 4. Read the stored messages that they repeat or are about: their leads have to be locked,
+    // too.
     let repeated = repeated::find_repeated(tx, arrivals).await?;
     let mut known = Known { repeated, ..Known::default() };
     changes::find_changed(tx, arrivals).await?;
@@ -52,20 +53,19 @@ pub(super) async fn claim(
     Ok(known)
 }
 
-/// Locks the leads of the group, merges those that turn out to be one, and fills in what holds
-/// only under their locks.
+/// Locks the leads of the group, merges those that are found to be one person, and fills in the
+/// facts that need their locks.
 ///
 /// # Errors
-/// A conflict where a lead was merged since it was found, or a text came over its other path.
+/// A conflict if a lead was merged since it was found, or a text came over its other path.
 pub(super) async fn lock(
     db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
     known: &mut Known,
 ) -> Result<(), StoreError> {
-    // 1. Lock them.
+    // 1. Lock them. On SQLite there is one writer, so no other path can come in between.
     known.leads = leads::lock_leads(tx, arrivals, known).await?;
-    // On SQLite there is one writer: nobody else can have come in between.
     if !db.is_sqlite() {
         keys::check_other_paths(tx, arrivals).await?;
     }
@@ -74,10 +74,10 @@ pub(super) async fn lock(
     for repeated in known.repeated.values_mut() {
         repeated.message.lead_id = merge::resolve(&known.merges, repeated.message.lead_id);
     }
-    // 3. Find our own sends, told back. Events about one are about the message that it has become.
+    // 3. Find the echoes of our own sends. Events about an echo change the message of its delivery.
     echoes::find_echoes(tx, arrivals, &known.leads).await?;
     follow_echoes(arrivals);
     changes::read_changeable(tx, arrivals, &mut known.changeable).await?;
-    // 4. Cut from answers what they repeat of ours.
+    // 4. Cut from answers the parts that repeat our messages.
     quoted::find_quoted(tx, arrivals, &known.repeated, &known.leads).await
 }

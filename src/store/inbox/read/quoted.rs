@@ -1,4 +1,5 @@
-//! What we had sent to the leads of a group: answers may repeat it (docs/RULES.md TEXT).
+//! Reads our own messages to the leads of a group, because answers may repeat them (docs/RULES.md
+//! TEXT).
 
 use crate::{
     domain::Id,
@@ -21,12 +22,12 @@ use crate::{
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 
-/// This many characters of each of our messages are compared.
+/// How many characters of each of our messages are compared.
 const OURS_CHARS: i32 = 10_000;
 
 sql! {
-    /// The three newest messages that we had sent to a lead over a channel, among the last 20 of
-    /// the lead. By `messages_of_lead`.
+    /// The three newest messages that we sent to a lead over a channel, among the lead's newest 20.
+    /// By `messages_of_lead`.
     static READ_OURS =
         "select g.n, (select substr(m.body, 1, $2) from messages m where m.id = \
            (select o.id from (select i.id, i.direction, i.channel from messages i where i.lead_id = g.lead_id \
@@ -47,7 +48,7 @@ sql! {
          from @rows($1, n bigint, lead_id bigint, channel text) g";
 }
 
-/// Cuts from the group's answers what they repeat. Their leads are locked.
+/// Cuts from the group's answers the parts that repeat our messages. Their leads are locked.
 pub(super) async fn find_quoted(
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
@@ -56,7 +57,7 @@ pub(super) async fn find_quoted(
 ) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
-        /// The thread's place in the list of those that are asked for.
+        /// The thread's index in the list of the requested ones.
         n: usize,
         lead_id: Id,
         channel: &'static str,

@@ -1,4 +1,4 @@
-//! The stored messages that webhooks of the group repeat.
+//! Reads the stored messages that webhooks of the group repeat.
 
 use crate::{
     domain::{Id, JobKind},
@@ -13,7 +13,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-/// Reads them, each with what the group brings for it.
+/// The messages by id, each with the facts that the group brings for it.
 pub(super) async fn find_repeated(
     tx: &Tx,
     arrivals: &[Arrival<'_>],
@@ -21,11 +21,12 @@ pub(super) async fn find_repeated(
     let mut asked: BTreeMap<Id, JobKind> = BTreeMap::new();
     let mut brought: HashMap<Id, Brings> = HashMap::new();
     for arrival in arrivals {
-        let (Some(First::Stored(id)), Some(it)) = (arrival.first, arrival.understood()) else {
+        let (Some(First::Stored(id)), Some(understood)) = (arrival.first, arrival.understood())
+        else {
             continue;
         };
-        asked.entry(id).or_insert(it.kind);
-        if let Some(message) = it.event.signal.message() {
+        asked.entry(id).or_insert(understood.kind);
+        if let Some(message) = understood.event.signal.message() {
             let brings = brought.entry(id).or_default();
             *brings = brings.with(message);
         }

@@ -1,4 +1,4 @@
-//! Providers' verdicts on replies, once the group's messages are stored.
+//! Applies providers' verdicts on replies, after the group's messages are stored.
 
 use crate::{
     domain::{Id, Timestamp},

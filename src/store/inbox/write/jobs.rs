@@ -16,8 +16,8 @@ use std::collections::HashSet;
 /// line yet.
 ///
 /// # Errors
-/// A conflict where another group has made the missing job of a message meanwhile: its id is the
-/// one to answer.
+/// A conflict if another group has made the missing job of a message meanwhile. The repetition of
+/// the transaction answers with that job's id.
 pub(super) async fn enqueue(
     db: &Database,
     tx: &Tx,
@@ -28,22 +28,22 @@ pub(super) async fn enqueue(
     if entries.is_empty() && merges.is_empty() {
         return Ok(());
     }
-    // 1. The facts.
+    // 1. Store the facts of the jobs.
     let new = lines::put_jobs(tx, entries).await?;
     if new.len() < entries.len() {
         return Err(StoreError::Conflict("a missing job was made meanwhile".to_owned()));
     }
-    // 2. Where they stand: what moves from one line to another, and what is new.
+    // 2. Place the jobs: those that move from a merged lead's line, and new ones.
     let moving = Moving::read(tx, merges).await?;
     let mut entering: Vec<Entering> = moving.entering.clone();
     entering.extend(entries.iter().map(Entry::entering));
     let placed = lines::place(tx, entering, made_leads).await?;
-    // 3. Caps and turns, then heads: in the order of locks.
+    // 3. Write them in the order of locks: caps and turns, then heads.
     let (mut caps, turns) = lines::take_for(tx, &placed, moving.clients()).await?;
     moving.take_out(tx, &mut caps).await?;
     lines::write(tx, placed, turns, &mut caps).await?;
     caps.settle(tx).await?;
-    // 4. Counts, last in every transaction.
+    // 4. Write the counts, which are last in every transaction.
     let mut counts = Counts::default();
     for entry in entries {
         counts.add(entry.job.kind.0, "enqueued", 1);

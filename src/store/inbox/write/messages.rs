@@ -1,4 +1,4 @@
-//! New messages, changes of stored ones, and the deliveries and chats that belong to them.
+//! Writes new messages, changes of stored ones, and the deliveries and chats that belong to them.
 
 use crate::{
     domain::Id,
@@ -16,7 +16,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 sql! {
-    /// Changes messages, by primary key. The original text stays beside the new one.
+    /// Changes messages. It leaves the original in `raw_text`, `raw_html` and `payload`. Their
+    /// leads are locked. By primary key.
     static CHANGE_MESSAGES =
         "update messages set body = coalesce(g.body, messages.body), \
            has_new_text = (g.body is not null or messages.has_new_text), \
@@ -27,13 +28,13 @@ sql! {
          from @rows($1, id bigint, body text, deleted boolean, failed boolean, edit_told_at instant) g \
          where messages.id = g.id";
 
-    /// Marks the deliveries of messages that did not arrive. By `deliveries_of_message`.
+    /// Marks the deliveries of messages that could not be delivered. By `deliveries_of_message`.
     static FAIL_DELIVERIES =
         "update deliveries set status = 'failed', error = 'the provider reported that it did not arrive', settled_at = @now \
          where message_id @ids($1) and status <> 'failed'";
 
-    /// A delivery that was told back has arrived, unless the provider has said since that it did
-    /// not. By primary key.
+    /// Settles deliveries whose echo came: each is sent, unless the provider has reported a failure
+    /// since. By primary key.
     static SETTLE_ECHOED =
         "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
            error = case when deliveries.status = 'failed' then deliveries.error end, \
@@ -41,7 +42,7 @@ sql! {
            settled_at = coalesce(deliveries.settled_at, @now) \
          from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id";
 
-    /// Lets chats name their newest messages. Sorted.
+    /// Stores the newest message of each chat. Sorted. By primary key.
     static PUT_CHATS =
         "insert into message_keys (client_id, channel, kind, key, message_id, first_seen) \
          select g.client_id, g.channel, 'chat', g.chat, g.message_id, @now \
@@ -50,13 +51,13 @@ sql! {
          on conflict (client_id, channel, kind, key) do update set message_id = excluded.message_id";
 }
 
-/// Writes new messages, ids and texts for stored ones, and the changes of either.
+/// Writes new messages, providers' ids and texts for stored ones, and the changes of both.
 pub(super) async fn write_messages(tx: &Tx, writes: &Writes<'_>) -> Result<(), StoreError> {
     messages::put(tx, &writes.messages).await?;
     messages::name(tx, &writes.names).await?;
     messages::fill(tx, &writes.fillings).await?;
     settle_deliveries(tx, &writes.deliveries).await?;
-    // A failure that the group tells of its own echo comes after it.
+    // Failures come after echoes: the group may have a failure of its own echo.
     change_messages(tx, &writes.changes).await?;
     put_chats(tx, writes).await
 }

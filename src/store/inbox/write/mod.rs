@@ -1,5 +1,5 @@
-//! The last step of a group: writes what was decided, and gives the answers that depend on what is
-//! stored.
+//! The last phase of a group: writes the rows that were decided, and gives the answers that depend
+//! on stored rows.
 
 mod hints;
 mod jobs;
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Writes a group, in the order of locks. A client holds no more in quarantine than `bound`.
+/// Writes a group, in the order of locks. No client may use more room in quarantine than `bound`.
 pub(super) async fn write(
     db: &Database,
     tx: &Tx,

@@ -1,4 +1,4 @@
-//! The quarantine: webhooks that are held for a person.
+//! Stores webhooks that are held for a person in quarantine.
 
 use crate::{
     config::QuarantineBound,
@@ -22,7 +22,8 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 sql! {
-    /// Keeps what is held for a person; the same bytes are the same item, counted. Sorted.
+    /// Stores items. The same bytes are the same item, whose count grows. Sorted. By the unique key
+    /// of items (client, channel, hash).
     static PUT_QUARANTINE =
         "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, size, request_id, \
            received_at, last_received_at) \
@@ -35,9 +36,9 @@ sql! {
            last_received_at = excluded.last_received_at, reason = excluded.reason \
          returning id, client_id, channel, body_hash";
 
-    /// Finds the items that are there already, whatever became of them. By `quarantine_by_hash`:
-    /// PostgreSQL uses no index for `is not distinct from`, so it cannot take one that knows the
-    /// client alone.
+    /// Finds the items that are stored already, of any status. By `quarantine_by_hash`: PostgreSQL
+    /// uses no index for `is not distinct from`, so the planner cannot choose one that begins with
+    /// the client.
     static READ_QUARANTINED =
         "select q.client_id, q.channel, q.body_hash from @rows($1, client_id text, channel text, body_hash text) g \
          join quarantine q on q.body_hash = g.body_hash and q.client_id is not distinct from g.client_id \
@@ -50,12 +51,12 @@ struct HeldWebhook<'a> {
     key: ItemKey<'a>,
     event_type: Option<&'a str>,
     reason: &'a str,
-    /// The bytes of its body.
+    /// The size of its body, in bytes.
     size: i64,
 }
 
 impl<'a> HeldWebhook<'a> {
-    /// `None` for an event that nothing is wrong with.
+    /// `None` for an event that need not be held.
     fn of(arrival: &Arrival<'a>) -> Option<Self> {
         let inbound = arrival.inbound;
         let (event_type, reason, body_hash) = match &inbound.content {
@@ -109,14 +110,14 @@ impl<'a> HeldRow<'a> {
     }
 }
 
-/// Keeps what is to be held for a person, as far as its client has room for it, and answers those
-/// webhooks.
+/// Stores the webhooks that are held for a person, as far as their clients have room, and answers
+/// them.
 pub(super) async fn write_held(
     tx: &Tx,
     arrivals: &mut [Arrival<'_>],
     bound: QuarantineBound,
 ) -> Result<(), StoreError> {
-    // 1. Gather the items; the same bytes are one.
+    // 1. Gather the items: the same bytes are one item.
     let mut rows: BTreeMap<ItemKey<'_>, HeldRow<'_>> = BTreeMap::new();
     let mut items: Vec<(ItemKey<'_>, i64)> = Vec::new();
     for arrival in arrivals.iter() {
@@ -136,12 +137,12 @@ pub(super) async fn write_held(
     if rows.is_empty() {
         return Ok(());
     }
-    // 2. Lock the rooms of their clients, and see what fits in.
+    // 2. Lock the rooms of their clients, and decide which items fit.
     let clients: BTreeSet<&str> = rows.keys().map(|key| key.client_id).collect();
     let mut rooms = QuarantineRooms::lock(tx, &clients).await?;
     let known = read_known(tx, rows.keys().copied()).await?;
     let refused = without_room(items, &known, &mut rooms, bound);
-    // 3. Store the items that fit in; those that are there already are counted.
+    // 3. Store the items that fit.
     let rows: Vec<HeldRow<'_>> =
         rows.into_iter().filter(|(key, _)| !refused.contains(key)).map(|(_, row)| row).collect();
     let mut ids: HashMap<ItemKey<'_>, Id> = HashMap::new();
@@ -157,6 +158,7 @@ pub(super) async fn write_held(
         }
         rooms.write(tx).await?;
     }
+    // 4. Answer the webhooks.
     for arrival in arrivals {
         let Some(held) = HeldWebhook::of(arrival) else { continue };
         arrival.answer = match ids.get(&held.key) {
@@ -171,7 +173,7 @@ pub(super) async fn write_held(
     Ok(())
 }
 
-/// The items among these that are there already.
+/// Those of these items that are stored already.
 async fn read_known<'a>(
     tx: &Tx,
     items: impl Iterator<Item = ItemKey<'a>>,
@@ -190,7 +192,7 @@ fn keyed<'a>(items: impl Iterator<Item = ItemKey<'a>>) -> HashMap<ItemKey<'a>, I
     items.map(|item| (item, item)).collect()
 }
 
-/// The one of the items asked for that a row of the answer is about.
+/// The requested item that a returned row is about.
 fn key_in<'a>(
     row: &QueryResult,
     asked: &HashMap<ItemKey<'a>, ItemKey<'a>>,
