@@ -25,7 +25,8 @@ sql! {
         "select a.outcome, @ms(a.finished_at) - @ms(j.created_at) as took_ms from job_attempts a join jobs j on j.id = a.job_id \
          where a.job_id = $1 and a.ended order by a.run desc limit 1";
 
-    /// How many jobs of these kinds have succeeded, according to the counts.
+    /// How many jobs of these kinds have succeeded, according to the counts. Reads the small table
+    /// as a whole.
     static READ_SUCCEEDED =
         "select cast(coalesce(sum(count), 0) as bigint) as n from job_counts where state = 'succeeded' and kind in \
            (select g.kind from @rows($1, kind text) g)";
@@ -109,15 +110,18 @@ async fn enqueue(
     jobs: &[NewJob],
     followed: &Followed,
 ) -> Result<Vec<Option<Id>>, StoreError> {
+    // 1. Lock the leads whose lines jobs enter.
     let leads: BTreeSet<Id> =
         jobs.iter().filter(|it| it.in_lead_line).filter_map(|it| it.lead_id).collect();
     let leads = Leads::lock_following(tx, &leads, followed).await?;
+    // 2. Store the facts of the jobs.
     let entries: Vec<Entry> =
         jobs.iter().map(|job| Entry { id: db.next_id(), job: job.clone() }).collect();
     let new = lines::put_jobs(tx, &entries).await?;
+    // 3. Let the new ones enter their lines.
     let mut counts = Counts::default();
     let mut entering: Vec<Entering> = Vec::with_capacity(new.len());
-    for entry in entries.iter().filter(|it| new.contains(&it.id)) {
+    for entry in entries.iter().filter(|entry| new.contains(&entry.id)) {
         counts.add(entry.job.kind.0, "enqueued", 1);
         let Entering { place, delay_ms, is_by_hand } = entry.entering();
         let place = Place { line: leads.resolve(place.line), ..place };
@@ -125,5 +129,5 @@ async fn enqueue(
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
     counts.write(tx, db.node()).await?;
-    Ok(entries.iter().map(|it| new.contains(&it.id).then_some(it.id)).collect())
+    Ok(entries.iter().map(|entry| new.contains(&entry.id).then_some(entry.id)).collect())
 }

@@ -1,11 +1,11 @@
-//! Deletes what is older than `[retention]` allows: jobs that ended, bodies as received,
+//! Deletes rows that are older than `[retention]` allows: jobs that ended, bodies as received,
 //! quarantined items, and expired keys. It deletes in small batches by key, so that nobody waits
 //! long for one.
 //!
 //! Ids grow with time, so old rows are found by their ids. A pass keeps its place in `counters`,
-//! and continues there in the next round and after a restart. So rows that it skipped do not stand
-//! before younger rows again. Skipped jobs (not ended, ended only recently, or kept for longer) are
-//! checked again by a second pass, which is slow if there is nothing to prune.
+//! and continues there in the next round and after a restart. So it does not read skipped rows
+//! again before it comes to younger ones. Skipped jobs (not ended, ended only recently, or kept for
+//! longer) are checked again by a second pass, which is slow if there is nothing to prune.
 
 use crate::store::{
     Chores,
@@ -41,10 +41,10 @@ sql! {
            case when outcome in ('succeeded', 'cancelled') then @in_ms(-$2) else @in_ms(-$3) end \
          order by job_id, run @for_update";
 
-    /// By primary key.
+    /// Deletes the history of jobs. By primary key.
     static DELETE_ATTEMPTS = "delete from job_attempts where job_id @ids($1)";
 
-    /// By primary key.
+    /// Deletes the facts of jobs. By primary key.
     static DELETE_JOBS = "delete from jobs where id @ids($1)";
 
     /// The last message of the next batch. By primary key.
@@ -55,10 +55,10 @@ sql! {
     static DROP_PAYLOADS =
         "update messages set payload = null where id > $1 and id <= $2 and payload is not null";
 
-    /// The place of a pass.
+    /// The place of a pass. By primary key.
     static READ_PROGRESS = "select value from counters where name = $1";
 
-    /// Stores the place of a pass.
+    /// Stores the place of a pass. By primary key.
     static PUT_PROGRESS =
         "insert into counters (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value";
 
@@ -131,7 +131,7 @@ impl Pruning {
     }
 
     fn leave_out(&mut self, what: Prunable) {
-        self.0.retain(|it| *it != what);
+        self.0.retain(|prunable| *prunable != what);
     }
 }
 
@@ -212,6 +212,7 @@ fn first_younger_than(age: Duration) -> Id {
     first_at(wall_clock().plus_millis(-millis(age)))
 }
 
+/// The place of the pass `name`: the id of the last row that it has read, or 0.
 async fn place(db: &Database, name: &'static str) -> Result<Id, StoreError> {
     let rows = read(db.reader(), &READ_PROGRESS, [name.into()]).await?;
     rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "value")?))
@@ -242,6 +243,7 @@ async fn old_jobs(db: &Database, after: Id, before: Id) -> Result<Vec<Id>, Store
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
 
+/// True if this is the last batch of a pass.
 fn is_last(ids: &[Id]) -> bool {
     ids.len() < usize::try_from(BATCH).unwrap_or(usize::MAX)
 }

@@ -68,8 +68,9 @@ pub(super) struct ConversationQueue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// In the order of arrival.
     asked: VecDeque<Asked>,
-    /// True while a task reads, which goes on until there are no requests.
+    /// True while a task reads. It goes on until there are no requests.
     is_read: bool,
 }
 
@@ -89,7 +90,7 @@ impl ConversationQueue {
     /// task must end.
     fn next_group(&self) -> Option<Vec<Asked>> {
         let mut waiting = self.waiting();
-        waiting.asked.retain(|it| !it.reply.is_closed());
+        waiting.asked.retain(|asked| !asked.reply.is_closed());
         let count = waiting.asked.len().min(GROUP_MAX);
         waiting.is_read = count > 0;
         (count > 0).then(|| waiting.asked.drain(..count).collect())
@@ -176,33 +177,37 @@ async fn together(db: &Database, ids: Vec<Id>) -> HashMap<Id, Found> {
 
 /// Messages with their leads and threads, by message id. Messages that are gone are missing.
 async fn conversations(db: &Database, ids: &[Id]) -> Result<HashMap<Id, Found>, StoreError> {
+    // 1. Read the messages and leads.
     let reader = db.reader();
-    let mut heads = Vec::with_capacity(ids.len());
+    let mut found = Vec::with_capacity(ids.len());
     for row in read(reader, &READ_CONVERSATIONS, [group(ids)?]).await? {
-        heads.push((message(&row)?, lead(&row)?));
+        found.push((message(&row)?, lead(&row)?));
     }
-    if heads.is_empty() {
+    if found.is_empty() {
         return Ok(HashMap::new());
     }
-    let leads: BTreeSet<Id> = heads.iter().map(|(_, lead)| lead.id).collect();
+    // 2. Read the threads of the leads.
+    let leads: BTreeSet<Id> = found.iter().map(|(_, lead)| lead.id).collect();
     let limit = i64::try_from(TRANSCRIPT_MAX).unwrap_or(i64::MAX);
     let values = [column("lead_id", leads)?, limit.into(), i32::from(LINE_CHARS_MAX).into()];
     let text = match db.is_sqlite() {
         true => &READ_TRANSCRIPTS_SQLITE,
         false => &READ_TRANSCRIPTS_POSTGRES,
     };
+    // By lead.
     let mut transcripts: HashMap<Id, Vec<Line>> = HashMap::new();
     for row in read(reader, text, values).await? {
         transcripts.entry(row.try_get("", "lead_id")?).or_default().push(line(&row)?);
     }
     for transcript in transcripts.values_mut() {
-        transcript.sort_by_key(|it| it.at);
+        transcript.sort_by_key(|line| line.at);
     }
+    // 3. Put them together.
     let conversation = |(message, lead): (InboundMessage, LeadView)| {
         let transcript = transcripts.get(&lead.id).cloned().unwrap_or_default();
         (message.id, Ok(Some(Conversation { message, lead, transcript })))
     };
-    Ok(heads.into_iter().map(conversation).collect())
+    Ok(found.into_iter().map(conversation).collect())
 }
 
 fn direction(text: &str) -> Direction {
@@ -219,7 +224,7 @@ fn message(row: &QueryResult) -> Result<InboundMessage, StoreError> {
         body: row.try_get("", "body")?,
         has_new_text: flag(row, "has_new_text")?,
         automated: flag(row, "automated")?,
-        sentiment: sentiment.and_then(|it| Sentiment::parse(&it)),
+        sentiment: sentiment.and_then(|word| Sentiment::parse(&word)),
         sent_at: Timestamp::from_millis(row.try_get("", "sent_at")?),
         can_be_answered: flag(row, "can_be_answered")?,
     })
@@ -232,7 +237,7 @@ fn lead(row: &QueryResult) -> Result<LeadView, StoreError> {
     Ok(LeadView {
         id: row.try_get("", "lead_id")?,
         status: LeadStatus::parse(&status).unwrap_or(LeadStatus::New),
-        sentiment: sentiment.and_then(|it| Sentiment::parse(&it)),
+        sentiment: sentiment.and_then(|word| Sentiment::parse(&word)),
         first_name: row.try_get("", "first_name")?,
         last_name: row.try_get("", "last_name")?,
         company_name: row.try_get("", "company_name")?,
