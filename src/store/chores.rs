@@ -15,24 +15,27 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 sql! {
-    /// Deletes the counts of nodes that are gone, and returns them.
+    /// Deletes the counts of nodes that are gone, and returns them. Reads the small table as a
+    /// whole.
     static TAKE_FOLDED_COUNTS =
         "delete from job_counts where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_counts.node) \
          returning kind, state, count";
 
-    /// Deletes the clocks of nodes that are gone, and returns their turns.
+    /// Deletes the clocks of nodes that are gone, and returns their turns. Reads the small table as
+    /// a whole.
     static TAKE_FOLDED_CLOCK =
         "delete from job_clock where node <> 0 and node < $1 and not exists (select 1 from nodes n where n.id = job_clock.node) \
          returning kind, turn";
 
-    /// Keeps the greatest turn of nodes that are gone under node 0, so that V never falls.
+    /// Keeps the greatest turn of nodes that are gone under node 0, so that V never falls. By
+    /// primary key.
     static FOLD_CLOCK =
         "insert into job_clock (kind, node, turn) select g.kind, 0, g.turn from @rows($1, kind text, turn bigint) g \
          where true order by g.kind on conflict (kind, node) do update set turn = \
            case when excluded.turn > job_clock.turn then excluded.turn else job_clock.turn end";
 
-    /// Deletes those of these nodes that have been silent for so long that they cannot be running
-    /// any more.
+    /// Deletes those of these nodes that have been silent for more than `$2` milliseconds: they
+    /// cannot be running any more. By primary key.
     static FORGET_NODES = "delete from nodes where id @ids($1) and seen_at < @in_ms(-$2)";
 }
 
@@ -94,8 +97,8 @@ impl Chores {
         let Some(path) = self.db.connections().log_path.clone() else { return Ok(0) };
         self.db
             .call(|db| async move {
-                // Without a log the size is 0: the first write makes it.
-                let size = tokio::fs::metadata(path).await.map_or(0, |it| it.len());
+                // If there is no log yet, its size is 0: the first write makes it.
+                let size = tokio::fs::metadata(path).await.map_or(0, |file| file.len());
                 if size > LOG_MAX_BYTES {
                     db.connections().writer.execute_unprepared(CHECKPOINT).await?;
                 }
@@ -113,19 +116,19 @@ impl Chores {
         self.db.call(|db| async move { caps::recount(&db).await }).await
     }
 
-    /// Takes the jobs of clients that no node knows out of turn, and lets in those of clients that
-    /// are known again. Returns the clients whose jobs it took out. Does nothing while a node has
-    /// not told which clients it knows. Nodes in `dead` do not count.
+    /// Holds the heads of clients that no node knows, and admits those of clients that are known
+    /// again. Returns the clients whose heads it held. Does nothing while a node has not said which
+    /// clients it knows. Nodes in `dead` do not count.
     ///
     /// # Errors
     /// If the database is unreachable; what was done before stays done.
-    pub async fn rest_unknown_clients(&self, dead: Vec<Id>) -> Result<Vec<String>, StoreError> {
-        self.db.call(|db| async move { unknown_clients::rest_unknown(&db, &dead).await }).await
+    pub async fn hold_unknown_clients(&self, dead: Vec<Id>) -> Result<Vec<String>, StoreError> {
+        self.db.call(|db| async move { unknown_clients::hold_unknown(&db, &dead).await }).await
     }
 }
 
-/// Adds up what the deletions return. So a row that another node changes meanwhile is counted as it
-/// is when it is deleted.
+/// Adds up the rows that the deletions return. So a row that another node changes meanwhile is
+/// counted as it is when it is deleted. `own` is the id of this node.
 async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
     #[derive(Serialize)]
     struct Turn {
@@ -139,7 +142,8 @@ async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
         state: String,
         n: i64,
     }
-    // Nodes that register meanwhile have greater ids, so they are not affected.
+    // 1. The clocks, by kind. Nodes that register meanwhile have greater ids, so they are not
+    // affected.
     let mut turns: BTreeMap<String, i64> = BTreeMap::new();
     for row in tx.all(&TAKE_FOLDED_CLOCK, [own.into()]).await? {
         let turn = turns.entry(row.try_get("", "kind")?).or_insert(0);
@@ -149,6 +153,7 @@ async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
         let turns: Vec<Turn> = turns.into_iter().map(|(kind, turn)| Turn { kind, turn }).collect();
         tx.run(&FOLD_CLOCK, [group(&turns)?]).await?;
     }
+    // 2. The counts, by (kind, state).
     let mut counts: BTreeMap<(String, String), i64> = BTreeMap::new();
     for row in tx.all(&TAKE_FOLDED_COUNTS, [own.into()]).await? {
         let of = (row.try_get("", "kind")?, row.try_get("", "state")?);

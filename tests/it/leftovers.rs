@@ -8,13 +8,13 @@ use crate::{
         leftovers::{Allowed, Left, Leftover, assert_nothing, found, left_in_log},
     },
 };
-use Leftover::{Headless, Held, Miscounted, Misplaced, Panic, Stuck, Unfinished};
+use Leftover::{Headless, Miscounted, Misplaced, Orphaned, Panic, Stuck, Unfinished};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-const ALL: &[Leftover] = &[Unfinished, Held, Misplaced, Headless, Miscounted, Stuck, Panic];
+const ALL: &[Leftover] = &[Unfinished, Orphaned, Misplaced, Headless, Miscounted, Stuck, Panic];
 
 fn sorts(left: &[Left]) -> Vec<Leftover> {
     let mut sorts: Vec<Leftover> = left.iter().map(|it| it.0).collect();
@@ -32,10 +32,10 @@ on_both_databases! {
         let id = db.store.enqueuer().enqueue(vec![job]).await.unwrap()[0].unwrap();
         assert_eq!(seen().await, [Unfinished]);
         db.execute("update job_ready set node = 999").await;
-        assert_eq!(seen().await, [Unfinished, Held]);
+        assert_eq!(seen().await, [Unfinished, Orphaned]);
         let allowed = Allowed::default();
-        allowed.add(Held, "the node is made up");
-        assert_eq!(allowed.rest_of(&[Unfinished, Held]), [Unfinished]);
+        allowed.add(Orphaned, "the node is made up");
+        assert_eq!(allowed.rest_of(&[Unfinished, Orphaned]), [Unfinished]);
         db.execute("delete from job_ready").await;
         assert_eq!(seen().await, [Misplaced, Miscounted]);
         db.execute(&format!(

@@ -1,13 +1,13 @@
-//! What a person does to jobs by hand: retry or cancel one, or many.
+//! Jobs that a person retries or cancels: one, or many.
 //!
 //! Locks are taken in the order of every transaction: leads by id, caps, `job_clients` by kind and
-//! client, heads by line. Under them the jobs are read once more, and that reading decides. If a
-//! job moved in between, that is a conflict, and the whole group is repeated.
+//! client, heads by line. Under the locks, the jobs are read again, and this second reading counts.
+//! If a job moved in between, that is a conflict, and the whole group is repeated.
 
 use super::{
     UNFINISHED, UNSUCCESSFUL,
     job_views::{JobRow, JobView, Whereabouts},
-    jobs::{self, JobFilter, Look, Search},
+    jobs::{self, Hits, JobFilter, Search},
 };
 use crate::domain::{Id, JobStatus};
 use crate::store::{
@@ -41,13 +41,13 @@ sql! {
          where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
          returning job_id";
 
-    /// The kinds and clients of jobs behind the heads of lines, of which one per line may become
-    /// its head. By primary key.
+    /// The kinds and clients of the followers in lines: any of them may become the head. By primary
+    /// key.
     static READ_BLOCKED_KINDS =
         "select distinct kind, client_id from job_blocked where line @ids($1)";
 
     /// Gives back turns that no job will use, but not below V. Otherwise a hundred cancelled jobs
-    /// would put their client's next job a hundred turns back. By primary key.
+    /// would put their client's next job a hundred turns back. The rows are locked. By primary key.
     static LOWER_TURNS =
         "update job_clients set last_turn = \
            case when job_clients.last_turn - g.n > g.v then job_clients.last_turn - g.n else g.v end \
@@ -80,7 +80,7 @@ pub enum JobActionError {
 /// The number of jobs, by kind.
 pub type ByKind = BTreeMap<String, u64>;
 
-/// The jobs that were moved, with their kinds.
+/// The jobs that were moved: their kinds by job id.
 type Moved = HashMap<Id, String>;
 
 /// The result for one job: the job as it is now, or the status that did not allow the change.
@@ -90,8 +90,9 @@ type Done = Result<JobView, JobActionError>;
 pub(super) async fn retry(db: &Database, id: Id) -> Result<Done, StoreError> {
     db.write("by_hand", async |tx| {
         let moved = retry_group(db, &tx, &[id]).await?;
-        let refused = |it: JobStatus| {
-            format!("job {id} is {}: only a failed or cancelled job can be retried", it.as_str())
+        let refused = |status: JobStatus| {
+            let status = status.as_str();
+            format!("job {id} is {status}: only a failed or cancelled job can be retried")
         };
         finish(tx, id, moved.contains_key(&id), refused).await
     })
@@ -102,7 +103,7 @@ pub(super) async fn retry(db: &Database, id: Id) -> Result<Done, StoreError> {
 pub(super) async fn cancel(db: &Database, id: Id) -> Result<Done, StoreError> {
     db.write("by_hand", async |tx| {
         let moved = cancel_group(db, &tx, &[id]).await?;
-        let refused = |it: JobStatus| format!("job {id} has already {}", ended_as(it));
+        let refused = |status: JobStatus| format!("job {id} has already {}", ended_as(status));
         finish(tx, id, moved.contains_key(&id), refused).await
     })
     .await
@@ -117,7 +118,8 @@ const fn ended_as(status: JobStatus) -> &'static str {
     }
 }
 
-/// Commits, and returns the job as the transaction leaves it.
+/// Commits if the job has moved, and returns it as the transaction leaves it. `refused` says why
+/// its status did not allow the change.
 async fn finish(
     tx: Tx,
     id: Id,
@@ -145,9 +147,9 @@ pub(super) async fn retry_many(db: &Database, filter: JobFilter) -> Result<ByKin
         let search = search(&on, filter).await?;
         let (mut found, mut before) = (Vec::new(), Some(Id::MAX));
         while let Some(from) = before {
-            let look = look(&on, &search, from).await?;
-            found.extend(look.ids);
-            before = look.next;
+            let hits = find(&on, &search, from).await?;
+            found.extend(hits.ids);
+            before = hits.next;
         }
         found.reverse();
         let mut total = ByKind::new();
@@ -168,11 +170,11 @@ pub(super) async fn cancel_many(db: &Database, filter: JobFilter) -> Result<ByKi
         let search = search(&on, filter).await?;
         let (mut total, mut before) = (ByKind::new(), Some(Id::MAX));
         while let Some(from) = before {
-            let look = look(&on, &search, from).await?;
-            for ids in look.ids.chunks(GROUP_MAX) {
+            let hits = find(&on, &search, from).await?;
+            for ids in hits.ids.chunks(GROUP_MAX) {
                 in_one_call(&on, ids, Act::Cancel, &mut total).await?;
             }
-            before = look.next;
+            before = hits.next;
         }
         Ok(total)
     })
@@ -185,7 +187,7 @@ async fn search(db: &Database, filter: JobFilter) -> Result<Arc<Search>, StoreEr
 }
 
 /// The next ids that match. Jobs that are enqueued after the first read are not among them.
-async fn look(db: &Database, search: &Arc<Search>, before: Id) -> Result<Look, StoreError> {
+async fn find(db: &Database, search: &Arc<Search>, before: Id) -> Result<Hits, StoreError> {
     let search = search.clone();
     db.call(|db| async move { search.matching(db.api(), before, FIND_MAX).await }).await
 }
@@ -226,8 +228,8 @@ fn moved(what: &str) -> StoreError {
     StoreError::Conflict(format!("{what} moved meanwhile"))
 }
 
-/// The lead in whose line a job stands when it enters again. Rows that were stored before each said whether it
-/// stands there are told by their kind: a channel's own stands in the line.
+/// The lead whose line a job enters again; `None` if it has a line of its own. Rows of earlier
+/// versions do not say that: then a job is in its lead's line if its kind is a channel's.
 fn lead_line(db: &Database, job: &JobRow) -> Option<Id> {
     let is_channels_own = || db.channels().is_post_process(&job.view.kind);
     let is_in_line = job.in_lead_line.unwrap_or_else(is_channels_own);
@@ -241,62 +243,69 @@ async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
         job: Id,
         last_run: i64,
     }
-    let retryable = |it: &JobRow| UNSUCCESSFUL.contains(&it.view.status);
+    // 1. Lock the leads, and read the jobs again under their locks.
+    let retryable = |job: &JobRow| UNSUCCESSFUL.contains(&job.view.status);
     let before = jobs::rows(tx, ids).await?;
     let leads: BTreeSet<Id> =
         before.iter().filter(|job| retryable(job)).filter_map(|job| lead_line(db, job)).collect();
     Leads::lock(tx, &leads).await?;
     let mut rows = jobs::rows(tx, ids).await?;
     rows.retain(retryable);
-    rows.sort_unstable_by_key(|it| it.view.id);
+    rows.sort_unstable_by_key(|job| job.view.id);
     if rows.iter().filter_map(|job| lead_line(db, job)).any(|line| !leads.contains(&line)) {
         return Err(moved("a lead"));
     }
     if rows.is_empty() {
         return Ok(Moved::new());
     }
+    // 2. Reopen them.
     let last_runs: Vec<Reopened> =
-        rows.iter().map(|it| Reopened { job: it.view.id, last_run: it.run }).collect();
+        rows.iter().map(|job| Reopened { job: job.view.id, last_run: job.run }).collect();
     let mut reopened = HashSet::new();
     for row in tx.all(&REOPEN_ATTEMPTS, [group(&last_runs)?]).await? {
         reopened.insert(row.try_get::<Id>("", "job_id")?);
     }
+    rows.retain(|job| reopened.contains(&job.view.id));
+    // 3. Let them enter their lines.
     let mut counts = Counts::default();
     let mut entering = Vec::with_capacity(rows.len());
-    for it in rows.iter().filter(|it| reopened.contains(&it.view.id)) {
-        counts.add(&it.view.kind, it.view.status.as_str(), -1);
+    for job in &rows {
+        let view = &job.view;
+        counts.add(&view.kind, view.status.as_str(), -1);
         let place = Place {
-            line: lead_line(db, it).unwrap_or(-it.view.id),
-            job_id: it.view.id,
-            kind: it.view.kind.clone(),
-            client_id: it.view.client_id.clone(),
-            run: it.run,
+            line: lead_line(db, job).unwrap_or(-view.id),
+            job_id: view.id,
+            kind: view.kind.clone(),
+            client_id: view.client_id.clone(),
+            run: job.run,
             // The next claim has the number run + 1, and must be the last attempt.
-            spared: it.run + 1 - it.view.max_attempts,
+            spared: job.run + 1 - view.max_attempts,
         };
         entering.push(Entering { place, delay_ms: 0, is_by_hand: true });
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
     counts.write(tx, db.node()).await?;
-    Ok(moved_of(rows.into_iter().filter(|it| reopened.contains(&it.view.id))))
+    Ok(moved_of(rows))
 }
 
-fn moved_of(rows: impl Iterator<Item = JobRow>) -> Moved {
-    rows.map(|it| (it.view.id, it.view.kind)).collect()
+fn moved_of(rows: impl IntoIterator<Item = JobRow>) -> Moved {
+    rows.into_iter().map(|job| (job.view.id, job.view.kind)).collect()
 }
 
 /// Cancels those of `ids` that have not ended.
 async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
+    // 1. Lock them, and give back the turns of heads.
     let rows = lock_unfinished(tx, ids).await?;
     let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
-        rows.into_iter().partition(|it| it.at == Whereabouts::Head);
+        rows.into_iter().partition(|job| job.at == Whereabouts::Head);
     lower_turns(tx, &heads).await?;
+    // 2. End the others before the heads, so that none of them is promoted.
     let counts = end_waiting(tx, &waiting).await?;
     let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
     if !settlements.is_empty() {
-        let followed = Followed::of(heads.iter().filter_map(|it| it.merged_into).collect());
-        let held = Box::pin(ledger::settle(db, tx, &settlements, &followed)).await?;
-        if held.contains(&false) {
+        let followed = Followed::of(heads.iter().filter_map(|job| job.merged_into).collect());
+        let applied = Box::pin(ledger::settle(db, tx, &settlements, &followed)).await?;
+        if applied.contains(&false) {
             return Err(moved("the head of a line"));
         }
     }
@@ -304,29 +313,31 @@ async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, Store
     Ok(moved_of(heads.into_iter().chain(waiting)))
 }
 
-/// Locks these jobs in their places, and reads those of them that have not ended.
+/// Locks the places of these jobs, and reads those of them that have not ended.
 async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
+    // 1. Find their places without locks.
     let lines_of =
         |rows: &[JobRow]| -> BTreeSet<Id> { rows.iter().filter_map(|it| it.line).collect() };
     let mut before = jobs::rows(tx, ids).await?;
-    before.retain(|it| it.at != Whereabouts::Ended);
+    before.retain(|job| job.at != Whereabouts::Ended);
     let lines = lines_of(&before);
+    // 2. Lock leads, caps, turns and heads. Then none of the jobs becomes due meanwhile.
     let merged = before.iter().filter_map(|it| it.merged_into);
     let leads: BTreeSet<Id> =
         lines.iter().copied().filter(|line| *line > 0).chain(merged).collect();
     Leads::lock(tx, &leads).await?;
-    Caps::lock(tx, before.iter().map(|it| it.view.client_id.as_str())).await?;
+    Caps::lock(tx, before.iter().map(|job| job.view.client_id.as_str())).await?;
     let heads: Vec<Id> = lines.iter().copied().collect();
     let mut turns: BTreeSet<(String, String)> =
-        before.iter().map(|it| (it.view.kind.clone(), it.view.client_id.clone())).collect();
+        before.iter().map(|job| (job.view.kind.clone(), job.view.client_id.clone())).collect();
     for row in tx.all(&READ_BLOCKED_KINDS, [group(&heads)?]).await? {
         turns.insert((row.try_get("", "kind")?, row.try_get("", "client_id")?));
     }
-    // With these locks, none of the jobs becomes due meanwhile.
     turns::lock_turns(tx, &turns).await?;
     tx.all(&LOCK_HEADS, [group(&heads)?]).await?;
+    // 3. Read them again.
     let mut rows = jobs::rows(tx, ids).await?;
-    rows.retain(|it| it.at != Whereabouts::Ended);
+    rows.retain(|job| job.at != Whereabouts::Ended);
     if !lines_of(&rows).is_subset(&lines) {
         return Err(moved("a job"));
     }
@@ -341,12 +352,13 @@ async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
         kind: &'a str,
         n: i64,
     }
+    // By (kind, client): how many turns.
     let mut given_back: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    // Heads that got their turn when they became due have a turn of the other count.
-    let is_counted = |it: &&JobRow| it.run == 0 && it.view.run_at <= it.view.created_at;
-    let waiting = heads.iter().filter(|it| it.has_turn && it.view.node.is_none());
-    for it in waiting.filter(is_counted) {
-        *given_back.entry((&it.view.kind, &it.view.client_id)).or_default() += 1;
+    // Heads that got their turn when they became due have a turn of the other count (`last_due`).
+    let is_counted = |job: &&JobRow| job.run == 0 && job.view.run_at <= job.view.created_at;
+    let waiting = heads.iter().filter(|job| job.has_turn && job.view.node.is_none());
+    for job in waiting.filter(is_counted) {
+        *given_back.entry((&job.view.kind, &job.view.client_id)).or_default() += 1;
     }
     let rows: Vec<Row<'_>> =
         given_back.into_iter().map(|((kind, client_id), n)| Row { client_id, kind, n }).collect();
@@ -382,8 +394,9 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
     if waiting.is_empty() {
         return Ok(counts);
     }
+    // 1. Delete them from the tables where they wait.
     let ids_at = |at: Whereabouts| -> Vec<Id> {
-        waiting.iter().filter(|it| it.at == at).map(|it| it.view.id).collect()
+        waiting.iter().filter(|job| job.at == at).map(|job| job.view.id).collect()
     };
     let (blocked, later) = (ids_at(Whereabouts::Blocked), ids_at(Whereabouts::Later));
     let gone = tx.run(&DELETE_FOLLOWERS, [group(&blocked)?]).await?;
@@ -391,14 +404,15 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
     if gone != blocked.len() as u64 || taken != later.len() {
         return Err(moved("a waiting job"));
     }
+    // 2. Write their history, and mark their messages as handled.
     let mut attempts = Vec::with_capacity(waiting.len());
     let mut handled = Vec::new();
-    for it in waiting {
-        counts.add(&it.view.kind, "cancelled", 1);
+    for job in waiting {
+        counts.add(&job.view.kind, "cancelled", 1);
         attempts.push(AttemptRow {
-            job_id: it.view.id,
-            run: it.run + 1,
-            spared: it.spared + 1,
+            job_id: job.view.id,
+            run: job.run + 1,
+            spared: job.spared + 1,
             outcome: "cancelled",
             ended: true,
             node: None,
@@ -406,7 +420,7 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
             duration: None,
             error: BY_HAND,
         });
-        let message_id = it.view.message_id.filter(|_| it.line.is_some_and(|line| line > 0));
+        let message_id = job.view.message_id.filter(|_| job.line.is_some_and(|line| line > 0));
         handled.extend(message_id.map(|id| HandledRow { id, sentiment: None, handled: true }));
     }
     tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
@@ -417,19 +431,19 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
 }
 
 /// The settlement that ends a head. Its fence is the head as it was read.
-fn settlement(it: &JobRow) -> Settlement {
+fn settlement(job: &JobRow) -> Settlement {
     Settlement {
-        job_id: it.view.id,
-        line: it.line.unwrap_or(-it.view.id),
-        kind: it.view.kind.clone(),
-        client_id: it.view.client_id.clone(),
-        lead_id: it.view.lead_id,
-        message_id: it.view.message_id,
-        run: it.run,
-        spared: it.spared,
-        node: it.view.node,
+        job_id: job.view.id,
+        line: job.line.unwrap_or(-job.view.id),
+        kind: job.view.kind.clone(),
+        client_id: job.view.client_id.clone(),
+        lead_id: job.view.lead_id,
+        message_id: job.view.message_id,
+        run: job.run,
+        spared: job.spared,
+        node: job.view.node,
         actor: None,
-        duration: it.held_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+        duration: job.claimed_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
         transition: Transition::Cancel { reason: BY_HAND.to_owned() },
     }
 }

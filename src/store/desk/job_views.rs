@@ -11,7 +11,7 @@ pub struct JobView {
     pub id: Id,
     /// Its kind, which this version may not know.
     pub kind: String,
-    /// Its status.
+    /// Its status, which follows from the table that has its row.
     pub status: JobStatus,
     /// The client that it belongs to.
     pub client_id: String,
@@ -107,14 +107,17 @@ pub(super) struct JobRow {
     pub(super) line: Option<Id>,
     /// The lead that its lead was merged into, if it was.
     pub(super) merged_into: Option<Id>,
-    /// True if it stands in its lead's line; `None` if an earlier version stored it, which did not
-    /// note that.
+    /// True if its line is its lead's. `None` if an earlier version stored it, which did not note
+    /// that.
     pub(super) in_lead_line: Option<bool>,
+    /// Its last run; 0 if it has not run.
     pub(super) run: i64,
+    /// How many of its runs used no attempt.
     pub(super) spared: i64,
+    /// True if it is a head in turn.
     pub(super) has_turn: bool,
-    /// How long ago its node claimed it.
-    pub(super) held_ms: Option<i64>,
+    /// How long ago its node claimed it, in milliseconds; `None` if it is not claimed.
+    pub(super) claimed_ms: Option<i64>,
 }
 
 impl JobRow {
@@ -134,7 +137,7 @@ impl JobRow {
         let (run, spared) = (number("run")?, number("spared")?);
         let node: Option<Id> = row.try_get("", "node")?;
         let outcome: Option<String> = row.try_get("", "outcome")?;
-        let ended_with = outcome.filter(|_| number("ended").is_ok_and(|it| it != 0));
+        let ended_with = outcome.filter(|_| number("ended").is_ok_and(|flag| flag != 0));
         let (locked_at, last_started_at) = (instant("locked_at")?, instant("started_at")?);
         let finished_at = instant("finished_at")?;
         let view = JobView {
@@ -160,11 +163,11 @@ impl JobRow {
             at,
             line: row.try_get("", "line")?,
             merged_into: row.try_get("", "merged_into")?,
-            in_lead_line: row.try_get::<Option<i32>>("", "in_lead_line")?.map(|it| it != 0),
+            in_lead_line: row.try_get::<Option<i32>>("", "in_lead_line")?.map(|flag| flag != 0),
             run,
             spared,
             has_turn: row.try_get::<Option<i64>>("", "turn")?.is_some(),
-            held_ms: row.try_get("", "held_ms")?,
+            claimed_ms: row.try_get("", "claimed_ms")?,
         })
     }
 }

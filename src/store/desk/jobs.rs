@@ -17,10 +17,10 @@ use sea_orm::QueryResult;
 use serde::Serialize;
 
 sql! {
-    /// Jobs with their places and their last run. By primary and unique keys. A job's line is the
-    /// job itself, its lead, the lead that its lead was merged into, or another lead that was
-    /// merged into that one (by `leads_merged`): a job that runs during two merges ends in the line
-    /// where it is.
+    /// Jobs with their places and their last run. By primary and unique keys. The line of a head is
+    /// one of four: the job's own, its lead's, that of the lead into which its lead was merged, or
+    /// that of another lead that was merged into the same one (by `leads_merged`). The last case is
+    /// a job that runs during two merges: it stays in its line until its run ends.
     pub(in crate::store) static READ_JOBS =
         "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
            case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, l.merged_into, \
@@ -32,7 +32,7 @@ sql! {
            coalesce(o.spared, q.spared, m.spared, s.spared, b.spared, t.spared, a.spared, 0) as spared, \
            coalesce(o.node, q.node, m.node, s.node) as node, \
            @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as locked_at, \
-           @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as held_ms, \
+           @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as claimed_ms, \
            @ms((select x.started_at from job_attempts x where x.job_id = j.id and x.started_at is not null \
              order by x.run desc limit 1)) as started_at, \
            @ms(a.finished_at) as finished_at, a.outcome, case when a.ended then 1 else 0 end as ended, \
@@ -72,7 +72,7 @@ sql! {
          order by j.id desc limit $2";
 }
 
-/// What the other lists have in common: the cursor, and filters, each of which is off if its number
+/// The common part of the other lists: the cursor, and two filters. A filter is off if its number
 /// is 0.
 macro_rules! matching {
     ($table:literal, $id:literal) => {
@@ -93,7 +93,7 @@ macro_rules! matching {
 }
 
 sql! {
-    /// Jobs that ended without success, with ids above the floor `$7`. By
+    /// Jobs that ended without success, with ids above the bound `$7`. By
     /// `job_attempts_unsuccessful`, in which a job has at most one row.
     static LIST_UNSUCCESSFUL = concat!(
         "select j.id from job_attempts a join jobs j on j.id = a.job_id where a.ended and a.outcome <> 'succeeded' \
@@ -102,12 +102,13 @@ sql! {
         matching!("j", "a.job_id")
     );
 
-    /// The floor that leaves `$2` such jobs from `$1` downwards; 0 if there are fewer.
-    static UNSUCCESSFUL_FLOOR =
+    /// The id above which there are `$2` such jobs with ids below `$1`; 0 if there are fewer. By
+    /// the same index.
+    static UNSUCCESSFUL_BOUND =
         "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
-           order by a.job_id desc limit 1 offset $2), 0) as floor";
+           order by a.job_id desc limit 1 offset $2), 0) as bound";
 
-    /// Jobs that have not ended, with ids above the floor `$7`. By keys and `job_ready_of_leads`: a
+    /// Jobs that have not ended, with ids above the bound `$7`. By keys and `job_ready_of_leads`: a
     /// line that is not a lead's is its job's id, negated.
     static LIST_UNFINISHED = concat!(
         "select j.id from ( \
@@ -119,10 +120,10 @@ sql! {
         matching!("j", "j.id")
     );
 
-    /// The floor that leaves `$2` such jobs of each table from `$1` downwards; 0 if there are
+    /// The id above which each table has at most `$2` such jobs with ids below `$1`; 0 if there are
     /// fewer. By the same indexes.
-    static UNFINISHED_FLOOR =
-        "select coalesce(max(f.id), 0) as floor from ( \
+    static UNFINISHED_BOUND =
+        "select coalesce(max(f.id), 0) as bound from ( \
            select (select -line from job_ready where line < 0 and line > -$1 order by line limit 1 offset $2) as id \
            union all select (select job_id from job_ready where line > 0 and job_id < $1 order by job_id desc limit 1 offset $2) \
            union all select (select job_id from job_blocked where job_id < $1 order by job_id desc limit 1 offset $2) \
@@ -145,7 +146,7 @@ const STEP_MIN: usize = 500;
 const WINDOW: usize = 20_000;
 /// The most searches for one page. After that, a page that is not full has a cursor to continue
 /// from.
-const LOOKS_MAX: usize = 12;
+const SEARCHES_MAX: usize = 12;
 
 /// Selects jobs. The values of a field are alternatives; all fields must match; an empty field
 /// matches all jobs.
@@ -170,6 +171,7 @@ impl JobFilter {
             && self.lead.is_empty()
     }
 
+    /// True if it matches jobs with this status.
     fn takes(&self, status: JobStatus) -> bool {
         self.status.is_empty() || self.status.contains(&status)
     }
@@ -179,7 +181,7 @@ impl JobFilter {
         if self.status.is_empty() {
             self.status = statuses.to_vec();
         } else {
-            self.status.retain(|it| statuses.contains(it));
+            self.status.retain(|status| statuses.contains(status));
         }
         (!self.status.is_empty()).then_some(self)
     }
@@ -216,14 +218,14 @@ pub(super) async fn page(
     let search = Search::of(reader, filter.clone()).await?;
     let mut before = cursor.unwrap_or(Id::MAX);
     let mut items: Vec<JobView> = Vec::new();
-    for _ in 0..LOOKS_MAX {
-        let look = search.look(reader, before, limit + 1).await?;
-        let views = views(reader, &look.ids).await?;
-        items.extend(views.into_iter().filter(|it| filter.takes(it.status)));
+    for _ in 0..SEARCHES_MAX {
+        let hits = search.find(reader, before, limit + 1).await?;
+        let views = views(reader, &hits.ids).await?;
+        items.extend(views.into_iter().filter(|job| filter.takes(job.status)));
         if items.len() > limit {
             return Ok(Page::cut(items, limit, |it| it.id));
         }
-        match look.next {
+        match hits.next {
             Some(next) => before = next,
             None => return Ok(Page { items, next: None }),
         }
@@ -231,25 +233,25 @@ pub(super) async fn page(
     Ok(Page { items, next: Some(before) })
 }
 
-/// The result of one search.
+/// The jobs that one search has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct Hits {
     /// Jobs that match except for their status, newest first.
     pub(super) ids: Vec<Id>,
     /// Where the next search begins; `None` if there are no more jobs.
     pub(super) next: Option<Id>,
 }
 
-impl Look {
-    /// From a statement that returns at most `most` ids above `floor`, in any order, some of them
+impl Hits {
+    /// From a statement that returns at most `most` ids above `bound`, in any order, some of them
     /// twice.
-    fn of(mut ids: Vec<Id>, most: usize, floor: Id) -> Self {
+    fn of(mut ids: Vec<Id>, most: usize, bound: Id) -> Self {
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
         ids.truncate(most);
         let next = match ids.last() {
             Some(last) if ids.len() == most => Some(*last),
-            _ if floor > 0 => Some(floor + 1),
+            _ if bound > 0 => Some(bound + 1),
             _ => None,
         };
         Self { ids, next }
@@ -262,19 +264,20 @@ pub(super) struct Search {
     way: Way,
 }
 
+/// The index that a search reads.
 enum Way {
     /// All of them.
     Newest,
-    /// By these clients and kinds, as a group.
+    /// Those of these clients and kinds, which are a group parameter.
     Pairs(sea_orm::Value),
-    /// By leads.
+    /// Those about messages and drafts of the filter's leads.
     Leads,
-    /// Among jobs that have not ended, or ended without success.
+    /// Those that have not ended, or ended without success: a window of each table at a time.
     Windows,
 }
 
 impl Search {
-    /// How the jobs of `filter` are found.
+    /// Chooses how the jobs of `filter` are found.
     pub(super) async fn of(reader: &Sessions, filter: JobFilter) -> Result<Self, StoreError> {
         #[derive(Serialize)]
         struct Pair<'a> {
@@ -299,46 +302,46 @@ impl Search {
         Ok(Self { filter, way })
     }
 
-    /// As [`Self::look`], without the jobs that have another status.
+    /// As [`Self::find`], without the jobs that have another status.
     pub(super) async fn matching(
         &self,
         reader: &Sessions,
         before: Id,
         wanted: usize,
-    ) -> Result<Look, StoreError> {
-        let mut look = self.look(reader, before, wanted).await?;
+    ) -> Result<Hits, StoreError> {
+        let mut hits = self.find(reader, before, wanted).await?;
         if !matches!(self.way, Way::Windows) {
-            let views = views(reader, &look.ids).await?;
-            let matching = views.iter().filter(|it| self.filter.takes(it.status));
-            look.ids = matching.map(|it| it.id).collect();
+            let views = views(reader, &hits.ids).await?;
+            let matching = views.iter().filter(|job| self.filter.takes(job.status));
+            hits.ids = matching.map(|it| it.id).collect();
         }
-        Ok(look)
+        Ok(hits)
     }
 
     /// The next jobs before `before`: at least `wanted`, unless there are fewer, or they are rare.
-    pub(super) async fn look(
+    pub(super) async fn find(
         &self,
         reader: &Sessions,
         before: Id,
         wanted: usize,
-    ) -> Result<Look, StoreError> {
+    ) -> Result<Hits, StoreError> {
         let all = self.filter.status.is_empty();
         let step = if all { wanted } else { STEP_MIN.max(wanted) };
         match &self.way {
             Way::Newest => {
                 let rows = read(reader, &LIST_JOBS, [before.into(), count(step)]).await?;
-                Ok(Look::of(ids(&rows)?, step, 0))
+                Ok(Hits::of(ids(&rows)?, step, 0))
             }
             Way::Pairs(pairs) => {
                 let values = [before.into(), count(step), pairs.clone()];
                 let rows = read(reader, &LIST_JOBS_BY, values).await?;
-                Ok(Look::of(ids(&rows)?, step, 0))
+                Ok(Hits::of(ids(&rows)?, step, 0))
             }
             Way::Leads => {
                 let common = Common::of(&self.filter, before, step)?;
                 let leads = [group(&self.filter.lead)?];
                 let rows = common.read(reader, &LIST_JOBS_OF_LEADS, leads).await?;
-                Ok(Look::of(ids(&rows)?, step, 0))
+                Ok(Hits::of(ids(&rows)?, step, 0))
             }
             Way::Windows => self.window(reader, before, wanted).await,
         }
@@ -351,33 +354,35 @@ impl Search {
         reader: &Sessions,
         before: Id,
         wanted: usize,
-    ) -> Result<Look, StoreError> {
+    ) -> Result<Hits, StoreError> {
         let filter = &self.filter;
         let asks = |status: JobStatus| filter.status.contains(&status);
         let is_rare = !filter.client.is_empty()
             || !filter.kind.is_empty()
             || !(asks(JobStatus::Pending) || UNSUCCESSFUL.into_iter().all(asks));
         let window = if is_rare { WINDOW } else { wanted };
-        let (mut floor, mut lists) = (0, Vec::new());
-        for (statuses, floor_of, list) in [
-            (UNFINISHED, &UNFINISHED_FLOOR, &LIST_UNFINISHED),
-            (UNSUCCESSFUL, &UNSUCCESSFUL_FLOOR, &LIST_UNSUCCESSFUL),
+        // 1. Find the lower bound of the ids: above it, each table has at most a window of rows.
+        let (mut bound, mut lists) = (0, Vec::new());
+        for (statuses, bound_of, list) in [
+            (UNFINISHED, &UNFINISHED_BOUND, &LIST_UNFINISHED),
+            (UNSUCCESSFUL, &UNSUCCESSFUL_BOUND, &LIST_UNSUCCESSFUL),
         ] {
             if statuses.into_iter().any(asks) {
-                let rows = read(reader, floor_of, [before.into(), count(window)]).await?;
+                let rows = read(reader, bound_of, [before.into(), count(window)]).await?;
                 let of_this: Option<Id> =
-                    rows.first().map(|it| it.try_get("", "floor")).transpose()?;
-                floor = floor.max(of_this.unwrap_or_default());
+                    rows.first().map(|row| row.try_get("", "bound")).transpose()?;
+                bound = bound.max(of_this.unwrap_or_default());
                 lists.push((statuses, list));
             }
         }
+        // 2. Find the jobs above it that match.
         let common = Common::of(filter, before, wanted)?;
         let mut found = Vec::new();
         for (statuses, list) in lists {
-            let [first, second] = statuses.map(|it| i64::from(asks(it)).into());
-            found.extend(ids(&common.read(reader, list, [floor.into(), first, second]).await?)?);
+            let [first, second] = statuses.map(|status| i64::from(asks(status)).into());
+            found.extend(ids(&common.read(reader, list, [bound.into(), first, second]).await?)?);
         }
-        Ok(Look::of(found, wanted, floor))
+        Ok(Hits::of(found, wanted, bound))
     }
 }
 
@@ -434,7 +439,7 @@ async fn read_with(
     Ok(reader.query_all_raw(statement).await?)
 }
 
-/// A number as a parameter.
+/// A number as the parameter of a statement.
 pub(super) fn count(n: usize) -> sea_orm::Value {
     i64::try_from(n).unwrap_or(i64::MAX).into()
 }
@@ -444,16 +449,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_goes_on_behind_its_last_job_or_at_its_floor() {
-        let look = |ids: &[Id], floor| {
-            let it = Look::of(ids.to_vec(), 3, floor);
-            (it.ids, it.next)
+    fn a_search_goes_on_behind_its_last_job_or_at_its_bound() {
+        let hits = |ids: &[Id], bound| {
+            let hits = Hits::of(ids.to_vec(), 3, bound);
+            (hits.ids, hits.next)
         };
-        assert_eq!(look(&[4, 9, 7, 9], 0), (vec![9, 7, 4], Some(4)));
-        assert_eq!(look(&[4, 9, 7, 5], 2), (vec![9, 7, 5], Some(5)));
-        assert_eq!(look(&[9, 7], 0), (vec![9, 7], None));
-        assert_eq!(look(&[9, 7], 2), (vec![9, 7], Some(3)));
-        assert_eq!(look(&[], 2), (vec![], Some(3)));
+        assert_eq!(hits(&[4, 9, 7, 9], 0), (vec![9, 7, 4], Some(4)));
+        assert_eq!(hits(&[4, 9, 7, 5], 2), (vec![9, 7, 5], Some(5)));
+        assert_eq!(hits(&[9, 7], 0), (vec![9, 7], None));
+        assert_eq!(hits(&[9, 7], 2), (vec![9, 7], Some(3)));
+        assert_eq!(hits(&[], 2), (vec![], Some(3)));
     }
 
     #[test]

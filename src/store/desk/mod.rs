@@ -1,4 +1,4 @@
-//! The handle of the admin API: pages of what is stored, and what a person does to jobs by hand.
+//! The handle of the admin API: it reads lists, and retries or cancels jobs by hand.
 //!
 //! Its reads have connections of their own, so that no page waits for a flood of webhooks, and no
 //! webhook or job waits for a slow page. Its statements end after 2 s, with [`StoreError::Busy`].
@@ -39,7 +39,8 @@ pub struct Page<T, C = Id> {
 }
 
 impl<T, C> Page<T, C> {
-    /// A page of at most `limit` of `items`. One item more tells that there is a next page.
+    /// A page of at most `limit` of `items`. The caller reads one item more than `limit`: if there
+    /// is one, there is a next page.
     fn cut(mut items: Vec<T>, limit: usize, cursor_of: impl FnOnce(&T) -> C) -> Self {
         let has_more = items.len() > limit;
         items.truncate(limit);
@@ -110,7 +111,7 @@ impl Desk {
     /// The work is done in groups, and goes on if the caller is dropped.
     ///
     /// # Errors
-    /// When the database is away; what was done before that stays done.
+    /// If the database is unreachable; the groups before that stay done.
     pub async fn retry_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
         let count = by_hand::retry_many(&self.db, filter).await?;
         self.notices.announce();
@@ -121,7 +122,7 @@ impl Desk {
     /// done in groups, and goes on if the caller is dropped.
     ///
     /// # Errors
-    /// When the database is away; what was done before that stays done.
+    /// If the database is unreachable; the groups before that stay done.
     pub async fn cancel_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
         by_hand::cancel_many(&self.db, filter).await
     }
@@ -219,7 +220,7 @@ impl Desk {
         self.db.call(|db| async move { quarantine::one(db.api(), id).await }).await
     }
 
-    /// Notes that a webhook was `replayed` or `discarded`. False if it was not held any more.
+    /// Notes that an item was `replayed` or `discarded`. False if it was not held any more.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_page_names_the_next_one_only_where_there_is_more() {
-        let cut = |items: Vec<i64>| Page::cut(items, 2, |it| *it);
+        let cut = |items: Vec<i64>| Page::cut(items, 2, |item| *item);
         assert_eq!(cut(vec![3, 2, 1]), Page { items: vec![3, 2], next: Some(2) });
         assert_eq!(cut(vec![3, 2]), Page { items: vec![3, 2], next: None });
         assert_eq!(cut(vec![]), Page { items: vec![], next: None });

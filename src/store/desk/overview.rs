@@ -18,12 +18,13 @@ sql! {
            union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
          group by kind, client_id order by kind, client_id";
 
-    /// Jobs that have ended, over all nodes.
+    /// Jobs that have ended, over all nodes. Reads the small table as a whole.
     static READ_COUNTS =
         "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state";
 
-    /// Drafts and quarantined webhooks that wait for a person.
-    static READ_HELD =
+    /// Drafts and quarantined webhooks that wait for a person. By `drafts_pending` and
+    /// `quarantine_held`.
+    static READ_UNDECIDED =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \
            (select count(*) from drafts where status = 'pending') as drafts_pending";
 }
@@ -62,7 +63,7 @@ pub struct Totals {
     pub nodes: Vec<Node>,
 }
 
-/// Counts everything.
+/// Reads all counts. `nodes` are passed through.
 pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals, StoreError> {
     let mut totals = Totals {
         backlog: Vec::new(),
@@ -92,7 +93,7 @@ pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals
             _ => {}
         }
     }
-    for row in read(reader, &READ_HELD, []).await? {
+    for row in read(reader, &READ_UNDECIDED, []).await? {
         totals.quarantined = row.try_get("", "quarantined")?;
         totals.drafts_pending = row.try_get("", "drafts_pending")?;
     }

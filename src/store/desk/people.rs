@@ -1,4 +1,4 @@
-//! Leads, with what belongs to them.
+//! Leads for the admin API, with their messages, drafts and jobs.
 
 use super::{
     Page,
@@ -80,11 +80,11 @@ sql! {
          where t.place <= $2 order by t.kind, t.value";
 }
 
-/// Leads that one search for a text reads.
+/// How many leads one search for a text reads.
 const SOUGHT: usize = 5_000;
 /// The most searches for one page. After that, a page that is not full has a cursor to continue
 /// from.
-const LOOKS_MAX: usize = 10;
+const SEARCHES_MAX: usize = 10;
 /// The most identities of a lead on a list, and of a single lead. Only a lead that was merged from
 /// very many has more.
 const IDENTITIES_LISTED: usize = 100;
@@ -126,7 +126,7 @@ pub struct LeadEntry {
     pub campaign: Option<(Id, Option<String>)>,
 }
 
-/// A lead with what belongs to it.
+/// A lead with its messages, drafts and jobs.
 #[derive(Clone, Debug)]
 pub struct LeadDetail {
     /// The lead.
@@ -150,7 +150,7 @@ pub(super) async fn leads(
     let pairs = pairs(reader, filter).await?;
     let pattern = filter.text.as_deref().map(containing);
     let (mut from, mut found) = (cursor, Vec::new());
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..SEARCHES_MAX {
         let step = if pattern.is_some() { SOUGHT } else { limit + 1 };
         let listed = listed(reader, pairs.as_ref(), step, from).await?;
         let is_last = listed.len() < step;
@@ -160,7 +160,7 @@ pub(super) async fn leads(
             None => listed,
         });
         if found.len() > limit || is_last {
-            let Page { items, next } = Page::cut(found, limit, |it| *it);
+            let Page { items, next } = Page::cut(found, limit, |cursor| *cursor);
             return Ok(Page {
                 items: entries(reader, &ids_of(&items), IDENTITIES_LISTED).await?,
                 next,
@@ -189,7 +189,7 @@ async fn pairs(
     }
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
     let statuses = if filter.status.is_empty() { &LeadStatus::ALL[..] } else { &filter.status };
-    let statuses: Vec<String> = statuses.iter().map(|it| it.as_str().to_owned()).collect();
+    let statuses: Vec<String> = statuses.iter().map(|status| status.as_str().to_owned()).collect();
     let pairs = each_with_each(&clients, &statuses);
     let rows: Vec<Row<'_>> =
         pairs.iter().map(|(client_id, status)| Row { client_id, status }).collect();
@@ -203,12 +203,13 @@ async fn listed(
     most: usize,
     from: Option<LeadCursor>,
 ) -> Result<Vec<LeadCursor>, StoreError> {
+    // 1. Those with a message come first, unless the cursor is behind them.
     let mut listed: Vec<LeadCursor> = Vec::new();
     let silent_from = match from {
         Some(LeadCursor { last_message_at: None, id }) => id,
         Some(LeadCursor { last_message_at: Some(_), .. }) | None => {
-            let (at, id) = from.map_or((END_OF_TIME_MS, Id::MAX), |it| {
-                (it.last_message_at.map_or(END_OF_TIME_MS, Timestamp::as_millis), it.id)
+            let (at, id) = from.map_or((END_OF_TIME_MS, Id::MAX), |cursor| {
+                (cursor.last_message_at.map_or(END_OF_TIME_MS, Timestamp::as_millis), cursor.id)
             });
             let (at, id, most) = (at.into(), id.into(), count(most));
             let rows = match pairs {
@@ -223,6 +224,7 @@ async fn listed(
             Id::MAX
         }
     };
+    // 2. Then those without one.
     let left = most - listed.len();
     if left > 0 {
         let (from, left) = (silent_from.into(), count(left));
@@ -248,7 +250,7 @@ async fn matching(
     for row in read(reader, &MATCH_LEADS, values).await? {
         matching.insert(row.try_get("", "id")?);
     }
-    listed.retain(|it| matching.contains(&it.id));
+    listed.retain(|lead| matching.contains(&lead.id));
     Ok(listed)
 }
 
@@ -285,9 +287,9 @@ async fn entries(
         .all(reader)
         .await?
         .into_iter()
-        .map(|it| (it.id, it.name))
+        .map(|campaign| (campaign.id, campaign.name))
         .collect();
-    let mut by_id: HashMap<Id, LeadRow> = found.into_iter().map(|it| (it.id, it)).collect();
+    let mut by_id: HashMap<Id, LeadRow> = found.into_iter().map(|lead| (lead.id, lead)).collect();
     let mut entries = Vec::with_capacity(ids.len());
     for id in ids {
         let Some(lead) = by_id.remove(id) else { continue };
@@ -302,7 +304,7 @@ async fn entries(
 pub(super) async fn lead(reader: &Sessions, id: Id) -> Result<Option<LeadDetail>, StoreError> {
     let Some(entry) = entries(reader, &[id], IDENTITIES_MAX).await?.pop() else { return Ok(None) };
     let mut thread = written::messages_of_lead(reader, id, THREAD_MAX).await?;
-    thread.sort_by_key(|it| (it.row.sent_at, it.row.id));
+    thread.sort_by_key(|message| (message.row.sent_at, message.row.id));
     let drafts = written::drafts_of_lead(reader, id, DETAIL_MAX).await?;
     let about = JobFilter { lead: vec![id], ..JobFilter::default() };
     let jobs = jobs::page(reader, &about, DETAIL_MAX, None).await?.items;

@@ -1,4 +1,4 @@
-//! Reads rows that take long a few at a time.
+//! Splits rows with long texts into portions that one statement reads quickly.
 //!
 //! To reach a column, SQLite reads everything before it in the row, even megabytes of text. A
 //! statement of the admin API ends after 2 s, and others wait for its connection.

@@ -28,7 +28,8 @@ sql! {
     static READ_QUARANTINED_OF =
         "select client_id from quarantine where id = $1";
 
-    /// Settles a held item. Returns no row if it was settled before, or does not exist.
+    /// Settles a held item. Returns no row if it was settled before, or does not exist. By primary
+    /// key.
     static SETTLE_QUARANTINE =
         "update quarantine set status = $2 where id = $1 and status = 'held' returning size";
 

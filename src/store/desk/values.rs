@@ -30,7 +30,8 @@ macro_rules! clients {
     };
 }
 
-/// The values that a column has in the rows of clients. By the index that begins with `client_id` and that column.
+/// The values of a column in the rows of clients. By the index that begins with `client_id` and
+/// that column.
 macro_rules! values {
     ($table:literal, $column:literal) => {
         concat!(
@@ -117,9 +118,9 @@ pub(super) fn each_with_each<T: Clone + Ord>(
     some: &BTreeSet<T>,
     others: &[String],
 ) -> BTreeSet<(T, String)> {
-    let with_all = |it: &T| {
-        let it = it.clone();
-        others.iter().map(move |other| (it.clone(), other.clone()))
+    let with_all = |one: &T| {
+        let one = one.clone();
+        others.iter().map(move |other| (one.clone(), other.clone()))
     };
     some.iter().flat_map(with_all).collect()
 }

@@ -169,10 +169,10 @@ fn page_of(rows: &[QueryResult], limit: usize) -> Result<Page<Heavy>, StoreError
         let heavy = Heavy { id: row.try_get("", "id")?, weight: row.try_get("", "weight")? };
         found.push((heavy, i64::from(row.try_get::<i32>("", "size")?)));
     }
-    let Page { items, next } = Page::cut(found, limit, |it| it.0.id);
+    let Page { items, next } = Page::cut(found, limit, |(heavy, _)| heavy.id);
     let fit = fitting(&items);
-    let next = if fit < items.len() { items.get(fit - 1).map(|it| it.0.id) } else { next };
-    Ok(Page { items: items.into_iter().take(fit).map(|it| it.0).collect(), next })
+    let next = if fit < items.len() { items.get(fit - 1).map(|(heavy, _)| heavy.id) } else { next };
+    Ok(Page { items: items.into_iter().take(fit).map(|(heavy, _)| heavy).collect(), next })
 }
 
 /// How many of the first `items` (with their sizes) fit on a page. At least one, however large it
@@ -200,8 +200,9 @@ pub(super) async fn messages(
         direction: &'a str,
     }
     let from = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
-    let is_filtered =
-        [&filter.client, &filter.channel, &filter.direction].into_iter().any(|it| !it.is_empty());
+    let is_filtered = [&filter.client, &filter.channel, &filter.direction]
+        .into_iter()
+        .any(|values| !values.is_empty());
     let rows = if !filter.lead.is_empty() {
         of_leads(reader, filter, from).await?
     } else if is_filtered {

@@ -20,21 +20,23 @@ use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 sql! {
-    /// Stores the verdicts on messages, and when they were handled.
+    /// Stores the verdicts on messages, and when they were handled. Their leads are locked. By
+    /// primary key.
     pub(in crate::store) static UPDATE_MESSAGES =
         "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
            handled_at = case when g.handled then @now else messages.handled_at end \
          from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id";
 
-    /// Whether messages can be answered through their provider, and their verdicts. The text only
-    /// of edited ones, which are few. By primary key.
+    /// Reads whether messages can be answered through their provider, and their verdicts. It reads
+    /// the text only of edited messages, which are few. By primary key.
     static READ_HANDLES =
         "select id, case when reply_handle is null then 0 else 1 end as has_handle, sentiment, \
            case when automated then 1 else 0 end as automated, \
            case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
          from messages where id @ids($1)";
 
-    /// Stores drafts: one for each message and channel. A second one is ignored.
+    /// Stores drafts: one for each message and channel. A second one is ignored. No locks except
+    /// those of the new keys.
     static PUT_DRAFTS =
         "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
          select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
@@ -43,7 +45,7 @@ sql! {
 }
 
 /// Applies the effects and ends of jobs to messages, leads and drafts. The caller has locked the
-/// leads.
+/// leads, and checked the fences of `passed`. `known` is keyed by message id.
 pub(super) async fn apply_effects(
     db: &Database,
     tx: &Tx,
@@ -60,25 +62,28 @@ pub(super) async fn apply_effects(
     let mut messages: Vec<MessageRow> = Vec::new();
     let mut ended_drafts: Vec<EndDrafts> = Vec::new();
     let mut drafts: Vec<DraftRow<'_>> = Vec::new();
-    for it in passed {
-        let is_inbound_end = it.line > 0
-            && it.transition.takes_head_away()
-            && !matches!(it.transition, Transition::Snooze { .. });
+    // 1. Change the leads in memory, and gather the rows of messages and drafts.
+    for settlement in passed {
+        let is_inbound_end = settlement.line > 0
+            && settlement.transition.takes_head_away()
+            && !matches!(settlement.transition, Transition::Snooze { .. });
         let mut sentiment = None;
-        let about = it.message_id.and_then(|id| known.get(&id));
-        for effect in it.transition.effects() {
+        let about = settlement.message_id.and_then(|id| known.get(&id));
+        for effect in settlement.transition.effects() {
             if let Effect::Judge(tag) = effect {
-                sentiment = Some(about.map_or(*tag, |it| it.verdict(*tag)).as_str());
+                sentiment = Some(about.map_or(*tag, |about| about.verdict(*tag)).as_str());
             }
-            let Some(lead) = it.lead_id.and_then(|id| leads.get_mut(id)) else { continue };
-            apply(db, it, effect, about, lead, &mut ended_drafts, &mut drafts)?;
+            let lead = settlement.lead_id.and_then(|id| leads.get_mut(id));
+            let Some(lead) = lead else { continue };
+            apply(db, settlement, effect, about, lead, &mut ended_drafts, &mut drafts)?;
         }
-        if let Some(id) = it.message_id
+        if let Some(id) = settlement.message_id
             && (is_inbound_end || sentiment.is_some())
         {
             messages.push(MessageRow { id, sentiment, handled: is_inbound_end });
         }
     }
+    // 2. Write them. Drafts end before new ones are stored.
     if !messages.is_empty() {
         tx.run(&UPDATE_MESSAGES, [group(&messages)?]).await?;
     }
@@ -89,18 +94,19 @@ pub(super) async fn apply_effects(
     leads.write(tx).await
 }
 
-/// What effects depend on of their message.
+/// The facts about a message on which effects depend.
 pub(super) struct About {
+    /// True if its provider can be told to answer it.
     is_answerable: bool,
     /// The provider's verdict, which may have come while the job ran (docs/RULES.md P16).
     hint: Option<Sentiment>,
     is_deleted: bool,
-    /// The fingerprint of its text, if it was edited.
-    changed: Option<u64>,
+    /// The fingerprint of its text as it is now, if it was edited.
+    edited_text: Option<u64>,
 }
 
 impl About {
-    /// The verdict on the message: an existing verdict stands, unless the new one is an opt-out.
+    /// The verdict on the message: an existing one counts, unless the new one is an opt-out.
     fn verdict(&self, judged: Sentiment) -> Sentiment {
         if judged == Sentiment::Blacklist { judged } else { self.hint.unwrap_or(judged) }
     }
@@ -108,51 +114,51 @@ impl About {
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let hint: Option<String> = row.try_get("", "sentiment")?;
         let automated = flag(row, "automated")?;
-        let hint = verdict::standing(hint.and_then(|it| Sentiment::parse(&it)), automated);
+        let hint = verdict::standing(hint.and_then(|word| Sentiment::parse(&word)), automated);
         let edited: Option<String> = row.try_get("", "edited_body")?;
         Ok(Self {
             is_answerable: flag(row, "has_handle")?,
             hint,
             is_deleted: flag(row, "is_deleted")?,
-            changed: edited.as_deref().map(text::fingerprint),
+            edited_text: edited.as_deref().map(text::fingerprint),
         })
     }
 }
 
-/// Checks the settlements against the messages as they are now, under their leads' locks. A job
-/// that decided from a text that was edited since is postponed, so that it runs again without using
-/// an attempt.
-pub(super) async fn as_they_stand<'a>(
+/// Checks the settlements against the messages as they are now, under their leads' locks. If a text
+/// was edited after a job read it, the job is postponed: it runs again, and uses no attempt.
+/// Returns the settlements, and the facts about their messages by message id.
+pub(super) async fn postpone_stale<'a>(
     tx: &Tx,
     all: &'a [Settlement],
 ) -> Result<(Cow<'a, [Settlement]>, HashMap<Id, About>), StoreError> {
     let known = read_handles(tx, all).await?;
-    let is_stale = |it: &Settlement| {
-        let changed = it.message_id.and_then(|id| known.get(&id)).and_then(|it| it.changed);
-        let mut effects = it.transition.effects().iter();
-        changed.is_some_and(|now| {
-            effects.any(|it| matches!(it, Effect::Read { fingerprint } if *fingerprint != now))
-        })
+    let is_stale = |settlement: &Settlement| {
+        let about = settlement.message_id.and_then(|id| known.get(&id));
+        let Some(now) = about.and_then(|about| about.edited_text) else { return false };
+        let has_read_another =
+            |effect: &Effect| matches!(effect, Effect::Read { fingerprint } if *fingerprint != now);
+        settlement.transition.effects().iter().any(has_read_another)
     };
     let mut all = Cow::Borrowed(all);
     let stale: Vec<usize> =
         (0..all.len()).filter(|at| all.get(*at).is_some_and(is_stale)).collect();
     for at in stale {
-        if let Some(it) = all.to_mut().get_mut(at) {
-            it.transition = Transition::Postpone { after: Duration::ZERO };
+        if let Some(settlement) = all.to_mut().get_mut(at) {
+            settlement.transition = Transition::Postpone { after: Duration::ZERO };
         }
     }
     Ok((all, known))
 }
 
+/// By message id: the facts about the messages that are judged or answered.
 async fn read_handles(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, About>, StoreError> {
+    let is_about_text =
+        |effect: &Effect| matches!(effect, Effect::AddDraft { .. } | Effect::Judge(_));
     let ids: Vec<Id> = all
         .iter()
-        .filter(|it| {
-            let mut effects = it.transition.effects().iter();
-            effects.any(|it| matches!(it, Effect::AddDraft { .. } | Effect::Judge(_)))
-        })
-        .filter_map(|it| it.message_id)
+        .filter(|settlement| settlement.transition.effects().iter().any(is_about_text))
+        .filter_map(|settlement| settlement.message_id)
         .collect();
     let mut known = HashMap::new();
     if ids.is_empty() {
@@ -177,22 +183,24 @@ struct DraftRow<'a> {
     blocked_by: Option<&'static str>,
 }
 
-/// One effect on its lead. What was decided from an older view is judged again here, under the lead's
-/// lock: only the newest message speaks for the lead, and nothing is drafted past a barrier.
+/// Applies one effect to its lead. The handler decided from an older state of the lead, so the
+/// rules are checked again here, under the lead's lock: only the newest message changes the lead's
+/// standing, and a barrier allows no draft.
 fn apply<'a>(
     db: &Database,
-    it: &'a Settlement,
+    settlement: &'a Settlement,
     effect: &'a Effect,
     about: Option<&About>,
     lead: &mut Lead,
     ended_drafts: &mut Vec<EndDrafts>,
     drafts: &mut Vec<DraftRow<'a>>,
 ) -> Result<(), StoreError> {
-    let is_newest = it.message_id.is_some() && lead.newest_inbound.map(|it| it.1) == it.message_id;
+    let newest_id = lead.newest_inbound.map(|(_, id)| id);
+    let is_newest = settlement.message_id.is_some() && newest_id == settlement.message_id;
     match effect {
         Effect::Judge(tag) => {
             if is_newest {
-                let tag = about.map_or(*tag, |it| it.verdict(*tag));
+                let tag = about.map_or(*tag, |about| about.verdict(*tag));
                 let lead = lead.change();
                 lead.standing = lead.standing.judged(tag);
             }
@@ -201,7 +209,7 @@ fn apply<'a>(
             let fact = OptedOut {
                 at: wall_clock(),
                 channel: channel.0.to_owned(),
-                message_id: it.message_id,
+                message_id: settlement.message_id,
                 reason: reason.clone(),
             };
             if lead.opt_out(fact) {
@@ -209,8 +217,9 @@ fn apply<'a>(
             }
         }
         Effect::AddDraft { channel, subject, body, parts } => {
-            let Some(message_id) = it.message_id else { return Ok(()) };
-            // A handler has found that a person wrote a text; the rest may have changed since.
+            let Some(message_id) = settlement.message_id else { return Ok(()) };
+            // The handler has checked that a person wrote the message and that it has a text. All
+            // else may have changed since.
             let case = DraftCase {
                 tag: about.and_then(|about| about.hint),
                 is_automated: false,
@@ -231,14 +240,14 @@ fn apply<'a>(
             });
             drafts.push(DraftRow {
                 id: db.next_id(),
-                client_id: &it.client_id,
+                client_id: &settlement.client_id,
                 lead_id: lead.id,
                 message_id,
                 channel: channel.0,
                 subject: subject.as_deref(),
                 body,
                 parts: serde_json::Value::from(parts.clone()).to_string(),
-                blocked_by: about.filter(|it| !it.is_answerable).map(|_| "no_reply_handle"),
+                blocked_by: about.filter(|about| !about.is_answerable).map(|_| "no_reply_handle"),
             });
         }
         Effect::Score { fit, intent, overall, reason } => {

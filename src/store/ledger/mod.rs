@@ -33,7 +33,7 @@ use std::{
 };
 
 sql! {
-    /// Appends runs to the history.
+    /// Appends runs to the history. No locks except those of the new keys (job, run).
     pub(super) static PUT_ATTEMPTS =
         "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
          select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
@@ -41,18 +41,20 @@ sql! {
          from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
            duration bigint, error text) g";
 
-    /// Heads that wait for their retry: they keep their place, and leave the claim's index.
+    /// Makes heads wait for their retry: they keep their place, and leave the claim's index. The
+    /// rows are locked. By primary key.
     static RETRY_HEADS =
         "update job_ready set node = null, locked_at = null, turn = null, run_at = @in_ms(g.delay) \
          from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
 
-    /// Heads that are postponed: they keep their place, and use no attempt.
+    /// Postpones heads: they keep their place, and use no attempt. The rows are locked. By primary
+    /// key.
     static POSTPONE_HEADS =
         "update job_ready set node = null, locked_at = null, turn = null, spared = spared + 1, run_at = @in_ms(g.delay) \
          from @rows($1, line bigint, delay bigint) g where job_ready.line = g.line";
 
-    /// Heads that are released, because they were claimed but not started: they get a turn of at
-    /// least V, and use no attempt.
+    /// Releases heads that were claimed but not started: they get a turn of at least V, and use no
+    /// attempt. The rows are locked. By primary key.
     static RELEASE_HEADS =
         "update job_ready set node = null, locked_at = null, spared = spared + 1, turn = case \
            when turn > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then turn \
@@ -60,8 +62,8 @@ sql! {
          where line @ids($1)";
 }
 
-/// What happens to a job, and the fence under which it may: the same job, run and node still stand at
-/// the head of the line.
+/// A transition of a job, with its fence: it is applied only while the head of the line is still
+/// this job, with the same run and node.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The job.
@@ -78,19 +80,19 @@ pub struct Settlement {
     pub message_id: Option<Id>,
     /// The fencing token of the claim.
     pub run: i64,
-    /// How many runs of the job do not count as attempts.
+    /// How many runs of the job used no attempt.
     pub spared: i64,
-    /// The node that holds it; `None` if the job waits.
+    /// The node that has claimed it; `None` if the job waits.
     pub node: Option<Id>,
     /// The slot that worked on it; `None` if none did, or the slot is unknown.
     pub actor: Option<String>,
     /// How long the attempt took.
     pub duration: Option<Duration>,
-    /// What happens.
+    /// What happens to the job.
     pub transition: Transition,
 }
 
-/// What happens to a job at the end of a run, or by a person's order.
+/// What happens to a job at the end of a run, or by hand.
 #[derive(Clone, Debug)]
 pub enum Transition {
     /// The job ended well, with these effects.
@@ -116,7 +118,8 @@ pub enum Transition {
         /// The pause, counted from the commit.
         after: Duration,
     },
-    /// The job cannot run now: it keeps its place in line and is tried again later. Uses no attempt.
+    /// The job cannot run now: it keeps its place in line and is tried again later. Uses no
+    /// attempt.
     Postpone {
         /// The pause, counted from the commit.
         after: Duration,
@@ -155,6 +158,7 @@ impl Transition {
         }
     }
 
+    /// True if the job leaves the head of its line, so that its first follower is promoted.
     const fn takes_head_away(&self) -> bool {
         match self {
             Self::Succeed(_) | Self::Fail { .. } | Self::Snooze { .. } | Self::Cancel { .. } => {
@@ -184,8 +188,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Applies `settlements` in one transaction. Returns for each whether its fence held; if not,
-    /// nothing of it was applied.
+    /// Applies `settlements` in one transaction. Returns for each whether it was applied. If its
+    /// fence fails, nothing of it is applied.
     ///
     /// # Errors
     /// For the whole group, of which nothing was applied: [`StoreError::Data`] if an effect cannot
@@ -195,8 +199,8 @@ impl Ledger {
             .call(|db| async move {
                 let followed = Followed::default();
                 db.write(purpose_of(&settlements), async |tx| {
-                    let held = settle(&db, &tx, &settlements, &followed).await?;
-                    tx.commit(held).await
+                    let applied = settle(&db, &tx, &settlements, &followed).await?;
+                    tx.commit(applied).await
                 })
                 .await
             })
@@ -204,80 +208,87 @@ impl Ledger {
     }
 }
 
-/// What a settlement is for: jobs whose node is gone are settled by others.
+/// The name of the transaction, by which metrics and fault points know it: `rescue` if it settles
+/// jobs of a node that is gone, else `settle`.
 fn purpose_of(all: &[Settlement]) -> &'static str {
-    use FailureReason::Rescued;
-    use Transition::{Fail, Retry};
-    let is_rescue = |it: &Settlement| {
-        matches!(&it.transition, Retry { reason: Rescued, .. } | Fail { reason: Rescued, .. })
-    };
+    let is_rescue =
+        |settlement: &Settlement| settlement.transition.failure() == Some(FailureReason::Rescued);
     if all.iter().any(is_rescue) { "rescue" } else { "settle" }
 }
 
-/// Settles jobs, in the order of locks. If a lead was merged into another since its job was
-/// claimed, the changes go to that other lead.
+/// Settles jobs, in the order of locks. Returns for each settlement whether it was applied. If a
+/// lead was merged into another since its job was claimed, the changes go to that other lead.
 pub(super) async fn settle(
     db: &Database,
     tx: &Tx,
     all: &[Settlement],
     followed: &Followed,
 ) -> Result<Vec<bool>, StoreError> {
+    // 1. Lock the leads, and read the messages and followers that depend on these locks.
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
-    let (all, known) = effects::as_they_stand(tx, all).await?;
+    let (all, known) = effects::postpone_stale(tx, all).await?;
     let all = &*all;
     let followers = read_followers(tx, all).await?;
-    let mut caps = Caps::lock(tx, all.iter().map(|it| it.client_id.as_str())).await?;
+    // 2. Lock the caps, and take the turns that may be needed.
+    let clients = all.iter().map(|settlement| settlement.client_id.as_str());
+    let mut caps = Caps::lock(tx, clients).await?;
     let (mut follow_ons, turns) = take_turns(db, tx, all, &followers, &leads).await?;
+    // 3. Lock the heads, and check the fences.
     let heads = lock_heads(tx, all).await?;
-    let held: Vec<bool> = heads.iter().map(Option::is_some).collect();
-    let passed: Vec<&Settlement> =
-        all.iter().zip(&held).filter(|(_, held)| **held).map(|(it, _)| it).collect();
-    for (it, head) in all.iter().zip(&heads) {
+    let applied: Vec<bool> = heads.iter().map(Option::is_some).collect();
+    let passed: Vec<&Settlement> = all
+        .iter()
+        .zip(&applied)
+        .filter(|(_, is_applied)| **is_applied)
+        .map(|(settlement, _)| settlement)
+        .collect();
+    // 4. Move the heads away, and promote their followers.
+    for (settlement, head) in all.iter().zip(&heads) {
         // A released job stays in turn, unless its lead was merged into another meanwhile.
-        let stays =
-            matches!(it.transition, Transition::Release) && leads.resolve(it.line) == it.line;
+        let stays = matches!(settlement.transition, Transition::Release)
+            && leads.resolve(settlement.line) == settlement.line;
         if let (Some(head), false) = (head, stays) {
-            caps.leaves(&it.client_id, head.admission);
+            caps.leaves(&settlement.client_id, head.admission);
         }
     }
     let mut counts = Counts::default();
     move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
+    // 5. Apply the effects, and enqueue the follow-on jobs.
     effects::apply_effects(db, tx, &passed, &known, &mut leads).await?;
-    follow_ons.retain(|it| held.get(it.from) == Some(&true));
+    follow_ons.retain(|follow_on| applied.get(follow_on.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
+    // 6. Admit held heads of the clients that have room now, and write the counts.
     caps.settle(tx).await?;
     counts.write(tx, db.node()).await?;
-    Ok(held)
+    Ok(applied)
 }
 
-/// The leads to lock: those whose lines change, and those that effects are about.
+/// The leads to lock: those whose lines change, and those to which effects are applied.
 fn leads_of(all: &[Settlement]) -> BTreeSet<Id> {
-    let lines = all.iter().filter(|it| it.line > 0).map(|it| it.line);
-    let touched =
-        all.iter().filter(|it| !it.transition.effects().is_empty()).filter_map(|it| it.lead_id);
-    lines.chain(touched).collect()
+    let lines = all.iter().map(|it| it.line).filter(|line| *line > 0);
+    let with_effects = all.iter().filter(|settlement| !settlement.transition.effects().is_empty());
+    lines.chain(with_effects.filter_map(|it| it.lead_id)).collect()
 }
 
-/// The first blocked job of each lead's line whose head may end.
+/// By line of a lead: the first blocked job behind a head that may end.
 async fn read_followers(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Place>, StoreError> {
-    let lines: BTreeSet<Id> = all
-        .iter()
-        .filter(|it| it.line > 0 && it.transition.takes_head_away())
-        .map(|it| it.line)
-        .collect();
+    let may_end =
+        |settlement: &&Settlement| settlement.line > 0 && settlement.transition.takes_head_away();
+    let lines: BTreeSet<Id> = all.iter().filter(may_end).map(|it| it.line).collect();
     heads::read_first_blocked(tx, &lines).await
 }
 
-/// A job that an effect enqueues. `from` is the index of its settlement in the group: a group can
-/// contain two settlements of the same run, of which only one passes.
+/// A job that an effect enqueues.
 struct FollowOn {
+    /// The index of its settlement in the group. The job id would not do: a group can contain two
+    /// settlements of the same run, and only the first one is applied.
     from: usize,
     entry: Entry,
 }
 
 /// Takes the turns for followers and follow-on jobs, before any head is locked. If a fence then
-/// fails, its turn is not used, which does no harm.
+/// fails, its turns are not used, which does no harm. Returns the follow-on jobs, and the turns.
 async fn take_turns(
     db: &Database,
     tx: &Tx,
@@ -290,8 +301,8 @@ async fn take_turns(
         needed.add(&place.kind, &place.client_id);
     }
     let mut follow_ons = Vec::new();
-    for (from, it) in all.iter().enumerate() {
-        for effect in it.transition.effects() {
+    for (from, settlement) in all.iter().enumerate() {
+        for effect in settlement.transition.effects() {
             if let Effect::Enqueue { kind, subject, delay } = effect {
                 let draft_id = match subject {
                     Subject::OfTheJob => None,
@@ -299,17 +310,17 @@ async fn take_turns(
                 };
                 let job = NewJob {
                     kind: *kind,
-                    client_id: it.client_id.clone(),
-                    lead_id: it.lead_id.map(|id| leads.resolve(id)),
-                    subject_id: draft_id.or(it.message_id).unwrap_or(it.job_id),
-                    message_id: it.message_id,
+                    client_id: settlement.client_id.clone(),
+                    lead_id: settlement.lead_id.map(|id| leads.resolve(id)),
+                    subject_id: draft_id.or(settlement.message_id).unwrap_or(settlement.job_id),
+                    message_id: settlement.message_id,
                     draft_id,
                     max_attempts: db.max_attempts(*kind),
                     in_lead_line: false,
                     delay_ms: millis(*delay),
                 };
                 if job.delay_ms <= 0 {
-                    needed.add(kind.0, &it.client_id);
+                    needed.add(kind.0, &settlement.client_id);
                 }
                 let entry = Entry { id: db.next_id(), job };
                 follow_ons.push(FollowOn { from, entry });
@@ -319,8 +330,8 @@ async fn take_turns(
     Ok((follow_ons, needed.take(tx).await?))
 }
 
-/// Locks the heads. Returns for each settlement its head if the fence holds: the same job, run and
-/// node.
+/// Locks the heads. Returns for each settlement its head, or `None` if the fence fails: the head
+/// has another job, run or node.
 async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<Option<Head>>, StoreError> {
     let lines: BTreeSet<Id> = all.iter().map(|it| it.line).collect();
     let lines: Vec<Id> = lines.into_iter().collect();
@@ -329,18 +340,15 @@ async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<Option<Head>>, St
         let head = Head::from_row(&row)?;
         heads.insert(head.line, head);
     }
-    let holds = |it: &Settlement, head: &Head| {
-        (head.job_id, head.run, head.node) == (it.job_id, it.run, it.node)
+    let fence_holds = |settlement: &Settlement, head: &Head| {
+        (head.job_id, head.run, head.node) == (settlement.job_id, settlement.run, settlement.node)
     };
-    // A group can contain two settlements of the same run. Only the first one passes.
-    Ok(all
-        .iter()
-        .map(|it| {
-            let head = heads.get(&it.line).copied().filter(|head| holds(it, head))?;
-            heads.remove(&it.line)?;
-            Some(head)
-        })
-        .collect())
+    // A group can contain two settlements of the same run. Only the first one finds its head.
+    let head_of = |settlement: &Settlement| {
+        heads.get(&settlement.line).filter(|head| fence_holds(settlement, head))?;
+        heads.remove(&settlement.line)
+    };
+    Ok(all.iter().map(head_of).collect())
 }
 
 #[derive(Serialize)]
@@ -356,9 +364,10 @@ struct AttemptRow<'a> {
     error: Option<&'a str>,
 }
 
-/// The row of history that a settlement leaves, and the state whose count it raises.
-fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)> {
-    let (outcome, ended, error, state) = match &it.transition {
+/// The row of history that a settlement leaves, and the state whose count it raises. `None` if it
+/// leaves no row.
+fn attempt_of(settlement: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)> {
+    let (outcome, ended, error, state) = match &settlement.transition {
         Transition::Succeed(_) => ("succeeded", true, None, Some("succeeded")),
         Transition::Retry { reason, error, .. } => (reason.as_str(), false, Some(error), None),
         Transition::Fail { reason, error } => (reason.as_str(), true, Some(error), Some("failed")),
@@ -366,8 +375,9 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
         Transition::Cancel { reason } => ("cancelled", true, Some(reason), Some("cancelled")),
         Transition::Postpone { .. } | Transition::Release => return None,
     };
-    // A cancel is not a run. The number above the last run keeps its key unique.
-    let (more_run, more_spared) = match it.transition {
+    // A cancel is not a run: its row gets the number after the last run, so that the key is unique,
+    // and uses no attempt.
+    let (more_runs, more_spared) = match settlement.transition {
         Transition::Cancel { .. } => (1, 1),
         Transition::Snooze { .. } => (0, 1),
         Transition::Succeed(_)
@@ -377,21 +387,21 @@ fn attempt_of(it: &Settlement) -> Option<(AttemptRow<'_>, Option<&'static str>)>
         | Transition::Release => (0, 0),
     };
     let row = AttemptRow {
-        job_id: it.job_id,
-        run: it.run + more_run,
-        spared: it.spared + more_spared,
+        job_id: settlement.job_id,
+        run: settlement.run + more_runs,
+        spared: settlement.spared + more_spared,
         outcome,
         ended,
-        node: it.node,
-        actor: it.actor.as_deref(),
-        duration: it.duration.map(millis),
+        node: settlement.node,
+        actor: settlement.actor.as_deref(),
+        duration: settlement.duration.map(millis),
         error: error.map(String::as_str),
     };
     Some((row, state))
 }
 
-/// Moves heads, which are locked and checked: ends, retries, snoozes, postpones or releases them.
-/// Writes their history.
+/// Ends, retries, snoozes, postpones or releases heads that are locked and checked, and writes
+/// their history.
 async fn move_heads(
     tx: &Tx,
     passed: &[&Settlement],
@@ -399,11 +409,11 @@ async fn move_heads(
     counts: &mut Counts,
 ) -> Result<(), StoreError> {
     let mut attempts = Vec::new();
-    for it in passed {
-        if let Some((row, state)) = attempt_of(it) {
+    for settlement in passed {
+        if let Some((row, state)) = attempt_of(settlement) {
             attempts.push(row);
             if let Some(state) = state {
-                counts.add(&it.kind, state, 1);
+                counts.add(&settlement.kind, state, 1);
             }
         }
     }
@@ -411,8 +421,8 @@ async fn move_heads(
         tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
     }
     let mut moves = HeadMoves::default();
-    for it in passed {
-        moves.add(it, leads.resolve(it.line));
+    for settlement in passed {
+        moves.add(settlement, leads.resolve(settlement.line));
     }
     moves.write(tx).await
 }
@@ -420,9 +430,13 @@ async fn move_heads(
 /// Where the heads of a group go.
 #[derive(Default)]
 struct HeadMoves {
+    /// Lines whose head is deleted.
     gone: Vec<Id>,
+    /// Lines whose head waits for its retry.
     retried: Vec<DelayedRow>,
+    /// Lines whose head is postponed.
     postponed: Vec<DelayedRow>,
+    /// Lines whose head gets a turn again.
     released: Vec<Id>,
     /// Jobs that enter their line again when they are due.
     later: Vec<Entering>,
@@ -431,33 +445,44 @@ struct HeadMoves {
 #[derive(Serialize)]
 struct DelayedRow {
     line: Id,
+    /// In milliseconds, from the commit.
     delay: i64,
 }
 
 impl HeadMoves {
-    /// `line` is the settlement's own line. If its lead was merged into another, it is that lead's
-    /// line: then the head cannot keep its place, and enters that line like a job that is due
-    /// later.
-    fn add(&mut self, it: &Settlement, line: Id) {
-        let is_moved = line != it.line;
-        let row = |after: Duration| DelayedRow { line: it.line, delay: millis(after) };
-        match &it.transition {
+    /// Adds the move of a settlement's head. `line` is the settlement's own line; if its lead was
+    /// merged into another, it is that lead's line. Then the head cannot keep its place: it leaves
+    /// its line, and enters the other one like a job that is due later.
+    fn add(&mut self, settlement: &Settlement, line: Id) {
+        let own_line = settlement.line;
+        let is_moved = line != own_line;
+        let row = |after: Duration| DelayedRow { line: own_line, delay: millis(after) };
+        match &settlement.transition {
             Transition::Succeed(_) | Transition::Fail { .. } | Transition::Cancel { .. } => {
-                self.gone.push(it.line);
+                self.gone.push(own_line);
             }
-            Transition::Retry { after, .. } if is_moved => self.enters_later(it, line, *after, 0),
+            Transition::Retry { after, .. } if is_moved => {
+                self.enter_later(settlement, line, *after, 0);
+            }
             Transition::Retry { after, .. } => self.retried.push(row(*after)),
-            Transition::Snooze { after } => self.enters_later(it, line, *after, 1),
-            Transition::Postpone { after } if is_moved => self.enters_later(it, line, *after, 1),
+            Transition::Snooze { after } => self.enter_later(settlement, line, *after, 1),
+            Transition::Postpone { after } if is_moved => {
+                self.enter_later(settlement, line, *after, 1);
+            }
             Transition::Postpone { after } => self.postponed.push(row(*after)),
-            Transition::Release if is_moved => self.enters_later(it, line, Duration::ZERO, 1),
-            Transition::Release => self.released.push(it.line),
+            Transition::Release if is_moved => {
+                self.enter_later(settlement, line, Duration::ZERO, 1);
+            }
+            Transition::Release => self.released.push(own_line),
         }
     }
 
-    fn enters_later(&mut self, it: &Settlement, line: Id, after: Duration, spared: i64) {
-        self.gone.push(it.line);
-        let place = Place { line, spared: it.spared + spared, ..place_of(it) };
+    /// Takes a head out of its line, and lets it enter `line` after the pause. `spared` is how many
+    /// more of its runs used no attempt.
+    fn enter_later(&mut self, settlement: &Settlement, line: Id, after: Duration, spared: i64) {
+        self.gone.push(settlement.line);
+        let spared = settlement.spared + spared;
+        let place = Place { line, spared, ..place_of(settlement) };
         let delay_ms = millis(after).max(1);
         self.later.push(Entering { place, delay_ms, is_by_hand: false });
     }
@@ -482,18 +507,19 @@ impl HeadMoves {
     }
 }
 
-fn place_of(it: &Settlement) -> Place {
+fn place_of(settlement: &Settlement) -> Place {
     Place {
-        line: it.line,
-        job_id: it.job_id,
-        kind: it.kind.clone(),
-        client_id: it.client_id.clone(),
-        run: it.run,
-        spared: it.spared,
+        line: settlement.line,
+        job_id: settlement.job_id,
+        kind: settlement.kind.clone(),
+        client_id: settlement.client_id.clone(),
+        run: settlement.run,
+        spared: settlement.spared,
     }
 }
 
-/// Makes the first job behind each head that ended the new head.
+/// Promotes the followers of heads that left their lines. `followers` are keyed by line. Returns
+/// the turns that are left.
 async fn promote(
     tx: &Tx,
     passed: &[&Settlement],
@@ -501,8 +527,9 @@ async fn promote(
     turns: Turns,
     caps: &mut Caps,
 ) -> Result<Turns, StoreError> {
-    let ended = passed.iter().filter(|it| it.transition.takes_head_away());
-    let next: Vec<Place> = ended.filter_map(|it| followers.remove(&it.line)).collect();
+    let left = passed.iter().filter(|settlement| settlement.transition.takes_head_away());
+    let next: Vec<Place> =
+        left.filter_map(|settlement| followers.remove(&settlement.line)).collect();
     if next.is_empty() {
         return Ok(turns);
     }
@@ -523,7 +550,7 @@ async fn enqueue(
     let entries: Vec<Entry> = follow_ons.into_iter().map(|it| it.entry).collect();
     let new = lines::put_jobs(tx, &entries).await?;
     let mut placed = lines::Placed::default();
-    for entry in entries.iter().filter(|it| new.contains(&it.id)) {
+    for entry in entries.iter().filter(|entry| new.contains(&entry.id)) {
         counts.add(entry.job.kind.0, "enqueued", 1);
         let entering = entry.entering();
         if entering.delay_ms > 0 {

@@ -35,12 +35,14 @@ sql! {
         "select j.id, j.lead_id, j.message_id, j.draft_id, j.max_attempts, m.request_id, @ms(@now) - @ms(j.run_at) as waited_ms \
          from jobs j left join messages m on m.id = j.message_id where j.id @ids($1)";
 
-    /// Raises the node's clock, for SQLite.
+    /// Raises the node's clock, for SQLite. By primary key.
     static RAISE_CLOCK =
         "insert into job_clock (kind, node, turn) select g.kind, $2, g.turn from @rows($1, kind text, turn bigint) g where true \
          on conflict (kind, node) do update set turn = max(job_clock.turn, excluded.turn)";
 }
 
+/// A claim from the row of its head and its job's facts. `None` if this version does not know its
+/// kind.
 pub(super) fn claim(
     row: &QueryResult,
     facts: &QueryResult,
@@ -71,6 +73,8 @@ pub(super) fn claim(
     }))
 }
 
+/// Claims jobs on PostgreSQL, by one statement that is its own transaction. Jobs of the clients
+/// `not_of` are left out.
 pub(super) async fn claim_postgres(
     db: &Database,
     wants: &[Want],
@@ -89,7 +93,7 @@ pub(super) async fn claim_postgres(
     let connections = db.connections();
     connections.faults.stage("claim", "before_commit");
     let claimed = write_alone(&connections.writer, &CLAIM_POSTGRES, values).await;
-    let rows = claimed.inspect_err(|it| connections.last_failed_write.note("claim", it))?;
+    let rows = claimed.inspect_err(|error| connections.last_failed_write.note("claim", error))?;
     if !rows.is_empty() {
         connections.last_failed_write.has_written("claim");
         connections.faults.stage("claim", "committed");
@@ -135,6 +139,7 @@ pub(in crate::store) fn claim_sqlite_text(kind_count: usize) -> String {
     }
 }
 
+/// Claims jobs on SQLite. Jobs of the clients `not_of` are left out.
 pub(super) async fn claim_sqlite(
     tx: Tx,
     node: Id,
@@ -148,10 +153,12 @@ pub(super) async fn claim_sqlite(
         values.extend([want.kind.into(), want.floor.into(), slots.into()]);
     }
     values.push(group(not_of)?);
+    // 1. Claim the heads.
     let rows = tx.all_text(claim_sqlite_text(wants.len()), values).await?;
     if rows.is_empty() {
         return Ok(tx.roll_back(Vec::new()));
     }
+    // 2. Read the facts of their jobs.
     let mut ids: Vec<Id> = Vec::with_capacity(rows.len());
     for row in &rows {
         ids.push(row.try_get("", "job_id")?);
@@ -167,6 +174,7 @@ pub(super) async fn claim_sqlite(
         };
         claims.extend(claim(row, facts, kinds)?);
     }
+    // 3. Sort them by turn, and raise the clock.
     claims.sort_unstable_by(|a, b| {
         (a.turn, &a.job.client_id, a.line).cmp(&(b.turn, &b.job.client_id, b.line))
     });
@@ -174,6 +182,7 @@ pub(super) async fn claim_sqlite(
     tx.commit(claims).await
 }
 
+/// Notes the greatest turn of each claimed kind, from which V follows.
 async fn raise_clock(tx: &Tx, node: Id, claims: &[Claim]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {

@@ -29,8 +29,8 @@ sql! {
     );
 
     /// Gives turns to jobs that become due: after V and after the client's last turn of this sort,
-    /// but not after its backlog. (When all got the same turn, 5,000 retries of one client kept
-    /// another waiting for 312 rounds.)
+    /// but not after its backlog. Locks the rows of `job_clients`, sorted. By primary key. (When
+    /// all got the same turn, 5,000 retries of one client kept another waiting for 312 rounds.)
     static TAKE_DUE_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) \
          select g.client_id, g.kind, coalesce(v.turn, 0) - 1, coalesce(v.turn, 0) - 1 + g.n \
@@ -42,8 +42,8 @@ sql! {
            + (excluded.last_due - excluded.last_turn) \
          returning client_id, kind, last_due";
 
-    /// Locks the heads whose retry is still due. Heads that another transaction has locked are
-    /// skipped.
+    /// Locks the heads whose retry is still due, in the order of lines. Heads that another
+    /// transaction has locked are skipped. By primary key.
     static LOCK_DUE_RETRIES = concat!(
         "select r.line, r.kind, r.client_id from job_ready r where r.line @ids($1) and r.run_at is not null \
            and r.run_at <= @now and not (",
@@ -51,7 +51,7 @@ sql! {
         ") order by r.line @skip_locked",
     );
 
-    /// Gives heads their turn.
+    /// Gives heads their turn: in turn, or held. The rows are locked. By primary key.
     static TURN_HEADS =
         "update job_ready set run_at = null, turn = g.turn, held = g.held \
          from @rows($1, line bigint, turn bigint, held bigint) g where job_ready.line = g.line";
@@ -61,9 +61,10 @@ sql! {
         "select job_id, line, kind, client_id, run, spared from job_later where run_at <= @now order by run_at, job_id limit 1000";
 }
 
-/// Makes retries due, in one transaction. They are read without locks first, because `job_clients`
-/// comes before heads in the order of locks. They are counted under both locks, because another
-/// node may have made them due meanwhile: turns that no job uses would put their client behind.
+/// Makes retries due, in one transaction. Returns how many. They are read without locks first,
+/// because `job_clients` comes before heads in the order of locks. They are counted under both
+/// locks, because another node may have made them due meanwhile: turns that no job uses would put
+/// their client behind.
 pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
     #[derive(Serialize)]
     struct Row {
@@ -71,6 +72,7 @@ pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
         turn: Option<Turn>,
         held: Option<Turn>,
     }
+    // 1. Find them without locks: by line, the kind and client of its head.
     let mut due: HashMap<Id, (String, String)> = HashMap::new();
     for row in tx.all(&READ_DUE_RETRIES, []).await? {
         due.insert(row.try_get("", "line")?, kind_and_client(&row)?);
@@ -79,19 +81,22 @@ pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
         return Ok(tx.roll_back(0));
     }
     let lines: Vec<Id> = due.keys().copied().collect();
-    let mut caps = Caps::lock(&tx, due.values().map(|it| it.1.as_str())).await?;
+    // 2. Lock the caps, the clients' turns and the heads, and check each head again.
+    let clients = due.values().map(|(_, client_id)| client_id.as_str());
+    let mut caps = Caps::lock(&tx, clients).await?;
     turns::lock_turns(&tx, &due.values().cloned().collect()).await?;
     let mut needed = TurnsNeeded::default();
     let mut locked: Vec<(Id, (String, String))> = Vec::with_capacity(lines.len());
     for row in tx.all(&LOCK_DUE_RETRIES, [group(&lines)?]).await? {
         let (line, of) = (row.try_get("", "line")?, kind_and_client(&row)?);
-        // If another job has become the line's head meanwhile, its client's turns may not be
-        // locked.
+        // Another job may have become the line's head meanwhile. The turns of its kind and client
+        // may not be locked.
         if due.get(&line) == Some(&of) {
             needed.add(&of.0, &of.1);
             locked.push((line, of));
         }
     }
+    // 3. Give them turns.
     let mut given = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     let mut place = |(line, (kind, client_id)): &(Id, (String, String))| {
         let turn = given.next(kind, client_id);
@@ -111,34 +116,39 @@ fn kind_and_client(row: &QueryResult) -> Result<(String, String), StoreError> {
 }
 
 /// Makes delayed and snoozed jobs due: they enter their lines under their leads' locks. If a lead
-/// was merged into another, that one's line and lock count.
+/// was merged into another, its job enters that other lead's line. Returns how many became due.
 pub(super) async fn due_later(tx: Tx, followed: &Followed) -> Result<Finished<usize>, StoreError> {
+    // 1. Find them without locks.
     let due: Vec<Place> =
         tx.all(&READ_DUE_LATER, []).await?.iter().map(Place::from_row).collect::<Result<_, _>>()?;
     if due.is_empty() {
         return Ok(tx.roll_back(0));
     }
-    let leads: BTreeSet<Id> = due.iter().map(|it| it.line).filter(|it| *it > 0).collect();
+    // 2. Lock their leads, caps and turns, and take those that no other node has taken.
+    let leads: BTreeSet<Id> = due.iter().map(|it| it.line).filter(|line| *line > 0).collect();
     let leads = Leads::lock_following(&tx, &leads, followed).await?;
-    let mut caps = Caps::lock(&tx, due.iter().map(|it| it.client_id.as_str())).await?;
-    let of = due.iter().map(|it| (it.kind.clone(), it.client_id.clone())).collect();
+    let mut caps = Caps::lock(&tx, due.iter().map(|place| place.client_id.as_str())).await?;
+    let of = due.iter().map(|place| (place.kind.clone(), place.client_id.clone())).collect();
     turns::lock_turns(&tx, &of).await?;
     let ids: Vec<Id> = due.iter().map(|it| it.job_id).collect();
+    // By job id: its run.
     let mut taken: HashMap<Id, i64> = HashMap::new();
     for row in tx.all(&TAKE_DUE_LATER, [group(&ids)?]).await? {
         let place = Place::from_row(&row)?;
         taken.insert(place.job_id, place.run);
     }
-    if due.iter().any(|it| taken.get(&it.job_id).is_some_and(|run| *run != it.run)) {
+    let has_moved = |place: &Place| taken.get(&place.job_id).is_some_and(|run| *run != place.run);
+    if due.iter().any(has_moved) {
         // The job ran and was snoozed again meanwhile: it is not due, and the run that was read has
         // ended.
         return Err(StoreError::Conflict("a job that is due moved meanwhile".to_owned()));
     }
+    // 3. Let them enter their lines.
     let entering: Vec<Entering> = due
         .into_iter()
-        .filter(|it| taken.contains_key(&it.job_id))
-        .map(|it| Entering {
-            place: Place { line: leads.resolve(it.line), ..it },
+        .filter(|place| taken.contains_key(&place.job_id))
+        .map(|place| Entering {
+            place: Place { line: leads.resolve(place.line), ..place },
             delay_ms: 0,
             is_by_hand: false,
         })
@@ -146,8 +156,8 @@ pub(super) async fn due_later(tx: Tx, followed: &Followed) -> Result<Finished<us
     let moved = entering.len();
     let placed = lines::place(&tx, entering, &HashSet::new()).await?;
     let mut needed = TurnsNeeded::default();
-    for it in &placed.ready {
-        needed.add(&it.kind, &it.client_id);
+    for place in &placed.ready {
+        needed.add(&place.kind, &place.client_id);
     }
     let given = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     lines::write(&tx, placed, given, &mut caps).await?;

@@ -29,11 +29,13 @@ use std::{
 };
 
 sql! {
-    /// V of each kind: the turn of its job that was claimed last, on any node.
+    /// V of each kind: the greatest turn of it that any node has claimed. Reads the small table as
+    /// a whole.
     static READ_CLOCK = "select kind, max(turn) as turn from job_clock group by kind";
 
-    /// When the next job is due, in milliseconds from now. By the two indexes. A suspect that is
-    /// due already does not count: it waits for another suspect, not for a time.
+    /// When the next job is due, in milliseconds from now. By `job_ready_retry` and
+    /// `job_later_due`. A suspect that is due already does not count: it waits for another suspect,
+    /// not for a time.
     static READ_NEXT_DUE = concat!(
         "select least_due - @ms(@now) as ms from (select min(due) as least_due from ( \
            select @ms((select r.run_at from job_ready r where r.run_at is not null and (r.run_at > @now or not (",
@@ -46,7 +48,7 @@ sql! {
     /// table. There is no index on `node`, because each claim changes it.
     static READ_ORPHANS =
         "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
-           @ms(@now) - @ms(r.locked_at) as held_ms \
+           @ms(@now) - @ms(r.locked_at) as claimed_ms \
          from job_ready r join jobs j on j.id = r.job_id \
          where r.node is not null and (not exists (select 1 from nodes n where n.id = r.node) or r.node @ids($1)) \
            and r.kind in (select g.kind from @rows($2, kind text) g) \
@@ -54,9 +56,9 @@ sql! {
 
     /// The claimed jobs of this node. By `job_ready_turn`: a claimed job's turn is never greater
     /// than V of its kind.
-    static READ_HELD_RUNS =
+    static READ_CLAIMED_RUNS =
         "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.max_attempts, \
-           @ms(@now) - @ms(r.locked_at) as held_ms \
+           @ms(@now) - @ms(r.locked_at) as claimed_ms \
          from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r join jobs j on j.id = r.job_id \
          where r.line @each(select x.line from job_ready x \
            where x.kind = v.kind and x.turn <= v.turn and x.turn is not null and x.node = $1)";
@@ -72,9 +74,9 @@ sql! {
 pub struct Want {
     /// The kind.
     pub kind: &'static str,
-    /// The least turn to read; 0 means no floor.
+    /// The least turn to read (see *floor* in docs/GLOSSARY.md); 0 means no floor.
     pub floor: Turn,
-    /// The most jobs.
+    /// The most jobs to claim.
     pub slots: usize,
 }
 
@@ -89,13 +91,13 @@ pub struct Claim {
     pub turn: Turn,
     /// The fencing token.
     pub run: i64,
-    /// Runs so far that do not count as attempts.
+    /// How many runs of the job used no attempt.
     pub spared: i64,
     /// How long it had been due when it was claimed, in milliseconds by the database's clock.
     pub waited_ms: i64,
 }
 
-/// A claimed job whose node is dead, or has lost track of it.
+/// A claimed job. Its node is dead or may have lost track of it.
 #[derive(Clone, Debug)]
 pub struct Orphan {
     /// Its settlement, in which the caller sets the transition. The rest is as the node claimed it.
@@ -110,17 +112,18 @@ pub struct Orphan {
 #[derive(Clone, Debug)]
 pub struct Queue {
     pub(super) db: Database,
-    /// The clients whose jobs this process does not claim, since its configuration does not know
+    /// The clients whose jobs this process does not claim, because its configuration does not know
     /// them.
     pub(super) left: Arc<UnknownClientsLeft>,
 }
 
 impl Queue {
-    /// Claims at most the jobs in `wants`, the smallest turns first.
+    /// Claims as many jobs of each kind as `wants` allows, the smallest turns first. `kinds` are
+    /// all kinds of this version.
     ///
     /// # Errors
     /// If the database is unreachable. If only the answer of a claim is lost, its jobs show up in
-    /// [`Queue::held`].
+    /// [`Queue::claimed_runs`].
     pub async fn claim(
         &self,
         wants: Vec<Want>,
@@ -147,12 +150,12 @@ impl Queue {
             .await
     }
 
-    /// Claims one suspect (a job whose last attempt was rescued), if one is due. The caller must
-    /// not hold another one.
+    /// Claims one suspect (a job whose last attempt was rescued), if one of the kinds in `wanted`
+    /// is due. No suspect that this node has claimed may still run.
     ///
     /// # Errors
     /// If the database is unreachable. If only the answer of a claim is lost, its jobs show up in
-    /// [`Queue::held`].
+    /// [`Queue::claimed_runs`].
     pub async fn claim_suspect(
         &self,
         wanted: &[&'static str],
@@ -169,13 +172,13 @@ impl Queue {
             .await
     }
 
-    /// Stops claiming jobs of this client, which the configuration does not know. False if there
-    /// are too many such clients already.
+    /// Stops claiming jobs of this client, which the configuration does not know. False if too many
+    /// such clients are noted already; then it goes on claiming them.
     pub fn leave_to_others(&self, client_id: &str) -> bool {
         self.left.leave(client_id)
     }
 
-    /// Claims jobs of those clients again that the configuration knows by now.
+    /// Claims jobs again of the clients that the configuration knows by now.
     pub fn take_up(&self, is_known: impl Fn(&str) -> bool) {
         self.left.take_up(is_known);
     }
@@ -253,11 +256,11 @@ impl Queue {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn held(&self) -> Result<Vec<Orphan>, StoreError> {
+    pub async fn claimed_runs(&self) -> Result<Vec<Orphan>, StoreError> {
         self.db
             .call(|db| async move {
                 let (reader, node) = (db.reader(), db.node().into());
-                read(reader, &READ_HELD_RUNS, [node]).await?.iter().map(orphan).collect()
+                read(reader, &READ_CLAIMED_RUNS, [node]).await?.iter().map(orphan).collect()
             })
             .await
     }
@@ -275,8 +278,8 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
     let run = i64::from(row.try_get::<i32>("", "run")?);
     let spared = i64::from(row.try_get::<i32>("", "spared")?);
     let max_attempts: i32 = row.try_get("", "max_attempts")?;
-    let held_ms: Option<i64> = row.try_get("", "held_ms")?;
-    let held_ms = u64::try_from(held_ms.unwrap_or_default()).unwrap_or_default();
+    let claimed_ms: Option<i64> = row.try_get("", "claimed_ms")?;
+    let claimed_ms = u64::try_from(claimed_ms.unwrap_or_default()).unwrap_or_default();
     Ok(Orphan {
         settlement: Settlement {
             job_id: row.try_get("", "job_id")?,
@@ -289,7 +292,7 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
             spared,
             node: row.try_get("", "node")?,
             actor: None,
-            duration: Some(std::time::Duration::from_millis(held_ms)),
+            duration: Some(std::time::Duration::from_millis(claimed_ms)),
             transition: Transition::Release,
         },
         attempt: u32::try_from(run - spared).unwrap_or(1),
@@ -299,8 +302,8 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
 
 async fn sweep(db: &Database) -> Result<usize, StoreError> {
     let mut headless: BTreeSet<Id> = BTreeSet::new();
-    // Read outside the transaction, which would delay SQLite's other writers. Each line is checked
-    // again under its locks.
+    // This scan runs outside the transaction, because it would delay SQLite's other writers. Each
+    // line is checked again under its locks.
     for row in read(db.scans(), &READ_HEADLESS, []).await? {
         headless.insert(row.try_get("", "line")?);
     }

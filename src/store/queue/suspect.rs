@@ -45,8 +45,8 @@ sql! {
     );
 }
 
-/// Claims one suspect. Caps come before heads in the order of locks, so the caps of all clients
-/// concerned are locked first.
+/// Claims one suspect of the `wanted` kinds, except those of the clients `not_of`. Caps come before
+/// heads in the order of locks, so the caps of all clients concerned are locked first.
 pub(super) async fn claim_one(
     tx: Tx,
     node: Id,
@@ -62,10 +62,10 @@ pub(super) async fn claim_one(
     if due.is_empty() {
         return Ok(tx.roll_back(None));
     }
-    let mut caps = Caps::lock(&tx, due.iter().map(|it| it.1.as_str())).await?;
+    let mut caps = Caps::lock(&tx, due.iter().map(|(_, client_id)| client_id.as_str())).await?;
     // A client at its cap must end a job first.
-    due.retain(|it| caps.has_room(&it.1));
-    let lines: Vec<Id> = due.iter().map(|it| it.0).collect();
+    due.retain(|(_, client_id)| caps.has_room(client_id));
+    let lines: Vec<Id> = due.iter().map(|(line, _)| *line).collect();
     let claimed = tx.all(&CLAIM_SUSPECT, [node.into(), group(&lines)?]).await?;
     let Some(row) = claimed.first() else { return Ok(tx.roll_back(None)) };
     let facts = tx.all(&READ_FACTS, [group(&[row.try_get::<i64>("", "job_id")?])?]).await?;

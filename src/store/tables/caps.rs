@@ -1,11 +1,12 @@
 //! How many jobs of a client may run at once, on all nodes together (docs/decisions/0010).
 //!
-//! Of a client that is capped no more heads stand in turn than its cap allows; the others are *held*: out of
-//! the claim's index, in the order of the turns that they would have had. Whoever takes one out of turn admits
-//! the next. So a claim never meets a head that it may not take, and skips nobody's backlog.
+//! At most *cap* heads of a capped client are in turn. The others are *held*: they are not in the
+//! claim's index, and keep the turns that they would have had. A transaction that takes a head out
+//! of turn admits the held head with the smallest turn. So a claim never reads a head that it may
+//! not take.
 //!
-//! The row of a capped client in `job_caps` is locked before `job_clients`, by everybody who moves one of its
-//! heads but the claim, which moves none in or out of turn.
+//! Every transaction that moves a head of a capped client locks the client's row in `job_caps`
+//! first, before `job_clients`. Only the claim does not: it moves no head into or out of turn.
 
 use super::suspects::is_suspect;
 use crate::domain::{Id, fairness::Turn};
@@ -24,49 +25,50 @@ sql! {
         "select c.client_id, c.cap, c.admitted, c.held from job_caps c \
          where c.client_id in (select g.client_id from @rows($1, client_id text) g) order by c.client_id @for_update";
 
-    /// By primary key.
+    /// Writes the counts of caps that are locked. By primary key.
     static WRITE_CAPS =
         "update job_caps set admitted = g.admitted, held = g.held \
          from @rows($1, client_id text, admitted bigint, held bigint) g where job_caps.client_id = g.client_id";
 
-    /// The held heads of a client that come first. By `job_ready_held`.
+    /// The held heads of a client with the smallest turns. By `job_ready_held`.
     static READ_HELD_HEADS =
         "select line from job_ready where client_id = $1 and held is not null order by held limit $2";
 
-    /// Held heads come into turn, not behind V. By primary key: the `+` keeps SQLite from reading all that is held.
+    /// Admits held heads, with a turn of at least V. Their client's row in `job_caps` is locked. By
+    /// primary key: the `+` keeps SQLite from reading all held heads.
     static ADMIT_HEADS =
         "update job_ready set held = null, turn = case \
            when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
            else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
          where line @ids($1) and +held is not null";
 
-    /// All caps, without locks.
+    /// All caps, without locks. Reads the small table as a whole.
     static READ_CAPS = "select client_id, cap, admitted, held from job_caps";
 
     /// Whether some client is capped.
     static HAS_CAPS =
         "select case when exists (select 1 from job_caps) then 1 else 0 end as has_caps";
 
-    /// Sets the caps of clients, sorted.
+    /// Sets the caps of clients, sorted. By primary key.
     static PUT_CAPS =
         "insert into job_caps (client_id, cap, admitted, held) select g.client_id, g.cap, 0, 0 \
          from @rows($1, client_id text, cap bigint) g where true order by g.client_id \
          on conflict (client_id) do update set cap = excluded.cap";
 
-    /// Takes the caps of all other clients away, but those of clients that no node knows.
+    /// Deletes the caps of all other clients, except those of unknown clients, whose cap is 0.
     static DELETE_CAPS =
         "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)";
 
-    /// Lets in what is held of clients that have no cap any more. By `job_ready_held`.
+    /// Admits the held heads of clients that have no cap any more. By `job_ready_held`.
     static ADMIT_UNCAPPED =
         "update job_ready set held = null, turn = case \
            when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
            else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
          where held is not null and client_id not in (select client_id from job_caps)";
 
-    /// Capped clients whose counts are not what stands in line, or that have something held and room
-    /// for it. In one snapshot, in which whoever knows the caps has changed both or neither. Reads the
-    /// small table whole, without locks.
+    /// Capped clients whose counts differ from their heads, or that have held heads and room for
+    /// them. It reads counts and heads in one snapshot: a transaction of a node that knows the caps
+    /// changes both or neither. Reads the small table as a whole, without locks.
     static READ_WRONG_CAPS =
         "select c.client_id from job_caps c left join (select client_id, count(turn) as admitted, count(held) as held \
            from job_ready where client_id in (select client_id from job_caps) group by client_id) h \
@@ -74,13 +76,14 @@ sql! {
          where c.admitted <> coalesce(h.admitted, 0) or c.held <> coalesce(h.held, 0) \
            or (c.admitted < c.cap and c.held > 0) order by c.client_id";
 
-    /// How many heads of these clients stand in turn, and how many are held. Reads the small table
-    /// whole.
+    /// How many heads of these clients are in turn, and how many are held. Reads the small table as
+    /// a whole.
     static COUNT_HEADS =
         "select client_id, count(turn) as admitted, count(held) as held from job_ready \
          where client_id in (select g.client_id from @rows($1, client_id text) g) group by client_id";
 
-    /// How many suspects of these clients are due: they come before what is held. By `job_ready_retry`.
+    /// How many suspects of these clients are due: they come before held heads. By
+    /// `job_ready_retry`.
     static COUNT_DUE_SUSPECTS = concat!(
         "select r.client_id, count(*) as due from job_ready r where r.run_at is not null and r.run_at <= @now \
            and r.client_id in (select g.client_id from @rows($1, client_id text) g) and ",
@@ -89,34 +92,39 @@ sql! {
     );
 }
 
-/// Caps that one transaction corrects at the most.
+/// The most caps that one transaction corrects.
 const CORRECTED_MAX: usize = 100;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cap {
+    /// How many jobs of the client may run at once; 0 if no node knows the client.
     cap: i64,
+    /// How many of its heads are in turn or run.
     admitted: i64,
+    /// How many of its heads are held.
     held: i64,
+    /// True if the row is to be written.
     is_changed: bool,
 }
 
-/// The caps of the clients of a transaction, locked. A client without one is never held back.
+/// The caps of the clients of a transaction, locked; keyed by client. Heads of a client without a
+/// cap are never held.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Caps(BTreeMap<String, Cap>);
 
-/// Where a head is, as far as its client's cap goes.
+/// How a head counts for its client's cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Admission {
     /// In turn, or claimed.
     Admitted,
-    /// Out of turn, because others are in it.
+    /// Out of turn, because its client is at its cap.
     Held,
     /// Out of turn, because it waits for its retry.
     Waiting,
 }
 
 impl Caps {
-    /// Locks the caps of `clients`. Costs a statement only where some client is capped.
+    /// Locks the caps of `clients`. Needs a statement only if some client is capped.
     pub(in crate::store) async fn lock<'a>(
         tx: &Tx,
         clients: impl IntoIterator<Item = &'a str>,
@@ -134,11 +142,11 @@ impl Caps {
         Self::of(tx.all(&LOCK_CAPS, [client_rows(clients)?]).await?)
     }
 
-    /// Locks the caps of `clients` and counts what stands in line, whatever was counted before.
+    /// Locks the caps of `clients`, and counts their heads, because the stored counts may be wrong.
     async fn lock_and_count(tx: &Tx, clients: BTreeSet<&str>) -> Result<Self, StoreError> {
         let mut caps = Self::lock_rows(tx, clients).await?;
-        for it in caps.0.values_mut() {
-            *it = Cap { admitted: 0, held: 0, is_changed: true, ..*it };
+        for cap in caps.0.values_mut() {
+            *cap = Cap { admitted: 0, held: 0, is_changed: true, ..*cap };
         }
         if caps.0.is_empty() {
             return Ok(caps);
@@ -146,9 +154,9 @@ impl Caps {
         let rows = client_rows(caps.0.keys().map(String::as_str))?;
         for row in tx.all(&COUNT_HEADS, [rows]).await? {
             let client_id: String = row.try_get("", "client_id")?;
-            if let Some(it) = caps.0.get_mut(&client_id) {
-                it.admitted = row.try_get("", "admitted")?;
-                it.held = row.try_get("", "held")?;
+            if let Some(cap) = caps.0.get_mut(&client_id) {
+                cap.admitted = row.try_get("", "admitted")?;
+                cap.held = row.try_get("", "held")?;
             }
         }
         Ok(caps)
@@ -168,52 +176,52 @@ impl Caps {
         Ok(Self(caps))
     }
 
-    /// True where one more head of `client` may come into turn.
+    /// True if one more head of `client` may come into turn.
     pub(in crate::store) fn has_room(&self, client: &str) -> bool {
-        self.0.get(client).is_none_or(|it| it.admitted < it.cap)
+        self.0.get(client).is_none_or(|cap| cap.admitted < cap.cap)
     }
 
-    /// A head of `client` comes into line: true if it comes into turn.
+    /// Counts one more head of `client`. Returns true if it comes into turn, false if it is held.
     pub(in crate::store) fn enters(&mut self, client: &str) -> bool {
-        let Some(it) = self.0.get_mut(client) else { return true };
-        it.is_changed = true;
-        let is_admitted = it.admitted < it.cap;
+        let Some(cap) = self.0.get_mut(client) else { return true };
+        cap.is_changed = true;
+        let is_admitted = cap.admitted < cap.cap;
         if is_admitted {
-            it.admitted += 1;
+            cap.admitted += 1;
         } else {
-            it.held += 1;
+            cap.held += 1;
         }
         is_admitted
     }
 
-    /// A head of `client` goes out of line, or out of turn.
+    /// Counts one head of `client` less, which leaves its line or its turn.
     pub(in crate::store) fn leaves(&mut self, client: &str, from: Admission) {
-        let Some(it) = self.0.get_mut(client) else { return };
-        it.is_changed = true;
+        let Some(cap) = self.0.get_mut(client) else { return };
+        cap.is_changed = true;
         match from {
-            Admission::Admitted => it.admitted = (it.admitted - 1).max(0),
-            Admission::Held => it.held = (it.held - 1).max(0),
+            Admission::Admitted => cap.admitted = (cap.admitted - 1).max(0),
+            Admission::Held => cap.held = (cap.held - 1).max(0),
             Admission::Waiting => {}
         }
     }
 
-    /// A head of `client` that stood in turn is held.
+    /// Counts a head of `client` as held that was in turn.
     pub(in crate::store) fn is_held(&mut self, client: &str) {
-        let Some(it) = self.0.get_mut(client) else { return };
-        it.is_changed = true;
-        it.admitted = (it.admitted - 1).max(0);
-        it.held += 1;
+        let Some(cap) = self.0.get_mut(client) else { return };
+        cap.is_changed = true;
+        cap.admitted = (cap.admitted - 1).max(0);
+        cap.held += 1;
     }
 
-    /// Lets in what is held of `client`, at most `limit` heads, whatever its cap; true where
-    /// nothing is left.
-    pub(in crate::store) async fn let_in(
+    /// Admits the held heads of `client` if its cap is 0: at most `limit` of them. Returns true if
+    /// none is left.
+    pub(in crate::store) async fn admit_held(
         &mut self,
         tx: &Tx,
         client: &str,
         limit: i64,
     ) -> Result<bool, StoreError> {
-        let Some(it) = self.0.get_mut(client).filter(|it| it.cap == 0) else { return Ok(true) };
+        let Some(cap) = self.0.get_mut(client).filter(|cap| cap.cap == 0) else { return Ok(true) };
         let mut lines: Vec<Id> = Vec::new();
         for row in tx.all(&READ_HELD_HEADS, [client.into(), limit.into()]).await? {
             lines.push(row.try_get("", "line")?);
@@ -221,11 +229,11 @@ impl Caps {
         lines.sort_unstable();
         let count = i64::try_from(lines.len()).unwrap_or(limit);
         let is_over = count < limit;
-        *it = Cap {
-            admitted: it.admitted + count,
-            held: if is_over { 0 } else { (it.held - count).max(1) },
+        *cap = Cap {
+            admitted: cap.admitted + count,
+            held: if is_over { 0 } else { (cap.held - count).max(1) },
             is_changed: true,
-            ..*it
+            ..*cap
         };
         if !lines.is_empty() {
             tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
@@ -233,9 +241,9 @@ impl Caps {
         Ok(is_over)
     }
 
-    /// How many suspects of clients that have something held are due.
+    /// By client: how many suspects are due, of the clients that have held heads and room for them.
     async fn due_suspects(&self, tx: &Tx) -> Result<BTreeMap<String, i64>, StoreError> {
-        let refills = self.0.iter().filter(|(_, it)| it.held > 0 && it.admitted < it.cap);
+        let refills = self.0.iter().filter(|(_, cap)| cap.held > 0 && cap.admitted < cap.cap);
         let clients: Vec<&str> = refills.map(|(client_id, _)| client_id.as_str()).collect();
         let mut due = BTreeMap::new();
         if !clients.is_empty() {
@@ -246,9 +254,9 @@ impl Caps {
         Ok(due)
     }
 
-    /// Admits what may come into turn now, and writes the caps. Places that suspects wait for are
-    /// kept free: each comes into turn when it is claimed. The last that a transaction does to
-    /// heads.
+    /// Admits held heads of the clients that have room, and writes the caps. Room for suspects that
+    /// are due is kept free: a suspect is admitted when it is claimed. A transaction must not
+    /// change heads afterwards.
     pub(in crate::store) async fn settle(mut self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
@@ -256,11 +264,12 @@ impl Caps {
             admitted: i64,
             held: i64,
         }
+        // 1. Find the heads to admit.
         let mut lines: Vec<Id> = Vec::new();
         let waiting = self.due_suspects(tx).await?;
-        for (client_id, it) in &mut self.0 {
+        for (client_id, cap) in &mut self.0 {
             let kept_free = waiting.get(client_id).copied().unwrap_or_default();
-            let free = (it.cap - it.admitted - kept_free).min(it.held);
+            let free = (cap.cap - cap.admitted - kept_free).min(cap.held);
             if free <= 0 {
                 continue;
             }
@@ -270,11 +279,12 @@ impl Caps {
             for row in found {
                 lines.push(row.try_get("", "line")?);
             }
-            it.admitted += count;
-            // Fewer than were counted: the count had gone astray.
-            it.held = if count < free { 0 } else { it.held - count };
-            it.is_changed = true;
+            cap.admitted += count;
+            // Fewer than were counted: the count was wrong.
+            cap.held = if count < free { 0 } else { cap.held - count };
+            cap.is_changed = true;
         }
+        // 2. Admit them, and write the counts.
         if !lines.is_empty() {
             lines.sort_unstable();
             tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
@@ -282,8 +292,8 @@ impl Caps {
         let rows: Vec<Row<'_>> = self
             .0
             .iter()
-            .filter(|(_, it)| it.is_changed)
-            .map(|(client_id, it)| Row { client_id, admitted: it.admitted, held: it.held })
+            .filter(|(_, cap)| cap.is_changed)
+            .map(|(client_id, cap)| Row { client_id, admitted: cap.admitted, held: cap.held })
             .collect();
         if !rows.is_empty() {
             tx.run(&WRITE_CAPS, [group(&rows)?]).await?;
@@ -292,15 +302,15 @@ impl Caps {
     }
 }
 
-/// Clients as a parameter.
+/// Clients as the parameter of a statement.
 pub(in crate::store) fn client_rows<'a>(
     clients: impl IntoIterator<Item = &'a str>,
 ) -> Result<Value, StoreError> {
     column("client_id", clients)
 }
 
-/// Sets the caps to those of the configuration, and corrects the counts that have gone astray.
-/// Locks only the caps that change. Says whether some client is capped now.
+/// Sets the caps to those of the configuration, which are keyed by client, and corrects wrong
+/// counts. Locks only the caps that change. Returns whether some client is capped now.
 pub(in crate::store) async fn set(
     db: &Database,
     caps: &BTreeMap<String, u32>,
@@ -311,21 +321,24 @@ pub(in crate::store) async fn set(
         cap: u32,
     }
     let has_caps = db.write("caps", async |tx| {
+        // 1. Which caps change.
         let before = Caps::of(tx.all(&READ_CAPS, []).await?)?.0;
         let is_changed = |(client_id, cap): &(&String, &u32)| {
-            before.get(*client_id).map(|it| it.cap) != Some(i64::from(**cap))
+            before.get(*client_id).map(|known| known.cap) != Some(i64::from(**cap))
         };
         let changed: Vec<Row<'_>> = caps
             .iter()
             .filter(is_changed)
             .map(|(client_id, cap)| Row { client_id, cap: *cap })
             .collect();
+        // 2. Write them, and delete those that are not configured any more.
         if !changed.is_empty() {
             tx.run(&PUT_CAPS, [group(&changed)?]).await?;
         }
         tx.run(&DELETE_CAPS, [client_rows(caps.keys().map(String::as_str))?]).await?;
         tx.run(&ADMIT_UNCAPPED, []).await?;
-        let clients = changed.iter().map(|it| it.client_id).collect();
+        // 3. Count the heads of these clients, and admit those that have room now.
+        let clients = changed.iter().map(|row| row.client_id).collect();
         Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
         let has_caps = are_there(&tx).await?;
         tx.commit(has_caps).await
@@ -335,8 +348,8 @@ pub(in crate::store) async fn set(
     Ok(has_caps)
 }
 
-/// Caps a client at 0, whatever its cap was, and counts what stands in line.
-pub(in crate::store) async fn rest(tx: &Tx, client_id: &str) -> Result<(), StoreError> {
+/// Caps a client at 0, whatever its cap was, and counts its heads.
+pub(in crate::store) async fn cap_at_zero(tx: &Tx, client_id: &str) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -347,14 +360,16 @@ pub(in crate::store) async fn rest(tx: &Tx, client_id: &str) -> Result<(), Store
 }
 
 /// The clients that are capped at 0, with how many of their heads are held.
-pub(in crate::store) async fn resting(db: &Database) -> Result<BTreeMap<String, i64>, StoreError> {
+pub(in crate::store) async fn capped_at_zero(
+    db: &Database,
+) -> Result<BTreeMap<String, i64>, StoreError> {
     let caps = Caps::of(read(db.reader(), &READ_CAPS, []).await?)?.0;
-    let resting = caps.into_iter().filter(|(_, it)| it.cap == 0);
-    Ok(resting.map(|(client_id, it)| (client_id, it.held)).collect())
+    let capped = caps.into_iter().filter(|(_, cap)| cap.cap == 0);
+    Ok(capped.map(|(client_id, cap)| (client_id, cap.held)).collect())
 }
 
-/// Corrects the caps whose counts are not what stands in line. Looks without locks, and counts
-/// again those that differ under theirs. Returns how many clients that were.
+/// Corrects the caps whose counts differ from their clients' heads. Finds them without locks, and
+/// counts each again under its lock. Returns how many clients these were.
 pub(in crate::store) async fn recount(db: &Database) -> Result<usize, StoreError> {
     let mut wrong: Vec<String> = Vec::new();
     for row in read(db.scans(), &READ_WRONG_CAPS, []).await? {
@@ -379,7 +394,7 @@ pub(in crate::store) async fn are_there(tx: &Tx) -> Result<bool, StoreError> {
     }
 }
 
-/// The columns of a head that comes into line with `turn`: in turn, or held.
+/// The columns (`turn`, `held`) of a head that gets `turn`: it is in turn, or held.
 pub(in crate::store) const fn placed(
     is_admitted: bool,
     turn: Turn,

@@ -1,8 +1,8 @@
 //! Ends drafts that nobody has decided on, under the locks of their leads.
 //!
-//! Which of them end is found in two steps, the pending drafts of the leads and then what ends each, because a
-//! join of the group with the index of all pending drafts reads that index whole once for each group: the planner
-//! takes it for short (decision 0004).
+//! This takes two statements: one reads the pending drafts of the leads, and the other ends those
+//! that are found to end. A single statement would join the group with the index of all pending
+//! drafts. The planner believes that this index is short, and reads all of it (decision 0004).
 
 use crate::domain::{ChannelDirectory, ChannelName, Id};
 use crate::store::engine::{
@@ -14,29 +14,29 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 sql! {
-    /// Locks the pending drafts of leads. By `drafts_pending`. Without an order: whoever locks drafts holds the locks of
-    /// their leads.
+    /// Locks the pending drafts of leads. By `drafts_pending`. It needs no order, because every
+    /// transaction that locks drafts has locked their leads.
     static LOCK_PENDING_DRAFTS =
         "select id, lead_id, channel, message_id from drafts where lead_id @ids($1) and status = 'pending' @for_update";
 
-    /// Ends drafts that are locked, by primary key.
+    /// Ends drafts that are locked. By primary key.
     static END_DRAFTS =
         "update drafts set status = g.status, decided_at = @now, decided_by = g.decided_by \
          from @rows($1, id bigint, status text, decided_by text) g where drafts.id = g.id";
 }
 
-/// A choice among the pending drafts of a lead.
+/// Which pending drafts of a lead end, by their channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum DraftsOver {
-    /// Those over any channel.
+    /// All of them.
     AllChannels,
-    /// Those over this channel.
+    /// Those for this channel.
     Channel(ChannelName),
-    /// Those over the channels that carry mail.
+    /// Those for the channels that carry mail.
     Mail,
 }
 
-/// What ends pending drafts of a lead.
+/// An order to end pending drafts of a lead.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct EndDrafts {
     pub(in crate::store) lead_id: Id,
@@ -44,9 +44,9 @@ pub(in crate::store) struct EndDrafts {
     pub(in crate::store) over: DraftsOver,
     /// The status that they get.
     pub(in crate::store) status: &'static str,
-    /// Why, as stored.
+    /// The reason, as stored.
     pub(in crate::store) decided_by: &'static str,
-    /// Not the one that answers this message.
+    /// The draft that answers this message stays.
     pub(in crate::store) except_message_id: Option<Id>,
 }
 
@@ -64,7 +64,8 @@ impl EndDrafts {
         Self { lead_id, over: DraftsOver::Mail, status, decided_by, except_message_id: None }
     }
 
-    /// Of several that end one draft, the least counts: an opt-out, then what rejects, then what supersedes.
+    /// If several orders end one draft, the one with the least rank counts: an opt-out comes before
+    /// other rejections, and these come before what supersedes.
     fn rank(&self) -> u8 {
         match (self.status, self.decided_by) {
             (_, "opt_out") => 0,
@@ -90,7 +91,7 @@ struct Pending {
     id: Id,
     lead_id: Id,
     channel: String,
-    /// Whether that channel carries mail.
+    /// True if that channel carries mail.
     is_mail: bool,
     message_id: Id,
 }
@@ -103,12 +104,13 @@ struct Ending {
     decided_by: &'static str,
 }
 
-/// How each of `pending` ends; those that nothing ends are missing. `ends` are sorted by lead and rank.
+/// How each of `pending` ends. Drafts that nothing ends are missing. `ends` are sorted by lead and
+/// rank.
 fn endings(pending: &[Pending], ends: &[&EndDrafts]) -> Vec<Ending> {
     let ending = |draft: &Pending| {
-        let first = ends.partition_point(|it| it.lead_id < draft.lead_id);
-        let of_lead = ends.iter().skip(first).take_while(|it| it.lead_id == draft.lead_id);
-        let end = of_lead.copied().find(|it| it.ends(draft))?;
+        let first = ends.partition_point(|end| end.lead_id < draft.lead_id);
+        let of_lead = ends.iter().skip(first).take_while(|end| end.lead_id == draft.lead_id);
+        let end = of_lead.copied().find(|end| end.ends(draft))?;
         Some(Ending { id: draft.id, status: end.status, decided_by: end.decided_by })
     };
     pending.iter().filter_map(ending).collect()
@@ -137,7 +139,7 @@ pub(in crate::store) async fn end_drafts(
         });
     }
     let mut sorted: Vec<&EndDrafts> = ends.iter().collect();
-    sorted.sort_by_key(|it| (it.lead_id, it.rank()));
+    sorted.sort_by_key(|end| (end.lead_id, end.rank()));
     let endings = endings(&pending, &sorted);
     if !endings.is_empty() {
         tx.run(&END_DRAFTS, [group(&endings)?]).await?;
@@ -171,8 +173,9 @@ mod tests {
 
     fn ended(pending: &[Pending], ends: &[EndDrafts]) -> Vec<(Id, &'static str, &'static str)> {
         let mut sorted: Vec<&EndDrafts> = ends.iter().collect();
-        sorted.sort_by_key(|it| (it.lead_id, it.rank()));
-        endings(pending, &sorted).iter().map(|it| (it.id, it.status, it.decided_by)).collect()
+        sorted.sort_by_key(|end| (end.lead_id, end.rank()));
+        let endings = endings(pending, &sorted);
+        endings.iter().map(|end| (end.id, end.status, end.decided_by)).collect()
     }
 
     #[test]

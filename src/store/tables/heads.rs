@@ -1,4 +1,5 @@
-//! Heads of lines: the rows of `job_ready`, locked and moved by everybody who ends or moves a job.
+//! Heads of lines: the rows of `job_ready`. Every transaction that ends or moves a job locks them
+//! here.
 
 use super::{
     caps::Admission,
@@ -14,7 +15,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 sql! {
     /// The heads of these lines, locked in the order of lines. If the statement waits for a claim,
-    /// it returns the rows as they are after the claim.
+    /// it returns the rows as they are after the claim. By primary key.
     pub(in crate::store) static LOCK_HEADS =
         "select line, job_id, run, node, case when turn is not null then 'admitted' when held is not null then 'held' \
            else 'waiting' end as admission from job_ready where line @ids($1) order by line @for_update";
@@ -65,7 +66,7 @@ sql! {
     pub(in crate::store) static DELETE_FOLLOWERS = "delete from job_blocked where job_id @ids($1)";
 }
 
-/// The first job behind the head of each of these lines.
+/// By line: the first job behind the head.
 pub(in crate::store) async fn read_first_blocked(
     tx: &Tx,
     lines: &BTreeSet<Id>,
@@ -81,16 +82,19 @@ pub(in crate::store) async fn read_first_blocked(
     Ok(followers)
 }
 
-/// Gives a head to those of `lines` that still have none. The caller has locked their leads.
+/// Promotes the first follower of those of `lines` that still have no head. The caller has locked
+/// their leads. Returns how many there were.
 pub(in crate::store) async fn promote_headless(
     tx: &Tx,
     lines: &BTreeSet<Id>,
 ) -> Result<usize, StoreError> {
+    // 1. Find the first followers of lines that have no head under their leads' locks.
     let mut followers = read_first_blocked(tx, lines).await?;
     let with_head: HashSet<Id> = lines::read_lines(tx, lines).await?;
     followers.retain(|line, _| !with_head.contains(line));
     let ready: Vec<Place> = followers.into_values().collect();
     let moved: Vec<Id> = ready.iter().map(|it| it.job_id).collect();
+    // 2. Promote them, in the order of locks.
     if !moved.is_empty() {
         let placed = lines::Placed::heads(tx, ready).await?;
         let (mut caps, turns) = lines::take_for(tx, &placed, std::iter::empty()).await?;

@@ -1,4 +1,5 @@
-//! Leads under their row locks: read once, changed in memory by the rules of `domain::lead`, written once.
+//! Leads under their row locks: read once, changed in memory by the rules of `domain::lead`, and
+//! written once.
 
 use crate::domain::{
     Id, LeadProfile, LeadStatus, Sentiment, Timestamp,
@@ -18,7 +19,8 @@ use std::{
 };
 
 sql! {
-    /// Locks leads by id, in the order of ids, and reads what may change. A lead that is gone has no row.
+    /// Locks leads in the order of ids, and reads the columns that may change. A lead that is gone
+    /// has no row. By primary key.
     static LOCK_LEADS =
         "select id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, campaign_id, \
            @ms(opted_out_at) as opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, \
@@ -30,7 +32,7 @@ sql! {
            @ms(last_outbound_at) as last_outbound_at, newest_inbound_id, category, merged_into \
          from leads where id @ids($1) order by id @for_update";
 
-    /// Makes leads. Their ids are fresh.
+    /// Makes leads. Their ids are new, so it waits for no lock.
     static PUT_LEADS =
         "insert into leads (id, client_id, status, sentiment, first_name, last_name, company_name, title, email, phone, timezone, \
            campaign_id, opted_out_at, opted_out_channel, opted_out_message_id, opted_out_reason, bounced_at, bounced_address, \
@@ -46,7 +48,7 @@ sql! {
            connected_at instant, last_message_at instant, last_inbound_at instant, last_outbound_at instant, \
            newest_inbound_id bigint, category text, sms_dnd_at instant, category_at instant) g";
 
-    /// Writes leads that are locked, by primary key.
+    /// Writes leads that are locked. By primary key.
     static UPDATE_LEADS =
         "update leads set status = g.status, sentiment = g.sentiment, first_name = g.first_name, last_name = g.last_name, \
            company_name = g.company_name, title = g.title, email = g.email, phone = g.phone, timezone = g.timezone, \
@@ -84,21 +86,23 @@ pub(in crate::store) struct Lead {
     pub(in crate::store) score: Option<LeadScore>,
     pub(in crate::store) last_message_at: Option<Timestamp>,
     pub(in crate::store) last_outbound_at: Option<Timestamp>,
-    /// The newest inbound message, by provider time, then by storing.
+    /// The newest inbound message: its time as its provider tells it, then its id.
     pub(in crate::store) newest_inbound: Option<(Timestamp, Id)>,
-    /// What a person or a provider filed it under.
+    /// The category that a person or a provider gave it.
     pub(in crate::store) category: Option<String>,
-    /// The time of the event that told the category.
+    /// The time of the event that set the category.
     pub(in crate::store) category_at: Option<Timestamp>,
-    /// The time of the event that told whether it does not want to be disturbed by SMS.
+    /// The time of the event that set its do-not-disturb flag for SMS.
     pub(in crate::store) sms_dnd_at: Option<Timestamp>,
-    /// The lead that it was found to be. Nothing is changed in this one any more.
+    /// The lead into which it was merged. Then nothing of this one changes any more.
     pub(in crate::store) merged_into: Option<Id>,
+    /// True if it is not stored yet.
     is_new: bool,
+    /// True if it is to be written.
     is_changed: bool,
 }
 
-/// Why and where a lead opted out.
+/// When, where and why a lead opted out.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct OptedOut {
     pub(in crate::store) at: Timestamp,
@@ -119,7 +123,7 @@ impl OptedOut {
     }
 }
 
-/// Which address bounced.
+/// The bounce of a lead's address.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Bounced {
     pub(in crate::store) at: Timestamp,
@@ -163,13 +167,13 @@ impl Lead {
         }
     }
 
-    /// Marks it as to be written, and gives it for changing.
+    /// Marks it as changed, and returns it for changes.
     pub(in crate::store) const fn change(&mut self) -> &mut Self {
         self.is_changed = true;
         self
     }
 
-    /// Fills in what is not known yet; never overwrites.
+    /// Fills in the parts of its profile and the campaign that are not known yet. Never overwrites.
     pub(in crate::store) fn fill_in(&mut self, told: &LeadProfile, campaign_id: Option<Id>) {
         let before = (self.profile.clone(), self.campaign_id);
         let profile = &mut self.profile;
@@ -193,12 +197,12 @@ impl Lead {
         }
     }
 
-    /// Whether an inbound message of that time and id would be its newest.
+    /// True if an inbound message with this time and id would be its newest.
     pub(in crate::store) fn would_be_newest(&self, at: Timestamp, id: Id) -> bool {
         is_newer((at, id), self.newest_inbound)
     }
 
-    /// Opts it out; false if it was already.
+    /// Opts it out. False if it had opted out before.
     pub(in crate::store) fn opt_out(&mut self, fact: OptedOut) -> bool {
         if self.standing.barriers.opted_out {
             return false;
@@ -209,22 +213,23 @@ impl Lead {
         true
     }
 
-    /// What is known of its do-not-disturb flag for SMS.
+    /// Its do-not-disturb flag for SMS, and since when it is known.
     pub(in crate::store) const fn sms_dnd(&self) -> Restriction {
         Restriction { is_on: self.standing.barriers.sms_dnd, as_of: self.sms_dnd_at }
     }
 
     /// Sets its do-not-disturb flag for SMS.
-    pub(in crate::store) const fn set_sms_dnd(&mut self, it: Restriction) {
-        self.standing.barriers.sms_dnd = it.is_on;
-        self.sms_dnd_at = it.as_of;
+    pub(in crate::store) const fn set_sms_dnd(&mut self, flag: Restriction) {
+        self.standing.barriers.sms_dnd = flag.is_on;
+        self.sms_dnd_at = flag.as_of;
         self.is_changed = true;
     }
 
-    /// Takes over what a lead has that was found to be the same person (docs/RULES.md P13).
+    /// Takes over the state of another lead, which was found to be the same person (docs/RULES.md
+    /// P13).
     pub(in crate::store) fn absorb(&mut self, other: &Self) {
-        let other_is_newer =
-            other.newest_inbound.is_some_and(|it| is_newer(it, self.newest_inbound));
+        let newest = self.newest_inbound;
+        let other_is_newer = other.newest_inbound.is_some_and(|told| is_newer(told, newest));
         let sms_dnd = self.sms_dnd().merged(other.sms_dnd());
         self.standing = self.standing.merged(other.standing, other_is_newer);
         self.set_sms_dnd(sms_dnd);
@@ -269,7 +274,7 @@ impl Lead {
             client_id: row.try_get("", "client_id")?,
             standing: Standing {
                 status: LeadStatus::parse(&status).unwrap_or(LeadStatus::New),
-                sentiment: text("sentiment")?.and_then(|it| Sentiment::parse(&it)),
+                sentiment: text("sentiment")?.and_then(|word| Sentiment::parse(&word)),
                 barriers: Barriers {
                     opted_out: opted_out.is_some(),
                     bounced: bounced.is_some(),
@@ -320,17 +325,18 @@ impl Lead {
     }
 }
 
-/// The leads of a group, locked.
+/// The leads of a transaction, locked; keyed by id.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Leads(HashMap<Id, Lead>);
 
-/// Into which leads others were merged, as far as a transaction has met it: those have to be locked, too, in
-/// the order of ids, so that the transaction begins anew. Kept over its repetitions.
+/// The leads into which leads of a transaction were merged. They have to be locked, too, in the
+/// order of ids. When a transaction finds such a lead, it notes it here, and is repeated. The list
+/// outlives the repetitions.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Followed(Mutex<BTreeSet<Id>>);
 
 impl Followed {
-    /// With leads that are known to be needed.
+    /// A list with the leads that are known already.
     pub(in crate::store) const fn of(ids: BTreeSet<Id>) -> Self {
         Self(Mutex::new(ids))
     }
@@ -354,10 +360,10 @@ impl Leads {
         Ok(Self(leads))
     }
 
-    /// The same, with the leads into which some of them were merged.
+    /// Locks the same leads, and those into which some of them were merged.
     ///
     /// # Errors
-    /// A conflict where one of those was not known to be needed; it is in `followed` then, and the
+    /// A conflict if one of the latter was not in `followed`. It is noted there, so that the
     /// repetition of the transaction locks it.
     pub(in crate::store) async fn lock_following(
         tx: &Tx,
@@ -366,8 +372,8 @@ impl Leads {
     ) -> Result<Self, StoreError> {
         let known = followed.ids().clone();
         let leads = Self::lock(tx, &ids.union(&known).copied().collect()).await?;
-        let targets = leads.0.values().filter_map(|it| it.merged_into);
-        let missing: Vec<Id> = targets.filter(|it| !leads.0.contains_key(it)).collect();
+        let targets = leads.0.values().filter_map(|lead| lead.merged_into);
+        let missing: Vec<Id> = targets.filter(|id| !leads.0.contains_key(id)).collect();
         if missing.is_empty() {
             return Ok(leads);
         }
@@ -375,42 +381,42 @@ impl Leads {
         Err(StoreError::Conflict("a lead was merged into another".to_owned()))
     }
 
-    /// Adds a lead that is to be made.
+    /// Adds a lead that is not stored yet.
     pub(in crate::store) fn add(&mut self, lead: Lead) {
         self.0.insert(lead.id, lead);
     }
 
-    /// Takes a lead out: it is not to be made, or is no lead of its own any more.
+    /// Takes out a lead that is merged into another one.
     pub(in crate::store) fn take(&mut self, id: Id) -> Option<Lead> {
         self.0.remove(&id)
     }
 
-    /// The lead of that id, or the one it was merged into.
+    /// The lead with this id, or the lead into which it was merged.
     pub(in crate::store) fn get_mut(&mut self, id: Id) -> Option<&mut Lead> {
         self.0.get_mut(&self.resolve(id))
     }
 
-    /// The id of the lead that `id` is: itself, or what it was merged into.
+    /// The id of the lead into which `id` was merged, or `id` itself.
     pub(in crate::store) fn resolve(&self, id: Id) -> Id {
-        self.0.get(&id).and_then(|it| it.merged_into).unwrap_or(id)
+        self.0.get(&id).and_then(|lead| lead.merged_into).unwrap_or(id)
     }
 
-    /// True if one of them was merged into another.
+    /// True if one of the leads was merged into another.
     pub(in crate::store) fn has_merged(&self) -> bool {
-        self.0.values().any(|it| it.merged_into.is_some())
+        self.0.values().any(|lead| lead.merged_into.is_some())
     }
 
-    /// True if that lead is not stored yet.
+    /// True if the lead is not stored yet.
     pub(in crate::store) fn is_new(&self, id: Id) -> bool {
-        self.0.get(&id).is_some_and(|it| it.is_new)
+        self.0.get(&id).is_some_and(|lead| lead.is_new)
     }
 
-    /// Writes what is new and what has changed.
+    /// Writes the leads that are new or have changed.
     pub(in crate::store) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
         let rows = |is_new: bool| -> Vec<LeadRow<'_>> {
-            let chosen = self.0.values().filter(|it| it.is_changed && it.is_new == is_new);
+            let chosen = self.0.values().filter(|lead| lead.is_changed && lead.is_new == is_new);
             let mut rows: Vec<LeadRow<'_>> = chosen.map(LeadRow::of).collect();
-            rows.sort_unstable_by_key(|it| it.id);
+            rows.sort_unstable_by_key(|row| row.id);
             rows
         };
         let (new, changed) = (rows(true), rows(false));
@@ -479,25 +485,25 @@ impl<'a> LeadRow<'a> {
             phone: &lead.profile.phone,
             timezone: &lead.profile.timezone,
             campaign_id: lead.campaign_id,
-            opted_out_at: opted_out.map(|it| it.at.as_millis()),
-            opted_out_channel: opted_out.map(|it| it.channel.as_str()),
-            opted_out_message_id: opted_out.and_then(|it| it.message_id),
-            opted_out_reason: opted_out.map(|it| it.reason.as_str()),
-            bounced_at: bounced.map(|it| it.at.as_millis()),
-            bounced_address: bounced.map(|it| it.address.as_str()),
-            bounced_reason: bounced.and_then(|it| it.reason.as_deref()),
+            opted_out_at: opted_out.map(|fact| fact.at.as_millis()),
+            opted_out_channel: opted_out.map(|fact| fact.channel.as_str()),
+            opted_out_message_id: opted_out.and_then(|fact| fact.message_id),
+            opted_out_reason: opted_out.map(|fact| fact.reason.as_str()),
+            bounced_at: bounced.map(|fact| fact.at.as_millis()),
+            bounced_address: bounced.map(|fact| fact.address.as_str()),
+            bounced_reason: bounced.and_then(|fact| fact.reason.as_deref()),
             sms_dnd: lead.standing.barriers.sms_dnd,
             connected_at: lead.connected_at.map(Timestamp::as_millis),
             snoozed_until: lead.snoozed_until.map(Timestamp::as_millis),
             fit: score.map(|it| it.fit),
             intent: score.map(|it| it.intent),
             overall: score.map(|it| it.overall),
-            score_reason: score.map(|it| it.reason.as_str()),
-            scored_at: score.map(|it| it.at.as_millis()),
+            score_reason: score.map(|score| score.reason.as_str()),
+            scored_at: score.map(|score| score.at.as_millis()),
             last_message_at: lead.last_message_at.map(Timestamp::as_millis),
-            last_inbound_at: lead.newest_inbound.map(|it| it.0.as_millis()),
+            last_inbound_at: lead.newest_inbound.map(|(at, _)| at.as_millis()),
             last_outbound_at: lead.last_outbound_at.map(Timestamp::as_millis),
-            newest_inbound_id: lead.newest_inbound.map(|it| it.1),
+            newest_inbound_id: lead.newest_inbound.map(|(_, id)| id),
             category: lead.category.as_deref(),
             category_at: lead.category_at.map(Timestamp::as_millis),
             sms_dnd_at: lead.sms_dnd_at.map(Timestamp::as_millis),

@@ -1,8 +1,9 @@
-//! How jobs enter their lines. Shared by whoever enqueues: ingest, the recorder, the due step, a person.
+//! How jobs enter their lines. Used by everything that enqueues: ingest, the recorder, the step
+//! that makes jobs due, and a person's retry.
 //!
-//! An inbound job's line is its lead, every other job is a line of its own (`-job_id`). The head of a
-//! line is its row in `job_ready`; who enters, leaves or moves in a lead's line is decided only under
-//! the lead's row lock, which the caller holds.
+//! The line of an inbound job is its lead's id. Every other job has a line of its own, `-job_id`.
+//! The head of a line is its row in `job_ready`. A job enters, leaves or moves within a lead's line
+//! only under the lead's row lock, which the caller holds.
 
 use super::{
     caps::{self, Caps},
@@ -19,14 +20,14 @@ use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// A job with the id that was given out for it.
+/// A job to enqueue, with the id that was given out for it.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Entry {
     pub(in crate::store) id: Id,
     pub(in crate::store) job: NewJob,
 }
 
-/// One place in a line: what travels with a job between the tables.
+/// The columns that move with a job between `job_ready`, `job_blocked` and `job_later`.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::store) struct Place {
     pub(in crate::store) line: Id,
@@ -38,7 +39,7 @@ pub(in crate::store) struct Place {
 }
 
 impl Place {
-    /// From the columns that travel.
+    /// Reads the columns of the same names.
     pub(in crate::store) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         Ok(Self {
             line: row.try_get("", "line")?,
@@ -66,7 +67,8 @@ struct JobRow<'a> {
 }
 
 sql! {
-    /// Appends the facts. No locks but those of the new keys; a key that exists returns no row.
+    /// Appends the facts of jobs. No locks except those of the new keys (subject, kind). A key that
+    /// exists returns no row.
     static PUT_JOBS =
         "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
            run_at, created_at) \
@@ -76,43 +78,46 @@ sql! {
            draft_id bigint, max_attempts integer, in_lead_line boolean, delay bigint) g where true order by g.id \
          on conflict (subject_id, kind) do nothing returning id";
 
-    /// Which lines have a head, and the last position behind it. By primary keys.
+    /// By line: whether it has a head, and the last position behind it. By primary keys.
     static READ_LINES =
         "select g.line, (select count(*) from job_ready r where r.line = g.line) as heads, \
            coalesce((select max(b.pos) from job_blocked b where b.line = g.line), 0) as last_pos \
          from @rows($1, line bigint) g";
 
-    /// Heads that are ready.
+    /// Appends heads, in turn or held. The leads of their lines are locked.
     static PUT_READY =
         "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
          select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
          from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
            spared integer) g where true order by g.turn";
 
-    /// Heads that are suspects: due, and out of turn.
+    /// Appends heads that are suspects: due, and out of turn. The leads of their lines are locked.
     static PUT_SUSPECTS =
         "insert into job_ready (line, job_id, kind, client_id, run_at, run, spared) \
          select g.line, g.job_id, g.kind, g.client_id, @now, g.run, g.spared \
          from @rows($1, line bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g \
          where true order by g.line";
 
-    /// Jobs behind a head.
+    /// Appends followers behind the heads of lines. The leads of their lines are locked.
     static PUT_BLOCKED =
         "insert into job_blocked (line, pos, job_id, kind, client_id, run, spared) \
          select g.line, g.pos, g.job_id, g.kind, g.client_id, g.run, g.spared \
          from @rows($1, line bigint, pos bigint, job_id bigint, kind text, client_id text, run integer, spared integer) g";
 
-    /// Jobs that are due later.
+    /// Appends jobs that are due later. No locks except those of the new keys.
     static PUT_LATER =
         "insert into job_later (job_id, run_at, line, kind, client_id, run, spared) \
          select g.job_id, @in_ms(g.delay), g.line, g.kind, g.client_id, g.run, g.spared \
          from @rows($1, job_id bigint, delay bigint, line bigint, kind text, client_id text, run integer, spared integer) g";
 
-    /// Takes due jobs out, and returns them. Jobs that another node has taken are missing.
+    /// Takes due jobs out of `job_later`, and returns them. Jobs that another node has taken are
+    /// missing. By primary key.
     pub(in crate::store) static TAKE_DUE_LATER =
         "delete from job_later where job_id @ids($1) returning job_id, line, kind, client_id, run, spared";
 
-    /// Counts for the overview, a row a node, kind and state; sorted, and last in every transaction.
+    /// Adds to the counts of the overview: a row for each node, kind and state. Sorted. It is the
+    /// last statement of every transaction, because it locks the rows that all others need, too. By
+    /// primary key.
     pub(in crate::store) static ADD_COUNTS =
         "insert into job_counts (node, kind, state, count) \
          select g.node, g.kind, g.state, g.n from @rows($1, node bigint, kind text, state text, n bigint) g \
@@ -120,16 +125,17 @@ sql! {
          on conflict (node, kind, state) do update set count = job_counts.count + excluded.count";
 }
 
-/// What changes the counts of the overview.
+/// Changes of the overview's counts. By (kind, state): the number to add, which may be negative.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Counts(BTreeMap<(String, &'static str), i64>);
 
 impl Counts {
+    /// Adds `n` to the count of a kind and state.
     pub(in crate::store) fn add(&mut self, kind: &str, state: &'static str, n: i64) {
         *self.0.entry((kind.to_owned(), state)).or_default() += n;
     }
 
-    /// Adds them to the rows of `node`; the last statement of a transaction.
+    /// Writes them to the rows of `node`: the last statement of a transaction.
     pub(in crate::store) async fn write(self, tx: &Tx, node: Id) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
@@ -151,7 +157,7 @@ impl Counts {
     }
 }
 
-/// Appends the facts of `entries`; returns the ids of those that are new.
+/// Appends the facts of `entries`. Returns the ids of those that are new.
 pub(in crate::store) async fn put_jobs(
     tx: &Tx,
     entries: &[Entry],
@@ -181,17 +187,18 @@ pub(in crate::store) async fn put_jobs(
     Ok(ids)
 }
 
-/// A job that enters, with the milliseconds until it is due.
+/// A job that enters its line.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Entering {
     pub(in crate::store) place: Place,
+    /// The time until it is due, in milliseconds; 0 or less if it is due now.
     pub(in crate::store) delay_ms: i64,
-    /// A person has retried it: it runs among the others, even if its last attempt was rescued.
+    /// True if a person has retried it: it is no suspect, even if its last attempt was rescued.
     pub(in crate::store) is_by_hand: bool,
 }
 
 impl Entry {
-    /// Where the job enters.
+    /// How the job enters its line.
     pub(in crate::store) fn entering(&self) -> Entering {
         let line = match self.job.lead_id {
             Some(lead_id) if self.job.in_lead_line => lead_id,
@@ -212,11 +219,12 @@ impl Entry {
     }
 }
 
-/// Puts jobs into their lines, in the order given: the first of a line that has no head is ready, the
-/// others wait behind it, what is due later waits apart. `fresh` names lines that cannot have a head yet.
+/// Puts jobs into their lines, in the given order. The first one of a line without a head becomes
+/// its head, and the others wait behind it. A job that is due later waits outside of its line.
+/// `fresh` are lines that have no head yet, because they are new.
 ///
-/// Locks `job_caps` by client and `job_clients` by (kind, client). The leads of the lines are locked by the
-/// caller.
+/// Locks `job_caps` by client, and `job_clients` by (kind, client). The caller has locked the leads
+/// of the lines.
 pub(in crate::store) async fn enter(
     tx: &Tx,
     entering: Vec<Entering>,
@@ -228,17 +236,18 @@ pub(in crate::store) async fn enter(
     caps.settle(tx).await
 }
 
-/// Locks the caps of those who become heads, and of clients who lose some, and takes the turns.
+/// Locks the caps of the clients that get heads, and of the clients `losing` some; then takes the
+/// turns for the new heads.
 pub(in crate::store) async fn take_for<'a>(
     tx: &Tx,
     placed: &'a Placed,
     losing: impl Iterator<Item = &'a str>,
 ) -> Result<(Caps, Turns), StoreError> {
-    let entering = placed.ready.iter().map(|it| it.client_id.as_str());
+    let entering = placed.ready.iter().map(|place| place.client_id.as_str());
     let caps = Caps::lock(tx, entering.chain(losing)).await?;
     let mut needed = TurnsNeeded::default();
-    for it in &placed.ready {
-        needed.add(&it.kind, &it.client_id);
+    for place in &placed.ready {
+        needed.add(&place.kind, &place.client_id);
     }
     Ok((caps, needed.take(tx).await?))
 }
@@ -246,10 +255,13 @@ pub(in crate::store) async fn take_for<'a>(
 /// Where entering jobs go.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Placed {
+    /// Heads that get a turn.
     pub(in crate::store) ready: Vec<Place>,
     /// Heads whose last attempt was rescued: they get no turn (`suspects.rs`).
     pub(in crate::store) suspects: Vec<Place>,
+    /// Followers, each with its position in its line.
     pub(in crate::store) blocked: Vec<(i64, Place)>,
+    /// Jobs that are due later, each with its delay in milliseconds.
     pub(in crate::store) later: Vec<(i64, Place)>,
 }
 
@@ -262,7 +274,7 @@ pub(in crate::store) async fn read_lines(
     Ok(states.into_iter().filter(|(_, (has_head, _))| *has_head).map(|(line, _)| line).collect())
 }
 
-/// Of each line: whether it has a head, and the last position behind it.
+/// By line: whether it has a head, and the last position behind it.
 async fn read_line_states(
     tx: &Tx,
     lines: impl Iterator<Item = Id>,
@@ -279,53 +291,55 @@ async fn read_line_states(
 }
 
 impl Placed {
-    /// Jobs that become heads, those of them that are suspects apart.
+    /// Jobs that become heads: suspects, and those that get a turn.
     pub(in crate::store) async fn heads(tx: &Tx, heads: Vec<Place>) -> Result<Self, StoreError> {
-        let ran: Vec<Id> = heads.iter().filter(|it| it.run > 0).map(|it| it.job_id).collect();
-        let found = suspects::among(tx, &ran).await?;
-        let (suspects, ready) = heads.into_iter().partition(|it| found.contains(&it.job_id));
+        let have_run = heads.iter().filter(|place| place.run > 0);
+        let have_run: Vec<Id> = have_run.map(|place| place.job_id).collect();
+        let found = suspects::among(tx, &have_run).await?;
+        let (suspects, ready) = heads.into_iter().partition(|head| found.contains(&head.job_id));
         Ok(Self { ready, suspects, ..Self::default() })
     }
 }
 
-/// Decides where each job goes. Reads the lines of leads and the history of what has run; locks
-/// nothing.
+/// Decides where each job goes. Reads the lines of leads, and the history of jobs that have run.
+/// Takes no locks.
 pub(in crate::store) async fn place(
     tx: &Tx,
     entering: Vec<Entering>,
     fresh: &HashSet<Id>,
 ) -> Result<Placed, StoreError> {
-    let asked: HashSet<Id> = entering
-        .iter()
-        .filter(|it| it.delay_ms <= 0 && it.place.line > 0 && !fresh.contains(&it.place.line))
-        .map(|it| it.place.line)
-        .collect();
+    // 1. Read the lines that may have a head already.
+    let due_now = entering.iter().filter(|job| job.delay_ms <= 0).map(|job| job.place.line);
+    let asked: HashSet<Id> = due_now.filter(|line| *line > 0 && !fresh.contains(line)).collect();
     let mut lines = read_line_states(tx, asked.into_iter()).await?;
+    // 2. Place the jobs one after the other.
     let mut placed = Placed::default();
     let mut heads = Vec::new();
-    for it in entering {
-        if it.delay_ms > 0 {
-            placed.later.push((it.delay_ms, it.place));
+    for Entering { place, delay_ms, is_by_hand } in entering {
+        if delay_ms > 0 {
+            placed.later.push((delay_ms, place));
             continue;
         }
-        let (has_head, last_pos) = lines.entry(it.place.line).or_default();
+        let (has_head, last_pos) = lines.entry(place.line).or_default();
         if *has_head {
             *last_pos += 1;
-            placed.blocked.push((*last_pos, it.place));
+            placed.blocked.push((*last_pos, place));
         } else {
             *has_head = true;
-            match it.is_by_hand {
-                true => placed.ready.push(it.place),
-                false => heads.push(it.place),
+            match is_by_hand {
+                true => placed.ready.push(place),
+                false => heads.push(place),
             }
         }
     }
+    // 3. Find the suspects among the new heads.
     let heads = Placed::heads(tx, heads).await?;
     placed.ready.extend(heads.ready);
     placed.suspects = heads.suspects;
     Ok(placed)
 }
 
+/// A row of `job_ready`, `job_blocked` or `job_later`; each statement takes the columns it needs.
 #[derive(Serialize)]
 struct Numbered<'a> {
     turn: Option<Turn>,
@@ -336,7 +350,8 @@ struct Numbered<'a> {
     place: &'a Place,
 }
 
-/// Writes what [`place`] decided, with turns that were taken for it; gives back the turns that are left.
+/// Writes the jobs where [`place`] has put them, and gives its turn to each head. Returns the turns
+/// that are left.
 pub(in crate::store) async fn write(
     tx: &Tx,
     placed: Placed,

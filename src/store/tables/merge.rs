@@ -1,8 +1,8 @@
-//! MERGE: two leads that are found to be one person (docs/RULES.md P13). The younger keeps its row with
-//! `merged_into`, and everything it has moves to the older one.
+//! Merges two leads that are found to be one person (docs/RULES.md P13). The younger keeps its row,
+//! with `merged_into`; everything that it has moves to the older one.
 //!
-//! The caller has locked both leads. A running head of the younger's line ends where it is; whatever would
-//! bring it back into that line follows `merged_into` to the older one.
+//! The caller has locked both leads. A head of the younger lead's line that runs stays there until
+//! its run ends. If its job is to run again, it enters the older lead's line.
 
 use super::{
     caps::Caps,
@@ -19,31 +19,32 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 sql! {
-    /// By `lead_identities_of_lead`.
+    /// Moves the identities of leads. By `lead_identities_of_lead`.
     pub(in crate::store) static MOVE_IDENTITIES =
         "update lead_identities set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where lead_identities.lead_id = g.from_id";
 
-    /// By `messages_of_lead`.
+    /// Moves the messages of leads. By `messages_of_lead`.
     static MOVE_MESSAGES =
         "update messages set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where messages.lead_id = g.from_id";
 
-    /// By `drafts_of_lead`.
+    /// Moves the drafts of leads. By `drafts_of_lead`.
     static MOVE_DRAFTS =
         "update drafts set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where drafts.lead_id = g.from_id";
 
-    /// By `deliveries_of_lead`.
+    /// Moves the deliveries of leads. By `deliveries_of_lead`.
     static MOVE_DELIVERIES =
         "update deliveries set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where deliveries.lead_id = g.from_id";
 
-    /// By primary key.
+    /// Marks leads as merged. Their rows are locked. By primary key.
     static SET_MERGED =
         "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g where leads.id = g.from_id";
 
-    /// What was merged into the younger lead before: a chain is never longer than one step. By `leads_merged`.
+    /// Lets leads that were merged into the younger one before point to the older one: a chain is
+    /// never longer than one step. By `leads_merged`.
     static SET_MERGED_BEFORE =
         "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where leads.merged_into = g.from_id";
@@ -54,27 +55,28 @@ sql! {
            case when run_at is null then null else @ms(run_at) - @ms(@now) end as delay_ms \
          from job_ready where line @ids($1)";
 
-    /// All that wait behind the heads of lines. By primary key: the `+` keeps planners from the order of the key of jobs.
+    /// All followers in lines. By primary key: the `+` keeps planners from using the unique key of
+    /// jobs for the order.
     static READ_BLOCKED =
         "select line, job_id, kind, client_id, run, spared from job_blocked where line @ids($1) order by +job_id";
 }
 
-/// A lead that is merged, and into which.
+/// The merge of one lead into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::store) struct Merge {
-    /// The younger.
+    /// The younger lead.
     pub(in crate::store) from_id: Id,
-    /// The older.
+    /// The older lead.
     pub(in crate::store) into_id: Id,
 }
 
 /// The lead that `id` is after these merges.
 pub(in crate::store) fn resolve(merges: &[Merge], id: Id) -> Id {
-    merges.iter().find(|it| it.from_id == id).map_or(id, |it| it.into_id)
+    merges.iter().find(|merge| merge.from_id == id).map_or(id, |merge| merge.into_id)
 }
 
-/// Moves what belongs to the younger leads, but for their lines. At most one pending draft a channel is left
-/// between each two.
+/// Moves everything that belongs to the younger leads, except the jobs in their lines. Before, the
+/// caller has ended drafts: the two leads together have at most one pending draft per channel.
 pub(in crate::store) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), StoreError> {
     let moves: [&Sql; 6] = [
         &MOVE_IDENTITIES,
@@ -90,18 +92,20 @@ pub(in crate::store) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Resu
     Ok(())
 }
 
-/// What waits in the lines of leads that are merged, on its way into the lines of the older ones.
+/// The jobs that wait in the lines of merged leads, on their way into the lines of the older leads.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Moving {
-    /// In the order of arrival, with the lines that they enter.
+    /// All of them in the order of arrival, with the lines that they enter.
     pub(in crate::store) entering: Vec<Entering>,
+    /// The heads among them, with the lines that they leave.
     heads: Vec<Place>,
+    /// The job ids of the followers among them.
     blocked: Vec<Id>,
 }
 
 impl Moving {
-    /// Reads what there is to move. Blocked jobs stay where they are meanwhile, under their leads' locks;
-    /// heads may not.
+    /// Reads the jobs to move. Followers cannot move meanwhile, because their leads are locked. A
+    /// head can: a claim locks no lead.
     pub(in crate::store) async fn read(tx: &Tx, merges: &[Merge]) -> Result<Self, StoreError> {
         let mut moving = Self::default();
         if merges.is_empty() {
@@ -119,7 +123,7 @@ impl Moving {
             }
             let place = Place::from_row(&row)?;
             let delay_ms: Option<i64> = row.try_get("", "delay_ms")?;
-            moving.entering.push(enters(&place, delay_ms.map_or(0, |it| it.max(1))));
+            moving.entering.push(enters(&place, delay_ms.map_or(0, |delay| delay.max(1))));
             moving.heads.push(place);
         }
         for row in tx.all(&READ_BLOCKED, [group(&lines)?]).await? {
@@ -127,19 +131,20 @@ impl Moving {
             moving.entering.push(enters(&place, 0));
             moving.blocked.push(place.job_id);
         }
-        moving.entering.sort_by_key(|it| it.place.job_id);
+        moving.entering.sort_by_key(|entering| entering.place.job_id);
         Ok(moving)
     }
 
     /// The clients whose heads move.
     pub(in crate::store) fn clients(&self) -> impl Iterator<Item = &str> {
-        self.heads.iter().map(|it| it.client_id.as_str())
+        self.heads.iter().map(|head| head.client_id.as_str())
     }
 
-    /// Takes them out of the lines where they stood. `job_caps` and `job_clients` are locked already.
+    /// Takes the jobs out of the lines that they leave. The caller has locked `job_caps` and
+    /// `job_clients`.
     ///
     /// # Errors
-    /// A conflict where a head was claimed meanwhile.
+    /// A conflict if a head was claimed meanwhile.
     pub(in crate::store) async fn take_out(
         &self,
         tx: &Tx,
@@ -151,7 +156,7 @@ impl Moving {
             let mut waiting = 0;
             for row in tx.all(&LOCK_HEADS, [group(&lines)?]).await? {
                 let head = Head::from_row(&row)?;
-                let place = self.heads.iter().find(|it| it.job_id == head.job_id);
+                let place = self.heads.iter().find(|place| place.job_id == head.job_id);
                 if let (None, Some(place)) = (head.node, place) {
                     waiting += 1;
                     caps.leaves(&place.client_id, head.admission);

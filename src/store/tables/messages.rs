@@ -1,4 +1,4 @@
-//! Messages as ingest stores them, and the first ones that duplicates name.
+//! Messages as ingest stores them, and the stored messages that webhooks repeat or judge.
 
 use crate::domain::{
     ChannelName, Event, Id, JobKind, Sentiment, Timestamp,
@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
 sql! {
-    /// Appends messages. Their ids are fresh.
+    /// Appends messages. Their ids are new, so it waits for no lock.
     static PUT_MESSAGES =
         "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
            subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
@@ -28,8 +28,8 @@ sql! {
            payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
            request_id text, sent_at instant) g where true order by g.id";
 
-    /// Stores one message. Its texts go in as they are: as JSON, megabytes would be there many times at once
-    /// (docs/PERFORMANCE.md).
+    /// Stores one message. Its texts are parameters of their own. In a JSON parameter, there would
+    /// be several copies of megabytes in memory (docs/PERFORMANCE.md).
     static PUT_LARGE_MESSAGE =
         "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
            subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
@@ -37,44 +37,47 @@ sql! {
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, @at($24), @now)";
 }
 
-/// A message of so many bytes is stored by a statement of its own. A group (`ingest.batch_bytes`) has few of them.
+/// A message whose texts have at least this many bytes is stored by a statement of its own. A group
+/// (`ingest.batch_bytes`) has few of them.
 const LARGE_BYTES: usize = 256 << 10;
 
 sql! {
-    /// The first messages that duplicates name, with their inbound jobs. By primary and unique keys.
+    /// The stored messages that webhooks repeat, with their inbound jobs. By primary and unique
+    /// keys.
     static READ_FIRSTS =
         "select m.id, m.lead_id, m.direction, case when m.handled_at is null then 0 else 1 end as handled, \
            case when m.provider_id is null then 0 else 1 end as is_named, case when m.body = '' then 1 else 0 end as is_empty, \
            (select j.id from jobs j where j.subject_id = m.id and j.kind = g.kind) as job_id \
          from @rows($1, id bigint, kind text) g join messages m on m.id = g.id";
 
-    /// Gives messages their providers' ids, which another webhook about them brings. By primary key: that there is no id yet
-    /// (an empty text) is asked as a condition of the join, because the planner would look for all such messages first.
+    /// Stores providers' ids of messages that came without. By primary key. The condition that
+    /// there is no id yet uses a column of the group (`substr(…)` is always empty). Otherwise the
+    /// planner would look for all messages without an id first.
     static NAME_MESSAGES =
         "update messages set provider_id = g.provider_id from @rows($1, id bigint, provider_id text) g \
          where messages.id = g.id and coalesce(messages.provider_id, '') = substr(g.provider_id, 1, 0)";
 
-    /// Gives messages that came without a text the text that another webhook about them brings. It is a change of the
-    /// text like an edit: a job that has read the empty one looks again. By primary key: that the text is empty is asked as a
-    /// condition of the join, as above.
+    /// Stores texts of messages that came without. This is a change of the text like an edit: a job
+    /// that has read the empty text runs again. By primary key; the condition that the text is
+    /// empty is written as in the statement above.
     static FILL_MESSAGES =
         "update messages set subject = coalesce(messages.subject, g.subject), body = g.body, has_new_text = g.has_new_text, \
            raw_text = g.raw_text, raw_html = g.raw_html, edited_at = @now \
          from @rows($1, id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text) g \
          where messages.id = g.id and messages.body = substr(g.body, 1, 0)";
 
-    /// The message that a hint about a lead is about: its newest inbound one not later than the event. By
-    /// `messages_of_lead`.
+    /// The message that a hint about a lead is about: the lead's newest inbound message that is not
+    /// later than the event. By `messages_of_lead`.
     static READ_HINTED =
         "select g.n, m.id, m.sentiment, case when m.automated then 1 else 0 end as automated from @rows($1, n bigint, lead_id bigint, not_after instant) g \
          join messages m on m.id = (select i.id from messages i where i.lead_id = g.lead_id and i.direction = 'inbound' \
            and i.sent_at <= g.not_after order by i.sent_at desc, i.id desc limit 1)";
 
-    /// Verdicts of messages, by primary key.
+    /// Verdicts of messages. By primary key.
     static READ_SENTIMENTS =
         "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)";
 
-    /// Sets the verdicts of messages, by primary key.
+    /// Sets the verdicts of messages. Their leads are locked. By primary key.
     static SET_SENTIMENT =
         "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id";
 }
@@ -85,11 +88,11 @@ pub(in crate::store) struct WebhookOrigin<'a> {
     pub(in crate::store) client_id: &'a str,
     pub(in crate::store) channel: ChannelName,
     pub(in crate::store) request_id: &'a str,
-    /// Its body as received, secrets masked.
+    /// Its body as received, with secrets masked.
     pub(in crate::store) payload: &'a str,
 }
 
-/// A message to be stored.
+/// A message to store: the columns of its row.
 #[derive(Debug, Serialize)]
 pub(in crate::store) struct MessageInsert {
     pub(in crate::store) id: Id,
@@ -119,19 +122,20 @@ pub(in crate::store) struct MessageInsert {
 }
 
 impl MessageInsert {
+    /// The row of a message that came with a webhook.
     pub(in crate::store) fn new(
         id: Id,
         lead_id: Id,
         campaign_id: Option<Id>,
-        came: WebhookOrigin<'_>,
+        origin: WebhookOrigin<'_>,
         event: &Event,
         message: &NewMessage,
     ) -> Self {
         Self {
             id,
-            client_id: came.client_id.to_owned(),
+            client_id: origin.client_id.to_owned(),
             lead_id,
-            channel: came.channel.0,
+            channel: origin.channel.0,
             direction: message.direction.as_str(),
             source: "provider",
             provider_id: message.provider_id.clone(),
@@ -143,19 +147,20 @@ impl MessageInsert {
             has_new_text: message.has_new_text,
             raw_text: message.raw_text.clone(),
             raw_html: message.raw_html.clone(),
-            payload: came.payload.to_owned(),
+            payload: origin.payload.to_owned(),
             sender: json_text(&message.from),
             recipients: json_text(&message.to),
             cc: json_text(&message.cc),
             attachments: json_text(&message.attachments),
             sentiment: message.verdict().map(Sentiment::as_str),
             automated: message.automated,
-            request_id: came.request_id.to_owned(),
+            request_id: origin.request_id.to_owned(),
             sent_at: event.at.as_millis(),
         }
     }
 
-    /// Takes over the text of another webhook about the message, where this one came without; true where it does.
+    /// Takes over the text of another webhook about the message, if this one came without a text.
+    /// Returns true if it took one over.
     pub(in crate::store) fn fill(&mut self, message: &NewMessage) -> bool {
         let fills = self.body.is_empty() && !message.body.is_empty();
         if fills {
@@ -168,13 +173,14 @@ impl MessageInsert {
         fills
     }
 
-    /// The bytes of its texts.
+    /// The size of its long texts, in bytes.
     fn size(&self) -> usize {
         let texts = [&self.subject, &self.raw_text, &self.raw_html];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         texts + self.body.len() + self.payload.len()
     }
 
+    /// The parameters of [`PUT_LARGE_MESSAGE`].
     fn values(&self) -> [Value; 24] {
         [
             self.id.into(),
@@ -204,21 +210,21 @@ impl MessageInsert {
         ]
     }
 
-    /// Told by a webhook, and sent by Postroom itself.
+    /// Marks it as a message that Postroom itself has sent, and that a provider told back.
     pub(in crate::store) fn sent_by_us(self) -> Self {
         Self { source: "postroom", ..self }
     }
 }
 
-/// Plain values of strings: they can be written as JSON.
+/// Writes strings, or lists and structs of strings, as JSON. That cannot fail.
 fn json_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }
 
-/// Stores messages.
+/// Stores messages: large ones each by a statement of their own.
 pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageInsert]) -> Result<(), StoreError> {
     let (large, others): (Vec<&MessageInsert>, Vec<&MessageInsert>) =
-        rows.iter().partition(|it| it.size() >= LARGE_BYTES);
+        rows.iter().partition(|row| row.size() >= LARGE_BYTES);
     if !others.is_empty() {
         tx.run(&PUT_MESSAGES, [group(&others)?]).await?;
     }
@@ -228,7 +234,7 @@ pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageInsert]) -> Result<(),
     Ok(())
 }
 
-/// The text of a message that came without.
+/// The text for a stored message that came without one.
 #[derive(Debug, Serialize)]
 pub(in crate::store) struct Filling {
     id: Id,
@@ -252,7 +258,7 @@ impl Filling {
     }
 }
 
-/// Gives messages that came without a text theirs.
+/// Stores the texts of messages that came without. `fillings` are keyed by message id.
 pub(in crate::store) async fn fill(
     tx: &Tx,
     fillings: &BTreeMap<Id, Filling>,
@@ -264,7 +270,7 @@ pub(in crate::store) async fn fill(
     Ok(())
 }
 
-/// Gives messages their providers' ids.
+/// Stores the providers' ids of messages that came without. `names` are keyed by message id.
 pub(in crate::store) async fn name(
     tx: &Tx,
     names: &BTreeMap<Id, String>,
@@ -282,20 +288,23 @@ pub(in crate::store) async fn name(
     Ok(())
 }
 
-/// A stored message that a webhook repeats, as it was found.
+/// A stored message that a webhook repeats.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct RepeatedMessage {
     pub(in crate::store) lead_id: Id,
     pub(in crate::store) is_inbound: bool,
+    /// True if its inbound job has ended.
     pub(in crate::store) is_handled: bool,
+    /// Its inbound job, if that is stored.
     pub(in crate::store) job_id: Option<Id>,
-    /// True where the provider's id of it is known.
+    /// True if the provider's id of it is stored.
     pub(in crate::store) is_named: bool,
-    /// True where it came without a text.
+    /// True if it came without a text.
     pub(in crate::store) is_empty: bool,
 }
 
-/// Reads these messages, each with its job of that kind; one that is gone is missing.
+/// Reads the messages in `asked`, each with its job of the kind given there. Returns them by id;
+/// messages that are gone are missing.
 pub(in crate::store) async fn read_firsts(
     tx: &Tx,
     asked: &BTreeMap<Id, JobKind>,
@@ -325,11 +334,11 @@ pub(in crate::store) async fn read_firsts(
     Ok(found)
 }
 
-/// What a message is known to say.
+/// The verdict on a message, so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Judged {
     pub(in crate::store) sentiment: Option<Sentiment>,
-    /// True where a machine wrote it.
+    /// True if a machine wrote it.
     pub(in crate::store) automated: bool,
 }
 
@@ -337,12 +346,12 @@ impl Judged {
     fn from_row(row: &sea_orm::QueryResult) -> Result<Self, StoreError> {
         let sentiment: Option<String> = row.try_get("", "sentiment")?;
         Ok(Self {
-            sentiment: sentiment.and_then(|it| Sentiment::parse(&it)),
+            sentiment: sentiment.and_then(|word| Sentiment::parse(&word)),
             automated: row.try_get::<i32>("", "automated")? != 0,
         })
     }
 
-    /// Takes a provider's verdict over where it fills in (docs/RULES.md P16); true where it does.
+    /// Takes over a provider's verdict if docs/RULES.md P16 allows that. Returns true if it does.
     pub(in crate::store) fn fill_in(&mut self, hint: Sentiment) -> bool {
         let is_new = verdict::fills_in(hint, self.sentiment, self.automated);
         if is_new {
@@ -352,8 +361,8 @@ impl Judged {
     }
 }
 
-/// The message that each hint (its number, the lead, not later than) is about, with its verdict so
-/// far; by the hints' numbers.
+/// Finds the message that each hint about a lead is about. A hint is its number, its lead, and the
+/// time of its event. Returns, by the number of the hint, the message and its verdict so far.
 pub(in crate::store) async fn read_hinted(
     tx: &Tx,
     hints: &[(usize, Id, Timestamp)],
@@ -380,7 +389,7 @@ pub(in crate::store) async fn read_hinted(
     Ok(hinted)
 }
 
-/// The verdicts of these messages.
+/// The verdicts on these messages, by id.
 pub(in crate::store) async fn read_judged(
     tx: &Tx,
     ids: &[Id],
@@ -395,7 +404,7 @@ pub(in crate::store) async fn read_judged(
     Ok(verdicts)
 }
 
-/// Sets verdicts.
+/// Sets verdicts, by message id.
 pub(in crate::store) async fn set_sentiments(
     tx: &Tx,
     verdicts: &HashMap<Id, Sentiment>,
@@ -406,7 +415,7 @@ pub(in crate::store) async fn set_sentiments(
         sentiment: &'static str,
     }
     let rows: Vec<Row> =
-        verdicts.iter().map(|(id, it)| Row { id: *id, sentiment: it.as_str() }).collect();
+        verdicts.iter().map(|(id, verdict)| Row { id: *id, sentiment: verdict.as_str() }).collect();
     if !rows.is_empty() {
         tx.run(&SET_SENTIMENT, [group(&rows)?]).await?;
     }

@@ -1,4 +1,4 @@
-//! The table floor: what rows mean, and the rules by which they change together.
+//! The tables: what their rows mean, and the rules by which they change together.
 
 pub(super) mod caps;
 pub(super) mod drafts;

@@ -1,8 +1,8 @@
-//! The quarantine's room: what each client holds there, counted with every change, so that its bound is known
-//! without counting rows.
+//! The quarantine room: how many items and bytes each client has in quarantine. Every change is
+//! counted, so that the bound is checked without counting rows.
 //!
-//! Whoever changes which items are held locks the rooms of their clients first, in the order of clients, and
-//! the items after them.
+//! A transaction that changes which items are held locks the rooms of their clients first, in the
+//! order of clients, and then the items.
 
 use crate::config::QuarantineBound;
 use crate::store::engine::{
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 sql! {
-    /// Locks rooms, in the order of clients, and makes those that are not there. By primary key.
+    /// Locks rooms in the order of clients, and makes those that are missing. By primary key.
     static LOCK_ROOMS =
         "insert into quarantine_room (client_id, items, bytes) \
          select g.client_id, 0, 0 from @rows($1, client_id text) g where true order by g.client_id \
@@ -27,7 +27,7 @@ sql! {
          from @rows($1, client_id text, items bigint, bytes bigint) g where quarantine_room.client_id = g.client_id";
 }
 
-/// What a client holds in quarantine.
+/// How much room a client uses in quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct RoomUsed {
     items: i64,
@@ -40,9 +40,10 @@ impl RoomUsed {
         Self { items: self.items.saturating_add(1), bytes: self.bytes.saturating_add(size) }
     }
 
-    /// With one item of `size` bytes less. What was held before it was counted is nothing.
+    /// With one item of `size` bytes less. Never less than nothing: items from before rooms were
+    /// counted are not in it.
     pub(in crate::store) fn without(self, size: i64) -> Self {
-        let left = |held: i64, gone: i64| held.saturating_sub(gone).max(0);
+        let left = |used: i64, gone: i64| used.saturating_sub(gone).max(0);
         Self { items: left(self.items, 1), bytes: left(self.bytes, size) }
     }
 
@@ -55,7 +56,9 @@ impl RoomUsed {
 /// The rooms of some clients, locked.
 #[derive(Debug, Default)]
 pub(in crate::store) struct QuarantineRooms {
-    held: BTreeMap<String, RoomUsed>,
+    /// By client: the room that it uses.
+    used: BTreeMap<String, RoomUsed>,
+    /// The clients whose row is to be written.
     changed: BTreeSet<String>,
 }
 
@@ -70,27 +73,27 @@ impl QuarantineRooms {
             return Ok(rooms);
         }
         for row in tx.all(&LOCK_ROOMS, [column("client_id", clients)?]).await? {
-            let held =
+            let used =
                 RoomUsed { items: row.try_get("", "items")?, bytes: row.try_get("", "bytes")? };
-            rooms.held.insert(row.try_get("", "client_id")?, held);
+            rooms.used.insert(row.try_get("", "client_id")?, used);
         }
         Ok(rooms)
     }
 
-    /// What `client` holds.
+    /// The room that `client` uses.
     pub(in crate::store) fn of(&self, client: &str) -> RoomUsed {
-        self.held.get(client).copied().unwrap_or_default()
+        self.used.get(client).copied().unwrap_or_default()
     }
 
-    /// Notes what `client` holds from now on.
-    pub(in crate::store) fn set(&mut self, client: &str, held: RoomUsed) {
-        if self.of(client) != held {
-            self.held.insert(client.to_owned(), held);
+    /// Notes the room that `client` uses from now on.
+    pub(in crate::store) fn set(&mut self, client: &str, used: RoomUsed) {
+        if self.of(client) != used {
+            self.used.insert(client.to_owned(), used);
             self.changed.insert(client.to_owned());
         }
     }
 
-    /// Writes what has changed.
+    /// Writes the rooms that have changed.
     pub(in crate::store) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
@@ -102,7 +105,7 @@ impl QuarantineRooms {
             let RoomUsed { items, bytes } = self.of(client_id);
             Row { client_id, items, bytes }
         };
-        let rows: Vec<Row<'_>> = self.changed.iter().map(|it| row(it.as_str())).collect();
+        let rows: Vec<Row<'_>> = self.changed.iter().map(|client_id| row(client_id)).collect();
         if !rows.is_empty() {
             tx.run(&WRITE_ROOMS, [group(&rows)?]).await?;
         }
@@ -125,9 +128,9 @@ mod tests {
             (&[101], false),
             (&[0, 100], true),
         ] {
-            let held = sizes.iter().fold(RoomUsed::default(), |held, size| held.with(*size));
-            assert_eq!(held.is_within(bound), is_within, "{sizes:?}");
-            let empty = sizes.iter().fold(held, |held, size| held.without(*size));
+            let used = sizes.iter().fold(RoomUsed::default(), |used, size| used.with(*size));
+            assert_eq!(used.is_within(bound), is_within, "{sizes:?}");
+            let empty = sizes.iter().fold(used, |used, size| used.without(*size));
             assert_eq!(empty, RoomUsed::default());
             assert_eq!(empty.without(7), RoomUsed::default(), "never less than nothing");
         }

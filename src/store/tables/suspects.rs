@@ -1,9 +1,9 @@
-//! Jobs whose last attempt was `rescued`: each may be the one that killed its node, so a node runs them one
-//! at a time, and a poisonous job takes no other suspect along.
+//! Suspects: jobs whose last attempt was `rescued`. Each may be a poison job, which kills its node.
+//! A node runs one suspect at a time, so that a poison job kills no other suspect's run with it.
 //!
-//! A suspect never gets a turn: it stays where it waits for its retry, and is claimed from there, alone. So
-//! claims of many need no look at history, and where there are no suspects, nothing is found by one index
-//! lookup.
+//! A suspect gets no turn before it is claimed: it waits like a head that waits for its retry, and
+//! is claimed from there, alone. So the usual claim reads no history. If there are no suspects, one
+//! index lookup finds that out.
 
 use crate::domain::Id;
 use crate::store::engine::{
@@ -22,12 +22,12 @@ macro_rules! is_suspect {
 pub(in crate::store) use is_suspect;
 
 sql! {
-    /// Which of these jobs are suspects, by their last rows of history. By primary key.
+    /// Those of these jobs that are suspects, by their last rows of history. By primary key.
     static READ_ARE_SUSPECTS =
         concat!("select r.job_id from @rows($1, job_id bigint) r where ", is_suspect!());
 }
 
-/// Which of these jobs are suspects.
+/// Those of these jobs that are suspects.
 pub(in crate::store) async fn among(tx: &Tx, job_ids: &[Id]) -> Result<HashSet<Id>, StoreError> {
     let mut suspects = HashSet::new();
     if !job_ids.is_empty() {

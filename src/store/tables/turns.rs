@@ -1,4 +1,5 @@
-//! Turns: the numbers by which the claim takes jobs in a fair order over clients (`domain::fairness`).
+//! Turns: the numbers by which the claim takes jobs in a fair order over clients
+//! (`domain::fairness`).
 
 use crate::domain::fairness::Turn;
 use crate::store::engine::{
@@ -10,9 +11,10 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 sql! {
-    /// Gives turns: `n` for each client and kind, after V of the kind and the client's last turn; the row
-    /// locks serialise the client's enqueues of that kind. Returns the last turn given. V travels in
-    /// `last_due`, so that a conflict can tell `n` from it.
+    /// Gives `n` turns to each client and kind, after V of the kind and after the client's last
+    /// turn. Returns the last turn given. The row locks serialise the client's enqueues of that
+    /// kind. The excluded row carries V in `last_due`, so that the update can compute `n`. By
+    /// primary key.
     static TAKE_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) \
          select g.client_id, g.kind, coalesce(v.turn, 0) - 1 + g.n, coalesce(v.turn, 0) - 1 \
@@ -24,15 +26,15 @@ sql! {
            + (excluded.last_turn - excluded.last_due) \
          returning client_id, kind, last_turn";
 
-    /// Locks the turns of these clients and kinds, in the order in which turns are taken; makes the
-    /// rows that are missing, so that none is made later, when heads are locked. By primary key.
+    /// Locks the rows of these clients and kinds, in the order in which turns are taken. It makes
+    /// missing rows, so that none has to be made later, when heads are locked. By primary key.
     static LOCK_TURNS =
         "insert into job_clients (client_id, kind, last_turn, last_due) select g.client_id, g.kind, 0, 0 \
          from @rows($1, client_id text, kind text) g where true order by g.kind, g.client_id \
          on conflict (client_id, kind) do update set last_turn = job_clients.last_turn";
 }
 
-/// Locks the turns of these kinds and clients. The caps of the clients are locked.
+/// Locks the turns of these (kind, client) pairs. The caps of the clients are locked already.
 pub(in crate::store) async fn lock_turns(
     tx: &Tx,
     of: &BTreeSet<(String, String)>,
@@ -49,25 +51,27 @@ pub(in crate::store) async fn lock_turns(
     Ok(())
 }
 
-/// How many turns each (kind, client) needs; sorted as their rows are locked.
+/// By (kind, client): how many turns are needed. Sorted, as their rows are locked.
 #[derive(Debug, Default)]
 pub(in crate::store) struct TurnsNeeded(BTreeMap<(String, String), i64>);
 
-/// Turns that were given, to be taken one by one.
+/// Turns that were given. By (kind, client): the next one to use.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Turns(HashMap<(String, String), Turn>);
 
 impl TurnsNeeded {
+    /// One more turn is needed.
     pub(in crate::store) fn add(&mut self, kind: &str, client_id: &str) {
         *self.0.entry((kind.to_owned(), client_id.to_owned())).or_default() += 1;
     }
 
-    /// Takes them from `job_clients` in one statement.
+    /// Takes them from `job_clients`, in one statement.
     pub(in crate::store) async fn take(self, tx: &Tx) -> Result<Turns, StoreError> {
         self.take_with(tx, &TAKE_TURNS, "last_turn").await
     }
 
-    /// The same for jobs that become due, which must not wait behind their client's backlog.
+    /// The same with another statement, which returns the last turn in `column`. Jobs that become
+    /// due have one of their own: they must not wait behind their client's backlog.
     pub(in crate::store) async fn take_with(
         self,
         tx: &Tx,
@@ -97,7 +101,7 @@ impl TurnsNeeded {
 }
 
 impl Turns {
-    /// The next turn of this kind and client; it was asked for before.
+    /// The next turn of this kind and client, which was counted with [`TurnsNeeded::add`] before.
     pub(in crate::store) fn next(&mut self, kind: &str, client_id: &str) -> Turn {
         match self.0.get_mut(&(kind.to_owned(), client_id.to_owned())) {
             Some(turn) => {

@@ -1,11 +1,9 @@
-//! Jobs of clients that are in no configuration: they stay, out of turn, until their client is
-//! back.
+//! Jobs of clients that are in no node's configuration. They are held until their client is back.
 //!
-//! Each node says which clients it knows. A node that claims a job of a client that it does not
-//! know gives it back and claims no more of that client: a neighbour may know it. Where no node
-//! does, the node that leads takes the client's heads out of turn by a cap of 0
-//! (docs/decisions/0010), so that nobody claims and gives back a backlog again and again. A cap of
-//! 0 is never one of the configuration.
+//! Each node stores which clients it knows. A node that claims a job of another client releases it,
+//! and claims no more jobs of that client: another node may know it. If no node does, the leader
+//! holds the client's heads by a cap of 0 (docs/decisions/0010). Otherwise the nodes would claim
+//! and release the backlog again and again. A configuration cannot set a cap of 0.
 
 use super::caps::{self, Caps};
 use crate::domain::{
@@ -22,48 +20,50 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many clients a node leaves to others. Jobs of further ones are postponed.
+/// The most clients whose jobs a node leaves to others. Jobs of further ones are postponed.
 const LEFT_MAX: usize = 1_000;
-/// Heads that one transaction takes out of turn or lets in.
+/// The most heads that one transaction holds or admits.
 const HEADS_MAX: i64 = 1_000;
 
 sql! {
-    /// Says which clients a node knows.
+    /// Stores which clients a node knows. By primary key.
     static PUT_CLIENTS = "update nodes set clients = $2 where id = $1";
 
-    /// Which clients nodes know that work jobs.
+    /// The clients that each node knows, of nodes that work jobs. Reads the small table as a whole.
     static READ_CLIENTS =
         "select id, clients from nodes where role <> 'ingest'";
 
-    /// The clients that ever had a job. A `SELF_CHECK` needs no configuration.
+    /// The clients that ever had a job. A `SELF_CHECK` needs no configuration. Reads the small
+    /// table as a whole.
     static READ_CLIENTS_WITH_JOBS =
         "select distinct client_id from job_clients where kind <> $1 and client_id <> $2";
 
-    /// Those of these clients of which a job waits in turn. Reads the small table whole.
+    /// Those of these clients that have a waiting head in turn. Reads the small table as a whole.
     static READ_CLIENTS_IN_TURN =
         "select distinct r.client_id from job_ready r where r.turn is not null and r.node is null \
            and r.client_id in (select g.client_id from @rows($1, client_id text) g)";
 
-    /// Takes heads of a client out of turn, the next ones by line that nobody has claimed. Walks the
-    /// primary key.
+    /// Holds heads of a client that are not claimed: the next ones after a line, in the order of
+    /// lines. The client's row in `job_caps` is locked. Walks the primary key.
     static HOLD_HEADS =
         "update job_ready set held = turn, turn = null where line in (select r.line from job_ready r \
            where r.line > $2 and r.client_id = $1 and r.turn is not null and r.node is null order by r.line limit $3) \
            and turn is not null and node is null returning line";
 
-    /// Takes caps of 0 away from clients that have nothing held any more. By primary key.
+    /// Deletes caps of 0 of clients that have no held heads any more. By primary key.
     static DELETE_CAPS_OF_NOTHING =
         "delete from job_caps where cap = 0 and held = 0 \
            and client_id in (select g.client_id from @rows($1, client_id text) g)";
 }
 
-/// The clients that this process does not know and of which it has met a job.
+/// The clients whose jobs this process leaves to others: it has met a job of each, and does not
+/// know them.
 #[derive(Debug, Default)]
 pub(in crate::store) struct UnknownClientsLeft(Mutex<BTreeSet<String>>);
 
 impl UnknownClientsLeft {
-    /// Claims no more jobs of this client, which this process does not know. False where the list
-    /// is full.
+    /// Claims no more jobs of this client, which this process does not know. False if the list is
+    /// full.
     pub(in crate::store) fn leave(&self, client_id: &str) -> bool {
         let mut left = self.clients();
         let is_noted = left.contains(client_id);
@@ -77,7 +77,7 @@ impl UnknownClientsLeft {
         is_noted
     }
 
-    /// Claims jobs of those clients again that the configuration knows by now.
+    /// Claims jobs again of the clients that the configuration knows by now.
     pub(in crate::store) fn take_up(&self, is_known: impl Fn(&str) -> bool) {
         self.clients().retain(|client_id| !is_known(client_id));
     }
@@ -86,13 +86,14 @@ impl UnknownClientsLeft {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Their names.
+    /// The names of these clients.
     pub(in crate::store) fn names(&self) -> Vec<String> {
         self.clients().iter().cloned().collect()
     }
 }
 
-/// Says which clients this process knows, and lets in what was held of them while nobody did.
+/// Stores which clients this process knows, and admits the heads of them that were held while no
+/// node knew them.
 pub(in crate::store) async fn set_known(
     db: &Database,
     clients: &BTreeSet<String>,
@@ -103,39 +104,42 @@ pub(in crate::store) async fn set_known(
         tx.commit(()).await
     })
     .await?;
-    let resting = caps::resting(db).await?;
-    for (client_id, _) in resting.iter().filter(|(it, _)| clients.contains(*it)) {
-        let_in(db, client_id).await?;
+    let capped = caps::capped_at_zero(db).await?;
+    for client_id in capped.keys().filter(|client_id| clients.contains(*client_id)) {
+        admit_held(db, client_id).await?;
     }
     Ok(())
 }
 
-/// Takes jobs out of turn of clients that no node knows, and lets those in that are known again.
-/// Returns the clients of which jobs were taken out.
-pub(in crate::store) async fn rest_unknown(
+/// Holds the heads of clients that no node knows, and admits those of clients that are known again.
+/// Nodes in `dead` do not count. Returns the clients whose heads were held now.
+pub(in crate::store) async fn hold_unknown(
     db: &Database,
     dead: &[Id],
 ) -> Result<Vec<String>, StoreError> {
     let Some(unknown) = unknown(db, dead).await? else { return Ok(Vec::new()) };
-    for (client_id, held) in caps::resting(db).await? {
+    // 1. Admit the heads of clients that are known again.
+    for (client_id, held) in caps::capped_at_zero(db).await? {
         if held == 0 || !unknown.contains(&client_id) {
-            let_in(db, &client_id).await?;
+            admit_held(db, &client_id).await?;
         }
     }
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
+    // 2. Hold the heads of unknown clients.
     let clients = caps::client_rows(unknown.iter().map(String::as_str))?;
-    let mut rested: Vec<String> = Vec::new();
+    let mut held: Vec<String> = Vec::new();
     for row in read(db.scans(), &READ_CLIENTS_IN_TURN, [clients]).await? {
         let client_id: String = row.try_get("", "client_id")?;
         hold(db, &client_id).await?;
-        rested.push(client_id);
+        held.push(client_id);
     }
-    Ok(rested)
+    Ok(held)
 }
 
-/// The clients that have had jobs and that no node knows; `None` where that cannot be said.
+/// The clients that have had jobs and that no node knows. `None` if a node of an earlier version
+/// lives, which does not say which clients it knows.
 async fn unknown(db: &Database, dead: &[Id]) -> Result<Option<BTreeSet<String>>, StoreError> {
     let reader = db.reader();
     let mut known: BTreeSet<String> = BTreeSet::new();
@@ -144,11 +148,9 @@ async fn unknown(db: &Database, dead: &[Id]) -> Result<Option<BTreeSet<String>>,
             continue;
         }
         let clients: Option<String> = row.try_get("", "clients")?;
-        // A node of a version that does not say so may know any client.
-        let Some(clients) = clients.and_then(|it| serde_json::from_str::<Vec<String>>(&it).ok())
-        else {
-            return Ok(None);
-        };
+        let clients = clients.and_then(|list| serde_json::from_str::<Vec<String>>(&list).ok());
+        // A node that does not say so may know any client.
+        let Some(clients) = clients else { return Ok(None) };
         known.extend(clients);
     }
     let mut unknown = BTreeSet::new();
@@ -162,14 +164,14 @@ async fn unknown(db: &Database, dead: &[Id]) -> Result<Option<BTreeSet<String>>,
     Ok(Some(unknown))
 }
 
-/// Takes all heads of a client out of turn, but those that run.
+/// Holds all heads of a client, except those that run.
 async fn hold(db: &Database, client_id: &str) -> Result<(), StoreError> {
     db.write("rest", async |tx| {
-        caps::rest(&tx, client_id).await?;
+        caps::cap_at_zero(&tx, client_id).await?;
         tx.commit(()).await
     })
     .await?;
-    // Whoever moves a head of the client from now on has to count it.
+    // From now on, every transaction that moves a head of the client has to count it.
     db.connections().set_has_caps(true);
     let mut after = Id::MIN;
     loop {
@@ -192,13 +194,13 @@ async fn hold(db: &Database, client_id: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Lets in what is held of a client, and takes its cap of 0 away.
-async fn let_in(db: &Database, client_id: &str) -> Result<(), StoreError> {
+/// Admits all held heads of a client, and deletes its cap of 0.
+async fn admit_held(db: &Database, client_id: &str) -> Result<(), StoreError> {
     db.connections().set_has_caps(true);
     loop {
         let is_over = db.write("rest", async |tx| {
             let mut caps = Caps::lock(&tx, [client_id]).await?;
-            let is_over = caps.let_in(&tx, client_id, HEADS_MAX).await?;
+            let is_over = caps.admit_held(&tx, client_id, HEADS_MAX).await?;
             caps.settle(&tx).await?;
             tx.run(&DELETE_CAPS_OF_NOTHING, [column("client_id", [client_id])?]).await?;
             tx.commit(is_over).await

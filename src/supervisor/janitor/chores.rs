@@ -40,9 +40,9 @@ impl LeaderChores {
         }
 
         // Hold the jobs of clients that no node knows.
-        let rest = chores.rest_unknown_clients(dead.to_vec());
-        let rested = self.clients.run("look for jobs of unknown clients", rest).await;
-        for client_id in rested.unwrap_or_default() {
+        let hold = chores.hold_unknown_clients(dead.to_vec());
+        let held = self.clients.run("look for jobs of unknown clients", hold).await;
+        for client_id in held.unwrap_or_default() {
             tracing::warn!(
                 client.id = client_id,
                 "no node's configuration has this client: its jobs wait until one has"

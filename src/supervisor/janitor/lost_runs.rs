@@ -37,11 +37,11 @@ impl LostRuns {
     async fn settle(&self, setup: &JanitorSetup) -> Result<Self, StoreError> {
         // Find what is missing in memory.
         let checked_at = Some(Instant::now());
-        let mut held = setup.queue.held().await?;
-        held.retain(|it| !setup.in_flight.has(it.settlement.job_id, it.settlement.run));
+        let mut claimed = setup.queue.claimed_runs().await?;
+        claimed.retain(|run| !setup.in_flight.has(run.settlement.job_id, run.settlement.run));
         let key = |it: &Orphan| (it.settlement.job_id, it.settlement.run);
         let (lost, new): (Vec<Orphan>, Vec<Orphan>) =
-            held.into_iter().partition(|it| self.missing.contains(&key(it)));
+            claimed.into_iter().partition(|it| self.missing.contains(&key(it)));
 
         // Settle what was missing at the last check, too.
         if !lost.is_empty() {
@@ -49,7 +49,7 @@ impl LostRuns {
             let lost: Vec<Settlement> =
                 lost.into_iter().map(|it| rescue::settlement(setup, it, why)).collect();
             let count = rescue::settle(setup, lost).await?;
-            // If no fence held, all of them had ended meanwhile.
+            // If none was applied, all of them had ended meanwhile.
             if count > 0 {
                 tracing::error!(
                     count,

@@ -59,7 +59,7 @@ pub struct Rescued {
     pub is_over: bool,
 }
 
-/// Rescues all jobs held by the `dead` nodes, and by nodes without a row. Each rescue is a failed
+/// Rescues all jobs claimed by the `dead` nodes, and by nodes without a row. Each rescue is a failed
 /// attempt: the job is retried or ends. The run stays used, and the rescue adds none.
 ///
 /// # Errors
@@ -83,15 +83,15 @@ pub async fn rescue(setup: &JanitorSetup, dead: Vec<Id>) -> Result<Rescued, Stor
     }
 }
 
-/// Settles them. Returns how many were still held; the others have ended meanwhile.
+/// Settles them. Returns how many were still claimed; the others have ended meanwhile.
 pub(super) async fn settle(
     setup: &JanitorSetup,
     settlements: Vec<Settlement>,
 ) -> Result<usize, StoreError> {
     let settlements: Arc<[Settlement]> = settlements.into();
-    let held = setup.ledger.settle(settlements.clone()).await?;
+    let applied = setup.ledger.settle(settlements.clone()).await?;
     let mut count = 0;
-    for (settlement, _) in settlements.iter().zip(held).filter(|(_, held)| *held) {
+    for (settlement, _) in settlements.iter().zip(applied).filter(|(_, is_applied)| *is_applied) {
         setup.metrics.attempt_ended(&settlement.kind, settlement.transition.word());
         count += 1;
     }

@@ -312,12 +312,12 @@ on_both_databases! {
         enqueue(&db.store, "b", LEAD_SCORING, 5).await;
         enqueue(&db.store, "x", SELF_CHECK, 3).await;
         let chores = db.store.chores();
-        assert!(chores.rest_unknown_clients(Vec::new()).await.unwrap().is_empty(), "all are known");
+        assert!(chores.hold_unknown_clients(Vec::new()).await.unwrap().is_empty(), "all are known");
         let running = claim_of(&db.store, &[(LEAD_SCORING, 1)]).await;
         db.store.set_clients(known(&["b"])).await.unwrap();
-        assert_eq!(chores.rest_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
+        assert_eq!(chores.hold_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
         assert_caps(&db).await;
-        assert!(chores.rest_unknown_clients(Vec::new()).await.unwrap().is_empty(), "it is done");
+        assert!(chores.hold_unknown_clients(Vec::new()).await.unwrap().is_empty(), "it is done");
         // Running jobs are released, retried and enqueued again: none of them stands in another
         // client's way for long.
         assert!(end(&db.store, &running[0], Transition::Release).await);
@@ -326,7 +326,7 @@ on_both_databases! {
         assert_eq!(others.iter().filter(|it| it.job.client_id == "a").count(), 1, "what was given back");
         assert_eq!(others.len(), 9);
         settle_all(&db.store, &others, &Transition::Release).await;
-        assert_eq!(chores.rest_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
+        assert_eq!(chores.hold_unknown_clients(Vec::new()).await.unwrap(), ["a"]);
         // The caps of the configuration do not touch it.
         cap(&db.store, &[("b", 50)]).await;
         assert_eq!(db.number("select count(*) from job_ready where held is not null").await, 2_301);

@@ -78,8 +78,8 @@ async fn settle(store: &Store, total: usize) {
             })
             .collect();
         ended += claims.iter().filter(|it| it.job.kind == SMS).count();
-        let held = store.ledger().settle(all.into()).await.unwrap();
-        assert!(held.iter().all(|it| *it));
+        let applied = store.ledger().settle(all.into()).await.unwrap();
+        assert!(applied.iter().all(|it| *it));
     }
 }
 
@@ -184,8 +184,8 @@ on_both_databases! {
             let mut named: Vec<Inbound> = phones.iter().map(|it| sms("a", it, &format!("{it} {round} 1"), "hello")).collect();
             named.push(sms("a", &format!("+1444{round:07}"), &format!("new {round}"), "hello"));
             let (ledger, inbox) = (db.store.ledger(), other.inbox());
-            let (held, stored) = tokio::join!(ledger.settle(ends.into()), inbox.put(named.into()));
-            assert!(held.unwrap().iter().all(|it| *it));
+            let (applied, stored) = tokio::join!(ledger.settle(ends.into()), inbox.put(named.into()));
+            assert!(applied.unwrap().iter().all(|it| *it));
             assert_eq!(stored.unwrap().len(), LEADS + 1);
             ended += claims.len() + drain(&db.store, 100).await;
         }

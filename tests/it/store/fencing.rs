@@ -86,8 +86,8 @@ async fn assert_refused(db: &Fixture, settlements: Vec<Settlement>, why: &str) {
     let before = dump(db).await;
     for it in settlements {
         let word = it.transition.word();
-        let held = db.store.ledger().settle(Arc::new([it])).await.unwrap();
-        assert_eq!(held, [false], "{word}: {why}");
+        let applied = db.store.ledger().settle(Arc::new([it])).await.unwrap();
+        assert_eq!(applied, [false], "{word}: {why}");
         assert_eq!(dump(db).await, before, "{word}: {why}");
     }
 }
@@ -163,8 +163,8 @@ on_both_databases! {
         // A group of one whose fence holds and one whose does not.
         let group: Vec<Settlement> =
             both.iter().map(|it| settle(&db.store, it, Transition::Succeed(effects()))).collect();
-        let held = db.store.ledger().settle(group.into()).await.unwrap();
-        assert_eq!(held, [true, false]);
+        let applied = db.store.ledger().settle(group.into()).await.unwrap();
+        assert_eq!(applied, [true, false]);
         let lead = both[0].job.lead_id.unwrap();
         assert_eq!(db.texts("select cast(id as text) from leads where opted_out_at is not null").await, [lead.to_string()]);
         assert_eq!(db.texts("select cast(lead_id as text) from messages where sentiment is not null").await, [lead.to_string()]);

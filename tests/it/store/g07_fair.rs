@@ -89,7 +89,7 @@ impl Claimer {
 
 on_both_databases! {
     async fn g07_a_hundred_thousand_jobs_of_a_client_hold_up_nobody_nor_after_a_restart(db: Fixture) {
-        db.may_leave(Leftover::Held, "nobody rescues what the node before the restart held");
+        db.may_leave(Leftover::Orphaned, "nobody rescues what the node before the restart had claimed");
         fill(&db, "a", SELF_CHECK, 0, 98_000).await;
         enqueue(&db.store, "a", SELF_CHECK, 2_000).await;
         for _ in 0..6 {
@@ -196,7 +196,7 @@ on_both_databases! {
         let mut claimer = Claimer::default();
         let mut now = Duration::ZERO;
         let mut waiting = 0;
-        let mut held: Vec<Claim> = Vec::new();
+        let mut claimed: Vec<Claim> = Vec::new();
         for step in 0..120 {
             now += Duration::from_millis(dice.roll(3_000));
             if dice.roll(3) > 0 && step < 100 {
@@ -212,7 +212,7 @@ on_both_databases! {
                     _ => Transition::Succeed(Vec::new()),
                 };
                 let released = matches!(again, Transition::Release);
-                let some: Vec<Claim> = held.drain(..held.len() / 2).collect();
+                let some: Vec<Claim> = claimed.drain(..claimed.len() / 2).collect();
                 if !some.is_empty() {
                     settle_all(&db.store, &some, &again).await;
                 }
@@ -223,7 +223,7 @@ on_both_databases! {
             let claims = claimer.claim(&db.store, now, SELF_CHECK, slots).await;
             assert_eq!(claims.len(), slots.min(waiting), "step {step}, floor {}", claimer.floor(SELF_CHECK, now));
             waiting -= claims.len();
-            held.extend(claims);
+            claimed.extend(claims);
         }
         assert!(claimer.floor(SELF_CHECK, now) > 0, "the floor was in use");
     }

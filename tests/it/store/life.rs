@@ -39,7 +39,7 @@ pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Se
     }
 }
 
-/// Ends a claim, and says whether its fence held.
+/// Ends a claim, and returns whether its settlement was applied.
 pub(super) async fn end(store: &Store, claim: &Claim, transition: Transition) -> bool {
     store.ledger().settle(Arc::new([settle(store, claim, transition)])).await.unwrap()[0]
 }

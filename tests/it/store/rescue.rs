@@ -34,12 +34,12 @@ fn rescued(orphan: &Orphan) -> Settlement {
     Settlement { transition, ..orphan.settlement.clone() }
 }
 
-/// Rescues what nodes without a row, or `dead` ones, hold. Returns how many fences held.
+/// Rescues what nodes without a row, or `dead` ones, hold. Returns how many were applied.
 async fn rescue(store: &Store, dead: Vec<Id>) -> usize {
     let orphans = store.queue().orphans(dead, &KINDS).await.unwrap();
     let all: Arc<[Settlement]> = orphans.iter().map(rescued).collect();
-    let held = store.ledger().settle(all).await.unwrap();
-    held.iter().filter(|it| **it).count()
+    let applied = store.ledger().settle(all).await.unwrap();
+    applied.iter().filter(|it| **it).count()
 }
 
 async fn forget(db: &Fixture, node: Id) {

@@ -59,8 +59,8 @@ pub(super) async fn claim_suspects(store: &Store) -> Vec<Claim> {
 pub(super) async fn settle_all(store: &Store, claims: &[Claim], transition: &Transition) {
     let all: Vec<Settlement> =
         claims.iter().map(|it| settle(store, it, transition.clone())).collect();
-    let held = store.ledger().settle(all.into()).await.unwrap();
-    assert!(held.iter().all(|it| *it), "{held:?}");
+    let applied = store.ledger().settle(all.into()).await.unwrap();
+    assert!(applied.iter().all(|it| *it), "{applied:?}");
 }
 
 /// Ends all of `claims` well.

@@ -95,10 +95,10 @@ on_both_databases! {
             assert_eq!(claims.len(), LEADS);
             let ends = all(&other, &claims, &Transition::Succeed(Vec::new()));
             let (inbox, ledger) = (db.store.inbox(), other.ledger());
-            let (stored, held) =
+            let (stored, applied) =
                 at_once(round, inbox.put(messages("a", &phones, round)), ledger.settle(ends)).await;
             assert_eq!(stored.unwrap().len(), LEADS);
-            assert!(held.unwrap().iter().all(|it| *it));
+            assert!(applied.unwrap().iter().all(|it| *it));
             assert_heads(&db, LEADS).await;
         }
         drain(&db.store, 50).await;
@@ -121,10 +121,10 @@ on_both_databases! {
             };
             let ends = all(&other, &claims, &transition);
             let (inbox, ledger) = (db.store.inbox(), other.ledger());
-            let (stored, held) =
+            let (stored, applied) =
                 at_once(round, inbox.put(messages("a", &phones, round)), ledger.settle(ends)).await;
             stored.unwrap();
-            assert!(held.unwrap().iter().all(|it| *it));
+            assert!(applied.unwrap().iter().all(|it| *it));
             assert_heads(&db, LEADS).await;
         }
         let later = db.number("select count(*) from job_later").await;
@@ -286,12 +286,12 @@ on_both_databases! {
                 })
                 .collect();
             let ledger = other.ledger();
-            let (claims, held) =
+            let (claims, applied) =
                 at_once(round, claim_of(&db.store, &[(SMS, 4)]), ledger.settle(cancels)).await;
-            let held = held.unwrap();
-            for ((_, job_id), held) in jobs.iter().zip(&held) {
+            let applied = applied.unwrap();
+            for ((_, job_id), is_applied) in jobs.iter().zip(&applied) {
                 let is_claimed = claims.iter().any(|it| it.job.id == *job_id);
-                assert!(is_claimed ^ held, "job {job_id}: claimed {is_claimed}, cancelled {held}");
+                assert!(is_claimed ^ is_applied, "job {job_id}: claimed {is_claimed}, cancelled {is_applied}");
             }
             assert_whole(&db).await;
             succeed(&db.store, &claims).await;
@@ -391,8 +391,8 @@ on_both_databases! {
             let claims = claim(&db.store, LEADS).await;
             let ends = all(&db.store, &claims, &Transition::Succeed(Vec::new()));
             let (ledger, queue) = (db.store.ledger(), other.queue());
-            let (held, swept) = at_once(round, ledger.settle(ends), queue.sweep()).await;
-            assert!(held.unwrap().iter().all(|it| *it));
+            let (applied, swept) = at_once(round, ledger.settle(ends), queue.sweep()).await;
+            assert!(applied.unwrap().iter().all(|it| *it));
             assert_eq!(swept.unwrap(), 0);
             assert_heads(&db, LEADS).await;
         }

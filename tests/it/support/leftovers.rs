@@ -21,7 +21,7 @@ pub enum Leftover {
     /// A job that is due and has not ended, though a daemon runs that works jobs.
     Unfinished,
     /// A job that is claimed by a node which is gone.
-    Held,
+    Orphaned,
     /// A job in no place, in two places, or a place of no job.
     Misplaced,
     /// A line with blocked jobs and no head.
@@ -36,14 +36,14 @@ pub enum Leftover {
     Anything,
 }
 
-use Leftover::{Anything, Headless, Held, Miscounted, Misplaced, Panic, Stuck, Unfinished};
+use Leftover::{Anything, Headless, Miscounted, Misplaced, Orphaned, Panic, Stuck, Unfinished};
 
 /// Forbidden for a daemon that runs and works jobs.
-pub const OF_DAEMONS: &[Leftover] = &[Misplaced, Headless, Held, Stuck, Panic, Unfinished];
+pub const OF_DAEMONS: &[Leftover] = &[Misplaced, Headless, Orphaned, Stuck, Panic, Unfinished];
 /// Forbidden for a daemon that has ended or works no jobs.
-pub const OF_ENDED: &[Leftover] = &[Misplaced, Headless, Held, Stuck, Panic];
+pub const OF_ENDED: &[Leftover] = &[Misplaced, Headless, Orphaned, Stuck, Panic];
 /// Forbidden for a store. Its tests claim and settle by hand, so jobs may be left unfinished.
-pub const OF_STORES: &[Leftover] = &[Misplaced, Headless, Held, Miscounted];
+pub const OF_STORES: &[Leftover] = &[Misplaced, Headless, Orphaned, Miscounted];
 
 /// One thing that is left: its sort, and which it is.
 pub type Left = (Leftover, String);
@@ -156,7 +156,7 @@ fn select(what: Leftover) -> &'static str {
             "select 'job ' || job_id || ' of kind ' || kind || case when node is null \
                then ' waits' else ' runs' end as which from job_ready"
         }
-        Held => {
+        Orphaned => {
             "select 'job ' || job_id || ' is claimed by node ' || node as which from job_ready \
                where node is not null and node not in (select id from nodes)"
         }

@@ -393,7 +393,7 @@ fn queue() -> Vec<Row> {
                 4_000_000,
             )
             .finds(400),
-        reader("READ_HELD_RUNS", [number(NODE)]).of(400).finds(400),
+        reader("READ_CLAIMED_RUNS", [number(NODE)]).of(400).finds(400),
         scan("READ_HEADLESS", []).whole(
             &["job_blocked", "job_ready"],
             "each minute, and looks for what should not be there",
@@ -593,7 +593,7 @@ fn lists() -> Vec<Row> {
             .note("of a client, in a window")
             .of(10_000)
             .finds(51),
-        api("UNSUCCESSFUL_FLOOR", [NEWEST, PAGE]).of(51).finds(1),
+        api("UNSUCCESSFUL_BOUND", [NEWEST, PAGE]).of(51).finds(1),
         api("LIST_UNFINISHED", with(jobs(None, None), HEAD - 50, 1, 0))
             .note("the newest")
             .of(3_500)
@@ -604,8 +604,8 @@ fn lists() -> Vec<Row> {
             .of(120_000)
             .a_row(3, 40)
             .may_read(&["job_ready", "job_blocked", "job_later"], WINDOW),
-        api("UNFINISHED_FLOOR", [NEWEST, PAGE]).of(204).finds(1),
-        api("UNFINISHED_FLOOR", [NEWEST, number(20_000)])
+        api("UNFINISHED_BOUND", [NEWEST, PAGE]).of(204).finds(1),
+        api("UNFINISHED_BOUND", [NEWEST, number(20_000)])
             .note("of a window")
             .of(80_000)
             .a_row(2, 20)
@@ -686,7 +686,7 @@ fn lists() -> Vec<Row> {
         ),
         api("READ_COUNTS", []).of(1_000),
         // As many as wait for a person.
-        api("READ_HELD", []).of(30_000).a_row(2, 20).finds(1),
+        api("READ_UNDECIDED", []).of(30_000).a_row(2, 20).finds(1),
     ]);
     lists
 }
