@@ -12,14 +12,14 @@ use std::time::Duration;
 
 /// How many times the first daemon may be killed while it has no job in hand.
 const TRIES: u32 = 30;
-const HELD_BY_OTHERS: &str = "select count(*) from job_ready where node is not null and node not in (select id from nodes where role = 'worker')";
+const CLAIMED_BY_OTHERS: &str = "select count(*) from job_ready where node is not null and node not in (select id from nodes where role = 'worker')";
 
 /// Kills the one that takes the webhooks until a kill leaves jobs behind in its name.
 async fn kill_with_jobs_in_hand(load: &Load, taker: &mut Daemon, db: &Peek) {
     for _ in 0..TRIES {
         load.has_reached(load.count() + 20).await;
         taker.kill_9();
-        if db.number(HELD_BY_OTHERS).await > 0 {
+        if db.number(CLAIMED_BY_OTHERS).await > 0 {
             return;
         }
         taker.start_again().await;
@@ -41,7 +41,7 @@ async fn jobs_of_a_killed_daemon_are_taken_over_by_another() {
         kill_with_jobs_in_hand(&load, &mut taker, &db).await;
         // 2 × lease is 800 ms; the rest is for a machine with other things to do.
         eventually(Duration::from_secs(10), async || {
-            (db.number(HELD_BY_OTHERS).await == 0).then_some(())
+            (db.number(CLAIMED_BY_OTHERS).await == 0).then_some(())
         })
         .await;
         taker.start_again().await;

@@ -37,8 +37,8 @@ async fn newest_node(db: &Peek) -> i64 {
 
 /// Waits until a node holds `count` jobs of a kind.
 async fn has_in_hand(db: &Peek, node: i64, kind: &str, count: i64) {
-    let held = format!("select count(*) from job_ready where node = {node} and kind = '{kind}'");
-    eventually(PATIENCE, async || (db.number(&held).await == count).then_some(())).await;
+    let claimed = format!("select count(*) from job_ready where node = {node} and kind = '{kind}'");
+    eventually(PATIENCE, async || (db.number(&claimed).await == count).then_some(())).await;
 }
 
 /// Waits until each of these nodes has made more than `count` heartbeats.

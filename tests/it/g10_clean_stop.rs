@@ -91,7 +91,7 @@ on_both_daemons! {
         let messages = db.number("select count(*) from messages").await;
         assert!(messages >= acknowledged.len() as i64);
         for (what, sql) in [
-            ("jobs still held", "select count(*) from job_ready where node is not null"),
+            ("jobs still claimed", "select count(*) from job_ready where node is not null"),
             (
                 "attempts used by jobs that wait",
                 "select count(*) from job_ready where run <> spared",

@@ -96,7 +96,7 @@ pub(super) async fn apply_effects(
 
 /// The facts about a message on which effects depend.
 pub(super) struct About {
-    /// True if its provider can be told to answer it.
+    /// True if it can be answered through its provider.
     is_answerable: bool,
     /// The provider's verdict, which may have come while the job ran (docs/RULES.md P16).
     hint: Option<Sentiment>,

@@ -259,7 +259,7 @@ pub(super) async fn settle(
     follow_ons.retain(|follow_on| applied.get(follow_on.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
     // 6. Admit held heads of the clients that have room now, and write the counts.
-    caps.settle(tx).await?;
+    caps.admit_and_write(tx).await?;
     counts.write(tx, db.node()).await?;
     Ok(applied)
 }

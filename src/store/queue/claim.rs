@@ -170,7 +170,8 @@ pub(super) async fn claim_sqlite(
     let mut claims = Vec::with_capacity(rows.len());
     for (row, id) in rows.iter().zip(&ids) {
         let Some(facts) = facts.get(id) else {
-            return Err(StoreError::Broken(format!("job {id} is in line and has no facts")));
+            let text = format!("job {id} is the head of a line and has no row in `jobs`");
+            return Err(StoreError::Broken(text));
         };
         claims.extend(claim(row, facts, kinds)?);
     }

@@ -107,7 +107,7 @@ pub(super) async fn due_retries(tx: Tx) -> Result<Finished<usize>, StoreError> {
     if !rows.is_empty() {
         tx.run(&TURN_HEADS, [group(&rows)?]).await?;
     }
-    caps.settle(&tx).await?;
+    caps.admit_and_write(&tx).await?;
     tx.commit(rows.len()).await
 }
 
@@ -161,6 +161,6 @@ pub(super) async fn due_later(tx: Tx, followed: &Followed) -> Result<Finished<us
     }
     let given = needed.take_with(&tx, &TAKE_DUE_TURNS, "last_due").await?;
     lines::write(&tx, placed, given, &mut caps).await?;
-    caps.settle(&tx).await?;
+    caps.admit_and_write(&tx).await?;
     tx.commit(moved).await
 }

@@ -70,12 +70,13 @@ pub(super) async fn claim_one(
     let Some(row) = claimed.first() else { return Ok(tx.roll_back(None)) };
     let facts = tx.all(&READ_FACTS, [group(&[row.try_get::<i64>("", "job_id")?])?]).await?;
     let Some(facts) = facts.first() else {
-        return Err(StoreError::Broken("a job is in line and has no facts".to_owned()));
+        let text = "a job is the head of a line and has no row in `jobs`";
+        return Err(StoreError::Broken(text.to_owned()));
     };
     let claim = claim(row, facts, kinds)?;
     // The suspect is in turn now, and counts toward the cap.
     let client_id: String = row.try_get("", "client_id")?;
     caps.enters(&client_id);
-    caps.settle(&tx).await?;
+    caps.admit_and_write(&tx).await?;
     tx.commit(claim).await
 }

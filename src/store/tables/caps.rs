@@ -257,7 +257,7 @@ impl Caps {
     /// Admits held heads of the clients that have room, and writes the caps. Room for suspects that
     /// are due is kept free: a suspect is admitted when it is claimed. A transaction must not
     /// change heads afterwards.
-    pub(in crate::store) async fn settle(mut self, tx: &Tx) -> Result<(), StoreError> {
+    pub(in crate::store) async fn admit_and_write(mut self, tx: &Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
             client_id: &'a str,
@@ -339,7 +339,7 @@ pub(in crate::store) async fn set(
         tx.run(&ADMIT_UNCAPPED, []).await?;
         // 3. Count the heads of these clients, and admit those that have room now.
         let clients = changed.iter().map(|row| row.client_id).collect();
-        Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
+        Caps::lock_and_count(&tx, clients).await?.admit_and_write(&tx).await?;
         let has_caps = are_there(&tx).await?;
         tx.commit(has_caps).await
     });
@@ -356,7 +356,7 @@ pub(in crate::store) async fn cap_at_zero(tx: &Tx, client_id: &str) -> Result<()
         cap: u32,
     }
     tx.run(&PUT_CAPS, [group(&[Row { client_id, cap: 0 }])?]).await?;
-    Caps::lock_and_count(tx, BTreeSet::from([client_id])).await?.settle(tx).await
+    Caps::lock_and_count(tx, BTreeSet::from([client_id])).await?.admit_and_write(tx).await
 }
 
 /// The clients that are capped at 0, with how many of their heads are held.
@@ -378,7 +378,7 @@ pub(in crate::store) async fn recount(db: &Database) -> Result<usize, StoreError
     for clients in wrong.chunks(CORRECTED_MAX) {
         db.write("caps", async |tx| {
             let clients = clients.iter().map(String::as_str).collect();
-            Caps::lock_and_count(&tx, clients).await?.settle(&tx).await?;
+            Caps::lock_and_count(&tx, clients).await?.admit_and_write(&tx).await?;
             tx.commit(()).await
         })
         .await?;

@@ -100,7 +100,7 @@ pub(in crate::store) async fn promote_headless(
         let (mut caps, turns) = lines::take_for(tx, &placed, std::iter::empty()).await?;
         tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
         lines::write(tx, placed, turns, &mut caps).await?;
-        caps.settle(tx).await?;
+        caps.admit_and_write(tx).await?;
     }
     Ok(moved.len())
 }

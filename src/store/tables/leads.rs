@@ -278,7 +278,7 @@ impl Lead {
                 barriers: Barriers {
                     opted_out: opted_out.is_some(),
                     bounced: bounced.is_some(),
-                    sms_dnd: flag(&row, "sms_dnd")?,
+                    sms_dnd: flag(row, "sms_dnd")?,
                 },
             },
             profile: LeadProfile {

@@ -116,7 +116,7 @@ sql! {
         "delete from job_later where job_id @ids($1) returning job_id, line, kind, client_id, run, spared";
 
     /// Adds to the counts of the overview: a row for each node, kind and state. Sorted. It is the
-    /// last statement of every transaction, because it locks the rows that all others need, too. By
+    /// last statement of a transaction, because all transactions of the node need these rows. By
     /// primary key.
     pub(in crate::store) static ADD_COUNTS =
         "insert into job_counts (node, kind, state, count) \
@@ -233,7 +233,7 @@ pub(in crate::store) async fn enter(
     let placed = place(tx, entering, fresh).await?;
     let (mut caps, turns) = take_for(tx, &placed, std::iter::empty()).await?;
     write(tx, placed, turns, &mut caps).await?;
-    caps.settle(tx).await
+    caps.admit_and_write(tx).await
 }
 
 /// Locks the caps of the clients that get heads, and of the clients `losing` some; then takes the

@@ -183,7 +183,7 @@ async fn hold(db: &Database, client_id: &str) -> Result<(), StoreError> {
                 lines.push(row.try_get("", "line")?);
                 caps.is_held(client_id);
             }
-            caps.settle(&tx).await?;
+            caps.admit_and_write(&tx).await?;
             tx.commit(lines).await
         });
         let lines = lines.await?;
@@ -201,7 +201,7 @@ async fn admit_held(db: &Database, client_id: &str) -> Result<(), StoreError> {
         let is_over = db.write("rest", async |tx| {
             let mut caps = Caps::lock(&tx, [client_id]).await?;
             let is_over = caps.admit_held(&tx, client_id, HEADS_MAX).await?;
-            caps.settle(&tx).await?;
+            caps.admit_and_write(&tx).await?;
             tx.run(&DELETE_CAPS_OF_NOTHING, [column("client_id", [client_id])?]).await?;
             tx.commit(is_over).await
         });

@@ -1,4 +1,4 @@
-//! Jobs that the database says this node holds, and that it has lost track of.
+//! Jobs that this node has claimed according to the database, and that it has lost track of.
 
 use super::{JanitorSetup, attempted, rescue};
 use crate::{
@@ -12,13 +12,13 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostRuns {
     checked_at: Option<Instant>,
-    /// The runs, as (job id, run), that this node held by the database and did not have in
-    /// memory.
+    /// The runs, as (job id, run), that this node had claimed according to the database, and did
+    /// not have in memory.
     missing: HashSet<(Id, i64)>,
 }
 
 impl LostRuns {
-    /// Once a lease, compares what the database says this node holds with what it has in memory.
+    /// Once a lease, compares the runs that this node has claimed with those it has in memory.
     /// A run that is missing at two checks in a row is lost: the answer of its claim never came,
     /// or nobody recorded its outcome. It becomes a failed attempt, under its fence: if memory
     /// was wrong, nothing takes effect twice.

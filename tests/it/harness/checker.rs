@@ -57,7 +57,7 @@ const NONE_OF: &[(&str, &str)] = &[
         "select count(*) from jobs j where j.kind <> 'SELF_CHECK' \
            and 1 <> (select count(*) from job_attempts a where a.job_id = j.id and a.ended)",
     ),
-    ("jobs that are still held", "select count(*) from job_ready where node is not null"),
+    ("jobs that are still claimed", "select count(*) from job_ready where node is not null"),
     (
         "attempts after the one that ended their job",
         "select count(*) from job_attempts a join job_attempts e on e.job_id = a.job_id where e.ended and a.run > e.run",

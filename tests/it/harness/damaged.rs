@@ -42,7 +42,7 @@ const DAMAGE: &[(&str, &str)] = &[
     ),
     (
         "insert into job_ready (line, job_id, kind, client_id, node) select -id, id, kind, client_id, 9 from jobs limit 1",
-        "jobs that are still held",
+        "jobs that are still claimed",
     ),
     ("select 1", "jobs in two places"),
     (

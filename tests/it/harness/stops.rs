@@ -213,7 +213,7 @@ on_both_daemons! {
         posting.load.nodes[0].is_up.store(false, Ordering::SeqCst);
         assert!(stop_in_time(&daemon, "with a stuck handler").await >= LIMIT);
         for (what, sql) in [
-            ("jobs still held", "select count(*) from job_ready where node is not null"),
+            ("jobs still claimed", "select count(*) from job_ready where node is not null"),
             (
                 "attempts used by jobs that were not started",
                 "select count(*) from job_ready where job_id <> 1 and run <> spared",

@@ -41,11 +41,11 @@ async fn takeovers(config: &str, kills: u64, seed: u64) -> Vec<Takeover> {
         let first = 1 + i64::try_from(round).unwrap() * IN_HAND;
         // They wait in their first attempt, and end at once in their second.
         db.put_jobs(first - 1, IN_HAND, "LINGERS", "fine").await;
-        let held = format!(
+        let claimed = format!(
             "select count(*) from job_ready where node is not null and job_id between {first} and {}",
             first + IN_HAND - 1
         );
-        eventually(PATIENCE, async || (db.number(&held).await == IN_HAND).then_some(())).await;
+        eventually(PATIENCE, async || (db.number(&claimed).await == IN_HAND).then_some(())).await;
         let other = Daemon::start(options.clone()).await;
         // At any moment between two heartbeats.
         let beat = Duration::from_millis(dice.below(1_000));

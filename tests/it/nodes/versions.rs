@@ -60,10 +60,10 @@ async fn a_node_that_does_not_know_a_kind_never_decides_about_its_jobs() {
     );
     until(&peek, 1, &format!("select count(*) {rescued} and j.kind = 'LINGERS'")).await;
     works(&peek, 1_001).await;
-    let held = format!(
+    let claimed = format!(
         "select count(*) from job_ready where kind = 'NOVEL' and node = {dead} and run = 1"
     );
-    assert_eq!(peek.number(&held).await, NOVEL, "moved by a node that does not know them");
+    assert_eq!(peek.number(&claimed).await, NOVEL, "moved by a node that does not know them");
     let attempts = "from job_attempts a join jobs j on j.id = a.job_id where j.kind = 'NOVEL'";
     assert_eq!(peek.number(&format!("select count(*) {attempts}")).await, 0);
     // The node is forgotten, as after an hour; its jobs are not.

@@ -240,8 +240,8 @@ impl<'k, 'a> Recognition<'k, 'a> {
         })
     }
 
-    /// A webhook repeats the stored message `id`. Then the one that came over its other path,
-    /// earlier in the group, repeats it, too, unless the provider's ids of the two differ.
+    /// Given that a webhook repeats the stored message `id`: the message that came over its other
+    /// path, earlier in the group, repeats it, too, unless the provider's ids of the two differ.
     fn tell_other_path(&mut self, keys: &Keys<'a>, id: Id) {
         let stored = First::Stored(id);
         let on_path = keys.of_other_path.iter().find_map(|key| self.on_other_path.get(key));
@@ -478,7 +478,7 @@ mod tests {
                         |keys: &&Keys<'_>| keys.own.iter().any(|own| own.key == claim.key);
                     stored.contains_key(&claim.key) || group.iter().filter(has_it).count() > 1
                 };
-                // Only the path can have told.
+                // Only the other path can have shown it.
                 let by_path = !keys.own.iter().any(shares) && keys.for_other_path.is_empty();
                 let root = match repeated[at] {
                     Some(First::InGroup(root)) if by_path => root,

@@ -50,7 +50,7 @@ fn ids() -> impl Fn() -> Id {
     }
 }
 
-/// An event that was told at `at`, and received later.
+/// An event with the provider's time `at`, received later.
 fn event(signal: Signal, at: i64) -> Inbound {
     Inbound {
         client_id: Arc::from(CLIENT),

@@ -42,7 +42,7 @@ pub(super) async fn enqueue(
     let (mut caps, turns) = lines::take_for(tx, &placed, moving.clients()).await?;
     moving.take_out(tx, &mut caps).await?;
     lines::write(tx, placed, turns, &mut caps).await?;
-    caps.settle(tx).await?;
+    caps.admit_and_write(tx).await?;
     // 4. Write the counts, which are last in every transaction.
     let mut counts = Counts::default();
     for entry in entries {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 pub(super) enum Place {
     /// The head of its line, in turn.
     Ready,
-    /// Held by the node of that number.
+    /// Claimed by the node of that number.
     Running(usize),
     /// The head of its line, out of turn until its retry is due.
     Waiting,
@@ -243,7 +243,7 @@ impl Jobs {
 
     /// A node dies; `rescued` are the jobs that were found.
     pub(super) fn died(&mut self, node: usize, rescued: &[Id]) {
-        let held: Vec<Id> = self
+        let claimed: Vec<Id> = self
             .jobs
             .iter()
             .filter(|it| it.1.place == Place::Running(node))
@@ -251,8 +251,8 @@ impl Jobs {
             .collect();
         let mut rescued = rescued.to_vec();
         rescued.sort_unstable();
-        assert_eq!(rescued, held, "what it held, and nothing else");
-        for id in held {
+        assert_eq!(rescued, claimed, "what it had claimed, and nothing else");
+        for id in claimed {
             let job = self.job(id);
             if job.run - job.spared < job.max_attempts {
                 (job.place, job.is_suspect, job.is_due) = (Place::Waiting, true, false);

@@ -65,7 +65,7 @@ enum Step {
     },
     /// An hour passes, and what is due enters.
     Due,
-    /// A node dies, and another rescues what it held.
+    /// A node dies, and another rescues what it had claimed.
     Die {
         node: usize,
     },
@@ -239,8 +239,8 @@ impl Case<'_> {
         };
         let settlement = settle(&self.nodes[node], &claim, transition);
         let twice = Arc::new([settlement.clone(), settlement]);
-        let held = self.nodes[node].ledger().settle(twice).await.unwrap();
-        assert_eq!(held, [true, false], "a run ends once: {claim:?}");
+        let applied = self.nodes[node].ledger().settle(twice).await.unwrap();
+        assert_eq!(applied, [true, false], "a run ends once: {claim:?}");
         self.model.ended(id, how);
         if matches!(how, End::SucceedWithNext) {
             let next =
@@ -266,8 +266,8 @@ impl Case<'_> {
         if !self.model.is_run(claim.job.id, claim.run, 0) {
             all.push(of_now);
         }
-        let held = self.nodes[0].ledger().settle(all.into()).await.unwrap();
-        assert!(held.iter().all(|it| !it), "{claim:?}");
+        let applied = self.nodes[0].ledger().settle(all.into()).await.unwrap();
+        assert!(applied.iter().all(|it| !it), "{claim:?}");
     }
 
     async fn hour(&mut self) {
@@ -287,8 +287,8 @@ impl Case<'_> {
         let orphans = self.nodes[node].queue().orphans(Vec::new(), &KINDS).await.unwrap();
         let ids: Vec<Id> = orphans.iter().map(|it| it.settlement.job_id).collect();
         let settlements: Arc<[Settlement]> = orphans.into_iter().map(rescued).collect();
-        let held = self.nodes[node].ledger().settle(settlements).await.unwrap();
-        assert!(held.iter().all(|it| *it));
+        let applied = self.nodes[node].ledger().settle(settlements).await.unwrap();
+        assert!(applied.iter().all(|it| *it));
         self.model.died(node, &ids);
     }
 
