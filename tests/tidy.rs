@@ -123,6 +123,12 @@ const FILE_LINES_MAX: usize = 600;
 /// alone.
 const COMMENT_COLUMNS_MAX: usize = 100;
 
+/// `(name, why several private types may share it)`.
+const SHARED_NAMES: &[(&str, &str)] = &[
+    ("Row", "a row of the JSON that one statement is given, or of the rows that it returns"),
+    ("Inner", "the fields of a handle, which its clones share or which it hides"),
+];
+
 /// What declares a type, as it stands after its visibility.
 const TYPE_KEYWORDS: &[&str] = &["struct ", "enum ", "trait ", "union ", "type "];
 
@@ -433,21 +439,34 @@ fn no_file_is_too_long_to_read() {
     nothing(wrong);
 }
 
-/// One word means one thing: a reader need not ask which of two types a name stands for.
+/// One word means one thing: a reader need not ask which of two types a name stands for. A private
+/// type has no name of a type that others may name, and its name occurs once, except for
+/// [`SHARED_NAMES`].
 #[test]
-fn a_type_that_others_may_name_has_a_name_of_its_own() {
-    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+fn a_type_has_a_name_of_its_own() {
+    let mut places: BTreeMap<String, Vec<(PathBuf, bool)>> = BTreeMap::new();
     for file in rust_files("src") {
-        for name in shared_types(&code_of(without_tests(&read(&file)))) {
-            places.entry(name).or_default().push(file.display().to_string());
+        for (name, is_private) in types(&code_of(without_tests(&read(&file)))) {
+            places.entry(name).or_default().push((file.clone(), is_private));
         }
     }
     assert!(places.len() > 200, "only {} types are found", places.len());
-    places.retain(|_, files| files.len() > 1);
-    let twice = places.into_iter().map(|(name, files)| {
-        format!("`{name}` is declared in {}: rename all but one", files.join(" and in "))
-    });
-    nothing(twice.collect());
+    let mut wrong = BTreeSet::new();
+    for (name, _) in SHARED_NAMES {
+        if places.get(*name).is_none_or(|types| types.len() < 2) {
+            wrong.insert(format!("`{name}` is not shared: take it off the list"));
+        }
+    }
+    for (name, types) in places {
+        let is_listed = SHARED_NAMES.iter().any(|(shared, _)| *shared == name);
+        let may_share = is_listed && types.iter().all(|(_, is_private)| *is_private);
+        if types.len() > 1 && !may_share {
+            let files: Vec<String> = types.iter().map(|it| it.0.display().to_string()).collect();
+            let all = files.join(" and in ");
+            wrong.insert(format!("`{name}` is declared in {all}: rename all but one"));
+        }
+    }
+    nothing(wrong);
 }
 
 #[test]
@@ -674,16 +693,22 @@ fn mentions(code: &str, name: &str) -> bool {
     })
 }
 
-/// The names of the types that are declared with `pub`, `pub(super)` or the like.
-fn shared_types(code: &str) -> Vec<String> {
+/// The types that are declared: the name of each, and whether it is private. The types that belong to
+/// a trait or its implementation (`type Result = …;`, indented) have the trait's names.
+fn types(code: &str) -> Vec<(String, bool)> {
     let declared = |line: &str| {
-        let mut rest = line.trim().strip_prefix("pub")?;
-        if let Some(limited) = rest.strip_prefix('(') {
-            rest = limited.split_once(')')?.1;
+        let mut rest = line.trim();
+        let is_private = !(rest.starts_with("pub ") || rest.starts_with("pub("));
+        if let Some(public) = rest.strip_prefix("pub") {
+            let limit = public.strip_prefix('(').and_then(|it| it.split_once(')'));
+            rest = limit.map_or(public, |(_, after)| after).trim_start();
         }
-        let rest = rest.strip_prefix(' ')?;
         let rest = rest.strip_prefix("unsafe ").unwrap_or(rest);
-        TYPE_KEYWORDS.iter().find_map(|keyword| Some(head(rest.strip_prefix(keyword)?)))
+        if is_private && rest.starts_with("type ") && line.starts_with(' ') {
+            return None;
+        }
+        let name = TYPE_KEYWORDS.iter().find_map(|it| Some(head(rest.strip_prefix(it)?)))?;
+        (!name.is_empty()).then_some((name, is_private))
     };
     code.lines().filter_map(declared).collect()
 }
@@ -876,6 +901,10 @@ let s = "sea_orm::z \" // still"; let r = r#"sea_orm::"q""#; d::e();
     ] {
         assert!(!CHANNELS.iter().any(|channel| names_channel(line, channel)), "{line}");
     }
+    let code =
+        "pub(in a::b) struct A;\nenum B {\n    type Result = u8;\n    struct Row {\ntype C = u8;\n";
+    let named = ["A", "B", "Row", "C"].map(|name| (name.to_owned(), name != "A"));
+    assert_eq!(types(code), named);
     let file = "code\n#[cfg(test)]\nuse x;\ncode\n\n#[cfg(test)]\n#[expect(a)]\nmod tests {\n}\n";
     assert_eq!(without_tests(file), "code\n#[cfg(test)]\nuse x;\ncode\n");
 }

@@ -49,7 +49,7 @@ pub(super) enum Distrust {
 
 /// Who can use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum FileAccess {
     /// Only its owner, who is trusted.
     Private,
     /// It belongs to this process's user, and others can use it.
@@ -61,14 +61,14 @@ enum Standing {
 }
 
 /// Who can use a file with this owner and mode; `me` is the user of this process.
-const fn standing(owner: u32, mode: u32, me: u32) -> Standing {
+const fn standing(owner: u32, mode: u32, me: u32) -> FileAccess {
     if owner != me && owner != ROOT {
-        return Standing::Foreign;
+        return FileAccess::Foreign;
     }
     match (mode & OF_OTHERS, owner == me) {
-        (0, _) => Standing::Private,
-        (_, true) => Standing::OursAndOpen,
-        (_, false) => Standing::RootsAndOpen,
+        (0, _) => FileAccess::Private,
+        (_, true) => FileAccess::OursAndOpen,
+        (_, false) => FileAccess::RootsAndOpen,
     }
 }
 
@@ -82,7 +82,7 @@ fn me() -> u32 {
     geteuid().as_raw()
 }
 
-fn standing_of(found: &Metadata) -> Standing {
+fn standing_of(found: &Metadata) -> FileAccess {
     standing(found.uid(), found.mode(), me())
 }
 
@@ -156,10 +156,10 @@ pub(super) fn judge(found: &Metadata) -> Result<IsOpen, Distrust> {
         return Err(Distrust::NoFile);
     }
     match standing_of(found) {
-        Standing::Private => Ok(IsOpen::No),
-        Standing::OursAndOpen => Ok(IsOpen::Ours),
-        Standing::RootsAndOpen => Ok(IsOpen::Roots),
-        Standing::Foreign => Err(Distrust::Foreign { owner: found.uid() }),
+        FileAccess::Private => Ok(IsOpen::No),
+        FileAccess::OursAndOpen => Ok(IsOpen::Ours),
+        FileAccess::RootsAndOpen => Ok(IsOpen::Roots),
+        FileAccess::Foreign => Err(Distrust::Foreign { owner: found.uid() }),
     }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn judge(found: &Metadata) -> Result<IsOpen, Distrust> {
 pub(super) fn are_trusted<'a>(
     found: impl IntoIterator<Item = &'a Metadata>,
 ) -> Result<(), Distrust> {
-    match found.into_iter().find(|metadata| standing_of(metadata) == Standing::Foreign) {
+    match found.into_iter().find(|metadata| standing_of(metadata) == FileAccess::Foreign) {
         Some(foreign) => Err(Distrust::Foreign { owner: foreign.uid() }),
         None => Ok(()),
     }
@@ -253,7 +253,7 @@ pub(super) fn directory(path: &Path, is_ours: bool) -> io::Result<()> {
         }
         Err(error) => return Err(error),
         Ok(found) => {
-            if is_ours && found.is_dir() && standing_of(&found) == Standing::OursAndOpen {
+            if is_ours && found.is_dir() && standing_of(&found) == FileAccess::OursAndOpen {
                 fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))?;
                 tracing::info!(
                     path = %path.display(),
@@ -284,17 +284,17 @@ mod tests {
     fn only_files_of_this_user_and_of_root_are_trusted() {
         const ME: u32 = 1000;
         for (owner, mode, me, expected) in [
-            (ME, 0o100_600, ME, Standing::Private),
-            (ME, 0o100_400, ME, Standing::Private),
-            (ME, 0o100_640, ME, Standing::OursAndOpen),
-            (ME, 0o100_604, ME, Standing::OursAndOpen),
-            (ME, 0o100_602, ME, Standing::OursAndOpen),
-            (ROOT, 0o100_600, ME, Standing::Private),
-            (ROOT, 0o100_640, ME, Standing::RootsAndOpen),
-            (ROOT, 0o100_644, ROOT, Standing::OursAndOpen),
-            (ME, 0o100_600, ROOT, Standing::Foreign),
-            (65_534, 0o100_600, ME, Standing::Foreign),
-            (65_534, 0o100_666, ME, Standing::Foreign),
+            (ME, 0o100_600, ME, FileAccess::Private),
+            (ME, 0o100_400, ME, FileAccess::Private),
+            (ME, 0o100_640, ME, FileAccess::OursAndOpen),
+            (ME, 0o100_604, ME, FileAccess::OursAndOpen),
+            (ME, 0o100_602, ME, FileAccess::OursAndOpen),
+            (ROOT, 0o100_600, ME, FileAccess::Private),
+            (ROOT, 0o100_640, ME, FileAccess::RootsAndOpen),
+            (ROOT, 0o100_644, ROOT, FileAccess::OursAndOpen),
+            (ME, 0o100_600, ROOT, FileAccess::Foreign),
+            (65_534, 0o100_600, ME, FileAccess::Foreign),
+            (65_534, 0o100_666, ME, FileAccess::Foreign),
         ] {
             assert_eq!(standing(owner, mode, me), expected, "{owner} {mode:o} {me}");
         }

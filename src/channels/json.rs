@@ -68,22 +68,22 @@ pub fn parse(body: &[u8]) -> Result<Value, Unreadable> {
 fn read(body: &[u8]) -> Result<Option<Value>, serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(body);
     let (is_owned, count) = (Cell::new(false), Cell::new(0));
-    let reader = Reader { is_owned: &is_owned, count: &count };
-    let value = reader.deserialize(&mut text)?;
+    let builder = ValueBuilder { is_owned: &is_owned, count: &count };
+    let value = builder.deserialize(&mut text)?;
     text.end()?;
-    Ok((!reader.is_full()).then_some(value))
+    Ok((!builder.is_full()).then_some(value))
 }
 
 /// Builds a [`Value`].
 #[derive(Clone, Copy)]
-struct Reader<'a> {
+struct ValueBuilder<'a> {
     /// Set by a text that was handed over: the digits of a number. Those of a body are lent.
     is_owned: &'a Cell<bool>,
     /// How many values there are so far.
     count: &'a Cell<usize>,
 }
 
-impl Reader<'_> {
+impl ValueBuilder<'_> {
     fn add(&self, values: usize) {
         self.count.set(self.count.get() + values);
     }
@@ -94,7 +94,7 @@ impl Reader<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueBuilder<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -105,7 +105,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueBuilder<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -96,7 +96,7 @@ pub(super) struct JobSelection {
 
 /// A change of jobs.
 #[derive(Clone, Copy)]
-enum Change {
+enum JobChange {
     Retry,
     Cancel,
 }
@@ -143,10 +143,10 @@ pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
             if is_json { output::print_json(&job) } else { output::print(&details(&job)) }
         }
         JobsCommand::Retry { selection, remote } => {
-            change(Change::Retry, &selection, remote, files)
+            change(JobChange::Retry, &selection, remote, files)
         }
         JobsCommand::Cancel { selection, remote } => {
-            change(Change::Cancel, &selection, remote, files)
+            change(JobChange::Cancel, &selection, remote, files)
         }
         JobsCommand::Stats(remote) => {
             let is_json = remote.json;
@@ -182,7 +182,7 @@ fn list(
 
 /// Changes the jobs with these ids one by one, or all that match the filter in one request.
 fn change(
-    change: Change,
+    change: JobChange,
     selection: &JobSelection,
     remote: Remote,
     files: Files,
@@ -212,7 +212,11 @@ fn change(
 
 /// Changes jobs one by one. Returns the changed jobs, and the reasons why others were refused. A
 /// refusal does not prevent the change of the next job.
-async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Value>, Vec<String>) {
+async fn change_each(
+    admin: &Admin,
+    change: JobChange,
+    ids: &[String],
+) -> (Vec<Value>, Vec<String>) {
     let (mut jobs, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
         match admin.post(&["jobs", id, change.verb()], None).await {
@@ -227,7 +231,7 @@ async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Valu
     (jobs, refused)
 }
 
-impl Change {
+impl JobChange {
     const fn verb(self) -> &'static str {
         match self {
             Self::Retry => "retry",

@@ -86,7 +86,7 @@ const PAGE: &str = "500";
 
 /// A change of items.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum QuarantineChange {
     Replay,
     Discard,
 }
@@ -115,16 +115,16 @@ pub(super) fn run(command: QuarantineCommand, files: Files) -> Result<(), Failur
             if is_json { output::print_json(&item) } else { output::print(&details(&item)) }
         }
         QuarantineCommand::Replay { selection, remote } => {
-            change(Change::Replay, selection, remote, files)
+            change(QuarantineChange::Replay, selection, remote, files)
         }
         QuarantineCommand::Discard { selection, remote } => {
-            change(Change::Discard, selection, remote, files)
+            change(QuarantineChange::Discard, selection, remote, files)
         }
     }
 }
 
 fn change(
-    change: Change,
+    change: QuarantineChange,
     selection: QuarantineSelection,
     remote: Remote,
     files: Files,
@@ -134,7 +134,7 @@ fn change(
     let ids = if selection.all { block_on(held(&admin))?? } else { selection.ids };
     let (items, refused) = block_on(change_each(&admin, change, &ids))?;
     let columns: &[&str] =
-        if change == Change::Replay { &REPLAYED_COLUMNS } else { &DISCARDED_COLUMNS };
+        if change == QuarantineChange::Replay { &REPLAYED_COLUMNS } else { &DISCARDED_COLUMNS };
     if is_json {
         output::print_json(&json!({"items": items}))?;
     } else {
@@ -165,12 +165,16 @@ async fn held(admin: &Admin) -> Result<Vec<String>, Failure> {
 
 /// Changes items one by one. Returns the answers, and the reasons why others were refused. A
 /// refusal does not prevent the change of the next item.
-async fn change_each(admin: &Admin, change: Change, ids: &[String]) -> (Vec<Value>, Vec<String>) {
+async fn change_each(
+    admin: &Admin,
+    change: QuarantineChange,
+    ids: &[String],
+) -> (Vec<Value>, Vec<String>) {
     let (mut items, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
         let result = match change {
-            Change::Replay => admin.post(&["quarantine", id, "replay"], None).await,
-            Change::Discard => admin.delete(&["quarantine", id]).await,
+            QuarantineChange::Replay => admin.post(&["quarantine", id, "replay"], None).await,
+            QuarantineChange::Discard => admin.delete(&["quarantine", id]).await,
         };
         match result {
             Ok(mut item) => {

@@ -139,11 +139,11 @@ struct Named {
     /// The dotted key that holds it, such as `pools.SELF_CHECK`.
     key: String,
     origin: Origin,
-    what: Kind,
+    what: NamedThing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum NamedThing {
     Job,
     Channel,
 }
@@ -212,7 +212,11 @@ impl Config {
     /// # Errors
     /// Each unknown name, with the nearest known one.
     pub fn check_kinds(&self, kinds: &[JobKind]) -> Result<(), ConfigErrors> {
-        self.check_names(Kind::Job, "job kind", &kinds.iter().map(|it| it.0).collect::<Vec<_>>())
+        self.check_names(
+            NamedThing::Job,
+            "job kind",
+            &kinds.iter().map(|it| it.0).collect::<Vec<_>>(),
+        )
     }
 
     /// Checks that every channel of a client is one of `channels`.
@@ -221,10 +225,15 @@ impl Config {
     /// As [`Config::check_kinds`].
     pub fn check_channels(&self, channels: &[ChannelName]) -> Result<(), ConfigErrors> {
         let known: Vec<&str> = channels.iter().map(|it| it.0).collect();
-        self.check_names(Kind::Channel, "channel", &known)
+        self.check_names(NamedThing::Channel, "channel", &known)
     }
 
-    fn check_names(&self, what: Kind, word: &str, known: &[&str]) -> Result<(), ConfigErrors> {
+    fn check_names(
+        &self,
+        what: NamedThing,
+        word: &str,
+        known: &[&str],
+    ) -> Result<(), ConfigErrors> {
         let errors = Errors::default();
         let of_kind = self.named.iter().filter(|named| named.what == what);
         for named in of_kind.filter(|named| !known.contains(&named.name.as_str())) {
@@ -329,13 +338,13 @@ fn named(table: &Table) -> Vec<Named> {
             all.push(Named { name, key, origin: node.origin.clone(), what });
         }
     };
-    add(Kind::Job, "pools", table.get("pools").and_then(TreeNode::as_table));
+    add(NamedThing::Job, "pools", table.get("pools").and_then(TreeNode::as_table));
     let clients = table.get("clients").map(|it| &it.data);
     if let Some(layers::Data::List(nodes)) = clients {
         for client in nodes.iter().filter_map(TreeNode::as_table) {
             let id = client.get("id").and_then(TreeNode::as_text).unwrap_or_default();
             let path = format!("clients.{id}.channels");
-            add(Kind::Channel, &path, client.get("channels").and_then(TreeNode::as_table));
+            add(NamedThing::Channel, &path, client.get("channels").and_then(TreeNode::as_table));
         }
     }
     all

@@ -31,11 +31,11 @@ pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], er
 }
 
 /// A place of a secret: the client it belongs to (`None` for the operator), and the dotted key.
-type Place<'a> = (Option<&'a str>, String);
+type SecretPlace<'a> = (Option<&'a str>, String);
 
 /// A warning for each secret that two clients share, or a client and the operator.
 fn shared_secrets(config: &Config) -> BTreeSet<String> {
-    let mut places: BTreeMap<&[u8], BTreeSet<Place<'_>>> = BTreeMap::new();
+    let mut places: BTreeMap<&[u8], BTreeSet<SecretPlace<'_>>> = BTreeMap::new();
     let mut add = |secret, owner, key: String| {
         places.entry(secret).or_default().insert((owner, key));
     };
@@ -54,7 +54,7 @@ fn shared_secrets(config: &Config) -> BTreeSet<String> {
             }
         }
     }
-    let is_shared = |places: &&BTreeSet<Place<'_>>| owners(places).len() > 1;
+    let is_shared = |places: &&BTreeSet<SecretPlace<'_>>| owners(places).len() > 1;
     let shared = places.values().filter(is_shared).map(|places| {
         format!(
             "one secret stands at {}: whoever is given it for one of them has the others, too: give each its own",
@@ -68,7 +68,7 @@ fn shared_secrets(config: &Config) -> BTreeSet<String> {
 /// them apart.
 fn shared_keys(config: &Config) -> BTreeSet<String> {
     // The keys, their places, and whether the channels at all of these places have an account.
-    let mut places: Vec<(&PublicKey, BTreeSet<Place<'_>>, bool)> = Vec::new();
+    let mut places: Vec<(&PublicKey, BTreeSet<SecretPlace<'_>>, bool)> = Vec::new();
     for client in &config.clients {
         for (name, channel) in &client.channels {
             let Some(key) =
@@ -90,7 +90,7 @@ fn shared_keys(config: &Config) -> BTreeSet<String> {
             }
         }
     }
-    let is_shared = |(_, places, all_have_accounts): &&(_, BTreeSet<Place<'_>>, bool)| {
+    let is_shared = |(_, places, all_have_accounts): &&(_, BTreeSet<SecretPlace<'_>>, bool)| {
         owners(places).len() > 1 && !all_have_accounts
     };
     let shared = places.iter().filter(is_shared).map(|(_, places, _)| {
@@ -103,11 +103,11 @@ fn shared_keys(config: &Config) -> BTreeSet<String> {
     shared.collect()
 }
 
-fn owners<'a>(places: &BTreeSet<Place<'a>>) -> BTreeSet<Option<&'a str>> {
+fn owners<'a>(places: &BTreeSet<SecretPlace<'a>>) -> BTreeSet<Option<&'a str>> {
     places.iter().map(|it| it.0).collect()
 }
 
-fn keys(places: &BTreeSet<Place<'_>>) -> String {
+fn keys(places: &BTreeSet<SecretPlace<'_>>) -> String {
     let keys: Vec<String> = places.iter().map(|(_, key)| format!("`{key}`")).collect();
     keys.join(", ")
 }

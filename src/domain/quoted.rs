@@ -33,7 +33,7 @@ pub fn cut_what_repeats<'a>(text: &str, ours: impl IntoIterator<Item = &'a str>)
         return None;
     }
     let quoted = ours.runs_in(text);
-    let mut lines: Vec<Line<'_>> = lines_of(text, &quoted);
+    let mut lines: Vec<AnswerLine<'_>> = lines_of(text, &quoted);
     ours.mark_whole_lines(&mut lines);
     if lines.iter().all(|line| line.cut.is_empty() && !line.is_quoted) {
         return None;
@@ -172,7 +172,7 @@ impl Ours {
     }
 
     /// Marks the lines that are whole lines of ours.
-    fn mark_whole_lines(&self, lines: &mut [Line<'_>]) {
+    fn mark_whole_lines(&self, lines: &mut [AnswerLine<'_>]) {
         for line in lines {
             let all = words(line.text);
             let is_long = all.len() >= LINE_WORDS;
@@ -198,7 +198,7 @@ fn is_marked(text: &str, part: &Range<usize>) -> bool {
 }
 
 /// A line of an answer.
-struct Line<'a> {
+struct AnswerLine<'a> {
     /// Without its end.
     text: &'a str,
     /// The parts of it, in bytes, that are ours and are cut out.
@@ -211,7 +211,7 @@ struct Line<'a> {
 
 /// The lines of a text, each with the runs in it. A line that consists of runs for four fifths is
 /// quoted as a whole.
-fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<Line<'a>> {
+fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<AnswerLine<'a>> {
     let (mut start, mut runs) = (0, runs.iter().peekable());
     let mut lines = Vec::new();
     for piece in text.split_inclusive('\n') {
@@ -227,7 +227,7 @@ fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<Line<'a>> {
         }
         let covered: usize = cut.iter().map(|part| part.len()).sum();
         let is_quoted = covered > 0 && covered * 5 >= shown.trim().len() * 4;
-        lines.push(Line { text: shown, cut, is_quoted, is_ours: false });
+        lines.push(AnswerLine { text: shown, cut, is_quoted, is_ours: false });
         start = end;
     }
     lines
@@ -235,9 +235,9 @@ fn lines_of<'a>(text: &'a str, runs: &[Range<usize>]) -> Vec<Line<'a>> {
 
 /// Marks the short lines of ours (a greeting, a name) next to a quote. Blank lines may stand
 /// between.
-fn mark_what_stands_between(lines: &mut [Line<'_>]) {
+fn mark_what_stands_between(lines: &mut [AnswerLine<'_>]) {
     let belongs =
-        |line: &Line<'_>| line.is_ours || line.text.trim_matches(['>', ' ', '\t']).is_empty();
+        |line: &AnswerLine<'_>| line.is_ours || line.text.trim_matches(['>', ' ', '\t']).is_empty();
     for forward in [true, false] {
         let mut is_beside = false;
         for number in 0..lines.len() {
@@ -255,7 +255,7 @@ fn mark_what_stands_between(lines: &mut [Line<'_>]) {
 }
 
 /// Marks the lines above each quote that introduce it: `… wrote:`, or a block of headers.
-fn mark_introductions(lines: &mut [Line<'_>]) {
+fn mark_introductions(lines: &mut [AnswerLine<'_>]) {
     let mut at = 0;
     while at < lines.len() {
         let starts = lines.get(at).is_some_and(|line| line.is_quoted)
@@ -267,8 +267,8 @@ fn mark_introductions(lines: &mut [Line<'_>]) {
     }
 }
 
-fn mark_introduction(lines: &mut [Line<'_>], quote: usize) {
-    let is_blank = |line: &Line<'_>| line.text.trim_matches(['>', ' ', '\t']).is_empty();
+fn mark_introduction(lines: &mut [AnswerLine<'_>], quote: usize) {
+    let is_blank = |line: &AnswerLine<'_>| line.text.trim_matches(['>', ' ', '\t']).is_empty();
     let above: Vec<usize> = (0..quote)
         .rev()
         .skip_while(|at| lines.get(*at).is_some_and(is_blank))
@@ -323,7 +323,7 @@ fn introduction(lines: &[&str]) -> usize {
 
 /// The lines that are not quoted, without the parts that are cut out, and at most one blank line in
 /// a row.
-fn joined(lines: &[Line<'_>]) -> String {
+fn joined(lines: &[AnswerLine<'_>]) -> String {
     let mut text = String::new();
     let mut blanks = 0;
     for line in lines.iter().filter(|line| !line.is_quoted) {

@@ -46,7 +46,7 @@ impl Borrower {
 
 /// How many bytes are borrowed.
 #[derive(Debug, Default)]
-struct Ledger {
+struct BorrowedBytes {
     /// By known senders.
     known: usize,
     /// By strangers.
@@ -55,7 +55,7 @@ struct Ledger {
     by_address: HashMap<Neighbours, usize>,
 }
 
-impl Ledger {
+impl BorrowedBytes {
     /// Lends `more` bytes for a body that has borrowed `so_far`; false if there is no room for
     /// them. Bodies have at most `body_limit` bytes.
     fn lend(&mut self, to: Borrower, so_far: usize, more: usize, body_limit: usize) -> bool {
@@ -102,7 +102,7 @@ impl Ledger {
 
 /// The budgets of a process. A clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct BodyBudget(Arc<Mutex<Ledger>>);
+pub(super) struct BodyBudget(Arc<Mutex<BorrowedBytes>>);
 
 impl BodyBudget {
     /// A loan for a body of at most `body_limit` bytes. Nothing is borrowed yet.
@@ -110,7 +110,7 @@ impl BodyBudget {
         BodyLoan { budget: self.clone(), borrower, body_limit, bytes: 0 }
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn borrowed(&self) -> MutexGuard<'_, BorrowedBytes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,7 +130,7 @@ impl BodyLoan {
     /// # Errors
     /// 429 if there is no room for them.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Problem> {
-        if !self.budget.ledger().lend(self.borrower, self.bytes, bytes, self.body_limit) {
+        if !self.budget.borrowed().lend(self.borrower, self.bytes, bytes, self.body_limit) {
             let detail = "as much is being read as may be: post again";
             return Err(Problem::new(Cause::QueueFull, detail));
         }
@@ -141,7 +141,7 @@ impl BodyLoan {
     /// Gives back `bytes` of those that were borrowed.
     pub(super) fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.budget.ledger().take_back(self.borrower, bytes);
+        self.budget.borrowed().take_back(self.borrower, bytes);
         self.bytes -= bytes;
     }
 }
@@ -165,14 +165,14 @@ mod tests {
     }
 
     /// How many bodies of `size` bytes, read in pieces, are lent to this borrower.
-    fn bodies(ledger: &mut Ledger, borrower: Borrower, size: usize) -> usize {
+    fn bodies(borrowed: &mut BorrowedBytes, borrower: Borrower, size: usize) -> usize {
         let mut count = 0;
         'bodies: while count < 10_000 {
             let mut so_far = 0;
             while so_far < size {
                 let piece = (size - so_far).min(32 * 1_024);
-                if !ledger.lend(borrower, so_far, piece, LIMIT) {
-                    ledger.take_back(borrower, so_far);
+                if !borrowed.lend(borrower, so_far, piece, LIMIT) {
+                    borrowed.take_back(borrower, so_far);
                     break 'bodies;
                 }
                 so_far += piece;
@@ -184,26 +184,26 @@ mod tests {
 
     #[test]
     fn strangers_of_one_address_hold_four_large_bodies_and_leave_the_known_theirs() {
-        let mut ledger = Ledger::default();
-        assert_eq!(bodies(&mut ledger, stranger("203.0.113.9"), LIMIT), 4);
+        let mut borrowed = BorrowedBytes::default();
+        assert_eq!(bodies(&mut borrowed, stranger("203.0.113.9"), LIMIT), 4);
         assert!(
-            bodies(&mut ledger, stranger("203.0.113.9"), 4_096) > 500,
+            bodies(&mut borrowed, stranger("203.0.113.9"), 4_096) > 500,
             "small ones beside them"
         );
-        assert_eq!(bodies(&mut ledger, Borrower::Known, LIMIT), 32);
+        assert_eq!(bodies(&mut borrowed, Borrower::Known, LIMIT), 32);
         // Others have a share of what is left.
-        assert!(bodies(&mut ledger, stranger("203.0.113.10"), 4_096) > 500);
+        assert!(bodies(&mut borrowed, stranger("203.0.113.10"), 4_096) > 500);
     }
 
     #[test]
     fn larger_bodies_have_more_room() {
-        let mut ledger = Ledger::default();
+        let mut borrowed = BorrowedBytes::default();
         let limit = 100 * MIB;
         for _ in 0..4 {
-            assert!(ledger.lend(stranger("203.0.113.9"), 0, limit, limit));
+            assert!(borrowed.lend(stranger("203.0.113.9"), 0, limit, limit));
         }
-        assert!(!ledger.lend(stranger("203.0.113.9"), 0, limit, limit));
-        assert!(ledger.lend(Borrower::Known, 0, limit, limit));
+        assert!(!borrowed.lend(stranger("203.0.113.9"), 0, limit, limit));
+        assert!(borrowed.lend(Borrower::Known, 0, limit, limit));
     }
 
     #[test]
@@ -229,8 +229,8 @@ mod tests {
         room.give_back(MIB);
         room.take(MIB).unwrap();
         drop(room);
-        let ledger = budget.ledger();
-        assert!(ledger.strangers == 0 && ledger.by_address.is_empty(), "{ledger:?}");
+        let borrowed = budget.borrowed();
+        assert!(borrowed.strangers == 0 && borrowed.by_address.is_empty(), "{borrowed:?}");
     }
 
     proptest! {
@@ -238,27 +238,27 @@ mod tests {
         fn whatever_some_do_the_sums_are_right_and_others_get_small_bodies_in(
             steps in proptest::collection::vec((0_u8..12, 1_usize..3_000_000, any::<bool>()), 1..300)
         ) {
-            let mut ledger = Ledger::default();
+            let mut borrowed = BorrowedBytes::default();
             let mut held: Vec<(Borrower, usize)> = Vec::new();
             for (address, bytes, gives_back) in steps {
                 if gives_back && let Some((borrower, bytes)) = held.pop() {
-                    ledger.take_back(borrower, bytes);
+                    borrowed.take_back(borrower, bytes);
                 }
                 let borrower = stranger(&format!("203.0.113.{address}"));
-                if ledger.lend(borrower, 0, bytes, LIMIT) {
+                if borrowed.lend(borrower, 0, bytes, LIMIT) {
                     held.push((borrower, bytes));
                 }
                 let sum: usize = held.iter().map(|it| it.1).sum();
-                prop_assert_eq!(ledger.strangers, sum);
-                prop_assert_eq!(ledger.by_address.values().sum::<usize>(), sum);
+                prop_assert_eq!(borrowed.strangers, sum);
+                prop_assert_eq!(borrowed.by_address.values().sum::<usize>(), sum);
                 prop_assert!(sum < STRANGERS_BYTES);
                 // Twelve addresses leave a quarter of a quarter of … to the next at the least.
                 let small = (STRANGERS_BYTES - sum) / 2;
                 let newcomer = stranger("198.51.100.1");
-                prop_assert!(ledger.lend(newcomer, 0, small.min(4_096), LIMIT) || small == 0);
-                ledger.take_back(newcomer, small.min(4_096));
-                prop_assert!(ledger.lend(Borrower::Known, 0, LIMIT, LIMIT));
-                ledger.take_back(Borrower::Known, LIMIT);
+                prop_assert!(borrowed.lend(newcomer, 0, small.min(4_096), LIMIT) || small == 0);
+                borrowed.take_back(newcomer, small.min(4_096));
+                prop_assert!(borrowed.lend(Borrower::Known, 0, LIMIT, LIMIT));
+                borrowed.take_back(Borrower::Known, LIMIT);
             }
         }
     }

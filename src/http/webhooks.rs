@@ -50,7 +50,7 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig) {
 
 /// The answer to a provider's probe (`GET`). It is the same for every client.
 #[derive(Debug, Serialize)]
-struct Probe {
+struct ProbeAnswer {
     channel: &'static str,
     events: Vec<&'static str>,
 }
@@ -104,7 +104,7 @@ async fn webhook(
 }
 
 fn probe(channel: &dyn AnyChannel) -> HttpResponse {
-    HttpResponse::Ok().json(Probe { channel: channel.name().0, events: channel.events() })
+    HttpResponse::Ok().json(ProbeAnswer { channel: channel.name().0, events: channel.events() })
 }
 
 /// From the request to the answer of ingest.
@@ -124,7 +124,7 @@ async fn receive(
     let looked_up = black_box(client.or_else(|| cfg.clients.first()));
     let settings = looked_up.and_then(|it| it.channel(name.0));
     let is_free = looked_up.is_some_and(|it| it.accepts_without_secret(name.0));
-    let asked = Asked {
+    let asked = WebhookRequest {
         request,
         channel: channel.channel.as_ref(),
         client,
@@ -187,7 +187,7 @@ fn is_taken_now(client: &config::Client, state: &State) -> Result<(), Problem> {
 }
 
 /// What a request asks for, and the settings that it is judged by.
-struct Asked<'a> {
+struct WebhookRequest<'a> {
     request: &'a HttpRequest,
     channel: &'a dyn AnyChannel,
     client: Option<&'a config::Client>,
@@ -205,7 +205,7 @@ struct Grounds {
     is_by_provider_alone: bool,
 }
 
-impl Asked<'_> {
+impl WebhookRequest<'_> {
     /// Judges the head, and reads the body if it may prove the sender. A problem that is found
     /// before the body is read ends the connection if the body has no length: nothing else says
     /// where the body ends.

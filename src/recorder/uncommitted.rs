@@ -40,9 +40,9 @@ struct Outcomes {
     /// The most outcomes in the next group: fewer while the database is too busy for a large one.
     group_max: usize,
     /// In the order in which they are committed.
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<UncommittedOutcome>,
     /// The group whose commit is under way, in its order.
-    committing: Vec<Entry>,
+    committing: Vec<UncommittedOutcome>,
     /// Each is told once everything is committed.
     flushes: Vec<oneshot::Sender<()>>,
     /// The recorder has been told, and looks again before it rests.
@@ -63,12 +63,12 @@ impl Default for Outcomes {
 
 /// An outcome, and how many recorders died while they committed it.
 #[derive(Debug)]
-struct Entry {
+struct UncommittedOutcome {
     record: Record,
     deaths: u32,
 }
 
-impl Entry {
+impl UncommittedOutcome {
     /// From now on the outcome is a failed attempt, or the release that it was. Says why in
     /// `error`.
     fn drop_effects(&mut self, error: &str) {
@@ -108,7 +108,7 @@ impl Uncommitted {
 
     /// Takes an outcome in. Room for it was taken before its job was claimed.
     pub fn record(&self, record: Record) {
-        self.wake(|outcomes| outcomes.waiting.push_back(Entry { record, deaths: 0 }));
+        self.wake(|outcomes| outcomes.waiting.push_back(UncommittedOutcome { record, deaths: 0 }));
     }
 
     /// Waits until everything that was taken in before is committed.

@@ -131,12 +131,12 @@ impl Chores {
 /// counted as it is when it is deleted. `own` is the id of this node.
 async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
     #[derive(Serialize)]
-    struct Turn {
+    struct TurnRow {
         kind: String,
         turn: i64,
     }
     #[derive(Serialize)]
-    struct Count {
+    struct CountRow {
         node: Id,
         kind: String,
         state: String,
@@ -150,7 +150,8 @@ async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
         *turn = row.try_get::<i64>("", "turn")?.max(*turn);
     }
     if !turns.is_empty() {
-        let turns: Vec<Turn> = turns.into_iter().map(|(kind, turn)| Turn { kind, turn }).collect();
+        let turns: Vec<TurnRow> =
+            turns.into_iter().map(|(kind, turn)| TurnRow { kind, turn }).collect();
         tx.run(&FOLD_CLOCK, [group(&turns)?]).await?;
     }
     // 2. The counts, by (kind, state).
@@ -160,9 +161,9 @@ async fn fold_nodes(tx: Tx, own: Id) -> Result<Finished<()>, StoreError> {
         *counts.entry(of).or_default() += row.try_get::<i64>("", "count")?;
     }
     if !counts.is_empty() {
-        let counts: Vec<Count> = counts
+        let counts: Vec<CountRow> = counts
             .into_iter()
-            .map(|((kind, state), n)| Count { node: 0, kind, state, n })
+            .map(|((kind, state), n)| CountRow { node: 0, kind, state, n })
             .collect();
         tx.run(&ADD_COUNTS, [group(&counts)?]).await?;
     }

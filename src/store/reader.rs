@@ -57,7 +57,7 @@ type Found = Result<Option<Conversation>, StoreError>;
 
 /// A handler's request, and the channel for its answer.
 #[derive(Debug)]
-struct Asked {
+struct ConversationRequest {
     message_id: Id,
     reply: oneshot::Sender<Found>,
 }
@@ -69,7 +69,7 @@ pub(super) struct ConversationQueue(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     /// In the order of arrival.
-    asked: VecDeque<Asked>,
+    asked: VecDeque<ConversationRequest>,
     /// True while a task reads. It goes on until there are no requests.
     is_read: bool,
 }
@@ -80,7 +80,7 @@ impl ConversationQueue {
     }
 
     /// Adds a request. True if no task reads, and the caller must start one.
-    fn ask(&self, asked: Asked) -> bool {
+    fn ask(&self, asked: ConversationRequest) -> bool {
         let mut waiting = self.waiting();
         waiting.asked.push_back(asked);
         !std::mem::replace(&mut waiting.is_read, true)
@@ -88,7 +88,7 @@ impl ConversationQueue {
 
     /// The next group, without requests whose handler has gone. `None` if there is none; then the
     /// task must end.
-    fn next_group(&self) -> Option<Vec<Asked>> {
+    fn next_group(&self) -> Option<Vec<ConversationRequest>> {
         let mut waiting = self.waiting();
         waiting.asked.retain(|asked| !asked.reply.is_closed());
         let count = waiting.asked.len().min(GROUP_MAX);
@@ -110,7 +110,7 @@ impl Reading {
         while let Some(group) = self.queue.next_group() {
             let ids: Vec<Id> = group.iter().map(|it| it.message_id).collect();
             let found = together(&self.db, ids).await;
-            for Asked { message_id, reply } in group {
+            for ConversationRequest { message_id, reply } in group {
                 // Two handlers may ask for the same message. A handler that was cut off meanwhile
                 // takes no answer.
                 drop(reply.send(found.get(&message_id).cloned().unwrap_or(Ok(None))));
@@ -143,7 +143,7 @@ impl Reader {
     /// If the database is unreachable.
     pub async fn conversation(&self, message_id: Id) -> Result<Option<Conversation>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.queue.ask(Asked { message_id, reply }) {
+        if self.queue.ask(ConversationRequest { message_id, reply }) {
             let reading =
                 Reading { db: self.db.clone(), queue: self.queue.clone(), is_over: false };
             self.db.spawn_detached(reading.run());
@@ -268,10 +268,10 @@ mod tests {
     /// of the answer.
     fn ask(conversations: &ConversationQueue, message_id: Id) -> (bool, oneshot::Receiver<Found>) {
         let (reply, answer) = oneshot::channel();
-        (conversations.ask(Asked { message_id, reply }), answer)
+        (conversations.ask(ConversationRequest { message_id, reply }), answer)
     }
 
-    fn ids(group: Option<Vec<Asked>>) -> Vec<Id> {
+    fn ids(group: Option<Vec<ConversationRequest>>) -> Vec<Id> {
         group.into_iter().flatten().map(|it| it.message_id).collect()
     }
 

@@ -115,7 +115,7 @@ fn event_type(body: &Value) -> Option<&str> {
 
 /// The kinds of replies.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ReplyKind {
     Inbound,
     Outbound,
     Bounce,
@@ -132,8 +132,8 @@ impl One<'_> {
         let body = self.received.body;
         self.object("data")?;
         match kind(name, body) {
-            Kind::Inbound => self.inbound(name),
-            Kind::Outbound => {
+            ReplyKind::Inbound => self.inbound(name),
+            ReplyKind::Outbound => {
                 let id = self.required("data.reply.id")?;
                 let people = People::of(body);
                 let Some(to) = people.addressee(body) else {
@@ -143,7 +143,7 @@ impl One<'_> {
                 let identities = people.identities(to.address);
                 Ok(self.made(identities, people.profile(self.received, None), REPLY_TIMES, signal))
             }
-            Kind::Bounce => self.bounced(name),
+            ReplyKind::Bounce => self.bounced(name),
         }
     }
 
@@ -295,26 +295,26 @@ const REPLY_TIMES: &[&str] =
     &["data.reply.date_received", "data.reply.received_at", "data.reply.created_at"];
 
 /// Whose a reply is, whatever event brings it.
-fn kind(name: &str, body: &Value) -> Kind {
+fn kind(name: &str, body: &Value) -> ReplyKind {
     let is = |path, word| {
         fields::word(body, path).is_some_and(|it: String| it.eq_ignore_ascii_case(word))
     };
     let writer = fields::email(body, message::WRITER);
     let ours = writer.as_deref().is_some_and(|it| people::is_ours(body, it));
     if name == BOUNCED {
-        Kind::Bounce
+        ReplyKind::Bounce
     } else if name == MANUAL
         || is("data.reply.type", "Outgoing Email")
         || is("data.reply.folder", "Sent")
         || ours
     {
-        Kind::Outbound
+        ReplyKind::Outbound
     } else if is("data.reply.type", "Bounced")
         || is("data.reply.folder", "Bounced")
         || writer.as_deref().is_some_and(|it| people::is_robot(body, it))
     {
-        Kind::Bounce
+        ReplyKind::Bounce
     } else {
-        Kind::Inbound
+        ReplyKind::Inbound
     }
 }

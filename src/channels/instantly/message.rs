@@ -1,6 +1,6 @@
 //! Mails as Instantly tells them.
 
-use super::Lead;
+use super::InstantlyLead;
 use crate::{
     channels::{Channel, fields, text, times},
     domain::{
@@ -12,7 +12,7 @@ use crate::{
 use serde_json::{Value, json};
 
 /// A mail of the lead, or of a machine in its name.
-pub(super) fn reply(body: &Value, lead: &Lead, automated: bool) -> NewMessage {
+pub(super) fn reply(body: &Value, lead: &InstantlyLead, automated: bool) -> NewMessage {
     let (plain, html) = (fields::text(body, "reply_text"), fields::text(body, "reply_html"));
     let raw_text = match (&plain, &html) {
         (None, None) => fields::text(body, "reply_text_snippet"),
@@ -44,7 +44,7 @@ pub(super) fn reply(body: &Value, lead: &Lead, automated: bool) -> NewMessage {
 }
 
 /// A mail of the campaign.
-pub(super) fn sent(body: &Value, lead: &Lead) -> NewMessage {
+pub(super) fn sent(body: &Value, lead: &InstantlyLead) -> NewMessage {
     let (raw_text, raw_html) = (fields::text(body, "email_text"), fields::text(body, "email_html"));
     NewMessage {
         direction: Direction::Outbound,
@@ -68,7 +68,7 @@ pub(super) fn sent(body: &Value, lead: &Lead) -> NewMessage {
     }
 }
 
-fn theirs(lead: &Lead) -> Address {
+fn theirs(lead: &InstantlyLead) -> Address {
     Address { address: Some(lead.email.clone()), name: lead.name.clone() }
 }
 

@@ -134,10 +134,10 @@ fn hint(event: &str) -> Option<Sentiment> {
 fn apply(
     event: &str,
     received: &Received<'_>,
-    signal: impl FnOnce(&Lead) -> Signal,
+    signal: impl FnOnce(&InstantlyLead) -> Signal,
 ) -> Result<Interpreted, NotUnderstood> {
     let body = received.body;
-    let lead = Lead::of(received).map_err(|it| it.of(event))?;
+    let lead = InstantlyLead::of(received).map_err(|it| it.of(event))?;
     // A machine that returns mail, or our own mailbox, is nobody's lead (docs/RULES.md P13).
     if is_report(body, &lead.email)
         || fields::email(body, "email_account").as_ref() == Some(&lead.email)
@@ -165,13 +165,13 @@ fn is_report(body: &Value, address: &str) -> bool {
 }
 
 /// The lead, as the body describes it.
-struct Lead {
+struct InstantlyLead {
     email: String,
     name: Option<String>,
     profile: LeadProfile,
 }
 
-impl Lead {
+impl InstantlyLead {
     fn of(received: &Received<'_>) -> Result<Self, FieldError> {
         const ADDRESSES: [&str; 3] = ["lead_email", "email", "contact_email"];
         let body = received.body;

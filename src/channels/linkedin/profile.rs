@@ -37,8 +37,10 @@ impl Member {
         let mut pages: Vec<Identity> = Vec::new();
         for page in self.pages.iter().filter_map(|it| page_of(it)) {
             let (list, it) = match page {
-                Page::Member(id) => (&mut identities, Identity::new(super::MEMBER, id)),
-                Page::Profile(url) => (&mut pages, Identity::new(super::PROFILE_URL, url)),
+                ProfileIdentity::Member(id) => (&mut identities, Identity::new(super::MEMBER, id)),
+                ProfileIdentity::Profile(url) => {
+                    (&mut pages, Identity::new(super::PROFILE_URL, url))
+                }
             };
             // A second member id would be somebody else's: the field that is for it decides.
             let is_second = it.kind == super::MEMBER && list.iter().any(|one| one.kind == it.kind);
@@ -65,7 +67,7 @@ impl Member {
 
 /// What a profile's name or address stands for.
 #[derive(Debug, PartialEq, Eq)]
-enum Page {
+enum ProfileIdentity {
     /// A member's id.
     Member(String),
     /// `https://linkedin.com/in/name`.
@@ -74,7 +76,7 @@ enum Page {
 
 /// Reads a profile's name or address, in any of the forms people have. A company's page is
 /// nobody's.
-fn page_of(text: &str) -> Option<Page> {
+fn page_of(text: &str) -> Option<ProfileIdentity> {
     let text = text.trim();
     let name = if text.contains(['/', ':']) { name_in(text)? } else { text.to_owned() };
     let name = unescaped(&name);
@@ -83,13 +85,14 @@ fn page_of(text: &str) -> Option<Page> {
     if name.is_empty() || !is_name(&name) {
         None
     } else if name.starts_with(MEMBER_ID) {
-        Some(Page::Member(name))
+        Some(ProfileIdentity::Member(name))
     } else {
         // A capital may be two signs in small letters, of which one is none of a name.
         let name = name.to_lowercase();
         let url = format!("https://linkedin.com/in/{name}");
         // What is longer could not be read again where a provider sends it back.
-        (is_name(&name) && url.len() <= fields::ID_BYTES_MAX).then_some(Page::Profile(url))
+        (is_name(&name) && url.len() <= fields::ID_BYTES_MAX)
+            .then_some(ProfileIdentity::Profile(url))
     }
 }
 
@@ -160,12 +163,12 @@ mod tests {
             " PRIYA-Nandakumar ",
         ] {
             let expected = "https://linkedin.com/in/priya-nandakumar".to_owned();
-            assert_eq!(page_of(text), Some(Page::Profile(expected)), "{text}");
+            assert_eq!(page_of(text), Some(ProfileIdentity::Profile(expected)), "{text}");
         }
         for text in ["https://linkedin.com/in/jos%C3%A9-p%C3%A9rez", "José-Pérez", "josé-pérez"]
         {
             let expected = "https://linkedin.com/in/josé-pérez".to_owned();
-            assert_eq!(page_of(text), Some(Page::Profile(expected)), "{text}");
+            assert_eq!(page_of(text), Some(ProfileIdentity::Profile(expected)), "{text}");
         }
     }
 
@@ -178,7 +181,7 @@ mod tests {
             "ACoAABpro0001QfLmZr_7tY2WK9hD4vXnB6sCeU",
         ] {
             let expected = "ACoAABpro0001QfLmZr_7tY2WK9hD4vXnB6sCeU".to_owned();
-            assert_eq!(page_of(text), Some(Page::Member(expected)), "{text}");
+            assert_eq!(page_of(text), Some(ProfileIdentity::Member(expected)), "{text}");
         }
     }
 
@@ -208,8 +211,8 @@ mod tests {
         let room = fields::ID_BYTES_MAX - "https://linkedin.com/in/".len();
         let longest = "a".repeat(room);
         let url = format!("https://linkedin.com/in/{longest}");
-        assert_eq!(page_of(&longest), Some(Page::Profile(url.clone())));
-        assert_eq!(page_of(&url), Some(Page::Profile(url)));
+        assert_eq!(page_of(&longest), Some(ProfileIdentity::Profile(url.clone())));
+        assert_eq!(page_of(&url), Some(ProfileIdentity::Profile(url)));
         assert_eq!(page_of(&format!("{longest}a")), None);
     }
 

@@ -49,7 +49,7 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
         let is_named = texts::is_named(body);
         return Ok(ignored(EVENT, if is_named { "empty_message" } else { "no_message" }));
     }
-    let lead = Lead::of(received, &contact);
+    let lead = SmsContact::of(received, &contact);
     let direction = match fields::first_word(body, &["message.direction", "customData.direction"]) {
         Some(word) if word.eq_ignore_ascii_case("outbound") => Direction::Outbound,
         _ => Direction::Inbound,
@@ -140,13 +140,13 @@ fn sent_at(body: &Value, received_at: Timestamp) -> Timestamp {
 }
 
 /// The contact, as the body describes it.
-struct Lead {
+struct SmsContact {
     identities: Vec<Identity>,
     profile: LeadProfile,
     phone: Option<Phone>,
 }
 
-impl Lead {
+impl SmsContact {
     fn of(received: &Received<'_>, contact: &str) -> Self {
         let body = received.body;
         let country = fields::word(body, "country");

@@ -42,8 +42,9 @@ pub(super) fn above_marks(html: &str) -> Option<String> {
     page.is_marked.then(|| page.text.trim().to_owned())
 }
 
-fn read(html: &str, quotes: Quotes) -> Page {
-    let mut page = Page { text: String::with_capacity(html.len() / 2), ..Page::new(quotes) };
+fn read(html: &str, quotes: Quotes) -> HtmlText {
+    let mut page =
+        HtmlText { text: String::with_capacity(html.len() / 2), ..HtmlText::new(quotes) };
     let mut rest = html;
     while let Some(at) = rest.find('<') {
         let (text, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -57,7 +58,7 @@ fn read(html: &str, quotes: Quotes) -> Page {
 /// Elements that have no end.
 const IS_EMPTY: [&str; 7] = ["br", "hr", "img", "input", "meta", "link", "wbr"];
 
-struct Page {
+struct HtmlText {
     text: String,
     quotes: Quotes,
     /// How many dropped block quotes are open.
@@ -76,7 +77,7 @@ struct Page {
     no_more_tags: bool,
 }
 
-impl Page {
+impl HtmlText {
     const fn new(quotes: Quotes) -> Self {
         Self {
             text: String::new(),

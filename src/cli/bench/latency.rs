@@ -26,9 +26,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 static STARTED: LazyLock<DashMap<Id, Instant>> = LazyLock::new(DashMap::new);
 
 /// A handler of `SELF_CHECK` that notes when it starts.
-struct Probe;
+struct LatencyProbe;
 
-impl JobHandler for Probe {
+impl JobHandler for LatencyProbe {
     const KIND: JobKind = SELF_CHECK;
 
     async fn handle(&self, job: &Job) -> Outcome {
@@ -40,7 +40,8 @@ impl JobHandler for Probe {
 /// Enqueues one job after the other, and notifies the supervisor of each, as ingest does after its
 /// commit.
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
-    let daemon = scratch.daemon(args, Role::All, Registry::default().kind(|_| Probe)).await?;
+    let daemon =
+        scratch.daemon(args, Role::All, Registry::default().kind(|_| LatencyProbe)).await?;
     let enqueuer = daemon.store().enqueuer();
     let count = args.jobs.unwrap_or(JOBS);
     let (mut each, mut first) = (Vec::with_capacity(count), Instant::now());

@@ -29,7 +29,7 @@ pub(super) struct Report {
     started: Instant,
     bar: ProgressBar,
     /// By HTTP status (`None` without an answer) and outcome.
-    counts: BTreeMap<(Option<u16>, String), Count>,
+    counts: BTreeMap<(Option<u16>, String), OutcomeCount>,
 }
 
 /// What is printed to stdout.
@@ -44,7 +44,7 @@ enum Form {
 
 /// Requests with the same status and outcome.
 #[derive(Default)]
-struct Count {
+struct OutcomeCount {
     count: u64,
     /// The reason of the first of them that was refused or lost.
     trouble: Option<String>,

@@ -14,10 +14,10 @@ const KEPT_MAX: Duration = Duration::from_secs(60);
 
 /// The last result.
 #[derive(Debug)]
-pub(super) struct Latest<T>(Mutex<Option<Outcome<T>>>);
+pub(super) struct Latest<T>(Mutex<Option<LatestOutcome<T>>>);
 
 #[derive(Debug)]
-struct Outcome<T> {
+struct LatestOutcome<T> {
     result: Result<Arc<T>, StoreError>,
     started: Instant,
     ended: Instant,
@@ -29,7 +29,7 @@ impl<T> Default for Latest<T> {
     }
 }
 
-impl<T> Outcome<T> {
+impl<T> LatestOutcome<T> {
     /// True if it serves a caller that has asked at `asked` and whose turn it is now. A result that
     /// came meanwhile does, also a failure: otherwise all who waited would fail one after the
     /// other.
@@ -59,7 +59,7 @@ impl<T> Latest<T> {
         }
         let started = Instant::now();
         let result = read().await.map(Arc::new);
-        *last = Some(Outcome { result: result.clone(), started, ended: Instant::now() });
+        *last = Some(LatestOutcome { result: result.clone(), started, ended: Instant::now() });
         result
     }
 }
@@ -92,7 +92,7 @@ mod tests {
         for (took_ms, kept_s) in [(1, 2), (100, 2), (1_000, 20), (10_000, 60)] {
             let started = Instant::now();
             let ended = started + Duration::from_millis(took_ms);
-            let outcome = |result| Outcome::<u8> { result, started, ended };
+            let outcome = |result| LatestOutcome::<u8> { result, started, ended };
             let read = outcome(Ok(Arc::new(7)));
             let later = |ms: u64| ended + Duration::from_millis(ms);
             assert!(read.serves(later(1), later(kept_s * 1_000 - 1)), "{took_ms} ms");

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[derive(Clone, Copy, Debug)]
-    enum Event {
+    enum ClockEvent {
         Received,
         Blocked,
         Took(u64),
@@ -257,10 +257,10 @@ mod tests {
         fn nothing_but_requests_keeps_a_connection(
             events in proptest::collection::vec(
                 (1_u64..5_000, prop_oneof![
-                    Just(Event::Received),
-                    Just(Event::Blocked),
-                    (0_u64..10_000).prop_map(Event::Took),
-                    Just(Event::Flushed),
+                    Just(ClockEvent::Received),
+                    Just(ClockEvent::Blocked),
+                    (0_u64..10_000).prop_map(ClockEvent::Took),
+                    Just(ClockEvent::Flushed),
                 ]),
                 0..200,
             ),
@@ -272,13 +272,13 @@ mod tests {
             for (pause, event) in events {
                 now += pause;
                 match event {
-                    Event::Received => {
+                    ClockEvent::Received => {
                         clock.received(now);
                         first_byte.get_or_insert(now);
                     }
-                    Event::Blocked => clock.blocked(now),
-                    Event::Took(bytes) => clock.took(bytes),
-                    Event::Flushed => clock.flushed(now),
+                    ClockEvent::Blocked => clock.blocked(now),
+                    ClockEvent::Took(bytes) => clock.took(bytes),
+                    ClockEvent::Flushed => clock.flushed(now),
                 }
                 if let Some(first) = first_byte {
                     prop_assert!(now <= first + 10_000 || clock.overdue(now, &USUAL).is_some());

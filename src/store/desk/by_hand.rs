@@ -369,7 +369,7 @@ async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
 }
 
 #[derive(Serialize)]
-struct AttemptRow {
+struct ByHandAttemptRow {
     job_id: Id,
     run: i64,
     spared: i64,
@@ -409,7 +409,7 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
     let mut handled = Vec::new();
     for job in waiting {
         counts.add(&job.view.kind, "cancelled", 1);
-        attempts.push(AttemptRow {
+        attempts.push(ByHandAttemptRow {
             job_id: job.view.id,
             run: job.run + 1,
             spared: job.spared + 1,

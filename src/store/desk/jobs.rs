@@ -261,11 +261,11 @@ impl Hits {
 /// How the jobs of a filter are found.
 pub(super) struct Search {
     filter: JobFilter,
-    way: Way,
+    way: ListMethod,
 }
 
 /// The index that a search reads.
-enum Way {
+enum ListMethod {
     /// All of them.
     Newest,
     /// Those of these clients and kinds, which are a group parameter.
@@ -287,17 +287,17 @@ impl Search {
         let is_any_status =
             filter.status.is_empty() || filter.status.contains(&JobStatus::Succeeded);
         let way = if !filter.lead.is_empty() {
-            Way::Leads
+            ListMethod::Leads
         } else if !is_any_status {
-            Way::Windows
+            ListMethod::Windows
         } else if filter.client.is_empty() && filter.kind.is_empty() {
-            Way::Newest
+            ListMethod::Newest
         } else {
             let clients = values::clients(reader, &CLIENTS_OF_JOBS, &filter.client).await?;
             let pairs = values::pairs(reader, &KINDS_OF_JOBS, clients, &filter.kind).await?;
             let pairs: Vec<Pair<'_>> =
                 pairs.iter().map(|(client_id, kind)| Pair { client_id, kind }).collect();
-            Way::Pairs(group(&pairs)?)
+            ListMethod::Pairs(group(&pairs)?)
         };
         Ok(Self { filter, way })
     }
@@ -310,7 +310,7 @@ impl Search {
         wanted: usize,
     ) -> Result<Hits, StoreError> {
         let mut hits = self.find(reader, before, wanted).await?;
-        if !matches!(self.way, Way::Windows) {
+        if !matches!(self.way, ListMethod::Windows) {
             let views = views(reader, &hits.ids).await?;
             let matching = views.iter().filter(|job| self.filter.takes(job.status));
             hits.ids = matching.map(|it| it.id).collect();
@@ -328,22 +328,22 @@ impl Search {
         let all = self.filter.status.is_empty();
         let step = if all { wanted } else { STEP_MIN.max(wanted) };
         match &self.way {
-            Way::Newest => {
+            ListMethod::Newest => {
                 let rows = read(reader, &LIST_JOBS, [before.into(), count(step)]).await?;
                 Ok(Hits::of(ids(&rows)?, step, 0))
             }
-            Way::Pairs(pairs) => {
+            ListMethod::Pairs(pairs) => {
                 let values = [before.into(), count(step), pairs.clone()];
                 let rows = read(reader, &LIST_JOBS_BY, values).await?;
                 Ok(Hits::of(ids(&rows)?, step, 0))
             }
-            Way::Leads => {
-                let common = Common::of(&self.filter, before, step)?;
+            ListMethod::Leads => {
+                let common = FilterParameters::of(&self.filter, before, step)?;
                 let leads = [group(&self.filter.lead)?];
                 let rows = common.read(reader, &LIST_JOBS_OF_LEADS, leads).await?;
                 Ok(Hits::of(ids(&rows)?, step, 0))
             }
-            Way::Windows => self.window(reader, before, wanted).await,
+            ListMethod::Windows => self.window(reader, before, wanted).await,
         }
     }
 
@@ -376,7 +376,7 @@ impl Search {
             }
         }
         // 2. Find the jobs above it that match.
-        let common = Common::of(filter, before, wanted)?;
+        let common = FilterParameters::of(filter, before, wanted)?;
         let mut found = Vec::new();
         for (statuses, list) in lists {
             let [first, second] = statuses.map(|status| i64::from(asks(status)).into());
@@ -391,21 +391,21 @@ fn ids(rows: &[QueryResult]) -> Result<Vec<Id>, StoreError> {
 }
 
 /// The parameters that the lists with filters have.
-struct Common([sea_orm::Value; 6]);
+struct FilterParameters([sea_orm::Value; 6]);
 
-impl Common {
+impl FilterParameters {
     fn of(filter: &JobFilter, before: Id, limit: usize) -> Result<Self, StoreError> {
         #[derive(Serialize)]
-        struct Kind<'a> {
+        struct KindRow<'a> {
             kind: &'a str,
         }
         #[derive(Serialize)]
-        struct Client<'a> {
+        struct ClientRow<'a> {
             client_id: &'a str,
         }
-        let kinds: Vec<Kind<'_>> = filter.kind.iter().map(|kind| Kind { kind }).collect();
-        let clients: Vec<Client<'_>> =
-            filter.client.iter().map(|client_id| Client { client_id }).collect();
+        let kinds: Vec<KindRow<'_>> = filter.kind.iter().map(|kind| KindRow { kind }).collect();
+        let clients: Vec<ClientRow<'_>> =
+            filter.client.iter().map(|client_id| ClientRow { client_id }).collect();
         Ok(Self([
             before.into(),
             count(kinds.len()),

@@ -232,21 +232,21 @@ async fn of_leads(
     [before, most]: [Value; 2],
 ) -> Result<Vec<QueryResult>, StoreError> {
     #[derive(Serialize)]
-    struct Lead {
+    struct LeadIdRow {
         lead_id: Id,
     }
     #[derive(Serialize)]
-    struct Text<'a> {
+    struct TextRow<'a> {
         value: &'a str,
     }
     let texts = |given: &[String]| -> Result<[Value; 2], StoreError> {
-        let rows: Vec<Text<'_>> = given.iter().map(|value| Text { value }).collect();
+        let rows: Vec<TextRow<'_>> = given.iter().map(|value| TextRow { value }).collect();
         Ok([count(rows.len()), group(&rows)?])
     };
     let mut leads = filter.lead.clone();
     leads.sort_unstable();
     leads.dedup();
-    let leads: Vec<Lead> = leads.into_iter().map(|lead_id| Lead { lead_id }).collect();
+    let leads: Vec<LeadIdRow> = leads.into_iter().map(|lead_id| LeadIdRow { lead_id }).collect();
     let [clients, client_rows] = texts(&filter.client)?;
     let [channels, channel_rows] = texts(&filter.channel)?;
     let [directions, direction_rows] = texts(&filter.direction)?;

@@ -35,7 +35,7 @@ impl Migrations {
 
 /// The direction of a migration.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum MigrationWay {
     /// Apply all pending ones.
     Up,
     /// Revert the last one.
@@ -51,7 +51,7 @@ enum Way {
 /// its encoding is not UTF-8), was migrated by a newer version, or a migration fails. On
 /// PostgreSQL, nothing is changed then; on SQLite, nothing of the failed migration is left.
 pub async fn migrate_up(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
-    locked(cfg, Way::Up).await
+    locked(cfg, MigrationWay::Up).await
 }
 
 /// Reverts the last migration.
@@ -59,7 +59,7 @@ pub async fn migrate_up(cfg: &config::DatabaseConfig) -> Result<(), StoreError> 
 /// # Errors
 /// As [`migrate_up`].
 pub async fn migrate_down(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
-    locked(cfg, Way::Down).await
+    locked(cfg, MigrationWay::Down).await
 }
 
 /// Drops everything and applies all migrations.
@@ -67,7 +67,7 @@ pub async fn migrate_down(cfg: &config::DatabaseConfig) -> Result<(), StoreError
 /// # Errors
 /// As [`migrate_up`].
 pub async fn migrate_fresh(cfg: &config::DatabaseConfig) -> Result<(), StoreError> {
-    locked(cfg, Way::Fresh).await
+    locked(cfg, MigrationWay::Fresh).await
 }
 
 /// Which migrations are applied. Changes nothing.
@@ -89,10 +89,10 @@ pub async fn migrate_status(cfg: &config::DatabaseConfig) -> Result<Migrations, 
 
 /// Migrates over a connection of its own that has no time-outs. On PostgreSQL, one transaction
 /// holds the advisory lock and does all, so that a session that a pooler lends is enough.
-async fn locked(cfg: &config::DatabaseConfig, way: Way) -> Result<(), StoreError> {
+async fn locked(cfg: &config::DatabaseConfig, way: MigrationWay) -> Result<(), StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
     let db = &*sessions.db();
-    let makes_tables = matches!(way, Way::Up | Way::Fresh);
+    let makes_tables = matches!(way, MigrationWay::Up | MigrationWay::Fresh);
     if db.get_database_backend() == DatabaseBackend::Sqlite {
         if makes_tables {
             suitable::has_room(db).await?;
@@ -122,11 +122,14 @@ async fn locked(cfg: &config::DatabaseConfig, way: Way) -> Result<(), StoreError
     sessions.close().await
 }
 
-async fn go<'a>(way: Way, db: impl IntoDatabaseExecutor<'a> + Copy) -> Result<(), StoreError> {
+async fn go<'a>(
+    way: MigrationWay,
+    db: impl IntoDatabaseExecutor<'a> + Copy,
+) -> Result<(), StoreError> {
     let done = match way {
-        Way::Up => Migrator::up(db, None).await,
-        Way::Down => Migrator::down(db, Some(1)).await,
-        Way::Fresh => match Migrator::down(db, None).await {
+        MigrationWay::Up => Migrator::up(db, None).await,
+        MigrationWay::Down => Migrator::down(db, Some(1)).await,
+        MigrationWay::Fresh => match Migrator::down(db, None).await {
             Ok(()) => Migrator::up(db, None).await,
             Err(error) => Err(error),
         },

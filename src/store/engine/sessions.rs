@@ -20,7 +20,7 @@ use std::{io, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// The futures that `SeaORM`'s trait returns.
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
+type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
 
 /// Begins a transaction over a lent session, independent of the defaults of the database or the
 /// role.
@@ -129,7 +129,7 @@ impl ConnectionTrait for Sessions {
         self.db.load().get_database_backend()
     }
 
-    fn execute_raw<'a, 'f>(&'a self, statement: Statement) -> Answer<'f, ExecResult>
+    fn execute_raw<'a, 'f>(&'a self, statement: Statement) -> SqlFuture<'f, ExecResult>
     where
         'a: 'f,
     {
@@ -145,7 +145,7 @@ impl ConnectionTrait for Sessions {
         }))
     }
 
-    fn execute_unprepared<'a, 't, 'f>(&'a self, text: &'t str) -> Answer<'f, ExecResult>
+    fn execute_unprepared<'a, 't, 'f>(&'a self, text: &'t str) -> SqlFuture<'f, ExecResult>
     where
         'a: 'f,
         't: 'f,
@@ -155,7 +155,7 @@ impl ConnectionTrait for Sessions {
         Box::pin(self.in_time(async move { db.execute_unprepared(text).await }))
     }
 
-    fn query_one_raw<'a, 'f>(&'a self, statement: Statement) -> Answer<'f, Option<QueryResult>>
+    fn query_one_raw<'a, 'f>(&'a self, statement: Statement) -> SqlFuture<'f, Option<QueryResult>>
     where
         'a: 'f,
     {
@@ -163,7 +163,7 @@ impl ConnectionTrait for Sessions {
         Box::pin(async move { Ok(rows.await?.into_iter().next()) })
     }
 
-    fn query_all_raw<'a, 'f>(&'a self, statement: Statement) -> Answer<'f, Vec<QueryResult>>
+    fn query_all_raw<'a, 'f>(&'a self, statement: Statement) -> SqlFuture<'f, Vec<QueryResult>>
     where
         'a: 'f,
     {

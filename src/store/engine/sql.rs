@@ -38,20 +38,20 @@ macro_rules! sql {
         $(#[$meta])*
         $vis static $name: $crate::store::engine::Sql =
             $crate::store::engine::Sql::new(stringify!($name), $text);
-        inventory::submit! { $crate::store::engine::sql::Registered(&$name) }
+        inventory::submit! { $crate::store::engine::sql::RegisteredSql(&$name) }
     )+};
 }
 pub(in crate::store) use sql;
 
 /// A statement for [`registered`]: what [`sql!`] submits to `inventory`.
-pub(in crate::store) struct Registered(pub(in crate::store) &'static Sql);
+pub(in crate::store) struct RegisteredSql(pub(in crate::store) &'static Sql);
 
-inventory::collect!(Registered);
+inventory::collect!(RegisteredSql);
 
 /// The texts of all statements for `backend`, keyed by their names.
 pub(in crate::store) fn registered(backend: DatabaseBackend) -> BTreeMap<&'static str, String> {
-    let all = inventory::iter::<Registered>.into_iter();
-    all.map(|Registered(sql)| (sql.name, sql.text(backend).to_owned())).collect()
+    let all = inventory::iter::<RegisteredSql>.into_iter();
+    all.map(|RegisteredSql(sql)| (sql.name, sql.text(backend).to_owned())).collect()
 }
 
 impl Sql {

@@ -98,7 +98,7 @@ struct Pending {
 
 /// The end of one draft.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Ending {
+struct DraftEnding {
     id: Id,
     status: &'static str,
     decided_by: &'static str,
@@ -106,12 +106,12 @@ struct Ending {
 
 /// How each of `pending` ends. Drafts that nothing ends are missing. `ends` are sorted by lead and
 /// rank.
-fn endings(pending: &[Pending], ends: &[&EndDrafts]) -> Vec<Ending> {
+fn endings(pending: &[Pending], ends: &[&EndDrafts]) -> Vec<DraftEnding> {
     let ending = |draft: &Pending| {
         let first = ends.partition_point(|end| end.lead_id < draft.lead_id);
         let of_lead = ends.iter().skip(first).take_while(|end| end.lead_id == draft.lead_id);
         let end = of_lead.copied().find(|end| end.ends(draft))?;
-        Some(Ending { id: draft.id, status: end.status, decided_by: end.decided_by })
+        Some(DraftEnding { id: draft.id, status: end.status, decided_by: end.decided_by })
     };
     pending.iter().filter_map(ending).collect()
 }

@@ -53,7 +53,7 @@ impl Place {
 }
 
 #[derive(Serialize)]
-struct JobRow<'a> {
+struct NewJobRow<'a> {
     id: Id,
     kind: &'static str,
     client_id: &'a str,
@@ -165,9 +165,9 @@ pub(in crate::store) async fn put_jobs(
     if entries.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows: Vec<JobRow<'_>> = entries
+    let rows: Vec<NewJobRow<'_>> = entries
         .iter()
-        .map(|Entry { id, job }| JobRow {
+        .map(|Entry { id, job }| NewJobRow {
             id: *id,
             kind: job.kind.0,
             client_id: &job.client_id,
