@@ -31,8 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["domain", "config", "telemetry", "store", "channels", "ingest", "supervisor"]),
 ];
 
-/// `(floor of the store, the floors that it may use)`. The files at the top, which are the handles and `mod.rs`,
-/// may use all floors; no floor may use them.
+/// `(floor of the store, the floors that it may use)`. The files at the top, which are the handles
+/// and `mod.rs`, may use all floors; no floor may use them.
 const STORE_LAYERS: &[(&str, &[&str])] =
     &[("engine", &[]), ("tables", &["engine"]), ("fleet", &["engine", "tables"])];
 
@@ -73,7 +73,8 @@ const SHELVES: &[(&str, &str, &[&str])] = &[
     ("handlers", ".kind(", &["post_process"]),
 ];
 
-/// The channels. Only the parts beside them may name one: what others must know of a channel, it says about itself.
+/// The channels. Only [`MAY_NAME_CHANNELS`] may name one: a channel itself says what others must
+/// know of it.
 const CHANNELS: &[&str] = &["email", "sms", "linkedin", "smartlead", "instantly"];
 const MAY_NAME_CHANNELS: &[&str] = &["channels", "registry", "config"];
 /// What only looks like a channel: `(word, text that holds it, why)`.
@@ -83,8 +84,8 @@ const NO_CHANNELS: &[(&str, &str, &str)] = &[
     ("email", "text(\"email\")", "a column: the lead's address"),
 ];
 
-/// `(folder of src, names that its code must not hold)`: rules that see no database and no clock, so
-/// that a test can ask them thousands of times.
+/// `(folder of src, names that its code must not hold)`: rules that see no database and no clock,
+/// so that a test can ask them thousands of times.
 const PURE: &[(&str, &[&str])] = &[
     ("domain", &["async", "sea_orm", "tokio", "wall_clock", "Instant", "SystemTime"]),
     (
@@ -211,7 +212,8 @@ fn no_files_of_a_floor_use_each_other_in_a_circle() {
             used.remove(&name);
             uses.insert(name, used);
         }
-        // Takes away the files that use no other that is left. What stays is in a circle, or uses one.
+        // Removes the files that use none of the files that are left. The rest are in a circle, or
+        // use one.
         while let Some(free) =
             uses.iter().find(|(_, used)| used.iter().all(|it| !uses.contains_key(it)))
         {
@@ -279,8 +281,8 @@ fn no_channel_is_named_outside_of_the_channels() {
     assert_eq!(registry.matches(".channel(channels::").count(), CHANNELS.len(), "not all named");
 }
 
-/// True where a line of code names a channel: as a string, a part of a path or of a kind, or in an identifier. Words of
-/// prose, as regular expressions and keywords hold them, are none.
+/// True if a line of code names a channel: as a string, a part of a path or of a kind, or in an
+/// identifier. Words of prose, as in regular expressions and keywords, do not count.
 fn names_channel(line: &str, channel: &str) -> bool {
     let mut line = line.to_owned();
     for (_, text, _) in NO_CHANNELS.iter().filter(|(word, _, _)| *word == channel) {
@@ -408,7 +410,8 @@ fn every_plug_in_is_registered() {
             if name == "mod" || helpers.contains(&name.as_str()) {
                 continue;
             }
-            // `auto_send_delayed` → `AutoSendDelayed`; compared without case, for the likes of `LinkedIn`.
+            // `auto_send_delayed` → `AutoSendDelayed`; compared without case, because of names such
+            // as `LinkedIn`.
             let plug_in = format!("{shelf}::{name}::{}", name.replace('_', ""));
             // A handler that needs nothing is made by a closure.
             let lines = [format!("{call}{plug_in}"), format!("{call}|_| {plug_in}")];
@@ -439,8 +442,8 @@ fn no_file_is_too_long_to_read() {
     nothing(wrong);
 }
 
-/// One word means one thing: a reader need not ask which of two types a name stands for. A private
-/// type has no name of a type that others may name, and its name occurs once, except for
+/// One word means one thing, so that a reader need not ask which of two types a name stands for.
+/// The name of each type occurs once in `src`, except for private types on the list
 /// [`SHARED_NAMES`].
 #[test]
 fn a_type_has_a_name_of_its_own() {
@@ -504,7 +507,7 @@ fn nothing_is_left_for_later() {
     nothing(wrong);
 }
 
-/// Pages are named by those who look for them: one that is named must be there.
+/// Comments and pages name pages: each of those exists.
 #[test]
 fn every_page_that_is_named_exists() {
     let pages: BTreeSet<String> = [".", "docs", "migration", "entity", "tests"]
@@ -530,7 +533,7 @@ fn every_page_that_is_named_exists() {
     nothing(wrong);
 }
 
-/// A page that names a file that has moved sends its reader astray. The guides show files that do not exist yet.
+/// A page must not name a file that has moved. The guides show files that do not exist yet.
 #[test]
 fn every_file_that_a_page_names_exists() {
     let files: Vec<String> = ["src", "entity", "migration", "tests"]
@@ -555,7 +558,8 @@ fn every_file_that_a_page_names_exists() {
     nothing(wrong);
 }
 
-/// A proof that is named must be there: ``module::test`` in the page of the guarantees, as `cargo test` lists it.
+/// Each test that is named as a proof exists: ``module::test`` in the page of the guarantees, as
+/// `cargo test` lists it.
 #[test]
 fn every_proof_that_is_named_is_a_test() {
     let tests = Path::new("tests/it");
@@ -693,8 +697,8 @@ fn mentions(code: &str, name: &str) -> bool {
     })
 }
 
-/// The types that are declared: the name of each, and whether it is private. The types that belong to
-/// a trait or its implementation (`type Result = …;`, indented) have the trait's names.
+/// The name of each type that is declared, and whether it is private. Associated types of a trait
+/// (`type Result = …;`, indented) are left out: the trait gives them their names.
 fn types(code: &str) -> Vec<(String, bool)> {
     let declared = |line: &str| {
         let mut rest = line.trim();

@@ -24,7 +24,8 @@ const DATA_DIRECTORY: &str = "data";
 /// Makes the database file if there is none, and closes it and the files beside it to other users.
 ///
 /// # Errors
-/// [`AppError::Locked`] if another daemon holds the lock. [`AppError::Database`] if the file cannot be made, or belongs to another user.
+/// [`AppError::Locked`] if another daemon holds the lock. [`AppError::Database`] if the file cannot
+/// be made, or belongs to another user.
 pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
     let Some(path) = store::sqlite_path(config.database.url.expose()) else { return Ok(None) };
     let unusable = |what: String| database_error(config, StoreError::Unusable(what));

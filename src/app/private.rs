@@ -226,7 +226,8 @@ pub(super) fn close(path: &Path, found: &Metadata) -> Result<(), Distrust> {
 /// Closes an open file to others, if it is ours. True if that was needed.
 ///
 /// # Errors
-/// [`Distrust`] if it is not a regular file, belongs to another user, or belongs to root and is open to others. An error of the system if it refuses.
+/// [`Distrust`] if it is not a regular file, belongs to another user, or belongs to root and is
+/// open to others. An error of the system if it refuses.
 pub(super) fn close_opened(file: &File) -> io::Result<Result<bool, Distrust>> {
     let found = file.metadata()?;
     Ok(match judge(&found) {

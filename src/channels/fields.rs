@@ -1,4 +1,4 @@
-//! Reading a body's fields, whichever way a provider spells them (docs/RULES.md P5, P6, P9).
+//! Reads a body's fields in each way in which a provider may spell them (docs/RULES.md P5, P6, P9).
 
 use crate::domain::{
     NotUnderstood,
@@ -15,20 +15,21 @@ pub use crate::domain::text::normalised;
 /// database.
 pub(super) const ID_BYTES_MAX: usize = 512;
 const EMAIL_BYTES_MAX: usize = 320;
-/// More than any mail has; each takes a multiple of its place in a body where it is stored.
+/// The most entries of a list that are read, more than any mail has. A stored entry takes several
+/// times the memory that it takes in the body.
 const LIST_MAX: usize = 1_000;
 
-/// A required field that is not there, or is not what it must be (docs/RULES.md P5).
+/// A required field that is absent or of a wrong type (docs/RULES.md P5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldError {
-    /// Absent.
+    /// The field at this path is absent.
     Missing(&'static str),
-    /// Of a wrong type.
+    /// The field at this path has a wrong type.
     Bad(&'static str),
 }
 
 impl FieldError {
-    /// As the reason why a body of that event is not understood.
+    /// This error as the reason why a body of `event` is not understood.
     pub fn of(self, event: &str) -> NotUnderstood {
         NotUnderstood { event_type: Some(event.to_owned()), reason: self.to_string() }
     }
@@ -43,12 +44,12 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// What is at a path of names joined by dots, absent or not.
+/// The value at a path of names joined by dots, even if it counts as absent (see [`get`]).
 pub fn raw<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(body, |value, name| value.as_object()?.get(name))
 }
 
-/// What is at a path; `None` where it counts as absent: null, `""`, blanks only, `{}`, `"N/A"`.
+/// The value at a path; `None` if it counts as absent: null, `""`, blanks only, `{}`, `"N/A"`.
 pub fn get<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
     raw(body, path).filter(|value| !is_absent(value))
 }
@@ -74,8 +75,8 @@ pub fn text(body: &Value, path: &str) -> Option<String> {
     }
 }
 
-/// A name, an id or another short word: trimmed, a number as its digits. What is longer than any of
-/// these is none.
+/// A name, an id or another short word, trimmed; a number as its digits. `None` if it is longer
+/// than [`ID_BYTES_MAX`].
 pub fn word(body: &Value, path: &str) -> Option<String> {
     let text = text(body, path)?;
     let word = text.trim_matches(is_blank);
@@ -115,7 +116,8 @@ pub fn required_object(body: &Value, path: &'static str) -> Result<(), FieldErro
     }
 }
 
-/// What is wrong with a required address that cannot be read: a text that is none counts as absent.
+/// The error for a required address that cannot be read. A text that is no address counts as
+/// absent.
 pub fn no_address(body: &Value, path: &'static str) -> FieldError {
     match get(body, path) {
         Some(Value::String(_)) | None => FieldError::Missing(path),
@@ -132,7 +134,7 @@ pub fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-/// true/false, 0/1, or those as text; absent or anything else is false.
+/// A flag: true/false, 0/1, or one of these as text. Anything else, or nothing, is false.
 pub fn flag(body: &Value, path: &str) -> bool {
     match raw(body, path) {
         Some(Value::Bool(flag)) => *flag,
@@ -159,15 +161,15 @@ pub fn email_address(text: &str) -> Option<String> {
         && !domain.contains('@')
         && text.len() <= EMAIL_BYTES_MAX
         && !text.chars().any(is_blank);
-    // Small letters may take more room than capitals.
+    // A small letter may have more bytes than its capital.
     is_address.then(|| text.to_lowercase()).filter(|it| it.len() <= EMAIL_BYTES_MAX)
 }
 
-/// True for an address that has the name of a robot that returns mail: the whole part before the
-/// `@`, with a tail behind `+` or `-` at the most.
+/// True for an address that has the name of a robot that returns mail. The name is the whole part
+/// before the `@`; only a tail behind `+` or `-` may follow it.
 ///
-/// It may be a person's all the same: a robot is one that is also seen to be a machine
-/// (docs/RULES.md P13).
+/// The address may still be a person's. It is a robot's if the mail, too, shows that a machine
+/// wrote it (docs/RULES.md P13).
 pub fn has_robots_name(address: &str) -> bool {
     const NAMES: [&str; 4] = ["mailer-daemon", "postmaster", "bounces", "bounce"];
     let address = address.to_lowercase();
@@ -178,7 +180,7 @@ pub fn has_robots_name(address: &str) -> bool {
     })
 }
 
-/// True where headers at a path, in any shape, name an empty envelope sender, or say that a machine
+/// True if headers at a path, in any shape, name an empty envelope sender or say that a machine
 /// wrote.
 pub fn are_of_a_machine(body: &Value, path: &str) -> bool {
     let tells = |name: &str, value: &str| {
@@ -216,7 +218,7 @@ pub fn are_of_a_machine(body: &Value, path: &str) -> bool {
     }
 }
 
-/// Addresses of mail at a path: null, a list of texts or of objects, one object, or one text.
+/// Mail addresses at a path: null, a list of texts or of objects, one object, or one text.
 pub fn addresses(body: &Value, path: &str) -> Vec<Address> {
     match get(body, path) {
         Some(Value::Array(items)) => items.iter().filter_map(address).take(LIST_MAX).collect(),
@@ -279,7 +281,7 @@ fn attachment(item: &Value) -> Option<Attachment> {
     }
 }
 
-/// A full name as given name and family name.
+/// A full name, split into given name and family name.
 pub fn split_name(full: &str) -> (Option<String>, Option<String>) {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     match full.trim().split_once(char::is_whitespace) {
@@ -293,20 +295,20 @@ pub fn timezone(body: &Value, path: &str) -> Option<String> {
     word(body, path).filter(|name| name.contains('/') && jiff::tz::TimeZone::get(name).is_ok())
 }
 
-/// 32 hex digits over parts that together tell one message from another.
+/// A hash in 32 hex digits over parts that together distinguish one message from another.
 pub fn hash(parts: &[&str]) -> String {
     let mut digest = format!("{:x}", Sha256::digest(parts.join("|")));
     digest.truncate(32);
     digest
 }
 
-/// A provider's id as key: it counts for ever.
+/// A provider's id as a key that never expires.
 pub fn id_key(kind: KeyKind, id: &str) -> MessageKey {
     MessageKey { kind, key: id.to_owned(), expires: false }
 }
 
-/// A key over what a message holds. It counts for ever if `timed`: if a time of the message itself
-/// is among the parts (docs/RULES.md P10).
+/// A key over a message's content. It never expires if `timed`, which means that a time of the
+/// message itself is among the parts (docs/RULES.md P10).
 pub fn content_key(kind: KeyKind, parts: &[&str], timed: bool) -> MessageKey {
     MessageKey { kind, key: format!("content:{}", hash(parts)), expires: !timed }
 }

@@ -9,21 +9,21 @@ use serde_json::{Map, Value};
 use std::{borrow::Cow, cell::Cell, fmt};
 use thiserror::Error;
 
-/// As the first name of a map, `serde_json`'s own sign for "this map is a number".
+/// The name of the only field of a map by which `serde_json` passes on a number of any size.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// More values than this are not read from one body: as a tree they take many times the memory of
+/// The most values that are read from one body. A tree of values takes many times the memory of
 /// their text.
 pub const VALUES_MAX: usize = 200_000;
-/// An object counts as this many values more than those in it: its tree takes as much, with a
-/// single name in it.
+/// An object counts as this many values more than it holds, because the tree of an object with a
+/// single name takes that much memory.
 const OBJECT_VALUES: usize = 8;
 
-/// A body of which no tree is made.
+/// Why no tree is made of a body.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unreadable {
-    /// It is not JSON: where and why, in words that are safe to show. Nothing of the body is in
-    /// them.
+    /// It is not JSON. The text says where and why; it holds nothing of the body, so it is safe to
+    /// show.
     #[error("{0}")]
     NotJson(String),
     /// It is JSON, but holds more than [`VALUES_MAX`] values.
@@ -39,12 +39,13 @@ pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Reads a body. A byte order mark before it is passed over, lone surrogate escapes are taken out
-/// of its strings, and numbers may be of any size.
+/// Reads a body. It skips a byte order mark at the start and removes lone surrogate escapes from
+/// strings. Numbers may be of any size.
 ///
 /// # Errors
-/// Whatever is not JSON: empty, cut, raw control characters in a string, invalid UTF-8; and what is
-/// nested deeper than 127 levels. What holds too many values.
+/// [`Unreadable::NotJson`] if it is empty, cut short or nested deeper than 127 levels, or has raw
+/// control characters in a string or invalid UTF-8. [`Unreadable::TooManyValues`] if it holds too
+/// many values.
 pub fn parse(body: &[u8]) -> Result<Value, Unreadable> {
     let body = without_byte_order_mark(body);
     let read = read(body).or_else(|error| match without_lone_surrogates(body) {
@@ -53,7 +54,7 @@ pub fn parse(body: &[u8]) -> Result<Value, Unreadable> {
     });
     match read {
         Ok(Some(value)) => Ok(value),
-        // What was passed over was not looked at that closely.
+        // Values that were skipped were not checked for valid UTF-8.
         Ok(None) if std::str::from_utf8(body).is_err() => {
             Err(Unreadable::NotJson("invalid UTF-8".to_owned()))
         }
@@ -74,10 +75,11 @@ fn read(body: &[u8]) -> Result<Option<Value>, serde_json::Error> {
     Ok((!builder.is_full()).then_some(value))
 }
 
-/// Builds a [`Value`].
+/// Builds a [`Value`], and stops to keep values once there are too many.
 #[derive(Clone, Copy)]
 struct ValueBuilder<'a> {
-    /// Set by a text that was handed over: the digits of a number. Those of a body are lent.
+    /// Set if the last text was passed as an owned `String`. Only the digits of a number are: the
+    /// texts of a body are borrowed.
     is_owned: &'a Cell<bool>,
     /// How many values there are so far.
     count: &'a Cell<usize>,
@@ -88,7 +90,7 @@ impl ValueBuilder<'_> {
         self.count.set(self.count.get() + values);
     }
 
-    /// True once there are too many: what follows is passed over, and nothing more is kept.
+    /// True once there are too many values. The rest is then skipped.
     fn is_full(&self) -> bool {
         self.count.get() > VALUES_MAX
     }
@@ -157,7 +159,7 @@ impl<'de> Visitor<'de> for ValueBuilder<'_> {
         while let Some(name) = fields.next_key::<String>()? {
             self.is_owned.set(false);
             let value = fields.next_value_seed(self)?;
-            // Numbers of any size come as a map of this one name.
+            // A number of any size comes as a map with this one name.
             if name == NUMBER
                 && self.is_owned.get()
                 && let Value::String(digits) = &value
@@ -183,11 +185,13 @@ fn not_json(error: &serde_json::Error) -> Unreadable {
     Unreadable::NotJson(format!("line {} column {}: {what}", error.line(), error.column()))
 }
 
-/// The text of the field `name` of a body that is an object, without a tree of it: the memory that
-/// it takes does not grow with the number of its values. Of equal names the last counts.
+/// The text of the field `name` of a body that is an object, read without a tree, so that the
+/// memory does not grow with the number of values. If the name occurs several times, the last
+/// counts.
 ///
-/// `None` if it is absent or no text, or if the body is no object or not JSON. The other values are
-/// not read: they may be nested deeper than [`parse`] takes, and hold bytes that are not UTF-8.
+/// `None` if the field is absent or no text, or if the body is no object or not JSON. The other
+/// values are skipped: they may be nested deeper than [`parse`] allows, and hold bytes that are not
+/// UTF-8.
 pub fn text_of_field(body: &[u8], name: &str) -> Option<String> {
     let find = |body: &[u8]| {
         let mut text = serde_json::Deserializer::from_slice(body);
@@ -203,7 +207,7 @@ pub fn text_of_field(body: &[u8], name: &str) -> Option<String> {
     found.ok().flatten()
 }
 
-/// Passes over all fields of an object but this one.
+/// Finds the field of this name in an object and skips all others.
 struct FieldFinder<'a>(&'a str);
 
 impl<'de> Visitor<'de> for FieldFinder<'_> {
@@ -226,7 +230,7 @@ impl<'de> Visitor<'de> for FieldFinder<'_> {
     }
 }
 
-/// True for a certain name; no other is kept.
+/// Compares a field's name with this one, without keeping it.
 struct IsName<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for IsName<'_> {
@@ -249,7 +253,7 @@ impl Visitor<'_> for IsName<'_> {
     }
 }
 
-/// A text; `None` for any other value.
+/// Reads a text; `None` for any other value.
 struct TextOnly;
 
 impl<'de> DeserializeSeed<'de> for TextOnly {
@@ -303,8 +307,9 @@ impl<'de> Visitor<'de> for TextOnly {
     }
 }
 
-/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it: all but the
-/// strings that hold one stays as it is written. The field's value is replaced where it is a text.
+/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it. Everything except
+/// strings that hold a secret stays as it is written. The value of `secret_field` is replaced if it
+/// is a text.
 pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) -> String {
     let mut shown = String::with_capacity(text.len());
     let (mut rest, mut is_secret) = (text, false);
@@ -328,8 +333,8 @@ pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) ->
     shown
 }
 
-/// What is before the first string of a JSON text, the string with its quotes, and what is behind
-/// it.
+/// The text before the first string of a JSON text, that string with its quotes, and the text
+/// behind it.
 fn first_string(text: &str) -> Option<(&str, &str, &str)> {
     let bytes = text.as_bytes();
     let start = memchr::memchr(b'"', bytes)?;
@@ -344,7 +349,7 @@ fn first_string(text: &str) -> Option<(&str, &str, &str)> {
     Some((text.get(..start)?, text.get(start..=at)?, text.get(at + 1..)?))
 }
 
-/// What a string with its quotes means; itself where it is none.
+/// The value of a string that is written with its quotes; the text itself if it is no valid string.
 fn unquoted(literal: &str) -> String {
     let mended = || without_lone_surrogates(literal.as_bytes());
     let read = serde_json::from_str(literal).ok();
@@ -356,7 +361,8 @@ fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
     memmem::find(body, br"\u")?;
     let mut kept = Vec::with_capacity(body.len());
     let (mut rest, mut in_string) = (body, false);
-    // Only a quote and a backslash say what follows: all between two of them is kept as it is.
+    // Only quotes and backslashes need a closer look: all text between two of them is kept as it
+    // is.
     while let Some(at) = memchr2(b'"', b'\\', rest) {
         let (plain, marked) = rest.split_at(at);
         kept.extend_from_slice(plain);

@@ -1,27 +1,28 @@
-//! Secrets in bodies: found in every spelling that providers put them in, and replaced by [`MASK`].
+//! Finds secrets in bodies, in every spelling that providers use, and replaces them by [`MASK`].
 //!
-//! A provider that was told to post to an address with a secret in it may tell that address back:
-//! in a text, as a name, escaped as JSON within a text, or encoded as part of another address.
+//! If the address that a provider posts to holds a secret, the provider may repeat that address in
+//! a body: in a text, as a name, escaped as JSON within a text, or encoded as part of another
+//! address.
 
 use super::json;
 use memchr::{memchr_iter, memmem};
 use serde_json::{Map, Value};
 use std::ops::Range;
 
-/// What stands where a secret was.
+/// The text that replaces a secret.
 pub const MASK: &str = "***";
 
-/// How often a text may be encoded over and over, the body's own JSON not counted.
+/// How many encodings within each other are undone in a text. The body's own JSON does not count.
 const LAYERS: u8 = 3;
-/// In a text of more bytes, a secret may be encoded once: each layer costs passes over the whole
-/// text, and anybody whose answer a provider forwards can write one that has many.
+/// In a text of more bytes only one encoding is undone. Each layer costs passes over the whole
+/// text, and anybody whose answer a provider forwards can write a text with many layers.
 const LARGE_BYTES: usize = 128 * 1_024;
-/// How deep JSON within texts of JSON is looked into.
+/// How many levels of JSON within texts of JSON are searched.
 const NESTED: u8 = 3;
-/// The parameter by which a secret may be given in an address; see docs/RULES.md P2.
+/// The parameter of an address that may hold a secret; see docs/RULES.md P2.
 const PARAMETER: &[u8] = b"secret=";
 
-/// What is to be masked.
+/// The secrets to mask, and the field whose value is one.
 #[derive(Debug)]
 pub struct Masks<'a> {
     field: Option<&'a str>,
@@ -33,7 +34,7 @@ impl<'a> Masks<'a> {
     /// of an address.
     pub fn new(field: Option<&'a str>, secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let told = secrets.into_iter().filter(|it| !it.is_empty());
-        // In a form a blank is a plus sign.
+        // A form encodes a blank as a plus sign.
         let spelled = told.flat_map(|it| [it.to_owned(), it.replace(' ', "+")]);
         let mut secrets: Vec<Vec<u8>> = spelled.map(String::into_bytes).collect();
         secrets.sort();
@@ -41,8 +42,8 @@ impl<'a> Masks<'a> {
         Self { field, secrets }
     }
 
-    /// The body without secrets; `None` where it holds none. `text` is the body as it came, in
-    /// which a name may stand twice.
+    /// The body without secrets; `None` if it holds none. `text` is the body as it came, in which a
+    /// name may occur twice.
     pub fn body(&self, text: &[u8], value: &Value) -> Option<Value> {
         let is_there = any_layer(text, layers(text) + 1, &mut |layer| {
             let holds = |it: &[u8]| memmem::find(layer, it).is_some();
@@ -63,7 +64,7 @@ impl<'a> Masks<'a> {
         (is_changed || is_hidden()).then_some(masked)
     }
 
-    /// A text without secrets; `None` where it holds none.
+    /// A text without secrets; `None` if it holds none.
     pub fn text(&self, text: &str) -> Option<String> {
         let bytes = text.as_bytes();
         let is_there = any_layer(bytes, layers(bytes), &mut |layer| {
@@ -89,8 +90,8 @@ impl<'a> Masks<'a> {
         (masked != text).then_some(masked)
     }
 
-    /// Adds where secrets stand in the text of which `layer` is a reading; `starts` says where each
-    /// of its bytes begins there.
+    /// Adds the ranges of secrets in a text to `found`. `layer` is that text with some encodings
+    /// undone, and `starts` gives for each byte of `layer` its place in the text.
     fn collect(&self, layer: &[u8], starts: &[usize], left: u8, found: &mut Vec<Range<usize>>) {
         let place = |it: usize| starts.get(it).copied().unwrap_or_default();
         let secrets = self
@@ -146,7 +147,7 @@ impl<'a> Masks<'a> {
             map.keys().filter_map(|it| Some((it.clone(), self.text(it)?))).collect();
         for (name, mut masked) in renamed {
             is_changed = true;
-            // Two names that would become one stay two.
+            // Two names that would become equal stay different.
             while map.contains_key(&masked) {
                 masked.push('*');
             }
@@ -157,7 +158,7 @@ impl<'a> Masks<'a> {
         is_changed
     }
 
-    /// A string; one that is itself JSON with the field in it is masked as JSON.
+    /// Masks a string. If it is itself JSON that holds the field, it is masked as JSON.
     fn string(&self, text: &str, nested: u8) -> Option<String> {
         let may_be_json = text.trim_start().starts_with(['{', '[', '"']);
         if let Some(field) = self.field.filter(|_| nested > 0 && may_be_json)
@@ -173,7 +174,8 @@ impl<'a> Masks<'a> {
     }
 }
 
-/// Where the values of the parameter stand in an address, those that are not masked.
+/// The ranges of the values of the parameter in an address, except for values that are masked
+/// already.
 fn parameters(text: &[u8]) -> Vec<Range<usize>> {
     const ENDS: &[u8] = b"&#\"'<>\\()[]{},;|";
     let mut found = Vec::new();
@@ -182,7 +184,7 @@ fn parameters(text: &[u8]) -> Vec<Range<usize>> {
         let Some(name) = value.checked_sub(PARAMETER.len()) else { continue };
         let is_it = text.get(name..value).is_some_and(|it| it.eq_ignore_ascii_case(PARAMETER));
         let before = name.checked_sub(1).and_then(|it| text.get(it));
-        // `;` is the end of `&amp;`.
+        // `;` may be the end of `&amp;`.
         if !is_it || !before.is_none_or(|it| matches!(it, b'?' | b'&' | b';')) {
             continue;
         }
@@ -196,13 +198,12 @@ fn parameters(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// How often a secret in `text` may be encoded over and over.
+/// How many encodings within each other are undone in `text`.
 const fn layers(text: &[u8]) -> u8 {
     if text.len() > LARGE_BYTES { 1 } else { LAYERS }
 }
 
-/// Whether `is_it` holds for a text, or for what it says where it is encoded, up to that many times
-/// over.
+/// True if `is_it` holds for a text, or for the text with up to `layers` encodings undone.
 fn any_layer(text: &[u8], layers: u8, is_it: &mut impl FnMut(&[u8]) -> bool) -> bool {
     if is_it(text) {
         return true;
@@ -213,7 +214,7 @@ fn any_layer(text: &[u8], layers: u8, is_it: &mut impl FnMut(&[u8]) -> bool) -> 
         .any(|code| code.read(text).is_some_and(|read| any_layer(&read.bytes, layers, is_it)))
 }
 
-/// A way in which a text is put into another.
+/// An encoding by which a text is put into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Code {
     /// Percent-encoding, as in addresses.
@@ -224,7 +225,8 @@ enum Code {
     Entity,
 }
 
-/// What an encoded text says, and where each of its bytes begins there; with one more for the end.
+/// A text with one encoding undone. `starts` gives for each byte its place in the encoded text, and
+/// at the end that text's length.
 #[derive(Debug, Default)]
 struct Read {
     bytes: Vec<u8>,
@@ -242,7 +244,7 @@ impl Code {
         }
     }
 
-    /// Reads a text; `None` where nothing in it is encoded so.
+    /// Undoes the encoding; `None` if nothing in the text is encoded this way.
     fn read(self, text: &[u8]) -> Option<Read> {
         let mut read = Read::default();
         let mut kept = 0;
@@ -268,7 +270,8 @@ impl Code {
         Some(read)
     }
 
-    /// What `rest`, which stands behind the sign, begins with, and how long that is.
+    /// The bytes that the start of `rest` stands for, and how many bytes of `rest` that takes.
+    /// `rest` follows the sign.
     fn decoded(self, rest: &[u8]) -> Option<(Vec<u8>, usize)> {
         match self {
             Self::Percent => {
@@ -293,7 +296,7 @@ fn hex(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| is_hex)?, 16).ok()
 }
 
-/// An escape of JSON; half a character alone says nothing.
+/// An escape of JSON; a lone surrogate stands for no bytes.
 fn escape(rest: &[u8]) -> Option<(Vec<u8>, usize)> {
     let simple = match rest.first()? {
         it @ (b'"' | b'\\' | b'/' | b'\'') => *it,
@@ -318,7 +321,7 @@ fn escape(rest: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((vec![simple], 1))
 }
 
-/// The longest that is read of an entity.
+/// The most bytes of an entity that are read.
 const ENTITY_MAX: usize = 12;
 
 fn entity(rest: &[u8]) -> Option<(Vec<u8>, usize)> {

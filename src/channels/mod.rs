@@ -1,7 +1,8 @@
-//! One folder a channel: what its webhooks mean. Everything here is pure: no I/O and no clock. What
-//! is needed from outside comes in with [`Received`].
+//! One folder for each channel: what its webhooks mean. Everything here is pure: no I/O and no
+//! clock. [`Received`] brings what is needed from outside.
 //!
-//! The rules are in `docs/RULES.md`: `P1`–`P20` hold for all channels, each channel has its table.
+//! The rules are in `docs/RULES.md`: `P1`–`P20` hold for all channels, and each channel has a table
+//! of its own.
 
 pub mod email;
 pub mod fields;
@@ -24,10 +25,10 @@ use crate::domain::{
 };
 use serde_json::Value;
 
-/// An authenticated body that is JSON, and what is known beside it.
+/// An authenticated body that is JSON, and what else is known about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
-    /// The body.
+    /// The body, as JSON.
     pub body: &'a Value,
     /// When it came, by the database's clock.
     pub received_at: Timestamp,
@@ -38,15 +39,15 @@ pub struct Received<'a> {
     pub text_field: Option<&'a str>,
 }
 
-/// One event of a provider, and what happens with it. docs/CHANNELS.md is made of these rows, and
-/// tests compare them with what the channel makes of its samples.
+/// One event of a provider, and what happens with it. docs/CHANNELS.md is made of these rows. Tests
+/// compare them with how the channel interprets its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRow {
-    /// The provider's name of it.
+    /// The provider's name for the event.
     pub event: &'static str,
-    /// The outcome, with its reason word, of an ordinary one whose lead is known.
+    /// The outcome, with its reason word, of an ordinary event whose lead is known.
     pub outcome: &'static str,
-    /// What is done, and when the outcome is another.
+    /// What is done with the event, and when the outcome differs.
     pub note: &'static str,
 }
 
@@ -55,12 +56,12 @@ pub const fn row(event: &'static str, outcome: &'static str, note: &'static str)
     EventRow { event, outcome, note }
 }
 
-/// A provider's webhooks. A new provider is one folder with this implemented, and one line of
-/// registration: what others ask about a channel, they ask here, and never by its name.
+/// A provider's webhooks. A new provider is one folder that implements this, and one line of
+/// registration: other parts ask this trait about a channel and never compare its name.
 pub trait Channel: Send + Sync + 'static {
-    /// Its path word.
+    /// Its word in the path `/webhooks/{channel}/{client}`.
     const NAME: ChannelName;
-    /// How it carries messages: barriers, opt-out words and drafts depend on it.
+    /// How it carries messages. Barriers, opt-out words and drafts depend on this.
     const MEDIUM: Medium;
     /// The job kind that works through an inbound message of it.
     const POST_PROCESS: JobKind;
@@ -93,9 +94,9 @@ pub trait Channel: Send + Sync + 'static {
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
 }
 
-/// A [`Channel`] with its type forgotten, as all others see it.
+/// A [`Channel`] whose type is erased, which is how all other parts use it.
 pub trait AnyChannel: Send + Sync {
-    /// What the parts that know no channel must know about it.
+    /// The facts that parts need that know no channel by name.
     fn facts(&self) -> ChannelFacts;
     /// [`Channel::TABLE`].
     fn table(&self) -> &'static [EventRow];
@@ -188,11 +189,11 @@ pub fn interpret(
     }
 }
 
-/// The most bytes of an event's name that are kept. Some names are whatever the sender wrote, and
-/// they are logged and listed.
+/// The most bytes of an event's name that are kept. A sender may write any name, and names are
+/// logged and listed.
 const EVENT_BYTES_MAX: usize = 200;
 
-/// An event's name as it is kept: PostgreSQL stores no U+0000.
+/// An event's name as it is kept, without U+0000, which PostgreSQL cannot store.
 fn shown(event: &str) -> String {
     fields::beginning(event, EVENT_BYTES_MAX).replace('\0', "")
 }

@@ -1,4 +1,4 @@
-//! The page about the channels, docs/CHANNELS.md, made from what they say about themselves.
+//! The page about the channels, docs/CHANNELS.md, made from their tables and constants.
 
 use super::AnyChannel;
 use crate::domain::Medium;

@@ -2,21 +2,21 @@
 
 use phonenumber::{Mode, country};
 
-/// The fewest and the most digits of something that is taken for a number.
+/// The fewest and the most digits of a phone number.
 const DIGITS_MIN: usize = 7;
 const DIGITS_MAX: usize = 18;
 
-/// A phone number as a provider tells it.
+/// A phone number as a provider gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phone {
-    /// E.164, else its digits.
+    /// In E.164, or else its digits.
     pub shown: String,
-    /// E.164; `None` where the country is not known or no such number exists. By this alone a lead
-    /// is known.
+    /// In E.164; `None` if the country is not known or no such number exists. Only this identifies
+    /// a lead.
     pub e164: Option<String>,
 }
 
-/// Reads a number. One without country code belongs to the first of `countries` (ISO 3166, two
+/// Reads a number. A number without country code belongs to the first of `countries` (ISO 3166, two
 /// letters) that is a country.
 pub fn read(text: &str, countries: &[Option<&str>]) -> Option<Phone> {
     let (digits, international) = digits(text)?;

@@ -1,5 +1,5 @@
-//! Made-up leads, from which channels make bodies as their providers send them: for `postroom
-//! send`, for the benchmark and for tests.
+//! Made-up leads. Channels make bodies from them as their providers send them: for `postroom send`,
+//! for the benchmark and for tests.
 
 use super::AnyChannel;
 use serde_json::Value;
@@ -7,8 +7,8 @@ use serde_json::Value;
 /// Our mailbox in samples of mail.
 pub(super) const MAILBOX: &str = "sender@postroom.example";
 
-/// `body` as one of the provider's account that a client's channel is configured with: of another
-/// it would be ignored. A body that names no account stays as it is.
+/// `body` with the provider account `account`, if it names one. A client's channel with an account
+/// ignores the bodies of other accounts.
 pub fn of_account(channel: &dyn AnyChannel, mut body: Value, account: &str) -> Value {
     for path in channel.account_paths() {
         if let Some(named) = body.pointer_mut(&format!("/{}", path.replace('.', "/"))) {
@@ -30,18 +30,18 @@ const TEXTS: [&str; 6] = [
     "We already have somebody for this, thanks.",
 ];
 
-/// A lead who does not exist, and what it writes.
+/// A lead that does not exist, and what it writes.
 #[derive(Clone, Debug)]
 pub struct MadeUpLead {
-    /// The number that tells it from all others.
+    /// The number that distinguishes it from all others.
     pub unique: u64,
-    /// Given name.
+    /// The given name.
     pub first: &'static str,
-    /// Family name.
+    /// The family name.
     pub last: &'static str,
     /// Phone number in E.164, of a number that exists on paper.
     pub phone: String,
-    /// E-mail address.
+    /// Its e-mail address, which is unique.
     pub email: String,
     /// The text of its message.
     pub text: String,
@@ -70,7 +70,7 @@ impl MadeUpLead {
         format!("{prefix}{:016x}", self.unique)
     }
 
-    /// An id of a provider that counts.
+    /// An id as a provider gives it that numbers its leads.
     pub const fn number(&self) -> u64 {
         self.unique.saturating_add(100_000)
     }

@@ -6,23 +6,23 @@ use jiff::{civil, fmt::rfc2822, tz::TimeZone};
 use serde_json::Value;
 
 const DAY_MS: i64 = 86_400_000;
-/// From here on a number counts milliseconds.
+/// A number above this counts milliseconds; a smaller one counts seconds.
 const FIRST_MILLIS: f64 = 1e12;
 
-/// The first of `paths` at which a time can be read, else `received_at`; later than a day after
-/// receipt is receipt.
+/// The time at the first of `paths` at which one can be read, or else `received_at`. A time later
+/// than a day after receipt counts as receipt.
 pub fn first(body: &Value, paths: &[&str], received_at: Timestamp) -> Timestamp {
     let told = paths.iter().find_map(|path| read(fields::get(body, path)?));
     clamped(told.unwrap_or(received_at), received_at)
 }
 
-/// `at`, but receipt if it is later than a day after that.
+/// `at`, or `received_at` if `at` is more than a day later.
 pub fn clamped(at: Timestamp, received_at: Timestamp) -> Timestamp {
     if at.millis_since(received_at) > DAY_MS { received_at } else { at }
 }
 
 /// A time: a number of seconds or (above 10^12) milliseconds, also as text; or a date and a time of
-/// ISO 8601 or RFC 2822, in UTC where no zone is said.
+/// ISO 8601 or RFC 2822, in UTC if no zone is given.
 pub fn read(value: &Value) -> Option<Timestamp> {
     match value {
         Value::Number(number) => number.as_f64().and_then(from_number),
@@ -80,7 +80,8 @@ fn date_of(text: &str) -> Option<civil::Date> {
         let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
         match digits.parse::<i16>() {
             Ok(number) if number > 31 => year = Some(number),
-            // A month as a number comes first, as where `AM` and `PM` are used.
+            // A month that is a number comes before the day, as in the countries that use `AM` and
+            // `PM`.
             Ok(number) if month.is_none() && day.is_none() && digits.len() == word.len() => {
                 day = Some(number);
             }

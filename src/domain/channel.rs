@@ -20,7 +20,8 @@ impl Serialize for ChannelName {
     }
 }
 
-/// How a channel carries messages. Barriers, opt-out words and drafts depend on this, never on a channel's name.
+/// How a channel carries messages. Barriers, opt-out words and drafts depend on this, never on a
+/// channel's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
     /// E-mail. Answers have a subject, subjects are judged, and a bounce stops it.
@@ -98,7 +99,8 @@ impl ChannelDirectory {
         self.0.iter().any(|facts| facts.post_process.0 == kind)
     }
 
-    /// The identity kind that is stored as `name`; `None` if neither this daemon nor a channel of it has it.
+    /// The identity kind that is stored as `name`; `None` if neither this daemon nor a channel of
+    /// it has it.
     pub fn identity(&self, name: &str) -> Option<IdentityKind> {
         let own = self.0.iter().flat_map(|facts| facts.identities);
         IdentityKind::SHARED.iter().chain(own).find(|kind| kind.as_str() == name).copied()

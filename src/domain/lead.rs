@@ -4,8 +4,8 @@ use super::{Medium, Sentiment};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// A kind of things by which a lead is known. A channel adds the kinds that its provider assigns. Each
-/// channel chooses the order in which an event's identities are tried (docs/RULES.md P13).
+/// A kind of things by which a lead is known. A channel adds the kinds that its provider assigns.
+/// Each channel chooses the order in which an event's identities are tried (docs/RULES.md P13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdentityKind {
     name: &'static str,
@@ -20,8 +20,8 @@ impl IdentityKind {
     /// The kinds that belong to no channel.
     pub const SHARED: [Self; 2] = [Self::MAIL_ADDRESS, Self::PHONE];
 
-    /// An id that a provider gives out, stored as `name`: two different ones of this kind are two people to
-    /// that provider.
+    /// An id that a provider gives out, stored as `name`: two different ones of this kind are two
+    /// people to that provider.
     pub const fn given_out(name: &'static str) -> Self {
         Self { name, is_provider_id: true }
     }

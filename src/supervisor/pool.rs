@@ -84,7 +84,7 @@ type StartSlot =
     dyn Fn(&ArbiterHandle, SlotSetup, usize, Arc<CurrentJob>) -> Recipient<Wake> + Send + Sync;
 
 impl KindEntry {
-    /// The entry of a handler that `make` makes for each slot. The handler's type is forgotten here,
+    /// The entry of a handler, which `make` makes for each slot. The handler's type is erased here,
     /// and only here.
     pub fn of<H: JobHandler>(make: impl Fn(&Deps) -> H + Send + Sync + 'static) -> Self {
         let make = Arc::new(make);

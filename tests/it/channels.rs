@@ -1,5 +1,5 @@
-//! What holds for every registered channel: each sample is understood, each row of its table is true, no body makes
-//! any panic, and the page is of today.
+//! What holds for every registered channel: each sample is understood, each row of its table is
+//! true, no body makes it panic, and docs/CHANNELS.md is up to date.
 
 use crate::bad_bodies::bases;
 use postroom::{
@@ -96,7 +96,7 @@ fn every_sample_is_understood_and_unlike_the_next() {
     assert_eq!(known.identities.len(), 3, "the sample's phone number exists: {known:?}");
 }
 
-/// By what an event is known again: its message's keys, else its lead's identities.
+/// What tells that an event came before: its message's keys, or else its lead's identities.
 fn known_by(event: &Event) -> Vec<String> {
     let keys = if let Signal::Message(message) = &event.signal {
         Some(&message.keys)
@@ -111,7 +111,7 @@ fn known_by(event: &Event) -> Vec<String> {
 
 #[test]
 fn no_two_samples_are_of_one_message_or_one_lead() {
-    // As `postroom send` counts them: on from the clock, in nanoseconds.
+    // `postroom send` numbers its leads from the clock, in nanoseconds.
     for first in [0, 1_764_000_000_000_000_000_u64] {
         for channel in channels() {
             for name in channel.events() {
@@ -170,7 +170,7 @@ fn every_row_of_the_tables_is_true_of_the_sample() {
     }
 }
 
-/// docs/CHANNELS.md is written by this test, with `UPDATE_DOCS=1`.
+/// With `UPDATE_DOCS=1` this test writes docs/CHANNELS.md.
 #[test]
 fn the_page_of_the_channels_is_made_of_their_tables() {
     let page = page(&channels());
@@ -182,14 +182,14 @@ fn the_page_of_the_channels_is_made_of_their_tables() {
     assert!(written == page, "docs/CHANNELS.md is not of today: run this with UPDATE_DOCS=1");
 }
 
-/// Every body is one of these: none is left without an answer.
+/// True if the body has one of the four outcomes, with a reason if that outcome has one.
 fn is_defined(channel: &dyn AnyChannel, body: &Value) -> bool {
     const WORDS: [&str; 4] = ["accepted", "recorded ", "ignored ", "quarantined "];
     let outcome = outcome(channel, body);
     WORDS.iter().any(|word| outcome.starts_with(word)) && !outcome.ends_with(' ')
 }
 
-/// What holds of every event, whatever body it is of.
+/// True if the event keeps the rules that hold for every event, whatever its body was.
 fn is_sound(event: &Event) -> bool {
     let kinds: Vec<_> = event.identities.iter().map(|it| it.kind).collect();
     let about = event.signal.about();
@@ -252,7 +252,8 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Replaces the field that is reached by taking at each level the key of that index.
+/// Replaces the field at `path`; each step picks the key with that index. A value that has no keys
+/// is replaced itself.
 fn mutate(value: &mut Value, path: &[prop::sample::Index], new: Value) {
     let Some((index, rest)) = path.split_first() else {
         *value = new;
@@ -267,7 +268,7 @@ fn mutate(value: &mut Value, path: &[prop::sample::Index], new: Value) {
     }
 }
 
-/// A body of one of the payloads or samples.
+/// The body of one of the payloads or samples.
 fn any_base() -> impl Strategy<Value = Value> {
     prop::sample::select(bases::all().into_iter().map(|base| base.body).collect::<Vec<Value>>())
 }

@@ -50,7 +50,8 @@ impl JobHandler for Beside {
     }
 }
 
-/// Waits in its first attempt for longer than any test, without keeping its thread; done at once in its second.
+/// Its first attempt waits for longer than any test and does not keep its thread. Its second
+/// attempt succeeds at once.
 struct Lingers;
 
 impl JobHandler for Lingers {

@@ -1,22 +1,23 @@
-//! Reports of returned mail: which address they are about, and why.
+//! Reports of returned mail: which address they are about, and why the mail was returned.
 
 use super::people::is_ours;
 use crate::channels::{fields, text};
 use serde_json::Value;
 
-/// A report says at its beginning what it is about; below it quotes our mail.
+/// How many bytes of a report are read: it says at its beginning what it is about, and quotes our
+/// mail below.
 const READ_BYTES: usize = 20_000;
-/// This much of a report is kept.
+/// How many characters of a report are kept as the reason.
 const REASON_CHARS: usize = 1_000;
 
-/// The address that mail to could not be delivered, as the report's text names it; neither a
-/// robot's nor ours.
+/// The address to which mail could not be delivered, as the report's text names it; never a robot's
+/// or ours.
 pub(super) fn address(body: &Value) -> Option<String> {
     let shown = shown(body)?;
     text::report::addresses(&shown).find(|it| !fields::has_robots_name(it) && !is_ours(body, it))
 }
 
-/// True for a text that reads like such a report.
+/// True if the text reads like such a report.
 pub(super) fn names_an_address(body: &Value) -> bool {
     address(body).is_some()
 }

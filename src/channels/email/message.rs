@@ -1,4 +1,4 @@
-//! Mails as `EmailBison` tells them.
+//! Messages from the mails in `EmailBison`'s bodies.
 
 use super::people::{self, People};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// Who wrote a reply.
+/// The path of the address of a reply's writer.
 pub(super) const WRITER: &str = "data.reply.from_email_address";
 
 /// A reply to us.
@@ -37,7 +37,8 @@ pub(super) fn inbound(
     }
 }
 
-/// A reply of ours, by hand or through Postroom. It is numbered together with the others.
+/// A reply of ours, by hand or through Postroom. Its id is from the same sequence as the ids of the
+/// lead's replies.
 pub(super) fn outbound(body: &Value, id: &str, to: &Address) -> NewMessage {
     let base = reply(body, id);
     let from = Address {

@@ -1,5 +1,5 @@
-//! `EmailBison` (docs/RULES.md EMAIL). Bodies are `{event, data}`; whatever event brings a reply,
-//! the reply itself tells whether it is the lead's, ours, or returned mail.
+//! `EmailBison` (docs/RULES.md EMAIL). Bodies are `{event, data}`. Several events bring replies;
+//! the reply itself, and not the event, tells whether it is the lead's, ours, or returned mail.
 
 mod bounce;
 mod message;
@@ -81,7 +81,7 @@ impl Channel for Email {
             let wrapped = fields::raw(body, "data.event").is_some();
             return Err(unknown(None, if wrapped { "unknown_shape" } else { "unknown_event" }));
         };
-        // Subscriptions are named in small letters, deliveries in capitals; newer instances say
+        // Subscriptions use small letters and deliveries use capitals; newer instances say
         // "contact".
         let name = told.to_ascii_uppercase();
         let name = name.strip_prefix("CONTACT_").map_or(name.clone(), |it| format!("LEAD_{it}"));
@@ -107,7 +107,7 @@ impl Channel for Email {
     }
 }
 
-/// The event's name, which in some bodies is the event itself.
+/// The event's name. In some bodies `event` is the name itself.
 fn event_type(body: &Value) -> Option<&str> {
     let named = fields::get(body, "event.type").or_else(|| fields::get(body, "event"))?;
     named.as_str().map(str::trim)
@@ -121,7 +121,7 @@ enum ReplyKind {
     Bounce,
 }
 
-/// One event that says something about a lead.
+/// One event about a lead.
 struct One<'a> {
     event: &'a str,
     received: &'a Received<'a>,
@@ -150,7 +150,7 @@ impl One<'_> {
     fn inbound(&self, name: &str) -> Result<Interpreted, NotUnderstood> {
         let body = self.received.body;
         let id = self.required("data.reply.id")?;
-        // What no campaign caused names no lead but its writer.
+        // A reply to no campaign names no lead except its writer.
         let people = if name == UNTRACKED { People::none(body) } else { People::of(body) };
         let written = fields::email(body, message::WRITER);
         let lead = people.email.clone().filter(|_| name != UNTRACKED);
@@ -188,7 +188,7 @@ impl One<'_> {
         Ok(self.made(people.identities(Some(address)), profile, REPLY_TIMES, signal))
     }
 
-    /// A report that names no lead: it is about the address that its text names.
+    /// Reads a report that names no lead. It is about the address in its text.
     fn bounced_by_text(&self) -> Result<Interpreted, NotUnderstood> {
         let body = self.received.body;
         self.object("data.reply")?;
@@ -233,7 +233,8 @@ impl One<'_> {
         ))
     }
 
-    /// The lead that the event must name; without an address if that is nobody's.
+    /// The lead that the event must name, and its address; no address if that is a robot's or our
+    /// own.
     fn lead(&self) -> Result<(People, Option<String>), NotUnderstood> {
         let body = self.received.body;
         if fields::email(body, "data.lead.email").is_none() {
@@ -252,7 +253,7 @@ impl One<'_> {
         fields::required_object(self.received.body, path).map_err(|it| it.of(self.event))
     }
 
-    /// An address is not there, or is none.
+    /// The error for an address that is absent or no address.
     fn lacks(&self, path: &'static str) -> NotUnderstood {
         fields::no_address(self.received.body, path).of(self.event)
     }
@@ -294,7 +295,8 @@ impl One<'_> {
 const REPLY_TIMES: &[&str] =
     &["data.reply.date_received", "data.reply.received_at", "data.reply.created_at"];
 
-/// Whose a reply is, whatever event brings it.
+/// Whether a reply is the lead's, ours or returned mail. Only some events decide that by their
+/// name.
 fn kind(name: &str, body: &Value) -> ReplyKind {
     let is = |path, word| {
         fields::word(body, path).is_some_and(|it: String| it.eq_ignore_ascii_case(word))

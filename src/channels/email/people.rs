@@ -1,4 +1,4 @@
-//! Who is who in a body: the campaign's lead, the writer of a reply, our own mailbox.
+//! The people that a body names: the campaign's lead, the writer of a reply, our own mailbox.
 
 use super::bounce;
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
 };
 use serde_json::Value;
 
-/// True for the mailbox that the campaign writes from: nobody's lead (docs/RULES.md P13).
+/// True for the mailbox that the campaign writes from, which is never a lead (docs/RULES.md P13).
 pub(super) fn is_ours(body: &Value, address: &str) -> bool {
     fields::email(body, "data.sender_email.email").as_deref() == Some(address)
 }
 
-/// Our mailbox.
+/// The mailbox that the campaign writes from.
 pub(super) fn ours(body: &Value) -> Address {
     Address {
         address: fields::email(body, "data.sender_email.email"),
@@ -20,9 +20,9 @@ pub(super) fn ours(body: &Value) -> Address {
     }
 }
 
-/// True for a robot that returns mail: by its name, and because the reply is seen to be a
-/// machine's: by the provider, by an empty envelope sender, by the subject, or as a report that
-/// names an address (docs/RULES.md P13).
+/// True for a robot that returns mail (docs/RULES.md P13). Its address has a robot's name, and the
+/// reply shows that a machine wrote it: by the provider's flag, an empty envelope sender, the
+/// subject, or as a report that names an address.
 pub(super) fn is_robot(body: &Value, address: &str) -> bool {
     if !fields::has_robots_name(address) {
         return false;
@@ -34,7 +34,7 @@ pub(super) fn is_robot(body: &Value, address: &str) -> bool {
     let is_report = says("data.reply.type", "Bounced")
         || says("data.reply.folder", "Bounced")
         || subject::is_delivery_report(&subject);
-    // The campaign's own lead who answers is a person, even if its name is a robot's.
+    // The campaign's own lead is a person, even if its address has a robot's name.
     let is_lead = fields::email(body, "data.lead.email").as_deref() == Some(address);
     is_report
         || !is_lead
@@ -49,14 +49,15 @@ pub(super) struct People {
     pub(super) email: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
-    /// The body's words for it: company, title, variables.
+    /// True if the body names the lead by an id or an address. Only then are its company, title and
+    /// variables the lead's.
     is_named: bool,
     /// The name beside the address of a reply's writer.
     writer: Option<String>,
 }
 
 impl People {
-    /// Reads the lead; one whose address is a robot's or our own is none.
+    /// Reads the lead. If its address is a robot's or our own, there is no lead.
     pub(super) fn of(body: &Value) -> Self {
         let email = fields::email(body, "data.lead.email");
         let is_nobody = email.as_deref().is_some_and(|it| is_robot(body, it) || is_ours(body, it));
@@ -74,7 +75,7 @@ impl People {
         }
     }
 
-    /// Only the sender of the reply is known.
+    /// No lead: only the name of the reply's writer is known.
     pub(super) fn none(body: &Value) -> Self {
         Self {
             id: None,
@@ -86,13 +87,13 @@ impl People {
         }
     }
 
-    /// The lead's own identities, and then the other address of somebody who writes or is written
-    /// to in its name.
+    /// The lead's own identities, and then `other`: the address of somebody who writes or receives
+    /// mail in the lead's place.
     pub(super) fn identities(&self, other: Option<String>) -> Vec<Identity> {
         let mut identities: Vec<Identity> = Vec::new();
         identities.extend(self.id.clone().map(|it| Identity::new(super::EMAILBISON_LEAD, it)));
-        // An address of that name is shared by many: it is only somebody's where it is all that is
-        // known.
+        // Many people share an address with a robot's name. It identifies a lead only if nothing
+        // else is known.
         let has_own = self.id.is_some() || self.email.is_some();
         let other = other.filter(|it| !has_own || !fields::has_robots_name(it));
         for address in [self.email.clone(), other].into_iter().flatten() {
@@ -104,7 +105,7 @@ impl People {
         identities
     }
 
-    /// True where `address` is the lead's, or where no other is told.
+    /// True if `address` is the lead's, or if the body names no address of the lead.
     fn is_the_lead(&self, address: &str) -> bool {
         self.email.as_deref().is_none_or(|it| it == address)
     }
@@ -116,13 +117,14 @@ impl People {
         (!name.is_empty()).then_some(name)
     }
 
-    /// The name of a reply's writer: its own, or the lead's if it is the lead.
+    /// The name of a reply's writer: the name beside the writer's address, or the lead's name if
+    /// the lead wrote.
     pub(super) fn name_of_writer(&self, address: &str) -> Option<String> {
         let lead = self.name().filter(|_| self.is_the_lead(address));
         self.writer.clone().or(lead)
     }
 
-    /// To whom a mail of ours went, if that can be told.
+    /// The recipient of a mail of ours, if the body says who that is.
     pub(super) fn addressee(&self, body: &Value) -> Option<Address> {
         if let Some(email) = &self.email {
             return Some(Address { address: Some(email.clone()), name: self.name() });
@@ -138,7 +140,7 @@ impl People {
         others.or_else(|| self.id.is_some().then(Address::default))
     }
 
-    /// What is told about the lead. The name beside `writer` is the lead's only if that is who
+    /// What the body says about the lead. The name beside `writer` is the lead's only if the lead
     /// wrote.
     pub(super) fn profile(&self, received: &Received<'_>, writer: Option<&str>) -> LeadProfile {
         let body = received.body;
@@ -164,7 +166,7 @@ impl People {
     }
 }
 
-/// A number among the lead's variables, whatever people called it.
+/// A phone number among the lead's variables, whose names people choose.
 fn phone(received: &Received<'_>) -> Option<String> {
     let Some(Value::Array(variables)) = fields::raw(received.body, "data.lead.custom_variables")
     else {

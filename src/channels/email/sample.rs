@@ -1,4 +1,4 @@
-//! Bodies of `EmailBison`.
+//! Made-up bodies as `EmailBison` sends them.
 
 use crate::channels::samples::{MAILBOX, MadeUpLead, extended, quoted};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn reply(who: &MadeUpLead, kind: &str, folder: &str, from: &str, to: &str, text:
     })
 }
 
-/// What an event tells about lead and mail.
+/// The part of the body about the lead and the mail.
 fn data(event: &str, who: &MadeUpLead) -> Value {
     match event {
         "LEAD_REPLIED" | "LEAD_INTERESTED" => json!({

@@ -1,4 +1,4 @@
-//! Mails as Instantly tells them.
+//! Messages from the mails in Instantly's bodies.
 
 use super::InstantlyLead;
 use crate::{
@@ -76,14 +76,14 @@ fn ours(body: &Value) -> Address {
     Address { address: fields::email(body, "email_account"), name: None }
 }
 
-/// Both are needed for an answer; without them a draft can be made, but not sent.
+/// An answer needs both ids. Without them a draft can be made but not sent.
 fn reply_handle(body: &Value) -> Option<Value> {
     let id = fields::word(body, "email_id")?;
     let account = fields::word(body, "email_account")?;
     Some(json!({"reply_to_uuid": id, "eaccount": account}))
 }
 
-/// An `email_id` that comes again with another text is another message.
+/// The key of a reply. An `email_id` that comes again with another text is another message.
 fn reply_key(body: &Value, email: &str, text: &str) -> MessageKey {
     let text = fields::normalised(text);
     if let Some(id) = fields::word(body, "email_id") {
@@ -108,7 +108,7 @@ fn sent_key(body: &Value, email: &str) -> MessageKey {
     fields::content_key(KeyKind::Sent, &parts, timed)
 }
 
-/// The event's own time, however it is spelled.
+/// The event's own time in milliseconds, so that its spelling does not matter.
 fn timestamp(body: &Value) -> Option<String> {
     times::read(fields::get(body, "timestamp")?).map(|at| at.as_millis().to_string())
 }

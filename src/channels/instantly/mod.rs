@@ -1,5 +1,5 @@
 //! Instantly v2 (docs/RULES.md INSTANTLY). Bodies are flat; a lead's variables are keys beside the
-//! provider's own.
+//! provider's own keys.
 
 mod message;
 mod sample;

@@ -1,4 +1,4 @@
-//! Bodies of Instantly.
+//! Made-up bodies as Instantly sends them.
 
 use crate::channels::samples::{MAILBOX, MadeUpLead, extended, quoted};
 use serde_json::{Value, json};

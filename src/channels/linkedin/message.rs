@@ -1,4 +1,4 @@
-//! Messages of chats, and what happens to them later.
+//! Messages of chats, and their later changes.
 
 use super::{DELETED, EDITED, profile::Member};
 use crate::{
@@ -15,17 +15,17 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// True for the other networks that Unipile serves.
+/// True if the body is of another network that Unipile serves.
 pub(super) fn is_of_another_network(body: &Value) -> bool {
     fields::first_word(body, &["account_type", "account_info.type"])
         .is_some_and(|it| !it.eq_ignore_ascii_case("LINKEDIN"))
 }
 
-/// Who takes part in a message's chat, as far as it is told.
+/// The members of a message's chat, as far as the body names them.
 struct Chat {
     id: Option<String>,
     sender: Member,
-    /// Those who are neither the sender nor we.
+    /// The members except for the sender and us.
     others: Vec<Member>,
     is_ours: bool,
     is_group: bool,
@@ -35,7 +35,8 @@ impl Chat {
     fn of(body: &Value) -> Self {
         let sender = fields::get(body, "sender").map_or_else(|| old_sender(body), Member::of);
         let us = fields::word(body, "account_info.user_id");
-        // The account itself says more than the flag, which is absent or 0/1 in some bodies.
+        // The account's own id is more reliable than the flag, which is absent or 0/1 in some
+        // bodies.
         let is_us = us.is_some() && sender.id == us;
         let others: Vec<Member> = match fields::get(body, "attendees") {
             Some(Value::Array(all)) => all.iter().map(Member::of).collect(),
@@ -57,13 +58,13 @@ impl Chat {
         }
     }
 
-    /// The one to whom we wrote; in a group that is nobody.
+    /// The member to whom we wrote; `None` in a group.
     fn addressee(&self) -> Option<&Member> {
         self.others.first().filter(|_| !self.is_group)
     }
 }
 
-/// As bodies had it before there was `sender`.
+/// The sender as older bodies name it, which lack `sender`.
 fn old_sender(body: &Value) -> Member {
     Member {
         id: fields::word(body, "message.sender_id"),
@@ -72,12 +73,12 @@ fn old_sender(body: &Value) -> Member {
     }
 }
 
-/// The text, which was once a field of an object.
+/// The text. In older bodies it is a field of an object.
 fn text(body: &Value) -> String {
     fields::first_text(body, &["message", "message.text"]).unwrap_or_default()
 }
 
-/// A message of the lead's, or of ours.
+/// A message of the lead or of ours.
 pub(super) fn received(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
     let body = received.body;
     if fields::flag(body, "is_event") {
@@ -158,7 +159,8 @@ fn opt_out(subject: Option<&str>, text: &str) -> Option<String> {
     opt_out_words(super::Linkedin::MEDIUM, subject, text)
 }
 
-/// The chat in which to answer. It also tells whose the chat is, for what we write in a group.
+/// The chat in which to answer. It also tells which lead's chat it is, for messages that we write
+/// in a group.
 fn reply_handle(body: &Value, chat: &Chat) -> Option<Value> {
     let chat = chat.id.as_ref()?;
     Some(match fields::word(body, "account_id") {
@@ -167,7 +169,7 @@ fn reply_handle(body: &Value, chat: &Chat) -> Option<Value> {
     })
 }
 
-/// Something that happened to a message that may be stored.
+/// A change of a message that may be stored: edited, deleted or failed.
 pub(super) fn changed(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
     let body = received.body;
     let id = fields::required(body, "message_id").map_err(|it| it.of(event))?;

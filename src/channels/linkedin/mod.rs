@@ -91,7 +91,7 @@ impl Channel for Linkedin {
             "message_reaction" => Ok(ignored(event, "reaction")),
             "message_read" => Ok(ignored(event, "read")),
             "message_delivered" => Ok(ignored(event, "delivered")),
-            // Names of old.
+            // Older names.
             "message.sent" => Ok(ignored(event, "sent")),
             "connection.received" => Ok(ignored(event, "invitation")),
             "profile.viewed" => Ok(ignored(event, "profile_view")),
@@ -113,7 +113,7 @@ fn is_of_a_message(event: &str) -> bool {
     )
 }
 
-/// A notice about an account, of which there are two shapes; neither has the name of an event.
+/// A notice about an account. It has two shapes, and neither has the name of an event.
 fn without_event(body: &Value) -> Result<Interpreted, NotUnderstood> {
     let hosted = fields::get(body, "status").is_some() && fields::get(body, "account_id").is_some();
     if fields::raw(body, STATUS).is_some_and(Value::is_object) || hosted {
@@ -150,7 +150,7 @@ fn relation(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnde
             ..LeadProfile::default()
         },
         campaign: None,
-        // LinkedIn is asked every few hours: when it was is not told.
+        // Unipile asks LinkedIn every few hours, and does not say when the invitation was accepted.
         at: received.received_at,
         signal: Signal::Connected,
     })))

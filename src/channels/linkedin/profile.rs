@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::Value;
 
-/// A member's id begins so; its letters' case counts.
+/// Every member id begins with this. It is case-sensitive.
 const MEMBER_ID: &str = "ACoAA";
 
 /// Somebody in a chat.
@@ -30,7 +30,7 @@ impl Member {
         }
     }
 
-    /// By what it is known: ids, then addresses.
+    /// The identities of the member: ids, then addresses.
     pub(super) fn identities(&self) -> Vec<Identity> {
         let mut identities: Vec<Identity> = Vec::new();
         identities.extend(self.id.clone().map(|it| Identity::new(super::MEMBER, it)));
@@ -42,7 +42,7 @@ impl Member {
                     (&mut pages, Identity::new(super::PROFILE_URL, url))
                 }
             };
-            // A second member id would be somebody else's: the field that is for it decides.
+            // A second member id would be somebody else's. The id in its own field wins.
             let is_second = it.kind == super::MEMBER && list.iter().any(|one| one.kind == it.kind);
             if !is_second && !list.contains(&it) {
                 list.push(it);
@@ -65,7 +65,7 @@ impl Member {
     }
 }
 
-/// What a profile's name or address stands for.
+/// The identity that a profile's name or address stands for.
 #[derive(Debug, PartialEq, Eq)]
 enum ProfileIdentity {
     /// A member's id.
@@ -74,8 +74,8 @@ enum ProfileIdentity {
     Profile(String),
 }
 
-/// Reads a profile's name or address, in any of the forms people have. A company's page is
-/// nobody's.
+/// Reads a profile's name or address in any of its usual forms. `None` for a company's page and for
+/// anything else.
 fn page_of(text: &str) -> Option<ProfileIdentity> {
     let text = text.trim();
     let name = if text.contains(['/', ':']) { name_in(text)? } else { text.to_owned() };
@@ -87,17 +87,17 @@ fn page_of(text: &str) -> Option<ProfileIdentity> {
     } else if name.starts_with(MEMBER_ID) {
         Some(ProfileIdentity::Member(name))
     } else {
-        // A capital may be two signs in small letters, of which one is none of a name.
+        // A capital may become two characters in small letters, one of which no name may have.
         let name = name.to_lowercase();
         let url = format!("https://linkedin.com/in/{name}");
-        // What is longer could not be read again where a provider sends it back.
+        // A longer address would be too long to be read if a provider sent it back.
         (is_name(&name) && url.len() <= fields::ID_BYTES_MAX)
             .then_some(ProfileIdentity::Profile(url))
     }
 }
 
-/// The name in `https://www.linkedin.com/in/name/?x=y` and its like; `linkedin://in/name` on
-/// phones.
+/// The name in `https://www.linkedin.com/in/name/?x=y`, in older forms of it, or in
+/// `linkedin://in/name`, which phones use.
 fn name_in(url: &str) -> Option<String> {
     let (path, query) = url.split_once(['?', '#']).unwrap_or((url, ""));
     let (scheme, rest) = path.split_once("://").unwrap_or(("https", path));
@@ -123,7 +123,8 @@ fn name_in(url: &str) -> Option<String> {
     }
 }
 
-/// `%C3%A9` as the letter it stands for; what is no such thing stays.
+/// The text with each `%C3%A9` decoded to its letter. The text stays as it is if that gives no
+/// UTF-8.
 fn unescaped(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();

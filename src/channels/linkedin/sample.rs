@@ -1,4 +1,4 @@
-//! Bodies of Unipile.
+//! Made-up bodies as Unipile sends them.
 
 use crate::channels::samples::{MadeUpLead, extended};
 use serde_json::{Value, json};

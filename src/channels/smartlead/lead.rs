@@ -1,4 +1,4 @@
-//! The lead of a body, and the person who wrote in its place.
+//! The lead of a body, and the person who wrote in the lead's place.
 
 use crate::{
     channels::{Received, fields, fields::FieldError, phones},
@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Where the lead's address stands; the last is in every event.
+/// The paths of the lead's address. Every event has the last.
 const ADDRESSES: [&str; 5] = [
     "leadCorrespondence.targetLeadEmail",
     "lead_correspondence.targetLeadEmail",
@@ -20,12 +20,12 @@ pub(super) struct Contact {
     pub(super) id: Option<String>,
     pub(super) email: String,
     pub(super) name: Option<String>,
-    /// Our mailbox.
+    /// The address of our mailbox.
     pub(super) ours: Option<String>,
-    /// Who really wrote, where that is told.
+    /// The address of the person who really wrote, if the body names it.
     pub(super) writer: Option<String>,
     pub(super) profile: LeadProfile,
-    /// True where the address is only that to which a mail of ours went.
+    /// True if the address is known only as the recipient of a mail of ours.
     is_told_as_recipient: bool,
 }
 
@@ -64,13 +64,13 @@ impl Contact {
         })
     }
 
-    /// True where it is our own mailbox (docs/RULES.md P13).
+    /// True if the lead's address is our own mailbox, which is no lead (docs/RULES.md P13).
     pub(super) fn is_nobody(&self) -> bool {
         self.is_told_as_recipient && self.ours.as_ref() == Some(&self.email)
     }
 
-    /// True where a robot wrote that returns mail: by its name, and because the mail is seen to be
-    /// a machine's. The campaign's own lead who answers is a person, unless the subject is that of
+    /// True if a robot that returns mail wrote: the writer has a robot's name, and the mail shows
+    /// that a machine wrote it. The campaign's own lead is a person, unless the subject is that of
     /// a report (docs/RULES.md P13).
     pub(super) fn is_by_robot(&self, body: &Value) -> bool {
         let writer = self.writer.as_ref().unwrap_or(&self.email);
@@ -91,7 +91,7 @@ impl Contact {
                     || super::message::reads_like_a_report(body))
     }
 
-    /// True where a reply was written by our own mailbox.
+    /// True if our own mailbox wrote the reply.
     pub(super) fn is_ours(&self) -> bool {
         self.writer.is_some() && self.writer == self.ours && !self.wrote_itself()
     }
@@ -100,14 +100,15 @@ impl Contact {
         self.writer.as_ref().is_none_or(|it| *it == self.email)
     }
 
-    /// The other address from which somebody wrote in the lead's place.
+    /// The address of somebody else who wrote in the lead's place.
     pub(super) fn alternate(&self) -> Option<&String> {
         self.writer
             .as_ref()
             .filter(|it| !self.wrote_itself() && !self.is_ours() && !fields::has_robots_name(it))
     }
 
-    /// By what it is known; a writer's other address belongs to it too.
+    /// The identities of the lead. With `with_writer`, the address of somebody who wrote in its
+    /// place is one of them.
     pub(super) fn identities(&self, with_writer: bool) -> Vec<Identity> {
         let mut identities = vec![Identity::new(IdentityKind::MAIL_ADDRESS, self.email.clone())];
         identities.extend(self.id.clone().map(|it| Identity::new(super::SMARTLEAD_LEAD, it)));

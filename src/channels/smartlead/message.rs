@@ -1,4 +1,4 @@
-//! Mails as `SmartLead` tells them.
+//! Messages from the mails in `SmartLead`'s bodies.
 
 use super::Contact;
 use crate::{
@@ -11,12 +11,12 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// A mail that came back for one of a campaign's.
+/// A reply to a mail of the campaign.
 pub(super) fn reply(body: &Value, lead: &Contact, campaign: &str, stats: &str) -> NewMessage {
     let html = fields::first_text(body, &["reply_message.html", "reply_body"]);
     let plain = fields::text(body, "reply_message.text");
     let raw_text = match (&plain, &html) {
-        // It may be cut, so that it only stands in.
+        // The preview may be cut short, so it is the last choice.
         (None, None) => fields::text(body, "preview_text"),
         _ => plain,
     };
@@ -60,7 +60,7 @@ pub(super) fn reply(body: &Value, lead: &Contact, campaign: &str, stats: &str) -
     }
 }
 
-/// True for a text that names an address that a mail was not delivered to.
+/// True if the text names an address to which a mail was not delivered.
 pub(super) fn reads_like_a_report(body: &Value) -> bool {
     const READ_BYTES: usize = 20_000;
     let told =
@@ -153,7 +153,7 @@ fn sent_keys(body: &Value, lead: &Contact, campaign: &str) -> Vec<MessageKey> {
     vec![fields::content_key(KeyKind::Sent, &[campaign, &lead.email, &step], false)]
 }
 
-/// What an answer names: the campaign, its mail, and the reply with its time.
+/// The ids that an answer must name: the campaign, its mail, and the reply with its time.
 fn reply_handle(body: &Value, campaign: &str, stats: &str) -> Value {
     let mut handle = json!({"campaign_id": campaign, "email_stats_id": stats});
     let at = super::REPLY_TIMES.iter().find_map(|path| times::read(fields::get(body, path)?));

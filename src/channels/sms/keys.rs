@@ -1,11 +1,11 @@
-//! By what one text message is known again, over either path.
+//! Keys by which one text message is recognised when it comes over both paths.
 
 use crate::{
     channels::fields,
     domain::event::{Attachment, Direction, KeyKind, MessageKey},
 };
 
-/// The way on which a body came.
+/// The path over which a body came.
 #[derive(Clone, Copy)]
 pub(super) enum Path {
     Workflow,
@@ -35,8 +35,9 @@ pub(super) const fn kind(direction: Direction) -> KeyKind {
     }
 }
 
-/// The key to look up what came over the other path, and the key that the other path looks up: the
-/// same contact, direction and text within 10 minutes is one message. None without a text.
+/// The key by which to look for the message from the other path, and the key by which the other
+/// path looks for this one. The same contact, direction and text within 10 minutes is one message.
+/// No keys without a text.
 pub(super) fn crossed(
     path: Path,
     contact: &str,
@@ -56,8 +57,8 @@ pub(super) fn crossed(
     (vec![key(path.other())], vec![key(path)])
 }
 
-/// What a message says, as a content key holds it: its text, and where it has none the files that
-/// came, or two pictures would be one message.
+/// The part of a content key that stands for what the message says: its text, or its files if it
+/// has no text. Without the files, two pictures would be one message.
 pub(super) fn told(text: &str, files: &[Attachment]) -> String {
     let text = fields::normalised(text);
     if !text.is_empty() {

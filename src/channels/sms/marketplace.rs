@@ -25,7 +25,7 @@ pub(super) fn interpret(
 ) -> Result<Interpreted, NotUnderstood> {
     match event {
         "InboundMessage" => message(event, Direction::Inbound, received),
-        // Whatever `direction` says: samples of the provider contradict themselves.
+        // `direction` is not read: samples of the provider contradict themselves.
         "OutboundMessage" => message(event, Direction::Outbound, received),
         "ContactDndUpdate" => do_not_disturb(event, received),
         "INSTALL" | "UNINSTALL" => Ok(notice(event, "account_notice", event == "UNINSTALL")),
@@ -34,7 +34,7 @@ pub(super) fn interpret(
     }
 }
 
-/// Why a message of that type is none of ours.
+/// Why a message of this type is ignored; `None` if it is a text message.
 fn other_type(body: &Value) -> Option<&'static str> {
     let kind = fields::word(body, "messageType")?.to_ascii_uppercase();
     match kind.strip_prefix("TYPE_").unwrap_or(&kind) {
@@ -173,7 +173,7 @@ fn do_not_disturb(event: &str, received: &Received<'_>) -> Result<Interpreted, N
         lead_of_chat: None,
         profile,
         campaign: None,
-        // `dateAdded` is the contact's.
+        // `dateAdded` is the time of the contact, not of this event.
         at: times::first(body, &["timestamp"], received.received_at),
         signal: Signal::DoNotDisturb { active },
     })))

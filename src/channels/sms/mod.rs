@@ -55,7 +55,7 @@ impl Channel for Sms {
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
-        // Fields of a contact may be called `type` too: the workflow's own fields decide.
+        // A contact may have a field `type`, too, so the workflow's own fields decide.
         let has = |name| fields::raw(received.body, name).is_some();
         if has("workflow") || has("contact_id") {
             return workflow::interpret(received);

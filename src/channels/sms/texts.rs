@@ -1,5 +1,4 @@
-//! Where the text of a message stands: workflows are put together by people, who name their fields
-//! as they like.
+//! Finds the text of a message. People build workflows and choose the names of fields.
 
 use crate::{
     channels::{Received, fields, json},
@@ -7,10 +6,10 @@ use crate::{
 };
 use serde_json::Value;
 
-/// The reason where a text may stand under a key that is not known here.
+/// The reason if a text may be under a key that is not known here.
 pub(super) const UNKNOWN: &str = "unknown_text_field";
 
-/// Where a workflow's body holds the text, in this order.
+/// The paths of the text in a workflow's body, in this order.
 const OF_WORKFLOW: [&str; 14] = [
     "message",
     "customData.Message",
@@ -27,22 +26,22 @@ const OF_WORKFLOW: [&str; 14] = [
     "text",
     "customData",
 ];
-/// Where a marketplace event holds it.
+/// The paths of the text in a marketplace event.
 const OF_MARKETPLACE: [&str; 4] = ["body", "message", "messageBody", "text"];
-/// Within an object or a list that stands there.
+/// The keys of the text in an object or a list at one of those paths.
 const INSIDE: [&str; 9] =
     ["body", "text", "message", "Message", "content", "Body", "Text", "messageBody", "sms"];
-/// A text is looked for this deep.
+/// How many levels deep a text is looked for.
 const DEPTH_MAX: usize = 4;
-/// Of a list or an object this many entries are looked at.
+/// How many entries of a list or an object are searched.
 const ENTRIES_MAX: usize = 200;
 
-/// The text of a workflow's message, at the client's own field first.
+/// The text of a workflow's message. The client's own field is searched first.
 pub(super) fn of_workflow(received: &Received<'_>) -> Option<String> {
     first(received, &OF_WORKFLOW)
 }
 
-/// The text of a marketplace event, at the client's own field first.
+/// The text of a marketplace event. The client's own field is searched first.
 pub(super) fn of_marketplace(received: &Received<'_>) -> Option<String> {
     first(received, &OF_MARKETPLACE)
 }
@@ -58,7 +57,7 @@ fn first(received: &Received<'_>, paths: &[&str]) -> Option<String> {
     })
 }
 
-/// `customData` may be a text, or the fields written as JSON in one.
+/// The text in `customData`, if that is a text: the text itself, or the fields in it if it is JSON.
 fn in_custom_data(body: &Value) -> Option<String> {
     let Value::String(text) = fields::get(body, "customData")? else { return None };
     match object_in(text) {
@@ -69,8 +68,8 @@ fn in_custom_data(body: &Value) -> Option<String> {
     }
 }
 
-/// The text at a path, in any of the known shapes; steps of the path may lead through JSON in a
-/// text.
+/// The text at a path, in any of the known shapes. A step of the path may lead through a text that
+/// is JSON.
 fn at(body: &Value, path: &str) -> Option<String> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let value = body.as_object()?.get(name)?;
@@ -81,8 +80,8 @@ fn at(body: &Value, path: &str) -> Option<String> {
     }
 }
 
-/// A text, or the first in a list, or that of a known key of an object; a text may hold such an
-/// object as JSON.
+/// A text, or the first in a list, or the one under a known key of an object. A text may hold such
+/// an object as JSON.
 fn text_of(value: &Value, depth: usize) -> Option<String> {
     if depth == 0 {
         return None;
@@ -103,7 +102,7 @@ fn text_of(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// A text as it came, without U+0000; none where it counts as absent (docs/RULES.md P5).
+/// A text as it came, without U+0000; `None` if it counts as absent (docs/RULES.md P5).
 fn shown(text: &str) -> Option<String> {
     let bare = text.trim_matches(is_blank);
     (!bare.is_empty() && bare != "N/A").then(|| text.replace('\0', ""))
@@ -117,20 +116,20 @@ fn object_in(text: &str) -> Option<Value> {
     value.as_object().is_some_and(|it| !it.is_empty()).then_some(value)
 }
 
-/// True where a text is named, though nothing is in it.
+/// True if the body has a field for the text, even an empty one.
 pub(super) fn is_named(body: &Value) -> bool {
     let told = |path: &&str| fields::raw(body, path).is_some_and(|it| !it.is_null());
     fields::get(body, "message").is_some()
         || OF_WORKFLOW.iter().filter(|it| !["message", "customData"].contains(it)).any(told)
 }
 
-/// True for a body of another event that could be a message under a new name.
+/// True if a body of an unknown event has a text, so that it could be a message under a new name.
 pub(super) fn has_text(body: &Value) -> bool {
     let is_none = |path| fields::get(body, path).is_none_or(Value::is_number);
     ["body", "message"].iter().any(|path| !is_none(path) && at(body, path).is_some())
 }
 
-/// Keys of which the text says something about the contact or the workflow, and is no message.
+/// Keys whose text is about the contact or the workflow, and no message.
 #[rustfmt::skip]
 const KNOWN: [&str; 64] = [
     "id", "type", "direction", "status", "contactid", "locationid", "conversationid", "messageid", "userid", "date", "time",
@@ -141,7 +140,7 @@ const KNOWN: [&str; 64] = [
     "key", "apikey",
     "utmcontent", "replyto", "replytoemail", "context", "smsoptin", "textoptin",
 ];
-/// A key with one of these in it may hold what somebody wrote.
+/// A key that contains one of these may hold what somebody wrote.
 #[rustfmt::skip]
 const TELLING: [&str; 32] = [
     "message", "msg", "text", "txt", "sms", "body", "reply", "replied", "response", "answer", "comment", "content", "note",
@@ -149,8 +148,8 @@ const TELLING: [&str; 32] = [
     "réponse", "reponse", "bericht", "antwoord", "meddelande", "besked", "melding", "wiadomo",
 ];
 
-/// True where something like a text stands under a key that is not known: in the message, in the
-/// custom data, or on top under a name that tells of one.
+/// True if something like a text is under a key that is not known: in the message, in the custom
+/// data, or at the top level under a name that suggests a text.
 pub(super) fn may_stand_elsewhere(body: &Value) -> bool {
     let Some(map) = body.as_object() else { return false };
     let in_message = map.get("message").is_some_and(|it| holds_words(it, DEPTH_MAX));
@@ -171,8 +170,8 @@ pub(super) fn may_stand_elsewhere(body: &Value) -> bool {
         })
 }
 
-/// True for a text that may be what somebody wrote, or what holds one under a key that is not
-/// known.
+/// True for a text that somebody may have written, or for a value that holds one under a key that
+/// is not known.
 fn holds_words(value: &Value, depth: usize) -> bool {
     match value {
         Value::String(text) => is_written(text),
@@ -189,7 +188,7 @@ fn holds_words(value: &Value, depth: usize) -> bool {
     }
 }
 
-/// No id, number, address or date.
+/// True for a text that somebody may have written: no id, number, address or date.
 fn is_written(text: &str) -> bool {
     let text = text.trim();
     let is_id = !text.contains(char::is_whitespace)
@@ -199,7 +198,7 @@ fn is_written(text: &str) -> bool {
     text.chars().any(char::is_alphabetic) && text != "N/A" && !is_id && !text.starts_with("http")
 }
 
-/// A key as it is compared: small letters, without marks and blanks.
+/// A key in the form in which keys are compared: small letters, without marks and blanks.
 fn bare(name: &str) -> String {
     name.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

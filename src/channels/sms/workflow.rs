@@ -20,11 +20,11 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// These bodies carry no name of an event.
+/// The name for these bodies, which carry no name of an event.
 pub(super) const EVENT: &str = "workflow";
 
-/// A message's own date and time are in no zone that is told: this far from receipt they are
-/// believed.
+/// A message's own date and time have no time zone. They are used if they differ from receipt by at
+/// most this.
 const BELIEVED_MS: i64 = 20 * 60_000;
 
 pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
@@ -32,7 +32,7 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
     let contact = fields::required(body, "contact_id").map_err(|it| it.of(EVENT))?;
     let location = fields::required(body, "location.id").map_err(|it| it.of(EVENT))?;
     let kind = fields::get(body, "message.type").or_else(|| {
-        // Of a list, the first message's.
+        // If it is a list, the first message's type counts.
         let first =
             fields::get(body, "message").and_then(Value::as_array).and_then(|it| it.first());
         first.and_then(|it| fields::get(it, "type"))
@@ -101,7 +101,7 @@ pub(super) fn interpret(received: &Received<'_>) -> Result<Interpreted, NotUnder
     })))
 }
 
-/// True for a message type that is that of text messages, or absent.
+/// True if the message type is that of text messages, or absent.
 fn is_sms(kind: Option<&Value>) -> bool {
     match kind {
         None => true,
@@ -114,8 +114,8 @@ fn is_sms(kind: Option<&Value>) -> bool {
     }
 }
 
-/// Without a date and a time of its own, the same text within 10 minutes is a retry (docs/RULES.md
-/// P10).
+/// The key of a message. If it has no date and time of its own, the same text within 10 minutes is
+/// a retry (docs/RULES.md P10).
 fn content_key(
     body: &Value,
     contact: &str,
@@ -164,7 +164,8 @@ impl SmsContact {
         let (first, last) = fields::split_name(&full);
         let first_name = fields::first_word(body, &["first_name", "customData.First Name"]);
         let last_name = fields::first_word(body, &["last_name", "customData.Last Name"]);
-        // Half a name is told: the full name would tell the other half of another.
+        // If the first name is given, the full name is not used: its last name may belong to
+        // another spelling.
         let (first, last) = if first_name.is_none() { (first, last) } else { (None, None) };
         let profile = LeadProfile {
             first_name: first_name.or(first),

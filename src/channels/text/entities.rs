@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// The longest name or number that is taken for one.
+/// The most bytes of the name or number of a reference.
 const LENGTH_MAX: usize = 12;
 
-/// The character that the reference stands for with which `text` starts, and what follows it.
+/// The character for the reference at the start of `text`, and the text behind it.
 pub(super) fn decode(text: &str) -> Option<(char, &str)> {
     let inner = text.strip_prefix('&')?;
     let end = inner.bytes().take(LENGTH_MAX).position(|byte| byte == b';')?;
@@ -17,7 +17,7 @@ pub(super) fn decode(text: &str) -> Option<(char, &str)> {
     Some((char, rest.strip_prefix(';').unwrap_or(rest)))
 }
 
-/// `text` with the references in it decoded, once.
+/// `text` with its references decoded once.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     let mut rest = text;
     let mut made = String::new();
@@ -46,7 +46,7 @@ fn numbered(number: &str) -> Option<char> {
         Some(hex) => u32::from_str_radix(hex, 16).ok()?,
         None => number.parse().ok()?,
     };
-    // Windows-1252, as browsers read these.
+    // Browsers read these numbers as Windows-1252.
     Some(match code {
         0x91 | 0x92 => '\'',
         0x93 | 0x94 => '"',

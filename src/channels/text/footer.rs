@@ -1,9 +1,9 @@
-//! What stands below a mail's text: signatures, contact lines, disclaimers.
+//! The parts below a mail's text: signatures, contact lines, disclaimers.
 
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Longer lines are sentences.
+/// The most bytes of a line of a visiting card that holds an address or a number.
 const CONTACT_LINE_BYTES: usize = 120;
 const PLAIN_LINE_BYTES: usize = 60;
 const FOOTER_LINES: usize = 12;
@@ -21,7 +21,7 @@ static CONTACT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Words of somebody who speaks, not of a visiting card.
+/// Words that occur in sentences and not on a visiting card.
 static SPOKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)(?-u:\b)(?:i|i'm|i’m|i'll|i’ll|me|my|mine|you|your|we|us|is|are|will|can|please|call|text",
@@ -57,8 +57,8 @@ static DEVICE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// A short line that names a device or a mail program, and says in any of these languages that it
-/// was sent with it.
+/// Names of devices and mail programs. A short line that holds one and matches [`SENT`] says in
+/// some language that the mail was sent with it.
 static SENT_WITH: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)(?:iphon|ipad|ipod|galaxy|samsung|android|huawei|xiaomi|redmi|pixel|oneplus|motorola|nokia|blackberry|outlook",
@@ -84,7 +84,7 @@ fn matches(regex: &LazyLock<Option<Regex>>, line: &str) -> bool {
 
 /// True for the line that a mail program adds by itself ("Sent from my …").
 pub(super) fn is_device_line(line: &str) -> bool {
-    // A colon introduces something that somebody tells.
+    // A line with a colon introduces something that somebody writes.
     line.len() <= 120
         && (!line.contains(':') || line.contains("://"))
         && !line.contains('?')
@@ -92,7 +92,7 @@ pub(super) fn is_device_line(line: &str) -> bool {
             || (matches(&SENT, line) && matches(&SENT_WITH, line)))
 }
 
-/// Drops what stands below the text, if there is text above it.
+/// Drops the footer, if there is text above it.
 pub(super) fn drop_footer(lines: &mut Vec<&str>) {
     for _ in 0..3 {
         while lines.last().is_some_and(|line| is_blank_or_rule(line)) {

@@ -1,4 +1,5 @@
-//! HTML as text: one pass over tags, no tree, so that neither depth nor disorder costs anything.
+//! Turns HTML into text in one pass over the tags, without a tree, so that deep or broken HTML
+//! costs nothing extra.
 
 use super::{
     entities,
@@ -7,12 +8,12 @@ use super::{
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// What becomes of the older mail in a mail: of `blockquote` and what mail programs mark.
+/// What happens to the older mail in a mail, which is `blockquote` and what mail programs mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotes {
-    /// It is dropped with all that is in it.
+    /// It is dropped with all its content.
     Drop,
-    /// It is text like other text.
+    /// It is kept like other text.
     Keep,
 }
 
@@ -29,13 +30,13 @@ pub fn looks_like_html(text: &str) -> bool {
     KNOWN_TAG.as_ref().is_some_and(|tag| tag.is_match(text))
 }
 
-/// The text of `html`: breaks and ends of blocks are newlines, entities are decoded, styles and
-/// scripts dropped.
+/// The text of `html`. Breaks and ends of blocks become newlines, entities are decoded, and styles
+/// and scripts are dropped.
 pub fn to_text(html: &str, quotes: Quotes) -> String {
     read(html, quotes).text.trim().to_owned()
 }
 
-/// The text of `html` without the older mail, where a mail program has marked that by an id, a
+/// The text of `html` without the older mail; `None` if no mail program has marked that by an id, a
 /// class or a style.
 pub(super) fn above_marks(html: &str) -> Option<String> {
     let page = read(html, Quotes::Drop);
@@ -63,7 +64,7 @@ struct HtmlText {
     quotes: Quotes,
     /// How many dropped block quotes are open.
     quoted: usize,
-    /// The element that is dropped as old, and how many of its kind are open in it.
+    /// The name of the element that is dropped as old, and how many elements of that name are open.
     old: Option<(String, usize)>,
     /// True once a mark said that the rest is old.
     no_more_text: bool,
@@ -73,7 +74,7 @@ struct HtmlText {
     preformatted: usize,
     /// False once a quoted attribute was not closed: from then on a tag ends at the next `>`.
     trusts_quotes: bool,
-    /// True once a tag was not closed: no later one can be.
+    /// True once a tag was not closed: then no later tag is closed either.
     no_more_tags: bool,
 }
 
@@ -127,7 +128,7 @@ impl HtmlText {
         rest
     }
 
-    /// Where the tag ends whose inside starts `inner`.
+    /// The end of the tag whose inside is at the start of `inner`.
     fn tag_end(&mut self, inner: &str) -> Option<usize> {
         if self.trusts_quotes {
             let mut quote = None;
@@ -146,7 +147,7 @@ impl HtmlText {
         end
     }
 
-    /// Follows what mail programs mark as old; true for a tag within that.
+    /// Keeps track of what mail programs mark as old. True for a tag within that.
     fn is_old(&mut self, name: &str, tag: &str, closing: bool) -> bool {
         if let Some((old, open)) = &mut self.old {
             if old == name {
@@ -250,7 +251,7 @@ impl HtmlText {
     fn plain(&mut self, text: &str) {
         for char in text.chars() {
             match char {
-                // What newsletters pad with, and what is no text.
+                // Newsletters pad with these; they are no text.
                 '\u{200b}' | '\u{200c}' | '\u{feff}' | '\u{ad}' | '\u{34f}' | '\0' => {}
                 '\n' if self.preformatted > 0 => self.text.push('\n'),
                 _ if char.is_whitespace() => {

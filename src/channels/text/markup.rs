@@ -1,6 +1,7 @@
-//! By which ids, classes and styles mail programs mark the older mail in HTML (docs/RULES.md TEXT).
+//! The ids, classes and styles with which mail programs mark the older mail in HTML (docs/RULES.md
+//! TEXT).
 
-/// What a tag says of the older mail.
+/// What a tag says about the older mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// From here on everything is old.
@@ -9,7 +10,7 @@ pub(super) enum Mark {
     Element,
 }
 
-/// Everything behind is old: Outlook, Windows Mail, Zimbra, `QQ` and `NetEase` mail.
+/// Marks behind which everything is old: of Outlook, Windows Mail, Zimbra, `QQ` and `NetEase` mail.
 const RESTS: [&str; 11] = [
     "divrplyfwdmsg",
     "appendonsend",
@@ -60,7 +61,7 @@ const ELEMENTS: [&str; 32] = [
     "gmail_forward",
 ];
 
-/// What the inside of an opening tag says, its name first.
+/// What an opening tag says. `tag` is its inside, which starts with `name`.
 pub(super) fn mark(name: &str, tag: &str) -> Option<Mark> {
     if !tag.contains('=') {
         return None;
@@ -102,7 +103,7 @@ pub(super) fn mark(name: &str, tag: &str) -> Option<Mark> {
     found
 }
 
-/// In small letters, without what servers put before names that they do not know.
+/// The word in small letters, without the `x_` that servers put before names that they do not know.
 fn bare(word: &str) -> String {
     let mut word = word.to_ascii_lowercase();
     while let Some(rest) = word.strip_prefix("x_") {

@@ -1,5 +1,5 @@
-//! From what a mail holds to what was newly written in it (docs/RULES.md TEXT). Linear in time,
-//! whatever comes in.
+//! Finds the newly written text of a mail (docs/RULES.md TEXT), in time that is linear in the
+//! mail's size.
 
 mod entities;
 mod footer;
@@ -14,9 +14,9 @@ mod shapes;
 /// A mail's text, cleaned.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Cleaned {
-    /// The new text; the raw text where cleaning leaves nothing.
+    /// The new text; the raw text if cleaning left nothing.
     pub body: String,
-    /// False where cleaning left nothing of a text that was there.
+    /// False if there was a text and cleaning left nothing of it.
     pub has_new_text: bool,
 }
 
@@ -26,7 +26,7 @@ impl Cleaned {
         Self { body: text.to_owned(), has_new_text: true }
     }
 
-    /// What may be judged: the new text alone.
+    /// The text that may be judged: the new text, or `""` if there is none.
     pub fn new_text(&self) -> &str {
         if self.has_new_text { &self.body } else { "" }
     }
@@ -38,7 +38,7 @@ pub fn clean(text: Option<&str>, html: Option<&str>) -> Cleaned {
     let html = html.filter(|it| !it.trim().is_empty());
     let marked = text.and(html).and_then(above_marks);
     for part in [text.map(of_text), html.map(of_html)].into_iter().flatten() {
-        // Where the HTML marks the older mail, the text ends where that begins.
+        // If the HTML marks the older mail, the text ends where that begins.
         let part = match &marked {
             Some(above) if is_beginning(above, &part) => above.clone(),
             _ => part,
@@ -55,8 +55,8 @@ pub fn clean(text: Option<&str>, html: Option<&str>) -> Cleaned {
     Cleaned { body: raw.unwrap_or_default().trim().to_owned(), has_new_text: raw.is_none() }
 }
 
-/// The words of a text message or a chat: a reaction to what we had written holds none. Without a
-/// text there is nothing that could not be judged.
+/// The new text of a text message or of a chat message. A mere reaction to a message of ours has
+/// none. An empty message counts as new text.
 pub fn spoken(raw: &str) -> Cleaned {
     let said = reply::spoken(raw);
     match reactions::without_reaction(&said) {
@@ -72,14 +72,14 @@ fn above_marks(html: &str) -> Option<String> {
     (!above.is_empty()).then_some(above)
 }
 
-/// True where `whole` begins with the words of `part` and goes on.
+/// True if `whole` begins with the words of `part` and goes on after them.
 fn is_beginning(part: &str, whole: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|it| it.is_alphanumeric()).collect::<String>();
     let (part, whole) = (letters(part), letters(whole));
     !part.is_empty() && part.len() < whole.len() && whole.starts_with(&part)
 }
 
-/// A text as people read it, with its quotes: for mail that we wrote.
+/// A text as people read it, with its quotes. This is for mail that we wrote.
 pub fn readable(text: Option<&str>, html: Option<&str>) -> String {
     let text = text.filter(|it| !it.trim().is_empty());
     match (text, html) {

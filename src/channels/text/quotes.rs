@@ -1,17 +1,17 @@
-//! Where in a mail the older mail starts, by the words of mail programs and by shape. Each test
-//! looks at a few short lines only.
+//! Finds the start of the older mail in a mail, by the words of mail programs and by shape. Each
+//! check reads a few short lines only.
 
 use super::shapes;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// No line by which a mail program introduces a quote is longer.
+/// The most bytes of a line by which a mail program introduces a quote.
 const LINE_BYTES_MAX: usize = 400;
-/// Over this many lines such a line may be broken.
+/// The most lines over which such a line may be broken.
 const ATTRIBUTION_LINES: usize = 4;
 const HEADER_LINES: usize = 12;
 
-/// True where `lines` start with a rule or a block of headers that introduces an older mail.
+/// True if `lines` start with a rule or a block of headers that introduces an older mail.
 pub(super) fn starts_older_mail(lines: &[&str]) -> bool {
     let Some(line) = lines.first().map(|line| line.trim()) else { return false };
     line.len() <= LINE_BYTES_MAX
@@ -121,10 +121,11 @@ const LABELS: [(Header, &[&str]); 5] = [
         "cc", "bcc", "reply-to", "importance", "priority", "attachments",
     ]),
 ];
-/// No label is longer, in bytes.
+/// The most bytes of a label.
 const LABEL_BYTES_MAX: usize = 48;
 
-/// `From: …`, in the languages that mail programs speak; with what stands behind the colon.
+/// Reads a header such as `From: …` in any of the listed languages: which it is, and the text
+/// behind the colon.
 fn header(line: &str) -> Option<(Header, &str)> {
     let line = shapes::shown(line).trim_start_matches(['*', ' ', '\t']);
     let (label, value) = line.split_once([':', '：'])?;
@@ -143,8 +144,8 @@ fn has_year(text: &str) -> bool {
     YEAR.as_ref().is_some_and(|year| year.is_match(text))
 }
 
-/// A sentence that starts "From:" or "To:" is none: it takes several headers that say what headers
-/// say.
+/// True if `lines` start with several headers. One line such as "From: …" may be a sentence, so it
+/// is not enough.
 fn starts_header_block(lines: &[&str], first: &str) -> bool {
     if header(first).is_none() {
         return false;
@@ -157,7 +158,7 @@ fn starts_header_block(lines: &[&str], first: &str) -> bool {
             Some((Header::From, value)) => {
                 sender = true;
                 address |= value.contains('@');
-                // All on one line, as where line breaks were lost.
+                // All headers may be on one line if line breaks were lost.
                 when |= value.contains(" Sent: ") || value.contains(" Date: ");
                 subject |= value.contains(" Subject: ");
             }
@@ -238,13 +239,13 @@ const VERBS: [&str; 38] = [
 ];
 const OPENINGS: [&str; 9] = ["on ", "am ", "le ", "el ", "il ", "em ", "op ", "den ", "on\u{a0}"];
 
-/// How many lines "On … wrote:" takes with which `lines` start, also where it is broken over
-/// several.
+/// How many lines an "On … wrote:" at the start of `lines` takes; it may be broken over several.
+/// `None` if there is none.
 pub(super) fn attribution(lines: &[&str]) -> Option<usize> {
     by_words(lines).or_else(|| shapes::introduction(lines))
 }
 
-/// The same in the languages that are listed.
+/// The same for the languages that are listed.
 fn by_words(lines: &[&str]) -> Option<usize> {
     let first = lines.first()?.trim();
     if first.is_empty() || first.len() > LINE_BYTES_MAX {
@@ -297,7 +298,7 @@ fn introduces(said: &str, opens: bool) -> bool {
         && if opens { has_evidence(said) } else { said.contains('@') }
 }
 
-/// What stands before an "On … wrote:" within a line, as where line breaks were lost.
+/// The text before an "On … wrote:" within a line, in which line breaks were lost.
 pub(super) fn before_attribution(line: &str) -> Option<&str> {
     let (head, _) = line.split_once("wrote:")?;
     let (mut from, window) = (head.len().saturating_sub(LINE_BYTES_MAX), head);
@@ -305,7 +306,7 @@ pub(super) fn before_attribution(line: &str) -> Option<&str> {
         from += 1;
     }
     let within = window.get(from..)?.rfind(" On ").map(|at| from + at);
-    // The line itself may start with it, and go on behind it.
+    // The line may also start with it, and go on behind it.
     let at = within.or_else(|| (head.starts_with("On ") && head.contains('@')).then_some(0))?;
     let (before, said) = line.split_at_checked(at)?;
     let said = said.split_once("wrote:").map_or(said, |(said, _)| said);

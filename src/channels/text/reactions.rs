@@ -1,17 +1,16 @@
-//! What a phone or a mail program writes where somebody reacts to a message: "Liked “…”"
+//! The text that a phone or a mail program writes if somebody reacts to a message: "Liked “…”"
 //! (docs/RULES.md TEXT).
 //!
-//! It starts with a word or a sign for the reaction, and then quotes what was reacted to: our own
-//! words.
+//! It starts with a word or a sign for the reaction, and then quotes our own words.
 
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Between the word for the reaction and the quotation at the most, in bytes.
+/// The most bytes before the quotation.
 const HEAD_MAX: usize = 80;
-/// Behind the quotation some languages end the sentence. In bytes.
+/// The most bytes with which some languages end the sentence behind the quotation.
 const TAIL_MAX: usize = 60;
-/// This many short lines are a mail that only reacts.
+/// The most lines of a mail that only reacts.
 const MAIL_LINES_MAX: usize = 6;
 
 /// Words with which phones begin a reaction, in small letters. Not "like" or "love": people write
@@ -59,7 +58,7 @@ const VERBS: &str = concat!(
     r"|(?:赞了|贊了|喜欢了?|喜歡了?|爱了|大爱|不喜欢|不喜歡|踩了|笑了|大笑|强调了?|強調了?|质疑了?|質疑|对|對|移除了?|给|給)[^“「\x22]{0,12}",
 );
 
-/// Where the quotation stands first, what follows it.
+/// Words that follow the quotation in languages in which it comes first.
 const BEHIND: &str = concat!(
     r"(?:ifadesini |mesajını |mesajına |için |ifadesine )?(?:beğendi|beğenmedi|sevdi|bayıldı|güldü|vurguladı|sorguladı|tepki verdi|.{0,20}tepki(?:si)? .{0,20})",
     r"|(?:に|を|へ).{0,24}(?:しました|した|いいね|リアクション|ハート|笑|強調|疑問|削除|取り消し)[^。]{0,12}",
@@ -67,7 +66,7 @@ const BEHIND: &str = concat!(
     r"|.{0,6}(?:标记为|標記為|表示|做出|作出|的).{0,20}|leuk|niet leuk|geweldig|grappig|in twijfel|gelikt|mit .{1,30}|gefallen|nicht gefallen|entfernt|markiert|godt om|hervor|nem tetszett|tetszett|nevetett|reagált|tykkäsi|nauroi",
 );
 
-/// A file that is reacted to is named, not quoted.
+/// A reaction to a file names the file and quotes nothing.
 const FILES: &str = concat!(
     r"(?:liked|loved|disliked|laughed at|emphasi[sz]ed|questioned|removed .{1,30} from|reacted .{0,30}to)",
     r" (?:an?|your|the) (?:image|photo|picture|movie|video|attachment|audio message|voice message|link|url|gif|sticker|location|contact|message|file|document|live photo)",
@@ -84,15 +83,15 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     let whole = |text: &str| Regex::new(&format!(r"(?i)^(?:{text})[ :\u{{a0}}\u{{202f}}]*$")).ok();
     Some(Patterns {
         head: whole(VERBS)?,
-        // A sign, and at the most one short word: 👍 to, 👍 zu.
+        // A sign, and at most one short word: 👍 to, 👍 zu.
         sign: Regex::new(r"^[\p{So}\p{Sk}\u{203c}\u{2049}\u{2753}\u{2757}\u{fe0f}\u{200d}]+(?:\s+\p{L}{1,6})?\s*:?\s*$").ok()?,
         behind: whole(BEHIND)?,
         file: whole(FILES)?,
     })
 });
 
-/// `text` without a reaction with which it starts; `None` where it starts with none. Empty where it
-/// is nothing else.
+/// `text` without the reaction at its start; `None` if it starts with none. Empty if the reaction
+/// is all of it.
 pub(super) fn without_reaction(text: &str) -> Option<&str> {
     let patterns = PATTERNS.as_ref()?;
     let text = text.trim_matches(is_unseen);
@@ -112,7 +111,7 @@ pub(super) fn without_reaction(text: &str) -> Option<&str> {
     let end = inside.rmatch_indices(|it| closes(mark, it)).next();
     let (quoted, behind) = match end {
         Some((at, found)) => (inside.get(..at)?, inside.get(at + found.len()..)?),
-        // Cut short by the phone.
+        // The phone cut the quotation short.
         None => (inside, ""),
     };
     // The reaction's own name may stand in marks, too: Ha messo “Mi piace” a «…».
@@ -132,7 +131,7 @@ pub(super) fn without_reaction(text: &str) -> Option<&str> {
     is_reaction.then(|| if tail.is_empty() || is_tail { rest.trim() } else { behind.trim() })
 }
 
-/// What stands behind a quotation with which a text goes on after one short word.
+/// The text behind a second quotation, which follows after at most one short word.
 fn second_quotation(text: &str) -> Option<&str> {
     const WORD_BYTES_MAX: usize = 8;
     let (at, mark) = text
@@ -164,7 +163,7 @@ fn is_unseen(char: char) -> bool {
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// On one line, without what is not seen.
+/// The text on one line, without invisible characters.
 fn plain(text: &str) -> String {
     let seen: String = text.chars().filter(|it| it.is_whitespace() || !is_unseen(*it)).collect();
     seen.split_whitespace().collect::<Vec<_>>().join(" ")

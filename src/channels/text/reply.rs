@@ -2,15 +2,14 @@
 
 use super::{footer, quotes, shapes};
 
-/// The new text: without quoted lines, what is forwarded, signature and footer. Empty if all is
-/// old.
+/// The new text, without quoted lines, forwarded mail, signature and footer. Empty if all is old.
 pub fn new_text(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.lines().collect();
     let mut kept: Vec<&str> = Vec::new();
-    // Whether anything that is kept is more than a blank line.
+    // True once a line is kept that is not blank.
     let mut says_something = false;
-    // `>` marks a quote where something else says so too: more such lines, or what introduces them.
+    // `>` marks a quote only if something else says so, too: more such lines, or an introduction.
     let mut marks_quote = shapes::has_marked_quotes(&lines);
     let mut rest = lines.as_slice();
     while let Some((line, tail)) = rest.split_first() {
@@ -28,7 +27,7 @@ pub fn new_text(text: &str) -> String {
             && (marks_quote || shown.trim_matches('>').trim().is_empty()))
             || footer::is_device_line(shown)
         {
-            // Old, or a machine's: passed over.
+            // The line is old or a machine's, so it is dropped.
         } else if let Some(before) = quotes::before_attribution(line) {
             kept.push(before);
             break;
@@ -42,7 +41,7 @@ pub fn new_text(text: &str) -> String {
     joined(&kept)
 }
 
-/// The words of a text message or a chat: without the line that a phone adds by itself.
+/// A text message or a chat message without the line that a phone adds by itself.
 pub fn spoken(text: &str) -> String {
     let mut lines: Vec<&str> = text.trim().lines().collect();
     while lines.len() > 1
@@ -58,8 +57,8 @@ pub fn spoken(text: &str) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// True where what follows is marked as quoted: the answer to it, if nothing stands above, stands
-/// below.
+/// True if `lines` start with a marked quote. If there is no text above the quote, the answer is
+/// below it.
 fn is_quoted(lines: &[&str]) -> bool {
     let first = lines.iter().take(5).map(|line| line.trim()).find(|line| !line.is_empty());
     first.is_some_and(|line| line.starts_with('>'))

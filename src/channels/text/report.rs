@@ -4,11 +4,11 @@ use crate::channels::fields;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Behind such a phrase an address is looked for in this many bytes.
+/// How many bytes behind such a phrase are searched for an address.
 const WINDOW_BYTES: usize = 160;
 const PHRASES_MAX: usize = 40;
 
-/// After these a report names the address that it is about.
+/// The phrases behind which a report names the address that it is about.
 static PHRASE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)(?:was|were)(?:n't|n’t| not| never) (?:delivered|sent)|delivery to|recipients?:?",

@@ -3,16 +3,16 @@
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// No line by which a mail program introduces a quote is longer.
+/// The most bytes of a line by which a mail program introduces a quote.
 const LINE_BYTES_MAX: usize = 400;
-/// Over this many lines such a line may be broken.
+/// The most lines over which such a line may be broken.
 const INTRODUCTION_LINES: usize = 4;
-/// A label of a header is at most this long, in bytes, and has at most `LABEL_WORDS` words.
+/// The most bytes of a header's label. It has at most `LABEL_WORDS` words.
 const LABEL_BYTES: usize = 48;
 const LABEL_WORDS: usize = 3;
-/// From this many headers on, a block of them is one in any language.
+/// The fewest headers that make a block of headers in any language.
 const HEADERS_MIN: usize = 3;
-/// No block of headers has more lines.
+/// The most headers that a block has.
 const HEADERS_MAX: usize = 12;
 
 struct Shapes {
@@ -22,7 +22,7 @@ struct Shapes {
     year: Regex,
     time: Regex,
     date: Regex,
-    /// A phone number or an address on the web: a visiting card's, never a header's.
+    /// A phone number or a web address, which a visiting card has and a header never has.
     card: Regex,
     card_label: Regex,
 }
@@ -43,7 +43,7 @@ static SHAPES: LazyLock<Option<Shapes>> = LazyLock::new(|| {
     })
 });
 
-/// Directions of writing and blanks of all kinds around a line.
+/// A line without the blanks and the marks of writing direction around it.
 pub(super) fn shown(line: &str) -> &str {
     line.trim_matches(|it: char| {
         it.is_whitespace()
@@ -51,7 +51,7 @@ pub(super) fn shown(line: &str) -> &str {
     })
 }
 
-/// `Word: value`, in any language; what is bold may be between stars.
+/// Splits `Word: value` in any language. Bold text may be between stars.
 fn header(line: &str) -> Option<(&str, &str)> {
     let line = shown(line).trim_start_matches(['*', '_', ' ']);
     let (label, value) = line.split_once([':', '：'])?;
@@ -68,8 +68,8 @@ fn is_mark(char: char) -> bool {
     matches!(char, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e00}'..='\u{e7f}')
 }
 
-/// True where `lines` start with three headers or more of a mail: one holds an address or a date,
-/// and none is a line of a visiting card or of an agenda.
+/// True if `lines` start with three or more headers of a mail: one holds an address or a date, and
+/// none is a line of a visiting card or of an agenda.
 pub(super) fn starts_headers(lines: &[&str]) -> bool {
     let Some(shapes) = SHAPES.as_ref() else { return false };
     if lines.first().is_none_or(|it| it.len() > LINE_BYTES_MAX || header(it).is_none()) {
@@ -108,7 +108,7 @@ pub(super) fn starts_headers(lines: &[&str]) -> bool {
     if has(&shapes.named) || has(&shapes.address) {
         return true;
     }
-    // Without an address: who, when, and what follows.
+    // Without an address, there must be a name, a date, and text behind the headers.
     let is_dated = headers.iter().any(|(_, value)| {
         (shapes.year.is_match(value) || shapes.date.is_match(value))
             && (shapes.time.is_match(value) || headers.len() > HEADERS_MIN)
@@ -120,8 +120,8 @@ pub(super) fn starts_headers(lines: &[&str]) -> bool {
     is_dated && names_somebody && goes_on
 }
 
-/// How many lines an introduction takes with which `lines` start: an address beside a name, a date,
-/// and a colon at the end, also where it is broken over several lines.
+/// How many lines an introduction at the start of `lines` takes: an address beside a name, a date,
+/// and a colon at the end. It may be broken over several lines. `None` if there is none.
 pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
     let shapes = SHAPES.as_ref()?;
     let first = shown(lines.first()?);
@@ -164,8 +164,8 @@ pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
     None
 }
 
-/// Lines that are marked as quoted with `>`. One alone, or a comparison (`>100 seats`), is
-/// somebody's own.
+/// True if at least two lines are marked as quoted with `>`. A single line, or a comparison (`>100
+/// seats`), may be the writer's own.
 pub(super) fn has_marked_quotes(lines: &[&str]) -> bool {
     let marked = lines.iter().map(|it| shown(it)).filter(|it| is_marked(it) && !is_comparison(it));
     marked.take(2).count() == 2

@@ -12,8 +12,8 @@ const SUBJECT_MAX: usize = 200;
 /// Folded subjects that opt out, besides the keywords.
 const SUBJECTS: [&str; 3] = ["take me off your list", "cancelar suscripcion", "rimuovimi"];
 
-/// The words by which the lead opts out of all messages, in a message that came over `medium`; `None`
-/// if there are none.
+/// The words by which the lead opts out of all messages, in a message that came over `medium`;
+/// `None` if there are none.
 ///
 /// They are in `new_text`, or the `subject` itself is such a word. `new_text` must contain only
 /// what the lead wrote: quoted words are not the lead's wish.

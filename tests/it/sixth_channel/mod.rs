@@ -1,5 +1,6 @@
-//! A channel is one file and one line: `pager.rs`, and its registration below. Its webhook, its job, its drafts, the
-//! filters by channel, its samples, its metrics and its section of the page work then, without a change anywhere else.
+//! A new channel is one file and one line: `pager.rs`, and its registration below. With these
+//! alone, its webhook, its job, its drafts, the filters by channel, its samples, its metrics and
+//! its section of docs/CHANNELS.md work.
 
 mod pager;
 
@@ -34,12 +35,12 @@ account = \"desk-7\"
 max_attempts = 3
 ";
 
-/// The one line.
+/// The one line that registers the channel.
 fn with_pagers() -> Registry {
     registry::postroom().channel(Pager)
 }
 
-/// A sample of the client's account.
+/// A sample that names the account of the client's configuration.
 fn sample(event: &str, lead: u64) -> Value {
     let body = AnyChannel::sample(&Pager, Some(event), lead).expect("a sample");
     of_account(&Pager, body, ACCOUNT)
@@ -75,8 +76,8 @@ async fn lead(daemon: &Inside, of: &Answer) -> Value {
 }
 
 on_both_daemons! {
-    /// From the probe to the draft: a message is taken, known again, worked through and answered within the bounds of
-    /// the channel's medium.
+    /// From the probe to the draft: a message is accepted, is a duplicate the second time, is
+    /// worked through, and is answered within the limits of the channel's medium.
     async fn a_message_becomes_a_job_and_a_draft(place: Place) {
         let daemon = Inside::start(&place, CONFIG, with_pagers()).await;
         let probe = ask(daemon.probe("pager", "acme")).await;
@@ -107,7 +108,8 @@ on_both_daemons! {
         assert!(parts[0].starts_with("Hi Joel, happy to call."), "{parts:?}");
     }
 
-    /// What the rules tell from a channel's medium: carriers' keywords, and the do-not-disturb flag.
+    /// The rules that depend on a channel's medium: carriers' opt-out keywords, and the
+    /// do-not-disturb flag.
     async fn the_rules_of_its_medium_hold(place: Place) {
         let daemon = Inside::start(&place, CONFIG, with_pagers()).await;
         let (wanted, _) = worked_through(&daemon, &saying(1, "Can you call me?")).await;
@@ -128,7 +130,8 @@ on_both_daemons! {
         assert_eq!((&lead_quiet["sms_dnd"], &lead_quiet["drafts"]), (&json!(true), &json!([])));
     }
 
-    /// Lists can be filtered by it, what is not understood is held, and it is counted under its own labels.
+    /// Lists can be filtered by the channel, a body that it does not understand is quarantined, and
+    /// metrics carry the channel's and the kind's names.
     async fn lists_and_metrics_know_it(place: Place) {
         let daemon = Inside::start(&place, CONFIG, with_pagers()).await;
         worked_through(&daemon, &sample("page", 3)).await;

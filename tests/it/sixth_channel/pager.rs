@@ -1,4 +1,5 @@
-//! A channel of pagers: messages come as plain JSON. All that Postroom must know about the channel is in this file.
+//! A channel of pagers, whose messages are plain JSON. This file holds all that Postroom must know
+//! about it.
 
 use postroom::{
     channels::{Channel, EventRow, Received, fields, row, samples::MadeUpLead},
@@ -20,7 +21,7 @@ pub const PAGER_NUMBER: IdentityKind = IdentityKind::given_out("pager_number");
 impl Channel for Pager {
     const NAME: ChannelName = ChannelName("pager");
     const MEDIUM: Medium = Medium::Text { parts: 2, chars: 40 };
-    // Not made of the channel's name: nothing is told from how a kind is called.
+    // The name of the kind does not contain the channel's name: nothing may depend on that.
     const POST_PROCESS: JobKind = JobKind("READ_A_PAGE");
     const TABLE: &'static [EventRow] = &[
         row("page", "accepted", ""),

@@ -16,8 +16,8 @@ fn about(subject: Subject) -> Effect {
 }
 
 on_both_databases! {
-    /// Two drafts of one message are two subjects. The same draft again, and the message again, are no error and no
-    /// second job.
+    /// Two drafts of one message are two subjects. To post the same draft or message again is no
+    /// error and makes no second job.
     async fn each_draft_of_a_message_gets_a_job_of_its_own(db: Fixture) {
         let message = Arc::new([sms("a", "+15550001", "k1", "hello")]);
         db.store.inbox().put(message).await.unwrap();

@@ -1,5 +1,5 @@
-//! Every table that grows, with 100,000 rows and more: most of them common, and one of each rare kind that is the
-//! oldest of its table.
+//! Every table that grows, filled with 100,000 rows or more. Most are common rows; the oldest rows
+//! of a table are one of each rare kind.
 
 use crate::{
     store::tools::{instant, numbers_from},

@@ -19,10 +19,10 @@ use std::{
 pub(super) struct Measured {
     /// Pages, or steps.
     pub(super) cost: u64,
-    /// Rows that went through the plan's nodes, those that were thrown away included (PostgreSQL): a join that
-    /// compares everything with everything touches few pages and takes seconds.
+    /// Rows that went through the plan's nodes, those that were thrown away included (PostgreSQL):
+    /// a join that compares everything with everything touches few pages and takes seconds.
     pub(super) handled: u64,
-    /// Rows that it gave, or wrote where it gives none.
+    /// Rows that it gave, or that it wrote if it gives none.
     pub(super) found: u64,
     /// Tables that grow and were read whole.
     pub(super) whole: Vec<String>,
@@ -56,8 +56,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares the statements of `rows` for `session`. Their plans are made for each value (`force_custom_plan`),
-    /// or once (`force_generic_plan`), at their first execution.
+    /// Prepares the statements of `rows` for `session`. Their plans are made for each value
+    /// (`force_custom_plan`), or once (`force_generic_plan`), at their first execution.
     pub(super) async fn new(db: &Fixture, rows: &[Row], session: Session, mode: &str) -> Self {
         let url = db.config.database.url.expose();
         let mut connection = PgConnection::connect(url).await.unwrap();

@@ -252,8 +252,8 @@ async fn postgres_touches_few_pages_a_row_whatever_it_knows_of_its_tables() {
         ))
         .await;
     }
-    // A plan that was made for short tables is kept until they are analysed again, and a flood
-    // meets it.
+    // A plan that was made for short tables is kept until they are analysed again, so a flood may
+    // meet it.
     fill(&db, 1, FIRST_ROWS).await;
     db.execute("analyze").await;
     // (Connections for scans and of the admin API are idle most of the time: they are replaced

@@ -1,7 +1,7 @@
 //! Each statement of the store with the parameters that it is measured with.
 //!
-//! A statement of a hot path gets a group of 300, or looks for 300. Limits are for the whole statement, and are given
-//! by the row: [`Row::a_row`] where the default does not do.
+//! A statement of a hot path gets a group of 300, or looks for 300. Limits are for the whole
+//! statement, and are given by the row: [`Row::a_row`] if the default does not fit.
 
 use super::filled::{BLOCKED, HEAD, HELD, LATER, NODE, NOT_DUE_COUNT, READY, ROWS, RUNNING};
 use serde_json::{Value as Json, json};
