@@ -7,7 +7,7 @@ use crate::{
 };
 use tokio::time::Instant;
 
-/// An analyst whose answers show in the metrics under its provider's name.
+/// An analyst whose answers are counted and timed in the metrics under its provider's name.
 #[derive(Clone, Debug)]
 pub struct Metered<A> {
     analyst: A,
@@ -16,7 +16,7 @@ pub struct Metered<A> {
 }
 
 impl<A: Analyst> Metered<A> {
-    /// Meters `analyst`.
+    /// Wraps `analyst`, and counts and times its answers.
     pub const fn new(analyst: A, provider: &'static str, metrics: Metrics) -> Self {
         Self { analyst, provider, metrics }
     }

@@ -1,7 +1,7 @@
-//! What a message means, how good its lead is, and what could be answered.
+//! Analysts judge what a message means and how good its lead is, and draft an answer.
 //!
 //! An analyst is given a [`Conversation`] and returns a plain value. It reads nothing else and
-//! writes nothing; its caller decides what becomes of the answer.
+//! writes nothing; its caller decides what to do with the value.
 
 pub mod local;
 mod metered;
@@ -15,7 +15,7 @@ use thiserror::Error;
 
 pub use self::{local::Local, metered::Metered};
 
-/// The answer to a question, once it is awaited.
+/// The future of an analyst's answer.
 pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
 /// Classifies, scores and drafts.
@@ -46,7 +46,7 @@ pub enum AnalystError {
     /// It could not be reached, refused, or took too long.
     #[error("the analyst is away ({0})")]
     Away(String),
-    /// It answered, but not what was asked for.
+    /// It answered, but the answer cannot be used.
     #[error("the analyst's answer is of no use ({0})")]
     Unusable(String),
 }
@@ -54,26 +54,27 @@ pub enum AnalystError {
 /// How good a lead is: 1 to 4 each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Score {
-    /// Match with the client's ideal customer.
+    /// How well the lead matches the client's ideal customer.
     pub fit: i16,
-    /// Readiness.
+    /// How ready the lead is to meet or buy.
     pub intent: i16,
-    /// Half of their sum, halves down.
+    /// The mean of the two, rounded down.
     pub overall: i16,
     /// Why, at most [`SCORE_REASON_MAX`] characters.
     pub reason: String,
 }
 
 impl Score {
-    /// A score of `fit` and `intent`, each brought into 1 to 4, with `reason` cut to its longest.
+    /// A score of `fit` and `intent`, each clamped to 1 to 4. `reason` is cut at
+    /// [`SCORE_REASON_MAX`] characters.
     pub fn new(fit: i16, intent: i16, reason: &str) -> Self {
         let (fit, intent) = (fit.clamp(1, 4), intent.clamp(1, 4));
         let reason = reason.chars().take(SCORE_REASON_MAX).collect();
         Self { fit, intent, overall: (fit + intent) / 2, reason }
     }
 
-    /// The score of a lead that nobody may write to; `None` for any other lead, of which an analyst
-    /// is asked.
+    /// The score of a lead that nobody may write to; `None` for any other lead, which an analyst
+    /// must score.
     pub fn of_disqualified(lead: &LeadView) -> Option<Self> {
         let why = if lead.opted_out {
             "opted out"
@@ -95,20 +96,20 @@ pub struct DraftRequest<'a> {
     pub conversation: &'a Conversation,
     /// What the message says.
     pub tag: Sentiment,
-    /// How the answer is sent: it sets the bounds of the text.
+    /// How the answer is sent, which limits the length of the text.
     pub medium: Medium,
     /// The client's own templates, by the name of the tag.
     pub templates: &'a BTreeMap<String, String>,
-    /// Who signs.
+    /// The name with which the answer is signed.
     pub sender: Option<&'a str>,
 }
 
-/// A drafted answer.
+/// The text of a drafted answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftText {
-    /// Subject line; mail only.
+    /// The subject line, which only mail has.
     pub subject: Option<String>,
-    /// The whole text.
+    /// The whole text of the answer.
     pub body: String,
     /// The parts of a text message; empty on other media.
     pub parts: Vec<String>,

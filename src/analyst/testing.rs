@@ -8,12 +8,12 @@ use crate::domain::{
 use futures_util::FutureExt;
 use std::future::ready;
 
-/// A text message.
+/// The medium of text messages.
 pub(crate) const TEXT: Medium = Medium::Text { parts: 3, chars: 160 };
-/// A message on a platform.
+/// The medium of chat messages.
 pub(crate) const CHAT: Medium = Medium::Chat { chars: 1_900 };
 
-/// A lead's newest message with that text, and nothing special about either.
+/// A conversation of an ordinary lead, whose only and newest message is `body`.
 pub(crate) fn conversation(channel: &str, body: &str) -> Conversation {
     Conversation {
         message: InboundMessage {

@@ -76,7 +76,7 @@ pub fn text(body: &Value, path: &str) -> Option<String> {
 }
 
 /// A name, an id or another short word, trimmed; a number as its digits. `None` if it is longer
-/// than [`ID_BYTES_MAX`].
+/// than 512 bytes.
 pub fn word(body: &Value, path: &str) -> Option<String> {
     let text = text(body, path)?;
     let word = text.trim_matches(is_blank);

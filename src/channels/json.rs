@@ -75,7 +75,7 @@ fn read(body: &[u8]) -> Result<Option<Value>, serde_json::Error> {
     Ok((!builder.is_full()).then_some(value))
 }
 
-/// Builds a [`Value`], and stops to keep values once there are too many.
+/// Builds a [`Value`]. Once there are too many values, it keeps no more.
 #[derive(Clone, Copy)]
 struct ValueBuilder<'a> {
     /// Set if the last text was passed as an owned `String`. Only the digits of a number are: the

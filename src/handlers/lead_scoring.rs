@@ -11,7 +11,7 @@ use crate::{
 pub struct LeadScoring(Deps);
 
 impl LeadScoring {
-    /// A handler that reads and asks with these.
+    /// A handler that uses the reader, the analyst and the configuration of `deps`.
     pub fn new(deps: &Deps) -> Self {
         Self(deps.clone())
     }
@@ -54,7 +54,7 @@ async fn score(
 }
 
 fn effect(score: Score) -> Effect {
-    // An analyst may have filled in the fields itself: here they are brought into their bounds.
+    // An analyst may have set the fields itself, so this brings them within their limits.
     let Score { fit, intent, overall, reason } = Score::new(score.fit, score.intent, &score.reason);
     Effect::Score { fit, intent, overall, reason }
 }

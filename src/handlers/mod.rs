@@ -1,6 +1,7 @@
-//! One file a job kind. A handler reads, thinks, and returns what should change; it writes nothing.
+//! One file for each job kind. A handler reads, decides, and returns what should change; it writes
+//! nothing.
 //!
-//! A handler is made with what it needs: its registration says how, from [`Deps`].
+//! Its registration says how a handler is made from [`Deps`].
 
 pub mod lead_scoring;
 pub mod post_process;
@@ -34,20 +35,20 @@ impl fmt::Debug for Deps {
     }
 }
 
-/// Works off jobs of one kind.
+/// Works on jobs of one kind.
 pub trait JobHandler: Send + Sync + 'static {
-    /// The kind.
+    /// The kind of jobs that it works on.
     const KIND: JobKind;
 
-    /// Works off the job, and says what it comes to. The future may be dropped at any `await` and
-    /// the job run again: it changes nothing outside.
+    /// Works on the job and returns its outcome. The future may be dropped at any `await` and the
+    /// job may run again, so it must change nothing outside of itself.
     fn handle(&self, job: &Job) -> impl Future<Output = Outcome> + Send;
 }
 
 /// Reads the conversation that the job is about (docs/RULES.md STATUS).
 ///
 /// # Errors
-/// The outcome of a job that has no conversation, or none yet.
+/// The outcome of the job if its conversation is gone or cannot be read now.
 async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Outcome> {
     let gone = || Outcome::Cancel("message or lead is gone".to_owned());
     let message_id = job.message_id.ok_or_else(gone)?;

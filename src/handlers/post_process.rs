@@ -1,7 +1,8 @@
-//! Works through a message: what it says, whether it opts out, and what could be answered.
+//! Works through a message: judges what it says and whether the lead opts out, and drafts an
+//! answer.
 //!
-//! One pipeline serves all channels. What differs between them follows from their medium
-//! (docs/RULES.md SENTIMENT, DRAFTS).
+//! One pipeline serves all channels. They differ only by their medium (docs/RULES.md SENTIMENT,
+//! DRAFTS).
 
 use super::{Deps, JobHandler, conversation_of};
 use crate::{
@@ -22,7 +23,7 @@ pub struct PostProcess<C: Channel> {
 }
 
 impl<C: Channel> PostProcess<C> {
-    /// A handler that reads and asks with these.
+    /// A handler that uses the reader, the analyst and the configuration of `deps`.
     pub fn new(deps: &Deps) -> Self {
         Self { deps: deps.clone(), channel: PhantomData }
     }
@@ -67,23 +68,23 @@ impl<C: Channel> JobHandler for PostProcess<C> {
     }
 }
 
-/// A message to judge, and how an answer to it would be written.
+/// A message to judge, and what is needed to draft an answer to it.
 #[derive(Clone, Copy)]
 struct Question<'a> {
     conversation: &'a Conversation,
     /// How the message came, and how an answer is sent.
     medium: Medium,
-    /// The client's own, by the name of the tag.
+    /// The client's own templates, by the name of the tag.
     templates: &'a BTreeMap<String, String>,
-    /// Who signs.
+    /// The name with which an answer is signed.
     sender: Option<&'a str>,
 }
 
-/// What a message was judged to be.
+/// The judgement of a message.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     tag: Sentiment,
-    /// The words by which the lead opts out in it.
+    /// The words by which the lead opts out in the message.
     opt_out: Option<String>,
     draft: Option<DraftText>,
 }
@@ -105,7 +106,7 @@ impl Question<'_> {
     }
 }
 
-/// The words by which the lead opts out in this message. A quote is not the lead's word.
+/// The words by which the lead opts out in this message. Quoted words are not the lead's.
 fn opt_out(conversation: &Conversation, medium: Medium) -> Option<String> {
     let message = &conversation.message;
     let new_text = if message.has_new_text { message.body.as_str() } else { "" };
@@ -121,8 +122,8 @@ fn known_tag(conversation: &Conversation, is_opt_out: bool) -> Option<Sentiment>
     verdict::standing(conversation.message.sentiment, conversation.message.automated)
 }
 
-/// True if an answer is of use: the tag asks for one, nothing forbids it, and it would answer the
-/// newest message of the lead.
+/// True if an answer should be drafted: the tag asks for one, nothing forbids it, and the message
+/// is the lead's newest.
 fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> bool {
     let Conversation { message, lead, .. } = conversation;
     let has_text = message.has_new_text && !message.body.trim().is_empty();
@@ -137,7 +138,7 @@ fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> boo
     case.may_be_drafted()
 }
 
-/// What should change.
+/// The changes that follow from the verdict.
 fn decide(verdict: Verdict, channel: ChannelName) -> Vec<Effect> {
     let mut effects = vec![Effect::Judge(verdict.tag)];
     effects.extend(verdict.opt_out.map(|reason| Effect::OptOut { channel, reason }));

@@ -5,7 +5,7 @@ use super::JobHandler;
 use crate::domain::{Job, JobKind, Outcome, job::SELF_CHECK};
 use std::future::ready;
 
-/// Succeeds.
+/// A handler that always succeeds.
 #[derive(Clone, Copy, Debug)]
 pub struct SelfCheck;
 

@@ -20,10 +20,10 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc, watch};
 
-/// What an actor is.
+/// The type of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActorType {
-    /// Watches the supervisor.
+    /// Watches the supervisor and replaces it when it dies.
     Guardian,
     /// Claims jobs, gives them to slots, restarts actors.
     Supervisor,
@@ -35,7 +35,7 @@ pub enum ActorType {
     Recorder,
     /// Rescues, prunes, runs the canary.
     Janitor,
-    /// Hears of jobs that other nodes stored.
+    /// Listens for jobs that other nodes stored.
     Listener,
 }
 
@@ -59,11 +59,11 @@ impl ActorType {
 pub enum ActorState {
     /// Waits for something to do.
     Idle,
-    /// Does something.
+    /// Works on something.
     Busy,
     /// Will be started again after a pause.
     BackingOff,
-    /// Gone.
+    /// Has ended and posts no more.
     Dead,
 }
 
@@ -91,9 +91,9 @@ impl ActorState {
 /// The last failure of an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorFailure {
-    /// When.
+    /// When it failed.
     pub at: Timestamp,
-    /// What an operator reads.
+    /// The reason, for an operator to read.
     pub reason: String,
 }
 
@@ -110,7 +110,7 @@ pub struct Post {
     since_ms: AtomicI64,
     /// The job that the actor works on; 0 if none.
     job_id: AtomicI64,
-    /// How often the actor was started again.
+    /// How many times the actor was started again.
     restarts: AtomicU64,
     mailbox_depth: AtomicUsize,
     mailbox_capacity: AtomicUsize,
@@ -142,18 +142,18 @@ impl Post {
         self.mailbox_capacity.store(capacity, Ordering::Relaxed);
     }
 
-    /// Notes a failure.
+    /// Posts the actor's last failure.
     pub fn failed(&self, at: Timestamp, reason: impl Into<String>) {
         let mut last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(ActorFailure { at, reason: reason.into() });
     }
 
-    /// Counts a restart.
+    /// Counts that the actor was started again.
     pub fn restarted(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What the actor does now.
+    /// The actor's state now.
     pub fn state(&self) -> ActorState {
         ActorState::from_code(self.state.load(Ordering::Acquire))
     }
@@ -176,20 +176,20 @@ impl Post {
     }
 }
 
-/// An actor as readers see it.
+/// A copy of one actor's post, for readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorView {
     /// Its name: `ingest/sms`, `SMS_INBOUND_POST_PROCESS/3`, `recorder`.
     pub name: String,
-    /// What it is.
+    /// Its type.
     pub kind: ActorType,
     /// The name of the actor that owns it; empty for the guardian.
     pub parent: &'static str,
-    /// What it does.
+    /// Its state.
     pub state: ActorState,
-    /// When it began to do that.
+    /// Since when it has been in that state.
     pub since: Timestamp,
-    /// How often it was started again.
+    /// How many times it was started again.
     pub restarts: u64,
     /// Its last failure, if it ever failed.
     pub last_failure: Option<ActorFailure>,
@@ -206,9 +206,9 @@ pub struct ActorView {
 pub struct Down {
     /// The name of the actor.
     pub name: String,
-    /// What it was.
+    /// Its type.
     pub kind: ActorType,
-    /// True if it was unwinding.
+    /// True if it panicked.
     pub panicked: bool,
 }
 
@@ -225,7 +225,7 @@ pub struct Downs {
 /// Why the process cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fatal {
-    /// The supervisor goes down again and again.
+    /// The supervisor went down too many times.
     Supervisor,
     /// Handlers that never yield hold too many threads.
     LostThreads,
@@ -242,25 +242,25 @@ pub struct Presence {
     post: Arc<Post>,
     /// Where the death of the actor is reported.
     downs: mpsc::UnboundedSender<Down>,
-    /// The actor stops on purpose: its end is not reported.
+    /// True if the actor stops on purpose, so that its end is not reported.
     has_left: bool,
-    /// Another actor posts in this place already: its state is left alone.
+    /// True if another actor already posts in this place, so that its state must not be changed.
     has_given_place: bool,
 }
 
 impl Presence {
-    /// Where the actor posts.
+    /// The actor's place on the board.
     pub const fn post(&self) -> &Arc<Post> {
         &self.post
     }
 
-    /// The actor stops because it was told to.
+    /// Notes that the actor stops on purpose. Its end is posted but not reported.
     pub fn leave(&mut self) {
         self.has_left = true;
     }
 
-    /// Another actor has this one's place already: the end of this one is neither posted nor
-    /// reported.
+    /// Notes that another actor has taken this place. The end of this actor is then neither posted
+    /// nor reported.
     pub fn give_place(&mut self) {
         self.has_left = true;
         self.has_given_place = true;
@@ -287,7 +287,7 @@ impl Drop for Presence {
     }
 }
 
-/// The board. Cheap to share.
+/// The board. It is shared as an `Arc`.
 #[derive(Debug)]
 pub struct Board {
     /// The places of actors, by the name of the actor.
@@ -301,7 +301,7 @@ pub struct Board {
     /// The first reason why the process cannot go on.
     fatal: watch::Sender<Option<Fatal>>,
     faults: Faults,
-    /// Wakes [`Board::wait_until`].
+    /// Wakes the callers of [`Board::wait_until`].
     changed: Notify,
     /// When the supervisor last ticked, in Unix milliseconds.
     ticked_at_ms: AtomicI64,

@@ -7,7 +7,7 @@ use crate::{
 use regex::{Captures, Regex};
 use std::{ops::Range, sync::LazyLock};
 
-/// The longest value of a placeholder, in characters: what is longer is no name.
+/// The most characters of a placeholder's value. A longer text is no name.
 const VALUE_MAX: usize = 80;
 
 /// The answer to the request's message, or `None` if its tag gets none.
@@ -35,8 +35,8 @@ pub(super) fn draft(request: &DraftRequest<'_>) -> Option<DraftText> {
     })
 }
 
-/// The template for a client that has none of its own: a short one for text messages, else one of
-/// the 220 to 1,200 characters that a mail should have.
+/// The template for a client that has none of its own: a short one for text messages, and otherwise
+/// one of the 220 to 1,200 characters that a mail should have.
 const fn built_in(tag: Sentiment, medium: Medium) -> Option<&'static str> {
     let (long, short) = match tag {
         Sentiment::MeetingRequested => (
@@ -101,9 +101,9 @@ static BLANKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[ \t]{2,}"));
 static BLANK_BEFORE_MARK: LazyLock<Regex> = LazyLock::new(|| pattern(r"[ \t]+([,.!?;:])"));
 static BLANK_LINES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n{3,}"));
 
-/// `template` with its placeholders filled in. A placeholder without a value vanishes with the
-/// blank around it, and a line of which nothing is left vanishes, too. Values are never read as
-/// templates.
+/// `template` with its placeholders filled in. A placeholder without a value is removed with the
+/// blank around it, and so is a line of which nothing is left. Placeholders in values are not
+/// filled in.
 fn filled(template: &str, lead: &LeadView, sender: Option<&str>) -> String {
     let lines = template.lines().filter_map(|line| filled_line(line.trim_end(), lead, sender));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -147,7 +147,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `Re: ` and the subject, without the marks of an answer that it carries already.
+/// `Re: ` and the subject without the marks of an answer that it already has.
 fn answering(subject: &str) -> Option<String> {
     static MARKS: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"(?i)^(?:\s*(?:re|aw|antw|sv|vs)\s*(?:\[\d{1,3}\])?\s*:)+\s*"));
@@ -157,7 +157,7 @@ fn answering(subject: &str) -> Option<String> {
 }
 
 /// The text and its parts, at most `parts_max` of at most `chars` characters, split at blanks. A
-/// longer text ends with the last sentence that fits, else with the last word.
+/// longer text is cut behind the last sentence that fits, or else behind the last word.
 fn in_parts(text: &str, parts_max: usize, chars: usize) -> (String, Vec<String>) {
     let text = one_line(text);
     let mut held = text.as_str();

@@ -1,5 +1,5 @@
-//! The analyst that works by rules alone: it asks nobody, and the same conversation always gets the
-//! same answer.
+//! The analyst that works by rules alone. It asks no service, and the same conversation always gets
+//! the same answer.
 
 mod classify;
 mod draft;
@@ -10,7 +10,7 @@ use crate::domain::{Conversation, Medium, Sentiment, conversation::Line, event::
 use futures_util::FutureExt;
 use std::future::ready;
 
-/// Rules and templates.
+/// The analyst that works by rules and templates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;
 
@@ -36,8 +36,8 @@ impl Analyst for Local {
     }
 }
 
-/// What is judged of a conversation: the message, and our last message before it on the same
-/// channel.
+/// The parts of a conversation that are judged: the message, and our last message before it on the
+/// same channel.
 fn heard(conversation: &Conversation, medium: Medium) -> classify::Heard<'_> {
     let message = &conversation.message;
     let is_ours_before = |line: &&Line| {

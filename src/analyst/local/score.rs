@@ -1,4 +1,4 @@
-//! How good a lead is, by what is known of it (docs/RULES.md SCORE).
+//! Scores a lead by what is known about it (docs/RULES.md SCORE).
 
 use crate::{
     analyst::Score,
@@ -12,7 +12,7 @@ const FILLERS: [&str; 22] = [
     "that", "the", "their", "to", "we", "who", "with",
 ];
 
-/// The lead's score, or `None` where it never wrote.
+/// The lead's score, or `None` if it never wrote.
 pub(super) fn score(lead: &LeadView, ideal_customer: Option<&str>) -> Option<Score> {
     if let Some(score) = Score::of_disqualified(lead) {
         return Some(score);

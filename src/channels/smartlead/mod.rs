@@ -31,7 +31,7 @@ const BOUNCE: &str = "EMAIL_BOUNCE";
 const UNSUBSCRIBED: &str = "LEAD_UNSUBSCRIBED";
 const CATEGORY: &str = "LEAD_CATEGORY_UPDATED";
 
-/// This much of a report of returned mail is kept.
+/// How many characters of a report of returned mail are kept.
 const REASON_CHARS: usize = 1_000;
 
 const TABLE: [EventRow; 10] = [
@@ -64,7 +64,7 @@ impl Channel for Smartlead {
         `unknown_shape`";
     const SECRET_HEADER: Option<&'static str> = None;
     const SECRET_FIELD: Option<&'static str> = Some("secret_key");
-    // Bodies name none: `client_id` is a customer within the account.
+    // Bodies name no account: `client_id` is a customer within the account.
     const ACCOUNT: &'static [&'static str] = &[];
     const IDENTITIES: &'static [IdentityKind] = &[SMARTLEAD_LEAD];
     const MESSAGE_EVENT: &'static str = REPLY;
@@ -106,7 +106,7 @@ fn required(event: &str, body: &Value, path: &'static str) -> Result<String, Not
     fields::required(body, path).map_err(|it| it.of(event))
 }
 
-/// What came back for a mail of a campaign: from the lead, from us, or from a robot.
+/// A reply to a mail of a campaign: from the lead, from us, or from a robot.
 fn reply(event: &str, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
     let body = received.body;
     let campaign = required(event, body, "campaign_id")?;

@@ -1,4 +1,4 @@
-//! Bodies of `SmartLead`.
+//! Made-up bodies as `SmartLead` sends them.
 
 use crate::channels::samples::{MAILBOX, MadeUpLead, extended};
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
-//! `GoHighLevel`: text messages (docs/RULES.md SMS). Two paths lead here: the webhook action of a
-//! workflow, with a body of the contact's fields, and the webhooks of a marketplace app.
+//! `GoHighLevel`: text messages (docs/RULES.md SMS). Messages come over two paths: the webhook
+//! action of a workflow, whose body holds the contact's fields, and the webhooks of a marketplace
+//! app.
 
 mod keys;
 mod marketplace;

@@ -1,4 +1,4 @@
-//! Bodies of `GoHighLevel`.
+//! Made-up bodies as `GoHighLevel` sends them.
 
 use crate::channels::samples::MadeUpLead;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What the lead asks for: a phone call, or to be told more.
+//! Finds requests of the lead: for a phone call, or for information.
 
 use super::{
     cue::cues,
@@ -6,10 +6,10 @@ use super::{
 };
 use std::ops::RangeInclusive;
 
-/// How much may stand beside a phone number that is the whole message, in characters.
+/// The most characters beside a phone number in a message that is only that number.
 const BESIDE_NUMBER_MAX: usize = 24;
 const NUMBER_DIGITS: RangeInclusive<usize> = 7..=15;
-/// From so many digits on, a number without any mark in it is taken for a phone number.
+/// The fewest digits of a phone number that has no mark in it.
 const PLAIN_NUMBER_MIN: usize = 9;
 
 cues! {
@@ -31,13 +31,13 @@ cues! {
         r"\b(?:please|pls) (?:call|ring|phone)$",
         r"\bmy (?:\w+ )?(?:number|cell|mobile|phone|direct line)(?: number)? is\b.{0,20}\d{3}",
     ];
-    /// What others do, or what is liked less.
+    /// Calls that others make, or that the lead likes less than something else.
     NOT_TO_CALL = [
         r"\b(?:they|people|everyone|everybody|friends|he|she|who|always) (?:call|phone|
           ring) (?:me|us)\b",
         r"\bover an? (?:phone )?call\b",
     ];
-    /// Said for an emergency only.
+    /// Calls for an emergency only.
     IF_URGENT = [
         r"\b(?:if|for|in case of)\b.{0,40}\b(?:urgent|urgently|emergency|emergencies|immediate)\b",
         r"\burgent (?:matters|enquiries|inquiries|issues|requests)\b",
@@ -81,7 +81,8 @@ cues! {
         r"\bhow long (?:does|would|will|do)\b",
         r"\bhow (?:do|can) (?:i|we) (?:start|begin|sign up|join)\b",
     ];
-    /// Their offer, or how our address became known: asks about us nothing.
+    /// Words about the lead's own offer, or about how we got its address. They ask nothing about
+    /// our offer.
     NOT_OUR_OFFER = [
         r"\bour (?:\w+ )?(?:services?|products?|solution|platform|website|offer|offerings?)\b",
         r"\bhow (?:did|do) you (?:get|find|have|obtain|know)\b",
@@ -128,18 +129,19 @@ cues! {
     ];
 }
 
-/// The sentence asks for a phone call. At whatever time: that makes no meeting of it.
+/// True if the sentence asks for a phone call. Such a sentence is no meeting, even if it names a
+/// time.
 pub(super) fn is_call_me(it: &Sentence) -> bool {
     it.says(&CALL_ME) && !it.has(&IF_URGENT) && !it.has(&NOT_TO_CALL)
 }
 
-/// The lead wants a phone call now or soon.
+/// True if the lead wants a phone call now or soon.
 pub(super) fn is_call(text: &Text) -> bool {
     let is_soon = |it: &Sentence| !it.has(&LATER) || it.has(&NEAR);
     text.sentences.iter().any(|it| is_call_me(it) && is_soon(it)) || is_only_a_number(text)
 }
 
-/// The message is a phone number and hardly more.
+/// True if the message is a phone number and hardly more.
 fn is_only_a_number(text: &Text) -> bool {
     let whole = text.whole();
     let Some(number) = PHONE.find(&whole) else { return false };
@@ -153,7 +155,7 @@ fn is_only_a_number(text: &Text) -> bool {
         && !NOT_A_PHONE.is_match(&whole)
 }
 
-/// The lead wants to be told more: price, details, process.
+/// True if the lead wants information: price, details, process.
 pub(super) fn is_information(text: &Text) -> bool {
     text.sentences.iter().any(asks_about_offer)
 }

@@ -5,7 +5,7 @@ use super::{
     text::{Sentence, Text},
 };
 
-/// A sentence of at most so many words that names a later time means that time.
+/// A sentence of at most this many words that names a later time is a deferral.
 const SHORT_DEFERRAL_MAX: usize = 6;
 
 cues! {
@@ -71,19 +71,19 @@ cues! {
           \b(?: \w+){0,2} (?:if|should|in case)\b",
     ];
     LATER = [r"\b<LATER>\b"];
-    /// What can be put off.
+    /// Things that can be put off.
     TALKING = [
         r"\b(?:reach|contact|call|email|e-mail|text|message|write|talk|speak|chat|connect|
           reconnect|try|ping|ask|check|follow|touch|get|come|look|looking|discuss|meet|maybe|
           perhaps|wait|until|circle|reply|hit|consider|again|review|revisit|start|budget|happy|
           interested|then|busy|hold|pick|back|decide|ready|schedule|set up|catch)\b",
     ];
-    /// A later time of something that is done, or to be done at once.
+    /// Words that name a later time but put nothing off.
     NOT_PUT_OFF = [
         r"\b(?:need|needs|want|looking)\b.{0,40}\b(?:now|asap|immediately)\b",
         r"\b(?:already|worked|was|were|did|been|reviewed|last)\b",
     ];
-    /// Whole messages that agree, also to an offered time.
+    /// Whole messages that agree, for example to an offered time.
     AGREES = [
         r"^(?:(?:hi|hey|hello|yes|yeah|yep|yup|ya|sure|ok|okay|absolutely|definitely|certainly|
           of course|please|please do|go ahead|sounds good|sounds great|perfect|great|awesome|cool|
@@ -92,7 +92,7 @@ cues! {
           by me|i can do that|that suits me|suits me|can do|will do|
           👍|👌|✅|🙂|😊|[.,!-])(?: |$))+$",
     ];
-    /// Of those, the ones that say yes also where nothing was offered.
+    /// Those of them that say yes even if nothing was offered.
     SAYS_YES = [
         r"\b(?:yes|yeah|yep|yup|sure|absolutely|definitely|certainly|of course|please|go ahead|
           sounds (?:good|great)|let's do (?:it|that)|works for me|that works|deal|agreed)\b",
@@ -119,7 +119,7 @@ cues! {
           start|sign)\b",
         r"\bsounds like something\b",
     ];
-    /// Interest that is asked for, supposed, or another's.
+    /// Interest that is asked for, supposed or somebody else's.
     NOT_OWN = [
         r"\b(?:if|when|once|unless|whether|in case|should)(?: \S+){0,3}? interested\b",
         r"\b(?:are|would|might|were) (?:you|they)(?: \S+){0,2}? (?:be )?interested\b",
@@ -133,7 +133,7 @@ cues! {
     ];
 }
 
-/// The lead puts it off.
+/// True if the lead defers.
 pub(super) fn is_deferral(text: &Text) -> bool {
     text.sentences.iter().any(|it| {
         it.has(&NOT_NOW)
@@ -149,13 +149,13 @@ fn names_a_later_time(it: &Sentence) -> bool {
         && (it.count() <= SHORT_DEFERRAL_MAX || it.has(&TALKING))
 }
 
-/// Approval without a clear next step.
+/// True if the lead approves without a clear next step.
 pub(super) fn is_interest(text: &Text) -> bool {
     let likes = |it: &Sentence| !it.is_question && it.says(&LIKES) && !it.has(&NOT_OWN);
     text.sentences.iter().any(likes) || (agrees(text) && text.has(&SAYS_YES))
 }
 
-/// The whole message is a short agreement.
+/// True if the whole message is a short agreement.
 pub(super) fn agrees(text: &Text) -> bool {
     let agrees = |it: &Sentence| !it.is_question && AGREES.is_match(&it.words.replace(',', " ,"));
     !text.is_empty() && text.sentences.iter().all(agrees)

@@ -151,9 +151,9 @@ const NAMES: [(&str, &[&str]); 9] = [
     ("<WEEKDAY>", WEEKDAY),
 ];
 
-/// One pattern of these alternatives, with its names spelled out. Where one is broken over lines,
-/// the break and the indentation are no part of it. Words are ASCII words: a Unicode `\b` is many
-/// times slower on texts that are not ASCII.
+/// Compiles one pattern of these alternatives and replaces the names in it. If an alternative is
+/// broken over lines, the break and the indentation are removed. Words are ASCII words, because a
+/// Unicode `\b` is many times slower on texts that are not ASCII.
 #[expect(clippy::expect_used, reason = "constants, all of them compiled by a test")]
 pub(super) fn compiled(alternatives: &[&str]) -> Regex {
     let mut text = alternatives.join("|");

@@ -1,4 +1,4 @@
-//! Messages of machines, and absence notices of persons and machines.
+//! Recognises messages of machines, and absence notices of persons and machines.
 
 use super::{
     cue::cues,
@@ -20,15 +20,16 @@ cues! {
           відсутн|у відпустці|不在|休暇|外出|休假|부재|휴가|خارج المكتب|إجازة|מחוץ למשרד|לא במשרד|
           בחופשה)",
     ];
-    /// Behind an answer's mark only what goes on like a notice is one: "Re: Out of office help" is
-    /// our own subject.
+    /// Behind the mark of an answer, only a subject that goes on like a notice is one: "Re: Out of
+    /// office help" is our own subject.
     ABSENT_ANSWER = [
         r"^(?:out[ -]of[ -](?:the )?office|ooo|abwesend|abwesenheit|absence du bureau|
           fuera de (?:la )?oficina|fuori (?:ufficio|sede)|fora do escritório|afwezig)
           (?:$| ?[:,.!(-]| (?:until|till|from|notice|reply|message|re:|bis|vom|am|jusqu|du|hasta|
           del|fino|dal|até|tot|van|\d))",
     ];
-    /// What most mail programs call theirs, and some acknowledgements too.
+    /// The words that most mail programs use for absence notices. Some acknowledgements have them,
+    /// too.
     AUTOMATIC_SUBJECT = [
         r"^(?:auto(?:matic|mated|mated)?[ -]?(?:reply|response|answer|antwort|replied)|
           automatische antwort|automatisch antwoord|automatisch bericht|réponse automatique|
@@ -98,7 +99,7 @@ cues! {
         r"\b(?:case|ticket|request) #[a-z]{0,6}-?\d{2,}",
         r"\b(?:ticket|case) (?:has been|was|is) (?:created|opened|logged|received|registered)\b",
     ];
-    /// As good as the former where no person's wish stands beside it.
+    /// One of these is enough if the text holds no person's wish.
     THANKS_FOR_CONTACTING = [
         r"\bthank(?:s| you)(?: very much| so much)? for (?:contacting|reaching out to|
           getting in touch with|writing to|your interest in|your enquiry|your inquiry)\b",
@@ -133,18 +134,18 @@ cues! {
     ];
 }
 
-/// A mail with that subject reports that another could not be delivered.
+/// True if a mail with this subject reports that another could not be delivered.
 pub(super) fn is_delivery_report(subject: Option<&str>) -> bool {
     subject::is_delivery_report(subject.unwrap_or_default())
 }
 
-/// Nobody reads what is sent there. An acknowledgement says that of its own address only, and an
-/// absence notice of a time.
+/// True if nobody reads the mailbox. An acknowledgement says that only about the address it comes
+/// from, and an absence notice only for some time.
 pub(super) fn is_unread_mailbox(text: &Text) -> bool {
     text.has(&UNREAD_MAILBOX) && !text.has(&STRONG) && !text.says(&ABSENT) && !text.has(&BACK_ON)
 }
 
-/// The subject that mail programs give to what they send by themselves.
+/// True if mail programs give such a subject to mail that they send by themselves.
 pub(super) fn is_automatic_by_subject(subject: Option<&str>) -> bool {
     let told = subject.unwrap_or_default();
     let bare = normalised(subject::without_marks(told));
@@ -153,16 +154,16 @@ pub(super) fn is_automatic_by_subject(subject: Option<&str>) -> bool {
         || if is_answer { ABSENT_ANSWER.is_match(&bare) } else { ABSENT_SUBJECT.is_match(&bare) }
 }
 
-/// The subject of an absence notice; "Automatic reply" is one unless the text says that it is
-/// something else.
+/// True if the subject is that of an absence notice. "Automatic reply" is one, unless the text says
+/// that it is something else.
 pub(super) fn is_absent_by_subject(subject: Option<&str>, text: &Text) -> bool {
     let bare = normalised(subject::without_marks(subject.unwrap_or_default()));
     is_automatic_by_subject(subject)
         && !(AUTOMATIC_SUBJECT.is_match(&bare) && is_surely_automatic(text))
 }
 
-/// The text of an absence notice. Softer words count where nothing else is wanted, or a machine
-/// wrote it.
+/// True if the text is an absence notice. Softer words count if the text says nothing else or a
+/// machine wrote it.
 pub(super) fn is_absent(text: &Text, says_nothing_else: bool) -> bool {
     let is_routed = text.has(&URGENT_ROUTING);
     text.says(&ABSENT)
@@ -170,17 +171,18 @@ pub(super) fn is_absent(text: &Text, says_nothing_else: bool) -> bool {
         || (is_routed && (text.has(&LIMITED_ACCESS) || text.has(&BACK_ON)))
 }
 
-/// A text that a machine marked: it tells when somebody is back.
+/// True if a machine's text says when somebody is back.
 pub(super) fn tells_return(text: &Text) -> bool {
     text.has(&LIMITED_ACCESS) || text.has(&BACK_ON)
 }
 
-/// A machine's acknowledgement that says so itself.
+/// True if the text itself says that a machine wrote it.
 pub(super) fn is_surely_automatic(text: &Text) -> bool {
     text.has(&STRONG) || text.has(&UNREAD_MAILBOX)
 }
 
-/// What reads like a machine's acknowledgement, if no person's wish stands beside it.
+/// True if the text reads like a machine's acknowledgement. The caller must know that it holds no
+/// person's wish.
 pub(super) fn is_probably_automatic(text: &Text) -> bool {
     let weak = [&WEAK, &WEAK_ANSWER_SOON, &WEAK_RECEIVED, &WEAK_NO_REPLY, &URGENT_ROUTING];
     let thanks = text.has(&THANKS_FOR_CONTACTING) && !text.has(&THANKS_TO_ME);

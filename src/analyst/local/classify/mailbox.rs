@@ -1,5 +1,5 @@
-//! Mailboxes that are given up, as machines tell it: the address is out of use, or its owner is
-//! gone.
+//! Recognises messages of machines that say that a mailbox is given up: the address is out of use,
+//! or its owner is gone.
 
 use super::{
     cue::cues,
@@ -107,12 +107,12 @@ cues! {
     ];
 }
 
-/// A machine says that its mailbox is given up.
+/// True if the text says that its mailbox is given up.
 pub(super) fn is_given_up(text: &Text) -> bool {
     text.has(&GIVEN_UP) || text.has(&GONE)
 }
 
-/// The subject itself says so. An answer's subject is ours.
+/// True if the subject says so. The subject of an answer is our own and does not count.
 pub(super) fn is_given_up_by_subject(subject: Option<&str>) -> bool {
     let subject = subject.unwrap_or_default();
     let bare = normalised(subject::without_marks(subject));

@@ -1,4 +1,4 @@
-//! Meetings: agreed, or wanted.
+//! Recognises meetings that are agreed or wanted.
 
 use super::{
     asks::is_call_me,
@@ -6,7 +6,7 @@ use super::{
     text::{Sentence, Text},
 };
 
-/// A sentence of at most this many words is nothing but an answer.
+/// The most words of a sentence that is only an answer.
 const SHORT_ANSWER_MAX: usize = 6;
 
 cues! {
@@ -20,7 +20,7 @@ cues! {
           hours?|days?|weeks?|months?|years?|people|employees|users|seats|licen[cs]es|dollars|usd|
           eur)",
     ];
-    /// The lead tells that it booked, or accepted an invitation.
+    /// The lead says that it booked, or accepted an invitation.
     BOOKED = [
         r"\b(?:i|we)(?:'ve| have)? (?:just |already |now )*(?:booked|scheduled|accepted|confirmed|
           picked|grabbed|chosen|selected) (?:\w+ ){0,3}(?:time|slot|meeting|call|demo|invite|
@@ -37,7 +37,7 @@ cues! {
     CONFIRMED = [
         r"^(?:booked|confirmed|accepted)(?:$|[,:-]| (?:for|it|the|your|thanks|thank|see)\b)",
     ];
-    /// Words that take up a time, beside one.
+    /// Words that accept a time that is named beside them.
     ACCEPTS = [
         r"\bworks\b",
         r"\bwork for (?:me|us)\b",
@@ -55,7 +55,7 @@ cues! {
         r"\block(?:ed)? (?:it |that )?in\b",
         r"^(?:yes|yeah|yep|sure|ok|okay|perfect|great|deal)\b",
     ];
-    /// What makes a time a proposal, or something else's time.
+    /// Words that make a time a proposal, or the time of something else.
     PROPOSES = [
         r"\bor\b",
         r"\bif\b",
@@ -120,7 +120,7 @@ cues! {
           book|set|arrange|set up) (?:it|something|me|us|one)(?: in| up)?|(?:an?|another|quick|
           short|brief) (?:\w+ ){0,2}(?:call|meeting|zoom|demo|conversation|chat)|connect|zoom)\b",
     ];
-    /// The beginning of what follows where others are to be talked to, or another thing is met.
+    /// How the text goes on if the meeting is with others, or if "meet" means something else.
     WITH_OTHERS = [
         r"^(?: (?:it|this|that|things))?(?: \w+)? ?(?:internally|(?:to|with|through with|
           over with) (?:my|our|the|him|her|them|some|other|his|their|another|colleagues|
@@ -132,7 +132,7 @@ cues! {
         r"^ cent(?:er|re)",
         r"^ed\b",
     ];
-    /// Time, invitation or link asked for.
+    /// The lead asks for a time, an invitation or a link.
     ASKS_TIMES = [
         r"\b(?:send|shoot|share|suggest|propose|offer|give) (?:\w+ )?(?:\w+ ){0,5}(?:times|
           time slots?|slots|dates|availability|availabilities|invite|invitation|calendar|calendly|
@@ -158,7 +158,7 @@ cues! {
         r"\b(?:can|could|may|to|let's|must|shall) (?:we |i |you )?reschedule\b",
         r"\b(?:come|drop|swing) by\b.{0,40}\b<NEAR>",
     ];
-    /// A time put forward or taken up.
+    /// The lead proposes or accepts a time.
     TIME_TALK = [
         r"\b<NEAR>(?: or <NEAR>)?(?: \w+){0,2}? (?:works?|suits?|is (?:good|fine|perfect|ok|okay|
           great|best)|would (?:work|be|suit)|good|fine|perfect|ok|okay)\b",
@@ -173,7 +173,7 @@ cues! {
         r"\b(?:does|is|would|will) <NEAR>(?: \w+){0,4} (?:work|suit|good|ok|okay|fine|possible|
           convenient|better)\b",
     ];
-    /// Nothing but a time.
+    /// Sentences that are only a time.
     ONLY_A_TIME = [
         r"^(?:(?:how's|how is|how about|maybe|perhaps|yes|or|and|on|at|then|say|around|after|
           before|it is|is|the|anytime|any time|any day|in the|please|next week)[ ,]*|
@@ -195,7 +195,7 @@ cues! {
         r"\b(?:free|open|available|good) (?:trial|plan|version|account|until|from)\b",
         r"\bfor free\b",
     ];
-    /// Hanging on something that has not happened.
+    /// Conditions that are not met yet.
     CONDITIONAL = [
         r"\b(?:if|when|once|unless) (?:we|i) (?:ever |do |should )?(?:need|decide|change|want|
           require|find|are ready|am ready|have)\b",
@@ -203,7 +203,7 @@ cues! {
     ];
 }
 
-/// A time agreed, an invitation accepted, or the lead's own link to book through.
+/// True if a time is agreed, an invitation is accepted, or the lead sends its own link for booking.
 pub(super) fn is_booked(text: &Text) -> bool {
     let times = text.has(&DAY) || text.has(&CLOCK);
     let is_stated = text.sentences.iter().any(|it| {
@@ -215,13 +215,14 @@ pub(super) fn is_booked(text: &Text) -> bool {
     is_stated || is_sent_to_own_link(text)
 }
 
-/// Day and time of day, with a word that takes them up.
+/// True if the sentence holds a day and a time of day, and a word that accepts them.
 fn takes_up_a_time(it: &Sentence) -> bool {
     let is_time = it.has(&DAY) && it.has(&CLOCK) && !it.has(&COUNTED);
     is_time && it.says(&ACCEPTS) && !it.has(&PROPOSES) && !is_call_me(it)
 }
 
-/// The lead says to book through its own link. One that merely stands below a message says nothing.
+/// True if the lead asks us to book through its own link. A link that is merely below a message
+/// does not count.
 fn is_sent_to_own_link(text: &Text) -> bool {
     let mut sentences = text.sentences.iter().enumerate().peekable();
     while let Some((at, it)) = sentences.next() {
@@ -236,7 +237,7 @@ fn is_sent_to_own_link(text: &Text) -> bool {
     false
 }
 
-/// The lead wants to meet or talk, and no time is settled.
+/// True if the lead wants to meet or talk, and no time is settled.
 pub(super) fn is_requested(text: &Text) -> bool {
     text.sentences.iter().any(|it| {
         let is_put_off = it.has(&LATER) && !it.has(&DAY) && !it.has(&CLOCK);
