@@ -199,13 +199,13 @@ pub fn are_of_a_machine(body: &Value, path: &str) -> bool {
         Some(Value::Object(map)) => {
             map.iter().any(|(name, value)| value.as_str().is_some_and(|it| tells(name, it)))
         }
-        Some(Value::Array(items)) => items.iter().take(LIST_MAX).any(|it| match it {
+        Some(Value::Array(items)) => items.iter().take(LIST_MAX).any(|item| match item {
             Value::String(line) => {
                 line.split_once(':').is_some_and(|(name, value)| tells(name, value))
             }
             Value::Object(_) => {
-                let name = first_word(it, &["name", "key", "header"]);
-                let value = raw(it, "value").and_then(Value::as_str).unwrap_or("-");
+                let name = first_word(item, &["name", "key", "header"]);
+                let value = raw(item, "value").and_then(Value::as_str).unwrap_or("-");
                 name.is_some_and(|name| tells(&name, value))
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
@@ -249,7 +249,7 @@ fn address_in(text: &str) -> Option<Address> {
         None => ("", text),
     };
     let name = name.replace('\0', "");
-    let name = name.trim_matches(|it: char| it == '"' || is_blank(it));
+    let name = name.trim_matches(|char: char| char == '"' || is_blank(char));
     let is_name = !name.is_empty() && name.len() <= ID_BYTES_MAX;
     let name = is_name.then(|| name.to_owned());
     Some(Address { address: Some(email_address(address)?), name })

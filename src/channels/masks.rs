@@ -35,7 +35,7 @@ impl<'a> Masks<'a> {
     pub fn new(field: Option<&'a str>, secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let told = secrets.into_iter().filter(|it| !it.is_empty());
         // A form encodes a blank as a plus sign.
-        let spelled = told.flat_map(|it| [it.to_owned(), it.replace(' ', "+")]);
+        let spelled = told.flat_map(|secret| [secret.to_owned(), secret.replace(' ', "+")]);
         let mut secrets: Vec<Vec<u8>> = spelled.map(String::into_bytes).collect();
         secrets.sort();
         secrets.dedup();
@@ -77,7 +77,7 @@ impl<'a> Masks<'a> {
         let mut found: Vec<Range<usize>> = Vec::new();
         let starts: Vec<usize> = (0..=bytes.len()).collect();
         self.collect(bytes, &starts, layers(bytes), &mut found);
-        found.sort_by_key(|it| (it.start, std::cmp::Reverse(it.end)));
+        found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
         let (mut masked, mut kept) = (String::with_capacity(text.len()), 0);
         for range in found {
             if range.start >= kept {
@@ -93,12 +93,14 @@ impl<'a> Masks<'a> {
     /// Adds the ranges of secrets in a text to `found`. `layer` is that text with some encodings
     /// undone, and `starts` gives for each byte of `layer` its place in the text.
     fn collect(&self, layer: &[u8], starts: &[usize], left: u8, found: &mut Vec<Range<usize>>) {
-        let place = |it: usize| starts.get(it).copied().unwrap_or_default();
+        let place = |index: usize| starts.get(index).copied().unwrap_or_default();
         let secrets = self
             .secrets
             .iter()
             .flat_map(|secret| memmem::find_iter(layer, secret).map(|at| at..at + secret.len()));
-        found.extend(secrets.chain(parameters(layer)).map(|it| place(it.start)..place(it.end)));
+        found.extend(
+            secrets.chain(parameters(layer)).map(|range| place(range.start)..place(range.end)),
+        );
         let Some(left) = left.checked_sub(1) else { return };
         for code in Code::ALL {
             if let Some(read) = code.read(layer) {
@@ -144,7 +146,7 @@ impl<'a> Masks<'a> {
             }
         }
         let renamed: Vec<(String, String)> =
-            map.keys().filter_map(|it| Some((it.clone(), self.text(it)?))).collect();
+            map.keys().filter_map(|name| Some((name.clone(), self.text(name)?))).collect();
         for (name, mut masked) in renamed {
             is_changed = true;
             // Two names that would become equal stay different.
@@ -162,8 +164,8 @@ impl<'a> Masks<'a> {
     fn string(&self, text: &str, nested: u8) -> Option<String> {
         let may_be_json = text.trim_start().starts_with(['{', '[', '"']);
         if let Some(field) = self.field.filter(|_| nested > 0 && may_be_json)
-            && any_layer(text.as_bytes(), layers(text.as_bytes()), &mut |it| {
-                memmem::find(it, field.as_bytes()).is_some()
+            && any_layer(text.as_bytes(), layers(text.as_bytes()), &mut |layer| {
+                memmem::find(layer, field.as_bytes()).is_some()
             })
             && let Ok(mut value) = json::parse(text.as_bytes())
             && self.value(&mut value, nested - 1)
@@ -189,7 +191,7 @@ fn parameters(text: &[u8]) -> Vec<Range<usize>> {
             continue;
         }
         let rest = text.get(value..).unwrap_or_default();
-        let is_end = |it: &u8| ENDS.contains(it) || it.is_ascii_whitespace();
+        let is_end = |byte: &u8| ENDS.contains(byte) || byte.is_ascii_whitespace();
         let len = rest.iter().position(is_end).unwrap_or(rest.len());
         if len > 0 && rest.get(..len) != Some(MASK.as_bytes()) {
             found.push(value..value + len);
@@ -327,9 +329,9 @@ const ENTITY_MAX: usize = 12;
 fn entity(rest: &[u8]) -> Option<(Vec<u8>, usize)> {
     let end = rest.iter().take(ENTITY_MAX).position(|it| *it == b';')?;
     let name = std::str::from_utf8(rest.get(..end)?).ok()?;
-    let number = name.strip_prefix('#').map(|it| match it.strip_prefix(['x', 'X']) {
+    let number = name.strip_prefix('#').map(|digits| match digits.strip_prefix(['x', 'X']) {
         Some(digits) => u32::from_str_radix(digits, 16),
-        None => it.parse(),
+        None => digits.parse(),
     });
     let char = match (number, name) {
         (Some(code), _) => char::from_u32(code.ok()?)?,

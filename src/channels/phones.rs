@@ -21,7 +21,7 @@ pub struct Phone {
 pub fn read(text: &str, countries: &[Option<&str>]) -> Option<Phone> {
     let (digits, international) = digits(text)?;
     let country: Option<country::Id> =
-        countries.iter().flatten().find_map(|it| it.trim().to_ascii_uppercase().parse().ok());
+        countries.iter().flatten().find_map(|name| name.trim().to_ascii_uppercase().parse().ok());
     let e164 = match (international, country) {
         (true, _) => e164(None, &format!("+{digits}")),
         (false, Some(country)) => e164(Some(country), &digits),

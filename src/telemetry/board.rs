@@ -379,7 +379,7 @@ impl Board {
         self.posts.entry(name.to_owned()).or_insert_with(make).clone()
     }
 
-    /// Counts a restart of the actor of that name.
+    /// Counts that the actor of that name was started again.
     pub fn restarted(&self, name: &str) {
         if let Some(post) = self.posts.get(name) {
             post.restarted();
@@ -418,11 +418,11 @@ impl Board {
 
     /// The process cannot go on: [`Board::given_up`] returns. Only the first reason counts.
     pub fn give_up(&self, why: Fatal) {
-        self.fatal.send_if_modified(|it| it.is_none() && it.replace(why).is_none());
+        self.fatal.send_if_modified(|fatal| fatal.is_none() && fatal.replace(why).is_none());
         self.changed();
     }
 
-    /// Whether the supervisor is started no more.
+    /// True if the supervisor is not started again.
     pub fn has_given_up(&self) -> bool {
         *self.fatal.borrow() == Some(Fatal::Supervisor)
     }
@@ -447,7 +447,7 @@ impl Board {
         self.pools.iter().map(|it| it.lost_threads()).sum()
     }
 
-    /// The supervisor has ticked.
+    /// Posts that the supervisor has ticked.
     pub fn ticked(&self, now: Timestamp) {
         self.ticked_at_ms.store(now.as_millis(), Ordering::Relaxed);
         self.changed();
@@ -458,7 +458,7 @@ impl Board {
         Timestamp::from_millis(self.ticked_at_ms.load(Ordering::Relaxed))
     }
 
-    /// The canary job has ended after this long.
+    /// Posts that the canary job has ended, and how long it took.
     pub fn canary_returned(&self, now: Timestamp, took: Duration) {
         *self.canary.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, took));
         self.changed();
@@ -469,13 +469,13 @@ impl Board {
         *self.canary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The daemon takes no more work.
+    /// Posts that the daemon takes no more work.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Release);
         self.changed();
     }
 
-    /// Whether the daemon takes no more work.
+    /// True if the daemon takes no more work.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
     }
@@ -485,7 +485,8 @@ impl Board {
         self.changed.notify_waiters();
     }
 
-    /// Waits until `condition` holds. Meant for tests and for the drain; give it a time-out.
+    /// Waits until `condition` holds. This is for tests and for the drain; the caller needs a
+    /// time-out.
     pub async fn wait_until(&self, condition: impl Fn(&Self) -> bool) {
         /// Posts are atomics and wake nobody, so the condition is checked at least this often.
         const CHECK_EVERY: Duration = Duration::from_millis(5);

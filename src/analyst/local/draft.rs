@@ -140,7 +140,7 @@ fn value(name: &str, lead: &LeadView, sender: Option<&str>) -> Option<String> {
     };
     let value = given.map(one_line).filter(|it| !it.is_empty());
     let fallback = (name == "first_name").then(|| "there".to_owned());
-    value.map(|it| it.chars().take(VALUE_MAX).collect()).or(fallback)
+    value.map(|value| value.chars().take(VALUE_MAX).collect()).or(fallback)
 }
 
 fn one_line(text: &str) -> String {
@@ -179,7 +179,7 @@ fn split(text: &str, chars: usize) -> Vec<Range<usize>> {
     while let Some(rest) = text.get(start..).filter(|it| !it.is_empty()) {
         let end = start + shortened(rest, chars).len();
         parts.push(start..end);
-        let blanks = text.get(end..).map_or(0, |it| it.len() - it.trim_start().len());
+        let blanks = text.get(end..).map_or(0, |rest| rest.len() - rest.trim_start().len());
         start = end + blanks;
     }
     parts
@@ -201,10 +201,9 @@ fn shortened(text: &str, max: usize) -> &str {
 
 /// `text` up to its last full sentence, if that is at least half of it.
 fn whole_sentences(text: &str) -> Option<&str> {
-    let end = text
-        .rmatch_indices(['.', '!', '?'])
-        .map(|(at, _)| at + 1)
-        .find(|end| text.get(*end..).is_some_and(|it| it.is_empty() || it.starts_with(' ')))?;
+    let end = text.rmatch_indices(['.', '!', '?']).map(|(at, _)| at + 1).find(|end| {
+        text.get(*end..).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    })?;
     if end * 2 < text.len() { None } else { text.get(..end) }
 }
 

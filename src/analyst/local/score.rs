@@ -45,7 +45,7 @@ fn fit(lead: &LeadView, ideal_customer: Option<&str>) -> (i16, &'static str) {
         return (2, "neither company nor title known");
     }
     let of_lead: HashSet<String> = known.into_iter().flat_map(words).collect();
-    if ideal_customer.is_some_and(|it| words(it).any(|word| of_lead.contains(&word))) {
+    if ideal_customer.is_some_and(|customer| words(customer).any(|word| of_lead.contains(&word))) {
         return (4, "company or title match the ideal customer");
     }
     (3, "company or title known")

@@ -14,7 +14,8 @@ const REASON_CHARS: usize = 1_000;
 /// or ours.
 pub(super) fn address(body: &Value) -> Option<String> {
     let shown = shown(body)?;
-    text::report::addresses(&shown).find(|it| !fields::has_robots_name(it) && !is_ours(body, it))
+    text::report::addresses(&shown)
+        .find(|address| !fields::has_robots_name(address) && !is_ours(body, address))
 }
 
 /// True if the text reads like such a report.

@@ -60,7 +60,9 @@ impl People {
     /// Reads the lead. If its address is a robot's or our own, there is no lead.
     pub(super) fn of(body: &Value) -> Self {
         let email = fields::email(body, "data.lead.email");
-        let is_nobody = email.as_deref().is_some_and(|it| is_robot(body, it) || is_ours(body, it));
+        let is_nobody = email
+            .as_deref()
+            .is_some_and(|address| is_robot(body, address) || is_ours(body, address));
         if is_nobody {
             return Self::none(body);
         }
@@ -132,11 +134,12 @@ impl People {
         let primary = fields::email(body, "data.reply.primary_to_email_address")
             .map(|it| Address { address: Some(it), name: None });
         let told = fields::addresses(body, "data.reply.to");
-        let others = primary.into_iter().chain(told).find(|it| {
-            it.address
-                .as_deref()
-                .is_some_and(|it| !fields::has_robots_name(it) && !is_ours(body, it))
-        });
+        let is_a_persons =
+            |address: &str| !fields::has_robots_name(address) && !is_ours(body, address);
+        let others = primary
+            .into_iter()
+            .chain(told)
+            .find(|to| to.address.as_deref().is_some_and(is_a_persons));
         others.or_else(|| self.id.is_some().then(Address::default))
     }
 
@@ -172,10 +175,10 @@ fn phone(received: &Received<'_>) -> Option<String> {
     else {
         return None;
     };
-    variables.iter().find_map(|it| {
-        let name = fields::word(it, "name")?.to_lowercase();
+    variables.iter().find_map(|variable| {
+        let name = fields::word(variable, "name")?.to_lowercase();
         let is_phone = ["phone", "mobile", "cell"].iter().any(|word| name.contains(word));
-        let number = fields::word(it, "value").filter(|_| is_phone)?;
+        let number = fields::word(variable, "value").filter(|_| is_phone)?;
         Some(phones::read(&number, &[received.country])?.shown)
     })
 }

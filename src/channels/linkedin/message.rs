@@ -45,7 +45,7 @@ impl Chat {
         };
         let mut others: Vec<Member> = others
             .into_iter()
-            .filter(|it| it.id.is_none() || (it.id != us && it.id != sender.id))
+            .filter(|member| member.id.is_none() || (member.id != us && member.id != sender.id))
             .filter(|it| !it.identities().is_empty())
             .collect();
         others.dedup();

@@ -81,7 +81,7 @@ fn page_of(text: &str) -> Option<ProfileIdentity> {
     let name = if text.contains(['/', ':']) { name_in(text)? } else { text.to_owned() };
     let name = unescaped(&name);
     let is_name =
-        |name: &str| name.chars().all(|it| it.is_alphanumeric() || "-_.~'’&".contains(it));
+        |name: &str| name.chars().all(|char| char.is_alphanumeric() || "-_.~'’&".contains(char));
     if name.is_empty() || !is_name(&name) {
         None
     } else if name.starts_with(MEMBER_ID) {
@@ -134,7 +134,7 @@ fn unescaped(text: &str) -> String {
     while let Some((&byte, tail)) = rest.split_first() {
         let digits = tail.get(..2).and_then(|it| std::str::from_utf8(it).ok());
         let code = digits
-            .filter(|it| byte == b'%' && it.bytes().all(|it| it.is_ascii_hexdigit()))
+            .filter(|digits| byte == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|it| u8::from_str_radix(it, 16).ok());
         bytes.push(code.unwrap_or(byte));
         rest = if code.is_some() { tail.get(2..).unwrap_or_default() } else { tail };

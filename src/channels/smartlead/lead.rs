@@ -102,9 +102,9 @@ impl Contact {
 
     /// The address of somebody else who wrote in the lead's place.
     pub(super) fn alternate(&self) -> Option<&String> {
-        self.writer
-            .as_ref()
-            .filter(|it| !self.wrote_itself() && !self.is_ours() && !fields::has_robots_name(it))
+        self.writer.as_ref().filter(|writer| {
+            !self.wrote_itself() && !self.is_ours() && !fields::has_robots_name(writer)
+        })
     }
 
     /// The identities of the lead. With `with_writer`, the address of somebody who wrote in its

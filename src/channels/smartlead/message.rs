@@ -158,8 +158,8 @@ fn reply_handle(body: &Value, campaign: &str, stats: &str) -> Value {
     let mut handle = json!({"campaign_id": campaign, "email_stats_id": stats});
     let at = super::REPLY_TIMES.iter().find_map(|path| times::read(fields::get(body, path)?));
     if let Some(map) = handle.as_object_mut() {
-        map.extend(message_id(body).map(|it| ("reply_message_id".to_owned(), Value::from(it))));
-        map.extend(at.map(|it| ("reply_email_time".to_owned(), Value::from(it.to_string()))));
+        map.extend(message_id(body).map(|id| ("reply_message_id".to_owned(), Value::from(id))));
+        map.extend(at.map(|at| ("reply_email_time".to_owned(), Value::from(at.to_string()))));
     }
     handle
 }

@@ -64,6 +64,6 @@ pub(super) fn told(text: &str, files: &[Attachment]) -> String {
     if !text.is_empty() {
         return text;
     }
-    let named = files.iter().filter_map(|it| it.url.as_deref().or(it.name.as_deref()));
+    let named = files.iter().filter_map(|file| file.url.as_deref().or(file.name.as_deref()));
     named.collect::<Vec<_>>().join("\n")
 }

@@ -100,7 +100,8 @@ pub(super) fn drop_footer(lines: &mut Vec<&str>) {
         }
         let Some(blank) = lines.iter().rposition(|line| line.trim().is_empty()) else { return };
         let (above, below) = lines.split_at(blank);
-        let is_footer = below.get(1..).is_some_and(|it| is_disclaimer(it) || is_visiting_card(it));
+        let is_footer =
+            below.get(1..).is_some_and(|footer| is_disclaimer(footer) || is_visiting_card(footer));
         if !is_footer || above.iter().all(|line| is_blank_or_rule(line)) {
             return;
         }

@@ -101,7 +101,7 @@ impl HtmlText {
         }
         let inner = html.strip_prefix('<').unwrap_or(html);
         let starts_tag =
-            inner.starts_with(|it: char| it.is_ascii_alphabetic() || "/!?".contains(it));
+            inner.starts_with(|char: char| char.is_ascii_alphabetic() || "/!?".contains(char));
         let end = if starts_tag && !self.no_more_tags { self.tag_end(inner) } else { None };
         let Some((tag, rest)) = end.and_then(|end| inner.split_at_checked(end)) else {
             self.text("<");

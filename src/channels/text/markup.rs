@@ -75,17 +75,8 @@ pub(super) fn mark(name: &str, tag: &str) -> Option<Mark> {
                     if RESTS.contains(&word.as_str()) {
                         return Some(Mark::Rest);
                     }
-                    let is_numbered = || {
-                        ELEMENTS.iter().any(|it| {
-                            word.strip_prefix(it).is_some_and(|rest| {
-                                rest.strip_prefix(['_', '-']).is_some_and(|it| {
-                                    !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit())
-                                })
-                            })
-                        })
-                    };
                     let is_named = attribute == "name" && word == "quote";
-                    if ELEMENTS.contains(&word.as_str()) || is_numbered() || is_named {
+                    if ELEMENTS.contains(&word.as_str()) || is_numbered(&word) || is_named {
                         found = Some(Mark::Element);
                     }
                 }
@@ -112,6 +103,15 @@ fn bare(word: &str) -> String {
     word
 }
 
+/// True for the name of an element, `_` or `-`, and a number.
+fn is_numbered(word: &str) -> bool {
+    let number = |element: &&str| word.strip_prefix(*element)?.strip_prefix(['_', '-']);
+    ELEMENTS
+        .iter()
+        .filter_map(number)
+        .any(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// The thin line that Outlook draws above the headers of the mail that is answered.
 fn is_rule_of_outlook(style: &str) -> bool {
     let style: String =
@@ -136,7 +136,7 @@ fn attributes(tag: &str) -> impl Iterator<Item = (String, String)> + '_ {
         let (before, behind) = rest.split_once('=')?;
         let name = before
             .trim_end()
-            .rsplit(|it: char| it.is_whitespace() || it == '/')
+            .rsplit(|char: char| char.is_whitespace() || char == '/')
             .next()
             .unwrap_or_default();
         let behind = behind.trim_start();

@@ -74,7 +74,7 @@ fn is_rule(line: &str) -> bool {
     let framed = lower.starts_with("--") && lower.ends_with("--");
     // 原始邮件, 원본 메시지, הודעה מקורית: between rules nothing else is written in these scripts.
     let is_unlisted = framed
-        && lower.chars().any(|it| it > '\u{590}' && it.is_alphabetic())
+        && lower.chars().any(|char| char > '\u{590}' && char.is_alphabetic())
         && lower.chars().count() <= 60;
     is_unlisted
         || (framed && BETWEEN.iter().any(|word| lower.contains(word)))
@@ -132,7 +132,8 @@ fn header(line: &str) -> Option<(Header, &str)> {
     if label.len() > LABEL_BYTES_MAX {
         return None;
     }
-    let label = label.trim_end_matches(|it: char| it == '*' || it.is_whitespace()).to_lowercase();
+    let label =
+        label.trim_end_matches(|char: char| char == '*' || char.is_whitespace()).to_lowercase();
     let (kind, _) = LABELS.iter().find(|(_, labels)| labels.contains(&label.as_str()))?;
     Some((*kind, value.trim_start_matches(['*', ' '])))
 }
@@ -313,6 +314,6 @@ pub(super) fn before_attribution(line: &str) -> Option<&str> {
     let dated = said
         .trim_start()
         .strip_prefix("On ")?
-        .starts_with(|it: char| it.is_ascii_digit() || it.is_ascii_uppercase());
+        .starts_with(|char: char| char.is_ascii_digit() || char.is_ascii_uppercase());
     (dated && (said.contains('@') || has_year(said))).then_some(before)
 }

@@ -121,7 +121,7 @@ pub(super) fn without_reaction(text: &str) -> Option<&str> {
     }
     let head = plain(head);
     let (line, rest) = behind.split_once('\n').unwrap_or((behind, ""));
-    let tail = line.trim_matches(|it| is_unseen(it) || ".!。".contains(it));
+    let tail = line.trim_matches(|char| is_unseen(char) || ".!。".contains(char));
     let is_tail = tail.len() <= TAIL_MAX && patterns.behind.is_match(&plain(tail));
     let is_reaction = if head.is_empty() {
         is_tail
@@ -165,7 +165,8 @@ fn is_unseen(char: char) -> bool {
 
 /// The text on one line, without invisible characters.
 fn plain(text: &str) -> String {
-    let seen: String = text.chars().filter(|it| it.is_whitespace() || !is_unseen(*it)).collect();
+    let seen: String =
+        text.chars().filter(|char| char.is_whitespace() || !is_unseen(*char)).collect();
     seen.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -174,7 +175,7 @@ fn by_mail(text: &str) -> Option<&str> {
     let mut lines = text.lines().map(str::trim).filter(|it| !it.is_empty());
     let (first, second) = (lines.next()?, lines.next());
     let is_sign = |line: &str| {
-        line.len() <= 40 && !line.chars().any(|it| it.is_alphanumeric() || it.is_ascii())
+        line.len() <= 40 && !line.chars().any(|char| char.is_alphanumeric() || char.is_ascii())
     };
     let names_program = |line: &str| {
         let lower = line.to_lowercase();

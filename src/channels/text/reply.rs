@@ -45,8 +45,8 @@ pub fn new_text(text: &str) -> String {
 pub fn spoken(text: &str) -> String {
     let mut lines: Vec<&str> = text.trim().lines().collect();
     while lines.len() > 1
-        && lines.last().is_some_and(|it| {
-            let shown = shapes::shown(it);
+        && lines.last().is_some_and(|line| {
+            let shown = shapes::shown(line);
             shown.is_empty()
                 || matches!(shown, "--" | "—" | "–" | "__")
                 || footer::is_device_line(shown)

@@ -45,9 +45,9 @@ static SHAPES: LazyLock<Option<Shapes>> = LazyLock::new(|| {
 
 /// A line without the blanks and the marks of writing direction around it.
 pub(super) fn shown(line: &str) -> &str {
-    line.trim_matches(|it: char| {
-        it.is_whitespace()
-            || matches!(it, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    line.trim_matches(|char: char| {
+        char.is_whitespace()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     })
 }
 
@@ -60,7 +60,9 @@ fn header(line: &str) -> Option<(&str, &str)> {
     let is_label = !label.is_empty()
         && label.len() <= LABEL_BYTES
         && label.split_whitespace().count() <= LABEL_WORDS
-        && label.chars().all(|it| it.is_alphabetic() || " '’-.\u{a0}/".contains(it) || is_mark(it));
+        && label
+            .chars()
+            .all(|char| char.is_alphabetic() || " '’-.\u{a0}/".contains(char) || is_mark(char));
     is_label.then_some((label, value))
 }
 
@@ -72,7 +74,7 @@ fn is_mark(char: char) -> bool {
 /// none is a line of a visiting card or of an agenda.
 pub(super) fn starts_headers(lines: &[&str]) -> bool {
     let Some(shapes) = SHAPES.as_ref() else { return false };
-    if lines.first().is_none_or(|it| it.len() > LINE_BYTES_MAX || header(it).is_none()) {
+    if lines.first().is_none_or(|line| line.len() > LINE_BYTES_MAX || header(line).is_none()) {
         return false;
     }
     let (mut headers, mut taken) = (Vec::new(), 0);
@@ -167,7 +169,8 @@ pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
 /// True if at least two lines are marked as quoted with `>`. A single line, or a comparison (`>100
 /// seats`), may be the writer's own.
 pub(super) fn has_marked_quotes(lines: &[&str]) -> bool {
-    let marked = lines.iter().map(|it| shown(it)).filter(|it| is_marked(it) && !is_comparison(it));
+    let marked =
+        lines.iter().map(|it| shown(it)).filter(|line| is_marked(line) && !is_comparison(line));
     marked.take(2).count() == 2
 }
 
@@ -177,5 +180,6 @@ pub(super) fn is_marked(line: &str) -> bool {
 }
 
 fn is_comparison(line: &str) -> bool {
-    line.trim_start_matches('>').starts_with(|it: char| it.is_ascii_digit() || "=$€£-".contains(it))
+    line.trim_start_matches('>')
+        .starts_with(|char: char| char.is_ascii_digit() || "=$€£-".contains(char))
 }

@@ -39,7 +39,7 @@ impl LostRuns {
         let checked_at = Some(Instant::now());
         let mut claimed = setup.queue.claimed_runs().await?;
         claimed.retain(|run| !setup.in_flight.has(run.settlement.job_id, run.settlement.run));
-        let key = |it: &Orphan| (it.settlement.job_id, it.settlement.run);
+        let key = |orphan: &Orphan| (orphan.settlement.job_id, orphan.settlement.run);
         let (lost, new): (Vec<Orphan>, Vec<Orphan>) =
             claimed.into_iter().partition(|it| self.missing.contains(&key(it)));
 

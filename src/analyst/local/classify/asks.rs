@@ -131,14 +131,15 @@ cues! {
 
 /// True if the sentence asks for a phone call. Such a sentence is no meeting, even if it names a
 /// time.
-pub(super) fn is_call_me(it: &Sentence) -> bool {
-    it.says(&CALL_ME) && !it.has(&IF_URGENT) && !it.has(&NOT_TO_CALL)
+pub(super) fn is_call_me(sentence: &Sentence) -> bool {
+    sentence.says(&CALL_ME) && !sentence.has(&IF_URGENT) && !sentence.has(&NOT_TO_CALL)
 }
 
 /// True if the lead wants a phone call now or soon.
 pub(super) fn is_call(text: &Text) -> bool {
-    let is_soon = |it: &Sentence| !it.has(&LATER) || it.has(&NEAR);
-    text.sentences.iter().any(|it| is_call_me(it) && is_soon(it)) || is_only_a_number(text)
+    let is_soon = |sentence: &Sentence| !sentence.has(&LATER) || sentence.has(&NEAR);
+    text.sentences.iter().any(|sentence| is_call_me(sentence) && is_soon(sentence))
+        || is_only_a_number(text)
 }
 
 /// True if the message is a phone number and hardly more.
@@ -160,12 +161,12 @@ pub(super) fn is_information(text: &Text) -> bool {
     text.sentences.iter().any(asks_about_offer)
 }
 
-fn asks_about_offer(it: &Sentence) -> bool {
-    if it.has(&NOT_OUR_OFFER) {
+fn asks_about_offer(sentence: &Sentence) -> bool {
+    if sentence.has(&NOT_OUR_OFFER) {
         return false;
     }
-    let is_asked = (it.is_question || it.has(&ASK_MARK)) && !it.has(&NO_NEED);
-    is_asked && (it.has(&OFFER) || it.has(&HOW_IT_WORKS))
-        || it.has(&ONE_WORD)
-        || [&SEND, &SEND_MORE, &WANT].into_iter().any(|cue| it.says(cue))
+    let is_asked = (sentence.is_question || sentence.has(&ASK_MARK)) && !sentence.has(&NO_NEED);
+    is_asked && (sentence.has(&OFFER) || sentence.has(&HOW_IT_WORKS))
+        || sentence.has(&ONE_WORD)
+        || [&SEND, &SEND_MORE, &WANT].into_iter().any(|cue| sentence.says(cue))
 }

@@ -135,28 +135,32 @@ cues! {
 
 /// True if the lead defers.
 pub(super) fn is_deferral(text: &Text) -> bool {
-    text.sentences.iter().any(|it| {
-        it.has(&NOT_NOW)
-            || it.says(&DEFERS)
-            || (it.says(&I_WILL) && !it.has(&I_WILL_IF))
-            || names_a_later_time(it)
+    text.sentences.iter().any(|sentence| {
+        sentence.has(&NOT_NOW)
+            || sentence.says(&DEFERS)
+            || (sentence.says(&I_WILL) && !sentence.has(&I_WILL_IF))
+            || names_a_later_time(sentence)
     })
 }
 
-fn names_a_later_time(it: &Sentence) -> bool {
-    it.has(&LATER)
-        && !it.has(&NOT_PUT_OFF)
-        && (it.count() <= SHORT_DEFERRAL_MAX || it.has(&TALKING))
+fn names_a_later_time(sentence: &Sentence) -> bool {
+    sentence.has(&LATER)
+        && !sentence.has(&NOT_PUT_OFF)
+        && (sentence.count() <= SHORT_DEFERRAL_MAX || sentence.has(&TALKING))
 }
 
 /// True if the lead approves without a clear next step.
 pub(super) fn is_interest(text: &Text) -> bool {
-    let likes = |it: &Sentence| !it.is_question && it.says(&LIKES) && !it.has(&NOT_OWN);
+    let likes = |sentence: &Sentence| {
+        !sentence.is_question && sentence.says(&LIKES) && !sentence.has(&NOT_OWN)
+    };
     text.sentences.iter().any(likes) || (agrees(text) && text.has(&SAYS_YES))
 }
 
 /// True if the whole message is a short agreement.
 pub(super) fn agrees(text: &Text) -> bool {
-    let agrees = |it: &Sentence| !it.is_question && AGREES.is_match(&it.words.replace(',', " ,"));
+    let agrees = |sentence: &Sentence| {
+        !sentence.is_question && AGREES.is_match(&sentence.words.replace(',', " ,"))
+    };
     !text.is_empty() && text.sentences.iter().all(agrees)
 }

@@ -206,31 +206,31 @@ cues! {
 /// True if a time is agreed, an invitation is accepted, or the lead sends its own link for booking.
 pub(super) fn is_booked(text: &Text) -> bool {
     let times = text.has(&DAY) || text.has(&CLOCK);
-    let is_stated = text.sentences.iter().any(|it| {
-        !it.is_question
-            && (it.says(&BOOKED) && !it.has(&BOOKED_ELSEWHERE) && !it.has(&LATER)
-                || times && it.has(&CONFIRMED)
-                || takes_up_a_time(it))
+    let is_stated = text.sentences.iter().any(|sentence| {
+        !sentence.is_question
+            && (sentence.says(&BOOKED) && !sentence.has(&BOOKED_ELSEWHERE) && !sentence.has(&LATER)
+                || times && sentence.has(&CONFIRMED)
+                || takes_up_a_time(sentence))
     });
     is_stated || is_sent_to_own_link(text)
 }
 
 /// True if the sentence holds a day and a time of day, and a word that accepts them.
-fn takes_up_a_time(it: &Sentence) -> bool {
-    let is_time = it.has(&DAY) && it.has(&CLOCK) && !it.has(&COUNTED);
-    is_time && it.says(&ACCEPTS) && !it.has(&PROPOSES) && !is_call_me(it)
+fn takes_up_a_time(sentence: &Sentence) -> bool {
+    let is_time = sentence.has(&DAY) && sentence.has(&CLOCK) && !sentence.has(&COUNTED);
+    is_time && sentence.says(&ACCEPTS) && !sentence.has(&PROPOSES) && !is_call_me(sentence)
 }
 
 /// True if the lead asks us to book through its own link. A link that is merely below a message
 /// does not count.
 fn is_sent_to_own_link(text: &Text) -> bool {
     let mut sentences = text.sentences.iter().enumerate().peekable();
-    while let Some((at, it)) = sentences.next() {
+    while let Some((at, sentence)) = sentences.next() {
         let is_followed_by_link =
             sentences.peek().is_some_and(|(_, next)| next.has(&LINK) && next.count() <= 2);
-        let names_link = it.has(&OWN_LINK) || it.has(&LINK) || is_followed_by_link;
-        let is_told = at == 0 || it.has(&TELLS_TO);
-        if names_link && is_told && it.says(&BOOK) && !it.has(&ASKS_FOR_LINK) {
+        let names_link = sentence.has(&OWN_LINK) || sentence.has(&LINK) || is_followed_by_link;
+        let is_told = at == 0 || sentence.has(&TELLS_TO);
+        if names_link && is_told && sentence.says(&BOOK) && !sentence.has(&ASKS_FOR_LINK) {
             return true;
         }
     }
@@ -239,33 +239,41 @@ fn is_sent_to_own_link(text: &Text) -> bool {
 
 /// True if the lead wants to meet or talk, and no time is settled.
 pub(super) fn is_requested(text: &Text) -> bool {
-    text.sentences.iter().any(|it| {
-        let is_put_off = it.has(&LATER) && !it.has(&DAY) && !it.has(&CLOCK);
+    text.sentences.iter().any(|sentence| {
+        let is_put_off = sentence.has(&LATER) && !sentence.has(&DAY) && !sentence.has(&CLOCK);
         !is_put_off
-            && !it.has(&CONDITIONAL)
-            && (wants_to_talk(it) || it.says(&ASKS_TIMES) || puts_forward_a_time(it))
+            && !sentence.has(&CONDITIONAL)
+            && (wants_to_talk(sentence)
+                || sentence.says(&ASKS_TIMES)
+                || puts_forward_a_time(sentence))
     })
 }
 
-fn wants_to_talk(it: &Sentence) -> bool {
-    if is_call_me(it) || !it.says(&WANTS) {
+fn wants_to_talk(sentence: &Sentence) -> bool {
+    if is_call_me(sentence) || !sentence.says(&WANTS) {
         return false;
     }
-    WANTS
-        .find_iter(&it.words)
-        .any(|found| it.words.get(found.end()..).is_some_and(|rest| !WITH_OTHERS.is_match(rest)))
+    WANTS.find_iter(&sentence.words).any(|found| {
+        sentence.words.get(found.end()..).is_some_and(|rest| !WITH_OTHERS.is_match(rest))
+    })
 }
 
-fn puts_forward_a_time(it: &Sentence) -> bool {
-    if is_call_me(it) || it.has(&NOT_FREE) || it.has(&COUNTED) {
+fn puts_forward_a_time(sentence: &Sentence) -> bool {
+    if is_call_me(sentence) || sentence.has(&NOT_FREE) || sentence.has(&COUNTED) {
         return false;
     }
-    let is_short_yes = it.count() <= SHORT_ANSWER_MAX && it.has(&NEAR) && it.says(&CONFIRMS);
-    let is_only_a_time = it.has(&ONLY_A_TIME) && it.has(&TELLING_TIME);
-    is_short_yes || is_only_a_time || it.says(&TIME_TALK) || (it.is_question && it.says(&MOVES))
+    let is_short_yes =
+        sentence.count() <= SHORT_ANSWER_MAX && sentence.has(&NEAR) && sentence.says(&CONFIRMS);
+    let is_only_a_time = sentence.has(&ONLY_A_TIME) && sentence.has(&TELLING_TIME);
+    is_short_yes
+        || is_only_a_time
+        || sentence.says(&TIME_TALK)
+        || (sentence.is_question && sentence.says(&MOVES))
 }
 
 /// A text of ours that offers a day and a time of day.
 pub(super) fn offers_a_time(text: &Text) -> bool {
-    text.sentences.iter().any(|it| it.has(&DAY) && it.has(&CLOCK) && !it.has(&COUNTED))
+    text.sentences
+        .iter()
+        .any(|sentence| sentence.has(&DAY) && sentence.has(&CLOCK) && !sentence.has(&COUNTED))
 }

@@ -1,11 +1,11 @@
-//! Declines, and worse.
+//! Recognises declines, complaints and insults.
 
 use super::{cue::cues, text::Text};
 
-/// Up to this many bytes, "all set" and the like are a decline by themselves.
+/// The most bytes of a message in which a phrase such as "all set" is a decline by itself.
 const SHORT_DECLINE_MAX: usize = 160;
 
-/// "This is spam?" asks.
+/// The most words of a question that is no complaint, such as "This is spam?".
 const SHORT_QUESTION_MAX: usize = 5;
 
 cues! {
@@ -50,7 +50,7 @@ cues! {
         r"\b(?:is|isn't|is this|if) (?:it|this) (?:spam|a scam)\b",
         r"\bnot (?:a |an )?(?:spam|scam|harassment)",
     ];
-    /// A decline in so many words.
+    /// An explicit decline.
     EXPLICIT = [
         r"\b(?:not|isn't|aren't|no longer|never|un)[ -]?(?:\w+ly |really |all that |at all |
           currently |that |very |too )*interested\b",
@@ -66,7 +66,7 @@ cues! {
         r"\bkein interesse\b",
         r"\bpas intéressée?s?\b",
     ];
-    /// "Not interested" that is said of nobody, or taken back.
+    /// "Not interested" that is said about nobody, or taken back.
     NOT_EXPLICIT = [
         r"\bnot un",
         r"\bnot that (?:i'm|i am|we're|we are) (?:not|un)",
@@ -121,33 +121,39 @@ cues! {
     ];
 }
 
-/// A spam complaint, an insult, or a demand to be forgotten.
+/// True for a spam complaint, an insult, or a demand to delete the lead's data.
 pub(super) fn is_hostile(text: &Text) -> bool {
-    let hits = |it: &&super::text::Sentence| it.has(&HOSTILE) && !it.has(&NOT_HOSTILE);
-    text.sentences.iter().filter(hits).any(|it| !it.is_question || it.count() > SHORT_QUESTION_MAX)
+    let hits =
+        |sentence: &&super::text::Sentence| sentence.has(&HOSTILE) && !sentence.has(&NOT_HOSTILE);
+    text.sentences
+        .iter()
+        .filter(hits)
+        .any(|sentence| !sentence.is_question || sentence.count() > SHORT_QUESTION_MAX)
 }
 
-/// A decline in so many words, which beats a deferral unless that names a later time.
+/// True for an explicit decline. It wins over a deferral, unless the text names a later time.
 pub(super) fn is_explicit(text: &Text) -> bool {
-    let declines =
-        |it: &super::text::Sentence| !it.is_question && it.has(&EXPLICIT) && !it.has(&NOT_EXPLICIT);
+    let declines = |sentence: &super::text::Sentence| {
+        !sentence.is_question && sentence.has(&EXPLICIT) && !sentence.has(&NOT_EXPLICIT)
+    };
     text.sentences.iter().any(declines)
 }
 
-/// A later time is named.
+/// True if the text names a later time.
 pub(super) fn names_later_time(text: &Text) -> bool {
     text.has(&LATER_TIME)
 }
 
-/// A decline of any kind.
+/// True for a decline of any kind.
 pub(super) fn is_decline(text: &Text) -> bool {
-    let states = |it: &super::text::Sentence| !it.is_question && it.has(&DECLINE);
+    let states = |sentence: &super::text::Sentence| !sentence.is_question && sentence.has(&DECLINE);
     is_explicit(text) || text.sentences.iter().any(states) || is_all_set(text)
 }
 
-/// "All set" and the like, in a short message that neither asks anything nor names a time.
+/// True for a phrase such as "all set" in a short message that neither asks anything nor names a
+/// time.
 fn is_all_set(text: &Text) -> bool {
-    let asks = text.sentences.iter().any(|it| it.is_question);
+    let asks = text.sentences.iter().any(|sentence| sentence.is_question);
     let is_short = text.len() <= SHORT_DECLINE_MAX || text.whole().contains("thank");
     text.has(&ALL_SET) && is_short && !asks && !text.has(&TIME)
 }

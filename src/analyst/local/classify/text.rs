@@ -1,17 +1,17 @@
-//! A message as the cues read it: lower case, plain marks, one sentence at a time.
+//! Prepares a message for the cues: lower case, plain marks, split into sentences.
 
 use super::cue::cues;
 use regex::Regex;
 
-/// How much of a message is read for cues, in bytes. Who writes more than this says what they want
-/// before its end; opt-out words are looked for in all of it.
+/// How many bytes of a message are read for cues. People who write more say what they want before
+/// that. Opt-out words are searched in all of it.
 const READ_MAX: usize = 20_000;
 /// A line at least this long was broken by a mail program, not by its writer.
 const WRAPPED_LINE_MIN: usize = 50;
-/// How far before a cue a negation is looked for, in bytes.
+/// How many bytes before a cue are searched for a negation.
 const NEGATION_MAX: usize = 120;
 
-/// Turns of phrase that hold a negation, or a number, and mean neither.
+/// Idioms that hold a negation or a number and mean neither, and what replaces them.
 const IDIOMS: [(&str, &str); 15] = [
     ("why don't", "why do"),
     ("why not", "yes"),
@@ -30,24 +30,24 @@ const IDIOMS: [(&str, &str); 15] = [
     ("p.m.", "pm"),
 ];
 
-/// A message's text.
+/// A message's text, as the cues read it.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     /// Its sentences, in order.
     pub(super) sentences: Vec<Sentence>,
 }
 
-/// One sentence, without its mark.
+/// One sentence, without the mark at its end.
 #[derive(Debug)]
 pub(super) struct Sentence {
-    /// The words.
+    /// Its words, with one blank between them.
     pub(super) words: String,
-    /// It ends with a question mark.
+    /// True if it ends with a question mark.
     pub(super) is_question: bool,
 }
 
 cues! {
-    /// The line after which only names and numbers follow.
+    /// The line behind which only names and numbers follow.
     SIGN_OFF = [
         r"^(?:(?:kind|kindest|best|warm|warmest|many|with kind|with best) regards|regards|
           best wishes|sincerely(?: yours)?|yours (?:sincerely|truly|faithfully)|all the best|
@@ -68,19 +68,19 @@ cues! {
 }
 
 impl Text {
-    /// Reads a message.
+    /// Reads a message up to its sign-off.
     pub(super) fn of(message: &str) -> Self {
         let end = message.floor_char_boundary(READ_MAX);
-        let mut it = Self::default();
+        let mut text = Self::default();
         let mut paragraph = String::new();
         let mut is_open = false;
         for line in message.get(..end).unwrap_or_default().lines() {
             let line = normalised(line);
-            if SIGN_OFF.is_match(&line) && !(it.sentences.is_empty() && paragraph.is_empty()) {
+            if SIGN_OFF.is_match(&line) && !(text.sentences.is_empty() && paragraph.is_empty()) {
                 break;
             }
             if !is_open || line.is_empty() {
-                it.add(&paragraph);
+                text.add(&paragraph);
                 paragraph.clear();
             } else {
                 paragraph.push(' ');
@@ -88,32 +88,32 @@ impl Text {
             is_open = line.len() >= WRAPPED_LINE_MIN;
             paragraph.push_str(&line);
         }
-        it.add(&paragraph);
-        it
+        text.add(&paragraph);
+        text
     }
 
-    /// Nothing to read.
+    /// True if there is no sentence.
     pub(super) const fn is_empty(&self) -> bool {
         self.sentences.is_empty()
     }
 
-    /// All of it in one line.
+    /// All sentences in one line.
     pub(super) fn whole(&self) -> String {
         let words: Vec<&str> = self.sentences.iter().map(|it| it.words.as_str()).collect();
         words.join(" . ")
     }
 
-    /// How many bytes it has.
+    /// How many bytes its sentences have.
     pub(super) fn len(&self) -> usize {
         self.sentences.iter().map(|it| it.words.len() + 2).sum()
     }
 
-    /// A sentence says so, and does not deny it.
+    /// True if a sentence holds the cue's words and does not deny them.
     pub(super) fn says(&self, cue: &Regex) -> bool {
         self.sentences.iter().any(|it| it.says(cue))
     }
 
-    /// The cue's words stand somewhere.
+    /// True if a sentence holds the cue's words.
     pub(super) fn has(&self, cue: &Regex) -> bool {
         self.sentences.iter().any(|it| it.has(cue))
     }
@@ -147,12 +147,13 @@ impl Text {
 }
 
 impl Sentence {
-    /// The cue's words stand in it.
+    /// True if it holds the cue's words.
     pub(super) fn has(&self, cue: &Regex) -> bool {
         cue.is_match(&self.words)
     }
 
-    /// The cue's words stand in it and are not denied, neither inside nor before in their clause.
+    /// True if it holds the cue's words and does not deny them, neither within them nor before them
+    /// in their clause.
     pub(super) fn says(&self, cue: &Regex) -> bool {
         cue.find_iter(&self.words).any(|found| !is_denied(&self.words, found.start(), found.end()))
     }
@@ -178,7 +179,7 @@ pub(super) fn normalised(line: &str) -> String {
     let plain = line.chars().filter(|it| !DROPPED.contains(*it));
     let plain: String = plain
         .flat_map(char::to_lowercase)
-        .map(|it| match it {
+        .map(|char| match char {
             '’' | '‘' | 'ʼ' | '`' | '´' => '\'',
             '…' => '.',
             '–' | '—' => '-',
