@@ -683,7 +683,7 @@ fn head(path: &str) -> String {
     path.trim().chars().take_while(|c| is_identifier(*c)).collect()
 }
 
-/// True where `name` is used as a crate: as the start of a path, or in a `use` of its own.
+/// True if `name` is used as a crate: as the start of a path, or in a `use` of its own.
 fn mentions(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         let (before, rest) = code.split_at(at);
@@ -717,13 +717,13 @@ fn types(code: &str) -> Vec<(String, bool)> {
     code.lines().filter_map(declared).collect()
 }
 
-/// True where a file in the folder takes `name.rs` in by `#[path]`, as is done for long unit tests.
+/// True if a file in the folder takes `name.rs` in by `#[path]`, as is done for long unit tests.
 fn names_by_path(folder: &Path, name: &str) -> bool {
     let attribute = format!("#[path = \"{name}.rs\"]");
     files_in(folder).iter().any(|it| read(it).contains(&attribute))
 }
 
-/// True where `list` has a line `mod name;`, whatever its visibility.
+/// True if `list` has a line `mod name;`, whatever its visibility.
 fn declares(list: &str, name: &str) -> bool {
     let end = format!("mod {name};");
     list.lines().any(|line| {
@@ -836,7 +836,7 @@ fn rust_files(root: &str) -> Vec<PathBuf> {
     files
 }
 
-/// All files below a folder; none where there is no such folder.
+/// All files below a folder; none if there is no such folder.
 fn files_under(root: impl AsRef<Path>) -> Vec<PathBuf> {
     let below = subfolders(root.as_ref()).into_iter().flat_map(files_under);
     files_in(&root).into_iter().chain(below).collect()

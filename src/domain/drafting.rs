@@ -6,15 +6,15 @@ use super::Sentiment;
 /// again under the lead's lock before it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct DraftCase {
-    /// The message's tag; `None` where no other than the one that asked for the draft is known.
+    /// The message's tag; `None` if only the tag that asked for the draft is known.
     pub tag: Option<Sentiment>,
-    /// True where a machine wrote the message.
+    /// True if a machine wrote the message.
     pub is_automated: bool,
-    /// True where the message has new text, which is not blank.
+    /// True if the message has new text, which is not blank.
     pub has_text: bool,
-    /// True where the message was deleted at its provider.
+    /// True if the message was deleted at its provider.
     pub is_deleted: bool,
-    /// True where it is the newest inbound message of its lead.
+    /// True if it is the newest inbound message of its lead.
     pub is_newest: bool,
     /// What keeps messages from the lead on the draft's channel
     /// ([`Barriers::on`](super::lead::Barriers::on)).
@@ -22,7 +22,7 @@ pub struct DraftCase {
 }
 
 impl DraftCase {
-    /// True where an answer is of use: the tag asks for one, a person wrote something and is not
+    /// True if an answer is of use: the tag asks for one, a person wrote something and is not
     /// out of reach, and nothing newer came.
     pub fn may_be_drafted(self) -> bool {
         self.tag.is_none_or(Sentiment::gets_draft)

@@ -191,7 +191,7 @@ impl Signal {
         }
     }
 
-    /// The message, where it is one.
+    /// The message, if the signal is one.
     pub const fn message(&self) -> Option<&NewMessage> {
         match self {
             Self::Message(message) => Some(message),

@@ -14,7 +14,7 @@ pub fn standing(told: Option<Sentiment>, is_automated: bool) -> Option<Sentiment
     counted(told, is_automated).filter(|tag| *tag != Sentiment::Neutral)
 }
 
-/// True where `hint` fills in the verdict `known` of a message: that one is missing or Neutral,
+/// True if `hint` fills in the verdict `known` of a message: that one is missing or Neutral,
 /// and the hint counts and says something else (docs/RULES.md P16).
 pub fn fills_in(hint: Sentiment, known: Option<Sentiment>, is_automated: bool) -> bool {
     let is_open = known.is_none_or(|tag| tag == Sentiment::Neutral);

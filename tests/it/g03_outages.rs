@@ -60,7 +60,7 @@ impl Scene {
         Self { taker, worker, database_url, load: Load::default(), http: http() }
     }
 
-    /// Over a proxy, whose other side tests look at past it; `None` where there is no server.
+    /// Over a proxy, whose other side tests look at past it; `None` if there is no server.
     async fn behind_a_proxy() -> Option<(Self, Proxy)> {
         let place = Place::postgres()?;
         let url = place.database_url().unwrap();

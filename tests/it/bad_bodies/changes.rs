@@ -74,7 +74,7 @@ pub struct Change {
     pub what: &'static str,
     /// `None`: the field is gone.
     pub text: Option<Cow<'static, str>>,
-    /// False where the whole body is no JSON any more.
+    /// False if the whole body is no JSON any more.
     pub is_json: bool,
 }
 

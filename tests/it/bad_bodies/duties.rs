@@ -75,7 +75,7 @@ struct Duties<'a> {
 }
 
 impl<'a> Duties<'a> {
-    /// What is at a path; `None` where it counts as absent (P5).
+    /// What is at a path; `None` if it counts as absent (P5).
     fn told(&self, path: &str) -> Option<&'a Value> {
         let blank = |it: char| it.is_whitespace() || it == '\0';
         match raw(self.body, path)? {

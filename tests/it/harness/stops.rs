@@ -27,7 +27,7 @@ use std::{
 use tokio::{task::JoinSet, time::Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// `server.shutdown_timeout` where a stop cannot finish what has begun.
+/// `server.shutdown_timeout` for a stop that cannot finish what has begun.
 const LIMIT: Duration = Duration::from_secs(1);
 const SHORT: &str = "[server]\nshutdown_timeout = \"1s\"\n";
 

@@ -54,7 +54,7 @@ impl Place {
         Self { database_url: None, pooled_url: None }
     }
 
-    /// A fresh PostgreSQL database, or `None` where there is no server.
+    /// A fresh PostgreSQL database, or `None` if there is no server.
     #[track_caller]
     pub fn postgres() -> Option<Self> {
         Some(Self::on(postgres::server()?))
@@ -78,7 +78,7 @@ impl Place {
         self.database_url.is_none()
     }
 
-    /// Its name in `database.url`, where it is not that of each daemon's own directory.
+    /// Its name in `database.url`, if it is not in each daemon's own directory.
     pub fn database_url(&self) -> Option<&str> {
         self.database_url.as_deref()
     }

@@ -86,7 +86,7 @@ impl Fixture {
         Self::open(&url, Some(directory)).await
     }
 
-    /// A fresh PostgreSQL database, or `None` where there is no server.
+    /// A fresh PostgreSQL database, or `None` if there is no server.
     pub async fn postgres() -> Option<Self> {
         let server = postgres::server()?;
         let name = server.create_migrated_database("fixture");
@@ -153,7 +153,7 @@ pub async fn open_store(runtime: &StoreRuntime, config: &Config) -> Store {
     try_to_open_store(runtime, config).await.unwrap()
 }
 
-/// The same, where that may fail.
+/// The same, if that may fail.
 pub async fn try_to_open_store(
     runtime: &StoreRuntime,
     config: &Config,

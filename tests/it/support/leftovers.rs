@@ -93,7 +93,7 @@ pub fn left_in_log(log: &str, allowed: &Allowed) -> Vec<Left> {
     panics.map(|it| (Panic, it.to_owned())).collect()
 }
 
-/// Panics where something is left.
+/// Panics if something is left.
 pub fn assert_nothing(found: &[Left]) {
     if found.is_empty() {
         return;

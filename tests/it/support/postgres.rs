@@ -21,7 +21,7 @@ use std::{
 const URL_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_URL";
 /// Why a test is skipped that needs a server.
 const MISSING: &str = "there is no PostgreSQL on the PATH or in /usr/lib/postgresql";
-/// The user that PostgreSQL runs as where the tests run as root.
+/// The user that PostgreSQL runs as if the tests run as root.
 const SYSTEM_USER: &str = "postgres";
 /// Ends it at once and without a last checkpoint; nobody will want its data.
 const QUIT: &str = "QUIT";
@@ -49,7 +49,7 @@ const SETTINGS: &[(&str, &str)] = &[
 /// A PostgreSQL that tests may fill as they like.
 #[derive(Debug)]
 pub struct Server {
-    /// The folder of `initdb`, `postgres` and `psql`; for a given server, empty where there is
+    /// The folder of `initdb`, `postgres` and `psql`; for a given server, empty if there is
     /// none.
     binaries: PathBuf,
     origin: Origin,
@@ -81,7 +81,7 @@ struct Running {
 
 /// Returns this test process's shared server, made at the first call.
 ///
-/// `None` where no PostgreSQL is installed: the caller returns early, having tested nothing, and is
+/// `None` if no PostgreSQL is installed: the caller returns early, having tested nothing, and is
 /// named at the end of `cargo test`; with `POSTROOM_TEST_POSTGRES_REQUIRED=1` it is a failure
 /// instead.
 #[track_caller]

@@ -112,7 +112,7 @@ pub fn send_signal(name: &str, pid: u32) {
     sent.expect("`sh` runs");
 }
 
-/// True where `setpriv` can tie a child to its parent: on any Linux of the last years.
+/// True if `setpriv` can tie a child to its parent: on any Linux of the last years.
 fn has_setpriv() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
@@ -196,7 +196,7 @@ pub struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Mounts one of that size, as `mount` spells it; `None` where that is not allowed.
+    /// Mounts one of that size, as `mount` spells it; `None` if that is not allowed.
     pub fn mount(size: &str) -> Option<Self> {
         let scratch = Scratch::new("disk");
         let mounted = Command::new("mount")

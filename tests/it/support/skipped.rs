@@ -66,7 +66,7 @@ pub fn told(starter: u32) -> String {
     text
 }
 
-/// One line for each reason, and one where there is none.
+/// One line for each reason, or one line if there is none.
 fn report(record: &str) -> String {
     let mut tests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (why, name) in record.lines().filter_map(|it| it.split_once('\t')) {

@@ -13,17 +13,17 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
-    /// `Null` where it is no JSON.
+    /// `Null` if it is no JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// A field of the body, as text; empty where there is none.
+    /// A field of the body, as text; empty if there is none.
     pub fn field(&self, name: &str) -> &str {
         self.body.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// What became of a webhook; empty where it was refused.
+    /// The outcome of a webhook; empty if it was refused.
     pub fn outcome(&self) -> &str {
         self.field("outcome")
     }
@@ -34,7 +34,7 @@ impl Answer {
         ids.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// A header, as text; empty where there is none.
+    /// A header, as text; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default()
     }
@@ -65,7 +65,7 @@ impl Answer {
     }
 }
 
-/// Sends a request; `None` where no whole answer came.
+/// Sends a request; `None` if no whole answer came.
 pub async fn try_ask(request: RequestBuilder) -> Option<Answer> {
     let response = request.send().await.ok()?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -28,7 +28,7 @@ secret = "right-5ecret-of-the-channel"
 secret = ["right-5ecret-of-the-channel", "right-5ecret-of-last-year"]
 "#;
 
-/// Every place where a secret may stand.
+/// Every place that may hold a secret.
 const PLACES: [&str; 4] = ["bearer", "x-webhook-secret", "x-instantly-secret", "query"];
 
 fn with(request: RequestBuilder, place: &str, secret: &str) -> RequestBuilder {

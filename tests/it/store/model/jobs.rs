@@ -195,7 +195,7 @@ impl Jobs {
         job.attempts += 1;
     }
 
-    /// False where it has ended already.
+    /// False if it has ended already.
     pub(super) fn cancel(&mut self, id: Id) -> bool {
         if matches!(self.place(id), Place::Ended(_)) {
             return false;
@@ -207,7 +207,7 @@ impl Jobs {
         true
     }
 
-    /// False where it has not failed or been cancelled.
+    /// False if it has not failed or been cancelled.
     pub(super) fn retry_by_hand(&mut self, id: Id) -> bool {
         if matches!(self.place(id), Place::Ended("succeeded")) {
             return false;

@@ -334,7 +334,7 @@ on_both_daemons! {
         assert_eq!(desk.tell("p09d", "email", &with(mail, json!({"data.reply.id": 9}))).await, "accepted");
         let chat = body("unipile/message_received-1");
         assert_eq!(desk.tell("p09d", "linkedin", &chat).await, "accepted");
-        // Copies share provider_message_id: it counts only where it is alone.
+        // Copies share provider_message_id: it counts only if it is alone.
         assert_eq!(desk.tell("p09d", "linkedin", &with(chat.clone(), json!({"message_id": "m9"}))).await, "accepted");
         let alone = with(chat, json!({"message_id": null}));
         assert_eq!(desk.tell("p09d", "linkedin", &alone).await, "accepted");
@@ -345,7 +345,7 @@ on_both_daemons! {
         assert_eq!(desk.tell("p09d", "smartlead", &with(reply.clone(), other)).await, "accepted", "the same stats_id");
         assert_eq!(desk.tell("p09d", "smartlead", &with(reply, json!({"stats_id": "another"}))).await, "duplicate");
 
-        // The text counts where the table says so, normalised.
+        // The text counts, normalised, if the table says so.
         let mail = body("instantly/reply_received-5");
         assert_eq!(desk.tell("p09e", "instantly", &mail).await, "accepted");
         for (text, expected) in [

@@ -22,7 +22,7 @@ fn linkedin(body: &Value) -> Inbound {
     webhook(&Linkedin, "linkedin", body)
 }
 
-/// The two events that one reply has, where the provider finds it interesting.
+/// The two events of a reply that the provider finds interesting.
 fn replied_and_interested() -> (Value, Value) {
     let replied = body("emailbison/lead_replied-1");
     (replied, with(body("emailbison/lead_interested-1"), json!({"data.reply.id": 238_811})))

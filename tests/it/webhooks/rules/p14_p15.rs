@@ -113,7 +113,7 @@ on_both_daemons! {
         assert_eq!(desk.texts("p15a", "distinct status from leads where client_id = $").await, ["new"]);
     }
 
-    /// The same where the hint is faster than the job.
+    /// The same if the hint is faster than the job.
     async fn p15_a_hint_on_an_automated_message_is_none(place: Place) {
         let desk = Desk::without_jobs(&place).await;
         let mail = body("emailbison/lead_replied-2");
