@@ -20,7 +20,7 @@ where
     E: Message + Send + 'static,
     E::Result: Send,
 {
-    /// Without a listener.
+    /// An announcer without a listener, whose announcements are dropped.
     fn default() -> Self {
         Self(Arc::default())
     }

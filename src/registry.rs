@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// fits daemons of two versions.
 const KINDS_TO_COME: [JobKind; 2] = [JobKind("AUTO_SEND_DELAYED"), JobKind("DELIVER_REPLY")];
 
-/// The two lists.
+/// The channels and the job kinds of a daemon.
 #[derive(Clone, Default)]
 pub struct Registry {
     /// What can be received.

@@ -189,7 +189,7 @@ impl Daemon {
         })
     }
 
-    /// Where it listens.
+    /// The URL at which it listens.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -199,7 +199,7 @@ impl Daemon {
         &self.board
     }
 
-    /// Its store.
+    /// The daemon's store.
     pub const fn store(&self) -> &Store {
         &self.store
     }

@@ -68,9 +68,9 @@ pub enum AppError {
     /// The port is in use, or the address is not one of this machine.
     #[error("cannot listen on `{bind}` (server.bind): {source}")]
     Bind {
-        /// The address.
+        /// The address of `server.bind`.
         bind: String,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// The certificate or its key cannot be used.
@@ -82,15 +82,15 @@ pub enum AppError {
     /// A file or a directory cannot be made or read.
     #[error("`{}`: {source}", .path.display())]
     File {
-        /// The path.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file exists that this process cannot trust.
     #[error("`{}` {why}", .path.display())]
     Refused {
-        /// The path.
+        /// The path of the file.
         path: PathBuf,
         /// Why, and what would be right.
         why: String,
@@ -100,7 +100,7 @@ pub enum AppError {
     Database {
         /// Its URL, without the password.
         url: String,
-        /// Why.
+        /// Why it cannot be used.
         source: StoreError,
     },
     /// The schema is older than this version, and automatic migration is off.
@@ -133,7 +133,7 @@ pub enum Migrate {
     Up,
     /// Reverts the last migration.
     Down,
-    /// Changes nothing.
+    /// Lists the migrations and changes nothing.
     Status,
     /// Drops everything and applies all migrations.
     Fresh,

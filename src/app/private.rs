@@ -93,9 +93,9 @@ fn shown(mode: u32) -> String {
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// For reading only.
+    /// It is opened for reading only.
     Read,
-    /// For reading and writing.
+    /// It is opened for reading and writing.
     Write,
 }
 
@@ -179,11 +179,11 @@ pub(super) fn are_trusted<'a>(
 /// Whether others than its owner can use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IsOpen {
-    /// They cannot.
+    /// Only its owner can.
     No,
-    /// They can, and this process can change that.
+    /// Others can, and this process can change that.
     Ours,
-    /// They can, and only root can change that.
+    /// Others can, and only root can change that.
     Roots,
 }
 

@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// The default of `window` under `ghl`, whose retries carry the time of the first try and may come
 /// a day later.
 const GHL_WINDOW: Duration = Duration::from_secs(86_400);
-/// The greatest `window`.
+/// The greatest `window` of a signature.
 const WINDOW_MAX: Duration = Duration::from_secs(3_600);
 /// The greatest `window` under `ghl`.
 const GHL_WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
@@ -26,7 +26,7 @@ const GHL_WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
 pub struct ClientChannel {
     /// Shared secrets; any of them authenticates. There are several while a secret is changed.
     pub secrets: Vec<Secret>,
-    /// Signatures that authenticate.
+    /// How signatures authenticate a webhook; `None` if they are not checked.
     pub signature: Option<Signature>,
     /// True if a webhook needs neither a secret nor a signature. This is decided only here, when
     /// the configuration is loaded: with `allow_unauthenticated`, or if `server.bind` keeps all

@@ -21,7 +21,7 @@ const ID_CHARS_MAX: usize = 64;
 /// The longest delay of an automatic answer.
 const DELAY_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// A tenant.
+/// A client, which is a tenant of this installation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     /// Its id: 1 to 64 of `a`–`z`, `0`–`9`, `-` and `_`, not starting with `_`. Unique.
@@ -86,7 +86,7 @@ pub struct AutoSend {
 /// The hours in which drafts are sent automatically.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Schedule {
-    /// At any hour.
+    /// They are sent at any hour.
     #[default]
     Always,
     /// In the client's business hours.

@@ -78,7 +78,7 @@ impl Errors {
         });
     }
 
-    /// Notes a warning.
+    /// Notes a warning, with the place of the value if there is one.
     pub(super) fn warn(&self, origin: Option<&Origin>, message: String) {
         let origin = origin.map(Origin::to_string);
         self.warnings.borrow_mut().push(ConfigWarning { origin, message });

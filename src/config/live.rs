@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct Live(Arc<ArcSwap<Config>>);
 
 impl Live {
-    /// Shares `config`.
+    /// Makes `config` the configuration that applies.
     pub fn new(config: Config) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(config)))
     }

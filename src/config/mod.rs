@@ -95,10 +95,10 @@ impl Sources {
     }
 }
 
-/// A valid configuration.
+/// A valid configuration. It cannot be made otherwise.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The HTTP side.
+    /// The HTTP server.
     pub server: ServerConfig,
     /// The database and its connections.
     pub database: DatabaseConfig,
@@ -116,7 +116,7 @@ pub struct Config {
     pub analyst: AnalystConfig,
     /// How long rows are kept.
     pub retention: Retention,
-    /// The admin API.
+    /// The admin API and its token.
     pub admin: AdminConfig,
     /// Logs and spans.
     pub telemetry: TelemetryConfig,

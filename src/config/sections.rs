@@ -146,7 +146,7 @@ pub struct PoolConfig {
 /// `[pools]`: one [`PoolConfig`] for every kind, even if the configuration does not name it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pools {
-    /// `[pools.default]`.
+    /// `[pools.default]`, for kinds without a section of their own.
     default: PoolConfig,
     /// `[pools.KIND]` merged with `default`, by job kind.
     kinds: HashMap<String, PoolConfig>,
@@ -212,9 +212,9 @@ pub struct AnalystConfig {
 pub struct Retention {
     /// Jobs that succeeded or were cancelled.
     pub succeeded: Duration,
-    /// Jobs that failed.
+    /// How long jobs that failed are kept.
     pub failed: Duration,
-    /// Webhooks in quarantine.
+    /// How long webhooks stay in quarantine.
     pub quarantine: Duration,
     /// Bodies of webhooks, as received.
     pub payloads: Duration,
@@ -234,7 +234,7 @@ pub struct AdminConfig {
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people to read.
     #[default]
     Pretty,
     /// One JSON object a line.

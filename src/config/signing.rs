@@ -102,7 +102,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 /// The kind of signatures that a public key verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublicKeyKind {
-    /// Ed25519 signatures.
+    /// Ed25519 signatures over the body.
     Ed25519,
     /// RSA signatures (PKCS#1 v1.5 with SHA-256).
     Rsa,

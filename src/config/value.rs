@@ -15,7 +15,7 @@ pub(super) const MASK: &str = "***";
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps `text`.
+    /// Makes a secret of `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -55,7 +55,7 @@ impl fmt::Display for Secret {
 /// A number per second, minute or hour: `"50/s"`, `"600/m"`, `"1000/h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// The number.
+    /// The number of things per interval.
     pub count: NonZeroU32,
     /// The time in which it is counted: a second, a minute or an hour.
     pub per: Duration,

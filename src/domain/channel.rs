@@ -64,7 +64,7 @@ impl Medium {
 /// What the parts that know no channel must know about one.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelFacts {
-    /// Its name.
+    /// The channel's name.
     pub name: ChannelName,
     /// How it carries messages.
     pub medium: Medium,

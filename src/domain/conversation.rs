@@ -7,7 +7,7 @@ use super::{Id, LeadStatus, Medium, Sentiment, Timestamp, event::Direction};
 pub struct Conversation {
     /// The message that the job is about.
     pub message: InboundMessage,
-    /// Its lead.
+    /// The lead of the message.
     pub lead: LeadView,
     /// The newest messages of the lead on all channels, at most [`TRANSCRIPT_MAX`], oldest first.
     /// `message` is among them.
@@ -24,13 +24,13 @@ pub const LINE_CHARS_MAX: u16 = 10_000;
 /// An inbound message, as a handler sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InboundMessage {
-    /// Its key.
+    /// The key of the message.
     pub id: Id,
     /// The channel on which it came, as stored.
     pub channel: String,
-    /// Who wrote it. A job about an outbound message has nothing to do.
+    /// Whether the lead or we wrote it. A job about an outbound message has nothing to do.
     pub direction: Direction,
-    /// The subject line.
+    /// The subject line, which only mail has.
     pub subject: Option<String>,
     /// The cleaned new text.
     pub body: String,
@@ -49,17 +49,17 @@ pub struct InboundMessage {
 /// A lead, as a handler sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeadView {
-    /// Its key.
+    /// The key of the lead.
     pub id: Id,
-    /// Its status.
+    /// The status of the lead.
     pub status: LeadStatus,
     /// Its newest verdict; `None` if it is not judged yet.
     pub sentiment: Option<Sentiment>,
-    /// Given name.
+    /// The given name.
     pub first_name: Option<String>,
-    /// Family name.
+    /// The family name.
     pub last_name: Option<String>,
-    /// Company.
+    /// The name of the company.
     pub company_name: Option<String>,
     /// Title in the company.
     pub title: Option<String>,
@@ -82,7 +82,7 @@ pub struct Line {
     pub at: Timestamp,
     /// Its channel, as stored.
     pub channel: String,
-    /// Who wrote it.
+    /// Whether the lead or we wrote it.
     pub direction: Direction,
     /// The subject line, up to `LINE_CHARS_MAX` characters.
     pub subject: Option<String>,

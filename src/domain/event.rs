@@ -50,7 +50,7 @@ pub struct Event {
     /// The provider's time (docs/RULES.md P18), at most 24 h after receipt; the time of receipt if
     /// it tells none.
     pub at: Timestamp,
-    /// What happened.
+    /// What happened to the lead or its message.
     pub signal: Signal,
 }
 
@@ -82,7 +82,7 @@ pub struct CampaignRef {
     pub name: Option<String>,
 }
 
-/// What happened.
+/// What an event says has happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// The lead wrote, or somebody wrote to the lead.
@@ -109,7 +109,7 @@ pub enum Signal {
     },
     /// The provider's verdict on the lead's newest reply (docs/RULES.md P16).
     Hint {
-        /// The verdict.
+        /// The provider's verdict.
         sentiment: Sentiment,
         /// The reason word of the webhook's answer.
         word: &'static str,
@@ -131,7 +131,7 @@ pub enum Signal {
     Edited {
         /// Keys of the message. It matches if any of them does.
         keys: Vec<MessageKey>,
-        /// The new text.
+        /// The new text of the message.
         body: String,
         /// The words in the text by which the lead opts out. They count if the message is inbound.
         opt_out: Option<String>,
@@ -287,7 +287,7 @@ pub struct Address {
 /// file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Attachment {
-    /// File name.
+    /// The name of the file.
     pub name: Option<String>,
     /// Media type, as the provider tells it.
     pub r#type: Option<String>,
@@ -298,7 +298,7 @@ pub struct Attachment {
 /// A message in a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
-    /// Who wrote it.
+    /// Whether the lead or we wrote it.
     pub direction: Direction,
     /// The keys of the message; if any of them is known, it is a duplicate. Never empty.
     pub keys: Vec<MessageKey>,
@@ -312,7 +312,7 @@ pub struct NewMessage {
     pub provider_id: Option<String>,
     /// The ids that an answer through the provider needs, as a JSON object.
     pub reply_handle: Option<serde_json::Value>,
-    /// The subject line.
+    /// The subject line, which only some messages have.
     pub subject: Option<String>,
     /// The cleaned new text; the raw text if cleaning leaves nothing.
     pub body: String,
@@ -323,9 +323,9 @@ pub struct NewMessage {
     pub raw_text: Option<String>,
     /// The HTML as received.
     pub raw_html: Option<String>,
-    /// The sender.
+    /// The sender, as far as the body names it.
     pub from: Address,
-    /// The recipients.
+    /// The recipients, as far as the body names them.
     pub to: Vec<Address>,
     /// The recipients of a copy.
     pub cc: Vec<Address>,

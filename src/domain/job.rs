@@ -123,7 +123,7 @@ pub fn dedupe_key(client_id: &str, subject_id: Id, kind: &str) -> String {
 pub enum FailureReason {
     /// The handler returned a failure.
     Error,
-    /// The handler panicked.
+    /// The handler panicked in this attempt.
     Panic,
     /// The attempt was cut off by the kind's time-out.
     Timeout,

@@ -69,11 +69,11 @@ impl Identity {
 /// What a webhook tells about a lead. `None` means "not told" and never overwrites a stored value.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct LeadProfile {
-    /// Given name.
+    /// The given name.
     pub first_name: Option<String>,
-    /// Family name.
+    /// The family name.
     pub last_name: Option<String>,
-    /// Company.
+    /// The name of the company.
     pub company_name: Option<String>,
     /// Title in the company.
     pub title: Option<String>,
@@ -81,7 +81,7 @@ pub struct LeadProfile {
     pub email: Option<String>,
     /// Phone number: E.164, else its digits.
     pub phone: Option<String>,
-    /// IANA time zone.
+    /// The time zone, by its IANA name.
     pub timezone: Option<String>,
 }
 
@@ -90,20 +90,20 @@ pub struct LeadProfile {
 pub enum LeadStatus {
     /// It has not answered yet, or its answer decides nothing.
     New,
-    /// It answered positively.
+    /// The lead answered positively.
     Qualified,
     /// It wants to meet.
     MeetingRequested,
     /// It has a date for a meeting.
     MeetingBooked,
-    /// It declined.
+    /// The lead declined.
     NotInterested,
     /// It opted out, or mail to it bounced.
     Blacklisted,
 }
 
 impl LeadStatus {
-    /// All statuses.
+    /// All statuses, in the order of their declaration.
     pub const ALL: [Self; 6] = [
         Self::New,
         Self::Qualified,
@@ -140,9 +140,9 @@ impl Serialize for LeadStatus {
 /// What keeps messages from a lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Barriers {
-    /// Stops all channels.
+    /// The lead opted out, which stops all channels.
     pub opted_out: bool,
-    /// Stops mail.
+    /// Mail to the lead bounced, which stops mail.
     pub bounced: bool,
     /// Stops text messages: the do-not-disturb flag.
     pub sms_dnd: bool,

@@ -55,7 +55,7 @@ pub enum Effect {
         channel: ChannelName,
         /// Subject line; mail only.
         subject: Option<String>,
-        /// The whole text.
+        /// The whole text of the draft.
         body: String,
         /// The parts of a text message, within the bounds of its medium; empty on other media.
         parts: Vec<String>,
@@ -64,7 +64,7 @@ pub enum Effect {
     Score {
         /// Match with the client's ideal customer.
         fit: i16,
-        /// Readiness.
+        /// How ready the lead is to meet or buy, 1 to 4.
         intent: i16,
         /// Half of their sum, halves down.
         overall: i16,
@@ -74,7 +74,7 @@ pub enum Effect {
     /// Enqueue a job about the same message and lead, with as many attempts as its kind has in the
     /// configuration. A job of that kind and subject that exists already is no error.
     Enqueue {
-        /// Its kind.
+        /// The kind of the job.
         kind: JobKind,
         /// What it is about: one job for each subject and kind.
         subject: Subject,

@@ -199,7 +199,7 @@ fn is_marked(text: &str, part: &Range<usize>) -> bool {
 
 /// A line of an answer.
 struct AnswerLine<'a> {
-    /// Without its end.
+    /// The text of the line without its end.
     text: &'a str,
     /// The parts of it, in bytes, that are ours and are cut out.
     cut: Vec<Range<usize>>,

@@ -8,7 +8,7 @@ pub enum Role {
     /// Takes webhooks and works jobs off.
     #[default]
     All,
-    /// Only takes webhooks.
+    /// It takes webhooks and works on no jobs.
     Ingest,
     /// Only works jobs off.
     Worker,

@@ -26,7 +26,7 @@ const BODIES_AT_LEAST: usize = 8;
 /// A body of up to this many bytes is small. Nearly all webhooks are.
 const SMALL_BYTES: usize = 64 * 1_024;
 
-/// Whose request borrows.
+/// The sender whose request borrows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Borrower {
     /// A sender that has shown a right secret, or needs none because only this machine can post.
@@ -47,9 +47,9 @@ impl Borrower {
 /// How many bytes are borrowed.
 #[derive(Debug, Default)]
 struct BorrowedBytes {
-    /// By known senders.
+    /// Bytes lent to known senders.
     known: usize,
-    /// By strangers.
+    /// Bytes lent to strangers.
     strangers: usize,
     /// By each stranger; only those that have borrowed something.
     by_address: HashMap<Neighbours, usize>,

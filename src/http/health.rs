@@ -20,7 +20,7 @@ const DATABASE_LIMIT: Duration = Duration::from_secs(2);
 /// How long the result of a check is used for further requests.
 const DATABASE_CHECK_KEPT: Duration = Duration::from_secs(1);
 
-/// Mounts the paths.
+/// Mounts the paths of health checks and metrics.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
     cfg.route("/healthz", web::get().to(alive))
         .route("/readyz", web::get().to(ready))

@@ -35,7 +35,7 @@ const CLOSING_SHARE: usize = 8;
 /// The most connections that one thread can count.
 const OF_THREAD_MAX: usize = 1 << 20;
 
-/// How to serve.
+/// How a server listens and serves.
 pub(super) struct ListenSetup {
     pub(super) threads: usize,
     /// How many connections there are descriptors for.

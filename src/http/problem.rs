@@ -119,7 +119,7 @@ pub struct Problem {
     detail: String,
     field: Option<String>,
     request_id: Option<String>,
-    /// `Retry-After`.
+    /// The value of the header `Retry-After`.
     retry_after_seconds: Option<u64>,
     /// `Allow`: the methods that there are.
     allow: Option<&'static str>,

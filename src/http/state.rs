@@ -35,7 +35,7 @@ pub struct HttpSetup {
     pub store: Store,
     /// What the actors do.
     pub board: Arc<Board>,
-    /// What is counted.
+    /// The metrics in which requests are counted.
     pub metrics: Metrics,
     /// The token of the admin API.
     pub token: config::Secret,

@@ -40,19 +40,19 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("`{}` in `server.tls.{key}` cannot be read: {source}", .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// `cert` or `key`.
+        /// The key of `[server.tls]` that names the file: `cert` or `key`.
         key: &'static str,
-        /// The reason.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file holds neither a certificate nor a key, as it should.
     #[error("`{}` in `server.tls.{key}` holds no {expected} in PEM: {why}", .path.display())]
     Content {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// `cert` or `key`.
+        /// The key of `[server.tls]` that names the file: `cert` or `key`.
         key: &'static str,
         /// What it should hold.
         expected: &'static str,

@@ -30,7 +30,7 @@ use std::{
 pub struct IngestSetup {
     /// Whose webhooks it stores.
     pub channel: ChannelName,
-    /// Where it stores.
+    /// The part of the store that stores webhooks.
     pub inbox: Inbox,
     /// The limits of a group, read for each group.
     pub config: config::Live,
@@ -40,7 +40,7 @@ pub struct IngestSetup {
     pub notices: Notices,
     /// Where it posts what it does.
     pub board: Arc<Board>,
-    /// What it counts.
+    /// The metrics in which it counts.
     pub metrics: WebhookMetrics,
 }
 

@@ -33,7 +33,7 @@ pub struct Gate {
 pub struct Permit {
     room: Arc<Mutex<Room>>,
     client: Arc<str>,
-    /// In bytes.
+    /// The bytes of the webhook.
     size: usize,
 }
 
@@ -92,7 +92,7 @@ impl Room {
         Some(name)
     }
 
-    /// Gives room back.
+    /// Gives back the room of a webhook of `client`.
     fn leave(&mut self, client: &str, size: usize) {
         let Some(used) = self.used.get_mut(client) else { return };
         used.entries -= 1;

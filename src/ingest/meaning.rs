@@ -24,7 +24,7 @@ pub(super) enum Meaning {
 }
 
 impl MaskedWebhook<'_> {
-    /// Judges it.
+    /// Judges what the webhook means.
     pub(super) fn meaning(&self) -> Meaning {
         let (channel, client) = (self.webhook.channel, self.webhook.client);
         let settings = client.channel(channel.name().0);

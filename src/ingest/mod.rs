@@ -29,11 +29,11 @@ use tokio::sync::oneshot;
 #[derive(actix::Message, Debug)]
 #[rtype(result = "()")]
 pub struct Ingest {
-    /// The webhook.
+    /// The webhook to store.
     pub inbound: Inbound,
-    /// Its room, given back with the answer.
+    /// The room that it takes, given back with the answer.
     pub permit: Permit,
-    /// Where its answer goes.
+    /// The channel for its answer.
     pub reply: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Ingest {
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Stored {
-    /// How many.
+    /// How many jobs were committed.
     pub jobs: usize,
 }
 

@@ -64,7 +64,7 @@ pub struct Replay<'a> {
     pub item: QuarantineRow,
     /// The channel that it came over.
     pub channel: &'a dyn AnyChannel,
-    /// Its client.
+    /// The client to which the webhook was posted.
     pub client: &'a Client,
     /// The id of the request that asks for it.
     pub request_id: &'a str,

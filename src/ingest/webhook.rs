@@ -16,7 +16,7 @@ const DELIVERY_ID_MAX: usize = 512;
 /// The field of a signed body that holds the id of its delivery.
 const DELIVERY_ID_FIELD: &str = "webhookId";
 
-/// An authenticated webhook.
+/// An authenticated webhook, before it is interpreted.
 pub struct Webhook<'a> {
     /// The channel that interprets it.
     pub channel: &'a dyn AnyChannel,
@@ -51,14 +51,14 @@ pub struct SignedBody {
 /// When a body was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedTime {
-    /// Within the window.
+    /// The body was signed within the window.
     InWindow,
-    /// Before or after the window.
+    /// The body was signed before or after the window.
     OutOfWindow,
     /// The body lacks the field that tells it: anybody who has seen the body can post it again at
     /// any time.
     Untold {
-        /// That field.
+        /// The field that is missing.
         field: &'static str,
     },
 }
@@ -88,9 +88,9 @@ pub(super) struct MaskedWebhook<'a> {
 
 /// A body without secrets.
 enum MaskedBody {
-    /// It held none.
+    /// The body held no secrets.
     AsReceived,
-    /// Some were masked.
+    /// The body with its secrets masked.
     Json(Value),
     /// The text of a body that holds too many values to be read, with its secrets masked.
     Text(String),

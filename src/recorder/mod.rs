@@ -77,22 +77,22 @@ impl Drop for InFlightGuard {
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Recorded {
-    /// How many.
+    /// How many jobs got an outcome.
     pub jobs: usize,
 }
 
 /// What the recorder is made from; the supervisor keeps it to make replacements.
 #[derive(Clone, Debug)]
 pub struct RecorderSetup {
-    /// What it commits.
+    /// The outcomes that it must commit.
     pub uncommitted: Uncommitted,
-    /// Where it commits.
+    /// The part of the store that commits outcomes.
     pub ledger: Ledger,
     /// Tells the supervisor that there is room.
     pub announcer: Announcer<Recorded>,
-    /// Where it posts.
+    /// The board on which it posts its state.
     pub board: Arc<Board>,
-    /// Where it counts what it has committed.
+    /// The metrics in which it counts what it has committed.
     pub metrics: Metrics,
     /// How many outcomes may wait. It is only posted: the room taken before each claim is the
     /// bound.

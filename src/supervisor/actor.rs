@@ -60,11 +60,11 @@ pub struct SupervisorSetup {
     pub kinds: Vec<KindEntry>,
     /// What handlers are given; `None` if the role is `ingest`.
     pub deps: Option<Deps>,
-    /// Where it claims.
+    /// The queue from which it claims jobs.
     pub queue: Queue,
-    /// This process.
+    /// The id of this process as a node.
     pub node: Id,
-    /// Where outcomes go.
+    /// Receives the outcomes of jobs.
     pub uncommitted: Uncommitted,
     /// Recorder, ingest actors, listener and janitor.
     pub children: Vec<Child>,
@@ -74,7 +74,7 @@ pub struct SupervisorSetup {
     pub stored: Announcer<Stored>,
     /// Given the address of each supervisor, which hears of commits.
     pub recorded: Announcer<Recorded>,
-    /// Where slots live.
+    /// The threads on which slots run.
     pub arbiters: Arc<[ArbiterHandle]>,
     /// The threads of handlers, by kind.
     pub work: HashMap<JobKind, Arc<WorkRuntime>>,
@@ -86,7 +86,7 @@ pub struct SupervisorSetup {
     pub config: config::Live,
     /// Where all actors post.
     pub board: Arc<Board>,
-    /// What is counted.
+    /// The metrics in which all actors count.
     pub metrics: Metrics,
 }
 
@@ -103,7 +103,7 @@ pub struct Supervisor {
     pub(super) pools: Vec<Pool>,
     /// The kinds that this process works on, as the claim wants them.
     pub(super) kinds: Arc<[JobKind]>,
-    /// Of `claiming` alone.
+    /// Used by `claiming` alone.
     pub(super) claiming: Claiming,
     /// When a tick polls; `claiming` tells it of changes.
     pub(super) polling: PollPolicy,

@@ -29,11 +29,11 @@ const SILENT_CHECKS_MARGIN: u32 = 1;
 /// process is ended.
 const STALLED_CHECKS_MAX: u32 = 15;
 
-/// Watches the supervisor.
+/// Watches the supervisor, and starts another when it dies.
 #[derive(Debug)]
 pub struct Guardian {
     setup: Arc<SupervisorSetup>,
-    /// Where supervisors live.
+    /// The thread on which supervisors run.
     arbiter: ArbiterHandle,
     /// Reports of supervisors that went down; taken when the guardian starts.
     downs: Option<mpsc::UnboundedReceiver<Down>>,

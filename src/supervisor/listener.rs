@@ -26,13 +26,13 @@ const PAUSES: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::f
 /// What the listener is made from.
 #[derive(Clone, Debug)]
 pub struct ListenerSetup {
-    /// How to listen.
+    /// Subscribes to the notices of other nodes.
     pub subscriber: Subscriber,
-    /// Wakes the supervisor.
+    /// Tells the supervisor of jobs that other nodes stored.
     pub announcer: Announcer<Stored>,
     /// Set while notices arrive; while it is not, heartbeats look for jobs.
     pub is_heard: Arc<AtomicBool>,
-    /// Where it posts.
+    /// The board on which it posts its state.
     pub board: Arc<Board>,
 }
 

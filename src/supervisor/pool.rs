@@ -25,7 +25,7 @@ use tokio::time::Instant;
 /// What the slots of one pool are made from, and share.
 #[derive(Clone)]
 pub(super) struct SlotSetup {
-    /// The kind.
+    /// The kind of jobs that the pool works on.
     pub(super) kind: JobKind,
     /// What handlers are made with.
     pub(super) deps: Deps,
@@ -33,9 +33,9 @@ pub(super) struct SlotSetup {
     pub(super) work: Arc<WorkRuntime>,
     /// Where a client's jobs are left to other nodes.
     pub(super) queue: Queue,
-    /// Where outcomes go.
+    /// Receives the outcomes of jobs.
     pub(super) uncommitted: Uncommitted,
-    /// Who is told that a slot is free.
+    /// The supervisor, which is told that a slot is free.
     pub(super) supervisor: SupervisorAddress,
     /// Time-outs and backoff, read for each attempt.
     pub(super) config: config::Live,
@@ -43,9 +43,9 @@ pub(super) struct SlotSetup {
     pub(super) board: Arc<Board>,
     /// Where the pool posts.
     pub(super) post: Arc<PoolPost>,
-    /// What they count.
+    /// The metrics of the kind.
     pub(super) metrics: KindMetrics,
-    /// This process.
+    /// The id of this process as a node.
     pub(super) node: Id,
     /// The jobs that wait for a slot.
     pub(super) waiting: Arc<PoolQueue>,
@@ -74,7 +74,7 @@ impl fmt::Debug for SlotSetup {
 /// A job kind as the supervisor sees it: its name and how to start one of its slots.
 #[derive(Clone)]
 pub struct KindEntry {
-    /// The kind.
+    /// The kind of jobs that the handler works on.
     pub kind: JobKind,
     start: Arc<StartSlot>,
 }
@@ -144,7 +144,7 @@ impl Pool {
         &self.setup
     }
 
-    /// Its kind.
+    /// The kind of jobs that it works on.
     pub(super) const fn kind(&self) -> JobKind {
         self.setup.kind
     }

@@ -91,7 +91,7 @@ impl SuccessClock {
     }
 }
 
-/// One slot.
+/// One slot of the pool.
 #[derive(Debug)]
 struct Slot {
     wake: Recipient<Wake>,

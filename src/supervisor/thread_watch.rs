@@ -18,7 +18,7 @@ pub(super) struct ThreadWatch(Vec<Thread>);
 
 #[derive(Debug)]
 struct Thread {
-    /// For the log.
+    /// The name of the thread, for the log.
     name: String,
     arbiter: ArbiterHandle,
     /// The thread has given a sign of life since the last check.

@@ -135,22 +135,22 @@ impl Faults {
 
 #[cfg(not(debug_assertions))]
 impl Faults {
-    /// No points.
+    /// A release build has no points.
     pub fn from_env() -> Self {
         Self {}
     }
 
-    /// The usual limit.
+    /// Returns the usual limit.
     #[inline(always)]
     pub fn limit(&self, _: &'static str, usual: Duration) -> Duration {
         usual
     }
 
-    /// Does nothing.
+    /// Does nothing in a release build.
     #[inline(always)]
     pub fn point(&self, _: &'static str) {}
 
-    /// Does nothing.
+    /// Does nothing in a release build.
     #[inline(always)]
     pub fn stage(&self, _: &'static str, _: &'static str) {}
 }

@@ -6,7 +6,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 const REASON: &[&str] = &["reason"];
 
-/// The metric families.
+/// The metric families of HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpFamilies {
     connections: ConnectionMetrics,

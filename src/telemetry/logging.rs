@@ -33,7 +33,7 @@ pub enum LoggingError {
         "`telemetry.log` is `{filter}`: expected a filter such as `info` or `info,postroom::ingest=debug`"
     )]
     Filter {
-        /// The filter.
+        /// The filter as it was written.
         filter: String,
         /// What is wrong with it.
         source: ParseError,

@@ -316,13 +316,13 @@ impl WebhookMetrics {
 pub struct KindMetrics {
     wait_seconds: Histogram,
     run_seconds: Histogram,
-    /// Pending jobs.
+    /// The pending jobs of the kind.
     pub pending: IntGauge,
     /// Running jobs, on all nodes.
     pub running: IntGauge,
     /// Age of the job that has been due for longest, in seconds; 0 if none is due.
     pub oldest_pending_seconds: Gauge,
-    /// Slots.
+    /// The slots of the pool.
     pub pool_size: IntGauge,
     /// Slots that run a job.
     pub pool_busy: IntGauge,

@@ -30,7 +30,7 @@ pub struct PoolPost {
 /// A pool as readers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolView {
-    /// Its kind.
+    /// The kind of jobs that the pool works on.
     pub kind: JobKind,
     /// How many slots it has.
     pub size: usize,

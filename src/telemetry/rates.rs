@@ -20,7 +20,7 @@ const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 /// The rates of a daemon. Each event is counted in the second in which it happens.
 #[derive(Debug)]
 pub struct Throughput {
-    /// Second 0.
+    /// The start of second 0.
     started: Instant,
     webhooks: Rate60,
     attempts: Rate60,

@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(60);
 pub struct Sparse {
     /// When the last line was due.
     told_at: Option<Instant>,
-    /// Events since then.
+    /// The events since the last line.
     untold: u64,
 }
 

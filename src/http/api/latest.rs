@@ -12,7 +12,7 @@ const KEPT_TIMES: u32 = 20;
 /// But it is shared for at most this long.
 const KEPT_MAX: Duration = Duration::from_secs(60);
 
-/// The last result.
+/// The last result of a read, which all who ask for it meanwhile share.
 #[derive(Debug)]
 pub(super) struct Latest<T>(Mutex<Option<LatestOutcome<T>>>);
 

@@ -37,14 +37,14 @@ use tokio::time::Instant;
 
 /// What the handlers of the admin API share.
 pub(super) struct ApiState {
-    /// What is stored.
+    /// Reads and changes what is stored.
     desk: Desk,
-    /// What runs.
+    /// Shows the state of the actors.
     board: Arc<Board>,
     /// The token that a request must show.
     token: Secret,
     started: Instant,
-    /// What is counted.
+    /// The metrics in which requests are counted.
     metrics: Metrics,
     role: Role,
     /// The values that the filter `channel` takes.

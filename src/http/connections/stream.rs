@@ -29,7 +29,7 @@ impl Watched {
         Self { tcp, guard, is_blocked: false }
     }
 
-    /// Its connection.
+    /// The connection of the stream.
     pub(in crate::http) const fn connection(&self) -> &Arc<OpenConnection> {
         self.guard.connection()
     }

@@ -51,7 +51,7 @@ impl ConnectionTable {
         self.count
     }
 
-    /// All connections.
+    /// All connections that are open.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<OpenConnection>> {
         self.by_address.values().flat_map(HashMap::values)
     }

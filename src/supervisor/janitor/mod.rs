@@ -35,29 +35,29 @@ use std::sync::Arc;
 /// What the janitor is made from.
 #[derive(Clone, Debug)]
 pub struct JanitorSetup {
-    /// Which nodes are alive.
+    /// Knows which nodes are alive.
     pub membership: Membership,
     /// This process. It is alive, whatever its heartbeat says.
     pub node: Id,
-    /// Where it finds what dead nodes hold.
+    /// The queue in which it finds what dead nodes hold.
     pub queue: Queue,
-    /// What this process has in memory.
+    /// The runs that this process has in memory.
     pub in_flight: InFlight,
-    /// Where the canary is enqueued.
+    /// Enqueues the canary.
     pub enqueuer: Enqueuer,
-    /// Where rescues are recorded.
+    /// Records the rescues.
     pub ledger: Ledger,
     /// Tells the supervisor of rescued jobs: they are due soon.
     pub announcer: Announcer<Stored>,
-    /// What the leader has to do.
+    /// The chores of the leader.
     pub chores: Chores,
     /// The configuration that applies now.
     pub config: config::Live,
     /// The kinds that this process knows: it decides nothing about others.
     pub kinds: Arc<[JobKind]>,
-    /// Where it posts.
+    /// The board on which it posts its state.
     pub board: Arc<Board>,
-    /// What it counts.
+    /// The metrics in which it counts.
     pub metrics: Metrics,
 }
 
