@@ -59,7 +59,7 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// `(part, types and functions that it never names)`: what it would do with them is another part's.
 const NEVER_NAMED: &[(&str, &[&str])] = &[
-    // What is stored of a webhook is decided by ingest.
+    // Ingest decides what is stored of a webhook.
     ("http", &["Inbound", "Inbox", "Delivery", "body_hash", "commit_isolating"]),
 ];
 

@@ -37,7 +37,7 @@ pub(super) struct Actors {
     pub(super) uncommitted: Uncommitted,
 }
 
-/// What the actors have in common.
+/// The parts that the actors have in common.
 pub(super) struct Parts {
     pub(super) live: config::Live,
     pub(super) store: Store,

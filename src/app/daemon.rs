@@ -389,7 +389,7 @@ impl WaitingRoom {
     }
 }
 
-/// What the store is opened with.
+/// The settings with which the store is opened.
 struct Opening<'a> {
     config: &'a config::Live,
     runtime: &'a StoreRuntime,

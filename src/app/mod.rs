@@ -38,7 +38,7 @@ pub enum Exit {
     GivenUp,
     /// Handlers that never yield held too many threads.
     LostThreads,
-    /// It was silent for so long that the other nodes deleted its row.
+    /// The node was silent for too long, and the other nodes deleted its row.
     Forgotten,
     /// Its supervisor or a thread of its actors no longer reacted.
     Stalled,

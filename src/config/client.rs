@@ -89,9 +89,9 @@ pub enum Schedule {
     /// They are sent at any hour.
     #[default]
     Always,
-    /// In the client's business hours.
+    /// They are sent in the client's business hours.
     BusinessHours,
-    /// In the hours of this table, which is kept as written.
+    /// They are sent in the hours of this table, which is kept as written.
     Custom(Settings),
 }
 

@@ -1,4 +1,4 @@
-//! The configuration that applies now, shared by all who read it.
+//! The configuration that applies now, shared by all its readers.
 
 use super::Config;
 use arc_swap::ArcSwap;

@@ -210,13 +210,13 @@ pub struct AnalystConfig {
 /// `[retention]`: how long rows are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retention {
-    /// Jobs that succeeded or were cancelled.
+    /// How long jobs that succeeded or were cancelled are kept.
     pub succeeded: Duration,
     /// How long jobs that failed are kept.
     pub failed: Duration,
     /// How long webhooks stay in quarantine.
     pub quarantine: Duration,
-    /// Bodies of webhooks, as received.
+    /// How long bodies of webhooks are kept, as received.
     pub payloads: Duration,
 }
 

@@ -104,7 +104,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 pub enum PublicKeyKind {
     /// Ed25519 signatures over the body.
     Ed25519,
-    /// RSA signatures (PKCS#1 v1.5 with SHA-256).
+    /// RSA signatures over the body (PKCS#1 v1.5 with SHA-256).
     Rsa,
 }
 

@@ -88,17 +88,17 @@ pub struct LeadProfile {
 /// The status of a lead (docs/RULES.md STATUS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeadStatus {
-    /// It has not answered yet, or its answer decides nothing.
+    /// The lead has not answered yet, or its answer decides nothing.
     New,
     /// The lead answered positively.
     Qualified,
-    /// It wants to meet.
+    /// The lead wants to meet.
     MeetingRequested,
-    /// It has a date for a meeting.
+    /// The lead has a date for a meeting.
     MeetingBooked,
     /// The lead declined.
     NotInterested,
-    /// It opted out, or mail to it bounced.
+    /// The lead opted out, or mail to it bounced.
     Blacklisted,
 }
 
@@ -144,7 +144,7 @@ pub struct Barriers {
     pub opted_out: bool,
     /// Mail to the lead bounced, which stops mail.
     pub bounced: bool,
-    /// Stops text messages: the do-not-disturb flag.
+    /// The do-not-disturb flag, which stops text messages.
     pub sms_dnd: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an attempt comes to, and what should change because of it.
+//! The outcome of an attempt, and the changes that follow from it.
 
 use super::{ChannelName, Id, JobKind, Sentiment};
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub enum Effect {
     Enqueue {
         /// The kind of the job.
         kind: JobKind,
-        /// What it is about: one job for each subject and kind.
+        /// The subject of the job: there is one job for each subject and kind.
         subject: Subject,
         /// When it is due, counted from the commit.
         delay: Duration,

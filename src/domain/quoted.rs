@@ -7,7 +7,7 @@ use std::{
     ops::Range,
 };
 
-/// Consecutive words by which places in our text are found.
+/// How many consecutive words identify a place in our text.
 const SHINGLE: usize = 4;
 /// The least words of a run that counts as a quote. People repeat shorter ones in their own words.
 const RUN_WORDS: usize = 8;

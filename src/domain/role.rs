@@ -5,12 +5,12 @@ use std::str::FromStr;
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Role {
-    /// Takes webhooks and works jobs off.
+    /// It takes webhooks and works on jobs.
     #[default]
     All,
     /// It takes webhooks and works on no jobs.
     Ingest,
-    /// Only works jobs off.
+    /// It works on jobs and takes no webhooks.
     Worker,
 }
 

@@ -1,4 +1,4 @@
-//! The secrets by which a sender may post webhooks.
+//! The secrets with which a sender may post webhooks.
 //!
 //! One right secret in any of the places is enough, and a wrong one in another place does no harm
 //! (docs/RULES.md P2). An unknown client and a wrong secret look the same and take the same time:

@@ -252,7 +252,8 @@ mod tests {
                 prop_assert_eq!(borrowed.strangers, sum);
                 prop_assert_eq!(borrowed.by_address.values().sum::<usize>(), sum);
                 prop_assert!(sum < STRANGERS_BYTES);
-                // Twelve addresses leave a quarter of a quarter of … to the next at the least.
+                // Each of the twelve addresses leaves at least a quarter of what it finds to the
+                // next.
                 let small = (STRANGERS_BYTES - sum) / 2;
                 let newcomer = stranger("198.51.100.1");
                 prop_assert!(borrowed.lend(newcomer, 0, small.min(4_096), LIMIT) || small == 0);

@@ -135,7 +135,7 @@ impl Host {
     }
 }
 
-/// Headers by which a proxy, a tunnel or a content network tells for whom it asks.
+/// Headers in which a proxy, a tunnel or a content network names the client that it asks for.
 const FORWARDING: [&str; 16] = [
     "cdn-loop",
     "client-ip",

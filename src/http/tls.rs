@@ -47,7 +47,7 @@ pub enum TlsError {
         /// The error of the system.
         source: io::Error,
     },
-    /// A file holds neither a certificate nor a key, as it should.
+    /// A file does not hold the certificate or the key that it should.
     #[error("`{}` in `server.tls.{key}` holds no {expected} in PEM: {why}", .path.display())]
     Content {
         /// The path of the file.

@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-/// What an ingest actor is made of; kept by the supervisor, which makes replacements from it.
+/// The parts from which an ingest actor is made. The supervisor keeps them to make replacements.
 #[derive(Clone, Debug)]
 pub struct IngestSetup {
     /// Whose webhooks it stores.
@@ -59,7 +59,7 @@ pub struct IngestActor {
 /// Webhooks that are committed one group after the other. Lanes commit at the same time.
 #[derive(Debug, Default)]
 struct Lane {
-    /// What the next groups are made of, in the order of arrival.
+    /// The webhooks of the next groups, in the order of arrival.
     waiting: VecDeque<Ingest>,
     /// True from the moment when a commit is asked for until the lane is empty.
     is_committing: bool,

@@ -106,7 +106,7 @@ impl Room {
 }
 
 impl Gate {
-    /// Has room for `entries` webhooks that have `bytes` bytes together.
+    /// A gate with room for `entries` webhooks that have `bytes` bytes together.
     pub fn new(entries: usize, bytes: usize) -> Self {
         let room = Arc::new(Mutex::new(Room::new(entries, bytes)));
         Self { room, closed: CancellationToken::new() }

@@ -81,7 +81,7 @@ pub struct Recorded {
     pub jobs: usize,
 }
 
-/// What the recorder is made from; the supervisor keeps it to make replacements.
+/// The parts from which the recorder is made. The supervisor keeps them to make replacements.
 #[derive(Clone, Debug)]
 pub struct RecorderSetup {
     /// The outcomes that it must commit.

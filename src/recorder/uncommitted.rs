@@ -275,7 +275,7 @@ mod tests {
             let (mut settled, mut died_over) = (Vec::new(), 0);
             let mut dies = dies.into_iter();
             while let Some(group) = uncommitted.next_group() {
-                // Not so often that an outcome is let go: that is the next test.
+                // Few enough deaths that no outcome is dropped: the next test covers that.
                 if dies.next().unwrap_or(false) && died_over < DEATHS_MAX - 2 {
                     died_over += 1;
                     uncommitted.take_over();

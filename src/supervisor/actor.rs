@@ -54,11 +54,11 @@ const DUE_STEP: usize = 1_000;
 /// The shortest sleep until the next due job.
 const DUE_PAUSE_MIN: Duration = Duration::from_millis(5);
 
-/// What supervisors are made from.
+/// The parts from which supervisors are made.
 pub struct SupervisorSetup {
     /// The kinds that this process works on; none if its role is `ingest`.
     pub kinds: Vec<KindEntry>,
-    /// What handlers are given; `None` if the role is `ingest`.
+    /// The parts that handlers get; `None` if the role is `ingest`.
     pub deps: Option<Deps>,
     /// The queue from which it claims jobs.
     pub queue: Queue,

@@ -29,8 +29,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 
-/// The pause before the next check of a job whose client is not in the configuration, if this
-/// node cannot leave the client's jobs to other nodes: it leaves those of only so many clients.
+/// The pause before the next check of a job whose client is not in the configuration, if this node
+/// cannot leave the client's jobs to other nodes: it does so for a limited number of clients only.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a handler that was cut off may hold its thread until it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);

@@ -73,7 +73,7 @@ pub(super) struct Claiming {
     is_paced: bool,
     /// Somebody has asked for a claim since the last one was planned.
     is_nudged: bool,
-    /// Which pool a remainder of room is dealt to first; grows by one with each claim.
+    /// The number of the pool that gets a remainder of room first; it grows by one with each claim.
     first: usize,
     /// The daemon drains: no claims any more.
     is_closed: bool,

@@ -46,7 +46,7 @@ pub struct Handover {
     pub(super) room: Arc<Semaphore>,
     /// One permit: this node runs at most one job whose last attempt was rescued.
     pub(super) suspects: Arc<Semaphore>,
-    /// The start of the clock by which restarts and polls are timed.
+    /// The start of the clock of restarts and polls.
     pub(super) started: Instant,
     /// Empty while a supervisor lives.
     left: Mutex<HandedOver>,
@@ -57,7 +57,7 @@ pub struct Handover {
     downs: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Down>>>,
 }
 
-/// What a supervisor holds itself while it lives.
+/// The part that a supervisor takes while it lives.
 #[derive(Debug, Default)]
 pub(super) struct HandedOver {
     pub(super) pools: Vec<Pool>,

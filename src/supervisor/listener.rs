@@ -23,7 +23,7 @@ use std::{
 /// The pauses between attempts to listen.
 const PAUSES: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
-/// What the listener is made from.
+/// The parts from which the listener is made.
 #[derive(Clone, Debug)]
 pub struct ListenerSetup {
     /// Subscribes to the notices of other nodes.

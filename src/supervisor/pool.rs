@@ -22,12 +22,12 @@ use actix::{Actor, ArbiterHandle, Recipient};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// What the slots of one pool are made from, and share.
+/// The parts from which the slots of one pool are made, and which they share.
 #[derive(Clone)]
 pub(super) struct SlotSetup {
     /// The kind of jobs that the pool works on.
     pub(super) kind: JobKind,
-    /// What handlers are made with.
+    /// The parts from which handlers are made.
     pub(super) deps: Deps,
     /// The threads on which handlers' futures run.
     pub(super) work: Arc<WorkRuntime>,
@@ -139,7 +139,7 @@ impl Pool {
         Self { setup, slots, rate: FinishRate::start() }
     }
 
-    /// What its slots are made from.
+    /// The parts from which its slots are made.
     pub(super) const fn setup(&self) -> &SlotSetup {
         &self.setup
     }

@@ -37,7 +37,7 @@ pub(super) struct SlotWork<H> {
 pub(super) enum SlotEnd {
     /// Its handler panicked or is stuck: it is to be replaced.
     Broken,
-    /// It was silent for so long that another slot has its place.
+    /// It was silent for too long, and another slot has taken its place.
     Abandoned,
 }
 

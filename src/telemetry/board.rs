@@ -57,13 +57,13 @@ impl ActorType {
 /// What an actor does right now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorState {
-    /// Waits for something to do.
+    /// It waits for something to do.
     Idle,
-    /// Works on something.
+    /// It works on something.
     Busy,
-    /// Will be started again after a pause.
+    /// It will be started again after a pause.
     BackingOff,
-    /// Has ended and posts no more.
+    /// It has ended and posts no more.
     Dead,
 }
 

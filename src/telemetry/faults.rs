@@ -7,7 +7,7 @@
 //! For a daemon in a process of its own, `POSTROOM_FAULTS` arms points at the start. With
 //! `supervisor.started=100` the next hundred calls of that point panic. With
 //! `store.ingest.before_commit=kill@7` the seventh call ends the process at once. With
-//! `janitor.handle=block` the first call blocks its thread for ever.
+//! `janitor.handle=block` the first call blocks its thread and never returns.
 //!
 //! A test can also shorten limits that would show only after minutes: `limit.statement=300ms`.
 

@@ -318,13 +318,13 @@ pub struct KindMetrics {
     run_seconds: Histogram,
     /// The pending jobs of the kind.
     pub pending: IntGauge,
-    /// Running jobs, on all nodes.
+    /// The running jobs of the kind on all nodes.
     pub running: IntGauge,
     /// Age of the job that has been due for longest, in seconds; 0 if none is due.
     pub oldest_pending_seconds: Gauge,
     /// The slots of the pool.
     pub pool_size: IntGauge,
-    /// Slots that run a job.
+    /// The slots that run a job.
     pub pool_busy: IntGauge,
     /// Slots that wait for their restart.
     pub pool_backing_off: IntGauge,

@@ -15,7 +15,7 @@ const DO: &str = concat!(
     r"|antwoord(?:en)?|stuur|klik(?:k)?|skriv|svara?|skicka|vastaa|laheta|odpisz|odpowiedz|wyslij|napisz|odpovezte|poslete",
     r"|napiste|raspund(?:e|eti)|trimite(?:ti)?|scrie(?:ti)?)",
 );
-/// What people are told to send or to click.
+/// Instructions that tell people what to send or to click.
 const KEYWORD: &str = concat!(
     r"(?:stopp?(?: all|all| sms)?|end|quit|cancel|unsub(?:scribe)?|opt[ -]?out|remove(?: me)?|no|out|arrete?r?|baja|alto",
     r"|parar|sair|salir|cancelar|abmelden|afmelden|here|(?:the |this )?(?:link|button)(?: below)?|below|hier|ici|aqui|qui",

@@ -1,4 +1,5 @@
-//! Shares a read of the database among all who ask at about the same time: scrapes and overviews.
+//! Shares a read of the database among requests that come at about the same time: scrapes and
+//! overviews.
 
 use crate::store::StoreError;
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ const KEPT_TIMES: u32 = 20;
 /// But it is shared for at most this long.
 const KEPT_MAX: Duration = Duration::from_secs(60);
 
-/// The last result of a read, which all who ask for it meanwhile share.
+/// The last result of a read, which requests that came meanwhile share.
 #[derive(Debug)]
 pub(super) struct Latest<T>(Mutex<Option<LatestOutcome<T>>>);
 

@@ -1,4 +1,4 @@
-//! `/leads`: who they are, and what was written.
+//! `/leads`: the leads, their details and their conversations.
 
 use super::{
     ApiResult, ApiState,

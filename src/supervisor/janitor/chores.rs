@@ -17,7 +17,7 @@ pub(super) struct LeaderChores {
     forget: ChoreTimer,
     fold: ChoreTimer,
     prune: ChoreTimer,
-    /// What the last due pruning has still to do.
+    /// The rest of the work of the last due pruning.
     pruning: Pruning,
     checkpoint: ChoreTimer,
 }

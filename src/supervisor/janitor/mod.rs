@@ -32,7 +32,7 @@ use crate::{
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::sync::Arc;
 
-/// What the janitor is made from.
+/// The parts from which the janitor is made.
 #[derive(Clone, Debug)]
 pub struct JanitorSetup {
     /// Knows which nodes are alive.

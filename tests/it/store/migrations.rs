@@ -61,7 +61,7 @@ async fn pending(runtime: &StoreRuntime, config: &Config) -> (usize, usize) {
     (status.steps.len(), status.pending())
 }
 
-/// So many daemons that migrate and open one empty database at once.
+/// How many daemons migrate and open one empty database at once.
 async fn start_together(url: &str, count: usize) {
     let config = config(&[("POSTROOM__DATABASE__URL", url)]);
     let runtime = Arc::new(StoreRuntime::start().unwrap());

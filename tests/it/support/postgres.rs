@@ -21,7 +21,7 @@ use std::{
 const URL_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_URL";
 /// Why a test is skipped that needs a server.
 const MISSING: &str = "there is no PostgreSQL on the PATH or in /usr/lib/postgresql";
-/// The user that PostgreSQL runs as if the tests run as root.
+/// If the tests run as root, PostgreSQL runs as this user.
 const SYSTEM_USER: &str = "postgres";
 /// Ends it at once and without a last checkpoint; nobody will want its data.
 const QUIT: &str = "QUIT";

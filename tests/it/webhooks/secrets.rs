@@ -1,4 +1,4 @@
-//! Who may post, by which secret, and that no secret comes out again.
+//! Which secrets let a sender post, and that no secret comes out again.
 
 use crate::{
     on_both_daemons,

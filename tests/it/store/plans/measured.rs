@@ -117,7 +117,7 @@ async fn run(connection: &mut PgConnection, sql: &str) {
     done.unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
 
-/// What a plan gives; of one that writes and gives nothing, what it writes.
+/// The rows that a plan gives; the rows that it writes if it gives none.
 fn written_or_given(plan: &serde_json::Value) -> u64 {
     let rows = |plan: &serde_json::Value| plan["Actual Rows"].as_f64().unwrap_or_default() as u64;
     let is_write = plan["Node Type"] == "ModifyTable" && rows(plan) == 0;

@@ -185,7 +185,8 @@ async fn assert_all_are_large(db: &Fixture) {
 /// Rows that go through a plan for each page that it may touch.
 const HANDLED_A_PAGE: u64 = 4;
 
-/// What is wrong with what was measured, if anything; all of it on stdout, for whoever sets limits.
+/// The errors in the measurements, if any. All measurements go to stdout, so that a person can set
+/// limits.
 #[expect(clippy::print_stdout, reason = "shown with `--nocapture` to whoever sets limits")]
 fn judge(row: &Row, state: &str, it: &Measured, limit: u64) -> Option<String> {
     let what = format!("{} {state}", row.label());

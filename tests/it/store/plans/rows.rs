@@ -109,7 +109,7 @@ impl Row {
         row.a_row(PAGES, STEPS)
     }
 
-    /// What each row may cost, in pages and in steps.
+    /// The limit for each row, in pages and in steps.
     fn a_row(mut self, pages: u64, steps: u64) -> Self {
         self.pages = PAGES_FIXED + self.count * pages;
         self.steps = STEPS_FIXED + self.count * steps;
