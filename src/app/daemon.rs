@@ -8,7 +8,7 @@ use super::{
     token::admin_token,
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Secret},
     domain::{ChannelDirectory, JobKind, backoff::AWAY_PAUSE},
     http::{self, HttpSetup, State},
     ingest::Intake,
@@ -152,16 +152,7 @@ impl Daemon {
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        let state = State::new(HttpSetup {
-            config: live.clone(),
-            channels: registry.channels.clone(),
-            intake: intake.clone(),
-            store: store.clone(),
-            board: board.clone(),
-            metrics: parts.metrics.clone(),
-            token,
-            role,
-        });
+        let state = State::new(http_setup(&parts, &registry, &intake, token));
         waiting_room.hand_over().await;
         let server = http::serve(listener, tls, state)?;
         tracing::info!(
@@ -395,6 +386,20 @@ struct Opening<'a> {
     runtime: &'a StoreRuntime,
     role: Role,
     channels: ChannelDirectory,
+}
+
+/// The parts that the HTTP server shares with the actors, and its token.
+fn http_setup(parts: &Parts, registry: &Registry, intake: &Intake, token: Secret) -> HttpSetup {
+    HttpSetup {
+        config: parts.live.clone(),
+        channels: registry.channels.clone(),
+        intake: intake.clone(),
+        store: parts.store.clone(),
+        board: parts.board.clone(),
+        metrics: parts.metrics.clone(),
+        token,
+        role: parts.role,
+    }
 }
 
 /// Migrates, if that is allowed, and opens the store. While the database is unreachable it waits,

@@ -307,9 +307,10 @@ impl<'de> Visitor<'de> for TextOnly {
     }
 }
 
-/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it. Everything except
-/// strings that hold a secret stays as it is written. The value of `secret_field` is replaced if it
-/// is a text.
+/// The JSON `text` without secrets, as [`Masks::body`] but without a tree of it.
+///
+/// Everything except strings that hold a secret stays as it is written. The value of `secret_field`
+/// is replaced if it is a text.
 pub fn masked_text(text: &str, secret_field: Option<&str>, masks: &Masks<'_>) -> String {
     let mut shown = String::with_capacity(text.len());
     let (mut rest, mut is_secret) = (text, false);
