@@ -40,8 +40,8 @@ impl RoomUsed {
         Self { items: self.items.saturating_add(1), bytes: self.bytes.saturating_add(size) }
     }
 
-    /// Without one item of `size` bytes. It never falls below 0: items that were stored before rooms
-    /// were counted are not in it.
+    /// Without one item of `size` bytes. It never falls below 0: items that were stored before
+    /// rooms were counted are not in it.
     pub(in crate::store) fn without(self, size: i64) -> Self {
         let left = |used: i64, gone: i64| used.saturating_sub(gone).max(0);
         Self { items: left(self.items, 1), bytes: left(self.bytes, size) }

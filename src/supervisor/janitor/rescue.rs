@@ -59,8 +59,8 @@ pub struct Rescued {
     pub is_over: bool,
 }
 
-/// Rescues all jobs claimed by the `dead` nodes, and by nodes without a row. Each rescue is a failed
-/// attempt: the job is retried or ends. The run stays used, and the rescue adds none.
+/// Rescues all jobs claimed by the `dead` nodes, and by nodes without a row. Each rescue is a
+/// failed attempt: the job is retried or ends. The run stays used, and the rescue adds none.
 ///
 /// # Errors
 /// When the database is away; what was rescued before stays rescued.
