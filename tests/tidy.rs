@@ -31,10 +31,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["domain", "config", "telemetry", "store", "channels", "ingest", "supervisor"]),
 ];
 
-/// `(floor of the store, the floors that it may use)`. The files at the top, which are the handles
-/// and `mod.rs`, may use all floors; no floor may use them.
+/// `(layer of the store, the layers that it may use)`. The files at the top, which are the handles
+/// and `mod.rs`, may use all layers; no layer may use them.
 const STORE_LAYERS: &[(&str, &[&str])] =
     &[("engine", &[]), ("tables", &["engine"]), ("fleet", &["engine", "tables"])];
+
+/// `(phase of the inbox, the phases that it may use)`: a webhook is read, decided and written.
+const INBOX_PHASES: &[(&str, &[&str])] =
+    &[("decide", &[]), ("read", &["decide"]), ("write", &["decide"])];
 
 /// The parts that put the layers together and may use all of them. Each may use those before it,
 /// and `main` all.
@@ -166,20 +170,20 @@ fn code_depends_one_way() {
 }
 
 #[test]
-fn the_floors_of_the_store_depend_one_way() {
+fn the_layers_of_the_store_depend_one_way() {
     let mut wrong = BTreeSet::new();
-    for (floor, allowed) in STORE_LAYERS {
-        let root = Path::new("src/store").join(floor);
+    for (layer, allowed) in STORE_LAYERS {
+        let root = Path::new("src/store").join(layer);
         for file in rust_files(root.to_str().unwrap()) {
-            let mut code = code_of(&read(&file));
+            let mut code = with_flat_uses(&code_of(&read(&file)));
             if file == root.join("mod.rs") {
-                // In a floor's own mod.rs, `super` is the store.
+                // In a layer's own mod.rs, `super` is the store.
                 code = code.replace("super::", "crate::store::");
             }
             for used in paths_after("crate::store::", &code) {
-                if used != *floor && !allowed.contains(&used.as_str()) {
+                if used != *layer && !allowed.contains(&used.as_str()) {
                     wrong.insert(format!(
-                        "{}: the floor `{floor}` must not use `crate::store::{used}` (it may use: {})",
+                        "{}: the layer `{layer}` must not use `crate::store::{used}` (it may use: {})",
                         file.display(),
                         allowed.join(", ")
                     ));
@@ -187,9 +191,9 @@ fn the_floors_of_the_store_depend_one_way() {
             }
         }
     }
-    let on_floors = STORE_LAYERS.iter().map(|(floor, _)| format!("src/store/{floor}/mod.rs"));
+    let on_layers = STORE_LAYERS.iter().map(|(layer, _)| format!("src/store/{layer}/mod.rs"));
     wrong.extend(
-        on_floors
+        on_layers
             .filter(|file| !Path::new(file).is_file())
             .map(|file| format!("{file}: is missing")),
     );
@@ -197,17 +201,42 @@ fn the_floors_of_the_store_depend_one_way() {
 }
 
 #[test]
-fn no_files_of_a_floor_use_each_other_in_a_circle() {
+fn the_phases_of_the_inbox_depend_one_way() {
     let mut wrong = BTreeSet::new();
-    for (floor, _) in STORE_LAYERS {
-        let root = Path::new("src/store").join(floor);
+    for (phase, allowed) in INBOX_PHASES {
+        let root = Path::new("src/store/inbox").join(phase);
+        let files = rust_files(root.to_str().unwrap());
+        assert!(!files.is_empty(), "{} has no files", root.display());
+        for file in files {
+            let mut code = with_flat_uses(&code_of(&read(&file)));
+            if file == root.join("mod.rs") {
+                // In a phase's own mod.rs, `super` is the inbox.
+                code = code.replace("super::", "crate::store::inbox::");
+            }
+            let phases = INBOX_PHASES.iter().map(|(name, _)| *name);
+            let used = paths_after("crate::store::inbox::", &code);
+            for other in phases.filter(|name| *name != *phase && used.contains(*name)) {
+                if !allowed.contains(&other) {
+                    wrong.insert(format!("{}: `{phase}` must not use `{other}`", file.display()));
+                }
+            }
+        }
+    }
+    nothing(wrong);
+}
+
+#[test]
+fn no_files_of_a_layer_use_each_other_in_a_circle() {
+    let mut wrong = BTreeSet::new();
+    for (layer, _) in STORE_LAYERS {
+        let root = Path::new("src/store").join(layer);
         let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for file in rust_files(root.to_str().unwrap()) {
             let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
-            let code =
-                code_of(without_tests(&read(&file))).replace("crate::store::", "super::super::");
-            let own_floor = format!("super::super::{floor}::");
-            let code = code.replace(&own_floor, "super::");
+            let code = with_flat_uses(&code_of(without_tests(&read(&file))))
+                .replace("crate::store::", "super::super::");
+            let own_layer = format!("super::super::{layer}::");
+            let code = code.replace(&own_layer, "super::");
             let mut used = paths_after("super::", &code);
             used.remove(&name);
             uses.insert(name, used);
@@ -222,7 +251,7 @@ fn no_files_of_a_floor_use_each_other_in_a_circle() {
         }
         if !uses.is_empty() {
             let files: Vec<String> = uses.keys().cloned().collect();
-            wrong.insert(format!("src/store/{floor}: a circle is among {}", files.join(", ")));
+            wrong.insert(format!("src/store/{layer}: a circle is among {}", files.join(", ")));
         }
     }
     nothing(wrong);
@@ -678,6 +707,41 @@ fn paths_after(start: &str, code: &str) -> BTreeSet<String> {
     found
 }
 
+/// The code, and behind it every `use` without braces: `use a::{b, c::{d}};` as `a::b` and
+/// `a::c::d`.
+fn with_flat_uses(code: &str) -> String {
+    let mut flat = code.to_owned();
+    for (at, _) in code.match_indices("use ") {
+        let starts_a_word = code[..at].chars().next_back().is_some_and(is_identifier);
+        if !starts_a_word && let Some((tree, _)) = code[at + "use ".len()..].split_once(';') {
+            add_paths("", tree, &mut flat);
+        }
+    }
+    flat
+}
+
+/// Adds the paths of a tree of a `use`, a line each.
+fn add_paths(prefix: &str, tree: &str, paths: &mut String) {
+    let Some((start, rest)) = tree.split_once('{') else {
+        paths.push_str(&format!("\n{prefix}{};", tree.trim()));
+        return;
+    };
+    let prefix = format!("{prefix}{}", start.trim());
+    let group = rest.rsplit_once('}').map_or(rest, |(group, _)| group);
+    let (mut depth, mut begin) = (0, 0);
+    for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                add_paths(&prefix, &group[begin..at], paths);
+                begin = (at + 1).min(group.len());
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The identifier that a path starts with.
 fn head(path: &str) -> String {
     path.trim().chars().take_while(|c| is_identifier(*c)).collect()
@@ -873,6 +937,11 @@ fn read(file: &Path) -> String {
 
 #[test]
 fn the_checks_see_code_and_nothing_else() {
+    let flat = with_flat_uses("use crate::{a, store::{b::{c, d as e}, self}};\nreuse x;");
+    for path in ["\ncrate::a;", "\ncrate::store::b::c;", "\ncrate::store::b::d as e;"] {
+        assert!(flat.contains(path), "{path} is not in {flat}");
+    }
+    assert!(!flat.contains("\nx;"), "{flat}");
     let text = r##"
 use a::b; // sea_orm::x
 /* sea_orm::y */ let c = ['"', '\'', '\\']; fn f<'a>(_: &'a str) {}

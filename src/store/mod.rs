@@ -1,4 +1,4 @@
-//! All SQL, on three floors. Each file at the top is a handle that one part of the program gets,
+//! All SQL, on three layers. Each file at the top is a handle that one part of the program gets,
 //! over the same connections.
 //!
 //! - [`engine`]: how statements reach the database. It knows no table.
@@ -6,7 +6,7 @@
 //! - [`fleet`]: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`].
 //!
-//! A floor uses those named before it, never one after it (`tests/tidy.rs`).
+//! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
 mod chores;
 mod desk;

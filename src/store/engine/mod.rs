@@ -1,4 +1,4 @@
-//! The engine floor: how statements reach the database. It names no table.
+//! The engine layer: how statements reach the database. It names no table.
 
 pub(super) mod circuit_breaker;
 pub(super) mod connect;

@@ -1,4 +1,4 @@
-//! The fleet floor: the nodes of one database, their heartbeats, and the notices between them.
+//! The fleet layer: the nodes of one database, their heartbeats, and the notices between them.
 
 pub(super) mod heartbeat;
 pub(super) mod nodes;

@@ -6,6 +6,7 @@ use crate::domain::{
     Event, Id, JobKind, Medium, Sentiment, Timestamp,
     event::{MessageKey, NewMessage},
 };
+pub(super) use crate::store::tables::message_keys::Key;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -177,15 +178,6 @@ const CONTENT_KEY_TTL_MS: i64 = 600_000;
 pub(super) const DELIVERY: &str = "delivery";
 /// The kind of the keys by which a message is recognised when it comes over its other path.
 const PATH: &str = "path";
-
-/// A key of `message_keys`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub(super) struct Key<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) channel: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) key: &'a str,
-}
 
 /// A key that is to be stored.
 #[derive(Clone, Copy, Debug)]

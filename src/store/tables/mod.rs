@@ -6,6 +6,7 @@ pub(super) mod heads;
 pub(super) mod leads;
 pub(super) mod lines;
 pub(super) mod merge;
+pub(super) mod message_keys;
 pub(super) mod messages;
 pub(super) mod quarantine_room;
 pub(super) mod suspects;

@@ -14,6 +14,7 @@ use crate::{
                 FirstBodies, NamedMessage, by_own_keys, claims, is_one, recognise, wrongly_named,
             },
         },
+        tables::message_keys,
     },
 };
 use sea_orm::QueryResult;
@@ -45,13 +46,6 @@ sql! {
          join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key \
          left join messages m on m.id = k.message_id \
          where k.expires_at is null or k.expires_at > @in_ms(-10000)";
-
-    /// Lets keys that this transaction has claimed name other messages. By primary key.
-    static REPOINT_KEYS =
-        "update message_keys set message_id = g.message_id \
-         from @rows($1, client_id text, channel text, kind text, key text, message_id bigint) g \
-         where message_keys.client_id = g.client_id and message_keys.channel = g.channel and message_keys.kind = g.kind \
-           and message_keys.key = g.key";
 }
 
 /// Marks the deliveries that have another body than the first one with their id, which was stored
@@ -110,7 +104,7 @@ pub(super) async fn claim_keys(tx: &Tx, arrivals: &mut [Arrival<'_>]) -> Result<
         // 5. Let the claimed keys of duplicates name the first message.
         let of_group = claims.iter().filter(|(key, _)| claimed.contains(key));
         let of_group = of_group.map(|(key, (_, message_id))| (*key, *message_id)).collect();
-        repoint_keys(tx, &wrongly_named(&keys, &ids, &firsts, &of_group)).await?;
+        message_keys::repoint(tx, &wrongly_named(&keys, &ids, &firsts, &of_group)).await?;
         firsts
     };
     for (at, arrival) in arrivals.iter_mut().enumerate() {
@@ -209,21 +203,6 @@ fn claimed_of<'a>(
         keys.extend(key_in(row, &asked)?);
     }
     Ok(keys)
-}
-
-/// Lets each of these claimed keys name the given message.
-pub(crate) async fn repoint_keys(tx: &Tx, keys: &[(Key<'_>, Id)]) -> Result<(), StoreError> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let mut rows: Vec<KeyRow<'_>> = Vec::new();
-    for (key, message_id) in keys {
-        let claim = KeyClaim { key: *key, ttl: None, body_hash: None };
-        rows.push(KeyRow::new(&claim, *message_id));
-    }
-    rows.sort_unstable_by_key(KeyRow::key);
-    tx.run(&REPOINT_KEYS, [group(&rows)?]).await?;
-    Ok(())
 }
 
 /// A row of `message_keys`.

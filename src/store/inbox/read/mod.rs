@@ -14,8 +14,6 @@ mod merges;
 mod quoted;
 mod repeated;
 
-pub(super) use self::keys::repoint_keys;
-
 use super::{
     arrival::Arrival,
     decide::{changes::follow_echoes, known::Known},

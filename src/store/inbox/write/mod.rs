@@ -9,13 +9,12 @@ mod quarantine;
 use super::{
     arrival::Arrival,
     decide::{known::Known, writes::Writes},
-    read::repoint_keys,
 };
 use crate::{
     config::QuarantineBound,
     store::{
         engine::{Database, StoreError, tx::Tx},
-        tables::drafts::end_drafts,
+        tables::{drafts::end_drafts, message_keys},
     },
 };
 
@@ -29,7 +28,7 @@ pub(super) async fn write(
     bound: QuarantineBound,
 ) -> Result<(), StoreError> {
     messages::write_messages(tx, &writes).await?;
-    repoint_keys(tx, &writes.echoed_keys).await?;
+    message_keys::repoint(tx, &writes.echoed_keys).await?;
     hints::write_hints(tx, arrivals, &mut known.leads).await?;
     end_drafts(db.channels(), tx, &writes.ended_drafts).await?;
     known.leads.write(tx).await?;
