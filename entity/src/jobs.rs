@@ -27,6 +27,9 @@ pub struct Model {
     /// True if it stands in its lead's line; null if an earlier version stored it, which did not
     /// note that.
     pub in_lead_line: Option<bool>,
+    /// The channel of the message that brought it; null in jobs without a message, and if an
+    /// earlier version stored it.
+    pub channel: Option<String>,
     /// When it was due first.
     pub run_at: Instant,
     /// When it was stored.

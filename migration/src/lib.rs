@@ -42,6 +42,7 @@ mod m20261127_000006_lists;
 mod m20261127_000007_delivery_bodies;
 mod m20261128_000008_order;
 mod m20261128_000009_quarantine_room;
+mod m20261128_000010_job_channel;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000007_delivery_bodies::Migration),
             Box::new(m20261128_000008_order::Migration),
             Box::new(m20261128_000009_quarantine_room::Migration),
+            Box::new(m20261128_000010_job_channel::Migration),
         ]
     }
 }

@@ -87,6 +87,9 @@ pub struct Job {
     pub max_attempts: u32,
     /// The id of the request that brought its message.
     pub request_id: Option<String>,
+    /// The channel of the message that brought it, as stored: this daemon may not have it. `None`
+    /// for jobs without a message, and for jobs that an earlier version stored.
+    pub channel: Option<String>,
 }
 
 /// A job to be enqueued. Its dedupe key is (`subject_id`, `kind`), in text
@@ -109,6 +112,9 @@ pub struct NewJob {
     pub max_attempts: u32,
     /// True for inbound jobs. Those of a lead form one line and run one at a time, in order (G8).
     pub in_lead_line: bool,
+    /// The channel of the message that brought it: an inbound job has that of its event, and a job
+    /// that an effect enqueues has that of the job that enqueues it.
+    pub channel: Option<String>,
     /// Milliseconds until the job is due, by the database's clock; 0 means now.
     pub delay_ms: i64,
 }

@@ -246,6 +246,7 @@ mod tests {
             client_id: "_system".to_owned(),
             lead_id: None,
             message_id: None,
+            channel: None,
             run: 1,
             spared: 0,
             node: Some(1),

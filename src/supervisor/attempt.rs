@@ -149,6 +149,7 @@ fn settle(
         client_id: claim.job.client_id,
         lead_id: claim.job.lead_id,
         message_id: claim.job.message_id,
+        channel: claim.job.channel,
         run: claim.run,
         spared: claim.spared,
         node: Some(node),
@@ -212,6 +213,7 @@ impl<'a> Attempt<'a> {
             job.id = job.id,
             job.kind = %job.kind,
             client.id = %job.client_id,
+            channel = job.channel,
             lead.id = job.lead_id,
             request.id = job.request_id,
         );
@@ -329,6 +331,7 @@ mod tests {
             attempt,
             max_attempts,
             request_id: None,
+            channel: None,
         }
     }
 

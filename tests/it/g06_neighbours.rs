@@ -100,6 +100,7 @@ async fn enqueue(daemon: &Inside, kind: JobKind, count: usize) {
         draft_id: None,
         max_attempts: 1_000_000,
         in_lead_line: false,
+        channel: None,
         delay_ms: 0,
     };
     enqueuer.enqueue((0..count).map(job).collect()).await.unwrap();

@@ -59,6 +59,7 @@ fn job(enqueuer: &Enqueuer, client: &str) -> NewJob {
         draft_id: None,
         max_attempts: 5,
         in_lead_line: false,
+        channel: None,
         delay_ms: 0,
     }
 }

@@ -62,6 +62,7 @@ pub(super) fn self_check(enqueuer: &Enqueuer) -> NewJob {
         draft_id: None,
         max_attempts: 5,
         in_lead_line: false,
+        channel: None,
         delay_ms: 0,
     }
 }

@@ -439,6 +439,7 @@ fn settlement(job: &JobRow) -> Settlement {
         client_id: job.view.client_id.clone(),
         lead_id: job.view.lead_id,
         message_id: job.view.message_id,
+        channel: job.channel.clone(),
         run: job.run,
         spared: job.spared,
         node: job.view.node,

@@ -110,6 +110,8 @@ pub(super) struct JobRow {
     /// True if its line is its lead's. `None` if an earlier version stored it, which did not note
     /// that.
     pub(super) in_lead_line: Option<bool>,
+    /// Its channel, as stored.
+    pub(super) channel: Option<String>,
     /// Its last run; 0 if it has not run.
     pub(super) run: i64,
     /// How many of its runs used no attempt.
@@ -164,6 +166,7 @@ impl JobRow {
             line: row.try_get("", "line")?,
             merged_into: row.try_get("", "merged_into")?,
             in_lead_line: row.try_get::<Option<i32>>("", "in_lead_line")?.map(|flag| flag != 0),
+            channel: row.try_get("", "channel")?,
             run,
             spared,
             has_turn: row.try_get::<Option<i64>>("", "turn")?.is_some(),

@@ -78,6 +78,8 @@ pub struct Settlement {
     pub lead_id: Option<Id>,
     /// The message that it is about.
     pub message_id: Option<Id>,
+    /// Its channel, as stored. The jobs that its effects enqueue inherit it.
+    pub channel: Option<String>,
     /// The fencing token of the claim.
     pub run: i64,
     /// How many runs of the job used no attempt.
@@ -317,6 +319,7 @@ async fn take_turns(
                     draft_id,
                     max_attempts: db.max_attempts(*kind),
                     in_lead_line: false,
+                    channel: it.channel.clone(),
                     delay_ms: millis(*delay),
                 };
                 if job.delay_ms <= 0 {

@@ -63,6 +63,7 @@ struct NewJobRow<'a> {
     draft_id: Option<Id>,
     max_attempts: u32,
     in_lead_line: bool,
+    channel: Option<&'a str>,
     delay: i64,
 }
 
@@ -71,11 +72,11 @@ sql! {
     /// exists returns no row.
     static PUT_JOBS =
         "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
-           run_at, created_at) \
+           channel, run_at, created_at) \
          select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
-           @in_ms(g.delay), @now \
+           g.channel, @in_ms(g.delay), @now \
          from @rows($1, id bigint, kind text, client_id text, lead_id bigint, subject_id bigint, message_id bigint, \
-           draft_id bigint, max_attempts integer, in_lead_line boolean, delay bigint) g where true order by g.id \
+           draft_id bigint, max_attempts integer, in_lead_line boolean, channel text, delay bigint) g where true order by g.id \
          on conflict (subject_id, kind) do nothing returning id";
 
     /// By line: whether it has a head, and the last position behind it. By primary keys.
@@ -177,6 +178,7 @@ pub(in crate::store) async fn put_jobs(
             draft_id: job.draft_id,
             max_attempts: job.max_attempts,
             in_lead_line: job.in_lead_line,
+            channel: job.channel.as_deref(),
             delay: job.delay_ms,
         })
         .collect();

@@ -44,6 +44,7 @@ impl Canary {
                 draft_id: None,
                 max_attempts: 1,
                 in_lead_line: false,
+                channel: None,
                 delay_ms: 0,
             };
             let sent = attempted("send the canary", setup.enqueuer.enqueue(vec![job]).await);

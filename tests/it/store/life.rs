@@ -30,6 +30,7 @@ pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Se
         client_id: claim.job.client_id.clone(),
         lead_id: claim.job.lead_id,
         message_id: claim.job.message_id,
+        channel: claim.job.channel.clone(),
         run: claim.run,
         spared: claim.spared,
         node: Some(store.node()),

@@ -277,6 +277,7 @@ on_both_databases! {
                     client_id: "a".to_owned(),
                     lead_id: Some(*lead_id),
                     message_id: None,
+                    channel: None,
                     run: 0,
                     spared: 0,
                     node: None,

@@ -185,6 +185,7 @@ pub fn job(store: &Store, client: &str, kind: JobKind) -> NewJob {
         draft_id: None,
         max_attempts: 5,
         in_lead_line: false,
+        channel: None,
         delay_ms: 0,
     }
 }

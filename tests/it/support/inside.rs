@@ -157,6 +157,7 @@ impl Inside {
             draft_id: None,
             max_attempts,
             in_lead_line: false,
+            channel: None,
             delay_ms: 0,
         };
         let ids = enqueuer.enqueue(vec![job]).await.expect("the database is there");

@@ -71,6 +71,7 @@ impl<'a> Deciding<'_, 'a> {
             draft_id: None,
             max_attempts: case.arrival.terms.max_attempts,
             in_lead_line: true,
+            channel: Some(case.arrival.inbound.channel.0.to_owned()),
             delay_ms: 0,
         };
         self.writes.add_job((self.next_id)(), job)

@@ -296,7 +296,7 @@ fn ingest() -> Vec<Row> {
         writer("LOCK_PENDING_DRAFTS", [ids(|n| 5 * n + 101)]).finds(300),
         writer("LOCK_PENDING_DRAFTS", [ids(|n| spread(n) / 5 * 5 + 2)]).note("of leads without one").finds(0),
         writer("END_DRAFTS", [group(|n| json!({"id": 5 * n + 101, "status": "superseded", "decided_by": "newer_message"}))]).finds(300),
-        writer("PUT_JOBS", [group(|n| json!({"id": new(n), "kind": INBOUND, "client_id": client(n), "lead_id": spread(n), "subject_id": new(n), "max_attempts": 5, "delay": 0}))]).finds(300),
+        writer("PUT_JOBS", [group(|n| json!({"id": new(n), "kind": INBOUND, "client_id": client(n), "lead_id": spread(n), "subject_id": new(n), "max_attempts": 5, "channel": "sms", "delay": 0}))]).finds(300),
         writer("READ_LINES", [group(|n| json!({"line": spread(n)}))]).finds(300),
         writer("TAKE_TURNS", [group(|n| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3}))]).finds(300),
         writer("PUT_READY", [group(|n| json!({"line": 5_000 + n, "job_id": new(n), "kind": INBOUND, "client_id": client(n), "turn": 5_000 + n, "run": 0, "spared": 0}))]).finds(300),
