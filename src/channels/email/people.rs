@@ -3,7 +3,7 @@
 use super::bounce;
 use crate::{
     channels::{Received, fields, phones},
-    domain::{Identity, IdentityKind, LeadProfile, event::Address, subject},
+    domain::{Identity, IdentityKind, LeadProfile, event::Address, mail_subject},
 };
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub(super) fn is_robot(body: &Value, address: &str) -> bool {
     let subject = fields::text(body, "data.reply.email_subject").unwrap_or_default();
     let is_report = says("data.reply.type", "Bounced")
         || says("data.reply.folder", "Bounced")
-        || subject::is_delivery_report(&subject);
+        || mail_subject::is_delivery_report(&subject);
     // The campaign's own lead is a person, even if its address has a robot's name.
     let is_lead = fields::email(body, "data.lead.email").as_deref() == Some(address);
     is_report

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
-    Medium, NotUnderstood, Sentiment, Signal, subject,
+    Medium, NotUnderstood, Sentiment, Signal, mail_subject,
 };
 use serde_json::Value;
 
@@ -161,7 +161,7 @@ fn apply(
 /// answers is a person, even if its name is a robot's.
 fn is_report(body: &Value, address: &str) -> bool {
     let subject = fields::text(body, "reply_subject").unwrap_or_default();
-    fields::has_robots_name(address) && subject::is_delivery_report(&subject)
+    fields::has_robots_name(address) && mail_subject::is_delivery_report(&subject)
 }
 
 /// The lead, as the body describes it.

@@ -2,7 +2,7 @@
 
 use crate::{
     channels::{Received, fields, fields::FieldError, phones},
-    domain::{Identity, IdentityKind, LeadProfile, subject},
+    domain::{Identity, IdentityKind, LeadProfile, mail_subject},
 };
 use serde_json::Value;
 
@@ -81,7 +81,7 @@ impl Contact {
         let is_report = subjects
             .iter()
             .filter_map(|path| fields::text(body, path))
-            .any(|it| subject::is_delivery_report(&it));
+            .any(|it| mail_subject::is_delivery_report(&it));
         let flags = ["is_auto_reply", "is_automated", "reply_message.is_auto_reply"];
         let headers = ["headers", "reply_message.headers"];
         is_report

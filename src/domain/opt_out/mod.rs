@@ -4,7 +4,7 @@ mod instructions;
 mod phrases;
 mod words;
 
-use super::{Medium, fold::Folded, subject::without_marks};
+use super::{Medium, fold::Folded, mail_subject::without_marks};
 
 /// The longest subject that may be an opt-out word, in bytes.
 const SUBJECT_MAX: usize = 200;

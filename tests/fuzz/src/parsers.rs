@@ -7,7 +7,7 @@ use postroom::{
         self, Received, fields, linkedin::Linkedin, phones as numbers, text, times as clock,
     },
     config::{PublicKey, Signature, SignatureScheme, SigningSecret},
-    domain::{Interpreted, Medium, opt_out::opt_out_words, quoted, subject},
+    domain::{Interpreted, Medium, mail_subject, opt_out::opt_out_words, quoted},
     http::signatures::{self as headers, Signed},
 };
 use serde_json::{Value, json};
@@ -129,11 +129,11 @@ pub fn opt_outs(bytes: &[u8]) {
 /// Subjects with marks before them.
 pub fn subjects(bytes: &[u8]) {
     let Ok(told) = str::from_utf8(bytes) else { return };
-    let bare = subject::without_marks(told);
+    let bare = mail_subject::without_marks(told);
     assert!(told.contains(bare));
-    assert_eq!(subject::without_marks(bare), bare, "not the second time");
-    assert_eq!(subject::is_delivery_report(told), subject::is_delivery_report(bare));
-    subject::is_answer(told);
+    assert_eq!(mail_subject::without_marks(bare), bare, "not the second time");
+    assert_eq!(mail_subject::is_delivery_report(told), mail_subject::is_delivery_report(bare));
+    mail_subject::is_answer(told);
 }
 
 /// Quotes of our own text: their text, then ours.

@@ -4,7 +4,7 @@ use super::{
     cue::cues,
     text::{Text, normalised},
 };
-use crate::domain::subject;
+use crate::domain::mail_subject;
 
 cues! {
     /// A subject that is an absence notice.
@@ -136,7 +136,7 @@ cues! {
 
 /// True if a mail with this subject reports that another could not be delivered.
 pub(super) fn is_delivery_report(subject: Option<&str>) -> bool {
-    subject::is_delivery_report(subject.unwrap_or_default())
+    mail_subject::is_delivery_report(subject.unwrap_or_default())
 }
 
 /// True if nobody reads the mailbox. An acknowledgement says that only about the address it comes
@@ -148,8 +148,8 @@ pub(super) fn is_unread_mailbox(text: &Text) -> bool {
 /// True if mail programs give such a subject to mail that they send by themselves.
 pub(super) fn is_automatic_by_subject(subject: Option<&str>) -> bool {
     let told = subject.unwrap_or_default();
-    let bare = normalised(subject::without_marks(told));
-    let is_answer = subject::is_answer(told);
+    let bare = normalised(mail_subject::without_marks(told));
+    let is_answer = mail_subject::is_answer(told);
     AUTOMATIC_SUBJECT.is_match(&bare)
         || if is_answer { ABSENT_ANSWER.is_match(&bare) } else { ABSENT_SUBJECT.is_match(&bare) }
 }
@@ -157,7 +157,7 @@ pub(super) fn is_automatic_by_subject(subject: Option<&str>) -> bool {
 /// True if the subject is that of an absence notice. "Automatic reply" is one, unless the text says
 /// that it is something else.
 pub(super) fn is_absent_by_subject(subject: Option<&str>, text: &Text) -> bool {
-    let bare = normalised(subject::without_marks(subject.unwrap_or_default()));
+    let bare = normalised(mail_subject::without_marks(subject.unwrap_or_default()));
     is_automatic_by_subject(subject)
         && !(AUTOMATIC_SUBJECT.is_match(&bare) && is_surely_automatic(text))
 }

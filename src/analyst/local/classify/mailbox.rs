@@ -5,7 +5,7 @@ use super::{
     cue::cues,
     text::{Text, normalised},
 };
-use crate::domain::subject;
+use crate::domain::mail_subject;
 
 cues! {
     /// The address or its mailbox is out of use.
@@ -115,6 +115,6 @@ pub(super) fn is_given_up(text: &Text) -> bool {
 /// True if the subject says so. The subject of an answer is our own and does not count.
 pub(super) fn is_given_up_by_subject(subject: Option<&str>) -> bool {
     let subject = subject.unwrap_or_default();
-    let bare = normalised(subject::without_marks(subject));
-    !subject::is_answer(subject) && (GIVEN_UP.is_match(&bare) || GONE.is_match(&bare))
+    let bare = normalised(mail_subject::without_marks(subject));
+    !mail_subject::is_answer(subject) && (GIVEN_UP.is_match(&bare) || GONE.is_match(&bare))
 }
