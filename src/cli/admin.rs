@@ -3,9 +3,13 @@
 use super::{
     failure::Failure,
     files::Files,
-    http::{below, client, no_answer, parse_url, problem, shown, url_of, warn_if_in_clear},
+    http::{
+        below, block_on, client, no_answer, parse_url, problem, shown, url_of, warn_if_in_clear,
+    },
+    output,
     token::{Token, TokenArgs},
 };
+use clap::builder::NonEmptyStringValueParser;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -23,6 +27,15 @@ pub(super) struct Remote {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// One object of a daemon, by its id.
+#[derive(clap::Args)]
+pub(super) struct RemoteObject {
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: String,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 /// The admin API of a daemon. Each command makes one, with one connection.
@@ -69,6 +82,21 @@ impl Remote {
             warn_if_in_clear(&base, "the admin token");
         }
         Ok(Admin { http: client(&base, 1)?, base, token })
+    }
+}
+
+impl RemoteObject {
+    /// Gets the object from the list at `path` and prints it, as JSON or as `details` spells it.
+    pub(super) fn show(
+        self,
+        files: Files,
+        path: &str,
+        details: impl Fn(&Value) -> String,
+    ) -> Result<(), Failure> {
+        let is_json = self.remote.json;
+        let admin = self.remote.connect(files)?;
+        let object = block_on(admin.get(&[path, &self.id], &[]))??;
+        if is_json { output::print_json(&object) } else { output::print(&details(&object)) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `postroom jobs`: the jobs of a running daemon.
 
 use super::{
-    admin::{Admin, AdminRefusal, Remote},
+    admin::{Admin, AdminRefusal, Remote, RemoteObject},
     failure::Failure,
     files::Files,
     http::block_on,
@@ -36,12 +36,7 @@ pub(super) enum JobsCommand {
         remote: Remote,
     },
     /// Show one job, with its failed attempts
-    Show {
-        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-        id: String,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    Show(RemoteObject),
     /// Give failed or cancelled jobs one more attempt
     #[command(override_usage = RETRY_USAGE)]
     Retry {
@@ -136,12 +131,7 @@ pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
         JobsCommand::List { filter, limit, cursor, remote } => {
             list(&filter, limit, cursor, remote, files)
         }
-        JobsCommand::Show { id, remote } => {
-            let is_json = remote.json;
-            let admin = remote.connect(files)?;
-            let job = block_on(admin.get(&["jobs", &id], &[]))??;
-            if is_json { output::print_json(&job) } else { output::print(&details(&job)) }
-        }
+        JobsCommand::Show(object) => object.show(files, "jobs", details),
         JobsCommand::Retry { selection, remote } => {
             change(JobChange::Retry, &selection, remote, files)
         }

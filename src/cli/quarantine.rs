@@ -1,7 +1,7 @@
 //! `postroom quarantine`: webhooks that were authentic but not understood.
 
 use super::{
-    admin::{Admin, AdminRefusal, Remote},
+    admin::{Admin, AdminRefusal, Remote, RemoteObject},
     failure::Failure,
     files::Files,
     http::block_on,
@@ -27,12 +27,7 @@ pub(super) enum QuarantineCommand {
         remote: Remote,
     },
     /// Show one item, with the body as it was received
-    Show {
-        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-        id: String,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    Show(RemoteObject),
     /// Interpret items again, as if they had just come
     Replay {
         #[command(flatten)]
@@ -108,12 +103,7 @@ pub(super) fn run(command: QuarantineCommand, files: Files) -> Result<(), Failur
             let rows = output::rows(admin.items(&answer)?, &LIST_COLUMNS);
             output::print(&output::table(&LIST_COLUMNS, rows))
         }
-        QuarantineCommand::Show { id, remote } => {
-            let is_json = remote.json;
-            let admin = remote.connect(files)?;
-            let item = block_on(admin.get(&["quarantine", &id], &[]))??;
-            if is_json { output::print_json(&item) } else { output::print(&details(&item)) }
-        }
+        QuarantineCommand::Show(object) => object.show(files, "quarantine", details),
         QuarantineCommand::Replay { selection, remote } => {
             change(QuarantineChange::Replay, selection, remote, files)
         }
