@@ -9,9 +9,9 @@ use tokio::time::Instant;
 /// The seconds over which events are counted.
 pub const WINDOW_SECONDS: u64 = 60;
 /// The seconds of the window, and the running second.
-const SLOT_COUNT: usize = 61;
+const BUCKET_COUNT: usize = 61;
 
-/// The low half of a slot's 64 bits is the count, the high half is the stamp of its second. Both
+/// The low half of a bucket's 64 bits is the count, the high half is the stamp of its second. Both
 /// change in one step, without a lock. There are never 2^32 events in a second, and 2^32 seconds
 /// are 136 years.
 const COUNT_BITS: u32 = 32;
@@ -68,8 +68,8 @@ impl Default for Throughput {
 /// than the window is not counted.
 #[derive(Debug)]
 pub struct Rate60 {
-    /// Slot `second % SLOT_COUNT` counts the events of that second.
-    slots: [AtomicU64; SLOT_COUNT],
+    /// Bucket `second % BUCKET_COUNT` counts the events of that second.
+    buckets: [AtomicU64; BUCKET_COUNT],
 }
 
 impl Default for Rate60 {
@@ -81,15 +81,15 @@ impl Default for Rate60 {
 impl Rate60 {
     /// A counter at zero.
     pub const fn new() -> Self {
-        Self { slots: [const { AtomicU64::new(0) }; SLOT_COUNT] }
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKET_COUNT] }
     }
 
     /// Counts `n` events in second `now_s`.
     pub fn add(&self, now_s: u64, n: u64) {
-        let Some(slot) = self.slot(now_s) else { return };
+        let Some(bucket) = self.bucket(now_s) else { return };
         let stamp = stamp(now_s);
-        // Relaxed, since each slot is complete in itself, and a reader may be a moment behind.
-        let _unless_a_round_behind = slot.fetch_update(Relaxed, Relaxed, |old| {
+        // Relaxed, since each bucket is complete in itself, and a reader may be a moment behind.
+        let _unless_a_round_behind = bucket.fetch_update(Relaxed, Relaxed, |old| {
             let count = match (old >> COUNT_BITS).cmp(&stamp) {
                 Less => 0,
                 Equal => old & COUNT_MAX,
@@ -105,7 +105,7 @@ impl Rate60 {
     pub fn count(&self, now_s: u64) -> u64 {
         let first = now_s.saturating_sub(WINDOW_SECONDS);
         let count = |second: u64| {
-            let bits = self.slot(second).map_or(0, |slot| slot.load(Relaxed));
+            let bits = self.bucket(second).map_or(0, |bucket| bucket.load(Relaxed));
             if bits >> COUNT_BITS == stamp(second) { bits & COUNT_MAX } else { 0 }
         };
         (first..now_s).map(count).fold(0, u64::saturating_add)
@@ -120,13 +120,13 @@ impl Rate60 {
         count / f64::from(seconds)
     }
 
-    fn slot(&self, second: u64) -> Option<&AtomicU64> {
-        let index = usize::try_from(second % SLOT_COUNT as u64).ok()?;
-        self.slots.get(index)
+    fn bucket(&self, second: u64) -> Option<&AtomicU64> {
+        let index = usize::try_from(second % BUCKET_COUNT as u64).ok()?;
+        self.buckets.get(index)
     }
 }
 
-/// The stamp of a second: one more than the second, so that an unused slot (0) belongs to none.
+/// The stamp of a second: one more than the second, so that an unused bucket (0) belongs to none.
 const fn stamp(second: u64) -> u64 {
     second.saturating_add(1) & COUNT_MAX
 }
