@@ -1,6 +1,6 @@
 //! The recorder: commits what handlers decided, many jobs in one transaction.
 //!
-//! The supervisor owns it. Outcomes that are not committed yet are kept in the [`Uncommitted`],
+//! The supervisor owns it. Outcomes that are not committed yet are kept in [`Uncommitted`],
 //! which outlives the recorder. Room for each outcome was taken before its job was claimed, so
 //! there is always a place for it. While the database is away, outcomes are kept and tried again.
 //! If one outcome makes its group fail, halving the group finds it, and it is recorded without
@@ -58,7 +58,7 @@ impl InFlight {
 /// Lists a run as in memory until it is dropped.
 ///
 /// It travels with the job, from the claim until the outcome is committed. If the database says
-/// that this node holds a run, and the run has no guard, then the run is lost.
+/// that this node has a run, and the run has no guard, then the run is lost.
 #[derive(Debug)]
 pub struct InFlightGuard {
     of: InFlight,
@@ -106,7 +106,7 @@ pub struct Recorder {
     presence: Presence,
 }
 
-/// Command: see whether there is something to commit.
+/// Command: commit the next group, if there is one.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 struct CommitNext;
@@ -174,7 +174,7 @@ impl actix::Handler<CommitNext> for Recorder {
 }
 
 /// Commits a group. The result of each outcome is `Ok` if it is over: committed, or refused by
-/// its fence. `Err`: it is to be committed again.
+/// its fence. `Err` if it is to be committed again.
 async fn commit_group(setup: &RecorderSetup, group: CommitGroup) -> Vec<Result<(), StoreError>> {
     let (settlements, ledger) = (group.settlements, &setup.ledger);
     let answers = commit_isolating(settlements.clone(), |part| ledger.settle(part)).await;
@@ -227,28 +227,33 @@ fn log_wait(settlement: &Settlement, error: &StoreError) {
 }
 
 /// Counts and logs a settlement. It is not applied if its fence fails.
-fn count_and_log(setup: &RecorderSetup, it: &Settlement, is_applied: bool, is_repeated: bool) {
-    let outcome = it.transition.word();
+fn count_and_log(
+    setup: &RecorderSetup,
+    settlement: &Settlement,
+    is_applied: bool,
+    is_repeated: bool,
+) {
+    let outcome = settlement.transition.word();
     if is_applied {
-        setup.metrics.attempt_ended(&it.kind, outcome);
+        setup.metrics.attempt_ended(&settlement.kind, outcome);
         tracing::debug!(
-            job.id = it.job_id,
-            job.kind = it.kind,
-            job.run = it.run,
+            job.id = settlement.job_id,
+            job.kind = settlement.kind,
+            job.run = settlement.run,
             outcome,
             "recorded"
         );
     } else if is_repeated {
         tracing::info!(
-            job.id = it.job_id,
-            job.run = it.run,
+            job.id = settlement.job_id,
+            job.run = settlement.run,
             outcome,
             "this run was recorded before"
         );
     } else {
         tracing::warn!(
-            job.id = it.job_id,
-            job.run = it.run,
+            job.id = settlement.job_id,
+            job.run = settlement.run,
             outcome,
             "the lease was lost: nothing of this run is recorded"
         );

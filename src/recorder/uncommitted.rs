@@ -17,11 +17,10 @@ use tokio::sync::oneshot;
 
 /// The most outcomes in one transaction.
 const GROUP_MAX: usize = 1_000;
-/// After this many recorders that died while they committed an outcome alone, it is recorded
-/// without its effects.
+/// After this many recorders died while they committed an outcome, it is committed without its
+/// effects.
 const DEATHS_WITH_EFFECTS: u32 = 2;
-/// After this many it is dropped: the janitor finds its job as one that the node has lost track
-/// of.
+/// After this many it is dropped, and the janitor finds its job as a lost run.
 const DEATHS_MAX: u32 = 4;
 
 /// The outcomes that wait for their commit. A clone shares them.
@@ -45,7 +44,7 @@ struct Outcomes {
     committing: Vec<UncommittedOutcome>,
     /// Each is told once everything is committed.
     flushes: Vec<oneshot::Sender<()>>,
-    /// The recorder has been told, and looks again before it rests.
+    /// True from a wake-up of the recorder until it has found nothing to commit.
     is_awake: bool,
 }
 
@@ -116,12 +115,12 @@ impl Uncommitted {
         let (done, flushed) = oneshot::channel();
         self.wake(|outcomes| outcomes.flushes.push(done));
         if flushed.await.is_err() {
-            tracing::error!("the uncommitted was closed before everything was committed");
+            tracing::error!("the outcomes were dropped before they were committed");
         }
     }
 
-    /// Takes something in and tells the recorder, at most once until it has looked. If it has
-    /// just died, its replacement looks anyway.
+    /// Takes something in, and wakes the recorder unless it is awake. If the recorder has just
+    /// died, its replacement checks anyway.
     fn wake(&self, take_in: impl FnOnce(&mut Outcomes)) {
         let was_awake = {
             let mut outcomes = self.outcomes();
@@ -131,7 +130,7 @@ impl Uncommitted {
         if !was_awake {
             let recorder = self.0.recorder.load();
             if recorder.as_ref().is_none_or(|it| it.try_send(CommitNext).is_err()) {
-                tracing::debug!("no recorder was there to be woken: the next one looks");
+                tracing::debug!("no recorder was there to be woken: the next one checks");
             }
         }
     }
@@ -164,7 +163,7 @@ impl Uncommitted {
         while outcomes.waiting.front().is_some_and(|entry| entry.deaths >= DEATHS_MAX) {
             let dropped = outcomes.waiting.pop_front();
             let job_id = dropped.map(|entry| entry.record.settlement.job_id);
-            tracing::error!(job.id = job_id, "recorders die of this outcome: it is let go");
+            tracing::error!(job.id = job_id, "recorders die of this outcome: it is dropped");
         }
 
         // Count what goes into the group.

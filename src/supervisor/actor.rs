@@ -107,12 +107,12 @@ pub struct Supervisor {
     pub(super) claiming: Claiming,
     /// When a tick polls; `claiming` tells it of changes.
     pub(super) polling: PollPolicy,
-    /// Of `restarts` alone: by the index of the child in `setup.children`.
+    /// Used by `restarts` alone; indexed as `setup.children`.
     pub(super) supervised: Vec<Supervised>,
-    /// Of `drain` alone; `None` until the daemon stops.
+    /// Used by `drain` alone; `None` until the daemon stops.
     pub(super) draining: Option<Draining>,
     pub(super) presence: Presence,
-    /// A step of [`Supervisor::make_due`] is under way.
+    /// True while a step of [`Supervisor::make_due`] is under way.
     is_making_due: bool,
 }
 
@@ -204,8 +204,8 @@ impl Supervisor {
         };
         let is_due = self.polling.is_due(inputs);
 
-        // Say for which kinds heartbeats look. While this process polls, they need not, unless
-        // nobody else would wake it until the next tick.
+        // Say for which kinds heartbeats look for jobs. While this process polls, there is no need.
+        // But if nothing else would wake it before the next tick, heartbeats look all the same.
         let heartbeats_look = !is_due || !is_told;
         let kinds = self.kinds.iter().filter(|_| heartbeats_look);
         let wanted: Vec<_> = kinds.map(|kind| (kind.0, self.claiming.floor(*kind))).collect();

@@ -7,7 +7,7 @@
 //! keeps until the commit. The recorder commits it through `Ledger::settle`.
 //!
 //! A run can also end without its slot: [`fail_without_slot`], [`cut_off`], [`give_back`]. All
-//! four ways meet in [`settle`], which is the only place that settles a run of this process.
+//! four ways meet in [`hand_to_recorder`], the only place where a run of this process ends.
 
 use super::{
     pool::SlotSetup,
@@ -29,12 +29,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 use tracing::Instrument;
 
-/// The pause before the next check of a job whose client is not in the configuration, if this node
-/// cannot leave the client's jobs to other nodes: it does so for a limited number of clients only.
+/// The pause before a job is checked again whose client is not in the configuration. It is used
+/// once this node already skips the jobs of the most clients that it can remember.
 const CLIENT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a handler that was cut off may hold its thread until it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
-/// How much longer than its attempt may take a slot may be at work until it counts as silent.
+/// A slot counts as silent if it is at work for this much longer than its attempt may take.
 const SILENCE_MARGIN: Duration = Duration::from_secs(2);
 /// The longest text of an attempt's error, in characters.
 const ERROR_MAX: usize = 2_000;
@@ -81,7 +81,7 @@ pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) 
     let on_refused = attempt.failed(FailureReason::Error, "");
     if let Some(claimed) = slot.current.take() {
         let by = Some((slot.name.clone(), took));
-        settle(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
+        hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
     }
     broken_by.map(|_| SlotEnd::Broken)
 }
@@ -100,7 +100,7 @@ pub(super) fn fail_without_slot(
     };
     let on_refused = attempt.failed(FailureReason::Error, "");
     let by = Some((slot_name, claimed.since.elapsed()));
-    settle(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
+    hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
 }
 
 /// The job still runs at the deadline of the shutdown: a failed attempt, and its retry is due at
@@ -115,19 +115,19 @@ pub(super) fn cut_off(setup: &SlotSetup, claimed: ClaimedJob, slot_name: String)
         false => Transition::Retry { after: Duration::ZERO, reason, error },
     };
     let by = Some((slot_name, claimed.since.elapsed()));
-    settle(&setup.uncommitted, setup.node, claimed, by, transition.clone(), transition);
+    hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, transition.clone(), transition);
 }
 
 /// No slot has started the job: another claim may take it. Uses no attempt.
 pub(super) fn give_back(uncommitted: &Uncommitted, node: Id, claimed: ClaimedJob) {
-    settle(uncommitted, node, claimed, None, Transition::Release, Transition::Release);
+    hand_to_recorder(uncommitted, node, claimed, None, Transition::Release, Transition::Release);
 }
 
 /// Gives the recorder the end of a run. `by`: the slot that worked on it and for how long.
 /// `on_refused`: what happens to the job instead if `transition` cannot be stored.
 ///
 /// There is always room for it in the recorder: the room was taken before the claim.
-fn settle(
+fn hand_to_recorder(
     uncommitted: &Uncommitted,
     node: Id,
     claimed: ClaimedJob,

@@ -58,9 +58,10 @@ pub(super) struct Claiming {
     room: Arc<Semaphore>,
     /// One permit: this node runs at most one job whose last attempt was rescued.
     suspects: Arc<Semaphore>,
-    /// The next claim looks for such a job: a tick has passed, or the last claim found one.
+    /// True if the next claim searches for a suspect: a tick has passed, or the last claim found
+    /// one.
     looks_for_suspect: bool,
-    /// By the name of the kind.
+    /// The floors of claims, by the name of the kind.
     floors: HashMap<&'static str, Floor>,
     /// The start of the clock of floors and pauses.
     started: Instant,
@@ -75,7 +76,7 @@ pub(super) struct Claiming {
     is_nudged: bool,
     /// The number of the pool that gets a remainder of room first; it grows by one with each claim.
     first: usize,
-    /// The daemon drains: no claims any more.
+    /// True once the daemon drains: nothing is claimed.
     is_closed: bool,
 }
 
@@ -84,7 +85,7 @@ struct Planned {
     wants: Vec<Want>,
     /// Room in the recorder, one permit for each job wanted.
     permits: Vec<OwnedSemaphorePermit>,
-    /// The place for a suspect, if one is looked for.
+    /// The place for a suspect, if the claim searches for one.
     suspect_place: Option<OwnedSemaphorePermit>,
     /// Some kind is claimed without a floor, and has to know V.
     reads_clock: bool,
@@ -95,7 +96,7 @@ struct Planned {
 #[derive(Debug)]
 pub(super) struct ClaimResult {
     permits: Vec<OwnedSemaphorePermit>,
-    /// A suspect was looked for: its place was free.
+    /// True if it searched for a suspect: the place for one was free.
     has_looked: bool,
     /// The suspect with its place, which stays taken until the suspect is settled.
     suspect: Option<(Claim, OwnedSemaphorePermit)>,
@@ -130,7 +131,7 @@ impl Claiming {
         }
     }
 
-    /// No claims any more.
+    /// From now on nothing is claimed.
     pub(super) const fn close(&mut self) {
         self.is_closed = true;
     }
@@ -140,7 +141,7 @@ impl Claiming {
         self.floors.get(kind.0).map_or(0, Floor::least)
     }
 
-    /// Time has passed: jobs may have been rescued.
+    /// Lets the next claim search for a suspect: jobs may have been rescued meanwhile.
     pub(super) const fn look_for_suspect(&mut self) {
         self.looks_for_suspect = true;
     }
@@ -226,7 +227,8 @@ impl Claiming {
     }
 }
 
-/// Makes a claim: first of one suspect, if one is looked for, then of the jobs whose turn it is.
+/// Makes a claim: first of one suspect if there is a place for it, then of the jobs with the
+/// smallest turns.
 async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> ClaimResult {
     let Planned { mut wants, permits, suspect_place, reads_clock, asked_at } = planned;
     let has_looked = suspect_place.is_some();
@@ -235,7 +237,7 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> ClaimRes
         if let Some(place) = suspect_place {
             let wanted: Vec<&'static str> = wants.iter().map(|want| want.kind).collect();
             if let Some(claim) = queue.claim_suspect(&wanted, kinds.clone()).await? {
-                tracing::info!(job.id = claim.job.id, job.kind = %claim.job.kind, "runs as the only one of its node that was rescued");
+                tracing::info!(job.id = claim.job.id, job.kind = %claim.job.kind, "a suspect runs, as the only one of this node");
                 // It takes one of the places that its kind has.
                 let of_kind = wants.iter_mut().filter(|want| want.kind == claim.job.kind.0);
                 of_kind.for_each(|want| want.slots -= 1);
@@ -311,8 +313,8 @@ impl Supervisor {
     fn claimed(&mut self, result: ClaimResult, ctx: &mut actix::Context<Self>) {
         let ClaimResult { permits, has_looked, suspect, result } = result;
         if has_looked && result.is_ok() {
-            // If there was a suspect, look for the next as soon as its outcome is committed. A
-            // claim that could not look, because the place was taken, says nothing.
+            // If there was a suspect, search for the next as soon as its outcome is committed. A
+            // claim that could not search, because the place was taken, says nothing.
             self.claiming.looks_for_suspect = suspect.is_some();
         }
 

@@ -23,7 +23,7 @@ pub struct Drain {
 /// A drain that is under way.
 pub(super) struct Draining {
     until: Instant,
-    /// `None` once it was told.
+    /// Told when the drain is over; then `None`.
     done: Option<oneshot::Sender<()>>,
 }
 

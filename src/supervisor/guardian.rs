@@ -113,7 +113,7 @@ impl Guardian {
             tracing::error!(
                 restarts = limit.max_restarts,
                 window = ?limit.window,
-                "the supervisor goes down again and again: the process gives up"
+                "the supervisor keeps going down: the process gives up"
             );
             self.supervisor = None;
             self.setup.board.give_up(Fatal::Supervisor);

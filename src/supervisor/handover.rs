@@ -116,7 +116,7 @@ impl Handover {
             Poll::Ready(match result {
                 Ok(result) => Some(result),
                 Err(error) => {
-                    tracing::error!(%error, "a claim was lost: its jobs are found as held by nobody");
+                    tracing::error!(%error, "a claim was lost: the janitor will find its jobs as lost runs");
                     None
                 }
             })

@@ -30,7 +30,7 @@ pub struct ListenerSetup {
     pub subscriber: Subscriber,
     /// Tells the supervisor of jobs that other nodes stored.
     pub announcer: Announcer<Stored>,
-    /// Set while notices arrive; while it is not, heartbeats look for jobs.
+    /// True while notices arrive. Otherwise heartbeats look for jobs.
     pub is_heard: Arc<AtomicBool>,
     /// The board on which it posts its state.
     pub board: Arc<Board>,

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct ClaimedJob {
     pub(super) claim: Claim,
-    /// Keeps the run listed as in memory, and its place in the recorder taken.
+    /// Lists the run as in flight and keeps its permit of the recorder.
     pub(super) guard: InFlightGuard,
-    /// When it began to wait for a slot; once it runs, when that began.
+    /// When it began to wait for a slot; once it runs, when the run began.
     pub(super) since: Instant,
-    /// Its last attempt was rescued: this node runs no other such job meanwhile.
+    /// True for a suspect: this node runs no other one meanwhile.
     pub(super) is_suspect: bool,
 }
 

@@ -227,7 +227,11 @@ impl Slots {
         let slot = self.slots.get_mut(number)?;
         let pause = slot.streak.pause(now, last_success, limit, random);
         slot.restart_at = Some(Instant::now() + pause);
-        tracing::warn!(actor = name, ?pause, "a slot goes down again and again: it waits");
+        tracing::warn!(
+            actor = name,
+            ?pause,
+            "a slot keeps going down: it waits before its restart"
+        );
         let now = wall_clock();
         let post = self.setup.board.post(&name, ActorType::Handler, PARENT, now);
         post.set(ActorState::BackingOff, now);
@@ -260,7 +264,7 @@ impl Slots {
         post.slots_wait(waiting.count(), first);
         match (was_backing_off, post.view().is_backing_off()) {
             (false, true) => {
-                tracing::error!(kind = %self.setup.kind, "all slots of the pool go down: it is paused for a while");
+                tracing::error!(kind = %self.setup.kind, "every slot of the pool waits for its restart: the pool is paused");
             }
             (true, false) => tracing::info!(kind = %self.setup.kind, "the pool goes on"),
             (false, false) | (true, true) => {}

@@ -158,7 +158,11 @@ impl Supervisor {
             if supervised.intensity.went_down(now, None, &limit) {
                 let pause = supervised.streak.pause(now, None, &limit, rand::random());
                 supervised.restart_at = Some(Instant::now() + pause);
-                tracing::error!(actor = child.name, ?pause, "an actor goes down again and again");
+                tracing::error!(
+                    actor = child.name,
+                    ?pause,
+                    "an actor keeps going down: it waits before its restart"
+                );
                 let now = wall_clock();
                 self.setup
                     .board

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The owner of slots, by its name on the board.
 pub(super) const PARENT: &str = "supervisor";
 
-/// Command: see whether there is a job for you.
+/// Command: take the next job, if there is one.
 #[derive(actix::Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub(super) struct Wake;

@@ -44,7 +44,7 @@ impl ThreadWatch {
             if thread.has_answered.swap(false, Ordering::Relaxed) {
                 thread.missed = 0;
                 let has_answered = thread.has_answered.clone();
-                // If the arbiter has ended, this runs never, and the next checks miss it.
+                // If the arbiter has ended, this never runs, and the next checks find no answer.
                 thread.arbiter.spawn_fn(move || has_answered.store(true, Ordering::Relaxed));
             } else {
                 thread.missed += 1;

@@ -17,7 +17,7 @@ pub(super) struct LeaderChores {
     forget: ChoreTimer,
     fold: ChoreTimer,
     prune: ChoreTimer,
-    /// The rest of the work of the last due pruning.
+    /// Pruning left over from the last round.
     pruning: Pruning,
     checkpoint: ChoreTimer,
 }

@@ -39,7 +39,7 @@ pub struct JanitorSetup {
     pub membership: Membership,
     /// This process. It is alive, whatever its heartbeat says.
     pub node: Id,
-    /// The queue in which it finds what dead nodes hold.
+    /// The queue in which it finds the jobs of dead nodes.
     pub queue: Queue,
     /// The runs that this process has in memory.
     pub in_flight: InFlight,
