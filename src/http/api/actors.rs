@@ -1,4 +1,4 @@
-//! `/actors`: the tree of actors as it is now.
+//! `/actors`: the actors of this node and their states.
 
 use super::{
     ApiResult, ApiState,
@@ -37,20 +37,20 @@ struct FailureJson {
 }
 
 impl ActorJson {
-    fn of(it: ActorView) -> Self {
+    fn of(actor: ActorView) -> Self {
         Self {
-            name: it.name,
-            r#type: it.kind.as_str(),
-            parent: Some(it.parent).filter(|it| !it.is_empty()),
-            state: it.state.as_str(),
-            since: it.since,
-            restarts: it.restarts,
-            last_failure: it
+            name: actor.name,
+            r#type: actor.kind.as_str(),
+            parent: Some(actor.parent).filter(|parent| !parent.is_empty()),
+            state: actor.state.as_str(),
+            since: actor.since,
+            restarts: actor.restarts,
+            last_failure: actor
                 .last_failure
                 .map(|failure| FailureJson { at: failure.at, reason: failure.reason }),
-            mailbox_depth: it.mailbox_depth,
-            mailbox_capacity: it.mailbox_capacity,
-            job_id: it.job_id.map(RowKey),
+            mailbox_depth: actor.mailbox_depth,
+            mailbox_capacity: actor.mailbox_capacity,
+            job_id: actor.job_id.map(RowKey),
         }
     }
 }

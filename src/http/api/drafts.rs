@@ -1,8 +1,9 @@
 //! `/drafts`: answers that are written and not sent.
 
 use super::{
-    ApiResult, ApiState, id_in, no_such,
+    ApiResult, ApiState, no_such,
     objects::{self, RowKey, StoredJson, at},
+    only_id,
     query::Query,
 };
 use crate::{
@@ -20,7 +21,7 @@ const STATUSES: [&str; 6] = ["pending", "approved", "sending", "sent", "rejected
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["status", "limit", "cursor"])?;
     let status = query.one_of("status", &STATUSES)?;
-    let _turn = state.heavy_reads.turn().await;
+    let _permit = state.heavy_reads.permit().await;
     let page = state.desk.drafts(status, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DraftJson::of).collect();
     objects::page(items, page.next)
@@ -32,9 +33,8 @@ pub(super) async fn show(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
-    let id = id_in(&path, "draft")?;
-    let _turn = state.heavy_reads.turn().await;
+    let id = only_id(&request, &path, "draft")?;
+    let _permit = state.heavy_reads.permit().await;
     let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
     objects::object(DraftJson::whole(&draft))
 }
@@ -63,28 +63,28 @@ pub(super) struct DraftJson<'a> {
 }
 
 impl<'a> DraftJson<'a> {
-    pub(super) fn of(it: &'a Excerpt<DraftRow>) -> Self {
-        Self { truncated: it.is_cut, ..Self::whole(&it.row) }
+    pub(super) fn of(excerpt: &'a Excerpt<DraftRow>) -> Self {
+        Self { truncated: excerpt.is_cut, ..Self::whole(&excerpt.row) }
     }
 
-    fn whole(it: &'a DraftRow) -> Self {
+    fn whole(draft: &'a DraftRow) -> Self {
         Self {
-            id: RowKey(it.id),
-            client_id: &it.client_id,
-            lead_id: RowKey(it.lead_id),
-            message_id: RowKey(it.message_id),
-            channel: &it.channel,
-            status: &it.status,
-            subject: it.subject.as_deref(),
-            body: &it.body,
+            id: RowKey(draft.id),
+            client_id: &draft.client_id,
+            lead_id: RowKey(draft.lead_id),
+            message_id: RowKey(draft.message_id),
+            channel: &draft.channel,
+            status: &draft.status,
+            subject: draft.subject.as_deref(),
+            body: &draft.body,
             truncated: false,
-            parts: StoredJson::of(&it.parts, Value::Array(Vec::new())),
-            created_at: Timestamp::from_millis(it.created_at.0),
-            decided_at: at!(it.decided_at),
-            decided_by: it.decided_by.as_deref(),
-            edited: it.edited,
+            parts: StoredJson::of(&draft.parts, Value::Array(Vec::new())),
+            created_at: Timestamp::from_millis(draft.created_at.0),
+            decided_at: at!(draft.decided_at),
+            decided_by: draft.decided_by.as_deref(),
+            edited: draft.edited,
             send_at: None,
-            blocked_by: it.blocked_by.as_deref(),
+            blocked_by: draft.blocked_by.as_deref(),
             delivery_id: None,
             gate: None,
         }

@@ -17,9 +17,9 @@ impl Default for HeavyReads {
 }
 
 impl HeavyReads {
-    /// Waits for a turn. The caller holds it until its answer is made.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // The semaphore is never closed, so this always gives a turn.
+    /// Waits for a permit. The caller keeps it until its answer is made.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed, so this always gives a permit.
         self.0.acquire().await.ok()
     }
 }
@@ -32,9 +32,9 @@ mod tests {
     #[tokio::test]
     async fn two_read_at_once_and_the_third_waits_for_one_of_them() {
         let reads = HeavyReads::default();
-        let (first, second) = (reads.turn().await, reads.turn().await);
+        let (first, second) = (reads.permit().await, reads.permit().await);
         assert!(first.is_some() && second.is_some());
-        let mut third = std::pin::pin!(reads.turn());
+        let mut third = std::pin::pin!(reads.permit());
         assert!(third.as_mut().now_or_never().is_none());
         drop(first);
         assert!(third.await.is_some());

@@ -1,8 +1,9 @@
-//! `/jobs`: what is to be done, how far it has come, and what a person can change about it.
+//! `/jobs`: shows jobs with their failed attempts, and retries and cancels them.
 
 use super::{
-    ApiResult, ApiState, id_in, no_such,
+    ApiResult, ApiState, no_such,
     objects::{self, RowKey},
+    only_id,
     query::Query,
 };
 use crate::{
@@ -35,8 +36,7 @@ pub(super) async fn show(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
-    let id = id_in(&path, "job")?;
+    let id = only_id(&request, &path, "job")?;
     let detail = state.desk.job(id).await?.ok_or_else(|| no_such("job", id))?;
     objects::object(JobDetailJson::of(&detail))
 }
@@ -47,8 +47,8 @@ pub(super) async fn retry(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
-    let job = state.desk.retry(id_in(&path, "job")?).await?;
+    let id = only_id(&request, &path, "job")?;
+    let job = state.desk.retry(id).await?;
     tracing::info!(job_id = job.id, kind = job.kind, "job retried by hand");
     objects::object(JobJson::of(&job))
 }
@@ -59,8 +59,8 @@ pub(super) async fn cancel(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
-    let job = state.desk.cancel(id_in(&path, "job")?).await?;
+    let id = only_id(&request, &path, "job")?;
+    let job = state.desk.cancel(id).await?;
     state.metrics.attempt_ended(&job.kind, "cancelled");
     tracing::info!(job_id = job.id, kind = job.kind, "job cancelled by hand");
     objects::object(JobJson::of(&job))
@@ -168,25 +168,25 @@ pub(super) struct JobJson<'a> {
 }
 
 impl<'a> JobJson<'a> {
-    pub(super) fn of(it: &'a JobView) -> Self {
+    pub(super) fn of(job: &'a JobView) -> Self {
         Self {
-            id: RowKey(it.id),
-            kind: &it.kind,
-            status: it.status.as_str(),
-            client_id: &it.client_id,
-            lead_id: it.lead_id.map(RowKey),
-            message_id: it.message_id.map(RowKey),
-            draft_id: it.draft_id.map(RowKey),
+            id: RowKey(job.id),
+            kind: &job.kind,
+            status: job.status.as_str(),
+            client_id: &job.client_id,
+            lead_id: job.lead_id.map(RowKey),
+            message_id: job.message_id.map(RowKey),
+            draft_id: job.draft_id.map(RowKey),
             delivery_id: None,
-            dedupe_key: dedupe_key(&it.client_id, it.subject_id, &it.kind),
-            attempts: it.attempts,
-            max_attempts: it.max_attempts,
-            run_at: it.run_at,
-            created_at: it.created_at,
-            started_at: it.started_at,
-            finished_at: it.finished_at,
-            locked_by: it.node.map(RowKey),
-            last_error: it.last_error.as_deref(),
+            dedupe_key: dedupe_key(&job.client_id, job.subject_id, &job.kind),
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            run_at: job.run_at,
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+            locked_by: job.node.map(RowKey),
+            last_error: job.last_error.as_deref(),
         }
     }
 }
@@ -210,7 +210,7 @@ struct AttemptJson<'a> {
 }
 
 impl<'a> JobDetailJson<'a> {
-    fn of(it: &'a JobDetail) -> Self {
+    fn of(detail: &'a JobDetail) -> Self {
         let error = |failed: &'a FailedAttempt| AttemptJson {
             attempt: failed.attempt,
             failed_at: failed.failed_at,
@@ -220,6 +220,6 @@ impl<'a> JobDetailJson<'a> {
             reason: &failed.reason,
             message: failed.message.as_deref(),
         };
-        Self { job: JobJson::of(&it.job), errors: it.errors.iter().map(error).collect() }
+        Self { job: JobJson::of(&detail.job), errors: detail.errors.iter().map(error).collect() }
     }
 }

@@ -37,7 +37,7 @@ fn named_twice(body: &[u8]) -> Option<String> {
     read.err().and_then(|_| found.into_inner())
 }
 
-/// Reads a value only for the names in it.
+/// Visits a value and checks its names; the values are dropped.
 #[derive(Clone, Copy)]
 struct Names<'a> {
     /// The path of the value.

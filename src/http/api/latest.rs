@@ -7,8 +7,8 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// A result is shared for at least this long.
 const KEPT: Duration = Duration::from_secs(2);
-/// A result is shared for this many times as long as its read took. So reads never take more than
-/// one part in this many of a connection's time.
+/// A result is shared for this many times as long as its read took. So reading takes at most 1/n of
+/// the time.
 const KEPT_TIMES: u32 = 20;
 /// But it is shared for at most this long.
 const KEPT_MAX: Duration = Duration::from_secs(60);
@@ -31,9 +31,9 @@ impl<T> Default for Latest<T> {
 }
 
 impl<T> LatestOutcome<T> {
-    /// True if it serves a caller that has asked at `asked` and whose turn it is now. A result that
-    /// came meanwhile does, also a failure: otherwise all who waited would fail one after the
-    /// other.
+    /// True if it serves a caller that asked at `asked` and has waited until `now`. A result that
+    /// came meanwhile does, even a failure: otherwise all callers that waited would fail one after
+    /// the other.
     fn serves(&self, asked: Instant, now: Instant) -> bool {
         let took = self.ended - self.started;
         let kept = (took * KEPT_TIMES).clamp(KEPT, KEPT_MAX);

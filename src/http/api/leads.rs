@@ -1,13 +1,13 @@
-//! `/leads`: the leads, their details and their conversations.
+//! `/leads`: leads and their threads.
 
 use super::{
     ApiResult, ApiState,
     drafts::DraftJson,
-    id_in,
     jobs::JobJson,
     messages::MessageJson,
     no_such,
     objects::{self, RowKey, at},
+    only_id,
     query::{Query, lead_cursor_text},
 };
 use crate::{
@@ -38,9 +38,8 @@ pub(super) async fn show(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
-    let id = id_in(&path, "lead")?;
-    let _turn = state.heavy_reads.turn().await;
+    let id = only_id(&request, &path, "lead")?;
+    let _permit = state.heavy_reads.permit().await;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
     objects::object(LeadDetailJson::of(&detail))
 }
@@ -173,13 +172,13 @@ struct LeadDetailJson<'a> {
 }
 
 impl<'a> LeadDetailJson<'a> {
-    fn of(it: &'a LeadDetail) -> Self {
+    fn of(detail: &'a LeadDetail) -> Self {
         Self {
-            lead: LeadJson::of(&it.entry),
-            messages: it.messages.iter().map(MessageJson::of).collect(),
-            drafts: it.drafts.iter().map(DraftJson::of).collect(),
+            lead: LeadJson::of(&detail.entry),
+            messages: detail.messages.iter().map(MessageJson::of).collect(),
+            drafts: detail.drafts.iter().map(DraftJson::of).collect(),
             deliveries: [],
-            jobs: it.jobs.iter().map(JobJson::of).collect(),
+            jobs: detail.jobs.iter().map(JobJson::of).collect(),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! `/messages`: what was written, and what was received.
+//! `/messages`: what leads wrote, and what was written to them.
 
 use super::{
-    ApiResult, ApiState, id_in, no_such,
+    ApiResult, ApiState, no_such,
     objects::{self, RowKey, StoredJson, at},
+    only_id,
     query::Query,
 };
 use crate::{
@@ -27,7 +28,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
         channel: query.one_of("channel", &channels)?,
         direction: query.one_of("direction", &DIRECTIONS)?,
     };
-    let _turn = state.heavy_reads.turn().await;
+    let _permit = state.heavy_reads.permit().await;
     let page = state.desk.messages(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(MessageJson::of).collect();
     objects::page(items, page.next)
@@ -39,9 +40,8 @@ pub(super) async fn show(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
-    let id = id_in(&path, "message")?;
-    let _turn = state.heavy_reads.turn().await;
+    let id = only_id(&request, &path, "message")?;
+    let _permit = state.heavy_reads.permit().await;
     let message = state.desk.message(id).await?.ok_or_else(|| no_such("message", id))?;
     objects::object(MessageDetailJson::of(&message))
 }
@@ -74,36 +74,36 @@ pub(super) struct MessageJson<'a> {
 
 /// The fields that a listed message and a whole one have in common.
 macro_rules! message_json {
-    ($it:expr, $is_cut:expr) => {
+    ($row:expr, $is_cut:expr) => {
         MessageJson {
-            id: RowKey($it.id),
-            client_id: &$it.client_id,
-            lead_id: RowKey($it.lead_id),
-            channel: &$it.channel,
-            direction: &$it.direction,
-            source: &$it.source,
-            provider_id: $it.provider_id.as_deref(),
-            subject: $it.subject.as_deref(),
-            body: &$it.body,
+            id: RowKey($row.id),
+            client_id: &$row.client_id,
+            lead_id: RowKey($row.lead_id),
+            channel: &$row.channel,
+            direction: &$row.direction,
+            source: &$row.source,
+            provider_id: $row.provider_id.as_deref(),
+            subject: $row.subject.as_deref(),
+            body: &$row.body,
             truncated: $is_cut,
-            sentiment: $it.sentiment.as_deref(),
-            automated: $it.automated,
-            from: StoredJson::of(&$it.sender, serde_json::json!({"address": null, "name": null})),
-            to: StoredJson::of(&$it.recipients, Value::Array(Vec::new())),
-            cc: StoredJson::of(&$it.cc, Value::Array(Vec::new())),
-            attachments: StoredJson::of(&$it.attachments, Value::Array(Vec::new())),
-            sent_at: Timestamp::from_millis($it.sent_at.0),
-            created_at: Timestamp::from_millis($it.created_at.0),
-            edited_at: at!($it.edited_at),
-            deleted_at: at!($it.deleted_at),
-            failed_at: at!($it.failed_at),
+            sentiment: $row.sentiment.as_deref(),
+            automated: $row.automated,
+            from: StoredJson::of(&$row.sender, serde_json::json!({"address": null, "name": null})),
+            to: StoredJson::of(&$row.recipients, Value::Array(Vec::new())),
+            cc: StoredJson::of(&$row.cc, Value::Array(Vec::new())),
+            attachments: StoredJson::of(&$row.attachments, Value::Array(Vec::new())),
+            sent_at: Timestamp::from_millis($row.sent_at.0),
+            created_at: Timestamp::from_millis($row.created_at.0),
+            edited_at: at!($row.edited_at),
+            deleted_at: at!($row.deleted_at),
+            failed_at: at!($row.failed_at),
         }
     };
 }
 
 impl<'a> MessageJson<'a> {
-    pub(super) fn of(it: &'a Excerpt<ListedMessage>) -> Self {
-        message_json!(it.row, it.is_cut)
+    pub(super) fn of(excerpt: &'a Excerpt<ListedMessage>) -> Self {
+        message_json!(excerpt.row, excerpt.is_cut)
     }
 }
 
@@ -117,12 +117,12 @@ struct MessageDetailJson<'a> {
 }
 
 impl<'a> MessageDetailJson<'a> {
-    fn of(it: &'a MessageRow) -> Self {
+    fn of(message: &'a MessageRow) -> Self {
         Self {
-            message: message_json!(it, false),
-            raw_text: it.raw_text.as_deref(),
-            raw_html: it.raw_html.as_deref(),
-            payload: it.payload.as_deref(),
+            message: message_json!(message, false),
+            raw_text: message.raw_text.as_deref(),
+            raw_html: message.raw_html.as_deref(),
+            payload: message.payload.as_deref(),
         }
     }
 }

@@ -18,7 +18,7 @@ mod query;
 
 pub(super) use self::overview::overview_for_metrics;
 
-use self::{heavy::HeavyReads, latest::Latest};
+use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     config::Secret,
@@ -27,7 +27,7 @@ use crate::{
     telemetry::{board::Board, metrics::Metrics},
 };
 use actix_web::{
-    FromRequest, Handler, HttpResponse, Resource, Responder,
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
     http::header::HeaderMap,
     middleware::from_fn,
     web::{self, ServiceConfig},
@@ -150,6 +150,15 @@ async fn get_or_delete() -> ApiResult {
 
 async fn no_such_path() -> ApiResult {
     Err(Problem::not_found("there is no such path in the API"))
+}
+
+/// The id in the path of a request that takes no query. `what` names the kind of object.
+///
+/// # Errors
+/// 400 if there is a query. 404 if the path has no id: then it names nothing.
+fn only_id(request: &HttpRequest, path: &str, what: &str) -> Result<Id, Problem> {
+    Query::none(request)?;
+    id_in(path, what)
 }
 
 /// The id in a path.

@@ -30,7 +30,7 @@ impl Serialize for RowKey {
 pub(super) enum StoredJson<'a> {
     /// The text, which is JSON.
     Text(&'a RawValue),
-    /// What stands in for it.
+    /// Used when the text is `null` or not JSON.
     Otherwise(Value),
 }
 

@@ -77,11 +77,11 @@ fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
     for pool in &pools {
         kinds.entry(pool.kind.0).or_default();
     }
-    for it in backlog {
-        let (pending, running, oldest_at) = kinds.entry(&it.kind).or_default();
-        *pending += it.pending;
-        *running += it.running;
-        *oldest_at = match (*oldest_at, it.oldest_at) {
+    for counted in backlog {
+        let (pending, running, oldest_at) = kinds.entry(&counted.kind).or_default();
+        *pending += counted.pending;
+        *running += counted.running;
+        *oldest_at = match (*oldest_at, counted.oldest_at) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
@@ -99,10 +99,10 @@ fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
 
 fn by_client(backlog: &[Backlog]) -> Vec<ClientCount<'_>> {
     let mut clients: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-    for it in backlog {
-        let (pending, running) = clients.entry(&it.client_id).or_default();
-        *pending += it.pending;
-        *running += it.running;
+    for counted in backlog {
+        let (pending, running) = clients.entry(&counted.client_id).or_default();
+        *pending += counted.pending;
+        *running += counted.running;
     }
     let count = |(client_id, (pending, running))| ClientCount { client_id, pending, running };
     clients.into_iter().map(count).collect()
@@ -160,7 +160,12 @@ struct NodeJson<'a> {
 }
 
 impl<'a> NodeJson<'a> {
-    fn of(it: &'a Node) -> Self {
-        Self { id: RowKey(it.id), role: &it.role, started_at: it.started_at, seen_at: it.seen_at }
+    fn of(node: &'a Node) -> Self {
+        Self {
+            id: RowKey(node.id),
+            role: &node.role,
+            started_at: node.started_at,
+            seen_at: node.seen_at,
+        }
     }
 }

@@ -15,8 +15,8 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     let query = Query::parse(&request, &["limit", "cursor"])?;
     let totals = state.totals().await.ok();
     let mut pending: HashMap<&str, i64> = HashMap::new();
-    for it in totals.iter().flat_map(|it| &it.backlog) {
-        *pending.entry(&it.kind).or_default() += it.pending;
+    for counted in totals.iter().flat_map(|it| &it.backlog) {
+        *pending.entry(&counted.kind).or_default() += counted.pending;
     }
     let pools = state.board.pools();
     let backlog =

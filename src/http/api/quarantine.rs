@@ -32,7 +32,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
         client: query.values("client"),
         channel: query.one_of("channel", &channels)?,
     };
-    let _turn = state.heavy_reads.turn().await;
+    let _permit = state.heavy_reads.permit().await;
     let page = state.desk.quarantine(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(QuarantineJson::of).collect();
     objects::page(items, page.next)
@@ -45,7 +45,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
-    let _turn = state.heavy_reads.turn().await;
+    let _permit = state.heavy_reads.permit().await;
     let (item, payload) = found(&state, &path).await?.split();
     objects::object(QuarantineDetailJson::of(&item, &payload))
 }
@@ -58,9 +58,9 @@ pub(super) async fn replay(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
-    let turn = state.heavy_reads.turn().await;
+    let permit = state.heavy_reads.permit().await;
     let item = found(&state, &path).await?;
-    drop(turn);
+    drop(permit);
     if item.status != "held" {
         return Err(Problem::conflict(format!(
             "the item is {}: only a held one is replayed",
@@ -93,7 +93,7 @@ pub(super) async fn discard(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
-    let _turn = state.heavy_reads.turn().await;
+    let _permit = state.heavy_reads.permit().await;
     let item = found(&state, &path).await?;
     if !state.desk.settle_quarantine(item.id, "discarded").await? {
         return Err(Problem::conflict(format!(

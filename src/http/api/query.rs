@@ -25,23 +25,23 @@ const NO_TIME: &str = "-";
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// What the address of a request asks for, with these names and no others.
+    /// Reads the query of a request, with these names and no others.
     pub(super) fn parse(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
         Self::from_text(request.query_string(), known)
     }
 
-    /// Refuses an address that asks for anything.
+    /// Refuses a request that has a query.
     pub(super) fn none(request: &HttpRequest) -> Result<(), Problem> {
         Self::parse(request, &[]).map(drop)
     }
 
-    /// From the text behind the `?`, with these names and no others.
+    /// Reads the text behind the `?`, with these names and no others.
     pub(super) fn from_text(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(text.as_bytes()).into_owned();
         Self::of(pairs.collect(), known, "query parameter")
     }
 
-    /// From a JSON object, with these names and no others. A value is a text or a list of texts.
+    /// Reads a JSON object, with these names and no others. A value is a text or a list of texts.
     pub(super) fn from_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
         let fields = object_in(body)?;
         let mut pairs = Vec::with_capacity(fields.len());
