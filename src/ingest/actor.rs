@@ -48,7 +48,7 @@ pub struct IngestSetup {
 #[derive(Debug)]
 pub struct IngestActor {
     setup: IngestSetup,
-    /// By number, as [`IngestActor::lane_of`] gives it. At least one.
+    /// The lanes, indexed by [`IngestActor::lane_of`]. Never empty.
     lanes: Vec<Lane>,
     presence: Presence,
     /// How many webhooks may wait in all lanes together (`ingest.queue`); the gate sees to it.
@@ -81,8 +81,8 @@ impl IngestActor {
         Self { setup, lanes, presence, waiting_max, full }
     }
 
-    /// The number of its lane. Events of one lead always take the same lane, so their order is
-    /// kept.
+    /// The index of a webhook's lane. Events of one lead always take the same lane, so their order
+    /// is kept.
     fn lane_of(&self, inbound: &Inbound) -> usize {
         let mut hasher = DefaultHasher::new();
         match &inbound.content {
@@ -99,7 +99,8 @@ impl IngestActor {
         usize::try_from(hasher.finish()).unwrap_or_default() % self.lanes.len()
     }
 
-    /// Takes the next group out of a lane, within the limits. Only an empty lane gives none.
+    /// Takes the next group out of a lane, within the limits. The group is empty only if the lane
+    /// is.
     fn next_group(&mut self, lane: usize) -> Vec<Ingest> {
         let cfg = self.setup.config.get();
         let (items_max, bytes_max) = (cfg.ingest.batch_max, cfg.ingest.batch_bytes);
@@ -125,7 +126,7 @@ impl IngestActor {
         self.setup.metrics.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
-    /// Commits `group`; gives the number of jobs that were made.
+    /// Commits `group`. Returns the number of jobs that were made.
     fn commit(&self, group: Vec<Ingest>) -> impl Future<Output = usize> + use<> {
         let inbox = self.setup.inbox.bounded(self.setup.config.get().ingest.quarantine);
         let (board, full) = (self.setup.board.clone(), self.full.clone());
@@ -160,7 +161,7 @@ impl actix::Actor for IngestActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.setup.board.faults().point("ingest.started");
-        // The bound is the gate. The mailbox only has to be large enough never to be one.
+        // The gate is the bound. The mailbox only has to be large enough never to be one.
         ctx.set_mailbox_capacity(self.waiting_max.max(16));
     }
 }
@@ -173,7 +174,7 @@ impl actix::Handler<Ingest> for IngestActor {
         let number = self.lane_of(&ingest.inbound);
         if let Some(lane) = self.lanes.get_mut(number) {
             lane.waiting.push_back(ingest);
-            // Asked for once a group. All that is in the mailbox by now is handled before it.
+            // One commit is asked for a group. It runs after all that is in the mailbox by now.
             if !lane.is_committing {
                 lane.is_committing = true;
                 ctx.notify(Commit(number));
@@ -202,8 +203,9 @@ impl actix::Handler<Commit> for IngestActor {
     }
 }
 
-/// Commits a group and answers each of its webhooks; gives the number of jobs that were made. Calls
-/// `refused` with the client of each webhook that its full quarantine keeps out.
+/// Commits a group and answers each of its webhooks. Returns the number of jobs that were made.
+/// Calls `refused` with the client of each webhook that is refused because the client's quarantine
+/// is full.
 async fn commit_group(
     inbox: &Inbox,
     group: Vec<Ingest>,

@@ -1,13 +1,12 @@
 //! The bound of ingest: how many webhooks and bytes may be inside at once, and each client's share.
 //!
 //! A mailbox is no bound, because its capacity grows with every clone of the address. So a webhook
-//! takes a permit before it is interpreted, and holds it until it is answered. If there is none,
+//! takes a permit before it is interpreted, and keeps it until it is answered. If there is none,
 //! the answer is 429 at once.
 //!
-//! A client may hold four times as much as it leaves free: four fifths of all while it is alone,
-//! and less while others are inside, too (a dynamic threshold). So there is always room left for a
-//! client that holds nothing, however much another one posts, and a burst of one client alone can
-//! use most of the room.
+//! A client may use up to four times what remains free (a dynamic threshold). Alone, that is four
+//! fifths of the gate; the share shrinks as others enter. So one client never shuts out another,
+//! however much it posts, and a burst of one client alone can use most of the gate.
 
 use std::{
     collections::HashMap,
@@ -15,9 +14,10 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A client may hold this many webhooks if there is room for them, whatever its share is.
+/// A client may have this many webhooks inside if there is room for them, even if that exceeds its
+/// share.
 const ALWAYS: usize = 2;
-/// A client may hold this many times what it leaves free.
+/// A client may use up to this many times what remains free.
 const TIMES_FREE: usize = 4;
 
 /// The bound, over all channels. A clone is the same gate.
@@ -43,7 +43,7 @@ struct Room {
     /// How many webhooks there is room for in all.
     entries: usize,
     free: Share,
-    /// What each client uses, by its name. A client that uses nothing is not in it.
+    /// By client; a client without a webhook inside has no entry.
     used: HashMap<Arc<str>, Share>,
     is_closed: bool,
 }
@@ -125,7 +125,8 @@ impl Gate {
         room.entries - room.free.entries
     }
 
-    /// Lets nobody in any more, and ends the waiting of those inside: they are to post again.
+    /// Lets nothing in any more, and ends the waiting of the senders inside: they are to post
+    /// again.
     pub fn close(&self) {
         lock(&self.room).is_closed = true;
         self.closed.cancel();
@@ -205,8 +206,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: the bounds hold, what is taken is what is in use, and all of it
-        /// comes back. A client that holds nothing is let in if its webhook fits, unless several
+        /// Whatever comes and goes: the bounds hold, what is taken is what is used, and all of it
+        /// comes back. A client that uses nothing is let in if its webhook fits, unless several
         /// others have filled the room together; one alone never can.
         #[test]
         fn one_client_never_shuts_another_out(
@@ -228,8 +229,8 @@ mod tests {
                 prop_assert!(permit.is_none() || fits);
                 let others = inside.iter().filter(|other| other.0 != client);
                 let other_clients: std::collections::HashSet<usize> = others.map(|it| it.0).collect();
-                let holds_nothing = inside.iter().all(|other| other.0 != client);
-                if holds_nothing && other_clients.len() <= 1 {
+                let uses_nothing = inside.iter().all(|other| other.0 != client);
+                if uses_nothing && other_clients.len() <= 1 {
                     prop_assert!(permit.is_some(), "shut out by {:?}", other_clients);
                 }
                 inside.extend(permit.map(|permit| (client, size, permit)));

@@ -1,4 +1,4 @@
-//! The way from an authenticated webhook to its answer, which HTTP only has to spell.
+//! Takes an authenticated webhook and returns its answer.
 
 use super::{Gate, Ingest, IngestActor, Permit, Refusal, meaning::Meaning, webhook::Webhook};
 use crate::{
@@ -40,8 +40,8 @@ impl Intake {
     /// the commit: at most for `server.request_timeout`, and until the gate is closed.
     ///
     /// # Errors
-    /// If it is not known to be stored: the sender is to post it again. [`Refusal::Untimely`] is
-    /// for good.
+    /// If it is not known to be stored: the sender is to post it again, except after
+    /// [`Refusal::Untimely`].
     pub async fn take(&self, webhook: Webhook<'_>, cfg: &Config) -> Result<Answer, Refusal> {
         // Take room before any work is done on it: a refusal has to be cheap.
         let permit = self.enter(&webhook)?;
@@ -56,7 +56,7 @@ impl Intake {
         self.submit(masked.into_inbound(content), permit, cfg.server.request_timeout).await
     }
 
-    /// Room for this webhook.
+    /// Takes room for this webhook.
     ///
     /// # Errors
     /// [`Refusal::Full`] if there is none for its client now.

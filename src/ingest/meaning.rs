@@ -17,14 +17,14 @@ use crate::{
 pub(super) enum Meaning {
     /// Nothing is stored of it, for this reason.
     Ignored(&'static str),
-    /// It was signed too long ago, or in the future, to be believed.
+    /// The time of its signature is outside the window: answered 401.
     Untimely,
     /// It is stored: as an event, or in quarantine.
     Stored(Content),
 }
 
 impl MaskedWebhook<'_> {
-    /// Judges what the webhook means.
+    /// What the webhook means.
     pub(super) fn meaning(&self) -> Meaning {
         let (channel, client) = (self.webhook.channel, self.webhook.client);
         let settings = client.channel(channel.name().0);
@@ -80,10 +80,9 @@ impl MaskedWebhook<'_> {
     /// the time of that signature decides whether the event is believed.
     fn event(&self, event: Box<Event>) -> Meaning {
         match self.only_proof_time() {
-            // A message that is known for good does no harm when it is replayed, and must not be
-            // lost when it is late.
+            // A late message is kept, because a replay of it is only a duplicate.
             Some(SignedTime::OutOfWindow) if !event.signal.is_known_for_good() => Meaning::Untimely,
-            // It allows what may have been forbidden since: a person decides.
+            // It would lift a restriction that may have been set since, so a person decides.
             Some(SignedTime::Untold { field }) if event.signal.lifts() => {
                 self.quarantined(Some(event.event_type), format!("missing_field {field}"))
             }
@@ -197,13 +196,13 @@ mod tests {
             ),
             (signed(in_window, true), message(Value::Null), "ignored other_account"),
             (signed(in_window, true), message(json!(OURS)), "event"),
-            // A message is known for good.
+            // A message is kept, though it is late.
             (signed(late, true), message(json!(OURS)), "event"),
             (signed(untold, true), message(json!(OURS)), "event"),
             (signed(late, true), dnd(true), "untimely"),
             (signed(late, false), dnd(true), "event"),
             (signed(untold, true), dnd(true), "event"),
-            // Only what allows something again is held.
+            // Only an event that lifts a restriction is kept for a person.
             (signed(untold, true), dnd(false), "quarantined missing_field timestamp"),
             (signed(untold, false), dnd(false), "event"),
             (signed(in_window, true), dnd(false), "event"),

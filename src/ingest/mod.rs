@@ -45,8 +45,8 @@ pub struct Stored {
     pub jobs: usize,
 }
 
-/// Why a webhook was not taken. All are answered 429, which is no acknowledgement, so it is safe to
-/// post again; except [`Refusal::Untimely`].
+/// Why a webhook was not taken. All but [`Refusal::Untimely`] (401) are answered 429, which
+/// acknowledges nothing, so the sender may post again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no room for it.
@@ -64,11 +64,12 @@ pub enum Refusal {
     /// The database is away.
     #[error("the database is away")]
     Away(StoreError),
-    /// It took too long, or the actor died. A later commit makes the next try a duplicate.
+    /// It took too long, or the actor died. If the commit still succeeds, the next post is a
+    /// duplicate.
     #[error("the commit took too long")]
     Slow,
-    /// Its signature is too old, or from the future, and nothing else proves its sender: answered
-    /// like any other request that is not authenticated.
+    /// The time of its signature is outside the window, and nothing else proves its sender. It is
+    /// answered like any other request that is not authenticated.
     #[error("its signature is from outside of the window")]
     Untimely,
 }

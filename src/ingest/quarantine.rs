@@ -60,7 +60,7 @@ pub(super) async fn keep_unstorable(
 
 /// A person's wish to interpret the kept bytes of a quarantined webhook again.
 pub struct Replay<'a> {
-    /// What was kept. It is held.
+    /// What was kept; its status is `held`.
     pub item: QuarantineRow,
     /// The channel that it came over.
     pub channel: &'a dyn AnyChannel,
@@ -70,7 +70,7 @@ pub struct Replay<'a> {
     pub request_id: &'a str,
 }
 
-/// Why a replay failed. The item is still held.
+/// Why a replay failed. The item is still `held`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The kept bytes cannot be read as JSON, although they could when they were kept.
@@ -79,8 +79,7 @@ pub enum ReplayError {
     /// It was not stored.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It was stored, and the item could not be settled. The next replay is a duplicate of this
-    /// one.
+    /// Stored, but the item is still marked `held`: replaying it again gives `duplicate`.
     #[error("{0}")]
     NotSettled(StoreError),
 }
@@ -114,7 +113,7 @@ impl Intake {
         let (body, signed) = (body.into(), None);
         let webhook = Webhook { channel, client, request_id, received_at, body, json, signed };
 
-        // Interpret it, and store what is understood. Only then does it need room.
+        // Interpret it, and store what is understood. Only an event needs room.
         let masked = webhook.masked();
         let answer = match masked.meaning() {
             Meaning::Ignored(reason) => Answer::Ignored { reason },
@@ -132,7 +131,7 @@ impl Intake {
             return Ok(answer);
         }
 
-        // Settle the item. A crash before this leaves it held; the next replay is a duplicate.
+        // Settle the item. A crash before this leaves it `held`; the next replay is a duplicate.
         let settled = desk.settle_quarantine(quarantine_id, "replayed").await;
         let is_first = settled.map_err(ReplayError::NotSettled)?;
         tracing::info!(quarantine.id = quarantine_id, is_first, "replayed by hand");
@@ -146,8 +145,8 @@ impl Intake {
 pub(super) struct FullQuarantines(Arc<DashMap<Arc<str>, Sparse>>);
 
 impl FullQuarantines {
-    /// True once a minute for each client: whether it is to be logged now that the quarantine of
-    /// `client` is full.
+    /// True once a minute for each client: then it is logged that the quarantine of `client` is
+    /// full.
     pub(super) fn is_due(&self, client: &Arc<str>, now: Instant) -> bool {
         self.0.entry(client.clone()).or_default().count(now).is_some()
     }

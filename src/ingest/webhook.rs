@@ -55,8 +55,7 @@ pub enum SignedTime {
     InWindow,
     /// The body was signed before or after the window.
     OutOfWindow,
-    /// The body lacks the field that tells it: anybody who has seen the body can post it again at
-    /// any time.
+    /// The body lacks the field of its time, so a copy of it never becomes too old.
     Untold {
         /// The field that is missing.
         field: &'static str,
@@ -64,9 +63,9 @@ pub enum SignedTime {
 }
 
 impl SignedBody {
-    /// How the delivery is remembered: by the id outside of the body, else by the body's own id,
-    /// else by the hash of the body if its time is told. It is kept for twice the window, because a
-    /// signature is valid on either side of now.
+    /// How the delivery is remembered: by the id outside of the body; otherwise by the body's own
+    /// id; otherwise, if the body carries a time, by its hash. It is kept for twice the window,
+    /// because a signature is valid on either side of now.
     fn delivery(&self, json: Option<&Value>, body: &[u8]) -> Option<Delivery> {
         let in_body = || json?.get(DELIVERY_ID_FIELD).and_then(Value::as_str).map(str::to_owned);
         let named = self.delivery_id.clone().or_else(in_body);
