@@ -134,12 +134,12 @@ impl Parts {
     /// claim of the next.
     fn recorder_capacity(&self, kinds: &[JobKind]) -> usize {
         let cfg = self.live.get();
-        let held: usize = kinds
+        let in_pools: usize = kinds
             .iter()
             .map(|kind| cfg.pools.of(kind.0))
             .map(|pool| pool.size + pool.prefetch)
             .sum();
-        (held * 2).max(RECORDER_CAPACITY_MIN)
+        (in_pools * 2).max(RECORDER_CAPACITY_MIN)
     }
 
     fn janitor_setup(

@@ -153,7 +153,7 @@ impl Daemon {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
         let state = State::new(http_setup(&parts, &registry, &intake, token));
-        waiting_room.hand_over().await;
+        waiting_room.leave_socket().await;
         let server = http::serve(listener, tls, state)?;
         tracing::info!(
             url,
@@ -281,7 +281,7 @@ impl Daemon {
     /// is told again. False if there will be none.
     async fn drain_supervisor(&self, until: Instant) -> bool {
         /// The pause between two checks for a supervisor while there is none.
-        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        const CHECK_EVERY: Duration = Duration::from_millis(5);
         loop {
             let (done, drained) = oneshot::channel();
             let within = until.saturating_duration_since(Instant::now());
@@ -294,12 +294,13 @@ impl Daemon {
             if self.board.has_given_up() {
                 return false;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     }
 }
 
-/// Deletes this node's row, so that other nodes know at once that it is gone, and its slot is free.
+/// Deletes this node's row, so that other nodes know at once that it is gone and may reuse its id
+/// slot.
 async fn leave(store: &Store, until: Instant) {
     let limit = until.max(Instant::now() + LEAVE_LEAST);
     match tokio::time::timeout_at(limit, store.leave()).await {
@@ -359,9 +360,9 @@ impl WaitingRoom {
     }
 
     /// Closes the room, if it is open. New requests go to the daemon's server.
-    async fn hand_over(&mut self) {
+    async fn leave_socket(&mut self) {
         if let Some(server) = &self.server {
-            server.hand_over(Instant::now() + WAITING_ROOM_LIMIT).await;
+            server.leave_socket(Instant::now() + WAITING_ROOM_LIMIT).await;
         }
         self.server = None;
     }
@@ -406,7 +407,7 @@ fn http_setup(parts: &Parts, registry: &Registry, intake: &Intake, token: Secret
 /// and `waiting_room` answers requests.
 ///
 /// # Errors
-/// If only a person can mend it, such as a wrong password.
+/// If a retry cannot help, for example with a wrong password.
 async fn open_store(
     opening: &Opening<'_>,
     waiting_room: &mut WaitingRoom,

@@ -1,5 +1,5 @@
-//! Guards the admin API: a request must show the token, over a way on which nobody else can read
-//! it.
+//! Guards the admin API: a request must show the token, over a connection that nobody else can
+//! read.
 //!
 //! Wrong tokens are counted by address, and refused for a while if there are too many. The right
 //! one is let in at once, whatever others at the same address have tried.
@@ -85,7 +85,8 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
     } else if !request.headers().contains_key(AUTHORIZATION) {
         ("no_token", Problem::unauthenticated())
     } else {
-        // A proxy stands for many senders. If it does not tell for whom it asks, no try is counted.
+        // Without a forwarded address, the sender behind a proxy is unknown, so the try is not
+        // counted.
         let address =
             address_of(request, &cfg.server).filter(|address| !is_trusted(&cfg.server, *address));
         match address.and_then(|address| state.token_tries.wrong(address)) {

@@ -215,8 +215,8 @@ struct Unpacking<'r> {
 }
 
 impl Unpacking<'_> {
-    /// Reads all that `reader` gives; false if it cannot be read to its end. What is read is
-    /// borrowed piece by piece, and reading ends one byte behind the limit.
+    /// Reads all that `reader` gives; false if it cannot be read to its end. Each piece that is
+    /// read is borrowed. Reads at most one byte more than the limit, to notice the excess.
     fn all_of(&mut self, mut reader: impl io::Read) -> Result<bool, Unpackable> {
         loop {
             let before = self.unpacked.len();
@@ -385,18 +385,18 @@ mod tests {
     fn what_is_unpacked_takes_its_room() {
         let budget = BodyBudget::default();
         let (limit, packed) = (4 << 20, gzip(&vec![b' '; 3 << 20]));
-        let mut held = Vec::new();
+        let mut unpacked_bodies = Vec::new();
         let refused = loop {
             let mut body = body(packed.clone(), &[Encoding::Gzip], limit, &budget);
             match body.unpack() {
                 Ok(unpacked) => assert_eq!(unpacked.len(), 3 << 20),
                 Err(why) => break why,
             }
-            held.push(body);
+            unpacked_bodies.push(body);
         };
         let Unpackable::Refused(problem) = refused else { panic!("{refused:?}") };
-        assert_eq!((problem.cause(), held.len()), (Cause::QueueFull, 5));
-        drop(held);
+        assert_eq!((problem.cause(), unpacked_bodies.len()), (Cause::QueueFull, 5));
+        drop(unpacked_bodies);
         assert!(body(packed, &[Encoding::Gzip], limit, &budget).unpack().is_ok());
     }
 

@@ -239,16 +239,16 @@ mod tests {
             steps in proptest::collection::vec((0_u8..12, 1_usize..3_000_000, any::<bool>()), 1..300)
         ) {
             let mut borrowed = BorrowedBytes::default();
-            let mut held: Vec<(Borrower, usize)> = Vec::new();
+            let mut lent: Vec<(Borrower, usize)> = Vec::new();
             for (address, bytes, gives_back) in steps {
-                if gives_back && let Some((borrower, bytes)) = held.pop() {
+                if gives_back && let Some((borrower, bytes)) = lent.pop() {
                     borrowed.take_back(borrower, bytes);
                 }
                 let borrower = stranger(&format!("203.0.113.{address}"));
                 if borrowed.lend(borrower, 0, bytes, LIMIT) {
-                    held.push((borrower, bytes));
+                    lent.push((borrower, bytes));
                 }
-                let sum: usize = held.iter().map(|it| it.1).sum();
+                let sum: usize = lent.iter().map(|it| it.1).sum();
                 prop_assert_eq!(borrowed.strangers, sum);
                 prop_assert_eq!(borrowed.by_address.values().sum::<usize>(), sum);
                 prop_assert!(sum < STRANGERS_BYTES);

@@ -51,7 +51,7 @@ pub(super) async fn harden<B: MessageBody>(
     Ok(response)
 }
 
-/// Answers 421 to a request for a host that is none of this daemon. Webhooks and `/healthz` are not
+/// Answers 421 to a request for a host that is not this daemon. Webhooks and `/healthz` are not
 /// checked: providers and load balancers use any name that leads here, and a page learns nothing
 /// from either.
 ///
@@ -135,7 +135,7 @@ impl Host {
     }
 }
 
-/// Headers in which a proxy, a tunnel or a content network names the client that it asks for.
+/// Headers by which a proxy, a tunnel or a content network names the original sender.
 const FORWARDING: [&str; 16] = [
     "cdn-loop",
     "client-ip",
@@ -154,7 +154,7 @@ const FORWARDING: [&str; 16] = [
     "x-proxyuser-ip",
     "x-real-ip",
 ];
-/// How the names of more such headers begin (`X-Forwarded-For`, `CF-Connecting-IP`,
+/// Prefixes of more such headers (`X-Forwarded-For`, `CF-Connecting-IP`,
 /// `X-Envoy-External-Address`).
 const FORWARDING_FAMILIES: [&str; 12] = [
     "cf-",
@@ -170,8 +170,8 @@ const FORWARDING_FAMILIES: [&str; 12] = [
     "x-original-",
     "x-vercel-",
 ];
-/// How the names of headers begin of which a browser sends at least one with every request that a
-/// page makes to another site. Providers and programs do not send them.
+/// Prefixes of headers. A browser sends at least one of them with every cross-site request.
+/// Providers and programs do not send them.
 const OF_BROWSERS: [&str; 3] = ["origin", "sec-", "access-control-request-"];
 
 /// Why a webhook without a secret is not taken, although its client's channel takes such webhooks;

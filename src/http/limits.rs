@@ -33,11 +33,11 @@ use tokio::time::Instant;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
 
-/// How many addresses are remembered at once. Beyond it, addresses are forgotten that may send
-/// again as much as at first. If there are none, further addresses are not limited: a sender that
-/// has this many has no limit anyway.
+/// How many addresses are remembered at once. Beyond it, addresses whose limit has fully recovered
+/// are dropped. If there are none, further addresses are not limited: a sender that has this many
+/// has no limit anyway.
 const ADDRESSES_MAX: usize = 100_000;
-/// How long the search for such addresses rests after one.
+/// The shortest time between two searches for such addresses.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -148,8 +148,8 @@ fn quota(rate: Rate) -> Quota {
 }
 
 /// The address that a request comes from: the peer's. If the peer is a trusted proxy, it is the
-/// last address in `X-Forwarded-For` that is not a trusted proxy. If something after that is no
-/// address, the header cannot be believed, and the peer's address counts.
+/// last address in `X-Forwarded-For` that is not a trusted proxy. If a later entry is not an
+/// address, the header is ignored, and the peer's address counts.
 pub(super) fn address_of(request: &HttpRequest, server: &config::ServerConfig) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     Some(sender_of(peer, request.headers(), server))

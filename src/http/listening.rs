@@ -29,8 +29,8 @@ use std::{
 
 /// How long a connection may take to close after its last answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// One in this many of the connections that there is room for is left for connections that are
-/// accepted while others are still closing for them.
+/// The share (1/n) of the room for connections that is kept for those that are closing: a new one
+/// is accepted before the one that ends for it has closed.
 const CLOSING_SHARE: usize = 8;
 /// The most connections that one thread can count.
 const OF_THREAD_MAX: usize = 1 << 20;

@@ -23,7 +23,7 @@ pub enum Cause {
     NotJson,
     /// No secret, or a wrong one.
     Unauthenticated,
-    /// Nobody may do that in this way, also with the right secret.
+    /// Forbidden in this form, even with the right secret.
     Forbidden,
     /// Too many requests of an address or a client.
     RateLimited,
@@ -37,7 +37,7 @@ pub enum Cause {
     TooLarge,
     /// The body has an encoding that is not known.
     UnsupportedEncoding,
-    /// It cannot be done in the state that the thing is in.
+    /// The thing is in a state in which this cannot be done to it.
     Conflict,
     /// There is no such thing.
     NotFound,

@@ -31,7 +31,7 @@ const STANDARD_HEADER: &str = "webhook-signature";
 const KEYS_MIN: usize = 4;
 const ED25519_SIGNATURE_BYTES: usize = 64;
 
-/// The value of the header of a request that `GoHighLevel` did not sign.
+/// The header value by which `GoHighLevel` marks an unsigned request.
 const UNSIGNED: &str = "N/A";
 
 /// What the signatures of a request prove.
@@ -76,9 +76,8 @@ pub fn check(
 /// The field in which `GoHighLevel` says when it made a body, which is signed with it.
 pub const GHL_TIME: &str = "timestamp";
 
-/// When a body that has a right signature was signed. Standard Webhooks signs a header that says
-/// so, and that header has been judged with the signature. `GoHighLevel` signs the time in the
-/// body.
+/// The time at which a body with a right signature was signed. Standard Webhooks signs a header
+/// with the time, which has been judged with the signature. `GoHighLevel` signs a time in the body.
 pub fn time_of(cfg: &Signature, json: &Value, now: Timestamp) -> SignedTime {
     match cfg.scheme {
         SignatureScheme::StandardWebhooks => SignedTime::InWindow,
@@ -137,8 +136,8 @@ fn signature_bytes(key: &PublicKey) -> Option<usize> {
     }
 }
 
-/// A key by which a signature of `bytes` bytes is checked if there is no other: the published one
-/// if it fits. `None` if no key makes such signatures.
+/// The stand-in key for signatures of `bytes` bytes, used when the client has none: the published
+/// key if it fits. `None` if no key makes such signatures.
 fn stand_in(bytes: usize, published: Option<&PublicKey>) -> Option<PublicKey> {
     if let Some(published) = published.filter(|key| signature_bytes(key) == Some(bytes)) {
         return Some(published.clone());

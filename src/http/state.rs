@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// True once a minute: whether the next webhook without a secret that is not taken is logged.
+    /// True once a minute: then a refused webhook without a secret is logged.
     pub(super) fn logs_an_objection(&self) -> bool {
         let mut objections = self.objections.lock().unwrap_or_else(PoisonError::into_inner);
         objections.count(Instant::now()).is_some()

@@ -25,23 +25,24 @@ pub(super) struct Tries {
 /// The wrong tokens of an address.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tried {
-    /// When the time in which they are counted, or refused, began.
+    /// The start of the window in which they are counted or refused.
     first_at: Option<Instant>,
     /// When it was last refused.
     last_at: Option<Instant>,
-    /// How many were answered at once in that time.
+    /// How many were answered at once in that window.
     count: u32,
     /// When it was last logged.
     told: Sparse,
 }
 
 impl Tries {
-    /// Counts a wrong token of `address`. If it is refused, the seconds for which further ones are.
+    /// Counts a wrong token of `address`. Returns the seconds until the next try is answered, if
+    /// this one is refused.
     pub(super) fn wrong(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
         self.of(address, now).wrong(now)
     }
 
-    /// Counts a refusal of `address`; the number to be logged now, if any.
+    /// Counts a refusal of `address`. Returns the number to log if a line is due.
     pub(super) fn told(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
         let tried = self.of(address, now);
         tried.last_at = Some(now);
@@ -77,7 +78,7 @@ impl Tried {
         };
         if self.count < WRONG_MAX {
             self.count += 1;
-            // The last one that is answered at once begins the time for which others are refused.
+            // The last try that is answered at once starts the window in which others are refused.
             self.first_at = Some(if self.count == WRONG_MAX { now } else { first_at });
             return None;
         }

@@ -4,9 +4,8 @@
 //! way, too many from this address, not authenticated, not JSON, too many of this client, no room
 //! or no database.
 //!
-//! Nothing that a stranger causes depends on whether the client exists: neither whether the body is
-//! read, nor in which places a secret is looked for, nor what is computed. It all depends on the
-//! request alone.
+//! An unknown client is handled exactly like a known one: the same reads, the same search for
+//! secrets, the same computation. All of it depends on the request alone.
 
 use super::{
     State,
@@ -116,8 +115,8 @@ async fn receive(
     request_id: &str,
     state: &State,
 ) -> Result<Answer, Problem> {
-    // Find the client and its settings. If there is no such client, those of another one are looked
-    // up and forgotten, because looking them up takes time.
+    // Find the client and its settings. If there is no such client, an arbitrary client's are
+    // looked up and ignored, so that the time is the same.
     let cfg = state.config.get();
     let client = cfg.client(client_id);
     let name = channel.channel.name();
@@ -135,7 +134,7 @@ async fn receive(
     // Read the body if it can help, and authenticate the sender.
     let (proof, mut posted) = asked.read(payload, &cfg.server, state).await?;
     let grounds = asked.authenticate(proof, &mut posted)?;
-    // Only a sender that is a client's has been let in.
+    // `authenticate` lets no one in without a client.
     let client = client.ok_or_else(stranger)?;
 
     // Parse it.
@@ -236,9 +235,8 @@ impl WebhookRequest<'_> {
         let may_be_in_body =
             self.channel.secret_field().is_some() || signatures::is_borne(self.request.headers());
         if proof == SenderProof::Unknown && !may_be_in_body {
-            // A body that came in with its head is taken off the wire meanwhile, so that the
-            // connection can be used again. Any other is not waited for, and its connection is
-            // closed.
+            // A body that came in with its head is read during this yield, so that the connection
+            // can be used again. Any other is not waited for, and its connection is closed.
             tokio::task::yield_now().await;
             return Err(unread(stranger()));
         }
@@ -322,7 +320,7 @@ impl WebhookRequest<'_> {
     fn signed_body(&self, grounds: Grounds, json: Option<&Value>) -> Option<SignedBody> {
         let Signed::Right { delivery_id } = grounds.signed else { return None };
         let signature = self.settings?.signature.as_ref()?;
-        // A body that is not read tells no time.
+        // A body with too many values is not parsed, so it has no time.
         let time = json.map_or(SignedTime::Untold { field: signatures::GHL_TIME }, |json| {
             signatures::time_of(signature, json, wall_clock())
         });

@@ -159,9 +159,10 @@ impl PhaseClock {
         matches!(self.phase, Phase::Kept | Phase::Head).then_some(self.since_ms)
     }
 
-    /// Why it has to end now; `None` if it may stay. actix-http's own timers have the same limits
-    /// and end a connection more politely (a late first head is answered 408), so they are given a
-    /// fifth of a head's time to do so.
+    /// Why it has to end now; `None` if it may stay.
+    ///
+    /// actix-http's own timers have the same limits for the first head and for silence, and answer
+    /// a late head with 408. So the deadlines of these two fire a fifth of a head's time later.
     pub(super) fn overdue(&self, now_ms: u64, deadlines: &Deadlines) -> Option<Overdue> {
         let longer_than = |since: u64, limit: Duration| {
             u128::from(now_ms.saturating_sub(since)) > limit.as_millis()

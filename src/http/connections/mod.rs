@@ -43,11 +43,11 @@ use tokio::time::Instant;
 
 /// If nothing has moved for this long, no request is on its way any more.
 const QUIET: Duration = Duration::from_millis(50);
-/// How long a closing server keeps an idle connection open after its last answer: its peer may be
-/// about to use it again, and is then told that it is the last time.
+/// How long a closing server keeps an idle connection open after its last answer: a peer that
+/// reuses it then gets `Connection: close`.
 const KEPT_MIN: Duration = Duration::from_millis(500);
 /// How often a closing server checks whether anything has moved.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const CHECK_EVERY: Duration = Duration::from_millis(5);
 
 /// The connections of one server. A clone stands for the same ones.
 #[derive(Clone, Debug)]
@@ -103,8 +103,8 @@ pub(super) struct ConnectionGuard {
 struct Asking<'a>(&'a HttpConnections);
 
 impl HttpConnections {
-    /// A table for at most `most` connections with these deadlines. Must be called inside an actix
-    /// system, whose current arbiter checks the deadlines.
+    /// The connections of a server: at most `most`, with these deadlines. Must be called inside an
+    /// actix system, whose current arbiter checks the deadlines.
     pub(super) fn open(deadlines: Deadlines, most: usize, metrics: ConnectionMetrics) -> Self {
         let connections = Self(Arc::new(Inner {
             started: Instant::now(),
@@ -213,7 +213,7 @@ impl HttpConnections {
             } else if since.elapsed() >= QUIET && !self.is_kept_warm() {
                 return;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     }
 }
@@ -409,7 +409,7 @@ impl ClosableServer {
         if let Err(error) = refuse_new(&self.listener) {
             tracing::debug!(%error, "the system cannot hold new connections back");
         }
-        // It is paused if a hand-over was broken off.
+        // It is paused if `leave_socket` was broken off.
         self.handle.resume().await;
         self.connections.quiet(limit).await;
         let Self { handle, connections, listener } = self;
@@ -419,8 +419,8 @@ impl ClosableServer {
     }
 
     /// Leaves the socket to another server, which accepts the connections that come meanwhile. If
-    /// the hand-over is broken off, this server can still be closed.
-    pub async fn hand_over(&self, limit: Instant) {
+    /// this is broken off, the server can still be closed.
+    pub async fn leave_socket(&self, limit: Instant) {
         self.say_goodbye();
         self.handle.pause().await;
         self.connections.quiet(limit).await;

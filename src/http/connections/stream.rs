@@ -39,7 +39,7 @@ impl Watched {
         self.guard.agreed();
     }
 
-    /// Fails if the connection was ended from outside; until then, its task is woken when it is.
+    /// Fails if the connection was ended from outside. Otherwise such an end will wake its task.
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         let connection = self.connection();
         connection.waker.register(cx.waker());

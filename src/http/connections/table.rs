@@ -1,4 +1,4 @@
-//! The open connections by address, and which of them has to end if there is no more table.
+//! The open connections by address, and which one ends when there is no room for another.
 
 use super::{
     OpenConnection,
@@ -41,7 +41,7 @@ pub(super) struct ConnectionTable {
     /// By the address that they are counted for. Those of trusted proxies, which stand for many
     /// senders, are under `None`.
     by_address: HashMap<Option<Neighbours>, ByNumber>,
-    /// How many they are.
+    /// Their number, over all addresses.
     count: usize,
 }
 
@@ -59,7 +59,7 @@ impl ConnectionTable {
     /// Registers `connection` if fewer than `most` are open, or if another one can be ended for it.
     ///
     /// # Errors
-    /// If there is no table.
+    /// If it is refused: see [`Full`].
     pub(super) fn enter(
         &mut self,
         connection: &Arc<OpenConnection>,
@@ -88,8 +88,8 @@ impl ConnectionTable {
         Ok(())
     }
 
-    /// The connection that has been answered for longest, among those of the address that has the
-    /// most; `None` unless that address has more than `others` and one more.
+    /// The connection whose current request has taken longest, among those of the address that has
+    /// the most; `None` unless that address has more than `others + 1`.
     fn of_the_largest(&self, others: usize) -> Option<Arc<OpenConnection>> {
         let (_, largest) = self.by_address.iter().max_by_key(|(_, it)| it.len())?;
         let oldest = largest.values().min_by_key(|it| it.clock().since())?;
@@ -112,7 +112,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Ends all that have missed a deadline; the reasons.
+    /// Ends all connections that have missed a deadline. Returns the reasons.
     pub(super) fn end_overdue(&mut self, now_ms: u64, deadlines: &Deadlines) -> Vec<Overdue> {
         let overdue = |connection: &Arc<OpenConnection>| {
             Some((connection.clone(), connection.clock().overdue(now_ms, deadlines)?))
@@ -143,7 +143,7 @@ pub(super) enum Ending {
     Overdue,
     /// Its peer does not read. The rest of its answer is dropped.
     Unread,
-    /// Another needs its table.
+    /// It made room for a new connection.
     ForAnother,
 }
 
@@ -155,7 +155,7 @@ impl Ending {
 
 impl OpenConnection {
     fn end(&self, ending: Ending) {
-        // If it was told before, that holds.
+        // The first ending wins.
         if self.ending.set(ending).is_ok() {
             self.waker.wake();
         }
