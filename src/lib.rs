@@ -28,7 +28,7 @@ pub mod http;
 // One folder per provider's channel: what its webhooks mean.
 pub mod channels;
 
-// One actor per channel, which commits webhooks in groups.
+// Decides what a webhook becomes. One actor per channel commits webhooks in groups.
 pub mod ingest;
 
 // All SQL, on both databases.

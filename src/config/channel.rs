@@ -123,8 +123,8 @@ pub(super) fn channels(
     channels
 }
 
-/// Whether a channel takes webhooks without authentication; `None` if it would have to but must
-/// not.
+/// Whether a channel takes webhooks without authentication. `None` if no authentication is set,
+/// although the channel needs one; the caller notes that as an error.
 const fn takes_anybody(has_authentication: bool, may_be_open: bool) -> Option<bool> {
     match (has_authentication, may_be_open) {
         (true, _) => Some(false),

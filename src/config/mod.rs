@@ -291,8 +291,8 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let root = SectionReader { path: String::new(), table, errors };
     let server = sections::server(&root.section("server")?);
     let clients = table.get("clients");
-    // If one of these keys cannot be read, who can reach the daemon is not known: no channel is
-    // reported as open because of that.
+    // If one of these keys cannot be read, it is not known who can reach the daemon. Then no
+    // channel is reported as open.
     let keys = ["server.bind", "server.public_url", "server.trusted_proxies"];
     let is_known = !keys.into_iter().any(|key| errors.has(key));
     let opening = reach::opening(&server).filter(|_| is_known);

@@ -104,7 +104,8 @@ pub struct IngestConfig {
     pub quarantine: QuarantineBound,
 }
 
-/// How much one client may hold in quarantine. Beyond it, what would go there is answered 429.
+/// How much one client may hold in quarantine. Beyond it, a webhook that would go
+/// there is answered 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuarantineBound {
     /// Webhooks that wait in quarantine.

@@ -24,9 +24,11 @@ impl Serialize for ChannelName {
 /// channel's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
-    /// E-mail. Answers have a subject, subjects are judged, and a bounce stops it.
+    /// E-mail. Answers have a subject, subjects are judged, and a bounce blocks further
+    /// mail.
     Mail,
-    /// Text messages to a phone. Carriers' keywords opt out, and a do-not-disturb flag stops it.
+    /// Text messages to a phone. Carriers' keywords opt out, and a do-not-disturb flag blocks
+    /// further ones.
     Text {
         /// How many parts an answer may have.
         parts: usize,
@@ -122,7 +124,7 @@ mod tests {
         };
         ChannelDirectory::new([
             facts("letter", Medium::Mail, "READ_A_LETTER", &[]),
-            facts("pigeon", Medium::Text { parts: 1, chars: 9 }, "FEED", &[PIGEON_RING]),
+            facts("pigeon", Medium::Text { parts: 1, chars: 9 }, "READ_A_NOTE", &[PIGEON_RING]),
             facts("parcel", Medium::Mail, "OPEN", &[]),
         ])
     }
@@ -135,7 +137,10 @@ mod tests {
         assert_eq!(channels.medium(ChannelName("fax")), None);
         let mail: Vec<&str> = channels.mail().map(|name| name.0).collect();
         assert_eq!(mail, ["letter", "parcel"]);
-        assert!(channels.is_post_process("FEED") && !channels.is_post_process("FEED_LATER"));
+        assert!(
+            channels.is_post_process("READ_A_NOTE")
+                && !channels.is_post_process("READ_A_NOTE_LATER")
+        );
     }
 
     #[test]

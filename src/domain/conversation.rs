@@ -28,7 +28,7 @@ pub struct InboundMessage {
     pub id: Id,
     /// The channel on which it came, as stored.
     pub channel: String,
-    /// Whether the lead or we wrote it. A job about an outbound message has nothing to do.
+    /// Inbound or outbound. A job about an outbound message ends at once.
     pub direction: Direction,
     /// The subject line, which only mail has.
     pub subject: Option<String>,

@@ -40,8 +40,9 @@ pub struct Event {
     /// The identities of the lead, the most certain first (docs/RULES.md P13). Empty only if the
     /// event names a message ([`Signal::about`]) or a chat instead.
     pub identities: Vec<Identity>,
-    /// The chat that tells the lead if no identity does (docs/RULES.md LINKEDIN): it is the lead of
-    /// the newest message of this client and channel with this `chat_id` in its reply handle.
+    /// A chat id that identifies the lead when there is no identity (docs/RULES.md LINKEDIN): the
+    /// lead of the newest message of this client and channel with this `chat_id` in its reply
+    /// handle.
     pub lead_of_chat: Option<String>,
     /// What the body tells about the lead. It only fills in what is not known yet.
     pub profile: LeadProfile,

@@ -2,9 +2,9 @@
 //! among the kinds.
 //!
 //! Each kind uses start-time fair queueing. A job that becomes the head of its line gets the turn
-//! `max(V, last turn of its client and kind + 1)`. V is the virtual time of the kind: the turn of
-//! its job that was claimed last. A claim takes the smallest turns. A client with a long backlog
-//! has turns far above V, so the single job of another client is among the next.
+//! `max(V, last turn of its client and kind + 1)`. V is the virtual time of the kind: the
+//! greatest turn that any node has claimed. A claim takes the smallest turns. A client with a long
+//! backlog has turns far above V, so the single job of another client is among the next.
 
 use std::time::Duration;
 

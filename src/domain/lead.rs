@@ -36,7 +36,7 @@ impl IdentityKind {
         self.name
     }
 
-    /// True for ids that a provider assigns: two different ids of such a kind are two people.
+    /// True for ids that a provider assigns: different ids of such a kind mean different people.
     pub const fn is_provider_id(self) -> bool {
         self.is_provider_id
     }

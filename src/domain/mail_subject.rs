@@ -1,4 +1,4 @@
-//! Reads a mail's subject without the marks before it (docs/RULES.md SENTIMENT).
+//! Reads a mail's subject line without the marks before it (docs/RULES.md SENTIMENT).
 
 use regex::Regex;
 use std::sync::LazyLock;

@@ -32,7 +32,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// The text of the job's message that the other effects were decided from
-    /// ([`text::fingerprint`]). Where the message says something else by then, none of them
+    /// ([`text::fingerprint`]). If the message says something else by then, none of them
     /// counts, and the job runs again on the new text.
     ///
     /// [`text::fingerprint`]: crate::domain::text::fingerprint

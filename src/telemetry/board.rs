@@ -244,7 +244,7 @@ pub struct Presence {
     downs: mpsc::UnboundedSender<Down>,
     /// True if the actor stops on purpose, so that its end is not reported.
     has_left: bool,
-    /// True if another actor already posts in this place, so that its state must not be changed.
+    /// True if a replacement has taken this place; this guard then changes nothing.
     has_given_place: bool,
 }
 

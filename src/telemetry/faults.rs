@@ -33,9 +33,9 @@ pub struct Faults {
 #[cfg(debug_assertions)]
 #[derive(Debug, Default)]
 struct Armed {
-    /// The next calls of the point that panic.
+    /// How many of the next calls panic.
     panics_left: u32,
-    /// The process ends at this call from now on; 0 means never.
+    /// Counts down to the call that kills the process; 0: none.
     dies_in: u32,
     /// When a call last panicked.
     struck_at: Option<Instant>,

@@ -142,7 +142,11 @@ impl Metrics {
                 ANALYST,
                 SECONDS,
             )?,
-            deliveries: add.counters("deliveries_total", "Sends settled", OUTCOME)?,
+            deliveries: add.counters(
+                "deliveries_total",
+                "Sends that ended, by outcome",
+                OUTCOME,
+            )?,
             canary_seconds: add.register(Gauge::with_opts(canary)?)?,
             http: HttpFamilies::declare(&add)?,
             throughput: Throughput::new(),
