@@ -319,7 +319,7 @@ async fn take_turns(
                     draft_id,
                     max_attempts: db.max_attempts(*kind),
                     in_lead_line: false,
-                    channel: it.channel.clone(),
+                    channel: settlement.channel.clone(),
                     delay_ms: millis(*delay),
                 };
                 if job.delay_ms <= 0 {

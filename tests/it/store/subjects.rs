@@ -107,7 +107,7 @@ on_both_databases! {
         db.store.inbox().put(message).await.unwrap();
         let first = claim(&db.store, 10).await;
         for orphans in [
-            db.store.queue().held().await.unwrap(),
+            db.store.queue().claimed_runs().await.unwrap(),
             db.store.queue().orphans(vec![db.store.node()], &[SMS]).await.unwrap(),
         ] {
             let [orphan] = &orphans[..] else { panic!("not one job: {orphans:?}") };
