@@ -58,9 +58,16 @@ fn digits(text: &str) -> Option<(String, bool)> {
     (digits.len() >= DIGITS_MIN).then_some((digits, plus))
 }
 
+/// The number in E.164; `None` if there is no such number, or if its E.164 spelling is read as
+/// another number. (The crate takes a trunk prefix off where there was none, so `+7888030000000`
+/// would become `+78030000000`, which is no number.)
 fn e164(country: Option<country::Id>, number: &str) -> Option<String> {
-    let number = phonenumber::parse(country, number).ok()?;
-    phonenumber::is_valid(&number).then(|| number.format().mode(Mode::E164).to_string())
+    let spelled = |country, number: &str| {
+        let number = phonenumber::parse(country, number).ok()?;
+        phonenumber::is_valid(&number).then(|| number.format().mode(Mode::E164).to_string())
+    };
+    let known = spelled(country, number)?;
+    (spelled(None, &known).as_ref() == Some(&known)).then_some(known)
 }
 
 #[cfg(test)]
@@ -85,6 +92,7 @@ mod tests {
             ("+1 614 555 0142 ext. 7", None, None, "+16145550142", true),
             ("tel:+16145550142", None, None, "+16145550142", true),
             ("+1 000 000 0000", None, None, "10000000000", false),
+            ("+7 888 030 000 000", None, None, "7888030000000", false),
             ("0000000000", Some("US"), None, "00000000", false),
         ] {
             let phone = read(text, &[payload, client]).unwrap();

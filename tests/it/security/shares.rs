@@ -199,5 +199,6 @@ async fn webhooks_stop_before_the_disk_of_sqlite_is_full() {
         (answer.outcome() == "accepted").then_some(())
     })
     .await;
-    assert_eq!(ask(daemon.get("/readyz")).await.status, 200);
+    let ready = ask(daemon.get("/readyz")).await;
+    assert_eq!(ready.status, 200, "{ready:?}");
 }
