@@ -67,7 +67,9 @@ fn e164(country: Option<country::Id>, number: &str) -> Option<String> {
         phonenumber::is_valid(&number).then(|| number.format().mode(Mode::E164).to_string())
     };
     let known = spelled(country, number)?;
-    (spelled(None, &known).as_ref() == Some(&known)).then_some(known)
+    // Most numbers come in E.164: that spelling has just been read.
+    let is_stable = known == number || spelled(None, &known).as_ref() == Some(&known);
+    is_stable.then_some(known)
 }
 
 #[cfg(test)]
