@@ -1,9 +1,9 @@
 //! All SQL, on three layers. Each file at the top is a handle that one part of the program gets,
 //! over the same connections.
 //!
-//! - [`engine`]: how statements reach the database. It knows no table.
-//! - [`tables`]: what rows mean, and how they change together.
-//! - [`fleet`]: the nodes of one database, their heartbeats, and the notices between them.
+//! - `engine`: how statements reach the database. It knows no table.
+//! - `tables`: what rows mean, and how they change together.
+//! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
