@@ -87,7 +87,7 @@ fn page_of(text: &str) -> Option<ProfileIdentity> {
     } else if name.starts_with(MEMBER_ID) {
         Some(ProfileIdentity::Member(name))
     } else {
-        // A capital may become two characters in small letters, one of which no name may have.
+        // Some capitals become two characters in lower case, and a name may not have the second.
         let name = name.to_lowercase();
         let url = format!("https://linkedin.com/in/{name}");
         // A longer address would be too long to be read if a provider sent it back.

@@ -16,7 +16,7 @@ use crate::store::{
         sql::sql,
         tx::{Finished, Tx, group},
     },
-    ledger::{self, PUT_ATTEMPTS, Settlement, Transition, UPDATE_MESSAGES},
+    ledger::{self, Settlement, Transition, UPDATE_MESSAGES},
     tables::{
         caps::Caps,
         heads::{DELETE_FOLLOWERS, LOCK_HEADS},
@@ -369,19 +369,6 @@ async fn lower_turns(tx: &Tx, heads: &[JobRow]) -> Result<(), StoreError> {
 }
 
 #[derive(Serialize)]
-struct ByHandAttemptRow {
-    job_id: Id,
-    run: i64,
-    spared: i64,
-    outcome: &'static str,
-    ended: bool,
-    node: Option<Id>,
-    actor: Option<String>,
-    duration: Option<i64>,
-    error: &'static str,
-}
-
-#[derive(Serialize)]
 struct HandledRow {
     id: Id,
     sentiment: Option<&'static str>,
@@ -405,32 +392,21 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
         return Err(moved("a waiting job"));
     }
     // 2. Write their history, and mark their messages as handled.
-    let mut attempts = Vec::with_capacity(waiting.len());
-    let mut handled = Vec::new();
-    for job in waiting {
-        counts.add(&job.view.kind, "cancelled", 1);
-        attempts.push(ByHandAttemptRow {
-            job_id: job.view.id,
-            run: job.run + 1,
-            spared: job.spared + 1,
-            outcome: "cancelled",
-            ended: true,
-            node: None,
-            actor: None,
-            duration: None,
-            error: BY_HAND,
-        });
-        let message_id = job.view.message_id.filter(|_| job.line.is_some_and(|line| line > 0));
-        handled.extend(message_id.map(|id| HandledRow { id, sentiment: None, handled: true }));
-    }
-    tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
+    let settlements: Vec<Settlement> = waiting.iter().map(settlement).collect();
+    ledger::write_history(tx, settlements.iter(), &mut counts).await?;
+    let handled_by = |job: &JobRow| {
+        let in_lead_line = job.line.is_some_and(|line| line > 0);
+        let id = job.view.message_id.filter(|_| in_lead_line)?;
+        Some(HandledRow { id, sentiment: None, handled: true })
+    };
+    let handled: Vec<HandledRow> = waiting.iter().filter_map(handled_by).collect();
     if !handled.is_empty() {
         tx.run(&UPDATE_MESSAGES, [group(&handled)?]).await?;
     }
     Ok(counts)
 }
 
-/// The settlement that ends a head. Its fence is the head as it was read.
+/// The settlement that cancels a job. For a head, its fence is the head as it was read.
 fn settlement(job: &JobRow) -> Settlement {
     Settlement {
         job_id: job.view.id,

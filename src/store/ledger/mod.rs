@@ -34,7 +34,7 @@ use std::{
 
 sql! {
     /// Appends runs to the history. No locks except those of the new keys (job, run).
-    pub(super) static PUT_ATTEMPTS =
+    static PUT_ATTEMPTS =
         "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
          select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
            case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error \
@@ -403,16 +403,14 @@ fn attempt_of(settlement: &Settlement) -> Option<(AttemptRow<'_>, Option<&'stati
     Some((row, state))
 }
 
-/// Ends, retries, snoozes, postpones or releases heads that are locked and checked, and writes
-/// their history.
-async fn move_heads(
+/// Appends to the history what each of `settlements` leaves there, and counts the jobs that ended.
+pub(super) async fn write_history<'a>(
     tx: &Tx,
-    passed: &[&Settlement],
-    leads: &Leads,
+    settlements: impl Iterator<Item = &'a Settlement>,
     counts: &mut Counts,
 ) -> Result<(), StoreError> {
     let mut attempts = Vec::new();
-    for settlement in passed {
+    for settlement in settlements {
         if let Some((row, state)) = attempt_of(settlement) {
             attempts.push(row);
             if let Some(state) = state {
@@ -423,6 +421,18 @@ async fn move_heads(
     if !attempts.is_empty() {
         tx.run(&PUT_ATTEMPTS, [group(&attempts)?]).await?;
     }
+    Ok(())
+}
+
+/// Ends, retries, snoozes, postpones or releases heads that are locked and checked, and writes
+/// their history.
+async fn move_heads(
+    tx: &Tx,
+    passed: &[&Settlement],
+    leads: &Leads,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
+    write_history(tx, passed.iter().copied(), counts).await?;
     let mut moves = HeadMoves::default();
     for settlement in passed {
         moves.add(settlement, leads.resolve(settlement.line));
