@@ -1,13 +1,10 @@
 //! Finds the leads of events that only a chat identifies (docs/RULES.md LINKEDIN).
 
+use super::leads::leads_by_key;
 use crate::{
     domain::Id,
     store::{
-        engine::{
-            StoreError,
-            sql::sql,
-            tx::{Tx, group},
-        },
+        engine::{StoreError, sql::sql, tx::Tx},
         inbox::{
             arrival::{Arrival, ChatKey},
             decide::people::mark_nobodys,
@@ -30,22 +27,13 @@ pub(super) async fn find_chats<'a>(
     tx: &Tx,
     arrivals: &mut [Arrival<'a>],
 ) -> Result<HashMap<ChatKey<'a>, Id>, StoreError> {
-    let mut leads = HashMap::new();
     let asked: Vec<ChatKey<'a>> = arrivals.iter().filter_map(Arrival::only_chat).collect();
     if asked.is_empty() {
-        return Ok(leads);
+        return Ok(HashMap::new());
     }
-    let rows = tx.all(&READ_CHATS, [group(&asked)?]).await?;
-    let asked: HashMap<ChatKey<'a>, ChatKey<'a>> =
-        asked.into_iter().map(|chat| (chat, chat)).collect();
-    for row in rows {
-        let text = |column: &str| row.try_get::<String>("", column);
-        let (client_id, channel, chat) = (text("client_id")?, text("channel")?, text("chat")?);
-        let found = ChatKey { client_id: &client_id, channel: &channel, chat: &chat };
-        if let Some(chat) = asked.get(&found) {
-            leads.insert(*chat, row.try_get("", "lead_id")?);
-        }
-    }
+    let parts = |key: &ChatKey<'a>| [key.client_id, key.channel, key.chat];
+    let columns = ["client_id", "channel", "chat"];
+    let leads = leads_by_key(tx, &READ_CHATS, asked, columns, parts).await?;
     mark_nobodys(arrivals, leads.keys().copied());
     Ok(leads)
 }

@@ -5,7 +5,7 @@ use crate::{
     store::{
         engine::{
             StoreError,
-            sql::sql,
+            sql::{Sql, sql},
             tx::{Tx, group},
         },
         inbox::{
@@ -20,6 +20,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 
 sql! {
     /// The leads of identities. By primary key.
@@ -81,22 +82,33 @@ async fn read_identities<'a>(
 ) -> Result<HashMap<IdentityKey<'a>, Id>, StoreError> {
     let asked: Vec<IdentityKey<'a>> =
         arrivals.iter().filter(|arrival| wants_lead(arrival)).flat_map(identities).collect();
-    let mut known = HashMap::new();
+    let parts = |key: &IdentityKey<'a>| [key.client_id, key.kind, key.value];
+    leads_by_key(tx, &READ_IDENTITIES, asked, ["client_id", "kind", "value"], parts).await
+}
+
+/// Runs a statement that returns a `lead_id` for keys of three texts. Returns the leads by key;
+/// keys without a lead are missing. `columns` are those of the key, in the order of `parts`.
+pub(super) async fn leads_by_key<'a, K: Copy + Eq + Hash + Serialize>(
+    tx: &Tx,
+    statement: &Sql,
+    asked: Vec<K>,
+    columns: [&str; 3],
+    parts: impl Fn(&K) -> [&'a str; 3],
+) -> Result<HashMap<K, Id>, StoreError> {
+    let mut leads = HashMap::new();
     if asked.is_empty() {
-        return Ok(known);
+        return Ok(leads);
     }
-    let rows = tx.all(&READ_IDENTITIES, [group(&asked)?]).await?;
-    let asked: HashMap<IdentityKey<'a>, IdentityKey<'a>> =
-        asked.into_iter().map(|identity| (identity, identity)).collect();
+    let rows = tx.all(statement, [group(&asked)?]).await?;
+    let asked: HashMap<[&str; 3], K> = asked.iter().map(|key| (parts(key), *key)).collect();
     for row in rows {
-        let text = |column: &str| row.try_get::<String>("", column);
-        let (client_id, kind, value) = (text("client_id")?, text("kind")?, text("value")?);
-        let found = IdentityKey { client_id: &client_id, kind: &kind, value: &value };
-        if let Some(identity) = asked.get(&found) {
-            known.insert(*identity, row.try_get("", "lead_id")?);
+        let [first, second, third] = columns.map(|column| row.try_get::<String>("", column));
+        let (first, second, third) = (first?, second?, third?);
+        if let Some(key) = asked.get(&[first.as_str(), second.as_str(), third.as_str()]) {
+            leads.insert(*key, row.try_get("", "lead_id")?);
         }
     }
-    Ok(known)
+    Ok(leads)
 }
 
 /// Locks the leads of events, of duplicates and of changed messages, and adds the new ones.
