@@ -6,6 +6,7 @@
 
 mod instant;
 
+pub mod audit;
 pub mod campaigns;
 pub mod deliveries;
 pub mod drafts;
@@ -18,6 +19,8 @@ pub mod lead_identities;
 pub mod leads;
 pub mod messages;
 pub mod nodes;
+pub mod operations;
+pub mod pool_overrides;
 pub mod quarantine;
 
 pub use self::instant::Instant;

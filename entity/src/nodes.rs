@@ -20,6 +20,9 @@ pub struct Model {
     pub seen_at: Instant,
     /// The clients in its configuration, as a JSON list; null until it has told them.
     pub clients: Option<String>,
+    /// What the node says of itself, as a JSON object: version, configuration and pools; null until
+    /// it has said it.
+    pub status: Option<String>,
 }
 
 /// No relations: rows that belong together are read by their keys.

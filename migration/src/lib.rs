@@ -43,10 +43,12 @@ mod m20261127_000007_delivery_bodies;
 mod m20261128_000008_order;
 mod m20261128_000009_quarantine_room;
 mod m20261128_000010_job_channel;
+mod m20261128_000011_tuning;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
 pub const TABLES: &[&str] = &[
+    "audit",
     "campaigns",
     "counters",
     "deliveries",
@@ -66,6 +68,8 @@ pub const TABLES: &[&str] = &[
     "message_keys",
     "messages",
     "nodes",
+    "operations",
+    "pool_overrides",
     "quarantine",
     "quarantine_room",
 ];
@@ -87,6 +91,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000008_order::Migration),
             Box::new(m20261128_000009_quarantine_room::Migration),
             Box::new(m20261128_000010_job_channel::Migration),
+            Box::new(m20261128_000011_tuning::Migration),
         ]
     }
 }

@@ -9,7 +9,7 @@ use super::{
     strength::{TOKEN_CHARS_MIN, blank_or_masked, flaw, unsendable},
     value::{Network, Rate, Secret},
 };
-use crate::domain::backoff::Backoff;
+use crate::domain::{PoolOverride, backoff::Backoff};
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
@@ -148,15 +148,39 @@ pub struct PoolConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pools {
     /// `[pools.default]`, for kinds without a section of their own.
-    default: PoolConfig,
+    default: (PoolConfig, Prefetch),
     /// `[pools.KIND]` merged with `default`, by job kind.
-    kinds: HashMap<String, PoolConfig>,
+    kinds: HashMap<String, (PoolConfig, Prefetch)>,
+    /// What operators have set beside the files, by job kind.
+    overrides: HashMap<String, PoolOverride>,
 }
 
 impl Pools {
-    /// The pool of `kind`: the keys of its own section, the others from `[pools.default]`.
+    /// The pool of `kind`: what an operator has set for it; else the keys of its own section; else
+    /// those of `[pools.default]`.
     pub fn of(&self, kind: &str) -> PoolConfig {
-        self.kinds.get(kind).copied().unwrap_or(self.default)
+        let (mut pool, prefetch) = self.kinds.get(kind).copied().unwrap_or(self.default);
+        if let Some(set) = self.overrides.get(kind) {
+            pool.size = set.size.unwrap_or(pool.size);
+            pool.paused = set.paused.unwrap_or(pool.paused);
+            pool.prefetch = prefetch.0.unwrap_or(pool.size);
+        }
+        pool
+    }
+
+    /// The pool of `kind` as the configuration's layers say, without overrides.
+    pub fn configured(&self, kind: &str) -> PoolConfig {
+        self.kinds.get(kind).unwrap_or(&self.default).0
+    }
+
+    /// What an operator has set for `kind`.
+    pub fn override_of(&self, kind: &str) -> Option<&PoolOverride> {
+        self.overrides.get(kind)
+    }
+
+    /// Puts `overrides` in the place of all overrides.
+    pub fn set_overrides(&mut self, overrides: impl IntoIterator<Item = PoolOverride>) {
+        self.overrides = overrides.into_iter().map(|it| (it.kind.clone(), it)).collect();
     }
 }
 
@@ -272,7 +296,7 @@ from_text!(LogFormat, "`\"pretty\"` or `\"json\"`", |text| match text {
 });
 
 /// `prefetch`: a number, or `None` for `"size"`, which means as many as there are slots.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Prefetch(Option<usize>);
 
 const PREFETCH_MAX: usize = 10_000;
@@ -417,10 +441,10 @@ pub(super) fn pools(section: &SectionReader<'_>) -> Pools {
     let mut kinds = HashMap::new();
     for kind in section.table.keys().filter(|kind| *kind != "default") {
         if let Some(section) = section.section(kind) {
-            kinds.insert(kind.clone(), pool(&section, default).0);
+            kinds.insert(kind.clone(), pool(&section, default));
         }
     }
-    Pools { default: default.0, kinds }
+    Pools { default, kinds, overrides: HashMap::new() }
 }
 
 /// A pool with the keys of its section, the others from `base`. `prefetch = "size"` is resolved

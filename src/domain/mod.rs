@@ -15,6 +15,7 @@ pub mod mail_subject;
 pub mod opt_out;
 pub mod order;
 pub mod outcome;
+mod pool_override;
 pub mod quoted;
 mod role;
 pub mod sentiment;
@@ -30,6 +31,7 @@ pub use self::{
     job::{Job, JobKind, JobStatus},
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
     outcome::{Effect, Outcome},
+    pool_override::PoolOverride,
     role::Role,
     sentiment::Sentiment,
     time::Timestamp,

@@ -14,6 +14,7 @@ mod descriptors;
 mod health;
 mod limits;
 mod listening;
+mod operator;
 mod problem;
 mod request_id;
 pub mod signatures;

@@ -4,10 +4,12 @@
 //! - `engine`: how statements reach the database. It knows no table.
 //! - `tables`: what rows mean, and how they change together.
 //! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
-//! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`].
+//! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`],
+//!   [`Audit`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
+mod audit;
 mod chores;
 mod desk;
 mod engine;
@@ -22,6 +24,7 @@ mod statements;
 mod tables;
 
 pub use self::{
+    audit::{Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
         Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt, IdentityRow, JobActionError,
@@ -269,6 +272,11 @@ impl Store {
     /// For the janitor of the node that leads.
     pub fn chores(&self) -> Chores {
         Chores { db: self.db.clone() }
+    }
+
+    /// For parts that change what an operator can see.
+    pub fn audit(&self) -> Audit {
+        Audit { db: self.db.clone() }
     }
 
     /// For the admin API.

@@ -10,6 +10,7 @@ use crate::{
     domain::{JobStatus, Timestamp, job::dedupe_key},
     http::{
         admin::body_problem,
+        operator::Operator,
         problem::{Cause, Problem},
     },
     store::{FailedAttempt, JobDetail, JobFilter, JobView},
@@ -50,6 +51,7 @@ pub(super) async fn retry(
     let id = only_id(&request, &path, "job")?;
     let job = state.desk.retry(id).await?;
     tracing::info!(job_id = job.id, kind = job.kind, "job retried by hand");
+    state.record(Operator::of(&request).did("job.retry", id)).await;
     objects::object(JobJson::of(&job))
 }
 
@@ -63,6 +65,7 @@ pub(super) async fn cancel(
     let job = state.desk.cancel(id).await?;
     state.metrics.attempt_ended(&job.kind, "cancelled");
     tracing::info!(job_id = job.id, kind = job.kind, "job cancelled by hand");
+    state.record(Operator::of(&request).did("job.cancel", id)).await;
     objects::object(JobJson::of(&job))
 }
 

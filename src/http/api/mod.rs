@@ -23,7 +23,7 @@ use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     config::Secret,
     domain::{ChannelName, Id, Role},
-    store::{Desk, Totals},
+    store::{Audit, AuditEntry, Desk, Totals},
     telemetry::{board::Board, metrics::Metrics},
 };
 use actix_web::{
@@ -39,6 +39,8 @@ use tokio::time::Instant;
 pub(super) struct ApiState {
     /// Reads and changes what is stored.
     desk: Desk,
+    /// Keeps who changed what.
+    audit: Audit,
     /// Shows the state of the actors.
     board: Arc<Board>,
     /// The token that a request must show.
@@ -58,6 +60,7 @@ impl ApiState {
     pub(super) fn new(setup: &HttpSetup, started: Instant) -> Self {
         Self {
             desk: setup.store.desk(),
+            audit: setup.store.audit(),
             board: setup.board.clone(),
             token: setup.token.clone(),
             started,
@@ -66,6 +69,14 @@ impl ApiState {
             channels: setup.channels.iter().map(|it| it.name()).collect(),
             totals: Latest::default(),
             heavy_reads: HeavyReads::default(),
+        }
+    }
+
+    /// Writes a change to the audit log. The change is done already, so a failure here does not fail
+    /// the request.
+    async fn record(&self, entry: AuditEntry) {
+        if let Err(error) = self.audit.record(vec![entry]).await {
+            tracing::error!(%error, "a change is missing from the audit log");
         }
     }
 

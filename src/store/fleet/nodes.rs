@@ -76,12 +76,22 @@ sql! {
            coalesce((select max(id) from messages), 0) as messages, coalesce((select max(id) from leads), 0) as leads, \
            coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \
            coalesce((select max(id) from campaigns), 0) as campaigns, \
-           coalesce((select max(id) from deliveries), 0) as deliveries";
+           coalesce((select max(id) from deliveries), 0) as deliveries, \
+           coalesce((select max(id) from operations), 0) as operations, coalesce((select max(id) from audit), 0) as audit";
 }
 
 /// The tables whose ids are assigned by nodes. The names are columns of [`READ_ID_FLOOR`].
-const TABLES_WITH_IDS: [&str; 7] =
-    ["jobs", "messages", "leads", "quarantine", "drafts", "campaigns", "deliveries"];
+const TABLES_WITH_IDS: [&str; 9] = [
+    "jobs",
+    "messages",
+    "leads",
+    "quarantine",
+    "drafts",
+    "campaigns",
+    "deliveries",
+    "operations",
+    "audit",
+];
 
 /// How long a silent node keeps its row, and with it its slot. A process that was suspended and
 /// continues must not assign ids of a slot that another node has got meanwhile.

@@ -180,6 +180,25 @@ on_both_databases! {
              values (1, 'a', 1, 'sms', 'sending', 'k', {now})"
         ))
         .await;
+        let entry = store::AuditEntry {
+            actor: "dana".to_owned(),
+            via: store::Via::Command,
+            action: "pool.override",
+            target: None,
+            old_value: None,
+            new_value: None,
+            note: None,
+            request_id: None,
+        };
+        db.store.audit().record(vec![entry]).await.unwrap();
+        let no = if db.is_sqlite() { "0" } else { "false" };
+        db.execute(&format!(
+            "insert into operations (id, action, filter, status, total, done, skipped, is_stopping, changed_by, node, created_at, updated_at) \
+             values (1, 'retry', '{{}}', 'done', 1, 1, 0, {no}, 'dana', 1, {now}, {now})"
+        ))
+        .await;
+        db.execute(&format!("insert into pool_overrides (kind, size, changed_by, changed_at) values ('SELF_CHECK', 3, 'dana', {now})"))
+            .await;
         macro_rules! all {
             ($($table:ident),*) => { $(
                 let row = entity::$table::Entity::find().one(&db.db).await.unwrap();
@@ -187,8 +206,8 @@ on_both_databases! {
             )* };
         }
         all!(
-            campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
-            nodes, quarantine
+            audit, campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
+            nodes, operations, pool_overrides, quarantine
         );
     }
 }

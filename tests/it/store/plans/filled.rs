@@ -43,6 +43,7 @@ pub(in crate::store) const SMALL: &[(&str, &str)] = &[
     ("job_counts", "one row a node, kind and state, folded when the node is gone"),
     ("leases", "one row a duty"),
     ("nodes", "one row a process, forgotten an hour after its end"),
+    ("pool_overrides", "one row a kind"),
     ("seaql_migrations", "one row a migration"),
 ];
 
@@ -126,6 +127,21 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
         )
         .await;
     of_all.make("quarantine_room (client_id, items, bytes)", "'room ' || n, 1, 1").await;
+    of_all
+        .make(
+            "operations (id, action, filter, status, total, done, skipped, is_stopping, changed_by, node, created_at, updated_at)",
+            &format!("n, 'retry', '{{}}', case when n = 8 then 'running' else 'done' end, 1, 1, 0, {no}, 'dana', 1, {now}, {now}"),
+        )
+        .await;
+    of_all
+        .make(
+            "audit (id, happened_at, actor, via, action, target)",
+            &format!(
+                "n, {now}, case when n = 9 then 'rare' else 'dana' end, 'command', case when n = 9 then 'rare' else 'pool.override' end, \
+                 'target ' || n"
+            ),
+        )
+        .await;
     let job = async |numbers: &Numbers<'_>, first: i64, kind: &str, client: &str, of: &str| {
         numbers
             .make(

@@ -435,6 +435,7 @@ fn nodes_and_caps() -> Vec<Row> {
         reader("READ_NODES", []).of(5),
         reader("READ_DURABILITY", []).of(1).only_on_postgres(),
         writer("READ_ID_FLOOR", []).of(20),
+        writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "actor": "dana", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
         writer("LOCK_CAPS", [group(capped)]).finds(300),
         writer("WRITE_CAPS", [group(capped)]).finds(300),
         writer("READ_HELD_HEADS", [text("capped"), number(300)]).finds(300),

@@ -1,0 +1,94 @@
+//! The audit log: who changed what, and when. Rows are only added.
+
+use crate::domain::Id;
+use crate::store::engine::{
+    Database, StoreError,
+    sql::sql,
+    tx::{group, write_alone},
+};
+use serde::Serialize;
+
+sql! {
+    /// Adds rows.
+    static PUT_AUDIT =
+        "insert into audit (id, happened_at, actor, via, action, target, old_value, new_value, note, node, request_id) \
+         select g.id, @now, g.actor, g.via, g.action, g.target, g.old_value, g.new_value, g.note, g.node, g.request_id \
+         from @rows($1, id bigint, actor text, via text, action text, target text, old_value text, new_value text, \
+           note text, node bigint, request_id text) g";
+}
+
+/// How a change came to the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// A file was changed.
+    File,
+    /// The process got SIGHUP.
+    Signal,
+    /// A program called the admin API.
+    Api,
+    /// A person ran a command, which calls the admin API.
+    Command,
+    /// The daemon started.
+    Start,
+    /// A rule of Postroom: an override has expired, or the file took its place.
+    Rule,
+}
+
+/// One change, as it is written to the audit log. Secrets must be masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// A person's name, `file`, `signal` or `postroom`.
+    pub actor: String,
+    /// How it came.
+    pub via: Via,
+    /// What was done, such as `config.reload` or `pool.override`.
+    pub action: &'static str,
+    /// What it was done to: a configuration key, a job kind, an id.
+    pub target: Option<String>,
+    /// The value before.
+    pub old_value: Option<String>,
+    /// The value after.
+    pub new_value: Option<String>,
+    /// Why, in the words of the person.
+    pub note: Option<String>,
+    /// The id of the request that asked for it.
+    pub request_id: Option<String>,
+}
+
+/// The handle for the audit log.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    pub(super) db: Database,
+}
+
+#[derive(Serialize)]
+struct AuditPut<'a> {
+    id: Id,
+    node: Id,
+    #[serde(flatten)]
+    entry: &'a AuditEntry,
+}
+
+impl Audit {
+    /// Adds a row for each entry, in their order.
+    ///
+    /// # Errors
+    /// If the database is unreachable; then no row is added.
+    pub async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .call(|db| async move {
+                let node = db.node();
+                let rows: Vec<AuditPut<'_>> = entries
+                    .iter()
+                    .map(|entry| AuditPut { id: db.next_id(), node, entry })
+                    .collect();
+                write_alone(&db.connections().writer, &PUT_AUDIT, [group(&rows)?]).await?;
+                Ok(())
+            })
+            .await
+    }
+}
