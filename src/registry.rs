@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_configuration_is_checked_against_the_lists_that_are_given() {
         let env = vec![("POSTROOM__POOLS__READ_A_FAX__SIZE".to_owned(), "2".to_owned())];
-        let config = Config::load(&crate::config::Sources { files: Vec::new(), env }).unwrap();
+        let config = Config::load(&crate::config::Sources { env, ..Default::default() }).unwrap();
         assert!(postroom().kind(|_| Fax).check(&config).is_ok());
         let refused = postroom().check(&config).unwrap_err().to_string();
         assert!(refused.contains("READ_A_FAX"), "{refused}");

@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_daemon_with_other_lists_starts_with_no_kind_that_is_not_in_them() {
         let env = vec![("POSTROOM__POOLS__READ_A_FAX__SIZE".to_owned(), "2".to_owned())];
-        let config = Config::load(&config::Sources { files: Vec::new(), env }).unwrap();
+        let config = Config::load(&config::Sources { env, ..config::Sources::default() }).unwrap();
         let started = serve_with(config, registry::postroom(), Role::All);
         assert!(started.is_err_and(|it| it.is_config()));
     }

@@ -51,7 +51,7 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
 /// The layers that were read, the lowest first.
 fn read(sources: &Sources) -> String {
     let mut layers = vec!["config/default.toml (compiled in)".to_owned()];
-    layers.extend(sources.files.iter().map(|file| file.display().to_string()));
+    layers.extend(sources.layers().iter().map(|file| file.display().to_string()));
     let is_key = |name: &str| name.to_ascii_uppercase().starts_with("POSTROOM__");
     match sources.env.iter().filter(|(name, _)| is_key(name)).count() {
         0 => {}

@@ -82,6 +82,19 @@ impl TreeNode {
         }
     }
 
+    /// The table, if it is one.
+    pub(super) fn as_table_mut(&mut self) -> Option<&mut Table> {
+        match &mut self.data {
+            Data::Table(table) => Some(table),
+            Data::Text(_)
+            | Data::Integer(_)
+            | Data::Decimal(_)
+            | Data::Flag(_)
+            | Data::List(_)
+            | Data::Raw(_) => None,
+        }
+    }
+
     /// True for a single value, and for a list of single values.
     pub(super) fn is_plain(&self) -> bool {
         match &self.data {

@@ -19,6 +19,7 @@ mod error;
 mod files;
 mod layers;
 mod live;
+mod loaded;
 mod masking;
 mod reach;
 mod reader;
@@ -45,6 +46,8 @@ pub use self::{
     database_url::DatabaseUrl,
     error::{ConfigError, ConfigErrors, ConfigWarning},
     live::Live,
+    loaded::{ChangedKey, ConfigChange, Loaded},
+    schema::Applies,
     sections::{
         AdminConfig, AnalystConfig, AnalystProvider, DatabaseConfig, IngestConfig, LogFormat,
         PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention, SendingConfig,
@@ -69,14 +72,17 @@ use std::{
 /// The lowest layer. Compiled in, so that the documented file is what applies.
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const DEFAULT_NAME: &str = "config/default.toml";
-/// Read if it exists and no `--config` file is given.
+/// Read if it exists, unless `--config` files are given.
 const LOCAL: &str = "config/local.toml";
 
 /// The layers of a configuration above the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// TOML files, a later one over an earlier one.
+    /// TOML files, a later one over an earlier one. Each must exist.
     pub files: Vec<PathBuf>,
+    /// True if `config/local.toml` is read after them if it exists. It may appear or vanish between
+    /// two loads.
+    pub has_local: bool,
     /// Environment variables: `POSTROOM__…` set keys, and `{ env = "NAME" }` may refer to any.
     pub env: Vec<(String, String)>,
 }
@@ -84,14 +90,24 @@ pub struct Sources {
 impl Sources {
     /// These files and the environment of this process. Without files, `config/local.toml` is used
     /// if it exists.
-    pub fn from_process(mut files: Vec<PathBuf>) -> Self {
-        if files.is_empty() && Path::new(LOCAL).exists() {
-            files.push(LOCAL.into());
-        }
+    pub fn from_process(files: Vec<PathBuf>) -> Self {
         let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self { files, env: std::env::vars_os().filter_map(utf8).collect() }
+        let env = std::env::vars_os().filter_map(utf8).collect();
+        Self { has_local: files.is_empty(), files, env }
+    }
+
+    /// The files that are there to read now, in order.
+    pub fn layers(&self) -> Vec<PathBuf> {
+        let local = Path::new(LOCAL);
+        let has_local = self.has_local && local.exists();
+        self.files.iter().cloned().chain(has_local.then(|| local.to_owned())).collect()
+    }
+
+    /// The files that are read, or would be if they existed.
+    fn wanted(&self) -> Vec<PathBuf> {
+        self.files.iter().cloned().chain(self.has_local.then(|| LOCAL.into())).collect()
     }
 }
 
@@ -154,7 +170,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, not only the first thing.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        Self::load_with_layers(sources).map(|(config, _)| config)
+        Loaded::load(sources).map(|loaded| loaded.config)
     }
 
     /// Every value with its origin, secrets masked; for `postroom config show`.
@@ -162,7 +178,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn effective(sources: &Sources) -> Result<Vec<EffectiveValue>, ConfigErrors> {
-        Self::load_with_layers(sources).map(|(_, table)| show::effective(&table))
+        Loaded::load(sources).map(|loaded| loaded.values())
     }
 
     /// What is allowed but unsafe; for `postroom config check` and the log at start.
@@ -246,43 +262,6 @@ impl Config {
         }
         errors.or(())
     }
-
-    fn load_with_layers(sources: &Sources) -> Result<(Self, Table), ConfigErrors> {
-        let errors = Errors::default();
-        let table = read_layers(sources, &errors);
-        let mut config = read(&table, &errors);
-        if let Some(config) = &mut config {
-            relations::check(config, &table, &errors);
-            warnings::check(config, &table, &sources.env, &errors);
-            config.warnings = errors.take_warnings();
-        }
-        match errors.or(config)? {
-            Some(config) => Ok((config, table)),
-            // `read` gives `None` only after it has noted an error, so this is not reached.
-            None => Err(ConfigErrors(vec![ConfigError {
-                origin: None,
-                key: None,
-                message: "the configuration cannot be read".to_owned(),
-            }])),
-        }
-    }
-}
-
-/// Reads all layers, checks each for unknown keys, merges them, and fetches what they refer to.
-fn read_layers(sources: &Sources, errors: &Errors) -> Table {
-    let mut table = layers::parse(DEFAULT_NAME, DEFAULT, true, errors);
-    let default_clients = table.get("clients").cloned();
-    for path in &sources.files {
-        let layer = layers::read_file(path, errors);
-        schema::check_keys(&schema::ROOT, &layer, "", errors);
-        layers::merge(&mut table, layer);
-    }
-    env::overlay(&mut table, &sources.env, errors);
-    references::resolve(&mut table, "", &sources.env, errors);
-    if let Some(clients) = table.get_mut("clients") {
-        client::inherit(clients, default_clients.as_ref());
-    }
-    table
 }
 
 /// Reads the sections. `None` if one is missing or the database's URL cannot be read; `errors` then

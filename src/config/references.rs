@@ -5,7 +5,7 @@ use super::{
     files::read_bounded,
     layers::{Data, Raw, Table, TreeNode},
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest file that a value may refer to, in bytes: it holds a secret or a short text.
 const VALUE_BYTES_MAX: u64 = 64 << 10;
@@ -25,6 +25,25 @@ fn target(table: &Table) -> Option<(&str, &str)> {
             Some((key, name))
         }
         _ => None,
+    }
+}
+
+/// Adds the files that `table` refers to.
+pub(super) fn files(table: &Table, found: &mut Vec<PathBuf>) {
+    for node in table.values() {
+        files_of_node(node, found);
+    }
+}
+
+fn files_of_node(node: &TreeNode, found: &mut Vec<PathBuf>) {
+    match &node.data {
+        Data::Table(table) => match target(table) {
+            Some(("file", name)) => found.push(name.into()),
+            Some(_) => {}
+            None => files(table, found),
+        },
+        Data::List(nodes) => nodes.iter().for_each(|node| files_of_node(node, found)),
+        Data::Text(_) | Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) | Data::Raw(_) => {}
     }
 }
 

@@ -6,6 +6,59 @@ use super::{
     masking::SEND_SHOWN,
     references::is_reference,
 };
+use serde::Serialize;
+
+/// When a changed value takes effect in a running daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Applies {
+    /// At once.
+    Live,
+    /// For jobs that are stored from then on.
+    NextJob,
+    /// At the next start. Until then the value of the last start applies.
+    Restart,
+}
+
+impl Applies {
+    /// As it is spelled in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::NextJob => "next_job",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// The keys that do not apply at once; a section stands for all its keys, and `*` for any one name.
+pub(super) const NOT_LIVE: &[(&str, Applies)] = &[
+    ("server.bind", Applies::Restart),
+    ("server.workers", Applies::Restart),
+    ("server.tls", Applies::Restart),
+    ("database", Applies::Restart),
+    ("ingest.commit_lanes", Applies::Restart),
+    ("supervisor.heartbeat", Applies::Restart),
+    // A lease that shrinks on one node before the others' heartbeats do would kill live nodes.
+    ("supervisor.lease", Applies::Restart),
+    ("pools.*.max_attempts", Applies::NextJob),
+    ("telemetry.format", Applies::Restart),
+    ("telemetry.otlp_endpoint", Applies::Restart),
+];
+
+/// When a change of the dotted `key` takes effect.
+pub(super) fn applies(key: &str) -> Applies {
+    let is_under = |pattern: &str| {
+        let mut words = key.split('.');
+        pattern
+            .split('.')
+            .all(|wanted| words.next().is_some_and(|it| wanted == "*" || wanted == it))
+    };
+    NOT_LIVE
+        .iter()
+        .find(|(pattern, _)| is_under(pattern))
+        .map_or(Applies::Live, |(_, applies)| *applies)
+}
 
 /// What may stand at a key.
 pub(super) enum Shape {

@@ -4,9 +4,10 @@ use super::{
     database_url::DatabaseUrl,
     layers::{Data, Raw, Table, TreeNode},
     masking::{names_a_secret, without_userinfo},
-    schema::{ROOT, Shape, join},
+    schema::{Applies, ROOT, Shape, applies, join},
     value::MASK,
 };
+use sha2::{Digest, Sha256};
 
 /// One value of the effective configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct EffectiveValue {
     /// The place: `FILE:LINE`, or the environment variable. The target of a reference follows in
     /// parentheses.
     pub origin: String,
+    /// When a change takes effect in a running daemon.
+    pub applies: Applies,
+    /// SHA-256 of the value with its secrets, by which two values are compared.
+    pub(super) digest: [u8; 32],
 }
 
 /// All values, in the order of `config/default.toml`.
@@ -74,8 +79,45 @@ fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveV
             spelled("", node)
         }
     };
-    let origin = node.origin.to_string();
-    values.push(EffectiveValue { key: path.to_owned(), value: shown, origin });
+    let mut digest = Sha256::new();
+    hash(node, &mut digest);
+    values.push(EffectiveValue {
+        key: path.to_owned(),
+        value: shown,
+        origin: node.origin.to_string(),
+        applies: applies(path),
+        digest: digest.finalize().into(),
+    });
+}
+
+/// Hashes a value, with its secrets and without its place. Each part is preceded by its kind and its
+/// length, so that no two values are hashed alike.
+fn hash(node: &TreeNode, digest: &mut Sha256) {
+    let mut part = |kind: u8, bytes: &[u8]| {
+        digest.update([kind]);
+        digest.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(bytes);
+    };
+    match node.typed() {
+        Data::Text(text) => part(0, text.as_bytes()),
+        Data::Integer(number) => part(1, &number.to_be_bytes()),
+        Data::Decimal(number) => part(2, &number.to_be_bytes()),
+        Data::Flag(flag) => part(3, &[u8::from(flag)]),
+        Data::List(nodes) => {
+            part(4, &nodes.len().to_be_bytes());
+            nodes.iter().for_each(|node| hash(node, digest));
+        }
+        Data::Table(table) => {
+            part(5, &table.len().to_be_bytes());
+            for (key, node) in &table {
+                digest.update(u64::try_from(key.len()).unwrap_or(u64::MAX).to_be_bytes());
+                digest.update(key.as_bytes());
+                hash(node, digest);
+            }
+        }
+        // Not reached: `typed` never gives `Raw`.
+        Data::Raw(raw) => part(6, raw.text.as_bytes()),
+    }
 }
 
 /// A value that holds only secrets, with `***` for each. An empty text is shown as it is.

@@ -9,7 +9,7 @@ pub(super) fn sources(toml: &str, env: &[(&str, &str)]) -> (Sources, tempfile::T
     let file = dir.path().join("test.toml");
     std::fs::write(&file, toml).expect("a file");
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    (Sources { files: vec![file], env }, dir)
+    (Sources { files: vec![file], env, ..Sources::default() }, dir)
 }
 
 pub(super) fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -448,7 +448,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line_and_without_its_text() {
     let error = only_error("[admin]\ntoken = hunter2", &[]);
     assert!(error.starts_with("test.toml:2: not valid TOML: "), "{error}");
     assert!(!error.contains("hunter2"));
-    let missing = Sources { files: vec!["/not/there.toml".into()], env: Vec::new() };
+    let missing = Sources { files: vec!["/not/there.toml".into()], ..Sources::default() };
     let error = Config::load(&missing).expect_err("an error").to_string();
     assert!(error.starts_with("/not/there.toml: cannot read the configuration file: "), "{error}");
 }

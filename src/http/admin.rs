@@ -212,7 +212,7 @@ mod tests {
             let env = settings
                 .iter()
                 .map(|(name, value)| (format!("POSTROOM__{name}"), (*value).to_owned()));
-            Config::load(&Sources { files: Vec::new(), env: env.collect() }).expect("valid")
+            Config::load(&Sources { env: env.collect(), ..Sources::default() }).expect("valid")
         };
         let plain = load(&[]);
         let behind_proxy =

@@ -247,7 +247,7 @@ mod tests {
 
     fn config(toml: &[(&str, &str)]) -> Config {
         let env = toml.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Config::load(&Sources { files: Vec::new(), env: env.collect() }).expect("valid")
+        Config::load(&Sources { env: env.collect(), ..Sources::default() }).expect("valid")
     }
 
     #[test]

@@ -140,7 +140,7 @@ mod tests {
             r#"[{{id = "acme", channels = {{sms = {{secret = "a-secret-of-acme-0123", account = "{OURS}", ignore_events = ["Brand"]}}}}}}]"#
         );
         let env = vec![("POSTROOM__CLIENTS".to_owned(), clients)];
-        Config::load(&Sources { files: Vec::new(), env }).unwrap()
+        Config::load(&Sources { env, ..Sources::default() }).unwrap()
     }
 
     /// What a body means, in a word; `None` is one with too many values.

@@ -124,7 +124,7 @@ impl JobHandler for Blocks {
 fn for_other_tests() {
     // A person who runs all ignored tests wants no daemon.
     let Some(files) = env::var_os(CONFIGS) else { return };
-    let sources = Sources { files: env::split_paths(&files).collect(), env: Vec::new() };
+    let sources = Sources { files: env::split_paths(&files).collect(), ..Sources::default() };
     let config = Config::load(&sources).expect("a configuration");
     logging::init(&config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };

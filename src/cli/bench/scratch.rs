@@ -94,7 +94,7 @@ impl Scratch {
         for (key, value) in limits {
             env.extend(value.map(|limit| (format!("POSTROOM__INGEST__{key}"), limit.to_string())));
         }
-        Ok(Config::load(&Sources { files: Vec::new(), env })?)
+        Ok(Config::load(&Sources { env, ..Sources::default() })?)
     }
 
     /// Starts a daemon that uses the database.

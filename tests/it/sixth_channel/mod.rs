@@ -178,7 +178,7 @@ on_both_daemons! {
 fn only_a_registry_that_has_it_takes_its_configuration() {
     let env = [("POSTROOM__POOLS__READ_A_PAGE__SIZE", "2")];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let config = Config::load(&Sources { files: Vec::new(), env }).expect("a configuration");
+    let config = Config::load(&Sources { env, ..Sources::default() }).expect("a configuration");
     with_pagers().check(&config).expect("the pagers' kind is registered");
     let refused = registry::postroom().check(&config).expect_err("nobody has registered it");
     assert!(refused.to_string().contains("READ_A_PAGE"), "{refused}");

@@ -166,7 +166,7 @@ pub async fn try_to_open_store(
 /// A configuration of the defaults and these variables.
 pub fn config(env: &[(&str, &str)]) -> Config {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Config::load(&Sources { files: Vec::new(), env }).unwrap()
+    Config::load(&Sources { env, ..Sources::default() }).unwrap()
 }
 
 /// A job that does nothing, for `client`.

@@ -80,7 +80,8 @@ impl Inside {
             ("POSTROOM__SERVER__WORKERS", "1"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let config = Config::load(&Sources { files: vec![file], env }).expect("a configuration");
+        let config = Config::load(&Sources { files: vec![file], env, ..Sources::default() })
+            .expect("a configuration");
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let run = move || {

@@ -1,0 +1,360 @@
+//! One load of all layers, and what changes if it takes the place of the load that runs.
+
+use super::{
+    Config, DEFAULT, DEFAULT_NAME, Sources, client, env,
+    error::{ConfigError, ConfigErrors, Errors},
+    layers::{self, Table, TreeNode},
+    read, references, relations,
+    schema::{self, Applies, ROOT, Shape, join},
+    show::{self, EffectiveValue},
+    warnings,
+};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+/// The hex digits of a hash that people see.
+const HASH_DIGITS: usize = 12;
+
+/// A valid configuration, with every value as it was written and the files that it came from.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The configuration, without overrides of pools.
+    pub config: Config,
+    table: Table,
+    /// The environment of the process, for warnings.
+    env: Arc<[(String, String)]>,
+    read_paths: Vec<PathBuf>,
+    hash: String,
+}
+
+/// A key whose value differs between two loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedKey {
+    /// The dotted key.
+    pub key: String,
+    /// The value before, in TOML, secrets as `"***"`; `None` if the key was not there.
+    pub old: Option<String>,
+    /// The value after: `changed` if both are secrets; `None` if the key is no longer there.
+    pub new: Option<String>,
+    /// When the change takes effect.
+    pub applies: Applies,
+    /// The place of the new value; of the old one if the key is gone.
+    pub origin: String,
+}
+
+/// What changes if a load takes the place of the one that runs.
+#[derive(Clone, Debug)]
+pub struct ConfigChange {
+    /// What would run: the values of the new load, except for those that need a restart.
+    pub loaded: Loaded,
+    /// The keys whose change takes effect.
+    pub changed: Vec<ChangedKey>,
+    /// The keys that keep their value until a restart.
+    pub pending: Vec<ChangedKey>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    /// Loads and checks all layers.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first thing.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let errors = Errors::default();
+        let (table, read_paths) = read_layers(sources, &errors);
+        Self::check(table, sources.env.as_slice().into(), read_paths, errors)
+    }
+
+    /// Hex digits that are equal for two loads only if all their values are.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The files that were read, and those that would have been if they existed. A change in one of
+    /// them may change the configuration.
+    pub fn read_paths(&self) -> &[PathBuf] {
+        &self.read_paths
+    }
+
+    /// Every value with its origin, secrets masked, in the order of `config/default.toml`.
+    pub fn values(&self) -> Vec<EffectiveValue> {
+        show::effective(&self.table)
+    }
+
+    /// What would change if `next` took the place of `running`. Keys that need a restart keep the
+    /// value of `running`, and relations are checked between the values that would then run.
+    ///
+    /// # Errors
+    /// If these values do not fit together, although those of `next` do.
+    pub fn plan(running: &Self, next: Self) -> Result<ConfigChange, ConfigErrors> {
+        let next_values = next.values();
+        let mut table = next.table;
+        keep_until_restart(&ROOT, "", &mut table, &running.table);
+        let loaded = Self::check(table, next.env, next.read_paths, Errors::default());
+        match loaded {
+            Ok(loaded) => {
+                let would_run = loaded.values();
+                let changed = differences(&running.values(), &would_run);
+                let pending = differences(&would_run, &next_values);
+                Ok(ConfigChange { loaded, changed, pending })
+            }
+            Err(errors) => {
+                let pending = differences(&running.values(), &next_values);
+                Err(with_way_out(errors, &pending))
+            }
+        }
+    }
+
+    fn check(
+        table: Table,
+        env: Arc<[(String, String)]>,
+        read_paths: Vec<PathBuf>,
+        errors: Errors,
+    ) -> Result<Self, ConfigErrors> {
+        let mut config = read(&table, &errors);
+        if let Some(config) = &mut config {
+            relations::check(config, &table, &errors);
+            warnings::check(config, &table, &env, &errors);
+            config.warnings = errors.take_warnings();
+        }
+        match errors.or(config)? {
+            Some(config) => {
+                let hash = hash_of(&show::effective(&table));
+                Ok(Self { config, table, env, read_paths, hash })
+            }
+            // `read` gives `None` only after it has noted an error, so this is not reached.
+            None => Err(ConfigErrors(vec![ConfigError {
+                origin: None,
+                key: None,
+                message: "the configuration cannot be read".to_owned(),
+            }])),
+        }
+    }
+}
+
+/// Reads all layers, checks each for unknown keys, merges them, and fetches what they refer to.
+/// Returns the table with the files that were read or looked for.
+fn read_layers(sources: &Sources, errors: &Errors) -> (Table, Vec<PathBuf>) {
+    let mut table = layers::parse(DEFAULT_NAME, DEFAULT, true, errors);
+    let default_clients = table.get("clients").cloned();
+    for path in sources.layers() {
+        let layer = layers::read_file(&path, errors);
+        schema::check_keys(&ROOT, &layer, "", errors);
+        layers::merge(&mut table, layer);
+    }
+    env::overlay(&mut table, &sources.env, errors);
+    let mut read_paths = sources.wanted();
+    references::files(&table, &mut read_paths);
+    references::resolve(&mut table, "", &sources.env, errors);
+    if let Some(clients) = table.get_mut("clients") {
+        client::inherit(clients, default_clients.as_ref());
+    }
+    (table, read_paths)
+}
+
+/// Puts the values of `running` in the place of those of `next` that need a restart.
+fn keep_until_restart(shape: &Shape, path: &str, next: &mut Table, running: &Table) {
+    // Lists and maps hold no key that needs a restart.
+    let Shape::Section(known) = shape else { return };
+    for (key, inner) in *known {
+        let path = join(path, key);
+        if let Shape::Section(_) = inner {
+            let running = running.get(*key).and_then(TreeNode::as_table);
+            if let (Some(next), Some(running)) =
+                (next.get_mut(*key).and_then(TreeNode::as_table_mut), running)
+            {
+                keep_until_restart(inner, &path, next, running);
+            }
+        } else if schema::applies(&path) == Applies::Restart {
+            match running.get(*key) {
+                Some(node) => next.insert((*key).to_owned(), node.clone()),
+                None => next.remove(*key),
+            };
+        }
+    }
+}
+
+/// The keys whose values differ.
+fn differences(old: &[EffectiveValue], new: &[EffectiveValue]) -> Vec<ChangedKey> {
+    let by_key = |values: &[EffectiveValue]| -> BTreeMap<String, EffectiveValue> {
+        values.iter().map(|value| (value.key.clone(), value.clone())).collect()
+    };
+    let (old_by_key, new_by_key) = (by_key(old), by_key(new));
+    // In the order of the new load, followed by the keys that are gone.
+    let gone = old.iter().filter(|value| !new_by_key.contains_key(&value.key));
+    let keys = new.iter().chain(gone).map(|value| &value.key);
+    keys.filter_map(|key| difference(old_by_key.get(key), new_by_key.get(key))).collect()
+}
+
+fn difference(old: Option<&EffectiveValue>, new: Option<&EffectiveValue>) -> Option<ChangedKey> {
+    let shown = new.or(old)?;
+    if old.map(|value| &value.digest) == new.map(|value| &value.digest) {
+        return None;
+    }
+    let is_masked_in_both = old.map(|value| &value.value) == new.map(|value| &value.value);
+    let new = new.map(|value| value.value.clone());
+    Some(ChangedKey {
+        key: shown.key.clone(),
+        old: old.map(|value| value.value.clone()),
+        new: if is_masked_in_both { Some("changed".to_owned()) } else { new },
+        applies: shown.applies,
+        origin: shown.origin.clone(),
+    })
+}
+
+/// The errors of values that fit together in the files and not with what runs. Names the keys that
+/// need a restart.
+fn with_way_out(mut errors: ConfigErrors, changed: &[ChangedKey]) -> ConfigErrors {
+    let kept: Vec<String> = changed
+        .iter()
+        .filter(|change| change.applies == Applies::Restart)
+        .map(|change| format!("`{}`", change.key))
+        .collect();
+    for error in &mut errors.0 {
+        error.message.push_str(&format!(
+            "; the running daemon keeps {} until it is restarted: restart it to apply these files",
+            kept.join(", ")
+        ));
+    }
+    errors
+}
+
+fn hash_of(values: &[EffectiveValue]) -> String {
+    let mut all = Sha256::new();
+    for value in values {
+        all.update(value.key.as_bytes());
+        all.update([0]);
+        all.update(value.digest);
+    }
+    let mut hex = format!("{:x}", all.finalize());
+    hex.truncate(HASH_DIGITS);
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema::NOT_LIVE;
+
+    fn load(toml: &str) -> Result<Loaded, ConfigErrors> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("c.toml");
+        std::fs::write(&file, toml).expect("a file");
+        Loaded::load(&Sources { files: vec![file], ..Sources::default() })
+    }
+
+    fn loaded(toml: &str) -> Loaded {
+        load(toml).unwrap_or_else(|errors| panic!("{toml}: {errors}"))
+    }
+
+    fn keys(changed: &[ChangedKey]) -> Vec<&str> {
+        changed.iter().map(|it| it.key.as_str()).collect()
+    }
+
+    #[test]
+    fn keys_that_need_a_restart_keep_their_value_and_are_pending() {
+        let running = loaded("server = { workers = 1, body_limit = \"1MiB\" }");
+        let next = loaded("server = { workers = 2, body_limit = \"2MB\" }");
+        let change = Loaded::plan(&running, next).expect("a change");
+        assert_eq!(keys(&change.changed), ["server.body_limit"]);
+        assert_eq!(keys(&change.pending), ["server.workers"]);
+        let config = &change.loaded.config;
+        assert_eq!((config.server.workers, config.server.body_limit), (1, 2_000_000));
+        let [pending] = change.pending.as_slice() else { panic!("{:?}", change.pending) };
+        assert_eq!((pending.old.as_deref(), pending.new.as_deref()), (Some("1"), Some("2")));
+        // The next load still finds it pending, and a load with the old value ends that.
+        let again = loaded("server = { workers = 2, body_limit = \"2MB\" }");
+        let again = Loaded::plan(&change.loaded, again).expect("a change");
+        assert_eq!((keys(&again.changed), keys(&again.pending)), (vec![], vec!["server.workers"]));
+        let back = loaded("server = { workers = 1, body_limit = \"2MB\" }");
+        let back = Loaded::plan(&change.loaded, back).expect("a change");
+        assert_eq!((keys(&back.changed), keys(&back.pending)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_file_that_binds_to_loopback_opens_no_channel_of_a_public_daemon() {
+        let with = |bind: &str, channel: &str| {
+            format!(
+                "[server]\nbind = \"{bind}\"\n[[clients]]\nid = \"a\"\n[clients.channels.sms]\n{channel}\n"
+            )
+        };
+        let running = loaded(&with("0.0.0.0:8080", "secret = \"0123456789abcdef\""));
+        let next = loaded(&with("127.0.0.1:8080", ""));
+        let errors = Loaded::plan(&running, next).expect_err("refused");
+        let text = errors.to_string();
+        assert!(text.contains("clients.a.channels.sms"), "{text}");
+        assert!(text.contains("keeps `server.bind` until it is restarted"), "{text}");
+    }
+
+    #[test]
+    fn a_changed_secret_is_told_without_its_value() {
+        let with = |secret: &str| {
+            let channel = format!("[clients.channels.sms]\nsecret = \"{secret}\"");
+            loaded(&format!("[[clients]]\nid = \"a\"\n{channel}\n"))
+        };
+        let change = Loaded::plan(&with("0123456789abcdef"), with("fedcba9876543210"));
+        let change = change.expect("a change");
+        let [secret] = change.changed.as_slice() else { panic!("{:?}", change.changed) };
+        assert_eq!(secret.key, "clients.a.channels.sms.secret");
+        assert_eq!(secret.old.as_deref(), Some("\"***\""));
+        assert_eq!(secret.new.as_deref(), Some("changed"));
+        let shown = format!("{change:?}");
+        assert!(!shown.contains("0123456789abcdef") && !shown.contains("fedcba"), "{shown}");
+    }
+
+    #[test]
+    fn the_hash_is_of_the_values_and_of_nothing_else() {
+        let of = |toml: &str| loaded(toml).hash().to_owned();
+        let plain = of("[pools.default]\nsize = 4\n");
+        assert_eq!(plain.len(), HASH_DIGITS);
+        assert_eq!(plain, of("# a comment\n\n[pools]\ndefault.size = 4"));
+        assert_ne!(plain, of("[pools.default]\nsize = 5\n"));
+        assert_ne!(
+            of("admin.token = \"a23456789012345678901234\""),
+            of("admin.token = \"b23456789012345678901234\"")
+        );
+    }
+
+    #[test]
+    fn a_client_that_comes_or_goes_is_a_change_of_its_keys() {
+        let one = loaded("[[clients]]\nid = \"a\"\n");
+        let two = loaded("[[clients]]\nid = \"a\"\n[[clients]]\nid = \"b\"\n");
+        let come = Loaded::plan(&one, two.clone()).expect("a change").changed;
+        assert!(come.iter().all(|it| it.key.starts_with("clients.b.") && it.old.is_none()));
+        assert!(keys(&come).contains(&"clients.b.id"), "{come:?}");
+        let gone = Loaded::plan(&two, one).expect("a change").changed;
+        assert_eq!(keys(&gone), keys(&come));
+        assert!(gone.iter().all(|it| it.new.is_none()));
+    }
+
+    #[test]
+    fn the_files_of_references_are_told_also_if_they_are_missing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let secret = directory.path().join("secret");
+        std::fs::write(&secret, "0123456789abcdef01234567").expect("a file");
+        let name = secret.display();
+        let loaded = loaded(&format!("admin.token = {{ file = \"{name}\" }}"));
+        assert!(loaded.read_paths().contains(&secret), "{:?}", loaded.read_paths());
+        let local = Loaded::load(&Sources { has_local: true, ..Sources::default() });
+        let local = local.expect("valid");
+        assert_eq!(local.read_paths(), [PathBuf::from("config/local.toml")]);
+    }
+
+    #[test]
+    fn every_key_that_is_not_live_exists() {
+        let all = loaded("").values();
+        for (pattern, _) in NOT_LIVE {
+            let is_known = all.iter().any(|value| {
+                let applies = schema::applies(&value.key);
+                let first = pattern.split('*').next().unwrap_or_default();
+                value.key.starts_with(first) && applies != Applies::Live
+            });
+            assert!(is_known, "{pattern}");
+        }
+    }
+}
