@@ -90,8 +90,8 @@ fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveV
     });
 }
 
-/// Hashes a value, with its secrets and without its place. Each part is preceded by its kind and its
-/// length, so that no two values are hashed alike.
+/// Hashes a value, with its secrets and without its place. Each part is preceded by its kind and
+/// its length, so that no two values are hashed alike.
 fn hash(node: &TreeNode, digest: &mut Sha256) {
     let mut part = |kind: u8, bytes: &[u8]| {
         digest.update([kind]);

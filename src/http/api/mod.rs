@@ -72,8 +72,8 @@ impl ApiState {
         }
     }
 
-    /// Writes a change to the audit log. The change is done already, so a failure here does not fail
-    /// the request.
+    /// Writes a change to the audit log. The change is done already, so a failure here does not
+    /// fail the request.
     async fn record(&self, entry: AuditEntry) {
         if let Err(error) = self.audit.record(vec![entry]).await {
             tracing::error!(%error, "a change is missing from the audit log");
