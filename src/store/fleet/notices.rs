@@ -212,8 +212,8 @@ impl Subscription {
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                self.hear_oneself().await?;
-                Ok((self, Notice::Quiet))
+                let notice = self.hear_oneself().await?;
+                Ok((self, notice))
             }
         }
     }
@@ -226,18 +226,20 @@ impl Subscription {
         }
     }
 
-    /// Sends a notice over another connection and waits until it arrives. Notices of other nodes
-    /// that arrive before it are dropped: after a new subscription the caller polls anyway, and in
-    /// between the supervisor's next poll finds their jobs.
-    async fn hear_oneself(&mut self) -> Result<(), StoreError> {
+    /// Sends a notice over another connection and waits until it arrives. Returns
+    /// [`Notice::Jobs`] if a notice of another node has arrived before it.
+    async fn hear_oneself(&mut self) -> Result<Notice, StoreError> {
+        let own = self.db.node().to_string();
         self.echoes += 1;
         let text = format!("{} echo {}", self.db.node(), self.echoes);
         let echo = async {
             notify(&self.db, &text).await?;
+            let mut heard = Notice::Quiet;
             loop {
                 match self.receive().await? {
-                    Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(()),
-                    Some(_) => {}
+                    Some(notice) if notice.payload() == text => return Ok::<_, StoreError>(heard),
+                    Some(notice) if is_of(notice.payload(), &own) => {}
+                    Some(_) => heard = Notice::Jobs,
                     None => {
                         return Err(StoreError::Disconnected(
                             "the listener's connection was lost".to_owned(),
