@@ -112,6 +112,7 @@ const METRICS: &[&str] = &[
     "oldest_pending_seconds",
     "pool_size",
     "pool_busy",
+    "pool_paused",
     "actor_restarts_total",
     "rescued_jobs_total",
     "quarantined_total",

@@ -8,7 +8,7 @@ use crate::{
     domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, Directory, Gate, IngestActor, Intake, Stored},
-    recorder::{self, InFlight, Recorded, Recorder, Uncommitted},
+    recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
     store::{Membership, Store},
     supervisor::{
@@ -25,9 +25,6 @@ use std::{
     collections::HashMap,
     sync::{Arc, atomic::AtomicBool},
 };
-
-/// The least capacity of the recorder: outcomes and claimed jobs together. Larger pools get more.
-const RECORDER_CAPACITY_MIN: usize = 4_096;
 
 /// How the daemon reaches its actors.
 pub(super) struct Actors {
@@ -69,8 +66,7 @@ impl Parts {
     ) -> Result<Actors, AppError> {
         // Create what outlives the actors.
         let kinds: Vec<_> = if self.role.works() { registry.kinds.clone() } else { Vec::new() };
-        let capacity = self.recorder_capacity(&registry.kind_names());
-        let handover = Handover::new(capacity, downs.actors);
+        let handover = Handover::new(downs.actors);
         let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
         let janitor =
@@ -84,7 +80,8 @@ impl Parts {
         // Describe the supervisor's children, so that it can start and restart them.
         let uncommitted = Uncommitted::default();
         let control = arbiters.control.handle();
-        let mut children = vec![self.recorder_child(&uncommitted, &recorded, &control, capacity)];
+        let mut children =
+            vec![self.recorder_child(&uncommitted, &recorded, &control, &handover.room)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
@@ -130,18 +127,6 @@ impl Parts {
         Ok(Actors { guardian, supervisor, uncommitted })
     }
 
-    /// Twice the jobs that all pools can hold, so that the outcomes of one round never delay the
-    /// claim of the next.
-    fn recorder_capacity(&self, kinds: &[JobKind]) -> usize {
-        let cfg = self.live.get();
-        let in_pools: usize = kinds
-            .iter()
-            .map(|kind| cfg.pools.of(kind.0))
-            .map(|pool| pool.size + pool.prefetch)
-            .sum();
-        (in_pools * 2).max(RECORDER_CAPACITY_MIN)
-    }
-
     fn janitor_setup(
         &self,
         kinds: Arc<[JobKind]>,
@@ -169,7 +154,7 @@ impl Parts {
         uncommitted: &Uncommitted,
         announcer: &Announcer<Recorded>,
         arbiter: &ArbiterHandle,
-        capacity: usize,
+        room: &ResizableBound,
     ) -> Child {
         let setup = recorder::RecorderSetup {
             uncommitted: uncommitted.clone(),
@@ -177,7 +162,7 @@ impl Parts {
             announcer: announcer.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),
-            capacity,
+            room: room.clone(),
         };
         let (make, uncommitted) = (move || Recorder::new(setup.clone()), uncommitted.clone());
         let started = move |address| uncommitted.set(address);

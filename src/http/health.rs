@@ -193,6 +193,7 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
         let metrics = state.metrics.kind(pool.kind);
         metrics.pool_busy.set(gauge(pool.busy));
         metrics.pool_size.set(gauge(pool.size));
+        metrics.pool_paused.set(i64::from(pool.paused));
         metrics.pool_backing_off.set(gauge(pool.backing_off));
         metrics.lost_threads.set(gauge(pool.lost_threads));
     }

@@ -7,9 +7,13 @@
 //! its effects. A recorder that replaces a dead one goes on with the same outcomes and repeats
 //! the group whose commit was under way.
 
+mod bound;
 mod uncommitted;
 
-pub use self::uncommitted::Uncommitted;
+pub use self::{
+    bound::{LentRoom, ResizableBound},
+    uncommitted::Uncommitted,
+};
 
 use self::uncommitted::CommitGroup;
 use crate::{
@@ -24,7 +28,6 @@ use crate::{
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use dashmap::DashMap;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The end of a run, on its way into the database.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub struct InFlight(Arc<DashMap<(Id, i64), ()>>);
 
 impl InFlight {
     /// Lists a claimed run. The guard also keeps `room`, which was taken for the outcome.
-    pub fn enter(&self, job_id: Id, run: i64, room: Vec<OwnedSemaphorePermit>) -> InFlightGuard {
+    pub fn enter(&self, job_id: Id, run: i64, room: Vec<LentRoom>) -> InFlightGuard {
         self.0.insert((job_id, run), ());
         InFlightGuard { of: self.clone(), key: (job_id, run), _room: room }
     }
@@ -64,7 +67,7 @@ pub struct InFlightGuard {
     of: InFlight,
     /// Job id and run.
     key: (Id, i64),
-    _room: Vec<OwnedSemaphorePermit>,
+    _room: Vec<LentRoom>,
 }
 
 impl Drop for InFlightGuard {
@@ -94,9 +97,9 @@ pub struct RecorderSetup {
     pub board: Arc<Board>,
     /// The metrics in which it counts what it has committed.
     pub metrics: Metrics,
-    /// How many outcomes may wait. It is only posted: the room taken before each claim is the
-    /// bound.
-    pub capacity: usize,
+    /// Bounds how many outcomes may wait, because room is taken before each claim. The recorder
+    /// only posts its capacity.
+    pub room: ResizableBound,
 }
 
 /// Commits outcomes in groups.
@@ -157,11 +160,11 @@ impl actix::Handler<CommitNext> for Recorder {
         self.setup.board.faults().point("recorder.handle");
         let post = self.presence.post();
         let Some(group) = self.setup.uncommitted.next_group() else {
-            post.mailbox(0, self.setup.capacity);
+            post.mailbox(0, self.setup.room.capacity());
             post.idle(wall_clock());
             return;
         };
-        post.mailbox(group.behind, self.setup.capacity);
+        post.mailbox(group.behind, self.setup.room.capacity());
         post.busy(0, wall_clock());
         let setup = self.setup.clone();
         let commit = async move {

@@ -1,11 +1,12 @@
 //! The supervisor: one a process. It owns the pools, the ingest actors, the recorder and the
 //! janitor.
 //!
-//! This file starts it and holds its timer. What it does stands in three others, each with the
+//! This file starts it and holds its timer. What it does stands in four others, each with the
 //! messages that ask for it:
 //!
 //! - `claiming`: claims jobs and gives them to the pools, on nudges and ticks.
 //! - `restarts`: starts actors again that went down.
+//! - `fitting`: lets pools follow the configuration.
 //! - `drain`: gives jobs back and stops.
 //!
 //! It holds no queue except what claims have brought. Its mailbox takes nudges; one that does not
@@ -15,6 +16,7 @@
 use super::{
     claiming::Claiming,
     drain::Draining,
+    fitting,
     handover::{HandedOver, Handover},
     poll_policy::{PollInputs, PollPolicy},
     pool::{KindEntry, Pool, SlotSetup},
@@ -158,8 +160,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts a pool for each kind that has none yet.
-    fn start_pools(&mut self) {
+    /// Makes a pool for each kind that has none yet. It has no slots until it is fitted.
+    fn make_pools(&mut self) {
         let Some(deps) = self.setup.deps.clone() else { return };
         for entry in self.setup.kinds.clone() {
             if self.pools.iter().any(|pool| pool.kind() == entry.kind) {
@@ -181,10 +183,10 @@ impl Supervisor {
                 post: self.setup.board.pool(entry.kind),
                 metrics: self.setup.metrics.kind(entry.kind),
                 node: self.setup.node,
-                waiting: Arc::new(PoolQueue::default()),
+                waiting: Arc::new(PoolQueue::new(self.setup.board.pool(entry.kind))),
                 successes: Arc::new(SuccessClock::start()),
             };
-            self.pools.push(Pool::start(entry, setup, self.setup.arbiters.clone()));
+            self.pools.push(Pool::new(entry, setup, self.setup.arbiters.clone()));
         }
     }
 
@@ -206,8 +208,10 @@ impl Supervisor {
 
         // Say for which kinds heartbeats look for jobs. While this process polls, there is no need.
         // But if nothing else would wake it before the next tick, heartbeats look all the same.
+        // Jobs of a paused kind are nothing to wake it for.
         let heartbeats_look = !is_due || !is_told;
-        let kinds = self.kinds.iter().filter(|_| heartbeats_look);
+        let is_looked_for = |kind: &&JobKind| heartbeats_look && !config.pools.of(kind.0).paused;
+        let kinds = self.kinds.iter().filter(is_looked_for);
         let wanted: Vec<_> = kinds.map(|kind| (kind.0, self.claiming.floor(*kind))).collect();
         membership.look_for_jobs(&wanted);
 
@@ -221,7 +225,7 @@ impl Supervisor {
 
     /// Moves jobs whose time has come into their lines. Wakes again when the next is due, if that
     /// is before the next tick.
-    fn make_due(&mut self, ctx: &mut actix::Context<Self>) {
+    pub(super) fn make_due(&mut self, ctx: &mut actix::Context<Self>) {
         if self.is_making_due || self.pools.is_empty() || self.draining.is_some() {
             return;
         }
@@ -278,10 +282,11 @@ impl actix::Actor for Supervisor {
         self.setup.handover.address.set(address);
         self.setup.board.faults().point("supervisor.started");
 
-        // Start the children, or those that went down under the supervisor before; then the
-        // pools.
+        // Hear of changes of the configuration, before the pools are fitted to it.
+        ctx.add_message_stream(Box::pin(fitting::changes(&self.setup.config)));
+
+        // Start the children, or those that went down under the supervisor before.
         self.check_all(ctx);
-        self.start_pools();
 
         // Hear of actors that go down.
         let handover = self.setup.handover.clone();
@@ -291,8 +296,10 @@ impl actix::Actor for Supervisor {
         });
         ctx.add_message_stream(Box::pin(downs));
 
-        // Work.
+        // Work. Slots are started here, or follow what has changed while no supervisor lived.
+        self.make_pools();
         self.take_over_claim(ctx);
+        self.fit_pools(ctx);
         ctx.notify(Tick);
     }
 }
@@ -314,6 +321,7 @@ impl actix::Handler<Tick> for Supervisor {
         self.setup.board.faults().point("supervisor.tick");
         self.presence.post().busy(0, wall_clock());
         self.check_all(ctx);
+        self.fit_pools(ctx);
         self.give_back_stale();
         self.poll_if_due(ctx);
         self.presence.post().idle(wall_clock());

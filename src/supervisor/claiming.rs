@@ -19,7 +19,7 @@ use crate::{
         fairness::{self, Floor, Turn},
     },
     ingest::Stored,
-    recorder::Recorded,
+    recorder::{LentRoom, Recorded, ResizableBound},
     store::{Claim, Queue, StoreError, Want},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
@@ -28,10 +28,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 /// Event: a slot is free, and its pool can take more jobs.
 #[derive(actix::Message, Clone, Copy, Debug)]
@@ -55,9 +52,9 @@ const PREFETCH_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Claiming {
     /// Room in the recorder: one permit for each outcome that it may still take.
-    room: Arc<Semaphore>,
+    room: ResizableBound,
     /// One permit: this node runs at most one job whose last attempt was rescued.
-    suspects: Arc<Semaphore>,
+    suspects: ResizableBound,
     /// True if the next claim searches for a suspect: a tick has passed, or the last claim found
     /// one.
     looks_for_suspect: bool,
@@ -84,9 +81,9 @@ pub(super) struct Claiming {
 struct Planned {
     wants: Vec<Want>,
     /// Room in the recorder, one permit for each job wanted.
-    permits: Vec<OwnedSemaphorePermit>,
+    permits: Vec<LentRoom>,
     /// The place for a suspect, if the claim searches for one.
-    suspect_place: Option<OwnedSemaphorePermit>,
+    suspect_place: Option<LentRoom>,
     /// Some kind is claimed without a floor, and has to know V.
     reads_clock: bool,
     asked_at: Duration,
@@ -95,11 +92,11 @@ struct Planned {
 /// A claim that is finished.
 #[derive(Debug)]
 pub(super) struct ClaimResult {
-    permits: Vec<OwnedSemaphorePermit>,
+    permits: Vec<LentRoom>,
     /// True if it searched for a suspect: the place for one was free.
     has_looked: bool,
     /// The suspect with its place, which stays taken until the suspect is settled.
-    suspect: Option<(Claim, OwnedSemaphorePermit)>,
+    suspect: Option<(Claim, LentRoom)>,
     result: Result<Claimed, StoreError>,
 }
 
@@ -114,7 +111,7 @@ struct Claimed {
 }
 
 impl Claiming {
-    pub(super) fn new(room: Arc<Semaphore>, suspects: Arc<Semaphore>, is_closed: bool) -> Self {
+    pub(super) fn new(room: ResizableBound, suspects: ResizableBound, is_closed: bool) -> Self {
         Self {
             room,
             suspects,
@@ -156,7 +153,7 @@ impl Claiming {
 
         // Deal the room of the recorder to the pools.
         let wishes: Vec<usize> = pools.iter_mut().map(Pool::room).collect();
-        let room = self.room.available_permits();
+        let room = self.room.free();
         let dealt = fairness::deal(room, &wishes, self.first % wishes.len().max(1));
         self.first = self.first.wrapping_add(1);
         let mut reads_clock = false;
@@ -174,14 +171,13 @@ impl Claiming {
 
         // Take that room.
         let total: usize = wants.iter().map(|want| want.slots).sum();
-        let permits: Vec<OwnedSemaphorePermit> =
-            (0..total).map_while(|_| self.room.clone().try_acquire_owned().ok()).collect();
+        let permits: Vec<LentRoom> = (0..total).map_while(|_| self.room.take()).collect();
         if permits.len() < total || total == 0 {
             return None;
         }
         self.is_nudged = false;
         let suspect_place = match self.looks_for_suspect {
-            true => self.suspects.clone().try_acquire_owned().ok(),
+            true => self.suspects.take(),
             false => None,
         };
         Some(Planned { wants, permits, suspect_place, reads_clock, asked_at })
@@ -345,7 +341,7 @@ impl Supervisor {
         }
         for pool in &self.pools {
             if let Some(jobs) = given.remove(&pool.kind()) {
-                pool.give(jobs);
+                self.give_back(pool.give(jobs));
             }
         }
         if self.claiming.is_nudged {

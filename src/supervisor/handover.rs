@@ -6,18 +6,17 @@
 //! too.
 
 use super::{actor::Supervisor, claiming::ClaimResult, pool::Pool, restarts::Supervised};
-use crate::{recorder::InFlight, telemetry::board::Down};
+use crate::{
+    recorder::{InFlight, ResizableBound},
+    telemetry::board::Down,
+};
 use std::{
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, ready},
 };
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 /// The supervisor that lives now. Clones share it, and a replacement sets it again.
@@ -43,9 +42,9 @@ pub struct Handover {
     /// The runs that this process has in memory.
     pub in_flight: InFlight,
     /// Room in the recorder: one permit for each outcome that it may still take.
-    pub(super) room: Arc<Semaphore>,
+    pub room: ResizableBound,
     /// One permit: this node runs at most one job whose last attempt was rescued.
-    pub(super) suspects: Arc<Semaphore>,
+    pub(super) suspects: ResizableBound,
     /// The start of the clock of restarts and polls.
     pub(super) started: Instant,
     /// Empty while a supervisor lives.
@@ -66,14 +65,14 @@ pub(super) struct HandedOver {
 }
 
 impl Handover {
-    /// `recorder_capacity`: how many outcomes and claimed jobs there may be together. `downs`:
-    /// where the board reports actors that went down.
-    pub fn new(recorder_capacity: usize, downs: mpsc::UnboundedReceiver<Down>) -> Arc<Self> {
+    /// Nothing is claimed until the first supervisor has fitted the recorder's room to its pools.
+    /// `downs`: where the board reports actors that went down.
+    pub fn new(downs: mpsc::UnboundedReceiver<Down>) -> Arc<Self> {
         Arc::new(Self {
             address: SupervisorAddress::default(),
             in_flight: InFlight::default(),
-            room: Arc::new(Semaphore::new(recorder_capacity)),
-            suspects: Arc::new(Semaphore::new(1)),
+            room: ResizableBound::new(0),
+            suspects: ResizableBound::new(1),
             started: Instant::now(),
             left: Mutex::default(),
             claim: Mutex::default(),

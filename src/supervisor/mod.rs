@@ -2,8 +2,8 @@
 //! down.
 //!
 //! Other systems call a supervisor what only restarts, or only fetches; this one does both.
-//! `claiming` decides which jobs are taken, `restarts` which actors are started again, `drain`
-//! how it ends; all three are parts of the `actor`. A kind's `pool` stands between them: claiming
+//! `claiming` decides which jobs are taken, `restarts` which actors are started again, `fitting`
+//! how pools follow the configuration, `drain` how it ends; all four are parts of the `actor`. A kind's `pool` stands between them: claiming
 //! fills its queue (`pool_queue`) and restarts replaces its slots (`pool_slots`). Neither touches
 //! the other's half; the pool joins them: jobs wake slots, and a slot that is down gets no job. A
 //! `slot` takes jobs from the queue, and `attempt` is what happens to a job from there to the
@@ -15,6 +15,7 @@ mod attempt;
 mod claim_pauses;
 mod claiming;
 mod drain;
+mod fitting;
 mod guardian;
 mod handover;
 mod janitor;
@@ -25,6 +26,7 @@ mod pool_queue;
 mod pool_slots;
 mod restarts;
 mod slot;
+mod slot_states;
 mod thread_watch;
 mod work;
 

@@ -1,11 +1,12 @@
 //! A pool: everything that one job kind has in this process.
 //!
 //! `claiming` fills its queue, up to the room that its rate allows; `restarts` replaces its
-//! slots. The pool outlives the supervisor, which hands it over to the next one.
+//! slots; `fitting` lets it follow the configuration. The pool outlives the supervisor, which hands
+//! it over to the next one.
 
 use super::{
     handover::SupervisorAddress,
-    pool_queue::{ClaimedJob, PoolQueue},
+    pool_queue::{ClaimedJob, PoolQueue, QueueChange},
     pool_slots::{CurrentJob, Slots, SuccessClock},
     slot::{HandlerActor, Wake},
     work::WorkRuntime,
@@ -123,20 +124,58 @@ pub(super) struct Pool {
     /// Its slots: what is down, and when it is started again.
     pub(super) slots: Slots,
     rate: FinishRate,
+    /// What it was fitted to last; `None` before the first time.
+    applied: Option<Applied>,
+}
+
+/// The part of the configuration that slots are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Applied {
+    size: usize,
+    is_paused: bool,
+}
+
+/// What follows from fitting a pool.
+#[derive(Debug, Default)]
+pub(super) struct Fitted {
+    /// The jobs that go back, because the pool is paused.
+    pub(super) back: Vec<ClaimedJob>,
+    /// The pool can take more jobs than before.
+    pub(super) can_take_more: bool,
 }
 
 impl Pool {
-    /// Starts as many slots as the configuration says. The size is read here, and never again.
-    pub(super) fn start(
-        entry: KindEntry,
-        setup: SlotSetup,
-        arbiters: Arc<[ArbiterHandle]>,
-    ) -> Self {
-        let config = setup.pool_config();
-        setup.post.configured(&config);
-        setup.metrics.pool_size.set(i64::try_from(config.size).unwrap_or(i64::MAX));
-        let slots = Slots::start(entry, setup.clone(), arbiters, config.size);
-        Self { setup, slots, rate: FinishRate::start() }
+    /// A pool without slots: [`Pool::fit`] starts them.
+    pub(super) fn new(entry: KindEntry, setup: SlotSetup, arbiters: Arc<[ArbiterHandle]>) -> Self {
+        let slots = Slots::new(entry, setup.clone(), arbiters);
+        Self { setup, slots, rate: FinishRate::start(), applied: None }
+    }
+
+    /// Gives the pool the size that the configuration says, and pauses or resumes it. Slots that
+    /// are not wanted any more leave as soon as they have no job.
+    pub(super) fn fit(&mut self, pools: &config::Pools) -> Fitted {
+        let kind = self.setup.kind;
+        let config = pools.of(kind.0);
+        let wanted = Applied { size: config.size, is_paused: config.paused };
+        let before = self.applied;
+        let mut fitted = Fitted::default();
+        if before != Some(wanted) {
+            // First the queue: from here on no job starts that may not.
+            let QueueChange { wake, back } = self.setup.waiting.fit(wanted.size, wanted.is_paused);
+            self.setup.work.resize(wanted.size);
+            self.slots.resize(wanted.size);
+            self.slots.wake(&wake);
+            log_change(kind, before, wanted, self.slots.leaving(), back.len());
+            let grows = before.is_none_or(|it| it.is_paused || it.size < wanted.size);
+            fitted = Fitted { back, can_take_more: grows && !wanted.is_paused };
+            self.applied = Some(wanted);
+        }
+        // Last the board: who reads the new size there finds the slots that leave, too.
+        self.setup.post.configured(&config, pools.configured(kind.0).size);
+        if before != Some(wanted) {
+            self.setup.board.changed();
+        }
+        fitted
     }
 
     /// The parts from which its slots are made.
@@ -167,10 +206,32 @@ impl Pool {
         2 * self.room() >= config.size + config.prefetch
     }
 
-    /// Adds claimed jobs, and wakes slots for them.
-    pub(super) fn give(&self, jobs: Vec<ClaimedJob>) {
-        let idle = self.setup.waiting.add(jobs);
-        self.slots.wake(&idle);
+    /// Adds claimed jobs, and wakes slots for them. Returns those that go back, because the pool
+    /// was paused meanwhile.
+    pub(super) fn give(&self, jobs: Vec<ClaimedJob>) -> Vec<ClaimedJob> {
+        let QueueChange { wake, back } = self.setup.waiting.add(jobs);
+        self.slots.wake(&wake);
+        back
+    }
+
+    /// Wakes slots for the jobs that wait: another slot has gone, and one more job may start.
+    pub(super) fn wake_waiting(&self) {
+        self.slots.wake(&self.setup.waiting.wake());
+    }
+}
+
+/// Logs how a pool has changed. `leaving`: how many slots still have to leave. `back`: how many
+/// jobs go back.
+fn log_change(kind: JobKind, before: Option<Applied>, now: Applied, leaving: usize, back: usize) {
+    if let Some(before) = before.filter(|before| before.size != now.size) {
+        tracing::info!(%kind, from = before.size, to = now.size, leaving, "the pool is resized");
+    }
+    match (before.is_some_and(|it| it.is_paused), now.is_paused) {
+        (false, true) => {
+            tracing::info!(%kind, back, "the pool is paused: no job of the kind starts here")
+        }
+        (true, false) => tracing::info!(%kind, "the pool is resumed"),
+        (false, false) | (true, true) => {}
     }
 }
 

@@ -1,9 +1,10 @@
 //! The jobs of one kind that wait in this process for a slot, and the slots that wait for a job.
 
-use crate::{recorder::InFlightGuard, store::Claim};
+use super::slot_states::{NextStep, SlotStates};
+use crate::{recorder::InFlightGuard, store::Claim, telemetry::pool_post::PoolPost};
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -20,46 +21,67 @@ pub(super) struct ClaimedJob {
     pub(super) is_suspect: bool,
 }
 
-/// Shared by the slots of a pool and the supervisor. Starts empty and open.
-#[derive(Debug, Default)]
-pub(super) struct PoolQueue(Mutex<QueueState>);
+/// Shared by the slots of a pool and the supervisor. Starts empty, open, and without slots.
+#[derive(Debug)]
+pub(super) struct PoolQueue {
+    state: Mutex<QueueState>,
+    /// Where it posts how many jobs wait.
+    post: Arc<PoolPost>,
+}
 
 #[derive(Debug, Default)]
 struct QueueState {
     /// Claimed and not started, in the order of turns.
     jobs: VecDeque<ClaimedJob>,
-    /// The numbers of the slots that wait for a job.
-    idle: Vec<usize>,
-    /// No slot gets a job any more.
-    is_closed: bool,
+    slots: SlotStates,
+}
+
+/// What follows from a change of the queue.
+#[derive(Debug, Default)]
+pub(super) struct QueueChange {
+    /// The slots to wake; they count as idle no longer.
+    pub(super) wake: Vec<usize>,
+    /// The jobs that go back, because the pool is paused.
+    pub(super) back: Vec<ClaimedJob>,
 }
 
 impl PoolQueue {
-    /// The next job for a slot. `None`: there is none; the slot is noted as idle and will be
-    /// woken.
-    pub(super) fn next(&self, slot: usize) -> Option<ClaimedJob> {
+    pub(super) fn new(post: Arc<PoolPost>) -> Self {
+        Self { state: Mutex::default(), post }
+    }
+
+    /// From now on so many slots are wanted, and none of them gets a job if `is_paused`.
+    pub(super) fn fit(&self, size: usize, is_paused: bool) -> QueueChange {
+        self.change(|state| state.slots.fit(size, is_paused, state.jobs.len()))
+    }
+
+    /// What a slot does next that has no job, or no job any more. If it has to wait, it is noted
+    /// as idle and will be woken.
+    pub(super) fn next(&self, slot: usize) -> NextStep<ClaimedJob> {
         let mut state = self.state();
-        if state.is_closed {
-            return None;
-        }
-        let next = state.jobs.pop_front();
-        if next.is_none() && !state.idle.contains(&slot) {
-            state.idle.push(slot);
-        }
+        let QueueState { jobs, slots } = &mut *state;
+        let next = slots.next(slot, jobs);
+        self.post.jobs_wait(jobs.len());
         next
     }
 
-    /// Adds jobs, and sorts all by turn. Returns the slots to wake for them; they count as idle
-    /// no longer.
-    pub(super) fn add(&self, jobs: Vec<ClaimedJob>) -> Vec<usize> {
+    /// Adds jobs, and sorts all by turn.
+    pub(super) fn add(&self, added: Vec<ClaimedJob>) -> QueueChange {
+        self.change(|QueueState { jobs, slots }| {
+            jobs.extend(added);
+            jobs.make_contiguous().sort_by(|a, b| {
+                let key = |job: &ClaimedJob| (job.claim.turn, job.claim.line);
+                (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
+            });
+            slots.wake(jobs.len())
+        })
+    }
+
+    /// The slots to wake for the jobs that wait; they count as idle no longer.
+    pub(super) fn wake(&self) -> Vec<usize> {
         let mut state = self.state();
-        state.jobs.extend(jobs);
-        state.jobs.make_contiguous().sort_by(|a, b| {
-            let key = |job: &ClaimedJob| (job.claim.turn, job.claim.line);
-            (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
-        });
-        let count = state.jobs.len().min(state.idle.len());
-        state.idle.drain(..count).collect()
+        let waiting = state.jobs.len();
+        state.slots.wake(waiting)
     }
 
     /// Takes out the jobs that have waited for a slot longer than `limit`.
@@ -68,19 +90,26 @@ impl PoolQueue {
         let (stale, kept) =
             state.jobs.drain(..).partition::<VecDeque<_>, _>(|job| job.since.elapsed() > limit);
         state.jobs = kept;
+        self.post.jobs_wait(state.jobs.len());
         stale.into()
     }
 
     /// Gives out nothing any more, and takes out all jobs.
     pub(super) fn close(&self) -> Vec<ClaimedJob> {
         let mut state = self.state();
-        state.is_closed = true;
+        state.slots.close();
+        self.post.jobs_wait(0);
         state.jobs.drain(..).collect()
     }
 
-    /// The actor of this slot is new, or down: it does not wait for a job.
-    pub(super) fn is_not_idle(&self, slot: usize) {
-        self.state().idle.retain(|idle| *idle != slot);
+    /// The actor of this slot is new, down or gone: it has no job and does not wait for one.
+    pub(super) fn forget(&self, slot: usize) {
+        self.state().slots.forget(slot);
+    }
+
+    /// Whether this slot was told to leave.
+    pub(super) fn has_left(&self, slot: usize) -> bool {
+        self.state().slots.has_left(slot)
     }
 
     /// Whether no job waits for a slot.
@@ -88,13 +117,29 @@ impl PoolQueue {
         self.state().jobs.is_empty()
     }
 
-    /// How many jobs fit in: one for each idle slot and `prefetch` more.
+    /// How many jobs fit in: one for each idle slot and `prefetch` more; none while it is paused.
     pub(super) fn room(&self, prefetch: usize) -> usize {
         let state = self.state();
-        (state.idle.len() + prefetch).saturating_sub(state.jobs.len())
+        match state.slots.is_paused() {
+            true => 0,
+            false => (state.slots.ready() + prefetch).saturating_sub(state.jobs.len()),
+        }
+    }
+
+    /// Changes the state. `change` returns the slots to wake. The jobs of a paused pool are taken
+    /// out.
+    fn change(&self, change: impl FnOnce(&mut QueueState) -> Vec<usize>) -> QueueChange {
+        let mut state = self.state();
+        let wake = change(&mut state);
+        let back = match state.slots.is_paused() {
+            true => state.jobs.drain(..).collect(),
+            false => Vec::new(),
+        };
+        self.post.jobs_wait(state.jobs.len());
+        QueueChange { wake, back }
     }
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 use actix::{ArbiterHandle, Recipient};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -110,6 +111,8 @@ pub(super) enum SlotHealth {
     Alive,
     /// Its actor is gone.
     Dead,
+    /// Its actor is gone, because it was not wanted any more.
+    Left,
     /// Its job should have ended long ago.
     Silent,
     /// It went down and waits for its restart.
@@ -119,48 +122,70 @@ pub(super) enum SlotHealth {
     },
 }
 
-/// All slots of a pool. A slot's number is its index here.
+/// All slots of a pool.
 #[derive(Debug)]
 pub(super) struct Slots {
     entry: KindEntry,
     setup: SlotSetup,
     arbiters: Arc<[ArbiterHandle]>,
-    slots: Vec<Slot>,
+    /// By slot number. Those with the number `size` or a greater one are leaving: they get no job
+    /// any more, and stay here until their actors are gone.
+    slots: BTreeMap<usize, Slot>,
+    /// How many slots are wanted.
+    size: usize,
     /// How often slots of this pool went down lately.
     intensity: Intensity,
 }
 
 impl Slots {
-    /// Starts this many slots.
-    pub(super) fn start(
-        entry: KindEntry,
-        setup: SlotSetup,
-        arbiters: Arc<[ArbiterHandle]>,
-        count: usize,
-    ) -> Self {
-        let slots = Vec::with_capacity(count);
-        let mut all = Self { entry, setup, arbiters, slots, intensity: Intensity::default() };
-        for number in 0..count {
-            all.start_slot(number, number, Streak::default());
-        }
-        all.post_waiting();
-        all
+    /// No slots yet.
+    pub(super) fn new(entry: KindEntry, setup: SlotSetup, arbiters: Arc<[ArbiterHandle]>) -> Self {
+        let (slots, intensity) = (BTreeMap::new(), Intensity::default());
+        Self { entry, setup, arbiters, slots, size: 0, intensity }
     }
 
-    /// How many slots there are.
-    pub(super) fn count(&self) -> usize {
-        self.slots.len()
+    /// From now on so many slots are wanted. Starts those that are missing; one that is leaving is
+    /// taken back. The others leave by themselves, once the queue has told them to.
+    pub(super) fn resize(&mut self, size: usize) {
+        self.size = size;
+        // A slot that waits for its restart has no actor that could leave.
+        let is_gone =
+            |number: &usize, slot: &mut Slot| *number >= size && slot.restart_at.is_some();
+        let gone: Vec<usize> =
+            self.slots.extract_if(.., is_gone).map(|(number, _)| number).collect();
+        gone.into_iter().for_each(|number| self.forget(number));
+        for number in 0..size {
+            if !self.slots.contains_key(&number) {
+                self.start_slot(number, number, Streak::default());
+            }
+        }
+        self.post();
+    }
+
+    /// The numbers of all slots, of those that are leaving, too.
+    pub(super) fn numbers(&self) -> Vec<usize> {
+        self.slots.keys().copied().collect()
+    }
+
+    /// How many slots are leaving.
+    pub(super) fn leaving(&self) -> usize {
+        self.slots.range(self.size..).count()
+    }
+
+    /// Whether slot `number` is not wanted any more.
+    pub(super) const fn is_leaving(&self, number: usize) -> bool {
+        number >= self.size
     }
 
     /// How many slots run a job.
     pub(super) fn busy(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.current.running().is_some()).count()
+        self.slots.values().filter(|slot| slot.current.running().is_some()).count()
     }
 
     /// Wakes these slots, because there are jobs for them.
     pub(super) fn wake(&self, numbers: &[usize]) {
         for number in numbers {
-            if let Some(slot) = self.slots.get(*number)
+            if let Some(slot) = self.slots.get(number)
                 && slot.wake.try_send(Wake).is_err()
             {
                 tracing::debug!(slot = *number, kind = %self.setup.kind, "a slot that was to be woken is gone");
@@ -170,7 +195,7 @@ impl Slots {
 
     /// How slot `number` is now; `None` if there is no such slot.
     pub(super) fn health(&self, number: usize) -> Option<SlotHealth> {
-        let (slot, now) = (self.slots.get(number)?, Instant::now());
+        let (slot, now) = (self.slots.get(&number)?, Instant::now());
         if let Some(at) = slot.restart_at {
             return Some(SlotHealth::Waiting { is_over: at <= now });
         }
@@ -178,35 +203,49 @@ impl Slots {
         Some(match slot.wake.connected() {
             _ if is_silent => SlotHealth::Silent,
             true => SlotHealth::Alive,
+            false if self.setup.waiting.has_left(number) => SlotHealth::Left,
             false => SlotHealth::Dead,
         })
     }
 
     /// Takes away the job of slot `number`, if it has one.
     pub(super) fn take_current(&self, number: usize) -> Option<ClaimedJob> {
-        self.slots.get(number)?.current.take()
+        self.slots.get(&number)?.current.take()
     }
 
     /// Takes away the jobs of all slots, each with the number of its slot.
     pub(super) fn take_all_current(&self) -> Vec<(usize, ClaimedJob)> {
-        let take = |(number, slot): (usize, &Slot)| Some((number, slot.current.take()?));
-        self.slots.iter().enumerate().filter_map(take).collect()
+        let take = |(number, slot): (&usize, &Slot)| Some((*number, slot.current.take()?));
+        self.slots.iter().filter_map(take).collect()
     }
 
     /// Slot `number` is silent: nothing that it may still do counts.
     pub(super) fn abandon(&self, number: usize) {
-        if let Some(slot) = self.slots.get(number) {
+        if let Some(slot) = self.slots.get(&number) {
             slot.current.is_abandoned.store(true, Ordering::Release);
         }
     }
 
-    /// Starts slot `number` again; on the next arbiter if its own is blocked.
+    /// Starts slot `number` again, on the next arbiter if its own is blocked. If the slot is
+    /// leaving, it has left by this.
     pub(super) fn restart(&mut self, number: usize) {
-        let Some(slot) = self.slots.get(number) else { return };
+        if self.is_leaving(number) {
+            self.slots.remove(&number);
+            self.forget(number);
+            self.post();
+            return;
+        }
+        let Some(slot) = self.slots.get(&number) else { return };
         let arbiter = slot.arbiter + usize::from(slot.current.is_abandoned());
         let streak = slot.streak;
         self.start_slot(number, arbiter, streak);
-        self.post_waiting();
+        self.post();
+    }
+
+    /// Nothing is left of slot `number`: neither on the board nor in the queue.
+    fn forget(&self, number: usize) {
+        self.setup.waiting.forget(number);
+        self.setup.board.remove(&self.setup.slot_name(number));
     }
 
     /// Slot `number` went down. Returns how long it waits for its restart; `None`: it is
@@ -222,9 +261,9 @@ impl Slots {
         if !self.intensity.went_down(now, last_success, limit) {
             return None;
         }
-        self.setup.waiting.is_not_idle(number);
+        self.setup.waiting.forget(number);
         let name = self.setup.slot_name(number);
-        let slot = self.slots.get_mut(number)?;
+        let slot = self.slots.get_mut(&number)?;
         let pause = slot.streak.pause(now, last_success, limit, random);
         slot.restart_at = Some(Instant::now() + pause);
         tracing::warn!(
@@ -235,7 +274,7 @@ impl Slots {
         let now = wall_clock();
         let post = self.setup.board.post(&name, ActorType::Handler, PARENT, now);
         post.set(ActorState::BackingOff, now);
-        self.post_waiting();
+        self.post();
         Some(pause)
     }
 
@@ -243,24 +282,24 @@ impl Slots {
         let current = Arc::<CurrentJob>::default();
         let arbiter = arbiter % self.arbiters.len().max(1);
         let Some(handle) = self.arbiters.get(arbiter) else { return };
-        self.setup.waiting.is_not_idle(number);
+        self.setup.waiting.forget(number);
         let wake = self.entry.start(handle, self.setup.clone(), number, current.clone());
         let slot = Slot { wake, current, arbiter, streak, restart_at: None };
-        match self.slots.get_mut(number) {
-            Some(place) => *place = slot,
-            None => self.slots.push(slot),
-        }
+        self.slots.insert(number, slot);
     }
 
-    /// Posts how many slots wait for their restart, and logs if that pauses or resumes the pool.
-    fn post_waiting(&self) {
+    /// Posts how many slots are leaving and how many of the others wait for their restart, and logs
+    /// if that pauses or resumes the pool.
+    fn post(&self) {
         let post = &self.setup.post;
         let was_backing_off = post.view().is_backing_off();
-        let waiting = self.slots.iter().filter_map(|slot| slot.restart_at);
+        let wanted = self.slots.range(..self.size);
+        let waiting = wanted.filter_map(|(_, slot)| slot.restart_at);
         let first = waiting.clone().min().map(|at| {
             let ms = at.saturating_duration_since(Instant::now()).as_millis();
             wall_clock().plus_millis(i64::try_from(ms).unwrap_or(i64::MAX))
         });
+        post.slots_leave(self.leaving());
         post.slots_wait(waiting.count(), first);
         match (was_backing_off, post.view().is_backing_off()) {
             (false, true) => {

@@ -108,7 +108,7 @@ impl Supervisor {
             self.check_child(child, ctx);
         }
         for pool in 0..self.pools.len() {
-            for slot in 0..self.pools.get(pool).map_or(0, |pool| pool.slots.count()) {
+            for slot in self.pools.get(pool).map_or_else(Vec::new, |it| it.slots.numbers()) {
                 self.check_slot(pool, slot, ctx);
             }
         }
@@ -181,10 +181,13 @@ impl Supervisor {
     /// Checks a slot of the pool with this index. False: it lives.
     fn check_slot(&mut self, pool: usize, number: usize, ctx: &mut actix::Context<Self>) -> bool {
         let Some(pool) = self.pools.get_mut(pool) else { return true };
+        let is_leaving = pool.slots.is_leaving(number);
         let is_silent = match pool.slots.health(number) {
             None | Some(SlotHealth::Waiting { is_over: false }) => return true,
-            Some(SlotHealth::Waiting { is_over: true }) => {
+            Some(SlotHealth::Waiting { is_over: true } | SlotHealth::Left) => {
+                // If it is wanted again, though it has left, another takes its place.
                 pool.slots.restart(number);
+                pool.wake_waiting();
                 return true;
             }
             Some(SlotHealth::Alive) => return false,
@@ -194,17 +197,22 @@ impl Supervisor {
 
         // It went down: its job is a failed attempt at once.
         let name = pool.setup().slot_name(number);
-        tracing::error!(actor = name, is_silent, "a slot went down");
-        self.setup.metrics.actor_restarted(ActorType::Handler.as_str());
-        self.setup.board.restarted(&name);
+        tracing::error!(actor = name, is_silent, is_leaving, "a slot went down");
         if is_silent {
             lose_thread_of(pool, number);
         }
         if let Some(claimed) = pool.slots.take_current(number) {
-            attempt::fail_without_slot(pool.setup(), claimed, name, is_silent);
+            attempt::fail_without_slot(pool.setup(), claimed, name.clone(), is_silent);
         }
 
-        // Start it again, after a pause if this happens too often.
+        // Start it again, after a pause if this happens too often; but not if it is leaving.
+        if is_leaving {
+            pool.slots.restart(number);
+            pool.wake_waiting();
+            return true;
+        }
+        self.setup.metrics.actor_restarted(ActorType::Handler.as_str());
+        self.setup.board.restarted(&name);
         let limit = Limit::from(&self.setup.config.get().restart);
         match pool.slots.went_down(number, &limit, rand::random()) {
             None => pool.slots.restart(number),
@@ -212,6 +220,8 @@ impl Supervisor {
                 ctx.notify_later(CheckAll, pause);
             }
         }
+        // Its job counts no longer, so another slot may start one.
+        pool.wake_waiting();
         true
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! Its pool owns it. The job that it works on is kept outside of it, where the supervisor finds
 //! it. Its mailbox holds at most one wake-up. When it dies, the board reports that at once, its
-//! job becomes a failed attempt, and a replacement is started.
+//! job becomes a failed attempt, and a replacement is started. When its pool shrinks, it ends between
+//! two jobs.
 
-use super::{attempt, claiming::SlotFree, pool::SlotSetup, pool_slots::CurrentJob};
+use super::{
+    attempt, claiming::SlotFree, pool::SlotSetup, pool_slots::CurrentJob, slot_states::NextStep,
+};
 use crate::{
     handlers::JobHandler,
     store::wall_clock,
@@ -39,6 +42,8 @@ pub(super) enum SlotEnd {
     Broken,
     /// It was silent for too long, and another slot has taken its place.
     Abandoned,
+    /// Its pool has shrunk: it is not wanted any more.
+    Leaves,
 }
 
 /// One slot of the pool of `H`.
@@ -79,8 +84,9 @@ impl<H: JobHandler> actix::Handler<Wake> for HandlerActor<H> {
         let work = work_off(self.work.clone());
         AtomicResponse::new(Box::pin(work.into_actor(self).map(|end, actor, ctx| match end {
             None => actor.work.post.idle(wall_clock()),
-            // The presence is dropped without leave: the supervisor starts a replacement.
-            Some(SlotEnd::Broken) => ctx.stop(),
+            // The presence is dropped without leave: the supervisor starts a replacement, or
+            // takes the slot out of its pool.
+            Some(SlotEnd::Broken | SlotEnd::Leaves) => ctx.stop(),
             Some(SlotEnd::Abandoned) => {
                 actor.presence.give_place();
                 ctx.stop();
@@ -92,7 +98,12 @@ impl<H: JobHandler> actix::Handler<Wake> for HandlerActor<H> {
 /// Works off what the pool has for this slot, job by job. `None`: there is no more.
 async fn work_off<H: JobHandler>(slot: Arc<SlotWork<H>>) -> Option<SlotEnd> {
     let waiting = &slot.setup.waiting;
-    while let Some(claimed) = waiting.next(slot.number) {
+    loop {
+        let claimed = match waiting.next(slot.number) {
+            NextStep::Work(claimed) => claimed,
+            NextStep::Wait => break,
+            NextStep::Leave => return Some(SlotEnd::Leaves),
+        };
         let end = attempt::run(&slot, claimed).await;
         if end == Some(SlotEnd::Abandoned) {
             return end;

@@ -1,8 +1,9 @@
 //! The threads on which handlers of one kind run.
 //!
 //! A handler that never yields keeps its thread. The runtime of such a thread is replaced by a
-//! fresh one, so the kind's other jobs have as many threads as before. Futures on the old runtime
-//! go on there, and the runtime ends with the last of them.
+//! fresh one, so the kind's other jobs have as many threads as before. A pool that is resized gets a
+//! fresh runtime, too. Futures on the old runtime go on there, and the runtime ends with the last of
+//! them.
 
 use crate::{
     config,
@@ -14,7 +15,7 @@ use crate::{
 };
 use std::{
     future::poll_fn,
-    io,
+    io, panic,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -28,13 +29,13 @@ use tokio::{
 
 /// The most threads of one runtime. A thread costs nothing while nothing runs on it.
 const THREADS_MAX: usize = 16;
+/// The stack of a thread, in bytes: the usual one of Rust's threads.
+const STACK: usize = 2 * 1024 * 1024;
 
 /// The threads of one kind.
 #[derive(Debug)]
 pub struct WorkRuntime {
     kind: JobKind,
-    /// How many threads a runtime gets.
-    threads: usize,
     /// The runtime of the next futures; `None` once it is stopped.
     current: Mutex<Option<Arc<HandlerThreads>>>,
 }
@@ -42,6 +43,8 @@ pub struct WorkRuntime {
 /// A runtime that ends when nothing holds it any more.
 #[derive(Debug)]
 struct HandlerThreads {
+    /// How many threads it has.
+    count: usize,
     runtime: Mutex<Option<Runtime>>,
     handle: Handle,
 }
@@ -114,9 +117,8 @@ impl WorkRuntime {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(kind: JobKind, slots: usize) -> io::Result<Arc<Self>> {
-        let threads = slots.clamp(1, THREADS_MAX);
-        let current = Mutex::new(Some(start_threads(threads)?));
-        Ok(Arc::new(Self { kind, threads, current }))
+        let current = Mutex::new(Some(start_threads(thread_count(slots), STACK)?));
+        Ok(Arc::new(Self { kind, current }))
     }
 
     /// Runs a handler's future. `None`: the daemon is going down.
@@ -142,16 +144,26 @@ impl WorkRuntime {
         Some((task, guard))
     }
 
+    /// Gives the kind as many threads as these slots need. If the system gives none, the kind goes on
+    /// with those that it has.
+    pub(super) fn resize(&self, slots: usize) {
+        self.replace(|now| (now.count != thread_count(slots)).then(|| thread_count(slots)), STACK);
+    }
+
     /// Replaces the runtime, which has lost a thread, by a fresh one.
     pub(super) fn renew(&self) {
+        self.replace(|now| Some(now.count), STACK);
+    }
+
+    /// Replaces the runtime by one with as many threads as `wanted` says; `None`: it stays. Does
+    /// nothing once it is stopped. Does not wait for the futures on the old one.
+    fn replace(&self, wanted: impl Fn(&HandlerThreads) -> Option<usize>, stack: usize) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.is_none() {
-            return;
-        }
-        match start_threads(self.threads) {
+        let Some(count) = current.as_deref().and_then(wanted) else { return };
+        match start_threads(count, stack) {
             Ok(fresh) => *current = Some(fresh),
             Err(error) => {
-                tracing::error!(%error, kind = %self.kind, "no fresh threads for the kind: it goes on with fewer");
+                tracing::error!(%error, kind = %self.kind, count, "no fresh threads for the kind: it goes on with those that it has");
             }
         }
     }
@@ -174,12 +186,97 @@ pub(super) fn give_up_if_too_many_are_lost(board: &Board, config: &config::Live)
     }
 }
 
-fn start_threads(threads: usize) -> io::Result<Arc<HandlerThreads>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("work")
-        .enable_all()
-        .build()?;
+/// How many threads so many slots need.
+fn thread_count(slots: usize) -> usize {
+    slots.clamp(1, THREADS_MAX)
+}
+
+fn start_threads(count: usize, stack: usize) -> io::Result<Arc<HandlerThreads>> {
+    let build = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(count)
+            .thread_name("work")
+            .thread_stack_size(stack)
+            .enable_all()
+            .build()
+    };
+    // Tokio panics if the system gives it no thread.
+    let runtime = panic::catch_unwind(build)
+        .unwrap_or_else(|_| Err(io::Error::other("the system gives no thread")))?;
     let handle = runtime.handle().clone();
-    Ok(Arc::new(HandlerThreads { runtime: Mutex::new(Some(runtime)), handle }))
+    Ok(Arc::new(HandlerThreads { count, runtime: Mutex::new(Some(runtime)), handle }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::board::Board;
+    use std::collections::HashSet;
+
+    const KIND: JobKind = JobKind("WORKS");
+
+    fn post() -> Arc<PoolPost> {
+        Board::new().0.pool(KIND)
+    }
+
+    /// The threads on which many futures run.
+    async fn threads_of(work: &WorkRuntime) -> usize {
+        let threads = Arc::new(Mutex::new(HashSet::new()));
+        let tasks: Vec<_> = (0..200)
+            .map(|_| {
+                let threads = threads.clone();
+                let future = async move {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    threads.lock().unwrap().insert(std::thread::current().id());
+                };
+                work.spawn(future, post()).unwrap().0
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let threads = threads.lock().unwrap();
+        threads.len()
+    }
+
+    #[tokio::test]
+    async fn threads_follow_the_size_and_futures_go_on_where_they_are() {
+        let work = WorkRuntime::start(KIND, 1).unwrap();
+        assert_eq!(threads_of(&work).await, 1);
+        let (go, told) = tokio::sync::oneshot::channel::<()>();
+        let (old, _) = work.spawn(async move { told.await.is_ok() }, post()).unwrap();
+        for (slots, threads) in [(4, 4), (0, 1), (100, THREADS_MAX), (2, 2)] {
+            work.resize(slots);
+            let seen = threads_of(&work).await;
+            assert!(seen <= threads && (seen > 1 || threads == 1), "{slots}: {seen}");
+            let count = work.current.lock().unwrap().as_ref().unwrap().count;
+            assert_eq!(count, threads, "{slots}");
+        }
+        go.send(()).unwrap();
+        assert!(old.await.unwrap(), "it went on through all of this");
+    }
+
+    #[tokio::test]
+    async fn a_runtime_of_the_same_size_stays_and_a_stopped_one_stays_stopped() {
+        let work = WorkRuntime::start(KIND, 3).unwrap();
+        let current = || work.current.lock().unwrap().clone();
+        let before = current().unwrap();
+        work.resize(3);
+        assert!(Arc::ptr_eq(&before, &current().unwrap()));
+        work.renew();
+        assert!(!Arc::ptr_eq(&before, &current().unwrap()));
+        work.stop();
+        work.resize(5);
+        work.renew();
+        assert!(current().is_none());
+    }
+
+    #[tokio::test]
+    async fn without_a_thread_from_the_system_the_old_ones_go_on() {
+        let work = WorkRuntime::start(KIND, 2).unwrap();
+        // No system gives a thread such a stack.
+        work.replace(|_| Some(4), usize::MAX / 4);
+        assert_eq!(work.current.lock().unwrap().as_ref().unwrap().count, 2);
+        assert!(threads_of(&work).await <= 2);
+    }
 }

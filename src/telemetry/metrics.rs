@@ -68,6 +68,7 @@ struct Families {
     oldest_pending_seconds: GaugeVec,
     pool_size: IntGaugeVec,
     pool_busy: IntGaugeVec,
+    pool_paused: IntGaugeVec,
     pool_backing_off: IntGaugeVec,
     lost_threads: IntGaugeVec,
     actor_restarts: IntCounterVec,
@@ -120,8 +121,9 @@ impl Metrics {
             jobs_pending: add.gauges("jobs_pending", "Jobs pending", KIND)?,
             jobs_running: add.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
             oldest_pending_seconds: add.register(GaugeVec::new(age, KIND)?)?,
-            pool_size: add.gauges("pool_size", "Slots", KIND)?,
+            pool_size: add.gauges("pool_size", "Slots that are wanted", KIND)?,
             pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
+            pool_paused: add.gauges("pool_paused", "1 while no job of the kind starts", KIND)?,
             pool_backing_off: add.gauges(
                 "pool_backing_off",
                 "Slots that wait for their restart; as many as `pool_size`: paused",
@@ -191,6 +193,7 @@ impl Metrics {
             oldest_pending_seconds: self.0.oldest_pending_seconds.with_label_values(&[name]),
             pool_size: self.0.pool_size.with_label_values(&[name]),
             pool_busy: self.0.pool_busy.with_label_values(&[name]),
+            pool_paused: self.0.pool_paused.with_label_values(&[name]),
             pool_backing_off: self.0.pool_backing_off.with_label_values(&[name]),
             lost_threads: self.0.lost_threads.with_label_values(&[name]),
         }
@@ -326,10 +329,12 @@ pub struct KindMetrics {
     pub running: IntGauge,
     /// Age of the job that has been due for longest, in seconds; 0 if none is due.
     pub oldest_pending_seconds: Gauge,
-    /// The slots of the pool.
+    /// The slots that are wanted.
     pub pool_size: IntGauge,
-    /// The slots that run a job.
+    /// The slots that run a job, those that are leaving included.
     pub pool_busy: IntGauge,
+    /// 1 while the pool is paused.
+    pub pool_paused: IntGauge,
     /// Slots that wait for their restart.
     pub pool_backing_off: IntGauge,
     /// Threads that handlers which never yield hold.
@@ -448,6 +453,7 @@ mod tests {
             "postroom_oldest_pending_seconds{kind=\"SELF_CHECK\"} 0",
             "postroom_pool_size{kind=\"SELF_CHECK\"} 8",
             "postroom_pool_busy{kind=\"SELF_CHECK\"} 0",
+            "postroom_pool_paused{kind=\"SELF_CHECK\"} 0",
             "postroom_pool_backing_off{kind=\"SELF_CHECK\"} 0",
             "postroom_lost_threads{kind=\"SELF_CHECK\"} 0",
             "postroom_actor_restarts_total{actor=\"handler\"} 1",

@@ -1,7 +1,7 @@
 //! A pool's place on the board.
 //!
-//! The pool posts how it is configured and which of its slots wait; slots post when they are busy,
-//! and threads when they are lost. All of it is atomic, so posting blocks nobody.
+//! The pool posts how it is configured, which of its slots wait or leave, and how many jobs wait for a
+//! slot; slots post when they are busy, and threads when they are lost. All of it is atomic, so posting blocks nobody.
 
 use crate::{
     config::PoolConfig,
@@ -15,7 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 pub struct PoolPost {
     kind: JobKind,
     size: AtomicUsize,
+    configured_size: AtomicUsize,
+    leaving: AtomicUsize,
     busy: AtomicUsize,
+    claimed: AtomicUsize,
     backing_off: AtomicUsize,
     /// In Unix milliseconds; 0 if no slot waits for its restart.
     resumes_at_ms: AtomicI64,
@@ -32,17 +35,23 @@ pub struct PoolPost {
 pub struct PoolView {
     /// The kind of jobs that the pool works on.
     pub kind: JobKind,
-    /// How many slots it has.
+    /// How many slots are wanted: those of the configuration, or of an operator's override.
     pub size: usize,
-    /// How many of them run a job.
+    /// How many slots the configuration's files want.
+    pub configured_size: usize,
+    /// How many slots beyond `size` are still there, because they run a job.
+    pub leaving: usize,
+    /// How many slots run a job, those that are leaving included.
     pub busy: usize,
-    /// How many of them wait for their restart.
+    /// How many claimed jobs wait for a slot.
+    pub claimed: usize,
+    /// How many of the slots that are wanted wait for their restart.
     pub backing_off: usize,
     /// When the first of those is started again; the epoch if none waits.
     pub resumes_at: Timestamp,
     /// How many threads its handlers hold without giving them back.
     pub lost_threads: usize,
-    /// True if an operator paused it.
+    /// True if it is paused, by the configuration or by an operator: no job of the kind starts.
     pub paused: bool,
     /// How often a slot was started again.
     pub restarts: u64,
@@ -55,7 +64,7 @@ pub struct PoolView {
 }
 
 impl PoolView {
-    /// Whether all slots wait for their restart, so that no job of the kind runs here.
+    /// Whether all slots wait for their restart, so that no job of the kind starts here.
     pub const fn is_backing_off(&self) -> bool {
         self.backing_off > 0 && self.backing_off >= self.size
     }
@@ -67,7 +76,10 @@ impl PoolPost {
         Self {
             kind,
             size: AtomicUsize::new(0),
+            configured_size: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
             backing_off: AtomicUsize::new(0),
             resumes_at_ms: AtomicI64::new(0),
             lost_threads: AtomicUsize::new(0),
@@ -79,13 +91,26 @@ impl PoolPost {
         }
     }
 
-    /// Posts the configuration by which the pool was sized.
-    pub fn configured(&self, config: &PoolConfig) {
+    /// Posts the configuration to which the pool was fitted. `configured_size`: the size that the
+    /// files want. The slots that are leaving must be posted before.
+    pub fn configured(&self, config: &PoolConfig, configured_size: usize) {
         let timeout_ms = u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX);
-        self.size.store(config.size, Ordering::Relaxed);
+        self.configured_size.store(configured_size, Ordering::Relaxed);
         self.paused.store(config.paused, Ordering::Relaxed);
         self.max_attempts.store(u64::from(config.max_attempts), Ordering::Relaxed);
         self.timeout_ms.store(timeout_ms, Ordering::Relaxed);
+        // Who reads this size finds all of the above, and the slots that are leaving.
+        self.size.store(config.size, Ordering::Release);
+    }
+
+    /// Posts how many slots are leaving.
+    pub fn slots_leave(&self, count: usize) {
+        self.leaving.store(count, Ordering::Relaxed);
+    }
+
+    /// Posts how many claimed jobs wait for a slot.
+    pub fn jobs_wait(&self, count: usize) {
+        self.claimed.store(count, Ordering::Relaxed);
     }
 
     /// Counts a slot as busy until the guard is dropped, which unwinding does too.
@@ -128,10 +153,14 @@ impl PoolPost {
 
     /// A copy for readers.
     pub fn view(&self) -> PoolView {
+        let size = self.size.load(Ordering::Acquire);
         PoolView {
             kind: self.kind,
-            size: self.size.load(Ordering::Relaxed),
+            size,
+            configured_size: self.configured_size.load(Ordering::Relaxed),
+            leaving: self.leaving.load(Ordering::Relaxed),
             busy: self.busy.load(Ordering::Relaxed),
+            claimed: self.claimed.load(Ordering::Relaxed),
             backing_off: self.backing_off.load(Ordering::Relaxed),
             resumes_at: Timestamp::from_millis(self.resumes_at_ms.load(Ordering::Relaxed)),
             lost_threads: self.lost_threads(),
