@@ -7,7 +7,7 @@ use crate::{
     config,
     domain::{ChannelName, JobKind},
     handlers::Deps,
-    ingest::{self, Directory, Gate, IngestActor, Intake, Stored},
+    ingest::{self, IngestActor, Intake, Stored},
     recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
     store::{Membership, Store},
@@ -45,12 +45,6 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn intake(&self) -> Intake {
-        let cfg = self.live.get();
-        let bytes = usize::try_from(cfg.ingest.queue_bytes).unwrap_or(usize::MAX);
-        Intake { gate: Gate::new(cfg.ingest.queue, bytes), directory: Directory::default() }
-    }
-
     /// Starts the guardian, which starts the supervisor with its recorder, ingest actors, pools and
     /// janitor.
     ///

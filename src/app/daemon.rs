@@ -148,7 +148,7 @@ impl Daemon {
         };
         // Start the actors.
         let arbiters = Arbiters::start();
-        let intake = parts.intake();
+        let intake = Intake::default();
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);

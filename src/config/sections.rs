@@ -104,6 +104,11 @@ pub struct IngestConfig {
     pub quarantine: QuarantineBound,
 }
 
+impl IngestConfig {
+    /// The largest `queue`.
+    pub const QUEUE_MAX: usize = 1_000_000;
+}
+
 /// How much one client may hold in quarantine. Beyond it, a webhook that would go
 /// there is answered 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -407,7 +412,7 @@ pub(super) fn ingest(section: &SectionReader<'_>) -> IngestConfig {
     IngestConfig {
         batch_max: section.get_in("batch_max", 1..=10_000),
         batch_bytes: section.get_in("batch_bytes", Size(KIB)..=Size(GIB)).0,
-        queue: section.get_in("queue", 1..=1_000_000),
+        queue: section.get_in("queue", 1..=IngestConfig::QUEUE_MAX),
         queue_bytes: section.get_in("queue_bytes", Size(KIB)..=Size(64 * GIB)).0,
         commit_lanes: section.get_in("commit_lanes", 0..=64),
         quarantine: QuarantineBound {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     announcer::Announcer,
-    config,
+    config::{self, IngestConfig},
     domain::ChannelName,
     store::{Answer, Content, Inbound, Inbox, Notices, StoreError, commit_isolating, wall_clock},
     telemetry::{
@@ -51,8 +51,6 @@ pub struct IngestActor {
     /// The lanes, indexed by [`IngestActor::lane_of`]. Never empty.
     lanes: Vec<Lane>,
     presence: Presence,
-    /// How many webhooks may wait in all lanes together (`ingest.queue`); the gate sees to it.
-    waiting_max: usize,
     full: FullQuarantines,
 }
 
@@ -77,8 +75,7 @@ impl IngestActor {
         let name = format!("ingest/{}", setup.channel);
         let presence = setup.board.enter(&name, ActorType::Ingest, "supervisor", wall_clock());
         let lanes = (0..cfg.commit_lanes()).map(|_| Lane::default()).collect();
-        let (waiting_max, full) = (cfg.ingest.queue, FullQuarantines::default());
-        Self { setup, lanes, presence, waiting_max, full }
+        Self { setup, lanes, presence, full: FullQuarantines::default() }
     }
 
     /// The index of a webhook's lane. Events of one lead always take the same lane, so their order
@@ -122,7 +119,8 @@ impl IngestActor {
 
     fn post_depth(&self) {
         let depth: usize = self.lanes.iter().map(|lane| lane.waiting.len()).sum();
-        self.presence.post().mailbox(depth, self.waiting_max);
+        let waiting_max = self.setup.config.get().ingest.queue;
+        self.presence.post().mailbox(depth, waiting_max);
         self.setup.metrics.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
@@ -161,8 +159,9 @@ impl actix::Actor for IngestActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.setup.board.faults().point("ingest.started");
-        // The gate is the bound. The mailbox only has to be large enough never to be one.
-        ctx.set_mailbox_capacity(self.waiting_max.max(16));
+        // The gate is the bound, which may change. The mailbox only has to be large enough never to
+        // be one.
+        ctx.set_mailbox_capacity(IngestConfig::QUEUE_MAX);
     }
 }
 

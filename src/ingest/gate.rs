@@ -8,6 +8,7 @@
 //! fifths of the gate; the share shrinks as others enter. So one client never shuts out another,
 //! however much it posts, and a burst of one client alone can use most of the gate.
 
+use crate::config::IngestConfig;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,8 +21,10 @@ const ALWAYS: usize = 2;
 /// A client may use up to this many times what remains free.
 const TIMES_FREE: usize = 4;
 
-/// The bound, over all channels. A clone is the same gate.
-#[derive(Clone, Debug)]
+/// The bound, over all channels. A clone is the same gate. How much may be inside is read from the
+/// configuration for each webhook: a gate that has become smaller lets nothing in until enough has
+/// left.
+#[derive(Clone, Debug, Default)]
 pub struct Gate {
     room: Arc<Mutex<Room>>,
     /// Cancelled when the gate is closed.
@@ -37,12 +40,10 @@ pub struct Permit {
     size: usize,
 }
 
-/// What is free, and what each client uses.
-#[derive(Debug)]
+/// What is inside, and what each client uses of it.
+#[derive(Debug, Default)]
 struct Room {
-    /// How many webhooks there is room for in all.
-    entries: usize,
-    free: Share,
+    inside: Share,
     /// By client; a client without a webhook inside has no entry.
     used: HashMap<Arc<str>, Share>,
     is_closed: bool,
@@ -55,19 +56,26 @@ struct Share {
     bytes: usize,
 }
 
-impl Room {
-    fn new(entries: usize, bytes: usize) -> Self {
-        Self { entries, free: Share { entries, bytes }, used: HashMap::new(), is_closed: false }
+impl Share {
+    /// What is left of this without `used`.
+    fn without(self, used: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(used.entries),
+            bytes: self.bytes.saturating_sub(used.bytes),
+        }
     }
+}
 
+impl Room {
     fn used_by(&self, client: &str) -> Share {
         self.used.get(client).copied().unwrap_or_default()
     }
 
-    /// True if a webhook of `size` bytes fits, and leaves enough to other clients.
-    fn has_room(&self, client: &str, size: usize) -> bool {
-        let (used, free) = (self.used_by(client), self.free);
-        let fits = free.entries > 0 && size <= free.bytes;
+    /// True if a webhook of `size` bytes fits within `most`, and leaves enough to other clients.
+    fn has_room(&self, client: &str, size: usize, most: Share) -> bool {
+        let (used, free) = (self.used_by(client), most.without(self.inside));
+        let bytes = self.inside.bytes.saturating_add(size);
+        let fits = free.entries > 0 && bytes <= most.bytes;
         if !fits || self.is_closed {
             return false;
         }
@@ -78,8 +86,8 @@ impl Room {
     }
 
     /// Takes room. Gives the client's name as it is kept here, or `None` if there is no room.
-    fn enter(&mut self, client: &str, size: usize) -> Option<Arc<str>> {
-        if !self.has_room(client, size) {
+    fn enter(&mut self, client: &str, size: usize, most: Share) -> Option<Arc<str>> {
+        if !self.has_room(client, size, most) {
             return None;
         }
         let name = self.used.get_key_value(client).map(|(name, _)| name.clone());
@@ -87,8 +95,8 @@ impl Room {
         let used = self.used.entry(name.clone()).or_default();
         used.entries += 1;
         used.bytes += size;
-        self.free.entries -= 1;
-        self.free.bytes -= size;
+        self.inside.entries += 1;
+        self.inside.bytes += size;
         Some(name)
     }
 
@@ -100,29 +108,27 @@ impl Room {
         if used.entries == 0 {
             self.used.remove(client);
         }
-        self.free.entries += 1;
-        self.free.bytes += size;
+        self.inside.entries -= 1;
+        self.inside.bytes -= size;
     }
 }
 
 impl Gate {
-    /// A gate with room for `entries` webhooks that have `bytes` bytes together.
-    pub fn new(entries: usize, bytes: usize) -> Self {
-        let room = Arc::new(Mutex::new(Room::new(entries, bytes)));
-        Self { room, closed: CancellationToken::new() }
+    /// Takes room for a webhook of `client` that has `size` bytes, within the bounds of `cfg`;
+    /// `None` if there is none for it now.
+    pub fn enter(&self, client: &str, size: usize, cfg: &IngestConfig) -> Option<Permit> {
+        let bytes = usize::try_from(cfg.queue_bytes).unwrap_or(usize::MAX);
+        self.enter_within(client, size, Share { entries: cfg.queue, bytes })
     }
 
-    /// Takes room for a webhook of `client` that has `size` bytes; `None` if there is none for it
-    /// now.
-    pub fn enter(&self, client: &str, size: usize) -> Option<Permit> {
-        let client = lock(&self.room).enter(client, size)?;
+    fn enter_within(&self, client: &str, size: usize, most: Share) -> Option<Permit> {
+        let client = lock(&self.room).enter(client, size, most)?;
         Some(Permit { room: self.room.clone(), client, size })
     }
 
     /// The number of webhooks inside.
     pub fn inside(&self) -> usize {
-        let room = lock(&self.room);
-        room.entries - room.free.entries
+        lock(&self.room).inside.entries
     }
 
     /// Lets nothing in any more, and ends the waiting of the senders inside: they are to post
@@ -163,24 +169,45 @@ mod tests {
 
     #[test]
     fn g09_entries_and_bytes_are_bounded_and_come_back() {
-        let gate = Gate::new(2, 100);
-        let first = gate.enter("one", 60).unwrap();
-        assert!(gate.enter("two", 60).is_none(), "no bytes left");
-        let second = gate.enter("two", 40).unwrap();
-        assert!(gate.enter("three", 0).is_none(), "no entry left");
+        let (gate, most) = (Gate::default(), Share { entries: 2, bytes: 100 });
+        let enter = |client: &str, size| gate.enter_within(client, size, most);
+        let first = enter("one", 60).unwrap();
+        assert!(enter("two", 60).is_none(), "no bytes left");
+        let second = enter("two", 40).unwrap();
+        assert!(enter("three", 0).is_none(), "no entry left");
         assert_eq!(gate.inside(), 2);
         drop(first);
-        assert!(gate.enter("three", 60).is_some());
+        assert!(enter("three", 60).is_some());
         drop(second);
         assert_eq!(gate.inside(), 0);
         gate.close();
-        assert!(gate.enter("one", 1).is_none());
+        assert!(enter("one", 1).is_none());
+    }
+
+    #[test]
+    fn the_bounds_are_those_of_the_configuration() {
+        let env = [("QUEUE", "1"), ("QUEUE_BYTES", "2MiB"), ("BATCH_BYTES", "2MiB")];
+        let env = env.map(|(key, value)| (format!("POSTROOM__INGEST__{key}"), value.to_owned()));
+        let sources = crate::config::Sources { env: env.to_vec(), ..Default::default() };
+        let mut cfg = crate::config::Config::load(&sources).unwrap().ingest;
+        let gate = Gate::default();
+        assert!(gate.enter("one", (2 << 20) + 1, &cfg).is_none(), "too many bytes");
+        let _inside = gate.enter("one", 2 << 20, &cfg).unwrap();
+        (cfg.queue, cfg.queue_bytes) = (2, 3 << 20);
+        assert!(gate.enter("two", 1 << 20, &cfg).is_some(), "it has grown");
+        cfg.queue = 1;
+        assert!(gate.enter("two", 1, &cfg).is_none(), "it has shrunk");
     }
 
     /// Lets in webhooks of that size until there is no room; their number.
-    fn taken(gate: &Gate, client: &str, size: usize, inside: &mut Vec<Permit>) -> usize {
+    fn taken(
+        gate: &Gate,
+        most: Share,
+        (client, size): (&str, usize),
+        inside: &mut Vec<Permit>,
+    ) -> usize {
         let before = inside.len();
-        inside.extend(std::iter::from_fn(|| gate.enter(client, size)));
+        inside.extend(std::iter::from_fn(|| gate.enter_within(client, size, most)));
         inside.len() - before
     }
 
@@ -194,13 +221,17 @@ mod tests {
             (2, [2, 0, 0, 0]),
             (3, [2, 1, 0, 0]),
         ] {
-            let (gate, mut inside) = (Gate::new(entries, 1 << 20), Vec::new());
-            let got = ["a", "b", "c", "d"].map(|client| taken(&gate, client, 0, &mut inside));
+            let (gate, mut inside) = (Gate::default(), Vec::new());
+            let most = Share { entries, bytes: 1 << 20 };
+            let got =
+                ["a", "b", "c", "d"].map(|client| taken(&gate, most, (client, 0), &mut inside));
             assert_eq!(got, shares, "{entries} entries");
         }
         for (bytes, shares) in [(1_000, [8, 1, 1, 0]), (100, [1, 0, 0, 0])] {
-            let (gate, mut inside) = (Gate::new(1_000, bytes), Vec::new());
-            let got = ["a", "b", "c", "d"].map(|client| taken(&gate, client, 100, &mut inside));
+            let (gate, mut inside) = (Gate::default(), Vec::new());
+            let most = Share { entries: 1_000, bytes };
+            let got =
+                ["a", "b", "c", "d"].map(|client| taken(&gate, most, (client, 100), &mut inside));
             assert_eq!(got, shares, "{bytes} bytes");
         }
     }
@@ -214,8 +245,7 @@ mod tests {
             entries in 4_usize..40,
             steps in proptest::collection::vec((0_usize..5, 0_usize..60, any::<bool>()), 0..300),
         ) {
-            const BYTES: usize = 1_000;
-            let gate = Gate::new(entries, BYTES);
+            let (gate, most) = (Gate::default(), Share { entries, bytes: 1_000 });
             let mut inside: Vec<(usize, usize, Permit)> = Vec::new();
             for (client, size, leaves) in steps {
                 if leaves && !inside.is_empty() {
@@ -223,9 +253,9 @@ mod tests {
                     continue;
                 }
                 let name = client.to_string();
-                let permit = gate.enter(&name, size);
+                let permit = gate.enter_within(&name, size, most);
                 let used: usize = inside.iter().map(|it| it.1).sum();
-                let fits = inside.len() < entries && used + size <= BYTES;
+                let fits = inside.len() < entries && used + size <= most.bytes;
                 prop_assert!(permit.is_none() || fits);
                 let others = inside.iter().filter(|other| other.0 != client);
                 let other_clients: std::collections::HashSet<usize> = others.map(|it| it.0).collect();
@@ -237,8 +267,36 @@ mod tests {
                 prop_assert_eq!(gate.inside(), inside.len());
             }
             inside.clear();
-            prop_assert_eq!(&lock(&gate.room).free, &Share { entries, bytes: BYTES });
+            prop_assert_eq!(lock(&gate.room).inside, Share::default());
             prop_assert!(lock(&gate.room).used.is_empty());
+        }
+
+        /// While the bounds change at random: nothing enters beyond those of its moment, what is
+        /// inside stays, and a client that is alone is let in as soon as its webhook fits.
+        #[test]
+        fn a_gate_grows_and_shrinks_while_webhooks_are_inside(
+            steps in proptest::collection::vec(
+                (0_usize..3, 0_usize..60, any::<bool>(), 1_usize..20, 1_usize..400),
+                0..300,
+            ),
+        ) {
+            let gate = Gate::default();
+            let mut inside: Vec<(usize, Permit)> = Vec::new();
+            for (client, size, leaves, entries, bytes) in steps {
+                if leaves && !inside.is_empty() {
+                    inside.swap_remove(size % inside.len());
+                    continue;
+                }
+                let used: usize = inside.iter().map(|it| it.0).sum();
+                let fits = inside.len() < entries && used + size <= bytes;
+                let permit = gate.enter_within(&client.to_string(), size, Share { entries, bytes });
+                prop_assert!(permit.is_none() || fits);
+                prop_assert!(permit.is_some() || !fits || !inside.is_empty());
+                inside.extend(permit.map(|permit| (size, permit)));
+                prop_assert_eq!(gate.inside(), inside.len());
+            }
+            inside.clear();
+            prop_assert_eq!(lock(&gate.room).inside, Share::default());
         }
     }
 }

@@ -27,7 +27,7 @@ impl Directory {
 }
 
 /// Takes webhooks in. A clone is the same intake.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Intake {
     /// The bound on what is inside at once, over all channels.
     pub gate: Gate,
@@ -44,7 +44,7 @@ impl Intake {
     /// [`Refusal::Untimely`].
     pub async fn take(&self, webhook: Webhook<'_>, cfg: &Config) -> Result<Answer, Refusal> {
         // Take room before any work is done on it: a refusal has to be cheap.
-        let permit = self.enter(&webhook)?;
+        let permit = self.enter(&webhook, cfg)?;
         // Interpret it.
         let masked = webhook.masked();
         let content = match masked.meaning() {
@@ -56,12 +56,13 @@ impl Intake {
         self.submit(masked.into_inbound(content), permit, cfg.server.request_timeout).await
     }
 
-    /// Takes room for this webhook.
+    /// Takes room for this webhook, within the bounds of `cfg`.
     ///
     /// # Errors
     /// [`Refusal::Full`] if there is none for its client now.
-    pub(super) fn enter(&self, webhook: &Webhook<'_>) -> Result<Permit, Refusal> {
-        self.gate.enter(&webhook.client.id, webhook.body.len()).ok_or(Refusal::Full)
+    pub(super) fn enter(&self, webhook: &Webhook<'_>, cfg: &Config) -> Result<Permit, Refusal> {
+        let permit = self.gate.enter(&webhook.client.id, webhook.body.len(), &cfg.ingest);
+        permit.ok_or(Refusal::Full)
     }
 
     /// Gives it to its channel's actor and waits for the commit, at most for `limit` and until the

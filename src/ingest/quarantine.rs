@@ -122,7 +122,7 @@ impl Intake {
                 return Ok(Answer::Quarantined { quarantine_id, reason });
             }
             Meaning::Stored(content @ Content::Event { .. }) => {
-                let permit = self.enter(&masked.webhook)?;
+                let permit = self.enter(&masked.webhook, cfg)?;
                 let limit = cfg.server.request_timeout;
                 self.submit(masked.into_inbound(content), permit, limit).await?
             }
