@@ -34,6 +34,9 @@ pub mod ingest;
 // All SQL, on both databases.
 pub mod store;
 
+// What runs follows its files while it runs.
+pub mod tuning;
+
 // The actor that claims jobs, gives them to pools of handlers, and replaces actors that died.
 pub mod supervisor;
 

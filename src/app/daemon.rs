@@ -5,12 +5,13 @@ use super::{
     actors::{Actors, Parts},
     database_error,
     files::lock_database,
-    token::admin_token,
+    followers,
+    token::ensure_token,
 };
 use crate::{
-    config::{self, Config, Secret},
+    config::{self, Config, Loaded},
     domain::{ChannelDirectory, JobKind, backoff::AWAY_PAUSE},
-    http::{self, HttpSetup, State},
+    http::{self, FallbackToken, HttpSetup, State},
     ingest::Intake,
     registry::Registry,
     store::{self, Heartbeat, Store, StoreError, StoreRuntime},
@@ -19,6 +20,7 @@ use crate::{
         board::{Board, Fatal},
         metrics::Metrics,
     },
+    tuning::{Tuner, TunerSetup},
 };
 use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
@@ -46,6 +48,9 @@ pub struct Daemon {
     actors: Actors,
     server: http::ClosableServer,
     heartbeat: Heartbeat,
+    tuner: Tuner,
+    /// The thread of the tuner, which may block while it reads files.
+    tuning: Arbiter,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
@@ -86,18 +91,19 @@ fn core_count() -> usize {
 }
 
 impl Daemon {
-    /// Starts a daemon on `listener`. Must be called inside an actix system.
+    /// Starts a daemon on `listener`. It follows the files from which `loaded` was read. Must be
+    /// called inside an actix system.
     ///
     /// # Errors
     /// If it cannot start. While the database is unreachable it waits, with `/readyz` at 503.
     pub async fn start(
-        config: Config,
+        loaded: Loaded,
         registry: Registry,
         role: Role,
         listener: TcpListener,
     ) -> Result<Self, AppError> {
         let mut waiting_room = WaitingRoom::default();
-        Self::start_behind(&mut waiting_room, config, registry, role, listener).await
+        Self::start_behind(&mut waiting_room, loaded, registry, role, listener).await
     }
 
     /// As [`Daemon::start`]. While it waits for the database, `waiting_room` answers requests. If
@@ -107,19 +113,20 @@ impl Daemon {
     /// As [`Daemon::start`].
     pub(super) async fn start_behind(
         waiting_room: &mut WaitingRoom,
-        config: Config,
+        loaded: Loaded,
         registry: Registry,
         role: Role,
         listener: TcpListener,
     ) -> Result<Self, AppError> {
         // Check what belongs to the process: descriptors, TLS, the lock, the token.
         http::raise_limit();
-        let live = config::Live::new(config);
+        let live = config::Live::new(loaded.config.clone());
         let config = live.get();
         let tls = config.server.tls.as_ref().map(http::Tls::load).transpose()?;
         waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
-        let token = admin_token(&config).await?;
+        let fallback_token = FallbackToken::default();
+        ensure_token(&config, &fallback_token).await?;
         // Open the store.
         let store_runtime = StoreRuntime::start()?;
         let opening = Opening {
@@ -150,9 +157,12 @@ impl Daemon {
         let arbiters = Arbiters::start();
         let intake = Intake::default();
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
+        let (tuner, tuning) = follow_files(&parts, loaded, &registry, &fallback_token);
+        // Take requests.
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        let state = State::new(http_setup(&parts, &registry, &intake, token));
+        let setup = http_setup(&parts, &registry, &intake, fallback_token, tuner.clone());
+        let state = State::new(setup);
         waiting_room.leave_socket().await;
         let server = http::serve(listener, tls, state)?;
         tracing::info!(
@@ -170,6 +180,8 @@ impl Daemon {
             actors,
             server,
             heartbeat,
+            tuner,
+            tuning,
             arbiters: slots,
             work,
             store_runtime,
@@ -200,6 +212,11 @@ impl Daemon {
         &self.config
     }
 
+    /// Reloads the configuration, and tells which one runs.
+    pub const fn tuner(&self) -> &Tuner {
+        &self.tuner
+    }
+
     /// The way in for webhooks.
     pub const fn intake(&self) -> &Intake {
         &self.intake
@@ -224,7 +241,8 @@ impl Daemon {
     /// recorder commits its outcomes. Then HTTP, the arbiters, the handlers' threads and the
     /// heartbeat end, the node's row is deleted, and the store's runtime ends last.
     pub async fn stop(self) {
-        // Refuse new work.
+        // Change nothing any more, and refuse new work.
+        self.tuning.stop();
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
         self.server.say_goodbye();
@@ -389,8 +407,14 @@ struct Opening<'a> {
     channels: ChannelDirectory,
 }
 
-/// The parts that the HTTP server shares with the actors, and its token.
-fn http_setup(parts: &Parts, registry: &Registry, intake: &Intake, token: Secret) -> HttpSetup {
+/// The parts that the HTTP server shares with the actors, and those of its own.
+fn http_setup(
+    parts: &Parts,
+    registry: &Registry,
+    intake: &Intake,
+    fallback_token: FallbackToken,
+    tuner: Tuner,
+) -> HttpSetup {
     HttpSetup {
         config: parts.live.clone(),
         channels: registry.channels.clone(),
@@ -398,9 +422,30 @@ fn http_setup(parts: &Parts, registry: &Registry, intake: &Intake, token: Secret
         store: parts.store.clone(),
         board: parts.board.clone(),
         metrics: parts.metrics.clone(),
-        token,
+        fallback_token,
+        tuner,
         role: parts.role,
     }
+}
+
+/// Makes what runs follow the files of the configuration from now on, on a thread of its own.
+fn follow_files(
+    parts: &Parts,
+    loaded: Loaded,
+    registry: &Registry,
+    fallback_token: &FallbackToken,
+) -> (Tuner, Arbiter) {
+    let (tuner, following) = Tuner::new(TunerSetup {
+        running: loaded,
+        live: parts.live.clone(),
+        store: parts.store.clone(),
+        metrics: parts.metrics.config().clone(),
+        prepare: followers::prepare(registry.clone(), fallback_token.clone()),
+        on_reload: Box::new(|_| {}),
+    });
+    let thread = Arbiter::new();
+    thread.spawn(following);
+    (tuner, thread)
 }
 
 /// Migrates, if that is allowed, and opens the store. While the database is unreachable it waits,

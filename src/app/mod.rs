@@ -4,6 +4,7 @@
 mod actors;
 mod daemon;
 mod files;
+mod followers;
 mod private;
 mod process;
 mod token;
@@ -17,12 +18,13 @@ pub use self::{
 
 use self::{daemon::WaitingRoom, files::lock_database};
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Loaded},
     domain::JobKind,
     http,
     registry::{self, Registry},
     store::{self, StoreError, StoreRuntime},
     telemetry::board::Fatal,
+    tuning::{ReloadBy, Tuner},
 };
 use std::{io, net::TcpListener, path::PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -170,31 +172,34 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 ///
 /// # Errors
 /// If it cannot start. While the database is unreachable it waits.
-pub fn serve(config: Config, role: Role) -> Result<Exit, AppError> {
+pub fn serve(loaded: Loaded, role: Role) -> Result<Exit, AppError> {
     process::close_to_others()?;
-    crate::telemetry::logging::init(&config.telemetry)?;
-    for warning in config.warnings() {
+    crate::telemetry::logging::init(&loaded.config.telemetry)?;
+    for warning in loaded.config.warnings() {
         tracing::warn!("{warning}");
     }
-    serve_with(config, registry::postroom(), role)
+    serve_with(loaded, registry::postroom(), role)
 }
 
 /// Runs a daemon with the channels and kinds of `registry`, so that tests can bring their own.
 ///
 /// # Errors
 /// As [`serve`]. Also if the configuration names a channel or a kind that `registry` does not have.
-pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit, AppError> {
+pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit, AppError> {
     if let Some(kind) = registry.twice() {
         return Err(AppError::KindTwice(kind));
     }
-    registry.check(&config)?;
+    registry.check(&loaded.config)?;
     let system = actix_rt::System::new();
     system.block_on(async move {
         let mut signals = Signals::listen()?;
-        let listener = listen(&config)?;
+        // Kept from the start on, so that SIGHUP never ends the process. One that comes before the
+        // daemon is there reloads then.
+        let hangup = signal(SignalKind::hangup())?;
+        let listener = listen(&loaded.config)?;
         let mut waiting_room = WaitingRoom::default();
         let again = listener.try_clone()?;
-        let starting = Daemon::start_behind(&mut waiting_room, config, registry, role, listener);
+        let starting = Daemon::start_behind(&mut waiting_room, loaded, registry, role, listener);
         let daemon = match signals.unless_told(starting).await {
             Some(Ok(daemon)) => daemon,
             Some(Err(why)) => {
@@ -207,6 +212,7 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
             }
         };
         drop(again);
+        let reloading = actix_rt::spawn(reload_on(hangup, daemon.tuner().clone()));
         let exit = match signals.unless_told(daemon.given_up()).await {
             None => Exit::Clean,
             Some(Fatal::Supervisor) => Exit::GivenUp,
@@ -214,6 +220,7 @@ pub fn serve_with(config: Config, registry: Registry, role: Role) -> Result<Exit
             Some(Fatal::Forgotten) => Exit::Forgotten,
             Some(Fatal::Stalled) => Exit::Stalled,
         };
+        reloading.abort();
         tracing::info!(?exit, "stopping: finishing what has begun");
         Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| exit))
     })
@@ -249,6 +256,14 @@ impl Signals {
     }
 }
 
+/// Reloads the configuration at each SIGHUP.
+async fn reload_on(mut hangup: Signal, tuner: Tuner) {
+    while hangup.recv().await.is_some() {
+        // The tuner logs what it did.
+        tuner.reload(ReloadBy::signal()).await;
+    }
+}
+
 fn listen(config: &Config) -> Result<TcpListener, AppError> {
     let bind = config.server.bind;
     let failed = |source| AppError::Bind { bind: bind.to_string(), source };
@@ -262,8 +277,8 @@ mod tests {
     #[test]
     fn a_daemon_with_other_lists_starts_with_no_kind_that_is_not_in_them() {
         let env = vec![("POSTROOM__POOLS__READ_A_FAX__SIZE".to_owned(), "2".to_owned())];
-        let config = Config::load(&config::Sources { env, ..config::Sources::default() }).unwrap();
-        let started = serve_with(config, registry::postroom(), Role::All);
+        let loaded = Loaded::load(&config::Sources { env, ..config::Sources::default() }).unwrap();
+        let started = serve_with(loaded, registry::postroom(), Role::All);
         assert!(started.is_err_and(|it| it.is_config()));
     }
 }

@@ -1,7 +1,10 @@
 //! The token of the admin API. If none is configured, the first start makes one.
 
 use super::{AppError, private};
-use crate::config::{Config, Secret};
+use crate::{
+    config::{Config, Secret},
+    http::FallbackToken,
+};
 use std::{
     fs::{File, TryLockError},
     io::{self, ErrorKind, Read as _, Seek as _, Write as _},
@@ -41,15 +44,19 @@ pub fn read_token(from: &mut impl io::Read) -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The configured token, or the one in the token file, which the first start makes with mode 0600.
+/// Sees to it that there is a token: if none is configured, reads the one in the token file, or
+/// makes that file with mode 0600. Once it is read, it stays the same until the end of the process.
 ///
 /// # Errors
 /// If the file cannot be read or made, or holds no token that can be trusted.
-pub(super) async fn admin_token(config: &Config) -> Result<Secret, AppError> {
-    if let Some(token) = &config.admin.token {
-        return Ok(token.clone());
+pub(super) async fn ensure_token(
+    config: &Config,
+    fallback: &FallbackToken,
+) -> Result<(), AppError> {
+    if config.admin.token.is_none() && !fallback.is_set() {
+        fallback.set(kept(&token_path()).await?);
     }
-    kept(&token_path()).await
+    Ok(())
 }
 
 /// The token in this file. Makes the file if there is none.

@@ -3,7 +3,7 @@
 use super::{failure::Failure, files::Files};
 use crate::{
     app::{self, Role},
-    config::Config,
+    config::Loaded,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::process::ExitCode;
@@ -38,8 +38,8 @@ fn roles() -> impl TypedValueParser<Value = Role> {
 
 /// Runs the daemon until it ends. `role` and `files` are those given before the command.
 pub(super) fn run(args: ServeArgs, role: RoleArg, files: Files) -> Result<ExitCode, Failure> {
-    let config = Config::load(&args.files.over(files).sources())?;
+    let loaded = Loaded::load(&args.files.over(files).sources())?;
     let role = args.role.role.or(role.role).unwrap_or(Role::All);
-    let exit = app::serve(config, role)?;
+    let exit = app::serve(loaded, role)?;
     Ok(ExitCode::from(exit.code()))
 }

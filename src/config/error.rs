@@ -14,6 +14,21 @@ pub struct ConfigError {
     pub message: String,
 }
 
+impl ConfigError {
+    /// The file and the line; `None` if the value was not written in a file.
+    pub fn place(&self) -> Option<(&str, Option<u64>)> {
+        let origin = self.origin.as_deref()?;
+        // The target of a reference may follow in parentheses.
+        let written = origin.split(" (").next().unwrap_or(origin);
+        if written.starts_with("environment variable ") {
+            return None;
+        }
+        let with_line = written.rsplit_once(':');
+        let line = with_line.and_then(|(file, line)| Some((file, Some(line.parse().ok()?))));
+        Some(line.unwrap_or((written, None)))
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
@@ -98,5 +113,25 @@ impl Errors {
     pub(super) fn or<T>(self, value: T) -> Result<T, ConfigErrors> {
         let errors = self.errors.into_inner();
         if errors.is_empty() { Ok(value) } else { Err(ConfigErrors(errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_an_error_is_a_file_and_a_line() {
+        for (origin, place) in [
+            (None, None),
+            (Some("environment variable POSTROOM__A"), None),
+            (Some("config/a.toml:7"), Some(("config/a.toml", Some(7)))),
+            (Some("a:b.toml:12 (file /run/secrets/x:3)"), Some(("a:b.toml", Some(12)))),
+            (Some("config/a.toml"), Some(("config/a.toml", None))),
+        ] {
+            let origin = origin.map(str::to_owned);
+            let error = ConfigError { origin, key: None, message: String::new() };
+            assert_eq!(error.place(), place, "{error:?}");
+        }
     }
 }

@@ -21,8 +21,8 @@ pub struct Loaded {
     /// The configuration, without overrides of pools.
     pub config: Config,
     table: Table,
-    /// The environment of the process, for warnings.
-    env: Arc<[(String, String)]>,
+    /// The layers that it was read from.
+    sources: Arc<Sources>,
     read_paths: Vec<PathBuf>,
     hash: String,
 }
@@ -65,9 +65,26 @@ impl Loaded {
     /// # Errors
     /// Everything that is wrong, not only the first thing.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        Self::load_shared(Arc::new(sources.clone()))
+    }
+
+    /// Loads the same layers again.
+    ///
+    /// # Errors
+    /// As [`Loaded::load`].
+    pub fn load_again(&self) -> Result<Self, ConfigErrors> {
+        Self::load_shared(self.sources.clone())
+    }
+
+    fn load_shared(sources: Arc<Sources>) -> Result<Self, ConfigErrors> {
         let errors = Errors::default();
-        let (table, read_paths) = read_layers(sources, &errors);
-        Self::check(table, sources.env.as_slice().into(), read_paths, errors)
+        let (table, read_paths) = read_layers(&sources, &errors);
+        Self::check(table, sources, read_paths, errors)
+    }
+
+    /// The files that [`Loaded::load_again`] would read now, or look for, even if they are wrong.
+    pub fn read_paths_now(&self) -> Vec<PathBuf> {
+        read_layers(&self.sources, &Errors::default()).1
     }
 
     /// Hex digits that are equal for two loads only if all their values are.
@@ -95,7 +112,7 @@ impl Loaded {
         let next_values = next.values();
         let mut table = next.table;
         keep_until_restart(&ROOT, "", &mut table, &running.table);
-        let loaded = Self::check(table, next.env, next.read_paths, Errors::default());
+        let loaded = Self::check(table, next.sources, next.read_paths, Errors::default());
         match loaded {
             Ok(loaded) => {
                 let would_run = loaded.values();
@@ -112,20 +129,20 @@ impl Loaded {
 
     fn check(
         table: Table,
-        env: Arc<[(String, String)]>,
+        sources: Arc<Sources>,
         read_paths: Vec<PathBuf>,
         errors: Errors,
     ) -> Result<Self, ConfigErrors> {
         let mut config = read(&table, &errors);
         if let Some(config) = &mut config {
             relations::check(config, &table, &errors);
-            warnings::check(config, &table, &env, &errors);
+            warnings::check(config, &table, &sources.env, &errors);
             config.warnings = errors.take_warnings();
         }
         match errors.or(config)? {
             Some(config) => {
                 let hash = hash_of(&show::effective(&table));
-                Ok(Self { config, table, env, read_paths, hash })
+                Ok(Self { config, table, sources, read_paths, hash })
             }
             // `read` gives `None` only after it has noted an error, so this is not reached.
             None => Err(ConfigErrors(vec![ConfigError {

@@ -6,7 +6,6 @@
 
 use super::{
     State,
-    api::ApiState,
     authentication::bearer,
     connections::OpenConnection,
     limits::{Neighbours, address_of, is_trusted},
@@ -29,7 +28,7 @@ use sha2::{Digest, Sha256};
 use std::{
     io,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use subtle::ConstantTimeEq;
@@ -39,6 +38,28 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct TokenTries(Mutex<Tries>);
 
+/// The token that counts while none is configured. A clone is the same token.
+#[derive(Clone, Debug, Default)]
+pub struct FallbackToken(Arc<OnceLock<Secret>>);
+
+impl FallbackToken {
+    /// Sets it. The first one stays.
+    pub fn set(&self, token: Secret) {
+        self.0.get_or_init(|| token);
+    }
+
+    /// True if it is set.
+    pub fn is_set(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// True if the request shows the token of `config`, or this one if none is configured.
+    fn lets_in(&self, headers: &HeaderMap, config: &Config) -> bool {
+        let token = config.admin.token.as_ref().or_else(|| self.0.get());
+        token.is_some_and(|token| shows_token(headers, token))
+    }
+}
+
 /// True if `given` is the token. Digests are compared, in constant time, so that not even the
 /// length of the token shows.
 fn is_token(given: &[u8], token: &Secret) -> bool {
@@ -47,7 +68,7 @@ fn is_token(given: &[u8], token: &Secret) -> bool {
 }
 
 /// True if the request shows the token as `Authorization: Bearer …`.
-pub(super) fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
+fn shows_token(headers: &HeaderMap, token: &Secret) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     shown.is_some_and(|given| is_token(given, token))
 }
@@ -64,9 +85,7 @@ fn is_private(peer: Option<IpAddr>, is_encrypted: bool, config: &Config) -> bool
 
 /// Why a request is not let in; `None` if it is.
 fn refusal(request: &HttpRequest) -> Option<Problem> {
-    let (Some(state), Some(api)) =
-        (request.app_data::<web::Data<State>>(), request.app_data::<web::Data<ApiState>>())
-    else {
+    let Some(state) = request.app_data::<web::Data<State>>() else {
         return Some(Problem::unauthenticated());
     };
     let cfg = state.config.get();
@@ -78,7 +97,7 @@ fn refusal(request: &HttpRequest) -> Option<Problem> {
                       its token: ask over TLS (`server.tls`), through a proxy in `server.trusted_proxies` or on \
                       loopback, or set `admin.allow_plain`";
         ("plain", Problem::new(Cause::Forbidden, detail))
-    } else if api.lets_in(request.headers()) {
+    } else if state.fallback_token.lets_in(request.headers(), &cfg) {
         return None;
     } else if let Some(problem) = state.over_limit_of_address(request) {
         ("throttled", problem)
@@ -190,6 +209,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes("Bearer κλειδί".as_bytes()).unwrap());
         assert!(shows_token(&headers, &greek) && !shows_token(&headers, &token));
+        let load = |token: &str| {
+            let env = vec![("POSTROOM__ADMIN__TOKEN".to_owned(), token.to_owned())];
+            Config::load(&Sources { env, ..Sources::default() }).expect("valid")
+        };
+        let (fallback, configured) = (FallbackToken::default(), load("a-configured-admin-token"));
+        assert!(!fallback.lets_in(&headers, &load("")), "no token lets nobody in");
+        fallback.set(greek.clone());
+        fallback.set(token.clone());
+        assert!(fallback.lets_in(&headers, &load("")) && !fallback.lets_in(&headers, &configured));
         for (shown, is_let_in) in [
             ("Bearer s3cret", true),
             ("bearer  s3cret ", true),

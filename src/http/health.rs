@@ -15,6 +15,8 @@ use tokio::{sync::Mutex, time::Instant};
 const CANARY_LATE: Duration = Duration::from_secs(180);
 /// The supervisor is stalled if it has not ticked for this many ticks.
 const TICKS_MISSED_MAX: u32 = 5;
+/// How many keys of the configuration a check names.
+const NAMED_MAX: usize = 10;
 /// How long the database may take to answer a check.
 const DATABASE_LIMIT: Duration = Duration::from_secs(2);
 /// How long the result of a check is used for further requests.
@@ -87,7 +89,7 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
     checks.insert("ingest", ingest(&state));
     checks.insert("pools", pools(&state));
     checks.insert("canary", canary(&state));
-    checks.insert("config", Check::OK);
+    checks.insert("config", config(&state));
     let deciding = ["database", "migrations", "supervisor", "ingest"];
     let all_ok = deciding.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
     answer(all_ok && !state.board.is_draining(), checks)
@@ -184,6 +186,36 @@ fn canary(state: &State) -> Check {
         }
         None if state.started.elapsed() < CANARY_LATE => Check::OK,
         None => late(state.started.elapsed()),
+    }
+}
+
+/// What an operator should know about the configuration. Whatever it is, the daemon is ready.
+fn config(state: &State) -> Check {
+    let status = state.tuner.status();
+    let mut details = Vec::new();
+    if let Some(refused) = status.refused() {
+        details
+            .push(format!("refused at {}; running with that of {}", refused.at, status.loaded_at));
+    }
+    if !status.pending.is_empty() {
+        let keys: Vec<&str> =
+            status.pending.iter().take(NAMED_MAX).map(|it| it.key.as_str()).collect();
+        details.push(format!(
+            "{} changed keys wait for a restart: {}",
+            status.pending.len(),
+            keys.join(", ")
+        ));
+    }
+    let live = state.config.get();
+    let pools = state.board.pools();
+    let set = pools.iter().filter_map(|pool| live.pools.override_of(pool.kind.0));
+    let kinds: Vec<&str> = set.map(|set| set.kind.as_str()).collect();
+    if !kinds.is_empty() {
+        details.push(format!("overridden by operators: {}", kinds.join(", ")));
+    }
+    Check {
+        ok: status.refused().is_none(),
+        detail: (!details.is_empty()).then(|| details.join("; ")),
     }
 }
 

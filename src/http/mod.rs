@@ -25,6 +25,7 @@ mod webhook_answers;
 mod webhooks;
 
 pub use self::{
+    admin::FallbackToken,
     connections::ClosableServer,
     descriptors::raise_limit,
     problem::{Cause, Problem},

@@ -8,6 +8,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt;
 
 /// The encodings that a body may have, for the header that a 415 carries (RFC 9110, 15.5.16).
@@ -39,6 +40,8 @@ pub enum Cause {
     UnsupportedEncoding,
     /// The thing is in a state in which this cannot be done to it.
     Conflict,
+    /// The files of the configuration are wrong.
+    ConfigRefused,
     /// There is no such thing.
     NotFound,
     /// The daemon does not answer under this host name.
@@ -64,6 +67,7 @@ impl Cause {
             Self::TooLarge => "urn:postroom:too-large",
             Self::UnsupportedEncoding => "urn:postroom:unsupported-encoding",
             Self::Conflict => "urn:postroom:conflict",
+            Self::ConfigRefused => "urn:postroom:config-refused",
             Self::NotFound => "urn:postroom:not-found",
             Self::ForeignHost => "urn:postroom:foreign-host",
             Self::BadRequest => "urn:postroom:bad-request",
@@ -84,6 +88,7 @@ impl Cause {
             Self::TooLarge => "The body is too large",
             Self::UnsupportedEncoding => "The body's encoding is not known",
             Self::Conflict => "Not in this state",
+            Self::ConfigRefused => "The configuration is wrong, and the old one still runs",
             Self::NotFound => "Not found",
             Self::ForeignHost => "Not a host name of this daemon",
             Self::BadRequest => "Bad request",
@@ -103,6 +108,7 @@ impl Cause {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::ConfigRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -125,6 +131,8 @@ pub struct Problem {
     allow: Option<&'static str>,
     /// True if the connection ends after this answer.
     is_last: bool,
+    /// What was tried, as JSON of its own.
+    report: Option<Value>,
 }
 
 /// The JSON of a problem.
@@ -136,6 +144,8 @@ struct ProblemBody<'a> {
     detail: &'a str,
     request_id: &'a Option<String>,
     field: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: &'a Option<Value>,
 }
 
 impl Problem {
@@ -152,6 +162,7 @@ impl Problem {
             retry_after_seconds: must_say_when.then_some(1),
             allow: None,
             is_last: false,
+            report: None,
         }
     }
 
@@ -221,6 +232,18 @@ impl Problem {
         Self { is_last: true, ..self }
     }
 
+    /// The same, about this field.
+    #[must_use]
+    pub fn of_field(self, field: Option<String>) -> Self {
+        Self { field, ..self }
+    }
+
+    /// The same, with a report of what was tried.
+    #[must_use]
+    pub fn with_report(self, report: Value) -> Self {
+        Self { report: Some(report), ..self }
+    }
+
     /// The same, with the id of the request.
     #[must_use]
     pub fn of_request(self, id: impl Into<String>) -> Self {
@@ -241,6 +264,7 @@ impl Problem {
             detail: &self.detail,
             request_id: &self.request_id,
             field: &self.field,
+            report: &self.report,
         };
         // Texts and numbers can always be written as JSON.
         let text = serde_json::to_string(&body).unwrap_or_default();
@@ -330,7 +354,7 @@ mod tests {
     use super::*;
     use actix_web::body::to_bytes;
 
-    async fn json(problem: &Problem) -> serde_json::Value {
+    async fn json(problem: &Problem) -> Value {
         let bytes = to_bytes(problem.response().into_body()).await.unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }

@@ -1,7 +1,11 @@
 //! What the handlers of requests share.
 
 use super::{
-    admin::TokenTries, api::ApiState, body_budget::BodyBudget, health::LastCheck, limits::Limits,
+    admin::{FallbackToken, TokenTries},
+    api::ApiState,
+    body_budget::BodyBudget,
+    health::LastCheck,
+    limits::Limits,
 };
 use crate::{
     channels::AnyChannel,
@@ -14,6 +18,7 @@ use crate::{
         metrics::{Metrics, WebhookMetrics},
         sparse::Sparse,
     },
+    tuning::Tuner,
 };
 use actix_web::web;
 use std::{
@@ -37,8 +42,10 @@ pub struct HttpSetup {
     pub board: Arc<Board>,
     /// The metrics in which requests are counted.
     pub metrics: Metrics,
-    /// The token of the admin API.
-    pub token: config::Secret,
+    /// The token of the admin API while none is configured.
+    pub fallback_token: FallbackToken,
+    /// Tells which configuration runs, and reloads it.
+    pub tuner: Tuner,
     /// Whether webhooks are taken and jobs are worked here.
     pub role: Role,
 }
@@ -63,6 +70,8 @@ pub struct State {
     pub(super) last_check: Arc<LastCheck>,
     pub(super) started: Instant,
     pub(super) api: web::Data<ApiState>,
+    pub(super) fallback_token: FallbackToken,
+    pub(super) tuner: Tuner,
     pub(super) role: Role,
 }
 
@@ -77,7 +86,17 @@ impl State {
     pub fn new(setup: HttpSetup) -> Self {
         let started = Instant::now();
         let api = web::Data::new(ApiState::new(&setup, started));
-        let HttpSetup { config, channels, intake, store, board, metrics, role, .. } = setup;
+        let HttpSetup {
+            config,
+            channels,
+            intake,
+            store,
+            board,
+            metrics,
+            fallback_token,
+            tuner,
+            role,
+        } = setup;
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();
             (name.0, ChannelState { channel, metrics: metrics.webhook(name) })
@@ -96,6 +115,8 @@ impl State {
             last_check: Arc::default(),
             started,
             api,
+            fallback_token,
+            tuner,
             role,
         }
     }

@@ -4,15 +4,16 @@ use super::{escaped::Lines, sparse::Sparse};
 use crate::config::{LogFormat, TelemetryConfig};
 use std::{
     io::IsTerminal,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 use tokio::time::Instant;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    EnvFilter, Layer, Registry,
     filter::ParseError,
     fmt,
     layer::{Context, SubscriberExt},
+    reload,
     util::{SubscriberInitExt, TryInitError},
 };
 
@@ -24,6 +25,9 @@ const QUIET: [(&str, &str); 4] =
 /// The target of events about accepting connections. When the process has no file descriptors left,
 /// it tries twice a second and logs a line each time.
 const ACCEPTING: &str = "actix_server::accept";
+
+/// The filter of this process's log, once [`init`] has set up the log.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +50,7 @@ pub enum LoggingError {
 /// # Errors
 /// If the filter of `config` cannot be parsed.
 pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
-    let filter = filter(&config.log)?;
+    let (filter, handle) = reload::Layer::new(filter(&config.log)?);
     let registry = tracing_subscriber::registry().with(filter).with(OnceAMinute::default());
     let done: Result<(), TryInitError> = match config.format {
         LogFormat::Pretty => {
@@ -62,7 +66,33 @@ pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
         }
     };
     // The only possible error is that a logger is set already.
-    done.or(Ok(()))
+    if done.is_ok() {
+        FILTER.get_or_init(|| handle);
+    }
+    Ok(())
+}
+
+/// A filter for the log of this process that is ready to be used.
+#[derive(Debug)]
+pub struct LogFilter(EnvFilter);
+
+/// Parses the filter in `log`.
+///
+/// # Errors
+/// If it cannot be parsed.
+pub fn prepare(log: &str) -> Result<LogFilter, LoggingError> {
+    filter(log).map(LogFilter)
+}
+
+impl LogFilter {
+    /// Puts it in the place of the filter of this process. Does nothing if the log was not set up
+    /// by [`init`].
+    pub fn apply(self) {
+        if let Some(handle) = FILTER.get() {
+            // Fails only if the subscriber is gone, and nothing is logged then.
+            handle.reload(self.0).ok();
+        }
+    }
 }
 
 /// A layer that drops lines about connections that cannot be accepted, except one per minute. All

@@ -9,7 +9,7 @@
 //! Hot code should take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its
 //! labels are resolved, so that counting is an atomic addition.
 
-use super::{http_metrics::HttpFamilies, rates::Throughput};
+use super::{config_metrics::ConfigMetrics, http_metrics::HttpFamilies, rates::Throughput};
 use crate::domain::{ChannelName, JobKind};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -79,6 +79,7 @@ struct Families {
     deliveries: IntCounterVec,
     canary_seconds: Gauge,
     http: HttpFamilies,
+    config: ConfigMetrics,
     /// Not a family of Prometheus: the rates that the API shows.
     throughput: Throughput,
 }
@@ -151,6 +152,7 @@ impl Metrics {
             )?,
             canary_seconds: add.register(Gauge::with_opts(canary)?)?,
             http: HttpFamilies::declare(&add)?,
+            config: ConfigMetrics::declare(&add)?,
             throughput: Throughput::new(),
             registry: made.clone(),
         };
@@ -246,6 +248,11 @@ impl Metrics {
     /// The metrics of the HTTP server as a whole.
     pub fn http(&self) -> &HttpFamilies {
         &self.0.http
+    }
+
+    /// The metrics of the configuration's reloads.
+    pub fn config(&self) -> &ConfigMetrics {
+        &self.0.config
     }
 
     /// All metrics in Prometheus' text format; see [`CONTENT_TYPE`].

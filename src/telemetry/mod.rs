@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: log lines, metrics, rates, and the state of its actors.
 
 pub mod board;
+pub mod config_metrics;
 mod escaped;
 pub mod faults;
 pub mod http_metrics;

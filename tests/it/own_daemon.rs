@@ -6,7 +6,7 @@
 
 use postroom::{
     app::{Role, serve_with},
-    config::{Config, Sources},
+    config::{Loaded, Sources},
     domain::{Job, JobKind, Outcome},
     handlers::JobHandler,
     registry::{Registry, postroom},
@@ -125,8 +125,8 @@ fn for_other_tests() {
     // A person who runs all ignored tests wants no daemon.
     let Some(files) = env::var_os(CONFIGS) else { return };
     let sources = Sources { files: env::split_paths(&files).collect(), ..Sources::default() };
-    let config = Config::load(&sources).expect("a configuration");
-    logging::init(&config.telemetry).expect("a log");
+    let loaded = Loaded::load(&sources).expect("a configuration");
+    logging::init(&loaded.config.telemetry).expect("a log");
     let own = if env::var_os(WITH_CHANNELS).is_some() { postroom() } else { Registry::default() };
     let mut registry = own
         .kind(|_| Poison)
@@ -138,7 +138,7 @@ fn for_other_tests() {
     if env::var_os(KNOWS_MORE).is_some() {
         registry = registry.kind(|_| Novel(Lingers));
     }
-    match serve_with(config, registry, Role::All) {
+    match serve_with(loaded, registry, Role::All) {
         Ok(exit) => process::exit(exit.code().into()),
         Err(error) => panic!("{error}"),
     }

@@ -3,7 +3,7 @@
 use super::{BenchArgs, channel};
 use crate::{
     app::{Daemon, Role},
-    config::{self, Config, DatabaseUrl, Sources},
+    config::{self, DatabaseUrl, Loaded, Sources},
     domain::job::SELF_CHECK,
     http,
     registry::{self, Registry},
@@ -77,7 +77,7 @@ impl Scratch {
 
     /// The default configuration, except the database, the port, the token, and the settings to
     /// measure.
-    pub(super) fn config(&self, args: &BenchArgs) -> anyhow::Result<Config> {
+    fn load(&self, args: &BenchArgs) -> anyhow::Result<Loaded> {
         let mut env: Vec<(String, String)> = vec![
             ("POSTROOM__DATABASE__URL".to_owned(), self.url.clone()),
             ("POSTROOM__SERVER__BIND".to_owned(), "127.0.0.1:0".to_owned()),
@@ -94,7 +94,7 @@ impl Scratch {
         for (key, value) in limits {
             env.extend(value.map(|limit| (format!("POSTROOM__INGEST__{key}"), limit.to_string())));
         }
-        Ok(Config::load(&Sources { env, ..Sources::default() })?)
+        Ok(Loaded::load(&Sources { env, ..Sources::default() })?)
     }
 
     /// Starts a daemon that uses the database.
@@ -104,9 +104,9 @@ impl Scratch {
         role: Role,
         registry: Registry,
     ) -> anyhow::Result<Daemon> {
-        let config = self.config(args)?;
-        let listener = http::listen(config.server.bind)?;
-        Ok(Daemon::start(config, registry, role, listener).await?)
+        let loaded = self.load(args)?;
+        let listener = http::listen(loaded.config.server.bind)?;
+        Ok(Daemon::start(loaded, registry, role, listener).await?)
     }
 
     /// Starts a daemon with Postroom's own channels and kinds.
@@ -120,7 +120,7 @@ impl Scratch {
 
     /// Opens the migrated store without a daemon, so that it can be filled first.
     pub(super) async fn store(&self, args: &BenchArgs) -> anyhow::Result<(StoreRuntime, Store)> {
-        let config = self.config(args)?;
+        let config = self.load(args)?.config;
         let runtime = StoreRuntime::start()?;
         let database = config.database.clone();
         runtime.handle().spawn(async move { store::migrate_up(&database).await }).await??;

@@ -3,6 +3,7 @@
 //! Each file answers the paths of one kind of object, and spells that object.
 
 mod actors;
+mod config;
 mod drafts;
 mod heavy;
 mod jobs;
@@ -21,14 +22,13 @@ pub(super) use self::overview::overview_for_metrics;
 use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};
 use crate::{
-    config::Secret,
     domain::{ChannelName, Id, Role},
     store::{Audit, AuditEntry, Desk, Totals},
     telemetry::{board::Board, metrics::Metrics},
+    tuning::Tuner,
 };
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
-    http::header::HeaderMap,
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
@@ -43,8 +43,8 @@ pub(super) struct ApiState {
     audit: Audit,
     /// Shows the state of the actors.
     board: Arc<Board>,
-    /// The token that a request must show.
-    token: Secret,
+    /// Tells which configuration runs, and reloads it.
+    tuner: Tuner,
     started: Instant,
     /// The metrics in which requests are counted.
     metrics: Metrics,
@@ -62,7 +62,7 @@ impl ApiState {
             desk: setup.store.desk(),
             audit: setup.store.audit(),
             board: setup.board.clone(),
-            token: setup.token.clone(),
+            tuner: setup.tuner.clone(),
             started,
             metrics: setup.metrics.clone(),
             role: setup.role,
@@ -78,11 +78,6 @@ impl ApiState {
         if let Err(error) = self.audit.record(vec![entry]).await {
             tracing::error!(%error, "a change is missing from the audit log");
         }
-    }
-
-    /// True if the request shows the token.
-    pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
-        admin::shows_token(headers, &self.token)
     }
 }
 
@@ -113,6 +108,8 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/messages/{id}", messages::show))
             .service(get("/drafts", drafts::list))
             .service(get("/drafts/{id}", drafts::show))
+            .service(get("/config", config::show))
+            .service(post("/config/reload", config::reload))
             .service(get("/pools", pools::list))
             .service(get("/quarantine", quarantine::list))
             .service(

@@ -10,7 +10,7 @@ use super::{
 };
 use postroom::{
     app::{Daemon, Role},
-    config::{Config, Sources},
+    config::{Loaded, Sources},
     domain::{Id, JobKind, job::NewJob},
     registry::Registry,
     store::Store,
@@ -80,14 +80,14 @@ impl Inside {
             ("POSTROOM__SERVER__WORKERS", "1"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let config = Config::load(&Sources { files: vec![file], env, ..Sources::default() })
+        let loaded = Loaded::load(&Sources { files: vec![file], env, ..Sources::default() })
             .expect("a configuration");
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             actix_rt::System::new().block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-                let daemon = Daemon::start(config, registry, Role::All, listener).await;
+                let daemon = Daemon::start(loaded, registry, Role::All, listener).await;
                 let daemon = daemon.expect("the daemon starts");
                 let (store, board) = (daemon.store().clone(), daemon.board().clone());
                 started.send(Started { url: daemon.url().to_owned(), store, board }).ok();

@@ -1,0 +1,36 @@
+//! What copies a value of the configuration, and so has to follow a reload: it is prepared before
+//! the configuration is replaced, since it may refuse the new value.
+
+use super::token::ensure_token;
+use crate::{
+    config::{ConfigError, ConfigErrors},
+    http::FallbackToken,
+    registry::Registry,
+    telemetry::logging,
+    tuning::{Prepare, Prepared},
+};
+use std::sync::Arc;
+
+/// Checks a configuration against the lists of channels and kinds, and prepares the log filter and
+/// the token of the admin API.
+pub(super) fn prepare(registry: Registry, token: FallbackToken) -> Prepare {
+    let registry = Arc::new(registry);
+    Box::new(move |config| {
+        let (registry, token) = (registry.clone(), token.clone());
+        Box::pin(async move {
+            registry.check(&config)?;
+            let filter = logging::prepare(&config.telemetry.log)
+                .map_err(|error| refusal("telemetry.log", &error.to_string()))?;
+            ensure_token(&config, &token).await.map_err(|error| {
+                refusal("admin.token", &format!("`admin.token` is not set: {error}"))
+            })?;
+            let prepared: Prepared = vec![Box::new(move || filter.apply())];
+            Ok(prepared)
+        })
+    })
+}
+
+fn refusal(key: &str, message: &str) -> ConfigErrors {
+    let (key, message) = (Some(key.to_owned()), message.to_owned());
+    ConfigErrors(vec![ConfigError { origin: None, key, message }])
+}

@@ -1,0 +1,207 @@
+//! `/config`: what runs, where each value comes from, and reloading it.
+
+use super::{ApiResult, ApiState, objects, query::Query};
+use crate::{
+    config::{Applies, ChangedKey, ConfigError},
+    domain::{PoolOverride, Timestamp},
+    http::{
+        State,
+        operator::Operator,
+        problem::{Cause, Problem},
+    },
+    store::Via,
+    tuning::{ReloadBy, ReloadOutcome, ReloadReport},
+};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// `GET /config`: every value with its origin, and the state of the configuration. It also answers
+/// without the database.
+pub(super) async fn show(state: web::Data<State>, request: HttpRequest) -> ApiResult {
+    Query::none(&request)?;
+    let (status, live) = (state.tuner.status(), state.config.get());
+    let pending: HashMap<&str, &ChangedKey> =
+        status.pending.iter().map(|change| (change.key.as_str(), change)).collect();
+    let pools = state.board.pools();
+    let set = pools.iter().filter_map(|pool| live.pools.override_of(pool.kind.0));
+    let overrides: Vec<OverrideJson<'_>> = set.flat_map(OverrideJson::of).collect();
+    let values = status.running.values();
+    let value = |value: crate::config::EffectiveValue| {
+        let next = pending.get(value.key.as_str());
+        let set = overrides.iter().find(|set| set.key == value.key);
+        ValueJson {
+            pending: next.map(|it| NextValueJson { value: it.new.clone(), origin: &it.origin }),
+            r#override: set.map(|it| it.value.clone()),
+            key: value.key,
+            value: value.value,
+            origin: value.origin,
+            applies: value.applies,
+        }
+    };
+    objects::object(ConfigJson {
+        hash: status.running.hash(),
+        loaded_at: status.loaded_at,
+        last_reload: status.last.as_deref().map(|report| ReportJson::of(report, &status.applying)),
+        pending: status.pending.iter().map(ChangeJson::of).collect(),
+        applying: &status.applying,
+        values: values.into_iter().map(value).collect(),
+        overrides: &overrides,
+    })
+}
+
+/// `POST /config/reload`: reads the files again, and answers what was done. A refusal is a problem,
+/// with the same report in it.
+pub(super) async fn reload(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    Query::none(&request)?;
+    let Operator { name, via, request_id } = Operator::of(&request);
+    let by = ReloadBy { via, actor: name, request_id: Some(request_id) };
+    let report = state.tuner.reload(by).await;
+    let report = report.ok_or_else(|| {
+        Problem::new(Cause::Draining, "the daemon is stopping, and reloads nothing any more")
+    })?;
+    let status = state.tuner.status();
+    let spelled = ReportJson::of(&report, &status.applying);
+    if report.outcome != ReloadOutcome::Refused {
+        return objects::object(spelled);
+    }
+    let (first, count) = (report.errors.first(), report.errors.len());
+    let detail = first.map(ToString::to_string).unwrap_or_default();
+    let detail =
+        if count > 1 { format!("{detail} (and {} more errors)", count - 1) } else { detail };
+    let field = first.and_then(|error| error.key.clone());
+    let report =
+        serde_json::to_value(&spelled).map_err(|error| Problem::internal(error.to_string()))?;
+    Err(Problem::new(Cause::ConfigRefused, detail).of_field(field).with_report(report))
+}
+
+#[derive(Debug, Serialize)]
+struct ConfigJson<'a> {
+    hash: &'a str,
+    loaded_at: Timestamp,
+    last_reload: Option<ReportJson<'a>>,
+    pending: Vec<ChangeJson<'a>>,
+    applying: &'a [&'static str],
+    values: Vec<ValueJson<'a>>,
+    overrides: &'a [OverrideJson<'a>],
+}
+
+/// One value that runs. `override` is what an operator has set for it beside the files.
+#[derive(Debug, Serialize)]
+struct ValueJson<'a> {
+    key: String,
+    value: String,
+    origin: String,
+    applies: Applies,
+    pending: Option<NextValueJson<'a>>,
+    r#override: Option<String>,
+}
+
+/// The value from the next start on; `null` if the key is no longer there.
+#[derive(Debug, Serialize)]
+struct NextValueJson<'a> {
+    value: Option<String>,
+    origin: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct OverrideJson<'a> {
+    key: String,
+    value: String,
+    by: &'a str,
+    note: Option<&'a str>,
+    at: Timestamp,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> OverrideJson<'a> {
+    /// One for each key that is set.
+    fn of(set: &'a PoolOverride) -> impl Iterator<Item = Self> {
+        let size = set.size.map(|size| ("size", size.to_string()));
+        let paused = set.paused.map(|paused| ("paused", paused.to_string()));
+        [size, paused].into_iter().flatten().map(|(key, value)| Self {
+            key: format!("pools.{}.{key}", set.kind),
+            value,
+            by: &set.by,
+            note: set.note.as_deref(),
+            at: set.at,
+            expires_at: set.expires_at,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ReportJson<'a> {
+    outcome: ReloadOutcome,
+    trigger: Via,
+    by: &'a str,
+    at: Timestamp,
+    hash: &'a str,
+    changed: Vec<ChangeJson<'a>>,
+    pending: Vec<ChangeJson<'a>>,
+    errors: Vec<ErrorJson<'a>>,
+    took_ms: u64,
+    /// What is still being changed in the database.
+    applying: &'a [&'static str],
+}
+
+impl<'a> ReportJson<'a> {
+    fn of(report: &'a ReloadReport, applying: &'a [&'static str]) -> Self {
+        Self {
+            outcome: report.outcome,
+            trigger: report.by.via,
+            by: &report.by.actor,
+            at: report.at,
+            hash: &report.hash,
+            changed: report.changed.iter().map(ChangeJson::of).collect(),
+            pending: report.pending.iter().map(ChangeJson::of).collect(),
+            errors: report.errors.iter().map(ErrorJson::of).collect(),
+            took_ms: report.took_ms(),
+            applying,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ChangeJson<'a> {
+    key: &'a str,
+    old: Option<&'a str>,
+    new: Option<&'a str>,
+    applies: Applies,
+    origin: &'a str,
+}
+
+impl<'a> ChangeJson<'a> {
+    fn of(change: &'a ChangedKey) -> Self {
+        Self {
+            key: &change.key,
+            old: change.old.as_deref(),
+            new: change.new.as_deref(),
+            applies: change.applies,
+            origin: &change.origin,
+        }
+    }
+}
+
+/// An error with its place: in a file, or as `origin` says.
+#[derive(Debug, Serialize)]
+struct ErrorJson<'a> {
+    origin: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u64>,
+    key: Option<&'a str>,
+    message: &'a str,
+}
+
+impl<'a> ErrorJson<'a> {
+    fn of(error: &'a ConfigError) -> Self {
+        let place = error.place();
+        Self {
+            origin: error.origin.as_deref(),
+            file: place.map(|(file, _)| file),
+            line: place.and_then(|(_, line)| line),
+            key: error.key.as_deref(),
+            message: &error.message,
+        }
+    }
+}

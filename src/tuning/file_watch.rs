@@ -1,0 +1,247 @@
+//! Watches the files of a configuration: by the system's events, and by looking at them.
+//!
+//! Directories are watched and not files, since editors and secret stores replace a file by
+//! renaming another over it. An event only says that something may have changed.
+
+use super::steps::{NameKind, steps};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// What tells one content of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileStamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// In nanoseconds since 1970.
+    modified: i128,
+}
+
+impl FileStamp {
+    /// The stamp of the file to which `path` leads; `None` if there is none.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let seconds = i128::from(metadata.mtime());
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: seconds * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// The watch over the files of a configuration.
+#[derive(Debug)]
+pub(super) struct FileWatch {
+    /// `None` if the system gives none.
+    watcher: Option<RecommendedWatcher>,
+    /// The names whose events count.
+    names: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// The directories that are watched. Another directory of the same name has another stamp.
+    directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
+    /// The files, with what was seen of each at the last look.
+    files: BTreeMap<PathBuf, Option<FileStamp>>,
+    /// The files that had content when they were accepted.
+    filled: BTreeSet<PathBuf>,
+    hinted: Arc<Notify>,
+    has_warned: bool,
+}
+
+impl FileWatch {
+    /// Watches nothing yet.
+    pub(super) fn new() -> Self {
+        let (names, hinted) =
+            (Arc::<Mutex<BTreeSet<PathBuf>>>::default(), Arc::<Notify>::default());
+        let (known, hint) = (names.clone(), hinted.clone());
+        let tell = move |event: notify::Result<notify::Event>| {
+            if is_hint(event.as_ref(), &known.lock().unwrap_or_else(PoisonError::into_inner)) {
+                hint.notify_one();
+            }
+        };
+        let mut watch = Self {
+            watcher: None,
+            names,
+            directories: BTreeMap::new(),
+            files: BTreeMap::new(),
+            filled: BTreeSet::new(),
+            hinted,
+            has_warned: false,
+        };
+        match notify::recommended_watcher(tell) {
+            Ok(watcher) => watch.watcher = Some(watcher),
+            Err(error) => watch.warn(&error),
+        }
+        watch
+    }
+
+    /// Waits for a hint.
+    pub(super) async fn hinted(&self) {
+        self.hinted.notified().await;
+    }
+
+    /// Watches these files from now on, and no others.
+    pub(super) fn follow(&mut self, paths: &[PathBuf]) {
+        // Relative paths are of the directory in which the daemon was started.
+        let paths =
+            paths.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        self.files = paths
+            .map(|path| {
+                let seen = FileStamp::of(&path);
+                (path, seen)
+            })
+            .collect();
+        self.renew();
+    }
+
+    /// Looks at the files. True if one is not as it was at the last look.
+    pub(super) fn look(&mut self) -> bool {
+        let mut is_changed = false;
+        for (path, seen) in &mut self.files {
+            let now = FileStamp::of(path);
+            is_changed |= now != *seen;
+            *seen = now;
+        }
+        self.renew();
+        is_changed
+    }
+
+    /// Notes that what the files say now is accepted.
+    pub(super) fn accept(&mut self) {
+        let has_content = |stamp: &Option<FileStamp>| stamp.is_some_and(|it| it.size > 0);
+        let filled = self.files.iter().filter(|(_, stamp)| has_content(stamp));
+        self.filled = filled.map(|(path, _)| path.clone()).collect();
+    }
+
+    /// True if a file is missing or empty that had content when it was accepted: an editor may be
+    /// at work.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.accepted().any(|(_, stamp)| stamp.is_none_or(|it| it.size == 0))
+    }
+
+    /// A file that is empty and had content when it was accepted.
+    pub(super) fn emptied(&self) -> Option<&Path> {
+        let is_empty = |stamp: &Option<FileStamp>| stamp.is_some_and(|it| it.size == 0);
+        self.accepted().find(|(_, stamp)| is_empty(stamp)).map(|(path, _)| path.as_path())
+    }
+
+    /// The files that had content when they were accepted, with what was seen of them last.
+    fn accepted(&self) -> impl Iterator<Item = (&PathBuf, &Option<FileStamp>)> {
+        self.files.iter().filter(|(path, _)| self.filled.contains(*path))
+    }
+
+    /// Watches the directories of all names that lead to the files now.
+    fn renew(&mut self) {
+        let names: BTreeSet<PathBuf> =
+            self.files.keys().flat_map(|path| steps(path, kind_of)).collect();
+        let wanted: BTreeMap<PathBuf, Option<(u64, u64)>> = names
+            .iter()
+            .filter_map(|name| name.parent())
+            .map(|directory| (directory.to_owned(), identity(directory)))
+            .collect();
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        let Some(watcher) = &mut self.watcher else { return };
+        for (directory, known) in &self.directories {
+            if wanted.get(directory) != Some(known) {
+                // It may be gone, and its watch with it.
+                watcher.unwatch(directory).ok();
+            }
+        }
+        let mut failed = None;
+        for (directory, known) in &wanted {
+            if self.directories.get(directory) != Some(known)
+                && let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive)
+            {
+                failed = Some(error);
+            }
+        }
+        self.directories = wanted;
+        if let Some(error) = failed {
+            self.warn(&error);
+        }
+    }
+
+    /// Says once that the system's events are missing.
+    fn warn(&mut self, error: &notify::Error) {
+        if !self.has_warned {
+            self.has_warned = true;
+            tracing::warn!(
+                %error,
+                "not all configuration files can be watched: a change may be seen a few seconds later"
+            );
+        }
+    }
+}
+
+/// True if an event may mean that one of `names` has changed.
+fn is_hint(event: Result<&notify::Event, &notify::Error>, names: &BTreeSet<PathBuf>) -> bool {
+    match event {
+        // The watcher has lost events.
+        Err(_) => true,
+        Ok(event) if event.need_rescan() || event.paths.is_empty() => true,
+        Ok(event) => {
+            // Reading a file changes nothing.
+            !matches!(event.kind, EventKind::Access(_))
+                && event.paths.iter().any(|path| names.contains(path))
+        }
+    }
+}
+
+fn kind_of(path: &Path) -> NameKind {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            fs::read_link(path).map_or(NameKind::Missing, NameKind::Link)
+        }
+        Ok(_) => NameKind::There,
+        Err(_) => NameKind::Missing,
+    }
+}
+
+fn identity(directory: &Path) -> Option<(u64, u64)> {
+    fs::metadata(directory).ok().map(|it| (it.dev(), it.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{AccessKind, CreateKind, Event, Flag, ModifyKind};
+
+    #[test]
+    fn only_changes_of_the_names_are_hints() {
+        let names = BTreeSet::from([PathBuf::from("/etc/a.toml")]);
+        let event = |kind, path: &str| Event::new(kind).add_path(path.into());
+        for (event, is) in [
+            (event(EventKind::Create(CreateKind::File), "/etc/a.toml"), true),
+            (event(EventKind::Modify(ModifyKind::Any), "/etc/a.toml"), true),
+            (event(EventKind::Modify(ModifyKind::Any), "/etc/b.toml"), false),
+            (event(EventKind::Access(AccessKind::Any), "/etc/a.toml"), false),
+            (Event::new(EventKind::Other).set_flag(Flag::Rescan), true),
+        ] {
+            assert_eq!(is_hint(Ok(&event), &names), is, "{event:?}");
+        }
+        assert!(is_hint(Err(&notify::Error::generic("lost")), &names));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_appears_is_hinted_and_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config/local.toml");
+        let mut watch = FileWatch::new();
+        watch.follow(std::slice::from_ref(&path));
+        assert!(!watch.look());
+        fs::create_dir(directory.path().join("config")).unwrap();
+        watch.hinted().await;
+        // The directory is there, and the file is not.
+        assert!(!watch.look());
+        fs::write(&path, "a").unwrap();
+        watch.hinted().await;
+        assert!(watch.look() && !watch.look());
+    }
+}

@@ -1,0 +1,307 @@
+//! The task that owns what runs.
+
+use super::{
+    debounce::Debounce,
+    file_watch::FileWatch,
+    report::{ReloadBy, ReloadOutcome, ReloadReport},
+    status::TuningStatus,
+};
+use crate::{
+    config::{self, Config, ConfigChange, ConfigError, ConfigErrors, Loaded},
+    domain::PoolOverride,
+    store::{AuditEntry, Store, wall_clock},
+    telemetry::config_metrics::ConfigMetrics,
+};
+use futures_util::future::BoxFuture;
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior},
+};
+
+/// How often the files are looked at, for the case that the system tells nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Prepares everything that can refuse a configuration and that is not a rule of the configuration
+/// itself.
+///
+/// # Errors
+/// Why it cannot be applied. Nothing is changed then.
+pub type Prepare =
+    Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, Result<Prepared, ConfigErrors>> + Send + Sync>;
+
+/// What is done right after the configuration was replaced. It cannot fail.
+pub type Prepared = Vec<Box<dyn FnOnce() + Send>>;
+
+/// The parts from which a tuner is made.
+pub struct TunerSetup {
+    /// What runs, without overrides. Its layers are read again at each load.
+    pub running: Loaded,
+    /// Holds what runs, for all parts of the daemon.
+    pub live: config::Live,
+    /// For caps, known clients and the audit log.
+    pub store: Store,
+    /// The metrics of reloads.
+    pub metrics: ConfigMetrics,
+    /// Prepares what follows a configuration.
+    pub prepare: Prepare,
+    /// Called with true before a reload, and with false after it.
+    pub on_reload: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+impl std::fmt::Debug for TunerSetup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TunerSetup").field("running", &self.running).finish_non_exhaustive()
+    }
+}
+
+/// A wish for a reload.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) by: ReloadBy,
+    pub(super) answer: oneshot::Sender<Arc<ReloadReport>>,
+}
+
+/// Owns what runs.
+pub(super) struct TunerTask {
+    setup: TunerSetup,
+    running: Arc<Loaded>,
+    /// The hash of the files that were applied last, including what waits for a restart.
+    files_hash: String,
+    asked: mpsc::Receiver<Asked>,
+    overrides: watch::Receiver<Vec<PoolOverride>>,
+    rows: mpsc::Sender<Vec<AuditEntry>>,
+    status: Arc<watch::Sender<Arc<TuningStatus>>>,
+    files: FileWatch,
+    debounce: Debounce,
+}
+
+/// The files, loaded and checked.
+enum Checked {
+    /// They say the same as before.
+    Same,
+    /// They can be applied.
+    Other(Box<Applicable>),
+}
+
+/// A change that nothing refuses any more.
+struct Applicable {
+    change: ConfigChange,
+    files_hash: String,
+    prepared: Prepared,
+}
+
+/// What woke the task.
+enum WokenBy {
+    Asked(Option<Asked>),
+    Overrides,
+    Hint,
+    Due,
+    Look,
+}
+
+impl TunerTask {
+    pub(super) fn new(
+        setup: TunerSetup,
+        asked: mpsc::Receiver<Asked>,
+        overrides: watch::Receiver<Vec<PoolOverride>>,
+        rows: mpsc::Sender<Vec<AuditEntry>>,
+    ) -> Self {
+        let running = Arc::new(setup.running.clone());
+        let status = TuningStatus {
+            running: running.clone(),
+            loaded_at: wall_clock(),
+            last: None,
+            pending: Vec::new(),
+            applying: Vec::new(),
+        };
+        setup.metrics.started(status.loaded_at);
+        let mut debounce = Debounce::default();
+        // A file may have changed while the daemon waited for its database.
+        debounce.hint(Instant::now());
+        Self {
+            files_hash: running.hash().to_owned(),
+            running,
+            setup,
+            asked,
+            overrides,
+            rows,
+            status: Arc::new(watch::Sender::new(Arc::new(status))),
+            files: FileWatch::new(),
+            debounce,
+        }
+    }
+
+    /// Shows the state of the configuration.
+    pub(super) fn status(&self) -> Arc<watch::Sender<Arc<TuningStatus>>> {
+        self.status.clone()
+    }
+
+    /// Changes what runs, until nobody can ask any more.
+    pub(super) async fn run(mut self) {
+        self.files.follow(&self.running.read_paths_now());
+        self.files.accept();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due_at = self.debounce.due_at();
+            let due = async {
+                match due_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let wake = tokio::select! {
+                asked = self.asked.recv() => WokenBy::Asked(asked),
+                Ok(()) = self.overrides.changed() => WokenBy::Overrides,
+                () = self.files.hinted() => WokenBy::Hint,
+                () = due => WokenBy::Due,
+                _ = looks.tick() => WokenBy::Look,
+            };
+            match wake {
+                WokenBy::Asked(None) => return,
+                WokenBy::Asked(Some(first)) => self.answer(first).await,
+                WokenBy::Overrides => self.set_live(),
+                WokenBy::Hint => self.debounce.hint(Instant::now()),
+                WokenBy::Due => self.load_files().await,
+                WokenBy::Look if self.files.look() => self.debounce.hint(Instant::now()),
+                WokenBy::Look => {}
+            }
+        }
+    }
+
+    /// Reloads for everybody who asks now. Who asks meanwhile gets the next reload.
+    async fn answer(&mut self, first: Asked) {
+        let by = first.by.clone();
+        let mut all = vec![first];
+        while let Ok(more) = self.asked.try_recv() {
+            all.push(more);
+        }
+        let started = Instant::now();
+        (self.setup.on_reload)(true);
+        self.debounce.begin();
+        self.debounce.finished();
+        let checked = self.check().await;
+        let report = self.end(by, started, checked);
+        (self.setup.on_reload)(false);
+        for asked in all {
+            // Whoever asked may be gone.
+            asked.answer.send(report.clone()).ok();
+        }
+    }
+
+    /// Loads files that may have changed. Says nothing if they say the same as before, or are wrong
+    /// in the same way, or may still be half written.
+    async fn load_files(&mut self) {
+        let started = Instant::now();
+        self.debounce.begin();
+        let checked = self.check().await;
+        let is_unfinished = checked.is_err() || self.files.is_unfinished();
+        if is_unfinished && !self.debounce.unfinished(started) {
+            return;
+        }
+        self.debounce.finished();
+        let status = self.status.borrow().clone();
+        let is_known = match (&checked, status.refused()) {
+            (Ok(Checked::Same), None) => true,
+            (Err(errors), Some(refused)) => errors.0 == refused.errors,
+            (Ok(_), _) | (Err(_), None) => false,
+        };
+        if !is_known {
+            (self.setup.on_reload)(true);
+            self.end(ReloadBy::file(), started, checked);
+            (self.setup.on_reload)(false);
+        }
+    }
+
+    /// Loads the files, and checks all that may refuse what would run.
+    async fn check(&mut self) -> Result<Checked, ConfigErrors> {
+        // Watch the files first, so that no change between the two is missed.
+        self.files.follow(&self.running.read_paths_now());
+        if let Some(path) = self.files.emptied() {
+            return Err(emptied(path));
+        }
+        let next = self.running.load_again()?;
+        let files_hash = next.hash().to_owned();
+        if files_hash == self.files_hash {
+            return Ok(Checked::Same);
+        }
+        let change = Loaded::plan(&self.running, next)?;
+        let prepared = (self.setup.prepare)(Arc::new(change.loaded.config.clone())).await?;
+        Ok(Checked::Other(Box::new(Applicable { change, files_hash, prepared })))
+    }
+
+    /// Applies what can be applied, and tells what was done.
+    fn end(
+        &mut self,
+        by: ReloadBy,
+        started: Instant,
+        checked: Result<Checked, ConfigErrors>,
+    ) -> Arc<ReloadReport> {
+        let old = self.status.borrow().clone();
+        let (mut loaded_at, mut pending) = (old.loaded_at, old.pending.clone());
+        let (outcome, changed, errors) = match checked {
+            Err(ConfigErrors(errors)) => (ReloadOutcome::Refused, Vec::new(), errors),
+            Ok(Checked::Same) => (ReloadOutcome::Unchanged, Vec::new(), Vec::new()),
+            Ok(Checked::Other(other)) => {
+                let Applicable { change, files_hash, prepared } = *other;
+                self.apply(change.loaded, files_hash, prepared);
+                (loaded_at, pending) = (wall_clock(), change.pending);
+                (ReloadOutcome::Applied, change.changed, Vec::new())
+            }
+        };
+        if outcome != ReloadOutcome::Refused {
+            self.files.accept();
+        }
+        let report = Arc::new(ReloadReport {
+            outcome,
+            by,
+            at: wall_clock(),
+            hash: self.running.hash().to_owned(),
+            changed,
+            pending,
+            errors,
+            took: started.elapsed(),
+        });
+        report.log(&old.pending);
+        self.setup.metrics.reloaded(outcome.as_str(), report.at, report.pending.len());
+        if let Err(error) = self.rows.try_send(report.audit(&old.pending)) {
+            tracing::error!(%error, "a reload is missing from the audit log");
+        }
+        let (running, last) = (self.running.clone(), Some(report.clone()));
+        self.status.send_modify(|status| {
+            let (pending, applying) = (report.pending.clone(), status.applying.clone());
+            *status = Arc::new(TuningStatus { running, loaded_at, last, pending, applying });
+        });
+        report
+    }
+
+    /// Makes `next` what runs.
+    fn apply(&mut self, next: Loaded, files_hash: String, prepared: Prepared) {
+        let old = self.running.config.warnings();
+        for warning in next.config.warnings().iter().filter(|warning| !old.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        (self.running, self.files_hash) = (Arc::new(next), files_hash);
+        self.set_live();
+        for follow in prepared {
+            follow();
+        }
+    }
+
+    /// Puts what runs, with all overrides, in force.
+    fn set_live(&mut self) {
+        let mut config = self.running.config.clone();
+        config.pools.set_overrides(self.overrides.borrow_and_update().clone());
+        self.setup.live.set(config);
+    }
+}
+
+/// The refusal of a file that had values and is empty now.
+fn emptied(path: &Path) -> ConfigErrors {
+    let name = path.display().to_string();
+    let message = format!(
+        "`{name}` is empty, and had values before: write it again, or a comment alone if its values are to end"
+    );
+    ConfigErrors(vec![ConfigError { origin: Some(name), key: None, message }])
+}
