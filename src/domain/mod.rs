@@ -31,7 +31,9 @@ pub use self::{
     job::{Job, JobKind, JobStatus},
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
     outcome::{Effect, Outcome},
-    pool_override::PoolOverride,
+    pool_override::{
+        DropCause, DroppedKey, JudgedOverride, OverrideChange, OverrideKey, PoolInFiles, PoolOverride,
+    },
     role::Role,
     sentiment::Sentiment,
     time::Timestamp,
