@@ -32,7 +32,8 @@ pub use self::{
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
     outcome::{Effect, Outcome},
     pool_override::{
-        DropCause, DroppedKey, JudgedOverride, OverrideChange, OverrideKey, PoolInFiles, PoolOverride,
+        DropCause, DroppedKey, JudgedOverride, OverrideChange, OverrideKey, PoolInFiles,
+        PoolOverride,
     },
     role::Role,
     sentiment::Sentiment,

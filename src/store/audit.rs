@@ -4,7 +4,7 @@ use crate::domain::Id;
 use crate::store::engine::{
     Database, StoreError,
     sql::sql,
-    tx::{group, write_alone},
+    tx::{Tx, group, write_alone},
 };
 use serde::Serialize;
 
@@ -81,14 +81,22 @@ impl Audit {
         }
         self.db
             .call(|db| async move {
-                let node = db.node();
-                let rows: Vec<AuditPut<'_>> = entries
-                    .iter()
-                    .map(|entry| AuditPut { id: db.next_id(), node, entry })
-                    .collect();
-                write_alone(&db.connections().writer, &PUT_AUDIT, [group(&rows)?]).await?;
+                let rows = rows(&db, &entries)?;
+                write_alone(&db.connections().writer, &PUT_AUDIT, [rows]).await?;
                 Ok(())
             })
             .await
     }
+}
+
+/// Adds a row for each entry in a transaction, so that it is there exactly if the change is.
+pub(super) async fn add(tx: &Tx, db: &Database, entries: &[AuditEntry]) -> Result<(), StoreError> {
+    tx.run(&PUT_AUDIT, [rows(db, entries)?]).await?;
+    Ok(())
+}
+
+/// The parameter of [`PUT_AUDIT`].
+fn rows(db: &Database, entries: &[AuditEntry]) -> Result<sea_orm::Value, StoreError> {
+    let put = |entry| AuditPut { id: db.next_id(), node: db.node(), entry };
+    group(&entries.iter().map(put).collect::<Vec<_>>())
 }

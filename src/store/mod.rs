@@ -5,7 +5,7 @@
 //! - `tables`: what rows mean, and how they change together.
 //! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`],
-//!   [`Audit`].
+//!   [`Audit`], [`Overrides`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
@@ -17,6 +17,7 @@ mod enqueuer;
 mod fleet;
 mod inbox;
 mod ledger;
+mod overrides;
 mod prune;
 mod queue;
 mod reader;
@@ -27,10 +28,10 @@ pub use self::{
     audit::{Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
-        Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt, IdentityRow, JobActionError,
-        JobDetail, JobFilter, JobView, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
-        ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
-        QuarantineRow, Totals,
+        AuditFilter, AuditRow, Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt,
+        IdentityRow, JobActionError, JobDetail, JobFilter, JobView, LeadCursor, LeadDetail,
+        LeadEntry, LeadFilter, LeadRow, ListedMessage, ListedQuarantine, MessageFilter, MessageRow,
+        Page, QuarantineFilter, QuarantineRow, Totals,
     },
     engine::{
         connect::{create_database, drop_database, reach, sqlite_path},
@@ -48,6 +49,7 @@ pub use self::{
     },
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     ledger::{Ledger, Settlement, Transition},
+    overrides::{Overrides, StoredOverrides},
     prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
@@ -277,6 +279,11 @@ impl Store {
     /// For parts that change what an operator can see.
     pub fn audit(&self) -> Audit {
         Audit { db: self.db.clone() }
+    }
+
+    /// For the part that tunes pools.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { db: self.db.clone() }
     }
 
     /// For the admin API.

@@ -1,6 +1,6 @@
 //! Deletes rows that are older than `[retention]` allows: jobs that ended, bodies as received,
-//! quarantined items, and expired keys. It deletes in small batches by key, so that nobody waits
-//! long for one.
+//! quarantined items, expired keys, and rows of the audit log. It deletes in small batches by key,
+//! so that nobody waits long for one.
 //!
 //! Ids grow with time, so old rows are found by their ids. A pass keeps its place in `counters`,
 //! and continues there in the next round and after a restart. So it does not read skipped rows
@@ -27,6 +27,10 @@ const BATCH: i64 = 500;
 /// The most by which the first pass over jobs waits longer than the least retention of jobs.
 /// Retention counts from a job's end, and most jobs end within this time after they were stored.
 const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
+
+/// How long rows of the audit log are kept. It is no setting: whoever can change the configuration
+/// could otherwise make the log forget at once who did. A year covers the audits that ask for it.
+const AUDIT_KEPT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 sql! {
     /// Jobs in the order of their keys. By primary key.
@@ -70,6 +74,10 @@ sql! {
     static DELETE_QUARANTINED =
         "delete from quarantine where id @ids($1) and last_received_at < @at($2) returning client_id, status, size";
 
+    /// Deletes the oldest of the rows of the audit log before `$1`. By primary key.
+    static DELETE_OLD_AUDIT =
+        "delete from audit where id in (select id from audit where id < $1 order by id limit $2)";
+
     /// Deletes expired keys. By `message_keys_expiring`. The condition is repeated for the deleted
     /// row, because the next message with an expired key takes it over.
     static DELETE_EXPIRED_KEYS =
@@ -94,14 +102,22 @@ pub enum Prunable {
     Quarantine,
     /// Expired dedupe keys of messages.
     Keys,
+    /// Rows of the audit log.
+    Audit,
     /// Jobs that [`Prunable::Jobs`] has skipped.
     PassedOverJobs,
 }
 
 impl Prunable {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Jobs, Self::Payloads, Self::Quarantine, Self::Keys, Self::PassedOverJobs];
+    pub const ALL: [Self; 6] = [
+        Self::Jobs,
+        Self::Payloads,
+        Self::Quarantine,
+        Self::Keys,
+        Self::Audit,
+        Self::PassedOverJobs,
+    ];
 
     /// The words for it in logs.
     pub const fn as_str(self) -> &'static str {
@@ -110,6 +126,7 @@ impl Prunable {
             Self::Payloads => "payloads",
             Self::Quarantine => "quarantined items",
             Self::Keys => "expired keys",
+            Self::Audit => "rows of the audit log",
             Self::PassedOverJobs => "jobs that were passed over",
         }
     }
@@ -201,6 +218,7 @@ impl Chores {
                     Prunable::Payloads => prune_payloads(&db, keep.payloads).await,
                     Prunable::Quarantine => prune_quarantine(&db, keep.quarantine).await,
                     Prunable::Keys => prune_keys(&db).await,
+                    Prunable::Audit => prune_audit(&db).await,
                 }
             })
             .await
@@ -334,6 +352,15 @@ async fn prune_quarantine(db: &Database, keep: Duration) -> Result<Batch, StoreE
 async fn prune_keys(db: &Database) -> Result<Batch, StoreError> {
     db.write("chores", async |tx| {
         let rows = tx.run(&DELETE_EXPIRED_KEYS, [BATCH.into()]).await?;
+        tx.commit(Batch { rows, is_over: rows < BATCH.unsigned_abs() }).await
+    })
+    .await
+}
+
+async fn prune_audit(db: &Database) -> Result<Batch, StoreError> {
+    db.write("chores", async |tx| {
+        let values = [first_younger_than(AUDIT_KEPT).into(), BATCH.into()];
+        let rows = tx.run(&DELETE_OLD_AUDIT, values).await?;
         tx.commit(Batch { rows, is_over: rows < BATCH.unsigned_abs() }).await
     })
     .await

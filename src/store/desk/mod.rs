@@ -3,6 +3,7 @@
 //! Its reads have connections of their own, so that no page waits for a flood of webhooks, and no
 //! webhook or job waits for a slow page. Its statements end after 2 s, with [`StoreError::Busy`].
 
+mod audit;
 mod by_hand;
 mod job_views;
 mod jobs;
@@ -14,6 +15,7 @@ mod values;
 mod written;
 
 pub use self::{
+    audit::{AuditFilter, AuditRow},
     by_hand::{ByKind, JobActionError},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
@@ -26,7 +28,10 @@ pub use self::{
 use crate::domain::{Id, JobStatus};
 use crate::store::{
     engine::{Database, StoreError},
-    fleet::{nodes, notices::Notices},
+    fleet::{
+        nodes::{self, Node},
+        notices::Notices,
+    },
 };
 
 /// A page of a list.
@@ -230,6 +235,27 @@ impl Desk {
         status: &'static str,
     ) -> Result<bool, StoreError> {
         self.db.call(|db| async move { quarantine::settle(&db, id, status).await }).await
+    }
+
+    /// Rows of the audit log before `cursor`, newest first.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn audit(
+        &self,
+        filter: AuditFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<AuditRow>, StoreError> {
+        self.db.call(|db| async move { audit::page(db.api(), &filter, limit, cursor).await }).await
+    }
+
+    /// All nodes with a row.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        self.db.call(|db| async move { nodes::read_all(db.api()).await }).await
     }
 
     /// The counts of the overview. It reads the queue's small tables as a whole, so call it at most

@@ -22,7 +22,10 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 /// The thread that sends heartbeats. It stops when this is dropped.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub struct Membership {
     /// The kinds of jobs that heartbeats also look for, and the floors of their claims, as JSON.
     /// `None` while they look for none.
     wanted: Arc<ArcSwapOption<String>>,
+    /// The version of the overrides of pools, as the last heartbeat read it.
+    overrides: Arc<watch::Sender<i64>>,
     /// True on SQLite.
     is_alone: bool,
 }
@@ -71,6 +76,12 @@ impl Membership {
         let text =
             (!wanted.is_empty()).then(|| Arc::new(serde_json::Value::from(wanted).to_string()));
         self.wanted.store(text);
+    }
+
+    /// Tells when another version of the overrides of pools is read. On SQLite nobody else changes
+    /// them, and it tells nothing.
+    pub fn overrides(&self) -> watch::Receiver<i64> {
+        self.overrides.subscribe()
     }
 
     /// True on SQLite, where there can be no other node: the lock of the file is the lease.
@@ -123,6 +134,7 @@ impl Heartbeat {
         let membership = Membership {
             last: Arc::default(),
             wanted: Arc::default(),
+            overrides: Arc::new(watch::Sender::new(0)),
             is_alone: nodes.db.is_sqlite(),
         };
         if membership.is_alone {
@@ -211,6 +223,9 @@ impl HeartbeatSetup {
                     self.notices.set_peers(beat.has_working_peers(self.node, self.lease));
                     self.note_caps(beat.has_caps);
                     let has_jobs = beat.has_jobs;
+                    self.membership.overrides.send_if_modified(|version| {
+                        std::mem::replace(version, beat.overrides) != beat.overrides
+                    });
                     self.membership.last.store(Some(Arc::new((asked_at, beat))));
                     if has_jobs {
                         self.notices.tell_own();

@@ -30,6 +30,9 @@ sql! {
     static PUT_NODE =
         "insert into nodes (id, slot, role, started_at, seen_at) values ($1, $2, $3, @now, @now)";
 
+    /// Stores what node `$1` says of itself. By primary key.
+    static PUT_STATUS = "update nodes set status = $2 where id = $1";
+
     /// Notes that node `$1` lives. By primary key.
     static TOUCH_NODE = "update nodes set seen_at = @now where id = $1";
 
@@ -42,7 +45,7 @@ sql! {
     /// - takes or keeps the lead for `$2` milliseconds, if `$3` allows it and no other node leads.
     ///   A lead that ends long after one taken now was taken before the clock was set back, and
     ///   does not count;
-    /// - returns all nodes;
+    /// - returns all nodes, and the version of the overrides of pools;
     /// - if `$4` contains kinds and the floors of their claims, returns whether a job of these
     ///   kinds waits in turn, or any job is due. Without floors, it would read all index entries of
     ///   claimed jobs that vacuum has not removed.
@@ -57,7 +60,8 @@ sql! {
                or leases.expires_at > excluded.expires_at + interval '1 minute' returning node) \
          select n.id, n.role, @ms(n.started_at) as started_at, @ms(n.seen_at) as seen_at, @ms(@now) - @ms(n.seen_at) as silent_ms, \
            exists (select 1 from beat) as is_known, exists (select 1 from lead) as leads, \
-           exists (select 1 from job_caps) as has_caps, case when $4 is not null then \
+           exists (select 1 from job_caps) as has_caps, \
+           coalesce((select value from counters where name = 'overrides'), 0) as overrides, case when $4 is not null then \
              exists (select 1 from json_to_recordset($4::json) as k(kind text, floor bigint) cross join lateral ( \
                select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
                order by r.turn limit 1) x) \
@@ -65,10 +69,10 @@ sql! {
            else false end as has_jobs \
          from nodes n order by n.id";
 
-    /// All nodes, for the overview.
+    /// All nodes, with what they say of themselves.
     static READ_NODES =
         "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
-           @ms(@now) - @ms(seen_at) as silent_ms from nodes order by id";
+           @ms(@now) - @ms(seen_at) as silent_ms, status from nodes order by id";
 
     /// The greatest ids ever stored, by primary keys, and the database's clock.
     static READ_ID_FLOOR =
@@ -111,6 +115,9 @@ pub struct Node {
     /// How far `seen_at` is from now, by the database's clock, in either direction: it is in the
     /// future if the clock was set back since. A live node sends its next heartbeat soon.
     pub silent: Duration,
+    /// What it says of itself, as a JSON object. `None` until it has said it, and in the report of
+    /// a heartbeat.
+    pub status: Option<String>,
 }
 
 impl Node {
@@ -122,6 +129,7 @@ impl Node {
             started_at: Timestamp::from_millis(row.try_get("", "started_at")?),
             seen_at: Timestamp::from_millis(row.try_get("", "seen_at")?),
             silent: Duration::from_millis(silent_ms.unsigned_abs()),
+            status: None,
         })
     }
 }
@@ -264,11 +272,28 @@ impl Nodes {
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
         self.db.call(|db| async move { read_all(db.reader()).await }).await
     }
+
+    /// Stores what this node says of itself: a JSON object.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn say(&self, status: String) -> Result<(), StoreError> {
+        self.db
+            .call(|db| async move {
+                let values = [db.node().into(), status.into()];
+                write_alone(&db.connections().writer, &PUT_STATUS, values).await.map(|_| ())
+            })
+            .await
+    }
 }
 
 /// All nodes with a row.
 pub(in crate::store) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreError> {
-    read(sessions, &READ_NODES, []).await?.iter().map(Node::from_row).collect()
+    let rows = read(sessions, &READ_NODES, []).await?;
+    let with_status = |row: &sea_orm::QueryResult| {
+        Ok(Node { status: row.try_get("", "status")?, ..Node::from_row(row)? })
+    };
+    rows.iter().map(with_status).collect()
 }
 
 /// Finds dead nodes.
@@ -336,6 +361,8 @@ pub struct HeartbeatReport {
     pub has_jobs: bool,
     /// True if some client is capped, by the configuration of any node.
     pub has_caps: bool,
+    /// The version of the overrides of pools.
+    pub overrides: i64,
 }
 
 impl HeartbeatReport {
@@ -364,6 +391,7 @@ pub(in crate::store) async fn beat_once(
         beat.is_known = row.try_get("", "is_known")?;
         beat.has_jobs = row.try_get("", "has_jobs")?;
         beat.has_caps = row.try_get("", "has_caps")?;
+        beat.overrides = row.try_get("", "overrides")?;
     }
     Ok(beat)
 }
@@ -381,6 +409,7 @@ mod tests {
             started_at: Timestamp::from_millis(0),
             seen_at: Timestamp::from_millis(seen_at_ms),
             silent: Duration::from_millis(silent_ms),
+            status: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The promises of the statements, on both databases.
 
+mod audit;
 mod caps;
 mod changes;
 mod chores;
@@ -16,6 +17,7 @@ mod merges;
 mod migrations;
 mod model;
 mod nodes;
+mod overrides;
 mod plans;
 mod rescue;
 mod subjects;

@@ -432,10 +432,15 @@ fn nodes_and_caps() -> Vec<Row> {
             // Some pages more, for entries of what was rolled back here.
             .of(20)
             .only_on_postgres(),
+        writer("PUT_STATUS", [number(NODE), text("{}")]).of(1).finds(1),
         reader("READ_NODES", []).of(5),
         reader("READ_DURABILITY", []).of(1).only_on_postgres(),
         writer("READ_ID_FLOOR", []).of(20),
         writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "actor": "dana", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
+        writer("RAISE_OVERRIDES", []).of(1),
+        reader("READ_OVERRIDES", []).of(5),
+        writer("PUT_OVERRIDES", [group(|n| json!({"kind": format!("KIND_{n}"), "size": 16, "paused": true, "base_size": 8, "base_paused": false, "changed_by": "dana", "note": null, "changed_at": 1_764_000_000_000_i64, "expires_at": null}))]).finds(300),
+        writer("DELETE_OVERRIDE", [text("SELF_CHECK")]).of(1),
         writer("LOCK_CAPS", [group(capped)]).finds(300),
         writer("WRITE_CAPS", [group(capped)]).finds(300),
         writer("READ_HELD_HEADS", [text("capped"), number(300)]).finds(300),
@@ -489,6 +494,7 @@ fn chores() -> Vec<Row> {
         reader("READ_OLD_QUARANTINED", [all, tomorrow.clone(), number(300)]).finds(300),
         writer("DELETE_QUARANTINED", [ids(spread), tomorrow]).finds(300),
         writer("DELETE_EXPIRED_KEYS", [number(300)]).finds(300),
+        writer("DELETE_OLD_AUDIT", [NEWEST, number(300)]).finds(300),
         writer("TAKE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
         writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
         writer("FOLD_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}]))]).of(1).finds(1),
@@ -546,6 +552,10 @@ fn lists() -> Vec<Row> {
         these(Json::Array(clients.iter().map(row).collect()))
     };
     let everybody: Vec<String> = (0..50).map(|n| client(n + 50)).collect();
+    let audit_of = |values: &[&str]| {
+        let rows: Vec<Json> = values.iter().map(|value| json!({"value": value})).collect();
+        [number(0), NEWEST, PAGE, these(rows.into())]
+    };
     let quarantine_of = |clients: &[String], status: &str| {
         let row = |client_id: &String| json!({"client_id": client_id, "channel": "sms", "status": status});
         these(Json::Array(clients.iter().map(row).collect()))
@@ -669,6 +679,10 @@ fn lists() -> Vec<Row> {
             .finds(1),
         api("LIST_DRAFTS_OF_LEAD", [number(5), PAGE]).of(51).finds(1),
         api("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_AUDIT", [number(0), NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_AUDIT_BY_ACTION", audit_of(&["rare", "config.reload"])).of(51).finds(1),
+        api("LIST_AUDIT_BY_ACTOR", audit_of(&["rare", "dana"])).of(102).finds(51),
+        api("LIST_AUDIT_BY_TARGET", audit_of(&["target 5", "nothing"])).of(51).finds(1),
         api("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")])
             .note("a rare client")
             .of(51)
