@@ -91,6 +91,7 @@ const NO_CHANNELS: &[(&str, &str, &str)] = &[
     ("sms", "sms_dnd", "a column and a JSON field: the do-not-disturb flag"),
     ("email", "found(\"email\")", "mail addresses, as identities are stored"),
     ("email", "text(\"email\")", "a column: the lead's address"),
+    ("email", "column(\"email\")", "the same, in a table of a command"),
 ];
 
 /// `(folder of src, names that its code must not hold)`: rules that see no database and no clock,

@@ -3,39 +3,36 @@
 use super::{
     failure::Failure,
     files::Files,
-    http::{
-        below, block_on, client, no_answer, parse_url, problem, shown, url_of, warn_if_in_clear,
-    },
-    output,
+    http::{ProblemText, below, client, no_answer, parse_url, shown, url_of, warn_if_in_clear},
+    operator,
+    output::{TimeArgs, Times},
     token::{Token, TokenArgs},
 };
-use clap::builder::NonEmptyStringValueParser;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
+use std::{fmt, time::Duration};
 use url::Url;
+
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The header with the name of the person who asks, for the audit log.
+const ACTOR: &str = "x-postroom-actor";
 
 /// Which daemon to ask, and how to print its answer.
 #[derive(clap::Args)]
 pub(super) struct Remote {
     /// URL of the daemon [default: `server.bind` of the configuration]
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_url, env = "POSTROOM_URL", help_heading = "Daemon")]
     url: Option<Url>,
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
     files: Files,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
-}
-
-/// One object of a daemon, by its id.
-#[derive(clap::Args)]
-pub(super) struct RemoteObject {
-    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-    id: String,
     #[command(flatten)]
-    remote: Remote,
+    times: TimeArgs,
 }
 
 /// The admin API of a daemon. Each command makes one, with one connection.
@@ -48,15 +45,35 @@ pub(super) struct Admin {
 /// Why the daemon did not do what was asked.
 pub(super) enum AdminRefusal {
     /// It refused this request.
-    This(String),
-    /// It would refuse every request, or does not answer.
+    This(Refused),
+    /// It would refuse every request: it wants another token, or is no daemon.
     All(String),
+    /// It does not answer.
+    Away(String),
+}
+
+/// What a daemon says when it refuses a request.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The parameter or field at fault.
+    pub(super) field: Option<String>,
+    /// The title and the detail of the problem.
+    text: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl From<AdminRefusal> for Failure {
     fn from(refusal: AdminRefusal) -> Self {
         match refusal {
-            AdminRefusal::This(message) | AdminRefusal::All(message) => Self::Failed(message),
+            AdminRefusal::This(refused) => Self::Failed(refused.to_string()),
+            AdminRefusal::All(message) | AdminRefusal::Away(message) => Self::Failed(message),
         }
     }
 }
@@ -68,7 +85,7 @@ impl Remote {
     /// # Errors
     /// If the configuration or the token cannot be read.
     pub(super) fn connect(self, files: Files) -> Result<Admin, Failure> {
-        let Self { url, token, files: own, json: _ } = self;
+        let Self { url, token, files: own, json: _, times: _ } = self;
         let (base, token) = match (url, token.given()?) {
             // With both options the configuration is not read: it need not be valid, or exist.
             (Some(url), Some(token)) => (url, token),
@@ -83,20 +100,10 @@ impl Remote {
         }
         Ok(Admin { http: client(&base, 1)?, base, token })
     }
-}
 
-impl RemoteObject {
-    /// Gets the object from the list at `path` and prints it, as JSON or as `details` spells it.
-    pub(super) fn show(
-        self,
-        files: Files,
-        path: &str,
-        details: impl Fn(&Value) -> String,
-    ) -> Result<(), Failure> {
-        let is_json = self.remote.json;
-        let admin = self.remote.connect(files)?;
-        let object = block_on(admin.get(&[path, &self.id], &[]))??;
-        if is_json { output::print_json(&object) } else { output::print(&details(&object)) }
+    /// How the options say that times are printed.
+    pub(super) fn times(&self) -> Times {
+        self.times.times()
     }
 }
 
@@ -143,6 +150,12 @@ impl Admin {
         .await
     }
 
+    #[expect(dead_code, reason = "commands that change pools send it")]
+    /// Sends a PATCH; `path` follows `/api/v1`.
+    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, AdminRefusal> {
+        self.send(self.http.patch(self.url(path)).json(body)).await
+    }
+
     /// Sends a DELETE; `path` follows `/api/v1`.
     pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, AdminRefusal> {
         self.send(self.http.delete(self.url(path))).await
@@ -166,7 +179,8 @@ impl Admin {
             Some(secret) => request.bearer_auth(secret.expose()),
             None => request,
         };
-        let away = |error| AdminRefusal::All(no_answer(&self.base, error));
+        let request = request.timeout(ANSWER_TIMEOUT).header(ACTOR, operator::name());
+        let away = |error| AdminRefusal::Away(no_answer(&self.base, error, ANSWER_TIMEOUT));
         let answer = request.send().await.map_err(away)?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(away)?;
@@ -177,8 +191,10 @@ impl Admin {
         match body {
             Some(body) if status.is_success() => Ok(body),
             None if status.is_success() => Err(AdminRefusal::All(self.stranger("no JSON"))),
-            body => match body.as_ref().and_then(problem) {
-                Some(problem) => Err(AdminRefusal::This(problem)),
+            body => match body.as_ref().and_then(ProblemText::of) {
+                Some(ProblemText { text, field }) => {
+                    Err(AdminRefusal::This(Refused { status: status.as_u16(), field, text }))
+                }
                 None => Err(AdminRefusal::All(self.stranger(&format!("HTTP {status}")))),
             },
         }
@@ -228,13 +244,15 @@ mod tests {
             token: TokenArgs::of("hunter2"),
             files: Files::default(),
             json: false,
+            times: TimeArgs::default(),
         };
         let admin = remote.connect(Files::default()).ok().expect("a client");
         let query = [("status", "failed".to_owned())];
         let answer = block_on(admin.get(&["jobs"], &query)).ok().expect("a runtime");
         answer.map_err(|refusal| match refusal {
-            AdminRefusal::This(message) => format!("this: {message}"),
+            AdminRefusal::This(refused) => format!("this: {refused}"),
             AdminRefusal::All(message) => format!("all: {message}"),
+            AdminRefusal::Away(message) => format!("away: {message}"),
         })
     }
 
@@ -274,7 +292,7 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
         let refused = ask(&format!("http://{free}")).expect_err("no daemon");
         let start = format!(
-            "all: no daemon answers at http://{free}: start one with `postroom serve`, or name another with --url"
+            "away: no daemon answers at http://{free}: start one with `postroom serve`, or name another with --url"
         );
         assert!(refused.starts_with(&start), "{refused}");
     }

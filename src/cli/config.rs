@@ -1,6 +1,10 @@
 //! `postroom config`: checks and shows the configuration.
 
-use super::{failure::Failure, files::Files, output};
+use super::{
+    failure::Failure,
+    files::Files,
+    output::{self, TextTable},
+};
 use crate::{
     config::{Config, EffectiveValue, Sources},
     registry,
@@ -42,7 +46,7 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
             if json {
                 output::print_json(&document(&values))
             } else {
-                output::print(&table(values))
+                output::print_table(&table(values))
             }
         }
     }
@@ -66,11 +70,11 @@ fn document(values: &[EffectiveValue]) -> Value {
     json!({"items": values.iter().map(item).collect::<Vec<_>>()})
 }
 
-fn table(values: Vec<EffectiveValue>) -> String {
+fn table(values: Vec<EffectiveValue>) -> TextTable {
     let row = |row: EffectiveValue| {
         [row.key, row.value, row.origin].map(|cell| output::line(&cell)).to_vec()
     };
-    output::table(&["key", "value", "origin"], values.into_iter().map(row))
+    TextTable::new(&["key", "value", "origin"], values.into_iter().map(row))
 }
 
 #[cfg(test)]
@@ -92,7 +96,7 @@ mod tests {
             "origin": "environment variable POSTROOM__SERVER__WORKERS",
         });
         assert!(items.contains(&workers), "{items:?}");
-        let table = table(values);
+        let table = table(values).text(None, false);
         let line = table.lines().find(|it| it.starts_with("server.workers ")).expect("a line");
         assert!(line.ends_with("  environment variable POSTROOM__SERVER__WORKERS"), "{line}");
         assert_eq!(read(&sources), "config/default.toml (compiled in), 1 environment variable");

@@ -6,6 +6,7 @@ use std::{error::Error, fmt::Display, process::ExitCode};
 
 const FAILED: u8 = 1;
 const WRONG: u8 = 2;
+const UNWELL: u8 = 3;
 
 /// Why a command ends without success.
 pub(super) enum Failure {
@@ -19,6 +20,11 @@ pub(super) enum Failure {
     Usage(Box<clap::Error>),
     /// The command did not succeed, and the reason is on stderr already.
     Told,
+    /// The command did what it was asked, and its answer says that not all is well.
+    #[expect(dead_code, reason = "commands that judge end with it")]
+    Unwell,
+    /// The reader of stdout closed it: it wanted only the start. The command ends with success.
+    ReaderGone,
 }
 
 impl Failure {
@@ -43,6 +49,8 @@ impl Failure {
                 if error.exit_code() == 0 { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
             }
             Self::Told => ExitCode::from(FAILED),
+            Self::Unwell => ExitCode::from(UNWELL),
+            Self::ReaderGone => ExitCode::SUCCESS,
         }
     }
 }

@@ -16,8 +16,9 @@ use url::{Host, Url};
 
 /// How long a connection to the daemon may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take. A daemon answers earlier: after `server.request_timeout` at most.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an answer may take, unless the request says otherwise. A daemon answers earlier: after
+/// `server.request_timeout` at most.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs `work` to its end on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
@@ -140,8 +141,8 @@ fn is_in_clear(base: &Url) -> bool {
     base.scheme() == "http" && !is_loopback(base)
 }
 
-/// Why there was no answer, and what to do.
-pub(super) fn no_answer(base: &Url, error: reqwest::Error) -> String {
+/// Why there was no answer within `timeout`, and what to do.
+pub(super) fn no_answer(base: &Url, error: reqwest::Error, timeout: Duration) -> String {
     let base = shown(base);
     if error.is_connect() {
         let cause = root_cause(&error);
@@ -149,7 +150,7 @@ pub(super) fn no_answer(base: &Url, error: reqwest::Error) -> String {
             "no daemon answers at {base}: start one with `postroom serve`, or name another with --url ({cause})"
         )
     } else if error.is_timeout() {
-        format!("{base} has not answered within {} s", ANSWER_TIMEOUT.as_secs())
+        format!("{base} has not answered within {} s", timeout.as_secs())
     } else {
         format!("no answer from {base}: {}", chain(&error.without_url()))
     }
@@ -163,18 +164,29 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// The title, the detail and the field of a problem document; `None` if `body` is not one.
-pub(super) fn problem(body: &Value) -> Option<String> {
-    let part = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let mut text = part("title")?.to_owned();
-    for (part, before, after) in [(part("detail"), ": ", ""), (part("field"), " (`", "`)")] {
-        if let Some(part) = part {
-            text.push_str(before);
-            text.push_str(part);
-            text.push_str(after);
+/// A problem document, for people.
+pub(super) struct ProblemText {
+    /// The title, the detail and the field, on one line.
+    pub(super) text: String,
+    /// The parameter or field at fault.
+    pub(super) field: Option<String>,
+}
+
+impl ProblemText {
+    /// The problem in an answer; `None` if it has none.
+    pub(super) fn of(body: &Value) -> Option<Self> {
+        let part = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let mut text = part("title")?.to_owned();
+        for (part, before, after) in [(part("detail"), ": ", ""), (part("field"), " (`", "`)")] {
+            if let Some(part) = part {
+                text.push_str(before);
+                text.push_str(part);
+                text.push_str(after);
+            }
         }
+        let field = part("field").map(str::to_owned);
+        Some(Self { text: super::output::line(&text), field })
     }
-    Some(super::output::line(&text))
 }
 
 #[cfg(test)]
@@ -261,9 +273,10 @@ mod tests {
     #[test]
     fn a_problem_says_its_title_detail_and_field() {
         let body = json!({"title": "Bad request", "detail": "no such status", "field": "status"});
-        assert_eq!(problem(&body).as_deref(), Some("Bad request: no such status (`status`)"));
+        let text = |body: &Value| ProblemText::of(body).map(|it| it.text);
+        assert_eq!(text(&body).as_deref(), Some("Bad request: no such status (`status`)"));
         let body = json!({"title": "Draining", "detail": null, "field": null});
-        assert_eq!(problem(&body).as_deref(), Some("Draining"));
-        assert_eq!(problem(&json!({"status": "ok"})), None);
+        assert_eq!(text(&body).as_deref(), Some("Draining"));
+        assert_eq!(text(&json!({"status": "ok"})), None);
     }
 }

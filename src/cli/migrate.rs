@@ -1,14 +1,17 @@
 //! `postroom migrate`: migrations by hand.
 
-use super::{failure::Failure, files::Files, output};
+use super::{
+    failure::Failure,
+    files::Files,
+    output::{self, TextTable},
+    prompt::confirm,
+};
 use crate::{
     app::{self, Migrate},
-    config::DatabaseUrl,
     store::Migrations,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal, Write};
 
 #[derive(Subcommand)]
 pub(super) enum MigrateCommand {
@@ -51,36 +54,15 @@ pub(super) fn run(command: MigrateCommand, files: Files) -> Result<(), Failure> 
     };
     let config = common.files.over(files).load()?;
     if !is_confirmed {
-        confirm(&config.database.url)?;
+        let url = &config.database.url;
+        let what = format!("`postroom migrate fresh` drops everything in {url}");
+        confirm(&what, CONFIRMATION)?;
     }
     let migrations = app::migrate(&config, step)?;
     if common.json {
         output::print_json(&document(&migrations))
     } else {
-        output::print(&table(&migrations))
-    }
-}
-
-/// Asks a person for confirmation.
-///
-/// # Errors
-/// If the person declines, or there is no terminal.
-fn confirm(database: &DatabaseUrl) -> Result<(), Failure> {
-    let what = format!("`postroom migrate fresh` drops everything in {database}");
-    if !io::stdin().is_terminal() {
-        let message = format!(
-            "{what}, and there is no terminal to ask on: add --yes to do it without a question"
-        );
-        return Err(Failure::Wrong(message));
-    }
-    let mut err = io::stderr();
-    let asked = write!(err, "{what}. Type `{CONFIRMATION}` to go on: ").and_then(|()| err.flush());
-    let mut answer = String::new();
-    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
-    match read {
-        Ok(_) if answer.trim() == CONFIRMATION => Ok(()),
-        Ok(_) => Err(Failure::Failed("not confirmed: nothing was changed".to_owned())),
-        Err(error) => Err(Failure::Failed(format!("no answer can be read: {error}"))),
+        output::print_table(&table(&migrations))
     }
 }
 
@@ -89,11 +71,11 @@ fn document(migrations: &Migrations) -> Value {
     json!({"items": migrations.steps.iter().map(item).collect::<Vec<_>>()})
 }
 
-fn table(migrations: &Migrations) -> String {
+fn table(migrations: &Migrations) -> TextTable {
     let row = |(name, is_applied): &(String, bool)| {
         vec![name.clone(), if *is_applied { "yes" } else { "no" }.to_owned()]
     };
-    output::table(&["name", "applied"], migrations.steps.iter().map(row))
+    TextTable::new(&["name", "applied"], migrations.steps.iter().map(row))
 }
 
 #[cfg(test)]
@@ -106,7 +88,7 @@ mod tests {
             vec![("m20260101_tables".to_owned(), true), ("m20260201_more".to_owned(), false)];
         let migrations = Migrations { steps };
         assert_eq!(
-            table(&migrations),
+            table(&migrations).text(None, false),
             "name              applied\nm20260101_tables  yes\nm20260201_more    no"
         );
         assert_eq!(

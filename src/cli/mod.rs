@@ -1,7 +1,7 @@
 //! The commands: their arguments, their output and their exit codes. One file per command.
 //!
 //! A command prints its result to stdout and everything else to stderr. Exit codes: 0 ok, 1 failed,
-//! 2 wrong usage or configuration. Others come from the daemon.
+//! 2 wrong usage or configuration, 3 asked and not well. Others come from the daemon.
 
 mod admin;
 mod bench;
@@ -10,16 +10,19 @@ mod failure;
 mod files;
 mod http;
 mod jobs;
+mod lists;
 mod migrate;
+mod operator;
 mod output;
 mod pools;
+mod prompt;
 mod quarantine;
 mod send;
 mod serve;
 mod token;
 
 use self::{failure::Failure, files::Files};
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{ColorChoice, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::{ffi::OsString, process::ExitCode};
 
 /// Takes sales-outreach webhooks, stores them, and works off what each message needs.
@@ -32,6 +35,9 @@ struct Cli {
     files: Files,
     #[command(flatten)]
     role: serve::RoleArg,
+    /// When to use colours: `auto` does so on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto, help_heading = "Output")]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -51,9 +57,27 @@ enum Command {
     /// Show, retry and cancel the jobs of a running daemon
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Show the leads of a running daemon, with their threads
+    #[command(subcommand)]
+    Leads(lists::Look<lists::LeadList>),
+    /// Show messages that were received and sent
+    #[command(subcommand)]
+    Messages(lists::Look<lists::MessageList>),
+    /// Show drafts: answers that are written and not sent
+    #[command(subcommand)]
+    Drafts(lists::Look<lists::DraftList>),
+    /// Show deliveries: the sends of drafts
+    #[command(subcommand)]
+    Deliveries(lists::Look<lists::DeliveryList>),
     /// Show the pools of a running daemon
     #[command(subcommand)]
     Pools(pools::PoolsCommand),
+    /// Show the actors of a running daemon
+    #[command(subcommand)]
+    Actors(lists::Look<lists::ActorList>),
+    /// Show the clients of a running daemon
+    #[command(subcommand)]
+    Clients(lists::Look<lists::ClientList>),
     /// Show, replay and discard webhooks that were authentic but not understood
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
@@ -73,7 +97,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs a command. Options before it count as its own; `--config` files before it are the lower
 /// layers.
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let Cli { files, role, command } = cli;
+    let Cli { files, role, color, command } = cli;
+    colour(color);
     let command = command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default()));
     if role.is_given() && !matches!(command, Command::Serve(_)) {
         return Err(misplaced("--role", "is of `postroom serve` only"));
@@ -84,7 +109,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(command) => config::run(command, files)?,
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
+        Command::Leads(command) => command.run(files)?,
+        Command::Messages(command) => command.run(files)?,
+        Command::Drafts(command) => command.run(files)?,
+        Command::Deliveries(command) => command.run(files)?,
         Command::Pools(command) => pools::run(command, files)?,
+        Command::Actors(command) => command.run(files)?,
+        Command::Clients(command) => command.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Bench(_) if files.is_given() => {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
@@ -94,6 +125,16 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sets when this process prints colours. `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`.
+fn colour(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
 }
 
 fn misplaced(option: &str, why: &str) -> Failure {
@@ -129,6 +170,11 @@ mod tests {
             "postroom jobs retry 1 --status failed",
             "postroom jobs list --status finished",
             "postroom jobs list --limit 501",
+            "postroom jobs list --all --limit 5",
+            "postroom jobs list --json --jsonl",
+            "postroom jobs list --watch=1ms",
+            "postroom jobs list --columns id --json",
+            "postroom leads show",
             "postroom jobs list --url postroom.example",
             "postroom send",
             "postroom send sms --event InboundMessage --file x.json",
@@ -153,6 +199,10 @@ mod tests {
             "postroom jobs cancel --client demo",
             "postroom jobs stats --json",
             "postroom pools list",
+            "postroom pools show SELF_CHECK --utc",
+            "postroom leads list --search acme --status new --all --jsonl",
+            "postroom actors list --watch --color never",
+            "postroom messages list --watch=5s --columns id,body",
             "postroom bench ingest --connections 1,64,256 --jobs 1000 --json",
         ] {
             let parsed = Cli::try_parse_from(args.split_whitespace());

@@ -47,7 +47,7 @@ pub use self::{
     error::{ConfigError, ConfigErrors, ConfigWarning},
     live::Live,
     loaded::{ChangedKey, ConfigChange, Loaded},
-    schema::Applies,
+    schema::{Applies, nearest},
     sections::{
         AdminConfig, AnalystConfig, AnalystProvider, DatabaseConfig, IngestConfig, LogFormat,
         PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention, SendingConfig,
@@ -253,7 +253,7 @@ impl Config {
         let errors = Errors::default();
         let of_kind = self.named.iter().filter(|named| named.what == what);
         for named in of_kind.filter(|named| !known.contains(&named.name.as_str())) {
-            let hint = match schema::nearest(&named.name, known.iter().copied()) {
+            let hint = match nearest(&named.name, known.iter().copied()) {
                 Some(near) => format!("the nearest known {word} is `{near}`"),
                 None => format!("known are `{}`", known.join("`, `")),
             };

@@ -297,7 +297,7 @@ fn in_another_section(name: &str) -> Option<String> {
 }
 
 /// The entry of `known` that is most like `name`, if it is near enough to be meant. Ignores case.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let distance = |entry: &str| strsim::damerau_levenshtein(&name, &entry.to_lowercase());
     let by_distance = known.into_iter().map(|entry| (distance(entry), entry));

@@ -1,6 +1,9 @@
 //! Prints measurements, as a table or as one JSON object per line.
 
-use crate::cli::{failure::Failure, output};
+use crate::cli::{
+    failure::Failure,
+    output::{self, TextTable},
+};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -145,7 +148,7 @@ impl Printer {
             "first third",
             "last third",
         ];
-        if self.json { Ok(()) } else { output::print(&output::table(&HEAD, self.rows)) }
+        if self.json { Ok(()) } else { output::print_table(&TextTable::new(&HEAD, self.rows)) }
     }
 }
 

@@ -3,7 +3,10 @@
 use super::target::{Target, listed};
 use crate::{
     channels::{AnyChannel, samples::of_account},
-    cli::{failure::Failure, http::no_answer},
+    cli::{
+        failure::Failure,
+        http::{ANSWER_TIMEOUT, no_answer},
+    },
     config::Rate,
     store,
 };
@@ -158,7 +161,7 @@ async fn one(target: &Target, body: Bytes) -> Posted {
     }
     let lost = |error: reqwest::Error| {
         let is_away = error.is_connect();
-        let message = no_answer(&target.base, error);
+        let message = no_answer(&target.base, error, ANSWER_TIMEOUT);
         if is_away { Posted::Away(message) } else { Posted::Lost(message) }
     };
     let answer = match request.send().await {

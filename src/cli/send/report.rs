@@ -5,7 +5,7 @@ use super::{post::Posted, target::Target};
 use crate::{
     cli::{
         failure::Failure,
-        output::{self, complain, line, text},
+        output::{self, TextTable, complain, line, text},
     },
     domain::visible::visible,
 };
@@ -123,7 +123,9 @@ impl Report {
         match &self.form {
             // There is nothing to print: the reason is on stderr.
             _ if self.counts.is_empty() => Ok(()),
-            Form::Lines(rows) => output::print(&output::table(&COLUMNS, rows.iter().cloned())),
+            Form::Lines(rows) => {
+                output::print_table(&TextTable::new(&COLUMNS, rows.iter().cloned()))
+            }
             Form::Summary => output::print(&self.summary(seconds)),
             Form::Json { .. } => {
                 let outcomes = self.counts.iter().map(|((status, outcome), count)| {
@@ -208,7 +210,8 @@ fn row(item: &Value) -> Vec<String> {
 
 /// Why a request was refused.
 fn told(status: u16, body: &Value) -> String {
-    crate::cli::http::problem(body)
+    crate::cli::http::ProblemText::of(body)
+        .map(|problem| problem.text)
         .map_or_else(|| format!("HTTP {status}"), |problem| format!("HTTP {status}, {problem}"))
 }
 

@@ -142,9 +142,12 @@ mod tests {
         let url = url.map(|text| Url::parse(text).expect(text));
         find(&config(), SMS, client, url, 16).map_err(|failure| match failure {
             Failure::Wrong(message) => message,
-            Failure::Failed(_) | Failure::Config(_) | Failure::Usage(_) | Failure::Told => {
-                "another failure".to_owned()
-            }
+            Failure::Failed(_)
+            | Failure::Config(_)
+            | Failure::Usage(_)
+            | Failure::Told
+            | Failure::Unwell
+            | Failure::ReaderGone => "another failure".to_owned(),
         })
     }
 

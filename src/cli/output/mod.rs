@@ -1,14 +1,22 @@
 //! The output of commands: tables for people, JSON documents for machines.
+//!
+//! The answer goes to stdout. Everything else goes to stderr ([`complain`]).
+
+mod layout;
+mod times;
+
+pub(super) use self::{
+    layout::TextTable,
+    times::{TimeArgs, Times, span},
+};
 
 use super::failure::Failure;
 use crate::domain::visible::visible;
-use comfy_table::{Cell, Color, Table, presets};
+use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Blanks between two columns of a table.
-const COLUMN_GAP: u16 = 2;
 /// The cell for a value that does not exist.
 pub(super) const NONE: &str = "-";
 /// The only control character that is printed unchanged: it ends the lines of our own texts.
@@ -35,9 +43,32 @@ pub(super) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     } else {
         serde_json::to_string(document)
     };
-    let text = text
-        .map_err(|error| Failure::Failed(format!("no JSON can be made of the answer: {error}")))?;
-    print(&visible(&text, LINE_END))
+    print(&visible(&text.map_err(no_json)?, LINE_END))
+}
+
+/// Prints each item to stdout as a JSON document on a line of its own.
+///
+/// # Errors
+/// See [`unwritten`].
+pub(super) fn print_jsonl<'a>(items: impl IntoIterator<Item = &'a Value>) -> Result<(), Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for item in items {
+        let text = serde_json::to_string(item).map_err(no_json)?;
+        writeln!(out, "{}", visible(&text, LINE_END)).map_err(unwritten)?;
+    }
+    out.flush().map_err(unwritten)
+}
+
+fn no_json(error: serde_json::Error) -> Failure {
+    Failure::Failed(format!("no JSON can be made of the answer: {error}"))
+}
+
+/// Prints a table to stdout. On a terminal it is cut to the terminal's width and coloured.
+///
+/// # Errors
+/// See [`unwritten`].
+pub(super) fn print_table(table: &TextTable) -> Result<(), Failure> {
+    print(&table.text(columns_of_terminal(), is_coloured()))
 }
 
 /// Prints to stderr, with a line end.
@@ -46,45 +77,54 @@ pub(super) fn complain(text: &str) {
     writeln!(io::stderr(), "{}", visible(text, LINE_END)).ok();
 }
 
-/// The failure of a write to stdout. A closed pipe is not reported: its reader wanted only the
-/// start of the output.
+/// The failure of a write to stdout. A closed pipe is none: its reader wanted only the start of the
+/// output.
 pub(super) fn unwritten(error: io::Error) -> Failure {
     if error.kind() == ErrorKind::BrokenPipe {
-        Failure::Told
+        Failure::ReaderGone
     } else {
         Failure::Failed(format!("stdout cannot be written: {error}"))
     }
 }
 
-/// A table without rules, as wide as its content: no cell is wrapped, so it is easy to cut and to
-/// search.
-pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for row in rows {
-        let cells = header.iter().zip(row);
-        table.add_row(cells.map(|(name, text)| colored(name, text)));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, COLUMN_GAP));
-    }
-    table.trim_fmt()
+/// True if colours are wanted on stdout: `--color`, `NO_COLOR`, `CLICOLOR_FORCE`, and otherwise
+/// whether it is a terminal that has them.
+pub(super) fn is_coloured() -> bool {
+    AutoStream::choice(&io::stdout()) != ColorChoice::Never
 }
 
-/// Colours the states that need attention. Colours are printed on a terminal only.
-fn colored(column: &str, text: String) -> Cell {
-    let color = match (column, text.as_str()) {
-        ("status" | "state", "failed" | "backing_off") => Some(Color::Red),
-        ("status" | "state", "cancelled" | "paused") | ("outcome", "quarantined") => {
-            Some(Color::Yellow)
-        }
-        _ => None,
-    };
-    let cell = Cell::new(text);
-    match color {
-        Some(color) => cell.fg(color),
-        None => cell,
+/// Prints to stdout what steers the terminal that it is.
+///
+/// # Errors
+/// See [`unwritten`].
+pub(super) fn print_raw(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritten)
+}
+
+/// True if the terminal cannot be steered.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
+}
+
+/// The width of the terminal that stdout is, in columns.
+pub(super) fn columns_of_terminal() -> Option<usize> {
+    size_of_terminal().map(|(columns, _)| columns)
+}
+
+/// The columns and rows of the terminal that stdout is.
+pub(super) fn size_of_terminal() -> Option<(usize, usize)> {
+    if !io::stdout().is_terminal() {
+        return None;
     }
+    let (columns, rows) = crossterm::terminal::size().ok()?;
+    // A terminal that does not know its size says 0.
+    (columns > 0 && rows > 0).then_some((columns.into(), rows.into()))
+}
+
+/// A table as text, as wide as its content and without colours.
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    TextTable::new(header, rows).text(None, false)
 }
 
 /// The rows of a table: for each item, the cells of `fields`.
@@ -119,13 +159,9 @@ pub(super) fn line(text: &str) -> String {
     visible(&line, &[]).into_owned()
 }
 
-/// At most `chars_max` characters of `text`, with an ellipsis for the rest.
-pub(super) fn shortened(text: &str, chars_max: usize) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    let head: String = text.chars().take(chars_max.saturating_sub(1)).collect();
-    format!("{}…", head.trim_end())
+/// Text from outside on its own lines, with hidden characters spelled out.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.lines().map(|part| visible(part.trim_end(), &[]).into_owned())
 }
 
 #[cfg(test)]
@@ -155,11 +191,6 @@ mod tests {
         let texts: Vec<String> = values.iter().map(|value| text(Some(value))).collect();
         assert_eq!(texts, ["-", "-", "-", "1,2", "true", "3"]);
         assert_eq!(text(None), "-");
-    }
-
-    #[test]
-    fn long_text_is_shortened() {
-        assert_eq!(shortened("äöü", 3), "äöü");
-        assert_eq!(shortened("äö üß", 4), "äö…");
+        assert_eq!(lines("a\u{7}\r\n\tb").collect::<Vec<_>>(), ["a\\u0007", "\\u0009b"]);
     }
 }

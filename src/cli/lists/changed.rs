@@ -1,0 +1,60 @@
+//! Changes objects one by one, by their ids.
+
+use super::{ListSpec, near};
+use crate::cli::{
+    admin::{Admin, AdminRefusal},
+    failure::Failure,
+    output::{self, TextTable, complain},
+};
+use serde_json::{Value, json};
+
+/// What became of the objects that were to be changed.
+pub(in crate::cli) struct Changes {
+    /// The answers of the daemon.
+    items: Vec<Value>,
+    /// Why others were not changed.
+    refused: Vec<String>,
+}
+
+/// Asks for a change of each object. A refusal does not prevent the change of the next one, unless
+/// the daemon would refuse all.
+pub(in crate::cli) async fn change_each(
+    admin: &Admin,
+    spec: &ListSpec,
+    ids: &[String],
+    change: impl AsyncFn(&str) -> Result<Value, AdminRefusal>,
+) -> Changes {
+    let (mut items, mut refused) = (Vec::new(), Vec::new());
+    for id in ids {
+        match change(id).await {
+            Ok(item) => items.push(item),
+            Err(AdminRefusal::This(why)) => {
+                let why = near::or_elsewhere(admin, spec, id, &why).await;
+                refused.push(format!("{} {id}: {why}", spec.noun));
+            }
+            Err(AdminRefusal::All(message) | AdminRefusal::Away(message)) => {
+                refused.push(message);
+                break;
+            }
+        }
+    }
+    Changes { items, refused }
+}
+
+impl Changes {
+    /// Prints the changed objects to stdout, and the reasons for the others to stderr.
+    ///
+    /// # Errors
+    /// [`Failure::Told`] if one was not changed.
+    pub(in crate::cli) fn print(self, columns: &[&str], is_json: bool) -> Result<(), Failure> {
+        if is_json {
+            output::print_json(&json!({"items": self.items}))?;
+        } else if !self.items.is_empty() {
+            output::print_table(&TextTable::new(columns, output::rows(&self.items, columns)))?;
+        }
+        for message in &self.refused {
+            complain(&format!("error: {message}"));
+        }
+        if self.refused.is_empty() { Ok(()) } else { Err(Failure::Told) }
+    }
+}

@@ -1,0 +1,507 @@
+//! The lists of the admin API. A new one is a type and its description here, and a line in
+//! `cli/mod.rs`.
+
+use super::{
+    ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, field, hidden,
+    table_of,
+};
+use crate::{
+    cli::output::{self, Times, text},
+    domain::{JobStatus, LeadStatus},
+};
+use serde_json::Value;
+
+/// The lists whose objects have numbers as ids.
+pub(super) const WITH_IDS: [ListSpec; 6] = [
+    JobList::SPEC,
+    LeadList::SPEC,
+    MessageList::SPEC,
+    DraftList::SPEC,
+    DeliveryList::SPEC,
+    QuarantineList::SPEC,
+];
+
+/// A filter of words that both sides know.
+const fn words(
+    option: &'static str,
+    help: &'static str,
+    words: fn() -> Vec<&'static str>,
+) -> FilterSpec {
+    let values = FilterValues::Words(words);
+    FilterSpec { option, parameter: option, help, values, default: None }
+}
+
+/// A filter of names that the daemon knows.
+const fn names(option: &'static str, help: &'static str, named: Named) -> FilterSpec {
+    let values = FilterValues::Names(named);
+    FilterSpec { option, parameter: option, help, values, default: None }
+}
+
+const CLIENT: FilterSpec = names("client", "Of this client", Named::Client);
+const LEAD: FilterSpec = names("lead", "Of this lead", Named::Lead);
+const CHANNEL: FilterSpec = names("channel", "Of this channel", Named::Channel);
+
+const NEWEST: &str = "the newest first";
+
+fn nothing(_: &Value, _: &Times) -> Vec<String> {
+    Vec::new()
+}
+
+/// A text below the fields, after an empty line.
+fn paragraph(object: &Value, name: &str) -> Vec<String> {
+    let text = object.get(name).and_then(Value::as_str).unwrap_or_default();
+    std::iter::once(String::new()).chain(output::lines(text)).collect()
+}
+
+/// Jobs.
+pub(in crate::cli) enum JobList {}
+
+impl Listed for JobList {
+    const SPEC: ListSpec = ListSpec {
+        path: "jobs",
+        noun: "job",
+        plural: "jobs",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[
+            words("status", "In this state", || JobStatus::ALL.map(JobStatus::as_str).to_vec()),
+            names("kind", "Of this kind", Named::Kind),
+            CLIENT,
+            LEAD,
+        ],
+        columns: &[
+            column("id"),
+            column("kind"),
+            column("status"),
+            column("client_id"),
+            column("lead_id"),
+            hidden("message_id"),
+            hidden("draft_id"),
+            hidden("delivery_id"),
+            hidden("dedupe_key"),
+            column("attempts").of(attempts),
+            column("run_at"),
+            hidden("created_at"),
+            hidden("started_at"),
+            hidden("finished_at"),
+            hidden("locked_by"),
+            column("last_error").long(),
+        ],
+        below: failed_attempts,
+    };
+}
+
+fn attempts(job: &Value) -> String {
+    format!("{}/{}", text(job.get("attempts")), text(job.get("max_attempts")))
+}
+
+/// The failed attempts of a job, oldest first.
+fn failed_attempts(job: &Value, times: &Times) -> Vec<String> {
+    let mut lines = Vec::new();
+    for error in job.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| times.cell(name, error.get(name));
+        lines.push(String::new());
+        lines.push(format!(
+            "attempt {} failed at {} after {} ms: {} (node {}, actor {})",
+            part("attempt"),
+            part("failed_at"),
+            part("duration_ms"),
+            part("reason"),
+            part("node"),
+            part("actor"),
+        ));
+        let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+        lines.extend(output::lines(message).map(|line| format!("  {line}")));
+    }
+    lines
+}
+
+/// Leads.
+pub(in crate::cli) enum LeadList {}
+
+impl Listed for LeadList {
+    const SPEC: ListSpec = ListSpec {
+        path: "leads",
+        noun: "lead",
+        plural: "leads",
+        order: "by last message, the newest first",
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[
+            words("status", "In this state", || LeadStatus::ALL.map(LeadStatus::as_str).to_vec()),
+            CLIENT,
+            FilterSpec {
+                option: "search",
+                parameter: "q",
+                help: "With this text in a name, the company, an address or a number",
+                values: FilterValues::Text("TEXT"),
+                default: None,
+            },
+        ],
+        columns: &[
+            column("id"),
+            column("client_id"),
+            column("status"),
+            column("sentiment"),
+            column("first_name"),
+            column("last_name"),
+            column("company_name").long(),
+            hidden("title"),
+            column("email"),
+            column("phone"),
+            hidden("timezone"),
+            hidden("opted_out.at"),
+            hidden("opted_out.channel"),
+            hidden("opted_out.reason"),
+            hidden("bounced.at"),
+            hidden("bounced.reason"),
+            hidden("sms_dnd"),
+            hidden("connected_at"),
+            hidden("snoozed_until"),
+            hidden("score.overall"),
+            hidden("score.reason").long(),
+            hidden("identities").long().of(identities),
+            hidden("campaign.id"),
+            hidden("campaign.name"),
+            column("last_message_at"),
+            hidden("last_inbound_at"),
+            hidden("last_outbound_at"),
+            hidden("created_at"),
+            hidden("merged_into"),
+            hidden("category"),
+        ],
+        below: thread,
+    };
+}
+
+/// The identities of a lead: `phone +15550100, email a@example.com`.
+fn identities(lead: &Value) -> String {
+    let list = lead.get("identities").and_then(Value::as_array);
+    let spelled = |it: &Value| format!("{} {}", text(it.get("kind")), text(it.get("value")));
+    let spelled: Vec<String> = list.into_iter().flatten().map(spelled).collect();
+    if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join(", ") }
+}
+
+/// What belongs to a lead, as tables.
+fn thread(lead: &Value, times: &Times) -> Vec<String> {
+    let mut lines = Vec::new();
+    for spec in [MessageList::SPEC, DraftList::SPEC, DeliveryList::SPEC, JobList::SPEC] {
+        let Some(items) = lead.get(spec.path).and_then(Value::as_array) else { continue };
+        if items.is_empty() {
+            continue;
+        }
+        let is_own = |column: &ColumnSpec| !matches!(column.name, "client_id" | "lead_id");
+        let columns: Vec<ColumnSpec> = spec.default_columns().into_iter().filter(is_own).collect();
+        let table = table_of(items, &columns, times);
+        lines.push(format!("\n{}", spec.plural));
+        lines.push(table.text(output::columns_of_terminal(), output::is_coloured()));
+    }
+    lines
+}
+
+/// Messages.
+pub(in crate::cli) enum MessageList {}
+
+impl Listed for MessageList {
+    const SPEC: ListSpec = ListSpec {
+        path: "messages",
+        noun: "message",
+        plural: "messages",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[
+            CLIENT,
+            LEAD,
+            CHANNEL,
+            words("direction", "Of this direction", || vec!["inbound", "outbound"]),
+        ],
+        columns: &[
+            column("id"),
+            column("client_id"),
+            column("lead_id"),
+            column("channel"),
+            column("direction"),
+            hidden("source"),
+            hidden("provider_id"),
+            column("sentiment"),
+            hidden("automated"),
+            column("sent_at"),
+            hidden("created_at"),
+            hidden("edited_at"),
+            hidden("deleted_at"),
+            hidden("failed_at"),
+            hidden("from.name"),
+            column("from.address"),
+            hidden("to").long().of(|it| addresses(it, "to")),
+            hidden("cc").long().of(|it| addresses(it, "cc")),
+            hidden("attachments").long().of(attachments),
+            column("subject").long(),
+            column("body").long(),
+        ],
+        below: |message, _| paragraph(message, "body"),
+    };
+}
+
+/// The addresses in a list of a message.
+fn addresses(message: &Value, name: &str) -> String {
+    joined(message, name, "address")
+}
+
+fn attachments(message: &Value) -> String {
+    joined(message, "attachments", "name")
+}
+
+/// A field of each entry of a list, with commas.
+fn joined(object: &Value, list: &str, name: &str) -> String {
+    let entries = object.get(list).and_then(Value::as_array).into_iter().flatten();
+    let parts: Vec<String> = entries.map(|it| text(field(it, name))).collect();
+    if parts.is_empty() { output::NONE.to_owned() } else { parts.join(", ") }
+}
+
+/// Drafts.
+pub(in crate::cli) enum DraftList {}
+
+impl Listed for DraftList {
+    const SPEC: ListSpec = ListSpec {
+        path: "drafts",
+        noun: "draft",
+        plural: "drafts",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[words("status", "In this state", || {
+            vec!["pending", "approved", "sending", "sent", "rejected", "superseded"]
+        })],
+        columns: &[
+            column("id"),
+            column("client_id"),
+            column("lead_id"),
+            hidden("message_id"),
+            column("channel"),
+            column("status"),
+            column("created_at"),
+            hidden("decided_at"),
+            hidden("decided_by"),
+            hidden("edited"),
+            hidden("send_at"),
+            column("blocked_by"),
+            hidden("delivery_id"),
+            hidden("gate.decision"),
+            hidden("gate.confidence"),
+            hidden("gate.reason").long(),
+            column("subject").long(),
+            column("body").long(),
+        ],
+        below: |draft, _| paragraph(draft, "body"),
+    };
+}
+
+/// Deliveries.
+pub(in crate::cli) enum DeliveryList {}
+
+impl Listed for DeliveryList {
+    const SPEC: ListSpec = ListSpec {
+        path: "deliveries",
+        noun: "delivery",
+        plural: "deliveries",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[
+            words("status", "In this state", || vec!["sending", "sent", "failed", "uncertain"]),
+            CLIENT,
+            LEAD,
+            CHANNEL,
+        ],
+        columns: &[
+            column("id"),
+            column("client_id"),
+            column("lead_id"),
+            column("draft_id"),
+            hidden("message_id"),
+            column("channel"),
+            column("status"),
+            hidden("provider_id"),
+            column("attempts"),
+            column("created_at"),
+            column("settled_at"),
+            column("error").long(),
+        ],
+        below: nothing,
+    };
+}
+
+/// Webhooks in quarantine.
+pub(in crate::cli) enum QuarantineList {}
+
+impl Listed for QuarantineList {
+    const SPEC: ListSpec = ListSpec {
+        path: "quarantine",
+        noun: "quarantine item",
+        plural: "items in quarantine",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[
+            FilterSpec {
+                default: Some("held"),
+                ..words("status", "In this state", || vec!["held", "replayed", "discarded"])
+            },
+            CLIENT,
+            CHANNEL,
+        ],
+        columns: &[
+            column("id"),
+            column("client_id"),
+            column("channel"),
+            column("event_type").long(),
+            column("reason").long(),
+            hidden("status"),
+            column("count"),
+            column("received_at"),
+            hidden("last_received_at"),
+            hidden("request_id"),
+        ],
+        below: |item, _| paragraph(item, "payload"),
+    };
+}
+
+/// Clients.
+pub(in crate::cli) enum ClientList {}
+
+impl Listed for ClientList {
+    const SPEC: ListSpec = ListSpec {
+        path: "clients",
+        noun: "client",
+        plural: "clients",
+        order: "in the order of their ids",
+        id: "id",
+        show: ShowBy::Search,
+        filters: &[],
+        columns: &[column("id")],
+        below: nothing,
+    };
+}
+
+/// Pools.
+pub(in crate::cli) enum PoolList {}
+
+impl Listed for PoolList {
+    const SPEC: ListSpec = ListSpec {
+        path: "pools",
+        noun: "pool",
+        plural: "pools",
+        order: "with what they are doing",
+        id: "kind",
+        show: ShowBy::Search,
+        filters: &[],
+        columns: &[
+            column("kind"),
+            column("size"),
+            column("configured_size"),
+            column("busy"),
+            column("state"),
+            column("backlog"),
+            column("restarts"),
+            column("resumes_at"),
+            column("max_attempts"),
+            column("timeout_ms"),
+        ],
+        below: nothing,
+    };
+}
+
+/// Actors.
+pub(in crate::cli) enum ActorList {}
+
+impl Listed for ActorList {
+    const SPEC: ListSpec = ListSpec {
+        path: "actors",
+        noun: "actor",
+        plural: "actors",
+        order: "in the order of their names",
+        id: "name",
+        show: ShowBy::Search,
+        filters: &[],
+        columns: &[
+            column("name"),
+            column("type"),
+            hidden("parent"),
+            column("state"),
+            column("since"),
+            column("restarts"),
+            column("mailbox_depth"),
+            hidden("mailbox_capacity"),
+            column("job_id"),
+            hidden("last_failure.at"),
+            column("last_failure.reason").long(),
+        ],
+        below: nothing,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::lists::details;
+    use serde_json::json;
+
+    fn job() -> Value {
+        json!({
+            "id": "7", "kind": "SELF_CHECK", "status": "failed", "client_id": "_system", "lead_id": null,
+            "message_id": null, "draft_id": null, "delivery_id": null, "dedupe_key": "_system:7:SELF_CHECK",
+            "attempts": 2, "max_attempts": 5, "run_at": "2026-01-18T14:03:11.120Z",
+            "created_at": "2026-01-18T14:03:10.000Z", "started_at": null, "finished_at": null,
+            "locked_by": null, "last_error": format!("no route\n{}", "x".repeat(80)),
+            "errors": [{
+                "attempt": 1, "failed_at": "2026-01-18T14:03:11.000Z", "duration_ms": 12, "node": "n1",
+                "actor": "SELF_CHECK/3", "reason": "error", "message": "no route\nto \u{1b}[2Jhost",
+            }],
+        })
+    }
+
+    #[test]
+    fn a_list_has_a_line_a_job() {
+        let table = table_of(&[job()], &JobList::SPEC.default_columns(), &Times::utc());
+        let head = "id  kind        status  client_id  lead_id  attempts  run_at                   last_error\n\
+                    7   SELF_CHECK  failed  _system    -        2/5       2026-01-18 14:03:11 UTC  no route ";
+        assert_eq!(table.text(None, false), format!("{head}{}", "x".repeat(80)));
+        let cut = table.text(Some(100), false);
+        let is_cut = |line: &str| line.chars().count() == 100 && line.ends_with('…');
+        assert!(cut.lines().nth(1).is_some_and(is_cut), "{cut}");
+    }
+
+    #[test]
+    fn one_job_is_shown_with_its_failed_attempts() {
+        let text = details(&JobList::SPEC, &job(), &Times::utc());
+        assert!(text.starts_with("id           7\nkind         SELF_CHECK\n"), "{text}");
+        let end = "\n\nattempt 1 failed at 2026-01-18 14:03:11 UTC after 12 ms: error \
+                   (node n1, actor SELF_CHECK/3)\n  no route\n  to \\u001b[2Jhost";
+        assert!(text.ends_with(end), "{text}");
+    }
+
+    #[test]
+    fn an_item_is_shown_with_what_was_received() {
+        let item = json!({"id": "7", "reason": "unknown_event", "payload": "{\"a\":1}"});
+        let shown = details(&QuarantineList::SPEC, &item, &Times::utc());
+        assert!(shown.contains("unknown_event") && shown.ends_with("{\"a\":1}"), "{shown}");
+    }
+
+    #[test]
+    fn a_lead_is_shown_with_its_thread() {
+        let lead = json!({
+            "id": "9", "status": "new", "identities": [{"kind": "email", "value": "a@example.com"}],
+            "messages": [{"id": "1", "channel": "fax", "body": "Hello\nthere"}], "drafts": [],
+            "deliveries": [], "jobs": [job()],
+        });
+        let shown = details(&LeadList::SPEC, &lead, &Times::utc());
+        assert!(shown.contains("email a@example.com"), "{shown}");
+        assert!(
+            shown.contains("\n\nmessages\nid  channel") && shown.contains("Hello there"),
+            "{shown}"
+        );
+        assert!(shown.contains("\n\njobs\nid  kind") && !shown.contains("drafts"), "{shown}");
+    }
+}
