@@ -64,6 +64,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("toml_edit", &["config"]),
     ("prometheus", &["telemetry"]),
     ("notify", &["tuning"]),
+    ("sd_notify", &["app"]),
 ];
 
 /// `(part, types and functions that it never names)`: what it would do with them is another part's.

@@ -6,6 +6,7 @@ use super::{
     database_error,
     files::lock_database,
     followers,
+    service_manager::ServiceManager,
     token::ensure_token,
 };
 use crate::{
@@ -57,6 +58,8 @@ pub struct Daemon {
     store_runtime: StoreRuntime,
     store: Store,
     config: config::Live,
+    /// What the HTTP side shares, for the service manager.
+    http: State,
     /// Where it listens, with the port that it got.
     url: String,
     /// On SQLite, keeps other daemons off the database file.
@@ -164,7 +167,7 @@ impl Daemon {
         let setup = http_setup(&parts, &registry, &intake, fallback_token, tuner.clone());
         let state = State::new(setup);
         waiting_room.leave_socket().await;
-        let server = http::serve(listener, tls, state)?;
+        let server = http::serve(listener, tls, state.clone())?;
         tracing::info!(
             url,
             role = role.as_str(),
@@ -187,6 +190,7 @@ impl Daemon {
             store_runtime,
             store,
             config: live,
+            http: state,
             url,
             _lock: lock,
         })
@@ -205,6 +209,11 @@ impl Daemon {
     /// The daemon's store.
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Has the service manager told how this daemon is, from now on.
+    pub(super) fn is_told_to(&self, manager: &ServiceManager) {
+        manager.runs(self.http.clone(), self.board.clone());
     }
 
     /// The configuration that applies now.
@@ -361,9 +370,16 @@ pub(super) struct WaitingRoom {
     /// `None` until it opens.
     server: Option<http::ClosableServer>,
     tls: Option<http::Tls>,
+    /// Is told once the room opens.
+    manager: Option<ServiceManager>,
 }
 
 impl WaitingRoom {
+    /// A room that tells the service manager that the daemon waits.
+    pub(super) fn told_to(manager: ServiceManager) -> Self {
+        Self { manager: Some(manager), ..Self::default() }
+    }
+
     /// Opens the room, if it is not open. True if it was not.
     ///
     /// # Errors
@@ -374,6 +390,9 @@ impl WaitingRoom {
         }
         let server = http::waiting_room(listener.try_clone()?, self.tls.clone())?;
         self.server = Some(server);
+        if let Some(manager) = &self.manager {
+            manager.awaits_database();
+        }
         Ok(true)
     }
 
@@ -390,6 +409,7 @@ impl WaitingRoom {
     /// # Errors
     /// As [`WaitingRoom::open`].
     pub(super) async fn close(mut self, listener: TcpListener) -> io::Result<()> {
+        self.manager = None;
         self.open(&listener)?;
         drop(listener);
         if let Some(server) = self.server {

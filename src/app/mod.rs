@@ -7,12 +7,14 @@ mod files;
 mod followers;
 mod private;
 mod process;
+mod service_manager;
 mod token;
 
 pub use crate::domain::Role;
 
 pub use self::{
     daemon::Daemon,
+    service_manager::ServiceManager,
     token::{read_token, token_path},
 };
 
@@ -190,6 +192,7 @@ pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit
         return Err(AppError::KindTwice(kind));
     }
     registry.check(&loaded.config)?;
+    let (manager, teller) = ServiceManager::start()?;
     let system = actix_rt::System::new();
     system.block_on(async move {
         let mut signals = Signals::listen()?;
@@ -197,7 +200,7 @@ pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit
         // daemon is there reloads then.
         let hangup = signal(SignalKind::hangup())?;
         let listener = listen(&loaded.config)?;
-        let mut waiting_room = WaitingRoom::default();
+        let mut waiting_room = WaitingRoom::told_to(manager.clone());
         let again = listener.try_clone()?;
         let starting = Daemon::start_behind(&mut waiting_room, loaded, registry, role, listener);
         let daemon = match signals.unless_told(starting).await {
@@ -207,12 +210,15 @@ pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit
                 return Err(why);
             }
             None => {
+                manager.stops();
                 waiting_room.close(again).await?;
+                teller.end().await;
                 return Ok(Exit::Clean);
             }
         };
         drop(again);
         let reloading = actix_rt::spawn(reload_on(hangup, daemon.tuner().clone()));
+        daemon.is_told_to(&manager);
         let exit = match signals.unless_told(daemon.given_up()).await {
             None => Exit::Clean,
             Some(Fatal::Supervisor) => Exit::GivenUp,
@@ -222,7 +228,10 @@ pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit
         };
         reloading.abort();
         tracing::info!(?exit, "stopping: finishing what has begun");
-        Ok(signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| exit))
+        manager.stops();
+        let exit = signals.unless_told(daemon.stop()).await.map_or(Exit::Interrupted, |()| exit);
+        teller.end().await;
+        Ok(exit)
     })
 }
 

@@ -80,19 +80,56 @@ pub(super) async fn waiting() -> HttpResponse {
     answer(false, checks)
 }
 
+/// The checks that decide whether the daemon is ready; the others only show.
+const DECIDING: [&str; 4] = ["database", "migrations", "supervisor", "ingest"];
+
+/// What `/readyz` says, for the parts of this process.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// Whether it answers 200.
+    pub is_ready: bool,
+    /// The checks that failed.
+    pub troubles: Vec<Trouble>,
+}
+
+/// A check of `/readyz` that failed.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// The name of the check.
+    pub check: &'static str,
+    /// What is wrong, for an operator to read.
+    pub detail: String,
+}
+
+impl State {
+    /// Whether the daemon is ready, as `/readyz` says it.
+    pub async fn readiness(&self) -> Readiness {
+        let (is_ready, checks) = checks(self).await;
+        let failed = checks.into_iter().filter(|(_, check)| !check.ok);
+        let troubles = failed
+            .map(|(name, found)| Trouble { check: name, detail: found.detail.unwrap_or_default() });
+        Readiness { is_ready, troubles: troubles.collect() }
+    }
+}
+
 async fn ready(state: web::Data<State>) -> HttpResponse {
+    let (is_ready, checks) = checks(&state).await;
+    answer(is_ready, checks)
+}
+
+/// All checks, and whether the daemon is ready.
+async fn checks(state: &State) -> (bool, Checks) {
     let mut checks = Checks::new();
-    checks.insert("database", database(&state).await);
+    checks.insert("database", database(state).await);
     // The daemon starts only on the schema of its version.
     checks.insert("migrations", Check::OK);
-    checks.insert("supervisor", supervisor(&state));
-    checks.insert("ingest", ingest(&state));
-    checks.insert("pools", pools(&state));
-    checks.insert("canary", canary(&state));
-    checks.insert("config", config(&state));
-    let deciding = ["database", "migrations", "supervisor", "ingest"];
-    let all_ok = deciding.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
-    answer(all_ok && !state.board.is_draining(), checks)
+    checks.insert("supervisor", supervisor(state));
+    checks.insert("ingest", ingest(state));
+    checks.insert("pools", pools(state));
+    checks.insert("canary", canary(state));
+    checks.insert("config", config(state));
+    let all_ok = DECIDING.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
+    (all_ok && !state.board.is_draining(), checks)
 }
 
 /// The last check of the database. It is shared, because anybody may ask for it at any rate, and

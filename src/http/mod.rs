@@ -28,6 +28,7 @@ pub use self::{
     admin::FallbackToken,
     connections::ClosableServer,
     descriptors::raise_limit,
+    health::{Readiness, Trouble},
     problem::{Cause, Problem},
     state::{HttpSetup, State},
     tls::{Tls, TlsError},

@@ -79,7 +79,7 @@ mod tests {
     fn the_recorder_has_room_for_twice_what_the_pools_hold_and_never_for_few() {
         let set = |name: &str, value: &str| (format!("POSTROOM__POOLS__{name}"), value.to_owned());
         let env = vec![set("A__SIZE", "3000"), set("A__PREFETCH", "500"), set("B__SIZE", "10")];
-        let pools = Config::load(&Sources { files: Vec::new(), env }).unwrap().pools;
+        let pools = Config::load(&Sources { env, ..Sources::default() }).unwrap().pools;
         let (a, b, other) = (JobKind("A"), JobKind("B"), JobKind("OTHER"));
         for (kinds, wanted) in [
             (vec![], RECORDER_CAPACITY_MIN),

@@ -124,6 +124,7 @@ impl Guardian {
     }
 
     fn check(&mut self) {
+        self.setup.board.faults().point("guardian.check");
         if self.setup.board.is_draining() {
             return;
         }
@@ -133,7 +134,15 @@ impl Guardian {
         }
         if self.is_stalled() {
             self.setup.board.give_up(Fatal::Stalled);
+        } else if self.threads.all_move() && self.ticks.checks < self.silent_checks() {
+            self.setup.board.all_move();
         }
+    }
+
+    /// After this many checks without a tick, the supervisor counts as silent.
+    fn silent_checks(&self) -> u32 {
+        let ticks = (self.setup.config.get().supervisor.tick * 5).div_duration_f64(CHECK_EVERY);
+        ticks.ceil() as u32 + SILENT_CHECKS_MARGIN
     }
 
     /// Whether a thread of actors, or the supervisor, has stood still for so long that the
@@ -143,8 +152,7 @@ impl Guardian {
             tracing::error!(thread, "an actor keeps its thread and never yields: the process ends");
             return true;
         }
-        let ticks = (self.setup.config.get().supervisor.tick * 5).div_duration_f64(CHECK_EVERY);
-        let limit = ticks.ceil() as u32 + SILENT_CHECKS_MARGIN;
+        let limit = self.silent_checks();
         let checks = self.ticks.check(self.setup.board.ticked_at());
         if checks == limit {
             tracing::error!(checks, "the supervisor does not tick");

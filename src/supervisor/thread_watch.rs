@@ -53,4 +53,9 @@ impl ThreadWatch {
         let hanging = self.0.iter().find(|thread| thread.missed >= missed_max);
         hanging.map(|thread| thread.name.as_str())
     }
+
+    /// True if no thread missed the last check.
+    pub(super) fn all_move(&self) -> bool {
+        self.0.iter().all(|thread| thread.missed == 0)
+    }
 }

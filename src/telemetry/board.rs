@@ -305,6 +305,8 @@ pub struct Board {
     changed: Notify,
     /// When the supervisor last ticked, in Unix milliseconds.
     ticked_at_ms: AtomicI64,
+    /// How many times the guardian has found that all threads of actors move.
+    rounds_moved: AtomicU64,
     /// When the canary job last ended, and how long it took.
     canary: Mutex<Option<(Timestamp, Duration)>>,
     is_draining: AtomicBool,
@@ -324,6 +326,7 @@ impl Board {
             faults: Faults::from_env(),
             changed: Notify::new(),
             ticked_at_ms: AtomicI64::new(0),
+            rounds_moved: AtomicU64::new(0),
             canary: Mutex::new(None),
             is_draining: AtomicBool::new(false),
         };
@@ -456,6 +459,17 @@ impl Board {
     /// When the supervisor last ticked; the epoch if it never has.
     pub fn ticked_at(&self) -> Timestamp {
         Timestamp::from_millis(self.ticked_at_ms.load(Ordering::Relaxed))
+    }
+
+    /// Posts that all threads of actors move, and that the supervisor ticks.
+    pub fn all_move(&self) {
+        self.rounds_moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many times the guardian has found that all threads of actors move. It rises once a
+    /// second while they do.
+    pub fn rounds_moved(&self) -> u64 {
+        self.rounds_moved.load(Ordering::Relaxed)
     }
 
     /// Posts that the canary job has ended, and how long it took.

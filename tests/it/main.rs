@@ -45,6 +45,7 @@ mod sixth_channel;
 mod skips;
 mod store;
 mod support;
+mod system;
 mod unusable;
 mod webhooks;
 

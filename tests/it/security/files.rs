@@ -454,6 +454,9 @@ fn the_unit_for_systemd_closes_the_daemon_off() {
         "MemoryDenyWriteExecute=yes",
         "Restart=on-failure",
         "RestartPreventExitStatus=2",
+        "Type=notify",
+        "NotifyAccess=main",
+        "WatchdogSec=30s",
     ] {
         assert!(keys.contains(&key), "`{key}` is missing");
     }
