@@ -3,7 +3,7 @@
 
 use super::token::ensure_token;
 use crate::{
-    config::{ConfigError, ConfigErrors},
+    config::{ConfigError, ConfigErrors, Loaded},
     http::FallbackToken,
     registry::Registry,
     telemetry::logging,
@@ -15,14 +15,15 @@ use std::sync::Arc;
 /// the token of the admin API.
 pub(super) fn prepare(registry: Registry, token: FallbackToken) -> Prepare {
     let registry = Arc::new(registry);
-    Box::new(move |config| {
+    Box::new(move |loaded| {
         let (registry, token) = (registry.clone(), token.clone());
         Box::pin(async move {
-            registry.check(&config)?;
+            let config = &loaded.config;
+            registry.check(config)?;
             let filter = logging::prepare(&config.telemetry.log)
-                .map_err(|error| refusal("telemetry.log", &error.to_string()))?;
-            ensure_token(&config, &token).await.map_err(|error| {
-                refusal("admin.token", &format!("`admin.token` is not set: {error}"))
+                .map_err(|error| refusal(&loaded, "telemetry.log", error.to_string()))?;
+            ensure_token(config, &token).await.map_err(|error| {
+                refusal(&loaded, "admin.token", format!("`admin.token` is not set: {error}"))
             })?;
             let prepared: Prepared = vec![Box::new(move || filter.apply())];
             Ok(prepared)
@@ -30,7 +31,9 @@ pub(super) fn prepare(registry: Registry, token: FallbackToken) -> Prepare {
     })
 }
 
-fn refusal(key: &str, message: &str) -> ConfigErrors {
-    let (key, message) = (Some(key.to_owned()), message.to_owned());
-    ConfigErrors(vec![ConfigError { origin: None, key, message }])
+/// The refusal of the value at `key`.
+fn refusal(loaded: &Loaded, key: &str, message: String) -> ConfigErrors {
+    let value = loaded.values().into_iter().find(|value| value.key == key);
+    let (origin, key) = (value.map(|it| it.origin), Some(key.to_owned()));
+    ConfigErrors(vec![ConfigError { origin, key, message }])
 }

@@ -190,6 +190,10 @@ impl Admin {
         }
         match body {
             Some(body) if status.is_success() => Ok(body),
+            // A refusal that reports what was tried is an answer.
+            Some(mut body) if body.get("report").is_some() => {
+                Ok(body.get_mut("report").map(Value::take).unwrap_or_default())
+            }
             None if status.is_success() => Err(AdminRefusal::All(self.stranger("no JSON"))),
             body => match body.as_ref().and_then(ProblemText::of) {
                 Some(ProblemText { text, field }) => {

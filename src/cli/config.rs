@@ -6,8 +6,10 @@ use super::{
     output::{self, TextTable},
 };
 use crate::{
+    app::AppError,
     config::{Config, EffectiveValue, Sources},
     registry,
+    telemetry::logging,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -36,6 +38,7 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
             let sources = own.over(files).sources();
             let config = Config::load(&sources)?;
             registry::postroom().check(&config)?;
+            logging::prepare(&config.telemetry.log).map_err(AppError::from)?;
             for warning in config.warnings() {
                 output::complain(&output::line(&format!("warning: {warning}")));
             }

@@ -17,6 +17,7 @@ mod output;
 mod pools;
 mod prompt;
 mod quarantine;
+mod reload;
 mod send;
 mod serve;
 mod token;
@@ -78,6 +79,8 @@ enum Command {
     /// Show the clients of a running daemon
     #[command(subcommand)]
     Clients(lists::Look<lists::ClientList>),
+    /// Have a running daemon read its configuration again
+    Reload(reload::ReloadArgs),
     /// Show, replay and discard webhooks that were authentic but not understood
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(args) => return serve::run(args, role, files),
         Command::Migrate(command) => migrate::run(command, files)?,
         Command::Config(command) => config::run(command, files)?,
+        Command::Reload(args) => return reload::run(args, files),
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
         Command::Leads(command) => command.run(files)?,
@@ -176,6 +180,7 @@ mod tests {
             "postroom jobs list --columns id --json",
             "postroom leads show",
             "postroom jobs list --url postroom.example",
+            "postroom reload --wait soon",
             "postroom send",
             "postroom send sms --event InboundMessage --file x.json",
             "postroom send sms --rate 50",
@@ -203,6 +208,7 @@ mod tests {
             "postroom leads list --search acme --status new --all --jsonl",
             "postroom actors list --watch --color never",
             "postroom messages list --watch=5s --columns id,body",
+            "postroom --config a.toml reload --wait 5s",
             "postroom bench ingest --connections 1,64,256 --jobs 1000 --json",
         ] {
             let parsed = Cli::try_parse_from(args.split_whitespace());

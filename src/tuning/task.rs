@@ -1,13 +1,14 @@
 //! The task that owns what runs.
 
 use super::{
+    afterwards::Written,
     debounce::Debounce,
     file_watch::FileWatch,
     report::{ReloadBy, ReloadOutcome, ReloadReport},
     status::TuningStatus,
 };
 use crate::{
-    config::{self, Config, ConfigChange, ConfigError, ConfigErrors, Loaded},
+    config::{self, ConfigChange, ConfigError, ConfigErrors, Loaded},
     domain::PoolOverride,
     store::{AuditEntry, Store, wall_clock},
     telemetry::config_metrics::ConfigMetrics,
@@ -28,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// Why it cannot be applied. Nothing is changed then.
 pub type Prepare =
-    Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, Result<Prepared, ConfigErrors>> + Send + Sync>;
+    Box<dyn Fn(Arc<Loaded>) -> BoxFuture<'static, Result<Prepared, ConfigErrors>> + Send + Sync>;
 
 /// What is done right after the configuration was replaced. It cannot fail.
 pub type Prepared = Vec<Box<dyn FnOnce() + Send>>;
@@ -45,8 +46,8 @@ pub struct TunerSetup {
     pub metrics: ConfigMetrics,
     /// Prepares what follows a configuration.
     pub prepare: Prepare,
-    /// Called with true before a reload, and with false after it.
-    pub on_reload: Box<dyn Fn(bool) + Send + Sync>,
+    /// Called with `None` when a reload begins, and with its report when it has ended.
+    pub on_reload: Box<dyn Fn(Option<&ReloadReport>) + Send + Sync>,
 }
 
 impl std::fmt::Debug for TunerSetup {
@@ -178,12 +179,11 @@ impl TunerTask {
             all.push(more);
         }
         let started = Instant::now();
-        (self.setup.on_reload)(true);
+        (self.setup.on_reload)(None);
         self.debounce.begin();
         self.debounce.finished();
         let checked = self.check().await;
         let report = self.end(by, started, checked);
-        (self.setup.on_reload)(false);
         for asked in all {
             // Whoever asked may be gone.
             asked.answer.send(report.clone()).ok();
@@ -208,9 +208,8 @@ impl TunerTask {
             (Ok(_), _) | (Err(_), None) => false,
         };
         if !is_known {
-            (self.setup.on_reload)(true);
+            (self.setup.on_reload)(None);
             self.end(ReloadBy::file(), started, checked);
-            (self.setup.on_reload)(false);
         }
     }
 
@@ -227,7 +226,7 @@ impl TunerTask {
             return Ok(Checked::Same);
         }
         let change = Loaded::plan(&self.running, next)?;
-        let prepared = (self.setup.prepare)(Arc::new(change.loaded.config.clone())).await?;
+        let prepared = (self.setup.prepare)(Arc::new(change.loaded.clone())).await?;
         Ok(Checked::Other(Box::new(Applicable { change, files_hash, prepared })))
     }
 
@@ -240,11 +239,13 @@ impl TunerTask {
     ) -> Arc<ReloadReport> {
         let old = self.status.borrow().clone();
         let (mut loaded_at, mut pending) = (old.loaded_at, old.pending.clone());
+        let mut applying = old.applying.clone();
         let (outcome, changed, errors) = match checked {
             Err(ConfigErrors(errors)) => (ReloadOutcome::Refused, Vec::new(), errors),
             Ok(Checked::Same) => (ReloadOutcome::Unchanged, Vec::new(), Vec::new()),
             Ok(Checked::Other(other)) => {
                 let Applicable { change, files_hash, prepared } = *other;
+                applying = Written::new(&self.running.config).left(&change.loaded.config);
                 self.apply(change.loaded, files_hash, prepared);
                 (loaded_at, pending) = (wall_clock(), change.pending);
                 (ReloadOutcome::Applied, change.changed, Vec::new())
@@ -269,10 +270,10 @@ impl TunerTask {
             tracing::error!(%error, "a reload is missing from the audit log");
         }
         let (running, last) = (self.running.clone(), Some(report.clone()));
-        self.status.send_modify(|status| {
-            let (pending, applying) = (report.pending.clone(), status.applying.clone());
-            *status = Arc::new(TuningStatus { running, loaded_at, last, pending, applying });
-        });
+        let pending = report.pending.clone();
+        let status = TuningStatus { running, loaded_at, last, pending, applying };
+        self.status.send_replace(Arc::new(status));
+        (self.setup.on_reload)(Some(&report));
         report
     }
 

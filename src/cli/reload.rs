@@ -1,0 +1,142 @@
+//! `postroom reload`: has a running daemon read its configuration again.
+
+use super::{
+    admin::{Admin, Remote},
+    failure::Failure,
+    files::Files,
+    http::block_on,
+    output,
+};
+use serde_json::Value;
+use std::{process::ExitCode, time::Duration};
+use tokio::time::Instant;
+
+/// The exit code if the daemon refused its files.
+const REFUSED: u8 = 2;
+/// How long to wait for the answer if the option says nothing.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The pause between two looks at what is still being applied.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(clap::Args)]
+pub(super) struct ReloadArgs {
+    /// Wait at most this long, until the change is also in the database (`5s`)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Runs the command. `files` are those given before it.
+pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
+    let is_json = args.remote.json;
+    let admin = args.remote.connect(files)?;
+    let report = block_on(reload(&admin, args.wait))??;
+    let is_refused = report.get("outcome").and_then(Value::as_str) == Some("refused");
+    if is_json {
+        output::print_json(&report)?;
+    } else if is_refused {
+        output::complain(&refusal(&report));
+    } else {
+        output::print(&told(&report))?;
+    }
+    Ok(if is_refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+/// Reloads, and waits until nothing is left to be applied if the caller waits at all.
+async fn reload(admin: &Admin, wait: Option<Duration>) -> Result<Value, Failure> {
+    let limit = wait.unwrap_or(ANSWER_LIMIT);
+    let until = Instant::now() + limit;
+    let answer = tokio::time::timeout_at(until, admin.post(&["config", "reload"], None)).await;
+    let mut report = answer.map_err(|_| {
+        let limit = humantime::format_duration(limit);
+        Failure::Failed(format!("the daemon has not reloaded within {limit}: its log may say why"))
+    })??;
+    while wait.is_some() && !list(&report, "applying").is_empty() && Instant::now() < until {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = admin.get(&["config"], &[]).await?;
+        if let (Some(applying), Some(report)) = (now.get("applying"), report.as_object_mut()) {
+            report.insert("applying".to_owned(), applying.clone());
+        }
+    }
+    Ok(report)
+}
+
+/// A report for people.
+fn told(report: &Value) -> String {
+    const COLUMNS: [&str; 5] = ["key", "old", "new", "applies", "origin"];
+    let (changed, pending) = (list(report, "changed"), list(report, "pending"));
+    let outcome = output::text(report.get("outcome"));
+    let mut parts = vec![format!("{outcome}: configuration {}", output::text(report.get("hash")))];
+    if !changed.is_empty() {
+        parts.push(output::table(&COLUMNS, output::rows(changed, &COLUMNS)));
+    }
+    if !pending.is_empty() {
+        let table = output::table(&COLUMNS, output::rows(pending, &COLUMNS));
+        parts.push(format!("waits for a restart:\n{table}"));
+    }
+    if !list(report, "applying").is_empty() {
+        parts.push(format!("still being applied: {}", output::text(report.get("applying"))));
+    }
+    parts.join("\n\n")
+}
+
+/// Why the files were refused, one error a line.
+fn refusal(report: &Value) -> String {
+    let error = |error: &Value| {
+        let message = output::text(error.get("message"));
+        match error.get("origin").and_then(Value::as_str) {
+            Some(origin) => format!("{}: {message}", output::line(origin)),
+            None => message,
+        }
+    };
+    let mut lines: Vec<String> = list(report, "errors").iter().map(error).collect();
+    lines.push("error: the files are refused, and the configuration of before runs on".to_owned());
+    lines.join("\n")
+}
+
+fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
+    report.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_report_tells_what_changed_and_what_waits() {
+        let change = json!({"key": "pools.default.size", "old": "8", "new": "16", "applies": "live",
+            "origin": "a.toml:7"});
+        let mut report = json!({"outcome": "applied", "hash": "0123456789ab", "changed": [change],
+            "pending": [], "errors": [], "applying": []});
+        assert_eq!(
+            told(&report),
+            "applied: configuration 0123456789ab\n\n\
+             key                 old  new  applies  origin\n\
+             pools.default.size  8    16   live     a.toml:7"
+        );
+        report["changed"] = json!([]);
+        report["pending"] = json!([{"key": "server.bind", "old": null, "new": "x",
+            "applies": "restart", "origin": "a.toml:1"}]);
+        report["applying"] = json!(["caps", "clients"]);
+        assert_eq!(
+            told(&report),
+            "applied: configuration 0123456789ab\n\n\
+             waits for a restart:\n\
+             key          old  new  applies  origin\n\
+             server.bind  -    x    restart  a.toml:1\n\n\
+             still being applied: caps,clients"
+        );
+    }
+
+    #[test]
+    fn a_refusal_has_a_line_for_each_error() {
+        let report = json!({"outcome": "refused", "errors": [
+            {"origin": "a.toml:7", "message": "`x` is wrong"},
+            {"origin": null, "message": "`y` is wrong"},
+        ]});
+        let text = refusal(&report);
+        assert!(text.starts_with("a.toml:7: `x` is wrong\n`y` is wrong\nerror: "), "{text}");
+    }
+}
