@@ -46,6 +46,7 @@ mod skips;
 mod store;
 mod support;
 mod system;
+mod tuning;
 mod unusable;
 mod webhooks;
 

@@ -243,6 +243,11 @@ impl Peek {
         self.hold_table("job_clock").await
     }
 
+    /// Keeps everybody else from writing to the audit log.
+    pub async fn hold_audit(&self) -> Held {
+        self.hold_table("audit").await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a plain transaction becomes a writing one by its first statement"

@@ -44,6 +44,9 @@ pub struct Options {
     /// Run this test program in the place of `postroom`, as [`crate::own_daemon`]: the same daemon
     /// with the job kinds that are there for tests. `args` do not count then.
     pub has_own_kinds: bool,
+    /// Start it without `--config`, so that it reads `config/local.toml` if there is one: variables
+    /// say what the harness's file says. `config` does not count then.
+    pub has_local_only: bool,
     /// How many files it may open, as its soft and its hard limit; `None` leaves the test's own.
     pub open_files: Option<u32>,
     /// What to wait for.
@@ -72,6 +75,7 @@ impl Default for Options {
             args: Vec::new(),
             env: Vec::new(),
             has_own_kinds: false,
+            has_local_only: false,
             open_files: None,
             until: Until::Ready,
             within: Duration::from_secs(30),
@@ -105,7 +109,7 @@ impl Daemon {
             tries += 1;
             let port = free_port();
             write_configs(scratch.path(), &options, port);
-            let process = spawn(scratch.path(), &options);
+            let process = spawn(scratch.path(), &options, port);
             match wait_until_up(&http, &process, port, &options).await {
                 Ok(()) => break (port, process),
                 Err(_) if tries < PORT_TRIES && is_taken(port, scratch.path()) => {}
@@ -124,7 +128,7 @@ impl Daemon {
     /// Starts it again, on the same port, configuration and database, after it has ended.
     pub async fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the daemon runs already");
-        self.process = spawn(self.scratch.path(), &self.options);
+        self.process = spawn(self.scratch.path(), &self.options, self.port);
         if let Err(why) = wait_until_up(&self.http, &self.process, self.port, &self.options).await {
             panic!("the daemon {why}:\n{}", self.log());
         }
@@ -285,13 +289,23 @@ fn test_config(directory: &Path) -> PathBuf {
     directory.join("test.toml")
 }
 
-fn write_configs(directory: &Path, options: &Options, port: u16) {
+/// What the harness sets, by section and key.
+fn harness_values(
+    directory: &Path,
+    options: &Options,
+    port: u16,
+) -> [(&'static str, &'static str, String); 3] {
     let database = options.told_url.clone().unwrap_or_else(|| database_url(directory, options));
-    let harness = format!(
-        "[server]\nbind = \"127.0.0.1:{port}\"\n\
-         [database]\nurl = \"{database}\"\n\
-         [admin]\ntoken = \"{ADMIN_TOKEN}\"\n"
-    );
+    [
+        ("server", "bind", format!("127.0.0.1:{port}")),
+        ("database", "url", database),
+        ("admin", "token", ADMIN_TOKEN.to_owned()),
+    ]
+}
+
+fn write_configs(directory: &Path, options: &Options, port: u16) {
+    let line = |(section, key, value)| format!("[{section}]\n{key} = \"{value}\"\n");
+    let harness = harness_values(directory, options, port).map(line).concat();
     write_private(&harness_config(directory), &harness);
     write_test_config(directory, &options.config);
 }
@@ -310,7 +324,7 @@ fn write_private(path: &Path, text: &str) {
         .expect("the scratch directory can be written");
 }
 
-fn spawn(directory: &Path, options: &Options) -> Tied {
+fn spawn(directory: &Path, options: &Options, port: u16) -> Tied {
     let log = fs::File::options().create(true).append(true).open(log_file(directory));
     let log = log.expect("the scratch directory can be written");
     let own = env::current_exe().expect("a test program knows itself");
@@ -337,8 +351,14 @@ fn spawn(directory: &Path, options: &Options) -> Tied {
         command.args(own_daemon::ARGS).env(own_daemon::CONFIGS, configs);
     } else {
         command.arg("serve");
-        for config in &configs {
-            command.arg("--config").arg(config);
+        if options.has_local_only {
+            let values = harness_values(directory, options, port);
+            command.envs(values.map(|(section, key, value)| {
+                (format!("POSTROOM__{section}__{key}").to_ascii_uppercase(), value)
+            }));
+        } else {
+            command
+                .args(configs.iter().flat_map(|config| ["--config".as_ref(), config.as_os_str()]));
         }
         command.args(&options.args);
     }

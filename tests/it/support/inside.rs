@@ -41,7 +41,7 @@ pub struct Inside {
     url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 struct Started {
@@ -100,12 +100,19 @@ impl Inside {
         let Started { url, store, board } = starting.await.expect("the daemon starts");
         let (stop, thread) = (Some(stop), Some(thread));
         let (http, may_leave) = (http(), Allowed::default());
-        Self { store, board, database_url, http, may_leave, url, stop, thread, _scratch: scratch }
+        Self { store, board, database_url, http, may_leave, url, stop, thread, scratch }
     }
 
     /// Says that this may be left behind when it is dropped, and why that is right.
     pub fn may_leave(&self, what: Leftover, why: &'static str) {
         self.may_leave.add(what, why);
+    }
+
+    /// Replaces its configuration while it runs, whole, as an editor does.
+    pub fn configure(&self, config: &str) {
+        let new = self.scratch.path().join("test.toml.new");
+        fs::write(&new, config).expect("the scratch directory can be written");
+        fs::rename(new, self.scratch.path().join("test.toml")).expect("it can be renamed");
     }
 
     /// Actors that went down.
