@@ -117,13 +117,11 @@ impl PoolQueue {
         self.state().jobs.is_empty()
     }
 
-    /// How many jobs fit in: one for each idle slot and `prefetch` more; none while it is paused.
+    /// How many jobs fit in: one for each slot that can start one soon, and `prefetch` more; none
+    /// while it is paused.
     pub(super) fn room(&self, prefetch: usize) -> usize {
         let state = self.state();
-        match state.slots.is_paused() {
-            true => 0,
-            false => (state.slots.ready() + prefetch).saturating_sub(state.jobs.len()),
-        }
+        state.slots.room(prefetch, state.jobs.len())
     }
 
     /// Changes the state. `change` returns the slots to wake. The jobs of a paused pool are taken

@@ -188,6 +188,7 @@ impl Supervisor {
                 // If it is wanted again, though it has left, another takes its place.
                 pool.slots.restart(number);
                 pool.wake_waiting();
+                self.try_claim(ctx);
                 return true;
             }
             Some(SlotHealth::Alive) => return false,
@@ -206,22 +207,23 @@ impl Supervisor {
         }
 
         // Start it again, after a pause if this happens too often; but not if it is leaving.
-        if is_leaving {
-            pool.slots.restart(number);
-            pool.wake_waiting();
-            return true;
+        let mut pause = None;
+        if !is_leaving {
+            self.setup.metrics.actor_restarted(ActorType::Handler.as_str());
+            self.setup.board.restarted(&name);
+            let limit = Limit::from(&self.setup.config.get().restart);
+            pause = pool.slots.went_down(number, &limit, rand::random());
         }
-        self.setup.metrics.actor_restarted(ActorType::Handler.as_str());
-        self.setup.board.restarted(&name);
-        let limit = Limit::from(&self.setup.config.get().restart);
-        match pool.slots.went_down(number, &limit, rand::random()) {
+        match pause {
             None => pool.slots.restart(number),
             Some(pause) => {
                 ctx.notify_later(CheckAll, pause);
             }
         }
+
         // Its job counts no longer, so another slot may start one.
         pool.wake_waiting();
+        self.try_claim(ctx);
         true
     }
 }

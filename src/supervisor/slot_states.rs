@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// The states of a pool's slots, by slot number. A slot in none of these sets is on its way: its
-/// actor starts, was woken, or is down.
+/// The states of a pool's slots, by slot number. A slot in none of these sets starts, or is down.
 #[derive(Debug, Default)]
 pub(super) struct SlotStates {
     /// How many slots are wanted. Slots with this number or a greater one are leaving.
@@ -17,6 +16,8 @@ pub(super) struct SlotStates {
     is_closed: bool,
     /// The slots that wait for a job.
     idle: Vec<usize>,
+    /// The slots that were woken and have not asked for a job yet.
+    woken: BTreeSet<usize>,
     /// The slots that have a job.
     busy: BTreeSet<usize>,
     /// The slots that were told to leave. Their actors end.
@@ -41,6 +42,7 @@ impl SlotStates {
         (self.size, self.is_paused) = (size, is_paused);
         let is_leaving = |slot: &mut usize| *slot >= size;
         let mut woken: Vec<usize> = self.idle.extract_if(.., is_leaving).collect();
+        self.woken.retain(|slot| *slot < size);
         woken.extend(self.wake(waiting));
         woken
     }
@@ -50,7 +52,7 @@ impl SlotStates {
         self.is_closed = true;
     }
 
-    /// Whether the pool is paused.
+    /// Whether no slot gets a job for now.
     pub(super) const fn is_paused(&self) -> bool {
         self.is_paused
     }
@@ -64,6 +66,7 @@ impl SlotStates {
     /// for it out of `jobs`, if it may start one.
     pub(super) fn next<J>(&mut self, slot: usize, jobs: &mut VecDeque<J>) -> NextStep<J> {
         self.busy.remove(&slot);
+        self.woken.remove(&slot);
         if self.is_closed {
             return NextStep::Wait;
         }
@@ -82,20 +85,29 @@ impl SlotStates {
         NextStep::Wait
     }
 
-    /// The slots to wake for `waiting` jobs; they count as idle no longer.
+    /// The slots to wake for `waiting` jobs; they count as idle no longer. It may wake more than
+    /// are needed, because one that was woken before may never ask.
     pub(super) fn wake(&mut self, waiting: usize) -> Vec<usize> {
-        let count = waiting.min(self.ready());
-        self.idle.drain(..count).collect()
+        let count = waiting.min(self.idle.len()).min(self.startable());
+        let woken: Vec<usize> = self.idle.drain(..count).collect();
+        self.woken.extend(&woken);
+        woken
     }
 
-    /// How many idle slots may start a job now.
-    pub(super) fn ready(&self) -> usize {
-        self.idle.len().min(self.startable())
+    /// How many jobs there is room for beside `waiting`: one for each slot that can start one soon,
+    /// and `prefetch` more.
+    pub(super) fn room(&self, prefetch: usize, waiting: usize) -> usize {
+        if self.is_paused || self.is_closed {
+            return 0;
+        }
+        let soon = (self.idle.len() + self.woken.len()).min(self.startable());
+        (soon + prefetch).saturating_sub(waiting)
     }
 
     /// The actor of this slot is new, down or gone: nothing holds of what is known of it.
     pub(super) fn forget(&mut self, slot: usize) {
         self.idle.retain(|idle| *idle != slot);
+        self.woken.remove(&slot);
         self.busy.remove(&slot);
         self.left.remove(&slot);
     }
@@ -139,6 +151,8 @@ mod tests {
         Resize(usize),
         Pause(bool),
         Add(u32),
+        /// The claim under way brings its jobs.
+        Claimed,
         /// The slot with this number, counted round among those that can, asks for a job.
         Ask(usize),
         /// … ends its job.
@@ -156,6 +170,7 @@ mod tests {
             2 => (1..9_usize).prop_map(Step::Resize),
             1 => any::<bool>().prop_map(Step::Pause),
             3 => (1..6_u32).prop_map(Step::Add),
+            3 => Just(Step::Claimed),
             6 => any::<usize>().prop_map(Step::Ask),
             4 => any::<usize>().prop_map(Step::Finish),
             1 => any::<usize>().prop_map(Step::Die),
@@ -169,6 +184,13 @@ mod tests {
     #[derive(Debug, Default)]
     struct World {
         states: SlotStates,
+        /// In the database.
+        pending: VecDeque<u32>,
+        /// How many jobs the claim under way asks for; 0: none is.
+        claim: usize,
+        /// One more claim is to be made after that.
+        is_nudged: bool,
+        /// In the pool's queue.
         jobs: VecDeque<u32>,
         /// By slot number.
         actors: BTreeMap<usize, Actor>,
@@ -176,8 +198,6 @@ mod tests {
         is_paused: bool,
         added: u32,
         ended: BTreeSet<u32>,
-        /// Given back, or failed attempts.
-        back: Vec<u32>,
     }
 
     impl World {
@@ -189,15 +209,41 @@ mod tests {
                 }
             }
             let woken = self.states.fit(size, is_paused, self.jobs.len());
-            if is_paused {
-                self.back.extend(self.jobs.drain(..));
-            }
+            self.give_back_if_paused();
             for number in 0..size {
                 if !self.actors.contains_key(&number) {
                     self.start(number);
                 }
             }
             self.wake(woken);
+            self.try_claim();
+        }
+
+        fn give_back_if_paused(&mut self) {
+            if self.is_paused {
+                self.pending.extend(self.jobs.drain(..));
+            }
+        }
+
+        fn try_claim(&mut self) {
+            if self.claim > 0 {
+                self.is_nudged = true;
+                return;
+            }
+            self.is_nudged = false;
+            self.claim = self.states.room(0, self.jobs.len());
+        }
+
+        fn claimed(&mut self) {
+            let asked = std::mem::take(&mut self.claim);
+            let got = asked.min(self.pending.len());
+            self.jobs.extend(self.pending.drain(..got));
+            let woken = self.states.wake(self.jobs.len());
+            self.give_back_if_paused();
+            self.wake(woken);
+            if self.is_nudged || (got > 0 && got == asked) {
+                self.try_claim();
+            }
         }
 
         fn start(&mut self, number: usize) {
@@ -215,13 +261,9 @@ mod tests {
         }
 
         fn add(&mut self, count: u32) {
-            self.jobs.extend(self.added..self.added + count);
+            self.pending.extend(self.added..self.added + count);
             self.added += count;
-            let woken = self.states.wake(self.jobs.len());
-            if self.is_paused {
-                self.back.extend(self.jobs.drain(..));
-            }
-            self.wake(woken);
+            self.try_claim();
         }
 
         fn ask(&mut self, number: usize) {
@@ -235,6 +277,10 @@ mod tests {
                 NextStep::Leave => Actor::Gone,
             };
             self.actors.insert(number, next);
+            if next == Actor::Waits {
+                // It says that it is free.
+                self.try_claim();
+            }
         }
 
         fn finish(&mut self, number: usize) {
@@ -246,7 +292,7 @@ mod tests {
 
         fn die(&mut self, number: usize) {
             if let Some(Actor::Works(work)) = self.actors.insert(number, Actor::Gone) {
-                self.back.push(work.job);
+                self.pending.push_back(work.job);
             }
         }
 
@@ -262,6 +308,7 @@ mod tests {
             }
             let woken = self.states.wake(self.jobs.len());
             self.wake(woken);
+            self.try_claim();
         }
 
         fn tick(&mut self) {
@@ -285,6 +332,7 @@ mod tests {
                 Step::Resize(size) => self.fit(size, self.is_paused),
                 Step::Pause(is_paused) => self.fit(self.size, is_paused),
                 Step::Add(count) => self.add(count),
+                Step::Claimed => self.claimed(),
                 Step::Tick => self.tick(),
                 Step::Ask(it) => self.pick(it, asks).into_iter().for_each(|it| self.ask(it)),
                 Step::Finish(it) => self.pick(it, works).into_iter().for_each(|it| self.finish(it)),
@@ -310,7 +358,7 @@ mod tests {
                 prop_assert!(works.len() <= work.most, "{work:?} of {works:?}");
             }
             let mut all: Vec<u32> =
-                self.jobs.iter().chain(&self.ended).chain(&self.back).copied().collect();
+                self.jobs.iter().chain(&self.ended).chain(&self.pending).copied().collect();
             all.extend(works.iter().map(|it| it.job));
             all.sort_unstable();
             prop_assert_eq!(all, (0..self.added).collect::<Vec<_>>(), "each job is in one place");
@@ -322,7 +370,8 @@ mod tests {
         fn settle(&mut self) {
             for _ in 0..10_000 {
                 let numbers: Vec<usize> = self.actors.keys().copied().collect();
-                let before = self.actors.clone();
+                let before = (self.actors.clone(), self.claim, self.pending.len());
+                self.claimed();
                 for number in numbers {
                     match self.actors.get(&number) {
                         Some(Actor::Asks) => self.ask(number),
@@ -331,7 +380,7 @@ mod tests {
                         Some(Actor::Waits) | None => {}
                     }
                 }
-                if before == self.actors {
+                if before == (self.actors.clone(), self.claim, self.pending.len()) {
                     return;
                 }
             }
@@ -354,9 +403,10 @@ mod tests {
             world.settle();
             world.check_all()?;
             prop_assert!(world.jobs.is_empty(), "{:?} wait for ever", world.jobs);
+            prop_assert!(world.pending.is_empty(), "{:?} are not claimed", world.pending);
             prop_assert!(world.actors.values().all(|it| *it == Actor::Waits));
             prop_assert_eq!(world.actors.len(), size);
-            prop_assert_eq!(world.states.ready(), size);
+            prop_assert_eq!(world.states.room(0, 0), size);
             prop_assert!(world.states.busy.is_empty() && world.states.left.is_empty());
         }
     }
@@ -394,12 +444,30 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_slots_that_were_woken_and_have_not_asked_yet() {
+        let (mut states, mut jobs) = (SlotStates::default(), VecDeque::new());
+        states.fit(3, false, 0);
+        assert_eq!(states.room(2, 0), 2, "no slot has started yet");
+        for slot in 0..3 {
+            states.next(slot, &mut jobs);
+        }
+        assert_eq!(states.room(2, 0), 5);
+        jobs.extend([1, 2]);
+        assert_eq!(states.wake(jobs.len()), [0, 1]);
+        assert_eq!(states.room(2, jobs.len()), 3, "a third slot waits");
+        states.next(0, &mut jobs);
+        assert_eq!(states.room(2, jobs.len()), 3);
+        states.forget(1);
+        assert_eq!(states.room(2, jobs.len()), 2, "the other one is down");
+    }
+
+    #[test]
     fn nobody_starts_or_leaves_once_it_is_closed() {
         let (mut states, mut jobs) = (SlotStates::default(), VecDeque::from([1]));
         states.fit(2, false, 0);
         states.close();
         assert_eq!(states.next(0, &mut jobs), NextStep::Wait);
         assert_eq!(states.next(7, &mut jobs), NextStep::Wait);
-        assert_eq!(states.ready(), 0);
+        assert_eq!(states.room(5, 0), 0);
     }
 }

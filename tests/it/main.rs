@@ -33,6 +33,7 @@ mod g06_stuck;
 mod g07_fair_to_clients;
 mod g09_bounded;
 mod g10_clean_stop;
+mod g11_pools;
 mod harness;
 mod idle;
 mod janitor;

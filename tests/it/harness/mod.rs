@@ -14,13 +14,13 @@ mod stops;
 mod takeover;
 mod wire;
 
-pub use self::chaos::parameter;
 use self::episode::Plan;
+pub use self::{chaos::parameter, load::Dice};
 use crate::{on_both_daemons, support::both::Place};
 use std::time::Duration;
 
 /// The seed that `POSTROOM_TEST_SEED` names, or a random one. Prints it.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let given = std::env::var("POSTROOM_TEST_SEED").ok().and_then(|it| it.parse().ok());
     let seed = given.unwrap_or_else(rand::random);
     eprintln!("POSTROOM_TEST_SEED={seed}");

@@ -10,7 +10,7 @@ use super::{
 };
 use postroom::{
     app::{Daemon, Role},
-    config::{Loaded, Sources},
+    config::{Config, Live, Loaded, Sources},
     domain::{Id, JobKind, job::NewJob},
     registry::Registry,
     store::Store,
@@ -34,6 +34,8 @@ const HANDLER_THREAD: &str = "work";
 pub struct Inside {
     pub store: Store,
     pub board: Arc<Board>,
+    /// The configuration that applies now.
+    pub config: Live,
     /// In the form of `database.url`.
     pub database_url: String,
     http: reqwest::Client,
@@ -41,6 +43,8 @@ pub struct Inside {
     url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Where its configuration comes from.
+    sources: Sources,
     scratch: Scratch,
 }
 
@@ -48,6 +52,7 @@ struct Started {
     url: String,
     store: Store,
     board: Arc<Board>,
+    config: Live,
 }
 
 /// Prints panics of handlers, which tests cause by the hundred, without a backtrace. Where
@@ -80,8 +85,8 @@ impl Inside {
             ("POSTROOM__SERVER__WORKERS", "1"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let loaded = Loaded::load(&Sources { files: vec![file], env, ..Sources::default() })
-            .expect("a configuration");
+        let sources = Sources { files: vec![file], env, ..Sources::default() };
+        let loaded = Loaded::load(&sources).expect("a configuration");
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let run = move || {
@@ -90,17 +95,43 @@ impl Inside {
                 let daemon = Daemon::start(loaded, registry, Role::All, listener).await;
                 let daemon = daemon.expect("the daemon starts");
                 let (store, board) = (daemon.store().clone(), daemon.board().clone());
-                started.send(Started { url: daemon.url().to_owned(), store, board }).ok();
+                let (url, config) = (daemon.url().to_owned(), daemon.config().clone());
+                started.send(Started { url, store, board, config }).ok();
                 // Whether the test says so or is gone.
                 stopped.await.ok();
                 daemon.stop().await;
             });
         };
         let thread = thread::Builder::new().name("daemon".to_owned()).spawn(run).expect("a thread");
-        let Started { url, store, board } = starting.await.expect("the daemon starts");
+        let Started { url, store, board, config } = starting.await.expect("the daemon starts");
         let (stop, thread) = (Some(stop), Some(thread));
-        let (http, may_leave) = (http(), Allowed::default());
-        Self { store, board, database_url, http, may_leave, url, stop, thread, scratch }
+        Self {
+            store,
+            board,
+            config,
+            database_url,
+            http: http(),
+            may_leave: Allowed::default(),
+            url,
+            stop,
+            thread,
+            sources,
+            scratch,
+        }
+    }
+
+    /// The configuration that this text makes in the place of its file.
+    pub fn loaded(&self, text: &str) -> Config {
+        // Another file than its own, which the daemon would reload by itself.
+        let file = self.scratch.path().join("beside.toml");
+        fs::write(&file, text).expect("the scratch directory can be written");
+        let sources = Sources { files: vec![file], ..self.sources.clone() };
+        Config::load(&sources).expect("a configuration")
+    }
+
+    /// Makes the configuration of this text the one that applies, at once.
+    pub fn set_config(&self, text: &str) {
+        self.config.set(self.loaded(text));
     }
 
     /// Says that this may be left behind when it is dropped, and why that is right.
