@@ -21,11 +21,11 @@ use crate::{
         board::{Board, Fatal},
         metrics::Metrics,
     },
-    tuning::{Tuner, TunerSetup},
+    tuning::{NodeStatusSetup, OverridesSetup, PoolOverrides, Tuner, TunerSetup, tell_status},
 };
 use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 /// How long the database may take to answer at the start before the waiting room opens.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -52,6 +52,8 @@ pub struct Daemon {
     tuner: Tuner,
     /// The thread of the tuner, which may block while it reads files.
     tuning: Arbiter,
+    /// Stores what this node says of itself.
+    telling: JoinHandle<()>,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
@@ -93,6 +95,14 @@ fn core_count() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
+/// How a daemon is started, beside its configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StartOptions {
+    pub(super) role: Role,
+    /// True if overrides of pools for all nodes do not apply on this one.
+    pub(super) ignores_overrides: bool,
+}
+
 impl Daemon {
     /// Starts a daemon on `listener`. It follows the files from which `loaded` was read. Must be
     /// called inside an actix system.
@@ -106,7 +116,8 @@ impl Daemon {
         listener: TcpListener,
     ) -> Result<Self, AppError> {
         let mut waiting_room = WaitingRoom::default();
-        Self::start_behind(&mut waiting_room, loaded, registry, role, listener).await
+        let options = StartOptions { role, ignores_overrides: false };
+        Self::start_behind(&mut waiting_room, loaded, registry, options, listener).await
     }
 
     /// As [`Daemon::start`]. While it waits for the database, `waiting_room` answers requests. If
@@ -118,9 +129,10 @@ impl Daemon {
         waiting_room: &mut WaitingRoom,
         loaded: Loaded,
         registry: Registry,
-        role: Role,
+        options: StartOptions,
         listener: TcpListener,
     ) -> Result<Self, AppError> {
+        let role = options.role;
         // Check what belongs to the process: descriptors, TLS, the lock, the token.
         http::raise_limit();
         let live = config::Live::new(loaded.config.clone());
@@ -156,11 +168,31 @@ impl Daemon {
             role,
             membership: heartbeat.membership(),
         };
+        // Put overrides of pools in force.
+        let overrides = OverridesSetup {
+            stored: store.overrides(),
+            audit: store.audit(),
+            node: store.node(),
+            kinds: registry.kind_names(),
+            version: heartbeat.membership().overrides(),
+            ignores_stored: options.ignores_overrides,
+        };
+        let overrides = PoolOverrides::open(overrides, &live).await;
         // Start the actors.
         let arbiters = Arbiters::start();
         let intake = Intake::default();
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
-        let (tuner, tuning) = follow_files(&parts, loaded, &registry, &fallback_token);
+        let (tuner, tuning) = follow_files(&parts, loaded, &registry, &fallback_token, overrides);
+        let status = NodeStatusSetup {
+            nodes: store.nodes(),
+            live: live.clone(),
+            tuner: tuner.clone(),
+            board: board.clone(),
+            role,
+            kinds,
+            every: config.supervisor.heartbeat,
+        };
+        let telling = actix_rt::spawn(tell_status(status));
         // Take requests.
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
@@ -185,6 +217,7 @@ impl Daemon {
             heartbeat,
             tuner,
             tuning,
+            telling,
             arbiters: slots,
             work,
             store_runtime,
@@ -294,6 +327,7 @@ impl Daemon {
         self.work.values().for_each(|work| work.stop());
         // The heartbeat ends before the node's row is deleted: it would report the row as missing.
         drop(self.heartbeat);
+        self.telling.abort();
         if drained == Ok(true) && is_flushed {
             leave(&self.store, until).await;
         }
@@ -454,15 +488,17 @@ fn follow_files(
     loaded: Loaded,
     registry: &Registry,
     fallback_token: &FallbackToken,
+    overrides: PoolOverrides,
 ) -> (Tuner, Arbiter) {
-    let (tuner, following) = Tuner::new(TunerSetup {
+    let setup = TunerSetup {
         running: loaded,
         live: parts.live.clone(),
         store: parts.store.clone(),
         metrics: parts.metrics.config().clone(),
         prepare: followers::prepare(registry.clone(), fallback_token.clone()),
         on_reload: Box::new(|_| {}),
-    });
+    };
+    let (tuner, following) = Tuner::new(setup, overrides);
     let thread = Arbiter::new();
     thread.spawn(following);
     (tuner, thread)

@@ -18,7 +18,10 @@ pub use self::{
     token::{read_token, token_path},
 };
 
-use self::{daemon::WaitingRoom, files::lock_database};
+use self::{
+    daemon::{StartOptions, WaitingRoom},
+    files::lock_database,
+};
 use crate::{
     config::{self, Config, Loaded},
     domain::JobKind,
@@ -170,17 +173,18 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
     AppError::Database { url: config.database.url.to_string(), source }
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop. `ignores_overrides`: overrides of pools that are kept
+/// for all nodes do not apply on this one.
 ///
 /// # Errors
 /// If it cannot start. While the database is unreachable it waits.
-pub fn serve(loaded: Loaded, role: Role) -> Result<Exit, AppError> {
+pub fn serve(loaded: Loaded, role: Role, ignores_overrides: bool) -> Result<Exit, AppError> {
     process::close_to_others()?;
     crate::telemetry::logging::init(&loaded.config.telemetry)?;
     for warning in loaded.config.warnings() {
         tracing::warn!("{warning}");
     }
-    serve_with(loaded, registry::postroom(), role)
+    run(loaded, registry::postroom(), StartOptions { role, ignores_overrides })
 }
 
 /// Runs a daemon with the channels and kinds of `registry`, so that tests can bring their own.
@@ -188,6 +192,10 @@ pub fn serve(loaded: Loaded, role: Role) -> Result<Exit, AppError> {
 /// # Errors
 /// As [`serve`]. Also if the configuration names a channel or a kind that `registry` does not have.
 pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit, AppError> {
+    run(loaded, registry, StartOptions { role, ignores_overrides: false })
+}
+
+fn run(loaded: Loaded, registry: Registry, options: StartOptions) -> Result<Exit, AppError> {
     if let Some(kind) = registry.twice() {
         return Err(AppError::KindTwice(kind));
     }
@@ -202,7 +210,7 @@ pub fn serve_with(loaded: Loaded, registry: Registry, role: Role) -> Result<Exit
         let listener = listen(&loaded.config)?;
         let mut waiting_room = WaitingRoom::told_to(manager.clone());
         let again = listener.try_clone()?;
-        let starting = Daemon::start_behind(&mut waiting_room, loaded, registry, role, listener);
+        let starting = Daemon::start_behind(&mut waiting_room, loaded, registry, options, listener);
         let daemon = match signals.unless_told(starting).await {
             Some(Ok(daemon)) => daemon,
             Some(Err(why)) => {

@@ -14,6 +14,9 @@ pub(super) struct ServeArgs {
     pub(super) files: Files,
     #[command(flatten)]
     role: RoleArg,
+    /// Run pools as the files say: do not apply overrides, and keep them for other nodes
+    #[arg(long)]
+    ignore_overrides: bool,
 }
 
 #[derive(clap::Args, Default)]
@@ -38,8 +41,8 @@ fn roles() -> impl TypedValueParser<Value = Role> {
 
 /// Runs the daemon until it ends. `role` and `files` are those given before the command.
 pub(super) fn run(args: ServeArgs, role: RoleArg, files: Files) -> Result<ExitCode, Failure> {
-    let loaded = Loaded::load(&args.files.over(files).sources())?;
     let role = args.role.role.or(role.role).unwrap_or(Role::All);
-    let exit = app::serve(loaded, role)?;
+    let loaded = Loaded::load(&args.files.over(files).sources())?;
+    let exit = app::serve(loaded, role, args.ignore_overrides)?;
     Ok(ExitCode::from(exit.code()))
 }

@@ -10,12 +10,16 @@
 mod afterwards;
 mod debounce;
 mod file_watch;
+mod node_status;
+mod overrides;
 mod report;
 mod status;
 mod steps;
 mod task;
 
 pub use self::{
+    node_status::{NodeStatus, NodeStatusSetup, PoolStatus, tell_status},
+    overrides::{OverrideError, OverridesSetup, PoolOverrides},
     report::{ReloadBy, ReloadOutcome, ReloadReport},
     status::TuningStatus,
     task::{Prepare, Prepared, TunerSetup},
@@ -23,9 +27,13 @@ pub use self::{
 
 use self::{
     afterwards::Written,
+    overrides::{AskedOverride, OverridesKeeper},
     task::{Asked, TunerTask},
 };
-use crate::domain::PoolOverride;
+use crate::{
+    domain::{JobKind, OverrideChange, OverrideKey},
+    store::AuditEntry,
+};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -38,26 +46,33 @@ const ROWS_WAITING_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Tuner {
     asked: mpsc::Sender<Asked>,
-    overrides: Arc<watch::Sender<Vec<PoolOverride>>>,
+    overrides: mpsc::Sender<AskedOverride>,
     status: watch::Receiver<Arc<TuningStatus>>,
 }
 
 impl Tuner {
     /// Makes a tuner, and the work of its task, which the caller must run on a thread that may
     /// block. The work ends when the last clone of the tuner is dropped.
-    pub fn new(setup: TunerSetup) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(
+        setup: TunerSetup,
+        overrides: PoolOverrides,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (asked, wishes) = mpsc::channel(ASKED_MAX);
         let (rows, told) = mpsc::channel(ROWS_WAITING_MAX);
-        let (overrides, set) = watch::channel(Vec::new());
+        let (changes, asked_overrides) = mpsc::channel(ASKED_MAX);
+        let (applying, set) = watch::channel(overrides.applying());
         let (store, live) = (setup.store.clone(), setup.live.clone());
         let written = Written::new(&setup.running.config);
         let task = TunerTask::new(setup, wishes, set, rows);
         let (status, shown) = (task.status(), task.status().subscribe());
+        let running = shown.clone();
+        let origin = move |kind: &str, key: OverrideKey| origin(&running.borrow(), kind, key);
+        let keeper = OverridesKeeper::new(overrides, Box::new(origin), applying, asked_overrides);
         let work = async move {
             let writing = afterwards::run(store, live, written, told, status);
-            tokio::join!(task.run(), writing);
+            tokio::join!(task.run(), writing, keeper.run());
         };
-        (Self { asked, overrides: Arc::new(overrides), status: shown }, work)
+        (Self { asked, overrides: changes, status: shown }, work)
     }
 
     /// Reads the files again, and applies what they say if all of it is right. `None` if the daemon
@@ -68,17 +83,42 @@ impl Tuner {
         answered.await.ok()
     }
 
-    /// Puts `overrides` in the place of all overrides of pools.
-    pub fn overrides_changed(&self, overrides: Vec<PoolOverride>) {
-        self.overrides.send_if_modified(|current| {
-            let is_other = *current != overrides;
-            *current = overrides;
-            is_other
-        });
+    /// Changes the override of a kind, or ends it if there is no `change`: on all nodes, or for as
+    /// long as this process runs on this node only. Returns when it runs on this node. `entry` is
+    /// the row of the audit log, to which the values are added.
+    ///
+    /// # Errors
+    /// If the database could not keep it, or the daemon is stopping.
+    pub async fn change_pool(
+        &self,
+        kind: JobKind,
+        change: Option<OverrideChange>,
+        is_for_this_node: bool,
+        entry: AuditEntry,
+    ) -> Result<(), OverrideError> {
+        let (answer, answered) = oneshot::channel();
+        let asked = AskedOverride { kind, change, is_for_this_node, entry, answer };
+        self.overrides.send(asked).await.map_err(|_| OverrideError::Stopping)?;
+        answered.await.unwrap_or(Err(OverrideError::Stopping))
     }
 
     /// The state of the configuration.
     pub fn status(&self) -> Arc<TuningStatus> {
         self.status.borrow().clone()
     }
+
+    /// Tells of each change of the state of the configuration.
+    pub(crate) fn statuses(&self) -> watch::Receiver<Arc<TuningStatus>> {
+        self.status.clone()
+    }
+}
+
+/// Where the configuration sets a key of a kind's pool: `config/local.toml:7`.
+fn origin(status: &TuningStatus, kind: &str, key: OverrideKey) -> String {
+    let values = status.running.values();
+    let of = |section: &str| {
+        let name = format!("pools.{section}.{}", key.as_str());
+        values.iter().find(|value| value.key == name).map(|value| value.origin.clone())
+    };
+    of(kind).or_else(|| of("default")).unwrap_or_else(|| "the configuration".to_owned())
 }

@@ -1,0 +1,164 @@
+//! What a node says of itself to the others, in its row of the database: version, host,
+//! configuration and pools.
+
+use super::{Tuner, TuningStatus};
+use crate::{
+    config::Live,
+    domain::{JobKind, Role, Timestamp, backoff::AWAY_PAUSE},
+    store::Nodes,
+    telemetry::board::Board,
+};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+
+/// The most bytes of a status. All nodes and every overview read it.
+const BYTES_MAX: usize = 8 << 10;
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// The version of Postroom.
+    pub version: String,
+    /// The name of its machine.
+    pub host: String,
+    /// `all`, `ingest` or `worker`.
+    pub role: String,
+    /// The hash of the configuration that runs, without overrides.
+    pub config_hash: String,
+    /// When that configuration was loaded.
+    pub loaded_at: Timestamp,
+    /// How many keys wait for a restart.
+    pub pending_keys: usize,
+    /// True if it takes no more work.
+    pub draining: bool,
+    /// Its pools. Empty if the node works no jobs, or there are too many to tell.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// What a node says of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolStatus {
+    /// The job kind.
+    pub kind: String,
+    /// The slots that are wanted.
+    pub size: usize,
+    /// True if no job of the kind starts.
+    pub paused: bool,
+    /// The keys that an operator has set beside the files: `size = 16`.
+    pub r#override: Option<String>,
+}
+
+/// What a status is made of.
+pub struct NodeStatusSetup {
+    /// Where it is stored.
+    pub nodes: Nodes,
+    /// The configuration that runs.
+    pub live: Live,
+    /// Tells of reloads.
+    pub tuner: Tuner,
+    /// Tells that the daemon drains.
+    pub board: Arc<Board>,
+    /// What the node does.
+    pub role: Role,
+    /// The kinds of jobs that it works.
+    pub kinds: Vec<JobKind>,
+    /// The least time between two writes: the pause between two heartbeats.
+    pub every: Duration,
+}
+
+impl NodeStatusSetup {
+    fn status(&self, host: &str, tuning: &TuningStatus) -> NodeStatus {
+        let cfg = self.live.get();
+        let pool = |kind: &JobKind| {
+            let pool = cfg.pools.of(kind.0);
+            PoolStatus {
+                kind: kind.0.to_owned(),
+                size: pool.size,
+                paused: pool.paused,
+                r#override: cfg.pools.override_of(kind.0).map(ToString::to_string),
+            }
+        };
+        NodeStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host.to_owned(),
+            role: self.role.as_str().to_owned(),
+            config_hash: tuning.running.hash().to_owned(),
+            loaded_at: tuning.loaded_at,
+            pending_keys: tuning.pending.len(),
+            draining: self.board.is_draining(),
+            pools: self.kinds.iter().map(pool).collect(),
+        }
+    }
+}
+
+impl NodeStatus {
+    /// The JSON of a status, in at most [`BYTES_MAX`].
+    fn text(mut self) -> Result<String, serde_json::Error> {
+        let text = serde_json::to_string(&self)?;
+        if text.len() <= BYTES_MAX {
+            return Ok(text);
+        }
+        self.pools.clear();
+        serde_json::to_string(&self)
+    }
+}
+
+/// Stores what this node says of itself whenever it changes, for as long as it is polled. While the
+/// database is away it tries again.
+pub async fn tell_status(setup: NodeStatusSetup) {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let (mut configs, mut statuses) = (setup.live.changes(), setup.tuner.statuses());
+    let mut told = None;
+    loop {
+        let tuning = statuses.borrow_and_update().clone();
+        configs.mark_unchanged();
+        let status = setup.status(&host, &tuning);
+        let mut pause = setup.every;
+        if told.as_ref() != Some(&status) {
+            let said = match status.clone().text() {
+                Ok(text) => setup.nodes.say(text).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match said {
+                Ok(()) => told = Some(status),
+                Err(error) => {
+                    tracing::debug!(error, "this node could not say how it is configured");
+                    pause = pause.max(AWAY_PAUSE);
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        if let Some(told) = &told {
+            let was_draining = told.draining;
+            tokio::select! {
+                Ok(()) = configs.changed() => {}
+                Ok(()) = statuses.changed() => {}
+                () = setup.board.wait_until(|it| it.is_draining() != was_draining) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_bounded_and_tells_at_least_the_configuration() {
+        let pool =
+            PoolStatus { kind: "SMS_INBOUND_POST_PROCESS".to_owned(), ..PoolStatus::default() };
+        for (pools, are_told) in [(9, true), (2_000, false)] {
+            let status = NodeStatus {
+                config_hash: "0123456789ab".to_owned(),
+                pools: vec![pool.clone(); pools],
+                ..NodeStatus::default()
+            };
+            let text = status.clone().text().unwrap();
+            assert!(text.len() <= BYTES_MAX, "{}", text.len());
+            let read: NodeStatus = serde_json::from_str(&text).unwrap();
+            assert_eq!((read == status, read.config_hash), (are_told, status.config_hash));
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! Overrides of pools: reads what is kept for all nodes, keeps what is for this node only, and says
+//! which of it applies.
+//!
+//! The rule is in `domain/pool_override.rs`. While the database is away, what was read last applies
+//! on, and still ends by its time or by a change of the file.
+
+use crate::{
+    config,
+    domain::{
+        DropCause, DroppedKey, Id, JobKind, OverrideChange, OverrideKey, PoolInFiles, PoolOverride,
+        Timestamp, backoff::AWAY_PAUSE,
+    },
+    store::{Audit, AuditEntry, Overrides, StoreError, StoredOverrides, Via, wall_clock},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+/// How long a change may take until it runs, beside what the database takes. A reload that is under
+/// way comes first.
+const RUNS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the overrides of this node are made of.
+pub struct OverridesSetup {
+    /// What is kept for all nodes.
+    pub stored: Overrides,
+    /// For changes that are for this node only.
+    pub audit: Audit,
+    /// The id of this process.
+    pub node: Id,
+    /// The kinds of this version. Overrides of others are left to nodes that know them.
+    pub kinds: Vec<JobKind>,
+    /// Tells when another node has changed something.
+    pub version: watch::Receiver<i64>,
+    /// True if overrides for all nodes do not apply here.
+    pub ignores_stored: bool,
+}
+
+/// A change that a person asks for.
+#[derive(Debug)]
+pub(super) struct AskedOverride {
+    pub(super) kind: JobKind,
+    /// `None` ends the override.
+    pub(super) change: Option<OverrideChange>,
+    pub(super) is_for_this_node: bool,
+    /// The row of the audit log, without values.
+    pub(super) entry: AuditEntry,
+    pub(super) answer: oneshot::Sender<Result<(), OverrideError>>,
+}
+
+/// Why an override was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OverrideError {
+    /// The database could not do it.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// This node was started without overrides.
+    #[error(
+        "this node was started with --ignore-overrides: ask another node, or change the pool of this node only"
+    )]
+    Ignored,
+    /// It is kept, but does not run here yet.
+    #[error("the override is kept, and does not run here yet: a reload takes too long")]
+    Slow,
+    /// The daemon is stopping.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// The overrides that this node knows, and which of them apply here.
+pub struct PoolOverrides {
+    setup: OverridesSetup,
+    live: config::Live,
+    /// The last read, and when it was.
+    known: StoredOverrides,
+    read_at: Instant,
+    /// True until the version that was told last is read.
+    is_stale: bool,
+    /// True once they were read.
+    has_read: bool,
+    /// Those for this node only, by kind.
+    own: BTreeMap<String, PoolOverride>,
+    /// By kind: when an override was made that was first read while this node ran, and what the
+    /// files of this node said then.
+    seen: HashMap<String, (Timestamp, PoolInFiles)>,
+    /// What failed is tried again then.
+    next_try: Instant,
+}
+
+impl std::fmt::Debug for PoolOverrides {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PoolOverrides").field("known", &self.known).finish_non_exhaustive()
+    }
+}
+
+/// What is judged of all overrides at one time.
+#[derive(Default)]
+struct Judged {
+    applying: Vec<PoolOverride>,
+    /// Those of which some keys no longer apply.
+    over: Vec<(PoolOverride, Vec<DroppedKey>)>,
+}
+
+impl PoolOverrides {
+    /// Reads the overrides and puts those in force that apply, before any actor starts: a pool that
+    /// was paused must not start a job. Warns of each, since it may be long ago that somebody made
+    /// it.
+    pub async fn open(setup: OverridesSetup, live: &config::Live) -> Self {
+        let mut opened = Self {
+            setup,
+            live: live.clone(),
+            known: StoredOverrides { now: wall_clock(), ..StoredOverrides::default() },
+            read_at: Instant::now(),
+            is_stale: true,
+            has_read: false,
+            own: BTreeMap::new(),
+            seen: HashMap::new(),
+            next_try: Instant::now(),
+        };
+        opened.read_if_stale().await;
+        opened.warn_of_all();
+        let applying = opened.judge().applying;
+        if !applying.is_empty() {
+            let mut config = config::Config::clone(&live.get());
+            config.pools.set_overrides(applying);
+            live.set(config);
+        }
+        opened
+    }
+
+    /// Those that apply now.
+    pub(super) fn applying(&self) -> Vec<PoolOverride> {
+        self.judge().applying
+    }
+
+    /// The database's clock, as it has gone on since the last read.
+    fn now(&self) -> Timestamp {
+        let since = i64::try_from(self.read_at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.known.now.plus_millis(since)
+    }
+
+    /// When something is to be done: an override expires, or what failed is tried again.
+    fn due_at(&self) -> Option<Instant> {
+        let now = self.now();
+        let all = self.known.overrides.iter().chain(self.own.values());
+        let expires_at = all.filter_map(|it| it.expires_at).min().map(|at| {
+            let left = u64::try_from(at.millis_since(now)).unwrap_or_default();
+            // One that is over and still there could not be dropped.
+            (Instant::now() + Duration::from_millis(left)).max(self.next_try)
+        });
+        let again_at = self.is_stale.then_some(self.next_try);
+        [expires_at, again_at].into_iter().flatten().min()
+    }
+
+    fn try_later(&mut self, error: &StoreError) {
+        (self.is_stale, self.next_try) = (true, Instant::now() + AWAY_PAUSE);
+        tracing::warn!(%error, "overrides of pools: the last known ones apply on");
+    }
+
+    /// Takes what was read. What is new among it was made while this node ran, except at the first
+    /// read.
+    fn set_known(&mut self, stored: StoredOverrides) {
+        let cfg = self.live.get();
+        self.seen.retain(|kind, _| stored.of(kind).is_some());
+        for set in &stored.overrides {
+            let is_new = self.known.of(&set.kind).is_none_or(|old| old.at != set.at);
+            if is_new && self.has_read {
+                self.seen.insert(set.kind.clone(), (set.at, in_files(&cfg, &set.kind)));
+            }
+        }
+        (self.known, self.read_at) = (stored, Instant::now());
+        (self.is_stale, self.has_read) = (false, true);
+    }
+
+    async fn read_if_stale(&mut self) {
+        if self.is_stale && Instant::now() >= self.next_try {
+            match self.setup.stored.read().await {
+                Ok(stored) => self.set_known(stored),
+                Err(error) => self.try_later(&error),
+            }
+        }
+    }
+
+    fn warn_of_all(&self) {
+        for set in &self.known.overrides {
+            let (kind, by, at) = (set.kind.as_str(), set.by.as_str(), set.at);
+            let note = set.note.as_deref().unwrap_or_default();
+            if self.setup.ignores_stored {
+                tracing::warn!(kind, by, %at, note, "override {set} is ignored here");
+            } else {
+                tracing::warn!(kind, by, %at, note, "override {set} is in force");
+            }
+        }
+    }
+
+    /// Judges all overrides of kinds that this version knows.
+    fn judge(&self) -> Judged {
+        let (cfg, now) = (self.live.get(), self.now());
+        let mut judged = Judged::default();
+        let mut applying = BTreeMap::new();
+        let is_known = |set: &&PoolOverride| self.setup.kinds.iter().any(|it| it.0 == set.kind);
+        let stored = (!self.setup.ignores_stored).then_some(&self.known.overrides);
+        for set in stored.into_iter().flatten().filter(is_known) {
+            let seen = self.seen.get(&set.kind).filter(|(at, _)| *at == set.at).map(|it| it.1);
+            let of_one = set.clone().judge(in_files(&cfg, &set.kind), seen, now);
+            applying.extend(of_one.applies.map(|it| (set.kind.as_str(), it)));
+            if !of_one.dropped.is_empty() {
+                judged.over.push((set.clone(), of_one.dropped));
+            }
+        }
+        for (kind, set) in &self.own {
+            let of_one = set.clone().judge(in_files(&cfg, kind), None, now);
+            let shared = applying.remove(kind.as_str());
+            let both = match of_one.applies {
+                Some(own) => Some(own.over(shared.as_ref())),
+                None => shared,
+            };
+            applying.extend(both.map(|it| (kind.as_str(), it)));
+            if !of_one.dropped.is_empty() {
+                judged.over.push((set.clone(), of_one.dropped));
+            }
+        }
+        judged.applying = applying.into_values().collect();
+        judged
+    }
+}
+
+/// Changes overrides for those who ask, and puts in force what applies.
+pub(super) struct OverridesKeeper {
+    overrides: PoolOverrides,
+    /// Where a key of the files was set: `config/local.toml:7`.
+    origin: Box<dyn Fn(&str, OverrideKey) -> String + Send + Sync>,
+    /// Where those that apply go.
+    applying: watch::Sender<Vec<PoolOverride>>,
+    asked: mpsc::Receiver<AskedOverride>,
+}
+
+/// What woke the keeper.
+enum OverrideWake {
+    Asked(Option<AskedOverride>),
+    OtherVersion,
+    OtherConfig,
+    Due,
+}
+
+impl OverridesKeeper {
+    /// `origin` says where the files set a key of a kind.
+    pub(super) fn new(
+        overrides: PoolOverrides,
+        origin: Box<dyn Fn(&str, OverrideKey) -> String + Send + Sync>,
+        applying: watch::Sender<Vec<PoolOverride>>,
+        asked: mpsc::Receiver<AskedOverride>,
+    ) -> Self {
+        Self { overrides, origin, applying, asked }
+    }
+
+    /// Runs until nobody can ask any more.
+    pub(super) async fn run(mut self) {
+        let mut configs = self.overrides.live.changes();
+        self.apply().await;
+        loop {
+            let due_at = self.overrides.due_at();
+            let due = async {
+                match due_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let wake = tokio::select! {
+                asked = self.asked.recv() => OverrideWake::Asked(asked),
+                Ok(()) = self.overrides.setup.version.changed() => OverrideWake::OtherVersion,
+                Ok(()) = configs.changed() => OverrideWake::OtherConfig,
+                () = due => OverrideWake::Due,
+            };
+            match wake {
+                OverrideWake::Asked(None) => return,
+                OverrideWake::Asked(Some(asked)) => self.answer(asked).await,
+                OverrideWake::OtherVersion => {
+                    let version = *self.overrides.setup.version.borrow_and_update();
+                    self.overrides.is_stale |= version != self.overrides.known.version;
+                    self.apply().await;
+                }
+                OverrideWake::OtherConfig | OverrideWake::Due => self.apply().await,
+            }
+        }
+    }
+
+    /// Puts in force what applies, and drops the rest.
+    async fn apply(&mut self) {
+        self.overrides.read_if_stale().await;
+        // What was dropped, or renewed by somebody meanwhile, is judged again.
+        while self.apply_once().await {}
+    }
+
+    /// The same once. True if other overrides are known after it.
+    async fn apply_once(&mut self) -> bool {
+        let Judged { applying, over } = self.overrides.judge();
+        self.applying.send_if_modified(|current| {
+            let is_other = *current != applying;
+            *current = applying;
+            is_other
+        });
+        let mut is_other = false;
+        for (set, dropped) in over {
+            if set.node.is_some() {
+                self.drop_own(&set, &dropped).await;
+                is_other = true;
+            } else if Instant::now() >= self.overrides.next_try {
+                is_other |= self.drop_stored(set, dropped).await;
+            }
+        }
+        is_other
+    }
+
+    /// Removes keys that no longer apply, for all nodes. The node that is first writes to the logs.
+    /// False if the database could not do it.
+    async fn drop_stored(&mut self, set: PoolOverride, dropped: Vec<DroppedKey>) -> bool {
+        let rows = dropped.iter().map(|key| self.row_of(&set.kind, key)).collect();
+        let (kind, by) = (set.kind.clone(), set.by.clone());
+        let stored = self.overrides.setup.stored.clone();
+        match stored.drop_keys(set, dropped.clone(), rows).await {
+            Ok((stored, is_first)) => {
+                for key in dropped.iter().filter(|_| is_first) {
+                    let why = self.why(&kind, key);
+                    tracing::warn!(kind, by, "override {key} dropped: {why}");
+                }
+                self.overrides.set_known(stored);
+                true
+            }
+            Err(error) => {
+                self.overrides.try_later(&error);
+                false
+            }
+        }
+    }
+
+    /// The same for this node only.
+    async fn drop_own(&mut self, set: &PoolOverride, dropped: &[DroppedKey]) {
+        let mut left = set.clone();
+        for key in dropped {
+            let why = self.why(&set.kind, key);
+            tracing::warn!(
+                kind = set.kind,
+                by = set.by,
+                "override {key} of this node dropped: {why}"
+            );
+            left.clear(key.key);
+        }
+        self.overrides.own.remove(&set.kind);
+        self.overrides.own.extend(left.unless_empty().map(|it| (set.kind.clone(), it)));
+        let rows = dropped.iter().map(|key| self.row_of(&set.kind, key)).collect();
+        self.record(rows).await;
+    }
+
+    /// Writes rows about overrides of this node only. The change is done already, so a failure
+    /// here does not undo it.
+    async fn record(&self, rows: Vec<AuditEntry>) {
+        if let Err(error) = self.overrides.setup.audit.record(rows).await {
+            tracing::error!(%error, "a change is missing from the audit log");
+        }
+    }
+
+    /// Why a key was dropped, in words.
+    fn why(&self, kind: &str, dropped: &DroppedKey) -> String {
+        let place = || (self.origin)(kind, dropped.key);
+        match dropped.cause {
+            DropCause::Expired => "its time is over".to_owned(),
+            DropCause::EqualsFile => format!("{} says the same", place()),
+            DropCause::FileChanged => format!("{} now says {}", place(), dropped.in_file),
+        }
+    }
+
+    /// The row of the audit log for a key that was dropped.
+    fn row_of(&self, kind: &str, dropped: &DroppedKey) -> AuditEntry {
+        let (actor, via) = match dropped.cause {
+            DropCause::Expired => ("postroom", Via::Rule),
+            DropCause::EqualsFile | DropCause::FileChanged => ("file", Via::File),
+        };
+        AuditEntry {
+            actor: actor.to_owned(),
+            via,
+            action: "pool.override_dropped",
+            target: Some(kind.to_owned()),
+            old_value: Some(dropped.to_string()),
+            new_value: Some(format!("{} = {}", dropped.key.as_str(), dropped.in_file)),
+            note: Some(self.why(kind, dropped)),
+            request_id: None,
+        }
+    }
+
+    async fn answer(&mut self, asked: AskedOverride) {
+        let AskedOverride { kind, change, is_for_this_node, entry, answer } = asked;
+        let changed = if is_for_this_node {
+            self.change_own(kind, change, entry).await;
+            Ok(())
+        } else {
+            self.change_stored(kind, change, entry).await
+        };
+        let result = match changed {
+            Ok(()) => {
+                self.apply().await;
+                self.runs().await
+            }
+            Err(error) => Err(error),
+        };
+        // The caller may have gone.
+        answer.send(result).ok();
+    }
+
+    async fn change_stored(
+        &mut self,
+        kind: JobKind,
+        change: Option<OverrideChange>,
+        entry: AuditEntry,
+    ) -> Result<(), OverrideError> {
+        let setup = &self.overrides.setup;
+        let stored = match change {
+            Some(_) if setup.ignores_stored => return Err(OverrideError::Ignored),
+            Some(change) => {
+                let files = in_files(&self.overrides.live.get(), kind.0);
+                setup.stored.set(kind.0, change, files, entry).await?
+            }
+            None => setup.stored.reset(kind.0, entry).await?,
+        };
+        self.overrides.set_known(stored);
+        Ok(())
+    }
+
+    async fn change_own(
+        &mut self,
+        kind: JobKind,
+        change: Option<OverrideChange>,
+        entry: AuditEntry,
+    ) {
+        let (files, node) =
+            (in_files(&self.overrides.live.get(), kind.0), self.overrides.setup.node);
+        let before = self.overrides.own.remove(kind.0);
+        let after = change.and_then(|change| {
+            let now = self.overrides.now();
+            let after = PoolOverride::changed(before.clone(), kind.0, &change, files, now)?;
+            Some(PoolOverride { node: Some(node), ..after })
+        });
+        if before.is_none() && after.is_none() {
+            return;
+        }
+        let here = |set: &PoolOverride| format!("{set}, on node {node} only");
+        let entry = AuditEntry {
+            old_value: before.as_ref().map(here),
+            new_value: after.as_ref().map(here),
+            ..entry
+        };
+        self.overrides.own.extend(after.map(|it| (kind.0.to_owned(), it)));
+        self.record(vec![entry]).await;
+    }
+
+    /// Waits until what applies runs.
+    async fn runs(&self) -> Result<(), OverrideError> {
+        let live = &self.overrides.live;
+        let (mut configs, wanted) = (live.changes(), self.applying.borrow().clone());
+        let runs = async {
+            loop {
+                let cfg = live.get();
+                let is_so = |kind: &JobKind| {
+                    cfg.pools.override_of(kind.0) == wanted.iter().find(|it| it.kind == kind.0)
+                };
+                if self.overrides.setup.kinds.iter().all(is_so) {
+                    return Ok(());
+                }
+                configs.changed().await.map_err(|_| OverrideError::Stopping)?;
+            }
+        };
+        tokio::time::timeout(RUNS_WITHIN, runs).await.unwrap_or(Err(OverrideError::Slow))
+    }
+}
+
+/// What the files of this node say of the pool of `kind`.
+fn in_files(cfg: &config::Config, kind: &str) -> PoolInFiles {
+    let pool = cfg.pools.configured(kind);
+    PoolInFiles { size: pool.size, paused: pool.paused }
+}
