@@ -150,15 +150,23 @@ impl Admin {
         .await
     }
 
-    #[expect(dead_code, reason = "commands that change pools send it")]
     /// Sends a PATCH; `path` follows `/api/v1`.
-    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, AdminRefusal> {
-        self.send(self.http.patch(self.url(path)).json(body)).await
+    pub(super) async fn patch(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: &Value,
+    ) -> Result<Value, AdminRefusal> {
+        self.send(self.http.patch(self.url(path)).query(query).json(body)).await
     }
 
     /// Sends a DELETE; `path` follows `/api/v1`.
-    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, AdminRefusal> {
-        self.send(self.http.delete(self.url(path))).await
+    pub(super) async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Value, AdminRefusal> {
+        self.send(self.http.delete(self.url(path)).query(query)).await
     }
 
     /// The items of a list in an answer.

@@ -4,6 +4,7 @@
 //! 2 wrong usage or configuration, 3 asked and not well. Others come from the daemon.
 
 mod admin;
+mod audit;
 mod bench;
 mod config;
 mod failure;
@@ -70,12 +71,18 @@ enum Command {
     /// Show deliveries: the sends of drafts
     #[command(subcommand)]
     Deliveries(lists::Look<lists::DeliveryList>),
-    /// Show the pools of a running daemon
+    /// Show, resize, pause and resume the pools of a running daemon
     #[command(subcommand)]
     Pools(pools::PoolsCommand),
     /// Show the actors of a running daemon
     #[command(subcommand)]
     Actors(lists::Look<lists::ActorList>),
+    /// Show the nodes: the daemons over one database
+    #[command(subcommand)]
+    Nodes(lists::Look<lists::NodeList>),
+    /// Show who changed what, and when
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show the clients of a running daemon
     #[command(subcommand)]
     Clients(lists::Look<lists::ClientList>),
@@ -119,6 +126,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Deliveries(command) => command.run(files)?,
         Command::Pools(command) => pools::run(command, files)?,
         Command::Actors(command) => command.run(files)?,
+        Command::Nodes(command) => command.run(files)?,
+        Command::Audit(command) => audit::run(command, files)?,
         Command::Clients(command) => command.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Bench(_) if files.is_given() => {
@@ -175,6 +184,9 @@ mod tests {
             "postroom jobs list --status finished",
             "postroom jobs list --limit 501",
             "postroom jobs list --all --limit 5",
+            "postroom pools resize SELF_CHECK 0",
+            "postroom pools pause SELF_CHECK --for 4",
+            "postroom pools reset SELF_CHECK --note x",
             "postroom jobs list --json --jsonl",
             "postroom jobs list --watch=1ms",
             "postroom jobs list --columns id --json",
@@ -205,6 +217,11 @@ mod tests {
             "postroom jobs stats --json",
             "postroom pools list",
             "postroom pools show SELF_CHECK --utc",
+            "postroom pools resize SELF_CHECK 16 --for 4h --note flood --node 7",
+            "postroom pools reset SELF_CHECK --node 7",
+            "postroom audit list --action pool.override,pool.reset --since 4h --all",
+            "postroom nodes show 7 --json",
+            "postroom serve --ignore-overrides",
             "postroom leads list --search acme --status new --all --jsonl",
             "postroom actors list --watch --color never",
             "postroom messages list --watch=5s --columns id,body",

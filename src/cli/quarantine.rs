@@ -83,7 +83,7 @@ fn change(
     let each = async |id: &str| {
         let mut item = match change {
             QuarantineChange::Replay => admin.post(&["quarantine", id, "replay"], None).await,
-            QuarantineChange::Discard => admin.delete(&["quarantine", id]).await,
+            QuarantineChange::Discard => admin.delete(&["quarantine", id], &[]).await,
         }?;
         if let Some(fields) = item.as_object_mut() {
             fields.insert("id".to_owned(), Value::from(id));

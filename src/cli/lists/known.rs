@@ -41,9 +41,9 @@ const CLIENT: FilterSpec = names("client", "Of this client", Named::Client);
 const LEAD: FilterSpec = names("lead", "Of this lead", Named::Lead);
 const CHANNEL: FilterSpec = names("channel", "Of this channel", Named::Channel);
 
-const NEWEST: &str = "the newest first";
+pub(super) const NEWEST: &str = "the newest first";
 
-fn nothing(_: &Value, _: &Times) -> Vec<String> {
+pub(super) fn nothing(_: &Value, _: &Times) -> Vec<String> {
     Vec::new()
 }
 
@@ -403,6 +403,7 @@ impl Listed for PoolList {
             column("configured_size"),
             column("busy"),
             column("state"),
+            column("override").long().of(override_of),
             column("backlog"),
             column("restarts"),
             column("resumes_at"),
@@ -411,6 +412,24 @@ impl Listed for PoolList {
         ],
         below: nothing,
     };
+}
+
+/// What an operator has set for a pool, with who and why, on one line.
+fn override_of(pool: &Value) -> String {
+    let Some(set) = pool.get("override").filter(|set| set.is_object()) else {
+        return text(None);
+    };
+    let key = |name: &str| {
+        let value = set.get(name).filter(|value| !value.is_null())?;
+        Some(format!("{name} = {value}"))
+    };
+    let mut words: Vec<String> = ["size", "paused"].into_iter().filter_map(key).collect();
+    words.push(format!("by {}", text(set.get("by"))));
+    let said = |name: &str| set.get(name).and_then(Value::as_str);
+    words.extend(said("expires_at").map(|at| format!("until {at}")));
+    words.extend(said("node").map(|_| "on this node only".to_owned()));
+    let words = words.join(", ");
+    output::line(&said("note").map_or(words.clone(), |note| format!("{words}: {note}")))
 }
 
 /// Actors.

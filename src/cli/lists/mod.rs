@@ -7,6 +7,7 @@
 mod args;
 mod changed;
 mod details;
+mod fleet;
 mod known;
 mod near;
 mod pages;
@@ -16,6 +17,7 @@ pub(super) use self::{
     args::{Filters, ListArgs, ShowArgs},
     changed::change_each,
     details::details,
+    fleet::{AuditList, NodeList},
     known::{
         ActorList, ClientList, DeliveryList, DraftList, JobList, LeadList, MessageList, PoolList,
         QuarantineList,

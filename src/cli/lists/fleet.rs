@@ -1,0 +1,121 @@
+//! Lists about the daemons themselves: the nodes, and who changed what on them.
+
+use super::{
+    ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, ShowBy, column, hidden,
+    known::{NEWEST, nothing},
+};
+use crate::cli::output::text;
+use serde_json::Value;
+
+/// A filter of one text, which the daemon takes as it is: several values with commas.
+const fn given(option: &'static str, help: &'static str, name: &'static str) -> FilterSpec {
+    let values = FilterValues::Text(name);
+    FilterSpec { option, parameter: option, help, values, default: None }
+}
+
+/// Nodes.
+pub(in crate::cli) enum NodeList {}
+
+impl Listed for NodeList {
+    const SPEC: ListSpec = ListSpec {
+        path: "nodes",
+        noun: "node",
+        plural: "nodes",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Search,
+        filters: &[],
+        columns: &[
+            column("id"),
+            column("role"),
+            column("host"),
+            column("version"),
+            column("config_hash"),
+            column("started_at"),
+            column("seen_at"),
+            hidden("status.loaded_at"),
+            hidden("status.pending_keys"),
+            hidden("status.draining"),
+            POOLS_OF_NODE,
+        ],
+        below: nothing,
+    };
+}
+
+const POOLS_OF_NODE: ColumnSpec = hidden("status.pools").long().of(pools);
+
+/// The pools of a node that are paused or set by an operator, on one line.
+fn pools(node: &Value) -> String {
+    let all = node.pointer("/status/pools").and_then(Value::as_array);
+    let told = all.into_iter().flatten().filter_map(|pool| {
+        let set = pool.get("override").and_then(Value::as_str);
+        let is_paused = pool.get("paused") == Some(&Value::Bool(true));
+        let what = set.or(is_paused.then_some("paused"))?;
+        Some(format!("{} ({what})", text(pool.get("kind"))))
+    });
+    text(Some(&Value::from(told.collect::<Vec<String>>())))
+}
+
+/// The audit log.
+pub(in crate::cli) enum AuditList {}
+
+impl Listed for AuditList {
+    const SPEC: ListSpec = ListSpec {
+        path: "audit",
+        noun: "change",
+        plural: "changes by people, files and rules",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Search,
+        filters: &[
+            given(
+                "action",
+                "With this action, such as `pool.override`; several with commas",
+                "ACTION",
+            ),
+            given(
+                "actor",
+                "By this person, `file`, `signal` or `postroom`; several with commas",
+                "NAME",
+            ),
+            given("target", "To this key, kind or id; several with commas", "TARGET"),
+            given(
+                "since",
+                "From this time on: `2026-01-18T14:03:11Z`, or `4h` for the last 4 hours",
+                "TIME",
+            ),
+            given("until", "Before this time", "TIME"),
+        ],
+        columns: &[
+            hidden("id"),
+            column("at"),
+            column("actor"),
+            column("via"),
+            column("action"),
+            column("target"),
+            column("old").long(),
+            column("new").long(),
+            column("note").long(),
+            hidden("node"),
+            hidden("request_id"),
+        ],
+        below: nothing,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_pools_of_a_node_that_are_not_as_usual_are_told() {
+        let node = json!({"status": {"pools": [
+            {"kind": "A", "size": 8, "paused": false, "override": null},
+            {"kind": "B", "size": 8, "paused": true, "override": null},
+            {"kind": "C", "size": 16, "paused": false, "override": "size = 16"},
+        ]}});
+        assert_eq!(pools(&node), "B (paused),C (size = 16)");
+        assert_eq!(pools(&json!({"status": null})), "-");
+    }
+}
