@@ -120,6 +120,7 @@ const METRICS: &[&str] = &[
     "pool_size",
     "pool_busy",
     "pool_paused",
+    "pool_override",
     "actor_restarts_total",
     "rescued_jobs_total",
     "quarantined_total",

@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use super::{State, api::overview_for_metrics};
+use crate::domain::PoolOverride;
 use crate::telemetry::{
     board::{ActorState, ActorType, ActorView},
     metrics,
@@ -204,10 +205,38 @@ fn pools(state: &State) -> Check {
             details.push(format!("{what}: {}", kinds.join(", ")));
         }
     };
-    name("paused", |it| it.paused);
     name("paused because all slots go down", PoolView::is_backing_off);
     name("holding threads that never yield", |it| it.lost_threads > 0);
-    Check::of(details.is_empty(), || details.join("; "))
+    // What an operator or the files have set is told with who and why.
+    let config = state.config.get();
+    let set = |pool: &PoolView| config.pools.override_of(pool.kind.0);
+    let paused: Vec<String> = pools
+        .iter()
+        .filter(|pool| pool.paused)
+        .map(|pool| match set(pool).filter(|set| set.paused == Some(true)) {
+            Some(set) => format!("{} ({})", pool.kind, who_and_why(set)),
+            None => format!("{} (by the configuration)", pool.kind),
+        })
+        .collect();
+    if !paused.is_empty() {
+        details.push(format!("paused: {}", paused.join(", ")));
+    }
+    let ok = details.is_empty();
+    let others = pools.iter().filter_map(set).filter(|set| set.paused != Some(true));
+    let others: Vec<String> =
+        others.map(|set| format!("{} ({set}, {})", set.kind, who_and_why(set))).collect();
+    if !others.is_empty() {
+        details.push(format!("overridden: {}", others.join(", ")));
+    }
+    Check { ok, detail: (!details.is_empty()).then(|| details.join("; ")) }
+}
+
+/// Who has set an override, and why.
+fn who_and_why(set: &PoolOverride) -> String {
+    match &set.note {
+        Some(note) => format!("by {}: {note}", set.by),
+        None => format!("by {}", set.by),
+    }
 }
 
 fn canary(state: &State) -> Check {
@@ -258,11 +287,14 @@ fn config(state: &State) -> Check {
 
 /// `/metrics`, in the text format of Prometheus. Gauges of pools and jobs are set now.
 async fn scrape(state: web::Data<State>) -> HttpResponse {
+    let config = state.config.get();
     for pool in state.board.pools() {
         let metrics = state.metrics.kind(pool.kind);
         metrics.pool_busy.set(gauge(pool.busy));
         metrics.pool_size.set(gauge(pool.size));
         metrics.pool_paused.set(i64::from(pool.paused));
+        let is_overridden = config.pools.override_of(pool.kind.0).is_some();
+        metrics.pool_override.set(i64::from(is_overridden));
         metrics.pool_backing_off.set(gauge(pool.backing_off));
         metrics.lost_threads.set(gauge(pool.lost_threads));
     }

@@ -255,6 +255,12 @@ impl Problem {
         self.cause
     }
 
+    /// The field at fault, as a dotted path.
+    #[cfg(test)]
+    pub(super) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
     /// The response, as problem details.
     pub fn response(&self) -> HttpResponse {
         let body = ProblemBody {

@@ -69,6 +69,7 @@ struct Families {
     pool_size: IntGaugeVec,
     pool_busy: IntGaugeVec,
     pool_paused: IntGaugeVec,
+    pool_override: IntGaugeVec,
     pool_backing_off: IntGaugeVec,
     lost_threads: IntGaugeVec,
     actor_restarts: IntCounterVec,
@@ -125,6 +126,11 @@ impl Metrics {
             pool_size: add.gauges("pool_size", "Slots that are wanted", KIND)?,
             pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
             pool_paused: add.gauges("pool_paused", "1 while no job of the kind starts", KIND)?,
+            pool_override: add.gauges(
+                "pool_override",
+                "1 while an operator has set the pool beside the files",
+                KIND,
+            )?,
             pool_backing_off: add.gauges(
                 "pool_backing_off",
                 "Slots that wait for their restart; as many as `pool_size`: paused",
@@ -196,6 +202,7 @@ impl Metrics {
             pool_size: self.0.pool_size.with_label_values(&[name]),
             pool_busy: self.0.pool_busy.with_label_values(&[name]),
             pool_paused: self.0.pool_paused.with_label_values(&[name]),
+            pool_override: self.0.pool_override.with_label_values(&[name]),
             pool_backing_off: self.0.pool_backing_off.with_label_values(&[name]),
             lost_threads: self.0.lost_threads.with_label_values(&[name]),
         }
@@ -342,6 +349,8 @@ pub struct KindMetrics {
     pub pool_busy: IntGauge,
     /// 1 while the pool is paused.
     pub pool_paused: IntGauge,
+    /// 1 while an operator has set the pool beside the files.
+    pub pool_override: IntGauge,
     /// Slots that wait for their restart.
     pub pool_backing_off: IntGauge,
     /// Threads that handlers which never yield hold.
@@ -461,6 +470,7 @@ mod tests {
             "postroom_pool_size{kind=\"SELF_CHECK\"} 8",
             "postroom_pool_busy{kind=\"SELF_CHECK\"} 0",
             "postroom_pool_paused{kind=\"SELF_CHECK\"} 0",
+            "postroom_pool_override{kind=\"SELF_CHECK\"} 0",
             "postroom_pool_backing_off{kind=\"SELF_CHECK\"} 0",
             "postroom_lost_threads{kind=\"SELF_CHECK\"} 0",
             "postroom_actor_restarts_total{actor=\"handler\"} 1",

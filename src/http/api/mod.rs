@@ -3,6 +3,7 @@
 //! Each file answers the paths of one kind of object, and spells that object.
 
 mod actors;
+mod audit;
 mod config;
 mod drafts;
 mod heavy;
@@ -11,6 +12,7 @@ mod json;
 mod latest;
 mod leads;
 mod messages;
+mod nodes;
 mod objects;
 mod overview;
 mod pools;
@@ -22,6 +24,7 @@ pub(super) use self::overview::overview_for_metrics;
 use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};
 use crate::{
+    config::Live,
     domain::{ChannelName, Id, Role},
     store::{Audit, AuditEntry, Desk, Totals},
     telemetry::{board::Board, metrics::Metrics},
@@ -41,6 +44,8 @@ pub(super) struct ApiState {
     desk: Desk,
     /// Keeps who changed what.
     audit: Audit,
+    /// The configuration that applies now.
+    config: Live,
     /// Shows the state of the actors.
     board: Arc<Board>,
     /// Tells which configuration runs, and reloads it.
@@ -61,6 +66,7 @@ impl ApiState {
         Self {
             desk: setup.store.desk(),
             audit: setup.store.audit(),
+            config: setup.config.clone(),
             board: setup.board.clone(),
             tuner: setup.tuner.clone(),
             started,
@@ -111,6 +117,18 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/config", config::show))
             .service(post("/config/reload", config::reload))
             .service(get("/pools", pools::list))
+            .service(
+                web::resource("/pools/{kind}")
+                    .route(web::patch().to(pools::change))
+                    .default_service(web::to(only_patch)),
+            )
+            .service(
+                web::resource("/pools/{kind}/override")
+                    .route(web::delete().to(pools::reset))
+                    .default_service(web::to(only_delete)),
+            )
+            .service(get("/nodes", nodes::list))
+            .service(get("/audit", audit::list))
             .service(get("/quarantine", quarantine::list))
             .service(
                 web::resource("/quarantine/{id}")
@@ -150,6 +168,14 @@ async fn only_get() -> ApiResult {
 
 async fn only_post() -> ApiResult {
     Err(Problem::method_not_allowed("POST"))
+}
+
+async fn only_patch() -> ApiResult {
+    Err(Problem::method_not_allowed("PATCH"))
+}
+
+async fn only_delete() -> ApiResult {
+    Err(Problem::method_not_allowed("DELETE"))
 }
 
 async fn get_or_delete() -> ApiResult {

@@ -2,12 +2,13 @@
 
 use super::{
     ApiResult, ApiState,
+    nodes::NodeJson,
     objects::{self, RowKey},
     query::Query,
 };
 use crate::{
     domain::Timestamp,
-    store::{Backlog, Node, StoreError, Totals, wall_clock},
+    store::{Backlog, StoreError, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -149,23 +150,4 @@ struct ClientCount<'a> {
     client_id: &'a str,
     pending: i64,
     running: i64,
-}
-
-#[derive(Debug, Serialize)]
-struct NodeJson<'a> {
-    id: RowKey,
-    role: &'a str,
-    started_at: Timestamp,
-    seen_at: Timestamp,
-}
-
-impl<'a> NodeJson<'a> {
-    fn of(node: &'a Node) -> Self {
-        Self {
-            id: RowKey(node.id),
-            role: &node.role,
-            started_at: node.started_at,
-            seen_at: node.seen_at,
-        }
-    }
 }

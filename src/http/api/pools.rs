@@ -1,28 +1,219 @@
-//! `/pools`: the slots of each kind.
+//! `/pools`: the slots of each kind, and what operators set for them beside the files.
 
 use super::{
     ApiResult, ApiState,
-    objects::{self, List},
+    json::object_in,
+    objects::{self, List, RowKey},
     query::Query,
 };
-use crate::{domain::Timestamp, telemetry::pool_post::PoolView};
-use actix_web::{HttpRequest, web};
+use crate::{
+    config::{self, nearest},
+    domain::{Id, OverrideChange, PoolOverride, Timestamp, visible::visible},
+    http::{
+        admin::body_problem,
+        operator::Operator,
+        problem::{Cause, Problem},
+    },
+    store::AuditEntry,
+    telemetry::pool_post::PoolView,
+    tuning::OverrideError,
+};
+use actix_web::{Error, HttpRequest, web};
 use serde::Serialize;
-use std::collections::HashMap;
+use serde_json::Value;
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
+
+/// The slots that a pool may have, as in the files.
+const SIZES: RangeInclusive<u64> = 1..=10_000;
+/// The most characters of a note.
+const NOTE_CHARS_MAX: usize = 500;
+/// How long an override may be set for.
+const EXPIRES_MIN: Duration = Duration::from_secs(1);
+const EXPIRES_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// The most bytes of a change.
+const BODY_MAX_BYTES: usize = 65_536;
+/// How long the supervisor may take to fit a pool before the answer goes out without it.
+const FITS_WITHIN: Duration = Duration::from_secs(2);
 
 /// `GET /pools`. It also answers without the database; then `backlog` is `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["limit", "cursor"])?;
+    let items = objects_of(&state, &state.board.pools()).await;
+    objects::object(List::by_name(items, &query, |it: &PoolJson| it.kind.to_owned())?)
+}
+
+/// `PATCH /pools/{kind}`: sets size or pause beside the files, on all nodes, or with `?node=` on
+/// this one. Answers the pool when it runs so.
+pub(super) async fn change(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    let pool = pool_of(&state, &path)?;
+    let is_for_this_node = is_for_this_node(&state, &request).await?;
+    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
+    let operator = Operator::of(&request);
+    let change = OverrideChange { by: operator.name.clone(), ..change_in(&body)? };
+    let set = state.config.get().pools.override_of(pool.kind.0).cloned();
+    if change.size.is_none() && change.paused.is_none() && set.is_none() {
+        let kind = pool.kind;
+        let detail = format!("nothing is set for {kind} beside the files: name `size` or `paused`");
+        return Err(Problem::conflict(detail));
+    }
+    let entry = operator.did("pool.override", pool.kind);
+    let entry = AuditEntry { note: change.note.clone(), ..entry };
+    done(&state, pool, Some(change), is_for_this_node, entry).await
+}
+
+/// `DELETE /pools/{kind}/override`: the pool runs as the files say. Answers the pool.
+pub(super) async fn reset(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let pool = pool_of(&state, &path)?;
+    let is_for_this_node = is_for_this_node(&state, &request).await?;
+    let entry = Operator::of(&request).did("pool.reset", pool.kind);
+    done(&state, pool, None, is_for_this_node, entry).await
+}
+
+/// The pool of a kind.
+fn pool_of(state: &ApiState, kind: &str) -> Result<PoolView, Problem> {
+    let pools = state.board.pools();
+    if let Some(pool) = pools.iter().find(|pool| pool.kind.0 == kind) {
+        return Ok(*pool);
+    }
+    let hint = match nearest(kind, pools.iter().map(|pool| pool.kind.0)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if pools.is_empty() => "this node works no jobs: ask one that does".to_owned(),
+        None => {
+            let known: Vec<&str> = pools.iter().map(|pool| pool.kind.0).collect();
+            format!("known are {}", known.join(", "))
+        }
+    };
+    Err(Problem::not_found(format!("there is no pool `{kind}`: {hint}")))
+}
+
+/// True if the change is for this node only.
+///
+/// # Errors
+/// 409 if it is for another node only: that one keeps it in its memory.
+async fn is_for_this_node(state: &ApiState, request: &HttpRequest) -> Result<bool, Problem> {
+    let ids: Vec<Id> = Query::parse(request, &["node"])?.ids("node")?;
+    match ids[..] {
+        [] => Ok(false),
+        [id] if id == state.desk.node() => Ok(true),
+        [id] if state.desk.nodes().await?.iter().any(|node| node.id == id) => {
+            Err(Problem::conflict(format!(
+                "a change for node {id} only is kept in the memory of that node: ask it, and not node {}",
+                state.desk.node()
+            )))
+        }
+        [id] => Err(super::no_such("node", id)),
+        _ => Err(Problem::bad_request("node", "name one node, or none for all")),
+    }
+}
+
+/// The change in a body, without who makes it.
+fn change_in(body: &[u8]) -> Result<OverrideChange, Problem> {
+    const KNOWN: [&str; 4] = ["size", "paused", "note", "expires_in"];
+    let mut change = OverrideChange::default();
+    for (name, value) in object_in(body)? {
+        match (name.as_str(), value) {
+            (known, Value::Null) if KNOWN.contains(&known) => {}
+            ("size", value) => change.size = Some(size_in(&value)?),
+            ("paused", Value::Bool(paused)) => change.paused = Some(paused),
+            ("paused", _) => return Err(Problem::bad_request("paused", "must be true or false")),
+            ("note", Value::String(note)) => change.note = note_in(&note)?,
+            ("note", _) => return Err(Problem::bad_request("note", "must be a text")),
+            ("expires_in", value) => change.expires_in_ms = Some(expires_in(&value)?),
+            (unknown, _) => {
+                let detail = format!("unknown field `{unknown}`; known here: {}", KNOWN.join(", "));
+                return Err(Problem::bad_request(unknown, detail));
+            }
+        }
+    }
+    if change == OverrideChange::default() {
+        let detail = format!("nothing is to be changed: name one of {}", KNOWN.join(", "));
+        return Err(Problem::new(Cause::BadRequest, detail));
+    }
+    Ok(change)
+}
+
+fn size_in(value: &Value) -> Result<usize, Problem> {
+    let size = value.as_u64().filter(|size| SIZES.contains(size));
+    let size = size.and_then(|size| usize::try_from(size).ok());
+    let (least, most) = (SIZES.start(), SIZES.end());
+    size.ok_or_else(|| {
+        Problem::bad_request("size", format!("must be a whole number from {least} to {most}"))
+    })
+}
+
+/// A note on one line; `None` if it is empty.
+fn note_in(text: &str) -> Result<Option<String>, Problem> {
+    let text = text.trim();
+    if text.chars().nth(NOTE_CHARS_MAX).is_some() {
+        let detail = format!("may have {NOTE_CHARS_MAX} characters at most");
+        return Err(Problem::bad_request("note", detail));
+    }
+    Ok((!text.is_empty()).then(|| visible(text, &[]).into_owned()))
+}
+
+/// Milliseconds.
+fn expires_in(value: &Value) -> Result<i64, Problem> {
+    let given = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
+    let given = given.filter(|it| (EXPIRES_MIN..=EXPIRES_MAX).contains(it));
+    given.and_then(|it| i64::try_from(it.as_millis()).ok()).ok_or_else(|| {
+        let detail =
+            "must be a duration with its unit, such as \"4h\" or \"30m\", from 1 s to 366 d";
+        Problem::bad_request("expires_in", detail)
+    })
+}
+
+/// Makes the change, waits until the pool runs so, and answers it.
+async fn done(
+    state: &ApiState,
+    pool: PoolView,
+    change: Option<OverrideChange>,
+    is_for_this_node: bool,
+    entry: AuditEntry,
+) -> ApiResult {
+    let kind = pool.kind;
+    tracing::info!(kind = kind.0, by = entry.actor, ?change, "pool changed by hand");
+    state.tuner.change_pool(kind, change, is_for_this_node, entry).await.map_err(|error| {
+        match error {
+            OverrideError::Store(error) => error.into(),
+            OverrideError::Ignored => Problem::conflict(error.to_string()),
+            OverrideError::Slow => Problem::database_unavailable(error.to_string()),
+            OverrideError::Stopping => Problem::new(Cause::Draining, error.to_string()),
+        }
+    })?;
+    // The supervisor fits the pool next. One that does not is shown as it is.
+    let wanted = state.config.get().pools.of(kind.0);
+    let is_so = |pool: &PoolView| pool.size == wanted.size && pool.paused == wanted.paused;
+    let fits = state
+        .board
+        .wait_until(|board| board.pools().iter().any(|pool| pool.kind == kind && is_so(pool)));
+    tokio::time::timeout(FITS_WITHIN, fits).await.ok();
+    let pools = state.board.pools();
+    let found: Vec<PoolView> = pools.into_iter().filter(|pool| pool.kind == kind).collect();
+    match objects_of(state, &found).await.pop() {
+        Some(pool) => objects::object(pool),
+        None => Err(Problem::internal("the pool is no longer there")),
+    }
+}
+
+async fn objects_of(state: &ApiState, pools: &[PoolView]) -> Vec<PoolJson> {
     let totals = state.totals().await.ok();
     let mut pending: HashMap<&str, i64> = HashMap::new();
     for counted in totals.iter().flat_map(|it| &it.backlog) {
         *pending.entry(&counted.kind).or_default() += counted.pending;
     }
-    let pools = state.board.pools();
     let backlog =
         |kind: &str| totals.as_ref().map(|_| pending.get(kind).copied().unwrap_or_default());
-    let items = pools.iter().map(|pool| PoolJson::of(pool, backlog(pool.kind.0))).collect();
-    objects::object(List::by_name(items, &query, |it: &PoolJson| it.kind.to_owned())?)
+    let config = state.config.get();
+    pools.iter().map(|pool| PoolJson::of(pool, backlog(pool.kind.0), &config.pools)).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -35,6 +226,7 @@ struct PoolJson {
     claimed: usize,
     paused: bool,
     state: &'static str,
+    r#override: Option<PoolOverrideJson>,
     backlog: Option<i64>,
     restarts: u64,
     resumes_at: Option<Timestamp>,
@@ -42,8 +234,39 @@ struct PoolJson {
     timeout_ms: u64,
 }
 
+/// What an operator has set beside the files.
+#[derive(Debug, Serialize)]
+struct PoolOverrideJson {
+    size: Option<usize>,
+    paused: Option<bool>,
+    by: String,
+    note: Option<String>,
+    at: Timestamp,
+    expires_at: Option<Timestamp>,
+    base_size: Option<usize>,
+    base_paused: Option<bool>,
+    /// The only node that it is for.
+    node: Option<RowKey>,
+}
+
+impl PoolOverrideJson {
+    fn of(set: &PoolOverride) -> Self {
+        Self {
+            size: set.size,
+            paused: set.paused,
+            by: set.by.clone(),
+            note: set.note.clone(),
+            at: set.at,
+            expires_at: set.expires_at,
+            base_size: set.base_size,
+            base_paused: set.base_paused,
+            node: set.node.map(RowKey),
+        }
+    }
+}
+
 impl PoolJson {
-    fn of(pool: &PoolView, backlog: Option<i64>) -> Self {
+    fn of(pool: &PoolView, backlog: Option<i64>, pools: &config::Pools) -> Self {
         let state = if pool.paused {
             "paused"
         } else if pool.is_backing_off() {
@@ -60,11 +283,52 @@ impl PoolJson {
             claimed: pool.claimed,
             paused: pool.paused,
             state,
+            r#override: pools.override_of(pool.kind.0).map(PoolOverrideJson::of),
             backlog,
             restarts: pool.restarts,
             resumes_at: pool.is_backing_off().then_some(pool.resumes_at),
             max_attempts: pool.max_attempts,
             timeout_ms: pool.timeout_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_read_whole_or_refused_by_its_field() {
+        let whole = r#"{"size": 16, "paused": true, "note": " a\nflood ", "expires_in": "4h"}"#;
+        let change = change_in(whole.as_bytes()).unwrap();
+        let expected = OverrideChange {
+            size: Some(16),
+            paused: Some(true),
+            note: Some("a\\u000aflood".to_owned()),
+            expires_in_ms: Some(14_400_000),
+            by: String::new(),
+        };
+        assert_eq!(change, expected);
+        let long = format!("{{\"note\": \"{}\"}}", "x".repeat(NOTE_CHARS_MAX + 1));
+        for (body, field) in [
+            (r#"{"size": 0}"#, Some("size")),
+            (r#"{"size": 10001}"#, Some("size")),
+            (r#"{"size": 1.5}"#, Some("size")),
+            (r#"{"size": "8"}"#, Some("size")),
+            (r#"{"paused": "yes"}"#, Some("paused")),
+            (r#"{"note": 1}"#, Some("note")),
+            (&long, Some("note")),
+            (r#"{"expires_in": "4"}"#, Some("expires_in")),
+            (r#"{"expires_in": 4}"#, Some("expires_in")),
+            (r#"{"expires_in": "10ms"}"#, Some("expires_in")),
+            (r#"{"expires_in": "900d"}"#, Some("expires_in")),
+            (r#"{"sise": 8}"#, Some("sise")),
+            (r#"{"size": 8, "size": 9}"#, Some("size")),
+            ("{}", None),
+            (r#"{"size": null, "note": ""}"#, None),
+        ] {
+            let problem = change_in(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.field(), field, "{body}: {problem}");
         }
     }
 }

@@ -9,12 +9,13 @@ use crate::{
     domain::Timestamp,
     http::{
         State,
+        operator::Operator,
         problem::Problem,
         request_id,
         webhook_answers::{problem_of, spelled},
     },
     ingest::{Replay, ReplayError},
-    store::{ListedQuarantine, QuarantineFilter, QuarantineRow},
+    store::{AuditEntry, ListedQuarantine, QuarantineFilter, QuarantineRow},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -83,6 +84,7 @@ pub(super) async fn replay(
         ReplayError::Refused(refusal) => problem_of(&refusal),
         ReplayError::NotSettled(error) => error.into(),
     })?;
+    state.record(settled(&request, "quarantine.replay", &path, "replayed")).await;
     Ok(spelled(&answer, &request_id).1)
 }
 
@@ -102,8 +104,15 @@ pub(super) async fn discard(
         )));
     }
     tracing::info!(quarantine.id = item.id, "discarded by hand");
+    state.record(settled(&request, "quarantine.discard", &path, "discarded")).await;
     let (item, _) = found(&state, &path).await?.split();
     objects::object(QuarantineJson::of(&item))
+}
+
+/// The row of the audit log for a held item that has become `status`.
+fn settled(request: &HttpRequest, action: &'static str, id: &str, status: &str) -> AuditEntry {
+    let (old_value, new_value) = (Some("held".to_owned()), Some(status.to_owned()));
+    AuditEntry { old_value, new_value, ..Operator::of(request).did(action, id) }
 }
 
 async fn found(state: &ApiState, path: &str) -> Result<QuarantineRow, Problem> {

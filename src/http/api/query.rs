@@ -5,7 +5,7 @@ use super::json::object_in;
 use crate::{
     domain::{Id, Timestamp},
     http::problem::Problem,
-    store::LeadCursor,
+    store::{LeadCursor, wall_clock},
 };
 use actix_web::HttpRequest;
 use serde_json::Value;
@@ -137,6 +137,16 @@ impl Query {
         self.parsed(name, parse_id, || "an id".to_owned())
     }
 
+    /// The instant given for `name`: an RFC 3339 time, or a duration back from now.
+    pub(super) fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let expected =
+            "a time such as 2026-01-18T14:03:11Z, or a duration back from now such as 4h";
+        parse_instant(text, wall_clock()).map(Some).ok_or_else(|| {
+            Problem::bad_request(name, format!("unknown {name} `{text}`; expected {expected}"))
+        })
+    }
+
     /// The most items that are asked for, if the request names a limit.
     pub(super) fn limit_if_given(&self) -> Result<Option<usize>, Problem> {
         let Some(text) = self.text("limit")? else { return Ok(None) };
@@ -183,6 +193,15 @@ pub(super) fn parse_id(text: &str) -> Option<Id> {
     text.parse().ok().filter(|id| is_plain && *id > 0)
 }
 
+/// A time, or a duration back from `now`.
+fn parse_instant(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(at.into());
+    }
+    let back = humantime::parse_duration(text).ok()?;
+    Some(now.plus_millis(-i64::try_from(back.as_millis()).ok()?))
+}
+
 /// The cursor of the list of leads, as text.
 pub(super) fn lead_cursor_text(cursor: LeadCursor) -> String {
     let at = cursor.last_message_at.map(|it| it.as_millis().to_string());
@@ -206,6 +225,21 @@ mod tests {
 
     fn parse(text: &str) -> Query {
         Query::from_text(text, KNOWN).unwrap()
+    }
+
+    #[test]
+    fn an_instant_is_a_time_or_a_duration_back_from_now() {
+        let now = Timestamp::from_millis(1_768_744_991_120);
+        for (text, millis) in [
+            ("2026-01-18T14:03:11.120Z", Some(1_768_744_991_120)),
+            ("2026-01-18T15:03:11+01:00", Some(1_768_744_991_000)),
+            ("4h", Some(1_768_744_991_120 - 14_400_000)),
+            ("2026-01-18", None),
+            ("4", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(parse_instant(text, now).map(Timestamp::as_millis), millis, "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,62 @@
+//! `/audit`: who changed what, and when.
+
+use super::{
+    ApiResult, ApiState,
+    objects::{self, RowKey},
+    query::Query,
+};
+use crate::{
+    domain::Timestamp,
+    store::{AuditFilter, AuditRow},
+};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+/// `GET /audit`. A page may have fewer rows than asked for, and yet a next one.
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let known = ["action", "actor", "target", "since", "until", "limit", "cursor"];
+    let query = Query::parse(&request, &known)?;
+    let filter = AuditFilter {
+        action: query.values("action"),
+        actor: query.values("actor"),
+        target: query.values("target"),
+        since: query.instant("since")?,
+        until: query.instant("until")?,
+    };
+    let page = state.desk.audit(filter, query.limit()?, query.cursor()?).await?;
+    let items = page.items.iter().map(AuditJson::of).collect();
+    objects::page(items, page.next)
+}
+
+#[derive(Debug, Serialize)]
+struct AuditJson<'a> {
+    id: RowKey,
+    at: Timestamp,
+    actor: &'a str,
+    via: &'a str,
+    action: &'a str,
+    target: Option<&'a str>,
+    old: Option<&'a str>,
+    new: Option<&'a str>,
+    note: Option<&'a str>,
+    node: Option<RowKey>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> AuditJson<'a> {
+    fn of(row: &'a AuditRow) -> Self {
+        Self {
+            id: RowKey(row.id),
+            at: Timestamp::from_millis(row.happened_at.0),
+            actor: &row.actor,
+            via: &row.via,
+            action: &row.action,
+            target: row.target.as_deref(),
+            old: row.old_value.as_deref(),
+            new: row.new_value.as_deref(),
+            note: row.note.as_deref(),
+            node: row.node.map(RowKey),
+            request_id: row.request_id.as_deref(),
+        }
+    }
+}
