@@ -21,7 +21,10 @@ use crate::{
         board::{Board, Fatal},
         metrics::Metrics,
     },
-    tuning::{NodeStatusSetup, OverridesSetup, PoolOverrides, Tuner, TunerSetup, tell_status},
+    tuning::{
+        NodeStatusSetup, OverridesSetup, PoolOverrides, Prepare, ReloadReport, Tuner, TunerSetup,
+        tell_status,
+    },
 };
 use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
@@ -137,7 +140,8 @@ impl Daemon {
         http::raise_limit();
         let live = config::Live::new(loaded.config.clone());
         let config = live.get();
-        let tls = config.server.tls.as_ref().map(http::Tls::load).transpose()?;
+        let tls = http::Tls::default();
+        tls.set(http::PreparedTls::load(config.server.tls.as_ref())?);
         waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
         let fallback_token = FallbackToken::default();
@@ -182,7 +186,9 @@ impl Daemon {
         let arbiters = Arbiters::start();
         let intake = Intake::default();
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
-        let (tuner, tuning) = follow_files(&parts, loaded, &registry, &fallback_token, overrides);
+        let prepare = followers::prepare(&registry, &fallback_token, &tls);
+        let manager = waiting_room.manager.clone();
+        let (tuner, tuning) = follow_files(&parts, loaded, prepare, overrides, manager);
         let status = NodeStatusSetup {
             nodes: store.nodes(),
             live: live.clone(),
@@ -194,7 +200,7 @@ impl Daemon {
         };
         let telling = actix_rt::spawn(tell_status(status));
         // Take requests.
-        let scheme = if tls.is_some() { "https" } else { "http" };
+        let scheme = if tls.is_on() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
         let setup = http_setup(&parts, &registry, &intake, fallback_token, tuner.clone());
         let state = State::new(setup);
@@ -403,7 +409,7 @@ fn start_work(
 pub(super) struct WaitingRoom {
     /// `None` until it opens.
     server: Option<http::ClosableServer>,
-    tls: Option<http::Tls>,
+    tls: http::Tls,
     /// Is told once the room opens.
     manager: Option<ServiceManager>,
 }
@@ -486,17 +492,24 @@ fn http_setup(
 fn follow_files(
     parts: &Parts,
     loaded: Loaded,
-    registry: &Registry,
-    fallback_token: &FallbackToken,
+    prepare: Prepare,
     overrides: PoolOverrides,
+    manager: Option<ServiceManager>,
 ) -> (Tuner, Arbiter) {
+    let on_reload = move |report: Option<&ReloadReport>| {
+        let Some(manager) = &manager else { return };
+        match report {
+            None => manager.reload_begins(),
+            Some(report) => manager.reload_ends(report.applied_at()),
+        }
+    };
     let setup = TunerSetup {
         running: loaded,
         live: parts.live.clone(),
         store: parts.store.clone(),
         metrics: parts.metrics.config().clone(),
-        prepare: followers::prepare(registry.clone(), fallback_token.clone()),
-        on_reload: Box::new(|_| {}),
+        prepare,
+        on_reload: Box::new(on_reload),
     };
     let (tuner, following) = Tuner::new(setup, overrides);
     let thread = Arbiter::new();

@@ -4,19 +4,19 @@
 use super::token::ensure_token;
 use crate::{
     config::{ConfigError, ConfigErrors, Loaded},
-    http::FallbackToken,
+    http::{FallbackToken, PreparedTls, Tls},
     registry::Registry,
     telemetry::logging,
     tuning::{Prepare, Prepared},
 };
 use std::sync::Arc;
 
-/// Checks a configuration against the lists of channels and kinds, and prepares the log filter and
-/// the token of the admin API.
-pub(super) fn prepare(registry: Registry, token: FallbackToken) -> Prepare {
-    let registry = Arc::new(registry);
+/// Checks a configuration against the lists of channels and kinds, and prepares the log filter, TLS
+/// and the token of the admin API.
+pub(super) fn prepare(registry: &Registry, token: &FallbackToken, tls: &Tls) -> Prepare {
+    let (registry, token, tls) = (Arc::new(registry.clone()), token.clone(), tls.clone());
     Box::new(move |loaded| {
-        let (registry, token) = (registry.clone(), token.clone());
+        let (registry, token, tls) = (registry.clone(), token.clone(), tls.clone());
         Box::pin(async move {
             let config = &loaded.config;
             registry.check(config)?;
@@ -25,7 +25,10 @@ pub(super) fn prepare(registry: Registry, token: FallbackToken) -> Prepare {
             ensure_token(config, &token).await.map_err(|error| {
                 refusal(&loaded, "admin.token", format!("`admin.token` is not set: {error}"))
             })?;
-            let prepared: Prepared = vec![Box::new(move || filter.apply())];
+            let encryption = PreparedTls::load(config.server.tls.as_ref())
+                .map_err(|error| refusal(&loaded, "server.tls.cert", error.to_string()))?;
+            let prepared: Prepared =
+                vec![Box::new(move || filter.apply()), Box::new(move || tls.set(encryption))];
             Ok(prepared)
         })
     })

@@ -3,6 +3,7 @@
 use super::{
     Config, DEFAULT, DEFAULT_NAME, Sources, client, env,
     error::{ConfigError, ConfigErrors, Errors},
+    files::read_bounded,
     layers::{self, Table, TreeNode},
     read, references, relations,
     schema::{self, Applies, ROOT, Shape, join},
@@ -23,9 +24,24 @@ pub struct Loaded {
     table: Table,
     /// The layers that it was read from.
     sources: Arc<Sources>,
-    read_paths: Vec<PathBuf>,
+    files: FilesRead,
     hash: String,
 }
+
+/// The files of a load.
+#[derive(Clone, Default)]
+struct FilesRead {
+    /// Those that were read, and those that would have been if they existed.
+    paths: Vec<PathBuf>,
+    /// SHA-256 of the content of each file in [`NAMED_FILES`], by the key that names it.
+    contents: BTreeMap<&'static str, [u8; 32]>,
+}
+
+/// The keys whose values are paths of files that others read: they change with their content.
+const NAMED_FILES: [(&str, [&str; 3]); 2] =
+    [("server.tls.cert", ["server", "tls", "cert"]), ("server.tls.key", ["server", "tls", "key"])];
+/// The most bytes of such a file that are compared.
+const CONTENT_BYTES_MAX: u64 = 1 << 20;
 
 /// A key whose value differs between two loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +94,13 @@ impl Loaded {
 
     fn load_shared(sources: Arc<Sources>) -> Result<Self, ConfigErrors> {
         let errors = Errors::default();
-        let (table, read_paths) = read_layers(&sources, &errors);
-        Self::check(table, sources, read_paths, errors)
+        let (table, files) = read_layers(&sources, &errors);
+        Self::check(table, sources, files, errors)
     }
 
     /// The files that [`Loaded::load_again`] would read now, or look for, even if they are wrong.
     pub fn read_paths_now(&self) -> Vec<PathBuf> {
-        read_layers(&self.sources, &Errors::default()).1
+        read_layers(&self.sources, &Errors::default()).1.paths
     }
 
     /// Hex digits that are equal for two loads only if all their values are.
@@ -95,12 +111,12 @@ impl Loaded {
     /// The files that were read, and those that would have been if they existed. A change in one of
     /// them may change the configuration.
     pub fn read_paths(&self) -> &[PathBuf] {
-        &self.read_paths
+        &self.files.paths
     }
 
     /// Every value with its origin, secrets masked, in the order of `config/default.toml`.
     pub fn values(&self) -> Vec<EffectiveValue> {
-        show::effective(&self.table)
+        values_of(&self.table, &self.files)
     }
 
     /// What would change if `next` took the place of `running`. Keys that need a restart keep the
@@ -112,7 +128,7 @@ impl Loaded {
         let next_values = next.values();
         let mut table = next.table;
         keep_until_restart(&ROOT, "", &mut table, &running.table);
-        let loaded = Self::check(table, next.sources, next.read_paths, Errors::default());
+        let loaded = Self::check(table, next.sources, next.files, Errors::default());
         match loaded {
             Ok(loaded) => {
                 let would_run = loaded.values();
@@ -130,7 +146,7 @@ impl Loaded {
     fn check(
         table: Table,
         sources: Arc<Sources>,
-        read_paths: Vec<PathBuf>,
+        files: FilesRead,
         errors: Errors,
     ) -> Result<Self, ConfigErrors> {
         let mut config = read(&table, &errors);
@@ -141,8 +157,8 @@ impl Loaded {
         }
         match errors.or(config)? {
             Some(config) => {
-                let hash = hash_of(&show::effective(&table));
-                Ok(Self { config, table, sources, read_paths, hash })
+                let hash = hash_of(&values_of(&table, &files));
+                Ok(Self { config, table, sources, files, hash })
             }
             // `read` gives `None` only after it has noted an error, so this is not reached.
             None => Err(ConfigErrors(vec![ConfigError {
@@ -155,8 +171,8 @@ impl Loaded {
 }
 
 /// Reads all layers, checks each for unknown keys, merges them, and fetches what they refer to.
-/// Returns the table with the files that were read or looked for.
-fn read_layers(sources: &Sources, errors: &Errors) -> (Table, Vec<PathBuf>) {
+/// Returns the table with its files.
+fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let mut table = layers::parse(DEFAULT_NAME, DEFAULT, true, errors);
     let default_clients = table.get("clients").cloned();
     for path in sources.layers() {
@@ -165,13 +181,45 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, Vec<PathBuf>) {
         layers::merge(&mut table, layer);
     }
     env::overlay(&mut table, &sources.env, errors);
-    let mut read_paths = sources.wanted();
-    references::files(&table, &mut read_paths);
+    let mut files = FilesRead { paths: sources.wanted(), ..FilesRead::default() };
+    references::files(&table, &mut files.paths);
     references::resolve(&mut table, "", &sources.env, errors);
     if let Some(clients) = table.get_mut("clients") {
         client::inherit(clients, default_clients.as_ref());
     }
-    (table, read_paths)
+    files.read_named(&table);
+    (table, files)
+}
+
+impl FilesRead {
+    /// Adds the files that values of `table` name.
+    fn read_named(&mut self, table: &Table) {
+        for (key, [section, inner, name]) in NAMED_FILES {
+            let inner =
+                table.get(section).and_then(TreeNode::as_table).and_then(|it| it.get(inner));
+            let path = inner.and_then(TreeNode::as_table).and_then(|it| it.get(name)?.as_text());
+            let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else {
+                continue;
+            };
+            // Whoever uses the file says what is wrong with it.
+            if let Ok(found) = read_bounded(&path, CONTENT_BYTES_MAX) {
+                self.contents.insert(key, Sha256::digest(found.text).into());
+            }
+            self.paths.push(path);
+        }
+    }
+}
+
+/// Every value with its origin. One that names a file differs if the content does.
+fn values_of(table: &Table, files: &FilesRead) -> Vec<EffectiveValue> {
+    let mut values = show::effective(table);
+    for value in &mut values {
+        if let Some(content) = files.contents.get(value.key.as_str()) {
+            value.digest =
+                Sha256::new().chain_update(value.digest).chain_update(content).finalize().into();
+        }
+    }
+    values
 }
 
 /// Puts the values of `running` in the place of those of `next` that need a restart.
@@ -347,6 +395,29 @@ mod tests {
         let gone = Loaded::plan(&two, one).expect("a change").changed;
         assert_eq!(keys(&gone), keys(&come));
         assert!(gone.iter().all(|it| it.new.is_none()));
+    }
+
+    #[test]
+    fn a_named_file_is_told_and_its_content_counts() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (cert, key) = (directory.path().join("cert"), directory.path().join("key"));
+        let text = format!(
+            "server.tls = {{ cert = \"{}\", key = \"{}\" }}",
+            cert.display(),
+            key.display()
+        );
+        std::fs::write(&cert, "one").expect("a file");
+        let one = loaded(&text);
+        assert!(one.read_paths().contains(&cert) && one.read_paths().contains(&key));
+        assert_eq!(one.load_again().expect("valid").hash(), one.hash());
+        std::fs::write(&cert, "two").expect("a file");
+        let two = one.load_again().expect("valid");
+        assert_ne!(two.hash(), one.hash());
+        let change = Loaded::plan(&one, two).expect("a change");
+        let changed: Vec<_> =
+            change.changed.iter().map(|it| (it.key.as_str(), it.new.as_deref())).collect();
+        assert_eq!(changed, [("server.tls.cert", Some("changed"))]);
+        assert!(change.pending.is_empty());
     }
 
     #[test]

@@ -35,7 +35,6 @@ impl Applies {
 pub(super) const NOT_LIVE: &[(&str, Applies)] = &[
     ("server.bind", Applies::Restart),
     ("server.workers", Applies::Restart),
-    ("server.tls", Applies::Restart),
     ("database", Applies::Restart),
     ("ingest.commit_lanes", Applies::Restart),
     ("supervisor.heartbeat", Applies::Restart),

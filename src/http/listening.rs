@@ -26,6 +26,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     time::Duration,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// How long a connection may take to close after its last answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,8 +47,8 @@ pub(super) struct ListenSetup {
     pub(super) stop_limit_seconds: u64,
     /// Tells which peers stand for many senders. Without it, all do.
     pub(super) config: Option<config::Live>,
-    /// Encrypts connections, if it is there.
-    pub(super) tls: Option<Tls>,
+    /// Encrypts connections while it is on.
+    pub(super) tls: Tls,
     pub(super) connections: HttpConnections,
 }
 
@@ -124,13 +125,17 @@ impl ListenSetup {
                     }
                 });
             fn_service(move |stream: TcpStream| {
-                let entered = receive(stream, &connections, config.as_ref(), tls.is_some());
-                let (connections, tls) = (connections.clone(), tls.clone());
+                let acceptor = tls.acceptor();
+                let is_encrypted = acceptor.is_some();
+                let entered = receive(stream, &connections, config.as_ref(), is_encrypted);
+                let connections = connections.clone();
                 async move {
                     let (watched, peer) = entered.ok_or(())?;
-                    let stream = match tls {
+                    let stream = match acceptor {
                         None => Stream::Plain(watched),
-                        Some(tls) => encrypted(watched, &tls, &connections).await.ok_or(())?,
+                        Some(acceptor) => {
+                            encrypted(watched, &acceptor, &connections).await.ok_or(())?
+                        }
                     };
                     Ok((stream, peer))
                 }
@@ -157,12 +162,18 @@ fn receive(
 
 /// The same connection once both sides have agreed on keys, which may take as long as a head.
 /// `None` if they do not.
-async fn encrypted(watched: Watched, tls: &Tls, connections: &HttpConnections) -> Option<Stream> {
-    let agreed = tokio::time::timeout(connections.deadlines().head, tls.accept(watched)).await;
+async fn encrypted(
+    watched: Watched,
+    acceptor: &TlsAcceptor,
+    connections: &HttpConnections,
+) -> Option<Stream> {
+    let limit = connections.deadlines().head;
+    let agreed = tokio::time::timeout(limit, acceptor.accept(watched)).await;
     let Ok(Ok(stream)) = agreed else {
         connections.malformed();
         return None;
     };
+    let stream = Stream::Encrypted(Box::new(stream));
     stream.watched().agreed();
     Some(stream)
 }

@@ -31,7 +31,7 @@ pub use self::{
     health::{Readiness, Trouble},
     problem::{Cause, Problem},
     state::{HttpSetup, State},
-    tls::{Tls, TlsError},
+    tls::{PreparedTls, Tls, TlsError},
 };
 
 use self::{
@@ -82,12 +82,12 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves until its handle is told to stop, over TLS if that is given. Must be called inside an
+/// Serves until its handle is told to stop, over TLS while that is on. Must be called inside an
 /// actix system.
 ///
 /// # Errors
 /// If the system gives no threads.
-pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Result<ClosableServer> {
+pub fn serve(listener: TcpListener, tls: Tls, state: State) -> io::Result<ClosableServer> {
     let cfg = state.config.get();
     let threads = listening::threads(cfg.server.workers);
     let files = if state.store.database() == "sqlite" { SQLITE_FILES } else { 1 };
@@ -132,7 +132,7 @@ pub fn serve(listener: TcpListener, tls: Option<Tls>, state: State) -> io::Resul
 ///
 /// # Errors
 /// If the system gives no threads.
-pub fn waiting_room(listener: TcpListener, tls: Option<Tls>) -> io::Result<ClosableServer> {
+pub fn waiting_room(listener: TcpListener, tls: Tls) -> io::Result<ClosableServer> {
     // Nobody reads what is counted here.
     let metrics = Metrics::new().map_err(|error| io::Error::other(error.to_string()))?;
     let room = descriptors::connections_max(1, 0);

@@ -2,6 +2,7 @@
 
 use super::connections::Watched;
 use crate::config;
+use arc_swap::ArcSwapOption;
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -24,13 +25,22 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 /// The bits of a mode that let other users of the machine read, write or execute a file.
 const OF_OTHERS: u32 = 0o007;
 
-/// A certificate and its key, ready to serve.
-#[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+/// What encrypts new connections, if anything does. A clone is the same.
+#[derive(Clone, Default)]
+pub struct Tls(Arc<ArcSwapOption<ServerConfig>>);
+
+/// A certificate and its key, ready to serve; `None`: connections are in clear.
+pub struct PreparedTls(Option<Arc<ServerConfig>>);
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tls(***)")
+    }
+}
+
+impl std::fmt::Debug for PreparedTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PreparedTls(***)")
     }
 }
 
@@ -75,13 +85,13 @@ pub enum TlsError {
     },
 }
 
-impl Tls {
-    /// Reads the certificate, with those that vouch for it, and the key. They are read again at the
-    /// next start.
+impl PreparedTls {
+    /// Reads the certificate, with those that vouch for it, and the key, if there are any.
     ///
     /// # Errors
     /// If a file cannot be read or holds something else, or if the two do not belong together.
-    pub fn load(files: &config::TlsConfig) -> Result<Self, TlsError> {
+    pub fn load(files: Option<&config::TlsConfig>) -> Result<Self, TlsError> {
+        let Some(files) = files else { return Ok(Self(None)) };
         let (cert, key) = (&files.cert, &files.key);
         let chain = certificates(cert, &read(cert, "cert")?)?;
         warn_if_open_to_others(key);
@@ -92,12 +102,24 @@ impl Tls {
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
             .map_err(failed)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self(Some(Arc::new(config))))
+    }
+}
+
+impl Tls {
+    /// Serves new connections with `prepared` from now on. Open ones stay as they are.
+    pub fn set(&self, prepared: PreparedTls) {
+        self.0.store(prepared.0);
     }
 
-    /// Agrees with the peer on keys, and encrypts the connection from then on.
-    pub(super) async fn accept(&self, stream: Watched) -> io::Result<Stream> {
-        Ok(Stream::Encrypted(Box::new(self.0.accept(stream).await?)))
+    /// True if new connections are encrypted.
+    pub fn is_on(&self) -> bool {
+        self.0.load().is_some()
+    }
+
+    /// What encrypts a connection that is new now; `None` if it is in clear.
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.0.load_full().map(TlsAcceptor::from)
     }
 }
 

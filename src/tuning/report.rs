@@ -130,6 +130,11 @@ impl ReloadReport {
         }
     }
 
+    /// When it changed what runs; `None` if it did not.
+    pub fn applied_at(&self) -> Option<Timestamp> {
+        (self.outcome == ReloadOutcome::Applied).then_some(self.at)
+    }
+
     /// The time that it took, in milliseconds.
     pub fn took_ms(&self) -> u64 {
         u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)

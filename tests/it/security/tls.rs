@@ -17,6 +17,9 @@ use tokio::{
 /// for tests alone.
 const CERT: &str = include_str!("localhost.cert.pem");
 const KEY: &str = include_str!("localhost.key.pem");
+/// Another such pair.
+const RENEWED_CERT: &str = include_str!("renewed.cert.pem");
+const RENEWED_KEY: &str = include_str!("renewed.key.pem");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn write(directory: &Path, name: &str, text: &str, mode: u32) -> String {
@@ -43,9 +46,14 @@ async fn start(config: &str, env: &str) -> Daemon {
 
 /// A client that trusts the certificate of these tests and no other.
 fn https() -> reqwest::Client {
+    trusting(CERT)
+}
+
+/// A client that trusts this certificate and no other.
+fn trusting(cert: &str) -> reqwest::Client {
     // Fails when another test of this process installed it before, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let cert = reqwest::Certificate::from_pem(CERT.as_bytes()).unwrap();
+    let cert = reqwest::Certificate::from_pem(cert.as_bytes()).unwrap();
     reqwest::Client::builder().no_proxy().tls_certs_only([cert]).build().unwrap()
 }
 
@@ -90,6 +98,31 @@ async fn webhooks_and_the_admin_api_are_served_over_tls_and_not_in_clear() {
         let read = tokio::time::timeout(PATIENCE, read).await.expect("the daemon hangs up");
         assert!(read.is_err() || !answer.starts_with(b"HTTP"), "{answer:?}");
     }
+}
+
+/// New connections use a renewed certificate soon. Half of a pair is not used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_certificate_counts_without_a_restart() {
+    const SOON: Duration = Duration::from_secs(2);
+    let files = Scratch::new("tls");
+    let cert = write(files.path(), "cert.pem", CERT, 0o644);
+    let key = write(files.path(), "key.pem", KEY, 0o600);
+    let daemon = start(&config(&cert, &key), "").await;
+    let url = format!("https://127.0.0.1:{}/healthz", daemon.port());
+    let is_served = async |cert: &str| trusting(cert).get(&url).send().await.is_ok();
+    assert!(is_served(CERT).await && !is_served(RENEWED_CERT).await);
+    write(files.path(), "cert.pem", RENEWED_CERT, 0o644);
+    let refused = async || daemon.log().contains("cannot be used together").then_some(());
+    eventually(PATIENCE, refused).await;
+    assert!(is_served(CERT).await, "the pair of before serves on");
+    write(files.path(), "key.pem", RENEWED_KEY, 0o600);
+    eventually(SOON, async || is_served(RENEWED_CERT).await.then_some(())).await;
+    assert!(!is_served(CERT).await);
+    // TLS can be left off, too.
+    fs::write(daemon.directory().join("test.toml"), "# in clear\n").unwrap();
+    let clear = daemon.get("/healthz");
+    let in_clear = async || clear.try_clone().unwrap().send().await.is_ok().then_some(());
+    eventually(SOON, in_clear).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
