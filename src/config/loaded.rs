@@ -156,8 +156,11 @@ impl Loaded {
             config.warnings = errors.take_warnings();
         }
         match errors.or(config)? {
-            Some(config) => {
-                let hash = hash_of(&values_of(&table, &files));
+            Some(mut config) => {
+                let values = values_of(&table, &files);
+                let hash = hash_of(&values);
+                let origins = values.into_iter().map(|value| (value.key, value.origin));
+                config.origins = Arc::new(origins.collect());
                 Ok(Self { config, table, sources, files, hash })
             }
             // `read` gives `None` only after it has noted an error, so this is not reached.

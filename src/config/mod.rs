@@ -67,6 +67,7 @@ use crate::domain::{ChannelName, JobKind};
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The lowest layer. Compiled in, so that the documented file is what applies.
@@ -145,6 +146,8 @@ pub struct Config {
     named: Vec<Named>,
     /// In the order in which they were found.
     warnings: Vec<ConfigWarning>,
+    /// The place of every value, by its dotted key.
+    origins: Arc<HashMap<String, String>>,
 }
 
 /// The name of a job kind or a channel in a configuration file or variable. Only the registry knows
@@ -184,6 +187,12 @@ impl Config {
     /// What is allowed but unsafe; for `postroom config check` and the log at start.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
+    }
+
+    /// The place of a value: `FILE:LINE`, or the environment variable. `None` if the configuration
+    /// has no such key. A client's keys are `clients.ID.…`.
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str)
     }
 
     /// The client with this id.
@@ -304,6 +313,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
         telemetry: telemetry?,
         clients,
         warnings: Vec::new(),
+        origins: Arc::default(),
     })
 }
 
