@@ -88,7 +88,12 @@ impl ChannelDirectory {
 
     /// The medium of the channel of that name; `None` if this daemon has no such channel.
     pub fn medium(&self, name: ChannelName) -> Option<Medium> {
-        self.0.iter().find(|facts| facts.name == name).map(|facts| facts.medium)
+        self.medium_of(name.0)
+    }
+
+    /// The same for a name as it is stored.
+    pub fn medium_of(&self, name: &str) -> Option<Medium> {
+        self.0.iter().find(|facts| facts.name.0 == name).map(|facts| facts.medium)
     }
 
     /// The names of the channels that carry e-mail.

@@ -6,6 +6,7 @@ pub mod channel;
 pub mod conversation;
 pub mod drafting;
 pub mod event;
+pub mod explain;
 pub mod fairness;
 mod fold;
 pub mod intensity;

@@ -1,0 +1,73 @@
+//! The facts from which it follows why a lead's messages are not answered. No text of a message is
+//! among them.
+
+use super::{ConfigKey, Explanation};
+use crate::domain::{Id, Medium, Sentiment, Timestamp, lead::Barriers};
+
+/// What is known of a lead and of its messages that are not answered.
+#[derive(Clone, Debug)]
+pub struct LeadFacts {
+    /// The time of the snapshot, by the database's clock.
+    pub now: Timestamp,
+    /// The lead.
+    pub id: Id,
+    /// The lead that it was merged into, if it was.
+    pub merged_into: Option<Id>,
+    /// What keeps messages from it.
+    pub barriers: Barriers,
+    /// When its newest message came in; `None` if none ever did.
+    pub last_inbound_at: Option<Timestamp>,
+    /// When its newest message went out; `None` if none ever did.
+    pub last_outbound_at: Option<Timestamp>,
+    /// The client's `auto_reply` with its key; `None` if the configuration does not have the
+    /// client.
+    pub auto_reply: Option<(&'static str, ConfigKey)>,
+    /// The inbound messages after the newest outbound one, oldest first.
+    pub messages: Vec<MessageFacts>,
+    /// True if there are older ones that are not listed.
+    pub has_more: bool,
+}
+
+/// An inbound message that is not answered.
+#[derive(Clone, Debug)]
+pub struct MessageFacts {
+    /// Its id.
+    pub id: Id,
+    /// Its medium; `None` if this version does not know its channel.
+    pub medium: Option<Medium>,
+    /// When it was written, by the provider's clock.
+    pub sent_at: Timestamp,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When its job was done with it; `None` until then.
+    pub handled_at: Option<Timestamp>,
+    /// What it was judged to mean.
+    pub tag: Option<Sentiment>,
+    /// True if a machine wrote it.
+    pub is_automated: bool,
+    /// True if it has new text, which is not blank.
+    pub has_text: bool,
+    /// True if it was deleted at its provider.
+    pub is_deleted: bool,
+    /// True if it is the newest inbound message of its lead.
+    pub is_newest: bool,
+    /// Its newest draft.
+    pub draft: Option<DraftFacts>,
+    /// Why its job has not ended, or how it has ended; `None` if it has no job any more.
+    pub job: Option<Explanation>,
+}
+
+/// A draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftFacts {
+    /// Its id.
+    pub id: Id,
+    /// Its status, as stored.
+    pub status: String,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it left `pending`.
+    pub decided_at: Option<Timestamp>,
+    /// Who or what decided.
+    pub decided_by: Option<String>,
+}
