@@ -18,7 +18,7 @@ pub use self::{
 use self::uncommitted::CommitGroup;
 use crate::{
     announcer::Announcer,
-    domain::{Id, backoff::AWAY_PAUSE},
+    domain::{Id, backoff::AWAY_PAUSE, explain::RunStage},
     store::{Ledger, Settlement, StoreError, Transition, commit_isolating, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
@@ -27,7 +27,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use dashmap::DashMap;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The end of a run, on its way into the database.
 #[derive(Debug)]
@@ -40,21 +40,26 @@ pub struct Record {
     pub guard: Option<InFlightGuard>,
 }
 
-/// The runs that this process has in memory, as (job id, run): waiting for a slot, in a slot, or
+/// The runs that this process has in memory, by (job id, run): waiting for a slot, in a slot, or
 /// on their way into the database.
 #[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<DashMap<(Id, i64), ()>>);
+pub struct InFlight(Arc<DashMap<(Id, i64), RunStage>>);
 
 impl InFlight {
     /// Lists a claimed run. The guard also keeps `room`, which was taken for the outcome.
     pub fn enter(&self, job_id: Id, run: i64, room: Vec<LentRoom>) -> InFlightGuard {
-        self.0.insert((job_id, run), ());
+        self.0.insert((job_id, run), RunStage::Waiting { since: wall_clock() });
         InFlightGuard { of: self.clone(), key: (job_id, run), _room: room }
     }
 
     /// Whether this process has that run in memory.
     pub fn has(&self, job_id: Id, run: i64) -> bool {
         self.0.contains_key(&(job_id, run))
+    }
+
+    /// What this process does with that run; `None` if it does not have it in memory.
+    pub fn stage(&self, job_id: Id, run: i64) -> Option<RunStage> {
+        self.0.get(&(job_id, run)).map(|stage| stage.clone())
     }
 }
 
@@ -68,6 +73,26 @@ pub struct InFlightGuard {
     /// Job id and run.
     key: (Id, i64),
     _room: Vec<LentRoom>,
+}
+
+impl InFlightGuard {
+    /// From now on the slot of this name runs it, for at most `limit`.
+    pub fn runs(&self, actor: &str, limit: Duration) {
+        let (since, actor) = (wall_clock(), actor.to_owned());
+        let ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        self.set(RunStage::Running { since, actor, cut_off_at: since.plus_millis(ms) });
+    }
+
+    /// From now on its outcome waits for its commit.
+    fn has_ended(&self) {
+        self.set(RunStage::Uncommitted { since: wall_clock() });
+    }
+
+    fn set(&self, stage: RunStage) {
+        if let Some(mut entry) = self.of.0.get_mut(&self.key) {
+            *entry = stage;
+        }
+    }
 }
 
 impl Drop for InFlightGuard {
@@ -267,7 +292,6 @@ fn count_and_log(
 mod tests {
     use super::*;
     use crate::{domain::job::FailureReason, telemetry::metrics::JOB_OUTCOMES};
-    use std::time::Duration;
 
     #[test]
     fn every_outcome_that_an_attempt_can_have_is_counted_and_no_other() {

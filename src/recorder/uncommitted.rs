@@ -107,6 +107,9 @@ impl Uncommitted {
 
     /// Takes an outcome in. Room for it was taken before its job was claimed.
     pub fn record(&self, record: Record) {
+        if let Some(guard) = &record.guard {
+            guard.has_ended();
+        }
         self.wake(|outcomes| outcomes.waiting.push_back(UncommittedOutcome { record, deaths: 0 }));
     }
 

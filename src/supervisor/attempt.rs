@@ -46,6 +46,7 @@ pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) 
 
     // Take the job: from here on the supervisor finds it if the slot dies or falls silent.
     slot.post.busy(claimed.claim.job.id, wall_clock());
+    claimed.guard.runs(&slot.name, attempt.config.timeout);
     slot.current.put(claimed, attempt.config.timeout + STUCK_AFTER + SILENCE_MARGIN);
     setup.board.faults().point("slot.work");
 

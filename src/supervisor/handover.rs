@@ -7,6 +7,7 @@
 
 use super::{actor::Supervisor, claiming::ClaimResult, pool::Pool, restarts::Supervised};
 use crate::{
+    domain::{Id, explain::RunStage},
     recorder::{InFlight, ResizableBound},
     telemetry::board::Down,
 };
@@ -31,6 +32,26 @@ impl SupervisorAddress {
     /// The supervisor that lives now, if one does.
     pub fn get(&self) -> Option<actix::Addr<Supervisor>> {
         self.0.load().as_ref().filter(|it| it.connected()).map(|it| actix::Addr::clone(it))
+    }
+}
+
+/// What this process has claimed, for readers. A clone reads the same.
+#[derive(Clone, Debug)]
+pub struct ClaimsHere {
+    in_flight: InFlight,
+    room: ResizableBound,
+}
+
+impl ClaimsHere {
+    /// What this process does with that run; `None` if it does not have it in memory.
+    pub fn stage(&self, job_id: Id, run: i64) -> Option<RunStage> {
+        self.in_flight.stage(job_id, run)
+    }
+
+    /// True if the recorder has no room for another outcome: nothing is claimed then.
+    pub fn is_recorder_full(&self) -> bool {
+        // The first supervisor sets its capacity.
+        self.room.capacity() > 0 && self.room.free() == 0
     }
 }
 
@@ -79,6 +100,11 @@ impl Handover {
             tasks: TaskTracker::new(),
             downs: Arc::new(tokio::sync::Mutex::new(downs)),
         })
+    }
+
+    /// What this process has claimed.
+    pub fn claims(&self) -> ClaimsHere {
+        ClaimsHere { in_flight: self.in_flight.clone(), room: self.room.clone() }
     }
 
     /// Takes what the last supervisor left.

@@ -34,7 +34,7 @@ pub use self::{
     actor::{Supervisor, SupervisorSetup, Tick},
     drain::Drain,
     guardian::Guardian,
-    handover::{Handover, SupervisorAddress},
+    handover::{ClaimsHere, Handover, SupervisorAddress},
     janitor::{Janitor, JanitorSetup, Rescued, rescue},
     listener::{Listener, ListenerSetup},
     pool::KindEntry,

@@ -3,11 +3,13 @@
 //! The pool posts how it is configured, which of its slots wait or leave, and how many jobs wait for a
 //! slot; slots post when they are busy, and threads when they are lost. All of it is atomic, so posting blocks nobody.
 
+use super::rates::Rate60;
 use crate::{
     config::PoolConfig,
     domain::{JobKind, Timestamp},
 };
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use tokio::time::Instant;
 
 /// One pool's place on the board. The pool, its slots and their threads post here; readers take a
 /// [`PoolView`].
@@ -26,6 +28,9 @@ pub struct PoolPost {
     paused: AtomicBool,
     restarts: AtomicU64,
     finished: AtomicU64,
+    /// The attempts that ended lately, and the start of the clock by which they are counted.
+    lately: Rate60,
+    started: Instant,
     max_attempts: AtomicU64,
     timeout_ms: AtomicU64,
 }
@@ -57,6 +62,9 @@ pub struct PoolView {
     pub restarts: u64,
     /// How many attempts have ended here.
     pub finished: u64,
+    /// How many attempts end in a minute, by the last 60 s; in the first minute by the time since
+    /// the start.
+    pub per_minute: u64,
     /// How many attempts a job may have.
     pub max_attempts: u64,
     /// The time-out of an attempt, in milliseconds.
@@ -86,6 +94,8 @@ impl PoolPost {
             paused: AtomicBool::new(false),
             restarts: AtomicU64::new(0),
             finished: AtomicU64::new(0),
+            lately: Rate60::new(),
+            started: Instant::now(),
             max_attempts: AtomicU64::new(0),
             timeout_ms: AtomicU64::new(0),
         }
@@ -167,6 +177,7 @@ impl PoolPost {
             paused: self.paused.load(Ordering::Relaxed),
             restarts: self.restarts.load(Ordering::Relaxed),
             finished: self.finished(),
+            per_minute: self.lately.per_minute(self.started.elapsed().as_secs()),
             max_attempts: self.max_attempts.load(Ordering::Relaxed),
             timeout_ms: self.timeout_ms.load(Ordering::Relaxed),
         }
@@ -181,5 +192,6 @@ impl Drop for BusySlot<'_> {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
         self.0.finished.fetch_add(1, Ordering::Relaxed);
+        self.0.lately.add(self.0.started.elapsed().as_secs(), 1);
     }
 }

@@ -111,6 +111,12 @@ impl Rate60 {
         (first..now_s).map(count).fold(0, u64::saturating_add)
     }
 
+    /// How many events a minute has at the rate of the 60 seconds before second `now_s`. In the
+    /// first minute, at the rate since second 0.
+    pub fn per_minute(&self, now_s: u64) -> u64 {
+        self.count(now_s).saturating_mul(WINDOW_SECONDS) / now_s.clamp(1, WINDOW_SECONDS)
+    }
+
     /// The mean rate over the 60 seconds before second `now_s`. In the first minute, over the
     /// seconds since second 0, so that a daemon that has just started does not look idle.
     pub fn per_second(&self, now_s: u64) -> f64 {
