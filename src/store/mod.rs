@@ -29,9 +29,9 @@ pub use self::{
     chores::Chores,
     desk::{
         AuditFilter, AuditRow, Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt,
-        IdentityRow, JobActionError, JobDetail, JobFilter, JobView, LeadCursor, LeadDetail,
-        LeadEntry, LeadFilter, LeadRow, ListedMessage, ListedQuarantine, MessageFilter, MessageRow,
-        Page, QuarantineFilter, QuarantineRow, Totals,
+        IdentityRow, JobActionError, JobCase, JobDetail, JobFilter, JobView, LeadCase, LeadCursor,
+        LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage, ListedQuarantine, MessageFilter,
+        MessageRow, Page, QuarantineFilter, QuarantineRow, StoredNode, Totals, UnansweredMessage,
     },
     engine::{
         connect::{create_database, drop_database, reach, sqlite_path},

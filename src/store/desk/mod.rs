@@ -5,6 +5,7 @@
 
 mod audit;
 mod by_hand;
+mod explain;
 mod job_views;
 mod jobs;
 mod overview;
@@ -17,6 +18,7 @@ mod written;
 pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{ByKind, JobActionError},
+    explain::{JobCase, LeadCase, StoredNode, UnansweredMessage},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     overview::{Backlog, Totals},
@@ -91,6 +93,29 @@ impl Desk {
     /// If the database is unreachable.
     pub async fn job(&self, id: Id) -> Result<Option<JobDetail>, StoreError> {
         self.db.call(|db| async move { jobs::detail(db.api(), id).await }).await
+    }
+
+    /// The stored facts from which it follows why a job does not run, read at one instant. `None` if
+    /// there is no such job.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn job_case(&self, id: Id) -> Result<Option<JobCase>, StoreError> {
+        self.db.call(|db| async move { explain::job(db.api(), id).await }).await
+    }
+
+    /// The stored facts from which it follows why a lead is not answered, read at one instant.
+    /// `None` if there is no such lead.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn lead_case(&self, id: Id) -> Result<Option<LeadCase>, StoreError> {
+        self.db.call(|db| async move { explain::lead(db.api(), db.channels(), id).await }).await
+    }
+
+    /// Why the last write of this process to the database failed, while that counts.
+    pub fn write_error(&self) -> Option<StoreError> {
+        self.db.connections().last_failed_write.error()
     }
 
     /// Gives a failed or cancelled job one more attempt.

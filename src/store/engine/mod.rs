@@ -12,6 +12,7 @@ pub(super) mod last_failed_write;
 pub(super) mod migrate;
 pub(super) mod runtime;
 pub(super) mod sessions;
+pub(super) mod snapshot;
 pub(super) mod sql;
 pub(super) mod suitable;
 pub(super) mod tx;

@@ -67,6 +67,7 @@ const NOT_DECLARED: [(&str, &str, &str); 19] = [
     ("chores.rs", "pragma busy_timeout", "a pragma has no plan"),
     ("engine/sessions.rs", "begin isolation level", "begins a transaction"),
     ("engine/sessions.rs", "select coalesce(current_setting(", "reads a setting of the session"),
+    ("engine/snapshot.rs", "set transaction isolation level", "begins a transaction"),
     ("engine/circuit_breaker.rs", "select pg_is_in_recovery()", "reads what the server is"),
     ("engine/connect.rs", "create database", "for tests and benchmarks: makes a database"),
     ("engine/connect.rs", "drop database", "for tests and benchmarks: drops a database"),

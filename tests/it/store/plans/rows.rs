@@ -231,7 +231,8 @@ const PAGE: Value = Value::Number(51);
 
 /// Every statement, most of them once.
 pub(super) fn rows() -> Vec<Row> {
-    [ingest(), settle(), queue(), nodes_and_caps(), chores(), by_hand(), lists()].concat()
+    [ingest(), settle(), queue(), nodes_and_caps(), chores(), by_hand(), explained(), lists()]
+        .concat()
 }
 
 fn ingest() -> Vec<Row> {
@@ -499,6 +500,30 @@ fn chores() -> Vec<Row> {
         writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
         writer("FOLD_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}]))]).of(1).finds(1),
         writer("FORGET_NODES", [these(json!([NODE])), number(1)]).of(1),
+    ]
+}
+
+fn explained() -> Vec<Row> {
+    vec![
+        api("READ_NOW", []).of(1).finds(1),
+        api("READ_HEAD", [number(-(READY + 1))]).of(1).finds(1),
+        api("READ_LAST_RUN", [number(8)]).of(1).finds(1),
+        // A hundred jobs wait in the line.
+        api("READ_PLACE_IN_LINE", [number(BLOCKED + 99_000), number(1_001)]).of(200).finds(1),
+        api("READ_CAP", [text("capped")]).of(1).finds(1),
+        api("READ_RUNNING_SUSPECTS", []).of(400).finds(0).note("none among all that run"),
+        // Those that run come first, and then as many as are counted.
+        api(
+            "COUNT_TURNS_BEFORE",
+            [text("SELF_CHECK"), number(1_000_000), text("c1"), number(1_001)],
+        )
+        .of(1_401)
+        .finds(1),
+        api("READ_NODES_EXPLAINED", []).of(2).finds(2),
+        api("READ_LEAD_STATE", [number(5)]).of(1).finds(1),
+        api("READ_UNANSWERED", [number(5), number(500), number(11)]).of(1).finds(1),
+        api("READ_DRAFT_STATES", [number(5), number(500)]).of(1).finds(1),
+        api("READ_JOBS_OF_MESSAGES", [ids(spread)]).finds(300),
     ]
 }
 
