@@ -32,6 +32,7 @@ pub(super) struct Actors {
     pub(super) guardian: actix::Addr<Guardian>,
     pub(super) supervisor: supervisor::SupervisorAddress,
     pub(super) uncommitted: Uncommitted,
+    pub(super) claims: supervisor::ClaimsHere,
 }
 
 /// The parts that the actors have in common.
@@ -97,7 +98,7 @@ impl Parts {
             analyst: Arc::new(Metered::new(Local, "local", self.metrics.clone())),
             config: self.live.clone(),
         };
-        let supervisor = handover.address.clone();
+        let (supervisor, claims) = (handover.address.clone(), handover.claims());
         let setup = SupervisorSetup {
             kinds,
             deps: self.role.works().then_some(deps),
@@ -118,7 +119,7 @@ impl Parts {
         };
         let ingest = vec![("ingest".to_owned(), arbiters.ingest.handle())];
         let guardian = Guardian::new(Arc::new(setup), control, ingest, downs.supervisors).start();
-        Ok(Actors { guardian, supervisor, uncommitted })
+        Ok(Actors { guardian, supervisor, uncommitted, claims })
     }
 
     fn janitor_setup(

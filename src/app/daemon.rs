@@ -202,7 +202,7 @@ impl Daemon {
         // Take requests.
         let scheme = if tls.is_on() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        let setup = http_setup(&parts, &registry, &intake, fallback_token, tuner.clone());
+        let setup = http_setup(&parts, &registry, &intake, &actors, fallback_token, tuner.clone());
         let state = State::new(setup);
         waiting_room.leave_socket().await;
         let server = http::serve(listener, tls, state.clone())?;
@@ -472,6 +472,7 @@ fn http_setup(
     parts: &Parts,
     registry: &Registry,
     intake: &Intake,
+    actors: &Actors,
     fallback_token: FallbackToken,
     tuner: Tuner,
 ) -> HttpSetup {
@@ -485,6 +486,7 @@ fn http_setup(
         fallback_token,
         tuner,
         role: parts.role,
+        claims: actors.claims.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     domain::Role,
     ingest::Intake,
     store::Store,
+    supervisor::ClaimsHere,
     telemetry::{
         board::Board,
         metrics::{Metrics, WebhookMetrics},
@@ -48,6 +49,8 @@ pub struct HttpSetup {
     pub tuner: Tuner,
     /// Whether webhooks are taken and jobs are worked here.
     pub role: Role,
+    /// What this process has claimed.
+    pub claims: ClaimsHere,
 }
 
 /// What the handlers of requests share. A clone is the same state.

@@ -6,6 +6,7 @@ mod actors;
 mod audit;
 mod config;
 mod drafts;
+mod explain;
 mod heavy;
 mod jobs;
 mod json;
@@ -27,6 +28,7 @@ use crate::{
     config::Live,
     domain::{ChannelName, Id, Role},
     store::{Audit, AuditEntry, Desk, Totals},
+    supervisor::ClaimsHere,
     telemetry::{board::Board, metrics::Metrics},
     tuning::Tuner,
 };
@@ -58,6 +60,10 @@ pub(super) struct ApiState {
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
     heavy_reads: HeavyReads,
+    /// The configuration that applies now.
+    config: Live,
+    /// What this process has claimed.
+    claims: ClaimsHere,
 }
 
 impl ApiState {
@@ -75,6 +81,8 @@ impl ApiState {
             channels: setup.channels.iter().map(|it| it.name()).collect(),
             totals: Latest::default(),
             heavy_reads: HeavyReads::default(),
+            config: setup.config.clone(),
+            claims: setup.claims.clone(),
         }
     }
 
@@ -106,10 +114,12 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(post("/jobs/retry", jobs::retry_many))
             .service(post("/jobs/cancel", jobs::cancel_many))
             .service(get("/jobs/{id}", jobs::show))
+            .service(get("/jobs/{id}/explain", explain::job))
             .service(post("/jobs/{id}/retry", jobs::retry))
             .service(post("/jobs/{id}/cancel", jobs::cancel))
             .service(get("/leads", leads::list))
             .service(get("/leads/{id}", leads::show))
+            .service(get("/leads/{id}/explain", explain::lead))
             .service(get("/messages", messages::list))
             .service(get("/messages/{id}", messages::show))
             .service(get("/drafts", drafts::list))

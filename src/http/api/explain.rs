@@ -1,0 +1,212 @@
+//! `/jobs/{id}/explain` and `/leads/{id}/explain`: why a job is not running, and why a lead is not
+//! answered. What is stored, what this process does and what other nodes say are put together here;
+//! the reason is found by `domain::explain`.
+
+use super::{ApiResult, ApiState, no_such, objects, only_id};
+use crate::{
+    config::{AutoReply, Config},
+    domain::{
+        Timestamp,
+        explain::{
+            ConfigKey, JobFacts, LeadFacts, MessageFacts, NodeFacts, NodePool, PoolFacts,
+            PoolPause, StoredJob, Timing, explain_job, explain_lead, is_stalled,
+        },
+        job::{SELF_CHECK, SYSTEM_CLIENT},
+    },
+    store::{JobCase, LeadCase, StoredNode, UnansweredMessage, wall_clock},
+    telemetry::{
+        board::{ActorType, ActorView},
+        pool_post::PoolView,
+    },
+};
+use actix_web::{HttpRequest, web};
+use std::time::Duration;
+
+/// `GET /jobs/{id}/explain`.
+pub(super) async fn job(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "job")?;
+    let case = state.desk.job_case(id).await?.ok_or_else(|| no_such("job", id))?;
+    let JobCase { job, head, nodes } = case;
+    let mut explanation = explain_job(&job_facts(&state, job, &nodes));
+    if let Some(head) = head {
+        explanation.waits_for(explain_job(&job_facts(&state, head, &nodes)));
+    }
+    objects::object(explanation)
+}
+
+/// `GET /leads/{id}/explain`.
+pub(super) async fn lead(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "lead")?;
+    let case = state.desk.lead_case(id).await?.ok_or_else(|| no_such("lead", id))?;
+    objects::object(explain_lead(&lead_facts(&state, case)))
+}
+
+fn lead_facts(state: &ApiState, case: LeadCase) -> LeadFacts {
+    let config = state.config.get();
+    let LeadCase { nodes, messages, .. } = case;
+    let message = |message: UnansweredMessage| {
+        let job = message.job.map(|job| explain_job(&job_facts(state, job, &nodes)));
+        MessageFacts {
+            id: message.id,
+            medium: message.medium,
+            sent_at: message.sent_at,
+            created_at: message.created_at,
+            handled_at: message.handled_at,
+            tag: message.tag,
+            is_automated: message.is_automated,
+            has_text: message.has_text,
+            is_deleted: message.is_deleted,
+            is_newest: message.is_newest,
+            draft: message.draft,
+            job,
+        }
+    };
+    LeadFacts {
+        now: case.now,
+        id: case.id,
+        merged_into: case.merged_into,
+        barriers: case.barriers,
+        last_inbound_at: case.last_inbound_at,
+        last_outbound_at: case.last_outbound_at,
+        auto_reply: auto_reply(&config, &case.client_id),
+        messages: messages.into_iter().map(message).collect(),
+        has_more: case.has_more,
+    }
+}
+
+/// The client's `auto_reply` with its key.
+fn auto_reply(config: &Config, client_id: &str) -> Option<(&'static str, ConfigKey)> {
+    let word = match config.client(client_id)?.auto_reply {
+        AutoReply::Off => "off",
+        AutoReply::Gate => "gate",
+        AutoReply::Auto => "auto",
+    };
+    Some((word, key(config, format!("clients.{client_id}.auto_reply"))))
+}
+
+/// A key of the configuration with its place.
+fn key(config: &Config, key: String) -> ConfigKey {
+    let place = config.origin(&key).map(str::to_owned);
+    ConfigKey { key, place }
+}
+
+fn job_facts(state: &ApiState, job: StoredJob, nodes: &[StoredNode]) -> JobFacts {
+    let config = state.config.get();
+    let pool = config.pools.of(&job.kind);
+    let timing = Timing {
+        lease_ms: millis(config.supervisor.lease),
+        tick_ms: millis(config.supervisor.tick),
+        timeout_ms: millis(pool.timeout),
+    };
+    JobFacts {
+        nodes: nodes.iter().map(|node| node_facts(state, &config, node, &job, timing)).collect(),
+        stage: state.claims.stage(job.id, job.run),
+        needs_no_client: job.kind == SELF_CHECK.0 || job.client_id == SYSTEM_CLIENT,
+        cap_key: cap_key(&config, &job.client_id),
+        timing,
+        job,
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The key that caps a client, by the configuration of this node.
+fn cap_key(config: &Config, client_id: &str) -> Option<ConfigKey> {
+    let client = config.client(client_id)?;
+    Some(match client.max_running {
+        0 if config.supervisor.max_running_per_client == 0 => return None,
+        0 => key(config, "supervisor.max_running_per_client".to_owned()),
+        _ => key(config, format!("clients.{client_id}.max_running")),
+    })
+}
+
+fn node_facts(
+    state: &ApiState,
+    config: &Config,
+    node: &StoredNode,
+    job: &StoredJob,
+    timing: Timing,
+) -> NodeFacts {
+    let is_here = node.id == state.desk.node();
+    let clients = node.clients.as_ref();
+    let knows_client = match is_here {
+        true => Some(config.client(&job.client_id).is_some()),
+        false => clients.map(|clients| clients.contains(&job.client_id)),
+    };
+    NodeFacts {
+        id: node.id,
+        is_here,
+        works: node.works,
+        // On SQLite there are no heartbeats.
+        is_up: is_here || node.silent_ms <= timing.lease_ms,
+        seen_at: node.seen_at,
+        knows_client,
+        is_stopping: is_here && state.board.is_draining(),
+        pool: match is_here {
+            true => pool_here(state, config, &job.kind, timing),
+            false => NodePool::NotSaid,
+        },
+    }
+}
+
+/// The pool of this process, as the board shows it.
+fn pool_here(state: &ApiState, config: &Config, kind: &str, timing: Timing) -> NodePool {
+    let Some(pool) = state.board.pools().into_iter().find(|pool| pool.kind.0 == kind) else {
+        return NodePool::Missing;
+    };
+    let actors = state.board.actors();
+    let slots: Vec<&ActorView> = actors.iter().filter(|actor| is_slot_of(actor, kind)).collect();
+    let running = slots.iter().filter_map(|slot| Some((slot.job_id?, slot.since)));
+    let failures = slots.iter().filter_map(|slot| slot.last_failure.as_ref());
+    let last_failure = failures.max_by_key(|failure| failure.at);
+    let ticked_at = state.board.ticked_at();
+    NodePool::Is(PoolFacts {
+        pause: config.pools.of(kind).paused.then(|| pause(config, kind)),
+        resumes_at: resumes_at(&pool),
+        restarts: Some(pool.restarts),
+        last_failure: last_failure.map(|failure| (failure.at, failure.reason.clone())),
+        longest: running.min_by_key(|(_, since)| *since),
+        per_minute: Some(pool.per_minute),
+        is_recorder_full: state.claims.is_recorder_full(),
+        write_error: state.desk.write_error().map(|error| error.to_string()),
+        stalled_since: is_stalled(ticked_at, wall_clock(), timing.tick_ms).then_some(ticked_at),
+        size: pool.size,
+        busy: pool.busy,
+        backing_off: pool.backing_off,
+    })
+}
+
+/// True for the slots of a kind: their names are `KIND/number`.
+fn is_slot_of(actor: &ActorView, kind: &str) -> bool {
+    let number = actor.name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/'));
+    actor.kind == ActorType::Handler && number.is_some()
+}
+
+fn resumes_at(pool: &PoolView) -> Option<Timestamp> {
+    (pool.backing_off > 0).then_some(pool.resumes_at)
+}
+
+/// Who or what pauses a kind: an operator, its own section, or that of all kinds.
+fn pause(config: &Config, kind: &str) -> PoolPause {
+    if let Some(set) = config.pools.override_of(kind).filter(|set| set.paused == Some(true)) {
+        return PoolPause::ByOperator {
+            by: set.by.clone(),
+            note: set.note.clone(),
+            at: set.at,
+            until: set.expires_at,
+        };
+    }
+    let own = format!("pools.{kind}.paused");
+    let is_own = config.origin(&own).is_some();
+    PoolPause::ByFile(key(config, if is_own { own } else { "pools.default.paused".to_owned() }))
+}
