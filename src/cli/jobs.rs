@@ -2,6 +2,7 @@
 
 use super::{
     admin::Remote,
+    explain::ExplainArgs,
     failure::Failure,
     files::Files,
     http::block_on,
@@ -21,6 +22,8 @@ const CANCEL_USAGE: &str =
 pub(super) enum JobsCommand {
     List(ListArgs<JobList>),
     Show(ShowArgs<JobList>),
+    /// Say why jobs are not running, or what becomes of those that run
+    Explain(ExplainArgs),
     /// Give failed or cancelled jobs one more attempt
     #[command(override_usage = RETRY_USAGE)]
     Retry {
@@ -70,6 +73,7 @@ pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
     match command {
         JobsCommand::List(args) => args.run(files),
         JobsCommand::Show(args) => args.run(files),
+        JobsCommand::Explain(args) => args.run(files, &JobList::SPEC),
         JobsCommand::Retry { selection, remote } => {
             change(JobChange::Retry, &selection, remote, files)
         }

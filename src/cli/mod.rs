@@ -7,10 +7,12 @@ mod admin;
 mod audit;
 mod bench;
 mod config;
+mod explain;
 mod failure;
 mod files;
 mod http;
 mod jobs;
+mod leads;
 mod lists;
 mod migrate;
 mod operator;
@@ -56,12 +58,12 @@ enum Command {
     Config(config::ConfigCommand),
     /// Post a built-in sample, or a file, to a running daemon, as a provider would
     Send(send::SendArgs),
-    /// Show, retry and cancel the jobs of a running daemon
+    /// Show, explain, retry and cancel the jobs of a running daemon
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
-    /// Show the leads of a running daemon, with their threads
+    /// Show the leads of a running daemon with their threads, and why they are not answered
     #[command(subcommand)]
-    Leads(lists::Look<lists::LeadList>),
+    Leads(leads::LeadsCommand),
     /// Show messages that were received and sent
     #[command(subcommand)]
     Messages(lists::Look<lists::MessageList>),
@@ -120,7 +122,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Reload(args) => return reload::run(args, files),
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
-        Command::Leads(command) => command.run(files)?,
+        Command::Leads(command) => leads::run(command, files)?,
         Command::Messages(command) => command.run(files)?,
         Command::Drafts(command) => command.run(files)?,
         Command::Deliveries(command) => command.run(files)?,

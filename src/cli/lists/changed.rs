@@ -42,6 +42,29 @@ pub(in crate::cli) async fn change_each(
 }
 
 impl Changes {
+    /// Prints the answers to stdout, each as `spelled` has it; the reasons for the others go to
+    /// stderr. A single answer in JSON is that object.
+    ///
+    /// # Errors
+    /// [`Failure::Told`] if there is no answer for one.
+    pub(in crate::cli) fn print_as(
+        self,
+        is_json: bool,
+        spelled: impl Fn(&Value) -> String,
+    ) -> Result<(), Failure> {
+        match self.items.as_slice() {
+            [one] if is_json && self.refused.is_empty() => output::print_json(one)?,
+            items if is_json => output::print_json(&json!({"items": items}))?,
+            items => {
+                for (number, item) in items.iter().enumerate() {
+                    let gap = if number == 0 { "" } else { "\n" };
+                    output::print(&format!("{gap}{}", spelled(item)))?;
+                }
+            }
+        }
+        self.tell_refused()
+    }
+
     /// Prints the changed objects to stdout, and the reasons for the others to stderr.
     ///
     /// # Errors
@@ -52,6 +75,10 @@ impl Changes {
         } else if !self.items.is_empty() {
             output::print_table(&TextTable::new(columns, output::rows(&self.items, columns)))?;
         }
+        self.tell_refused()
+    }
+
+    fn tell_refused(&self) -> Result<(), Failure> {
         for message in &self.refused {
             complain(&format!("error: {message}"));
         }

@@ -240,7 +240,7 @@ fn full(facts: &JobFacts, pool: &PoolFacts) -> Explanation {
         .fact("slots", pool.size)
         .maybe("slots_that_wait", down)
         .maybe("longest_job", pool.longest.map(|(job, _)| key_of(job)))
-        .maybe("longest_since", pool.longest.map(|(_, since)| since))
+        .maybe("longest_started_at", pool.longest.map(|(_, since)| since))
         .maybe("jobs_before", facts.job.before.map(count))
         .maybe("ended_per_minute", pool.per_minute);
     match pool.longest {

@@ -248,6 +248,11 @@ impl Peek {
         self.hold_table("audit").await
     }
 
+    /// Keeps everybody else from committing the ends of runs.
+    pub async fn hold_outcomes(&self) -> Held {
+        self.hold_table("job_attempts").await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a plain transaction becomes a writing one by its first statement"
