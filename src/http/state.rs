@@ -99,6 +99,7 @@ impl State {
             fallback_token,
             tuner,
             role,
+            claims: _,
         } = setup;
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();

@@ -60,8 +60,6 @@ pub(super) struct ApiState {
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
     heavy_reads: HeavyReads,
-    /// The configuration that applies now.
-    config: Live,
     /// What this process has claimed.
     claims: ClaimsHere,
 }
@@ -81,7 +79,6 @@ impl ApiState {
             channels: setup.channels.iter().map(|it| it.name()).collect(),
             totals: Latest::default(),
             heavy_reads: HeavyReads::default(),
-            config: setup.config.clone(),
             claims: setup.claims.clone(),
         }
     }
