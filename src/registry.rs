@@ -77,11 +77,18 @@ impl Registry {
     /// # Errors
     /// Names each that is not known, with the nearest that is.
     pub fn check(&self, config: &Config) -> Result<(), ConfigErrors> {
-        let mut kinds = self.kind_names();
-        kinds.extend(KINDS_TO_COME);
-        config.check_kinds(&kinds)?;
-        let names: Vec<ChannelName> = self.channels.iter().map(|it| it.name()).collect();
-        config.check_channels(&names)
+        config.check_kinds(&self.kinds_in_config())?;
+        config.check_channels(&self.channel_names())
+    }
+
+    /// The kinds that a configuration may name.
+    pub fn kinds_in_config(&self) -> Vec<JobKind> {
+        self.kind_names().into_iter().chain(KINDS_TO_COME).collect()
+    }
+
+    /// The names of all channels.
+    pub fn channel_names(&self) -> Vec<ChannelName> {
+        self.channels.iter().map(|it| it.name()).collect()
     }
 }
 

@@ -134,15 +134,18 @@ impl Typed for Schedule {
     }
 }
 
+/// The keys that a client does not inherit.
+pub(super) const NOT_INHERITED: [&str; 3] = ["id", "name", "channels"];
+
 /// Merges each client of the list over the one of `config/default.toml`, whose keys are the
-/// defaults of all clients. Its id, name and channels are not inherited.
+/// defaults of all clients, except [`NOT_INHERITED`].
 pub(super) fn inherit(clients: &mut TreeNode, default: Option<&TreeNode>) {
     let default = match default.map(|it| &it.data) {
         Some(Data::List(nodes)) => nodes.first().and_then(TreeNode::as_table),
         _ => None,
     };
     let mut base = default.cloned().unwrap_or_default();
-    base.retain(|key, _| !matches!(key.as_str(), "id" | "name" | "channels"));
+    base.retain(|key, _| !NOT_INHERITED.contains(&key.as_str()));
     if let Data::List(nodes) = &mut clients.data {
         for node in nodes {
             if let Data::Table(table) = &mut node.data {
@@ -199,6 +202,8 @@ fn id(table: &Table, index: usize, node: &TreeNode, errors: &Errors) -> Option<S
 }
 
 fn client(section: &SectionReader<'_>, id: String, opening: Option<&str>) -> Client {
+    // It was read while the section had no name.
+    section.errors.expect(section.key("id"), String::EXPECTED);
     let name: Option<String> = section.get("name");
     Client {
         name: name.unwrap_or_else(|| id.clone()),

@@ -2,7 +2,7 @@
 
 use super::{
     error::Errors,
-    layers::{Data, Origin, Raw, Table, TreeNode, from_value, merge},
+    layers::{Data, Origin, Raw, Table, TreeNode, from_value},
     schema::{ROOT, Shape, join, unknown_key},
 };
 use toml_edit::Value;
@@ -12,8 +12,10 @@ use toml_edit::Value;
 const PREFIX: &str = "POSTROOM__";
 const SEPARATOR: &str = "__";
 
-/// Merges the variables into `table`, in the order of their names.
-pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Errors) {
+/// The layer of each variable that sets a key, in the order of their names. `below` is what the
+/// layers below them set.
+pub(super) fn layers(below: &Table, env: &[(String, String)], errors: &Errors) -> Vec<Table> {
+    let mut layers = Vec::new();
     let mut variables: Vec<&(String, String)> = env.iter().collect();
     variables.sort();
     for (name, text) in variables {
@@ -23,7 +25,7 @@ pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Erro
         }
         let origin = Origin::new(&format!("environment variable {name}"));
         let words = name.get(PREFIX.len()..).unwrap_or_default();
-        match keys(words, table) {
+        match keys(words, below) {
             Ok(keys) => {
                 let layer = keys.iter().rev().fold(node(text, &origin), |inner, key| TreeNode {
                     data: Data::Table(Table::from([(key.clone(), inner)])),
@@ -31,12 +33,13 @@ pub(super) fn overlay(table: &mut Table, env: &[(String, String)], errors: &Erro
                 });
                 if let Data::Table(layer) = layer.data {
                     super::schema::check_keys(&ROOT, &layer, "", errors);
-                    merge(table, layer);
+                    layers.push(layer);
                 }
             }
             Err(message) => errors.push(Some(&origin), "", message),
         }
     }
+    layers
 }
 
 /// The value of a variable: an array or a table if the text is one in TOML, otherwise text without

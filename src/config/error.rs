@@ -1,7 +1,7 @@
 //! The errors and warnings of a configuration, each with the place where the value was written.
 
 use super::layers::Origin;
-use std::{cell::RefCell, fmt};
+use std::{cell::RefCell, collections::BTreeMap, fmt};
 
 /// One error of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +75,23 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// Collects errors and warnings while a configuration is read. The fields are `RefCell`s, so that
-/// the readers of nested sections can share one collection.
+/// What the code that reads a key expects there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The type, as an error names it.
+    pub what: &'static str,
+    /// The least and the greatest value, if there are bounds.
+    pub range: Option<(String, String)>,
+}
+
+/// Collects errors and warnings while a configuration is read, and what is expected of each key.
+/// The fields are `RefCell`s, so that the readers of nested sections can share one collection.
 #[derive(Default)]
 pub(super) struct Errors {
     errors: RefCell<Vec<ConfigError>>,
     warnings: RefCell<Vec<ConfigWarning>>,
+    /// By dotted key.
+    expected: RefCell<BTreeMap<String, Expected>>,
 }
 
 impl Errors {
@@ -102,6 +113,23 @@ impl Errors {
     /// Takes the warnings out, in the order in which they were found.
     pub(super) fn take_warnings(&self) -> Vec<ConfigWarning> {
         self.warnings.take()
+    }
+
+    /// Notes the type of `key`.
+    pub(super) fn expect(&self, key: String, what: &'static str) {
+        self.expected.borrow_mut().insert(key, Expected { what, range: None });
+    }
+
+    /// Notes the bounds of `key`, whose type was noted before.
+    pub(super) fn expect_in(&self, key: &str, least: String, most: String) {
+        if let Some(expected) = self.expected.borrow_mut().get_mut(key) {
+            expected.range = Some((least, most));
+        }
+    }
+
+    /// Takes out what is expected of each key.
+    pub(super) fn take_expected(&self) -> BTreeMap<String, Expected> {
+        self.expected.take()
     }
 
     /// True if `key` has an error: then its relations to other keys are not checked.

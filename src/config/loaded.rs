@@ -2,7 +2,7 @@
 
 use super::{
     Config, DEFAULT, DEFAULT_NAME, Sources, client, env,
-    error::{ConfigError, ConfigErrors, Errors},
+    error::{ConfigError, ConfigErrors, Errors, Expected},
     files::read_bounded,
     layers::{self, Table, TreeNode},
     read, references, relations,
@@ -26,6 +26,8 @@ pub struct Loaded {
     sources: Arc<Sources>,
     files: FilesRead,
     hash: String,
+    /// What is expected of each key that was read.
+    expected: Arc<BTreeMap<String, Expected>>,
 }
 
 /// The files of a load.
@@ -119,6 +121,11 @@ impl Loaded {
         values_of(&self.table, &self.files)
     }
 
+    /// What is expected of each key that was read, by dotted key.
+    pub(super) fn expected_by_key(&self) -> &BTreeMap<String, Expected> {
+        &self.expected
+    }
+
     /// What would change if `next` took the place of `running`. Keys that need a restart keep the
     /// value of `running`, and relations are checked between the values that would then run.
     ///
@@ -155,13 +162,14 @@ impl Loaded {
             warnings::check(config, &table, &sources.env, &errors);
             config.warnings = errors.take_warnings();
         }
+        let expected = errors.take_expected();
         match errors.or(config)? {
             Some(mut config) => {
                 let values = values_of(&table, &files);
                 let hash = hash_of(&values);
                 let origins = values.into_iter().map(|value| (value.key, value.origin));
                 config.origins = Arc::new(origins.collect());
-                Ok(Self { config, table, sources, files, hash })
+                Ok(Self { config, table, sources, files, hash, expected: expected.into() })
             }
             // `read` gives `None` only after it has noted an error, so this is not reached.
             None => Err(ConfigErrors(vec![ConfigError {
@@ -173,17 +181,33 @@ impl Loaded {
     }
 }
 
-/// Reads all layers, checks each for unknown keys, merges them, and fetches what they refer to.
-/// Returns the table with its files.
-fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
-    let mut table = layers::parse(DEFAULT_NAME, DEFAULT, true, errors);
-    let default_clients = table.get("clients").cloned();
+/// The layers as they are written, the lowest first: the defaults, each file, each environment
+/// variable. Checks each for unknown keys.
+pub(super) fn all_layers(sources: &Sources, errors: &Errors) -> Vec<Table> {
+    let mut all = vec![layers::parse(DEFAULT_NAME, DEFAULT, true, errors)];
     for path in sources.layers() {
         let layer = layers::read_file(&path, errors);
         schema::check_keys(&ROOT, &layer, "", errors);
+        all.push(layer);
+    }
+    let variables = env::layers(&merged(all.clone()), &sources.env, errors);
+    all.extend(variables);
+    all
+}
+
+fn merged(layers: Vec<Table>) -> Table {
+    let mut table = Table::new();
+    for layer in layers {
         layers::merge(&mut table, layer);
     }
-    env::overlay(&mut table, &sources.env, errors);
+    table
+}
+
+/// Reads all layers, merges them, and fetches what they refer to. Returns the table with its files.
+fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
+    let all = all_layers(sources, errors);
+    let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
+    let mut table = merged(all);
     let mut files = FilesRead { paths: sources.wanted(), ..FilesRead::default() };
     references::files(&table, &mut files.paths);
     references::resolve(&mut table, "", &sources.env, errors);
@@ -259,7 +283,11 @@ fn differences(old: &[EffectiveValue], new: &[EffectiveValue]) -> Vec<ChangedKey
     keys.filter_map(|key| difference(old_by_key.get(key), new_by_key.get(key))).collect()
 }
 
-fn difference(old: Option<&EffectiveValue>, new: Option<&EffectiveValue>) -> Option<ChangedKey> {
+/// How one key differs. `None` if both values are the same.
+pub(super) fn difference(
+    old: Option<&EffectiveValue>,
+    new: Option<&EffectiveValue>,
+) -> Option<ChangedKey> {
     let shown = new.or(old)?;
     if old.map(|value| &value.digest) == new.map(|value| &value.digest) {
         return None;

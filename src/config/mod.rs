@@ -14,9 +14,13 @@
 mod channel;
 mod client;
 mod database_url;
+mod defaults;
+mod descriptions;
 mod env;
 mod error;
+mod explanation;
 mod files;
+mod key_path;
 mod layers;
 mod live;
 mod loaded;
@@ -44,7 +48,8 @@ pub use self::{
     channel::{ClientChannel, Signature, SignatureScheme},
     client::{AutoReply, AutoSend, Client, Schedule},
     database_url::DatabaseUrl,
-    error::{ConfigError, ConfigErrors, ConfigWarning},
+    error::{ConfigError, ConfigErrors, ConfigWarning, Expected},
+    explanation::{KeyExplanation, KnownKey, LayerValue, known_keys},
     live::Live,
     loaded::{ChangedKey, ConfigChange, Loaded},
     schema::{Applies, nearest},
@@ -262,11 +267,7 @@ impl Config {
         let errors = Errors::default();
         let of_kind = self.named.iter().filter(|named| named.what == what);
         for named in of_kind.filter(|named| !known.contains(&named.name.as_str())) {
-            let hint = match nearest(&named.name, known.iter().copied()) {
-                Some(near) => format!("the nearest known {word} is `{near}`"),
-                None => format!("known are `{}`", known.join("`, `")),
-            };
-            let message = format!("unknown {word} in `{}`: {hint}", named.key);
+            let message = schema::unknown_name(word, &named.name, &named.key, known);
             errors.push(Some(&named.origin), &named.key, message);
         }
         errors.or(())

@@ -48,6 +48,7 @@ impl<'a> SectionReader<'a> {
 
     /// The value at `key`. `None` if there is none, or if it is of another type, which is noted.
     pub(super) fn read<T: Typed>(&self, key: &str) -> Option<T> {
+        self.errors.expect(self.key(key), T::EXPECTED);
         let node = self.table.get(key)?;
         let value = T::from_node(node);
         // A table in place of a value was noted when the keys were checked.
@@ -67,12 +68,14 @@ impl<'a> SectionReader<'a> {
 
     /// The value at `key`. `None` if it cannot be read or is not in `range`, which is noted.
     pub(super) fn read_in<T: Bounded>(&self, key: &str, range: RangeInclusive<T>) -> Option<T> {
-        let value: T = self.read(key)?;
+        let value: Option<T> = self.read(key);
+        let (least, most) = (range.start().show(), range.end().show());
+        let key_name = self.key(key);
+        self.errors.expect_in(&key_name, least.clone(), most.clone());
+        let value = value?;
         if range.contains(&value) {
             return Some(value);
         }
-        let (least, most) = (range.start().show(), range.end().show());
-        let key_name = self.key(key);
         let message = format!("`{key_name}` is {}: it must be {least} to {most}", value.show());
         self.error(key, message);
         None

@@ -29,6 +29,15 @@ impl Applies {
             Self::Restart => "restart",
         }
     }
+
+    /// In words, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::NextJob => "next job",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// The keys that do not apply at once; a section stands for all its keys, and `*` for any one name.
@@ -282,6 +291,17 @@ pub(super) fn unknown_key(path: &str, keys: &[SchemaKey]) -> String {
     }
     let known: Vec<&str> = known().collect();
     format!("unknown key `{path}`: known here are `{}`", known.join("`, `"))
+}
+
+/// The message for a name in `key` that is not one of `known`. `what` is what it would be: a job
+/// kind, a channel, a client.
+pub(super) fn unknown_name(what: &str, name: &str, key: &str, known: &[&str]) -> String {
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("the nearest known {what} is `{near}`"),
+        None if known.is_empty() => "there is none".to_owned(),
+        None => format!("known are `{}`", known.join("`, `")),
+    };
+    format!("unknown {what} in `{key}`: {hint}")
 }
 
 /// A known key of that name in another section: it may have been written under the wrong heading.

@@ -55,7 +55,8 @@ fn keys(shape: &Shape, table: &Table, path: &str, values: &mut Vec<EffectiveValu
     }
 }
 
-fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveValue>) {
+/// Adds the values at and below `node`, whose dotted key is `path`.
+pub(super) fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec<EffectiveValue>) {
     let shown = match (shape, &node.data) {
         (Shape::Section(_) | Shape::Map(_), Data::Table(table)) if !table.is_empty() => {
             return keys(shape, table, path, values);
