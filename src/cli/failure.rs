@@ -21,7 +21,6 @@ pub(super) enum Failure {
     /// The command did not succeed, and the reason is on stderr already.
     Told,
     /// The command did what it was asked, and its answer says that not all is well.
-    #[expect(dead_code, reason = "commands that judge end with it")]
     Unwell,
     /// The reader of stdout closed it: it wanted only the start. The command ends with success.
     ReaderGone,

@@ -1,0 +1,122 @@
+//! `postroom config show`: the values that apply.
+
+use super::{
+    super::{failure::Failure, files::Files, output},
+    load,
+};
+use crate::config::{EffectiveValue, Loaded, Sources};
+use crate::registry;
+use clap::builder::NonEmptyStringValueParser;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Which values to show, and how.
+#[derive(clap::Args)]
+pub(in crate::cli) struct ShowArgs {
+    /// Only this key, or the keys of this section, such as `pools` or `clients.demo`
+    #[arg(value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
+    prefix: Option<String>,
+    /// Only values that are not the defaults
+    #[arg(long)]
+    changed: bool,
+    #[command(flatten)]
+    files: Files,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: ShowArgs, files: Files) -> Result<(), Failure> {
+    let ShowArgs { prefix, changed, files: own, json } = args;
+    let sources = own.over(files).sources();
+    let loaded = load(&sources)?;
+    let mut values = loaded.values();
+    if let Some(prefix) = &prefix {
+        values.retain(|value| is_at_or_below(&value.key, prefix));
+        if values.is_empty() {
+            check_key(&loaded, &sources, prefix)?;
+        }
+    }
+    if changed {
+        let changed = loaded.changed_from_defaults()?;
+        let changed: BTreeSet<String> = changed.into_iter().map(|it| it.key).collect();
+        values.retain(|value| changed.contains(&value.key));
+    }
+    if json { output::print_json(&document(&values)) } else { output::print(&table(values)) }
+}
+
+/// True if `key` is `prefix`, or a key below it.
+fn is_at_or_below(key: &str, prefix: &str) -> bool {
+    let rest = key.strip_prefix(prefix.trim_end_matches('.'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Checks that there may be such a key, although nothing sets it.
+fn check_key(loaded: &Loaded, sources: &Sources, name: &str) -> Result<(), Failure> {
+    let registry = registry::postroom();
+    let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
+    loaded.explain(sources, name, &kinds, &channels).map(drop).map_err(Failure::Wrong)
+}
+
+fn document(values: &[EffectiveValue]) -> Value {
+    json!({"items": values.iter().map(item).collect::<Vec<_>>()})
+}
+
+/// A value as JSON, as the admin API spells it.
+pub(super) fn item(value: &EffectiveValue) -> Value {
+    json!({
+        "key": value.key,
+        "value": value.value,
+        "origin": value.origin,
+        "applies": value.applies,
+    })
+}
+
+/// A table of values.
+pub(super) fn table(values: Vec<EffectiveValue>) -> String {
+    let row = |row: EffectiveValue| {
+        let applies = row.applies.words().to_owned();
+        [row.key, row.value, applies, row.origin].map(|cell| output::line(&cell)).to_vec()
+    };
+    output::table(&["key", "value", "applies", "origin"], values.into_iter().map(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_shown_with_its_origin_and_when_it_applies() {
+        let sources = Sources {
+            env: vec![("POSTROOM__SERVER__WORKERS".to_owned(), "2".to_owned())],
+            ..Sources::default()
+        };
+        let values = Loaded::load(&sources).expect("valid").values();
+        let document = document(&values);
+        let items = document.get("items").and_then(Value::as_array).expect("items");
+        let workers = json!({
+            "key": "server.workers",
+            "value": "2",
+            "origin": "environment variable POSTROOM__SERVER__WORKERS",
+            "applies": "restart",
+        });
+        assert!(items.contains(&workers), "{items:?}");
+        let table = table(values);
+        let line = table.lines().find(|it| it.starts_with("server.workers ")).expect("a line");
+        let end = "  restart   environment variable POSTROOM__SERVER__WORKERS";
+        assert!(line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn a_prefix_ends_with_a_word() {
+        for (key, prefix, is) in [
+            ("pools.default.size", "pools", true),
+            ("pools.default.size", "pools.default.", true),
+            ("pools.default.size", "pools.default.size", true),
+            ("pools.default.size", "pool", false),
+            ("server.workers", "server.work", false),
+        ] {
+            assert_eq!(is_at_or_below(key, prefix), is, "{key} {prefix}");
+        }
+    }
+}
