@@ -8,6 +8,7 @@ use super::{
     output::{TimeArgs, Times},
     token::{Token, TokenArgs},
 };
+use crate::config::Sources;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use std::{fmt, time::Duration};
@@ -79,6 +80,11 @@ impl From<AdminRefusal> for Failure {
 }
 
 impl Remote {
+    /// The layers of the configuration. `files` are those given before the command.
+    pub(super) fn sources(&self, files: &Files) -> Sources {
+        self.files.clone().over(files.clone()).sources()
+    }
+
     /// Finds the daemon's URL and its token. `files` are those given before the command. Sends
     /// nothing yet.
     ///

@@ -2,7 +2,11 @@
 
 use super::output::complain;
 use crate::{app::AppError, config::ConfigErrors};
-use std::{error::Error, fmt::Display, process::ExitCode};
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    process::ExitCode,
+};
 
 const FAILED: u8 = 1;
 const WRONG: u8 = 2;
@@ -50,6 +54,19 @@ impl Failure {
             Self::Told => ExitCode::from(FAILED),
             Self::Unwell => ExitCode::from(UNWELL),
             Self::ReaderGone => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// The message alone, for a command that goes on without what has failed.
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(message) | Self::Wrong(message) | Self::Config(message) => {
+                f.write_str(message)
+            }
+            Self::Usage(error) => error.fmt(f),
+            Self::Told | Self::Unwell => f.write_str("the reason is told above"),
         }
     }
 }

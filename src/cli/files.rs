@@ -5,7 +5,7 @@ use crate::config::{Config, Sources};
 use std::path::PathBuf;
 
 /// The configuration files of a command.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Default)]
 pub(super) struct Files {
     /// TOML file that overrides the defaults; a later file overrides an earlier one [default:
     /// config/local.toml, if it exists]

@@ -21,6 +21,11 @@ pub enum Applies {
 }
 
 impl Applies {
+    /// When a change of the dotted `key` takes effect.
+    pub fn of(key: &str) -> Self {
+        applies(key)
+    }
+
     /// As it is spelled in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

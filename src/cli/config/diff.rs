@@ -1,19 +1,26 @@
-//! `postroom config diff`: which values are not the defaults.
+//! `postroom config diff`: which values are not the defaults, or not those of a running daemon.
 
 use super::{
-    super::{failure::Failure, output},
+    super::{admin::Remote, failure::Failure, files::Files, output},
     load,
+    running::{self, RunningConfig, RunningDifference, RunningOverride},
 };
-use crate::config::{ChangedKey, Sources};
+use crate::config::{Applies, ChangedKey, Loaded};
 use serde_json::{Value, json};
+
+/// What is said if the hashes differ and no value that is shown does.
+const SECRET_DIFFERS: &str =
+    "a secret is another one: the hashes of all values differ, and no value that can be shown does";
+/// What is said of secrets if other values differ.
+const SECRETS_UNKNOWN: &str = "secrets are not compared, since the daemon shows none";
 
 /// Compares the configuration with the defaults.
 ///
 /// # Errors
 /// [`Failure::Unwell`] if there is a difference.
-pub(super) fn run(sources: &Sources, is_json: bool) -> Result<(), Failure> {
-    let changed = load(sources)?.changed_from_defaults()?;
-    if is_json {
+pub(super) fn with_defaults(remote: &Remote, files: &Files) -> Result<(), Failure> {
+    let changed = load(&remote.sources(files))?.changed_from_defaults()?;
+    if remote.json {
         output::print_json(&document(&changed))?;
     } else if changed.is_empty() {
         output::print("no difference: all values are the defaults")?;
@@ -21,6 +28,41 @@ pub(super) fn run(sources: &Sources, is_json: bool) -> Result<(), Failure> {
         output::print(&table(&changed))?;
     }
     if changed.is_empty() { Ok(()) } else { Err(Failure::Unwell) }
+}
+
+/// Compares the configuration with that of the running daemon.
+///
+/// # Errors
+/// [`Failure::Unwell`] if there is a difference, or a pool has an override.
+pub(super) fn with_running(remote: Remote, files: Files) -> Result<(), Failure> {
+    let is_json = remote.json;
+    let here = load(&remote.sources(&files))?;
+    let running = running::ask(remote, files)?;
+    let differences = running.differences(&here);
+    let is_same = running.hash == here.hash();
+    if is_json {
+        output::print_json(&running_document(&here, &running, &differences))?;
+    } else if is_same && running.overrides.is_empty() {
+        output::print("no difference: the daemon runs with these values")?;
+    } else {
+        output::print(&running_text(&running, &differences, is_same))?;
+    }
+    if is_same && running.overrides.is_empty() { Ok(()) } else { Err(Failure::Unwell) }
+}
+
+/// What a reload of these files would change in the daemon, for people.
+pub(super) fn reload_text(here: &Loaded, running: &RunningConfig) -> String {
+    let differences = running.differences(here);
+    if running.hash == here.hash() {
+        return "the running daemon has these values: a reload would change nothing".to_owned();
+    }
+    let pending = differences.iter().filter(|it| it.applies == Applies::Restart).count();
+    let applied = differences.len() - pending;
+    let counts = format!(
+        "in the running daemon, a reload of these files would change {applied} values; \
+         {pending} more would wait for a restart"
+    );
+    format!("{counts}\n{}", running_text(running, &differences, false))
 }
 
 fn document(changed: &[ChangedKey]) -> Value {
@@ -37,12 +79,74 @@ fn document(changed: &[ChangedKey]) -> Value {
 }
 
 fn table(changed: &[ChangedKey]) -> String {
-    let side = |value: &Option<String>| value.clone().unwrap_or_else(|| output::NONE.to_owned());
     let row = |change: &ChangedKey| {
-        let (default, value) = (side(&change.old), side(&change.new));
         let applies = change.applies.words().to_owned();
-        let cells = [change.key.clone(), default, value, applies, change.origin.clone()];
-        cells.map(|cell| output::line(&cell)).to_vec()
+        let (default, value) = (cell(change.old.as_deref()), cell(change.new.as_deref()));
+        vec![output::line(&change.key), default, value, applies, output::line(&change.origin)]
     };
     output::table(&["key", "default", "value", "applies", "origin"], changed.iter().map(row))
+}
+
+/// The comparison as JSON. `secrets` says whether all secrets are the same: true, false, or null if
+/// that is not known.
+pub(super) fn running_document(
+    here: &Loaded,
+    running: &RunningConfig,
+    differences: &[RunningDifference],
+) -> Value {
+    let is_same = running.hash == here.hash();
+    let same_secrets = (is_same || differences.is_empty()).then_some(is_same);
+    json!({
+        "hash": here.hash(),
+        "running_hash": running.hash,
+        "items": differences,
+        "overrides": running.overrides,
+        "same_secrets": same_secrets,
+    })
+}
+
+fn running_text(
+    running: &RunningConfig,
+    differences: &[RunningDifference],
+    is_same: bool,
+) -> String {
+    let mut parts = Vec::new();
+    if !differences.is_empty() {
+        parts.push(running_table(differences));
+        parts.push(SECRETS_UNKNOWN.to_owned());
+    } else if !is_same {
+        parts.push(SECRET_DIFFERS.to_owned());
+    }
+    parts.extend(running.overrides.iter().map(override_text));
+    parts.join("\n")
+}
+
+fn running_table(differences: &[RunningDifference]) -> String {
+    let row = |it: &RunningDifference| {
+        let (running, here) = (cell(it.running.as_deref()), cell(it.here.as_deref()));
+        let places = (cell(it.running_origin.as_deref()), cell(it.origin.as_deref()));
+        vec![
+            output::line(&it.key),
+            running,
+            here,
+            it.applies.words().to_owned(),
+            places.0,
+            places.1,
+        ]
+    };
+    let header = ["key", "running", "here", "applies", "running_origin", "origin"];
+    output::table(&header, differences.iter().map(row))
+}
+
+/// An override in one line: what is set, by whom, and until when.
+pub(super) fn override_text(set: &RunningOverride) -> String {
+    let until = set.expires_at.as_ref().map(|at| format!(", until {at}")).unwrap_or_default();
+    let note = set.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+    let text =
+        format!("override: {} {} by {} at {}{until}{note}", set.key, set.value, set.by, set.at);
+    output::line(&text)
+}
+
+fn cell(value: Option<&str>) -> String {
+    value.map_or_else(|| output::NONE.to_owned(), output::line)
 }

@@ -1,30 +1,37 @@
 //! `postroom config explain`: everything that is known about one key.
 
 use super::{
-    super::{failure::Failure, output},
+    super::{admin::Remote, failure::Failure, files::Files, output},
+    diff::override_text,
     load,
+    running::{self, RunningConfig},
     show::{item, table},
 };
 use crate::{
-    config::{KeyExplanation, LayerValue, Sources},
+    config::{KeyExplanation, LayerValue},
     registry,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-pub(super) fn run(key: &str, sources: &Sources, is_json: bool) -> Result<(), Failure> {
-    let loaded = load(sources)?;
+/// Explains `key`, with what the running daemon says, if one answers.
+pub(super) fn run(key: &str, remote: Remote, files: Files) -> Result<(), Failure> {
+    let is_json = remote.json;
+    let sources = remote.sources(&files);
+    let loaded = load(&sources)?;
     let registry = registry::postroom();
     let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
-    let explained = loaded.explain(sources, key, &kinds, &channels).map_err(Failure::Wrong)?;
+    let explained = loaded.explain(&sources, key, &kinds, &channels).map_err(Failure::Wrong)?;
+    let running = running::ask(remote, files);
     if is_json {
-        output::print_json(&document(&explained))
+        let running = running.ok().map(|it| running_document(&explained, &it));
+        output::print_json(&document(&explained, running))
     } else {
-        output::print(&text(explained))
+        output::print(&text(explained, &running))
     }
 }
 
-fn document(explained: &KeyExplanation) -> Value {
+fn document(explained: &KeyExplanation, running: Option<Value>) -> Value {
     let expected = explained.expected.as_ref();
     let range = expected.and_then(|it| it.range.as_ref());
     let layer = |it: &LayerValue| json!({"value": it.value, "origin": it.origin, "wins": it.wins});
@@ -40,11 +47,58 @@ fn document(explained: &KeyExplanation) -> Value {
         "applies": explained.applies,
         "layers": explained.layers.iter().map(layer).collect::<Vec<_>>(),
         "keys": explained.keys.iter().map(item).collect::<Vec<_>>(),
+        "running": running,
     })
 }
 
+fn running_document(explained: &KeyExplanation, running: &RunningConfig) -> Value {
+    let value = keys(explained).into_iter().find_map(|key| running.value(key));
+    let set = running.overrides.iter().find(|it| it.key == explained.key);
+    json!({
+        "value": value.map(|it| &it.value),
+        "origin": value.map(|it| &it.origin),
+        "pending": value.and_then(|it| it.pending.as_ref()),
+        "override": set,
+    })
+}
+
+/// What the running daemon says about the key: its value, what waits for a restart, and an
+/// override; or why it says nothing.
+fn running_facts(
+    explained: &KeyExplanation,
+    running: &Result<RunningConfig, Failure>,
+) -> Vec<String> {
+    let running = match running {
+        Ok(running) => running,
+        Err(failure) => return vec![format!("not known: {failure}")],
+    };
+    let mut facts = Vec::new();
+    match keys(explained).into_iter().find_map(|key| running.value(key)) {
+        Some(value) => {
+            facts.push(format!("{} ({})", value.value, value.origin));
+            if let Some(next) = &value.pending {
+                let value = next.value.as_deref().unwrap_or(output::NONE);
+                facts.push(format!("{value} ({}) waits for a restart", next.origin));
+            }
+        }
+        None => facts.push("the daemon has no such key".to_owned()),
+    }
+    facts.extend(running.overrides.iter().filter(|it| it.key == explained.key).map(override_text));
+    facts
+}
+
+/// The key, and the key that it has its value from.
+fn keys(explained: &KeyExplanation) -> Vec<&str> {
+    let of_all = explained.effective.as_ref().map(|it| it.key.as_str());
+    [explained.key.as_str()].into_iter().chain(of_all).collect()
+}
+
 /// The explanation for people: the meaning, then facts, then the layers.
-fn text(explained: KeyExplanation) -> String {
+fn text(explained: KeyExplanation, running: &Result<RunningConfig, Failure>) -> String {
+    let of_running = match explained.applies {
+        Some(_) => running_facts(&explained, running),
+        None => Vec::new(),
+    };
     let mut text = format!("{}\n", output::line(&explained.key));
     if !explained.meaning.is_empty() {
         // Writing to a string cannot fail.
@@ -77,6 +131,9 @@ fn text(explained: KeyExplanation) -> String {
             let state = if layer.wins { "applies" } else { "hidden" };
             add("set", format!("{} ({}), {state}", layer.value, layer.origin));
         }
+    }
+    for fact in of_running {
+        add("running", fact);
     }
     let width = facts.iter().map(|it| it[0].len()).max().unwrap_or_default();
     if !facts.is_empty() {

@@ -2,72 +2,84 @@
 
 mod diff;
 mod explain;
+mod running;
 mod show;
 
-use super::{failure::Failure, files::Files, output};
+use super::{admin::Remote, failure::Failure, files::Files, output};
 use crate::{
     config::{Loaded, Sources},
     registry,
 };
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use serde_json::json;
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
     /// Check the configuration and print everything that is wrong with it
     Check {
+        /// Say also what a reload would change in the running daemon
+        #[arg(long)]
+        running: bool,
         #[command(flatten)]
-        files: Files,
+        remote: Remote,
     },
     /// Show every value with the place where it was set, secrets masked
     Show(show::ShowArgs),
-    /// Explain a key: what it means, which layers set it, when a change of it applies
+    /// Explain a key: what it means, which layers set it, when a change of it applies, and what the
+    /// daemon runs with, if one answers
     Explain {
         /// The key, such as `pools.default.size`; or a section
         #[arg(value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
         key: String,
         #[command(flatten)]
-        files: Files,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        remote: Remote,
     },
     /// Show the values that are not the defaults; exit code 3 if there are any
     Diff {
-        #[command(flatten)]
-        files: Files,
-        /// Print JSON
+        /// Compare with the running daemon instead of the defaults
         #[arg(long)]
-        json: bool,
+        running: bool,
+        #[command(flatten)]
+        remote: Remote,
     },
 }
 
 /// Runs the command. `files` are those given before it.
 pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Check { files: own } => {
-            let sources = own.over(files).sources();
-            check(&load(&sources)?)?;
-            output::print(&format!("ok: {}", output::line(&read(&sources))))
-        }
+        ConfigCommand::Check { running, remote } => check(running, remote, files),
         ConfigCommand::Show(args) => show::run(args, files),
-        ConfigCommand::Explain { key, files: own, json } => {
-            explain::run(&key, &own.over(files).sources(), json)
-        }
-        ConfigCommand::Diff { files: own, json } => diff::run(&own.over(files).sources(), json),
+        ConfigCommand::Explain { key, remote } => explain::run(&key, remote, files),
+        ConfigCommand::Diff { running: true, remote } => diff::with_running(remote, files),
+        ConfigCommand::Diff { running: false, remote } => diff::with_defaults(&remote, &files),
+    }
+}
+
+/// Checks the configuration; warnings go to stderr.
+fn check(is_running: bool, remote: Remote, files: Files) -> Result<(), Failure> {
+    let (is_json, sources) = (remote.json, remote.sources(&files));
+    let loaded = load(&sources)?;
+    registry::postroom().check(&loaded.config)?;
+    let warnings = loaded.config.warnings();
+    for warning in warnings {
+        output::complain(&output::line(&format!("warning: {warning}")));
+    }
+    let running = if is_running { Some(running::ask(remote, files)?) } else { None };
+    if is_json {
+        let compared = |it| diff::running_document(&loaded, it, &it.differences(&loaded));
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let running = running.as_ref().map(compared);
+        return output::print_json(&json!({"warnings": warnings, "running": running}));
+    }
+    output::print(&format!("ok: {}", output::line(&read(&sources))))?;
+    match running {
+        Some(running) => output::print(&diff::reload_text(&loaded, &running)),
+        None => Ok(()),
     }
 }
 
 fn load(sources: &Sources) -> Result<Loaded, Failure> {
     Ok(Loaded::load(sources)?)
-}
-
-/// Checks the names of kinds and channels, and prints warnings to stderr.
-fn check(loaded: &Loaded) -> Result<(), Failure> {
-    registry::postroom().check(&loaded.config)?;
-    for warning in loaded.config.warnings() {
-        output::complain(&output::line(&format!("warning: {warning}")));
-    }
-    Ok(())
 }
 
 /// The layers that were read, the lowest first.
