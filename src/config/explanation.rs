@@ -1,7 +1,7 @@
 //! Everything that is known about one key, for `postroom config explain`.
 
 use super::{
-    Loaded, Sources,
+    Loaded,
     client::NOT_INHERITED,
     descriptions,
     error::{Errors, Expected},
@@ -69,14 +69,13 @@ pub fn known_keys() -> Vec<KnownKey> {
 }
 
 impl Loaded {
-    /// Explains the key or section `name`. `sources` are those of this configuration; `kinds` and
-    /// `channels` are those that it may name.
+    /// Explains the key or section `name`. `kinds` and `channels` are those that a configuration may
+    /// name. The layers are told as their files are now.
     ///
     /// # Errors
     /// That there is no such key, kind, client or channel, with the nearest one.
     pub fn explain(
         &self,
-        sources: &Sources,
         name: &str,
         kinds: &[JobKind],
         channels: &[ChannelName],
@@ -93,7 +92,7 @@ impl Loaded {
         });
         // Find what each layer sets: the highest layer first, and a kind's own section before the
         // default of all kinds.
-        let layers = super::loaded::all_layers(sources, &Errors::default());
+        let layers = super::loaded::all_layers(self.sources(), &Errors::default());
         let mut set = Vec::new();
         for place in &places {
             let found = layers.iter().rev().filter_map(|layer| node_at(layer, place));
@@ -232,7 +231,7 @@ mod tests {
     fn explained(toml: &str, env: &[(&str, &str)], key: &str) -> Result<KeyExplanation, String> {
         let (sources, _dir) = sources(toml, env);
         let loaded = Loaded::load(&sources).expect("valid");
-        loaded.explain(&sources, key, &KINDS, &CHANNELS)
+        loaded.explain(key, &KINDS, &CHANNELS)
     }
 
     /// The values of the layers, the highest first; the one that wins in brackets.

@@ -121,6 +121,11 @@ impl Loaded {
         values_of(&self.table, &self.files)
     }
 
+    /// The layers that it was read from.
+    pub(super) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// What is expected of each key that was read, by dotted key.
     pub(super) fn expected_by_key(&self) -> &BTreeMap<String, Expected> {
         &self.expected

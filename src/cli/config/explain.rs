@@ -17,11 +17,10 @@ use std::fmt::Write as _;
 /// Explains `key`, with what the running daemon says, if one answers.
 pub(super) fn run(key: &str, remote: Remote, files: Files) -> Result<(), Failure> {
     let is_json = remote.json;
-    let sources = remote.sources(&files);
-    let loaded = load(&sources)?;
+    let loaded = load(&remote.sources(&files))?;
     let registry = registry::postroom();
     let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
-    let explained = loaded.explain(&sources, key, &kinds, &channels).map_err(Failure::Wrong)?;
+    let explained = loaded.explain(key, &kinds, &channels).map_err(Failure::Wrong)?;
     let running = running::ask(remote, files);
     if is_json {
         let running = running.ok().map(|it| running_document(&explained, &it));

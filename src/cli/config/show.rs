@@ -4,8 +4,10 @@ use super::{
     super::{failure::Failure, files::Files, output},
     load,
 };
-use crate::config::{EffectiveValue, Loaded, Sources};
-use crate::registry;
+use crate::{
+    config::{EffectiveValue, Loaded},
+    registry,
+};
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -28,13 +30,12 @@ pub(in crate::cli) struct ShowArgs {
 
 pub(super) fn run(args: ShowArgs, files: Files) -> Result<(), Failure> {
     let ShowArgs { prefix, changed, files: own, json } = args;
-    let sources = own.over(files).sources();
-    let loaded = load(&sources)?;
+    let loaded = load(&own.over(files).sources())?;
     let mut values = loaded.values();
     if let Some(prefix) = &prefix {
         values.retain(|value| is_at_or_below(&value.key, prefix));
         if values.is_empty() {
-            check_key(&loaded, &sources, prefix)?;
+            check_key(&loaded, prefix)?;
         }
     }
     if changed {
@@ -52,10 +53,10 @@ fn is_at_or_below(key: &str, prefix: &str) -> bool {
 }
 
 /// Checks that there may be such a key, although nothing sets it.
-fn check_key(loaded: &Loaded, sources: &Sources, name: &str) -> Result<(), Failure> {
+fn check_key(loaded: &Loaded, name: &str) -> Result<(), Failure> {
     let registry = registry::postroom();
     let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
-    loaded.explain(sources, name, &kinds, &channels).map(drop).map_err(Failure::Wrong)
+    loaded.explain(name, &kinds, &channels).map(drop).map_err(Failure::Wrong)
 }
 
 fn document(values: &[EffectiveValue]) -> Value {
@@ -84,6 +85,7 @@ pub(super) fn table(values: Vec<EffectiveValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
 
     #[test]
     fn every_value_is_shown_with_its_origin_and_when_it_applies() {

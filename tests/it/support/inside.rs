@@ -15,17 +15,20 @@ use postroom::{
     registry::Registry,
     store::Store,
     telemetry::board::{ActorView, Board},
+    tuning::{ReloadBy, ReloadReport, Tuner},
 };
 use std::{
     fs,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     panic,
+    path::PathBuf,
     sync::{Arc, Once},
     thread::{self, JoinHandle},
 };
 use tokio::sync::oneshot;
 
-const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+/// The token with which [`Inside`] asks the admin API.
+pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 /// The name of the threads on which handlers run.
 const HANDLER_THREAD: &str = "work";
 
@@ -41,6 +44,7 @@ pub struct Inside {
     http: reqwest::Client,
     may_leave: Allowed,
     url: String,
+    tuner: Tuner,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     /// Where its configuration comes from.
@@ -53,6 +57,7 @@ struct Started {
     store: Store,
     board: Arc<Board>,
     config: Live,
+    tuner: Tuner,
 }
 
 /// Prints panics of handlers, which tests cause by the hundred, without a backtrace. Where
@@ -69,23 +74,45 @@ fn panics_of_handlers_have_no_backtrace() {
     });
 }
 
+/// A file without a value, and not empty: an empty one looks like an editor at work.
+const UNCHANGED: &str = "# What the test changes.\n";
+
+/// The highest file of the configuration.
+fn change_file(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("change.toml")
+}
+
 impl Inside {
     /// Starts a daemon with these handlers and waits until it is there.
     pub async fn start(place: &Place, config: &str, registry: Registry) -> Self {
+        let env = [
+            ("POSTROOM__ADMIN__TOKEN", ADMIN_TOKEN),
+            ("POSTROOM__SERVER__SHUTDOWN_TIMEOUT", "1s"),
+            ("POSTROOM__SERVER__WORKERS", "1"),
+        ];
+        Self::start_with(place, config, &env, registry).await
+    }
+
+    /// As [`Inside::start`], with this environment in the place of the usual one. The configuration
+    /// must set [`ADMIN_TOKEN`], or [`Inside::api`] is refused.
+    pub async fn start_with(
+        place: &Place,
+        config: &str,
+        env: &[(&str, &str)],
+        registry: Registry,
+    ) -> Self {
         panics_of_handlers_have_no_backtrace();
         let scratch = Scratch::new("inside");
         let in_file = format!("sqlite://{}", scratch.path().join("postroom.db").display());
         let database_url = place.database_url().unwrap_or(&in_file).to_owned();
         let file = scratch.path().join("test.toml");
         fs::write(&file, config).expect("the scratch directory can be written");
-        let env = [
-            ("POSTROOM__DATABASE__URL", database_url.as_str()),
-            ("POSTROOM__ADMIN__TOKEN", ADMIN_TOKEN),
-            ("POSTROOM__SERVER__SHUTDOWN_TIMEOUT", "1s"),
-            ("POSTROOM__SERVER__WORKERS", "1"),
-        ];
-        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let sources = Sources { files: vec![file], env, ..Sources::default() };
+        let change = change_file(&scratch);
+        fs::write(&change, UNCHANGED).expect("the scratch directory can be written");
+        let of_database = [("POSTROOM__DATABASE__URL", database_url.as_str())];
+        let env = of_database.iter().chain(env);
+        let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let sources = Sources { files: vec![file, change], env, ..Sources::default() };
         let loaded = Loaded::load(&sources).expect("a configuration");
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
@@ -96,14 +123,15 @@ impl Inside {
                 let daemon = daemon.expect("the daemon starts");
                 let (store, board) = (daemon.store().clone(), daemon.board().clone());
                 let (url, config) = (daemon.url().to_owned(), daemon.config().clone());
-                started.send(Started { url, store, board, config }).ok();
+                let tuner = daemon.tuner().clone();
+                started.send(Started { url, store, board, config, tuner }).ok();
                 // Whether the test says so or is gone.
                 stopped.await.ok();
                 daemon.stop().await;
             });
         };
         let thread = thread::Builder::new().name("daemon".to_owned()).spawn(run).expect("a thread");
-        let Started { url, store, board, config } = starting.await.expect("the daemon starts");
+        let Started { url, store, board, config, tuner } = starting.await.expect("the daemon starts");
         let (stop, thread) = (Some(stop), Some(thread));
         Self {
             store,
@@ -113,6 +141,7 @@ impl Inside {
             http: http(),
             may_leave: Allowed::default(),
             url,
+            tuner,
             stop,
             thread,
             sources,
@@ -132,6 +161,15 @@ impl Inside {
     /// Makes the configuration of this text the one that applies, at once.
     pub fn set_config(&self, text: &str) {
         self.config.set(self.loaded(text));
+    }
+
+    /// Changes the configuration of the running daemon: `change` becomes its highest file, over the
+    /// one that it was started with. Tells what the reload did.
+    pub async fn reload(&self, change: &str) -> Arc<ReloadReport> {
+        let (file, new) = (change_file(&self.scratch), self.scratch.path().join("new"));
+        fs::write(&new, format!("{UNCHANGED}{change}")).expect("the directory can be written");
+        fs::rename(new, file).expect("the scratch directory can be written");
+        self.tuner.reload(ReloadBy::signal()).await.expect("the daemon is not stopping")
     }
 
     /// Says that this may be left behind when it is dropped, and why that is right.
@@ -172,6 +210,13 @@ impl Inside {
     /// Prepares a request outside of the admin API, for instance of `/metrics`.
     pub fn prepare(&self, path: &str) -> reqwest::RequestBuilder {
         self.http.get(format!("{}{path}", self.url)).bearer_auth(ADMIN_TOKEN)
+    }
+
+    /// Asks the admin API from this address of this machine.
+    pub async fn api_from(&self, address: IpAddr, path: &str) -> Answer {
+        let http = reqwest::Client::builder().no_proxy().local_address(address).build();
+        let url = format!("{}/api/v1{path}", self.url);
+        web::ask(http.expect("a client").get(url).bearer_auth(ADMIN_TOKEN)).await
     }
 
     /// Prepares a provider's `GET`, by which it tries a webhook.

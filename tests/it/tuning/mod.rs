@@ -1,8 +1,12 @@
 //! A running daemon follows its configuration.
 
 mod applied;
+mod effects;
+mod effects_of_jobs;
 mod files;
+mod keys;
 mod refused;
+mod starts;
 
 use crate::support::{
     daemon::Daemon,
