@@ -66,7 +66,7 @@ impl Display for Failure {
                 f.write_str(message)
             }
             Self::Usage(error) => error.fmt(f),
-            Self::Told | Self::Unwell => f.write_str("the reason is told above"),
+            Self::Told | Self::Unwell | Self::ReaderGone => f.write_str("the reason is told above"),
         }
     }
 }
