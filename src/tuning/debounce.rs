@@ -10,32 +10,32 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Files that cannot be loaded may be half written for this long. Then they are refused.
 const UNFINISHED_MAX: Duration = Duration::from_secs(1);
 
-/// Decides when changed files are loaded. A hint is a sign that a file may have changed.
+/// Decides when changed files are loaded. A touch is a sign that a file may have changed.
 #[derive(Debug, Default)]
 pub(super) struct Debounce {
-    /// The first and the last hint since the last load.
-    hinted: Option<(Instant, Instant)>,
+    /// The first and the last touch since the last load.
+    touched: Option<(Instant, Instant)>,
     /// When files that cannot be loaded were first seen.
     unfinished_since: Option<Instant>,
 }
 
 impl Debounce {
-    /// Notes a hint.
-    pub(super) fn hint(&mut self, now: Instant) {
-        let first = self.hinted.map_or(now, |(first, _)| first);
-        self.hinted = Some((first, now));
+    /// Notes a touch.
+    pub(super) fn touch(&mut self, now: Instant) {
+        let first = self.touched.map_or(now, |(first, _)| first);
+        self.touched = Some((first, now));
     }
 
     /// When to load; `None` if there is nothing to load.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let rested = self.hinted.map(|(first, last)| (last + REST).min(first + LONGEST));
+        let rested = self.touched.map(|(first, last)| (last + REST).min(first + LONGEST));
         let patient = self.unfinished_since.map(|since| since + UNFINISHED_MAX);
         [rested, patient].into_iter().flatten().min()
     }
 
-    /// Takes the hints of a load that begins now.
+    /// Takes the touches of a load that begins now.
     pub(super) fn begin(&mut self) {
-        self.hinted = None;
+        self.touched = None;
     }
 
     /// Notes that what was loaded looks half written. True if it has looked so for too long: then
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_load_waits_for_rest_but_not_for_long() {
-        for (hints, due) in [
+        for (touches, due) in [
             (&[0][..], 250),
             (&[0, 100], 350),
             (&[0, 200, 400, 600], 850),
@@ -74,10 +74,10 @@ mod tests {
         ] {
             let (mut debounce, start) = (Debounce::default(), Instant::now());
             assert_eq!(debounce.due_at(), None);
-            for hint in hints {
-                debounce.hint(start + ms(*hint));
+            for touch in touches {
+                debounce.touch(start + ms(*touch));
             }
-            assert_eq!(debounce.due_at(), Some(start + ms(due)), "{hints:?}");
+            assert_eq!(debounce.due_at(), Some(start + ms(due)), "{touches:?}");
             debounce.begin();
             assert_eq!(debounce.due_at(), None);
         }
@@ -90,7 +90,7 @@ mod tests {
         for at in 0..3_000 {
             let now = start + ms(at);
             if at < 1_000 && at % 10 == 0 {
-                debounce.hint(now);
+                debounce.touch(now);
             }
             if debounce.due_at().is_some_and(|due| due <= now) {
                 debounce.begin();
@@ -103,12 +103,12 @@ mod tests {
     #[test]
     fn a_half_written_file_is_tried_again_and_refused_after_a_second() {
         let (mut debounce, start) = (Debounce::default(), Instant::now());
-        debounce.hint(start);
+        debounce.touch(start);
         debounce.begin();
         assert!(!debounce.unfinished(start + ms(250)));
         assert_eq!(debounce.due_at(), Some(start + ms(1_250)));
         // Another write is loaded as soon as it rests.
-        debounce.hint(start + ms(300));
+        debounce.touch(start + ms(300));
         assert_eq!(debounce.due_at(), Some(start + ms(550)));
         debounce.begin();
         assert!(!debounce.unfinished(start + ms(550)));

@@ -51,19 +51,19 @@ pub(super) struct FileWatch {
     files: BTreeMap<PathBuf, Option<FileStamp>>,
     /// The files that had content when they were accepted.
     filled: BTreeSet<PathBuf>,
-    hinted: Arc<Notify>,
+    touched: Arc<Notify>,
     has_warned: bool,
 }
 
 impl FileWatch {
     /// Watches nothing yet.
     pub(super) fn new() -> Self {
-        let (names, hinted) =
+        let (names, touched) =
             (Arc::<Mutex<BTreeSet<PathBuf>>>::default(), Arc::<Notify>::default());
-        let (known, hint) = (names.clone(), hinted.clone());
+        let (known, told) = (names.clone(), touched.clone());
         let tell = move |event: notify::Result<notify::Event>| {
-            if is_hint(event.as_ref(), &known.lock().unwrap_or_else(PoisonError::into_inner)) {
-                hint.notify_one();
+            if is_touch(event.as_ref(), &known.lock().unwrap_or_else(PoisonError::into_inner)) {
+                told.notify_one();
             }
         };
         let mut watch = Self {
@@ -72,7 +72,7 @@ impl FileWatch {
             directories: BTreeMap::new(),
             files: BTreeMap::new(),
             filled: BTreeSet::new(),
-            hinted,
+            touched,
             has_warned: false,
         };
         match notify::recommended_watcher(tell) {
@@ -82,9 +82,9 @@ impl FileWatch {
         watch
     }
 
-    /// Waits for a hint.
-    pub(super) async fn hinted(&self) {
-        self.hinted.notified().await;
+    /// Waits for a touch.
+    pub(super) async fn touched(&self) {
+        self.touched.notified().await;
     }
 
     /// Watches these files from now on, and no others.
@@ -181,7 +181,7 @@ impl FileWatch {
 }
 
 /// True if an event may mean that one of `names` has changed.
-fn is_hint(event: Result<&notify::Event, &notify::Error>, names: &BTreeSet<PathBuf>) -> bool {
+fn is_touch(event: Result<&notify::Event, &notify::Error>, names: &BTreeSet<PathBuf>) -> bool {
     match event {
         // The watcher has lost events.
         Err(_) => true,
@@ -214,7 +214,7 @@ mod tests {
     use notify::event::{AccessKind, CreateKind, Event, Flag, ModifyKind};
 
     #[test]
-    fn only_changes_of_the_names_are_hints() {
+    fn only_changes_of_the_names_are_touches() {
         let names = BTreeSet::from([PathBuf::from("/etc/a.toml")]);
         let event = |kind, path: &str| Event::new(kind).add_path(path.into());
         for (event, is) in [
@@ -224,24 +224,24 @@ mod tests {
             (event(EventKind::Access(AccessKind::Any), "/etc/a.toml"), false),
             (Event::new(EventKind::Other).set_flag(Flag::Rescan), true),
         ] {
-            assert_eq!(is_hint(Ok(&event), &names), is, "{event:?}");
+            assert_eq!(is_touch(Ok(&event), &names), is, "{event:?}");
         }
-        assert!(is_hint(Err(&notify::Error::generic("lost")), &names));
+        assert!(is_touch(Err(&notify::Error::generic("lost")), &names));
     }
 
     #[tokio::test]
-    async fn a_file_that_appears_is_hinted_and_seen() {
+    async fn a_file_that_appears_is_told_and_seen() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config/local.toml");
         let mut watch = FileWatch::new();
         watch.follow(std::slice::from_ref(&path));
         assert!(!watch.look());
         fs::create_dir(directory.path().join("config")).unwrap();
-        watch.hinted().await;
+        watch.touched().await;
         // The directory is there, and the file is not.
         assert!(!watch.look());
         fs::write(&path, "a").unwrap();
-        watch.hinted().await;
+        watch.touched().await;
         assert!(watch.look() && !watch.look());
     }
 }

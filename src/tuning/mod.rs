@@ -22,7 +22,7 @@ pub use self::{
     overrides::{OverrideError, OverridesSetup, PoolOverrides},
     report::{ReloadBy, ReloadOutcome, ReloadReport},
     status::TuningStatus,
-    task::{Prepare, Prepared, TunerSetup},
+    task::{OnReload, Prepare, Prepared, TunerSetup},
 };
 
 use self::{

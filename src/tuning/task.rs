@@ -34,6 +34,9 @@ pub type Prepare =
 /// What is done right after the configuration was replaced. It cannot fail.
 pub type Prepared = Vec<Box<dyn FnOnce() + Send>>;
 
+/// Is told of each reload; see [`TunerSetup::on_reload`].
+pub type OnReload = Box<dyn Fn(Option<&ReloadReport>) + Send + Sync>;
+
 /// The parts from which a tuner is made.
 pub struct TunerSetup {
     /// What runs, without overrides. Its layers are read again at each load.
@@ -47,7 +50,7 @@ pub struct TunerSetup {
     /// Prepares what follows a configuration.
     pub prepare: Prepare,
     /// Called with `None` when a reload begins, and with its report when it has ended.
-    pub on_reload: Box<dyn Fn(Option<&ReloadReport>) + Send + Sync>,
+    pub on_reload: OnReload,
 }
 
 impl std::fmt::Debug for TunerSetup {
@@ -96,7 +99,7 @@ struct Applicable {
 enum WokenBy {
     Asked(Option<Asked>),
     Overrides,
-    Hint,
+    Touch,
     Due,
     Look,
 }
@@ -119,7 +122,7 @@ impl TunerTask {
         setup.metrics.started(status.loaded_at);
         let mut debounce = Debounce::default();
         // A file may have changed while the daemon waited for its database.
-        debounce.hint(Instant::now());
+        debounce.touch(Instant::now());
         Self {
             files_hash: running.hash().to_owned(),
             running,
@@ -155,7 +158,7 @@ impl TunerTask {
             let wake = tokio::select! {
                 asked = self.asked.recv() => WokenBy::Asked(asked),
                 Ok(()) = self.overrides.changed() => WokenBy::Overrides,
-                () = self.files.hinted() => WokenBy::Hint,
+                () = self.files.touched() => WokenBy::Touch,
                 () = due => WokenBy::Due,
                 _ = looks.tick() => WokenBy::Look,
             };
@@ -163,9 +166,9 @@ impl TunerTask {
                 WokenBy::Asked(None) => return,
                 WokenBy::Asked(Some(first)) => self.answer(first).await,
                 WokenBy::Overrides => self.set_live(),
-                WokenBy::Hint => self.debounce.hint(Instant::now()),
+                WokenBy::Touch => self.debounce.touch(Instant::now()),
                 WokenBy::Due => self.load_files().await,
-                WokenBy::Look if self.files.look() => self.debounce.hint(Instant::now()),
+                WokenBy::Look if self.files.look() => self.debounce.touch(Instant::now()),
                 WokenBy::Look => {}
             }
         }

@@ -65,7 +65,7 @@ async fn each_way_to_write_a_file_is_applied_once() {
         way(&path, &sized(size));
         runs_soon(&daemon, KEY, &size.to_string()).await;
     }
-    // Whatever a file still hints at, it says the same.
+    // However often a file was touched, it says the same.
     assert_eq!(reload(&daemon).await.outcome(), "unchanged");
     assert_eq!(reloads(&daemon, "applied").await, 5, "{}", daemon.log());
     assert_eq!(reloads(&daemon, "refused").await, 0, "{}", daemon.log());
