@@ -1,7 +1,7 @@
 //! How the pools, and the recorder's room, follow the configuration.
 //!
-//! A change of the configuration is told to the supervisor, which fits all pools at once. Each
-//! tick fits them, too, and so does a new supervisor. A daemon that drains changes nothing any more.
+//! The supervisor hears of each change of the configuration and fits all pools at once. Each tick
+//! fits them, too, and so does a new supervisor. A daemon that drains changes nothing any more.
 
 use super::{actor::Supervisor, pool::Fitted, work};
 use crate::{

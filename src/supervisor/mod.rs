@@ -3,12 +3,13 @@
 //!
 //! Other systems call a supervisor what only restarts, or only fetches; this one does both.
 //! `claiming` decides which jobs are taken, `restarts` which actors are started again, `fitting`
-//! how pools follow the configuration, `drain` how it ends; all four are parts of the `actor`. A kind's `pool` stands between them: claiming
-//! fills its queue (`pool_queue`) and restarts replaces its slots (`pool_slots`). Neither touches
-//! the other's half; the pool joins them: jobs wake slots, and a slot that is down gets no job. A
-//! `slot` takes jobs from the queue, and `attempt` is what happens to a job from there to the
-//! recorder. Above the supervisor is the `guardian`, and what one supervisor leaves to the next
-//! is its `handover`.
+//! how pools follow the configuration, `drain` how it ends; all four are parts of the `actor`. A
+//! kind's `pool` stands between them: claiming fills its queue (`pool_queue`), restarts replaces
+//! its slots (`pool_slots`), and fitting says how many slots there are. Neither touches another's
+//! part; the pool joins them: jobs wake slots, and a slot that is down or leaving gets no job
+//! (`slot_states`). A `slot` takes jobs from the queue, and `attempt` is what happens to a job from
+//! there to the recorder. Above the supervisor is the `guardian`, and what one supervisor leaves
+//! to the next is its `handover`.
 
 mod actor;
 mod attempt;

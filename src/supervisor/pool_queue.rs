@@ -55,7 +55,7 @@ impl PoolQueue {
         self.change(|state| state.slots.fit(size, is_paused, state.jobs.len()))
     }
 
-    /// What a slot does next that has no job, or no job any more. If it has to wait, it is noted
+    /// The next step of a slot that has no job, or no job any more. If it has to wait, it is noted
     /// as idle and will be woken.
     pub(super) fn next(&self, slot: usize) -> NextStep<ClaimedJob> {
         let mut state = self.state();

@@ -138,7 +138,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// No slots yet.
+    /// A pool's slots before any is started.
     pub(super) fn new(entry: KindEntry, setup: SlotSetup, arbiters: Arc<[ArbiterHandle]>) -> Self {
         let (slots, intensity) = (BTreeMap::new(), Intensity::default());
         Self { entry, setup, arbiters, slots, size: 0, intensity }

@@ -1,9 +1,9 @@
 //! A slot: one handler actor, which works on one job of its kind at a time.
 //!
-//! Its pool owns it. The job that it works on is kept outside of it, where the supervisor finds
+//! Its pool owns it. The job that it works on is kept outside of it, so that the supervisor finds
 //! it. Its mailbox holds at most one wake-up. When it dies, the board reports that at once, its
-//! job becomes a failed attempt, and a replacement is started. When its pool shrinks, it ends between
-//! two jobs.
+//! job becomes a failed attempt, and a replacement is started. When its pool shrinks, it ends
+//! between two jobs.
 
 use super::{
     attempt, claiming::SlotFree, pool::SlotSetup, pool_slots::CurrentJob, slot_states::NextStep,

@@ -1,7 +1,8 @@
-//! Which slots of a pool have a job, wait for one, or have left, and which may start one now.
+//! The states of a pool's slots, and the rule by which a slot may start a job.
 //!
 //! No clock and no actor is needed for this, so a test can try thousands of orders of events. The
-//! pool's queue asks it under its lock; so a job starts either before a change of the size or by it.
+//! pool's queue asks it under its lock. So a job starts either before a change of the size, or by
+//! the new size.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -128,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// What the actor of a slot is at.
+    /// The state of a slot's actor.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Actor {
         /// It was started or woken and will ask for a job.
@@ -155,11 +156,11 @@ mod tests {
         Claimed,
         /// The slot with this number, counted round among those that can, asks for a job.
         Ask(usize),
-        /// … ends its job.
+        /// Such a slot ends its job.
         Finish(usize),
-        /// … dies.
+        /// Such a slot dies.
         Die(usize),
-        /// The supervisor finds that … is gone.
+        /// The supervisor finds that such a slot is gone.
         Check(usize),
         /// The supervisor ticks: it checks all slots.
         Tick,
@@ -184,15 +185,15 @@ mod tests {
     #[derive(Debug, Default)]
     struct World {
         states: SlotStates,
-        /// In the database.
+        /// The jobs in the database.
         pending: VecDeque<u32>,
         /// How many jobs the claim under way asks for; 0: none is.
         claim: usize,
         /// One more claim is to be made after that.
         is_nudged: bool,
-        /// In the pool's queue.
+        /// The jobs in the pool's queue.
         jobs: VecDeque<u32>,
-        /// By slot number.
+        /// The actors of slots, by slot number.
         actors: BTreeMap<usize, Actor>,
         size: usize,
         is_paused: bool,

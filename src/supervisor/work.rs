@@ -1,9 +1,9 @@
 //! The threads on which handlers of one kind run.
 //!
 //! A handler that never yields keeps its thread. The runtime of such a thread is replaced by a
-//! fresh one, so the kind's other jobs have as many threads as before. A pool that is resized gets a
-//! fresh runtime, too. Futures on the old runtime go on there, and the runtime ends with the last of
-//! them.
+//! fresh one, so the kind's other jobs have as many threads as before. A pool that is resized gets
+//! a fresh runtime, too. Futures on the old runtime go on there, and the runtime ends with the
+//! last of them.
 
 use crate::{
     config,
@@ -144,8 +144,8 @@ impl WorkRuntime {
         Some((task, guard))
     }
 
-    /// Gives the kind as many threads as these slots need. If the system gives none, the kind goes on
-    /// with those that it has.
+    /// Gives the kind as many threads as these slots need. If the system gives none, the kind goes
+    /// on with those that it has.
     pub(super) fn resize(&self, slots: usize) {
         self.replace(|now| (now.count != thread_count(slots)).then(|| thread_count(slots)), STACK);
     }

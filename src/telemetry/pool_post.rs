@@ -1,7 +1,8 @@
 //! A pool's place on the board.
 //!
-//! The pool posts how it is configured, which of its slots wait or leave, and how many jobs wait for a
-//! slot; slots post when they are busy, and threads when they are lost. All of it is atomic, so posting blocks nobody.
+//! The pool posts how it is configured, which of its slots wait or leave, and how many jobs wait
+//! for a slot; slots post when they are busy, and threads when they are lost. All of it is atomic,
+//! so posting blocks nobody.
 
 use super::rates::Rate60;
 use crate::{

@@ -7,8 +7,9 @@ use crate::{
         both::{Peek, Place},
         daemon::Daemon,
         eventually,
+        leftovers::Leftover,
         pgbouncer::{Parameters, PgBouncer},
-        web::{ask, mail},
+        web::{ask, mail, sms},
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -70,6 +71,33 @@ on_both_daemons! {
     /// The defaults.
     async fn an_idle_daemon_asks_less_than_once_a_second_besides_its_heartbeats(place: Place) {
         rests(&place.start(CONFIG).await, !place.is_sqlite()).await;
+    }
+}
+
+on_both_daemons! {
+    /// Jobs of a paused kind wait, one of them a suspect, and nobody asks for them all the time.
+    async fn a_daemon_with_a_paused_kind_rests_beside_its_jobs(place: Place) {
+        let config = format!("{CONFIG}[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n");
+        let daemon = place.start(&config).await;
+        daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
+        for lead in 0..20 {
+            let answer = ask(daemon.webhook("sms", "demo").json(&sms(lead, "Call me."))).await;
+            assert_eq!(answer.outcome(), "accepted", "{answer:?}");
+        }
+        let db = Peek::of(&daemon).await;
+        let now = if db.is_sqlite() { "cast(unixepoch('subsec') * 1000 as integer)" } else { "now()" };
+        let job = "(select min(job_id) from job_ready)";
+        for sql in [
+            format!(
+                "insert into job_attempts (job_id, run, spared, outcome, ended, finished_at) \
+                 values ({job}, 1, 0, 'rescued', false, {now})"
+            ),
+            format!("update job_ready set turn = null, run_at = {now}, run = 1 where job_id = {job}"),
+        ] {
+            db.execute(&sql).await;
+        }
+        rests(&daemon, !place.is_sqlite()).await;
+        assert_eq!(db.unfinished().await, 20);
     }
 }
 

@@ -47,8 +47,9 @@ sql! {
     ///   does not count;
     /// - returns all nodes, and the version of the overrides of pools;
     /// - if `$4` contains kinds and the floors of their claims, returns whether a job of these
-    ///   kinds waits in turn, or any job is due. Without floors, it would read all index entries of
-    ///   claimed jobs that vacuum has not removed.
+    ///   kinds waits in turn, a head of theirs is due, or any later job is. Without floors, it
+    ///   would read all index entries of claimed jobs that vacuum has not removed. A suspect of
+    ///   another kind, which may be paused here, stays due and is nothing to wake for.
     ///
     /// PostgreSQL only. One statement, so that an idle node costs no more than its heartbeats.
     static BEAT =
@@ -65,7 +66,9 @@ sql! {
              exists (select 1 from json_to_recordset($4::json) as k(kind text, floor bigint) cross join lateral ( \
                select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
                order by r.turn limit 1) x) \
-             or exists (select 1 from job_ready where run_at <= now()) or exists (select 1 from job_later where run_at <= now()) \
+             or exists (select 1 from job_ready r where r.run_at <= now() \
+               and r.kind in (select k.kind from json_to_recordset($4::json) as k(kind text))) \
+             or exists (select 1 from job_later where run_at <= now()) \
            else false end as has_jobs \
          from nodes n order by n.id";
 

@@ -47,7 +47,7 @@ fn config(tick: &str, pool: &str) -> String {
     )
 }
 
-/// What the handlers of one kind of one daemon have seen, and what they wait for.
+/// The counts of the handlers of one kind of one daemon, and the gate for which they wait.
 #[derive(Debug)]
 struct Probe {
     /// Attempts that run now.
@@ -56,7 +56,7 @@ struct Probe {
     most: AtomicUsize,
     /// Attempts that have started.
     started: AtomicUsize,
-    /// How often a job was done, by its id.
+    /// How often a job was done, by its id; without those of the client `blocks`.
     done: Mutex<HashMap<Id, u32>>,
     /// Each permit lets one attempt through.
     gate: Semaphore,
@@ -131,11 +131,13 @@ impl<const KIND: usize> JobHandler for Probed<KIND> {
     async fn handle(&self, job: &Job) -> Outcome {
         let probe = &*self.0;
         probe.started.fetch_add(1, Ordering::SeqCst);
-        if job.client_id == "blocks" && job.attempt == 1 {
-            // Its slot is replaced while it holds its thread, so it is not counted.
-            while !probe.is_mended() {
+        if job.client_id == "blocks" {
+            // Its slot is replaced while it holds its thread, and both attempts end: it is counted
+            // nowhere.
+            while job.attempt == 1 && !probe.is_mended() {
                 thread::sleep(Duration::from_millis(5));
             }
+            return Outcome::Done(Vec::new());
         }
         let _counted = Counted::of(probe);
         match (job.client_id.as_str(), job.attempt) {

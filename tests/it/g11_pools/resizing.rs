@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 const CLAIMED: &str = "select count(*) from job_ready where node is not null";
 
-/// What an operator has set for the first kind.
+/// An operator's override for the first kind.
 fn override_of(size: Option<usize>, paused: Option<bool>) -> PoolOverride {
     PoolOverride {
         kind: FIRST.0.to_owned(),
