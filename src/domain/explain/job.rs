@@ -224,9 +224,7 @@ fn pending(facts: &JobFacts) -> Explanation {
         | JobPlace::Ended { .. }
         | JobPlace::Claimed { .. } => {}
     }
-    let nearest = nearest(&able);
-    let obstacle =
-        nearest.and_then(|(node, pool, obstacle)| obstacle::explain(facts, node, pool, obstacle));
+    let obstacle = nearest(&able).and_then(|nearest| obstacle::explain(facts, &nearest));
     obstacle.unwrap_or_else(|| next(facts))
 }
 
@@ -265,7 +263,7 @@ fn are(count: usize, what: &str) -> String {
 fn knowing_kind<'a>(workers: &[&'a NodeFacts]) -> Vec<&'a NodeFacts> {
     let is_missing_here = workers.iter().any(|it| it.is_here && it.pool == NodePool::Missing);
     let knows = |node: &NodeFacts| match node.pool {
-        NodePool::Is(_) => true,
+        NodePool::Is(_) | NodePool::Open => true,
         NodePool::NotSaid => !is_missing_here,
         NodePool::Missing => false,
     };

@@ -185,6 +185,8 @@ pub enum NodePool {
     NotSaid,
     /// It has none: it does not know the kind.
     Missing,
+    /// It has one that is not paused. How busy it is, the node does not say.
+    Open,
     /// It has one.
     Is(PoolFacts),
 }

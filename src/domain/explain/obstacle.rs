@@ -23,6 +23,8 @@ pub(super) enum Obstacle {
     RecorderFull,
     /// The database takes no writes.
     DatabaseAway,
+    /// Not known: the node does not say how busy its pool is.
+    NotSaid,
     /// All slots run a job.
     Full,
     /// Nothing.
@@ -52,39 +54,64 @@ impl Obstacle {
     }
 }
 
-/// The node among `nodes` that is the nearest to a claim, with its pool and its obstacle. Any node
-/// may claim the job, so what keeps this one is the reason. `None` if no node says what its pools
-/// do.
-pub(super) fn nearest<'a>(
-    nodes: &[&'a NodeFacts],
-) -> Option<(&'a NodeFacts, &'a PoolFacts, Obstacle)> {
-    let pools = nodes.iter().filter_map(|node| match &node.pool {
-        NodePool::Is(pool) => Some((*node, pool, Obstacle::of(node, pool))),
-        NodePool::NotSaid | NodePool::Missing => None,
-    });
-    pools.max_by_key(|(node, _, obstacle)| (*obstacle, node.is_here))
+/// What keeps the nearest of some nodes from a claim.
+pub(super) struct Nearest<'a> {
+    node: &'a NodeFacts,
+    /// `None` if the node does not say how busy its pool is.
+    pool: Option<&'a PoolFacts>,
+    obstacle: Obstacle,
 }
 
-/// Why `node` claims no job of the kind; `None` if nothing keeps it.
-pub(super) fn explain(
-    facts: &JobFacts,
-    node: &NodeFacts,
-    pool: &PoolFacts,
-    obstacle: Obstacle,
-) -> Option<Explanation> {
-    let explanation = match obstacle {
-        Obstacle::None => return None,
-        Obstacle::Stopping => stopping(facts, node),
-        Obstacle::Stalled => stalled(facts, node, pool),
-        Obstacle::Paused => paused(facts, node, pool.pause.as_ref()?),
-        Obstacle::BackingOff => backing_off(facts, node, pool),
-        Obstacle::RecorderFull => recorder_full(facts, node),
-        Obstacle::DatabaseAway => database_away(facts, node, pool),
-        Obstacle::Full => full(facts, pool),
+/// The node that is the nearest to a claim. Any node may claim the job, so what keeps this one is
+/// the reason. `None` if no node says what its pools do.
+pub(super) fn nearest<'a>(nodes: &[&'a NodeFacts]) -> Option<Nearest<'a>> {
+    let of = |node: &'a NodeFacts| match &node.pool {
+        NodePool::Is(pool) => {
+            Some(Nearest { node, pool: Some(pool), obstacle: Obstacle::of(node, pool) })
+        }
+        NodePool::Open if node.is_stopping => {
+            Some(Nearest { node, pool: None, obstacle: Obstacle::Stopping })
+        }
+        NodePool::Open => Some(Nearest { node, pool: None, obstacle: Obstacle::NotSaid }),
+        NodePool::NotSaid | NodePool::Missing => None,
+    };
+    let all = nodes.iter().filter_map(|node| of(node));
+    all.max_by_key(|nearest| (nearest.obstacle, nearest.node.is_here))
+}
+
+/// Why the nearest node claims no job of the kind; `None` if nothing keeps it.
+pub(super) fn explain(facts: &JobFacts, nearest: &Nearest<'_>) -> Option<Explanation> {
+    let Nearest { node, pool, obstacle } = nearest;
+    let explanation = match (obstacle, pool) {
+        (Obstacle::None, _) => return None,
+        (Obstacle::Stopping, _) => stopping(facts, node),
+        (Obstacle::Stalled, Some(pool)) => stalled(facts, node, pool),
+        (Obstacle::Paused, Some(pool)) => paused(facts, node, pool.pause.as_ref()?),
+        (Obstacle::BackingOff, Some(pool)) => backing_off(facts, node, pool),
+        (Obstacle::RecorderFull, _) => recorder_full(facts, node),
+        (Obstacle::DatabaseAway, Some(pool)) => database_away(facts, node, pool),
+        (Obstacle::Full, Some(pool)) => full(facts, pool),
+        (Obstacle::NotSaid, _) | (_, None) => not_said(facts, node),
     };
     let others = facts.nodes.iter().filter(|it| it.is_up && it.works && it.id != node.id).count();
     let explanation = explanation.link("pool", &facts.job.kind).link("node", node.id);
     Some(if others > 0 { explanation.fact("other_nodes", others) } else { explanation })
+}
+
+/// Another node can run it, and does not say how busy it is.
+fn not_said(facts: &JobFacts, node: &NodeFacts) -> Explanation {
+    let (id, kind) = (facts.job.id, &facts.job.kind);
+    let before = match facts.job.before {
+        Some(before) if before > 0 => format!(" {} before it.", come(before)),
+        Some(_) | None => String::new(),
+    };
+    let sentence = format!(
+        "Job {id} is in turn. Node {} can run it, and does not say here how busy its pool {kind} is.{before}",
+        node.id
+    );
+    let todo = format!("Ask node {} itself: `postroom jobs explain {id} --url URL`.", node.id);
+    Explanation::of(JobReason::InTurn.as_str(), sentence, todo)
+        .maybe("jobs_before", facts.job.before.map(count))
 }
 
 fn stopping(facts: &JobFacts, node: &NodeFacts) -> Explanation {

@@ -273,6 +273,11 @@ const ROWS: &[(Change, JobReason, &str)] = &[
         "Job 7 is in turn, and slots are free. 1 job comes before it.",
     ),
     (
+        |it| it.nodes = vec![NodeFacts { pool: NodePool::Open, ..other() }],
+        JobReason::InTurn,
+        "Job 7 is in turn. Node 13 can run it, and does not say here how busy its pool K is.",
+    ),
+    (
         |it| (it.job.place, it.job.due_at) = (JobPlace::Later, ago(1)),
         JobReason::InTurn,
         "Job 7 is due since 14:03:10 UTC (1s ago): the next tick of a node puts it in turn.",
@@ -384,6 +389,16 @@ fn each_reason_has_its_sentence() {
     }
 }
 
+#[test]
+fn the_page_about_jobs_has_every_reason() {
+    let page = include_str!("../../../docs/JOBS.md");
+    let jobs = JobReason::ALL.map(JobReason::as_str);
+    let leads = LeadReason::ALL.map(LeadReason::as_str);
+    for word in jobs.iter().chain(&leads) {
+        assert!(page.contains(&format!("`{word}`")), "docs/JOBS.md does not name `{word}`");
+    }
+}
+
 /// The reasons of a pending job, from the first that is checked to the last. Where the facts of
 /// several hold, the first is given.
 #[test]
@@ -447,6 +462,9 @@ fn one_node_that_can_run_it_is_enough() {
         (full(), paused(), "pool_full"),
         (paused(), NodePool::NotSaid, "paused"),
         (NodePool::Missing, full(), "pool_full"),
+        (paused(), NodePool::Open, "in_turn"),
+        (full(), NodePool::Open, "pool_full"),
+        (NodePool::Missing, NodePool::Open, "in_turn"),
         (NodePool::Missing, NodePool::NotSaid, "kind_unknown"),
     ] {
         let mut facts = in_turn();
@@ -518,6 +536,7 @@ prop_compose! {
         pool in prop_oneof![
             Just(NodePool::NotSaid),
             Just(NodePool::Missing),
+            Just(NodePool::Open),
             any_pool().prop_map(NodePool::Is),
         ],
     ) -> NodeFacts {
@@ -612,10 +631,11 @@ fn decide(facts: &mut LeadFacts, status: &str) {
     }
 }
 
-/// A lead's change, its reason, the step at which its message stands, and the sentence of that step.
-type LeadRow = (fn(&mut LeadFacts), LeadReason, &'static str, &'static str);
+/// A lead's change, its reason, the step at which its message stands, and the sentence of that
+/// step.
+type StepRow = (fn(&mut LeadFacts), LeadReason, &'static str, &'static str);
 
-const LEAD_ROWS: &[LeadRow] = &[
+const STEP_ROWS: &[StepRow] = &[
     (
         |_| {},
         LeadReason::WaitsForPerson,
@@ -724,7 +744,7 @@ const LEAD_ROWS: &[LeadRow] = &[
 
 #[test]
 fn a_message_stands_at_one_step_with_its_sentence() {
-    for (change, reason, step, sentence) in LEAD_ROWS {
+    for (change, reason, step, sentence) in STEP_ROWS {
         let mut facts = lead();
         change(&mut facts);
         let it = explain_lead(&facts);

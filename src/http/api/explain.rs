@@ -18,6 +18,7 @@ use crate::{
         board::{ActorType, ActorView},
         pool_post::PoolView,
     },
+    tuning::NodeStatus,
 };
 use actix_web::{HttpRequest, web};
 use std::time::Duration;
@@ -139,6 +140,8 @@ fn node_facts(
 ) -> NodeFacts {
     let is_here = node.id == state.desk.node();
     let clients = node.clients.as_ref();
+    let said: Option<NodeStatus> =
+        node.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
     let knows_client = match is_here {
         true => Some(config.client(&job.client_id).is_some()),
         false => clients.map(|clients| clients.contains(&job.client_id)),
@@ -151,11 +154,30 @@ fn node_facts(
         is_up: is_here || node.silent_ms <= timing.lease_ms,
         seen_at: node.seen_at,
         knows_client,
-        is_stopping: is_here && state.board.is_draining(),
-        pool: match is_here {
-            true => pool_here(state, config, &job.kind, timing),
-            false => NodePool::NotSaid,
+        is_stopping: match is_here {
+            true => state.board.is_draining(),
+            false => said.as_ref().is_some_and(|said| said.draining),
         },
+        pool: match (is_here, said) {
+            (true, _) => pool_here(state, config, &job.kind, timing),
+            (false, Some(said)) => pool_said(&said, &job.kind),
+            (false, None) => NodePool::NotSaid,
+        },
+    }
+}
+
+/// The pool of another node, by what that says of itself.
+fn pool_said(said: &NodeStatus, kind: &str) -> NodePool {
+    match said.pools.iter().find(|pool| pool.kind == kind) {
+        Some(pool) if pool.paused => NodePool::Is(PoolFacts {
+            size: pool.size,
+            pause: Some(PoolPause::NotSaid),
+            ..PoolFacts::default()
+        }),
+        Some(_) => NodePool::Open,
+        // Too many to tell.
+        None if said.pools.is_empty() => NodePool::NotSaid,
+        None => NodePool::Missing,
     }
 }
 

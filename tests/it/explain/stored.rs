@@ -117,6 +117,14 @@ on_both_daemons! {
         }
         daemon.api(&format!("/jobs/{job}/explain?why=1")).await.is_problem(400, "bad-request");
 
+        let pause = serde_json::json!({"paused": true, "note": "provider down", "expires_in": "1h"});
+        let pause = daemon.request(reqwest::Method::PATCH, "/pools/ACTS").header("x-postroom-actor", "dana").json(&pause);
+        assert_eq!(pause.send().await.unwrap().status(), 200);
+        let paused = explained(&daemon, job).await;
+        says(&paused, &["because dana paused the pool ACTS at ", ": \"provider down\". The pause ends at "]);
+        assert_eq!((fact(&paused, "paused_by"), fact(&paused, "note")), ("dana".into(), "provider down".into()));
+        assert_eq!(paused["what_to_do"], "If the cause is mended: `postroom pools resume ACTS`.");
+
         daemon.board.drain();
         let stopping = explained(&daemon, job).await;
         assert_eq!(stopping["reason"], "stopping", "{stopping}");
@@ -194,5 +202,29 @@ on_both_daemons! {
         })
         .await;
         says(&fault, &["waits in a line that has no head."]);
+    }
+
+    async fn another_node_that_can_run_it_is_named(place: Place) {
+        let (registry, _release) = kinds();
+        let daemon = Inside::start(&place, &config(), registry).await;
+        daemon.may_leave(Leftover::Anything, "rows are made by hand");
+        let peek = Peek::open(&daemon.database_url).await;
+        put_node(&peek, 997, 50).await;
+        let job = daemon.enqueue(ACTS, "fine", 5).await;
+        let says_it = async |status: &str| {
+            peek.execute(&format!("update nodes set status = '{status}' where id = 997")).await;
+            explained(&daemon, job).await
+        };
+        let open = says_it(r#"{"pools": [{"kind": "ACTS", "size": 8, "paused": false}]}"#).await;
+        assert_eq!(open["reason"], "in_turn", "{open}");
+        says(&open, &["Node 997 can run it, and does not say here how busy its pool ACTS is."]);
+        for (status, node) in [
+            (r#"{"pools": [{"kind": "ACTS", "size": 8, "paused": true}]}"#, daemon.store.node()),
+            (r#"{"pools": [{"kind": "OTHER", "size": 8, "paused": false}]}"#, daemon.store.node()),
+            ("no JSON", daemon.store.node()),
+        ] {
+            let paused = says_it(status).await;
+            assert_eq!((paused["reason"].as_str(), links(&paused, "node")), (Some("paused"), vec![node.to_string()]), "{paused}");
+        }
     }
 }
