@@ -17,6 +17,8 @@ use std::{
 
 /// The directory that `database.url` names by default.
 const DATA_DIRECTORY: &str = "data";
+/// The end of the name of the file that is locked.
+const LOCK_ENDING: &str = ".lock";
 
 /// On SQLite, takes the lock that keeps a second daemon off the database file; `None` on
 /// PostgreSQL. The lock is held as long as the value lives.
@@ -43,7 +45,7 @@ pub(super) fn lock_database(config: &Config) -> Result<Option<File>, AppError> {
             .map_err(|error| cannot_be_made(parent, &error))?;
     }
     // Take the lock.
-    let name = beside(&path, ".lock");
+    let name = lock_path(&path);
     let lock = private::open_or_make(&name).map_err(|error| match private::is_link(&error) {
         true => unusable(refused(&name, &Distrust::Link)),
         false => cannot_be_made(&name, &error),
@@ -117,8 +119,13 @@ fn refused(path: &Path, why: &Distrust) -> String {
     )
 }
 
+/// The file whose lock keeps a second daemon off the SQLite file `path`.
+pub fn lock_path(path: &Path) -> PathBuf {
+    beside(path, LOCK_ENDING)
+}
+
 /// The path of the file beside `path` whose name is longer by `ending`.
-fn beside(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

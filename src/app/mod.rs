@@ -2,6 +2,7 @@
 //! may use every module except `cli`, which uses this one.
 
 mod actors;
+mod backup;
 mod daemon;
 mod files;
 mod followers;
@@ -13,7 +14,10 @@ mod token;
 pub use crate::domain::Role;
 
 pub use self::{
+    backup::{BackedUp, back_up},
     daemon::Daemon,
+    files::lock_path,
+    private::{Distrust, IsOpen, judge, others_can_exchange_files},
     service_manager::ServiceManager,
     token::{read_token, token_path},
 };

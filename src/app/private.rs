@@ -26,7 +26,7 @@ const ROOT: u32 = 0;
 
 /// Why a file is not used. The text is to be read after the file's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Distrust {
+pub enum Distrust {
     /// It belongs to another user.
     #[error("belongs to another user (id {owner}), who can change what is in it")]
     Foreign {
@@ -76,6 +76,11 @@ const fn standing(owner: u32, mode: u32, me: u32) -> FileAccess {
 const fn is_shared(owner: u32, mode: u32, me: u32) -> bool {
     let is_foreign = owner != me && owner != ROOT;
     is_foreign || (mode & WRITE_OF_OTHERS != 0 && mode & STICKY == 0)
+}
+
+/// True if users other than this process's and root can replace files in this directory.
+pub fn others_can_exchange_files(directory: &Metadata) -> bool {
+    is_shared(directory.uid(), directory.mode(), me())
 }
 
 fn me() -> u32 {
@@ -151,7 +156,7 @@ pub(super) fn is_link(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// [`Distrust`] if it is not a regular file, or belongs to another user.
-pub(super) fn judge(found: &Metadata) -> Result<IsOpen, Distrust> {
+pub fn judge(found: &Metadata) -> Result<IsOpen, Distrust> {
     if !found.is_file() {
         return Err(Distrust::NoFile);
     }
@@ -178,7 +183,7 @@ pub(super) fn are_trusted<'a>(
 
 /// Whether others than its owner can use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IsOpen {
+pub enum IsOpen {
     /// Only its owner can.
     No,
     /// Others can, and this process can change that.
@@ -265,7 +270,7 @@ pub(super) fn directory(path: &Path, is_ours: bool) -> io::Result<()> {
         }
     }
     let found = fs::metadata(path)?;
-    if is_shared(found.uid(), found.mode(), me()) {
+    if others_can_exchange_files(&found) {
         tracing::warn!(
             path = %path.display(),
             mode = shown(found.mode()),

@@ -400,10 +400,10 @@ mod tests {
         assert_eq!(told.due(at(0), HALF), [ServiceMessage::Status(status())]);
         assert_eq!(told.due(at(100), HALF), []);
         let waits = |seconds| DaemonNow { awaits_database: true, ..at(seconds) };
-        let extended = ServiceMessage::StartExtended(START_EXTENDED_BY);
-        assert_eq!(told.due(waits(101), HALF), [extended.clone()]);
+        let extended = || ServiceMessage::StartExtended(START_EXTENDED_BY);
+        assert_eq!(told.due(waits(101), HALF), [extended()]);
         assert_eq!(told.due(waits(102), HALF), []);
-        assert_eq!(told.due(waits(101 + EXTENDED_EVERY.as_secs()), HALF), [extended]);
+        assert_eq!(told.due(waits(101 + EXTENDED_EVERY.as_secs()), HALF), [extended()]);
         assert_eq!(told.due(ready(200), HALF), [ServiceMessage::Ready(status())]);
         assert_eq!(told.due(DaemonNow { awaits_database: true, ..at(300) }, HALF), [], "it runs");
     }

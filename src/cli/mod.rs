@@ -8,6 +8,10 @@ mod audit;
 mod bench;
 mod config;
 mod explain;
+mod backup;
+mod bench;
+mod config;
+mod doctor;
 mod failure;
 mod files;
 mod http;
@@ -53,6 +57,10 @@ enum Command {
     /// Apply, revert and show migrations of the database
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
+    /// Copy the database to a new file, while the daemon runs
+    Backup(backup::BackupArgs),
+    /// Look at all that the daemon needs, and say what to do about what is not well
+    Doctor(doctor::DoctorArgs),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -118,6 +126,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(args) => return serve::run(args, role, files),
         Command::Migrate(command) => migrate::run(command, files)?,
+        Command::Backup(args) => backup::run(args, files)?,
+        Command::Doctor(args) => return doctor::run(args, files),
         Command::Config(command) => config::run(command, files)?,
         Command::Reload(args) => return reload::run(args, files),
         Command::Send(args) => send::run(args, files)?,

@@ -76,6 +76,22 @@ const POSTGRES: &[Parameter] = &[
     }),
 ];
 
+/// How PostgreSQL's own tools spell a parameter of the driver; `None` if they do not know it, or if
+/// it may be secret.
+fn name_for_tools(name: &str) -> Option<&'static str> {
+    match name {
+        "ssl-mode" => Some("sslmode"),
+        "ssl-root-cert" | "ssl-ca" => Some("sslrootcert"),
+        "ssl-cert" => Some("sslcert"),
+        "ssl-key" => Some("sslkey"),
+        "statement-cache-capacity" => None,
+        _ => {
+            let known = POSTGRES.iter().find(|it| it.name == name && it.is_public);
+            known.map(|it| it.name)
+        }
+    }
+}
+
 /// The parameters that the driver knows for SQLite.
 const SQLITE: &[Parameter] = &[
     parameter("mode", "expected `rw` or `rwc`: Postroom reads and writes", |text| {
@@ -145,6 +161,28 @@ impl DatabaseUrl {
         let is_safe =
             has_socket || is_this_machine(&host) || mode.eq_ignore_ascii_case("verify-full");
         (!is_safe).then_some(host)
+    }
+
+    /// The URL for PostgreSQL's own tools, such as `pg_dump`. It has no password and nothing else
+    /// that may be secret, and only parameters that these tools know. `None` for SQLite.
+    pub fn for_tools(&self) -> Option<String> {
+        if self.is_sqlite() {
+            return None;
+        }
+        let mut url = url::Url::parse(self.expose()).ok()?;
+        url.set_password(None).ok()?;
+        let known = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+            Some((name_for_tools(&name)?, value.into_owned()))
+        };
+        let pairs: Vec<(&str, String)> = url.query_pairs().filter_map(known).collect();
+        url.set_query(None);
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        // These tools do not read `+` as a blank. A quote would end the word of a shell.
+        let (before, query) = url.as_str().split_once('?').unwrap_or((url.as_str(), ""));
+        let mark = if query.is_empty() { "" } else { "?" };
+        Some(format!("{before}{mark}{}", query.replace('+', "%20")).replace('\'', "%27"))
     }
 
     /// True for the embedded database (`sqlite://`).
@@ -311,6 +349,31 @@ mod tests {
             let url = DatabaseUrl::parse(url).expect(url);
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
+        }
+    }
+
+    #[test]
+    fn the_tools_of_postgresql_get_a_url_that_they_know_and_no_secret() {
+        for (url, told) in [
+            ("postgres://app:hunter2@db:5433/post", Some("postgres://app@db:5433/post")),
+            (
+                "postgresql://db/post?user=app&password=hunter2&ssl-mode=verify-full&ssl-ca=/etc/a b.pem",
+                Some(
+                    "postgresql://db/post?user=app&sslmode=verify-full&sslrootcert=%2Fetc%2Fa%20b.pem",
+                ),
+            ),
+            (
+                "postgres:///post?host=/var/run&statement-cache-capacity=7&options=-c%20a.b%3Dhunter2",
+                Some("postgres:///post?host=%2Fvar%2Frun"),
+            ),
+            (
+                "postgres://o'neil:hunter2@db/post?options[a.b]=hunter2",
+                Some("postgres://o%27neil@db/post"),
+            ),
+            ("sqlite://data/postroom.db", None),
+        ] {
+            let found = DatabaseUrl::parse(url).expect(url).for_tools();
+            assert_eq!(found.as_deref(), told, "{url}");
         }
     }
 

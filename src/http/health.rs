@@ -81,8 +81,8 @@ pub(super) async fn waiting() -> HttpResponse {
     answer(false, checks)
 }
 
-/// The checks that decide whether the daemon is ready; the others only show.
-const DECIDING: [&str; 4] = ["database", "migrations", "supervisor", "ingest"];
+/// The checks of `/readyz` that decide whether the daemon is ready; the others only show.
+pub const DECIDING_CHECKS: [&str; 4] = ["database", "migrations", "supervisor", "ingest"];
 
 /// What `/readyz` says, for the parts of this process.
 #[derive(Clone, Debug)]
@@ -129,7 +129,7 @@ async fn checks(state: &State) -> (bool, Checks) {
     checks.insert("pools", pools(state));
     checks.insert("canary", canary(state));
     checks.insert("config", config(state));
-    let all_ok = DECIDING.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
+    let all_ok = DECIDING_CHECKS.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
     (all_ok && !state.board.is_draining(), checks)
 }
 

@@ -28,7 +28,7 @@ pub use self::{
     admin::FallbackToken,
     connections::ClosableServer,
     descriptors::raise_limit,
-    health::{Readiness, Trouble},
+    health::{DECIDING_CHECKS, Readiness, Trouble},
     problem::{Cause, Problem},
     state::{HttpSetup, State},
     tls::{PreparedTls, Tls, TlsError},

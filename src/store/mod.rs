@@ -34,8 +34,11 @@ pub use self::{
         MessageRow, Page, QuarantineFilter, QuarantineRow, StoredNode, Totals, UnansweredMessage,
     },
     engine::{
+        backup::{back_up_sqlite, check_copy},
         connect::{create_database, drop_database, reach, sqlite_path},
+        disk::disk_trouble,
         error::StoreError,
+        examine::{DatabaseFacts, examine},
         ids::{given_out_at, wall_clock},
         isolate::commit_isolating,
         migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
@@ -159,7 +162,7 @@ impl Store {
     /// # Errors
     /// If the database is unreachable.
     pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
-        self.db.call(|db| async move { connect::undurable(db.connections()).await }).await
+        self.db.call(|db| async move { connect::undurable(&db.connections().reader).await }).await
     }
 
     /// Why no new webhooks may be stored in a SQLite file: its disk has less room than must be kept

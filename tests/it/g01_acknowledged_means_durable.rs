@@ -95,6 +95,11 @@ impl Load {
         self.acknowledged.lock().unwrap().len() as u64
     }
 
+    /// The answers that acknowledged a message so far.
+    pub(crate) fn acknowledged(&self) -> Vec<Answer> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+
     /// The number of answers 429 so far.
     pub(crate) fn refused(&self) -> Vec<Answer> {
         self.refused.lock().unwrap().clone()

@@ -106,20 +106,58 @@ pub(in crate::store) async fn open_for_migration(
     cfg: &config::DatabaseConfig,
 ) -> Result<Sessions, StoreError> {
     if sqlite_path(cfg.url.expose()).is_some() {
-        let options = sqlite_options(cfg)?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(cfg.acquire_timeout)
-            .connect_with(options)
-            .await?;
-        return Ok(Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)));
+        return one_sqlite(cfg, sqlite_options(cfg)?).await;
     }
+    one_postgres(cfg, "postroom migrate").await
+}
+
+/// Opens one connection that only reads, for a look at a database that a daemon may use. On SQLite
+/// it takes no lock that a daemon takes, and makes no file.
+pub(in crate::store) async fn open_to_look(
+    cfg: &config::DatabaseConfig,
+) -> Result<Sessions, StoreError> {
+    let Some(path) = sqlite_path(cfg.url.expose()) else {
+        return one_postgres(cfg, "postroom doctor").await;
+    };
+    let options = SqliteConnectOptions::from_str(cfg.url.expose())?
+        .read_only(true)
+        .create_if_missing(false)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        // Without a write-ahead log nobody uses the file, and a plain reader would make a log.
+        .immutable(!log_beside(path).exists());
+    one_sqlite(cfg, quiet(options)).await
+}
+
+/// Opens one connection to a SQLite file for a backup.
+pub(in crate::store) async fn of_backup(
+    options: SqliteConnectOptions,
+) -> Result<SqliteConnection, StoreError> {
+    let options = quiet(options.busy_timeout(SQLITE_BUSY_TIMEOUT));
+    Ok(SqliteConnection::connect_with(&options).await?)
+}
+
+async fn one_sqlite(
+    cfg: &config::DatabaseConfig,
+    options: SqliteConnectOptions,
+) -> Result<Sessions, StoreError> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(cfg.acquire_timeout)
+        .connect_with(options)
+        .await?;
+    Ok(Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)))
+}
+
+async fn one_postgres(
+    cfg: &config::DatabaseConfig,
+    name: &'static str,
+) -> Result<Sessions, StoreError> {
     let cfg = resolved(cfg).await?;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(cfg.acquire_timeout)
         .connect_with({
-            let options = postgres_options(&cfg)?.application_name("postroom migrate");
+            let options = postgres_options(&cfg)?.application_name(name);
             let is_own = cfg.pooler != Pooler::Transaction;
             let options = if is_own { options.options(POSTGRES_TRANSACTIONS) } else { options };
             options.disable_statement_logging()
@@ -168,14 +206,12 @@ sql! {
 
 /// The settings of the server by which an acknowledged webhook can be lost. Empty if there are
 /// none.
-pub(in crate::store) async fn undurable(
-    connections: &Connections,
-) -> Result<Vec<String>, StoreError> {
-    if connections.backend == DatabaseBackend::Sqlite {
+pub(in crate::store) async fn undurable(sessions: &Sessions) -> Result<Vec<String>, StoreError> {
+    if sessions.get_database_backend() == DatabaseBackend::Sqlite {
         return Ok(Vec::new());
     }
     let mut off = Vec::new();
-    for row in read(&connections.reader, &READ_DURABILITY, []).await? {
+    for row in read(sessions, &READ_DURABILITY, []).await? {
         for name in ["fsync", "synchronous_commit"] {
             let value: String = row.try_get("", name)?;
             if value == "off" {
@@ -317,12 +353,15 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
         last_failed_write: LastFailedWrite::default(),
         breaker: None,
         faults: Arc::new(Faults::from_env()),
-        log_path: sqlite_path(cfg.url.expose()).map(|file| {
-            let mut path = file.into_os_string();
-            path.push("-wal");
-            path.into()
-        }),
+        log_path: sqlite_path(cfg.url.expose()).map(log_beside),
     })
+}
+
+/// The write-ahead log of a SQLite file.
+fn log_beside(file: PathBuf) -> PathBuf {
+    let mut path = file.into_os_string();
+    path.push("-wal");
+    path.into()
 }
 
 /// Limits what this connection will now be used for to [`API_STATEMENT_MAX`] from now on. After

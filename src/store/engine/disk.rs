@@ -71,6 +71,12 @@ impl Disk {
     }
 }
 
+/// Why a daemon would store no new webhooks in the database of this URL: the disk of its file is
+/// nearly full. `None` if there is room, if it is unknown, and on PostgreSQL.
+pub fn disk_trouble(url: &str) -> Option<String> {
+    Disk::of(url).trouble()
+}
+
 /// Reads how much room there is; `None` if the system does not say.
 fn space_of(directory: &PathBuf) -> Option<Space> {
     match rustix::fs::statvfs(directory) {

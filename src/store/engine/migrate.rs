@@ -1,6 +1,6 @@
 //! Migrations. A lock prevents two daemons that start on one empty database from migrating at once.
 
-use super::{StoreError, connect, suitable};
+use super::{StoreError, connect, sessions::Sessions, suitable};
 use crate::config;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -76,14 +76,20 @@ pub async fn migrate_fresh(cfg: &config::DatabaseConfig) -> Result<(), StoreErro
 /// If the database is unreachable, or a newer version has migrated it.
 pub async fn migrate_status(cfg: &config::DatabaseConfig) -> Result<Migrations, StoreError> {
     let sessions = connect::open_for_migration(cfg).await?;
-    suitable::has_encoding(&sessions).await?;
-    let pending = Migrator::get_pending_migrations_read_only(&sessions).await.map_err(explained)?;
+    let migrations = status_over(&sessions).await?;
+    sessions.close().await?;
+    Ok(migrations)
+}
+
+/// As [`migrate_status`], over an open connection.
+pub(in crate::store) async fn status_over(sessions: &Sessions) -> Result<Migrations, StoreError> {
+    suitable::has_encoding(sessions).await?;
+    let pending = Migrator::get_pending_migrations_read_only(sessions).await.map_err(explained)?;
     let pending: Vec<String> = pending.iter().map(|it| it.name().to_owned()).collect();
     let steps = Migrator::get_migration_files()
         .iter()
         .map(|step| (step.name().to_owned(), !pending.contains(&step.name().to_owned())))
         .collect();
-    sessions.close().await?;
     Ok(Migrations { steps })
 }
 

@@ -1,11 +1,13 @@
 //! The engine layer: how statements reach the database. It names no table.
 
+pub(super) mod backup;
 pub(super) mod circuit_breaker;
 pub(super) mod connect;
 pub(super) mod connections;
 pub(super) mod database;
 pub(super) mod disk;
 pub(super) mod error;
+pub(super) mod examine;
 pub(super) mod ids;
 pub(super) mod isolate;
 pub(super) mod last_failed_write;

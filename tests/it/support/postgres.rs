@@ -209,6 +209,15 @@ impl Server {
         done("psql", output).trim_end().to_owned()
     }
 
+    /// Runs one of PostgreSQL's own tools, or a shell command that names them, and returns what it
+    /// prints.
+    pub fn run_tools(&self, command: &str) -> String {
+        let path = env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", self.binaries.display());
+        let output = Command::new("sh").args(["-c", command]).env("PATH", path).output();
+        done(command, output)
+    }
+
     /// Starts it again where it was, after [`stop`](Self::stop) or [`kill_9`](Self::kill_9).
     pub fn start(&self) {
         let made = self.made();

@@ -436,6 +436,8 @@ fn nodes_and_caps() -> Vec<Row> {
         writer("PUT_STATUS", [number(NODE), text("{}")]).of(1).finds(1),
         reader("READ_NODES", []).of(5),
         reader("READ_DURABILITY", []).of(1).only_on_postgres(),
+        reader("READ_SERVER", []).of(1).only_on_postgres(),
+        reader("READ_SQLITE_VERSION", []).of(1).only_on_sqlite(),
         writer("READ_ID_FLOOR", []).of(20),
         writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "actor": "dana", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
         writer("RAISE_OVERRIDES", []).of(1),

@@ -1,0 +1,303 @@
+//! The daemon that runs, as it answers, and as the world reaches it.
+
+use super::finding::Finding;
+use crate::{
+    channels::AnyChannel,
+    cli::{
+        http::{below, client, no_answer, shown},
+        token::Token,
+    },
+    config::{Loaded, Secret},
+    http::DECIDING_CHECKS,
+    registry,
+};
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use std::{collections::BTreeSet, time::Duration};
+use url::Url;
+
+/// How long one answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The version of this command.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// An answer.
+struct HttpReply {
+    status: StatusCode,
+    body: Value,
+    text: String,
+}
+
+/// Asks for a path below `base`.
+///
+/// # Errors
+/// Why there is no answer.
+async fn get(
+    http: &Client,
+    base: &Url,
+    path: &[&str],
+    token: Option<&Secret>,
+) -> Result<HttpReply, String> {
+    let request = http.get(below(base, path)).timeout(LIMIT);
+    let request = match token {
+        Some(token) => request.bearer_auth(token.expose()),
+        None => request,
+    };
+    let failed = |error| no_answer(base, error);
+    let response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let text = response.text().await.map_err(failed)?;
+    Ok(HttpReply { status, body: serde_json::from_str(&text).unwrap_or_default(), text })
+}
+
+/// Whether a daemon answers at an address.
+pub(super) enum Answering {
+    /// It does.
+    Daemon,
+    /// Nobody does, for this reason.
+    Nobody(String),
+    /// Another program does.
+    Other,
+}
+
+/// Finds out who answers at `base`.
+pub(super) async fn answering(http: &Client, base: &Url) -> Answering {
+    match get(http, base, &["healthz"], None).await {
+        Ok(HttpReply { status: StatusCode::OK, body, .. })
+            if body.get("status") == Some(&"ok".into()) =>
+        {
+            Answering::Daemon
+        }
+        Ok(_) => Answering::Other,
+        Err(why) => Answering::Nobody(why),
+    }
+}
+
+/// Makes an HTTP client for `base`.
+///
+/// # Errors
+/// The finding that says why there is none.
+pub(super) fn http(base: &Url) -> Result<Client, Finding> {
+    client(base, 1).map_err(|_| Finding::warn("daemon", "no HTTP client can be made", "see above"))
+}
+
+/// Asks a daemon how it is: its checks, its version, and the other nodes.
+pub(super) async fn examine(
+    http: &Client,
+    base: &Url,
+    token: &Token,
+    loaded: &Loaded,
+) -> Vec<Finding> {
+    let mut findings = match get(http, base, &["readyz"], None).await {
+        Ok(reply) => readiness(shown(base), reply.status == StatusCode::OK, &reply.body),
+        Err(why) => vec![Finding::bad("daemon", why, "restart it")],
+    };
+    let overview = get(http, base, &["api", "v1", "overview"], token.secret.as_ref()).await;
+    match overview {
+        Ok(HttpReply { status: StatusCode::OK, body, .. }) => {
+            findings.push(version(body.get("version").and_then(Value::as_str).unwrap_or_default()));
+            let path = ["api", "v1", "nodes"];
+            let nodes = get(http, base, &path, token.secret.as_ref()).await;
+            let items = nodes.ok().filter(|it| it.status == StatusCode::OK);
+            let items = items.and_then(|it| it.body.get("items")?.as_array().cloned());
+            findings.push(skew(&items.unwrap_or_default(), loaded.hash()));
+        }
+        Ok(HttpReply { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }) => {
+            findings.push(Finding::warn(
+                "token",
+                format!("the daemon refuses the token from {}", token.source),
+                "name the daemon's configuration with --config, or give its token by POSTROOM_TOKEN",
+            ));
+        }
+        // `/readyz` says why.
+        Ok(_) | Err(_) => {}
+    }
+    findings
+}
+
+fn readiness(base: &str, is_ready: bool, body: &Value) -> Vec<Finding> {
+    const CHECK: &str = "daemon";
+    let checks = body.get("checks").and_then(Value::as_object);
+    let failed = checks
+        .into_iter()
+        .flatten()
+        .filter(|(_, check)| check.get("ok").and_then(Value::as_bool) == Some(false));
+    let mut findings = vec![if is_ready {
+        Finding::ok(CHECK, format!("ready at {base}"))
+    } else {
+        Finding::bad(CHECK, format!("not ready at {base}"), "see the next lines, and its log")
+    }];
+    for (name, check) in failed {
+        let detail = check.get("detail").and_then(Value::as_str).unwrap_or("failed");
+        let found = format!("{name}: {detail}");
+        findings.push(if DECIDING_CHECKS.contains(&name.as_str()) {
+            Finding::bad(CHECK, found, "docs/OPERATIONS.md#down")
+        } else {
+            Finding::warn(CHECK, found, "docs/OPERATIONS.md#jobs-late")
+        });
+    }
+    findings
+}
+
+fn version(of_daemon: &str) -> Finding {
+    if of_daemon == VERSION {
+        return Finding::ok("version", format!("the daemon and this command are {VERSION}"));
+    }
+    Finding::warn(
+        "version",
+        format!("the daemon is {of_daemon}, and this command {VERSION}"),
+        "restart the daemon after an upgrade, or use its own command",
+    )
+}
+
+/// Compares the nodes with each other, and their configuration with the files that this command
+/// read, whose hash is `hash`.
+fn skew(nodes: &[Value], hash: &str) -> Finding {
+    const CHECK: &str = "nodes";
+    let all = |field: &str| -> BTreeSet<&str> {
+        nodes.iter().filter_map(|node| node.get(field)?.as_str()).collect()
+    };
+    let (versions, hashes) = (all("version"), all("config_hash"));
+    let list = |all: &BTreeSet<&str>| all.iter().copied().collect::<Vec<_>>().join(", ");
+    if versions.len() > 1 {
+        let found = format!("nodes of versions {} run", list(&versions));
+        return Finding::warn(CHECK, found, "finish the upgrade: restart those of the older one");
+    }
+    if hashes.len() > 1 {
+        let found = format!("nodes run with different configurations: {}", list(&hashes));
+        return Finding::warn(
+            CHECK,
+            found,
+            "`postroom nodes list` shows which; give all the same files",
+        );
+    }
+    if hashes.iter().any(|it| *it != hash) {
+        let found =
+            format!("the files have the hash {hash}, and the daemon runs with {}", list(&hashes));
+        return Finding::warn(
+            CHECK,
+            found,
+            "`postroom config diff` shows which keys; variables of the daemon that are not set here count, too",
+        );
+    }
+    match nodes.len() {
+        0 => Finding::ok(CHECK, "this version does not tell their versions and configurations"),
+        1 => Finding::ok(CHECK, "one runs, with these files"),
+        count => Finding::ok(CHECK, format!("{count} run, with the same version and files")),
+    }
+}
+
+/// Checks that providers reach the daemon at `server.public_url`, and that nobody reads there what
+/// is for operators.
+pub(super) async fn public_url(loaded: &Loaded) -> Vec<Finding> {
+    const CHECK: &str = "public_url";
+    let Some(base) = loaded.config.server.public_url.as_deref().filter(|it| !it.is_empty()) else {
+        return vec![Finding::ok(
+            CHECK,
+            "not set: it is not checked that providers reach the daemon",
+        )];
+    };
+    let Some((base, http)) = Url::parse(base).ok().and_then(|url| {
+        let http = client(&url, 1).ok()?;
+        Some((url, http))
+    }) else {
+        return vec![Finding::bad(CHECK, format!("`{base}` cannot be asked"), "correct it")];
+    };
+    let channels = registry::postroom().channels;
+    let Some(channel) = channels.first().map(|it| AnyChannel::name(&**it).0) else {
+        return Vec::new();
+    };
+    // A GET tells nothing about the client, so any will do.
+    let path = ["webhooks", channel, "doctor"];
+    let mut findings = vec![match get(&http, &base, &path, None).await {
+        Ok(reply) => webhooks(shown(&base), channel, reply.status, &reply.body),
+        Err(why) => {
+            let mend = "providers may still reach it if this machine cannot reach its own address";
+            Finding::bad(CHECK, why, mend)
+        }
+    }];
+    if let Ok(reply) = get(&http, &base, &["metrics"], None).await {
+        findings.extend(metrics(shown(&base), reply.status, &reply.text));
+    }
+    findings
+}
+
+fn webhooks(base: &str, channel: &str, status: StatusCode, body: &Value) -> Finding {
+    const CHECK: &str = "public_url";
+    if status == StatusCode::OK && body.get("channel") == Some(&channel.into()) {
+        return Finding::ok(CHECK, format!("webhooks reach a daemon at {base}"));
+    }
+    Finding::bad(
+        CHECK,
+        format!("{base}/webhooks/{channel}/… answers {status}, and not as a daemon does"),
+        "correct `server.public_url`, or let the proxy pass `/webhooks/` on to the daemon",
+    )
+}
+
+/// A finding if the world can read the metrics.
+fn metrics(base: &str, status: StatusCode, text: &str) -> Option<Finding> {
+    let is_ours = status == StatusCode::OK && text.contains("postroom_");
+    is_ours.then(|| {
+        Finding::warn(
+            "public_url",
+            format!("everybody can read {base}/metrics"),
+            "let the proxy pass on `/webhooks/` and nothing else",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::finding::{Grade, worst};
+    use serde_json::json;
+
+    #[test]
+    fn a_check_that_decides_is_bad_and_another_one_is_a_warning() {
+        let body = |name: &str| json!({"checks": {name: {"ok": false, "detail": "away"}, "migrations": {"ok": true, "detail": null}}});
+        let found = readiness("http://x", false, &body("database"));
+        let [_, database] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((database.grade, database.found.as_str()), (Grade::Bad, "database: away"));
+        assert_eq!(worst(&readiness("http://x", true, &body("pools"))), Grade::Warn);
+        assert_eq!(worst(&readiness("http://x", true, &json!({"checks": {}}))), Grade::Ok);
+        assert_eq!(worst(&readiness("http://x", false, &Value::Null)), Grade::Bad);
+    }
+
+    #[test]
+    fn nodes_that_differ_are_told() {
+        let node = |version: &str, hash: &str| json!({"version": version, "config_hash": hash});
+        for (nodes, grade, part) in [
+            (vec![], Grade::Ok, "does not tell"),
+            (vec![json!({"id": "1"})], Grade::Ok, "one runs"),
+            (vec![node("1", "a"), node("1", "a")], Grade::Ok, "2 run"),
+            (vec![node("1", "a"), node("2", "b")], Grade::Warn, "versions 1, 2"),
+            (vec![node("1", "a"), node("1", "b")], Grade::Warn, "configurations: a, b"),
+            (vec![node("1", "b")], Grade::Warn, "hash a, and the daemon runs with b"),
+        ] {
+            let found = skew(&nodes, "a");
+            assert!(found.grade == grade && found.found.contains(part), "{nodes:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_older_daemon_is_told() {
+        assert_eq!(version(VERSION).grade, Grade::Ok);
+        assert_eq!(version("0.0.1").grade, Grade::Warn);
+    }
+
+    #[test]
+    fn what_is_no_webhook_address_is_bad_and_open_metrics_are_told() {
+        let answer = json!({"channel": "sms", "events": []});
+        assert_eq!(webhooks("https://x", "sms", StatusCode::OK, &answer).grade, Grade::Ok);
+        for (status, body) in [
+            (StatusCode::OK, Value::Null),
+            (StatusCode::OK, json!({"channel": "email"})),
+            (StatusCode::NOT_FOUND, answer),
+        ] {
+            assert_eq!(webhooks("https://x", "sms", status, &body).grade, Grade::Bad, "{status}");
+        }
+        assert!(metrics("https://x", StatusCode::OK, "postroom_connections 3").is_some());
+        assert!(metrics("https://x", StatusCode::OK, "<html>").is_none());
+        assert!(metrics("https://x", StatusCode::NOT_FOUND, "postroom_").is_none());
+    }
+}
