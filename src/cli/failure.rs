@@ -71,18 +71,6 @@ impl Display for Failure {
     }
 }
 
-impl Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Failed(message) | Self::Wrong(message) | Self::Config(message) => {
-                f.write_str(message)
-            }
-            Self::Usage(error) => error.fmt(f),
-            Self::Told => f.write_str("it failed"),
-        }
-    }
-}
-
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
         Self::Config(errors.to_string())

@@ -5,13 +5,11 @@
 
 mod admin;
 mod audit;
-mod bench;
-mod config;
-mod explain;
 mod backup;
 mod bench;
 mod config;
 mod doctor;
+mod explain;
 mod failure;
 mod files;
 mod http;

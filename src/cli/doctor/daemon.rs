@@ -43,7 +43,7 @@ async fn get(
         Some(token) => request.bearer_auth(token.expose()),
         None => request,
     };
-    let failed = |error| no_answer(base, error);
+    let failed = |error| no_answer(base, error, LIMIT);
     let response = request.send().await.map_err(failed)?;
     let status = response.status();
     let text = response.text().await.map_err(failed)?;

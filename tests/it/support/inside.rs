@@ -131,7 +131,8 @@ impl Inside {
             });
         };
         let thread = thread::Builder::new().name("daemon".to_owned()).spawn(run).expect("a thread");
-        let Started { url, store, board, config, tuner } = starting.await.expect("the daemon starts");
+        let Started { url, store, board, config, tuner } =
+            starting.await.expect("the daemon starts");
         let (stop, thread) = (Some(stop), Some(thread));
         Self {
             store,
