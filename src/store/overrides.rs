@@ -21,8 +21,8 @@ sql! {
         "insert into counters (name, value) values ('overrides', 1) \
          on conflict (name) do update set value = counters.value + 1 returning value";
 
-    /// All overrides with the version and the database's clock, in one snapshot. The only row has no
-    /// kind if there are no overrides.
+    /// All overrides with the version and the database's clock, in one snapshot. If there are no
+    /// overrides, the only row has no kind.
     static READ_OVERRIDES =
         "select @ms(@now) as now_ms, \
            coalesce((select value from counters where name = 'overrides'), 0) as version, o.kind, o.size, \
@@ -189,8 +189,8 @@ impl Overrides {
     }
 
     /// Removes keys that no longer apply from the override `judged`, with these rows of the audit
-    /// log. Changes nothing if it is no longer as it was judged: another node has removed them, or a
-    /// person has renewed it. Returns all overrides after that, and whether this call has removed
+    /// log. Changes nothing if it is no longer as it was judged: another node has removed them, or
+    /// a person has renewed it. Returns all overrides after that, and whether this call has removed
     /// them.
     ///
     /// # Errors

@@ -126,11 +126,7 @@ impl Metrics {
             pool_size: add.gauges("pool_size", "Slots that are wanted", KIND)?,
             pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
             pool_paused: add.gauges("pool_paused", "1 while no job of the kind starts", KIND)?,
-            pool_override: add.gauges(
-                "pool_override",
-                "1 while an operator has set the pool beside the files",
-                KIND,
-            )?,
+            pool_override: add.gauges("pool_override", "1 while an override applies", KIND)?,
             pool_backing_off: add.gauges(
                 "pool_backing_off",
                 "Slots that wait for their restart; as many as `pool_size`: paused",

@@ -31,7 +31,7 @@ use self::{
     task::{Asked, TunerTask},
 };
 use crate::{
-    domain::{JobKind, OverrideChange, OverrideKey},
+    domain::{JobKind, OverrideChange},
     store::AuditEntry,
 };
 use std::sync::Arc;
@@ -65,9 +65,7 @@ impl Tuner {
         let written = Written::new(&setup.running.config);
         let task = TunerTask::new(setup, wishes, set, rows);
         let (status, shown) = (task.status(), task.status().subscribe());
-        let running = shown.clone();
-        let origin = move |kind: &str, key: OverrideKey| origin(&running.borrow(), kind, key);
-        let keeper = OverridesKeeper::new(overrides, Box::new(origin), applying, asked_overrides);
+        let keeper = OverridesKeeper::new(overrides, applying, asked_overrides);
         let work = async move {
             let writing = afterwards::run(store, live, written, told, status);
             tokio::join!(task.run(), writing, keeper.run());
@@ -111,14 +109,4 @@ impl Tuner {
     pub(crate) fn statuses(&self) -> watch::Receiver<Arc<TuningStatus>> {
         self.status.clone()
     }
-}
-
-/// Where the configuration sets a key of a kind's pool: `config/local.toml:7`.
-fn origin(status: &TuningStatus, kind: &str, key: OverrideKey) -> String {
-    let values = status.running.values();
-    let of = |section: &str| {
-        let name = format!("pools.{section}.{}", key.as_str());
-        values.iter().find(|value| value.key == name).map(|value| value.origin.clone())
-    };
-    of(kind).or_else(|| of("default")).unwrap_or_else(|| "the configuration".to_owned())
 }

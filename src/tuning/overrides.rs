@@ -100,7 +100,7 @@ impl std::fmt::Debug for PoolOverrides {
 
 /// What is judged of all overrides at one time.
 #[derive(Default)]
-struct Judged {
+struct OverridesNow {
     applying: Vec<PoolOverride>,
     /// Those of which some keys no longer apply.
     over: Vec<(PoolOverride, Vec<DroppedKey>)>,
@@ -199,9 +199,9 @@ impl PoolOverrides {
     }
 
     /// Judges all overrides of kinds that this version knows.
-    fn judge(&self) -> Judged {
+    fn judge(&self) -> OverridesNow {
         let (cfg, now) = (self.live.get(), self.now());
-        let mut judged = Judged::default();
+        let mut judged = OverridesNow::default();
         let mut applying = BTreeMap::new();
         let is_known = |set: &&PoolOverride| self.setup.kinds.iter().any(|it| it.0 == set.kind);
         let stored = (!self.setup.ignores_stored).then_some(&self.known.overrides);
@@ -233,8 +233,6 @@ impl PoolOverrides {
 /// Changes overrides for those who ask, and puts in force what applies.
 pub(super) struct OverridesKeeper {
     overrides: PoolOverrides,
-    /// Where a key of the files was set: `config/local.toml:7`.
-    origin: Box<dyn Fn(&str, OverrideKey) -> String + Send + Sync>,
     /// Where those that apply go.
     applying: watch::Sender<Vec<PoolOverride>>,
     asked: mpsc::Receiver<AskedOverride>,
@@ -242,21 +240,20 @@ pub(super) struct OverridesKeeper {
 
 /// What woke the keeper.
 enum OverrideWake {
-    Asked(Option<AskedOverride>),
+    Asked(Option<Box<AskedOverride>>),
     OtherVersion,
     OtherConfig,
     Due,
 }
 
 impl OverridesKeeper {
-    /// `origin` says where the files set a key of a kind.
+    /// `applying` takes those that apply, and `asked` gives the changes.
     pub(super) fn new(
         overrides: PoolOverrides,
-        origin: Box<dyn Fn(&str, OverrideKey) -> String + Send + Sync>,
         applying: watch::Sender<Vec<PoolOverride>>,
         asked: mpsc::Receiver<AskedOverride>,
     ) -> Self {
-        Self { overrides, origin, applying, asked }
+        Self { overrides, applying, asked }
     }
 
     /// Runs until nobody can ask any more.
@@ -272,14 +269,14 @@ impl OverridesKeeper {
                 }
             };
             let wake = tokio::select! {
-                asked = self.asked.recv() => OverrideWake::Asked(asked),
+                asked = self.asked.recv() => OverrideWake::Asked(asked.map(Box::new)),
                 Ok(()) = self.overrides.setup.version.changed() => OverrideWake::OtherVersion,
                 Ok(()) = configs.changed() => OverrideWake::OtherConfig,
                 () = due => OverrideWake::Due,
             };
             match wake {
                 OverrideWake::Asked(None) => return,
-                OverrideWake::Asked(Some(asked)) => self.answer(asked).await,
+                OverrideWake::Asked(Some(asked)) => self.answer(*asked).await,
                 OverrideWake::OtherVersion => {
                     let version = *self.overrides.setup.version.borrow_and_update();
                     self.overrides.is_stale |= version != self.overrides.known.version;
@@ -299,7 +296,7 @@ impl OverridesKeeper {
 
     /// The same once. True if other overrides are known after it.
     async fn apply_once(&mut self) -> bool {
-        let Judged { applying, over } = self.overrides.judge();
+        let OverridesNow { applying, over } = self.overrides.judge();
         self.applying.send_if_modified(|current| {
             let is_other = *current != applying;
             *current = applying;
@@ -367,12 +364,20 @@ impl OverridesKeeper {
 
     /// Why a key was dropped, in words.
     fn why(&self, kind: &str, dropped: &DroppedKey) -> String {
-        let place = || (self.origin)(kind, dropped.key);
+        let place = || self.place(kind, dropped.key);
         match dropped.cause {
             DropCause::Expired => "its time is over".to_owned(),
             DropCause::EqualsFile => format!("{} says the same", place()),
             DropCause::FileChanged => format!("{} now says {}", place(), dropped.in_file),
         }
+    }
+
+    /// Where the configuration sets a key of a kind's pool: `config/local.toml:7`.
+    fn place(&self, kind: &str, key: OverrideKey) -> String {
+        let (cfg, key) = (self.overrides.live.get(), key.as_str());
+        let origin = cfg.origin(&format!("pools.{kind}.{key}"));
+        let origin = origin.or_else(|| cfg.origin(&format!("pools.default.{key}")));
+        origin.unwrap_or("the configuration").to_owned()
     }
 
     /// The row of the audit log for a key that was dropped.

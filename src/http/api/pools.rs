@@ -180,7 +180,7 @@ async fn done(
     entry: AuditEntry,
 ) -> ApiResult {
     let kind = pool.kind;
-    tracing::info!(kind = kind.0, by = entry.actor, ?change, "pool changed by hand");
+    let by = entry.actor.clone();
     state.tuner.change_pool(kind, change, is_for_this_node, entry).await.map_err(|error| {
         match error {
             OverrideError::Store(error) => error.into(),
@@ -189,6 +189,7 @@ async fn done(
             OverrideError::Stopping => Problem::new(Cause::Draining, error.to_string()),
         }
     })?;
+    tracing::info!(kind = kind.0, by, "pool changed by hand");
     // The supervisor fits the pool next. One that does not is shown as it is.
     let wanted = state.config.get().pools.of(kind.0);
     let is_so = |pool: &PoolView| pool.size == wanted.size && pool.paused == wanted.paused;

@@ -31,8 +31,8 @@ sql! {
         "audit a where a.id >= $1 and a.id < $2 order by a.id desc limit $3"
     );
 
-    /// The same with one of these targets. By `audit_by_target`: written as pairs, because the planner
-    /// of PostgreSQL would walk the primary key for a value that it takes to be common.
+    /// The same with one of these targets. By `audit_by_target`: written as pairs, because the
+    /// planner of PostgreSQL would walk the primary key for a value that it takes to be common.
     static LIST_AUDIT_BY_TARGET = audit_rows!(
         "@rows($4, value text) g join audit a on a.id @each( \
            select x.id from audit x where (x.target, x.id) >= (g.value, $1) and (x.target, x.id) < (g.value, $2) \
