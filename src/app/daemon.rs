@@ -5,6 +5,7 @@ use super::{
     actors::{Actors, Parts},
     database_error,
     files::lock_database,
+    fleet::{Telling, open_overrides},
     followers,
     service_manager::ServiceManager,
     token::ensure_token,
@@ -21,14 +22,11 @@ use crate::{
         board::{Board, Fatal},
         metrics::Metrics,
     },
-    tuning::{
-        NodeStatusSetup, OverridesSetup, PoolOverrides, Prepare, ReloadReport, Tuner, TunerSetup,
-        tell_status,
-    },
+    tuning::{PoolOverrides, Prepare, ReloadReport, Tuner, TunerSetup},
 };
 use actix::Arbiter;
 use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
-use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 
 /// How long the database may take to answer at the start before the waiting room opens.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -56,7 +54,7 @@ pub struct Daemon {
     /// The thread of the tuner, which may block while it reads files.
     tuning: Arbiter,
     /// Stores what this node says of itself.
-    telling: JoinHandle<()>,
+    telling: Telling,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
@@ -173,15 +171,7 @@ impl Daemon {
             membership: heartbeat.membership(),
         };
         // Put overrides of pools in force.
-        let overrides = OverridesSetup {
-            stored: store.overrides(),
-            audit: store.audit(),
-            node: store.node(),
-            kinds: registry.kind_names(),
-            version: heartbeat.membership().overrides(),
-            ignores_stored: options.ignores_overrides,
-        };
-        let overrides = PoolOverrides::open(overrides, &live).await;
+        let overrides = open_overrides(&parts, &registry, options.ignores_overrides).await;
         // Start the actors.
         let arbiters = Arbiters::start();
         let intake = Intake::default();
@@ -189,16 +179,7 @@ impl Daemon {
         let prepare = followers::prepare(&registry, &fallback_token, &tls);
         let manager = waiting_room.manager.clone();
         let (tuner, tuning) = follow_files(&parts, loaded, prepare, overrides, manager);
-        let status = NodeStatusSetup {
-            nodes: store.nodes(),
-            live: live.clone(),
-            tuner: tuner.clone(),
-            board: board.clone(),
-            role,
-            kinds,
-            every: config.supervisor.heartbeat,
-        };
-        let telling = actix_rt::spawn(tell_status(status));
+        let telling = Telling::start(&parts, &registry, &tuner, config.supervisor.heartbeat);
         // Take requests.
         let scheme = if tls.is_on() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
@@ -293,6 +274,7 @@ impl Daemon {
         self.tuning.stop();
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
+        self.telling.drains();
         self.server.say_goodbye();
         // Finish running jobs, and commit and answer the webhooks that are inside.
         let drain = self.drain_supervisor(until);
@@ -333,7 +315,7 @@ impl Daemon {
         self.work.values().for_each(|work| work.stop());
         // The heartbeat ends before the node's row is deleted: it would report the row as missing.
         drop(self.heartbeat);
-        self.telling.abort();
+        drop(self.telling);
         if drained == Ok(true) && is_flushed {
             leave(&self.store, until).await;
         }

@@ -5,6 +5,7 @@ mod actors;
 mod backup;
 mod daemon;
 mod files;
+mod fleet;
 mod followers;
 mod private;
 mod process;

@@ -6,10 +6,10 @@ use crate::{
     config::Live,
     domain::{JobKind, Role, Timestamp, backoff::AWAY_PAUSE},
     store::Nodes,
-    telemetry::board::Board,
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// The most bytes of a status. All nodes and every overview read it.
 const BYTES_MAX: usize = 8 << 10;
@@ -58,8 +58,8 @@ pub struct NodeStatusSetup {
     pub live: Live,
     /// Tells of reloads.
     pub tuner: Tuner,
-    /// Tells that the daemon drains.
-    pub board: Arc<Board>,
+    /// True once the daemon takes no more work.
+    pub is_draining: watch::Receiver<bool>,
     /// What the node does.
     pub role: Role,
     /// The kinds of jobs that it works.
@@ -87,7 +87,7 @@ impl NodeStatusSetup {
             config_hash: tuning.running.hash().to_owned(),
             loaded_at: tuning.loaded_at,
             pending_keys: tuning.pending.len(),
-            draining: self.board.is_draining(),
+            draining: *self.is_draining.borrow(),
             pools: self.kinds.iter().map(pool).collect(),
         }
     }
@@ -110,33 +110,32 @@ impl NodeStatus {
 pub async fn tell_status(setup: NodeStatusSetup) {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let (mut configs, mut statuses) = (setup.live.changes(), setup.tuner.statuses());
-    let mut told = None;
+    let mut is_draining = setup.is_draining.clone();
+    let mut told: Option<NodeStatus> = None;
     loop {
         let tuning = statuses.borrow_and_update().clone();
         configs.mark_unchanged();
+        is_draining.mark_unchanged();
         let status = setup.status(&host, &tuning);
-        let mut pause = setup.every;
         if told.as_ref() != Some(&status) {
             let said = match status.clone().text() {
                 Ok(text) => setup.nodes.say(text).await.map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
-            match said {
-                Ok(()) => told = Some(status),
-                Err(error) => {
-                    tracing::debug!(error, "this node could not say how it is configured");
-                    pause = pause.max(AWAY_PAUSE);
-                }
+            if let Err(error) = said {
+                tracing::debug!(error, "this node could not say how it is configured");
+                tokio::time::sleep(setup.every.max(AWAY_PAUSE)).await;
+                continue;
             }
+            told = Some(status);
         }
-        tokio::time::sleep(pause).await;
-        if let Some(told) = &told {
-            let was_draining = told.draining;
-            tokio::select! {
-                Ok(()) = configs.changed() => {}
-                Ok(()) = statuses.changed() => {}
-                () = setup.board.wait_until(|it| it.is_draining() != was_draining) => {}
-            }
+        tokio::time::sleep(setup.every).await;
+        tokio::select! {
+            Ok(()) = configs.changed() => {}
+            Ok(()) = statuses.changed() => {}
+            Ok(()) = is_draining.changed() => {}
+            // Nothing changes any more.
+            else => return,
         }
     }
 }

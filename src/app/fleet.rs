@@ -1,0 +1,67 @@
+//! What a daemon takes from the other nodes of its database, and what it tells them.
+
+use super::actors::Parts;
+use crate::{
+    registry::Registry,
+    tuning::{NodeStatusSetup, OverridesSetup, PoolOverrides, Tuner, tell_status},
+};
+use std::time::Duration;
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Reads the overrides of pools, and puts those in force that apply, before any actor starts.
+pub(super) async fn open_overrides(
+    parts: &Parts,
+    registry: &Registry,
+    ignores_stored: bool,
+) -> PoolOverrides {
+    let setup = OverridesSetup {
+        stored: parts.store.overrides(),
+        audit: parts.store.audit(),
+        node: parts.store.node(),
+        kinds: registry.kind_names(),
+        version: parts.membership.overrides(),
+        ignores_stored,
+    };
+    PoolOverrides::open(setup, &parts.live).await
+}
+
+/// What this node says of itself to the others. Dropping it ends that.
+pub(super) struct Telling {
+    task: JoinHandle<()>,
+    is_draining: watch::Sender<bool>,
+}
+
+impl Telling {
+    /// Stores it whenever it changes, at most once in `every`. Must be called inside an actix
+    /// system.
+    pub(super) fn start(
+        parts: &Parts,
+        registry: &Registry,
+        tuner: &Tuner,
+        every: Duration,
+    ) -> Self {
+        let (is_draining, drains) = watch::channel(false);
+        let works = parts.role.works();
+        let setup = NodeStatusSetup {
+            nodes: parts.store.nodes(),
+            live: parts.live.clone(),
+            tuner: tuner.clone(),
+            is_draining: drains,
+            role: parts.role,
+            kinds: if works { registry.kind_names() } else { Vec::new() },
+            every,
+        };
+        Self { task: actix_rt::spawn(tell_status(setup)), is_draining }
+    }
+
+    /// The daemon takes no more work.
+    pub(super) fn drains(&self) {
+        self.is_draining.send_replace(true);
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
