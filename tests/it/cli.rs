@@ -322,6 +322,41 @@ on_both_daemons! {
         assert!(err.contains("sms"), "{err}");
     }
 
+    async fn a_pool_is_changed_by_command_and_the_change_is_listed(place: Place) {
+        let daemon = place.start("").await;
+        let directory = daemon.directory().to_owned();
+        let run = |args: &[&str]| {
+            postroom(&directory, &[args, &["--config", "harness.toml", "--config", "test.toml"]].concat())
+        };
+        let resized = document(&run(&[
+            "pools", "resize", "SELF_CHECK", "12", "--for", "4h", "--note", "a flood", "--json",
+        ]));
+        assert_eq!((&resized["size"], &resized["override"]["note"]), (&12.into(), &"a flood".into()));
+        let (shown, _) = ends_with(0, &run(&["pools", "pause", "SELF_CHECK"]));
+        assert!(shown.contains("size = 12, paused = true, by "), "{shown}");
+        let resumed = document(&run(&["pools", "resume", "SELF_CHECK", "--json"]));
+        assert_eq!((&resumed["paused"], &resumed["size"]), (&false.into(), &12.into()));
+        let reset = document(&run(&["pools", "reset", "SELF_CHECK", "--json"]));
+        assert_eq!((&reset["size"], &reset["override"]), (&8.into(), &Value::Null));
+        let (_, err) = ends_with(1, &run(&["pools", "resize", "SELF_CHEK", "12"]));
+        assert!(err.contains("did you mean `SELF_CHECK`?"), "{err}");
+        let listed = document(&run(&["audit", "list", "--target", "SELF_CHECK", "--since", "1h", "--json"]));
+        let rows: Vec<(&str, &str)> = listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["action"].as_str().unwrap(), row["via"].as_str().unwrap()))
+            .collect();
+        let override_ = ("pool.override", "command");
+        assert_eq!(rows, [("pool.reset", "command"), override_, override_, override_]);
+        let (table, _) = ends_with(0, &run(&["audit", "list", "--action", "pool.reset"]));
+        assert!(table.contains("pool.reset") && !table.contains("pool.override"), "{table}");
+        let nodes = document(&run(&["nodes", "list", "--json"]));
+        let id = nodes["items"][0]["id"].as_str().unwrap();
+        let (shown, _) = ends_with(0, &run(&["nodes", "show", id]));
+        assert!(shown.contains(env!("CARGO_PKG_VERSION")), "{shown}");
+    }
+
     async fn every_event_of_every_channel_can_be_sent_and_none_comes_twice(place: Place) {
         let mut config = "[[clients]]\nid = \"strict\"\n".to_owned();
         let channels = postroom::registry::postroom().channels;

@@ -40,6 +40,7 @@ mod idle;
 mod janitor;
 mod leftovers;
 mod nodes;
+mod overrides;
 mod own_daemon;
 mod poolers;
 mod security;

@@ -2,4 +2,5 @@
 
 mod caps;
 mod notices;
+mod overrides;
 mod versions;

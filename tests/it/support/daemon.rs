@@ -181,6 +181,11 @@ impl Daemon {
         self.options.env = env;
     }
 
+    /// Sets the arguments of its next start, after `serve --config …`.
+    pub fn set_args(&mut self, args: &[&str]) {
+        self.options.args = args.iter().map(|it| (*it).to_owned()).collect();
+    }
+
     /// Sets when its next start counts as done.
     pub fn set_until(&mut self, until: Until) {
         self.options.until = until;
