@@ -75,6 +75,11 @@ fn told(report: &Value) -> String {
         let table = output::table(&COLUMNS, output::rows(pending, &COLUMNS));
         parts.push(format!("waits for a restart:\n{table}"));
     }
+    for overruled in list(report, "overruled") {
+        let [key, origin, by] =
+            ["key", "origin", "by"].map(|name| output::text(overruled.get(name)));
+        parts.push(format!("no effect: {key} ({origin}), since the {by} wins"));
+    }
     if !list(report, "applying").is_empty() {
         parts.push(format!("still being applied: {}", output::text(report.get("applying"))));
     }

@@ -23,7 +23,7 @@ pub(super) fn layers(below: &Table, env: &[(String, String)], errors: &Errors) -
         if !has_prefix {
             continue;
         }
-        let origin = Origin::new(&format!("environment variable {name}"));
+        let origin = Origin::variable(name);
         let words = name.get(PREFIX.len()..).unwrap_or_default();
         match keys(words, below) {
             Ok(keys) => {

@@ -8,6 +8,9 @@ use toml_edit::{Document, Item, Value};
 /// The largest configuration file, in bytes. A larger file is refused: it is not a configuration.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// What the place of a value in the environment begins with.
+const VARIABLE: &str = "environment variable";
+
 /// Where a value was written.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
@@ -21,6 +24,16 @@ impl Origin {
     /// A place that is described by `place` alone.
     pub(super) fn new(place: &str) -> Self {
         Self { place: place.into(), is_default: false }
+    }
+
+    /// The place of a value that the environment variable `name` sets.
+    pub(super) fn variable(name: &str) -> Self {
+        Self::new(&format!("{VARIABLE} {name}"))
+    }
+
+    /// True if an environment variable sets the value.
+    pub(super) fn is_variable(&self) -> bool {
+        self.place.starts_with(VARIABLE)
     }
 
     /// This place, with the variable or file that it refers to in parentheses.

@@ -37,6 +37,21 @@ struct FilesRead {
     paths: Vec<PathBuf>,
     /// SHA-256 of the content of each file in [`NAMED_FILES`], by the key that names it.
     contents: BTreeMap<&'static str, [u8; 32]>,
+    /// The keys that files set in vain.
+    overruled: Vec<OverruledKey>,
+}
+
+/// A key that a file sets in vain, because a variable sets it, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverruledKey {
+    /// The dotted key.
+    pub key: String,
+    /// The place in the file.
+    pub origin: String,
+    /// The variable that wins.
+    pub by: String,
+    /// SHA-256 of the file's value.
+    digest: [u8; 32],
 }
 
 /// The keys whose values are paths of files that others read: they change with their content.
@@ -114,6 +129,11 @@ impl Loaded {
     /// them may change the configuration.
     pub fn read_paths(&self) -> &[PathBuf] {
         &self.files.paths
+    }
+
+    /// The keys that files set in vain.
+    pub fn overruled(&self) -> &[OverruledKey] {
+        &self.files.overruled
     }
 
     /// Every value with its origin, secrets masked, in the order of `config/default.toml`.
@@ -212,8 +232,13 @@ fn merged(layers: Vec<Table>) -> Table {
 fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let all = all_layers(sources, errors);
     let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
+    let is_variable = |layer: &Table| layer.values().any(|node| node.origin.is_variable());
+    let of_files = all.iter().filter(|layer| !is_variable(layer)).cloned().collect();
+    let in_files = show::effective(&merged(of_files));
     let mut table = merged(all);
-    let mut files = FilesRead { paths: sources.wanted(), ..FilesRead::default() };
+    let overruled = overruled(in_files, &show::effective(&table));
+    let paths = sources.wanted();
+    let mut files = FilesRead { paths, overruled, ..FilesRead::default() };
     references::files(&table, &mut files.paths);
     references::resolve(&mut table, "", &sources.env, errors);
     if let Some(clients) = table.get_mut("clients") {
@@ -221,6 +246,24 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     }
     files.read_named(&table);
     (table, files)
+}
+
+/// The values of files that are not among all values, because a variable took their place.
+fn overruled(in_files: Vec<EffectiveValue>, all: &[EffectiveValue]) -> Vec<OverruledKey> {
+    let winners: BTreeMap<&str, &EffectiveValue> =
+        all.iter().map(|value| (value.key.as_str(), value)).collect();
+    let of_files = in_files.into_iter().filter(|value| !value.origin.starts_with(DEFAULT_NAME));
+    let key = |value: EffectiveValue| {
+        let winner = winners.get(value.key.as_str());
+        if winner.is_some_and(|it| it.origin == value.origin) {
+            return None;
+        }
+        // A variable that sets a whole list need not have the same keys in it.
+        let by =
+            winner.map_or_else(|| "an environment variable".to_owned(), |it| it.origin.clone());
+        Some(OverruledKey { key: value.key, origin: value.origin, by, digest: value.digest })
+    };
+    of_files.filter_map(key).collect()
 }
 
 impl FilesRead {
@@ -431,6 +474,25 @@ mod tests {
         let gone = Loaded::plan(&two, one).expect("a change").changed;
         assert_eq!(keys(&gone), keys(&come));
         assert!(gone.iter().all(|it| it.new.is_none()));
+    }
+
+    #[test]
+    fn a_file_that_a_variable_overrules_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("a.toml");
+        std::fs::write(&file, "server.workers = 2\n[ingest]\nqueue = 9").expect("a file");
+        let env = vec![("POSTROOM__INGEST__QUEUE".to_owned(), "7".to_owned())];
+        let sources = Sources { files: vec![file.clone()], env, ..Sources::default() };
+        let one = Loaded::load(&sources).expect("valid");
+        let told: Vec<_> =
+            one.overruled().iter().map(|it| (&*it.key, &*it.origin, &*it.by)).collect();
+        let place = format!("{}:3", file.display());
+        let by = "environment variable POSTROOM__INGEST__QUEUE";
+        assert_eq!(told, [("ingest.queue", &*place, by)]);
+        std::fs::write(&file, "server.workers = 2\n[ingest]\nqueue = 8").expect("a file");
+        let two = one.load_again().expect("valid");
+        assert_eq!(two.hash(), one.hash());
+        assert_ne!(two.overruled(), one.overruled());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use self::{
     error::{ConfigError, ConfigErrors, ConfigWarning, Expected},
     explanation::{KeyExplanation, KnownKey, LayerValue, known_keys},
     live::Live,
-    loaded::{ChangedKey, ConfigChange, Loaded},
+    loaded::{ChangedKey, ConfigChange, Loaded, OverruledKey},
     schema::{Applies, nearest},
     sections::{
         AdminConfig, AnalystConfig, AnalystProvider, DatabaseConfig, IngestConfig, LogFormat,

@@ -155,14 +155,17 @@ impl FileWatch {
             }
         }
         let mut failed = None;
-        for (directory, known) in &wanted {
-            if self.directories.get(directory) != Some(known)
-                && let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive)
-            {
-                failed = Some(error);
-            }
-        }
-        self.directories = wanted;
+        self.directories = wanted
+            .into_iter()
+            .filter(|(directory, known)| {
+                if self.directories.get(directory) == Some(known) {
+                    return true;
+                }
+                // What fails is tried again at the next look.
+                let watched = watcher.watch(directory, RecursiveMode::NonRecursive);
+                watched.map_err(|error| failed = Some(error)).is_ok()
+            })
+            .collect();
         if let Some(error) = failed {
             self.warn(&error);
         }

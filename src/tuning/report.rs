@@ -1,7 +1,7 @@
 //! What a reload did, for the log, the audit log and the API.
 
 use crate::{
-    config::{Applies, ChangedKey, ConfigError},
+    config::{Applies, ChangedKey, ConfigError, OverruledKey},
     domain::Timestamp,
     store::{AuditEntry, Via},
 };
@@ -87,6 +87,8 @@ pub struct ReloadReport {
     pub changed: Vec<ChangedKey>,
     /// The keys that wait for a restart, whenever they were changed.
     pub pending: Vec<ChangedKey>,
+    /// The keys that were changed in a file in vain: a variable wins.
+    pub overruled: Vec<OverruledKey>,
     /// Why it was refused. Empty otherwise.
     pub errors: Vec<ConfigError>,
     /// From its start to its end.
@@ -96,6 +98,15 @@ pub struct ReloadReport {
 impl ReloadReport {
     /// Logs it: a line, or one for each error. `old_pending` are the keys that waited before it.
     pub(super) fn log(&self, old_pending: &[ChangedKey]) {
+        for key in self.overruled.iter().take(TOLD_MAX) {
+            let OverruledKey { key, origin, by, .. } = key;
+            tracing::warn!(
+                key,
+                origin,
+                by,
+                "a key of a file has no effect: a variable wins over it"
+            );
+        }
         let (via, took_ms) = (self.by.actor.as_str(), self.took_ms());
         match self.outcome {
             ReloadOutcome::Applied => {
@@ -211,6 +222,7 @@ mod tests {
             hash: "0123456789ab".to_owned(),
             changed: Vec::new(),
             pending: Vec::new(),
+            overruled: Vec::new(),
             errors: Vec::new(),
             took: Duration::ZERO,
         }

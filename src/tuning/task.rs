@@ -8,7 +8,7 @@ use super::{
     status::TuningStatus,
 };
 use crate::{
-    config::{self, ConfigChange, ConfigError, ConfigErrors, Loaded},
+    config::{self, ConfigChange, ConfigError, ConfigErrors, Loaded, OverruledKey},
     domain::PoolOverride,
     store::{AuditEntry, Store, wall_clock},
     telemetry::config_metrics::ConfigMetrics,
@@ -72,6 +72,8 @@ pub(super) struct TunerTask {
     running: Arc<Loaded>,
     /// The hash of the files that were applied last, including what waits for a restart.
     files_hash: String,
+    /// The keys that files set in vain, as of the last load.
+    overruled: Vec<OverruledKey>,
     asked: mpsc::Receiver<Asked>,
     overrides: watch::Receiver<Vec<PoolOverride>>,
     rows: mpsc::Sender<Vec<AuditEntry>>,
@@ -82,8 +84,8 @@ pub(super) struct TunerTask {
 
 /// The files, loaded and checked.
 enum Checked {
-    /// They say the same as before.
-    Same,
+    /// They say the same as before, except in keys that variables set.
+    Same(Vec<OverruledKey>),
     /// They can be applied.
     Other(Box<Applicable>),
 }
@@ -125,6 +127,7 @@ impl TunerTask {
         debounce.touch(Instant::now());
         Self {
             files_hash: running.hash().to_owned(),
+            overruled: running.overruled().to_vec(),
             running,
             setup,
             asked,
@@ -206,7 +209,7 @@ impl TunerTask {
         self.debounce.finished();
         let status = self.status.borrow().clone();
         let is_known = match (&checked, status.refused()) {
-            (Ok(Checked::Same), None) => true,
+            (Ok(Checked::Same(overruled)), None) => self.newly_overruled(overruled).is_empty(),
             (Err(errors), Some(refused)) => errors.0 == refused.errors,
             (Ok(_), _) | (Err(_), None) => false,
         };
@@ -226,7 +229,7 @@ impl TunerTask {
         let next = self.running.load_again()?;
         let files_hash = next.hash().to_owned();
         if files_hash == self.files_hash {
-            return Ok(Checked::Same);
+            return Ok(Checked::Same(next.overruled().to_vec()));
         }
         let change = Loaded::plan(&self.running, next)?;
         let prepared = (self.setup.prepare)(Arc::new(change.loaded.clone())).await?;
@@ -242,12 +245,18 @@ impl TunerTask {
     ) -> Arc<ReloadReport> {
         let old = self.status.borrow().clone();
         let (mut loaded_at, mut pending) = (old.loaded_at, old.pending.clone());
-        let mut applying = old.applying.clone();
+        let (mut applying, mut overruled) = (old.applying.clone(), Vec::new());
         let (outcome, changed, errors) = match checked {
             Err(ConfigErrors(errors)) => (ReloadOutcome::Refused, Vec::new(), errors),
-            Ok(Checked::Same) => (ReloadOutcome::Unchanged, Vec::new(), Vec::new()),
+            Ok(Checked::Same(all)) => {
+                overruled = self.newly_overruled(&all);
+                self.overruled = all;
+                (ReloadOutcome::Unchanged, Vec::new(), Vec::new())
+            }
             Ok(Checked::Other(other)) => {
                 let Applicable { change, files_hash, prepared } = *other;
+                overruled = self.newly_overruled(change.loaded.overruled());
+                self.overruled = change.loaded.overruled().to_vec();
                 applying = Written::new(&self.running.config).left(&change.loaded.config);
                 self.apply(change.loaded, files_hash, prepared);
                 (loaded_at, pending) = (wall_clock(), change.pending);
@@ -264,6 +273,7 @@ impl TunerTask {
             hash: self.running.hash().to_owned(),
             changed,
             pending,
+            overruled,
             errors,
             took: started.elapsed(),
         });
@@ -278,6 +288,11 @@ impl TunerTask {
         self.status.send_replace(Arc::new(status));
         (self.setup.on_reload)(Some(&report));
         report
+    }
+
+    /// Those of `all` that the files did not set in vain before, or to another value.
+    fn newly_overruled(&self, all: &[OverruledKey]) -> Vec<OverruledKey> {
+        all.iter().filter(|key| !self.overruled.contains(key)).cloned().collect()
     }
 
     /// Makes `next` what runs.

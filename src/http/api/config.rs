@@ -2,7 +2,7 @@
 
 use super::{ApiResult, ApiState, objects, query::Query};
 use crate::{
-    config::{Applies, ChangedKey, ConfigError},
+    config::{Applies, ChangedKey, ConfigError, OverruledKey},
     domain::{PoolOverride, Timestamp},
     http::{
         State,
@@ -14,12 +14,21 @@ use crate::{
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+/// How long a reload may take to be answered. It takes longer only if the system does not give a
+/// file.
+const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 
 /// `GET /config`: every value with its origin, and the state of the configuration. It also answers
 /// without the database.
-pub(super) async fn show(state: web::Data<State>, request: HttpRequest) -> ApiResult {
+pub(super) async fn show(
+    api: web::Data<ApiState>,
+    state: web::Data<State>,
+    request: HttpRequest,
+) -> ApiResult {
     Query::none(&request)?;
+    let _permit = api.heavy_reads.permit().await;
     let (status, live) = (state.tuner.status(), state.config.get());
     let pending: HashMap<&str, &ChangedKey> =
         status.pending.iter().map(|change| (change.key.as_str(), change)).collect();
@@ -56,7 +65,9 @@ pub(super) async fn reload(state: web::Data<ApiState>, request: HttpRequest) -> 
     Query::none(&request)?;
     let Operator { name, via, request_id } = Operator::of(&request);
     let by = ReloadBy { via, actor: name, request_id: Some(request_id) };
-    let report = state.tuner.reload(by).await;
+    let reload = tokio::time::timeout(RELOAD_LIMIT, state.tuner.reload(by)).await;
+    let report = reload
+        .map_err(|_| Problem::internal("the reload goes on: reading a file takes too long"))?;
     let report = report.ok_or_else(|| {
         Problem::new(Cause::Draining, "the daemon is stopping, and reloads nothing any more")
     })?;
@@ -139,6 +150,7 @@ struct ReportJson<'a> {
     hash: &'a str,
     changed: Vec<ChangeJson<'a>>,
     pending: Vec<ChangeJson<'a>>,
+    overruled: Vec<OverruledJson<'a>>,
     errors: Vec<ErrorJson<'a>>,
     took_ms: u64,
     /// What is still being changed in the database.
@@ -155,6 +167,7 @@ impl<'a> ReportJson<'a> {
             hash: &report.hash,
             changed: report.changed.iter().map(ChangeJson::of).collect(),
             pending: report.pending.iter().map(ChangeJson::of).collect(),
+            overruled: report.overruled.iter().map(OverruledJson::of).collect(),
             errors: report.errors.iter().map(ErrorJson::of).collect(),
             took_ms: report.took_ms(),
             applying,
@@ -180,6 +193,20 @@ impl<'a> ChangeJson<'a> {
             applies: change.applies,
             origin: &change.origin,
         }
+    }
+}
+
+/// A key that was changed in a file in vain: the variable `by` wins.
+#[derive(Debug, Serialize)]
+struct OverruledJson<'a> {
+    key: &'a str,
+    origin: &'a str,
+    by: &'a str,
+}
+
+impl<'a> OverruledJson<'a> {
+    fn of(overruled: &'a OverruledKey) -> Self {
+        Self { key: &overruled.key, origin: &overruled.origin, by: &overruled.by }
     }
 }
 

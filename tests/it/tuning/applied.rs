@@ -71,6 +71,24 @@ async fn a_key_that_needs_a_restart_waits_and_the_rest_applies() {
     assert_eq!(config_check(&daemon).await["detail"], Value::Null);
 }
 
+/// Variables are those of the start, so a file that says otherwise has no effect. That is said once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_wins_over_a_changed_file_is_told() {
+    let env = vec![("POSTROOM__INGEST__QUEUE".to_owned(), "77".to_owned())];
+    let mut daemon = Daemon::start(Options { env, ..Options::default() }).await;
+    daemon.configure("[ingest]\nqueue = 78\n");
+    let told = "a key of a file has no effect: a variable wins over it key=\"ingest.queue\"";
+    eventually(SOON, async || daemon.log().contains(told).then_some(())).await;
+    daemon.configure("[ingest]\nqueue = 79\n");
+    let report = reload(&daemon).await;
+    assert_eq!(report.outcome(), "unchanged", "{report:?}");
+    let overruled = &report.body["overruled"][0];
+    assert_eq!(overruled["key"], "ingest.queue", "{report:?}");
+    assert_eq!(overruled["by"], "environment variable POSTROOM__INGEST__QUEUE", "{report:?}");
+    assert_eq!(reload(&daemon).await.body["overruled"].as_array().unwrap().len(), 0);
+    runs_soon(&daemon, "ingest.queue", "77").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_filter_and_the_limit_of_bodies_follow() {
     let mut daemon = Daemon::start(Options::default()).await;
