@@ -15,7 +15,7 @@ use serde_json::Value;
 /// Which objects to explain.
 #[derive(Args)]
 pub(super) struct ExplainArgs {
-    /// Ids
+    /// Ids of the objects to explain
     #[arg(value_name = "ID", required = true, value_parser = NonEmptyStringValueParser::new())]
     ids: Vec<String>,
     #[command(flatten)]

@@ -62,9 +62,9 @@ pub struct StoredJob {
 pub enum JobPlace {
     /// It has ended.
     Ended {
-        /// How.
+        /// Whether it succeeded, failed or was cancelled.
         status: JobStatus,
-        /// When.
+        /// When it ended.
         at: Timestamp,
     },
     /// In no line yet, until it is due.
@@ -87,9 +87,9 @@ pub enum JobPlace {
     InTurn,
     /// A head that a node has claimed.
     Claimed {
-        /// The node.
+        /// The node that has it.
         node: Id,
-        /// When.
+        /// When the node claimed it.
         at: Timestamp,
     },
 }
@@ -225,11 +225,11 @@ pub struct PoolFacts {
 pub enum PoolPause {
     /// A person paused it.
     ByOperator {
-        /// Who.
+        /// The name of the person.
         by: String,
         /// Why, in the words of the person.
         note: Option<String>,
-        /// When.
+        /// When the person did so.
         at: Timestamp,
         /// When the pause ends by itself.
         until: Option<Timestamp>,
@@ -240,17 +240,17 @@ pub enum PoolPause {
     NotSaid,
 }
 
-/// What this process does with a run that it has claimed.
+/// The stage of a run that this process has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunStage {
     /// It waits for a slot.
     Waiting {
-        /// Since when.
+        /// The instant from which this is so.
         since: Timestamp,
     },
     /// A slot runs it.
     Running {
-        /// Since when.
+        /// The instant from which this is so.
         since: Timestamp,
         /// The slot, by its name on the board.
         actor: String,
@@ -259,7 +259,7 @@ pub enum RunStage {
     },
     /// Its outcome waits for its commit.
     Uncommitted {
-        /// Since when.
+        /// The instant from which this is so.
         since: Timestamp,
     },
 }

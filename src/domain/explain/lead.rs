@@ -115,9 +115,9 @@ pub struct MessageExplanation {
     pub message_id: Id,
     /// A word of [`LeadReason`].
     pub reason: &'static str,
-    /// What is the case.
+    /// One or two sentences that say what is the case.
     pub sentence: String,
-    /// What a person can do.
+    /// Advice for a person.
     pub what_to_do: String,
     /// The steps from the webhook to the answer, in their order.
     pub chain: Vec<ChainLink>,
@@ -143,7 +143,7 @@ pub struct ChainLink {
 pub enum LinkState {
     /// It is past it.
     Done,
-    /// It stands there.
+    /// It has come there, and no further.
     Here,
     /// It has not come there.
     Ahead,

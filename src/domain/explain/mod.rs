@@ -1,7 +1,7 @@
 //! Why a job does not run, and why a message is not answered: one reason each, in words.
 //!
-//! Callers read the facts, from the database and from this process. Which reason holds, and how it
-//! is said, is decided here: [`explain_job`] and [`explain_lead`] (docs/decisions/0024).
+//! Callers read the facts, from the database and from this process. [`explain_job`] and
+//! [`explain_lead`] decide which reason holds, and how it is said (docs/decisions/0024).
 
 mod claimed;
 mod job;
@@ -43,7 +43,7 @@ pub struct Explanation {
     pub until: Option<Timestamp>,
     /// What the sentence names.
     pub links: Vec<ExplainLink>,
-    /// What a person can do, with the command for it.
+    /// Advice for a person, with the command for it.
     pub what_to_do: String,
 }
 
@@ -52,7 +52,7 @@ pub struct Explanation {
 pub struct Fact {
     /// Its name, in words of this project.
     pub name: &'static str,
-    /// Its value.
+    /// The value that was found.
     pub value: FactValue,
 }
 

@@ -1,4 +1,4 @@
-//! What keeps nodes from claiming a job that is due.
+//! Obstacles: they keep nodes from claiming a job that is due.
 
 use super::{
     Explanation, JobReason,
@@ -27,7 +27,7 @@ pub(super) enum Obstacle {
     NotSaid,
     /// All slots run a job.
     Full,
-    /// Nothing.
+    /// Nothing keeps it.
     None,
 }
 

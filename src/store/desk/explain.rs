@@ -264,7 +264,7 @@ async fn stored_job(
     // 2. How its last run ended.
     let runs = snapshot.all(&READ_LAST_RUN, [id.into()]).await?;
     let last_run = runs.first().map(last_run).transpose()?;
-    // 3. What its client and other jobs have to do with it.
+    // 3. The cap of its client, and the suspects that it waits for.
     let caps = snapshot.all(&READ_CAP, [row.view.client_id.as_str().into()]).await?;
     let cap = caps.first().map(client_cap).transpose()?;
     let is_suspect = last_run.as_ref().is_some_and(|run| run.outcome == "rescued");
