@@ -44,6 +44,7 @@ pub(super) struct Admin {
 }
 
 /// Why the daemon did not do what was asked.
+#[derive(Debug)]
 pub(super) enum AdminRefusal {
     /// It refused this request.
     This(Refused),
@@ -70,12 +71,18 @@ impl fmt::Display for Refused {
     }
 }
 
+impl fmt::Display for AdminRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::This(refused) => refused.fmt(f),
+            Self::All(message) | Self::Away(message) => f.write_str(message),
+        }
+    }
+}
+
 impl From<AdminRefusal> for Failure {
     fn from(refusal: AdminRefusal) -> Self {
-        match refusal {
-            AdminRefusal::This(refused) => Self::Failed(refused.to_string()),
-            AdminRefusal::All(message) | AdminRefusal::Away(message) => Self::Failed(message),
-        }
+        Self::Failed(refusal.to_string())
     }
 }
 
@@ -85,12 +92,21 @@ impl Remote {
         self.files.clone().over(files.clone()).sources()
     }
 
-    /// Finds the daemon's URL and its token. `files` are those given before the command. Sends
-    /// nothing yet.
+    /// Finds the daemon's URL and its token, and warns if the token would go out in clear text.
+    /// `files` are those given before the command. Sends nothing yet.
     ///
     /// # Errors
     /// If the configuration or the token cannot be read.
     pub(super) fn connect(self, files: Files) -> Result<Admin, Failure> {
+        let admin = self.admin(files)?;
+        if admin.token.secret.is_some() {
+            warn_if_in_clear(&admin.base, "the admin token");
+        }
+        Ok(admin)
+    }
+
+    /// [`Self::connect`] without the warning, for completions: they print nothing else.
+    pub(super) fn admin(self, files: Files) -> Result<Admin, Failure> {
         let Self { url, token, files: own, json: _, times: _ } = self;
         let (base, token) = match (url, token.given()?) {
             // With both options the configuration is not read: it need not be valid, or exist.
@@ -101,9 +117,6 @@ impl Remote {
                 (base, token.map_or_else(|| Token::of(&config), Ok)?)
             }
         };
-        if token.secret.is_some() {
-            warn_if_in_clear(&base, "the admin token");
-        }
         Ok(Admin { http: client(&base, 1)?, base, token })
     }
 
@@ -173,6 +186,14 @@ impl Admin {
         query: &[(&str, String)],
     ) -> Result<Value, AdminRefusal> {
         self.send(self.http.delete(self.url(path)).query(query)).await
+    }
+
+    /// The checks of `/readyz`, whether the daemon is ready or not.
+    pub(super) async fn ready(&self) -> Result<Value, AdminRefusal> {
+        let request = self.http.get(below(&self.base, &["readyz"])).timeout(ANSWER_TIMEOUT);
+        let away = |error| AdminRefusal::Away(no_answer(&self.base, error, ANSWER_TIMEOUT));
+        let bytes = request.send().await.map_err(away)?.bytes().await.map_err(away)?;
+        serde_json::from_slice(&bytes).map_err(|_| AdminRefusal::All(self.stranger("no JSON")))
     }
 
     /// The items of a list in an answer.

@@ -2,6 +2,7 @@
 
 use super::{
     admin::Remote,
+    completions,
     explain::ExplainArgs,
     failure::Failure,
     files::Files,
@@ -51,6 +52,7 @@ pub(super) struct JobSelection {
     #[arg(
         value_name = "ID",
         value_parser = NonEmptyStringValueParser::new(),
+        add = completions::ids::<JobList>(),
         required_unless_present_any = ["status", "kind", "client", "lead"],
         conflicts_with_all = ["status", "kind", "client", "lead"],
     )]

@@ -7,6 +7,7 @@ mod admin;
 mod audit;
 mod backup;
 mod bench;
+mod completions;
 mod config;
 mod doctor;
 mod explain;
@@ -16,9 +17,12 @@ mod http;
 mod jobs;
 mod leads;
 mod lists;
+mod man;
 mod migrate;
 mod operator;
 mod output;
+#[cfg(test)]
+mod page;
 mod pools;
 mod prompt;
 mod quarantine;
@@ -26,10 +30,11 @@ mod reload;
 mod send;
 mod serve;
 mod token;
+mod top;
 
 use self::{failure::Failure, files::Files};
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand, error::ErrorKind};
-use std::{ffi::OsString, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode};
 
 /// Takes sales-outreach webhooks, stores them, and works off what each message needs.
 ///
@@ -99,15 +104,27 @@ enum Command {
     /// Show, replay and discard webhooks that were authentic but not understood
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Show pools, rates and failures of a running daemon, live
+    Top(top::TopArgs),
+    /// Print a script with which a shell completes these commands
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages
+    Man(man::ManArgs),
     /// Measure this machine with this database
     Bench(bench::BenchArgs),
 }
 
 /// Runs the command in `args`, whose first entry is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let result = match Cli::try_parse_from(args) {
-        Ok(cli) => dispatch(cli),
-        Err(error) => Err(Failure::Usage(Box::new(error))),
+    let args: Vec<OsString> = args.into_iter().collect();
+    let directory = env::current_dir().ok();
+    let result = match completions::answer(Cli::command, &args, directory.as_deref()) {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => match Cli::try_parse_from(args) {
+            Ok(cli) => dispatch(cli),
+            Err(error) => Err(Failure::Usage(Box::new(error))),
+        },
+        Err(failure) => Err(failure),
     };
     result.unwrap_or_else(|failure| failure.tell())
 }
@@ -140,6 +157,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(command) => audit::run(command, files)?,
         Command::Clients(command) => command.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
+        Command::Top(args) => top::run(args, files)?,
+        Command::Completions(args) => completions::run(&args)?,
+        Command::Man(args) => man::run(&args, Cli::command())?,
         Command::Bench(_) if files.is_given() => {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
         }
@@ -236,6 +256,9 @@ mod tests {
             "postroom actors list --watch --color never",
             "postroom messages list --watch=5s --columns id,body",
             "postroom --config a.toml reload --wait 5s",
+            "postroom top --once --interval 500ms",
+            "postroom completions zsh",
+            "postroom man pages",
             "postroom bench ingest --connections 1,64,256 --jobs 1000 --json",
         ] {
             let parsed = Cli::try_parse_from(args.split_whitespace());
@@ -250,5 +273,39 @@ mod tests {
         let Some(Command::Serve(args)) = cli.command else { panic!("not serve") };
         let files = args.files.over(cli.files).sources().files;
         assert_eq!(files, ["a.toml", "b.toml", "c.toml"].map(std::path::PathBuf::from));
+    }
+
+    /// All commands that people see, as the words of each.
+    fn all_commands(command: &clap::Command, words: &[String]) -> Vec<Vec<String>> {
+        let mut all = vec![words.to_vec()];
+        for below in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+            let words = [words, &[below.get_name().to_owned()]].concat();
+            all.extend(all_commands(below, &words));
+        }
+        all
+    }
+
+    #[test]
+    fn every_command_is_completed_and_has_a_manual_page() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let args = man::ManArgs::to(directory.path());
+        assert!(man::run(&args, Cli::command()).is_ok());
+        let mut command = Cli::command();
+        command.build();
+        let all = all_commands(&command, &["postroom".to_owned()]);
+        for words in all.iter().filter(|words| !words.contains(&"help".to_owned())) {
+            let page = directory.path().join(format!("{}.1", words.join("-")));
+            assert!(page.is_file(), "{}", page.display());
+            let (name, before) = words.split_last().expect("a command");
+            if before.is_empty() {
+                continue;
+            }
+            let line: Vec<OsString> =
+                [before, &[String::new()]].concat().iter().map(OsString::from).collect();
+            let offered =
+                clap_complete::engine::complete(&mut Cli::command(), line, before.len(), None);
+            let offered = offered.expect("completions");
+            assert!(offered.iter().any(|it| it.get_value() == name.as_str()), "{words:?}");
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{
     admin::Remote,
+    completions,
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{ListArgs, Listed as _, PoolList, ShowArgs, details},
+    lists::{ListArgs, Listed as _, Named, PoolList, ShowArgs, details},
     output,
 };
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
@@ -57,7 +58,7 @@ pub(super) enum PoolsCommand {
 #[derive(Args)]
 pub(super) struct PoolArg {
     /// The kind of the pool's jobs
-    #[arg(value_name = "KIND", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "KIND", value_parser = NonEmptyStringValueParser::new(), add = completions::names(Named::Kind))]
     kind: String,
     /// On this node only, until it ends; it must be the daemon that is asked [default: all nodes]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]

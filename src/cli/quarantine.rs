@@ -2,6 +2,7 @@
 
 use super::{
     admin::{Admin, Remote},
+    completions,
     failure::Failure,
     files::Files,
     http::block_on,
@@ -38,6 +39,7 @@ pub(super) struct QuarantineSelection {
     #[arg(
         value_name = "ID",
         value_parser = NonEmptyStringValueParser::new(),
+        add = completions::ids::<QuarantineList>(),
         required_unless_present = "all",
         conflicts_with = "all",
     )]

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::cli::{
     admin::{Admin, AdminRefusal, Remote},
+    completions,
     failure::Failure,
     files::Files,
     http::block_on,
@@ -19,7 +20,7 @@ use clap::{
 use serde_json::{Map, Value};
 use std::{marker::PhantomData, time::Duration};
 
-/// The shortest `--watch`. A daemon counts anew every 2 s; some values change at once.
+/// The shortest `--watch`. A shorter one would only load the daemon.
 const WATCH_MIN: Duration = Duration::from_millis(200);
 
 /// `list`: some objects of a list.
@@ -177,7 +178,8 @@ impl<L: Listed> Args for IdArg<L> {
                 .value_name(L::SPEC.id_name())
                 .help(format!("The {} of the {}", L::SPEC.id, L::SPEC.noun))
                 .required(true)
-                .value_parser(NonEmptyStringValueParser::new()),
+                .value_parser(NonEmptyStringValueParser::new())
+                .add(completions::ids::<L>()),
         )
     }
 
@@ -232,9 +234,10 @@ impl FilterSpec {
             FilterValues::Words(words) => {
                 arg.value_name("STATE").value_parser(PossibleValuesParser::new(words()))
             }
-            FilterValues::Names(named) => {
-                arg.value_name(named.value_name()).value_parser(NonEmptyStringValueParser::new())
-            }
+            FilterValues::Names(named) => arg
+                .value_name(named.value_name())
+                .value_parser(NonEmptyStringValueParser::new())
+                .add(completions::names(named)),
         };
         let arg = match self.default {
             Some(value) => arg.default_value(value),

@@ -53,7 +53,7 @@ fn paragraph(object: &Value, name: &str) -> Vec<String> {
     std::iter::once(String::new()).chain(output::lines(text)).collect()
 }
 
-/// Jobs.
+/// The list at `/api/v1/jobs`.
 pub(in crate::cli) enum JobList {}
 
 impl Listed for JobList {
@@ -117,7 +117,7 @@ fn failed_attempts(job: &Value, times: &Times) -> Vec<String> {
     lines
 }
 
-/// Leads.
+/// The list at `/api/v1/leads`.
 pub(in crate::cli) enum LeadList {}
 
 impl Listed for LeadList {
@@ -200,7 +200,7 @@ fn thread(lead: &Value, times: &Times) -> Vec<String> {
     lines
 }
 
-/// Messages.
+/// The list at `/api/v1/messages`.
 pub(in crate::cli) enum MessageList {}
 
 impl Listed for MessageList {
@@ -260,7 +260,7 @@ fn joined(object: &Value, list: &str, name: &str) -> String {
     if parts.is_empty() { output::NONE.to_owned() } else { parts.join(", ") }
 }
 
-/// Drafts.
+/// The list at `/api/v1/drafts`.
 pub(in crate::cli) enum DraftList {}
 
 impl Listed for DraftList {
@@ -298,7 +298,7 @@ impl Listed for DraftList {
     };
 }
 
-/// Deliveries.
+/// The list at `/api/v1/deliveries`.
 pub(in crate::cli) enum DeliveryList {}
 
 impl Listed for DeliveryList {
@@ -333,7 +333,7 @@ impl Listed for DeliveryList {
     };
 }
 
-/// Webhooks in quarantine.
+/// The list at `/api/v1/quarantine`.
 pub(in crate::cli) enum QuarantineList {}
 
 impl Listed for QuarantineList {
@@ -368,7 +368,7 @@ impl Listed for QuarantineList {
     };
 }
 
-/// Clients.
+/// The list at `/api/v1/clients`.
 pub(in crate::cli) enum ClientList {}
 
 impl Listed for ClientList {
@@ -380,12 +380,34 @@ impl Listed for ClientList {
         id: "id",
         show: ShowBy::Search,
         filters: &[],
-        columns: &[column("id")],
+        columns: &[
+            column("id"),
+            column("name").long(),
+            hidden("configured"),
+            column("channels").long().of(channels),
+            column("timezone"),
+            column("auto_reply"),
+            column("rate_limit"),
+            column("max_running"),
+            column("pending"),
+            column("running"),
+        ],
         below: nothing,
     };
 }
 
-/// Pools.
+/// The channels of a client: `email, sms (no secret)`.
+fn channels(client: &Value) -> String {
+    let list = client.get("channels").and_then(Value::as_array);
+    let spelled = |it: &Value| {
+        let is_open = it.get("has_secret").and_then(Value::as_bool) == Some(false);
+        format!("{}{}", text(it.get("channel")), if is_open { " (no secret)" } else { "" })
+    };
+    let spelled: Vec<String> = list.into_iter().flatten().map(spelled).collect();
+    if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join(", ") }
+}
+
+/// The list at `/api/v1/pools`.
 pub(in crate::cli) enum PoolList {}
 
 impl Listed for PoolList {
@@ -402,6 +424,8 @@ impl Listed for PoolList {
             column("size"),
             column("configured_size"),
             column("busy"),
+            hidden("claimed"),
+            hidden("leaving"),
             column("state"),
             column("override").long().of(override_of),
             column("backlog"),
@@ -432,7 +456,7 @@ fn override_of(pool: &Value) -> String {
     output::line(&said("note").map_or(words.clone(), |note| format!("{words}: {note}")))
 }
 
-/// Actors.
+/// The list at `/api/v1/actors`.
 pub(in crate::cli) enum ActorList {}
 
 impl Listed for ActorList {

@@ -14,7 +14,7 @@ mod pages;
 mod watch;
 
 pub(super) use self::{
-    args::{Filters, ListArgs, ShowArgs},
+    args::{Filters, ListArgs, ShowArgs, parse_interval},
     changed::change_each,
     details::details,
     fleet::{AuditList, NodeList},
@@ -36,7 +36,7 @@ use serde_json::Value;
 
 /// A type that stands for one list.
 pub(super) trait Listed: 'static {
-    /// What the list is.
+    /// The description of the list.
     const SPEC: ListSpec;
 }
 
@@ -94,7 +94,7 @@ pub(super) enum FilterValues {
     Words(fn() -> Vec<&'static str>),
     /// One or several names, which the daemon checks.
     Names(Named),
-    /// One text.
+    /// One text, with its placeholder in the help.
     Text(&'static str),
 }
 

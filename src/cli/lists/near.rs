@@ -42,11 +42,20 @@ impl Named {
                 Some(names) => Some(names),
                 None => names(admin, "overview", "by_client", "client_id").await,
             },
-            Self::Channel => {
-                let channels = registry::postroom().channels;
-                Some(channels.iter().map(|channel| channel.name().0.to_owned()).collect())
-            }
+            Self::Channel => Some(self.built_in()),
             Self::Lead => None,
+        }
+    }
+
+    /// The names of this program; none of those that a configuration or a database has.
+    pub(in crate::cli) fn built_in(self) -> Vec<String> {
+        let registry = registry::postroom();
+        match self {
+            Self::Kind => registry.kind_names().iter().map(|kind| kind.0.to_owned()).collect(),
+            Self::Channel => {
+                registry.channels.iter().map(|channel| channel.name().0.to_owned()).collect()
+            }
+            Self::Client | Self::Lead => Vec::new(),
         }
     }
 }

@@ -125,7 +125,7 @@ mod tests {
         assert!(seen.changed(&first, "id").is_empty());
         let next = [item("3", "pending"), item("2", "running"), item("1", "running")];
         assert_eq!(seen.changed(&next, "id"), [&next[1], &next[0]]);
-        // What has left the list is new when it comes back.
+        // An item that has left the list is new when it comes back.
         assert!(seen.changed(&next[..2], "id").is_empty());
         assert_eq!(seen.changed(&next, "id"), [&next[2]]);
     }
