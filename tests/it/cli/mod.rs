@@ -1,5 +1,10 @@
 //! The commands, as somebody types them: what they print, and how they end.
 
+mod completions;
+mod conventions;
+mod lists;
+mod top;
+
 use crate::{
     on_both_daemons,
     support::{

@@ -1,0 +1,249 @@
+//! The lists: every form of every one, all pages, and changes as they come.
+
+use super::{document, ends_with, postroom};
+use crate::{
+    on_both_daemons,
+    support::{
+        daemon::Daemon,
+        eventually,
+        process::{Scratch, send_signal},
+        web::{ask, mail, sms},
+    },
+};
+use reqwest::Method;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+/// All lists, with the field that names an object.
+const LISTS: [(&str, &str); 11] = [
+    ("jobs", "id"),
+    ("leads", "id"),
+    ("messages", "id"),
+    ("drafts", "id"),
+    ("deliveries", "id"),
+    ("quarantine", "id"),
+    ("pools", "kind"),
+    ("actors", "name"),
+    ("clients", "id"),
+    ("nodes", "id"),
+    ("audit", "id"),
+];
+const CONFIGS: [&str; 4] = ["--config", "harness.toml", "--config", "test.toml"];
+/// More messages than a page of `--all` has.
+const MANY: usize = 520;
+
+pub(super) fn command(daemon: &Daemon, args: &[&str]) -> Output {
+    postroom(daemon.directory(), &[args, &CONFIGS].concat())
+}
+
+/// Waits until no job is pending or running.
+pub(super) async fn all_done(daemon: &Daemon) {
+    eventually(Duration::from_secs(60), async || {
+        let jobs = ask(daemon.api(Method::GET, "/overview")).await.body["jobs"].clone();
+        (jobs["pending"] == 0 && jobs["running"] == 0).then_some(())
+    })
+    .await;
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect()
+}
+
+fn ids(items: &[Value], id: &str) -> Vec<String> {
+    items.iter().map(|item| item[id].as_str().expect("an id").to_owned()).collect()
+}
+
+on_both_daemons! {
+    async fn every_list_is_printed_in_every_form(place: Place) {
+        let daemon = place.start("").await;
+        for number in 1..=3 {
+            ask(daemon.webhook("sms", "demo").json(&sms(number, "Tell me more"))).await;
+        }
+        let mut unknown = mail(9);
+        unknown["event_type"] = "not_heard_of".into();
+        let quarantined = ask(daemon.webhook("instantly", "demo").json(&unknown)).await;
+        assert_eq!(quarantined.outcome(), "quarantined", "{quarantined:?}");
+        all_done(&daemon).await;
+        for (path, id) in LISTS {
+            let in_api = ask(daemon.api(Method::GET, &format!("/{path}"))).await;
+            if in_api.status == 404 {
+                let (_, err) = ends_with(1, &command(&daemon, &[path, "list"]));
+                assert!(err.contains("older than this command"), "{err}");
+                continue;
+            }
+            let whole = document(&command(&daemon, &[path, "list", "--json"]));
+            let items = whole["items"].as_array().expect("items").clone();
+            assert_eq!(ids(&items, id), ids(in_api.items(), id), "{path}: as the API");
+            let may_be_empty = ["drafts", "deliveries", "audit"].contains(&path);
+            assert!(may_be_empty || !items.is_empty(), "{path}: {whole}");
+            let all = document(&command(&daemon, &[path, "list", "--json", "--all"]));
+            assert_eq!(ids(all["items"].as_array().expect("items"), id), ids(&items, id), "{path}");
+            assert_eq!(all["next_cursor"], Value::Null);
+            for args in [&[path, "list", "--jsonl"][..], &[path, "list", "--jsonl", "--all"]] {
+                let (out, err) = ends_with(0, &command(&daemon, args));
+                assert_eq!((ids(&lines(&out), id), err.as_str()), (ids(&items, id), ""), "{args:?}");
+            }
+            let (out, _) = ends_with(0, &command(&daemon, &[path, "list", "--columns", id]));
+            let expected = [&[id.to_owned()][..], &ids(&items, id)].concat().join("\n");
+            assert_eq!(out.trim_end(), expected, "{path}");
+            let (out, _) = ends_with(0, &command(&daemon, &[path, "list", "--all"]));
+            assert_eq!(out.lines().count(), items.len() + 1, "{path}: {out}");
+            let (_, err) = ends_with(2, &command(&daemon, &[path, "list", "--columns", &format!("{id}x")]));
+            assert!(err.contains(&format!("did you mean `{id}`?")), "{err}");
+            let Some(first) = ids(&items, id).first().cloned() else { continue };
+            let shown = document(&command(&daemon, &[path, "show", &first, "--json"]));
+            assert_eq!(shown[id], first.as_str(), "{path}");
+            let (out, _) = ends_with(0, &command(&daemon, &[path, "show", &first]));
+            assert!(out.starts_with(id) && out.contains(&first), "{path}: {out}");
+        }
+        let (out, _) = ends_with(0, &command(&daemon, &["jobs", "list", "--utc", "--columns", "run_at"]));
+        assert!(out.lines().skip(1).all(|line| line.ends_with(" UTC")), "{out}");
+        let (out, _) = ends_with(0, &command(&daemon, &["leads", "list", "--relative", "--columns", "created_at"]));
+        assert!(out.lines().skip(1).all(|line| line.ends_with("ago") || line == "now"), "{out}");
+    }
+
+    async fn all_pages_are_printed_and_a_reader_may_leave_early(place: Place) {
+        let daemon = place.start("").await;
+        let (_, _) = ends_with(0, &command(&daemon, &["send", "sms", "--count", &MANY.to_string()]));
+        all_done(&daemon).await;
+        let (out, err) = ends_with(0, &command(&daemon, &["messages", "list", "--all", "--jsonl"]));
+        let printed: BTreeSet<String> = ids(&lines(&out), "id").into_iter().collect();
+        assert_eq!((printed.len(), err.as_str()), (MANY, ""));
+        let all = document(&command(&daemon, &["messages", "list", "--all", "--json"]));
+        assert_eq!(all["items"].as_array().expect("items").len(), MANY);
+        let (out, _) = ends_with(0, &command(&daemon, &["messages", "list", "--all"]));
+        assert_eq!(out.lines().count(), MANY + 1, "one header");
+        let (out, err) = ends_with(0, &command(&daemon, &["messages", "list", "--jsonl", "--limit", "2"]));
+        assert_eq!(out.lines().count(), 2);
+        let cursor = err.trim().rsplit_once("--cursor ").expect("a cursor").1;
+        let next = command(&daemon, &["messages", "list", "--jsonl", "--limit", "1", "--cursor", cursor]);
+        let (next, _) = ends_with(0, &next);
+        assert!(!out.contains(&ids(&lines(&next), "id")[0]), "{out} {next}");
+        // Each job is some hundred bytes, and the pipe holds fewer.
+        for form in [&["--jsonl"][..], &[]] {
+            let mut child = spawn(&daemon, &[&["jobs", "list", "--all"], form].concat());
+            let mut out = BufReader::new(child.stdout.take().expect("piped"));
+            let mut line = String::new();
+            out.read_line(&mut line).expect("a line");
+            assert!(line.starts_with(if form.is_empty() { "id" } else { "{" }), "{line}");
+            drop(out);
+            let mut err = String::new();
+            child.stderr.take().expect("piped").read_to_string(&mut err).expect("text");
+            let status = child.wait().expect("it ends");
+            assert_eq!((status.code(), err.as_str()), (Some(0), ""), "{form:?}");
+        }
+    }
+
+    async fn a_watched_list_tells_each_change_until_ctrl_c(place: Place) {
+        let mut daemon = place.start("").await;
+        ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+        let mut child = spawn(&daemon, &["leads", "list", "--watch=200ms"]);
+        let printed = lines_of(child.stdout.take().expect("piped"));
+        let told = lines_of(child.stderr.take().expect("piped"));
+        let next = |lines: &mpsc::Receiver<String>| {
+            lines.recv_timeout(Duration::from_secs(20)).expect("a line in time")
+        };
+        let first: Value = serde_json::from_str(&next(&printed)).expect("a document");
+        ask(daemon.webhook("sms", "demo").json(&sms(2, "Hello"))).await;
+        let other = loop {
+            let item: Value = serde_json::from_str(&next(&printed)).expect("a document");
+            // The first lead may still change: its message is judged.
+            if item["id"] != first["id"] {
+                break item;
+            }
+        };
+        assert!(other["last_message_at"].is_string(), "{other}");
+        // A daemon that goes away is asked again.
+        daemon.kill_9();
+        assert!(next(&told).contains("it is asked again"), "told");
+        daemon.start_again().await;
+        assert_eq!(next(&told), "the daemon answers again");
+        ask(daemon.webhook("sms", "demo").json(&sms(3, "Hello"))).await;
+        loop {
+            let item: Value = serde_json::from_str(&next(&printed)).expect("a document");
+            if item["id"] != first["id"] && item["id"] != other["id"] {
+                break;
+            }
+        }
+        send_signal("INT", child.id());
+        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    }
+
+    async fn what_was_meant_is_told(place: Place) {
+        let daemon = place.start("").await;
+        let answer = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+        let lead = answer.field("lead_id").to_owned();
+        let message = answer.field("message_id").to_owned();
+        for (path, id, kind) in [("jobs", &lead, "lead"), ("leads", &message, "message")] {
+            let (_, err) = ends_with(1, &command(&daemon, &[path, "show", id]));
+            let told = format!("{id} is a {kind}: postroom {kind}s show {id}");
+            assert!(err.contains(&told), "{err}");
+        }
+        let (_, err) = ends_with(1, &command(&daemon, &["jobs", "retry", &lead]));
+        assert!(err.contains("is a lead"), "{err}");
+        let (_, err) = ends_with(1, &command(&daemon, &["jobs", "list", "--kind", "SMS_INBOUND_POST_PROCES"]));
+        assert!(err.contains("did you mean `SMS_INBOUND_POST_PROCESS`?"), "{err}");
+        let (out, err) = ends_with(0, &command(&daemon, &["jobs", "list", "--client", "demoo", "--jsonl"]));
+        assert!(out.is_empty() && err.contains("the daemon knows no client `demoo`"), "{err}");
+        let (_, err) = ends_with(1, &command(&daemon, &["pools", "show", "SELF_CHEK"]));
+        assert!(err.contains("did you mean `SELF_CHECK`?"), "{err}");
+        let (_, err) = ends_with(2, &command(&daemon, &["jobs", "lst"]));
+        assert!(err.contains("'list'"), "{err}");
+        let (_, err) = ends_with(2, &command(&daemon, &["jobs", "list", "--status", "faild"]));
+        assert!(err.contains("'failed'"), "{err}");
+    }
+}
+
+fn spawn(daemon: &Daemon, args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_postroom"))
+        .args([args, &CONFIGS].concat())
+        .env("NO_PROXY", "127.0.0.1")
+        .current_dir(daemon.directory())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// The lines of an output as they come.
+fn lines_of(out: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// A daemon without the path of a list answers as it does for any path that it does not know.
+#[test]
+fn a_list_that_the_daemon_does_not_have_makes_it_an_older_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let read = stream.read(&mut [0; 4096]).expect("a request");
+        assert!(read > 0);
+        let body = "{\"title\":\"Not found\",\"detail\":\"there is no such path\",\"field\":null}";
+        let head = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length";
+        write!(stream, "{head}: {}\r\n\r\n{body}", body.len()).expect("an answer");
+    });
+    let scratch = Scratch::new("cli");
+    let args = ["clients", "list", "--url", &url, "--token", "t"];
+    let (_, err) = ends_with(1, &postroom(scratch.path(), &args));
+    server.join().expect("it ends");
+    assert_eq!(
+        err.trim(),
+        "error: this daemon has no list of clients: it is older than this command"
+    );
+}
