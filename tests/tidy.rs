@@ -123,6 +123,7 @@ const METRICS: &[&str] = &[
     "pool_override",
     "actor_restarts_total",
     "rescued_jobs_total",
+    "ledger_imbalance_jobs",
     "quarantined_total",
     "quarantine_refused_total",
     "analyst_seconds",

@@ -44,6 +44,7 @@ mod m20261128_000008_order;
 mod m20261128_000009_quarantine_room;
 mod m20261128_000010_job_channel;
 mod m20261128_000011_tuning;
+mod m20261128_000012_deliveries_listed;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -92,6 +93,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000009_quarantine_room::Migration),
             Box::new(m20261128_000010_job_channel::Migration),
             Box::new(m20261128_000011_tuning::Migration),
+            Box::new(m20261128_000012_deliveries_listed::Migration),
         ]
     }
 }

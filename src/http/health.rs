@@ -311,6 +311,10 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
         }
         Err(error) => tracing::warn!(%error, "the counts of jobs are missing from the metrics"),
     }
+    match state.api.ledger_balance().await {
+        Ok(balance) => state.metrics.ledger_checked(balance.imbalance()),
+        Err(error) => tracing::warn!(%error, "the ledger could not be checked for the metrics"),
+    }
     match state.metrics.render() {
         Ok(text) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text),
         Err(error) => {

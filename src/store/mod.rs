@@ -28,10 +28,11 @@ pub use self::{
     audit::{Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
-        AuditFilter, AuditRow, Backlog, ByKind, Desk, DraftRow, Excerpt, FailedAttempt,
-        IdentityRow, JobActionError, JobCase, JobDetail, JobFilter, JobView, LeadCase, LeadCursor,
-        LeadDetail, LeadEntry, LeadFilter, LeadRow, ListedMessage, ListedQuarantine, MessageFilter,
-        MessageRow, Page, QuarantineFilter, QuarantineRow, StoredNode, Totals, UnansweredMessage,
+        AuditFilter, AuditRow, Backlog, ByKind, DeliveryFilter, DeliveryRow, Desk, DraftRow,
+        Excerpt, FailedAttempt, IdentityRow, JobActionError, JobCase, JobDetail, JobFilter,
+        JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, LedgerBalance,
+        ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
+        QuarantineRow, StoredNode, Totals, UnansweredMessage,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

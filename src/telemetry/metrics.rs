@@ -24,6 +24,7 @@ const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
 const OUTCOME: &[&str] = &["channel", "outcome"];
 const KIND: &[&str] = &["kind"];
+const IMBALANCE: &str = "Jobs accepted, without those that ended, wait or run, on all nodes: 0";
 const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
 
@@ -74,6 +75,7 @@ struct Families {
     lost_threads: IntGaugeVec,
     actor_restarts: IntCounterVec,
     rescued_jobs: IntCounter,
+    ledger_imbalance: IntGauge,
     quarantined: IntCounterVec,
     quarantine_refused: IntCounterVec,
     analyst_seconds: HistogramVec,
@@ -139,6 +141,7 @@ impl Metrics {
             )?,
             actor_restarts: add.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: add.register(IntCounter::with_opts(rescued)?)?,
+            ledger_imbalance: add.gauge("ledger_imbalance_jobs", IMBALANCE)?,
             quarantined: add.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
             quarantine_refused: add.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
             analyst_seconds: add.histograms(
@@ -231,6 +234,11 @@ impl Metrics {
     /// Counts jobs that were taken over from silent nodes.
     pub fn jobs_rescued(&self, count: u64) {
         self.0.rescued_jobs.inc_by(count);
+    }
+
+    /// Sets how many accepted jobs are missing.
+    pub fn ledger_checked(&self, imbalance: i64) {
+        self.0.ledger_imbalance.set(imbalance);
     }
 
     /// Counts a question to the analyst, and the time until it was answered or failed.
@@ -397,6 +405,10 @@ impl Declare<'_> {
         labels: &[&str],
     ) -> Result<IntCounterVec, prometheus::Error> {
         self.register(IntCounterVec::new(options(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::with_opts(options(name, help))?)
     }
 
     fn gauges(

@@ -4,7 +4,9 @@
 
 mod actors;
 mod audit;
+mod clients;
 mod config;
+mod deliveries;
 mod drafts;
 mod explain;
 mod heavy;
@@ -12,6 +14,7 @@ mod jobs;
 mod json;
 mod latest;
 mod leads;
+mod ledger;
 mod messages;
 mod nodes;
 mod objects;
@@ -27,7 +30,7 @@ use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     config::Live,
     domain::{ChannelName, Id, Role},
-    store::{Audit, AuditEntry, Desk, Totals},
+    store::{Audit, AuditEntry, Desk, LedgerBalance, Totals},
     supervisor::ClaimsHere,
     telemetry::{board::Board, metrics::Metrics},
     tuning::Tuner,
@@ -59,6 +62,7 @@ pub(super) struct ApiState {
     /// The values that the filter `channel` takes.
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
+    balance: Latest<LedgerBalance>,
     heavy_reads: HeavyReads,
     /// What this process has claimed.
     claims: ClaimsHere,
@@ -78,6 +82,7 @@ impl ApiState {
             role: setup.role,
             channels: setup.channels.iter().map(|it| it.name()).collect(),
             totals: Latest::default(),
+            balance: Latest::default(),
             heavy_reads: HeavyReads::default(),
             claims: setup.claims.clone(),
         }
@@ -108,6 +113,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .wrap(from_fn(admin::guard))
             .service(get("/overview", overview::show))
             .service(get("/jobs", jobs::list))
+            .service(get("/ledger", ledger::show))
             .service(post("/jobs/retry", jobs::retry_many))
             .service(post("/jobs/cancel", jobs::cancel_many))
             .service(get("/jobs/{id}", jobs::show))
@@ -123,6 +129,10 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/drafts/{id}", drafts::show))
             .service(get("/config", config::show))
             .service(post("/config/reload", config::reload))
+            .service(get("/deliveries", deliveries::list))
+            .service(get("/deliveries/{id}", deliveries::show))
+            .service(get("/clients", clients::list))
+            .service(get("/clients/{id}", clients::show))
             .service(get("/pools", pools::list))
             .service(
                 web::resource("/pools/{kind}")

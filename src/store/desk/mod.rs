@@ -5,9 +5,11 @@
 
 mod audit;
 mod by_hand;
+mod deliveries;
 mod explain;
 mod job_views;
 mod jobs;
+mod ledger_check;
 mod overview;
 mod people;
 mod portions;
@@ -18,9 +20,11 @@ mod written;
 pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{ByKind, JobActionError},
+    deliveries::{DeliveryFilter, DeliveryRow},
     explain::{JobCase, LeadCase, StoredNode, UnansweredMessage},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
+    ledger_check::LedgerBalance,
     overview::{Backlog, Totals},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
@@ -227,6 +231,29 @@ impl Desk {
         self.db.call(|db| async move { written::draft(db.api(), id).await }).await
     }
 
+    /// Deliveries before `cursor`, newest first.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<DeliveryRow>, StoreError> {
+        self.db
+            .call(|db| async move { deliveries::list(db.api(), &filter, limit, cursor).await })
+            .await
+    }
+
+    /// A delivery.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn delivery(&self, id: Id) -> Result<Option<DeliveryRow>, StoreError> {
+        self.db.call(|db| async move { deliveries::one(db.api(), id).await }).await
+    }
+
     /// Webhooks in quarantine before `cursor`, newest first.
     ///
     /// # Errors
@@ -281,6 +308,15 @@ impl Desk {
     /// If the database is unreachable.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         self.db.call(|db| async move { nodes::read_all(db.api()).await }).await
+    }
+
+    /// Compares the jobs that were accepted with those that are there. It reads the queue's small
+    /// tables as a whole, so call it at most every few seconds.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn ledger_balance(&self) -> Result<LedgerBalance, StoreError> {
+        self.db.call(|db| async move { ledger_check::balance(db.api()).await }).await
     }
 
     /// The counts of the overview. It reads the queue's small tables as a whole, so call it at most

@@ -67,11 +67,17 @@ sql! {
     /// By `quarantine_listed`.
     pub(in crate::store) static CLIENTS_OF_QUARANTINE = clients!("quarantine", "true");
 
+    /// By `deliveries_listed`.
+    pub(in crate::store) static CLIENTS_OF_DELIVERIES = clients!("deliveries", "true");
+
     /// By `jobs_listed`.
     pub(in crate::store) static KINDS_OF_JOBS = values!("jobs", "kind");
 
     /// By `messages_listed`.
     pub(in crate::store) static CHANNELS_OF_MESSAGES = values!("messages", "channel");
+
+    /// By `deliveries_listed`.
+    pub(in crate::store) static CHANNELS_OF_DELIVERIES = values!("deliveries", "channel");
 
     /// By `quarantine_listed`.
     pub(in crate::store) static CHANNELS_OF_QUARANTINE = values!("quarantine", "channel");

@@ -12,7 +12,7 @@ use crate::{
 };
 use postroom::{
     domain::{Id, JobStatus, LeadStatus, job::SELF_CHECK},
-    store::{ByKind, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter},
+    store::{ByKind, DeliveryFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter},
 };
 use std::{fmt::Debug, time::Duration};
 
@@ -283,6 +283,46 @@ on_both_databases! {
             assert_eq!(it.row.parts, "[]");
             assert_eq!(whole.parts.chars().count(), if whole.id == 5 { 2_003 } else { 2 });
         }
+    }
+
+    async fn deliveries_are_listed_by_any_filter(db: Fixture) {
+        filled::fill(&db, 1, 300).await;
+        db.execute("update deliveries set status = 'failed' where id in (7, 8, 57, 207)").await;
+        db.execute("update deliveries set channel = 'email' where id in (8, 58, 108)").await;
+        let desk = db.store.desk();
+        for status in [&[][..], &["failed"], &["failed", "sent", "failed"], &["uncertain"]] {
+            for client in CLIENTS {
+                for channel in [&[][..], &["email"], &["email", "sms", "linkedin"]] {
+                    for lead in [&[][..], &[7, 8, 9, 8, 57]] {
+                        let filter = DeliveryFilter {
+                            status: owned(status),
+                            client: owned(client),
+                            lead: lead.to_vec(),
+                            channel: owned(channel),
+                        };
+                        let found = all_pages(async |cursor| {
+                            let page = desk.deliveries(filter.clone(), LIMIT, cursor).await.unwrap();
+                            ids_of(page, |it| it.id)
+                        })
+                        .await;
+                        let leads: Vec<String> = lead.iter().map(|it: &Id| it.to_string()).collect();
+                        let of_leads = match leads.is_empty() {
+                            true => String::new(),
+                            false => format!(" and lead_id in ({})", leads.join(", ")),
+                        };
+                        let sql = format!(
+                            "select cast(id as text) as found from deliveries where true{}{}{}{of_leads} order by id desc",
+                            one_of("status", status),
+                            one_of("client_id", client),
+                            one_of("channel", channel),
+                        );
+                        assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(desk.delivery(8).await.unwrap().unwrap().channel, "email");
+        assert_eq!(desk.delivery(999).await.unwrap(), None);
     }
 
     /// Merges and retries by hand add to one lead and one job without an end.

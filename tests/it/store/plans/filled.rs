@@ -114,7 +114,7 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
     of_all
         .make(
             "deliveries (id, client_id, lead_id, message_id, channel, status, text_key, provider_id, created_at)",
-            &format!("n, {client}, n, n, 'sms', 'sent', 'k' || n, 'p' || n, {now}"),
+            &format!("n, {client}, n, n, 'sms', case when n = 7 then 'uncertain' else 'sent' end, 'k' || n, 'p' || n, {now}"),
         )
         .await;
     of_all

@@ -719,7 +719,46 @@ fn lists() -> Vec<Row> {
             .of(51)
             .finds(1),
     ];
+    let deliveries_of = |clients: &[String], status: &str| {
+        let row = |client_id: &String| json!({"client_id": client_id, "channel": "sms", "status": status});
+        these(Json::Array(clients.iter().map(row).collect()))
+    };
+    let deliveries_of_leads = |count: i64, statuses: Value| {
+        [
+            NEWEST,
+            PAGE,
+            these(json!([{"lead_id": 3}, {"lead_id": 4}])),
+            number(0),
+            none(),
+            number(0),
+            none(),
+            number(count),
+            statuses,
+        ]
+    };
     lists.extend([
+        api("LIST_DELIVERIES", [NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_DELIVERIES_BY", [NEWEST, PAGE, deliveries_of(&["rare".to_owned()], "sent")])
+            .note("a rare client")
+            .of(51)
+            .finds(1),
+        api("LIST_DELIVERIES_BY", [NEWEST, PAGE, deliveries_of(&everybody, "uncertain")])
+            .note("a rare status")
+            .of(51)
+            .finds(1),
+        api("LIST_DELIVERIES_OF_LEADS", deliveries_of_leads(0, none())).of(51).finds(2),
+        api("LIST_DELIVERIES_OF_LEADS", deliveries_of_leads(1, these(json!([{"value": "sent"}]))))
+            .note("that were sent")
+            .of(51)
+            .finds(2),
+        api("CLIENTS_OF_DELIVERIES", []).of(60).finds(51),
+        api("CHANNELS_OF_DELIVERIES", [rare_client()]).of(5).finds(1),
+        api("READ_BALANCE", []).whole(
+            &["job_ready", "job_blocked", "job_later"],
+            "counts them, at most a twentieth of the time",
+            10_000,
+            30_000_000,
+        ),
         api("READ_BACKLOG", []).whole(
             &["job_ready", "job_blocked", "job_later"],
             "counts them, at most a twentieth of the time",
