@@ -265,7 +265,8 @@ impl Daemon {
     /// even if the database is unreachable. What could not be committed by then is rescued later,
     /// or posted again by the provider.
     ///
-    /// In order: webhooks are refused, and those inside are committed and answered. Claims stop,
+    /// In order: webhooks are refused, and those inside are committed and answered. Operations stop
+    /// after their portions. Claims stop,
     /// running jobs finish until the time-out, and jobs that have not started are released. The
     /// recorder commits its outcomes. Then HTTP, the arbiters, the handlers' threads and the
     /// heartbeat end, the node's row is deleted, and the store's runtime ends last.
@@ -288,7 +289,15 @@ impl Daemon {
             self.intake.gate.close();
         };
         let limit = until + FLUSH_LIMIT;
-        let (drained, ()) = tokio::join!(tokio::time::timeout_at(limit, drain), emptying);
+        let operations = self.store.operations();
+        let (drained, (), stopped) = tokio::join!(
+            tokio::time::timeout_at(limit, drain),
+            emptying,
+            tokio::time::timeout_at(limit, operations.drain())
+        );
+        if stopped.is_err() {
+            tracing::warn!("an operation did not stop in time: another node ends it");
+        }
         if drained != Ok(true) {
             tracing::error!(
                 "the supervisor did not finish its drain: its jobs are left to be rescued"

@@ -1,6 +1,6 @@
 //! Errors as they are answered: problem details (RFC 9457), one stable type per cause.
 
-use crate::store::{JobActionError, StoreError};
+use crate::store::{JobActionError, OperationError, StoreError};
 use actix_web::{
     HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
@@ -339,6 +339,16 @@ impl From<JobActionError> for Problem {
             JobActionError::NotFound(_) => Self::not_found(error.to_string()),
             JobActionError::Conflict(detail) => Self::conflict(detail),
             JobActionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<OperationError> for Problem {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::TooMany => Self::conflict(error.to_string()),
+            OperationError::Draining => Self::new(Cause::Draining, error.to_string()),
+            OperationError::Store(error) => error.into(),
         }
     }
 }

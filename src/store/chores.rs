@@ -8,6 +8,7 @@ use crate::store::{
         tx::{Finished, Tx, group},
     },
     fleet::nodes::SLOT_KEPT,
+    operations,
     tables::{caps, lines::ADD_COUNTS, unknown_clients},
 };
 use sea_orm::ConnectionTrait;
@@ -86,6 +87,15 @@ impl Chores {
                 .await
             })
             .await
+    }
+
+    /// Ends the operations of the `dead` nodes, and of nodes without a row, as failed. Returns
+    /// their ids.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn fail_abandoned_operations(&self, dead: Vec<Id>) -> Result<Vec<Id>, StoreError> {
+        self.db.call(|db| async move { operations::fail_abandoned(&db, &dead).await }).await
     }
 
     /// Truncates SQLite's log if it has grown large. Returns the size that it had, in bytes. Does

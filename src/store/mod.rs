@@ -6,6 +6,7 @@
 //! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`],
 //!   [`Audit`], [`Overrides`].
+//!   [`Audit`], [`Operations`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
@@ -18,6 +19,7 @@ mod fleet;
 mod inbox;
 mod ledger;
 mod overrides;
+mod operations;
 mod prune;
 mod queue;
 mod reader;
@@ -33,6 +35,10 @@ pub use self::{
         JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, LedgerBalance,
         ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
         QuarantineRow, StoredNode, Totals, UnansweredMessage,
+        Backlog, DeliveryFilter, DeliveryRow, Desk, DraftRow, Excerpt, FailedAttempt, IdentityRow,
+        JobAction, JobActionError, JobDetail, JobFilter, JobView, LeadCursor, LeadDetail,
+        LeadEntry, LeadFilter, LeadRow, LedgerBalance, ListedMessage, ListedQuarantine,
+        MessageFilter, MessageRow, Page, QuarantineFilter, QuarantineRow, Totals,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},
@@ -54,6 +60,10 @@ pub use self::{
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     ledger::{Ledger, Settlement, Transition},
     overrides::{Overrides, StoredOverrides},
+    operations::{
+        ByKind, MatchingJobs, OperationError, OperationFilter, OperationRow, Operations,
+        StartedOperation,
+    },
     prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
@@ -63,6 +73,7 @@ pub use self::{
 use self::{
     engine::{Database, connect, disk::Disk, ids::Ids},
     fleet::{nodes, notices::NoticeState},
+    operations::RunningOperations,
     reader::ConversationQueue,
     tables::{
         caps,
@@ -99,6 +110,8 @@ pub struct Store {
     /// The clients whose jobs this process does not claim, because its configuration does not know
     /// them.
     left: Arc<UnknownClientsLeft>,
+    /// The operations that this process works on.
+    running_operations: Arc<RunningOperations>,
     /// The disk of the SQLite file.
     disk: Arc<Disk>,
 }
@@ -138,6 +151,7 @@ impl Store {
             notices: Arc::default(),
             conversations: Arc::default(),
             left: Arc::default(),
+            running_operations: Arc::default(),
             disk: Arc::new(disk),
         })
     }
@@ -288,6 +302,10 @@ impl Store {
     /// For the part that tunes pools.
     pub fn overrides(&self) -> Overrides {
         Overrides { db: self.db.clone() }
+    /// For actions on all jobs that match a filter.
+    pub fn operations(&self) -> Operations {
+        let running = self.running_operations.clone();
+        Operations { db: self.db.clone(), notices: self.notices(), running }
     }
 
     /// For the admin API.

@@ -41,6 +41,7 @@ mod janitor;
 mod leftovers;
 mod nodes;
 mod overrides;
+mod operations;
 mod own_daemon;
 mod poolers;
 mod security;

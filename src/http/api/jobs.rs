@@ -1,4 +1,4 @@
-//! `/jobs`: shows jobs with their failed attempts, and retries and cancels them.
+//! `/jobs`: shows jobs with their failed attempts, and retries and cancels them one by one.
 
 use super::{
     ApiResult, ApiState, no_such,
@@ -8,18 +8,11 @@ use super::{
 };
 use crate::{
     domain::{JobStatus, Timestamp, job::dedupe_key},
-    http::{
-        admin::body_problem,
-        operator::Operator,
-        problem::{Cause, Problem},
-    },
+    http::{operator::Operator, problem::Problem},
     store::{FailedAttempt, JobDetail, JobFilter, JobView},
 };
-use actix_web::{Error, HttpRequest, web};
+use actix_web::{HttpRequest, web};
 use serde::Serialize;
-
-/// The largest body of a request for many jobs. It holds a filter.
-const BODY_MAX_BYTES: usize = 262_144;
 
 /// `GET /jobs`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
@@ -69,55 +62,8 @@ pub(super) async fn cancel(
     objects::object(JobJson::of(&job))
 }
 
-/// `POST /jobs/retry`.
-pub(super) async fn retry_many(
-    state: web::Data<ApiState>,
-    body: Result<web::Bytes, Error>,
-    request: HttpRequest,
-) -> ApiResult {
-    let filter = filter_in(&state, body, &request).await?;
-    let count: u64 = state.desk.retry_many(filter).await?.values().sum();
-    tracing::info!(count, "jobs retried by hand");
-    objects::object(Counted { count })
-}
-
-/// `POST /jobs/cancel`.
-pub(super) async fn cancel_many(
-    state: web::Data<ApiState>,
-    body: Result<web::Bytes, Error>,
-    request: HttpRequest,
-) -> ApiResult {
-    let filter = filter_in(&state, body, &request).await?;
-    let by_kind = state.desk.cancel_many(filter).await?;
-    for (kind, count) in &by_kind {
-        state.metrics.attempts_ended(kind, "cancelled", *count);
-    }
-    let count: u64 = by_kind.values().sum();
-    tracing::info!(count, "jobs cancelled by hand");
-    objects::object(Counted { count })
-}
-
-/// The filter in a body.
-///
-/// # Errors
-/// 400 for an empty filter, too: it would mean all jobs that there are.
-async fn filter_in(
-    state: &ApiState,
-    body: Result<web::Bytes, Error>,
-    request: &HttpRequest,
-) -> Result<JobFilter, Problem> {
-    Query::none(request)?;
-    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
-    let query = Query::from_json(&body, &["status", "kind", "client", "lead"])?;
-    let filter = filter(state, &query).await?;
-    if filter.is_empty() {
-        let detail = "an empty filter would mean all jobs; name a status, kind, client or lead";
-        return Err(Problem::new(Cause::BadRequest, detail));
-    }
-    Ok(filter)
-}
-
-async fn filter(state: &ApiState, query: &Query) -> Result<JobFilter, Problem> {
+/// The filter that these values name.
+pub(super) async fn filter(state: &ApiState, query: &Query) -> Result<JobFilter, Problem> {
     let statuses = || JobStatus::ALL.map(JobStatus::as_str).join(", ");
     Ok(JobFilter {
         status: query.parsed("status", JobStatus::parse, statuses)?,
@@ -141,12 +87,6 @@ async fn known_kinds(state: &ApiState, query: &Query) -> Result<Vec<String>, Pro
         return query.one_of("kind", &known);
     }
     Ok(kinds)
-}
-
-/// How many jobs were moved.
-#[derive(Debug, Serialize)]
-struct Counted {
-    count: u64,
 }
 
 #[derive(Debug, Serialize)]

@@ -18,6 +18,7 @@ mod ledger;
 mod messages;
 mod nodes;
 mod objects;
+mod operations;
 mod overview;
 mod pools;
 mod quarantine;
@@ -32,6 +33,7 @@ use crate::{
     domain::{ChannelName, Id, Role},
     store::{Audit, AuditEntry, Desk, LedgerBalance, Totals},
     supervisor::ClaimsHere,
+    store::{Audit, AuditEntry, Desk, LedgerBalance, Operations, Totals},
     telemetry::{board::Board, metrics::Metrics},
     tuning::Tuner,
 };
@@ -49,6 +51,8 @@ pub(super) struct ApiState {
     desk: Desk,
     /// Keeps who changed what.
     audit: Audit,
+    /// Changes all jobs that match a filter.
+    operations: Operations,
     /// The configuration that applies now.
     config: Live,
     /// Shows the state of the actors.
@@ -74,6 +78,7 @@ impl ApiState {
         Self {
             desk: setup.store.desk(),
             audit: setup.store.audit(),
+            operations: setup.store.operations(),
             config: setup.config.clone(),
             board: setup.board.clone(),
             tuner: setup.tuner.clone(),
@@ -114,12 +119,15 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/overview", overview::show))
             .service(get("/jobs", jobs::list))
             .service(get("/ledger", ledger::show))
-            .service(post("/jobs/retry", jobs::retry_many))
-            .service(post("/jobs/cancel", jobs::cancel_many))
+            .service(post("/jobs/retry", operations::retry_jobs))
+            .service(post("/jobs/cancel", operations::cancel_jobs))
             .service(get("/jobs/{id}", jobs::show))
             .service(get("/jobs/{id}/explain", explain::job))
             .service(post("/jobs/{id}/retry", jobs::retry))
             .service(post("/jobs/{id}/cancel", jobs::cancel))
+            .service(get("/operations", operations::list))
+            .service(get("/operations/{id}", operations::show))
+            .service(post("/operations/{id}/cancel", operations::stop))
             .service(get("/leads", leads::list))
             .service(get("/leads/{id}", leads::show))
             .service(get("/leads/{id}/explain", explain::lead))

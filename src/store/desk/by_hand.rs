@@ -1,4 +1,5 @@
-//! Jobs that a person retries or cancels: one, or many.
+//! Jobs that a person retries or cancels: one, or a group of them. Operations on many jobs
+//! (`store/operations`) work group by group.
 //!
 //! Locks are taken in the order of every transaction: leads by id, caps, `job_clients` by kind and
 //! client, heads by line. Under the locks, the jobs are read again, and this second reading counts.
@@ -7,7 +8,7 @@
 use super::{
     UNFINISHED, UNSUCCESSFUL,
     job_views::{JobRow, JobView, Whereabouts},
-    jobs::{self, Hits, JobFilter, Search},
+    jobs,
 };
 use crate::domain::{Id, JobStatus};
 use crate::store::{
@@ -28,7 +29,6 @@ use crate::store::{
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
     time::Duration,
 };
 use thiserror::Error;
@@ -56,10 +56,6 @@ sql! {
          where job_clients.client_id = g.client_id and job_clients.kind = g.kind and job_clients.last_turn > g.v";
 }
 
-/// The most jobs in one transaction when many are moved.
-const GROUP_MAX: usize = 500;
-/// The most ids that one read finds when many are moved.
-const FIND_MAX: usize = 5_000;
 /// The reason that is stored for a cancelled job.
 const BY_HAND: &str = "cancelled by hand";
 
@@ -77,11 +73,47 @@ pub enum JobActionError {
     Store(#[from] StoreError),
 }
 
-/// The number of jobs, by kind.
-pub type ByKind = BTreeMap<String, u64>;
+/// A change of jobs by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobAction {
+    /// Give a failed or cancelled job one more attempt.
+    Retry,
+    /// End a job that has not ended.
+    Cancel,
+}
 
-/// The jobs that were moved: their kinds by job id.
-type Moved = HashMap<Id, String>;
+impl JobAction {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Retry, Self::Cancel];
+
+    /// As it is stored: `retry` or `cancel`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The statuses of the jobs that it changes.
+    pub(in crate::store) const fn statuses(self) -> [JobStatus; 2] {
+        match self {
+            Self::Retry => UNSUCCESSFUL,
+            Self::Cancel => UNFINISHED,
+        }
+    }
+}
+
+/// What became of a group of jobs. Their counts are not written yet.
+#[derive(Debug, Default)]
+pub(in crate::store) struct ChangedGroup {
+    /// The jobs that were changed: their kinds by job id.
+    pub(in crate::store) moved: HashMap<Id, String>,
+    /// The status of each job that was left as it was, as read under the locks. A job that is in
+    /// neither map does not exist any more.
+    pub(in crate::store) others: HashMap<Id, JobStatus>,
+    /// What the caller must write before its commit.
+    pub(in crate::store) counts: Counts,
+}
 
 /// The result for one job: the job as it is now, or the status that did not allow the change.
 type Done = Result<JobView, JobActionError>;
@@ -89,12 +121,14 @@ type Done = Result<JobView, JobActionError>;
 /// Gives a failed or cancelled job one more attempt.
 pub(super) async fn retry(db: &Database, id: Id) -> Result<Done, StoreError> {
     db.write("by_hand", async |tx| {
-        let moved = retry_group(db, &tx, &[id]).await?;
+        let group = change_group(db, &tx, JobAction::Retry, &[id], &UNSUCCESSFUL).await?;
+        let has_moved = group.moved.contains_key(&id);
+        group.counts.write(&tx, db.node()).await?;
         let refused = |status: JobStatus| {
             let status = status.as_str();
             format!("job {id} is {status}: only a failed or cancelled job can be retried")
         };
-        finish(tx, id, moved.contains_key(&id), refused).await
+        finish(tx, id, has_moved, refused).await
     })
     .await
 }
@@ -102,9 +136,11 @@ pub(super) async fn retry(db: &Database, id: Id) -> Result<Done, StoreError> {
 /// Ends a job that has not ended.
 pub(super) async fn cancel(db: &Database, id: Id) -> Result<Done, StoreError> {
     db.write("by_hand", async |tx| {
-        let moved = cancel_group(db, &tx, &[id]).await?;
+        let group = change_group(db, &tx, JobAction::Cancel, &[id], &UNFINISHED).await?;
+        let has_moved = group.moved.contains_key(&id);
+        group.counts.write(&tx, db.node()).await?;
         let refused = |status: JobStatus| format!("job {id} has already {}", ended_as(status));
-        finish(tx, id, moved.contains_key(&id), refused).await
+        finish(tx, id, has_moved, refused).await
     })
     .await
 }
@@ -135,92 +171,25 @@ async fn finish(
     tx.commit(Ok(row.view)).await
 }
 
-/// Retries all jobs that match, the oldest first, so that inbound jobs enter their lines in the
-/// order of arrival.
-///
-/// Each read and each group is a call of its own with limits of its own, because the whole may take
-/// minutes. The work goes on if the caller is dropped.
-pub(super) async fn retry_many(db: &Database, filter: JobFilter) -> Result<ByKind, StoreError> {
-    let Some(filter) = filter.among(&UNSUCCESSFUL) else { return Ok(ByKind::new()) };
-    let on = db.clone();
-    db.on_runtime(async move {
-        let search = search(&on, filter).await?;
-        let (mut found, mut before) = (Vec::new(), Some(Id::MAX));
-        while let Some(from) = before {
-            let hits = find(&on, &search, from).await?;
-            found.extend(hits.ids);
-            before = hits.next;
-        }
-        found.reverse();
-        let mut total = ByKind::new();
-        for ids in found.chunks(GROUP_MAX) {
-            in_one_call(&on, ids, Act::Retry, &mut total).await?;
-        }
-        Ok(total)
-    })
-    .await
-}
-
-/// Cancels all jobs that match, the newest first, so that a job behind a head goes before the head.
-/// It uses calls like those of [`retry_many`].
-pub(super) async fn cancel_many(db: &Database, filter: JobFilter) -> Result<ByKind, StoreError> {
-    let Some(filter) = filter.among(&UNFINISHED) else { return Ok(ByKind::new()) };
-    let on = db.clone();
-    db.on_runtime(async move {
-        let search = search(&on, filter).await?;
-        let (mut total, mut before) = (ByKind::new(), Some(Id::MAX));
-        while let Some(from) = before {
-            let hits = find(&on, &search, from).await?;
-            for ids in hits.ids.chunks(GROUP_MAX) {
-                in_one_call(&on, ids, Act::Cancel, &mut total).await?;
-            }
-            before = hits.next;
-        }
-        Ok(total)
-    })
-    .await
-}
-
-async fn search(db: &Database, filter: JobFilter) -> Result<Arc<Search>, StoreError> {
-    let search = db.call(|db| async move { Search::of(db.api(), filter).await }).await?;
-    Ok(Arc::new(search))
-}
-
-/// The next ids that match. Jobs that are enqueued after the first read are not among them.
-async fn find(db: &Database, search: &Arc<Search>, before: Id) -> Result<Hits, StoreError> {
-    let search = search.clone();
-    db.call(|db| async move { search.matching(db.api(), before, FIND_MAX).await }).await
-}
-
-/// A change of many jobs.
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Retry,
-    Cancel,
-}
-
-/// Changes the jobs of one group in one transaction, and adds the number of those that moved.
-async fn in_one_call(
+/// Changes those of `ids` whose status is one of `statuses`, which the action must allow. The
+/// caller writes the counts and commits.
+pub(in crate::store) async fn change_group(
     db: &Database,
+    tx: &Tx,
+    action: JobAction,
     ids: &[Id],
-    act: Act,
-    total: &mut ByKind,
-) -> Result<(), StoreError> {
-    let ids = ids.to_vec();
-    let moved = db.call(|db| async move {
-        db.write("by_hand", async |tx| {
-            let moved = match act {
-                Act::Retry => retry_group(&db, &tx, &ids).await?,
-                Act::Cancel => cancel_group(&db, &tx, &ids).await?,
-            };
-            tx.commit(moved).await
-        })
-        .await
-    });
-    for kind in moved.await?.into_values() {
-        *total.entry(kind).or_default() += 1;
+    statuses: &[JobStatus],
+) -> Result<ChangedGroup, StoreError> {
+    match action {
+        JobAction::Retry => retry_group(db, tx, ids, statuses).await,
+        JobAction::Cancel => cancel_group(db, tx, ids, statuses).await,
     }
-    Ok(())
+}
+
+/// Takes the jobs with another status out of `rows`, and returns their statuses by id.
+fn others_of(rows: &mut Vec<JobRow>, statuses: &[JobStatus]) -> HashMap<Id, JobStatus> {
+    let others = rows.extract_if(.., |job| !statuses.contains(&job.view.status));
+    others.map(|job| (job.view.id, job.view.status)).collect()
 }
 
 /// The conflict if a job moved while the locks were taken. The group is repeated.
@@ -236,27 +205,32 @@ fn lead_line(db: &Database, job: &JobRow) -> Option<Id> {
     job.view.lead_id.filter(|_| is_in_line).map(|lead_id| job.merged_into.unwrap_or(lead_id))
 }
 
-/// Retries those of `ids` that have failed or been cancelled. Each has exactly one attempt left.
-async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
+/// Retries those of `ids` with one of these statuses. Each has exactly one attempt left.
+async fn retry_group(
+    db: &Database,
+    tx: &Tx,
+    ids: &[Id],
+    statuses: &[JobStatus],
+) -> Result<ChangedGroup, StoreError> {
     #[derive(Serialize)]
     struct Reopened {
         job: Id,
         last_run: i64,
     }
     // 1. Lock the leads, and read the jobs again under their locks.
-    let retryable = |job: &JobRow| UNSUCCESSFUL.contains(&job.view.status);
+    let retryable = |job: &JobRow| statuses.contains(&job.view.status);
     let before = jobs::rows(tx, ids).await?;
     let leads: BTreeSet<Id> =
         before.iter().filter(|job| retryable(job)).filter_map(|job| lead_line(db, job)).collect();
     Leads::lock(tx, &leads).await?;
     let mut rows = jobs::rows(tx, ids).await?;
-    rows.retain(retryable);
+    let others = others_of(&mut rows, statuses);
     rows.sort_unstable_by_key(|job| job.view.id);
     if rows.iter().filter_map(|job| lead_line(db, job)).any(|line| !leads.contains(&line)) {
         return Err(moved("a lead"));
     }
     if rows.is_empty() {
-        return Ok(Moved::new());
+        return Ok(ChangedGroup { others, ..ChangedGroup::default() });
     }
     // 2. Reopen them.
     let last_runs: Vec<Reopened> =
@@ -284,18 +258,23 @@ async fn retry_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreE
         entering.push(Entering { place, delay_ms: 0, is_by_hand: true });
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
-    counts.write(tx, db.node()).await?;
-    Ok(moved_of(rows))
+    Ok(ChangedGroup { moved: moved_of(rows), others, counts })
 }
 
-fn moved_of(rows: impl IntoIterator<Item = JobRow>) -> Moved {
+fn moved_of(rows: impl IntoIterator<Item = JobRow>) -> HashMap<Id, String> {
     rows.into_iter().map(|job| (job.view.id, job.view.kind)).collect()
 }
 
-/// Cancels those of `ids` that have not ended.
-async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, StoreError> {
+/// Cancels those of `ids` with one of these statuses.
+async fn cancel_group(
+    db: &Database,
+    tx: &Tx,
+    ids: &[Id],
+    statuses: &[JobStatus],
+) -> Result<ChangedGroup, StoreError> {
     // 1. Lock them, and give back the turns of heads.
-    let rows = lock_unfinished(tx, ids).await?;
+    let mut rows = lock_unfinished(tx, ids).await?;
+    let others = others_of(&mut rows, statuses);
     let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
         rows.into_iter().partition(|job| job.at == Whereabouts::Head);
     lower_turns(tx, &heads).await?;
@@ -309,11 +288,10 @@ async fn cancel_group(db: &Database, tx: &Tx, ids: &[Id]) -> Result<Moved, Store
             return Err(moved("the head of a line"));
         }
     }
-    counts.write(tx, db.node()).await?;
-    Ok(moved_of(heads.into_iter().chain(waiting)))
+    Ok(ChangedGroup { moved: moved_of(heads.into_iter().chain(waiting)), others, counts })
 }
 
-/// Locks the places of these jobs, and reads those of them that have not ended.
+/// Locks the places of those of these jobs that have not ended, and reads all of them.
 async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
     // 1. Find their places without locks.
     let lines_of =
@@ -336,8 +314,7 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
     turns::lock_turns(tx, &turns).await?;
     tx.all(&LOCK_HEADS, [group(&heads)?]).await?;
     // 3. Read them again.
-    let mut rows = jobs::rows(tx, ids).await?;
-    rows.retain(|job| job.at != Whereabouts::Ended);
+    let rows = jobs::rows(tx, ids).await?;
     if !lines_of(&rows).is_subset(&lines) {
         return Err(moved("a job"));
     }

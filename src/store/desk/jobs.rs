@@ -177,7 +177,7 @@ impl JobFilter {
     }
 
     /// The same filter, for jobs with one of `statuses`; `None` if it cannot match any.
-    pub(super) fn among(mut self, statuses: &[JobStatus]) -> Option<Self> {
+    pub(in crate::store) fn among(mut self, statuses: &[JobStatus]) -> Option<Self> {
         if self.status.is_empty() {
             self.status = statuses.to_vec();
         } else {
@@ -193,7 +193,10 @@ pub(super) async fn rows(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
 }
 
 /// The same, outside a transaction.
-async fn views(reader: &Sessions, ids: &[Id]) -> Result<Vec<JobView>, StoreError> {
+pub(in crate::store) async fn views(
+    reader: &Sessions,
+    ids: &[Id],
+) -> Result<Vec<JobView>, StoreError> {
     let rows = read(reader, &READ_JOBS, [group(ids)?]).await?;
     rows.iter().map(|row| Ok(JobRow::from_row(row)?.view)).collect()
 }
@@ -235,11 +238,11 @@ pub(super) async fn page(
 
 /// The jobs that one search has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hits {
+pub(in crate::store) struct Hits {
     /// Jobs that match except for their status, newest first.
-    pub(super) ids: Vec<Id>,
+    pub(in crate::store) ids: Vec<Id>,
     /// Where the next search begins; `None` if there are no more jobs.
-    pub(super) next: Option<Id>,
+    pub(in crate::store) next: Option<Id>,
 }
 
 impl Hits {
@@ -259,7 +262,7 @@ impl Hits {
 }
 
 /// How the jobs of a filter are found.
-pub(super) struct Search {
+pub(in crate::store) struct Search {
     filter: JobFilter,
     way: ListMethod,
 }
@@ -278,7 +281,10 @@ enum ListMethod {
 
 impl Search {
     /// Chooses how the jobs of `filter` are found.
-    pub(super) async fn of(reader: &Sessions, filter: JobFilter) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn of(
+        reader: &Sessions,
+        filter: JobFilter,
+    ) -> Result<Self, StoreError> {
         #[derive(Serialize)]
         struct Pair<'a> {
             client_id: &'a str,
@@ -303,7 +309,7 @@ impl Search {
     }
 
     /// As [`Self::find`], without the jobs that have another status.
-    pub(super) async fn matching(
+    pub(in crate::store) async fn matching(
         &self,
         reader: &Sessions,
         before: Id,
@@ -440,7 +446,7 @@ async fn read_with(
 }
 
 /// A number as the parameter of a statement.
-pub(super) fn count(n: usize) -> sea_orm::Value {
+pub(in crate::store) fn count(n: usize) -> sea_orm::Value {
     i64::try_from(n).unwrap_or(i64::MAX).into()
 }
 

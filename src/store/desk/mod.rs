@@ -5,10 +5,11 @@
 
 mod audit;
 mod by_hand;
+pub(in crate::store) mod by_hand;
 mod deliveries;
 mod explain;
 mod job_views;
-mod jobs;
+pub(in crate::store) mod jobs;
 mod ledger_check;
 mod overview;
 mod people;
@@ -20,6 +21,7 @@ mod written;
 pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{ByKind, JobActionError},
+    by_hand::{JobAction, JobActionError},
     deliveries::{DeliveryFilter, DeliveryRow},
     explain::{JobCase, LeadCase, StoredNode, UnansweredMessage},
     job_views::{FailedAttempt, JobDetail, JobView},
@@ -52,7 +54,11 @@ pub struct Page<T, C = Id> {
 impl<T, C> Page<T, C> {
     /// A page of at most `limit` of `items`. The caller reads one item more than `limit`: if there
     /// is one, there is a next page.
-    fn cut(mut items: Vec<T>, limit: usize, cursor_of: impl FnOnce(&T) -> C) -> Self {
+    pub(in crate::store) fn cut(
+        mut items: Vec<T>,
+        limit: usize,
+        cursor_of: impl FnOnce(&T) -> C,
+    ) -> Self {
         let has_more = items.len() > limit;
         items.truncate(limit);
         let next = if has_more { items.last().map(cursor_of) } else { None };
@@ -139,26 +145,6 @@ impl Desk {
     /// If there is no such job, if it has ended, or if the database is unreachable.
     pub async fn cancel(&self, id: Id) -> Result<JobView, JobActionError> {
         self.db.call(|db| async move { by_hand::cancel(&db, id).await }).await?
-    }
-
-    /// Retries all matching jobs that have failed or been cancelled. Returns their number by kind.
-    /// The work is done in groups, and goes on if the caller is dropped.
-    ///
-    /// # Errors
-    /// If the database is unreachable; the groups before that stay done.
-    pub async fn retry_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
-        let count = by_hand::retry_many(&self.db, filter).await?;
-        self.notices.announce();
-        Ok(count)
-    }
-
-    /// Cancels all matching jobs that have not ended. Returns their number by kind. The work is
-    /// done in groups, and goes on if the caller is dropped.
-    ///
-    /// # Errors
-    /// If the database is unreachable; the groups before that stay done.
-    pub async fn cancel_many(&self, filter: JobFilter) -> Result<ByKind, StoreError> {
-        by_hand::cancel_many(&self.db, filter).await
     }
 
     /// Leads, ordered by their newest message, newest first.

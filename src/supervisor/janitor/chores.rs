@@ -14,6 +14,9 @@ pub(super) struct LeaderChores {
     sweep: ChoreTimer,
     caps: ChoreTimer,
     clients: ChoreTimer,
+    operations: ChoreTimer,
+    /// The dead nodes whose operations were ended.
+    ended_for: Vec<Id>,
     forget: ChoreTimer,
     fold: ChoreTimer,
     prune: ChoreTimer,
@@ -47,6 +50,18 @@ impl LeaderChores {
                 client.id = client_id,
                 "no node's configuration has this client: its jobs wait until one has"
             );
+        }
+
+        // End the operations of nodes that are gone: at once when another node is dead.
+        if self.ended_for != dead {
+            self.operations = ChoreTimer::default();
+        }
+        let fail = chores.fail_abandoned_operations(dead.to_vec());
+        if let Some(failed) = self.operations.run("end operations of dead nodes", fail).await {
+            self.ended_for = dead.to_vec();
+            for id in failed {
+                tracing::warn!(operation.id = id, "the node of an operation went down");
+            }
         }
 
         // Remove nodes that have been dead for long, and merge their counts.

@@ -1,20 +1,17 @@
 //! The lists of the API give what matches, all of it, each once and in order, whatever is asked
-//! for; and what a person does to many jobs reaches all of them.
+//! for.
 
 use super::{
     plans::filled::{self, BLOCKED, LATER},
     tools::{fill, instant, numbers},
 };
 use crate::support::leftovers::Leftover;
-use crate::{
-    on_both_databases,
-    support::{eventually, fixture::Fixture},
-};
+use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
     domain::{Id, JobStatus, LeadStatus, job::SELF_CHECK},
-    store::{ByKind, DeliveryFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter},
+    store::{DeliveryFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter},
 };
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 /// Items on a page.
 const LIMIT: usize = 7;
@@ -351,33 +348,6 @@ on_both_databases! {
         let errors = desk.job(2).await.unwrap().unwrap().errors;
         let attempts: Vec<i64> = errors.iter().map(|it| it.attempt).collect();
         assert_eq!(attempts, (102..=301).collect::<Vec<i64>>(), "the newest, oldest first");
-    }
-
-    /// More jobs than one statement finds and one call may change.
-    async fn many_jobs_are_cancelled_and_retried_group_by_group(db: Fixture) {
-        let (large, small) = (5_600, 40);
-        fill(&db, "large", SELF_CHECK, 0, large).await;
-        fill(&db, "small", SELF_CHECK, 100_000, small).await;
-        let desk = db.store.desk();
-        let of = |client: &str| JobFilter { client: owned(&[client]), ..JobFilter::default() };
-        let all = || ByKind::from([(SELF_CHECK.0.to_owned(), large as u64)]);
-        assert_eq!(desk.cancel_many(of("large")).await.unwrap(), all());
-        assert_eq!(desk.cancel_many(of("large")).await.unwrap(), ByKind::new());
-        assert_eq!(db.number("select count(*) from job_ready").await, small as i64);
-        let failed = JobFilter { status: vec![JobStatus::Failed], ..of("large") };
-        assert_eq!(desk.retry_many(failed).await.unwrap(), ByKind::new());
-        assert_eq!(desk.retry_many(of("large")).await.unwrap(), all());
-        let in_turn = "select cast(job_id as text) as found from job_ready where client_id = 'large' order by turn, job_id";
-        let ids: Vec<Id> = (1..=large as Id).collect();
-        assert_eq!(plainly(&db, in_turn).await, ids, "the oldest first");
-        // The work goes on after the caller is gone.
-        let all = JobFilter { kind: vec![SELF_CHECK.0.to_owned()], ..JobFilter::default() };
-        let gone = tokio::time::timeout(Duration::from_millis(1), desk.cancel_many(all)).await;
-        assert!(gone.is_err(), "it was done before anybody could go");
-        eventually(Duration::from_secs(60), async || {
-            (db.number("select count(*) from job_ready").await == 0).then_some(())
-        })
-        .await;
     }
 
     /// A job of one client stands behind more jobs of another than one statement reads.

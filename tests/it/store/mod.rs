@@ -18,6 +18,7 @@ mod migrations;
 mod model;
 mod nodes;
 mod overrides;
+mod operations;
 mod plans;
 mod rescue;
 mod subjects;

@@ -501,6 +501,7 @@ fn chores() -> Vec<Row> {
         writer("TAKE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
         writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
         writer("FOLD_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}]))]).of(1).finds(1),
+        writer("FAIL_OPERATIONS", [these(json!([1])), text("why")]).of(1).finds(1),
         writer("FORGET_NODES", [these(json!([NODE])), number(1)]).of(1),
     ]
 }
@@ -544,6 +545,27 @@ fn by_hand() -> Vec<Row> {
         writer("LOWER_TURNS", [group(turns)]),
         // A hundred jobs wait in each line.
         writer("READ_BLOCKED_KINDS", [ids(|n| 1 + n)]).of(30_000).a_row(2, 20),
+        writer(
+            "PUT_OPERATION",
+            [
+                number(900_000_000),
+                text("cancel"),
+                text("{}"),
+                number(3_000),
+                text("dana"),
+                number(NODE),
+            ],
+        )
+        .of(1)
+        .finds(1),
+        writer(
+            "WRITE_PROGRESS",
+            [number(8), number(1), number(3_000), number(500), number(3), text("{}")],
+        )
+        .of(1)
+        .finds(1),
+        writer("STOP_OPERATION", [number(8)]).of(1).finds(1),
+        writer("END_OPERATION", [number(8), number(1), text("failed"), text("why")]).of(1).finds(1),
         writer("READ_QUARANTINED_OF", [number(100)]).of(1).finds(1),
         writer("SETTLE_QUARANTINE", [number(100), text("discarded")]).of(1).finds(1),
     ]
@@ -753,6 +775,7 @@ fn lists() -> Vec<Row> {
             .finds(2),
         api("CLIENTS_OF_DELIVERIES", []).of(60).finds(51),
         api("CHANNELS_OF_DELIVERIES", [rare_client()]).of(5).finds(1),
+        api("LIST_OPERATIONS", [NEWEST, PAGE]).of(51).finds(51),
         api("READ_BALANCE", []).whole(
             &["job_ready", "job_blocked", "job_later"],
             "counts them, at most a twentieth of the time",

@@ -1,0 +1,252 @@
+//! `/jobs/retry`, `/jobs/cancel` and `/operations`: one action on all jobs that match a filter.
+
+use super::{
+    ApiResult, ApiState,
+    jobs::{self, JobJson},
+    no_such,
+    objects::{self, RowKey, StoredJson, at},
+    only_id,
+    query::Query,
+};
+use crate::{
+    domain::Timestamp,
+    http::{
+        admin::body_problem,
+        operator::Operator,
+        problem::{Cause, Problem},
+    },
+    store::{ByKind, JobAction, JobFilter, MatchingJobs, OperationFilter, OperationRow},
+};
+use actix_web::{Error, HttpRequest, web};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// The largest body of a request for many jobs. It holds a filter.
+const BODY_MAX_BYTES: usize = 262_144;
+/// The fields of a filter.
+const FILTER_FIELDS: [&str; 4] = ["status", "kind", "client", "lead"];
+/// The states of an operation.
+const STATUSES: [&str; 4] = ["running", "done", "stopped", "failed"];
+/// A request waits for the end of an operation on at most this many jobs: one transaction.
+const SMALL_MAX: u64 = 500;
+/// How long a request waits for that.
+const SMALL_WAIT: Duration = Duration::from_secs(5);
+
+/// `POST /jobs/retry`.
+pub(super) async fn retry_jobs(
+    state: web::Data<ApiState>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    change(&state, JobAction::Retry, body, &request).await
+}
+
+/// `POST /jobs/cancel`.
+pub(super) async fn cancel_jobs(
+    state: web::Data<ApiState>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    change(&state, JobAction::Cancel, body, &request).await
+}
+
+/// `GET /operations`.
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &["status", "action", "limit", "cursor"])?;
+    let filter = OperationFilter {
+        status: query.one_of("status", &STATUSES)?,
+        action: query.one_of("action", &JobAction::ALL.map(JobAction::as_str))?,
+    };
+    let page = state.operations.list(filter, query.limit()?, query.cursor()?).await?;
+    let items = page.items.iter().map(OperationJson::of).collect();
+    objects::page(items, page.next)
+}
+
+/// `GET /operations/{id}`.
+pub(super) async fn show(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "operation")?;
+    let operation = state.operations.show(id).await?.ok_or_else(|| no_such("operation", id))?;
+    objects::object(OperationJson::of(&operation))
+}
+
+/// `POST /operations/{id}/cancel`: what is done stays done.
+pub(super) async fn stop(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "operation")?;
+    let is_asked = state.operations.stop(id).await?;
+    let operation = state.operations.show(id).await?.ok_or_else(|| no_such("operation", id))?;
+    if !is_asked {
+        let status = &operation.status;
+        return Err(Problem::conflict(format!("operation {id} does not run: it is {status}")));
+    }
+    tracing::info!(operation.id = id, "an operation is asked to stop");
+    let mut entry = Operator::of(&request).did("operation.stop", id);
+    let (done, total) = (operation.done, operation.total);
+    entry.old_value = Some(operation.filter.clone());
+    entry.new_value = Some(format!("{} of {total} jobs: stop at {done}", operation.action));
+    state.record(entry).await;
+    objects::object(OperationJson::of(&operation))
+}
+
+/// Counts the jobs that match, and starts an operation on them if it is not a dry run.
+async fn change(
+    state: &ApiState,
+    action: JobAction,
+    body: Result<web::Bytes, Error>,
+    request: &HttpRequest,
+) -> ApiResult {
+    // 1. Read what is asked for.
+    let query = Query::parse(request, &["dry_run"])?;
+    let is_dry_run = query.one_of("dry_run", &["true", "false"])?.contains(&"true".to_owned());
+    let filter = filter_in(state, body).await?;
+    // 2. Count.
+    let text = filter_json(&filter).to_string();
+    let matching = state.operations.matching(action, filter).await?;
+    if is_dry_run {
+        return objects::object(BulkJson::of(&matching));
+    }
+    if matching.count == 0 && matching.is_exact {
+        return objects::object(BulkJson { examples: Vec::new(), ..BulkJson::of(&matching) });
+    }
+    // 3. Start, and wait if it is small.
+    let operator = Operator::of(request);
+    let metrics = state.metrics.clone();
+    let on_changed = move |by_kind: &ByKind| {
+        for (kind, count) in by_kind.iter().filter(|_| action == JobAction::Cancel) {
+            metrics.attempts_ended(kind, "cancelled", *count);
+        }
+    };
+    let started =
+        state.operations.start(&matching, text.clone(), operator.name.clone(), on_changed).await?;
+    let (id, count) = (started.id, matching.count);
+    let mut entry = operator.did("operation.start", id);
+    let least = if matching.is_exact { "" } else { "at least " };
+    entry.new_value = Some(format!("{} {least}{count} jobs: {text}", action.as_str()));
+    state.record(entry).await;
+    let mut answer = BulkJson {
+        operation_id: Some(RowKey(id)),
+        status: Some("running".to_owned()),
+        examples: Vec::new(),
+        ..BulkJson::of(&matching)
+    };
+    if count > SMALL_MAX || tokio::time::timeout(SMALL_WAIT, started.task).await.is_err() {
+        return objects::object(answer);
+    }
+    if let Some(ended) = state.operations.show(id).await? {
+        answer.count = ended.done.unsigned_abs();
+        answer.status = Some(ended.status);
+    }
+    objects::object(answer)
+}
+
+/// The filter in a body.
+///
+/// # Errors
+/// 400 for an empty filter, too: it would mean all jobs that there are.
+async fn filter_in(
+    state: &ApiState,
+    body: Result<web::Bytes, Error>,
+) -> Result<JobFilter, Problem> {
+    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
+    let query = Query::from_json(&body, &FILTER_FIELDS)?;
+    let filter = jobs::filter(state, &query).await?;
+    if filter.is_empty() {
+        let detail = "an empty filter would mean all jobs; name a status, kind, client or lead";
+        return Err(Problem::new(Cause::BadRequest, detail));
+    }
+    Ok(filter)
+}
+
+/// The filter as it is stored and shown: the fields that are set, each with a list.
+fn filter_json(filter: &JobFilter) -> Value {
+    let JobFilter { status, kind, client, lead } = filter;
+    let status: Vec<&str> = status.iter().map(|it| it.as_str()).collect();
+    let lead: Vec<String> = lead.iter().map(ToString::to_string).collect();
+    let fields = [
+        ("status", json!(status)),
+        ("kind", json!(kind)),
+        ("client", json!(client)),
+        ("lead", json!(lead)),
+    ];
+    let is_set = |(_, values): &(&str, Value)| values.as_array().is_some_and(|it| !it.is_empty());
+    let set = fields.into_iter().filter(is_set).map(|(name, values)| (name.to_owned(), values));
+    Value::Object(set.collect::<Map<_, _>>())
+}
+
+/// The answer to a request for many jobs.
+#[derive(Debug, Serialize)]
+struct BulkJson<'a> {
+    /// How many jobs match. Once the operation has ended: how many it has changed.
+    count: u64,
+    /// False if counting was given up: there may be more.
+    exact: bool,
+    /// `null` if there is nothing to do, and for a dry run.
+    operation_id: Option<RowKey>,
+    status: Option<String>,
+    /// Some of the jobs that match; for a dry run only.
+    examples: Vec<JobJson<'a>>,
+}
+
+impl<'a> BulkJson<'a> {
+    fn of(matching: &'a MatchingJobs) -> Self {
+        Self {
+            count: matching.count,
+            exact: matching.is_exact,
+            operation_id: None,
+            status: None,
+            examples: matching.examples.iter().map(JobJson::of).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct OperationJson<'a> {
+    id: RowKey,
+    action: &'a str,
+    filter: StoredJson<'a>,
+    status: &'a str,
+    /// Whether somebody has asked for its stop.
+    stopping: bool,
+    total: i64,
+    done: i64,
+    skipped: i64,
+    /// Why jobs were skipped: an object from reason to count.
+    reasons: StoredJson<'a>,
+    error: Option<&'a str>,
+    by: &'a str,
+    node: RowKey,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    finished_at: Option<Timestamp>,
+}
+
+impl<'a> OperationJson<'a> {
+    fn of(operation: &'a OperationRow) -> Self {
+        let reasons = operation.reasons.as_deref().unwrap_or_default();
+        Self {
+            id: RowKey(operation.id),
+            action: &operation.action,
+            filter: StoredJson::of(&operation.filter, json!({})),
+            status: &operation.status,
+            stopping: operation.is_stopping,
+            total: operation.total,
+            done: operation.done,
+            skipped: operation.skipped,
+            reasons: StoredJson::of(reasons, json!({})),
+            error: operation.error.as_deref(),
+            by: &operation.changed_by,
+            node: RowKey(operation.node),
+            created_at: Timestamp::from_millis(operation.created_at.0),
+            updated_at: Timestamp::from_millis(operation.updated_at.0),
+            finished_at: at!(operation.finished_at),
+        }
+    }
+}
