@@ -169,6 +169,16 @@ impl Admin {
         .await
     }
 
+    /// Sends a POST with a query; `path` follows `/api/v1`.
+    pub(super) async fn post_with(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value, AdminRefusal> {
+        self.send(self.http.post(self.url(path)).query(query).json(body)).await
+    }
+
     /// Sends a PATCH; `path` follows `/api/v1`.
     pub(super) async fn patch(
         &self,

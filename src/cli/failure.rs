@@ -11,6 +11,7 @@ use std::{
 const FAILED: u8 = 1;
 const WRONG: u8 = 2;
 const UNWELL: u8 = 3;
+const INTERRUPTED: u8 = 130;
 
 /// Why a command ends without success.
 pub(super) enum Failure {
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     Told,
     /// The command did what it was asked, and its answer says that not all is well.
     Unwell,
+    /// The person stopped the command by Ctrl-C, and it has told what it has done.
+    Interrupted,
     /// The reader of stdout closed it: it wanted only the start. The command ends with success.
     ReaderGone,
 }
@@ -53,6 +56,7 @@ impl Failure {
             }
             Self::Told => ExitCode::from(FAILED),
             Self::Unwell => ExitCode::from(UNWELL),
+            Self::Interrupted => ExitCode::from(INTERRUPTED),
             Self::ReaderGone => ExitCode::SUCCESS,
         }
     }
@@ -66,7 +70,9 @@ impl Display for Failure {
                 f.write_str(message)
             }
             Self::Usage(error) => error.fmt(f),
-            Self::Told | Self::Unwell | Self::ReaderGone => f.write_str("the reason is told above"),
+            Self::Told | Self::Unwell | Self::ReaderGone | Self::Interrupted => {
+                f.write_str("the reason is told above")
+            }
         }
     }
 }

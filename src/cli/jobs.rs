@@ -1,7 +1,8 @@
 //! `postroom jobs`: the jobs of a running daemon.
 
 use super::{
-    admin::Remote,
+    admin::{Admin, Remote},
+    bulk::{self, BulkArgs},
     completions,
     explain::ExplainArgs,
     failure::Failure,
@@ -14,10 +15,8 @@ use crate::domain::JobStatus;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::Value;
 
-const RETRY_USAGE: &str =
-    "postroom jobs retry <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID]";
-const CANCEL_USAGE: &str =
-    "postroom jobs cancel <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID]";
+const RETRY_USAGE: &str = "postroom jobs retry <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--dry-run | --yes]";
+const CANCEL_USAGE: &str = "postroom jobs cancel <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--dry-run | --yes]";
 
 #[derive(Subcommand)]
 pub(super) enum JobsCommand {
@@ -42,7 +41,13 @@ pub(super) enum JobsCommand {
         remote: Remote,
     },
     /// Count jobs by state and by kind
-    Stats(Remote),
+    Stats {
+        /// Check that each accepted job has ended, waits or runs; the exit code is 3 if not
+        #[arg(long)]
+        verify: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 /// The jobs with these ids, or those that match a filter.
@@ -59,6 +64,8 @@ pub(super) struct JobSelection {
     ids: Vec<String>,
     #[command(flatten)]
     filters: Filters<JobList>,
+    #[command(flatten)]
+    bulk: BulkArgs,
 }
 
 /// A change of jobs.
@@ -82,9 +89,12 @@ pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
         JobsCommand::Cancel { selection, remote } => {
             change(JobChange::Cancel, &selection, remote, files)
         }
-        JobsCommand::Stats(remote) => {
+        JobsCommand::Stats { verify, remote } => {
             let is_json = remote.json;
             let admin = remote.connect(files)?;
+            if verify {
+                return verify_ledger(&admin, is_json);
+            }
             let overview = block_on(admin.get(&["overview"], &[]))??;
             if is_json {
                 return output::print_json(&overview);
@@ -97,24 +107,34 @@ pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
     }
 }
 
-/// Changes the jobs with these ids one by one, or all that match the filter in one request.
+/// Prints the balance of the ledger.
+///
+/// # Errors
+/// [`Failure::Unwell`] if it does not balance.
+fn verify_ledger(admin: &Admin, is_json: bool) -> Result<(), Failure> {
+    let ledger = block_on(admin.get(&["ledger"], &[]))??;
+    if is_json {
+        output::print_json(&ledger)?;
+    } else {
+        output::print(&balance(&ledger))?;
+    }
+    let is_balanced = ledger.get("balanced").and_then(Value::as_bool).unwrap_or_default();
+    if is_balanced { Ok(()) } else { Err(Failure::Unwell) }
+}
+
+/// Changes the jobs with these ids one by one, or all that match the filter in an operation.
 fn change(
     change: JobChange,
     selection: &JobSelection,
     remote: Remote,
     files: Files,
 ) -> Result<(), Failure> {
-    let is_json = remote.json;
+    let (is_json, times) = (remote.json, remote.times());
     let admin = remote.connect(files)?;
     let verb = change.verb();
     if selection.ids.is_empty() {
         let filter = selection.filters.document();
-        let answer = block_on(admin.post(&["jobs", verb], Some(&filter)))??;
-        return if is_json {
-            output::print_json(&answer)
-        } else {
-            output::print(&format!("{} {}", text(answer.get("count")), change.done()))
-        };
+        return bulk::run(&admin, verb, &filter, &selection.bulk, is_json, &times);
     }
     let each = async |id: &str| admin.post(&["jobs", id, verb], None).await;
     let changes = block_on(change_each(&admin, &JobList::SPEC, &selection.ids, each))?;
@@ -128,13 +148,20 @@ impl JobChange {
             Self::Cancel => "cancel",
         }
     }
+}
 
-    const fn done(self) -> &'static str {
-        match self {
-            Self::Retry => "given one more attempt",
-            Self::Cancel => "cancelled",
-        }
-    }
+/// The ledger as an equation, and whether it holds.
+fn balance(ledger: &Value) -> String {
+    let part = |name: &str| text(ledger.get(name));
+    let parts = JobStatus::ALL.map(JobStatus::as_str);
+    let sum: Vec<String> = parts.iter().map(|name| format!("{} {name}", part(name))).collect();
+    let imbalance = ledger.get("imbalance").and_then(Value::as_i64).unwrap_or_default();
+    let verdict = match imbalance {
+        0 => "balanced".to_owned(),
+        1.. => format!("NOT balanced: {imbalance} are missing"),
+        _ => format!("NOT balanced: {} were never accepted", imbalance.unsigned_abs()),
+    };
+    format!("{} accepted = {}: {verdict}", part("accepted"), sum.join(" + "))
 }
 
 /// Two tables: jobs by state, and jobs by kind.
@@ -158,6 +185,23 @@ fn stats(overview: &Value) -> [TextTable; 2] {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_ledger_is_shown_as_an_equation() {
+        let ledger = |imbalance: i64| {
+            json!({"accepted": 9, "pending": 3, "running": 1, "succeeded": 3, "failed": 1, "cancelled": 1,
+                "balanced": imbalance == 0, "imbalance": imbalance})
+        };
+        let equation =
+            "9 accepted = 3 pending + 1 running + 3 succeeded + 1 failed + 1 cancelled: ";
+        for (imbalance, verdict) in [
+            (0, "balanced"),
+            (2, "NOT balanced: 2 are missing"),
+            (-2, "NOT balanced: 2 were never accepted"),
+        ] {
+            assert_eq!(balance(&ledger(imbalance)), format!("{equation}{verdict}"));
+        }
+    }
 
     #[test]
     fn counts_are_shown_by_state_and_by_kind() {

@@ -1,12 +1,14 @@
 //! The commands: their arguments, their output and their exit codes. One file per command.
 //!
 //! A command prints its result to stdout and everything else to stderr. Exit codes: 0 ok, 1 failed,
-//! 2 wrong usage or configuration, 3 asked and not well. Others come from the daemon.
+//! 2 wrong usage or configuration, 3 asked and not well, 130 stopped by Ctrl-C. Others come from
+//! the daemon.
 
 mod admin;
 mod audit;
 mod backup;
 mod bench;
+mod bulk;
 mod completions;
 mod config;
 mod doctor;
@@ -19,6 +21,7 @@ mod leads;
 mod lists;
 mod man;
 mod migrate;
+mod operations;
 mod operator;
 mod output;
 #[cfg(test)]
@@ -73,6 +76,10 @@ enum Command {
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
     /// Show the leads of a running daemon with their threads, and why they are not answered
+    /// Show and stop operations: changes of many jobs
+    #[command(subcommand)]
+    Operations(operations::OperationsCommand),
+    /// Show the leads of a running daemon, with their threads
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
     /// Show messages that were received and sent
@@ -148,6 +155,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
         Command::Leads(command) => leads::run(command, files)?,
+        Command::Operations(command) => operations::run(command, files)?,
         Command::Messages(command) => command.run(files)?,
         Command::Drafts(command) => command.run(files)?,
         Command::Deliveries(command) => command.run(files)?,
@@ -211,6 +219,10 @@ mod tests {
             "postroom jobs",
             "postroom jobs retry",
             "postroom jobs retry 1 --status failed",
+            "postroom jobs retry 1 --dry-run",
+            "postroom jobs cancel --client a --dry-run --yes",
+            "postroom operations stop",
+            "postroom operations list --status paused",
             "postroom jobs list --status finished",
             "postroom jobs list --limit 501",
             "postroom jobs list --all --limit 5",
@@ -244,6 +256,10 @@ mod tests {
             "postroom jobs list --status failed,cancelled --kind SELF_CHECK --client a --lead 1 --limit 500",
             "postroom jobs retry 1 2 3 --url https://postroom.example/below --token t",
             "postroom jobs cancel --client demo",
+            "postroom jobs cancel --client demo --yes --no-wait --json",
+            "postroom jobs stats --verify",
+            "postroom operations list --status running --action cancel",
+            "postroom operations stop 7",
             "postroom jobs stats --json",
             "postroom pools list",
             "postroom pools show SELF_CHECK --utc",

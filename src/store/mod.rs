@@ -18,8 +18,8 @@ mod enqueuer;
 mod fleet;
 mod inbox;
 mod ledger;
-mod overrides;
 mod operations;
+mod overrides;
 mod prune;
 mod queue;
 mod reader;
@@ -30,15 +30,11 @@ pub use self::{
     audit::{Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
-        AuditFilter, AuditRow, Backlog, ByKind, DeliveryFilter, DeliveryRow, Desk, DraftRow,
-        Excerpt, FailedAttempt, IdentityRow, JobActionError, JobCase, JobDetail, JobFilter,
+        AuditFilter, AuditRow, Backlog, DeliveryFilter, DeliveryRow, Desk, DraftRow, Excerpt,
+        FailedAttempt, IdentityRow, JobAction, JobActionError, JobCase, JobDetail, JobFilter,
         JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, LedgerBalance,
         ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
         QuarantineRow, StoredNode, Totals, UnansweredMessage,
-        Backlog, DeliveryFilter, DeliveryRow, Desk, DraftRow, Excerpt, FailedAttempt, IdentityRow,
-        JobAction, JobActionError, JobDetail, JobFilter, JobView, LeadCursor, LeadDetail,
-        LeadEntry, LeadFilter, LeadRow, LedgerBalance, ListedMessage, ListedQuarantine,
-        MessageFilter, MessageRow, Page, QuarantineFilter, QuarantineRow, Totals,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},
@@ -59,11 +55,11 @@ pub use self::{
     },
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     ledger::{Ledger, Settlement, Transition},
-    overrides::{Overrides, StoredOverrides},
     operations::{
         ByKind, MatchingJobs, OperationError, OperationFilter, OperationRow, Operations,
         StartedOperation,
     },
+    overrides::{Overrides, StoredOverrides},
     prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
@@ -302,6 +298,8 @@ impl Store {
     /// For the part that tunes pools.
     pub fn overrides(&self) -> Overrides {
         Overrides { db: self.db.clone() }
+    }
+
     /// For actions on all jobs that match a filter.
     pub fn operations(&self) -> Operations {
         let running = self.running_operations.clone();

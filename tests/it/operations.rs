@@ -13,7 +13,10 @@ use crate::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
 
 /// The kind whose jobs wait, so that they can be cancelled.
 const WAITING: &str = "SMS_INBOUND_POST_PROCESS";
@@ -65,6 +68,28 @@ fn number(object: &Value, name: &str) -> i64 {
     object[name].as_i64().unwrap_or_else(|| panic!("no number `{name}` in {object}"))
 }
 
+/// A command that talks to this daemon.
+fn command(daemon: &Daemon, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+    command.args(args).args(["--url", daemon.url("").as_str()]);
+    command.env("POSTROOM_TOKEN", daemon.admin_token()).env("NO_PROXY", "127.0.0.1");
+    command.current_dir(daemon.directory()).stdin(Stdio::null());
+    command
+}
+
+fn postroom(daemon: &Daemon, args: &[&str]) -> Output {
+    command(daemon, args).output().unwrap()
+}
+
+/// What a command printed to stdout and to stderr.
+#[track_caller]
+fn ends_with(code: i32, output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "stdout: {out}\nstderr: {err}");
+    (out, err)
+}
+
 const CANCELLED: &str = "select count(*) from job_attempts a join jobs j on j.id = a.job_id where a.outcome = 'cancelled' and j.client_id = 'many'";
 
 on_both_daemons! {
@@ -113,7 +138,7 @@ on_both_daemons! {
         assert_eq!(stopped["filter"], json!({"kind": [WAITING], "client": ["many"]}));
         assert!(stopped["finished_at"].is_string(), "{stopped}");
         ask(daemon.api(Method::POST, &format!("/operations/{id}/cancel"))).await.is_problem(409, "conflict");
-        // Who did it is kept.
+        // The audit log names who did it.
         let audit = "select actor || ' ' || action || ' ' || target from audit where action like 'operation.%' order by id";
         assert_eq!(db.texts(audit).await, [format!("dana operation.start {id}"), format!("erin operation.stop {id}")]);
         let values = db.texts("select new_value from audit where action = 'operation.start'").await;
@@ -175,6 +200,63 @@ on_both_daemons! {
         assert_eq!(db.number(CANCELLED).await, db.number(&format!("select done from operations where id = {id}")).await);
         daemon.start_again().await;
         assert_eq!(operation(&daemon, &id).await["status"], "stopped");
+    }
+
+    async fn a_command_counts_asks_and_follows(place: Place) {
+        let (daemon, db) = start(&place, 700).await;
+        let cancel = |more: &[&str]| postroom(&daemon, &[&["jobs", "cancel", "--client", "many"], more].concat());
+        let (out, err) = ends_with(2, &cancel(&[]));
+        assert_eq!(out, "");
+        for part in ["700 jobs match, the newest of them:", "\n700  ", "\n698  ", "--yes", "--dry-run"] {
+            assert!(err.contains(part), "no `{part}` in {err}");
+        }
+        let (out, err) = ends_with(0, &cancel(&["--dry-run"]));
+        assert!(out.starts_with("700 jobs match, the newest of them:\n") && err.is_empty(), "{out}{err}");
+        assert_eq!(db.number("select count(*) from operations").await, 0, "nothing was changed");
+        let (out, _) = ends_with(0, &cancel(&["--yes"]));
+        assert_eq!(out, "done 700 of 700\n");
+        let (out, _) = ends_with(0, &cancel(&["--yes"]));
+        assert_eq!(out, "no job matches\n");
+        let retry = ["jobs", "retry", "--client", "many", "--status", "cancelled", "--yes"];
+        let (out, _) = ends_with(0, &postroom(&daemon, &[&retry[..], &["--no-wait"]].concat()));
+        let id = out.trim_end();
+        operation_that(&daemon, id, |it| it["status"] == "done").await;
+        let (out, _) = ends_with(0, &postroom(&daemon, &["operations", "list", "--action", "retry", "--json"]));
+        let listed: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["done"]), (&id.into(), &700.into()), "{listed}");
+        let (out, _) = ends_with(0, &postroom(&daemon, &["operations", "show", id]));
+        assert!(out.contains("retry") && out.contains("700"), "{out}");
+        let (_, err) = ends_with(1, &postroom(&daemon, &["operations", "stop", id]));
+        assert!(err.contains("does not run: it is done"), "{err}");
+        let (out, _) = ends_with(0, &postroom(&daemon, &["clients", "list"]));
+        assert!(out.lines().any(|it| it.starts_with("many ") && it.contains("700")), "{out}");
+        // Those jobs were put into the tables by hand.
+        let (out, _) = ends_with(3, &postroom(&daemon, &["jobs", "stats", "--verify"]));
+        assert!(out.contains("700 were never accepted"), "{out}");
+        db.execute("insert into job_counts (node, kind, state, count) values (0, 'x', 'enqueued', 700)").await;
+        eventually(PATIENCE, async || {
+            let verified = postroom(&daemon, &["jobs", "stats", "--verify", "--json"]);
+            (verified.status.code() == Some(0)).then_some(())
+        })
+        .await;
+    }
+
+    async fn ctrl_c_stops_the_operation_and_says_how_far_it_came(place: Place) {
+        let (daemon, db) = start(&place, MANY).await;
+        let mut command = command(&daemon, &["jobs", "cancel", "--client", "many", "--yes"]);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually(PATIENCE, async || {
+            let running = get(&daemon, "/operations?status=running").await;
+            running.items().iter().any(|it| number(it, "done") > 0).then_some(())
+        })
+        .await;
+        let told = Command::new("kill").args(["-INT", &command.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let output = tokio::task::spawn_blocking(|| command.wait_with_output().unwrap()).await.unwrap();
+        let (out, _) = ends_with(130, &output);
+        let done = db.number(CANCELLED).await;
+        assert!((1..MANY).contains(&done), "{done}");
+        assert_eq!(out, format!("done {done} of {MANY}, stopped\n"));
     }
 
     async fn what_is_asked_wrongly_is_told_so(place: Place) {

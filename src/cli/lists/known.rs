@@ -8,17 +8,19 @@ use super::{
 use crate::{
     cli::output::{self, Times, text},
     domain::{JobStatus, LeadStatus},
+    store::JobAction,
 };
 use serde_json::Value;
 
 /// The lists whose objects have numbers as ids.
-pub(super) const WITH_IDS: [ListSpec; 6] = [
+pub(super) const WITH_IDS: [ListSpec; 7] = [
     JobList::SPEC,
     LeadList::SPEC,
     MessageList::SPEC,
     DraftList::SPEC,
     DeliveryList::SPEC,
     QuarantineList::SPEC,
+    OperationList::SPEC,
 ];
 
 /// A filter of words that both sides know.
@@ -368,6 +370,42 @@ impl Listed for QuarantineList {
     };
 }
 
+/// The list at `/api/v1/operations`.
+pub(in crate::cli) enum OperationList {}
+
+impl Listed for OperationList {
+    const SPEC: ListSpec = ListSpec {
+        path: "operations",
+        noun: "operation",
+        plural: "operations",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Path,
+        filters: &[
+            words("status", "In this state", || vec!["running", "done", "stopped", "failed"]),
+            words("action", "With this action", || JobAction::ALL.map(JobAction::as_str).to_vec()),
+        ],
+        columns: &[
+            column("id"),
+            column("action"),
+            column("status"),
+            hidden("stopping"),
+            column("total"),
+            column("done"),
+            column("skipped"),
+            hidden("reasons").long(),
+            column("by"),
+            hidden("filter").long(),
+            hidden("node"),
+            column("created_at"),
+            hidden("updated_at"),
+            column("finished_at"),
+            column("error").long(),
+        ],
+        below: nothing,
+    };
+}
+
 /// The list at `/api/v1/clients`.
 pub(in crate::cli) enum ClientList {}
 
@@ -378,14 +416,14 @@ impl Listed for ClientList {
         plural: "clients",
         order: "in the order of their ids",
         id: "id",
-        show: ShowBy::Search,
+        show: ShowBy::Path,
         filters: &[],
         columns: &[
             column("id"),
             column("name").long(),
-            hidden("configured"),
-            column("channels").long().of(channels),
+            column("configured"),
             column("timezone"),
+            column("channels").long().of(channels),
             column("auto_reply"),
             column("rate_limit"),
             column("max_running"),

@@ -19,8 +19,8 @@ pub(super) use self::{
     details::details,
     fleet::{AuditList, NodeList},
     known::{
-        ActorList, ClientList, DeliveryList, DraftList, JobList, LeadList, MessageList, PoolList,
-        QuarantineList,
+        ActorList, ClientList, DeliveryList, DraftList, JobList, LeadList, MessageList,
+        OperationList, PoolList, QuarantineList,
     },
     near::Named,
     pages::Pages,

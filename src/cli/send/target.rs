@@ -147,6 +147,7 @@ mod tests {
             | Failure::Usage(_)
             | Failure::Told
             | Failure::Unwell
+            | Failure::Interrupted
             | Failure::ReaderGone => "another failure".to_owned(),
         })
     }

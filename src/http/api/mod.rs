@@ -31,9 +31,8 @@ use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     config::Live,
     domain::{ChannelName, Id, Role},
-    store::{Audit, AuditEntry, Desk, LedgerBalance, Totals},
-    supervisor::ClaimsHere,
     store::{Audit, AuditEntry, Desk, LedgerBalance, Operations, Totals},
+    supervisor::ClaimsHere,
     telemetry::{board::Board, metrics::Metrics},
     tuning::Tuner,
 };

@@ -4,7 +4,6 @@
 //! webhook or job waits for a slow page. Its statements end after 2 s, with [`StoreError::Busy`].
 
 mod audit;
-mod by_hand;
 pub(in crate::store) mod by_hand;
 mod deliveries;
 mod explain;
@@ -20,7 +19,6 @@ mod written;
 
 pub use self::{
     audit::{AuditFilter, AuditRow},
-    by_hand::{ByKind, JobActionError},
     by_hand::{JobAction, JobActionError},
     deliveries::{DeliveryFilter, DeliveryRow},
     explain::{JobCase, LeadCase, StoredNode, UnansweredMessage},

@@ -1,0 +1,43 @@
+//! `postroom operations`: changes of many jobs, which a daemon works on.
+
+use super::{
+    admin::Remote,
+    bulk::summary,
+    failure::Failure,
+    files::Files,
+    http::block_on,
+    lists::{ListArgs, OperationList, ShowArgs},
+    output::{self, line},
+};
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+
+#[derive(Subcommand)]
+pub(super) enum OperationsCommand {
+    List(ListArgs<OperationList>),
+    Show(ShowArgs<OperationList>),
+    /// Stop an operation after its portion; what is done stays done
+    Stop {
+        /// The id of the operation
+        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Runs the command. `files` are those given before it.
+pub(super) fn run(command: OperationsCommand, files: Files) -> Result<(), Failure> {
+    match command {
+        OperationsCommand::List(args) => args.run(files),
+        OperationsCommand::Show(args) => args.run(files),
+        OperationsCommand::Stop { id, remote } => {
+            let is_json = remote.json;
+            let admin = remote.connect(files)?;
+            let operation = block_on(admin.post(&["operations", &id, "cancel"], None))??;
+            if is_json {
+                return output::print_json(&operation);
+            }
+            output::print(&format!("operation {}: {}", line(&id), summary(&operation)))
+        }
+    }
+}
