@@ -191,7 +191,9 @@ async fn seen(
         StartStage::AwaitsDatabase => (false, true, 0, "waiting for the database".to_owned()),
         StartStage::Stops => (false, false, 0, "stopping: what has begun is finished".to_owned()),
         StartStage::Runs(RunningDaemon { state, board }) => {
-            let is_old = |at: &Instant| !told.is_ready || at.elapsed() >= READINESS_EVERY;
+            // After a reload, `/readyz` says how it ended.
+            let is_asked = !told.is_ready || told.reloads_ended != said.reloads_ended;
+            let is_old = |at: &Instant| is_asked || at.elapsed() >= READINESS_EVERY;
             let readiness = match last.take().filter(|(at, _)| !is_old(at)) {
                 Some(known) => known,
                 None => (Instant::now(), state.readiness().await),

@@ -466,8 +466,10 @@ fn the_unit_for_systemd_closes_the_daemon_off() {
     };
     let descriptors: u32 = value("LimitNOFILE").parse().unwrap();
     assert!(descriptors >= 50_000, "fewer than connections are taken");
-    // The unit starts a command that this version has.
-    let arguments = value("ExecStart").split_whitespace().skip(1).chain(["--help"]);
-    let started = Command::new(env!("CARGO_BIN_EXE_postroom")).args(arguments).output().unwrap();
-    assert!(started.status.success(), "{started:?}");
+    // The unit runs commands that this version has.
+    for command in ["ExecStart", "ExecReload"] {
+        let arguments = value(command).split_whitespace().skip(1).chain(["--help"]);
+        let known = Command::new(env!("CARGO_BIN_EXE_postroom")).args(arguments).output().unwrap();
+        assert!(known.status.success(), "{command}: {known:?}");
+    }
 }

@@ -108,6 +108,37 @@ async fn a_paused_pool_is_in_the_status_of_a_daemon() {
     manager.hears("STATUS=ready; 7 pools, 1 paused; config loaded ").await;
 }
 
+/// `Type=notify-reload` sends SIGHUP and waits for both; without `MONOTONIC_USEC` it would kill the
+/// daemon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_is_told_with_its_time_and_then_ready_also_if_it_is_refused() {
+    let manager = Manager::new();
+    let options = Options { env: manager.env(), ..Place::sqlite().options("") };
+    let mut daemon = Daemon::start(options).await;
+    manager.hears("READY=1").await;
+    for (config, count, part) in [
+        ("[pools.default]\nsize = 3\n", 1, "config loaded "),
+        ("[pools.default]\nsize = \"many\"\n", 2, "config: refused "),
+    ] {
+        daemon.configure(config);
+        daemon.signal("HUP");
+        let told = async || {
+            let reloading = manager.with("RELOADING=1");
+            let ready = manager.with("READY=1");
+            let is_told = reloading.len() >= count && ready.len() > count;
+            is_told.then_some((reloading, ready))
+        };
+        let (reloading, ready) = eventually(Duration::from_secs(30), told).await;
+        let (first, (_, lines)) = reloading.last().unwrap();
+        let micros: u64 = value(lines, "MONOTONIC_USEC").parse().unwrap();
+        assert!(micros > 0, "{lines:?}");
+        let (second, (_, lines)) = ready.last().unwrap();
+        assert!(second > first, "ready again after it: {reloading:?} {ready:?}");
+        assert!(value(lines, "STATUS").contains(part), "{lines:?}");
+    }
+    daemon.configure("");
+}
+
 /// A thread that stands still keeps the daemon from saying that it is alive, whichever it is: that
 /// of the ingest actors, or the main thread with the guardian, who alone would notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
