@@ -1,6 +1,7 @@
 //! What an operator has around the daemon: the service manager, the files in `ops`, and commands
 //! that look after a database.
 
+mod alerts;
 mod backup;
 mod doctor;
 mod service_manager;
