@@ -322,7 +322,7 @@ mod tests {
             let able =
                 self.actors.iter().filter(|(_, actor)| can(actor)).map(|(number, _)| *number);
             let able: Vec<usize> = able.collect();
-            (!able.is_empty()).then(|| able[choice % able.len()])
+            able.get(choice % able.len().max(1)).copied()
         }
 
         fn step(&mut self, step: Step) {
