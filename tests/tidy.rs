@@ -61,6 +61,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("actix", &["announcer", "ingest", "recorder", "supervisor", "http", "app"]),
     ("reqwest", &["channels", "analyst", "cli"]),
     ("hyper", &["cli"]),
+    ("ratatui", &["cli"]),
+    ("crossterm", &["cli"]),
     ("toml_edit", &["config"]),
     ("prometheus", &["telemetry"]),
     ("notify", &["tuning"]),

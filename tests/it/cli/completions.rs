@@ -1,9 +1,10 @@
 //! Completions as a shell asks for them.
 
-use super::{ends_with, lists::command, postroom};
+use super::{ends_with, postroom};
 use crate::{
     on_both_daemons,
     support::{
+        eventually,
         process::Scratch,
         web::{ask, sms},
     },
@@ -40,13 +41,16 @@ on_both_daemons! {
             let config = ["postroom", "--config", "harness.toml", "--config", "test.toml"];
             completed(daemon.directory(), &[&config, line].concat())
         };
-        assert_eq!(complete(&["jobs", "list", "--kind", "SELF"]), ["SELF_CHECK"]);
-        assert_eq!(complete(&["leads", "show", ""]).first().map(String::as_str), Some(answer.field("lead_id")));
-        let jobs = complete(&["jobs", "retry", ""]);
-        assert!(jobs.contains(&answer.job_ids()[0]), "{jobs:?}");
+        // A daemon that takes longer than the limit at one tab answers at the next.
+        let offers = async |line: &[&str], wanted: &str| {
+            let is_there = async || complete(line).iter().any(|it| it == wanted).then_some(());
+            eventually(Duration::from_secs(30), is_there).await;
+        };
+        offers(&["jobs", "list", "--kind", "SELF"], "SELF_CHECK").await;
+        offers(&["leads", "show", ""], answer.field("lead_id")).await;
+        offers(&["jobs", "retry", ""], &answer.job_ids()[0]).await;
+        offers(&["pools", "pause", "SMS"], "SMS_INBOUND_POST_PROCESS").await;
         assert_eq!(complete(&["jobs", "list", "--status", "fa"]), ["failed"]);
-        let (out, _) = ends_with(0, &command(&daemon, &["jobs", "list", "--jsonl"]));
-        assert!(!out.is_empty());
     }
 }
 
