@@ -71,7 +71,8 @@ async fn a_key_that_needs_a_restart_waits_and_the_rest_applies() {
     assert_eq!(config_check(&daemon).await["detail"], Value::Null);
 }
 
-/// Variables are those of the start, so a file that says otherwise has no effect. That is said once.
+/// Variables are those of the start, so a file that says otherwise has no effect. That is said
+/// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_variable_that_wins_over_a_changed_file_is_told() {
     let env = vec![("POSTROOM__INGEST__QUEUE".to_owned(), "77".to_owned())];
@@ -117,7 +118,8 @@ async fn the_log_filter_and_the_limit_of_bodies_follow() {
 }
 
 on_both_daemons! {
-    /// A client that is new is let in at once, its cap and its jobs as soon as the database has them.
+    /// A client that is new is let in at once, its cap and its jobs as soon as the database has
+    /// them.
     async fn clients_and_their_caps_follow(place: Place) {
         let client = |id: &str, most: u32| {
             format!("[[clients]]\nid = \"{id}\"\nmax_running = {most}\nchannels.sms = {{}}\n")
