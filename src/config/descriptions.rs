@@ -28,9 +28,14 @@ pub(super) fn comment(pattern: &[&str]) -> String {
     }
 }
 
-/// True if the comment says that this version does not act on the key.
-pub(super) fn has_no_effect(comment: &str) -> bool {
-    comment.contains(NO_EFFECT) || comment.contains(NO_EFFECT_OF_CHANNEL)
+/// True if the comment of the key, or of a section that it is in, says that this version does not
+/// act on it.
+pub(super) fn has_no_effect(pattern: &[&str]) -> bool {
+    let mut sections = (1..pattern.len()).filter_map(|length| pattern.get(..length));
+    let own = comment(pattern);
+    own.contains(NO_EFFECT)
+        || own.contains(NO_EFFECT_OF_CHANNEL)
+        || sections.any(|section| comment(section).contains(NO_EFFECT))
 }
 
 /// Where a comment stands.
@@ -57,10 +62,10 @@ fn place<'a>(pattern: &[&'a str], defaults: &Table) -> Option<CommentPlace<'a>> 
                 });
             }
             (ANY, "pools") => table?.get("default")?,
-            (ANY, "clients") => match &node?.data {
-                Data::List(nodes) => nodes.first()?,
-                _ => return None,
-            },
+            (ANY, "clients") => {
+                let Data::List(nodes) = &node?.data else { return None };
+                nodes.first()?
+            }
             // A template or a campaign is described with the others.
             (ANY, _) => break,
             (word, _) => table?.get(word)?,

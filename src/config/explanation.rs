@@ -62,7 +62,7 @@ pub struct KnownKey {
 pub fn known_keys() -> Vec<KnownKey> {
     let known = |path: KeyPath| KnownKey {
         applies: schema::applies(&path.key()),
-        has_effect: !descriptions::has_no_effect(&descriptions::comment(&path.pattern)),
+        has_effect: !descriptions::has_no_effect(&path.pattern),
         pattern: path.key(),
     };
     KeyPath::all().into_iter().map(known).collect()

@@ -38,7 +38,7 @@ use crate::{
         metrics::Metrics,
     },
 };
-use actix::{ActorFutureExt, ArbiterHandle, AsyncContext, WrapFuture};
+use actix::{ActorFutureExt, ArbiterHandle, AsyncContext, SpawnHandle, WrapFuture};
 use std::{
     collections::HashMap,
     fmt,
@@ -116,6 +116,8 @@ pub struct Supervisor {
     pub(super) presence: Presence,
     /// True while a step of [`Supervisor::make_due`] is under way.
     is_making_due: bool,
+    /// The timer of the next tick, and the `supervisor.tick` that it was started with.
+    timer: Option<(SpawnHandle, Duration)>,
 }
 
 /// Command: start what is down, and poll if that is due. Sent by the timer, and by tests.
@@ -157,6 +159,7 @@ impl Supervisor {
             draining: None,
             presence,
             is_making_due: false,
+            timer: None,
         }
     }
 
@@ -220,6 +223,16 @@ impl Supervisor {
             self.make_due(ctx);
             self.claiming.look_for_suspect();
             self.try_claim(ctx);
+        }
+    }
+
+    /// Ticks at once if `supervisor.tick` has changed. The tick polls, because jobs that are due
+    /// before the next tick are known by a poll alone.
+    pub(super) fn follow_tick(&mut self, ctx: &mut actix::Context<Self>) {
+        let tick = self.setup.config.get().supervisor.tick;
+        if self.timer.is_some_and(|(_, started_with)| started_with != tick) {
+            self.polling.note_change();
+            ctx.notify(Tick);
         }
     }
 
@@ -325,7 +338,11 @@ impl actix::Handler<Tick> for Supervisor {
         self.give_back_stale();
         self.poll_if_due(ctx);
         self.presence.post().idle(wall_clock());
-        ctx.notify_later(Tick, self.setup.config.get().supervisor.tick);
+        let tick = self.setup.config.get().supervisor.tick;
+        let timer = ctx.notify_later(Tick, tick);
+        if let Some((earlier, _)) = self.timer.replace((timer, tick)) {
+            ctx.cancel_future(earlier);
+        }
     }
 }
 

@@ -63,6 +63,7 @@ impl actix::Handler<ConfigReplaced> for Supervisor {
     fn handle(&mut self, _: ConfigReplaced, ctx: &mut Self::Context) {
         self.setup.board.faults().point("supervisor.fit");
         self.fit_pools(ctx);
+        self.follow_tick(ctx);
         // As many threads may be lost already as the new configuration allows.
         if !self.setup.board.is_draining() {
             work::give_up_if_too_many_are_lost(&self.setup.board, &self.setup.config);

@@ -45,6 +45,8 @@ pub struct Guardian {
     started: Instant,
     threads: ThreadWatch,
     ticks: TickWatch,
+    /// The `supervisor.tick` under which `ticks` counts.
+    watched_tick: Duration,
     /// How many supervisors were started.
     generation: u32,
 }
@@ -94,6 +96,7 @@ impl Guardian {
             intensity: Intensity::default(),
             started: Instant::now(),
             ticks: TickWatch::default(),
+            watched_tick: Duration::ZERO,
             generation: 0,
         }
     }
@@ -151,6 +154,11 @@ impl Guardian {
         if let Some(thread) = self.threads.check(STALLED_CHECKS_MAX) {
             tracing::error!(thread, "an actor keeps its thread and never yields: the process ends");
             return true;
+        }
+        let tick = self.setup.config.get().supervisor.tick;
+        if std::mem::replace(&mut self.watched_tick, tick) != tick {
+            // Silence that was allowed under a longer tick does not count under a shorter one.
+            self.ticks = TickWatch::default();
         }
         let limit = self.silent_checks();
         let checks = self.ticks.check(self.setup.board.ticked_at());

@@ -1,7 +1,12 @@
 //! `postroom config diff`: which values are not the defaults, or not those of a running daemon.
 
 use super::{
-    super::{admin::Remote, failure::Failure, files::Files, output},
+    super::{
+        admin::Remote,
+        failure::Failure,
+        files::Files,
+        output::{self, TextTable},
+    },
     load,
     running::{self, RunningConfig, RunningDifference, RunningOverride},
 };
@@ -9,8 +14,7 @@ use crate::config::{Applies, ChangedKey, Loaded};
 use serde_json::{Value, json};
 
 /// What is said if the hashes differ and no value that is shown does.
-const SECRET_DIFFERS: &str =
-    "a secret is another one: the hashes of all values differ, and no value that can be shown does";
+const SECRET_DIFFERS: &str = "a secret or a certificate is another one: the hashes of all values differ, and no value that can be shown does";
 /// What is said of secrets if other values differ.
 const SECRETS_UNKNOWN: &str = "secrets are not compared, since the daemon shows none";
 
@@ -25,7 +29,7 @@ pub(super) fn with_defaults(remote: &Remote, files: &Files) -> Result<(), Failur
     } else if changed.is_empty() {
         output::print("no difference: all values are the defaults")?;
     } else {
-        output::print(&table(&changed))?;
+        output::print_table(&table(&changed))?;
     }
     if changed.is_empty() { Ok(()) } else { Err(Failure::Unwell) }
 }
@@ -78,13 +82,15 @@ fn document(changed: &[ChangedKey]) -> Value {
     json!({"items": changed.iter().map(item).collect::<Vec<_>>()})
 }
 
-fn table(changed: &[ChangedKey]) -> String {
+fn table(changed: &[ChangedKey]) -> TextTable {
     let row = |change: &ChangedKey| {
         let applies = change.applies.words().to_owned();
         let (default, value) = (cell(change.old.as_deref()), cell(change.new.as_deref()));
         vec![output::line(&change.key), default, value, applies, output::line(&change.origin)]
     };
-    output::table(&["key", "default", "value", "applies", "origin"], changed.iter().map(row))
+    let header = ["key", "default", "value", "applies", "origin"];
+    let is_long = vec![false, true, true, false, true];
+    TextTable::new(&header, changed.iter().map(row)).with_long(is_long)
 }
 
 /// The comparison as JSON. `secrets` says whether all secrets are the same: true, false, or null if

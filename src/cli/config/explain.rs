@@ -142,7 +142,8 @@ fn text(explained: KeyExplanation, running: &Result<RunningConfig, Failure>) -> 
         writeln!(text, "{name:width$}  {fact}").ok();
     }
     if !explained.keys.is_empty() {
-        writeln!(text, "\n{}", table(explained.keys)).ok();
+        let table = table(explained.keys).text(output::columns_of_terminal(), false);
+        writeln!(text, "\n{table}").ok();
     }
     text.trim_end().to_owned()
 }

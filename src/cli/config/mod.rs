@@ -7,8 +7,10 @@ mod show;
 
 use super::{admin::Remote, failure::Failure, files::Files, output};
 use crate::{
+    app::AppError,
     config::{Loaded, Sources},
     registry,
+    telemetry::logging,
 };
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::json;
@@ -60,6 +62,7 @@ fn check(is_running: bool, remote: Remote, files: Files) -> Result<(), Failure> 
     let (is_json, sources) = (remote.json, remote.sources(&files));
     let loaded = load(&sources)?;
     registry::postroom().check(&loaded.config)?;
+    logging::prepare(&loaded.config.telemetry.log).map_err(AppError::from)?;
     let warnings = loaded.config.warnings();
     for warning in warnings {
         output::complain(&output::line(&format!("warning: {warning}")));

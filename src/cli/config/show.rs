@@ -1,7 +1,11 @@
 //! `postroom config show`: the values that apply.
 
 use super::{
-    super::{failure::Failure, files::Files, output},
+    super::{
+        failure::Failure,
+        files::Files,
+        output::{self, TextTable},
+    },
     load,
 };
 use crate::{
@@ -43,7 +47,7 @@ pub(super) fn run(args: ShowArgs, files: Files) -> Result<(), Failure> {
         let changed: BTreeSet<String> = changed.into_iter().map(|it| it.key).collect();
         values.retain(|value| changed.contains(&value.key));
     }
-    if json { output::print_json(&document(&values)) } else { output::print(&table(values)) }
+    if json { output::print_json(&document(&values)) } else { output::print_table(&table(values)) }
 }
 
 /// True if `key` is `prefix`, or a key below it.
@@ -74,12 +78,13 @@ pub(super) fn item(value: &EffectiveValue) -> Value {
 }
 
 /// A table of values.
-pub(super) fn table(values: Vec<EffectiveValue>) -> String {
+pub(super) fn table(values: Vec<EffectiveValue>) -> TextTable {
     let row = |row: EffectiveValue| {
         let applies = row.applies.words().to_owned();
         [row.key, row.value, applies, row.origin].map(|cell| output::line(&cell)).to_vec()
     };
-    output::table(&["key", "value", "applies", "origin"], values.into_iter().map(row))
+    let header = ["key", "value", "applies", "origin"];
+    TextTable::new(&header, values.into_iter().map(row)).with_long(vec![false, true, false, true])
 }
 
 #[cfg(test)]
@@ -103,7 +108,7 @@ mod tests {
             "applies": "restart",
         });
         assert!(items.contains(&workers), "{items:?}");
-        let table = table(values);
+        let table = table(values).text(None, false);
         let line = table.lines().find(|it| it.starts_with("server.workers ")).expect("a line");
         let end = "  restart   environment variable POSTROOM__SERVER__WORKERS";
         assert!(line.ends_with(end), "{line}");

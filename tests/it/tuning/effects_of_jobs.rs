@@ -2,7 +2,7 @@
 //! retention.
 
 use super::effects::{FAILS, HOLDS, PANICS, PANICS_ALONE, PATIENCE, QUIET, WORKS, World};
-use crate::support::{eventually, leftovers::Leftover, web::ask};
+use crate::support::{eventually, web::ask};
 use postroom::{
     domain::{Id, JobKind},
     telemetry::pool_post::PoolView,
@@ -135,8 +135,10 @@ impl World {
         self.slot_after(3).await
     }
 
-    /// How many seconds the pool's slots wait at most.
+    /// How many milliseconds a slot waits after a panic.
     async fn wait_ms(&self, kind: JobKind) -> i64 {
+        let calm = async || (self.pool(kind).backing_off == 0).then_some(());
+        eventually(PATIENCE, calm).await;
         let before = postroom::store::wall_clock().as_millis();
         self.panic(kind).await;
         let waits = async || Some(self.pool(kind)).filter(|it| it.backing_off > 0);
@@ -145,7 +147,7 @@ impl World {
 
     /// Whether the pause of a slot is short.
     pub async fn pause(&self) -> String {
-        if self.wait_ms(PANICS).await < 10_000 { "short" } else { "long" }.to_owned()
+        if self.wait_ms(PANICS).await < 2_500 { "short" } else { "long" }.to_owned()
     }
 
     /// Whether the pauses of a slot grow beyond a second.
@@ -204,7 +206,6 @@ impl World {
     }
 
     pub async fn old_quarantine(&self) -> String {
-        self.daemon.may_leave(Leftover::Unfinished, "its row is made older by hand");
         self.unknown_event().await;
         let newest = self.peek.number("select max(id) from quarantine").await;
         let id = self.id_of(2 * HOUR_MS);

@@ -247,8 +247,8 @@ fn of_restarts() -> Vec<Row> {
         ),
         row!(
             "restart.backoff.base",
-            restart(0, "1h", "1s", "2m"),
-            restart(0, "1h", "1m", "2m"),
+            restart(0, "1h", "50ms", "3s"),
+            restart(0, "1h", "3s", "3s"),
             ["short", "long"],
             pause
         ),

@@ -1,6 +1,7 @@
 //! A running daemon follows its configuration.
 
 mod applied;
+mod commands;
 mod effects;
 mod effects_of_jobs;
 mod files;
