@@ -157,19 +157,8 @@ impl Daemon {
         // Start threads for handlers. A node that only takes webhooks runs none.
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
         let work = start_work(&kinds, &config)?;
-        let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
         let (board, downs) = Board::new();
-        let told = board.clone();
-        let forgotten = move || told.give_up(Fatal::Forgotten);
-        let heartbeat = Heartbeat::start(&store.nodes(), &config, role.works(), forgotten)?;
-        let parts = Parts {
-            live: live.clone(),
-            store: store.clone(),
-            board: board.clone(),
-            metrics,
-            role,
-            membership: heartbeat.membership(),
-        };
+        let (parts, heartbeat) = start_parts(&live, &store, &board, role)?;
         // Put overrides of pools in force.
         let overrides = open_overrides(&parts, &registry, options.ignores_overrides).await;
         // Start the actors.
@@ -355,6 +344,31 @@ impl Daemon {
             tokio::time::sleep(CHECK_EVERY).await;
         }
     }
+}
+
+/// Makes the parts that the actors have in common, and starts the heartbeats.
+///
+/// # Errors
+/// If the system gives no thread, or the metrics are declared wrongly.
+fn start_parts(
+    live: &config::Live,
+    store: &Store,
+    board: &Arc<Board>,
+    role: Role,
+) -> Result<(Parts, Heartbeat), AppError> {
+    let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
+    let told = board.clone();
+    let forgotten = move || told.give_up(Fatal::Forgotten);
+    let heartbeat = Heartbeat::start(&store.nodes(), &live.get(), role.works(), forgotten)?;
+    let parts = Parts {
+        live: live.clone(),
+        store: store.clone(),
+        board: board.clone(),
+        metrics,
+        role,
+        membership: heartbeat.membership(),
+    };
+    Ok((parts, heartbeat))
 }
 
 /// Deletes this node's row, so that other nodes know at once that it is gone and may reuse its id

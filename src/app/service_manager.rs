@@ -36,6 +36,7 @@ const LAST_MESSAGE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How far the daemon is.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "there is only one")]
 enum StartStage {
     /// The daemon starts.
     #[default]

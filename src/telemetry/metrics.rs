@@ -25,6 +25,8 @@ const CHANNEL: &[&str] = &["channel"];
 const OUTCOME: &[&str] = &["channel", "outcome"];
 const KIND: &[&str] = &["kind"];
 const IMBALANCE: &str = "Jobs accepted, without those that ended, wait or run, on all nodes: 0";
+const BACKING_OFF: &str = "Slots that wait for their restart; as many as `pool_size`: paused";
+const LOST: &str = "Threads held by handlers that never yield";
 const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
 
@@ -129,16 +131,8 @@ impl Metrics {
             pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
             pool_paused: add.gauges("pool_paused", "1 while no job of the kind starts", KIND)?,
             pool_override: add.gauges("pool_override", "1 while an override applies", KIND)?,
-            pool_backing_off: add.gauges(
-                "pool_backing_off",
-                "Slots that wait for their restart; as many as `pool_size`: paused",
-                KIND,
-            )?,
-            lost_threads: add.gauges(
-                "lost_threads",
-                "Threads held by handlers that never yield",
-                KIND,
-            )?,
+            pool_backing_off: add.gauges("pool_backing_off", BACKING_OFF, KIND)?,
+            lost_threads: add.gauges("lost_threads", LOST, KIND)?,
             actor_restarts: add.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: add.register(IntCounter::with_opts(rescued)?)?,
             ledger_imbalance: add.gauge("ledger_imbalance_jobs", IMBALANCE)?,

@@ -180,6 +180,7 @@ pub struct NodeFacts {
 
 /// What is known of a node's pool of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each node, and there are few")]
 pub enum NodePool {
     /// The node does not say which pools it has.
     NotSaid,

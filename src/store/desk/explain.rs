@@ -187,9 +187,10 @@ pub(super) async fn job(sessions: &Sessions, id: Id) -> Result<Option<JobCase>, 
     in_snapshot(sessions, async |snapshot: Snapshot| {
         let now = now(&snapshot).await?;
         let Some(mut job) = stored_job(&snapshot, id, now).await? else { return Ok(None) };
-        let head = match job.place {
-            JobPlace::Behind { head: Some(head), .. } => stored_job(&snapshot, head, now).await?,
-            _ => None,
+        let head = if let JobPlace::Behind { head: Some(head), .. } = job.place {
+            stored_job(&snapshot, head, now).await?
+        } else {
+            None
         };
         let nodes = nodes(&snapshot).await?;
         // Last, because a snapshot can read no more after a statement that took too long.
@@ -268,15 +269,17 @@ async fn stored_job(
     let caps = snapshot.all(&READ_CAP, [row.view.client_id.as_str().into()]).await?;
     let cap = caps.first().map(client_cap).transpose()?;
     let is_suspect = last_run.as_ref().is_some_and(|run| run.outcome == "rescued");
-    let suspects = match place {
-        JobPlace::Waits if is_suspect => running_suspects(snapshot).await?,
-        _ => Vec::new(),
+    let suspects = if is_suspect && matches!(place, JobPlace::Waits) {
+        running_suspects(snapshot).await?
+    } else {
+        Vec::new()
     };
     let ended_at = last_run.as_ref().map(|run| run.finished_at);
-    let due_at = match place {
+    let due_at = if matches!(place, JobPlace::InTurn) {
         // A retry was due at some time after its last run.
-        JobPlace::InTurn => ended_at.unwrap_or_default().max(row.view.run_at),
-        _ => row.view.run_at,
+        ended_at.unwrap_or_default().max(row.view.run_at)
+    } else {
+        row.view.run_at
     };
     Ok(Some(StoredJob {
         now,
