@@ -74,7 +74,7 @@ async fn repeat(
 
 /// Paints the table over the one before. Lines below the last row of the terminal are left out.
 fn paint(table: &str, rows: usize, period: Duration, times: &Times) -> Result<(), Failure> {
-    let now = times.clock(jiff::Timestamp::now());
+    let now = times.clock(output::now());
     let head = format!("{now}, every {}, Ctrl-C ends", humantime::format_duration(period));
     if output::is_dumb() {
         return output::print(&format!("{head}\n{table}\n"));

@@ -7,7 +7,7 @@ mod times;
 
 pub(super) use self::{
     layout::TextTable,
-    times::{TimeArgs, Times, span},
+    times::{TimeArgs, Times, now, span},
 };
 
 use super::failure::Failure;

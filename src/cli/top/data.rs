@@ -3,7 +3,7 @@
 use crate::cli::{
     admin::{Admin, AdminRefusal},
     lists::field,
-    output::{line, span, text},
+    output::{line, now, span, text},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -98,7 +98,7 @@ impl TopData {
         let ready = admin.ready().await?;
         let overview = without_database(admin.get(&["overview"], &[]).await)?;
         let failed = without_database(admin.get(&["jobs"], &query).await)?;
-        Ok(Self::of(&pools, &ready, &overview, &failed, Timestamp::now()))
+        Ok(Self::of(&pools, &ready, &overview, &failed, now()))
     }
 
     /// The answers of a daemon, read.
@@ -287,6 +287,7 @@ pub(super) mod tests {
         let pools = json!({"items": [{"kind": "A", "size": 4, "backlog": null}]});
         let seen =
             TopData::of(&pools, &Value::Null, &Value::Null, &Value::Null, Timestamp::UNIX_EPOCH);
-        assert_eq!((seen.pools[0].size, seen.pools[0].backlog), (4, None));
+        let pool = seen.pools.first().expect("a pool");
+        assert_eq!((pool.size, pool.backlog), (4, None));
     }
 }

@@ -131,7 +131,7 @@ async fn live(
                 Some(Err(_)) | None => return Ok(()),
             },
             answer = &mut asked => {
-                state.on_answer(answer, jiff::Timestamp::now());
+                state.on_answer(answer, output::now());
                 asked = ask_after(admin, interval);
             }
             done = &mut stepping => {

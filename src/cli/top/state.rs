@@ -110,6 +110,7 @@ impl TopState {
             return;
         }
         self.message = None;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing here")]
         match key.code {
             KeyCode::Char('q') | KeyCode::Esc => self.is_ended = true,
             KeyCode::Char('?') => self.is_helping = true,
@@ -165,7 +166,8 @@ pub(super) mod tests {
     }
 
     fn selected(state: &TopState) -> &str {
-        &state.seen.pools[state.selected().expect("pools")].kind
+        let pool = state.selected().and_then(|it| state.seen.pools.get(it));
+        &pool.expect("a pool").kind
     }
 
     #[test]

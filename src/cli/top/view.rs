@@ -262,7 +262,7 @@ j k move   p pause or resume   + - resize   0 reset   ? help   q quit";
     #[test]
     fn the_selected_pool_is_in_sight() {
         let mut many = seen();
-        let pool = many.pools[0].clone();
+        let pool = many.pools.first().expect("a pool").clone();
         many.pools = (0..40)
             .map(|number| PoolLine { kind: format!("KIND_{number}"), ..pool.clone() })
             .collect();
