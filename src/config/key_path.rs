@@ -155,7 +155,7 @@ mod tests {
         let all = KeyPath::all();
         assert!(all.len() > 70, "{}", all.len());
         for path in all {
-            let found = KeyPath::find(&path.key()).ok().expect("a key");
+            let found = KeyPath::find(&path.key()).unwrap_or_else(|_| panic!("{}", path.key()));
             assert_eq!(found.pattern, path.pattern);
         }
     }

@@ -174,5 +174,4 @@ fn as_text<S: Serializer>(id: &Id, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a test that meets what it does not expect fails")]
 mod tests;

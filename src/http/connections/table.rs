@@ -168,7 +168,6 @@ impl OpenConnection {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a test that meets what it does not expect fails")]
 mod tests {
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};

@@ -46,7 +46,7 @@ on_both_daemons! {
         says(&running, &[&format!("Job {first} runs on node {node} since "), "Attempt 1 of 5 is cut off at "]);
         assert_eq!(fact(&running, "actor"), "WAITS/0");
         assert!(running["since"].is_string() && running["until"].is_string(), "{running}");
-        assert_eq!(links(&running, "node"), [node.clone()]);
+        assert_eq!(links(&running, "node"), std::slice::from_ref(&node));
 
         let full = explained_as(&daemon, second, "pool_full").await;
         says(&full, &["1 of 1 slot of the pool WAITS are busy", &format!("the longest by job {first} since")]);

@@ -167,8 +167,8 @@ async fn storm(daemon: &Inside, probes: &[Arc<Probe>; 2], dice: &mut Dice) -> Wa
     let mut most = wanted.sizes;
     for step in 0..parameter("POOL_STEPS", 1_000) {
         change(daemon, &mut wanted, dice);
-        for kind in 0..2 {
-            most[kind] = most[kind].max(wanted.sizes[kind]);
+        for (most, size) in most.iter_mut().zip(wanted.sizes) {
+            *most = size.max(*most);
         }
         let pause = Duration::from_millis(dice.below(8));
         // Nothing is waited for: so changes come upon each other in any state.

@@ -371,7 +371,7 @@ impl World {
     }
 
     /// The status of the admin API for another machine, which is this one under another address.
-    pub async fn from_outside(&self) -> String {
+    pub async fn address_outside(&self) -> String {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         // Sends nothing: it only finds the address from which it would.
         socket.connect("198.51.100.1:9").expect("a network");

@@ -93,7 +93,7 @@ fn of_server() -> Vec<Row> {
             "admin.allow_plain = false",
             "admin.allow_plain = true",
             ["403", "200"],
-            from_outside
+            address_outside
         ),
         row!(
             "admin.token",

@@ -92,5 +92,4 @@ impl<'a> Deciding<'_, 'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a place that is not there fails the test")]
 mod tests;

@@ -274,7 +274,6 @@ impl<'k, 'a> Recognition<'k, 'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a place that is not there fails the test")]
 mod tests {
     use super::*;
     use crate::store::inbox::arrival::DELIVERY;
