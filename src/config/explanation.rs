@@ -69,8 +69,8 @@ pub fn known_keys() -> Vec<KnownKey> {
 }
 
 impl Loaded {
-    /// Explains the key or section `name`. `kinds` and `channels` are those that a configuration may
-    /// name. The layers are told as their files are now.
+    /// Explains the key or section `name`. `kinds` and `channels` are those that a configuration
+    /// may name. The layers are told as their files are now.
     ///
     /// # Errors
     /// That there is no such key, kind, client or channel, with the nearest one.

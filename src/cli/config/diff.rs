@@ -1,16 +1,18 @@
 //! `postroom config diff`: which values are not the defaults, or not those of a running daemon.
 
 use super::{
-    super::{
+    load,
+    running::{self, RunningConfig, RunningDifference, RunningOverride},
+};
+use crate::{
+    cli::{
         admin::Remote,
         failure::Failure,
         files::Files,
         output::{self, TextTable},
     },
-    load,
-    running::{self, RunningConfig, RunningDifference, RunningOverride},
+    config::{Applies, ChangedKey, Loaded},
 };
-use crate::config::{Applies, ChangedKey, Loaded};
 use serde_json::{Value, json};
 
 /// What is said if the hashes differ and no value that is shown does.

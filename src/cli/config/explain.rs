@@ -1,13 +1,13 @@
 //! `postroom config explain`: everything that is known about one key.
 
 use super::{
-    super::{admin::Remote, failure::Failure, files::Files, output},
     diff::override_text,
     load,
     running::{self, RunningConfig},
     show::{item, table},
 };
 use crate::{
+    cli::{admin::Remote, failure::Failure, files::Files, output},
     config::{KeyExplanation, LayerValue},
     registry,
 };

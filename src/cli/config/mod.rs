@@ -26,7 +26,7 @@ pub(super) enum ConfigCommand {
         remote: Remote,
     },
     /// Show every value with the place where it was set, secrets masked
-    Show(show::ShowArgs),
+    Show(show::ConfigShowArgs),
     /// Explain a key: what it means, which layers set it, when a change of it applies, and what the
     /// daemon runs with, if one answers
     Explain {

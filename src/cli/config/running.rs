@@ -1,7 +1,9 @@
 //! The configuration of a running daemon, compared with the one here.
 
-use super::super::{admin::Remote, failure::Failure, files::Files, http::block_on};
-use crate::config::{Applies, EffectiveValue, Loaded};
+use crate::{
+    cli::{admin::Remote, failure::Failure, files::Files, http::block_on},
+    config::{Applies, EffectiveValue, Loaded},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,7 +34,7 @@ pub(super) struct PendingValue {
     pub(super) origin: String,
 }
 
-/// What an operator has set for a pool beside the files.
+/// A value of a pool that an operator has set beside the files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct RunningOverride {
     pub(super) key: String,

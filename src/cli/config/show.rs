@@ -1,14 +1,12 @@
 //! `postroom config show`: the values that apply.
 
-use super::{
-    super::{
+use super::load;
+use crate::{
+    cli::{
         failure::Failure,
         files::Files,
         output::{self, TextTable},
     },
-    load,
-};
-use crate::{
     config::{EffectiveValue, Loaded},
     registry,
 };
@@ -18,7 +16,7 @@ use std::collections::BTreeSet;
 
 /// Which values to show, and how.
 #[derive(clap::Args)]
-pub(in crate::cli) struct ShowArgs {
+pub(in crate::cli) struct ConfigShowArgs {
     /// Only this key, or the keys of this section, such as `pools` or `clients.demo`
     #[arg(value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
@@ -32,8 +30,8 @@ pub(in crate::cli) struct ShowArgs {
     json: bool,
 }
 
-pub(super) fn run(args: ShowArgs, files: Files) -> Result<(), Failure> {
-    let ShowArgs { prefix, changed, files: own, json } = args;
+pub(super) fn run(args: ConfigShowArgs, files: Files) -> Result<(), Failure> {
+    let ConfigShowArgs { prefix, changed, files: own, json } = args;
     let loaded = load(&own.over(files).sources())?;
     let mut values = loaded.values();
     if let Some(prefix) = &prefix {
