@@ -43,7 +43,7 @@ async fn files_are_compared_with_what_runs() {
     daemon.configure(B);
     assert_eq!(reload(&daemon).await.status, 200);
 
-    // What waits for a restart is a difference.
+    // A value that waits for a restart is a difference.
     let diff = document(3, &config(&daemon, &["diff", "--running", "--json"]));
     let items = diff["items"].as_array().unwrap();
     let workers = items.iter().find(|it| it["key"] == "server.workers").expect("a difference");

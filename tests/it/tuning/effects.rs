@@ -371,7 +371,7 @@ impl World {
     }
 
     /// The status of the admin API for another machine, which is this one under another address.
-    pub async fn address_outside(&self) -> String {
+    pub async fn asked_from_outside(&self) -> String {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         // Sends nothing: it only finds the address from which it would.
         socket.connect("198.51.100.1:9").expect("a network");
@@ -470,12 +470,12 @@ impl World {
         ask(request.body(body)).await.status.to_string()
     }
 
-    /// What becomes of a text message of our account.
+    /// The outcome of a text message of our account.
     pub async fn of_account(&self) -> String {
         outcome(&ask(self.webhook(&marketplace(self.unique()))).await)
     }
 
-    /// What becomes of a text message's unknown event.
+    /// The outcome of a text message's unknown event.
     pub async fn brand_new_event(&self) -> String {
         let mut body = marketplace(self.unique());
         body["type"] = "BrandNew".into();
@@ -488,7 +488,7 @@ impl World {
         ask(request.header("x-forwarded-for", "10.0.0.1")).await.status.to_string()
     }
 
-    /// What becomes of a text message whose text is in a field of the client's own.
+    /// The outcome of a text message whose text is in a field of the client's own.
     pub async fn own_field(&self) -> String {
         let number = self.unique();
         let body = json!({

@@ -1,5 +1,5 @@
-//! What a daemon does with the values of its configuration, seen from outside: of jobs, restarts and
-//! retention.
+//! What a daemon does with the values of its configuration, seen from outside: of jobs, restarts
+//! and retention.
 
 use super::effects::{FAILS, HOLDS, PANICS, PANICS_ALONE, PATIENCE, QUIET, WORKS, World};
 use crate::support::{eventually, web::ask};

@@ -1,5 +1,5 @@
-//! Each key of the configuration is changed in a running daemon, from A to B and back to A, and each
-//! time its effect is observed, not only its value.
+//! Each key of the configuration is changed in a running daemon, from A to B and back to A, and
+//! each time its effect is observed, not only its value.
 //!
 //! Every key of the schema has a row here or in `starts`. A new key without one fails
 //! `every_key_has_a_row`.
@@ -22,7 +22,7 @@ struct Row {
     key: &'static str,
     /// The configuration over the base, A and B.
     configs: [String; 2],
-    /// What the effect is under A and under B.
+    /// The effect under A, and under B.
     seen: [&'static str; 2],
     effect: Effect,
 }
@@ -93,7 +93,7 @@ fn of_server() -> Vec<Row> {
             "admin.allow_plain = false",
             "admin.allow_plain = true",
             ["403", "200"],
-            address_outside
+            asked_from_outside
         ),
         row!(
             "admin.token",

@@ -82,8 +82,8 @@ fn threads(daemon: &Daemon, name: &str) -> usize {
     tasks.flatten().map(comm).filter(|comm| comm.starts_with(name)).count()
 }
 
-/// How often the state of the janitor changes within a second: twice in each of its rounds, of which
-/// there is one a heartbeat.
+/// How often the state of the janitor changes within a second: twice in each of its rounds, of
+/// which there is one a heartbeat.
 async fn rounds(daemon: &Daemon, port: u16) -> usize {
     let url = format!("http://127.0.0.1:{port}/api/v1/actors");
     let mut seen = HashSet::new();
@@ -285,7 +285,7 @@ impl JobHandler for Keeps {
     }
 }
 
-/// Starts a daemon under which so many threads may be lost, changes that, and loses one.
+/// Starts a daemon that may lose `at_start` threads, changes that to `then`, and loses one thread.
 async fn lose_a_thread(at_start: u32, then: u32) -> Inside {
     let base = "[supervisor]\ntick = \"50ms\"\nheartbeat = \"50ms\"\nlease = \"400ms\"\n\
         [pools.KEEPS]\nsize = 2\ntimeout = \"100ms\"\n[[clients]]\nid = \"a\"\n";
