@@ -9,6 +9,7 @@ use super::{
     followers,
     service_manager::ServiceManager,
     token::ensure_token,
+    waiting_room::WaitingRoom,
 };
 use crate::{
     config::{self, Config, Loaded},
@@ -40,8 +41,6 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LEAST: Duration = Duration::from_millis(300);
 /// The time to delete this node's row after the stop's deadline has passed.
 const LEAVE_LEAST: Duration = Duration::from_millis(150);
-/// How long the waiting room may take to answer its open requests when it closes.
-const WAITING_ROOM_LIMIT: Duration = Duration::from_millis(800);
 
 /// A running daemon: what has to be stopped, and in which order.
 pub struct Daemon {
@@ -406,62 +405,6 @@ fn start_work(
         Ok((*kind, supervisor::WorkRuntime::start(*kind, config.pools.of(kind.0).size)?))
     };
     kinds.iter().map(start).collect()
-}
-
-/// The waiting room: a small HTTP server that answers requests while the daemon waits for the
-/// database. It opens only if it is needed.
-#[derive(Debug, Default)]
-pub(super) struct WaitingRoom {
-    /// `None` until it opens.
-    server: Option<http::ClosableServer>,
-    tls: http::Tls,
-    /// Is told once the room opens.
-    manager: Option<ServiceManager>,
-}
-
-impl WaitingRoom {
-    /// A room that tells the service manager that the daemon waits.
-    pub(super) fn told_to(manager: ServiceManager) -> Self {
-        Self { manager: Some(manager), ..Self::default() }
-    }
-
-    /// Opens the room, if it is not open. True if it was not.
-    ///
-    /// # Errors
-    /// If the system has no socket or thread for it.
-    fn open(&mut self, listener: &TcpListener) -> io::Result<bool> {
-        if self.server.is_some() {
-            return Ok(false);
-        }
-        let server = http::waiting_room(listener.try_clone()?, self.tls.clone())?;
-        self.server = Some(server);
-        if let Some(manager) = &self.manager {
-            manager.awaits_database();
-        }
-        Ok(true)
-    }
-
-    /// Closes the room, if it is open. New requests go to the daemon's server.
-    async fn leave_socket(&mut self) {
-        if let Some(server) = &self.server {
-            server.leave_socket(Instant::now() + WAITING_ROOM_LIMIT).await;
-        }
-        self.server = None;
-    }
-
-    /// Answers the requests inside and those that wait at `listener`, and closes the room.
-    ///
-    /// # Errors
-    /// As [`WaitingRoom::open`].
-    pub(super) async fn close(mut self, listener: TcpListener) -> io::Result<()> {
-        self.manager = None;
-        self.open(&listener)?;
-        drop(listener);
-        if let Some(server) = self.server {
-            server.close(Instant::now() + WAITING_ROOM_LIMIT).await;
-        }
-        Ok(())
-    }
 }
 
 /// The settings with which the store is opened.

@@ -11,6 +11,7 @@ mod private;
 mod process;
 mod service_manager;
 mod token;
+mod waiting_room;
 
 pub use crate::domain::Role;
 
@@ -23,10 +24,7 @@ pub use self::{
     token::{read_token, token_path},
 };
 
-use self::{
-    daemon::{StartOptions, WaitingRoom},
-    files::lock_database,
-};
+use self::{daemon::StartOptions, files::lock_database, waiting_room::WaitingRoom};
 use crate::{
     config::{self, Config, Loaded},
     domain::JobKind,

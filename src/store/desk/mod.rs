@@ -103,8 +103,8 @@ impl Desk {
         self.db.call(|db| async move { jobs::detail(db.api(), id).await }).await
     }
 
-    /// The stored facts from which it follows why a job does not run, read at one instant. `None` if
-    /// there is no such job.
+    /// The stored facts from which it follows why a job does not run, read at one instant. `None`
+    /// if there is no such job.
     ///
     /// # Errors
     /// If the database is unreachable.

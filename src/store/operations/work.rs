@@ -72,7 +72,7 @@ struct IdSpan {
 }
 
 /// What a portion's transaction wrote.
-enum Written {
+enum PortionOutcome {
     Portion {
         progress: Progress,
         by_kind: ByKind,
@@ -283,7 +283,7 @@ impl OperationTask {
     }
 
     /// Changes these jobs and writes the counts, in one transaction.
-    async fn try_to_change(&self, ids: &[Id]) -> Result<Written, StoreError> {
+    async fn try_to_change(&self, ids: &[Id]) -> Result<PortionOutcome, StoreError> {
         let (ids, statuses, action, id) =
             (ids.to_vec(), self.statuses.clone(), self.action, self.id);
         let progress = self.progress.clone();
@@ -293,7 +293,7 @@ impl OperationTask {
                 let progress = progress.after(action, &ids, &group);
                 let Some(is_stopping) = rows::write_progress(&tx, db.node(), id, &progress).await?
                 else {
-                    return Ok(tx.roll_back(Written::Nothing));
+                    return Ok(tx.roll_back(PortionOutcome::Nothing));
                 };
                 // The counts of the overview are written last: all transactions need their rows.
                 group.counts.write(&tx, db.node()).await?;
@@ -301,7 +301,7 @@ impl OperationTask {
                 for kind in group.moved.into_values() {
                     *by_kind.entry(kind).or_default() += 1;
                 }
-                tx.commit(Written::Portion { progress, by_kind, is_stopping }).await
+                tx.commit(PortionOutcome::Portion { progress, by_kind, is_stopping }).await
             })
             .await
         };
@@ -309,8 +309,8 @@ impl OperationTask {
     }
 
     /// Notes what a transaction has written. `Some`: the work is over.
-    fn note(&mut self, written: Written) -> Option<WorkEnd> {
-        let Written::Portion { progress, by_kind, is_stopping } = written else {
+    fn note(&mut self, written: PortionOutcome) -> Option<WorkEnd> {
+        let PortionOutcome::Portion { progress, by_kind, is_stopping } = written else {
             return Some(WorkEnd::Disowned);
         };
         self.progress = progress;
