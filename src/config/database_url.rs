@@ -170,7 +170,10 @@ impl DatabaseUrl {
             return None;
         }
         let mut url = url::Url::parse(self.expose()).ok()?;
-        url.set_password(None).ok()?;
+        // A URL without a host has no password, and refuses a change of it.
+        if url.password().is_some() {
+            url.set_password(None).ok()?;
+        }
         let known = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
             Some((name_for_tools(&name)?, value.into_owned()))
         };

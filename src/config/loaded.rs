@@ -505,7 +505,10 @@ mod tests {
             key.display()
         );
         std::fs::write(&cert, "one").expect("a file");
-        let one = loaded(&text);
+        let file = directory.path().join("c.toml");
+        std::fs::write(&file, text).expect("a file");
+        let sources = Sources { files: vec![file], ..Sources::default() };
+        let one = Loaded::load(&sources).expect("valid");
         assert!(one.read_paths().contains(&cert) && one.read_paths().contains(&key));
         assert_eq!(one.load_again().expect("valid").hash(), one.hash());
         std::fs::write(&cert, "two").expect("a file");
