@@ -19,6 +19,9 @@ use postroom::{
 };
 
 /// Text messages and `ACTS` are paused, and a node that fell silent is not given up for a minute.
+/// A kind that no file pauses.
+const SCORING: JobKind = JobKind("LEAD_SCORING_POST_PROCESS");
+
 fn config() -> String {
     format!(
         "[supervisor]\ntick = \"200ms\"\nlease = \"60s\"\n[pools.ACTS]\npaused = true\n\
@@ -118,12 +121,14 @@ on_both_daemons! {
         daemon.api(&format!("/jobs/{job}/explain?why=1")).await.is_problem(400, "bad-request");
 
         let pause = serde_json::json!({"paused": true, "note": "provider down", "expires_in": "1h"});
-        let pause = daemon.request(reqwest::Method::PATCH, "/pools/ACTS").header("x-postroom-actor", "dana").json(&pause);
+        let pause = daemon.request(reqwest::Method::PATCH, &format!("/pools/{SCORING}")).header("x-postroom-actor", "dana").json(&pause);
         assert_eq!(pause.send().await.unwrap().status(), 200);
-        let paused = explained(&daemon, job).await;
-        says(&paused, &["because dana paused the pool ACTS at ", ": \"provider down\". The pause ends at "]);
+        let scored = daemon.enqueue(SCORING, "fine", 5).await;
+        let paused = explained(&daemon, scored).await;
+        says(&paused, &[&format!("because dana paused the pool {SCORING} at "), ": \"provider down\". The pause ends at "]);
         assert_eq!((fact(&paused, "paused_by"), fact(&paused, "note")), ("dana".into(), "provider down".into()));
-        assert_eq!(paused["what_to_do"], "If the cause is mended: `postroom pools resume ACTS`.");
+        let resume = format!("If the cause is mended: `postroom pools resume {SCORING}`.");
+        assert_eq!(paused["what_to_do"], resume);
 
         daemon.board.drain();
         let stopping = explained(&daemon, job).await;
