@@ -349,7 +349,9 @@ on_both_databases! {
         put(told("sms", Signal::DoNotDisturb { active: true }, 0)).await;
         let database = db.config.database.clone();
         let down = async move {
-            // Tuning, the channel of jobs, the bound of the quarantine, and the order of state.
+            // The list of deliveries, tuning, the channel of jobs, the bound of the quarantine, and
+            // the order of state.
+            postroom::store::migrate_down(&database).await?;
             postroom::store::migrate_down(&database).await?;
             postroom::store::migrate_down(&database).await?;
             postroom::store::migrate_down(&database).await?;
