@@ -95,7 +95,8 @@ on_both_daemons! {
         probe.open(30);
         let jobs = enqueue(&daemon, FIRST, "gated", 45).await;
         looks(&daemon, |it| it.busy == 1 && it.claimed > 3).await;
-        assert!(in_api(&daemon).await["claimed"].as_i64() > Some(3));
+        let is_in_api = async || (in_api(&daemon).await["claimed"].as_i64() > Some(3)).then_some(());
+        eventually(PATIENCE, is_in_api).await;
 
         daemon.set_config(&config(NO_TICK, &format!("{running}\npaused = true")));
         looks(&daemon, |it| it.paused && it.claimed == 0).await;

@@ -50,6 +50,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// What the daemon starts with. A job that blocks is to be cut off soon from the start on.
+    const fn first() -> Self {
+        Self { sizes: [4; 2], paused: [false; 2], timeout: 300, backoff: 5, prefetch: 4 }
+    }
+
     /// The file that says it, without the second kind's section.
     fn file(&self) -> String {
         let Self { timeout, backoff, prefetch, .. } = *self;
@@ -159,9 +164,7 @@ fn change(daemon: &Inside, wanted: &mut Wanted, dice: &mut Dice) {
 
 /// Makes the changes, and checks at each step that no more jobs run than may.
 async fn storm(daemon: &Inside, probes: &[Arc<Probe>; 2], dice: &mut Dice) -> Wanted {
-    let mut wanted =
-        Wanted { sizes: [4; 2], paused: [false; 2], timeout: 300, backoff: 5, prefetch: 4 };
-    wanted.reload(daemon);
+    let mut wanted = Wanted::first();
     settle(daemon, &wanted).await;
     // The greatest size since everything had followed.
     let mut most = wanted.sizes;
@@ -220,7 +223,7 @@ on_both_daemons! {
     async fn a_thousand_changes_under_load_while_actors_die_lose_and_double_nothing(place: Place) {
         let mut dice = Dice::new(seed());
         let begun = Instant::now();
-        let (daemon, probes) = start(&place, &config("100ms", "size = 4")).await;
+        let (daemon, probes) = start(&place, &Wanted::first().file()).await;
         daemon.may_leave(Leftover::Panic, "the test makes actors and handlers go down");
         daemon.may_leave(Leftover::Stuck, "the test makes a handler keep its thread");
         let db = Peek::open(&daemon.database_url).await;
