@@ -128,7 +128,7 @@ pub struct MessageExplanation {
 /// One step of the way to an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChainLink {
-    /// A word of [`STEPS`].
+    /// A word of `STEPS`.
     pub link: &'static str,
     /// Whether the message is past it.
     pub state: LinkState,
