@@ -41,14 +41,9 @@ impl Operator {
     /// The audit log's row for a change by this operator. The caller adds values and a note.
     pub(super) fn did(self, action: &'static str, target: impl ToString) -> AuditEntry {
         AuditEntry {
-            actor: self.name,
-            via: self.via,
-            action,
             target: Some(target.to_string()),
-            old_value: None,
-            new_value: None,
-            note: None,
             request_id: Some(self.request_id),
+            ..AuditEntry::new(self.name, self.via, action)
         }
     }
 }

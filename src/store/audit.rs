@@ -56,6 +56,22 @@ pub struct AuditEntry {
     pub request_id: Option<String>,
 }
 
+impl AuditEntry {
+    /// A row with who did it, how it came and what was done. All else is empty.
+    pub fn new(actor: impl Into<String>, via: Via, action: &'static str) -> Self {
+        Self {
+            actor: actor.into(),
+            via,
+            action,
+            target: None,
+            old_value: None,
+            new_value: None,
+            note: None,
+            request_id: None,
+        }
+    }
+}
+
 /// The handle for the audit log.
 #[derive(Clone, Debug)]
 pub struct Audit {

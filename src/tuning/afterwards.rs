@@ -137,16 +137,7 @@ mod tests {
         assert!(written.left(&one).is_empty());
         assert_eq!(written.left(&load(r#"[{ id = "one", max_running = 2 }]"#)), ["caps"]);
         assert_eq!(written.left(&load(r#"[{ id = "two" }]"#)), ["clients"]);
-        let row = AuditEntry {
-            actor: "file".to_owned(),
-            via: Via::File,
-            action: "config.reload",
-            target: None,
-            old_value: None,
-            new_value: None,
-            note: None,
-            request_id: None,
-        };
+        let row = AuditEntry::new("file", Via::File, "config.reload");
         written.add(vec![row; ROWS_MAX + 1]);
         assert_eq!((written.left(&one), written.rows.len()), (vec!["audit"], ROWS_MAX));
     }

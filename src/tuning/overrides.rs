@@ -387,14 +387,11 @@ impl OverridesKeeper {
             DropCause::EqualsFile | DropCause::FileChanged => ("file", Via::File),
         };
         AuditEntry {
-            actor: actor.to_owned(),
-            via,
-            action: "pool.override_dropped",
             target: Some(kind.to_owned()),
             old_value: Some(dropped.to_string()),
             new_value: Some(format!("{} = {}", dropped.key.as_str(), dropped.in_file)),
             note: Some(self.why(kind, dropped)),
-            request_id: None,
+            ..AuditEntry::new(actor, via, "pool.override_dropped")
         }
     }
 

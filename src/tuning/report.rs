@@ -36,16 +36,8 @@ impl ReloadBy {
     }
 
     fn entry(&self, action: &'static str) -> AuditEntry {
-        AuditEntry {
-            actor: self.actor.clone(),
-            via: self.via,
-            action,
-            target: None,
-            old_value: None,
-            new_value: None,
-            note: None,
-            request_id: self.request_id.clone(),
-        }
+        let request_id = self.request_id.clone();
+        AuditEntry { request_id, ..AuditEntry::new(&self.actor, self.via, action) }
     }
 }
 

@@ -9,14 +9,9 @@ use std::time::Duration;
 
 fn did(actor: &str, action: &'static str, target: Option<&str>) -> AuditEntry {
     AuditEntry {
-        actor: actor.to_owned(),
-        via: Via::Api,
-        action,
         target: target.map(str::to_owned),
-        old_value: None,
         new_value: Some("8".to_owned()),
-        note: None,
-        request_id: None,
+        ..AuditEntry::new(actor, Via::Api, action)
     }
 }
 

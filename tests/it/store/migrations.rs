@@ -180,16 +180,7 @@ on_both_databases! {
              values (1, 'a', 1, 'sms', 'sending', 'k', {now})"
         ))
         .await;
-        let entry = store::AuditEntry {
-            actor: "dana".to_owned(),
-            via: store::Via::Command,
-            action: "pool.override",
-            target: None,
-            old_value: None,
-            new_value: None,
-            note: None,
-            request_id: None,
-        };
+        let entry = store::AuditEntry::new("dana", store::Via::Command, "pool.override");
         db.store.audit().record(vec![entry]).await.unwrap();
         let no = if db.is_sqlite() { "0" } else { "false" };
         db.execute(&format!(

@@ -11,14 +11,9 @@ const FILES: PoolInFiles = PoolInFiles { size: 8, paused: false };
 
 fn by(actor: &str, action: &'static str) -> AuditEntry {
     AuditEntry {
-        actor: actor.to_owned(),
-        via: Via::Command,
-        action,
         target: Some(KIND.to_owned()),
-        old_value: None,
-        new_value: None,
-        note: None,
         request_id: Some("r-1".to_owned()),
+        ..AuditEntry::new(actor, Via::Command, action)
     }
 }
 
