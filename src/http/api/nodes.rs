@@ -19,30 +19,22 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     let query = Query::parse(&request, &["limit", "cursor"])?;
     let (limit, cursor) = (query.limit()?, query.cursor()?);
     let mut nodes = state.desk.nodes().await?;
-    let own = state.desk.node();
-    let living = nodes.iter().filter(|node| node.id == own || node.silent <= SILENT_MAX);
-    let config_differs = differ(living.filter_map(status_of));
-    nodes.retain(|node| cursor.is_none_or(|cursor| node.id < cursor));
     nodes.sort_by_key(|node| std::cmp::Reverse(node.id));
-    let has_more = nodes.len() > limit;
-    nodes.truncate(limit);
-    let next_cursor = nodes.last().filter(|_| has_more).map(|node| RowKey(node.id));
-    let items = nodes
-        .iter()
-        .map(|node| NodeDetailJson { node: NodeJson::of(node), status: status_of(node) })
-        .collect();
+    let mut items: Vec<NodeDetailJson<'_>> = nodes.iter().map(NodeDetailJson::of).collect();
+    let own = state.desk.node();
+    let lives = |node: &Node| node.id == own || node.silent <= SILENT_MAX;
+    let living = nodes.iter().zip(&items).filter(|(node, _)| lives(node));
+    let config_differs = differ(living.filter_map(|(_, item)| item.status.as_ref()));
+    items.retain(|item| cursor.is_none_or(|cursor| item.node.id.0 < cursor));
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = items.last().filter(|_| has_more).map(|item| item.node.id);
     objects::object(NodesJson { items, next_cursor, config_differs })
 }
 
-/// What a node says of itself. `None` if it has said nothing, or is of a version that says it in
-/// another way.
-fn status_of(node: &Node) -> Option<NodeStatus> {
-    serde_json::from_str(node.status.as_deref()?).ok()
-}
-
 /// True if two have another version or another configuration.
-fn differ(statuses: impl Iterator<Item = NodeStatus>) -> bool {
-    statuses.map(|it| (it.version, it.config_hash)).collect::<BTreeSet<_>>().len() > 1
+fn differ<'a>(statuses: impl Iterator<Item = &'a NodeStatus>) -> bool {
+    statuses.map(|it| (&it.version, &it.config_hash)).collect::<BTreeSet<_>>().len() > 1
 }
 
 #[derive(Debug, Serialize)]
@@ -73,17 +65,24 @@ struct NodeDetailJson<'a> {
 
 impl<'a> NodeJson<'a> {
     pub(super) fn of(node: &'a Node) -> Self {
-        let status = status_of(node);
-        let said = |field: fn(NodeStatus) -> String| status.clone().map(field);
-        Self {
+        NodeDetailJson::of(node).node
+    }
+}
+
+impl<'a> NodeDetailJson<'a> {
+    fn of(node: &'a Node) -> Self {
+        let status = node.status.as_deref().and_then(NodeStatus::read);
+        let said = |field: fn(&NodeStatus) -> &String| status.as_ref().map(field).cloned();
+        let node = NodeJson {
             id: RowKey(node.id),
             role: &node.role,
             started_at: node.started_at,
             seen_at: node.seen_at,
-            version: said(|it| it.version),
-            host: said(|it| it.host),
-            config_hash: said(|it| it.config_hash),
-        }
+            version: said(|it| &it.version),
+            host: said(|it| &it.host),
+            config_hash: said(|it| &it.config_hash),
+        };
+        Self { node, status }
     }
 }
 
@@ -100,12 +99,13 @@ mod tests {
             (&[("1", "a"), ("1", "b")], true),
             (&[("1", "a"), ("2", "a")], true),
         ] {
-            let statuses = said.iter().map(|(version, hash)| NodeStatus {
+            let status = |(version, hash): &(&str, &str)| NodeStatus {
                 version: (*version).to_owned(),
                 config_hash: (*hash).to_owned(),
                 ..NodeStatus::default()
-            });
-            assert_eq!(differ(statuses), expected, "{said:?}");
+            };
+            let statuses: Vec<NodeStatus> = said.iter().map(status).collect();
+            assert_eq!(differ(statuses.iter()), expected, "{said:?}");
         }
     }
 }
