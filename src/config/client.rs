@@ -68,6 +68,17 @@ pub enum AutoReply {
     Auto,
 }
 
+impl AutoReply {
+    /// As a configuration spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Gate => "gate",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// When drafts are sent automatically.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoSend {

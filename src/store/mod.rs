@@ -34,7 +34,7 @@ pub use self::{
         FailedAttempt, IdentityRow, JobAction, JobActionError, JobCase, JobDetail, JobFilter,
         JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, LedgerBalance,
         ListedMessage, ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter,
-        QuarantineRow, StoredNode, Totals, UnansweredMessage,
+        QuarantineRow, StoredNode, Totals,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

@@ -28,9 +28,10 @@ pub struct LeadFacts {
     pub has_more: bool,
 }
 
-/// An inbound message that is not answered.
+/// An inbound message that is not answered. `J` is what is known of its job: stored facts, or the
+/// explanation that follows from them.
 #[derive(Clone, Debug)]
-pub struct MessageFacts {
+pub struct MessageFacts<J = Explanation> {
     /// Its id.
     pub id: Id,
     /// Its medium; `None` if this version does not know its channel.
@@ -53,8 +54,28 @@ pub struct MessageFacts {
     pub is_newest: bool,
     /// Its newest draft.
     pub draft: Option<DraftFacts>,
-    /// Why its job has not ended, or how it has ended; `None` if it has no job any more.
-    pub job: Option<Explanation>,
+    /// What is known of its inbound job; `None` if it has no job any more.
+    pub job: Option<J>,
+}
+
+impl<J> MessageFacts<J> {
+    /// The same message with what `explain` makes of its job.
+    pub fn map_job<K>(self, explain: impl FnOnce(J) -> K) -> MessageFacts<K> {
+        MessageFacts {
+            id: self.id,
+            medium: self.medium,
+            sent_at: self.sent_at,
+            created_at: self.created_at,
+            handled_at: self.handled_at,
+            tag: self.tag,
+            is_automated: self.is_automated,
+            has_text: self.has_text,
+            is_deleted: self.is_deleted,
+            is_newest: self.is_newest,
+            draft: self.draft,
+            job: self.job.map(explain),
+        }
+    }
 }
 
 /// A draft.

@@ -6,7 +6,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    config::{AutoReply, Client, ClientChannel, Config},
+    config::{Client, ClientChannel, Config},
     store::Totals,
 };
 use actix_web::{HttpRequest, web};
@@ -114,11 +114,7 @@ impl<'a> ClientJson<'a> {
             configured: true,
             timezone: client.timezone.iana_name(),
             channels: client.channels.iter().map(channel).collect(),
-            auto_reply: Some(match client.auto_reply {
-                AutoReply::Off => "off",
-                AutoReply::Gate => "gate",
-                AutoReply::Auto => "auto",
-            }),
+            auto_reply: Some(client.auto_reply.as_str()),
             rate_limit: client.rate_limit.map(|it| it.to_string()),
             max_running: cap,
             ..Self::unknown(&client.id)

@@ -4,7 +4,7 @@
 
 use super::{ApiResult, ApiState, no_such, objects, only_id};
 use crate::{
-    config::{AutoReply, Config},
+    config::Config,
     domain::{
         Timestamp,
         explain::{
@@ -13,7 +13,7 @@ use crate::{
         },
         job::{SELF_CHECK, SYSTEM_CLIENT},
     },
-    store::{JobCase, LeadCase, StoredNode, UnansweredMessage, wall_clock},
+    store::{JobCase, LeadCase, StoredNode, wall_clock},
     telemetry::{
         board::{ActorType, ActorView},
         pool_post::PoolView,
@@ -53,22 +53,8 @@ pub(super) async fn lead(
 fn lead_facts(state: &ApiState, case: LeadCase) -> LeadFacts {
     let config = state.config.get();
     let LeadCase { nodes, messages, .. } = case;
-    let message = |message: UnansweredMessage| {
-        let job = message.job.map(|job| explain_job(&job_facts(state, job, &nodes)));
-        MessageFacts {
-            id: message.id,
-            medium: message.medium,
-            sent_at: message.sent_at,
-            created_at: message.created_at,
-            handled_at: message.handled_at,
-            tag: message.tag,
-            is_automated: message.is_automated,
-            has_text: message.has_text,
-            is_deleted: message.is_deleted,
-            is_newest: message.is_newest,
-            draft: message.draft,
-            job,
-        }
+    let explained = |message: MessageFacts<StoredJob>| {
+        message.map_job(|job| explain_job(&job_facts(state, job, &nodes)))
     };
     LeadFacts {
         now: case.now,
@@ -78,18 +64,14 @@ fn lead_facts(state: &ApiState, case: LeadCase) -> LeadFacts {
         last_inbound_at: case.last_inbound_at,
         last_outbound_at: case.last_outbound_at,
         auto_reply: auto_reply(&config, &case.client_id),
-        messages: messages.into_iter().map(message).collect(),
+        messages: messages.into_iter().map(explained).collect(),
         has_more: case.has_more,
     }
 }
 
 /// The client's `auto_reply` with its key.
 fn auto_reply(config: &Config, client_id: &str) -> Option<(&'static str, ConfigKey)> {
-    let word = match config.client(client_id)?.auto_reply {
-        AutoReply::Off => "off",
-        AutoReply::Gate => "gate",
-        AutoReply::Auto => "auto",
-    };
+    let word = config.client(client_id)?.auto_reply.as_str();
     Some((word, key(config, format!("clients.{client_id}.auto_reply"))))
 }
 
@@ -140,8 +122,7 @@ fn node_facts(
 ) -> NodeFacts {
     let is_here = node.id == state.desk.node();
     let clients = node.clients.as_ref();
-    let said: Option<NodeStatus> =
-        node.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
+    let said = node.status.as_deref().and_then(NodeStatus::read);
     let knows_client = match is_here {
         true => Some(config.client(&job.client_id).is_some()),
         false => clients.map(|clients| clients.contains(&job.client_id)),

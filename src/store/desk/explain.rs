@@ -6,8 +6,8 @@ use super::{
     jobs::READ_JOBS,
 };
 use crate::domain::{
-    ChannelDirectory, Id, Medium, Sentiment, Timestamp,
-    explain::{BEFORE_MAX, ClientCap, DraftFacts, JobPlace, LastRun, StoredJob},
+    ChannelDirectory, Id, Sentiment, Timestamp,
+    explain::{BEFORE_MAX, ClientCap, DraftFacts, JobPlace, LastRun, MessageFacts, StoredJob},
     lead::Barriers,
 };
 use crate::store::{
@@ -146,40 +146,11 @@ pub struct LeadCase {
     /// When its newest message went out.
     pub last_outbound_at: Option<Timestamp>,
     /// The inbound messages after that, oldest first.
-    pub messages: Vec<UnansweredMessage>,
+    pub messages: Vec<MessageFacts<StoredJob>>,
     /// True if there are older ones.
     pub has_more: bool,
     /// All nodes with a row.
     pub nodes: Vec<StoredNode>,
-}
-
-/// An inbound message that is not answered.
-#[derive(Clone, Debug)]
-pub struct UnansweredMessage {
-    /// Its id.
-    pub id: Id,
-    /// The medium of its channel; `None` if this daemon does not have the channel.
-    pub medium: Option<Medium>,
-    /// When it was written, by the provider's clock.
-    pub sent_at: Timestamp,
-    /// When it was stored.
-    pub created_at: Timestamp,
-    /// When its job was done with it.
-    pub handled_at: Option<Timestamp>,
-    /// What it was judged to mean.
-    pub tag: Option<Sentiment>,
-    /// True if a machine wrote it.
-    pub is_automated: bool,
-    /// True if it has new text, which is not blank.
-    pub has_text: bool,
-    /// True if it was deleted at its provider.
-    pub is_deleted: bool,
-    /// True if it is the newest inbound message of its lead.
-    pub is_newest: bool,
-    /// Its newest draft.
-    pub draft: Option<DraftFacts>,
-    /// Its inbound job.
-    pub job: Option<StoredJob>,
 }
 
 /// Reads the facts of a job. `None` if there is no such job.
@@ -397,7 +368,7 @@ async fn unanswered(
     lead_id: Id,
     newest_inbound_id: Option<Id>,
     now: Timestamp,
-) -> Result<(Vec<UnansweredMessage>, bool), StoreError> {
+) -> Result<(Vec<MessageFacts<StoredJob>>, bool), StoreError> {
     // 1. The messages.
     let most = i64::try_from(MESSAGES_MAX + 1).unwrap_or(i64::MAX);
     let values = [lead_id.into(), NEWEST.into(), most.into()];
@@ -434,7 +405,7 @@ async fn unanswered(
             None => None,
         };
         let tag: Option<String> = row.try_get("", "sentiment")?;
-        messages.push(UnansweredMessage {
+        messages.push(MessageFacts {
             id,
             medium: channels.medium_of(&row.try_get::<String>("", "channel")?),
             sent_at: instant(row, "sent_at")?.unwrap_or_default(),

@@ -21,7 +21,7 @@ pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{JobAction, JobActionError},
     deliveries::{DeliveryFilter, DeliveryRow},
-    explain::{JobCase, LeadCase, StoredNode, UnansweredMessage},
+    explain::{JobCase, LeadCase, StoredNode},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     ledger_check::LedgerBalance,
