@@ -20,12 +20,11 @@ const STATUSES: [&str; 4] = ["sending", "sent", "failed", "uncertain"];
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["status", "client", "lead", "channel", "limit", "cursor"];
     let query = Query::parse(&request, &known)?;
-    let channels: Vec<&str> = state.channels.iter().map(|it| it.0).collect();
     let filter = DeliveryFilter {
         status: query.one_of("status", &STATUSES)?,
         client: query.values("client"),
         lead: query.ids("lead")?,
-        channel: query.one_of("channel", &channels)?,
+        channel: state.channels_in(&query)?,
     };
     let page = state.desk.deliveries(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DeliveryJson::of).collect();

@@ -21,11 +21,10 @@ const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["client", "lead", "channel", "direction", "limit", "cursor"];
     let query = Query::parse(&request, &known)?;
-    let channels: Vec<&str> = state.channels.iter().map(|it| it.0).collect();
     let filter = MessageFilter {
         client: query.values("client"),
         lead: query.ids("lead")?,
-        channel: query.one_of("channel", &channels)?,
+        channel: state.channels_in(&query)?,
         direction: query.one_of("direction", &DIRECTIONS)?,
     };
     let _permit = state.heavy_reads.permit().await;

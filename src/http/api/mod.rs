@@ -92,6 +92,15 @@ impl ApiState {
         }
     }
 
+    /// The channels that a filter names.
+    ///
+    /// # Errors
+    /// 400 for a channel that this daemon does not have.
+    fn channels_in(&self, query: &Query) -> Result<Vec<String>, Problem> {
+        let known: Vec<&str> = self.channels.iter().map(|it| it.0).collect();
+        query.one_of("channel", &known)
+    }
+
     /// Writes a change to the audit log. The change is done already, so a failure here does not
     /// fail the request.
     async fn record(&self, entry: AuditEntry) {

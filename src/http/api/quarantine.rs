@@ -27,11 +27,10 @@ const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["status", "client", "channel", "limit", "cursor"];
     let query = Query::parse(&request, &known)?;
-    let channels: Vec<&str> = state.channels.iter().map(|it| it.0).collect();
     let filter = QuarantineFilter {
         status: query.one_of("status", &STATUSES)?,
         client: query.values("client"),
-        channel: query.one_of("channel", &channels)?,
+        channel: state.channels_in(&query)?,
     };
     let _permit = state.heavy_reads.permit().await;
     let page = state.desk.quarantine(filter, query.limit()?, query.cursor()?).await?;
