@@ -10,7 +10,7 @@ use crate::store::engine::{
     StoreError,
     sessions::Sessions,
     sql::sql,
-    tx::{column, group, read},
+    tx::{group, read},
 };
 use entity::deliveries;
 use sea_orm::{EntityTrait, FromQueryResult, QueryResult};
@@ -99,20 +99,7 @@ async fn find(
     let DeliveryFilter { status, client, lead, channel } = filter;
     let (before, most) = (before.into(), count(most));
     if !lead.is_empty() {
-        let mut leads = lead.clone();
-        leads.sort_unstable();
-        leads.dedup();
-        let values = [
-            before,
-            most,
-            column("lead_id", leads)?,
-            count(client.len()),
-            column("value", client)?,
-            count(channel.len()),
-            column("value", channel)?,
-            count(status.len()),
-            column("value", status)?,
-        ];
+        let values = values::of_leads([before, most], lead, [client, channel, status])?;
         return read(reader, &LIST_DELIVERIES_OF_LEADS, values).await;
     }
     if [status, client, channel].into_iter().all(Vec::is_empty) {

@@ -4,12 +4,15 @@
 //! Lists read a page of each combination of values from an index that begins with them, so that a
 //! rare value costs no more than a common one.
 
+use super::jobs::count;
+use crate::domain::Id;
 use crate::store::engine::{
     Sql, StoreError,
     sessions::Sessions,
     sql::sql,
-    tx::{group, read},
+    tx::{column, group, read},
 };
+use sea_orm::Value;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -117,6 +120,27 @@ pub(super) async fn pairs(
         pairs.insert((row.try_get("", "client_id")?, row.try_get("", "value")?));
     }
     Ok(pairs)
+}
+
+/// The parameters of a list of the rows of `leads`: `before` and `most`, the leads, and for each
+/// further filter the number of its values and the values.
+pub(super) fn of_leads(
+    [before, most]: [Value; 2],
+    leads: &[Id],
+    [one, two, three]: [&[String]; 3],
+) -> Result<[Value; 9], StoreError> {
+    let leads: BTreeSet<Id> = leads.iter().copied().collect();
+    Ok([
+        before,
+        most,
+        column("lead_id", leads)?,
+        count(one.len()),
+        column("value", one)?,
+        count(two.len()),
+        column("value", two)?,
+        count(three.len()),
+        column("value", three)?,
+    ])
 }
 
 /// All pairs of one of `some` and one of `others`.

@@ -229,38 +229,10 @@ pub(super) async fn messages(
 async fn of_leads(
     reader: &Sessions,
     filter: &MessageFilter,
-    [before, most]: [Value; 2],
+    from: [Value; 2],
 ) -> Result<Vec<QueryResult>, StoreError> {
-    #[derive(Serialize)]
-    struct LeadIdRow {
-        lead_id: Id,
-    }
-    #[derive(Serialize)]
-    struct TextRow<'a> {
-        value: &'a str,
-    }
-    let texts = |given: &[String]| -> Result<[Value; 2], StoreError> {
-        let rows: Vec<TextRow<'_>> = given.iter().map(|value| TextRow { value }).collect();
-        Ok([count(rows.len()), group(&rows)?])
-    };
-    let mut leads = filter.lead.clone();
-    leads.sort_unstable();
-    leads.dedup();
-    let leads: Vec<LeadIdRow> = leads.into_iter().map(|lead_id| LeadIdRow { lead_id }).collect();
-    let [clients, client_rows] = texts(&filter.client)?;
-    let [channels, channel_rows] = texts(&filter.channel)?;
-    let [directions, direction_rows] = texts(&filter.direction)?;
-    let values = [
-        before,
-        most,
-        group(&leads)?,
-        clients,
-        client_rows,
-        channels,
-        channel_rows,
-        directions,
-        direction_rows,
-    ];
+    let MessageFilter { client, lead, channel, direction } = filter;
+    let values = values::of_leads(from, lead, [client, channel, direction])?;
     read(reader, &LIST_MESSAGES_OF_LEADS, values).await
 }
 
