@@ -276,7 +276,7 @@ impl FilesRead {
             let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else {
                 continue;
             };
-            // Whoever uses the file says what is wrong with it.
+            // The part that uses the file says what is wrong with it.
             if let Ok(found) = read_bounded(&path, CONTENT_BYTES_MAX) {
                 self.contents.insert(key, Sha256::digest(found.text).into());
             }
