@@ -68,7 +68,7 @@ use self::{
     layers::{Origin, Table, TreeNode},
     reader::SectionReader,
 };
-use crate::domain::{ChannelName, JobKind};
+use crate::domain::{ChannelName, JobKind, PoolOverride};
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -198,6 +198,14 @@ impl Config {
     /// has no such key. A client's keys are `clients.ID.…`.
     pub fn origin(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(String::as_str)
+    }
+
+    /// The same configuration with `overrides` in the place of all overrides of pools.
+    #[must_use]
+    pub fn with_overrides(&self, overrides: Vec<PoolOverride>) -> Self {
+        let mut config = self.clone();
+        config.pools.set_overrides(overrides);
+        config
     }
 
     /// The client with this id.

@@ -35,12 +35,23 @@ use crate::{
     store::AuditEntry,
 };
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 /// How many wishes for a reload may wait. More wait in front of it.
 const ASKED_MAX: usize = 64;
 /// How many reloads may wait to be written to the audit log.
 const ROWS_WAITING_MAX: usize = 64;
+
+/// Waits until this instant. Does not return if there is none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Asks for changes of what runs, and tells its state. A clone asks the same task.
 #[derive(Clone, Debug)]

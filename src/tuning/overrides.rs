@@ -4,6 +4,7 @@
 //! The rule is in `domain/pool_override.rs`. While the database is away, what was read last applies
 //! on, and still ends by its time or by a change of the file.
 
+use super::until;
 use crate::{
     config,
     domain::{
@@ -126,9 +127,7 @@ impl PoolOverrides {
         opened.warn_of_all();
         let applying = opened.judge().applying;
         if !applying.is_empty() {
-            let mut config = config::Config::clone(&live.get());
-            config.pools.set_overrides(applying);
-            live.set(config);
+            live.set(live.get().with_overrides(applying));
         }
         opened
     }
@@ -261,13 +260,7 @@ impl OverridesKeeper {
         let mut configs = self.overrides.live.changes();
         self.apply().await;
         loop {
-            let due_at = self.overrides.due_at();
-            let due = async {
-                match due_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = until(self.overrides.due_at());
             let wake = tokio::select! {
                 asked = self.asked.recv() => OverrideWake::Asked(asked.map(Box::new)),
                 Ok(()) = self.overrides.setup.version.changed() => OverrideWake::OtherVersion,

@@ -143,20 +143,23 @@ impl ReloadReport {
         u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Why it was refused, in one line; empty if it was not.
+    pub fn why_refused(&self) -> String {
+        match self.errors.as_slice() {
+            [] => String::new(),
+            [error] => error.to_string(),
+            [first, others @ ..] => format!("{first} (and {} more errors)", others.len()),
+        }
+    }
+
     /// The rows of the audit log: one for each key that was changed, or one for a refusal.
     /// `old_pending` are the keys that waited for a restart before.
     pub(super) fn audit(&self, old_pending: &[ChangedKey]) -> Vec<AuditEntry> {
         if self.outcome == ReloadOutcome::Refused {
-            let first = self.errors.first();
-            let note = match (first, self.errors.len()) {
-                (Some(error), 1) => error.to_string(),
-                (Some(error), count) => format!("{error} (and {} more errors)", count - 1),
-                (None, _) => String::new(),
-            };
-            let target = first.and_then(|error| error.key.clone());
+            let target = self.errors.first().and_then(|error| error.key.clone());
             return vec![AuditEntry {
                 target,
-                note: Some(note),
+                note: Some(self.why_refused()),
                 ..self.by.entry("config.refused")
             }];
         }

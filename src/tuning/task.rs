@@ -6,6 +6,7 @@ use super::{
     file_watch::FileWatch,
     report::{ReloadBy, ReloadOutcome, ReloadReport},
     status::TuningStatus,
+    until,
 };
 use crate::{
     config::{self, ConfigChange, ConfigError, ConfigErrors, Loaded, OverruledKey},
@@ -151,13 +152,7 @@ impl TunerTask {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let due_at = self.debounce.due_at();
-            let due = async {
-                match due_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = until(self.debounce.due_at());
             let wake = tokio::select! {
                 asked = self.asked.recv() => WokenBy::Asked(asked),
                 Ok(()) = self.overrides.changed() => WokenBy::Overrides,
@@ -191,7 +186,7 @@ impl TunerTask {
         let checked = self.check().await;
         let report = self.end(by, started, checked);
         for asked in all {
-            // Whoever asked may be gone.
+            // The one who asked may be gone.
             asked.answer.send(report.clone()).ok();
         }
     }
@@ -310,9 +305,8 @@ impl TunerTask {
 
     /// Puts what runs, with all overrides, in force.
     fn set_live(&mut self) {
-        let mut config = self.running.config.clone();
-        config.pools.set_overrides(self.overrides.borrow_and_update().clone());
-        self.setup.live.set(config);
+        let overrides = self.overrides.borrow_and_update().clone();
+        self.setup.live.set(self.running.config.with_overrides(overrides));
     }
 }
 

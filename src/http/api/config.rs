@@ -76,14 +76,11 @@ pub(super) async fn reload(state: web::Data<ApiState>, request: HttpRequest) -> 
     if report.outcome != ReloadOutcome::Refused {
         return objects::object(spelled);
     }
-    let (first, count) = (report.errors.first(), report.errors.len());
-    let detail = first.map(ToString::to_string).unwrap_or_default();
-    let detail =
-        if count > 1 { format!("{detail} (and {} more errors)", count - 1) } else { detail };
-    let field = first.and_then(|error| error.key.clone());
-    let report =
+    let field = report.errors.first().and_then(|error| error.key.clone());
+    let spelled =
         serde_json::to_value(&spelled).map_err(|error| Problem::internal(error.to_string()))?;
-    Err(Problem::new(Cause::ConfigRefused, detail).of_field(field).with_report(report))
+    let problem = Problem::new(Cause::ConfigRefused, report.why_refused());
+    Err(problem.of_field(field).with_report(spelled))
 }
 
 #[derive(Debug, Serialize)]
