@@ -159,24 +159,15 @@ impl Admin {
     pub(super) async fn post(
         &self,
         path: &[&str],
+        query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, AdminRefusal> {
-        let request = self.http.post(self.url(path));
+        let request = self.http.post(self.url(path)).query(query);
         self.send(match body {
             Some(body) => request.json(body),
             None => request,
         })
         .await
-    }
-
-    /// Sends a POST with a query; `path` follows `/api/v1`.
-    pub(super) async fn post_with(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: &Value,
-    ) -> Result<Value, AdminRefusal> {
-        self.send(self.http.post(self.url(path)).query(query).json(body)).await
     }
 
     /// Sends a PATCH; `path` follows `/api/v1`.

@@ -49,8 +49,8 @@ pub(super) fn run(
     times: &Times,
 ) -> Result<(), Failure> {
     // 1. Count.
-    let path = ["jobs", verb];
-    let counted = block_on(admin.post_with(&path, &[("dry_run", "true")], filter))??;
+    let (path, dry_run) = (["jobs", verb], [("dry_run", "true".to_owned())]);
+    let counted = block_on(admin.post(&path, &dry_run, Some(filter)))??;
     let count = counted.get("count").and_then(Value::as_u64).unwrap_or_default();
     let is_exact = counted.get("exact").and_then(Value::as_bool).unwrap_or_default();
     if args.dry_run && is_json {
@@ -69,7 +69,7 @@ pub(super) fn run(
         )?;
     }
     // 3. Start.
-    let started = block_on(admin.post(&path, Some(filter)))??;
+    let started = block_on(admin.post(&path, &[], Some(filter)))??;
     let Some(id) = started.get("operation_id").and_then(Value::as_str) else {
         return if is_json {
             output::print_json(&started)
@@ -107,7 +107,7 @@ async fn follow(admin: &Admin, id: &str) -> Result<(Value, bool), Failure> {
     let mut is_interrupted = false;
     loop {
         let operation =
-            admin.get(&["operations", id], &[]).await.map_err(|refusal| lost(refusal, id))?;
+            admin.get(&["operations", id], &[]).await.map_err(|refusal| lost(&refusal, id))?;
         let number = |name: &str| operation.get(name).and_then(Value::as_u64).unwrap_or_default();
         bar.set_length(number("total"));
         bar.set_position(number("done") + number("skipped"));
@@ -125,10 +125,10 @@ async fn follow(admin: &Admin, id: &str) -> Result<(Value, bool), Failure> {
                 }
                 is_interrupted = true;
                 bar.set_message("stopping");
-                match admin.post(&["operations", id, "cancel"], None).await {
+                match admin.post(&["operations", id, "cancel"], &[], None).await {
                     // It may have ended meanwhile: the next look tells.
                     Ok(_) | Err(AdminRefusal::This(_)) => {}
-                    Err(refusal) => return Err(lost(refusal, id)),
+                    Err(refusal) => return Err(lost(&refusal, id)),
                 }
             }
         }
@@ -136,20 +136,15 @@ async fn follow(admin: &Admin, id: &str) -> Result<(Value, bool), Failure> {
 }
 
 /// The failure if the daemon does not answer any more.
-fn lost(refusal: AdminRefusal, id: &str) -> Failure {
-    let why = match refusal {
-        AdminRefusal::This(refused) => refused.to_string(),
-        AdminRefusal::All(message) | AdminRefusal::Away(message) => message,
-    };
+fn lost(refusal: &AdminRefusal, id: &str) -> Failure {
     let id = line(id);
-    Failure::Failed(format!("{why}. How far it came: `postroom operations show {id}`"))
+    Failure::Failed(format!("{refusal}. How far it came: `postroom operations show {id}`"))
 }
 
 /// What matches, with examples.
 fn overview(counted: &Value, count: u64, is_exact: bool, times: &Times) -> String {
     let matching = format!("{} match", jobs(count, is_exact));
-    let examples = counted.get("examples").and_then(Value::as_array).map(Vec::as_slice);
-    let examples = examples.unwrap_or_default();
+    let examples = output::items(counted, "examples");
     if examples.is_empty() {
         return matching;
     }

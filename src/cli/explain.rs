@@ -7,7 +7,7 @@ use super::{
     files::Files,
     http::block_on,
     lists::{ListSpec, change_each},
-    output::{TextTable, Times, text},
+    output::{TextTable, Times, items, text},
 };
 use clap::{Args, builder::NonEmptyStringValueParser};
 use serde_json::Value;
@@ -44,31 +44,28 @@ fn spelled(explanation: &Value, times: &Times) -> String {
         let value = explanation.get(name).filter(|value| !value.is_null())?;
         Some(vec![name.to_owned(), times.cell(name, Some(value))])
     });
-    let facts = listed(explanation, "facts").map(|fact| {
+    let facts = items(explanation, "facts").iter().map(|fact| {
         let name = text(fact.get("name"));
         let value = times.cell(&name, fact.get("value"));
         vec![name, value]
     });
     let reason = vec!["reason".to_owned(), text(explanation.get("reason"))];
     let rows: Vec<Vec<String>> = [reason].into_iter().chain(facts).chain(since).collect();
-    let places =
-        listed(explanation, "links").filter(|link| link.get("place").is_some_and(Value::is_string));
+    let places = items(explanation, "links")
+        .iter()
+        .filter(|link| link.get("place").is_some_and(Value::is_string));
     let places = places.map(|link| vec![text(link.get("id")), text(link.get("place"))]);
     parts
         .push(TextTable::new(&["fact", "value"], rows.into_iter().chain(places)).text(None, false));
-    for message in listed(explanation, "messages") {
-        let chain = listed(message, "chain")
+    for message in items(explanation, "messages") {
+        let chain = items(message, "chain")
+            .iter()
             .map(|link| ["link", "state", "sentence"].map(|name| text(link.get(name))).to_vec());
         let chain = TextTable::new(&["step", "state", ""], chain).text(None, false);
         parts.push(format!("message {}\n{chain}", text(message.get("message_id"))));
     }
     parts.push(format!("What to do: {}", text(explanation.get("what_to_do"))));
     parts.join("\n\n")
-}
-
-/// The items of a list in an answer; none if it has no such list.
-fn listed<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    object.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
 #[cfg(test)]

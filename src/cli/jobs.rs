@@ -136,7 +136,7 @@ fn change(
         let filter = selection.filters.document();
         return bulk::run(&admin, verb, &filter, &selection.bulk, is_json, &times);
     }
-    let each = async |id: &str| admin.post(&["jobs", id, verb], None).await;
+    let each = async |id: &str| admin.post(&["jobs", id, verb], &[], None).await;
     let changes = block_on(change_each(&admin, &JobList::SPEC, &selection.ids, each))?;
     changes.print(&CHANGED_COLUMNS, is_json)
 }

@@ -33,7 +33,7 @@ pub(super) fn run(command: OperationsCommand, files: Files) -> Result<(), Failur
         OperationsCommand::Stop { id, remote } => {
             let is_json = remote.json;
             let admin = remote.connect(files)?;
-            let operation = block_on(admin.post(&["operations", &id, "cancel"], None))??;
+            let operation = block_on(admin.post(&["operations", &id, "cancel"], &[], None))??;
             if is_json {
                 return output::print_json(&operation);
             }

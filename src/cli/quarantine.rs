@@ -84,7 +84,7 @@ fn change(
     let ids = if selection.all { block_on(held(&admin))?? } else { selection.ids };
     let each = async |id: &str| {
         let mut item = match change {
-            QuarantineChange::Replay => admin.post(&["quarantine", id, "replay"], None).await,
+            QuarantineChange::Replay => admin.post(&["quarantine", id, "replay"], &[], None).await,
             QuarantineChange::Discard => admin.delete(&["quarantine", id], &[]).await,
         }?;
         if let Some(fields) = item.as_object_mut() {

@@ -47,12 +47,13 @@ pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
 async fn reload(admin: &Admin, wait: Option<Duration>) -> Result<Value, Failure> {
     let limit = wait.unwrap_or(ANSWER_LIMIT);
     let until = Instant::now() + limit;
-    let answer = tokio::time::timeout_at(until, admin.post(&["config", "reload"], None)).await;
+    let answer = tokio::time::timeout_at(until, admin.post(&["config", "reload"], &[], None)).await;
     let mut report = answer.map_err(|_| {
         let limit = humantime::format_duration(limit);
         Failure::Failed(format!("the daemon has not reloaded within {limit}: its log may say why"))
     })??;
-    while wait.is_some() && !list(&report, "applying").is_empty() && Instant::now() < until {
+    while wait.is_some() && !output::items(&report, "applying").is_empty() && Instant::now() < until
+    {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = admin.get(&["config"], &[]).await?;
         if let (Some(applying), Some(report)) = (now.get("applying"), report.as_object_mut()) {
@@ -65,7 +66,7 @@ async fn reload(admin: &Admin, wait: Option<Duration>) -> Result<Value, Failure>
 /// A report for people.
 fn told(report: &Value) -> String {
     const COLUMNS: [&str; 5] = ["key", "old", "new", "applies", "origin"];
-    let (changed, pending) = (list(report, "changed"), list(report, "pending"));
+    let (changed, pending) = (output::items(report, "changed"), output::items(report, "pending"));
     let outcome = output::text(report.get("outcome"));
     let mut parts = vec![format!("{outcome}: configuration {}", output::text(report.get("hash")))];
     if !changed.is_empty() {
@@ -75,12 +76,12 @@ fn told(report: &Value) -> String {
         let table = output::table(&COLUMNS, output::rows(pending, &COLUMNS));
         parts.push(format!("waits for a restart:\n{table}"));
     }
-    for overruled in list(report, "overruled") {
+    for overruled in output::items(report, "overruled") {
         let [key, origin, by] =
             ["key", "origin", "by"].map(|name| output::text(overruled.get(name)));
         parts.push(format!("no effect: {key} ({origin}), since the {by} wins"));
     }
-    if !list(report, "applying").is_empty() {
+    if !output::items(report, "applying").is_empty() {
         parts.push(format!("still being applied: {}", output::text(report.get("applying"))));
     }
     parts.join("\n\n")
@@ -95,13 +96,9 @@ fn refusal(report: &Value) -> String {
             None => message,
         }
     };
-    let mut lines: Vec<String> = list(report, "errors").iter().map(error).collect();
+    let mut lines: Vec<String> = output::items(report, "errors").iter().map(error).collect();
     lines.push("error: the files are refused, and the configuration of before runs on".to_owned());
     lines.join("\n")
-}
-
-fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
-    report.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 #[cfg(test)]

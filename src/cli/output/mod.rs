@@ -135,6 +135,11 @@ pub(super) fn rows<'a>(
     items.iter().map(move |item| fields.iter().map(|name| text(item.get(*name))).collect())
 }
 
+/// The items of a list in an answer; none if it has no such list.
+pub(super) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// A JSON value as a cell: text without quotes, lists with commas, and [`NONE`] for an empty, null
 /// or missing value.
 pub(super) fn text(value: Option<&Value>) -> String {

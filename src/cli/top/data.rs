@@ -3,7 +3,7 @@
 use crate::cli::{
     admin::{Admin, AdminRefusal},
     lists::field,
-    output::{line, now, span, text},
+    output::{items, line, now, span, text},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -109,7 +109,7 @@ impl TopData {
         failed: &Value,
         at: Timestamp,
     ) -> Self {
-        let by_kind = entries(overview, "by_kind");
+        let by_kind = items(overview, "by_kind");
         let oldest = |kind: &str| {
             let counted = by_kind.iter().find(|it| it.get("kind").is_some_and(|it| it == kind))?;
             counted.get("oldest_pending_seconds")?.as_u64()
@@ -120,7 +120,7 @@ impl TopData {
             version: text(overview.get("version")),
             database: text(overview.get("database")),
             uptime_seconds: number(overview, "uptime_seconds"),
-            nodes: entries(overview, "nodes").len(),
+            nodes: items(overview, "nodes").len(),
             pending: number(overview, "jobs.pending"),
             running: number(overview, "jobs.running"),
             webhooks_per_second: rate(overview, "webhooks_per_second"),
@@ -128,8 +128,8 @@ impl TopData {
             quarantined: number(overview, "quarantined"),
             drafts_pending: number(overview, "drafts_pending"),
             deliveries_uncertain: number(overview, "deliveries_uncertain"),
-            pools: entries(pools, "items").iter().map(|it| PoolLine::of(it, oldest)).collect(),
-            failures: entries(failed, "items").iter().map(FailureLine::of).collect(),
+            pools: items(pools, "items").iter().map(|it| PoolLine::of(it, oldest)).collect(),
+            failures: items(failed, "items").iter().map(FailureLine::of).collect(),
             not_ready: not_ready(ready),
         }
     }
@@ -215,10 +215,6 @@ fn not_ready(ready: &Value) -> Vec<String> {
         None => format!("{} is not ready", line(name)),
     });
     spelled.collect()
-}
-
-fn entries<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    answer.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn number(answer: &Value, name: &str) -> u64 {
