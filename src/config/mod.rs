@@ -55,8 +55,8 @@ pub use self::{
     schema::{Applies, nearest},
     sections::{
         AdminConfig, AnalystConfig, AnalystProvider, DatabaseConfig, IngestConfig, LogFormat,
-        PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention, SendingConfig,
-        ServerConfig, SupervisorConfig, TelemetryConfig, TlsConfig,
+        POOL_SIZES, PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention,
+        SendingConfig, ServerConfig, SupervisorConfig, TelemetryConfig, TlsConfig,
     },
     show::EffectiveValue,
     signing::{PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, SigningSecret},

@@ -13,6 +13,7 @@ use crate::domain::{PoolOverride, backoff::Backoff};
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
@@ -304,6 +305,8 @@ from_text!(LogFormat, "`\"pretty\"` or `\"json\"`", |text| match text {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Prefetch(Option<usize>);
 
+/// The slots that a pool may have.
+pub const POOL_SIZES: RangeInclusive<usize> = 1..=10_000;
 const PREFETCH_MAX: usize = 10_000;
 
 impl Typed for Prefetch {
@@ -458,7 +461,7 @@ fn pool(
     section: &SectionReader<'_>,
     (base, base_prefetch): (PoolConfig, Prefetch),
 ) -> (PoolConfig, Prefetch) {
-    let size = section.read_in("size", 1..=10_000).unwrap_or(base.size);
+    let size = section.read_in("size", POOL_SIZES).unwrap_or(base.size);
     let prefetch: Prefetch = section.read("prefetch").unwrap_or(base_prefetch);
     let pool = PoolConfig {
         size,

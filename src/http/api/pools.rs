@@ -7,7 +7,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    config::{self, nearest},
+    config::{self, POOL_SIZES, nearest},
     domain::{Id, OverrideChange, PoolOverride, Timestamp, visible::visible},
     http::{
         admin::body_problem,
@@ -21,10 +21,8 @@ use crate::{
 use actix_web::{Error, HttpRequest, web};
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-/// The slots that a pool may have, as in the files.
-const SIZES: RangeInclusive<u64> = 1..=10_000;
 /// The most characters of a note.
 const NOTE_CHARS_MAX: usize = 500;
 /// How long an override may be set for.
@@ -142,9 +140,9 @@ fn change_in(body: &[u8]) -> Result<OverrideChange, Problem> {
 }
 
 fn size_in(value: &Value) -> Result<usize, Problem> {
-    let size = value.as_u64().filter(|size| SIZES.contains(size));
-    let size = size.and_then(|size| usize::try_from(size).ok());
-    let (least, most) = (SIZES.start(), SIZES.end());
+    let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+    let size = size.filter(|size| POOL_SIZES.contains(size));
+    let (least, most) = (POOL_SIZES.start(), POOL_SIZES.end());
     size.ok_or_else(|| {
         Problem::bad_request("size", format!("must be a whole number from {least} to {most}"))
     })
