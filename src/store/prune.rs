@@ -28,8 +28,9 @@ const BATCH: i64 = 500;
 /// Retention counts from a job's end, and most jobs end within this time after they were stored.
 const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
 
-/// How long rows of the audit log are kept. It is no setting: otherwise a person who changes
-/// the configuration could also make the log forget it at once. A year covers the audits that ask for it.
+/// How long rows of the audit log are kept. It is no setting: otherwise a person who changes the
+/// configuration could also make the log forget it at once. A year covers the audits that ask for
+/// it.
 const AUDIT_KEPT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 sql! {
