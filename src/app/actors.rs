@@ -24,7 +24,11 @@ use actix::{Actor, Arbiter, ArbiterHandle};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
+
+/// How long the start waits for the first actors.
+const FIRST_ACTORS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the daemon reaches its actors.
 pub(super) struct Actors {
@@ -120,6 +124,23 @@ impl Parts {
         let ingest = vec![("ingest".to_owned(), arbiters.ingest.handle())];
         let guardian = Guardian::new(Arc::new(setup), control, ingest, downs.supervisors).start();
         Ok(Actors { guardian, supervisor, uncommitted, claims })
+    }
+
+    /// Waits until each channel has its ingest actor and each kind its pool. Webhooks and changes
+    /// of pools that came earlier would be refused. After [`FIRST_ACTORS_WITHIN`] the daemon goes
+    /// on without them: the supervisor still tries to start them.
+    pub(super) async fn first_actors(&self, registry: &Registry, intake: &Intake) {
+        let kinds = if self.role.works() { registry.kinds.len() } else { 0 };
+        let takes = |channel| !self.role.takes_webhooks() || intake.directory.has(channel);
+        let are_there = self.board.wait_until(|board| {
+            board.pools().iter().filter(|pool| pool.size > 0).count() >= kinds
+                && registry.channels.iter().all(|it| takes(it.name()))
+        });
+        if tokio::time::timeout(FIRST_ACTORS_WITHIN, are_there).await.is_err() {
+            tracing::warn!(
+                "some actors did not start yet: what needs them is refused until they do"
+            );
+        }
     }
 
     fn janitor_setup(

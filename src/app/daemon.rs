@@ -162,8 +162,10 @@ impl Daemon {
         let overrides = open_overrides(&parts, &registry, options.ignores_overrides).await;
         // Start the actors.
         let arbiters = Arbiters::start();
+        let room = http::room(&config, &store);
         let intake = Intake::default();
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
+        parts.first_actors(&registry, &intake).await;
         let prepare = followers::prepare(&registry, &fallback_token, &tls);
         let manager = waiting_room.manager.clone();
         let (tuner, tuning) = follow_files(&parts, loaded, prepare, overrides, manager);
@@ -174,7 +176,7 @@ impl Daemon {
         let setup = http_setup(&parts, &registry, &intake, &actors, fallback_token, tuner.clone());
         let state = State::new(setup);
         waiting_room.leave_socket().await;
-        let server = http::serve(listener, tls, state.clone())?;
+        let server = http::serve(listener, tls, state.clone(), room)?;
         tracing::info!(
             url,
             role = role.as_str(),

@@ -38,7 +38,7 @@ use self::{
     connections::{Deadlines, HttpConnections},
     listening::ListenSetup,
 };
-use crate::telemetry::metrics::Metrics;
+use crate::{config::Config, store::Store, telemetry::metrics::Metrics};
 use actix_web::{App, middleware::from_fn, web};
 use std::{
     io,
@@ -82,18 +82,31 @@ pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves until its handle is told to stop, over TLS while that is on. Must be called inside an
-/// actix system.
+/// How many HTTP connections may be open at once.
+///
+/// They leave descriptors for the database, beside those that are open now. Connections to the
+/// database that are open already would count twice, so this is asked before the actors use it.
+pub fn room(cfg: &Config, store: &Store) -> usize {
+    let files = if store.database() == "sqlite" { SQLITE_FILES } else { 1 };
+    let database = usize::try_from(cfg.database.max_connections).unwrap_or(usize::MAX);
+    let threads = listening::threads(cfg.server.workers);
+    let room = descriptors::connections_max(threads, database.saturating_mul(files));
+    tracing::debug!(room, "HTTP connections at once");
+    room
+}
+
+/// Serves until its handle is told to stop, over TLS while that is on. `room` is as [`room`] says.
+/// Must be called inside an actix system.
 ///
 /// # Errors
 /// If the system gives no threads.
-pub fn serve(listener: TcpListener, tls: Tls, state: State) -> io::Result<ClosableServer> {
-    let cfg = state.config.get();
-    let threads = listening::threads(cfg.server.workers);
-    let files = if state.store.database() == "sqlite" { SQLITE_FILES } else { 1 };
-    let database = usize::try_from(cfg.database.max_connections).unwrap_or(usize::MAX);
-    let room = descriptors::connections_max(threads, database.saturating_mul(files));
-    tracing::debug!(room, "HTTP connections at once");
+pub fn serve(
+    listener: TcpListener,
+    tls: Tls,
+    state: State,
+    room: usize,
+) -> io::Result<ClosableServer> {
+    let threads = listening::threads(state.config.get().server.workers);
     let deadlines = Deadlines::of(state.board.faults());
     let open_max = listening::open_max(room);
     let connections =

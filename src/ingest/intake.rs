@@ -21,6 +21,11 @@ impl Directory {
         self.0.insert(channel, address);
     }
 
+    /// True once the channel's first actor has started.
+    pub fn has(&self, channel: ChannelName) -> bool {
+        self.0.contains_key(&channel)
+    }
+
     fn get(&self, channel: ChannelName) -> Option<actix::Addr<IngestActor>> {
         self.0.get(&channel).map(|it| it.value().clone())
     }
