@@ -35,6 +35,8 @@ pub struct Loaded {
 struct FilesRead {
     /// Those that were read, and those that would have been if they existed.
     paths: Vec<PathBuf>,
+    /// The layers that set something.
+    with_values: Vec<PathBuf>,
     /// SHA-256 of the content of each file in [`NAMED_FILES`], by the key that names it.
     contents: BTreeMap<&'static str, [u8; 32]>,
     /// The keys that files set in vain.
@@ -129,6 +131,11 @@ impl Loaded {
     /// them may change the configuration.
     pub fn read_paths(&self) -> &[PathBuf] {
         &self.files.paths
+    }
+
+    /// The files that set something.
+    pub fn files_with_values(&self) -> &[PathBuf] {
+        &self.files.with_values
     }
 
     /// The keys that files set in vain.
@@ -231,6 +238,9 @@ fn merged(layers: Vec<Table>) -> Table {
 /// Reads all layers, merges them, and fetches what they refer to. Returns the table with its files.
 fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let all = all_layers(sources, errors);
+    let of_paths = sources.layers().into_iter().zip(all.iter().skip(1));
+    let with_values =
+        of_paths.filter(|(_, layer)| !layer.is_empty()).map(|(path, _)| path).collect();
     let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
     let is_variable = |layer: &Table| layer.values().any(|node| node.origin.is_variable());
     let of_files = all.iter().filter(|layer| !is_variable(layer)).cloned().collect();
@@ -238,7 +248,7 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let mut table = merged(all);
     let overruled = overruled(in_files, &show::effective(&table));
     let paths = sources.wanted();
-    let mut files = FilesRead { paths, overruled, ..FilesRead::default() };
+    let mut files = FilesRead { paths, with_values, overruled, ..FilesRead::default() };
     references::files(&table, &mut files.paths);
     references::resolve(&mut table, "", &sources.env, errors);
     if let Some(clients) = table.get_mut("clients") {

@@ -49,8 +49,8 @@ pub(super) struct FileWatch {
     directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
     /// The files, with what was seen of each at the last look.
     files: BTreeMap<PathBuf, Option<FileStamp>>,
-    /// The files that had content when they were accepted.
-    filled: BTreeSet<PathBuf>,
+    /// The files that set something in what was accepted last.
+    with_values: BTreeSet<PathBuf>,
     touched: Arc<Notify>,
     has_warned: bool,
 }
@@ -71,7 +71,7 @@ impl FileWatch {
             names,
             directories: BTreeMap::new(),
             files: BTreeMap::new(),
-            filled: BTreeSet::new(),
+            with_values: BTreeSet::new(),
             touched,
             has_warned: false,
         };
@@ -89,11 +89,10 @@ impl FileWatch {
 
     /// Watches these files from now on, and no others.
     pub(super) fn follow(&mut self, paths: &[PathBuf]) {
-        // Relative paths are of the directory in which the daemon was started.
-        let paths =
-            paths.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         self.files = paths
+            .iter()
             .map(|path| {
+                let path = absolute(path);
                 let seen = FileStamp::of(&path);
                 (path, seen)
             })
@@ -113,28 +112,26 @@ impl FileWatch {
         is_changed
     }
 
-    /// Notes that what the files say now is accepted.
-    pub(super) fn accept(&mut self) {
-        let has_content = |stamp: &Option<FileStamp>| stamp.is_some_and(|it| it.size > 0);
-        let filled = self.files.iter().filter(|(_, stamp)| has_content(stamp));
-        self.filled = filled.map(|(path, _)| path.clone()).collect();
+    /// Notes that a load was accepted in which these files set something.
+    pub(super) fn accept(&mut self, with_values: &[PathBuf]) {
+        self.with_values = with_values.iter().map(|path| absolute(path)).collect();
     }
 
-    /// True if a file is missing or empty that had content when it was accepted: an editor may be
+    /// True if a file is missing or empty that set something when it was accepted: an editor may be
     /// at work.
     pub(super) fn is_unfinished(&self) -> bool {
         self.accepted().any(|(_, stamp)| stamp.is_none_or(|it| it.size == 0))
     }
 
-    /// A file that is empty and had content when it was accepted.
+    /// A file that is empty and set something when it was accepted.
     pub(super) fn emptied(&self) -> Option<&Path> {
         let is_empty = |stamp: &Option<FileStamp>| stamp.is_some_and(|it| it.size == 0);
         self.accepted().find(|(_, stamp)| is_empty(stamp)).map(|(path, _)| path.as_path())
     }
 
-    /// The files that had content when they were accepted, with what was seen of them last.
+    /// The files that set something when they were accepted, with what was seen of them last.
     fn accepted(&self) -> impl Iterator<Item = (&PathBuf, &Option<FileStamp>)> {
-        self.files.iter().filter(|(path, _)| self.filled.contains(*path))
+        self.files.iter().filter(|(path, _)| self.with_values.contains(*path))
     }
 
     /// Watches the directories of all names that lead to the files now.
@@ -195,6 +192,11 @@ fn is_touch(event: Result<&notify::Event, &notify::Error>, names: &BTreeSet<Path
                 && event.paths.iter().any(|path| names.contains(path))
         }
     }
+}
+
+/// Relative paths are of the directory in which the daemon was started.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn kind_of(path: &Path) -> NameKind {

@@ -86,7 +86,7 @@ pub(super) struct TunerTask {
 /// The files, loaded and checked.
 enum Checked {
     /// They say the same as before, except in keys that variables set.
-    Same(Vec<OverruledKey>),
+    Same(Box<Loaded>),
     /// They can be applied.
     Other(Box<Applicable>),
 }
@@ -148,7 +148,7 @@ impl TunerTask {
     /// Changes what runs, until nobody can ask any more.
     pub(super) async fn run(mut self) {
         self.files.follow(&self.running.read_paths_now());
-        self.files.accept();
+        self.files.accept(self.running.files_with_values());
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -204,7 +204,7 @@ impl TunerTask {
         self.debounce.finished();
         let status = self.status.borrow().clone();
         let is_known = match (&checked, status.refused()) {
-            (Ok(Checked::Same(overruled)), None) => self.newly_overruled(overruled).is_empty(),
+            (Ok(Checked::Same(same)), None) => self.newly_overruled(same.overruled()).is_empty(),
             (Err(errors), Some(refused)) => errors.0 == refused.errors,
             (Ok(_), _) | (Err(_), None) => false,
         };
@@ -218,13 +218,17 @@ impl TunerTask {
     async fn check(&mut self) -> Result<Checked, ConfigErrors> {
         // Watch the files first, so that no change between the two is missed.
         self.files.follow(&self.running.read_paths_now());
-        if let Some(path) = self.files.emptied() {
-            return Err(emptied(path));
+        let next = self.running.load_again();
+        // Look again: a file that was emptied while it was read is seen only now.
+        let is_emptied = self.files.emptied().map(emptied);
+        self.files.look();
+        if let Some(errors) = is_emptied.or_else(|| self.files.emptied().map(emptied)) {
+            return Err(errors);
         }
-        let next = self.running.load_again()?;
+        let next = next?;
         let files_hash = next.hash().to_owned();
         if files_hash == self.files_hash {
-            return Ok(Checked::Same(next.overruled().to_vec()));
+            return Ok(Checked::Same(Box::new(next)));
         }
         let change = Loaded::plan(&self.running, next)?;
         let prepared = (self.setup.prepare)(Arc::new(change.loaded.clone())).await?;
@@ -243,9 +247,10 @@ impl TunerTask {
         let (mut applying, mut overruled) = (old.applying.clone(), Vec::new());
         let (outcome, changed, errors) = match checked {
             Err(ConfigErrors(errors)) => (ReloadOutcome::Refused, Vec::new(), errors),
-            Ok(Checked::Same(all)) => {
-                overruled = self.newly_overruled(&all);
-                self.overruled = all;
+            Ok(Checked::Same(same)) => {
+                overruled = self.newly_overruled(same.overruled());
+                self.overruled = same.overruled().to_vec();
+                self.files.accept(same.files_with_values());
                 (ReloadOutcome::Unchanged, Vec::new(), Vec::new())
             }
             Ok(Checked::Other(other)) => {
@@ -253,14 +258,12 @@ impl TunerTask {
                 overruled = self.newly_overruled(change.loaded.overruled());
                 self.overruled = change.loaded.overruled().to_vec();
                 applying = Written::new(&self.running.config).left(&change.loaded.config);
+                self.files.accept(change.loaded.files_with_values());
                 self.apply(change.loaded, files_hash, prepared);
                 (loaded_at, pending) = (wall_clock(), change.pending);
                 (ReloadOutcome::Applied, change.changed, Vec::new())
             }
         };
-        if outcome != ReloadOutcome::Refused {
-            self.files.accept();
-        }
         let report = Arc::new(ReloadReport {
             outcome,
             by,
