@@ -171,7 +171,7 @@ impl Pool {
             self.applied = Some(wanted);
         }
         // Last the board: who reads the new size there finds the slots that leave, too.
-        self.setup.post.configured(&config, pools.configured(kind.0).size);
+        self.setup.post.configured(&config);
         if before != Some(wanted) {
             self.setup.board.changed();
         }

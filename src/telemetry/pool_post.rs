@@ -18,7 +18,6 @@ use tokio::time::Instant;
 pub struct PoolPost {
     kind: JobKind,
     size: AtomicUsize,
-    configured_size: AtomicUsize,
     leaving: AtomicUsize,
     busy: AtomicUsize,
     claimed: AtomicUsize,
@@ -43,8 +42,6 @@ pub struct PoolView {
     pub kind: JobKind,
     /// How many slots are wanted: those of the configuration, or of an operator's override.
     pub size: usize,
-    /// How many slots the configuration's files want.
-    pub configured_size: usize,
     /// How many slots beyond `size` are still there, because they run a job.
     pub leaving: usize,
     /// How many slots run a job, those that are leaving included.
@@ -85,7 +82,6 @@ impl PoolPost {
         Self {
             kind,
             size: AtomicUsize::new(0),
-            configured_size: AtomicUsize::new(0),
             leaving: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
@@ -102,11 +98,10 @@ impl PoolPost {
         }
     }
 
-    /// Posts the configuration to which the pool was fitted. `configured_size`: the size that the
-    /// files want. The slots that are leaving must be posted before.
-    pub fn configured(&self, config: &PoolConfig, configured_size: usize) {
+    /// Posts the configuration to which the pool was fitted. The slots that are leaving must be
+    /// posted before.
+    pub fn configured(&self, config: &PoolConfig) {
         let timeout_ms = u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX);
-        self.configured_size.store(configured_size, Ordering::Relaxed);
         self.paused.store(config.paused, Ordering::Relaxed);
         self.max_attempts.store(u64::from(config.max_attempts), Ordering::Relaxed);
         self.timeout_ms.store(timeout_ms, Ordering::Relaxed);
@@ -168,7 +163,6 @@ impl PoolPost {
         PoolView {
             kind: self.kind,
             size,
-            configured_size: self.configured_size.load(Ordering::Relaxed),
             leaving: self.leaving.load(Ordering::Relaxed),
             busy: self.busy.load(Ordering::Relaxed),
             claimed: self.claimed.load(Ordering::Relaxed),

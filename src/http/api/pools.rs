@@ -276,7 +276,7 @@ impl PoolJson {
         Self {
             kind: pool.kind.0,
             size: pool.size,
-            configured_size: pool.configured_size,
+            configured_size: pools.configured(pool.kind.0).size,
             busy: pool.busy,
             leaving: pool.leaving,
             claimed: pool.claimed,
