@@ -119,6 +119,7 @@ const THEIRS: [&str; 3] = [
 
 on_both_daemons! {
     async fn a_database_with_tables_of_another_program_ends_the_start(place: Place) {
+        let place = place.empty();
         let scratch = Scratch::new("unusable");
         let file = format!("{}?mode=rwc", url_of(&scratch.path().join("theirs.db")));
         let url = place.database_url().unwrap_or(&file);

@@ -247,6 +247,7 @@ fn a_secret_that_nobody_can_send_is_refused_with_the_reason() {
 
 on_both_daemons! {
     async fn migrations_go_up_and_down_by_hand(place: Place) {
+        let place = place.empty();
         let scratch = Scratch::new("cli");
         let directory = scratch.path();
         let in_file = format!("sqlite://{}", directory.join("by-hand.db").display());

@@ -42,7 +42,7 @@ macro_rules! on_both_daemons {
 /// Where one test's daemons keep what they store.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The test's own empty PostgreSQL database, or `None`: SQLite in the daemon's own directory.
+    /// The test's own PostgreSQL database, or `None`: SQLite in the daemon's own directory.
     database_url: Option<String>,
     /// The same database behind a pooler.
     pooled_url: Option<String>,
@@ -60,16 +60,27 @@ impl Place {
         Some(Self::on(postgres::server()?))
     }
 
-    /// A fresh database on this server.
+    /// A fresh database on this server, with the schema of this version.
     pub fn on(server: &postgres::Server) -> Self {
-        let name = server.create_database("daemon");
+        let name = server.create_migrated_database("daemon");
         Self { database_url: Some(server.url(&name)), pooled_url: None }
+    }
+
+    /// A fresh database of the same kind, without a schema.
+    pub fn empty(&self) -> Self {
+        match postgres::server().filter(|_| !self.is_sqlite()) {
+            None => Self::sqlite(),
+            Some(server) => {
+                let name = server.create_database("empty");
+                Self { database_url: Some(server.url(&name)), pooled_url: None }
+            }
+        }
     }
 
     /// A fresh PostgreSQL database that daemons reach through this pooler, and tests past it.
     pub fn behind(pooler: &PgBouncer) -> Self {
         let server = postgres::server().expect("a pooler has a server behind it");
-        let name = server.create_database("pooled");
+        let name = server.create_migrated_database("pooled");
         Self { database_url: Some(server.url(&name)), pooled_url: Some(pooler.url(&name)) }
     }
 

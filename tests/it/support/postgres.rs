@@ -42,6 +42,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("synchronous_commit", "on"),
     ("full_page_writes", "off"),
+    // With hundreds of databases, a worker for one of them would start several times a second.
+    ("autovacuum", "off"),
     // Postroom sets what it needs, whatever a server's default is.
     ("default_transaction_isolation", "repeatable read"),
 ];
