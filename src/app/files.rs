@@ -124,6 +124,29 @@ pub fn lock_path(path: &Path) -> PathBuf {
     beside(path, LOCK_ENDING)
 }
 
+/// The process that holds the lock of the file; `None` if there is none, or if the system does not
+/// tell. The lock itself is not touched: a start at that moment would fail.
+pub fn holder_of(path: &Path) -> Option<u32> {
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).ok()?);
+    holder_in(&fs::read_to_string("/proc/locks").ok()?, inode)
+}
+
+/// The process with a lock on the whole file of this inode, in the system's list of locks:
+/// `7: FLOCK  ADVISORY  WRITE 4711 fd:01:131090 0 EOF`.
+fn holder_in(locks: &str, inode: u64) -> Option<u32> {
+    let inode = inode.to_string();
+    locks.lines().find_map(|lock| {
+        let fields: Vec<&str> = lock.split_whitespace().collect();
+        match fields.as_slice() {
+            // A process that only waits has `->` in the second place.
+            [_, "FLOCK", _, _, pid, file, ..] if file.rsplit(':').next() == Some(&inode) => {
+                pid.parse().ok()
+            }
+            _ => None,
+        }
+    })
+}
+
 /// The path of the file beside `path` whose name is longer by `ending`.
 pub(super) fn beside(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -133,4 +156,21 @@ pub(super) fn beside(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
 
 fn file_error(path: &Path, source: io::Error) -> AppError {
     AppError::File { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_the_one_with_the_lock_on_that_file() {
+        let locks = "1: POSIX  ADVISORY  READ 7 fd:01:99 128 128\n\
+                     2: FLOCK  ADVISORY  WRITE 4711 fd:01:99 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 4712 fd:01:98 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 4713 fd:01:199 0 EOF\n";
+        for (inode, pid) in [(99, Some(4711)), (98, None), (199, Some(4713)), (9, None)] {
+            assert_eq!(holder_in(locks, inode), pid, "{inode}");
+        }
+        assert_eq!(holder_in("nonsense\n\n", 1), None);
+    }
 }

@@ -2,6 +2,7 @@
 //! may use every module except `cli`, which uses this one.
 
 mod actors;
+mod address_file;
 mod backup;
 mod daemon;
 mod files;
@@ -16,15 +17,19 @@ mod waiting_room;
 pub use crate::domain::Role;
 
 pub use self::{
+    address_file::DaemonAddress,
     backup::{BackedUp, back_up},
     daemon::Daemon,
-    files::lock_path,
+    files::{holder_of, lock_path},
     private::{Distrust, IsOpen, judge, others_can_exchange_files},
     service_manager::ServiceManager,
     token::{read_token, token_path},
 };
 
-use self::{daemon::StartOptions, files::lock_database, waiting_room::WaitingRoom};
+use self::{
+    address_file::keep_address, daemon::StartOptions, files::lock_database,
+    waiting_room::WaitingRoom,
+};
 use crate::{
     config::{self, Config, Loaded},
     domain::JobKind,
@@ -187,6 +192,7 @@ pub fn serve(loaded: Loaded, role: Role, ignores_overrides: bool) -> Result<Exit
     for warning in loaded.config.warnings() {
         tracing::warn!("{warning}");
     }
+    let _address = keep_address(&loaded);
     run(loaded, registry::postroom(), StartOptions { role, ignores_overrides })
 }
 

@@ -1,11 +1,12 @@
 //! A client of the admin API, for the commands that talk to a running daemon.
 
 use super::{
+    daemon::{DaemonFound, UrlArg},
     failure::Failure,
     files::Files,
-    http::{ProblemText, below, client, no_answer, parse_url, shown, url_of, warn_if_in_clear},
+    http::{ProblemText, below, client, no_answer, shown, warn_if_in_clear},
     operator,
-    output::{TimeArgs, Times},
+    output::{TimeArgs, Times, complain, line},
     token::{Token, TokenArgs},
 };
 use crate::config::Sources;
@@ -22,9 +23,8 @@ const ACTOR: &str = "x-postroom-actor";
 /// Which daemon to ask, and how to print its answer.
 #[derive(clap::Args)]
 pub(super) struct Remote {
-    /// URL of the daemon [default: `server.bind` of the configuration]
-    #[arg(long, value_name = "URL", value_parser = parse_url, env = "POSTROOM_URL", help_heading = "Daemon")]
-    url: Option<Url>,
+    #[command(flatten)]
+    url: UrlArg,
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
@@ -48,8 +48,10 @@ pub(super) struct Admin {
 pub(super) enum AdminRefusal {
     /// It refused this request.
     This(Refused),
-    /// It would refuse every request: it wants another token, or is no daemon.
+    /// It is no daemon.
     All(String),
+    /// It wants another token, and would refuse every request.
+    Token(String),
     /// It does not answer.
     Away(String),
 }
@@ -75,7 +77,7 @@ impl fmt::Display for AdminRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::This(refused) => refused.fmt(f),
-            Self::All(message) | Self::Away(message) => f.write_str(message),
+            Self::All(message) | Self::Token(message) | Self::Away(message) => f.write_str(message),
         }
     }
 }
@@ -92,32 +94,32 @@ impl Remote {
         self.files.clone().over(files.clone()).sources()
     }
 
-    /// Finds the daemon's URL and its token, and warns if the token would go out in clear text.
-    /// `files` are those given before the command. Sends nothing yet.
+    /// Finds the daemon's URL and its token, and warns if the configuration is wrong, or if the token
+    /// would go out in clear text. `files` are those given before the command. Sends nothing yet.
     ///
     /// # Errors
-    /// If the configuration or the token cannot be read.
+    /// If the URL or the token cannot be found out.
     pub(super) fn connect(self, files: Files) -> Result<Admin, Failure> {
-        let admin = self.admin(files)?;
+        let (admin, warnings) = self.found(files)?;
+        for warning in warnings {
+            complain(&line(&format!("warning: {warning}")));
+        }
         if admin.token.secret.is_some() {
             warn_if_in_clear(&admin.base, "the admin token");
         }
         Ok(admin)
     }
 
-    /// [`Self::connect`] without the warning, for completions: they print nothing else.
+    /// [`Self::connect`] without the warnings, for completions: they print nothing else.
     pub(super) fn admin(self, files: Files) -> Result<Admin, Failure> {
+        self.found(files).map(|(admin, _)| admin)
+    }
+
+    fn found(self, files: Files) -> Result<(Admin, Vec<String>), Failure> {
         let Self { url, token, files: own, json: _, times: _ } = self;
-        let (base, token) = match (url, token.given()?) {
-            // With both options the configuration is not read: it need not be valid, or exist.
-            (Some(url), Some(token)) => (url, token),
-            (url, token) => {
-                let config = own.over(files).load()?;
-                let base = url.map_or_else(|| url_of(&config), Ok)?;
-                (base, token.map_or_else(|| Token::of(&config), Ok)?)
-            }
-        };
-        Ok(Admin { http: client(&base, 1)?, base, token })
+        let (url, token, sources) = (url.given()?, token.given()?, own.over(files).sources());
+        let DaemonFound { base, token, warnings } = DaemonFound::find(url, token, &sources)?;
+        Ok((Admin { http: client(&base, 1)?, base, token }, warnings))
     }
 
     /// How the options say that times are printed.
@@ -130,10 +132,16 @@ impl Token {
     /// The message for an answer of 401.
     fn refused(&self, base: &Url) -> String {
         let (base, source) = (shown(base), &self.source);
+        let not_applied = if self.is_configured() {
+            ". If `admin.token` was changed and is not applied yet, send the daemon SIGHUP \
+             (`systemctl kill -s HUP postroom`), or give the token of before"
+        } else {
+            ""
+        };
         if self.secret.is_some() {
             format!(
                 "the daemon at {base} refused the token from {source}: give its own by POSTROOM_TOKEN \
-                 or --token-file, or name its configuration with --config"
+                 or --token-file, or name its configuration with --config{not_applied}"
             )
         } else {
             format!(
@@ -206,6 +214,11 @@ impl Admin {
         items.map(Vec::as_slice).ok_or_else(|| Failure::Failed(self.stranger("no list")))
     }
 
+    /// True if the token is that of the configuration here.
+    pub(super) fn has_configured_token(&self) -> bool {
+        self.token.is_configured()
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         below(&below(&self.base, &["api", "v1"]), path)
     }
@@ -222,7 +235,7 @@ impl Admin {
         let bytes = answer.bytes().await.map_err(away)?;
         let body: Option<Value> = serde_json::from_slice(&bytes).ok();
         if status == StatusCode::UNAUTHORIZED {
-            return Err(AdminRefusal::All(self.token.refused(&self.base)));
+            return Err(AdminRefusal::Token(self.token.refused(&self.base)));
         }
         match body {
             Some(body) if status.is_success() => Ok(body),
@@ -280,7 +293,7 @@ mod tests {
 
     fn ask(url: &str) -> Result<Value, String> {
         let remote = Remote {
-            url: Some(parse_url(url).expect("a URL")),
+            url: UrlArg::of(url),
             token: TokenArgs::of("hunter2"),
             files: Files::default(),
             json: false,
@@ -291,7 +304,7 @@ mod tests {
         let answer = block_on(admin.get(&["jobs"], &query)).ok().expect("a runtime");
         answer.map_err(|refusal| match refusal {
             AdminRefusal::This(refused) => format!("this: {refused}"),
-            AdminRefusal::All(message) => format!("all: {message}"),
+            AdminRefusal::All(message) | AdminRefusal::Token(message) => format!("all: {message}"),
             AdminRefusal::Away(message) => format!("away: {message}"),
         })
     }

@@ -50,14 +50,21 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
 /// The URL of the daemon with this configuration.
 ///
 /// # Errors
-/// If the configuration does not tell it: the port is 0, or TLS needs a host name.
+/// As [`url_at`].
 pub(super) fn url_of(config: &Config) -> Result<Url, Failure> {
-    let bind = config.server.bind;
+    url_at(config.server.bind, config.server.tls.is_some())
+}
+
+/// The URL of a daemon that listens at `bind`.
+///
+/// # Errors
+/// If that does not tell it: the port is 0, or TLS needs a host name.
+pub(super) fn url_at(bind: SocketAddr, has_tls: bool) -> Result<Url, Failure> {
     if bind.port() == 0 {
         let message = "`server.bind` has port 0, which is another one at every start: name the daemon with --url";
         return Err(Failure::Wrong(message.to_owned()));
     }
-    if config.server.tls.is_some() {
+    if has_tls {
         let message = "`server.tls` is set, and no certificate names an address: name the daemon with \
                        --url https://…";
         return Err(Failure::Wrong(message.to_owned()));

@@ -11,6 +11,7 @@ mod bench;
 mod bulk;
 mod completions;
 mod config;
+mod daemon;
 mod doctor;
 mod explain;
 mod failure;

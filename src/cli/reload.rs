@@ -1,7 +1,7 @@
 //! `postroom reload`: has a running daemon read its configuration again.
 
 use super::{
-    admin::{Admin, Remote},
+    admin::{Admin, AdminRefusal, Remote},
     failure::Failure,
     files::Files,
     http::block_on,
@@ -17,6 +17,11 @@ const REFUSED: u8 = 2;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two looks at what is still being applied.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a daemon takes at most to see a change of its files. It counts wrong tokens, so it is not
+/// asked much oftener.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
+/// The pause before a daemon that refused the token is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ReloadArgs {
@@ -47,7 +52,7 @@ pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
 async fn reload(admin: &Admin, wait: Option<Duration>) -> Result<Value, Failure> {
     let limit = wait.unwrap_or(ANSWER_LIMIT);
     let until = Instant::now() + limit;
-    let answer = tokio::time::timeout_at(until, admin.post(&["config", "reload"], &[], None)).await;
+    let answer = tokio::time::timeout_at(until, asked(admin, until)).await;
     let mut report = answer.map_err(|_| {
         let limit = humantime::format_duration(limit);
         Failure::Failed(format!("the daemon has not reloaded within {limit}: its log may say why"))
@@ -61,6 +66,22 @@ async fn reload(admin: &Admin, wait: Option<Duration>) -> Result<Value, Failure>
         }
     }
     Ok(report)
+}
+
+/// The answer of the daemon. A token that was changed in the files just now is refused until the
+/// daemon has seen that change: then it is asked again.
+async fn asked(admin: &Admin, until: Instant) -> Result<Value, AdminRefusal> {
+    let until = until.min(Instant::now() + SEEN_WITHIN);
+    loop {
+        match admin.post(&["config", "reload"], &[], None).await {
+            Err(AdminRefusal::Token(_))
+                if admin.has_configured_token() && Instant::now() + ASK_AGAIN_AFTER < until =>
+            {
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// A report for people.

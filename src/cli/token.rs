@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use crate::{
     app::{read_token, token_path},
-    config::{Config, Secret},
+    config::Secret,
 };
 use reqwest::header::HeaderValue;
 use std::{
@@ -18,6 +18,8 @@ use std::{
 const VARIABLE: &str = "POSTROOM_TOKEN";
 /// The value of `--token` that means standard input.
 const STDIN: &str = "-";
+/// The source of a token that the configuration has.
+const CONFIGURED: &str = "`admin.token` in the configuration";
 
 /// The options for the admin token.
 #[derive(clap::Args)]
@@ -26,10 +28,10 @@ pub(super) struct TokenArgs {
     /// every user of this machine in the list of processes: use `POSTROOM_TOKEN` or `--token-file`
     /// [default: `POSTROOM_TOKEN`, `admin.token`, or the token that the daemon's first start made
     /// and kept]
-    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    #[arg(long, value_name = "TOKEN", value_parser = secret, help_heading = "Daemon")]
     token: Option<Secret>,
     /// File with the admin token of the daemon
-    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    #[arg(long, value_name = "FILE", conflicts_with = "token", help_heading = "Daemon")]
     token_file: Option<PathBuf>,
 }
 
@@ -98,13 +100,13 @@ impl Token {
         Self { secret: Some(secret), source: source.to_owned() }
     }
 
-    /// The token of the daemon with this configuration.
+    /// The token of a daemon: that of its configuration, else the one that its first start made.
     ///
     /// # Errors
     /// If it cannot be read, or cannot be a token.
-    pub(super) fn of(config: &Config) -> Result<Self, Failure> {
-        if let Some(secret) = &config.admin.token {
-            return Self::from(secret.clone(), "`admin.token` in the configuration").checked();
+    pub(super) fn of(configured: Option<&Secret>) -> Result<Self, Failure> {
+        if let Some(secret) = configured {
+            return Self::from(secret.clone(), CONFIGURED).checked();
         }
         let path = token_path();
         let source = path.display().to_string();
@@ -117,6 +119,11 @@ impl Token {
                  the token by {VARIABLE} or --token-file"
             ))),
         }
+    }
+
+    /// True if the token is that of the configuration.
+    pub(super) fn is_configured(&self) -> bool {
+        self.source == CONFIGURED
     }
 
     fn checked(self) -> Result<Self, Failure> {

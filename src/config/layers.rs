@@ -33,7 +33,7 @@ impl Origin {
 
     /// True if an environment variable sets the value.
     pub(super) fn is_variable(&self) -> bool {
-        self.place.starts_with(VARIABLE)
+        is_place_of_variable(&self.place)
     }
 
     /// This place, with the variable or file that it refers to in parentheses.
@@ -46,6 +46,11 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.place)
     }
+}
+
+/// True for the place of a value that an environment variable sets.
+pub(super) fn is_place_of_variable(place: &str) -> bool {
+    place.starts_with(VARIABLE)
 }
 
 /// A section: its values by key.
@@ -181,6 +186,22 @@ pub(super) fn read_file(path: &Path, errors: &Errors) -> Table {
             Table::new()
         }
     }
+}
+
+/// Reads what can be read of a configuration file: all of it, or the lines above the first error.
+/// Says whether it is all.
+pub(super) fn read_above_error(path: &Path) -> (Table, bool) {
+    let Ok(found) = read_bounded(path, FILE_BYTES_MAX) else { return (Table::new(), false) };
+    let name = path.display().to_string();
+    // The caller has the errors.
+    let errors = Errors::default();
+    let end = match Document::parse(found.text.as_str()) {
+        Ok(_) => return (parse(&name, &found.text, false, &errors), true),
+        Err(error) => error.span().map_or(0, |span| span.start),
+    };
+    let above = found.text.get(..end).unwrap_or_default();
+    let above = above.get(..above.rfind('\n').map_or(0, |at| at + 1)).unwrap_or_default();
+    (parse(&name, above, false, &errors), false)
 }
 
 /// Parses TOML and notes the line of each value.

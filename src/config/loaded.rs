@@ -149,7 +149,7 @@ impl Loaded {
     }
 
     /// The layers that it was read from.
-    pub(super) fn sources(&self) -> &Sources {
+    pub fn sources(&self) -> &Sources {
         &self.sources
     }
 
@@ -227,7 +227,8 @@ pub(super) fn all_layers(sources: &Sources, errors: &Errors) -> Vec<Table> {
     all
 }
 
-fn merged(layers: Vec<Table>) -> Table {
+/// The layers merged, a later one over an earlier one.
+pub(super) fn merged(layers: Vec<Table>) -> Table {
     let mut table = Table::new();
     for layer in layers {
         layers::merge(&mut table, layer);

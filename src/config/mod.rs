@@ -11,6 +11,7 @@
 //! `reader` turns values into types, `sections` and `client` check them, `relations` checks them
 //! against each other, `warnings` notes what is allowed but unsafe.
 
+mod access;
 mod channel;
 mod client;
 mod database_url;
@@ -45,6 +46,7 @@ mod secrets_tests;
 mod tests;
 
 pub use self::{
+    access::DaemonAccess,
     channel::{ClientChannel, Signature, SignatureScheme},
     client::{AutoReply, AutoSend, Client, Schedule},
     database_url::DatabaseUrl,
@@ -66,6 +68,7 @@ pub use self::{
 use self::{
     error::Errors,
     layers::{Origin, Table, TreeNode},
+    loaded::merged,
     reader::SectionReader,
 };
 use crate::domain::{ChannelName, JobKind, PoolOverride};
@@ -112,7 +115,7 @@ impl Sources {
     }
 
     /// The files that are read, or would be if they existed.
-    fn wanted(&self) -> Vec<PathBuf> {
+    pub fn wanted(&self) -> Vec<PathBuf> {
         self.files.iter().cloned().chain(self.has_local.then(|| LOCAL.into())).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use crate::{
-    app::{Distrust, IsOpen, judge, lock_path, others_can_exchange_files, token_path},
+    app::{Distrust, IsOpen, holder_of, judge, lock_path, others_can_exchange_files, token_path},
     cli::failure::chain,
     config::{Config, ConfigErrors, Loaded, Sources},
     registry, store,
@@ -173,27 +173,10 @@ pub(super) fn disk(config: &Config) -> Finding {
 }
 
 /// The process that holds the lock of the SQLite file; `None` if there is none, or if the system
-/// does not tell. The lock itself is not touched: a start at that moment would fail.
+/// does not tell.
 pub(super) fn lock_holder(config: &Config) -> Option<u32> {
     let path = store::sqlite_path(config.database.url.expose())?;
-    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(lock_path(&path)).ok()?);
-    holder_in(&fs::read_to_string("/proc/locks").ok()?, inode)
-}
-
-/// The process with a lock on the whole file of this inode, in the system's list of locks:
-/// `7: FLOCK  ADVISORY  WRITE 4711 fd:01:131090 0 EOF`.
-fn holder_in(locks: &str, inode: u64) -> Option<u32> {
-    let inode = inode.to_string();
-    locks.lines().find_map(|lock| {
-        let fields: Vec<&str> = lock.split_whitespace().collect();
-        match fields.as_slice() {
-            // A process that only waits has `->` in the second place.
-            [_, "FLOCK", _, _, pid, file, ..] if file.rsplit(':').next() == Some(&inode) => {
-                pid.parse().ok()
-            }
-            _ => None,
-        }
-    })
+    holder_of(&lock_path(&path))
 }
 
 /// The text of an error with its causes, for a finding.
@@ -272,17 +255,5 @@ mod tests {
         fs::set_permissions(data_directory.join("x.db"), fs::Permissions::from_mode(0o644))
             .expect("a mode");
         assert_eq!(grade(), Grade::Warn);
-    }
-
-    #[test]
-    fn the_holder_of_a_lock_is_the_one_with_the_lock_on_that_file() {
-        let locks = "1: POSIX  ADVISORY  READ 7 fd:01:99 128 128\n\
-                     2: FLOCK  ADVISORY  WRITE 4711 fd:01:99 0 EOF\n\
-                     2: -> FLOCK  ADVISORY  WRITE 4712 fd:01:98 0 EOF\n\
-                     3: FLOCK  ADVISORY  WRITE 4713 fd:01:199 0 EOF\n";
-        for (inode, pid) in [(99, Some(4711)), (98, None), (199, Some(4713)), (9, None)] {
-            assert_eq!(holder_in(locks, inode), pid, "{inode}");
-        }
-        assert_eq!(holder_in("nonsense\n\n", 1), None);
     }
 }

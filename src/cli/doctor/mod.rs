@@ -15,9 +15,10 @@ use self::{
     finding::{Finding, Grade},
 };
 use super::{
+    daemon::UrlArg,
     failure::Failure,
     files::Files,
-    http::{block_on, parse_url, url_of},
+    http::{block_on, url_of},
     output,
     token::{Token, TokenArgs},
 };
@@ -30,9 +31,8 @@ const NOT_WELL: u8 = 3;
 
 #[derive(clap::Args)]
 pub(super) struct DoctorArgs {
-    /// URL of the daemon [default: `server.bind` of the configuration]
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
-    url: Option<Url>,
+    #[command(flatten)]
+    url: UrlArg,
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(super) struct DoctorArgs {
 pub(super) fn run(args: DoctorArgs, files: Files) -> Result<ExitCode, Failure> {
     let DoctorArgs { url, token, files: own, json } = args;
     let sources = own.over(files).sources();
-    let token = token.given()?;
+    let (url, token) = (url.given()?, token.given()?);
     let findings = block_on(examine(&sources, url, token))?;
     if json {
         output::print_json(&finding::document(&findings))?;
@@ -98,7 +98,7 @@ async fn running(
             return vec![Finding::warn(CHECK, "not asked", failure.to_string())];
         }
     };
-    let token = match token.map_or_else(|| Token::of(&loaded.config), Ok) {
+    let token = match token.map_or_else(|| Token::of(loaded.config.admin.token.as_ref()), Ok) {
         Ok(token) => token,
         Err(failure) => return vec![Finding::bad("token", "not found", failure.to_string())],
     };

@@ -32,7 +32,11 @@ pub(in crate::cli) async fn change_each(
                 let why = near::or_elsewhere(admin, spec, id, &why).await;
                 refused.push(format!("{} {id}: {why}", spec.noun));
             }
-            Err(AdminRefusal::All(message) | AdminRefusal::Away(message)) => {
+            Err(
+                AdminRefusal::All(message)
+                | AdminRefusal::Token(message)
+                | AdminRefusal::Away(message),
+            ) => {
                 refused.push(message);
                 break;
             }

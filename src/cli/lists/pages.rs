@@ -101,7 +101,7 @@ pub(super) async fn explained(
             spec.plural
         )),
         AdminRefusal::This(refused) => near::with_meant(admin, spec, query, refused).await,
-        AdminRefusal::All(_) | AdminRefusal::Away(_) => refusal.into(),
+        AdminRefusal::All(_) | AdminRefusal::Token(_) | AdminRefusal::Away(_) => refusal.into(),
     }
 }
 

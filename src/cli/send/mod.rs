@@ -9,13 +9,13 @@ use self::{
     report::Report,
 };
 use super::{
+    daemon::UrlArg,
     failure::Failure,
     files::Files,
-    http::{block_on, parse_url, warn_if_in_clear},
+    http::{block_on, warn_if_in_clear},
 };
 use crate::config::Rate;
 use std::path::PathBuf;
-use url::Url;
 
 /// The greatest `--connections`. With more, a process would exceed the usual limit of open files.
 const CONNECTIONS_MAX: i64 = 1_000;
@@ -42,9 +42,8 @@ pub(super) struct SendArgs {
     /// The most requests at the same time
     #[arg(long, value_name = "C", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=CONNECTIONS_MAX))]
     connections: u16,
-    /// URL of the daemon [default: `server.bind` of the configuration]
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
-    url: Option<Url>,
+    #[command(flatten)]
+    url: UrlArg,
     #[command(flatten)]
     files: Files,
     /// Print JSON
@@ -63,9 +62,9 @@ pub(super) fn run(args: SendArgs, files: Files) -> Result<(), Failure> {
         Some(path) => Bodies::file(path)?,
         None => Bodies::samples(channel.clone(), args.event)?,
     };
-    let config = args.files.over(files).load()?;
+    let (url, config) = (args.url.given()?, args.files.over(files).load()?);
     let target =
-        target::find(&config, channel.name(), args.client.as_deref(), args.url, args.connections)?;
+        target::find(&config, channel.name(), args.client.as_deref(), url, args.connections)?;
     if target.secret.is_some() {
         warn_if_in_clear(&target.base, "the webhook's secret");
     }

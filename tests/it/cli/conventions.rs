@@ -66,6 +66,35 @@ async fn the_environment_may_name_the_daemon_and_its_token() {
     let args = ["pools", "list", "--url", &other];
     let (out, err) = ends_with(1, &with_env(&daemon, &args, &named));
     assert!(out.is_empty() && err.contains(&other), "{err}");
+    // The usage shows no option as required that the environment has set.
+    let (_, err) = ends_with(2, &with_env(&daemon, &["pools", "list", "--nonsense"], &named));
+    assert!(err.contains("Usage: postroom pools list [OPTIONS]"), "{err}");
+    ends_with(0, &with_env(&daemon, &["send", "sms", "--client", "demo"], &named));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_is_found_and_reached_while_its_files_are_wrong_or_not_applied() {
+    let mut daemon = Daemon::start(Options::default()).await;
+    // Wrong files: what can be read of them is used.
+    std::fs::write(daemon.directory().join("wrong.toml"), "[pools.default]\nsize = = 4\n").unwrap();
+    let wrong = ["pools", "list", "--config", "harness.toml", "--config", "wrong.toml"];
+    let (out, err) = ends_with(0, &with_env(&daemon, &wrong, &[]));
+    assert!(out.contains("SELF_CHECK"), "{out}");
+    assert!(err.starts_with("warning: wrong.toml:2: not valid TOML"), "{err}");
+    let (_, err) =
+        ends_with(2, &with_env(&daemon, &["pools", "list", "--config", "wrong.toml"], &[]));
+    assert!(err.contains("wrong.toml:2") && err.contains("--url or POSTROOM_URL"), "{err}");
+    // An address that waits for a restart, and a token that is not applied yet.
+    let own = ["--config", "harness.toml", "--config", "test.toml"];
+    let reload = [&own[..], &["reload", "--wait", "10s"]].concat();
+    let bind = format!("127.0.0.1:{}", free_port());
+    daemon.configure(&format!(
+        "[server]\nbind = \"{bind}\"\n[admin]\ntoken = \"another-admin-token-for-tests\"\n"
+    ));
+    let (out, err) = ends_with(0, &with_env(&daemon, &reload, &[]));
+    assert!(out.contains("server.bind"), "{out}");
+    assert!(err.starts_with(&format!("warning: `server.bind` is {bind}")), "{err}");
+    ends_with(0, &with_env(&daemon, &[&own[..], &["pools", "list"]].concat(), &[]));
 }
 
 #[test]
