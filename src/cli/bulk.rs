@@ -6,7 +6,7 @@ use super::{
     http::block_on,
     lists::{JobList, Listed, table_of},
     output::{self, Times, complain, line, text},
-    prompt::confirm,
+    prompt::{confirm, typed_for},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,8 +16,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the daemon is asked how far the operation is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// Up to this number of jobs the person types `yes`; above, the number.
-const TYPED_ABOVE: u64 = 100;
 /// The columns of the examples.
 const EXAMPLE_COLUMNS: [&str; 5] = ["id", "kind", "status", "client_id", "last_error"];
 
@@ -62,10 +60,9 @@ pub(super) fn run(
     // 2. Ask.
     if count > 0 && !args.yes {
         complain(&overview(&counted, count, is_exact, times));
-        let typed = if count > TYPED_ABOVE { count.to_string() } else { "yes".to_owned() };
         confirm(
             &format!("this will {verb} {} (--dry-run only counts)", jobs(count, is_exact)),
-            &typed,
+            &typed_for(count),
         )?;
     }
     // 3. Start.

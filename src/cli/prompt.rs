@@ -3,6 +3,14 @@
 use super::failure::Failure;
 use std::io::{self, IsTerminal, Write};
 
+/// Up to this number of objects the person types `yes`; above, the number.
+const TYPED_ABOVE: u64 = 100;
+
+/// What the person types to confirm a change of `count` objects.
+pub(super) fn typed_for(count: u64) -> String {
+    if count > TYPED_ABOVE { count.to_string() } else { "yes".to_owned() }
+}
+
 /// Asks for confirmation of `what`, a sentence about the consequences. The person types `word`.
 ///
 /// # Errors

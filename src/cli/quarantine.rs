@@ -6,11 +6,12 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{ListArgs, Listed, Pages, QuarantineList, ShowArgs, change_each},
-    output::text,
+    lists::{ListArgs, Listed, Pages, QuarantineList, ShowArgs, change_each, table_of},
+    output::{self, Times, text},
+    prompt::{confirm, typed_for},
 };
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub(super) enum QuarantineCommand {
@@ -47,8 +48,16 @@ pub(super) struct QuarantineSelection {
     /// All items that are held, the oldest first
     #[arg(long)]
     all: bool,
+    /// Do not ask
+    #[arg(long, conflicts_with = "ids")]
+    yes: bool,
+    /// Count the items that are held and show three of them; change nothing
+    #[arg(long, conflicts_with_all = ["yes", "ids"])]
+    dry_run: bool,
 }
 
+/// How many items are shown before all are changed.
+const EXAMPLES: usize = 3;
 const REPLAYED_COLUMNS: [&str; 5] = ["id", "outcome", "reason", "message_id", "lead_id"];
 const DISCARDED_COLUMNS: [&str; 3] = ["id", "status", "reason"];
 
@@ -79,9 +88,34 @@ fn change(
     remote: Remote,
     files: Files,
 ) -> Result<(), Failure> {
-    let is_json = remote.json;
+    let (is_json, times) = (remote.json, remote.times());
     let admin = remote.connect(files)?;
-    let ids = if selection.all { block_on(held(&admin))?? } else { selection.ids };
+    let ids = if selection.all {
+        let items = block_on(held(&admin))??;
+        if selection.dry_run && is_json {
+            let examples: Vec<&Value> = items.iter().take(EXAMPLES).collect();
+            return output::print_json(&json!({"count": items.len(), "examples": examples}));
+        }
+        if items.is_empty() && !is_json {
+            return output::print("no item is held");
+        }
+        if selection.dry_run {
+            return output::print(&overview(&items, &times));
+        }
+        if !items.is_empty() && !selection.yes {
+            output::complain(&overview(&items, &times));
+            let what = format!(
+                "this will {} {} (--dry-run only counts)",
+                change.verb(),
+                counted(items.len())
+            );
+            confirm(&what, &typed_for(u64::try_from(items.len()).unwrap_or(u64::MAX)))?;
+        }
+        // The oldest first, so that messages are replayed in their order.
+        items.iter().rev().map(|item| text(item.get("id"))).collect()
+    } else {
+        selection.ids
+    };
     let each = async |id: &str| {
         let mut item = match change {
             QuarantineChange::Replay => admin.post(&["quarantine", id, "replay"], &[], None).await,
@@ -98,14 +132,35 @@ fn change(
     changes.print(columns, is_json)
 }
 
-/// The ids of all held items, the oldest first, so that messages are replayed in their order.
-async fn held(admin: &Admin) -> Result<Vec<String>, Failure> {
-    let mut ids = Vec::new();
+impl QuarantineChange {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Discard => "discard",
+        }
+    }
+}
+
+/// All held items, the newest first.
+async fn held(admin: &Admin) -> Result<Vec<Value>, Failure> {
+    let mut items = Vec::new();
     let query = vec![("status", "held".to_owned())];
     let mut pages = Pages::new(admin, &QuarantineList::SPEC, query, true);
     while let Some(answer) = pages.next().await? {
-        ids.extend(admin.items(&answer)?.iter().map(|item| text(item.get("id"))));
+        items.extend_from_slice(admin.items(&answer)?);
     }
-    ids.reverse();
-    Ok(ids)
+    Ok(items)
+}
+
+/// What is held, with the newest items.
+fn overview(items: &[Value], times: &Times) -> String {
+    let columns = QuarantineList::SPEC.default_columns();
+    let examples = items.get(..EXAMPLES).unwrap_or(items);
+    let table = table_of(examples, &columns, times).text(output::columns_of_terminal(), false);
+    let are = if items.len() == 1 { "is" } else { "are" };
+    format!("{} {are} held, the newest of them:\n{table}", counted(items.len()))
+}
+
+fn counted(count: usize) -> String {
+    format!("{count} item{}", if count == 1 { "" } else { "s" })
 }
