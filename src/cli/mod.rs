@@ -76,11 +76,10 @@ enum Command {
     /// Show, explain, retry and cancel the jobs of a running daemon
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
-    /// Show the leads of a running daemon with their threads, and why they are not answered
     /// Show and stop operations: changes of many jobs
     #[command(subcommand)]
     Operations(operations::OperationsCommand),
-    /// Show the leads of a running daemon, with their threads
+    /// Show the leads of a running daemon with their threads, and why they are not answered
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
     /// Show messages that were received and sent

@@ -5,7 +5,7 @@ use super::{
     Cli,
     lists::{
         ActorList, AuditList, ClientList, DeliveryList, DraftList, JobList, LeadList, ListSpec,
-        Listed, MessageList, NodeList, PoolList, QuarantineList,
+        Listed, MessageList, NodeList, OperationList, PoolList, QuarantineList,
     },
 };
 use clap::{Arg, Command, CommandFactory};
@@ -16,8 +16,9 @@ const MARK: &str = "<!-- From here on the page is made from the definitions of t
 const WRITE: &str = "POSTROOM_WRITE_PAGES";
 
 /// The lists whose columns the page names.
-const LISTS: [ListSpec; 11] = [
+const LISTS: [ListSpec; 12] = [
     JobList::SPEC,
+    OperationList::SPEC,
     LeadList::SPEC,
     MessageList::SPEC,
     DraftList::SPEC,

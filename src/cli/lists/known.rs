@@ -395,7 +395,7 @@ impl Listed for OperationList {
             column("skipped"),
             hidden("reasons").long(),
             column("by"),
-            hidden("filter").long(),
+            column("filter").long().of(filter_of),
             hidden("node"),
             column("created_at"),
             hidden("updated_at"),
@@ -404,6 +404,16 @@ impl Listed for OperationList {
         ],
         below: nothing,
     };
+}
+
+/// The filter of an operation: `kind=SELF_CHECK client=demo`.
+fn filter_of(operation: &Value) -> String {
+    let filter = operation.get("filter").and_then(Value::as_object);
+    let given = filter.into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let spelled: Vec<String> = given
+        .map(|(name, value)| format!("{}={}", output::line(name), text(Some(value))))
+        .collect();
+    if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join(" ") }
 }
 
 /// The list at `/api/v1/clients`.
