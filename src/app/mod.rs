@@ -160,7 +160,11 @@ pub enum Migrate {
 /// If the database is unreachable, a daemon holds its file, or a migration fails.
 pub fn migrate(config: &Config, what: Migrate) -> Result<store::Migrations, AppError> {
     process::close_to_others()?;
-    let _lock = lock_database(config)?;
+    let _lock = match lock_database(config) {
+        // The list can be read beside a daemon.
+        Err(AppError::Locked(_)) if what == Migrate::Status => None,
+        locked => locked?,
+    };
     let runtime = StoreRuntime::start()?;
     let database = config.database.clone();
     let work = async move {

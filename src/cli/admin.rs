@@ -67,6 +67,14 @@ pub(super) struct Refused {
     text: String,
 }
 
+impl Refused {
+    /// The failure with this message. A value that the daemon does not take is wrong usage, like one
+    /// that the command does not take.
+    pub(super) fn failure(&self, message: String) -> Failure {
+        if self.status == 400 { Failure::Wrong(message) } else { Failure::Failed(message) }
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -84,7 +92,12 @@ impl fmt::Display for AdminRefusal {
 
 impl From<AdminRefusal> for Failure {
     fn from(refusal: AdminRefusal) -> Self {
-        Self::Failed(refusal.to_string())
+        match refusal {
+            AdminRefusal::This(refused) => refused.failure(refused.to_string()),
+            AdminRefusal::All(message)
+            | AdminRefusal::Token(message)
+            | AdminRefusal::Away(message) => Self::Failed(message),
+        }
     }
 }
 

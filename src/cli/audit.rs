@@ -3,17 +3,26 @@
 use super::{
     failure::Failure,
     files::Files,
-    lists::{AuditList, ListArgs},
+    lists::{AuditList, ListArgs, Look},
 };
-use clap::Subcommand;
+use clap::Args;
 
-#[derive(Subcommand)]
-pub(super) enum AuditCommand {
-    List(ListArgs<AuditList>),
+/// Without a command, the list.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    command: Option<Look<AuditList>>,
+    #[command(flatten)]
+    list: ListArgs<AuditList>,
 }
 
-/// Runs the command. `files` are those given before it.
-pub(super) fn run(command: AuditCommand, files: Files) -> Result<(), Failure> {
-    let AuditCommand::List(args) = command;
-    args.run(files)
+impl AuditArgs {
+    /// Runs the command. `files` are those given before it.
+    pub(super) fn run(self, files: Files) -> Result<(), Failure> {
+        match self.command {
+            Some(command) => command.run(files),
+            None => self.list.run(files),
+        }
+    }
 }

@@ -37,7 +37,11 @@ mod token;
 mod top;
 
 use self::{failure::Failure, files::Files};
-use clap::{ColorChoice, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use crate::config::nearest;
+use clap::{
+    ColorChoice, CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use std::{env, ffi::OsString, process::ExitCode};
 
 /// Takes sales-outreach webhooks, stores them, and works off what each message needs.
@@ -101,8 +105,7 @@ enum Command {
     #[command(subcommand)]
     Nodes(lists::Look<lists::NodeList>),
     /// Show who changed what, and when
-    #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(Box<audit::AuditArgs>),
     /// Show the clients of a running daemon
     #[command(subcommand)]
     Clients(lists::Look<lists::ClientList>),
@@ -129,11 +132,27 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => match Cli::try_parse_from(args) {
             Ok(cli) => dispatch(cli),
-            Err(error) => Err(Failure::Usage(Box::new(error))),
+            Err(error) => Err(Failure::Usage(Box::new(without_far_guess(error)))),
         },
         Err(failure) => Err(failure),
     };
     result.unwrap_or_else(|failure| failure.tell())
+}
+
+/// The error without a guess that is far from what was typed: the parser takes `--watch` for
+/// `--search`.
+fn without_far_guess(mut error: clap::Error) -> clap::Error {
+    let of = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (typed, guess) = (of(ContextKind::InvalidArg), of(ContextKind::SuggestedArg));
+    if let (Some(typed), Some(guess)) = (typed, guess)
+        && nearest(&typed, [guess.as_str()]).is_none()
+    {
+        error.remove(ContextKind::SuggestedArg);
+    }
+    error
 }
 
 /// Runs a command. Options before it count as its own; `--config` files before it are the lower
@@ -162,7 +181,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Pools(command) => pools::run(command, files)?,
         Command::Actors(command) => command.run(files)?,
         Command::Nodes(command) => command.run(files)?,
-        Command::Audit(command) => audit::run(command, files)?,
+        Command::Audit(args) => args.run(files)?,
         Command::Clients(command) => command.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Top(args) => top::run(args, files)?,
@@ -222,6 +241,10 @@ mod tests {
             "postroom jobs retry 1 --dry-run",
             "postroom jobs cancel --client a --dry-run --yes",
             "postroom operations stop",
+            "postroom audit --limit 5 show 7",
+            "postroom quarantine discard",
+            "postroom quarantine discard 1 --dry-run",
+            "postroom quarantine replay --all --dry-run --yes",
             "postroom operations list --status paused",
             "postroom jobs list --status finished",
             "postroom jobs list --limit 501",
@@ -241,6 +264,16 @@ mod tests {
             "postroom send sms --count 0",
         ] {
             assert_eq!(exit_code(args), ExitCode::from(2), "{args}");
+        }
+    }
+
+    #[test]
+    fn a_guess_that_is_far_from_what_was_typed_is_not_made() {
+        for (args, is_near) in [("jobs list --serch x", false), ("jobs list --statsu x", true)] {
+            let args = ["postroom"].into_iter().chain(args.split_whitespace());
+            let Err(error) = Cli::try_parse_from(args) else { panic!("taken") };
+            let error = without_far_guess(error);
+            assert_eq!(error.get(ContextKind::SuggestedArg).is_some(), is_near, "{error}");
         }
     }
 
@@ -266,6 +299,11 @@ mod tests {
             "postroom pools resize SELF_CHECK 16 --for 4h --note flood --node 7",
             "postroom pools reset SELF_CHECK --node 7",
             "postroom audit list --action pool.override,pool.reset --since 4h --all",
+            "postroom audit",
+            "postroom audit --action pool.override --limit 5",
+            "postroom audit show 7",
+            "postroom quarantine discard --all --yes",
+            "postroom quarantine replay --all --dry-run --json",
             "postroom nodes show 7 --json",
             "postroom serve --ignore-overrides",
             "postroom leads list --search acme --status new --all --jsonl",

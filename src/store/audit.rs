@@ -35,6 +35,21 @@ pub enum Via {
     Rule,
 }
 
+/// What the entries of this version say was done, in the order of their names.
+pub const AUDIT_ACTIONS: [&str; 11] = [
+    "config.refused",
+    "config.reload",
+    "job.cancel",
+    "job.retry",
+    "operation.start",
+    "operation.stop",
+    "pool.override",
+    "pool.override_dropped",
+    "pool.reset",
+    "quarantine.discard",
+    "quarantine.replay",
+];
+
 /// One change, as it is written to the audit log. Secrets must be masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {

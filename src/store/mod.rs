@@ -27,7 +27,7 @@ mod statements;
 mod tables;
 
 pub use self::{
-    audit::{Audit, AuditEntry, Via},
+    audit::{AUDIT_ACTIONS, Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
         AuditFilter, AuditRow, Backlog, DeliveryFilter, DeliveryRow, Desk, DraftRow, Excerpt,

@@ -149,13 +149,25 @@ async fn found(admin: &Admin, spec: &ListSpec, id: &str) -> Result<Value, Failur
         return match admin.get(&[spec.path, id], &[]).await {
             Ok(object) => Ok(object),
             Err(AdminRefusal::This(refused)) => {
-                Err(Failure::Failed(near::or_elsewhere(admin, spec, id, &refused).await))
+                Err(refused.failure(near::or_elsewhere(admin, spec, id, &refused).await))
             }
             Err(refusal) => Err(refusal.into()),
         };
     }
-    let answer = pages::first_page(admin, spec, &[]).await?;
+    let query = match spec.show {
+        ShowBy::Page => {
+            let next = id.parse::<u64>().unwrap_or_default().saturating_add(1);
+            vec![("cursor", next.to_string()), ("limit", "1".to_owned())]
+        }
+        ShowBy::Path | ShowBy::Search => Vec::new(),
+    };
+    let answer = pages::first_page(admin, spec, &query).await?;
     let items = admin.items(&answer)?;
+    if spec.show == ShowBy::Page {
+        let found = items.iter().find(|item| item.get(spec.id).and_then(Value::as_str) == Some(id));
+        let none = || Failure::Failed(format!("there is no {} {}", spec.noun, output::line(id)));
+        return found.cloned().ok_or_else(none);
+    }
     let name = |item: &Value| item.get(spec.id).and_then(Value::as_str).map(str::to_owned);
     let object = items.iter().find(|item| name(item).as_deref() == Some(id));
     object.cloned().ok_or_else(|| {

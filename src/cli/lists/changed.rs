@@ -30,7 +30,8 @@ pub(in crate::cli) async fn change_each(
             Ok(item) => items.push(item),
             Err(AdminRefusal::This(why)) => {
                 let why = near::or_elsewhere(admin, spec, id, &why).await;
-                refused.push(format!("{} {id}: {why}", spec.noun));
+                let object = format!("{} {id}", spec.noun);
+                refused.push(if why.contains(&object) { why } else { format!("{object}: {why}") });
             }
             Err(
                 AdminRefusal::All(message)

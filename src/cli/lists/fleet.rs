@@ -1,8 +1,8 @@
 //! Lists about the daemons themselves: the nodes, and who changed what on them.
 
 use super::{
-    ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, ShowBy, column, hidden,
-    known::{NEWEST, nothing},
+    ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, hidden,
+    known::{NEWEST, names, nothing},
 };
 use crate::cli::output::text;
 use serde_json::Value;
@@ -66,13 +66,9 @@ impl Listed for AuditList {
         plural: "changes by people, files and rules",
         order: NEWEST,
         id: "id",
-        show: ShowBy::Search,
+        show: ShowBy::Page,
         filters: &[
-            given(
-                "action",
-                "With this action, such as `pool.override`; several with commas",
-                "ACTION",
-            ),
+            names("action", "With this action, such as `pool.override`", Named::Action),
             given(
                 "actor",
                 "By this person, `file`, `signal` or `postroom`; several with commas",
@@ -87,7 +83,7 @@ impl Listed for AuditList {
             given("until", "Before this time", "TIME"),
         ],
         columns: &[
-            hidden("id"),
+            column("id"),
             column("at"),
             column("actor"),
             column("via"),

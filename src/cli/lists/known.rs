@@ -34,7 +34,7 @@ const fn words(
 }
 
 /// A filter of names that the daemon knows.
-const fn names(option: &'static str, help: &'static str, named: Named) -> FilterSpec {
+pub(super) const fn names(option: &'static str, help: &'static str, named: Named) -> FilterSpec {
     let values = FilterValues::Names(named);
     FilterSpec { option, parameter: option, help, values, default: None }
 }

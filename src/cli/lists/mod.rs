@@ -70,6 +70,9 @@ pub(super) enum ShowBy {
     Path,
     /// It is looked for in the whole list, which is short: the API has no path for one.
     Search,
+    /// It is the first of the page that begins with its id: the list is ordered by ids, the newest
+    /// first, and the API has no path for one.
+    Page,
 }
 
 /// What selects objects of a list.
@@ -173,15 +176,19 @@ impl ListSpec {
         let column = |name: &String| {
             let found = self.columns.iter().find(|column| column.name == name).copied();
             found.ok_or_else(|| {
-                let path = self.path;
-                Failure::Wrong(format!(
-                    "`{path}` has no column `{name}`{}; it has {}",
-                    near::meant(name, known()),
-                    known().collect::<Vec<_>>().join(", ")
-                ))
+                let (path, meant) = (self.path, near::meant(name, known()));
+                let has = if meant.is_empty() { ": it has" } else { " It has" };
+                let known = known().collect::<Vec<_>>().join(", ");
+                Failure::Wrong(format!("`{path}` has no column `{name}`{meant}{has} {known}"))
             })
         };
-        names.iter().map(column).collect()
+        let mut once = Vec::new();
+        for name in names {
+            if !once.contains(&name) {
+                once.push(name);
+            }
+        }
+        once.into_iter().map(column).collect()
     }
 }
 
@@ -222,7 +229,8 @@ mod tests {
         let Err(Failure::Wrong(message)) = spec.columns_of(&names) else { panic!("taken") };
         assert!(message.contains("did you mean `last_error`?"), "{message}");
         assert!(message.ends_with("locked_by, last_error"), "{message}");
-        let chosen = spec.columns_of(&["run_at".to_owned(), "id".to_owned()]).ok().expect("both");
+        let chosen =
+            spec.columns_of(&["run_at", "id", "run_at"].map(str::to_owned)).ok().expect("both");
         assert_eq!(chosen.iter().map(|it| it.name).collect::<Vec<_>>(), ["run_at", "id"]);
     }
 

@@ -1,14 +1,15 @@
 //! "Did you mean": for ids of another kind, and for names that the daemon does not know.
 
-use super::{FilterValues, ListSpec, known};
+use super::{FilterValues, ListSpec, Listed as _, known};
 use crate::{
     cli::{
-        admin::{Admin, Refused},
+        admin::{Admin, AdminRefusal, Refused},
         failure::Failure,
         output::{complain, line},
     },
     config::nearest,
     registry,
+    store::AUDIT_ACTIONS,
 };
 
 /// Names that a daemon knows.
@@ -22,6 +23,8 @@ pub(in crate::cli) enum Named {
     Channel,
     /// A lead.
     Lead,
+    /// What an entry of the audit log says was done.
+    Action,
 }
 
 impl Named {
@@ -31,6 +34,7 @@ impl Named {
             Self::Kind => "KIND",
             Self::Channel => "CHANNEL",
             Self::Client | Self::Lead => "ID",
+            Self::Action => "ACTION",
         }
     }
 
@@ -42,7 +46,7 @@ impl Named {
                 Some(names) => Some(names),
                 None => names(admin, "overview", "by_client", "client_id").await,
             },
-            Self::Channel => Some(self.built_in()),
+            Self::Channel | Self::Action => Some(self.built_in()),
             Self::Lead => None,
         }
     }
@@ -55,6 +59,7 @@ impl Named {
             Self::Channel => {
                 registry.channels.iter().map(|channel| channel.name().0.to_owned()).collect()
             }
+            Self::Action => AUDIT_ACTIONS.map(str::to_owned).to_vec(),
             Self::Client | Self::Lead => Vec::new(),
         }
     }
@@ -87,7 +92,7 @@ pub(super) async fn with_meant(
             text.push_str(&note.meant);
         }
     }
-    Failure::Failed(text)
+    refused.failure(text)
 }
 
 /// Says which names of an empty list the daemon does not know.
@@ -115,10 +120,28 @@ async fn unknown(
         let FilterValues::Names(named) = filter.values else { continue };
         let given = query.iter().find(|(name, _)| *name == filter.parameter);
         let Some((parameter, values)) = given else { continue };
+        if named == Named::Lead {
+            notes.extend(unknown_leads(admin, parameter, values).await);
+        }
         let Some(known) = named.of(admin).await else { continue };
         for value in values.split(',').filter(|value| !known.iter().any(|name| name == value)) {
             let meant = meant(value, known.iter().map(String::as_str));
             notes.push(UnknownName { parameter, value: value.to_owned(), meant });
+        }
+    }
+    notes
+}
+
+/// The ids among `values` that are those of no lead. There may be many leads, so each is asked for.
+async fn unknown_leads(admin: &Admin, parameter: &'static str, values: &str) -> Vec<UnknownName> {
+    let spec = known::LeadList::SPEC;
+    let mut notes = Vec::new();
+    for id in values.split(',') {
+        if let Err(AdminRefusal::This(refused)) = admin.get(&[spec.path, id], &[]).await
+            && refused.status == 404
+        {
+            let meant = elsewhere(admin, &spec, id).await;
+            notes.push(UnknownName { parameter, value: id.to_owned(), meant });
         }
     }
     notes
@@ -132,8 +155,15 @@ pub(super) async fn or_elsewhere(
     id: &str,
     refused: &Refused,
 ) -> String {
-    let mut text = refused.to_string();
-    let may_be_id = refused.status == 404 && id.bytes().all(|it| it.is_ascii_digit());
+    let elsewhere =
+        if refused.status == 404 { elsewhere(admin, spec, id).await } else { String::new() };
+    format!("{refused}{elsewhere}")
+}
+
+/// `; 7 is a lead: …` for each object of another list with this id.
+async fn elsewhere(admin: &Admin, spec: &ListSpec, id: &str) -> String {
+    let mut text = String::new();
+    let may_be_id = id.bytes().all(|it| it.is_ascii_digit());
     for other in known::WITH_IDS.iter().filter(|other| may_be_id && other.path != spec.path) {
         if admin.get(&[other.path, id], &[]).await.is_ok() {
             let (noun, path) = (other.noun, other.path);
@@ -146,7 +176,7 @@ pub(super) async fn or_elsewhere(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::lists::{Listed, ShowBy};
+    use crate::cli::lists::ShowBy;
 
     #[test]
     fn a_name_is_compared_with_those_that_are_known() {

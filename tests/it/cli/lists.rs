@@ -199,7 +199,14 @@ on_both_daemons! {
         }
         let (_, err) = ends_with(1, &command(&daemon, &["jobs", "retry", &lead]));
         assert!(err.contains("is a lead"), "{err}");
-        let (_, err) = ends_with(1, &command(&daemon, &["jobs", "list", "--kind", "SMS_INBOUND_POST_PROCES"]));
+        let (_, err) = ends_with(1, &command(&daemon, &["jobs", "retry", "123"]));
+        assert_eq!(err.trim(), "error: Not found: there is no job 123");
+        let (_, err) = ends_with(0, &command(&daemon, &["jobs", "list", "--lead", &message]));
+        let told = format!("note: the daemon knows no lead `{message}`; {message} is a message");
+        assert!(err.starts_with(&told), "{err}");
+        let (_, err) = ends_with(0, &command(&daemon, &["audit", "--action", "pool.overide"]));
+        assert!(err.contains("did you mean `pool.override`?"), "{err}");
+        let (_, err) = ends_with(2, &command(&daemon, &["jobs", "list", "--kind", "SMS_INBOUND_POST_PROCES"]));
         assert!(err.contains("did you mean `SMS_INBOUND_POST_PROCESS`?"), "{err}");
         let (out, err) = ends_with(0, &command(&daemon, &["jobs", "list", "--client", "demoo", "--jsonl"]));
         assert!(out.is_empty() && err.contains("the daemon knows no client `demoo`"), "{err}");

@@ -355,7 +355,10 @@ on_both_daemons! {
             .collect();
         let override_ = ("pool.override", "command");
         assert_eq!(rows, [("pool.reset", "command"), override_, override_, override_]);
-        let (table, _) = ends_with(0, &run(&["audit", "list", "--action", "pool.reset"]));
+        let id = listed["items"][1]["id"].as_str().unwrap();
+        assert_eq!(document(&run(&["audit", "show", id, "--json"])), listed["items"][1]);
+        ends_with(1, &run(&["audit", "show", "1"]));
+        let (table, _) = ends_with(0, &run(&["audit", "--action", "pool.reset"]));
         assert!(table.contains("pool.reset") && !table.contains("pool.override"), "{table}");
         let nodes = document(&run(&["nodes", "list", "--json"]));
         let id = nodes["items"][0]["id"].as_str().unwrap();
