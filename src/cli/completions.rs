@@ -97,6 +97,22 @@ pub(super) fn ids<L: Listed>() -> ArgValueCompleter {
     })
 }
 
+/// Completes the columns of a list.
+pub(super) fn columns<L: Listed>() -> ArgValueCompleter {
+    words(|| L::SPEC.columns.iter().map(|column| column.name.to_owned()).collect())
+}
+
+/// Completes words that this program knows.
+pub(super) fn words(all: fn() -> Vec<String>) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        all()
+            .into_iter()
+            .filter(|word| begins(word, current))
+            .map(CompletionCandidate::new)
+            .collect()
+    })
+}
+
 async fn newest(admin: &Admin, spec: &ListSpec) -> Option<Vec<Value>> {
     let answer = Pages::new(admin, spec, Vec::new(), false).next().await.ok()??;
     Some(admin.items(&answer).ok()?.to_vec())

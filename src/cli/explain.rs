@@ -3,36 +3,46 @@
 
 use super::{
     admin::Remote,
+    completions,
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{ListSpec, change_each},
+    lists::{Listed, change_each},
     output::{TextTable, Times, items, text},
 };
 use clap::{Args, builder::NonEmptyStringValueParser};
 use serde_json::Value;
+use std::marker::PhantomData;
 
-/// Which objects to explain.
+/// Which objects of a list to explain.
 #[derive(Args)]
-pub(super) struct ExplainArgs {
+pub(super) struct ExplainArgs<L: Listed> {
     /// Ids of the objects to explain
-    #[arg(value_name = "ID", required = true, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        value_name = "ID",
+        required = true,
+        value_parser = NonEmptyStringValueParser::new(),
+        add = completions::ids::<L>(),
+    )]
     ids: Vec<String>,
+    #[arg(skip)]
+    list: PhantomData<L>,
     #[command(flatten)]
     remote: Remote,
 }
 
-impl ExplainArgs {
-    /// Runs the command for the objects of a list. `files` are those given before it.
+impl<L: Listed> ExplainArgs<L> {
+    /// Runs the command. `files` are those given before it.
     ///
     /// # Errors
     /// If the daemon does not answer, or one of the objects does not exist.
-    pub(super) fn run(self, files: Files, spec: &ListSpec) -> Result<(), Failure> {
-        let Self { ids, remote } = self;
+    pub(super) fn run(self, files: Files) -> Result<(), Failure> {
+        let Self { ids, list: _, remote } = self;
+        let spec = L::SPEC;
         let (is_json, times) = (remote.json, remote.times());
         let admin = remote.connect(files)?;
         let each = async |id: &str| admin.get(&[spec.path, id, "explain"], &[]).await;
-        let explained = block_on(change_each(&admin, spec, &ids, each))?;
+        let explained = block_on(change_each(&admin, &spec, &ids, each))?;
         explained.print_as(is_json, |explanation| spelled(explanation, &times))
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum JobsCommand {
     List(ListArgs<JobList>),
     Show(ShowArgs<JobList>),
     /// Say why jobs are not running, or what becomes of those that run
-    Explain(ExplainArgs),
+    Explain(ExplainArgs<JobList>),
     /// Give failed or cancelled jobs one more attempt
     #[command(override_usage = RETRY_USAGE)]
     Retry {
@@ -82,7 +82,7 @@ pub(super) fn run(command: JobsCommand, files: Files) -> Result<(), Failure> {
     match command {
         JobsCommand::List(args) => args.run(files),
         JobsCommand::Show(args) => args.run(files),
-        JobsCommand::Explain(args) => args.run(files, &JobList::SPEC),
+        JobsCommand::Explain(args) => args.run(files),
         JobsCommand::Retry { selection, remote } => {
             change(JobChange::Retry, &selection, remote, files)
         }

@@ -4,7 +4,7 @@ use super::{
     explain::ExplainArgs,
     failure::Failure,
     files::Files,
-    lists::{LeadList, ListArgs, Listed, ShowArgs},
+    lists::{LeadList, ListArgs, ShowArgs},
 };
 use clap::Subcommand;
 
@@ -13,7 +13,7 @@ pub(super) enum LeadsCommand {
     List(ListArgs<LeadList>),
     Show(ShowArgs<LeadList>),
     /// Say why leads are not answered: for each message, the step at which it stands
-    Explain(ExplainArgs),
+    Explain(ExplainArgs<LeadList>),
 }
 
 /// Runs the command. `files` are those given before it.
@@ -21,6 +21,6 @@ pub(super) fn run(command: LeadsCommand, files: Files) -> Result<(), Failure> {
     match command {
         LeadsCommand::List(args) => args.run(files),
         LeadsCommand::Show(args) => args.run(files),
-        LeadsCommand::Explain(args) => args.run(files, &LeadList::SPEC),
+        LeadsCommand::Explain(args) => args.run(files),
     }
 }

@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{ListArgs, Listed as _, Named, PoolList, ShowArgs, details},
+    lists::{ListArgs, Listed as _, Named, NodeList, PoolList, ShowArgs, details},
     output,
 };
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
@@ -61,7 +61,12 @@ pub(super) struct PoolArg {
     #[arg(value_name = "KIND", value_parser = NonEmptyStringValueParser::new(), add = completions::names(Named::Kind))]
     kind: String,
     /// On this node only, until it ends; it must be the daemon that is asked [default: all nodes]
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        long,
+        value_name = "ID",
+        value_parser = NonEmptyStringValueParser::new(),
+        add = completions::ids::<NodeList>(),
+    )]
     node: Option<String>,
 }
 

@@ -5,10 +5,10 @@ mod explain;
 mod running;
 mod show;
 
-use super::{admin::Remote, failure::Failure, files::Files, output};
+use super::{admin::Remote, completions, failure::Failure, files::Files, output};
 use crate::{
     app::AppError,
-    config::{Loaded, Sources},
+    config::{self, Loaded, Sources},
     registry,
     telemetry::logging,
 };
@@ -31,7 +31,11 @@ pub(super) enum ConfigCommand {
     /// daemon runs with, if one answers
     Explain {
         /// The key, such as `pools.default.size`; or a section
-        #[arg(value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(
+            value_name = "KEY",
+            value_parser = NonEmptyStringValueParser::new(),
+            add = completions::words(keys),
+        )]
         key: String,
         #[command(flatten)]
         remote: Remote,
@@ -55,6 +59,15 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
         ConfigCommand::Diff { running: true, remote } => diff::with_running(remote, files),
         ConfigCommand::Diff { running: false, remote } => diff::with_defaults(&remote, &files),
     }
+}
+
+/// The keys that a configuration may have; a name that people choose ends what is completed.
+fn keys() -> Vec<String> {
+    let known = config::known_keys().into_iter();
+    let mut keys: Vec<String> =
+        known.map(|key| key.pattern.split('*').next().unwrap_or_default().to_owned()).collect();
+    keys.dedup();
+    keys
 }
 
 /// Checks the configuration; warnings go to stderr.

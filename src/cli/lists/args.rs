@@ -1,7 +1,7 @@
 //! The options of `list` and `show`, made from the description of a list.
 
 use super::{
-    FilterSpec, FilterValues, ListSpec, Listed, ShowBy, details, near,
+    FilterSpec, FilterValues, LeadList, ListSpec, Listed, Named, ShowBy, details, near,
     pages::{self, ListForm, Pages},
     watch,
 };
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ListArgs<L: Listed> {
     #[command(flatten)]
     filters: Filters<L>,
     #[command(flatten)]
-    page: PageArgs,
+    page: PageArgs<L>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -51,7 +51,7 @@ fn list_about<L: Listed>() -> String {
 
 /// How much of a list is shown, and how.
 #[derive(Args)]
-struct PageArgs {
+struct PageArgs<L: Listed> {
     /// The most items to show, 1 to 500 [default: 50, or all of a list that is always short]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
     limit: Option<u16>,
@@ -69,8 +69,11 @@ struct PageArgs {
         value_parser = NonEmptyStringValueParser::new(),
         conflicts_with_all = ["json", "jsonl"],
         help_heading = "Output",
+        add = completions::columns::<L>(),
     )]
     columns: Vec<String>,
+    #[arg(skip)]
+    list: PhantomData<L>,
     /// Print JSON, one item a line
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     jsonl: bool,
@@ -249,7 +252,12 @@ impl FilterSpec {
             FilterValues::Names(named) => arg
                 .value_name(named.value_name())
                 .value_parser(NonEmptyStringValueParser::new())
-                .add(completions::names(named)),
+                .add(match named {
+                    Named::Lead => completions::ids::<LeadList>(),
+                    Named::Kind | Named::Client | Named::Channel | Named::Action => {
+                        completions::names(named)
+                    }
+                }),
         };
         let arg = match self.default {
             Some(value) => arg.default_value(value),

@@ -9,12 +9,14 @@ use self::{
     report::Report,
 };
 use super::{
+    completions,
     daemon::UrlArg,
     failure::Failure,
     files::Files,
     http::{block_on, warn_if_in_clear},
+    lists::Named,
 };
-use crate::config::Rate;
+use crate::{config::Rate, registry};
 use std::path::PathBuf;
 
 /// The greatest `--connections`. With more, a process would exceed the usual limit of open files.
@@ -23,12 +25,13 @@ const CONNECTIONS_MAX: i64 = 1_000;
 #[derive(clap::Args)]
 pub(super) struct SendArgs {
     /// The channel, such as `sms`
+    #[arg(add = completions::names(Named::Channel))]
     channel: String,
     /// Client whose webhook it is [default: the first client that has the channel]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = completions::names(Named::Client))]
     client: Option<String>,
     /// Event of the sample [default: an inbound message]
-    #[arg(long, value_name = "EVENT", conflicts_with = "file")]
+    #[arg(long, value_name = "EVENT", conflicts_with = "file", add = completions::words(events))]
     event: Option<String>,
     /// Post this file unchanged instead of a sample; `-` for stdin
     #[arg(long, value_name = "F")]
@@ -53,6 +56,16 @@ pub(super) struct SendArgs {
 
 fn parse_rate(text: &str) -> Result<Rate, String> {
     Rate::parse(text).ok_or_else(|| "expected such as `50/s`, `600/m` or `1000/h`".to_owned())
+}
+
+/// The events of all channels.
+fn events() -> Vec<String> {
+    let channels = registry::postroom().channels;
+    let mut events: Vec<String> =
+        channels.iter().flat_map(|it| it.events()).map(str::to_owned).collect();
+    events.sort_unstable();
+    events.dedup();
+    events
 }
 
 /// Posts, and prints each outcome. `files` are those given before the command.

@@ -44,7 +44,18 @@ on_both_daemons! {
         offers(&["leads", "show", ""], answer.field("lead_id")).await;
         offers(&["jobs", "retry", ""], &answer.job_ids()[0]).await;
         offers(&["pools", "pause", "SMS"], "SMS_INBOUND_POST_PROCESS").await;
-        assert_eq!(complete(&["jobs", "list", "--status", "fa"]), ["failed"]);
+        offers(&["jobs", "explain", ""], &answer.job_ids()[0]).await;
+        offers(&["jobs", "list", "--lead", ""], answer.field("lead_id")).await;
+        for (line, offered) in [
+            (&["jobs", "list", "--status", "fa"][..], "failed"),
+            (&["jobs", "list", "--columns", "locked"], "locked_by"),
+            (&["jobs", "list", "--columns", "id,locked"], "id,locked_by"),
+            (&["audit", "list", "--action", "pool.r"], "pool.reset"),
+            (&["config", "explain", "server.bi"], "server.bind"),
+            (&["send", "sms", "--event", "InboundM"], "InboundMessage"),
+        ] {
+            assert_eq!(complete(line), [offered], "{line:?}");
+        }
     }
 }
 
