@@ -1,5 +1,6 @@
 //! The commands, as somebody types them: what they print, and how they end.
 
+mod asked;
 mod completions;
 mod conventions;
 mod lists;

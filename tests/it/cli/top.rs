@@ -31,7 +31,7 @@ fn side(length: u16) -> NonZero<u16> {
 const SOON: Duration = Duration::from_secs(20);
 
 /// A program in a terminal, and what that shows.
-struct InTerminal {
+pub(super) struct InTerminal {
     pty: Arc<Pty>,
     child: Child,
     screen: Arc<Mutex<vt100::Parser>>,
@@ -39,7 +39,7 @@ struct InTerminal {
 
 impl InTerminal {
     /// Starts the program in a terminal of 80 × 24.
-    fn start(directory: &Path, args: &[&str]) -> Self {
+    pub(super) fn start(directory: &Path, args: &[&str]) -> Self {
         let (pty, pts) = open().expect("a terminal");
         pty.resize(Size::new(24, 80)).expect("a size");
         let command = Command::new(env!("CARGO_BIN_EXE_postroom"))
@@ -66,7 +66,7 @@ impl InTerminal {
     }
 
     /// Waits until the terminal shows this.
-    async fn shows(&self, text: &str) {
+    pub(super) async fn shows(&self, text: &str) {
         self.is(|shown| shown.contains(text), text).await;
     }
 
@@ -80,7 +80,7 @@ impl InTerminal {
         }
     }
 
-    fn press(&self, keys: &str) {
+    pub(super) fn press(&self, keys: &str) {
         (&*self.pty).write_all(keys.as_bytes()).expect("the program reads");
     }
 
@@ -90,7 +90,7 @@ impl InTerminal {
     }
 
     /// Waits for the end. Returns the exit code.
-    async fn ended(&mut self) -> Option<i32> {
+    pub(super) async fn ended(&mut self) -> Option<i32> {
         eventually(SOON, async || self.child.try_wait().expect("a child")).await.code()
     }
 
