@@ -34,8 +34,8 @@ sql! {
     static READ_HELD_HEADS =
         "select line from job_ready where client_id = $1 and held is not null order by held limit $2";
 
-    /// Admits held heads, with a turn of at least V. Their client's row in `job_caps` is locked. By
-    /// primary key: the `+` keeps SQLite from reading all held heads.
+    /// Admits held heads, with a turn of at least V. Their client's row in `job_caps` is locked, if
+    /// there is one. By primary key: the `+` keeps SQLite from reading all held heads.
     static ADMIT_HEADS =
         "update job_ready set held = null, turn = case \
            when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
@@ -59,11 +59,10 @@ sql! {
     static DELETE_CAPS =
         "delete from job_caps where cap > 0 and client_id not in (select g.client_id from @rows($1, client_id text) g)";
 
-    /// Admits the held heads of clients that have no cap any more. By `job_ready_held`.
-    static ADMIT_UNCAPPED =
-        "update job_ready set held = null, turn = case \
-           when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
-           else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
+    /// The clients that have held heads and no cap any more. Reads the small table as a whole,
+    /// without locks.
+    static READ_UNCAPPED_CLIENTS =
+        "select distinct client_id from job_ready \
          where held is not null and client_id not in (select client_id from job_caps)";
 
     /// Capped clients whose counts differ from their heads, or that have held heads and room for
@@ -94,6 +93,9 @@ sql! {
 
 /// The most caps that one transaction corrects.
 const CORRECTED_MAX: usize = 100;
+/// The most held heads that one transaction admits. After a cap was raised, there may be hundreds
+/// of thousands.
+const ADMITTED_MAX: i64 = 1_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cap {
@@ -222,12 +224,7 @@ impl Caps {
         limit: i64,
     ) -> Result<bool, StoreError> {
         let Some(cap) = self.0.get_mut(client).filter(|cap| cap.cap == 0) else { return Ok(true) };
-        let mut lines: Vec<Id> = Vec::new();
-        for row in tx.all(&READ_HELD_HEADS, [client.into(), limit.into()]).await? {
-            lines.push(row.try_get("", "line")?);
-        }
-        lines.sort_unstable();
-        let count = i64::try_from(lines.len()).unwrap_or(limit);
+        let count = admit_heads(tx, client, limit).await?;
         let is_over = count < limit;
         *cap = Cap {
             admitted: cap.admitted + count,
@@ -235,9 +232,6 @@ impl Caps {
             is_changed: true,
             ..*cap
         };
-        if !lines.is_empty() {
-            tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
-        }
         Ok(is_over)
     }
 
@@ -254,41 +248,40 @@ impl Caps {
         Ok(due)
     }
 
-    /// Admits held heads of the clients that have room, and writes the caps. Room for suspects that
-    /// are due is kept free: a suspect is admitted when it is claimed. A transaction must not
-    /// change heads afterwards.
-    pub(in crate::store) async fn admit_and_write(mut self, tx: &Tx) -> Result<(), StoreError> {
+    /// Admits held heads of the clients that have room, at most [`ADMITTED_MAX`], and writes the
+    /// caps. Room for suspects that are due is kept free: a suspect is admitted when it is claimed.
+    /// A transaction must not change heads afterwards.
+    pub(in crate::store) async fn admit_and_write(self, tx: &Tx) -> Result<(), StoreError> {
+        self.admit_portion(tx).await.map(drop)
+    }
+
+    /// As [`Caps::admit_and_write`]. Returns false if more heads may be admitted.
+    async fn admit_portion(mut self, tx: &Tx) -> Result<bool, StoreError> {
         #[derive(Serialize)]
         struct Row<'a> {
             client_id: &'a str,
             admitted: i64,
             held: i64,
         }
-        // 1. Find the heads to admit.
-        let mut lines: Vec<Id> = Vec::new();
+        // 1. Admit heads.
+        let (mut left, mut is_over) = (ADMITTED_MAX, true);
         let waiting = self.due_suspects(tx).await?;
         for (client_id, cap) in &mut self.0 {
             let kept_free = waiting.get(client_id).copied().unwrap_or_default();
             let free = (cap.cap - cap.admitted - kept_free).min(cap.held);
-            if free <= 0 {
+            let limit = free.min(left);
+            is_over &= free <= limit.max(0);
+            if limit <= 0 {
                 continue;
             }
-            let values = [client_id.as_str().into(), free.into()];
-            let found = tx.all(&READ_HELD_HEADS, values).await?;
-            let count = i64::try_from(found.len()).unwrap_or_default();
-            for row in found {
-                lines.push(row.try_get("", "line")?);
-            }
+            let count = admit_heads(tx, client_id, limit).await?;
+            left -= count;
             cap.admitted += count;
             // Fewer than were counted: the count was wrong.
-            cap.held = if count < free { 0 } else { cap.held - count };
+            cap.held = if count < limit { 0 } else { cap.held - count };
             cap.is_changed = true;
         }
-        // 2. Admit them, and write the counts.
-        if !lines.is_empty() {
-            lines.sort_unstable();
-            tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
-        }
+        // 2. Write the counts.
         let rows: Vec<Row<'_>> = self
             .0
             .iter()
@@ -298,8 +291,22 @@ impl Caps {
         if !rows.is_empty() {
             tx.run(&WRITE_CAPS, [group(&rows)?]).await?;
         }
-        Ok(())
+        Ok(is_over)
     }
+}
+
+/// Admits the held heads of a client with the smallest turns, at most `limit`. Returns how many
+/// these were.
+async fn admit_heads(tx: &Tx, client: &str, limit: i64) -> Result<i64, StoreError> {
+    let mut lines: Vec<Id> = Vec::new();
+    for row in tx.all(&READ_HELD_HEADS, [client.into(), limit.into()]).await? {
+        lines.push(row.try_get("", "line")?);
+    }
+    lines.sort_unstable();
+    if !lines.is_empty() {
+        tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
+    }
+    Ok(i64::try_from(lines.len()).unwrap_or(limit))
 }
 
 /// Clients as the parameter of a statement.
@@ -311,6 +318,9 @@ pub(in crate::store) fn client_rows<'a>(
 
 /// Sets the caps to those of the configuration, which are keyed by client, and corrects wrong
 /// counts. Locks only the caps that change. Returns whether some client is capped now.
+///
+/// The caps are committed first. The heads that they let in follow in portions: if that fails
+/// between two portions, the next call or [`recount`] goes on.
 pub(in crate::store) async fn set(
     db: &Database,
     caps: &BTreeMap<String, u32>,
@@ -336,8 +346,7 @@ pub(in crate::store) async fn set(
             tx.run(&PUT_CAPS, [group(&changed)?]).await?;
         }
         tx.run(&DELETE_CAPS, [client_rows(caps.keys().map(String::as_str))?]).await?;
-        tx.run(&ADMIT_UNCAPPED, []).await?;
-        // 3. Count the heads of these clients, and admit those that have room now.
+        // 3. Count the heads of these clients, and admit the first of those that have room now.
         let clients = changed.iter().map(|row| row.client_id).collect();
         Caps::lock_and_count(&tx, clients).await?.admit_and_write(&tx).await?;
         let has_caps = are_there(&tx).await?;
@@ -368,22 +377,55 @@ pub(in crate::store) async fn capped_at_zero(
     Ok(capped.map(|(client_id, cap)| (client_id, cap.held)).collect())
 }
 
-/// Corrects the caps whose counts differ from their clients' heads. Finds them without locks, and
-/// counts each again under its lock. Returns how many clients these were.
+/// Corrects the caps whose counts differ from their clients' heads, and admits heads that are held
+/// although their client has room, or has no cap any more. Finds them without locks, and counts
+/// each client again under its lock. Returns how many clients had wrong counts or room.
 pub(in crate::store) async fn recount(db: &Database) -> Result<usize, StoreError> {
+    // 1. Clients that have no cap any more.
+    for row in read(db.scans(), &READ_UNCAPPED_CLIENTS, []).await? {
+        admit_uncapped(db, &row.try_get::<String>("", "client_id")?).await?;
+    }
+    // 2. Clients with a cap.
     let mut wrong: Vec<String> = Vec::new();
     for row in read(db.scans(), &READ_WRONG_CAPS, []).await? {
         wrong.push(row.try_get("", "client_id")?);
     }
     for clients in wrong.chunks(CORRECTED_MAX) {
-        db.write("caps", async |tx| {
-            let clients = clients.iter().map(String::as_str).collect();
-            Caps::lock_and_count(&tx, clients).await?.admit_and_write(&tx).await?;
-            tx.commit(()).await
-        })
-        .await?;
+        let mut is_counted = false;
+        loop {
+            let is_over = db.write("caps", async |tx| {
+                let clients = clients.iter().map(String::as_str).collect();
+                let caps = match is_counted {
+                    true => Caps::lock_rows(&tx, clients).await?,
+                    false => Caps::lock_and_count(&tx, clients).await?,
+                };
+                let is_over = caps.admit_portion(&tx).await?;
+                tx.commit(is_over).await
+            });
+            if is_over.await? {
+                break;
+            }
+            is_counted = true;
+        }
     }
     Ok(wrong.len())
+}
+
+/// Admits all held heads of a client that has no cap.
+async fn admit_uncapped(db: &Database, client: &str) -> Result<(), StoreError> {
+    loop {
+        let is_over = db.write("caps", async |tx| {
+            if !Caps::lock_rows(&tx, BTreeSet::from([client])).await?.0.is_empty() {
+                // It was capped again meanwhile.
+                return tx.commit(true).await;
+            }
+            let count = admit_heads(&tx, client, ADMITTED_MAX).await?;
+            tx.commit(count < ADMITTED_MAX).await
+        });
+        if is_over.await? {
+            return Ok(());
+        }
+    }
 }
 
 /// Whether some client is capped.

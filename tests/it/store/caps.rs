@@ -161,6 +161,27 @@ on_both_databases! {
         assert_eq!(claim(&db.store, 100).await.len(), 10);
     }
 
+    /// A backlog that a new cap lets in moves in portions: no transaction has to move all of it.
+    async fn a_large_backlog_is_let_in_by_portions(db: Fixture) {
+        const HELD: &str = "select count(*) from job_ready where held is not null";
+        cap(&db.store, &[("a", 1), ("b", 1)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 2_401).await;
+        enqueue(&db.store, "b", SELF_CHECK, 2).await;
+        // As another node leaves it that stops between two portions.
+        db.execute("update job_caps set cap = 3000").await;
+        enqueue(&db.store, "a", SELF_CHECK, 1).await;
+        assert_eq!(db.number(HELD).await, 1_401);
+        assert_eq!(db.store.chores().recount_caps().await.unwrap(), 2);
+        assert_eq!(db.number(HELD).await, 0);
+        assert_caps(&db).await;
+        // The same for a cap that ends.
+        cap(&db.store, &[("a", 1)]).await;
+        enqueue(&db.store, "a", SELF_CHECK, 1_100).await;
+        db.execute("delete from job_caps").await;
+        assert_eq!(db.store.chores().recount_caps().await.unwrap(), 0);
+        assert_eq!(db.number(HELD).await, 0);
+    }
+
     /// A node with another configuration has moved heads uncounted.
     async fn counts_that_have_gone_astray_come_right(db: Fixture) {
         cap(&db.store, &[("a", 2)]).await;

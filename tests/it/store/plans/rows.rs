@@ -452,7 +452,12 @@ fn nodes_and_caps() -> Vec<Row> {
         writer("DELETE_CAPS", [group(capped)]).of(1_001),
         reader("READ_CAPS", []).of(1_001).finds(1_001),
         reader("HAS_CAPS", []).of(1).finds(1),
-        writer("ADMIT_UNCAPPED", []).of(2_000),
+        scan("READ_UNCAPPED_CLIENTS", []).whole(
+            &["job_ready"],
+            "looks for held heads of clients without a cap, each minute on one node, without locks",
+            500_000,
+            4_000_000,
+        ),
         scan("READ_WRONG_CAPS", []).whole(
             &["job_ready"],
             "counts it, each minute on one node, without locks",
