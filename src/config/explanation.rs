@@ -92,7 +92,8 @@ impl Loaded {
         });
         // Find what each layer sets: the highest layer first, and a kind's own section before the
         // default of all kinds.
-        let layers = super::loaded::all_layers(self.sources(), &Errors::default());
+        let layers =
+            super::loaded::all_layers(self.sources(), &self.sources().layers(), &Errors::default());
         let mut set = Vec::new();
         for place in &places {
             let found = layers.iter().rev().filter_map(|layer| node_at(layer, place));

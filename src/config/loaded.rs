@@ -35,7 +35,9 @@ pub struct Loaded {
 struct FilesRead {
     /// Those that were read, and those that would have been if they existed.
     paths: Vec<PathBuf>,
-    /// The layers that set something.
+    /// The layers that were read.
+    layers: Vec<PathBuf>,
+    /// Those of them that set something.
     with_values: Vec<PathBuf>,
     /// SHA-256 of the content of each file in [`NAMED_FILES`], by the key that names it.
     contents: BTreeMap<&'static str, [u8; 32]>,
@@ -133,7 +135,12 @@ impl Loaded {
         &self.files.paths
     }
 
-    /// The files that set something.
+    /// The files that were read as layers.
+    pub fn files_read(&self) -> &[PathBuf] {
+        &self.files.layers
+    }
+
+    /// Those of them that set something.
     pub fn files_with_values(&self) -> &[PathBuf] {
         &self.files.with_values
     }
@@ -213,12 +220,12 @@ impl Loaded {
     }
 }
 
-/// The layers as they are written, the lowest first: the defaults, each file, each environment
-/// variable. Checks each for unknown keys.
-pub(super) fn all_layers(sources: &Sources, errors: &Errors) -> Vec<Table> {
+/// The layers as they are written, the lowest first: the defaults, each of `files`, each
+/// environment variable. Checks each for unknown keys.
+pub(super) fn all_layers(sources: &Sources, files: &[PathBuf], errors: &Errors) -> Vec<Table> {
     let mut all = vec![layers::parse(DEFAULT_NAME, DEFAULT, true, errors)];
-    for path in sources.layers() {
-        let layer = layers::read_file(&path, errors);
+    for path in files {
+        let layer = layers::read_file(path, errors);
         schema::check_keys(&ROOT, &layer, "", errors);
         all.push(layer);
     }
@@ -238,10 +245,11 @@ pub(super) fn merged(layers: Vec<Table>) -> Table {
 
 /// Reads all layers, merges them, and fetches what they refer to. Returns the table with its files.
 fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
-    let all = all_layers(sources, errors);
-    let of_paths = sources.layers().into_iter().zip(all.iter().skip(1));
+    let layers = sources.layers();
+    let all = all_layers(sources, &layers, errors);
+    let of_paths = layers.iter().zip(all.iter().skip(1));
     let with_values =
-        of_paths.filter(|(_, layer)| !layer.is_empty()).map(|(path, _)| path).collect();
+        of_paths.filter(|(_, layer)| !layer.is_empty()).map(|(path, _)| path.clone()).collect();
     let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
     let is_variable = |layer: &Table| layer.values().any(|node| node.origin.is_variable());
     let of_files = all.iter().filter(|layer| !is_variable(layer)).cloned().collect();
@@ -249,7 +257,7 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let mut table = merged(all);
     let overruled = overruled(in_files, &show::effective(&table));
     let paths = sources.wanted();
-    let mut files = FilesRead { paths, with_values, overruled, ..FilesRead::default() };
+    let mut files = FilesRead { paths, layers, with_values, overruled, ..FilesRead::default() };
     references::files(&table, &mut files.paths);
     references::resolve(&mut table, "", &sources.env, errors);
     if let Some(clients) = table.get_mut("clients") {

@@ -110,7 +110,8 @@ impl Sources {
     /// The files that are there to read now, in order.
     pub fn layers(&self) -> Vec<PathBuf> {
         let local = Path::new(LOCAL);
-        let has_local = self.has_local && local.exists();
+        // If the system does not say whether it is there, reading it tells why.
+        let has_local = self.has_local && local.try_exists().unwrap_or(true);
         self.files.iter().cloned().chain(has_local.then(|| local.to_owned())).collect()
     }
 

@@ -129,6 +129,12 @@ impl FileWatch {
         self.accepted().find(|(_, stamp)| is_empty(stamp)).map(|(path, _)| path.as_path())
     }
 
+    /// A file that set something when it was accepted, and is not among those that were read now.
+    pub(super) fn gone(&self, read: &[PathBuf]) -> Option<&Path> {
+        let read: BTreeSet<PathBuf> = read.iter().map(|path| absolute(path)).collect();
+        self.with_values.iter().find(|path| !read.contains(*path)).map(PathBuf::as_path)
+    }
+
     /// The files that set something when they were accepted, with what was seen of them last.
     fn accepted(&self) -> impl Iterator<Item = (&PathBuf, &Option<FileStamp>)> {
         self.files.iter().filter(|(path, _)| self.with_values.contains(*path))

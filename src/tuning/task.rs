@@ -220,12 +220,17 @@ impl TunerTask {
         self.files.follow(&self.running.read_paths_now());
         let next = self.running.load_again();
         // Look again: a file that was emptied while it was read is seen only now.
-        let is_emptied = self.files.emptied().map(emptied);
+        let is_emptied = self.files.emptied().map(|path| lost(path, "empty"));
         self.files.look();
-        if let Some(errors) = is_emptied.or_else(|| self.files.emptied().map(emptied)) {
+        let is_emptied =
+            is_emptied.or_else(|| self.files.emptied().map(|path| lost(path, "empty")));
+        if let Some(errors) = is_emptied {
             return Err(errors);
         }
         let next = next?;
+        if let Some(path) = self.files.gone(next.files_read()) {
+            return Err(lost(path, "gone"));
+        }
         let files_hash = next.hash().to_owned();
         if files_hash == self.files_hash {
             return Ok(Checked::Same(Box::new(next)));
@@ -313,11 +318,11 @@ impl TunerTask {
     }
 }
 
-/// The refusal of a file that had values and is empty now.
-fn emptied(path: &Path) -> ConfigErrors {
+/// The refusal of a file that had values and is `how` now: empty or gone.
+fn lost(path: &Path, how: &str) -> ConfigErrors {
     let name = path.display().to_string();
     let message = format!(
-        "`{name}` is empty, and had values before: write it again, or a comment alone if its values are to end"
+        "`{name}` is {how}, and had values before: write it again, or a comment alone if its values are to end"
     );
     ConfigErrors(vec![ConfigError { origin: Some(name), key: None, message }])
 }

@@ -150,7 +150,8 @@ async fn a_secret_that_is_replaced_counts_soon() {
     assert!(changed.as_array().unwrap().iter().all(|it| it["new"] == "changed"), "{changed}");
 }
 
-/// The file that is read without `--config` may come and go, with its directory.
+/// The file that is read without `--config` may come, with its directory. It may go only after it
+/// said that its values end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_local_file_appears_and_vanishes() {
     let options = Options { has_local_only: true, ..Options::default() };
@@ -163,9 +164,18 @@ async fn the_local_file_appears_and_vanishes() {
     runs_soon(&daemon, KEY, "22").await;
     fs::remove_file(&path).unwrap();
     // Gone for a second, it is no longer taken for an editor's work.
+    eventually(SOON + Duration::from_secs(1), async || {
+        (reloads(&daemon, "refused").await == 1).then_some(())
+    })
+    .await;
+    assert!(daemon.log().contains("config/local.toml` is gone"), "{}", daemon.log());
+    assert_eq!(value(&daemon, KEY).await.as_deref(), Some("22"));
+    fs::write(&path, "# nothing\n").unwrap();
     runs_soon(&daemon, KEY, "8").await;
     assert_eq!(reloads(&daemon, "applied").await, 3, "{}", daemon.log());
     let last = config(&daemon).await["last_reload"].clone();
     assert_eq!((&last["trigger"], &last["by"]), (&"file".into(), &"file".into()), "{last}");
     assert!((metric(&daemon, "config_last_reload_successful").await - 1.0).abs() < 0.1);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(reload(&daemon).await.outcome(), "unchanged");
 }
