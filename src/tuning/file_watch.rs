@@ -82,9 +82,9 @@ impl FileWatch {
         watch
     }
 
-    /// Waits for a touch.
-    pub(super) async fn touched(&self) {
-        self.touched.notified().await;
+    /// Tells of each touch.
+    pub(super) fn touched(&self) -> Arc<Notify> {
+        self.touched.clone()
     }
 
     /// Watches these files from now on, and no others.
@@ -248,11 +248,11 @@ mod tests {
         watch.follow(std::slice::from_ref(&path));
         assert!(!watch.look());
         fs::create_dir(directory.path().join("config")).unwrap();
-        watch.touched().await;
+        watch.touched().notified().await;
         // The directory is there, and the file is not.
         assert!(!watch.look());
         fs::write(&path, "a").unwrap();
-        watch.touched().await;
+        watch.touched().notified().await;
         assert!(watch.look() && !watch.look());
     }
 }

@@ -32,9 +32,9 @@ use self::{
 };
 use crate::{
     domain::{JobKind, OverrideChange},
-    store::AuditEntry,
+    store::{AuditEntry, StoreError},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -42,6 +42,8 @@ use tokio::{
 
 /// How many wishes for a reload may wait. More wait in front of it.
 const ASKED_MAX: usize = 64;
+/// How long somebody waits who changes a pool.
+const CHANGED_WITHIN: Duration = Duration::from_secs(30);
 /// How many reloads may wait to be written to the audit log.
 const ROWS_WAITING_MAX: usize = 64;
 
@@ -97,7 +99,7 @@ impl Tuner {
     /// the row of the audit log, to which the values are added.
     ///
     /// # Errors
-    /// If the database could not keep it, or the daemon is stopping.
+    /// If the database could not keep it in time, or the daemon is stopping.
     pub async fn change_pool(
         &self,
         kind: JobKind,
@@ -107,8 +109,14 @@ impl Tuner {
     ) -> Result<(), OverrideError> {
         let (answer, answered) = oneshot::channel();
         let asked = AskedOverride { kind, change, is_for_this_node, entry, answer };
-        self.overrides.send(asked).await.map_err(|_| OverrideError::Stopping)?;
-        answered.await.unwrap_or(Err(OverrideError::Stopping))
+        let change = async {
+            self.overrides.send(asked).await.map_err(|_| OverrideError::Stopping)?;
+            answered.await.unwrap_or(Err(OverrideError::Stopping))
+        };
+        tokio::time::timeout(CHANGED_WITHIN, change).await.unwrap_or_else(|_| {
+            let why = "the change of the pool takes too long, and may still be made";
+            Err(StoreError::Busy(why.to_owned()).into())
+        })
     }
 
     /// The state of the configuration.

@@ -15,7 +15,12 @@ use crate::{
     telemetry::config_metrics::ConfigMetrics,
 };
 use futures_util::future::BoxFuture;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    panic,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
@@ -79,7 +84,8 @@ pub(super) struct TunerTask {
     overrides: watch::Receiver<Vec<PoolOverride>>,
     rows: mpsc::Sender<Vec<AuditEntry>>,
     status: Arc<watch::Sender<Arc<TuningStatus>>>,
-    files: FileWatch,
+    /// Locked only by one work at a time: the task waits for it.
+    files: Arc<Mutex<FileWatch>>,
     debounce: Debounce,
 }
 
@@ -135,7 +141,7 @@ impl TunerTask {
             overrides,
             rows,
             status: Arc::new(watch::Sender::new(Arc::new(status))),
-            files: FileWatch::new(),
+            files: Arc::new(Mutex::new(FileWatch::new())),
             debounce,
         }
     }
@@ -147,8 +153,12 @@ impl TunerTask {
 
     /// Changes what runs, until nobody can ask any more.
     pub(super) async fn run(mut self) {
-        self.files.follow(&self.running.read_paths_now());
-        self.files.accept(self.running.files_with_values());
+        let (running, touched) = (self.running.clone(), self.files().touched());
+        let begin = move |files: &mut FileWatch| {
+            files.follow(&running.read_paths_now());
+            files.accept(running.files_with_values());
+        };
+        self.with_files(begin).await;
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -156,7 +166,7 @@ impl TunerTask {
             let wake = tokio::select! {
                 asked = self.asked.recv() => WokenBy::Asked(asked),
                 Ok(()) = self.overrides.changed() => WokenBy::Overrides,
-                () = self.files.touched() => WokenBy::Touch,
+                () = touched.notified() => WokenBy::Touch,
                 () = due => WokenBy::Due,
                 _ = looks.tick() => WokenBy::Look,
             };
@@ -166,8 +176,44 @@ impl TunerTask {
                 WokenBy::Overrides => self.set_live(),
                 WokenBy::Touch => self.debounce.touch(Instant::now()),
                 WokenBy::Due => self.load_files().await,
-                WokenBy::Look if self.files.look() => self.debounce.touch(Instant::now()),
-                WokenBy::Look => {}
+                WokenBy::Look => {
+                    if self.with_files(FileWatch::look).await {
+                        self.debounce.touch(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, FileWatch> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The result of `work` on the files. It runs on a thread of its own, since a file system may
+    /// hang.
+    async fn with_files<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut FileWatch) -> T + Send + 'static,
+    ) -> T {
+        let files = self.files.clone();
+        let work = move || work(&mut files.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.meanwhile(tokio::task::spawn_blocking(work)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panicked) => panic::resume_unwind(panicked),
+                // The thread is ending, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// The result of `work`. Overrides are put in force meanwhile.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                Ok(()) = self.overrides.changed() => self.set_live(),
             }
         }
     }
@@ -197,7 +243,7 @@ impl TunerTask {
         let started = Instant::now();
         self.debounce.begin();
         let checked = self.check().await;
-        let is_unfinished = checked.is_err() || self.files.is_unfinished();
+        let is_unfinished = checked.is_err() || self.files().is_unfinished();
         if is_unfinished && !self.debounce.unfinished(started) {
             return;
         }
@@ -216,27 +262,16 @@ impl TunerTask {
 
     /// Loads the files, and checks all that may refuse what would run.
     async fn check(&mut self) -> Result<Checked, ConfigErrors> {
-        // Watch the files first, so that no change between the two is missed.
-        self.files.follow(&self.running.read_paths_now());
-        let next = self.running.load_again();
-        // Look again: a file that was emptied while it was read is seen only now.
-        let is_emptied = self.files.emptied().map(|path| lost(path, "empty"));
-        self.files.look();
-        let is_emptied =
-            is_emptied.or_else(|| self.files.emptied().map(|path| lost(path, "empty")));
-        if let Some(errors) = is_emptied {
-            return Err(errors);
-        }
-        let next = next?;
-        if let Some(path) = self.files.gone(next.files_read()) {
-            return Err(lost(path, "gone"));
-        }
+        let running = self.running.clone();
+        let load = move |files: &mut FileWatch| load(files, &running);
+        let next = self.with_files(load).await?;
         let files_hash = next.hash().to_owned();
         if files_hash == self.files_hash {
             return Ok(Checked::Same(Box::new(next)));
         }
         let change = Loaded::plan(&self.running, next)?;
-        let prepared = (self.setup.prepare)(Arc::new(change.loaded.clone())).await?;
+        let preparing = (self.setup.prepare)(Arc::new(change.loaded.clone()));
+        let prepared = self.meanwhile(preparing).await?;
         Ok(Checked::Other(Box::new(Applicable { change, files_hash, prepared })))
     }
 
@@ -255,7 +290,7 @@ impl TunerTask {
             Ok(Checked::Same(same)) => {
                 overruled = self.newly_overruled(same.overruled());
                 self.overruled = same.overruled().to_vec();
-                self.files.accept(same.files_with_values());
+                self.files().accept(same.files_with_values());
                 (ReloadOutcome::Unchanged, Vec::new(), Vec::new())
             }
             Ok(Checked::Other(other)) => {
@@ -263,7 +298,7 @@ impl TunerTask {
                 overruled = self.newly_overruled(change.loaded.overruled());
                 self.overruled = change.loaded.overruled().to_vec();
                 applying = Written::new(&self.running.config).left(&change.loaded.config);
-                self.files.accept(change.loaded.files_with_values());
+                self.files().accept(change.loaded.files_with_values());
                 self.apply(change.loaded, files_hash, prepared);
                 (loaded_at, pending) = (wall_clock(), change.pending);
                 (ReloadOutcome::Applied, change.changed, Vec::new())
@@ -315,6 +350,24 @@ impl TunerTask {
     fn set_live(&mut self) {
         let overrides = self.overrides.borrow_and_update().clone();
         self.setup.live.set(self.running.config.with_overrides(overrides));
+    }
+}
+
+/// Loads the files of `running` again. Refuses a file that had values and is empty or gone.
+fn load(files: &mut FileWatch, running: &Loaded) -> Result<Loaded, ConfigErrors> {
+    // Watch the files first, so that no change between the two is missed.
+    files.follow(&running.read_paths_now());
+    let next = running.load_again();
+    // Look again: a file that was emptied while it was read is seen only now.
+    let is_emptied = files.emptied().map(|path| lost(path, "empty"));
+    files.look();
+    if let Some(errors) = is_emptied.or_else(|| files.emptied().map(|path| lost(path, "empty"))) {
+        return Err(errors);
+    }
+    let next = next?;
+    match files.gone(next.files_read()) {
+        Some(path) => Err(lost(path, "gone")),
+        None => Ok(next),
     }
 }
 
