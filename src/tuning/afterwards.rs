@@ -1,5 +1,5 @@
-//! Does what needs the database after a change of the configuration: caps, known clients, and rows
-//! of the audit log. While the database is away it tries again. No reload waits for it.
+//! Does what needs the database after a change: caps, known clients, and rows of the audit log.
+//! While the database is away it tries again. No reload waits for it.
 
 use super::status::TuningStatus;
 use crate::{
@@ -15,18 +15,18 @@ use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How many rows of the audit log wait at most while the database is away.
 const ROWS_MAX: usize = 10_000;
 /// How many rows are written at once.
 const ROWS_AT_ONCE: usize = 500;
 
-/// What the database has of the configuration, and what is left to be written.
+/// What the database has of the configuration.
 #[derive(Debug)]
 pub(super) struct Written {
     caps: BTreeMap<String, u32>,
     clients: BTreeSet<String>,
-    rows: VecDeque<AuditEntry>,
 }
 
 /// The ids of all clients.
@@ -35,21 +35,78 @@ fn clients_of(config: &Config) -> BTreeSet<String> {
 }
 
 impl Written {
+    /// What [`Written::left`] may name.
+    const NAMES: [&str; 2] = ["caps", "clients"];
+
     /// The database has this configuration.
     pub(super) fn new(config: &Config) -> Self {
-        Self { caps: config.caps(), clients: clients_of(config), rows: VecDeque::new() }
+        Self { caps: config.caps(), clients: clients_of(config) }
     }
 
-    /// What has to be written, so that the database has `config` and all rows.
+    /// What has to be written, so that the database has `config`.
     pub(super) fn left(&self, config: &Config) -> Vec<&'static str> {
-        let all = [
-            ("caps", self.caps != config.caps()),
-            ("clients", self.clients != clients_of(config)),
-            ("audit", !self.rows.is_empty()),
-        ];
-        all.into_iter().filter(|(_, is_left)| *is_left).map(|(name, _)| name).collect()
+        let is_left = [self.caps != config.caps(), self.clients != clients_of(config)];
+        let all = Self::NAMES.into_iter().zip(is_left);
+        all.filter(|(_, is_left)| *is_left).map(|(name, _)| name).collect()
     }
 
+    /// Writes what is left. What fails does not keep the other from being written. Returns what
+    /// has failed.
+    async fn write(&mut self, store: &Store, config: &Config) -> Vec<(&'static str, StoreError)> {
+        let (caps, clients) = (config.caps(), clients_of(config));
+        let mut failed = Vec::new();
+        if self.caps != caps {
+            match store.set_caps(caps.clone()).await {
+                Ok(()) => self.caps = caps,
+                Err(error) => failed.push(("caps", error)),
+            }
+        }
+        if self.clients != clients {
+            match store.set_clients(clients.clone()).await {
+                Ok(()) => self.clients = clients,
+                Err(error) => failed.push(("clients", error)),
+            }
+        }
+        failed
+    }
+}
+
+/// Writes what changes in `live`, until `closing`. `status` shows what is left.
+pub(super) async fn write_changes(
+    store: Store,
+    live: config::Live,
+    mut written: Written,
+    status: Arc<watch::Sender<Arc<TuningStatus>>>,
+    closing: CancellationToken,
+) {
+    let (mut changes, mut next_try) = (live.changes(), Instant::now());
+    loop {
+        let is_left = !written.left(&live.get()).is_empty();
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            () = tokio::time::sleep_until(next_try), if is_left => {}
+            () = closing.cancelled() => return,
+        }
+        if Instant::now() >= next_try {
+            let failed = written.write(&store, &live.get()).await;
+            for (left, error) in &failed {
+                tracing::warn!(%error, left, "the configuration is not in the database yet");
+                next_try = Instant::now() + AWAY_PAUSE;
+            }
+        }
+        show(&status, &Written::NAMES, &written.left(&live.get()));
+    }
+}
+
+/// Rows of the audit log that wait for the database, the oldest first.
+#[derive(Debug, Default)]
+struct WaitingRows {
+    rows: VecDeque<AuditEntry>,
+    /// How many of the first rows are written one by one, since one of them is refused.
+    alone: usize,
+}
+
+impl WaitingRows {
     fn add(&mut self, rows: Vec<AuditEntry>) {
         self.rows.extend(rows);
         if let Some(lost @ 1..) = self.rows.len().checked_sub(ROWS_MAX) {
@@ -58,61 +115,89 @@ impl Written {
         }
     }
 
-    /// Writes all of it, in order, up to the first failure.
-    async fn write(&mut self, store: &Store, config: &Config) -> Result<(), StoreError> {
-        let (caps, clients) = (config.caps(), clients_of(config));
-        if self.caps != caps {
-            store.set_caps(caps.clone()).await?;
-            self.caps = caps;
+    /// The rows that are written next.
+    fn portion(&self) -> Vec<AuditEntry> {
+        let count = if self.alone > 0 { 1 } else { ROWS_AT_ONCE };
+        self.rows.iter().take(count).cloned().collect()
+    }
+
+    /// Notes how the write of a portion has ended. A row that the database refuses is dropped.
+    ///
+    /// # Errors
+    /// If the rows may be written later.
+    fn ended(&mut self, count: usize, result: Result<(), StoreError>) -> Result<(), StoreError> {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_data() && count > 1 => {
+                self.alone = count;
+                return Ok(());
+            }
+            Err(error) if error.is_data() => {
+                let action = self.rows.front().map(|row| row.action);
+                tracing::error!(%error, action, "a change is missing from the audit log");
+            }
+            Err(error) => return Err(error),
         }
-        if self.clients != clients {
-            store.set_clients(clients.clone()).await?;
-            self.clients = clients;
-        }
+        self.rows.drain(..count.min(self.rows.len()));
+        self.alone = self.alone.saturating_sub(count);
+        Ok(())
+    }
+
+    /// Writes all of them, up to the first failure that may pass.
+    async fn write(&mut self, store: &Store) -> Result<(), StoreError> {
         while !self.rows.is_empty() {
-            let rows: Vec<AuditEntry> = self.rows.iter().take(ROWS_AT_ONCE).cloned().collect();
+            let rows = self.portion();
             let count = rows.len();
-            store.audit().record(rows).await?;
-            self.rows.drain(..count);
+            let result = store.audit().record(rows).await;
+            self.ended(count, result)?;
         }
         Ok(())
     }
 }
 
-/// Writes what changes in `live`, and the rows that are `told`, until the other end of `told` is
-/// dropped. `status` shows what is left.
-pub(super) async fn run(
+/// Writes the rows that are `told`, until `closing`, and then those that still wait. `status` shows
+/// whether rows wait.
+pub(super) async fn write_rows(
     store: Store,
-    live: config::Live,
-    mut written: Written,
     mut told: mpsc::Receiver<Vec<AuditEntry>>,
     status: Arc<watch::Sender<Arc<TuningStatus>>>,
+    closing: CancellationToken,
 ) {
-    let (mut changes, mut next_try) = (live.changes(), Instant::now());
+    const NAME: &str = "audit";
+    let (mut waiting, mut next_try) = (WaitingRows::default(), Instant::now());
     loop {
-        let is_left = !written.left(&live.get()).is_empty();
-        tokio::select! {
-            rows = told.recv() => match rows {
-                Some(rows) => written.add(rows),
-                None => return,
-            },
-            Ok(()) = changes.changed() => {}
-            () = tokio::time::sleep_until(next_try), if is_left => {}
-        }
-        if Instant::now() >= next_try {
-            let config = live.get();
-            if let Err(error) = written.write(&store, &config).await {
-                let left = written.left(&config).join(", ");
-                tracing::warn!(%error, left, "the configuration is not in the database yet");
-                next_try = Instant::now() + AWAY_PAUSE;
+        let is_closing = closing.is_cancelled();
+        if is_closing {
+            while let Ok(rows) = told.try_recv() {
+                waiting.add(rows);
+            }
+            if waiting.rows.is_empty() {
+                return;
             }
         }
-        show(&status, written.left(&live.get()));
+        let is_left = !waiting.rows.is_empty();
+        tokio::select! {
+            Some(rows) = told.recv() => waiting.add(rows),
+            () = tokio::time::sleep_until(next_try), if is_left => {}
+            () = closing.cancelled(), if !is_closing => continue,
+        }
+        if Instant::now() >= next_try
+            && let Err(error) = waiting.write(&store).await
+        {
+            let count = waiting.rows.len();
+            tracing::warn!(%error, count, "rows of the audit log wait for the database");
+            next_try = Instant::now() + AWAY_PAUSE;
+        }
+        let left: &[&str] = if waiting.rows.is_empty() { &[] } else { &[NAME] };
+        show(&status, &[NAME], left);
     }
 }
 
-fn show(status: &watch::Sender<Arc<TuningStatus>>, applying: Vec<&'static str>) {
+/// Shows what of `names` is left.
+fn show(status: &watch::Sender<Arc<TuningStatus>>, names: &[&str], left: &[&'static str]) {
     status.send_if_modified(|status| {
+        let others = status.applying.iter().filter(|name| !names.contains(name));
+        let applying: Vec<&str> = others.chain(left).copied().collect();
         let is_other = status.applying != applying;
         if is_other {
             *status = Arc::new(TuningStatus { applying, ..TuningStatus::clone(status) });
@@ -127,18 +212,43 @@ mod tests {
     use crate::{config::Sources, store::Via};
 
     #[test]
-    fn what_is_left_is_what_differs_and_rows_are_bounded() {
+    fn what_is_left_is_what_differs() {
         let load = |clients: &str| {
             let env = vec![("POSTROOM__CLIENTS".to_owned(), clients.to_owned())];
             Config::load(&Sources { env, ..Sources::default() }).unwrap()
         };
         let one = load(r#"[{ id = "one" }]"#);
-        let mut written = Written::new(&one);
+        let written = Written::new(&one);
         assert!(written.left(&one).is_empty());
         assert_eq!(written.left(&load(r#"[{ id = "one", max_running = 2 }]"#)), ["caps"]);
         assert_eq!(written.left(&load(r#"[{ id = "two" }]"#)), ["clients"]);
-        let row = AuditEntry::new("file", Via::File, "config.reload");
-        written.add(vec![row; ROWS_MAX + 1]);
-        assert_eq!((written.left(&one), written.rows.len()), (vec!["audit"], ROWS_MAX));
+    }
+
+    fn rows(actions: &[&'static str]) -> WaitingRows {
+        let mut waiting = WaitingRows::default();
+        waiting.add(actions.iter().map(|it| AuditEntry::new("file", Via::File, it)).collect());
+        waiting
+    }
+
+    #[test]
+    fn rows_that_wait_are_bounded() {
+        let waiting = rows(&["config.reload"; ROWS_MAX + 1]);
+        assert_eq!((waiting.rows.len(), waiting.portion().len()), (ROWS_MAX, ROWS_AT_ONCE));
+    }
+
+    #[test]
+    fn a_row_that_is_refused_holds_up_no_other_and_an_outage_loses_none() {
+        let mut waiting = rows(&["one", "wrong", "two"]);
+        let away = waiting.ended(3, Err(StoreError::Unreachable("away".to_owned())));
+        assert!(away.is_err() && waiting.portion().len() == 3);
+        let mut written = Vec::new();
+        while !waiting.rows.is_empty() {
+            let portion: Vec<&str> = waiting.portion().iter().map(|row| row.action).collect();
+            let is_wrong = portion.contains(&"wrong");
+            let result = if is_wrong { Err(StoreError::Data("wrong".to_owned())) } else { Ok(()) };
+            waiting.ended(portion.len(), result).unwrap();
+            written.extend(portion.into_iter().filter(|_| !is_wrong));
+        }
+        assert_eq!((written, waiting.alone), (vec!["one", "two"], 0));
     }
 }

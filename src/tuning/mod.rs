@@ -39,13 +39,14 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How many wishes for a reload may wait. More wait in front of it.
 const ASKED_MAX: usize = 64;
 /// How long somebody waits who changes a pool.
 const CHANGED_WITHIN: Duration = Duration::from_secs(30);
-/// How many reloads may wait to be written to the audit log.
-const ROWS_WAITING_MAX: usize = 64;
+/// How many reloads and other changes may wait to be taken over by the writer of the audit log.
+const ROWS_WAITING_MAX: usize = 1_024;
 
 /// Waits until this instant. Does not return if there is none.
 async fn until(at: Option<Instant>) {
@@ -60,12 +61,19 @@ async fn until(at: Option<Instant>) {
 pub struct Tuner {
     asked: mpsc::Sender<Asked>,
     overrides: mpsc::Sender<AskedOverride>,
+    rows: mpsc::Sender<Vec<AuditEntry>>,
     status: watch::Receiver<Arc<TuningStatus>>,
+    /// Cancelled when nothing is to be changed any more.
+    stopping: CancellationToken,
+    /// Cancelled when no more rows of the audit log come.
+    closing: CancellationToken,
+    /// Cancelled when all is written.
+    closed: CancellationToken,
 }
 
 impl Tuner {
     /// Makes a tuner, and the work of its task, which the caller must run on a thread that may
-    /// block. The work ends when the last clone of the tuner is dropped.
+    /// block. The work ends after [`Tuner::close`].
     pub fn new(
         setup: TunerSetup,
         overrides: PoolOverrides,
@@ -76,14 +84,35 @@ impl Tuner {
         let (applying, set) = watch::channel(overrides.applying());
         let (store, live) = (setup.store.clone(), setup.live.clone());
         let written = Written::new(&setup.running.config);
-        let task = TunerTask::new(setup, wishes, set, rows);
+        let task = TunerTask::new(setup, wishes, set, rows.clone());
         let (status, shown) = (task.status(), task.status().subscribe());
+        let (stopping, closing, closed) =
+            <(CancellationToken, CancellationToken, CancellationToken)>::default();
         let keeper = OverridesKeeper::new(overrides, applying, asked_overrides);
-        let work = async move {
-            let writing = afterwards::run(store, live, written, told, status);
-            tokio::join!(task.run(), writing, keeper.run());
+        let tuner = Self {
+            asked,
+            overrides: changes,
+            rows,
+            status: shown,
+            stopping: stopping.clone(),
+            closing: closing.clone(),
+            closed: closed.clone(),
         };
-        (Self { asked, overrides: changes, status: shown }, work)
+        let work = async move {
+            // Cancels it whatever ends the work.
+            let _closed = closed.drop_guard();
+            let changing = async { tokio::join!(task.run(), keeper.run()) };
+            let changes = afterwards::write_changes(
+                store.clone(),
+                live,
+                written,
+                status.clone(),
+                stopping.clone(),
+            );
+            let rows = afterwards::write_rows(store, told, status, closing);
+            tokio::join!(stopping.run_until_cancelled(changing), changes, rows);
+        };
+        (tuner, work)
     }
 
     /// Reads the files again, and applies what they say if all of it is right. `None` if the daemon
@@ -117,6 +146,31 @@ impl Tuner {
             let why = "the change of the pool takes too long, and may still be made";
             Err(StoreError::Busy(why.to_owned()).into())
         })
+    }
+
+    /// Has a row written to the audit log as soon as the database takes it. Changes that could not
+    /// write theirs end here.
+    pub fn record(&self, row: AuditEntry) {
+        if let Err(error) = self.rows.try_send(vec![row]) {
+            tracing::error!(%error, "a change is missing from the audit log");
+        }
+    }
+
+    /// Changes nothing any more. What is asked from now on is refused.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Ends the work when the rows that wait are in the audit log, and returns then.
+    pub async fn close(&self) {
+        self.stop();
+        self.closing.cancel();
+        self.closed.cancelled().await;
+    }
+
+    /// True once its work is over: nothing is reloaded any more, and no override changes.
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
     }
 
     /// The state of the configuration.

@@ -151,7 +151,7 @@ impl TunerTask {
         self.status.clone()
     }
 
-    /// Changes what runs, until nobody can ask any more.
+    /// Changes what runs, until it is dropped or nobody can ask any more.
     pub(super) async fn run(mut self) {
         let (running, touched) = (self.running.clone(), self.files().touched());
         let begin = move |files: &mut FileWatch| {

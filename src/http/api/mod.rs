@@ -102,10 +102,11 @@ impl ApiState {
     }
 
     /// Writes a change to the audit log. The change is done already, so a failure here does not
-    /// fail the request.
+    /// fail the request: the row is written later.
     async fn record(&self, entry: AuditEntry) {
-        if let Err(error) = self.audit.record(vec![entry]).await {
-            tracing::error!(%error, "a change is missing from the audit log");
+        if let Err(error) = self.audit.record(vec![entry.clone()]).await {
+            tracing::warn!(%error, "a row of the audit log waits for the database");
+            self.tuner.record(entry);
         }
     }
 }
