@@ -121,8 +121,11 @@ impl Parts {
             board: self.board.clone(),
             metrics: self.metrics.clone(),
         };
-        let ingest = vec![("ingest".to_owned(), arbiters.ingest.handle())];
-        let guardian = Guardian::new(Arc::new(setup), control, ingest, downs.supervisors).start();
+        let others = vec![
+            ("ingest".to_owned(), arbiters.ingest.handle()),
+            ("tuning".to_owned(), arbiters.tuning.handle()),
+        ];
+        let guardian = Guardian::new(Arc::new(setup), control, others, downs.supervisors).start();
         Ok(Actors { guardian, supervisor, uncommitted, claims })
     }
 

@@ -25,8 +25,12 @@ use crate::{
     },
     tuning::{PoolOverrides, Prepare, ReloadReport, Tuner, TunerSetup},
 };
-use actix::Arbiter;
-use std::{collections::HashMap, fs::File, io, net::TcpListener, sync::Arc, time::Duration};
+use actix::{Arbiter, ArbiterHandle};
+use futures_util::FutureExt as _;
+use std::{
+    collections::HashMap, fs::File, io, net::TcpListener, panic::AssertUnwindSafe, sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 /// How long the database may take to answer at the start before the waiting room opens.
@@ -39,7 +43,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// The time that HTTP gets to close after the stop's deadline has passed. [`FLUSH_LIMIT`] and this
 /// stay below the one second that a stop may overrun.
 const CLOSE_LEAST: Duration = Duration::from_millis(300);
-/// The time to delete this node's row after the stop's deadline has passed.
+/// The time to write the last rows of the audit log, and then to delete this node's row, after the
+/// stop's deadline has passed.
 const LEAVE_LEAST: Duration = Duration::from_millis(150);
 
 /// A running daemon: what has to be stopped, and in which order.
@@ -50,8 +55,6 @@ pub struct Daemon {
     server: http::ClosableServer,
     heartbeat: Heartbeat,
     tuner: Tuner,
-    /// The thread of the tuner, which may block while it reads files.
-    tuning: Arbiter,
     /// Stores what this node says of itself.
     telling: Telling,
     arbiters: Vec<Arbiter>,
@@ -82,12 +85,14 @@ pub(super) struct Arbiters {
     pub(super) ingest: Arbiter,
     /// The threads of the slots, one per core.
     pub(super) slots: Vec<Arbiter>,
+    /// The thread of the tuner.
+    pub(super) tuning: Arbiter,
 }
 
 impl Arbiters {
     fn start() -> Self {
         let slots = (0..core_count()).map(|_| Arbiter::new()).collect();
-        Self { control: Arbiter::new(), ingest: Arbiter::new(), slots }
+        Self { control: Arbiter::new(), ingest: Arbiter::new(), slots, tuning: Arbiter::new() }
     }
 }
 
@@ -168,7 +173,8 @@ impl Daemon {
         parts.first_actors(&registry, &intake).await;
         let prepare = followers::prepare(&registry, &fallback_token, &tls);
         let manager = waiting_room.manager.clone();
-        let (tuner, tuning) = follow_files(&parts, loaded, prepare, overrides, manager);
+        let tuner =
+            follow_files(&parts, loaded, prepare, overrides, manager, &arbiters.tuning.handle());
         let telling = Telling::start(&parts, &registry, &tuner, config.supervisor.heartbeat);
         // Take requests.
         let scheme = if tls.is_on() { "https" } else { "http" };
@@ -184,8 +190,8 @@ impl Daemon {
             node.id = store.node(),
             "ready"
         );
-        let Arbiters { control, ingest, mut slots } = arbiters;
-        slots.extend([control, ingest]);
+        let Arbiters { control, ingest, mut slots, tuning } = arbiters;
+        slots.extend([control, ingest, tuning]);
         Ok(Self {
             board,
             intake,
@@ -193,7 +199,6 @@ impl Daemon {
             server,
             heartbeat,
             tuner,
-            tuning,
             telling,
             arbiters: slots,
             work,
@@ -256,13 +261,13 @@ impl Daemon {
     /// or posted again by the provider.
     ///
     /// In order: webhooks are refused, and those inside are committed and answered. Operations stop
-    /// after their portions. Claims stop,
-    /// running jobs finish until the time-out, and jobs that have not started are released. The
-    /// recorder commits its outcomes. Then HTTP, the arbiters, the handlers' threads and the
-    /// heartbeat end, the node's row is deleted, and the store's runtime ends last.
+    /// after their portions. Claims stop, running jobs finish until the time-out, and jobs that have
+    /// not started are released. The recorder commits its outcomes. Then HTTP ends, and rows of the
+    /// audit log that wait are written. The arbiters, the handlers' threads and the heartbeat end,
+    /// the node's row is deleted, and the store's runtime ends last.
     pub async fn stop(self) {
         // Change nothing any more, and refuse new work.
-        self.tuning.stop();
+        self.tuner.stop();
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
         self.telling.drains();
@@ -308,6 +313,11 @@ impl Daemon {
         // Close HTTP, then end the threads.
         let now = Instant::now();
         self.server.close((now + CLOSE_LIMIT).min(until.max(now) + CLOSE_LEAST)).await;
+        // Write the rows that wait, and delete this node's row. The two share a limit.
+        let last = until.max(Instant::now() + LEAVE_LEAST);
+        if tokio::time::timeout_at(last, self.tuner.close()).await.is_err() {
+            tracing::error!("the database is away: changes are missing from the audit log");
+        }
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
@@ -316,7 +326,7 @@ impl Daemon {
         drop(self.heartbeat);
         drop(self.telling);
         if drained == Ok(true) && is_flushed {
-            leave(&self.store, until).await;
+            leave(&self.store, last).await;
         }
         drop(self.store_runtime);
         drop(self.actors.guardian);
@@ -375,8 +385,7 @@ fn start_parts(
 /// Deletes this node's row, so that other nodes know at once that it is gone and may reuse its id
 /// slot.
 async fn leave(store: &Store, until: Instant) {
-    let limit = until.max(Instant::now() + LEAVE_LEAST);
-    match tokio::time::timeout_at(limit, store.leave()).await {
+    match tokio::time::timeout_at(until, store.leave()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(%error, "this node could not say that it is gone: it is forgotten in an hour");
@@ -440,15 +449,19 @@ fn http_setup(
     }
 }
 
-/// Makes what runs follow the files of the configuration from now on, on a thread of its own.
+/// Makes what runs follow the files of the configuration from now on, on `thread`. If that work
+/// ends by a panic, the daemon gives up: no reload, override or expiry would come any more.
 fn follow_files(
     parts: &Parts,
     loaded: Loaded,
     prepare: Prepare,
     overrides: PoolOverrides,
     manager: Option<ServiceManager>,
-) -> (Tuner, Arbiter) {
+    thread: &ArbiterHandle,
+) -> Tuner {
+    let board = parts.board.clone();
     let on_reload = move |report: Option<&ReloadReport>| {
+        board.faults().point("tuner.reload");
         let Some(manager) = &manager else { return };
         match report {
             None => manager.reload_begins(),
@@ -464,9 +477,14 @@ fn follow_files(
         on_reload: Box::new(on_reload),
     };
     let (tuner, following) = Tuner::new(setup, overrides);
-    let thread = Arbiter::new();
-    thread.spawn(following);
-    (tuner, thread)
+    let board = parts.board.clone();
+    thread.spawn(async move {
+        if AssertUnwindSafe(Box::pin(following)).catch_unwind().await.is_err() {
+            tracing::error!("the tuner has panicked: the process ends");
+            board.give_up(Fatal::Tuner);
+        }
+    });
+    tuner
 }
 
 /// Migrates, if that is allowed, and opens the store. While the database is unreachable it waits,

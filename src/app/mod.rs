@@ -242,7 +242,7 @@ fn run(loaded: Loaded, registry: Registry, options: StartOptions) -> Result<Exit
         daemon.is_told_to(&manager);
         let exit = match signals.unless_told(daemon.given_up()).await {
             None => Exit::Clean,
-            Some(Fatal::Supervisor) => Exit::GivenUp,
+            Some(Fatal::Supervisor | Fatal::Tuner) => Exit::GivenUp,
             Some(Fatal::LostThreads) => Exit::LostThreads,
             Some(Fatal::Forgotten) => Exit::Forgotten,
             Some(Fatal::Stalled) => Exit::Stalled,

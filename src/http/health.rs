@@ -279,8 +279,12 @@ fn config(state: &State) -> Check {
     if !kinds.is_empty() {
         details.push(format!("overridden by operators: {}", kinds.join(", ")));
     }
+    let is_closed = state.tuner.is_closed();
+    if is_closed {
+        details.push("nothing is reloaded any more: the daemon ends".to_owned());
+    }
     Check {
-        ok: status.refused().is_none(),
+        ok: status.refused().is_none() && !is_closed,
         detail: (!details.is_empty()).then(|| details.join("; ")),
     }
 }

@@ -233,6 +233,8 @@ pub enum Fatal {
     Forgotten,
     /// A thread of actors, or the supervisor, stands still.
     Stalled,
+    /// The tuner has panicked.
+    Tuner,
 }
 
 /// An actor's guard. If it is dropped without [`Presence::leave`], the board reports that the

@@ -8,9 +8,10 @@ use crate::support::{
     daemon::{Daemon, Options},
     eventually,
     inside::Inside,
+    leftovers::Leftover,
     web::{ask, sms},
 };
-use postroom::registry;
+use postroom::{registry, telemetry::board::Fatal};
 use serde_json::Value;
 use std::{fs, time::Duration};
 use tokio::time::Instant;
@@ -82,6 +83,20 @@ async fn a_file_that_is_emptied_is_refused_and_what_it_said_runs_on() {
     assert!(daemon.log().contains("test.toml` is empty"), "{}", daemon.log());
     fs::write(daemon.directory().join("test.toml"), "# nothing\n").unwrap();
     runs_soon(&daemon, "ingest.queue", "4096").await;
+}
+
+/// Without the tuner, no reload, override or expiry would come any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tuner_that_panics_ends_the_process() {
+    let daemon = Inside::start(&Place::sqlite(), GOOD, registry::postroom()).await;
+    daemon.may_leave(Leftover::Panic, "the tuner");
+    daemon.board.faults().arm("tuner.reload", 1);
+    let answer = ask(daemon.request(reqwest::Method::POST, "/config/reload")).await;
+    answer.is_problem(429, "draining");
+    let given_up = tokio::time::timeout(SOON, daemon.board.given_up()).await;
+    assert_eq!(given_up.expect("it gives up"), Fatal::Tuner);
+    let ready = daemon.get("/readyz").await;
+    assert_eq!(ready.body["checks"]["config"]["ok"], false, "{ready:?}");
 }
 
 /// The log filter is no rule of the configuration, and can refuse it all the same.
