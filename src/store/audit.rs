@@ -7,13 +7,14 @@ use crate::store::engine::{
     tx::{Tx, group, write_alone},
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 sql! {
     /// Adds rows.
     static PUT_AUDIT =
         "insert into audit (id, happened_at, actor, via, action, target, old_value, new_value, note, node, request_id) \
-         select g.id, @now, g.actor, g.via, g.action, g.target, g.old_value, g.new_value, g.note, g.node, g.request_id \
-         from @rows($1, id bigint, actor text, via text, action text, target text, old_value text, new_value text, \
+         select g.id, @in_ms(-g.waited_ms), g.actor, g.via, g.action, g.target, g.old_value, g.new_value, g.note, g.node, g.request_id \
+         from @rows($1, id bigint, waited_ms bigint, actor text, via text, action text, target text, old_value text, new_value text, \
            note text, node bigint, request_id text) g";
 }
 
@@ -69,10 +70,13 @@ pub struct AuditEntry {
     pub note: Option<String>,
     /// The id of the request that asked for it.
     pub request_id: Option<String>,
+    /// When it was done. The row may have to wait for the database.
+    #[serde(skip)]
+    pub done_at: Instant,
 }
 
 impl AuditEntry {
-    /// A row with who did it, how it came and what was done. All else is empty.
+    /// A row with who did what just now, and how it came. All else is empty.
     pub fn new(actor: impl Into<String>, via: Via, action: &'static str) -> Self {
         Self {
             actor: actor.into(),
@@ -83,6 +87,7 @@ impl AuditEntry {
             new_value: None,
             note: None,
             request_id: None,
+            done_at: Instant::now(),
         }
     }
 }
@@ -97,6 +102,8 @@ pub struct Audit {
 struct AuditPut<'a> {
     id: Id,
     node: Id,
+    /// How long ago it was done, by this process's clock. The database's clock gives the time.
+    waited_ms: i64,
     #[serde(flatten)]
     entry: &'a AuditEntry,
 }
@@ -128,6 +135,12 @@ pub(super) async fn add(tx: &Tx, db: &Database, entries: &[AuditEntry]) -> Resul
 
 /// The parameter of [`PUT_AUDIT`].
 fn rows(db: &Database, entries: &[AuditEntry]) -> Result<sea_orm::Value, StoreError> {
-    let put = |entry| AuditPut { id: db.next_id(), node: db.node(), entry };
+    let put =
+        |entry| AuditPut { id: db.next_id(), node: db.node(), waited_ms: waited(entry), entry };
     group(&entries.iter().map(put).collect::<Vec<_>>())
+}
+
+/// How many milliseconds ago it was done.
+fn waited(entry: &AuditEntry) -> i64 {
+    i64::try_from(entry.done_at.elapsed().as_millis()).unwrap_or_default()
 }

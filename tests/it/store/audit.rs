@@ -6,6 +6,7 @@ use postroom::{
     store::{AuditEntry, AuditFilter, Pruning, Via, given_out_at},
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 fn did(actor: &str, action: &'static str, target: Option<&str>) -> AuditEntry {
     AuditEntry {
@@ -73,6 +74,18 @@ on_both_databases! {
         assert_eq!(list(&db, filter).await.len(), expected);
         let filter = AuditFilter { until: Some(since), ..AuditFilter::default() };
         assert_eq!(list(&db, filter).await.len(), 30 - expected);
+    }
+
+    /// A row may be written long after the change, when the database was away.
+    async fn a_row_has_the_time_of_the_change(db: Fixture) {
+        const WAITED: Duration = Duration::from_secs(90);
+        let done_at = Instant::now().checked_sub(WAITED).unwrap();
+        let late = AuditEntry { done_at, ..did("dana", "job.retry", None) };
+        db.store.audit().record(vec![late, did("dana", "job.retry", None)]).await.unwrap();
+        let page = db.store.desk().audit(AuditFilter::default(), 7, None).await.unwrap();
+        let times: Vec<Timestamp> = page.items.iter().map(|row| Timestamp::from_millis(row.happened_at.0)).collect();
+        let between = times[0].millis_since(times[1]);
+        assert!((89_000..=91_000).contains(&between), "{times:?}");
     }
 
     /// Two filters are found by the first, and only so many rows of it are read for a page.
