@@ -38,6 +38,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// locks.
 const AT_ONCE_MAX: usize = 4;
 
+/// What an operator reads about an operation whose start the database did not confirm.
+const NOT_STARTED: &str = "the database went away while it was stored: start it again";
+
 /// Why an operation was not started.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum OperationError {
@@ -147,7 +150,18 @@ impl Operations {
             let id = db.next_id();
             let put =
                 async move |db: Database| rows::put(&db, id, action, &filter, total, &by).await;
-            db.call(put).await?;
+            if let Err(error) = db.call(put).await {
+                if error.comes_back() {
+                    // The row may be there all the same, and nobody works on it.
+                    let stopping = running.stopping.clone();
+                    running.tasks.spawn(async move {
+                        let why = Some(NOT_STARTED.to_owned());
+                        work::end(&db, id, "failed", why, &stopping).await;
+                        drop(place);
+                    });
+                }
+                return Err(error);
+            }
             let task = OperationTask::new(
                 db.clone(),
                 notices,

@@ -409,7 +409,7 @@ impl OperationTask {
 
 /// Ends the row of an operation, and tries again while the database is away. If the daemon stops
 /// meanwhile, the row is ended as that of a node that went down.
-async fn end(
+pub(super) async fn end(
     db: &Database,
     id: Id,
     status: &'static str,
