@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// The exit code if the daemon refused its files.
 const REFUSED: u8 = 2;
+/// The exit code if the change is not in the database at the end of the wait.
+const STILL_APPLYING: u8 = 3;
 /// How long to wait for the answer if the option says nothing.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two looks at what is still being applied.
@@ -25,7 +27,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ReloadArgs {
-    /// Wait at most this long, until the change is also in the database (`5s`)
+    /// Wait at most this long, until the change is also in the database (`5s`), else exit with 3
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
     #[command(flatten)]
@@ -36,6 +38,7 @@ pub(super) struct ReloadArgs {
 pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
     let is_json = args.remote.json;
     let admin = args.remote.connect(files)?;
+    let has_waited = args.wait.is_some();
     let report = block_on(reload(&admin, args.wait))??;
     let is_refused = report.get("outcome").and_then(Value::as_str) == Some("refused");
     if is_json {
@@ -45,7 +48,12 @@ pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
     } else {
         output::print(&told(&report))?;
     }
-    Ok(if is_refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+    let is_applying = has_waited && !output::items(&report, "applying").is_empty();
+    Ok(match (is_refused, is_applying) {
+        (true, _) => ExitCode::from(REFUSED),
+        (false, true) => ExitCode::from(STILL_APPLYING),
+        (false, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// Reloads, and waits until nothing is left to be applied if the caller waits at all.

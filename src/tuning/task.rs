@@ -297,7 +297,9 @@ impl TunerTask {
                 let Applicable { change, files_hash, prepared } = *other;
                 overruled = self.newly_overruled(change.loaded.overruled());
                 self.overruled = change.loaded.overruled().to_vec();
-                applying = Written::new(&self.running.config).left(&change.loaded.config);
+                // What an earlier reload has left is still being written.
+                let left = Written::new(&self.running.config).left(&change.loaded.config);
+                applying.extend(left.iter().filter(|name| !old.applying.contains(name)));
                 self.files().accept(change.loaded.files_with_values());
                 self.apply(change.loaded, files_hash, prepared);
                 (loaded_at, pending) = (wall_clock(), change.pending);
