@@ -10,7 +10,10 @@ const KEPT: Duration = Duration::from_secs(2);
 /// A result is shared for this many times as long as its read took. So reading takes at most 1/n of
 /// the time.
 const KEPT_TIMES: u32 = 20;
-/// But it is shared for at most this long.
+/// A failure is shared for this many times as long as its read took: one that comes at once is not
+/// kept, and one that uses up its time limit does not come again at each scrape.
+const FAILURE_KEPT_TIMES: u32 = 5;
+/// But a result is shared for at most this long.
 const KEPT_MAX: Duration = Duration::from_secs(60);
 
 /// The last result of a read, which requests that came meanwhile share.
@@ -32,12 +35,15 @@ impl<T> Default for Latest<T> {
 
 impl<T> LatestOutcome<T> {
     /// True if it serves a caller that asked at `asked` and has waited until `now`. A result that
-    /// came meanwhile does, even a failure: otherwise all callers that waited would fail one after
-    /// the other.
+    /// came meanwhile does, even a failure that is not kept: otherwise all callers that waited
+    /// would fail one after the other.
     fn serves(&self, asked: Instant, now: Instant) -> bool {
         let took = self.ended - self.started;
-        let kept = (took * KEPT_TIMES).clamp(KEPT, KEPT_MAX);
-        self.ended >= asked || (self.result.is_ok() && now - self.ended < kept)
+        let kept = match &self.result {
+            Ok(_) => (took * KEPT_TIMES).clamp(KEPT, KEPT_MAX),
+            Err(_) => (took * FAILURE_KEPT_TIMES).min(KEPT_MAX),
+        };
+        self.ended >= asked || now - self.ended < kept
     }
 }
 
@@ -89,8 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_long_to_read_is_kept_longer_and_an_error_is_not_kept() {
-        for (took_ms, kept_s) in [(1, 2), (100, 2), (1_000, 20), (10_000, 60)] {
+    fn what_takes_long_to_read_is_kept_longer_and_a_failure_less_long() {
+        for (took_ms, kept_s, failed_ms) in
+            [(0, 2, 0), (100, 2, 500), (2_000, 40, 10_000), (20_000, 60, 60_000)]
+        {
             let started = Instant::now();
             let ended = started + Duration::from_millis(took_ms);
             let outcome = |result| LatestOutcome::<u8> { result, started, ended };
@@ -99,8 +107,10 @@ mod tests {
             assert!(read.serves(later(1), later(kept_s * 1_000 - 1)), "{took_ms} ms");
             assert!(!read.serves(later(1), later(kept_s * 1_000)), "{took_ms} ms");
             let failed = outcome(Err(StoreError::Busy("slow".to_owned())));
-            assert!(!failed.serves(later(1), later(1)));
-            assert!(failed.serves(started, later(1)));
+            let asked = later(failed_ms);
+            assert!(failed_ms == 0 || failed.serves(asked, later(failed_ms - 1)), "{took_ms} ms");
+            assert!(!failed.serves(later(failed_ms + 1), later(failed_ms + 1)), "{took_ms} ms");
+            assert!(failed.serves(started, later(failed_ms + 1)));
         }
     }
 }
