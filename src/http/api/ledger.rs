@@ -4,23 +4,21 @@ use super::{ApiResult, ApiState, objects, query::Query};
 use crate::store::{LedgerBalance, StoreError};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
-use std::sync::Arc;
 
 impl ApiState {
-    /// The balance of the ledger, at most 2 s old, or older if counting takes long
-    /// ([`super::latest`]).
+    /// The balance of the ledger, as old as [`ApiState::totals`].
     ///
     /// # Errors
     /// If the database is away.
-    pub(in crate::http) async fn ledger_balance(&self) -> Result<Arc<LedgerBalance>, StoreError> {
-        self.balance.get(|| self.desk.ledger_balance()).await
+    pub(in crate::http) async fn ledger_balance(&self) -> Result<LedgerBalance, StoreError> {
+        Ok(self.totals().await?.balance())
     }
 }
 
 /// `GET /ledger`.
 pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     Query::none(&request)?;
-    objects::object(LedgerJson::of(&*state.ledger_balance().await?))
+    objects::object(LedgerJson::of(&state.ledger_balance().await?))
 }
 
 #[derive(Debug, Serialize)]

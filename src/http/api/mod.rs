@@ -31,7 +31,7 @@ use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     config::Live,
     domain::{ChannelName, Id, Role},
-    store::{Audit, AuditEntry, Desk, LedgerBalance, Operations, Totals},
+    store::{Audit, AuditEntry, Desk, Operations, Totals},
     supervisor::ClaimsHere,
     telemetry::{board::Board, metrics::Metrics},
     tuning::Tuner,
@@ -65,7 +65,6 @@ pub(super) struct ApiState {
     /// The values that the filter `channel` takes.
     channels: Vec<ChannelName>,
     totals: Latest<Totals>,
-    balance: Latest<LedgerBalance>,
     heavy_reads: HeavyReads,
     /// What this process has claimed.
     claims: ClaimsHere,
@@ -86,7 +85,6 @@ impl ApiState {
             role: setup.role,
             channels: setup.channels.iter().map(|it| it.name()).collect(),
             totals: Latest::default(),
-            balance: Latest::default(),
             heavy_reads: HeavyReads::default(),
             claims: setup.claims.clone(),
         }

@@ -294,15 +294,6 @@ impl Desk {
         self.db.call(|db| async move { nodes::read_all(db.api()).await }).await
     }
 
-    /// Compares the jobs that were accepted with those that are there. It reads the queue's small
-    /// tables as a whole, so call it at most every few seconds.
-    ///
-    /// # Errors
-    /// If the database is unreachable.
-    pub async fn ledger_balance(&self) -> Result<LedgerBalance, StoreError> {
-        self.db.call(|db| async move { ledger_check::balance(db.api()).await }).await
-    }
-
     /// The counts of the overview. It reads the queue's small tables as a whole, so call it at most
     /// every few seconds.
     ///

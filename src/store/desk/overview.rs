@@ -1,6 +1,7 @@
 //! Counts for the overview. Pending and running jobs are counted in their tables; ended jobs were
 //! counted when they ended.
 
+use super::ledger_check::LedgerBalance;
 use crate::domain::{Id, Timestamp};
 use crate::store::{
     engine::{StoreError, ids::given_out_at, sessions::Sessions, sql::sql, tx::read},
@@ -8,19 +9,18 @@ use crate::store::{
 };
 
 sql! {
-    /// Pending and running jobs by kind and client, with the oldest due one. Reads the small tables
-    /// as a whole.
+    /// Pending and running jobs by kind and client, with the oldest due one; and without a kind, by
+    /// state, the jobs that were accepted and that have ended, over all nodes. One statement, so
+    /// all are of one moment. Reads the small tables as a whole.
     static READ_BACKLOG =
         "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
            select kind, client_id, case when node is null then 0 else 1 end as running, \
              case when node is null then job_id end as due_id from job_ready \
            union all select kind, client_id, 0 as running, job_id as due_id from job_blocked \
            union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
-         group by kind, client_id order by kind, client_id";
-
-    /// Jobs that have ended, over all nodes. Reads the small table as a whole.
-    static READ_COUNTS =
-        "select state, cast(sum(count) as bigint) as total from job_counts group by state order by state";
+         group by kind, client_id \
+         union all select cast(null as text), state, cast(sum(count) as bigint), 0, cast(null as bigint) \
+           from job_counts group by state order by kind, client_id";
 
     /// Drafts and quarantined webhooks that wait for a person. By `drafts_pending` and
     /// `quarantine_held`.
@@ -49,6 +49,8 @@ pub struct Backlog {
 pub struct Totals {
     /// Pending and running jobs, by kind and client.
     pub backlog: Vec<Backlog>,
+    /// Jobs that were ever stored. Pruned jobs count, also below.
+    pub accepted: i64,
     /// Jobs that succeeded.
     pub succeeded: i64,
     /// Jobs that failed.
@@ -63,10 +65,26 @@ pub struct Totals {
     pub nodes: Vec<Node>,
 }
 
+impl Totals {
+    /// What became of all accepted jobs.
+    pub fn balance(&self) -> LedgerBalance {
+        let sum = |count: fn(&Backlog) -> i64| self.backlog.iter().map(count).sum();
+        LedgerBalance {
+            accepted: self.accepted,
+            succeeded: self.succeeded,
+            failed: self.failed,
+            cancelled: self.cancelled,
+            pending: sum(|it| it.pending),
+            running: sum(|it| it.running),
+        }
+    }
+}
+
 /// Reads all counts. `nodes` are passed through.
 pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals, StoreError> {
     let mut totals = Totals {
         backlog: Vec::new(),
+        accepted: 0,
         succeeded: 0,
         failed: 0,
         cancelled: 0,
@@ -76,22 +94,24 @@ pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals
     };
     for row in read(reader, &READ_BACKLOG, []).await? {
         let (jobs, running): (i64, i64) = (row.try_get("", "jobs")?, row.try_get("", "running")?);
+        let name: String = row.try_get("", "client_id")?;
+        let Some(kind) = row.try_get("", "kind")? else {
+            match name.as_str() {
+                "enqueued" => totals.accepted = jobs,
+                "succeeded" => totals.succeeded = jobs,
+                "failed" => totals.failed = jobs,
+                "cancelled" => totals.cancelled = jobs,
+                _ => {}
+            }
+            continue;
+        };
         totals.backlog.push(Backlog {
-            kind: row.try_get("", "kind")?,
-            client_id: row.try_get("", "client_id")?,
+            kind,
+            client_id: name,
             pending: jobs - running,
             running,
             oldest_at: row.try_get::<Option<Id>>("", "oldest_id")?.map(given_out_at),
         });
-    }
-    for row in read(reader, &READ_COUNTS, []).await? {
-        let total: i64 = row.try_get("", "total")?;
-        match row.try_get::<String>("", "state")?.as_str() {
-            "succeeded" => totals.succeeded = total,
-            "failed" => totals.failed = total,
-            "cancelled" => totals.cancelled = total,
-            _ => {}
-        }
     }
     for row in read(reader, &READ_UNDECIDED, []).await? {
         totals.quarantined = row.try_get("", "quarantined")?;

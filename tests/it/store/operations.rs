@@ -136,7 +136,7 @@ on_both_databases! {
         let in_turn = "select cast(job_id as text) from job_ready where client_id = 'large' order by turn, job_id";
         let ids: Vec<String> = (1..=large).map(|it| it.to_string()).collect();
         assert_eq!(db.texts(in_turn).await, ids, "the oldest first");
-        let balance = db.store.desk().ledger_balance().await.unwrap();
+        let balance = db.store.desk().totals().await.unwrap().balance();
         assert_eq!((balance.imbalance(), balance.pending), (0, large + small), "{balance:?}");
     }
 
@@ -240,7 +240,7 @@ on_both_databases! {
         let expected = json!({"already ended": 7, "changed meanwhile": 1, "is running": 6});
         assert_eq!(reasons(&row), expected);
         assert_eq!(db.number("select count(*) from job_ready where node is not null").await, 6);
-        let imbalance = db.store.desk().ledger_balance().await.unwrap().imbalance();
+        let imbalance = db.store.desk().totals().await.unwrap().balance().imbalance();
         assert_eq!(imbalance, 1, "the job that was deleted by hand");
     }
 
@@ -276,7 +276,7 @@ on_both_databases! {
         let failed = "select count(*) from job_attempts where ended and outcome = 'error'";
         assert_eq!(db.number(failed).await, PORTION);
         assert_eq!(db.number("select count(*) from job_ready").await, total - PORTION);
-        assert_eq!(db.store.desk().ledger_balance().await.unwrap().imbalance(), 0);
+        assert_eq!(db.store.desk().totals().await.unwrap().balance().imbalance(), 0);
     }
 
     async fn four_run_at_once_and_the_fifth_is_refused(db: Fixture) {
@@ -308,7 +308,7 @@ on_both_databases! {
         assert_eq!(rows.iter().map(|it| it.done).sum::<i64>(), 2_100);
         let fifth = fifth().await.unwrap();
         assert_eq!(counts(&ended(&operations, fifth).await), ("done", 700, 700, 0));
-        assert_eq!(db.store.desk().ledger_balance().await.unwrap().imbalance(), 0);
+        assert_eq!(db.store.desk().totals().await.unwrap().balance().imbalance(), 0);
     }
 
     async fn a_daemon_that_stops_ends_its_operations_and_starts_no_more(db: Fixture) {

@@ -781,19 +781,12 @@ fn lists() -> Vec<Row> {
         api("CLIENTS_OF_DELIVERIES", []).of(60).finds(51),
         api("CHANNELS_OF_DELIVERIES", [rare_client()]).of(5).finds(1),
         api("LIST_OPERATIONS", [NEWEST, PAGE]).of(51).finds(51),
-        api("READ_BALANCE", []).whole(
-            &["job_ready", "job_blocked", "job_later"],
-            "counts them, at most a twentieth of the time",
-            10_000,
-            30_000_000,
-        ),
         api("READ_BACKLOG", []).whole(
             &["job_ready", "job_blocked", "job_later"],
             "counts them, at most a twentieth of the time",
             10_000,
             30_000_000,
         ),
-        api("READ_COUNTS", []).of(1_000),
         // As many as wait for a person.
         api("READ_UNDECIDED", []).of(30_000).a_row(2, 20).finds(1),
     ]);
