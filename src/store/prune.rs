@@ -1,6 +1,6 @@
 //! Deletes rows that are older than `[retention]` allows: jobs that ended, bodies as received,
-//! quarantined items, expired keys, and rows of the audit log. It deletes in small batches by key,
-//! so that nobody waits long for one.
+//! quarantined items, expired keys, rows of the audit log, and operations that ended. It deletes in
+//! small batches by key, so that nobody waits long for one.
 //!
 //! Ids grow with time, so old rows are found by their ids. A pass keeps its place in `counters`,
 //! and continues there in the next round and after a restart. So it does not read skipped rows
@@ -10,7 +10,7 @@
 use crate::store::{
     Chores,
     engine::{
-        Database, StoreError,
+        Database, Sql, StoreError,
         ids::{first_at, wall_clock},
         sql::sql,
         tx::{Tx, group, millis, read},
@@ -32,6 +32,9 @@ const JOB_SLACK_MAX: Duration = Duration::from_secs(60);
 /// configuration could also make the log forget it at once. A year covers the audits that ask for
 /// it.
 const AUDIT_KEPT: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// How long operations are kept after their start. What they did to a job is in its history.
+const OPERATIONS_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 sql! {
     /// Jobs in the order of their keys. By primary key.
@@ -79,6 +82,11 @@ sql! {
     static DELETE_OLD_AUDIT =
         "delete from audit where id in (select id from audit where id < $1 order by id limit $2)";
 
+    /// Deletes the oldest of the operations before `$1` that have ended. By primary key.
+    static DELETE_OLD_OPERATIONS =
+        "delete from operations where id in (select id from operations where id < $1 and status <> 'running' \
+           order by id limit $2)";
+
     /// Deletes expired keys. By `message_keys_expiring`. The condition is repeated for the deleted
     /// row, because the next message with an expired key takes it over.
     static DELETE_EXPIRED_KEYS =
@@ -105,18 +113,21 @@ pub enum Prunable {
     Keys,
     /// Rows of the audit log.
     Audit,
+    /// Operations that ended.
+    Operations,
     /// Jobs that [`Prunable::Jobs`] has skipped.
     PassedOverJobs,
 }
 
 impl Prunable {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Jobs,
         Self::Payloads,
         Self::Quarantine,
         Self::Keys,
         Self::Audit,
+        Self::Operations,
         Self::PassedOverJobs,
     ];
 
@@ -128,6 +139,7 @@ impl Prunable {
             Self::Quarantine => "quarantined items",
             Self::Keys => "expired keys",
             Self::Audit => "rows of the audit log",
+            Self::Operations => "operations",
             Self::PassedOverJobs => "jobs that were passed over",
         }
     }
@@ -219,7 +231,10 @@ impl Chores {
                     Prunable::Payloads => prune_payloads(&db, keep.payloads).await,
                     Prunable::Quarantine => prune_quarantine(&db, keep.quarantine).await,
                     Prunable::Keys => prune_keys(&db).await,
-                    Prunable::Audit => prune_audit(&db).await,
+                    Prunable::Audit => prune_by_age(&db, &DELETE_OLD_AUDIT, AUDIT_KEPT).await,
+                    Prunable::Operations => {
+                        prune_by_age(&db, &DELETE_OLD_OPERATIONS, OPERATIONS_KEPT).await
+                    }
                 }
             })
             .await
@@ -358,10 +373,16 @@ async fn prune_keys(db: &Database) -> Result<Batch, StoreError> {
     .await
 }
 
-async fn prune_audit(db: &Database) -> Result<Batch, StoreError> {
+/// Deletes rows that are older than `kept`, by a statement that takes the id of the first younger
+/// one and the size of a batch.
+async fn prune_by_age(
+    db: &Database,
+    delete: &'static Sql,
+    kept: Duration,
+) -> Result<Batch, StoreError> {
     db.write("chores", async |tx| {
-        let values = [first_younger_than(AUDIT_KEPT).into(), BATCH.into()];
-        let rows = tx.run(&DELETE_OLD_AUDIT, values).await?;
+        let values = [first_younger_than(kept).into(), BATCH.into()];
+        let rows = tx.run(delete, values).await?;
         tx.commit(Batch { rows, is_over: rows < BATCH.unsigned_abs() }).await
     })
     .await

@@ -12,7 +12,7 @@ use postroom::{
     domain::{Id, JobStatus, job::SELF_CHECK},
     store::{
         ByKind, JobAction, JobFilter, OperationError, OperationFilter, OperationRow, Operations,
-        Settlement, StartedOperation, Store, Transition,
+        Pruning, Settlement, StartedOperation, Store, Transition,
     },
 };
 use serde_json::{Value, json};
@@ -330,6 +330,33 @@ on_both_databases! {
         let row = ended(&operations, started).await;
         assert_eq!(counts(&row), ("stopped", 3_000, PORTION, 0));
         assert_eq!(row.error.as_deref(), Some("its daemon was stopped: start it again for the rest"));
+    }
+
+    /// Those that still run are left to those that end them.
+    async fn operations_that_ended_are_kept_for_90_days(db: Fixture) {
+        const DAY: i64 = 24 * 3_600 * 1_000;
+        fill(&db, "a", SELF_CHECK, 0, 1).await;
+        let operations = db.store.operations();
+        let started = start(&operations, JobAction::Cancel, of("a"), |_| ()).await;
+        let newest = ended(&operations, started).await.id;
+        let now = instant(&db, 0);
+        for (days, status) in [(89, "done"), (91, "done"), (92, "failed"), (93, "running")] {
+            let id = newest - ((days * DAY) << 22);
+            db.execute(&format!(
+                "insert into operations (id, action, filter, status, total, done, skipped, is_stopping, changed_by, node, created_at, updated_at) \
+                 values ({id}, 'cancel', '{{}}', '{status}', 10, 5, 0, false, 'dana', 1, {now}, {now})"
+            ))
+            .await;
+        }
+        let (mut round, keep) = (Pruning::begin(), db.config.retention.clone());
+        while !round.is_over() {
+            let pruned = db.store.chores().prune(&mut round, &keep, Duration::ZERO).await;
+            assert!(pruned.failures.is_empty(), "{:?}", pruned.failures);
+        }
+        let left = operations.list(OperationFilter::default(), 10, None).await.unwrap().items;
+        let ids: Vec<Id> = left.iter().map(|it| it.id).collect();
+        assert_eq!(ids, [newest, newest - ((89 * DAY) << 22), newest - ((93 * DAY) << 22)]);
+        db.execute("update operations set status = 'failed' where status = 'running'").await;
     }
 
     async fn an_operation_of_a_node_that_is_gone_is_failed(db: Fixture) {

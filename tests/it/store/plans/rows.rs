@@ -503,6 +503,7 @@ fn chores() -> Vec<Row> {
         writer("DELETE_QUARANTINED", [ids(spread), tomorrow]).finds(300),
         writer("DELETE_EXPIRED_KEYS", [number(300)]).finds(300),
         writer("DELETE_OLD_AUDIT", [NEWEST, number(300)]).finds(300),
+        writer("DELETE_OLD_OPERATIONS", [NEWEST, number(300)]).finds(300),
         writer("TAKE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
         writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
         writer("FOLD_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}]))]).of(1).finds(1),
