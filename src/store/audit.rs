@@ -30,8 +30,6 @@ pub enum Via {
     Api,
     /// A person ran a command, which calls the admin API.
     Command,
-    /// The daemon started.
-    Start,
     /// A rule of Postroom: an override has expired, or the file took its place.
     Rule,
 }
