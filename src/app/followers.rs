@@ -3,7 +3,7 @@
 
 use super::token::ensure_token;
 use crate::{
-    config::{ConfigError, ConfigErrors, Loaded},
+    config::{ConfigError, ConfigErrors, Loaded, TlsConfig},
     http::{FallbackToken, PreparedTls, Tls},
     registry::Registry,
     telemetry::logging,
@@ -22,16 +22,25 @@ pub(super) fn prepare(registry: &Registry, token: &FallbackToken, tls: &Tls) -> 
             registry.check(config)?;
             let filter = logging::prepare(&config.telemetry.log)
                 .map_err(|error| refusal(&loaded, "telemetry.log", error.to_string()))?;
+            let encryption = load_tls(config.server.tls.clone())
+                .await
+                .map_err(|why| refusal(&loaded, "server.tls.cert", why))?;
+            // The last that may refuse, since it may make a file.
             ensure_token(config, &token).await.map_err(|error| {
                 refusal(&loaded, "admin.token", format!("`admin.token` is not set: {error}"))
             })?;
-            let encryption = PreparedTls::load(config.server.tls.as_ref())
-                .map_err(|error| refusal(&loaded, "server.tls.cert", error.to_string()))?;
             let prepared: Prepared =
                 vec![Box::new(move || filter.apply()), Box::new(move || tls.set(encryption))];
             Ok(prepared)
         })
     })
+}
+
+/// Reads the certificate and its key on a thread of their own, since a file system may hang.
+async fn load_tls(files: Option<TlsConfig>) -> Result<PreparedTls, String> {
+    let load = move || PreparedTls::load(files.as_ref());
+    let loaded = tokio::task::spawn_blocking(load).await;
+    loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// The refusal of the value at `key`.
