@@ -13,6 +13,8 @@ use super::{
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+/// The sections that may differ from node to node: addresses, connections and logs.
+const OF_A_MACHINE: [&str; 3] = ["server.", "database.", "telemetry."];
 /// The hex digits of a hash that people see.
 const HASH_DIGITS: usize = 12;
 
@@ -127,6 +129,15 @@ impl Loaded {
     /// Hex digits that are equal for two loads only if all their values are.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// Hex digits that are equal for two loads only if all values are that all nodes should have in
+    /// common: sections that belong to a machine do not count.
+    pub fn shared_hash(&self) -> String {
+        let is_shared =
+            |value: &EffectiveValue| !OF_A_MACHINE.iter().any(|it| value.key.starts_with(it));
+        let shared: Vec<EffectiveValue> = self.values().into_iter().filter(is_shared).collect();
+        hash_of(&shared)
     }
 
     /// The files that were read, and those that would have been if they existed. A change in one of
@@ -538,6 +549,15 @@ mod tests {
             change.changed.iter().map(|it| (it.key.as_str(), it.new.as_deref())).collect();
         assert_eq!(changed, [("server.tls.cert", Some("changed"))]);
         assert!(change.pending.is_empty());
+    }
+
+    #[test]
+    fn nodes_may_differ_in_what_belongs_to_a_machine() {
+        let one = loaded("");
+        let of_machine = "[server]\nbind = \"127.0.0.1:1\"\n[database]\nmax_connections = 5\n";
+        assert_eq!(loaded(of_machine).shared_hash(), one.shared_hash());
+        assert_ne!(loaded(of_machine).hash(), one.hash());
+        assert_ne!(loaded("pools.default.size = 9").shared_hash(), one.shared_hash());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct NodeStatus {
     pub role: String,
     /// The hash of the configuration that runs, without overrides.
     pub config_hash: String,
+    /// The hash of the part of it that all nodes should have in common.
+    pub shared_hash: String,
     /// When that configuration was loaded.
     pub loaded_at: Timestamp,
     /// How many keys wait for a restart.
@@ -85,6 +87,7 @@ impl NodeStatusSetup {
             host: host.to_owned(),
             role: self.role.as_str().to_owned(),
             config_hash: tuning.running.hash().to_owned(),
+            shared_hash: tuning.running.shared_hash(),
             loaded_at: tuning.loaded_at,
             pending_keys: tuning.pending.len(),
             draining: *self.is_draining.borrow(),

@@ -14,7 +14,8 @@ use std::{collections::BTreeSet, time::Duration};
 const SILENT_MAX: Duration = Duration::from_secs(60);
 
 /// `GET /nodes`, newest first. `config_differs` says whether nodes that live have other
-/// configurations or versions than each other; nothing is done about it.
+/// configurations or versions than each other, sections that belong to a machine aside. Nothing is
+/// done about it.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["limit", "cursor"])?;
     let (limit, cursor) = (query.limit()?, query.cursor()?);
@@ -32,9 +33,9 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     objects::object(NodesJson { items, next_cursor, config_differs })
 }
 
-/// True if two have another version or another configuration.
+/// True if two have another version, or another configuration in the part that they should share.
 fn differ<'a>(statuses: impl Iterator<Item = &'a NodeStatus>) -> bool {
-    statuses.map(|it| (&it.version, &it.config_hash)).collect::<BTreeSet<_>>().len() > 1
+    statuses.map(|it| (&it.version, &it.shared_hash)).collect::<BTreeSet<_>>().len() > 1
 }
 
 #[derive(Debug, Serialize)]
@@ -101,7 +102,7 @@ mod tests {
         ] {
             let status = |(version, hash): &(&str, &str)| NodeStatus {
                 version: (*version).to_owned(),
-                config_hash: (*hash).to_owned(),
+                shared_hash: (*hash).to_owned(),
                 ..NodeStatus::default()
             };
             let statuses: Vec<NodeStatus> = said.iter().map(status).collect();
