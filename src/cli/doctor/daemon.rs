@@ -13,7 +13,7 @@ use crate::{
 };
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 use url::Url;
 
 /// How long one answer may take.
@@ -98,9 +98,9 @@ pub(super) async fn examine(
             findings.push(version(body.get("version").and_then(Value::as_str).unwrap_or_default()));
             let path = ["api", "v1", "nodes"];
             let nodes = get(http, base, &path, token.secret.as_ref()).await;
-            let items = nodes.ok().filter(|it| it.status == StatusCode::OK);
-            let items = items.and_then(|it| it.body.get("items")?.as_array().cloned());
-            findings.push(skew(&items.unwrap_or_default(), loaded.hash()));
+            let nodes = nodes.ok().filter(|it| it.status == StatusCode::OK).map(|it| it.body);
+            let own = body.get("node").unwrap_or(&Value::Null);
+            findings.push(skew(&nodes.unwrap_or_default(), own, loaded.hash()));
         }
         Ok(HttpReply { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }) => {
             findings.push(Finding::warn(
@@ -150,40 +150,34 @@ fn version(of_daemon: &str) -> Finding {
     )
 }
 
-/// Compares the nodes with each other, and their configuration with the files that this command
-/// read, whose hash is `hash`.
-fn skew(nodes: &[Value], hash: &str) -> Finding {
+/// Compares the nodes with each other, as the daemon has compared those that live, and the
+/// configuration of the daemon, which has the id `own`, with the files that this command read,
+/// whose hash is `hash`.
+fn skew(nodes: &Value, own: &Value, hash: &str) -> Finding {
     const CHECK: &str = "nodes";
-    let all = |field: &str| -> BTreeSet<&str> {
-        nodes.iter().filter_map(|node| node.get(field)?.as_str()).collect()
+    let items = nodes.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let running = items.iter().find(|node| node.get("id") == Some(own));
+    let Some(running) = running.and_then(|node| node.get("config_hash")?.as_str()) else {
+        return Finding::ok(CHECK, "this version does not tell their versions and configurations");
     };
-    let (versions, hashes) = (all("version"), all("config_hash"));
-    let list = |all: &BTreeSet<&str>| all.iter().copied().collect::<Vec<_>>().join(", ");
-    if versions.len() > 1 {
-        let found = format!("nodes of versions {} run", list(&versions));
-        return Finding::warn(CHECK, found, "finish the upgrade: restart those of the older one");
-    }
-    if hashes.len() > 1 {
-        let found = format!("nodes run with different configurations: {}", list(&hashes));
+    if nodes.get("config_differs") == Some(&Value::Bool(true)) {
         return Finding::warn(
             CHECK,
-            found,
-            "`postroom nodes list` shows which; give all the same files",
+            "nodes run with different versions or configurations",
+            "`postroom nodes list` shows which: finish an upgrade, and give all the same files",
         );
     }
-    if hashes.iter().any(|it| *it != hash) {
-        let found =
-            format!("the files have the hash {hash}, and the daemon runs with {}", list(&hashes));
+    if running != hash {
+        let found = format!("the files have the hash {hash}, and the daemon runs with {running}");
         return Finding::warn(
             CHECK,
             found,
             "`postroom config diff` shows which keys; variables of the daemon that are not set here count, too",
         );
     }
-    match nodes.len() {
-        0 => Finding::ok(CHECK, "this version does not tell their versions and configurations"),
-        1 => Finding::ok(CHECK, "one runs, with these files"),
-        count => Finding::ok(CHECK, format!("{count} run, with the same version and files")),
+    match items.len() {
+        0 | 1 => Finding::ok(CHECK, "one runs, with these files"),
+        _ => Finding::ok(CHECK, "those that live have the same version, and this one these files"),
     }
 }
 
@@ -264,18 +258,20 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_differ_are_told() {
-        let node = |version: &str, hash: &str| json!({"version": version, "config_hash": hash});
-        for (nodes, grade, part) in [
-            (vec![], Grade::Ok, "does not tell"),
-            (vec![json!({"id": "1"})], Grade::Ok, "one runs"),
-            (vec![node("1", "a"), node("1", "a")], Grade::Ok, "2 run"),
-            (vec![node("1", "a"), node("2", "b")], Grade::Warn, "versions 1, 2"),
-            (vec![node("1", "a"), node("1", "b")], Grade::Warn, "configurations: a, b"),
-            (vec![node("1", "b")], Grade::Warn, "hash a, and the daemon runs with b"),
+    fn nodes_that_live_and_differ_are_told() {
+        let node = |id: &str, hash: &str| json!({"id": id, "config_hash": hash});
+        for (nodes, differs, grade, part) in [
+            (vec![], false, Grade::Ok, "does not tell"),
+            (vec![json!({"id": "1"})], false, Grade::Ok, "does not tell"),
+            (vec![node("1", "a")], false, Grade::Ok, "one runs"),
+            // The second is dead, or has another address.
+            (vec![node("1", "a"), node("2", "b")], false, Grade::Ok, "the same version"),
+            (vec![node("1", "a"), node("2", "b")], true, Grade::Warn, "different versions or"),
+            (vec![node("1", "b")], false, Grade::Warn, "hash a, and the daemon runs with b"),
         ] {
-            let found = skew(&nodes, "a");
-            assert!(found.grade == grade && found.found.contains(part), "{nodes:?}: {found:?}");
+            let body = json!({"items": nodes, "config_differs": differs});
+            let found = skew(&body, &json!("1"), "a");
+            assert!(found.grade == grade && found.found.contains(part), "{body}: {found:?}");
         }
     }
 
