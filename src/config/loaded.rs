@@ -161,6 +161,11 @@ impl Loaded {
         &self.files.overruled
     }
 
+    /// True if each value was written at the same place as in `other`.
+    pub fn has_places_of(&self, other: &Self) -> bool {
+        self.config.origins == other.config.origins
+    }
+
     /// Every value with its origin, secrets masked, in the order of `config/default.toml`.
     pub fn values(&self) -> Vec<EffectiveValue> {
         values_of(&self.table, &self.files)

@@ -267,12 +267,30 @@ impl TunerTask {
         let next = self.with_files(load).await?;
         let files_hash = next.hash().to_owned();
         if files_hash == self.files_hash {
+            self.files().accept(next.files_with_values());
+            self.take_places(&next);
             return Ok(Checked::Same(Box::new(next)));
         }
         let change = Loaded::plan(&self.running, next)?;
         let preparing = (self.setup.prepare)(Arc::new(change.loaded.clone()));
         let prepared = self.meanwhile(preparing).await?;
         Ok(Checked::Other(Box::new(Applicable { change, files_hash, prepared })))
+    }
+
+    /// Takes the places of values from files that say the same as before. Nobody is told: nothing
+    /// else changes.
+    fn take_places(&mut self, next: &Loaded) {
+        // The relations held already, so this refuses nothing.
+        let Ok(change) = Loaded::plan(&self.running, next.clone()) else { return };
+        let old = self.status.borrow().clone();
+        if change.pending == old.pending && change.loaded.has_places_of(&self.running) {
+            return;
+        }
+        self.running = Arc::new(change.loaded);
+        let (running, pending) = (self.running.clone(), change.pending);
+        let status = TuningStatus { running, pending, ..TuningStatus::clone(&old) };
+        self.status.send_replace(Arc::new(status));
+        self.set_live();
     }
 
     /// Applies what can be applied, and tells what was done.
@@ -290,7 +308,6 @@ impl TunerTask {
             Ok(Checked::Same(same)) => {
                 overruled = self.newly_overruled(same.overruled());
                 self.overruled = same.overruled().to_vec();
-                self.files().accept(same.files_with_values());
                 (ReloadOutcome::Unchanged, Vec::new(), Vec::new())
             }
             Ok(Checked::Other(other)) => {

@@ -162,6 +162,14 @@ async fn the_local_file_appears_and_vanishes() {
     runs_soon(&daemon, KEY, "21").await;
     in_place(&path, &sized(22));
     runs_soon(&daemon, KEY, "22").await;
+    // A comment on top changes no value, and yet its place.
+    in_place(&path, &format!("# more\n# more\n{}", sized(22)));
+    let is_moved = async || {
+        let config = config(&daemon).await;
+        let value = config["values"].as_array().unwrap().iter().find(|it| it["key"] == KEY);
+        (value.unwrap()["origin"] == "config/local.toml:5").then_some(())
+    };
+    eventually(SOON, is_moved).await;
     fs::remove_file(&path).unwrap();
     // Gone for a second, it is no longer taken for an editor's work.
     eventually(SOON + Duration::from_secs(1), async || {
