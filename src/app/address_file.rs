@@ -1,8 +1,8 @@
 //! The file in which a running daemon keeps the address on which it listens.
 //!
-//! A changed `server.bind` waits for a restart, so its files no longer tell where the daemon is. The
-//! daemon holds the lock of this file as long as it runs: without the lock, the file is of a daemon
-//! that has ended.
+//! A changed `server.bind` waits for a restart, so its files no longer tell where the daemon is.
+//! The daemon holds the lock of this file as long as it runs: without the lock, the file is of a
+//! daemon that has ended.
 
 use super::{files::holder_of, private};
 use crate::config::{Config, Loaded, Sources};
@@ -37,8 +37,8 @@ impl DaemonAddress {
         })
     }
 
-    /// The address of a daemon that runs in this directory and reads the same files. `None` if there
-    /// is none, or if another user could have written the file.
+    /// The address of a daemon that runs in this directory and reads the same files. `None` if
+    /// there is none, or if another user could have written the file.
     pub fn of_running(sources: &Sources) -> Option<Self> {
         Self::kept_in(Path::new(ADDRESS_FILE), sources)
     }

@@ -68,8 +68,8 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// The failure with this message. A value that the daemon does not take is wrong usage, like one
-    /// that the command does not take.
+    /// The failure with this message. A value that the daemon does not take is wrong usage, like
+    /// one that the command does not take.
     pub(super) fn failure(&self, message: String) -> Failure {
         if self.status == 400 { Failure::Wrong(message) } else { Failure::Failed(message) }
     }
@@ -107,8 +107,9 @@ impl Remote {
         self.files.clone().over(files.clone()).sources()
     }
 
-    /// Finds the daemon's URL and its token, and warns if the configuration is wrong, or if the token
-    /// would go out in clear text. `files` are those given before the command. Sends nothing yet.
+    /// Finds the daemon's URL and its token, and warns if the configuration is wrong, or if the
+    /// token would go out in clear text. `files` are those given before the command. Sends nothing
+    /// yet.
     ///
     /// # Errors
     /// If the URL or the token cannot be found out.

@@ -19,8 +19,8 @@ const STILL_APPLYING: u8 = 3;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two looks at what is still being applied.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a daemon takes at most to see a change of its files. It counts wrong tokens, so it is not
-/// asked much oftener.
+/// How long a daemon takes at most to see a change of its files. It counts wrong tokens, so it is
+/// not asked much oftener.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// The pause before a daemon that refused the token is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -23,8 +23,8 @@ pub struct DaemonAccess {
 }
 
 impl DaemonAccess {
-    /// Reads the layers. If they are wrong, reads what is right in them; of a file that is not TOML,
-    /// the lines above its first error.
+    /// Reads the layers. If they are wrong, reads what is right in them; of a file that is not
+    /// TOML, the lines above its first error.
     pub fn read(sources: &Sources) -> Self {
         match Config::load(sources) {
             Ok(config) => Self {
