@@ -261,10 +261,10 @@ impl Daemon {
     /// or posted again by the provider.
     ///
     /// In order: webhooks are refused, and those inside are committed and answered. Operations stop
-    /// after their portions. Claims stop, running jobs finish until the time-out, and jobs that have
-    /// not started are released. The recorder commits its outcomes. Then HTTP ends, and rows of the
-    /// audit log that wait are written. The arbiters, the handlers' threads and the heartbeat end,
-    /// the node's row is deleted, and the store's runtime ends last.
+    /// after their portions. Claims stop, running jobs finish until the time-out, and jobs that
+    /// have not started are released. The recorder commits its outcomes. Then HTTP ends, and rows
+    /// of the audit log that wait are written. The arbiters, the handlers' threads and the
+    /// heartbeat end, the node's row is deleted, and the store's runtime ends last.
     pub async fn stop(self) {
         // Change nothing any more, and refuse new work.
         self.tuner.stop();
