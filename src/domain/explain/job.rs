@@ -411,10 +411,30 @@ fn held(facts: &JobFacts) -> Explanation {
         .fact("cap", cap.cap)
         .fact("admitted", cap.admitted)
         .fact("held_jobs", cap.held);
-    match key {
+    let explanation = match key {
         Some(key) => explanation.key(key),
         None => explanation,
+    };
+    match standing_still(facts).filter(|_| cap.cap > 0) {
+        Some((admitted, why)) => explanation.held_by(admitted, why),
+        None => explanation,
     }
+}
+
+/// The first admitted job of the client with the reason for which it does not run; `None` if one of
+/// them runs, or nothing is in its way.
+fn standing_still(facts: &JobFacts) -> Option<(Id, Explanation)> {
+    let goes_on = [
+        JobReason::Running,
+        JobReason::WaitsForSlot,
+        JobReason::WaitsForCommit,
+        JobReason::InTurn,
+        JobReason::Ended,
+    ];
+    let mut all = facts.admitted.iter().map(|it| (it.job.id, explain_job(it))).collect::<Vec<_>>();
+    let is_moving =
+        all.iter().any(|(_, why)| goes_on.iter().any(|reason| reason.as_str() == why.reason));
+    if is_moving || all.is_empty() { None } else { Some(all.swap_remove(0)) }
 }
 
 fn is_suspect(facts: &JobFacts) -> bool {

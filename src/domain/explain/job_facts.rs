@@ -15,6 +15,8 @@ pub struct JobFacts {
     pub needs_no_client: bool,
     /// The key that caps its client, if one does by this node's configuration.
     pub cap_key: Option<ConfigKey>,
+    /// What is known of [`StoredJob::admitted`].
+    pub admitted: Vec<JobFacts>,
     /// Times of the configuration.
     pub timing: Timing,
 }
@@ -50,6 +52,9 @@ pub struct StoredJob {
     pub last_run: Option<LastRun>,
     /// Its client's cap, if that has one.
     pub cap: Option<ClientCap>,
+    /// Admitted jobs of its client: of each kind one, which a node has claimed if there is such a
+    /// one. Only read for a job that its client's cap holds.
+    pub admitted: Vec<StoredJob>,
     /// The suspects that run, as (job, node). Only read for a suspect.
     pub suspects: Vec<(Id, Id)>,
     /// How many heads of its kind have smaller turns, at most one more than

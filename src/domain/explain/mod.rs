@@ -92,6 +92,16 @@ impl Explanation {
         self.facts.push(Fact { name: "head_sentence", value: other.sentence.into() });
     }
 
+    /// Says that an admitted job of the same client stands still, why, and what to do about that.
+    fn held_by(mut self, admitted: Id, why: Self) -> Self {
+        self.sentence =
+            format!("{} Those that are in turn do not run. {}", self.sentence, why.sentence);
+        self.what_to_do = why.what_to_do;
+        self.links.push(ExplainLink { r#type: "job", id: admitted.to_string(), place: None });
+        self.links.extend(why.links);
+        self.fact("admitted_job", key_of(admitted)).fact("admitted_reason", why.reason)
+    }
+
     fn fact(mut self, name: &'static str, value: impl Into<FactValue>) -> Self {
         self.facts.push(Fact { name, value: value.into() });
         self

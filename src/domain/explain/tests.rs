@@ -47,6 +47,7 @@ fn in_turn() -> JobFacts {
             turn: Some(40),
             last_run: None,
             cap: None,
+            admitted: Vec::new(),
             suspects: Vec::new(),
             before: Some(0),
         },
@@ -54,6 +55,7 @@ fn in_turn() -> JobFacts {
         stage: None,
         needs_no_client: false,
         cap_key: None,
+        admitted: Vec::new(),
         timing: Timing { lease_ms: 5_000, tick_ms: 1_000, timeout_ms: 60_000 },
     }
 }
@@ -389,6 +391,48 @@ fn each_reason_has_its_sentence() {
     }
 }
 
+/// A job that is held at its client's cap of 1, with these admitted jobs.
+fn held_behind(admitted: Vec<JobFacts>) -> JobFacts {
+    let mut facts = in_turn();
+    facts.job.place = JobPlace::Held;
+    facts.job.cap = Some(ClientCap { cap: 1, admitted: 1, held: 1 });
+    facts.cap_key = Some(key("clients.acme.max_running", "local.toml:44"));
+    facts.admitted = admitted;
+    facts
+}
+
+#[test]
+fn a_held_job_says_what_keeps_the_jobs_before_it() {
+    let mut paused = in_turn();
+    paused.job.id = 3;
+    with_pool(&mut paused, |pool| {
+        pool.pause = Some(PoolPause::ByFile(key("pools.K.paused", "local.toml:9")));
+    });
+    let mut unworked = in_turn();
+    unworked.nodes[0].works = false;
+    let mut runs = in_turn();
+    runs.job.place = JobPlace::Claimed { node: 12, at: ago(0) };
+
+    let alone = explain_job(&held_behind(Vec::new()));
+    let moving = explain_job(&held_behind(vec![paused.clone(), runs]));
+    assert_eq!((&moving.sentence, &moving.what_to_do), (&alone.sentence, &alone.what_to_do));
+    assert!(alone.what_to_do.contains("raise `clients.acme.max_running`"), "{}", alone.what_to_do);
+
+    let still = explain_job(&held_behind(vec![paused.clone(), unworked]));
+    assert_eq!(still.reason, "held");
+    assert_eq!(
+        still.sentence,
+        format!(
+            "{} Those that are in turn do not run. Job 3 waits, because the configuration pauses the pool K: \
+             `pools.K.paused` (local.toml:9) is true.",
+            alone.sentence
+        )
+    );
+    assert_eq!(still.what_to_do, explain_job(&paused).what_to_do);
+    let fact = still.facts.iter().find(|fact| fact.name == "admitted_reason");
+    assert_eq!(fact.map(|fact| &fact.value), Some(&"paused".into()));
+}
+
 #[test]
 fn the_page_about_jobs_has_every_reason() {
     let page = include_str!("../../../docs/JOBS.md");
@@ -572,12 +616,16 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn whatever_the_facts_there_is_one_reason_in_one_short_line(facts in any_facts()) {
+    fn whatever_the_facts_there_is_one_reason_in_one_short_line(
+        mut facts in any_facts(), admitted in prop::collection::vec(any_facts(), 0..3),
+    ) {
+        let most = if admitted.is_empty() { 1_200 } else { 2_400 };
+        facts.admitted = admitted;
         let it = explain_job(&facts);
         prop_assert!(JobReason::ALL.iter().any(|reason| reason.as_str() == it.reason), "{}", it.reason);
         for text in [&it.sentence, &it.what_to_do] {
             prop_assert!(!text.is_empty() && text.ends_with('.'), "{}", text);
-            prop_assert!(text.chars().count() < 1_200, "{}", text);
+            prop_assert!(text.chars().count() < most, "{}", text);
             prop_assert_eq!(crate::domain::visible::first_hidden(text), None, "{}", text);
         }
         prop_assert!(it.sentence.starts_with("Job 7 "), "{}", it.sentence);

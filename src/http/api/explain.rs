@@ -81,7 +81,8 @@ fn key(config: &Config, key: String) -> ConfigKey {
     ConfigKey { key, place }
 }
 
-fn job_facts(state: &ApiState, job: StoredJob, nodes: &[StoredNode]) -> JobFacts {
+fn job_facts(state: &ApiState, mut job: StoredJob, nodes: &[StoredNode]) -> JobFacts {
+    let admitted = std::mem::take(&mut job.admitted);
     let config = state.config.get();
     let pool = config.pools.of(&job.kind);
     let timing = Timing {
@@ -94,6 +95,7 @@ fn job_facts(state: &ApiState, job: StoredJob, nodes: &[StoredNode]) -> JobFacts
         stage: state.claims.stage(job.id, job.run),
         needs_no_client: job.kind == SELF_CHECK.0 || job.client_id == SYSTEM_CLIENT,
         cap_key: cap_key(&config, &job.client_id),
+        admitted: admitted.into_iter().map(|it| job_facts(state, it, nodes)).collect(),
         timing,
         job,
     }

@@ -46,6 +46,15 @@ sql! {
     /// The cap of a client. By primary key.
     static READ_CAP = "select cap, admitted, held from job_caps where client_id = $1";
 
+    /// For each kind of a client its first admitted head, among the first `$2` in turn; one that is
+    /// claimed comes before those that wait. By the primary key of `job_clients` and
+    /// `job_ready_turn`.
+    static READ_ADMITTED =
+        "select (select y.job_id from (select x.job_id, x.client_id, x.node, x.turn from job_ready x \
+           where x.kind = c.kind and x.turn is not null order by x.turn, x.client_id limit $2) y where y.client_id = $1 \
+           order by case when y.node is null then 1 else 0 end, y.turn limit 1) as job_id \
+         from job_clients c where c.client_id = $1 order by c.kind";
+
     /// The suspects that run, at most 20: for each kind, the heads up to V that are claimed. By
     /// `job_ready_turn`.
     static READ_RUNNING_SUSPECTS = concat!(
@@ -214,8 +223,28 @@ async fn now(snapshot: &Snapshot) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(ms.unwrap_or_default()))
 }
 
-/// A job with its place. How many turns come before it is not read.
+/// A job with its place, and the admitted jobs of its client if that is at its cap and this job is
+/// kept out of turn. How many turns come before it is not read.
 async fn stored_job(
+    snapshot: &Snapshot,
+    id: Id,
+    now: Timestamp,
+) -> Result<Option<StoredJob>, StoreError> {
+    let Some(mut job) = job_alone(snapshot, id, now).await? else { return Ok(None) };
+    let is_full = job.cap.is_some_and(|it| it.cap > 0 && it.admitted >= it.cap);
+    if is_full && matches!(job.place, JobPlace::Held | JobPlace::Waits) {
+        let values = [job.client_id.as_str().into(), BEFORE_MAX.into()];
+        for row in snapshot.all(&READ_ADMITTED, values).await? {
+            if let Some(id) = row.try_get::<Option<Id>>("", "job_id")? {
+                job.admitted.extend(job_alone(snapshot, id, now).await?);
+            }
+        }
+    }
+    Ok(Some(job))
+}
+
+/// A job with its place.
+async fn job_alone(
     snapshot: &Snapshot,
     id: Id,
     now: Timestamp,
@@ -267,6 +296,7 @@ async fn stored_job(
         turn,
         last_run,
         cap,
+        admitted: Vec::new(),
         suspects,
         before: None,
     }))

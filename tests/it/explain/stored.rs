@@ -25,7 +25,8 @@ const SCORING: JobKind = JobKind("LEAD_SCORING_POST_PROCESS");
 fn config() -> String {
     format!(
         "[supervisor]\ntick = \"200ms\"\nlease = \"60s\"\n[pools.ACTS]\npaused = true\n\
-         [pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n{}",
+         [pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n{}\
+         [[clients]]\nid = \"capped\"\nmax_running = 1\n[clients.channels.sms]\n",
         clients(&["fine"])
     )
 }
@@ -88,6 +89,14 @@ on_both_daemons! {
         let link = &paused["links"][0];
         assert_eq!((&link["type"], &link["id"]), (&"config".into(), &"pools.ACTS.paused".into()));
         assert!(link["place"].as_str().unwrap().ends_with("test.toml:5"), "{link}");
+
+        // The first holds the client's cap, and does not run.
+        let first = daemon.enqueue(ACTS, "capped", 5).await;
+        let held = daemon.enqueue(ACTS, "capped", 5).await;
+        let held = explained_as(&daemon, held, "held").await;
+        says(&held, &[&format!("1 job is held. Those that are in turn do not run. Job {first} waits, because the configuration pauses the pool ACTS: ")]);
+        assert_eq!(held["what_to_do"], paused["what_to_do"]);
+        assert_eq!((fact(&held, "admitted_job"), fact(&held, "admitted_reason")), (first.to_string().into(), "paused".into()));
 
         let gone = daemon.enqueue(ACTS, "gone", 5).await;
         let gone = explained(&daemon, gone).await;

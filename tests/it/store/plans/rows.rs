@@ -520,6 +520,7 @@ fn explained() -> Vec<Row> {
         // A hundred jobs wait in the line.
         api("READ_PLACE_IN_LINE", [number(BLOCKED + 99_000), number(1_001)]).of(200).finds(1),
         api("READ_CAP", [text("capped")]).of(1).finds(1),
+        api("READ_ADMITTED", [text("c1"), number(1_000)]).of(3_000),
         api("READ_RUNNING_SUSPECTS", []).of(400).finds(0).note("none among all that run"),
         // Those that run come first, and then as many as are counted.
         api(
