@@ -45,6 +45,7 @@ mod m20261128_000009_quarantine_room;
 mod m20261128_000010_job_channel;
 mod m20261128_000011_tuning;
 mod m20261128_000012_deliveries_listed;
+mod m20261128_000013_drafts_listed;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -94,6 +95,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000010_job_channel::Migration),
             Box::new(m20261128_000011_tuning::Migration),
             Box::new(m20261128_000012_deliveries_listed::Migration),
+            Box::new(m20261128_000013_drafts_listed::Migration),
         ]
     }
 }

@@ -234,6 +234,8 @@ on_both_daemons! {
             "/messages?channel=fax",
             "/messages?direction=up",
             "/drafts?status=lost",
+            "/drafts?channel=fax",
+            "/drafts?lead=x",
             "/pools?x=1",
             "/actors?x=1",
             "/jobs/1?x=1",

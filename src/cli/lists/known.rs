@@ -8,7 +8,7 @@ use super::{
 use crate::{
     cli::output::{self, Times, text},
     domain::{JobStatus, LeadStatus},
-    store::JobAction,
+    store::{DRAFT_STATUSES, JobAction},
 };
 use serde_json::Value;
 
@@ -273,9 +273,12 @@ impl Listed for DraftList {
         order: NEWEST,
         id: "id",
         show: ShowBy::Path,
-        filters: &[words("status", "In this state", || {
-            vec!["pending", "approved", "sending", "sent", "rejected", "superseded"]
-        })],
+        filters: &[
+            words("status", "In this state", || DRAFT_STATUSES.to_vec()),
+            CLIENT,
+            LEAD,
+            CHANNEL,
+        ],
         columns: &[
             column("id"),
             column("client_id"),

@@ -8,21 +8,24 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{DraftRow, Excerpt},
+    store::{DRAFT_STATUSES, DraftFilter, DraftRow, Excerpt},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The states of a draft.
-const STATUSES: [&str; 6] = ["pending", "approved", "sending", "sent", "rejected", "superseded"];
-
 /// `GET /drafts`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["status", "limit", "cursor"])?;
-    let status = query.one_of("status", &STATUSES)?;
+    let known = ["status", "client", "lead", "channel", "limit", "cursor"];
+    let query = Query::parse(&request, &known)?;
+    let filter = DraftFilter {
+        status: query.one_of("status", &DRAFT_STATUSES)?,
+        client: query.values("client"),
+        lead: query.ids("lead")?,
+        channel: state.channels_in(&query)?,
+    };
     let _permit = state.heavy_reads.permit().await;
-    let page = state.desk.drafts(status, query.limit()?, query.cursor()?).await?;
+    let page = state.desk.drafts(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DraftJson::of).collect();
     objects::page(items, page.next)
 }

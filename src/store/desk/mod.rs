@@ -28,7 +28,9 @@ pub use self::{
     overview::{Backlog, Totals},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
-    written::{DraftRow, Excerpt, ListedMessage, MessageFilter, MessageRow},
+    written::{
+        DRAFT_STATUSES, DraftFilter, DraftRow, Excerpt, ListedMessage, MessageFilter, MessageRow,
+    },
 };
 
 use crate::domain::{Id, JobStatus};
@@ -191,19 +193,18 @@ impl Desk {
         self.db.call(|db| async move { written::message(db.api(), id).await }).await
     }
 
-    /// Drafts before `cursor` with one of these statuses (an empty list means all), newest first,
-    /// with only the beginnings of long texts.
+    /// Drafts before `cursor`, newest first, with only the beginnings of long texts.
     ///
     /// # Errors
     /// If the database is unreachable.
     pub async fn drafts(
         &self,
-        status: Vec<String>,
+        filter: DraftFilter,
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
         self.db
-            .call(|db| async move { written::drafts(db.api(), status, limit, cursor).await })
+            .call(|db| async move { written::drafts(db.api(), &filter, limit, cursor).await })
             .await
     }
 

@@ -79,6 +79,9 @@ sql! {
     /// By `messages_listed`.
     pub(in crate::store) static CHANNELS_OF_MESSAGES = values!("messages", "channel");
 
+    /// By `drafts_listed`.
+    pub(in crate::store) static CHANNELS_OF_DRAFTS = values!("drafts", "channel");
+
     /// By `deliveries_listed`.
     pub(in crate::store) static CHANNELS_OF_DELIVERIES = values!("deliveries", "channel");
 

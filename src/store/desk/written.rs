@@ -8,7 +8,10 @@ use super::{
     Page,
     jobs::count,
     portions::{Heavy, portions},
-    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_DRAFTS, CLIENTS_OF_MESSAGES, each_with_each},
+    values::{
+        self, CHANNELS_OF_DRAFTS, CHANNELS_OF_MESSAGES, CLIENTS_OF_DRAFTS, CLIENTS_OF_MESSAGES,
+        each_with_each,
+    },
 };
 use crate::domain::Id;
 use crate::store::engine::{
@@ -100,17 +103,26 @@ sql! {
     static LIST_DRAFTS =
         concat!(draft!(), "drafts d where d.id < $1 order by d.id desc limit $2");
 
-    /// The same for some clients and statuses, a page of each. By `drafts_listed`.
+    /// The same for some clients, channels and statuses, a page of each. By `drafts_listed`, which
+    /// is over `id + 0`.
     static LIST_DRAFTS_BY = concat!(
         draft!(),
-        "@rows($3, client_id text, status text) g join drafts d on d.id @each( \
-           select x.id from drafts x where x.client_id = g.client_id and x.status = g.status and x.id < $1 \
-           order by x.id desc limit $2) order by d.id desc limit $2"
+        "@rows($3, client_id text, channel text, status text) g join drafts d on d.id @each( \
+           select x.id from drafts x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
+             and x.id + 0 < $1 order by x.id + 0 desc limit $2) order by d.id desc limit $2"
     );
 
-    /// The newest drafts of a lead. By `drafts_of_lead`.
-    static LIST_DRAFTS_OF_LEAD =
-        concat!(draft!(), "drafts d where d.lead_id = $1 order by d.id desc limit $2");
+    /// The same for some leads, a page of each. Each other filter is off if its number is 0. By
+    /// `drafts_of_lead`.
+    static LIST_DRAFTS_OF_LEADS = concat!(
+        draft!(),
+        "@rows($3, lead_id bigint) g join drafts d on d.id @each( \
+           select x.id from drafts x where x.lead_id = g.lead_id and x.id < $1 \
+             and ($4 = 0 or x.client_id in (select f.value from @rows($5, value text) f)) \
+             and ($6 = 0 or x.channel in (select f.value from @rows($7, value text) f)) \
+             and ($8 = 0 or x.status in (select f.value from @rows($9, value text) f)) \
+           order by x.id desc limit $2) order by d.id desc limit $2"
+    );
 
     /// These messages, newest first, with the first `$2` characters of long texts. By primary key.
     static READ_LISTED_MESSAGES =
@@ -136,6 +148,10 @@ const TEXT_CHARS_MAX: i32 = 2_000;
 /// The most bytes of the parts of a draft on a list.
 const PARTS_BYTES_MAX: i32 = 8_000;
 
+/// The statuses of drafts.
+pub const DRAFT_STATUSES: [&str; 6] =
+    ["pending", "approved", "sending", "sent", "rejected", "superseded"];
+
 /// Who wrote a message.
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 
@@ -151,6 +167,20 @@ pub struct MessageFilter {
     pub channel: Vec<String>,
     /// `inbound` or `outbound`.
     pub direction: Vec<String>,
+}
+
+/// Selects drafts. The values of a field are alternatives; all fields must match; an empty field
+/// matches all drafts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DraftFilter {
+    /// Of [`DRAFT_STATUSES`].
+    pub status: Vec<String>,
+    /// Their clients.
+    pub client: Vec<String>,
+    /// The leads that they answer.
+    pub lead: Vec<Id>,
+    /// Their channels.
+    pub channel: Vec<String>,
 }
 
 /// A row of a list, with the beginnings of its long texts.
@@ -279,27 +309,48 @@ pub(super) async fn message(reader: &Sessions, id: Id) -> Result<Option<MessageR
 /// A page of drafts. It has fewer than `limit` if their texts are large.
 pub(super) async fn drafts(
     reader: &Sessions,
-    status: Vec<String>,
+    filter: &DraftFilter,
     limit: usize,
     cursor: Option<Id>,
 ) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
+    let from = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
+    let rows = find_drafts(reader, filter, from).await?;
+    let Page { items, next } = page_of(&rows, limit)?;
+    Ok(Page { items: read_drafts(reader, items).await?, next })
+}
+
+async fn find_drafts(
+    reader: &Sessions,
+    filter: &DraftFilter,
+    from: [Value; 2],
+) -> Result<Vec<QueryResult>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
+        channel: &'a str,
         status: &'a str,
     }
-    let [before, most] = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
-    let rows = if status.is_empty() {
-        read(reader, &LIST_DRAFTS, [before, most]).await?
-    } else {
-        let clients = values::clients(reader, &CLIENTS_OF_DRAFTS, &[]).await?;
-        let pairs = each_with_each(&clients, &status);
-        let rows: Vec<Row<'_>> =
-            pairs.iter().map(|(client_id, status)| Row { client_id, status }).collect();
-        read(reader, &LIST_DRAFTS_BY, [before, most, group(&rows)?]).await?
+    let DraftFilter { status, client, lead, channel } = filter;
+    if !lead.is_empty() {
+        let values = values::of_leads(from, lead, [client, channel, status])?;
+        return read(reader, &LIST_DRAFTS_OF_LEADS, values).await;
+    }
+    if [status, client, channel].into_iter().all(Vec::is_empty) {
+        return read(reader, &LIST_DRAFTS, from).await;
+    }
+    let clients = values::clients(reader, &CLIENTS_OF_DRAFTS, client).await?;
+    let pairs = values::pairs(reader, &CHANNELS_OF_DRAFTS, clients, channel).await?;
+    let statuses = match status.as_slice() {
+        [] => DRAFT_STATUSES.map(str::to_owned).to_vec(),
+        given => given.to_vec(),
     };
-    let Page { items, next } = page_of(&rows, limit)?;
-    Ok(Page { items: read_drafts(reader, items).await?, next })
+    let all = each_with_each(&pairs, &statuses);
+    let rows: Vec<Row<'_>> = all
+        .iter()
+        .map(|((client_id, channel), status)| Row { client_id, channel, status })
+        .collect();
+    let [before, most] = from;
+    read(reader, &LIST_DRAFTS_BY, [before, most, group(&rows)?]).await
 }
 
 /// The newest drafts of a lead, newest first: at most `limit`, and at most as many as fit on a
@@ -309,7 +360,8 @@ pub(super) async fn drafts_of_lead(
     id: Id,
     limit: usize,
 ) -> Result<Vec<Excerpt<DraftRow>>, StoreError> {
-    let rows = read(reader, &LIST_DRAFTS_OF_LEAD, [id.into(), count(limit)]).await?;
+    let filter = DraftFilter { lead: vec![id], ..DraftFilter::default() };
+    let rows = find_drafts(reader, &filter, [Id::MAX.into(), count(limit)]).await?;
     read_drafts(reader, page_of(&rows, limit)?.items).await
 }
 

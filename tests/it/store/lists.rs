@@ -9,7 +9,9 @@ use crate::support::leftovers::Leftover;
 use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
     domain::{Id, JobStatus, LeadStatus, job::SELF_CHECK},
-    store::{DeliveryFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter},
+    store::{
+        DeliveryFilter, DraftFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter,
+    },
 };
 use std::fmt::Debug;
 
@@ -121,7 +123,7 @@ on_both_databases! {
         }
     }
 
-    async fn quarantined_items_and_drafts_are_listed_newest_first(db: Fixture) {
+    async fn quarantined_items_are_listed_newest_first(db: Fixture) {
         filled::fill(&db, 1, 230).await;
         for client in CLIENTS {
             for channel in [&[][..], &["sms"], &["email"]] {
@@ -145,18 +147,6 @@ on_both_databases! {
                     assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
                 }
             }
-        }
-        for status in [&[][..], &["sent"], &["pending", "sent", "approved"]] {
-            let found = all_pages(async |cursor| {
-                let page = db.store.desk().drafts(owned(status), LIMIT, cursor).await;
-                ids_of(page.unwrap(), |it| it.row.id)
-            })
-            .await;
-            let sql = format!(
-                "select cast(id as text) as found from drafts where id > 0{} order by id desc",
-                one_of("status", status)
-            );
-            assert_eq!(found, plainly(&db, &sql).await, "{status:?}");
         }
     }
 
@@ -270,7 +260,7 @@ on_both_databases! {
                 assert_eq!(subject.chars().count(), beginning(&whole.subject.unwrap()));
             }
         }
-        let drafts = desk.drafts(Vec::new(), 5, None).await.unwrap().items;
+        let drafts = desk.drafts(DraftFilter::default(), 5, None).await.unwrap().items;
         assert_eq!(drafts, of_lead.drafts);
         let cut: Vec<(Id, bool)> = drafts.iter().map(|it| (it.row.id, it.is_cut)).collect();
         assert_eq!(cut, [(5, true), (4, true), (3, true), (2, true), (1, false)]);
@@ -282,15 +272,28 @@ on_both_databases! {
         }
     }
 
-    async fn deliveries_are_listed_by_any_filter(db: Fixture) {
+    async fn drafts_and_deliveries_are_listed_by_any_filter(db: Fixture) {
         filled::fill(&db, 1, 300).await;
-        db.execute("update deliveries set status = 'failed' where id in (7, 8, 57, 207)").await;
-        db.execute("update deliveries set channel = 'email' where id in (8, 58, 108)").await;
+        for (table, status) in [("deliveries", "failed"), ("drafts", "sent")] {
+            db.execute(&format!("update {table} set status = '{status}' where id in (7, 8, 57, 207)")).await;
+            db.execute(&format!("update {table} set channel = 'email' where id in (8, 58, 108)")).await;
+        }
         let desk = db.store.desk();
-        for status in [&[][..], &["failed"], &["failed", "sent", "failed"], &["uncertain"]] {
+        for status in [&[][..], &["failed"], &["failed", "sent", "failed"], &["uncertain", "superseded"]] {
             for client in CLIENTS {
                 for channel in [&[][..], &["email"], &["email", "sms", "linkedin"]] {
                     for lead in [&[][..], &[7, 8, 9, 8, 57]] {
+                        let leads: Vec<String> = lead.iter().map(|it: &Id| it.to_string()).collect();
+                        let of_leads = match leads.is_empty() {
+                            true => String::new(),
+                            false => format!(" and lead_id in ({})", leads.join(", ")),
+                        };
+                        let plain = |table: &str| format!(
+                            "select cast(id as text) as found from {table} where true{}{}{}{of_leads} order by id desc",
+                            one_of("status", status),
+                            one_of("client_id", client),
+                            one_of("channel", channel),
+                        );
                         let filter = DeliveryFilter {
                             status: owned(status),
                             client: owned(client),
@@ -302,18 +305,15 @@ on_both_databases! {
                             ids_of(page, |it| it.id)
                         })
                         .await;
-                        let leads: Vec<String> = lead.iter().map(|it: &Id| it.to_string()).collect();
-                        let of_leads = match leads.is_empty() {
-                            true => String::new(),
-                            false => format!(" and lead_id in ({})", leads.join(", ")),
-                        };
-                        let sql = format!(
-                            "select cast(id as text) as found from deliveries where true{}{}{}{of_leads} order by id desc",
-                            one_of("status", status),
-                            one_of("client_id", client),
-                            one_of("channel", channel),
-                        );
-                        assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                        assert_eq!(found, plainly(&db, &plain("deliveries")).await, "{filter:?}");
+                        let DeliveryFilter { status, client, lead, channel } = filter;
+                        let filter = DraftFilter { status, client, lead, channel };
+                        let found = all_pages(async |cursor| {
+                            let page = desk.drafts(filter.clone(), LIMIT, cursor).await.unwrap();
+                            ids_of(page, |it| it.row.id)
+                        })
+                        .await;
+                        assert_eq!(found, plainly(&db, &plain("drafts")).await, "{filter:?}");
                     }
                 }
             }

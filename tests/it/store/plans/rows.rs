@@ -685,6 +685,7 @@ fn lists() -> Vec<Row> {
         api("CLIENTS_OF_QUARANTINE", []).of(60).finds(51),
         api("KINDS_OF_JOBS", [rare_client()]).of(5).finds(3),
         api("CHANNELS_OF_MESSAGES", [rare_client()]).of(5).finds(1),
+        api("CHANNELS_OF_DRAFTS", [rare_client()]).of(5).finds(1),
         api("CHANNELS_OF_QUARANTINE", [rare_client()]).of(5).finds(1),
         api("LIST_LEADS", [latest(), NEWEST, PAGE])
             .of(51)
@@ -729,11 +730,6 @@ fn lists() -> Vec<Row> {
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
             .finds(300),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
-        api("LIST_DRAFTS_BY", [NEWEST, PAGE, in_all("status", "sent")])
-            .note("a rare status")
-            .of(51)
-            .finds(1),
-        api("LIST_DRAFTS_OF_LEAD", [number(5), PAGE]).of(51).finds(1),
         api("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
         api("LIST_AUDIT", [number(0), NEWEST, PAGE]).of(51).finds(51),
         api("LIST_AUDIT_BY_ACTION", audit_of(&["rare", "config.reload"])).of(51).finds(1),
@@ -748,11 +744,11 @@ fn lists() -> Vec<Row> {
             .of(51)
             .finds(1),
     ];
-    let deliveries_of = |clients: &[String], status: &str| {
+    let on_sms = |clients: &[String], status: &str| {
         let row = |client_id: &String| json!({"client_id": client_id, "channel": "sms", "status": status});
         these(Json::Array(clients.iter().map(row).collect()))
     };
-    let deliveries_of_leads = |count: i64, statuses: Value| {
+    let of_two_leads = |count: i64, statuses: Value| {
         [
             NEWEST,
             PAGE,
@@ -766,17 +762,30 @@ fn lists() -> Vec<Row> {
         ]
     };
     lists.extend([
-        api("LIST_DELIVERIES", [NEWEST, PAGE]).of(51).finds(51),
-        api("LIST_DELIVERIES_BY", [NEWEST, PAGE, deliveries_of(&["rare".to_owned()], "sent")])
+        api("LIST_DRAFTS_BY", [NEWEST, PAGE, on_sms(&["rare".to_owned()], "superseded")])
             .note("a rare client")
             .of(51)
             .finds(1),
-        api("LIST_DELIVERIES_BY", [NEWEST, PAGE, deliveries_of(&everybody, "uncertain")])
+        api("LIST_DRAFTS_BY", [NEWEST, PAGE, on_sms(&everybody, "sent")])
             .note("a rare status")
             .of(51)
             .finds(1),
-        api("LIST_DELIVERIES_OF_LEADS", deliveries_of_leads(0, none())).of(51).finds(2),
-        api("LIST_DELIVERIES_OF_LEADS", deliveries_of_leads(1, these(json!([{"value": "sent"}]))))
+        api("LIST_DRAFTS_OF_LEADS", of_two_leads(0, none())).of(51).finds(2),
+        api("LIST_DRAFTS_OF_LEADS", of_two_leads(1, these(json!([{"value": "superseded"}]))))
+            .note("in a state")
+            .of(51)
+            .finds(2),
+        api("LIST_DELIVERIES", [NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_DELIVERIES_BY", [NEWEST, PAGE, on_sms(&["rare".to_owned()], "sent")])
+            .note("a rare client")
+            .of(51)
+            .finds(1),
+        api("LIST_DELIVERIES_BY", [NEWEST, PAGE, on_sms(&everybody, "uncertain")])
+            .note("a rare status")
+            .of(51)
+            .finds(1),
+        api("LIST_DELIVERIES_OF_LEADS", of_two_leads(0, none())).of(51).finds(2),
+        api("LIST_DELIVERIES_OF_LEADS", of_two_leads(1, these(json!([{"value": "sent"}]))))
             .note("that were sent")
             .of(51)
             .finds(2),
