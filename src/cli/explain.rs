@@ -49,7 +49,8 @@ impl<L: Listed> ExplainArgs<L> {
 
 /// An explanation for a person: the sentence, the facts, the way of each message, and what to do.
 fn spelled(explanation: &Value, times: &Times) -> String {
-    let mut parts = vec![text(explanation.get("sentence"))];
+    let said = |object: &Value, name: &str| times.within(&text(object.get(name)));
+    let mut parts = vec![said(explanation, "sentence")];
     let since = ["since", "until"].into_iter().filter_map(|name| {
         let value = explanation.get(name).filter(|value| !value.is_null())?;
         Some(vec![name.to_owned(), times.cell(name, Some(value))])
@@ -57,7 +58,8 @@ fn spelled(explanation: &Value, times: &Times) -> String {
     let facts = items(explanation, "facts").iter().map(|fact| {
         let name = text(fact.get("name"));
         let value = times.cell(&name, fact.get("value"));
-        vec![name, value]
+        let is_sentence = name.ends_with("_sentence");
+        vec![name, if is_sentence { times.within(&value) } else { value }]
     });
     let reason = vec!["reason".to_owned(), text(explanation.get("reason"))];
     let rows: Vec<Vec<String>> = [reason].into_iter().chain(facts).chain(since).collect();
@@ -70,11 +72,11 @@ fn spelled(explanation: &Value, times: &Times) -> String {
     for message in items(explanation, "messages") {
         let chain = items(message, "chain")
             .iter()
-            .map(|link| ["link", "state", "sentence"].map(|name| text(link.get(name))).to_vec());
+            .map(|link| ["link", "state", "sentence"].map(|name| said(link, name)).to_vec());
         let chain = TextTable::new(&["step", "state", ""], chain).text(None, false);
         parts.push(format!("message {}\n{chain}", text(message.get("message_id"))));
     }
-    parts.push(format!("What to do: {}", text(explanation.get("what_to_do"))));
+    parts.push(format!("What to do: {}", said(explanation, "what_to_do")));
     parts.join("\n\n")
 }
 

@@ -42,7 +42,7 @@ impl Listed for NodeList {
     };
 }
 
-const POOLS_OF_NODE: ColumnSpec = hidden("status.pools").long().of(pools);
+const POOLS_OF_NODE: ColumnSpec = hidden("status.pools").long().of(pools).with_times();
 
 /// The pools of a node that are paused or set by an operator, on one line.
 fn pools(node: &Value) -> String {
@@ -89,9 +89,9 @@ impl Listed for AuditList {
             column("via"),
             column("action"),
             column("target"),
-            column("old").long(),
-            column("new").long(),
-            column("note").long(),
+            column("old").long().with_times(),
+            column("new").long().with_times(),
+            column("note").long().with_times(),
             hidden("node"),
             hidden("request_id"),
         ],

@@ -478,7 +478,7 @@ impl Listed for PoolList {
             hidden("claimed"),
             hidden("leaving"),
             column("state"),
-            column("override").long().of(override_of),
+            column("override").long().of(override_of).with_times(),
             column("backlog"),
             column("restarts"),
             column("resumes_at"),

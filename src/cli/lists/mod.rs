@@ -110,13 +110,15 @@ pub(super) struct ColumnSpec {
     is_default: bool,
     /// Whether its text may be long.
     is_long: bool,
+    /// Whether instants in its text are printed as other times are.
+    has_times: bool,
     /// Makes the cell of the object; `None`: the value of the field.
     cell: Option<fn(&Value) -> String>,
 }
 
 /// A column that is always shown.
 pub(super) const fn column(name: &'static str) -> ColumnSpec {
-    ColumnSpec { name, is_default: true, is_long: false, cell: None }
+    ColumnSpec { name, is_default: true, is_long: false, has_times: false, cell: None }
 }
 
 /// A column that is shown if it is asked for.
@@ -130,6 +132,11 @@ impl ColumnSpec {
         Self { is_long: true, ..self }
     }
 
+    /// Texts of the column name instants, which are printed as other times are.
+    const fn with_times(self) -> Self {
+        Self { has_times: true, ..self }
+    }
+
     /// The cell is made from the whole object by `cell`.
     const fn of(self, cell: fn(&Value) -> String) -> Self {
         Self { cell: Some(cell), ..self }
@@ -137,10 +144,11 @@ impl ColumnSpec {
 
     /// The cell of an object.
     pub(super) fn cell(&self, item: &Value, times: &Times) -> String {
-        match self.cell {
+        let cell = match self.cell {
             Some(cell) => cell(item),
             None => times.cell(self.name, field(item, self.name)),
-        }
+        };
+        if self.has_times { times.within(&cell) } else { cell }
     }
 }
 
