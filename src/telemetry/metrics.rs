@@ -213,6 +213,9 @@ impl Metrics {
         if outcome != "released" {
             self.0.throughput.attempts(count);
         }
+        if FAILED.contains(&outcome) {
+            self.0.throughput.failed(kind, count);
+        }
     }
 
     /// The rates of webhooks and attempts, over the last minute.
@@ -304,6 +307,9 @@ pub const JOB_OUTCOMES: [&str; 11] = [
     "rescued",
     "shutdown",
 ];
+
+/// Those of a failed attempt, except for `shutdown`: that is no fault of its kind.
+const FAILED: [&str; 5] = ["error", "panic", "timeout", "stuck", "rescued"];
 
 /// The metrics of one channel's webhooks, with their labels resolved.
 #[derive(Clone, Debug)]

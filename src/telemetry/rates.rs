@@ -2,7 +2,11 @@
 
 use std::{
     cmp::Ordering::{Equal, Greater, Less},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 use tokio::time::Instant;
 
@@ -24,12 +28,15 @@ pub struct Throughput {
     started: Instant,
     webhooks: Rate60,
     attempts: Rate60,
+    /// The attempts that failed, by kind.
+    failed: Mutex<BTreeMap<String, Rate60>>,
 }
 
 impl Throughput {
     /// Rates of zero, counted from now on.
     pub fn new() -> Self {
-        Self { started: Instant::now(), webhooks: Rate60::new(), attempts: Rate60::new() }
+        let (webhooks, attempts) = (Rate60::new(), Rate60::new());
+        Self { started: Instant::now(), webhooks, attempts, failed: Mutex::default() }
     }
 
     /// Counts a webhook that was answered.
@@ -40,6 +47,22 @@ impl Throughput {
     /// Counts attempts that ended.
     pub fn attempts(&self, count: u64) {
         self.attempts.add(self.now_s(), count);
+    }
+
+    /// Counts attempts of a kind that failed.
+    pub fn failed(&self, kind: &str, count: u64) {
+        let now_s = self.now_s();
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed.get(kind) {
+            Some(rate) => rate.add(now_s, count),
+            None => failed.entry(kind.to_owned()).or_default().add(now_s, count),
+        }
+    }
+
+    /// How many attempts of a kind fail in a minute, by the last 60 s.
+    pub fn failed_per_minute(&self, kind: &str) -> u64 {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(kind).map_or(0, |rate| rate.per_minute(self.now_s()))
     }
 
     /// Webhooks and attempts per second, over the last 60 s.

@@ -25,7 +25,7 @@ const MESSAGE: &str = "id client_id lead_id channel direction source provider_id
     attachments sent_at created_at edited_at deleted_at";
 const DRAFT: &str = "id client_id lead_id message_id channel status subject body truncated parts created_at decided_at decided_by edited \
     send_at blocked_by delivery_id gate";
-const POOL: &str = "kind size configured_size busy leaving claimed paused state override backlog restarts resumes_at max_attempts timeout_ms";
+const POOL: &str = "kind size configured_size busy leaving claimed paused state override backlog restarts resumes_at max_attempts timeout_ms ended_per_minute failed_per_minute";
 const ACTOR: &str =
     "name type parent state since restarts last_failure mailbox_depth mailbox_capacity job_id";
 const OVERVIEW: &str = "node version uptime_seconds database jobs by_kind by_client webhooks_per_second jobs_per_second quarantined \

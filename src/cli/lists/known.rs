@@ -484,6 +484,8 @@ impl Listed for PoolList {
             column("resumes_at"),
             column("max_attempts"),
             column("timeout_ms"),
+            hidden("ended_per_minute"),
+            hidden("failed_per_minute"),
         ],
         below: nothing,
     };

@@ -134,7 +134,7 @@ fn row_text<'a>(
 }
 
 /// `text` in at most `width` columns, with an ellipsis for the rest.
-fn cut(text: &str, width: usize) -> String {
+pub(in crate::cli) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -6,7 +6,7 @@ mod layout;
 mod times;
 
 pub(super) use self::{
-    layout::TextTable,
+    layout::{TextTable, cut},
     times::{TimeArgs, Times, now, span},
 };
 

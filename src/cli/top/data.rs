@@ -12,6 +12,8 @@ use serde_json::Value;
 const FAILURES: &str = "5";
 /// A job that is due for longer than this is late, in seconds.
 const LATE_SECONDS: u64 = 300;
+/// A kind needs attention if one attempt of so many fails, or more.
+const FAILING_PART: u64 = 10;
 
 /// What a daemon said of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +55,9 @@ pub(super) struct PoolLine {
     /// Since when the first of its jobs is due, in seconds; `None` if none is.
     pub(super) oldest_seconds: Option<u64>,
     pub(super) restarts: u64,
+    /// How many attempts end in a minute, and how many of them fail.
+    pub(super) ended_per_minute: u64,
+    pub(super) failed_per_minute: u64,
     /// Who set an override, and why.
     pub(super) override_note: Option<String>,
 }
@@ -98,13 +103,18 @@ impl TopData {
         let ready = admin.ready().await?;
         let overview = without_database(admin.get(&["overview"], &[]).await)?;
         let failed = without_database(admin.get(&["jobs"], &query).await)?;
-        Ok(Self::of(&pools, &ready, &overview, &failed, now()))
+        let config = match ready.pointer("/checks/config/ok") {
+            Some(Value::Bool(false)) => admin.get(&["config"], &[]).await?,
+            _ => Value::Null,
+        };
+        Ok(Self::of(&pools, &ready, &config, &overview, &failed, now()))
     }
 
-    /// The answers of a daemon, read.
+    /// The answers of a daemon, read. `config` is only asked for if its check fails.
     pub(super) fn of(
         pools: &Value,
         ready: &Value,
+        config: &Value,
         overview: &Value,
         failed: &Value,
         at: Timestamp,
@@ -130,7 +140,7 @@ impl TopData {
             deliveries_uncertain: number(overview, "deliveries_uncertain"),
             pools: items(pools, "items").iter().map(|it| PoolLine::of(it, oldest)).collect(),
             failures: items(failed, "items").iter().map(FailureLine::of).collect(),
-            not_ready: not_ready(ready),
+            not_ready: not_ready(ready, config),
         }
     }
 
@@ -145,6 +155,14 @@ impl TopData {
         for pool in self.pools.iter().filter(|pool| pool.is_paused) {
             let note = pool.override_note.as_deref().unwrap_or("by the configuration");
             troubles.push(format!("{} is paused {note}", pool.kind));
+        }
+        for pool in self.pools.iter().filter(|pool| pool.is_failing()) {
+            troubles.push(format!(
+                "attempts of {} fail: {} of {} a minute",
+                pool.kind,
+                pool.failed_per_minute,
+                pool.ended_per_minute.max(pool.failed_per_minute)
+            ));
         }
         for pool in &self.pools {
             if let Some(seconds) = pool.oldest_seconds.filter(|seconds| *seconds > LATE_SECONDS) {
@@ -169,6 +187,12 @@ fn without_database(answer: Result<Value, AdminRefusal>) -> Result<Value, AdminR
 }
 
 impl PoolLine {
+    /// Whether a part of its attempts fails that needs attention.
+    fn is_failing(&self) -> bool {
+        let failed = self.failed_per_minute;
+        failed > 0 && failed.saturating_mul(FAILING_PART) >= self.ended_per_minute
+    }
+
     fn of(pool: &Value, oldest: impl Fn(&str) -> Option<u64>) -> Self {
         let kind = pool.get("kind").and_then(Value::as_str).unwrap_or_default();
         let by = field(pool, "override.by").and_then(Value::as_str);
@@ -187,6 +211,8 @@ impl PoolLine {
             backlog: pool.get("backlog").and_then(Value::as_u64),
             oldest_seconds: oldest(kind),
             restarts: number(pool, "restarts"),
+            ended_per_minute: number(pool, "ended_per_minute"),
+            failed_per_minute: number(pool, "failed_per_minute"),
             override_note: by.map(why),
         }
     }
@@ -205,16 +231,46 @@ impl FailureLine {
     }
 }
 
-/// The checks that fail: `config: local.toml:7: …`.
-fn not_ready(ready: &Value) -> Vec<String> {
+/// The checks that fail: `database: away`. Why the configuration was refused is said with file and
+/// line; what the pools say of themselves is left out.
+fn not_ready(ready: &Value, config: &Value) -> Vec<String> {
     let checks = ready.get("checks").and_then(Value::as_object).into_iter().flatten();
     let failed =
         checks.filter(|(_, check)| check.get("ok").and_then(Value::as_bool) == Some(false));
-    let spelled = failed.map(|(name, check)| match check.get("detail").and_then(Value::as_str) {
-        Some(detail) => format!("{}: {}", line(name), line(detail)),
-        None => format!("{} is not ready", line(name)),
+    let spelled = failed.filter_map(|(name, check)| {
+        let detail = check.get("detail").and_then(Value::as_str);
+        let detail = match name.as_str() {
+            "pools" => Some(lost_threads(detail?)?),
+            "config" => refusal(config).or(detail.map(line)),
+            _ => detail.map(line),
+        };
+        Some(match detail {
+            Some(detail) => format!("{}: {detail}", line(name)),
+            None => format!("{} is not ready", line(name)),
+        })
     });
     spelled.collect()
+}
+
+/// The pools whose handlers hold threads, of all that the check of the pools says: the list of
+/// pools has the rest.
+fn lost_threads(detail: &str) -> Option<String> {
+    let found = detail.split("; ").find(|part| part.starts_with("holding threads"));
+    found.map(line)
+}
+
+/// The first error of the files that were refused: `refused: local.toml:7: …`.
+fn refusal(config: &Value) -> Option<String> {
+    let errors = items(config.get("last_reload")?, "errors");
+    let first = errors.first()?;
+    let message = line(first.get("message")?.as_str()?);
+    let origin = first.get("origin").and_then(Value::as_str);
+    let place = origin.map_or_else(String::new, |it| format!("{}: ", line(it)));
+    let others = match errors.len() {
+        1 => String::new(),
+        count => format!(" (and {} more errors)", count - 1),
+    };
+    Some(format!("refused: {place}{message}{others}"))
 }
 
 fn number(answer: &Value, name: &str) -> u64 {
@@ -249,6 +305,7 @@ pub(super) mod tests {
                 "database": {"ok": true, "detail": null},
                 "config": {"ok": false, "detail": "local.toml:7: no\u{1b}[2J"},
             }}),
+            &Value::Null,
             &json!({
                 "node": "77", "version": "0.1.0", "database": "sqlite", "uptime_seconds": 7_500,
                 "jobs": {"pending": 36, "running": 9}, "webhooks_per_second": 12.34,
@@ -279,10 +336,50 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn one_thing_is_told_once_and_with_its_place() {
+        let ready = json!({"checks": {
+            "config": {"ok": false, "detail": "refused at 2026-01-18T14:03:11Z"},
+            "pools": {"ok": false, "detail": "holding threads that never yield: A; paused: A (by dana: x)"},
+        }});
+        let config = json!({"last_reload": {"errors": [
+            {"origin": "local.toml:7", "message": "unknown key `sise`"},
+            {"origin": null, "message": "more"},
+        ]}});
+        assert_eq!(
+            not_ready(&ready, &config),
+            [
+                "config: refused: local.toml:7: unknown key `sise` (and 1 more errors)",
+                "pools: holding threads that never yield: A",
+            ]
+        );
+        let paused =
+            json!({"checks": {"pools": {"ok": false, "detail": "paused: A (by dana: x)"}}});
+        assert!(not_ready(&paused, &Value::Null).is_empty());
+    }
+
+    #[test]
+    fn a_kind_whose_attempts_fail_is_told() {
+        for (ended, failed, is_told) in [(0, 0, false), (1, 1, true), (11, 1, false), (10, 1, true)]
+        {
+            let pool = json!({"kind": "A", "ended_per_minute": ended, "failed_per_minute": failed});
+            let seen = TopData { pools: vec![PoolLine::of(&pool, |_| None)], ..TopData::default() };
+            let told = format!("attempts of A fail: {failed} of {ended} a minute");
+            let expected = if is_told { vec![told] } else { Vec::new() };
+            assert_eq!(seen.troubles(), expected);
+        }
+    }
+
+    #[test]
     fn pools_are_shown_without_the_database() {
         let pools = json!({"items": [{"kind": "A", "size": 4, "backlog": null}]});
-        let seen =
-            TopData::of(&pools, &Value::Null, &Value::Null, &Value::Null, Timestamp::UNIX_EPOCH);
+        let seen = TopData::of(
+            &pools,
+            &Value::Null,
+            &Value::Null,
+            &Value::Null,
+            &Value::Null,
+            Timestamp::UNIX_EPOCH,
+        );
         let pool = seen.pools.first().expect("a pool");
         assert_eq!((pool.size, pool.backlog), (4, None));
     }

@@ -10,6 +10,7 @@ mod view;
 use self::{
     data::{PoolStep, TopData},
     state::TopState,
+    view::Painting,
 };
 use super::{
     admin::{Admin, AdminRefusal, Remote},
@@ -24,11 +25,6 @@ use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use ratatui::{DefaultTerminal, Terminal, backend::TestBackend};
 use std::{convert::Infallible, future, io, io::IsTerminal, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// The width of a frame that goes to no terminal, in columns.
-const WIDTH: usize = 120;
-/// The lines of a frame of `--once` beside its pools and failures.
-const OTHER_LINES: usize = 8;
 
 #[derive(clap::Args)]
 pub(super) struct TopArgs {
@@ -66,13 +62,15 @@ pub(super) fn run(args: TopArgs, files: Files) -> Result<(), Failure> {
     })?
 }
 
-/// A frame as plain text, as high as what it shows.
+/// A frame as plain text, as large as what it shows; in a terminal no wider than that.
 fn plain(state: &TopState, times: &Times) -> Result<String, Failure> {
-    let rows = state.seen().pools.len() + state.seen().failures.len() + OTHER_LINES;
-    let width = output::columns_of_terminal().unwrap_or(WIDTH);
-    let (width, height) = (side(width), side(rows));
+    // Otherwise `NO_COLOR` would win over `--color always` here.
+    crossterm::style::force_color_output(output::is_coloured());
+    let painting = Painting { times, is_coloured: false, is_live: false };
+    let (width, height) = view::size(state, painting, output::columns_of_terminal());
+    let (width, height) = (side(width), side(height));
     let mut terminal = Terminal::new(TestBackend::new(width, height)).map_err(infallible)?;
-    terminal.draw(|frame| view::draw(frame, state, times, false)).map_err(infallible)?;
+    terminal.draw(|frame| view::draw(frame, state, painting)).map_err(infallible)?;
     let cells = terminal.backend().buffer().content();
     let lines = cells.chunks(width.into()).map(|line| {
         let line: String = line.iter().map(|cell| cell.symbol()).collect();
@@ -120,9 +118,9 @@ async fn live(
     let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
     let mut asked = ask_after(admin, interval);
     let mut stepping: LocalBoxFuture<'_, Result<String, AdminRefusal>> = idle();
-    let is_coloured = output::is_coloured();
+    let painting = Painting { times, is_coloured: output::is_coloured(), is_live: true };
     loop {
-        terminal.draw(|frame| view::draw(frame, &state, times, is_coloured)).map_err(unusable)?;
+        terminal.draw(|frame| view::draw(frame, &state, painting)).map_err(unusable)?;
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(Event::Key(key))) => state.on_key(key),
@@ -131,7 +129,7 @@ async fn live(
                 Some(Err(_)) | None => return Ok(()),
             },
             answer = &mut asked => {
-                state.on_answer(answer, output::now());
+                state.on_answer(answer);
                 asked = ask_after(admin, interval);
             }
             done = &mut stepping => {

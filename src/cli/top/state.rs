@@ -3,7 +3,6 @@
 use super::data::{PoolLine, PoolStep, TopData};
 use crate::cli::admin::AdminRefusal;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use jiff::Timestamp;
 use std::collections::VecDeque;
 
 /// The state of the view.
@@ -18,8 +17,8 @@ pub(super) struct TopState {
     pub(super) question: Option<PoolStep>,
     /// What the last change came to.
     pub(super) message: Option<String>,
-    /// Since when the daemon does not answer, and why.
-    pub(super) away: Option<(Timestamp, String)>,
+    /// Why the daemon does not answer; `None` if it does.
+    pub(super) away: Option<String>,
     /// Changes that are not sent yet.
     waiting: VecDeque<PoolStep>,
     /// True while a change is on its way. Until it is done, answers are older than what is shown.
@@ -64,7 +63,7 @@ impl TopState {
     }
 
     /// Takes an answer of the daemon, or that there is none.
-    pub(super) fn on_answer(&mut self, answer: Result<TopData, AdminRefusal>, now: Timestamp) {
+    pub(super) fn on_answer(&mut self, answer: Result<TopData, AdminRefusal>) {
         match answer {
             Ok(seen) => {
                 if !self.is_stepping && self.waiting.is_empty() {
@@ -72,10 +71,7 @@ impl TopState {
                 }
                 self.away = None;
             }
-            Err(refusal) => {
-                let since = self.away.take().map_or(now, |(since, _)| since);
-                self.away = Some((since, refusal.to_string()));
-            }
+            Err(refusal) => self.away = Some(refusal.to_string()),
         }
     }
 
@@ -183,7 +179,7 @@ pub(super) mod tests {
             press(&mut state, keys);
             assert_eq!(selected(&state), kind, "{keys}");
         }
-        state.on_answer(Ok(TopData::default()), Timestamp::UNIX_EPOCH);
+        state.on_answer(Ok(TopData::default()));
         assert_eq!(state.selected(), None);
         press(&mut state, "jkp+-0");
         assert_eq!((state.question.clone(), state.next_step()), (None, None));
@@ -212,7 +208,7 @@ pub(super) mod tests {
         let resize = |size| Some(PoolStep::Resize { kind: "ANALYSE".to_owned(), size });
         assert_eq!(state.next_step(), resize(10));
         // An answer from before the change does not undo what is shown.
-        state.on_answer(Ok(seen()), Timestamp::UNIX_EPOCH);
+        state.on_answer(Ok(seen()));
         press(&mut state, "-");
         state.on_done(Ok(String::new()));
         assert_eq!(state.next_step(), resize(9));
@@ -225,16 +221,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_daemon_that_is_away_is_away_since_the_first_failure() {
+    fn what_was_seen_last_stays_while_the_daemon_is_away() {
         let mut state = TopState::new(seen());
-        let at = |text: &str| text.parse::<Timestamp>().expect("an instant");
-        let away = || Err(AdminRefusal::Away("no daemon answers".to_owned()));
-        state.on_answer(away(), at("2026-01-18T14:06:00Z"));
-        state.on_answer(away(), at("2026-01-18T14:07:00Z"));
-        let since = state.away.as_ref().map(|(since, _)| *since);
-        assert_eq!(since, Some(at("2026-01-18T14:06:00Z")));
-        assert_eq!(state.seen, seen(), "what was seen last stays");
-        state.on_answer(Ok(seen()), at("2026-01-18T14:08:00Z"));
+        state.on_answer(Err(AdminRefusal::Away("no daemon answers".to_owned())));
+        assert_eq!(state.away.as_deref(), Some("no daemon answers"));
+        assert_eq!(state.seen, seen());
+        state.on_answer(Ok(seen()));
         assert_eq!(state.away, None);
     }
 

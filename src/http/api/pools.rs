@@ -212,7 +212,11 @@ async fn objects_of(state: &ApiState, pools: &[PoolView]) -> Vec<PoolJson> {
     let backlog =
         |kind: &str| totals.as_ref().map(|_| pending.get(kind).copied().unwrap_or_default());
     let config = state.config.get();
-    pools.iter().map(|pool| PoolJson::of(pool, backlog(pool.kind.0), &config.pools)).collect()
+    let of = |pool: &PoolView| PoolJson {
+        failed_per_minute: state.metrics.throughput().failed_per_minute(pool.kind.0),
+        ..PoolJson::of(pool, backlog(pool.kind.0), &config.pools)
+    };
+    pools.iter().map(of).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -231,6 +235,9 @@ struct PoolJson {
     resumes_at: Option<Timestamp>,
     max_attempts: u64,
     timeout_ms: u64,
+    /// How many attempts end here in a minute, and how many of them fail.
+    ended_per_minute: u64,
+    failed_per_minute: u64,
 }
 
 /// What an operator has set beside the files.
@@ -288,6 +295,8 @@ impl PoolJson {
             resumes_at: pool.is_backing_off().then_some(pool.resumes_at),
             max_attempts: pool.max_attempts,
             timeout_ms: pool.timeout_ms,
+            ended_per_minute: pool.per_minute,
+            failed_per_minute: 0,
         }
     }
 }
