@@ -39,7 +39,7 @@ pub use self::{
     engine::{
         backup::{back_up_sqlite, check_copy},
         connect::{create_database, drop_database, reach, sqlite_path},
-        disk::disk_trouble,
+        disk::{disk_room, disk_trouble},
         error::StoreError,
         examine::{DatabaseFacts, examine},
         ids::{given_out_at, wall_clock},

@@ -53,9 +53,13 @@ pub(super) fn secrets(loaded: &Loaded, layers: &[PathBuf]) -> Vec<Finding> {
         paths.push(&token);
     }
     let mut findings = Vec::new();
+    let mut closed = Vec::new();
     for path in paths {
         match fs::metadata(path) {
-            Ok(found) => findings.extend(secret_file(CHECK, path, &found)),
+            Ok(found) => match secret_file(CHECK, path, &found) {
+                Some(finding) => findings.push(finding),
+                None => closed.push(format!("`{}`", path.display())),
+            },
             // A file that a configuration refers to was read, so this is the token's.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if path == token {
@@ -72,8 +76,11 @@ pub(super) fn secrets(loaded: &Loaded, layers: &[PathBuf]) -> Vec<Finding> {
             }
         }
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok(CHECK, "only their owner can read them"));
+    if !closed.is_empty() {
+        let text = format!("closed to other users: {}", closed.join(", "));
+        findings.push(Finding::ok(CHECK, text));
+    } else if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "the configuration names no file for one"));
     }
     findings
 }
@@ -163,7 +170,13 @@ pub(super) fn disk(config: &Config) -> Finding {
         return Finding::ok(CHECK, "the database is elsewhere");
     }
     match store::disk_trouble(config.database.url.expose()) {
-        None => Finding::ok(CHECK, "has room"),
+        None => {
+            let room = store::disk_room(config.database.url.expose());
+            Finding::ok(
+                CHECK,
+                room.unwrap_or_else(|| "the system does not say its room".to_owned()),
+            )
+        }
         Some(why) => Finding::bad(
             CHECK,
             format!("webhooks are refused: {why}"),

@@ -58,13 +58,25 @@ fn limit_in(limits: &str) -> Option<u64> {
 /// Checks that this user can watch files. Without that a daemon looks at its configuration every
 /// few seconds.
 pub(super) fn file_watching() -> Finding {
-    judge_watching(rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC).map(drop))
+    let limit = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
+        text.trim().parse().ok()
+    };
+    let limits = limit("max_user_instances").zip(limit("max_user_watches"));
+    let made = rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC);
+    judge_watching(made.map(drop), limits)
 }
 
-fn judge_watching(made: Result<(), Errno>) -> Finding {
+/// `limits`: the watchers and the watches that a user may have.
+fn judge_watching(made: Result<(), Errno>, limits: Option<(u64, u64)>) -> Finding {
     const CHECK: &str = "file watching";
     match made {
-        Ok(()) => Finding::ok(CHECK, "works"),
+        Ok(()) => {
+            let limits = limits.map_or_else(String::new, |(watchers, watches)| {
+                format!(": a user may have {watchers} watchers with {watches} watches")
+            });
+            Finding::ok(CHECK, format!("works{limits}"))
+        }
         Err(Errno::MFILE) => Finding::warn(
             CHECK,
             "this user has no watch left: a daemon sees a changed file only some seconds later",
@@ -133,9 +145,11 @@ mod tests {
 
     #[test]
     fn a_user_without_watches_is_warned() {
-        assert_eq!(judge_watching(Ok(())).grade, Grade::Ok);
-        assert!(judge_watching(Err(Errno::MFILE)).mend.contains("max_user_instances"));
-        assert_eq!(judge_watching(Err(Errno::NOSYS)).grade, Grade::Warn);
+        assert_eq!(judge_watching(Ok(()), None).grade, Grade::Ok);
+        let told = judge_watching(Ok(()), Some((128, 65_536))).found;
+        assert_eq!(told, "works: a user may have 128 watchers with 65536 watches");
+        assert!(judge_watching(Err(Errno::MFILE), None).mend.contains("max_user_instances"));
+        assert_eq!(judge_watching(Err(Errno::NOSYS), None).grade, Grade::Warn);
     }
 
     #[test]

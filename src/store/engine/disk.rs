@@ -77,6 +77,15 @@ pub fn disk_trouble(url: &str) -> Option<String> {
     Disk::of(url).trouble()
 }
 
+/// How much room the disk of the database's file has, in words. `None` if it is unknown, and on
+/// PostgreSQL.
+pub fn disk_room(url: &str) -> Option<String> {
+    let space = space_of(Disk::of(url).directory.as_ref()?)?;
+    let [free, total, floor] = [space.free, space.total, space.floor()]
+        .map(|bytes| bytesize::ByteSize::b(bytes).to_string());
+    Some(format!("{free} of {total} are free, and webhooks are refused below {floor}"))
+}
+
 /// Reads how much room there is; `None` if the system does not say.
 fn space_of(directory: &PathBuf) -> Option<Space> {
     match rustix::fs::statvfs(directory) {
@@ -138,6 +147,9 @@ mod tests {
         assert!(Disk::of("postgres://localhost/x").directory.is_none());
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite://{}", directory.path().join("x.db").display());
+        let room = disk_room(&url).expect("its disk");
+        assert!(room.contains(" are free, and webhooks are refused below "), "{room}");
+        assert_eq!(disk_room("postgres://localhost/x"), None);
         assert_eq!(Disk::of(&url).directory.as_deref(), Some(directory.path()));
     }
 }
