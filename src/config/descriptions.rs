@@ -77,8 +77,7 @@ fn place<'a>(pattern: &[&'a str], defaults: &Table) -> Option<CommentPlace<'a>> 
 
 /// The number of the line in which the value was written; the first is 1.
 fn line_of(node: &TreeNode) -> usize {
-    let place = node.origin.to_string();
-    place.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    node.origin.line()
 }
 
 /// The comment above the line at this index.

@@ -1,7 +1,9 @@
 //! The layers of a configuration: how each is read, with the place of every value, and how they are
 //! merged.
 
-use super::{error::Errors, files::read_bounded, references::is_reference, warnings};
+use super::{
+    DEFAULT_PLACE, error::Errors, files::read_bounded, references::is_reference, warnings,
+};
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use toml_edit::{Document, Item, Value};
 
@@ -14,7 +16,7 @@ const VARIABLE: &str = "environment variable";
 /// Where a value was written.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    /// `FILE:LINE` or `environment variable NAME`.
+    /// `FILE:LINE` or `environment variable NAME`. The defaults are shown without.
     place: Arc<str>,
     /// True for the compiled-in defaults.
     pub(super) is_default: bool,
@@ -36,6 +38,11 @@ impl Origin {
         is_place_of_variable(&self.place)
     }
 
+    /// The line of its file; 0 if it has none.
+    pub(super) fn line(&self) -> usize {
+        self.place.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    }
+
     /// This place, with the variable or file that it refers to in parentheses.
     pub(super) fn via(&self, what: &str) -> Self {
         Self { place: format!("{self} ({what})").into(), is_default: self.is_default }
@@ -44,7 +51,8 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.place)
+        // On an installed machine there is no file with the defaults.
+        f.write_str(if self.is_default { DEFAULT_PLACE } else { &self.place })
     }
 }
 

@@ -1,7 +1,7 @@
 //! One load of all layers, and what changes if it takes the place of the load that runs.
 
 use super::{
-    Config, DEFAULT, DEFAULT_NAME, Sources, client, env,
+    Config, DEFAULT, DEFAULT_NAME, DEFAULT_PLACE, Sources, client, env,
     error::{ConfigError, ConfigErrors, Errors, Expected},
     files::read_bounded,
     layers::{self, Table, TreeNode},
@@ -287,7 +287,7 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
 fn overruled(in_files: Vec<EffectiveValue>, all: &[EffectiveValue]) -> Vec<OverruledKey> {
     let winners: BTreeMap<&str, &EffectiveValue> =
         all.iter().map(|value| (value.key.as_str(), value)).collect();
-    let of_files = in_files.into_iter().filter(|value| !value.origin.starts_with(DEFAULT_NAME));
+    let of_files = in_files.into_iter().filter(|value| value.origin != DEFAULT_PLACE);
     let key = |value: EffectiveValue| {
         let winner = winners.get(value.key.as_str());
         if winner.is_some_and(|it| it.origin == value.origin) {

@@ -80,6 +80,8 @@ use std::{
 
 /// The lowest layer. Compiled in, so that the documented file is what applies.
 const DEFAULT: &str = include_str!("../../config/default.toml");
+/// The place of a value of `config/default.toml`, which is compiled in.
+const DEFAULT_PLACE: &str = "the default";
 const DEFAULT_NAME: &str = "config/default.toml";
 /// Read if it exists, unless `--config` files are given.
 const LOCAL: &str = "config/local.toml";

@@ -9,7 +9,7 @@ use crate::{
         admin::Remote,
         failure::Failure,
         files::Files,
-        output::{self, TextTable},
+        output::{self, TextTable, Times},
     },
     config::{Applies, ChangedKey, Loaded},
 };
@@ -41,7 +41,7 @@ pub(super) fn with_defaults(remote: &Remote, files: &Files) -> Result<(), Failur
 /// # Errors
 /// [`Failure::Unwell`] if there is a difference, or a pool has an override.
 pub(super) fn with_running(remote: Remote, files: Files) -> Result<(), Failure> {
-    let is_json = remote.json;
+    let (is_json, times) = (remote.json, remote.times());
     let here = load(&remote.sources(&files))?;
     let running = running::ask(remote, files)?;
     let differences = running.differences(&here);
@@ -51,13 +51,13 @@ pub(super) fn with_running(remote: Remote, files: Files) -> Result<(), Failure> 
     } else if is_same && running.overrides.is_empty() {
         output::print("no difference: the daemon runs with these values")?;
     } else {
-        output::print(&running_text(&running, &differences, is_same))?;
+        output::print(&running_text(&running, &differences, is_same, &times))?;
     }
     if is_same && running.overrides.is_empty() { Ok(()) } else { Err(Failure::Unwell) }
 }
 
 /// What a reload of these files would change in the daemon, for people.
-pub(super) fn reload_text(here: &Loaded, running: &RunningConfig) -> String {
+pub(super) fn reload_text(here: &Loaded, running: &RunningConfig, times: &Times) -> String {
     let differences = running.differences(here);
     if running.hash == here.hash() {
         return "the running daemon has these values: a reload would change nothing".to_owned();
@@ -68,7 +68,7 @@ pub(super) fn reload_text(here: &Loaded, running: &RunningConfig) -> String {
         "in the running daemon, a reload of these files would change {applied} values; \
          {pending} more would wait for a restart"
     );
-    format!("{counts}\n{}", running_text(running, &differences, false))
+    format!("{counts}\n{}", running_text(running, &differences, false, times))
 }
 
 fn document(changed: &[ChangedKey]) -> Value {
@@ -117,6 +117,7 @@ fn running_text(
     running: &RunningConfig,
     differences: &[RunningDifference],
     is_same: bool,
+    times: &Times,
 ) -> String {
     let mut parts = Vec::new();
     if !differences.is_empty() {
@@ -125,7 +126,7 @@ fn running_text(
     } else if !is_same {
         parts.push(SECRET_DIFFERS.to_owned());
     }
-    parts.extend(running.overrides.iter().map(override_text));
+    parts.extend(running.overrides.iter().map(|it| override_text(it, times)));
     parts.join("\n")
 }
 
@@ -147,12 +148,11 @@ fn running_table(differences: &[RunningDifference]) -> String {
 }
 
 /// An override in one line: what is set, by whom, and until when.
-pub(super) fn override_text(set: &RunningOverride) -> String {
+pub(super) fn override_text(set: &RunningOverride, times: &Times) -> String {
     let until = set.expires_at.as_ref().map(|at| format!(", until {at}")).unwrap_or_default();
     let note = set.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-    let text =
-        format!("override: {} {} by {} at {}{until}{note}", set.key, set.value, set.by, set.at);
-    output::line(&text)
+    let text = format!("override: {} {} by {} at {}{until}", set.key, set.value, set.by, set.at);
+    output::line(&format!("{}{note}", times.within(&text)))
 }
 
 fn cell(value: Option<&str>) -> String {

@@ -7,7 +7,12 @@ use super::{
     show::{item, table},
 };
 use crate::{
-    cli::{admin::Remote, failure::Failure, files::Files, output},
+    cli::{
+        admin::Remote,
+        failure::Failure,
+        files::Files,
+        output::{self, Times},
+    },
     config::{KeyExplanation, LayerValue},
     registry,
 };
@@ -16,7 +21,7 @@ use std::fmt::Write as _;
 
 /// Explains `key`, with what the running daemon says, if one answers.
 pub(super) fn run(key: &str, remote: Remote, files: Files) -> Result<(), Failure> {
-    let is_json = remote.json;
+    let (is_json, times) = (remote.json, remote.times());
     let loaded = load(&remote.sources(&files))?;
     let registry = registry::postroom();
     let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
@@ -26,7 +31,7 @@ pub(super) fn run(key: &str, remote: Remote, files: Files) -> Result<(), Failure
         let running = running.ok().map(|it| running_document(&explained, &it));
         output::print_json(&document(&explained, running))
     } else {
-        output::print(&text(explained, &running))
+        output::print(&text(explained, &running, &times))
     }
 }
 
@@ -66,23 +71,25 @@ fn running_document(explained: &KeyExplanation, running: &RunningConfig) -> Valu
 fn running_facts(
     explained: &KeyExplanation,
     running: &Result<RunningConfig, Failure>,
-) -> Vec<String> {
+    times: &Times,
+) -> Vec<(&'static str, String)> {
     let running = match running {
         Ok(running) => running,
-        Err(failure) => return vec![format!("not known: {failure}")],
+        Err(failure) => return vec![("running", format!("not known: {failure}"))],
     };
     let mut facts = Vec::new();
     match keys(explained).into_iter().find_map(|key| running.value(key)) {
         Some(value) => {
-            facts.push(format!("{} ({})", value.value, value.origin));
+            facts.push(("running", format!("{} ({})", value.value, value.origin)));
             if let Some(next) = &value.pending {
                 let value = next.value.as_deref().unwrap_or(output::NONE);
-                facts.push(format!("{value} ({}) waits for a restart", next.origin));
+                facts.push(("after a restart", format!("{value} ({})", next.origin)));
             }
         }
-        None => facts.push("the daemon has no such key".to_owned()),
+        None => facts.push(("running", "the daemon has no such key".to_owned())),
     }
-    facts.extend(running.overrides.iter().filter(|it| it.key == explained.key).map(override_text));
+    let set = running.overrides.iter().filter(|it| it.key == explained.key);
+    facts.extend(set.map(|it| ("running", override_text(it, times))));
     facts
 }
 
@@ -93,9 +100,13 @@ fn keys(explained: &KeyExplanation) -> Vec<&str> {
 }
 
 /// The explanation for people: the meaning, then facts, then the layers.
-fn text(explained: KeyExplanation, running: &Result<RunningConfig, Failure>) -> String {
+fn text(
+    explained: KeyExplanation,
+    running: &Result<RunningConfig, Failure>,
+    times: &Times,
+) -> String {
     let of_running = match explained.applies {
-        Some(_) => running_facts(&explained, running),
+        Some(_) => running_facts(&explained, running, times),
         None => Vec::new(),
     };
     let mut text = format!("{}\n", output::line(&explained.key));
@@ -127,12 +138,12 @@ fn text(explained: KeyExplanation, running: &Result<RunningConfig, Failure>) -> 
     let is_hidden = explained.layers.iter().any(|it| !it.wins);
     if is_hidden {
         for layer in &explained.layers {
-            let state = if layer.wins { "applies" } else { "hidden" };
+            let state = if layer.wins { "wins" } else { "hidden" };
             add("set", format!("{} ({}), {state}", layer.value, layer.origin));
         }
     }
-    for fact in of_running {
-        add("running", fact);
+    for (name, fact) in of_running {
+        add(name, fact);
     }
     let width = facts.iter().map(|it| it[0].len()).max().unwrap_or_default();
     if !facts.is_empty() {

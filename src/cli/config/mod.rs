@@ -72,7 +72,7 @@ fn keys() -> Vec<String> {
 
 /// Checks the configuration; warnings go to stderr.
 fn check(is_running: bool, remote: Remote, files: Files) -> Result<(), Failure> {
-    let (is_json, sources) = (remote.json, remote.sources(&files));
+    let (is_json, times, sources) = (remote.json, remote.times(), remote.sources(&files));
     let loaded = load(&sources)?;
     registry::postroom().check(&loaded.config)?;
     logging::prepare(&loaded.config.telemetry.log).map_err(AppError::from)?;
@@ -89,7 +89,7 @@ fn check(is_running: bool, remote: Remote, files: Files) -> Result<(), Failure> 
     }
     output::print(&format!("ok: {}", output::line(&read(&sources))))?;
     match running {
-        Some(running) => output::print(&diff::reload_text(&loaded, &running)),
+        Some(running) => output::print(&diff::reload_text(&loaded, &running, &times)),
         None => Ok(()),
     }
 }

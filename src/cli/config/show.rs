@@ -14,6 +14,9 @@ use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// The name of the section that holds for all kinds.
+const OF_ALL_KINDS: &str = "default";
+
 /// Which values to show, and how.
 #[derive(clap::Args)]
 pub(in crate::cli) struct ConfigShowArgs {
@@ -35,6 +38,7 @@ pub(super) fn run(args: ConfigShowArgs, files: Files) -> Result<(), Failure> {
     let loaded = load(&own.over(files).sources())?;
     let mut values = loaded.values();
     if let Some(prefix) = &prefix {
+        values.extend(of_kind(&loaded, &values, prefix)?);
         values.retain(|value| is_at_or_below(&value.key, prefix));
         if values.is_empty() {
             check_key(&loaded, prefix)?;
@@ -46,6 +50,36 @@ pub(super) fn run(args: ConfigShowArgs, files: Files) -> Result<(), Failure> {
         values.retain(|value| changed.contains(&value.key));
     }
     if json { output::print_json(&document(&values)) } else { output::print_table(&table(values)) }
+}
+
+/// The values that the kind in `prefix` has from `[pools.default]`; none if it names no kind.
+///
+/// # Errors
+/// That there is no such kind.
+fn of_kind(
+    loaded: &Loaded,
+    values: &[EffectiveValue],
+    prefix: &str,
+) -> Result<Vec<EffectiveValue>, Failure> {
+    let Some(kind) = prefix.strip_prefix("pools.").and_then(|it| it.split('.').next()) else {
+        return Ok(Vec::new());
+    };
+    if kind.is_empty() || kind == OF_ALL_KINDS {
+        return Ok(Vec::new());
+    }
+    check_key(loaded, &format!("pools.{kind}"))?;
+    let of_all = format!("pools.{OF_ALL_KINDS}.");
+    let inherited = values.iter().filter_map(|value| {
+        let key = format!("pools.{kind}.{}", value.key.strip_prefix(&of_all)?);
+        let is_own = values.iter().any(|it| it.key == key);
+        let origin = format!("{}: {}", value.key, value.origin);
+        (!is_own).then(|| {
+            let mut value = value.clone();
+            (value.key, value.origin) = (key, origin);
+            value
+        })
+    });
+    Ok(inherited.collect())
 }
 
 /// True if `key` is `prefix`, or a key below it.
@@ -110,6 +144,24 @@ mod tests {
         let line = table.lines().find(|it| it.starts_with("server.workers ")).expect("a line");
         let end = "  restart   environment variable POSTROOM__SERVER__WORKERS";
         assert!(line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn a_kind_has_its_own_values_and_those_of_all_kinds() {
+        let env = [("POSTROOM__POOLS__SELF_CHECK__SIZE", "2")];
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let sources = Sources { env: env.collect(), ..Sources::default() };
+        let loaded = Loaded::load(&sources).expect("valid");
+        let values = loaded.values();
+        let inherited = of_kind(&loaded, &values, "pools.SELF_CHECK").ok().expect("a kind");
+        assert!(inherited.iter().all(|it| it.key != "pools.SELF_CHECK.size"));
+        let timeout = inherited.iter().find(|it| it.key == "pools.SELF_CHECK.timeout");
+        let timeout = timeout.map(|it| it.origin.as_str());
+        assert_eq!(timeout, Some("pools.default.timeout: the default"));
+        for prefix in ["pools", "pools.default", "pools.default.size", "server"] {
+            assert_eq!(of_kind(&loaded, &values, prefix).ok().expect("known"), []);
+        }
+        assert!(of_kind(&loaded, &values, "pools.SELF_CHEK").is_err());
     }
 
     #[test]

@@ -59,7 +59,7 @@ async fn files_are_compared_with_what_runs() {
     assert_eq!((&workers["running"]["value"], &workers["value"]), (&"0".into(), &"3".into()));
     assert_eq!(workers["running"]["pending"]["value"], "3");
     let text = ends_with(0, &config(&daemon, &["explain", "pools.SELF_CHECK.size"]));
-    for part in ["Slots: jobs of the kind", "whole number, 1 to 10000", "test.toml:2), applies"] {
+    for part in ["Slots: jobs of the kind", "whole number, 1 to 10000", "test.toml:2), wins"] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     assert!(text.contains("running  6 ("), "{text}");
