@@ -6,6 +6,7 @@ use crate::{
     support::{
         daemon::Daemon,
         eventually,
+        leftovers::Leftover,
         process::{Scratch, send_signal},
         web::ask,
     },
@@ -40,12 +41,20 @@ pub(super) struct InTerminal {
 impl InTerminal {
     /// Starts the program in a terminal of 80 × 24.
     pub(super) fn start(directory: &Path, args: &[&str]) -> Self {
+        Self::start_with(directory, args, &[])
+    }
+
+    /// The same, with these variables.
+    fn start_with(directory: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let (pty, pts) = open().expect("a terminal");
         pty.resize(Size::new(24, 80)).expect("a size");
         let command = Command::new(env!("CARGO_BIN_EXE_postroom"))
             .args(args)
             .env("NO_PROXY", "127.0.0.1")
             .env("TERM", "xterm-256color")
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE")
+            .envs(env.iter().copied())
             .current_dir(directory);
         let child = command.spawn(pts).expect("the program starts");
         let (pty, screen) =
@@ -63,6 +72,17 @@ impl InTerminal {
 
     fn shown(&self) -> String {
         self.screen.lock().expect("not poisoned").screen().contents()
+    }
+
+    /// The colours of the characters that are not of the terminal's own colour.
+    fn colours(&self) -> Vec<vt100::Color> {
+        let screen = self.screen.lock().expect("not poisoned");
+        let (rows, columns) = screen.screen().size();
+        let places =
+            (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+        let cells = places.filter_map(|(row, column)| screen.screen().cell(row, column));
+        let colours = cells.filter(|cell| cell.has_contents()).map(|cell| cell.fgcolor());
+        colours.filter(|it| *it != vt100::Color::Default).collect()
     }
 
     /// Waits until the terminal shows this.
@@ -175,6 +195,32 @@ on_both_daemons! {
             }
             assert_eq!(top.ended().await, Some(0), "{how}");
             eventually(SOON, async || (!top.is_alternate()).then_some(())).await;
+        }
+    }
+
+    async fn a_terminal_shows_colours_unless_they_are_not_wanted(place: Place) {
+        let daemon = place.start("[pools.SELF_CHECK]\npaused = true\n").await;
+        daemon.may_leave(Leftover::Unfinished, "the canary's pool is paused");
+        let configs = ["--config", "harness.toml", "--config", "test.toml"];
+        for command in [&["top", "--interval", "200ms"][..], &["pools", "list"]] {
+            for (more, env, is_coloured) in [
+                (&[][..], &[][..], true),
+                (&[], &[("NO_COLOR", "1")], false),
+                (&["--color", "never"], &[], false),
+                (&["--color", "always"], &[("NO_COLOR", "1")], true),
+            ] {
+                let args = [command, more, &configs].concat();
+                let mut terminal = InTerminal::start_with(daemon.directory(), &args, env);
+                terminal.shows("SELF_CHECK").await;
+                terminal.shows("paused").await;
+                let colours = terminal.colours();
+                let expected = if is_coloured { Some(&vt100::Color::Idx(3)) } else { None };
+                assert_eq!(colours.first(), expected, "{args:?} {env:?}: {}", terminal.shown());
+                if command[0] == "top" {
+                    terminal.press("q");
+                }
+                assert_eq!(terminal.ended().await, Some(0));
+            }
         }
     }
 
