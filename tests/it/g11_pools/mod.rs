@@ -1,6 +1,7 @@
 //! Pools grow, shrink and pause while jobs run, and nothing is lost or doubled by it.
 
 mod live_keys;
+mod process;
 mod resizing;
 mod storm;
 

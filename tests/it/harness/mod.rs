@@ -15,7 +15,12 @@ mod takeover;
 mod wire;
 
 use self::episode::Plan;
-pub use self::{chaos::parameter, load::Dice};
+pub use self::{
+    chaos::parameter,
+    checker::check,
+    episode::CONFIG,
+    load::{Dice, Load, clients_config},
+};
 use crate::{on_both_daemons, support::both::Place};
 use std::time::Duration;
 
