@@ -1,6 +1,7 @@
 //! The rules of `ops/alerts.yaml` and the page for operators name metrics that a daemon exports.
 
 use crate::support::{both::Place, eventually, web::ask};
+use postroom::telemetry::metrics::{JOB_OUTCOMES, WEBHOOK_OUTCOMES};
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 fn file(name: &str) -> String {
@@ -69,6 +70,11 @@ fn every_alert_has_a_section_of_the_page() {
         .map(|it| it.1)
         .collect();
     assert_eq!(links.len(), rules, "each rule has its page");
+    let outcomes = alerts.split("outcome=").skip(1).filter_map(|rest| rest.split('"').nth(1));
+    for outcome in outcomes.flat_map(|it| it.split('|')) {
+        let is_known = [&JOB_OUTCOMES[..], &WEBHOOK_OUTCOMES[..]].concat().contains(&outcome);
+        assert!(is_known, "nothing is counted as `{outcome}`");
+    }
     for link in links {
         assert!(anchors.contains(link), "no section `{link}`");
     }
