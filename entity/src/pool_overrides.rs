@@ -3,21 +3,20 @@
 use crate::Instant;
 use sea_orm::entity::prelude::*;
 
-/// The override of one kind's pool.
+/// A key that an override sets for one kind's pool.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "pool_overrides")]
 pub struct Model {
     /// The job kind.
     #[sea_orm(primary_key, auto_increment = false)]
     pub kind: String,
-    /// The number of slots of each node; null: as the file says.
-    pub size: Option<i64>,
-    /// Whether the pool is paused; null: as the file says.
-    pub paused: Option<bool>,
-    /// The file's size when `size` was set.
-    pub base_size: Option<i64>,
-    /// The file's `paused` when `paused` was set.
-    pub base_paused: Option<bool>,
+    /// The key: `size` or `paused`.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub name: String,
+    /// What is set, spelled as in a file.
+    pub value: String,
+    /// The file's value when the key was set.
+    pub base: String,
     /// Who set it.
     pub changed_by: String,
     /// Why, in the words of the person.

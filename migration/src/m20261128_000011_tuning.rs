@@ -8,19 +8,19 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// `size` and `paused` are null where the override leaves the file's value. `base_*` is the value of
-// the file when the override was made.
+// An override has a row for each key that it sets. `name` is `size` or `paused`, `value` is spelled
+// as in a file, and `base` is the value of the file when the key was set.
 const UP: &str = "
 create table pool_overrides (
-    kind text primary key,
-    size @bigint,
-    paused @bool,
-    base_size @bigint,
-    base_paused @bool,
+    kind text not null,
+    name text not null,
+    value text not null,
+    base text not null,
     changed_by text not null,
     note text,
     changed_at @instant not null,
-    expires_at @instant
+    expires_at @instant,
+    primary key (kind, name)
 );
 create table operations (
     id @bigint primary key,

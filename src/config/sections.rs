@@ -167,8 +167,8 @@ impl Pools {
     pub fn of(&self, kind: &str) -> PoolConfig {
         let (mut pool, prefetch) = self.kinds.get(kind).copied().unwrap_or(self.default);
         if let Some(set) = self.overrides.get(kind) {
-            pool.size = set.size.unwrap_or(pool.size);
-            pool.paused = set.paused.unwrap_or(pool.paused);
+            pool.size = set.size.as_ref().map_or(pool.size, |it| it.value);
+            pool.paused = set.paused.as_ref().map_or(pool.paused, |it| it.value);
             pool.prefetch = prefetch.0.unwrap_or(pool.size);
         }
         pool

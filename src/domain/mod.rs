@@ -33,8 +33,8 @@ pub use self::{
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
     outcome::{Effect, Outcome},
     pool_override::{
-        DropCause, DroppedKey, JudgedOverride, OverrideChange, OverrideKey, PoolInFiles,
-        PoolOverride,
+        DropCause, DroppedKey, JudgedOverride, OverriddenKey, OverrideChange, OverrideEntry,
+        OverrideKey, OverrideOrigin, PoolInFiles, PoolOverride, SeenInFiles,
     },
     role::Role,
     sentiment::Sentiment,

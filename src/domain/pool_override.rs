@@ -3,20 +3,32 @@
 use super::{Id, Timestamp};
 use std::fmt;
 
-/// What an operator has set for the pool of one kind, on all nodes. It applies until it is reset,
-/// expires, or the file's value of the same key changes.
+/// What operators have set for the pool of one kind. Each key is by itself: it applies until it is
+/// reset, expires, or the file's value of the same key changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolOverride {
     /// The job kind.
     pub kind: String,
     /// The number of slots of each node; `None`: as the file says.
-    pub size: Option<usize>,
+    pub size: Option<OverriddenKey<usize>>,
     /// Whether the pool is paused; `None`: as the file says.
-    pub paused: Option<bool>,
-    /// The file's size when `size` was set.
-    pub base_size: Option<usize>,
-    /// The file's `paused` when `paused` was set.
-    pub base_paused: Option<bool>,
+    pub paused: Option<OverriddenKey<bool>>,
+}
+
+/// A key that an operator has set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverriddenKey<T> {
+    /// What is set.
+    pub value: T,
+    /// What the file said when it was set.
+    pub base: T,
+    /// Who set it, and why.
+    pub set: OverrideOrigin,
+}
+
+/// Who has set a key, why, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverrideOrigin {
     /// Who set it.
     pub by: String,
     /// Why, in the words of the person.
@@ -29,8 +41,21 @@ pub struct PoolOverride {
     pub node: Option<Id>,
 }
 
+/// A key of an override of any type, for those who show or store it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverrideEntry<'a> {
+    /// The key.
+    pub key: OverrideKey,
+    /// What is set, as in a file.
+    pub value: String,
+    /// What the file said when it was set.
+    pub base: String,
+    /// Who set it, and why.
+    pub set: &'a OverrideOrigin,
+}
+
 /// A key of a pool that an override can set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OverrideKey {
     /// The number of slots.
     Size,
@@ -45,6 +70,16 @@ pub struct PoolInFiles {
     pub size: usize,
     /// Whether the pool is paused.
     pub paused: bool,
+}
+
+/// What the files of a node said of those keys when it first read an override of them while it ran;
+/// `None`: it has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenInFiles {
+    /// The number of slots.
+    pub size: Option<usize>,
+    /// Whether the pool is paused.
+    pub paused: Option<bool>,
 }
 
 /// A change of an override by a person. At least one field is given.
@@ -96,46 +131,46 @@ pub struct JudgedOverride {
 }
 
 impl PoolOverride {
+    /// The override of `kind` without a key.
+    pub fn empty(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), size: None, paused: None }
+    }
+
     /// Says which keys apply at `now`, while the files say `files`.
     ///
-    /// `seen` is what this node's files said when it first read the override while running. The
-    /// files of two nodes may differ, and the base is the value of the node that was asked: so only
-    /// a value that is neither the base nor `seen` has changed. A node that has just started has
-    /// seen nothing.
+    /// The files of two nodes may differ, and the base is the value of the node that was asked: so
+    /// only a value that is neither the base nor `seen` has changed. A node that has just started
+    /// has seen nothing.
     pub fn judge(
         mut self,
         files: PoolInFiles,
-        seen: Option<PoolInFiles>,
+        seen: SeenInFiles,
         now: Timestamp,
     ) -> JudgedOverride {
-        let is_over = self.expires_at.is_some_and(|at| at <= now);
-        let mut dropped = Vec::new();
-        let seen_size = seen.map(|it| it.size);
-        let size = self.size.and_then(|set| {
-            let cause = drop_cause(is_over, set, self.base_size, files.size, seen_size)?;
-            Some((set.to_string(), files.size.to_string(), cause))
+        let size = self.size.as_ref().and_then(|it| it.dropped(files.size, seen.size, now));
+        let size = size.map(|(value, cause)| DroppedKey {
+            key: OverrideKey::Size,
+            value,
+            in_file: files.size.to_string(),
+            cause,
         });
-        if let Some((value, in_file, cause)) = size {
-            dropped.push(DroppedKey { key: OverrideKey::Size, value, in_file, cause });
-            self.clear(OverrideKey::Size);
-        }
-        let seen_paused = seen.map(|it| it.paused);
-        let paused = self.paused.and_then(|set| {
-            let cause = drop_cause(is_over, set, self.base_paused, files.paused, seen_paused)?;
-            Some((set.to_string(), files.paused.to_string(), cause))
+        let paused = self.paused.as_ref().and_then(|it| it.dropped(files.paused, seen.paused, now));
+        let paused = paused.map(|(value, cause)| DroppedKey {
+            key: OverrideKey::Paused,
+            value,
+            in_file: files.paused.to_string(),
+            cause,
         });
-        if let Some((value, in_file, cause)) = paused {
-            dropped.push(DroppedKey { key: OverrideKey::Paused, value, in_file, cause });
-            self.clear(OverrideKey::Paused);
-        }
+        let dropped: Vec<DroppedKey> = [size, paused].into_iter().flatten().collect();
+        dropped.iter().for_each(|it| self.clear(it.key));
         JudgedOverride { applies: self.unless_empty(), dropped }
     }
 
     /// Makes a key as the file says.
-    pub const fn clear(&mut self, key: OverrideKey) {
+    pub fn clear(&mut self, key: OverrideKey) {
         match key {
-            OverrideKey::Size => (self.size, self.base_size) = (None, None),
-            OverrideKey::Paused => (self.paused, self.base_paused) = (None, None),
+            OverrideKey::Size => self.size = None,
+            OverrideKey::Paused => self.paused = None,
         }
     }
 
@@ -147,8 +182,9 @@ impl PoolOverride {
     /// The override of `kind` after a change, or `None` if nothing is left that differs from the
     /// files.
     ///
-    /// A change that names a key says by whom, why and until when for the whole override. One that
-    /// names no key replaces only the fields that it gives.
+    /// Each key that the change names is by whom, why and until when it says, and the other key
+    /// stays as it is. A change that names no key replaces the note and the expiry that it gives,
+    /// of all keys that are set.
     pub fn changed(
         before: Option<Self>,
         kind: &str,
@@ -156,49 +192,90 @@ impl PoolOverride {
         files: PoolInFiles,
         now: Timestamp,
     ) -> Option<Self> {
-        let names_key = change.size.is_some() || change.paused.is_some();
-        let mut after = before.unwrap_or_else(|| Self {
-            kind: kind.to_owned(),
-            size: None,
-            paused: None,
-            base_size: None,
-            base_paused: None,
-            by: String::new(),
-            note: None,
+        let mut after = before.unwrap_or_else(|| Self::empty(kind));
+        let set = OverrideOrigin {
+            by: change.by.clone(),
+            note: change.note.clone(),
             at: now,
-            expires_at: None,
+            expires_at: change.expires_in_ms.map(|ms| now.plus_millis(ms)),
             node: None,
-        });
-        if let Some(size) = change.size {
-            let set = Some(size).filter(|size| *size != files.size);
-            (after.size, after.base_size) = (set, set.map(|_| files.size));
+        };
+        if change.size.is_none() && change.paused.is_none() {
+            for origin in after.origins_mut() {
+                origin.note = set.note.clone().or(origin.note.take());
+                origin.expires_at = set.expires_at.or(origin.expires_at);
+            }
         }
-        if let Some(paused) = change.paused {
-            let set = Some(paused).filter(|paused| *paused != files.paused);
-            (after.paused, after.base_paused) = (set, set.map(|_| files.paused));
+        if let Some(value) = change.size {
+            let key = OverriddenKey { value, base: files.size, set: set.clone() };
+            after.size = Some(key).filter(|it| it.value != it.base);
         }
-        let expires_at = change.expires_in_ms.map(|ms| now.plus_millis(ms));
-        if names_key {
-            (after.note, after.expires_at) = (change.note.clone(), expires_at);
-        } else {
-            after.note = change.note.clone().or(after.note);
-            after.expires_at = expires_at.or(after.expires_at);
+        if let Some(value) = change.paused {
+            let key = OverriddenKey { value, base: files.paused, set };
+            after.paused = Some(key).filter(|it| it.value != it.base);
         }
-        (after.by, after.at) = (change.by.clone(), now);
         after.unless_empty()
+    }
+
+    /// This override as one for `node` only.
+    #[must_use]
+    pub fn for_node(mut self, node: Id) -> Self {
+        self.origins_mut().for_each(|it| it.node = Some(node));
+        self
     }
 
     /// This override over one for all nodes: the keys that this one leaves are those of `shared`.
     #[must_use]
     pub fn over(mut self, shared: Option<&Self>) -> Self {
         let Some(shared) = shared else { return self };
-        if self.size.is_none() {
-            (self.size, self.base_size) = (shared.size, shared.base_size);
-        }
-        if self.paused.is_none() {
-            (self.paused, self.base_paused) = (shared.paused, shared.base_paused);
-        }
+        self.size = self.size.or_else(|| shared.size.clone());
+        self.paused = self.paused.or_else(|| shared.paused.clone());
         self
+    }
+
+    /// The keys that are set.
+    pub fn keys(&self) -> impl Iterator<Item = OverrideEntry<'_>> {
+        let size = self.size.as_ref().map(|it| it.entry(OverrideKey::Size));
+        let paused = self.paused.as_ref().map(|it| it.entry(OverrideKey::Paused));
+        [size, paused].into_iter().flatten()
+    }
+
+    /// Who has set a key; `None` if it is as the file says.
+    pub fn origin(&self, key: OverrideKey) -> Option<&OverrideOrigin> {
+        match key {
+            OverrideKey::Size => self.size.as_ref().map(|it| &it.set),
+            OverrideKey::Paused => self.paused.as_ref().map(|it| &it.set),
+        }
+    }
+
+    /// Who has paused the pool; `None` if no operator has.
+    pub fn pause(&self) -> Option<&OverrideOrigin> {
+        self.paused.as_ref().filter(|it| it.value).map(|it| &it.set)
+    }
+
+    /// Who has set the key that was set last.
+    pub fn latest(&self) -> Option<&OverrideOrigin> {
+        self.keys().map(|it| it.set).max_by_key(|it| it.at)
+    }
+
+    fn origins_mut(&mut self) -> impl Iterator<Item = &mut OverrideOrigin> {
+        let size = self.size.as_mut().map(|it| &mut it.set);
+        let paused = self.paused.as_mut().map(|it| &mut it.set);
+        [size, paused].into_iter().flatten()
+    }
+}
+
+impl<T: PartialEq + Copy + ToString> OverriddenKey<T> {
+    /// Its value and why it no longer applies; `None` while it does.
+    fn dropped(&self, in_file: T, seen: Option<T>, now: Timestamp) -> Option<(String, DropCause)> {
+        let is_over = self.set.expires_at.is_some_and(|at| at <= now);
+        let cause = drop_cause(is_over, self.value, self.base, in_file, seen)?;
+        Some((self.value.to_string(), cause))
+    }
+
+    fn entry(&self, key: OverrideKey) -> OverrideEntry<'_> {
+        let (value, base) = (self.value.to_string(), self.base.to_string());
+        OverrideEntry { key, value, base, set: &self.set }
     }
 }
 
@@ -206,11 +283,11 @@ impl PoolOverride {
 fn drop_cause<T: PartialEq + Copy>(
     is_over: bool,
     set: T,
-    base: Option<T>,
+    base: T,
     in_file: T,
     seen: Option<T>,
 ) -> Option<DropCause> {
-    let is_base = base.is_none_or(|base| base == in_file);
+    let is_base = base == in_file;
     if is_over {
         Some(DropCause::Expired)
     } else if !is_base && seen == Some(in_file) {
@@ -239,14 +316,32 @@ impl fmt::Display for DroppedKey {
     }
 }
 
-/// The keys that it sets, as in a file, and until when.
+/// The key as in a file, and until when: `size = 16 until 2026-01-18T14:03:11.120Z`.
+impl fmt::Display for OverrideEntry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.key.as_str(), self.value)?;
+        match self.set.expires_at {
+            Some(at) => write!(f, " until {at}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Who has set it, and why: `by dana: the provider is down`.
+impl fmt::Display for OverrideOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.note {
+            Some(note) => write!(f, "by {}: {note}", self.by),
+            None => write!(f, "by {}", self.by),
+        }
+    }
+}
+
+/// The keys that it sets, as in a file, each until when.
 impl fmt::Display for PoolOverride {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::with_capacity(3);
-        parts.extend(self.size.map(|size| format!("size = {size}")));
-        parts.extend(self.paused.map(|paused| format!("paused = {paused}")));
-        parts.extend(self.expires_at.map(|at| format!("until {at}")));
-        f.write_str(&parts.join(", "))
+        let keys: Vec<String> = self.keys().map(|it| it.to_string()).collect();
+        f.write_str(&keys.join(", "))
     }
 }
 
@@ -272,47 +367,128 @@ mod tests {
         // What is set, the base, what the file says now, what this node has seen before; why it is
         // dropped.
         for (set, base, in_file, seen, is_over, cause) in [
-            (16, Some(8), 8, None, false, None),
-            (16, Some(8), 8, Some(8), false, None),
-            (16, Some(8), 8, None, true, Some(Expired)),
-            (16, Some(8), 12, None, true, Some(Expired)),
-            (16, Some(8), 12, None, false, Some(FileChanged)),
-            (16, Some(8), 12, Some(8), false, Some(FileChanged)),
-            (16, Some(8), 16, None, false, Some(EqualsFile)),
+            (16, 8, 8, None, false, None),
+            (16, 8, 8, Some(8), false, None),
+            (16, 8, 8, None, true, Some(Expired)),
+            (16, 8, 12, None, true, Some(Expired)),
+            (16, 8, 12, None, false, Some(FileChanged)),
+            (16, 8, 12, Some(8), false, Some(FileChanged)),
+            (16, 8, 16, None, false, Some(EqualsFile)),
             // Another node was asked, and its file says 8.
-            (16, Some(8), 4, Some(4), false, None),
-            (16, Some(8), 16, Some(16), false, None),
-            (16, Some(8), 8, Some(4), false, None),
-            (16, Some(8), 5, Some(4), false, Some(FileChanged)),
-            // Nothing is known of the file of that time.
-            (16, None, 8, None, false, None),
-            (16, None, 16, None, false, Some(EqualsFile)),
+            (16, 8, 4, Some(4), false, None),
+            (16, 8, 16, Some(16), false, None),
+            (16, 8, 8, Some(4), false, None),
+            (16, 8, 5, Some(4), false, Some(FileChanged)),
         ] {
             let found = drop_cause(is_over, set, base, in_file, seen);
-            assert_eq!(found, cause, "{set} {base:?} {in_file} {seen:?} {is_over}");
+            assert_eq!(found, cause, "{set} {base} {in_file} {seen:?} {is_over}");
+        }
+    }
+
+    /// Who, why, when and until when.
+    fn said(origin: Option<&OverrideOrigin>) -> Option<(&str, Option<&str>, i64, Option<i64>)> {
+        let millis = |it: Timestamp| it.millis_since(NOW);
+        let of = |it: &'_ OverrideOrigin| (millis(it.at), it.expires_at.map(millis));
+        let (at, until) = origin.map(of)?;
+        origin.map(|it| (it.by.as_str(), it.note.as_deref(), at, until))
+    }
+
+    #[test]
+    fn each_key_is_by_whom_why_and_until_when_its_own_change_says() {
+        use OverrideKey::{Paused, Size};
+        let by = |who: &str, note: Option<&str>, ms: Option<i64>, change: OverrideChange| {
+            let note = note.map(str::to_owned);
+            OverrideChange { by: who.to_owned(), note, expires_in_ms: ms, ..change }
+        };
+        let pause = |paused: bool| change(None, Some(paused));
+        let size = |size: usize| change(Some(size), None);
+        let none = || change(None, None);
+        let dana = Some(("dana", Some("down"), 0, Some(60)));
+        let kim = Some(("kim", Some("a flood"), 5, None));
+        // The first change, the second 5 ms later; what is said then of `size` and of `paused`.
+        for (first, second, of_size, of_paused) in [
+            (
+                by("dana", Some("down"), Some(60), pause(true)),
+                by("erin", None, None, size(4)),
+                Some(("erin", None, 5, None)),
+                dana,
+            ),
+            (
+                by("dana", Some("down"), Some(60), size(4)),
+                by("erin", None, None, pause(true)),
+                dana,
+                Some(("erin", None, 5, None)),
+            ),
+            (
+                by("dana", Some("down"), Some(60), size(4)),
+                by("kim", Some("a flood"), None, size(5)),
+                kim,
+                None,
+            ),
+            (
+                by("dana", Some("down"), Some(60), size(4)),
+                by("kim", Some("a flood"), None, size(4)),
+                kim,
+                None,
+            ),
+            (
+                by("dana", Some("down"), Some(60), change(Some(4), Some(true))),
+                by("kim", None, None, pause(false)),
+                dana,
+                None,
+            ),
+            (
+                by("dana", Some("down"), Some(60), change(Some(4), Some(true))),
+                by("kim", None, None, size(8)),
+                None,
+                dana,
+            ),
+            (
+                by("dana", Some("down"), Some(60), change(Some(4), Some(true))),
+                by("kim", None, None, pause(true)),
+                dana,
+                Some(("kim", None, 5, None)),
+            ),
+            // One that names no key.
+            (
+                by("dana", Some("down"), Some(60), pause(true)),
+                by("kim", Some("still"), None, none()),
+                None,
+                Some(("dana", Some("still"), 0, Some(60))),
+            ),
+            (
+                by("dana", Some("down"), None, change(Some(4), Some(true))),
+                by("kim", None, Some(90), none()),
+                Some(("dana", Some("down"), 0, Some(95))),
+                Some(("dana", Some("down"), 0, Some(95))),
+            ),
+        ] {
+            let before = PoolOverride::changed(None, "SELF_CHECK", &first, FILES, NOW);
+            let later = NOW.plus_millis(5);
+            let after = PoolOverride::changed(before, "SELF_CHECK", &second, FILES, later).unwrap();
+            let found = [Size, Paused].map(|key| said(after.origin(key)));
+            assert_eq!(found, [of_size, of_paused], "{first:?}, {second:?}");
         }
     }
 
     #[test]
-    fn a_change_says_by_whom_why_and_until_when_for_the_whole_override() {
-        let first = OverrideChange {
-            note: Some("a flood".to_owned()),
-            expires_in_ms: Some(60_000),
-            ..change(Some(16), None)
-        };
-        let first = PoolOverride::changed(None, "SELF_CHECK", &first, FILES, NOW).unwrap();
-        assert_eq!(first.to_string(), "size = 16, until 1970-01-01T00:17:40.000Z");
-        assert_eq!((first.base_size, first.base_paused), (Some(8), None));
-        let later = NOW.plus_millis(5);
-        let pause = OverrideChange { by: "kim".to_owned(), ..change(None, Some(true)) };
-        let second =
-            PoolOverride::changed(Some(first.clone()), "SELF_CHECK", &pause, FILES, later).unwrap();
-        assert_eq!(second.to_string(), "size = 16, paused = true");
-        assert_eq!((second.by.as_str(), second.note, second.at), ("kim", None, later));
-        let note = OverrideChange { note: Some("still".to_owned()), ..change(None, None) };
-        let third =
-            PoolOverride::changed(Some(first.clone()), "SELF_CHECK", &note, FILES, later).unwrap();
-        assert_eq!((third.note.as_deref(), third.expires_at), (Some("still"), first.expires_at));
+    fn an_override_is_told_as_in_a_file_with_the_end_of_each_key() {
+        let pause = OverrideChange { expires_in_ms: Some(60_000), ..change(None, Some(true)) };
+        let both = PoolOverride::changed(set(Some(16), None), "SELF_CHECK", &pause, FILES, NOW);
+        let both = both.unwrap();
+        assert_eq!(both.to_string(), "size = 16, paused = true until 1970-01-01T00:17:40.000Z");
+        assert_eq!(both.size.unwrap().base, 8);
+    }
+
+    #[test]
+    fn each_key_ends_at_its_own_time() {
+        let pause = OverrideChange { expires_in_ms: Some(10), ..change(None, Some(true)) };
+        let both = PoolOverride::changed(set(Some(16), None), "SELF_CHECK", &pause, FILES, NOW);
+        let later = NOW.plus_millis(10);
+        let judged = both.unwrap().judge(FILES, SeenInFiles::default(), later);
+        assert_eq!(judged.applies, set(Some(16), None));
+        let dropped: Vec<String> = judged.dropped.iter().map(ToString::to_string).collect();
+        assert_eq!(dropped, ["paused = true"]);
     }
 
     #[test]
@@ -328,8 +504,11 @@ mod tests {
     #[test]
     fn an_override_of_one_node_lies_over_that_of_all() {
         let (all, one) = (set(Some(16), Some(true)).unwrap(), set(Some(2), None).unwrap());
+        let one = one.for_node(7);
         let over = one.clone().over(Some(&all));
-        assert_eq!((over.size, over.paused), (Some(2), Some(true)));
+        assert_eq!(over.to_string(), "size = 2, paused = true");
+        let nodes: Vec<_> = over.keys().map(|it| it.set.node).collect();
+        assert_eq!(nodes, [Some(7), None]);
         assert_eq!(one.clone().over(None), one);
     }
 
@@ -337,35 +516,41 @@ mod tests {
         (1..6_usize, any::<bool>()).prop_map(|(size, paused)| PoolInFiles { size, paused })
     }
 
-    fn overrides() -> impl Strategy<Value = PoolOverride> {
-        let sizes = (prop::option::of(1..6_usize), prop::option::of(1..6_usize));
-        let pauses = (prop::option::of(any::<bool>()), prop::option::of(any::<bool>()));
-        (sizes, pauses, prop::option::of(0..10_i64)).prop_map(|(size, paused, expires)| {
-            PoolOverride {
-                kind: "SELF_CHECK".to_owned(),
-                size: size.0,
-                base_size: size.1,
-                paused: paused.0,
-                base_paused: paused.1,
-                by: "dana".to_owned(),
-                note: None,
-                at: NOW,
+    fn origins() -> impl Strategy<Value = OverrideOrigin> {
+        ("[a-c]", prop::option::of("[x-z]"), 0..10_i64, prop::option::of(0..10_i64)).prop_map(
+            |(by, note, at, expires)| OverrideOrigin {
+                by,
+                note,
+                at: NOW.plus_millis(at),
                 expires_at: expires.map(|ms| NOW.plus_millis(ms)),
                 node: None,
-            }
+            },
+        )
+    }
+
+    fn overrides() -> impl Strategy<Value = PoolOverride> {
+        let size = (1..6_usize, 1..6_usize, origins());
+        let paused = (any::<bool>(), any::<bool>(), origins());
+        (prop::option::of(size), prop::option::of(paused)).prop_map(|(size, paused)| PoolOverride {
+            kind: "SELF_CHECK".to_owned(),
+            size: size.map(|(value, base, set)| OverriddenKey { value, base, set }),
+            paused: paused.map(|(value, base, set)| OverriddenKey { value, base, set }),
         })
+    }
+
+    fn seen() -> impl Strategy<Value = SeenInFiles> {
+        (prop::option::of(1..6_usize), prop::option::of(any::<bool>()))
+            .prop_map(|(size, paused)| SeenInFiles { size, paused })
     }
 
     proptest! {
         #[test]
         fn each_key_that_is_set_applies_or_is_dropped(
-            set in overrides(), files in files(), seen in prop::option::of(files()), ms in 0..10_i64,
+            set in overrides(), files in files(), seen in seen(), ms in 0..10_i64,
         ) {
-            let keys = usize::from(set.size.is_some()) + usize::from(set.paused.is_some());
+            let keys = set.keys().count();
             let judged = set.judge(files, seen, NOW.plus_millis(ms));
-            let applying = judged.applies.as_ref().map_or(0, |it| {
-                usize::from(it.size.is_some()) + usize::from(it.paused.is_some())
-            });
+            let applying = judged.applies.as_ref().map_or(0, |it| it.keys().count());
             prop_assert_eq!(applying + judged.dropped.len(), keys);
             // What applies applies on.
             if let Some(applies) = judged.applies {
@@ -376,13 +561,34 @@ mod tests {
 
         #[test]
         fn the_other_key_changes_nothing(
-            set in overrides(), files in files(), other in any::<bool>(), ms in 0..10_i64,
+            set in overrides(), other in overrides(), files in files(), paused in any::<bool>(),
+            ms in 0..10_i64,
         ) {
             let now = NOW.plus_millis(ms);
-            let size = |files: PoolInFiles| {
-                set.clone().judge(files, None, now).applies.and_then(|it| it.size)
+            let size = |set: PoolOverride, files: PoolInFiles| {
+                set.judge(files, SeenInFiles::default(), now).applies.and_then(|it| it.size)
             };
-            prop_assert_eq!(size(files), size(PoolInFiles { paused: other, ..files }));
+            let alone = size(set.clone(), files);
+            prop_assert_eq!(&alone, &size(set.clone(), PoolInFiles { paused, ..files }));
+            prop_assert_eq!(&alone, &size(PoolOverride { paused: other.paused, ..set }, files));
+        }
+
+        #[test]
+        fn a_change_of_one_key_leaves_the_other_whole(
+            before in overrides(), size in 1..6_usize, paused in any::<bool>(), files in files(),
+            note in prop::option::of("[x-z]"), expires_in_ms in prop::option::of(1..10_i64),
+        ) {
+            let changed = |named: OverrideChange| {
+                let change =
+                    OverrideChange { note: note.clone(), expires_in_ms, ..named };
+                PoolOverride::changed(
+                    Some(before.clone()), "SELF_CHECK", &change, files, NOW.plus_millis(20),
+                )
+            };
+            let resized = changed(change(Some(size), None));
+            prop_assert_eq!(resized.and_then(|it| it.paused), before.paused.clone());
+            let switched = changed(change(None, Some(paused)));
+            prop_assert_eq!(switched.and_then(|it| it.size), before.size.clone());
         }
 
         #[test]
@@ -393,10 +599,10 @@ mod tests {
                 None, "SELF_CHECK", &change(Some(size), Some(paused)), before, NOW,
             );
             if let Some(set) = set {
-                let applies = set.clone().judge(after, None, NOW).applies;
-                let size = applies.as_ref().and_then(|it| it.size);
+                let applies = set.clone().judge(after, SeenInFiles::default(), NOW).applies;
+                let size = applies.as_ref().and_then(|it| it.size.clone());
                 prop_assert_eq!(size, set.size.filter(|_| after.size == before.size));
-                let paused = applies.as_ref().and_then(|it| it.paused);
+                let paused = applies.and_then(|it| it.paused);
                 prop_assert_eq!(paused, set.paused.filter(|_| after.paused == before.paused));
             }
         }

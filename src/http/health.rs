@@ -1,7 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use super::{State, api::overview_for_metrics};
-use crate::domain::PoolOverride;
+use crate::domain::{OverrideEntry, OverrideKey, PoolOverride};
 use crate::telemetry::{
     board::{ActorState, ActorType, ActorView},
     metrics,
@@ -213,8 +213,8 @@ fn pools(state: &State) -> Check {
     let paused: Vec<String> = pools
         .iter()
         .filter(|pool| pool.paused)
-        .map(|pool| match set(pool).filter(|set| set.paused == Some(true)) {
-            Some(set) => format!("{} ({})", pool.kind, who_and_why(set)),
+        .map(|pool| match set(pool).and_then(PoolOverride::pause) {
+            Some(who) => format!("{} ({who})", pool.kind),
             None => format!("{} (by the configuration)", pool.kind),
         })
         .collect();
@@ -222,21 +222,17 @@ fn pools(state: &State) -> Check {
         details.push(format!("paused: {}", paused.join(", ")));
     }
     let ok = details.is_empty();
-    let others = pools.iter().filter_map(set).filter(|set| set.paused != Some(true));
-    let others: Vec<String> =
-        others.map(|set| format!("{} ({set}, {})", set.kind, who_and_why(set))).collect();
+    let mut others: Vec<String> = Vec::new();
+    for set in pools.iter().filter_map(set) {
+        let is_told =
+            |entry: &OverrideEntry<'_>| entry.key == OverrideKey::Paused && set.pause().is_some();
+        let keys = set.keys().filter(|entry| !is_told(entry));
+        others.extend(keys.map(|entry| format!("{} ({entry}, {})", set.kind, entry.set)));
+    }
     if !others.is_empty() {
         details.push(format!("overridden: {}", others.join(", ")));
     }
     Check { ok, detail: (!details.is_empty()).then(|| details.join("; ")) }
-}
-
-/// Who has set an override, and why.
-fn who_and_why(set: &PoolOverride) -> String {
-    match &set.note {
-        Some(note) => format!("by {}: {note}", set.by),
-        None => format!("by {}", set.by),
-    }
 }
 
 fn canary(state: &State) -> Check {

@@ -1,7 +1,10 @@
 //! Overrides of pools, kept for all nodes. Each change is one transaction with its row of the audit
 //! log, and raises a version by which other nodes notice it.
 
-use crate::domain::{DroppedKey, OverrideChange, PoolInFiles, PoolOverride, Timestamp};
+use crate::domain::{
+    DroppedKey, OverriddenKey, OverrideChange, OverrideEntry, OverrideOrigin, PoolInFiles,
+    PoolOverride, Timestamp,
+};
 use crate::store::{
     AuditEntry,
     audit::add,
@@ -13,6 +16,7 @@ use crate::store::{
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
+use std::str::FromStr;
 
 sql! {
     /// Raises the version. Locks the counter's row until the commit, so that changes come one after
@@ -25,23 +29,18 @@ sql! {
     /// overrides, the only row has no kind.
     static READ_OVERRIDES =
         "select @ms(@now) as now_ms, \
-           coalesce((select value from counters where name = 'overrides'), 0) as version, o.kind, o.size, \
-           case when o.paused then 1 when not o.paused then 0 end as paused, o.base_size, \
-           case when o.base_paused then 1 when not o.base_paused then 0 end as base_paused, \
-           o.changed_by, o.note, @ms(o.changed_at) as changed_at, @ms(o.expires_at) as expires_at \
-         from (select 1 as one) x left join pool_overrides o on true order by o.kind";
+           coalesce((select value from counters where name = 'overrides'), 0) as version, o.kind, o.name, \
+           o.value, o.base, o.changed_by, o.note, @ms(o.changed_at) as changed_at, @ms(o.expires_at) as expires_at \
+         from (select 1 as one) x left join pool_overrides o on true order by o.kind, o.name";
 
-    /// Writes overrides. By primary key.
+    /// Writes keys of overrides.
     static PUT_OVERRIDES =
-        "insert into pool_overrides (kind, size, paused, base_size, base_paused, changed_by, note, changed_at, expires_at) \
-         select g.kind, g.size, g.paused, g.base_size, g.base_paused, g.changed_by, g.note, @at(g.changed_at), @at(g.expires_at) \
-         from @rows($1, kind text, size bigint, paused boolean, base_size bigint, base_paused boolean, changed_by text, \
-           note text, changed_at bigint, expires_at bigint) g where true \
-         on conflict (kind) do update set size = excluded.size, paused = excluded.paused, base_size = excluded.base_size, \
-           base_paused = excluded.base_paused, changed_by = excluded.changed_by, note = excluded.note, \
-           changed_at = excluded.changed_at, expires_at = excluded.expires_at";
+        "insert into pool_overrides (kind, name, value, base, changed_by, note, changed_at, expires_at) \
+         select g.kind, g.name, g.value, g.base, g.changed_by, g.note, @at(g.changed_at), @at(g.expires_at) \
+         from @rows($1, kind text, name text, value text, base text, changed_by text, note text, changed_at bigint, \
+           expires_at bigint) g";
 
-    /// Deletes the override of a kind. By primary key.
+    /// Deletes the override of a kind. By a prefix of the primary key.
     static DELETE_OVERRIDE = "delete from pool_overrides where kind = $1";
 }
 
@@ -68,28 +67,24 @@ impl StoredOverrides {
         for row in rows {
             stored.version = row.try_get("", "version")?;
             stored.now = Timestamp::from_millis(row.try_get("", "now_ms")?);
-            let Some(kind) = row.try_get("", "kind")? else { continue };
-            let size = |column: &str| {
-                let size: Option<i64> = row.try_get("", column)?;
-                Ok::<_, StoreError>(size.and_then(|it| usize::try_from(it).ok()))
-            };
-            let paused = |column: &str| {
-                let paused: Option<i32> = row.try_get("", column)?;
-                Ok::<_, StoreError>(paused.map(|it| it != 0))
-            };
+            let Some(kind) = row.try_get::<Option<String>>("", "kind")? else { continue };
             let expires_at: Option<i64> = row.try_get("", "expires_at")?;
-            stored.overrides.push(PoolOverride {
-                kind,
-                size: size("size")?,
-                paused: paused("paused")?,
-                base_size: size("base_size")?,
-                base_paused: paused("base_paused")?,
+            let set = OverrideOrigin {
                 by: row.try_get("", "changed_by")?,
                 note: row.try_get("", "note")?,
                 at: Timestamp::from_millis(row.try_get("", "changed_at")?),
                 expires_at: expires_at.map(Timestamp::from_millis),
                 node: None,
-            });
+            };
+            if stored.of(&kind).is_none() {
+                stored.overrides.push(PoolOverride::empty(&kind));
+            }
+            let Some(of_kind) = stored.overrides.last_mut() else { continue };
+            match row.try_get::<String>("", "name")?.as_str() {
+                "size" => of_kind.size = Some(key_in(row, set)?),
+                "paused" => of_kind.paused = Some(key_in(row, set)?),
+                name => return Err(StoreError::Broken(format!("pools have no key `{name}`"))),
+            }
         }
         Ok(stored)
     }
@@ -100,13 +95,25 @@ impl StoredOverrides {
     }
 }
 
+/// A key of an override in its row.
+fn key_in<T: FromStr>(
+    row: &QueryResult,
+    set: OverrideOrigin,
+) -> Result<OverriddenKey<T>, StoreError> {
+    let value = |column: &str| {
+        let text: String = row.try_get("", column)?;
+        let broken = |_| StoreError::Broken(format!("an override has the value `{text}`"));
+        text.parse().map_err(broken)
+    };
+    Ok(OverriddenKey { value: value("value")?, base: value("base")?, set })
+}
+
 #[derive(Serialize)]
 struct OverridePut<'a> {
     kind: &'a str,
-    size: Option<usize>,
-    paused: Option<bool>,
-    base_size: Option<usize>,
-    base_paused: Option<bool>,
+    name: &'static str,
+    value: String,
+    base: String,
     changed_by: &'a str,
     note: Option<&'a str>,
     changed_at: i64,
@@ -114,13 +121,13 @@ struct OverridePut<'a> {
 }
 
 impl<'a> OverridePut<'a> {
-    fn of(set: &'a PoolOverride) -> Self {
+    fn of(kind: &'a str, entry: OverrideEntry<'a>) -> Self {
+        let OverrideEntry { key, value, base, set } = entry;
         Self {
-            kind: &set.kind,
-            size: set.size,
-            paused: set.paused,
-            base_size: set.base_size,
-            base_paused: set.base_paused,
+            kind,
+            name: key.as_str(),
+            value,
+            base,
             changed_by: &set.by,
             note: set.note.as_deref(),
             changed_at: set.at.as_millis(),
@@ -241,10 +248,11 @@ async fn unchanged(tx: &Tx) -> Result<StoredOverrides, StoreError> {
 
 /// Writes the override of a kind, or deletes it.
 async fn write(tx: &Tx, kind: &str, set: Option<PoolOverride>) -> Result<(), StoreError> {
-    match set {
-        Some(set) => tx.run(&PUT_OVERRIDES, [group(&[OverridePut::of(&set)])?]).await?,
-        None => tx.run(&DELETE_OVERRIDE, [kind.into()]).await?,
-    };
+    tx.run(&DELETE_OVERRIDE, [kind.into()]).await?;
+    if let Some(set) = set {
+        let rows: Vec<_> = set.keys().map(|entry| OverridePut::of(kind, entry)).collect();
+        tx.run(&PUT_OVERRIDES, [group(&rows)?]).await?;
+    }
     Ok(())
 }
 

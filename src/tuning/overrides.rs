@@ -9,7 +9,7 @@ use crate::{
     config,
     domain::{
         DropCause, DroppedKey, Id, JobKind, OverrideChange, OverrideKey, PoolInFiles, PoolOverride,
-        Timestamp, backoff::AWAY_PAUSE,
+        SeenInFiles, Timestamp, backoff::AWAY_PAUSE,
     },
     store::{Audit, AuditEntry, Overrides, StoreError, StoredOverrides, Via, wall_clock},
 };
@@ -86,9 +86,9 @@ pub struct PoolOverrides {
     has_read: bool,
     /// Those for this node only, by kind.
     own: BTreeMap<String, PoolOverride>,
-    /// By kind: when an override was made that was first read while this node ran, and what the
+    /// By kind and key: when a key was set that was first read while this node ran, and what the
     /// files of this node said then.
-    seen: HashMap<String, (Timestamp, PoolInFiles)>,
+    seen: HashMap<(String, OverrideKey), (Timestamp, PoolInFiles)>,
     /// What failed is tried again then.
     next_try: Instant,
 }
@@ -147,7 +147,8 @@ impl PoolOverrides {
     fn due_at(&self) -> Option<Instant> {
         let now = self.now();
         let all = self.known.overrides.iter().chain(self.own.values());
-        let expires_at = all.filter_map(|it| it.expires_at).min().map(|at| {
+        let ends = all.flat_map(PoolOverride::keys).filter_map(|it| it.set.expires_at);
+        let expires_at = ends.min().map(|at| {
             let left = u64::try_from(at.millis_since(now)).unwrap_or_default();
             // One that is over and still there could not be dropped.
             (Instant::now() + Duration::from_millis(left)).max(self.next_try)
@@ -165,11 +166,17 @@ impl PoolOverrides {
     /// read.
     fn set_known(&mut self, stored: StoredOverrides) {
         let cfg = self.live.get();
-        self.seen.retain(|kind, _| stored.of(kind).is_some());
-        for set in &stored.overrides {
-            let is_new = self.known.of(&set.kind).is_none_or(|old| old.at != set.at);
+        let set_at = |stored: &StoredOverrides, kind: &str, key: OverrideKey| {
+            stored.of(kind).and_then(|it| it.origin(key)).map(|it| it.at)
+        };
+        self.seen.retain(|(kind, key), _| set_at(&stored, kind, *key).is_some());
+        for (set, entry) in
+            stored.overrides.iter().flat_map(|it| it.keys().map(move |key| (it, key)))
+        {
+            let is_new = set_at(&self.known, &set.kind, entry.key) != Some(entry.set.at);
             if is_new && self.has_read {
-                self.seen.insert(set.kind.clone(), (set.at, in_files(&cfg, &set.kind)));
+                let seen = (entry.set.at, in_files(&cfg, &set.kind));
+                self.seen.insert((set.kind.clone(), entry.key), seen);
             }
         }
         (self.known, self.read_at) = (stored, Instant::now());
@@ -187,13 +194,28 @@ impl PoolOverrides {
 
     fn warn_of_all(&self) {
         for set in &self.known.overrides {
-            let (kind, by, at) = (set.kind.as_str(), set.by.as_str(), set.at);
-            let note = set.note.as_deref().unwrap_or_default();
-            if self.setup.ignores_stored {
-                tracing::warn!(kind, by, %at, note, "override {set} is ignored here");
-            } else {
-                tracing::warn!(kind, by, %at, note, "override {set} is in force");
+            let kind = set.kind.as_str();
+            for entry in set.keys() {
+                let (by, at) = (entry.set.by.as_str(), entry.set.at);
+                let note = entry.set.note.as_deref().unwrap_or_default();
+                if self.setup.ignores_stored {
+                    tracing::warn!(kind, by, %at, note, "override {entry} is ignored here");
+                } else {
+                    tracing::warn!(kind, by, %at, note, "override {entry} is in force");
+                }
             }
+        }
+    }
+
+    /// What the files of this node said when it first read the keys of `set`.
+    fn seen_of(&self, set: &PoolOverride) -> SeenInFiles {
+        let seen = |key: OverrideKey| {
+            let (at, files) = self.seen.get(&(set.kind.clone(), key))?;
+            set.origin(key).filter(|it| it.at == *at).map(|_| files)
+        };
+        SeenInFiles {
+            size: seen(OverrideKey::Size).map(|it| it.size),
+            paused: seen(OverrideKey::Paused).map(|it| it.paused),
         }
     }
 
@@ -205,15 +227,14 @@ impl PoolOverrides {
         let is_known = |set: &&PoolOverride| self.setup.kinds.iter().any(|it| it.0 == set.kind);
         let stored = (!self.setup.ignores_stored).then_some(&self.known.overrides);
         for set in stored.into_iter().flatten().filter(is_known) {
-            let seen = self.seen.get(&set.kind).filter(|(at, _)| *at == set.at).map(|it| it.1);
-            let of_one = set.clone().judge(in_files(&cfg, &set.kind), seen, now);
+            let of_one = set.clone().judge(in_files(&cfg, &set.kind), self.seen_of(set), now);
             applying.extend(of_one.applies.map(|it| (set.kind.as_str(), it)));
             if !of_one.dropped.is_empty() {
                 judged.over.push((set.clone(), of_one.dropped));
             }
         }
         for (kind, set) in &self.own {
-            let of_one = set.clone().judge(in_files(&cfg, kind), None, now);
+            let of_one = set.clone().judge(in_files(&cfg, kind), SeenInFiles::default(), now);
             let shared = applying.remove(kind.as_str());
             let both = match of_one.applies {
                 Some(own) => Some(own.over(shared.as_ref())),
@@ -297,7 +318,7 @@ impl OverridesKeeper {
         });
         let mut is_other = false;
         for (set, dropped) in over {
-            if set.node.is_some() {
+            if set.keys().any(|it| it.set.node.is_some()) {
                 self.drop_own(&set, &dropped).await;
                 is_other = true;
             } else if Instant::now() >= self.overrides.next_try {
@@ -311,12 +332,12 @@ impl OverridesKeeper {
     /// False if the database could not do it.
     async fn drop_stored(&mut self, set: PoolOverride, dropped: Vec<DroppedKey>) -> bool {
         let rows = dropped.iter().map(|key| self.row_of(&set.kind, key)).collect();
-        let (kind, by) = (set.kind.clone(), set.by.clone());
+        let kind = set.kind.as_str();
         let stored = self.overrides.setup.stored.clone();
-        match stored.drop_keys(set, dropped.clone(), rows).await {
+        match stored.drop_keys(set.clone(), dropped.clone(), rows).await {
             Ok((stored, is_first)) => {
                 for key in dropped.iter().filter(|_| is_first) {
-                    let why = self.why(&kind, key);
+                    let (why, by) = (self.why(kind, key), by_whom(&set, key.key));
                     tracing::warn!(kind, by, "override {key} dropped: {why}");
                 }
                 self.overrides.set_known(stored);
@@ -333,12 +354,8 @@ impl OverridesKeeper {
     async fn drop_own(&mut self, set: &PoolOverride, dropped: &[DroppedKey]) {
         let mut left = set.clone();
         for key in dropped {
-            let why = self.why(&set.kind, key);
-            tracing::warn!(
-                kind = set.kind,
-                by = set.by,
-                "override {key} of this node dropped: {why}"
-            );
+            let (why, by) = (self.why(&set.kind, key), by_whom(set, key.key));
+            tracing::warn!(kind = set.kind, by, "override {key} of this node dropped: {why}");
             left.clear(key.key);
         }
         self.overrides.own.remove(&set.kind);
@@ -438,7 +455,7 @@ impl OverridesKeeper {
         let after = change.and_then(|change| {
             let now = self.overrides.now();
             let after = PoolOverride::changed(before.clone(), kind.0, &change, files, now)?;
-            Some(PoolOverride { node: Some(node), ..after })
+            Some(after.for_node(node))
         });
         if before.is_none() && after.is_none() {
             return;
@@ -471,6 +488,11 @@ impl OverridesKeeper {
         };
         tokio::time::timeout(RUNS_WITHIN, runs).await.unwrap_or(Err(OverrideError::Slow))
     }
+}
+
+/// Who has set a key.
+fn by_whom(set: &PoolOverride, key: OverrideKey) -> Option<&str> {
+    set.origin(key).map(|it| it.by.as_str())
 }
 
 /// What the files of this node say of the pool of `kind`.

@@ -99,6 +99,10 @@ on_both_daemons! {
         let expected = json!({
             "size": null, "paused": true, "by": "dana", "note": "the provider is down", "at": set["at"],
             "expires_at": null, "base_size": null, "base_paused": false, "node": null,
+            "keys": [{
+                "key": "paused", "value": true, "base": false, "by": "dana", "note": "the provider is down",
+                "at": set["at"], "expires_at": null, "node": null,
+            }],
         });
         assert_eq!(set, &expected);
         let job = post_both(&daemon, 1).await;
@@ -112,6 +116,31 @@ on_both_daemons! {
         let metrics = ask(daemon.get("/metrics")).await.text;
         let gauge = format!("postroom_pool_override{{kind=\"{SMS}\"}} 1");
         assert!(metrics.contains(&gauge), "{metrics}");
+        // A change of the size by somebody else says nothing of the pause.
+        let resize = json!({"size": 4, "expires_in": "4h"});
+        let request = daemon.api(Method::PATCH, &format!("/pools/{SMS}")).json(&resize);
+        let both = ask(request.header("x-postroom-actor", "erin")).await;
+        assert_eq!((&both.body["override"]["by"], both.field("state")), (&json!("erin"), "paused"));
+        let said = |key: &Value| [key["key"].clone(), key["by"].clone(), key["note"].clone()];
+        let keys = both.body["override"]["keys"].as_array().unwrap().clone();
+        let found: Vec<_> = keys.iter().map(said).collect();
+        let dana = json!("dana");
+        let expected = [
+            [json!("size"), json!("erin"), Value::Null],
+            [json!("paused"), dana, json!("the provider is down")],
+        ];
+        assert_eq!(found, expected);
+        assert!(keys[0]["expires_at"].is_string() && keys[1]["expires_at"].is_null(), "{keys:?}");
+        let explained = get(&daemon, &format!("/jobs/{job}/explain")).await;
+        assert!(explained.field("sentence").contains("dana"), "{explained:?}");
+        assert!(!explained.field("sentence").contains("erin"), "{explained:?}");
+        let until = keys[0]["expires_at"].as_str().unwrap();
+        let sized = format!("size = 4 until {until}");
+        let checks = ask(daemon.get("/readyz")).await.body["checks"].clone();
+        let detail = format!("{detail}; overridden: {SMS} ({sized}, by erin)");
+        assert_eq!(checks["pools"], json!({"ok": false, "detail": detail}));
+        let detail = format!("overridden by operators: {SMS}");
+        assert_eq!(checks["config"], json!({"ok": true, "detail": detail}));
         // Its end.
         let resumed = reset(&daemon, &format!("{SMS}/override")).await;
         assert_eq!((resumed.field("state"), &resumed.body["override"]), ("running", &Value::Null));
@@ -119,7 +148,8 @@ on_both_daemons! {
         let row = |row: [&str; 5]| row.map(str::to_owned);
         let expected = [
             row(["pool.override", "dana", "-", "paused = true", "the provider is down"]),
-            row(["pool.reset", "admin", "paused = true", "-", "-"]),
+            row(["pool.override", "erin", "paused = true", &format!("{sized}, paused = true"), "-"]),
+            row(["pool.reset", "admin", &format!("{sized}, paused = true"), "-", "-"]),
         ];
         assert_eq!(log_of(&daemon, SMS).await, expected);
     }
@@ -128,6 +158,11 @@ on_both_daemons! {
         let mut daemon = place.start("[pools.SELF_CHECK]\nsize = 3\n").await;
         let grown = change(&daemon, CHECK, &json!({"size": 5})).await;
         assert_eq!((&grown.body["size"], &grown.body["configured_size"]), (&json!(5), &json!(3)));
+        let values = get(&daemon, "/config").await.body["values"].clone();
+        let values = values.as_array().unwrap();
+        let size = values.iter().find(|it| it["key"] == "pools.SELF_CHECK.size").unwrap();
+        assert_eq!((&size["value"], &size["override"]), (&json!("3"), &json!("5")));
+        assert_eq!(values.iter().filter(|it| !it["override"].is_null()).count(), 1);
         // Another key of the same pool.
         daemon.configure("[pools.SELF_CHECK]\nsize = 3\ntimeout = \"50s\"\n");
         reload(&daemon).await;

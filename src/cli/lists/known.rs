@@ -491,22 +491,24 @@ impl Listed for PoolList {
     };
 }
 
-/// What an operator has set for a pool, with who and why, on one line.
-fn override_of(pool: &Value) -> String {
-    let Some(set) = pool.get("override").filter(|set| set.is_object()) else {
-        return text(None);
+/// What operators have set for a pool on one line: each key with who, why and until when.
+pub(in crate::cli) fn override_of(pool: &Value) -> String {
+    let keys = pool.pointer("/override/keys").and_then(Value::as_array);
+    let spelled = |it: &Value| {
+        let said = |name: &str| it.get(name).and_then(Value::as_str);
+        let mut words = format!(
+            "{} = {} by {}",
+            text(it.get("key")),
+            text(it.get("value")),
+            text(it.get("by"))
+        );
+        words.extend(said("expires_at").map(|at| format!(" until {at}")));
+        words.extend(said("node").map(|_| " on this node only".to_owned()));
+        words.extend(said("note").map(|note| format!(": {note}")));
+        output::line(&words)
     };
-    let key = |name: &str| {
-        let value = set.get(name).filter(|value| !value.is_null())?;
-        Some(format!("{name} = {value}"))
-    };
-    let mut words: Vec<String> = ["size", "paused"].into_iter().filter_map(key).collect();
-    words.push(format!("by {}", text(set.get("by"))));
-    let said = |name: &str| set.get(name).and_then(Value::as_str);
-    words.extend(said("expires_at").map(|at| format!("until {at}")));
-    words.extend(said("node").map(|_| "on this node only".to_owned()));
-    let words = words.join(", ");
-    output::line(&said("note").map_or(words.clone(), |note| format!("{words}: {note}")))
+    let spelled: Vec<String> = keys.into_iter().flatten().map(spelled).collect();
+    if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join("; ") }
 }
 
 /// The list at `/api/v1/actors`.
@@ -576,6 +578,19 @@ mod tests {
         let end = "\n\nattempt 1 failed at 2026-01-18 14:03:11 UTC after 12 ms: error \
                    (node n1, actor SELF_CHECK/3)\n  no route\n  to \\u001b[2Jhost";
         assert!(text.ends_with(end), "{text}");
+    }
+
+    #[test]
+    fn each_key_of_an_override_is_told_with_who_why_and_until_when() {
+        let pool = json!({"override": {"by": "erin", "keys": [
+            {"key": "size", "value": 4, "by": "erin", "note": null, "expires_at": null, "node": null},
+            {"key": "paused", "value": true, "by": "dana", "note": "down\nagain", "node": "7",
+             "expires_at": "2026-01-18T14:03:11.120Z"},
+        ]}});
+        let expected = "size = 4 by erin; paused = true by dana until 2026-01-18T14:03:11.120Z \
+                        on this node only: down again";
+        assert_eq!(override_of(&pool), expected);
+        assert_eq!(override_of(&json!({"override": null})), "-");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) use self::{
     fleet::{AuditList, NodeList},
     known::{
         ActorList, ClientList, DeliveryList, DraftList, JobList, LeadList, MessageList,
-        OperationList, PoolList, QuarantineList,
+        OperationList, PoolList, QuarantineList, override_of,
     },
     near::Named,
     pages::Pages,

@@ -2,7 +2,7 @@
 
 use crate::cli::{
     admin::{Admin, AdminRefusal},
-    lists::field,
+    lists::{field, override_of},
     output::{items, line, now, span, text},
 };
 use jiff::Timestamp;
@@ -58,8 +58,10 @@ pub(super) struct PoolLine {
     /// How many attempts end in a minute, and how many of them fail.
     pub(super) ended_per_minute: u64,
     pub(super) failed_per_minute: u64,
-    /// Who set an override, and why.
+    /// The keys that operators have set, with who, why and until when.
     pub(super) override_note: Option<String>,
+    /// Who paused it, and why; `None` if no operator has.
+    pub(super) pause_note: Option<String>,
 }
 
 /// A job that has failed.
@@ -153,7 +155,7 @@ impl TopData {
             troubles.push(format!("{} sends have an unknown end", self.deliveries_uncertain));
         }
         for pool in self.pools.iter().filter(|pool| pool.is_paused) {
-            let note = pool.override_note.as_deref().unwrap_or("by the configuration");
+            let note = pool.pause_note.as_deref().unwrap_or("by the configuration");
             troubles.push(format!("{} is paused {note}", pool.kind));
         }
         for pool in self.pools.iter().filter(|pool| pool.is_failing()) {
@@ -195,11 +197,17 @@ impl PoolLine {
 
     fn of(pool: &Value, oldest: impl Fn(&str) -> Option<u64>) -> Self {
         let kind = pool.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let by = field(pool, "override.by").and_then(Value::as_str);
-        let note = field(pool, "override.note").and_then(Value::as_str);
-        let why = |by: &str| match note {
-            Some(note) => format!("by {} ({})", line(by), line(note)),
-            None => format!("by {}", line(by)),
+        let keys = pool.pointer("/override/keys").and_then(Value::as_array);
+        let pause = keys.into_iter().flatten().find(|it| {
+            it.get("key").and_then(Value::as_str) == Some("paused")
+                && it.get("value") == Some(&Value::Bool(true))
+        });
+        let why = |set: &Value| {
+            let by = text(set.get("by"));
+            match set.get("note").and_then(Value::as_str) {
+                Some(note) => format!("by {by} ({})", line(note)),
+                None => format!("by {by}"),
+            }
         };
         Self {
             kind: line(kind),
@@ -213,7 +221,11 @@ impl PoolLine {
             restarts: number(pool, "restarts"),
             ended_per_minute: number(pool, "ended_per_minute"),
             failed_per_minute: number(pool, "failed_per_minute"),
-            override_note: by.map(why),
+            override_note: pool
+                .get("override")
+                .filter(|it| it.is_object())
+                .map(|_| override_of(pool)),
+            pause_note: pause.map(why),
         }
     }
 }
@@ -298,7 +310,10 @@ pub(super) mod tests {
         TopData::of(
             &json!({"items": [
                 pool("ANALYSE", 8, false, Value::Null),
-                pool("DELIVER_REPLY", 16, true, json!({"by": "dana", "note": "provider down"})),
+                pool("DELIVER_REPLY", 16, true, json!({"keys": [
+                    {"key": "size", "value": 16, "by": "erin", "note": null},
+                    {"key": "paused", "value": true, "by": "dana", "note": "provider down"},
+                ]})),
                 pool("SELF_CHECK", 8, false, Value::Null),
             ]}),
             &json!({"status": "ready", "checks": {

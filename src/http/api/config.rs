@@ -125,15 +125,13 @@ struct OverrideJson<'a> {
 impl<'a> OverrideJson<'a> {
     /// One for each key that is set.
     fn of(set: &'a PoolOverride) -> impl Iterator<Item = Self> {
-        let size = set.size.map(|size| ("size", size.to_string()));
-        let paused = set.paused.map(|paused| ("paused", paused.to_string()));
-        [size, paused].into_iter().flatten().map(|(key, value)| Self {
-            key: format!("pools.{}.{key}", set.kind),
-            value,
-            by: &set.by,
-            note: set.note.as_deref(),
-            at: set.at,
-            expires_at: set.expires_at,
+        set.keys().map(|entry| Self {
+            key: format!("pools.{}.{}", set.kind, entry.key.as_str()),
+            value: entry.value,
+            by: &entry.set.by,
+            note: entry.set.note.as_deref(),
+            at: entry.set.at,
+            expires_at: entry.set.expires_at,
         })
     }
 }

@@ -6,7 +6,7 @@ use super::{ApiResult, ApiState, no_such, objects, only_id};
 use crate::{
     config::Config,
     domain::{
-        Timestamp,
+        PoolOverride, Timestamp,
         explain::{
             ConfigKey, JobFacts, LeadFacts, MessageFacts, NodeFacts, NodePool, PoolFacts,
             PoolPause, StoredJob, Timing, explain_job, explain_lead, is_stalled,
@@ -203,7 +203,7 @@ fn resumes_at(pool: &PoolView) -> Option<Timestamp> {
 
 /// Who or what pauses a kind: an operator, its own section, or that of all kinds.
 fn pause(config: &Config, kind: &str) -> PoolPause {
-    if let Some(set) = config.pools.override_of(kind).filter(|set| set.paused == Some(true)) {
+    if let Some(set) = config.pools.override_of(kind).and_then(PoolOverride::pause) {
         return PoolPause::ByOperator {
             by: set.by.clone(),
             note: set.note.clone(),

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     config::{self, POOL_SIZES, nearest},
-    domain::{Id, OverrideChange, PoolOverride, Timestamp, visible::visible},
+    domain::{
+        Id, OverriddenKey, OverrideChange, OverrideKey, OverrideOrigin, PoolOverride, Timestamp,
+        visible::visible,
+    },
     http::{
         admin::body_problem,
         operator::Operator,
@@ -179,6 +182,8 @@ async fn done(
 ) -> ApiResult {
     let kind = pool.kind;
     let by = entry.actor.clone();
+    let told = || state.config.get().pools.override_of(kind.0).map(ToString::to_string);
+    let before = told();
     state.tuner.change_pool(kind, change, is_for_this_node, entry).await.map_err(|error| {
         match error {
             OverrideError::Store(error) => error.into(),
@@ -187,7 +192,10 @@ async fn done(
             OverrideError::Stopping => Problem::new(Cause::Draining, error.to_string()),
         }
     })?;
-    tracing::info!(kind = kind.0, by, "pool changed by hand");
+    let (old, new) = (before.unwrap_or_default(), told().unwrap_or_default());
+    if old != new {
+        tracing::info!(kind = kind.0, by, old, new, "override of a pool changed by hand");
+    }
     // The supervisor fits the pool next. One that does not is shown as it is.
     let wanted = state.config.get().pools.of(kind.0);
     let is_so = |pool: &PoolView| pool.size == wanted.size && pool.paused == wanted.paused;
@@ -240,34 +248,70 @@ struct PoolJson {
     failed_per_minute: u64,
 }
 
-/// What an operator has set beside the files.
+/// What operators have set beside the files. `by`, `note`, `at`, `expires_at` and `node` are those of
+/// the key that was set last; `keys` has them of each key.
 #[derive(Debug, Serialize)]
 struct PoolOverrideJson {
     size: Option<usize>,
     paused: Option<bool>,
+    base_size: Option<usize>,
+    base_paused: Option<bool>,
+    #[serde(flatten)]
+    latest: OverrideOriginJson,
+    keys: Vec<OverrideKeyJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct OverrideKeyJson {
+    key: &'static str,
+    value: Value,
+    base: Value,
+    #[serde(flatten)]
+    set: OverrideOriginJson,
+}
+
+#[derive(Debug, Serialize)]
+struct OverrideOriginJson {
     by: String,
     note: Option<String>,
     at: Timestamp,
     expires_at: Option<Timestamp>,
-    base_size: Option<usize>,
-    base_paused: Option<bool>,
     /// The only node that it is for.
     node: Option<RowKey>,
 }
 
-impl PoolOverrideJson {
-    fn of(set: &PoolOverride) -> Self {
+impl OverrideOriginJson {
+    fn of(set: &OverrideOrigin) -> Self {
         Self {
-            size: set.size,
-            paused: set.paused,
             by: set.by.clone(),
             note: set.note.clone(),
             at: set.at,
             expires_at: set.expires_at,
-            base_size: set.base_size,
-            base_paused: set.base_paused,
             node: set.node.map(RowKey),
         }
+    }
+}
+
+impl OverrideKeyJson {
+    fn of<T: Copy + Into<Value>>(key: OverrideKey, it: &OverriddenKey<T>) -> Self {
+        let (value, base) = (it.value.into(), it.base.into());
+        Self { key: key.as_str(), value, base, set: OverrideOriginJson::of(&it.set) }
+    }
+}
+
+impl PoolOverrideJson {
+    /// `None` if no key is set.
+    fn of(set: &PoolOverride) -> Option<Self> {
+        let size = set.size.as_ref().map(|it| OverrideKeyJson::of(OverrideKey::Size, it));
+        let paused = set.paused.as_ref().map(|it| OverrideKeyJson::of(OverrideKey::Paused, it));
+        Some(Self {
+            size: set.size.as_ref().map(|it| it.value),
+            paused: set.paused.as_ref().map(|it| it.value),
+            base_size: set.size.as_ref().map(|it| it.base),
+            base_paused: set.paused.as_ref().map(|it| it.base),
+            latest: OverrideOriginJson::of(set.latest()?),
+            keys: [size, paused].into_iter().flatten().collect(),
+        })
     }
 }
 
@@ -289,7 +333,7 @@ impl PoolJson {
             claimed: pool.claimed,
             paused: pool.paused,
             state,
-            r#override: pools.override_of(pool.kind.0).map(PoolOverrideJson::of),
+            r#override: pools.override_of(pool.kind.0).and_then(PoolOverrideJson::of),
             backlog,
             restarts: pool.restarts,
             resumes_at: pool.is_backing_off().then_some(pool.resumes_at),

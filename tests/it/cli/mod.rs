@@ -340,7 +340,10 @@ on_both_daemons! {
         ]));
         assert_eq!((&resized["size"], &resized["override"]["note"]), (&12.into(), &"a flood".into()));
         let (shown, _) = ends_with(0, &run(&["pools", "pause", "SELF_CHECK"]));
-        assert!(shown.contains("size = 12, paused = true, by "), "{shown}");
+        let line = shown.lines().find(|line| line.starts_with("override"));
+        let keys: Vec<&str> = line.unwrap().split("; ").collect();
+        assert!(keys[0].contains("size = 12 by ") && keys[0].ends_with(": a flood"), "{shown}");
+        assert!(keys[1].starts_with("paused = true by ") && !keys[1].contains("until"), "{shown}");
         let resumed = document(&run(&["pools", "resume", "SELF_CHECK", "--json"]));
         assert_eq!((&resumed["paused"], &resumed["size"]), (&false.into(), &12.into()));
         let reset = document(&run(&["pools", "reset", "SELF_CHECK", "--json"]));

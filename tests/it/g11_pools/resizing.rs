@@ -8,25 +8,26 @@ use crate::{
     on_both_daemons,
     support::{both::Peek, eventually, leftovers::Leftover},
 };
-use postroom::domain::{PoolOverride, Timestamp};
+use postroom::domain::{OverriddenKey, OverrideOrigin, PoolOverride, Timestamp};
 use std::sync::atomic::Ordering;
 
 const CLAIMED: &str = "select count(*) from job_ready where node is not null";
 
 /// An operator's override for the first kind.
 fn override_of(size: Option<usize>, paused: Option<bool>) -> PoolOverride {
-    PoolOverride {
-        kind: FIRST.0.to_owned(),
-        size,
-        paused,
-        base_size: None,
-        base_paused: None,
+    PoolOverride { kind: FIRST.0.to_owned(), size: size.map(key), paused: paused.map(key) }
+}
+
+/// A key that an operator has set, over a file that said nothing.
+pub(super) fn key<T: Default>(value: T) -> OverriddenKey<T> {
+    let set = OverrideOrigin {
         by: "a test".to_owned(),
         note: None,
         at: Timestamp::from_millis(0),
         expires_at: None,
         node: None,
-    }
+    };
+    OverriddenKey { value, base: T::default(), set }
 }
 
 on_both_daemons! {

@@ -1,12 +1,13 @@
 //! A thousand changes of pools under load, while actors die.
 
+use super::resizing::key;
 use super::{KINDS, PATIENCE, Probe, config, enqueue, first_slots, looks, slots, start};
 use crate::{
     harness::{Dice, parameter, seed},
     on_both_daemons,
     support::{both::Peek, eventually, inside::Inside, leftovers::Leftover},
 };
-use postroom::domain::{PoolOverride, Timestamp};
+use postroom::domain::PoolOverride;
 use std::{
     fmt::Write as _,
     sync::{
@@ -81,15 +82,8 @@ impl Wanted {
     fn set(&self, daemon: &Inside) {
         let of = |kind: usize| PoolOverride {
             kind: KINDS[kind].0.to_owned(),
-            size: Some(self.sizes[kind]),
-            paused: Some(self.paused[kind]),
-            base_size: None,
-            base_paused: None,
-            by: "a test".to_owned(),
-            note: None,
-            at: Timestamp::from_millis(0),
-            expires_at: None,
-            node: None,
+            size: Some(key(self.sizes[kind])),
+            paused: Some(key(self.paused[kind])),
         };
         let mut config = daemon.config.get().as_ref().clone();
         config.pools.set_overrides([of(0), of(1)]);

@@ -188,7 +188,7 @@ on_both_databases! {
              values (1, 'retry', '{{}}', 'done', 1, 1, 0, {no}, 'dana', 1, {now}, {now})"
         ))
         .await;
-        db.execute(&format!("insert into pool_overrides (kind, size, changed_by, changed_at) values ('SELF_CHECK', 3, 'dana', {now})"))
+        db.execute(&format!("insert into pool_overrides (kind, name, value, base, changed_by, changed_at) values ('SELF_CHECK', 'size', '3', '8', 'dana', {now})"))
             .await;
         macro_rules! all {
             ($($table:ident),*) => { $(

@@ -2,7 +2,10 @@
 
 use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
-    domain::{DropCause, DroppedKey, OverrideChange, OverrideKey, PoolInFiles, PoolOverride},
+    domain::{
+        DropCause, DroppedKey, OverriddenKey, OverrideChange, OverrideKey, OverrideOrigin,
+        PoolInFiles, PoolOverride,
+    },
     store::{AuditEntry, AuditFilter, AuditRow, Heartbeat, StoredOverrides, Via},
 };
 
@@ -57,20 +60,28 @@ on_both_databases! {
         let read = db.store.overrides().read().await.unwrap();
         assert_eq!((&read.overrides, read.version), (&second.overrides, second.version));
         let found = read.of(KIND).unwrap();
-        let expected = PoolOverride {
-            kind: KIND.to_owned(),
-            size: Some(16),
-            paused: Some(true),
-            base_size: Some(8),
-            base_paused: Some(false),
-            by: "kim".to_owned(),
-            note: Some("a provider is down".to_owned()),
-            at: found.at,
-            expires_at: Some(found.at.plus_millis(3_600_000)),
+        let at = found.latest().unwrap().at;
+        let resized = OverrideOrigin {
+            by: "dana".to_owned(),
+            note: None,
+            at: first.of(KIND).unwrap().latest().unwrap().at,
+            expires_at: None,
             node: None,
         };
+        let stopped = OverrideOrigin {
+            by: "kim".to_owned(),
+            note: Some("a provider is down".to_owned()),
+            at,
+            expires_at: Some(at.plus_millis(3_600_000)),
+            node: None,
+        };
+        let expected = PoolOverride {
+            kind: KIND.to_owned(),
+            size: Some(OverriddenKey { value: 16, base: 8, set: resized }),
+            paused: Some(OverriddenKey { value: true, base: false, set: stopped }),
+        };
         assert_eq!(found, &expected);
-        assert!(read.now.millis_since(found.at) < 60_000, "by the database's clock");
+        assert!(read.now.millis_since(at) < 60_000, "by the database's clock");
         // Resumed and reset.
         set(&db, paused(false)).await;
         let reset = db.store.overrides().reset(KIND, by("dana", "pool.reset")).await.unwrap();
@@ -79,7 +90,7 @@ on_both_databases! {
             .await
             .into_iter()
             .map(|row| {
-                let bare = |text: Option<String>| text.map(|it| it.split(", until").next().unwrap().to_owned());
+                let bare = |text: Option<String>| text.map(|it| it.split(" until").next().unwrap().to_owned());
                 (row.actor, row.action, bare(row.old_value), bare(row.new_value))
             })
             .collect();
@@ -125,8 +136,7 @@ on_both_databases! {
         let both = set(&db, paused(true)).await.of(KIND).unwrap().clone();
         let (found, _) = drop(&both, "16").await;
         let left = found.of(KIND).unwrap();
-        assert_eq!((left.size, left.base_size, left.paused), (None, None, Some(true)));
-        assert_eq!((&left.by, left.at), (&both.by, both.at));
+        assert_eq!((&left.size, &left.paused), (&None, &both.paused));
     }
 
     async fn changes_at_the_same_time_come_one_after_the_other(db: Fixture) {
@@ -141,7 +151,7 @@ on_both_databases! {
         assert_eq!(versions.len(), 20);
         let found = db.store.overrides().read().await.unwrap();
         let found = found.of(KIND).unwrap();
-        assert!(found.size.is_some() && found.paused == Some(true), "{found:?}");
+        assert!(found.size.is_some() && found.pause().is_some(), "{found:?}");
         assert_eq!(log(&db).await.len(), 20);
     }
 

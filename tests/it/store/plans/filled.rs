@@ -43,7 +43,7 @@ pub(in crate::store) const SMALL: &[(&str, &str)] = &[
     ("job_counts", "one row a node, kind and state, folded when the node is gone"),
     ("leases", "one row a duty"),
     ("nodes", "one row a process, forgotten an hour after its end"),
-    ("pool_overrides", "one row a kind"),
+    ("pool_overrides", "two rows a kind at most"),
     ("seaql_migrations", "one row a migration"),
 ];
 

@@ -442,7 +442,7 @@ fn nodes_and_caps() -> Vec<Row> {
         writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "waited_ms": 7, "actor": "dana", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
         writer("RAISE_OVERRIDES", []).of(1),
         reader("READ_OVERRIDES", []).of(5),
-        writer("PUT_OVERRIDES", [group(|n| json!({"kind": format!("KIND_{n}"), "size": 16, "paused": true, "base_size": 8, "base_paused": false, "changed_by": "dana", "note": null, "changed_at": 1_764_000_000_000_i64, "expires_at": null}))]).finds(300),
+        writer("PUT_OVERRIDES", [group(|n| json!({"kind": format!("KIND_{n}"), "name": "size", "value": "16", "base": "8", "changed_by": "dana", "note": null, "changed_at": 1_764_000_000_000_i64, "expires_at": null}))]).finds(300),
         writer("DELETE_OVERRIDE", [text("SELF_CHECK")]).of(1),
         writer("LOCK_CAPS", [group(capped)]).finds(300),
         writer("WRITE_CAPS", [group(capped)]).finds(300),
