@@ -14,7 +14,7 @@ use crate::{
         request_id,
         webhook_answers::{problem_of, spelled},
     },
-    ingest::{Replay, ReplayError},
+    ingest::{Answer, Replay, ReplayError},
     store::{AuditEntry, ListedQuarantine, QuarantineFilter, QuarantineRow},
 };
 use actix_web::{HttpRequest, web};
@@ -83,7 +83,10 @@ pub(super) async fn replay(
         ReplayError::Refused(refusal) => problem_of(&refusal),
         ReplayError::NotSettled(error) => error.into(),
     })?;
-    state.record(settled(&request, "quarantine.replay", &path, "replayed")).await;
+    // One that is not understood yet is still held: nothing has changed.
+    if !matches!(answer, Answer::Quarantined { .. }) {
+        state.record(settled(&request, "quarantine.replay", &path, "replayed")).await;
+    }
     Ok(spelled(&answer, &request_id).1)
 }
 

@@ -73,12 +73,18 @@ on_both_daemons! {
 
         let early = replay(&daemon, &id).await;
         assert_eq!((early.outcome(), early.field("quarantine_id")), ("quarantined", id.as_str()));
+        let rows = async || daemon.api(&format!("/audit?target={id}")).await;
+        assert_eq!(rows().await.items(), &[] as &[Value], "it is still held");
         fixed.store(true, Ordering::SeqCst);
         let answer = replay(&daemon, &id).await;
         assert_eq!(answer.outcome(), "accepted", "{answer:?}");
         let message = daemon.api(&format!("/messages/{}", answer.field("message_id"))).await;
         assert_eq!(message.field("sent_at"), item.field("received_at"), "the time of its receipt");
         replay(&daemon, &id).await.is_problem(409, "conflict");
+        let rows = rows().await;
+        let [row] = rows.items() else { panic!("{rows:?}") };
+        let told = [&row["action"], &row["old"], &row["new"]];
+        assert_eq!(told, ["quarantine.replay", "held", "replayed"], "{row}");
         let listed = daemon.api("/quarantine?status=replayed").await;
         assert_eq!(listed.items().len(), 1);
         let job = answer.job_ids().pop().expect("a job");
