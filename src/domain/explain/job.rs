@@ -214,10 +214,10 @@ fn pending(facts: &JobFacts) -> Explanation {
         }
         JobPlace::Behind { head: None, .. } => return headless(facts),
         JobPlace::Held => return held(facts),
+        JobPlace::Waits if is_suspect(facts) && is_at_cap(facts) => return held(facts),
         JobPlace::Waits if is_suspect(facts) && facts.job.suspects.len() >= able.len() => {
             return suspect(facts);
         }
-        JobPlace::Waits if is_suspect(facts) && is_at_cap(facts) => return held(facts),
         JobPlace::Later
         | JobPlace::Waits
         | JobPlace::InTurn

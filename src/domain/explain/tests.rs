@@ -470,6 +470,8 @@ fn the_first_reason_that_holds_is_given() {
     waits_until(&mut suspect, -1, Some(run(1, "rescued", "")));
     suspect.job.suspects = vec![(4, 12)];
     assert_eq!(reason(&suspect), "suspect");
+    suspect.job.cap = Some(ClientCap { cap: 2, admitted: 2, held: 1 });
+    assert_eq!(reason(&suspect), "held");
     for (place, word) in
         [(JobPlace::Held, "held"), (JobPlace::Behind { head: Some(6), number: 2, of: 2 }, "behind")]
     {
