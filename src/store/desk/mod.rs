@@ -292,7 +292,7 @@ impl Desk {
     /// # Errors
     /// If the database is unreachable.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        self.db.call(|db| async move { nodes::read_all(db.api()).await }).await
+        self.db.call(|db| async move { nodes::read_all(&db, db.api()).await }).await
     }
 
     /// The counts of the overview. It reads the queue's small tables as a whole, so call it at most
@@ -304,7 +304,7 @@ impl Desk {
         self.db
             .call(|db| async move {
                 let api = db.api();
-                overview::totals(api, nodes::read_all(api).await?).await
+                overview::totals(api, nodes::read_all(&db, api).await?).await
             })
             .await
     }

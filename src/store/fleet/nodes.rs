@@ -6,7 +6,7 @@ use crate::store::{
     engine::{
         Database, Sql, StoreError,
         connections::Connections,
-        ids::{self, SLOT_COUNT},
+        ids::{self, SLOT_COUNT, wall_clock},
         sessions::Sessions,
         sql::sql,
         tx::{Tx, group, read, write_alone},
@@ -273,7 +273,7 @@ impl Nodes {
     /// # Errors
     /// If the database is unreachable.
     pub async fn list(&self) -> Result<Vec<Node>, StoreError> {
-        self.db.call(|db| async move { read_all(db.reader()).await }).await
+        self.db.call(|db| async move { read_all(&db, db.reader()).await }).await
     }
 
     /// Stores what this node says of itself: a JSON object.
@@ -290,11 +290,20 @@ impl Nodes {
     }
 }
 
-/// All nodes with a row.
-pub(in crate::store) async fn read_all(sessions: &Sessions) -> Result<Vec<Node>, StoreError> {
+/// All nodes with a row. On SQLite this node is seen now: the lock of the file takes the place of
+/// heartbeats, so its row does not tell that it lives.
+pub(in crate::store) async fn read_all(
+    db: &Database,
+    sessions: &Sessions,
+) -> Result<Vec<Node>, StoreError> {
     let rows = read(sessions, &READ_NODES, []).await?;
     let with_status = |row: &sea_orm::QueryResult| {
-        Ok(Node { status: row.try_get("", "status")?, ..Node::from_row(row)? })
+        let node = Node { status: row.try_get("", "status")?, ..Node::from_row(row)? };
+        let is_seen_now = db.is_sqlite() && node.id == db.node();
+        Ok(match is_seen_now {
+            true => Node { seen_at: wall_clock(), silent: Duration::ZERO, ..node },
+            false => node,
+        })
     };
     rows.iter().map(with_status).collect()
 }
