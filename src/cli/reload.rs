@@ -5,7 +5,7 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    output,
+    output::{self, Times},
 };
 use serde_json::Value;
 use std::{process::ExitCode, time::Duration};
@@ -36,7 +36,7 @@ pub(super) struct ReloadArgs {
 
 /// Runs the command. `files` are those given before it.
 pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
-    let is_json = args.remote.json;
+    let (is_json, times) = (args.remote.json, args.remote.times());
     let admin = args.remote.connect(files)?;
     let has_waited = args.wait.is_some();
     let report = block_on(reload(&admin, args.wait))??;
@@ -46,7 +46,7 @@ pub(super) fn run(args: ReloadArgs, files: Files) -> Result<ExitCode, Failure> {
     } else if is_refused {
         output::complain(&refusal(&report));
     } else {
-        output::print(&told(&report))?;
+        output::print(&told(&report, &times))?;
     }
     let is_applying = has_waited && !output::items(&report, "applying").is_empty();
     Ok(match (is_refused, is_applying) {
@@ -93,7 +93,7 @@ async fn asked(admin: &Admin, until: Instant) -> Result<Value, AdminRefusal> {
 }
 
 /// A report for people.
-fn told(report: &Value) -> String {
+fn told(report: &Value, times: &Times) -> String {
     const COLUMNS: [&str; 5] = ["key", "old", "new", "applies", "origin"];
     let (changed, pending) = (output::items(report, "changed"), output::items(report, "pending"));
     let outcome = output::text(report.get("outcome"));
@@ -104,6 +104,16 @@ fn told(report: &Value) -> String {
     if !pending.is_empty() {
         let table = output::table(&COLUMNS, output::rows(pending, &COLUMNS));
         parts.push(format!("waits for a restart:\n{table}"));
+    }
+    if let Some(applied) = report.get("last_applied").filter(|it| it.is_object()) {
+        let at = times.cell("at", applied.get("at"));
+        let mut text = format!("applied last at {at} by {}", output::text(applied.get("by")));
+        let changed = output::items(applied, "changed");
+        if !changed.is_empty() {
+            let table = output::table(&COLUMNS, output::rows(changed, &COLUMNS));
+            text.push_str(&format!(":\n{table}"));
+        }
+        parts.push(text);
     }
     for overruled in output::items(report, "overruled") {
         let [key, origin, by] =
@@ -142,8 +152,18 @@ mod tests {
         let mut report = json!({"outcome": "applied", "hash": "0123456789ab", "changed": [change],
             "pending": [], "errors": [], "applying": []});
         assert_eq!(
-            told(&report),
+            told(&report, &Times::utc()),
             "applied: configuration 0123456789ab\n\n\
+             key                 old  new  applies  origin\n\
+             pools.default.size  8    16   live     a.toml:7"
+        );
+        let mut later = json!({"outcome": "unchanged", "hash": "0123456789ab"});
+        later["last_applied"] =
+            json!({"at": "2026-01-18T14:03:11.120Z", "by": "file", "changed": report["changed"]});
+        assert_eq!(
+            told(&later, &Times::utc()),
+            "unchanged: configuration 0123456789ab\n\n\
+             applied last at 2026-01-18 14:03:11 UTC by file:\n\
              key                 old  new  applies  origin\n\
              pools.default.size  8    16   live     a.toml:7"
         );
@@ -152,7 +172,7 @@ mod tests {
             "applies": "restart", "origin": "a.toml:1"}]);
         report["applying"] = json!(["caps", "clients"]);
         assert_eq!(
-            told(&report),
+            told(&report, &Times::utc()),
             "applied: configuration 0123456789ab\n\n\
              waits for a restart:\n\
              key          old  new  applies  origin\n\

@@ -7,8 +7,8 @@ use super::{
 
 impl Loaded {
     /// The values that are not the defaults, and the default clients that are gone. The default of
-    /// a client's key is that of the client in `config/default.toml`. What only this configuration
-    /// has, such as a kind's own section, has no default and is always told.
+    /// a client's key is that of the client in `config/default.toml`, and that of a kind's key is
+    /// the one for all kinds. What only this configuration has has no default and is always told.
     ///
     /// # Errors
     /// Never, since the defaults are valid.
@@ -23,7 +23,8 @@ fn changed_from(defaults: &[EffectiveValue], values: &[EffectiveValue]) -> Vec<C
     let default_clients: Vec<&EffectiveValue> = defaults.iter().filter(is_id).collect();
     let default_of = |key: &str| {
         let same = defaults.iter().find(|value| value.key == key);
-        same.or_else(|| {
+        let of_all = || defaults.iter().find(|it| inherited_by_kind(key).as_ref() == Some(&it.key));
+        same.or_else(of_all).or_else(|| {
             let (_, below) = in_client(key)?;
             let (client, _) = in_client(&default_clients.first()?.key)?;
             let is_inherited = !NOT_INHERITED.contains(&below.split('.').next()?);
@@ -38,8 +39,15 @@ fn changed_from(defaults: &[EffectiveValue], values: &[EffectiveValue]) -> Vec<C
 }
 
 /// The id of a client, and the key below it.
-fn in_client(key: &str) -> Option<(&str, &str)> {
+/// The client of a key, and the rest of the key.
+pub(super) fn in_client(key: &str) -> Option<(&str, &str)> {
     key.strip_prefix("clients.")?.split_once('.')
+}
+
+/// The key of `[pools.default]` whose value a kind has if it does not set `key` itself.
+pub fn inherited_by_kind(key: &str) -> Option<String> {
+    let (_, below) = key.strip_prefix("pools.")?.split_once('.')?;
+    Some(format!("pools.default.{below}"))
 }
 
 #[cfg(test)]
@@ -64,7 +72,10 @@ mod tests {
             changed("[ingest]\nqueue = 4096\nbatch_max = 7\n"),
             ["ingest.batch_max: 1000 -> 7"]
         );
-        assert_eq!(changed("[pools.SELF_CHECK]\nsize = 8\n"), ["pools.SELF_CHECK.size: - -> 8"]);
+        assert_eq!(
+            changed("[pools.SELF_CHECK]\nsize = 9\npaused = false\n"),
+            ["pools.SELF_CHECK.size: 8 -> 9"]
+        );
         assert_eq!(
             changed("[admin]\ntoken = \"a-token-of-24-characters\"\n"),
             ["admin.token: \"\" -> \"***\""]

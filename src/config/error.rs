@@ -137,10 +137,25 @@ impl Errors {
         self.errors.borrow().iter().any(|error| error.key.as_deref() == Some(key))
     }
 
-    /// `value` if there are no errors, otherwise the errors.
+    /// `value` if there are no errors, otherwise the errors: those of a file in the order of its
+    /// lines, and what has no place in a file last.
     pub(super) fn or<T>(self, value: T) -> Result<T, ConfigErrors> {
-        let errors = self.errors.into_inner();
-        if errors.is_empty() { Ok(value) } else { Err(ConfigErrors(errors)) }
+        let mut errors = self.errors.into_inner();
+        if errors.is_empty() {
+            return Ok(value);
+        }
+        let mut files: Vec<String> = Vec::new();
+        for (file, _) in errors.iter().filter_map(ConfigError::place) {
+            if files.iter().all(|it| it != file) {
+                files.push(file.to_owned());
+            }
+        }
+        errors.sort_by_key(|error| {
+            let (file, line) = error.place().unzip();
+            let place = file.and_then(|file| files.iter().position(|it| it == file));
+            (place.unwrap_or(usize::MAX), line.flatten())
+        });
+        Err(ConfigErrors(errors))
     }
 }
 

@@ -189,7 +189,9 @@ pub(super) fn read_file(path: &Path, errors: &Errors) -> Table {
             table
         }
         Err(reason) => {
-            let message = format!("cannot read the configuration file: {reason}");
+            let message = format!(
+                "cannot read the configuration file: {reason}; write it, or name another one with `--config`"
+            );
             errors.push(Some(&Origin::new(&name)), "", message);
             Table::new()
         }

@@ -1,7 +1,9 @@
 //! One load of all layers, and what changes if it takes the place of the load that runs.
 
 use super::{
-    Config, DEFAULT, DEFAULT_NAME, DEFAULT_PLACE, Sources, client, env,
+    Config, DEFAULT, DEFAULT_NAME, DEFAULT_PLACE, Sources, client,
+    defaults::{in_client, inherited_by_kind},
+    env,
     error::{ConfigError, ConfigErrors, Errors, Expected},
     files::read_bounded,
     layers::{self, Table, TreeNode},
@@ -71,9 +73,10 @@ const CONTENT_BYTES_MAX: u64 = 1 << 20;
 pub struct ChangedKey {
     /// The dotted key.
     pub key: String,
-    /// The value before, in TOML, secrets as `"***"`; `None` if the key was not there.
+    /// The value before, in TOML, secrets as `"***"`; `None` if there was none.
     pub old: Option<String>,
-    /// The value after: `changed` if both are secrets; `None` if the key is no longer there.
+    /// The value after: `changed` if both are secrets, `added` or `removed` for a whole client;
+    /// `None` if there is none.
     pub new: Option<String>,
     /// When the change takes effect.
     pub applies: Applies,
@@ -354,7 +357,8 @@ fn keep_until_restart(shape: &Shape, path: &str, next: &mut Table, running: &Tab
     }
 }
 
-/// The keys whose values differ.
+/// The keys whose values differ. What a kind does not set itself is compared as it is in force; a
+/// client that comes or goes is one change.
 fn differences(old: &[EffectiveValue], new: &[EffectiveValue]) -> Vec<ChangedKey> {
     let by_key = |values: &[EffectiveValue]| -> BTreeMap<String, EffectiveValue> {
         values.iter().map(|value| (value.key.clone(), value.clone())).collect()
@@ -362,8 +366,28 @@ fn differences(old: &[EffectiveValue], new: &[EffectiveValue]) -> Vec<ChangedKey
     let (old_by_key, new_by_key) = (by_key(old), by_key(new));
     // In the order of the new load, followed by the keys that are gone.
     let gone = old.iter().filter(|value| !new_by_key.contains_key(&value.key));
-    let keys = new.iter().chain(gone).map(|value| &value.key);
-    keys.filter_map(|key| difference(old_by_key.get(key), new_by_key.get(key))).collect()
+    let change = |value: &EffectiveValue| {
+        let in_force = |values: &BTreeMap<String, EffectiveValue>| {
+            let own = values.get(&value.key);
+            own.or_else(|| values.get(&inherited_by_kind(&value.key)?)).cloned()
+        };
+        if let Some((client, below)) = in_client(&value.key) {
+            let id = format!("clients.{client}.id");
+            let (was, is) = (old_by_key.contains_key(&id), new_by_key.contains_key(&id));
+            if was != is {
+                return (below == "id").then(|| ChangedKey {
+                    key: format!("clients.{client}"),
+                    old: None,
+                    new: Some(if is { "added" } else { "removed" }.to_owned()),
+                    applies: value.applies,
+                    origin: value.origin.clone(),
+                });
+            }
+        }
+        let change = difference(in_force(&old_by_key).as_ref(), in_force(&new_by_key).as_ref())?;
+        Some(ChangedKey { key: value.key.clone(), ..change })
+    };
+    new.iter().chain(gone).filter_map(change).collect()
 }
 
 /// How one key differs. `None` if both values are the same.
@@ -500,15 +524,30 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_comes_or_goes_is_a_change_of_its_keys() {
+    fn a_client_that_comes_or_goes_is_one_change() {
         let one = loaded("[[clients]]\nid = \"a\"\n");
         let two = loaded("[[clients]]\nid = \"a\"\n[[clients]]\nid = \"b\"\n");
         let come = Loaded::plan(&one, two.clone()).expect("a change").changed;
-        assert!(come.iter().all(|it| it.key.starts_with("clients.b.") && it.old.is_none()));
-        assert!(keys(&come).contains(&"clients.b.id"), "{come:?}");
+        let told = |changed: &[ChangedKey]| -> Vec<String> {
+            let new = |it: &ChangedKey| it.new.clone().unwrap_or_default();
+            changed.iter().map(|it| format!("{} {}", it.key, new(it))).collect()
+        };
+        assert_eq!(told(&come), ["clients.b added"]);
         let gone = Loaded::plan(&two, one).expect("a change").changed;
-        assert_eq!(keys(&gone), keys(&come));
-        assert!(gone.iter().all(|it| it.new.is_none()));
+        assert_eq!(told(&gone), ["clients.b removed"]);
+    }
+
+    #[test]
+    fn what_a_kind_does_not_set_is_told_with_the_value_in_force() {
+        let (none, own) = (loaded(""), loaded("pools.SELF_CHECK = { size = 16, paused = false }"));
+        let of = |old: &Loaded, new: &Loaded| {
+            let changed = Loaded::plan(old, new.clone()).expect("a change").changed;
+            let [size] = changed.as_slice() else { panic!("{changed:?}") };
+            assert_eq!(size.key, "pools.SELF_CHECK.size");
+            (size.old.clone().unwrap_or_default(), size.new.clone().unwrap_or_default())
+        };
+        assert_eq!(of(&none, &own), ("8".to_owned(), "16".to_owned()));
+        assert_eq!(of(&own, &none), ("16".to_owned(), "8".to_owned()));
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub use self::{
     channel::{ClientChannel, Signature, SignatureScheme},
     client::{AutoReply, AutoSend, Client, Schedule},
     database_url::DatabaseUrl,
+    defaults::inherited_by_kind,
     error::{ConfigError, ConfigErrors, ConfigWarning, Expected},
     explanation::{KeyExplanation, KnownKey, LayerValue, known_keys},
     live::Live,

@@ -433,10 +433,10 @@ fn several_errors_are_told_at_once() {
     assert_eq!(errors.len(), 5, "{errors:?}");
     for (error, start) in errors.iter().zip([
         "test.toml:2: unknown key `server.bnd`",
-        "environment variable POSTROOM__NOTHING__HERE: unknown key `nothing`",
         "test.toml:3: `server.body_limit` is `5`",
-        "test.toml:6: a client without `id`",
         "test.toml:5: `supervisor.heartbeat` is `\"x\"`",
+        "test.toml:6: a client without `id`",
+        "environment variable POSTROOM__NOTHING__HERE: unknown key `nothing`",
     ]) {
         assert!(error.starts_with(start), "{error}");
     }
@@ -450,6 +450,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line_and_without_its_text() {
     let missing = Sources { files: vec!["/not/there.toml".into()], ..Sources::default() };
     let error = Config::load(&missing).expect_err("an error").to_string();
     assert!(error.starts_with("/not/there.toml: cannot read the configuration file: "), "{error}");
+    assert!(error.ends_with("; write it, or name another one with `--config`"), "{error}");
 }
 
 #[test]
@@ -610,8 +611,8 @@ fn kinds_and_channels_are_checked_against_the_registry() {
     assert_eq!(
         messages,
         [
-            "unknown channel in `clients.a.channels.fax`: known are `sms`, `email`",
             "unknown channel in `clients.a.channels.smss`: the nearest known channel is `sms`",
+            "unknown channel in `clients.a.channels.fax`: known are `sms`, `email`",
         ]
     );
 }

@@ -102,7 +102,10 @@ impl ReloadReport {
         let (via, took_ms) = (self.by.actor.as_str(), self.took_ms());
         match self.outcome {
             ReloadOutcome::Applied => {
-                let changed = listed(&self.changed);
+                let changed = match self.changed.as_slice() {
+                    [] => "no value that runs".to_owned(),
+                    changed => listed(changed),
+                };
                 tracing::info!(
                     by = via,
                     hash = self.hash,
@@ -113,6 +116,15 @@ impl ReloadReport {
                 if self.pending != old_pending && !self.pending.is_empty() {
                     let keys = listed(&self.pending);
                     tracing::warn!(keys, "these changes of the configuration wait for a restart");
+                }
+                let taken_back: Vec<&str> =
+                    self.taken_back(old_pending).map(|it| it.key.as_str()).collect();
+                if !taken_back.is_empty() {
+                    let keys = taken_back.join(", ");
+                    tracing::info!(
+                        keys,
+                        "these keys wait for a restart no more: the files say what runs"
+                    );
                 }
             }
             ReloadOutcome::Unchanged => {
@@ -131,6 +143,15 @@ impl ReloadReport {
                 }
             }
         }
+    }
+
+    /// Those of `old_pending` that no longer wait for a restart: the files say what runs.
+    fn taken_back<'a>(
+        &'a self,
+        old_pending: &'a [ChangedKey],
+    ) -> impl Iterator<Item = &'a ChangedKey> {
+        let waits = |key: &str| self.pending.iter().any(|it| it.key == key);
+        old_pending.iter().filter(move |it| !waits(&it.key))
     }
 
     /// When it changed what runs; `None` if it did not.
@@ -173,6 +194,13 @@ impl ReloadReport {
             ..self.by.entry("config.reload")
         };
         let mut rows: Vec<AuditEntry> = keys.iter().take(AUDITED_MAX).map(row).collect();
+        rows.extend(self.taken_back(old_pending).map(|change| AuditEntry {
+            target: Some(change.key.clone()),
+            old_value: change.new.clone(),
+            new_value: change.old.clone(),
+            note: Some("waits for a restart no more".to_owned()),
+            ..self.by.entry("config.reload")
+        }));
         if let Some(more @ 1..) = keys.len().checked_sub(AUDITED_MAX) {
             let note = format!("and {more} more keys");
             rows.push(AuditEntry { note: Some(note), ..self.by.entry("config.reload") });
@@ -238,11 +266,18 @@ mod tests {
         let last = rows.last().unwrap();
         assert_eq!((last.target.as_deref(), last.note.as_deref()), (None, Some("and 6 more keys")));
         let report = ReloadReport { changed: Vec::new(), ..report };
-        let rows = report.audit(&[old]);
+        let rows = report.audit(std::slice::from_ref(&old));
         let row = rows.first().unwrap();
         assert_eq!((rows.len(), row.target.as_deref()), (1, Some("database.url")));
         assert_eq!(row.note.as_deref(), Some("waits for a restart"));
         assert_eq!((row.old_value.as_deref(), row.new_value.as_deref()), (Some("8"), Some("16")));
+        // Both are taken back.
+        let report = ReloadReport { pending: Vec::new(), ..report };
+        let rows = report.audit(&[old, new]);
+        let row = rows.first().unwrap();
+        assert_eq!((rows.len(), row.target.as_deref()), (2, Some("server.bind")));
+        assert_eq!(row.note.as_deref(), Some("waits for a restart no more"));
+        assert_eq!((row.old_value.as_deref(), row.new_value.as_deref()), (Some("16"), Some("8")));
     }
 
     #[test]

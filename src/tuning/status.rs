@@ -16,6 +16,8 @@ pub struct TuningStatus {
     pub loaded_at: Timestamp,
     /// What the last reload did; `None` if there was none since the start.
     pub last: Option<Arc<ReloadReport>>,
+    /// The last reload that was applied; `None` if there was none since the start.
+    pub last_applied: Option<Arc<ReloadReport>>,
     /// The keys that wait for a restart.
     pub pending: Vec<ChangedKey>,
     /// What is still being changed in the database because of the last reload: `caps`, `clients`,

@@ -125,6 +125,7 @@ impl TunerTask {
             running: running.clone(),
             loaded_at: wall_clock(),
             last: None,
+            last_applied: None,
             pending: Vec::new(),
             applying: Vec::new(),
         };
@@ -339,9 +340,18 @@ impl TunerTask {
         if let Err(error) = self.rows.try_send(report.audit(&old.pending)) {
             tracing::error!(%error, "a reload is missing from the audit log");
         }
-        let (running, last) = (self.running.clone(), Some(report.clone()));
-        let pending = report.pending.clone();
-        let status = TuningStatus { running, loaded_at, last, pending, applying };
+        let last_applied = match outcome {
+            ReloadOutcome::Applied => Some(report.clone()),
+            ReloadOutcome::Unchanged | ReloadOutcome::Refused => old.last_applied.clone(),
+        };
+        let status = TuningStatus {
+            running: self.running.clone(),
+            loaded_at,
+            last: Some(report.clone()),
+            last_applied,
+            pending: report.pending.clone(),
+            applying,
+        };
         self.status.send_replace(Arc::new(status));
         (self.setup.on_reload)(Some(&report));
         report
@@ -394,7 +404,7 @@ fn load(files: &mut FileWatch, running: &Loaded) -> Result<Loaded, ConfigErrors>
 fn lost(path: &Path, how: &str) -> ConfigErrors {
     let name = path.display().to_string();
     let message = format!(
-        "`{name}` is {how}, and had values before: write it again, or a comment alone if its values are to end"
+        "is {how}, and had values before: write it again, or a comment alone if its values are to end"
     );
     ConfigErrors(vec![ConfigError { origin: Some(name), key: None, message }])
 }

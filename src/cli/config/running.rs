@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{admin::Remote, failure::Failure, files::Files, http::block_on},
-    config::{Applies, EffectiveValue, Loaded},
+    config::{Applies, EffectiveValue, Loaded, inherited_by_kind},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,9 +49,9 @@ pub(super) struct RunningOverride {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct RunningDifference {
     pub(super) key: String,
-    /// `None` if the daemon has no such key.
+    /// `None` if the daemon has no such value.
     pub(super) running: Option<String>,
-    /// `None` if there is no such key here.
+    /// `None` if there is no such value here.
     pub(super) here: Option<String>,
     /// When the value here would apply, if the daemon read these files.
     pub(super) applies: Applies,
@@ -87,11 +87,22 @@ impl RunningConfig {
 fn differences(running: &[RunningValue], here: &[EffectiveValue]) -> Vec<RunningDifference> {
     let by_key: BTreeMap<&str, &RunningValue> =
         running.iter().map(|value| (value.key.as_str(), value)).collect();
-    let of_here = here
-        .iter()
-        .map(|value| (value.key.as_str(), by_key.get(value.key.as_str()).copied(), Some(value)));
+    // What a kind does not set itself is compared as it is in force.
+    let of_running = |key: &str| {
+        let own = by_key.get(key);
+        own.or_else(|| by_key.get(inherited_by_kind(key)?.as_str())).copied()
+    };
+    let of_all = |key: &str| {
+        let key = inherited_by_kind(key)?;
+        here.iter().find(|it| it.key == key)
+    };
+    let of_here =
+        here.iter().map(|value| (value.key.as_str(), of_running(&value.key), Some(value)));
     let is_gone = |value: &&RunningValue| here.iter().all(|it| it.key != value.key);
-    let gone = running.iter().filter(is_gone).map(|value| (value.key.as_str(), Some(value), None));
+    let gone = running
+        .iter()
+        .filter(is_gone)
+        .map(|value| (value.key.as_str(), Some(value), of_all(&value.key)));
     let all = of_here.chain(gone).filter(|(_, running, here)| {
         running.map(|it| &it.value) != here.map(|it: &EffectiveValue| &it.value)
     });
@@ -146,9 +157,9 @@ mod tests {
             told,
             [
                 "server.workers Some(\"0\") Some(\"2\") restart",
-                "pools.SMS_INBOUND_POST_PROCESS.paused None Some(\"true\") live",
+                "pools.SMS_INBOUND_POST_PROCESS.paused Some(\"false\") Some(\"true\") live",
                 "pools.default.size Some(\"4\") Some(\"8\") live",
-                "pools.SELF_CHECK.size Some(\"1\") None live",
+                "pools.SELF_CHECK.size Some(\"1\") Some(\"8\") live",
             ]
         );
     }

@@ -10,7 +10,7 @@ use crate::{
         problem::{Cause, Problem},
     },
     store::Via,
-    tuning::{ReloadBy, ReloadOutcome, ReloadReport},
+    tuning::{ReloadBy, ReloadOutcome, ReloadReport, TuningStatus},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub(super) async fn show(
     objects::object(ConfigJson {
         hash: status.running.hash(),
         loaded_at: status.loaded_at,
-        last_reload: status.last.as_deref().map(|report| ReportJson::of(report, &status.applying)),
+        last_reload: status.last.as_deref().map(|report| ReportJson::of(report, &status)),
         pending: status.pending.iter().map(ChangeJson::of).collect(),
         applying: &status.applying,
         values: values.into_iter().map(value).collect(),
@@ -72,7 +72,7 @@ pub(super) async fn reload(state: web::Data<ApiState>, request: HttpRequest) -> 
         Problem::new(Cause::Draining, "the daemon is stopping, and reloads nothing any more")
     })?;
     let status = state.tuner.status();
-    let spelled = ReportJson::of(&report, &status.applying);
+    let spelled = ReportJson::of(&report, &status);
     if report.outcome != ReloadOutcome::Refused {
         return objects::object(spelled);
     }
@@ -150,10 +150,36 @@ struct ReportJson<'a> {
     took_ms: u64,
     /// What is still being changed in the database.
     applying: &'a [&'static str],
+    /// The last reload that was applied, if this one was not.
+    last_applied: Option<AppliedJson<'a>>,
+}
+
+/// A reload that was applied before.
+#[derive(Debug, Serialize)]
+struct AppliedJson<'a> {
+    at: Timestamp,
+    trigger: Via,
+    by: &'a str,
+    changed: Vec<ChangeJson<'a>>,
+}
+
+impl<'a> AppliedJson<'a> {
+    fn of(report: &'a ReloadReport) -> Self {
+        Self {
+            at: report.at,
+            trigger: report.by.via,
+            by: &report.by.actor,
+            changed: report.changed.iter().map(ChangeJson::of).collect(),
+        }
+    }
 }
 
 impl<'a> ReportJson<'a> {
-    fn of(report: &'a ReloadReport, applying: &'a [&'static str]) -> Self {
+    fn of(report: &'a ReloadReport, status: &'a TuningStatus) -> Self {
+        let before = match report.outcome {
+            ReloadOutcome::Applied => None,
+            ReloadOutcome::Unchanged | ReloadOutcome::Refused => status.last_applied.as_deref(),
+        };
         Self {
             outcome: report.outcome,
             trigger: report.by.via,
@@ -165,7 +191,8 @@ impl<'a> ReportJson<'a> {
             overruled: report.overruled.iter().map(OverruledJson::of).collect(),
             errors: report.errors.iter().map(ErrorJson::of).collect(),
             took_ms: report.took_ms(),
-            applying,
+            applying: &status.applying,
+            last_applied: before.map(AppliedJson::of),
         }
     }
 }

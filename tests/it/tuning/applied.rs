@@ -13,11 +13,12 @@ use crate::{
         web::{ask, sms},
     },
 };
+use reqwest::Method;
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_and_the_api_are_always_answered() {
-    let daemon = Daemon::start(Options::default()).await;
+    let mut daemon = Daemon::start(Options::default()).await;
     daemon.signal("HUP");
     eventually(SOON, async || (reloads(&daemon, "unchanged").await == 1).then_some(())).await;
     assert!(daemon.log().contains("configuration unchanged by=\"signal\""), "{}", daemon.log());
@@ -33,6 +34,28 @@ async fn sighup_and_the_api_are_always_answered() {
     let config = config(&daemon).await;
     assert_eq!(config["last_reload"]["trigger"], "command", "{}", config["last_reload"]);
     assert_eq!((&config["hash"], config["pending"].as_array().unwrap().len()), (&hash.into(), 0));
+    // The signal comes before the files are read by themselves, mostly.
+    let by_signal = "configuration applied by=\"signal\"";
+    for size in 9..20 {
+        daemon.configure(&format!("[pools.SELF_CHECK]\nsize = {size}\n"));
+        daemon.signal("HUP");
+        runs_soon(&daemon, "pools.SELF_CHECK.size", &size.to_string()).await;
+        if daemon.log().contains(by_signal) {
+            break;
+        }
+    }
+    assert!(daemon.log().contains(by_signal), "{}", daemon.log());
+    let rows = async || {
+        let rows = ask(daemon.api(Method::GET, "/audit?actor=signal")).await;
+        rows.items().first().cloned()
+    };
+    let row = eventually(PROMPT, rows).await;
+    let told = [&row["action"], &row["via"], &row["target"]];
+    assert_eq!(told, ["config.reload", "signal", "pools.SELF_CHECK.size"], "{row}");
+    // Who asks later is told what was applied last.
+    let output = reload_command(&daemon, &[]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("applied last at ") && told.contains("pools.SELF_CHECK.size"), "{told}");
     assert!(daemon.is_running());
 }
 

@@ -65,11 +65,19 @@ async fn each_way_to_write_a_file_is_applied_once() {
         way(&path, &sized(size));
         runs_soon(&daemon, KEY, &size.to_string()).await;
     }
+    // One that is written in two steps within a second, and read in between.
+    let mut every = tokio::time::interval(Duration::from_millis(400));
+    every.tick().await;
+    in_place(&path, "[pools.default]\nsize = ");
+    every.tick().await;
+    in_place(&path, &sized(20));
+    runs_soon(&daemon, KEY, "20").await;
+    assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
     // However often a file was touched, it says the same.
     assert_eq!(reload(&daemon).await.outcome(), "unchanged");
-    assert_eq!(reloads(&daemon, "applied").await, 5, "{}", daemon.log());
+    assert_eq!(reloads(&daemon, "applied").await, 6, "{}", daemon.log());
     assert_eq!(reloads(&daemon, "refused").await, 0, "{}", daemon.log());
-    assert_eq!(daemon.log().matches("configuration applied").count(), 5, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("configuration applied").count(), 6, "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

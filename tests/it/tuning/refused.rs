@@ -80,7 +80,7 @@ async fn a_file_that_is_emptied_is_refused_and_what_it_said_runs_on() {
     fs::write(daemon.directory().join("test.toml"), "").unwrap();
     eventually(PROMPT, async || (reloads(&daemon, "refused").await == 1).then_some(())).await;
     assert_eq!(value(&daemon, "ingest.queue").await.as_deref(), Some("100"));
-    assert!(daemon.log().contains("test.toml` is empty"), "{}", daemon.log());
+    assert!(daemon.log().contains("test.toml: is empty"), "{}", daemon.log());
     fs::write(daemon.directory().join("test.toml"), "# nothing\n").unwrap();
     runs_soon(&daemon, "ingest.queue", "4096").await;
 }
