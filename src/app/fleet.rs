@@ -21,6 +21,7 @@ pub(super) async fn open_overrides(
         kinds: registry.kind_names(),
         version: parts.membership.overrides(),
         ignores_stored,
+        is_alone: parts.membership.is_alone(),
     };
     PoolOverrides::open(setup, &parts.live).await
 }

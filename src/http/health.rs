@@ -275,6 +275,9 @@ fn config(state: &State) -> Check {
     if !kinds.is_empty() {
         details.push(format!("overridden by operators: {}", kinds.join(", ")));
     }
+    if state.tuner.ignores_overrides() {
+        details.push("overrides of pools are ignored here (--ignore-overrides)".to_owned());
+    }
     let is_closed = state.tuner.is_closed();
     if is_closed {
         details.push("nothing is reloaded any more: the daemon ends".to_owned());

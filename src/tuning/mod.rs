@@ -69,6 +69,7 @@ pub struct Tuner {
     closing: CancellationToken,
     /// Cancelled when all is written.
     closed: CancellationToken,
+    ignores_overrides: bool,
 }
 
 impl Tuner {
@@ -82,6 +83,7 @@ impl Tuner {
         let (rows, told) = mpsc::channel(ROWS_WAITING_MAX);
         let (changes, asked_overrides) = mpsc::channel(ASKED_MAX);
         let (applying, set) = watch::channel(overrides.applying());
+        let ignores_overrides = overrides.ignores_stored();
         let (store, live) = (setup.store.clone(), setup.live.clone());
         let written = Written::new(&setup.running.config);
         let task = TunerTask::new(setup, wishes, set, rows.clone());
@@ -97,6 +99,7 @@ impl Tuner {
             stopping: stopping.clone(),
             closing: closing.clone(),
             closed: closed.clone(),
+            ignores_overrides,
         };
         let work = async move {
             // Cancels it whatever ends the work.
@@ -171,6 +174,11 @@ impl Tuner {
     /// True once its work is over: nothing is reloaded any more, and no override changes.
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
+    }
+
+    /// True if this node was started without the overrides that are kept for all nodes.
+    pub const fn ignores_overrides(&self) -> bool {
+        self.ignores_overrides
     }
 
     /// The state of the configuration.

@@ -34,6 +34,8 @@ pub struct NodeStatus {
     pub pending_keys: usize,
     /// True if it takes no more work.
     pub draining: bool,
+    /// True if overrides for all nodes do not apply on it.
+    pub ignores_overrides: bool,
     /// Its pools. Empty if the node works no jobs, or there are too many to tell.
     pub pools: Vec<PoolStatus>,
 }
@@ -91,6 +93,7 @@ impl NodeStatusSetup {
             loaded_at: tuning.loaded_at,
             pending_keys: tuning.pending.len(),
             draining: *self.is_draining.borrow(),
+            ignores_overrides: self.tuner.ignores_overrides(),
             pools: self.kinds.iter().map(pool).collect(),
         }
     }

@@ -40,6 +40,8 @@ pub struct OverridesSetup {
     pub version: watch::Receiver<i64>,
     /// True if overrides for all nodes do not apply here.
     pub ignores_stored: bool,
+    /// True if there can be no other node.
+    pub is_alone: bool,
 }
 
 /// A change that a person asks for.
@@ -61,10 +63,11 @@ pub enum OverrideError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// This node was started without overrides.
-    #[error(
-        "this node was started with --ignore-overrides: ask another node, or change the pool of this node only"
-    )]
-    Ignored,
+    #[error("{}", ignored(*.is_alone))]
+    Ignored {
+        /// True if there can be no other node.
+        is_alone: bool,
+    },
     /// It is kept, but does not run here yet.
     #[error("the override is kept, and does not run here yet: a reload takes too long")]
     Slow,
@@ -130,6 +133,11 @@ impl PoolOverrides {
             live.set(live.get().with_overrides(applying));
         }
         opened
+    }
+
+    /// True if overrides for all nodes do not apply here.
+    pub(super) const fn ignores_stored(&self) -> bool {
+        self.setup.ignores_stored
     }
 
     /// Those that apply now.
@@ -432,7 +440,9 @@ impl OverridesKeeper {
     ) -> Result<(), OverrideError> {
         let setup = &self.overrides.setup;
         let stored = match change {
-            Some(_) if setup.ignores_stored => return Err(OverrideError::Ignored),
+            Some(_) if setup.ignores_stored => {
+                return Err(OverrideError::Ignored { is_alone: setup.is_alone });
+            }
             Some(change) => {
                 let files = in_files(&self.overrides.live.get(), kind.0);
                 setup.stored.set(kind.0, change, files, entry).await?
@@ -488,6 +498,14 @@ impl OverridesKeeper {
         };
         tokio::time::timeout(RUNS_WITHIN, runs).await.unwrap_or(Err(OverrideError::Slow))
     }
+}
+
+/// Why a node without overrides does not change them, and the way out.
+fn ignored(is_alone: bool) -> String {
+    let others = if is_alone { "start it without that" } else { "ask another node" };
+    format!(
+        "this node was started with --ignore-overrides: {others}, or change the pool of this node only (`--node ID`)"
+    )
 }
 
 /// Who has set a key.

@@ -176,8 +176,10 @@ on_both_daemons! {
         change(&daemon, CHECK, &json!({"size": 9})).await;
         daemon.configure("[pools.SELF_CHECK]\nsize = 9\ntimeout = \"50s\"\n");
         reload(&daemon).await;
-        let same = until(&daemon, CHECK, |pool| pool["override"].is_null()).await;
-        assert_eq!((&same["size"], &same["configured_size"]), (&json!(9), &json!(9)));
+        until(&daemon, CHECK, |pool| {
+            pool["override"].is_null() && (&pool["size"], &pool["configured_size"]) == (&json!(9), &json!(9))
+        })
+        .await;
         // While the daemon does not run, too, and only the key that has changed.
         change(&daemon, CHECK, &json!({"size": 6, "paused": true})).await;
         daemon.terminate();
@@ -229,7 +231,15 @@ on_both_daemons! {
         let running = pool(&daemon, CHECK).await;
         assert_eq!((&running["state"], &running["override"]), (&json!("running"), &Value::Null));
         assert!(daemon.log().contains("override paused = true is ignored here"), "{}", daemon.log());
-        change(&daemon, CHECK, &json!({"size": 5})).await.is_problem(409, "conflict");
+        assert_eq!(running["ignores_overrides"], true);
+        let refused = change(&daemon, CHECK, &json!({"size": 5})).await;
+        refused.is_problem(409, "conflict");
+        let way_out = if place.is_sqlite() { "start it without that" } else { "ask another node" };
+        assert!(refused.field("detail").contains(way_out), "{refused:?}");
+        let check = ask(daemon.get("/readyz")).await.body["checks"]["config"].clone();
+        let detail = "overrides of pools are ignored here (--ignore-overrides)";
+        assert_eq!(check, json!({"ok": true, "detail": detail}));
+        assert_eq!(get(&daemon, "/config").await.body["ignores_overrides"], true);
         // For this node only it can be changed.
         let node = get(&daemon, "/overview").await.field("node").to_owned();
         let here = change(&daemon, &format!("{CHECK}?node={node}"), &json!({"size": 5})).await;
@@ -274,8 +284,16 @@ on_both_daemons! {
         assert_eq!(get(&daemon, "/audit").await.items(), &[] as &[Value]);
     }
 
-    async fn a_change_by_hand_of_the_quarantine_is_in_the_audit_log(place: Place) {
-        let daemon = place.start("").await;
+    async fn a_change_by_hand_is_in_the_audit_log(place: Place) {
+        let daemon = place.start(&format!("[pools.{SMS}]\npaused = true\n")).await;
+        let job = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await.job_ids()[0].clone();
+        for action in ["cancel", "retry", "cancel"] {
+            let done = ask(daemon.api(Method::POST, &format!("/jobs/{job}/{action}"))).await;
+            assert_eq!(done.status, 200, "{done:?}");
+        }
+        let row = |action: &str| [action, "admin", "-", "-", "-"].map(str::to_owned);
+        let expected = [row("job.cancel"), row("job.retry"), row("job.cancel")];
+        assert_eq!(log_of(&daemon, &job).await, expected);
         let kept = ask(daemon.webhook("sms", "demo").json(&json!({"unknown": "x"}))).await;
         let id = kept.field("quarantine_id").to_owned();
         assert!(!id.is_empty(), "{kept:?}");
@@ -308,6 +326,12 @@ on_both_daemons! {
             assert!(told["host"].as_str().is_some_and(|it| !it.is_empty()), "{told}");
         }
         assert_eq!(node["status"]["draining"], false);
+        // It is seen again and again, also on SQLite, where it has no heartbeats.
+        eventually(PATIENCE, async || {
+            let seen_at = get(&daemon, "/nodes").await.items()[0]["seen_at"].clone();
+            (seen_at != node["seen_at"]).then_some(())
+        })
+        .await;
     }
 }
 

@@ -17,6 +17,10 @@ use serde_json::{Value, json};
 
 /// What is said if the hashes differ and no value that is shown does.
 const SECRET_DIFFERS: &str = "a secret or a certificate is another one: the hashes of all values differ, and no value that can be shown does";
+/// What is said if nothing differs.
+const NO_DIFFERENCE: &str = "no difference: the daemon runs with these values";
+/// What is said of a daemon that was started so.
+const IGNORES_OVERRIDES: &str = "overrides of pools for all nodes are ignored on its node: it was started with --ignore-overrides";
 /// What is said of secrets if other values differ.
 const SECRETS_UNKNOWN: &str = "secrets are not compared, since the daemon shows none";
 
@@ -48,8 +52,8 @@ pub(super) fn with_running(remote: Remote, files: Files) -> Result<(), Failure> 
     let is_same = running.hash == here.hash();
     if is_json {
         output::print_json(&running_document(&here, &running, &differences))?;
-    } else if is_same && running.overrides.is_empty() {
-        output::print("no difference: the daemon runs with these values")?;
+    } else if is_same && running.overrides.is_empty() && !running.ignores_overrides {
+        output::print(NO_DIFFERENCE)?;
     } else {
         output::print(&running_text(&running, &differences, is_same, &times))?;
     }
@@ -109,6 +113,7 @@ pub(super) fn running_document(
         "running_hash": running.hash,
         "items": differences,
         "overrides": running.overrides,
+        "ignores_overrides": running.ignores_overrides,
         "same_secrets": same_secrets,
     })
 }
@@ -120,6 +125,9 @@ fn running_text(
     times: &Times,
 ) -> String {
     let mut parts = Vec::new();
+    if is_same && running.overrides.is_empty() {
+        parts.push(NO_DIFFERENCE.to_owned());
+    }
     if !differences.is_empty() {
         parts.push(running_table(differences));
         parts.push(SECRETS_UNKNOWN.to_owned());
@@ -127,6 +135,7 @@ fn running_text(
         parts.push(SECRET_DIFFERS.to_owned());
     }
     parts.extend(running.overrides.iter().map(|it| override_text(it, times)));
+    parts.extend(running.ignores_overrides.then(|| IGNORES_OVERRIDES.to_owned()));
     parts.join("\n")
 }
 

@@ -14,6 +14,9 @@ pub(super) struct RunningConfig {
     pub(super) hash: String,
     values: Vec<RunningValue>,
     pub(super) overrides: Vec<RunningOverride>,
+    /// True if overrides for all nodes do not apply on its node.
+    #[serde(default)]
+    pub(super) ignores_overrides: bool,
 }
 
 /// A value that runs.

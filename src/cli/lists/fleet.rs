@@ -36,6 +36,7 @@ impl Listed for NodeList {
             hidden("status.loaded_at"),
             hidden("status.pending_keys"),
             hidden("status.draining"),
+            hidden("status.ignores_overrides"),
             POOLS_OF_NODE,
         ],
         below: nothing,

@@ -508,7 +508,12 @@ pub(in crate::cli) fn override_of(pool: &Value) -> String {
         output::line(&words)
     };
     let spelled: Vec<String> = keys.into_iter().flatten().map(spelled).collect();
-    if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join("; ") }
+    let is_ignoring = pool.get("ignores_overrides") == Some(&Value::Bool(true));
+    match spelled.as_slice() {
+        [] if is_ignoring => "ignored on this node (--ignore-overrides)".to_owned(),
+        [] => output::NONE.to_owned(),
+        spelled => spelled.join("; "),
+    }
 }
 
 /// The list at `/api/v1/actors`.
@@ -591,6 +596,8 @@ mod tests {
                         on this node only: down again";
         assert_eq!(override_of(&pool), expected);
         assert_eq!(override_of(&json!({"override": null})), "-");
+        let ignores = json!({"override": null, "ignores_overrides": true});
+        assert_eq!(override_of(&ignores), "ignored on this node (--ignore-overrides)");
     }
 
     #[test]

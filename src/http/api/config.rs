@@ -56,6 +56,7 @@ pub(super) async fn show(
         applying: &status.applying,
         values: values.into_iter().map(value).collect(),
         overrides: &overrides,
+        ignores_overrides: state.tuner.ignores_overrides(),
     })
 }
 
@@ -92,6 +93,8 @@ struct ConfigJson<'a> {
     applying: &'a [&'static str],
     values: Vec<ValueJson<'a>>,
     overrides: &'a [OverrideJson<'a>],
+    /// True if overrides for all nodes do not apply on this node.
+    ignores_overrides: bool,
 }
 
 /// One value that runs. `override` is what an operator has set for it beside the files.

@@ -187,7 +187,7 @@ async fn done(
     state.tuner.change_pool(kind, change, is_for_this_node, entry).await.map_err(|error| {
         match error {
             OverrideError::Store(error) => error.into(),
-            OverrideError::Ignored => Problem::conflict(error.to_string()),
+            OverrideError::Ignored { .. } => Problem::conflict(error.to_string()),
             OverrideError::Slow => Problem::database_unavailable(error.to_string()),
             OverrideError::Stopping => Problem::new(Cause::Draining, error.to_string()),
         }
@@ -220,11 +220,13 @@ async fn objects_of(state: &ApiState, pools: &[PoolView]) -> Vec<PoolJson> {
     let backlog =
         |kind: &str| totals.as_ref().map(|_| pending.get(kind).copied().unwrap_or_default());
     let config = state.config.get();
-    let of = |pool: &PoolView| PoolJson {
+    let ignores_overrides = state.tuner.ignores_overrides();
+    let object = |pool: &PoolView| PoolJson {
         failed_per_minute: state.metrics.throughput().failed_per_minute(pool.kind.0),
+        ignores_overrides,
         ..PoolJson::of(pool, backlog(pool.kind.0), &config.pools)
     };
-    pools.iter().map(of).collect()
+    pools.iter().map(object).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -238,6 +240,8 @@ struct PoolJson {
     paused: bool,
     state: &'static str,
     r#override: Option<PoolOverrideJson>,
+    /// True if overrides for all nodes do not apply on this node.
+    ignores_overrides: bool,
     backlog: Option<i64>,
     restarts: u64,
     resumes_at: Option<Timestamp>,
@@ -334,6 +338,7 @@ impl PoolJson {
             paused: pool.paused,
             state,
             r#override: pools.override_of(pool.kind.0).and_then(PoolOverrideJson::of),
+            ignores_overrides: false,
             backlog,
             restarts: pool.restarts,
             resumes_at: pool.is_backing_off().then_some(pool.resumes_at),
