@@ -402,66 +402,27 @@ mod tests {
         };
         let pause = |paused: bool| change(None, Some(paused));
         let size = |size: usize| change(Some(size), None);
-        let none = || change(None, None);
+        let of_dana = |change| by("dana", Some("down"), Some(60), change);
+        let of_erin = |change| by("erin", None, None, change);
+        let of_kim = |change| by("kim", Some("a flood"), None, change);
         let dana = Some(("dana", Some("down"), 0, Some(60)));
+        let erin = Some(("erin", None, 5, None));
         let kim = Some(("kim", Some("a flood"), 5, None));
+        let noted = Some(("dana", Some("a flood"), 0, Some(60)));
+        let longer = Some(("dana", Some("down"), 0, Some(95)));
+        let (both, none) = (change(Some(4), Some(true)), change(None, None));
         // The first change, the second 5 ms later; what is said then of `size` and of `paused`.
         for (first, second, of_size, of_paused) in [
-            (
-                by("dana", Some("down"), Some(60), pause(true)),
-                by("erin", None, None, size(4)),
-                Some(("erin", None, 5, None)),
-                dana,
-            ),
-            (
-                by("dana", Some("down"), Some(60), size(4)),
-                by("erin", None, None, pause(true)),
-                dana,
-                Some(("erin", None, 5, None)),
-            ),
-            (
-                by("dana", Some("down"), Some(60), size(4)),
-                by("kim", Some("a flood"), None, size(5)),
-                kim,
-                None,
-            ),
-            (
-                by("dana", Some("down"), Some(60), size(4)),
-                by("kim", Some("a flood"), None, size(4)),
-                kim,
-                None,
-            ),
-            (
-                by("dana", Some("down"), Some(60), change(Some(4), Some(true))),
-                by("kim", None, None, pause(false)),
-                dana,
-                None,
-            ),
-            (
-                by("dana", Some("down"), Some(60), change(Some(4), Some(true))),
-                by("kim", None, None, size(8)),
-                None,
-                dana,
-            ),
-            (
-                by("dana", Some("down"), Some(60), change(Some(4), Some(true))),
-                by("kim", None, None, pause(true)),
-                dana,
-                Some(("kim", None, 5, None)),
-            ),
+            (of_dana(pause(true)), of_erin(size(4)), erin, dana),
+            (of_dana(size(4)), of_erin(pause(true)), dana, erin),
+            (of_dana(size(4)), of_kim(size(5)), kim, None),
+            (of_dana(size(4)), of_kim(size(4)), kim, None),
+            (of_dana(both.clone()), of_kim(pause(false)), dana, None),
+            (of_dana(both.clone()), of_kim(size(8)), None, dana),
+            (of_dana(both.clone()), of_erin(pause(true)), dana, erin),
             // One that names no key.
-            (
-                by("dana", Some("down"), Some(60), pause(true)),
-                by("kim", Some("still"), None, none()),
-                None,
-                Some(("dana", Some("still"), 0, Some(60))),
-            ),
-            (
-                by("dana", Some("down"), None, change(Some(4), Some(true))),
-                by("kim", None, Some(90), none()),
-                Some(("dana", Some("down"), 0, Some(95))),
-                Some(("dana", Some("down"), 0, Some(95))),
-            ),
+            (of_dana(pause(true)), of_kim(none.clone()), None, noted),
+            (of_dana(both), by("kim", None, Some(90), none), longer, longer),
         ] {
             let before = PoolOverride::changed(None, "SELF_CHECK", &first, FILES, NOW);
             let later = NOW.plus_millis(5);

@@ -395,7 +395,7 @@ DELIVER_REPLY is late by 1h; 2 webhooks are in quarantine
 last minute: 12.3 webhooks/s · 40.0 jobs/s · now: pending 36 · running 9 · drafts 1 · quarantine 2
   pool          state   size        busy backlog oldest restarts override
 > ANALYSE       running 8           3    12      -      1        -
-  DELIVER_REPLY paused  16 (file 8) 3    12      1h     1        by dana (provider down)
+  DELIVER_REPLY paused  16 (file 8) 3    12      1h     1        size = 16 by erin; paused = true by dana: provider down
   SELF_CHECK    running 8           3    12      -      1        -
 failed   job  kind    client error
 14:03:11 4711 ANALYSE acme   no route

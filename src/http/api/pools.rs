@@ -252,8 +252,8 @@ struct PoolJson {
     failed_per_minute: u64,
 }
 
-/// What operators have set beside the files. `by`, `note`, `at`, `expires_at` and `node` are those of
-/// the key that was set last; `keys` has them of each key.
+/// What operators have set beside the files. `by`, `note`, `at`, `expires_at` and `node` are those
+/// of the key that was set last; `keys` has them of each key.
 #[derive(Debug, Serialize)]
 struct PoolOverrideJson {
     size: Option<usize>,
