@@ -16,14 +16,26 @@ pub(super) async fn open_overrides(
 ) -> PoolOverrides {
     let setup = OverridesSetup {
         stored: parts.store.overrides(),
-        audit: parts.store.audit(),
         node: parts.store.node(),
         kinds: registry.kind_names(),
         version: parts.membership.overrides(),
+        joins_others: joins_others(parts).await,
         ignores_stored,
         is_alone: parts.membership.is_alone(),
     };
     PoolOverrides::open(setup, &parts.live).await
+}
+
+/// True if another node has given a sign of life lately.
+async fn joins_others(parts: &Parts) -> bool {
+    let lately = parts.live.get().supervisor.heartbeat.saturating_mul(2);
+    match parts.store.nodes().list().await {
+        Ok(nodes) => {
+            nodes.iter().any(|node| node.id != parts.store.node() && node.silent <= lately)
+        }
+        // Overrides cannot be read either, and are read later.
+        Err(_) => false,
+    }
 }
 
 /// What this node says of itself to the others. Dropping it ends that.

@@ -233,6 +233,14 @@ impl PoolOverride {
         self
     }
 
+    /// What a pool of which the files say `files` is under this override.
+    pub fn in_force(&self, files: PoolInFiles) -> PoolInFiles {
+        PoolInFiles {
+            size: self.size.as_ref().map_or(files.size, |it| it.value),
+            paused: self.paused.as_ref().map_or(files.paused, |it| it.value),
+        }
+    }
+
     /// The keys that are set.
     pub fn keys(&self) -> impl Iterator<Item = OverrideEntry<'_>> {
         let size = self.size.as_ref().map(|it| it.entry(OverrideKey::Size));
@@ -297,6 +305,16 @@ fn drop_cause<T: PartialEq + Copy>(
         Some(DropCause::EqualsFile)
     } else {
         (!is_base).then_some(DropCause::FileChanged)
+    }
+}
+
+impl PoolInFiles {
+    /// The value of a key, as in a file.
+    pub fn text_of(&self, key: OverrideKey) -> String {
+        match key {
+            OverrideKey::Size => self.size.to_string(),
+            OverrideKey::Paused => self.paused.to_string(),
+        }
     }
 }
 

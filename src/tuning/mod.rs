@@ -90,7 +90,7 @@ impl Tuner {
         let (status, shown) = (task.status(), task.status().subscribe());
         let (stopping, closing, closed) =
             <(CancellationToken, CancellationToken, CancellationToken)>::default();
-        let keeper = OverridesKeeper::new(overrides, applying, asked_overrides);
+        let keeper = OverridesKeeper::new(overrides, applying, asked_overrides, rows.clone());
         let tuner = Self {
             asked,
             overrides: changes,

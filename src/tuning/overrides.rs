@@ -11,7 +11,7 @@ use crate::{
         DropCause, DroppedKey, Id, JobKind, OverrideChange, OverrideKey, PoolInFiles, PoolOverride,
         SeenInFiles, Timestamp, backoff::AWAY_PAUSE,
     },
-    store::{Audit, AuditEntry, Overrides, StoreError, StoredOverrides, Via, wall_clock},
+    store::{AuditEntry, Overrides, StoreError, StoredOverrides, Via, wall_clock},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,14 +30,16 @@ const RUNS_WITHIN: Duration = Duration::from_secs(5);
 pub struct OverridesSetup {
     /// What is kept for all nodes.
     pub stored: Overrides,
-    /// For changes that are for this node only.
-    pub audit: Audit,
     /// The id of this process.
     pub node: Id,
     /// The kinds of this version. Overrides of others are left to nodes that know them.
     pub kinds: Vec<JobKind>,
     /// Tells when another node has changed something.
     pub version: watch::Receiver<i64>,
+    /// True if other nodes run already. Then overrides hold whatever the files of this node say:
+    /// they are no change of a file. If this node is the first, files may have changed since
+    /// overrides were made.
+    pub joins_others: bool,
     /// True if overrides for all nodes do not apply here.
     pub ignores_stored: bool,
     /// True if there can be no other node.
@@ -115,13 +117,14 @@ impl PoolOverrides {
     /// was paused must not start a job. Warns of each, since it may be long ago that somebody made
     /// it.
     pub async fn open(setup: OverridesSetup, live: &config::Live) -> Self {
+        let setup_joins = setup.joins_others;
         let mut opened = Self {
             setup,
             live: live.clone(),
             known: StoredOverrides { now: wall_clock(), ..StoredOverrides::default() },
             read_at: Instant::now(),
             is_stale: true,
-            has_read: false,
+            has_read: setup_joins,
             own: BTreeMap::new(),
             seen: HashMap::new(),
             next_try: Instant::now(),
@@ -154,7 +157,7 @@ impl PoolOverrides {
     /// When something is to be done: an override expires, or what failed is tried again.
     fn due_at(&self) -> Option<Instant> {
         let now = self.now();
-        let all = self.known.overrides.iter().chain(self.own.values());
+        let all = self.stored_here().chain(self.own.values());
         let ends = all.flat_map(PoolOverride::keys).filter_map(|it| it.set.expires_at);
         let expires_at = ends.min().map(|at| {
             let left = u64::try_from(at.millis_since(now)).unwrap_or_default();
@@ -227,14 +230,28 @@ impl PoolOverrides {
         }
     }
 
-    /// Judges all overrides of kinds that this version knows.
+    /// The overrides for all nodes that count here: of kinds that this version knows.
+    fn stored_here(&self) -> impl Iterator<Item = &PoolOverride> {
+        let is_known = |set: &&PoolOverride| self.setup.kinds.iter().any(|it| it.0 == set.kind);
+        let stored = (!self.setup.ignores_stored).then_some(&self.known.overrides);
+        stored.into_iter().flatten().filter(is_known)
+    }
+
+    /// What a kind's pool would be on this node without an override for this node only.
+    fn without_own(&self, kind: &str) -> PoolInFiles {
+        let files = in_files(&self.live.get(), kind);
+        let shared = self.stored_here().find(|it| it.kind == kind);
+        let shared =
+            shared.and_then(|it| it.clone().judge(files, self.seen_of(it), self.now()).applies);
+        shared.map_or(files, |it| it.in_force(files))
+    }
+
+    /// Judges all overrides that count here.
     fn judge(&self) -> OverridesNow {
         let (cfg, now) = (self.live.get(), self.now());
         let mut judged = OverridesNow::default();
         let mut applying = BTreeMap::new();
-        let is_known = |set: &&PoolOverride| self.setup.kinds.iter().any(|it| it.0 == set.kind);
-        let stored = (!self.setup.ignores_stored).then_some(&self.known.overrides);
-        for set in stored.into_iter().flatten().filter(is_known) {
+        for set in self.stored_here() {
             let of_one = set.clone().judge(in_files(&cfg, &set.kind), self.seen_of(set), now);
             applying.extend(of_one.applies.map(|it| (set.kind.as_str(), it)));
             if !of_one.dropped.is_empty() {
@@ -242,8 +259,10 @@ impl PoolOverrides {
             }
         }
         for (kind, set) in &self.own {
-            let of_one = set.clone().judge(in_files(&cfg, kind), SeenInFiles::default(), now);
             let shared = applying.remove(kind.as_str());
+            let files = in_files(&cfg, kind);
+            let beneath = shared.as_ref().map_or(files, |it: &PoolOverride| it.in_force(files));
+            let of_one = set.clone().judge(beneath, SeenInFiles::default(), now);
             let both = match of_one.applies {
                 Some(own) => Some(own.over(shared.as_ref())),
                 None => shared,
@@ -264,6 +283,8 @@ pub(super) struct OverridesKeeper {
     /// Where those that apply go.
     applying: watch::Sender<Vec<PoolOverride>>,
     asked: mpsc::Receiver<AskedOverride>,
+    /// Takes rows of the audit log about overrides of this node only.
+    rows: mpsc::Sender<Vec<AuditEntry>>,
 }
 
 /// What woke the keeper.
@@ -275,13 +296,15 @@ enum OverrideWake {
 }
 
 impl OverridesKeeper {
-    /// `applying` takes those that apply, and `asked` gives the changes.
+    /// `applying` takes those that apply, `asked` gives the changes, and `rows` takes rows of the
+    /// audit log.
     pub(super) fn new(
         overrides: PoolOverrides,
         applying: watch::Sender<Vec<PoolOverride>>,
         asked: mpsc::Receiver<AskedOverride>,
+        rows: mpsc::Sender<Vec<AuditEntry>>,
     ) -> Self {
-        Self { overrides, applying, asked }
+        Self { overrides, applying, asked, rows }
     }
 
     /// Runs until nobody can ask any more.
@@ -327,7 +350,7 @@ impl OverridesKeeper {
         let mut is_other = false;
         for (set, dropped) in over {
             if set.keys().any(|it| it.set.node.is_some()) {
-                self.drop_own(&set, &dropped).await;
+                self.drop_own(&set, &dropped);
                 is_other = true;
             } else if Instant::now() >= self.overrides.next_try {
                 is_other |= self.drop_stored(set, dropped).await;
@@ -359,7 +382,7 @@ impl OverridesKeeper {
     }
 
     /// The same for this node only.
-    async fn drop_own(&mut self, set: &PoolOverride, dropped: &[DroppedKey]) {
+    fn drop_own(&mut self, set: &PoolOverride, dropped: &[DroppedKey]) {
         let mut left = set.clone();
         for key in dropped {
             let (why, by) = (self.why(&set.kind, key), by_whom(set, key.key));
@@ -369,20 +392,25 @@ impl OverridesKeeper {
         self.overrides.own.remove(&set.kind);
         self.overrides.own.extend(left.unless_empty().map(|it| (set.kind.clone(), it)));
         let rows = dropped.iter().map(|key| self.row_of(&set.kind, key)).collect();
-        self.record(rows).await;
+        self.record(rows);
     }
 
-    /// Writes rows about overrides of this node only. The change is done already, so a failure
-    /// here does not undo it.
-    async fn record(&self, rows: Vec<AuditEntry>) {
-        if let Err(error) = self.overrides.setup.audit.record(rows).await {
+    /// Has rows about overrides of this node only written, as soon as the database takes them.
+    fn record(&self, rows: Vec<AuditEntry>) {
+        if let Err(error) = self.rows.try_send(rows) {
             tracing::error!(%error, "a change is missing from the audit log");
         }
     }
 
     /// Why a key was dropped, in words.
     fn why(&self, kind: &str, dropped: &DroppedKey) -> String {
-        let place = || self.place(kind, dropped.key);
+        let place = || {
+            let in_file = in_files(&self.overrides.live.get(), kind).text_of(dropped.key);
+            match in_file == dropped.in_file {
+                true => self.place(kind, dropped.key),
+                false => "the override for all nodes".to_owned(),
+            }
+        };
         match dropped.cause {
             DropCause::Expired => "its time is over".to_owned(),
             DropCause::EqualsFile => format!("{} says the same", place()),
@@ -416,7 +444,7 @@ impl OverridesKeeper {
     async fn answer(&mut self, asked: AskedOverride) {
         let AskedOverride { kind, change, is_for_this_node, entry, answer } = asked;
         let changed = if is_for_this_node {
-            self.change_own(kind, change, entry).await;
+            self.change_own(kind, change, entry);
             Ok(())
         } else {
             self.change_stored(kind, change, entry).await
@@ -447,24 +475,23 @@ impl OverridesKeeper {
                 let files = in_files(&self.overrides.live.get(), kind.0);
                 setup.stored.set(kind.0, change, files, entry).await?
             }
-            None => setup.stored.reset(kind.0, entry).await?,
+            None => {
+                let stored = setup.stored.reset(kind.0, entry.clone()).await?;
+                // Then the pool runs here as the files say, too.
+                self.change_own(kind, None, entry);
+                stored
+            }
         };
         self.overrides.set_known(stored);
         Ok(())
     }
 
-    async fn change_own(
-        &mut self,
-        kind: JobKind,
-        change: Option<OverrideChange>,
-        entry: AuditEntry,
-    ) {
-        let (files, node) =
-            (in_files(&self.overrides.live.get(), kind.0), self.overrides.setup.node);
+    fn change_own(&mut self, kind: JobKind, change: Option<OverrideChange>, entry: AuditEntry) {
+        let (beneath, node) = (self.overrides.without_own(kind.0), self.overrides.setup.node);
         let before = self.overrides.own.remove(kind.0);
         let after = change.and_then(|change| {
             let now = self.overrides.now();
-            let after = PoolOverride::changed(before.clone(), kind.0, &change, files, now)?;
+            let after = PoolOverride::changed(before.clone(), kind.0, &change, beneath, now)?;
             Some(after.for_node(node))
         });
         if before.is_none() && after.is_none() {
@@ -477,7 +504,7 @@ impl OverridesKeeper {
             ..entry
         };
         self.overrides.own.extend(after.map(|it| (kind.0.to_owned(), it)));
-        self.record(vec![entry]).await;
+        self.record(vec![entry]);
     }
 
     /// Waits until what applies runs.

@@ -64,8 +64,6 @@ pub(super) fn run(args: TopArgs, files: Files) -> Result<(), Failure> {
 
 /// A frame as plain text, as large as what it shows; in a terminal no wider than that.
 fn plain(state: &TopState, times: &Times) -> Result<String, Failure> {
-    // Otherwise `NO_COLOR` would win over `--color always` here.
-    crossterm::style::force_color_output(output::is_coloured());
     let painting = Painting { times, is_coloured: false, is_live: false };
     let (width, height) = view::size(state, painting, output::columns_of_terminal());
     let (width, height) = (side(width), side(height));
@@ -118,6 +116,8 @@ async fn live(
     let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
     let mut asked = ask_after(admin, interval);
     let mut stepping: LocalBoxFuture<'_, Result<String, AdminRefusal>> = idle();
+    // Otherwise `NO_COLOR` would win over `--color always` here.
+    crossterm::style::force_color_output(output::is_coloured());
     let painting = Painting { times, is_coloured: output::is_coloured(), is_live: true };
     loop {
         terminal.draw(|frame| view::draw(frame, &state, painting)).map_err(unusable)?;

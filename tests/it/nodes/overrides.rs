@@ -63,8 +63,13 @@ async fn a_pause_on_one_node_stops_the_claims_of_the_other() {
     let here = change(&other, &format!("{SMS}?node={id}"), &json!({"size": 2})).await;
     assert_eq!((&here.body["size"], &here.body["state"]), (&json!(2), &json!("paused")));
     assert_eq!(pool(&one, SMS).await["size"], 8);
-    // Ended on the other.
-    reset(&other, &format!("{SMS}/override")).await;
+    // What the file says is another value than that for all nodes.
+    let tried = change(&other, &format!("{SMS}?node={id}"), &json!({"paused": false})).await;
+    assert_eq!((&tried.body["size"], &tried.body["state"]), (&json!(2), &json!("running")));
+    assert_eq!(pool(&one, SMS).await["state"], "paused");
+    // Ended on the other, with what was for that node only.
+    let ended = reset(&other, &format!("{SMS}/override")).await;
+    assert_eq!((&ended.body["size"], &ended.body["override"]), (&json!(8), &Value::Null));
     until(&one, SMS, |pool| pool["state"] == "running" && pool["override"].is_null()).await;
     eventually(PATIENCE, async || {
         let job = ask(one.api(Method::GET, &format!("/jobs/{waits}"))).await;
@@ -90,6 +95,11 @@ async fn nodes_with_other_files_take_an_override_and_are_shown() {
         (&taken["configured_size"], &taken["override"]["base_size"]),
         (&json!(4), &json!(8))
     );
+    // Its file said so before: that it starts again is no change of the file.
+    other.terminate();
+    other.wait(PATIENCE).await;
+    other.start_again().await;
+    assert_eq!(pool(&other, SMS).await["size"], 16);
     // An edit of another key changes nothing; one of this key ends it for all, once.
     other.configure(&format!("{}timeout = \"50s\"\n", with(4)));
     until(&other, SMS, |pool| pool["timeout_ms"] == 50_000 && pool["size"] == 16).await;

@@ -172,8 +172,8 @@ on_both_daemons! {
         let daemon = start(&place, "", Some(128)).await;
         let held: Vec<TcpStream> =
             join_all((0..200).map(|_| opened_with(&daemon, "GET /healthz HTTP/1.1\r\nHo"))).await;
-        // Over new connections, each of which needs a descriptor. One whose head has not arrived may
-        // be closed for one of those that are still being accepted.
+        // Over new connections, each of which needs a descriptor. One whose head has not arrived
+        // may be closed for one of those that are still being accepted.
         let is_answered = async |request: &dyn Fn() -> reqwest::RequestBuilder| {
             let ask = async || try_ask(request().header("connection", "close")).await;
             let answer = eventually(PATIENCE, ask).await;
