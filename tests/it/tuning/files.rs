@@ -184,7 +184,7 @@ async fn the_local_file_appears_and_vanishes() {
         (reloads(&daemon, "refused").await == 1).then_some(())
     })
     .await;
-    assert!(daemon.log().contains("config/local.toml` is gone"), "{}", daemon.log());
+    assert!(daemon.log().contains("config/local.toml: is gone"), "{}", daemon.log());
     assert_eq!(value(&daemon, KEY).await.as_deref(), Some("22"));
     fs::write(&path, "# nothing\n").unwrap();
     runs_soon(&daemon, KEY, "8").await;
