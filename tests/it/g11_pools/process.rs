@@ -67,11 +67,12 @@ on_both_daemons! {
             let kind = usize::from(dice.percent(50));
             // Never the size of before, so that it changes in any case.
             let size = 1 + (sizes[kind] + dice.below(SIZE_MAX - 1)) % SIZE_MAX;
-            let before = std::mem::replace(&mut sizes[kind], size);
+            sizes[kind] = size;
             match step % 3 {
                 0 => {
-                    // A change of the file that comes later would end it.
-                    has_size(&daemon, KINDS[kind], before).await;
+                    // A change of the file that is read later would end it.
+                    let read = ask(daemon.api(Method::POST, "/config/reload")).await;
+                    assert_eq!(read.status, 200, "{read:?}");
                     let answer = patch(&daemon, KINDS[kind], size).await;
                     assert_eq!((answer.status, &answer.body["size"]), (200, &size.into()), "{answer:?}");
                 }
