@@ -3,7 +3,10 @@
 use super::{
     Page,
     jobs::count,
-    values::{self, CHANNELS_OF_DELIVERIES, CLIENTS_OF_DELIVERIES, each_with_each},
+    values::{
+        self, CHANNELS_OF_DELIVERIES, CLIENTS_OF_DELIVERIES, each_with_each, page_of_leads,
+        page_of_statuses,
+    },
 };
 use crate::domain::Id;
 use crate::store::engine::{
@@ -33,24 +36,12 @@ sql! {
 
     /// The same for some clients, channels and statuses, a page of each. By `deliveries_listed`,
     /// which is over `id + 0`.
-    static LIST_DELIVERIES_BY = concat!(
-        delivery!(),
-        "@rows($3, client_id text, channel text, status text) g join deliveries d on d.id @each( \
-           select x.id from deliveries x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
-             and x.id + 0 < $1 order by x.id + 0 desc limit $2) order by d.id desc limit $2"
-    );
+    static LIST_DELIVERIES_BY = concat!(delivery!(), page_of_statuses!("deliveries", "d"));
 
     /// The same for some leads, a page of each. Each other filter is off if its number is 0. By
     /// `deliveries_of_lead`.
-    static LIST_DELIVERIES_OF_LEADS = concat!(
-        delivery!(),
-        "@rows($3, lead_id bigint) g join deliveries d on d.id @each( \
-           select x.id from deliveries x where x.lead_id = g.lead_id and x.id < $1 \
-             and ($4 = 0 or x.client_id in (select f.value from @rows($5, value text) f)) \
-             and ($6 = 0 or x.channel in (select f.value from @rows($7, value text) f)) \
-             and ($8 = 0 or x.status in (select f.value from @rows($9, value text) f)) \
-           order by x.id desc limit $2) order by d.id desc limit $2"
-    );
+    static LIST_DELIVERIES_OF_LEADS =
+        concat!(delivery!(), page_of_leads!("deliveries", "d", "status"));
 }
 
 /// The statuses of deliveries.

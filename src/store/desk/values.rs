@@ -54,6 +54,58 @@ macro_rules! values {
     };
 }
 
+/// The newest rows of `$table` for some leads, a page of each, behind a list's columns of `$row`.
+/// Each other filter is off if its number is 0. The parameters are those of [`of_leads`], whose
+/// third filter is `$third`. By the index of the table that begins with `lead_id`.
+macro_rules! page_of_leads {
+    ($table:literal, $row:literal, $third:literal) => {
+        concat!(
+            "@rows($3, lead_id bigint) g join ",
+            $table,
+            " ",
+            $row,
+            " on ",
+            $row,
+            ".id @each( \
+               select x.id from ",
+            $table,
+            " x where x.lead_id = g.lead_id and x.id < $1 \
+                 and ($4 = 0 or x.client_id in (select f.value from @rows($5, value text) f)) \
+                 and ($6 = 0 or x.channel in (select f.value from @rows($7, value text) f)) \
+                 and ($8 = 0 or x.",
+            $third,
+            " in (select f.value from @rows($9, value text) f)) \
+               order by x.id desc limit $2) order by ",
+            $row,
+            ".id desc limit $2"
+        )
+    };
+}
+pub(super) use page_of_leads;
+
+/// The newest rows of `$table` for some clients, channels and statuses, a page of each, behind a
+/// list's columns of `$row`. By the index of the table over those and `id + 0`.
+macro_rules! page_of_statuses {
+    ($table:literal, $row:literal) => {
+        concat!(
+            "@rows($3, client_id text, channel text, status text) g join ",
+            $table,
+            " ",
+            $row,
+            " on ",
+            $row,
+            ".id @each( \
+               select x.id from ",
+            $table,
+            " x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
+                 and x.id + 0 < $1 order by x.id + 0 desc limit $2) order by ",
+            $row,
+            ".id desc limit $2"
+        )
+    };
+}
+pub(super) use page_of_statuses;
+
 sql! {
     /// By `jobs_listed`.
     pub(in crate::store) static CLIENTS_OF_JOBS = clients!("jobs", "true");

@@ -10,7 +10,7 @@ use super::{
     portions::{Heavy, portions},
     values::{
         self, CHANNELS_OF_DRAFTS, CHANNELS_OF_MESSAGES, CLIENTS_OF_DRAFTS, CLIENTS_OF_MESSAGES,
-        each_with_each,
+        each_with_each, page_of_leads, page_of_statuses,
     },
 };
 use crate::domain::Id;
@@ -89,15 +89,8 @@ sql! {
 
     /// The same for some leads, a page of each. Each other filter is off if its number is 0. By
     /// `messages_of_lead`.
-    static LIST_MESSAGES_OF_LEADS = concat!(
-        message!(),
-        "@rows($3, lead_id bigint) g join messages m on m.id @each( \
-           select x.id from messages x where x.lead_id = g.lead_id and x.id < $1 \
-             and ($4 = 0 or x.client_id in (select f.value from @rows($5, value text) f)) \
-             and ($6 = 0 or x.channel in (select f.value from @rows($7, value text) f)) \
-             and ($8 = 0 or x.direction in (select f.value from @rows($9, value text) f)) \
-           order by x.id desc limit $2) order by m.id desc limit $2"
-    );
+    static LIST_MESSAGES_OF_LEADS =
+        concat!(message!(), page_of_leads!("messages", "m", "direction"));
 
     /// Drafts, newest first. By primary key.
     static LIST_DRAFTS =
@@ -105,24 +98,12 @@ sql! {
 
     /// The same for some clients, channels and statuses, a page of each. By `drafts_listed`, which
     /// is over `id + 0`.
-    static LIST_DRAFTS_BY = concat!(
-        draft!(),
-        "@rows($3, client_id text, channel text, status text) g join drafts d on d.id @each( \
-           select x.id from drafts x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
-             and x.id + 0 < $1 order by x.id + 0 desc limit $2) order by d.id desc limit $2"
-    );
+    static LIST_DRAFTS_BY = concat!(draft!(), page_of_statuses!("drafts", "d"));
 
     /// The same for some leads, a page of each. Each other filter is off if its number is 0. By
     /// `drafts_of_lead`.
-    static LIST_DRAFTS_OF_LEADS = concat!(
-        draft!(),
-        "@rows($3, lead_id bigint) g join drafts d on d.id @each( \
-           select x.id from drafts x where x.lead_id = g.lead_id and x.id < $1 \
-             and ($4 = 0 or x.client_id in (select f.value from @rows($5, value text) f)) \
-             and ($6 = 0 or x.channel in (select f.value from @rows($7, value text) f)) \
-             and ($8 = 0 or x.status in (select f.value from @rows($9, value text) f)) \
-           order by x.id desc limit $2) order by d.id desc limit $2"
-    );
+    static LIST_DRAFTS_OF_LEADS =
+        concat!(draft!(), page_of_leads!("drafts", "d", "status"));
 
     /// These messages, newest first, with the first `$2` characters of long texts. By primary key.
     static READ_LISTED_MESSAGES =
