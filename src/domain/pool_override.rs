@@ -147,20 +147,11 @@ impl PoolOverride {
         seen: SeenInFiles,
         now: Timestamp,
     ) -> JudgedOverride {
-        let size = self.size.as_ref().and_then(|it| it.dropped(files.size, seen.size, now));
-        let size = size.map(|(value, cause)| DroppedKey {
-            key: OverrideKey::Size,
-            value,
-            in_file: files.size.to_string(),
-            cause,
-        });
-        let paused = self.paused.as_ref().and_then(|it| it.dropped(files.paused, seen.paused, now));
-        let paused = paused.map(|(value, cause)| DroppedKey {
-            key: OverrideKey::Paused,
-            value,
-            in_file: files.paused.to_string(),
-            cause,
-        });
+        let size = self.size.as_ref();
+        let size = size.and_then(|it| it.dropped(OverrideKey::Size, files.size, seen.size, now));
+        let paused = self.paused.as_ref();
+        let paused =
+            paused.and_then(|it| it.dropped(OverrideKey::Paused, files.paused, seen.paused, now));
         let dropped: Vec<DroppedKey> = [size, paused].into_iter().flatten().collect();
         dropped.iter().for_each(|it| self.clear(it.key));
         JudgedOverride { applies: self.unless_empty(), dropped }
@@ -274,11 +265,17 @@ impl PoolOverride {
 }
 
 impl<T: PartialEq + Copy + ToString> OverriddenKey<T> {
-    /// Its value and why it no longer applies; `None` while it does.
-    fn dropped(&self, in_file: T, seen: Option<T>, now: Timestamp) -> Option<(String, DropCause)> {
+    /// Why it, set for `key`, no longer applies; `None` while it does.
+    fn dropped(
+        &self,
+        key: OverrideKey,
+        in_file: T,
+        seen: Option<T>,
+        now: Timestamp,
+    ) -> Option<DroppedKey> {
         let is_over = self.set.expires_at.is_some_and(|at| at <= now);
         let cause = drop_cause(is_over, self.value, self.base, in_file, seen)?;
-        Some((self.value.to_string(), cause))
+        Some(DroppedKey { key, value: self.value.to_string(), in_file: in_file.to_string(), cause })
     }
 
     fn entry(&self, key: OverrideKey) -> OverrideEntry<'_> {
