@@ -38,7 +38,6 @@ fn changed_from(defaults: &[EffectiveValue], values: &[EffectiveValue]) -> Vec<C
     changed.chain(gone.filter_map(|value| difference(Some(value), None))).collect()
 }
 
-/// The id of a client, and the key below it.
 /// The client of a key, and the rest of the key.
 pub(super) fn in_client(key: &str) -> Option<(&str, &str)> {
     key.strip_prefix("clients.")?.split_once('.')

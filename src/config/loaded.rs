@@ -30,6 +30,7 @@ pub struct Loaded {
     sources: Arc<Sources>,
     files: FilesRead,
     hash: String,
+    shared_hash: String,
     /// What is expected of each key that was read.
     expected: Arc<BTreeMap<String, Expected>>,
 }
@@ -136,11 +137,8 @@ impl Loaded {
 
     /// Hex digits that are equal for two loads only if all values are that all nodes should have in
     /// common: sections that belong to a machine do not count.
-    pub fn shared_hash(&self) -> String {
-        let is_shared =
-            |value: &EffectiveValue| !OF_A_MACHINE.iter().any(|it| value.key.starts_with(it));
-        let shared: Vec<EffectiveValue> = self.values().into_iter().filter(is_shared).collect();
-        hash_of(&shared)
+    pub fn shared_hash(&self) -> &str {
+        &self.shared_hash
     }
 
     /// The files that were read, and those that would have been if they existed. A change in one of
@@ -225,9 +223,14 @@ impl Loaded {
             Some(mut config) => {
                 let values = values_of(&table, &files);
                 let hash = hash_of(&values);
+                let is_shared = |value: &&EffectiveValue| {
+                    !OF_A_MACHINE.iter().any(|it| value.key.starts_with(it))
+                };
+                let shared_hash = hash_of(values.iter().filter(is_shared));
                 let origins = values.into_iter().map(|value| (value.key, value.origin));
                 config.origins = Arc::new(origins.collect());
-                Ok(Self { config, table, sources, files, hash, expected: expected.into() })
+                let expected = expected.into();
+                Ok(Self { config, table, sources, files, hash, shared_hash, expected })
             }
             // `read` gives `None` only after it has noted an error, so this is not reached.
             None => Err(ConfigErrors(vec![ConfigError {
@@ -427,7 +430,7 @@ fn with_way_out(mut errors: ConfigErrors, changed: &[ChangedKey]) -> ConfigError
     errors
 }
 
-fn hash_of(values: &[EffectiveValue]) -> String {
+fn hash_of<'a>(values: impl IntoIterator<Item = &'a EffectiveValue>) -> String {
     let mut all = Sha256::new();
     for value in values {
         all.update(value.key.as_bytes());

@@ -89,7 +89,7 @@ impl NodeStatusSetup {
             host: host.to_owned(),
             role: self.role.as_str().to_owned(),
             config_hash: tuning.running.hash().to_owned(),
-            shared_hash: tuning.running.shared_hash(),
+            shared_hash: tuning.running.shared_hash().to_owned(),
             loaded_at: tuning.loaded_at,
             pending_keys: tuning.pending.len(),
             draining: *self.is_draining.borrow(),
