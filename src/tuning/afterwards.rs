@@ -22,6 +22,28 @@ const ROWS_MAX: usize = 10_000;
 /// How many rows are written at once.
 const ROWS_AT_ONCE: usize = 500;
 
+/// How many reloads and other changes may wait to be taken over by the writer of the audit log.
+const TAKEN_OVER_MAX: usize = 1_024;
+
+/// Takes rows of the audit log, which are written as soon as the database takes them.
+#[derive(Clone, Debug)]
+pub(super) struct AuditQueue(mpsc::Sender<Vec<AuditEntry>>);
+
+impl AuditQueue {
+    /// A queue, and what [`write_rows`] takes out of it.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Vec<AuditEntry>>) {
+        let (rows, told) = mpsc::channel(TAKEN_OVER_MAX);
+        (Self(rows), told)
+    }
+
+    /// Has these rows written. The change is done already, so a failure here does not undo it.
+    pub(super) fn record(&self, rows: Vec<AuditEntry>) {
+        if let Err(error) = self.0.try_send(rows) {
+            tracing::error!(%error, "a change is missing from the audit log");
+        }
+    }
+}
+
 /// What the database has of the configuration.
 #[derive(Debug)]
 pub(super) struct Written {

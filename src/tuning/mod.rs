@@ -26,7 +26,7 @@ pub use self::{
 };
 
 use self::{
-    afterwards::Written,
+    afterwards::{AuditQueue, Written},
     overrides::{AskedOverride, OverridesKeeper},
     task::{Asked, TunerTask},
 };
@@ -45,8 +45,6 @@ use tokio_util::sync::CancellationToken;
 const ASKED_MAX: usize = 64;
 /// How long somebody waits who changes a pool.
 const CHANGED_WITHIN: Duration = Duration::from_secs(30);
-/// How many reloads and other changes may wait to be taken over by the writer of the audit log.
-const ROWS_WAITING_MAX: usize = 1_024;
 
 /// Waits until this instant. Does not return if there is none.
 async fn until(at: Option<Instant>) {
@@ -61,7 +59,7 @@ async fn until(at: Option<Instant>) {
 pub struct Tuner {
     asked: mpsc::Sender<Asked>,
     overrides: mpsc::Sender<AskedOverride>,
-    rows: mpsc::Sender<Vec<AuditEntry>>,
+    rows: AuditQueue,
     status: watch::Receiver<Arc<TuningStatus>>,
     /// Cancelled when nothing is to be changed any more.
     stopping: CancellationToken,
@@ -73,14 +71,14 @@ pub struct Tuner {
 }
 
 impl Tuner {
-    /// Makes a tuner, and the work of its task, which the caller must run on a thread that may
-    /// block. The work ends after [`Tuner::close`].
+    /// Makes a tuner, and the work of its task, which the caller must run. The work ends after
+    /// [`Tuner::close`].
     pub fn new(
         setup: TunerSetup,
         overrides: PoolOverrides,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (asked, wishes) = mpsc::channel(ASKED_MAX);
-        let (rows, told) = mpsc::channel(ROWS_WAITING_MAX);
+        let (rows, told) = AuditQueue::new();
         let (changes, asked_overrides) = mpsc::channel(ASKED_MAX);
         let (applying, set) = watch::channel(overrides.applying());
         let ignores_overrides = overrides.ignores_stored();
@@ -154,9 +152,7 @@ impl Tuner {
     /// Has a row written to the audit log as soon as the database takes it. Changes that could not
     /// write theirs end here.
     pub fn record(&self, row: AuditEntry) {
-        if let Err(error) = self.rows.try_send(vec![row]) {
-            tracing::error!(%error, "a change is missing from the audit log");
-        }
+        self.rows.record(vec![row]);
     }
 
     /// Changes nothing any more. What is asked from now on is refused.

@@ -4,7 +4,7 @@
 //! The rule is in `domain/pool_override.rs`. While the database is away, what was read last applies
 //! on, and still ends by its time or by a change of the file.
 
-use super::until;
+use super::{afterwards::AuditQueue, until};
 use crate::{
     config,
     domain::{
@@ -117,14 +117,14 @@ impl PoolOverrides {
     /// was paused must not start a job. Warns of each, since it may be long ago that somebody made
     /// it.
     pub async fn open(setup: OverridesSetup, live: &config::Live) -> Self {
-        let setup_joins = setup.joins_others;
         let mut opened = Self {
+            // Beside other nodes, no file has changed just because this node starts.
+            has_read: setup.joins_others,
             setup,
             live: live.clone(),
             known: StoredOverrides { now: wall_clock(), ..StoredOverrides::default() },
             read_at: Instant::now(),
             is_stale: true,
-            has_read: setup_joins,
             own: BTreeMap::new(),
             seen: HashMap::new(),
             next_try: Instant::now(),
@@ -284,7 +284,7 @@ pub(super) struct OverridesKeeper {
     applying: watch::Sender<Vec<PoolOverride>>,
     asked: mpsc::Receiver<AskedOverride>,
     /// Takes rows of the audit log about overrides of this node only.
-    rows: mpsc::Sender<Vec<AuditEntry>>,
+    rows: AuditQueue,
 }
 
 /// What woke the keeper.
@@ -302,7 +302,7 @@ impl OverridesKeeper {
         overrides: PoolOverrides,
         applying: watch::Sender<Vec<PoolOverride>>,
         asked: mpsc::Receiver<AskedOverride>,
-        rows: mpsc::Sender<Vec<AuditEntry>>,
+        rows: AuditQueue,
     ) -> Self {
         Self { overrides, applying, asked, rows }
     }
@@ -392,14 +392,7 @@ impl OverridesKeeper {
         self.overrides.own.remove(&set.kind);
         self.overrides.own.extend(left.unless_empty().map(|it| (set.kind.clone(), it)));
         let rows = dropped.iter().map(|key| self.row_of(&set.kind, key)).collect();
-        self.record(rows);
-    }
-
-    /// Has rows about overrides of this node only written, as soon as the database takes them.
-    fn record(&self, rows: Vec<AuditEntry>) {
-        if let Err(error) = self.rows.try_send(rows) {
-            tracing::error!(%error, "a change is missing from the audit log");
-        }
+        self.rows.record(rows);
     }
 
     /// Why a key was dropped, in words.
@@ -504,7 +497,7 @@ impl OverridesKeeper {
             ..entry
         };
         self.overrides.own.extend(after.map(|it| (kind.0.to_owned(), it)));
-        self.record(vec![entry]);
+        self.rows.record(vec![entry]);
     }
 
     /// Waits until what applies runs.

@@ -1,7 +1,7 @@
 //! The task that owns what runs.
 
 use super::{
-    afterwards::Written,
+    afterwards::{AuditQueue, Written},
     debounce::Debounce,
     file_watch::FileWatch,
     report::{ReloadBy, ReloadOutcome, ReloadReport},
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{self, ConfigChange, ConfigError, ConfigErrors, Loaded, OverruledKey},
     domain::PoolOverride,
-    store::{AuditEntry, Store, wall_clock},
+    store::{Store, wall_clock},
     telemetry::config_metrics::ConfigMetrics,
 };
 use futures_util::future::BoxFuture;
@@ -82,7 +82,7 @@ pub(super) struct TunerTask {
     overruled: Vec<OverruledKey>,
     asked: mpsc::Receiver<Asked>,
     overrides: watch::Receiver<Vec<PoolOverride>>,
-    rows: mpsc::Sender<Vec<AuditEntry>>,
+    rows: AuditQueue,
     status: Arc<watch::Sender<Arc<TuningStatus>>>,
     /// Locked only by one work at a time: the task waits for it.
     files: Arc<Mutex<FileWatch>>,
@@ -118,7 +118,7 @@ impl TunerTask {
         setup: TunerSetup,
         asked: mpsc::Receiver<Asked>,
         overrides: watch::Receiver<Vec<PoolOverride>>,
-        rows: mpsc::Sender<Vec<AuditEntry>>,
+        rows: AuditQueue,
     ) -> Self {
         let running = Arc::new(setup.running.clone());
         let status = TuningStatus {
@@ -337,9 +337,7 @@ impl TunerTask {
         });
         report.log(&old.pending);
         self.setup.metrics.reloaded(outcome.as_str(), report.at, report.pending.len());
-        if let Err(error) = self.rows.try_send(report.audit(&old.pending)) {
-            tracing::error!(%error, "a reload is missing from the audit log");
-        }
+        self.rows.record(report.audit(&old.pending));
         let last_applied = match outcome {
             ReloadOutcome::Applied => Some(report.clone()),
             ReloadOutcome::Unchanged | ReloadOutcome::Refused => old.last_applied.clone(),
