@@ -85,8 +85,8 @@ fn fold(char: char, mut put: impl FnMut(char)) {
         'a'..='z' | '0'..='9' => put(char),
         'A'..='Z' => put(char.to_ascii_lowercase()),
         ' ' | '\n' => put(' '),
-        // Not decomposed: their compatible forms start with a blank.
-        '`' | '´' => put('\''),
+        // Not decomposed: its compatible form starts with a blank. `U+1FFD` is another code for it.
+        '´' | '\u{1ffd}' => put('\''),
         // Korean syllables are compared whole.
         '\u{ac00}'..='\u{d7a3}' => put(char),
         _ if char.is_ascii() => plain(char, &mut put),
@@ -97,7 +97,8 @@ fn fold(char: char, mut put: impl FnMut(char)) {
 /// Calls `put` with the folded form of a character that cannot be decomposed further.
 fn plain(part: char, put: &mut impl FnMut(char)) {
     match part {
-        '’' | '‘' | 'ʼ' | '‛' => put('\''),
+        // The grave accent has a wide form, which decomposes to it.
+        '`' | '’' | '‘' | 'ʼ' | '‛' => put('\''),
         '“' | '”' | '„' | '‟' | '«' | '»' => put('"'),
         '‐' | '‑' | '‒' | '–' | '—' | '−' => put('-'),
         // Marks that cannot be seen: joiners, directions, variants of a sign.
@@ -158,11 +159,19 @@ mod tests {
 
     #[test]
     fn what_comes_first_is_folded_like_everything_else() {
-        for char in ('\0'..='\u{7f}').filter(|char| *char != '`') {
+        for char in '\0'..='\u{7f}' {
             let (mut first, mut usual) = (String::new(), String::new());
             fold(char, |char| first.push(char));
             plain(char, &mut |char| usual.push(char));
             assert_eq!(first, usual, "{char:?}");
+        }
+    }
+
+    #[test]
+    fn each_character_is_folded_once_for_all() {
+        for char in '\0'..=char::MAX {
+            let once = folded(&format!("a{char}a"));
+            assert_eq!(folded(&once), once, "{char:?}");
         }
     }
 
