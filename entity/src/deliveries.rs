@@ -34,6 +34,10 @@ pub struct Model {
     pub created_at: Instant,
     /// When it left `sending`.
     pub settled_at: Option<Instant>,
+    /// The job that sends it.
+    pub job_id: Option<i64>,
+    /// The run of that job whose call may be on the wire; null if there is none.
+    pub marked_run: Option<i32>,
 }
 
 /// No relations: rows that belong together are read by their keys.

@@ -4,7 +4,7 @@ use crate::Instant;
 use sea_orm::entity::prelude::*;
 
 /// A draft.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "drafts")]
 pub struct Model {
     /// Its key.
@@ -36,6 +36,22 @@ pub struct Model {
     pub decided_at: Option<Instant>,
     /// The person or rule that decided.
     pub decided_by: Option<String>,
+    /// The tag of the message when the draft was written.
+    pub tag: Option<String>,
+    /// True if the text is a template as it was filled, which nobody changed.
+    pub from_template: bool,
+    /// How the gate decided: `send_now`, `send_later`, `needs_review` or `skip`.
+    pub gate_decision: Option<String>,
+    /// The evaluator's confidence, 0 to 1.
+    pub gate_confidence: Option<f64>,
+    /// The least confidence that would have passed.
+    pub gate_threshold: Option<f64>,
+    /// Why the gate decided so.
+    pub gate_reason: Option<String>,
+    /// When it is sent, unless something comes between.
+    pub send_at: Option<Instant>,
+    /// Why a person rejected it, in the person's words.
+    pub note: Option<String>,
 }
 
 /// No relations: rows that belong together are read by their keys.

@@ -22,5 +22,6 @@ pub mod nodes;
 pub mod operations;
 pub mod pool_overrides;
 pub mod quarantine;
+pub mod send_accounts;
 
 pub use self::instant::Instant;

@@ -46,6 +46,7 @@ mod m20261128_000010_job_channel;
 mod m20261128_000011_tuning;
 mod m20261128_000012_deliveries_listed;
 mod m20261128_000013_drafts_listed;
+mod m20261128_000015_sending;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -74,6 +75,7 @@ pub const TABLES: &[&str] = &[
     "pool_overrides",
     "quarantine",
     "quarantine_room",
+    "send_accounts",
 ];
 
 /// The list of all migrations, oldest first.
@@ -96,6 +98,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000011_tuning::Migration),
             Box::new(m20261128_000012_deliveries_listed::Migration),
             Box::new(m20261128_000013_drafts_listed::Migration),
+            Box::new(m20261128_000015_sending::Migration),
         ]
     }
 }

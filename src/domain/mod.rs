@@ -19,6 +19,7 @@ pub mod outcome;
 mod pool_override;
 pub mod quoted;
 mod role;
+pub mod sending;
 pub mod sentiment;
 pub mod text;
 pub mod time;

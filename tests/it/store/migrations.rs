@@ -190,6 +190,8 @@ on_both_databases! {
         .await;
         db.execute(&format!("insert into pool_overrides (kind, name, value, base, changed_by, changed_at) values ('SELF_CHECK', 'size', '3', '8', 'dana', {now})"))
             .await;
+        db.execute(&format!("insert into send_accounts (client_id, channel, state, paused_until, reason, since) values ('acme', 'sms', 'rate_limited', {now}, '429', {now})"))
+            .await;
         macro_rules! all {
             ($($table:ident),*) => { $(
                 let row = entity::$table::Entity::find().one(&db.db).await.unwrap();
@@ -198,7 +200,7 @@ on_both_databases! {
         }
         all!(
             audit, campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
-            nodes, operations, pool_overrides, quarantine
+            nodes, operations, pool_overrides, quarantine, send_accounts
         );
     }
 }
