@@ -3,7 +3,10 @@
 use crate::{
     channels::{self, AnyChannel, Channel},
     config::{Config, ConfigErrors},
-    domain::{ChannelDirectory, ChannelName, JobKind},
+    domain::{
+        ChannelDirectory, ChannelName, JobKind,
+        job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
+    },
     handlers::{self, Deps, JobHandler, post_process::PostProcess},
     supervisor::KindEntry,
 };
@@ -11,7 +14,7 @@ use std::sync::Arc;
 
 /// Kinds that the configuration may name before this version runs them, so that one configuration
 /// fits daemons of two versions.
-const KINDS_TO_COME: [JobKind; 2] = [JobKind("AUTO_SEND_DELAYED"), JobKind("DELIVER_REPLY")];
+const KINDS_TO_COME: [JobKind; 2] = [AUTO_SEND_DELAYED, DELIVER_REPLY];
 
 /// The channels and the job kinds of a daemon.
 #[derive(Clone, Default)]

@@ -14,6 +14,10 @@ pub struct JobKind(pub &'static str);
 pub const LEAD_SCORING: JobKind = JobKind("LEAD_SCORING_POST_PROCESS");
 /// The kind of jobs that do nothing. The canary and the benchmarks use it.
 pub const SELF_CHECK: JobKind = JobKind("SELF_CHECK");
+/// The kind of jobs that decide whether a draft that a rule wants to send may go out now.
+pub const AUTO_SEND_DELAYED: JobKind = JobKind("AUTO_SEND_DELAYED");
+/// The kind of jobs that send an approved draft through its provider.
+pub const DELIVER_REPLY: JobKind = JobKind("DELIVER_REPLY");
 /// The client of jobs that Postroom makes for itself.
 pub const SYSTEM_CLIENT: &str = "_system";
 
@@ -81,6 +85,8 @@ pub struct Job {
     pub message_id: Option<Id>,
     /// The draft that the job is about.
     pub draft_id: Option<Id>,
+    /// The fencing token of its claim, by which a write checks that the job is still its own.
+    pub run: i64,
     /// The number of this attempt, from 1. Snoozes, postponements and releases do not count.
     pub attempt: u32,
     /// The most attempts that the job may have.

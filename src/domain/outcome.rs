@@ -1,6 +1,6 @@
 //! The outcome of an attempt, and the changes that follow from it.
 
-use super::{ChannelName, Id, JobKind, Sentiment};
+use super::{ChannelName, Id, JobKind, Sentiment, Timestamp, sending::SendEnd};
 use std::time::Duration;
 
 /// What a handler returns. Panics, time-outs and shutdowns are no outcomes: the slot or the
@@ -22,6 +22,9 @@ pub enum Outcome {
     /// There is nothing left to do, for this reason: the message or the lead is gone
     /// (docs/RULES.md STATUS).
     Cancel(String),
+    /// The job made the call of a marked send, which ended so. Only this outcome settles the
+    /// delivery: any other end of a marked job makes it `uncertain` (G5).
+    Send(SendEnd),
 }
 
 /// What should change. A plain value: the recorder applies it in the transaction of the
@@ -59,6 +62,14 @@ pub enum Effect {
         body: String,
         /// The parts of a text message, within the bounds of its medium; empty on other media.
         parts: Vec<String>,
+        /// How it came about, and whether a rule sends it.
+        facts: DraftFacts,
+    },
+    /// A rule approves a draft, which is to be sent. A draft that is not pending any more stays as
+    /// it is.
+    ApproveDraft {
+        /// The draft.
+        draft_id: Id,
     },
     /// How good the lead is (1–4 each).
     Score {
@@ -93,4 +104,32 @@ pub enum Subject {
     OfTheJob,
     /// A draft: each draft of a message gets a job of its own.
     Draft(Id),
+    /// The draft that the same outcome adds. If it is not stored, the job finds no draft and ends.
+    NewDraft,
+}
+
+/// How a draft came about, and whether a rule sends it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DraftFacts {
+    /// The tag of the message that it answers.
+    pub tag: Option<Sentiment>,
+    /// True if the text is a filled template.
+    pub from_template: bool,
+    /// How the gate judged it; `None` if the gate was not asked.
+    pub gate: Option<GateVerdict>,
+}
+
+/// How the gate judged a draft.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateVerdict {
+    /// `send_now`, `send_later`, `needs_review` or `skip`.
+    pub decision: &'static str,
+    /// The evaluator's confidence, 0 to 1; `None` if it was not asked.
+    pub confidence: Option<f64>,
+    /// The least confidence that passes; `None` if none is asked for.
+    pub threshold: Option<f64>,
+    /// Why, in words.
+    pub reason: String,
+    /// When the draft is sent; `None` if no rule sends it.
+    pub send_at: Option<Timestamp>,
 }

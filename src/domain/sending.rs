@@ -23,6 +23,12 @@ pub enum SendEnd {
         /// What is wrong with the account, if the account is at fault. Then no attempt is used.
         account: Option<AccountTrouble>,
     },
+    /// No call was made, for no fault of the answer. It is tried again after this long, and no
+    /// attempt is used.
+    NotCalled {
+        /// The pause until then.
+        after: Duration,
+    },
     /// The provider refused it for good, for this reason.
     Failed {
         /// The cause, for an operator.
@@ -140,6 +146,9 @@ pub enum MaySend {
         draft: Option<&'static str>,
     },
 }
+
+/// Who has decided on a draft that a rule approved: `decided_by` as stored.
+pub const BY_RULE: &str = "automatic_reply";
 
 /// How long a send waits while the kill switch is off, until it is judged again.
 pub const SWITCHED_OFF_PAUSE: Duration = Duration::from_secs(30);

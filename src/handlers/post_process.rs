@@ -10,8 +10,12 @@ use crate::{
     channels::Channel,
     domain::{
         ChannelName, Conversation, Effect, Job, JobKind, Medium, Outcome, Sentiment,
-        drafting::DraftCase, event::Direction, job::LEAD_SCORING, opt_out::opt_out_words,
-        outcome::Subject, text, verdict,
+        drafting::DraftCase,
+        event::Direction,
+        job::LEAD_SCORING,
+        opt_out::opt_out_words,
+        outcome::{DraftFacts, Subject},
+        text, verdict,
     },
 };
 use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
@@ -147,6 +151,7 @@ fn decide(verdict: Verdict, channel: ChannelName) -> Vec<Effect> {
         subject,
         body,
         parts,
+        facts: DraftFacts { tag: Some(verdict.tag), ..DraftFacts::default() },
     }));
     effects.push(Effect::Enqueue {
         kind: LEAD_SCORING,
@@ -177,7 +182,7 @@ mod tests {
     fn a_message_is_judged_drafted_and_scored_in_that_order() {
         let it = conversation("any", "Can you call me tomorrow?");
         let effects = decide(verdict(&it, TEXT), ANY);
-        let [Effect::Judge(tag), Effect::AddDraft { channel, subject, body, parts }, scoring] =
+        let [Effect::Judge(tag), Effect::AddDraft { channel, subject, body, parts, .. }, scoring] =
             effects.as_slice()
         else {
             panic!("{effects:?}")

@@ -248,6 +248,7 @@ mod tests {
             client_id: "_system".to_owned(),
             lead_id: None,
             message_id: None,
+            draft_id: None,
             channel: None,
             run: 1,
             spared: 0,
@@ -255,6 +256,7 @@ mod tests {
             actor: None,
             duration: None,
             transition: Transition::Succeed(Vec::new()),
+            send: None,
         };
         let on_refused = Transition::Retry { after, reason: FailureReason::Error, error };
         Record { settlement, on_refused, guard: None }

@@ -23,6 +23,7 @@ mod overrides;
 mod prune;
 mod queue;
 mod reader;
+mod send_marker;
 mod statements;
 mod tables;
 
@@ -63,6 +64,7 @@ pub use self::{
     prune::{Prunable, Pruned, Pruning},
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
+    send_marker::{MarkedSend, Marking, SendMarker, SendRules},
     statements::statements,
 };
 
@@ -266,6 +268,11 @@ impl Store {
     /// For handlers.
     pub fn reader(&self) -> Reader {
         Reader { db: self.db.clone(), queue: self.conversations.clone() }
+    }
+
+    /// For the handler that sends answers.
+    pub fn send_marker(&self) -> SendMarker {
+        SendMarker { db: self.db.clone() }
     }
 
     /// For heartbeats, and for reading which nodes there are.

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         Id, Outcome,
         job::{FailureReason, Job, SELF_CHECK, SYSTEM_CLIENT},
+        sending::SendEnd,
     },
     handlers::JobHandler,
     recorder::{Record, Uncommitted},
@@ -53,9 +54,9 @@ pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) 
     // Run its handler.
     let (busy, started) = (setup.post.slot_is_busy(), Instant::now());
     setup.metrics.started(attempt.waited());
-    let transition = match attempt.is_client_known() {
+    let (transition, send) = match attempt.is_client_known() {
         true => attempt.run_handler(slot.handler.clone()).await,
-        false => attempt.leave_job(),
+        false => (attempt.leave_job(), None),
     };
     let took = started.elapsed();
     setup.metrics.ran(took);
@@ -82,7 +83,8 @@ pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) 
     let on_refused = attempt.failed(FailureReason::Error, "");
     if let Some(claimed) = slot.current.take() {
         let by = Some((slot.name.clone(), took));
-        hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
+        let end = RunEnd { transition, send, on_refused };
+        hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, end);
     }
     broken_by.map(|_| SlotEnd::Broken)
 }
@@ -101,7 +103,8 @@ pub(super) fn fail_without_slot(
     };
     let on_refused = attempt.failed(FailureReason::Error, "");
     let by = Some((slot_name, claimed.since.elapsed()));
-    hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, transition, on_refused);
+    let end = RunEnd { transition, send: None, on_refused };
+    hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, end);
 }
 
 /// The job still runs at the deadline of the shutdown: a failed attempt, and its retry is due at
@@ -116,16 +119,28 @@ pub(super) fn cut_off(setup: &SlotSetup, claimed: ClaimedJob, slot_name: String)
         false => Transition::Retry { after: Duration::ZERO, reason, error },
     };
     let by = Some((slot_name, claimed.since.elapsed()));
-    hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, transition.clone(), transition);
+    let end = RunEnd { on_refused: transition.clone(), transition, send: None };
+    hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, end);
 }
 
 /// No slot has started the job: another claim may take it. Uses no attempt.
 pub(super) fn give_back(uncommitted: &Uncommitted, node: Id, claimed: ClaimedJob) {
-    hand_to_recorder(uncommitted, node, claimed, None, Transition::Release, Transition::Release);
+    let (transition, on_refused) = (Transition::Release, Transition::Release);
+    let end = RunEnd { transition, send: None, on_refused };
+    hand_to_recorder(uncommitted, node, claimed, None, end);
+}
+
+/// The end of a run, for the recorder.
+struct RunEnd {
+    /// What happens to the job.
+    transition: Transition,
+    /// How the call of its send ended, if its handler says so.
+    send: Option<SendEnd>,
+    /// What happens to the job instead if `transition` cannot be stored.
+    on_refused: Transition,
 }
 
 /// Gives the recorder the end of a run. `by`: the slot that worked on it and for how long.
-/// `on_refused`: what happens to the job instead if `transition` cannot be stored.
 ///
 /// There is always room for it in the recorder: the room was taken before the claim.
 fn hand_to_recorder(
@@ -133,9 +148,9 @@ fn hand_to_recorder(
     node: Id,
     claimed: ClaimedJob,
     by: Option<(String, Duration)>,
-    transition: Transition,
-    on_refused: Transition,
+    end: RunEnd,
 ) {
+    let RunEnd { transition, send, on_refused } = end;
     let ClaimedJob { claim, guard, is_suspect, .. } = claimed;
     // A released job keeps its turn. A suspect must have none: it would be claimed with others.
     let without_turn = |transition| match matches!(transition, Transition::Release) {
@@ -150,6 +165,7 @@ fn hand_to_recorder(
         client_id: claim.job.client_id,
         lead_id: claim.job.lead_id,
         message_id: claim.job.message_id,
+        draft_id: claim.job.draft_id,
         channel: claim.job.channel,
         run: claim.run,
         spared: claim.spared,
@@ -157,6 +173,7 @@ fn hand_to_recorder(
         actor,
         duration,
         transition: without_turn(transition),
+        send,
     };
     let on_refused = without_turn(on_refused);
     uncommitted.record(Record { settlement, on_refused, guard: Some(guard) });
@@ -205,7 +222,7 @@ impl<'a> Attempt<'a> {
 
     /// Runs the handler's future on the threads of its kind: a panic comes back as an error, a
     /// time-out aborts the task, and a handler that never yields blocks no actor.
-    async fn run_handler<H: JobHandler>(&self, handler: Arc<H>) -> Transition {
+    async fn run_handler<H: JobHandler>(&self, handler: Arc<H>) -> (Transition, Option<SendEnd>) {
         let (job, setup, limit) = (self.job(), self.setup, self.config.timeout);
 
         // Start it.
@@ -222,7 +239,7 @@ impl<'a> Attempt<'a> {
         let work = async move { handler.handle(&of_handler).await }.instrument(span);
         let Some((mut task, guard)) = setup.work.spawn(work, setup.post.clone()) else {
             // The daemon is going down.
-            return Transition::Postpone { after: Duration::ZERO };
+            return (Transition::Postpone { after: Duration::ZERO }, None);
         };
 
         // Wait for its answer.
@@ -230,7 +247,9 @@ impl<'a> Attempt<'a> {
             Ok(Ok(outcome)) => {
                 return answered(outcome, job, self.config, rand::random());
             }
-            Ok(Err(error)) => return self.failed(FailureReason::Panic, &panic_text(error)),
+            Ok(Err(error)) => {
+                return (self.failed(FailureReason::Panic, &panic_text(error)), None);
+            }
             Err(_) => task.abort(),
         }
 
@@ -238,7 +257,8 @@ impl<'a> Attempt<'a> {
         // gets one.
         let is_over = tokio::time::timeout(STUCK_AFTER, &mut task).await.is_ok();
         if is_over || !guard.lose() {
-            return self.failed(FailureReason::Timeout, &format!("cut off after {limit:?}"));
+            let text = format!("cut off after {limit:?}");
+            return (self.failed(FailureReason::Timeout, &text), None);
         }
 
         // It keeps its thread.
@@ -246,7 +266,7 @@ impl<'a> Attempt<'a> {
         setup.work.renew();
         work::give_up_if_too_many_are_lost(&setup.board, &setup.config);
         let text = format!("cut off after {limit:?}, and still not over {STUCK_AFTER:?} later");
-        self.failed(FailureReason::Stuck, &text)
+        (self.failed(FailureReason::Stuck, &text), None)
     }
 
     fn failed(&self, reason: FailureReason, error: &str) -> Transition {
@@ -266,19 +286,54 @@ fn panic_text(error: JoinError) -> String {
     }
 }
 
-/// What follows from the handler's answer.
-fn answered(outcome: Outcome, job: &Job, config: PoolConfig, random: u64) -> Transition {
-    match outcome {
+/// What follows from the handler's answer for the job, and how the call of its send ended.
+fn answered(
+    outcome: Outcome,
+    job: &Job,
+    config: PoolConfig,
+    random: u64,
+) -> (Transition, Option<SendEnd>) {
+    let send = match &outcome {
+        Outcome::Send(end) => Some(end.clone()),
+        _ => None,
+    };
+    let transition = settled(outcome).unwrap_or_else(|error| {
+        let (attempt, max_attempts) = (job.attempt, job.max_attempts);
+        failed(FailureReason::Error, &error, attempt, max_attempts, config, random)
+    });
+    (transition, send)
+}
+
+/// What follows from an outcome that is the same whatever the attempt's number.
+fn settled(outcome: Outcome) -> Result<Transition, String> {
+    let reason = FailureReason::Error;
+    Ok(match outcome {
         Outcome::Done(effects) => Transition::Succeed(effects),
         Outcome::Snooze(after) => Transition::Snooze { after },
         Outcome::Postpone(after) => Transition::Postpone { after },
         Outcome::Cancel(reason) => Transition::Cancel { reason: shortened(&reason) },
-        Outcome::Fail(error) => {
-            Transition::Fail { reason: FailureReason::Error, error: shortened(&error) }
+        Outcome::Fail(error) => Transition::Fail { reason, error: shortened(&error) },
+        Outcome::Retry(error) => return Err(error),
+        Outcome::Send(end) => return after_send(&end),
+    })
+}
+
+/// What follows for the job from the end of its call. An account that is at fault costs its
+/// deliveries no attempt.
+///
+/// # Errors
+/// The error of an attempt that failed.
+fn after_send(end: &SendEnd) -> Result<Transition, String> {
+    let reason = FailureReason::Error;
+    match end {
+        SendEnd::Sent { .. } => Ok(Transition::Succeed(Vec::new())),
+        SendEnd::NotSent { account: Some(trouble), .. } => {
+            Ok(Transition::Postpone { after: trouble.pause })
         }
-        Outcome::Retry(error) => {
-            let (attempt, max_attempts) = (job.attempt, job.max_attempts);
-            failed(FailureReason::Error, &error, attempt, max_attempts, config, random)
+        SendEnd::NotSent { why, account: None } => Err(why.clone()),
+        SendEnd::NotCalled { after } => Ok(Transition::Postpone { after: *after }),
+        SendEnd::Failed { why } | SendEnd::Unknown { why } => {
+            Ok(Transition::Fail { reason, error: shortened(why) })
         }
     }
 }
@@ -329,6 +384,7 @@ mod tests {
             lead_id: None,
             message_id: None,
             draft_id: None,
+            run: i64::from(attempt),
             attempt,
             max_attempts,
             request_id: None,
@@ -345,7 +401,7 @@ mod tests {
             let transition = match kind {
                 0 => {
                     let outcome = Outcome::Retry("no".to_owned());
-                    answered(outcome, &job(attempt, max_attempts), CONFIG, random)
+                    answered(outcome, &job(attempt, max_attempts), CONFIG, random).0
                 }
                 1 => failed(FailureReason::Panic),
                 2 => failed(FailureReason::Stuck),

@@ -46,6 +46,11 @@ sql! {
     static READ_BLOCKED_KINDS =
         "select distinct kind, client_id from job_blocked where line @ids($1)";
 
+    /// Those of these drafts whose send is marked: a call may be on the wire. By
+    /// `deliveries_of_draft`.
+    static READ_MARKED_DRAFTS =
+        "select draft_id from deliveries where draft_id @ids($1) and status = 'sending' and marked_run is not null";
+
     /// Gives back turns that no job will use, but not below V. Otherwise a hundred cancelled jobs
     /// would put their client's next job a hundred turns back. The rows are locked. By primary key.
     static LOWER_TURNS =
@@ -150,7 +155,8 @@ const fn ended_as(status: JobStatus) -> &'static str {
         JobStatus::Succeeded => "succeeded",
         JobStatus::Failed => "failed",
         JobStatus::Cancelled => "been cancelled",
-        JobStatus::Pending | JobStatus::Running => "moved on",
+        JobStatus::Running => "begun to send its answer, and nobody can take that back",
+        JobStatus::Pending => "moved on",
     }
 }
 
@@ -274,7 +280,11 @@ async fn cancel_group(
 ) -> Result<ChangedGroup, StoreError> {
     // 1. Lock them, and give back the turns of heads.
     let mut rows = lock_unfinished(tx, ids).await?;
-    let others = others_of(&mut rows, statuses);
+    let mut others = others_of(&mut rows, statuses);
+    let marked = marked_drafts(tx, &rows).await?;
+    let is_marked =
+        |job: &mut JobRow| job.view.draft_id.is_some_and(|draft_id| marked.contains(&draft_id));
+    others.extend(rows.extract_if(.., is_marked).map(|job| (job.view.id, job.view.status)));
     let (heads, waiting): (Vec<JobRow>, Vec<JobRow>) =
         rows.into_iter().partition(|job| job.at == Whereabouts::Head);
     lower_turns(tx, &heads).await?;
@@ -291,6 +301,19 @@ async fn cancel_group(
     Ok(ChangedGroup { moved: moved_of(heads.into_iter().chain(waiting)), others, counts })
 }
 
+/// The drafts of these jobs whose send is marked. Their leads are locked.
+async fn marked_drafts(tx: &Tx, rows: &[JobRow]) -> Result<HashSet<Id>, StoreError> {
+    let drafts: Vec<Id> = rows.iter().filter_map(|job| job.view.draft_id).collect();
+    let mut marked = HashSet::new();
+    if drafts.is_empty() {
+        return Ok(marked);
+    }
+    for row in tx.all(&READ_MARKED_DRAFTS, [group(&drafts)?]).await? {
+        marked.insert(row.try_get("", "draft_id")?);
+    }
+    Ok(marked)
+}
+
 /// Locks the places of those of these jobs that have not ended, and reads all of them.
 async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
     // 1. Find their places without locks.
@@ -301,8 +324,11 @@ async fn lock_unfinished(tx: &Tx, ids: &[Id]) -> Result<Vec<JobRow>, StoreError>
     let lines = lines_of(&before);
     // 2. Lock leads, caps, turns and heads. Then none of the jobs becomes due meanwhile.
     let merged = before.iter().filter_map(|it| it.merged_into);
-    let leads: BTreeSet<Id> =
-        lines.iter().copied().filter(|line| *line > 0).chain(merged).collect();
+    // The deliveries of drafts belong to their leads.
+    let with_drafts = before.iter().filter(|job| job.view.draft_id.is_some());
+    let of_drafts = with_drafts.filter_map(|job| job.view.lead_id);
+    let of_lines = lines.iter().copied().filter(|line| *line > 0);
+    let leads: BTreeSet<Id> = of_lines.chain(merged).chain(of_drafts).collect();
     Leads::lock(tx, &leads).await?;
     Caps::lock(tx, before.iter().map(|job| job.view.client_id.as_str())).await?;
     let heads: Vec<Id> = lines.iter().copied().collect();
@@ -392,6 +418,7 @@ fn settlement(job: &JobRow) -> Settlement {
         client_id: job.view.client_id.clone(),
         lead_id: job.view.lead_id,
         message_id: job.view.message_id,
+        draft_id: job.view.draft_id,
         channel: job.channel.clone(),
         run: job.run,
         spared: job.spared,
@@ -399,5 +426,6 @@ fn settlement(job: &JobRow) -> Settlement {
         actor: None,
         duration: job.claimed_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
         transition: Transition::Cancel { reason: BY_HAND.to_owned() },
+        send: None,
     }
 }

@@ -25,7 +25,7 @@ pub use entity::deliveries::Model as DeliveryRow;
 macro_rules! delivery {
     () => {
         "select d.id, d.client_id, d.lead_id, d.draft_id, d.message_id, d.channel, d.status, d.text_key, d.provider_id, \
-           d.attempts, d.error, d.created_at, d.settled_at from "
+           d.attempts, d.error, d.created_at, d.settled_at, d.job_id, d.marked_run from "
     };
 }
 

@@ -117,7 +117,8 @@ sql! {
     static READ_LISTED_DRAFTS =
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, substr(d.subject, 1, $2) as subject, \
            substr(d.body, 1, $2) as body, case when octet_length(d.parts) > $3 then '[]' else d.parts end as parts, d.edited, \
-           d.blocked_by, d.created_at, d.decided_at, d.decided_by, \
+           d.blocked_by, d.created_at, d.decided_at, d.decided_by, d.tag, d.from_template, d.gate_decision, d.gate_confidence, \
+           d.gate_threshold, d.gate_reason, d.send_at, d.note, \
            octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as bytes \
          from drafts d where d.id @ids($1) order by d.id desc";
 }

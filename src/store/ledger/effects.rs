@@ -2,7 +2,10 @@
 //! and the fences checked.
 
 use super::{Settlement, Transition};
-use crate::domain::{Effect, Id, Sentiment, drafting::DraftCase, text, verdict};
+use crate::domain::{
+    ChannelName, Effect, Id, Medium, Sentiment, Timestamp, drafting::DraftCase, sending::BY_RULE,
+    text, verdict,
+};
 use crate::store::{
     engine::{
         Database, StoreError,
@@ -38,19 +41,31 @@ sql! {
     /// Stores drafts: one for each message and channel. A second one is ignored. No locks except
     /// those of the new keys.
     static PUT_DRAFTS =
-        "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, created_at) \
-         select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, @now \
+        "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, tag, \
+           from_template, gate_decision, gate_confidence, gate_threshold, gate_reason, send_at, created_at) \
+         select g.id, g.client_id, g.lead_id, g.message_id, g.channel, 'pending', g.subject, g.body, g.parts, g.blocked_by, g.tag, \
+           g.from_template, g.gate_decision, g.gate_confidence, g.gate_threshold, g.gate_reason, g.send_at, @now \
          from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \
-           parts text, blocked_by text) g where true on conflict (message_id, channel) do nothing";
+           parts text, blocked_by text, tag text, from_template boolean, gate_decision text, gate_confidence double precision, \
+           gate_threshold double precision, gate_reason text, send_at instant) g where true on conflict (message_id, channel) do nothing";
+
+    /// Approves drafts by a rule, unless something has ended them. Their leads are locked. By
+    /// primary key: with the status as a condition, the plan would read all pending drafts.
+    static APPROVE_DRAFTS =
+        "update drafts set status = case when status = 'pending' then 'approved' else status end, \
+           decided_at = case when status = 'pending' then @now else decided_at end, \
+           decided_by = case when status = 'pending' then $2 else decided_by end where id @ids($1)";
 }
 
 /// Applies the effects and ends of jobs to messages, leads and drafts. The caller has locked the
-/// leads, and checked the fences of `passed`. `known` is keyed by message id.
+/// leads, and checked the fences of `passed`. `known` is keyed by message id; `new_drafts` are the
+/// ids of drafts that are added, by job.
 pub(super) async fn apply_effects(
     db: &Database,
     tx: &Tx,
     passed: &[&Settlement],
     known: &HashMap<Id, About>,
+    new_drafts: &HashMap<Id, Id>,
     leads: &mut Leads,
 ) -> Result<(), StoreError> {
     #[derive(Serialize)]
@@ -62,6 +77,7 @@ pub(super) async fn apply_effects(
     let mut messages: Vec<MessageRow> = Vec::new();
     let mut ended_drafts: Vec<EndDrafts> = Vec::new();
     let mut drafts: Vec<DraftRow<'_>> = Vec::new();
+    let mut approved: Vec<Id> = Vec::new();
     // 1. Change the leads in memory, and gather the rows of messages and drafts.
     for settlement in passed {
         let is_inbound_end = settlement.line > 0
@@ -75,7 +91,18 @@ pub(super) async fn apply_effects(
             }
             let lead = settlement.lead_id.and_then(|id| leads.get_mut(id));
             let Some(lead) = lead else { continue };
-            apply(db, settlement, effect, about, lead, &mut ended_drafts, &mut drafts)?;
+            if let Effect::ApproveDraft { draft_id } = effect {
+                approved.push(*draft_id);
+            }
+            // The jobs that the outcome enqueues know the first draft that it adds.
+            let first = new_drafts.get(&settlement.job_id).copied();
+            let is_used = drafts.iter().any(|draft| Some(draft.id) == first);
+            let draft_id =
+                if is_used { db.next_id() } else { first.unwrap_or_else(|| db.next_id()) };
+            let medium = |channel| db.medium(channel);
+            let draft =
+                apply(medium, settlement, effect, about, lead, draft_id, &mut ended_drafts)?;
+            drafts.extend(draft);
         }
         if let Some(id) = settlement.message_id
             && (is_inbound_end || sentiment.is_some())
@@ -90,6 +117,9 @@ pub(super) async fn apply_effects(
     end_drafts(db.channels(), tx, &ended_drafts).await?;
     if !drafts.is_empty() {
         tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
+    }
+    if !approved.is_empty() {
+        tx.run(&APPROVE_DRAFTS, [group(&approved)?, BY_RULE.into()]).await?;
     }
     leads.write(tx).await
 }
@@ -181,20 +211,27 @@ struct DraftRow<'a> {
     body: &'a str,
     parts: String,
     blocked_by: Option<&'static str>,
+    tag: Option<&'static str>,
+    from_template: bool,
+    gate_decision: Option<&'static str>,
+    gate_confidence: Option<f64>,
+    gate_threshold: Option<f64>,
+    gate_reason: Option<&'a str>,
+    send_at: Option<i64>,
 }
 
 /// Applies one effect to its lead. The handler decided from an older state of the lead, so the
 /// rules are checked again here, under the lead's lock: only the newest message changes the lead's
-/// standing, and a barrier allows no draft.
+/// standing, and a barrier allows no draft. Returns the draft to store, if the effect adds one.
 fn apply<'a>(
-    db: &Database,
+    medium: impl Fn(ChannelName) -> Result<Medium, StoreError>,
     settlement: &'a Settlement,
     effect: &'a Effect,
     about: Option<&About>,
     lead: &mut Lead,
+    draft_id: Id,
     ended_drafts: &mut Vec<EndDrafts>,
-    drafts: &mut Vec<DraftRow<'a>>,
-) -> Result<(), StoreError> {
+) -> Result<Option<DraftRow<'a>>, StoreError> {
     let newest_id = lead.newest_inbound.map(|(_, id)| id);
     let is_newest = settlement.message_id.is_some() && newest_id == settlement.message_id;
     match effect {
@@ -216,8 +253,8 @@ fn apply<'a>(
                 ended_drafts.push(EndDrafts::opted_out(lead.id));
             }
         }
-        Effect::AddDraft { channel, subject, body, parts } => {
-            let Some(message_id) = settlement.message_id else { return Ok(()) };
+        Effect::AddDraft { channel, subject, body, parts, facts } => {
+            let Some(message_id) = settlement.message_id else { return Ok(None) };
             // The handler has checked that a person wrote the message and that it has a text. All
             // else may have changed since.
             let case = DraftCase {
@@ -226,10 +263,10 @@ fn apply<'a>(
                 has_text: true,
                 is_deleted: about.is_some_and(|about| about.is_deleted),
                 is_newest,
-                barrier: lead.standing.barriers.on(db.medium(*channel)?),
+                barrier: lead.standing.barriers.on(medium(*channel)?),
             };
             if !case.may_be_drafted() {
-                return Ok(());
+                return Ok(None);
             }
             ended_drafts.push(EndDrafts {
                 lead_id: lead.id,
@@ -238,8 +275,9 @@ fn apply<'a>(
                 decided_by: "newer_draft",
                 except_message_id: Some(message_id),
             });
-            drafts.push(DraftRow {
-                id: db.next_id(),
+            let gate = facts.gate.as_ref();
+            return Ok(Some(DraftRow {
+                id: draft_id,
                 client_id: &settlement.client_id,
                 lead_id: lead.id,
                 message_id,
@@ -248,7 +286,14 @@ fn apply<'a>(
                 body,
                 parts: serde_json::Value::from(parts.clone()).to_string(),
                 blocked_by: about.filter(|about| !about.is_answerable).map(|_| "no_reply_handle"),
-            });
+                tag: facts.tag.map(Sentiment::as_str),
+                from_template: facts.from_template,
+                gate_decision: gate.map(|it| it.decision),
+                gate_confidence: gate.and_then(|it| it.confidence),
+                gate_threshold: gate.and_then(|it| it.threshold),
+                gate_reason: gate.map(|it| it.reason.as_str()),
+                send_at: gate.and_then(|it| it.send_at).map(Timestamp::as_millis),
+            }));
         }
         Effect::Score { fit, intent, overall, reason } => {
             lead.change().score = Some(LeadScore {
@@ -259,7 +304,7 @@ fn apply<'a>(
                 at: wall_clock(),
             });
         }
-        Effect::Enqueue { .. } | Effect::Read { .. } => {}
+        Effect::ApproveDraft { .. } | Effect::Enqueue { .. } | Effect::Read { .. } => {}
     }
-    Ok(())
+    Ok(None)
 }

@@ -3,6 +3,7 @@
 //! job.
 
 mod effects;
+mod sends;
 
 pub(super) use self::effects::UPDATE_MESSAGES;
 
@@ -10,6 +11,7 @@ use crate::domain::{
     Effect, Id,
     job::{FailureReason, NewJob},
     outcome::Subject,
+    sending::SendEnd,
 };
 use crate::store::{
     engine::{
@@ -78,6 +80,8 @@ pub struct Settlement {
     pub lead_id: Option<Id>,
     /// The message that it is about.
     pub message_id: Option<Id>,
+    /// The draft that it is about.
+    pub draft_id: Option<Id>,
     /// Its channel, as stored. The jobs that its effects enqueue inherit it.
     pub channel: Option<String>,
     /// The fencing token of the claim.
@@ -92,6 +96,9 @@ pub struct Settlement {
     pub duration: Option<Duration>,
     /// What happens to the job.
     pub transition: Transition,
+    /// How the call of its send ended, by the word of the handler that made it. `None` if it made
+    /// none, or did not come to say so.
+    pub send: Option<SendEnd>,
 }
 
 /// What happens to a job at the end of a run, or by hand.
@@ -229,12 +236,14 @@ pub(super) async fn settle(
     // 1. Lock the leads, and read the messages and followers that depend on these locks.
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
     let (all, known) = effects::postpone_stale(tx, all).await?;
+    let (all, sends) = sends::end_cut_off(tx, all).await?;
     let all = &*all;
     let followers = read_followers(tx, all).await?;
     // 2. Lock the caps, and take the turns that may be needed.
     let clients = all.iter().map(|settlement| settlement.client_id.as_str());
     let mut caps = Caps::lock(tx, clients).await?;
-    let (mut follow_ons, turns) = take_turns(db, tx, all, &followers, &leads).await?;
+    let new_drafts = new_drafts(db, all);
+    let (mut follow_ons, turns) = take_turns(db, tx, all, &followers, &leads, &new_drafts).await?;
     // 3. Lock the heads, and check the fences.
     let heads = lock_heads(tx, all).await?;
     let applied: Vec<bool> = heads.iter().map(Option::is_some).collect();
@@ -243,6 +252,10 @@ pub(super) async fn settle(
         .zip(&applied)
         .filter(|(_, is_applied)| **is_applied)
         .map(|(settlement, _)| settlement)
+        .collect();
+    let new_drafts: HashMap<Id, Id> = new_drafts
+        .into_iter()
+        .filter_map(|(at, draft_id)| all.get(at).map(|settlement| (settlement.job_id, draft_id)))
         .collect();
     // 4. Move the heads away, and promote their followers.
     for (settlement, head) in all.iter().zip(&heads) {
@@ -256,8 +269,9 @@ pub(super) async fn settle(
     let mut counts = Counts::default();
     move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
-    // 5. Apply the effects, and enqueue the follow-on jobs.
-    effects::apply_effects(db, tx, &passed, &known, &mut leads).await?;
+    // 5. Settle the deliveries, apply the effects, and enqueue the follow-on jobs.
+    sends::settle_sends(db, tx, all, &applied, &sends, &mut leads).await?;
+    effects::apply_effects(db, tx, &passed, &known, &new_drafts, &mut leads).await?;
     follow_ons.retain(|follow_on| applied.get(follow_on.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
     // 6. Admit held heads of the clients that have room now, and write the counts.
@@ -266,11 +280,23 @@ pub(super) async fn settle(
     Ok(applied)
 }
 
-/// The leads to lock: those whose lines change, and those to which effects are applied.
+/// The ids of the drafts that settlements add, by the index of the settlement.
+fn new_drafts(db: &Database, all: &[Settlement]) -> HashMap<usize, Id> {
+    let adds_draft = |settlement: &Settlement| {
+        settlement.transition.effects().iter().any(|it| matches!(it, Effect::AddDraft { .. }))
+    };
+    let adding = all.iter().enumerate().filter(|(_, settlement)| adds_draft(settlement));
+    adding.map(|(at, _)| (at, db.next_id())).collect()
+}
+
+/// The leads to lock: those whose lines change, those to which effects are applied, and those whose
+/// deliveries may be settled.
 fn leads_of(all: &[Settlement]) -> BTreeSet<Id> {
     let lines = all.iter().map(|it| it.line).filter(|line| *line > 0);
     let with_effects = all.iter().filter(|settlement| !settlement.transition.effects().is_empty());
-    lines.chain(with_effects.filter_map(|it| it.lead_id)).collect()
+    let with_drafts = all.iter().filter(|settlement| settlement.draft_id.is_some());
+    let others = with_effects.chain(with_drafts).filter_map(|it| it.lead_id);
+    lines.chain(others).collect()
 }
 
 /// By line of a lead: the first blocked job behind a head that may end.
@@ -297,6 +323,7 @@ async fn take_turns(
     all: &[Settlement],
     followers: &HashMap<Id, Place>,
     leads: &Leads,
+    new_drafts: &HashMap<usize, Id>,
 ) -> Result<(Vec<FollowOn>, Turns), StoreError> {
     let mut needed = TurnsNeeded::default();
     for place in followers.values() {
@@ -309,6 +336,7 @@ async fn take_turns(
                 let draft_id = match subject {
                     Subject::OfTheJob => None,
                     Subject::Draft(id) => Some(*id),
+                    Subject::NewDraft => new_drafts.get(&from).copied(),
                 };
                 let job = NewJob {
                     kind: *kind,

@@ -61,6 +61,7 @@ pub(super) fn claim(
             lead_id: facts.try_get("", "lead_id")?,
             message_id: facts.try_get("", "message_id")?,
             draft_id: facts.try_get("", "draft_id")?,
+            run,
             attempt: u32::try_from(run - spared).unwrap_or(1),
             max_attempts: u32::try_from(max_attempts).unwrap_or(1),
             request_id: facts.try_get("", "request_id")?,

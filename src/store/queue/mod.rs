@@ -47,7 +47,7 @@ sql! {
     /// The claimed jobs of dead nodes: those without a row, and those in `$1`. Scans the small
     /// table. There is no index on `node`, because each claim changes it.
     static READ_ORPHANS =
-        "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.channel, j.max_attempts, \
+        "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.draft_id, j.channel, j.max_attempts, \
            @ms(@now) - @ms(r.locked_at) as claimed_ms \
          from job_ready r join jobs j on j.id = r.job_id \
          where r.node is not null and (not exists (select 1 from nodes n where n.id = r.node) or r.node @ids($1)) \
@@ -57,7 +57,7 @@ sql! {
     /// The claimed jobs of this node. By `job_ready_turn`: a claimed job's turn is never greater
     /// than V of its kind.
     static READ_CLAIMED_RUNS =
-        "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.channel, j.max_attempts, \
+        "select r.line, r.job_id, r.kind, r.client_id, r.run, r.spared, r.node, j.lead_id, j.message_id, j.draft_id, j.channel, j.max_attempts, \
            @ms(@now) - @ms(r.locked_at) as claimed_ms \
          from (select kind, max(turn) as turn from job_clock group by kind) v cross join job_ready r join jobs j on j.id = r.job_id \
          where r.line @each(select x.line from job_ready x \
@@ -288,6 +288,7 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
             client_id: row.try_get("", "client_id")?,
             lead_id: row.try_get("", "lead_id")?,
             message_id: row.try_get("", "message_id")?,
+            draft_id: row.try_get("", "draft_id")?,
             channel: row.try_get("", "channel")?,
             run,
             spared,
@@ -295,6 +296,7 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
             actor: None,
             duration: Some(std::time::Duration::from_millis(claimed_ms)),
             transition: Transition::Release,
+            send: None,
         },
         attempt: u32::try_from(run - spared).unwrap_or(1),
         max_attempts: u32::try_from(max_attempts).unwrap_or(1),

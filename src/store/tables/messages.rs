@@ -12,7 +12,10 @@ use crate::store::engine::{
 };
 use sea_orm::Value;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 sql! {
     /// Appends messages. Their ids are new, so it waits for no lock.
@@ -98,7 +101,7 @@ pub(in crate::store) struct MessageInsert {
     pub(in crate::store) id: Id,
     client_id: String,
     pub(in crate::store) lead_id: Id,
-    channel: &'static str,
+    channel: Cow<'static, str>,
     pub(in crate::store) direction: &'static str,
     source: &'static str,
     pub(in crate::store) provider_id: Option<String>,
@@ -135,7 +138,7 @@ impl MessageInsert {
             id,
             client_id: origin.client_id.to_owned(),
             lead_id,
-            channel: origin.channel.0,
+            channel: Cow::Borrowed(origin.channel.0),
             direction: message.direction.as_str(),
             source: "provider",
             provider_id: message.provider_id.clone(),
@@ -156,6 +159,39 @@ impl MessageInsert {
             automated: message.automated,
             request_id: origin.request_id.to_owned(),
             sent_at: event.at.as_millis(),
+        }
+    }
+
+    /// The row of an answer that Postroom has sent.
+    pub(in crate::store) fn sent(message: SentMessage<'_>) -> Self {
+        let from = message.our_addresses.and_then(first_of).unwrap_or_else(no_address);
+        let to = message.lead_address.and_then(|text| serde_json::from_str(text).ok());
+        let to: Vec<serde_json::Value> = to.into_iter().collect();
+        Self {
+            id: message.id,
+            client_id: message.client_id.to_owned(),
+            lead_id: message.lead_id,
+            channel: Cow::Owned(message.channel.to_owned()),
+            direction: Direction::Outbound.as_str(),
+            source: "postroom",
+            provider_id: message.provider_id.map(str::to_owned),
+            reply_handle: None,
+            event_type: "sent".to_owned(),
+            campaign_id: message.campaign_id,
+            subject: message.subject.map(str::to_owned),
+            body: message.body.to_owned(),
+            has_new_text: true,
+            raw_text: None,
+            raw_html: None,
+            payload: String::new(),
+            sender: from.to_string(),
+            recipients: json_text(&to),
+            cc: "[]".to_owned(),
+            attachments: "[]".to_owned(),
+            sentiment: None,
+            automated: false,
+            request_id: String::new(),
+            sent_at: message.at.as_millis(),
         }
     }
 
@@ -186,7 +222,7 @@ impl MessageInsert {
             self.id.into(),
             self.client_id.as_str().into(),
             self.lead_id.into(),
-            self.channel.into(),
+            self.channel.as_ref().into(),
             self.direction.into(),
             self.source.into(),
             self.provider_id.as_deref().into(),
@@ -214,6 +250,34 @@ impl MessageInsert {
     pub(in crate::store) fn sent_by_us(self) -> Self {
         Self { source: "postroom", ..self }
     }
+}
+
+/// An answer that Postroom has sent.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct SentMessage<'a> {
+    pub(in crate::store) id: Id,
+    pub(in crate::store) lead_id: Id,
+    pub(in crate::store) client_id: &'a str,
+    pub(in crate::store) channel: &'a str,
+    pub(in crate::store) provider_id: Option<&'a str>,
+    pub(in crate::store) campaign_id: Option<Id>,
+    pub(in crate::store) subject: Option<&'a str>,
+    pub(in crate::store) body: &'a str,
+    /// The sender of the message that it answers, as JSON.
+    pub(in crate::store) lead_address: Option<&'a str>,
+    /// The recipients of that message, as a JSON list: the first one is ours.
+    pub(in crate::store) our_addresses: Option<&'a str>,
+    pub(in crate::store) at: Timestamp,
+}
+
+/// The first of a JSON list.
+fn first_of(list: &str) -> Option<serde_json::Value> {
+    serde_json::from_str::<Vec<serde_json::Value>>(list).ok()?.into_iter().next()
+}
+
+/// An address of which nothing is known, as JSON.
+fn no_address() -> serde_json::Value {
+    serde_json::json!({"address": null, "name": null})
 }
 
 /// Writes strings, or lists and structs of strings, as JSON. That cannot fail.

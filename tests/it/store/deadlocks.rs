@@ -51,6 +51,7 @@ fn effects() -> Vec<Effect> {
             subject: None,
             body: "Hi".to_owned(),
             parts: Vec::new(),
+            facts: postroom::domain::outcome::DraftFacts::default(),
         },
         Effect::Enqueue {
             kind: LEAD_SCORING,

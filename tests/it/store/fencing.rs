@@ -27,6 +27,7 @@ fn effects() -> Vec<Effect> {
             subject: None,
             body: "Hi".to_owned(),
             parts: Vec::new(),
+            facts: postroom::domain::outcome::DraftFacts::default(),
         },
         Effect::Score { fit: 4, intent: 4, overall: 4, reason: "r".to_owned() },
         Effect::OptOut { channel: ChannelName("sms"), reason: "stop".to_owned() },

@@ -97,6 +97,7 @@ pub(super) fn draft() -> Effect {
         subject: None,
         body: "Hi".to_owned(),
         parts: vec!["Hi".to_owned()],
+        facts: postroom::domain::outcome::DraftFacts::default(),
     }
 }
 
@@ -428,7 +429,7 @@ on_both_databases! {
 
     async fn a_newer_message_supersedes_the_pending_drafts_of_all_channels(db: Fixture) {
         put_one(&db, sms("a", PHONE, "k1", "one")).await;
-        let mail = Effect::AddDraft { channel: ChannelName("email"), subject: None, body: "Hi".to_owned(), parts: Vec::new() };
+        let mail = Effect::AddDraft { channel: ChannelName("email"), subject: None, body: "Hi".to_owned(), parts: Vec::new(), facts: postroom::domain::outcome::DraftFacts::default() };
         work_off(&db, vec![draft(), mail]).await;
         assert_eq!(db.texts("select status from drafts").await, ["pending", "pending"]);
         let newer = put_one(&db, sms("a", PHONE, "k2", "two")).await;

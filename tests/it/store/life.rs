@@ -30,6 +30,7 @@ pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Se
         client_id: claim.job.client_id.clone(),
         lead_id: claim.job.lead_id,
         message_id: claim.job.message_id,
+        draft_id: claim.job.draft_id,
         channel: claim.job.channel.clone(),
         run: claim.run,
         spared: claim.spared,
@@ -37,6 +38,7 @@ pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Se
         actor: Some("test".to_owned()),
         duration: Some(Duration::from_millis(3)),
         transition,
+        send: None,
     }
 }
 
@@ -55,7 +57,7 @@ on_both_databases! {
         assert_eq!(claims[0].job.attempt, 1);
         let effects = vec![
             Effect::Judge(Sentiment::Interested),
-            Effect::AddDraft { channel: postroom::domain::ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: vec!["Hi".to_owned()] },
+            Effect::AddDraft { channel: postroom::domain::ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: vec!["Hi".to_owned()], facts: postroom::domain::outcome::DraftFacts::default() },
             Effect::Enqueue { kind: postroom::domain::job::LEAD_SCORING, subject: postroom::domain::outcome::Subject::OfTheJob, delay: Duration::ZERO },
         ];
         assert!(end(&db.store, &claims[0], Transition::Succeed(effects)).await);

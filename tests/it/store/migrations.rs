@@ -163,7 +163,7 @@ on_both_databases! {
         db.store.inbox().put(Arc::new([quarantined])).await.unwrap();
         let effects = vec![
             Effect::Judge(Sentiment::Interested),
-            Effect::AddDraft { channel: ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: Vec::new() },
+            Effect::AddDraft { channel: ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: Vec::new(), facts: postroom::domain::outcome::DraftFacts::default() },
             Effect::Score { fit: 1, intent: 2, overall: 1, reason: "r".to_owned() },
         ];
         let claims = claim(&db.store, 1).await;

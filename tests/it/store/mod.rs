@@ -21,6 +21,7 @@ mod operations;
 mod overrides;
 mod plans;
 mod rescue;
+mod sends;
 mod subjects;
 mod tools;
 mod two_sessions;

@@ -277,6 +277,7 @@ on_both_databases! {
                     client_id: "a".to_owned(),
                     lead_id: Some(*lead_id),
                     message_id: None,
+                    draft_id: None,
                     channel: None,
                     run: 0,
                     spared: 0,
@@ -284,6 +285,7 @@ on_both_databases! {
                     actor: None,
                     duration: None,
                     transition: Transition::Cancel { reason: "not needed".to_owned() },
+                    send: None,
                 })
                 .collect();
             let ledger = other.ledger();

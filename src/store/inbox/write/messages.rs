@@ -34,13 +34,19 @@ sql! {
          where message_id @ids($1) and status <> 'failed'";
 
     /// Settles deliveries whose echo came: each is sent, unless the provider has reported a failure
-    /// since. By primary key.
+    /// since. Returns their drafts. By primary key.
     static SETTLE_ECHOED =
         "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
            error = case when deliveries.status = 'failed' then deliveries.error end, \
            provider_id = coalesce(g.provider_id, deliveries.provider_id), message_id = g.message_id, \
            settled_at = coalesce(deliveries.settled_at, @now) \
-         from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id";
+         from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id \
+         returning draft_id";
+
+    /// Ends the drafts of deliveries whose echo came: they are sent. Their leads are locked. By
+    /// primary key.
+    static END_ECHOED_DRAFTS =
+        "update drafts set status = case when status in ('approved', 'sending') then 'sent' else status end where id @ids($1)";
 
     /// Stores the newest message of each chat. Sorted. By primary key.
     static PUT_CHATS =
@@ -64,7 +70,13 @@ pub(super) async fn write_messages(tx: &Tx, writes: &Writes<'_>) -> Result<(), S
 
 async fn settle_deliveries(tx: &Tx, echoed: &[EchoedDelivery]) -> Result<(), StoreError> {
     if !echoed.is_empty() {
-        tx.run(&SETTLE_ECHOED, [group(echoed)?]).await?;
+        let mut drafts: Vec<Id> = Vec::new();
+        for row in tx.all(&SETTLE_ECHOED, [group(echoed)?]).await? {
+            drafts.extend(row.try_get::<Option<Id>>("", "draft_id")?);
+        }
+        if !drafts.is_empty() {
+            tx.run(&END_ECHOED_DRAFTS, [group(&drafts)?]).await?;
+        }
     }
     Ok(())
 }

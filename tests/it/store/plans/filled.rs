@@ -44,6 +44,7 @@ pub(in crate::store) const SMALL: &[(&str, &str)] = &[
     ("leases", "one row a duty"),
     ("nodes", "one row a process, forgotten an hour after its end"),
     ("pool_overrides", "two rows a kind at most"),
+    ("send_accounts", "one row a client and channel at most"),
     ("seaql_migrations", "one row a migration"),
 ];
 
@@ -113,8 +114,8 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
         .await;
     of_all
         .make(
-            "deliveries (id, client_id, lead_id, message_id, channel, status, text_key, provider_id, created_at)",
-            &format!("n, {client}, n, n, 'sms', case when n = 7 then 'uncertain' else 'sent' end, 'k' || n, 'p' || n, {now}"),
+            "deliveries (id, client_id, lead_id, draft_id, message_id, channel, status, text_key, provider_id, created_at, job_id)",
+            &format!("n, {client}, n, n, n, 'sms', case when n = 7 then 'uncertain' else 'sent' end, 'k' || n, 'p' || n, {now}, n"),
         )
         .await;
     of_all

@@ -297,6 +297,18 @@ fn ingest() -> Vec<Row> {
         writer("LOCK_PENDING_DRAFTS", [ids(|n| 5 * n + 101)]).finds(300),
         writer("LOCK_PENDING_DRAFTS", [ids(|n| spread(n) / 5 * 5 + 2)]).note("of leads without one").finds(0),
         writer("END_DRAFTS", [group(|n| json!({"id": 5 * n + 101, "status": "superseded", "decided_by": "newer_message"}))]).finds(300),
+        writer("READ_SENDS", [ids(spread)]).finds(300),
+        writer("SETTLE_DELIVERIES", [group(|n| json!({"id": spread(n), "status": "sent", "provider_id": "p", "message_id": n, "is_over": true}))]).finds(300),
+        writer("SETTLE_DRAFTS", [group(|n| json!({"id": spread(n), "status": "sent"}))]).finds(300),
+        writer("APPROVE_DRAFTS", [ids(|n| 5 * n + 101), text("automatic_reply")]).finds(300),
+        writer("PAUSE_ACCOUNTS", [group(|n| json!({"client_id": format!("x{n}"), "channel": "sms", "state": "rate_limited", "pause": 1000, "reason": "429"}))]).finds(300),
+        writer("RESUME_ACCOUNTS", [group(|n| json!({"client_id": format!("c{n}"), "channel": "sms"}))]).finds(0),
+        writer("END_ECHOED_DRAFTS", [ids(spread)]).finds(300),
+        writer("READ_MARKED_DRAFTS", [ids(spread)]).finds(0),
+        writer("READ_SEND", [Value::Number(500)]).finds(1),
+        writer("MARK_SEND", [Value::Number(new(1)), text("k"), Value::Number(1), Value::Number(1), Value::Number(500)]).finds(1),
+        writer("SET_DRAFT_STATUS", [Value::Number(500), text("sending"), Value::NoText]).finds(1),
+        writer("END_UNSENT", [Value::Number(500), text("opted_out")]).finds(0),
         writer("PUT_JOBS", [group(|n| json!({"id": new(n), "kind": INBOUND, "client_id": client(n), "lead_id": spread(n), "subject_id": new(n), "max_attempts": 5, "channel": "sms", "delay": 0}))]).finds(300),
         writer("READ_LINES", [group(|n| json!({"line": spread(n)}))]).finds(300),
         writer("TAKE_TURNS", [group(|n| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3}))]).finds(300),
@@ -328,7 +340,7 @@ fn settle() -> Vec<Row> {
         writer("RELEASE_HEADS", [ids(running)]).finds(300),
         writer("UPDATE_MESSAGES", [group(|n| json!({"id": spread(n), "sentiment": "Neutral", "handled": true}))]).finds(300),
         writer("READ_HANDLES", [ids(spread)]).finds(300),
-        writer("PUT_DRAFTS", [group(|n| json!({"id": 2_000_000 + n, "client_id": client(n), "lead_id": spread(n) / 5 * 5 + 2, "message_id": 2_000_000 + n, "channel": "sms", "body": "x", "parts": "[]"}))]).finds(300),
+        writer("PUT_DRAFTS", [group(|n| json!({"id": 2_000_000 + n, "client_id": client(n), "lead_id": spread(n) / 5 * 5 + 2, "message_id": 2_000_000 + n, "channel": "sms", "body": "x", "parts": "[]", "from_template": false}))]).finds(300),
     ]
 }
 
