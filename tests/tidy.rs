@@ -66,6 +66,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("toml_edit", &["config"]),
     ("prometheus", &["telemetry"]),
     ("notify", &["tuning"]),
+    ("opening_hours", &["domain"]),
     ("sd_notify", &["app"]),
 ];
 
