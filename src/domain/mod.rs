@@ -21,6 +21,7 @@ mod pool_override;
 pub mod quoted;
 mod role;
 pub mod schedule;
+pub mod segments;
 pub mod sending;
 pub mod sentiment;
 pub mod text;
