@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod channel;
 pub mod conversation;
+pub mod draft_text;
 pub mod drafting;
 pub mod event;
 pub mod explain;
@@ -24,6 +25,7 @@ pub mod schedule;
 pub mod segments;
 pub mod sending;
 pub mod sentiment;
+pub mod template;
 pub mod text;
 pub mod time;
 pub mod verdict;

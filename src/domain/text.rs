@@ -25,6 +25,11 @@ pub fn normalised(text: &str) -> String {
     folded
 }
 
+/// The text on one line, with one space for each run of blanks.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A hash of the normalised text, in 32 hex digits: the same for texts that count as equal.
 pub fn key(text: &str) -> String {
     let mut digest = format!("{:x}", Sha256::digest(normalised(text)));
