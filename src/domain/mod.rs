@@ -1,6 +1,8 @@
 //! The words and rules of Postroom, as plain values and pure functions: no I/O, no actors, no SQL,
 //! no clock.
 
+pub mod acknowledgement;
+pub mod auto_send;
 pub mod backoff;
 pub mod channel;
 pub mod conversation;
