@@ -3,13 +3,14 @@
 use super::{
     channel::{ClientChannel, channels},
     error::Errors,
+    hours::hours,
     layers::{Data, Table, TreeNode, merge},
     masking::quoted,
     reader::{SectionReader, Typed, from_text},
     schema::nearest,
-    value::{Rate, Setting, Settings},
+    value::Rate,
 };
-use crate::domain::Sentiment;
+use crate::domain::{Sentiment, auto_send::AutoReply, schedule::OpeningHours, template};
 use jiff::tz::TimeZone;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -34,9 +35,9 @@ pub struct Client {
     pub rate_limit: Option<Rate>,
     /// The most jobs of it that run at the same time; 0 means `supervisor.max_running_per_client`.
     pub max_running: u32,
-    /// Which drafts are sent automatically. This version does not act on it.
+    /// Which drafts are sent automatically, unless `auto_send.campaigns` says otherwise.
     pub auto_reply: AutoReply,
-    /// When drafts are sent automatically. This version does not act on it.
+    /// When drafts are sent automatically.
     pub auto_send: AutoSend,
     /// The country of phone numbers without a country code: two capital letters.
     pub country: Option<String>,
@@ -47,36 +48,12 @@ pub struct Client {
     /// Words that describe the customers it wants. Each word in a lead's company or title raises
     /// the lead's fit.
     pub ideal_customer: Option<String>,
-    /// Its own templates, by tag. Only tags for which drafts are made.
+    /// Its own templates, by tag. Only tags for which drafts are made. All fields in them exist.
     pub templates: BTreeMap<String, String>,
-    /// Its business hours, as written; `None` means Monday to Friday, 09:00 to 17:00. This version
-    /// does not act on it.
-    pub business_hours: Option<Settings>,
+    /// Its business hours.
+    pub business_hours: OpeningHours,
     /// The channels that it uses, by name.
     pub channels: BTreeMap<String, ClientChannel>,
-}
-
-/// Which drafts are sent automatically.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AutoReply {
-    /// None: a person sends each draft.
-    #[default]
-    Off,
-    /// Those that pass the confidence gate.
-    Gate,
-    /// Those that pass the hard blocks.
-    Auto,
-}
-
-impl AutoReply {
-    /// As a configuration spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Gate => "gate",
-            Self::Auto => "auto",
-        }
-    }
 }
 
 /// When drafts are sent automatically.
@@ -102,14 +79,29 @@ pub enum Schedule {
     Always,
     /// They are sent in the client's business hours.
     BusinessHours,
-    /// They are sent in the hours of this table, which is kept as written.
-    Custom(Settings),
+    /// They are sent in these hours.
+    Custom(OpeningHours),
 }
 
 impl Client {
     /// The channel with this name, if the client uses it.
     pub fn channel(&self, name: &str) -> Option<&ClientChannel> {
         self.channels.get(name)
+    }
+
+    /// Which drafts are sent automatically to leads of the campaign with this provider's id.
+    pub fn auto_reply_in(&self, campaign: Option<&str>) -> AutoReply {
+        let exception = campaign.and_then(|id| self.auto_send.campaigns.get(id));
+        exception.copied().unwrap_or(self.auto_reply)
+    }
+
+    /// The hours in which drafts are sent automatically; `None` for any hour.
+    pub const fn sending_hours(&self) -> Option<&OpeningHours> {
+        match &self.auto_send.schedule {
+            Schedule::Always => None,
+            Schedule::BusinessHours => Some(&self.business_hours),
+            Schedule::Custom(hours) => Some(hours),
+        }
     }
 
     /// True if webhooks of the channel need no secret; see
@@ -125,25 +117,11 @@ from_text!(AutoReply, "`\"off\"`, `\"gate\"` or `\"auto\"`", |text| match text {
     "auto" => Some(Self::Auto),
     _ => None,
 });
-impl Typed for Schedule {
-    const EXPECTED: &'static str = "`\"always\"`, `\"business_hours\"` or a table";
-    fn from_node(node: &TreeNode) -> Option<Self> {
-        match node.as_text().as_deref() {
-            Some("always") => Some(Self::Always),
-            Some("business_hours") => Some(Self::BusinessHours),
-            Some(_) => None,
-            None => match Setting::from_node("", node) {
-                Setting::Table(settings) => Some(Self::Custom(settings)),
-                Setting::Text(_)
-                | Setting::Secret(_)
-                | Setting::Integer(_)
-                | Setting::Decimal(_)
-                | Setting::Flag(_)
-                | Setting::List(_) => None,
-            },
-        }
-    }
-}
+from_text!(Schedule, "`\"always\"`, `\"business_hours\"` or a table", |text| match text {
+    "always" => Some(Self::Always),
+    "business_hours" => Some(Self::BusinessHours),
+    _ => None,
+});
 
 /// The keys that a client does not inherit.
 pub(super) const NOT_INHERITED: [&str; 3] = ["id", "name", "channels"];
@@ -271,7 +249,7 @@ fn auto_send(section: &SectionReader<'_>) -> AutoSend {
         threshold: section.get_in("threshold", 0.0..=1.0),
         delay_min,
         delay_max,
-        schedule: section.get("schedule"),
+        schedule: schedule(section),
         campaigns: campaigns.unwrap_or_default(),
     }
 }
@@ -292,25 +270,40 @@ fn templates(section: &SectionReader<'_>) -> BTreeMap<String, String> {
                 tag,
                 format!("`{}`: no draft is made for the tag `{tag}`: {known}", section.path),
             );
-        } else if let Some(text) = section.read(tag) {
+        } else if let Some(text) = section.read::<String>(tag) {
+            if let Some((written, name)) = template::unknown_field(&text) {
+                let known = nearest(name, template::FIELDS).map_or_else(
+                    || format!("known are `{{{}}}`", template::FIELDS.join("}`, `{")),
+                    |near| format!("the nearest known field is `{{{near}}}`"),
+                );
+                section.error(
+                    tag,
+                    format!("`{}`: unknown field `{written}`: {known}", section.key(tag)),
+                );
+            }
             templates.insert(tag.clone(), text);
         }
     }
     templates
 }
 
-/// The business hours, kept as written. Only `start` and `end` are checked to be times, so that a
-/// mistake shows now and not once a version uses them.
-fn business_hours(section: &SectionReader<'_>) -> Option<Settings> {
-    let settings = section.settings("business_hours", |node| Setting::from_node("", node))?;
-    let hours = section.section("business_hours")?;
-    let is_time = |text: &str| text.parse::<jiff::civil::Time>().is_ok();
-    for key in ["start", "end"] {
-        let Some(setting) = settings.get(key) else { continue };
-        let is_time = setting.as_text().is_some_and(is_time);
-        if !is_time {
-            hours.error(key, format!("`{}`: expected a time such as `\"09:00\"`", hours.key(key)));
-        }
+fn business_hours(section: &SectionReader<'_>) -> OpeningHours {
+    if let Some(table) = section.section("business_hours") {
+        return hours(&table);
     }
-    Some(settings)
+    if section.table.contains_key("business_hours") {
+        let key = section.key("business_hours");
+        section.error("business_hours", format!("`{key}`: expected a table"));
+    }
+    OpeningHours::default()
+}
+
+fn schedule(section: &SectionReader<'_>) -> Schedule {
+    match section.section("schedule") {
+        Some(table) => {
+            section.errors.expect(section.key("schedule"), Schedule::EXPECTED);
+            Schedule::Custom(hours(&table))
+        }
+        None => section.get("schedule"),
+    }
 }

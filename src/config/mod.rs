@@ -21,6 +21,7 @@ mod env;
 mod error;
 mod explanation;
 mod files;
+mod hours;
 mod key_path;
 mod layers;
 mod live;
@@ -48,7 +49,7 @@ mod tests;
 pub use self::{
     access::DaemonAccess,
     channel::{ClientChannel, Signature, SignatureScheme},
-    client::{AutoReply, AutoSend, Client, Schedule},
+    client::{AutoSend, Client, Schedule},
     database_url::DatabaseUrl,
     defaults::inherited_by_kind,
     error::{ConfigError, ConfigErrors, ConfigWarning, Expected},

@@ -212,7 +212,7 @@ pub(super) const ROOT: Shape = Section(&[
             ("max_lost_threads", Value),
         ]),
     ),
-    ("sending", Section(&[("enabled", Value)])),
+    ("sending", Section(&[("enabled", Value), ("undo", Value)])),
     (
         "analyst",
         Section(&[

@@ -204,11 +204,14 @@ pub struct RestartConfig {
     pub max_lost_threads: usize,
 }
 
-/// `[sending]`. This version sends nothing and does not act on it.
+/// `[sending]`: what holds for all sending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SendingConfig {
     /// The kill switch: false stops all sending.
     pub enabled: bool,
+    /// How long a draft that a person approved can be taken back, at most 10 minutes. It is sent
+    /// after that.
+    pub undo: Duration,
 }
 
 /// What classifies messages, scores leads and drafts answers.
@@ -504,7 +507,10 @@ pub(super) fn restart(section: &SectionReader<'_>) -> RestartConfig {
 }
 
 pub(super) fn sending(section: &SectionReader<'_>) -> SendingConfig {
-    SendingConfig { enabled: section.get("enabled") }
+    SendingConfig {
+        enabled: section.get("enabled"),
+        undo: section.get_in("undo", Duration::ZERO..=10 * MINUTE),
+    }
 }
 
 pub(super) fn analyst(section: &SectionReader<'_>) -> AnalystConfig {

@@ -1,6 +1,7 @@
 //! Tests of the whole configuration: layers, origins, errors.
 
 use super::{layers::Data, schema::Shape, *};
+use crate::domain::{auto_send::AutoReply, schedule::OpeningHours};
 use std::time::Duration;
 
 /// The layers above the defaults: `toml` in a file of its own, then `env`.
@@ -160,7 +161,10 @@ fn unknown_keys_name_their_line_and_the_nearest_known_key() {
             "[server]\nlease = \"9s\"",
             "test.toml:2: unknown key `server.lease`: did you mean `supervisor.lease`",
         ),
-        ("[sending]\nfoo = 1", "test.toml:2: unknown key `sending.foo`: known here are `enabled`"),
+        (
+            "[sending]\nfoo = 1",
+            "test.toml:2: unknown key `sending.foo`: known here are `enabled`, `undo`",
+        ),
         (
             "pools.default.backoff = { base = \"1s\", cpa = \"2s\" }",
             "test.toml:1: unknown key `pools.default.backoff.cpa`: the nearest known key is `pools.default.backoff.cap`",
@@ -513,7 +517,55 @@ fn clients_are_checked() {
         ),
         (
             "id = \"a\"\nbusiness_hours.start = \"nine\"",
-            "test.toml:3: `clients.a.business_hours.start`: expected a time such as `\"09:00\"`",
+            "test.toml:3: `clients.a.business_hours.start` is `\"nine\"`: expected a time such as `\"09:00\"`",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours = 9",
+            "test.toml:3: `clients.a.business_hours`: expected a table",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours.strat = \"09:00\"",
+            "test.toml:3: unknown key `clients.a.business_hours.strat`: the nearest known key is `clients.a.business_hours.start`",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours.end = \"09:00\"",
+            "test.toml:3: `clients.a.business_hours.start` and `clients.a.business_hours.end` are the same time: for the whole day, write `\"00:00\"` and `\"24:00\"`",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours.start = \"24:00\"",
+            "test.toml:3: `clients.a.business_hours.start` is `\"24:00\"`: a day starts at `\"00:00\"`",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours.days = [\"mon\", \"thr\"]",
+            "test.toml:3: `clients.a.business_hours.days`: `\"thr\"` is no day: known are `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`",
+        ),
+        (
+            "id = \"a\"\nbusiness_hours.days = []",
+            "test.toml:3: `clients.a.business_hours.days` is empty: there must be a day",
+        ),
+        (
+            "id = \"a\"\nauto_send.schedule.timezone = \"Mars/Base\"",
+            "test.toml:3: `clients.a.auto_send.schedule.timezone` is `\"Mars/Base\"`: expected a time zone of the system's IANA database, such as `\"Europe/Berlin\"`",
+        ),
+        (
+            "id = \"a\"\nauto_send.schedule.closed = [\"2026-12-24\", \"2027-01-02..2026-12-27\"]",
+            "test.toml:3: `clients.a.auto_send.schedule.closed`: `\"2027-01-02..2026-12-27\"` ends before it starts",
+        ),
+        (
+            "id = \"a\"\nauto_send.schedule.holidays = [\"us\"]",
+            "test.toml:3: `clients.a.auto_send.schedule.holidays`: no holidays are known of `\"us\"`: the nearest known code is `US`",
+        ),
+        (
+            "id = \"a\"\nauto_send.schedule.holidays_except = [\"Christmas\"]",
+            "test.toml:3: `clients.a.auto_send.schedule.holidays_except`: `\"Christmas\"` is no date: expected `\"2026-12-24\"`",
+        ),
+        (
+            "id = \"a\"\ntemplates.Interested = \"Hi {frist_name}\"",
+            "test.toml:3: `clients.a.templates.Interested`: unknown field `{frist_name}`: the nearest known field is `{first_name}`",
+        ),
+        (
+            "id = \"a\"\ntemplates.Interested = \"On {day}\"",
+            "test.toml:3: `clients.a.templates.Interested`: unknown field `{day}`: known are `{first_name}`, `{last_name}`, `{company_name}`, `{company}`, `{title}`, `{sender}`",
         ),
         (
             "id = \"a\"\nchannels.sms.secret = [\"\"]",
@@ -529,6 +581,55 @@ fn clients_are_checked() {
         ),
     ] {
         assert_eq!(only_error(&format!("[[clients]]\n{client}"), &[]), expected);
+    }
+}
+
+#[test]
+fn hours_are_read_from_their_table() {
+    let config = load(
+        "[[clients]]\nid = \"a\"\nauto_reply = \"gate\"\nauto_send.campaigns = { c1 = \"off\", c2 = \"auto\" }\n\
+         auto_send.schedule = { days = [\"sat\", \"sun\"], start = \"20:00\", end = \"24:00\", \
+         timezone = \"Asia/Kathmandu\", closed = [\"2026-12-26\", \"2027-01-01..2027-01-03\"], \
+         holidays = [\"US\", \"DE\"], holidays_except = [\"2026-07-04\"] }\n\
+         business_hours = { end = \"16:30\" }\n[[clients]]\nid = \"b\"\n\
+         auto_send.schedule = \"business_hours\"",
+        &[],
+    );
+    let config = config.expect("valid");
+    let [a, b] = config.clients.as_slice() else { panic!("two clients") };
+    let time = |text: &str| text.parse::<jiff::civil::Time>().expect("a time");
+    let hours = a.sending_hours().expect("hours");
+    assert_eq!((hours.days.len(), hours.start, hours.end), (2, time("20:00"), time("00:00")));
+    assert_eq!((hours.closed.len(), hours.holidays.len()), (2, 2));
+    assert_eq!(hours.holidays_except, ["2026-07-04".parse().expect("a date")]);
+    assert!(hours.zone.is_some());
+    assert_eq!((a.business_hours.start, a.business_hours.end), (time("09:00"), time("16:30")));
+    assert_eq!(b.sending_hours(), Some(&OpeningHours::default()));
+    let modes = [None, Some("c1"), Some("c2"), Some("c3")].map(|id| a.auto_reply_in(id));
+    assert_eq!(modes, [AutoReply::Gate, AutoReply::Off, AutoReply::Auto, AutoReply::Gate]);
+}
+
+#[test]
+fn the_lists_of_dates_are_bounded() {
+    let closed = |list: &[String]| {
+        format!("[[clients]]\nid = \"a\"\nbusiness_hours.closed = [\"{}\"]", list.join("\", \""))
+    };
+    let dates = vec!["2026-12-24".to_owned(); 200];
+    let ranges = vec!["2026-12-24..2026-12-25".to_owned(); 50];
+    assert!(load(&closed(&[dates.clone(), ranges.clone()].concat()), &[]).is_ok());
+    for (more, expected) in [
+        ([dates.clone(), vec!["2026-12-24".to_owned()]].concat(), "201 dates and 0 ranges"),
+        (
+            [ranges.clone(), vec!["2026-12-24..2026-12-24".to_owned()]].concat(),
+            "0 dates and 51 ranges",
+        ),
+    ] {
+        assert_eq!(
+            only_error(&closed(&more), &[]),
+            format!(
+                "test.toml:3: `clients.a.business_hours.closed` has {expected}: at most 200 dates and 50 ranges"
+            )
+        );
     }
 }
 

@@ -429,6 +429,7 @@ fn of_clients() -> Vec<Row> {
 /// Keys that have no effect yet, as their comments in `config/default.toml` say.
 const WITHOUT_EFFECT: &[&str] = &[
     "sending.enabled",
+    "sending.undo",
     "analyst.base_url",
     "analyst.model",
     "analyst.api_key",
