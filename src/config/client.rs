@@ -8,7 +8,7 @@ use super::{
     masking::quoted,
     reader::{SectionReader, Typed, from_text},
     schema::nearest,
-    value::Rate,
+    value::{Rate, Setting, Settings},
 };
 use crate::domain::{Sentiment, auto_send::AutoReply, schedule::OpeningHours, template};
 use jiff::tz::TimeZone;
@@ -93,6 +93,17 @@ impl Client {
     pub fn auto_reply_in(&self, campaign: Option<&str>) -> AutoReply {
         let exception = campaign.and_then(|id| self.auto_send.campaigns.get(id));
         exception.copied().unwrap_or(self.auto_reply)
+    }
+
+    /// True if drafts of the channel may be sent automatically to leads of the campaign with this
+    /// provider's id: the mode is not off, and the channel has settings for sending. `LinkedIn`
+    /// sends what a person approves, unless its settings say `automatic = true`.
+    pub fn sends_by_rule(&self, channel: &str, campaign: Option<&str>) -> bool {
+        let settings = self.channel(channel).and_then(|channel| channel.send.as_ref());
+        let may = |send: &Settings| {
+            channel != "linkedin" || send.get("automatic") == Some(&Setting::Flag(true))
+        };
+        self.auto_reply_in(campaign) != AutoReply::Off && settings.is_some_and(may)
     }
 
     /// The hours in which drafts are sent automatically; `None` for any hour.

@@ -516,6 +516,26 @@ fn clients_are_checked() {
             "test.toml:3: `clients.a.templates`: no draft is made for the tag `Intrested`: the nearest known tag is `Interested`",
         ),
         (
+            "id = \"a\"\nchannels.sms.secret = [\"\"]",
+            "test.toml:3: `clients.a.channels.sms.secret`: expected a secret or a list of secrets, none of them empty",
+        ),
+        (
+            "id = \"a\"\nchannels.sms.signature.secrets = [\"sixteen-letters!\"]",
+            "test.toml:3: `clients.a.channels.sms.signature` has no `scheme`: expected `\"standard_webhooks\"` or `\"ghl\"`",
+        ),
+        (
+            "id = \"a\"\nchannels.sms.signature.scheme = \"standard_webhooks\"",
+            "test.toml:3: `clients.a.channels.sms.signature.scheme` is `\"standard_webhooks\"`, so `clients.a.channels.sms.signature.secrets` must hold a secret",
+        ),
+    ] {
+        assert_eq!(only_error(&format!("[[clients]]\n{client}"), &[]), expected);
+    }
+}
+
+#[test]
+fn hours_and_templates_are_checked() {
+    for (client, expected) in [
+        (
             "id = \"a\"\nbusiness_hours.start = \"nine\"",
             "test.toml:3: `clients.a.business_hours.start` is `\"nine\"`: expected a time such as `\"09:00\"`",
         ),
@@ -567,18 +587,6 @@ fn clients_are_checked() {
             "id = \"a\"\ntemplates.Interested = \"On {day}\"",
             "test.toml:3: `clients.a.templates.Interested`: unknown field `{day}`: known are `{first_name}`, `{last_name}`, `{company_name}`, `{company}`, `{title}`, `{sender}`",
         ),
-        (
-            "id = \"a\"\nchannels.sms.secret = [\"\"]",
-            "test.toml:3: `clients.a.channels.sms.secret`: expected a secret or a list of secrets, none of them empty",
-        ),
-        (
-            "id = \"a\"\nchannels.sms.signature.secrets = [\"sixteen-letters!\"]",
-            "test.toml:3: `clients.a.channels.sms.signature` has no `scheme`: expected `\"standard_webhooks\"` or `\"ghl\"`",
-        ),
-        (
-            "id = \"a\"\nchannels.sms.signature.scheme = \"standard_webhooks\"",
-            "test.toml:3: `clients.a.channels.sms.signature.scheme` is `\"standard_webhooks\"`, so `clients.a.channels.sms.signature.secrets` must hold a secret",
-        ),
     ] {
         assert_eq!(only_error(&format!("[[clients]]\n{client}"), &[]), expected);
     }
@@ -607,6 +615,31 @@ fn hours_are_read_from_their_table() {
     assert_eq!(b.sending_hours(), Some(&OpeningHours::default()));
     let modes = [None, Some("c1"), Some("c2"), Some("c3")].map(|id| a.auto_reply_in(id));
     assert_eq!(modes, [AutoReply::Gate, AutoReply::Off, AutoReply::Auto, AutoReply::Gate]);
+}
+
+#[test]
+fn linkedin_sends_nothing_by_rule_unless_its_settings_say_so() {
+    let sends = |client: &str, channel: &str| {
+        let toml =
+            format!("[[clients]]\nid = \"a\"\nauto_send.campaigns = {{ c1 = \"off\" }}\n{client}");
+        let config = load(&toml, &[]).expect("valid");
+        ["none", "c1"].map(|id| config.clients[0].sends_by_rule(channel, Some(id)))
+    };
+    for (client, channel, expected) in [
+        ("channels.sms.send.api_key = \"k\"", "sms", false),
+        ("auto_reply = \"auto\"\nchannels.sms.send.api_key = \"k\"", "sms", true),
+        ("auto_reply = \"gate\"\nchannels.sms.send.api_key = \"k\"", "sms", true),
+        ("auto_reply = \"auto\"\nchannels.sms.account = \"x\"", "sms", false),
+        ("auto_reply = \"auto\"", "sms", false),
+        ("auto_reply = \"auto\"\nchannels.linkedin.send.api_key = \"k\"", "linkedin", false),
+        (
+            "auto_reply = \"auto\"\nchannels.linkedin.send = { api_key = \"k\", automatic = true }",
+            "linkedin",
+            true,
+        ),
+    ] {
+        assert_eq!(sends(client, channel), [expected, false], "{client}");
+    }
 }
 
 #[test]

@@ -186,52 +186,58 @@ pub fn next_open(due: Timestamp, timing: &SendTiming<'_>) -> Option<Timestamp> {
 
 /// Decides about a draft.
 pub fn decide(case: &GateCase<'_>) -> GateVerdict {
-    // 1. Nothing is sent automatically here.
-    if let Some(reason) = skipped(case) {
-        let skip = GateDecision::Skip;
-        return GateVerdict {
-            decision: skip,
-            confidence: None,
-            threshold: None,
-            reason: reason.to_owned(),
-            send_at: None,
-        };
+    // 1. What is decided whatever the evaluator says.
+    if let Some(verdict) = without_evaluator(case) {
+        return verdict;
     }
-    let threshold = (case.mode == AutoReply::Gate).then_some(case.threshold);
-    let review = |confidence: f64, reason: String| GateVerdict {
-        decision: GateDecision::NeedsReview,
-        confidence: Some(confidence),
-        threshold,
-        reason,
-        send_at: None,
+    let Some(Opinion { is_safe, confidence, reason }) = case.opinion else {
+        return case.review(0.0, "the evaluator gave no answer");
     };
-    // 2. Hard blocks.
-    let opinion = match (blocked(case), case.opinion) {
-        (Some(reason), _) => return review(0.0, reason),
-        (None, None) => return review(0.0, "the evaluator gave no answer".to_owned()),
-        (None, Some(opinion)) => opinion,
-    };
-    let Opinion { is_safe, confidence, reason } = opinion;
-    // 3. The confidence. A number that is none passes nothing.
-    if let Some(threshold) = threshold {
-        let passes = is_safe && confidence >= threshold;
-        if !passes {
-            return review(confidence, reason.to_owned());
-        }
+    // 2. The confidence. A number that is none passes nothing.
+    let threshold = case.needed();
+    let passes = threshold.is_none_or(|threshold| is_safe && confidence >= threshold);
+    if !passes {
+        return case.review(confidence, reason);
     }
-    // 4. The time.
+    // 3. The time.
     let Some(send_at) = next_open(due(&case.timing), &case.timing) else {
-        return review(confidence, "no hour is open in the next 90 days".to_owned());
+        return case.review(confidence, "no hour is open in the next 90 days");
     };
     let is_now = send_at <= case.timing.now;
     let decision = if is_now { GateDecision::SendNow } else { GateDecision::SendLater };
-    let reason = reason.to_owned();
     GateVerdict {
         decision,
         confidence: Some(confidence),
         threshold,
-        reason,
+        reason: reason.to_owned(),
         send_at: Some(send_at),
+    }
+}
+
+/// The decision, if it is the same whatever the evaluator says. Then there is no need to ask it.
+pub fn without_evaluator(case: &GateCase<'_>) -> Option<GateVerdict> {
+    if let Some(reason) = skipped(case) {
+        let (decision, reason) = (GateDecision::Skip, reason.to_owned());
+        let (confidence, threshold, send_at) = (None, None, None);
+        return Some(GateVerdict { decision, confidence, threshold, reason, send_at });
+    }
+    blocked(case).map(|reason| case.review(0.0, &reason))
+}
+
+impl GateCase<'_> {
+    /// The least confidence that passes; `None` if none is needed.
+    fn needed(&self) -> Option<f64> {
+        (self.mode == AutoReply::Gate).then_some(self.threshold)
+    }
+
+    fn review(&self, confidence: f64, reason: &str) -> GateVerdict {
+        GateVerdict {
+            decision: GateDecision::NeedsReview,
+            confidence: Some(confidence),
+            threshold: self.needed(),
+            reason: reason.to_owned(),
+            send_at: None,
+        }
     }
 }
 

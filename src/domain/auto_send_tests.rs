@@ -105,128 +105,95 @@ fn what_passes_is_sent_at_its_time() {
     assert_eq!(found.reason, "no hour is open in the next 90 days");
 }
 
+fn auto() -> GateCase<'static> {
+    GateCase { mode: AutoReply::Auto, ..good() }
+}
+
+fn opinion(is_safe: bool, confidence: f64) -> Option<Opinion<'static>> {
+    Some(Opinion { is_safe, confidence, reason: "so it says" })
+}
+
+#[track_caller]
+fn decides(case: &GateCase<'_>, decision: GateDecision, confidence: Option<f64>, reason: &str) {
+    let found = decide(case);
+    let seen = (found.decision, found.confidence, found.reason.as_str());
+    assert_eq!(seen, (decision, confidence, reason), "{case:?}");
+    assert_eq!(found.sends(), found.send_at.is_some());
+    let needs_threshold = case.mode == AutoReply::Gate && decision != GateDecision::Skip;
+    assert_eq!(found.threshold, needs_threshold.then_some(0.9));
+}
+
 #[test]
-fn each_fact_alone_decides() {
-    use GateDecision::{NeedsReview, SendLater, Skip};
-    let auto = || GateCase { mode: AutoReply::Auto, ..good() };
-    let with = |sending: SendingFacts| GateCase { sending, ..good() };
-    let opinion = |is_safe, confidence| Some(Opinion { is_safe, confidence, reason: "so it says" });
-    let rows = [
-        (good(), SendLater, Some(0.95), "a template"),
-        // Nothing is sent automatically.
-        (GateCase { mode: AutoReply::Off, ..good() }, Skip, None, "automatic replies are off"),
+fn nothing_is_sent_automatically_where_one_of_these_facts_is() {
+    let off = GateCase { mode: AutoReply::Off, ..good() };
+    decides(&off, GateDecision::Skip, None, "automatic replies are off");
+    for (sending, reason) in [
+        (SendingFacts { is_enabled: false, ..SENDING }, "sending is switched off"),
         (
-            with(SendingFacts { is_enabled: false, ..SENDING }),
-            Skip,
-            None,
-            "sending is switched off",
-        ),
-        (
-            with(SendingFacts { has_settings: false, ..SENDING }),
-            Skip,
-            None,
+            SendingFacts { has_settings: false, ..SENDING },
             "the channel has no settings for sending",
         ),
         (
-            with(SendingFacts { is_channel_automatic: false, ..SENDING }),
-            Skip,
-            None,
+            SendingFacts { is_channel_automatic: false, ..SENDING },
             "the channel sends only what a person approves",
         ),
         (
-            with(SendingFacts { has_handle: false, ..SENDING }),
-            Skip,
-            None,
+            SendingFacts { has_handle: false, ..SENDING },
             "the message cannot be answered through its provider",
         ),
-        (with(SendingFacts { barrier: Some("opted_out"), ..SENDING }), Skip, None, "opted_out"),
-        (with(SendingFacts { is_newest: false, ..SENDING }), Skip, None, "a newer message came"),
-        (with(SendingFacts { is_snoozed: true, ..SENDING }), Skip, None, "the lead is snoozed"),
-        // Hard blocks.
-        (GateCase { is_empty: true, ..auto() }, NeedsReview, Some(0.0), "the draft is empty"),
-        (
-            GateCase { opts_out: true, ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the lead opts out in the message",
-        ),
-        (
-            GateCase { tag: Sentiment::Blacklist, ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the message gets no answer",
-        ),
-        (
-            GateCase { tag: Sentiment::AutomatedReply, ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the message gets no answer",
-        ),
-        (
-            GateCase { is_automated: true, ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "a machine wrote the message",
-        ),
-        (
-            GateCase { is_automated: true, tag: Sentiment::OutOfOffice, ..auto() },
-            SendLater,
-            Some(0.95),
-            "a template",
-        ),
-        (
-            GateCase { is_acknowledgement: true, ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the message only acknowledges",
-        ),
-        (
-            GateCase { opinion: None, ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the evaluator gave no answer",
-        ),
-        // How sure the classifier is.
-        (
-            GateCase { tag_confidence: Some(0.49), ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the tag is a guess (0.49)",
-        ),
-        (
-            GateCase { tag_confidence: Some(f64::NAN), ..auto() },
-            NeedsReview,
-            Some(0.0),
-            "the tag is a guess (NaN)",
-        ),
-        (GateCase { tag_confidence: Some(0.5), ..auto() }, SendLater, Some(0.95), "a template"),
-        (GateCase { tag_confidence: None, ..good() }, SendLater, Some(0.95), "a template"),
-        // How sure the evaluator is: only the gate asks.
-        (GateCase { opinion: opinion(true, 0.9), ..good() }, SendLater, Some(0.9), "so it says"),
-        (
-            GateCase { opinion: opinion(true, 0.899), ..good() },
-            NeedsReview,
-            Some(0.899),
-            "so it says",
-        ),
-        (
-            GateCase { opinion: opinion(false, 0.99), ..good() },
-            NeedsReview,
-            Some(0.99),
-            "so it says",
-        ),
-        (GateCase { opinion: opinion(false, 0.1), ..auto() }, SendLater, Some(0.1), "so it says"),
-    ];
-    for (case, decision, confidence, reason) in rows {
-        let found = decide(&case);
-        assert_eq!(
-            (found.decision, found.confidence, found.reason.as_str()),
-            (decision, confidence, reason),
-            "{case:?}"
-        );
-        assert_eq!(found.sends(), found.send_at.is_some());
-        let needs_threshold = case.mode == AutoReply::Gate && decision != Skip;
-        assert_eq!(found.threshold, needs_threshold.then_some(0.9));
+        (SendingFacts { barrier: Some("opted_out"), ..SENDING }, "opted_out"),
+        (SendingFacts { is_newest: false, ..SENDING }, "a newer message came"),
+        (SendingFacts { is_snoozed: true, ..SENDING }, "the lead is snoozed"),
+    ] {
+        for case in [good(), auto()] {
+            decides(&GateCase { sending, ..case }, GateDecision::Skip, None, reason);
+        }
+    }
+}
+
+#[test]
+fn hard_blocks_stop_whatever_the_evaluator_says() {
+    for (number, (case, reason)) in [
+        (GateCase { is_empty: true, ..auto() }, "the draft is empty"),
+        (GateCase { opts_out: true, ..auto() }, "the lead opts out in the message"),
+        (GateCase { tag: Sentiment::Blacklist, ..auto() }, "the message gets no answer"),
+        (GateCase { tag: Sentiment::AutomatedReply, ..auto() }, "the message gets no answer"),
+        (GateCase { is_automated: true, ..auto() }, "a machine wrote the message"),
+        (GateCase { is_acknowledgement: true, ..auto() }, "the message only acknowledges"),
+        (GateCase { opinion: None, ..auto() }, "the evaluator gave no answer"),
+        (GateCase { tag_confidence: Some(0.49), ..auto() }, "the tag is a guess (0.49)"),
+        (GateCase { tag_confidence: Some(f64::NAN), ..auto() }, "the tag is a guess (NaN)"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let in_gate = GateCase { mode: AutoReply::Gate, ..case.clone() };
+        decides(&case, GateDecision::NeedsReview, Some(0.0), reason);
+        decides(&in_gate, GateDecision::NeedsReview, Some(0.0), reason);
+        // The evaluator need not be asked, unless its answer is what is missing.
+        let is_known = without_evaluator(&case).is_some();
+        assert_eq!(is_known, case.opinion.is_some(), "row {number}");
+    }
+    let away = GateCase { is_automated: true, tag: Sentiment::OutOfOffice, ..auto() };
+    decides(&away, GateDecision::SendLater, Some(0.95), "a template");
+    for tag_confidence in [Some(0.5), None] {
+        let sure = GateCase { tag_confidence, ..auto() };
+        decides(&sure, GateDecision::SendLater, Some(0.95), "a template");
+    }
+}
+
+#[test]
+fn only_the_gate_asks_how_sure_the_evaluator_is() {
+    use GateDecision::{NeedsReview, SendLater};
+    for (case, is_safe, confidence, decision) in [
+        (good(), true, 0.9, SendLater),
+        (good(), true, 0.899, NeedsReview),
+        (good(), false, 0.99, NeedsReview),
+        (auto(), true, 0.1, SendLater),
+        (auto(), false, 0.1, SendLater),
+    ] {
+        let case = GateCase { opinion: opinion(is_safe, confidence), ..case };
+        decides(&case, decision, Some(confidence), "so it says");
     }
     let nan = decide(&GateCase { opinion: opinion(true, f64::NAN), ..good() });
     assert_eq!(nan.decision, NeedsReview);

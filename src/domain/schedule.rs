@@ -111,7 +111,7 @@ impl OpeningHours {
 /// The first moment at which clocks in the zone show `civil` or later.
 fn shown_at(civil: DateTime, zone: &TimeZone) -> Option<Timestamp> {
     let moment = zone.to_ambiguous_timestamp(civil);
-    let before = moment.clone().earlier().ok()?;
+    let before = moment.earlier().ok()?;
     match moment.offset() {
         AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => Some(before.into()),
         AmbiguousOffset::Gap { after, .. } => {

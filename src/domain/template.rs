@@ -34,10 +34,8 @@ static BLANK_LINES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\n{3,}"));
 pub fn unknown_field(template: &str) -> Option<(&str, &str)> {
     MEANT.captures_iter(template).find_map(|found| {
         let (written, name) = (found.get(0)?.as_str(), found.get(1)?.as_str());
-        let is_field = |field: &&str| {
-            written.strip_prefix('{').and_then(|it| it.strip_suffix('}')) == Some(*field)
-        };
-        (!FIELDS.iter().any(|field| is_field(&field))).then_some((written, name.trim()))
+        let inner = written.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+        (!FIELDS.iter().any(|field| inner == Some(*field))).then_some((written, name.trim()))
     })
 }
 
