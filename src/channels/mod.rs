@@ -13,15 +13,19 @@ pub mod masks;
 pub mod page;
 pub mod phones;
 pub mod samples;
+pub mod sending;
 pub mod smartlead;
 pub mod sms;
 pub mod text;
 pub mod times;
 
-use self::samples::MadeUpLead;
+use self::{
+    samples::MadeUpLead,
+    sending::{Call, CallAnswer, Letter, Taken, Unsendable, end_of},
+};
 use crate::domain::{
     Account, ChannelFacts, ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
-    Timestamp,
+    Timestamp, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -92,6 +96,19 @@ pub trait Channel: Send + Sync + 'static {
     /// An event that is not known, or one that lacks a field it cannot do without: it is
     /// quarantined.
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
+
+    /// The call that sends an answer.
+    ///
+    /// # Errors
+    /// The message was stored without what its provider needs, or the channel cannot send.
+    fn reply_call(&self, _: &Letter<'_>) -> Result<Call, Unsendable> {
+        Err(Unsendable(format!("the channel `{}` cannot send", Self::NAME)))
+    }
+
+    /// What the provider's answer to such a call says.
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, |_| Taken::Unclear)
+    }
 }
 
 /// A [`Channel`] whose type is erased, which is how all other parts use it.
@@ -116,6 +133,13 @@ pub trait AnyChannel: Send + Sync {
     /// # Errors
     /// As [`Channel::interpret`].
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
+    /// [`Channel::reply_call`].
+    ///
+    /// # Errors
+    /// As [`Channel::reply_call`].
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable>;
+    /// [`Channel::reply_answer`].
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd;
 
     /// [`Channel::NAME`].
     fn name(&self) -> ChannelName {
@@ -170,6 +194,12 @@ impl<C: Channel> AnyChannel for C {
     }
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
         Channel::interpret(self, received)
+    }
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        Channel::reply_call(self, letter)
+    }
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        Channel::reply_answer(self, answer)
     }
 }
 

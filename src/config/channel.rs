@@ -2,11 +2,12 @@
 
 use super::{
     layers::{Data, TreeNode},
-    masking::{SEND_SHOWN, quoted},
+    masking::quoted,
     reader::{SectionReader, Typed, from_text},
+    send_settings::{SendSettings, send_settings},
     signing::{PublicKey, SigningSecret},
     strength::{CHANNEL_CHARS_MIN, flaw, unsendable},
-    value::{Secret, Setting, Settings},
+    value::Secret,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,8 +44,8 @@ pub struct ClientChannel {
     /// The field in which the client's workflows put the text of a message, as names joined by
     /// dots; SMS only.
     pub text_field: Option<String>,
-    /// Settings for sending, kept as written. This version does not act on them.
-    pub send: Option<Settings>,
+    /// The account that sends answers; `None` if nothing is sent.
+    pub send: Option<SendSettings>,
 }
 
 /// How webhooks of a channel are signed.
@@ -102,7 +103,7 @@ pub(super) fn channels(
     let mut channels = BTreeMap::new();
     for name in all.table.keys() {
         let Some(section) = all.section(name) else { continue };
-        let mut channel = channel(&section);
+        let mut channel = channel(&section, name);
         let may_be_open = channel.allow_unauthenticated || opening.is_none();
         match takes_anybody(channel.has_authentication(), may_be_open) {
             Some(takes_anybody) => channel.takes_anybody = takes_anybody,
@@ -147,7 +148,7 @@ fn has_error(section: &SectionReader<'_>) -> bool {
         || section.table.contains_key("signature")
 }
 
-fn channel(section: &SectionReader<'_>) -> ClientChannel {
+fn channel(section: &SectionReader<'_>, name: &str) -> ClientChannel {
     let signature = signature(section);
     let account = account(section, signature.as_ref());
     ClientChannel {
@@ -158,7 +159,7 @@ fn channel(section: &SectionReader<'_>) -> ClientChannel {
         ignore_events: section.get("ignore_events"),
         allow_unauthenticated: section.get("allow_unauthenticated"),
         text_field: text_field(section),
-        send: section.settings("send", |node| Setting::sealed(node, SEND_SHOWN)),
+        send: send_settings(section, name),
     }
 }
 

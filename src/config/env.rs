@@ -88,7 +88,7 @@ fn keys(words: &str, table: &Table) -> Result<Vec<String>, String> {
                     path.to_ascii_uppercase()
                 ));
             }
-            Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::Sealed(_) => {
+            Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {
                 return Err(format!("`{path}` is a value and has no key `{word}` in it"));
             }
         };

@@ -42,7 +42,7 @@ impl KeyPath {
     pub(super) fn is_section(&self) -> bool {
         match self.shape {
             Shape::Section(_) | Shape::Map(_) | Shape::List(_) => true,
-            Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::Sealed(_) => false,
+            Shape::Value | Shape::Secret | Shape::Url | Shape::Free => false,
         }
     }
 
@@ -82,7 +82,7 @@ impl KeyPath {
                     other => other,
                 }
             }
-            Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::Sealed(_) => {
+            Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {
                 Err(format!("`{}` is a value and has no key `{rest}` in it", self.key()))
             }
         }
@@ -96,7 +96,7 @@ impl KeyPath {
                 }
             }
             Shape::Map(inner) | Shape::List(inner) => self.step(ANY, ANY, inner).collect(all),
-            Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::Sealed(_) => {
+            Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {
                 all.push(self);
             }
         }

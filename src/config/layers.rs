@@ -121,16 +121,6 @@ impl TreeNode {
         }
     }
 
-    /// True for a single value, and for a list of single values.
-    pub(super) fn is_plain(&self) -> bool {
-        match &self.data {
-            Data::Table(_) => false,
-            Data::List(nodes) => nodes.iter().all(Self::is_plain),
-            Data::Raw(_) => !matches!(self.typed(), Data::Table(_) | Data::List(_)),
-            Data::Text(_) | Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) => true,
-        }
-    }
-
     /// The value with a type: raw text becomes the TOML value that it spells, otherwise a string.
     pub(super) fn typed(&self) -> Data {
         let Data::Raw(raw) = &self.data else { return self.data.clone() };

@@ -4,24 +4,6 @@
 use super::value::MASK;
 use url::Url;
 
-/// The keys of `send` whose values are shown. All other values may be secrets of a provider,
-/// whatever their keys are called, in nested tables too.
-pub(super) const SEND_SHOWN: &[&str] = &[
-    "account_id",
-    "base_url",
-    "campaign_id",
-    "from",
-    "from_email",
-    "from_name",
-    "from_number",
-    "location_id",
-    "region",
-    "reply_to",
-    "sender_id",
-    "timeout",
-    "version",
-];
-
 /// Words in the name of a key that mark its value as secret (`api_key`, `Authorization`).
 const SECRET_WORDS: [&str; 20] = [
     "auth", "bearer", "cookie", "cred", "dsn", "hmac", "jwt", "key", "login", "otp", "pass", "pat",

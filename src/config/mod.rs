@@ -33,6 +33,7 @@ mod references;
 mod relations;
 mod schema;
 mod sections;
+mod send_settings;
 mod show;
 mod signing;
 mod strength;
@@ -62,6 +63,7 @@ pub use self::{
         POOL_SIZES, PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention,
         SendingConfig, ServerConfig, SupervisorConfig, TelemetryConfig, TlsConfig,
     },
+    send_settings::SendSettings,
     show::EffectiveValue,
     signing::{PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, SigningSecret},
     value::{Network, Rate, Secret, Setting, Settings},

@@ -3,7 +3,6 @@
 use super::{
     error::Errors,
     layers::{Data, Table, TreeNode},
-    masking::SEND_SHOWN,
     references::is_reference,
 };
 use serde::Serialize;
@@ -83,8 +82,6 @@ pub(super) enum Shape {
     Url,
     /// A table with any keys. Values whose key's name stands for a secret are not shown.
     Free,
-    /// A table with any keys, of which only the values of these are shown.
-    Sealed(&'static [&'static str]),
     /// A table with these keys and no others.
     Section(&'static [SchemaKey]),
     /// A table with any keys, each of this shape.
@@ -96,7 +93,7 @@ pub(super) enum Shape {
 /// A key and the shape of its value.
 pub(super) type SchemaKey = (&'static str, Shape);
 
-use Shape::{Free, List, Map, Sealed, Secret, Section, Url, Value};
+use Shape::{Free, List, Map, Secret, Section, Url, Value};
 
 const BACKOFF: Shape = Section(&[("base", Value), ("cap", Value)]);
 
@@ -125,7 +122,19 @@ pub(super) const CHANNEL: Shape = Section(&[
     ("ignore_events", Value),
     ("allow_unauthenticated", Value),
     ("text_field", Value),
-    ("send", Sealed(SEND_SHOWN)),
+    (
+        "send",
+        Section(&[
+            ("api_key", Secret),
+            ("base_url", Value),
+            ("timeout", Value),
+            ("allow_private", Value),
+            ("automatic", Value),
+            ("sender_email_id", Value),
+            ("from_number", Value),
+            ("version", Value),
+        ]),
+    ),
 ]);
 
 const CLIENT: Shape = Section(&[
@@ -251,7 +260,7 @@ pub(super) fn check_keys(shape: &Shape, table: &Table, path: &str, errors: &Erro
                 }
             },
             Map(inner) => inner,
-            Value | Secret | Url | Free | Sealed(_) | List(_) => return,
+            Value | Secret | Url | Free | List(_) => return,
         };
         check_node(inner, node, &path, errors);
     }
@@ -279,7 +288,7 @@ fn check_node(shape: &Shape, node: &TreeNode, path: &str, errors: &Errors) {
             );
             errors.push(Some(&node.origin), path, message);
         }
-        (Value | Secret | Url | Free | Sealed(_), _) => {}
+        (Value | Secret | Url | Free, _) => {}
     }
 }
 
@@ -316,7 +325,7 @@ fn in_another_section(name: &str) -> Option<String> {
         Section(keys) => {
             keys.iter().find(|(key, _)| *key == name).map(|(key, _)| join(section, key))
         }
-        Value | Secret | Url | Free | Sealed(_) | Map(_) | List(_) => None,
+        Value | Secret | Url | Free | Map(_) | List(_) => None,
     })
 }
 

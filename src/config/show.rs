@@ -46,12 +46,7 @@ fn keys(shape: &Shape, table: &Table, path: &str, values: &mut Vec<EffectiveValu
                 value(inner, node, &join(path, key), values);
             }
         }
-        Shape::Value
-        | Shape::Secret
-        | Shape::Url
-        | Shape::Free
-        | Shape::Sealed(_)
-        | Shape::List(_) => {}
+        Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::List(_) => {}
     }
 }
 
@@ -70,8 +65,6 @@ pub(super) fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec
             return;
         }
         (Shape::Secret, _) => masked(node),
-        (Shape::Sealed(shown), Data::Table(table)) => sealed(table, shown),
-        (Shape::Sealed(_), _) => masked(node),
         (Shape::Url, _) => {
             let url = node.as_text().and_then(|text| DatabaseUrl::parse(&text).ok());
             url.map_or_else(|| format!("{MASK:?}"), |url| format!("{:?}", url.to_string()))
@@ -136,16 +129,6 @@ fn masked(node: &TreeNode) -> String {
         | Data::Table(_)
         | Data::Raw(_) => format!("{MASK:?}"),
     }
-}
-
-/// A table with `***` for the values of all keys that are not in `shown`.
-fn sealed(table: &Table, shown: &[&str]) -> String {
-    let entry = |(name, node): (&String, &TreeNode)| {
-        let is_shown = shown.contains(&name.as_str()) && node.is_plain();
-        let value = if is_shown { spelled("", node) } else { masked(node) };
-        format!("{} = {value}", quoted_key(name))
-    };
-    braced(table.iter().map(entry).collect())
 }
 
 /// A value in TOML, with `***` for everything under a key whose name stands for a secret.

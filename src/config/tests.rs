@@ -122,7 +122,7 @@ fn collect(shape: &Shape, names: &mut Vec<&'static str>) {
             }
         }
         Shape::Map(inner) | Shape::List(inner) => collect(inner, names),
-        Shape::Value | Shape::Secret | Shape::Url | Shape::Free | Shape::Sealed(_) => {}
+        Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {}
     }
 }
 

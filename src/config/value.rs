@@ -162,17 +162,6 @@ impl Setting {
         }
     }
 
-    /// `node` as it was written. All its texts and numbers are secret, except those at the keys in
-    /// `shown`.
-    pub(super) fn sealed(node: &TreeNode, shown: &[&str]) -> Self {
-        let Data::Table(table) = &node.data else { return Self::from_node("secret", node) };
-        let entry = |(name, node): (&String, &TreeNode)| {
-            let is_shown = shown.contains(&name.as_str()) && node.is_plain();
-            (name.clone(), Self::from_node(if is_shown { "" } else { "secret" }, node))
-        };
-        Self::Table(table.iter().map(entry).collect())
-    }
-
     /// `node` as it was written at `key`. If the key's name stands for a secret, all text below it
     /// is secret.
     pub(super) fn from_node(key: &str, node: &TreeNode) -> Self {

@@ -129,10 +129,6 @@ fn keys_hold_secret(shape: &Shape, table: &Table) -> bool {
             .iter()
             .any(|(key, inner)| table.get(*key).is_some_and(|node| holds_secret(inner, node))),
         Shape::Map(inner) => table.values().any(|node| holds_secret(inner, node)),
-        Shape::Sealed(shown) => table.iter().any(|(key, node)| {
-            let is_shown = shown.contains(&key.as_str()) && node.is_plain();
-            holds_secret(if is_shown { &Shape::Value } else { &Shape::Secret }, node)
-        }),
         Shape::Free => table.iter().any(|(key, node)| {
             holds_secret(if names_a_secret(key) { &Shape::Secret } else { &Shape::Free }, node)
         }),

@@ -22,6 +22,7 @@ pub mod order;
 pub mod outcome;
 mod pool_override;
 pub mod quoted;
+pub mod reach;
 mod role;
 pub mod schedule;
 pub mod segments;

@@ -5,16 +5,20 @@ mod bounce;
 mod message;
 mod people;
 mod sample;
+mod send;
 #[cfg(test)]
 mod tests;
 
 use self::people::People;
 use super::{
-    Channel, EventRow, Received, fields, ignored, notice, row, samples::MadeUpLead, times, unknown,
+    Channel, EventRow, Received, fields, ignored, notice, row,
+    samples::MadeUpLead,
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    times, unknown,
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
-    Medium, NotUnderstood, Signal,
+    Medium, NotUnderstood, Signal, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -73,6 +77,14 @@ impl Channel for Email {
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
         sample::sample(event, lead)
+    }
+
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        send::call(letter)
+    }
+
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, send::taken)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

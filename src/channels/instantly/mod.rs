@@ -3,16 +3,21 @@
 
 mod message;
 mod sample;
+mod send;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Channel, EventRow, Received, fields, fields::FieldError, ignored, notice, phones, row,
-    samples::MadeUpLead, times, unknown,
+    Channel, EventRow, Received, fields,
+    fields::FieldError,
+    ignored, notice, phones, row,
+    samples::MadeUpLead,
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    times, unknown,
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
-    Medium, NotUnderstood, Sentiment, Signal, mail_subject,
+    Medium, NotUnderstood, Sentiment, Signal, mail_subject, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -61,6 +66,14 @@ impl Channel for Instantly {
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
         sample::sample(event, lead)
+    }
+
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        send::call(letter)
+    }
+
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, send::taken)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

@@ -4,16 +4,20 @@
 mod message;
 mod profile;
 mod sample;
+mod send;
 #[cfg(test)]
 mod tests;
 
 use self::profile::Member;
 use super::{
-    Channel, EventRow, Received, fields, ignored, notice, row, samples::MadeUpLead, unknown,
+    Channel, EventRow, Received, fields, ignored, notice, row,
+    samples::MadeUpLead,
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    unknown,
 };
 use crate::domain::{
     ChannelName, Event, IdentityKind, Interpreted, JobKind, LeadProfile, Medium, NotUnderstood,
-    Signal,
+    Signal, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -67,6 +71,14 @@ impl Channel for Linkedin {
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
         sample::sample(event, lead)
+    }
+
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        send::call(letter)
+    }
+
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, send::taken)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

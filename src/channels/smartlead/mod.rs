@@ -4,16 +4,20 @@
 mod lead;
 mod message;
 mod sample;
+mod send;
 #[cfg(test)]
 mod tests;
 
 use self::lead::Contact;
 use super::{
-    Channel, EventRow, Received, fields, ignored, row, samples::MadeUpLead, text, times, unknown,
+    Channel, EventRow, Received, fields, ignored, row,
+    samples::MadeUpLead,
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    text, times, unknown,
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
-    Sentiment, Signal,
+    Sentiment, Signal, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -71,6 +75,14 @@ impl Channel for Smartlead {
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
         sample::sample(event, lead)
+    }
+
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        send::call(letter)
+    }
+
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, send::taken)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

@@ -5,13 +5,21 @@
 mod keys;
 mod marketplace;
 mod sample;
+mod send;
 #[cfg(test)]
 mod tests;
 mod texts;
 mod workflow;
 
-use super::{Channel, EventRow, Received, fields, row, samples::MadeUpLead, unknown};
-use crate::domain::{ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood};
+use super::{
+    Channel, EventRow, Received, fields, row,
+    samples::MadeUpLead,
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    unknown,
+};
+use crate::domain::{
+    ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood, sending::SendEnd,
+};
 use serde_json::Value;
 
 /// The channel of text messages.
@@ -53,6 +61,14 @@ impl Channel for Sms {
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
         sample::sample(event, lead)
+    }
+
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        send::call(letter)
+    }
+
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, send::taken)
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
