@@ -293,6 +293,7 @@ mod tests {
         match end {
             SendEnd::Sent { .. } => ("sent", None),
             SendEnd::NotSent { account, .. } => ("not sent", account.as_ref().map(pause)),
+            SendEnd::NotCalled { .. } => ("not called", None),
             SendEnd::Failed { .. } => ("failed", None),
             SendEnd::Unknown { .. } => ("unknown", None),
         }

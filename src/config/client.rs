@@ -8,7 +8,8 @@ use super::{
     masking::quoted,
     reader::{SectionReader, Typed, from_text},
     schema::nearest,
-    value::{Rate, Setting, Settings},
+    send_settings::SendSettings,
+    value::Rate,
 };
 use crate::domain::{Sentiment, auto_send::AutoReply, schedule::OpeningHours, template};
 use jiff::tz::TimeZone;
@@ -100,9 +101,7 @@ impl Client {
     /// sends what a person approves, unless its settings say `automatic = true`.
     pub fn sends_by_rule(&self, channel: &str, campaign: Option<&str>) -> bool {
         let settings = self.channel(channel).and_then(|channel| channel.send.as_ref());
-        let may = |send: &Settings| {
-            channel != "linkedin" || send.get("automatic") == Some(&Setting::Flag(true))
-        };
+        let may = |send: &SendSettings| send.automatic || channel != "linkedin";
         self.auto_reply_in(campaign) != AutoReply::Off && settings.is_some_and(may)
     }
 

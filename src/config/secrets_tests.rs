@@ -1,10 +1,6 @@
 //! Secrets are never shown in `config show`, in errors or in `Debug`. And the warnings about them.
 
-use super::{
-    schema::Shape,
-    tests::{load, sms, sources},
-    *,
-};
+use super::{schema::Shape, tests::sources, *};
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _};
 
 /// A part of every value that must not be shown.
