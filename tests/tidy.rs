@@ -31,7 +31,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["domain", "config", "telemetry", "store", "tuning", "channels", "ingest", "supervisor"],
+        &[
+            "domain",
+            "config",
+            "telemetry",
+            "store",
+            "tuning",
+            "channels",
+            "analyst",
+            "ingest",
+            "supervisor",
+        ],
     ),
 ];
 

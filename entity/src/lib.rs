@@ -15,6 +15,7 @@ pub mod job_blocked;
 pub mod job_later;
 pub mod job_ready;
 pub mod jobs;
+pub mod labelled_examples;
 pub mod lead_identities;
 pub mod leads;
 pub mod messages;

@@ -47,6 +47,7 @@ mod m20261128_000011_tuning;
 mod m20261128_000012_deliveries_listed;
 mod m20261128_000013_drafts_listed;
 mod m20261128_000015_sending;
+mod m20261128_000017_labelled_examples;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -65,6 +66,7 @@ pub const TABLES: &[&str] = &[
     "job_later",
     "job_ready",
     "jobs",
+    "labelled_examples",
     "lead_identities",
     "leads",
     "leases",
@@ -99,6 +101,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000012_deliveries_listed::Migration),
             Box::new(m20261128_000013_drafts_listed::Migration),
             Box::new(m20261128_000015_sending::Migration),
+            Box::new(m20261128_000017_labelled_examples::Migration),
         ]
     }
 }

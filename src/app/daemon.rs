@@ -12,6 +12,7 @@ use super::{
     waiting_room::WaitingRoom,
 };
 use crate::{
+    analyst::{Local, Metered},
     config::{self, Config, Loaded},
     domain::{ChannelDirectory, JobKind, backoff::AWAY_PAUSE},
     http::{self, FallbackToken, HttpSetup, State},
@@ -446,6 +447,7 @@ fn http_setup(
         tuner,
         role: parts.role,
         claims: actors.claims.clone(),
+        analyst: Arc::new(Metered::new(Local, "local", parts.metrics.clone())),
     }
 }
 

@@ -12,7 +12,10 @@ mod bulk;
 mod completions;
 mod config;
 mod daemon;
+mod deliveries;
 mod doctor;
+mod drafts;
+mod examples;
 mod explain;
 mod failure;
 mod files;
@@ -21,6 +24,7 @@ mod jobs;
 mod leads;
 mod lists;
 mod man;
+mod messages;
 mod migrate;
 mod operations;
 mod operator;
@@ -86,15 +90,18 @@ enum Command {
     /// Show the leads of a running daemon with their threads, and why they are not answered
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
-    /// Show messages that were received and sent
+    /// Show messages that were received and sent, and correct their tags
     #[command(subcommand)]
-    Messages(lists::Look<lists::MessageList>),
-    /// Show drafts: answers that are written and not sent
+    Messages(messages::MessagesCommand),
+    /// Show, edit, approve and reject drafts: answers that are written and not sent
     #[command(subcommand)]
-    Drafts(lists::Look<lists::DraftList>),
-    /// Show deliveries: the sends of drafts
+    Drafts(drafts::DraftsCommand),
+    /// Show deliveries, the sends of drafts, and resolve those of which nobody knows the end
     #[command(subcommand)]
-    Deliveries(lists::Look<lists::DeliveryList>),
+    Deliveries(deliveries::DeliveriesCommand),
+    /// Show and export what people decided otherwise
+    #[command(subcommand)]
+    Examples(examples::ExamplesCommand),
     /// Show, resize, pause and resume the pools of a running daemon
     #[command(subcommand)]
     Pools(pools::PoolsCommand),
@@ -175,9 +182,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Jobs(command) => jobs::run(command, files)?,
         Command::Leads(command) => leads::run(command, files)?,
         Command::Operations(command) => operations::run(command, files)?,
-        Command::Messages(command) => command.run(files)?,
-        Command::Drafts(command) => command.run(files)?,
-        Command::Deliveries(command) => command.run(files)?,
+        Command::Messages(command) => messages::run(command, files)?,
+        Command::Drafts(command) => drafts::run(command, files)?,
+        Command::Deliveries(command) => deliveries::run(command, files)?,
+        Command::Examples(command) => examples::run(command, files)?,
         Command::Pools(command) => pools::run(command, files)?,
         Command::Actors(command) => command.run(files)?,
         Command::Nodes(command) => command.run(files)?,
@@ -243,6 +251,12 @@ mod tests {
             "postroom operations stop",
             "postroom audit --limit 5 show 7",
             "postroom quarantine discard",
+            "postroom drafts edit 7",
+            "postroom drafts edit 7 --body x --file y",
+            "postroom drafts approve",
+            "postroom deliveries resolve 7",
+            "postroom deliveries resolve 7 --sent --not-sent",
+            "postroom messages retag 7 Delighted",
             "postroom quarantine discard 1 --dry-run",
             "postroom quarantine replay --all --dry-run --yes",
             "postroom operations list --status paused",
@@ -303,6 +317,15 @@ mod tests {
             "postroom audit --action pool.override --limit 5",
             "postroom audit show 7",
             "postroom quarantine discard --all --yes",
+            "postroom drafts edit 7 --subject x --file -",
+            "postroom drafts approve 7 8 --json",
+            "postroom drafts undo 7",
+            "postroom drafts reject 7 --note rude",
+            "postroom drafts regenerate 7",
+            "postroom deliveries resolve 7 --not-sent --note looked",
+            "postroom deliveries show 7",
+            "postroom examples export --client demo",
+            "postroom examples list --all",
             "postroom quarantine replay --all --dry-run --json",
             "postroom nodes show 7 --json",
             "postroom serve --ignore-overrides",

@@ -201,6 +201,18 @@ impl Standing {
         if self.barriers.bounced { self } else { self.judged(tag) }
     }
 
+    /// The state after a person gave the lead's newest message the tag `tag` instead of `was`. A
+    /// status that did not come from `was` stays, and so does that of a lead out of reach.
+    pub fn corrected(self, was: Option<Sentiment>, tag: Sentiment) -> Self {
+        if self.barriers.opted_out {
+            return self.blacklisted();
+        }
+        let came_from_was = was.is_some_and(|was| was.status() == self.status);
+        let follows = !self.barriers.bounced && (came_from_was || !tag.never_lowers());
+        let status = if follows { tag.status() } else { self.status };
+        Self { status, sentiment: Some(tag), ..self }
+    }
+
     /// The state after an opt-out (docs/RULES.md P17). It holds on all channels, until a person
     /// lifts it.
     pub fn opted_out(self) -> Self {

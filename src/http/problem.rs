@@ -1,6 +1,6 @@
 //! Errors as they are answered: problem details (RFC 9457), one stable type per cause.
 
-use crate::store::{JobActionError, OperationError, StoreError};
+use crate::store::{DecisionError, JobActionError, OperationError, StoreError};
 use actix_web::{
     HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
@@ -339,6 +339,17 @@ impl From<JobActionError> for Problem {
             JobActionError::NotFound(_) => Self::not_found(error.to_string()),
             JobActionError::Conflict(detail) => Self::conflict(detail),
             JobActionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DecisionError> for Problem {
+    fn from(error: DecisionError) -> Self {
+        match error {
+            DecisionError::NotFound { .. } => Self::not_found(error.to_string()),
+            DecisionError::Conflict(detail) => Self::conflict(detail),
+            DecisionError::Invalid { field, why } => Self::bad_request(field, why),
+            DecisionError::Store(error) => error.into(),
         }
     }
 }

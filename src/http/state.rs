@@ -8,6 +8,7 @@ use super::{
     limits::Limits,
 };
 use crate::{
+    analyst::Analyst,
     channels::AnyChannel,
     config,
     domain::Role,
@@ -51,6 +52,8 @@ pub struct HttpSetup {
     pub role: Role,
     /// What this process has claimed.
     pub claims: ClaimsHere,
+    /// Drafts an answer anew when a person asks for one.
+    pub analyst: Arc<dyn Analyst>,
 }
 
 /// What the handlers of requests share. A clone is the same state.
@@ -100,6 +103,7 @@ impl State {
             tuner,
             role,
             claims: _,
+            analyst: _,
         } = setup;
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();

@@ -35,11 +35,18 @@ pub enum Via {
 }
 
 /// What the entries of this version say was done, in the order of their names.
-pub const AUDIT_ACTIONS: [&str; 11] = [
+pub const AUDIT_ACTIONS: [&str; 18] = [
     "config.refused",
     "config.reload",
+    "delivery.resolve",
+    "draft.approve",
+    "draft.edit",
+    "draft.regenerate",
+    "draft.reject",
+    "draft.undo",
     "job.cancel",
     "job.retry",
+    "message.retag",
     "operation.start",
     "operation.stop",
     "pool.override",

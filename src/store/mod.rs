@@ -31,11 +31,12 @@ pub use self::{
     audit::{AUDIT_ACTIONS, Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
-        AuditFilter, AuditRow, Backlog, DRAFT_STATUSES, DeliveryFilter, DeliveryRow, Desk,
-        DraftFilter, DraftRow, Excerpt, FailedAttempt, IdentityRow, JobAction, JobActionError,
-        JobCase, JobDetail, JobFilter, JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry,
-        LeadFilter, LeadRow, LedgerBalance, ListedMessage, ListedQuarantine, MessageFilter,
-        MessageRow, Page, QuarantineFilter, QuarantineRow, StoredNode, Totals,
+        AuditFilter, AuditRow, Backlog, DRAFT_STATUSES, DecisionError, DeliveryFilter, DeliveryRow,
+        Desk, DraftDecision, DraftFilter, DraftRow, DraftView, ExampleRow, Excerpt, FailedAttempt,
+        IdentityRow, JobAction, JobActionError, JobCase, JobDetail, JobFilter, JobView, LeadCase,
+        LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, LedgerBalance, ListedMessage,
+        ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter, QuarantineRow,
+        Rewriting, StoredNode, Totals,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

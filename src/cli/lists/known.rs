@@ -295,12 +295,27 @@ impl Listed for DraftList {
             hidden("delivery_id"),
             hidden("gate.decision"),
             hidden("gate.confidence"),
+            hidden("gate.threshold"),
             hidden("gate.reason").long(),
+            hidden("tag"),
+            hidden("note").long(),
+            hidden("parts").long().of(parts),
             column("subject").long(),
             column("body").long(),
         ],
         below: |draft, _| paragraph(draft, "body"),
     };
+}
+
+/// How many parts a text message has, with their lengths: `2 (153, 40)`.
+fn parts(draft: &Value) -> String {
+    let parts = draft.get("parts").and_then(Value::as_array);
+    let chars = |part: &Value| part.as_str().unwrap_or_default().chars().count().to_string();
+    let chars: Vec<String> = parts.into_iter().flatten().map(chars).collect();
+    if chars.is_empty() {
+        return output::NONE.to_owned();
+    }
+    format!("{} ({})", chars.len(), chars.join(", "))
 }
 
 /// The list at `/api/v1/deliveries`.
@@ -333,6 +348,40 @@ impl Listed for DeliveryList {
             column("created_at"),
             column("settled_at"),
             column("error").long(),
+        ],
+        below: nothing,
+    };
+}
+
+/// The list at `/api/v1/examples`.
+pub(in crate::cli) enum ExampleList {}
+
+impl Listed for ExampleList {
+    const SPEC: ListSpec = ListSpec {
+        path: "examples",
+        noun: "example",
+        plural: "examples",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Search,
+        filters: &[CLIENT],
+        columns: &[
+            column("id"),
+            column("client_id"),
+            hidden("lead_id"),
+            column("message_id"),
+            hidden("draft_id"),
+            column("kind"),
+            column("channel"),
+            column("tag"),
+            hidden("opt_out"),
+            column("was").long(),
+            hidden("became").long(),
+            column("reason").long(),
+            column("by"),
+            column("created_at"),
+            hidden("subject").long(),
+            hidden("text").long(),
         ],
         below: nothing,
     };

@@ -19,8 +19,8 @@ pub(super) use self::{
     details::details,
     fleet::{AuditList, NodeList},
     known::{
-        ActorList, ClientList, DeliveryList, DraftList, JobList, LeadList, MessageList,
-        OperationList, PoolList, QuarantineList, override_of,
+        ActorList, ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList,
+        MessageList, OperationList, PoolList, QuarantineList, override_of,
     },
     near::Named,
     pages::Pages,

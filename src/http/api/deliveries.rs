@@ -43,7 +43,7 @@ pub(super) async fn show(
 }
 
 #[derive(Debug, Serialize)]
-struct DeliveryJson<'a> {
+pub(super) struct DeliveryJson<'a> {
     id: RowKey,
     draft_id: Option<RowKey>,
     client_id: &'a str,
@@ -59,7 +59,7 @@ struct DeliveryJson<'a> {
 }
 
 impl<'a> DeliveryJson<'a> {
-    fn of(delivery: &'a DeliveryRow) -> Self {
+    pub(super) fn of(delivery: &'a DeliveryRow) -> Self {
         Self {
             id: RowKey(delivery.id),
             draft_id: delivery.draft_id.map(RowKey),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{DRAFT_STATUSES, DraftFilter, DraftRow, Excerpt},
+    store::{DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -62,15 +62,40 @@ pub(super) struct DraftJson<'a> {
     send_at: Option<Timestamp>,
     blocked_by: Option<&'a str>,
     delivery_id: Option<RowKey>,
-    gate: Option<()>,
+    gate: Option<GateJson<'a>>,
+    /// The tag of the message when the draft was written.
+    tag: Option<&'a str>,
+    /// Why a person rejected it.
+    note: Option<&'a str>,
+}
+
+/// How the gate judged a draft.
+#[derive(Debug, Serialize)]
+struct GateJson<'a> {
+    decision: &'a str,
+    confidence: Option<f64>,
+    threshold: Option<f64>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> GateJson<'a> {
+    fn of(draft: &'a DraftRow) -> Option<Self> {
+        Some(Self {
+            decision: draft.gate_decision.as_deref()?,
+            confidence: draft.gate_confidence,
+            threshold: draft.gate_threshold,
+            reason: draft.gate_reason.as_deref(),
+        })
+    }
 }
 
 impl<'a> DraftJson<'a> {
-    pub(super) fn of(excerpt: &'a Excerpt<DraftRow>) -> Self {
+    pub(super) fn of(excerpt: &'a Excerpt<DraftView>) -> Self {
         Self { truncated: excerpt.is_cut, ..Self::whole(&excerpt.row) }
     }
 
-    fn whole(draft: &'a DraftRow) -> Self {
+    pub(super) fn whole(view: &'a DraftView) -> Self {
+        let draft = &view.draft;
         Self {
             id: RowKey(draft.id),
             client_id: &draft.client_id,
@@ -86,10 +111,12 @@ impl<'a> DraftJson<'a> {
             decided_at: at!(draft.decided_at),
             decided_by: draft.decided_by.as_deref(),
             edited: draft.edited,
-            send_at: None,
+            send_at: at!(draft.send_at),
             blocked_by: draft.blocked_by.as_deref(),
-            delivery_id: None,
-            gate: None,
+            delivery_id: view.delivery_id.map(RowKey),
+            gate: GateJson::of(draft),
+            tag: draft.tag.as_deref(),
+            note: draft.note.as_deref(),
         }
     }
 }

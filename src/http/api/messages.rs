@@ -107,7 +107,7 @@ impl<'a> MessageJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct MessageDetailJson<'a> {
+pub(super) struct MessageDetailJson<'a> {
     #[serde(flatten)]
     message: MessageJson<'a>,
     raw_text: Option<&'a str>,
@@ -116,7 +116,7 @@ struct MessageDetailJson<'a> {
 }
 
 impl<'a> MessageDetailJson<'a> {
-    fn of(message: &'a MessageRow) -> Self {
+    pub(super) fn of(message: &'a MessageRow) -> Self {
         Self {
             message: message_json!(message, false),
             raw_text: message.raw_text.as_deref(),

@@ -6,8 +6,10 @@ mod actors;
 mod audit;
 mod clients;
 mod config;
+mod decisions;
 mod deliveries;
 mod drafts;
+mod examples;
 mod explain;
 mod heavy;
 mod jobs;
@@ -29,9 +31,10 @@ pub(super) use self::overview::overview_for_metrics;
 use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};
 use crate::{
+    analyst::Analyst,
     config::Live,
     domain::{ChannelName, Id, Role},
-    store::{Audit, AuditEntry, Desk, Operations, Totals},
+    store::{Audit, AuditEntry, Desk, Operations, Reader, Totals},
     supervisor::ClaimsHere,
     telemetry::{board::Board, metrics::Metrics},
     tuning::Tuner,
@@ -68,6 +71,10 @@ pub(super) struct ApiState {
     heavy_reads: HeavyReads,
     /// What this process has claimed.
     claims: ClaimsHere,
+    /// Reads the conversations of which an answer is drafted anew.
+    reader: Reader,
+    /// Drafts it.
+    analyst: Arc<dyn Analyst>,
 }
 
 impl ApiState {
@@ -87,6 +94,8 @@ impl ApiState {
             totals: Latest::default(),
             heavy_reads: HeavyReads::default(),
             claims: setup.claims.clone(),
+            reader: setup.store.reader(),
+            analyst: setup.analyst.clone(),
         }
     }
 
@@ -139,13 +148,29 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/leads/{id}", leads::show))
             .service(get("/leads/{id}/explain", explain::lead))
             .service(get("/messages", messages::list))
-            .service(get("/messages/{id}", messages::show))
+            .service(
+                web::resource("/messages/{id}")
+                    .route(web::get().to(messages::show))
+                    .route(web::patch().to(decisions::retag))
+                    .default_service(web::to(get_or_patch)),
+            )
             .service(get("/drafts", drafts::list))
-            .service(get("/drafts/{id}", drafts::show))
+            .service(
+                web::resource("/drafts/{id}")
+                    .route(web::get().to(drafts::show))
+                    .route(web::patch().to(decisions::edit))
+                    .default_service(web::to(get_or_patch)),
+            )
+            .service(post("/drafts/{id}/approve", decisions::approve))
+            .service(post("/drafts/{id}/undo", decisions::undo))
+            .service(post("/drafts/{id}/reject", decisions::reject))
+            .service(post("/drafts/{id}/regenerate", decisions::regenerate))
+            .service(get("/examples", examples::list))
             .service(get("/config", config::show))
             .service(post("/config/reload", config::reload))
             .service(get("/deliveries", deliveries::list))
             .service(get("/deliveries/{id}", deliveries::show))
+            .service(post("/deliveries/{id}/resolve", decisions::resolve))
             .service(get("/clients", clients::list))
             .service(get("/clients/{id}", clients::show))
             .service(get("/pools", pools::list))
@@ -208,6 +233,10 @@ async fn only_patch() -> ApiResult {
 
 async fn only_delete() -> ApiResult {
     Err(Problem::method_not_allowed("DELETE"))
+}
+
+async fn get_or_patch() -> ApiResult {
+    Err(Problem::method_not_allowed("GET, PATCH"))
 }
 
 async fn get_or_delete() -> ApiResult {

@@ -187,7 +187,7 @@ pub(in crate::store) async fn change_group(
     statuses: &[JobStatus],
 ) -> Result<ChangedGroup, StoreError> {
     match action {
-        JobAction::Retry => retry_group(db, tx, ids, statuses).await,
+        JobAction::Retry => retry_group(db, tx, ids, statuses, Reopening::LastAttempt).await,
         JobAction::Cancel => cancel_group(db, tx, ids, statuses).await,
     }
 }
@@ -211,12 +211,22 @@ fn lead_line(db: &Database, job: &JobRow) -> Option<Id> {
     job.view.lead_id.filter(|_| is_in_line).map(|lead_id| job.merged_into.unwrap_or(lead_id))
 }
 
-/// Retries those of `ids` with one of these statuses. Each has exactly one attempt left.
-async fn retry_group(
+/// How jobs that have ended are opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reopening {
+    /// Due now, with exactly one attempt left.
+    LastAttempt,
+    /// As if they were new: with all of their attempts, due after this many milliseconds.
+    Afresh { delay_ms: i64 },
+}
+
+/// Opens those of `ids` again that have one of these statuses.
+pub(super) async fn retry_group(
     db: &Database,
     tx: &Tx,
     ids: &[Id],
     statuses: &[JobStatus],
+    reopening: Reopening,
 ) -> Result<ChangedGroup, StoreError> {
     #[derive(Serialize)]
     struct Reopened {
@@ -258,10 +268,17 @@ async fn retry_group(
             kind: view.kind.clone(),
             client_id: view.client_id.clone(),
             run: job.run,
-            // The next claim has the number run + 1, and must be the last attempt.
-            spared: job.run + 1 - view.max_attempts,
+            // The next claim has the number run + 1.
+            spared: match reopening {
+                Reopening::LastAttempt => job.run + 1 - view.max_attempts,
+                Reopening::Afresh { .. } => job.run,
+            },
         };
-        entering.push(Entering { place, delay_ms: 0, is_by_hand: true });
+        let delay_ms = match reopening {
+            Reopening::LastAttempt => 0,
+            Reopening::Afresh { delay_ms } => delay_ms,
+        };
+        entering.push(Entering { place, delay_ms, is_by_hand: true });
     }
     lines::enter(tx, entering, &HashSet::new()).await?;
     Ok(ChangedGroup { moved: moved_of(rows), others, counts })
@@ -272,7 +289,7 @@ fn moved_of(rows: impl IntoIterator<Item = JobRow>) -> HashMap<Id, String> {
 }
 
 /// Cancels those of `ids` with one of these statuses.
-async fn cancel_group(
+pub(super) async fn cancel_group(
     db: &Database,
     tx: &Tx,
     ids: &[Id],

@@ -5,7 +5,9 @@
 
 mod audit;
 pub(in crate::store) mod by_hand;
+mod decisions;
 mod deliveries;
+mod examples;
 mod explain;
 mod job_views;
 pub(in crate::store) mod jobs;
@@ -20,7 +22,9 @@ mod written;
 pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{JobAction, JobActionError},
+    decisions::{DecisionError, DraftDecision, Rewriting},
     deliveries::{DeliveryFilter, DeliveryRow},
+    examples::ExampleRow,
     explain::{JobCase, LeadCase, StoredNode},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
@@ -29,12 +33,14 @@ pub use self::{
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     written::{
-        DRAFT_STATUSES, DraftFilter, DraftRow, Excerpt, ListedMessage, MessageFilter, MessageRow,
+        DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt, ListedMessage, MessageFilter,
+        MessageRow,
     },
 };
 
-use crate::domain::{Id, JobStatus};
+use crate::domain::{Id, JobStatus, Medium, Sentiment};
 use crate::store::{
+    audit::AuditEntry,
     engine::{Database, StoreError},
     fleet::{
         nodes::{self, Node},
@@ -202,7 +208,7 @@ impl Desk {
         filter: DraftFilter,
         limit: usize,
         cursor: Option<Id>,
-    ) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
+    ) -> Result<Page<Excerpt<DraftView>>, StoreError> {
         self.db
             .call(|db| async move { written::drafts(db.api(), &filter, limit, cursor).await })
             .await
@@ -212,8 +218,81 @@ impl Desk {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn draft(&self, id: Id) -> Result<Option<DraftRow>, StoreError> {
+    pub async fn draft(&self, id: Id) -> Result<Option<DraftView>, StoreError> {
         self.db.call(|db| async move { written::draft(db.api(), id).await }).await
+    }
+
+    /// Carries a person's decision about a draft out, and returns the draft. `entry` says who
+    /// decides, and becomes a row of the audit log.
+    ///
+    /// # Errors
+    /// If there is no such draft, if its state or a value does not allow it, or if the database is
+    /// unreachable.
+    pub async fn decide(
+        &self,
+        id: Id,
+        decision: DraftDecision,
+        entry: AuditEntry,
+    ) -> Result<DraftView, DecisionError> {
+        let decided =
+            self.db.call(|db| async move { decisions::decide(&db, id, &decision, &entry).await });
+        decided.await??;
+        self.notices.announce();
+        self.draft(id).await?.ok_or(DecisionError::NotFound { what: "draft", id })
+    }
+
+    /// Settles a delivery of which nobody knows the end, and returns it. `entry` says who decides,
+    /// and becomes a row of the audit log.
+    ///
+    /// # Errors
+    /// If there is no such delivery, if it is not uncertain, or if the database is unreachable.
+    pub async fn resolve(
+        &self,
+        id: Id,
+        is_sent: bool,
+        entry: AuditEntry,
+    ) -> Result<DeliveryRow, DecisionError> {
+        let resolved =
+            self.db.call(|db| async move { decisions::resolve(&db, id, is_sent, &entry).await });
+        resolved.await??;
+        self.delivery(id).await?.ok_or(DecisionError::NotFound { what: "delivery", id })
+    }
+
+    /// Gives a message another tag, and returns the message. `entry` says who decides and why, and
+    /// becomes a row of the audit log.
+    ///
+    /// # Errors
+    /// If there is no such message, if no lead wrote it, or if the database is unreachable.
+    pub async fn retag(
+        &self,
+        id: Id,
+        tag: Sentiment,
+        entry: AuditEntry,
+    ) -> Result<MessageRow, DecisionError> {
+        let tagged = self.db.call(|db| async move { decisions::retag(&db, id, tag, &entry).await });
+        tagged.await??;
+        self.message(id).await?.ok_or(DecisionError::NotFound { what: "message", id })
+    }
+
+    /// Labelled examples of these clients before `cursor`, newest first; of all clients if none is
+    /// named.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn examples(
+        &self,
+        clients: Vec<String>,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ExampleRow>, StoreError> {
+        self.db
+            .call(|db| async move { examples::list(db.api(), &clients, limit, cursor).await })
+            .await
+    }
+
+    /// The medium of a channel as stored; `None` if this daemon does not have that channel.
+    pub fn medium_of(&self, channel: &str) -> Option<Medium> {
+        self.db.channels().medium_of(channel)
     }
 
     /// Deliveries before `cursor`, newest first.

@@ -5,7 +5,7 @@ use super::{
     job_views::JobView,
     jobs::{self, JobFilter, count},
     values::{self, CLIENTS_OF_LEADS, each_with_each},
-    written::{self, DraftRow, Excerpt, ListedMessage},
+    written::{self, DraftView, Excerpt, ListedMessage},
 };
 use crate::domain::{Id, LeadStatus, Timestamp};
 use crate::store::engine::{
@@ -134,7 +134,7 @@ pub struct LeadDetail {
     /// Its newest messages, oldest first.
     pub messages: Vec<Excerpt<ListedMessage>>,
     /// Its drafts, newest first.
-    pub drafts: Vec<Excerpt<DraftRow>>,
+    pub drafts: Vec<Excerpt<DraftView>>,
     /// The jobs about its messages and drafts, newest first.
     pub jobs: Vec<JobView>,
 }

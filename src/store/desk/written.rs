@@ -118,9 +118,12 @@ sql! {
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, substr(d.subject, 1, $2) as subject, \
            substr(d.body, 1, $2) as body, case when octet_length(d.parts) > $3 then '[]' else d.parts end as parts, d.edited, \
            d.blocked_by, d.created_at, d.decided_at, d.decided_by, d.tag, d.from_template, d.gate_decision, d.gate_confidence, \
-           d.gate_threshold, d.gate_reason, d.send_at, d.note, \
+           d.gate_threshold, d.gate_reason, d.send_at, d.note, (select x.id from deliveries x where x.draft_id = d.id) as delivery_id, \
            octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as bytes \
          from drafts d where d.id @ids($1) order by d.id desc";
+
+    /// The delivery of a draft. By `deliveries_of_draft`.
+    static READ_DELIVERY_OF_DRAFT = "select x.id from deliveries x where x.draft_id = $1";
 }
 
 /// The most bytes of texts on one page, unless the first item alone has more.
@@ -163,6 +166,15 @@ pub struct DraftFilter {
     pub lead: Vec<Id>,
     /// Their channels.
     pub channel: Vec<String>,
+}
+
+/// A draft as the API shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DraftView {
+    /// The draft.
+    pub draft: DraftRow,
+    /// Its delivery, once its sending has begun.
+    pub delivery_id: Option<Id>,
 }
 
 /// A row of a list, with the beginnings of its long texts.
@@ -294,7 +306,7 @@ pub(super) async fn drafts(
     filter: &DraftFilter,
     limit: usize,
     cursor: Option<Id>,
-) -> Result<Page<Excerpt<DraftRow>>, StoreError> {
+) -> Result<Page<Excerpt<DraftView>>, StoreError> {
     let from = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
     let rows = find_drafts(reader, filter, from).await?;
     let Page { items, next } = page_of(&rows, limit)?;
@@ -341,22 +353,25 @@ pub(super) async fn drafts_of_lead(
     reader: &Sessions,
     id: Id,
     limit: usize,
-) -> Result<Vec<Excerpt<DraftRow>>, StoreError> {
+) -> Result<Vec<Excerpt<DraftView>>, StoreError> {
     let filter = DraftFilter { lead: vec![id], ..DraftFilter::default() };
     let rows = find_drafts(reader, &filter, [Id::MAX.into(), count(limit)]).await?;
     read_drafts(reader, page_of(&rows, limit)?.items).await
 }
 
 /// A draft with its whole text.
-pub(super) async fn draft(reader: &Sessions, id: Id) -> Result<Option<DraftRow>, StoreError> {
-    Ok(drafts::Entity::find_by_id(id).one(reader).await?)
+pub(super) async fn draft(reader: &Sessions, id: Id) -> Result<Option<DraftView>, StoreError> {
+    let Some(draft) = drafts::Entity::find_by_id(id).one(reader).await? else { return Ok(None) };
+    let delivery = read(reader, &READ_DELIVERY_OF_DRAFT, [id.into()]).await?;
+    let delivery_id = delivery.first().map(|found| found.try_get("", "id")).transpose()?;
+    Ok(Some(DraftView { draft, delivery_id }))
 }
 
 /// These drafts, in their order, which is newest first.
 async fn read_drafts(
     reader: &Sessions,
     found: Vec<Heavy>,
-) -> Result<Vec<Excerpt<DraftRow>>, StoreError> {
+) -> Result<Vec<Excerpt<DraftView>>, StoreError> {
     let mut listed = Vec::with_capacity(found.len());
     for ids in portions(&found) {
         let values = [group(&ids)?, TEXT_CHARS_MAX.into(), PARTS_BYTES_MAX.into()];
@@ -364,7 +379,8 @@ async fn read_drafts(
             let draft = DraftRow::from_query_result(&row, "")?;
             let subject = draft.subject.as_ref().map_or(0, String::len);
             let shown = draft.body.len() + subject + draft.parts.len();
-            listed.push(Excerpt { is_cut: is_less(shown, &row)?, row: draft });
+            let view = DraftView { draft, delivery_id: row.try_get("", "delivery_id")? };
+            listed.push(Excerpt { is_cut: is_less(shown, &row)?, row: view });
         }
     }
     Ok(listed)

@@ -26,12 +26,14 @@ sql! {
 }
 
 /// Which pending drafts of a lead end, by their channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) enum DraftsOver {
     /// All of them.
     AllChannels,
     /// Those for this channel.
     Channel(ChannelName),
+    /// Those for the channel that is stored under this name.
+    Stored(String),
     /// Those for the channels that carry mail.
     Mail,
 }
@@ -76,8 +78,9 @@ impl EndDrafts {
 
     fn ends(&self, draft: &Pending) -> bool {
         self.lead_id == draft.lead_id
-            && match self.over {
+            && match &self.over {
                 DraftsOver::AllChannels => true,
+                DraftsOver::Stored(name) => *name == draft.channel,
                 DraftsOver::Channel(name) => name.0 == draft.channel,
                 DraftsOver::Mail => draft.is_mail,
             }

@@ -39,6 +39,11 @@ sql! {
         "update deliveries set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where deliveries.lead_id = g.from_id";
 
+    /// Moves the labelled examples of leads. By `labelled_examples_of_lead`.
+    static MOVE_EXAMPLES =
+        "update labelled_examples set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+         where labelled_examples.lead_id = g.from_id";
+
     /// Marks leads as merged. Their rows are locked. By primary key.
     static SET_MERGED =
         "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g where leads.id = g.from_id";
@@ -78,11 +83,12 @@ pub(in crate::store) fn resolve(merges: &[Merge], id: Id) -> Id {
 /// Moves everything that belongs to the younger leads, except the jobs in their lines. Before, the
 /// caller has ended drafts: the two leads together have at most one pending draft per channel.
 pub(in crate::store) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), StoreError> {
-    let moves: [&Sql; 6] = [
+    let moves: [&Sql; 7] = [
         &MOVE_IDENTITIES,
         &MOVE_MESSAGES,
         &MOVE_DRAFTS,
         &MOVE_DELIVERIES,
+        &MOVE_EXAMPLES,
         &SET_MERGED_BEFORE,
         &SET_MERGED,
     ];

@@ -262,13 +262,13 @@ on_both_databases! {
         }
         let drafts = desk.drafts(DraftFilter::default(), 5, None).await.unwrap().items;
         assert_eq!(drafts, of_lead.drafts);
-        let cut: Vec<(Id, bool)> = drafts.iter().map(|it| (it.row.id, it.is_cut)).collect();
+        let cut: Vec<(Id, bool)> = drafts.iter().map(|it| (it.row.draft.id, it.is_cut)).collect();
         assert_eq!(cut, [(5, true), (4, true), (3, true), (2, true), (1, false)]);
         for it in drafts {
-            let whole = desk.draft(it.row.id).await.unwrap().unwrap();
-            assert_eq!(it.row.body.chars().count(), beginning(&whole.body));
-            assert_eq!(it.row.parts, "[]");
-            assert_eq!(whole.parts.chars().count(), if whole.id == 5 { 2_003 } else { 2 });
+            let whole = desk.draft(it.row.draft.id).await.unwrap().unwrap();
+            assert_eq!(it.row.draft.body.chars().count(), beginning(&whole.draft.body));
+            assert_eq!(it.row.draft.parts, "[]");
+            assert_eq!(whole.draft.parts.chars().count(), if whole.draft.id == 5 { 2_003 } else { 2 });
         }
     }
 
@@ -310,7 +310,7 @@ on_both_databases! {
                         let filter = DraftFilter { status, client, lead, channel };
                         let found = all_pages(async |cursor| {
                             let page = desk.drafts(filter.clone(), LIMIT, cursor).await.unwrap();
-                            ids_of(page, |it| it.row.id)
+                            ids_of(page, |it| it.row.draft.id)
                         })
                         .await;
                         assert_eq!(found, plainly(&db, &plain("drafts")).await, "{filter:?}");

@@ -1,0 +1,257 @@
+//! What a person decides: about drafts, about deliveries of which nobody knows the end, and about
+//! the tags of messages.
+
+use super::{
+    ApiResult, ApiState, deliveries::DeliveryJson, drafts::DraftJson, id_in, json::object_in,
+    messages::MessageDetailJson, no_such, objects, only_id, query::Query,
+};
+use crate::{
+    analyst::DraftRequest,
+    config::nearest,
+    domain::{Sentiment, job::DELIVER_REPLY, visible::visible},
+    http::{
+        admin::body_problem,
+        operator::Operator,
+        problem::{Cause, Problem},
+    },
+    store::{AuditEntry, DraftDecision, DraftView, Rewriting},
+};
+use actix_web::{Error, HttpRequest, web};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The most bytes of a body: the longest text of an answer, spelled in any way, fits in.
+const BODY_MAX_BYTES: usize = 65_536;
+/// The most characters of a note.
+const NOTE_CHARS_MAX: usize = 500;
+/// How long an approved draft can be taken back.
+const UNDO: Duration = Duration::from_secs(10);
+/// How long the analyst may take for a new text. Commands wait a little longer for the answer.
+const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
+
+/// `PATCH /drafts/{id}`: changes the text of a pending draft.
+pub(super) async fn edit(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "draft")?;
+    let fields = fields_in(body, &["subject", "body"])?;
+    let subject = match fields.get("subject") {
+        // None is what an empty one is.
+        Some(Value::Null) => Some(String::new()),
+        _ => text_in(&fields, "subject")?,
+    };
+    let body = text_in(&fields, "body")?;
+    if subject.is_none() && body.is_none() {
+        let detail = "nothing is to be changed: name `subject` or `body`";
+        return Err(Problem::new(Cause::BadRequest, detail));
+    }
+    decided(&state, id, DraftDecision::Edit { subject, body }, "draft.edit", None, &request).await
+}
+
+/// `POST /drafts/{id}/approve`: has it sent, after a while in which it can be taken back.
+pub(super) async fn approve(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "draft")?;
+    let config = state.config.get();
+    let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
+    let decision = DraftDecision::Approve { undo: UNDO, max_attempts };
+    decided(&state, id, decision, "draft.approve", None, &request).await
+}
+
+/// `POST /drafts/{id}/undo`: takes an approval back.
+pub(super) async fn undo(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "draft")?;
+    decided(&state, id, DraftDecision::Undo, "draft.undo", None, &request).await
+}
+
+/// `POST /drafts/{id}/reject`: with a reason, which makes it a labelled example.
+pub(super) async fn reject(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "draft")?;
+    let note = note_in(&fields_in(body, &["note"])?)?;
+    let decision = DraftDecision::Reject { note: note.clone() };
+    decided(&state, id, decision, "draft.reject", note, &request).await
+}
+
+/// `POST /drafts/{id}/regenerate`: has the analyst write another text in its place.
+pub(super) async fn regenerate(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "draft")?;
+    let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
+    let rewriting = DraftDecision::Rewrite(Box::new(rewritten(&state, &draft).await?));
+    decided(&state, id, rewriting, "draft.regenerate", None, &request).await
+}
+
+/// `POST /deliveries/{id}/resolve`: says what became of an uncertain send.
+pub(super) async fn resolve(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "delivery")?;
+    let fields = fields_in(body, &["sent", "note"])?;
+    let Some(Value::Bool(is_sent)) = fields.get("sent") else {
+        return Err(Problem::bad_request("sent", "must be true or false"));
+    };
+    let note = note_in(&fields)?;
+    let entry = AuditEntry { note, ..Operator::of(&request).did("delivery.resolve", id) };
+    let delivery = state.desk.resolve(id, *is_sent, entry).await?;
+    tracing::info!(delivery.id = id, sent = is_sent, "an uncertain delivery was resolved by hand");
+    objects::object(DeliveryJson::of(&delivery))
+}
+
+/// `PATCH /messages/{id}`: gives it another tag.
+pub(super) async fn retag(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    Query::none(&request)?;
+    let id = id_in(&path, "message")?;
+    let fields = fields_in(body, &["sentiment", "note"])?;
+    let tag = tag_in(text_in(&fields, "sentiment")?.as_deref())?;
+    let note = note_in(&fields)?;
+    let entry = AuditEntry { note, ..Operator::of(&request).did("message.retag", id) };
+    let message = state.desk.retag(id, tag, entry).await?;
+    tracing::info!(message.id = id, tag = tag.as_str(), "a message got another tag by hand");
+    objects::object(MessageDetailJson::of(&message))
+}
+
+/// Carries a decision out, and answers the draft.
+async fn decided(
+    state: &ApiState,
+    id: crate::domain::Id,
+    decision: DraftDecision,
+    action: &'static str,
+    note: Option<String>,
+    request: &HttpRequest,
+) -> ApiResult {
+    let entry = AuditEntry { note, ..Operator::of(request).did(action, id) };
+    let draft = state.desk.decide(id, decision, entry).await?;
+    tracing::info!(
+        draft.id = id,
+        action,
+        status = draft.draft.status,
+        "a person decided on a draft"
+    );
+    objects::object(DraftJson::whole(&draft))
+}
+
+/// Another text for a draft, as the analyst writes it now. Nothing is locked meanwhile: the draft's
+/// text goes along, and nothing is stored if it is another one by then.
+async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Problem> {
+    let row = &draft.draft;
+    // 1. What is answered.
+    let conversation = state.reader.conversation(row.message_id).await?;
+    let conversation = conversation
+        .ok_or_else(|| Problem::conflict("the message that it answers is not stored any more"))?;
+    let channel = &row.channel;
+    let medium = state
+        .desk
+        .medium_of(channel)
+        .ok_or_else(|| Problem::conflict(format!("this version has no channel `{channel}`")))?;
+    let tag = conversation.message.sentiment;
+    let tag = tag.ok_or_else(|| Problem::conflict("the message is not judged yet"))?;
+    // 2. The answer.
+    let config = state.config.get();
+    let client = config.client(&row.client_id);
+    let no_templates = BTreeMap::new();
+    let asked = state.analyst.draft(DraftRequest {
+        conversation: &conversation,
+        tag,
+        medium,
+        templates: client.map_or(&no_templates, |client| &client.templates),
+        sender: client.and_then(|client| client.sender.as_deref()),
+    });
+    let away = |detail: String| Problem::database_unavailable(detail);
+    let answer = tokio::time::timeout(REDRAFTED_WITHIN, asked)
+        .await
+        .map_err(|_| away("the analyst has not answered in time".to_owned()))?
+        .map_err(|error| away(error.to_string()))?;
+    let text = answer.ok_or_else(|| {
+        Problem::conflict(format!("the message is {}, and this tag gets no draft", tag.as_str()))
+    })?;
+    Ok(Rewriting {
+        was: (row.subject.clone(), row.body.clone()),
+        subject: text.subject,
+        body: text.body,
+        parts: text.parts,
+        tag,
+    })
+}
+
+/// The fields of a body, which may be empty.
+///
+/// # Errors
+/// 400 for a field that is not `known`.
+fn fields_in(
+    body: Result<web::Bytes, Error>,
+    known: &[&str],
+) -> Result<Map<String, Value>, Problem> {
+    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
+    if body.len() > BODY_MAX_BYTES {
+        return Err(Problem::too_large(BODY_MAX_BYTES));
+    }
+    let fields = if body.is_empty() { Map::new() } else { object_in(&body)? };
+    match fields.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(fields),
+        Some(unknown) => {
+            let detail = format!("unknown field `{unknown}`; known here: {}", known.join(", "));
+            Err(Problem::bad_request(unknown, detail))
+        }
+    }
+}
+
+/// A text; `None` if it is not given, or `null`.
+fn text_in(fields: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Problem> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if !text.contains('\0') => Ok(Some(text.clone())),
+        Some(_) => Err(Problem::bad_request(name, "must be a text")),
+    }
+}
+
+/// A note on one line; `None` if there is none.
+fn note_in(fields: &Map<String, Value>) -> Result<Option<String>, Problem> {
+    let note = text_in(fields, "note")?.unwrap_or_default();
+    let note = note.trim();
+    if note.chars().nth(NOTE_CHARS_MAX).is_some() {
+        let detail = format!("may have {NOTE_CHARS_MAX} characters at most");
+        return Err(Problem::bad_request("note", detail));
+    }
+    Ok((!note.is_empty()).then(|| visible(note, &[]).into_owned()))
+}
+
+fn tag_in(text: Option<&str>) -> Result<Sentiment, Problem> {
+    let known = Sentiment::ALL.map(Sentiment::as_str);
+    let Some(text) = text else {
+        let detail = format!("name the tag; known are {}", known.join(", "));
+        return Err(Problem::bad_request("sentiment", detail));
+    };
+    Sentiment::parse(text).ok_or_else(|| {
+        let hint = match nearest(text, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", known.join(", ")),
+        };
+        Problem::bad_request("sentiment", format!("there is no tag `{text}`: {hint}"))
+    })
+}

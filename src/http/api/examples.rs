@@ -1,0 +1,64 @@
+//! `/examples`: what people decided otherwise than Postroom.
+
+use super::{
+    ApiResult, ApiState,
+    objects::{self, RowKey},
+    query::Query,
+};
+use crate::{domain::Timestamp, store::ExampleRow};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+/// `GET /examples`.
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &["client", "limit", "cursor"])?;
+    let _permit = state.heavy_reads.permit().await;
+    let page = state.desk.examples(query.values("client"), query.limit()?, query.cursor()?).await?;
+    let items = page.items.iter().map(ExampleJson::of).collect();
+    objects::page(items, page.next)
+}
+
+/// A labelled example. `text`, `subject`, `channel`, `tag` and `opt_out` are what an analyst is
+/// judged by.
+#[derive(Debug, Serialize)]
+struct ExampleJson<'a> {
+    id: RowKey,
+    client_id: &'a str,
+    lead_id: RowKey,
+    message_id: RowKey,
+    draft_id: Option<RowKey>,
+    kind: &'a str,
+    channel: &'a str,
+    subject: Option<&'a str>,
+    text: &'a str,
+    tag: Option<&'a str>,
+    opt_out: bool,
+    was: Option<&'a str>,
+    became: Option<&'a str>,
+    reason: Option<&'a str>,
+    by: &'a str,
+    created_at: Timestamp,
+}
+
+impl<'a> ExampleJson<'a> {
+    fn of(row: &'a ExampleRow) -> Self {
+        Self {
+            id: RowKey(row.id),
+            client_id: &row.client_id,
+            lead_id: RowKey(row.lead_id),
+            message_id: RowKey(row.message_id),
+            draft_id: row.draft_id.map(RowKey),
+            kind: &row.kind,
+            channel: &row.channel,
+            subject: row.subject.as_deref(),
+            text: &row.body,
+            tag: row.tag.as_deref(),
+            opt_out: row.opt_out,
+            was: row.was.as_deref(),
+            became: row.became.as_deref(),
+            reason: row.reason.as_deref(),
+            by: &row.decided_by,
+            created_at: Timestamp::from_millis(row.created_at.0),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! A person edits, approves, takes back, rejects or has a draft written anew.
+
+use super::{
+    Decided, DecisionError, DraftDecision, Rewriting,
+    facts::{DraftFound, DraftJobs, lock, write_counts},
+    texts,
+};
+use crate::domain::{Id, Medium, sending::DeliveryStatus};
+use crate::store::{
+    audit::{self, AuditEntry},
+    desk::examples::{ExampleKind, LabelPut},
+    engine::{
+        Database, StoreError,
+        sql::sql,
+        tx::{Finished, Tx, millis},
+    },
+    tables::{
+        drafts::{DraftsOver, EndDrafts, end_drafts},
+        leads::{Followed, Lead},
+        lines::Counts,
+    },
+};
+use serde_json::Value;
+use std::time::Duration;
+
+sql! {
+    /// Stores the text that a person gave a pending draft. The gate judged another one. Its lead is
+    /// locked. By primary key.
+    static EDIT_DRAFT =
+        "update drafts set subject = $2, body = $3, parts = $4, edited = true, from_template = false, send_at = null, \
+           gate_decision = case when gate_decision is null then null else 'needs_review' end, \
+           gate_reason = case when gate_decision is null then gate_reason else $5 end where id = $1";
+
+    /// Stores a text that was written anew: the draft is as if it had just been made. Its lead is
+    /// locked. By primary key.
+    static REWRITE_DRAFT =
+        "update drafts set subject = $2, body = $3, parts = $4, tag = $6, blocked_by = $7, status = 'pending', edited = false, \
+           from_template = false, send_at = null, decided_at = null, decided_by = null, note = null, \
+           gate_decision = case when gate_decision is null then null else 'needs_review' end, gate_confidence = null, \
+           gate_reason = case when gate_decision is null then gate_reason else $5 end where id = $1";
+
+    /// Stores that a person approved a draft, which is sent after `$3` milliseconds. Its lead is
+    /// locked. By primary key.
+    static APPROVE_DRAFT =
+        "update drafts set status = 'approved', decided_at = @now, decided_by = $2, send_at = @in_ms($3), blocked_by = null \
+         where id = $1";
+
+    /// Stores that an approval was taken back, or what has come between. Its lead is locked. By
+    /// primary key.
+    static TAKE_BACK_DRAFT =
+        "update drafts set status = $2, decided_at = case when $2 = 'pending' then null else @now end, decided_by = $3, \
+           send_at = null, blocked_by = null where id = $1";
+
+    /// Stores that a person rejected a draft. Its lead is locked. By primary key.
+    static REJECT_DRAFT =
+        "update drafts set status = 'rejected', decided_at = @now, decided_by = $2, note = $3, send_at = null, blocked_by = null \
+         where id = $1";
+
+    /// Ends the delivery of a draft that waits for its retry: it is not sent any more. Its lead is
+    /// locked. By `deliveries_of_draft`.
+    static END_WAITING_SEND =
+        "update deliveries set status = 'failed', error = $2, settled_at = @now \
+         where draft_id = $1 and status = 'sending' and marked_run is null";
+}
+
+/// The most characters of a subject line.
+const SUBJECT_CHARS_MAX: usize = 300;
+/// What the gate's reason says of a draft whose text a person has changed.
+const EDITED: &str = "a person changed the text";
+/// The same for a text that was written anew.
+const REWRITTEN: &str = "a person had it written anew";
+
+/// Carries a decision out. `entry` says who decides; its values are filled in here.
+pub(in crate::store::desk) async fn decide(
+    db: &Database,
+    id: Id,
+    decision: &DraftDecision,
+    entry: &AuditEntry,
+) -> Result<Decided, StoreError> {
+    let followed = Followed::default();
+    db.write("decide", async |tx| decide_in(db, tx, id, decision, entry, &followed).await).await
+}
+
+async fn decide_in(
+    db: &Database,
+    tx: Tx,
+    id: Id,
+    decision: &DraftDecision,
+    entry: &AuditEntry,
+    followed: &Followed,
+) -> Result<Finished<Decided>, StoreError> {
+    let missing = || Err(DecisionError::NotFound { what: "draft", id });
+    // 1. Lock its lead, and read it again under the lock.
+    let Some(before) = DraftFound::read(db, &tx, id).await? else {
+        return Ok(tx.roll_back(missing()));
+    };
+    let mut leads = lock(&tx, before.lead_id, followed).await?;
+    let Some(draft) = DraftFound::read(db, &tx, id).await? else {
+        return Ok(tx.roll_back(missing()));
+    };
+    let Some(lead) = leads.get_mut(draft.lead_id) else {
+        return Err(StoreError::Conflict("a draft moved to another lead".to_owned()));
+    };
+    // 2. Decide and write.
+    let jobs = DraftJobs::read(&tx, id).await?;
+    let case = DraftDecided { db, tx: &tx, draft: &draft, lead, jobs: &jobs, by: &entry.actor };
+    let done = match decision {
+        DraftDecision::Edit { subject, body } => {
+            case.edit(subject.as_deref(), body.as_deref()).await
+        }
+        DraftDecision::Approve { undo, max_attempts } => case.approve(*undo, *max_attempts).await,
+        DraftDecision::Undo => case.undo().await,
+        DraftDecision::Reject { note } => case.reject(note.as_deref()).await,
+        DraftDecision::Rewrite(rewriting) => case.rewrite(rewriting).await,
+    };
+    match done {
+        Ok(Done::Changed { old, new, counts }) => {
+            // 3. Write who did it, and the counts last.
+            let (old_value, new_value) = (Some(old), Some(new));
+            let entry = AuditEntry { old_value, new_value, ..entry.clone() };
+            audit::add(&tx, db, &[entry]).await?;
+            write_counts(db, &tx, counts).await?;
+            tx.commit(Ok(())).await
+        }
+        Ok(Done::AsItIs) => Ok(tx.roll_back(Ok(()))),
+        // A conflict with another transaction repeats this one.
+        Err(DecisionError::Store(error)) => Err(error),
+        Err(error) => Ok(tx.roll_back(Err(error))),
+    }
+}
+
+/// What came of a decision.
+enum Done {
+    /// Everything is written but the audit log and the counts.
+    Changed { old: String, new: String, counts: Vec<Counts> },
+    /// It is so already: nothing is written.
+    AsItIs,
+}
+
+impl Done {
+    fn changed(old: &str, new: &str, counts: Vec<Counts>) -> Result<Self, DecisionError> {
+        Ok(Self::Changed { old: old.to_owned(), new: new.to_owned(), counts })
+    }
+}
+
+/// A decision about a draft whose lead is locked.
+struct DraftDecided<'a> {
+    db: &'a Database,
+    tx: &'a Tx,
+    draft: &'a DraftFound,
+    lead: &'a Lead,
+    jobs: &'a DraftJobs,
+    /// The person.
+    by: &'a str,
+}
+
+impl DraftDecided<'_> {
+    async fn edit(&self, subject: Option<&str>, body: Option<&str>) -> Result<Done, DecisionError> {
+        let Self { db, tx, draft, .. } = self;
+        // 1. What it becomes, if that can be sent.
+        if draft.status != "pending" {
+            return self.not_in_state("a pending draft is edited");
+        }
+        let medium = self.medium()?;
+        if subject.is_some() && !medium.is_mail() {
+            let why = format!("an answer over {} has no subject", draft.channel);
+            return Err(DecisionError::Invalid { field: "subject", why });
+        }
+        let subject = match subject {
+            Some(text) => Some(one_line(text)).filter(|text| !text.is_empty()),
+            None => draft.subject.clone(),
+        };
+        if subject.as_ref().is_some_and(|text| text.chars().count() > SUBJECT_CHARS_MAX) {
+            let why = format!("the subject may have {SUBJECT_CHARS_MAX} characters at most");
+            return Err(DecisionError::Invalid { field: "subject", why });
+        }
+        let body = body.unwrap_or(&draft.body);
+        if let Some(why) = texts::flaw(body, medium) {
+            return Err(DecisionError::Invalid { field: "body", why });
+        }
+        if (&subject, body) == (&draft.subject, draft.body.as_str()) {
+            return Ok(Done::AsItIs);
+        }
+        // 2. Keep what it was, and store what it is.
+        let is_other_text = body != draft.body;
+        if is_other_text {
+            let label = LabelPut {
+                was: Some(&draft.body),
+                became: Some(body),
+                ..self.label(ExampleKind::Edited)
+            };
+            label.put(db, tx).await?;
+        }
+        let parts =
+            parts_as_json(if medium.is_text() { texts::parts_of(body) } else { Vec::new() });
+        let values =
+            [draft.id.into(), subject.clone().into(), body.into(), parts.into(), EDITED.into()];
+        tx.run(&EDIT_DRAFT, values).await?;
+        let counts = self.jobs.cancel(db, tx).await?;
+        let said = |body: &str| format!("a text of {} characters", body.chars().count());
+        match is_other_text {
+            true => Done::changed(&said(&draft.body), &said(body), counts),
+            false => Done::changed("a subject", "another subject", counts),
+        }
+    }
+
+    async fn approve(&self, undo: Duration, max_attempts: u32) -> Result<Done, DecisionError> {
+        let Self { db, tx, draft, lead, jobs, by } = self;
+        // 1. Whether it may be sent. What failed is sent again.
+        let is_again = draft.status == "approved" && !jobs.is_on_its_way();
+        match draft.status.as_str() {
+            "approved" if !is_again => return Ok(Done::AsItIs),
+            "sending" | "sent" => return Ok(Done::AsItIs),
+            "approved" | "pending" => {}
+            _ => return self.not_in_state("a pending draft is approved"),
+        }
+        match draft.delivery {
+            Some(DeliveryStatus::Uncertain) => {
+                return Err(refused(
+                    "nobody knows whether it was sent: resolve its delivery first",
+                ));
+            }
+            Some(DeliveryStatus::Sent) => return Err(refused("it was sent already")),
+            Some(DeliveryStatus::Sending | DeliveryStatus::Failed) | None => {}
+        }
+        let medium = self.medium()?;
+        if let Some(why) = self.forbidden(lead) {
+            return Err(refused(&format!("the answer may not be sent: {why}")));
+        }
+        if let Some(why) = texts::flaw(&draft.body, medium) {
+            return Err(refused(&format!("the answer cannot be sent: {why}")));
+        }
+        if jobs.has_succeeded() {
+            return Err(refused("the job that sends it has ended with success"));
+        }
+        // 2. Approve it, and have it sent.
+        let delay_ms = millis(undo);
+        tx.run(&APPROVE_DRAFT, [draft.id.into(), (*by).into(), delay_ms.into()]).await?;
+        let mut counts = jobs.cancel(db, tx).await?;
+        counts.push(jobs.send(db, tx, draft, max_attempts, delay_ms).await?);
+        Done::changed(&draft.status, "approved", counts)
+    }
+
+    async fn undo(&self) -> Result<Done, DecisionError> {
+        let Self { db, tx, draft, lead, jobs, .. } = self;
+        match draft.status.as_str() {
+            "pending" => return Ok(Done::AsItIs),
+            "approved" => self.not_on_the_wire()?,
+            "sending" => return Err(self.on_the_wire()),
+            _ => return self.not_in_state("an approved draft is taken back"),
+        }
+        // What came in between counts: another draft may wait for the newer message.
+        let (status, by) = match self.draft.barrier(lead) {
+            Some(barrier) => ("rejected", Some(barrier)),
+            None if !draft.is_newest(lead) => ("superseded", Some("newer_message")),
+            None => ("pending", None),
+        };
+        let counts = self.stop(db, tx, jobs).await?;
+        tx.run(&TAKE_BACK_DRAFT, [draft.id.into(), status.into(), by.into()]).await?;
+        Done::changed(&draft.status, status, counts)
+    }
+
+    async fn reject(&self, note: Option<&str>) -> Result<Done, DecisionError> {
+        let Self { db, tx, draft, jobs, by, .. } = self;
+        match draft.status.as_str() {
+            "pending" => {}
+            "approved" => self.not_on_the_wire()?,
+            "sending" => return Err(self.on_the_wire()),
+            _ => return self.not_in_state("a pending or approved draft is rejected"),
+        }
+        let counts = self.stop(db, tx, jobs).await?;
+        tx.run(&REJECT_DRAFT, [draft.id.into(), (*by).into(), note.into()]).await?;
+        if note.is_some() {
+            let label = LabelPut {
+                was: Some(&draft.body),
+                reason: note,
+                ..self.label(ExampleKind::Rejected)
+            };
+            label.put(db, tx).await?;
+        }
+        Done::changed(&draft.status, "rejected", counts)
+    }
+
+    async fn rewrite(&self, rewriting: &Rewriting) -> Result<Done, DecisionError> {
+        let Self { db, tx, draft, lead, jobs, .. } = self;
+        // 1. Whether the new text still belongs here.
+        if !matches!(draft.status.as_str(), "pending" | "rejected" | "superseded") {
+            return self.not_in_state("a pending, rejected or superseded draft is written anew");
+        }
+        if (&draft.subject, &draft.body) != (&rewriting.was.0, &rewriting.was.1) {
+            return Err(refused("its text was changed while a new one was written"));
+        }
+        if draft.delivery == Some(DeliveryStatus::Uncertain) {
+            return Err(refused("nobody knows whether it was sent: resolve its delivery first"));
+        }
+        let is_forbidden = self.forbidden(lead).filter(|_| draft.has_handle);
+        if let Some(why) = is_forbidden {
+            return Err(refused(&format!("the message is not answered: {why}")));
+        }
+        // 2. Put it in its place.
+        let counts = jobs.cancel(db, tx).await?;
+        let others = EndDrafts {
+            lead_id: lead.id,
+            over: DraftsOver::Stored(draft.channel.clone()),
+            status: "superseded",
+            decided_by: "newer_draft",
+            except_message_id: Some(draft.message_id),
+        };
+        end_drafts(db.channels(), tx, &[others]).await?;
+        let blocked_by = (!draft.has_handle).then_some("no_reply_handle");
+        let values = [
+            draft.id.into(),
+            rewriting.subject.clone().into(),
+            rewriting.body.clone().into(),
+            parts_as_json(rewriting.parts.clone()).into(),
+            REWRITTEN.into(),
+            rewriting.tag.as_str().into(),
+            blocked_by.into(),
+        ];
+        tx.run(&REWRITE_DRAFT, values).await?;
+        Done::changed(&draft.status, "pending", counts)
+    }
+
+    /// Ends what is on its way to be sent. Its call is not on the wire.
+    async fn stop(
+        &self,
+        db: &Database,
+        tx: &Tx,
+        jobs: &DraftJobs,
+    ) -> Result<Vec<Counts>, StoreError> {
+        let why = "a person took it back before it was sent";
+        tx.run(&END_WAITING_SEND, [self.draft.id.into(), why.into()]).await?;
+        jobs.cancel(db, tx).await
+    }
+
+    fn label(&self, kind: ExampleKind) -> LabelPut<'_> {
+        LabelPut {
+            kind,
+            message_id: self.draft.message_id,
+            draft_id: Some(self.draft.id),
+            was: None,
+            became: None,
+            tag: None,
+            is_opt_out: false,
+            reason: None,
+            by: self.by,
+        }
+    }
+
+    fn medium(&self) -> Result<Medium, DecisionError> {
+        let channel = &self.draft.channel;
+        self.draft
+            .medium
+            .ok_or_else(|| refused(&format!("this version has no channel `{channel}`")))
+    }
+
+    /// Why its message is not answered, whatever a person wants.
+    fn forbidden(&self, lead: &Lead) -> Option<&'static str> {
+        let draft = self.draft;
+        match draft.barrier(lead) {
+            Some("opted_out") => Some("the lead opted out (opted_out)"),
+            Some("bounced") => Some("mail to the lead bounced (bounced)"),
+            Some("do_not_disturb") => Some("the lead wants no text messages (do_not_disturb)"),
+            Some(other) => Some(other),
+            None if !draft.is_newest(lead) => Some("the lead has written again (newer_message)"),
+            None if draft.is_deleted => {
+                Some("the message was deleted at its provider (message_deleted)")
+            }
+            None if !draft.has_handle => {
+                Some("the provider's ids of the message are not known (no_reply_handle)")
+            }
+            None => None,
+        }
+    }
+
+    fn not_in_state(&self, only: &str) -> Result<Done, DecisionError> {
+        let DraftFound { id, status, .. } = self.draft;
+        Err(refused(&format!("draft {id} is {status}: only {only}")))
+    }
+
+    fn not_on_the_wire(&self) -> Result<(), DecisionError> {
+        if self.draft.is_marked { Err(self.on_the_wire()) } else { Ok(()) }
+    }
+
+    fn on_the_wire(&self) -> DecisionError {
+        let id = self.draft.id;
+        let why = match self.draft.delivery {
+            Some(DeliveryStatus::Uncertain) => {
+                "nobody knows whether it was sent, and its delivery must be resolved"
+            }
+            _ => "its provider may have it already",
+        };
+        refused(&format!("draft {id} is sending: {why}"))
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn refused(why: &str) -> DecisionError {
+    DecisionError::Conflict(why.to_owned())
+}
+
+fn parts_as_json(parts: Vec<String>) -> String {
+    Value::from(parts).to_string()
+}
