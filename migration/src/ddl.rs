@@ -10,6 +10,12 @@ use sea_orm_migration::sea_orm::DatabaseBackend;
 const WORDS: &[(&str, &str, &str)] = &[
     ("@bigint", "integer", "bigint"),
     ("@int", "integer", "integer"),
+    // At least 244 random bits.
+    (
+        "@random_hex",
+        "lower(hex(randomblob(32)))",
+        "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')",
+    ),
     ("@now", "cast(unixepoch('subsec') * 1000 as integer)", "now()"),
     ("@payload_bytes", "length(cast(payload as blob))", "octet_length(payload)"),
     ("@instant", "integer", "timestamptz"),

@@ -47,6 +47,7 @@ mod m20261128_000011_tuning;
 mod m20261128_000012_deliveries_listed;
 mod m20261128_000013_drafts_listed;
 mod m20261128_000015_sending;
+mod m20261128_000016_opt_outs;
 mod m20261128_000017_labelled_examples;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
@@ -57,6 +58,7 @@ pub const TABLES: &[&str] = &[
     "counters",
     "deliveries",
     "drafts",
+    "installation",
     "job_attempts",
     "job_blocked",
     "job_caps",
@@ -74,10 +76,12 @@ pub const TABLES: &[&str] = &[
     "messages",
     "nodes",
     "operations",
+    "opt_outs",
     "pool_overrides",
     "quarantine",
     "quarantine_room",
     "send_accounts",
+    "suppressed",
 ];
 
 /// The list of all migrations, oldest first.
@@ -101,6 +105,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000012_deliveries_listed::Migration),
             Box::new(m20261128_000013_drafts_listed::Migration),
             Box::new(m20261128_000015_sending::Migration),
+            Box::new(m20261128_000016_opt_outs::Migration),
             Box::new(m20261128_000017_labelled_examples::Migration),
         ]
     }

@@ -85,6 +85,34 @@ pub struct LeadProfile {
     pub timezone: Option<String>,
 }
 
+/// By what a lead opted out (docs/RULES.md OPT-OUT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OptOutSource {
+    /// Words of the lead that a rule recognises.
+    Words,
+    /// A message of the provider: an unsubscription, or a category.
+    Provider,
+    /// A person, by hand.
+    Person,
+    /// The analyst, in the job of a message.
+    Model,
+    /// An opt-out of the same person from before its data was erased.
+    Suppression,
+}
+
+impl OptOutSource {
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Words => "words",
+            Self::Provider => "provider",
+            Self::Person => "person",
+            Self::Model => "model",
+            Self::Suppression => "suppression",
+        }
+    }
+}
+
 /// The status of a lead (docs/RULES.md STATUS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeadStatus {
@@ -233,6 +261,15 @@ impl Standing {
         Self { barriers, ..lifted }
     }
 
+    /// The state after a person has lifted the opt-out: that of the verdicts on its inbound messages,
+    /// from the oldest to the newest. What opted out does not count, and a bounce stays.
+    pub fn opt_out_lifted(self, verdicts: impl IntoIterator<Item = Sentiment>) -> Self {
+        let said = verdicts.into_iter().filter(|tag| *tag != Sentiment::Blacklist);
+        let barriers = Barriers { opted_out: false, ..self.barriers };
+        let spoken = Self { barriers, ..said.fold(Self::NEW, Self::judged) };
+        if barriers.bounced { spoken.bounced() } else { spoken }
+    }
+
     /// The state of two leads that turn out to be one person (docs/RULES.md P13). The barriers of
     /// both hold, and the verdict of the lead with the newer inbound message is applied last.
     #[must_use]
@@ -363,6 +400,25 @@ mod tests {
         let dnd = Barriers { sms_dnd: true, ..Barriers::default() };
         let silent = Standing { barriers: dnd, ..Standing::NEW };
         assert_eq!(willing.merged(silent, true), Standing { barriers: dnd, ..willing });
+    }
+
+    #[test]
+    fn a_lifted_opt_out_leaves_what_the_lead_said_besides() {
+        use Sentiment::{Blacklist, Interested, OutOfOffice};
+        let out = Standing::NEW.opted_out();
+        for (verdicts, status, tag) in [
+            (&[][..], LeadStatus::New, None),
+            (&[Blacklist], LeadStatus::New, None),
+            (&[Interested, Blacklist], LeadStatus::Qualified, Some(Interested)),
+            (&[Interested, Blacklist, OutOfOffice], LeadStatus::Qualified, Some(Interested)),
+        ] {
+            let lifted = out.opt_out_lifted(verdicts.iter().copied());
+            assert_eq!((lifted.status, lifted.sentiment), (status, tag), "{verdicts:?}");
+            assert!(!lifted.barriers.opted_out);
+        }
+        let bounced = Standing::NEW.bounced().opted_out().opt_out_lifted([Interested]);
+        assert_eq!(bounced.status, LeadStatus::Blacklisted);
+        assert_eq!(bounced.barriers, Barriers { bounced: true, ..Barriers::default() });
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use self::{
     conversation::{Conversation, InboundMessage, LeadView},
     event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
     job::{Job, JobKind, JobStatus},
-    lead::{Identity, IdentityKind, LeadProfile, LeadStatus},
+    lead::{Identity, IdentityKind, LeadProfile, LeadStatus, OptOutSource},
     outcome::{Effect, Outcome},
     pool_override::{
         DropCause, DroppedKey, JudgedOverride, OverriddenKey, OverrideChange, OverrideEntry,

@@ -75,7 +75,7 @@ use self::{
     operations::RunningOperations,
     reader::ConversationQueue,
     tables::{
-        caps,
+        caps, installation,
         unknown_clients::{self, UnknownClientsLeft},
     },
 };
@@ -138,15 +138,24 @@ impl Store {
                 );
             }
             let registered = nodes::register(&connections, role).await?;
-            Ok::<_, StoreError>((connections, registered))
+            let suppression_key = installation::suppression_key(&connections.reader).await?;
+            Ok::<_, StoreError>((connections, registered, suppression_key))
         });
-        let (connections, registered) =
+        let (connections, registered, suppression_key) =
             opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
         connections.set_has_caps(registered.has_caps);
         let ids = Ids::new(registered.slot, registered.floor);
         let config = config.clone();
         Ok(Self {
-            db: Database::new(runtime, connections, registered.node, ids, config, channels),
+            db: Database::new(
+                runtime,
+                connections,
+                registered.node,
+                ids,
+                config,
+                channels,
+                suppression_key,
+            ),
             notices: Arc::default(),
             conversations: Arc::default(),
             left: Arc::default(),

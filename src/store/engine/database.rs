@@ -11,7 +11,7 @@ use super::{
     tx::{Finished, Tx},
 };
 use crate::{
-    config,
+    config::{self, Secret},
     domain::{ChannelDirectory, ChannelName, Id, JobKind, Medium},
 };
 use sea_orm::DatabaseBackend;
@@ -36,6 +36,8 @@ struct Opened {
     config: config::Live,
     /// What is known of the channels whose webhooks and jobs are stored here.
     channels: ChannelDirectory,
+    /// The key of the hashes that outlive the data of a person. Each database has its own.
+    suppression_key: Secret,
 }
 
 impl Database {
@@ -47,8 +49,10 @@ impl Database {
         ids: Ids,
         config: config::Live,
         channels: ChannelDirectory,
+        suppression_key: Secret,
     ) -> Self {
-        Self(Arc::new(Opened { runtime, connections, node, ids, config, channels }))
+        let opened = Opened { runtime, connections, node, ids, config, channels, suppression_key };
+        Self(Arc::new(opened))
     }
 
     /// Handle of the store runtime.
@@ -64,6 +68,11 @@ impl Database {
     /// The channels of this daemon.
     pub(in crate::store) fn channels(&self) -> &ChannelDirectory {
         &self.0.channels
+    }
+
+    /// The key of the hashes that outlive the data of a person.
+    pub(in crate::store) fn suppression_key(&self) -> &Secret {
+        &self.0.suppression_key
     }
 
     /// How a channel carries messages.

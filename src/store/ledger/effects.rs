@@ -3,8 +3,8 @@
 
 use super::{Settlement, Transition};
 use crate::domain::{
-    ChannelName, Effect, Id, Medium, Sentiment, Timestamp, drafting::DraftCase, sending::BY_RULE,
-    text, verdict,
+    ChannelName, Effect, Id, Medium, OptOutSource, Sentiment, Timestamp, drafting::DraftCase,
+    sending::BY_RULE, text, verdict,
 };
 use crate::store::{
     engine::{
@@ -15,7 +15,8 @@ use crate::store::{
     },
     tables::{
         drafts::{DraftsOver, EndDrafts, end_drafts},
-        leads::{Lead, LeadScore, Leads, OptedOut},
+        leads::{Lead, LeadScore, Leads},
+        opt_outs::OptedOut,
     },
 };
 use sea_orm::QueryResult;
@@ -121,7 +122,7 @@ pub(super) async fn apply_effects(
     if !approved.is_empty() {
         tx.run(&APPROVE_DRAFTS, [group(&approved)?, BY_RULE.into()]).await?;
     }
-    leads.write(tx).await
+    leads.write(db, tx).await
 }
 
 /// The facts about a message on which effects depend.
@@ -245,11 +246,11 @@ fn apply<'a>(
         Effect::OptOut { channel, reason } => {
             let fact = OptedOut {
                 at: wall_clock(),
-                channel: channel.0.to_owned(),
+                channel: Some(channel.0.to_owned()),
                 message_id: settlement.message_id,
                 reason: reason.clone(),
             };
-            if lead.opt_out(fact) {
+            if lead.opt_out(fact, OptOutSource::Model, None) {
                 ended_drafts.push(EndDrafts::opted_out(lead.id));
             }
         }

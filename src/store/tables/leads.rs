@@ -1,13 +1,14 @@
 //! Leads under their row locks: read once, changed in memory by the rules of `domain::lead`, and
 //! written once.
 
+use super::opt_outs::{self, NewOptOut, OptedOut};
 use crate::domain::{
-    Id, LeadProfile, LeadStatus, Sentiment, Timestamp,
+    Id, LeadProfile, LeadStatus, OptOutSource, Sentiment, Timestamp,
     lead::{Barriers, Standing, is_newer},
     order::Restriction,
 };
 use crate::store::engine::{
-    StoreError,
+    Database, StoreError,
     sql::sql,
     tx::{Tx, flag, group},
 };
@@ -79,6 +80,8 @@ pub(in crate::store) struct Lead {
     pub(in crate::store) profile: LeadProfile,
     pub(in crate::store) campaign_id: Option<Id>,
     pub(in crate::store) opted_out: Option<OptedOut>,
+    /// The opt-outs that it got in this transaction.
+    new_opt_outs: Vec<NewOptOut>,
     pub(in crate::store) bounced: Option<Bounced>,
     /// When it accepted an invitation on LinkedIn.
     pub(in crate::store) connected_at: Option<Timestamp>,
@@ -100,27 +103,6 @@ pub(in crate::store) struct Lead {
     is_new: bool,
     /// True if it is to be written.
     is_changed: bool,
-}
-
-/// When, where and why a lead opted out.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct OptedOut {
-    pub(in crate::store) at: Timestamp,
-    pub(in crate::store) channel: String,
-    pub(in crate::store) message_id: Option<Id>,
-    pub(in crate::store) reason: String,
-}
-
-impl OptedOut {
-    fn from_row(row: &QueryResult, at: Timestamp) -> Result<Self, StoreError> {
-        let text = |column: &str| row.try_get::<Option<String>>("", column);
-        Ok(Self {
-            at,
-            channel: text("opted_out_channel")?.unwrap_or_default(),
-            message_id: row.try_get("", "opted_out_message_id")?,
-            reason: text("opted_out_reason")?.unwrap_or_default(),
-        })
-    }
 }
 
 /// The bounce of a lead's address.
@@ -151,6 +133,7 @@ impl Lead {
             profile: LeadProfile::default(),
             campaign_id: None,
             opted_out: None,
+            new_opt_outs: Vec::new(),
             bounced: None,
             connected_at: None,
             snoozed_until: None,
@@ -202,15 +185,29 @@ impl Lead {
         is_newer((at, id), self.newest_inbound)
     }
 
-    /// Opts it out. False if it had opted out before.
-    pub(in crate::store) fn opt_out(&mut self, fact: OptedOut) -> bool {
+    /// Opts it out. False if it had opted out before. `by` is the person who noted it, if one did.
+    pub(in crate::store) fn opt_out(
+        &mut self,
+        fact: OptedOut,
+        source: OptOutSource,
+        by: Option<&str>,
+    ) -> bool {
         if self.standing.barriers.opted_out {
             return false;
         }
         self.standing = self.standing.opted_out();
-        self.opted_out = Some(fact);
+        self.opted_out = Some(fact.clone());
+        self.new_opt_outs.push(NewOptOut { fact, source, by: by.map(str::to_owned) });
         self.is_changed = true;
         true
+    }
+
+    /// Lifts its opt-out. `verdicts` are those on its inbound messages, from the oldest to the
+    /// newest.
+    pub(in crate::store) fn lift_opt_out(&mut self, verdicts: impl IntoIterator<Item = Sentiment>) {
+        self.standing = self.standing.opt_out_lifted(verdicts);
+        self.opted_out = None;
+        self.is_changed = true;
     }
 
     /// Its do-not-disturb flag for SMS, and since when it is known.
@@ -238,6 +235,7 @@ impl Lead {
             .into_iter()
             .flatten()
             .min_by_key(|it| it.at);
+        self.new_opt_outs.extend(other.new_opt_outs.iter().cloned());
         self.bounced = self.bounced.take().or_else(|| other.bounced.clone());
         self.connected_at = [self.connected_at, other.connected_at].into_iter().flatten().min();
         if self.category.is_none() {
@@ -292,6 +290,7 @@ impl Lead {
             },
             campaign_id: row.try_get("", "campaign_id")?,
             opted_out: opted_out.map(|at| OptedOut::from_row(row, at)).transpose()?,
+            new_opt_outs: Vec::new(),
             bounced: match bounced {
                 Some(at) => Some(Bounced {
                     at,
@@ -406,13 +405,18 @@ impl Leads {
         self.0.values().any(|lead| lead.merged_into.is_some())
     }
 
+    /// True if the lead is locked, or new.
+    pub(in crate::store) fn has(&self, id: Id) -> bool {
+        self.0.contains_key(&id)
+    }
+
     /// True if the lead is not stored yet.
     pub(in crate::store) fn is_new(&self, id: Id) -> bool {
         self.0.get(&id).is_some_and(|lead| lead.is_new)
     }
 
-    /// Writes the leads that are new or have changed.
-    pub(in crate::store) async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
+    /// Writes the leads that are new or have changed, and the opt-outs that they got.
+    pub(in crate::store) async fn write(&self, db: &Database, tx: &Tx) -> Result<(), StoreError> {
         let rows = |is_new: bool| -> Vec<LeadRow<'_>> {
             let chosen = self.0.values().filter(|lead| lead.is_changed && lead.is_new == is_new);
             let mut rows: Vec<LeadRow<'_>> = chosen.map(LeadRow::of).collect();
@@ -426,7 +430,13 @@ impl Leads {
         if !changed.is_empty() {
             tx.run(&UPDATE_LEADS, [group(&changed)?]).await?;
         }
-        Ok(())
+        let mut new_opt_outs: Vec<(&str, Id, &NewOptOut)> = Vec::new();
+        for lead in self.0.values() {
+            new_opt_outs.extend(
+                lead.new_opt_outs.iter().map(|new| (lead.client_id.as_str(), lead.id, new)),
+            );
+        }
+        opt_outs::put(db, tx, &new_opt_outs).await
     }
 }
 
@@ -486,7 +496,7 @@ impl<'a> LeadRow<'a> {
             timezone: &lead.profile.timezone,
             campaign_id: lead.campaign_id,
             opted_out_at: opted_out.map(|fact| fact.at.as_millis()),
-            opted_out_channel: opted_out.map(|fact| fact.channel.as_str()),
+            opted_out_channel: opted_out.and_then(|fact| fact.channel.as_deref()),
             opted_out_message_id: opted_out.and_then(|fact| fact.message_id),
             opted_out_reason: opted_out.map(|fact| fact.reason.as_str()),
             bounced_at: bounced.map(|fact| fact.at.as_millis()),

@@ -44,6 +44,11 @@ sql! {
         "update labelled_examples set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
          where labelled_examples.lead_id = g.from_id";
 
+    /// Moves the opt-outs of leads. By `opt_outs_of_lead`.
+    static MOVE_OPT_OUTS =
+        "update opt_outs set lead_id = g.into_id from @rows($1, from_id bigint, into_id bigint) g \
+         where opt_outs.lead_id = g.from_id";
+
     /// Marks leads as merged. Their rows are locked. By primary key.
     static SET_MERGED =
         "update leads set merged_into = g.into_id from @rows($1, from_id bigint, into_id bigint) g where leads.id = g.from_id";
@@ -89,6 +94,7 @@ pub(in crate::store) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Resu
         &MOVE_DRAFTS,
         &MOVE_DELIVERIES,
         &MOVE_EXAMPLES,
+        &MOVE_OPT_OUTS,
         &SET_MERGED_BEFORE,
         &SET_MERGED,
     ];

@@ -3,11 +3,13 @@
 pub(super) mod caps;
 pub(super) mod drafts;
 pub(super) mod heads;
+pub(super) mod installation;
 pub(super) mod leads;
 pub(super) mod lines;
 pub(super) mod merge;
 pub(super) mod message_keys;
 pub(super) mod messages;
+pub(super) mod opt_outs;
 pub(super) mod quarantine_room;
 pub(super) mod suspects;
 pub(super) mod turns;

@@ -8,7 +8,7 @@ use super::{
     writes::MessageChange,
 };
 use crate::{
-    domain::{Id, Signal, Timestamp, event::Direction},
+    domain::{Id, OptOutSource, Signal, Timestamp, event::Direction},
     store::inbox::{
         arrival::{Arrival, First, Key},
         inbound::Answer,
@@ -89,7 +89,13 @@ impl<'a> Deciding<'_, 'a> {
                 let words = words.as_ref().filter(|_| message.is_inbound);
                 match (words, leads.get_mut(lead_id)) {
                     (Some(words), Some(lead)) => {
-                        opt_out(lead, case, Some(id), words, &mut self.writes) || is_new
+                        opt_out(
+                            lead,
+                            case,
+                            Some(id),
+                            (words, OptOutSource::Words),
+                            &mut self.writes,
+                        ) || is_new
                     }
                     (None, _) | (_, None) => is_new,
                 }

@@ -6,7 +6,7 @@ use super::{
     state::opt_out,
 };
 use crate::{
-    domain::{Id, NewMessage, event::Direction},
+    domain::{Id, NewMessage, OptOutSource, event::Direction},
     store::{
         inbox::{
             arrival::{Arrival, Hint},
@@ -97,7 +97,7 @@ impl<'a> Deciding<'_, 'a> {
     ) {
         let lead = self.known.leads.get_mut(lead_id);
         if let (Some(words), Some(lead)) = (&message.opt_out, lead) {
-            opt_out(lead, case, Some(message_id), words, &mut self.writes);
+            opt_out(lead, case, Some(message_id), (words, OptOutSource::Words), &mut self.writes);
         }
     }
 }

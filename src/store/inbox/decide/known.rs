@@ -2,9 +2,9 @@
 
 use crate::{
     domain::{Id, Timestamp, event::NewMessage},
-    store::tables::{leads::Leads, merge::Merge, messages::RepeatedMessage},
+    store::tables::{leads::Leads, merge::Merge, messages::RepeatedMessage, opt_outs::Suppression},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The facts about a group, read under its locks.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) changeable: HashMap<Id, Changeable>,
     /// The leads of the group: stored ones, which are locked, and new ones.
     pub(crate) leads: Leads,
+    /// By lead: the opt-out of the erased person whose identity the group has claimed for it.
+    pub(crate) suppressed: BTreeMap<Id, Suppression>,
     /// The merges of stored leads in this group. The jobs in their lines have still to be moved.
     pub(crate) merges: Vec<Merge>,
 }

@@ -5,7 +5,7 @@ use super::{
     state::opt_out,
 };
 use crate::{
-    domain::{Id, NewMessage, event::Direction},
+    domain::{Id, NewMessage, OptOutSource, event::Direction},
     store::{
         inbox::{arrival::Echo, inbound::Answer},
         tables::leads::Lead,
@@ -57,7 +57,13 @@ impl<'a> Deciding<'_, 'a> {
                 }
             }
             if let Some(words) = &message.opt_out {
-                opt_out(lead, case, Some(message_id), words, &mut self.writes);
+                opt_out(
+                    lead,
+                    case,
+                    Some(message_id),
+                    (words, OptOutSource::Words),
+                    &mut self.writes,
+                );
             }
         }
         // 3. Enqueue its job.

@@ -5,12 +5,13 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    domain::{Id, Signal},
+    domain::{Id, OptOutSource, Signal},
     store::{
         inbox::{arrival::Hint, inbound::Answer},
         tables::{
             drafts::EndDrafts,
-            leads::{Bounced, Lead, OptedOut},
+            leads::{Bounced, Lead},
+            opt_outs::OptedOut,
         },
     },
 };
@@ -35,9 +36,12 @@ impl<'a> Deciding<'_, 'a> {
                 hint = told.filter(|_| !is_opt_out);
                 let is_new = categorise(lead, case, name.as_ref());
                 let words = name.as_deref().unwrap_or(reason);
-                (*is_opt_out && opt_out(lead, case, None, words, writes)) || is_new
+                (*is_opt_out && opt_out(lead, case, None, (words, OptOutSource::Provider), writes))
+                    || is_new
             }
-            Signal::OptOut { reason } => opt_out(lead, case, None, reason, writes),
+            Signal::OptOut { reason } => {
+                opt_out(lead, case, None, (reason, OptOutSource::Provider), writes)
+            }
             Signal::Bounce { address, reason, .. } => {
                 bounce(lead, case, address, reason.as_ref(), writes)
             }
@@ -94,12 +98,12 @@ pub(super) fn opt_out(
     lead: &mut Lead,
     case: &Case<'_, '_>,
     message_id: Option<Id>,
-    reason: &str,
+    (reason, source): (&str, OptOutSource),
     writes: &mut Writes<'_>,
 ) -> bool {
-    let channel = case.arrival.inbound.channel.0.to_owned();
+    let channel = Some(case.arrival.inbound.channel.0.to_owned());
     let fact = OptedOut { at: case.event.at, channel, message_id, reason: reason.to_owned() };
-    let is_new = lead.opt_out(fact);
+    let is_new = lead.opt_out(fact, source, None);
     if is_new {
         writes.end_drafts([EndDrafts::opted_out(lead.id)]);
     }

@@ -1,10 +1,10 @@
 //! The leads of a group: finds them by their identities, makes the missing ones, and locks them.
 
 use crate::{
-    domain::Id,
+    domain::{Id, OptOutSource},
     store::{
         engine::{
-            StoreError,
+            Database, StoreError,
             sql::{Sql, sql},
             tx::{Tx, group},
         },
@@ -15,11 +15,15 @@ use crate::{
                 people::{IdentityKey, identities, match_leads, wants_lead},
             },
         },
-        tables::leads::{Lead, Leads},
+        tables::{
+            drafts::{EndDrafts, end_drafts},
+            leads::{Lead, Leads},
+            opt_outs::{Suppression, Suspected, suppressed},
+        },
     },
 };
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 sql! {
@@ -37,16 +41,17 @@ sql! {
          where true order by g.client_id, g.kind, g.value on conflict (client_id, kind, value) do nothing";
 }
 
-/// Finds the lead of every event that wants one, and claims the identities that are new.
+/// Finds the lead of every event that wants one, and claims the identities that are new. Returns the
+/// leads that have a new identity of a person who opted out and was erased.
 ///
 /// # Errors
 /// A conflict if another transaction has claimed one of them meanwhile.
 pub(super) async fn find_leads<'a>(
+    db: &Database,
     tx: &Tx,
     arrivals: &mut [Arrival<'a>],
     chats: HashMap<ChatKey<'a>, Id>,
-    next_id: &(dyn Fn() -> Id + Sync),
-) -> Result<(), StoreError> {
+) -> Result<BTreeMap<Id, Suppression>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -55,9 +60,9 @@ pub(super) async fn find_leads<'a>(
         lead_id: Id,
     }
     let known = read_identities(tx, arrivals).await?;
-    let new = match_leads(arrivals, known, chats, next_id);
+    let new = match_leads(arrivals, known, chats, &|| db.next_id());
     if new.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let rows: Vec<Row<'_>> = new
         .into_iter()
@@ -72,7 +77,35 @@ pub(super) async fn find_leads<'a>(
     if claimed != rows.len() as u64 {
         return Err(StoreError::Conflict("an identity was claimed meanwhile".to_owned()));
     }
-    Ok(())
+    let claimed: Vec<Suspected<'_>> = rows
+        .iter()
+        .map(|Row { client_id, kind, value, lead_id }| Suspected {
+            client_id,
+            kind,
+            value,
+            lead_id: *lead_id,
+        })
+        .collect();
+    suppressed(db, tx, &claimed).await
+}
+
+/// Opts out the leads that have an identity of a person who opted out and was erased. They are
+/// locked.
+pub(super) async fn opt_out_suppressed(
+    db: &Database,
+    tx: &Tx,
+    leads: &mut Leads,
+    suppressed: BTreeMap<Id, Suppression>,
+) -> Result<(), StoreError> {
+    let mut ended = Vec::new();
+    for (lead_id, suppression) in suppressed {
+        let is_new = leads.is_new(lead_id);
+        let Some(lead) = leads.get_mut(lead_id) else { continue };
+        if lead.opt_out(suppression.fact, OptOutSource::Suppression, None) && !is_new {
+            ended.push(EndDrafts::opted_out(lead_id));
+        }
+    }
+    end_drafts(db.channels(), tx, &ended).await
 }
 
 /// The stored leads of the group's identities.
@@ -114,7 +147,7 @@ pub(super) async fn leads_by_key<'a, K: Copy + Eq + Hash + Serialize>(
 /// Locks the leads of events, of duplicates and of changed messages, and adds the new ones.
 ///
 /// # Errors
-/// A conflict if one of them was merged into another since it was found.
+/// A conflict if one of them was merged into another or erased since it was found.
 pub(super) async fn lock_leads(
     tx: &Tx,
     arrivals: &[Arrival<'_>],
@@ -134,6 +167,12 @@ pub(super) async fn lock_leads(
     let mut leads = Leads::lock(tx, &ids).await?;
     if leads.has_merged() {
         return Err(StoreError::Conflict("a lead was merged meanwhile".to_owned()));
+    }
+    // A chat or a key may name a message whose lead is being erased: then it is read again.
+    let of_stored = of_events().filter(|lead| !lead.is_new).map(|lead| lead.lead_id);
+    let met = arrivals.iter().flat_map(|arrival| arrival.meets.iter().copied());
+    if of_stored.chain(met).any(|id| !made.contains(&id) && !leads.has(id)) {
+        return Err(StoreError::Conflict("a lead was erased meanwhile".to_owned()));
     }
     for arrival in arrivals {
         if let Some(lead) = arrival.lead.filter(|lead| lead.is_new) {

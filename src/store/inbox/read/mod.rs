@@ -40,12 +40,12 @@ pub(super) async fn claim(
     // 2. Claim their keys: the first webhook with a key is the message, the others repeat it.
     keys::claim_keys(tx, arrivals).await?;
     // 3. Find their leads, and claim identities that are new.
-    leads::find_leads(tx, arrivals, chats, &next_id).await?;
+    let suppressed = leads::find_leads(db, tx, arrivals, chats).await?;
     campaigns::find_campaigns(tx, arrivals, &next_id).await?;
     // 4. Read the stored messages that they repeat or are about: their leads have to be locked,
     // too.
     let repeated = repeated::find_repeated(tx, arrivals).await?;
-    let mut known = Known { repeated, ..Known::default() };
+    let mut known = Known { repeated, suppressed, ..Known::default() };
     changes::find_changed(tx, arrivals).await?;
     changes::read_changeable(tx, arrivals, &mut known.changeable).await?;
     Ok(known)
@@ -64,6 +64,8 @@ pub(super) async fn lock(
 ) -> Result<(), StoreError> {
     // 1. Lock them. On SQLite there is one writer, so no other path can come in between.
     known.leads = leads::lock_leads(tx, arrivals, known).await?;
+    let suppressed = std::mem::take(&mut known.suppressed);
+    leads::opt_out_suppressed(db, tx, &mut known.leads, suppressed).await?;
     if !db.is_sqlite() {
         keys::check_other_paths(tx, arrivals).await?;
     }

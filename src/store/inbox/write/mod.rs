@@ -31,7 +31,7 @@ pub(super) async fn write(
     message_keys::repoint(tx, &writes.echoed_keys).await?;
     hints::write_hints(tx, arrivals, &mut known.leads).await?;
     end_drafts(db.channels(), tx, &writes.ended_drafts).await?;
-    known.leads.write(tx).await?;
+    known.leads.write(db, tx).await?;
     quarantine::write_held(tx, arrivals, bound).await?;
     jobs::enqueue(db, tx, &writes.entries, &known.merges, &writes.made_leads).await
 }
