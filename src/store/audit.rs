@@ -35,7 +35,7 @@ pub enum Via {
 }
 
 /// What the entries of this version say was done, in the order of their names.
-pub const AUDIT_ACTIONS: [&str; 18] = [
+pub const AUDIT_ACTIONS: [&str; 22] = [
     "config.refused",
     "config.reload",
     "delivery.resolve",
@@ -46,6 +46,10 @@ pub const AUDIT_ACTIONS: [&str; 18] = [
     "draft.undo",
     "job.cancel",
     "job.retry",
+    "lead.erase",
+    "lead.export",
+    "lead.opt_out",
+    "lead.opt_out_lift",
     "message.retag",
     "operation.start",
     "operation.stop",

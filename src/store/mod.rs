@@ -37,6 +37,11 @@ pub use self::{
         LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow, LedgerBalance, ListedMessage,
         ListedQuarantine, MessageFilter, MessageRow, Page, QuarantineFilter, QuarantineRow,
         Rewriting, StoredNode, Totals,
+        AuditFilter, AuditRow, Backlog, DRAFT_STATUSES, DeliveryFilter, DeliveryRow, Desk,
+        DraftFilter, DraftRow, Erased, Excerpt, FailedAttempt, IdentityRow, JobAction, JobActionError,
+        JobCase, JobDetail, JobFilter, JobView, LeadActionError, LeadCase, LeadCursor, LeadDetail, LeadEntry,
+        LeadFilter, LeadRow, LedgerBalance, ListedMessage, ListedQuarantine, MessageFilter,
+        MessageRow, OptOutRow, Page, QuarantineFilter, QuarantineRow, StoredNode, Totals,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

@@ -8,10 +8,12 @@ pub(in crate::store) mod by_hand;
 mod decisions;
 mod deliveries;
 mod examples;
+mod erase;
 mod explain;
 mod job_views;
 pub(in crate::store) mod jobs;
 mod ledger_check;
+mod opt_outs;
 mod overview;
 mod people;
 mod portions;
@@ -25,10 +27,12 @@ pub use self::{
     decisions::{DecisionError, DraftDecision, Rewriting},
     deliveries::{DeliveryFilter, DeliveryRow},
     examples::ExampleRow,
+    erase::Erased,
     explain::{JobCase, LeadCase, StoredNode},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     ledger_check::LedgerBalance,
+    opt_outs::{LeadActionError, OptOutRow},
     overview::{Backlog, Totals},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
@@ -174,6 +178,48 @@ impl Desk {
     /// If the database is unreachable.
     pub async fn lead(&self, id: Id) -> Result<Option<LeadDetail>, StoreError> {
         self.db.call(|db| async move { people::lead(db.api(), id).await }).await
+    }
+
+    /// The opt-outs of a lead, oldest first.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn opt_outs(&self, id: Id) -> Result<Vec<OptOutRow>, StoreError> {
+        self.db.call(|db| async move { opt_outs::of_lead(db.api(), id).await }).await
+    }
+
+    /// Opts a lead out by hand. `entry` becomes its row of the audit log.
+    ///
+    /// # Errors
+    /// If there is no such lead, if it has opted out, or if the database is unreachable.
+    pub async fn opt_out(&self, id: Id, entry: AuditEntry) -> Result<(), LeadActionError> {
+        self.db.call(|db| async move { opt_outs::opt_out(&db, id, &entry).await }).await?
+    }
+
+    /// Lifts the opt-out of a lead. `entry` becomes its row of the audit log.
+    ///
+    /// # Errors
+    /// If there is no such lead, if it has not opted out, or if the database is unreachable.
+    pub async fn lift_opt_out(&self, id: Id, entry: AuditEntry) -> Result<(), LeadActionError> {
+        self.db.call(|db| async move { opt_outs::lift(&db, id, &entry).await }).await?
+    }
+
+    /// Erases all that is stored about a lead. Its identities stay suppressed, as keyed hashes, if
+    /// it has opted out or if `is_suppressed`. `entry` becomes its row of the audit log. If it ends
+    /// early, it can be done again.
+    ///
+    /// # Errors
+    /// If there is no such lead, if a delivery of it is on the wire, or if the database is
+    /// unreachable.
+    pub async fn erase(
+        &self,
+        id: Id,
+        is_suppressed: bool,
+        entry: AuditEntry,
+    ) -> Result<Erased, LeadActionError> {
+        self.db
+            .call(|db| async move { erase::erase(&db, id, is_suppressed, &entry).await })
+            .await?
     }
 
     /// Messages before `cursor`, newest first, with only the beginnings of long texts.

@@ -255,7 +255,7 @@ async fn matching(
 }
 
 /// A pattern that finds `text` anywhere, with its special characters escaped.
-fn containing(text: &str) -> String {
+pub(super) fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.chars() {

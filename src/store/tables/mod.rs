@@ -3,6 +3,7 @@
 pub(super) mod caps;
 pub(super) mod drafts;
 pub(super) mod heads;
+pub(super) mod identities;
 pub(super) mod installation;
 pub(super) mod leads;
 pub(super) mod lines;

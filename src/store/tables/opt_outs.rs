@@ -5,6 +5,7 @@
 //! has one of its identities is that lead. Once it is erased, only keyed hashes of its identities
 //! are left. A lead that claims such an identity is opted out in the same transaction.
 
+use super::identities::StoredIdentity;
 use crate::domain::{Id, OptOutSource, Timestamp};
 use crate::store::engine::{
     Database, StoreError,
@@ -156,6 +157,22 @@ pub(in crate::store) async fn suppressed(
     tx: &Tx,
     identities: &[Suspected<'_>],
 ) -> Result<BTreeMap<Id, Suppression>, StoreError> {
+    let mut oldest: BTreeMap<Id, Suppression> = BTreeMap::new();
+    for (lead_id, suppression) in suppressions(db, tx, identities).await? {
+        let known = oldest.entry(lead_id).or_insert_with(|| suppression.clone());
+        if suppression.fact.at < known.fact.at {
+            *known = suppression;
+        }
+    }
+    Ok(oldest)
+}
+
+/// The leads with each suppression of one of their identities.
+pub(in crate::store) async fn suppressions(
+    db: &Database,
+    tx: &Tx,
+    identities: &[Suspected<'_>],
+) -> Result<Vec<(Id, Suppression)>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -170,7 +187,7 @@ pub(in crate::store) async fn suppressed(
             lead_id: it.lead_id,
         })
         .collect();
-    let mut found: BTreeMap<Id, Suppression> = BTreeMap::new();
+    let mut found = Vec::new();
     if rows.is_empty() {
         return Ok(found);
     }
@@ -182,38 +199,34 @@ pub(in crate::store) async fn suppressed(
             reason: BEFORE_ERASURE.to_owned(),
         };
         let suppression = Suppression { opt_out_id: row.try_get("", "opt_out_id")?, fact };
-        let lead_id = row.try_get("", "lead_id")?;
-        let known = found.entry(lead_id).or_insert_with(|| suppression.clone());
-        if suppression.fact.at < known.fact.at {
-            *known = suppression;
-        }
+        found.push((row.try_get("", "lead_id")?, suppression));
     }
     Ok(found)
 }
 
-/// Suppresses identities (kind and value) of a client, for this opt-out.
+/// Suppresses identities of a client, for this opt-out. Returns how many were not suppressed before.
 pub(in crate::store) async fn suppress(
     db: &Database,
     tx: &Tx,
     client_id: &str,
-    identities: &[(String, String)],
+    identities: &[StoredIdentity],
     opt_out_id: Id,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
         identity_hash: String,
         opt_out_id: Id,
     }
-    let hash = |kind: &str, value: &str| identity_hash(db, client_id, kind, value);
     let rows: Vec<Row<'_>> = identities
         .iter()
-        .map(|(kind, value)| Row { client_id, identity_hash: hash(kind, value), opt_out_id })
+        .map(|it| Row {
+            client_id,
+            identity_hash: identity_hash(db, client_id, &it.kind, &it.value),
+            opt_out_id,
+        })
         .collect();
-    if !rows.is_empty() {
-        tx.run(&PUT_SUPPRESSED, [group(&rows)?]).await?;
-    }
-    Ok(())
+    if rows.is_empty() { Ok(0) } else { tx.run(&PUT_SUPPRESSED, [group(&rows)?]).await }
 }
 
 /// The hash of an identity: HMAC-SHA256 of client, kind and value, in hex.

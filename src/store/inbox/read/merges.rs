@@ -6,7 +6,6 @@ use crate::{
     store::{
         engine::{
             Database, StoreError,
-            sql::sql,
             tx::{Tx, group},
         },
         inbox::{
@@ -15,18 +14,13 @@ use crate::{
         },
         tables::{
             drafts::end_drafts,
+            identities::{StoredIdentity, of_leads},
             leads::Leads,
             merge::{self, Merge},
         },
     },
 };
 use std::collections::{BTreeSet, HashMap};
-
-sql! {
-    /// The identities of leads. By `lead_identities_of_lead`.
-    static READ_IDENTITIES_OF =
-        "select lead_id, kind, value from lead_identities where lead_id @ids($1)";
-}
 
 /// Merges leads that meet. All of them are locked. Returns the merges of stored leads; the jobs in
 /// their lines have still to be moved.
@@ -63,11 +57,9 @@ async fn identities_of(
 ) -> Result<HashMap<Id, Vec<Identity>>, StoreError> {
     let ids: Vec<Id> = leads.iter().copied().collect();
     let mut known: HashMap<Id, Vec<Identity>> = HashMap::new();
-    for row in tx.all(&READ_IDENTITIES_OF, [group(&ids)?]).await? {
-        let kind: String = row.try_get("", "kind")?;
+    for StoredIdentity { lead_id, kind, value } in of_leads(tx, &ids).await? {
         if let Some(kind) = db.channels().identity(&kind) {
-            let value: String = row.try_get("", "value")?;
-            known.entry(row.try_get("", "lead_id")?).or_default().push(Identity { kind, value });
+            known.entry(lead_id).or_default().push(Identity { kind, value });
         }
     }
     Ok(known)
