@@ -211,6 +211,15 @@ impl Admin {
         self.send(self.http.delete(self.url(path)).query(query)).await
     }
 
+    /// Sends a DELETE with a body; `path` follows `/api/v1`.
+    pub(super) async fn delete_with(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<Value, AdminRefusal> {
+        self.send(self.http.delete(self.url(path)).json(body)).await
+    }
+
     /// The checks of `/readyz`, whether the daemon is ready or not.
     pub(super) async fn ready(&self) -> Result<Value, AdminRefusal> {
         let request = self.http.get(below(&self.base, &["readyz"])).timeout(ANSWER_TIMEOUT);

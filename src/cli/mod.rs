@@ -87,7 +87,7 @@ enum Command {
     /// Show and stop operations: changes of many jobs
     #[command(subcommand)]
     Operations(operations::OperationsCommand),
-    /// Show the leads of a running daemon with their threads, and why they are not answered
+    /// Show the leads of a running daemon and why they are not answered, opt them out, export and erase them
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
     /// Show messages that were received and sent, and correct their tags
@@ -270,6 +270,8 @@ mod tests {
             "postroom jobs list --watch=1ms",
             "postroom jobs list --columns id --json",
             "postroom leads show",
+            "postroom leads lift-opt-out 7",
+            "postroom leads erase 7 --yes",
             "postroom jobs list --url postroom.example",
             "postroom reload --wait soon",
             "postroom send",
@@ -329,6 +331,10 @@ mod tests {
             "postroom quarantine replay --all --dry-run --json",
             "postroom nodes show 7 --json",
             "postroom serve --ignore-overrides",
+            "postroom leads lift-opt-out 7 --note x",
+            "postroom leads opt-out 7 8",
+            "postroom leads erase 7 --note x --yes --suppress",
+            "postroom leads export 7",
             "postroom leads list --search acme --status new --all --jsonl",
             "postroom actors list --watch --color never",
             "postroom messages list --watch=5s --columns id,body",

@@ -29,7 +29,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 }
 
 #[derive(Debug, Serialize)]
-struct AuditJson<'a> {
+pub(super) struct AuditJson<'a> {
     id: RowKey,
     at: Timestamp,
     actor: &'a str,
@@ -44,7 +44,7 @@ struct AuditJson<'a> {
 }
 
 impl<'a> AuditJson<'a> {
-    fn of(row: &'a AuditRow) -> Self {
+    pub(super) fn of(row: &'a AuditRow) -> Self {
         Self {
             id: RowKey(row.id),
             at: Timestamp::from_millis(row.happened_at.0),

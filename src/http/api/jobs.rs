@@ -135,7 +135,7 @@ impl<'a> JobJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct JobDetailJson<'a> {
+pub(super) struct JobDetailJson<'a> {
     #[serde(flatten)]
     job: JobJson<'a>,
     errors: Vec<AttemptJson<'a>>,
@@ -153,7 +153,7 @@ struct AttemptJson<'a> {
 }
 
 impl<'a> JobDetailJson<'a> {
-    fn of(detail: &'a JobDetail) -> Self {
+    pub(super) fn of(detail: &'a JobDetail) -> Self {
         let error = |failed: &'a FailedAttempt| AttemptJson {
             attempt: failed.attempt,
             failed_at: failed.failed_at,

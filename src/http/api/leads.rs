@@ -45,7 +45,7 @@ pub(super) async fn show(
 }
 
 #[derive(Debug, Serialize)]
-struct LeadJson<'a> {
+pub(super) struct LeadJson<'a> {
     id: RowKey,
     client_id: &'a str,
     status: &'a str,
@@ -110,7 +110,7 @@ struct CampaignJson<'a> {
 }
 
 impl<'a> LeadJson<'a> {
-    fn of(entry: &'a LeadEntry) -> Self {
+    pub(super) fn of(entry: &'a LeadEntry) -> Self {
         let it = &entry.lead;
         let identity = |row: &'a IdentityRow| IdentityJson { kind: &row.kind, value: &row.value };
         Self {

@@ -10,6 +10,7 @@ mod decisions;
 mod deliveries;
 mod drafts;
 mod examples;
+mod export;
 mod explain;
 mod heavy;
 mod jobs;
@@ -21,6 +22,7 @@ mod messages;
 mod nodes;
 mod objects;
 mod operations;
+mod opt_outs;
 mod overview;
 mod pools;
 mod quarantine;
@@ -145,7 +147,19 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/operations/{id}", operations::show))
             .service(post("/operations/{id}/cancel", operations::stop))
             .service(get("/leads", leads::list))
-            .service(get("/leads/{id}", leads::show))
+            .service(
+                web::resource("/leads/{id}")
+                    .route(web::get().to(leads::show))
+                    .route(web::delete().to(opt_outs::erase))
+                    .default_service(web::to(get_or_delete)),
+            )
+            .service(get("/leads/{id}/export", export::lead))
+            .service(
+                web::resource("/leads/{id}/opt-out")
+                    .route(web::post().to(opt_outs::opt_out))
+                    .route(web::delete().to(opt_outs::lift))
+                    .default_service(web::to(post_or_delete)),
+            )
             .service(get("/leads/{id}/explain", explain::lead))
             .service(get("/messages", messages::list))
             .service(
@@ -241,6 +255,10 @@ async fn get_or_patch() -> ApiResult {
 
 async fn get_or_delete() -> ApiResult {
     Err(Problem::method_not_allowed("GET, DELETE"))
+}
+
+async fn post_or_delete() -> ApiResult {
+    Err(Problem::method_not_allowed("POST, DELETE"))
 }
 
 async fn no_such_path() -> ApiResult {

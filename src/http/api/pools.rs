@@ -32,7 +32,7 @@ const NOTE_CHARS_MAX: usize = 500;
 const EXPIRES_MIN: Duration = Duration::from_secs(1);
 const EXPIRES_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// The most bytes of a change.
-const BODY_MAX_BYTES: usize = 65_536;
+pub(super) const BODY_MAX_BYTES: usize = 65_536;
 /// How long the supervisor may take to fit a pool before the answer goes out without it.
 const FITS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -152,7 +152,7 @@ fn size_in(value: &Value) -> Result<usize, Problem> {
 }
 
 /// A note on one line; `None` if it is empty.
-fn note_in(text: &str) -> Result<Option<String>, Problem> {
+pub(super) fn note_in(text: &str) -> Result<Option<String>, Problem> {
     let text = text.trim();
     if text.chars().nth(NOTE_CHARS_MAX).is_some() {
         let detail = format!("may have {NOTE_CHARS_MAX} characters at most");
