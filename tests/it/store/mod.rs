@@ -18,6 +18,7 @@ mod migrations;
 mod model;
 mod nodes;
 mod operations;
+mod opt_outs;
 mod overrides;
 mod plans;
 mod rescue;

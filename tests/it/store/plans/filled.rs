@@ -37,6 +37,7 @@ const V: i64 = 1_000;
 /// Tables that do not grow with what is stored, and why.
 pub(in crate::store) const SMALL: &[(&str, &str)] = &[
     ("counters", "one row a chore"),
+    ("installation", "one row"),
     ("job_caps", "one row a capped client"),
     ("job_clients", "one row a client and kind"),
     ("job_clock", "one row a node and kind, folded when the node is gone"),
@@ -126,6 +127,15 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
                  case when n = 6 then 'replayed' when n > {FIRST_ROWS} and n % 10 = 0 then 'held' else 'discarded' end, 1, 'p', {now}, {now}"
             ),
         )
+        .await;
+    of_all
+        .make(
+            "opt_outs (id, client_id, lead_id, opted_out_at, reason, source)",
+            &format!("n, {client}, n, {now}, 'stop', 'words'"),
+        )
+        .await;
+    of_all
+        .make("suppressed (client_id, identity_hash, opt_out_id)", &format!("{client}, 'hash ' || n, n"))
         .await;
     of_all.make("quarantine_room (client_id, items, bytes)", "'room ' || n, 1, 1").await;
     of_all

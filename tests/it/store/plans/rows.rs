@@ -231,7 +231,7 @@ const PAGE: Value = Value::Number(51);
 
 /// Every statement, most of them once.
 pub(super) fn rows() -> Vec<Row> {
-    [ingest(), settle(), queue(), nodes_and_caps(), chores(), by_hand(), explained(), lists()]
+    [ingest(), settle(), queue(), nodes_and_caps(), chores(), by_hand(), of_people(), explained(), lists()]
         .concat()
 }
 
@@ -320,10 +320,49 @@ fn ingest() -> Vec<Row> {
         writer("MOVE_MESSAGES", [group(of_lead)]).finds(300),
         writer("MOVE_DRAFTS", [group(|n| json!({"from_id": spread(n) / 5 * 5 + 2, "into_id": 3}))]).finds(300),
         writer("MOVE_DELIVERIES", [group(of_lead)]).finds(300),
+        writer("MOVE_OPT_OUTS", [group(of_lead)]).finds(300),
         writer("SET_MERGED", [group(of_lead)]).finds(300),
         writer("SET_MERGED_BEFORE", [group(|n| json!({"from_id": 50 * n + 48, "into_id": 1}))]).finds(300),
         writer("READ_HEADS", [ids(|n| 1 + n)]).finds(300),
         writer("READ_BLOCKED", [these(json!([2, 3, 7]))]).finds(300),
+    ]
+}
+
+/// Opt-outs, suppression and erasure.
+fn of_people() -> Vec<Row> {
+    let hash = |n: i64| json!({"client_id": client(spread(n)), "identity_hash": format!("hash {}", spread(n)), "lead_id": n});
+    let new = |n: i64| json!({"client_id": "c1", "identity_hash": format!("new {n}"), "opt_out_id": 1});
+    let fact = |n: i64| json!({"id": 2_000_000 + n, "client_id": "c1", "lead_id": spread(n), "opted_out_at": 1_764_000_000_000_i64, "reason": "x", "source": "words"});
+    let one = |name: &'static str| writer(name, [number(100)]).of(1).finds(1);
+    let batch = |name: &'static str| writer(name, [number(100), number(200)]).of(1).finds(1);
+    vec![
+        reader("READ_INSTALLATION", [text("suppression_key")]).of(1).finds(1),
+        writer("PUT_OPT_OUTS", [group(fact)]).finds(300),
+        writer("READ_SUPPRESSED", [group(hash)]).finds(300),
+        writer("PUT_SUPPRESSED", [group(new)]).finds(300),
+        writer("DELETE_SUPPRESSED", [ids(spread)]).finds(300),
+        writer("READ_VERDICTS", [number(100), number(200)]).of(1),
+        writer("LIFT_OPT_OUTS", [number(100), text("dana"), text("x")]).of(1).finds(1),
+        writer("LIFT_SUPPRESSING", [ids(spread), text("dana"), text("x")]).finds(300),
+        api("READ_OPT_OUTS", [number(100)]).of(1).finds(1),
+        writer("READ_ON_WIRE", [number(100)]).of(1),
+        batch("READ_MESSAGES_OF"),
+        batch("READ_DRAFTS_OF"),
+        batch("READ_DELIVERIES_OF"),
+        writer("READ_JOBS_ABOUT", [ids(spread)]).finds(300),
+        writer("ERASE_ERRORS", [ids(spread)]),
+        writer("ERASE_AUDIT", [group(|n| json!({"value": format!("target {}", spread(n))}))]).finds(300),
+        writer("DELETE_MESSAGES", [ids(spread)]).finds(300),
+        writer("DELETE_DRAFTS", [ids(spread)]).finds(300),
+        writer("DELETE_DELIVERIES", [ids(spread)]).finds(300),
+        writer("READ_MERGED", [number(48)]).of(1).finds(1),
+        writer("DELETE_IDENTITIES", [ids(spread)]).finds(300),
+        writer("DELETE_LEADS", [ids(spread)]).finds(300),
+        one("READ_STANDING"),
+        writer("DELETE_LIFTED", [number(100)]).of(1),
+        one("UNLINK_OPT_OUTS"),
+        api("MATCH_QUARANTINED", [ids(spread), these(json!([{"value": "%p%"}]))]).finds(300),
+        writer("ERASE_QUARANTINED", [ids(spread)]).finds(300),
     ]
 }
 
