@@ -131,7 +131,8 @@ fn told(answer: &Value) -> String {
     let erased = answer.get("erased").and_then(Value::as_object).into_iter().flatten();
     let erased: Vec<String> =
         erased.map(|(name, count)| format!("{} {}", text(Some(count)), line(name))).collect();
-    let remains = output::items(answer, "remains").iter().map(|it| format!("\n- {}", line(&text(Some(it)))));
+    let remains =
+        output::items(answer, "remains").iter().map(|it| format!("\n- {}", line(&text(Some(it)))));
     format!(
         "erased lead {}: {}\nwhat remains:{}",
         line(&text(answer.get("lead_id"))),
@@ -146,7 +147,8 @@ mod tests {
 
     #[test]
     fn an_erasure_says_what_is_gone_and_what_remains() {
-        let answer = json!({"lead_id": "7", "erased": {"messages": 3, "drafts": 1}, "remains": ["a", "b"]});
+        let answer =
+            json!({"lead_id": "7", "erased": {"messages": 3, "drafts": 1}, "remains": ["a", "b"]});
         assert_eq!(told(&answer), "erased lead 7: 3 messages, 1 drafts\nwhat remains:\n- a\n- b");
     }
 }

@@ -1,8 +1,6 @@
 //! Errors as they are answered: problem details (RFC 9457), one stable type per cause.
 
-use crate::store::{
-    DecisionError, JobActionError, LeadActionError, OperationError, StoreError,
-};
+use crate::store::{DecisionError, JobActionError, LeadActionError, OperationError, StoreError};
 use actix_web::{
     HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},

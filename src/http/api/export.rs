@@ -4,15 +4,8 @@
 //! however long the thread is. If it cannot be read to its end, the answer breaks off.
 
 use super::{
-    ApiResult, ApiState,
-    audit::AuditJson,
-    deliveries::DeliveryJson,
-    drafts::DraftJson,
-    jobs::JobDetailJson,
-    leads::LeadJson,
-    messages::MessageDetailJson,
-    no_such,
-    objects::RowKey,
+    ApiResult, ApiState, audit::AuditJson, deliveries::DeliveryJson, drafts::DraftJson,
+    jobs::JobDetailJson, leads::LeadJson, messages::MessageDetailJson, no_such, objects::RowKey,
     only_id,
 };
 use crate::{
@@ -126,8 +119,8 @@ impl Document {
             let filter = DraftFilter { lead: vec![id], ..DraftFilter::default() };
             let page = self.state.desk.drafts(filter, PAGE, cursor).await?;
             for listed in &page.items {
-                targets.push(listed.row.id.to_string());
-                if let Some(whole) = self.state.desk.draft(listed.row.id).await? {
+                targets.push(listed.row.draft.id.to_string());
+                if let Some(whole) = self.state.desk.draft(listed.row.draft.id).await? {
                     self.object(&DraftJson::whole(&whole)).await?;
                 }
             }

@@ -183,10 +183,7 @@ pub(super) async fn erase(
 }
 
 /// The client and identities of a lead that can be erased.
-async fn begin(
-    db: &Database,
-    id: Id,
-) -> Result<Done<(String, Vec<StoredIdentity>)>, StoreError> {
+async fn begin(db: &Database, id: Id) -> Result<Done<(String, Vec<StoredIdentity>)>, StoreError> {
     db.write("erase", async |tx| {
         let begun = match lock_erasable(&tx, id).await? {
             Ok(lead) => Ok((lead.client_id, of_leads(&tx, &[id]).await?)),
@@ -205,7 +202,8 @@ async fn lock_erasable(tx: &Tx, id: Id) -> Result<Done<Lead>, StoreError> {
     };
     if let Some(row) = tx.all(&READ_ON_WIRE, [id.into()]).await?.first() {
         let delivery: Id = row.try_get("", "id")?;
-        let why = format!("delivery {delivery} of lead {id} is being sent: try again when it has ended");
+        let why =
+            format!("delivery {delivery} of lead {id} is being sent: try again when it has ended");
         return Ok(Err(LeadActionError::Conflict(why)));
     }
     Ok(leads.take(id).ok_or(LeadActionError::NotFound(id)))

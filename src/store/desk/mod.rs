@@ -7,8 +7,8 @@ mod audit;
 pub(in crate::store) mod by_hand;
 mod decisions;
 mod deliveries;
-mod examples;
 mod erase;
+mod examples;
 mod explain;
 mod job_views;
 pub(in crate::store) mod jobs;
@@ -26,8 +26,8 @@ pub use self::{
     by_hand::{JobAction, JobActionError},
     decisions::{DecisionError, DraftDecision, Rewriting},
     deliveries::{DeliveryFilter, DeliveryRow},
-    examples::ExampleRow,
     erase::Erased,
+    examples::ExampleRow,
     explain::{JobCase, LeadCase, StoredNode},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
@@ -217,9 +217,7 @@ impl Desk {
         is_suppressed: bool,
         entry: AuditEntry,
     ) -> Result<Erased, LeadActionError> {
-        self.db
-            .call(|db| async move { erase::erase(&db, id, is_suppressed, &entry).await })
-            .await?
+        self.db.call(|db| async move { erase::erase(&db, id, is_suppressed, &entry).await }).await?
     }
 
     /// Messages before `cursor`, newest first, with only the beginnings of long texts.

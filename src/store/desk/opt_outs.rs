@@ -133,11 +133,7 @@ pub(super) async fn lock_one(tx: &Tx, id: Id) -> Result<Done<Leads>, StoreError>
 }
 
 /// Opts a lead out. `entry` is the row of the audit log, with who did it and why.
-pub(super) async fn opt_out(
-    db: &Database,
-    id: Id,
-    entry: &AuditEntry,
-) -> Result<Done, StoreError> {
+pub(super) async fn opt_out(db: &Database, id: Id, entry: &AuditEntry) -> Result<Done, StoreError> {
     let change = async |tx: Tx, mut leads: Leads| {
         let Some(lead) = leads.get_mut(id) else { return Ok(tx.roll_back(not_found(id))) };
         let fact = OptedOut {

@@ -88,7 +88,7 @@ pub(in crate::store) fn resolve(merges: &[Merge], id: Id) -> Id {
 /// Moves everything that belongs to the younger leads, except the jobs in their lines. Before, the
 /// caller has ended drafts: the two leads together have at most one pending draft per channel.
 pub(in crate::store) async fn move_belongings(tx: &Tx, merges: &[Merge]) -> Result<(), StoreError> {
-    let moves: [&Sql; 7] = [
+    let moves: [&Sql; 8] = [
         &MOVE_IDENTITIES,
         &MOVE_MESSAGES,
         &MOVE_DRAFTS,

@@ -19,7 +19,11 @@ const MAIL: &str = "dana@example.com";
 
 fn entry(action: &'static str, id: i64) -> AuditEntry {
     let note = Some("as asked".to_owned());
-    AuditEntry { target: Some(id.to_string()), note, ..AuditEntry::new("dana", Via::Command, action) }
+    AuditEntry {
+        target: Some(id.to_string()),
+        note,
+        ..AuditEntry::new("dana", Via::Command, action)
+    }
 }
 
 /// A message of the lead with these identities.
@@ -65,7 +69,9 @@ async fn left_of(db: &Fixture, id: i64) -> i64 {
     for table in ["messages", "drafts", "deliveries", "lead_identities", "opt_outs"] {
         left += db.number(&format!("select count(*) from {table} where lead_id = {id}")).await;
     }
-    left + db.number(&format!("select count(*) from leads where id = {id} or merged_into = {id}")).await
+    left + db
+        .number(&format!("select count(*) from leads where id = {id} or merged_into = {id}"))
+        .await
 }
 
 const BORN: &str = "opted out before its data was erased";

@@ -72,7 +72,7 @@ async fn resolve_in(
         lead.last_outbound_at = lead.last_outbound_at.max(Some(created_at));
         lead.last_message_at = lead.last_message_at.max(Some(created_at));
     }
-    leads.write(&tx).await?;
+    leads.write(db, &tx).await?;
     // 3. Write who did it.
     let (old_value, new_value) = (Some(status), Some(word.to_owned()));
     audit::add(&tx, db, &[AuditEntry { old_value, new_value, ..entry.clone() }]).await?;

@@ -93,7 +93,7 @@ async fn retag_in(
             end_drafts(db.channels(), &tx, &[ends]).await?;
         }
     }
-    leads.write(&tx).await?;
+    leads.write(db, &tx).await?;
     // 4. Write who did it.
     let (old_value, new_value) = (was, Some(tag.as_str().to_owned()));
     audit::add(&tx, db, &[AuditEntry { old_value, new_value, ..entry.clone() }]).await?;

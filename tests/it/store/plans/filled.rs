@@ -135,7 +135,10 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
         )
         .await;
     of_all
-        .make("suppressed (client_id, identity_hash, opt_out_id)", &format!("{client}, 'hash ' || n, n"))
+        .make(
+            "suppressed (client_id, identity_hash, opt_out_id)",
+            &format!("{client}, 'hash ' || n, n"),
+        )
         .await;
     of_all.make("quarantine_room (client_id, items, bytes)", "'room ' || n, 1, 1").await;
     of_all

@@ -231,8 +231,18 @@ const PAGE: Value = Value::Number(51);
 
 /// Every statement, most of them once.
 pub(super) fn rows() -> Vec<Row> {
-    [ingest(), settle(), queue(), nodes_and_caps(), chores(), by_hand(), of_people(), explained(), lists()]
-        .concat()
+    [
+        ingest(),
+        settle(),
+        queue(),
+        nodes_and_caps(),
+        chores(),
+        by_hand(),
+        of_people(),
+        explained(),
+        lists(),
+    ]
+    .concat()
 }
 
 fn ingest() -> Vec<Row> {
@@ -331,7 +341,8 @@ fn ingest() -> Vec<Row> {
 /// Opt-outs, suppression and erasure.
 fn of_people() -> Vec<Row> {
     let hash = |n: i64| json!({"client_id": client(spread(n)), "identity_hash": format!("hash {}", spread(n)), "lead_id": n});
-    let new = |n: i64| json!({"client_id": "c1", "identity_hash": format!("new {n}"), "opt_out_id": 1});
+    let new =
+        |n: i64| json!({"client_id": "c1", "identity_hash": format!("new {n}"), "opt_out_id": 1});
     let fact = |n: i64| json!({"id": 2_000_000 + n, "client_id": "c1", "lead_id": spread(n), "opted_out_at": 1_764_000_000_000_i64, "reason": "x", "source": "words"});
     let one = |name: &'static str| writer(name, [number(100)]).of(1).finds(1);
     let batch = |name: &'static str| writer(name, [number(100), number(200)]).of(1).finds(1);
@@ -351,7 +362,8 @@ fn of_people() -> Vec<Row> {
         batch("READ_DELIVERIES_OF"),
         writer("READ_JOBS_ABOUT", [ids(spread)]).finds(300),
         writer("ERASE_ERRORS", [ids(spread)]),
-        writer("ERASE_AUDIT", [group(|n| json!({"value": format!("target {}", spread(n))}))]).finds(300),
+        writer("ERASE_AUDIT", [group(|n| json!({"value": format!("target {}", spread(n))}))])
+            .finds(300),
         writer("DELETE_MESSAGES", [ids(spread)]).finds(300),
         writer("DELETE_DRAFTS", [ids(spread)]).finds(300),
         writer("DELETE_DELIVERIES", [ids(spread)]).finds(300),
