@@ -31,6 +31,9 @@ pub mod channels;
 // Decides what a webhook becomes. One actor per channel commits webhooks in groups.
 pub mod ingest;
 
+// Makes calls at providers, once each.
+pub mod wire;
+
 // All SQL, on both databases.
 pub mod store;
 
@@ -53,6 +56,9 @@ pub mod recorder;
 
 // The list of all channels and job kinds.
 pub mod registry;
+
+// Plays the providers, for trying Postroom out and for its tests.
+pub mod fake_provider;
 
 // A running daemon: its start, its actors and its stop.
 pub mod app;

@@ -21,9 +21,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["domain", "config", "telemetry"]),
     ("tuning", &["domain", "config", "telemetry", "store"]),
     ("channels", &["domain", "config", "telemetry"]),
+    ("wire", &["domain", "channels"]),
+    ("fake_provider", &[]),
     ("analyst", &["domain", "config", "telemetry"]),
     ("ingest", &["domain", "announcer", "config", "telemetry", "store", "channels"]),
-    ("handlers", &["domain", "config", "telemetry", "store", "channels", "analyst"]),
+    ("handlers", &["domain", "config", "telemetry", "store", "channels", "wire", "analyst"]),
     ("recorder", &["domain", "announcer", "config", "telemetry", "store"]),
     (
         "supervisor",
@@ -69,7 +71,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("actix_http", &["http"]),
     ("tokio_rustls", &["http"]),
     ("actix", &["announcer", "ingest", "recorder", "supervisor", "http", "app"]),
-    ("reqwest", &["channels", "analyst", "cli"]),
+    ("reqwest", &["wire", "analyst", "cli"]),
     ("hyper", &["cli"]),
     ("ratatui", &["cli"]),
     ("crossterm", &["cli"]),
@@ -91,7 +93,10 @@ const SHELVES: &[(&str, &str, &[&str])] = &[
     (
         "channels",
         ".channel(",
-        &["fields", "json", "masks", "page", "phones", "samples", "tests", "text", "times"],
+        &[
+            "fields", "json", "masks", "page", "phones", "samples", "sending", "tests", "text",
+            "times",
+        ],
     ),
     ("handlers", ".kind(", &["post_process"]),
 ];
@@ -99,7 +104,7 @@ const SHELVES: &[(&str, &str, &[&str])] = &[
 /// The channels. Only [`MAY_NAME_CHANNELS`] may name one: a channel itself says what others must
 /// know of it.
 const CHANNELS: &[&str] = &["email", "sms", "linkedin", "smartlead", "instantly"];
-const MAY_NAME_CHANNELS: &[&str] = &["channels", "registry", "config"];
+const MAY_NAME_CHANNELS: &[&str] = &["channels", "registry", "config", "fake_provider"];
 /// What only looks like a channel: `(word, text that holds it, why)`.
 const NO_CHANNELS: &[(&str, &str, &str)] = &[
     ("sms", "sms_dnd", "a column and a JSON field: the do-not-disturb flag"),

@@ -18,6 +18,7 @@ mod drafts;
 mod examples;
 mod explain;
 mod failure;
+mod fake_provider;
 mod files;
 mod http;
 mod jobs;
@@ -127,6 +128,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Write manual pages
     Man(man::ManArgs),
+    /// Play the providers on this machine, to try sending out: takes answers, and fails on demand
+    FakeProvider(fake_provider::FakeProviderArgs),
     /// Measure this machine with this database
     Bench(bench::BenchArgs),
 }
@@ -195,6 +198,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Top(args) => top::run(args, files)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args, Cli::command())?,
+        Command::FakeProvider(args) => fake_provider::run(args)?,
         Command::Bench(_) if files.is_given() => {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
         }
@@ -275,6 +279,8 @@ mod tests {
             "postroom jobs list --url postroom.example",
             "postroom reload --wait soon",
             "postroom send",
+            "postroom fake-provider --fail nonsense",
+            "postroom fake-provider --bind 0.0.0.0:9925",
             "postroom send sms --event InboundMessage --file x.json",
             "postroom send sms --rate 50",
             "postroom send sms --count 0",
@@ -341,6 +347,7 @@ mod tests {
             "postroom --config a.toml reload --wait 5s",
             "postroom top --once --interval 500ms",
             "postroom completions zsh",
+            "postroom fake-provider --bind 127.0.0.1:0 --fail sms/429:30*2 --fail hang",
             "postroom man pages",
             "postroom bench ingest --connections 1,64,256 --jobs 1000 --json",
         ] {

@@ -11,7 +11,9 @@ use url::Url;
 
 /// The default of `timeout`.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The greatest `timeout`: a send must end well before its job is stopped.
+/// The least `timeout`. Connecting alone may take 5 seconds, and must end before.
+const TIMEOUT_MIN: Duration = Duration::from_secs(10);
+/// The greatest `timeout`.
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 /// The channels whose providers give each customer a server of its own, so that `base_url` has no
@@ -56,7 +58,7 @@ pub(super) fn send_settings(channel: &SectionReader<'_>, name: &str) -> Option<S
     let api_key = section.read_by("api_key", api_key);
     let allow_private = section.get("allow_private");
     let base_url = section.read_by("base_url", base_url);
-    let timeout = section.read_in("timeout", Duration::from_secs(1)..=TIMEOUT_MAX);
+    let timeout = section.read_in("timeout", TIMEOUT_MIN..=TIMEOUT_MAX);
     let automatic = section.get("automatic");
     let [sender_email_id, from_number, version] =
         ["sender_email_id", "from_number", "version"].map(|key| word(section, key));
