@@ -24,8 +24,6 @@ use std::{collections::BTreeMap, time::Duration};
 const BODY_MAX_BYTES: usize = 65_536;
 /// The most characters of a note.
 const NOTE_CHARS_MAX: usize = 500;
-/// How long an approved draft can be taken back.
-const UNDO: Duration = Duration::from_secs(10);
 /// How long the analyst may take for a new text. Commands wait a little longer for the answer.
 const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -60,7 +58,7 @@ pub(super) async fn approve(
     let id = only_id(&request, &path, "draft")?;
     let config = state.config.get();
     let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
-    let decision = DraftDecision::Approve { undo: UNDO, max_attempts };
+    let decision = DraftDecision::Approve { undo: config.sending.undo, max_attempts };
     decided(&state, id, decision, "draft.approve", None, &request).await
 }
 

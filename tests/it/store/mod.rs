@@ -5,6 +5,7 @@ mod caps;
 mod changes;
 mod chores;
 mod deadlocks;
+mod decisions;
 mod deliveries;
 mod fencing;
 mod g07_fair;

@@ -3,9 +3,8 @@
 use super::{
     Decided, DecisionError, DraftDecision, Rewriting,
     facts::{DraftFound, DraftJobs, lock, write_counts},
-    texts,
 };
-use crate::domain::{Id, Medium, sending::DeliveryStatus};
+use crate::domain::{Id, Medium, draft_text, sending::DeliveryStatus, text::one_line};
 use crate::store::{
     audit::{self, AuditEntry},
     desk::examples::{ExampleKind, LabelPut},
@@ -175,7 +174,7 @@ impl DraftDecided<'_> {
             return Err(DecisionError::Invalid { field: "subject", why });
         }
         let body = body.unwrap_or(&draft.body);
-        if let Some(why) = texts::flaw(body, medium) {
+        if let Some(why) = draft_text::flaw(body, medium) {
             return Err(DecisionError::Invalid { field: "body", why });
         }
         if (&subject, body) == (&draft.subject, draft.body.as_str()) {
@@ -192,7 +191,7 @@ impl DraftDecided<'_> {
             label.put(db, tx).await?;
         }
         let parts =
-            parts_as_json(if medium.is_text() { texts::parts_of(body) } else { Vec::new() });
+            parts_as_json(if medium.is_text() { draft_text::parts_of(body) } else { Vec::new() });
         let values =
             [draft.id.into(), subject.clone().into(), body.into(), parts.into(), EDITED.into()];
         tx.run(&EDIT_DRAFT, values).await?;
@@ -227,7 +226,7 @@ impl DraftDecided<'_> {
         if let Some(why) = self.forbidden(lead) {
             return Err(refused(&format!("the answer may not be sent: {why}")));
         }
-        if let Some(why) = texts::flaw(&draft.body, medium) {
+        if let Some(why) = draft_text::flaw(&draft.body, medium) {
             return Err(refused(&format!("the answer cannot be sent: {why}")));
         }
         if jobs.has_succeeded() {
@@ -392,10 +391,6 @@ impl DraftDecided<'_> {
         };
         refused(&format!("draft {id} is sending: {why}"))
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn refused(why: &str) -> DecisionError {

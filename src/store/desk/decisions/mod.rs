@@ -8,7 +8,6 @@ mod deliveries;
 mod drafts;
 mod facts;
 mod tags;
-mod texts;
 
 pub(super) use self::{deliveries::resolve, drafts::decide, tags::retag};
 

@@ -140,6 +140,12 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
             &format!("{client}, 'hash ' || n, n"),
         )
         .await;
+    of_all
+        .make(
+            "labelled_examples (id, client_id, lead_id, message_id, channel, kind, body, opt_out, decided_by, created_at)",
+            &format!("n, {client}, n, n, 'sms', 'tag', 'x', {no}, 'dana', {now}"),
+        )
+        .await;
     of_all.make("quarantine_room (client_id, items, bytes)", "'room ' || n, 1, 1").await;
     of_all
         .make(

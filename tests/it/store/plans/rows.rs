@@ -26,13 +26,15 @@ pub(super) enum Value {
     Text(String),
     /// A text that is missing.
     NoText,
+    /// A number that is missing.
+    NoNumber,
     Flag(bool),
 }
 
 impl Value {
     pub(super) const fn postgres_type(&self) -> &'static str {
         match self {
-            Self::Number(_) => "bigint",
+            Self::Number(_) | Self::NoNumber => "bigint",
             Self::Small(_) => "integer",
             Self::Text(_) | Self::NoText => "text",
             Self::Flag(_) => "boolean",
@@ -44,7 +46,7 @@ impl Value {
             Self::Number(it) => it.to_string(),
             Self::Small(it) => it.to_string(),
             Self::Text(it) => format!("'{}'", it.replace('\'', "''")),
-            Self::NoText => "null".to_owned(),
+            Self::NoText | Self::NoNumber => "null".to_owned(),
             Self::Flag(it) => it.to_string(),
         }
     }
@@ -58,6 +60,7 @@ impl Value {
             Self::Small(it) => query.bind(*it),
             Self::Text(it) => query.bind(it.clone()),
             Self::NoText => query.bind(None::<String>),
+            Self::NoNumber => query.bind(None::<i64>),
             Self::Flag(it) => query.bind(*it),
         }
     }
@@ -331,6 +334,7 @@ fn ingest() -> Vec<Row> {
         writer("MOVE_DRAFTS", [group(|n| json!({"from_id": spread(n) / 5 * 5 + 2, "into_id": 3}))]).finds(300),
         writer("MOVE_DELIVERIES", [group(of_lead)]).finds(300),
         writer("MOVE_OPT_OUTS", [group(of_lead)]).finds(300),
+        writer("MOVE_EXAMPLES", [group(of_lead)]).finds(300),
         writer("SET_MERGED", [group(of_lead)]).finds(300),
         writer("SET_MERGED_BEFORE", [group(|n| json!({"from_id": 50 * n + 48, "into_id": 1}))]).finds(300),
         writer("READ_HEADS", [ids(|n| 1 + n)]).finds(300),
@@ -610,6 +614,54 @@ fn by_hand() -> Vec<Row> {
             .a_row(60, 400)
             .finds(300),
         api("READ_FAILURES", [number(8), number(200)]).of(1).finds(1),
+        writer("READ_DECIDED", [number(5)]).of(1).finds(1),
+        writer("READ_JOBS_OF_DRAFT", [number(5), text("AUTO_SEND_DELAYED"), text("DELIVER_REPLY")])
+            .of(1)
+            .finds(0),
+        writer("EDIT_DRAFT", [number(5), Value::NoText, text("x"), text("[]"), text("x")])
+            .of(1)
+            .finds(1),
+        writer(
+            "REWRITE_DRAFT",
+            [
+                number(5),
+                Value::NoText,
+                text("x"),
+                text("[]"),
+                text("x"),
+                text("Interested"),
+                Value::NoText,
+            ],
+        )
+        .of(1)
+        .finds(1),
+        writer("APPROVE_DRAFT", [number(5), text("dana"), number(10_000)]).of(1).finds(1),
+        writer("TAKE_BACK_DRAFT", [number(5), text("superseded"), Value::NoText]).of(1).finds(1),
+        writer("REJECT_DRAFT", [number(5), text("dana"), Value::NoText]).of(1).finds(1),
+        writer("END_WAITING_SEND", [number(5), text("x")]).of(1).finds(0),
+        writer("READ_RESOLVED", [number(7)]).of(1).finds(1),
+        writer("RESOLVE_DELIVERY", [number(7), text("sent")]).of(1).finds(1),
+        writer("RESOLVE_DRAFT", [number(5), text("sent"), Value::NoText]).of(1).finds(0),
+        writer("READ_TAGGED", [number(5)]).of(1).finds(1),
+        writer("TAG_MESSAGE", [number(5), text("Interested")]).of(1).finds(1),
+        writer(
+            "PUT_EXAMPLE",
+            [
+                number(9_000_000_000_000),
+                Value::NoNumber,
+                text("tag"),
+                Value::NoText,
+                Value::Flag(true),
+                Value::NoText,
+                Value::NoText,
+                Value::NoText,
+                text("dana"),
+                Value::Small(10_000),
+                number(5),
+            ],
+        )
+        .of(1)
+        .finds(1),
         writer("REOPEN_ATTEMPTS", [group(|n| json!({"job": spread(n), "last_run": 1}))]).finds(300),
         writer("LOCK_TURNS", [group(turns)]),
         writer("LOWER_TURNS", [group(turns)]),
@@ -793,6 +845,12 @@ fn lists() -> Vec<Row> {
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
             .finds(300),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
+        api("READ_DELIVERY_OF_DRAFT", [number(5)]).of(1).finds(0),
+        api("LIST_EXAMPLES", [NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_EXAMPLES_BY", [NEWEST, PAGE, these(json!([{"client_id": "rare"}]))])
+            .note("a rare client")
+            .of(51)
+            .finds(1),
         api("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
         api("LIST_AUDIT", [number(0), NEWEST, PAGE]).of(51).finds(51),
         api("LIST_AUDIT_BY_ACTION", audit_of(&["rare", "config.reload"])).of(51).finds(1),
