@@ -3,10 +3,7 @@
 use crate::{
     channels::{self, AnyChannel, Channel},
     config::{Config, ConfigErrors},
-    domain::{
-        ChannelDirectory, ChannelName, JobKind,
-        job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
-    },
+    domain::{ChannelDirectory, ChannelName, JobKind, job::AUTO_SEND_DELAYED},
     handlers::{self, Deps, JobHandler, post_process::PostProcess},
     supervisor::KindEntry,
 };
@@ -14,7 +11,7 @@ use std::sync::Arc;
 
 /// Kinds that the configuration may name before this version runs them, so that one configuration
 /// fits daemons of two versions.
-const KINDS_TO_COME: [JobKind; 2] = [AUTO_SEND_DELAYED, DELIVER_REPLY];
+const KINDS_TO_COME: [JobKind; 1] = [AUTO_SEND_DELAYED];
 
 /// The channels and the job kinds of a daemon.
 #[derive(Clone, Default)]
@@ -34,6 +31,7 @@ pub fn postroom() -> Registry {
         .channel(channels::smartlead::Smartlead)
         .channel(channels::instantly::Instantly)
         .kind(handlers::lead_scoring::LeadScoring::new)
+        .kind(handlers::deliver_reply::DeliverReply::new)
         .kind(|_| handlers::self_check::SelfCheck)
 }
 

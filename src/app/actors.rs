@@ -19,6 +19,7 @@ use crate::{
         board::{ActorType, Board, Downs},
         metrics::Metrics,
     },
+    wire::Wire,
 };
 use actix::{Actor, Arbiter, ArbiterHandle};
 use std::{
@@ -101,6 +102,10 @@ impl Parts {
             reader: self.store.reader(),
             analyst: Arc::new(Metered::new(Local, "local", self.metrics.clone())),
             config: self.live.clone(),
+            send_marker: self.store.send_marker(),
+            wire: Wire::default(),
+            channels: registry.channels.clone().into(),
+            board: self.board.clone(),
         };
         let (supervisor, claims) = (handover.address.clone(), handover.claims());
         let setup = SupervisorSetup {

@@ -3,19 +3,26 @@
 //!
 //! Its registration says how a handler is made from [`Deps`].
 
+pub mod deliver_reply;
 pub mod lead_scoring;
 pub mod post_process;
 pub mod self_check;
 
 use crate::{
     analyst::Analyst,
+    channels::AnyChannel,
     config,
     domain::{Conversation, Job, JobKind, Outcome, backoff::AWAY_PAUSE},
-    store::Reader,
+    store::{Reader, SendMarker},
+    telemetry::board::Board,
+    wire::Wire,
 };
 use std::{fmt, sync::Arc};
 
-pub use self::{lead_scoring::LeadScoring, post_process::PostProcess, self_check::SelfCheck};
+pub use self::{
+    deliver_reply::DeliverReply, lead_scoring::LeadScoring, post_process::PostProcess,
+    self_check::SelfCheck,
+};
 
 /// The parts that handlers can be made with. Each slot of a pool makes a handler of its own, and
 /// its replacement makes another one.
@@ -27,6 +34,14 @@ pub struct Deps {
     pub analyst: Arc<dyn Analyst>,
     /// The configuration that applies now.
     pub config: config::Live,
+    /// Marks a send. Only the handler that sends uses it: it is the one write that a handler makes.
+    pub send_marker: SendMarker,
+    /// The way out to providers.
+    pub wire: Wire,
+    /// The channels, which know how an answer is sent.
+    pub channels: Arc<[Arc<dyn AnyChannel>]>,
+    /// The fault points of tests.
+    pub board: Arc<Board>,
 }
 
 impl fmt::Debug for Deps {

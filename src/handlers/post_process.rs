@@ -43,7 +43,7 @@ impl<C: Channel> JobHandler for PostProcess<C> {
     const KIND: JobKind = C::POST_PROCESS;
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let Deps { reader, analyst, config } = &self.deps;
+        let Deps { reader, analyst, config, .. } = &self.deps;
         let conversation = match conversation_of(job, reader).await {
             Ok(conversation) => conversation,
             Err(outcome) => return outcome,

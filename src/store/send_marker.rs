@@ -6,7 +6,8 @@
 //! other handlers only read.
 
 use crate::domain::{
-    Id, Job, LeadProfile, Timestamp,
+    Id, Job, Timestamp,
+    event::Address,
     sending::{BY_RULE, DeliveryStatus, MaySend, SendCase},
     text,
 };
@@ -29,7 +30,8 @@ sql! {
     /// A draft with the message that it answers, its delivery and its account. Its lead is locked.
     /// By primary keys and `deliveries_of_draft`.
     static READ_SEND =
-        "select d.status, d.decided_by, d.channel, d.subject, d.body, m.id as message_id, m.reply_handle, \
+        "select d.status, d.decided_by, d.channel, d.subject, d.body, m.id as message_id, m.reply_handle, m.sender, \
+           substr(m.body, 1, 20000) as answered, \
            case when m.deleted_at is null then 0 else 1 end as is_deleted, @ms(m.sent_at) as sent_at, c.provider_id as campaign, \
            x.id as delivery_id, x.status as delivery_status, x.marked_run, x.job_id, \
            @ms(a.paused_until) - @ms(@now) as pause_ms \
@@ -97,8 +99,10 @@ pub struct MarkedSend {
     pub subject: Option<String>,
     /// The whole text.
     pub body: String,
-    /// What is known of the lead.
-    pub lead: LeadProfile,
+    /// Who is answered: the writer of the message.
+    pub to: Address,
+    /// The text of the message, for providers that do not quote it themselves.
+    pub quoted: String,
 }
 
 impl fmt::Debug for MarkedSend {
@@ -191,7 +195,8 @@ async fn mark(
                 reply_handle,
                 subject: found.subject,
                 body: found.body,
-                lead: lead.profile.clone(),
+                to: found.from,
+                quoted: found.answered,
             };
             tx.commit(Marking::Marked(Box::new(send))).await
         }
@@ -220,6 +225,8 @@ struct Found {
     body: String,
     message_id: Id,
     reply_handle: Option<String>,
+    from: Address,
+    answered: String,
     is_deleted: bool,
     sent_at: Timestamp,
     campaign: Option<String>,
@@ -234,6 +241,7 @@ impl Found {
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let delivery: Option<String> = row.try_get("", "delivery_status")?;
         let unknown = DeliveryStatus::Uncertain;
+        let sender: Option<String> = row.try_get("", "sender")?;
         let pause_ms: Option<i64> = row.try_get("", "pause_ms")?;
         let pause_ms = u64::try_from(pause_ms.unwrap_or_default()).unwrap_or_default();
         Ok(Self {
@@ -244,6 +252,8 @@ impl Found {
             body: row.try_get("", "body")?,
             message_id: row.try_get("", "message_id")?,
             reply_handle: row.try_get("", "reply_handle")?,
+            from: sender.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+            answered: row.try_get("", "answered")?,
             is_deleted: flag(row, "is_deleted")?,
             sent_at: Timestamp::from_millis(row.try_get("", "sent_at")?),
             campaign: row.try_get("", "campaign")?,

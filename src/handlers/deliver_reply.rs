@@ -1,0 +1,151 @@
+//! Sends an approved draft through its provider: mark, call, record (docs/RULES.md SENDING).
+//!
+//! The mark is committed before the call. From then on only the outcome `Send` settles the
+//! delivery. If this handler does not come to it, for whatever reason, the delivery is
+//! `uncertain`.
+
+use super::{Deps, JobHandler};
+use crate::{
+    channels::sending::Letter,
+    config::Live,
+    domain::{
+        Job, JobKind, Outcome,
+        backoff::AWAY_PAUSE,
+        job::DELIVER_REPLY,
+        sending::{SWITCHED_OFF_PAUSE, SendEnd},
+    },
+    store::{MarkedSend, Marking, SendRules},
+    wire::CallEnd,
+};
+use std::{fmt, sync::Arc};
+
+/// Sends approved drafts.
+pub struct DeliverReply {
+    deps: Deps,
+}
+
+impl DeliverReply {
+    /// A handler that marks, sends and reads the configuration with the parts of `deps`.
+    pub fn new(deps: &Deps) -> Self {
+        Self { deps: deps.clone() }
+    }
+}
+
+impl DeliverReply {
+    /// Makes the call of a marked send, once, and says how it ended.
+    async fn call(&self, client_id: &str, send: &MarkedSend) -> SendEnd {
+        let config = self.deps.config.get();
+        let settings = config
+            .client(client_id)
+            .and_then(|client| client.channel(&send.channel))
+            .and_then(|channel| channel.send.as_ref());
+        let channel = self.deps.channels.iter().find(|it| it.name().0 == send.channel);
+        let (Some(settings), Some(channel)) = (settings, channel) else {
+            let key = format!("channels.{}.send", send.channel);
+            let why = format!("the client `{client_id}` has no settings for sending: set `{key}`");
+            return SendEnd::NotSent { why, account: None };
+        };
+        let Ok(reply_handle) = serde_json::from_str(&send.reply_handle) else {
+            return SendEnd::Failed { why: "the ids of the message are not JSON".to_owned() };
+        };
+        let delivery_id = send.delivery_id.to_string();
+        let letter = Letter {
+            reply_handle: &reply_handle,
+            settings,
+            to: &send.to,
+            subject: send.subject.as_deref(),
+            body: &send.body,
+            quoted: Some(&send.quoted),
+            delivery_id: &delivery_id,
+        };
+        let call = match channel.reply_call(&letter) {
+            Ok(call) => call,
+            Err(unsendable) => return SendEnd::Failed { why: unsendable.to_string() },
+        };
+        self.deps.board.faults().point("send.called");
+        match self.deps.wire.call(&call, settings.timeout).await {
+            CallEnd::Answered(answer) => channel.reply_answer(&answer),
+            CallEnd::NotConnected(why) => SendEnd::NotSent { why, account: None },
+            CallEnd::Lost(why) => SendEnd::Unknown { why },
+        }
+    }
+}
+
+impl fmt::Debug for DeliverReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeliverReply")
+    }
+}
+
+impl JobHandler for DeliverReply {
+    const KIND: JobKind = DELIVER_REPLY;
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        let Deps { send_marker, config, board, .. } = &self.deps;
+        let rules: Arc<dyn SendRules> =
+            Arc::new(ConfigRules { config: config.clone(), client_id: job.client_id.clone() });
+        // 1. Mark it.
+        let send = match send_marker.mark(job, rules.clone()).await {
+            Ok(Marking::Marked(send)) => send,
+            Ok(Marking::Later(after)) => return Outcome::Postpone(after),
+            Ok(Marking::Never(reason)) => {
+                return Outcome::Cancel(format!("the answer is not sent: {reason}"));
+            }
+            Ok(Marking::Lost) => {
+                return Outcome::Cancel("the draft is gone, or the job is".to_owned());
+            }
+            // Nothing was called, whatever became of the commit of the mark.
+            Err(error) if error.is_away() => {
+                tracing::warn!(%error, "a send waits for the database");
+                return Outcome::Send(SendEnd::NotCalled { after: AWAY_PAUSE });
+            }
+            Err(error) => {
+                let why = format!("could not mark the send: {error}");
+                return Outcome::Send(SendEnd::NotSent { why, account: None });
+            }
+        };
+        board.faults().point("send.marked");
+        // 2. The kill switch may have been pulled during the commit.
+        if !rules.is_enabled() {
+            return Outcome::Send(SendEnd::NotCalled { after: SWITCHED_OFF_PAUSE });
+        }
+        // 3. Call, once.
+        let end = self.call(&job.client_id, &send).await;
+        board.faults().point("send.answered");
+        tracing::info!(
+            delivery.id = send.delivery_id,
+            channel = send.channel,
+            end = word(&end),
+            "an answer was handed to its provider"
+        );
+        Outcome::Send(end)
+    }
+}
+
+const fn word(end: &SendEnd) -> &'static str {
+    match end {
+        SendEnd::Sent { .. } => "sent",
+        SendEnd::NotSent { .. } => "not_sent",
+        SendEnd::NotCalled { .. } => "not_called",
+        SendEnd::Failed { .. } => "failed",
+        SendEnd::Unknown { .. } => "uncertain",
+    }
+}
+
+/// The rules of the configuration in force.
+struct ConfigRules {
+    config: Live,
+    client_id: String,
+}
+
+impl SendRules for ConfigRules {
+    fn is_enabled(&self) -> bool {
+        self.config.get().sending.enabled
+    }
+
+    fn is_automatic_allowed(&self, channel: &str, campaign: Option<&str>) -> bool {
+        let config = self.config.get();
+        let client = config.client(&self.client_id);
+        client.is_some_and(|client| client.sends_by_rule(channel, campaign))
+    }
+}
