@@ -66,7 +66,7 @@ pub use self::{
     send_settings::SendSettings,
     show::EffectiveValue,
     signing::{PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, SigningSecret},
-    value::{Network, Rate, Secret, Setting, Settings},
+    value::{Network, Rate, Secret},
 };
 
 use self::{

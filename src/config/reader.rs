@@ -5,7 +5,7 @@ use super::{
     layers::{Data, Origin, Table, TreeNode},
     masking::{quoted, without_userinfo},
     schema::join,
-    value::{Network, Rate, Secret, Setting, Settings},
+    value::{Network, Rate, Secret},
 };
 use std::{fmt::Debug, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
@@ -111,23 +111,6 @@ impl<'a> SectionReader<'a> {
             }
         }
         secrets
-    }
-
-    /// The table at `key`, converted by `keep`; `None` if it is absent or empty.
-    pub(super) fn settings(&self, key: &str, keep: fn(&TreeNode) -> Setting) -> Option<Settings> {
-        let node = self.table.get(key)?;
-        match keep(node) {
-            Setting::Table(settings) => (!settings.is_empty()).then_some(settings),
-            Setting::Text(_)
-            | Setting::Secret(_)
-            | Setting::Integer(_)
-            | Setting::Decimal(_)
-            | Setting::Flag(_)
-            | Setting::List(_) => {
-                self.error(key, format!("`{}`: expected a table", self.key(key)));
-                None
-            }
-        }
     }
 }
 

@@ -1,10 +1,6 @@
-//! Types for values with a unit or a meaning of their own: secrets, rates, networks, free tables.
+//! Types for values with a unit or a meaning of their own: secrets, rates, networks.
 
-use super::{
-    layers::{Data, TreeNode},
-    masking::{names_a_secret, without_userinfo},
-};
-use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 use subtle::ConstantTimeEq;
 
 /// The text that is shown in place of a secret.
@@ -121,78 +117,6 @@ impl Network {
                 head(block) == head(single)
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-/// A value of a table whose keys the configuration does not know. It is kept as it was written.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Setting {
-    /// Text without a secret.
-    Text(String),
-    /// Text under a key whose name stands for a secret (`api_key`, `token`, …), or a URL with a
-    /// password.
-    Secret(Secret),
-    /// A whole number.
-    Integer(i64),
-    /// A number with a fraction.
-    Decimal(f64),
-    /// True or false.
-    Flag(bool),
-    /// A list.
-    List(Vec<Setting>),
-    /// A table.
-    Table(Settings),
-}
-
-/// A table whose keys the configuration does not know, by key.
-pub type Settings = BTreeMap<String, Setting>;
-
-impl Setting {
-    /// The text, secret or not.
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Secret(secret) => Some(secret.expose()),
-            Self::Integer(_)
-            | Self::Decimal(_)
-            | Self::Flag(_)
-            | Self::List(_)
-            | Self::Table(_) => None,
-        }
-    }
-
-    /// `node` as it was written at `key`. If the key's name stands for a secret, all text below it
-    /// is secret.
-    pub(super) fn from_node(key: &str, node: &TreeNode) -> Self {
-        let is_secret = names_a_secret(key);
-        let text = |text: String| {
-            if is_secret || without_userinfo(&text) != text {
-                Self::Secret(Secret::new(text))
-            } else {
-                Self::Text(text)
-            }
-        };
-        match &node.data {
-            Data::Text(it) => text(it.clone()),
-            Data::Raw(raw) if is_secret => text(node.as_text().unwrap_or_else(|| raw.text.clone())),
-            Data::Raw(_) => {
-                Self::from_node(key, &TreeNode { data: node.typed(), origin: node.origin.clone() })
-            }
-            Data::Integer(it) if is_secret => text(it.to_string()),
-            Data::Integer(it) => Self::Integer(*it),
-            Data::Decimal(it) if is_secret => text(it.to_string()),
-            Data::Decimal(it) => Self::Decimal(*it),
-            Data::Flag(it) => Self::Flag(*it),
-            Data::List(nodes) => {
-                Self::List(nodes.iter().map(|node| Self::from_node(key, node)).collect())
-            }
-            Data::Table(table) => {
-                let inner = |name: &String| if is_secret { key.to_owned() } else { name.clone() };
-                let entry =
-                    |(name, node)| (String::clone(name), Self::from_node(&inner(name), node));
-                Self::Table(table.iter().map(entry).collect())
-            }
         }
     }
 }

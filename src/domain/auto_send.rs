@@ -1,6 +1,6 @@
 //! Whether a draft is sent without a person, and when (docs/RULES.md AUTOMATIC).
 
-use super::{Id, Sentiment, Timestamp, schedule::OpeningHours};
+use super::{Id, Sentiment, Timestamp, outcome::GateVerdict, schedule::OpeningHours};
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -134,28 +134,6 @@ pub struct SendTiming<'a> {
     pub zone: &'a TimeZone,
     /// Now.
     pub now: Timestamp,
-}
-
-/// What was decided about a draft, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GateVerdict {
-    /// The decision.
-    pub decision: GateDecision,
-    /// The evaluator's confidence; 0 under a hard block, `None` if nothing is sent automatically.
-    pub confidence: Option<f64>,
-    /// The least confidence that would have passed; `None` if none is needed.
-    pub threshold: Option<f64>,
-    /// Why, for people.
-    pub reason: String,
-    /// When it is sent, unless something comes between; `None` if it is not.
-    pub send_at: Option<Timestamp>,
-}
-
-impl GateVerdict {
-    /// True if the draft is to be sent.
-    pub const fn sends(&self) -> bool {
-        matches!(self.decision, GateDecision::SendNow | GateDecision::SendLater)
-    }
 }
 
 /// When an answer is due: the message's time and a delay that its id fixes, so that a second

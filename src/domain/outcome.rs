@@ -1,6 +1,8 @@
 //! The outcome of an attempt, and the changes that follow from it.
 
-use super::{ChannelName, Id, JobKind, Sentiment, Timestamp, sending::SendEnd};
+use super::{
+    ChannelName, Id, JobKind, Sentiment, Timestamp, auto_send::GateDecision, sending::SendEnd,
+};
 use std::time::Duration;
 
 /// What a handler returns. Panics, time-outs and shutdowns are no outcomes: the slot or the
@@ -122,9 +124,9 @@ pub struct DraftFacts {
 /// How the gate judged a draft.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateVerdict {
-    /// `send_now`, `send_later`, `needs_review` or `skip`.
-    pub decision: &'static str,
-    /// The evaluator's confidence, 0 to 1; `None` if it was not asked.
+    /// The decision.
+    pub decision: GateDecision,
+    /// The evaluator's confidence, 0 to 1; 0 under a hard block, `None` if it was not asked.
     pub confidence: Option<f64>,
     /// The least confidence that passes; `None` if none is asked for.
     pub threshold: Option<f64>,

@@ -289,7 +289,7 @@ fn apply<'a>(
                 blocked_by: about.filter(|about| !about.is_answerable).map(|_| "no_reply_handle"),
                 tag: facts.tag.map(Sentiment::as_str),
                 from_template: facts.from_template,
-                gate_decision: gate.map(|it| it.decision),
+                gate_decision: gate.map(|it| it.decision.as_str()),
                 gate_confidence: gate.and_then(|it| it.confidence),
                 gate_threshold: gate.and_then(|it| it.threshold),
                 gate_reason: gate.map(|it| it.reason.as_str()),
