@@ -3,15 +3,11 @@
 use crate::{
     channels::{self, AnyChannel, Channel},
     config::{Config, ConfigErrors},
-    domain::{ChannelDirectory, ChannelName, JobKind, job::AUTO_SEND_DELAYED},
+    domain::{ChannelDirectory, ChannelName, JobKind},
     handlers::{self, Deps, JobHandler, post_process::PostProcess},
     supervisor::KindEntry,
 };
 use std::sync::Arc;
-
-/// Kinds that the configuration may name before this version runs them, so that one configuration
-/// fits daemons of two versions.
-const KINDS_TO_COME: [JobKind; 1] = [AUTO_SEND_DELAYED];
 
 /// The channels and the job kinds of a daemon.
 #[derive(Clone, Default)]
@@ -31,6 +27,7 @@ pub fn postroom() -> Registry {
         .channel(channels::smartlead::Smartlead)
         .channel(channels::instantly::Instantly)
         .kind(handlers::lead_scoring::LeadScoring::new)
+        .kind(handlers::auto_send_delayed::AutoSendDelayed::new)
         .kind(handlers::deliver_reply::DeliverReply::new)
         .kind(|_| handlers::self_check::SelfCheck)
 }
@@ -72,19 +69,13 @@ impl Registry {
         })
     }
 
-    /// Checks that a configuration names only kinds and channels that are in these lists, or kinds
-    /// that are to come.
+    /// Checks that a configuration names only kinds and channels that are in these lists.
     ///
     /// # Errors
     /// Names each that is not known, with the nearest that is.
     pub fn check(&self, config: &Config) -> Result<(), ConfigErrors> {
-        config.check_kinds(&self.kinds_in_config())?;
+        config.check_kinds(&self.kind_names())?;
         config.check_channels(&self.channel_names())
-    }
-
-    /// The kinds that a configuration may name.
-    pub fn kinds_in_config(&self) -> Vec<JobKind> {
-        self.kind_names().into_iter().chain(KINDS_TO_COME).collect()
     }
 
     /// The names of all channels.

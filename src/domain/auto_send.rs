@@ -136,6 +136,13 @@ pub struct SendTiming<'a> {
     pub now: Timestamp,
 }
 
+/// The verdict on drafts of a client that lets none be sent automatically.
+pub fn off() -> GateVerdict {
+    let reason = "automatic replies are off".to_owned();
+    let (confidence, threshold, send_at) = (None, None, None);
+    GateVerdict { decision: GateDecision::Skip, confidence, threshold, reason, send_at }
+}
+
 /// When an answer is due: the message's time and a delay that its id fixes, so that a second
 /// attempt finds the same time. If that is past, it is soon.
 pub fn due(timing: &SendTiming<'_>) -> Timestamp {

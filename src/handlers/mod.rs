@@ -3,7 +3,9 @@
 //!
 //! Its registration says how a handler is made from [`Deps`].
 
+pub mod auto_send_delayed;
 pub mod deliver_reply;
+mod gate;
 pub mod lead_scoring;
 pub mod post_process;
 pub mod self_check;
@@ -20,8 +22,8 @@ use crate::{
 use std::{fmt, sync::Arc};
 
 pub use self::{
-    deliver_reply::DeliverReply, lead_scoring::LeadScoring, post_process::PostProcess,
-    self_check::SelfCheck,
+    auto_send_delayed::AutoSendDelayed, deliver_reply::DeliverReply, lead_scoring::LeadScoring,
+    post_process::PostProcess, self_check::SelfCheck,
 };
 
 /// The parts that handlers can be made with. Each slot of a pool makes a handler of its own, and

@@ -4,19 +4,26 @@
 //! One pipeline serves all channels. They differ only by their medium (docs/RULES.md SENTIMENT,
 //! DRAFTS).
 
-use super::{Deps, JobHandler, conversation_of};
+use super::{
+    Deps, JobHandler, conversation_of,
+    gate::{self, Evaluated, NewDraft},
+};
 use crate::{
     analyst::{Analyst, AnalystError, DraftRequest, DraftText},
     channels::Channel,
+    config::Client,
     domain::{
-        ChannelName, Conversation, Effect, Job, JobKind, Medium, Outcome, Sentiment,
+        ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, Outcome, Sentiment, auto_send,
+        backoff::AWAY_PAUSE,
+        draft_text::is_of_template,
         drafting::DraftCase,
         event::Direction,
-        job::LEAD_SCORING,
+        job::{AUTO_SEND_DELAYED, LEAD_SCORING},
         opt_out::opt_out_words,
         outcome::{DraftFacts, Subject},
         text, verdict,
     },
+    store::{Reader, SendingContext},
 };
 use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
@@ -60,16 +67,28 @@ impl<C: Channel> JobHandler for PostProcess<C> {
             templates: client.map_or(&no_templates, |client| &client.templates),
             sender: client.and_then(|client| client.sender.as_deref()),
         };
-        match question.judged(&**analyst).await {
-            Ok(verdict) => {
-                let body = &conversation.message.body;
-                let read = Effect::Read { fingerprint: text::fingerprint(body) };
-                let effects = decide(verdict, C::NAME);
-                Outcome::Done(std::iter::once(read).chain(effects).collect())
-            }
-            Err(error) => Outcome::Retry(error.to_string()),
-        }
+        let verdict = match question.judged(&**analyst).await {
+            Ok(verdict) => verdict,
+            Err(error) => return Outcome::Retry(error.to_string()),
+        };
+        let fate =
+            match question.fate(&verdict, C::NAME, client, config.sending.enabled, reader).await {
+                Ok(fate) => fate,
+                Err(outcome) => return outcome,
+            };
+        let body = &conversation.message.body;
+        let read = Effect::Read { fingerprint: text::fingerprint(body) };
+        let effects = decide(verdict, C::NAME, fate);
+        Outcome::Done(std::iter::once(read).chain(effects).collect())
     }
+}
+
+/// What becomes of a new draft.
+#[derive(Debug, Default)]
+struct DraftFate {
+    facts: DraftFacts,
+    /// When a rule sends it; `None` if none does.
+    sent_after: Option<Duration>,
 }
 
 /// A message to judge, and what is needed to draft an answer to it.
@@ -108,6 +127,81 @@ impl Question<'_> {
         };
         Ok(Verdict { tag, opt_out, draft })
     }
+
+    /// Asks the gate about the draft of a verdict.
+    ///
+    /// # Errors
+    /// The outcome of the job if the database cannot be read now.
+    async fn fate(
+        self,
+        verdict: &Verdict,
+        channel: ChannelName,
+        client: Option<&Client>,
+        is_enabled: bool,
+        reader: &Reader,
+    ) -> Result<DraftFate, Outcome> {
+        let Self { conversation, medium, templates, sender } = self;
+        let tag = verdict.tag;
+        let (Some(text), Some(client)) = (&verdict.draft, client) else {
+            return Ok(DraftFate::default());
+        };
+        let drafting = DraftRequest { conversation, tag, medium, templates, sender };
+        // 1. Read what only the gate needs, if it is needed.
+        let context = match gate::is_used_by(client) {
+            true => context_of(conversation.message.id, reader).await?,
+            false => None,
+        };
+        let Some(context) = context else {
+            let own = templates.get(tag.as_str()).map_or("", String::as_str);
+            let lead = &conversation.lead;
+            let from_template = is_of_template(&text.body, own, lead, sender, medium);
+            let gate = Some(auto_send::off());
+            let facts = DraftFacts { tag: Some(tag), from_template, gate };
+            return Ok(DraftFate { facts, sent_after: None });
+        };
+        // 2. Ask the gate.
+        let draft = NewDraft {
+            drafting,
+            tag_confidence: None,
+            text,
+            channel,
+            client,
+            is_enabled,
+            context: &context,
+        };
+        let facts = draft.facts(async { Some(evaluated(&draft)) }).await;
+        let sent_after = gate::delay(&facts, context.now);
+        Ok(DraftFate { facts, sent_after })
+    }
+}
+
+/// What the gate must know of the message's lead and campaign.
+///
+/// # Errors
+/// The outcome of the job if the database cannot be read now.
+async fn context_of(message_id: Id, reader: &Reader) -> Result<Option<SendingContext>, Outcome> {
+    reader.sending_context(message_id).await.map_err(|error| {
+        if error.is_away() {
+            tracing::warn!(%error, "the job waits for the database");
+            return Outcome::Postpone(AWAY_PAUSE);
+        }
+        Outcome::Retry(format!("could not read the campaign: {error}"))
+    })
+}
+
+/// Whether the draft may be sent without a person: if it is the client's own template for the tag,
+/// and the message asks at most one question.
+fn evaluated(draft: &NewDraft<'_>) -> Evaluated {
+    let body = &draft.drafting.conversation.message.body;
+    let questions = body.chars().filter(|char| ['?', '？', '؟'].contains(char)).count();
+    let (is_safe, confidence, reason) = if !draft.is_of_template() {
+        (false, 0.5, "the draft is no template of the client's own")
+    } else if questions > 1 {
+        (false, 0.5, "the message asks more than one question")
+    } else {
+        (true, 0.95, "the client's own template for this tag")
+    };
+    Evaluated { is_safe, confidence, reason: reason.to_owned() }
 }
 
 /// The words by which the lead opts out in this message. Quoted words are not the lead's.
@@ -143,7 +237,8 @@ fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> boo
 }
 
 /// The changes that follow from the verdict.
-fn decide(verdict: Verdict, channel: ChannelName) -> Vec<Effect> {
+fn decide(verdict: Verdict, channel: ChannelName, fate: DraftFate) -> Vec<Effect> {
+    let DraftFate { facts, sent_after } = fate;
     let mut effects = vec![Effect::Judge(verdict.tag)];
     effects.extend(verdict.opt_out.map(|reason| Effect::OptOut { channel, reason }));
     effects.extend(verdict.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
@@ -151,7 +246,12 @@ fn decide(verdict: Verdict, channel: ChannelName) -> Vec<Effect> {
         subject,
         body,
         parts,
-        facts: DraftFacts { tag: Some(verdict.tag), ..DraftFacts::default() },
+        facts: DraftFacts { tag: Some(verdict.tag), ..facts },
+    }));
+    effects.extend(sent_after.map(|delay| Effect::Enqueue {
+        kind: AUTO_SEND_DELAYED,
+        subject: Subject::NewDraft,
+        delay,
     }));
     effects.push(Effect::Enqueue {
         kind: LEAD_SCORING,
@@ -181,7 +281,7 @@ mod tests {
     #[test]
     fn a_message_is_judged_drafted_and_scored_in_that_order() {
         let it = conversation("any", "Can you call me tomorrow?");
-        let effects = decide(verdict(&it, TEXT), ANY);
+        let effects = decide(verdict(&it, TEXT), ANY, DraftFate::default());
         let [Effect::Judge(tag), Effect::AddDraft { channel, subject, body, parts, .. }, scoring] =
             effects.as_slice()
         else {
@@ -198,10 +298,24 @@ mod tests {
     }
 
     #[test]
+    fn a_draft_that_passes_the_gate_is_sent_by_a_job_of_its_own() {
+        let it = conversation("any", "Can you call me tomorrow?");
+        let sent_after = Some(Duration::from_secs(200));
+        let fate = DraftFate { sent_after, ..DraftFate::default() };
+        let effects = decide(verdict(&it, TEXT), ANY, fate);
+        let expected = Effect::Enqueue {
+            kind: AUTO_SEND_DELAYED,
+            subject: Subject::NewDraft,
+            delay: Duration::from_secs(200),
+        };
+        assert_eq!(effects.get(2), Some(&expected), "{effects:?}");
+    }
+
+    #[test]
     fn an_opt_out_wins_over_everything() {
         let mut it = conversation("any", "STOP");
         it.message.sentiment = Some(Sentiment::Interested);
-        let effects = decide(verdict(&it, TEXT), ANY);
+        let effects = decide(verdict(&it, TEXT), ANY, DraftFate::default());
         assert!(matches!(
             effects.as_slice(),
             [Effect::Judge(Sentiment::Blacklist), Effect::OptOut { .. }, Effect::Enqueue { .. }]

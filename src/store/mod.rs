@@ -24,6 +24,7 @@ mod prune;
 mod queue;
 mod reader;
 mod send_marker;
+mod sending_facts;
 mod statements;
 mod tables;
 
@@ -66,6 +67,7 @@ pub use self::{
     queue::{Claim, Orphan, Queue, Want},
     reader::Reader,
     send_marker::{MarkedSend, Marking, SendMarker, SendRules},
+    sending_facts::{DraftToSend, SendingContext},
     statements::statements,
 };
 

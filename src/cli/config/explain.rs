@@ -24,7 +24,7 @@ pub(super) fn run(key: &str, remote: Remote, files: Files) -> Result<(), Failure
     let (is_json, times) = (remote.json, remote.times());
     let loaded = load(&remote.sources(&files))?;
     let registry = registry::postroom();
-    let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
+    let (kinds, channels) = (registry.kind_names(), registry.channel_names());
     let explained = loaded.explain(key, &kinds, &channels).map_err(Failure::Wrong)?;
     let running = running::ask(remote, files);
     if is_json {

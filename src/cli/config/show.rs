@@ -91,7 +91,7 @@ fn is_at_or_below(key: &str, prefix: &str) -> bool {
 /// Checks that there may be such a key, although nothing sets it.
 fn check_key(loaded: &Loaded, name: &str) -> Result<(), Failure> {
     let registry = registry::postroom();
-    let (kinds, channels) = (registry.kinds_in_config(), registry.channel_names());
+    let (kinds, channels) = (registry.kind_names(), registry.channel_names());
     loaded.explain(name, &kinds, &channels).map(drop).map_err(Failure::Wrong)
 }
 

@@ -469,6 +469,8 @@ fn queue() -> Vec<Row> {
             4_000_000,
         ),
         reader("READ_CONVERSATIONS", [ids(spread)]).finds(300),
+        reader("READ_SENDING_FACTS", [number(500)]).of(1).finds(1),
+        reader("READ_DRAFT_TO_SEND", [number(500)]).of(1).finds(1),
         reader(
             "READ_TRANSCRIPTS_POSTGRES",
             [group(|n| json!({"lead_id": spread(n)})), number(20), Value::Small(500)],
