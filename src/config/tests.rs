@@ -631,9 +631,13 @@ fn linkedin_sends_nothing_by_rule_unless_its_settings_say_so() {
         ("auto_reply = \"gate\"\nchannels.sms.send.api_key = \"k\"", "sms", true),
         ("auto_reply = \"auto\"\nchannels.sms.account = \"x\"", "sms", false),
         ("auto_reply = \"auto\"", "sms", false),
-        ("auto_reply = \"auto\"\nchannels.linkedin.send.api_key = \"k\"", "linkedin", false),
         (
-            "auto_reply = \"auto\"\nchannels.linkedin.send = { api_key = \"k\", automatic = true }",
+            "auto_reply = \"auto\"\nchannels.linkedin.send = { api_key = \"k\", base_url = \"https://x.example\" }",
+            "linkedin",
+            false,
+        ),
+        (
+            "auto_reply = \"auto\"\nchannels.linkedin.send = { api_key = \"k\", base_url = \"https://x.example\", automatic = true }",
             "linkedin",
             true,
         ),
