@@ -21,7 +21,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 /// A labelled example. `text`, `subject`, `channel`, `tag` and `opt_out` are what an analyst is
 /// judged by.
 #[derive(Debug, Serialize)]
-struct ExampleJson<'a> {
+pub(super) struct ExampleJson<'a> {
     id: RowKey,
     client_id: &'a str,
     lead_id: RowKey,
@@ -41,7 +41,7 @@ struct ExampleJson<'a> {
 }
 
 impl<'a> ExampleJson<'a> {
-    fn of(row: &'a ExampleRow) -> Self {
+    pub(super) fn of(row: &'a ExampleRow) -> Self {
         Self {
             id: RowKey(row.id),
             client_id: &row.client_id,

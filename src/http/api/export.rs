@@ -5,8 +5,8 @@
 
 use super::{
     ApiResult, ApiState, audit::AuditJson, deliveries::DeliveryJson, drafts::DraftJson,
-    jobs::JobDetailJson, leads::LeadJson, messages::MessageDetailJson, no_such, objects::RowKey,
-    only_id,
+    examples::ExampleJson, jobs::JobDetailJson, leads::LeadJson, messages::MessageDetailJson,
+    no_such, objects::RowKey, only_id,
 };
 use crate::{
     domain::{Id, Timestamp},
@@ -87,6 +87,7 @@ impl Document {
         self.messages(id, &mut targets).await?;
         self.drafts(id, &mut targets).await?;
         self.deliveries(id, &mut targets).await?;
+        self.examples(id).await?;
         self.jobs(id).await?;
         self.audit(&targets).await?;
         self.text("]}".to_owned()).await
@@ -140,6 +141,21 @@ impl Document {
             for delivery in &page.items {
                 targets.push(delivery.id.to_string());
                 self.object(&DeliveryJson::of(delivery)).await?;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn examples(&mut self, id: Id) -> Result<(), Ended> {
+        self.list("],\"examples\":[").await?;
+        let mut cursor = None;
+        loop {
+            let page = self.state.desk.examples_of_lead(id, PAGE, cursor).await?;
+            for example in &page.items {
+                self.object(&ExampleJson::of(example)).await?;
             }
             cursor = page.next;
             if cursor.is_none() {

@@ -46,6 +46,9 @@ sql! {
     /// Deliveries of a lead. By `deliveries_of_lead`.
     static READ_DELIVERIES_OF = "select id from deliveries where lead_id = $1 order by id limit $2";
 
+    /// Labelled examples of a lead. By `labelled_examples_of_lead`.
+    static READ_EXAMPLES_OF = "select id from labelled_examples where lead_id = $1 limit $2";
+
     /// The jobs about messages, drafts and deliveries. By the unique key of jobs.
     static READ_JOBS_ABOUT = "select id from jobs where subject_id @ids($1)";
 
@@ -65,6 +68,9 @@ sql! {
 
     /// Deletes deliveries. By primary key.
     static DELETE_DELIVERIES = "delete from deliveries where id @ids($1)";
+
+    /// Deletes labelled examples. By primary key.
+    static DELETE_EXAMPLES = "delete from labelled_examples where id @ids($1)";
 
     /// The leads that were merged into a lead. By `leads_merged`.
     static READ_MERGED = "select id from leads where merged_into = $1";
@@ -115,6 +121,8 @@ pub struct Erased {
     pub drafts: u64,
     /// Deliveries.
     pub deliveries: u64,
+    /// Labelled examples: what people decided otherwise about it.
+    pub examples: u64,
     /// Jobs that had not ended, and were cancelled.
     pub cancelled_jobs: u64,
     /// Identities.
@@ -134,6 +142,7 @@ impl Erased {
         self.messages += other.messages;
         self.drafts += other.drafts;
         self.deliveries += other.deliveries;
+        self.examples += other.examples;
         self.cancelled_jobs += other.cancelled_jobs;
         self.identities += other.identities;
         self.leads += other.leads;
@@ -226,7 +235,9 @@ async fn step(
         let messages = ids_of(&tx, &READ_MESSAGES_OF, id).await?;
         let drafts = ids_of(&tx, &READ_DRAFTS_OF, id).await?;
         let deliveries = ids_of(&tx, &READ_DELIVERIES_OF, id).await?;
-        let is_last = [&messages, &drafts, &deliveries].iter().all(|it| it.len() < BATCH);
+        let examples = ids_of(&tx, &READ_EXAMPLES_OF, id).await?;
+        let read = [&messages, &drafts, &deliveries, &examples];
+        let is_last = read.iter().all(|it| it.len() < BATCH);
         let all: Vec<Id> = [messages.as_slice(), &drafts, &deliveries].concat();
         // 2. Its jobs must have ended. Their rows stay until they are pruned: they hold only ids.
         let about = all_ids(&tx.all(&READ_JOBS_ABOUT, [group(&all)?]).await?)?;
@@ -246,6 +257,7 @@ async fn step(
             messages: tx.run(&DELETE_MESSAGES, [group(&messages)?]).await?,
             drafts: tx.run(&DELETE_DRAFTS, [group(&drafts)?]).await?,
             deliveries: tx.run(&DELETE_DELIVERIES, [group(&deliveries)?]).await?,
+            examples: tx.run(&DELETE_EXAMPLES, [group(&examples)?]).await?,
             ..Erased::default()
         };
         if !is_last {

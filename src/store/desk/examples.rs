@@ -33,6 +33,13 @@ sql! {
     static LIST_EXAMPLES =
         concat!(example!(), "labelled_examples e where e.id < $1 order by e.id desc limit $2");
 
+    /// Those of a lead, newest first. By `labelled_examples_of_lead`: the sum keeps planners from
+    /// walking the primary key.
+    static LIST_EXAMPLES_OF_LEAD = concat!(
+        example!(),
+        "labelled_examples e where e.lead_id = $1 and e.id < $2 order by e.id + 0 desc limit $3"
+    );
+
     /// The same for some clients, a page of each. By `labelled_examples_listed`.
     static LIST_EXAMPLES_BY = concat!(
         example!(),
@@ -101,6 +108,20 @@ impl LabelPut<'_> {
         tx.run(&PUT_EXAMPLE, values).await?;
         Ok(())
     }
+}
+
+/// A page of examples of a lead.
+pub(super) async fn of_lead(
+    reader: &Sessions,
+    lead: Id,
+    limit: usize,
+    cursor: Option<Id>,
+) -> Result<Page<ExampleRow>, StoreError> {
+    let values = [lead.into(), cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
+    let rows = read(reader, &LIST_EXAMPLES_OF_LEAD, values).await?;
+    let rows: Vec<ExampleRow> =
+        rows.iter().map(|row| ExampleRow::from_query_result(row, "")).collect::<Result<_, _>>()?;
+    Ok(Page::cut(rows, limit, |row| row.id))
 }
 
 /// A page of examples of these clients; of all if there are none.

@@ -318,6 +318,21 @@ impl Desk {
         self.message(id).await?.ok_or(DecisionError::NotFound { what: "message", id })
     }
 
+    /// Labelled examples of a lead before `cursor`, newest first.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn examples_of_lead(
+        &self,
+        lead: Id,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ExampleRow>, StoreError> {
+        self.db
+            .call(|db| async move { examples::of_lead(db.api(), lead, limit, cursor).await })
+            .await
+    }
+
     /// Labelled examples of these clients before `cursor`, newest first; of all clients if none is
     /// named.
     ///

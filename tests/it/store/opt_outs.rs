@@ -66,7 +66,9 @@ async fn state(db: &Fixture, id: i64) -> (String, String) {
 /// The rows in all tables that belong to a lead.
 async fn left_of(db: &Fixture, id: i64) -> i64 {
     let mut left = 0;
-    for table in ["messages", "drafts", "deliveries", "lead_identities", "opt_outs"] {
+    for table in
+        ["messages", "drafts", "deliveries", "lead_identities", "opt_outs", "labelled_examples"]
+    {
         left += db.number(&format!("select count(*) from {table} where lead_id = {id}")).await;
     }
     left + db
@@ -249,6 +251,11 @@ on_both_databases! {
         )).await;
         let message = message_of(&last);
         db.execute(&format!(
+            "insert into labelled_examples (id, client_id, lead_id, message_id, channel, kind, body, opt_out, decided_by, created_at) \
+             values (6, 'a', {lead}, {message}, 'sms', 'tag', 'hello', {}, 'dana', {now})",
+            if db.is_sqlite() { "0" } else { "false" }
+        )).await;
+        db.execute(&format!(
             "insert into audit (id, happened_at, actor, via, action, target, old_value, new_value, note) \
              values (7, {now}, 'dana', 'api', 'draft.edit', '{message}', 'Hi Dana', 'Hello Dana', 'her name')"
         )).await;
@@ -266,7 +273,7 @@ on_both_databases! {
         db.execute("update deliveries set status = 'sent' where id = 5").await;
         let running = claim(&db.store, 1).await.pop();
         let erased = erase(&db, lead, false).await.unwrap();
-        assert_eq!((erased.messages, erased.deliveries, erased.quarantined), (450, 1, 1));
+        assert_eq!((erased.messages, erased.deliveries, erased.examples, erased.quarantined), (450, 1, 1, 1));
         assert!(erased.cancelled_jobs > 400, "{erased:?}");
         assert_eq!(left_of(&db, lead).await, 0);
         assert_eq!(db.number("select count(*) from job_attempts where error like '%dana%'").await, 0);

@@ -364,6 +364,9 @@ fn of_people() -> Vec<Row> {
         batch("READ_MESSAGES_OF"),
         batch("READ_DRAFTS_OF"),
         batch("READ_DELIVERIES_OF"),
+        batch("READ_EXAMPLES_OF"),
+        writer("DELETE_EXAMPLES", [ids(spread)]).finds(300),
+        api("LIST_EXAMPLES_OF_LEAD", [number(100), NEWEST, PAGE]).of(1).finds(1),
         writer("READ_JOBS_ABOUT", [ids(spread)]).finds(300),
         writer("ERASE_ERRORS", [ids(spread)]),
         writer("ERASE_AUDIT", [group(|n| json!({"value": format!("target {}", spread(n))}))])
