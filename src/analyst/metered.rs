@@ -1,8 +1,8 @@
 //! Times and counts the answers of any analyst.
 
-use super::{Analyst, AnalystAnswer, AnalystError, DraftRequest, DraftText, Score};
+use super::{Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Score};
 use crate::{
-    domain::{Conversation, Medium, Sentiment},
+    domain::{Conversation, Medium},
     telemetry::metrics::Metrics,
 };
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ impl<A: Analyst> Analyst for Metered<A> {
         &'a self,
         conversation: &'a Conversation,
         medium: Medium,
-    ) -> AnalystAnswer<'a, Sentiment> {
+    ) -> AnalystAnswer<'a, Classified> {
         self.timed(self.analyst.classify(conversation, medium))
     }
 

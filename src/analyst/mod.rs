@@ -3,8 +3,10 @@
 //! An analyst is given a [`Conversation`] and returns a plain value. It reads nothing else and
 //! writes nothing; its caller decides what to do with the value.
 
+pub mod evaluation;
 pub mod local;
 mod metered;
+pub mod replies;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -20,12 +22,12 @@ pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
 /// Classifies, scores and drafts.
 pub trait Analyst: Send + Sync {
-    /// The tag of the conversation's message, which came over `medium` (docs/RULES.md SENTIMENT).
+    /// What the conversation's message says, which came over `medium` (docs/RULES.md SENTIMENT).
     fn classify<'a>(
         &'a self,
         conversation: &'a Conversation,
         medium: Medium,
-    ) -> AnalystAnswer<'a, Sentiment>;
+    ) -> AnalystAnswer<'a, Classified>;
 
     /// How good the lead is, or `None` if it never wrote (docs/RULES.md SCORE). `ideal_customer`
     /// is the client's description of the leads it looks for.
@@ -49,6 +51,18 @@ pub enum AnalystError {
     /// It answered, but the answer cannot be used.
     #[error("the analyst's answer is of no use ({0})")]
     Unusable(String),
+}
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Classified {
+    /// Its tag.
+    pub tag: Sentiment,
+    /// How likely the tag is right, from 0 to 1. Of the verdicts with about that confidence, so
+    /// many are right.
+    pub confidence: f32,
+    /// True if the lead demands that nobody writes to it any more, in whatever words.
+    pub opts_out: bool,
 }
 
 /// How good a lead is: 1 to 4 each.

@@ -1,9 +1,9 @@
 //! A conversation and an analyst to test with.
 
-use super::{Analyst, AnalystAnswer, AnalystError, DraftRequest, DraftText, Score};
+use super::{Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Score};
 use crate::domain::{
-    Conversation, InboundMessage, LeadStatus, LeadView, Medium, Sentiment, Timestamp,
-    conversation::Line, event::Direction,
+    Conversation, InboundMessage, LeadStatus, LeadView, Medium, Timestamp, conversation::Line,
+    event::Direction,
 };
 use futures_util::FutureExt;
 use std::future::ready;
@@ -61,7 +61,7 @@ pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> 
 pub(crate) struct Away;
 
 impl Analyst for Away {
-    fn classify<'a>(&'a self, _: &'a Conversation, _: Medium) -> AnalystAnswer<'a, Sentiment> {
+    fn classify<'a>(&'a self, _: &'a Conversation, _: Medium) -> AnalystAnswer<'a, Classified> {
         away()
     }
 

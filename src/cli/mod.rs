@@ -5,6 +5,7 @@
 //! the daemon.
 
 mod admin;
+mod analyst;
 mod audit;
 mod backup;
 mod bench;
@@ -130,6 +131,9 @@ enum Command {
     Man(man::ManArgs),
     /// Play the providers on this machine, to try sending out: takes answers, and fails on demand
     FakeProvider(fake_provider::FakeProviderArgs),
+    /// Train and measure the analyst that is built in
+    #[command(subcommand)]
+    Analyst(analyst::AnalystCommand),
     /// Measure this machine with this database
     Bench(bench::BenchArgs),
 }
@@ -199,6 +203,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args, Cli::command())?,
         Command::FakeProvider(args) => fake_provider::run(args)?,
+        Command::Analyst(command) => analyst::run(command)?,
         Command::Bench(_) if files.is_given() => {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
         }
@@ -284,6 +289,8 @@ mod tests {
             "postroom send sms --event InboundMessage --file x.json",
             "postroom send sms --rate 50",
             "postroom send sms --count 0",
+            "postroom analyst evaluate",
+            "postroom analyst evaluate no-such-directory/a.jsonl --table",
         ] {
             assert_eq!(exit_code(args), ExitCode::from(2), "{args}");
         }
@@ -349,6 +356,8 @@ mod tests {
             "postroom completions zsh",
             "postroom fake-provider --bind 127.0.0.1:0 --fail sms/429:30*2 --fail hang",
             "postroom man pages",
+            "postroom analyst train --data replies --out weights.bin",
+            "postroom analyst evaluate a.jsonl b.jsonl --json",
             "postroom bench ingest --connections 1,64,256 --jobs 1000 --json",
         ] {
             let parsed = Cli::try_parse_from(args.split_whitespace());

@@ -43,7 +43,7 @@ impl<'a> Folded<'a> {
 }
 
 /// The folded form of `text`, without its source.
-pub(super) fn folded(text: &str) -> String {
+pub(crate) fn folded(text: &str) -> String {
     Folded::of(text).text
 }
 

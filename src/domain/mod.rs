@@ -34,6 +34,7 @@ pub mod time;
 pub mod verdict;
 pub mod visible;
 
+pub(crate) use self::fold::folded;
 pub use self::{
     channel::{ChannelDirectory, ChannelFacts, ChannelName, Medium},
     conversation::{Conversation, InboundMessage, LeadView},

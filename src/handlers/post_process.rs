@@ -9,7 +9,7 @@ use super::{
     gate::{self, Evaluated, NewDraft},
 };
 use crate::{
-    analyst::{Analyst, AnalystError, DraftRequest, DraftText},
+    analyst::{Analyst, AnalystError, Classified, DraftRequest, DraftText},
     channels::Channel,
     config::Client,
     domain::{
@@ -26,6 +26,9 @@ use crate::{
     store::{Reader, SendingContext},
 };
 use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
+
+/// The reason that is kept if the analyst finds an opt-out that holds no opt-out words.
+const IN_OTHER_WORDS: &str = "in other words";
 
 /// Works through messages of channel `C`.
 pub struct PostProcess<C: Channel> {
@@ -107,7 +110,7 @@ struct Question<'a> {
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     tag: Sentiment,
-    /// The words by which the lead opts out in the message.
+    /// The words by which the lead opts out in the message, or [`IN_OTHER_WORDS`].
     opt_out: Option<String>,
     draft: Option<DraftText>,
 }
@@ -115,10 +118,15 @@ struct Verdict {
 impl Question<'_> {
     async fn judged(self, analyst: &dyn Analyst) -> Result<Verdict, AnalystError> {
         let Self { conversation, medium, templates, sender } = self;
-        let opt_out = opt_out(conversation, medium);
+        let mut opt_out = opt_out(conversation, medium);
         let tag = match known_tag(conversation, opt_out.is_some()) {
             Some(tag) => tag,
-            None => analyst.classify(conversation, medium).await?,
+            None => {
+                let Classified { tag, opts_out, .. } =
+                    analyst.classify(conversation, medium).await?;
+                opt_out = opts_out.then(|| IN_OTHER_WORDS.to_owned());
+                tag
+            }
         };
         let draft = if may_draft(conversation, tag, medium) {
             analyst.draft(DraftRequest { conversation, tag, medium, templates, sender }).await?

@@ -1,16 +1,28 @@
-//! The analyst that works by rules alone. It asks no service, and the same conversation always gets
-//! the same answer.
+//! The analyst that works by rules and by weights that were learned from labelled replies. It asks
+//! no service, and the same conversation always gets the same answer.
+//!
+//! The way of a text: [`tokens`] reads its words, [`concepts`] finds phrases that mean alike in all
+//! languages, [`features`] makes numbers of both, and [`model`] weighs them. [`training`] finds the
+//! weights.
 
 mod classify;
+mod concepts;
 mod draft;
+mod features;
+mod hash;
+mod model;
 mod score;
+mod tokens;
+mod training;
 
-use super::{Analyst, AnalystAnswer, DraftRequest, DraftText, Score};
-use crate::domain::{Conversation, Medium, Sentiment, conversation::Line, event::Direction};
+pub use self::training::weights_of;
+
+use super::{Analyst, AnalystAnswer, Classified, DraftRequest, DraftText, Score};
+use crate::domain::{Conversation, Medium, conversation::Line, event::Direction};
 use futures_util::FutureExt;
 use std::future::ready;
 
-/// The analyst that works by rules and templates.
+/// The analyst that works by rules, learned weights and templates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;
 
@@ -19,7 +31,7 @@ impl Analyst for Local {
         &'a self,
         conversation: &'a Conversation,
         medium: Medium,
-    ) -> AnalystAnswer<'a, Sentiment> {
+    ) -> AnalystAnswer<'a, Classified> {
         ready(Ok(classify::classify(&heard(conversation, medium)))).boxed()
     }
 
@@ -59,10 +71,13 @@ fn heard(conversation: &Conversation, medium: Medium) -> classify::Heard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyst::testing::{TEXT, conversation, line};
+    use crate::{
+        analyst::testing::{TEXT, conversation, line},
+        domain::Sentiment,
+    };
 
     fn tag(it: &Conversation) -> Sentiment {
-        Local.classify(it, TEXT).now_or_never().unwrap().unwrap()
+        Local.classify(it, TEXT).now_or_never().unwrap().unwrap().tag
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Finds the words by which a lead opts out (docs/RULES.md OPT-OUT).
 
+mod demands;
 mod instructions;
 mod phrases;
 mod words;
@@ -24,6 +25,18 @@ pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> O
         let told = subject.text.trim_matches(|char: char| !char.is_alphanumeric());
         words::subject(&subject.text).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()))
     })
+}
+
+/// The texts of all patterns on which [`signs`] depends: weights that were learned with others do
+/// not fit.
+pub fn texts_of_signs() -> String {
+    demands::texts()
+}
+
+/// What in a text looks like a demand not to be written to again, and what speaks against that: a
+/// few fixed words. They say less than [`opt_out_words`]: that somebody has to weigh them.
+pub fn signs(text: &str) -> Vec<&'static str> {
+    phrases::signs(&Folded::of(text))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Phrases in a text by which somebody opts out.
 
-use super::instructions::Instructions;
+use super::{demands, instructions::Instructions};
 use crate::domain::fold::Folded;
 use regex::Regex;
 use std::sync::LazyLock;
 
 /// The bytes before and after a phrase in which other words can change its meaning.
 const WINDOW: usize = 120;
+/// The most demands of one text that are examined.
+const SIGNS_MAX: usize = 20;
 /// The most phrases of one text that are examined.
 const CANDIDATES_MAX: usize = 1_000;
 
@@ -15,7 +17,18 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     let rules = RULES.as_ref()?;
     for found in rules.strong.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
-        if !rules.is_turned(&beside, found.as_str()) {
+        if !rules.is_turned(&beside, found.as_str()) && !rules.is_meant_otherwise(&beside, text) {
+            return Some(text.original(found.start(), found.end()));
+        }
+    }
+    for found in rules.certain.find_iter(&text.text).take(CANDIDATES_MAX) {
+        let beside = Beside::of(&text.text, found.start(), found.end());
+        let end = found.end() + beside.after.len();
+        let is_asked = text.text.get(end..).is_some_and(|rest| rest.starts_with('?'));
+        let is_turned = rules.unmeant.is_match(beside.before)
+            || rules.of_things.is_match(found.as_str())
+            || rules.is_meant_otherwise(&beside, text);
+        if !is_asked && !is_turned {
             return Some(text.original(found.start(), found.end()));
         }
     }
@@ -24,7 +37,9 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     let stops = rules.stop.captures_iter(&text.text).take(CANDIDATES_MAX);
     let stop = stops.filter_map(|found| found.name("stop").or(found.name("stop2"))).find(|stop| {
         let beside = Beside::of(&text.text, stop.start(), stop.end());
-        !rules.is_turned(&beside, "stop") && !rules.stop_elsewhere.is_match(beside.after)
+        !rules.is_turned(&beside, "stop")
+            && !rules.is_meant_otherwise(&beside, text)
+            && !rules.stop_elsewhere.is_match(beside.after)
     });
     let stop = stop.filter(|_| context).or_else(|| {
         let told = rules.told_stop.captures_iter(&text.text).take(CANDIDATES_MAX);
@@ -36,11 +51,52 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     stop.map(|found| text.original(found.start(), found.end()))
 }
 
+/// What in a text looks like an opt-out, and what beside it speaks against one. Whether it is one,
+/// these signs alone do not say.
+pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
+    let Some(rules) = RULES.as_ref() else { return Vec::new() };
+    let mut signs = Vec::new();
+    for found in rules.demand.find_iter(&text.text).take(SIGNS_MAX) {
+        let Beside { before, after, .. } = Beside::of(&text.text, found.start(), found.end());
+        let is_turned = rules.unmeant.is_match(before)
+            || rules.of_things.is_match(after)
+            || rules.of_things.is_match(found.as_str());
+        signs.push(if is_turned { "turned" } else { "demand" });
+    }
+    if signs.is_empty() {
+        return signs;
+    }
+    for (sign, rule) in [("call", &rules.other_way), ("machine", &rules.machine)] {
+        if rule.is_match(&text.text) {
+            signs.push(sign);
+        }
+    }
+    signs.sort_unstable();
+    signs.dedup();
+    signs
+}
+
 /// The patterns. Those for the text before a phrase end with `$`, those for the text after it start
 /// with `^`.
 struct Rules {
     /// Phrases that opt out unless something beside them turns their meaning.
     strong: Regex,
+    /// Demands in plain words, of ten languages.
+    demand: Regex,
+    /// Those of them that are opt-outs if nothing turns them.
+    certain: Regex,
+    /// Before a demand: it is denied, supposed, or somebody else's.
+    unmeant: Regex,
+    /// Somewhere in the text: another way to reach the lead is asked for.
+    other_way: Regex,
+    /// After a demand: what shall go is a thing, or it is for a time only.
+    of_things: Regex,
+    /// Before: a question about the offer, or a report.
+    asks_about: Regex,
+    /// After: it is about another sender.
+    elsewhere: Regex,
+    /// Somewhere in the text: a machine wrote it.
+    machine: Regex,
     /// "Stop" as a request.
     stop: Regex,
     /// After "stop": it is about something else ("stop by", "stop worrying").
@@ -127,6 +183,14 @@ impl Rules {
     fn new() -> Result<Self, regex::Error> {
         Ok(Self {
             strong: regex(STRONG)?,
+            demand: regex(&demands::all())?,
+            certain: regex(&demands::certain())?,
+            unmeant: regex(demands::UNMEANT)?,
+            other_way: regex(&demands::other_way())?,
+            of_things: regex(demands::OF_THINGS)?,
+            asks_about: regex(demands::ASKS_ABOUT)?,
+            elsewhere: regex(demands::ELSEWHERE)?,
+            machine: regex(demands::MACHINE)?,
             stop: regex(concat!(
                 r"(?:^|[.!?;:,\n] ?|\b(?:please|pls|plz|kindly|and|so|just|must|should|need to|you to",
                 r"|to you) )",
@@ -194,6 +258,16 @@ impl Rules {
                 r"^[^.!?\n]{0,60}\b(?:by mistake|by accident|accidentally|in error)\b",
             )?,
         })
+    }
+
+    /// True if the text asks for calls in place of mails, is a machine's, or asks how others opt
+    /// out.
+    fn is_meant_otherwise(&self, beside: &Beside<'_>, text: &Folded<'_>) -> bool {
+        self.asks_about.is_match(beside.before)
+            || self.elsewhere.is_match(beside.after)
+            || self.of_things.is_match(beside.after)
+            || self.other_way.is_match(&text.text)
+            || self.machine.is_match(&text.text)
     }
 
     /// True if the words beside a phrase say that it is not meant.

@@ -99,33 +99,6 @@ cues! {
         r"\b(?:case|ticket|request) #[a-z]{0,6}-?\d{2,}",
         r"\b(?:ticket|case) (?:has been|was|is) (?:created|opened|logged|received|registered)\b",
     ];
-    /// One of these is enough if the text holds no person's wish.
-    THANKS_FOR_CONTACTING = [
-        r"\bthank(?:s| you)(?: very much| so much)? for (?:contacting|reaching out to|
-          getting in touch with|writing to|your interest in|your enquiry|your inquiry)\b",
-    ];
-    THANKS_TO_ME = [r"\bfor (?:contacting|reaching out to|getting in touch with|writing to) me\b"];
-    /// Two of these are enough.
-    WEAK = [
-        r"\bthank(?:s| you)(?: very much| so much)? for (?:your|the) (?:message|e-?mail|enquiry|
-          inquiry|request|note|submission)\b",
-    ];
-    WEAK_ANSWER_SOON = [
-        r"\b(?:get back|respond|reply|be in touch|come back|answer|contact you|revert)
-          \b.{0,40}\b(?:within|as soon as|shortly|asap|at (?:our|my) earliest|
-          in \d{1,3} (?:hours?|business|working)|next (?:business|working) day)\b",
-        r"\bwithin (?:the next )?(?:\w+ )?\d{1,3}(?: ?- ?\d{1,3})? ?(?:business |working )?
-          (?:hours?|hrs|days?)\b",
-    ];
-    WEAK_RECEIVED = [
-        r"\bwe(?:'ve| have) received your\b",
-        r"\ba member of (?:our|the) team\b",
-        r"\bour (?:office|opening|business|working) hours\b",
-    ];
-    WEAK_NO_REPLY = [
-        r"\bdo(?:n't| not) reply\b",
-        r"\bno-?reply\b",
-    ];
     /// A mailbox that nobody reads.
     UNREAD_MAILBOX = [
         r"\b(?:mailbox|inbox|e-?mail|address|account) (?:is|was) (?:(?:not|never) (?:being |
@@ -179,12 +152,4 @@ pub(super) fn tells_return(text: &Text) -> bool {
 /// True if the text itself says that a machine wrote it.
 pub(super) fn is_surely_automatic(text: &Text) -> bool {
     text.has(&STRONG) || text.has(&UNREAD_MAILBOX)
-}
-
-/// True if the text reads like a machine's acknowledgement. The caller must know that it holds no
-/// person's wish.
-pub(super) fn is_probably_automatic(text: &Text) -> bool {
-    let weak = [&WEAK, &WEAK_ANSWER_SOON, &WEAK_RECEIVED, &WEAK_NO_REPLY, &URGENT_ROUTING];
-    let thanks = text.has(&THANKS_FOR_CONTACTING) && !text.has(&THANKS_TO_ME);
-    thanks || weak.into_iter().filter(|cue| text.has(cue)).count() >= 2
 }

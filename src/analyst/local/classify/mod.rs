@@ -1,26 +1,38 @@
-//! Classifies a message by plain cues (docs/RULES.md SENTIMENT).
-//!
-//! Only plain cues are used. A message that no rule understands is `Neutral` and costs a person a
-//! moment; a message that is misread costs a lead.
+//! Classifies a message (docs/RULES.md SENTIMENT): by rules what must be certain, and by learned
+//! weights everything else.
 
-mod asks;
-mod attitude;
+mod certain;
 mod cue;
 mod machine;
 mod mailbox;
-mod meeting;
 mod refusal;
 mod text;
 
-use crate::domain::{Medium, Sentiment, opt_out::opt_out_words};
+use super::{
+    features::{Input, features},
+    model::{CLASSES, Class, LearnedModel},
+};
+use crate::{
+    analyst::Classified,
+    domain::{Medium, Sentiment, opt_out::opt_out_words},
+};
 use text::Text;
+
+/// How sure a rule is.
+const BY_RULE: f32 = 0.97;
+/// From this likelihood on, a message is an opt-out.
+const OPTS_OUT_MIN: f32 = 0.6;
+/// From this likelihood on, a machine's message is an absence notice.
+const ABSENT_MIN: f32 = 0.5;
+/// From this likelihood of an opt-out on, a message gets no tag for which an answer is drafted.
+const DOUBT_MIN: f32 = 0.3;
 
 /// A message to judge, and what is known about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard<'a> {
     /// The medium over which it came.
     pub(super) medium: Medium,
-    /// The subject. It is read only for absence notices, delivery reports and opt-out words.
+    /// The subject. That of an answer is our own and says nothing.
     pub(super) subject: Option<&'a str>,
     /// What the lead wrote, without quotes and signature.
     pub(super) new_text: &'a str,
@@ -32,92 +44,104 @@ pub(super) struct Heard<'a> {
     pub(super) answers: Option<&'a str>,
 }
 
-/// The strongest tag for which the message holds a cue.
-pub(super) fn classify(heard: &Heard<'_>) -> Sentiment {
+/// What the message says.
+pub(super) fn classify(heard: &Heard<'_>) -> Classified {
     let new_text = if heard.has_new_text { heard.new_text } else { "" };
     if opt_out_words(heard.medium, heard.subject, new_text).is_some() {
-        return Sentiment::Blacklist;
+        return Classified { opts_out: true, ..by_rule(Sentiment::Blacklist) };
     }
     let text = Text::of(new_text);
     if heard.is_automated {
         return of_machine(heard, &text);
     }
-    if !heard.has_new_text {
-        return Sentiment::Neutral;
+    if let Some(tag) = certain(heard, &text) {
+        return by_rule(tag);
     }
-    of_person(heard, &text)
+    by_weights(&likelihoods(heard))
 }
 
-/// The tag of a machine's message: one of three.
-fn of_machine(heard: &Heard<'_>, text: &Text) -> Sentiment {
-    let is_bounce = heard.medium.is_mail() && machine::is_delivery_report(heard.subject);
-    if is_bounce || is_dead_mailbox(heard, text) || refusal::is_hostile(text) {
-        Sentiment::Blacklist
-    } else if is_absence_notice(heard, text, true) || machine::tells_return(text) {
-        Sentiment::OutOfOffice
-    } else {
-        Sentiment::AutomatedReply
-    }
+const fn by_rule(tag: Sentiment) -> Classified {
+    Classified { tag, confidence: BY_RULE, opts_out: false }
 }
 
-/// All other messages, the strongest tag first. Absence notices are found before acknowledgements,
-/// because a notice often reads like one.
-fn of_person(heard: &Heard<'_>, text: &Text) -> Sentiment {
+/// What is certain about a message that the provider does not call automated.
+fn certain(heard: &Heard<'_>, text: &Text) -> Option<Sentiment> {
     // Only a message whose subject says that it is automatic may say that nobody reads the mailbox
     // any more.
     let is_automatic = heard.medium.is_mail() && machine::is_automatic_by_subject(heard.subject);
     let is_given_up = (is_automatic && is_dead_mailbox(heard, text))
         || (heard.medium.is_mail() && mailbox::is_given_up_by_subject(heard.subject));
-    if refusal::is_hostile(text) || is_given_up {
-        return Sentiment::Blacklist;
+    if heard.has_new_text && (is_given_up || refusal::is_hostile(text)) {
+        return Some(Sentiment::Blacklist);
     }
-    let wish = wish(heard, text);
-    let says_nothing_else = matches!(wish, Sentiment::Neutral | Sentiment::FollowUp);
-    if is_absence_notice(heard, text, says_nothing_else) {
-        return Sentiment::OutOfOffice;
+    if heard.has_new_text && machine::is_absent_by_subject(heard.subject, text) {
+        return Some(Sentiment::OutOfOffice);
     }
-    let is_automatic = machine::is_surely_automatic(text)
-        || (says_nothing_else && machine::is_probably_automatic(text));
-    if is_automatic { Sentiment::AutomatedReply } else { wish }
+    if !heard.has_new_text || text.is_empty() {
+        return Some(Sentiment::Neutral);
+    }
+    if certain::is_sent_to_own_link(text) {
+        return Some(Sentiment::MeetingBooked);
+    }
+    if certain::is_yes_to_a_time(heard.new_text, heard.answers) {
+        return Some(Sentiment::MeetingRequested);
+    }
+    certain::is_only_a_number(text).then_some(Sentiment::CallRequested)
 }
 
-/// True for a mailbox that is given up, or that nobody reads.
+/// The tag of a machine's message: one of three.
+fn of_machine(heard: &Heard<'_>, text: &Text) -> Classified {
+    let is_bounce = heard.medium.is_mail() && machine::is_delivery_report(heard.subject);
+    if is_bounce || is_dead_mailbox(heard, text) || refusal::is_hostile(text) {
+        return by_rule(Sentiment::Blacklist);
+    }
+    let is_absence = machine::is_absent(text, true)
+        || machine::is_absent_by_subject(heard.subject, text)
+        || machine::tells_return(text);
+    if is_absence {
+        return by_rule(Sentiment::OutOfOffice);
+    }
+    if text.is_empty() || machine::is_surely_automatic(text) {
+        return by_rule(Sentiment::AutomatedReply);
+    }
+    // What a machine cannot mean is left out.
+    let likely = likelihoods(heard);
+    let of = |class: Class| likely.get(class as usize).copied().unwrap_or_default();
+    let (absent, automatic) = (of(Class::OutOfOffice), of(Class::AutomatedReply));
+    if absent > automatic && absent > ABSENT_MIN {
+        Classified { confidence: absent, ..by_rule(Sentiment::OutOfOffice) }
+    } else {
+        Classified { confidence: 1.0 - absent, ..by_rule(Sentiment::AutomatedReply) }
+    }
+}
+
 fn is_dead_mailbox(heard: &Heard<'_>, text: &Text) -> bool {
     mailbox::is_given_up(text)
         || (heard.medium.is_mail() && mailbox::is_given_up_by_subject(heard.subject))
         || machine::is_unread_mailbox(text)
 }
 
-fn is_absence_notice(heard: &Heard<'_>, text: &Text, says_nothing_else: bool) -> bool {
-    machine::is_absent(text, says_nothing_else)
-        || machine::is_absent_by_subject(heard.subject, text)
+fn likelihoods(heard: &Heard<'_>) -> [f32; CLASSES] {
+    let subject = heard.subject.filter(|_| heard.medium.is_mail());
+    let text = if heard.has_new_text { heard.new_text } else { "" };
+    LearnedModel::compiled_in().likelihoods(&features(&Input { subject, text }))
 }
 
-/// The tag for what a person wants.
-fn wish(heard: &Heard<'_>, text: &Text) -> Sentiment {
-    let is_yes_to_a_time = || {
-        attitude::agrees(text)
-            && heard.answers.is_some_and(|ours| meeting::offers_a_time(&Text::of(ours)))
-    };
-    if meeting::is_booked(text) {
-        Sentiment::MeetingBooked
-    } else if meeting::is_requested(text) || is_yes_to_a_time() {
-        Sentiment::MeetingRequested
-    } else if asks::is_call(text) {
-        Sentiment::CallRequested
-    } else if asks::is_information(text) {
-        Sentiment::InformationRequested
-    } else if refusal::is_explicit(text) && !refusal::names_later_time(text) {
-        Sentiment::NotInterested
-    } else if attitude::is_deferral(text) {
-        Sentiment::FollowUp
-    } else if refusal::is_decline(text) {
-        Sentiment::NotInterested
-    } else if attitude::is_interest(text) {
-        Sentiment::Interested
-    } else {
-        Sentiment::Neutral
+/// The tag that is most likely.
+fn by_weights(likely: &[f32; CLASSES]) -> Classified {
+    let [opt_out, other, of_tags @ ..] = likely;
+    let blacklist = [opt_out + other];
+    let of_tags = blacklist.iter().chain(of_tags).copied();
+    let best = Sentiment::ALL.into_iter().zip(of_tags).max_by(|a, b| a.1.total_cmp(&b.1));
+    let (tag, confidence) = best.unwrap_or((Sentiment::Neutral, 0.0));
+    if *opt_out >= OPTS_OUT_MIN {
+        return Classified { tag: Sentiment::Blacklist, confidence: blacklist[0], opts_out: true };
     }
+    if *opt_out >= DOUBT_MIN && tag.gets_draft() {
+        let neutral = likely.last().copied().unwrap_or_default();
+        return Classified { tag: Sentiment::Neutral, confidence: neutral, opts_out: false };
+    }
+    Classified { tag, confidence, opts_out: false }
 }
 
 #[cfg(test)]

@@ -103,11 +103,6 @@ impl Text {
         words.join(" . ")
     }
 
-    /// How many bytes its sentences have.
-    pub(super) fn len(&self) -> usize {
-        self.sentences.iter().map(|it| it.words.len() + 2).sum()
-    }
-
     /// True if a sentence holds the cue's words and does not deny them.
     pub(super) fn says(&self, cue: &Regex) -> bool {
         self.sentences.iter().any(|it| it.says(cue))

@@ -1,0 +1,280 @@
+//! What a message is known by: its words, pairs of words, groups of letters, and the concepts in
+//! it, each hashed to a place in the table of weights.
+
+use super::{
+    concepts::{FoundPhrase, Lexicon},
+    hash::Hash,
+    tokens::{self, Term, TermSentence},
+};
+use crate::domain::{mail_subject, opt_out};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// To be raised with each change of features, tokens or concepts that changes what weights mean.
+pub(super) const VERSION: u32 = 1;
+/// The places in the table of weights.
+pub(super) const PLACES: u32 = 1 << 17;
+
+/// How many words of a subject are read.
+const SUBJECT_WORDS_MAX: usize = 12;
+// How strong features are beside a word, which has 1. FoundPhrase by trying.
+const LETTERS: f32 = 0.25;
+const CONCEPT: f32 = 1.3;
+const TOGETHER: f32 = 0.5;
+const NEXT: f32 = 0.5;
+const ASKED: f32 = 0.5;
+const SIGN: f32 = 1.5;
+/// A language counts if as much of the message is found in it: a share of what is found in the one
+/// that has most.
+const MOST_OF: f32 = 0.8;
+
+/// How many tokens before a concept a negation reaches, and how many behind it.
+const NEGATED_BEFORE: usize = 3;
+const NEGATED_BEHIND: usize = 2;
+
+/// What a message is read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Input<'a> {
+    /// The subject of a mail.
+    pub(super) subject: Option<&'a str>,
+    /// What the lead wrote.
+    pub(super) text: &'a str,
+}
+
+/// `(place in the table of weights, strength)`, by place.
+pub(super) type Features = Vec<(u32, f32)>;
+
+/// The kinds of features: each has hashes of its own.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Kind {
+    Word = 1,
+    Start,
+    Pair,
+    Letters,
+    Concept,
+    LongConcept,
+    NegatedConcept,
+    Together,
+    InFirst,
+    InLast,
+    InMessage,
+    Only,
+    None,
+    Next,
+    Asked,
+    Length,
+    Question,
+    Last,
+    Subject,
+    Sign,
+    Signs,
+    SubjectConcept,
+}
+
+struct Collected(BTreeMap<u32, f32>);
+
+impl Collected {
+    fn add(&mut self, kind: Kind, parts: &[&str], strength: f32) {
+        let hash = parts.iter().fold(Hash::of(kind as u32), |hash, part| hash.part(part));
+        let place = (hash.value() % u64::from(PLACES)) as u32;
+        *self.0.entry(place).or_default() += strength;
+    }
+}
+
+/// The features of a message, of length 1 (as a vector).
+pub(super) fn features(input: &Input<'_>) -> Features {
+    let sentences = tokens::sentences(input.text);
+    let mut all = Collected(BTreeMap::new());
+    of_words(&sentences, &mut all);
+    of_concepts(&sentences, &mut all);
+    of_subject(input, &mut all);
+    let count: usize = sentences.iter().map(|it| it.tokens.len()).sum();
+    let length = match count {
+        0..=1 => "0",
+        2..=3 => "2",
+        4..=6 => "4",
+        7..=12 => "7",
+        13..=25 => "13",
+        26..=50 => "26",
+        _ => "51",
+    };
+    all.add(Kind::Length, &[length], 1.0);
+    if sentences.iter().any(TermSentence::is_question) {
+        all.add(Kind::Question, &[], 1.0);
+    }
+    of_signs(&sentences, input.text, &mut all);
+    let square: f32 = all.0.values().map(|it| it * it).sum();
+    let norm = square.sqrt().max(1.0);
+    all.0.into_iter().map(|(place, strength)| (place, strength / norm)).collect()
+}
+
+fn of_words(sentences: &[TermSentence], all: &mut Collected) {
+    let tokens: Vec<&Term> = sentences.iter().flat_map(|it| &it.tokens).collect();
+    for (at, token) in tokens.iter().enumerate() {
+        all.add(Kind::Word, &[&token.text], 1.0);
+        if at < 2 {
+            all.add(Kind::Start, &[&token.text, if at == 0 { "0" } else { "1" }], 0.7);
+        }
+    }
+    for sentence in sentences {
+        let mut before = "^";
+        for token in &sentence.tokens {
+            all.add(Kind::Pair, &[before, &token.text], 1.0);
+            before = &token.text;
+            if !token.is_class() {
+                of_letters(&token.text, all);
+            }
+        }
+        let end = if sentence.is_question() { "?" } else { "." };
+        all.add(Kind::Pair, &[before, end], 1.0);
+    }
+    if let Some(last) = tokens.last() {
+        all.add(Kind::Last, &[&last.text], 0.5);
+    }
+}
+
+/// Groups of 3 to 5 letters of a word, with marks at its ends.
+fn of_letters(word: &str, all: &mut Collected) {
+    if word.chars().nth(2).is_none() {
+        return;
+    }
+    let marked = format!("_{word}_");
+    let starts: Vec<usize> =
+        marked.char_indices().map(|(at, _)| at).chain([marked.len()]).collect();
+    for len in 3..=5 {
+        for ends in starts.windows(len + 1) {
+            let letters = marked.get(ends[0]..ends[len]).unwrap_or_default();
+            all.add(Kind::Letters, &[letters], LETTERS);
+        }
+    }
+}
+
+/// The concepts of a sentence: those of the lexicon, and the classes of tokens.
+fn concepts_of<'a>(
+    sentence: &'a TermSentence,
+    found: &[FoundPhrase],
+    langs: u16,
+    lexicon: &'a Lexicon,
+) -> Vec<(&'a str, usize, usize)> {
+    let classes = sentence.tokens.iter().enumerate();
+    let classes = classes.filter(|(_, token)| token.is_class());
+    let mut all: Vec<(&str, usize, usize)> = found
+        .iter()
+        .filter(|it| it.langs & langs != 0)
+        .map(|it| (lexicon.name(it.concept), it.start, it.len))
+        .chain(classes.map(|(at, token)| (token.text.as_str(), at, 1)))
+        .collect();
+    all.sort_by_key(|(name, start, len)| (*start, *len, *name));
+    all
+}
+
+/// The languages in which most of the message was found.
+fn languages(found: &[Vec<FoundPhrase>]) -> u16 {
+    let mut counts = [0.0_f32; 16];
+    for it in found.iter().flatten() {
+        let share = it.len as f32 / it.langs.count_ones().max(1) as f32;
+        for (at, count) in counts.iter_mut().enumerate() {
+            if it.langs & (1 << at) != 0 {
+                *count += share;
+            }
+        }
+    }
+    let most = counts.iter().copied().fold(0.0, f32::max);
+    let limit = most * MOST_OF;
+    (0..16).filter(|at| counts[*at] >= limit).fold(0, |langs, at| langs | (1 << at))
+}
+
+fn of_concepts(sentences: &[TermSentence], all: &mut Collected) {
+    let lexicon = Lexicon::compiled_in();
+    let found: Vec<Vec<FoundPhrase>> =
+        sentences.iter().map(|it| lexicon.find(&it.tokens)).collect();
+    let langs = languages(&found);
+    let mut in_message: BTreeSet<&str> = BTreeSet::new();
+    let mut before = "^";
+    for (at, (sentence, found)) in sentences.iter().zip(&found).enumerate() {
+        let concepts = concepts_of(sentence, found, langs, lexicon);
+        let mut here: BTreeSet<&str> = concepts.iter().map(|(name, ..)| *name).collect();
+        for (name, start, len) in &concepts {
+            all.add(Kind::Concept, &[name], CONCEPT);
+            if *len >= 3 {
+                all.add(Kind::LongConcept, &[name], CONCEPT * 0.7);
+            }
+            if is_negated(&concepts, name, *start, *len) {
+                all.add(Kind::NegatedConcept, &[name], CONCEPT);
+            }
+            if before != *name {
+                all.add(Kind::Next, &[before, name], NEXT);
+            }
+            before = name;
+        }
+        if sentence.is_question() {
+            for name in &here {
+                all.add(Kind::Asked, &[name], ASKED);
+            }
+            here.insert("?");
+        }
+        for (first, name) in here.iter().enumerate() {
+            for other in here.iter().skip(first + 1) {
+                all.add(Kind::Together, &[name, other], TOGETHER);
+            }
+            if at == 0 {
+                all.add(Kind::InFirst, &[name], CONCEPT * 0.5);
+            }
+            if at + 1 == sentences.len() {
+                all.add(Kind::InLast, &[name], CONCEPT * 0.4);
+            }
+        }
+        in_message.extend(here);
+    }
+    for (first, name) in in_message.iter().enumerate() {
+        for other in in_message.iter().skip(first + 1) {
+            all.add(Kind::InMessage, &[name, other], TOGETHER * 0.5);
+        }
+    }
+    match in_message.len() {
+        0 => all.add(Kind::None, &[], CONCEPT),
+        1 => in_message.iter().for_each(|only| all.add(Kind::Only, &[only], CONCEPT)),
+        _ => {}
+    }
+}
+
+fn is_negated(concepts: &[(&str, usize, usize)], name: &str, start: usize, len: usize) -> bool {
+    name != "negation"
+        && concepts.iter().any(|(other, at, _)| {
+            *other == "negation"
+                && (*at < start && start - at <= NEGATED_BEFORE
+                    || *at >= start + len && at - (start + len) < NEGATED_BEHIND)
+        })
+}
+
+/// What looks like an opt-out.
+fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
+    let text = text.get(..text.floor_char_boundary(tokens::READ_MAX)).unwrap_or_default();
+    let signs = opt_out::signs(text);
+    let is_asked = sentences.iter().any(TermSentence::is_question);
+    for sign in &signs {
+        all.add(Kind::Sign, &[sign], SIGN);
+    }
+    if !signs.is_empty() {
+        all.add(Kind::Signs, &[&signs.join(" "), if is_asked { "?" } else { "." }], SIGN);
+    }
+}
+
+/// The subject of a mail, unless it is that of an answer, which is our own.
+fn of_subject(input: &Input<'_>, all: &mut Collected) {
+    let Some(subject) = input.subject else { return };
+    if mail_subject::is_answer(subject) {
+        return;
+    }
+    let sentences = tokens::sentences(mail_subject::without_marks(subject));
+    let words = sentences.iter().flat_map(|it| &it.tokens).take(SUBJECT_WORDS_MAX);
+    let words: Vec<Term> = words.cloned().collect();
+    let lexicon = Lexicon::compiled_in();
+    for word in &words {
+        all.add(Kind::Subject, &[&word.text], 1.0);
+    }
+    let found: BTreeSet<u16> = lexicon.find(&words).into_iter().map(|it| it.concept).collect();
+    for concept in found {
+        all.add(Kind::SubjectConcept, &[lexicon.name(concept)], 1.0);
+    }
+}

@@ -1,0 +1,241 @@
+//! Learns the weights from labelled replies: a linear model (softmax regression) by AdaGrad.
+//!
+//! The same replies give the same weights: there is one thread, no clock, and the order in which
+//! replies are taken comes from a fixed number.
+
+use super::{
+    concepts::LEXICON,
+    features::{Features, Input, PLACES, VERSION, features},
+    model::{CLASSES, Class, HASH_LEN, LearnedModel, likelihoods},
+};
+use crate::{analyst::replies::LabelledReply, domain::opt_out};
+use sha2::{Digest, Sha256};
+
+/// How often all replies are gone through.
+const ROUNDS: usize = 16;
+/// How many times all is learned, each in another order. The weights are the mean.
+pub(super) const LEARNERS: usize = 3;
+/// The step of learning.
+const RATE: f32 = 0.2;
+/// How much weights shrink that are of little use.
+const SHRINK: f32 = 0.000_02;
+/// The parts into which the replies are divided to measure how sure the model may be.
+pub(super) const FOLDS: usize = 5;
+/// Replies that stand together are often of one kind: so many are left out together.
+const NEIGHBOURS: usize = 3;
+/// The heats of which the best is taken.
+const HEATS: [f32; 8] = [0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5];
+
+/// A labelled reply, as it is learned.
+#[derive(Clone, Debug)]
+pub(super) struct Example {
+    pub(super) features: Features,
+    pub(super) class: Class,
+}
+
+impl Example {
+    pub(super) fn of(reply: &LabelledReply) -> Self {
+        let subject = reply.subject.as_deref();
+        let input = Input { subject, text: &reply.text };
+        Self { features: features(&input), class: Class::of(reply.tag, reply.opt_out) }
+    }
+}
+
+/// The file of the weights that are learned from `replies`, to be compiled in.
+pub fn weights_of(replies: &[LabelledReply]) -> Vec<u8> {
+    model_of(replies).file()
+}
+
+fn model_of(replies: &[LabelledReply]) -> LearnedModel {
+    let examples: Vec<Example> = replies.iter().map(Example::of).collect();
+    let weights = learn(&examples.iter().collect::<Vec<_>>(), LEARNERS);
+    LearnedModel::of(&weights, heat(&examples), learned_from(replies))
+}
+
+/// The hash of all that weights depend on: the replies, the lexicon, the signs of opt-outs, and the
+/// version of features.
+pub(super) fn learned_from(replies: &[LabelledReply]) -> [u8; HASH_LEN] {
+    let mut hash = Sha256::new();
+    hash.update(VERSION.to_le_bytes());
+    hash.update(opt_out::texts_of_signs());
+    for (lang, phrases) in LEXICON {
+        hash.update(lang);
+        hash.update(phrases);
+    }
+    for reply in replies {
+        let of_reply = (&reply.text, &reply.subject, reply.tag, reply.opt_out);
+        hash.update(format!("{of_reply:?}"));
+    }
+    hash.finalize().into()
+}
+
+/// The heat at which the likelihoods of unseen replies are what they say. Each part of the replies
+/// is judged by weights that were learned from the others.
+fn heat(examples: &[Example]) -> f32 {
+    let fold = |at: usize| (at / NEIGHBOURS) % FOLDS;
+    let mut surprise = [0.0_f64; HEATS.len()];
+    for left_out in 0..FOLDS {
+        let is_in = |(at, _): &(usize, &Example)| fold(*at) != left_out;
+        let (others, part): (Vec<_>, Vec<_>) = examples.iter().enumerate().partition(is_in);
+        let others: Vec<&Example> = others.into_iter().map(|(_, it)| it).collect();
+        let weights = learn(&others, LEARNERS);
+        for (_, example) in part {
+            let scores = weights.scores(&example.features);
+            for (sum, heat) in surprise.iter_mut().zip(HEATS) {
+                let likely = likelihoods(&scores, heat);
+                let of_true = likely.get(example.class as usize).copied().unwrap_or_default();
+                *sum -= f64::from(of_true.max(1e-6)).ln();
+            }
+        }
+    }
+    let best = surprise.iter().zip(HEATS).min_by(|a, b| a.0.total_cmp(b.0));
+    best.map_or(1.0, |(_, heat)| heat)
+}
+
+/// Weights before they are rounded: of each place, one for each class.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    pub(super) of_place: Vec<[f32; CLASSES]>,
+    pub(super) of_all: [f32; CLASSES],
+}
+
+impl Weights {
+    fn zero(value: f32) -> Self {
+        Self { of_place: vec![[value; CLASSES]; PLACES as usize], of_all: [value; CLASSES] }
+    }
+
+    /// How much speaks for each class.
+    pub(super) fn scores(&self, features: &Features) -> [f32; CLASSES] {
+        let mut scores = self.of_all;
+        for (place, strength) in features {
+            let Some(weights) = self.of_place.get(*place as usize) else { continue };
+            for (score, weight) in scores.iter_mut().zip(weights) {
+                *score += weight * strength;
+            }
+        }
+        scores
+    }
+}
+
+/// The weights that tell the classes of `examples` best.
+pub(super) fn learn(examples: &[&Example], learners: usize) -> Weights {
+    let mut mean = Weights::zero(0.0);
+    let share = 1.0 / learners as f32;
+    let mut order = Order::new();
+    for _ in 0..learners {
+        let learned = learn_once(examples, &mut order);
+        for (sum, one) in mean.of_place.iter_mut().zip(&learned.of_place) {
+            add(sum, one, share);
+        }
+        add(&mut mean.of_all, &learned.of_all, share);
+    }
+    mean
+}
+
+fn add(sum: &mut [f32; CLASSES], one: &[f32; CLASSES], share: f32) {
+    for (sum, one) in sum.iter_mut().zip(one) {
+        *sum += one * share;
+    }
+}
+
+fn learn_once(examples: &[&Example], order: &mut Order) -> Weights {
+    let mut weights = Weights::zero(0.0);
+    let mut squares = Weights::zero(1e-6);
+    let mut turn: Vec<&Example> = examples.to_vec();
+    for _ in 0..ROUNDS {
+        order.shuffle(&mut turn);
+        for example in &turn {
+            let mut errors = likelihoods(&weights.scores(&example.features), 1.0);
+            for (class, error) in errors.iter_mut().enumerate() {
+                *error -= f32::from(u8::from(class == example.class as usize));
+            }
+            step(&mut weights.of_all, &mut squares.of_all, &errors, 1.0, 0.0);
+            for (place, strength) in &example.features {
+                let place = *place as usize;
+                if let (Some(weights), Some(squares)) =
+                    (weights.of_place.get_mut(place), squares.of_place.get_mut(place))
+                {
+                    step(weights, squares, &errors, *strength, SHRINK);
+                }
+            }
+        }
+    }
+    weights
+}
+
+/// One step of AdaGrad: the more a weight has moved, the less it moves.
+fn step(
+    weights: &mut [f32; CLASSES],
+    squares: &mut [f32; CLASSES],
+    errors: &[f32; CLASSES],
+    strength: f32,
+    shrink: f32,
+) {
+    for ((weight, square), error) in weights.iter_mut().zip(squares).zip(errors) {
+        let slope = error * strength + shrink * *weight;
+        *square += slope * slope;
+        *weight -= RATE * slope / square.sqrt();
+    }
+}
+
+/// The order in which replies are taken: pseudo-random and always the same.
+struct Order(u64);
+
+impl Order {
+    const fn new() -> Self {
+        Self(88_172_645_463_325_252)
+    }
+
+    const fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let other = self.next() % (last as u64 + 1);
+            items.swap(last, other as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyst::replies;
+    use std::{fs, path::Path};
+
+    fn replies() -> Vec<LabelledReply> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replies/train");
+        let entries = fs::read_dir(directory).expect("the directory of the labelled replies");
+        let mut files: Vec<_> = entries.map(|it| it.expect("an entry").path()).collect();
+        files.retain(|it| it.extension().is_some_and(|it| it == "jsonl"));
+        files.sort();
+        let read = |file| replies::read(&fs::read_to_string(file).expect("a file of replies"));
+        files.iter().flat_map(|file| read(file).expect("labelled replies")).collect()
+    }
+
+    #[test]
+    fn the_weights_belong_to_the_replies_the_lexicon_and_the_features() {
+        assert!(
+            LearnedModel::compiled_in().learned_from == learned_from(&replies()),
+            "run `cargo run --release -- analyst train`, build again, and write docs/UNDERSTANDING.md"
+        );
+    }
+
+    #[test]
+    fn the_same_replies_give_the_same_weights() {
+        let some: Vec<Example> = replies().iter().step_by(97).map(Example::of).collect();
+        let some: Vec<&Example> = some.iter().collect();
+        let [first, second] =
+            [(), ()].map(|()| LearnedModel::of(&learn(&some, 2), 1.0, [0; HASH_LEN]));
+        assert!(first == second, "training depends on more than the replies");
+        let right = some.iter().filter(|it| {
+            let likely = first.likelihoods(&it.features);
+            likely.get(it.class as usize).is_some_and(|likely| *likely > 0.5)
+        });
+        assert!(right.count() * 10 > some.len() * 9, "what was learned is not known");
+    }
+}
