@@ -5,6 +5,7 @@
 //! [`super::features::VERSION`].
 
 use crate::domain::folded;
+use std::{collections::HashMap, sync::LazyLock};
 
 /// How many bytes of a message are read. People who write more say what they want before that.
 pub(super) const READ_MAX: usize = 20_000;
@@ -24,14 +25,14 @@ pub(super) const MAIL: &str = "<mail>";
 pub(super) const NUMBER: &str = "<number>";
 const YEAR: &str = "<year>";
 
-/// Names of days, folded and squashed.
+/// Names of days, folded.
 const DAYS: &str = " monday tuesday wednesday thursday friday saturday sunday mon tue tues wed weds thu thurs fri \
     montag dienstag mitwoch donerstag freitag samstag sonabend sontag montags dienstags mitwochs donerstags freitags \
     lundi mardi mercredi jeudi vendredi samedi dimanche lunes martes miercoles jueves viernes sabado domingo \
     lunedi martedi mercoledi giovedi venerdi sabato domenica segunda terca quarta quinta sexta \
     mandag dinsdag woensdag donderdag vrijdag zaterdag zondag wonsdag mandag tisdag tirsdag onsdag torsdag fredag lordag \
     sondag mandagen tisdagen tirsdagen onsdagen torsdagen fredagen lordagen sondagen ";
-/// Names of months, folded and squashed.
+/// Names of months, folded.
 const MONTHS: &str = " january february march april june july august september october november december jan feb sept \
     oct nov dec januar februar marz juni juli oktober dezember janvier fevrier mars avril juin juilet aout septembre \
     octobre novembre decembre enero febrero marzo mayo junio julio agosto septiembre octubre noviembre diciembre genaio \
@@ -41,12 +42,21 @@ const MONTHS: &str = " january february march april june july august september o
 const NOONS: &str =
     " non midday mitags mitag midi mediodia mezogiorno mezodi meiodia midag midagstid lunchtime ";
 /// Words that make the number before them a time of day.
-const AFTER_TIME: &str = " uhr h am pm oclock hrs heures heure horas hora hs ure uur ore klockan ";
+const AFTER_TIME: &str = " uhr h am pm oclock hrs heures heure horas hora hs ure ur ore klockan ";
 /// Words that make the number behind them a time of day.
 const BEFORE_TIME: &str = " at um kl klo klockan klokan klokken las ale as om rond gegen vers hacia verso ab a from til \
     before after around by nach vor pas apres avant depois antes ";
 /// What is split from the word behind it: "l'offre", "dell'ufficio".
 const ELIDED: &str = " c d j l m n s t qu del al un nel sul dal quest bel sant ";
+
+/// The classes of words, by their spelling.
+static CLASSES: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
+    let lists = [(DAYS, DAY), (MONTHS, MONTH), (NOONS, TIME)];
+    let of_list = |(names, class): (&'static str, &'static str)| {
+        names.split_whitespace().map(move |name| (squashed(name), class))
+    };
+    lists.into_iter().flat_map(of_list).collect()
+});
 
 /// One token: a word, or the name of a class in angle brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +139,10 @@ impl TermReader {
             self.open.push(Term::new(LINK));
             return;
         }
+        if is_iso_date(bare) {
+            self.open.push(Term::new(DATE));
+            return;
+        }
         if bare.split_once('@').is_some_and(|(_, host)| host.contains('.')) {
             self.open.push(Term::new(MAIL));
             return;
@@ -181,9 +195,7 @@ impl TermReader {
             }
         }
         let word = squashed(&rest.replace('\'', ""));
-        let class = [(DAYS, DAY), (MONTHS, MONTH), (NOONS, TIME)]
-            .into_iter()
-            .find_map(|(names, class)| is_in(names, &word).then_some(class));
+        let class = CLASSES.get(&word).copied();
         self.open.push(Term::new(class.map_or(word, str::to_owned)));
     }
 }
@@ -194,6 +206,13 @@ fn is_in(list: &str, word: &str) -> bool {
         list.get(..at).is_some_and(|before| before.ends_with(' '))
             && list.get(at + word.len()..).is_some_and(|after| after.starts_with(' '))
     })
+}
+
+/// True for a date such as 2025-12-05.
+fn is_iso_date(chunk: &str) -> bool {
+    let parts: Vec<&str> = chunk.split('-').collect();
+    matches!(parts.as_slice(), [year, month, day] if (year.len(), month.len(), day.len()) == (4, 2, 2))
+        && parts.concat().chars().all(|it| it.is_ascii_digit())
 }
 
 fn is_link(chunk: &str) -> bool {
@@ -244,12 +263,13 @@ fn number_class(token: &str) -> &'static str {
     let letters: String = token.chars().filter(|it| it.is_alphabetic()).collect();
     let is_hour = token.chars().take_while(char::is_ascii_digit).count() <= 2;
     match letters.as_str() {
+        "" if digits <= 8 && token.matches('.').count() == 2 => DATE,
         _ if digits >= PHONE_DIGITS_MIN && !token.contains(['/', ':']) => PHONE,
         "h" | "am" | "pm" | "uhr" | "hs" | "hrs" | "uur" | "oclock" if is_hour => TIME,
         "st" | "nd" | "rd" | "th" => DATE,
         "k" | "eur" | "kr" | "usd" | "m" | "x" => AMOUNT,
         "" if token.contains(':') => TIME,
-        "" if token.contains('/') || token.matches('.').count() == 2 => DATE,
+        "" if token.contains('/') => DATE,
         "" if digits == 4 && (token.starts_with("19") || token.starts_with("20")) => YEAR,
         _ => NUMBER,
     }
@@ -312,6 +332,7 @@ mod tests {
         assert_eq!(read("Tuesday at 10 or 3pm"), "<day> at <time> or <time>.");
         assert_eq!(read("Dienstag um 15 Uhr, mardi 14h30"), "<day> um <time> uhr <day> <time>.");
         assert_eq!(read("my number: 06 12 34 56 78"), "my number <phone>.");
+        assert_eq!(read("2025-12-05 jueves 05.12.2025"), "<date> <day> <date>.");
         assert_eq!(read("+1 415 555 0100"), "<phone>.");
         assert_eq!(read("5 people, 20%"), "<number> people <number> <amount>.");
         assert_eq!(read("see https://x.example/a?b=c or a@b.example."), "se <link> or <mail>.");

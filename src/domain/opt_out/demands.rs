@@ -18,7 +18,7 @@ const CERTAIN: &[&str] = &[
     r"(?:withdraw|revoke|never gave|not given|no|did not|didn't|have not|haven't|do not|don't) (?:\w+ )?consent(?:ed)?\b",
     r"(?:right to (?:erasure|be forgotten|object)|data subject|do[ -]not[ -](?:call|contact|mail)|can-?spam|tcpa|under (?:the )?gdpr|article 1[57]|article 21|art\.? ?(?:17|21))",
     r"(?:lose|forget|bin|ditch|delete|drop) (?:my|this|our) (?:number|address|e-?mail|details|contact)",
-    r"(?:don't|dont|do not|never)@(?:bother|pester|hassle|spam|disturb|contact|write|e-?mail|message|text|msg) (?:me|us|this|here)",
+    r"(?:don't|dont|do not|never)(?: ever| please| you| u| dare| even| try to)* (?:bother|pester|hassle|spam|disturb|contact|write|e-?mail|message|text|msg) (?:me|us|this|here)",
     // German
     r"(?:meine|unsere|samtliche|alle|diese|die|meiner|unserer)@(?:daten|adresse|nummer|kontaktdaten|angaben|mailadresse|e-?mail-?adresse)@(?:losch|streich|entfern|sperr|zu losch|getilgt)[a-z]*",
     r"(?:schreib|kontaktier|belastig|meld|schick|send|ruf|stor|behellig)[a-zß]*@(?:nicht|nie|nichts|keine) (?:mehr|wieder|weiter)[a-z]*",
@@ -132,7 +132,7 @@ const OTHER_WAY: &str = concat!(
 );
 /// After a demand, in its sentence.
 pub(super) const OF_THINGS: &str = concat!(
-    r"^[^.!?\n]{0,40}\b(?:pdfs?|info@|april|september|typing|pitching|attachments?|files?|folder|cc|agenda|invoice|old offer|cohort|trial|waiting list|(?:after|before|nach|vor|apres|dopo|despues de|depois das) [0-9]",
+    r"^[^.!?\n]{0,40}\b(?:market|grid|hook|pdfs?|info@|april|september|typing|pitching|attachments?|files?|folder|cc|agenda|invoice|old offer|cohort|trial|waiting list|(?:after|before|nach|vor|apres|dopo|despues de|depois das) [0-9]",
     r"|by mistake|accidentally|anhang|anlage|piece jointe|adjunto|allegato|anexo|bijlage|bilaga|vedlegg|competitor|wettbewerber|concurrent|competencia)\b",
 );
 /// Before a phrase, in its sentence: somebody asks how others opt out, or says the opposite.

@@ -25,7 +25,9 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
         let beside = Beside::of(&text.text, found.start(), found.end());
         let end = found.end() + beside.after.len();
         let is_asked = text.text.get(end..).is_some_and(|rest| rest.starts_with('?'));
-        let is_turned = rules.unmeant.is_match(beside.before)
+        let Beside { wide, before, after } = beside;
+        let is_turned = rules.unmeant.is_match(before)
+            || rules.instructions.cover(wide, before, found.as_str(), after)
             || rules.of_things.is_match(found.as_str())
             || rules.is_meant_otherwise(&beside, text);
         if !is_asked && !is_turned {

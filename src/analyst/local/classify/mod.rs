@@ -21,7 +21,7 @@ use text::Text;
 /// How sure a rule is.
 const BY_RULE: f32 = 0.97;
 /// From this likelihood on, a message is an opt-out.
-const OPTS_OUT_MIN: f32 = 0.6;
+const OPTS_OUT_MIN: f32 = 0.7;
 /// From this likelihood on, a machine's message is an absence notice.
 const ABSENT_MIN: f32 = 0.5;
 /// From this likelihood of an opt-out on, a message gets no tag for which an answer is drafted.
@@ -134,14 +134,11 @@ fn by_weights(likely: &[f32; CLASSES]) -> Classified {
     let of_tags = blacklist.iter().chain(of_tags).copied();
     let best = Sentiment::ALL.into_iter().zip(of_tags).max_by(|a, b| a.1.total_cmp(&b.1));
     let (tag, confidence) = best.unwrap_or((Sentiment::Neutral, 0.0));
-    if *opt_out >= OPTS_OUT_MIN {
-        return Classified { tag: Sentiment::Blacklist, confidence: blacklist[0], opts_out: true };
-    }
     if *opt_out >= DOUBT_MIN && tag.gets_draft() {
         let neutral = likely.last().copied().unwrap_or_default();
         return Classified { tag: Sentiment::Neutral, confidence: neutral, opts_out: false };
     }
-    Classified { tag, confidence, opts_out: false }
+    Classified { tag, confidence, opts_out: *opt_out >= OPTS_OUT_MIN }
 }
 
 #[cfg(test)]

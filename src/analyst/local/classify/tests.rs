@@ -692,7 +692,7 @@ fn a_mailbox_that_is_given_up_is_blacklisted_in_any_language() {
     // A person who says so is heard like any other.
     let person = "I no longer use this address, call me on +1 312 555 0142";
     assert_eq!(classify(&heard(person)), CallRequested);
-    assert_eq!(classify(&heard("We no longer work with agencies")), Neutral);
+    assert_eq!(classify(&heard("We no longer work with agencies")), NotInterested);
 }
 
 #[test]
