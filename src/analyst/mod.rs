@@ -3,12 +3,12 @@
 //! An analyst is given a [`Conversation`] and returns a plain value. It reads nothing else and
 //! writes nothing; its caller decides what to do with the value.
 
-pub mod evaluation;
 pub mod local;
 mod metered;
 pub mod replies;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod understanding;
 
 use crate::domain::{Conversation, LeadView, Medium, Sentiment, outcome::SCORE_REASON_MAX};
 use futures_util::future::BoxFuture;

@@ -143,8 +143,11 @@ fn of_letters(word: &str, all: &mut Collected) {
         marked.char_indices().map(|(at, _)| at).chain([marked.len()]).collect();
     for len in 3..=5 {
         for ends in starts.windows(len + 1) {
-            let letters = marked.get(ends[0]..ends[len]).unwrap_or_default();
-            all.add(Kind::Letters, &[letters], LETTERS);
+            if let [start, .., end] = *ends
+                && let Some(letters) = marked.get(start..end)
+            {
+                all.add(Kind::Letters, &[letters], LETTERS);
+            }
         }
     }
 }
@@ -181,7 +184,8 @@ fn languages(found: &[Vec<FoundPhrase>]) -> u16 {
     }
     let most = counts.iter().copied().fold(0.0, f32::max);
     let limit = most * MOST_OF;
-    (0..16).filter(|at| counts[*at] >= limit).fold(0, |langs, at| langs | (1 << at))
+    let of_most = counts.iter().enumerate().filter(|(_, count)| **count >= limit);
+    of_most.fold(0, |langs, (at, _)| langs | (1 << at))
 }
 
 fn of_concepts(sentences: &[TermSentence], all: &mut Collected) {

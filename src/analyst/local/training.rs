@@ -1,4 +1,4 @@
-//! Learns the weights from labelled replies: a linear model (softmax regression) by AdaGrad.
+//! Learns the weights from labelled replies: a linear model (softmax regression) by `AdaGrad`.
 //!
 //! The same replies give the same weights: there is one thread, no clock, and the order in which
 //! replies are taken comes from a fixed number.
@@ -163,7 +163,7 @@ fn learn_once(examples: &[&Example], order: &mut Order) -> Weights {
     weights
 }
 
-/// One step of AdaGrad: the more a weight has moved, the less it moves.
+/// One step of `AdaGrad`: the more a weight has moved, the less it moves.
 fn step(
     weights: &mut [f32; CLASSES],
     squares: &mut [f32; CLASSES],

@@ -10,9 +10,9 @@ use super::{
 use crate::{
     analyst::{
         Local,
-        evaluation::{Evaluation, Judged, judge},
         local::weights_of,
         replies::{self, LabelledReply},
+        understanding::{JudgedReply, Understanding, judge},
     },
     domain::Medium,
     registry,
@@ -72,12 +72,12 @@ fn train(args: &TrainArgs) -> Result<(), Failure> {
 
 fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let judged = judged(all(&args.files)?)?;
-    let evaluation = Evaluation::of(&judged);
-    if args.json { print_json(&evaluation.document()) } else { print(&evaluation.page()) }
+    let measured = Understanding::of(&judged);
+    if args.json { print_json(&measured.document()) } else { print(&measured.page()) }
 }
 
 /// The verdicts of the analyst.
-fn judged(replies: Vec<LabelledReply>) -> Result<Vec<Judged>, Failure> {
+fn judged(replies: Vec<LabelledReply>) -> Result<Vec<JudgedReply>, Failure> {
     let channels = registry::postroom().channel_directory();
     let with_medium = |reply: LabelledReply| -> Result<(LabelledReply, Medium), Failure> {
         let medium = channels

@@ -2,7 +2,7 @@
 //! analyst says about the replies that were kept apart.
 
 use super::{all, files_in, judged};
-use crate::analyst::evaluation::Evaluation;
+use crate::analyst::understanding::Understanding;
 use std::{env, fs, path::Path};
 
 const MARK: &str = "<!-- From here on the page is made by measuring. -->\n";
@@ -16,7 +16,7 @@ fn the_page_of_understanding_says_what_is_measured() {
     let replies = all(&files).unwrap_or_default();
     assert!(replies.len() > 1_500, "{} replies are there", replies.len());
     let Ok(judged) = judged(replies) else { panic!("no verdicts") };
-    let made = Evaluation::of(&judged).page();
+    let made = Understanding::of(&judged).page();
     let path = root.join("docs/UNDERSTANDING.md");
     let page = fs::read_to_string(&path).expect("the page is there");
     let (by_hand, below) = page.split_once(MARK).expect("the page has its mark");

@@ -181,6 +181,26 @@ const FILLERS: &str = concat!(
     r"|him to|get|click|clicked|hit|press|pressed|choose)){0,6}",
 );
 
+/// What follows a demand that is for a time, a thing or a way only.
+const LIMITED: &str = concat!(
+    r"^(?: (?:it|that|and drive|a|an|anyone|anybody|people|anything|checks?|cheques?",
+    r"|novels?|contracts?|code)\b|(?: (?:me|us|my \w+|this number))?(?: (?:again",
+    r"|back))?,? ?(?:before|until|till|during|between|while|today|tonight|tomorrow",
+    r"|yet|right now|just yet|this week|on (?:mon|tue|wed|thu|fri|sat|sun|weekend",
+    r"|my)|after (?:[0-9]|lunch|work|hours|noon|six|five)|at (?:work|night|[0-9]",
+    r"|home|the office)|unless|(?:[^.!?\n]{0,40} )?instead\b|,? (?:but )?(?:just ",
+    r"|only |better )?(?:e-?mail|text|call|write|message) (?:me|us)\b))",
+);
+
+/// What follows a word of opting out that is part of a name or of a contract.
+const NOUN: &str = concat!(
+    r"^(?:s?[ -](?:rates?|notices?|instructions?|footers?|texts?|wording|lines?|polic(?:y|ies)|clauses?|compliance|mechanisms?)",
+    r"| (?:the |of the )?(?:market|hook|hold|mute|guard|track|balance)",
+    r"| of (?:our|the|my|a|that|this|any) (?:[a-z]+ ){0,2}",
+    r"(?:contract|agreement|plan|lease|deal|policy|program|insurance|coverage)",
+    r"| later| at any time| anytime| any time)\b",
+);
+
 impl Rules {
     fn new() -> Result<Self, regex::Error> {
         Ok(Self {
@@ -240,22 +260,8 @@ impl Rules {
                 r"\b(?:ask|asked|request|prefer|insist|demand|rather|want|wish|appreciate",
                 r"|please)\b",
             ))?,
-            limited: regex(concat!(
-                r"^(?: (?:it|that|and drive|a|an|anyone|anybody|people|anything|checks?|cheques?",
-                r"|novels?|contracts?|code)\b|(?: (?:me|us|my \w+|this number))?(?: (?:again",
-                r"|back))?,? ?(?:before|until|till|during|between|while|today|tonight|tomorrow",
-                r"|yet|right now|just yet|this week|on (?:mon|tue|wed|thu|fri|sat|sun|weekend",
-                r"|my)|after (?:[0-9]|lunch|work|hours|noon|six|five)|at (?:work|night|[0-9]",
-                r"|home|the office)|unless|(?:[^.!?\n]{0,40} )?instead\b|,? (?:but )?(?:just ",
-                r"|only |better )?(?:e-?mail|text|call|write|message) (?:me|us)\b))",
-            ))?,
-            noun: regex(concat!(
-                r"^(?:s?[ -](?:rates?|notices?|instructions?|footers?|texts?|wording|lines?|polic(?:y|ies)|clauses?|compliance|mechanisms?)",
-                r"| (?:the |of the )?(?:market|hook|hold|mute|guard|track|balance)",
-                r"| of (?:our|the|my|a|that|this|any) (?:[a-z]+ ){0,2}",
-                r"(?:contract|agreement|plan|lease|deal|policy|program|insurance|coverage)",
-                r"| later| at any time| anytime| any time)\b",
-            ))?,
+            limited: regex(LIMITED)?,
+            noun: regex(NOUN)?,
             mistaken: regex(
                 r"^[^.!?\n]{0,60}\b(?:by mistake|by accident|accidentally|in error)\b",
             )?,

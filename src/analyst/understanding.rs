@@ -15,18 +15,21 @@ const SHOWN_CHARS: usize = 160;
 
 /// A labelled reply, and what an analyst says that it says.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct JudgedReply {
     /// The reply, with the tag that a person gave.
     pub reply: LabelledReply,
     /// The analyst's answer.
     pub classified: Classified,
 }
 
-impl Judged {
+impl JudgedReply {
     fn is_right(&self) -> bool {
         self.reply.tag == self.classified.tag
     }
 }
+
+/// By what replies are counted together.
+type KeyOfReply = fn(&JudgedReply) -> &str;
 
 /// The analyst's answers to all `replies`, each with the medium that it came over.
 ///
@@ -35,11 +38,11 @@ impl Judged {
 pub async fn judge(
     analyst: &dyn Analyst,
     replies: Vec<(LabelledReply, Medium)>,
-) -> Result<Vec<Judged>, AnalystError> {
+) -> Result<Vec<JudgedReply>, AnalystError> {
     let mut judged = Vec::with_capacity(replies.len());
     for (reply, medium) in replies {
         let classified = analyst.classify(&conversation(&reply), medium).await?;
-        judged.push(Judged { reply, classified });
+        judged.push(JudgedReply { reply, classified });
     }
     Ok(judged)
 }
@@ -94,7 +97,7 @@ pub struct Count {
 }
 
 impl Count {
-    fn of<'a>(judged: impl IntoIterator<Item = &'a Judged>) -> Self {
+    fn of<'a>(judged: impl IntoIterator<Item = &'a JudgedReply>) -> Self {
         judged.into_iter().fold(Self::default(), |count, it| Self {
             all: count.all + 1,
             right: count.right + usize::from(it.is_right()),
@@ -117,13 +120,13 @@ fn percent(part: usize, all: usize) -> String {
 
 /// What was measured.
 #[derive(Clone, Debug)]
-pub struct Evaluation<'a> {
-    judged: &'a [Judged],
+pub struct Understanding<'a> {
+    judged: &'a [JudgedReply],
 }
 
-impl<'a> Evaluation<'a> {
+impl<'a> Understanding<'a> {
     /// Measures these verdicts.
-    pub const fn of(judged: &'a [Judged]) -> Self {
+    pub const fn of(judged: &'a [JudgedReply]) -> Self {
         Self { judged }
     }
 
@@ -134,7 +137,7 @@ impl<'a> Evaluation<'a> {
 
     /// `(opt-outs, those that are found, what is wrongly called one)`.
     pub fn opt_outs(&self) -> (usize, usize, usize) {
-        let count = |is: fn(&&Judged) -> bool| self.judged.iter().filter(is).count();
+        let count = |is: fn(&&JudgedReply) -> bool| self.judged.iter().filter(is).count();
         (
             count(|it| it.reply.opt_out),
             count(|it| it.reply.opt_out && it.classified.opts_out),
@@ -142,8 +145,8 @@ impl<'a> Evaluation<'a> {
         )
     }
 
-    fn by(&self, key: fn(&Judged) -> &str) -> BTreeMap<&'a str, Vec<&'a Judged>> {
-        let mut groups: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
+    fn by(&self, key: fn(&JudgedReply) -> &str) -> BTreeMap<&'a str, Vec<&'a JudgedReply>> {
+        let mut groups: BTreeMap<&str, Vec<&JudgedReply>> = BTreeMap::new();
         for it in self.judged {
             groups.entry(key(it)).or_default().push(it);
         }
@@ -164,9 +167,10 @@ impl<'a> Evaluation<'a> {
         writeln!(page, "| all {} | {} |", all.all, all.percent())?;
         writeln!(page, "| clear ones {} | {} |", clear.all, clear.percent())?;
         let (opt_outs, found, wrong) = self.opt_outs();
-        let drafts = |it: &&Judged| it.reply.opt_out && it.classified.tag.gets_draft();
+        let drafts = |it: &&JudgedReply| it.reply.opt_out && it.classified.tag.gets_draft();
         let drafted = self.judged.iter().filter(drafts).count();
-        let tagged = |it: &&Judged| it.reply.opt_out && it.classified.tag == Sentiment::Blacklist;
+        let tagged =
+            |it: &&JudgedReply| it.reply.opt_out && it.classified.tag == Sentiment::Blacklist;
         let blacklisted = self.judged.iter().filter(tagged).count();
         writeln!(page, "\n| opt-outs | |\n|---|---|\n| there are | {opt_outs} |")?;
         writeln!(page, "| found (recall) | {} |", percent(found, opt_outs))?;
@@ -175,7 +179,7 @@ impl<'a> Evaluation<'a> {
         writeln!(page, "| get a tag for which an answer is drafted | {drafted} |")?;
 
         // Groups
-        let groups: [(&str, fn(&Judged) -> &str); 2] = [
+        let groups: [(&str, KeyOfReply); 2] = [
             ("language", |it| it.reply.lang.as_str()),
             ("channel", |it| it.reply.channel.as_str()),
         ];
@@ -204,7 +208,7 @@ impl<'a> Evaluation<'a> {
         writeln!(page, "| | {} | found |", heads.join(" | "))?;
         writeln!(page, "|---|{}", "---|".repeat(heads.len() + 1))?;
         for row in Sentiment::ALL {
-            let of_row: Vec<&Judged> =
+            let of_row: Vec<&JudgedReply> =
                 self.judged.iter().filter(|it| it.reply.tag == row).collect();
             let cells = Sentiment::ALL.map(|column| {
                 let count = of_row.iter().filter(|it| it.classified.tag == column).count();
@@ -215,9 +219,9 @@ impl<'a> Evaluation<'a> {
         }
 
         // Errors
-        let wrong: Vec<&Judged> = self.judged.iter().filter(|it| !it.is_right()).collect();
+        let wrong: Vec<&JudgedReply> = self.judged.iter().filter(|it| !it.is_right()).collect();
         writeln!(page, "\n{} wrong verdicts:\n", wrong.len())?;
-        for Judged { reply, classified } in wrong {
+        for JudgedReply { reply, classified } in wrong {
             let text: String = reply.text.replace('\n', " / ").chars().take(SHOWN_CHARS).collect();
             let unclear = if reply.clear { "" } else { ", unclear" };
             writeln!(
@@ -239,7 +243,7 @@ impl<'a> Evaluation<'a> {
         let count = |it: Count| json!({"replies": it.all, "right": it.right});
         let (all, clear) = self.tags();
         let (opt_outs, found, wrong) = self.opt_outs();
-        let by = |key: fn(&Judged) -> &str| -> Value {
+        let by = |key: fn(&JudgedReply) -> &str| -> Value {
             let groups = self.by(key).into_iter();
             groups.map(|(name, group)| (name.to_owned(), count(Count::of(group)))).collect()
         };
@@ -257,7 +261,7 @@ impl<'a> Evaluation<'a> {
             .judged
             .iter()
             .filter(|it| !it.is_right())
-            .map(|Judged { reply, classified }| {
+            .map(|JudgedReply { reply, classified }| {
                 json!({
                     "text": reply.text,
                     "lang": reply.lang,
@@ -286,7 +290,7 @@ mod tests {
     use crate::analyst::{Local, replies};
     use futures_util::FutureExt;
 
-    fn judged(lines: &str) -> Vec<Judged> {
+    fn judged(lines: &str) -> Vec<JudgedReply> {
         let replies = replies::read(lines).expect("labelled replies");
         let replies = replies.into_iter().map(|it| (it, Medium::Mail)).collect();
         judge(&Local, replies).now_or_never().expect("no wait").expect("verdicts")
@@ -299,7 +303,7 @@ mod tests {
             "\n",
             r#"{"text":"Unsubscribe","tag":"Neutral","lang":"de","channel":"email","clear":false}"#,
         ));
-        let it = Evaluation::of(&judged);
+        let it = Understanding::of(&judged);
         let (all, clear) = it.tags();
         assert_eq!((all, clear), (Count { all: 2, right: 1 }, Count { all: 1, right: 1 }));
         assert_eq!(it.opt_outs(), (1, 1, 1));
