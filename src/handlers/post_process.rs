@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn tags_that_get_no_draft_get_none() {
         for tag in Sentiment::ALL {
-            let mut it = conversation("any", "whatever you say");
+            let mut it = conversation("any", "Who is this?");
             it.message.sentiment = Some(tag);
             assert_eq!(verdict(&it, TEXT).draft.is_some(), tag.gets_draft(), "{tag:?}");
         }
