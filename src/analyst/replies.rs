@@ -15,7 +15,8 @@ pub struct LabelledReply {
     /// Its tag.
     #[serde(deserialize_with = "tag")]
     pub tag: Sentiment,
-    /// Its language: two letters.
+    /// Its language: two letters; empty if nobody said.
+    #[serde(default)]
     pub lang: String,
     /// Its channel.
     pub channel: String,

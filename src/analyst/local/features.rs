@@ -251,6 +251,9 @@ fn is_negated(concepts: &[(&str, usize, usize)], name: &str, start: usize, len: 
         })
 }
 
+/// Signs that say how others are to be read.
+const KINDS_OF_SIGNS: [&str; 4] = ["demand", "turned", "call", "machine"];
+
 /// What looks like an opt-out.
 fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
     let text = text.get(..text.floor_char_boundary(tokens::READ_MAX)).unwrap_or_default();
@@ -259,8 +262,18 @@ fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
     for sign in &signs {
         all.add(Kind::Sign, &[sign], SIGN);
     }
-    if !signs.is_empty() {
-        all.add(Kind::Signs, &[&signs.join(" "), if is_asked { "?" } else { "." }], SIGN);
+    let few: Vec<&str> = signs.iter().copied().filter(|it| KINDS_OF_SIGNS.contains(it)).collect();
+    if !few.is_empty() {
+        all.add(Kind::Signs, &[&few.join(" "), if is_asked { "?" } else { "." }], SIGN);
+    }
+    let turned = signs.iter().filter(|it| it.ends_with('?')).count();
+    let meant = signs.len() - few.len() - turned;
+    let count = |count: usize| ["0", "1", "2", "3"].get(count).copied().unwrap_or("4");
+    if turned + meant > 0 {
+        all.add(Kind::Signs, &[count(meant), count(turned)], SIGN);
+    }
+    if opt_out::says_so(text) {
+        all.add(Kind::Signs, &["says"], SIGN);
     }
 }
 

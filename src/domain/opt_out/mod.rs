@@ -1,7 +1,9 @@
 //! Finds the words by which a lead opts out (docs/RULES.md OPT-OUT).
 
+mod composed;
 mod demands;
 mod instructions;
+mod parts;
 mod phrases;
 mod words;
 
@@ -30,7 +32,13 @@ pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> O
 /// The texts of all patterns on which [`signs`] depends: weights that were learned with others do
 /// not fit.
 pub fn texts_of_signs() -> String {
-    demands::texts()
+    [demands::texts().as_str(), composed::texts()].concat()
+}
+
+/// True if a text says in plain words that nobody shall write again. This alone is not certain:
+/// somebody has to weigh what else is said.
+pub fn says_so(text: &str) -> bool {
+    phrases::says(&Folded::of(text))
 }
 
 /// What in a text looks like a demand not to be written to again, and what speaks against that: a

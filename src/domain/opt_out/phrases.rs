@@ -1,9 +1,9 @@
 //! Phrases in a text by which somebody opts out.
 
-use super::{demands, instructions::Instructions};
+use super::{composed, demands, instructions::Instructions};
 use crate::domain::fold::Folded;
 use regex::Regex;
-use std::sync::LazyLock;
+use std::{cell::LazyCell, sync::LazyLock};
 
 /// The bytes before and after a phrase in which other words can change its meaning.
 const WINDOW: usize = 120;
@@ -15,9 +15,13 @@ const CANDIDATES_MAX: usize = 1_000;
 /// The first phrase in a text by which somebody opts out, as it is written.
 pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     let rules = RULES.as_ref()?;
+    let around = LazyCell::new(|| composed::Surroundings::of(&text.text));
     for found in rules.strong.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
-        if !rules.is_turned(&beside, found.as_str()) && !rules.is_meant_otherwise(&beside, text) {
+        if !rules.is_turned(&beside, found.as_str())
+            && !rules.is_meant_otherwise(&beside, text)
+            && !around.turn(found.start(), found.as_str())
+        {
             return Some(text.original(found.start(), found.end()));
         }
     }
@@ -29,7 +33,8 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
         let is_turned = rules.unmeant.is_match(before)
             || rules.instructions.cover(wide, before, found.as_str(), after)
             || rules.of_things.is_match(found.as_str())
-            || rules.is_meant_otherwise(&beside, text);
+            || rules.is_meant_otherwise(&beside, text)
+            || around.turn(found.start(), found.as_str());
         if !is_asked && !is_turned {
             return Some(text.original(found.start(), found.end()));
         }
@@ -53,6 +58,22 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     stop.map(|found| text.original(found.start(), found.end()))
 }
 
+/// True if the words of a demand stand together in the text, and nothing beside them turns their
+/// meaning.
+pub(super) fn says(text: &Folded<'_>) -> bool {
+    let Some(rules) = RULES.as_ref() else { return false };
+    composed::demands(&text.text).into_iter().any(|demand| {
+        let (start, end) = (demand.start, demand.end);
+        let beside = Beside::of(&text.text, start, end);
+        let told = text.text.get(start..end).unwrap_or_default();
+        demand.is_certain
+            && !demand.is_turned
+            && !demand.is_asked
+            && !rules.instructions.cover(beside.wide, beside.before, told, beside.after)
+            && !rules.is_meant_otherwise(&beside, text)
+    })
+}
+
 /// What in a text looks like an opt-out, and what beside it speaks against one. Whether it is one,
 /// these signs alone do not say.
 pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
@@ -65,6 +86,7 @@ pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
             || rules.of_things.is_match(found.as_str());
         signs.push(if is_turned { "turned" } else { "demand" });
     }
+    signs.extend(composed::demands(&text.text).into_iter().map(|demand| demand.sign));
     if signs.is_empty() {
         return signs;
     }

@@ -67,6 +67,32 @@ cues! {
         r"^\d{4}-\d{2}-\d{2}",
         r"^\d{1,2}[.-]\d{1,2}[.-]\d{2,4}$",
     ];
+    /// A phone call is asked for, in ten languages.
+    CALL_ME = [
+        r"(?:^|\b(?:please|pls|just|so|and|then|can you|could you) |[,:] ?)(?:call|phone|ring) (?:me|us)
+          (?:$|,| (?:please|pls|when|whenever|on|at|back|asap|now|today|tomorrow|any ?time|instead|
+          first|maybe|if|to discuss|about)\b)",
+        r"(?:^|\b(?:please|pls|just|so|and|then|can you|could you) |[,:] ?)give (?:me|us) a (?:quick )?
+          (?:call|ring|bell|buzz)\b",
+        r"\bruf(?:e|en sie|t)? (?:mich|uns)\b[^,]{0,30}\ban\b",
+        r"\bbitte um (?:einen |kurzen )*(?:an|rück|rueck)ruf\b",
+        r"\br?appel(?:ez|le)[- ](?:moi|nous)\b",
+        r"\b(?:merci|prière) de m'r?appeler\b",
+        r"\bll[aá]m(?:ame|eme|enme|adme|anos|enos)\b",
+        r"\bm[aá]rc(?:ame|eme|enme)\b",
+        r"\b(?:chiam|telefon)(?:ami|atemi)\b",
+        r"\bmi (?:chiami|telefoni)\b",
+        r"\bme ligue?\b",
+        r"\b(?:ligu|telefon)em?-me\b",
+        r"\bbel (?:me|mij|ons)\b",
+        r"\bring (?:till? |upp )?(?:mig|mej|meg|oss)\b",
+    ];
+    /// The call is not wanted, or is none.
+    NO_CALL = [
+        r"\b(?:nicht|nie|ne|pas|no|non|nn|n[aã]o|nunca|niet|nooit|inte|ikke|aldri|aldrig|never|
+          not|stop|video|teams|zoom|meet|urgent|if)\b",
+        r"n't\b",
+    ];
     NOT_A_PHONE = [
         r"[@#$€£%/|]",
         r"www",
@@ -104,6 +130,28 @@ pub(super) fn is_only_a_number(text: &Text) -> bool {
         && (is_marked || digits >= PLAIN_NUMBER_MIN)
         && !DATE.is_match(number.as_str())
         && !NOT_A_PHONE.is_match(&whole)
+}
+
+/// True if the lead asks to be called by phone.
+pub(super) fn asks_for_a_call(text: &Text) -> bool {
+    text.sentences.iter().any(|it| {
+        CALL_ME.find(&it.words).is_some_and(|found| {
+            let before = it.words.get(..found.start()).unwrap_or_default();
+            let clause = before.rsplit([',', ':']).next().unwrap_or_default();
+            let behind = it.words.get(found.end()..).unwrap_or_default();
+            !NO_CALL.is_match(clause) && !NO_CALL.is_match(behind)
+        })
+    })
+}
+
+/// True if the message is short and none of its words says anything in any known language.
+pub(super) fn is_of_unknown_words(new_text: &str) -> bool {
+    let sentences = sentences(new_text);
+    let lexicon = Lexicon::compiled_in();
+    sentences.iter().map(|it| it.tokens.len()).sum::<usize>() <= BARE_MAX
+        && sentences.iter().all(|it| {
+            lexicon.find(&it.tokens).is_empty() && !it.tokens.iter().any(|word| word.is_class())
+        })
 }
 
 /// True if the message is hardly more than a yes, and our last message offers a day and a time.

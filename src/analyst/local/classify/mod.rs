@@ -20,12 +20,16 @@ use text::Text;
 
 /// How sure a rule is.
 const BY_RULE: f32 = 0.97;
+/// How sure a cue is that only stands against unsure weights.
+const BY_CUE: f32 = 0.8;
+/// Below this likelihood, weights give way to a cue.
+const UNSURE_MAX: f32 = 0.6;
 /// From this likelihood on, a message is an opt-out.
 const OPTS_OUT_MIN: f32 = 0.7;
 /// From this likelihood on, a machine's message is an absence notice.
 const ABSENT_MIN: f32 = 0.5;
 /// From this likelihood of an opt-out on, a message gets no tag for which an answer is drafted.
-const DOUBT_MIN: f32 = 0.3;
+const DOUBT_MIN: f32 = 0.12;
 
 /// A message to judge, and what is known about it.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +61,22 @@ pub(super) fn classify(heard: &Heard<'_>) -> Classified {
     if let Some(tag) = certain(heard, &text) {
         return by_rule(tag);
     }
-    by_weights(&likelihoods(heard))
+    let judged = by_weights(&likelihoods(heard));
+    let gives_way = match judged.tag {
+        Sentiment::InformationRequested | Sentiment::Interested | Sentiment::Neutral => true,
+        Sentiment::NotInterested => judged.confidence < UNSURE_MAX,
+        _ => false,
+    };
+    if gives_way && !judged.opts_out && certain::asks_for_a_call(&text) {
+        return Classified { tag: Sentiment::CallRequested, confidence: BY_CUE, opts_out: false };
+    }
+    if judged.tag.gets_draft()
+        && judged.confidence < UNSURE_MAX
+        && certain::is_of_unknown_words(heard.new_text)
+    {
+        return Classified { tag: Sentiment::Neutral, ..judged };
+    }
+    judged
 }
 
 const fn by_rule(tag: Sentiment) -> Classified {

@@ -1,0 +1,303 @@
+//! Finds demands by what they are made of: somebody who is to end, remove or leave alone, and what:
+//! messages, a list, an address, the lead.
+//!
+//! The words are those of `vocabulary.tsv`: a part of speech, a language, and words with `|`
+//! between them. A demand's words must be of one language.
+
+use super::parts::{Part, Reader, Told, Word};
+use std::sync::LazyLock;
+
+/// A found demand: the bytes of its words in the folded text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// The name of its rule, for the learned weights.
+    pub(super) sign: &'static str,
+    /// True if something beside it turns its meaning.
+    pub(super) is_turned: bool,
+    /// True if it is an opt-out unless its meaning is turned.
+    pub(super) is_certain: bool,
+    /// True if its sentence is a question.
+    pub(super) is_asked: bool,
+}
+
+/// What stands around the phrases of a text.
+pub(super) struct Surroundings {
+    sentences: Vec<Told>,
+    calls: bool,
+}
+
+impl Surroundings {
+    pub(super) fn of(text: &str) -> Self {
+        let sentences = READER.read(text);
+        let calls = sentences.iter().any(asks_for_call);
+        Self { sentences, calls }
+    }
+
+    /// True if the phrase at the byte `start` is quoted, is about other people's opting out, or
+    /// refuses messages because a call is asked for.
+    pub(super) fn turn(&self, start: usize, phrase: &str) -> bool {
+        let around = self.sentences.iter().find(|it| {
+            it.words.first().is_some_and(|word| word.start <= start)
+                && it.words.last().is_some_and(|word| start < word.end)
+        });
+        let Some(sentence) = around else { return false };
+        let Some(at) = sentence.words.iter().position(|word| word.end > start) else { return false };
+        let is_own = phrase.split(' ').any(|word| ["me", "us", "my", "our"].contains(&word));
+        let is_removal = ["unsub", "remov", "take", "opt"].iter().any(|it| phrase.starts_with(it));
+        let is_about = || sentence.words.iter().any(|it| it.langs(Part::About) != 0);
+        sentence.words.get(at).is_some_and(|it| it.is_quoted && sentence.words.len() > SHORT_MAX)
+            || (self.calls && !is_removal)
+            || (!is_own && sentence.is_question && is_about())
+            || is_not_said(sentence, at, !0)
+    }
+}
+
+/// What turns the meaning of a demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Something is ended or removed: denied, reported, or a thing.
+    Deed,
+    /// Messages are refused: for a time only.
+    Refusal,
+    /// Nothing.
+    Nothing,
+}
+
+/// Parts that make a demand together.
+struct Rule {
+    /// Its name, and its name if its meaning is turned.
+    names: (&'static str, &'static str),
+    /// The first is the verb.
+    parts: &'static [Part],
+    /// How far from the first the others may be, in words.
+    reach: usize,
+    /// True if the others follow the first.
+    is_ordered: bool,
+    turn: Turn,
+    is_certain: bool,
+    /// True if it holds for a sentence of few words only.
+    is_short: bool,
+}
+
+/// The most words of a short sentence.
+const SHORT_MAX: usize = 4;
+
+const fn rule(
+    names: (&'static str, &'static str),
+    parts: &'static [Part],
+    reach: usize,
+    turn: Turn,
+) -> Rule {
+    Rule { names, parts, reach, is_ordered: false, turn, is_certain: true, is_short: false }
+}
+
+const fn ordered(rule: Rule) -> Rule {
+    Rule { is_ordered: true, ..rule }
+}
+
+const fn short(rule: Rule) -> Rule {
+    Rule { is_short: true, ..rule }
+}
+
+const fn uncertain(rule: Rule) -> Rule {
+    Rule { is_certain: false, ..rule }
+}
+
+use Part::{
+    Alone, Consent, Contact, Data, Forget, Halt, Hear, Insult, Last, Law, Leave, List, Me, More, Msg, My,
+    None as No, Not, Off, Quiet, Remove, Report, SelfDone, Spam, Stop, Take, Unsub, Wish, You,
+};
+use Turn::{Deed, Nothing, Refusal};
+
+const RULES: &[Rule] = &[
+    rule(("unsub", "unsub?"), &[Unsub], 0, Deed),
+    rule(("remove me", "remove me?"), &[Remove, Me], 3, Deed),
+    rule(("take me off", "take me off?"), &[Take, Off, Me, List], 7, Deed),
+    rule(("take my data off", "take my data off?"), &[Take, Off, My, Data], 6, Deed),
+    uncertain(rule(("take me", "take me?"), &[Take, Off, Me], 4, Deed)),
+    short(rule(("remove it", "remove it?"), &[Remove], 0, Deed)),
+    short(rule(("halt", "halt?"), &[Halt], 0, Deed)),
+    uncertain(rule(("take off list", "take off list?"), &[Take, Off, List], 7, Deed)),
+    rule(("remove list", "remove list?"), &[Remove, My, List], 7, Deed),
+    rule(("remove from list", "remove from list?"), &[Remove, Off, List], 7, Deed),
+    rule(("remove data", "remove data?"), &[Remove, My, Data], 5, Deed),
+    uncertain(rule(("remove any data", "remove any data?"), &[Remove, Data], 3, Deed)),
+    rule(("self", "self?"), &[SelfDone], 0, Deed),
+    rule(("quiet", "quiet?"), &[Quiet], 0, Refusal),
+    rule(("not contact more", "not contact more?"), &[Contact, Not, More], 5, Refusal),
+    rule(("not contact me", "not contact me?"), &[Contact, Not, Me], 4, Refusal),
+    rule(("not hear more", "not hear more?"), &[Hear, Not, Wish, More], 8, Refusal),
+    rule(("not hear you", "not hear you?"), &[Hear, Not, Wish, You], 8, Refusal),
+    rule(("not wish msg more", "not wish msg more?"), &[Msg, Not, Wish, More], 7, Refusal),
+    rule(("not wish msg", "not wish msg?"), &[Msg, Not, Wish, You], 7, Refusal),
+    rule(("not hear msg", "not hear msg?"), &[Msg, Not, Wish, Hear], 7, Refusal),
+    rule(("no more msg", "no more msg?"), &[Msg, No, More], 3, Refusal),
+    uncertain(rule(("no msg", "no msg?"), &[Msg, No], 3, Refusal)),
+    ordered(rule(("stop contact", "stop contact?"), &[Stop, Contact], 4, Deed)),
+    ordered(rule(("stop msg", "stop msg?"), &[Stop, Msg], 4, Deed)),
+    rule(("last contact", "last contact?"), &[Last, Contact], 8, Nothing),
+    rule(("last hear", "last hear?"), &[Last, Hear], 8, Nothing),
+    rule(("alone", "alone?"), &[Leave, Alone, Me], 4, Deed),
+    rule(("forget", "forget?"), &[Forget, My, Data], 3, Deed),
+    rule(("law remove", "law remove?"), &[Law, Remove, Data], 14, Nothing),
+    rule(("law contact", "law contact?"), &[Law, Contact, Not], 10, Nothing),
+    uncertain(rule(("law", "law?"), &[Law], 0, Nothing)),
+    rule(("spam report", "spam report?"), &[Spam, Report], 6, Deed),
+    uncertain(rule(("spam", "spam?"), &[Spam], 0, Deed)),
+    uncertain(rule(("report", "report?"), &[Report, You], 3, Deed)),
+    rule(("insult", "insult?"), &[Insult], 0, Nothing),
+    uncertain(rule(("consent", "consent?"), &[Consent, Not], 5, Nothing)),
+    uncertain(rule(("stop", "stop?"), &[Stop], 0, Deed)),
+    uncertain(rule(("never", "never?"), &[Not, More], 3, Refusal)),
+];
+
+static READER: LazyLock<Reader> = LazyLock::new(Reader::compiled_in);
+
+/// The demands in a folded text, and what looks like one.
+pub(super) fn demands(text: &str) -> Vec<Demand> {
+    let mut demands = Vec::new();
+    let sentences = READER.read(text);
+    let calls = sentences.iter().any(asks_for_call);
+    for sentence in &sentences {
+        for rule in RULES {
+            let found = (0..sentence.words.len()).filter_map(|at| rule.at(sentence, at, calls));
+            // One is enough, and one that is not turned says more.
+            let mut best: Option<Demand> = None;
+            for demand in found {
+                if best.is_none_or(|it| it.is_turned) {
+                    best = Some(demand);
+                }
+            }
+            demands.extend(best);
+        }
+    }
+    demands
+}
+
+impl Rule {
+    /// The demand whose first part is the word `at`.
+    fn at(&self, sentence: &Told, at: usize, calls: bool) -> Option<Demand> {
+        let (first, others) = self.parts.split_first()?;
+        let mut langs = sentence.words.get(at)?.langs(*first);
+        if langs == 0 || (self.is_short && sentence.words.len() > SHORT_MAX) {
+            return None;
+        }
+        let mut taken = [at; 4];
+        for (count, part) in others.iter().enumerate() {
+            let place = self.nearest(sentence, at, *part, langs, taken.get(..=count)?)?;
+            langs &= sentence.words.get(place)?.langs(*part);
+            *taken.get_mut(count + 1)? = place;
+        }
+        let taken = taken.get(..self.parts.len())?;
+        let (low, high) = (*taken.iter().min()?, *taken.iter().max()?);
+        let (start, end) = (sentence.words.get(low)?.start, sentence.words.get(high)?.end);
+        let is_turned = match self.turn {
+            Turn::Deed => is_no_deed(sentence, at, langs, taken),
+            Turn::Refusal => is_limited(sentence, low, high, langs),
+            Turn::Nothing => sentence.is_question,
+        };
+        let is_of_messages = self.turn == Turn::Refusal || self.parts.contains(&Stop);
+        let is_turned = is_turned
+            || (calls && is_of_messages)
+            || sentence.words.get(at).is_some_and(|it| it.is_quoted)
+            || is_not_said(sentence, low, langs);
+        let is_asked = sentence.is_question
+            && !(self.turn == Turn::Deed && [Me, My].iter().any(|it| self.parts.contains(it)));
+        Some(Demand {
+            start,
+            end,
+            sign: if is_turned { self.names.1 } else { self.names.0 },
+            is_turned,
+            is_certain: self.is_certain,
+            is_asked,
+        })
+    }
+
+    fn nearest(
+        &self,
+        sentence: &Told,
+        at: usize,
+        part: Part,
+        langs: u16,
+        taken: &[usize],
+    ) -> Option<usize> {
+        let is_it = |place: &usize| {
+            !taken.contains(place)
+                && sentence.words.get(*place).is_some_and(|word| word.langs(part) & langs != 0)
+        };
+        (1..=self.reach)
+            .flat_map(|far| {
+                let before = at.checked_sub(far).filter(|_| !self.is_ordered);
+                [Some(at + far), before].into_iter().flatten()
+            })
+            .find(is_it)
+    }
+}
+
+/// True if what the verb `at` says is denied, told of oneself or of others, or done to a thing.
+fn is_no_deed(sentence: &Told, at: usize, langs: u16, taken: &[usize]) -> bool {
+    let is = |word: Option<&Word>, part| word.is_some_and(|it| it.langs(part) & langs != 0);
+    let mut is_near = true;
+    for far in 1..=3 {
+        let Some(place) = at.checked_sub(far) else { break };
+        let word = sentence.words.get(place);
+        let next = sentence.words.get(place + 1);
+        if next.is_some_and(|it| it.is_after_mark) || is(word, Part::Calm) {
+            break;
+        }
+        if is(word, Not) && !taken.contains(&place) {
+            return true;
+        }
+        if is(word, Wish) {
+            is_near = false;
+        }
+        if far <= 2 && is_near && is(word, Part::Me1) {
+            return true;
+        }
+    }
+    let of_thing = (at + 1..=at + 4).any(|place| {
+        is(sentence.words.get(place), Part::Thing) && !taken.contains(&place)
+    });
+    let is_about = sentence.words.iter().any(|word| is(Some(word), Part::About));
+    of_thing || (is_about && (sentence.is_question || taken.len() < 3))
+}
+
+/// True if a refusal holds for a time or a way only, or says that something is not needed.
+fn is_limited(sentence: &Told, first: usize, last: usize, langs: u16) -> bool {
+    let of = |part| move |word: &Word| word.langs(part) & langs != 0;
+    let behind = sentence.words.get(last + 1..).unwrap_or_default();
+    let before = sentence.words.get(first.saturating_sub(3)..=last).unwrap_or_default();
+    behind.iter().take(5).any(of(Part::Limit)) || before.iter().any(of(Part::Need))
+}
+
+/// True if the sentence denies that the demand is said: "I am not saying that …".
+fn is_not_said(sentence: &Told, first: usize, langs: u16) -> bool {
+    let before = sentence.words.get(first.saturating_sub(9)..first).unwrap_or_default();
+    let is = |word: &Word, part| word.langs(part) & langs != 0;
+    before.iter().enumerate().any(|(at, word)| {
+        let near = before.get(at.saturating_sub(3)..(at + 4).min(before.len()));
+        is(word, Part::Say) && near.unwrap_or_default().iter().any(|it| is(it, Not))
+    })
+}
+
+/// True if a call is asked for: other ways are refused only for its sake.
+fn asks_for_call(sentence: &Told) -> bool {
+    sentence.words.iter().enumerate().any(|(at, word)| {
+        let langs = word.langs(Part::Call);
+        let is = |it: &Word, parts: &[Part]| parts.iter().any(|part| it.langs(*part) & langs != 0);
+        let before = sentence.words.get(at.saturating_sub(4)..at).unwrap_or_default();
+        let behind = sentence.words.get(at + 1..).unwrap_or_default();
+        let cut = before.iter().rposition(|it| it.is_after_mark).unwrap_or(0);
+        let is_cut = word.is_after_mark;
+        langs != 0
+            && (is_cut || !before.iter().skip(cut).any(|it| is(it, &[Not, No, Stop, Part::Me1])))
+            && !behind.iter().take(4).any(|it| is(it, &[Not, More]))
+    })
+}
+
+/// All words of demands.
+pub(super) const fn texts() -> &'static str {
+    super::parts::VOCABULARY
+}
