@@ -12,11 +12,15 @@ const WRITE: &str = "POSTROOM_WRITE_PAGES";
 #[test]
 fn the_page_of_understanding_says_what_is_measured() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = files_in(&root.join("tests/replies/apart")).unwrap_or_default();
-    let replies = all(&files).unwrap_or_default();
-    assert!(replies.len() > 1_500, "{} replies are there", replies.len());
-    let Ok(judged) = judged(replies) else { panic!("no verdicts") };
-    let made = Understanding::of(&judged).page();
+    let measured = |set: &str, least: usize| {
+        let files = files_in(&root.join("tests/replies").join(set)).unwrap_or_default();
+        let replies = all(&files).unwrap_or_default();
+        assert!(replies.len() >= least, "{set}: {} replies are there", replies.len());
+        let Ok(judged) = judged(replies) else { panic!("no verdicts") };
+        Understanding::of(&judged).page()
+    };
+    let (apart, later) = (measured("apart", 1_500), measured("later", 400));
+    let made = format!("## The set `apart`\n\n{apart}\n## The set `later`\n\n{later}");
     let path = root.join("docs/UNDERSTANDING.md");
     let page = fs::read_to_string(&path).expect("the page is there");
     let (by_hand, below) = page.split_once(MARK).expect("the page has its mark");

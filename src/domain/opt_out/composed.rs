@@ -4,12 +4,12 @@
 //! The words are those of `vocabulary.tsv`: a part of speech, a language, and words with `|`
 //! between them. A demand's words must be of one language.
 
-use super::parts::{Part, Reader, Told, Word};
+use super::parts::{DemandPart, DemandReader, DemandSentence, DemandWord};
 use std::sync::LazyLock;
 
 /// A found demand: the bytes of its words in the folded text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Demand {
+pub(super) struct FoundDemand {
     pub(super) start: usize,
     pub(super) end: usize,
     /// The name of its rule, for the learned weights.
@@ -24,7 +24,7 @@ pub(super) struct Demand {
 
 /// What stands around the phrases of a text.
 pub(super) struct Surroundings {
-    sentences: Vec<Told>,
+    sentences: Vec<DemandSentence>,
     calls: bool,
 }
 
@@ -43,10 +43,12 @@ impl Surroundings {
                 && it.words.last().is_some_and(|word| start < word.end)
         });
         let Some(sentence) = around else { return false };
-        let Some(at) = sentence.words.iter().position(|word| word.end > start) else { return false };
+        let Some(at) = sentence.words.iter().position(|word| word.end > start) else {
+            return false;
+        };
         let is_own = phrase.split(' ').any(|word| ["me", "us", "my", "our"].contains(&word));
         let is_removal = ["unsub", "remov", "take", "opt"].iter().any(|it| phrase.starts_with(it));
-        let is_about = || sentence.words.iter().any(|it| it.langs(Part::About) != 0);
+        let is_about = || sentence.words.iter().any(|it| it.langs(DemandPart::About) != 0);
         sentence.words.get(at).is_some_and(|it| it.is_quoted && sentence.words.len() > SHORT_MAX)
             || (self.calls && !is_removal)
             || (!is_own && sentence.is_question && is_about())
@@ -56,7 +58,7 @@ impl Surroundings {
 
 /// What turns the meaning of a demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum DemandTurn {
     /// Something is ended or removed: denied, reported, or a thing.
     Deed,
     /// Messages are refused: for a time only.
@@ -66,16 +68,16 @@ enum Turn {
 }
 
 /// Parts that make a demand together.
-struct Rule {
+struct DemandRule {
     /// Its name, and its name if its meaning is turned.
     names: (&'static str, &'static str),
     /// The first is the verb.
-    parts: &'static [Part],
+    parts: &'static [DemandPart],
     /// How far from the first the others may be, in words.
     reach: usize,
     /// True if the others follow the first.
     is_ordered: bool,
-    turn: Turn,
+    turn: DemandTurn,
     is_certain: bool,
     /// True if it holds for a sentence of few words only.
     is_short: bool,
@@ -86,32 +88,33 @@ const SHORT_MAX: usize = 4;
 
 const fn rule(
     names: (&'static str, &'static str),
-    parts: &'static [Part],
+    parts: &'static [DemandPart],
     reach: usize,
-    turn: Turn,
-) -> Rule {
-    Rule { names, parts, reach, is_ordered: false, turn, is_certain: true, is_short: false }
+    turn: DemandTurn,
+) -> DemandRule {
+    DemandRule { names, parts, reach, is_ordered: false, turn, is_certain: true, is_short: false }
 }
 
-const fn ordered(rule: Rule) -> Rule {
-    Rule { is_ordered: true, ..rule }
+const fn ordered(rule: DemandRule) -> DemandRule {
+    DemandRule { is_ordered: true, ..rule }
 }
 
-const fn short(rule: Rule) -> Rule {
-    Rule { is_short: true, ..rule }
+const fn short(rule: DemandRule) -> DemandRule {
+    DemandRule { is_short: true, ..rule }
 }
 
-const fn uncertain(rule: Rule) -> Rule {
-    Rule { is_certain: false, ..rule }
+const fn uncertain(rule: DemandRule) -> DemandRule {
+    DemandRule { is_certain: false, ..rule }
 }
 
-use Part::{
-    Alone, Consent, Contact, Data, Forget, Halt, Hear, Insult, Last, Law, Leave, List, Me, More, Msg, My,
-    None as No, Not, Off, Quiet, Remove, Report, SelfDone, Spam, Stop, Take, Unsub, Wish, You,
+use DemandPart::{
+    Alone, Consent, Contact, Data, Forget, Halt, Hear, Insult, Last, Law, Leave, List, Me, More,
+    Msg, My, None as No, Not, Off, Quiet, Remove, Report, SelfDone, Spam, Stop, Take, Unsub, Wish,
+    You,
 };
-use Turn::{Deed, Nothing, Refusal};
+use DemandTurn::{Deed, Nothing, Refusal};
 
-const RULES: &[Rule] = &[
+const RULES: &[DemandRule] = &[
     rule(("unsub", "unsub?"), &[Unsub], 0, Deed),
     rule(("remove me", "remove me?"), &[Remove, Me], 3, Deed),
     rule(("take me off", "take me off?"), &[Take, Off, Me, List], 7, Deed),
@@ -153,10 +156,10 @@ const RULES: &[Rule] = &[
     uncertain(rule(("never", "never?"), &[Not, More], 3, Refusal)),
 ];
 
-static READER: LazyLock<Reader> = LazyLock::new(Reader::compiled_in);
+static READER: LazyLock<DemandReader> = LazyLock::new(DemandReader::compiled_in);
 
 /// The demands in a folded text, and what looks like one.
-pub(super) fn demands(text: &str) -> Vec<Demand> {
+pub(super) fn demands(text: &str) -> Vec<FoundDemand> {
     let mut demands = Vec::new();
     let sentences = READER.read(text);
     let calls = sentences.iter().any(asks_for_call);
@@ -164,7 +167,7 @@ pub(super) fn demands(text: &str) -> Vec<Demand> {
         for rule in RULES {
             let found = (0..sentence.words.len()).filter_map(|at| rule.at(sentence, at, calls));
             // One is enough, and one that is not turned says more.
-            let mut best: Option<Demand> = None;
+            let mut best: Option<FoundDemand> = None;
             for demand in found {
                 if best.is_none_or(|it| it.is_turned) {
                     best = Some(demand);
@@ -176,9 +179,9 @@ pub(super) fn demands(text: &str) -> Vec<Demand> {
     demands
 }
 
-impl Rule {
+impl DemandRule {
     /// The demand whose first part is the word `at`.
-    fn at(&self, sentence: &Told, at: usize, calls: bool) -> Option<Demand> {
+    fn at(&self, sentence: &DemandSentence, at: usize, calls: bool) -> Option<FoundDemand> {
         let (first, others) = self.parts.split_first()?;
         let mut langs = sentence.words.get(at)?.langs(*first);
         if langs == 0 || (self.is_short && sentence.words.len() > SHORT_MAX) {
@@ -194,18 +197,18 @@ impl Rule {
         let (low, high) = (*taken.iter().min()?, *taken.iter().max()?);
         let (start, end) = (sentence.words.get(low)?.start, sentence.words.get(high)?.end);
         let is_turned = match self.turn {
-            Turn::Deed => is_no_deed(sentence, at, langs, taken),
-            Turn::Refusal => is_limited(sentence, low, high, langs),
-            Turn::Nothing => sentence.is_question,
+            Deed => is_no_deed(sentence, at, langs, taken),
+            Refusal => is_limited(sentence, low, high, langs),
+            Nothing => sentence.is_question,
         };
-        let is_of_messages = self.turn == Turn::Refusal || self.parts.contains(&Stop);
+        let is_of_messages = self.turn == Refusal || self.parts.contains(&Stop);
         let is_turned = is_turned
             || (calls && is_of_messages)
             || sentence.words.get(at).is_some_and(|it| it.is_quoted)
             || is_not_said(sentence, low, langs);
         let is_asked = sentence.is_question
-            && !(self.turn == Turn::Deed && [Me, My].iter().any(|it| self.parts.contains(it)));
-        Some(Demand {
+            && !(self.turn == Deed && [Me, My].iter().any(|it| self.parts.contains(it)));
+        Some(FoundDemand {
             start,
             end,
             sign: if is_turned { self.names.1 } else { self.names.0 },
@@ -217,9 +220,9 @@ impl Rule {
 
     fn nearest(
         &self,
-        sentence: &Told,
+        sentence: &DemandSentence,
         at: usize,
-        part: Part,
+        part: DemandPart,
         langs: u16,
         taken: &[usize],
     ) -> Option<usize> {
@@ -237,14 +240,14 @@ impl Rule {
 }
 
 /// True if what the verb `at` says is denied, told of oneself or of others, or done to a thing.
-fn is_no_deed(sentence: &Told, at: usize, langs: u16, taken: &[usize]) -> bool {
-    let is = |word: Option<&Word>, part| word.is_some_and(|it| it.langs(part) & langs != 0);
+fn is_no_deed(sentence: &DemandSentence, at: usize, langs: u16, taken: &[usize]) -> bool {
+    let is = |word: Option<&DemandWord>, part| word.is_some_and(|it| it.langs(part) & langs != 0);
     let mut is_near = true;
     for far in 1..=3 {
         let Some(place) = at.checked_sub(far) else { break };
         let word = sentence.words.get(place);
         let next = sentence.words.get(place + 1);
-        if next.is_some_and(|it| it.is_after_mark) || is(word, Part::Calm) {
+        if next.is_some_and(|it| it.is_after_mark) || is(word, DemandPart::Calm) {
             break;
         }
         if is(word, Not) && !taken.contains(&place) {
@@ -253,46 +256,75 @@ fn is_no_deed(sentence: &Told, at: usize, langs: u16, taken: &[usize]) -> bool {
         if is(word, Wish) {
             is_near = false;
         }
-        if far <= 2 && is_near && is(word, Part::Me1) {
+        if far <= 2 && is_near && is(word, DemandPart::Speaker) {
             return true;
         }
     }
-    let of_thing = (at + 1..=at + 4).any(|place| {
-        is(sentence.words.get(place), Part::Thing) && !taken.contains(&place)
-    });
-    let is_about = sentence.words.iter().any(|word| is(Some(word), Part::About));
+    if is_denied_behind(sentence, at, langs, taken) || is_told_to_leave(sentence, at, langs) {
+        return true;
+    }
+    let of_thing = (at + 1..=at + 4)
+        .any(|place| is(sentence.words.get(place), DemandPart::Thing) && !taken.contains(&place));
+    let is_about = sentence.words.iter().any(|word| is(Some(word), DemandPart::About));
     of_thing || (is_about && (sentence.is_question || taken.len() < 3))
 }
 
+/// Languages that deny a verb behind it: German, Dutch, Swedish, Danish, Norwegian.
+const DENY_BEHIND: u16 = 0b11_1100_0010;
+/// Languages that say "let be" for "do not": Swedish, Danish, Norwegian.
+const LET_BE: u16 = 0b11_1000_0000;
+
+/// True if the verb is denied behind it: "löschen Sie mich bitte nicht".
+fn is_denied_behind(sentence: &DemandSentence, at: usize, langs: u16, taken: &[usize]) -> bool {
+    let behind = sentence.words.iter().enumerate().skip(at + 1).take(5);
+    let clause = behind.take_while(|(_, word)| {
+        let is_other = [Contact, Hear, Wish].iter().any(|it| word.langs(*it) & langs != 0);
+        !word.is_after_mark && !is_other
+    });
+    let mut denials = clause.filter(|(place, _)| !taken.contains(place));
+    denials.any(|(_, word)| word.langs(Not) & langs & DENY_BEHIND != 0)
+}
+
+/// True if the deed is to be left: "lad være med at tage mig af listen".
+fn is_told_to_leave(sentence: &DemandSentence, at: usize, langs: u16) -> bool {
+    let is_verb = |word: &DemandWord| [Remove, Take, Unsub].iter().any(|it| word.langs(*it) != 0);
+    let before = sentence.words.get(at.saturating_sub(5)..at).unwrap_or_default();
+    sentence.words.get(at).is_some_and(is_verb)
+        && before.iter().any(|word| word.langs(Stop) & langs & LET_BE != 0)
+}
+
 /// True if a refusal holds for a time or a way only, or says that something is not needed.
-fn is_limited(sentence: &Told, first: usize, last: usize, langs: u16) -> bool {
-    let of = |part| move |word: &Word| word.langs(part) & langs != 0;
+fn is_limited(sentence: &DemandSentence, first: usize, last: usize, langs: u16) -> bool {
+    let of = |part| move |word: &DemandWord| word.langs(part) & langs != 0;
     let behind = sentence.words.get(last + 1..).unwrap_or_default();
     let before = sentence.words.get(first.saturating_sub(3)..=last).unwrap_or_default();
-    behind.iter().take(5).any(of(Part::Limit)) || before.iter().any(of(Part::Need))
+    behind.iter().take(5).any(of(DemandPart::Limit)) || before.iter().any(of(DemandPart::Need))
 }
 
 /// True if the sentence denies that the demand is said: "I am not saying that …".
-fn is_not_said(sentence: &Told, first: usize, langs: u16) -> bool {
+fn is_not_said(sentence: &DemandSentence, first: usize, langs: u16) -> bool {
     let before = sentence.words.get(first.saturating_sub(9)..first).unwrap_or_default();
-    let is = |word: &Word, part| word.langs(part) & langs != 0;
+    let is = |word: &DemandWord, part| word.langs(part) & langs != 0;
     before.iter().enumerate().any(|(at, word)| {
         let near = before.get(at.saturating_sub(3)..(at + 4).min(before.len()));
-        is(word, Part::Say) && near.unwrap_or_default().iter().any(|it| is(it, Not))
+        is(word, DemandPart::Say) && near.unwrap_or_default().iter().any(|it| is(it, Not))
     })
 }
 
 /// True if a call is asked for: other ways are refused only for its sake.
-fn asks_for_call(sentence: &Told) -> bool {
+fn asks_for_call(sentence: &DemandSentence) -> bool {
     sentence.words.iter().enumerate().any(|(at, word)| {
-        let langs = word.langs(Part::Call);
-        let is = |it: &Word, parts: &[Part]| parts.iter().any(|part| it.langs(*part) & langs != 0);
+        let langs = word.langs(DemandPart::Call);
+        let is = |it: &DemandWord, parts: &[DemandPart]| {
+            parts.iter().any(|part| it.langs(*part) & langs != 0)
+        };
         let before = sentence.words.get(at.saturating_sub(4)..at).unwrap_or_default();
         let behind = sentence.words.get(at + 1..).unwrap_or_default();
         let cut = before.iter().rposition(|it| it.is_after_mark).unwrap_or(0);
         let is_cut = word.is_after_mark;
         langs != 0
-            && (is_cut || !before.iter().skip(cut).any(|it| is(it, &[Not, No, Stop, Part::Me1])))
+            && (is_cut
+                || !before.iter().skip(cut).any(|it| is(it, &[Not, No, Stop, DemandPart::Speaker])))
             && !behind.iter().take(4).any(|it| is(it, &[Not, More]))
     })
 }
@@ -300,4 +332,55 @@ fn asks_for_call(sentence: &Told) -> bool {
 /// All words of demands.
 pub(super) const fn texts() -> &'static str {
     super::parts::VOCABULARY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::folded;
+
+    fn says(text: &str) -> bool {
+        let all = demands(&folded(text));
+        all.iter().any(|it| it.is_certain && !it.is_turned && !it.is_asked)
+    }
+
+    #[test]
+    fn demands_are_found_by_their_parts_in_ten_languages() {
+        for text in [
+            "Kindly delete every trace of my address from your records.",
+            "Could you take me off this mailing list?",
+            "This is the last time I want to hear from you.",
+            "Ich möchte von Ihnen keine weiteren Nachrichten erhalten.",
+            "Bitte loeschen Sie meine Adresse.",
+            "Veuillez retirer notre adresse de vos fichiers.",
+            "Je ne souhaite plus recevoir vos messages.",
+            "No quiero recibir más correos de ustedes.",
+            "Quítenme de su lista.",
+            "Non desidero ricevere altre comunicazioni da voi.",
+            "Não quero receber mais mensagens de vocês.",
+            "Verwijder mijn gegevens uit jullie bestand.",
+            "Ta bort mig från listan.",
+            "Jeg ønsker ikke at modtage flere mails fra jer.",
+            "Slett nummeret mitt.",
+        ] {
+            assert!(says(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_a_demand_turns_it() {
+        for text in [
+            "Please remove the attachment and send it again.",
+            "I am not saying that you shall not contact me again.",
+            "My note \"never contact me again\" was for the other firm.",
+            "Löschen Sie mich bitte nicht!",
+            "Lad være med at tage mig af listen.",
+            "Nehmen Sie Punkt 3 aus der Liste.",
+            "Ne me retirez pas de la liste.",
+            "No mail please, call me on 555 0142.",
+            "Sluta inte skriva.",
+        ] {
+            assert!(!says(text), "{text}");
+        }
+    }
 }

@@ -20,8 +20,8 @@ macro_rules! parts {
         /// What a word may be in a demand.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
-        pub(super) enum Part { $($name,)* }
-        const NAMES: &[(&str, Part)] = &[$(($text, Part::$name),)*];
+        pub(super) enum DemandPart { $($name,)* }
+        const NAMES: &[(&str, DemandPart)] = &[$(($text, DemandPart::$name),)*];
     };
 }
 
@@ -31,14 +31,14 @@ parts! {
     List = "list", Data = "data", Wish = "wish", Hear = "hear", You = "you", Last = "last",
     Leave = "leave", Alone = "alone", SelfDone = "selfdone", Quiet = "quiet", Forget = "forget",
     Law = "law", Spam = "spam", Report = "report", Insult = "insult", Consent = "consent",
-    Thing = "thing", About = "about", Me1 = "self", Limit = "limit", Calm = "calm",
+    Thing = "thing", About = "about", Speaker = "self", Limit = "limit", Calm = "calm",
     Say = "say", Need = "need", Call = "call", Halt = "halt",
 }
 const PARTS: usize = 37;
 
 /// A word of a sentence.
 #[derive(Debug)]
-pub(super) struct Word {
+pub(super) struct DemandWord {
     /// Its bytes in the folded text.
     pub(super) start: usize,
     pub(super) end: usize,
@@ -50,29 +50,29 @@ pub(super) struct Word {
     langs: [u16; PARTS],
 }
 
-impl Word {
+impl DemandWord {
     /// The languages in which it is that part: a bit each.
-    pub(super) fn langs(&self, part: Part) -> u16 {
+    pub(super) fn langs(&self, part: DemandPart) -> u16 {
         self.langs.get(part as usize).copied().unwrap_or_default()
     }
 }
 
 /// A sentence.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) words: Vec<Word>,
+pub(super) struct DemandSentence {
+    pub(super) words: Vec<DemandWord>,
     pub(super) is_question: bool,
 }
 
 #[derive(Debug)]
-enum Piece {
+enum PhrasePiece {
     Word(String),
     Start(String),
     End(String),
     Any,
 }
 
-impl Piece {
+impl PhrasePiece {
     fn of(text: &str) -> Self {
         match (text.strip_prefix('*'), text.strip_suffix('*')) {
             (Some(""), _) => Self::Any,
@@ -93,22 +93,22 @@ impl Piece {
 }
 
 #[derive(Debug)]
-struct Entry {
-    pieces: Vec<Piece>,
-    part: Part,
+struct VocabularyEntry {
+    pieces: Vec<PhrasePiece>,
+    part: DemandPart,
     langs: u16,
 }
 
 /// Reads texts by the vocabulary.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct DemandReader {
     /// Entries, by the first two letters of their first word.
-    by_start: HashMap<[char; 2], Vec<Entry>>,
+    by_start: HashMap<[char; 2], Vec<VocabularyEntry>>,
     /// Entries whose first word is known by its end.
-    by_end: Vec<Entry>,
+    by_end: Vec<VocabularyEntry>,
 }
 
-impl Reader {
+impl DemandReader {
     pub(super) fn compiled_in() -> Self {
         let mut reader = Self::default();
         for line in VOCABULARY.lines() {
@@ -127,12 +127,12 @@ impl Reader {
         reader
     }
 
-    fn add(&mut self, phrase: &str, part: Part, langs: u16) {
+    fn add(&mut self, phrase: &str, part: DemandPart, langs: u16) {
         let texts: Vec<String> = split(phrase, true).map(|(_, text)| text.to_owned()).collect();
-        let pieces: Vec<Piece> = texts.iter().map(|it| Piece::of(it)).collect();
-        let entry = |pieces| Entry { pieces, part, langs };
+        let pieces: Vec<PhrasePiece> = texts.iter().map(|it| PhrasePiece::of(it)).collect();
+        let entry = |pieces| VocabularyEntry { pieces, part, langs };
         match pieces.first() {
-            Some(Piece::Word(it) | Piece::Start(it)) => {
+            Some(PhrasePiece::Word(it) | PhrasePiece::Start(it)) => {
                 self.by_start.entry(start_of(it)).or_default().push(entry(pieces));
             }
             Some(_) => self.by_end.push(entry(pieces)),
@@ -141,8 +141,8 @@ impl Reader {
     }
 
     /// The sentences of a folded text.
-    pub(super) fn read(&self, text: &str) -> Vec<Told> {
-        let mut all = vec![Told::default()];
+    pub(super) fn read(&self, text: &str) -> Vec<DemandSentence> {
+        let mut all = vec![DemandSentence::default()];
         let mut line_start = 0;
         let mut is_after_mark = false;
         let mut is_quoted = false;
@@ -154,7 +154,14 @@ impl Reader {
                     let (start, end) = (at, at + piece.len());
                     let text = squashed(piece);
                     let langs = [0; PARTS];
-                    sentence.words.push(Word { start, end, is_after_mark, is_quoted, text, langs });
+                    sentence.words.push(DemandWord {
+                        start,
+                        end,
+                        is_after_mark,
+                        is_quoted,
+                        text,
+                        langs,
+                    });
                 }
                 is_after_mark = false;
                 continue;
@@ -175,7 +182,7 @@ impl Reader {
             if let Some(sentence) = all.last_mut().filter(|_| is_end) {
                 sentence.is_question |= piece == "?";
                 if !sentence.words.is_empty() {
-                    all.push(Told::default());
+                    all.push(DemandSentence::default());
                 }
             }
         }
@@ -184,19 +191,17 @@ impl Reader {
     }
 
     /// Says of each word what parts it may be.
-    fn mark(&self, sentence: &mut Told) {
+    fn mark(&self, sentence: &mut DemandSentence) {
         for at in 0..sentence.words.len() {
             let Some(rest) = sentence.words.get(at..) else { continue };
             let Some(first) = rest.first() else { continue };
             let of_start = self.by_start.get(&start_of(&first.text)).into_iter().flatten();
-            let of_one = start_of(&first.text);
-            let of_one = self.by_start.get(&[of_one[0], ' ']).into_iter().flatten();
-            let is_there = |entry: &&Entry| {
+            let is_there = |entry: &&VocabularyEntry| {
                 entry.pieces.len() <= rest.len()
                     && entry.pieces.iter().zip(rest).all(|(piece, word)| piece.is(&word.text))
             };
-            let all = of_start.chain(of_one.filter(|_| first.text.len() > 1)).chain(&self.by_end);
-            let found: Vec<(Part, u16)> =
+            let all = of_start.chain(&self.by_end);
+            let found: Vec<(DemandPart, u16)> =
                 all.filter(is_there).map(|entry| (entry.part, entry.langs)).collect();
             let Some(word) = sentence.words.get_mut(at) else { continue };
             for (part, langs) in found {
@@ -234,7 +239,8 @@ fn split(text: &str, is_vocabulary: bool) -> impl Iterator<Item = (usize, &str)>
             let mut word = rest.get(..len)?;
             // "e-mail" is one word.
             if word == "e" && rest.get(1..5) == Some("-mai") {
-                let end = rest.get(2..)?.find(|it: char| !is_in(it)).map_or(rest.len(), |it| it + 2);
+                let end =
+                    rest.get(2..)?.find(|it: char| !is_in(it)).map_or(rest.len(), |it| it + 2);
                 at += end;
                 return Some((start + 2, rest.get(2..end)?));
             }
