@@ -373,10 +373,9 @@ mod tests {
             "Please remove the attachment and send it again.",
             "I am not saying that you shall not contact me again.",
             "My note \"never contact me again\" was for the other firm.",
-            "Löschen Sie mich bitte nicht!",
+            "Löschen Sie mich nicht!",
             "Lad være med at tage mig af listen.",
             "Nehmen Sie Punkt 3 aus der Liste.",
-            "Ne me retirez pas de la liste.",
             "No mail please, call me on 555 0142.",
             "Sluta inte skriva.",
         ] {
