@@ -19,6 +19,7 @@ pub mod labelled_examples;
 pub mod lead_identities;
 pub mod leads;
 pub mod messages;
+pub mod model_calls;
 pub mod nodes;
 pub mod operations;
 pub mod pool_overrides;

@@ -46,6 +46,7 @@ mod m20261128_000010_job_channel;
 mod m20261128_000011_tuning;
 mod m20261128_000012_deliveries_listed;
 mod m20261128_000013_drafts_listed;
+mod m20261128_000014_model_calls;
 mod m20261128_000015_sending;
 mod m20261128_000016_opt_outs;
 mod m20261128_000017_labelled_examples;
@@ -74,6 +75,7 @@ pub const TABLES: &[&str] = &[
     "leases",
     "message_keys",
     "messages",
+    "model_calls",
     "nodes",
     "operations",
     "opt_outs",
@@ -104,6 +106,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000011_tuning::Migration),
             Box::new(m20261128_000012_deliveries_listed::Migration),
             Box::new(m20261128_000013_drafts_listed::Migration),
+            Box::new(m20261128_000014_model_calls::Migration),
             Box::new(m20261128_000015_sending::Migration),
             Box::new(m20261128_000016_opt_outs::Migration),
             Box::new(m20261128_000017_labelled_examples::Migration),

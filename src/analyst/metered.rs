@@ -1,6 +1,9 @@
 //! Times and counts the answers of any analyst.
 
-use super::{Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Score};
+use super::{
+    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    EvaluationRequest, Score,
+};
 use crate::{
     domain::{Conversation, Medium},
     telemetry::metrics::Metrics,
@@ -29,6 +32,7 @@ impl<A: Analyst> Metered<A> {
                 Ok(_) => "ok",
                 Err(AnalystError::Away(_)) => "away",
                 Err(AnalystError::Unusable(_)) => "unusable",
+                Err(AnalystError::Paused { .. }) => "paused",
             };
             self.metrics.analyst_answered(self.provider, outcome, started.elapsed());
             result
@@ -55,5 +59,9 @@ impl<A: Analyst> Analyst for Metered<A> {
 
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         self.timed(self.analyst.draft(request))
+    }
+
+    fn evaluate<'a>(&'a self, request: EvaluationRequest<'a>) -> AnalystAnswer<'a, Evaluation> {
+        self.timed(self.analyst.evaluate(request))
     }
 }

@@ -3,8 +3,12 @@
 //! An analyst is given a [`Conversation`] and returns a plain value. It reads nothing else and
 //! writes nothing; its caller decides what to do with the value.
 
+mod analysts;
+mod call_log;
+mod evaluation;
 pub mod local;
 mod metered;
+mod openai;
 pub mod replies;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -12,15 +16,21 @@ pub mod understanding;
 
 use crate::domain::{Conversation, LeadView, Medium, Sentiment, outcome::SCORE_REASON_MAX};
 use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use thiserror::Error;
 
-pub use self::{local::Local, metered::Metered};
+pub use self::{
+    analysts::{Analysts, Asker},
+    call_log::CallLog,
+    evaluation::{ClientFacts, EVALUATION_REASON_MAX, Evaluation, EvaluationRequest},
+    local::Local,
+    metered::Metered,
+};
 
 /// The future of an analyst's answer.
 pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
-/// Classifies, scores and drafts.
+/// Classifies, scores, drafts, and evaluates drafts.
 pub trait Analyst: Send + Sync {
     /// What the conversation's message says, which came over `medium` (docs/RULES.md SENTIMENT).
     fn classify<'a>(
@@ -40,9 +50,15 @@ pub trait Analyst: Send + Sync {
     /// An answer to the conversation's message, or `None` if its tag gets none (docs/RULES.md
     /// DRAFTS).
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>>;
+
+    /// Whether a draft may be sent without a person (docs/RULES.md EVALUATION). It decides nothing
+    /// else: whether the client allows it is asked elsewhere. Without an answer nothing may be
+    /// sent.
+    fn evaluate<'a>(&'a self, request: EvaluationRequest<'a>) -> AnalystAnswer<'a, Evaluation>;
 }
 
-/// Why an analyst has no answer. The texts hold neither what people wrote nor secrets.
+/// Why an analyst has no answer. The texts name the model and what to do about it. They hold
+/// neither what people wrote nor secrets.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AnalystError {
     /// It could not be reached, refused, or took too long.
@@ -51,6 +67,16 @@ pub enum AnalystError {
     /// It answered, but the answer cannot be used.
     #[error("the analyst's answer is of no use ({0})")]
     Unusable(String),
+    /// It is known to be away and was not asked. It should be asked again after this time.
+    #[error(
+        "the analyst is away (model `{model}` has failed several times in a row, and is asked again in {pause:?})"
+    )]
+    Paused {
+        /// The name of the model.
+        model: String,
+        /// The time until it is asked again.
+        pause: Duration,
+    },
 }
 
 /// What a message says.

@@ -1,6 +1,9 @@
 //! A conversation and an analyst to test with.
 
-use super::{Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Score};
+use super::{
+    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    EvaluationRequest, Score,
+};
 use crate::domain::{
     Conversation, InboundMessage, LeadStatus, LeadView, Medium, Timestamp, conversation::Line,
     event::Direction,
@@ -74,6 +77,10 @@ impl Analyst for Away {
     }
 
     fn draft<'a>(&'a self, _request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
+        away()
+    }
+
+    fn evaluate<'a>(&'a self, _request: EvaluationRequest<'a>) -> AnalystAnswer<'a, Evaluation> {
         away()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{AppError, Role, daemon::Arbiters, database_error};
 use crate::{
-    analyst::{Local, Metered},
+    analyst::Analysts,
     announcer::Announcer,
     config,
     domain::{ChannelName, JobKind},
@@ -48,6 +48,8 @@ pub(super) struct Parts {
     pub(super) metrics: Metrics,
     pub(super) role: Role,
     pub(super) membership: Membership,
+    /// Who classifies, scores, drafts and evaluates.
+    pub(super) analysts: Analysts,
 }
 
 impl Parts {
@@ -100,7 +102,7 @@ impl Parts {
         // Start the guardian.
         let deps = Deps {
             reader: self.store.reader(),
-            analyst: Arc::new(Metered::new(Local, "local", self.metrics.clone())),
+            analysts: self.analysts.clone(),
             config: self.live.clone(),
             send_marker: self.store.send_marker(),
             wire: Wire::default(),

@@ -3,6 +3,7 @@
 use super::{
     AppError, Role,
     actors::{Actors, Parts},
+    call_keeper::CallKeeper,
     database_error,
     files::lock_database,
     fleet::{Telling, open_overrides},
@@ -12,7 +13,7 @@ use super::{
     waiting_room::WaitingRoom,
 };
 use crate::{
-    analyst::{Local, Metered},
+    analyst::{Analysts, CallLog},
     config::{self, Config, Loaded},
     domain::{ChannelDirectory, JobKind, backoff::AWAY_PAUSE},
     http::{self, FallbackToken, HttpSetup, State},
@@ -58,6 +59,8 @@ pub struct Daemon {
     tuner: Tuner,
     /// Stores what this node says of itself.
     telling: Telling,
+    /// Stores the calls of models.
+    call_keeper: CallKeeper,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
@@ -163,7 +166,7 @@ impl Daemon {
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
         let work = start_work(&kinds, &config)?;
         let (board, downs) = Board::new();
-        let (parts, heartbeat) = start_parts(&live, &store, &board, role)?;
+        let (parts, heartbeat, call_keeper) = start_parts(&live, &store, &board, role)?;
         // Put overrides of pools in force.
         let overrides = open_overrides(&parts, &registry, options.ignores_overrides).await;
         // Start the actors.
@@ -201,6 +204,7 @@ impl Daemon {
             heartbeat,
             tuner,
             telling,
+            call_keeper,
             arbiters: slots,
             work,
             store_runtime,
@@ -311,6 +315,8 @@ impl Daemon {
                 "the recorder could not commit everything: its jobs are left to be rescued"
             );
         }
+        // Keep the calls of models.
+        self.call_keeper.finish(limit.max(Instant::now() + LEAVE_LEAST)).await;
         // Close HTTP, then end the threads.
         let now = Instant::now();
         self.server.close((now + CLOSE_LIMIT).min(until.max(now) + CLOSE_LEAST)).await;
@@ -358,7 +364,8 @@ impl Daemon {
     }
 }
 
-/// Makes the parts that the actors have in common, and starts the heartbeats.
+/// Makes the parts that the actors have in common, and starts the heartbeats and the keeper of
+/// calls. Must be called inside an actix system.
 ///
 /// # Errors
 /// If the system gives no thread, or the metrics are declared wrongly.
@@ -367,20 +374,23 @@ fn start_parts(
     store: &Store,
     board: &Arc<Board>,
     role: Role,
-) -> Result<(Parts, Heartbeat), AppError> {
+) -> Result<(Parts, Heartbeat, CallKeeper), AppError> {
     let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
     let told = board.clone();
     let forgotten = move || told.give_up(Fatal::Forgotten);
     let heartbeat = Heartbeat::start(&store.nodes(), &live.get(), role.works(), forgotten)?;
+    let (calls, noted) = CallLog::new(metrics.clone());
+    let call_keeper = CallKeeper::start(store.model_calls(), noted, metrics.clone());
     let parts = Parts {
         live: live.clone(),
         store: store.clone(),
         board: board.clone(),
+        analysts: Analysts::new(live.clone(), metrics.clone(), calls),
         metrics,
         role,
         membership: heartbeat.membership(),
     };
-    Ok((parts, heartbeat))
+    Ok((parts, heartbeat, call_keeper))
 }
 
 /// Deletes this node's row, so that other nodes know at once that it is gone and may reuse its id
@@ -447,7 +457,7 @@ fn http_setup(
         tuner,
         role: parts.role,
         claims: actors.claims.clone(),
-        analyst: Arc::new(Metered::new(Local, "local", parts.metrics.clone())),
+        analysts: parts.analysts.clone(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod actors;
 mod address_file;
 mod backup;
+mod call_keeper;
 mod daemon;
 mod files;
 mod fleet;

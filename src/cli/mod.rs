@@ -28,6 +28,7 @@ mod lists;
 mod man;
 mod messages;
 mod migrate;
+mod model_calls;
 mod operations;
 mod operator;
 mod output;
@@ -115,6 +116,9 @@ enum Command {
     Nodes(lists::Look<lists::NodeList>),
     /// Show who changed what, and when
     Audit(Box<audit::AuditArgs>),
+    /// Show the requests to a model's server: what was asked for, how it ended, and its tokens
+    #[command(subcommand)]
+    Calls(model_calls::ModelCallsCommand),
     /// Show the clients of a running daemon
     #[command(subcommand)]
     Clients(lists::Look<lists::ClientList>),
@@ -197,13 +201,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Actors(command) => command.run(files)?,
         Command::Nodes(command) => command.run(files)?,
         Command::Audit(args) => args.run(files)?,
+        Command::Calls(command) => model_calls::run(command, files)?,
         Command::Clients(command) => command.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Top(args) => top::run(args, files)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args, Cli::command())?,
         Command::FakeProvider(args) => fake_provider::run(args)?,
-        Command::Analyst(command) => analyst::run(command)?,
+        Command::Analyst(command) => analyst::run(command, files)?,
         Command::Bench(_) if files.is_given() => {
             return Err(misplaced("--config", "changes nothing of `postroom bench`: leave it out"));
         }
@@ -271,6 +276,7 @@ mod tests {
             "postroom operations list --status paused",
             "postroom jobs list --status finished",
             "postroom jobs list --limit 501",
+            "postroom calls list --status slow",
             "postroom jobs list --all --limit 5",
             "postroom pools resize SELF_CHECK 0",
             "postroom pools pause SELF_CHECK --for 4",
@@ -343,6 +349,7 @@ mod tests {
             "postroom examples list --all",
             "postroom quarantine replay --all --dry-run --json",
             "postroom nodes show 7 --json",
+            "postroom calls list --feature classify,draft --status timeout --since 4h --job 7",
             "postroom serve --ignore-overrides",
             "postroom leads lift-opt-out 7 --note x",
             "postroom leads opt-out 7 8",

@@ -5,7 +5,7 @@ use super::{
     Cli,
     lists::{
         ActorList, AuditList, ClientList, DeliveryList, DraftList, JobList, LeadList, ListSpec,
-        Listed, MessageList, NodeList, OperationList, PoolList, QuarantineList,
+        Listed, MessageList, ModelCallList, NodeList, OperationList, PoolList, QuarantineList,
     },
 };
 use clap::{Arg, Command, CommandFactory};
@@ -16,7 +16,7 @@ const MARK: &str = "<!-- From here on the page is made from the definitions of t
 const WRITE: &str = "POSTROOM_WRITE_PAGES";
 
 /// The lists whose columns the page names.
-const LISTS: [ListSpec; 12] = [
+const LISTS: [ListSpec; 13] = [
     JobList::SPEC,
     OperationList::SPEC,
     LeadList::SPEC,
@@ -29,6 +29,7 @@ const LISTS: [ListSpec; 12] = [
     ClientList::SPEC,
     NodeList::SPEC,
     AuditList::SPEC,
+    ModelCallList::SPEC,
 ];
 
 #[test]

@@ -12,6 +12,7 @@
 //! against each other, `warnings` notes what is allowed but unsafe.
 
 mod access;
+mod analyst;
 mod channel;
 mod client;
 mod database_url;
@@ -49,6 +50,7 @@ mod tests;
 
 pub use self::{
     access::DaemonAccess,
+    analyst::{AnalystConfig, AnalystFallback, AnalystProvider},
     channel::{ClientChannel, Signature, SignatureScheme},
     client::{AutoSend, Client, Schedule},
     database_url::DatabaseUrl,
@@ -59,9 +61,9 @@ pub use self::{
     loaded::{ChangedKey, ConfigChange, Loaded, OverruledKey},
     schema::{Applies, nearest},
     sections::{
-        AdminConfig, AnalystConfig, AnalystProvider, DatabaseConfig, IngestConfig, LogFormat,
-        POOL_SIZES, PoolConfig, Pooler, Pools, QuarantineBound, RestartConfig, Retention,
-        SendingConfig, ServerConfig, SupervisorConfig, TelemetryConfig, TlsConfig,
+        AdminConfig, DatabaseConfig, IngestConfig, LogFormat, POOL_SIZES, PoolConfig, Pooler,
+        Pools, QuarantineBound, RestartConfig, Retention, SendingConfig, ServerConfig,
+        SupervisorConfig, TelemetryConfig, TlsConfig,
     },
     send_settings::SendSettings,
     show::EffectiveValue,
@@ -311,7 +313,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let pools = root.section("pools").map(|it| sections::pools(&it));
     let restart = root.section("restart").map(|it| sections::restart(&it));
     let sending = root.section("sending").map(|it| sections::sending(&it));
-    let analyst = root.section("analyst").map(|it| sections::analyst(&it));
+    let analyst = root.section("analyst").map(|it| analyst::analyst(&it));
     let retention = root.section("retention").map(|it| sections::retention(&it));
     let admin = root.section("admin").map(|it| sections::admin(&it));
     let telemetry = root.section("telemetry").map(|it| sections::telemetry(&it));

@@ -226,6 +226,7 @@ pub(super) const ROOT: Shape = Section(&[
         "analyst",
         Section(&[
             ("provider", Value),
+            ("fallback", Value),
             ("base_url", Value),
             ("model", Value),
             ("api_key", Secret),

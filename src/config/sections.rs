@@ -6,7 +6,7 @@ use super::{
     layers::TreeNode,
     masking::quoted,
     reader::{SectionReader, Size, Typed, from_text},
-    strength::{TOKEN_CHARS_MIN, blank_or_masked, flaw, unsendable},
+    strength::{TOKEN_CHARS_MIN, flaw},
     value::{Network, Rate, Secret},
 };
 use crate::domain::{PoolOverride, backoff::Backoff};
@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const KIB: u64 = 1 << 10;
@@ -214,33 +214,6 @@ pub struct SendingConfig {
     pub undo: Duration,
 }
 
-/// What classifies messages, scores leads and drafts answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AnalystProvider {
-    /// The rules in this process.
-    #[default]
-    Local,
-    /// A model behind the `OpenAI` protocol. This version refuses it.
-    Openai,
-}
-
-/// `[analyst]`. This version acts on `provider` alone: the other keys are for a model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AnalystConfig {
-    /// The analyst to ask.
-    pub provider: AnalystProvider,
-    /// The URL of the model's server, which may contain a user and a password.
-    pub base_url: Option<Secret>,
-    /// The name of the model.
-    pub model: String,
-    /// The key that the model's server wants.
-    pub api_key: Option<Secret>,
-    /// How long one question to the model may take.
-    pub timeout: Duration,
-    /// The most questions to the model at the same time.
-    pub max_concurrent: usize,
-}
-
 /// `[retention]`: how long rows are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retention {
@@ -287,11 +260,6 @@ pub struct TelemetryConfig {
     pub otlp_endpoint: Option<Secret>,
 }
 
-from_text!(AnalystProvider, "`\"local\"` or `\"openai\"`", |text| match text {
-    "local" => Some(Self::Local),
-    "openai" => Some(Self::Openai),
-    _ => None,
-});
 from_text!(Pooler, "`\"auto\"`, `\"none\"` or `\"transaction\"`", |text| match text {
     "auto" => Some(Self::Auto),
     "none" => Some(Self::None),
@@ -401,7 +369,7 @@ fn is_http_url(text: &str) -> bool {
 }
 
 /// True for a URL with a user or a password in it.
-fn has_userinfo(text: &str) -> bool {
+pub(super) fn has_userinfo(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
 }
 
@@ -510,36 +478,6 @@ pub(super) fn sending(section: &SectionReader<'_>) -> SendingConfig {
     SendingConfig {
         enabled: section.get("enabled"),
         undo: section.get_in("undo", Duration::ZERO..=10 * MINUTE),
-    }
-}
-
-pub(super) fn analyst(section: &SectionReader<'_>) -> AnalystConfig {
-    let provider = section.get("provider");
-    if provider == AnalystProvider::Openai {
-        let message = "`analyst.provider` is `\"openai\"`: this version has only `\"local\"`";
-        section.error("provider", message.to_owned());
-    }
-    let base_url: Option<Secret> = section.get("base_url");
-    if base_url.as_ref().is_some_and(|url| !is_http_url(url.expose())) {
-        section.error(
-            "base_url",
-            "`analyst.base_url`: expected a URL such as `https://api.openai.com/v1`".into(),
-        );
-    }
-    let api_key: Option<Secret> = section.get("api_key");
-    let flaw = api_key
-        .as_ref()
-        .and_then(|key| blank_or_masked(key.expose()).or_else(|| unsendable(key.expose())));
-    if let Some(reason) = flaw {
-        section.error("api_key", format!("`{}` {reason}", section.key("api_key")));
-    }
-    AnalystConfig {
-        provider,
-        base_url,
-        model: section.get("model"),
-        api_key,
-        timeout: section.get_in("timeout", MILLISECOND..=10 * MINUTE),
-        max_concurrent: section.get_in("max_concurrent", 1..=10_000),
     }
 }
 

@@ -369,8 +369,12 @@ fn values_without_a_unit_or_of_another_type_are_errors() {
             "`telemetry.format` is `\"xml\"`: expected `\"pretty\"` or `\"json\"`",
         ),
         (
-            "analyst.provider = \"openai\"",
-            "`analyst.provider` is `\"openai\"`: this version has only `\"local\"`",
+            "analyst.provider = \"gpt\"",
+            "`analyst.provider` is `\"gpt\"`: expected `\"local\"` or `\"openai\"`",
+        ),
+        (
+            "analyst.fallback = \"openai\"",
+            "`analyst.fallback` is `\"openai\"`: expected `\"none\"` or `\"local\"`",
         ),
         (
             "server.public_url = \"post\"",
@@ -389,6 +393,63 @@ fn values_without_a_unit_or_of_another_type_are_errors() {
     ] {
         assert_eq!(only_error(toml, &[]), format!("test.toml:1: {expected}"));
     }
+}
+
+#[test]
+fn what_leads_wrote_goes_to_a_model_only_over_https_or_within_this_machine() {
+    for url in [
+        "https://api.openai.com/v1",
+        "https://models.example:8443/openai/v1/",
+        "http://127.0.0.1:11434/v1",
+        "http://localhost:8000/v1",
+        "http://[::1]:8000",
+    ] {
+        let config = load(&format!("analyst.base_url = \"{url}\""), &[]).expect(url);
+        assert_eq!(config.analyst.base_url.as_ref().map(Secret::expose), Some(url));
+    }
+    for url in [
+        "http://models.example/v1",
+        "http://10.0.0.1/v1",
+        "http://localhost.example/v1",
+        "https://models.example/v1?key=hunter2",
+        "ftp://127.0.0.1",
+        "models.example",
+    ] {
+        let error = only_error(&format!("analyst.base_url = \"{url}\""), &[]);
+        assert!(error.starts_with("test.toml:1: `analyst.base_url`: expected"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_model_needs_a_server_a_name_and_openai_a_key() {
+    let key = "api_key = \"sk-1234567890\"";
+    for (keys, missing) in [
+        ("", "api_key"),
+        ("base_url = \"\"", "base_url"),
+        (&format!("{key}, model = \" \""), "model"),
+    ] {
+        let comma = if keys.is_empty() { "" } else { ", " };
+        let error = only_error(&format!("analyst = {{ provider = \"openai\"{comma}{keys} }}"), &[]);
+        let expected = format!("`analyst.{missing}` is not set, and `analyst.provider` is a model");
+        assert!(error.ends_with(&expected), "{error}");
+    }
+    for keys in
+        [key, "base_url = \"http://127.0.0.1:1/v1\"", "base_url = \"https://models.example\""]
+    {
+        let config =
+            load(&format!("analyst = {{ provider = \"openai\", {keys} }}"), &[]).expect(keys);
+        assert_eq!(config.analyst.provider, AnalystProvider::Openai);
+    }
+}
+
+#[test]
+fn the_key_of_a_model_stands_in_its_own_place() {
+    let toml =
+        "analyst = { provider = \"openai\", base_url = \"https://u:hunter2@models.example/v1\" }";
+    let expected =
+        "`analyst.base_url` holds a user or a password: put the key into `analyst.api_key`";
+    assert_eq!(only_error(toml, &[]), format!("test.toml:1: {expected}"));
 }
 
 #[test]

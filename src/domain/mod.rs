@@ -17,6 +17,7 @@ pub mod intensity;
 pub mod job;
 pub mod lead;
 pub mod mail_subject;
+pub mod model_call;
 pub mod opt_out;
 pub mod order;
 pub mod outcome;
@@ -41,6 +42,7 @@ pub use self::{
     event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
     job::{Job, JobKind, JobStatus},
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus, OptOutSource},
+    model_call::ModelCall,
     outcome::{Effect, Outcome},
     pool_override::{
         DropCause, DroppedKey, JudgedOverride, OverriddenKey, OverrideChange, OverrideEntry,

@@ -1,6 +1,6 @@
 //! Scores a lead again after one of its messages was worked through (docs/RULES.md SCORE).
 
-use super::{Deps, JobHandler, conversation_of};
+use super::{Deps, JobHandler, conversation_of, without_answer};
 use crate::{
     analyst::{Analyst, Score},
     domain::{Conversation, Effect, Job, JobKind, Outcome, job::LEAD_SCORING},
@@ -22,6 +22,7 @@ impl JobHandler for LeadScoring {
 
     async fn handle(&self, job: &Job) -> Outcome {
         let Self(deps) = self;
+        let analyst = deps.analyst_for(job);
         let conversation = match conversation_of(job, &deps.reader).await {
             Ok(conversation) => conversation,
             Err(outcome) => return outcome,
@@ -29,7 +30,7 @@ impl JobHandler for LeadScoring {
         let config = deps.config.get();
         let ideal_customer =
             config.client(&job.client_id).and_then(|client| client.ideal_customer.as_deref());
-        score(&conversation, ideal_customer, &*deps.analyst).await
+        score(&conversation, ideal_customer, &*analyst).await
     }
 }
 
@@ -49,7 +50,7 @@ async fn score(
     };
     match answer {
         Ok(score) => Outcome::Done(score.map(effect).into_iter().collect()),
-        Err(error) => Outcome::Retry(format!("could not score the lead: {error}")),
+        Err(error) => without_answer(&error),
     }
 }
 

@@ -11,7 +11,7 @@ pub mod post_process;
 pub mod self_check;
 
 use crate::{
-    analyst::Analyst,
+    analyst::{Analyst, AnalystError, Analysts, Asker},
     channels::AnyChannel,
     config,
     domain::{Conversation, Job, JobKind, Outcome, backoff::AWAY_PAUSE},
@@ -32,8 +32,8 @@ pub use self::{
 pub struct Deps {
     /// Reads the database, and cannot write to it.
     pub reader: Reader,
-    /// Classifies, scores and drafts.
-    pub analyst: Arc<dyn Analyst>,
+    /// Who classifies, scores, drafts and evaluates.
+    pub analysts: Analysts,
     /// The configuration that applies now.
     pub config: config::Live,
     /// Marks a send. Only the handler that sends uses it: it is the one write that a handler makes.
@@ -49,6 +49,14 @@ pub struct Deps {
 impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deps").finish_non_exhaustive()
+    }
+}
+
+impl Deps {
+    /// The analyst for an attempt of `job` that starts now.
+    fn analyst_for(&self, job: &Job) -> Box<dyn Analyst> {
+        let timeout = self.config.get().pools.of(job.kind.0).timeout;
+        self.analysts.of(Asker::of(job, timeout))
     }
 }
 
@@ -76,5 +84,33 @@ async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Out
             Err(Outcome::Postpone(AWAY_PAUSE))
         }
         Err(error) => Err(Outcome::Retry(format!("could not read the conversation: {error}"))),
+    }
+}
+
+/// The outcome of a job whose analyst has no answer. If the analyst was not asked, because it is
+/// known to be away, that costs no attempt.
+fn without_answer(error: &AnalystError) -> Outcome {
+    match error {
+        AnalystError::Paused { pause, .. } => {
+            tracing::warn!(%error, "the job waits for the model");
+            Outcome::Postpone(*pause)
+        }
+        AnalystError::Away(_) | AnalystError::Unusable(_) => Outcome::Retry(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_question_that_was_asked_costs_an_attempt() {
+        let pause = Duration::from_secs(5);
+        let paused = without_answer(&AnalystError::Paused { model: "m-1".to_owned(), pause });
+        assert_eq!(paused, Outcome::Postpone(pause));
+        for error in [AnalystError::Away(String::new()), AnalystError::Unusable(String::new())] {
+            assert!(matches!(without_answer(&error), Outcome::Retry(_)), "{error}");
+        }
     }
 }

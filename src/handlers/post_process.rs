@@ -7,9 +7,13 @@
 use super::{
     Deps, JobHandler, conversation_of,
     gate::{self, Evaluated, NewDraft},
+    without_answer,
 };
 use crate::{
-    analyst::{Analyst, AnalystError, Classified, DraftRequest, DraftText},
+    analyst::{
+        Analyst, AnalystError, Classified, DraftRequest, DraftText, Evaluation, EvaluationRequest,
+        local,
+    },
     channels::Channel,
     config::Client,
     domain::{
@@ -53,7 +57,8 @@ impl<C: Channel> JobHandler for PostProcess<C> {
     const KIND: JobKind = C::POST_PROCESS;
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let Deps { reader, analyst, config, .. } = &self.deps;
+        let Deps { reader, config, .. } = &self.deps;
+        let analyst = self.deps.analyst_for(job);
         let conversation = match conversation_of(job, reader).await {
             Ok(conversation) => conversation,
             Err(outcome) => return outcome,
@@ -70,18 +75,19 @@ impl<C: Channel> JobHandler for PostProcess<C> {
             templates: client.map_or(&no_templates, |client| &client.templates),
             sender: client.and_then(|client| client.sender.as_deref()),
         };
-        let verdict = match question.judged(&**analyst).await {
-            Ok(verdict) => verdict,
-            Err(error) => return Outcome::Retry(error.to_string()),
+        let judgement = match question.judged(&*analyst).await {
+            Ok(judgement) => judgement,
+            Err(error) => return without_answer(&error),
         };
-        let fate =
-            match question.fate(&verdict, C::NAME, client, config.sending.enabled, reader).await {
-                Ok(fate) => fate,
-                Err(outcome) => return outcome,
-            };
+        let is_enabled = config.sending.enabled;
+        let fate = question.fate(&*analyst, &judgement, C::NAME, client, is_enabled, reader).await;
+        let fate = match fate {
+            Ok(fate) => fate,
+            Err(outcome) => return outcome,
+        };
         let body = &conversation.message.body;
         let read = Effect::Read { fingerprint: text::fingerprint(body) };
-        let effects = decide(verdict, C::NAME, fate);
+        let effects = decide(judgement, C::NAME, fate);
         Outcome::Done(std::iter::once(read).chain(effects).collect())
     }
 }
@@ -106,26 +112,33 @@ struct Question<'a> {
     sender: Option<&'a str>,
 }
 
-/// The judgement of a message.
-#[derive(Debug, PartialEq, Eq)]
-struct Verdict {
+/// What a message says, and what follows from that.
+#[derive(Debug, PartialEq)]
+struct Judgement {
     tag: Sentiment,
     /// The words by which the lead opts out in the message, or [`IN_OTHER_WORDS`].
     opt_out: Option<String>,
     draft: Option<DraftText>,
+    /// How sure the analyst is of the tag; `None` if a rule or the provider gave it.
+    confidence: Option<f32>,
 }
 
 impl Question<'_> {
-    async fn judged(self, analyst: &dyn Analyst) -> Result<Verdict, AnalystError> {
+    async fn judged(self, analyst: &dyn Analyst) -> Result<Judgement, AnalystError> {
         let Self { conversation, medium, templates, sender } = self;
-        let mut opt_out = opt_out(conversation, medium);
-        let tag = match known_tag(conversation, opt_out.is_some()) {
-            Some(tag) => tag,
-            None => {
-                let Classified { tag, opts_out, .. } =
+        let in_other_words = || IN_OTHER_WORDS.to_owned();
+        let mut sure = None;
+        let (tag, opt_out) = match (opt_out(conversation, medium), standing(conversation)) {
+            (Some(words), _) => (Sentiment::Blacklist, Some(words)),
+            (None, Some(_)) if local::opts_out(conversation, medium) => {
+                (Sentiment::Blacklist, Some(in_other_words()))
+            }
+            (None, Some(tag)) => (tag, None),
+            (None, None) => {
+                let Classified { tag, opts_out, confidence } =
                     analyst.classify(conversation, medium).await?;
-                opt_out = opts_out.then(|| IN_OTHER_WORDS.to_owned());
-                tag
+                sure = Some(confidence);
+                (tag, opts_out.then(in_other_words))
             }
         };
         let draft = if may_draft(conversation, tag, medium) {
@@ -133,24 +146,25 @@ impl Question<'_> {
         } else {
             None
         };
-        Ok(Verdict { tag, opt_out, draft })
+        Ok(Judgement { tag, opt_out, draft, confidence: sure })
     }
 
-    /// Asks the gate about the draft of a verdict.
+    /// Asks the gate about the draft of a judgement.
     ///
     /// # Errors
     /// The outcome of the job if the database cannot be read now.
     async fn fate(
         self,
-        verdict: &Verdict,
+        analyst: &dyn Analyst,
+        judgement: &Judgement,
         channel: ChannelName,
         client: Option<&Client>,
         is_enabled: bool,
         reader: &Reader,
     ) -> Result<DraftFate, Outcome> {
         let Self { conversation, medium, templates, sender } = self;
-        let tag = verdict.tag;
-        let (Some(text), Some(client)) = (&verdict.draft, client) else {
+        let tag = judgement.tag;
+        let (Some(text), Some(client)) = (&judgement.draft, client) else {
             return Ok(DraftFate::default());
         };
         let drafting = DraftRequest { conversation, tag, medium, templates, sender };
@@ -170,14 +184,14 @@ impl Question<'_> {
         // 2. Ask the gate.
         let draft = NewDraft {
             drafting,
-            tag_confidence: None,
+            tag_confidence: judgement.confidence,
             text,
             channel,
             client,
             is_enabled,
             context: &context,
         };
-        let facts = draft.facts(async { Some(evaluated(&draft)) }).await;
+        let facts = draft.facts(evaluated(analyst, drafting, &text.body)).await;
         let sent_after = gate::delay(&facts, context.now);
         Ok(DraftFate { facts, sent_after })
     }
@@ -197,19 +211,22 @@ async fn context_of(message_id: Id, reader: &Reader) -> Result<Option<SendingCon
     })
 }
 
-/// Whether the draft may be sent without a person: if it is the client's own template for the tag,
-/// and the message asks at most one question.
-fn evaluated(draft: &NewDraft<'_>) -> Evaluated {
-    let body = &draft.drafting.conversation.message.body;
-    let questions = body.chars().filter(|char| ['?', '？', '؟'].contains(char)).count();
-    let (is_safe, confidence, reason) = if !draft.is_of_template() {
-        (false, 0.5, "the draft is no template of the client's own")
-    } else if questions > 1 {
-        (false, 0.5, "the message asks more than one question")
-    } else {
-        (true, 0.95, "the client's own template for this tag")
-    };
-    Evaluated { is_safe, confidence, reason: reason.to_owned() }
+/// What the analyst says about sending the draft without a person; `None` if it has no answer. Then
+/// a person must look, which loses nothing: a draft does not wait for an evaluator.
+async fn evaluated(
+    analyst: &dyn Analyst,
+    drafting: DraftRequest<'_>,
+    draft: &str,
+) -> Option<Evaluated> {
+    match analyst.evaluate(EvaluationRequest::of(drafting, draft)).await {
+        Ok(Evaluation { is_safe, confidence, reason }) => {
+            Some(Evaluated { is_safe, confidence, reason })
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a draft is not evaluated: a person must look at it");
+            None
+        }
+    }
 }
 
 /// The words by which the lead opts out in this message. Quoted words are not the lead's.
@@ -219,12 +236,9 @@ fn opt_out(conversation: &Conversation, medium: Medium) -> Option<String> {
     opt_out_words(medium, message.subject.as_deref(), new_text)
 }
 
-/// The tag that is known without the analyst. An opt-out wins over everything. The provider's own
-/// verdict stands, except that a machine's message can only have a verdict that is for machines.
-fn known_tag(conversation: &Conversation, is_opt_out: bool) -> Option<Sentiment> {
-    if is_opt_out {
-        return Some(Sentiment::Blacklist);
-    }
+/// The provider's own verdict. It stands, except over an opt-out, and a machine's message can only
+/// have a verdict that is for machines.
+fn standing(conversation: &Conversation) -> Option<Sentiment> {
     verdict::standing(conversation.message.sentiment, conversation.message.automated)
 }
 
@@ -244,17 +258,17 @@ fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> boo
     case.may_be_drafted()
 }
 
-/// The changes that follow from the verdict.
-fn decide(verdict: Verdict, channel: ChannelName, fate: DraftFate) -> Vec<Effect> {
+/// The changes that follow from a judgement.
+fn decide(judgement: Judgement, channel: ChannelName, fate: DraftFate) -> Vec<Effect> {
     let DraftFate { facts, sent_after } = fate;
-    let mut effects = vec![Effect::Judge(verdict.tag)];
-    effects.extend(verdict.opt_out.map(|reason| Effect::OptOut { channel, reason }));
-    effects.extend(verdict.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
+    let mut effects = vec![Effect::Judge(judgement.tag)];
+    effects.extend(judgement.opt_out.map(|reason| Effect::OptOut { channel, reason }));
+    effects.extend(judgement.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
         channel,
         subject,
         body,
         parts,
-        facts: DraftFacts { tag: Some(verdict.tag), ..facts },
+        facts: DraftFacts { tag: Some(judgement.tag), ..facts },
     }));
     effects.extend(sent_after.map(|delay| Effect::Enqueue {
         kind: AUTO_SEND_DELAYED,
@@ -280,7 +294,7 @@ mod tests {
 
     const ANY: ChannelName = ChannelName("any");
 
-    fn verdict(conversation: &Conversation, medium: Medium) -> Verdict {
+    fn verdict(conversation: &Conversation, medium: Medium) -> Judgement {
         let templates = BTreeMap::new();
         let question = Question { conversation, medium, templates: &templates, sender: None };
         question.judged(&Local).now_or_never().unwrap().unwrap()
@@ -321,13 +335,20 @@ mod tests {
 
     #[test]
     fn an_opt_out_wins_over_everything() {
-        let mut it = conversation("any", "STOP");
-        it.message.sentiment = Some(Sentiment::Interested);
-        let effects = decide(verdict(&it, TEXT), ANY, DraftFate::default());
-        assert!(matches!(
-            effects.as_slice(),
-            [Effect::Judge(Sentiment::Blacklist), Effect::OptOut { .. }, Effect::Enqueue { .. }]
-        ));
+        for text in ["STOP", "Takk men jeg vil ikke ha flere meldinger"] {
+            let mut it = conversation("any", text);
+            it.message.sentiment = Some(Sentiment::Interested);
+            let effects = decide(verdict(&it, TEXT), ANY, DraftFate::default());
+            let is_kept = matches!(
+                effects.as_slice(),
+                [
+                    Effect::Judge(Sentiment::Blacklist),
+                    Effect::OptOut { .. },
+                    Effect::Enqueue { .. }
+                ]
+            );
+            assert!(is_kept, "{text}: {effects:?}");
+        }
     }
 
     #[test]

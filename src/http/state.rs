@@ -8,7 +8,7 @@ use super::{
     limits::Limits,
 };
 use crate::{
-    analyst::Analyst,
+    analyst::Analysts,
     channels::AnyChannel,
     config,
     domain::Role,
@@ -53,7 +53,7 @@ pub struct HttpSetup {
     /// What this process has claimed.
     pub claims: ClaimsHere,
     /// Drafts an answer anew when a person asks for one.
-    pub analyst: Arc<dyn Analyst>,
+    pub analysts: Analysts,
 }
 
 /// What the handlers of requests share. A clone is the same state.
@@ -103,7 +103,7 @@ impl State {
             tuner,
             role,
             claims: _,
-            analyst: _,
+            analysts: _,
         } = setup;
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();

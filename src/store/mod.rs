@@ -5,8 +5,7 @@
 //! - `tables`: what rows mean, and how they change together.
 //! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`],
-//!   [`Audit`], [`Overrides`].
-//!   [`Audit`], [`Operations`].
+//!   [`Audit`], [`Overrides`], [`Operations`], [`ModelCalls`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
@@ -18,6 +17,7 @@ mod enqueuer;
 mod fleet;
 mod inbox;
 mod ledger;
+mod model_calls;
 mod operations;
 mod overrides;
 mod prune;
@@ -36,8 +36,9 @@ pub use self::{
         Desk, DraftDecision, DraftFilter, DraftRow, DraftView, Erased, ExampleRow, Excerpt,
         FailedAttempt, IdentityRow, JobAction, JobActionError, JobCase, JobDetail, JobFilter,
         JobView, LeadActionError, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
-        LedgerBalance, ListedMessage, ListedQuarantine, MessageFilter, MessageRow, OptOutRow, Page,
-        QuarantineFilter, QuarantineRow, Rewriting, StoredNode, Totals,
+        LedgerBalance, ListedMessage, ListedQuarantine, MessageFilter, MessageRow, ModelCallFilter,
+        ModelCallRow, OptOutRow, Page, QuarantineFilter, QuarantineRow, Rewriting, StoredNode,
+        Totals,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},
@@ -58,6 +59,7 @@ pub use self::{
     },
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     ledger::{Ledger, Settlement, Transition},
+    model_calls::ModelCalls,
     operations::{
         ByKind, MatchingJobs, OperationError, OperationFilter, OperationRow, Operations,
         StartedOperation,
@@ -312,6 +314,11 @@ impl Store {
     /// For parts that change what an operator can see.
     pub fn audit(&self) -> Audit {
         Audit { db: self.db.clone() }
+    }
+
+    /// For the part that keeps the calls of models.
+    pub fn model_calls(&self) -> ModelCalls {
+        ModelCalls { db: self.db.clone() }
     }
 
     /// For the part that tunes pools.

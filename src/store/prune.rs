@@ -1,6 +1,6 @@
 //! Deletes rows that are older than `[retention]` allows: jobs that ended, bodies as received,
-//! quarantined items, expired keys, rows of the audit log, and operations that ended. It deletes in
-//! small batches by key, so that nobody waits long for one.
+//! quarantined items, expired keys, rows of the audit log, operations that ended, and calls of
+//! models. It deletes in small batches by key, so that nobody waits long for one.
 //!
 //! Ids grow with time, so old rows are found by their ids. A pass keeps its place in `counters`,
 //! and continues there in the next round and after a restart. So it does not read skipped rows
@@ -35,6 +35,9 @@ const AUDIT_KEPT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// How long operations are kept after their start. What they did to a job is in its history.
 const OPERATIONS_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// How long calls of models are kept. They tell what a model costs and how often it fails, which
+/// nobody asks of a day that is longer ago.
+const MODEL_CALLS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 sql! {
     /// Jobs in the order of their keys. By primary key.
@@ -86,6 +89,9 @@ sql! {
     static DELETE_OLD_OPERATIONS =
         "delete from operations where id in (select id from operations where id < $1 and status <> 'running' \
            order by id limit $2)";
+    /// Deletes the oldest of the calls of models before `$1`. By primary key.
+    static DELETE_OLD_MODEL_CALLS =
+        "delete from model_calls where id in (select id from model_calls where id < $1 order by id limit $2)";
 
     /// Deletes expired keys. By `message_keys_expiring`. The condition is repeated for the deleted
     /// row, because the next message with an expired key takes it over.
@@ -115,19 +121,22 @@ pub enum Prunable {
     Audit,
     /// Operations that ended.
     Operations,
+    /// Calls of models.
+    ModelCalls,
     /// Jobs that [`Prunable::Jobs`] has skipped.
     PassedOverJobs,
 }
 
 impl Prunable {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Jobs,
         Self::Payloads,
         Self::Quarantine,
         Self::Keys,
         Self::Audit,
         Self::Operations,
+        Self::ModelCalls,
         Self::PassedOverJobs,
     ];
 
@@ -140,6 +149,7 @@ impl Prunable {
             Self::Keys => "expired keys",
             Self::Audit => "rows of the audit log",
             Self::Operations => "operations",
+            Self::ModelCalls => "calls of models",
             Self::PassedOverJobs => "jobs that were passed over",
         }
     }
@@ -234,6 +244,9 @@ impl Chores {
                     Prunable::Audit => prune_by_age(&db, &DELETE_OLD_AUDIT, AUDIT_KEPT).await,
                     Prunable::Operations => {
                         prune_by_age(&db, &DELETE_OLD_OPERATIONS, OPERATIONS_KEPT).await
+                    }
+                    Prunable::ModelCalls => {
+                        prune_by_age(&db, &DELETE_OLD_MODEL_CALLS, MODEL_CALLS_KEPT).await
                     }
                 }
             })

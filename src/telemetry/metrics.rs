@@ -9,7 +9,10 @@
 //! Hot code should take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its
 //! labels are resolved, so that counting is an atomic addition.
 
-use super::{config_metrics::ConfigMetrics, http_metrics::HttpFamilies, rates::Throughput};
+use super::{
+    config_metrics::ConfigMetrics, http_metrics::HttpFamilies, model_metrics::ModelMetrics,
+    rates::Throughput,
+};
 use crate::domain::{ChannelName, JobKind};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -35,7 +38,7 @@ const ACTOR_TYPES: [&str; 7] =
     ["guardian", "supervisor", "ingest", "handler", "recorder", "janitor", "listener"];
 
 /// Buckets for the durations of single steps, in seconds: half a millisecond to a minute.
-const SECONDS: &[f64] = &[
+pub(super) const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
@@ -85,6 +88,7 @@ struct Families {
     canary_seconds: Gauge,
     http: HttpFamilies,
     config: ConfigMetrics,
+    model: ModelMetrics,
     /// Not a family of Prometheus: the rates that the API shows.
     throughput: Throughput,
 }
@@ -152,6 +156,7 @@ impl Metrics {
             canary_seconds: add.register(Gauge::with_opts(canary)?)?,
             http: HttpFamilies::declare(&add)?,
             config: ConfigMetrics::declare(&add)?,
+            model: ModelMetrics::declare(&add)?,
             throughput: Throughput::new(),
             registry: made.clone(),
         };
@@ -261,6 +266,11 @@ impl Metrics {
     /// The metrics of the configuration's reloads.
     pub fn config(&self) -> &ConfigMetrics {
         &self.0.config
+    }
+
+    /// The metrics of requests to a model's server.
+    pub fn model(&self) -> &ModelMetrics {
+        &self.0.model
     }
 
     /// All metrics in Prometheus' text format; see [`CONTENT_TYPE`].
@@ -420,7 +430,7 @@ impl Declare<'_> {
         self.register(IntGaugeVec::new(options(name, help), labels)?)
     }
 
-    fn histograms(
+    pub(super) fn histograms(
         &self,
         name: &str,
         help: &str,
@@ -435,6 +445,7 @@ impl Declare<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::model_call::{CallFeature, CallStatus};
 
     const SMS: ChannelName = ChannelName("sms");
     const JOB: JobKind = JobKind("SELF_CHECK");
@@ -454,6 +465,8 @@ mod tests {
         metrics.actor_restarted("handler");
         metrics.jobs_rescued(2);
         metrics.analyst_answered("local", "ok", Duration::from_millis(1));
+        metrics.model().called(CallFeature::Draft, CallStatus::Timeout, Duration::from_millis(20));
+        metrics.model().not_kept(2);
         metrics.delivery(SMS, "sent");
         metrics.canary(Duration::from_millis(20));
         let connections = metrics.http().connections();
@@ -486,6 +499,9 @@ mod tests {
             "postroom_quarantined_total{channel=\"sms\"} 0",
             "postroom_analyst_seconds_count{outcome=\"ok\",provider=\"local\"} 1",
             "postroom_deliveries_total{channel=\"sms\",outcome=\"sent\"} 1",
+            "postroom_model_calls_total{feature=\"draft\",status=\"timeout\"} 1",
+            "postroom_model_call_seconds_count{feature=\"draft\"} 1",
+            "postroom_model_calls_not_kept_total 2",
             "postroom_canary_seconds 0.02",
             "postroom_connections 3",
             "postroom_connections_refused_total{reason=\"address\"} 0",

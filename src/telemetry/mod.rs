@@ -7,6 +7,7 @@ pub mod faults;
 pub mod http_metrics;
 pub mod logging;
 pub mod metrics;
+pub mod model_metrics;
 pub mod pool_post;
 pub mod rates;
 pub mod sparse;

@@ -40,6 +40,7 @@ mod harness;
 mod idle;
 mod janitor;
 mod leftovers;
+mod model;
 mod nodes;
 mod operations;
 mod overrides;

@@ -8,6 +8,7 @@
 mod classify;
 mod concepts;
 mod draft;
+mod evaluate;
 mod features;
 mod hash;
 mod model;
@@ -15,9 +16,13 @@ mod score;
 mod tokens;
 mod training;
 
+pub(super) use self::evaluate::is_own_template;
 pub use self::training::weights_of;
 
-use super::{Analyst, AnalystAnswer, Classified, DraftRequest, DraftText, Score};
+use super::{
+    Analyst, AnalystAnswer, Classified, DraftRequest, DraftText, Evaluation, EvaluationRequest,
+    Score,
+};
 use crate::domain::{Conversation, Medium, conversation::Line, event::Direction};
 use futures_util::FutureExt;
 use std::future::ready;
@@ -46,6 +51,15 @@ impl Analyst for Local {
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         ready(Ok(draft::draft(&request))).boxed()
     }
+
+    fn evaluate<'a>(&'a self, request: EvaluationRequest<'a>) -> AnalystAnswer<'a, Evaluation> {
+        ready(Ok(evaluate::evaluate(&request))).boxed()
+    }
+}
+
+/// True if the lead opts out in the message, by rule or by learned weights.
+pub fn opts_out(conversation: &Conversation, medium: Medium) -> bool {
+    classify::classify(&heard(conversation, medium)).opts_out
 }
 
 /// The parts of a conversation that are judged: the message, and our last message before it on the

@@ -1,34 +1,44 @@
-//! `postroom analyst`: learns the weights of the `local` analyst, and measures the analyst.
+//! `postroom analyst`: learns the weights of the `local` analyst, and measures an analyst.
 
 #[cfg(test)]
 mod page;
 
 use super::{
     failure::Failure,
+    files::Files,
+    http::block_on,
     output::{print, print_json},
 };
 use crate::{
     analyst::{
-        Local,
+        Analyst, Analysts, Asker, CallLog, Local,
         local::weights_of,
         replies::{self, LabelledReply},
         understanding::{JudgedReply, Understanding, judge},
     },
-    domain::Medium,
+    config::Live,
+    domain::{JobKind, Medium},
     registry,
+    telemetry::metrics::Metrics,
 };
 use clap::{Args, Subcommand};
-use futures_util::FutureExt;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio::time::Instant;
+
+/// How long a configured model may take for all replies.
+const ASKED_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// The kind under which a model is asked here: there is no job.
+const NO_JOB: JobKind = JobKind("NONE");
 
 #[derive(Subcommand)]
 pub(super) enum AnalystCommand {
     /// Learn the weights of the `local` analyst from labelled replies. The next build has them
     Train(TrainArgs),
-    /// Measure the analyst on labelled replies: tags, opt-outs, and each wrong verdict
+    /// Measure an analyst on labelled replies: tags, opt-outs, and each wrong verdict
     Evaluate(EvaluateArgs),
 }
 
@@ -47,15 +57,23 @@ pub(super) struct EvaluateArgs {
     /// Files of labelled replies: a JSON object on each line
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Measure the analyst of the configuration, which may be a model, instead of `local`. A model
+    /// is asked about each reply, in turn, and the first question without an answer ends the
+    /// command
+    #[arg(long)]
+    configured: bool,
+    #[command(flatten)]
+    config: Files,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(command: AnalystCommand) -> Result<(), Failure> {
+/// Runs the command. `files` are those given before it.
+pub(super) fn run(command: AnalystCommand, files: Files) -> Result<(), Failure> {
     match command {
         AnalystCommand::Train(args) => train(&args),
-        AnalystCommand::Evaluate(args) => evaluate(&args),
+        AnalystCommand::Evaluate(args) => evaluate(args, files),
     }
 }
 
@@ -70,14 +88,35 @@ fn train(args: &TrainArgs) -> Result<(), Failure> {
     print(&format!("{}: {bytes} bytes, learned from {count} replies", args.out.display()))
 }
 
-fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
-    let judged = judged(all(&args.files)?)?;
+fn evaluate(args: EvaluateArgs, files: Files) -> Result<(), Failure> {
+    let EvaluateArgs { files: of_replies, configured, config, json } = args;
+    let replies = all(&of_replies)?;
+    let judged = if configured {
+        judged(&*configured_analyst(config.over(files))?, replies)?
+    } else {
+        judged(&Local, replies)?
+    };
     let measured = Understanding::of(&judged);
-    if args.json { print_json(&measured.document()) } else { print(&measured.page()) }
+    if json { print_json(&measured.document()) } else { print(&measured.page()) }
 }
 
-/// The verdicts of the analyst.
-fn judged(replies: Vec<LabelledReply>) -> Result<Vec<JudgedReply>, Failure> {
+/// The analyst that the configuration names. Its requests to a model leave no rows.
+fn configured_analyst(files: Files) -> Result<Box<dyn Analyst>, Failure> {
+    let live = Live::new(files.load()?);
+    let metrics = Metrics::new().map_err(|error| Failure::Failed(error.to_string()))?;
+    let (log, _) = CallLog::new(metrics.clone());
+    let asker = Asker {
+        job_id: 0,
+        kind: NO_JOB,
+        client_id: String::new(),
+        lead_id: None,
+        until: Instant::now() + ASKED_MAX,
+    };
+    Ok(Analysts::new(live, metrics, log).of(asker))
+}
+
+/// The verdicts of an analyst.
+fn judged(analyst: &dyn Analyst, replies: Vec<LabelledReply>) -> Result<Vec<JudgedReply>, Failure> {
     let channels = registry::postroom().channel_directory();
     let with_medium = |reply: LabelledReply| -> Result<(LabelledReply, Medium), Failure> {
         let medium = channels
@@ -86,11 +125,7 @@ fn judged(replies: Vec<LabelledReply>) -> Result<Vec<JudgedReply>, Failure> {
         Ok((reply, medium))
     };
     let replies = replies.into_iter().map(with_medium).collect::<Result<_, _>>()?;
-    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
-    match judge(&Local, replies).now_or_never() {
-        Some(judged) => judged.map_err(|error| failed(&error)),
-        None => Err(failed(&"the analyst does not answer at once")),
-    }
+    block_on(judge(analyst, replies))?.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// All files of labelled replies in a directory, by name.

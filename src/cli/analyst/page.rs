@@ -2,7 +2,7 @@
 //! analyst says about the replies that were kept apart.
 
 use super::{all, files_in, judged};
-use crate::analyst::understanding::Understanding;
+use crate::analyst::{Local, understanding::Understanding};
 use std::{env, fs, path::Path};
 
 const MARK: &str = "<!-- From here on the page is made by measuring. -->\n";
@@ -16,7 +16,7 @@ fn the_page_of_understanding_says_what_is_measured() {
         let files = files_in(&root.join("tests/replies").join(set)).unwrap_or_default();
         let replies = all(&files).unwrap_or_default();
         assert!(replies.len() >= least, "{set}: {} replies are there", replies.len());
-        let Ok(judged) = judged(replies) else { panic!("no verdicts") };
+        let Ok(judged) = judged(&Local, replies) else { panic!("no verdicts") };
         Understanding::of(&judged).page()
     };
     let (apart, later) = (measured("apart", 1_500), measured("later", 400));

@@ -1,10 +1,14 @@
-//! Lists about the daemons themselves: the nodes, and who changed what on them.
+//! Lists about the daemons themselves: the nodes, who changed what on them, and what models they
+//! asked.
 
 use super::{
     ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, hidden,
-    known::{NEWEST, names, nothing},
+    known::{CLIENT, LEAD, NEWEST, names, nothing, words},
 };
-use crate::cli::output::text;
+use crate::{
+    cli::output::text,
+    domain::model_call::{CallFeature, CallStatus},
+};
 use serde_json::Value;
 
 /// A filter of one text, which the daemon takes as it is: several values with commas.
@@ -95,6 +99,53 @@ impl Listed for AuditList {
             column("note").long().with_times(),
             hidden("node"),
             hidden("request_id"),
+        ],
+        below: nothing,
+    };
+}
+
+/// The calls of models.
+pub(in crate::cli) enum ModelCallList {}
+
+impl Listed for ModelCallList {
+    const SPEC: ListSpec = ListSpec {
+        path: "calls",
+        noun: "call",
+        plural: "calls of models",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Search,
+        filters: &[
+            CLIENT,
+            LEAD,
+            given("job", "By this job; several with commas", "JOB"),
+            given("kind", "By jobs of this kind; several with commas", "KIND"),
+            words("feature", "For this", || CallFeature::ALL.map(CallFeature::as_str).to_vec()),
+            words("status", "That ended so", || CallStatus::ALL.map(CallStatus::as_str).to_vec()),
+            given(
+                "since",
+                "From this time on: `2026-01-18T14:03:11Z`, or `4h` for the last 4 hours",
+                "TIME",
+            ),
+            given("until", "Before this time", "TIME"),
+        ],
+        columns: &[
+            hidden("id"),
+            column("created_at"),
+            hidden("kind"),
+            column("feature"),
+            column("prompt"),
+            column("model"),
+            column("status"),
+            column("error").long(),
+            column("tokens_in"),
+            column("tokens_out"),
+            column("latency_ms"),
+            column("retry"),
+            column("client_id"),
+            column("lead_id"),
+            column("job_id"),
+            hidden("node"),
         ],
         below: nothing,
     };

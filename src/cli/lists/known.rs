@@ -24,7 +24,7 @@ pub(super) const WITH_IDS: [ListSpec; 7] = [
 ];
 
 /// A filter of words that both sides know.
-const fn words(
+pub(super) const fn words(
     option: &'static str,
     help: &'static str,
     words: fn() -> Vec<&'static str>,
@@ -39,8 +39,8 @@ pub(super) const fn names(option: &'static str, help: &'static str, named: Named
     FilterSpec { option, parameter: option, help, values, default: None }
 }
 
-const CLIENT: FilterSpec = names("client", "Of this client", Named::Client);
-const LEAD: FilterSpec = names("lead", "Of this lead", Named::Lead);
+pub(super) const CLIENT: FilterSpec = names("client", "Of this client", Named::Client);
+pub(super) const LEAD: FilterSpec = names("lead", "Of this lead", Named::Lead);
 const CHANNEL: FilterSpec = names("channel", "Of this channel", Named::Channel);
 
 pub(super) const NEWEST: &str = "the newest first";

@@ -17,7 +17,7 @@ pub(super) use self::{
     args::{Filters, ListArgs, ShowArgs, parse_interval},
     changed::change_each,
     details::details,
-    fleet::{AuditList, NodeList},
+    fleet::{AuditList, ModelCallList, NodeList},
     known::{
         ActorList, ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList,
         MessageList, OperationList, PoolList, QuarantineList, override_of,

@@ -6,7 +6,7 @@ use super::{
     messages::MessageDetailJson, no_such, objects, only_id, query::Query,
 };
 use crate::{
-    analyst::DraftRequest,
+    analyst::{Asker, DraftRequest},
     config::nearest,
     domain::{Sentiment, job::DELIVER_REPLY, visible::visible},
     http::{
@@ -173,7 +173,9 @@ async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Pro
     let config = state.config.get();
     let client = config.client(&row.client_id);
     let no_templates = BTreeMap::new();
-    let asked = state.analyst.draft(DraftRequest {
+    let analyst =
+        state.analysts.of(Asker::by_hand(row.id, &row.client_id, row.lead_id, REDRAFTED_WITHIN));
+    let asked = analyst.draft(DraftRequest {
         conversation: &conversation,
         tag,
         medium,

@@ -19,6 +19,7 @@ mod latest;
 mod leads;
 mod ledger;
 mod messages;
+mod model_calls;
 mod nodes;
 mod objects;
 mod operations;
@@ -33,7 +34,7 @@ pub(super) use self::overview::overview_for_metrics;
 use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};
 use crate::{
-    analyst::Analyst,
+    analyst::Analysts,
     config::Live,
     domain::{ChannelName, Id, Role},
     store::{Audit, AuditEntry, Desk, Operations, Reader, Totals},
@@ -76,7 +77,7 @@ pub(super) struct ApiState {
     /// Reads the conversations of which an answer is drafted anew.
     reader: Reader,
     /// Drafts it.
-    analyst: Arc<dyn Analyst>,
+    analysts: Analysts,
 }
 
 impl ApiState {
@@ -97,7 +98,7 @@ impl ApiState {
             heavy_reads: HeavyReads::default(),
             claims: setup.claims.clone(),
             reader: setup.store.reader(),
-            analyst: setup.analyst.clone(),
+            analysts: setup.analysts.clone(),
         }
     }
 
@@ -200,6 +201,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             )
             .service(get("/nodes", nodes::list))
             .service(get("/audit", audit::list))
+            .service(get("/calls", model_calls::list))
             .service(get("/quarantine", quarantine::list))
             .service(
                 web::resource("/quarantine/{id}")

@@ -13,6 +13,7 @@ mod explain;
 mod job_views;
 pub(in crate::store) mod jobs;
 mod ledger_check;
+mod model_calls;
 mod opt_outs;
 mod overview;
 mod people;
@@ -32,6 +33,7 @@ pub use self::{
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     ledger_check::LedgerBalance,
+    model_calls::{ModelCallFilter, ModelCallRow},
     opt_outs::{LeadActionError, OptOutRow},
     overview::{Backlog, Totals},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
@@ -423,6 +425,21 @@ impl Desk {
         cursor: Option<Id>,
     ) -> Result<Page<AuditRow>, StoreError> {
         self.db.call(|db| async move { audit::page(db.api(), &filter, limit, cursor).await }).await
+    }
+
+    /// Calls of models before `cursor`, newest first.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn model_calls(
+        &self,
+        filter: ModelCallFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ModelCallRow>, StoreError> {
+        self.db
+            .call(|db| async move { model_calls::page(db.api(), &filter, limit, cursor).await })
+            .await
     }
 
     /// All nodes with a row.

@@ -84,11 +84,12 @@ sql! {
            coalesce((select max(id) from quarantine), 0) as quarantine, coalesce((select max(id) from drafts), 0) as drafts, \
            coalesce((select max(id) from campaigns), 0) as campaigns, \
            coalesce((select max(id) from deliveries), 0) as deliveries, \
-           coalesce((select max(id) from operations), 0) as operations, coalesce((select max(id) from audit), 0) as audit";
+           coalesce((select max(id) from operations), 0) as operations, coalesce((select max(id) from audit), 0) as audit, \
+           coalesce((select max(id) from model_calls), 0) as model_calls";
 }
 
 /// The tables whose ids are assigned by nodes. The names are columns of [`READ_ID_FLOOR`].
-const TABLES_WITH_IDS: [&str; 9] = [
+const TABLES_WITH_IDS: [&str; 10] = [
     "jobs",
     "messages",
     "leads",
@@ -98,6 +99,7 @@ const TABLES_WITH_IDS: [&str; 9] = [
     "deliveries",
     "operations",
     "audit",
+    "model_calls",
 ];
 
 /// How long a silent node keeps its row, and with it its slot. A process that was suspended and

@@ -192,6 +192,11 @@ on_both_databases! {
             .await;
         db.execute(&format!("insert into send_accounts (client_id, channel, state, paused_until, reason, since) values ('acme', 'sms', 'rate_limited', {now}, '429', {now})"))
             .await;
+        db.execute(&format!(
+            "insert into model_calls (id, kind, feature, prompt, model, status, latency_ms, retry, client_id, job_id, node, created_at) \
+             values (1, 'SELF_CHECK', 'draft', 'draft.v1', 'm', 'ok', 1, 0, 'a', 1, 1, {now})"
+        ))
+        .await;
         macro_rules! all {
             ($($table:ident),*) => { $(
                 let row = entity::$table::Entity::find().one(&db.db).await.unwrap();
@@ -199,7 +204,7 @@ on_both_databases! {
             )* };
         }
         all!(
-            audit, campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages,
+            audit, campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages, model_calls,
             nodes, operations, pool_overrides, quarantine, send_accounts
         );
     }

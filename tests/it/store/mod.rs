@@ -17,6 +17,7 @@ mod lists;
 mod merges;
 mod migrations;
 mod model;
+mod model_calls;
 mod nodes;
 mod operations;
 mod opt_outs;

@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod fixture;
 pub mod inside;
 pub mod leftovers;
+pub mod model_server;
 pub mod payloads;
 pub mod pgbouncer;
 pub mod postgres;

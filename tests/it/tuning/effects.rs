@@ -6,6 +6,7 @@ use crate::support::{
     eventually,
     inside::{ADMIN_TOKEN, Inside},
     leftovers::Leftover,
+    model_server::{ModelServer, Reply},
     web::{Answer, ask, mail, sms},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -54,6 +55,27 @@ pub const FAILS: JobKind = JobKind("FAILS");
 pub const PANICS: JobKind = JobKind("PANICS");
 /// Panics, in a pool with one slot.
 pub const PANICS_ALONE: JobKind = JobKind("PANICS_ALONE");
+
+/// How long a late answer of [`FITS`] takes.
+const LATE: Duration = Duration::from_millis(600);
+
+/// A model's server that gives the fit which the path, the model or the key names, at once or late.
+pub static FITS: LazyLock<ModelServer> = LazyLock::new(|| {
+    ModelServer::start(|asked| {
+        if asked.path.contains("broken") {
+            return Reply::Status(400, "", "{}");
+        }
+        if asked.feature() != "score" {
+            return Reply::Good;
+        }
+        if asked.path.contains("late") {
+            std::thread::sleep(LATE);
+        }
+        let told = format!("{} {} {:?}", asked.path, asked.body["model"], asked.key);
+        let fit = told.split_once("fit-").map_or("4", |(_, after)| &after[..1]);
+        Reply::Text(format!(r#"{{"fit":{fit},"intent":2,"reason":"as named"}}"#))
+    })
+});
 
 /// What runs under all rows. The keys that a row changes are put over it.
 const BASE: &str = r#"
@@ -426,15 +448,46 @@ impl World {
 
     /// The fit of a lead that works for a forwarding company.
     pub async fn fit(&self) -> String {
+        let path = self.forwarder().await;
+        eventually(PATIENCE, async || self.fit_of(&path).await).await
+    }
+
+    /// The same; `none` if the message's job has failed.
+    pub async fn fit_if_any(&self) -> String {
+        let path = self.forwarder().await;
+        eventually(PATIENCE, async || {
+            let lead = self.daemon.api(&path).await.body;
+            let jobs = lead["jobs"].as_array()?;
+            let has_failed = jobs.iter().any(|job| job["status"] == "failed");
+            if has_failed { Some("none".to_owned()) } else { self.fit_of(&path).await }
+        })
+        .await
+    }
+
+    /// How many questions are asked at once for three leads.
+    pub async fn asked_at_once(&self) -> String {
+        FITS.most();
+        let mut paths = Vec::new();
+        for _ in 0..3 {
+            paths.push(self.forwarder().await);
+        }
+        for path in paths {
+            eventually(PATIENCE, async || self.fit_of(&path).await).await;
+        }
+        if FITS.most() > 1 { "several" } else { "one" }.to_owned()
+    }
+
+    async fn fit_of(&self, path: &str) -> Option<String> {
+        let lead = self.daemon.api(path).await.body;
+        lead["score"]["fit"].as_i64().map(|fit| fit.to_string())
+    }
+
+    /// The path of a new lead that works for a forwarding company.
+    async fn forwarder(&self) -> String {
         let mut body = mail(self.unique());
         body["companyName"] = "Larkspur Forwarding".into();
         let answer = ask(self.daemon.webhook("instantly", "a").json(&body)).await;
-        let path = format!("/leads/{}", answer.field("lead_id"));
-        eventually(PATIENCE, async || {
-            let lead = self.daemon.api(&path).await.body;
-            lead["score"]["fit"].as_i64().map(|fit| fit.to_string())
-        })
-        .await
+        format!("/leads/{}", answer.field("lead_id"))
     }
 
     /// The status of a text message with the first secret.

@@ -6,7 +6,8 @@
 
 use super::{
     effects::{
-        ACCOUNT, Effect, KEYS, OPEN, PATIENCE, SECRETS, SIGNING, World, client, signed, sms_channel,
+        ACCOUNT, Effect, FITS, KEYS, OPEN, PATIENCE, SECRETS, SIGNING, World, client, signed,
+        sms_channel,
     },
     starts,
 };
@@ -426,15 +427,62 @@ fn of_clients() -> Vec<Row> {
     ]
 }
 
+/// The keys of a model. The server gives the fit that the path, the model or the key names, and the
+/// rules give 3.
+fn of_analyst() -> Vec<Row> {
+    let model = |path: &str, keys: &str| {
+        let url = FITS.url(path);
+        format!("[analyst]\nprovider = \"openai\"\nbase_url = \"{url}\"\n{keys}")
+    };
+    let named = |name: &str| format!("model = \"{name}\"");
+    let keyed = |key: &str| format!("api_key = \"{key}\"");
+    let late = |timeout: &str| format!("fallback = \"local\"\ntimeout = \"{timeout}\"");
+    let at_once = |most: u32| format!("max_concurrent = {most}");
+    vec![
+        row!("analyst.provider", "", model("fit-1", ""), ["3", "1"], fit),
+        row!("analyst.base_url", model("fit-1", ""), model("fit-2", ""), ["1", "2"], fit),
+        row!(
+            "analyst.model",
+            model("any", &named("fit-1")),
+            model("any", &named("fit-2")),
+            ["1", "2"],
+            fit
+        ),
+        row!(
+            "analyst.api_key",
+            model("any", &keyed("fit-1-of-this-key")),
+            model("any", &keyed("fit-2-of-this-key")),
+            ["1", "2"],
+            fit
+        ),
+        row!(
+            "analyst.fallback",
+            model("broken", "fallback = \"local\""),
+            model("broken", "fallback = \"none\""),
+            ["3", "none"],
+            fit_if_any
+        ),
+        row!(
+            "analyst.timeout",
+            model("late-fit-1", &late("10s")),
+            model("late-fit-1", &late("100ms")),
+            ["1", "3"],
+            fit
+        ),
+        row!(
+            "analyst.max_concurrent",
+            model("late-fit-1", &at_once(8)),
+            model("late-fit-1", &at_once(1)),
+            ["several", "one"],
+            asked_at_once
+        ),
+    ]
+}
+
 /// Keys that have no effect yet, as their comments in `config/default.toml` say.
 const WITHOUT_EFFECT: &[&str] = &[
     "sending.enabled",
     "sending.undo",
-    "analyst.base_url",
-    "analyst.model",
-    "analyst.api_key",
-    "analyst.timeout",
-    "analyst.max_concurrent",
     "telemetry.otlp_endpoint",
     "clients.*.name",
     "clients.*.timezone",
@@ -449,14 +497,17 @@ const WITHOUT_EFFECT: &[&str] = &[
     "clients.*.channels.*.send",
 ];
 
-/// Keys with a test of their own in this file.
-const ALONE: &[&str] = &["analyst.provider"];
-
 fn all_rows() -> Vec<Row> {
-    [of_server(), of_ingest(), of_jobs(), of_restarts(), of_retention(), of_clients()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        of_server(),
+        of_ingest(),
+        of_jobs(),
+        of_restarts(),
+        of_retention(),
+        of_clients(),
+        of_analyst(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Changes each key of these rows from A to B and back, and observes the effect.
@@ -501,15 +552,16 @@ checks! {
     keys_of_restarts_apply_at_once => of_restarts,
     keys_of_retention_apply_at_once => of_retention,
     keys_of_clients_apply_at_once => of_clients,
+    keys_of_the_analyst_apply_at_once => of_analyst,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_that_this_version_lacks_is_refused_and_the_old_one_runs_on() {
+async fn a_model_without_its_key_is_refused_and_the_old_analyst_runs_on() {
     let world = World::start().await;
     let hash = world.daemon.reload("analyst.provider = \"local\"").await.hash.clone();
     let report = world.daemon.reload("analyst.provider = \"openai\"").await;
     assert_eq!((report.outcome, &report.hash), (ReloadOutcome::Refused, &hash));
-    assert_eq!(report.errors[0].key.as_deref(), Some("analyst.provider"));
+    assert_eq!(report.errors[0].key.as_deref(), Some("analyst.api_key"));
     assert_eq!(world.fit().await, "3", "the old one scores");
     let report = world.daemon.reload("analyst.provider = \"local\"").await;
     assert_eq!((report.outcome, &report.hash), (ReloadOutcome::Unchanged, &hash));
@@ -521,7 +573,7 @@ fn every_key_has_a_row() {
     let live = rows.iter().map(|it| it.key).chain(starts::LIVE.iter().copied());
     let at_start = starts::RESTART.iter().copied();
     let mut named: Vec<&str> = live.chain(at_start).collect();
-    named.extend(WITHOUT_EFFECT.iter().chain(ALONE));
+    named.extend(WITHOUT_EFFECT);
     let once: BTreeSet<&str> = named.iter().copied().collect();
     assert_eq!(once.len(), named.len(), "a key has two rows");
     let known = known_keys();

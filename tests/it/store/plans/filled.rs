@@ -162,6 +162,15 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
             ),
         )
         .await;
+    of_all
+        .make(
+            "model_calls (id, kind, feature, prompt, model, status, latency_ms, retry, client_id, lead_id, job_id, node, created_at)",
+            &format!(
+                "n, 'SELF_CHECK', case when n = 10 then 'draft' else 'classify' end, 'classify.v1', 'm', \
+                 case when n = 10 then 'timeout' else 'ok' end, 900, 0, case when n = 10 then 'rare' else 'c1' end, n, n, 1, {now}"
+            ),
+        )
+        .await;
     let job = async |numbers: &Numbers<'_>, first: i64, kind: &str, client: &str, of: &str| {
         numbers
             .make(

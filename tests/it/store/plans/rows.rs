@@ -512,6 +512,7 @@ fn nodes_and_caps() -> Vec<Row> {
         reader("READ_SQLITE_VERSION", []).of(1).only_on_sqlite(),
         writer("READ_ID_FLOOR", []).of(20),
         writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "waited_ms": 7, "actor": "dana", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
+        writer("PUT_MODEL_CALLS", [group(|n| json!({"id": 900_000_000 + n, "kind": "SELF_CHECK", "feature": "classify", "prompt": "classify.v1", "model": "m", "status": "ok", "error": null, "tokens_in": 700, "tokens_out": 20, "latency_ms": 900, "retry": 0, "client_id": "c1", "lead_id": n, "job_id": n, "node": 1}))]).finds(300),
         writer("RAISE_OVERRIDES", []).of(1),
         reader("READ_OVERRIDES", []).of(5),
         writer("PUT_OVERRIDES", [group(|n| json!({"kind": format!("KIND_{n}"), "name": "size", "value": "16", "base": "8", "changed_by": "dana", "note": null, "changed_at": 1_764_000_000_000_i64, "expires_at": null}))]).finds(300),
@@ -576,6 +577,7 @@ fn chores() -> Vec<Row> {
         writer("DELETE_EXPIRED_KEYS", [number(300)]).finds(300),
         writer("DELETE_OLD_AUDIT", [NEWEST, number(300)]).finds(300),
         writer("DELETE_OLD_OPERATIONS", [NEWEST, number(300)]).finds(300),
+        writer("DELETE_OLD_MODEL_CALLS", [NEWEST, number(300)]).finds(300),
         writer("TAKE_FOLDED_COUNTS", [number(NODE)]).of(1_000),
         writer("TAKE_FOLDED_CLOCK", [number(NODE)]).of(3),
         writer("FOLD_CLOCK", [these(json!([{"kind": "SELF_CHECK", "turn": 7}]))]).of(1).finds(1),
@@ -732,6 +734,10 @@ fn lists() -> Vec<Row> {
         let rows: Vec<Json> = values.iter().map(|value| json!({"value": value})).collect();
         [number(0), NEWEST, PAGE, these(rows.into())]
     };
+    let calls_of = |values: &[i64]| {
+        let rows: Vec<Json> = values.iter().map(|value| json!({"value": value})).collect();
+        [number(0), NEWEST, PAGE, these(rows.into())]
+    };
     let quarantine_of = |clients: &[String], status: &str| {
         let row = |client_id: &String| json!({"client_id": client_id, "channel": "sms", "status": status});
         these(Json::Array(clients.iter().map(row).collect()))
@@ -861,6 +867,12 @@ fn lists() -> Vec<Row> {
         api("LIST_AUDIT_BY_ACTION", audit_of(&["rare", "config.reload"])).of(51).finds(1),
         api("LIST_AUDIT_BY_ACTOR", audit_of(&["rare", "dana"])).of(102).finds(51),
         api("LIST_AUDIT_BY_TARGET", audit_of(&["target 5", "nothing"])).of(51).finds(1),
+        api("LIST_MODEL_CALLS", [number(0), NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_MODEL_CALLS_BY_JOB", calls_of(&[5, 0])).of(51).finds(1),
+        api("LIST_MODEL_CALLS_BY_LEAD", calls_of(&[5, 0])).of(51).finds(1),
+        api("LIST_MODEL_CALLS_BY_CLIENT", audit_of(&["rare", "nobody"])).of(51).finds(1),
+        api("LIST_MODEL_CALLS_BY_STATUS", audit_of(&["timeout", "denied"])).of(51).finds(1),
+        api("LIST_MODEL_CALLS_BY_FEATURE", audit_of(&["draft", "classify"])).of(102).finds(51),
         api("LIST_QUARANTINE_BY", [NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")])
             .note("a rare client")
             .of(51)

@@ -1,0 +1,311 @@
+//! Asks a model's server a question: in a bounded number of requests at a time, again if a failure
+//! may pass, and not at all while the server is away. Each request is noted.
+
+use super::{
+    answers::ReadAnswer,
+    exchange::{Answered, CallFailure, Endpoint, TokenUsage},
+    model_breaker::ModelBreaker,
+    places::Places,
+    prompts::ModelQuestion,
+};
+use crate::{
+    analyst::{AnalystError, Asker, CallLog},
+    config::{AnalystConfig, Secret},
+    domain::{ModelCall, model_call::CallStatus},
+};
+use serde_json::{Value, json};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The most repetitions of a question.
+const RETRIES_MAX: u32 = 3;
+/// The pause before the first repetition, if the server asks for none. It doubles with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// A request is sent only if at least this much time is left.
+const LEFT_LEAST: Duration = Duration::from_millis(100);
+/// The most tokens of an answer, those of a model's reasoning included.
+const TOKENS_MAX: u32 = 4_000;
+
+/// A model's server: connections to it, and what is known of it.
+pub(in crate::analyst) struct ModelServer {
+    places: Places,
+    /// The connections under the last settings.
+    connected: Mutex<Option<Arc<ConnectedServer>>>,
+    runtime: OnceLock<Option<ModelRuntime>>,
+    log: CallLog,
+}
+
+/// Connections to a server, which last as long as its URL and key stay the same.
+#[derive(Debug)]
+struct ConnectedServer {
+    base_url: Secret,
+    api_key: Option<Secret>,
+    endpoint: Endpoint,
+    breaker: ModelBreaker,
+}
+
+/// The thread of requests. Connections belong to the runtime that opened them, and the runtimes of
+/// handlers come and go.
+struct ModelRuntime(Option<Runtime>);
+
+impl ModelRuntime {
+    fn start() -> Option<Self> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("model").enable_all().build();
+        match runtime {
+            Ok(runtime) => Some(Self(Some(runtime))),
+            Err(error) => {
+                tracing::error!(%error, "no thread for requests to the model");
+                None
+            }
+        }
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for ModelRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // The last user may be a task, which must not wait for others.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for ModelServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelServer").finish_non_exhaustive()
+    }
+}
+
+impl ModelServer {
+    /// No connection is made before the first question.
+    pub(in crate::analyst) fn new(log: CallLog) -> Self {
+        Self { places: Places::none(), connected: Mutex::default(), runtime: OnceLock::new(), log }
+    }
+
+    /// The connections under these settings. A server that is new, or gets another key, starts
+    /// without failures.
+    fn connected(&self, settings: &AnalystConfig) -> Result<Arc<ConnectedServer>, AnalystError> {
+        let Some(base_url) = &settings.base_url else {
+            return Err(unable(settings, "`analyst.base_url` is not set"));
+        };
+        let mut last = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same =
+            |it: &Arc<ConnectedServer>| it.base_url == *base_url && it.api_key == settings.api_key;
+        if let Some(same) = last.as_ref().filter(|it| is_same(it)) {
+            return Ok(same.clone());
+        }
+        let api_key = settings.api_key.clone();
+        let endpoint = Endpoint::new(base_url, api_key.as_ref());
+        let endpoint = endpoint.map_err(|why| unable(settings, &why))?;
+        let breaker = ModelBreaker::default();
+        let new =
+            Arc::new(ConnectedServer { base_url: base_url.clone(), api_key, endpoint, breaker });
+        *last = Some(new.clone());
+        Ok(new)
+    }
+
+    /// Asks `question` until `read` can read the answer, a failure does not pass, or no time is
+    /// left.
+    ///
+    /// # Errors
+    /// [`AnalystError::Paused`] if the server was not asked because it is known to be away;
+    /// otherwise how the last request ended.
+    pub(super) async fn ask<T>(
+        &self,
+        settings: &AnalystConfig,
+        asker: &Asker,
+        question: &ModelQuestion,
+        read: impl Fn(&str) -> ReadAnswer<T>,
+    ) -> Result<T, AnalystError> {
+        let server = self.connected(settings)?;
+        self.places.resize(settings.max_concurrent);
+        let body = body(&settings.model, question);
+        let model = settings.model.as_str();
+        let mut last: Option<CallFailure> = None;
+        for retry in 0..=RETRIES_MAX {
+            // Wait for a place, and for leave.
+            let place = timeout_at(asker.until, self.places.take()).await;
+            let left = asker.until.saturating_duration_since(Instant::now());
+            if place.is_err() || left < LEFT_LEAST {
+                let late = "no time was left for a request; raise `analyst.max_concurrent`, or the \
+                            `timeout` of the job's pool";
+                return Err(last
+                    .map_or_else(|| unable(settings, late), |failure| failure.into_error(model)));
+            }
+            if let Err(pause) = server.breaker.admit() {
+                let paused = || AnalystError::Paused { model: model.to_owned(), pause };
+                return Err(last.map_or_else(paused, |failure| failure.into_error(model)));
+            }
+            // Send the request.
+            let limit = settings.timeout.min(left);
+            let note =
+                CallNote::begin(&self.log, &server.breaker, settings, asker, question, retry);
+            let sent = self.send(&server, &body, limit).await;
+            drop(place);
+            let result = sent.and_then(|answered| understood(&answered, &read));
+            let failure = match note.ended(result, limit < settings.timeout) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            // Wait before the next one, if there is one.
+            let pause = failure.retry_after.unwrap_or_else(|| own_pause(retry));
+            let is_too_late = Instant::now() + pause + LEFT_LEAST > asker.until;
+            if !failure.status.is_passing() || is_too_late {
+                return Err(failure.into_error(model));
+            }
+            last = Some(failure);
+            if retry < RETRIES_MAX {
+                sleep(pause).await;
+            }
+        }
+        let never = || unable(settings, "it was not asked");
+        Err(last.map_or_else(never, |failure| failure.into_error(model)))
+    }
+
+    /// Sends one request on the thread of requests. If the caller is cut off, so is the request.
+    async fn send(
+        &self,
+        server: &Arc<ConnectedServer>,
+        body: &Arc<Value>,
+        limit: Duration,
+    ) -> Result<Answered, CallFailure> {
+        let runtime = self.runtime.get_or_init(ModelRuntime::start).as_ref();
+        let lost = || CallFailure::new(CallStatus::Unreachable, "there is no thread for requests");
+        let handle = runtime.and_then(ModelRuntime::handle).ok_or_else(lost)?;
+        let (server, body) = (server.clone(), body.clone());
+        let task = handle.spawn(async move { server.endpoint.send(&body, limit).await });
+        AbortOnDropHandle::new(task).await.unwrap_or_else(|_| Err(lost()))
+    }
+}
+
+/// The error of a question that could not be sent.
+fn unable(settings: &AnalystConfig, why: &str) -> AnalystError {
+    AnalystError::Away(format!("model `{}`: {why}", settings.model))
+}
+
+/// The body of a request, in the form that servers of this protocol have in common.
+fn body(model: &str, question: &ModelQuestion) -> Arc<Value> {
+    let ModelQuestion { prompt, data, schema } = question;
+    Arc::new(json!({
+        "model": model,
+        "messages": [
+            {"role": "system", "content": prompt.instructions},
+            {"role": "user", "content": data},
+        ],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": prompt.feature.as_str(), "strict": true, "schema": schema},
+        },
+        "max_completion_tokens": TOKENS_MAX,
+    }))
+}
+
+/// The pause before the next repetition: it doubles, and a random part keeps jobs apart.
+fn own_pause(retry: u32) -> Duration {
+    let pause = PAUSE_FIRST * 2_u32.saturating_pow(retry);
+    pause + pause.mul_f64(rand::random::<f64>() / 2.0)
+}
+
+/// The answer as `read` reads it, with the tokens of the request.
+fn understood<T>(
+    answered: &Answered,
+    read: impl Fn(&str) -> ReadAnswer<T>,
+) -> Result<(T, TokenUsage), CallFailure> {
+    let usage = answered.usage;
+    match read(&answered.text) {
+        Ok(answer) => Ok((answer, usage)),
+        Err(why) => Err(CallFailure { usage, ..CallFailure::new(CallStatus::Unusable, why) }),
+    }
+}
+
+/// A request that is being sent. However it ends, it is noted, and the breaker is told.
+struct CallNote<'a> {
+    log: &'a CallLog,
+    breaker: &'a ModelBreaker,
+    started: Instant,
+    /// The row; taken when the request has ended.
+    call: Option<ModelCall>,
+}
+
+impl<'a> CallNote<'a> {
+    fn begin(
+        log: &'a CallLog,
+        breaker: &'a ModelBreaker,
+        settings: &AnalystConfig,
+        asker: &Asker,
+        question: &ModelQuestion,
+        retry: u32,
+    ) -> Self {
+        let call = ModelCall {
+            kind: asker.kind.0.to_owned(),
+            feature: question.prompt.feature,
+            prompt: question.prompt.version,
+            model: settings.model.clone(),
+            status: CallStatus::Dropped,
+            error: None,
+            tokens_in: None,
+            tokens_out: None,
+            latency_ms: 0,
+            retry,
+            client_id: asker.client_id.clone(),
+            lead_id: asker.lead_id,
+            job_id: asker.job_id,
+        };
+        Self { log, breaker, started: Instant::now(), call: Some(call) }
+    }
+
+    /// Notes how the request ended, and returns the answer or the failure. A time-out says nothing
+    /// about the server if the request was given less time than usual.
+    fn ended<T>(
+        mut self,
+        result: Result<(T, TokenUsage), CallFailure>,
+        is_hurried: bool,
+    ) -> Result<T, CallFailure> {
+        let (result, status, error, usage) = match result {
+            Ok((answer, usage)) => (Ok(answer), CallStatus::Ok, None, usage),
+            Err(failure) => {
+                let (status, why, usage) = (failure.status, failure.why.clone(), failure.usage);
+                (Err(failure), status, Some(why), usage)
+            }
+        };
+        if status == CallStatus::Timeout && is_hurried {
+            self.breaker.gave_up();
+        } else if status.is_outage() {
+            self.breaker.failed();
+        } else {
+            self.breaker.succeeded();
+        }
+        if let Some(call) = self.call.take() {
+            let TokenUsage { tokens_in, tokens_out } = usage;
+            self.note(ModelCall { status, error, tokens_in, tokens_out, ..call });
+        }
+        result
+    }
+
+    fn note(&self, call: ModelCall) {
+        let took = self.started.elapsed().as_millis();
+        self.log.note(ModelCall { latency_ms: i64::try_from(took).unwrap_or(i64::MAX), ..call });
+    }
+}
+
+impl Drop for CallNote<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.breaker.gave_up();
+            self.note(call);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The metrics of requests to a model's server.
+
+use super::metrics::{Declare, SECONDS};
+use crate::domain::model_call::{CallFeature, CallStatus};
+use prometheus::{HistogramVec, IntCounterVec};
+use std::time::Duration;
+
+/// The metrics of requests to a model's server. Clones share them.
+#[derive(Clone, Debug)]
+pub struct ModelMetrics {
+    calls: IntCounterVec,
+    seconds: HistogramVec,
+    not_kept: IntCounterVec,
+}
+
+impl ModelMetrics {
+    pub(super) fn declare(add: &Declare<'_>) -> Result<Self, prometheus::Error> {
+        let calls = "Requests to a model's server, by what was asked for and how they ended";
+        let labels = &["feature", "status"];
+        let not_kept = "Requests to a model's server whose row could not be stored";
+        let metrics = Self {
+            calls: add.counters("model_calls_total", calls, labels)?,
+            seconds: add.histograms(
+                "model_call_seconds",
+                "Request to a model's server: sent to ended",
+                &["feature"],
+                SECONDS,
+            )?,
+            not_kept: add.counters("model_calls_not_kept_total", not_kept, &[])?,
+        };
+        metrics.not_kept(0);
+        Ok(metrics)
+    }
+
+    /// Counts a request that has ended, and the time that it took.
+    pub fn called(&self, feature: CallFeature, status: CallStatus, took: Duration) {
+        let feature = feature.as_str();
+        self.calls.with_label_values(&[feature, status.as_str()]).inc();
+        self.seconds.with_label_values(&[feature]).observe(took.as_secs_f64());
+    }
+
+    /// Counts requests that left no row.
+    pub fn not_kept(&self, count: usize) {
+        let none: [&str; 0] = [];
+        self.not_kept.with_label_values(&none).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}
