@@ -301,7 +301,8 @@ mod tests {
                 continue;
             }
             let toml = "[[clients]]\nid = \"a\"\n[clients.channels.sms]\n\
-                signature = { scheme = \"standard_webhooks\", secrets = \"sixteen-letters!\" }\n";
+                signature = { scheme = \"standard_webhooks\", secrets = \"sixteen-letters!\" }\n\
+                send = { api_key = \"key\" }\n";
             let named = key.replace("clients.*", "clients.a").replace("channels.*", "channels.sms");
             let named = named.replace("pools.*", "pools.SELF_CHECK");
             let explained = explained(toml, &[], &named).unwrap_or_else(|it| panic!("{it}"));

@@ -125,6 +125,7 @@ mod tests {
             ("clients.acme.templates.a.b", "clients.*.templates.*"),
             ("clients.acme.channels.sms.signature.window", "clients.*.channels.*.signature.window"),
             ("clients.acme.channels.sms.send", "clients.*.channels.*.send"),
+            ("clients.acme.channels.sms.send.api_key", "clients.*.channels.*.send.api_key"),
         ] {
             let found = KeyPath::find(name).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(found.pattern.join("."), pattern, "{name}");

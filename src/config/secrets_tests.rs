@@ -103,6 +103,7 @@ fn no_value_of_a_secrets_key_is_told_whatever_is_wrong_with_it() {
             "admin.token",
             "channels.sms.secret",
             "channels.sms.signature.secrets",
+            "channels.sms.send.api_key",
         ]
     );
     for key in &secrets {
@@ -239,9 +240,7 @@ fn a_file_with_a_secret_that_others_can_read_is_warned_of() {
         format!("{sms}secret = \"{SECRET}\""),
         format!("{sms}secret = [{{ env = \"ELSEWHERE\" }}, \"{SECRET}\"]"),
         format!("{sms}signature = {{ scheme = \"standard_webhooks\", secrets = [\"{SECRET}\"] }}"),
-        format!("{sms}send = {{ x = \"hunter2\" }}"),
-        format!("{sms}send = {{ headers = {{ from = \"hunter2\" }} }}"),
-        format!("{sms}send = {{ pin = 1234 }}"),
+        format!("{sms}send = {{ api_key = \"hunter2\" }}"),
     ] {
         for mode in [0o640, 0o604, 0o644, 0o660] {
             assert_eq!(
@@ -265,10 +264,7 @@ fn a_file_with_a_secret_that_others_can_read_is_warned_of() {
         "database.url = \"postgres://u@localhost/x\"".to_owned(),
         format!("{sms}secret = {{ env = \"ELSEWHERE\" }}"),
         format!("{sms}secret = []"),
-        format!(
-            "{sms}send = {{ api_key = {{ env = \"ELSEWHERE\" }}, from = \"x\", base_url = \"http://h\" }}"
-        ),
-        format!("{sms}send = {{ nested = {{ token = {{ env = \"ELSEWHERE\" }} }} }}"),
+        format!("{sms}send = {{ api_key = {{ env = \"ELSEWHERE\" }}, base_url = \"https://h\" }}"),
         format!("{sms}account = \"hunter2\""),
     ] {
         assert_eq!(warnings(&toml, 0o644), [""; 0], "{toml}");

@@ -154,3 +154,122 @@ fn unreachable(url: &Url, allow_private: bool) -> Option<&'static str> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{errors, load};
+
+    /// A configuration whose client has this channel with these lines in `send`.
+    fn toml(channel: &str, lines: &str) -> String {
+        format!(
+            "[[clients]]\nid = \"a\"\n[clients.channels.{channel}]\n\
+             [clients.channels.{channel}.send]\n{lines}\n"
+        )
+    }
+
+    fn read(channel: &str, lines: &str) -> Option<SendSettings> {
+        let config = load(&toml(channel, lines), &[]).unwrap_or_else(|it| panic!("{lines}: {it}"));
+        let client = config.clients.iter().find(|client| client.id == "a").expect("a client");
+        client.channels[channel].send.clone()
+    }
+
+    #[test]
+    fn a_key_alone_is_enough_if_the_provider_has_one_server_for_all() {
+        for channel in ["sms", "smartlead", "instantly"] {
+            let send = read(channel, "api_key = \"k-1\"").expect("settings");
+            assert_eq!((send.api_key.expose(), send.base_url), ("k-1", None));
+            assert_eq!(send.timeout, Duration::from_secs(30));
+            assert!(!send.allow_private && !send.automatic);
+        }
+        assert_eq!(read("sms", ""), None);
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let send = read(
+            "linkedin",
+            "api_key = \"k\"\nbase_url = \"https://api1.unipile.com:13111/\"\ntimeout = \"45s\"\nautomatic = true",
+        )
+        .expect("settings");
+        assert_eq!(send.base_url.as_deref(), Some("https://api1.unipile.com:13111"));
+        assert!(send.automatic && send.timeout == Duration::from_secs(45));
+        let send = read("sms", "api_key = \"k\"\nfrom_number = \"+15550100\"\nversion = \"v3\"");
+        let send = send.expect("settings");
+        assert_eq!(send.from_number.as_deref(), Some("+15550100"));
+        assert_eq!(send.version.as_deref(), Some("v3"));
+        for url in ["http://127.0.0.1:9925", "http://mail.lan/x/", "https://10.0.0.1"] {
+            let lines = format!(
+                "api_key = \"k\"\nallow_private = true\nsender_email_id = \"12\"\nbase_url = \"{url}\""
+            );
+            let send = read("email", &lines).expect("settings");
+            assert_eq!(send.base_url.as_deref(), Some(url.trim_end_matches('/')));
+            assert_eq!(send.sender_email_id.as_deref(), Some("12"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_the_way_out() {
+        let key = "api_key = \"hunter2\"\n";
+        for (channel, lines, expected) in [
+            ("sms", "timeout = \"30s\"", "has no `api_key`"),
+            ("sms", "api_key = \"\"", "is blank"),
+            ("sms", "api_key = \"***\"", "shown in place of a secret"),
+            ("sms", "api_key = \"hunter2é\"", "no header can carry"),
+            ("sms", "api_key = \"hunter2 \"", "begins or ends with a blank"),
+            (
+                "sms",
+                "api_key = 7\napi_kye = \"x\"",
+                "the nearest known key is `clients.channels.sms.send.api_key`",
+            ),
+            ("email", "api_key = \"hunter2\"", "has no `base_url`: set the address of your server"),
+            ("linkedin", "api_key = \"hunter2\"", "has no `base_url`"),
+            ("sms", &format!("{key}base_url = \"x\""), "is no URL"),
+            ("sms", &format!("{key}base_url = \"ftp://h\""), "must begin with `https://`"),
+            (
+                "sms",
+                &format!("{key}base_url = \"https://u:hunter2@h\""),
+                "holds a user or a password",
+            ),
+            ("sms", &format!("{key}base_url = \"https://h/?a=hunter2\""), "holds `?` or `#`"),
+            ("sms", &format!("{key}base_url = \"http://h.example\""), "has no TLS"),
+            (
+                "sms",
+                &format!("{key}base_url = \"http://8.8.8.8\"\nallow_private = true"),
+                "goes to a public address",
+            ),
+            (
+                "sms",
+                &format!("{key}base_url = \"https://127.0.0.1\""),
+                "set `allow_private = true`",
+            ),
+            (
+                "sms",
+                &format!("{key}base_url = \"https://localhost:9925\""),
+                "set `allow_private = true`",
+            ),
+            (
+                "sms",
+                &format!("{key}base_url = \"https://169.254.169.254\"\nallow_private = true"),
+                "no server can be",
+            ),
+            ("sms", &format!("{key}timeout = \"9s\""), "it must be 10s to 2m"),
+            (
+                "sms",
+                &format!("{key}automatic = true"),
+                "only the channel `linkedin` has `automatic`",
+            ),
+            (
+                "instantly",
+                &format!("{key}from_number = \"+1\""),
+                "only the channel `sms` has `from_number`",
+            ),
+            ("sms", &format!("{key}from_number = \"+1 555\""), "no blanks"),
+            ("sms", &format!("{key}automatic = \"yes\""), "expected `true` or `false`"),
+        ] {
+            let told = errors(&toml(channel, lines), &[]).join("\n");
+            assert!(told.contains(expected), "{lines}: {told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+}

@@ -46,6 +46,7 @@ mod operations;
 mod overrides;
 mod own_daemon;
 mod poolers;
+mod providers;
 mod security;
 mod sixth_channel;
 mod skips;

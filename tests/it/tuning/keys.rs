@@ -494,7 +494,14 @@ const WITHOUT_EFFECT: &[&str] = &[
     "clients.*.auto_send.campaigns.*",
     "clients.*.reply_style",
     "clients.*.business_hours",
-    "clients.*.channels.*.send",
+    "clients.*.channels.*.send.api_key",
+    "clients.*.channels.*.send.base_url",
+    "clients.*.channels.*.send.timeout",
+    "clients.*.channels.*.send.allow_private",
+    "clients.*.channels.*.send.automatic",
+    "clients.*.channels.*.send.sender_email_id",
+    "clients.*.channels.*.send.from_number",
+    "clients.*.channels.*.send.version",
 ];
 
 fn all_rows() -> Vec<Row> {
