@@ -1,6 +1,6 @@
 //! How the fake provider fails.
 
-use super::http::Answer;
+use super::http::FakeAnswer;
 use serde_json::json;
 use std::str::FromStr;
 
@@ -28,7 +28,7 @@ pub enum Fault {
 
 impl Fault {
     /// The answer of a provider that does not take what was sent.
-    pub(super) fn refusal(&self) -> Option<Answer> {
+    pub(super) fn refusal(&self) -> Option<FakeAnswer> {
         let Self::Refuse { status, retry_after } = self else { return None };
         let word = match status {
             401 => "errors/expired_credentials",
@@ -37,7 +37,7 @@ impl Fault {
             429 => "errors/too_many_requests",
             _ => "errors/unexpected_error",
         };
-        let answer = Answer::json(*status, &json!({"status": status, "type": word}));
+        let answer = FakeAnswer::json(*status, &json!({"status": status, "type": word}));
         Some(match retry_after {
             Some(seconds) => answer.with("retry-after", seconds.to_string()),
             None => answer,

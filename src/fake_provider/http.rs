@@ -31,13 +31,13 @@ impl Request {
 }
 
 /// An answer.
-pub(super) struct Answer {
+pub(super) struct FakeAnswer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
 
-impl Answer {
+impl FakeAnswer {
     pub(super) fn json(status: u16, body: &Value) -> Self {
         Self {
             status,

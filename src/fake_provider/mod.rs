@@ -13,7 +13,7 @@ pub use self::{
     providers::SentReply,
 };
 
-use self::http::{Answer, Request};
+use self::http::{FakeAnswer, Request};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -36,10 +36,10 @@ pub type OnArrival = Box<dyn Fn(&SentReply) + Send + Sync>;
 
 /// What it has taken, and how it fails. Its clones share both.
 #[derive(Clone, Default)]
-pub struct FakeProvider(Arc<Shared>);
+pub struct FakeProvider(Arc<FakeState>);
 
 #[derive(Default)]
-struct Shared {
+struct FakeState {
     sent: Mutex<Vec<SentReply>>,
     faults: Mutex<Vec<FaultRule>>,
     on_arrival: Option<OnArrival>,
@@ -48,7 +48,7 @@ struct Shared {
 impl FakeProvider {
     /// One that tells of each arrival.
     pub fn telling(on_arrival: OnArrival) -> Self {
-        Self(Arc::new(Shared { on_arrival: Some(on_arrival), ..Shared::default() }))
+        Self(Arc::new(FakeState { on_arrival: Some(on_arrival), ..FakeState::default() }))
     }
 
     /// What was taken, in the order of arrival.
@@ -135,11 +135,11 @@ impl FakeProvider {
         if let Some(tell) = &self.0.on_arrival {
             tell(&sent);
         }
-        let answer = Answer::json(200, &success).bytes();
+        let answer = FakeAnswer::json(200, &success).bytes();
         match fault {
             None => stream.write_all(&answer).await,
             Some(Fault::Unreadable) => {
-                stream.write_all(&Answer::text(200, "<html>done").bytes()).await
+                stream.write_all(&FakeAnswer::text(200, "<html>done").bytes()).await
             }
             // Nothing comes until the sender gives up and closes.
             Some(Fault::Hang) => stream.read(&mut [0]).await.map(drop),
@@ -156,22 +156,22 @@ impl FakeProvider {
     }
 
     /// The answer to a request that is for the fake itself and plays no provider.
-    fn administer(&self, request: &Request) -> Option<Answer> {
+    fn administer(&self, request: &Request) -> Option<FakeAnswer> {
         Some(match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/sent") => {
                 let sent: Vec<Value> = self.sent().iter().map(SentReply::shown).collect();
-                Answer::json(200, &json!({"sent": sent, "counts": self.counts()}))
+                FakeAnswer::json(200, &json!({"sent": sent, "counts": self.counts()}))
             }
             ("POST", "/fail") => match String::from_utf8_lossy(&request.body).trim().parse() {
                 Ok(rule) => {
                     self.fail(rule);
-                    Answer::json(200, &json!({"ok": true}))
+                    FakeAnswer::json(200, &json!({"ok": true}))
                 }
-                Err(reason) => Answer::json(422, &json!({"error": reason})),
+                Err(reason) => FakeAnswer::json(422, &json!({"error": reason})),
             },
             ("DELETE", "/fail") => {
                 self.fail_no_more();
-                Answer::json(200, &json!({"ok": true}))
+                FakeAnswer::json(200, &json!({"ok": true}))
             }
             _ => return None,
         })

@@ -1,7 +1,7 @@
 //! What the providers take as an answer, and what they say then. A call that they would refuse is
 //! refused here, too.
 
-use super::http::{Answer, Request};
+use super::http::{FakeAnswer, Request};
 use serde_json::{Value, json};
 
 /// The channels that it plays.
@@ -34,7 +34,7 @@ impl SentReply {
 }
 
 /// The answer in a request, or what the provider says against it.
-pub(super) fn judge(request: &Request) -> Result<SentReply, Answer> {
+pub(super) fn judge(request: &Request) -> Result<SentReply, FakeAnswer> {
     let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let (channel, found) = match path.as_slice() {
         ["api", "replies", id, "reply"] => ("email", email(request, id)),
@@ -83,14 +83,14 @@ pub(super) fn success(sent: &SentReply, number: usize) -> Value {
     }
 }
 
-fn refusal(status: u16, word: &str) -> Answer {
-    Answer::json(status, &json!({"status": status, "error": word}))
+fn refusal(status: u16, word: &str) -> FakeAnswer {
+    FakeAnswer::json(status, &json!({"status": status, "error": word}))
 }
 
 /// Whom a call answers and with what text, or the status and the word against it.
-type Found = Result<(String, String), (u16, &'static str)>;
+type WhomAndWhat = Result<(String, String), (u16, &'static str)>;
 
-fn email(request: &Request, id: &str) -> Found {
+fn email(request: &Request, id: &str) -> WhomAndWhat {
     has_bearer(request)?;
     let body = json_of(request)?;
     let is_all = body.get("reply_all") == Some(&Value::Bool(true));
@@ -103,7 +103,7 @@ fn email(request: &Request, id: &str) -> Found {
     Ok((decoded(id), text(&body, "message", 422)?))
 }
 
-fn sms(request: &Request) -> Found {
+fn sms(request: &Request) -> WhomAndWhat {
     has_bearer(request)?;
     if request.header("version").is_none() {
         return Err((401, "version_header_was_not_found"));
@@ -115,7 +115,7 @@ fn sms(request: &Request) -> Found {
     Ok((text(&body, "contactId", 422)?, text(&body, "message", 422)?))
 }
 
-fn linkedin(request: &Request, id: &str) -> Found {
+fn linkedin(request: &Request, id: &str) -> WhomAndWhat {
     if request.header("x-api-key").is_none_or(str::is_empty) {
         return Err((401, "errors/missing_credentials"));
     }
@@ -131,7 +131,7 @@ fn linkedin(request: &Request, id: &str) -> Found {
     Ok((decoded(id), text.to_owned()))
 }
 
-fn smartlead(request: &Request, id: &str) -> Found {
+fn smartlead(request: &Request, id: &str) -> WhomAndWhat {
     let has_key = request
         .query
         .split('&')
@@ -144,7 +144,7 @@ fn smartlead(request: &Request, id: &str) -> Found {
     Ok((decoded(id), text(&body, "email_body", 400)?))
 }
 
-fn instantly(request: &Request) -> Found {
+fn instantly(request: &Request) -> WhomAndWhat {
     has_bearer(request)?;
     let body = json_of(request)?;
     for name in ["eaccount", "subject"] {
