@@ -1,4 +1,5 @@
 //! An answer's call at a provider, and what the provider's answer means (docs/RULES.md SENDING).
+//!
 //! Each channel makes its own call and reads its own success; what a status means is decided here,
 //! for all of them.
 
@@ -371,9 +372,10 @@ mod tests {
 
     #[test]
     fn a_cause_has_the_providers_words_and_nothing_a_person_wrote() {
-        let why = |body: Value| match end(&answer(422, &[], &body.to_string())) {
-            SendEnd::Failed { why } => why,
-            other => panic!("{other:?}"),
+        let why = |body: Value| {
+            let end = end(&answer(422, &[], &body.to_string()));
+            let SendEnd::Failed { why } = end else { panic!("{end:?}") };
+            why
         };
         let body = json!({
             "type": "errors/invalid_parameters", "title": "Invalid parameters", "status": 422,
