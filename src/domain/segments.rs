@@ -12,14 +12,14 @@ const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
 /// How the characters of a text message are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmsAlphabet {
+pub enum TextAlphabet {
     /// Septets of the GSM 7-bit alphabet.
     Gsm7,
     /// Code units of UTF-16.
     Ucs2,
 }
 
-impl SmsAlphabet {
+impl TextAlphabet {
     /// The one in which the text is sent.
     pub fn of(text: &str) -> Self {
         if text.chars().all(|char| septets(char).is_some()) { Self::Gsm7 } else { Self::Ucs2 }
@@ -66,7 +66,7 @@ pub fn segments(text: &str) -> Vec<&str> {
     if text.is_empty() {
         return Vec::new();
     }
-    let alphabet = SmsAlphabet::of(text);
+    let alphabet = TextAlphabet::of(text);
     if text.chars().map(|char| alphabet.units(char)).sum::<usize>() <= alphabet.single() {
         return vec![text];
     }
@@ -181,11 +181,11 @@ mod tests {
         .prop_map(|chars| chars.into_iter().collect())
     }
 
-    /// The units of a text, counted in another way than by [`SmsAlphabet::units`].
-    fn counted(text: &str, alphabet: SmsAlphabet) -> usize {
+    /// The units of a text, counted in another way than by [`TextAlphabet::units`].
+    fn counted(text: &str, alphabet: TextAlphabet) -> usize {
         match alphabet {
-            SmsAlphabet::Ucs2 => text.encode_utf16().count(),
-            SmsAlphabet::Gsm7 => {
+            TextAlphabet::Ucs2 => text.encode_utf16().count(),
+            TextAlphabet::Gsm7 => {
                 text.chars().count() + text.chars().filter(|it| EXTENSION.contains(*it)).count()
             }
         }
@@ -195,7 +195,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3_000))]
         #[test]
         fn segments_are_the_text_and_as_few_as_can_be(text in any_text()) {
-            let alphabet = SmsAlphabet::of(&text);
+            let alphabet = TextAlphabet::of(&text);
             let found = segments(&text);
             prop_assert_eq!(found.concat(), text.clone());
             let most = if found.len() == 1 { alphabet.single() } else { alphabet.each() };
