@@ -7,7 +7,8 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// `kind` is `tag`, `edited` or `rejected`. `was` and `became` are tags, or texts of a draft.
+// The last column of `labelled_examples_listed` is not `id` itself, so that no planner can take the
+// primary key for the same order and read past the examples of all other clients. `kind` is `tag`, `edited` or `rejected`. `was` and `became` are tags, or texts of a draft.
 const UP: &str = "
 create table labelled_examples (
     id @bigint primary key,
@@ -27,7 +28,7 @@ create table labelled_examples (
     decided_by text not null,
     created_at @instant not null
 );
-create index labelled_examples_listed on labelled_examples (client_id, id);
+create index labelled_examples_listed on labelled_examples (client_id, (id + 0));
 create index labelled_examples_of_lead on labelled_examples (lead_id);
 ";
 

@@ -40,11 +40,12 @@ sql! {
         "labelled_examples e where e.lead_id = $1 and e.id < $2 order by e.id + 0 desc limit $3"
     );
 
-    /// The same for some clients, a page of each. By `labelled_examples_listed`.
+    /// The same for some clients, a page of each. By `labelled_examples_listed`,
+    /// which is over `id + 0`.
     static LIST_EXAMPLES_BY = concat!(
         example!(),
         "@rows($3, client_id text) g join labelled_examples e on e.id @each( \
-           select x.id from labelled_examples x where x.client_id = g.client_id and x.id < $1 order by x.id desc limit $2) \
+           select x.id from labelled_examples x where x.client_id = g.client_id and x.id + 0 < $1 order by x.id + 0 desc limit $2) \
          order by e.id desc limit $2"
     );
 }

@@ -856,7 +856,7 @@ fn lists() -> Vec<Row> {
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
             .finds(300),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
-        api("READ_DELIVERY_OF_DRAFT", [number(5)]).of(1).finds(0),
+        api("READ_DELIVERY_OF_DRAFT", [number(5)]).of(1).finds(1),
         api("LIST_EXAMPLES", [NEWEST, PAGE]).of(51).finds(51),
         api("LIST_EXAMPLES_BY", [NEWEST, PAGE, these(json!([{"client_id": "rare"}]))])
             .note("a rare client")
