@@ -56,7 +56,8 @@ pub(super) enum LeadsCommand {
         /// Why, without personal data: the note stays in the audit log
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: String,
-        /// Keep hashes of its identities, so that it is opted out if it comes again; a lead that has opted out keeps them anyway
+        /// Keep hashes of its identities, so that it is opted out if it comes again; a lead that
+        /// has opted out keeps them anyway
         #[arg(long)]
         suppress: bool,
         /// Do not ask

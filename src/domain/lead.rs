@@ -261,8 +261,8 @@ impl Standing {
         Self { barriers, ..lifted }
     }
 
-    /// The state after a person has lifted the opt-out: that of the verdicts on its inbound messages,
-    /// from the oldest to the newest. What opted out does not count, and a bounce stays.
+    /// The state after a person has lifted the opt-out: that of the verdicts on its inbound
+    /// messages, from the oldest to the newest. What opted out does not count, and a bounce stays.
     pub fn opt_out_lifted(self, verdicts: impl IntoIterator<Item = Sentiment>) -> Self {
         let said = verdicts.into_iter().filter(|tag| *tag != Sentiment::Blacklist);
         let barriers = Barriers { opted_out: false, ..self.barriers };

@@ -1,15 +1,15 @@
 //! Erases a person: everything that is stored about a lead (docs/OPERATIONS.md, decision 0033).
 //!
-//! It works in short transactions under the lead's lock, each of which deletes a batch. The lead and
-//! its identities go last, in one transaction with the suppression, the row of the audit log and the
-//! last batch. So what comes meanwhile is the lead's, and is erased, too; and an erasure that was
-//! killed is continued by another one.
+//! It works in short transactions under the lead's lock, each of which deletes a batch. The lead
+//! and its identities go last, in one transaction with the suppression, the row of the audit log
+//! and the last batch. So what comes meanwhile is the lead's, and is erased, too; and an erasure
+//! that was killed is continued by another one.
 
 use super::{
     UNFINISHED,
     by_hand::{JobAction, change_group},
     jobs::{self, count},
-    opt_outs::{Done, LeadActionError, lock_one},
+    opt_outs::{LeadActionError, LeadResult, lock_one},
     quarantine::{self, QuarantineFilter},
 };
 use crate::domain::{Id, OptOutSource};
@@ -153,7 +153,7 @@ impl Erased {
 }
 
 /// How one transaction has ended.
-enum Step {
+enum ErasureStep {
     Refused(LeadActionError),
     /// Nothing was deleted: these jobs must be cancelled before.
     JobsLeft(Vec<Id>),
@@ -168,7 +168,7 @@ pub(super) async fn erase(
     id: Id,
     is_suppressed: bool,
     entry: &AuditEntry,
-) -> Result<Done<Erased>, StoreError> {
+) -> Result<LeadResult<Erased>, StoreError> {
     let mut erased = Erased::default();
     // 1. Check that it can be erased, and delete what is found of it in quarantine. That takes its
     // identities, so it comes first.
@@ -180,10 +180,10 @@ pub(super) async fn erase(
     // 2. Delete the rest batch by batch.
     loop {
         match Box::pin(step(db, id, is_suppressed, entry, erased)).await? {
-            Step::Refused(error) => return Ok(Err(error)),
-            Step::JobsLeft(jobs) => erased.cancelled_jobs += cancel(db, &jobs).await?,
-            Step::Part(part) => erased.add(part),
-            Step::Last(part) => {
+            ErasureStep::Refused(error) => return Ok(Err(error)),
+            ErasureStep::JobsLeft(jobs) => erased.cancelled_jobs += cancel(db, &jobs).await?,
+            ErasureStep::Part(part) => erased.add(part),
+            ErasureStep::Last(part) => {
                 erased.add(part);
                 return Ok(Ok(erased));
             }
@@ -192,7 +192,10 @@ pub(super) async fn erase(
 }
 
 /// The client and identities of a lead that can be erased.
-async fn begin(db: &Database, id: Id) -> Result<Done<(String, Vec<StoredIdentity>)>, StoreError> {
+async fn begin(
+    db: &Database,
+    id: Id,
+) -> Result<LeadResult<(String, Vec<StoredIdentity>)>, StoreError> {
     db.write("erase", async |tx| {
         let begun = match lock_erasable(&tx, id).await? {
             Ok(lead) => Ok((lead.client_id, of_leads(&tx, &[id]).await?)),
@@ -204,7 +207,7 @@ async fn begin(db: &Database, id: Id) -> Result<Done<(String, Vec<StoredIdentity
 }
 
 /// Locks a lead that has nothing on the wire.
-async fn lock_erasable(tx: &Tx, id: Id) -> Result<Done<Lead>, StoreError> {
+async fn lock_erasable(tx: &Tx, id: Id) -> Result<LeadResult<Lead>, StoreError> {
     let mut leads = match lock_one(tx, id).await? {
         Ok(leads) => leads,
         Err(error) => return Ok(Err(error)),
@@ -225,12 +228,12 @@ async fn step(
     is_suppressed: bool,
     entry: &AuditEntry,
     so_far: Erased,
-) -> Result<Step, StoreError> {
+) -> Result<ErasureStep, StoreError> {
     db.write("erase", async |tx| {
         // 1. Lock the lead, and read the next batch.
         let lead = match lock_erasable(&tx, id).await? {
             Ok(lead) => lead,
-            Err(error) => return Ok(tx.roll_back(Step::Refused(error))),
+            Err(error) => return Ok(tx.roll_back(ErasureStep::Refused(error))),
         };
         let messages = ids_of(&tx, &READ_MESSAGES_OF, id).await?;
         let drafts = ids_of(&tx, &READ_DRAFTS_OF, id).await?;
@@ -248,7 +251,7 @@ async fn step(
             .map(|job| job.view.id)
             .collect();
         if !unfinished.is_empty() {
-            return Ok(tx.roll_back(Step::JobsLeft(unfinished)));
+            return Ok(tx.roll_back(ErasureStep::JobsLeft(unfinished)));
         }
         // 3. Delete the batch.
         tx.run(&ERASE_ERRORS, [group(&about)?]).await?;
@@ -261,7 +264,7 @@ async fn step(
             ..Erased::default()
         };
         if !is_last {
-            return tx.commit(Step::Part(erased)).await;
+            return tx.commit(ErasureStep::Part(erased)).await;
         }
         // 4. Delete the lead, and note the erasure.
         erased.add(erase_lead(db, &tx, &lead, is_suppressed, entry).await?);
@@ -271,7 +274,7 @@ async fn step(
         let told = told.map_err(|error| StoreError::Broken(error.to_string()))?;
         let entry = AuditEntry { new_value: Some(told), ..entry.clone() };
         audit::add(&tx, db, &[entry]).await?;
-        tx.commit(Step::Last(erased)).await
+        tx.commit(ErasureStep::Last(erased)).await
     })
     .await
 }

@@ -108,13 +108,13 @@ pub(super) async fn of_lead(reader: &Sessions, id: Id) -> Result<Vec<OptOutRow>,
 }
 
 /// The result of a change of a lead by hand.
-pub(super) type Done<T = ()> = Result<T, LeadActionError>;
+pub(super) type LeadResult<T = ()> = Result<T, LeadActionError>;
 
 /// Locks one lead.
 ///
 /// # Errors
 /// The inner one if there is no such lead, or if it was merged.
-pub(super) async fn lock_one(tx: &Tx, id: Id) -> Result<Done<Leads>, StoreError> {
+pub(super) async fn lock_one(tx: &Tx, id: Id) -> Result<LeadResult<Leads>, StoreError> {
     let mut leads = Leads::lock(tx, &BTreeSet::from([id])).await?;
     if !leads.has(id) {
         return Ok(Err(LeadActionError::NotFound(id)));
@@ -133,7 +133,11 @@ pub(super) async fn lock_one(tx: &Tx, id: Id) -> Result<Done<Leads>, StoreError>
 }
 
 /// Opts a lead out. `entry` is the row of the audit log, with who did it and why.
-pub(super) async fn opt_out(db: &Database, id: Id, entry: &AuditEntry) -> Result<Done, StoreError> {
+pub(super) async fn opt_out(
+    db: &Database,
+    id: Id,
+    entry: &AuditEntry,
+) -> Result<LeadResult, StoreError> {
     let change = async |tx: Tx, mut leads: Leads| {
         let Some(lead) = leads.get_mut(id) else { return Ok(tx.roll_back(not_found(id))) };
         let fact = OptedOut {
@@ -157,7 +161,11 @@ pub(super) async fn opt_out(db: &Database, id: Id, entry: &AuditEntry) -> Result
 
 /// Lifts the opt-out of a lead, and the suppressions of its identities. Its status becomes that of
 /// the verdicts on its messages.
-pub(super) async fn lift(db: &Database, id: Id, entry: &AuditEntry) -> Result<Done, StoreError> {
+pub(super) async fn lift(
+    db: &Database,
+    id: Id,
+    entry: &AuditEntry,
+) -> Result<LeadResult, StoreError> {
     let change = async |tx: Tx, mut leads: Leads| {
         // 1. Change the lead.
         let verdicts = verdicts(&tx, id).await?;
@@ -185,11 +193,11 @@ pub(super) async fn lift(db: &Database, id: Id, entry: &AuditEntry) -> Result<Do
     .await
 }
 
-const fn not_found(id: Id) -> Done {
+const fn not_found(id: Id) -> LeadResult {
     Err(LeadActionError::NotFound(id))
 }
 
-const fn conflict(why: String) -> Done {
+const fn conflict(why: String) -> LeadResult {
     Err(LeadActionError::Conflict(why))
 }
 
@@ -199,7 +207,7 @@ async fn finish(
     tx: Tx,
     leads: Leads,
     entry: &AuditEntry,
-) -> Result<Finished<Done>, StoreError> {
+) -> Result<Finished<LeadResult>, StoreError> {
     leads.write(db, &tx).await?;
     audit::add(&tx, db, std::slice::from_ref(entry)).await?;
     tx.commit(Ok(())).await

@@ -1,5 +1,5 @@
-//! Opt-outs as facts of their own, and the suppression of people whose data was erased (docs/RULES.md
-//! OPT-OUT, decision 0033).
+//! Opt-outs as facts of their own, and the suppression of people whose data was erased
+//! (docs/RULES.md OPT-OUT, decision 0033).
 //!
 //! While a lead exists, `leads.opted_out_*` is the view of its oldest standing opt-out, and whoever
 //! has one of its identities is that lead. Once it is erased, only keyed hashes of its identities
@@ -204,7 +204,8 @@ pub(in crate::store) async fn suppressions(
     Ok(found)
 }
 
-/// Suppresses identities of a client, for this opt-out. Returns how many were not suppressed before.
+/// Suppresses identities of a client, for this opt-out. Returns how many were not suppressed
+/// before.
 pub(in crate::store) async fn suppress(
     db: &Database,
     tx: &Tx,

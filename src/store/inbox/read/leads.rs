@@ -41,8 +41,8 @@ sql! {
          where true order by g.client_id, g.kind, g.value on conflict (client_id, kind, value) do nothing";
 }
 
-/// Finds the lead of every event that wants one, and claims the identities that are new. Returns the
-/// leads that have a new identity of a person who opted out and was erased.
+/// Finds the lead of every event that wants one, and claims the identities that are new. Returns
+/// the leads that have a new identity of a person who opted out and was erased.
 ///
 /// # Errors
 /// A conflict if another transaction has claimed one of them meanwhile.
