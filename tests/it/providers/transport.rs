@@ -181,6 +181,7 @@ async fn a_status_counts_even_if_its_body_is_cut() {
         let word = match send_end("sms", end) {
             SendEnd::Sent { .. } => "sent",
             SendEnd::NotSent { .. } => "not sent",
+            SendEnd::NotCalled { .. } => "not called",
             SendEnd::Failed { .. } => "failed",
             SendEnd::Unknown { .. } => "unknown",
         };
