@@ -135,6 +135,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
     cfg.service(
         web::scope("/api/v1")
             .wrap(from_fn(admin::guard))
+            .configure(written)
             .service(get("/overview", overview::show))
             .service(get("/jobs", jobs::list))
             .service(get("/ledger", ledger::show))
@@ -162,30 +163,8 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
                     .default_service(web::to(post_or_delete)),
             )
             .service(get("/leads/{id}/explain", explain::lead))
-            .service(get("/messages", messages::list))
-            .service(
-                web::resource("/messages/{id}")
-                    .route(web::get().to(messages::show))
-                    .route(web::patch().to(decisions::retag))
-                    .default_service(web::to(get_or_patch)),
-            )
-            .service(get("/drafts", drafts::list))
-            .service(
-                web::resource("/drafts/{id}")
-                    .route(web::get().to(drafts::show))
-                    .route(web::patch().to(decisions::edit))
-                    .default_service(web::to(get_or_patch)),
-            )
-            .service(post("/drafts/{id}/approve", decisions::approve))
-            .service(post("/drafts/{id}/undo", decisions::undo))
-            .service(post("/drafts/{id}/reject", decisions::reject))
-            .service(post("/drafts/{id}/regenerate", decisions::regenerate))
-            .service(get("/examples", examples::list))
             .service(get("/config", config::show))
             .service(post("/config/reload", config::reload))
-            .service(get("/deliveries", deliveries::list))
-            .service(get("/deliveries/{id}", deliveries::show))
-            .service(post("/deliveries/{id}/resolve", decisions::resolve))
             .service(get("/clients", clients::list))
             .service(get("/clients/{id}", clients::show))
             .service(get("/pools", pools::list))
@@ -213,6 +192,32 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/actors", actors::list))
             .default_service(web::to(no_such_path)),
     );
+}
+
+/// What is written, and what a person decides about it.
+fn written(cfg: &mut ServiceConfig) {
+    cfg.service(get("/messages", messages::list))
+        .service(
+            web::resource("/messages/{id}")
+                .route(web::get().to(messages::show))
+                .route(web::patch().to(decisions::retag))
+                .default_service(web::to(get_or_patch)),
+        )
+        .service(get("/drafts", drafts::list))
+        .service(
+            web::resource("/drafts/{id}")
+                .route(web::get().to(drafts::show))
+                .route(web::patch().to(decisions::edit))
+                .default_service(web::to(get_or_patch)),
+        )
+        .service(post("/drafts/{id}/approve", decisions::approve))
+        .service(post("/drafts/{id}/undo", decisions::undo))
+        .service(post("/drafts/{id}/reject", decisions::reject))
+        .service(post("/drafts/{id}/regenerate", decisions::regenerate))
+        .service(get("/examples", examples::list))
+        .service(get("/deliveries", deliveries::list))
+        .service(get("/deliveries/{id}", deliveries::show))
+        .service(post("/deliveries/{id}/resolve", decisions::resolve));
 }
 
 /// A path for `GET` alone.
