@@ -8,7 +8,8 @@ pub(crate) struct Migration;
 in_sql!(Migration, UP, DOWN);
 
 // The last column of `labelled_examples_listed` is not `id` itself, so that no planner can take the
-// primary key for the same order and read past the examples of all other clients. `kind` is `tag`, `edited` or `rejected`. `was` and `became` are tags, or texts of a draft.
+// primary key for the same order and read past the examples of all other clients. `kind` is `tag`,
+// `edited` or `rejected`. `was` and `became` are tags, or texts of a draft.
 const UP: &str = "
 create table labelled_examples (
     id @bigint primary key,

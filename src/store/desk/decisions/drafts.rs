@@ -113,7 +113,7 @@ async fn decide_in(
         DraftDecision::Rewrite(rewriting) => case.rewrite(rewriting).await,
     };
     match done {
-        Ok(Done::Changed { old, new, counts }) => {
+        Ok(DecisionEnd::Changed { old, new, counts }) => {
             // 3. Write who did it, and the counts last.
             let (old_value, new_value) = (Some(old), Some(new));
             let entry = AuditEntry { old_value, new_value, ..entry.clone() };
@@ -121,7 +121,7 @@ async fn decide_in(
             write_counts(db, &tx, counts).await?;
             tx.commit(Ok(())).await
         }
-        Ok(Done::AsItIs) => Ok(tx.roll_back(Ok(()))),
+        Ok(DecisionEnd::AsItIs) => Ok(tx.roll_back(Ok(()))),
         // A conflict with another transaction repeats this one.
         Err(DecisionError::Store(error)) => Err(error),
         Err(error) => Ok(tx.roll_back(Err(error))),
@@ -129,14 +129,14 @@ async fn decide_in(
 }
 
 /// What came of a decision.
-enum Done {
+enum DecisionEnd {
     /// Everything is written but the audit log and the counts.
     Changed { old: String, new: String, counts: Vec<Counts> },
     /// It is so already: nothing is written.
     AsItIs,
 }
 
-impl Done {
+impl DecisionEnd {
     fn changed(old: &str, new: &str, counts: Vec<Counts>) -> Result<Self, DecisionError> {
         Ok(Self::Changed { old: old.to_owned(), new: new.to_owned(), counts })
     }
@@ -154,7 +154,11 @@ struct DraftDecided<'a> {
 }
 
 impl DraftDecided<'_> {
-    async fn edit(&self, subject: Option<&str>, body: Option<&str>) -> Result<Done, DecisionError> {
+    async fn edit(
+        &self,
+        subject: Option<&str>,
+        body: Option<&str>,
+    ) -> Result<DecisionEnd, DecisionError> {
         let Self { db, tx, draft, .. } = self;
         // 1. What it becomes, if that can be sent.
         if draft.status != "pending" {
@@ -178,7 +182,7 @@ impl DraftDecided<'_> {
             return Err(DecisionError::Invalid { field: "body", why });
         }
         if (&subject, body) == (&draft.subject, draft.body.as_str()) {
-            return Ok(Done::AsItIs);
+            return Ok(DecisionEnd::AsItIs);
         }
         // 2. Keep what it was, and store what it is.
         let is_other_text = body != draft.body;
@@ -198,18 +202,22 @@ impl DraftDecided<'_> {
         let counts = self.jobs.cancel(db, tx).await?;
         let said = |body: &str| format!("a text of {} characters", body.chars().count());
         match is_other_text {
-            true => Done::changed(&said(&draft.body), &said(body), counts),
-            false => Done::changed("a subject", "another subject", counts),
+            true => DecisionEnd::changed(&said(&draft.body), &said(body), counts),
+            false => DecisionEnd::changed("a subject", "another subject", counts),
         }
     }
 
-    async fn approve(&self, undo: Duration, max_attempts: u32) -> Result<Done, DecisionError> {
+    async fn approve(
+        &self,
+        undo: Duration,
+        max_attempts: u32,
+    ) -> Result<DecisionEnd, DecisionError> {
         let Self { db, tx, draft, lead, jobs, by } = self;
         // 1. Whether it may be sent. What failed is sent again.
         let is_again = draft.status == "approved" && !jobs.is_on_its_way();
         match draft.status.as_str() {
-            "approved" if !is_again => return Ok(Done::AsItIs),
-            "sending" | "sent" => return Ok(Done::AsItIs),
+            "approved" if !is_again => return Ok(DecisionEnd::AsItIs),
+            "sending" | "sent" => return Ok(DecisionEnd::AsItIs),
             "approved" | "pending" => {}
             _ => return self.not_in_state("a pending draft is approved"),
         }
@@ -237,13 +245,13 @@ impl DraftDecided<'_> {
         tx.run(&APPROVE_DRAFT, [draft.id.into(), (*by).into(), delay_ms.into()]).await?;
         let mut counts = jobs.cancel(db, tx).await?;
         counts.push(jobs.send(db, tx, draft, max_attempts, delay_ms).await?);
-        Done::changed(&draft.status, "approved", counts)
+        DecisionEnd::changed(&draft.status, "approved", counts)
     }
 
-    async fn undo(&self) -> Result<Done, DecisionError> {
+    async fn undo(&self) -> Result<DecisionEnd, DecisionError> {
         let Self { db, tx, draft, lead, jobs, .. } = self;
         match draft.status.as_str() {
-            "pending" => return Ok(Done::AsItIs),
+            "pending" => return Ok(DecisionEnd::AsItIs),
             "approved" => self.not_on_the_wire()?,
             "sending" => return Err(self.on_the_wire()),
             _ => return self.not_in_state("an approved draft is taken back"),
@@ -256,10 +264,10 @@ impl DraftDecided<'_> {
         };
         let counts = self.stop(db, tx, jobs).await?;
         tx.run(&TAKE_BACK_DRAFT, [draft.id.into(), status.into(), by.into()]).await?;
-        Done::changed(&draft.status, status, counts)
+        DecisionEnd::changed(&draft.status, status, counts)
     }
 
-    async fn reject(&self, note: Option<&str>) -> Result<Done, DecisionError> {
+    async fn reject(&self, note: Option<&str>) -> Result<DecisionEnd, DecisionError> {
         let Self { db, tx, draft, jobs, by, .. } = self;
         match draft.status.as_str() {
             "pending" => {}
@@ -277,10 +285,10 @@ impl DraftDecided<'_> {
             };
             label.put(db, tx).await?;
         }
-        Done::changed(&draft.status, "rejected", counts)
+        DecisionEnd::changed(&draft.status, "rejected", counts)
     }
 
-    async fn rewrite(&self, rewriting: &Rewriting) -> Result<Done, DecisionError> {
+    async fn rewrite(&self, rewriting: &Rewriting) -> Result<DecisionEnd, DecisionError> {
         let Self { db, tx, draft, lead, jobs, .. } = self;
         // 1. Whether the new text still belongs here.
         if !matches!(draft.status.as_str(), "pending" | "rejected" | "superseded") {
@@ -317,7 +325,7 @@ impl DraftDecided<'_> {
             blocked_by.into(),
         ];
         tx.run(&REWRITE_DRAFT, values).await?;
-        Done::changed(&draft.status, "pending", counts)
+        DecisionEnd::changed(&draft.status, "pending", counts)
     }
 
     /// Ends what is on its way to be sent. Its call is not on the wire.
@@ -372,7 +380,7 @@ impl DraftDecided<'_> {
         }
     }
 
-    fn not_in_state(&self, only: &str) -> Result<Done, DecisionError> {
+    fn not_in_state(&self, only: &str) -> Result<DecisionEnd, DecisionError> {
         let DraftFound { id, status, .. } = self.draft;
         Err(refused(&format!("draft {id} is {status}: only {only}")))
     }
