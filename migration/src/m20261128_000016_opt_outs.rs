@@ -7,8 +7,9 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// `lead_id` is null once the lead was erased. `suppressed` has the keyed hashes of the identities of
-// leads that were erased and must not be written to. The key is made here, once for each database.
+// `lead_id` is null once the lead was erased. `suppressed` has the keyed hashes of the identities
+// of leads that were erased and must not be written to. The key is made here, once for each
+// database.
 // A lead that opted out before has one fact, with the lead's id: no other opt-out can have it.
 const UP: &str = "
 create table installation (

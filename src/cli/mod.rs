@@ -90,7 +90,7 @@ enum Command {
     /// Show and stop operations: changes of many jobs
     #[command(subcommand)]
     Operations(operations::OperationsCommand),
-    /// Show the leads of a running daemon and why they are not answered, opt them out, export and erase them
+    /// Show leads and why they are not answered, opt them out, export and erase them
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
     /// Show messages that were received and sent, and correct their tags
