@@ -150,6 +150,6 @@ mod tests {
     fn an_erasure_says_what_is_gone_and_what_remains() {
         let answer =
             json!({"lead_id": "7", "erased": {"messages": 3, "drafts": 1}, "remains": ["a", "b"]});
-        assert_eq!(told(&answer), "erased lead 7: 3 messages, 1 drafts\nwhat remains:\n- a\n- b");
+        assert_eq!(told(&answer), "erased lead 7: 1 drafts, 3 messages\nwhat remains:\n- a\n- b");
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn lead(
         if let Err(Ended::Failed(error)) = document.write(id, head).await {
             tracing::warn!(lead.id = id, %error, "an export breaks off");
             // The reader may be gone, too.
-            let _ = document.to_reader.send(Err(error)).await;
+            document.to_reader.send(Err(error)).await.unwrap_or_default();
         }
     });
     let body = poll_fn(move |context| parts.poll_recv(context));

@@ -239,7 +239,8 @@ fn keyed_hash(key: &str, client_id: &str, kind: &str, value: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
     let tag = hmac::sign(&key, format!("{client_id}\0{kind}\0{value}").as_bytes());
     tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
+        // A text takes all that is written to it.
+        write!(hex, "{byte:02x}").unwrap_or_default();
         hex
     })
 }
