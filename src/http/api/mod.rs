@@ -148,41 +148,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/operations", operations::list))
             .service(get("/operations/{id}", operations::show))
             .service(post("/operations/{id}/cancel", operations::stop))
-            .service(get("/leads", leads::list))
-            .service(
-                web::resource("/leads/{id}")
-                    .route(web::get().to(leads::show))
-                    .route(web::delete().to(opt_outs::erase))
-                    .default_service(web::to(get_or_delete)),
-            )
-            .service(get("/leads/{id}/export", export::lead))
-            .service(
-                web::resource("/leads/{id}/opt-out")
-                    .route(web::post().to(opt_outs::opt_out))
-                    .route(web::delete().to(opt_outs::lift))
-                    .default_service(web::to(post_or_delete)),
-            )
-            .service(get("/leads/{id}/explain", explain::lead))
             .configure(configure_leads)
-            .service(get("/messages", messages::list))
-            .service(
-                web::resource("/messages/{id}")
-                    .route(web::get().to(messages::show))
-                    .route(web::patch().to(decisions::retag))
-                    .default_service(web::to(get_or_patch)),
-            )
-            .service(get("/drafts", drafts::list))
-            .service(
-                web::resource("/drafts/{id}")
-                    .route(web::get().to(drafts::show))
-                    .route(web::patch().to(decisions::edit))
-                    .default_service(web::to(get_or_patch)),
-            )
-            .service(post("/drafts/{id}/approve", decisions::approve))
-            .service(post("/drafts/{id}/undo", decisions::undo))
-            .service(post("/drafts/{id}/reject", decisions::reject))
-            .service(post("/drafts/{id}/regenerate", decisions::regenerate))
-            .service(get("/examples", examples::list))
             .service(get("/config", config::show))
             .service(post("/config/reload", config::reload))
             .service(get("/clients", clients::list))
@@ -238,6 +204,8 @@ fn written(cfg: &mut ServiceConfig) {
         .service(get("/deliveries", deliveries::list))
         .service(get("/deliveries/{id}", deliveries::show))
         .service(post("/deliveries/{id}/resolve", decisions::resolve));
+}
+
 /// The paths of leads.
 fn configure_leads(cfg: &mut ServiceConfig) {
     cfg.service(get("/leads", leads::list))
