@@ -293,10 +293,7 @@ fn answered(
     config: PoolConfig,
     random: u64,
 ) -> (Transition, Option<SendEnd>) {
-    let send = match &outcome {
-        Outcome::Send(end) => Some(end.clone()),
-        _ => None,
-    };
+    let send = if let Outcome::Send(end) = &outcome { Some(end.clone()) } else { None };
     let transition = settled(outcome).unwrap_or_else(|error| {
         let (attempt, max_attempts) = (job.attempt, job.max_attempts);
         failed(FailureReason::Error, &error, attempt, max_attempts, config, random)

@@ -4,7 +4,7 @@
 use super::{Settlement, Transition};
 use crate::domain::{
     ChannelName, Effect, Id, Medium, OptOutSource, Sentiment, Timestamp, drafting::DraftCase,
-    sending::BY_RULE, text, verdict,
+    outcome::GateVerdict, sending::BY_RULE, text, verdict,
 };
 use crate::store::{
     engine::{
@@ -214,11 +214,31 @@ struct DraftRow<'a> {
     blocked_by: Option<&'static str>,
     tag: Option<&'static str>,
     from_template: bool,
+    #[serde(flatten)]
+    gate: GateColumns<'a>,
+}
+
+/// How the gate judged a draft. All columns are null if it was not asked.
+#[derive(Serialize, Default)]
+struct GateColumns<'a> {
     gate_decision: Option<&'static str>,
     gate_confidence: Option<f64>,
     gate_threshold: Option<f64>,
     gate_reason: Option<&'a str>,
     send_at: Option<i64>,
+}
+
+impl<'a> GateColumns<'a> {
+    fn of(verdict: Option<&'a GateVerdict>) -> Self {
+        let Some(verdict) = verdict else { return Self::default() };
+        Self {
+            gate_decision: Some(verdict.decision.as_str()),
+            gate_confidence: verdict.confidence,
+            gate_threshold: verdict.threshold,
+            gate_reason: Some(&verdict.reason),
+            send_at: verdict.send_at.map(Timestamp::as_millis),
+        }
+    }
 }
 
 /// Applies one effect to its lead. The handler decided from an older state of the lead, so the
@@ -276,7 +296,6 @@ fn apply<'a>(
                 decided_by: "newer_draft",
                 except_message_id: Some(message_id),
             });
-            let gate = facts.gate.as_ref();
             return Ok(Some(DraftRow {
                 id: draft_id,
                 client_id: &settlement.client_id,
@@ -289,11 +308,7 @@ fn apply<'a>(
                 blocked_by: about.filter(|about| !about.is_answerable).map(|_| "no_reply_handle"),
                 tag: facts.tag.map(Sentiment::as_str),
                 from_template: facts.from_template,
-                gate_decision: gate.map(|it| it.decision.as_str()),
-                gate_confidence: gate.and_then(|it| it.confidence),
-                gate_threshold: gate.and_then(|it| it.threshold),
-                gate_reason: gate.map(|it| it.reason.as_str()),
-                send_at: gate.and_then(|it| it.send_at).map(Timestamp::as_millis),
+                gate: GateColumns::of(facts.gate.as_ref()),
             }));
         }
         Effect::Score { fit, intent, overall, reason } => {

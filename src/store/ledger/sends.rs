@@ -19,13 +19,16 @@ use crate::store::{
         tx::{Tx, group, millis},
     },
     tables::{
-        leads::Leads,
+        leads::{Lead, Leads},
         messages::{self, MessageInsert, SentMessage},
     },
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 sql! {
     /// The deliveries of drafts, with what an outbound message needs. The leads are locked. By
@@ -252,10 +255,23 @@ struct PauseRow<'a> {
     reason: &'a str,
 }
 
-#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct AccountRow<'a> {
     client_id: &'a str,
     channel: &'a str,
+}
+
+/// What the ends of a group write about its sends.
+#[derive(Default)]
+struct SendWrites<'a> {
+    deliveries: Vec<DeliveryRow>,
+    drafts: Vec<DraftRow>,
+    /// The answers that were sent, as outbound messages.
+    sent: Vec<MessageInsert>,
+    /// By account: the last answer of it that pauses it.
+    paused: HashMap<AccountRow<'a>, PauseRow<'a>>,
+    /// Accounts that have sent.
+    resumed: BTreeSet<AccountRow<'a>>,
 }
 
 /// Settles the deliveries of a group. `applied` says whose fence holds. The leads are locked, and
@@ -268,89 +284,101 @@ pub(super) async fn settle_sends(
     sends: &HashMap<Id, Send>,
     leads: &mut Leads,
 ) -> Result<(), StoreError> {
-    let mut deliveries = Vec::new();
-    let mut drafts = Vec::new();
-    let mut sent = Vec::new();
-    let (mut paused, mut resumed) = (Vec::new(), Vec::new());
-    // 1. Decide.
+    let mut writes = SendWrites::default();
     for (settlement, passed) in all.iter().zip(applied) {
-        let Some(send) = send_of(settlement, sends) else {
-            drafts.extend(left_behind(settlement, *passed));
-            continue;
-        };
+        match send_of(settlement, sends) {
+            Some(send) => writes.add(db, settlement, *passed, send, leads),
+            None => writes.drafts.extend(left_behind(settlement, *passed)),
+        }
+    }
+    writes.write(tx).await
+}
+
+impl<'a> SendWrites<'a> {
+    /// Adds what the end of a job means for its send.
+    fn add(
+        &mut self,
+        db: &Database,
+        settlement: &'a Settlement,
+        passed: bool,
+        send: &'a Send,
+        leads: &mut Leads,
+    ) {
         let (end, transition) = (settlement.send.as_ref(), &settlement.transition);
+        let (client_id, channel) = (send.client_id.as_str(), send.channel.as_str());
+        let account = AccountRow { client_id, channel };
         if let Some(SendEnd::NotSent { why, account: Some(trouble) }) = end {
             let AccountTrouble { state, pause } = trouble;
-            let (client_id, channel) = (send.client_id.as_str(), send.channel.as_str());
             let pause = millis(*pause);
-            paused.push(PauseRow { client_id, channel, state: state.as_str(), pause, reason: why });
+            let row = PauseRow { client_id, channel, state: state.as_str(), pause, reason: why };
+            self.paused.insert(account, row);
         }
-        let found = change(send.status, send.marked_run, settlement.run, end, transition, *passed);
-        let Some(Change { status, error, draft }) = found else { continue };
-        let mut row = DeliveryRow {
+        let found = change(send.status, send.marked_run, settlement.run, end, transition, passed);
+        let Some(Change { status, error, draft }) = found else { return };
+        let (mut provider_id, mut message_id) = (None, None);
+        if let Some(SendEnd::Sent { provider_id: told }) = end {
+            provider_id = told.as_deref().and_then(storable_id);
+            self.resumed.insert(account);
+            let lead_id = settlement.lead_id.map(|id| leads.resolve(id));
+            let lead = lead_id.and_then(|id| leads.get_mut(id));
+            // The provider may have told it back already: then its message is stored.
+            if let Some(lead) = lead.filter(|_| send.message_id.is_none()) {
+                let message = sent_message(db.next_id(), send, provider_id.as_deref(), lead);
+                message_id = Some(message.id);
+                self.sent.push(message);
+            }
+        }
+        self.deliveries.push(DeliveryRow {
             id: send.id,
             status: status.as_str(),
             error,
-            provider_id: None,
-            message_id: None,
+            provider_id,
+            message_id,
             is_over: status != DeliveryStatus::Sending,
-        };
-        if let Some(SendEnd::Sent { provider_id }) = end {
-            row.provider_id = provider_id.as_deref().and_then(storable_id);
-            resumed.push(AccountRow { client_id: &send.client_id, channel: &send.channel });
-            // The provider may have told it back already: then its message is stored.
-            if send.message_id.is_none() {
-                let lead_id = settlement.lead_id.map(|id| leads.resolve(id));
-                let lead = lead_id.and_then(|id| leads.get_mut(id));
-                if let Some(lead) = lead {
-                    let (id, now) = (db.next_id(), wall_clock());
-                    sent.push(MessageInsert::sent(SentMessage {
-                        id,
-                        lead_id: lead.id,
-                        client_id: &send.client_id,
-                        channel: &send.channel,
-                        provider_id: row.provider_id.as_deref(),
-                        campaign_id: send.campaign_id,
-                        subject: send.subject.as_deref(),
-                        body: &send.body,
-                        lead_address: send.lead_address.as_deref(),
-                        our_addresses: send.our_addresses.as_deref(),
-                        at: now,
-                    }));
-                    row.message_id = Some(id);
-                    let lead = lead.change();
-                    lead.last_outbound_at = lead.last_outbound_at.max(Some(now));
-                    lead.last_message_at = lead.last_message_at.max(Some(now));
-                }
-            }
-        }
-        deliveries.push(row);
+        });
         let (status, blocked_by) = draft;
-        drafts.extend(settlement.draft_id.map(|id| DraftRow { id, status, blocked_by }));
+        self.drafts.extend(settlement.draft_id.map(|id| DraftRow { id, status, blocked_by }));
     }
-    // 2. Write.
-    messages::put(tx, &sent).await?;
-    if !deliveries.is_empty() {
-        tx.run(&SETTLE_DELIVERIES, [group(&deliveries)?]).await?;
+
+    async fn write(self, tx: &Tx) -> Result<(), StoreError> {
+        messages::put(tx, &self.sent).await?;
+        if !self.deliveries.is_empty() {
+            tx.run(&SETTLE_DELIVERIES, [group(&self.deliveries)?]).await?;
+        }
+        if !self.drafts.is_empty() {
+            tx.run(&SETTLE_DRAFTS, [group(&self.drafts)?]).await?;
+        }
+        if !self.resumed.is_empty() {
+            let resumed: Vec<AccountRow<'_>> = self.resumed.into_iter().collect();
+            tx.run(&RESUME_ACCOUNTS, [group(&resumed)?]).await?;
+        }
+        if !self.paused.is_empty() {
+            let paused: Vec<PauseRow<'_>> = self.paused.into_values().collect();
+            tx.run(&PAUSE_ACCOUNTS, [group(&paused)?]).await?;
+        }
+        Ok(())
     }
-    if !drafts.is_empty() {
-        tx.run(&SETTLE_DRAFTS, [group(&drafts)?]).await?;
-    }
-    resumed.sort_unstable();
-    resumed.dedup();
-    if !resumed.is_empty() {
-        tx.run(&RESUME_ACCOUNTS, [group(&resumed)?]).await?;
-    }
-    // A group may hold several answers of one account: the last one counts.
-    let mut last: HashMap<(&str, &str), PauseRow<'_>> = HashMap::new();
-    for row in paused {
-        last.insert((row.client_id, row.channel), row);
-    }
-    if !last.is_empty() {
-        let rows: Vec<PauseRow<'_>> = last.into_values().collect();
-        tx.run(&PAUSE_ACCOUNTS, [group(&rows)?]).await?;
-    }
-    Ok(())
+}
+
+/// The outbound message of an answer that was sent now. Its lead's last times follow.
+fn sent_message(id: Id, send: &Send, provider_id: Option<&str>, lead: &mut Lead) -> MessageInsert {
+    let now = wall_clock();
+    let lead = lead.change();
+    lead.last_outbound_at = lead.last_outbound_at.max(Some(now));
+    lead.last_message_at = lead.last_message_at.max(Some(now));
+    MessageInsert::sent(SentMessage {
+        id,
+        lead_id: lead.id,
+        client_id: &send.client_id,
+        channel: &send.channel,
+        provider_id,
+        campaign_id: send.campaign_id,
+        subject: send.subject.as_deref(),
+        body: &send.body,
+        lead_address: send.lead_address.as_deref(),
+        our_addresses: send.our_addresses.as_deref(),
+        at: now,
+    })
 }
 
 /// The draft of a job that was to send it and ended before it marked a send: a person must see
