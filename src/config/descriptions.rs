@@ -9,8 +9,6 @@ use super::{
 
 /// Marks a key that this version does not act on.
 const NO_EFFECT: &str = "(No effect yet: ";
-/// The same in the comment of a channel's keys, which are parts of one sentence.
-const NO_EFFECT_OF_CHANNEL: &str = "(no effect yet: ";
 
 /// The comment of the key or section with this pattern, without its `#`; empty if it has none.
 ///
@@ -32,9 +30,7 @@ pub(super) fn comment(pattern: &[&str]) -> String {
 /// act on it.
 pub(super) fn has_no_effect(pattern: &[&str]) -> bool {
     let mut sections = (1..pattern.len()).filter_map(|length| pattern.get(..length));
-    let own = comment(pattern);
-    own.contains(NO_EFFECT)
-        || own.contains(NO_EFFECT_OF_CHANNEL)
+    comment(pattern).contains(NO_EFFECT)
         || sections.any(|section| comment(section).contains(NO_EFFECT))
 }
 

@@ -278,7 +278,7 @@ mod tests {
             ("ingest.quarantine_bytes", "the bytes of their bodies"),
             ("clients.demo.channels.sms.secret", "shared secret of at least 16 characters"),
             ("clients.demo.channels.sms.signature.window", "how far from now the signed time"),
-            ("clients.demo.channels.sms.send", "no effect yet"),
+            ("clients.demo.channels.sms.send", "the account through which answers are sent"),
             ("clients.demo.templates.Interested", "Templates of its own"),
             ("pools.default.backoff.base", "The pause after attempt n"),
             ("clients.demo", "The tenants."),

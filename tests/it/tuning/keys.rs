@@ -9,6 +9,7 @@ use super::{
         ACCOUNT, Effect, FITS, KEYS, OPEN, PATIENCE, SECRETS, SIGNING, World, client, signed,
         sms_channel,
     },
+    effects_of_sending::{CAMPAIGN, PROVIDERS, automatic, closed_hours, open_hours, sending},
     starts,
 };
 use postroom::{
@@ -479,30 +480,137 @@ fn of_analyst() -> Vec<Row> {
     ]
 }
 
+/// The keys of answers that are sent.
+fn of_sending() -> Vec<Row> {
+    let auto = |auto_send: &str| sending(&automatic("auto", auto_send), "", "");
+    let of = |channel: &str, more: &str| sending(&automatic("auto", ""), channel, more);
+    let hours = |hours: &str, zone: &str| {
+        let keys = automatic("auto", "schedule = \"business_hours\"");
+        sending(&format!("{keys}\nbusiness_hours = {{ {hours} }}\n{zone}"), "", "")
+    };
+    let zone = |zone: &str| hours(&closed_hours(), &format!("timezone = \"{zone}\""));
+    let gate =
+        |threshold: &str| sending(&automatic("gate", &format!("threshold = {threshold}")), "", "");
+    let delay =
+        |min: &str, max: &str| auto(&format!("delay_min = \"{min}\", delay_max = \"{max}\""));
+    let switch = |is_on: &str| format!("sending.enabled = {is_on}\n{}", auto(""));
+    let undo = |time: &str| {
+        format!("sending.undo = \"{time}\"\n{}", sending(&automatic("off", ""), "", ""))
+    };
+    vec![
+        row!("sending.enabled", switch("true"), switch("false"), ["sent", "skipped"], fate),
+        row!("sending.undo", undo("0s"), undo("10m"), ["sent", "may be taken back"], approved),
+        row!(
+            "clients.*.auto_reply",
+            auto(""),
+            sending(&automatic("off", ""), "", ""),
+            ["sent", "skipped"],
+            fate
+        ),
+        row!(
+            "clients.*.auto_send.threshold",
+            gate("0.9"),
+            gate("0.99"),
+            ["sent", "reviewed"],
+            fate
+        ),
+        row!(
+            "clients.*.auto_send.delay_min",
+            delay("0s", "60m"),
+            delay("60m", "60m"),
+            ["less", "an hour"],
+            wait
+        ),
+        row!(
+            "clients.*.auto_send.delay_max",
+            delay("60m", "60m"),
+            delay("60m", "7d"),
+            ["an hour", "more"],
+            wait
+        ),
+        row!(
+            "clients.*.auto_send.schedule",
+            auto(""),
+            auto(&format!("schedule = {{ {} }}", closed_hours())),
+            ["sent", "later"],
+            fate
+        ),
+        row!(
+            "clients.*.auto_send.campaigns.*",
+            auto(""),
+            auto(&format!("campaigns = {{ \"{CAMPAIGN}\" = \"off\" }}")),
+            ["sent", "skipped"],
+            fate
+        ),
+        row!(
+            "clients.*.business_hours",
+            hours(&open_hours(), ""),
+            hours(&closed_hours(), ""),
+            ["sent", "later"],
+            fate
+        ),
+        row!(
+            "clients.*.timezone",
+            zone("Europe/Berlin"),
+            zone("America/New_York"),
+            ["Europe/Berlin", "America/New_York"],
+            zone
+        ),
+        row!(
+            "clients.*.channels.*.send.api_key",
+            of("instantly", "api_key = \"k-1\""),
+            of("instantly", "api_key = \"k-2\""),
+            ["first", "second"],
+            key_of_provider
+        ),
+        row!(
+            "clients.*.channels.*.send.base_url",
+            of("instantly", &format!("base_url = \"{}\"", PROVIDERS[0].1)),
+            of("instantly", &format!("base_url = \"{}\"", PROVIDERS[1].1)),
+            ["first", "second"],
+            provider
+        ),
+        row!(
+            "clients.*.channels.*.send.automatic",
+            of("linkedin", "automatic = true"),
+            of("linkedin", "automatic = false"),
+            ["sent", "skipped"],
+            fate_in_a_chat
+        ),
+        row!(
+            "clients.*.channels.*.send.sender_email_id",
+            of("email", "sender_email_id = \"317\""),
+            of("email", "sender_email_id = \"318\""),
+            ["317", "318"],
+            mailbox
+        ),
+        row!(
+            "clients.*.channels.*.send.from_number",
+            of("sms", ""),
+            of("sms", "from_number = \"+13125550100\""),
+            ["none", "named"],
+            number_of_sender
+        ),
+        row!(
+            "clients.*.channels.*.send.version",
+            of("sms", ""),
+            of("sms", "version = \"2030-01-01\""),
+            ["usual", "2030"],
+            version_of_provider
+        ),
+    ]
+}
+
+/// Keys whose effect other tests observe. A call lasts 10 seconds before a `timeout` ends it
+/// (`providers::transport::a_server_that_never_answers_is_lost`), and without `allow_private` the
+/// configuration of a provider on this machine is refused (`config::send_settings`), or the call is
+/// (`providers::transport::no_call_goes_where_it_may_not`).
+const SEEN_ELSEWHERE: &[&str] =
+    &["clients.*.channels.*.send.timeout", "clients.*.channels.*.send.allow_private"];
+
 /// Keys that have no effect yet, as their comments in `config/default.toml` say.
-const WITHOUT_EFFECT: &[&str] = &[
-    "sending.enabled",
-    "sending.undo",
-    "telemetry.otlp_endpoint",
-    "clients.*.name",
-    "clients.*.timezone",
-    "clients.*.auto_reply",
-    "clients.*.auto_send.threshold",
-    "clients.*.auto_send.delay_min",
-    "clients.*.auto_send.delay_max",
-    "clients.*.auto_send.schedule",
-    "clients.*.auto_send.campaigns.*",
-    "clients.*.reply_style",
-    "clients.*.business_hours",
-    "clients.*.channels.*.send.api_key",
-    "clients.*.channels.*.send.base_url",
-    "clients.*.channels.*.send.timeout",
-    "clients.*.channels.*.send.allow_private",
-    "clients.*.channels.*.send.automatic",
-    "clients.*.channels.*.send.sender_email_id",
-    "clients.*.channels.*.send.from_number",
-    "clients.*.channels.*.send.version",
-];
+const WITHOUT_EFFECT: &[&str] =
+    &["telemetry.otlp_endpoint", "clients.*.name", "clients.*.reply_style"];
 
 fn all_rows() -> Vec<Row> {
     let all = [
@@ -513,6 +621,7 @@ fn all_rows() -> Vec<Row> {
         of_retention(),
         of_clients(),
         of_analyst(),
+        of_sending(),
     ];
     all.into_iter().flatten().collect()
 }
@@ -560,6 +669,7 @@ checks! {
     keys_of_retention_apply_at_once => of_retention,
     keys_of_clients_apply_at_once => of_clients,
     keys_of_the_analyst_apply_at_once => of_analyst,
+    keys_of_sending_apply_at_once => of_sending,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -580,6 +690,7 @@ fn every_key_has_a_row() {
     let live = rows.iter().map(|it| it.key).chain(starts::LIVE.iter().copied());
     let at_start = starts::RESTART.iter().copied();
     let mut named: Vec<&str> = live.chain(at_start).collect();
+    named.extend(SEEN_ELSEWHERE);
     named.extend(WITHOUT_EFFECT);
     let once: BTreeSet<&str> = named.iter().copied().collect();
     assert_eq!(once.len(), named.len(), "a key has two rows");

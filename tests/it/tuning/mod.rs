@@ -4,6 +4,7 @@ mod applied;
 mod commands;
 mod effects;
 mod effects_of_jobs;
+mod effects_of_sending;
 mod files;
 mod keys;
 mod refused;
