@@ -2,6 +2,7 @@
 
 use super::{
     ApiResult, ApiState,
+    deliveries::DeliveryJson,
     drafts::DraftJson,
     jobs::JobJson,
     messages::MessageJson,
@@ -12,10 +13,13 @@ use super::{
 };
 use crate::{
     domain::{LeadStatus, Timestamp},
-    store::{IdentityRow, LeadDetail, LeadEntry, LeadFilter},
+    store::{DeliveryFilter, DeliveryRow, IdentityRow, LeadDetail, LeadEntry, LeadFilter},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
+
+/// The most deliveries that come with a lead: the newest.
+const DELIVERIES_MAX: usize = 200;
 
 /// `GET /leads`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
@@ -41,7 +45,9 @@ pub(super) async fn show(
     let id = only_id(&request, &path, "lead")?;
     let _permit = state.heavy_reads.permit().await;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
-    objects::object(LeadDetailJson::of(&detail))
+    let filter = DeliveryFilter { lead: vec![id], ..DeliveryFilter::default() };
+    let deliveries = state.desk.deliveries(filter, DELIVERIES_MAX, None).await?;
+    objects::object(LeadDetailJson::of(&detail, &deliveries.items))
 }
 
 #[derive(Debug, Serialize)]
@@ -167,17 +173,17 @@ struct LeadDetailJson<'a> {
     lead: LeadJson<'a>,
     messages: Vec<MessageJson<'a>>,
     drafts: Vec<DraftJson<'a>>,
-    deliveries: [(); 0],
+    deliveries: Vec<DeliveryJson<'a>>,
     jobs: Vec<JobJson<'a>>,
 }
 
 impl<'a> LeadDetailJson<'a> {
-    fn of(detail: &'a LeadDetail) -> Self {
+    fn of(detail: &'a LeadDetail, deliveries: &'a [DeliveryRow]) -> Self {
         Self {
             lead: LeadJson::of(&detail.entry),
             messages: detail.messages.iter().map(MessageJson::of).collect(),
             drafts: detail.drafts.iter().map(DraftJson::of).collect(),
-            deliveries: [],
+            deliveries: deliveries.iter().map(DeliveryJson::of).collect(),
             jobs: detail.jobs.iter().map(JobJson::of).collect(),
         }
     }
