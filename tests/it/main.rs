@@ -18,6 +18,7 @@ mod api;
 mod bad_bodies;
 mod channels;
 mod cli;
+mod day;
 mod erasure;
 mod explain;
 mod g01_acknowledged_means_durable;
