@@ -628,25 +628,47 @@ fn every_file_that_a_page_names_exists() {
     nothing(wrong);
 }
 
-/// Each test that is named as a proof exists: ``module::test`` in the page of the guarantees, as
-/// `cargo test` lists it.
+/// Each test that is named as a proof exists: ``module::test`` in the pages of guarantees and
+/// defects, as `cargo test` lists it, and behind `src::` for a test beside the code.
 #[test]
 fn every_proof_that_is_named_is_a_test() {
-    let tests = Path::new("tests/it");
-    let page = read(Path::new("docs/RELIABILITY.md"));
-    let proofs: Vec<&str> = page.split('`').filter(|it| it.contains("::")).collect();
     let mut wrong = BTreeSet::new();
-    for proof in &proofs {
-        let (module, test) = proof.rsplit_once("::").unwrap();
-        let module = tests.join(module.replace("::", "/"));
-        let files = [module.with_extension("rs"), module.join("mod.rs")];
-        let is_there = files.iter().any(|it| read(it).contains(&format!("fn {test}(")));
-        if !is_there {
-            wrong.insert(format!("docs/RELIABILITY.md: there is no test `{proof}`"));
+    for (page, least) in [("docs/RELIABILITY.md", 30), ("docs/DEFECTS.md", 38)] {
+        let text = read(Path::new(page));
+        let proofs: Vec<&str> = text.split('`').filter(|it| it.contains("::")).collect();
+        for proof in &proofs {
+            let (module, test) = proof.rsplit_once("::").unwrap();
+            let module = match module.strip_prefix("src::") {
+                Some(module) => Path::new("src").join(module.replace("::", "/")),
+                None => Path::new("tests/it").join(module.replace("::", "/")),
+            };
+            let files = [module.with_extension("rs"), module.join("mod.rs")];
+            let is_there = files.iter().any(|it| read(it).contains(&format!("fn {test}(")));
+            if !is_there {
+                wrong.insert(format!("{page}: there is no test `{proof}`"));
+            }
         }
+        assert!(
+            proofs.len() > least,
+            "{page} names its proofs, each between backticks: {proofs:?}"
+        );
     }
-    assert!(proofs.len() > 30, "the page names its proofs, each between backticks: {proofs:?}");
     nothing(wrong);
+}
+
+/// Each defect and each race has its row, in order, with a proof.
+#[test]
+fn every_defect_and_race_has_its_proof() {
+    let page = read(Path::new("docs/DEFECTS.md"));
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| D") || line.starts_with("| R")).collect();
+    let names = (1..=25).map(|it| format!("D{it}")).chain((1..=13).map(|it| format!("R{it}")));
+    let names: Vec<String> = names.collect();
+    let found: Vec<&str> = rows.iter().map(|row| row[2..].split(' ').next().unwrap()).collect();
+    assert_eq!(found, names);
+    for row in rows {
+        assert!(row.contains("::"), "no proof: {row}");
+    }
 }
 
 #[test]

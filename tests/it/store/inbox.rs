@@ -457,6 +457,15 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from leads").await, 1);
     }
 
+    async fn d17_a_part_of_a_number_finds_nobody(db: Fixture) {
+        for (key, phone) in [("k1", "+15550001"), ("k2", "+1555000"), ("k3", "+155500019"), ("k4", "15550001")] {
+            assert!(is_accepted(&put_one(&db, sms("a", phone, key, "hello")).await), "{phone}");
+        }
+        assert_eq!(db.number("select count(*) from leads").await, 4);
+        assert!(is_accepted(&put_one(&db, sms("a", "+15550001", "k5", "again")).await));
+        assert_eq!(db.number("select count(*) from leads").await, 4, "the whole number finds its lead");
+    }
+
     async fn a_campaign_is_made_once_and_renamed(db: Fixture) {
         let of = |key: &str, id: &str, name: Option<&str>| {
             let campaign = CampaignRef { provider_id: id.to_owned(), name: name.map(str::to_owned) };

@@ -137,4 +137,24 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from messages").await, 1);
         assert_eq!(db.number("select count(*) from jobs").await, 1);
     }
+
+    /// R4, D10: whatever state its job is in.
+    async fn r4_a_webhook_that_comes_again_leaves_its_job_as_it_is(db: Fixture) {
+        let inbox = db.store.inbox();
+        let post = async || inbox.put(Arc::new([sms("a", "+15550001", "k1", "hello")])).await.unwrap().remove(0);
+        let Answer::Accepted { message_id, lead_id, job_id } = post().await else { panic!("it is new") };
+        let expected = Answer::Duplicate { message_id: Some(message_id), lead_id: Some(lead_id), job_id: Some(job_id) };
+        let running = claim(&db.store, 10).await;
+        assert_eq!(running.len(), 1);
+        // While it runs.
+        assert_eq!(post().await, expected);
+        assert!(claim(&db.store, 10).await.is_empty(), "it runs once");
+        let effects = vec![Effect::Judge(Sentiment::Interested)];
+        assert!(end(&db.store, &running[0], Transition::Succeed(effects)).await, "its end counts");
+        // When it has ended.
+        assert_eq!(post().await, expected);
+        assert!(claim(&db.store, 10).await.is_empty(), "it does not run again");
+        assert_eq!(db.number("select count(*) from jobs").await, 1);
+        assert_eq!(db.texts("select sentiment from messages").await, ["Interested"]);
+    }
 }
