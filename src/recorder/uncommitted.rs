@@ -81,6 +81,8 @@ impl UncommittedOutcome {
             | Transition::Postpone { .. }
             | Transition::Cancel { .. } => Transition::Fail { reason, error },
         };
+        // What it says of a send cannot be stored either: a person must look at the delivery.
+        self.record.settlement.send = None;
     }
 }
 
