@@ -58,7 +58,7 @@ pub use self::{
         notices::{Notice, Notices, Subscriber, Subscription},
     },
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
-    ledger::{Ledger, Settlement, Transition},
+    ledger::{Ledger, OnDelivery, Settlement, Transition},
     model_calls::ModelCalls,
     operations::{
         ByKind, MatchingJobs, OperationError, OperationFilter, OperationRow, Operations,
@@ -271,7 +271,7 @@ impl Store {
 
     /// For the recorder.
     pub fn ledger(&self) -> Ledger {
-        Ledger { db: self.db.clone() }
+        Ledger { db: self.db.clone(), on_delivery: None }
     }
 
     /// For jobs that come from no webhook.

@@ -13,7 +13,7 @@ use super::{
     config_metrics::ConfigMetrics, http_metrics::HttpFamilies, model_metrics::ModelMetrics,
     rates::Throughput,
 };
-use crate::domain::{ChannelName, JobKind};
+use crate::domain::{ChannelName, JobKind, sending::DeliveryStatus};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -248,9 +248,10 @@ impl Metrics {
         self.0.analyst_seconds.with_label_values(&[provider, outcome]).observe(took.as_secs_f64());
     }
 
-    /// Counts a delivery that was settled.
-    pub fn delivery(&self, channel: ChannelName, outcome: &'static str) {
-        self.0.deliveries.with_label_values(&[channel.0, outcome]).inc();
+    /// Counts a delivery that ended with its job. One that was `uncertain`, and of which its own
+    /// handler then knows more, counts once more.
+    pub fn delivery(&self, channel: &str, end: DeliveryStatus) {
+        self.0.deliveries.with_label_values(&[channel, end.as_str()]).inc();
     }
 
     /// Sets the time of the last canary job from being enqueued to its end.
@@ -467,7 +468,7 @@ mod tests {
         metrics.analyst_answered("local", "ok", Duration::from_millis(1));
         metrics.model().called(CallFeature::Draft, CallStatus::Timeout, Duration::from_millis(20));
         metrics.model().not_kept(2);
-        metrics.delivery(SMS, "sent");
+        metrics.delivery(SMS.0, DeliveryStatus::Sent);
         metrics.canary(Duration::from_millis(20));
         let connections = metrics.http().connections();
         connections.open(3);

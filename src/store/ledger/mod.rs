@@ -11,7 +11,7 @@ use crate::domain::{
     Effect, Id,
     job::{FailureReason, NewJob},
     outcome::Subject,
-    sending::SendEnd,
+    sending::{DeliveryStatus, SendEnd},
 };
 use crate::store::{
     engine::{
@@ -30,6 +30,7 @@ use crate::store::{
 use serde::Serialize;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -190,13 +191,29 @@ impl Transition {
     }
 }
 
+/// Called with the channel and the new status of each delivery that has ended, after the commit.
+pub type OnDelivery = Arc<dyn Fn(&str, DeliveryStatus) + Send + Sync>;
+
 /// The recorder's handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ledger {
     pub(super) db: Database,
+    pub(super) on_delivery: Option<OnDelivery>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("db", &self.db).finish_non_exhaustive()
+    }
 }
 
 impl Ledger {
+    /// The same handle, which tells of deliveries that end.
+    #[must_use]
+    pub fn telling(self, on_delivery: OnDelivery) -> Self {
+        Self { on_delivery: Some(on_delivery), ..self }
+    }
+
     /// Applies `settlements` in one transaction. Returns for each whether it was applied. If its
     /// fence fails, nothing of it is applied.
     ///
@@ -204,16 +221,19 @@ impl Ledger {
     /// For the whole group, of which nothing was applied: [`StoreError::Data`] if an effect cannot
     /// be stored, otherwise the database is unreachable.
     pub async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<Vec<bool>, StoreError> {
-        self.db
-            .call(|db| async move {
-                let followed = Followed::default();
-                db.write(purpose_of(&settlements), async |tx| {
-                    let applied = settle(&db, &tx, &settlements, &followed).await?;
-                    tx.commit(applied).await
-                })
-                .await
+        let settled = self.db.call(|db| async move {
+            let followed = Followed::default();
+            db.write(purpose_of(&settlements), async |tx| {
+                let settled = settle(&db, &tx, &settlements, &followed).await?;
+                tx.commit(settled).await
             })
             .await
+        });
+        let Settled { applied, deliveries } = settled.await?;
+        if let Some(tell) = &self.on_delivery {
+            deliveries.iter().for_each(|(channel, status)| tell(channel, *status));
+        }
+        Ok(applied)
     }
 }
 
@@ -225,14 +245,22 @@ fn purpose_of(all: &[Settlement]) -> &'static str {
     if all.iter().any(is_rescue) { "rescue" } else { "settle" }
 }
 
-/// Settles jobs, in the order of locks. Returns for each settlement whether it was applied. If a
-/// lead was merged into another since its job was claimed, the changes go to that other lead.
+/// What came of a group of settlements.
+pub(super) struct Settled {
+    /// For each settlement whether it was applied.
+    pub(super) applied: Vec<bool>,
+    /// The channels and statuses of the deliveries that ended.
+    pub(super) deliveries: Vec<(String, DeliveryStatus)>,
+}
+
+/// Settles jobs, in the order of locks. If a lead was merged into another since its job was
+/// claimed, the changes go to that other lead.
 pub(super) async fn settle(
     db: &Database,
     tx: &Tx,
     all: &[Settlement],
     followed: &Followed,
-) -> Result<Vec<bool>, StoreError> {
+) -> Result<Settled, StoreError> {
     // 1. Lock the leads, and read the messages and followers that depend on these locks.
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
     let (all, known) = effects::postpone_stale(tx, all).await?;
@@ -270,14 +298,14 @@ pub(super) async fn settle(
     move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
     // 5. Settle the deliveries, apply the effects, and enqueue the follow-on jobs.
-    sends::settle_sends(db, tx, all, &applied, &sends, &mut leads).await?;
+    let deliveries = sends::settle_sends(db, tx, all, &applied, &sends, &mut leads).await?;
     effects::apply_effects(db, tx, &passed, &known, &new_drafts, &mut leads).await?;
     follow_ons.retain(|follow_on| applied.get(follow_on.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
     // 6. Admit held heads of the clients that have room now, and write the counts.
     caps.admit_and_write(tx).await?;
     counts.write(tx, db.node()).await?;
-    Ok(applied)
+    Ok(Settled { applied, deliveries })
 }
 
 /// The ids of the drafts that settlements add, by the index of the settlement.

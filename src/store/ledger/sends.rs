@@ -272,10 +272,12 @@ struct SendWrites<'a> {
     paused: HashMap<AccountRow<'a>, PauseRow<'a>>,
     /// Accounts that have sent.
     resumed: BTreeSet<AccountRow<'a>>,
+    /// The channels and statuses of the deliveries that ended.
+    ended: Vec<(String, DeliveryStatus)>,
 }
 
 /// Settles the deliveries of a group. `applied` says whose fence holds. The leads are locked, and
-/// are written by the caller.
+/// are written by the caller. Returns the channels and statuses of the deliveries that ended.
 pub(super) async fn settle_sends(
     db: &Database,
     tx: &Tx,
@@ -283,7 +285,7 @@ pub(super) async fn settle_sends(
     applied: &[bool],
     sends: &HashMap<Id, Send>,
     leads: &mut Leads,
-) -> Result<(), StoreError> {
+) -> Result<Vec<(String, DeliveryStatus)>, StoreError> {
     let mut writes = SendWrites::default();
     for (settlement, passed) in all.iter().zip(applied) {
         match send_of(settlement, sends) {
@@ -336,11 +338,15 @@ impl<'a> SendWrites<'a> {
             message_id,
             is_over: status != DeliveryStatus::Sending,
         });
+        // A repeated word of the same end is no other end.
+        if status != DeliveryStatus::Sending && send.status != status {
+            self.ended.push((send.channel.clone(), status));
+        }
         let (status, blocked_by) = draft;
         self.drafts.extend(settlement.draft_id.map(|id| DraftRow { id, status, blocked_by }));
     }
 
-    async fn write(self, tx: &Tx) -> Result<(), StoreError> {
+    async fn write(self, tx: &Tx) -> Result<Vec<(String, DeliveryStatus)>, StoreError> {
         messages::put(tx, &self.sent).await?;
         if !self.deliveries.is_empty() {
             tx.run(&SETTLE_DELIVERIES, [group(&self.deliveries)?]).await?;
@@ -356,7 +362,7 @@ impl<'a> SendWrites<'a> {
             let paused: Vec<PauseRow<'_>> = self.paused.into_values().collect();
             tx.run(&PAUSE_ACCOUNTS, [group(&paused)?]).await?;
         }
-        Ok(())
+        Ok(self.ended)
     }
 }
 
