@@ -31,6 +31,17 @@ use tokio::{
 /// How long a connection may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A call that a provider would understand, and how it failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeCall {
+    /// The channel.
+    pub channel: &'static str,
+    /// The delivery's id.
+    pub delivery_id: String,
+    /// How it failed; `None` if the answer was taken, and said so.
+    pub fault: Option<Fault>,
+}
+
 /// Called with each answer that was taken.
 pub type OnArrival = Box<dyn Fn(&SentReply) + Send + Sync>;
 
@@ -41,6 +52,7 @@ pub struct FakeProvider(Arc<FakeState>);
 #[derive(Default)]
 struct FakeState {
     sent: Mutex<Vec<SentReply>>,
+    calls: Mutex<Vec<FakeCall>>,
     faults: Mutex<Vec<FaultRule>>,
     on_arrival: Option<OnArrival>,
 }
@@ -54,6 +66,11 @@ impl FakeProvider {
     /// What was taken, in the order of arrival.
     pub fn sent(&self) -> Vec<SentReply> {
         locked(&self.0.sent).clone()
+    }
+
+    /// The calls that providers would understand, in the order of arrival.
+    pub fn calls(&self) -> Vec<FakeCall> {
+        locked(&self.0.calls).clone()
     }
 
     /// How often each answer was taken, by its delivery's id.
@@ -123,6 +140,11 @@ impl FakeProvider {
             rules.retain(FaultRule::is_left);
             fault
         };
+        locked(&self.0.calls).push(FakeCall {
+            channel: sent.channel,
+            delivery_id: sent.delivery_id.clone(),
+            fault: fault.clone(),
+        });
         if let Some(answer) = fault.as_ref().and_then(Fault::refusal) {
             return stream.write_all(&answer.bytes()).await;
         }
