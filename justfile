@@ -40,6 +40,11 @@ fuzz SECONDS="600" *TARGETS:
 chaos *FILTER="harness":
     nice cargo test --profile chaos --test it {{ FILTER }} -- --ignored --nocapture --test-threads 1
 
+# Sends answers through hundreds of deaths, to a provider that counts them. Takes about ten minutes. SENDS_ROUNDS and
+# POSTROOM_TEST_SEED change it.
+sends:
+    nice cargo test --test it harness::sends -- --ignored --nocapture
+
 # Runs an hour of mixed load on both databases, and checks that memory, logs, tables and latency do not grow.
 # SOAK_SECONDS, SOAK_RATE (webhooks a second on each) and SOAK_DATABASES change it.
 soak:

@@ -238,6 +238,7 @@ impl Uncommitted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::sending::SendEnd;
     use proptest::prelude::*;
 
     fn record(job_id: i64) -> Record {
@@ -258,7 +259,7 @@ mod tests {
             actor: None,
             duration: None,
             transition: Transition::Succeed(Vec::new()),
-            send: None,
+            send: Some(SendEnd::Sent { provider_id: None }),
         };
         let on_refused = Transition::Retry { after, reason: FailureReason::Error, error };
         Record { settlement, on_refused, guard: None }
@@ -303,9 +304,10 @@ mod tests {
         let (mut settled, mut without) = (Vec::new(), 0);
         while let Some(group) = uncommitted.next_group() {
             if ids(&group).contains(&2) {
-                let transition =
-                    &group.settlements.iter().find(|it| it.job_id == 2).unwrap().transition;
-                without += u32::from(matches!(transition, Transition::Retry { .. }));
+                let it = group.settlements.iter().find(|it| it.job_id == 2).unwrap();
+                let is_without = matches!(it.transition, Transition::Retry { .. });
+                assert_eq!(it.send.is_none(), is_without, "a send's word goes with the effects");
+                without += u32::from(is_without);
                 uncommitted.take_over();
             } else {
                 settled.extend(ids(&group));

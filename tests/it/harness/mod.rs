@@ -9,6 +9,7 @@ mod damaged;
 mod episode;
 mod lives;
 mod load;
+mod sends;
 mod soak;
 mod stops;
 mod takeover;
