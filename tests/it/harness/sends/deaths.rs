@@ -87,7 +87,8 @@ impl Death {
                 [Refused::Draft, Refused::Mark, Refused::Message, Refused::Status][pick(dice, 4)],
             ),
             8 => Self::KillAfter(Duration::from_millis(dice.below(500))),
-            9 if dice.percent(25) => {
+            // Takes six seconds: not in the short form.
+            9 if number > 14 && dice.percent(50) => {
                 Self::Stuck(["send.marked", "send.called", "send.answered"][pick(dice, 3)])
             }
             10 => Self::None,
@@ -131,6 +132,8 @@ impl Death {
         match self {
             Self::Hangs(calls) => rules.push(format!("hang*{calls}")),
             Self::StopsOnArrival => rules.push("hang*2".to_owned()),
+            // Its answer is on the way: only its fence is lost.
+            Self::Freezes => return rules,
             _ => {}
         }
         for _ in 0..dice.below(3) {

@@ -5,10 +5,12 @@
 
 mod check;
 mod deaths;
+mod provider;
 
 use self::{
     check::{Sends, check},
     deaths::{Death, Refused},
+    provider::Provider,
 };
 use super::{Dice, parameter, seed};
 use crate::{
@@ -23,42 +25,34 @@ use crate::{
         web::{ask, channel, try_ask},
     },
 };
-use postroom::fake_provider::FakeProvider;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::process::ExitStatusExt as _,
-    sync::{Arc, Mutex},
-    time::Duration,
+    collections::BTreeMap, os::unix::process::ExitStatusExt as _, sync::Arc, time::Duration,
 };
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::Instant,
-};
+use tokio::{task::JoinSet, time::Instant};
 
 /// How long the remaining jobs may take after the last round.
 const REST: Duration = Duration::from_secs(60);
 /// How long a round waits for its death, which may not come: the point may not be reached.
-const DEATH_LIMIT: Duration = Duration::from_secs(3);
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
 /// Longer than a lease, and than a database is waited for.
 const AWAY: Duration = Duration::from_millis(700);
 /// Leads that write in each round.
 const LEADS: u64 = 6;
 const CLIENTS: [&str; 2] = ["ash", "birch"];
-/// The attempts of jobs never run out, dead nodes are noticed at once, and a handler has less time
-/// than a provider that hangs takes.
+/// The attempts of jobs never run out, and dead nodes are noticed at once.
 const CONFIG: &str = "[server]\nshutdown_timeout = \"200ms\"\n\
     [supervisor]\ntick = \"100ms\"\nheartbeat = \"100ms\"\nlease = \"400ms\"\n\
     [pools.default]\nmax_attempts = 100\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n\
-    [pools.DELIVER_REPLY]\nsize = 4\ntimeout = \"800ms\"\nmax_attempts = 100\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n\
+    [pools.DELIVER_REPLY]\nsize = 4\nmax_attempts = 100\nbackoff = { base = \"10ms\", cap = \"100ms\" }\n\
     [database]\nmax_connections = 8\n[telemetry]\nlog = \"warn\"\n";
 
-/// Two clients whose drafts are sent by rule, at once, through the provider at this URL.
-fn config(provider: &str) -> String {
+/// Two clients whose drafts are sent by rule, at once, through the provider at this URL. A handler
+/// has that long for it.
+fn config(provider: &str, timeout: &str) -> String {
     use std::fmt::Write as _;
     let tags = ["Meeting Requested", "Call Requested", "Information Requested", "Interested"];
-    let mut config = CONFIG.to_owned();
+    let mut config = CONFIG.replace("size = 4", &format!("size = 4\ntimeout = \"{timeout}\""));
     for client in CLIENTS {
         write!(
             config,
@@ -93,54 +87,6 @@ fn webhook(lead: u64) -> (&'static str, &'static str, Value) {
         body["data"]["reply"]["html_body"] = json!(format!("<div>{text}</div>"));
     }
     (client, name, body)
-}
-
-/// What happens when the provider takes an answer.
-type Trap = Box<dyn FnOnce() + Send>;
-
-/// A provider in this process, with a trap for the nth answer from now.
-struct Provider {
-    fake: FakeProvider,
-    url: String,
-    trap: Arc<Mutex<Option<(u64, Trap)>>>,
-    task: JoinHandle<()>,
-}
-
-impl Provider {
-    async fn start() -> Self {
-        let trap: Arc<Mutex<Option<(u64, Trap)>>> = Arc::default();
-        let of_fake = trap.clone();
-        let fake = FakeProvider::telling(Box::new(move |_| {
-            let mut trap = of_fake.lock().unwrap();
-            if let Some((left, _)) = trap.as_mut() {
-                *left -= 1;
-                if *left == 0
-                    && let Some((_, spring)) = trap.take()
-                {
-                    spring();
-                }
-            }
-        }));
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (address, serving) = fake.clone().listen(any).await.unwrap();
-        let task = tokio::spawn(async move { serving.await.expect("it serves to the end") });
-        Self { fake, url: format!("http://{address}"), trap, task }
-    }
-
-    fn set_trap(&self, answers: u64, spring: impl FnOnce() + Send + 'static) {
-        *self.trap.lock().unwrap() = Some((answers, Box::new(spring)));
-    }
-
-    /// True if it has sprung.
-    fn is_sprung(&self) -> bool {
-        self.trap.lock().unwrap().is_none()
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// The figures of some rounds.
@@ -181,7 +127,7 @@ struct Scene {
 impl Scene {
     async fn start(place: &Place) -> Self {
         let provider = Provider::start().await;
-        let mut options = place.options(&config(&provider.url));
+        let mut options = place.options(&config(&provider.url, "800ms"));
         let proxy = match place.database_url() {
             Some(url) => Some(Proxy::before(url).await),
             None => None,
@@ -236,7 +182,11 @@ impl Scene {
         let panics = self.panics();
         // 1. Start the victim again, armed, with what the last round has left.
         let victim = usize::try_from(dice.below(self.daemons.len() as u64)).unwrap();
+        // The handler's own time must not be over when a frozen node goes on.
+        let timeout = if matches!(death, Death::Freezes) { "8s" } else { "800ms" };
+        let config = config(&self.provider.url, timeout);
         for (at, daemon) in self.daemons.iter_mut().enumerate() {
+            daemon.configure(&config);
             if at == victim {
                 daemon.kill_9();
             }
@@ -260,7 +210,7 @@ impl Scene {
         }
         // 2. Let leads write, and bring the death.
         let came = self.bring(death, victim, panics).await;
-        *self.provider.trap.lock().unwrap() = None;
+        self.provider.take_trap();
         came
     }
 
@@ -289,9 +239,10 @@ impl Scene {
                 self.until(async |it| it.has_died(victim) || it.has_ended().await).await;
                 self.has_died(victim)
             }
-            Death::PanicAt(..) => {
+            Death::PanicAt(_, times) => {
+                let all = panics + usize::try_from(*times).unwrap();
                 self.post();
-                self.until(async |it| it.has_ended().await).await;
+                self.until(async |it| it.panics() >= all || it.has_ended().await).await;
                 self.panics() > panics
             }
             Death::Hangs(_) => self.until_attempt("timeout", DEATH_LIMIT).await,
@@ -305,7 +256,7 @@ impl Scene {
                 status.is_some()
             }
             Death::Freezes => {
-                let before = self.attempts("rescued").await;
+                let (before, losses) = (self.attempts("rescued").await, self.losses());
                 self.provider.set_trap(1, move || send_signal("STOP", pid));
                 self.post();
                 self.until(async |it| it.provider.is_sprung()).await;
@@ -316,7 +267,8 @@ impl Scene {
                     pause(AWAY).await;
                 }
                 self.daemons[victim].signal("CONT");
-                self.until(async |it| it.has_ended().await).await;
+                // What it knows comes too late for its fence, and counts all the same.
+                self.until(async |it| it.losses() > losses || it.has_ended().await).await;
                 is_frozen
             }
             Death::Refuses(what) => self.refuse(*what).await,
@@ -351,7 +303,16 @@ impl Scene {
     }
 
     fn panics(&self) -> usize {
-        self.daemons.iter().map(|it| it.log().matches("struck at ").count()).sum()
+        self.logged("struck at ")
+    }
+
+    /// How many outcomes came after the loss of their lease.
+    fn losses(&self) -> usize {
+        self.logged("the lease was lost")
+    }
+
+    fn logged(&self, text: &str) -> usize {
+        self.daemons.iter().map(|it| it.log().matches(text).count()).sum()
     }
 
     /// The database refuses a statement until that has happened.
@@ -396,7 +357,7 @@ impl Scene {
             self.post();
             let came = self.until(async |it| it.provider.is_sprung()).await;
             pause(AWAY).await;
-            *self.provider.trap.lock().unwrap() = None;
+            self.provider.take_trap();
             proxy.set(Way::Open);
             self.proxy = Arc::into_inner(proxy);
             return came;
