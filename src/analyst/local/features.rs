@@ -10,7 +10,7 @@ use crate::domain::{mail_subject, opt_out};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// To be raised with each change of features, tokens or concepts that changes what weights mean.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// The places in the table of weights.
 pub(super) const PLACES: u32 = 1 << 17;
 

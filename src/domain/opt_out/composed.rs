@@ -278,7 +278,9 @@ const LET_BE: u16 = 0b11_1000_0000;
 fn is_denied_behind(sentence: &DemandSentence, at: usize, langs: u16, taken: &[usize]) -> bool {
     let behind = sentence.words.iter().enumerate().skip(at + 1).take(5);
     let clause = behind.take_while(|(_, word)| {
-        let is_other = [Contact, Hear, Wish].iter().any(|it| word.langs(*it) & langs != 0);
+        // "Bitte" is a wish, and a word of politeness that ends no clause.
+        let is_other = [Contact, Hear, Wish].iter().any(|it| word.langs(*it) & langs != 0)
+            && word.langs(DemandPart::Calm) & langs == 0;
         !word.is_after_mark && !is_other
     });
     let mut denials = clause.filter(|(place, _)| !taken.contains(place));
@@ -378,6 +380,11 @@ mod tests {
             "Nehmen Sie Punkt 3 aus der Liste.",
             "No mail please, call me on 555 0142.",
             "Sluta inte skriva.",
+            "Ne me retirez pas.",
+            "Ne me supprimez pas de votre liste.",
+            "No me quiten de la lista.",
+            "Non rimuovermi dalla lista.",
+            "Löschen Sie mich bitte nicht.",
         ] {
             assert!(!says(text), "{text}");
         }

@@ -8,7 +8,8 @@ const GAP: &str = r"(?:[ ,]+[^ .!?\n]+){0,4}?[ ,]+";
 /// [`GAP`].
 const CERTAIN: &[&str] = &[
     // English
-    r"(?:take|get|want|have|leave|keep|cut|scrub|strike|scratch|wipe|erase|delete|remove|drop|pull|exclude|purge|deregister) (?:me|us|my|our|this|these|all|both|that|her|him|the)\b@(?:lists?|database|records|crm|mailings?|campaigns?|outreach|sequences?|contacts|address book|newsletters?|mail-?out|distribution)\b",
+    r"(?:take|get|want|have|cut|scrub|strike|scratch|wipe|erase|delete|remove|drop|pull|exclude|purge|deregister) (?:me|us|my|our|this|these|all|both|that|her|him|the)\b@(?:lists?|database|records|crm|mailings?|campaigns?|outreach|sequences?|contacts|address book|newsletters?|mail-?out|distribution)\b",
+    r"(?:leave|keep) (?:me|us|my|our|this)(?: \w+){0,2} (?:off|out of|away from)\b@(?:lists?|database|records|crm|mailings?|campaigns?|outreach|sequences?|contacts|newsletters?)\b",
     r"(?:get|take|want|strike|kick|pull) (?:me |us )?(?:the \w+ |tf )?(?:off|out of) (?:it|this|that|your|ur|the|whatever|of this) ?(?:\w+ )?(?:list|mailing|thing|sequence|campaign)?\b(?: list)?",
     r"(?:delete|erase|forget|unlist|deregister|strike off) (?:me|us)\b",
     r"(?:never|not|don't|dont|do not|no longer|no desire|no wish)@(?:hear from|receive|to be contacted|to be bothered|be bothered|be approached)@(?:you|ur|u|your|these|this|from|any ?more|again|e-?mails?|mails?|messages|offers|ads|marketing|newsletters?)\b",
@@ -33,7 +34,7 @@ const CERTAIN: &[&str] = &[
     r"(?:c'est|ceci est|message releve)@(?:du spam|spam|harcelement|arnaque)|(?:je|on) (?:vous|te|le) (?:signale|bloque|denonce)|signale[a-z]* comme (?:spam|indesirable)|arnaqueurs?|va te faire|allez vous faire|connards?|degag",
     // Spanish
     r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|remov|tach)[a-z]*@(?:mis|mi|nuestr[oa]s?|est[ea]|me|nos|la|el|tod[oa]s?|de)@?(?:lista|listas|bases? de datos|datos|numero|correo|mail|email|celular|cel|contacto|registros?|direccion|nombre|telefono|envios|fichero|whatsapp)",
-    r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|saqu)[a-z]*(?:me|nos|enme|enos|ennos)\b|\b(?:me|nos) (?:borr|elimin|quit|saqu|sac|den de baja|des de baja|de de baja)[a-z]*",
+    r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|saqu)[a-z]*(?:me|nos|enme|enos|ennos)\b|\b(?:me|nos) (?:borr[ae]|elimin[ae]|quit[ae]|saqu|saca|den de baja|des de baja|de de baja)[a-z]*",
     r"(?:no|ni un[oa]?|basta de|nada de) mas (?:mensajes|correos|emails?|mails?|sms|contacto|publicidad|llamadas|spam|promos|comunicaciones)|(?:ultima vez)@(?:escrib|contact|saber|pido|recib)[a-z]*",
     // Italian
     r"(?:cancell|rimuov|elimin|togli|tolg|togliet|depenn|escl|esclud|stral)[a-z]*@(?:mi|mio|miei|mia|nostr[oaie]|ques[a-z]+|dati|la|il|i|dal|dalla|dai|dalle|subito)@?(?:lista|liste|elenchi|elenco|indirizzo|indirizzi|numero|num|contatti|contatto|database|archiv[a-z]+|dati|mail|email|mailing|rubrica|nominativo|crm|recapit[a-z]+|anagrafica)",

@@ -263,6 +263,20 @@ mod tests {
         "Rispondi STOP per disiscriverti",
         "Responda SAIR para cancelar inscrição",
         "I saw the opt-out notice, what is your price?",
+        "Do not contact me before the 15th, I am at sea",
+        "No more emails after six please, but let's meet",
+        "Bitte keine Mails mehr nach 18 Uhr",
+        "Lad os være i fred til høsten er i hus",
+        "Låt oss vara ifred tills skörden är inne",
+        "Laissez-nous tranquilles jusqu'aux vendanges",
+        "Keep me on your list, I enjoy these",
+        "leave the staff list with me",
+        "You have been unsubscribed from the Gazette",
+        "We finally unsubscribed from MailHarbor last month",
+        "We do opt-outs by hand",
+        "Me saco el sombrero",
+        "Ne me retirez pas de la liste",
+        "Löschen Sie mich bitte nicht",
     ];
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
         let is_asked = text.text.get(end..).is_some_and(|rest| rest.starts_with('?'));
         let Beside { wide, before, after } = beside;
         let is_turned = rules.unmeant.is_match(before)
+            || rules.for_a_time.is_match(after)
             || rules.instructions.cover(wide, before, found.as_str(), after)
             || rules.of_things.is_match(found.as_str())
             || rules.is_meant_otherwise(&beside, text)
@@ -82,6 +83,7 @@ pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
     for found in rules.demand.find_iter(&text.text).take(SIGNS_MAX) {
         let Beside { before, after, .. } = Beside::of(&text.text, found.start(), found.end());
         let is_turned = rules.unmeant.is_match(before)
+            || rules.denied_behind.is_match(after)
             || rules.of_things.is_match(after)
             || rules.of_things.is_match(found.as_str());
         signs.push(if is_turned { "turned" } else { "demand" });
@@ -144,6 +146,10 @@ struct Rules {
     asked: Regex,
     /// After: it holds for a time or a place only ("… before Monday", "… at work").
     limited: Regex,
+    /// After: it holds until or from a time on.
+    for_a_time: Regex,
+    /// After a demand: it is denied ("… bitte nicht").
+    denied_behind: Regex,
     /// After: the phrase is part of a noun ("unsubscribe rate") or of another expression.
     noun: Regex,
     /// After: it happened by mistake.
@@ -161,8 +167,8 @@ pub(super) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
 const STRONG: &str = concat!(
     r"\b(?:",
     // English
-    r"unsubscribe|(?:be|get|i|i've|i have) (?:already )?unsubscribed",
-    r"|opt(?:ing)?[ -]?(?:me |us )?out|remove (?:me|us)\b",
+    r"unsubscribe\b|(?:be|get|i|i've|i have) (?:already )?unsubscribed",
+    r"|opt(?:ing)?[ -]?(?:me |us )?out\b|remove (?:me|us)\b",
     r"|remove (?:my|our|this) (?:e-?mail|address|name|number|contact|details|info|data)",
     r"|(?:be|get) removed from (?:your|this|the|all|any)|please remove(?:$|[.!?,\n])",
     r"|take (?:me|us) off|take (?:my|our|this) (?:name|number|e-?mail|address) off",
@@ -212,6 +218,13 @@ const LIMITED: &str = concat!(
     r"|my)|after (?:[0-9]|lunch|work|hours|noon|six|five)|at (?:work|night|[0-9]",
     r"|home|the office)|unless|(?:[^.!?\n]{0,40} )?instead\b|,? (?:but )?(?:just ",
     r"|only |better )?(?:e-?mail|text|call|write|message) (?:me|us)\b))",
+);
+
+/// What follows a demand that holds until or from a time on.
+const FOR_A_TIME: &str = concat!(
+    r"^s?(?: (?:me|us|mehr|again|in peace|i fred|ifred|tranquilles?|en paz|in pace|em paz|in ruhe|met rust))*,? ",
+    r"(?:until|till|til|tills|jusqu[a-z]*|hasta|fino a|ate|bis|tot|before (?:the )?[0-9]+[a-z]*|nach [0-9]+",
+    r"|after (?:[0-9]+[a-z]*|four|five|six|seven|eight|nine|ten|hours|work|lunch))\b",
 );
 
 /// What follows a word of opting out that is part of a name or of a contract.
@@ -283,6 +296,8 @@ impl Rules {
                 r"|please)\b",
             ))?,
             limited: regex(LIMITED)?,
+            for_a_time: regex(FOR_A_TIME)?,
+            denied_behind: regex(r"^(?: bitte| alsjeblieft)? (?:nicht|niet|inte|ikke)\b")?,
             noun: regex(NOUN)?,
             mistaken: regex(
                 r"^[^.!?\n]{0,60}\b(?:by mistake|by accident|accidentally|in error)\b",
@@ -303,7 +318,7 @@ impl Rules {
     /// True if the words beside a phrase say that it is not meant.
     fn is_turned(&self, beside: &Beside<'_>, phrase: &str) -> bool {
         let Beside { wide, before, after } = *beside;
-        if self.instructions.cover(wide, before, phrase, after) {
+        if self.instructions.cover(wide, before, phrase, after) || self.for_a_time.is_match(after) {
             return true;
         }
         let forbids =

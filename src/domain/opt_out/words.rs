@@ -87,8 +87,8 @@ const LONG: [&str; 14] = [
 
 /// Words that differ from a keyword by one letter and mean something else.
 #[rustfmt::skip]
-const OTHERS: [&str; 47] = [
-    "top", "sop", "sto", "stoop", "stomp", "strop", "stoup", "stope", "estop", "stops", "shop", "slop", "swop", "step",
+const OTHERS: [&str; 48] = [
+    "top", "topp", "sop", "sto", "stoop", "stomp", "strop", "stoup", "stope", "estop", "stops", "shop", "slop", "swop", "step",
     "stow", "atop", "stoa", "stob", "stot", "stap", "stip", "stof", "stok", "stom", "stol", "stor", "stod", "stog",
     "stoj", "stos", "stoe", "ston", "stopy", "anmelden", "aanmelden", "anmeldung", "resubscribe", "стол", "сто",
     "стоя", "стою", "сток", "стог", "топ", "столп", "стопа", "ступ",

@@ -26,11 +26,11 @@ const BY_CUE: f32 = 0.8;
 const UNSURE_MAX: f32 = 0.6;
 /// From this likelihood on, a message is an opt-out. In cross-validation on the training replies,
 /// 98 of 100 such messages are one.
-const OPTS_OUT_MIN: f32 = 0.85;
+const OPTS_OUT_MIN: f32 = 0.95;
 /// From this likelihood on, a machine's message is an absence notice.
 const ABSENT_MIN: f32 = 0.5;
 /// From this likelihood of an opt-out on, a message gets no tag for which an answer is drafted.
-const DOUBT_MIN: f32 = 0.12;
+const DOUBT_MIN: f32 = 0.15;
 
 /// A message to judge, and what is known about it.
 #[derive(Clone, Copy, Debug)]
