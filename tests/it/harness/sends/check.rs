@@ -1,4 +1,4 @@
-//! What must hold of all sends when every job has ended: by the provider's own count, and by what
+//! The check of all sends, once every job has ended: by the provider's own count, and by what
 //! the database says.
 
 use crate::support::both::Peek;

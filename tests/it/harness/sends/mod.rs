@@ -145,7 +145,7 @@ impl Scene {
         Self { daemons, db, provider, proxy, posting: JoinSet::new(), leads: 0 }
     }
 
-    /// Posts the webhooks of some new leads until they are acknowledged, whoever dies meanwhile.
+    /// Posts the webhooks of some new leads until they are acknowledged, though daemons die meanwhile.
     fn post(&mut self) {
         for _ in 0..LEADS {
             let (client, name, body) = webhook(self.leads);
@@ -267,7 +267,7 @@ impl Scene {
                     pause(AWAY).await;
                 }
                 self.daemons[victim].signal("CONT");
-                // What it knows comes too late for its fence, and counts all the same.
+                // Its word comes too late for its fence, and counts all the same.
                 self.until(async |it| it.losses() > losses || it.has_ended().await).await;
                 is_frozen
             }
