@@ -222,8 +222,8 @@ const LIMITED: &str = concat!(
 
 /// What follows a demand that holds until or from a time on.
 const FOR_A_TIME: &str = concat!(
-    r"^s?(?: (?:me|us|mehr|again|in peace|i fred|ifred|tranquilles?|en paz|in pace|em paz|in ruhe|met rust))*,? ",
-    r"(?:until|till|til|tills|jusqu[a-z]*|hasta|fino a|ate|bis|tot|before (?:the )?[0-9]+[a-z]*|nach [0-9]+",
+    r"^s?(?: (?:me|us|mehr|again|in peace|i fred|ifred|tranquilles?|en paz|in pace|em paz|in ruhe|met rust))* ",
+    r"(?:until|till|til|tills|jusqu[a-z]*|hasta|fino a|ate (?:o|a|ao|as|[0-9]+)|bis|tot (?:na|het|de|[0-9]+)|before (?:the )?[0-9]+[a-z]*|nach [0-9]+",
     r"|after (?:[0-9]+[a-z]*|four|five|six|seven|eight|nine|ten|hours|work|lunch))\b",
 );
 
