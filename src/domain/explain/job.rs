@@ -6,6 +6,7 @@ use super::{
     job_facts::{JobFacts, JobPlace, LastRun, NodeFacts, NodePool},
     key_of,
     obstacle::{self, come, nearest},
+    sends,
     words::{bounded, count, many, quoted, span, what_to_send, when},
 };
 use crate::domain::{Id, JobStatus, Timestamp};
@@ -25,6 +26,12 @@ pub enum JobReason {
     KindUnknown,
     /// No node that is up has its client in the configuration.
     ClientUnknown,
+    /// It is to send an answer, and the kill switch is off.
+    SwitchedOff,
+    /// It is to send an answer, and the account at the provider is paused.
+    AccountPaused,
+    /// It is to send an answer by rule, and its lead is snoozed.
+    LeadSnoozed,
     /// Its time has not come.
     Later,
     /// It waits for its retry.
@@ -65,11 +72,14 @@ pub enum JobReason {
 
 impl JobReason {
     /// All reasons, in the order in which they are checked.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Ended,
         Self::NoWorker,
         Self::KindUnknown,
         Self::ClientUnknown,
+        Self::SwitchedOff,
+        Self::AccountPaused,
+        Self::LeadSnoozed,
         Self::Later,
         Self::Retry,
         Self::Behind,
@@ -97,6 +107,9 @@ impl JobReason {
             Self::NoWorker => "no_worker",
             Self::KindUnknown => "kind_unknown",
             Self::ClientUnknown => "client_unknown",
+            Self::SwitchedOff => "switched_off",
+            Self::AccountPaused => "account_paused",
+            Self::LeadSnoozed => "lead_snoozed",
             Self::Later => "later",
             Self::Retry => "retry",
             Self::Behind => "behind",
@@ -206,6 +219,9 @@ fn pending(facts: &JobFacts) -> Explanation {
         return client_unknown(facts);
     }
     let is_due = facts.job.due_at <= facts.job.now;
+    if !is_due && let Some(explanation) = sends::waiting(facts) {
+        return explanation;
+    }
     match facts.job.place {
         JobPlace::Later if !is_due => return later(facts),
         JobPlace::Waits if !is_due => return waits(facts),

@@ -1,5 +1,6 @@
 //! The facts from which the reason of a job follows. No text of a message is among them.
 
+use super::AccountPause;
 use crate::domain::{Id, JobStatus, Timestamp, fairness::Turn};
 
 /// What is known of a job and of what it waits for.
@@ -15,6 +16,8 @@ pub struct JobFacts {
     pub needs_no_client: bool,
     /// The key that caps its client, if one does by this node's configuration.
     pub cap_key: Option<ConfigKey>,
+    /// The key of the kill switch, while that is off.
+    pub switched_off: Option<ConfigKey>,
     /// What is known of [`StoredJob::admitted`].
     pub admitted: Vec<JobFacts>,
     /// Times of the configuration.
@@ -57,9 +60,20 @@ pub struct StoredJob {
     pub admitted: Vec<StoredJob>,
     /// The suspects that run, as (job, node). Only read for a suspect.
     pub suspects: Vec<(Id, Id)>,
+    /// What keeps the draft that it is about from being sent; `None` if it is about none.
+    pub send: Option<StoredSend>,
     /// How many heads of its kind have smaller turns, at most one more than
     /// [`BEFORE_MAX`](super::BEFORE_MAX). `None` if it is not in turn, or counting took too long.
     pub before: Option<i64>,
+}
+
+/// What keeps a draft from being sent for a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredSend {
+    /// Until when the lead is snoozed. Only what a rule sends waits for that.
+    pub snoozed_until: Option<Timestamp>,
+    /// The pause of the account that sends it.
+    pub pause: Option<AccountPause>,
 }
 
 /// Where the row of a job stands.

@@ -1,7 +1,7 @@
 //! Why the messages of a lead are not answered: for each, the step at which it stands.
 
 use super::{
-    Explanation, JobReason, as_text, key_of,
+    Explanation, JobReason, as_text, draft, key_of,
     lead_facts::{DraftFacts, LeadFacts, MessageFacts},
     words::{many, quoted, when},
 };
@@ -39,6 +39,16 @@ pub enum LeadReason {
     NoDraft,
     /// A draft waits for a person.
     WaitsForPerson,
+    /// The draft is sent at a time that lies ahead, unless somebody objects.
+    Scheduled,
+    /// The draft would be sent, and the kill switch is off.
+    SwitchedOff,
+    /// The draft would be sent, and the account at the provider is paused.
+    AccountPaused,
+    /// The draft was approved, and could not be sent.
+    DeliveryFailed,
+    /// Nobody knows whether the draft was sent.
+    Uncertain,
     /// A person rejected the draft.
     Rejected,
     /// The draft is approved, and not sent yet.
@@ -51,7 +61,7 @@ pub enum LeadReason {
 
 impl LeadReason {
     /// All reasons.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Merged,
         Self::NothingUnanswered,
         Self::Job,
@@ -66,6 +76,11 @@ impl LeadReason {
         Self::Superseded,
         Self::NoDraft,
         Self::WaitsForPerson,
+        Self::Scheduled,
+        Self::SwitchedOff,
+        Self::AccountPaused,
+        Self::DeliveryFailed,
+        Self::Uncertain,
         Self::Rejected,
         Self::Approved,
         Self::Sending,
@@ -89,6 +104,11 @@ impl LeadReason {
             Self::Superseded => "superseded",
             Self::NoDraft => "no_draft",
             Self::WaitsForPerson => "waits_for_person",
+            Self::Scheduled => "scheduled",
+            Self::SwitchedOff => "switched_off",
+            Self::AccountPaused => "account_paused",
+            Self::DeliveryFailed => "delivery_failed",
+            Self::Uncertain => "uncertain",
             Self::Rejected => "rejected",
             Self::Approved => "approved",
             Self::Sending => "sending",
@@ -121,7 +141,8 @@ pub struct MessageExplanation {
     pub what_to_do: String,
     /// The steps from the webhook to the answer, in their order.
     pub chain: Vec<ChainLink>,
-    /// The explanation of its job, if it has one and stands at it.
+    /// The explanation of its job, if it has one and stands at it: of its inbound job, or of the
+    /// job that sends its draft.
     pub job: Option<Explanation>,
 }
 
@@ -165,15 +186,20 @@ pub(super) const STEPS: [&str; 7] =
 
 /// Where a message stands: the number of the step in [`STEPS`], and why. `None` for the step: past
 /// the last one.
-struct Stop {
-    step: Option<usize>,
-    reason: LeadReason,
-    sentence: String,
-    what_to_do: String,
+pub(super) struct Stop {
+    pub(super) step: Option<usize>,
+    pub(super) reason: LeadReason,
+    pub(super) sentence: String,
+    pub(super) what_to_do: String,
 }
 
 impl Stop {
-    fn at(step: &str, reason: LeadReason, sentence: String, what_to_do: impl Into<String>) -> Self {
+    pub(super) fn at(
+        step: &str,
+        reason: LeadReason,
+        sentence: String,
+        what_to_do: impl Into<String>,
+    ) -> Self {
         let step = STEPS.iter().position(|name| *name == step);
         Self { step, reason, sentence, what_to_do: what_to_do.into() }
     }
@@ -256,7 +282,17 @@ fn explain_message(facts: &LeadFacts, message: &MessageFacts) -> MessageExplanat
         chain: chain.collect(),
         sentence: stop.sentence,
         what_to_do: stop.what_to_do,
-        job: message.job.clone().filter(|_| stop.reason == LeadReason::Job),
+        job: match stop.reason {
+            LeadReason::Job => message.job.clone(),
+            LeadReason::Scheduled
+            | LeadReason::SwitchedOff
+            | LeadReason::AccountPaused
+            | LeadReason::DeliveryFailed
+            | LeadReason::Uncertain
+            | LeadReason::Approved
+            | LeadReason::Sending => message.send_job.clone(),
+            _ => None,
+        },
     }
 }
 
@@ -291,7 +327,7 @@ fn passed(facts: &LeadFacts, message: &MessageFacts, link: &str) -> (Option<Time
 }
 
 /// Who decided on a draft, and when.
-fn decided(draft: &DraftFacts, now: Timestamp) -> String {
+pub(super) fn decided(draft: &DraftFacts, now: Timestamp) -> String {
     let by =
         draft.decided_by.as_deref().map_or_else(String::new, |by| format!(" by {}", quoted(by)));
     let at = draft.decided_at.map_or_else(String::new, |at| format!(" at {}", when(at, now)));
@@ -321,62 +357,48 @@ fn stop(facts: &LeadFacts, message: &MessageFacts) -> Stop {
         };
     }
     match &message.draft {
-        Some(draft) => at_draft(facts, message, draft),
+        Some(draft) => draft::stop(facts, message, draft),
         None => no_draft(facts, message),
     }
 }
 
-fn at_draft(facts: &LeadFacts, message: &MessageFacts, draft: &DraftFacts) -> Stop {
-    let (now, id) = (facts.now, draft.id);
-    match draft.status.as_str() {
-        "pending" => {
-            let by_itself = match &facts.auto_reply {
-                Some((word, key)) => {
-                    format!(
-                        " {} is {word}, and this version sends nothing by itself.",
-                        key.spelled()
-                    )
-                }
-                None => " The client is not in the configuration.".to_owned(),
-            };
-            let sentence = format!(
-                "Draft {id} waits for a person since {}.{by_itself}",
-                when(draft.created_at, now)
-            );
-            let todo = format!("Read draft {id}, and answer the lead.");
-            Stop::at("gate", LeadReason::WaitsForPerson, sentence, todo)
-        }
-        "rejected" => Stop::at(
-            "gate",
-            LeadReason::Rejected,
-            decided(draft, now),
-            "Answer the lead by hand, if it is to have an answer.",
-        ),
-        "superseded" => superseded(message),
-        "approved" => {
-            Stop::at("due", LeadReason::Approved, decided(draft, now), "Wait until it is due.")
-        }
-        "sending" => Stop::at(
-            "sent",
-            LeadReason::Sending,
-            format!("Draft {id} is being sent."),
-            "Wait a moment.",
-        ),
-        _ => Stop {
-            step: None,
-            reason: LeadReason::Sent,
-            sentence: decided(draft, now),
-            what_to_do: "Nothing.".to_owned(),
-        },
-    }
-}
-
-fn superseded(message: &MessageFacts) -> Stop {
+pub(super) fn superseded(message: &MessageFacts) -> Stop {
     let sentence = format!(
         "The lead has written again after message {}: the newest message is the one that is answered.",
         message.id
     );
     Stop::at("draft", LeadReason::Superseded, sentence, "See the newest message.")
+}
+
+/// What keeps messages from the lead on the channel of the message.
+pub(super) fn barrier_on(facts: &LeadFacts, message: &MessageFacts) -> Option<&'static str> {
+    message.medium.and_then(|medium| facts.barriers.on(medium))
+}
+
+/// The lead is not to be written to, for this reason as stored; `None` if that is another reason.
+pub(super) fn barred(facts: &LeadFacts, why: &str, step: &str) -> Option<Stop> {
+    let lead = facts.id;
+    let (reason, sentence, todo) = match why {
+        "opted_out" | "opt_out" => (
+            LeadReason::OptedOut,
+            format!("Lead {lead} has opted out: it gets no message on any channel."),
+            "Nothing: the lead must not be written to.",
+        ),
+        "bounced" | "bounce" => (
+            LeadReason::Bounced,
+            format!(
+                "Mail to lead {lead} came back: it gets no mail until it writes from that address."
+            ),
+            "Reach the lead on another channel.",
+        ),
+        "sms_dnd" | "do_not_disturb" => (
+            LeadReason::DoNotDisturb,
+            format!("Lead {lead} wants no text messages: its do-not-disturb flag is on."),
+            "Reach the lead on another channel.",
+        ),
+        _ => return None,
+    };
+    Some(Stop::at(step, reason, sentence, todo))
 }
 
 /// Why a judged message has no draft.
@@ -404,33 +426,8 @@ fn no_draft(facts: &LeadFacts, message: &MessageFacts) -> Stop {
             "Read the message, and answer by hand if it asks for that.",
         );
     }
-    let barrier = message.medium.and_then(|medium| facts.barriers.on(medium));
-    let lead = facts.id;
-    match barrier {
-        Some("opted_out") => {
-            let sentence = format!("Lead {lead} has opted out: it gets no message on any channel.");
-            return at_draft(
-                LeadReason::OptedOut,
-                sentence,
-                "Nothing: the lead must not be written to.",
-            );
-        }
-        Some("bounced") => {
-            let sentence = format!(
-                "Mail to lead {lead} came back: it gets no mail until it writes from that address."
-            );
-            return at_draft(LeadReason::Bounced, sentence, "Reach the lead on another channel.");
-        }
-        Some(_) => {
-            let sentence =
-                format!("Lead {lead} wants no text messages: its do-not-disturb flag is on.");
-            return at_draft(
-                LeadReason::DoNotDisturb,
-                sentence,
-                "Reach the lead on another channel.",
-            );
-        }
-        None => {}
+    if let Some(stop) = barrier_on(facts, message).and_then(|it| barred(facts, it, "draft")) {
+        return stop;
     }
     if !message.is_newest {
         return superseded(message);

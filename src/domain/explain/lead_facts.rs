@@ -2,7 +2,11 @@
 //! among them.
 
 use super::{ConfigKey, Explanation};
-use crate::domain::{Id, Medium, Sentiment, Timestamp, lead::Barriers};
+use crate::domain::{
+    Id, Medium, Sentiment, Timestamp,
+    lead::Barriers,
+    sending::{BY_RULE, DeliveryStatus},
+};
 
 /// What is known of a lead and of its messages that are not answered.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub struct LeadFacts {
     /// The client's `auto_reply` with its key; `None` if the configuration does not have the
     /// client.
     pub auto_reply: Option<(&'static str, ConfigKey)>,
+    /// The key of the kill switch, while that is off.
+    pub switched_off: Option<ConfigKey>,
     /// The inbound messages after the newest outbound one, oldest first.
     pub messages: Vec<MessageFacts>,
     /// True if there are older ones that are not listed.
@@ -56,11 +62,13 @@ pub struct MessageFacts<J = Explanation> {
     pub draft: Option<DraftFacts>,
     /// What is known of its inbound job; `None` if it has no job any more.
     pub job: Option<J>,
+    /// What is known of the newest job that is to send its draft; `None` if there is none.
+    pub send_job: Option<J>,
 }
 
 impl<J> MessageFacts<J> {
     /// The same message with what `explain` makes of its job.
-    pub fn map_job<K>(self, explain: impl FnOnce(J) -> K) -> MessageFacts<K> {
+    pub fn map_job<K>(self, explain: impl Fn(J) -> K) -> MessageFacts<K> {
         MessageFacts {
             id: self.id,
             medium: self.medium,
@@ -73,7 +81,8 @@ impl<J> MessageFacts<J> {
             is_deleted: self.is_deleted,
             is_newest: self.is_newest,
             draft: self.draft,
-            job: self.job.map(explain),
+            job: self.job.map(&explain),
+            send_job: self.send_job.map(explain),
         }
     }
 }
@@ -91,4 +100,47 @@ pub struct DraftFacts {
     pub decided_at: Option<Timestamp>,
     /// Who or what decided.
     pub decided_by: Option<String>,
+    /// What the gate decided, and why, as stored.
+    pub gate: Option<(String, String)>,
+    /// When it is to be sent.
+    pub send_at: Option<Timestamp>,
+    /// Why it was not sent, in a word.
+    pub blocked_by: Option<String>,
+    /// Why a person rejected it.
+    pub note: Option<String>,
+    /// Its delivery, if a send of it was ever marked.
+    pub delivery: Option<DeliveryFacts>,
+    /// The pause of the account that sends it.
+    pub pause: Option<AccountPause>,
+}
+
+impl DraftFacts {
+    /// True if a rule approved it.
+    pub(super) fn is_by_rule(&self) -> bool {
+        self.decided_by.as_deref() == Some(BY_RULE)
+    }
+}
+
+/// The delivery of a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryFacts {
+    /// Its id.
+    pub id: Id,
+    /// Its status.
+    pub status: DeliveryStatus,
+    /// Why it is not sent, or not known to be.
+    pub error: Option<String>,
+}
+
+/// A pause of an account: nothing is sent through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountPause {
+    /// The channel whose account it is.
+    pub channel: String,
+    /// The kind of trouble, as stored.
+    pub state: String,
+    /// What the provider answered.
+    pub reason: String,
+    /// When one send tries the account again.
+    pub until: Timestamp,
 }

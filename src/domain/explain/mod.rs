@@ -4,21 +4,23 @@
 //! [`explain_lead`] decide which reason holds, and how it is said (docs/decisions/0024).
 
 mod claimed;
+mod draft;
 mod job;
 mod job_facts;
 mod lead;
 mod lead_facts;
 mod obstacle;
+mod sends;
 mod words;
 
 pub use self::{
     job::{JobReason, explain_job},
     job_facts::{
         ClientCap, ConfigKey, JobFacts, JobPlace, LastRun, NodeFacts, NodePool, PoolFacts,
-        PoolPause, RunStage, StoredJob, Timing,
+        PoolPause, RunStage, StoredJob, StoredSend, Timing,
     },
     lead::{ChainLink, LeadExplanation, LeadReason, LinkState, MessageExplanation, explain_lead},
-    lead_facts::{DraftFacts, LeadFacts, MessageFacts},
+    lead_facts::{AccountPause, DeliveryFacts, DraftFacts, LeadFacts, MessageFacts},
     obstacle::is_stalled,
 };
 

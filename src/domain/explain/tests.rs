@@ -2,7 +2,7 @@
 //! facts.
 
 use super::*;
-use crate::domain::{JobStatus, Sentiment, lead::Barriers};
+use crate::domain::{JobStatus, Sentiment, lead::Barriers, sending::DeliveryStatus};
 use proptest::prelude::*;
 
 /// 14:03:11 on 18 January 2026.
@@ -49,12 +49,14 @@ fn in_turn() -> JobFacts {
             cap: None,
             admitted: Vec::new(),
             suspects: Vec::new(),
+            send: None,
             before: Some(0),
         },
         nodes: vec![here()],
         stage: None,
         needs_no_client: false,
         cap_key: None,
+        switched_off: None,
         admitted: Vec::new(),
         timing: Timing { lease_ms: 5_000, tick_ms: 1_000, timeout_ms: 60_000 },
     }
@@ -645,6 +647,7 @@ fn lead() -> LeadFacts {
         last_inbound_at: Some(ago(60)),
         last_outbound_at: Some(ago(600)),
         auto_reply: Some(("off", key("clients.acme.auto_reply", "local.toml:31"))),
+        switched_off: None,
         messages: vec![message(8)],
         has_more: false,
     }
@@ -669,8 +672,15 @@ fn message(id: Id) -> MessageFacts {
             created_at: ago(58),
             decided_at: None,
             decided_by: None,
+            gate: Some(("needs_review".to_owned(), "the tag is a guess".to_owned())),
+            send_at: None,
+            blocked_by: None,
+            note: None,
+            delivery: None,
+            pause: None,
         }),
         job: None,
+        send_job: None,
     }
 }
 
@@ -690,14 +700,15 @@ const STEP_ROWS: &[StepRow] = &[
         |_| {},
         LeadReason::WaitsForPerson,
         "gate",
-        "Draft 9 waits for a person since 14:02:13 UTC (58s ago). `clients.acme.auto_reply` (local.toml:31) is off, \
-         and this version sends nothing by itself.",
+        "Draft 9 waits for a person since 14:02:13 UTC (58s ago). `clients.acme.auto_reply` (local.toml:31) is off. \
+         The gate decided needs_review: the tag is a guess.",
     ),
     (
         |it| it.auto_reply = None,
         LeadReason::WaitsForPerson,
         "gate",
-        "Draft 9 waits for a person since 14:02:13 UTC (58s ago). The client is not in the configuration.",
+        "Draft 9 waits for a person since 14:02:13 UTC (58s ago). The client is not in the configuration. \
+         The gate decided needs_review: the tag is a guess.",
     ),
     (
         |it| {
@@ -787,10 +798,192 @@ const STEP_ROWS: &[StepRow] = &[
         |it| decide(it, "approved"),
         LeadReason::Approved,
         "due",
-        "Draft 9 was approved by dana at 14:02:51 UTC (20s ago).",
+        "Draft 9 was approved by dana at 14:02:51 UTC (20s ago). No job that sends it is stored.",
     ),
     (|it| decide(it, "sending"), LeadReason::Sending, "sent", "Draft 9 is being sent."),
+    (
+        |it| {
+            decide(it, "rejected");
+            with_draft(it, |draft| draft.note = Some("too pushy".to_owned()));
+        },
+        LeadReason::Rejected,
+        "gate",
+        "Draft 9 was rejected by dana at 14:02:51 UTC (20s ago). The reason: too pushy.",
+    ),
+    (
+        |it| {
+            decide(it, "rejected");
+            with_draft(it, |draft| draft.decided_by = Some("opt_out".to_owned()));
+        },
+        LeadReason::OptedOut,
+        "gate",
+        "Lead 5 has opted out: it gets no message on any channel.",
+    ),
+    (
+        |it| {
+            decide(it, "rejected");
+            with_draft(it, |draft| draft.decided_by = Some("bounce".to_owned()));
+        },
+        LeadReason::Bounced,
+        "gate",
+        "Mail to lead 5 came back: it gets no mail until it writes from that address.",
+    ),
+    (
+        |it| (decide(it, "approved"), it.barriers.opted_out = true).1,
+        LeadReason::OptedOut,
+        "due",
+        "Lead 5 has opted out: it gets no message on any channel.",
+    ),
+    (
+        |it| (decide(it, "approved"), it.messages[0].is_newest = false).1,
+        LeadReason::Superseded,
+        "draft",
+        "The lead has written again after message 8: the newest message is the one that is answered.",
+    ),
+    (
+        |it| {
+            with_draft(it, |draft| draft.send_at = Some(NOW.plus_millis(600_000)));
+            it.messages[0].send_job = Some(explain_job(&in_turn()));
+        },
+        LeadReason::Scheduled,
+        "gate",
+        "Draft 9 is sent by rule at 14:13:11 UTC (in 10m), unless something speaks against it by then.",
+    ),
+    (
+        |it| it.messages[0].send_job = Some(explain_job(&in_turn())),
+        LeadReason::Scheduled,
+        "gate",
+        "Draft 9 is to be sent by rule. Job 7 is in turn, and slots are free: the next claim takes it.",
+    ),
+    (
+        |it| {
+            it.messages[0].send_job = Some(explain_job(&in_turn()));
+            it.switched_off = Some(key("sending.enabled", "local.toml:3"));
+        },
+        LeadReason::SwitchedOff,
+        "gate",
+        "Draft 9 waits, because sending is switched off: `sending.enabled` (local.toml:3) is false.",
+    ),
+    (
+        |it| {
+            decide(it, "approved");
+            with_draft(it, |draft| draft.send_at = Some(NOW.plus_millis(9_000)));
+            it.switched_off = Some(key("sending.enabled", "local.toml:3"));
+        },
+        LeadReason::Scheduled,
+        "due",
+        "Draft 9 was approved by dana at 14:02:51 UTC (20s ago). It is sent at 14:03:20 UTC (in 9s), and can be taken back until then. \
+         Until then, sending is switched off: `sending.enabled` (local.toml:3) is false.",
+    ),
+    (
+        |it| {
+            decide(it, "approved");
+            with_draft(it, |draft| draft.pause = Some(pause("rate_limited")));
+        },
+        LeadReason::AccountPaused,
+        "due",
+        "Draft 9 is approved, and waits: the account of sms has sent too much (429): \
+         nothing is sent through it until 14:04:11 UTC (in 1m).",
+    ),
+    (
+        |it| {
+            decide(it, "approved");
+            it.messages[0].send_job = Some(explain_job(&in_turn()));
+        },
+        LeadReason::Approved,
+        "due",
+        "Draft 9 was approved by dana at 14:02:51 UTC (20s ago). Job 7 is in turn, and slots are free: the next claim takes it.",
+    ),
+    (
+        |it| {
+            decide(it, "approved");
+            with_draft(it, |draft| {
+                draft.blocked_by = Some("delivery_failed".to_owned());
+                draft.delivery = Some(delivery(DeliveryStatus::Failed));
+            });
+        },
+        LeadReason::DeliveryFailed,
+        "sent",
+        "Draft 9 was approved, and was not sent: 422 no such chat.",
+    ),
+    (
+        |it| {
+            decide(it, "approved");
+            with_draft(it, |draft| draft.blocked_by = Some("cancelled".to_owned()));
+        },
+        LeadReason::DeliveryFailed,
+        "sent",
+        "Draft 9 was approved, and was not sent: cancelled.",
+    ),
+    (
+        |it| {
+            decide(it, "sending");
+            with_draft(it, |draft| draft.delivery = Some(delivery(DeliveryStatus::Uncertain)));
+        },
+        LeadReason::Uncertain,
+        "sent",
+        "Nobody knows whether draft 9 was sent. The last that is known: 422 no such chat.",
+    ),
 ];
+
+fn with_draft(facts: &mut LeadFacts, change: impl FnOnce(&mut DraftFacts)) {
+    if let Some(draft) = &mut facts.messages[0].draft {
+        change(draft);
+    }
+}
+
+fn delivery(status: DeliveryStatus) -> DeliveryFacts {
+    DeliveryFacts { id: 11, status, error: Some("422 no such chat.".to_owned()) }
+}
+
+fn pause(state: &str) -> AccountPause {
+    AccountPause {
+        channel: "sms".to_owned(),
+        state: state.to_owned(),
+        reason: "429".to_owned(),
+        until: NOW.plus_millis(60_000),
+    }
+}
+
+#[test]
+fn a_job_that_sends_says_what_it_waits_for() {
+    let facts = |kind: &str, send: StoredSend| {
+        let mut facts = in_turn();
+        facts.job.kind = kind.to_owned();
+        facts.job.place = JobPlace::Waits;
+        (facts.job.run, facts.job.due_at) = (1, NOW.plus_millis(30_000));
+        facts.job.send = Some(send);
+        facts
+    };
+    let paused =
+        |state| StoredSend { pause: Some(pause(state)), snoozed_until: Some(NOW.plus_millis(1)) };
+    let said = |facts: &JobFacts| {
+        let it = explain_job(facts);
+        (it.reason, it.sentence, it.what_to_do)
+    };
+    let (reason, sentence, todo) = said(&facts("DELIVER_REPLY", paused("disconnected")));
+    assert_eq!(reason, "account_paused");
+    assert_eq!(
+        sentence,
+        "Job 7 sends nothing, because the account of sms is not accepted by its provider (429): \
+         nothing is sent through it until 14:04:11 UTC (in 1m). It is judged again at 14:03:41 UTC (in 30s)."
+    );
+    assert!(todo.starts_with("Renew the credentials under `channels.sms.send`"), "{todo}");
+    // A job that only decides makes no call.
+    let (reason, sentence, _) = said(&facts("AUTO_SEND_DELAYED", paused("rate_limited")));
+    assert_eq!(reason, "lead_snoozed");
+    assert!(sentence.contains("because its lead is snoozed until 14:03:11 UTC"), "{sentence}");
+    let mut off = facts("DELIVER_REPLY", paused("rate_limited"));
+    off.switched_off = Some(key("sending.enabled", "local.toml:3"));
+    let (reason, sentence, _) = said(&off);
+    assert_eq!(reason, "switched_off");
+    assert!(sentence.contains("`sending.enabled` (local.toml:3) is false"), "{sentence}");
+    // One that has not run was stored for that time.
+    off.job.run = 0;
+    assert_eq!(said(&off).0, "later");
+    // Nothing is in its way any more.
+    assert_eq!(said(&facts("DELIVER_REPLY", StoredSend::default())).0, "later");
+}
 
 #[test]
 fn a_message_stands_at_one_step_with_its_sentence() {
@@ -814,7 +1007,8 @@ fn a_message_stands_at_one_step_with_its_sentence() {
         let states: Vec<LinkState> = message.chain.iter().map(|link| link.state).collect();
         let sorted = states.is_sorted_by_key(|state| *state as u8);
         assert!(sorted, "what is done comes first: {states:?}");
-        assert_eq!(message.job.is_some(), *reason == LeadReason::Job);
+        let is_at_job = *reason == LeadReason::Job || facts.messages[0].send_job.is_some();
+        assert_eq!(message.job.is_some(), is_at_job);
     }
 }
 

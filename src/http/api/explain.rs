@@ -64,6 +64,7 @@ fn lead_facts(state: &ApiState, case: LeadCase) -> LeadFacts {
         last_inbound_at: case.last_inbound_at,
         last_outbound_at: case.last_outbound_at,
         auto_reply: auto_reply(&config, &case.client_id),
+        switched_off: switched_off(&config),
         messages: messages.into_iter().map(explained).collect(),
         has_more: case.has_more,
     }
@@ -73,6 +74,11 @@ fn lead_facts(state: &ApiState, case: LeadCase) -> LeadFacts {
 fn auto_reply(config: &Config, client_id: &str) -> Option<(&'static str, ConfigKey)> {
     let word = config.client(client_id)?.auto_reply.as_str();
     Some((word, key(config, format!("clients.{client_id}.auto_reply"))))
+}
+
+/// The key of the kill switch, while that is off.
+fn switched_off(config: &Config) -> Option<ConfigKey> {
+    (!config.sending.enabled).then(|| key(config, "sending.enabled".to_owned()))
 }
 
 /// A key of the configuration with its place.
@@ -95,6 +101,7 @@ fn job_facts(state: &ApiState, mut job: StoredJob, nodes: &[StoredNode]) -> JobF
         stage: state.claims.stage(job.id, job.run),
         needs_no_client: job.kind == SELF_CHECK.0 || job.client_id == SYSTEM_CLIENT,
         cap_key: cap_key(&config, &job.client_id),
+        switched_off: switched_off(&config),
         admitted: admitted.into_iter().map(|it| job_facts(state, it, nodes)).collect(),
         timing,
         job,

@@ -7,8 +7,13 @@ use super::{
 };
 use crate::domain::{
     ChannelDirectory, Id, Sentiment, Timestamp,
-    explain::{BEFORE_MAX, ClientCap, DraftFacts, JobPlace, LastRun, MessageFacts, StoredJob},
+    explain::{
+        AccountPause, BEFORE_MAX, ClientCap, DeliveryFacts, DraftFacts, JobPlace, LastRun,
+        MessageFacts, StoredJob, StoredSend,
+    },
+    job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
     lead::Barriers,
+    sending::DeliveryStatus,
 };
 use crate::store::{
     engine::{
@@ -93,12 +98,25 @@ sql! {
            and m.direction = 'inbound' and (l.last_outbound_at is null or m.sent_at > l.last_outbound_at) \
          order by m.sent_at desc, m.id desc limit $3";
 
-    /// The newest drafts of a lead, without their texts. By `drafts_of_lead`.
+    /// The newest drafts of a lead, without their texts, with their deliveries and accounts. By
+    /// `drafts_of_lead`, `deliveries_of_draft` and the primary key.
     static READ_DRAFT_STATES =
-        "select id, message_id, status, @ms(created_at) as created_at, @ms(decided_at) as decided_at, decided_by from drafts \
-         where lead_id = $1 order by id desc limit $2";
+        "select d.id, d.message_id, d.status, d.channel, @ms(d.created_at) as created_at, @ms(d.decided_at) as decided_at, d.decided_by, \
+           d.gate_decision, d.gate_reason, @ms(d.send_at) as send_at, d.blocked_by, d.note, \
+           x.id as delivery_id, x.status as delivery_status, x.error as delivery_error, \
+           a.state as account_state, a.reason as account_reason, @ms(a.paused_until) as paused_until \
+         from drafts d left join deliveries x on x.draft_id = d.id \
+           left join send_accounts a on a.client_id = d.client_id and a.channel = d.channel \
+         where d.lead_id = $1 order by d.id desc limit $2";
 
-    /// The jobs about these messages. By the unique key.
+    /// What may keep a draft from being sent. By primary keys.
+    static READ_SEND_OBSTACLES =
+        "select d.channel, @ms(l.snoozed_until) as snoozed_until, \
+           a.state as account_state, a.reason as account_reason, @ms(a.paused_until) as paused_until \
+         from drafts d join leads l on l.id = d.lead_id \
+           left join send_accounts a on a.client_id = d.client_id and a.channel = d.channel where d.id = $1";
+
+    /// The jobs about these messages and drafts. By the unique key.
     static READ_JOBS_OF_MESSAGES =
         "select j.id, j.subject_id, j.kind, case when j.in_lead_line then 1 else 0 end as in_lead_line from jobs j \
          where j.subject_id @ids($1) order by j.id";
@@ -274,6 +292,11 @@ async fn job_alone(
     } else {
         Vec::new()
     };
+    // 4. What keeps its draft from being sent.
+    let send = match row.view.draft_id.filter(|_| !matches!(place, JobPlace::Ended { .. })) {
+        Some(draft_id) => stored_send(snapshot, draft_id).await?,
+        None => None,
+    };
     let ended_at = last_run.as_ref().map(|run| run.finished_at);
     let due_at = if matches!(place, JobPlace::InTurn) {
         // A retry was due at some time after its last run.
@@ -298,7 +321,28 @@ async fn job_alone(
         cap,
         admitted: Vec::new(),
         suspects,
+        send,
         before: None,
+    }))
+}
+
+async fn stored_send(snapshot: &Snapshot, draft_id: Id) -> Result<Option<StoredSend>, StoreError> {
+    let rows = snapshot.all(&READ_SEND_OBSTACLES, [draft_id.into()]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(StoredSend {
+        snoozed_until: instant(row, "snoozed_until")?,
+        pause: account_pause(row)?,
+    }))
+}
+
+/// The account of a draft, if something was wrong with it lately.
+fn account_pause(row: &QueryResult) -> Result<Option<AccountPause>, StoreError> {
+    let Some(until) = instant(row, "paused_until")? else { return Ok(None) };
+    Ok(Some(AccountPause {
+        channel: row.try_get("", "channel")?,
+        state: row.try_get("", "account_state")?,
+        reason: row.try_get("", "account_reason")?,
+        until,
     }))
 }
 
@@ -413,16 +457,20 @@ async fn unanswered(
     if ids.is_empty() {
         return Ok((Vec::new(), false));
     }
-    // 2. Their newest drafts, and their inbound jobs.
+    // 2. Their newest drafts, and the jobs about both.
     let mut drafts: HashMap<Id, DraftFacts> = HashMap::new();
     for row in snapshot.all(&READ_DRAFT_STATES, [lead_id.into(), NEWEST.into()]).await? {
         let message_id: Id = row.try_get("", "message_id")?;
         drafts.entry(message_id).or_insert(draft(&row)?);
     }
+    let mut subjects = ids.clone();
+    subjects.extend(ids.iter().filter_map(|id| Some(drafts.get(id)?.id)));
     let mut jobs: HashMap<Id, Id> = HashMap::new();
-    for row in snapshot.all(&READ_JOBS_OF_MESSAGES, [group(&ids)?]).await? {
+    for row in snapshot.all(&READ_JOBS_OF_MESSAGES, [group(&subjects)?]).await? {
         let kind: String = row.try_get("", "kind")?;
-        if flag(&row, "in_lead_line")? || channels.is_post_process(&kind) {
+        let sends = kind == DELIVER_REPLY.0 || kind == AUTO_SEND_DELAYED.0;
+        if sends || flag(&row, "in_lead_line")? || channels.is_post_process(&kind) {
+            // The newest one counts.
             jobs.insert(row.try_get("", "subject_id")?, row.try_get("", "id")?);
         }
     }
@@ -431,6 +479,11 @@ async fn unanswered(
     for (row, id) in rows.iter().zip(ids) {
         let handled_at = instant(row, "handled_at")?;
         let job = match jobs.get(&id).filter(|_| handled_at.is_none()) {
+            Some(job_id) => stored_job(snapshot, *job_id, now).await?,
+            None => None,
+        };
+        let draft = drafts.remove(&id);
+        let send_job = match draft.as_ref().and_then(|draft| jobs.get(&draft.id)) {
             Some(job_id) => stored_job(snapshot, *job_id, now).await?,
             None => None,
         };
@@ -446,19 +499,36 @@ async fn unanswered(
             has_text: flag(row, "has_text")?,
             is_deleted: flag(row, "deleted")?,
             is_newest: newest_inbound_id == Some(id),
-            draft: drafts.remove(&id),
+            draft,
             job,
+            send_job,
         });
     }
     Ok((messages, has_more))
 }
 
 fn draft(row: &QueryResult) -> Result<DraftFacts, StoreError> {
+    let gate_decision: Option<String> = row.try_get("", "gate_decision")?;
+    let gate_reason: Option<String> = row.try_get("", "gate_reason")?;
+    let delivery = match row.try_get::<Option<Id>>("", "delivery_id")? {
+        Some(id) => {
+            let status: String = row.try_get("", "delivery_status")?;
+            let status = DeliveryStatus::parse(&status).unwrap_or(DeliveryStatus::Uncertain);
+            Some(DeliveryFacts { id, status, error: row.try_get("", "delivery_error")? })
+        }
+        None => None,
+    };
     Ok(DraftFacts {
         id: row.try_get("", "id")?,
         status: row.try_get("", "status")?,
         created_at: instant(row, "created_at")?.unwrap_or_default(),
         decided_at: instant(row, "decided_at")?,
         decided_by: row.try_get("", "decided_by")?,
+        gate: gate_decision.zip(gate_reason),
+        send_at: instant(row, "send_at")?,
+        blocked_by: row.try_get("", "blocked_by")?,
+        note: row.try_get("", "note")?,
+        delivery,
+        pause: account_pause(row)?,
     })
 }

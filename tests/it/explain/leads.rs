@@ -18,6 +18,17 @@ const SECRET: &str = "hunter2-hunter2-hunter2";
 const CONFIG: &str = "[supervisor]\ntick = \"200ms\"\n[pools.LEAD_SCORING_POST_PROCESS]\npaused = true\n\
     [[clients]]\nid = \"acme\"\nauto_reply = \"gate\"\n[clients.channels.sms]\nsecret = \"hunter2-hunter2-hunter2\"\n";
 
+/// What is approved waits for minutes.
+const UNDO_CONFIG: &str = "[sending]\nundo = \"10m\"\n";
+
+/// The only draft of a lead.
+async fn drafts_of(daemon: &Inside, lead: &str) -> String {
+    let answer = daemon.api(&format!("/drafts?lead={lead}")).await;
+    let items = answer.body["items"].as_array().unwrap();
+    let [draft] = items.as_slice() else { panic!("{items:?}") };
+    draft["id"].as_str().unwrap().to_owned()
+}
+
 /// Posts a message of a lead, and returns the ids of lead and message.
 async fn post(daemon: &Inside, lead: u64, text: &str) -> (String, String) {
     let webhook = daemon.webhook("sms", "acme").bearer_auth(SECRET).json(&sms(lead, text));
@@ -71,7 +82,7 @@ on_both_daemons! {
         let (asks, message) = post(&daemon, 1, "Could you call me tomorrow at 3?").await;
         let waits = explained_as(&daemon, &asks, "waits_for_person").await;
         assert_eq!(steps(&waits), of(&[("gate", "waits_for_person")]));
-        says(&waits, &["1 message of the lead is not answered. Draft ", " waits for a person since ", "`clients.acme.auto_reply` (", "test.toml:7) is gate, and this version sends nothing by itself."]);
+        says(&waits, &["1 message of the lead is not answered. Draft ", " waits for a person since ", "`clients.acme.auto_reply` (", "test.toml:7) is gate. The gate decided "]);
         assert_eq!((fact(&waits, "message"), fact(&waits, "auto_reply")), (message.into(), "gate".into()));
         assert_eq!((links(&waits, "config"), links(&waits, "lead")), (vec!["clients.acme.auto_reply".to_owned()], vec![asks.clone()]));
 
@@ -112,6 +123,94 @@ on_both_daemons! {
             let it = explained(&daemon, &lead).await;
             assert_eq!(it["reason"], reason, "{it}");
         }
+    }
+
+    async fn a_draft_is_explained_on_its_way_to_the_lead(place: Place) {
+        let config = format!("{UNDO_CONFIG}{CONFIG}");
+        let daemon = Inside::start(&place, &config, registry::postroom()).await;
+        daemon.may_leave(Leftover::Anything, "rows are changed by hand");
+        let peek = Peek::open(&daemon.database_url).await;
+        let (lead, _) = post(&daemon, 1, "Could you call me tomorrow at 3?").await;
+        explained_as(&daemon, &lead, "waits_for_person").await;
+        let draft = drafts_of(&daemon, &lead).await;
+        let call = async |path: String| {
+            let answer = ask(daemon.request(reqwest::Method::POST, &path)).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        };
+
+        // Approved: it can be taken back, then it is due.
+        call(format!("/drafts/{draft}/approve")).await;
+        let scheduled = explained_as(&daemon, &lead, "scheduled").await;
+        says(&scheduled, &[&format!("Draft {draft} was approved by "), " It is sent at ", " and can be taken back until then."]);
+        assert_eq!(scheduled["messages"][0]["job"]["reason"], "later", "{scheduled}");
+        peek.execute(&format!("update drafts set send_at = created_at where id = {draft}")).await;
+        let approved = explained_as(&daemon, &lead, "approved").await;
+        says(&approved, &[" was stored for later: it is due at "]);
+
+        // Its account is paused.
+        let hour = if peek.is_sqlite() { "created_at + 3600000" } else { "created_at + interval '1 hour'" };
+        peek.execute(&format!(
+            "insert into send_accounts (client_id, channel, state, paused_until, reason, since) \
+             select client_id, channel, 'disconnected', {hour}, '401 of the provider', created_at from drafts where id = {draft}"
+        ))
+        .await;
+        let paused = explained_as(&daemon, &lead, "account_paused").await;
+        says(&paused, &["the account of sms is not accepted by its provider (401 of the provider): nothing is sent through it until "]);
+        let job = paused["messages"][0]["job"]["links"][0]["id"].clone();
+        assert!(job.is_string(), "{paused}");
+        peek.execute("delete from send_accounts").await;
+
+        // Its job is cancelled while it waits: the draft says so.
+        let jobs = peek.numbers("select id from jobs where kind = 'DELIVER_REPLY'").await;
+        let [job] = jobs[..] else { panic!("{jobs:?}") };
+        call(format!("/jobs/{job}/cancel")).await;
+        let cancelled = explained_as(&daemon, &lead, "delivery_failed").await;
+        says(&cancelled, &[&format!("Draft {draft} was approved, and was not sent: Job {job} was cancelled at "), "cancelled by hand."]);
+
+        // Nobody knows whether it was sent.
+        let delivery = "insert into deliveries (id, client_id, lead_id, draft_id, channel, status, text_key, attempts, created_at, job_id, marked_run, error)";
+        peek.execute(&format!(
+            "{delivery} select 81, client_id, lead_id, id, channel, 'uncertain', 'k', 1, created_at, {job}, 1, 'cut off' from drafts where id = {draft}"
+        ))
+        .await;
+        peek.execute(&format!("update drafts set status = 'sending' where id = {draft}")).await;
+        let uncertain = explained_as(&daemon, &lead, "uncertain").await;
+        says(&uncertain, &[&format!("Nobody knows whether draft {draft} was sent. The last that is known: cut off.")]);
+        assert!(uncertain["what_to_do"].as_str().unwrap().contains("`postroom deliveries resolve 81 --not-sent`"), "{uncertain}");
+        peek.execute("update deliveries set status = 'sending'").await;
+        explained_as(&daemon, &lead, "sending").await;
+        peek.execute("update deliveries set status = 'failed', error = '422 no such chat'").await;
+        peek.execute(&format!("update drafts set status = 'approved', blocked_by = 'delivery_failed' where id = {draft}")).await;
+        says(&explained_as(&daemon, &lead, "delivery_failed").await, &["was not sent: 422 no such chat."]);
+
+        // A person, and the lead.
+        peek.execute(&format!("update drafts set status = 'rejected', note = 'too pushy' where id = {draft}")).await;
+        says(&explained_as(&daemon, &lead, "rejected").await, &["The reason: too pushy."]);
+        for (by, reason) in [("opt_out", "opted_out"), ("bounce", "bounced")] {
+            peek.execute(&format!("update drafts set decided_by = '{by}' where id = {draft}")).await;
+            assert_eq!(explained(&daemon, &lead).await["reason"], reason);
+        }
+        peek.execute(&format!("update drafts set status = 'superseded' where id = {draft}")).await;
+        assert_eq!(explained(&daemon, &lead).await["reason"], "superseded");
+    }
+
+    async fn sending_that_is_switched_off_and_a_job_that_waits_for_it_are_told(place: Place) {
+        let config = format!("[sending]\nenabled = false\nundo = \"0s\"\n{CONFIG}");
+        let daemon = Inside::start(&place, &config, registry::postroom()).await;
+        daemon.may_leave(Leftover::Anything, "nothing is sent");
+        let peek = Peek::open(&daemon.database_url).await;
+        let (lead, _) = post(&daemon, 1, "Could you call me tomorrow at 3?").await;
+        explained_as(&daemon, &lead, "waits_for_person").await;
+        let draft = drafts_of(&daemon, &lead).await;
+        let approve = daemon.request(reqwest::Method::POST, &format!("/drafts/{draft}/approve"));
+        assert_eq!(ask(approve).await.status, 200);
+        let off = explained_as(&daemon, &lead, "switched_off").await;
+        says(&off, &[&format!("Draft {draft} waits, because sending is switched off: `sending.enabled` ("), "test.toml:2) is false."]);
+        let jobs = peek.numbers("select id from jobs where kind = 'DELIVER_REPLY'").await;
+        let [job] = jobs[..] else { panic!("{jobs:?}") };
+        let waits = super::explained_as(&daemon, job, "switched_off").await;
+        says(&waits, &[&format!("Job {job} sends nothing, because sending is switched off: "), "It is judged again at "]);
+        assert_eq!(links(&waits, "config"), ["sending.enabled"]);
     }
 
     async fn a_message_whose_job_stands_still_is_explained_by_the_job(place: Place) {

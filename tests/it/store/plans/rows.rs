@@ -607,6 +607,7 @@ fn explained() -> Vec<Row> {
         api("READ_LEAD_STATE", [number(5)]).of(1).finds(1),
         api("READ_UNANSWERED", [number(5), number(500), number(11)]).of(1).finds(1),
         api("READ_DRAFT_STATES", [number(5), number(500)]).of(1).finds(1),
+        api("READ_SEND_OBSTACLES", [number(5)]).of(1).finds(1),
         api("READ_JOBS_OF_MESSAGES", [ids(spread)]).finds(300),
     ]
 }
