@@ -161,8 +161,7 @@ on_both_daemons! {
         peek.execute("delete from send_accounts").await;
 
         // Its job is cancelled while it waits: the draft says so.
-        let jobs = peek.numbers("select id from jobs where kind = 'DELIVER_REPLY'").await;
-        let [job] = jobs[..] else { panic!("{jobs:?}") };
+        let job = peek.number("select id from jobs where kind = 'DELIVER_REPLY'").await;
         call(format!("/jobs/{job}/cancel")).await;
         let cancelled = explained_as(&daemon, &lead, "delivery_failed").await;
         says(&cancelled, &[&format!("Draft {draft} was approved, and was not sent: Job {job} was cancelled at "), "cancelled by hand."]);
@@ -206,8 +205,7 @@ on_both_daemons! {
         assert_eq!(ask(approve).await.status, 200);
         let off = explained_as(&daemon, &lead, "switched_off").await;
         says(&off, &[&format!("Draft {draft} waits, because sending is switched off: `sending.enabled` ("), "test.toml:2) is false."]);
-        let jobs = peek.numbers("select id from jobs where kind = 'DELIVER_REPLY'").await;
-        let [job] = jobs[..] else { panic!("{jobs:?}") };
+        let job = peek.number("select id from jobs where kind = 'DELIVER_REPLY'").await;
         let waits = super::explained_as(&daemon, job, "switched_off").await;
         says(&waits, &[&format!("Job {job} sends nothing, because sending is switched off: "), "It is judged again at "]);
         assert_eq!(links(&waits, "config"), ["sending.enabled"]);
