@@ -206,7 +206,7 @@ on_both_daemons! {
         let off = explained_as(&daemon, &lead, "switched_off").await;
         says(&off, &[&format!("Draft {draft} waits, because sending is switched off: `sending.enabled` ("), "test.toml:2) is false."]);
         let job = peek.number("select id from jobs where kind = 'DELIVER_REPLY'").await;
-        let waits = super::explained_as(&daemon, job, "switched_off").await;
+        let waits = crate::explain::explained_as(&daemon, job, "switched_off").await;
         says(&waits, &[&format!("Job {job} sends nothing, because sending is switched off: "), "It is judged again at "]);
         assert_eq!(links(&waits, "config"), ["sending.enabled"]);
     }
