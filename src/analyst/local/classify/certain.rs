@@ -5,7 +5,10 @@ use super::{
     cue::cues,
     text::{Sentence, Text},
 };
-use crate::analyst::local::{concepts::Lexicon, tokens::sentences};
+use crate::analyst::local::{
+    concepts::Lexicon,
+    tokens::{DAY as DAY_TERM, TIME as TIME_TERM, sentences},
+};
 use std::ops::RangeInclusive;
 
 /// The most characters beside a phone number in a message that is only that number.
@@ -152,6 +155,17 @@ pub(super) fn is_of_unknown_words(new_text: &str) -> bool {
         && sentences.iter().all(|it| {
             lexicon.find(&it.tokens).is_empty() && !it.tokens.iter().any(|word| word.is_class())
         })
+}
+
+/// True if the message is a day, with or without a time, and nothing else, and we offered no time:
+/// it is a proposal to which nobody has agreed.
+pub(super) fn is_only_a_time(new_text: &str, answers: Option<&str>) -> bool {
+    let sentences = sentences(new_text);
+    let mut terms = sentences.iter().flat_map(|it| &it.tokens).map(|it| it.text.as_str());
+    let has_day = terms.clone().any(|term| term == DAY_TERM);
+    has_day
+        && terms.all(|term| [DAY_TERM, TIME_TERM].contains(&term))
+        && !answers.is_some_and(|ours| offers_a_time(&Text::of(ours)))
 }
 
 /// True if the message is hardly more than a yes, and our last message offers a day and a time.

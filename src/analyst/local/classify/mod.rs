@@ -102,7 +102,9 @@ fn certain(heard: &Heard<'_>, text: &Text) -> Option<Sentiment> {
     if certain::is_sent_to_own_link(text) {
         return Some(Sentiment::MeetingBooked);
     }
-    if certain::is_yes_to_a_time(heard.new_text, heard.answers) {
+    let proposes = certain::is_only_a_time(heard.new_text, heard.answers)
+        || certain::is_yes_to_a_time(heard.new_text, heard.answers);
+    if proposes {
         return Some(Sentiment::MeetingRequested);
     }
     certain::is_only_a_number(text).then_some(Sentiment::CallRequested)
@@ -142,7 +144,7 @@ fn is_dead_mailbox(heard: &Heard<'_>, text: &Text) -> bool {
 
 fn likelihoods(heard: &Heard<'_>) -> [f32; CLASSES] {
     let subject = heard.subject.filter(|_| heard.medium.is_mail());
-    let text = if heard.has_new_text { heard.new_text } else { "" };
+    let text = if heard.has_new_text { text::before_sign_off(heard.new_text) } else { "" };
     LearnedModel::compiled_in().likelihoods(&features(&Input { subject, text }))
 }
 

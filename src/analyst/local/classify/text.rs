@@ -67,6 +67,19 @@ cues! {
     ];
 }
 
+/// The message up to its sign-off, as it is written.
+pub(super) fn before_sign_off(message: &str) -> &str {
+    let mut at = 0;
+    for line in message.split_inclusive('\n') {
+        let before = message.get(..at).unwrap_or_default();
+        if SIGN_OFF.is_match(&normalised(line)) && !before.trim().is_empty() {
+            return before;
+        }
+        at += line.len();
+    }
+    message
+}
+
 impl Text {
     /// Reads a message up to its sign-off.
     pub(super) fn of(message: &str) -> Self {
