@@ -120,7 +120,7 @@ impl<'a> JobJson<'a> {
             lead_id: job.lead_id.map(RowKey),
             message_id: job.message_id.map(RowKey),
             draft_id: job.draft_id.map(RowKey),
-            delivery_id: None,
+            delivery_id: job.delivery_id.map(RowKey),
             dedupe_key: dedupe_key(&job.client_id, job.subject_id, &job.kind),
             attempts: job.attempts,
             max_attempts: job.max_attempts,

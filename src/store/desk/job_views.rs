@@ -23,6 +23,8 @@ pub struct JobView {
     pub message_id: Option<Id>,
     /// The draft that it is about.
     pub draft_id: Option<Id>,
+    /// The delivery of that draft, if a send of it was ever marked.
+    pub delivery_id: Option<Id>,
     /// Attempts so far, a running one included.
     pub attempts: i64,
     /// The most attempts that it may have.
@@ -151,6 +153,7 @@ impl JobRow {
             subject_id: row.try_get("", "subject_id")?,
             message_id: row.try_get("", "message_id")?,
             draft_id: row.try_get("", "draft_id")?,
+            delivery_id: row.try_get("", "delivery_id")?,
             attempts: run - spared,
             max_attempts: number("max_attempts")?,
             run_at: instant("run_at")?.unwrap_or_default(),

@@ -367,6 +367,9 @@ fn of_people() -> Vec<Row> {
         batch("READ_EXAMPLES_OF"),
         writer("DELETE_EXAMPLES", [ids(spread)]).finds(300),
         api("LIST_EXAMPLES_OF_LEAD", [number(100), NEWEST, PAGE]).of(1).finds(1),
+        batch("READ_CALLS_OF"),
+        writer("DELETE_CALLS", [ids(spread)]).finds(300),
+        writer("DELETE_CALLS_OF", [ids(spread)]),
         writer("READ_JOBS_ABOUT", [ids(spread)]).finds(300),
         writer("ERASE_ERRORS", [ids(spread)]),
         writer("ERASE_AUDIT", [group(|n| json!({"value": format!("target {}", spread(n))}))])
@@ -648,7 +651,7 @@ fn by_hand() -> Vec<Row> {
         writer("REJECT_DRAFT", [number(5), text("dana"), Value::NoText]).of(1).finds(1),
         writer("END_WAITING_SEND", [number(5), text("x")]).of(1).finds(0),
         writer("READ_RESOLVED", [number(7)]).of(1).finds(1),
-        writer("RESOLVE_DELIVERY", [number(7), text("sent")]).of(1).finds(1),
+        writer("RESOLVE_DELIVERY", [number(7), text("sent"), Value::NoNumber]).of(1).finds(1),
         writer("RESOLVE_DRAFT", [number(5), text("sent"), Value::NoText]).of(1).finds(0),
         writer("READ_TAGGED", [number(5)]).of(1).finds(1),
         writer("TAG_MESSAGE", [number(5), text("Interested")]).of(1).finds(1),
