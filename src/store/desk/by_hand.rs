@@ -306,7 +306,7 @@ pub(super) async fn cancel_group(
         rows.into_iter().partition(|job| job.at == Whereabouts::Head);
     lower_turns(tx, &heads).await?;
     // 2. End the others before the heads, so that none of them is promoted.
-    let counts = end_waiting(tx, &waiting).await?;
+    let counts = end_waiting(db, tx, &waiting).await?;
     let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
     if !settlements.is_empty() {
         let followed = Followed::of(heads.iter().filter_map(|job| job.merged_into).collect());
@@ -396,7 +396,7 @@ struct HandledRow {
 }
 
 /// Ends jobs that are not heads: deletes them from their table, and appends them to the history.
-async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> {
+async fn end_waiting(db: &Database, tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
     if waiting.is_empty() {
         return Ok(counts);
@@ -411,9 +411,10 @@ async fn end_waiting(tx: &Tx, waiting: &[JobRow]) -> Result<Counts, StoreError> 
     if gone != blocked.len() as u64 || taken != later.len() {
         return Err(moved("a waiting job"));
     }
-    // 2. Write their history, and mark their messages as handled.
+    // 2. Write their history, settle their drafts, and mark their messages as handled.
     let settlements: Vec<Settlement> = waiting.iter().map(settlement).collect();
     ledger::write_history(tx, settlements.iter(), &mut counts).await?;
+    ledger::end_unclaimed(db, tx, &settlements).await?;
     let handled_by = |job: &JobRow| {
         let in_lead_line = job.line.is_some_and(|line| line > 0);
         let id = job.view.message_id.filter(|_| in_lead_line)?;

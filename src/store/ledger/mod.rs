@@ -5,7 +5,7 @@
 mod effects;
 mod sends;
 
-pub(super) use self::effects::UPDATE_MESSAGES;
+pub(super) use self::{effects::UPDATE_MESSAGES, sends::end_unclaimed};
 
 use crate::domain::{
     Effect, Id,

@@ -168,6 +168,19 @@ fn without_verdict(transition: &Transition) -> String {
     format!("nobody knows whether the answer was sent: the attempt ended before its result ({end})")
 }
 
+/// Settles the deliveries and drafts of jobs that end before they were claimed. Their leads are
+/// locked, and no call is on the wire.
+pub(in crate::store) async fn end_unclaimed(
+    db: &Database,
+    tx: &Tx,
+    all: &[Settlement],
+) -> Result<(), StoreError> {
+    let sends = read_sends(tx, all).await?;
+    // Nothing was sent: no lead changes.
+    let leads = &mut Leads::default();
+    settle_sends(db, tx, all, &vec![true; all.len()], &sends, leads).await
+}
+
 /// What changes about a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Change {

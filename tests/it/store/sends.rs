@@ -322,6 +322,28 @@ on_both_databases! {
         assert_eq!(state(&db).await, ["failed", "approved", "cancelled"]);
     }
 
+    /// A job that waits to be claimed again has no mark.
+    async fn a_send_that_waits_is_cancelled_with_its_delivery_and_its_draft(db: Fixture) {
+        approved(&db, "k1").await;
+        let job = claim(&db.store).await.unwrap();
+        delivery(mark(&db.store, &job).await);
+        let hour = Duration::from_secs(3_600);
+        let not_called = SendEnd::NotCalled { after: hour };
+        assert!(end(&db.store, &job, Transition::Snooze { after: hour }, Some(not_called)).await);
+        assert_eq!(db.number("select count(*) from job_later").await, 1);
+        assert_eq!(state(&db).await, ["sending", "approved", "snoozed"]);
+        db.store.desk().cancel(job.job.id).await.unwrap();
+        assert_eq!(db.texts("select status || ' ' || error from deliveries").await, ["failed it was not sent: its job ended before"]);
+        assert_eq!(db.texts("select status || ' ' || blocked_by from drafts").await, ["approved delivery_failed"]);
+        // One that never ran has no delivery.
+        approved(&db, "k2").await;
+        db.execute("delete from deliveries").await;
+        let draft = db.number("select max(id) from drafts").await;
+        let id = db.number(&format!("select id from jobs where kind = 'DELIVER_REPLY' and subject_id = {draft}")).await;
+        db.store.desk().cancel(id).await.unwrap();
+        assert_eq!(db.texts(&format!("select status || ' ' || blocked_by from drafts where id = {draft}")).await, ["approved cancelled"]);
+    }
+
     /// Many runs at once, on two nodes: one marks.
     async fn g05_of_many_marks_at_once_one_counts(db: Fixture) {
         let other = if db.is_sqlite() { db.store.clone() } else { db.another_node().await };
