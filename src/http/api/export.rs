@@ -6,13 +6,14 @@
 use super::{
     ApiResult, ApiState, audit::AuditJson, deliveries::DeliveryJson, drafts::DraftJson,
     examples::ExampleJson, jobs::JobDetailJson, leads::LeadJson, messages::MessageDetailJson,
-    no_such, objects::RowKey, only_id,
+    model_calls::ModelCallJson, no_such, objects::RowKey, only_id,
 };
 use crate::{
     domain::{Id, Timestamp},
     http::{operator::Operator, problem::Problem},
     store::{
-        AuditFilter, DeliveryFilter, DraftFilter, JobFilter, MessageFilter, OptOutRow, StoreError,
+        AuditFilter, DeliveryFilter, DraftFilter, JobFilter, MessageFilter, ModelCallFilter,
+        OptOutRow, StoreError,
     },
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, rt, web};
@@ -88,6 +89,7 @@ impl Document {
         self.drafts(id, &mut targets).await?;
         self.deliveries(id, &mut targets).await?;
         self.examples(id).await?;
+        self.calls(id).await?;
         self.jobs(id).await?;
         self.audit(&targets).await?;
         self.text("]}".to_owned()).await
@@ -156,6 +158,22 @@ impl Document {
             let page = self.state.desk.examples_of_lead(id, PAGE, cursor).await?;
             for example in &page.items {
                 self.object(&ExampleJson::of(example)).await?;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn calls(&mut self, id: Id) -> Result<(), Ended> {
+        self.list("],\"calls\":[").await?;
+        let mut cursor = None;
+        loop {
+            let filter = ModelCallFilter { lead: vec![id], ..ModelCallFilter::default() };
+            let page = self.state.desk.model_calls(filter, PAGE, cursor).await?;
+            for call in &page.items {
+                self.object(&ModelCallJson::of(call)).await?;
             }
             cursor = page.next;
             if cursor.is_none() {

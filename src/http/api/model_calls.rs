@@ -36,7 +36,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 }
 
 #[derive(Debug, Serialize)]
-struct ModelCallJson<'a> {
+pub(super) struct ModelCallJson<'a> {
     id: RowKey,
     kind: &'a str,
     feature: &'a str,
@@ -56,7 +56,7 @@ struct ModelCallJson<'a> {
 }
 
 impl<'a> ModelCallJson<'a> {
-    fn of(row: &'a ModelCallRow) -> Self {
+    pub(super) fn of(row: &'a ModelCallRow) -> Self {
         Self {
             id: RowKey(row.id),
             kind: &row.kind,

@@ -49,6 +49,9 @@ sql! {
     /// Labelled examples of a lead. By `labelled_examples_of_lead`.
     static READ_EXAMPLES_OF = "select id from labelled_examples where lead_id = $1 limit $2";
 
+    /// Calls of models about a lead. By `model_calls_by_lead`.
+    static READ_CALLS_OF = "select id from model_calls where lead_id = $1 limit $2";
+
     /// The jobs about messages, drafts and deliveries. By the unique key of jobs.
     static READ_JOBS_ABOUT = "select id from jobs where subject_id @ids($1)";
 
@@ -71,6 +74,12 @@ sql! {
 
     /// Deletes labelled examples. By primary key.
     static DELETE_EXAMPLES = "delete from labelled_examples where id @ids($1)";
+
+    /// Deletes calls of models. By primary key.
+    static DELETE_CALLS = "delete from model_calls where id @ids($1)";
+
+    /// Deletes the calls of models about leads that were merged. By `model_calls_by_lead`.
+    static DELETE_CALLS_OF = "delete from model_calls where lead_id @ids($1)";
 
     /// The leads that were merged into a lead. By `leads_merged`.
     static READ_MERGED = "select id from leads where merged_into = $1";
@@ -123,6 +132,8 @@ pub struct Erased {
     pub deliveries: u64,
     /// Labelled examples: what people decided otherwise about it.
     pub examples: u64,
+    /// Calls of models about it.
+    pub calls: u64,
     /// Jobs that had not ended, and were cancelled.
     pub cancelled_jobs: u64,
     /// Identities.
@@ -143,6 +154,7 @@ impl Erased {
         self.drafts += other.drafts;
         self.deliveries += other.deliveries;
         self.examples += other.examples;
+        self.calls += other.calls;
         self.cancelled_jobs += other.cancelled_jobs;
         self.identities += other.identities;
         self.leads += other.leads;
@@ -239,7 +251,8 @@ async fn step(
         let drafts = ids_of(&tx, &READ_DRAFTS_OF, id).await?;
         let deliveries = ids_of(&tx, &READ_DELIVERIES_OF, id).await?;
         let examples = ids_of(&tx, &READ_EXAMPLES_OF, id).await?;
-        let read = [&messages, &drafts, &deliveries, &examples];
+        let calls = ids_of(&tx, &READ_CALLS_OF, id).await?;
+        let read = [&messages, &drafts, &deliveries, &examples, &calls];
         let is_last = read.iter().all(|it| it.len() < BATCH);
         let all: Vec<Id> = [messages.as_slice(), &drafts, &deliveries].concat();
         // 2. Its jobs must have ended. Their rows stay until they are pruned: they hold only ids.
@@ -261,6 +274,7 @@ async fn step(
             drafts: tx.run(&DELETE_DRAFTS, [group(&drafts)?]).await?,
             deliveries: tx.run(&DELETE_DELIVERIES, [group(&deliveries)?]).await?,
             examples: tx.run(&DELETE_EXAMPLES, [group(&examples)?]).await?,
+            calls: tx.run(&DELETE_CALLS, [group(&calls)?]).await?,
             ..Erased::default()
         };
         if !is_last {
@@ -298,6 +312,7 @@ async fn erase_lead(
     tx.run(&UNLINK_OPT_OUTS, [lead.id.into()]).await?;
     let mut ids = all_ids(&tx.all(&READ_MERGED, [lead.id.into()]).await?)?;
     ids.push(lead.id);
+    erased.calls = tx.run(&DELETE_CALLS_OF, [group(&ids)?]).await?;
     erased.identities = tx.run(&DELETE_IDENTITIES, [group(&ids)?]).await?;
     erased.audit = erase_audit(tx, &ids).await?;
     erased.leads = tx.run(&DELETE_LEADS, [group(&ids)?]).await?;

@@ -66,9 +66,15 @@ async fn state(db: &Fixture, id: i64) -> (String, String) {
 /// The rows in all tables that belong to a lead.
 async fn left_of(db: &Fixture, id: i64) -> i64 {
     let mut left = 0;
-    for table in
-        ["messages", "drafts", "deliveries", "lead_identities", "opt_outs", "labelled_examples"]
-    {
+    for table in [
+        "messages",
+        "drafts",
+        "deliveries",
+        "lead_identities",
+        "opt_outs",
+        "labelled_examples",
+        "model_calls",
+    ] {
         left += db.number(&format!("select count(*) from {table} where lead_id = {id}")).await;
     }
     left + db
@@ -256,6 +262,11 @@ on_both_databases! {
             if db.is_sqlite() { "0" } else { "false" }
         )).await;
         db.execute(&format!(
+            "insert into model_calls (id, kind, feature, prompt, model, status, latency_ms, retry, client_id, lead_id, job_id, node, created_at) \
+             values (6, 'SMS_INBOUND_POST_PROCESS', 'classify', 'classify.v1', 'm', 'ok', 9, 0, 'a', {lead}, 1, 1, {now}), \
+               (7, 'SMS_INBOUND_POST_PROCESS', 'classify', 'classify.v1', 'm', 'ok', 9, 0, 'a', {other}, 2, 1, {now})"
+        )).await;
+        db.execute(&format!(
             "insert into audit (id, happened_at, actor, via, action, target, old_value, new_value, note) \
              values (7, {now}, 'dana', 'api', 'draft.edit', '{message}', 'Hi Dana', 'Hello Dana', 'her name')"
         )).await;
@@ -274,6 +285,7 @@ on_both_databases! {
         let running = claim(&db.store, 1).await.pop();
         let erased = erase(&db, lead, false).await.unwrap();
         assert_eq!((erased.messages, erased.deliveries, erased.examples, erased.quarantined), (450, 1, 1, 1));
+        assert_eq!((erased.calls, db.number("select count(*) from model_calls").await), (1, 1));
         assert!(erased.cancelled_jobs > 400, "{erased:?}");
         assert_eq!(left_of(&db, lead).await, 0);
         assert_eq!(db.number("select count(*) from job_attempts where error like '%dana%'").await, 0);
