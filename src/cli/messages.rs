@@ -35,6 +35,10 @@ pub(super) struct RetagArgs {
     /// What it says
     #[arg(value_name = "TAG", value_parser = PossibleValuesParser::new(Sentiment::ALL.map(Sentiment::as_str)))]
     tag: String,
+    /// The lead opts out in it: it gets no message any more until a person lifts that. Goes with
+    /// the tag Blacklist
+    #[arg(long)]
+    opt_out: bool,
     /// Why, for those who find it later
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     note: Option<String>,
@@ -50,10 +54,13 @@ pub(super) fn run(command: MessagesCommand, files: Files) -> Result<(), Failure>
         MessagesCommand::List(args) => args.run(files),
         MessagesCommand::Show(args) => args.run(files),
         MessagesCommand::Retag(args) => {
-            let RetagArgs { id, tag, note, remote } = args;
+            let RetagArgs { id, tag, opt_out, note, remote } = args;
             let is_json = remote.json;
             let admin = remote.connect(files)?;
             let mut body = Map::new();
+            if opt_out || tag == Sentiment::Blacklist.as_str() {
+                body.insert("opt_out".to_owned(), Value::from(opt_out));
+            }
             body.insert("sentiment".to_owned(), Value::from(tag));
             body.extend(note.map(|note| ("note".to_owned(), Value::from(note))));
             let body = Value::Object(body);

@@ -125,11 +125,12 @@ pub(super) async fn retag(
 ) -> ApiResult {
     Query::none(&request)?;
     let id = id_in(&path, "message")?;
-    let fields = fields_in(body, &["sentiment", "note"])?;
+    let fields = fields_in(body, &["sentiment", "opt_out", "note"])?;
     let tag = tag_in(text_in(&fields, "sentiment")?.as_deref())?;
+    let opts_out = opt_out_in(&fields, tag)?;
     let note = note_in(&fields)?;
     let entry = AuditEntry { note, ..Operator::of(&request).did("message.retag", id) };
-    let message = state.desk.retag(id, tag, entry).await?;
+    let message = state.desk.retag(id, tag, opts_out, entry).await?;
     tracing::info!(message.id = id, tag = tag.as_str(), "a message got another tag by hand");
     objects::object(MessageDetailJson::of(&message))
 }
@@ -227,6 +228,24 @@ fn text_in(fields: &Map<String, Value>, name: &'static str) -> Result<Option<Str
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if !text.contains('\0') => Ok(Some(text.clone())),
         Some(_) => Err(Problem::bad_request(name, "must be a text")),
+    }
+}
+
+/// Whether the lead has opted out in a message with this tag. Who gives the tag of opt-outs must
+/// say so: it may be no more than what an analyst takes for one.
+fn opt_out_in(fields: &Map<String, Value>, tag: Sentiment) -> Result<bool, Problem> {
+    let is_tag_of_opt_outs = tag == Sentiment::Blacklist;
+    match fields.get("opt_out") {
+        Some(Value::Bool(opts_out)) if is_tag_of_opt_outs || !opts_out => Ok(*opts_out),
+        Some(Value::Bool(_)) => {
+            let detail = format!("goes with the tag `{}` only", Sentiment::Blacklist.as_str());
+            Err(Problem::bad_request("opt_out", detail))
+        }
+        None if !is_tag_of_opt_outs => Ok(false),
+        _ => {
+            let detail = "must be true or false: true opts the lead out until a person lifts it";
+            Err(Problem::bad_request("opt_out", detail))
+        }
     }
 }
 

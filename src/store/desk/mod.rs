@@ -304,7 +304,8 @@ impl Desk {
         self.delivery(id).await?.ok_or(DecisionError::NotFound { what: "delivery", id })
     }
 
-    /// Gives a message another tag, and returns the message. `entry` says who decides and why, and
+    /// Gives a message another tag, and returns the message. With `opts_out`, its lead has opted out
+    /// in it: a person has read that. `entry` says who decides and why, and
     /// becomes a row of the audit log.
     ///
     /// # Errors
@@ -313,10 +314,12 @@ impl Desk {
         &self,
         id: Id,
         tag: Sentiment,
+        opts_out: bool,
         entry: AuditEntry,
     ) -> Result<MessageRow, DecisionError> {
-        let tagged = self.db.call(|db| async move { decisions::retag(&db, id, tag, &entry).await });
-        tagged.await??;
+        self.db
+            .call(move |db| async move { decisions::retag(&db, id, tag, opts_out, &entry).await })
+            .await??;
         self.message(id).await?.ok_or(DecisionError::NotFound { what: "message", id })
     }
 

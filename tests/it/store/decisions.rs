@@ -372,8 +372,34 @@ on_both_databases! {
         assert_eq!(resolve(true).await.unwrap().status, "sent");
         assert_eq!(status(&db).await, "sent");
         assert_eq!(db.number("select count(*) from leads where last_outbound_at is not null").await, 1);
+        // It is a message of the thread, once.
+        let told = "select m.direction || ' ' || m.source || ' ' || m.body from deliveries x join messages m on m.id = x.message_id";
+        assert_eq!(db.texts(told).await, ["outbound postroom Hi there"]);
+        assert_eq!(db.number("select count(*) from messages where direction = 'outbound'").await, 1);
+        let job = db.store.desk().job(claims[0].job.id).await.unwrap().unwrap().job;
+        assert_eq!(job.delivery_id, Some(81));
         let missing = db.store.desk().resolve(5, true, by_dana("delivery.resolve")).await;
         assert_eq!(missing, Err(DecisionError::NotFound { what: "delivery", id: 5 }));
+        assert_whole(&db).await;
+    }
+
+    async fn a_tag_that_says_opt_out_opts_the_lead_out_if_the_person_says_so(db: Fixture) {
+        let (lead_id, message_id) = drafted(&db).await;
+        let retag = async |opts_out| {
+            let entry = AuditEntry { note: Some("on the phone".to_owned()), ..by_dana("message.retag") };
+            db.store.desk().retag(message_id, Sentiment::Blacklist, opts_out, entry).await.unwrap()
+        };
+        assert_eq!(retag(false).await.sentiment.as_deref(), Some("Blacklist"));
+        assert_eq!(db.store.desk().opt_outs(lead_id).await.unwrap(), []);
+        // The same tag, and the fact besides; once.
+        retag(true).await;
+        retag(true).await;
+        let facts = db.store.desk().opt_outs(lead_id).await.unwrap();
+        let [fact] = &facts[..] else { panic!("{facts:?}") };
+        let told = (fact.source.as_str(), fact.noted_by.as_deref(), fact.message_id, fact.reason.as_str());
+        assert_eq!(told, ("person", Some("dana"), Some(message_id), "on the phone"));
+        assert_eq!(db.texts(&format!("select status from leads where id = {lead_id}")).await, ["blacklisted"]);
+        assert_eq!(db.number("select count(*) from labelled_examples where opt_out").await, 1);
         assert_whole(&db).await;
     }
 
@@ -381,7 +407,7 @@ on_both_databases! {
         let (lead_id, message_id) = drafted(&db).await;
         let retag = async |id, tag, note: Option<&str>| {
             let entry = AuditEntry { note: note.map(str::to_owned), ..by_dana("message.retag") };
-            db.store.desk().retag(id, tag, entry).await
+            db.store.desk().retag(id, tag, false, entry).await
         };
         let message = retag(message_id, Sentiment::NotInterested, Some("irony")).await.unwrap();
         assert_eq!(message.sentiment.as_deref(), Some("Not Interested"));

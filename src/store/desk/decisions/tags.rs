@@ -1,18 +1,20 @@
 //! A person gives a message another tag.
 
 use super::{Decided, DecisionError, facts::lock};
-use crate::domain::{Id, Sentiment};
+use crate::domain::{Id, OptOutSource, Sentiment};
 use crate::store::{
     audit::{self, AuditEntry},
     desk::examples::{ExampleKind, LabelPut},
     engine::{
         Database, StoreError,
+        ids::wall_clock,
         sql::sql,
         tx::{Finished, Tx},
     },
     tables::{
         drafts::{DraftsOver, EndDrafts, end_drafts},
         leads::Followed,
+        opt_outs::OptedOut,
     },
 };
 
@@ -25,22 +27,25 @@ sql! {
 }
 
 /// Gives a message the tag `tag`. Its lead follows if the message is its newest, and a pending
-/// draft ends if the tag gets none. `entry` says who decides; its values are filled in here.
+/// draft ends if the tag gets none. With `opts_out`, the lead has opted out in the message. `entry`
+/// says who decides; its values are filled in here.
 pub(in crate::store::desk) async fn retag(
     db: &Database,
     id: Id,
     tag: Sentiment,
+    opts_out: bool,
     entry: &AuditEntry,
 ) -> Result<Decided, StoreError> {
     let followed = Followed::default();
-    db.write("decide", async |tx| retag_in(db, tx, id, tag, entry, &followed).await).await
+    db.write("decide", async |tx| retag_in(db, tx, id, (tag, opts_out), entry, &followed).await)
+        .await
 }
 
 async fn retag_in(
     db: &Database,
     tx: Tx,
     id: Id,
-    tag: Sentiment,
+    (tag, opts_out): (Sentiment, bool),
     entry: &AuditEntry,
     followed: &Followed,
 ) -> Result<Finished<Decided>, StoreError> {
@@ -56,12 +61,13 @@ async fn retag_in(
         let why = format!("message {id} is {direction}: only what a lead wrote has a tag");
         return Ok(tx.roll_back(Err(DecisionError::Conflict(why))));
     }
-    if was.as_deref() == Some(tag.as_str()) {
-        return Ok(tx.roll_back(Ok(())));
-    }
     let Some(lead) = leads.get_mut(lead_id) else {
         return Err(StoreError::Conflict("a message moved to another lead".to_owned()));
     };
+    let opts_out = opts_out && lead.opted_out.is_none();
+    if was.as_deref() == Some(tag.as_str()) && !opts_out {
+        return Ok(tx.roll_back(Ok(())));
+    }
     // 2. Keep what was decided otherwise, and store the tag.
     let is_its_opt_out = lead.opted_out.as_ref().is_some_and(|it| it.message_id == Some(id));
     let label = LabelPut {
@@ -71,7 +77,7 @@ async fn retag_in(
         was: was.as_deref(),
         became: Some(tag.as_str()),
         tag: Some(tag),
-        is_opt_out: is_its_opt_out && tag == Sentiment::Blacklist,
+        is_opt_out: (opts_out || is_its_opt_out) && tag == Sentiment::Blacklist,
         reason: entry.note.as_deref(),
         by: &entry.actor,
     };
@@ -93,8 +99,15 @@ async fn retag_in(
             end_drafts(db.channels(), &tx, &[ends]).await?;
         }
     }
+    // 4. The wish of the lead is a fact of its own, whatever the message's tag becomes later.
+    if let Some(lead) = leads.get_mut(lead_id).filter(|_| opts_out) {
+        let reason = entry.note.clone().unwrap_or_else(|| "noted by hand".to_owned());
+        let fact = OptedOut { at: wall_clock(), channel: None, message_id: Some(id), reason };
+        lead.opt_out(fact, OptOutSource::Person, Some(&entry.actor));
+        end_drafts(db.channels(), &tx, &[EndDrafts::opted_out(lead.id)]).await?;
+    }
     leads.write(db, &tx).await?;
-    // 4. Write who did it.
+    // 5. Write who did it.
     let (old_value, new_value) = (was, Some(tag.as_str().to_owned()));
     audit::add(&tx, db, &[AuditEntry { old_value, new_value, ..entry.clone() }]).await?;
     tx.commit(Ok(())).await
