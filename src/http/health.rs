@@ -4,7 +4,7 @@ use super::{State, api::overview_for_metrics};
 use crate::domain::{OverrideEntry, OverrideKey, PoolOverride};
 use crate::telemetry::{
     board::{ActorState, ActorType, ActorView},
-    metrics,
+    metrics::{self, Undecided},
     pool_post::PoolView,
 };
 use actix_web::{HttpResponse, web};
@@ -302,7 +302,12 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
         metrics.lost_threads.set(gauge(pool.lost_threads));
     }
     match overview_for_metrics(&state.api).await {
-        Ok(kinds) => {
+        Ok((kinds, totals)) => {
+            state.metrics.undecided(Undecided {
+                drafts_pending: totals.drafts_pending,
+                deliveries_uncertain: totals.deliveries_uncertain,
+                accounts_disconnected: totals.accounts_disconnected,
+            });
             for pool in state.board.pools() {
                 let metrics = state.metrics.kind(pool.kind);
                 let of_kind = kinds.iter().find(|count| count.kind == pool.kind.0);

@@ -81,6 +81,9 @@ struct Families {
     actor_restarts: IntCounterVec,
     rescued_jobs: IntCounter,
     ledger_imbalance: IntGauge,
+    drafts_pending: IntGauge,
+    deliveries_uncertain: IntGauge,
+    accounts_disconnected: IntGauge,
     quarantined: IntCounterVec,
     quarantine_refused: IntCounterVec,
     analyst_seconds: HistogramVec,
@@ -140,6 +143,10 @@ impl Metrics {
             actor_restarts: add.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: add.register(IntCounter::with_opts(rescued)?)?,
             ledger_imbalance: add.gauge("ledger_imbalance_jobs", IMBALANCE)?,
+            drafts_pending: add.gauge("drafts_pending", "Drafts that wait for a person")?,
+            deliveries_uncertain: add.gauge("deliveries_uncertain", "Sends with unknown end")?,
+            accounts_disconnected: add
+                .gauge("accounts_disconnected", "Accounts that answer 401")?,
             quarantined: add.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
             quarantine_refused: add.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
             analyst_seconds: add.histograms(
@@ -204,6 +211,13 @@ impl Metrics {
             pool_backing_off: self.0.pool_backing_off.with_label_values(&[name]),
             lost_threads: self.0.lost_threads.with_label_values(&[name]),
         }
+    }
+
+    /// Sets the counts of what waits for a person.
+    pub fn undecided(&self, counts: Undecided) {
+        self.0.drafts_pending.set(counts.drafts_pending);
+        self.0.deliveries_uncertain.set(counts.deliveries_uncertain);
+        self.0.accounts_disconnected.set(counts.accounts_disconnected);
     }
 
     /// Counts an attempt that ended with one of [`JOB_OUTCOMES`]. Only the node that committed the
@@ -345,6 +359,17 @@ impl WebhookMetrics {
         counter(&self.outcomes, &self.other, outcome).inc();
         self.seconds.observe(took.as_secs_f64());
     }
+}
+
+/// How much waits for a person.
+#[derive(Clone, Copy, Debug)]
+pub struct Undecided {
+    /// Drafts that nobody has decided on.
+    pub drafts_pending: i64,
+    /// Deliveries of which nobody knows the end.
+    pub deliveries_uncertain: i64,
+    /// Accounts that their providers do not accept.
+    pub accounts_disconnected: i64,
 }
 
 /// The metrics of one kind's jobs, with their labels resolved.

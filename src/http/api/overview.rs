@@ -30,9 +30,9 @@ impl ApiState {
 /// If the database is away.
 pub(in crate::http) async fn overview_for_metrics(
     state: &ApiState,
-) -> Result<Vec<KindCount>, StoreError> {
+) -> Result<(Vec<KindCount>, Arc<Totals>), StoreError> {
     let totals = state.totals().await?;
-    Ok(by_kind(state, &totals.backlog))
+    Ok((by_kind(state, &totals.backlog), totals))
 }
 
 /// `GET /overview`.
@@ -65,7 +65,7 @@ fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
         jobs_per_second,
         quarantined: totals.quarantined,
         drafts_pending: totals.drafts_pending,
-        deliveries_uncertain: 0,
+        deliveries_uncertain: totals.deliveries_uncertain,
         actors_restarted: actors.iter().map(|it| it.restarts).sum(),
         nodes: totals.nodes.iter().map(NodeJson::of).collect(),
     }

@@ -22,11 +22,14 @@ sql! {
          union all select cast(null as text), state, cast(sum(count) as bigint), 0, cast(null as bigint) \
            from job_counts group by state order by kind, client_id";
 
-    /// Drafts and quarantined webhooks that wait for a person. By `drafts_pending` and
-    /// `quarantine_held`.
+    /// What waits for a person: webhooks in quarantine, drafts, sends with an unknown end, and
+    /// accounts that their providers do not accept. By `quarantine_held`, `drafts_pending` and
+    /// `deliveries_uncertain`; reads the small table of accounts as a whole.
     static READ_UNDECIDED =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \
-           (select count(*) from drafts where status = 'pending') as drafts_pending";
+           (select count(*) from drafts where status = 'pending') as drafts_pending, \
+           (select count(*) from deliveries where status = 'uncertain') as deliveries_uncertain, \
+           (select count(*) from send_accounts where state = 'disconnected') as accounts_disconnected";
 }
 
 /// The jobs of a client and kind.
@@ -61,6 +64,10 @@ pub struct Totals {
     pub quarantined: i64,
     /// Pending drafts.
     pub drafts_pending: i64,
+    /// Deliveries of which nobody knows the end.
+    pub deliveries_uncertain: i64,
+    /// Accounts that their providers do not accept.
+    pub accounts_disconnected: i64,
     /// All nodes with a row.
     pub nodes: Vec<Node>,
 }
@@ -90,6 +97,8 @@ pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals
         cancelled: 0,
         quarantined: 0,
         drafts_pending: 0,
+        deliveries_uncertain: 0,
+        accounts_disconnected: 0,
         nodes,
     };
     for row in read(reader, &READ_BACKLOG, []).await? {
@@ -116,6 +125,8 @@ pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals
     for row in read(reader, &READ_UNDECIDED, []).await? {
         totals.quarantined = row.try_get("", "quarantined")?;
         totals.drafts_pending = row.try_get("", "drafts_pending")?;
+        totals.deliveries_uncertain = row.try_get("", "deliveries_uncertain")?;
+        totals.accounts_disconnected = row.try_get("", "accounts_disconnected")?;
     }
     Ok(totals)
 }
