@@ -19,6 +19,7 @@ mod bad_bodies;
 mod channels;
 mod cli;
 mod day;
+mod decisions;
 mod erasure;
 mod explain;
 mod g01_acknowledged_means_durable;
