@@ -87,6 +87,24 @@ impl LeadReason {
         Self::Sent,
     ];
 
+    /// The explanation of the job at which a message with this reason stands.
+    fn job_of(self, message: &MessageFacts) -> Option<&Explanation> {
+        let is_at_send_job = matches!(
+            self,
+            Self::Scheduled
+                | Self::SwitchedOff
+                | Self::AccountPaused
+                | Self::DeliveryFailed
+                | Self::Uncertain
+                | Self::Approved
+                | Self::Sending
+        );
+        match self == Self::Job {
+            true => message.job.as_ref(),
+            false => message.send_job.as_ref().filter(|_| is_at_send_job),
+        }
+    }
+
     /// The word for programs. It never changes its meaning.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -282,17 +300,7 @@ fn explain_message(facts: &LeadFacts, message: &MessageFacts) -> MessageExplanat
         chain: chain.collect(),
         sentence: stop.sentence,
         what_to_do: stop.what_to_do,
-        job: match stop.reason {
-            LeadReason::Job => message.job.clone(),
-            LeadReason::Scheduled
-            | LeadReason::SwitchedOff
-            | LeadReason::AccountPaused
-            | LeadReason::DeliveryFailed
-            | LeadReason::Uncertain
-            | LeadReason::Approved
-            | LeadReason::Sending => message.send_job.clone(),
-            _ => None,
-        },
+        job: stop.reason.job_of(message).cloned(),
     }
 }
 
