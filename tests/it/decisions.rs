@@ -180,48 +180,49 @@ on_both_daemons! {
     async fn commands_decide_as_requests_do(place: Place) {
         let daemon = place.start(CONFIG).await;
         daemon.may_leave(Leftover::Anything, "rows are put by hand");
-        let [lead, message, draft] = drafted(&daemon, 1).await;
+        let ids = drafted(&daemon, 1).await;
+        let [lead, message, draft] = ids.each_ref().map(String::as_str);
         let status = |args: &[&str]| json_of(&daemon, args)["status"].as_str().unwrap_or_default().to_owned();
-        let shown = || status(&["drafts", "show", &draft]);
+        let shown = || status(&["drafts", "show", draft]);
 
-        printed(&daemon, &["drafts", "edit", &draft, "--body", LONG]);
-        assert_eq!(json_of(&daemon, &["drafts", "show", &draft])["body"], LONG);
+        printed(&daemon, &["drafts", "edit", draft, "--body", LONG]);
+        assert_eq!(json_of(&daemon, &["drafts", "show", draft])["body"], LONG);
         for (args, expected) in [
-            (&["drafts", "approve", &draft][..], "approved"),
-            (&["drafts", "undo", &draft], "pending"),
-            (&["drafts", "reject", &draft, "--note", "too pushy"], "rejected"),
-            (&["drafts", "regenerate", &draft], "pending"),
-            (&["drafts", "approve", &draft], "approved"),
+            (&["drafts", "approve", draft][..], "approved"),
+            (&["drafts", "undo", draft], "pending"),
+            (&["drafts", "reject", draft, "--note", "too pushy"], "rejected"),
+            (&["drafts", "regenerate", draft], "pending"),
+            (&["drafts", "approve", draft], "approved"),
         ] {
             printed(&daemon, args);
             assert_eq!(shown(), expected, "{args:?}");
         }
         // What the API refuses ends the command without success.
-        assert_eq!(run(&daemon, &["drafts", "edit", &draft, "--body", "no"]).status.code(), Some(1));
+        assert_eq!(run(&daemon, &["drafts", "edit", draft, "--body", "no"]).status.code(), Some(1));
 
         let peek = Peek::of(&daemon).await;
-        put_uncertain(&peek, 81, &draft).await;
+        put_uncertain(&peek, 81, draft).await;
         assert_eq!(json_of(&daemon, &["deliveries", "list"])["items"][0]["id"], "81");
         assert_eq!(status(&["deliveries", "show", "81"]), "uncertain");
         printed(&daemon, &["deliveries", "resolve", "81", "--not-sent", "--note", "not there"]);
         assert_eq!((status(&["deliveries", "show", "81"]), shown()), ("failed".to_owned(), "approved".to_owned()));
 
         // The command says whether the tag is an opt-out: without its flag it is none.
-        printed(&daemon, &["messages", "retag", &message, "Blacklist"]);
-        assert_eq!(json_of(&daemon, &["leads", "show", &lead])["opted_out"], Value::Null);
-        printed(&daemon, &["messages", "retag", &message, "Blacklist", "--opt-out", "--note", "on the phone"]);
-        assert_eq!(json_of(&daemon, &["leads", "show", &lead])["opted_out"]["reason"], "on the phone");
+        printed(&daemon, &["messages", "retag", message, "Blacklist"]);
+        assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"], Value::Null);
+        printed(&daemon, &["messages", "retag", message, "Blacklist", "--opt-out", "--note", "on the phone"]);
+        assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"]["reason"], "on the phone");
         let lines = printed(&daemon, &["examples", "export"]);
         let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
         assert_eq!((&line["tag"], &line["opt_out"]), (&"Blacklist".into(), &true.into()), "{lines}");
 
-        printed(&daemon, &["leads", "lift-opt-out", &lead, "--note", "asked us to write again"]);
-        printed(&daemon, &["leads", "opt-out", &lead, "--note", "by phone"]);
-        assert_eq!(json_of(&daemon, &["leads", "show", &lead])["opted_out"]["reason"], "by phone");
+        printed(&daemon, &["leads", "lift-opt-out", lead, "--note", "asked us to write again"]);
+        printed(&daemon, &["leads", "opt-out", lead, "--note", "by phone"]);
+        assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"]["reason"], "by phone");
         assert_eq!(json_of(&daemon, &["calls", "list"])["items"], json!([]));
-        let export: Value = serde_json::from_str(&printed(&daemon, &["leads", "export", &lead])).unwrap();
+        let export: Value = serde_json::from_str(&printed(&daemon, &["leads", "export", lead])).unwrap();
         assert_eq!((&export["calls"], &export["deliveries"][0]["id"]), (&json!([]), &"81".into()));
-        printed(&daemon, &["leads", "erase", &lead, "--note", "request 12", "--yes"]);
-        assert_eq!(run(&daemon, &["leads", "show", &lead]).status.code(), Some(1));
+        printed(&daemon, &["leads", "erase", lead, "--note", "request 12", "--yes"]);
+        assert_eq!(run(&daemon, &["leads", "show", lead]).status.code(), Some(1));
     }
 }
