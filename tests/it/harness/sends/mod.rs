@@ -145,7 +145,7 @@ impl Scene {
         Self { daemons, db, provider, proxy, posting: JoinSet::new(), leads: 0 }
     }
 
-    /// Posts the webhooks of some new leads until they are acknowledged, though daemons die meanwhile.
+    /// Posts the webhooks of some new leads until they are acknowledged, though daemons die.
     fn post(&mut self) {
         for _ in 0..LEADS {
             let (client, name, body) = webhook(self.leads);
