@@ -1,9 +1,9 @@
 //! A day of five clients' providers and people, from end to end: what is posted, judged, drafted,
 //! decided and sent, and the state in which it all ends.
 //!
-//! The end is one page, `end_state.md`. It is the same on both databases, and the same whether rules
-//! judge or a model that says the same and fails now and then. `POSTROOM_WRITE_PAGES=1` writes what
-//! was found; read each change of it as a change of behaviour.
+//! The end is one page, `end_state.md`. It is the same on both databases, and the same whether
+//! rules judge or a model that says the same and fails now and then. `POSTROOM_WRITE_PAGES=1`
+//! writes what was found; read each change of it as a change of behaviour.
 
 mod end;
 mod script;

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use postroom::fake_provider::FakeProvider;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::{fmt::Write as _, sync::LazyLock};
 
 /// The campaign of mails that are samples.
 pub const CAMPAIGN: &str = "c08b5f12-6a9e-4d37-8e41-2b7f3c9d0a55";
@@ -52,23 +52,17 @@ pub fn sending(keys: &str, of: &str, more: &str) -> String {
         let key = if send.contains("api_key") { "" } else { "api_key = \"k-0\", " };
         let send = format!("{key}{send}");
         let send = send.trim_end_matches([',', ' ']);
-        config += &format!("[clients.channels.{name}]\n{OPEN}\nsend = {{ {send} }}\n");
+        writeln!(config, "[clients.channels.{name}]\n{OPEN}\nsend = {{ {send} }}").unwrap();
     }
     config + "[[clients]]\nid = \"quick\"\n[[clients]]\nid = \"other\"\n"
 }
 
 /// The keys of a client that answers at once, with these of `auto_send` in place of the defaults.
 pub fn automatic(mode: &str, auto_send: &str) -> String {
-    let at_once = "delay_min = \"0s\", delay_max = \"0s\"";
-    let auto_send = if auto_send.contains("delay_") {
-        auto_send.to_owned()
-    } else {
-        [at_once, auto_send]
-            .map(str::to_owned)
-            .into_iter()
-            .filter(|it| !it.is_empty())
-            .collect::<Vec<_>>()
-            .join(", ")
+    let auto_send = match auto_send {
+        "" => "delay_min = \"0s\", delay_max = \"0s\"".to_owned(),
+        delays if delays.contains("delay_") => delays.to_owned(),
+        more => format!("delay_min = \"0s\", delay_max = \"0s\", {more}"),
     };
     format!("auto_reply = \"{mode}\"\nauto_send = {{ {auto_send} }}")
 }
