@@ -61,7 +61,7 @@ async fn put_uncertain(peek: &Peek, id: u32, draft: &str) {
 }
 
 /// Runs a command against the daemon.
-fn run(daemon: &Daemon, args: &[&str]) -> Output {
+fn command(daemon: &Daemon, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_ascii_uppercase().starts_with("POSTROOM__") {
@@ -76,7 +76,7 @@ fn run(daemon: &Daemon, args: &[&str]) -> Output {
 /// Runs a command that must succeed, and returns what it prints.
 #[track_caller]
 fn printed(daemon: &Daemon, args: &[&str]) -> String {
-    let output = run(daemon, args);
+    let output = command(daemon, args);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
     text(&output.stdout)
@@ -198,7 +198,7 @@ on_both_daemons! {
             assert_eq!(shown(), expected, "{args:?}");
         }
         // What the API refuses ends the command without success.
-        assert_eq!(run(&daemon, &["drafts", "edit", draft, "--body", "no"]).status.code(), Some(1));
+        assert_eq!(command(&daemon, &["drafts", "edit", draft, "--body", "no"]).status.code(), Some(1));
 
         let peek = Peek::of(&daemon).await;
         put_uncertain(&peek, 81, draft).await;
@@ -223,6 +223,6 @@ on_both_daemons! {
         let export: Value = serde_json::from_str(&printed(&daemon, &["leads", "export", lead])).unwrap();
         assert_eq!((&export["calls"], &export["deliveries"][0]["id"]), (&json!([]), &"81".into()));
         printed(&daemon, &["leads", "erase", lead, "--note", "request 12", "--yes"]);
-        assert_eq!(run(&daemon, &["leads", "show", lead]).status.code(), Some(1));
+        assert_eq!(command(&daemon, &["leads", "show", lead]).status.code(), Some(1));
     }
 }

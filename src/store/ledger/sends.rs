@@ -178,7 +178,7 @@ pub(in crate::store) async fn end_unclaimed(
     let sends = read_sends(tx, all).await?;
     // Nothing was sent: no lead changes.
     let leads = &mut Leads::default();
-    settle_sends(db, tx, all, &vec![true; all.len()], &sends, leads).await
+    settle_sends(db, tx, all, &vec![true; all.len()], &sends, leads).await.map(drop)
 }
 
 /// What changes about a delivery.
