@@ -167,7 +167,7 @@ async fn mark(
         return Ok(tx.roll_back(Marking::Lost));
     };
     // 2. Judge it.
-    let found = Found::from_row(row)?;
+    let found = FoundSend::from_row(row)?;
     match found.case(db, lead, rules, run).may_send() {
         MaySend::Later(after) => Ok(tx.roll_back(Marking::Later(after))),
         MaySend::Never { reason, draft } => {
@@ -203,7 +203,7 @@ async fn mark(
     }
 }
 
-async fn mark_row(db: &Database, tx: &Tx, found: &Found, run: RunOfJob) -> Result<Id, StoreError> {
+async fn mark_row(db: &Database, tx: &Tx, found: &FoundSend, run: RunOfJob) -> Result<Id, StoreError> {
     let values = [
         db.next_id().into(),
         text::key(&found.body).into(),
@@ -217,7 +217,7 @@ async fn mark_row(db: &Database, tx: &Tx, found: &Found, run: RunOfJob) -> Resul
 }
 
 /// A draft that is to be sent, as it is under the lead's lock.
-struct Found {
+struct FoundSend {
     status: String,
     decided_by: Option<String>,
     channel: String,
@@ -237,7 +237,7 @@ struct Found {
     account_pause: Duration,
 }
 
-impl Found {
+impl FoundSend {
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let delivery: Option<String> = row.try_get("", "delivery_status")?;
         let unknown = DeliveryStatus::Uncertain;

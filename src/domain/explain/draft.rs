@@ -3,14 +3,14 @@
 use super::{
     Explanation, JobReason,
     lead::{LeadReason, Stop, barred, barrier_on, decided, superseded},
-    lead_facts::{DeliveryFacts, DraftFacts, LeadFacts, MessageFacts},
+    lead_facts::{DeliveryFacts, ExplainedDraft, LeadFacts, MessageFacts},
     sends,
     words::{quoted, when},
 };
 use crate::domain::sending::DeliveryStatus;
 
 /// The step at which a message with a draft stands.
-pub(super) fn stop(facts: &LeadFacts, message: &MessageFacts, draft: &DraftFacts) -> Stop {
+pub(super) fn stop(facts: &LeadFacts, message: &MessageFacts, draft: &ExplainedDraft) -> Stop {
     match draft.status.as_str() {
         "pending" => pending(facts, message, draft),
         "rejected" => rejected(facts, draft),
@@ -31,7 +31,7 @@ fn unfinished(message: &MessageFacts) -> Option<&Explanation> {
     message.send_job.as_ref().filter(|job| job.reason != JobReason::Ended.as_str())
 }
 
-fn pending(facts: &LeadFacts, message: &MessageFacts, draft: &DraftFacts) -> Stop {
+fn pending(facts: &LeadFacts, message: &MessageFacts, draft: &ExplainedDraft) -> Stop {
     let (now, id) = (facts.now, draft.id);
     // 1. A rule sends it.
     if let Some(job) = unfinished(message) {
@@ -67,7 +67,7 @@ fn pending(facts: &LeadFacts, message: &MessageFacts, draft: &DraftFacts) -> Sto
     Stop::at("gate", LeadReason::WaitsForPerson, sentence, todo)
 }
 
-fn rejected(facts: &LeadFacts, draft: &DraftFacts) -> Stop {
+fn rejected(facts: &LeadFacts, draft: &ExplainedDraft) -> Stop {
     let by_barrier = draft.decided_by.as_deref().and_then(|why| barred(facts, why, "gate"));
     by_barrier.unwrap_or_else(|| {
         let note = draft.note.as_deref().map_or_else(String::new, |note| {
@@ -79,7 +79,7 @@ fn rejected(facts: &LeadFacts, draft: &DraftFacts) -> Stop {
     })
 }
 
-fn approved(facts: &LeadFacts, message: &MessageFacts, draft: &DraftFacts) -> Stop {
+fn approved(facts: &LeadFacts, message: &MessageFacts, draft: &ExplainedDraft) -> Stop {
     let (id, now) = (draft.id, facts.now);
     // 1. Nothing is sent any more: the mark refuses it.
     if let Some(stop) = barrier_on(facts, message).and_then(|why| barred(facts, why, "due")) {
@@ -129,7 +129,7 @@ fn approved(facts: &LeadFacts, message: &MessageFacts, draft: &DraftFacts) -> St
 }
 
 /// The time at which it is sent lies ahead.
-fn ahead(facts: &LeadFacts, draft: &DraftFacts, step: &str) -> Option<Stop> {
+fn ahead(facts: &LeadFacts, draft: &ExplainedDraft, step: &str) -> Option<Stop> {
     let (id, now) = (draft.id, facts.now);
     let at = draft.send_at.filter(|at| *at > now)?;
     let off = facts.switched_off.as_ref();
@@ -156,13 +156,13 @@ fn ahead(facts: &LeadFacts, draft: &DraftFacts, step: &str) -> Option<Stop> {
     Some(Stop::at(step, LeadReason::Scheduled, sentence, todo))
 }
 
-fn switched_off(facts: &LeadFacts, draft: &DraftFacts, step: &str) -> Option<Stop> {
+fn switched_off(facts: &LeadFacts, draft: &ExplainedDraft, step: &str) -> Option<Stop> {
     let key = facts.switched_off.as_ref()?;
     let sentence = format!("Draft {} waits, because {}.", draft.id, sends::is_off(key));
     Some(Stop::at(step, LeadReason::SwitchedOff, sentence, sends::switch_on(key)))
 }
 
-fn sending(facts: &LeadFacts, draft: &DraftFacts) -> Stop {
+fn sending(facts: &LeadFacts, draft: &ExplainedDraft) -> Stop {
     let id = draft.id;
     let uncertain = draft.delivery.as_ref().filter(|it| it.status == DeliveryStatus::Uncertain);
     let Some(delivery) = uncertain else {

@@ -2,7 +2,7 @@
 
 use super::{
     Explanation, JobReason, as_text, draft, key_of,
-    lead_facts::{DraftFacts, LeadFacts, MessageFacts},
+    lead_facts::{ExplainedDraft, LeadFacts, MessageFacts},
     words::{many, quoted, when},
 };
 use crate::domain::{Id, Timestamp};
@@ -335,7 +335,7 @@ fn passed(facts: &LeadFacts, message: &MessageFacts, link: &str) -> (Option<Time
 }
 
 /// Who decided on a draft, and when.
-pub(super) fn decided(draft: &DraftFacts, now: Timestamp) -> String {
+pub(super) fn decided(draft: &ExplainedDraft, now: Timestamp) -> String {
     let by =
         draft.decided_by.as_deref().map_or_else(String::new, |by| format!(" by {}", quoted(by)));
     let at = draft.decided_at.map_or_else(String::new, |at| format!(" at {}", when(at, now)));

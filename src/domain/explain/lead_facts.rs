@@ -59,7 +59,7 @@ pub struct MessageFacts<J = Explanation> {
     /// True if it is the newest inbound message of its lead.
     pub is_newest: bool,
     /// Its newest draft.
-    pub draft: Option<DraftFacts>,
+    pub draft: Option<ExplainedDraft>,
     /// What is known of its inbound job; `None` if it has no job any more.
     pub job: Option<J>,
     /// What is known of the newest job that is to send its draft; `None` if there is none.
@@ -89,7 +89,7 @@ impl<J> MessageFacts<J> {
 
 /// A draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DraftFacts {
+pub struct ExplainedDraft {
     /// Its id.
     pub id: Id,
     /// Its status, as stored.
@@ -114,7 +114,7 @@ pub struct DraftFacts {
     pub pause: Option<AccountPause>,
 }
 
-impl DraftFacts {
+impl ExplainedDraft {
     /// True if a rule approved it.
     pub(super) fn is_by_rule(&self) -> bool {
         self.decided_by.as_deref() == Some(BY_RULE)

@@ -20,7 +20,7 @@ pub use self::{
         PoolPause, RunStage, StoredJob, StoredSend, Timing,
     },
     lead::{ChainLink, LeadExplanation, LeadReason, LinkState, MessageExplanation, explain_lead},
-    lead_facts::{AccountPause, DeliveryFacts, DraftFacts, LeadFacts, MessageFacts},
+    lead_facts::{AccountPause, DeliveryFacts, ExplainedDraft, LeadFacts, MessageFacts},
     obstacle::is_stalled,
 };
 

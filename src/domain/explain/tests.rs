@@ -666,7 +666,7 @@ fn message(id: Id) -> MessageFacts {
         has_text: true,
         is_deleted: false,
         is_newest: true,
-        draft: Some(DraftFacts {
+        draft: Some(ExplainedDraft {
             id: 9,
             status: "pending".to_owned(),
             created_at: ago(58),
@@ -926,7 +926,7 @@ const STEP_ROWS: &[StepRow] = &[
     ),
 ];
 
-fn with_draft(facts: &mut LeadFacts, change: impl FnOnce(&mut DraftFacts)) {
+fn with_draft(facts: &mut LeadFacts, change: impl FnOnce(&mut ExplainedDraft)) {
     if let Some(draft) = &mut facts.messages[0].draft {
         change(draft);
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::domain::{
     ChannelDirectory, Id, Sentiment, Timestamp,
     explain::{
-        AccountPause, BEFORE_MAX, ClientCap, DeliveryFacts, DraftFacts, JobPlace, LastRun,
+        AccountPause, BEFORE_MAX, ClientCap, DeliveryFacts, ExplainedDraft, JobPlace, LastRun,
         MessageFacts, StoredJob, StoredSend,
     },
     job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
@@ -458,7 +458,7 @@ async fn unanswered(
         return Ok((Vec::new(), false));
     }
     // 2. Their newest drafts, and the jobs about both.
-    let mut drafts: HashMap<Id, DraftFacts> = HashMap::new();
+    let mut drafts: HashMap<Id, ExplainedDraft> = HashMap::new();
     for row in snapshot.all(&READ_DRAFT_STATES, [lead_id.into(), NEWEST.into()]).await? {
         let message_id: Id = row.try_get("", "message_id")?;
         drafts.entry(message_id).or_insert(draft(&row)?);
@@ -507,7 +507,7 @@ async fn unanswered(
     Ok((messages, has_more))
 }
 
-fn draft(row: &QueryResult) -> Result<DraftFacts, StoreError> {
+fn draft(row: &QueryResult) -> Result<ExplainedDraft, StoreError> {
     let gate_decision: Option<String> = row.try_get("", "gate_decision")?;
     let gate_reason: Option<String> = row.try_get("", "gate_reason")?;
     let delivery = match row.try_get::<Option<Id>>("", "delivery_id")? {
@@ -518,7 +518,7 @@ fn draft(row: &QueryResult) -> Result<DraftFacts, StoreError> {
         }
         None => None,
     };
-    Ok(DraftFacts {
+    Ok(ExplainedDraft {
         id: row.try_get("", "id")?,
         status: row.try_get("", "status")?,
         created_at: instant(row, "created_at")?.unwrap_or_default(),

@@ -304,9 +304,9 @@ impl Desk {
         self.delivery(id).await?.ok_or(DecisionError::NotFound { what: "delivery", id })
     }
 
-    /// Gives a message another tag, and returns the message. With `opts_out`, its lead has opted out
-    /// in it: a person has read that. `entry` says who decides and why, and
-    /// becomes a row of the audit log.
+    /// Gives a message another tag, and returns the message. With `opts_out`, its lead has opted
+    /// out in it: a person has read that. `entry` says who decides and why, and becomes a row of
+    /// the audit log.
     ///
     /// # Errors
     /// If there is no such message, if no lead wrote it, or if the database is unreachable.

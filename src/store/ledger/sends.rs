@@ -183,7 +183,7 @@ pub(in crate::store) async fn end_unclaimed(
 
 /// What changes about a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Change {
+struct DeliveryChange {
     status: DeliveryStatus,
     error: Option<String>,
     /// The status and the block of its draft.
@@ -200,32 +200,32 @@ fn change(
     send: Option<&SendEnd>,
     transition: &Transition,
     passed: bool,
-) -> Option<Change> {
+) -> Option<DeliveryChange> {
     use DeliveryStatus::{Failed, Sending, Sent, Uncertain};
     let is_own = marked_run == Some(run);
     let ends_job = matches!(transition, Transition::Fail { .. } | Transition::Cancel { .. });
     let failed = |why: &str| {
         let draft = ("approved", Some("delivery_failed"));
-        Some(Change { status: Failed, error: Some(why.to_owned()), draft })
+        Some(DeliveryChange { status: Failed, error: Some(why.to_owned()), draft })
     };
     match send {
         Some(SendEnd::Sent { .. }) => {
-            Some(Change { status: Sent, error: None, draft: ("sent", None) })
+            Some(DeliveryChange { status: Sent, error: None, draft: ("sent", None) })
         }
         _ if status == Sent => None,
         Some(SendEnd::Failed { why }) if is_own => failed(why),
         Some(SendEnd::NotSent { why, .. }) if is_own && (!passed || ends_job) => failed(why),
         Some(SendEnd::NotSent { why, .. }) if is_own => {
             let draft = ("approved", None);
-            Some(Change { status: Sending, error: Some(why.clone()), draft })
+            Some(DeliveryChange { status: Sending, error: Some(why.clone()), draft })
         }
         Some(SendEnd::NotCalled { .. }) if is_own && !passed => failed("no call was made"),
         Some(SendEnd::NotCalled { .. }) if is_own => {
-            Some(Change { status: Sending, error: None, draft: ("approved", None) })
+            Some(DeliveryChange { status: Sending, error: None, draft: ("approved", None) })
         }
         Some(SendEnd::Unknown { why }) if passed && status == Sending => {
             let draft = ("sending", None);
-            Some(Change { status: Uncertain, error: Some(why.clone()), draft })
+            Some(DeliveryChange { status: Uncertain, error: Some(why.clone()), draft })
         }
         _ if passed && ends_job && status == Sending && marked_run.is_none() => {
             failed("it was not sent: its job ended before")
@@ -252,7 +252,7 @@ struct DeliveryRow {
 }
 
 #[derive(Serialize)]
-struct DraftRow {
+struct SettledDraft {
     id: Id,
     status: &'static str,
     blocked_by: Option<&'static str>,
@@ -278,7 +278,7 @@ struct AccountRow<'a> {
 #[derive(Default)]
 struct SendWrites<'a> {
     deliveries: Vec<DeliveryRow>,
-    drafts: Vec<DraftRow>,
+    drafts: Vec<SettledDraft>,
     /// The answers that were sent, as outbound messages.
     sent: Vec<MessageInsert>,
     /// By account: the last answer of it that pauses it.
@@ -329,7 +329,7 @@ impl<'a> SendWrites<'a> {
             self.paused.insert(account, row);
         }
         let found = change(send.status, send.marked_run, settlement.run, end, transition, passed);
-        let Some(Change { status, error, draft }) = found else { return };
+        let Some(DeliveryChange { status, error, draft }) = found else { return };
         let (mut provider_id, mut message_id) = (None, None);
         if let Some(SendEnd::Sent { provider_id: told }) = end {
             provider_id = told.as_deref().and_then(storable_id);
@@ -356,7 +356,7 @@ impl<'a> SendWrites<'a> {
             self.ended.push((send.channel.clone(), status));
         }
         let (status, blocked_by) = draft;
-        self.drafts.extend(settlement.draft_id.map(|id| DraftRow { id, status, blocked_by }));
+        self.drafts.extend(settlement.draft_id.map(|id| SettledDraft { id, status, blocked_by }));
     }
 
     async fn write(self, tx: &Tx) -> Result<Vec<(String, DeliveryStatus)>, StoreError> {
@@ -402,7 +402,7 @@ fn sent_message(id: Id, send: &Send, provider_id: Option<&str>, lead: &mut Lead)
 
 /// The draft of a job that was to send it and ended before it marked a send: a person must see
 /// that it was not sent.
-fn left_behind(settlement: &Settlement, passed: bool) -> Option<DraftRow> {
+fn left_behind(settlement: &Settlement, passed: bool) -> Option<SettledDraft> {
     let blocked_by = match settlement.transition {
         Transition::Fail { .. } => "delivery_failed",
         Transition::Cancel { .. } => "cancelled",
@@ -413,7 +413,7 @@ fn left_behind(settlement: &Settlement, passed: bool) -> Option<DraftRow> {
         | Transition::Release => return None,
     };
     let id = settlement.draft_id.filter(|_| passed && settlement.kind == DELIVER_REPLY.0)?;
-    Some(DraftRow { id, status: "approved", blocked_by: Some(blocked_by) })
+    Some(SettledDraft { id, status: "approved", blocked_by: Some(blocked_by) })
 }
 
 #[cfg(test)]
