@@ -203,7 +203,12 @@ async fn mark(
     }
 }
 
-async fn mark_row(db: &Database, tx: &Tx, found: &FoundSend, run: RunOfJob) -> Result<Id, StoreError> {
+async fn mark_row(
+    db: &Database,
+    tx: &Tx,
+    found: &FoundSend,
+    run: RunOfJob,
+) -> Result<Id, StoreError> {
     let values = [
         db.next_id().into(),
         text::key(&found.body).into(),

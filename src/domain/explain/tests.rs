@@ -388,7 +388,9 @@ fn each_reason_has_its_sentence() {
             (reason.as_str(), *sentence)
         );
     }
-    for reason in JobReason::ALL {
+    // `a_job_that_sends_says_what_it_waits_for` has the others.
+    let of_sends = [JobReason::SwitchedOff, JobReason::AccountPaused, JobReason::LeadSnoozed];
+    for reason in JobReason::ALL.into_iter().filter(|it| !of_sends.contains(it)) {
         assert!(ROWS.iter().any(|(_, it, _)| *it == reason), "{reason:?} has no row");
     }
 }
