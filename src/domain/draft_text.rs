@@ -6,6 +6,9 @@ use std::ops::RangeInclusive;
 /// How many characters an answer by mail has.
 pub const MAIL_CHARS: RangeInclusive<usize> = 220..=1_200;
 
+/// The characters of the longest segment of an SMS.
+const SEGMENT_CHARS: usize = 160;
+
 /// A text within the bounds of its medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FittedText {
@@ -21,17 +24,37 @@ pub fn fitted(text: &str, medium: Medium) -> FittedText {
     match medium {
         Medium::Mail => cut(text, |text| first_chars(text, *MAIL_CHARS.end())),
         Medium::Chat { chars } => cut(text, |text| first_chars(text, chars)),
-        Medium::Text { parts, .. } => {
+        Medium::Text { parts, chars } => {
             let FittedText { body, .. } =
-                cut(&one_line(text), |text| segments::within(text, parts));
-            FittedText { parts: parts_of(&body), body }
+                cut(&one_line(text), |text| match counts_segments(chars) {
+                    true => segments::within(text, parts),
+                    false => first_chars(text, parts.saturating_mul(chars)),
+                });
+            FittedText { parts: parts_of(&body, chars), body }
         }
     }
 }
 
-/// The segments of a text message that is sent as it is.
-pub fn parts_of(body: &str) -> Vec<String> {
-    segments::segments(body).into_iter().map(str::to_owned).collect()
+/// The parts of a text message that is sent as it is, over a medium whose parts have at most
+/// `chars` characters.
+pub fn parts_of(body: &str, chars: usize) -> Vec<String> {
+    if counts_segments(chars) {
+        return segments::segments(body).into_iter().map(str::to_owned).collect();
+    }
+    let mut rest = body;
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(first_chars(rest, chars.max(1)).len());
+        parts.push(part.to_owned());
+        rest = after;
+    }
+    parts
+}
+
+/// True if the parts of a medium are the segments of an SMS. A medium with shorter parts counts
+/// characters.
+const fn counts_segments(chars: usize) -> bool {
+    chars >= SEGMENT_CHARS
 }
 
 /// Why a text that a person wrote cannot be sent over `medium`; `None` if it can. What a person
@@ -41,8 +64,8 @@ pub fn flaw(body: &str, medium: Medium) -> Option<String> {
     let most = match medium {
         Medium::Mail => *MAIL_CHARS.end(),
         Medium::Chat { chars } => chars,
-        Medium::Text { parts, .. } => {
-            let count = segments::segments(body).len();
+        Medium::Text { parts, chars } => {
+            let count = parts_of(body, chars).len();
             let why =
                 || format!("the text has {count} parts as an SMS, and at most {parts} are sent");
             return blank(body).or_else(|| (count > parts).then(why));

@@ -99,10 +99,8 @@ fn what_is_shown_of_a_configuration_holds_no_secret() {
              [[clients]]\nid = \"a\"\nname = \"ftp://u:hunter2@h\"\n\
              [clients.channels.sms]\nsecret = [\"{secret}\"]\naccount = \"418\"\n\
              signature = {{ scheme = \"standard_webhooks\", secrets = [\"{secret}\"] }}\n\
-             [clients.channels.sms.send]\nfrom_number = \"+13125550187\"\nbase_url = \"https://u:hunter2@send.example\"\n\
-             bearer = \"hunter2\"\nauth = \"hunter2\"\npass = \"hunter2\"\ncredentials = {{ pin = \"hunter2\" }}\n\
-             dsn = \"hunter2\"\nprivate = \"hunter2\"\npasswd = \"hunter2\"\npat = \"hunter2\"\ncookie = \"hunter2\"\n\
-             headers = {{ Authorization = \"Basic hunter2\" }}\nurl = \"https://h/hunter2\"\n"
+             [clients.channels.sms.send]\nfrom_number = \"+13125550187\"\nbase_url = \"https://send.example\"\n\
+             api_key = \"hunter2\"\n"
         ),
     );
     for more in [&[][..], &["--json"]] {
@@ -110,12 +108,35 @@ fn what_is_shown_of_a_configuration_holds_no_secret() {
             postroom(directory, &[&["config", "show", "--config", "config.toml"], more].concat());
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
         assert!(!ended.out.contains(MARK), "{}", ended.out);
-        for part in ["+13125550187", "***@send.example", "https://***@h/v1", "ftp://***@h", "418"] {
+        for part in
+            ["+13125550187", "https://send.example", "https://***@h/v1", "ftp://***@h", "418"]
+        {
             assert!(ended.out.contains(part), "`{part}` is not in: {}", ended.out);
         }
     }
     let ended = postroom(directory, &CHECK);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn what_is_refused_of_the_settings_for_sending_is_not_quoted() {
+    let scratch = Scratch::new("configs");
+    let directory = scratch.path();
+    let keys = [
+        "base_url = \"https://u:hunter2@send.example\"",
+        "bearer = \"hunter2\"",
+        "credentials = { pin = \"hunter2\" }",
+        "headers = { Authorization = \"Basic hunter2\" }",
+        "url = \"https://h/hunter2\"",
+    ];
+    let send = keys.join("\n");
+    write(directory, &format!("[[clients]]\nid = \"a\"\n[clients.channels.sms.send]\n{send}\n"));
+    let ended = postroom(directory, &CHECK);
+    assert_eq!(ended.code, Some(2), "{}", ended.out);
+    assert!(!ended.out.contains(MARK) && !ended.err.contains(MARK), "{}{}", ended.out, ended.err);
+    for part in ["no `api_key`", "a user or a password", "`clients.channels.sms.send.bearer`"] {
+        assert!(ended.err.contains(part), "`{part}` is not in: {}", ended.err);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

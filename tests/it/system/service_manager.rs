@@ -80,7 +80,7 @@ async fn a_daemon_tells_that_it_is_ready_alive_and_stopping() {
     let (ready, (_, lines)) = manager.hears("READY=1").await;
     assert!(value(&lines, "STATUS").starts_with("ready; "), "{lines:?}");
     // The pools start right after.
-    manager.hears("STATUS=ready; 7 pools; config loaded ").await;
+    manager.hears("STATUS=ready; 9 pools; config loaded ").await;
     let alive = async || (manager.with("WATCHDOG=1").len() >= 3).then_some(());
     eventually(Duration::from_secs(30), alive).await;
     let alive = manager.with("WATCHDOG=1");
@@ -105,7 +105,7 @@ async fn a_paused_pool_is_in_the_status_of_a_daemon() {
     let config = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
     let options = Options { env: manager.env(), ..Place::sqlite().options(config) };
     let _daemon = Daemon::start(options).await;
-    manager.hears("STATUS=ready; 7 pools, 1 paused; config loaded ").await;
+    manager.hears("STATUS=ready; 9 pools, 1 paused; config loaded ").await;
 }
 
 /// `Type=notify-reload` sends SIGHUP and waits for both; without `MONOTONIC_USEC` it would kill the

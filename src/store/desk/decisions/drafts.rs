@@ -194,8 +194,10 @@ impl DraftDecided<'_> {
             };
             label.put(db, tx).await?;
         }
-        let parts =
-            parts_as_json(if medium.is_text() { draft_text::parts_of(body) } else { Vec::new() });
+        let parts = parts_as_json(match medium {
+            Medium::Text { chars, .. } => draft_text::parts_of(body, chars),
+            Medium::Mail | Medium::Chat { .. } => Vec::new(),
+        });
         let values =
             [draft.id.into(), subject.clone().into(), body.into(), parts.into(), EDITED.into()];
         tx.run(&EDIT_DRAFT, values).await?;
