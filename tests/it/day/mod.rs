@@ -205,8 +205,12 @@ async fn day(place: &crate::support::both::Place, analyst: String) {
     let fake = FakeProvider::default();
     let (address, serving) = fake.clone().listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let provider = format!("http://{address}");
-    let serving = tokio::spawn(serving);
-    let today = Timestamp::now().to_zoned_datetime(TimeZone::UTC).date();
+    let mut tasks = tokio::task::JoinSet::new();
+    let serving = tasks.spawn(serving);
+    let today = Timestamp::from_millisecond(postroom::store::wall_clock().as_millis())
+        .unwrap()
+        .to_zoned_datetime(TimeZone::UTC)
+        .date();
     let opens = today.saturating_add(2.days());
     let daemon = place.start(&config(&analyst, &provider, opens, "10m")).await;
     daemon.may_leave(Leftover::Unfinished, "answers wait for their hour");

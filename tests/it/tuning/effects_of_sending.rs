@@ -69,7 +69,10 @@ pub fn automatic(mode: &str, auto_send: &str) -> String {
 
 /// Hours that are all of every day but yesterday, today and tomorrow, in any zone.
 pub fn closed_hours() -> String {
-    let today = Timestamp::now().to_zoned_datetime(TimeZone::UTC).date();
+    let today = Timestamp::from_millisecond(postroom::store::wall_clock().as_millis())
+        .unwrap()
+        .to_zoned_datetime(TimeZone::UTC)
+        .date();
     let (first, last) = (today.saturating_sub(1.day()), today.saturating_add(1.day()));
     format!("{}, closed = [\"{first}..{last}\"]", open_hours())
 }
@@ -132,7 +135,10 @@ impl World {
     pub async fn wait(&self) -> String {
         let at =
             self.answered("instantly", |draft| Some(draft["send_at"].as_str()?.to_owned())).await;
-        let wait = at.parse::<Timestamp>().unwrap().as_second() - Timestamp::now().as_second();
+        let wait = at.parse::<Timestamp>().unwrap().as_second()
+            - Timestamp::from_millisecond(postroom::store::wall_clock().as_millis())
+                .unwrap()
+                .as_second();
         match wait {
             ..3_500 => "less",
             3_500..3_700 => "an hour",
@@ -163,7 +169,11 @@ impl World {
         eventually(PATIENCE, async || {
             let draft = self.daemon.api(&path).await.body;
             let at: Timestamp = draft["send_at"].as_str()?.parse().ok()?;
-            let is_far = at.as_second() > Timestamp::now().as_second() + 60;
+            let is_far = at.as_second()
+                > Timestamp::from_millisecond(postroom::store::wall_clock().as_millis())
+                    .unwrap()
+                    .as_second()
+                    + 60;
             match draft["status"].as_str()? {
                 "sent" => Some("sent".to_owned()),
                 "approved" if is_far => Some("may be taken back".to_owned()),

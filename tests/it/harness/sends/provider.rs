@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// What happens when the provider takes an answer.
 type Trap = Box<dyn FnOnce() + Send>;
@@ -15,7 +15,8 @@ pub struct Provider {
     pub fake: FakeProvider,
     pub url: String,
     trap: Arc<Mutex<Option<(u64, Trap)>>>,
-    task: JoinHandle<()>,
+    /// Serves until it is dropped.
+    _serving: JoinSet<()>,
 }
 
 impl Provider {
@@ -35,8 +36,9 @@ impl Provider {
         }));
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (address, serving) = fake.clone().listen(any).await.unwrap();
-        let task = tokio::spawn(async move { serving.await.expect("it serves to the end") });
-        Self { fake, url: format!("http://{address}"), trap, task }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { serving.await.expect("it serves to the end") });
+        Self { fake, url: format!("http://{address}"), trap, _serving: tasks }
     }
 
     /// `spring` is called when it has taken that many answers more, before it says so of the last.
@@ -52,11 +54,5 @@ impl Provider {
     /// True if there is no trap any more.
     pub fn is_sprung(&self) -> bool {
         self.trap.lock().unwrap().is_none()
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
