@@ -1,8 +1,8 @@
 //! The analyst that works by rules and by weights that were learned from labelled replies. It asks
 //! no service, and the same conversation always gets the same answer.
 //!
-//! The way of a text: [`tokens`] reads its words, [`concepts`] finds phrases that mean alike in all
-//! languages, [`features`] makes numbers of both, and [`model`] weighs them. [`training`] finds the
+//! The way of a text: `tokens` reads its words, `concepts` finds phrases that mean alike in all
+//! languages, `features` makes numbers of both, and `model` weighs them. `training` finds the
 //! weights.
 
 mod classify;
