@@ -1,15 +1,13 @@
 //! Whether a draft may be sent without a person, and what forbids it whatever an analyst says.
 
 use super::{DraftRequest, local};
-use crate::domain::{Conversation, Medium, Sentiment};
+use crate::domain::{Conversation, Medium, Sentiment, acknowledgement::is_acknowledgement};
 use std::collections::BTreeMap;
 
 /// The most characters of the reason of an [`Evaluation`].
 pub const EVALUATION_REASON_MAX: usize = 320;
 /// Below this confidence nothing is safe.
 const CONFIDENCE_LEAST: f32 = 0.01;
-/// The most characters of a message that only acknowledges.
-const ACKNOWLEDGEMENT_MAX: usize = 80;
 
 /// A draft to evaluate, and all that it is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -99,74 +97,6 @@ pub(super) fn hard_block(request: &EvaluationRequest<'_>) -> Option<Evaluation> 
         return None;
     };
     Some(Evaluation::blocked(reason))
-}
-
-/// What people write to say no more than that they have read it. Longer ones stand before shorter
-/// ones that they begin with.
-const ACKNOWLEDGEMENTS: [&str; 40] = [
-    "thank you very much",
-    "thank you so much",
-    "thank you",
-    "thanks a lot",
-    "thanks",
-    "thx",
-    "ty",
-    "okay",
-    "ok",
-    "k",
-    "got it",
-    "great",
-    "sounds good",
-    "thumbs up",
-    "perfect",
-    "cool",
-    "noted",
-    "understood",
-    "will do",
-    "cheers",
-    "vielen dank",
-    "danke",
-    "alles klar",
-    "verstanden",
-    "merci beaucoup",
-    "merci",
-    "d accord",
-    "muchas gracias",
-    "gracias",
-    "vale",
-    "grazie mille",
-    "grazie",
-    "va bene",
-    "obrigado",
-    "obrigada",
-    "dank je",
-    "bedankt",
-    "tack",
-    "takk",
-    "tak",
-];
-
-/// True if the text says nothing but that it was read: a few such words, or signs alone.
-fn is_acknowledgement(text: &str) -> bool {
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > ACKNOWLEDGEMENT_MAX || text.contains('?') {
-        return false;
-    }
-    let words: Vec<String> = text
-        .split(|it: char| !it.is_alphanumeric())
-        .filter(|it| !it.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    let text = words.join(" ");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let found = ACKNOWLEDGEMENTS.iter().find_map(|it| {
-            rest.strip_prefix(it).filter(|after| after.is_empty() || after.starts_with(' '))
-        });
-        let Some(after) = found else { return false };
-        rest = after.trim_start();
-    }
-    true
 }
 
 #[cfg(test)]
