@@ -2,13 +2,20 @@
 //! the tags of messages.
 
 use super::{
-    ApiResult, ApiState, deliveries::DeliveryJson, drafts::DraftJson, id_in, json::object_in,
-    messages::MessageDetailJson, no_such, objects, only_id, query::Query,
+    ApiResult, ApiState,
+    deliveries::DeliveryJson,
+    drafts::DraftJson,
+    id_in,
+    json::object_in,
+    messages::MessageDetailJson,
+    no_such, objects, only_id,
+    pools::{self, BODY_MAX_BYTES},
+    query::Query,
 };
 use crate::{
     analyst::{Asker, DraftRequest},
     config::nearest,
-    domain::{Sentiment, job::DELIVER_REPLY, visible::visible},
+    domain::{Sentiment, job::DELIVER_REPLY},
     http::{
         admin::body_problem,
         operator::Operator,
@@ -20,10 +27,6 @@ use actix_web::{Error, HttpRequest, web};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
 
-/// The most bytes of a body: the longest text of an answer, spelled in any way, fits in.
-const BODY_MAX_BYTES: usize = 65_536;
-/// The most characters of a note.
-const NOTE_CHARS_MAX: usize = 500;
 /// How long the analyst may take for a new text. Commands wait a little longer for the answer.
 const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -204,7 +207,7 @@ async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Pro
 ///
 /// # Errors
 /// 400 for a field that is not `known`.
-fn fields_in(
+pub(super) fn fields_in(
     body: Result<web::Bytes, Error>,
     known: &[&str],
 ) -> Result<Map<String, Value>, Problem> {
@@ -250,14 +253,8 @@ fn opt_out_in(fields: &Map<String, Value>, tag: Sentiment) -> Result<bool, Probl
 }
 
 /// A note on one line; `None` if there is none.
-fn note_in(fields: &Map<String, Value>) -> Result<Option<String>, Problem> {
-    let note = text_in(fields, "note")?.unwrap_or_default();
-    let note = note.trim();
-    if note.chars().nth(NOTE_CHARS_MAX).is_some() {
-        let detail = format!("may have {NOTE_CHARS_MAX} characters at most");
-        return Err(Problem::bad_request("note", detail));
-    }
-    Ok((!note.is_empty()).then(|| visible(note, &[]).into_owned()))
+pub(super) fn note_in(fields: &Map<String, Value>) -> Result<Option<String>, Problem> {
+    pools::note_in(&text_in(fields, "note")?.unwrap_or_default())
 }
 
 fn tag_in(text: Option<&str>) -> Result<Sentiment, Problem> {

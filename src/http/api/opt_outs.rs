@@ -3,16 +3,15 @@
 
 use super::{
     ApiResult, ApiState,
-    json::object_in,
+    decisions::{fields_in, note_in},
     leads::LeadJson,
     no_such,
     objects::{self, RowKey},
     only_id,
-    pools::{BODY_MAX_BYTES, note_in},
 };
 use crate::{
     domain::Id,
-    http::{admin::body_problem, operator::Operator, problem::Problem},
+    http::{operator::Operator, problem::Problem},
     store::{AuditEntry, Erased},
 };
 use actix_web::{Error, HttpRequest, web};
@@ -84,7 +83,7 @@ struct ErasedJson {
 }
 
 /// The fields of a body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Wish {
     note: Option<String>,
     suppress: bool,
@@ -92,25 +91,13 @@ struct Wish {
 
 /// The fields of a body, of which `known` are allowed. An empty body has none.
 fn wish_in(body: Result<web::Bytes, Error>, known: &[&str]) -> Result<Wish, Problem> {
-    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
-    let mut wish = Wish::default();
-    if body.is_empty() {
-        return Ok(wish);
-    }
-    for (name, value) in object_in(&body)? {
-        match (name.as_str(), value) {
-            (unknown, _) if !known.contains(&unknown) => {
-                let detail = format!("unknown field `{unknown}`; known here: {}", known.join(", "));
-                return Err(Problem::bad_request(unknown, detail));
-            }
-            (_, Value::Null) => {}
-            ("note", Value::String(note)) => wish.note = note_in(&note)?,
-            ("note", _) => return Err(Problem::bad_request("note", "must be a text")),
-            (_, Value::Bool(suppress)) => wish.suppress = suppress,
-            (_, _) => return Err(Problem::bad_request("suppress", "must be true or false")),
-        }
-    }
-    Ok(wish)
+    let fields = fields_in(body, known)?;
+    let suppress = match fields.get("suppress") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(suppress)) => *suppress,
+        Some(_) => return Err(Problem::bad_request("suppress", "must be true or false")),
+    };
+    Ok(Wish { note: note_in(&fields)?, suppress })
 }
 
 fn required(note: Option<String>) -> Result<String, Problem> {
