@@ -95,15 +95,7 @@ struct ByAddress {
 impl ByAddress {
     /// Seconds until `address` may send again, or `None` if it may now.
     fn wait(&self, address: IpAddr, rate: Rate, clock: &DefaultClock) -> Option<u64> {
-        let made = match self.limiter.load_full() {
-            Some(it) if it.0 == rate => it,
-            // The rate is new, or was changed.
-            _ => {
-                let made = Arc::new((rate, RateLimiter::keyed(quota(rate))));
-                self.limiter.store(Some(made.clone()));
-                made
-            }
-        };
+        let made = self.limiter_for(rate);
         let limiter = &made.1;
         if limiter.len() >= ADDRESSES_MAX {
             if self.is_time_to_forget(Instant::now()) {
@@ -115,6 +107,21 @@ impl ByAddress {
         }
         let refused = limiter.check_key(&Neighbours::of(address)).err()?;
         Some(refused.wait_time_from(clock.now()).as_secs() + 1)
+    }
+
+    /// The limiter for `rate`. It is made anew if the rate was changed; of requests that find that
+    /// out at the same moment, one makes it, so that each of them is counted.
+    fn limiter_for(&self, rate: Rate) -> Arc<(Rate, DefaultKeyedRateLimiter<Neighbours>)> {
+        let is_for_rate = |it: &Arc<(Rate, _)>| it.0 == rate;
+        if let Some(limiter) = self.limiter.load_full().filter(is_for_rate) {
+            return limiter;
+        }
+        let made = Arc::new((rate, RateLimiter::keyed(quota(rate))));
+        let replaced = self.limiter.rcu(|current| {
+            let current = current.clone().filter(is_for_rate);
+            Some(current.unwrap_or_else(|| made.clone()))
+        });
+        replaced.filter(is_for_rate).unwrap_or(made)
     }
 
     fn is_time_to_forget(&self, now: Instant) -> bool {
@@ -315,5 +322,24 @@ mod tests {
         // Its second is not lost, and its third is one too many.
         assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_ok());
         assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_err());
+    }
+
+    #[test]
+    fn requests_that_meet_at_a_new_rate_are_all_counted() {
+        let rate = config(&[("POSTROOM__SERVER__ADDRESS_RATE_LIMIT", "3/h")]);
+        let rate = rate.server.address_rate_limit;
+        const THREADS: usize = 8;
+        for _ in 0..500 {
+            let (limits, start) = (Limits::default(), std::sync::Barrier::new(THREADS));
+            let passes = || {
+                start.wait();
+                limits.address(ip("10.0.0.1"), rate).is_none()
+            };
+            let passed = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(passes)).collect();
+                threads.into_iter().filter_map(|it| it.join().ok()).filter(|passed| *passed).count()
+            });
+            assert_eq!(passed, 3);
+        }
     }
 }
