@@ -2,7 +2,7 @@
 //! no service, and the same conversation always gets the same answer.
 //!
 //! The way of a text: `tokens` reads its words, `concepts` finds phrases that mean alike in all
-//! languages, `features` makes numbers of both, and `model` weighs them. `training` finds the
+//! languages (`phrase_tree` holds them), `features` makes numbers of both, and `model` weighs them. `training` finds the
 //! weights.
 
 mod classify;
@@ -12,6 +12,7 @@ mod evaluate;
 mod features;
 mod hash;
 mod model;
+mod phrase_tree;
 mod score;
 mod tokens;
 mod training;

@@ -7,6 +7,7 @@ use super::{
     concepts::LEXICON,
     features::{Features, Input, PLACES, VERSION, features},
     model::{CLASSES, Class, HASH_LEN, LearnedModel, likelihoods},
+    phrase_tree::is_of_this_lexicon,
 };
 use crate::{analyst::replies::LabelledReply, domain::opt_out};
 use sha2::{Digest, Sha256};
@@ -41,9 +42,10 @@ impl Example {
     }
 }
 
-/// The file of the weights that are learned from `replies`, to be compiled in.
-pub fn weights_of(replies: &[LabelledReply]) -> Vec<u8> {
-    model_of(replies).file()
+/// The file of the weights that are learned from `replies`, to be compiled in. `None` if the phrases
+/// that are compiled in are not those of the lexicon: they would teach what is no longer so.
+pub fn weights_of(replies: &[LabelledReply]) -> Option<Vec<u8>> {
+    is_of_this_lexicon().then(|| model_of(replies).file())
 }
 
 fn model_of(replies: &[LabelledReply]) -> LearnedModel {

@@ -34,6 +34,10 @@ const ASKED_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// The kind under which a model is asked here: there is no job.
 const NO_JOB: JobKind = JobKind("NONE");
 
+/// What to do if the tree of phrases is older than the lexicon.
+const OLD_PHRASES: &str = "this program has other phrases than src/analyst/local/lexicon: run \
+    `POSTROOM_WRITE_PAGES=1 cargo test --lib phrase_tree`, build again, then train";
+
 #[derive(Subcommand)]
 pub(super) enum AnalystCommand {
     /// Learn the weights of the `local` analyst from labelled replies. The next build has them
@@ -82,7 +86,7 @@ fn train(args: &TrainArgs) -> Result<(), Failure> {
     if replies.is_empty() {
         return Err(Failure::Wrong(format!("{}: holds no labelled replies", args.data.display())));
     }
-    let file = weights_of(&replies);
+    let file = weights_of(&replies).ok_or_else(|| Failure::Wrong(OLD_PHRASES.to_owned()))?;
     fs::write(&args.out, &file).map_err(|error| unusable(&args.out, &error))?;
     let (count, bytes) = (replies.len(), file.len());
     print(&format!("{}: {bytes} bytes, learned from {count} replies", args.out.display()))
