@@ -30,6 +30,7 @@ pub(crate) fn conversation(channel: &str, body: &str) -> Conversation {
             sentiment: None,
             sent_at: Timestamp::from_millis(2_000),
             can_be_answered: true,
+            reaches_others: false,
         },
         lead: LeadView {
             id: 3,

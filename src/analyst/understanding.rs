@@ -69,6 +69,7 @@ fn conversation(reply: &LabelledReply) -> Conversation {
         sentiment: None,
         sent_at,
         can_be_answered: true,
+        reaches_others: false,
     };
     let lead = LeadView {
         id: 1,

@@ -207,7 +207,7 @@ pub struct RestartConfig {
 /// `[sending]`: what holds for all sending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SendingConfig {
-    /// The kill switch: false stops all sending.
+    /// False if sending is switched off: then no answer is sent.
     pub enabled: bool,
     /// How long a draft that a person approved can be taken back, at most 10 minutes. It is sent
     /// after that.

@@ -56,6 +56,11 @@ impl GateDecision {
             Self::Skip => "skip",
         }
     }
+
+    /// True if `stored` is a decision by which a draft is sent without a person.
+    pub fn lets_go(stored: Option<&str>) -> bool {
+        [Self::SendNow, Self::SendLater].iter().any(|it| Some(it.as_str()) == stored)
+    }
 }
 
 /// What an evaluator says about a draft.
@@ -72,7 +77,7 @@ pub struct Opinion<'a> {
 /// Whether and through what a draft could be sent at all. Each is a fact of the client or the lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendingFacts {
-    /// False if the kill switch is off.
+    /// False if sending is switched off (`sending.enabled`).
     pub is_enabled: bool,
     /// True if the channel has settings for sending.
     pub has_settings: bool,
@@ -111,6 +116,9 @@ pub struct GateCase<'a> {
     /// True if the message says no more than that something was read
     /// ([`is_acknowledgement`](super::acknowledgement::is_acknowledgement)).
     pub is_acknowledgement: bool,
+    /// True if the answer would reach others than the writer of the message
+    /// ([`reaches_others`](super::sending::reaches_others)).
+    pub reaches_others: bool,
     /// What the evaluator says; `None` if it failed or took too long.
     pub opinion: Option<Opinion<'a>>,
     /// When it is sent if it passes.
@@ -262,6 +270,8 @@ fn blocked(case: &GateCase<'_>) -> Option<String> {
         "a machine wrote the message"
     } else if case.is_acknowledgement {
         "the message only acknowledges"
+    } else if case.reaches_others {
+        "the answer would reach others, too"
     } else {
         let confidence = case.tag_confidence?;
         let is_sure = confidence >= TAG_CONFIDENCE_MIN;

@@ -44,6 +44,7 @@ fn good() -> GateCase<'static> {
         opts_out: false,
         is_automated: false,
         is_acknowledgement: false,
+        reaches_others: false,
         opinion: Some(SURE),
         timing: timing(),
     }
@@ -164,6 +165,7 @@ fn hard_blocks_stop_whatever_the_evaluator_says() {
         (GateCase { tag: Sentiment::AutomatedReply, ..auto() }, "the message gets no answer"),
         (GateCase { is_automated: true, ..auto() }, "a machine wrote the message"),
         (GateCase { is_acknowledgement: true, ..auto() }, "the message only acknowledges"),
+        (GateCase { reaches_others: true, ..auto() }, "the answer would reach others, too"),
         (GateCase { opinion: None, ..auto() }, "the evaluator gave no answer"),
         (GateCase { tag_confidence: Some(0.49), ..auto() }, "the tag is a guess (0.49)"),
         (GateCase { tag_confidence: Some(f64::NAN), ..auto() }, "the tag is a guess (NaN)"),
@@ -230,12 +232,12 @@ fn any_case() -> impl Strategy<Value = GateCase<'static>> {
     let mode = prop_oneof![
         1 => Just(AutoReply::Off), 4 => Just(AutoReply::Gate), 4 => Just(AutoReply::Auto)
     ];
-    let facts = (rarely(), rarely(), rarely(), rarely());
+    let facts = (rarely(), rarely(), rarely(), rarely(), rarely());
     let tag = (0..Sentiment::ALL.len(), proptest::option::of(0.3..=1.0_f64));
     let time = (any::<i64>(), -600_000_000_i64..600_000, 0_u64..900, 0_u64..900);
     (mode, 0.0..=1.0_f64, sending, facts, tag, any_opinion(), time).prop_map(
         |(mode, threshold, sending, facts, (tag, tag_confidence), opinion, time)| {
-            let (is_empty, opts_out, is_automated, is_acknowledgement) = facts;
+            let (is_empty, opts_out, is_automated, is_acknowledgement, reaches_others) = facts;
             let (message_id, ago, least, more) = time;
             GateCase {
                 mode,
@@ -247,6 +249,7 @@ fn any_case() -> impl Strategy<Value = GateCase<'static>> {
                 opts_out,
                 is_automated,
                 is_acknowledgement,
+                reaches_others,
                 opinion,
                 timing: SendTiming {
                     message_id,
@@ -273,7 +276,7 @@ proptest! {
             } = case.sending;
             prop_assert!(is_enabled && has_settings && is_channel_automatic && has_handle);
             prop_assert!(barrier.is_none() && !is_snoozed && is_newest);
-            prop_assert!(!case.is_empty && !case.opts_out && !case.is_acknowledgement);
+            prop_assert!(!case.is_empty && !case.opts_out && !case.is_acknowledgement && !case.reaches_others);
             prop_assert!(!case.is_automated || case.tag == Sentiment::OutOfOffice);
             prop_assert!(case.tag != Sentiment::Blacklist && case.tag != Sentiment::AutomatedReply);
             prop_assert!(case.tag_confidence.is_none_or(|it| it >= 0.5));

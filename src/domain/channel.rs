@@ -106,6 +106,12 @@ impl ChannelDirectory {
         self.0.iter().any(|facts| facts.post_process.0 == kind)
     }
 
+    /// The kinds of identities by which the channel of that name knows a lead.
+    pub fn identities_on(&self, name: &str) -> impl Iterator<Item = IdentityKind> {
+        let own = self.0.iter().find(|facts| facts.name.0 == name).map(|facts| facts.identities);
+        IdentityKind::SHARED.into_iter().chain(own.unwrap_or_default().iter().copied())
+    }
+
     /// The identity kind that is stored as `name`; `None` if neither this daemon nor a channel of
     /// it has it.
     pub fn identity(&self, name: &str) -> Option<IdentityKind> {

@@ -44,6 +44,8 @@ pub struct InboundMessage {
     pub sent_at: Timestamp,
     /// True if all ids are known that an answer through the provider needs.
     pub can_be_answered: bool,
+    /// True if an answer would reach others than its writer, as in a group chat.
+    pub reaches_others: bool,
 }
 
 /// A lead, as a handler sees it.

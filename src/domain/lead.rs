@@ -177,6 +177,16 @@ pub struct Barriers {
 }
 
 impl Barriers {
+    /// What is in either.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            opted_out: self.opted_out || other.opted_out,
+            bounced: self.bounced || other.bounced,
+            sms_dnd: self.sms_dnd || other.sms_dnd,
+        }
+    }
+
     /// The reason word for what stops messages over `medium`; `None` if nothing does (docs/RULES.md
     /// DRAFTS).
     pub const fn on(self, medium: Medium) -> Option<&'static str> {
@@ -275,11 +285,7 @@ impl Standing {
     #[must_use]
     pub fn merged(self, other: Self, other_is_newer: bool) -> Self {
         let (earlier, later) = if other_is_newer { (self, other) } else { (other, self) };
-        let barriers = Barriers {
-            opted_out: self.barriers.opted_out || other.barriers.opted_out,
-            bounced: self.barriers.bounced || other.barriers.bounced,
-            sms_dnd: self.barriers.sms_dnd || other.barriers.sms_dnd,
-        };
+        let barriers = self.barriers.and(other.barriers);
         let spoken = match later.sentiment {
             Some(tag) => earlier.without_barriers().judged(tag),
             None => earlier.without_barriers(),

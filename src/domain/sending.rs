@@ -5,6 +5,7 @@
 //! own verdict nobody knows whether the provider has the answer, so any other end of the job makes
 //! its delivery `uncertain` (G5).
 
+use serde_json::Value;
 use std::time::Duration;
 
 /// How the call of a send ended. Only the handler that made the call may say so.
@@ -100,29 +101,48 @@ impl DeliveryStatus {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
+
+    /// The status that is stored as `text`. One that this version does not know is uncertain.
+    pub fn stored(text: &str) -> Self {
+        Self::parse(text).unwrap_or(Self::Uncertain)
+    }
 }
 
-/// What is known when a send is about to be marked, read under the lead's lock.
+/// What is known when it is decided whether an answer may be sent, read under the lead's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendCase {
-    /// False if the kill switch is off.
+    /// False if sending is switched off (`sending.enabled`).
     pub is_enabled: bool,
+    /// True if the client has settings for sending on the channel.
+    pub has_settings: bool,
     /// True if a person approved the draft; false if a rule did.
     pub is_by_person: bool,
     /// True if the client still lets drafts of this channel and campaign be sent by rule.
     pub is_automatic_allowed: bool,
+    /// How long until the client's hours are open; zero if they are, `None` if no hour is open for
+    /// too long. They count for what a rule sends.
+    pub opens_in: Option<Duration>,
     /// True if the draft is approved and waits to be sent.
     pub is_approved: bool,
     /// The delivery of the draft, if there is one.
     pub delivery: Option<DeliveryStatus>,
-    /// True if the message that the draft answers is the newest inbound one of its lead.
+    /// True if the message that the draft answers is the newest inbound one of its lead, by the
+    /// provider's clock.
     pub is_newest: bool,
+    /// True if an inbound message of the lead was stored after it, whatever its time.
+    pub has_later: bool,
     /// True if somebody has written to the lead after that message.
     pub is_answered: bool,
     /// True if the message was deleted at its provider.
     pub is_deleted: bool,
+    /// True if the text of the message was changed after the draft was made.
+    pub is_edited: bool,
+    /// True if the message has a tag that gets a draft.
+    pub has_answerable_tag: bool,
     /// True if all ids are known that an answer needs.
     pub has_handle: bool,
+    /// True if the answer would reach others than the writer of the message ([`reaches_others`]).
+    pub reaches_others: bool,
     /// What keeps messages from the lead on the channel.
     pub barrier: Option<&'static str>,
     /// True while the lead is snoozed.
@@ -150,12 +170,36 @@ pub enum MaySend {
 /// Who has decided on a draft that a rule approved: `decided_by` as stored.
 pub const BY_RULE: &str = "automatic_reply";
 
-/// How long a send waits while the kill switch is off, until it is judged again.
+/// How long a send waits while sending is switched off, until it is judged again.
 pub const SWITCHED_OFF_PAUSE: Duration = Duration::from_secs(30);
+/// How long a send waits while its client has no settings for sending, until it is judged again.
+pub const NO_SETTINGS_PAUSE: Duration = Duration::from_secs(60);
 /// How long a send by rule waits while its lead is snoozed, until it is judged again.
 pub const SNOOZED_PAUSE: Duration = Duration::from_secs(3_600);
 
 impl SendCase {
+    /// A draft that a person approved, and nothing keeps it from being sent now.
+    pub const BY_PERSON: Self = Self {
+        is_enabled: true,
+        has_settings: true,
+        is_by_person: true,
+        is_automatic_allowed: true,
+        opens_in: Some(Duration::ZERO),
+        is_approved: true,
+        delivery: None,
+        is_newest: true,
+        has_later: false,
+        is_answered: false,
+        is_deleted: false,
+        is_edited: false,
+        has_answerable_tag: true,
+        has_handle: true,
+        reaches_others: false,
+        barrier: None,
+        is_snoozed: false,
+        account_pause: Duration::ZERO,
+    };
+
     /// Whether the answer may be sent now. What is decided here is decided last: it is read under
     /// the lead's lock, in the transaction that marks the send.
     pub const fn may_send(&self) -> MaySend {
@@ -179,31 +223,62 @@ impl SendCase {
             return never("newer_message", Some("superseded"));
         }
         if self.is_deleted {
-            return never("message_deleted", Some("rejected"));
+            return never("message_deleted", Some("superseded"));
+        }
+        if self.is_edited {
+            return never("message_edited", Some("superseded"));
         }
         if !self.has_handle {
             return never("no_reply_handle", Some("rejected"));
         }
         if !self.is_by_person {
-            if !self.is_automatic_allowed {
-                return never("automatic_reply_off", Some("pending"));
+            if !self.has_answerable_tag {
+                return never("tag_changed", Some("rejected"));
             }
             if self.is_answered {
                 return never("answered_by_a_person", Some("superseded"));
+            }
+            if !self.is_automatic_allowed {
+                return never("automatic_reply_off", Some("pending"));
+            }
+            if self.reaches_others {
+                return never("reaches_others", Some("pending"));
+            }
+            // By its provider's clock it is not newer. Whether it asks for another answer, only a
+            // person can say.
+            if self.has_later {
+                return never("newer_message", Some("pending"));
+            }
+            if self.opens_in.is_none() {
+                return never("no_open_hour", Some("pending"));
             }
         }
         // 3. Not now.
         if !self.is_enabled {
             return MaySend::Later(SWITCHED_OFF_PAUSE);
         }
+        if !self.has_settings {
+            return MaySend::Later(NO_SETTINGS_PAUSE);
+        }
         if !self.is_by_person && self.is_snoozed {
             return MaySend::Later(SNOOZED_PAUSE);
+        }
+        match self.opens_in {
+            Some(pause) if !self.is_by_person && !pause.is_zero() => return MaySend::Later(pause),
+            Some(_) | None => {}
         }
         if !self.account_pause.is_zero() {
             return MaySend::Later(self.account_pause);
         }
         MaySend::Yes
     }
+}
+
+/// True if an answer with these ids of a message, as JSON, reaches others than its writer: the
+/// message is of a group chat. A person decides about such an answer.
+pub fn reaches_others(reply_handle: Option<&str>) -> bool {
+    let handle = reply_handle.and_then(|it| serde_json::from_str::<Value>(it).ok());
+    handle.is_some_and(|handle| handle.get("is_group") == Some(&Value::Bool(true)))
 }
 
 /// The longest id of a provider that is stored, in bytes.
@@ -221,20 +296,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const GOOD: SendCase = SendCase {
-        is_enabled: true,
-        is_by_person: false,
-        is_automatic_allowed: true,
-        is_approved: true,
-        delivery: None,
-        is_newest: true,
-        is_answered: false,
-        is_deleted: false,
-        has_handle: true,
-        barrier: None,
-        is_snoozed: false,
-        account_pause: Duration::ZERO,
-    };
+    const GOOD: SendCase = SendCase { is_by_person: false, ..SendCase::BY_PERSON };
 
     #[test]
     fn each_fact_alone_stops_or_delays_a_send() {
@@ -255,7 +317,15 @@ mod tests {
             (SendCase { is_approved: false, ..GOOD }, never("not_approved", None)),
             (SendCase { barrier: Some("opted_out"), ..GOOD }, never("opted_out", Some("rejected"))),
             (SendCase { is_newest: false, ..GOOD }, never("newer_message", Some("superseded"))),
-            (SendCase { is_deleted: true, ..GOOD }, never("message_deleted", Some("rejected"))),
+            (SendCase { is_deleted: true, ..GOOD }, never("message_deleted", Some("superseded"))),
+            (SendCase { is_edited: true, ..GOOD }, never("message_edited", Some("superseded"))),
+            (
+                SendCase { has_answerable_tag: false, ..GOOD },
+                never("tag_changed", Some("rejected")),
+            ),
+            (SendCase { reaches_others: true, ..GOOD }, never("reaches_others", Some("pending"))),
+            (SendCase { has_later: true, ..GOOD }, never("newer_message", Some("pending"))),
+            (SendCase { opens_in: None, ..GOOD }, never("no_open_hour", Some("pending"))),
             (SendCase { has_handle: false, ..GOOD }, never("no_reply_handle", Some("rejected"))),
             (
                 SendCase { is_automatic_allowed: false, ..GOOD },
@@ -266,7 +336,9 @@ mod tests {
                 never("answered_by_a_person", Some("superseded")),
             ),
             (SendCase { is_enabled: false, ..GOOD }, MaySend::Later(SWITCHED_OFF_PAUSE)),
+            (SendCase { has_settings: false, ..GOOD }, MaySend::Later(NO_SETTINGS_PAUSE)),
             (SendCase { is_snoozed: true, ..GOOD }, MaySend::Later(SNOOZED_PAUSE)),
+            (SendCase { opens_in: Some(pause), ..GOOD }, MaySend::Later(pause)),
             (SendCase { account_pause: pause, ..GOOD }, MaySend::Later(pause)),
         ] {
             assert_eq!(case.may_send(), expected, "{case:?}");
@@ -275,16 +347,35 @@ mod tests {
 
     #[test]
     fn what_a_person_approved_needs_no_rule_but_keeps_to_barriers() {
-        let by_person = SendCase { is_by_person: true, ..GOOD };
+        let by_person = SendCase::BY_PERSON;
         for case in [
+            by_person,
+            SendCase { has_answerable_tag: false, ..by_person },
+            SendCase { has_later: true, ..by_person },
+            SendCase { reaches_others: true, ..by_person },
+            SendCase { opens_in: None, ..by_person },
+            SendCase { opens_in: Some(Duration::from_secs(9)), ..by_person },
             SendCase { is_automatic_allowed: false, ..by_person },
             SendCase { is_answered: true, ..by_person },
             SendCase { is_snoozed: true, ..by_person },
         ] {
             assert_eq!(case.may_send(), MaySend::Yes, "{case:?}");
         }
-        let barred = SendCase { barrier: Some("opted_out"), ..by_person };
-        assert!(matches!(barred.may_send(), MaySend::Never { .. }));
+        for case in [
+            SendCase { barrier: Some("opted_out"), ..by_person },
+            SendCase { is_deleted: true, ..by_person },
+            SendCase { is_edited: true, ..by_person },
+        ] {
+            assert!(matches!(case.may_send(), MaySend::Never { .. }), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn the_handle_of_a_group_says_so() {
+        assert!(reaches_others(Some(r#"{"chat_id": "c", "is_group": true}"#)));
+        for handle in [None, Some("no JSON"), Some("{}"), Some(r#"{"is_group": false}"#)] {
+            assert!(!reaches_others(handle), "{handle:?}");
+        }
     }
 
     proptest! {

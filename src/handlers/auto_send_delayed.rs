@@ -4,7 +4,10 @@
 //! The job decides nothing about the text: the gate did. It approves the draft and enqueues the
 //! job that sends it, which judges everything once more under the lead's lock.
 
-use super::{Deps, JobHandler};
+use super::{
+    Deps, JobHandler,
+    send_rules::{has_settings, opens_in},
+};
 use crate::{
     config::Client,
     domain::{
@@ -12,12 +15,11 @@ use crate::{
         backoff::AWAY_PAUSE,
         job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
         outcome::Subject,
-        schedule::{SEARCHED_DAYS, zone_of},
+        schedule::SEARCHED_DAYS,
         sending::{MaySend, SendCase},
     },
     store::DraftToSend,
 };
-use jiff::tz::TimeZone;
 use std::time::Duration;
 
 /// Approves drafts that a rule sends.
@@ -80,41 +82,43 @@ enum DelayedSend {
 fn judged(draft: &DraftToSend, client: Option<&Client>, is_enabled: bool) -> DelayedSend {
     let context = &draft.context;
     let campaign = context.campaign.as_deref();
-    // 1. What is judged again when the send is marked, too.
+    // 1. What only a person decides.
+    if draft.is_pending && !draft.has_passed_gate {
+        return DelayedSend::Never("the gate did not judge its text");
+    }
+    if draft.was_taken_back {
+        return DelayedSend::Never("it was approved before, and taken back");
+    }
+    // 2. What is judged again when the send is marked, too.
     let case = SendCase {
         is_enabled,
+        has_settings: has_settings(client, &draft.channel),
         is_by_person: false,
         is_automatic_allowed: client
             .is_some_and(|client| client.sends_by_rule(&draft.channel, campaign)),
+        opens_in: opens_in(client, context.lead_zone.as_deref(), context.now),
         is_approved: draft.is_pending || draft.is_approved_by_rule,
         delivery: None,
         is_newest: draft.is_newest,
+        has_later: draft.has_later,
         is_answered: draft.is_answered,
         is_deleted: draft.is_deleted,
+        is_edited: draft.is_edited,
+        has_answerable_tag: draft.has_answerable_tag,
         has_handle: draft.has_handle,
+        reaches_others: draft.reaches_others,
         barrier: draft.barrier,
         is_snoozed: context.is_snoozed(),
         account_pause: Duration::ZERO,
     };
     match case.may_send() {
-        MaySend::Yes => {}
-        MaySend::Later(pause) => return DelayedSend::Wait(pause),
-        MaySend::Never { reason, .. } => {
-            let is_decided = reason == "not_approved";
-            return DelayedSend::Never(if is_decided { "it was decided already" } else { reason });
+        MaySend::Yes => DelayedSend::Approve,
+        MaySend::Later(pause) => DelayedSend::Wait(pause),
+        MaySend::Never { reason: "not_approved", .. } => {
+            DelayedSend::Never("it was decided already")
         }
-    }
-    // 2. The hours, which count only here: what is approved goes out.
-    let Some(hours) = client.and_then(Client::sending_hours) else { return DelayedSend::Approve };
-    let zone = client.map_or(TimeZone::UTC, |client| client.timezone.clone());
-    let zone = zone_of(context.lead_zone.as_deref(), &zone);
-    match hours.next_open(context.now, &zone) {
-        Some(open) if open <= context.now => DelayedSend::Approve,
-        Some(open) => {
-            let millis = u64::try_from(open.millis_since(context.now)).unwrap_or_default();
-            DelayedSend::Wait(Duration::from_millis(millis))
-        }
-        None => DelayedSend::Never(NO_HOUR),
+        MaySend::Never { reason: "no_open_hour", .. } => DelayedSend::Never(NO_HOUR),
+        MaySend::Never { reason, .. } => DelayedSend::Never(reason),
     }
 }
 
@@ -147,11 +151,17 @@ mod tests {
         DraftToSend {
             is_pending: true,
             is_approved_by_rule: false,
+            has_passed_gate: true,
+            was_taken_back: false,
             channel: "sms".to_owned(),
             is_newest: true,
+            has_later: false,
             is_answered: false,
             is_deleted: false,
+            is_edited: false,
+            has_answerable_tag: true,
             has_handle: true,
+            reaches_others: false,
             barrier: None,
             context: SendingContext {
                 campaign: Some("c1".to_owned()),
@@ -170,10 +180,22 @@ mod tests {
     #[test]
     fn each_fact_alone_stops_or_delays_it() {
         type Change = fn(&mut DraftToSend);
-        let rows: [(Change, DelayedSend); 10] = [
+        let rows: [(Change, DelayedSend); 16] = [
             (|_| {}, DelayedSend::Approve),
             (|it| it.is_pending = false, DelayedSend::Never("it was decided already")),
             (|it| (it.is_pending, it.is_approved_by_rule) = (false, true), DelayedSend::Approve),
+            (
+                |it| it.has_passed_gate = false,
+                DelayedSend::Never("the gate did not judge its text"),
+            ),
+            (
+                |it| it.was_taken_back = true,
+                DelayedSend::Never("it was approved before, and taken back"),
+            ),
+            (|it| it.has_later = true, DelayedSend::Never("newer_message")),
+            (|it| it.reaches_others = true, DelayedSend::Never("reaches_others")),
+            (|it| it.is_edited = true, DelayedSend::Never("message_edited")),
+            (|it| it.has_answerable_tag = false, DelayedSend::Never("tag_changed")),
             (|it| it.is_newest = false, DelayedSend::Never("newer_message")),
             (|it| it.is_answered = true, DelayedSend::Never("answered_by_a_person")),
             (|it| it.is_deleted = true, DelayedSend::Never("message_deleted")),

@@ -4,15 +4,14 @@
 //! delivery. If this handler does not come to it, for whatever reason, the delivery is
 //! `uncertain`.
 
-use super::{Deps, JobHandler};
+use super::{Deps, JobHandler, send_rules::ConfigRules};
 use crate::{
     channels::sending::Letter,
-    config::Live,
     domain::{
         Job, JobKind, Outcome,
         backoff::AWAY_PAUSE,
         job::DELIVER_REPLY,
-        sending::{SWITCHED_OFF_PAUSE, SendEnd},
+        sending::{NO_SETTINGS_PAUSE, SWITCHED_OFF_PAUSE, SendEnd},
     },
     store::{MarkedSend, Marking, SendRules},
     wire::CallEnd,
@@ -40,10 +39,9 @@ impl DeliverReply {
             .and_then(|client| client.channel(&send.channel))
             .and_then(|channel| channel.send.as_ref());
         let channel = self.deps.channels.iter().find(|it| it.name().0 == send.channel);
+        // They were there when the send was marked.
         let (Some(settings), Some(channel)) = (settings, channel) else {
-            let key = format!("channels.{}.send", send.channel);
-            let why = format!("the client `{client_id}` has no settings for sending: set `{key}`");
-            return SendEnd::NotSent { why, account: None };
+            return SendEnd::NotCalled { after: NO_SETTINGS_PAUSE };
         };
         let Ok(reply_handle) = serde_json::from_str(&send.reply_handle) else {
             return SendEnd::Failed { why: "the ids of the message are not JSON".to_owned() };
@@ -105,7 +103,7 @@ impl JobHandler for DeliverReply {
             }
         };
         board.faults().point("send.marked");
-        // 2. The kill switch may have been pulled during the commit.
+        // 2. Sending may have been switched off during the commit.
         if !rules.is_enabled() {
             return Outcome::Send(SendEnd::NotCalled { after: SWITCHED_OFF_PAUSE });
         }
@@ -129,23 +127,5 @@ const fn word(end: &SendEnd) -> &'static str {
         SendEnd::NotCalled { .. } => "not_called",
         SendEnd::Failed { .. } => "failed",
         SendEnd::Unknown { .. } => "uncertain",
-    }
-}
-
-/// The rules of the configuration in force.
-struct ConfigRules {
-    config: Live,
-    client_id: String,
-}
-
-impl SendRules for ConfigRules {
-    fn is_enabled(&self) -> bool {
-        self.config.get().sending.enabled
-    }
-
-    fn is_automatic_allowed(&self, channel: &str, campaign: Option<&str>) -> bool {
-        let config = self.config.get();
-        let client = config.client(&self.client_id);
-        client.is_some_and(|client| client.sends_by_rule(channel, campaign))
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct NewDraft<'a> {
     pub(super) channel: ChannelName,
     /// The client.
     pub(super) client: &'a Client,
-    /// False if the kill switch is off.
+    /// False if sending is switched off (`sending.enabled`).
     pub(super) is_enabled: bool,
     /// The campaign, the zone and the snooze.
     pub(super) context: &'a SendingContext,
@@ -95,6 +95,7 @@ impl NewDraft<'_> {
             opts_out: false,
             is_automated: message.automated,
             is_acknowledgement: is_acknowledgement(new_text),
+            reaches_others: message.reaches_others,
             opinion: None,
             timing: SendTiming {
                 message_id: message.id,
@@ -253,6 +254,9 @@ mod tests {
         }
         let mut late = asked(one);
         late.lead.newest_inbound_id = Some(8);
+        let mut of_group = asked(one);
+        of_group.message.reaches_others = true;
+        assert_eq!(facts(&of_group, auto, safe(), none).gate.unwrap().decision, NeedsReview);
         let mut mute = asked(one);
         mute.message.can_be_answered = false;
         for it in [late, mute] {

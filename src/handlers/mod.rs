@@ -9,6 +9,7 @@ mod gate;
 pub mod lead_scoring;
 pub mod post_process;
 pub mod self_check;
+mod send_rules;
 
 use crate::{
     analyst::{Analyst, AnalystError, Analysts, Asker},

@@ -8,6 +8,7 @@ use crate::domain::{
     Conversation, Id, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp,
     conversation::{LINE_CHARS_MAX, Line, TRANSCRIPT_MAX},
     event::Direction,
+    sending::reaches_others,
 };
 use crate::store::engine::{
     Database, StoreError,
@@ -26,7 +27,7 @@ sql! {
     static READ_CONVERSATIONS =
         "select m.id, m.channel, m.direction, m.subject, m.body, case when m.has_new_text then 1 else 0 end as has_new_text, \
            case when m.automated then 1 else 0 end as automated, m.sentiment, @ms(m.sent_at) as sent_at, \
-           case when m.reply_handle is null then 0 else 1 end as can_be_answered, \
+           m.reply_handle, \
            l.id as lead_id, l.status as lead_status, l.sentiment as lead_sentiment, l.first_name, l.last_name, l.company_name, l.title, \
            case when l.opted_out_at is null then 0 else 1 end as opted_out, case when l.bounced_at is null then 0 else 1 end as bounced, \
            case when l.sms_dnd then 1 else 0 end as sms_dnd, l.newest_inbound_id \
@@ -216,6 +217,7 @@ fn direction(text: &str) -> Direction {
 
 fn message(row: &QueryResult) -> Result<InboundMessage, StoreError> {
     let sentiment: Option<String> = row.try_get("", "sentiment")?;
+    let reply_handle: Option<String> = row.try_get("", "reply_handle")?;
     Ok(InboundMessage {
         id: row.try_get("", "id")?,
         channel: row.try_get("", "channel")?,
@@ -226,7 +228,8 @@ fn message(row: &QueryResult) -> Result<InboundMessage, StoreError> {
         automated: flag(row, "automated")?,
         sentiment: sentiment.and_then(|word| Sentiment::parse(&word)),
         sent_at: Timestamp::from_millis(row.try_get("", "sent_at")?),
-        can_be_answered: flag(row, "can_be_answered")?,
+        can_be_answered: reply_handle.is_some(),
+        reaches_others: reaches_others(reply_handle.as_deref()),
     })
 }
 

@@ -6,20 +6,21 @@
 //! other handlers only read.
 
 use crate::domain::{
-    Id, Job, Timestamp,
+    Id, Job, Sentiment, Timestamp,
     event::Address,
-    sending::{BY_RULE, DeliveryStatus, MaySend, SendCase},
+    lead::Barriers,
+    sending::{BY_RULE, DeliveryStatus, MaySend, SendCase, reaches_others},
     text,
 };
 use crate::store::{
     engine::{
         Database, StoreError,
-        ids::wall_clock,
         sql::sql,
         tx::{Finished, Tx, flag, group},
     },
     tables::{
         heads::{Head, LOCK_HEADS},
+        identities::barriers_of_others,
         leads::{Followed, Lead, Leads},
     },
 };
@@ -28,11 +29,14 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 sql! {
     /// A draft with the message that it answers, its delivery and its account. Its lead is locked.
-    /// By primary keys and `deliveries_of_draft`.
+    /// By primary keys, `deliveries_of_draft` and `messages_of_lead`.
     static READ_SEND =
         "select d.status, d.decided_by, d.channel, d.subject, d.body, m.id as message_id, m.reply_handle, m.sender, \
            substr(m.body, 1, 20000) as answered, \
-           case when m.deleted_at is null then 0 else 1 end as is_deleted, @ms(m.sent_at) as sent_at, c.provider_id as campaign, \
+           case when m.deleted_at is null then 0 else 1 end as is_deleted, @ms(m.sent_at) as sent_at, \
+           @ms(m.created_at) as stored_at, @ms(m.edited_at) as edited_at, m.sentiment, @ms(d.created_at) as drafted_at, \
+           case when exists (select 1 from messages n where n.lead_id = d.lead_id and n.id > d.message_id and n.direction = 'inbound') \
+             then 1 else 0 end as has_later, @ms(@now) as now, c.provider_id as campaign, \
            x.id as delivery_id, x.status as delivery_status, x.marked_run, x.job_id, \
            @ms(a.paused_until) - @ms(@now) as pause_ms \
          from drafts d join messages m on m.id = d.message_id left join campaigns c on c.id = m.campaign_id \
@@ -53,18 +57,25 @@ sql! {
         "update drafts set status = $2, decided_by = case when $2 = 'pending' then null else coalesce($3, decided_by) end, \
            decided_at = case when $2 = 'pending' then null else decided_at end, blocked_by = null where id = $1";
 
-    /// Ends a delivery that waited for its retry and is not sent any more. Its lead is locked. By
-    /// `deliveries_of_draft`.
+    /// Ends a delivery that waited for its retry, or that the run `$4` of the job `$3` has marked
+    /// and not called, and is not sent any more. What another run has marked may be on the wire, so
+    /// nobody knows. Its lead is locked. By `deliveries_of_draft`.
     static END_UNSENT =
-        "update deliveries set status = 'failed', error = $2, settled_at = @now where draft_id = $1 and status = 'sending'";
+        "update deliveries set status = case when marked_run is null or (job_id = $3 and marked_run = $4) then 'failed' else 'uncertain' end, \
+           error = $2, settled_at = @now where draft_id = $1 and status = 'sending'";
 }
 
 /// What the configuration says of a send, asked in the transaction that marks it.
 pub trait SendRules: Send + Sync + 'static {
-    /// False if the kill switch is off.
+    /// False if sending is switched off (`sending.enabled`).
     fn is_enabled(&self) -> bool;
+    /// True if the client has settings for sending on the channel.
+    fn has_settings(&self, channel: &str) -> bool;
     /// True if drafts of this channel and campaign may be sent by rule now.
     fn is_automatic_allowed(&self, channel: &str, campaign: Option<&str>) -> bool;
+    /// How long after `now` the hours are open in which a rule sends to a lead of this time zone;
+    /// zero if they are, `None` if no hour is open for too long.
+    fn opens_in(&self, lead_zone: Option<&str>, now: Timestamp) -> Option<Duration>;
 }
 
 /// The sender's handle.
@@ -168,10 +179,14 @@ async fn mark(
     };
     // 2. Judge it.
     let found = FoundSend::from_row(row)?;
-    match found.case(db, lead, rules, run).may_send() {
+    let address = found.from.address.as_deref();
+    let person = (lead.client_id.as_str(), lead.id);
+    let others = barriers_of_others(db.channels(), &tx, person, &found.channel, address).await?;
+    match found.case(db, lead, others, rules, run).may_send() {
         MaySend::Later(after) => Ok(tx.roll_back(Marking::Later(after))),
         MaySend::Never { reason, draft } => {
-            tx.run(&END_UNSENT, [run.draft_id.into(), reason.into()]).await?;
+            let values = [run.draft_id.into(), reason.into(), run.job_id.into(), run.run.into()];
+            tx.run(&END_UNSENT, values).await?;
             if let Some(status) = draft {
                 let by = Some(reason);
                 tx.run(&SET_DRAFT_STATUS, [run.draft_id.into(), status.into(), by.into()]).await?;
@@ -233,7 +248,14 @@ struct FoundSend {
     from: Address,
     answered: String,
     is_deleted: bool,
-    sent_at: Timestamp,
+    /// True if its text was changed after the draft was made.
+    is_edited: bool,
+    has_answerable_tag: bool,
+    /// True if an inbound message of the lead was stored after it.
+    has_later: bool,
+    /// What is later answers it: when it was sent, but not later than it was stored.
+    answered_from: Timestamp,
+    now: Timestamp,
     campaign: Option<String>,
     delivery_id: Option<Id>,
     delivery: Option<DeliveryStatus>,
@@ -245,7 +267,11 @@ struct FoundSend {
 impl FoundSend {
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let delivery: Option<String> = row.try_get("", "delivery_status")?;
-        let unknown = DeliveryStatus::Uncertain;
+        let tag: Option<String> = row.try_get("", "sentiment")?;
+        let edited_at: Option<i64> = row.try_get("", "edited_at")?;
+        let drafted_at: i64 = row.try_get("", "drafted_at")?;
+        let (sent_at, stored_at): (i64, i64) =
+            (row.try_get("", "sent_at")?, row.try_get("", "stored_at")?);
         let sender: Option<String> = row.try_get("", "sender")?;
         let pause_ms: Option<i64> = row.try_get("", "pause_ms")?;
         let pause_ms = u64::try_from(pause_ms.unwrap_or_default()).unwrap_or_default();
@@ -260,10 +286,15 @@ impl FoundSend {
             from: sender.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
             answered: row.try_get("", "answered")?,
             is_deleted: flag(row, "is_deleted")?,
-            sent_at: Timestamp::from_millis(row.try_get("", "sent_at")?),
+            is_edited: edited_at.is_some_and(|at| at > drafted_at),
+            has_answerable_tag: tag
+                .is_none_or(|it| Sentiment::parse(&it).is_some_and(Sentiment::gets_draft)),
+            has_later: flag(row, "has_later")?,
+            answered_from: Timestamp::from_millis(sent_at.min(stored_at)),
+            now: Timestamp::from_millis(row.try_get("", "now")?),
             campaign: row.try_get("", "campaign")?,
             delivery_id: row.try_get("", "delivery_id")?,
-            delivery: delivery.map(|word| DeliveryStatus::parse(&word).unwrap_or(unknown)),
+            delivery: delivery.as_deref().map(DeliveryStatus::stored),
             marked_run: row.try_get::<Option<i32>>("", "marked_run")?.map(i64::from),
             job_id: row.try_get("", "job_id")?,
             account_pause: Duration::from_millis(pause_ms),
@@ -276,7 +307,15 @@ impl FoundSend {
             && (self.job_id, self.marked_run) == (Some(run.job_id), Some(run.run))
     }
 
-    fn case(&self, db: &Database, lead: &Lead, rules: &dyn SendRules, run: RunOfJob) -> SendCase {
+    /// `others` are the barriers of other leads with the writer's address.
+    fn case(
+        &self,
+        db: &Database,
+        lead: &Lead,
+        others: Barriers,
+        rules: &dyn SendRules,
+        run: RunOfJob,
+    ) -> SendCase {
         let is_marked = self.delivery == Some(DeliveryStatus::Sending) && self.marked_run.is_some();
         // A mark of another run is settled before this run can be claimed. If there is one all the
         // same, nobody knows what became of its call.
@@ -285,19 +324,26 @@ impl FoundSend {
             false => self.delivery,
         };
         let medium = db.channels().medium_of(&self.channel);
+        let barriers = lead.standing.barriers.and(others);
         SendCase {
             is_enabled: rules.is_enabled(),
+            has_settings: rules.has_settings(&self.channel),
             is_by_person: self.decided_by.as_deref() != Some(BY_RULE),
             is_automatic_allowed: rules
                 .is_automatic_allowed(&self.channel, self.campaign.as_deref()),
+            opens_in: rules.opens_in(lead.profile.timezone.as_deref(), self.now),
             is_approved: self.status == "approved" || self.is_marked_by(run),
             delivery,
-            is_newest: lead.newest_inbound.map(|(_, id)| id) == Some(self.message_id),
-            is_answered: lead.last_outbound_at.is_some_and(|at| at > self.sent_at),
+            is_newest: lead.is_newest(self.message_id),
+            has_later: self.has_later,
+            is_answered: lead.last_outbound_at.is_some_and(|at| at > self.answered_from),
             is_deleted: self.is_deleted,
+            is_edited: self.is_edited,
+            has_answerable_tag: self.has_answerable_tag,
             has_handle: self.reply_handle.is_some(),
-            barrier: medium.and_then(|medium| lead.standing.barriers.on(medium)),
-            is_snoozed: lead.snoozed_until.is_some_and(|until| until > wall_clock()),
+            reaches_others: reaches_others(self.reply_handle.as_deref()),
+            barrier: medium.and_then(|medium| barriers.on(medium)),
+            is_snoozed: lead.snoozed_until.is_some_and(|until| until > self.now),
             account_pause: self.account_pause,
         }
     }

@@ -1,7 +1,13 @@
 //! What handlers read besides a conversation to decide about an automatic answer.
 
 use super::Reader;
-use crate::domain::{Id, Timestamp, lead::Barriers, sending::BY_RULE};
+use crate::domain::{
+    Id, Sentiment, Timestamp,
+    auto_send::GateDecision,
+    job::DELIVER_REPLY,
+    lead::Barriers,
+    sending::{BY_RULE, reaches_others},
+};
 use crate::store::engine::{
     Database, StoreError,
     sql::sql,
@@ -15,12 +21,18 @@ sql! {
         "select l.timezone, @ms(l.snoozed_until) as snoozed_until, c.provider_id as campaign, @ms(@now) as now \
          from messages m join leads l on l.id = m.lead_id left join campaigns c on c.id = m.campaign_id where m.id = $1";
 
-    /// A draft that a rule wants to send, with its message and its lead. By primary keys.
+    /// A draft that a rule wants to send, with its message, its lead and whether a job of the kind
+    /// `$2` was to send it. By primary keys, `messages_of_lead` and the unique key of jobs.
     static READ_DRAFT_TO_SEND =
-        "select d.status, d.decided_by, d.channel, d.message_id, l.timezone, @ms(l.snoozed_until) as snoozed_until, \
+        "select d.status, d.decided_by, d.gate_decision, d.channel, d.message_id, l.timezone, @ms(l.snoozed_until) as snoozed_until, \
            c.provider_id as campaign, @ms(@now) as now, l.newest_inbound_id, @ms(l.last_outbound_at) as last_outbound_at, \
-           @ms(m.sent_at) as sent_at, case when m.deleted_at is null then 0 else 1 end as is_deleted, \
-           case when m.reply_handle is null then 0 else 1 end as has_handle, \
+           @ms(m.sent_at) as sent_at, @ms(m.created_at) as stored_at, @ms(m.edited_at) as edited_at, m.sentiment, \
+           @ms(d.created_at) as drafted_at, \
+           case when exists (select 1 from messages n where n.lead_id = d.lead_id and n.id > d.message_id and n.direction = 'inbound') \
+             then 1 else 0 end as has_later, \
+           case when exists (select 1 from jobs j where j.subject_id = d.id and j.kind = $2) then 1 else 0 end as has_job, \
+           case when m.deleted_at is null then 0 else 1 end as is_deleted, \
+           m.reply_handle, \
            case when l.opted_out_at is null then 0 else 1 end as opted_out, case when l.bounced_at is null then 0 else 1 end as bounced, \
            case when l.sms_dnd then 1 else 0 end as sms_dnd \
          from drafts d join messages m on m.id = d.message_id join leads l on l.id = d.lead_id \
@@ -64,16 +76,30 @@ pub struct DraftToSend {
     pub is_pending: bool,
     /// True if a rule has approved it: an earlier run of the same job has.
     pub is_approved_by_rule: bool,
+    /// True if the gate lets its text go. It judged no text that came later.
+    pub has_passed_gate: bool,
+    /// True if it is pending and a job was to send it before: a person took that back, or a rule
+    /// did not hold any more.
+    pub was_taken_back: bool,
     /// Its channel, as stored.
     pub channel: String,
-    /// True if the message that it answers is the newest inbound one of its lead.
+    /// True if the message that it answers is the newest inbound one of its lead, by the
+    /// provider's clock.
     pub is_newest: bool,
+    /// True if an inbound message of the lead was stored after it, whatever its time.
+    pub has_later: bool,
     /// True if somebody has written to the lead after that message.
     pub is_answered: bool,
     /// True if that message was deleted at its provider.
     pub is_deleted: bool,
+    /// True if its text was changed after the draft was made.
+    pub is_edited: bool,
+    /// True if it has a tag that gets a draft.
+    pub has_answerable_tag: bool,
     /// True if all ids are known that an answer needs.
     pub has_handle: bool,
+    /// True if the answer would reach others than the writer of the message.
+    pub reaches_others: bool,
     /// What keeps messages from the lead on the channel.
     pub barrier: Option<&'static str>,
     /// The campaign, the zone and the snooze.
@@ -92,14 +118,29 @@ impl DraftToSend {
         let decided_by: Option<String> = row.try_get("", "decided_by")?;
         let newest_id: Option<Id> = row.try_get("", "newest_inbound_id")?;
         let last_outbound_at: Option<i64> = row.try_get("", "last_outbound_at")?;
+        // What is later answers it: when it was sent, but not later than it was stored.
         let sent_at: i64 = row.try_get("", "sent_at")?;
+        let answered_from = sent_at.min(row.try_get("", "stored_at")?);
+        let tag: Option<String> = row.try_get("", "sentiment")?;
+        let edited_at: Option<i64> = row.try_get("", "edited_at")?;
+        let drafted_at: i64 = row.try_get("", "drafted_at")?;
+        let gate: Option<String> = row.try_get("", "gate_decision")?;
+        let handle: Option<String> = row.try_get("", "reply_handle")?;
+        let is_pending = status == "pending";
         Ok(Self {
-            is_pending: status == "pending",
+            is_pending,
+            has_passed_gate: GateDecision::lets_go(gate.as_deref()),
+            was_taken_back: is_pending && flag(row, "has_job")?,
+            has_later: flag(row, "has_later")?,
+            is_edited: edited_at.is_some_and(|at| at > drafted_at),
+            has_answerable_tag: tag
+                .is_none_or(|it| Sentiment::parse(&it).is_some_and(Sentiment::gets_draft)),
             is_approved_by_rule: status == "approved" && decided_by.as_deref() == Some(BY_RULE),
             is_newest: newest_id == Some(row.try_get("", "message_id")?),
-            is_answered: last_outbound_at.is_some_and(|at| at > sent_at),
+            is_answered: last_outbound_at.is_some_and(|at| at > answered_from),
             is_deleted: flag(row, "is_deleted")?,
-            has_handle: flag(row, "has_handle")?,
+            has_handle: handle.is_some(),
+            reaches_others: reaches_others(handle.as_deref()),
             barrier: db.channels().medium_of(&channel).and_then(|medium| barriers.on(medium)),
             context: SendingContext::from_row(row)?,
             channel,
@@ -129,7 +170,8 @@ impl Reader {
     /// If the database is unreachable.
     pub async fn draft_to_send(&self, draft_id: Id) -> Result<Option<DraftToSend>, StoreError> {
         let row = move |db: Database| async move {
-            let rows = read(db.reader(), &READ_DRAFT_TO_SEND, [draft_id.into()]).await?;
+            let values = [draft_id.into(), DELIVER_REPLY.0.into()];
+            let rows = read(db.reader(), &READ_DRAFT_TO_SEND, values).await?;
             rows.first().map(|row| DraftToSend::from_row(&db, row)).transpose()
         };
         self.db.call(row).await

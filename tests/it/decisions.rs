@@ -18,7 +18,9 @@ use std::{
 };
 
 /// What is approved waits for minutes, so that no provider is called.
-const CONFIG: &str = "[sending]\nundo = \"10m\"\n";
+const CONFIG: &str = "[sending]\nundo = \"10m\"\n\
+    [[clients]]\nid = \"demo\"\n[clients.channels.sms]\nallow_unauthenticated = true\nsend = { api_key = \"k-1\" }\n\
+    [[clients]]\nid = \"mute\"\n[clients.channels.sms]\nallow_unauthenticated = true\n";
 const LONG: &str = "Yes, tomorrow at three suits me well.";
 
 async fn call(daemon: &Daemon, method: Method, path: &str, body: Option<Value>) -> Answer {
@@ -37,8 +39,12 @@ async fn post(daemon: &Daemon, path: &str, body: Option<Value>) -> Answer {
 /// Posts a message that asks for a call, and returns the ids of its lead, of itself and of its
 /// draft.
 async fn drafted(daemon: &Daemon, lead: u64) -> [String; 3] {
+    drafted_of(daemon, "demo", lead).await
+}
+
+async fn drafted_of(daemon: &Daemon, client: &str, lead: u64) -> [String; 3] {
     let told = sms(lead, "Could you call me tomorrow at 3?");
-    let posted = ask(daemon.webhook("sms", "demo").json(&told)).await;
+    let posted = ask(daemon.webhook("sms", client).json(&told)).await;
     let lead = posted.field("lead_id").to_owned();
     let path = format!("/drafts?lead={lead}");
     let draft = eventually(Duration::from_secs(60), async || {
@@ -104,7 +110,11 @@ on_both_daemons! {
         let edited = edit(json!({"body": LONG})).await;
         assert_eq!((edited.status, edited.field("body"), &edited.body["edited"]), (200, LONG, &true.into()), "{edited:?}");
 
-        // Whether it is sent.
+        // Whether it is sent. Nothing can be sent for a client without settings.
+        let [_, _, mute] = drafted_of(&daemon, "mute", 2).await;
+        let refused = post(&daemon, &format!("/drafts/{mute}/approve"), None).await;
+        refused.is_problem(409, "conflict");
+        assert!(refused.text.contains("`channels.sms.send`"), "{refused:?}");
         for action in ["approve", "undo", "reject", "regenerate"] {
             post(&daemon, &format!("/drafts/1/{action}"), None).await.is_problem(404, "not-found");
         }

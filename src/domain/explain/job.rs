@@ -26,7 +26,7 @@ pub enum JobReason {
     KindUnknown,
     /// No node that is up has its client in the configuration.
     ClientUnknown,
-    /// It is to send an answer, and the kill switch is off.
+    /// It is to send an answer, and sending is switched off.
     SwitchedOff,
     /// It is to send an answer, and the account at the provider is paused.
     AccountPaused,

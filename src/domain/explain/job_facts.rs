@@ -16,7 +16,7 @@ pub struct JobFacts {
     pub needs_no_client: bool,
     /// The key that caps its client, if one does by this node's configuration.
     pub cap_key: Option<ConfigKey>,
-    /// The key of the kill switch, while that is off.
+    /// The key that switches sending off, while it does.
     pub switched_off: Option<ConfigKey>,
     /// What is known of [`StoredJob::admitted`].
     pub admitted: Vec<JobFacts>,

@@ -41,7 +41,7 @@ pub enum LeadReason {
     WaitsForPerson,
     /// The draft is sent at a time that lies ahead, unless somebody objects.
     Scheduled,
-    /// The draft would be sent, and the kill switch is off.
+    /// The draft would be sent, and sending is switched off.
     SwitchedOff,
     /// The draft would be sent, and the account at the provider is paused.
     AccountPaused,

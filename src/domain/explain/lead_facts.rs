@@ -26,7 +26,7 @@ pub struct LeadFacts {
     /// The client's `auto_reply` with its key; `None` if the configuration does not have the
     /// client.
     pub auto_reply: Option<(&'static str, ConfigKey)>,
-    /// The key of the kill switch, while that is off.
+    /// The key that switches sending off, while it does.
     pub switched_off: Option<ConfigKey>,
     /// The inbound messages after the newest outbound one, oldest first.
     pub messages: Vec<MessageFacts>,

@@ -1,4 +1,4 @@
-//! Why an answer is not sent for a while: the kill switch, its account, or a snooze.
+//! Why an answer is not sent for a while: sending is switched off, its account, or a snooze.
 
 use super::{
     AccountPause, Explanation, JobReason,
@@ -40,7 +40,7 @@ pub(super) fn waiting(facts: &JobFacts) -> Option<Explanation> {
     Some(explanation.until(until))
 }
 
-/// The kill switch is off, as a part of a sentence.
+/// Sending is switched off, as a part of a sentence.
 pub(super) fn is_off(key: &ConfigKey) -> String {
     format!("sending is switched off: {} is false", key.spelled())
 }

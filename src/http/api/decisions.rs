@@ -15,7 +15,7 @@ use super::{
 use crate::{
     analyst::{Asker, DraftRequest},
     config::nearest,
-    domain::{Sentiment, job::DELIVER_REPLY},
+    domain::{Sentiment, job::DELIVER_REPLY, text::fingerprint},
     http::{
         admin::body_problem,
         operator::Operator,
@@ -60,6 +60,16 @@ pub(super) async fn approve(
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
     let config = state.config.get();
+    let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?.draft;
+    let channel = config.client(&draft.client_id).and_then(|client| client.channel(&draft.channel));
+    let is_open = draft.status == "pending" || draft.blocked_by.is_some();
+    if is_open && channel.is_none_or(|channel| channel.send.is_none()) {
+        let detail = format!(
+            "the client `{}` has no settings for sending: set `channels.{}.send`",
+            draft.client_id, draft.channel
+        );
+        return Err(Problem::conflict(detail));
+    }
     let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
     let decision = DraftDecision::Approve { undo: config.sending.undo, max_attempts };
     decided(&state, id, decision, "draft.approve", None, &request).await
@@ -196,6 +206,7 @@ async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Pro
     })?;
     Ok(Rewriting {
         was: (row.subject.clone(), row.body.clone()),
+        answers: fingerprint(&conversation.message.body),
         subject: text.subject,
         body: text.body,
         parts: text.parts,

@@ -76,7 +76,7 @@ fn auto_reply(config: &Config, client_id: &str) -> Option<(&'static str, ConfigK
     Some((word, key(config, format!("clients.{client_id}.auto_reply"))))
 }
 
-/// The key of the kill switch, while that is off.
+/// The key that switches sending off, while it does.
 fn switched_off(config: &Config) -> Option<ConfigKey> {
     (!config.sending.enabled).then(|| key(config, "sending.enabled".to_owned()))
 }

@@ -513,7 +513,7 @@ fn draft(row: &QueryResult) -> Result<ExplainedDraft, StoreError> {
     let delivery = match row.try_get::<Option<Id>>("", "delivery_id")? {
         Some(id) => {
             let status: String = row.try_get("", "delivery_status")?;
-            let status = DeliveryStatus::parse(&status).unwrap_or(DeliveryStatus::Uncertain);
+            let status = DeliveryStatus::stored(&status);
             Some(DeliveryFacts { id, status, error: row.try_get("", "delivery_error")? })
         }
         None => None,

@@ -3,8 +3,8 @@
 
 use super::{Settlement, Transition};
 use crate::domain::{
-    ChannelName, Effect, Id, Medium, OptOutSource, Sentiment, Timestamp, drafting::DraftCase,
-    outcome::GateVerdict, sending::BY_RULE, text, verdict,
+    ChannelName, Effect, Id, Medium, OptOutSource, Sentiment, Timestamp, auto_send::GateDecision,
+    drafting::DraftCase, job::DELIVER_REPLY, outcome::GateVerdict, sending::BY_RULE, text, verdict,
 };
 use crate::store::{
     engine::{
@@ -50,12 +50,17 @@ sql! {
            parts text, blocked_by text, tag text, from_template boolean, gate_decision text, gate_confidence double precision, \
            gate_threshold double precision, gate_reason text, send_at instant) g where true on conflict (message_id, channel) do nothing";
 
-    /// Approves drafts by a rule, unless something has ended them. Their leads are locked. By
-    /// primary key: with the status as a condition, the plan would read all pending drafts.
+    /// Drafts that a rule is to approve, and whether a job of the kind `$2` was to send them. Their
+    /// leads are locked. By primary key and the unique key of jobs: with the status as a condition,
+    /// the plan would read all pending drafts.
+    static READ_PROPOSED =
+        "select d.id, d.status, d.gate_decision, \
+           case when exists (select 1 from jobs j where j.subject_id = d.id and j.kind = $2) then 1 else 0 end as has_job \
+         from drafts d where d.id @ids($1)";
+
+    /// Approves drafts by a rule. Their leads are locked. By primary key.
     static APPROVE_DRAFTS =
-        "update drafts set status = case when status = 'pending' then 'approved' else status end, \
-           decided_at = case when status = 'pending' then @now else decided_at end, \
-           decided_by = case when status = 'pending' then $2 else decided_by end where id @ids($1)";
+        "update drafts set status = 'approved', decided_at = @now, decided_by = $2 where id @ids($1)";
 }
 
 /// Applies the effects and ends of jobs to messages, leads and drafts. The caller has locked the
@@ -119,10 +124,30 @@ pub(super) async fn apply_effects(
     if !drafts.is_empty() {
         tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
     }
+    approve(tx, &approved).await?;
+    leads.write(db, tx).await
+}
+
+/// Approves those of these drafts by a rule that are pending with the text that the gate judged. A
+/// draft has one job that sends it. If there was one before, the draft was taken back, and a person
+/// decides.
+async fn approve(tx: &Tx, proposed: &[Id]) -> Result<(), StoreError> {
+    let mut approved: Vec<Id> = Vec::new();
+    if proposed.is_empty() {
+        return Ok(());
+    }
+    for row in tx.all(&READ_PROPOSED, [group(proposed)?, DELIVER_REPLY.0.into()]).await? {
+        let status: String = row.try_get("", "status")?;
+        let gate: Option<String> = row.try_get("", "gate_decision")?;
+        let has_passed = GateDecision::lets_go(gate.as_deref());
+        if status == "pending" && has_passed && !flag(&row, "has_job")? {
+            approved.push(row.try_get("", "id")?);
+        }
+    }
     if !approved.is_empty() {
         tx.run(&APPROVE_DRAFTS, [group(&approved)?, BY_RULE.into()]).await?;
     }
-    leads.write(db, tx).await
+    Ok(())
 }
 
 /// The facts about a message on which effects depend.
@@ -253,8 +278,7 @@ fn apply<'a>(
     draft_id: Id,
     ended_drafts: &mut Vec<EndDrafts>,
 ) -> Result<Option<DraftRow<'a>>, StoreError> {
-    let newest_id = lead.newest_inbound.map(|(_, id)| id);
-    let is_newest = settlement.message_id.is_some() && newest_id == settlement.message_id;
+    let is_newest = settlement.message_id.is_some_and(|id| lead.is_newest(id));
     match effect {
         Effect::Judge(tag) => {
             if is_newest {

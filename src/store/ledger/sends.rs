@@ -94,7 +94,7 @@ impl Send {
         Ok(Self {
             id: row.try_get("", "id")?,
             job_id: row.try_get("", "job_id")?,
-            status: DeliveryStatus::parse(&status).unwrap_or(DeliveryStatus::Uncertain),
+            status: DeliveryStatus::stored(&status),
             marked_run: row.try_get::<Option<i32>>("", "marked_run")?.map(i64::from),
             message_id: row.try_get("", "message_id")?,
             client_id: row.try_get("", "client_id")?,

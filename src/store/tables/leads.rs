@@ -180,6 +180,11 @@ impl Lead {
         }
     }
 
+    /// True if its newest inbound message is this one, by the provider's clock.
+    pub(in crate::store) fn is_newest(&self, message_id: Id) -> bool {
+        self.newest_inbound.is_some_and(|(_, id)| id == message_id)
+    }
+
     /// True if an inbound message with this time and id would be its newest.
     pub(in crate::store) fn would_be_newest(&self, at: Timestamp, id: Id) -> bool {
         is_newer((at, id), self.newest_inbound)

@@ -21,6 +21,9 @@ const CONFIG: &str = "[supervisor]\ntick = \"200ms\"\n[pools.LEAD_SCORING_POST_P
 /// What is approved waits for minutes.
 const UNDO_CONFIG: &str = "[sending]\nundo = \"10m\"\n";
 
+/// Behind the last line of `CONFIG`: what is approved can be sent.
+const SEND: &str = "send = { api_key = \"k-1\" }\n";
+
 /// The only draft of a lead.
 async fn drafts_of(daemon: &Inside, lead: &str) -> String {
     let answer = daemon.api(&format!("/drafts?lead={lead}")).await;
@@ -126,7 +129,7 @@ on_both_daemons! {
     }
 
     async fn a_draft_is_explained_on_its_way_to_the_lead(place: Place) {
-        let config = format!("{UNDO_CONFIG}{CONFIG}");
+        let config = format!("{UNDO_CONFIG}{CONFIG}{SEND}");
         let daemon = Inside::start(&place, &config, registry::postroom()).await;
         daemon.may_leave(Leftover::Anything, "rows are changed by hand");
         let peek = Peek::open(&daemon.database_url).await;
@@ -194,7 +197,7 @@ on_both_daemons! {
     }
 
     async fn sending_that_is_switched_off_and_a_job_that_waits_for_it_are_told(place: Place) {
-        let config = format!("[sending]\nenabled = false\nundo = \"0s\"\n{CONFIG}");
+        let config = format!("[sending]\nenabled = false\nundo = \"0s\"\n{CONFIG}{SEND}");
         let daemon = Inside::start(&place, &config, registry::postroom()).await;
         daemon.may_leave(Leftover::Anything, "nothing is sent");
         let peek = Peek::open(&daemon.database_url).await;

@@ -102,6 +102,7 @@ fn conversation(body: &str) -> Conversation {
             sentiment: None,
             sent_at: Timestamp::from_millis(2_000),
             can_be_answered: true,
+            reaches_others: false,
         },
         lead: LeadView {
             id: 3,

@@ -6,12 +6,16 @@ use super::{
 };
 use crate::{
     on_both_databases,
-    support::fixture::{Fixture, job, sms},
+    support::{
+        fixture::{Fixture, job, sms},
+        leftovers::Leftover,
+    },
 };
 use postroom::{
     domain::{
-        Id, Sentiment,
+        Effect, Id, Sentiment,
         job::{AUTO_SEND_DELAYED, DELIVER_REPLY, NewJob},
+        outcome::Subject,
     },
     store::{
         Answer, AuditEntry, AuditFilter, DecisionError, DraftDecision, DraftView, Rewriting,
@@ -81,6 +85,7 @@ fn edit(subject: Option<&str>, body: Option<&str>) -> DraftDecision {
 fn rewrite(was: &str) -> DraftDecision {
     DraftDecision::Rewrite(Box::new(Rewriting {
         was: (None, was.to_owned()),
+        answers: 0,
         subject: None,
         body: "Something else".to_owned(),
         parts: vec!["Something else".to_owned()],
@@ -232,6 +237,7 @@ on_both_databases! {
             (lead("sms_dnd = (1 = 1)"), lead("sms_dnd = (1 = 0)"), "(do_not_disturb)"),
             (lead("newest_inbound_id = 5"), lead(&format!("newest_inbound_id = {message_id}")), "(newer_message)"),
             (message(&format!("deleted_at = {now}")), message("deleted_at = null"), "(message_deleted)"),
+            (message(&format!("edited_at = {}", instant(&db, 1_000))), message("edited_at = null"), "(message_edited)"),
             (message("reply_handle = null"), message("reply_handle = '{}'"), "(no_reply_handle)"),
         ] {
             db.execute(&set).await;
@@ -253,6 +259,104 @@ on_both_databases! {
         assert_eq!(audited(&db).await, pairs(&[]));
         db.execute("update drafts set status = 'pending'").await;
         assert_eq!(done(&db, approve(UNDO)).await, "approved");
+    }
+
+    /// A rule approves the text that the gate judged, once, whoever retries its job.
+    async fn a_rule_that_is_retried_approves_nothing_that_a_person_has_touched(db: Fixture) {
+        db.may_leave(Leftover::Anything, "jobs are deleted and reopened by hand");
+        let (lead_id, _) = drafted(&db).await;
+        let rule = rule_job(&db, lead_id).await;
+        let effects = || vec![
+            Effect::ApproveDraft { draft_id: DRAFT },
+            Effect::Enqueue { kind: DELIVER_REPLY, subject: Subject::Draft(DRAFT), delay: Duration::ZERO },
+        ];
+        let retried = async || {
+            db.store.desk().retry(rule).await.unwrap();
+            let claims = claim_of(&db.store, &[(AUTO_SEND_DELAYED, 1)]).await;
+            let done = settle(&db.store, &claims[0], Transition::Succeed(effects()));
+            assert_eq!(db.store.ledger().settle(Arc::new([done])).await.unwrap(), [true]);
+            db.execute(&format!("update job_attempts set outcome = 'cancelled' where job_id = {rule} and outcome = 'succeeded'")).await;
+        };
+        let read = async || db.store.reader().draft_to_send(DRAFT).await.unwrap().unwrap();
+        assert!(read().await.has_passed_gate && !read().await.was_taken_back);
+        // A person has approved it and taken that back.
+        done(&db, approve(UNDO)).await;
+        done(&db, DraftDecision::Undo).await;
+        assert!(read().await.was_taken_back);
+        retried().await;
+        assert_eq!(status(&db).await, "pending", "its job has ended, and does not come again by itself");
+        // A person has given it another text.
+        db.execute("delete from job_attempts where job_id in (select id from jobs where kind = 'DELIVER_REPLY')").await;
+        db.execute("delete from jobs where kind = 'DELIVER_REPLY'").await;
+        assert!(!read().await.was_taken_back);
+        done(&db, edit(None, Some("Another text"))).await;
+        assert!(!read().await.has_passed_gate);
+        retried().await;
+        assert_eq!(status(&db).await, "pending");
+        db.execute("delete from job_ready where kind = 'DELIVER_REPLY'").await;
+        db.execute("delete from jobs where kind = 'DELIVER_REPLY'").await;
+        // What the gate judged is approved.
+        db.execute("update drafts set gate_decision = 'send_now'").await;
+        retried().await;
+        assert_eq!(status(&db).await, "approved");
+    }
+
+    /// What came in between counts when an approval is taken back.
+    async fn an_approval_that_is_taken_back_ends_as_the_send_would(db: Fixture) {
+        let (lead_id, message_id) = drafted(&db).await;
+        let now = instant(&db, 0);
+        let lead = |change: &str| format!("update leads set {change} where id = {lead_id}");
+        let message = |change: &str| format!("update messages set {change} where id = {message_id}");
+        for (set, reset, expected) in [
+            (message(&format!("deleted_at = {now}")), message("deleted_at = null"), "superseded message_deleted"),
+            (message(&format!("edited_at = {}", instant(&db, 1_000))), message("edited_at = null"), "superseded message_edited"),
+            (lead(&format!("opted_out_at = {now}")), lead("opted_out_at = null"), "rejected opted_out"),
+            (lead("newest_inbound_id = 5"), lead(&format!("newest_inbound_id = {message_id}")), "superseded newer_message"),
+            (lead("snoozed_until = null"), lead("snoozed_until = null"), "pending "),
+        ] {
+            db.execute("update drafts set status = 'pending'").await;
+            done(&db, approve(UNDO)).await;
+            db.execute(&set).await;
+            done(&db, DraftDecision::Undo).await;
+            assert_eq!(db.texts("select status || ' ' || coalesce(decided_by, '') from drafts").await, [expected]);
+            db.execute(&reset).await;
+        }
+    }
+
+    /// Without the provider's ids a text may wait; all else that forbids an answer forbids a text.
+    async fn no_text_is_written_anew_for_what_gets_no_answer(db: Fixture) {
+        let (lead_id, message_id) = drafted(&db).await;
+        let now = instant(&db, 0);
+        let lead = |change: &str| format!("update leads set {change} where id = {lead_id}");
+        let message = |change: &str| format!("update messages set {change} where id = {message_id}");
+        db.execute(&message("reply_handle = null")).await;
+        for (set, reset, why) in [
+            (lead(&format!("opted_out_at = {now}")), lead("opted_out_at = null"), "(opted_out)"),
+            (lead("newest_inbound_id = 5"), lead(&format!("newest_inbound_id = {message_id}")), "(newer_message)"),
+            (message(&format!("deleted_at = {now}")), message("deleted_at = null"), "(message_deleted)"),
+            (message("sentiment = 'Not Interested'"), message("sentiment = 'Call Requested'"), "this tag gets no draft"),
+            (message("sentiment = 'Interested'"), message("sentiment = 'Call Requested'"), "while a new text was written"),
+            (message("sentiment = null"), message("sentiment = 'Call Requested'"), "has no tag"),
+            (message(&format!("edited_at = {now}")), message("edited_at = null"), "was edited while"),
+        ] {
+            db.execute(&set).await;
+            let told = refused(&db, rewrite("Hi there")).await;
+            assert!(told.contains(why), "{why}: {told}");
+            db.execute(&reset).await;
+        }
+        let draft = decide(&db, rewrite("Hi there")).await.unwrap().draft;
+        assert_eq!((draft.status.as_str(), draft.blocked_by.as_deref()), ("pending", Some("no_reply_handle")));
+    }
+
+    /// An address may belong to another lead than the one whose message it is.
+    async fn an_answer_to_an_address_that_opted_out_is_not_approved(db: Fixture) {
+        let (_, message_id) = drafted(&db).await;
+        db.store.inbox().put(Arc::new([sms("a", "+15550002", "k9", "stop")])).await.unwrap();
+        db.execute(&format!("update messages set sender = '{{\"address\":\"+15550002\",\"name\":null}}' where id = {message_id}")).await;
+        let opt_out = format!("update leads set opted_out_at = {} where newest_inbound_id <> {message_id}", instant(&db, 0));
+        db.execute(&opt_out).await;
+        assert!(refused(&db, approve(UNDO)).await.contains("(opted_out)"));
+        assert!(refused(&db, rewrite("Hi there")).await.contains("(opted_out)"));
     }
 
     /// R10: the lead writes while a person approves. Either order is right, and nothing between.

@@ -1,8 +1,9 @@
 //! G5: one draft is sent at most once. Marks, verdicts, and every other end of a job that sends.
 
 use super::{
-    inbox::{PHONE, draft, work_off},
+    inbox::{PHONE, at, draft, work_off},
     life::settle,
+    tools::instant,
 };
 use crate::{
     on_both_databases,
@@ -10,7 +11,7 @@ use crate::{
 };
 use postroom::{
     domain::{
-        Effect, Id, Sentiment, Signal,
+        Effect, Id, Sentiment, Signal, Timestamp,
         job::{DELIVER_REPLY, FailureReason, NewJob},
         sending::{AccountState, AccountTrouble, SendEnd},
     },
@@ -21,20 +22,35 @@ use std::{sync::Arc, time::Duration};
 /// Rules that a test sets.
 struct Rules {
     is_enabled: bool,
+    has_settings: bool,
     is_automatic_allowed: bool,
+    opens_in: Option<Duration>,
 }
+
+const OPEN: Rules = Rules {
+    is_enabled: true,
+    has_settings: true,
+    is_automatic_allowed: true,
+    opens_in: Some(Duration::ZERO),
+};
 
 impl SendRules for Rules {
     fn is_enabled(&self) -> bool {
         self.is_enabled
     }
+    fn has_settings(&self, _: &str) -> bool {
+        self.has_settings
+    }
     fn is_automatic_allowed(&self, _: &str, _: Option<&str>) -> bool {
         self.is_automatic_allowed
+    }
+    fn opens_in(&self, _: Option<&str>, _: Timestamp) -> Option<Duration> {
+        self.opens_in
     }
 }
 
 fn open() -> Arc<dyn SendRules> {
-    Arc::new(Rules { is_enabled: true, is_automatic_allowed: true })
+    Arc::new(OPEN)
 }
 
 /// An approved draft, whose job to send it is enqueued. Returns the draft.
@@ -64,6 +80,14 @@ async fn approved(db: &Fixture, key: &str) -> Id {
     draft
 }
 
+/// The same, approved by a rule.
+async fn by_rule(db: &Fixture, key: &str) -> Id {
+    let draft = approved(db, key).await;
+    db.execute(&format!("update drafts set decided_by = 'automatic_reply' where id = {draft}"))
+        .await;
+    draft
+}
+
 /// Claims the job that sends.
 async fn claim(store: &Store) -> Option<Claim> {
     let wants = vec![Want { kind: DELIVER_REPLY.0, floor: 0, slots: 1 }];
@@ -71,7 +95,11 @@ async fn claim(store: &Store) -> Option<Claim> {
 }
 
 async fn mark(store: &Store, claim: &Claim) -> Marking {
-    store.send_marker().mark(&claim.job, open()).await.unwrap()
+    mark_by(store, claim, OPEN).await
+}
+
+async fn mark_by(store: &Store, claim: &Claim, rules: Rules) -> Marking {
+    store.send_marker().mark(&claim.job, Arc::new(rules)).await.unwrap()
 }
 
 /// The id of the delivery of a marked send.
@@ -214,16 +242,17 @@ on_both_databases! {
     /// Everything is judged again in the transaction that marks: a draft that nobody wants any more
     /// is not sent.
     async fn r10_what_comes_between_the_approval_and_the_mark_stops_the_send(db: Fixture) {
-        let rows: [(&str, &str, &str); 4] = [
+        let rows: [(&str, &str, &str); 5] = [
             ("update leads set opted_out_at = last_inbound_at, opted_out_channel = 'sms', opted_out_reason = 'stop'", "opted_out", "rejected"),
             ("update drafts set status = 'superseded' where status = 'approved'", "not_approved", "superseded"),
-            ("update messages set deleted_at = sent_at", "message_deleted", "rejected"),
-            ("update messages set reply_handle = null", "no_reply_handle", "rejected"),
+            ("update messages set deleted_at = sent_at", "message_deleted", "superseded"),
+            ("update messages set deleted_at = null, edited_at = EDITED", "message_edited", "superseded"),
+            ("update messages set edited_at = null, reply_handle = null", "no_reply_handle", "rejected"),
         ];
         for (number, (change, reason, status)) in rows.into_iter().enumerate() {
             db.execute("update leads set opted_out_at = null, opted_out_reason = null").await;
             let draft = approved(&db, &format!("k{number}")).await;
-            db.execute(change).await;
+            db.execute(&change.replace("EDITED", &instant(&db, 1_000))).await;
             let job = claim(&db.store).await.unwrap();
             let Marking::Never(why) = mark(&db.store, &job).await else { panic!("row {number}") };
             assert_eq!(why, reason);
@@ -241,26 +270,124 @@ on_both_databases! {
         assert_eq!(db.texts("select status from drafts").await, ["superseded"]);
     }
 
-    async fn r9_an_answer_by_a_person_stops_what_a_rule_would_send(db: Fixture) {
-        let draft = approved(&db, "k1").await;
-        db.execute(&format!("update drafts set decided_by = 'automatic_reply' where id = {draft}")).await;
-        db.execute("update leads set last_outbound_at = last_inbound_at").await;
-        let later = if db.is_sqlite() { "last_inbound_at + 1000" } else { "last_inbound_at + interval '1 second'" };
-        db.execute(&format!("update leads set last_outbound_at = {later}")).await;
+    /// What stops a rule does not stop a person.
+    async fn r9_what_only_a_person_may_decide_stops_what_a_rule_would_send(db: Fixture) {
+        let rows: [(&str, &str, &str); 4] = [
+            ("update leads set last_outbound_at = LATER", "answered_by_a_person", "superseded answered_by_a_person"),
+            // The message says that it was sent tomorrow.
+            ("update messages set sent_at = TOMORROW", "answered_by_a_person", "superseded answered_by_a_person"),
+            ("update messages set sentiment = 'Not Interested'", "tag_changed", "rejected tag_changed"),
+            ("update messages set sentiment = 'Of Another Version'", "tag_changed", "rejected tag_changed"),
+        ];
+        for (number, (change, reason, expected)) in rows.into_iter().enumerate() {
+            db.execute("update leads set last_outbound_at = null").await;
+            let draft = by_rule(&db, &format!("k{number}")).await;
+            let (later, tomorrow) = (instant(&db, 60_000), instant(&db, 86_400_000));
+            if change.contains("TOMORROW") {
+                db.execute(&format!("update leads set last_outbound_at = {later}")).await;
+            }
+            db.execute(&change.replace("LATER", &later).replace("TOMORROW", &tomorrow)).await;
+            let job = claim(&db.store).await.unwrap();
+            let Marking::Never(why) = mark(&db.store, &job).await else { panic!("row {number}") };
+            assert_eq!(why, reason);
+            let state = format!("select status || ' ' || decided_by from drafts where id = {draft}");
+            assert_eq!(db.texts(&state).await, [expected]);
+            // A person has approved it.
+            db.execute(&format!("update drafts set status = 'approved', decided_by = 'dana' where id = {draft}")).await;
+            delivery(mark(&db.store, &job).await);
+            assert!(end(&db.store, &job, Transition::Succeed(Vec::new()), sent()).await);
+        }
+    }
+
+    /// A message that came later and is dated earlier has no answer of its own.
+    async fn r8_a_message_that_was_stored_later_stops_a_rule_whatever_its_time(db: Fixture) {
+        let draft = by_rule(&db, "k1").await;
         let job = claim(&db.store).await.unwrap();
-        assert!(matches!(mark(&db.store, &job).await, Marking::Never("answered_by_a_person")));
-        assert_eq!(db.texts("select status || ' ' || decided_by from drafts").await, ["superseded answered_by_a_person"]);
+        let earlier = postroom::store::wall_clock().plus_millis(-3_600_000);
+        let late = at(sms("a", PHONE, "k2", "no, do not call me"), earlier);
+        db.store.inbox().put(Arc::new([late])).await.unwrap();
+        assert!(matches!(mark(&db.store, &job).await, Marking::Never("newer_message")));
+        assert_eq!(db.texts("select status from drafts").await, ["pending"], "a person decides");
+        db.execute(&format!("update drafts set status = 'approved', decided_by = 'dana' where id = {draft}")).await;
+        delivery(mark(&db.store, &job).await);
+    }
+
+    async fn what_a_rule_sends_keeps_to_the_hours_also_after_a_wait(db: Fixture) {
+        let draft = by_rule(&db, "k1").await;
+        let job = claim(&db.store).await.unwrap();
+        let hour = Duration::from_secs(3_600);
+        let closed = || Rules { opens_in: Some(hour), ..OPEN };
+        let Marking::Later(after) = mark_by(&db.store, &job, closed()).await else { panic!() };
+        assert_eq!(after, hour);
+        let never = Rules { opens_in: None, ..OPEN };
+        assert!(matches!(mark_by(&db.store, &job, never).await, Marking::Never("no_open_hour")));
+        assert_eq!(db.texts("select status from drafts").await, ["pending"]);
+        // A person needs no hours.
+        db.execute(&format!("update drafts set status = 'approved', decided_by = 'dana' where id = {draft}")).await;
+        delivery(mark_by(&db.store, &job, closed()).await);
+    }
+
+    async fn without_settings_a_send_waits_unmarked(db: Fixture) {
+        approved(&db, "k1").await;
+        let job = claim(&db.store).await.unwrap();
+        let none = Rules { has_settings: false, ..OPEN };
+        assert!(matches!(mark_by(&db.store, &job, none).await, Marking::Later(_)));
+        assert_eq!(state(&db).await, ["", "approved", ""]);
+        delivery(mark(&db.store, &job).await);
+    }
+
+    /// P13: two ids of one provider are two leads, though one person writes as both.
+    async fn an_address_that_opted_out_as_another_lead_gets_no_answer(db: Fixture) {
+        const OTHER: &str = "+15550002";
+        for client in ["b", "a"] {
+            db.store.inbox().put(Arc::new([sms(client, OTHER, "k0", "stop")])).await.unwrap();
+            work_off(&db, Vec::new()).await;
+            let opt_out = "update leads set opted_out_at = last_inbound_at, opted_out_channel = 'sms', opted_out_reason = 'stop'";
+            db.execute(&format!("{opt_out} where id = (select lead_id from lead_identities where client_id = '{client}' and value = '{OTHER}')")).await;
+            let draft = approved(&db, &format!("of {client}")).await;
+            db.execute(&format!("update messages set sender = '{{\"address\":\"{OTHER}\",\"name\":null}}' where id = (select message_id from drafts where id = {draft})")).await;
+            let job = claim(&db.store).await.unwrap();
+            match (client, mark(&db.store, &job).await) {
+                // Another client's lead is another person's business.
+                ("b", Marking::Marked(_)) => assert!(end(&db.store, &job, Transition::Succeed(Vec::new()), sent()).await),
+                ("a", Marking::Never("opted_out")) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(db.number("select count(*) from drafts where status = 'rejected'").await, 1);
+    }
+
+    /// No other run has a mark once this one runs. If one has, nobody knows about its call.
+    async fn g05_a_mark_of_another_run_is_uncertain_and_an_own_one_is_not(db: Fixture) {
+        let opt_out = "update leads set opted_out_at = last_inbound_at, opted_out_channel = 'sms', opted_out_reason = 'stop'";
+        approved(&db, "k1").await;
+        let job = claim(&db.store).await.unwrap();
+        delivery(mark(&db.store, &job).await);
+        // The end of the commit was not known, so the same run asks once more.
+        db.execute(opt_out).await;
+        assert!(matches!(mark(&db.store, &job).await, Marking::Never("opted_out")));
+        assert_eq!(state(&db).await, ["failed", "rejected", ""]);
+        assert!(end(&db.store, &job, Transition::Cancel { reason: "opted_out".to_owned() }, None).await);
+        db.execute("update leads set opted_out_at = null, opted_out_reason = null").await;
+        db.execute("delete from deliveries").await;
+        approved(&db, "k2").await;
+        let job = claim(&db.store).await.unwrap();
+        delivery(mark(&db.store, &job).await);
+        db.execute("update deliveries set marked_run = 77").await;
+        db.execute(opt_out).await;
+        assert!(matches!(mark(&db.store, &job).await, Marking::Never("delivery_uncertain")));
+        assert_eq!(db.texts("select status from deliveries").await, ["uncertain"]);
+        assert!(end(&db.store, &job, Transition::Cancel { reason: "uncertain".to_owned() }, None).await);
+        assert_eq!(db.texts("select status from deliveries").await, ["uncertain"]);
     }
 
     async fn d22_the_kill_switch_and_the_mode_are_read_at_the_mark(db: Fixture) {
-        let draft = approved(&db, "k1").await;
-        db.execute(&format!("update drafts set decided_by = 'automatic_reply' where id = {draft}")).await;
+        by_rule(&db, "k1").await;
         let job = claim(&db.store).await.unwrap();
-        let off: Arc<dyn SendRules> = Arc::new(Rules { is_enabled: false, is_automatic_allowed: true });
-        let marker = db.store.send_marker();
-        assert!(matches!(marker.mark(&job.job, off).await.unwrap(), Marking::Later(_)));
-        let forbidden: Arc<dyn SendRules> = Arc::new(Rules { is_enabled: true, is_automatic_allowed: false });
-        assert!(matches!(marker.mark(&job.job, forbidden).await.unwrap(), Marking::Never("automatic_reply_off")));
+        let off = Rules { is_enabled: false, ..OPEN };
+        assert!(matches!(mark_by(&db.store, &job, off).await, Marking::Later(_)));
+        let forbidden = Rules { is_automatic_allowed: false, ..OPEN };
+        assert!(matches!(mark_by(&db.store, &job, forbidden).await, Marking::Never("automatic_reply_off")));
         assert_eq!(db.texts("select status from drafts").await, ["pending"], "a person may still send it");
         assert_eq!(db.number("select count(*) from deliveries").await, 0);
     }

@@ -1,6 +1,6 @@
 //! A person says what became of a send of which nobody knows the end.
 
-use super::{Decided, DecisionError, facts::lock};
+use super::{Decided, DecisionError, facts::read_locked};
 use crate::domain::{Id, Timestamp};
 use crate::store::{
     audit::{self, AuditEntry},
@@ -55,12 +55,9 @@ async fn resolve_in(
     entry: &AuditEntry,
     followed: &Followed,
 ) -> Result<Finished<Decided>, StoreError> {
-    // 1. Lock its lead, and read it again under the lock.
-    let Some(Resolved { lead_id, .. }) = read(&tx, id).await? else {
-        return Ok(tx.roll_back(Err(DecisionError::NotFound { what: "delivery", id })));
-    };
-    let mut leads = lock(&tx, lead_id, followed).await?;
-    let Some(delivery) = read(&tx, id).await? else {
+    // 1. Lock its lead, and read it under the lock.
+    let found = read_locked(&tx, followed, || read(&tx, id), |it| it.lead_id).await?;
+    let Some((delivery, mut leads)) = found else {
         return Ok(tx.roll_back(Err(DecisionError::NotFound { what: "delivery", id })));
     };
     let Resolved { lead_id, draft_id, created_at, .. } = delivery;

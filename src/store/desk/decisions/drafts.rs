@@ -2,9 +2,13 @@
 
 use super::{
     Decided, DecisionError, DraftDecision, Rewriting,
-    facts::{DraftFound, DraftJobs, lock, write_counts},
+    facts::{DraftFound, DraftJobs, read_locked, write_counts},
 };
-use crate::domain::{Id, Medium, draft_text, sending::DeliveryStatus, text::one_line};
+use crate::domain::{
+    Id, Medium, draft_text,
+    sending::{DeliveryStatus, MaySend, SendCase},
+    text::one_line,
+};
 use crate::store::{
     audit::{self, AuditEntry},
     desk::examples::{ExampleKind, LabelPut},
@@ -30,10 +34,10 @@ sql! {
            gate_decision = case when gate_decision is null then null else 'needs_review' end, \
            gate_reason = case when gate_decision is null then gate_reason else $5 end where id = $1";
 
-    /// Stores a text that was written anew: the draft is as if it had just been made. Its lead is
-    /// locked. By primary key.
+    /// Stores a text that was written anew: the draft is as if it had just been made, also for an
+    /// edit of its message. Its lead is locked. By primary key.
     static REWRITE_DRAFT =
-        "update drafts set subject = $2, body = $3, parts = $4, tag = $6, blocked_by = $7, status = 'pending', edited = false, \
+        "update drafts set subject = $2, body = $3, parts = $4, tag = $6, blocked_by = $7, status = 'pending', edited = false, created_at = @now, \
            from_template = false, send_at = null, decided_at = null, decided_by = null, note = null, \
            gate_decision = case when gate_decision is null then null else 'needs_review' end, gate_confidence = null, \
            gate_reason = case when gate_decision is null then gate_reason else $5 end where id = $1";
@@ -88,21 +92,19 @@ async fn decide_in(
     entry: &AuditEntry,
     followed: &Followed,
 ) -> Result<Finished<Decided>, StoreError> {
-    let missing = || Err(DecisionError::NotFound { what: "draft", id });
-    // 1. Lock its lead, and read it again under the lock.
-    let Some(before) = DraftFound::read(db, &tx, id).await? else {
-        return Ok(tx.roll_back(missing()));
-    };
-    let mut leads = lock(&tx, before.lead_id, followed).await?;
-    let Some(draft) = DraftFound::read(db, &tx, id).await? else {
-        return Ok(tx.roll_back(missing()));
+    // 1. Lock its lead, and read it under the lock.
+    let read = || DraftFound::read(db, &tx, id);
+    let Some((draft, mut leads)) = read_locked(&tx, followed, read, |it| it.lead_id).await? else {
+        return Ok(tx.roll_back(Err(DecisionError::NotFound { what: "draft", id })));
     };
     let Some(lead) = leads.get_mut(draft.lead_id) else {
         return Err(StoreError::Conflict("a draft moved to another lead".to_owned()));
     };
     // 2. Decide and write.
     let jobs = DraftJobs::read(&tx, id).await?;
-    let case = DraftDecided { db, tx: &tx, draft: &draft, lead, jobs: &jobs, by: &entry.actor };
+    let send = draft.case(lead, draft.barriers_of_others(db, &tx, lead).await?);
+    let (draft, jobs, by) = (&draft, &jobs, entry.actor.as_str());
+    let case = DraftDecided { db, tx: &tx, draft, lead, send, jobs, by };
     let done = match decision {
         DraftDecision::Edit { subject, body } => {
             case.edit(subject.as_deref(), body.as_deref()).await
@@ -148,6 +150,8 @@ struct DraftDecided<'a> {
     tx: &'a Tx,
     draft: &'a DraftFound,
     lead: &'a Lead,
+    /// The case of its send if the person approves it.
+    send: SendCase,
     jobs: &'a DraftJobs,
     /// The person.
     by: &'a str,
@@ -214,7 +218,7 @@ impl DraftDecided<'_> {
         undo: Duration,
         max_attempts: u32,
     ) -> Result<DecisionEnd, DecisionError> {
-        let Self { db, tx, draft, lead, jobs, by } = self;
+        let Self { db, tx, draft, jobs, by, .. } = self;
         // 1. Whether it may be sent. What failed is sent again.
         let is_again = draft.status == "approved" && !jobs.is_on_its_way();
         match draft.status.as_str() {
@@ -233,7 +237,7 @@ impl DraftDecided<'_> {
             Some(DeliveryStatus::Sending | DeliveryStatus::Failed) | None => {}
         }
         let medium = self.medium()?;
-        if let Some(why) = self.forbidden(lead) {
+        if let Some(why) = forbidden(self.send) {
             return Err(refused(&format!("the answer may not be sent: {why}")));
         }
         if let Some(why) = draft_text::flaw(&draft.body, medium) {
@@ -251,7 +255,7 @@ impl DraftDecided<'_> {
     }
 
     async fn undo(&self) -> Result<DecisionEnd, DecisionError> {
-        let Self { db, tx, draft, lead, jobs, .. } = self;
+        let Self { db, tx, draft, jobs, .. } = self;
         match draft.status.as_str() {
             "pending" => return Ok(DecisionEnd::AsItIs),
             "approved" => self.not_on_the_wire()?,
@@ -259,10 +263,11 @@ impl DraftDecided<'_> {
             _ => return self.not_in_state("an approved draft is taken back"),
         }
         // What came in between counts: another draft may wait for the newer message.
-        let (status, by) = match self.draft.barrier(lead) {
-            Some(barrier) => ("rejected", Some(barrier)),
-            None if !draft.is_newest(lead) => ("superseded", Some("newer_message")),
-            None => ("pending", None),
+        let (status, by) = match self.send.may_send() {
+            MaySend::Never { reason, draft: Some(status) } => (status, Some(reason)),
+            MaySend::Never { draft: None, .. } | MaySend::Later(_) | MaySend::Yes => {
+                ("pending", None)
+            }
         };
         let counts = self.stop(db, tx, jobs).await?;
         tx.run(&TAKE_BACK_DRAFT, [draft.id.into(), status.into(), by.into()]).await?;
@@ -302,9 +307,27 @@ impl DraftDecided<'_> {
         if draft.delivery == Some(DeliveryStatus::Uncertain) {
             return Err(refused("nobody knows whether it was sent: resolve its delivery first"));
         }
-        let is_forbidden = self.forbidden(lead).filter(|_| draft.has_handle);
-        if let Some(why) = is_forbidden {
+        if draft.edited_text.is_some_and(|now| now != rewriting.answers) {
+            return Err(refused("the message was edited while a new text was written"));
+        }
+        // The new text is later than an edit, and without the provider's ids it may wait.
+        let send = SendCase { is_edited: false, has_handle: true, ..self.send };
+        if let Some(why) = forbidden(send) {
             return Err(refused(&format!("the message is not answered: {why}")));
+        }
+        match draft.message_tag {
+            Some(tag) if tag.gets_draft() && tag == rewriting.tag => {}
+            Some(tag) if tag.gets_draft() => {
+                let tag = tag.as_str();
+                return Err(refused(&format!(
+                    "the message was tagged {tag} while a new text was written"
+                )));
+            }
+            Some(tag) => {
+                let tag = tag.as_str();
+                return Err(refused(&format!("the message is {tag}, and this tag gets no draft")));
+            }
+            None => return Err(refused("the message has no tag")),
         }
         // 2. Put it in its place.
         let counts = jobs.cancel(db, tx).await?;
@@ -363,25 +386,6 @@ impl DraftDecided<'_> {
             .ok_or_else(|| refused(&format!("this version has no channel `{channel}`")))
     }
 
-    /// Why its message is not answered, whatever a person wants.
-    fn forbidden(&self, lead: &Lead) -> Option<&'static str> {
-        let draft = self.draft;
-        match draft.barrier(lead) {
-            Some("opted_out") => Some("the lead opted out (opted_out)"),
-            Some("bounced") => Some("mail to the lead bounced (bounced)"),
-            Some("do_not_disturb") => Some("the lead wants no text messages (do_not_disturb)"),
-            Some(other) => Some(other),
-            None if !draft.is_newest(lead) => Some("the lead has written again (newer_message)"),
-            None if draft.is_deleted => {
-                Some("the message was deleted at its provider (message_deleted)")
-            }
-            None if !draft.has_handle => {
-                Some("the provider's ids of the message are not known (no_reply_handle)")
-            }
-            None => None,
-        }
-    }
-
     fn not_in_state(&self, only: &str) -> Result<DecisionEnd, DecisionError> {
         let DraftFound { id, status, .. } = self.draft;
         Err(refused(&format!("draft {id} is {status}: only {only}")))
@@ -401,6 +405,23 @@ impl DraftDecided<'_> {
         };
         refused(&format!("draft {id} is sending: {why}"))
     }
+}
+
+/// Why the message of a draft is not answered, whatever a person wants.
+fn forbidden(send: SendCase) -> Option<&'static str> {
+    let MaySend::Never { reason, .. } = send.may_send() else { return None };
+    Some(match reason {
+        "opted_out" => "the lead opted out (opted_out)",
+        "bounced" => "mail to the lead bounced (bounced)",
+        "do_not_disturb" => "the lead wants no text messages (do_not_disturb)",
+        "newer_message" => "the lead has written again (newer_message)",
+        "message_deleted" => "the message was deleted at its provider (message_deleted)",
+        "message_edited" => {
+            "the message was edited after the draft was made: regenerate it (message_edited)"
+        }
+        "no_reply_handle" => "the provider's ids of the message are not known (no_reply_handle)",
+        other => other,
+    })
 }
 
 fn refused(why: &str) -> DecisionError {

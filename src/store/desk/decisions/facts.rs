@@ -1,9 +1,12 @@
 //! A draft with all that a decision about it depends on, and the jobs about it.
 
 use crate::domain::{
-    Id, JobStatus, Medium,
+    Id, JobStatus, Medium, Sentiment,
+    event::Address,
     job::{AUTO_SEND_DELAYED, DELIVER_REPLY, NewJob},
-    sending::DeliveryStatus,
+    lead::Barriers,
+    sending::{DeliveryStatus, SendCase},
+    text,
 };
 use crate::store::{
     desk::{
@@ -18,6 +21,7 @@ use crate::store::{
         tx::{Tx, flag},
     },
     tables::{
+        identities::barriers_of_others,
         leads::{Followed, Lead, Leads},
         lines::{self, Counts, Entry},
     },
@@ -31,7 +35,8 @@ sql! {
     static READ_DECIDED =
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, d.subject, d.body, \
            case when m.reply_handle is null then 0 else 1 end as has_handle, \
-           case when m.deleted_at is null then 0 else 1 end as is_deleted, x.status as delivery_status, \
+           case when m.deleted_at is null then 0 else 1 end as is_deleted, m.sentiment, m.sender, @ms(m.edited_at) as edited_at, \
+           case when m.edited_at is null then null else m.body end as edited_body, @ms(d.created_at) as drafted_at, x.status as delivery_status, \
            case when x.marked_run is null then 0 else 1 end as is_marked \
          from drafts d left join messages m on m.id = d.message_id left join deliveries x on x.draft_id = d.id where d.id = $1";
 
@@ -56,6 +61,14 @@ pub(super) struct DraftFound {
     pub(super) has_handle: bool,
     /// True if its message was deleted at its provider.
     pub(super) is_deleted: bool,
+    /// True if the text of its message was changed after it was made.
+    pub(super) is_edited: bool,
+    /// The fingerprint of the text of its message as it is now, if that was changed.
+    pub(super) edited_text: Option<u64>,
+    /// The tag of its message.
+    pub(super) message_tag: Option<Sentiment>,
+    /// The address of whoever wrote its message.
+    to: Option<String>,
     pub(super) delivery: Option<DeliveryStatus>,
     /// True if its call may be on the wire.
     pub(super) is_marked: bool,
@@ -71,8 +84,13 @@ impl DraftFound {
     fn from_row(db: &Database, row: &QueryResult) -> Result<Self, StoreError> {
         let channel: String = row.try_get("", "channel")?;
         let delivery: Option<String> = row.try_get("", "delivery_status")?;
-        let unknown = DeliveryStatus::Uncertain;
-        let delivery = delivery.map(|word| DeliveryStatus::parse(&word).unwrap_or(unknown));
+        let delivery = delivery.as_deref().map(DeliveryStatus::stored);
+        let edited_at: Option<i64> = row.try_get("", "edited_at")?;
+        let drafted_at: i64 = row.try_get("", "drafted_at")?;
+        let edited: Option<String> = row.try_get("", "edited_body")?;
+        let tag: Option<String> = row.try_get("", "sentiment")?;
+        let sender: Option<String> = row.try_get("", "sender")?;
+        let sender: Option<Address> = sender.and_then(|it| serde_json::from_str(&it).ok());
         let has_run = flag(row, "is_marked")?;
         Ok(Self {
             id: row.try_get("", "id")?,
@@ -86,25 +104,59 @@ impl DraftFound {
             body: row.try_get("", "body")?,
             has_handle: flag(row, "has_handle")?,
             is_deleted: flag(row, "is_deleted")?,
+            is_edited: edited_at.is_some_and(|at| at > drafted_at),
+            edited_text: edited.as_deref().map(text::fingerprint),
+            message_tag: tag.and_then(|word| Sentiment::parse(&word)),
+            to: sender.and_then(|it| it.address),
             delivery,
             is_marked: delivery == Some(DeliveryStatus::Sending) && has_run,
         })
     }
 
-    /// What keeps an answer from the lead.
-    pub(super) fn barrier(&self, lead: &Lead) -> Option<&'static str> {
-        self.medium.and_then(|medium| lead.standing.barriers.on(medium))
+    /// The case of its send by a person who approves it. `others` are the barriers of other leads
+    /// with the address that it goes to ([`Self::barriers_of_others`]).
+    pub(super) fn case(&self, lead: &Lead, others: Barriers) -> SendCase {
+        let barriers = lead.standing.barriers.and(others);
+        SendCase {
+            is_newest: lead.is_newest(self.message_id),
+            is_deleted: self.is_deleted,
+            is_edited: self.is_edited,
+            has_handle: self.has_handle,
+            barrier: self.medium.and_then(|medium| barriers.on(medium)),
+            ..SendCase::BY_PERSON
+        }
     }
 
-    /// True if the message that it answers is the newest one of its lead.
-    pub(super) fn is_newest(&self, lead: &Lead) -> bool {
-        lead.newest_inbound.map(|(_, id)| id) == Some(self.message_id)
+    /// What keeps an answer from the address that it goes to, because of leads other than `lead`.
+    pub(super) async fn barriers_of_others(
+        &self,
+        db: &Database,
+        tx: &Tx,
+        lead: &Lead,
+    ) -> Result<Barriers, StoreError> {
+        let person = (self.client_id.as_str(), lead.id);
+        barriers_of_others(db.channels(), tx, person, &self.channel, self.to.as_deref()).await
     }
 }
 
-/// Locks the lead `id`, or the one that it was merged into, and returns all that are locked.
-pub(super) async fn lock(tx: &Tx, id: Id, followed: &Followed) -> Result<Leads, StoreError> {
-    Leads::lock_following(tx, &BTreeSet::from([id]), followed).await
+/// Reads what is decided about, locks its lead (`lead_of`), or the one that it was merged into, and
+/// reads it again: what it is under the lock counts. `None` if it does not exist.
+///
+/// # Errors
+/// A conflict if its lead was merged meanwhile: the transaction is repeated.
+pub(super) async fn read_locked<T, F>(
+    tx: &Tx,
+    followed: &Followed,
+    read: impl Fn() -> F,
+    lead_of: impl Fn(&T) -> Id,
+) -> Result<Option<(T, Leads)>, StoreError>
+where
+    F: Future<Output = Result<Option<T>, StoreError>>,
+{
+    let Some(before) = read().await? else { return Ok(None) };
+    let ids = BTreeSet::from([lead_of(&before)]);
+    let leads = Leads::lock_following(tx, &ids, followed).await?;
+    Ok(read().await?.map(|found| (found, leads)))
 }
 
 /// The jobs about a draft.

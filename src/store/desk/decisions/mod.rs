@@ -50,6 +50,9 @@ pub struct Rewriting {
     /// The subject and the text that the draft had when the new one was asked for. If it has
     /// others by now, nothing changes.
     pub was: (Option<String>, String),
+    /// The fingerprint of the text of the message that it answers (`text::fingerprint`). If that
+    /// was edited by now, nothing changes.
+    pub answers: u64,
     /// The new subject line, which only mail has.
     pub subject: Option<String>,
     /// The new text.

@@ -1,6 +1,6 @@
 //! A person gives a message another tag.
 
-use super::{Decided, DecisionError, facts::lock};
+use super::{Decided, DecisionError, facts::read_locked};
 use crate::domain::{Id, OptOutSource, Sentiment};
 use crate::store::{
     audit::{self, AuditEntry},
@@ -49,12 +49,9 @@ async fn retag_in(
     entry: &AuditEntry,
     followed: &Followed,
 ) -> Result<Finished<Decided>, StoreError> {
-    // 1. Lock its lead, and read it again under the lock.
-    let Some((lead_id, ..)) = read(&tx, id).await? else {
-        return Ok(tx.roll_back(Err(DecisionError::NotFound { what: "message", id })));
-    };
-    let mut leads = lock(&tx, lead_id, followed).await?;
-    let Some((lead_id, direction, was)) = read(&tx, id).await? else {
+    // 1. Lock its lead, and read it under the lock.
+    let found = read_locked(&tx, followed, || read(&tx, id), |found| found.0).await?;
+    let Some(((lead_id, direction, was), mut leads)) = found else {
         return Ok(tx.roll_back(Err(DecisionError::NotFound { what: "message", id })));
     };
     if direction != "inbound" {
@@ -84,7 +81,7 @@ async fn retag_in(
     label.put(db, &tx).await?;
     tx.run(&TAG_MESSAGE, [id.into(), tag.as_str().into()]).await?;
     // 3. The lead follows its newest message, as it does after a verdict.
-    if lead.newest_inbound.is_some_and(|(_, newest)| newest == id) {
+    if lead.is_newest(id) {
         let lead = lead.change();
         let before = was.as_deref().and_then(Sentiment::parse);
         lead.standing = lead.standing.corrected(before, tag);

@@ -32,7 +32,7 @@ pub(crate) fn apply_hints(
         };
         filled_in.insert(message_id, hint.sentiment);
         if let Some(lead) = leads.get_mut(hint.lead_id)
-            && lead.newest_inbound.is_some_and(|(_, newest)| newest == message_id)
+            && lead.is_newest(message_id)
         {
             let lead = lead.change();
             lead.standing = lead.standing.hinted(hint.sentiment);
