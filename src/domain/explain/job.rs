@@ -28,6 +28,8 @@ pub enum JobReason {
     ClientUnknown,
     /// It is to send an answer, and sending is switched off.
     SwitchedOff,
+    /// It is to send an answer, and its client has no settings for sending.
+    NoSettings,
     /// It is to send an answer, and the account at the provider is paused.
     AccountPaused,
     /// It is to send an answer by rule, and its lead is snoozed.
@@ -72,12 +74,13 @@ pub enum JobReason {
 
 impl JobReason {
     /// All reasons, in the order in which they are checked.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Ended,
         Self::NoWorker,
         Self::KindUnknown,
         Self::ClientUnknown,
         Self::SwitchedOff,
+        Self::NoSettings,
         Self::AccountPaused,
         Self::LeadSnoozed,
         Self::Later,
@@ -108,6 +111,7 @@ impl JobReason {
             Self::KindUnknown => "kind_unknown",
             Self::ClientUnknown => "client_unknown",
             Self::SwitchedOff => "switched_off",
+            Self::NoSettings => "no_settings",
             Self::AccountPaused => "account_paused",
             Self::LeadSnoozed => "lead_snoozed",
             Self::Later => "later",

@@ -18,6 +18,9 @@ pub struct JobFacts {
     pub cap_key: Option<ConfigKey>,
     /// The key that switches sending off, while it does.
     pub switched_off: Option<ConfigKey>,
+    /// The key of its client that must be set so that it can send; `None` if it is, or the job
+    /// sends nothing.
+    pub no_settings: Option<String>,
     /// What is known of [`StoredJob::admitted`].
     pub admitted: Vec<JobFacts>,
     /// Times of the configuration.
@@ -70,6 +73,8 @@ pub struct StoredJob {
 /// What keeps a draft from being sent for a while.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredSend {
+    /// The channel of the draft.
+    pub channel: String,
     /// Until when the lead is snoozed. Only what a rule sends waits for that.
     pub snoozed_until: Option<Timestamp>,
     /// The pause of the account that sends it.

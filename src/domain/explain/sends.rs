@@ -1,4 +1,5 @@
-//! Why an answer is not sent for a while: sending is switched off, its account, or a snooze.
+//! Why an answer is not sent for a while: sending is switched off, settings, its
+//! account, or a snooze.
 
 use super::{
     AccountPause, Explanation, JobReason,
@@ -21,6 +22,15 @@ pub(super) fn waiting(facts: &JobFacts) -> Option<Explanation> {
         let explanation =
             Explanation::of(JobReason::SwitchedOff.as_str(), sentence, switch_on(key));
         return Some(explanation.until(job.due_at).key(key));
+    }
+    if let Some(key) = &facts.no_settings {
+        let client = quoted(&job.client_id);
+        let sentence = format!(
+            "Job {id} sends nothing, because the client {client} has no settings for sending: `{key}` is not set. {again}"
+        );
+        let todo = format!("Set `{key}` of the client, and reload.");
+        let explanation = Explanation::of(JobReason::NoSettings.as_str(), sentence, todo);
+        return Some(explanation.until(job.due_at));
     }
     let pause = send.pause.as_ref().filter(|it| it.until > now && job.kind != AUTO_SEND_DELAYED.0);
     if let Some(pause) = pause {

@@ -57,6 +57,7 @@ fn in_turn() -> JobFacts {
         needs_no_client: false,
         cap_key: None,
         switched_off: None,
+        no_settings: None,
         admitted: Vec::new(),
         timing: Timing { lease_ms: 5_000, tick_ms: 1_000, timeout_ms: 60_000 },
     }
@@ -389,7 +390,12 @@ fn each_reason_has_its_sentence() {
         );
     }
     // `a_job_that_sends_says_what_it_waits_for` has the others.
-    let of_sends = [JobReason::SwitchedOff, JobReason::AccountPaused, JobReason::LeadSnoozed];
+    let of_sends = [
+        JobReason::SwitchedOff,
+        JobReason::NoSettings,
+        JobReason::AccountPaused,
+        JobReason::LeadSnoozed,
+    ];
     for reason in JobReason::ALL.into_iter().filter(|it| !of_sends.contains(it)) {
         assert!(ROWS.iter().any(|(_, it, _)| *it == reason), "{reason:?} has no row");
     }
@@ -957,8 +963,11 @@ fn a_job_that_sends_says_what_it_waits_for() {
         facts.job.send = Some(send);
         facts
     };
-    let paused =
-        |state| StoredSend { pause: Some(pause(state)), snoozed_until: Some(NOW.plus_millis(1)) };
+    let paused = |state| StoredSend {
+        channel: "sms".to_owned(),
+        pause: Some(pause(state)),
+        snoozed_until: Some(NOW.plus_millis(1)),
+    };
     let said = |facts: &JobFacts| {
         let it = explain_job(facts);
         (it.reason, it.sentence, it.what_to_do)
@@ -975,6 +984,17 @@ fn a_job_that_sends_says_what_it_waits_for() {
     let (reason, sentence, _) = said(&facts("AUTO_SEND_DELAYED", paused("rate_limited")));
     assert_eq!(reason, "lead_snoozed");
     assert!(sentence.contains("because its lead is snoozed until 14:03:11 UTC"), "{sentence}");
+    let mut unset = facts("DELIVER_REPLY", paused("rate_limited"));
+    unset.no_settings = Some("channels.sms.send".to_owned());
+    let (reason, sentence, todo) = said(&unset);
+    assert_eq!(reason, "no_settings");
+    assert!(
+        sentence.contains(
+            "has no settings for sending: `channels.sms.send` is not set. It is judged again at "
+        ),
+        "{sentence}"
+    );
+    assert_eq!(todo, "Set `channels.sms.send` of the client, and reload.");
     let mut off = facts("DELIVER_REPLY", paused("rate_limited"));
     off.switched_off = Some(key("sending.enabled", "local.toml:3"));
     let (reason, sentence, _) = said(&off);

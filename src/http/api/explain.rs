@@ -11,7 +11,7 @@ use crate::{
             ConfigKey, JobFacts, LeadFacts, MessageFacts, NodeFacts, NodePool, PoolFacts,
             PoolPause, StoredJob, Timing, explain_job, explain_lead, is_stalled,
         },
-        job::{SELF_CHECK, SYSTEM_CLIENT},
+        job::{DELIVER_REPLY, SELF_CHECK, SYSTEM_CLIENT},
     },
     store::{JobCase, LeadCase, StoredNode, wall_clock},
     telemetry::{
@@ -81,6 +81,14 @@ fn switched_off(config: &Config) -> Option<ConfigKey> {
     (!config.sending.enabled).then(|| key(config, "sending.enabled".to_owned()))
 }
 
+/// The key that the client of a job lacks to send the job's draft.
+fn no_settings(config: &Config, job: &StoredJob) -> Option<String> {
+    let send = job.send.as_ref().filter(|_| job.kind == DELIVER_REPLY.0)?;
+    let channel = config.client(&job.client_id)?.channel(&send.channel);
+    let has_settings = channel.is_some_and(|channel| channel.send.is_some());
+    (!has_settings).then(|| format!("channels.{}.send", send.channel))
+}
+
 /// A key of the configuration with its place.
 fn key(config: &Config, key: String) -> ConfigKey {
     let place = config.origin(&key).map(str::to_owned);
@@ -102,6 +110,7 @@ fn job_facts(state: &ApiState, mut job: StoredJob, nodes: &[StoredNode]) -> JobF
         needs_no_client: job.kind == SELF_CHECK.0 || job.client_id == SYSTEM_CLIENT,
         cap_key: cap_key(&config, &job.client_id),
         switched_off: switched_off(&config),
+        no_settings: no_settings(&config, &job),
         admitted: admitted.into_iter().map(|it| job_facts(state, it, nodes)).collect(),
         timing,
         job,

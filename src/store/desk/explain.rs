@@ -330,6 +330,7 @@ async fn stored_send(snapshot: &Snapshot, draft_id: Id) -> Result<Option<StoredS
     let rows = snapshot.all(&READ_SEND_OBSTACLES, [draft_id.into()]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(StoredSend {
+        channel: row.try_get("", "channel")?,
         snoozed_until: instant(row, "snoozed_until")?,
         pause: account_pause(row)?,
     }))
