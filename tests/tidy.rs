@@ -98,7 +98,7 @@ const SHELVES: &[(&str, &str, &[&str])] = &[
             "times",
         ],
     ),
-    ("handlers", ".kind(", &["gate", "post_process"]),
+    ("handlers", ".kind(", &["gate", "post_process", "send_rules"]),
 ];
 
 /// The channels. Only [`MAY_NAME_CHANNELS`] may name one: a channel itself says what others must
