@@ -50,7 +50,7 @@ pub(super) fn waiting(facts: &JobFacts) -> Option<Explanation> {
     Some(explanation.until(until))
 }
 
-/// Sending is switched off, as a part of a sentence.
+/// That sending is switched off, as a part of a sentence.
 pub(super) fn is_off(key: &ConfigKey) -> String {
     format!("sending is switched off: {} is false", key.spelled())
 }
