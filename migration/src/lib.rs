@@ -30,6 +30,12 @@ macro_rules! in_sql {
                 crate::run(manager, $down).await
             }
         }
+
+        impl crate::InSql for $migration {
+            fn up_sql(&self) -> &'static str {
+                $up
+            }
+        }
     };
 }
 
@@ -89,9 +95,30 @@ pub const TABLES: &[&str] = &[
 /// The list of all migrations, oldest first.
 pub struct Migrator;
 
+/// A migration that runs a text, which can be shown without being run.
+trait InSql: MigrationTrait {
+    /// The statements that apply it, written once for both databases.
+    fn up_sql(&self) -> &'static str;
+}
+
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        Self::all().into_iter().map(|it| -> Box<dyn MigrationTrait> { it }).collect()
+    }
+}
+
+/// The name of each migration, oldest first, and the statements that apply it to a database of this
+/// kind.
+pub fn statements(backend: sea_orm::DatabaseBackend) -> Vec<(String, String)> {
+    let of = |it: &Box<dyn InSql>| {
+        (it.name().to_owned(), ddl::in_dialect(backend, it.up_sql()).trim().to_owned())
+    };
+    Migrator::all().iter().map(of).collect()
+}
+
+impl Migrator {
+    fn all() -> Vec<Box<dyn InSql>> {
         vec![
             Box::new(m20261125_000001_queue::Migration),
             Box::new(m20261125_000002_conversations::Migration),

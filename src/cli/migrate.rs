@@ -16,7 +16,17 @@ use serde_json::{Value, json};
 #[derive(Subcommand)]
 pub(super) enum MigrateCommand {
     /// Apply all pending migrations
-    Up(Common),
+    Up {
+        /// Show which migrations are pending, and apply none
+        #[arg(long)]
+        dry_run: bool,
+        /// Show their statements, too, as they are for this database. Only `migrate up` notes what is
+        /// applied: do not run them by hand
+        #[arg(long, requires = "dry_run")]
+        sql: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Revert the last migration
     Down(Common),
     /// Show which migrations are applied, and change nothing
@@ -47,7 +57,8 @@ const CONFIRMATION: &str = "fresh";
 /// command.
 pub(super) fn run(command: MigrateCommand, files: Files) -> Result<(), Failure> {
     let (step, common, is_confirmed) = match command {
-        MigrateCommand::Up(common) => (Migrate::Up, common, true),
+        MigrateCommand::Up { dry_run: true, sql, common } => return plan(sql, common, files),
+        MigrateCommand::Up { dry_run: false, sql: _, common } => (Migrate::Up, common, true),
         MigrateCommand::Down(common) => (Migrate::Down, common, true),
         MigrateCommand::Status(common) => (Migrate::Status, common, true),
         MigrateCommand::Fresh { yes, common } => (Migrate::Fresh, common, yes),
@@ -64,6 +75,31 @@ pub(super) fn run(command: MigrateCommand, files: Files) -> Result<(), Failure> 
     } else {
         output::print_table(&table(&migrations))
     }
+}
+
+/// Prints which migrations are pending, with their statements if `has_sql`.
+fn plan(has_sql: bool, common: Common, files: Files) -> Result<(), Failure> {
+    let config = common.files.over(files).load()?;
+    let migrations = app::migrate(&config, Migrate::Status)?;
+    let pending = migrations.pending_statements(&config.database.url);
+    if common.json {
+        return output::print_json(&plan_document(&pending, has_sql));
+    }
+    if pending.is_empty() {
+        return output::print("no migration is pending");
+    }
+    for (name, sql) in &pending {
+        output::print(&if has_sql { format!("-- {name}\n{sql}\n") } else { name.clone() })?;
+    }
+    Ok(())
+}
+
+fn plan_document(pending: &[(String, String)], has_sql: bool) -> Value {
+    let item = |(name, sql): &(String, String)| match has_sql {
+        true => json!({"name": name, "sql": sql}),
+        false => json!({"name": name}),
+    };
+    json!({"items": pending.iter().map(item).collect::<Vec<_>>()})
 }
 
 fn document(migrations: &Migrations) -> Value {

@@ -31,6 +31,16 @@ impl Migrations {
     pub fn pending(&self) -> usize {
         self.steps.iter().filter(|(_, is_applied)| !is_applied).count()
     }
+
+    /// The migrations that are not applied yet, oldest first: the name of each, and the statements
+    /// that apply it to the database at `url`.
+    pub fn pending_statements(&self, url: &config::DatabaseUrl) -> Vec<(String, String)> {
+        let is_sqlite = url.is_sqlite();
+        let backend = if is_sqlite { DatabaseBackend::Sqlite } else { DatabaseBackend::Postgres };
+        let is_pending = |name: &String| self.steps.contains(&(name.clone(), false));
+        let all = migration::statements(backend);
+        all.into_iter().filter(|(name, _)| is_pending(name)).collect()
+    }
 }
 
 /// The direction of a migration.

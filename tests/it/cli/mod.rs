@@ -267,6 +267,12 @@ on_both_daemons! {
         };
         let before = applied(&migrate("status"));
         assert!(!before.is_empty() && before.iter().all(|it| !it), "{before:?}");
+        let dry_run = ["migrate", "up", "--dry-run", "--sql", "--config", &config];
+        let planned = document(&postroom(directory, &[&dry_run[..], &["--json"]].concat()));
+        assert_eq!(planned["items"].as_array().unwrap().len(), before.len(), "{planned}");
+        let (planned, _) = ends_with(0, &postroom(directory, &dry_run));
+        assert!(planned.contains("_queue\ncreate table nodes ("), "{planned}");
+        assert_eq!(applied(&migrate("status")), before, "nothing was applied");
         let (_, err) = ends_with(1, &postroom(directory, &["serve", "--config", &config]));
         assert!(err.contains("postroom migrate up"), "{err}");
         assert!(applied(&migrate("up")).iter().all(|it| *it));

@@ -113,6 +113,35 @@ on_both_databases! {
         assert_eq!(schema(&db).await, before);
     }
 
+    /// Run by hand on an empty database, the statements that `migrate up --dry-run --sql` shows make
+    /// the schema that `migrate up` makes.
+    async fn the_statements_that_are_shown_are_those_that_run(db: Fixture) {
+        let before = schema(&db).await;
+        let url = db.config.database.url.clone();
+        let (all, _) = pending(&db.runtime, &db.config).await;
+        let status = async || {
+            let database = db.config.database.clone();
+            on(&db.runtime, async move { store::migrate_status(&database).await }).await
+        };
+        assert!(status().await.pending_statements(&url).is_empty());
+        for _ in 0..all {
+            let database = db.config.database.clone();
+            on(&db.runtime, async move { store::migrate_down(&database).await }).await;
+        }
+        let shown = status().await.pending_statements(&url);
+        assert_eq!(status().await.pending(), all, "they were shown and not run");
+        assert_eq!(shown.len(), all);
+        for (name, sql) in shown {
+            for statement in sql.split(';').filter(|it| !it.trim().is_empty()) {
+                db.execute(statement).await;
+            }
+            let note = "insert into seaql_migrations (version, applied_at) values";
+            db.execute(&format!("{note} ('{name}', 0)")).await;
+        }
+        assert_eq!(status().await.pending(), 0);
+        assert_eq!(schema(&db).await, before);
+    }
+
     async fn every_table_is_in_the_list_of_tables(db: Fixture) {
         let tables = if db.is_sqlite() {
             "select name from sqlite_master where type = 'table' and name not like 'sqlite%'"
