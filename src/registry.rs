@@ -3,7 +3,7 @@
 use crate::{
     channels::{self, AnyChannel, Channel},
     config::{Config, ConfigErrors},
-    domain::{ChannelDirectory, ChannelName, JobKind},
+    domain::{ChannelDirectory, ChannelFacts, ChannelName, JobKind},
     handlers::{self, Deps, JobHandler, post_process::PostProcess},
     supervisor::KindEntry,
 };
@@ -69,13 +69,15 @@ impl Registry {
         })
     }
 
-    /// Checks that a configuration names only kinds and channels that are in these lists.
+    /// Checks that a configuration names only kinds and channels that are in these lists, and has for
+    /// each channel the settings that it needs, and none that only others have.
     ///
     /// # Errors
-    /// Names each that is not known, with the nearest that is.
+    /// Names each that is not known, with the nearest that is, and each setting.
     pub fn check(&self, config: &Config) -> Result<(), ConfigErrors> {
         config.check_kinds(&self.kind_names())?;
-        config.check_channels(&self.channel_names())
+        let facts: Vec<ChannelFacts> = self.channels.iter().map(|it| it.facts()).collect();
+        config.check_channels(&facts)
     }
 
     /// The names of all channels.

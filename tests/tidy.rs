@@ -104,7 +104,7 @@ const SHELVES: &[(&str, &str, &[&str])] = &[
 /// The channels. Only [`MAY_NAME_CHANNELS`] may name one: a channel itself says what others must
 /// know of it.
 const CHANNELS: &[&str] = &["email", "sms", "linkedin", "smartlead", "instantly"];
-const MAY_NAME_CHANNELS: &[&str] = &["channels", "registry", "config", "fake_provider"];
+const MAY_NAME_CHANNELS: &[&str] = &["channels", "registry", "fake_provider"];
 /// What only looks like a channel: `(word, text that holds it, why)`.
 const NO_CHANNELS: &[(&str, &str, &str)] = &[
     ("sms", "sms_dnd", "a column and a JSON field: the do-not-disturb flag"),

@@ -25,7 +25,7 @@ use self::{
 };
 use crate::domain::{
     Account, ChannelFacts, ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
-    Timestamp, sending::SendEnd,
+    SendFacts, Timestamp, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -83,6 +83,11 @@ pub trait Channel: Send + Sync + 'static {
     /// The kinds of identities that the provider gives out, besides mail addresses and phone
     /// numbers.
     const IDENTITIES: &'static [IdentityKind] = &[];
+    /// The settings of a client's channel that it has besides those of all channels: keys below
+    /// `clients.*.channels.NAME`, such as `send.version`.
+    const SETTINGS: &'static [&'static str] = &[];
+    /// How it sends answers; `None` if it cannot send.
+    const SEND: Option<SendFacts> = None;
     /// The event of an ordinary inbound message: its sample is posted when no event is asked for.
     const MESSAGE_EVENT: &'static str;
 
@@ -97,7 +102,7 @@ pub trait Channel: Send + Sync + 'static {
     /// quarantined.
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood>;
 
-    /// The call that sends an answer.
+    /// The call that sends an answer. A channel that sends has [`Channel::SEND`].
     ///
     /// # Errors
     /// The message was stored without what its provider needs, or the channel cannot send.
@@ -113,7 +118,7 @@ pub trait Channel: Send + Sync + 'static {
 
 /// A [`Channel`] whose type is erased, which is how all other parts use it.
 pub trait AnyChannel: Send + Sync {
-    /// The facts that parts need that know no channel by name.
+    /// Those of [`facts_of`].
     fn facts(&self) -> ChannelFacts;
     /// [`Channel::TABLE`].
     fn table(&self) -> &'static [EventRow];
@@ -163,14 +168,21 @@ pub trait AnyChannel: Send + Sync {
     }
 }
 
+/// The facts of a channel that parts need that know no channel by name.
+pub const fn facts_of<C: Channel>() -> ChannelFacts {
+    ChannelFacts {
+        name: C::NAME,
+        medium: C::MEDIUM,
+        post_process: C::POST_PROCESS,
+        identities: C::IDENTITIES,
+        settings: C::SETTINGS,
+        send: C::SEND,
+    }
+}
+
 impl<C: Channel> AnyChannel for C {
     fn facts(&self) -> ChannelFacts {
-        ChannelFacts {
-            name: C::NAME,
-            medium: C::MEDIUM,
-            post_process: C::POST_PROCESS,
-            identities: C::IDENTITIES,
-        }
+        facts_of::<C>()
     }
     fn table(&self) -> &'static [EventRow] {
         C::TABLE

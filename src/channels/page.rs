@@ -1,7 +1,7 @@
 //! The page about the channels, docs/CHANNELS.md, made from their tables and constants.
 
 use super::AnyChannel;
-use crate::domain::Medium;
+use crate::domain::{Medium, ProviderServer, SendFacts};
 use std::sync::Arc;
 
 const HEAD: &str = "# Channels: which event does what\n\n\
@@ -31,10 +31,21 @@ fn section(channel: &dyn AnyChannel) -> String {
         }
         Medium::Chat { chars } => format!("a message of at most {chars} characters"),
     };
+    let sent = match channel.facts().send {
+        None => "Answers are not sent.".to_owned(),
+        Some(SendFacts { server, by_rule }) => {
+            let server = match server {
+                ProviderServer::Shared(url) => format!("`{url}`"),
+                ProviderServer::OfCustomer(_) => "the customer's own server".to_owned(),
+            };
+            let rules = if by_rule { "" } else { ", by a person unless `automatic` is set" };
+            format!("Answers are sent to {server}{rules}.")
+        }
+    };
     text + &format!(
         "| any other | | {} |\n\n\
          Inbound messages are worked through by `{}`. The provider's own place for the secret: {secret}. An answer is \
-         {answer}.\n",
+         {answer}. {sent}\n",
         channel.others(),
         channel.post_process(),
     )

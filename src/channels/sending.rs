@@ -117,7 +117,7 @@ impl Letter<'_> {
     ///
     /// # Errors
     /// No `base_url`, and no usual one.
-    pub(super) fn post(
+    pub fn post(
         &self,
         usual: Option<&str>,
         path: &str,
@@ -142,7 +142,7 @@ impl Letter<'_> {
     }
 
     /// As [`Self::post`], with a JSON body.
-    pub(super) fn post_json(
+    pub fn post_json(
         &self,
         usual: Option<&str>,
         path: &str,
@@ -152,7 +152,7 @@ impl Letter<'_> {
     }
 
     /// The account's key as an `Authorization` header.
-    pub(super) fn bearer(&self) -> (&'static str, Secret) {
+    pub fn bearer(&self) -> (&'static str, Secret) {
         let key = self.settings.api_key.expose();
         ("authorization", Secret::new(format!("Bearer {key}")))
     }
@@ -161,7 +161,7 @@ impl Letter<'_> {
     ///
     /// # Errors
     /// The handle has none.
-    pub(super) fn id(&self, name: &str) -> Result<String, Unsendable> {
+    pub fn id(&self, name: &str) -> Result<String, Unsendable> {
         fields::word(self.reply_handle, name)
             .ok_or_else(|| Unsendable(format!("the message was stored without `{name}`")))
     }
@@ -170,7 +170,7 @@ impl Letter<'_> {
     ///
     /// # Errors
     /// The handle has none, or one that a path cannot hold.
-    pub(super) fn segment(&self, name: &str) -> Result<String, Unsendable> {
+    pub fn segment(&self, name: &str) -> Result<String, Unsendable> {
         let id = self.id(name)?;
         // A URL parser takes these for steps through the path, encoded or not.
         if [".", ".."].contains(&id.as_str()) {
@@ -189,7 +189,7 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// How the call ended, by its answer. `read` reads the body of a success.
-pub(super) fn end_of(answer: &CallAnswer, read: impl FnOnce(&Value) -> Taken) -> SendEnd {
+pub fn end_of(answer: &CallAnswer, read: impl FnOnce(&Value) -> Taken) -> SendEnd {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let status = answer.status;
     let words = body.as_ref().and_then(words).map(|it| format!(" ({it})")).unwrap_or_default();

@@ -42,7 +42,7 @@ pub struct ClientChannel {
     /// It has no effect if a secret or a signature is set: see `takes_anybody`.
     pub allow_unauthenticated: bool,
     /// The field in which the client's workflows put the text of a message, as names joined by
-    /// dots; SMS only.
+    /// dots. Only some channels have it.
     pub text_field: Option<String>,
     /// The account that sends answers; `None` if nothing is sent.
     pub send: Option<SendSettings>,
@@ -103,7 +103,7 @@ pub(super) fn channels(
     let mut channels = BTreeMap::new();
     for name in all.table.keys() {
         let Some(section) = all.section(name) else { continue };
-        let mut channel = channel(&section, name);
+        let mut channel = channel(&section);
         let may_be_open = channel.allow_unauthenticated || opening.is_none();
         match takes_anybody(channel.has_authentication(), may_be_open) {
             Some(takes_anybody) => channel.takes_anybody = takes_anybody,
@@ -148,7 +148,7 @@ fn has_error(section: &SectionReader<'_>) -> bool {
         || section.table.contains_key("signature")
 }
 
-fn channel(section: &SectionReader<'_>, name: &str) -> ClientChannel {
+fn channel(section: &SectionReader<'_>) -> ClientChannel {
     let signature = signature(section);
     let account = account(section, signature.as_ref());
     ClientChannel {
@@ -159,7 +159,7 @@ fn channel(section: &SectionReader<'_>, name: &str) -> ClientChannel {
         ignore_events: section.get("ignore_events"),
         allow_unauthenticated: section.get("allow_unauthenticated"),
         text_field: text_field(section),
-        send: send_settings(section, name),
+        send: send_settings(section),
     }
 }
 
@@ -192,9 +192,7 @@ fn account(section: &SectionReader<'_>, signature: Option<&Signature>) -> Option
 fn text_field(section: &SectionReader<'_>) -> Option<String> {
     let path: String = section.get::<Option<String>>("text_field")?;
     let key = section.key("text_field");
-    if !section.path.ends_with(".sms") {
-        section.error("text_field", format!("`{key}`: only the channel `sms` has a `text_field`"));
-    } else if path.split('.').any(|name| name.trim().is_empty()) {
+    if path.split('.').any(|name| name.trim().is_empty()) {
         section.error(
             "text_field",
             format!(

@@ -8,10 +8,11 @@ use super::{
     masking::quoted,
     reader::{SectionReader, Typed, from_text},
     schema::nearest,
-    send_settings::SendSettings,
     value::Rate,
 };
-use crate::domain::{Sentiment, auto_send::AutoReply, schedule::OpeningHours, template};
+use crate::domain::{
+    ChannelFacts, Sentiment, auto_send::AutoReply, schedule::OpeningHours, template,
+};
 use jiff::tz::TimeZone;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -97,12 +98,13 @@ impl Client {
     }
 
     /// True if drafts of the channel may be sent automatically to leads of the campaign with this
-    /// provider's id: the mode is not off, and the channel has settings for sending. `LinkedIn`
-    /// sends what a person approves, unless its settings say `automatic = true`.
-    pub fn sends_by_rule(&self, channel: &str, campaign: Option<&str>) -> bool {
-        let settings = self.channel(channel).and_then(|channel| channel.send.as_ref());
-        let may = |send: &SendSettings| send.automatic || channel != "linkedin";
-        self.auto_reply_in(campaign) != AutoReply::Off && settings.is_some_and(may)
+    /// provider's id: the mode is not off, the client has settings for sending, and the channel lets
+    /// rules send, or those settings say `automatic = true`.
+    pub fn sends_by_rule(&self, channel: &ChannelFacts, campaign: Option<&str>) -> bool {
+        let settings = self.channel(channel.name.0).and_then(|channel| channel.send.as_ref());
+        let by_rule = channel.send.is_some_and(|send| send.by_rule);
+        self.auto_reply_in(campaign) != AutoReply::Off
+            && settings.is_some_and(|settings| settings.automatic || by_rule)
     }
 
     /// The hours in which drafts are sent automatically; `None` for any hour.

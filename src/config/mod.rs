@@ -9,11 +9,13 @@
 //! The steps: `layers` reads the files and merges them with origins, `env` adds the environment
 //! variables, `references` fetches values that are kept elsewhere, `schema` knows the keys,
 //! `reader` turns values into types, `sections` and `client` check them, `relations` checks them
-//! against each other, `warnings` notes what is allowed but unsafe.
+//! against each other, `warnings` notes what is allowed but unsafe. `channel_settings` is asked with the
+//! registry's channels, when the configuration is there.
 
 mod access;
 mod analyst;
 mod channel;
+mod channel_settings;
 mod client;
 mod database_url;
 mod defaults;
@@ -77,7 +79,7 @@ use self::{
     loaded::merged,
     reader::SectionReader,
 };
-use crate::domain::{ChannelName, JobKind, PoolOverride};
+use crate::domain::{ChannelFacts, JobKind, PoolOverride};
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -176,6 +178,8 @@ struct Named {
     key: String,
     origin: Origin,
     what: NamedThing,
+    /// The keys below it, as far as two levels down (`account`, `send`, `send.api_key`).
+    keys: BTreeMap<String, Origin>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,35 +266,35 @@ impl Config {
     /// # Errors
     /// Each unknown name, with the nearest known one.
     pub fn check_kinds(&self, kinds: &[JobKind]) -> Result<(), ConfigErrors> {
-        self.check_names(
-            NamedThing::Job,
-            "job kind",
-            &kinds.iter().map(|it| it.0).collect::<Vec<_>>(),
-        )
+        let known: Vec<&str> = kinds.iter().map(|it| it.0).collect();
+        self.unknown_names(NamedThing::Job, "job kind", &known).or(())
     }
 
-    /// Checks that every channel of a client is one of `channels`.
+    /// Checks that every channel of a client is one of `channels`, has no settings that only others
+    /// have, and has what sending through it needs.
     ///
     /// # Errors
     /// As [`Config::check_kinds`].
-    pub fn check_channels(&self, channels: &[ChannelName]) -> Result<(), ConfigErrors> {
-        let known: Vec<&str> = channels.iter().map(|it| it.0).collect();
-        self.check_names(NamedThing::Channel, "channel", &known)
+    pub fn check_channels(&self, channels: &[ChannelFacts]) -> Result<(), ConfigErrors> {
+        let known: Vec<&str> = channels.iter().map(|it| it.name.0).collect();
+        let errors = self.unknown_names(NamedThing::Channel, "channel", &known);
+        for named in self.named.iter().filter(|named| named.what == NamedThing::Channel) {
+            if let Some(channel) = channels.iter().find(|it| it.name.0 == named.name) {
+                channel_settings::check(named, channel, channels, &errors);
+            }
+        }
+        errors.or(())
     }
 
-    fn check_names(
-        &self,
-        what: NamedThing,
-        word: &str,
-        known: &[&str],
-    ) -> Result<(), ConfigErrors> {
+    /// The errors about names that are not known.
+    fn unknown_names(&self, what: NamedThing, word: &str, known: &[&str]) -> Errors {
         let errors = Errors::default();
         let of_kind = self.named.iter().filter(|named| named.what == what);
         for named in of_kind.filter(|named| !known.contains(&named.name.as_str())) {
             let message = schema::unknown_name(word, &named.name, &named.key, known);
             errors.push(Some(&named.origin), &named.key, message);
         }
-        errors.or(())
+        errors
     }
 }
 
@@ -345,7 +349,9 @@ fn named(table: &Table) -> Vec<Named> {
         for (name, node) in names.into_iter().flatten().filter(|(_, node)| !node.origin.is_default)
         {
             let (name, key) = (name.clone(), schema::join(path, name));
-            all.push(Named { name, key, origin: node.origin.clone(), what });
+            let mut keys = BTreeMap::new();
+            keys_below("", node, &mut keys);
+            all.push(Named { name, key, origin: node.origin.clone(), what, keys });
         }
     };
     add(NamedThing::Job, "pools", table.get("pools").and_then(TreeNode::as_table));
@@ -358,4 +364,15 @@ fn named(table: &Table) -> Vec<Named> {
         }
     }
     all
+}
+
+/// Adds the keys below a node, and those below them, with their places.
+fn keys_below(path: &str, node: &TreeNode, keys: &mut BTreeMap<String, Origin>) {
+    for (name, below) in node.as_table().into_iter().flatten() {
+        let key = schema::join(path, name);
+        if path.is_empty() {
+            keys_below(&key, below, keys);
+        }
+        keys.insert(key, below.origin.clone());
+    }
 }

@@ -16,18 +16,6 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(10);
 /// The greatest `timeout`.
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
-/// The channels whose providers give each customer a server of its own, so that `base_url` has no
-/// default.
-const OWN_SERVERS: [(&str, &str); 2] =
-    [("email", "https://dedi.emailbison.com"), ("linkedin", "https://api1.unipile.com:13111")];
-/// `(key, the only channel that has it)`.
-const OF_ONE_CHANNEL: [(&str, &str); 4] = [
-    ("automatic", "linkedin"),
-    ("sender_email_id", "email"),
-    ("from_number", "sms"),
-    ("version", "sms"),
-];
-
 /// A client's account at the provider of a channel, for sending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SendSettings {
@@ -40,19 +28,21 @@ pub struct SendSettings {
     pub timeout: Duration,
     /// True if the server may be in a private network, and may then be asked without TLS.
     pub allow_private: bool,
-    /// `LinkedIn` only: true if drafts may be sent by rule. Else a person sends each.
+    /// True if drafts may be sent by rule though the channel leaves sending to persons. Only such
+    /// channels have it.
     pub automatic: bool,
-    /// E-mail only: the mailbox that answers if a message does not say to which it came.
+    /// The mailbox that answers if a message does not say to which it came.
     pub sender_email_id: Option<String>,
-    /// SMS only: the number that answers, if it is not the one that the provider chooses.
+    /// The number that answers, if it is not the one that the provider chooses.
     pub from_number: Option<String>,
-    /// SMS only: the version of the API, if it is not the one that Postroom is made for.
+    /// The version of the API, if it is not the one that Postroom is made for.
     pub version: Option<String>,
 }
 
-/// Reads the settings of the channel with this `name`. `None` if it has none, or if one that
-/// sending needs is wrong, which is noted.
-pub(super) fn send_settings(channel: &SectionReader<'_>, name: &str) -> Option<SendSettings> {
+/// Reads the settings of a channel. `None` if it has none, or if one that sending needs is wrong,
+/// which is noted. Which of the keys it has, and which it needs, only the channel itself knows: that
+/// is checked by `Config::check_channels`.
+pub(super) fn send_settings(channel: &SectionReader<'_>) -> Option<SendSettings> {
     let section = &channel.section("send")?;
     // All keys are read, so that all errors are told and each key has its type.
     let api_key = section.read_by("api_key", api_key);
@@ -65,21 +55,9 @@ pub(super) fn send_settings(channel: &SectionReader<'_>, name: &str) -> Option<S
     if section.table.is_empty() {
         return None;
     }
-    for (key, only) in OF_ONE_CHANNEL {
-        if section.table.contains_key(key) && name != only {
-            let key_name = section.key(key);
-            section.error(key, format!("`{key_name}`: only the channel `{only}` has `{key}`"));
-        }
-    }
-    let missing = |key: &str, what: String| {
-        if !section.table.contains_key(key) {
-            channel.error("send", format!("`{}` has no `{key}`: {what}", section.path));
-        }
-    };
-    missing("api_key", "set the key of the provider's API, or leave `send` out".to_owned());
-    if let Some((_, example)) = OWN_SERVERS.iter().find(|(channel, _)| *channel == name) {
-        let what = format!("set the address of your server at the provider, such as `{example}`");
-        missing("base_url", what);
+    if !section.table.contains_key("api_key") {
+        let what = "set the key of the provider's API, or leave `send` out";
+        channel.error("send", format!("`{}` has no `api_key`: {what}", section.path));
     }
     if let Some(url) = &base_url
         && let Some(flaw) = unreachable(url, allow_private)
@@ -222,8 +200,6 @@ mod tests {
                 "api_key = 7\napi_kye = \"x\"",
                 "the nearest known key is `clients.channels.sms.send.api_key`",
             ),
-            ("email", "api_key = \"hunter2\"", "has no `base_url`: set the address of your server"),
-            ("linkedin", "api_key = \"hunter2\"", "has no `base_url`"),
             ("sms", &format!("{key}base_url = \"x\""), "is no URL"),
             ("sms", &format!("{key}base_url = \"ftp://h\""), "must begin with `https://`"),
             (
@@ -254,16 +230,6 @@ mod tests {
                 "no server can be",
             ),
             ("sms", &format!("{key}timeout = \"9s\""), "it must be 10s to 2m"),
-            (
-                "sms",
-                &format!("{key}automatic = true"),
-                "only the channel `linkedin` has `automatic`",
-            ),
-            (
-                "instantly",
-                &format!("{key}from_number = \"+1\""),
-                "only the channel `sms` has `from_number`",
-            ),
             ("sms", &format!("{key}from_number = \"+1 555\""), "no blanks"),
             ("sms", &format!("{key}automatic = \"yes\""), "expected `true` or `false`"),
         ] {

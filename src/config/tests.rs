@@ -1,7 +1,9 @@
 //! Tests of the whole configuration: layers, origins, errors.
 
 use super::{layers::Data, schema::Shape, *};
-use crate::domain::{auto_send::AutoReply, schedule::OpeningHours};
+use crate::domain::{
+    ChannelName, Medium, ProviderServer, SendFacts, auto_send::AutoReply, schedule::OpeningHours,
+};
 use std::time::Duration;
 
 /// The layers above the defaults: `toml` in a file of its own, then `env`.
@@ -679,12 +681,16 @@ fn hours_are_read_from_their_table() {
 }
 
 #[test]
-fn linkedin_sends_nothing_by_rule_unless_its_settings_say_so() {
+fn a_rule_sends_over_a_channel_that_lets_it_or_whose_settings_say_so() {
     let sends = |client: &str, channel: &str| {
         let toml =
             format!("[[clients]]\nid = \"a\"\nauto_send.campaigns = {{ c1 = \"off\" }}\n{client}");
         let config = load(&toml, &[]).expect("valid");
-        ["none", "c1"].map(|id| config.clients[0].sends_by_rule(channel, Some(id)))
+        let by_rule = channel != "linkedin";
+        let send = Some(SendFacts { server: ProviderServer::Shared("https://x.example"), by_rule });
+        let channel = [facts("sms"), facts("linkedin")].into_iter().find(|it| it.name.0 == channel);
+        let channel = ChannelFacts { send, ..channel.expect("one of them") };
+        ["none", "c1"].map(|id| config.clients[0].sends_by_rule(&channel, Some(id)))
     };
     for (client, channel, expected) in [
         ("channels.sms.send.api_key = \"k\"", "sms", false),
@@ -776,10 +782,6 @@ fn a_client_names_the_field_of_its_texts() {
     assert_eq!(sms(&config).text_field.as_deref(), Some("customData.what they said"));
     let config = load(&of("sms", ""), &[]).expect("valid");
     assert_eq!(sms(&config).text_field, None);
-    assert_eq!(
-        only_error(&of("email", "customData.reply"), &[]),
-        "test.toml:4: `clients.a.channels.email.text_field`: only the channel `sms` has a `text_field`"
-    );
     for value in ["customData.", ".", "a..b"] {
         assert_eq!(
             only_error(&of("sms", value), &[]),
@@ -791,10 +793,73 @@ fn a_client_names_the_field_of_its_texts() {
     }
 }
 
+/// The facts of a channel of this name that cannot send.
+fn facts(name: &'static str) -> ChannelFacts {
+    ChannelFacts {
+        name: ChannelName(name),
+        medium: Medium::Mail,
+        post_process: JobKind("READ"),
+        identities: &[],
+        settings: &[],
+        send: None,
+    }
+}
+
+#[test]
+fn settings_of_a_channel_are_checked_against_what_it_says_of_itself() {
+    let sends = |server| Some(SendFacts { server, by_rule: true });
+    let shared = ProviderServer::Shared("https://api.example");
+    let own = ProviderServer::OfCustomer("https://you.example");
+    let channels = [
+        ChannelFacts {
+            settings: &["text_field", "send.version"],
+            send: sends(shared),
+            ..facts("sms")
+        },
+        ChannelFacts { send: sends(own), ..facts("email") },
+        facts("fax"),
+    ];
+    let key = "api_key = \"hunter2\"";
+    for (channel, lines, expected) in [
+        ("sms", format!("text_field = \"x\"\nsend = {{ {key}, version = \"v3\" }}"), ""),
+        ("email", format!("send = {{ {key}, base_url = \"https://x.example\" }}"), ""),
+        ("fax", "account = \"7\"".to_owned(), ""),
+        ("fax", "send = {}".to_owned(), ""),
+        (
+            "email",
+            "text_field = \"x\"".to_owned(),
+            "test.toml:4: `clients.a.channels.email.text_field`: only the channel `sms` has `text_field`",
+        ),
+        (
+            "email",
+            format!(
+                "[clients.channels.email.send]\n{key}\nbase_url = \"https://x.example\"\nversion = \"v3\""
+            ),
+            "test.toml:7: `clients.a.channels.email.send.version`: only the channel `sms` has `version`",
+        ),
+        (
+            "email",
+            format!("send = {{ {key} }}"),
+            "test.toml:4: `clients.a.channels.email.send` has no `base_url`: set the address of your server at \
+             the provider, such as `https://you.example`",
+        ),
+        (
+            "fax",
+            format!("send = {{ {key} }}"),
+            "test.toml:4: `clients.a.channels.fax.send`: the channel `fax` cannot send",
+        ),
+    ] {
+        let toml = format!("[[clients]]\nid = \"a\"\n[clients.channels.{channel}]\n{lines}\n");
+        let config = load(&toml, &[]).unwrap_or_else(|error| panic!("{lines}: {error}"));
+        let found = config.check_channels(&channels).err().map(|it| it.to_string());
+        assert_eq!(found.unwrap_or_default(), expected, "{lines}");
+    }
+}
+
 #[test]
 fn kinds_and_channels_are_checked_against_the_registry() {
     let kinds = [JobKind("SMS_INBOUND_POST_PROCESS"), JobKind("SELF_CHECK")];
-    let channels = [ChannelName("sms"), ChannelName("email")];
+    let channels = [facts("sms"), facts("email")];
     let defaults = Config::load(&Sources::default()).expect("valid");
     assert_eq!(defaults.check_kinds(&kinds), Ok(()));
     assert_eq!(defaults.check_channels(&channels), Ok(()));

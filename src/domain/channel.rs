@@ -74,6 +74,29 @@ pub struct ChannelFacts {
     pub post_process: JobKind,
     /// The identity kinds that its provider gives out, besides those that all channels share.
     pub identities: &'static [IdentityKind],
+    /// The settings of a client's channel that it has, besides those that all channels share.
+    pub settings: &'static [&'static str],
+    /// How it sends answers; `None` if it cannot send.
+    pub send: Option<SendFacts>,
+}
+
+/// How a channel sends answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendFacts {
+    /// Where the API of its provider is.
+    pub server: ProviderServer,
+    /// True if rules may send. Otherwise a person sends each answer, unless a client's settings say
+    /// `automatic = true`.
+    pub by_rule: bool,
+}
+
+/// Where the API of a provider is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderServer {
+    /// All customers share this one: the beginning of its URLs.
+    Shared(&'static str),
+    /// Each customer has its own, which a client's settings must name. This is an example.
+    OfCustomer(&'static str),
 }
 
 /// The channels of a daemon, in the order of their registration. A clone is the same list.
@@ -132,6 +155,8 @@ mod tests {
             medium,
             post_process: JobKind(post_process),
             identities,
+            settings: &[],
+            send: None,
         };
         ChannelDirectory::new([
             facts("letter", Medium::Mail, "READ_A_LETTER", &[]),

@@ -37,7 +37,7 @@ pub mod visible;
 
 pub(crate) use self::fold::folded;
 pub use self::{
-    channel::{ChannelDirectory, ChannelFacts, ChannelName, Medium},
+    channel::{ChannelDirectory, ChannelFacts, ChannelName, Medium, ProviderServer, SendFacts},
     conversation::{Conversation, InboundMessage, LeadView},
     event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
     job::{Job, JobKind, JobStatus},

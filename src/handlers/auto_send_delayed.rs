@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::Client,
     domain::{
-        Effect, Job, JobKind, Outcome,
+        ChannelFacts, Effect, Job, JobKind, Outcome,
         backoff::AWAY_PAUSE,
         job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
         outcome::Subject,
@@ -51,7 +51,8 @@ impl JobHandler for AutoSendDelayed {
         };
         let config = deps.config.get();
         let client = config.client(&job.client_id);
-        match judged(&draft, client, config.sending.enabled) {
+        let channel = deps.channel(&draft.channel).map(|it| it.facts());
+        match judged(&draft, client, channel, config.sending.enabled) {
             DelayedSend::Approve => Outcome::Done(vec![
                 Effect::ApproveDraft { draft_id },
                 Effect::Enqueue {
@@ -79,7 +80,12 @@ enum DelayedSend {
     Never(&'static str),
 }
 
-fn judged(draft: &DraftToSend, client: Option<&Client>, is_enabled: bool) -> DelayedSend {
+fn judged(
+    draft: &DraftToSend,
+    client: Option<&Client>,
+    channel: Option<ChannelFacts>,
+    is_enabled: bool,
+) -> DelayedSend {
     let context = &draft.context;
     let campaign = context.campaign.as_deref();
     // 1. What only a person decides.
@@ -95,7 +101,8 @@ fn judged(draft: &DraftToSend, client: Option<&Client>, is_enabled: bool) -> Del
         has_settings: has_settings(client, &draft.channel),
         is_by_person: false,
         is_automatic_allowed: client
-            .is_some_and(|client| client.sends_by_rule(&draft.channel, campaign)),
+            .zip(channel)
+            .is_some_and(|(client, channel)| client.sends_by_rule(&channel, campaign)),
         opens_in: opens_in(client, context.lead_zone.as_deref(), context.now),
         is_approved: draft.is_pending || draft.is_approved_by_rule,
         delivery: None,
@@ -129,6 +136,7 @@ const NO_HOUR: &str = "no hour is open in the next 90 days";
 mod tests {
     use super::*;
     use crate::{
+        channels::{facts_of, sms::Sms},
         config::{Config, Sources},
         domain::{
             Timestamp,
@@ -174,7 +182,7 @@ mod tests {
 
     fn found(draft: &DraftToSend, client: &str, is_enabled: bool) -> DelayedSend {
         let config = config(client);
-        judged(draft, config.client("a"), is_enabled)
+        judged(draft, config.client("a"), Some(facts_of::<Sms>()), is_enabled)
     }
 
     #[test]
@@ -223,7 +231,9 @@ mod tests {
         let switched_off = DelayedSend::Wait(SWITCHED_OFF_PAUSE);
         assert_eq!(found(&draft(), "auto_reply = \"auto\"", false), switched_off);
         // The client is not in the configuration any more.
-        assert_eq!(judged(&draft(), None, true), off);
+        assert_eq!(judged(&draft(), None, Some(facts_of::<Sms>()), true), off);
+        // The daemon does not have the channel any more.
+        assert_eq!(judged(&draft(), config("auto_reply = \"auto\"").client("a"), None, true), off);
     }
 
     #[test]

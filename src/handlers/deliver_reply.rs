@@ -13,7 +13,7 @@ use crate::{
         job::DELIVER_REPLY,
         sending::{NO_SETTINGS_PAUSE, SWITCHED_OFF_PAUSE, SendEnd},
     },
-    store::{MarkedSend, Marking, SendRules},
+    store::{MarkedSend, Marking},
     wire::CallEnd,
 };
 use std::{fmt, sync::Arc};
@@ -38,9 +38,8 @@ impl DeliverReply {
             .client(client_id)
             .and_then(|client| client.channel(&send.channel))
             .and_then(|channel| channel.send.as_ref());
-        let channel = self.deps.channels.iter().find(|it| it.name().0 == send.channel);
         // They were there when the send was marked.
-        let (Some(settings), Some(channel)) = (settings, channel) else {
+        let (Some(settings), Some(channel)) = (settings, self.deps.channel(&send.channel)) else {
             return SendEnd::NotCalled { after: NO_SETTINGS_PAUSE };
         };
         let Ok(reply_handle) = serde_json::from_str(&send.reply_handle) else {
@@ -79,9 +78,9 @@ impl JobHandler for DeliverReply {
     const KIND: JobKind = DELIVER_REPLY;
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let Deps { send_marker, config, board, .. } = &self.deps;
+        let Deps { send_marker, board, .. } = &self.deps;
         let rules: Arc<dyn SendRules> =
-            Arc::new(ConfigRules { config: config.clone(), client_id: job.client_id.clone() });
+            Arc::new(ConfigRules { deps: self.deps.clone(), client_id: job.client_id.clone() });
         // 1. Mark it.
         let send = match send_marker.mark(job, rules.clone()).await {
             Ok(Marking::Marked(send)) => send,

@@ -5,7 +5,7 @@ use crate::{
     analyst::{DraftRequest, DraftText},
     config::Client,
     domain::{
-        ChannelName, Timestamp,
+        ChannelFacts, Timestamp,
         acknowledgement::is_acknowledgement,
         auto_send::{self, AutoReply, GateCase, Opinion, SendTiming, SendingFacts},
         draft_text,
@@ -37,7 +37,7 @@ pub(super) struct NewDraft<'a> {
     /// The draft.
     pub(super) text: &'a DraftText,
     /// The channel of the message and the draft.
-    pub(super) channel: ChannelName,
+    pub(super) channel: ChannelFacts,
     /// The client.
     pub(super) client: &'a Client,
     /// False if sending is switched off (`sending.enabled`).
@@ -80,9 +80,9 @@ impl NewDraft<'_> {
             sending: SendingFacts {
                 is_enabled: self.is_enabled,
                 has_settings: client
-                    .channel(self.channel.0)
+                    .channel(self.channel.name.0)
                     .is_some_and(|channel| channel.send.is_some()),
-                is_channel_automatic: client.sends_by_rule(self.channel.0, campaign),
+                is_channel_automatic: client.sends_by_rule(&self.channel, campaign),
                 has_handle: message.can_be_answered,
                 barrier: lead.no_draft_on(drafting.medium),
                 is_snoozed: context.is_snoozed(),
@@ -145,6 +145,7 @@ mod tests {
             Analyst, Local,
             testing::{TEXT, conversation},
         },
+        channels::{email::Email, facts_of, sms::Sms},
         config::{Config, Sources},
         domain::{Conversation, Sentiment, auto_send::GateDecision},
     };
@@ -188,7 +189,7 @@ mod tests {
             drafting,
             tag_confidence: Some(0.8),
             text: &text,
-            channel: ChannelName("sms"),
+            channel: facts_of::<Sms>(),
             client,
             is_enabled: true,
             context: &context,
@@ -239,7 +240,7 @@ mod tests {
             (one, "auto_reply = \"off\"", safe(), none, Skip),
             (one, exception, safe(), none, Skip),
             (one, gate, safe(), |it| it.is_enabled = false, Skip),
-            (one, gate, safe(), |it| it.channel = ChannelName("email"), Skip),
+            (one, gate, safe(), |it| it.channel = facts_of::<Email>(), Skip),
             (one, gate, unsafe_(), none, NeedsReview),
             (one, gate, None, none, NeedsReview),
             (one, auto, None, none, NeedsReview),

@@ -54,6 +54,11 @@ impl fmt::Debug for Deps {
 }
 
 impl Deps {
+    /// The channel of this name, as stored; `None` if this daemon has no such channel.
+    fn channel(&self, name: &str) -> Option<&dyn AnyChannel> {
+        self.channels.iter().find(|it| it.name().0 == name).map(AsRef::as_ref)
+    }
+
     /// The analyst for an attempt of `job` that starts now.
     fn analyst_for(&self, job: &Job) -> Box<dyn Analyst> {
         let timeout = self.config.get().pools.of(job.kind.0).timeout;

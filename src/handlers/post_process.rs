@@ -14,10 +14,11 @@ use crate::{
         Analyst, AnalystError, Classified, DraftRequest, DraftText, Evaluation, EvaluationRequest,
         local,
     },
-    channels::Channel,
+    channels::{Channel, facts_of},
     config::Client,
     domain::{
-        ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, Outcome, Sentiment, auto_send,
+        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, Outcome,
+        Sentiment, auto_send,
         backoff::AWAY_PAUSE,
         draft_text::is_of_template,
         drafting::DraftCase,
@@ -80,7 +81,8 @@ impl<C: Channel> JobHandler for PostProcess<C> {
             Err(error) => return without_answer(&error),
         };
         let is_enabled = config.sending.enabled;
-        let fate = question.fate(&*analyst, &judgement, C::NAME, client, is_enabled, reader).await;
+        let fate =
+            question.fate(&*analyst, &judgement, facts_of::<C>(), client, is_enabled, reader).await;
         let fate = match fate {
             Ok(fate) => fate,
             Err(outcome) => return outcome,
@@ -157,7 +159,7 @@ impl Question<'_> {
         self,
         analyst: &dyn Analyst,
         judgement: &Judgement,
-        channel: ChannelName,
+        channel: ChannelFacts,
         client: Option<&Client>,
         is_enabled: bool,
         reader: &Reader,

@@ -1,7 +1,8 @@
 //! What the configuration in force says of a send.
 
+use super::Deps;
 use crate::{
-    config::{Client, Live},
+    config::Client,
     domain::{Timestamp, schedule::zone_of},
     store::SendRules,
 };
@@ -10,27 +11,29 @@ use std::time::Duration;
 
 /// The rules of a client, as they are when they are asked for.
 pub(super) struct ConfigRules {
-    pub(super) config: Live,
+    pub(super) deps: Deps,
     pub(super) client_id: String,
 }
 
 impl SendRules for ConfigRules {
     fn is_enabled(&self) -> bool {
-        self.config.get().sending.enabled
+        self.deps.config.get().sending.enabled
     }
 
     fn has_settings(&self, channel: &str) -> bool {
-        has_settings(self.config.get().client(&self.client_id), channel)
+        has_settings(self.deps.config.get().client(&self.client_id), channel)
     }
 
     fn is_automatic_allowed(&self, channel: &str, campaign: Option<&str>) -> bool {
-        let config = self.config.get();
+        let config = self.deps.config.get();
         let client = config.client(&self.client_id);
-        client.is_some_and(|client| client.sends_by_rule(channel, campaign))
+        client
+            .zip(self.deps.channel(channel))
+            .is_some_and(|(client, channel)| client.sends_by_rule(&channel.facts(), campaign))
     }
 
     fn opens_in(&self, lead_zone: Option<&str>, now: Timestamp) -> Option<Duration> {
-        opens_in(self.config.get().client(&self.client_id), lead_zone, now)
+        opens_in(self.deps.config.get().client(&self.client_id), lead_zone, now)
     }
 }
 

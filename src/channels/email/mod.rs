@@ -18,7 +18,7 @@ use super::{
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
-    Medium, NotUnderstood, Signal, sending::SendEnd,
+    Medium, NotUnderstood, ProviderServer, SendFacts, Signal, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -73,6 +73,11 @@ impl Channel for Email {
     const SECRET_HEADER: Option<&'static str> = None;
     const ACCOUNT: &'static [&'static str] = &["event.workspace_id"];
     const IDENTITIES: &'static [IdentityKind] = &[EMAILBISON_LEAD];
+    const SETTINGS: &'static [&'static str] = &["send.sender_email_id"];
+    const SEND: Option<SendFacts> = Some(SendFacts {
+        server: ProviderServer::OfCustomer("https://dedi.emailbison.com"),
+        by_rule: true,
+    });
     const MESSAGE_EVENT: &'static str = REPLIED;
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {

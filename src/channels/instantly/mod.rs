@@ -17,7 +17,8 @@ use super::{
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile,
-    Medium, NotUnderstood, Sentiment, Signal, mail_subject, sending::SendEnd,
+    Medium, NotUnderstood, ProviderServer, SendFacts, Sentiment, Signal, mail_subject,
+    sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -62,6 +63,8 @@ impl Channel for Instantly {
         no name at all: quarantined `unknown_event`";
     const SECRET_HEADER: Option<&'static str> = Some("X-Instantly-Secret");
     const ACCOUNT: &'static [&'static str] = &["workspace"];
+    const SEND: Option<SendFacts> =
+        Some(SendFacts { server: ProviderServer::Shared(send::SERVER), by_rule: true });
     const MESSAGE_EVENT: &'static str = REPLY;
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {

@@ -6,7 +6,7 @@ use crate::channels::{
 };
 use serde_json::{Value, json};
 
-const SERVER: &str = "https://api.instantly.ai";
+pub(super) const SERVER: &str = "https://api.instantly.ai";
 /// The provider requires a subject, and a mail may have had none.
 const NO_SUBJECT: &str = "Re:";
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::domain::{
     ChannelName, Event, IdentityKind, Interpreted, JobKind, LeadProfile, Medium, NotUnderstood,
-    Signal, sending::SendEnd,
+    ProviderServer, SendFacts, Signal, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -67,6 +67,11 @@ impl Channel for Linkedin {
     const SECRET_HEADER: Option<&'static str> = Some("Unipile-Auth");
     const ACCOUNT: &'static [&'static str] = &["account_id", "AccountStatus.account_id"];
     const IDENTITIES: &'static [IdentityKind] = &[MEMBER, PROFILE_URL];
+    const SETTINGS: &'static [&'static str] = &["send.automatic"];
+    const SEND: Option<SendFacts> = Some(SendFacts {
+        server: ProviderServer::OfCustomer("https://api1.unipile.com:13111"),
+        by_rule: false,
+    });
     const MESSAGE_EVENT: &'static str = RECEIVED;
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {

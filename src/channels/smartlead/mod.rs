@@ -17,7 +17,7 @@ use super::{
 };
 use crate::domain::{
     CampaignRef, ChannelName, Event, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
-    Sentiment, Signal, sending::SendEnd,
+    ProviderServer, SendFacts, Sentiment, Signal, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -71,6 +71,8 @@ impl Channel for Smartlead {
     // Bodies name no account: `client_id` is a customer within the account.
     const ACCOUNT: &'static [&'static str] = &[];
     const IDENTITIES: &'static [IdentityKind] = &[SMARTLEAD_LEAD];
+    const SEND: Option<SendFacts> =
+        Some(SendFacts { server: ProviderServer::Shared(send::SERVER), by_rule: true });
     const MESSAGE_EVENT: &'static str = REPLY;
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {

@@ -9,7 +9,7 @@ use crate::{
 };
 use serde_json::{Map, Value};
 
-const SERVER: &str = "https://server.smartlead.ai";
+pub(super) const SERVER: &str = "https://server.smartlead.ai";
 
 pub(super) fn call(letter: &Letter<'_>) -> Result<Call, Unsendable> {
     let campaign = letter.segment("campaign_id")?;

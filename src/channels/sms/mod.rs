@@ -18,7 +18,8 @@ use super::{
     unknown,
 };
 use crate::domain::{
-    ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood, sending::SendEnd,
+    ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood, ProviderServer,
+    SendFacts, sending::SendEnd,
 };
 use serde_json::Value;
 
@@ -57,6 +58,9 @@ impl Channel for Sms {
     const SECRET_HEADER: Option<&'static str> = None;
     const ACCOUNT: &'static [&'static str] = &["location.id", "locationId"];
     const IDENTITIES: &'static [IdentityKind] = &[GHL_CONTACT];
+    const SETTINGS: &'static [&'static str] = &["text_field", "send.from_number", "send.version"];
+    const SEND: Option<SendFacts> =
+        Some(SendFacts { server: ProviderServer::Shared(send::SERVER), by_rule: true });
     const MESSAGE_EVENT: &'static str = workflow::EVENT;
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {

@@ -9,7 +9,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-const SERVER: &str = "https://services.leadconnectorhq.com";
+pub(super) const SERVER: &str = "https://services.leadconnectorhq.com";
 /// The version of the API that these calls are made for.
 const VERSION: &str = "2021-04-15";
 

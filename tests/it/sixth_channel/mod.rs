@@ -1,6 +1,6 @@
 //! A new channel is one file and one line: `pager.rs`, and its registration below. With these
-//! alone, its webhook, its job, its drafts, the filters by channel, its samples, its metrics and
-//! its section of docs/CHANNELS.md work.
+//! alone, its webhook, its job, its drafts, its sends, the filters by channel, its samples, its
+//! metrics and its section of docs/CHANNELS.md work.
 
 mod pager;
 
@@ -10,6 +10,7 @@ use crate::{
     support::{
         eventually,
         inside::Inside,
+        model_server::{ModelServer, Reply},
         web::{Answer, ask},
     },
 };
@@ -108,6 +109,33 @@ on_both_daemons! {
         assert!(parts[0].starts_with("Hi Joel, happy to call."), "{parts:?}");
     }
 
+    /// An answer goes out by rule, through the channel's own call, to the server that the client
+    /// names, and what comes back is read by the channel.
+    async fn an_answer_goes_out_as_the_channel_says(place: Place) {
+        let provider = ModelServer::start(|_| Reply::Status(200, "", r#"{"page_id": "p-1"}"#));
+        let send = format!(
+            "send = {{ api_key = \"k-7\", base_url = \"{}\", allow_private = true }}",
+            provider.url("pages")
+        );
+        let config = CONFIG
+            .replace("sender =", "auto_reply = \"auto\"\nauto_send = { delay_min = \"0s\", delay_max = \"0s\" }\nsender =")
+            .replace("account =", &format!("{send}\naccount ="));
+        let daemon = Inside::start(&place, &config, with_pagers()).await;
+        worked_through(&daemon, &saying(7, "Can you call me tomorrow after 3?")).await;
+        let delivery = eventually(Duration::from_secs(20), async || {
+            let answer = daemon.api("/deliveries?channel=pager").await;
+            answer.items().first().filter(|it| it["status"] == "sent").cloned()
+        })
+        .await;
+        assert_eq!(delivery["provider_id"], "p-1", "{delivery}");
+        let asked = provider.asked();
+        let [call] = asked.as_slice() else { panic!("not one call: {asked:?}") };
+        assert_eq!((call.path.as_str(), call.key.as_deref()), ("/pages/v1/pages", Some("k-7")));
+        assert_eq!(call.body["pager"], "100007");
+        let text = call.body["text"].as_str().expect("a text");
+        assert!(text.starts_with("Hi Joel, happy to call."), "{text}");
+    }
+
     /// The rules that depend on a channel's medium: carriers' opt-out keywords, and the
     /// do-not-disturb flag.
     async fn the_rules_of_its_medium_hold(place: Place) {
@@ -182,6 +210,12 @@ fn only_a_registry_that_has_it_takes_its_configuration() {
     with_pagers().check(&config).expect("the pagers' kind is registered");
     let refused = registry::postroom().check(&config).expect_err("nobody has registered it");
     assert!(refused.to_string().contains("READ_A_PAGE"), "{refused}");
+    // What sending needs is what the channel says.
+    let clients = "[{ id = \"acme\", channels = { pager = { send = { api_key = \"k\" } } } }]";
+    let env = vec![("POSTROOM__CLIENTS".to_owned(), clients.to_owned())];
+    let config = Config::load(&Sources { env, ..Sources::default() }).expect("a configuration");
+    let refused = with_pagers().check(&config).expect_err("each customer has a server");
+    assert!(refused.to_string().contains("such as `https://pages.example.com`"), "{refused}");
 }
 
 #[test]
@@ -194,7 +228,8 @@ fn the_page_and_the_directory_have_it() {
              | quiet | recorded do_not_disturb | an unknown lead is ignored |\n\
              | battery | ignored battery |  |\n| any other | | quarantined `unknown_event` |\n\n\
              Inbound messages are worked through by `READ_A_PAGE`. The provider's own place for the secret: \
-             `X-Pager-Secret`. An answer is a text message of at most 2 parts of at most 40 characters.\n"
+             `X-Pager-Secret`. An answer is a text message of at most 2 parts of at most 40 characters. \
+             Answers are sent to the customer's own server.\n"
         ),
         "{page}"
     );

@@ -2,12 +2,17 @@
 //! about it.
 
 use postroom::{
-    channels::{Channel, EventRow, Received, fields, row, samples::MadeUpLead},
+    channels::{
+        Channel, EventRow, Received, fields, row,
+        samples::MadeUpLead,
+        sending::{Call, CallAnswer, Letter, Taken, Unsendable, end_of},
+    },
     domain::{
         ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile, Medium,
-        NewMessage, NotUnderstood, Signal,
+        NewMessage, NotUnderstood, ProviderServer, SendFacts, Signal,
         event::{Address, Direction, KeyKind, MessageKey},
         opt_out::opt_out_words,
+        sending::SendEnd,
     },
 };
 use serde_json::{Value, json};
@@ -32,6 +37,10 @@ impl Channel for Pager {
     const SECRET_HEADER: Option<&'static str> = Some("X-Pager-Secret");
     const ACCOUNT: &'static [&'static str] = &["desk.id"];
     const IDENTITIES: &'static [IdentityKind] = &[PAGER_NUMBER];
+    const SEND: Option<SendFacts> = Some(SendFacts {
+        server: ProviderServer::OfCustomer("https://pages.example.com"),
+        by_rule: true,
+    });
     const MESSAGE_EVENT: &'static str = "page";
 
     fn sample(&self, event: &str, lead: &MadeUpLead) -> Value {
@@ -43,6 +52,17 @@ impl Channel for Pager {
             "name": lead.first,
             "text": lead.text,
         })
+    }
+
+    fn reply_call(&self, letter: &Letter<'_>) -> Result<Call, Unsendable> {
+        let body = json!({"pager": letter.id("pager")?, "text": letter.body});
+        let mut call = letter.post_json(None, "/pages", &body)?;
+        call.headers.push(letter.bearer());
+        Ok(call)
+    }
+
+    fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
+        end_of(answer, |body| Taken::with_id(fields::word(body, "page_id")))
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
