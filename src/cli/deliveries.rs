@@ -1,15 +1,14 @@
 //! `postroom deliveries`: the sends of drafts.
 
 use super::{
-    admin::Remote,
-    completions,
+    admin::{Admin, Remote},
     failure::Failure,
     files::Files,
-    http::block_on,
-    lists::{DeliveryList, ListArgs, Listed, ShowArgs, change_each},
+    lists::{self, DeliveryList, Ids, ListArgs, NoteArg, ShowArgs},
+    output::with_note,
 };
-use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
-use serde_json::{Map, Value};
+use clap::{Args, Subcommand};
+use serde_json::json;
 
 #[derive(Subcommand)]
 pub(super) enum DeliveriesCommand {
@@ -21,19 +20,12 @@ pub(super) enum DeliveriesCommand {
 
 #[derive(Args)]
 pub(super) struct ResolveArgs {
-    /// Ids of uncertain deliveries
-    #[arg(
-        value_name = "ID",
-        required = true,
-        value_parser = NonEmptyStringValueParser::new(),
-        add = completions::ids::<DeliveryList>(),
-    )]
-    ids: Vec<String>,
+    #[command(flatten)]
+    deliveries: Ids<DeliveryList>,
     #[command(flatten)]
     end: EndArgs,
-    /// Why, for those who find it later
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    note: Option<String>,
+    #[command(flatten)]
+    why: NoteArg,
     #[command(flatten)]
     remote: Remote,
 }
@@ -57,17 +49,12 @@ pub(super) fn run(command: DeliveriesCommand, files: Files) -> Result<(), Failur
     match command {
         DeliveriesCommand::List(args) => args.run(files),
         DeliveriesCommand::Show(args) => args.run(files),
-        DeliveriesCommand::Resolve(args) => {
-            let ResolveArgs { ids, end, note, remote } = args;
-            let is_json = remote.json;
-            let admin = remote.connect(files)?;
-            let mut body = Map::new();
-            body.insert("sent".to_owned(), Value::from(end.sent && !end.not_sent));
-            body.extend(note.map(|note| ("note".to_owned(), Value::from(note))));
-            let body = Value::Object(body);
-            let each =
-                async |id: &str| admin.post(&["deliveries", id, "resolve"], &[], Some(&body)).await;
-            block_on(change_each(&admin, &DeliveryList::SPEC, &ids, each))?.print(&COLUMNS, is_json)
+        DeliveriesCommand::Resolve(ResolveArgs { deliveries, end, why, remote }) => {
+            let body = with_note(json!({"sent": end.sent && !end.not_sent}), why.note);
+            let each = async |admin: &Admin, id: &str| {
+                admin.post(&["deliveries", id, "resolve"], &[], Some(&body)).await
+            };
+            lists::change::<DeliveryList>(remote, files, deliveries.as_slice(), &COLUMNS, each)
         }
     }
 }

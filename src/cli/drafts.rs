@@ -1,48 +1,53 @@
 //! `postroom drafts`: answers that are written, and what a person decides about them.
 
 use super::{
-    admin::{Admin, AdminRefusal, Remote},
-    completions,
+    admin::{Admin, Remote},
     failure::Failure,
     files::Files,
-    http::block_on,
-    lists::{DraftList, ListArgs, Listed, ShowArgs, change_each},
+    lists::{self, DraftList, IdArg, Ids, ListArgs, ShowArgs},
+    output::with_note,
 };
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{io, path::PathBuf};
+
+const MAY_BE_REFUSED: &str = "An approved draft is judged once more right before it is sent. It may be refused then, for \
+    instance if the lead has written again or has opted out: `status` and `decided_by` of `postroom drafts show ID` say so, and \
+    `postroom leads explain LEAD` says why";
 
 #[derive(Subcommand)]
 pub(super) enum DraftsCommand {
+    #[command(after_help = MAY_BE_REFUSED)]
     List(ListArgs<DraftList>),
     Show(ShowArgs<DraftList>),
     /// Change the text of a draft that waits for a decision
     Edit {
         #[command(flatten)]
-        draft: DraftArg,
+        draft: IdArg<DraftList>,
         #[command(flatten)]
         text: TextArgs,
         #[command(flatten)]
         remote: Remote,
     },
     /// Have drafts sent; for a few seconds that can be taken back by `undo`
+    #[command(after_help = MAY_BE_REFUSED)]
     Approve {
         #[command(flatten)]
-        drafts: DraftsArg,
+        drafts: Ids<DraftList>,
         #[command(flatten)]
         remote: Remote,
     },
     /// Take approvals back, while the answers are not on their way
     Undo {
         #[command(flatten)]
-        drafts: DraftsArg,
+        drafts: Ids<DraftList>,
         #[command(flatten)]
         remote: Remote,
     },
     /// Have drafts not sent
     Reject {
         #[command(flatten)]
-        drafts: DraftsArg,
+        drafts: Ids<DraftList>,
         /// Why: then the draft is kept as an example, by which analysts are judged
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: Option<String>,
@@ -52,33 +57,10 @@ pub(super) enum DraftsCommand {
     /// Have drafts written anew, in place of their text
     Regenerate {
         #[command(flatten)]
-        drafts: DraftsArg,
+        drafts: Ids<DraftList>,
         #[command(flatten)]
         remote: Remote,
     },
-}
-
-#[derive(Args)]
-pub(super) struct DraftArg {
-    /// The id of the draft
-    #[arg(
-        value_name = "ID",
-        value_parser = NonEmptyStringValueParser::new(),
-        add = completions::ids::<DraftList>(),
-    )]
-    id: String,
-}
-
-#[derive(Args)]
-pub(super) struct DraftsArg {
-    /// Ids of the drafts
-    #[arg(
-        value_name = "ID",
-        required = true,
-        value_parser = NonEmptyStringValueParser::new(),
-        add = completions::ids::<DraftList>(),
-    )]
-    ids: Vec<String>,
 }
 
 /// What a draft is to say.
@@ -105,48 +87,33 @@ pub(super) fn run(command: DraftsCommand, files: Files) -> Result<(), Failure> {
         DraftsCommand::Show(args) => args.run(files),
         DraftsCommand::Edit { draft, text, remote } => {
             let body = text.document()?;
-            let edit =
+            let each =
                 async |admin: &Admin, id: &str| admin.patch(&["drafts", id], &[], &body).await;
-            change(&[draft.id], remote, files, edit)
+            lists::change::<DraftList>(remote, files, &[draft.id], &COLUMNS, each)
         }
         DraftsCommand::Approve { drafts, remote } => {
-            change(&drafts.ids, remote, files, async |admin, id| post(admin, id, "approve").await)
+            decide(&drafts, "approve", None, remote, files)
         }
-        DraftsCommand::Undo { drafts, remote } => {
-            change(&drafts.ids, remote, files, async |admin, id| post(admin, id, "undo").await)
-        }
+        DraftsCommand::Undo { drafts, remote } => decide(&drafts, "undo", None, remote, files),
         DraftsCommand::Reject { drafts, note, remote } => {
-            let mut body = Map::new();
-            body.extend(note.map(|note| ("note".to_owned(), Value::from(note))));
-            let body = Value::Object(body);
-            let reject = async |admin: &Admin, id: &str| {
-                admin.post(&["drafts", id, "reject"], &[], Some(&body)).await
-            };
-            change(&drafts.ids, remote, files, reject)
+            decide(&drafts, "reject", Some(&with_note(json!({}), note)), remote, files)
         }
         DraftsCommand::Regenerate { drafts, remote } => {
-            change(&drafts.ids, remote, files, async |admin, id| {
-                post(admin, id, "regenerate").await
-            })
+            decide(&drafts, "regenerate", None, remote, files)
         }
     }
 }
 
-async fn post(admin: &Admin, id: &str, verb: &str) -> Result<Value, AdminRefusal> {
-    admin.post(&["drafts", id, verb], &[], None).await
-}
-
-/// Changes these drafts one by one, and prints them.
-fn change(
-    ids: &[String],
+/// Decides these drafts one by one, and prints them.
+fn decide(
+    drafts: &Ids<DraftList>,
+    verb: &str,
+    body: Option<&Value>,
     remote: Remote,
     files: Files,
-    each: impl AsyncFn(&Admin, &str) -> Result<Value, AdminRefusal>,
 ) -> Result<(), Failure> {
-    let is_json = remote.json;
-    let admin = remote.connect(files)?;
-    let each = async |id: &str| each(&admin, id).await;
-    block_on(change_each(&admin, &DraftList::SPEC, ids, each))?.print(&COLUMNS, is_json)
+    let each = async |admin: &Admin, id: &str| admin.post(&["drafts", id, verb], &[], body).await;
+    lists::change::<DraftList>(remote, files, drafts.as_slice(), &COLUMNS, each)
 }
 
 impl TextArgs {

@@ -3,30 +3,20 @@
 
 use super::{
     admin::Remote,
-    completions,
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{Listed, change_each},
+    lists::{Ids, Listed, change_each},
     output::{TextTable, Times, items, text},
 };
-use clap::{Args, builder::NonEmptyStringValueParser};
+use clap::Args;
 use serde_json::Value;
-use std::marker::PhantomData;
 
 /// Which objects of a list to explain.
 #[derive(Args)]
 pub(super) struct ExplainArgs<L: Listed> {
-    /// Ids of the objects to explain
-    #[arg(
-        value_name = "ID",
-        required = true,
-        value_parser = NonEmptyStringValueParser::new(),
-        add = completions::ids::<L>(),
-    )]
-    ids: Vec<String>,
-    #[arg(skip)]
-    list: PhantomData<L>,
+    #[command(flatten)]
+    ids: Ids<L>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -37,12 +27,12 @@ impl<L: Listed> ExplainArgs<L> {
     /// # Errors
     /// If the daemon does not answer, or one of the objects does not exist.
     pub(super) fn run(self, files: Files) -> Result<(), Failure> {
-        let Self { ids, list: _, remote } = self;
+        let Self { ids, remote } = self;
         let spec = L::SPEC;
         let (is_json, times) = (remote.json, remote.times());
         let admin = remote.connect(files)?;
         let each = async |id: &str| admin.get(&[spec.path, id, "explain"], &[]).await;
-        let explained = block_on(change_each(&admin, &spec, &ids, each))?;
+        let explained = block_on(change_each(&admin, &spec, ids.as_slice(), each))?;
         explained.print_as(is_json, |explanation| spelled(explanation, &times))
     }
 }

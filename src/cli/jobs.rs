@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{Filters, JobList, ListArgs, Listed, ShowArgs, change_each},
+    lists::{self, Filters, JobList, ListArgs, ShowArgs},
     output::{self, TextTable, span, text},
 };
 use crate::domain::JobStatus;
@@ -129,16 +129,15 @@ fn change(
     remote: Remote,
     files: Files,
 ) -> Result<(), Failure> {
-    let (is_json, times) = (remote.json, remote.times());
-    let admin = remote.connect(files)?;
     let verb = change.verb();
     if selection.ids.is_empty() {
+        let (is_json, times) = (remote.json, remote.times());
         let filter = selection.filters.document();
+        let admin = remote.connect(files)?;
         return bulk::run(&admin, verb, &filter, &selection.bulk, is_json, &times);
     }
-    let each = async |id: &str| admin.post(&["jobs", id, verb], &[], None).await;
-    let changes = block_on(change_each(&admin, &JobList::SPEC, &selection.ids, each))?;
-    changes.print(&CHANGED_COLUMNS, is_json)
+    let each = async |admin: &Admin, id: &str| admin.post(&["jobs", id, verb], &[], None).await;
+    lists::change::<JobList>(remote, files, &selection.ids, &CHANGED_COLUMNS, each)
 }
 
 impl JobChange {

@@ -1,17 +1,16 @@
 //! `postroom leads`: the leads of a running daemon.
 
 use super::{
-    admin::Remote,
-    completions,
+    admin::{Admin, Remote},
     explain::ExplainArgs,
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{LeadList, ListArgs, Listed, ShowArgs, change_each},
+    lists::{self, IdArg, Ids, LeadList, ListArgs, ShowArgs},
     output::{self, line, text},
     prompt::{confirm, typed_for},
 };
-use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 #[derive(Subcommand)]
@@ -23,7 +22,7 @@ pub(super) enum LeadsCommand {
     /// Note that leads do not want to be written to, on any channel
     OptOut {
         #[command(flatten)]
-        leads: LeadIds,
+        leads: Ids<LeadList>,
         /// Why, or how they said so
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: Option<String>,
@@ -33,7 +32,7 @@ pub(super) enum LeadsCommand {
     /// Lift the opt-out of leads, who may be written to again
     LiftOptOut {
         #[command(flatten)]
-        leads: LeadIds,
+        leads: Ids<LeadList>,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: String,
@@ -42,17 +41,15 @@ pub(super) enum LeadsCommand {
     },
     /// Print everything that is stored about a lead, as JSON
     Export {
-        /// The id of the lead
-        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new(), add = completions::ids::<LeadList>())]
-        id: String,
+        #[command(flatten)]
+        lead: IdArg<LeadList>,
         #[command(flatten)]
         remote: Remote,
     },
     /// Erase everything that is stored about a lead
     Erase {
-        /// The id of the lead
-        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new(), add = completions::ids::<LeadList>())]
-        id: String,
+        #[command(flatten)]
+        lead: IdArg<LeadList>,
         /// Why, without personal data: the note stays in the audit log
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: String,
@@ -68,19 +65,6 @@ pub(super) enum LeadsCommand {
     },
 }
 
-/// Which leads.
-#[derive(Args)]
-pub(super) struct LeadIds {
-    /// Ids of the leads
-    #[arg(
-        value_name = "ID",
-        required = true,
-        value_parser = NonEmptyStringValueParser::new(),
-        add = completions::ids::<LeadList>(),
-    )]
-    ids: Vec<String>,
-}
-
 const CHANGED_COLUMNS: [&str; 4] = ["id", "client_id", "status", "sentiment"];
 
 /// Runs the command. `files` are those given before it.
@@ -90,38 +74,35 @@ pub(super) fn run(command: LeadsCommand, files: Files) -> Result<(), Failure> {
         LeadsCommand::Show(args) => args.run(files),
         LeadsCommand::Explain(args) => args.run(files),
         LeadsCommand::OptOut { leads, note, remote } => {
-            let is_json = remote.json;
-            let admin = remote.connect(files)?;
             let body = json!({"note": note});
-            let each =
-                async |id: &str| admin.post(&["leads", id, "opt-out"], &[], Some(&body)).await;
-            let changes = block_on(change_each(&admin, &LeadList::SPEC, &leads.ids, each))?;
-            changes.print(&CHANGED_COLUMNS, is_json)
+            let each = async |admin: &Admin, id: &str| {
+                admin.post(&["leads", id, "opt-out"], &[], Some(&body)).await
+            };
+            lists::change::<LeadList>(remote, files, leads.as_slice(), &CHANGED_COLUMNS, each)
         }
         LeadsCommand::LiftOptOut { leads, note, remote } => {
-            let is_json = remote.json;
-            let admin = remote.connect(files)?;
             let body = json!({"note": note});
-            let each = async |id: &str| admin.delete_with(&["leads", id, "opt-out"], &body).await;
-            let changes = block_on(change_each(&admin, &LeadList::SPEC, &leads.ids, each))?;
-            changes.print(&CHANGED_COLUMNS, is_json)
+            let each = async |admin: &Admin, id: &str| {
+                admin.delete_with(&["leads", id, "opt-out"], &body).await
+            };
+            lists::change::<LeadList>(remote, files, leads.as_slice(), &CHANGED_COLUMNS, each)
         }
-        LeadsCommand::Export { id, remote } => {
+        LeadsCommand::Export { lead, remote } => {
             let admin = remote.connect(files)?;
-            output::print_json(&block_on(admin.get(&["leads", &id, "export"], &[]))??)
+            output::print_json(&block_on(admin.get(&["leads", &lead.id, "export"], &[]))??)
         }
-        LeadsCommand::Erase { id, note, suppress, yes, remote } => {
+        LeadsCommand::Erase { lead, note, suppress, yes, remote } => {
             let is_json = remote.json;
             let admin = remote.connect(files)?;
             if !yes {
                 let what = format!(
                     "this will erase lead {} with all its messages, drafts and deliveries for ever",
-                    line(&id)
+                    line(&lead.id)
                 );
                 confirm(&what, &typed_for(1))?;
             }
             let body = json!({"note": note, "suppress": suppress});
-            let erased = block_on(admin.delete_with(&["leads", &id], &body))??;
+            let erased = block_on(admin.delete_with(&["leads", &lead.id], &body))??;
             if is_json { output::print_json(&erased) } else { output::print(&told(&erased)) }
         }
     }

@@ -1,19 +1,15 @@
 //! `postroom messages`: what was received and sent, and the tags that a person corrects.
 
 use super::{
-    admin::Remote,
-    completions,
+    admin::{Admin, Remote},
     failure::Failure,
     files::Files,
-    http::block_on,
-    lists::{ListArgs, Listed, MessageList, ShowArgs, change_each},
+    lists::{self, IdArg, ListArgs, MessageList, NoteArg, ShowArgs},
+    output::with_note,
 };
 use crate::domain::Sentiment;
-use clap::{
-    Args, Subcommand,
-    builder::{NonEmptyStringValueParser, PossibleValuesParser},
-};
-use serde_json::{Map, Value};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use serde_json::json;
 
 #[derive(Subcommand)]
 pub(super) enum MessagesCommand {
@@ -25,13 +21,8 @@ pub(super) enum MessagesCommand {
 
 #[derive(Args)]
 pub(super) struct RetagArgs {
-    /// The id of the message
-    #[arg(
-        value_name = "ID",
-        value_parser = NonEmptyStringValueParser::new(),
-        add = completions::ids::<MessageList>(),
-    )]
-    id: String,
+    #[command(flatten)]
+    message: IdArg<MessageList>,
     /// What it says
     #[arg(value_name = "TAG", value_parser = PossibleValuesParser::new(Sentiment::ALL.map(Sentiment::as_str)))]
     tag: String,
@@ -39,9 +30,8 @@ pub(super) struct RetagArgs {
     /// the tag Blacklist
     #[arg(long)]
     opt_out: bool,
-    /// Why, for those who find it later
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    note: Option<String>,
+    #[command(flatten)]
+    why: NoteArg,
     #[command(flatten)]
     remote: Remote,
 }
@@ -53,19 +43,17 @@ pub(super) fn run(command: MessagesCommand, files: Files) -> Result<(), Failure>
     match command {
         MessagesCommand::List(args) => args.run(files),
         MessagesCommand::Show(args) => args.run(files),
-        MessagesCommand::Retag(args) => {
-            let RetagArgs { id, tag, opt_out, note, remote } = args;
-            let is_json = remote.json;
-            let admin = remote.connect(files)?;
-            let mut body = Map::new();
-            if opt_out || tag == Sentiment::Blacklist.as_str() {
-                body.insert("opt_out".to_owned(), Value::from(opt_out));
-            }
-            body.insert("sentiment".to_owned(), Value::from(tag));
-            body.extend(note.map(|note| ("note".to_owned(), Value::from(note))));
-            let body = Value::Object(body);
-            let each = async |id: &str| admin.patch(&["messages", id], &[], &body).await;
-            block_on(change_each(&admin, &MessageList::SPEC, &[id], each))?.print(&COLUMNS, is_json)
+        MessagesCommand::Retag(RetagArgs { message, tag, opt_out, why, remote }) => {
+            let says_whether = opt_out || tag == Sentiment::Blacklist.as_str();
+            let body = if says_whether {
+                json!({"sentiment": tag, "opt_out": opt_out})
+            } else {
+                json!({"sentiment": tag})
+            };
+            let body = with_note(body, why.note);
+            let each =
+                async |admin: &Admin, id: &str| admin.patch(&["messages", id], &[], &body).await;
+            lists::change::<MessageList>(remote, files, &[message.id], &COLUMNS, each)
         }
     }
 }

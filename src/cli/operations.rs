@@ -6,10 +6,10 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{ListArgs, OperationList, ShowArgs},
+    lists::{IdArg, ListArgs, OperationList, ShowArgs},
     output::{self, line},
 };
-use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub(super) enum OperationsCommand {
@@ -17,9 +17,8 @@ pub(super) enum OperationsCommand {
     Show(ShowArgs<OperationList>),
     /// Stop an operation after its portion; what is done stays done
     Stop {
-        /// The id of the operation
-        #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-        id: String,
+        #[command(flatten)]
+        operation: IdArg<OperationList>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -30,7 +29,7 @@ pub(super) fn run(command: OperationsCommand, files: Files) -> Result<(), Failur
     match command {
         OperationsCommand::List(args) => args.run(files),
         OperationsCommand::Show(args) => args.run(files),
-        OperationsCommand::Stop { id, remote } => {
+        OperationsCommand::Stop { operation: IdArg { id, .. }, remote } => {
             let is_json = remote.json;
             let admin = remote.connect(files)?;
             let operation = block_on(admin.post(&["operations", &id, "cancel"], &[], None))??;

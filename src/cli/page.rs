@@ -4,8 +4,9 @@
 use super::{
     Cli,
     lists::{
-        ActorList, AuditList, ClientList, DeliveryList, DraftList, JobList, LeadList, ListSpec,
-        Listed, MessageList, ModelCallList, NodeList, OperationList, PoolList, QuarantineList,
+        ActorList, AuditList, ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList,
+        ListSpec, Listed, MessageList, ModelCallList, NodeList, OperationList, PoolList,
+        QuarantineList,
     },
 };
 use clap::{Arg, Command, CommandFactory};
@@ -16,13 +17,14 @@ const MARK: &str = "<!-- From here on the page is made from the definitions of t
 const WRITE: &str = "POSTROOM_WRITE_PAGES";
 
 /// The lists whose columns the page names.
-const LISTS: [ListSpec; 13] = [
+const LISTS: [ListSpec; 14] = [
     JobList::SPEC,
     OperationList::SPEC,
     LeadList::SPEC,
     MessageList::SPEC,
     DraftList::SPEC,
     DeliveryList::SPEC,
+    ExampleList::SPEC,
     QuarantineList::SPEC,
     PoolList::SPEC,
     ActorList::SPEC,
@@ -93,6 +95,9 @@ fn write(text: &mut String, command: &Command, common: &[Arg]) {
     let positionals: Vec<String> = command.get_positionals().map(ToString::to_string).collect();
     let usage = [&[name.to_owned()], positionals.as_slice()].concat().join(" ");
     writeln!(text, "\n### `{usage}`\n\n{about}.\n").expect("a String takes all");
+    if let Some(more) = command.get_after_help() {
+        writeln!(text, "{more}.\n").expect("a String takes all");
+    }
     let is_own = |arg: &&Arg| {
         !common.iter().any(|it| it.get_id() == arg.get_id() && it.get_help() == arg.get_help())
             && !matches!(arg.get_id().as_str(), "help" | "version")

@@ -6,8 +6,8 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{ListArgs, Listed as _, Named, NodeList, PoolList, ShowArgs, details},
-    output,
+    lists::{ListArgs, Listed as _, Named, NodeList, NoteArg, PoolList, ShowArgs, details},
+    output::{self, with_note},
 };
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::{Map, Value};
@@ -75,9 +75,8 @@ pub(super) struct WhyArgs {
     /// For how long, such as `4h` [default: until it is reset, or the file changes that key]
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_for)]
     expires_in: Option<String>,
-    /// Why, for those who find it later
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    note: Option<String>,
+    #[command(flatten)]
+    why: NoteArg,
 }
 
 /// Parses `--for`. The daemon is given the text.
@@ -115,8 +114,7 @@ impl WhyArgs {
         let mut body = Map::new();
         body.insert(key.to_owned(), value.into());
         body.extend(self.expires_in.map(|it| ("expires_in".to_owned(), Value::from(it))));
-        body.extend(self.note.map(|it| ("note".to_owned(), Value::from(it))));
-        Value::Object(body)
+        with_note(Value::Object(body), self.why.note)
     }
 }
 

@@ -181,8 +181,8 @@ async fn found(admin: &Admin, spec: &ListSpec, id: &str) -> Result<Value, Failur
 }
 
 /// The id of an object of a list.
-struct IdArg<L: Listed> {
-    id: String,
+pub(in crate::cli) struct IdArg<L: Listed> {
+    pub(in crate::cli) id: String,
     list: PhantomData<L>,
 }
 
@@ -213,6 +213,36 @@ impl<L: Listed> FromArgMatches for IdArg<L> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Ids of objects of a list, at least one.
+#[derive(Args)]
+pub(in crate::cli) struct Ids<L: Listed> {
+    #[arg(
+        value_name = "ID",
+        help = format!("Ids of the {}", L::SPEC.plural),
+        required = true,
+        value_parser = NonEmptyStringValueParser::new(),
+        add = completions::ids::<L>(),
+    )]
+    ids: Vec<String>,
+    #[arg(skip)]
+    list: PhantomData<L>,
+}
+
+impl<L: Listed> Ids<L> {
+    /// The ids, as given.
+    pub(in crate::cli) fn as_slice(&self) -> &[String] {
+        &self.ids
+    }
+}
+
+/// The reason for a change.
+#[derive(Args)]
+pub(in crate::cli) struct NoteArg {
+    /// Why, for those who find it later
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub(in crate::cli) note: Option<String>,
 }
 
 /// The filters of a list as options. An object matches an option if it has any of its values, and

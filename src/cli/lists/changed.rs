@@ -1,9 +1,11 @@
 //! Changes objects one by one, by their ids.
 
-use super::{ListSpec, near};
+use super::{ListSpec, Listed, near};
 use crate::cli::{
-    admin::{Admin, AdminRefusal},
+    admin::{Admin, AdminRefusal, Remote},
     failure::Failure,
+    files::Files,
+    http::block_on,
     output::{self, TextTable, complain},
 };
 use serde_json::{Value, json};
@@ -14,6 +16,24 @@ pub(in crate::cli) struct Changes {
     items: Vec<Value>,
     /// Why others were not changed.
     refused: Vec<String>,
+}
+
+/// Changes the objects of a list with these ids one by one, and prints these columns of them. `files`
+/// are those given before the command.
+///
+/// # Errors
+/// If the daemon cannot be asked, or one object was not changed.
+pub(in crate::cli) fn change<L: Listed>(
+    remote: Remote,
+    files: Files,
+    ids: &[String],
+    columns: &[&str],
+    each: impl AsyncFn(&Admin, &str) -> Result<Value, AdminRefusal>,
+) -> Result<(), Failure> {
+    let is_json = remote.json;
+    let admin = remote.connect(files)?;
+    let each = async |id: &str| each(&admin, id).await;
+    block_on(change_each(&admin, &L::SPEC, ids, each))?.print(columns, is_json)
 }
 
 /// Asks for a change of each object. A refusal does not prevent the change of the next one, unless

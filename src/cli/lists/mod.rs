@@ -14,8 +14,8 @@ mod pages;
 mod watch;
 
 pub(super) use self::{
-    args::{Filters, ListArgs, ShowArgs, parse_interval},
-    changed::change_each,
+    args::{Filters, IdArg, Ids, ListArgs, NoteArg, ShowArgs, parse_interval},
+    changed::{change, change_each},
     details::details,
     fleet::{AuditList, ModelCallList, NodeList},
     known::{

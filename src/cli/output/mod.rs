@@ -135,6 +135,14 @@ pub(super) fn rows<'a>(
     items.iter().map(move |item| fields.iter().map(|name| text(item.get(*name))).collect())
 }
 
+/// The body of a request with a note, if there is one.
+pub(super) fn with_note(mut body: Value, note: Option<String>) -> Value {
+    if let (Some(note), Some(fields)) = (note, body.as_object_mut()) {
+        fields.insert("note".to_owned(), Value::from(note));
+    }
+    body
+}
+
 /// The items of a list in an answer; none if it has no such list.
 pub(super) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
