@@ -69,8 +69,8 @@ impl Registry {
         })
     }
 
-    /// Checks that a configuration names only kinds and channels that are in these lists, and has for
-    /// each channel the settings that it needs, and none that only others have.
+    /// Checks that a configuration names only kinds and channels that are in these lists, and has
+    /// for each channel the settings that it needs, and none that only others have.
     ///
     /// # Errors
     /// Names each that is not known, with the nearest that is, and each setting.

@@ -111,6 +111,7 @@ const NO_CHANNELS: &[(&str, &str, &str)] = &[
     ("email", "found(\"email\")", "mail addresses, as identities are stored"),
     ("email", "text(\"email\")", "a column: the lead's address"),
     ("email", "column(\"email\")", "the same, in a table of a command"),
+    ("email", "\"sender_email_id\"", "a setting: the id of a mailbox"),
 ];
 
 /// `(folder of src, names that its code must not hold)`: rules that see no database and no clock,

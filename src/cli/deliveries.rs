@@ -4,7 +4,7 @@ use super::{
     admin::{Admin, Remote},
     failure::Failure,
     files::Files,
-    lists::{self, DeliveryList, Ids, ListArgs, NoteArg, ShowArgs},
+    lists::{self, DeliveryList, IdsArg, ListArgs, NoteArg, ShowArgs},
     output::with_note,
 };
 use clap::{Args, Subcommand};
@@ -21,7 +21,7 @@ pub(super) enum DeliveriesCommand {
 #[derive(Args)]
 pub(super) struct ResolveArgs {
     #[command(flatten)]
-    deliveries: Ids<DeliveryList>,
+    deliveries: IdsArg<DeliveryList>,
     #[command(flatten)]
     end: EndArgs,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use super::{
     admin::{Admin, Remote},
     failure::Failure,
     files::Files,
-    lists::{self, DraftList, IdArg, Ids, ListArgs, ShowArgs},
+    lists::{self, DraftList, IdArg, IdsArg, ListArgs, ShowArgs},
     output::with_note,
 };
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
@@ -33,21 +33,21 @@ pub(super) enum DraftsCommand {
     #[command(after_help = MAY_BE_REFUSED)]
     Approve {
         #[command(flatten)]
-        drafts: Ids<DraftList>,
+        drafts: IdsArg<DraftList>,
         #[command(flatten)]
         remote: Remote,
     },
     /// Take approvals back, while the answers are not on their way
     Undo {
         #[command(flatten)]
-        drafts: Ids<DraftList>,
+        drafts: IdsArg<DraftList>,
         #[command(flatten)]
         remote: Remote,
     },
     /// Have drafts not sent
     Reject {
         #[command(flatten)]
-        drafts: Ids<DraftList>,
+        drafts: IdsArg<DraftList>,
         /// Why: then the draft is kept as an example, by which analysts are judged
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: Option<String>,
@@ -57,7 +57,7 @@ pub(super) enum DraftsCommand {
     /// Have drafts written anew, in place of their text
     Regenerate {
         #[command(flatten)]
-        drafts: Ids<DraftList>,
+        drafts: IdsArg<DraftList>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -106,7 +106,7 @@ pub(super) fn run(command: DraftsCommand, files: Files) -> Result<(), Failure> {
 
 /// Decides these drafts one by one, and prints them.
 fn decide(
-    drafts: &Ids<DraftList>,
+    drafts: &IdsArg<DraftList>,
     verb: &str,
     body: Option<&Value>,
     remote: Remote,

@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{Ids, Listed, change_each},
+    lists::{IdsArg, Listed, change_each},
     output::{TextTable, Times, items, text},
 };
 use clap::Args;
@@ -16,7 +16,7 @@ use serde_json::Value;
 #[derive(Args)]
 pub(super) struct ExplainArgs<L: Listed> {
     #[command(flatten)]
-    ids: Ids<L>,
+    ids: IdsArg<L>,
     #[command(flatten)]
     remote: Remote,
 }

@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{self, IdArg, Ids, LeadList, ListArgs, ShowArgs},
+    lists::{self, IdArg, IdsArg, LeadList, ListArgs, ShowArgs},
     output::{self, line, text},
     prompt::{confirm, typed_for},
 };
@@ -22,7 +22,7 @@ pub(super) enum LeadsCommand {
     /// Note that leads do not want to be written to, on any channel
     OptOut {
         #[command(flatten)]
-        leads: Ids<LeadList>,
+        leads: IdsArg<LeadList>,
         /// Why, or how they said so
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: Option<String>,
@@ -32,7 +32,7 @@ pub(super) enum LeadsCommand {
     /// Lift the opt-out of leads, who may be written to again
     LiftOptOut {
         #[command(flatten)]
-        leads: Ids<LeadList>,
+        leads: IdsArg<LeadList>,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: String,

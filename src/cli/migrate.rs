@@ -20,8 +20,8 @@ pub(super) enum MigrateCommand {
         /// Show which migrations are pending, and apply none
         #[arg(long)]
         dry_run: bool,
-        /// Show their statements, too, as they are for this database. Only `migrate up` notes what is
-        /// applied: do not run them by hand
+        /// Show their statements, too, as they are for this database. Only `migrate up` notes what
+        /// is applied: do not run them by hand
         #[arg(long, requires = "dry_run")]
         sql: bool,
         #[command(flatten)]

@@ -96,7 +96,8 @@ enum Command {
     /// Show messages that were received and sent, and correct their tags
     #[command(subcommand)]
     Messages(messages::MessagesCommand),
-    /// Show, edit, approve and reject drafts: answers that were written, until and after they are sent
+    /// Show, edit, approve and reject drafts: answers that were written, until and after they are
+    /// sent
     #[command(subcommand)]
     Drafts(drafts::DraftsCommand),
     /// Show deliveries, the sends of drafts, and resolve those of which nobody knows the end

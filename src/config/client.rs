@@ -98,8 +98,8 @@ impl Client {
     }
 
     /// True if drafts of the channel may be sent automatically to leads of the campaign with this
-    /// provider's id: the mode is not off, the client has settings for sending, and the channel lets
-    /// rules send, or those settings say `automatic = true`.
+    /// provider's id: the mode is not off, the client has settings for sending, and the channel
+    /// lets rules send, or those settings say `automatic = true`.
     pub fn sends_by_rule(&self, channel: &ChannelFacts, campaign: Option<&str>) -> bool {
         let settings = self.channel(channel.name.0).and_then(|channel| channel.send.as_ref());
         let by_rule = channel.send.is_some_and(|send| send.by_rule);

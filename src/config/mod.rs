@@ -9,8 +9,8 @@
 //! The steps: `layers` reads the files and merges them with origins, `env` adds the environment
 //! variables, `references` fetches values that are kept elsewhere, `schema` knows the keys,
 //! `reader` turns values into types, `sections` and `client` check them, `relations` checks them
-//! against each other, `warnings` notes what is allowed but unsafe. `channel_settings` is asked with the
-//! registry's channels, when the configuration is there.
+//! against each other, `warnings` notes what is allowed but unsafe. `channel_settings` checks what
+//! depends on the channels, which the registry brings when the configuration is there.
 
 mod access;
 mod analyst;

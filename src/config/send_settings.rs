@@ -40,8 +40,8 @@ pub struct SendSettings {
 }
 
 /// Reads the settings of a channel. `None` if it has none, or if one that sending needs is wrong,
-/// which is noted. Which of the keys it has, and which it needs, only the channel itself knows: that
-/// is checked by `Config::check_channels`.
+/// which is noted. Which of the keys it has, and which it needs, only the channel itself knows:
+/// that is checked by `Config::check_channels`.
 pub(super) fn send_settings(channel: &SectionReader<'_>) -> Option<SendSettings> {
     let section = &channel.section("send")?;
     // All keys are read, so that all errors are told and each key has its type.

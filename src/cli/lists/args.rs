@@ -217,7 +217,7 @@ impl<L: Listed> FromArgMatches for IdArg<L> {
 
 /// Ids of objects of a list, at least one.
 #[derive(Args)]
-pub(in crate::cli) struct Ids<L: Listed> {
+pub(in crate::cli) struct IdsArg<L: Listed> {
     #[arg(
         value_name = "ID",
         help = format!("Ids of the {}", L::SPEC.plural),
@@ -230,7 +230,7 @@ pub(in crate::cli) struct Ids<L: Listed> {
     list: PhantomData<L>,
 }
 
-impl<L: Listed> Ids<L> {
+impl<L: Listed> IdsArg<L> {
     /// The ids, as given.
     pub(in crate::cli) fn as_slice(&self) -> &[String] {
         &self.ids

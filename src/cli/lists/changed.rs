@@ -18,8 +18,8 @@ pub(in crate::cli) struct Changes {
     refused: Vec<String>,
 }
 
-/// Changes the objects of a list with these ids one by one, and prints these columns of them. `files`
-/// are those given before the command.
+/// Changes the objects of a list with these ids one by one, and prints these columns of them.
+/// `files` are those given before the command.
 ///
 /// # Errors
 /// If the daemon cannot be asked, or one object was not changed.

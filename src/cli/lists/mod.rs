@@ -14,7 +14,7 @@ mod pages;
 mod watch;
 
 pub(super) use self::{
-    args::{Filters, IdArg, Ids, ListArgs, NoteArg, ShowArgs, parse_interval},
+    args::{Filters, IdArg, IdsArg, ListArgs, NoteArg, ShowArgs, parse_interval},
     changed::{change, change_each},
     details::details,
     fleet::{AuditList, ModelCallList, NodeList},

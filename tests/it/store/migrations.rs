@@ -113,8 +113,8 @@ on_both_databases! {
         assert_eq!(schema(&db).await, before);
     }
 
-    /// Run by hand on an empty database, the statements that `migrate up --dry-run --sql` shows make
-    /// the schema that `migrate up` makes.
+    /// Run by hand on an empty database, the statements that `migrate up --dry-run --sql` shows
+    /// make the schema that `migrate up` makes.
     async fn the_statements_that_are_shown_are_those_that_run(db: Fixture) {
         let before = schema(&db).await;
         let url = db.config.database.url.clone();
