@@ -111,10 +111,9 @@ impl MigratorTrait for Migrator {
 /// The name of each migration, oldest first, and the statements that apply it to a database of this
 /// kind.
 pub fn statements(backend: sea_orm::DatabaseBackend) -> Vec<(String, String)> {
-    let of = |it: &Box<dyn InSql>| {
-        (it.name().to_owned(), ddl::in_dialect(backend, it.up_sql()).trim().to_owned())
-    };
-    Migrator::all().iter().map(of).collect()
+    let all = Migrator::all();
+    let of = all.iter().map(|it| (it.name().to_owned(), ddl::in_dialect(backend, it.up_sql())));
+    of.map(|(name, sql)| (name, sql.trim().to_owned())).collect()
 }
 
 impl Migrator {
