@@ -121,7 +121,7 @@ on_both_daemons! {
             .replace("sender =", "auto_reply = \"auto\"\nauto_send = { delay_min = \"0s\", delay_max = \"0s\" }\nsender =")
             .replace("account =", &format!("{send}\naccount ="));
         let daemon = Inside::start(&place, &config, with_pagers()).await;
-        worked_through(&daemon, &saying(7, "Can you call me tomorrow after 3?")).await;
+        worked_through(&daemon, &saying(7, "Hey, yes I am interested. What does it cost?")).await;
         let delivery = eventually(Duration::from_secs(20), async || {
             let answer = daemon.api("/deliveries?channel=pager").await;
             answer.items().first().filter(|it| it["status"] == "sent").cloned()
@@ -133,7 +133,7 @@ on_both_daemons! {
         assert_eq!((call.path.as_str(), call.key.as_deref()), ("/pages/v1/pages", Some("k-7")));
         assert_eq!(call.body["pager"], "100007");
         let text = call.body["text"].as_str().expect("a text");
-        assert!(text.starts_with("Hi Joel, happy to call."), "{text}");
+        assert!(text.starts_with("Hi Joel, thanks for asking."), "{text}");
     }
 
     /// The rules that depend on a channel's medium: carriers' opt-out keywords, and the
