@@ -13,7 +13,7 @@ use crate::{
         job::DELIVER_REPLY,
         sending::{NO_SETTINGS_PAUSE, SWITCHED_OFF_PAUSE, SendEnd},
     },
-    store::{MarkedSend, Marking},
+    store::{MarkedSend, Marking, SendRules},
     wire::CallEnd,
 };
 use std::{fmt, sync::Arc};
