@@ -89,6 +89,9 @@ pub struct Classified {
     pub confidence: f32,
     /// True if the lead demands that nobody writes to it any more, in whatever words.
     pub opts_out: bool,
+    /// True if the message may be such a demand: then nothing is drafted. True whenever `opts_out`
+    /// is.
+    pub may_opt_out: bool,
 }
 
 /// How good a lead is: 1 to 4 each.

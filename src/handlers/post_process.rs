@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     analyst::{
-        Analyst, AnalystError, Classified, DraftRequest, DraftText, Evaluation, EvaluationRequest,
-        local,
+        Analyst, AnalystError, DraftRequest, DraftText, Evaluation, EvaluationRequest, local,
     },
     channels::{Channel, facts_of},
     config::Client,
@@ -130,20 +129,29 @@ impl Question<'_> {
         let Self { conversation, medium, templates, sender } = self;
         let in_other_words = || IN_OTHER_WORDS.to_owned();
         let mut sure = None;
+        let mut may_opt_out = false;
         let (tag, opt_out) = match (opt_out(conversation, medium), standing(conversation)) {
             (Some(words), _) => (Sentiment::Blacklist, Some(words)),
             (None, Some(_)) if local::opts_out(conversation, medium) => {
                 (Sentiment::Blacklist, Some(in_other_words()))
             }
+            // The provider may not have understood what gets no answer.
+            (None, Some(tag)) if tag.gets_draft() => {
+                let found = analyst.classify(conversation, medium).await?;
+                may_opt_out = found.may_opt_out || found.tag == Sentiment::Blacklist;
+                match found.opts_out {
+                    true => (Sentiment::Blacklist, Some(in_other_words())),
+                    false => (tag, None),
+                }
+            }
             (None, Some(tag)) => (tag, None),
             (None, None) => {
-                let Classified { tag, opts_out, confidence } =
-                    analyst.classify(conversation, medium).await?;
-                sure = Some(confidence);
-                (tag, opts_out.then(in_other_words))
+                let found = analyst.classify(conversation, medium).await?;
+                (sure, may_opt_out) = (Some(found.confidence), found.may_opt_out);
+                (found.tag, found.opts_out.then(in_other_words))
             }
         };
-        let draft = if may_draft(conversation, tag, medium) {
+        let draft = if !may_opt_out && may_draft(conversation, tag, medium) {
             analyst.draft(DraftRequest { conversation, tag, medium, templates, sender }).await?
         } else {
             None
@@ -289,17 +297,25 @@ fn decide(judgement: Judgement, channel: ChannelName, fate: DraftFate) -> Vec<Ef
 mod tests {
     use super::*;
     use crate::analyst::{
-        Local,
-        testing::{Away, CHAT, TEXT, conversation},
+        Classified, Local,
+        testing::{Away, CHAT, Says, TEXT, conversation},
     };
     use futures_util::FutureExt;
 
     const ANY: ChannelName = ChannelName("any");
 
-    fn verdict(conversation: &Conversation, medium: Medium) -> Judgement {
+    fn judged(
+        conversation: &Conversation,
+        medium: Medium,
+        analyst: &dyn Analyst,
+    ) -> Result<Judgement, AnalystError> {
         let templates = BTreeMap::new();
         let question = Question { conversation, medium, templates: &templates, sender: None };
-        question.judged(&Local).now_or_never().unwrap().unwrap()
+        question.judged(analyst).now_or_never().unwrap()
+    }
+
+    fn verdict(conversation: &Conversation, medium: Medium) -> Judgement {
+        judged(conversation, medium, &Local).unwrap()
     }
 
     #[test]
@@ -350,6 +366,53 @@ mod tests {
                 ]
             );
             assert!(is_kept, "{text}: {effects:?}");
+        }
+    }
+
+    #[test]
+    fn a_providers_verdict_gets_no_draft_for_what_may_be_an_opt_out() {
+        let rows = [
+            ("Can you call me tomorrow?", true),
+            ("No thanks", true),
+            ("Please don't text or call me again", false),
+            ("I've asked you guys already. Leave it", false),
+        ];
+        for (text, gets_draft) in rows {
+            for hint in [Sentiment::Interested, Sentiment::MeetingRequested] {
+                let mut it = conversation("any", text);
+                it.message.sentiment = Some(hint);
+                let found = verdict(&it, TEXT);
+                assert_eq!(found.draft.is_some(), gets_draft, "{text}: {found:?}");
+                assert!(!gets_draft || found.tag == hint, "{text}: {found:?}");
+                assert_eq!(found.confidence, None, "the provider gave the tag");
+            }
+        }
+    }
+
+    #[test]
+    fn an_analyst_may_find_an_opt_out_under_a_providers_verdict() {
+        use Sentiment::{Blacklist, Interested, NotInterested};
+        let rows = [
+            ((Blacklist, true, true), Blacklist, false),
+            ((Blacklist, false, true), Interested, false),
+            ((Blacklist, false, false), Interested, false),
+            ((NotInterested, false, true), Interested, false),
+            ((NotInterested, false, false), Interested, true),
+        ];
+        for ((tag, opts_out, may_opt_out), expected, gets_draft) in rows {
+            let analyst = Says(Classified { tag, confidence: 0.9, opts_out, may_opt_out });
+            let mut it = conversation("any", "Nie piszcie do mnie");
+            it.message.sentiment = Some(Interested);
+            let found = judged(&it, TEXT, &analyst).unwrap();
+            assert_eq!((found.tag, found.draft.is_some()), (expected, gets_draft), "{found:?}");
+            assert_eq!(found.opt_out.is_some(), opts_out, "{found:?}");
+        }
+        // It is asked only if the tag gets an answer.
+        for tag in Sentiment::ALL {
+            let mut it = conversation("any", "Nie piszcie do mnie");
+            it.message.sentiment = Some(tag);
+            let is_asked = tag.gets_draft() || tag == Sentiment::Neutral;
+            assert_eq!(judged(&it, TEXT, &Away).is_err(), is_asked, "{tag:?}");
         }
     }
 
@@ -416,11 +479,8 @@ mod tests {
 
     #[test]
     fn an_analyst_that_is_away_is_asked_again_later_and_told_nothing() {
-        let templates = BTreeMap::new();
         let it = conversation("any", "secret words");
-        let question =
-            Question { conversation: &it, medium: TEXT, templates: &templates, sender: None };
-        let error = question.judged(&Away).now_or_never().unwrap().unwrap_err();
+        let error = judged(&it, TEXT, &Away).unwrap_err();
         assert!(!error.to_string().contains("secret"));
     }
 }

@@ -44,10 +44,10 @@ pub(super) fn verdict(text: &str, message: &InboundMessage) -> ReadAnswer<Classi
     let tag = tag.ok_or("the tag is not in the list")?;
     // A machine demands nothing.
     if !answer.opts_out || message.automated {
-        return Ok(Classified { tag, confidence, opts_out: false });
+        return Ok(Classified { tag, confidence, opts_out: false, may_opt_out: false });
     }
     let opts_out = tag == Sentiment::Blacklist && confidence >= OPTS_OUT_MIN;
-    Ok(Classified { tag: Sentiment::Blacklist, confidence, opts_out })
+    Ok(Classified { tag: Sentiment::Blacklist, confidence, opts_out, may_opt_out: true })
 }
 
 /// The score.
@@ -130,7 +130,9 @@ mod tests {
     fn a_tag_must_be_one_of_those_that_were_asked_for() {
         let mut it = conversation("any", "hello").message;
         it.automated = true;
-        let good = Classified { tag: Sentiment::OutOfOffice, confidence: 0.75, opts_out: false };
+        let (opts_out, may_opt_out) = (false, false);
+        let tag = Sentiment::OutOfOffice;
+        let good = Classified { tag, confidence: 0.75, opts_out, may_opt_out };
         let text = r#"{"opts_out":false,"tag":"Out of Office","tag_confidence":0.75}"#;
         assert_eq!(verdict(text, &it), Ok(good));
         for text in [
@@ -167,7 +169,12 @@ mod tests {
             it.automated = automated;
             let text =
                 serde_json::json!({"opts_out": true, "tag": tag, "tag_confidence": confidence});
-            let expected = Classified { tag: Sentiment::Blacklist, confidence, opts_out: is_kept };
+            let expected = Classified {
+                tag: Sentiment::Blacklist,
+                confidence,
+                opts_out: is_kept,
+                may_opt_out: !automated,
+            };
             assert_eq!(verdict(&text.to_string(), &it), Ok(expected), "{tag} {confidence}");
         }
     }

@@ -38,7 +38,10 @@ async fn each_question_is_asked_with_its_schema_and_leaves_a_row() {
     let analyst = world.analysts.of(asker(LONG));
     let it = conversation(WORDS);
     let verdict = analyst.classify(&it, TEXT).await.unwrap();
-    assert_eq!(verdict, Classified { tag: Sentiment::Neutral, confidence: 0.75, opts_out: false });
+    let (opts_out, may_opt_out) = (false, false);
+    let expected =
+        Classified { tag: Sentiment::Neutral, confidence: 0.75, opts_out, may_opt_out };
+    assert_eq!(verdict, expected);
     let score = analyst.score(&it, Some("bakeries")).await.unwrap().unwrap();
     assert_eq!((score.fit, score.intent, score.overall), (4, 4, 4));
     let templates = BTreeMap::new();

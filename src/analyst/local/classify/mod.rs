@@ -53,7 +53,8 @@ pub(super) struct Heard<'a> {
 pub(super) fn classify(heard: &Heard<'_>) -> Classified {
     let new_text = if heard.has_new_text { heard.new_text } else { "" };
     if opt_out_words(heard.medium, heard.subject, new_text).is_some() {
-        return Classified { opts_out: true, ..by_rule(Sentiment::Blacklist) };
+        let (opts_out, may_opt_out) = (true, true);
+        return Classified { opts_out, may_opt_out, ..by_rule(Sentiment::Blacklist) };
     }
     let text = Text::of(new_text);
     if heard.is_automated {
@@ -68,7 +69,7 @@ pub(super) fn classify(heard: &Heard<'_>) -> Classified {
     let is_unsure_no = judged.tag == Sentiment::NotInterested && judged.confidence < UNSURE_MAX;
     let gives_way = is_open || is_unsure_no;
     if gives_way && !judged.opts_out && certain::asks_for_a_call(&text) {
-        return Classified { tag: Sentiment::CallRequested, confidence: BY_CUE, opts_out: false };
+        return Classified { tag: Sentiment::CallRequested, confidence: BY_CUE, ..judged };
     }
     if judged.tag.gets_draft()
         && judged.confidence < UNSURE_MAX
@@ -80,7 +81,7 @@ pub(super) fn classify(heard: &Heard<'_>) -> Classified {
 }
 
 const fn by_rule(tag: Sentiment) -> Classified {
-    Classified { tag, confidence: BY_RULE, opts_out: false }
+    Classified { tag, confidence: BY_RULE, opts_out: false, may_opt_out: false }
 }
 
 /// What is certain about a message that the provider does not call automated.
@@ -155,11 +156,13 @@ fn by_weights(likely: &[f32; CLASSES]) -> Classified {
     let of_tags = blacklist.iter().chain(of_tags).copied();
     let best = Sentiment::ALL.into_iter().zip(of_tags).max_by(|a, b| a.1.total_cmp(&b.1));
     let (tag, confidence) = best.unwrap_or((Sentiment::Neutral, 0.0));
-    if *opt_out >= DOUBT_MIN && tag.gets_draft() {
+    let (opts_out, may_opt_out) = (*opt_out >= OPTS_OUT_MIN, *opt_out >= DOUBT_MIN);
+    if may_opt_out && tag.gets_draft() {
         let neutral = likely.last().copied().unwrap_or_default();
-        return Classified { tag: Sentiment::Neutral, confidence: neutral, opts_out: false };
+        let tag = Sentiment::Neutral;
+        return Classified { tag, confidence: neutral, opts_out: false, may_opt_out };
     }
-    Classified { tag, confidence, opts_out: *opt_out >= OPTS_OUT_MIN }
+    Classified { tag, confidence, opts_out, may_opt_out }
 }
 
 #[cfg(test)]
