@@ -67,13 +67,14 @@ pub enum AnalystError {
     /// It answered, but the answer cannot be used.
     #[error("the analyst's answer is of no use ({0})")]
     Unusable(String),
-    /// It is known to be away and was not asked. It should be asked again after this time.
-    #[error(
-        "the analyst is away (model `{model}` has failed several times in a row, and is asked again in {pause:?})"
-    )]
+    /// It is known to be away and was not asked, or it has asked to be left alone. It should be
+    /// asked again after this time.
+    #[error("the analyst is away (model `{model}` {why}, and is asked again in {pause:?})")]
     Paused {
         /// The name of the model.
         model: String,
+        /// Why, as the rest of a sentence about the model.
+        why: &'static str,
         /// The time until it is asked again.
         pause: Duration,
     },

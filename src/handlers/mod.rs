@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn only_a_question_that_was_asked_costs_an_attempt() {
         let pause = Duration::from_secs(5);
-        let paused = without_answer(&AnalystError::Paused { model: "m-1".to_owned(), pause });
+        let (model, why) = ("m-1".to_owned(), "has failed");
+        let paused = without_answer(&AnalystError::Paused { model, why, pause });
         assert_eq!(paused, Outcome::Postpone(pause));
         for error in [AnalystError::Away(String::new()), AnalystError::Unusable(String::new())] {
             assert!(matches!(without_answer(&error), Outcome::Retry(_)), "{error}");

@@ -4,7 +4,7 @@
 use super::{
     answers::ReadAnswer,
     exchange::{Answered, CallFailure, Endpoint, TokenUsage},
-    model_breaker::ModelBreaker,
+    model_breaker::{BreakerPause, ModelBreaker},
     places::Places,
     prompts::ModelQuestion,
 };
@@ -50,6 +50,27 @@ struct ConnectedServer {
     api_key: Option<Secret>,
     endpoint: Endpoint,
     breaker: ModelBreaker,
+}
+
+impl ConnectedServer {
+    /// The error of a question to `model` whose last request failed so. A server that takes
+    /// nothing more for now is left alone, by all, for as long as it asks.
+    fn given_up(&self, failure: CallFailure, model: &str) -> AnalystError {
+        if failure.is_limit {
+            return paused(model, self.breaker.told_to_wait(failure.retry_after));
+        }
+        failure.into_error(model)
+    }
+}
+
+/// The error of a question to `model` that is to be asked later.
+fn paused(model: &str, pause: BreakerPause) -> AnalystError {
+    let why = if pause.is_limit {
+        "takes no more requests for now: lower `analyst.max_concurrent`, or raise your limit at its server"
+    } else {
+        "has failed several times in a row"
+    };
+    AnalystError::Paused { model: model.to_owned(), why, pause: pause.length }
 }
 
 /// The thread of requests. Connections belong to the runtime that opened them, and the runtimes of
@@ -121,8 +142,8 @@ impl ModelServer {
     /// left.
     ///
     /// # Errors
-    /// [`AnalystError::Paused`] if the server was not asked because it is known to be away;
-    /// otherwise how the last request ended.
+    /// [`AnalystError::Paused`] if the server was not asked because it is known to be away, or if
+    /// it takes nothing more for now; otherwise how the last request ended.
     pub(super) async fn ask<T>(
         &self,
         settings: &AnalystConfig,
@@ -142,12 +163,16 @@ impl ModelServer {
             if place.is_err() || left < LEFT_LEAST {
                 let late = "no time was left for a request; raise `analyst.max_concurrent`, or the \
                             `timeout` of the job's pool";
-                return Err(last
-                    .map_or_else(|| unable(settings, late), |failure| failure.into_error(model)));
+                return Err(last.map_or_else(
+                    || unable(settings, late),
+                    |failure| server.given_up(failure, model),
+                ));
             }
             if let Err(pause) = server.breaker.admit() {
-                let paused = || AnalystError::Paused { model: model.to_owned(), pause };
-                return Err(last.map_or_else(paused, |failure| failure.into_error(model)));
+                return Err(last.map_or_else(
+                    || paused(model, pause),
+                    |failure| server.given_up(failure, model),
+                ));
             }
             // Send the request.
             let limit = settings.timeout.min(left);
@@ -164,7 +189,7 @@ impl ModelServer {
             let pause = failure.retry_after.unwrap_or_else(|| own_pause(retry));
             let is_too_late = Instant::now() + pause + LEFT_LEAST > asker.until;
             if !failure.status.is_passing() || is_too_late {
-                return Err(failure.into_error(model));
+                return Err(server.given_up(failure, model));
             }
             last = Some(failure);
             if retry < RETRIES_MAX {
@@ -172,7 +197,7 @@ impl ModelServer {
             }
         }
         let never = || unable(settings, "it was not asked");
-        Err(last.map_or_else(never, |failure| failure.into_error(model)))
+        Err(last.map_or_else(never, |failure| server.given_up(failure, model)))
     }
 
     /// Sends one request on the thread of requests. If the caller is cut off, so is the request.
@@ -268,12 +293,14 @@ impl<'a> CallNote<'a> {
     }
 
     /// Notes how the request ended, and returns the answer or the failure. A time-out says nothing
-    /// about the server if the request was given less time than usual.
+    /// about the server if the request was given less time than usual. A limit says only that it
+    /// takes no more for now.
     fn ended<T>(
         mut self,
         result: Result<(T, TokenUsage), CallFailure>,
         is_hurried: bool,
     ) -> Result<T, CallFailure> {
+        let is_limit = result.as_ref().is_err_and(|failure| failure.is_limit);
         let (result, status, error, usage) = match result {
             Ok((answer, usage)) => (Ok(answer), CallStatus::Ok, None, usage),
             Err(failure) => {
@@ -281,7 +308,7 @@ impl<'a> CallNote<'a> {
                 (Err(failure), status, Some(why), usage)
             }
         };
-        if status == CallStatus::Timeout && is_hurried {
+        if is_limit || (status == CallStatus::Timeout && is_hurried) {
             self.breaker.gave_up();
         } else if status.is_outage() {
             self.breaker.failed();

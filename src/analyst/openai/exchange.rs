@@ -25,12 +25,15 @@ pub(super) struct CallFailure {
     pub(super) why: String,
     /// How long the server wants to be left alone.
     pub(super) retry_after: Option<Duration>,
+    /// True if the server takes nothing more for now: 429, or 503 with a time.
+    pub(super) is_limit: bool,
     pub(super) usage: TokenUsage,
 }
 
 impl CallFailure {
     pub(super) fn new(status: CallStatus, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), retry_after: None, usage: TokenUsage::default() }
+        let usage = TokenUsage::default();
+        Self { status, why: why.into(), retry_after: None, is_limit: false, usage }
     }
 
     /// The error of a question to `model` whose last request failed so: it says what to do.
@@ -43,9 +46,6 @@ impl CallFailure {
             CallStatus::Timeout => {
                 AnalystError::Away(because("raise `analyst.timeout`, or take a faster model"))
             }
-            CallStatus::RateLimited => AnalystError::Away(because(
-                "lower `analyst.max_concurrent`, or raise your limit at the server",
-            )),
             CallStatus::ServerError => {
                 AnalystError::Away(because("its server has failed: see its log or status page"))
             }
@@ -64,7 +64,9 @@ impl CallFailure {
             CallStatus::Unusable => AnalystError::Unusable(because(
                 "take a model that keeps to what is asked for, or set `analyst.fallback`",
             )),
-            CallStatus::Ok | CallStatus::Dropped => AnalystError::Away(because("try again")),
+            CallStatus::Ok | CallStatus::RateLimited | CallStatus::Dropped => {
+                AnalystError::Away(because("try again"))
+            }
         }
     }
 }
@@ -178,7 +180,9 @@ fn refused(
     let code = code.map(|code| format!(", {code}")).unwrap_or_default();
     let why = format!("status {}{code}", status.as_u16());
     let retry_after = retry_after(headers).filter(|_| kind.is_passing());
-    CallFailure { retry_after, ..CallFailure::new(kind, why) }
+    let is_limit = kind == CallStatus::RateLimited
+        || (status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some());
+    CallFailure { retry_after, is_limit, ..CallFailure::new(kind, why) }
 }
 
 /// The code of an error, if it is a word: `rate_limit_exceeded`.

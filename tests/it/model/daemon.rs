@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use std::{
     process::Command,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,10 +58,8 @@ fn classified(opts_out: bool, tag: &str, confidence: f32) -> Reply {
 /// Each way in which a model's server can fail at once, as it is noted and as it is told.
 fn failures() -> [(Reply, &'static str, &'static str); 12] {
     let text = |text: &str| Reply::Text(text.to_owned());
-    let busy =
-        Reply::Status(429, "retry-after: 60\r\n", r#"{"error":{"code":"rate_limit_exceeded"}}"#);
     [
-        (busy, "rate_limited", "status 429, rate_limit_exceeded; lower `analyst.max_concurrent`"),
+        (Reply::Status(422, "", "{}"), "refused", "status 422; see whether server and model"),
         (
             Reply::Status(500, "retry-after: 60\r\n", "{}"),
             "server_error",
@@ -244,6 +242,32 @@ on_both_daemons! {
         for four in [0, 4, 8] {
             join_all((four..four + 4).map(run)).await;
         }
+    }
+
+    async fn a_limit_of_the_model_costs_no_attempt(place: Place) {
+        // The limit is longer than an attempt, and over after some seconds.
+        let limit = Duration::from_secs(4);
+        let started = Arc::new(OnceLock::new());
+        let first = started.clone();
+        let server = ModelServer::start(move |_| {
+            if first.get_or_init(Instant::now).elapsed() < limit {
+                Reply::Status(429, "retry-after: 4\r\n", r#"{"error":{"code":"rate_limit_exceeded"}}"#)
+            } else {
+                Reply::Good
+            }
+        });
+        let keys = config(&server.url("one"), "", 1) + "timeout = \"2s\"\n";
+        let daemon = place.start(&keys).await;
+        let all = join_all((1..=3).map(|lead| post(&daemon, lead, "Hm, the secret plan"))).await;
+        for (id, answer) in &all {
+            let job = ended(&daemon, id).await;
+            assert_eq!((&job["status"], &job["errors"]), (&"succeeded".into(), &json!([])), "{job}");
+            assert_eq!(tag(&daemon, answer).await, "Neutral");
+        }
+        // One request for each job that was being asked about, and none while the pause lasts.
+        let limited = get(&daemon, "/calls?status=rate_limited").await;
+        assert!((1..=3).contains(&limited.items().len()), "{limited:?}");
+        assert_eq!(limited.items()[0]["error"], "status 429, rate_limit_exceeded");
     }
 
     async fn a_model_that_is_away_stops_no_job_for_good(place: Place) {

@@ -105,16 +105,27 @@ async fn a_server_that_is_busy_is_asked_again_when_it_says() {
 #[tokio::test]
 async fn no_attempt_waits_longer_than_it_has_time() {
     let busy = Reply::Status(429, "retry-after: 60\r\n", "{}");
-    let server = ModelServer::script(vec![busy; 9]);
-    let world = World::new(&server, &[]);
-    let started = Instant::now();
-    let error = classify(&world, Duration::from_secs(20)).await.unwrap_err();
-    assert_eq!(
-        said(&error),
-        "model `m-1`: status 429; lower `analyst.max_concurrent`, or raise your limit at the server"
-    );
-    assert!(started.elapsed() < Duration::from_secs(5));
-    assert_eq!(server.asked().len(), 1);
+    let unavailable = Reply::Status(503, "retry-after: 3000\r\n", "{}");
+    let quota = Reply::Status(429, "", r#"{"error":{"code":"insufficient_quota"}}"#);
+    let rows = [(busy, 20, 1, 60), (unavailable, 20, 1, 600), (quota, 1, 2, 5)];
+    for (reply, time, requests, pause) in rows {
+        let server = ModelServer::script(vec![reply.clone(); 9]);
+        let world = World::new(&server, &[]);
+        let started = Instant::now();
+        let error = classify(&world, Duration::from_secs(time)).await.unwrap_err();
+        let text = error.to_string();
+        let limit = "model `m-1` takes no more requests for now: lower `analyst.max_concurrent`";
+        assert!(text.contains(limit), "{text}");
+        let AnalystError::Paused { pause: found, .. } = error else { panic!("{error:?}") };
+        assert_eq!(found, Duration::from_secs(pause), "{reply:?}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        let count = server.asked().len();
+        assert!((1..=requests).contains(&count), "{reply:?}: {count}");
+        // Nobody else asks meanwhile, and that costs no attempt.
+        let other = classify(&world, LONG).await.unwrap_err();
+        assert!(matches!(other, AnalystError::Paused { .. }), "{other:?}");
+        assert_eq!(server.asked().len(), count);
+    }
 }
 
 #[tokio::test]
