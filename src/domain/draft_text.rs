@@ -1,6 +1,11 @@
 //! The texts of answers, within the bounds of their medium (docs/RULES.md DRAFTS).
 
-use super::{LeadView, Medium, segments, template, text::one_line};
+use super::{
+    LeadView, Medium,
+    segments::{self, TextAlphabet},
+    template,
+    text::one_line,
+};
 use std::ops::RangeInclusive;
 
 /// How many characters an answer by mail has.
@@ -49,6 +54,27 @@ pub fn parts_of(body: &str, chars: usize) -> Vec<String> {
         rest = after;
     }
     parts
+}
+
+/// How long an answer over `medium` may be, in words for whoever writes it.
+pub fn room(medium: Medium) -> String {
+    match medium {
+        Medium::Mail => format!("{} to {} characters", MAIL_CHARS.start(), MAIL_CHARS.end()),
+        Medium::Chat { chars } => format!("at most {chars} characters"),
+        Medium::Text { parts, chars } if counts_segments(chars) => {
+            let units = |alphabet: TextAlphabet| match parts {
+                1 => alphabet.single(),
+                _ => parts * alphabet.each(),
+            };
+            let (plain, other) = (units(TextAlphabet::Gsm7), units(TextAlphabet::Ucs2));
+            format!(
+                "at most {plain} characters of the GSM alphabet, or {other} of any other, on one line"
+            )
+        }
+        Medium::Text { parts, chars } => {
+            format!("at most {} characters, on one line", parts.saturating_mul(chars))
+        }
+    }
 }
 
 /// True if the parts of a medium are the segments of an SMS. A medium with shorter parts counts
@@ -180,6 +206,18 @@ mod tests {
         ];
         for (body, medium, expected) in rows {
             assert_eq!(flaw(&body, medium).as_deref(), expected, "{medium:?}");
+        }
+    }
+
+    #[test]
+    fn the_room_is_what_passes_without_a_flaw() {
+        let least = "at most 459 characters of the GSM alphabet, or 201 of any other, on one line";
+        assert_eq!(room(TEXT), least);
+        assert_eq!(room(Medium::Mail), "220 to 1200 characters");
+        assert_eq!(room(CHAT), "at most 1900 characters");
+        for (unit, chars) in [("x", 459), ("я", 201)] {
+            assert_eq!(flaw(&unit.repeat(chars), TEXT), None);
+            assert!(flaw(&unit.repeat(chars + 1), TEXT).is_some());
         }
     }
 

@@ -1,14 +1,15 @@
 //! Reads the answers of a model. An answer that is not exactly as asked for is refused. The reason
 //! holds nothing of the answer.
 
-use super::prompts::{MAIL_CHARS, tags};
+use super::{contacts::has_foreign, prompts::tags};
 use crate::{
-    analyst::{Classified, Evaluation, Score, evaluation::EVALUATION_REASON_MAX},
-    domain::{Conversation, InboundMessage, Medium, Sentiment, event::Direction},
+    analyst::{Classified, Evaluation, Score},
+    domain::{
+        Conversation, InboundMessage, Medium, Sentiment,
+        draft_text::{self, MAIL_CHARS},
+    },
 };
-use regex::Regex;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::sync::LazyLock;
 
 /// An answer, or why it is of no use.
 pub(super) type ReadAnswer<T> = Result<T, &'static str>;
@@ -21,6 +22,13 @@ const NOT_THE_SCHEMA: &str = "the answer does not follow the schema";
 
 fn parsed<T: DeserializeOwned>(text: &str) -> ReadAnswer<T> {
     serde_json::from_str(text).map_err(|_| NOT_THE_SCHEMA)
+}
+
+/// A text without the blanks around it. With control characters it is no text that anybody wants to
+/// read, and PostgreSQL stores no U+0000: all effects of the job would be lost with it.
+fn storable(text: &str) -> ReadAnswer<&str> {
+    let has_controls = text.chars().any(|char| char.is_control() && char != '\n');
+    if has_controls { Err("the text has control characters") } else { Ok(text.trim()) }
 }
 
 fn confidence(number: f32) -> ReadAnswer<f32> {
@@ -63,12 +71,8 @@ pub(super) fn score(text: &str) -> ReadAnswer<Score> {
     if !(1..=4).contains(&fit) || !(1..=4).contains(&intent) {
         return Err("the score is not from 1 to 4");
     }
-    Ok(Score::new(fit, intent, reason.trim()))
+    Ok(Score::new(fit, intent, storable(&reason)?))
 }
-
-/// What looks like a link or an address.
-static LINK: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)(?:https?://|www\.)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+").ok());
 
 /// The text of a draft for the message of `conversation`.
 pub(super) fn draft(text: &str, conversation: &Conversation, medium: Medium) -> ReadAnswer<String> {
@@ -78,26 +82,13 @@ pub(super) fn draft(text: &str, conversation: &Conversation, medium: Medium) -> 
         body: String,
     }
     let DraftAnswer { body } = parsed(text)?;
-    let body = body.trim();
-    let length = body.chars().count();
-    let is_fitting = match medium {
-        Medium::Mail => MAIL_CHARS.contains(&length),
-        Medium::Text { parts, chars } => (1..=parts * chars).contains(&length),
-        Medium::Chat { chars } => (1..=chars).contains(&length),
-    };
-    if !is_fitting {
+    let body = storable(&body)?;
+    let is_short = medium.is_mail() && body.chars().count() < *MAIL_CHARS.start();
+    if is_short || draft_text::flaw(body, medium).is_some() {
         return Err("the draft has not the length that was asked for");
     }
-    // A lead that can make the model write its link would have us send it.
-    let ours = || conversation.transcript.iter().filter(|it| it.direction == Direction::Outbound);
-    // The pattern is a constant, and the tests show that it compiles.
-    let link = LINK.as_ref().ok_or("links cannot be found")?;
-    let is_ours = |found: &str| {
-        let found = found.trim_end_matches(['.', ',', ')', '!', '?', ';', ':']);
-        ours().any(|line| line.body.contains(found))
-    };
-    if link.find_iter(body).any(|found| !is_ours(found.as_str())) {
-        return Err("the draft has a link or an address that we have not sent before");
+    if has_foreign(body, conversation) {
+        return Err("the draft has a link, an address or a number that we have not sent before");
     }
     Ok(body.to_owned())
 }
@@ -113,10 +104,10 @@ pub(super) fn evaluation(text: &str) -> ReadAnswer<Evaluation> {
     }
     let EvaluationAnswer { verdict, verdict_confidence, reason } = parsed(text)?;
     let number = confidence(verdict_confidence)?;
-    let reason: String = reason.trim().chars().take(EVALUATION_REASON_MAX).collect();
+    let reason = storable(&reason)?;
     match verdict.as_str() {
-        "safe" => Ok(Evaluation::safe(number, &reason)),
-        "needs_human" => Ok(Evaluation::needs_human(number, &reason)),
+        "safe" => Ok(Evaluation::safe(number, reason)),
+        "needs_human" => Ok(Evaluation::needs_human(number, reason)),
         _ => Err("the verdict is not in the list"),
     }
 }
@@ -124,7 +115,10 @@ pub(super) fn evaluation(text: &str) -> ReadAnswer<Evaluation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyst::testing::{TEXT, conversation, line};
+    use crate::{
+        analyst::testing::{TEXT, conversation, line},
+        domain::event::Direction,
+    };
 
     #[test]
     fn a_tag_must_be_one_of_those_that_were_asked_for() {
@@ -206,8 +200,7 @@ mod tests {
             (TEXT, "Glad to call. When?", true),
             (TEXT, "See https://ours.example/a.", true),
             (TEXT, "See https://evil.example/x", false),
-            (TEXT, "See www.evil.example", false),
-            (TEXT, "Write to me@evil.example", false),
+            (TEXT, "Please confirm at evil.example/pay", false),
             (TEXT, " ", false),
             (Medium::Chat { chars: 10 }, "longer than ten", false),
             (Medium::Mail, "too short for a mail", false),
@@ -219,6 +212,30 @@ mod tests {
         for (length, is_good) in [(219, false), (220, true), (1_200, true), (1_201, false)] {
             let text = serde_json::json!({ "body": "x".repeat(length) }).to_string();
             assert_eq!(draft(&text, &it, Medium::Mail).is_ok(), is_good, "{length}");
+        }
+        // A text message has no more than is sent: of another alphabet less.
+        for (unit, length, is_good) in
+            [("x", 459, true), ("x", 460, false), ("я", 201, true), ("я", 202, false)]
+        {
+            let text = serde_json::json!({ "body": unit.repeat(length) }).to_string();
+            assert_eq!(draft(&text, &it, TEXT).is_ok(), is_good, "{unit} {length}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_stored_is_of_no_use() {
+        let it = conversation("any", "hello");
+        for (text, is_good) in
+            [("Two\nlines", true), ("a\0b", false), ("a\u{1b}[2Jb", false), ("a\tb", false)]
+        {
+            let body = serde_json::json!({ "body": text }).to_string();
+            assert_eq!(draft(&body, &it, TEXT).is_ok(), is_good, "{text:?}");
+            let given = serde_json::json!({ "fit": 1, "intent": 1, "reason": text }).to_string();
+            assert_eq!(score(&given).is_ok(), is_good, "{text:?}");
+            let given = serde_json::json!({
+                "reason": text, "verdict": "safe", "verdict_confidence": 1,
+            });
+            assert_eq!(evaluation(&given.to_string()).is_ok(), is_good, "{text:?}");
         }
     }
 

@@ -7,12 +7,12 @@
 use super::transcript::{about_lead, all, before, field, inert, judged, part};
 use crate::{
     analyst::{DraftRequest, EvaluationRequest},
-    domain::{Conversation, InboundMessage, Medium, Sentiment, model_call::CallFeature},
+    domain::{
+        Conversation, InboundMessage, Sentiment, draft_text::room, model_call::CallFeature,
+    },
 };
 use serde_json::{Value, json};
 
-/// The characters that a drafted mail may have.
-pub(super) const MAIL_CHARS: std::ops::RangeInclusive<usize> = 220..=1_200;
 /// The most characters of a draft that is evaluated.
 const DRAFT_CHARS_MAX: usize = 4_000;
 
@@ -115,17 +115,10 @@ pub(super) fn score(conversation: &Conversation, ideal_customer: Option<&str>) -
 /// The question for an answer to the conversation's message.
 pub(super) fn draft(request: &DraftRequest<'_>) -> ModelQuestion {
     let DraftRequest { conversation, tag, medium, templates: _, sender } = request;
-    let length = match medium {
-        Medium::Mail => format!("{} to {} characters", MAIL_CHARS.start(), MAIL_CHARS.end()),
-        Medium::Text { parts, chars } => {
-            format!("at most {} characters, on one line", parts * chars)
-        }
-        Medium::Chat { chars } => format!("at most {chars} characters"),
-    };
     let mut task = vec![
         format!("the message: {}", tag.as_str()),
         format!("sent as: {}", medium.as_str()),
-        format!("length: {length}"),
+        format!("length: {}", room(*medium)),
     ];
     task.extend(field("signed by", *sender));
     ModelQuestion {
