@@ -5,8 +5,8 @@ use super::{
     answers::ReadAnswer,
     exchange::{Answered, CallFailure, Endpoint, TokenUsage},
     model_breaker::{BreakerPause, ModelBreaker},
-    places::Places,
     prompts::ModelQuestion,
+    request_limit::RequestLimit,
 };
 use crate::{
     analyst::{AnalystError, Asker, CallLog},
@@ -36,7 +36,7 @@ const TOKENS_MAX: u32 = 4_000;
 
 /// A model's server: connections to it, and what is known of it.
 pub(in crate::analyst) struct ModelServer {
-    places: Places,
+    limit: RequestLimit,
     /// The connections under the last settings.
     connected: Mutex<Option<Arc<ConnectedServer>>>,
     runtime: OnceLock<Option<ModelRuntime>>,
@@ -113,7 +113,12 @@ impl fmt::Debug for ModelServer {
 impl ModelServer {
     /// No connection is made before the first question.
     pub(in crate::analyst) fn new(log: CallLog) -> Self {
-        Self { places: Places::none(), connected: Mutex::default(), runtime: OnceLock::new(), log }
+        Self {
+            limit: RequestLimit::closed(),
+            connected: Mutex::default(),
+            runtime: OnceLock::new(),
+            log,
+        }
     }
 
     /// The connections under these settings. A server that is new, or gets another key, starts
@@ -152,15 +157,15 @@ impl ModelServer {
         read: impl Fn(&str) -> ReadAnswer<T>,
     ) -> Result<T, AnalystError> {
         let server = self.connected(settings)?;
-        self.places.resize(settings.max_concurrent);
+        self.limit.resize(settings.max_concurrent);
         let body = body(&settings.model, question);
         let model = settings.model.as_str();
         let mut last: Option<CallFailure> = None;
         for retry in 0..=RETRIES_MAX {
-            // Wait for a place, and for leave.
-            let place = timeout_at(asker.until, self.places.take()).await;
+            // Wait for a permit, and for the breaker.
+            let permit = timeout_at(asker.until, self.limit.take()).await;
             let left = asker.until.saturating_duration_since(Instant::now());
-            if place.is_err() || left < LEFT_LEAST {
+            if permit.is_err() || left < LEFT_LEAST {
                 let late = "no time was left for a request; raise `analyst.max_concurrent`, or the \
                             `timeout` of the job's pool";
                 return Err(last.map_or_else(
@@ -179,7 +184,7 @@ impl ModelServer {
             let note =
                 CallNote::begin(&self.log, &server.breaker, settings, asker, question, retry);
             let sent = self.send(&server, &body, limit).await;
-            drop(place);
+            drop(permit);
             let result = sent.and_then(|answered| understood(&answered, &read));
             let failure = match note.ended(result, limit < settings.timeout) {
                 Ok(answer) => return Ok(answer),

@@ -12,8 +12,8 @@ mod asking;
 mod contacts;
 mod exchange;
 mod model_breaker;
-mod places;
 mod prompts;
+mod request_limit;
 mod transcript;
 
 pub(super) use self::asking::ModelServer;
