@@ -596,6 +596,36 @@ fn clients_are_checked() {
 }
 
 #[test]
+fn a_template_of_another_length_than_an_answer_is_warned_of() {
+    let cut = "it is cut, and a person must look at each such draft";
+    let rows = [
+        ("sms", "x".repeat(459), None),
+        ("sms", "x".repeat(460), Some(format!("it has 4 segments as an SMS, and at most 3 are sent: {cut}"))),
+        ("sms", "я".repeat(202), Some(format!("it has 4 segments as an SMS, and at most 3 are sent: {cut}"))),
+        ("email", "x".repeat(220) + " {first_name}", None),
+        ("email", "x".repeat(1_200), None),
+        ("email", "x".repeat(1_201), Some(format!("it has 1201 characters besides its fields, and a mail at most 1200: {cut}"))),
+        (
+            "instantly",
+            "x".repeat(219) + " {first_name}",
+            Some("it has 219 characters besides its fields, and an answer by mail is better with 220 or more".to_owned()),
+        ),
+        ("linkedin", "x".repeat(1_900), None),
+        ("email", " ".to_owned(), None),
+    ];
+    for (channel, text, expected) in rows {
+        let open = "allow_unauthenticated = true";
+        let toml = format!(
+            "[[clients]]\nid = \"a\"\ntemplates.Interested = \"{text}\"\nchannels.{channel} = {{ {open} }}"
+        );
+        let config = load(&toml, &[]).expect("warnings are no errors");
+        let found: Vec<&str> = config.warnings().iter().map(|it| it.message.as_str()).collect();
+        let expected = expected.map(|why| format!("`clients.a.templates.Interested`: {why}"));
+        assert_eq!(found, Vec::from_iter(expected.as_deref()), "{channel}");
+    }
+}
+
+#[test]
 fn hours_and_templates_are_checked() {
     for (client, expected) in [
         (
