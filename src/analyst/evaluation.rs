@@ -1,7 +1,9 @@
 //! Whether a draft may be sent without a person, and what forbids it whatever an analyst says.
 
 use super::{DraftRequest, local};
-use crate::domain::{Conversation, Medium, Sentiment, acknowledgement::is_acknowledgement};
+use crate::domain::{
+    Conversation, Medium, Sentiment, acknowledgement::is_acknowledgement, auto_send::DraftSafety,
+};
 use std::collections::BTreeMap;
 
 /// The most characters of the reason of an [`Evaluation`].
@@ -38,12 +40,25 @@ pub struct ClientFacts<'a> {
 impl<'a> EvaluationRequest<'a> {
     /// For a draft that was drafted for this request and whose text is now `draft`. It counts as
     /// the client's own template if filling in that template gives the same text now. So it does
-    /// not if it was edited, or if the template has changed since.
+    /// not if it was edited or cut, or if the template has changed since.
     pub fn of(drafted_for: DraftRequest<'a>, draft: &'a str) -> Self {
-        let DraftRequest { conversation, tag, medium, templates, sender } = drafted_for;
-        let is_own_template = local::is_own_template(&drafted_for, draft);
+        let DraftRequest { conversation, tag, medium, templates, sender, style: _ } = drafted_for;
+        let is_own_template = drafted_for.is_own_template(draft);
         let client = ClientFacts { sender, templates };
         Self { conversation, tag, medium, draft, is_own_template, client }
+    }
+
+    /// What may forbid to send the draft without a person.
+    pub fn safety(&self) -> DraftSafety {
+        let Self { conversation, tag, medium, draft, .. } = *self;
+        DraftSafety {
+            is_empty: draft.trim().is_empty(),
+            opts_out: local::opts_out(conversation, medium),
+            tag,
+            is_automated: conversation.message.automated,
+            barrier: conversation.lead.no_draft_on(medium),
+            is_acknowledgement: is_acknowledgement(conversation.message.new_text()),
+        }
     }
 }
 
@@ -78,25 +93,7 @@ impl Evaluation {
 
 /// What forbids to send the draft, if something does (docs/RULES.md EVALUATION).
 pub(super) fn hard_block(request: &EvaluationRequest<'_>) -> Option<Evaluation> {
-    let EvaluationRequest { conversation, tag, medium, draft, .. } = request;
-    let message = &conversation.message;
-    let new_text = if message.has_new_text { message.body.as_str() } else { "" };
-    let reason = if draft.trim().is_empty() {
-        "the draft is empty"
-    } else if local::opts_out(conversation, *medium) {
-        "the lead opts out in the message"
-    } else if matches!(tag, Sentiment::Blacklist | Sentiment::AutomatedReply) {
-        "the message gets no answer"
-    } else if message.automated && *tag != Sentiment::OutOfOffice {
-        "a machine wrote the message"
-    } else if let Some(barrier) = conversation.lead.no_draft_on(*medium) {
-        barrier
-    } else if is_acknowledgement(new_text) {
-        "the message only acknowledges"
-    } else {
-        return None;
-    };
-    Some(Evaluation::blocked(reason))
+    request.safety().hard_block().map(Evaluation::blocked)
 }
 
 #[cfg(test)]
@@ -106,9 +103,7 @@ mod tests {
 
     /// Why the draft is blocked.
     fn block(it: &Conversation, tag: Sentiment, medium: Medium, body: &str) -> Option<String> {
-        let templates = BTreeMap::new();
-        let drafting =
-            DraftRequest { conversation: it, tag, medium, templates: &templates, sender: None };
+        let drafting = DraftRequest::new(it, tag, medium, None);
         let blocked = hard_block(&EvaluationRequest::of(drafting, body))?;
         assert!(!blocked.is_safe && blocked.confidence == 0.0, "{blocked:?}");
         Some(blocked.reason)

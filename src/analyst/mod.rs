@@ -14,7 +14,10 @@ pub mod replies;
 pub(crate) mod testing;
 pub mod understanding;
 
-use crate::domain::{Conversation, LeadView, Medium, Sentiment, outcome::SCORE_REASON_MAX};
+use crate::{
+    config::Client,
+    domain::{Conversation, LeadView, Medium, Sentiment, draft_text, outcome::SCORE_REASON_MAX},
+};
 use futures_util::future::BoxFuture;
 use std::{collections::BTreeMap, time::Duration};
 use thiserror::Error;
@@ -146,6 +149,34 @@ pub struct DraftRequest<'a> {
     pub templates: &'a BTreeMap<String, String>,
     /// The name with which the answer is signed.
     pub sender: Option<&'a str>,
+    /// The style in which a model writes, in words. Templates and the `local` analyst ignore it.
+    pub style: Option<&'a str>,
+}
+
+impl<'a> DraftRequest<'a> {
+    /// What is needed to draft an answer of `client`; `None` if the configuration does not have it.
+    pub fn new(
+        conversation: &'a Conversation,
+        tag: Sentiment,
+        medium: Medium,
+        client: Option<&'a Client>,
+    ) -> Self {
+        static NO_TEMPLATES: BTreeMap<String, String> = BTreeMap::new();
+        Self {
+            conversation,
+            tag,
+            medium,
+            templates: client.map_or(&NO_TEMPLATES, |client| &client.templates),
+            sender: client.and_then(|client| client.sender.as_deref()),
+            style: client.and_then(|client| client.reply_style.as_deref()),
+        }
+    }
+
+    /// True if `body` is the client's own template for the tag, filled in for the lead and not cut.
+    pub fn is_own_template(&self, body: &str) -> bool {
+        let own = self.templates.get(self.tag.as_str()).map_or("", String::as_str);
+        draft_text::is_of_template(body, own, &self.conversation.lead, self.sender, self.medium)
+    }
 }
 
 /// The text of a drafted answer.

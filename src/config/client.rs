@@ -45,7 +45,8 @@ pub struct Client {
     pub country: Option<String>,
     /// The name that signs its drafts.
     pub sender: Option<String>,
-    /// The style of its drafts, in words. This version does not act on it.
+    /// The style in which a model writes its drafts, in words. Templates and the `local` analyst
+    /// ignore it.
     pub reply_style: Option<String>,
     /// Words that describe the customers it wants. Each word in a lead's company or title raises
     /// the lead's fit.

@@ -94,6 +94,45 @@ pub struct SendingFacts {
     pub is_newest: bool,
 }
 
+/// What forbids to send a draft without a person, whatever an evaluator says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftSafety {
+    /// True if the draft has no text.
+    pub is_empty: bool,
+    /// True if the lead opts out in the message.
+    pub opts_out: bool,
+    /// The message's tag.
+    pub tag: Sentiment,
+    /// True if a machine wrote the message.
+    pub is_automated: bool,
+    /// What keeps messages from the lead on the channel.
+    pub barrier: Option<&'static str>,
+    /// True if the message says no more than that something was read
+    /// ([`is_acknowledgement`](super::acknowledgement::is_acknowledgement)).
+    pub is_acknowledgement: bool,
+}
+
+impl DraftSafety {
+    /// The hard block, if there is one (docs/RULES.md EVALUATION). No confidence counts against it.
+    pub const fn hard_block(&self) -> Option<&'static str> {
+        if self.is_empty {
+            Some("the draft is empty")
+        } else if self.opts_out {
+            Some("the lead opts out in the message")
+        } else if matches!(self.tag, Sentiment::Blacklist | Sentiment::AutomatedReply) {
+            Some("the message gets no answer")
+        } else if self.is_automated && !matches!(self.tag, Sentiment::OutOfOffice) {
+            Some("a machine wrote the message")
+        } else if self.barrier.is_some() {
+            self.barrier
+        } else if self.is_acknowledgement {
+            Some("the message only acknowledges")
+        } else {
+            None
+        }
+    }
+}
+
 /// A draft and what is known when the gate decides about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateCase<'a> {
@@ -103,19 +142,10 @@ pub struct GateCase<'a> {
     pub threshold: f64,
     /// Whether it could be sent at all.
     pub sending: SendingFacts,
-    /// True if the draft has no text.
-    pub is_empty: bool,
-    /// The message's tag.
-    pub tag: Sentiment,
+    /// What forbids to send it without a person.
+    pub safety: DraftSafety,
     /// How sure the classifier is of the tag, 0 to 1; `None` if a rule or the provider gave it.
     pub tag_confidence: Option<f64>,
-    /// True if the lead opts out in the message.
-    pub opts_out: bool,
-    /// True if a machine wrote the message.
-    pub is_automated: bool,
-    /// True if the message says no more than that something was read
-    /// ([`is_acknowledgement`](super::acknowledgement::is_acknowledgement)).
-    pub is_acknowledgement: bool,
     /// True if the answer would reach others than the writer of the message
     /// ([`reaches_others`](super::sending::reaches_others)).
     pub reaches_others: bool,
@@ -258,26 +288,18 @@ const fn skipped(case: &GateCase<'_>) -> Option<&'static str> {
     }
 }
 
-/// The hard block of the draft: no confidence counts against it.
+/// Why a person must look at the draft before an evaluator is asked: a hard block, or a tag that is
+/// a guess.
 fn blocked(case: &GateCase<'_>) -> Option<String> {
-    let reason = if case.is_empty {
-        "the draft is empty"
-    } else if case.opts_out {
-        "the lead opts out in the message"
-    } else if matches!(case.tag, Sentiment::Blacklist | Sentiment::AutomatedReply) {
-        "the message gets no answer"
-    } else if case.is_automated && case.tag != Sentiment::OutOfOffice {
-        "a machine wrote the message"
-    } else if case.is_acknowledgement {
-        "the message only acknowledges"
-    } else if case.reaches_others {
-        "the answer would reach others, too"
-    } else {
-        let confidence = case.tag_confidence?;
-        let is_sure = confidence >= TAG_CONFIDENCE_MIN;
-        return (!is_sure).then(|| format!("the tag is a guess ({confidence:.2})"));
-    };
-    Some(reason.to_owned())
+    if let Some(reason) = case.safety.hard_block() {
+        return Some(reason.to_owned());
+    }
+    if case.reaches_others {
+        return Some("the answer would reach others, too".to_owned());
+    }
+    let confidence = case.tag_confidence?;
+    let is_sure = confidence >= TAG_CONFIDENCE_MIN;
+    (!is_sure).then(|| format!("the tag is a guess ({confidence:.2})"))
 }
 
 #[cfg(test)]

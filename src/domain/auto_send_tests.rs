@@ -27,6 +27,15 @@ const SENDING: SendingFacts = SendingFacts {
     is_newest: true,
 };
 
+const SAFE: DraftSafety = DraftSafety {
+    is_empty: false,
+    opts_out: false,
+    tag: Sentiment::Interested,
+    is_automated: false,
+    barrier: None,
+    is_acknowledgement: false,
+};
+
 fn sends(verdict: &GateVerdict) -> bool {
     matches!(verdict.decision, GateDecision::SendNow | GateDecision::SendLater)
 }
@@ -38,12 +47,8 @@ fn good() -> GateCase<'static> {
         mode: AutoReply::Gate,
         threshold: 0.9,
         sending: SENDING,
-        is_empty: false,
-        tag: Sentiment::Interested,
+        safety: SAFE,
         tag_confidence: Some(0.8),
-        opts_out: false,
-        is_automated: false,
-        is_acknowledgement: false,
         reaches_others: false,
         opinion: Some(SURE),
         timing: timing(),
@@ -158,13 +163,16 @@ fn nothing_is_sent_automatically_where_one_of_these_facts_is() {
 
 #[test]
 fn hard_blocks_stop_whatever_the_evaluator_says() {
+    let of = |safety| GateCase { safety, ..auto() };
+    let tagged = |tag| of(DraftSafety { tag, ..SAFE });
     for (number, (case, reason)) in [
-        (GateCase { is_empty: true, ..auto() }, "the draft is empty"),
-        (GateCase { opts_out: true, ..auto() }, "the lead opts out in the message"),
-        (GateCase { tag: Sentiment::Blacklist, ..auto() }, "the message gets no answer"),
-        (GateCase { tag: Sentiment::AutomatedReply, ..auto() }, "the message gets no answer"),
-        (GateCase { is_automated: true, ..auto() }, "a machine wrote the message"),
-        (GateCase { is_acknowledgement: true, ..auto() }, "the message only acknowledges"),
+        (of(DraftSafety { is_empty: true, ..SAFE }), "the draft is empty"),
+        (of(DraftSafety { opts_out: true, ..SAFE }), "the lead opts out in the message"),
+        (tagged(Sentiment::Blacklist), "the message gets no answer"),
+        (tagged(Sentiment::AutomatedReply), "the message gets no answer"),
+        (of(DraftSafety { is_automated: true, ..SAFE }), "a machine wrote the message"),
+        (of(DraftSafety { barrier: Some("bounced"), ..SAFE }), "bounced"),
+        (of(DraftSafety { is_acknowledgement: true, ..SAFE }), "the message only acknowledges"),
         (GateCase { reaches_others: true, ..auto() }, "the answer would reach others, too"),
         (GateCase { opinion: None, ..auto() }, "the evaluator gave no answer"),
         (GateCase { tag_confidence: Some(0.49), ..auto() }, "the tag is a guess (0.49)"),
@@ -180,7 +188,7 @@ fn hard_blocks_stop_whatever_the_evaluator_says() {
         let is_known = without_evaluator(&case).is_some();
         assert_eq!(is_known, case.opinion.is_some(), "row {number}");
     }
-    let away = GateCase { is_automated: true, tag: Sentiment::OutOfOffice, ..auto() };
+    let away = of(DraftSafety { is_automated: true, tag: Sentiment::OutOfOffice, ..SAFE });
     decides(&away, GateDecision::SendLater, Some(0.95), "a template");
     for tag_confidence in [Some(0.5), None] {
         let sure = GateCase { tag_confidence, ..auto() };
@@ -243,12 +251,15 @@ fn any_case() -> impl Strategy<Value = GateCase<'static>> {
                 mode,
                 threshold,
                 sending,
-                is_empty,
-                tag: Sentiment::ALL[tag],
+                safety: DraftSafety {
+                    is_empty,
+                    opts_out,
+                    tag: Sentiment::ALL[tag],
+                    is_automated,
+                    barrier: sending.barrier,
+                    is_acknowledgement,
+                },
                 tag_confidence,
-                opts_out,
-                is_automated,
-                is_acknowledgement,
                 reaches_others,
                 opinion,
                 timing: SendTiming {
@@ -276,9 +287,10 @@ proptest! {
             } = case.sending;
             prop_assert!(is_enabled && has_settings && is_channel_automatic && has_handle);
             prop_assert!(barrier.is_none() && !is_snoozed && is_newest);
-            prop_assert!(!case.is_empty && !case.opts_out && !case.is_acknowledgement && !case.reaches_others);
-            prop_assert!(!case.is_automated || case.tag == Sentiment::OutOfOffice);
-            prop_assert!(case.tag != Sentiment::Blacklist && case.tag != Sentiment::AutomatedReply);
+            let DraftSafety { is_empty, opts_out, tag, is_automated, is_acknowledgement, .. } = case.safety;
+            prop_assert!(!is_empty && !opts_out && !is_acknowledgement && !case.reaches_others);
+            prop_assert!(!is_automated || tag == Sentiment::OutOfOffice);
+            prop_assert!(tag != Sentiment::Blacklist && tag != Sentiment::AutomatedReply);
             prop_assert!(case.tag_confidence.is_none_or(|it| it >= 0.5));
             let opinion = case.opinion.expect("an answer of the evaluator");
             match case.mode {

@@ -92,6 +92,13 @@ pub struct Line {
     pub body: String,
 }
 
+impl InboundMessage {
+    /// What the lead wrote in it; empty if all of it is quoted.
+    pub fn new_text(&self) -> &str {
+        if self.has_new_text { &self.body } else { "" }
+    }
+}
+
 impl LeadView {
     /// Why no answer over `medium` may be drafted for the lead (docs/RULES.md DRAFTS); `None` if a
     /// draft is allowed.

@@ -105,7 +105,8 @@ fn blank(body: &str) -> Option<String> {
     body.trim().is_empty().then(|| "the text is blank".to_owned())
 }
 
-/// True if `body` is the template as it is filled for this lead and fitted to the medium.
+/// True if `body` is the template as it is filled for this lead. It is not if the template was too
+/// long for the medium: a text that was cut is not what the client wrote.
 pub fn is_of_template(
     body: &str,
     own: &str,
@@ -113,7 +114,9 @@ pub fn is_of_template(
     sender: Option<&str>,
     medium: Medium,
 ) -> bool {
-    !own.trim().is_empty() && fitted(&template::filled(own, lead, sender), medium).body == body
+    let text = template::filled(own, lead, sender);
+    let text = if medium.is_text() { one_line(&text) } else { text };
+    text == body && flaw(body, medium).is_none()
 }
 
 /// The beginning of `text` that `longest` says fits, up to the end of a sentence or a word.

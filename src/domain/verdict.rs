@@ -10,7 +10,7 @@ pub fn counted(told: Option<Sentiment>, is_automated: bool) -> Option<Sentiment>
 
 /// The verdict that a message carries and that stands, so that the analyst is not asked
 /// (docs/RULES.md SENTIMENT); `None` if there is none, or it is Neutral, or it does not count.
-pub fn standing(told: Option<Sentiment>, is_automated: bool) -> Option<Sentiment> {
+pub fn final_hint(told: Option<Sentiment>, is_automated: bool) -> Option<Sentiment> {
     counted(told, is_automated).filter(|tag| *tag != Sentiment::Neutral)
 }
 
@@ -39,10 +39,10 @@ mod tests {
     #[test]
     fn a_verdict_stands_unless_it_is_neutral_or_does_not_count() {
         for tag in Sentiment::ALL {
-            assert_eq!(standing(Some(tag), false), (tag != Neutral).then_some(tag));
-            assert_eq!(standing(Some(tag), true), counted(Some(tag), true));
+            assert_eq!(final_hint(Some(tag), false), (tag != Neutral).then_some(tag));
+            assert_eq!(final_hint(Some(tag), true), counted(Some(tag), true));
         }
-        assert_eq!(standing(None, false), None);
+        assert_eq!(final_hint(None, false), None);
     }
 
     #[test]

@@ -2,30 +2,17 @@
 //! `domain::auto_send`; this gathers what they ask for.
 
 use crate::{
-    analyst::{DraftRequest, DraftText},
+    analyst::{DraftRequest, DraftText, Evaluation, EvaluationRequest},
     config::Client,
     domain::{
         ChannelFacts, Timestamp,
-        acknowledgement::is_acknowledgement,
         auto_send::{self, AutoReply, GateCase, Opinion, SendTiming, SendingFacts},
-        draft_text,
         outcome::{DraftFacts, GateVerdict},
         schedule::zone_of,
     },
     store::SendingContext,
 };
 use std::time::Duration;
-
-/// What an evaluator says about a draft.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Evaluated {
-    /// True if the draft may be sent without a person.
-    pub(super) is_safe: bool,
-    /// How sure that is, 0 to 1.
-    pub(super) confidence: f32,
-    /// Why.
-    pub(super) reason: String,
-}
 
 /// A new draft, and what is known of its client and its lead.
 #[derive(Clone, Copy)]
@@ -47,32 +34,24 @@ pub(super) struct NewDraft<'a> {
 }
 
 impl NewDraft<'_> {
-    /// True if its text is the client's own template for the tag, as it is filled.
-    pub(super) fn is_of_template(&self) -> bool {
-        let DraftRequest { conversation, tag, medium, templates, sender } = self.drafting;
-        let own = templates.get(tag.as_str()).map_or("", String::as_str);
-        draft_text::is_of_template(&self.text.body, own, &conversation.lead, sender, medium)
-    }
-
     /// How it came about, and how the gate judges it. `evaluated` asks the evaluator; it is awaited
     /// only if the answer counts. If there is none, a person must look.
     pub(super) async fn facts(
         self,
-        evaluated: impl Future<Output = Option<Evaluated>>,
+        evaluated: impl Future<Output = Option<Evaluation>>,
     ) -> DraftFacts {
         DraftFacts {
             tag: Some(self.drafting.tag),
-            from_template: self.is_of_template(),
+            from_template: self.drafting.is_own_template(&self.text.body),
             gate: Some(self.judged(evaluated).await),
         }
     }
 
-    async fn judged(self, evaluated: impl Future<Output = Option<Evaluated>>) -> GateVerdict {
+    async fn judged(self, evaluated: impl Future<Output = Option<Evaluation>>) -> GateVerdict {
         let Self { drafting, client, context, .. } = self;
         let message = &drafting.conversation.message;
         let lead = &drafting.conversation.lead;
         let campaign = context.campaign.as_deref();
-        let new_text = if message.has_new_text { message.body.as_str() } else { "" };
         let zone = zone_of(context.lead_zone.as_deref(), &client.timezone);
         let mut case = GateCase {
             mode: client.auto_reply_in(campaign),
@@ -88,13 +67,8 @@ impl NewDraft<'_> {
                 is_snoozed: context.is_snoozed(),
                 is_newest: lead.newest_inbound_id == Some(message.id),
             },
-            is_empty: self.text.body.trim().is_empty(),
-            tag: drafting.tag,
+            safety: EvaluationRequest::of(drafting, &self.text.body).safety(),
             tag_confidence: self.tag_confidence.map(as_written),
-            // An opt-out gets no draft.
-            opts_out: false,
-            is_automated: message.automated,
-            is_acknowledgement: is_acknowledgement(new_text),
             reaches_others: message.reaches_others,
             opinion: None,
             timing: SendTiming {
@@ -160,7 +134,7 @@ mod tests {
     fn facts(
         it: &Conversation,
         client: &str,
-        evaluated: Option<Evaluated>,
+        evaluated: Option<Evaluation>,
         change: Change,
     ) -> DraftFacts {
         let dir = tempfile::tempdir().unwrap();
@@ -171,13 +145,8 @@ mod tests {
         std::fs::write(&file, toml).unwrap();
         let config = Config::load(&Sources { files: vec![file], ..Sources::default() }).unwrap();
         let client = config.client("a").unwrap();
-        let drafting = DraftRequest {
-            conversation: it,
-            tag: Sentiment::InformationRequested,
-            medium: TEXT,
-            templates: &client.templates,
-            sender: None,
-        };
+        let tag = Sentiment::InformationRequested;
+        let drafting = DraftRequest::new(it, tag, TEXT, Some(client));
         let text = Local.draft(drafting).now_or_never().unwrap().unwrap().unwrap();
         let context = SendingContext {
             campaign: Some("c1".to_owned()),
@@ -200,8 +169,8 @@ mod tests {
 
     type Change = fn(&mut NewDraft<'_>);
 
-    fn says(is_safe: bool, confidence: f32) -> Option<Evaluated> {
-        Some(Evaluated { is_safe, confidence, reason: "so it says".to_owned() })
+    fn says(is_safe: bool, confidence: f32) -> Option<Evaluation> {
+        Some(Evaluation { is_safe, confidence, reason: "so it says".to_owned() })
     }
 
     fn asked(body: &str) -> Conversation {
@@ -236,7 +205,7 @@ mod tests {
         let one = "What does it cost?";
         let none: Change = |_| {};
         let exception = "auto_reply = \"gate\"\nauto_send.campaigns = { c1 = \"off\" }";
-        let rows: [(&str, &str, Option<Evaluated>, Change, GateDecision); 11] = [
+        let rows: [(&str, &str, Option<Evaluation>, Change, GateDecision); 12] = [
             (one, "auto_reply = \"off\"", safe(), none, Skip),
             (one, exception, safe(), none, Skip),
             (one, gate, safe(), |it| it.is_enabled = false, Skip),
@@ -246,6 +215,7 @@ mod tests {
             (one, auto, None, none, NeedsReview),
             (one, auto, unsafe_(), none, SendLater),
             ("Great, thanks!", auto, safe(), none, NeedsReview),
+            ("Takk men jeg vil ikke ha flere meldinger", auto, safe(), none, NeedsReview),
             (one, auto, safe(), |it| it.tag_confidence = Some(0.3), NeedsReview),
             (one, auto, safe(), |it| it.tag_confidence = None, SendLater),
         ];

@@ -16,7 +16,7 @@ use crate::{
     channels::AnyChannel,
     config,
     domain::{Conversation, Job, JobKind, Outcome, backoff::AWAY_PAUSE},
-    store::{Reader, SendMarker},
+    store::{Reader, SendMarker, StoreError},
     telemetry::board::Board,
     wire::Wire,
 };
@@ -85,12 +85,18 @@ async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Out
     let message_id = job.message_id.ok_or_else(gone)?;
     match reader.conversation(message_id).await {
         Ok(it) => it.ok_or_else(gone),
-        Err(error) if error.is_away() => {
-            tracing::warn!(%error, "the job waits for the database");
-            Err(Outcome::Postpone(AWAY_PAUSE))
-        }
-        Err(error) => Err(Outcome::Retry(format!("could not read the conversation: {error}"))),
+        Err(error) => Err(unread(&error, "the conversation")),
     }
+}
+
+/// The outcome of a job that could not read `what` it needs. A database that is away costs no
+/// attempt.
+fn unread(error: &StoreError, what: &str) -> Outcome {
+    if error.is_away() {
+        tracing::warn!(%error, "the job waits for the database");
+        return Outcome::Postpone(AWAY_PAUSE);
+    }
+    Outcome::Retry(format!("could not read {what}: {error}"))
 }
 
 /// The outcome of a job whose analyst has no answer. If the analyst was not asked, because it is

@@ -6,8 +6,8 @@
 
 use super::{
     Deps, JobHandler, conversation_of,
-    gate::{self, Evaluated, NewDraft},
-    without_answer,
+    gate::{self, NewDraft},
+    unread, without_answer,
 };
 use crate::{
     analyst::{
@@ -16,10 +16,7 @@ use crate::{
     channels::{Channel, facts_of},
     config::Client,
     domain::{
-        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, Outcome,
-        Sentiment, auto_send,
-        backoff::AWAY_PAUSE,
-        draft_text::is_of_template,
+        ChannelFacts, Conversation, Effect, Id, Job, JobKind, Medium, Outcome, Sentiment, auto_send,
         drafting::DraftCase,
         event::Direction,
         job::{AUTO_SEND_DELAYED, LEAD_SCORING},
@@ -29,7 +26,7 @@ use crate::{
     },
     store::{Reader, SendingContext},
 };
-use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 /// The reason that is kept if the analyst finds an opt-out that holds no opt-out words.
 const IN_OTHER_WORDS: &str = "in other words";
@@ -68,21 +65,17 @@ impl<C: Channel> JobHandler for PostProcess<C> {
         }
         let config = config.get();
         let client = config.client(&job.client_id);
-        let no_templates = BTreeMap::new();
         let question = Question {
             conversation: &conversation,
-            medium: C::MEDIUM,
-            templates: client.map_or(&no_templates, |client| &client.templates),
-            sender: client.and_then(|client| client.sender.as_deref()),
+            channel: facts_of::<C>(),
+            client,
+            is_enabled: config.sending.enabled,
         };
         let judgement = match question.judged(&*analyst).await {
             Ok(judgement) => judgement,
             Err(error) => return without_answer(&error),
         };
-        let is_enabled = config.sending.enabled;
-        let fate =
-            question.fate(&*analyst, &judgement, facts_of::<C>(), client, is_enabled, reader).await;
-        let fate = match fate {
+        let fate = match question.fate(&*analyst, &judgement, reader).await {
             Ok(fate) => fate,
             Err(outcome) => return outcome,
         };
@@ -105,12 +98,12 @@ struct DraftFate {
 #[derive(Clone, Copy)]
 struct Question<'a> {
     conversation: &'a Conversation,
-    /// How the message came, and how an answer is sent.
-    medium: Medium,
-    /// The client's own templates, by the name of the tag.
-    templates: &'a BTreeMap<String, String>,
-    /// The name with which an answer is signed.
-    sender: Option<&'a str>,
+    /// The channel on which it came, and on which an answer is sent.
+    channel: ChannelFacts,
+    /// The client, if the configuration has it.
+    client: Option<&'a Client>,
+    /// False if sending is switched off (`sending.enabled`).
+    is_enabled: bool,
 }
 
 /// What a message says, and what follows from that.
@@ -124,13 +117,18 @@ struct Judgement {
     confidence: Option<f32>,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    /// What is needed to draft an answer to the message, which has this tag.
+    fn drafting(self, tag: Sentiment) -> DraftRequest<'a> {
+        DraftRequest::new(self.conversation, tag, self.channel.medium, self.client)
+    }
+
     async fn judged(self, analyst: &dyn Analyst) -> Result<Judgement, AnalystError> {
-        let Self { conversation, medium, templates, sender } = self;
+        let Self { conversation, channel: ChannelFacts { medium, .. }, .. } = self;
         let in_other_words = || IN_OTHER_WORDS.to_owned();
         let mut sure = None;
         let mut may_opt_out = false;
-        let (tag, opt_out) = match (opt_out(conversation, medium), standing(conversation)) {
+        let (tag, opt_out) = match (opt_out(conversation, medium), hint(conversation)) {
             (Some(words), _) => (Sentiment::Blacklist, Some(words)),
             (None, Some(_)) if local::opts_out(conversation, medium) => {
                 (Sentiment::Blacklist, Some(in_other_words()))
@@ -152,7 +150,7 @@ impl Question<'_> {
             }
         };
         let draft = if !may_opt_out && may_draft(conversation, tag, medium) {
-            analyst.draft(DraftRequest { conversation, tag, medium, templates, sender }).await?
+            analyst.draft(self.drafting(tag)).await?
         } else {
             None
         };
@@ -167,26 +165,21 @@ impl Question<'_> {
         self,
         analyst: &dyn Analyst,
         judgement: &Judgement,
-        channel: ChannelFacts,
-        client: Option<&Client>,
-        is_enabled: bool,
         reader: &Reader,
     ) -> Result<DraftFate, Outcome> {
-        let Self { conversation, medium, templates, sender } = self;
+        let Self { conversation, channel, client, is_enabled, .. } = self;
         let tag = judgement.tag;
         let (Some(text), Some(client)) = (&judgement.draft, client) else {
             return Ok(DraftFate::default());
         };
-        let drafting = DraftRequest { conversation, tag, medium, templates, sender };
+        let drafting = self.drafting(tag);
         // 1. Read what only the gate needs, if it is needed.
         let context = match gate::is_used_by(client) {
             true => context_of(conversation.message.id, reader).await?,
             false => None,
         };
         let Some(context) = context else {
-            let own = templates.get(tag.as_str()).map_or("", String::as_str);
-            let lead = &conversation.lead;
-            let from_template = is_of_template(&text.body, own, lead, sender, medium);
+            let from_template = drafting.is_own_template(&text.body);
             let gate = Some(auto_send::off());
             let facts = DraftFacts { tag: Some(tag), from_template, gate };
             return Ok(DraftFate { facts, sent_after: None });
@@ -212,13 +205,7 @@ impl Question<'_> {
 /// # Errors
 /// The outcome of the job if the database cannot be read now.
 async fn context_of(message_id: Id, reader: &Reader) -> Result<Option<SendingContext>, Outcome> {
-    reader.sending_context(message_id).await.map_err(|error| {
-        if error.is_away() {
-            tracing::warn!(%error, "the job waits for the database");
-            return Outcome::Postpone(AWAY_PAUSE);
-        }
-        Outcome::Retry(format!("could not read the campaign: {error}"))
-    })
+    reader.sending_context(message_id).await.map_err(|error| unread(&error, "the campaign"))
 }
 
 /// What the analyst says about sending the draft without a person; `None` if it has no answer. Then
@@ -227,11 +214,9 @@ async fn evaluated(
     analyst: &dyn Analyst,
     drafting: DraftRequest<'_>,
     draft: &str,
-) -> Option<Evaluated> {
+) -> Option<Evaluation> {
     match analyst.evaluate(EvaluationRequest::of(drafting, draft)).await {
-        Ok(Evaluation { is_safe, confidence, reason }) => {
-            Some(Evaluated { is_safe, confidence, reason })
-        }
+        Ok(evaluation) => Some(evaluation),
         Err(error) => {
             tracing::warn!(%error, "a draft is not evaluated: a person must look at it");
             None
@@ -242,14 +227,13 @@ async fn evaluated(
 /// The words by which the lead opts out in this message. Quoted words are not the lead's.
 fn opt_out(conversation: &Conversation, medium: Medium) -> Option<String> {
     let message = &conversation.message;
-    let new_text = if message.has_new_text { message.body.as_str() } else { "" };
-    opt_out_words(medium, message.subject.as_deref(), new_text)
+    opt_out_words(medium, message.subject.as_deref(), message.new_text())
 }
 
 /// The provider's own verdict. It stands, except over an opt-out, and a machine's message can only
 /// have a verdict that is for machines.
-fn standing(conversation: &Conversation) -> Option<Sentiment> {
-    verdict::standing(conversation.message.sentiment, conversation.message.automated)
+fn hint(conversation: &Conversation) -> Option<Sentiment> {
+    verdict::final_hint(conversation.message.sentiment, conversation.message.automated)
 }
 
 /// True if an answer should be drafted: the tag asks for one, nothing forbids it, and the message
@@ -300,6 +284,7 @@ mod tests {
         Classified, Local,
         testing::{Away, CHAT, Says, TEXT, conversation},
     };
+    use crate::channels::sms::Sms;
     use futures_util::FutureExt;
 
     const ANY: ChannelName = ChannelName("any");
@@ -309,8 +294,8 @@ mod tests {
         medium: Medium,
         analyst: &dyn Analyst,
     ) -> Result<Judgement, AnalystError> {
-        let templates = BTreeMap::new();
-        let question = Question { conversation, medium, templates: &templates, sender: None };
+        let channel = ChannelFacts { medium, ..facts_of::<Sms>() };
+        let question = Question { conversation, channel, client: None, is_enabled: true };
         question.judged(analyst).now_or_never().unwrap()
     }
 

@@ -32,6 +32,8 @@ pub enum Cause {
     QueueFull,
     /// The database does not answer.
     DatabaseAway,
+    /// The analyst has no answer.
+    AnalystAway,
     /// The daemon is stopping, or takes no webhooks.
     Draining,
     /// The body is larger than allowed.
@@ -63,6 +65,7 @@ impl Cause {
             Self::RateLimited => "urn:postroom:rate-limited",
             Self::QueueFull => "urn:postroom:queue-full",
             Self::DatabaseAway => "urn:postroom:database-away",
+            Self::AnalystAway => "urn:postroom:analyst-away",
             Self::Draining => "urn:postroom:draining",
             Self::TooLarge => "urn:postroom:too-large",
             Self::UnsupportedEncoding => "urn:postroom:unsupported-encoding",
@@ -84,6 +87,7 @@ impl Cause {
             Self::RateLimited => "Too many requests",
             Self::QueueFull => "Too much waits already",
             Self::DatabaseAway => "The database is away",
+            Self::AnalystAway => "The analyst has no answer",
             Self::Draining => "The daemon is stopping",
             Self::TooLarge => "The body is too large",
             Self::UnsupportedEncoding => "The body's encoding is not known",
@@ -105,6 +109,7 @@ impl Cause {
             Self::RateLimited | Self::QueueFull | Self::DatabaseAway | Self::Draining => {
                 StatusCode::TOO_MANY_REQUESTS
             }
+            Self::AnalystAway => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::CONFLICT,
@@ -152,7 +157,8 @@ impl Problem {
     /// A problem of this cause; `detail` is for the person who reads it.
     pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
         let status = cause.status();
-        let must_say_when = status == StatusCode::TOO_MANY_REQUESTS;
+        let must_say_when =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         Self {
             cause,
             status,
@@ -414,6 +420,7 @@ mod tests {
             Problem::new(Cause::RateLimited, "too many").retry_after(0),
             Problem::new(Cause::QueueFull, "full"),
             Problem::new(Cause::DatabaseAway, "away"),
+            Problem::new(Cause::AnalystAway, "away"),
             Problem::new(Cause::Draining, "stopping"),
             Problem::database_unavailable("away"),
         ] {

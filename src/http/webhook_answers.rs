@@ -92,7 +92,8 @@ pub(super) const fn word_of(cause: Cause) -> &'static str {
         Cause::Draining => "draining",
         Cause::TooLarge => "too_large",
         Cause::UnsupportedEncoding => "unsupported_encoding",
-        Cause::ConfigRefused
+        Cause::AnalystAway
+        | Cause::ConfigRefused
         | Cause::Conflict
         | Cause::ForeignHost
         | Cause::Forbidden

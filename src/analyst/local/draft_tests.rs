@@ -21,6 +21,7 @@ fn of_template(medium: Medium, text: &str, sender: Option<&str>) -> Option<Draft
         medium,
         templates: &templates,
         sender,
+        style: None,
     })
 }
 
@@ -48,6 +49,7 @@ fn exactly_the_tags_that_get_a_draft_have_a_template() {
                 medium,
                 templates: &BTreeMap::new(),
                 sender: None,
+                style: None,
             };
             let text = draft(&request);
             assert_eq!(text.is_some(), tag.gets_draft(), "{tag:?} {medium:?}");
@@ -86,6 +88,7 @@ fn a_mail_answers_under_one_re() {
             medium: Medium::Mail,
             templates: &BTreeMap::new(),
             sender: None,
+            style: None,
         };
         assert_eq!(draft(&request).unwrap().subject.as_deref(), expected, "{subject:?}");
         let sms = draft(&DraftRequest { medium: TEXT, ..request }).unwrap();

@@ -1,8 +1,7 @@
 //! Whether a draft may be sent without a person, by rules (docs/RULES.md EVALUATION).
 
-use super::draft;
 use crate::analyst::{
-    DraftRequest, EvaluationRequest,
+    EvaluationRequest,
     evaluation::{Evaluation, hard_block},
 };
 
@@ -12,13 +11,6 @@ const OF_TEMPLATE: f32 = 0.95;
 const OF_OTHERS: f32 = 0.5;
 /// Question marks, those of other scripts included.
 const QUESTION_MARKS: [char; 3] = ['?', '？', '؟'];
-
-/// True if `body` is the client's own template for the tag of the request, filled in.
-pub(in crate::analyst) fn is_own_template(request: &DraftRequest<'_>, body: &str) -> bool {
-    let own = request.templates.get(request.tag.as_str());
-    own.is_some_and(|text| !text.trim().is_empty())
-        && draft::draft(request).is_some_and(|made| made.body == body)
-}
 
 /// Safe is a client's own template for the tag, if the message asks at most one question.
 pub(super) fn evaluate(request: &EvaluationRequest<'_>) -> Evaluation {
@@ -40,7 +32,11 @@ pub(super) fn evaluate(request: &EvaluationRequest<'_>) -> Evaluation {
 mod tests {
     use super::*;
     use crate::{
-        analyst::testing::{TEXT, conversation},
+        analyst::{
+            DraftRequest,
+            local::draft,
+            testing::{TEXT, conversation},
+        },
         domain::Sentiment,
     };
     use std::collections::BTreeMap;
@@ -48,6 +44,7 @@ mod tests {
     #[test]
     fn only_a_clients_own_template_for_a_plain_message_is_safe() {
         let own = "Hi {first_name}, it costs 10 a month.";
+        let long = own.repeat(20);
         let rows = [
             (own, "What does it cost?", None, true, 0.95),
             (own, "Tell me the price", None, true, 0.95),
@@ -56,6 +53,8 @@ mod tests {
             (own, "What does it cost?", Some("Hi there, it costs 9 a month."), false, 0.5),
             (" ", "What does it cost?", None, false, 0.5),
             (own, "STOP", None, false, 0.0),
+            // It was cut, so it is not what the client wrote.
+            (&long, "What does it cost?", None, false, 0.5),
         ];
         for (template, body, edited, is_safe, confidence) in rows {
             let tag = Sentiment::InformationRequested;
@@ -67,6 +66,7 @@ mod tests {
                 medium: TEXT,
                 templates: &templates,
                 sender: None,
+                style: None,
             };
             let made = draft::draft(&drafting).unwrap().body;
             let text = edited.unwrap_or(&made);

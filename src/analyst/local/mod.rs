@@ -17,7 +17,6 @@ mod score;
 mod tokens;
 mod training;
 
-pub(super) use self::evaluate::is_own_template;
 pub use self::training::weights_of;
 
 use super::{

@@ -14,9 +14,8 @@ static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 /// What may be a phone number: digits, and the marks that are written between them.
-static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"\+?\(?\d[\d ().\-/\u{a0}\u{202f}\u{2010}-\u{2013}]{5,}\d").ok()
-});
+static NUMBER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"\+?\(?\d[\d ().\-/\u{a0}\u{202f}\u{2010}-\u{2013}]{5,}\d").ok());
 /// A day, or two years.
 static DATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
@@ -70,7 +69,8 @@ pub(super) fn has_foreign(body: &str, conversation: &Conversation) -> bool {
 fn place(text: &str) -> String {
     let text = text.trim().to_lowercase();
     let text = text.trim_end_matches(['.', ',', ')', '!', '?', ';', ':', '/', '"', '\'']);
-    let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let text =
+        text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
     text.strip_prefix("www.").unwrap_or(text).to_owned()
 }
 

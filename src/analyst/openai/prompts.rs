@@ -7,9 +7,7 @@
 use super::transcript::{about_lead, all, before, field, inert, judged, part};
 use crate::{
     analyst::{DraftRequest, EvaluationRequest},
-    domain::{
-        Conversation, InboundMessage, Sentiment, draft_text::room, model_call::CallFeature,
-    },
+    domain::{Conversation, InboundMessage, Sentiment, draft_text::room, model_call::CallFeature},
 };
 use serde_json::{Value, json};
 
@@ -39,8 +37,8 @@ pub(super) const SCORE: Prompt = Prompt {
 };
 pub(super) const DRAFT: Prompt = Prompt {
     feature: CallFeature::Draft,
-    version: "draft.v1",
-    instructions: include_str!("draft.v1.txt"),
+    version: "draft.v2",
+    instructions: include_str!("draft.v2.txt"),
 };
 pub(super) const EVALUATE: Prompt = Prompt {
     feature: CallFeature::Evaluate,
@@ -114,13 +112,14 @@ pub(super) fn score(conversation: &Conversation, ideal_customer: Option<&str>) -
 
 /// The question for an answer to the conversation's message.
 pub(super) fn draft(request: &DraftRequest<'_>) -> ModelQuestion {
-    let DraftRequest { conversation, tag, medium, templates: _, sender } = request;
+    let DraftRequest { conversation, tag, medium, templates: _, sender, style } = request;
     let mut task = vec![
         format!("the message: {}", tag.as_str()),
         format!("sent as: {}", medium.as_str()),
         format!("length: {}", room(*medium)),
     ];
     task.extend(field("signed by", *sender));
+    task.extend(field("style", *style));
     ModelQuestion {
         prompt: &DRAFT,
         data: [
@@ -177,7 +176,7 @@ mod tests {
         let pinned = [
             (&CLASSIFY, "89d68b8f3b570c68"),
             (&SCORE, "ad647dc40b5af79c"),
-            (&DRAFT, "833c377a6184a48a"),
+            (&DRAFT, "f5653b4da5767c4d"),
             (&EVALUATE, "2381f17acaa4ecf5"),
         ];
         for (prompt, hash) in pinned {

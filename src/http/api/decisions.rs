@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    analyst::{Asker, DraftRequest},
+    analyst::{AnalystError, Asker, DraftRequest},
     config::nearest,
     domain::{Sentiment, job::DELIVER_REPLY, text::fingerprint},
     http::{
@@ -25,7 +25,7 @@ use crate::{
 };
 use actix_web::{Error, HttpRequest, web};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// How long the analyst may take for a new text. Commands wait a little longer for the answer.
 const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
@@ -186,21 +186,19 @@ async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Pro
     // 2. The answer.
     let config = state.config.get();
     let client = config.client(&row.client_id);
-    let no_templates = BTreeMap::new();
     let analyst =
         state.analysts.of(Asker::by_hand(row.id, &row.client_id, row.lead_id, REDRAFTED_WITHIN));
-    let asked = analyst.draft(DraftRequest {
-        conversation: &conversation,
-        tag,
-        medium,
-        templates: client.map_or(&no_templates, |client| &client.templates),
-        sender: client.and_then(|client| client.sender.as_deref()),
-    });
-    let away = |detail: String| Problem::database_unavailable(detail);
+    let asked = analyst.draft(DraftRequest::new(&conversation, tag, medium, client));
+    let away = |detail: String| Problem::new(Cause::AnalystAway, detail);
     let answer = tokio::time::timeout(REDRAFTED_WITHIN, asked)
         .await
         .map_err(|_| away("the analyst has not answered in time".to_owned()))?
-        .map_err(|error| away(error.to_string()))?;
+        .map_err(|error| match &error {
+            AnalystError::Paused { pause, .. } => {
+                away(error.to_string()).retry_after(pause.as_secs().saturating_add(1))
+            }
+            AnalystError::Away(_) | AnalystError::Unusable(_) => away(error.to_string()),
+        })?;
     let text = answer.ok_or_else(|| {
         Problem::conflict(format!("the message is {}, and this tag gets no draft", tag.as_str()))
     })?;

@@ -170,7 +170,7 @@ impl About {
     fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let hint: Option<String> = row.try_get("", "sentiment")?;
         let automated = flag(row, "automated")?;
-        let hint = verdict::standing(hint.and_then(|word| Sentiment::parse(&word)), automated);
+        let hint = verdict::final_hint(hint.and_then(|word| Sentiment::parse(&word)), automated);
         let edited: Option<String> = row.try_get("", "edited_body")?;
         Ok(Self {
             is_answerable: flag(row, "has_handle")?,

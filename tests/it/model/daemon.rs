@@ -290,6 +290,29 @@ on_both_daemons! {
         calls(&daemon, "?status=unreachable", 5).await;
     }
 
+    async fn a_new_text_that_a_model_does_not_write_is_no_fault_of_the_database(place: Place) {
+        let is_well = Arc::new(AtomicBool::new(true));
+        let told = is_well.clone();
+        let server = ModelServer::start(move |asked| match asked.feature() {
+            "classify" => classified(false, "Interested", 0.9),
+            "draft" if !told.load(Ordering::Relaxed) => Reply::Status(429, "retry-after: 60\r\n", "{}"),
+            _ => Reply::Good,
+        });
+        let daemon = place.start(&config(&server.url("one"), "", 1)).await;
+        let (id, answer) = post(&daemon, 1, "Hm, why not").await;
+        assert_eq!(ended(&daemon, &id).await["status"], "succeeded");
+        let drafts = get(&daemon, &format!("/drafts?lead={}", answer.field("lead_id"))).await;
+        let draft = drafts.items()[0]["id"].as_str().unwrap().to_owned();
+        is_well.store(false, Ordering::Relaxed);
+        for _ in 0..2 {
+            let path = format!("/drafts/{draft}/regenerate");
+            let again = ask(daemon.api(Method::POST, &path)).await;
+            again.is_problem(503, "analyst-away");
+            assert!(again.field("detail").contains("takes no more requests for now"), "{again:?}");
+        }
+        assert_eq!(get(&daemon, &format!("/drafts/{draft}")).await.body["body"], drafts.items()[0]["body"]);
+    }
+
     async fn the_rules_answer_if_that_is_chosen(place: Place) {
         let server = ModelServer::start(|_| Reply::Status(401, "", "{}"));
         let daemon = place.start(&config(&server.url("one"), "fallback = \"local\"", 1)).await;

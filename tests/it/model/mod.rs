@@ -128,5 +128,6 @@ fn drafting<'a>(
     templates: &'a BTreeMap<String, String>,
 ) -> DraftRequest<'a> {
     let tag = Sentiment::InformationRequested;
-    DraftRequest { conversation, tag, medium: TEXT, templates, sender: Some("Zoe") }
+    let (sender, style) = (Some("Zoe"), Some("short and warm"));
+    DraftRequest { conversation, tag, medium: TEXT, templates, sender, style }
 }

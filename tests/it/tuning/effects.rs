@@ -6,7 +6,7 @@ use crate::support::{
     eventually,
     inside::{ADMIN_TOKEN, Inside},
     leftovers::Leftover,
-    model_server::{ModelServer, Reply},
+    model_server::{Asked, ModelServer, Reply},
     web::{Answer, ask, mail, sms},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -65,6 +65,9 @@ pub static FITS: LazyLock<ModelServer> = LazyLock::new(|| {
         if asked.path.contains("broken") {
             return Reply::Status(400, "", "{}");
         }
+        if asked.path.contains("styled") {
+            return styled(asked);
+        }
         if asked.feature() != "score" {
             return Reply::Good;
         }
@@ -76,6 +79,19 @@ pub static FITS: LazyLock<ModelServer> = LazyLock::new(|| {
         Reply::Text(format!(r#"{{"fit":{fit},"intent":2,"reason":"as named"}}"#))
     })
 });
+
+/// The answer of a model that drafts nothing but the style that it is asked for.
+fn styled(asked: &Asked) -> Reply {
+    let answer = match asked.feature() {
+        "classify" => json!({"opts_out": false, "tag": "Interested", "tag_confidence": 0.9}),
+        "draft" => {
+            let style = asked.data().lines().find_map(|line| line.strip_prefix("style: "));
+            json!({"body": format!("In this style: {}", style.unwrap_or("none"))})
+        }
+        _ => return Reply::Good,
+    };
+    Reply::Text(answer.to_string())
+}
 
 /// What runs under all rows. The keys that a row changes are put over it.
 const BASE: &str = r#"
@@ -439,6 +455,10 @@ impl World {
     pub async fn signed_draft(&self) -> String {
         let is_signed = self.draft().await.contains("Zoe of Acme");
         if is_signed { "by Zoe" } else { "by nobody" }.to_owned()
+    }
+
+    pub async fn style_of_draft(&self) -> String {
+        self.draft().await.trim_start_matches("In this style: ").to_owned()
     }
 
     pub async fn own_template(&self) -> String {

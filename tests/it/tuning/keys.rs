@@ -477,6 +477,13 @@ fn of_analyst() -> Vec<Row> {
             ["several", "one"],
             asked_at_once
         ),
+        row!(
+            "clients.*.reply_style",
+            model("styled", "") + &client("reply_style = \"\""),
+            model("styled", "") + &client("reply_style = \"short and warm\""),
+            ["none", "short and warm"],
+            style_of_draft
+        ),
     ]
 }
 
@@ -609,8 +616,7 @@ const SEEN_ELSEWHERE: &[&str] =
     &["clients.*.channels.*.send.timeout", "clients.*.channels.*.send.allow_private"];
 
 /// Keys that have no effect yet, as their comments in `config/default.toml` say.
-const WITHOUT_EFFECT: &[&str] =
-    &["telemetry.otlp_endpoint", "clients.*.name", "clients.*.reply_style"];
+const WITHOUT_EFFECT: &[&str] = &["telemetry.otlp_endpoint", "clients.*.name"];
 
 fn all_rows() -> Vec<Row> {
     let all = [
