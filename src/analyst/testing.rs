@@ -62,9 +62,9 @@ pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> 
 }
 
 /// An analyst that says this of each message, and otherwise works by rules.
-pub(crate) struct Says(pub(crate) Classified);
+pub(crate) struct FixedVerdict(pub(crate) Classified);
 
-impl Analyst for Says {
+impl Analyst for FixedVerdict {
     fn classify<'a>(&'a self, _: &'a Conversation, _: Medium) -> AnalystAnswer<'a, Classified> {
         ready(Ok(self.0)).boxed()
     }

@@ -282,7 +282,7 @@ mod tests {
     use super::*;
     use crate::analyst::{
         Classified, Local,
-        testing::{Away, CHAT, Says, TEXT, conversation},
+        testing::{Away, CHAT, FixedVerdict, TEXT, conversation},
     };
     use crate::channels::sms::Sms;
     use futures_util::FutureExt;
@@ -385,7 +385,7 @@ mod tests {
             ((NotInterested, false, false), Interested, true),
         ];
         for ((tag, opts_out, may_opt_out), expected, gets_draft) in rows {
-            let analyst = Says(Classified { tag, confidence: 0.9, opts_out, may_opt_out });
+            let analyst = FixedVerdict(Classified { tag, confidence: 0.9, opts_out, may_opt_out });
             let mut it = conversation("any", "Nie piszcie do mnie");
             it.message.sentiment = Some(Interested);
             let found = judged(&it, TEXT, &analyst).unwrap();

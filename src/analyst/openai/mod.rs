@@ -4,8 +4,8 @@
 //! Rules go before and after the model and win. Before: if they find an opt-out, a bounce or a
 //! mailbox that is given up, the model is not asked. After: a machine's message has a machine's
 //! tag, a message that opts out is Blacklist, a draft has only our own links and numbers, and the
-//! recorder checks under the lead's lock that no opt-out has come meanwhile. A question that has no answer
-//! is an error, never a tag.
+//! recorder checks under the lead's lock that no opt-out has come meanwhile. A question that has no
+//! answer is an error, never a tag.
 
 mod answers;
 mod asking;
