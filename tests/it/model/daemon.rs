@@ -19,8 +19,9 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "sk-hunter2-hunter2";
