@@ -1,8 +1,8 @@
 //! Gives each job the analyst that the configuration says.
 
 use super::{
-    Analyst, AnalystAnswer, AnalystError, CallLog, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Local, Metered, Score,
+    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    EvaluationRequest, Local, Metered, ModelCallLog, Score,
     openai::{ModelServer, Openai},
 };
 use crate::{
@@ -76,7 +76,7 @@ impl fmt::Debug for Analysts {
 
 impl Analysts {
     /// Analysts as `config` says. Their requests to a model's server are noted in `log`.
-    pub fn new(config: config::Live, metrics: Metrics, log: CallLog) -> Self {
+    pub fn new(config: config::Live, metrics: Metrics, log: ModelCallLog) -> Self {
         Self { config, metrics, server: Arc::new(ModelServer::new(log)) }
     }
 

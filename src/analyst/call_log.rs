@@ -9,12 +9,12 @@ const WAITING_MAX: usize = 2_048;
 
 /// Where calls of models are noted. Clones share it.
 #[derive(Clone, Debug)]
-pub struct CallLog {
+pub struct ModelCallLog {
     kept: mpsc::Sender<ModelCall>,
     metrics: Metrics,
 }
 
-impl CallLog {
+impl ModelCallLog {
     /// A log, and the calls that are noted in it, for the part that keeps them.
     pub fn new(metrics: Metrics) -> (Self, mpsc::Receiver<ModelCall>) {
         let (kept, calls) = mpsc::channel(WAITING_MAX);

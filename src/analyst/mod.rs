@@ -24,7 +24,7 @@ use thiserror::Error;
 
 pub use self::{
     analysts::{Analysts, Asker},
-    call_log::CallLog,
+    call_log::ModelCallLog,
     evaluation::{ClientFacts, EVALUATION_REASON_MAX, Evaluation, EvaluationRequest},
     local::Local,
     metered::Metered,

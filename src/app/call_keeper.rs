@@ -20,12 +20,12 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The task that keeps calls.
-pub(super) struct CallKeeper {
+pub(super) struct ModelCallKeeper {
     task: JoinHandle<()>,
     stop: oneshot::Sender<()>,
 }
 
-impl CallKeeper {
+impl ModelCallKeeper {
     /// Keeps all that comes from `noted`. Must be called inside an actix system.
     pub(super) fn start(
         store: ModelCalls,

@@ -3,7 +3,7 @@
 use super::{
     AppError, Role,
     actors::{Actors, Parts},
-    call_keeper::CallKeeper,
+    call_keeper::ModelCallKeeper,
     database_error,
     files::lock_database,
     fleet::{Telling, open_overrides},
@@ -13,7 +13,7 @@ use super::{
     waiting_room::WaitingRoom,
 };
 use crate::{
-    analyst::{Analysts, CallLog},
+    analyst::{Analysts, ModelCallLog},
     config::{self, Config, Loaded},
     domain::{ChannelDirectory, JobKind, backoff::AWAY_PAUSE},
     http::{self, FallbackToken, HttpSetup, State},
@@ -60,7 +60,7 @@ pub struct Daemon {
     /// Stores what this node says of itself.
     telling: Telling,
     /// Stores the calls of models.
-    call_keeper: CallKeeper,
+    call_keeper: ModelCallKeeper,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
@@ -374,13 +374,13 @@ fn start_parts(
     store: &Store,
     board: &Arc<Board>,
     role: Role,
-) -> Result<(Parts, Heartbeat, CallKeeper), AppError> {
+) -> Result<(Parts, Heartbeat, ModelCallKeeper), AppError> {
     let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
     let told = board.clone();
     let forgotten = move || told.give_up(Fatal::Forgotten);
     let heartbeat = Heartbeat::start(&store.nodes(), &live.get(), role.works(), forgotten)?;
-    let (calls, noted) = CallLog::new(metrics.clone());
-    let call_keeper = CallKeeper::start(store.model_calls(), noted, metrics.clone());
+    let (calls, noted) = ModelCallLog::new(metrics.clone());
+    let call_keeper = ModelCallKeeper::start(store.model_calls(), noted, metrics.clone());
     let parts = Parts {
         live: live.clone(),
         store: store.clone(),

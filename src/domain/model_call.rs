@@ -6,7 +6,7 @@ use serde::Serialize;
 /// What a model is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CallFeature {
+pub enum ModelCallFeature {
     /// The tag of a message.
     Classify,
     /// The score of a lead.
@@ -17,7 +17,7 @@ pub enum CallFeature {
     Evaluate,
 }
 
-impl CallFeature {
+impl ModelCallFeature {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Classify, Self::Score, Self::Draft, Self::Evaluate];
 
@@ -35,7 +35,7 @@ impl CallFeature {
 /// How a request to a model's server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CallStatus {
+pub enum ModelCallStatus {
     /// It was answered as asked.
     Ok,
     /// There was no connection, or it was lost.
@@ -60,7 +60,7 @@ pub enum CallStatus {
     Dropped,
 }
 
-impl CallStatus {
+impl ModelCallStatus {
     /// All of them.
     pub const ALL: [Self; 11] = [
         Self::Ok,
@@ -127,13 +127,13 @@ pub struct ModelCall {
     /// The kind of the job that asked.
     pub kind: String,
     /// What was asked for.
-    pub feature: CallFeature,
+    pub feature: ModelCallFeature,
     /// The prompt and its version, such as `classify.v1`.
     pub prompt: &'static str,
     /// The model, as the configuration names it.
     pub model: String,
     /// How it ended.
-    pub status: CallStatus,
+    pub status: ModelCallStatus,
     /// More about a failure.
     pub error: Option<String>,
     /// Tokens of the question, as the server counts them.
@@ -158,10 +158,10 @@ mod tests {
 
     #[test]
     fn words_are_spelled_alike_in_rows_and_filters() {
-        for feature in CallFeature::ALL {
+        for feature in ModelCallFeature::ALL {
             assert_eq!(serde_json::to_value(feature).unwrap(), feature.as_str());
         }
-        for status in CallStatus::ALL {
+        for status in ModelCallStatus::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
     }

@@ -471,7 +471,7 @@ impl Declare<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model_call::{CallFeature, CallStatus};
+    use crate::domain::model_call::{ModelCallFeature, ModelCallStatus};
 
     const SMS: ChannelName = ChannelName("sms");
     const JOB: JobKind = JobKind("SELF_CHECK");
@@ -491,7 +491,11 @@ mod tests {
         metrics.actor_restarted("handler");
         metrics.jobs_rescued(2);
         metrics.analyst_answered("local", "ok", Duration::from_millis(1));
-        metrics.model().called(CallFeature::Draft, CallStatus::Timeout, Duration::from_millis(20));
+        metrics.model().called(
+            ModelCallFeature::Draft,
+            ModelCallStatus::Timeout,
+            Duration::from_millis(20),
+        );
         metrics.model().not_kept(2);
         metrics.delivery(SMS.0, DeliveryStatus::Sent);
         metrics.canary(Duration::from_millis(20));

@@ -1,7 +1,7 @@
 //! The metrics of requests to a model's server.
 
 use super::metrics::{Declare, SECONDS};
-use crate::domain::model_call::{CallFeature, CallStatus};
+use crate::domain::model_call::{ModelCallFeature, ModelCallStatus};
 use prometheus::{HistogramVec, IntCounterVec};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl ModelMetrics {
     }
 
     /// Counts a request that has ended, and the time that it took.
-    pub fn called(&self, feature: CallFeature, status: CallStatus, took: Duration) {
+    pub fn called(&self, feature: ModelCallFeature, status: ModelCallStatus, took: Duration) {
         let feature = feature.as_str();
         self.calls.with_label_values(&[feature, status.as_str()]).inc();
         self.seconds.with_label_values(&[feature]).observe(took.as_secs_f64());

@@ -3,15 +3,15 @@
 
 use super::{
     answers::ReadAnswer,
-    exchange::{Answered, CallFailure, Endpoint, TokenUsage},
+    exchange::{Answered, Endpoint, ModelCallFailure, TokenUsage},
     model_breaker::{BreakerPause, ModelBreaker},
     prompts::ModelQuestion,
     request_limit::RequestLimit,
 };
 use crate::{
-    analyst::{AnalystError, Asker, CallLog},
+    analyst::{AnalystError, Asker, ModelCallLog},
     config::{AnalystConfig, Secret},
-    domain::{ModelCall, model_call::CallStatus},
+    domain::{ModelCall, model_call::ModelCallStatus},
 };
 use serde_json::{Value, json};
 use std::{
@@ -40,7 +40,7 @@ pub(in crate::analyst) struct ModelServer {
     /// The connections under the last settings.
     connected: Mutex<Option<Arc<ConnectedServer>>>,
     runtime: OnceLock<Option<ModelRuntime>>,
-    log: CallLog,
+    log: ModelCallLog,
 }
 
 /// Connections to a server, which last as long as its URL and key stay the same.
@@ -55,7 +55,7 @@ struct ConnectedServer {
 impl ConnectedServer {
     /// The error of a question to `model` whose last request failed so. A server that takes
     /// nothing more for now is left alone, by all, for as long as it asks.
-    fn given_up(&self, failure: CallFailure, model: &str) -> AnalystError {
+    fn given_up(&self, failure: ModelCallFailure, model: &str) -> AnalystError {
         if failure.is_limit {
             return paused(model, self.breaker.told_to_wait(failure.retry_after));
         }
@@ -112,7 +112,7 @@ impl fmt::Debug for ModelServer {
 
 impl ModelServer {
     /// No connection is made before the first question.
-    pub(in crate::analyst) fn new(log: CallLog) -> Self {
+    pub(in crate::analyst) fn new(log: ModelCallLog) -> Self {
         Self {
             limit: RequestLimit::closed(),
             connected: Mutex::default(),
@@ -160,7 +160,7 @@ impl ModelServer {
         self.limit.resize(settings.max_concurrent);
         let body = body(&settings.model, question);
         let model = settings.model.as_str();
-        let mut last: Option<CallFailure> = None;
+        let mut last: Option<ModelCallFailure> = None;
         for retry in 0..=RETRIES_MAX {
             // Wait for a permit, and for the breaker.
             let permit = timeout_at(asker.until, self.limit.take()).await;
@@ -211,9 +211,11 @@ impl ModelServer {
         server: &Arc<ConnectedServer>,
         body: &Arc<Value>,
         limit: Duration,
-    ) -> Result<Answered, CallFailure> {
+    ) -> Result<Answered, ModelCallFailure> {
         let runtime = self.runtime.get_or_init(ModelRuntime::start).as_ref();
-        let lost = || CallFailure::new(CallStatus::Unreachable, "there is no thread for requests");
+        let lost = || {
+            ModelCallFailure::new(ModelCallStatus::Unreachable, "there is no thread for requests")
+        };
         let handle = runtime.and_then(ModelRuntime::handle).ok_or_else(lost)?;
         let (server, body) = (server.clone(), body.clone());
         let task = handle.spawn(async move { server.endpoint.send(&body, limit).await });
@@ -253,17 +255,19 @@ fn own_pause(retry: u32) -> Duration {
 fn understood<T>(
     answered: &Answered,
     read: impl Fn(&str) -> ReadAnswer<T>,
-) -> Result<(T, TokenUsage), CallFailure> {
+) -> Result<(T, TokenUsage), ModelCallFailure> {
     let usage = answered.usage;
     match read(&answered.text) {
         Ok(answer) => Ok((answer, usage)),
-        Err(why) => Err(CallFailure { usage, ..CallFailure::new(CallStatus::Unusable, why) }),
+        Err(why) => {
+            Err(ModelCallFailure { usage, ..ModelCallFailure::new(ModelCallStatus::Unusable, why) })
+        }
     }
 }
 
 /// A request that is being sent. However it ends, it is noted, and the breaker is told.
 struct CallNote<'a> {
-    log: &'a CallLog,
+    log: &'a ModelCallLog,
     breaker: &'a ModelBreaker,
     started: Instant,
     /// The row; taken when the request has ended.
@@ -272,7 +276,7 @@ struct CallNote<'a> {
 
 impl<'a> CallNote<'a> {
     fn begin(
-        log: &'a CallLog,
+        log: &'a ModelCallLog,
         breaker: &'a ModelBreaker,
         settings: &AnalystConfig,
         asker: &Asker,
@@ -284,7 +288,7 @@ impl<'a> CallNote<'a> {
             feature: question.prompt.feature,
             prompt: question.prompt.version,
             model: settings.model.clone(),
-            status: CallStatus::Dropped,
+            status: ModelCallStatus::Dropped,
             error: None,
             tokens_in: None,
             tokens_out: None,
@@ -302,18 +306,18 @@ impl<'a> CallNote<'a> {
     /// takes no more for now.
     fn ended<T>(
         mut self,
-        result: Result<(T, TokenUsage), CallFailure>,
+        result: Result<(T, TokenUsage), ModelCallFailure>,
         is_hurried: bool,
-    ) -> Result<T, CallFailure> {
+    ) -> Result<T, ModelCallFailure> {
         let is_limit = result.as_ref().is_err_and(|failure| failure.is_limit);
         let (result, status, error, usage) = match result {
-            Ok((answer, usage)) => (Ok(answer), CallStatus::Ok, None, usage),
+            Ok((answer, usage)) => (Ok(answer), ModelCallStatus::Ok, None, usage),
             Err(failure) => {
                 let (status, why, usage) = (failure.status, failure.why.clone(), failure.usage);
                 (Err(failure), status, Some(why), usage)
             }
         };
-        if is_limit || (status == CallStatus::Timeout && is_hurried) {
+        if is_limit || (status == ModelCallStatus::Timeout && is_hurried) {
             self.breaker.gave_up();
         } else if status.is_outage() {
             self.breaker.failed();

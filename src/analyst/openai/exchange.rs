@@ -1,6 +1,6 @@
 //! One request to a model's server, over HTTP.
 
-use crate::{analyst::AnalystError, config::Secret, domain::model_call::CallStatus};
+use crate::{analyst::AnalystError, config::Secret, domain::model_call::ModelCallStatus};
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{DATE, HeaderMap, RETRY_AFTER},
@@ -19,8 +19,8 @@ const CODE_MAX: usize = 64;
 
 /// Why a request has no answer.
 #[derive(Clone, Debug)]
-pub(super) struct CallFailure {
-    pub(super) status: CallStatus,
+pub(super) struct ModelCallFailure {
+    pub(super) status: ModelCallStatus,
     /// More about it, in our own words.
     pub(super) why: String,
     /// How long the server wants to be left alone.
@@ -30,8 +30,8 @@ pub(super) struct CallFailure {
     pub(super) usage: TokenUsage,
 }
 
-impl CallFailure {
-    pub(super) fn new(status: CallStatus, why: impl Into<String>) -> Self {
+impl ModelCallFailure {
+    pub(super) fn new(status: ModelCallStatus, why: impl Into<String>) -> Self {
         let usage = TokenUsage::default();
         Self { status, why: why.into(), retry_after: None, is_limit: false, usage }
     }
@@ -40,31 +40,31 @@ impl CallFailure {
     pub(super) fn into_error(self, model: &str) -> AnalystError {
         let because = |remedy: &str| format!("model `{model}`: {}; {remedy}", self.why);
         match self.status {
-            CallStatus::Unreachable => {
+            ModelCallStatus::Unreachable => {
                 AnalystError::Away(because("see whether its server runs, and `analyst.base_url`"))
             }
-            CallStatus::Timeout => {
+            ModelCallStatus::Timeout => {
                 AnalystError::Away(because("raise `analyst.timeout`, or take a faster model"))
             }
-            CallStatus::ServerError => {
+            ModelCallStatus::ServerError => {
                 AnalystError::Away(because("its server has failed: see its log or status page"))
             }
-            CallStatus::Denied => AnalystError::Away(because(
+            ModelCallStatus::Denied => AnalystError::Away(because(
                 "see `analyst.api_key`, `analyst.model` and `analyst.base_url`",
             )),
-            CallStatus::Refused => AnalystError::Away(because(
+            ModelCallStatus::Refused => AnalystError::Away(because(
                 "see whether server and model keep to JSON schemas (\"structured outputs\")",
             )),
-            CallStatus::CutShort => {
+            ModelCallStatus::CutShort => {
                 AnalystError::Unusable(because("take a model that reasons less"))
             }
-            CallStatus::Declined => AnalystError::Unusable(because(
+            ModelCallStatus::Declined => AnalystError::Unusable(because(
                 "a person must judge the message, or set `analyst.fallback`",
             )),
-            CallStatus::Unusable => AnalystError::Unusable(because(
+            ModelCallStatus::Unusable => AnalystError::Unusable(because(
                 "take a model that keeps to what is asked for, or set `analyst.fallback`",
             )),
-            CallStatus::Ok | CallStatus::RateLimited | CallStatus::Dropped => {
+            ModelCallStatus::Ok | ModelCallStatus::RateLimited | ModelCallStatus::Dropped => {
                 AnalystError::Away(because("try again"))
             }
         }
@@ -125,7 +125,7 @@ impl Endpoint {
         &self,
         body: &Value,
         limit: Duration,
-    ) -> Result<Answered, CallFailure> {
+    ) -> Result<Answered, ModelCallFailure> {
         let mut request = self.client.post(self.url.clone()).timeout(limit).json(body);
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key.expose());
@@ -138,25 +138,25 @@ impl Endpoint {
 }
 
 /// Why there was no answer, or not all of it. The error itself may show the URL.
-fn lost(error: &reqwest::Error, limit: Duration) -> CallFailure {
+fn lost(error: &reqwest::Error, limit: Duration) -> ModelCallFailure {
     if error.is_timeout() {
         let limit = humantime::format_duration(Duration::from_millis(
             u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
         ));
-        CallFailure::new(CallStatus::Timeout, format!("no answer within {limit}"))
+        ModelCallFailure::new(ModelCallStatus::Timeout, format!("no answer within {limit}"))
     } else if error.is_connect() {
-        CallFailure::new(CallStatus::Unreachable, "no connection")
+        ModelCallFailure::new(ModelCallStatus::Unreachable, "no connection")
     } else {
-        CallFailure::new(CallStatus::Unreachable, "the connection was lost")
+        ModelCallFailure::new(ModelCallStatus::Unreachable, "the connection was lost")
     }
 }
 
 /// The whole body of an answer.
-async fn whole(mut response: Response, limit: Duration) -> Result<Vec<u8>, CallFailure> {
+async fn whole(mut response: Response, limit: Duration) -> Result<Vec<u8>, ModelCallFailure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error, limit))? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(CallFailure::new(CallStatus::Unusable, "the answer is too long"));
+            return Err(ModelCallFailure::new(ModelCallStatus::Unusable, "the answer is too long"));
         }
         body.extend_from_slice(&chunk);
     }
@@ -168,21 +168,21 @@ async fn whole(mut response: Response, limit: Duration) -> Result<Vec<u8>, CallF
 fn refused(
     status: StatusCode,
     headers: &HeaderMap,
-    body: &Result<Vec<u8>, CallFailure>,
-) -> CallFailure {
+    body: &Result<Vec<u8>, ModelCallFailure>,
+) -> ModelCallFailure {
     let kind = match status.as_u16() {
-        429 => CallStatus::RateLimited,
-        401 | 403 | 404 => CallStatus::Denied,
-        408 | 500..=599 => CallStatus::ServerError,
-        _ => CallStatus::Refused,
+        429 => ModelCallStatus::RateLimited,
+        401 | 403 | 404 => ModelCallStatus::Denied,
+        408 | 500..=599 => ModelCallStatus::ServerError,
+        _ => ModelCallStatus::Refused,
     };
     let code = body.as_ref().ok().and_then(|body| error_code(body));
     let code = code.map(|code| format!(", {code}")).unwrap_or_default();
     let why = format!("status {}{code}", status.as_u16());
     let retry_after = retry_after(headers).filter(|_| kind.is_passing());
-    let is_limit = kind == CallStatus::RateLimited
+    let is_limit = kind == ModelCallStatus::RateLimited
         || (status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some());
-    CallFailure { retry_after, is_limit, ..CallFailure::new(kind, why) }
+    ModelCallFailure { retry_after, is_limit, ..ModelCallFailure::new(kind, why) }
 }
 
 /// The code of an error, if it is a word: `rate_limit_exceeded`.
@@ -213,7 +213,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The text of an answer of status 200.
-fn answered(body: &[u8]) -> Result<Answered, CallFailure> {
+fn answered(body: &[u8]) -> Result<Answered, ModelCallFailure> {
     #[derive(Deserialize)]
     struct Completion {
         choices: Vec<CompletionChoice>,
@@ -230,29 +230,35 @@ fn answered(body: &[u8]) -> Result<Answered, CallFailure> {
         content: Option<String>,
         refusal: Option<String>,
     }
-    let unusable = |why: &str| CallFailure::new(CallStatus::Unusable, why);
+    let unusable = |why: &str| ModelCallFailure::new(ModelCallStatus::Unusable, why);
     let Ok(completion) = serde_json::from_slice::<Completion>(body) else {
         return Err(unusable("the answer is no completion"));
     };
     let usage = completion.usage.unwrap_or_default();
-    let failed = |status, why: &str| CallFailure { usage, ..CallFailure::new(status, why) };
+    let failed =
+        |status, why: &str| ModelCallFailure { usage, ..ModelCallFailure::new(status, why) };
     let Some(choice) = completion.choices.into_iter().next() else {
-        return Err(failed(CallStatus::Unusable, "the answer is empty"));
+        return Err(failed(ModelCallStatus::Unusable, "the answer is empty"));
     };
     let CompletionChoice { message, finish_reason } = choice;
     if message.refusal.is_some_and(|it| !it.is_empty()) {
-        return Err(failed(CallStatus::Declined, "the model declined"));
+        return Err(failed(ModelCallStatus::Declined, "the model declined"));
     }
     match finish_reason.as_deref() {
-        Some("length") => return Err(failed(CallStatus::CutShort, "the answer was cut short")),
+        Some("length") => {
+            return Err(failed(ModelCallStatus::CutShort, "the answer was cut short"));
+        }
         Some("content_filter") => {
-            return Err(failed(CallStatus::Declined, "the server's filter stopped the answer"));
+            return Err(failed(
+                ModelCallStatus::Declined,
+                "the server's filter stopped the answer",
+            ));
         }
         Some(_) | None => {}
     }
     match message.content {
         Some(text) if !text.trim().is_empty() => Ok(Answered { text, usage }),
-        Some(_) | None => Err(failed(CallStatus::Unusable, "the answer is empty")),
+        Some(_) | None => Err(failed(ModelCallStatus::Unusable, "the answer is empty")),
     }
 }
 
@@ -315,20 +321,20 @@ mod tests {
         for (body, expected) in [
             (
                 r#"{"choices":[{"message":{"content":"{\"t"},"finish_reason":"length"}]}"#,
-                CallStatus::CutShort,
+                ModelCallStatus::CutShort,
             ),
             (
                 r#"{"choices":[{"message":{"content":null,"refusal":"I can't"},"finish_reason":"stop"}]}"#,
-                CallStatus::Declined,
+                ModelCallStatus::Declined,
             ),
             (
                 r#"{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}"#,
-                CallStatus::Declined,
+                ModelCallStatus::Declined,
             ),
-            (r#"{"choices":[{"message":{"content":null}}]}"#, CallStatus::Unusable),
-            (r#"{"choices":[]}"#, CallStatus::Unusable),
-            (r#"{"error":{}}"#, CallStatus::Unusable),
-            ("", CallStatus::Unusable),
+            (r#"{"choices":[{"message":{"content":null}}]}"#, ModelCallStatus::Unusable),
+            (r#"{"choices":[]}"#, ModelCallStatus::Unusable),
+            (r#"{"error":{}}"#, ModelCallStatus::Unusable),
+            ("", ModelCallStatus::Unusable),
         ] {
             assert_eq!(status(body), Err(expected), "{body}");
         }

@@ -7,7 +7,9 @@
 use super::transcript::{about_lead, all, before, field, inert, judged, part};
 use crate::{
     analyst::{DraftRequest, EvaluationRequest},
-    domain::{Conversation, InboundMessage, Sentiment, draft_text::room, model_call::CallFeature},
+    domain::{
+        Conversation, InboundMessage, Sentiment, draft_text::room, model_call::ModelCallFeature,
+    },
 };
 use serde_json::{Value, json};
 
@@ -18,7 +20,7 @@ const DRAFT_CHARS_MAX: usize = 4_000;
 #[derive(Debug)]
 pub(super) struct Prompt {
     /// What is asked for.
-    pub(super) feature: CallFeature,
+    pub(super) feature: ModelCallFeature,
     /// Its name and version.
     pub(super) version: &'static str,
     /// The text.
@@ -26,22 +28,22 @@ pub(super) struct Prompt {
 }
 
 pub(super) const CLASSIFY: Prompt = Prompt {
-    feature: CallFeature::Classify,
+    feature: ModelCallFeature::Classify,
     version: "classify.v1",
     instructions: include_str!("classify.v1.txt"),
 };
 pub(super) const SCORE: Prompt = Prompt {
-    feature: CallFeature::Score,
+    feature: ModelCallFeature::Score,
     version: "score.v1",
     instructions: include_str!("score.v1.txt"),
 };
 pub(super) const DRAFT: Prompt = Prompt {
-    feature: CallFeature::Draft,
+    feature: ModelCallFeature::Draft,
     version: "draft.v2",
     instructions: include_str!("draft.v2.txt"),
 };
 pub(super) const EVALUATE: Prompt = Prompt {
-    feature: CallFeature::Evaluate,
+    feature: ModelCallFeature::Evaluate,
     version: "evaluate.v1",
     instructions: include_str!("evaluate.v1.txt"),
 };

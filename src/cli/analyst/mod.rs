@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     analyst::{
-        Analyst, Analysts, Asker, CallLog, Local,
+        Analyst, Analysts, Asker, Local, ModelCallLog,
         local::weights_of,
         replies::{self, LabelledReply},
         understanding::{JudgedReply, Understanding, judge},
@@ -108,7 +108,7 @@ fn evaluate(args: EvaluateArgs, files: Files) -> Result<(), Failure> {
 fn configured_analyst(files: Files) -> Result<Box<dyn Analyst>, Failure> {
     let live = Live::new(files.load()?);
     let metrics = Metrics::new().map_err(|error| Failure::Failed(error.to_string()))?;
-    let (log, _) = CallLog::new(metrics.clone());
+    let (log, _) = ModelCallLog::new(metrics.clone());
     let asker = Asker {
         job_id: 0,
         kind: NO_JOB,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cli::output::text,
-    domain::model_call::{CallFeature, CallStatus},
+    domain::model_call::{ModelCallFeature, ModelCallStatus},
 };
 use serde_json::Value;
 
@@ -120,8 +120,12 @@ impl Listed for ModelCallList {
             LEAD,
             given("job", "By this job; several with commas", "JOB"),
             given("kind", "By jobs of this kind; several with commas", "KIND"),
-            words("feature", "For this", || CallFeature::ALL.map(CallFeature::as_str).to_vec()),
-            words("status", "That ended so", || CallStatus::ALL.map(CallStatus::as_str).to_vec()),
+            words("feature", "For this", || {
+                ModelCallFeature::ALL.map(ModelCallFeature::as_str).to_vec()
+            }),
+            words("status", "That ended so", || {
+                ModelCallStatus::ALL.map(ModelCallStatus::as_str).to_vec()
+            }),
             given(
                 "since",
                 "From this time on: `2026-01-18T14:03:11Z`, or `4h` for the last 4 hours",

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        model_call::{CallFeature, CallStatus},
+        model_call::{ModelCallFeature, ModelCallStatus},
     },
     store::{ModelCallFilter, ModelCallRow},
 };
@@ -25,8 +25,8 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
         lead: query.ids("lead")?,
         job: query.ids("job")?,
         kind: query.values("kind"),
-        feature: query.one_of("feature", &CallFeature::ALL.map(CallFeature::as_str))?,
-        status: query.one_of("status", &CallStatus::ALL.map(CallStatus::as_str))?,
+        feature: query.one_of("feature", &ModelCallFeature::ALL.map(ModelCallFeature::as_str))?,
+        status: query.one_of("status", &ModelCallStatus::ALL.map(ModelCallStatus::as_str))?,
         since: query.instant("since")?,
         until: query.instant("until")?,
     };

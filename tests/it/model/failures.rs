@@ -11,7 +11,7 @@ use postroom::{
     analyst::{AnalystError, Classified, EvaluationRequest},
     domain::{
         Medium, Sentiment,
-        model_call::{CallFeature, CallStatus},
+        model_call::{ModelCallFeature, ModelCallStatus},
     },
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -71,7 +71,7 @@ async fn each_question_is_asked_with_its_schema_and_leaves_a_row() {
     let prompts: Vec<&str> = calls.iter().map(|it| it.prompt).collect();
     assert_eq!(prompts, ["classify.v1", "score.v1", "draft.v2", "evaluate.v1"]);
     for call in &calls {
-        assert_eq!((call.status, &call.error, call.retry), (CallStatus::Ok, &None, 0));
+        assert_eq!((call.status, &call.error, call.retry), (ModelCallStatus::Ok, &None, 0));
         assert_eq!((call.tokens_in, call.tokens_out), (Some(700), Some(20)));
         assert_eq!((call.client_id.as_str(), call.lead_id, call.job_id), ("acme", Some(3), 11));
         assert_eq!((call.kind.as_str(), call.model.as_str()), ("SMS_INBOUND_POST_PROCESS", "m-1"));
@@ -99,7 +99,7 @@ async fn a_server_that_is_busy_is_asked_again_when_it_says() {
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
     let calls = world.calls();
     let ends: Vec<_> = calls.iter().map(|it| (it.status, it.retry)).collect();
-    assert_eq!(ends, [(CallStatus::RateLimited, 0), (CallStatus::Ok, 1)]);
+    assert_eq!(ends, [(ModelCallStatus::RateLimited, 0), (ModelCallStatus::Ok, 1)]);
     assert_eq!(calls[0].error.as_deref(), Some("status 429, rate_limit_exceeded"));
 }
 
@@ -132,29 +132,32 @@ async fn no_attempt_waits_longer_than_it_has_time() {
 #[tokio::test]
 async fn what_may_pass_is_asked_again() {
     let cases = [
-        (Reply::Status(500, "retry-after-ms: 20\r\n", "oops"), CallStatus::ServerError),
-        (Reply::Status(503, "retry-after-ms: 20\r\n", "{}"), CallStatus::ServerError),
-        (Reply::CutOff, CallStatus::Unreachable),
-        (Reply::CutShort, CallStatus::CutShort),
-        (Reply::Text("Interested, I would say".to_owned()), CallStatus::Unusable),
+        (Reply::Status(500, "retry-after-ms: 20\r\n", "oops"), ModelCallStatus::ServerError),
+        (Reply::Status(503, "retry-after-ms: 20\r\n", "{}"), ModelCallStatus::ServerError),
+        (Reply::CutOff, ModelCallStatus::Unreachable),
+        (Reply::CutShort, ModelCallStatus::CutShort),
+        (Reply::Text("Interested, I would say".to_owned()), ModelCallStatus::Unusable),
         (
             Reply::Text(r#"{"opts_out":false,"tag":"Snoozed","tag_confidence":1}"#.to_owned()),
-            CallStatus::Unusable,
+            ModelCallStatus::Unusable,
         ),
         (
             Reply::Text(r#"{"opts_out":false,"tag":"Interested","tag_confidence":7}"#.to_owned()),
-            CallStatus::Unusable,
+            ModelCallStatus::Unusable,
         ),
-        (Reply::Text(r#"{"opts_out":false,"tag":"Interested"}"#.to_owned()), CallStatus::Unusable),
-        (Reply::Text(String::new()), CallStatus::Unusable),
-        (Reply::Status(200, "", "{\"choices\":"), CallStatus::Unusable),
+        (
+            Reply::Text(r#"{"opts_out":false,"tag":"Interested"}"#.to_owned()),
+            ModelCallStatus::Unusable,
+        ),
+        (Reply::Text(String::new()), ModelCallStatus::Unusable),
+        (Reply::Status(200, "", "{\"choices\":"), ModelCallStatus::Unusable),
     ];
-    let run = |(reply, status): (Reply, CallStatus)| async move {
+    let run = |(reply, status): (Reply, ModelCallStatus)| async move {
         let server = ModelServer::script(vec![reply.clone()]);
         let mut world = World::new(&server, &[]);
         let verdict = classify(&world, LONG).await;
         assert_eq!(verdict.map(|it| it.tag), Ok(Sentiment::Neutral), "{reply:?}");
-        assert_eq!(world.statuses(), [status, CallStatus::Ok], "{reply:?}");
+        assert_eq!(world.statuses(), [status, ModelCallStatus::Ok], "{reply:?}");
     };
     join_all(cases.map(run)).await;
 }
@@ -206,7 +209,7 @@ async fn a_server_that_is_not_there_is_an_error() {
         said(&error),
         "model `m-1`: no connection; see whether its server runs, and `analyst.base_url`"
     );
-    assert_eq!(world.statuses(), [CallStatus::Unreachable]);
+    assert_eq!(world.statuses(), [ModelCallStatus::Unreachable]);
 }
 
 #[tokio::test]
@@ -239,7 +242,7 @@ async fn the_rules_answer_in_its_place_if_that_is_chosen() {
     let mut world = World::new(&server, &[("fallback", "local")]);
     let verdict = classify(&world, LONG).await.unwrap();
     assert_eq!(verdict.tag, Sentiment::InformationRequested, "as the rules see it");
-    assert_eq!(world.statuses(), [CallStatus::Refused], "and the failure is noted");
+    assert_eq!(world.statuses(), [ModelCallStatus::Refused], "and the failure is noted");
 }
 
 #[tokio::test]
@@ -276,7 +279,10 @@ async fn a_request_that_nobody_waits_for_ends_and_leaves_its_row() {
     assert!(cut_off.is_err());
     let calls = world.calls();
     assert_eq!(calls.len(), 1);
-    assert_eq!((calls[0].status, calls[0].feature), (CallStatus::Dropped, CallFeature::Classify));
+    assert_eq!(
+        (calls[0].status, calls[0].feature),
+        (ModelCallStatus::Dropped, ModelCallFeature::Classify)
+    );
     assert!(calls[0].latency_ms >= 200, "{calls:?}");
     assert!(classify(&world, LONG).await.is_ok(), "and its place is free");
 }
@@ -295,7 +301,7 @@ async fn a_mail_gets_its_subject_and_its_length() {
         postroom::analyst::DraftRequest { medium: Medium::Mail, ..drafting(&it, &templates) };
     let draft = world.analysts.of(asker(LONG)).draft(request).await.unwrap().unwrap();
     assert_eq!((draft.subject.as_deref(), draft.body.as_str()), (Some("Re: Prices"), body.trim()));
-    assert_eq!(world.statuses(), [CallStatus::Unusable, CallStatus::Ok]);
+    assert_eq!(world.statuses(), [ModelCallStatus::Unusable, ModelCallStatus::Ok]);
 }
 
 #[tokio::test]

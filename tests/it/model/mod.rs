@@ -8,11 +8,11 @@ mod orders;
 use crate::support::model_server::ModelServer;
 use futures_util::FutureExt;
 use postroom::{
-    analyst::{Analyst, Analysts, Asker, CallLog, DraftRequest, Local},
+    analyst::{Analyst, Analysts, Asker, DraftRequest, Local, ModelCallLog},
     config::{Config, Live, Sources},
     domain::{
         Conversation, InboundMessage, JobKind, LeadStatus, LeadView, Medium, ModelCall, Sentiment,
-        Timestamp, conversation::Line, event::Direction, model_call::CallStatus,
+        Timestamp, conversation::Line, event::Direction, model_call::ModelCallStatus,
     },
     telemetry::metrics::Metrics,
 };
@@ -46,7 +46,7 @@ impl World {
     fn new(server: &ModelServer, keys: &[(&str, &str)]) -> Self {
         let live = Live::new(config(&server.url("one"), keys));
         let metrics = Metrics::new().unwrap();
-        let (log, calls) = CallLog::new(metrics.clone());
+        let (log, calls) = ModelCallLog::new(metrics.clone());
         let analysts = Analysts::new(live.clone(), metrics.clone(), log);
         // The first verdict of a process compiles its patterns, which takes long in a debug build.
         Local.classify(&conversation("Hm"), TEXT).now_or_never();
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// How they ended.
-    fn statuses(&mut self) -> Vec<CallStatus> {
+    fn statuses(&mut self) -> Vec<ModelCallStatus> {
         self.calls().into_iter().map(|it| it.status).collect()
     }
 }

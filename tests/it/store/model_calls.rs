@@ -5,7 +5,7 @@ use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
     domain::{
         Id, ModelCall,
-        model_call::{CallFeature, CallStatus},
+        model_call::{ModelCallFeature, ModelCallStatus},
     },
     store::{ModelCallFilter, Pruning, given_out_at},
 };
@@ -14,10 +14,11 @@ use std::time::Duration;
 fn call(number: usize) -> ModelCall {
     ModelCall {
         kind: ["SMS_INBOUND_POST_PROCESS", "LEAD_SCORING_POST_PROCESS"][number % 2].to_owned(),
-        feature: CallFeature::ALL[number % 4],
+        feature: ModelCallFeature::ALL[number % 4],
         prompt: "classify.v1",
         model: "gpt-5-mini".to_owned(),
-        status: [CallStatus::Ok, CallStatus::Timeout, CallStatus::RateLimited][number % 3],
+        status: [ModelCallStatus::Ok, ModelCallStatus::Timeout, ModelCallStatus::RateLimited]
+            [number % 3],
         error: (!number.is_multiple_of(3)).then(|| "status 429".to_owned()),
         tokens_in: Some(700),
         tokens_out: None,
