@@ -246,18 +246,18 @@ on_both_daemons! {
     }
 
     async fn a_limit_of_the_model_costs_no_attempt(place: Place) {
-        // The limit is longer than an attempt, and over after some seconds.
-        let limit = Duration::from_secs(4);
+        // The limit is longer than an attempt, which has time to compile the patterns.
+        let limit = Duration::from_secs(10);
         let started = Arc::new(OnceLock::new());
         let first = started.clone();
         let server = ModelServer::start(move |_| {
             if first.get_or_init(Instant::now).elapsed() < limit {
-                Reply::Status(429, "retry-after: 4\r\n", r#"{"error":{"code":"rate_limit_exceeded"}}"#)
+                Reply::Status(429, "retry-after: 10\r\n", r#"{"error":{"code":"rate_limit_exceeded"}}"#)
             } else {
                 Reply::Good
             }
         });
-        let keys = config(&server.url("one"), "", 1) + "timeout = \"2s\"\n";
+        let keys = config(&server.url("one"), "", 1) + "timeout = \"8s\"\n";
         let daemon = place.start(&keys).await;
         let all = join_all((1..=3).map(|lead| post(&daemon, lead, "Hm, the secret plan"))).await;
         for (id, answer) in &all {
