@@ -16,7 +16,8 @@ use crate::{
     channels::{Channel, facts_of},
     config::Client,
     domain::{
-        ChannelFacts, Conversation, Effect, Id, Job, JobKind, Medium, Outcome, Sentiment, auto_send,
+        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, Outcome,
+        Sentiment, auto_send,
         drafting::DraftCase,
         event::Direction,
         job::{AUTO_SEND_DELAYED, LEAD_SCORING},
