@@ -188,8 +188,14 @@ pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// How the call ended, by its answer. `read` reads the body of a success.
-pub fn end_of(answer: &CallAnswer, read: impl FnOnce(&Value) -> Taken) -> SendEnd {
+/// What a body says that should be JSON. `read` reads it if it is.
+pub fn in_json(body: &[u8], read: impl FnOnce(&Value) -> Taken) -> Taken {
+    serde_json::from_slice(body).map_or(Taken::Unclear, |body| read(&body))
+}
+
+/// How the call ended, by its answer. `read` reads the body of a success: not every provider answers
+/// with JSON.
+pub fn end_of(answer: &CallAnswer, read: impl FnOnce(&[u8]) -> Taken) -> SendEnd {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let status = answer.status;
     let words = body.as_ref().and_then(words).map(|it| format!(" ({it})")).unwrap_or_default();
@@ -201,7 +207,7 @@ pub fn end_of(answer: &CallAnswer, read: impl FnOnce(&Value) -> Taken) -> SendEn
         account: trouble(AccountState::RateLimited, pause),
     };
     match status {
-        200..=299 => match body.as_ref().map_or(Taken::Unclear, read) {
+        200..=299 => match read(&answer.body) {
             Taken::Yes(id) => SendEnd::Sent { provider_id: id.as_deref().and_then(storable_id) },
             Taken::No => SendEnd::Failed { why: why("the provider says that it did not take it") },
             Taken::Unclear => {
@@ -285,7 +291,7 @@ mod tests {
     }
 
     fn end(answer: &CallAnswer) -> SendEnd {
-        end_of(answer, |body| Taken::with_id(fields::word(body, "id")))
+        end_of(answer, |body| in_json(body, |body| Taken::with_id(fields::word(body, "id"))))
     }
 
     /// The end in a word, and the pause of the account in seconds.

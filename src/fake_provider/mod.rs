@@ -157,7 +157,7 @@ impl FakeProvider {
         if let Some(tell) = &self.0.on_arrival {
             tell(&sent);
         }
-        let answer = FakeAnswer::json(200, &success).bytes();
+        let answer = success.bytes();
         match fault {
             None => stream.write_all(&answer).await,
             Some(Fault::Unreadable) => {

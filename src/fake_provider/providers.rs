@@ -69,18 +69,22 @@ pub(super) fn judge(request: &Request) -> Result<SentReply, FakeAnswer> {
 }
 
 /// What the provider says when it has taken an answer, which is the `number`th.
-pub(super) fn success(sent: &SentReply, number: usize) -> Value {
+pub(super) fn success(sent: &SentReply, number: usize) -> FakeAnswer {
     let id = format!("fake-{number}");
-    match sent.channel {
+    let body = match sent.channel {
         "email" => json!({"data": {
             "success": true, "message": "Reply sent.",
             "reply": {"id": number, "uuid": id, "folder": "Sent", "type": "Outgoing Email"},
         }}),
         "sms" => json!({"conversationId": "fake", "messageId": id}),
         "linkedin" => json!({"object": "MessageSent", "message_id": id}),
-        "smartlead" => json!({"ok": true, "data": {"message_id": id}}),
+        "smartlead" => {
+            let answer = FakeAnswer::text(200, "Email added to the queue, will be sent out soon!");
+            return answer.with("content-type", "text/html; charset=utf-8".to_owned());
+        }
         _ => json!({"id": id, "thread_id": "fake", "message_id": format!("<{id}@fake.example>")}),
-    }
+    };
+    FakeAnswer::json(200, &body)
 }
 
 fn refusal(status: u16, word: &str) -> FakeAnswer {

@@ -13,7 +13,7 @@ use self::people::People;
 use super::{
     Channel, EventRow, Received, fields, ignored, notice, row,
     samples::MadeUpLead,
-    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of, in_json},
     times, unknown,
 };
 use crate::domain::{
@@ -89,7 +89,7 @@ impl Channel for Email {
     }
 
     fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
-        end_of(answer, send::taken)
+        end_of(answer, |body| in_json(body, send::taken))
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

@@ -12,7 +12,7 @@ use super::{
     fields::FieldError,
     ignored, notice, phones, row,
     samples::MadeUpLead,
-    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of, in_json},
     times, unknown,
 };
 use crate::domain::{
@@ -76,7 +76,7 @@ impl Channel for Instantly {
     }
 
     fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
-        end_of(answer, send::taken)
+        end_of(answer, |body| in_json(body, send::taken))
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

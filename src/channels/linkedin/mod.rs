@@ -12,7 +12,7 @@ use self::profile::Member;
 use super::{
     Channel, EventRow, Received, fields, ignored, notice, row,
     samples::MadeUpLead,
-    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of, in_json},
     unknown,
 };
 use crate::domain::{
@@ -83,7 +83,7 @@ impl Channel for Linkedin {
     }
 
     fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
-        end_of(answer, send::taken)
+        end_of(answer, |body| in_json(body, send::taken))
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {

@@ -14,7 +14,7 @@ mod workflow;
 use super::{
     Channel, EventRow, Received, fields, row,
     samples::MadeUpLead,
-    sending::{Call, CallAnswer, Letter, Unsendable, end_of},
+    sending::{Call, CallAnswer, Letter, Unsendable, end_of, in_json},
     unknown,
 };
 use crate::domain::{
@@ -72,7 +72,7 @@ impl Channel for Sms {
     }
 
     fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
-        end_of(answer, send::taken)
+        end_of(answer, |body| in_json(body, send::taken))
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
