@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 sql! {
     /// A delivery of a lead that may be on the wire. By `deliveries_of_lead`.
     static READ_ON_WIRE =
-        "select id from deliveries where lead_id = $1 and status = 'sending' limit 1";
+        "select id from deliveries where lead_id = $1 and status = 'sending' and marked_run is not null limit 1";
 
     /// Messages of a lead. By `messages_of_lead`.
     static READ_MESSAGES_OF = "select id from messages where lead_id = $1 order by id limit $2";
