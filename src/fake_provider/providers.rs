@@ -97,11 +97,10 @@ type WhomAndWhat = Result<(String, String), (u16, &'static str)>;
 fn email(request: &Request, id: &str) -> WhomAndWhat {
     has_bearer(request)?;
     let body = json_of(request)?;
-    let is_all = body.get("reply_all") == Some(&Value::Bool(true));
     let to = body.get("to_emails").and_then(|it| it.get(0)).and_then(|it| it.get("email_address"));
     let is_addressed = to.is_some_and(Value::is_string)
         && body.get("sender_email_id").is_some_and(Value::is_number);
-    if !is_all && !is_addressed {
+    if !is_addressed {
         return Err((422, "to_emails_required"));
     }
     Ok((decoded(id), text(&body, "message", 422)?))

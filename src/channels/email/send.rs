@@ -13,20 +13,24 @@ pub(super) fn call(letter: &Letter<'_>) -> Result<Call, Unsendable> {
     let reply = letter.segment("reply_id")?;
     let mailbox = fields::word(letter.reply_handle, "sender_email_id")
         .or_else(|| letter.settings.sender_email_id.clone());
-    let mut body = json!({"message": letter.body, "content_type": "text"});
     let Address { address, name } = letter.to;
-    let more = match (mailbox, address) {
-        (Some(mailbox), Some(address)) => json!({
-            "reply_all": false,
-            "sender_email_id": mailbox.parse::<u64>().map_or(Value::from(mailbox), Value::from),
-            "to_emails": [{"name": name, "email_address": address}],
-        }),
-        // Then the provider finds out by itself who wrote the reply, and to which mailbox.
-        (None, _) | (_, None) => json!({"reply_all": true}),
+    // With `reply_all` the provider would find both by itself. But everybody to whom the reply went
+    // would get the answer, too.
+    let Some(mailbox) = mailbox else {
+        return Err(Unsendable(
+            "the message does not say which mailbox received it: set the channel's `send.sender_email_id`".to_owned(),
+        ));
     };
-    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
-        body.extend(more);
-    }
+    let Some(address) = address else {
+        return Err(Unsendable("the message does not say who wrote it".to_owned()));
+    };
+    let body = json!({
+        "message": letter.body,
+        "content_type": "text",
+        "reply_all": false,
+        "sender_email_id": mailbox.parse::<u64>().map_or(Value::from(mailbox), Value::from),
+        "to_emails": [{"name": name, "email_address": address}],
+    });
     let mut call = letter.post_json(None, &format!("/api/replies/{reply}/reply"), &body)?;
     call.headers.push(letter.bearer());
     Ok(call)

@@ -49,10 +49,13 @@ impl Chat {
             .filter(|it| !it.identities().is_empty())
             .collect();
         others.dedup();
+        let is_ours = is_us || fields::flag(body, "is_sender");
+        // In a chat of two, nobody is left besides the sender and us.
+        let has_third = others.len() > usize::from(is_ours || us.is_none());
         Self {
             id: fields::first_word(body, &["chat_id", "message.chat_id"]),
-            is_ours: is_us || fields::flag(body, "is_sender"),
-            is_group: fields::flag(body, "is_group") || others.len() > 1,
+            is_ours,
+            is_group: fields::flag(body, "is_group") || has_third,
             sender,
             others,
         }
@@ -160,13 +163,17 @@ fn opt_out(subject: Option<&str>, text: &str) -> Option<String> {
 }
 
 /// The chat in which to answer. It also tells which lead's chat it is, for messages that we write
-/// in a group.
+/// in a group. In a group all members read an answer, so no rule may send it.
 fn reply_handle(body: &Value, chat: &Chat) -> Option<Value> {
-    let chat = chat.id.as_ref()?;
-    Some(match fields::word(body, "account_id") {
-        Some(account) => json!({"chat_id": chat, "account_id": account}),
-        None => json!({"chat_id": chat}),
-    })
+    let id = chat.id.as_ref()?;
+    let mut handle = json!({"chat_id": id});
+    if let Some(account) = fields::word(body, "account_id") {
+        handle["account_id"] = Value::from(account);
+    }
+    if chat.is_group {
+        handle["is_group"] = Value::from(true);
+    }
+    Some(handle)
 }
 
 /// A change of a message that may be stored: edited, deleted or failed.

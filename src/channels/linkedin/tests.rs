@@ -186,6 +186,26 @@ fn in_a_group_a_message_of_theirs_is_the_senders() {
     assert_eq!((it.identities, it.lead_of_chat), (vec![member(DANA)], None));
 }
 
+/// An answer in a group reaches all of its members.
+#[test]
+fn the_reply_handle_says_whether_the_chat_is_a_group() {
+    let base = payload!("message_received-1");
+    let member = |id: &str| json!({"attendee_provider_id": id});
+    let (us, dana, ines) = (member(OWEN), member(DANA), member("ACoAABine0001"));
+    for (attendees, flag, is_group) in [
+        (json!([us, dana]), json!(null), false),
+        (json!([dana]), json!(false), false),
+        (json!(null), json!(0), false),
+        (json!(null), json!(1), true),
+        (json!([us, dana, ines]), json!(null), true),
+        (json!([ines]), json!(false), true),
+    ] {
+        let body = with(&with(&base, "attendees", attendees), "is_group", flag);
+        let handle = message(&body).reply_handle.unwrap();
+        assert_eq!(handle.get("is_group") == Some(&json!(true)), is_group, "{body}");
+    }
+}
+
 #[test]
 fn messages_are_judged_by_their_fields() {
     let base = payload!("message_received-1");
