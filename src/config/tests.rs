@@ -484,6 +484,32 @@ fn a_relation_that_does_not_hold_names_both_keys() {
 }
 
 #[test]
+fn a_pool_that_cuts_off_a_call_is_warned_of_with_both_keys() {
+    let client =
+        "[[clients]]\nid = \"acme\"\n[clients.channels.sms]\nsend = { api_key = \"k\", timeout = ";
+    for (pool, call, is_told) in [
+        ("60s", "30s", false),
+        ("60s", "50s", false),
+        ("60s", "51s", true),
+        ("20s", "10s", false),
+        ("1ms", "10s", true),
+    ] {
+        for section in ["default", "DELIVER_REPLY"] {
+            let toml = format!("[pools.{section}]\ntimeout = \"{pool}\"\n{client}\"{call}\" }}\n");
+            let config = load(&toml, &[]).expect("valid");
+            let of_call = config.warnings().iter().filter(|it| {
+                ["`pools.DELIVER_REPLY.timeout`", "`clients.acme.channels.sms.send.timeout`"]
+                    .iter()
+                    .all(|key| it.message.contains(key))
+            });
+            assert_eq!(of_call.count() > 0, is_told, "{toml}");
+        }
+    }
+    let nothing_is_sent = load("[pools.DELIVER_REPLY]\ntimeout = \"1ms\"", &[]).expect("valid");
+    assert!(!nothing_is_sent.warnings().iter().any(|it| it.message.contains("DELIVER_REPLY")));
+}
+
+#[test]
 fn a_channel_has_as_many_commit_lanes_as_suit_the_database() {
     let lanes = |toml: &str| load(toml, &[]).expect("valid").commit_lanes();
     let postgres = "database.url = \"postgres://db/x\"";
@@ -592,36 +618,6 @@ fn clients_are_checked() {
         ),
     ] {
         assert_eq!(only_error(&format!("[[clients]]\n{client}"), &[]), expected);
-    }
-}
-
-#[test]
-fn a_template_of_another_length_than_an_answer_is_warned_of() {
-    let cut = "it is cut, and a person must look at each such draft";
-    let rows = [
-        ("sms", "x".repeat(459), None),
-        ("sms", "x".repeat(460), Some(format!("it has 4 segments as an SMS, and at most 3 are sent: {cut}"))),
-        ("sms", "я".repeat(202), Some(format!("it has 4 segments as an SMS, and at most 3 are sent: {cut}"))),
-        ("email", "x".repeat(220) + " {first_name}", None),
-        ("email", "x".repeat(1_200), None),
-        ("email", "x".repeat(1_201), Some(format!("it has 1201 characters besides its fields, and a mail at most 1200: {cut}"))),
-        (
-            "instantly",
-            "x".repeat(219) + " {first_name}",
-            Some("it has 219 characters besides its fields, and an answer by mail is better with 220 or more".to_owned()),
-        ),
-        ("linkedin", "x".repeat(1_900), None),
-        ("email", " ".to_owned(), None),
-    ];
-    for (channel, text, expected) in rows {
-        let open = "allow_unauthenticated = true";
-        let toml = format!(
-            "[[clients]]\nid = \"a\"\ntemplates.Interested = \"{text}\"\nchannels.{channel} = {{ {open} }}"
-        );
-        let config = load(&toml, &[]).expect("warnings are no errors");
-        let found: Vec<&str> = config.warnings().iter().map(|it| it.message.as_str()).collect();
-        let expected = expected.map(|why| format!("`clients.a.templates.Interested`: {why}"));
-        assert_eq!(found, Vec::from_iter(expected.as_deref()), "{channel}");
     }
 }
 

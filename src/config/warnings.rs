@@ -9,8 +9,12 @@ use super::{
     schema::{ROOT, Shape},
     signing::PublicKey,
 };
-use crate::domain::{draft_text::MAIL_CHARS, segments, template, text::one_line};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::domain::{fairness::TRANSACTION_MAX, job::DELIVER_REPLY};
+use humantime::format_duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Warns of what is unsafe in the whole configuration. `env` is the environment of the process.
 pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], errors: &Errors) {
@@ -27,51 +31,34 @@ pub(super) fn check(config: &Config, table: &Table, env: &[(String, String)], er
         errors.warn(origin.map(|it| &it.origin), message);
     }
     let shared = shared_secrets(config).into_iter().chain(shared_keys(config));
-    for message in shared.chain(misfit_templates(config)) {
+    for message in shared.chain(cut_off_call(config)) {
         errors.warn(None, message);
     }
 }
 
-/// The channels whose answers are mails, and the one whose answers are text messages.
-const MAIL_CHANNELS: [&str; 3] = ["email", "smartlead", "instantly"];
-const TEXT_CHANNEL: &str = "sms";
-/// The segments of the longest text message.
-const SEGMENTS_MAX: usize = 3;
+/// What an attempt to send needs besides its call: the time to mark it.
+const MARK_MARGIN: Duration = TRANSACTION_MAX;
 
-/// A warning for each of a client's own templates that has not the length of an answer on one of
-/// the client's channels. It is the client's text, and so no error.
-fn misfit_templates(config: &Config) -> Vec<String> {
-    let mut messages = Vec::new();
-    for client in &config.clients {
-        let has_mail = MAIL_CHANNELS.iter().any(|name| client.channel(name).is_some());
-        for (tag, text) in &client.templates {
-            let fixed = template::fixed(text);
-            let chars = fixed.chars().count();
-            let segments = segments::segments(&one_line(&fixed)).len();
-            let (least, most) = (MAIL_CHARS.start(), MAIL_CHARS.end());
-            let why = if chars == 0 {
-                continue;
-            } else if has_mail && chars > *most {
-                format!(
-                    "it has {chars} characters besides its fields, and a mail at most {most}: it is cut, and a person \
-                     must look at each such draft"
-                )
-            } else if has_mail && chars < *least {
-                format!(
-                    "it has {chars} characters besides its fields, and an answer by mail is better with {least} or more"
-                )
-            } else if client.channel(TEXT_CHANNEL).is_some() && segments > SEGMENTS_MAX {
-                format!(
-                    "it has {segments} segments as an SMS, and at most {SEGMENTS_MAX} are sent: it is cut, and a \
-                     person must look at each such draft"
-                )
-            } else {
-                continue;
-            };
-            messages.push(format!("`clients.{}.templates.{tag}`: {why}", client.id));
-        }
-    }
-    messages
+/// A warning if the pool that sends can cut off a call that its provider would still answer: then a
+/// person must find out whether the answer was sent.
+fn cut_off_call(config: &Config) -> Option<String> {
+    let pool = config.pools.configured(DELIVER_REPLY.0).timeout;
+    let calls = config.clients.iter().flat_map(|client| {
+        client.channels.iter().filter_map(|(name, channel)| {
+            Some((channel.send.as_ref()?.timeout, client.id.as_str(), name.as_str()))
+        })
+    });
+    let (longest, client, channel) = calls.max()?;
+    (pool < longest + MARK_MARGIN).then(|| {
+        format!(
+            "`pools.DELIVER_REPLY.timeout` ({}) should be at least {} longer than \
+             `clients.{client}.channels.{channel}.send.timeout` ({}): an answer whose call is cut off may have \
+             been sent, and a person must find out",
+            format_duration(pool),
+            format_duration(MARK_MARGIN),
+            format_duration(longest),
+        )
+    })
 }
 
 /// A place of a secret: the client it belongs to (`None` for the operator), and the dotted key.

@@ -39,12 +39,6 @@ pub fn unknown_field(template: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// What stands in an answer by the template whatever the lead is called: the text without its
-/// fields.
-pub fn fixed(template: &str) -> String {
-    MEANT.replace_all(template, "").trim().to_owned()
-}
-
 /// `template` with its fields filled in. A field without a value is removed with the blank around
 /// it, and so is a line of which nothing is left. Fields in values are not filled in.
 pub fn filled(template: &str, lead: &LeadView, sender: Option<&str>) -> String {
