@@ -38,6 +38,8 @@ pub struct Model {
     pub job_id: Option<i64>,
     /// The run of that job whose call may be on the wire; null if there is none.
     pub marked_run: Option<i32>,
+    /// When its last call was marked.
+    pub marked_at: Option<Instant>,
 }
 
 /// No relations: rows that belong together are read by their keys.

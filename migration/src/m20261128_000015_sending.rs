@@ -9,10 +9,13 @@ pub(crate) struct Migration;
 in_sql!(Migration, UP, DOWN);
 
 // A draft has one delivery, whatever becomes of its job. `marked_run` is the run of the job whose
-// call may be on the wire; null if there is none.
+// call may be on the wire; null if there is none. `marked_at` is when it was marked last. By its
+// provider's id a delivery is found when the provider reports something about it.
 const UP: &str = "
 alter table deliveries add column job_id @bigint;
 alter table deliveries add column marked_run @int;
+alter table deliveries add column marked_at @instant;
+create index deliveries_by_provider_id on deliveries (client_id, channel, provider_id) where provider_id is not null;
 create unique index deliveries_of_draft on deliveries (draft_id) where draft_id is not null;
 create index deliveries_uncertain on deliveries (client_id) where status = 'uncertain';
 create table send_accounts (
@@ -46,6 +49,8 @@ alter table drafts drop column tag;
 drop table send_accounts;
 drop index deliveries_uncertain;
 drop index deliveries_of_draft;
+drop index deliveries_by_provider_id;
+alter table deliveries drop column marked_at;
 alter table deliveries drop column marked_run;
 alter table deliveries drop column job_id;
 ";

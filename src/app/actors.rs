@@ -5,12 +5,12 @@ use crate::{
     analyst::Analysts,
     announcer::Announcer,
     config,
-    domain::{ChannelName, JobKind, sending::DeliveryStatus},
+    domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, IngestActor, Intake, Stored},
     recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
-    store::{Ledger, Membership, Store},
+    store::{Membership, Store},
     supervisor::{
         self, Child, Guardian, Handover, Janitor, JanitorSetup, Listener, ListenerSetup,
         SupervisorSetup, rescue,
@@ -166,20 +166,13 @@ impl Parts {
             in_flight,
             enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
-            ledger: self.ledger(),
+            ledger: self.store.ledger(),
             announcer,
             config: self.live.clone(),
             kinds,
             board: self.board.clone(),
             metrics: self.metrics.clone(),
         }
-    }
-
-    /// The ledger, which counts the deliveries that it ends.
-    fn ledger(&self) -> Ledger {
-        let metrics = self.metrics.clone();
-        let count = move |channel: &str, end: DeliveryStatus| metrics.delivery(channel, end);
-        self.store.ledger().telling(Arc::new(count))
     }
 
     fn recorder_child(
@@ -191,7 +184,7 @@ impl Parts {
     ) -> Child {
         let setup = recorder::RecorderSetup {
             uncommitted: uncommitted.clone(),
-            ledger: self.ledger(),
+            ledger: self.store.ledger(),
             announcer: announcer.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),

@@ -7,7 +7,7 @@ use super::{
     database_error,
     files::lock_database,
     fleet::{Telling, open_overrides},
-    followers,
+    followers, send_log,
     service_manager::ServiceManager,
     token::ensure_token,
     waiting_room::WaitingRoom,
@@ -376,6 +376,7 @@ fn start_parts(
     role: Role,
 ) -> Result<(Parts, Heartbeat, ModelCallKeeper), AppError> {
     let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
+    store.tell_of_sends(send_log::listener(metrics.clone()));
     let told = board.clone();
     let forgotten = move || told.give_up(Fatal::Forgotten);
     let heartbeat = Heartbeat::start(&store.nodes(), &live.get(), role.works(), forgotten)?;

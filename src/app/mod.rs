@@ -11,6 +11,7 @@ mod fleet;
 mod followers;
 mod private;
 mod process;
+mod send_log;
 mod service_manager;
 mod token;
 mod waiting_room;

@@ -40,7 +40,7 @@ pub struct Letter<'a> {
     /// The text, as a person approved it.
     pub body: &'a str,
     /// The text of the message that is answered, for providers that do not quote it themselves.
-    pub quoted: Option<&'a str>,
+    pub quoted: &'a str,
     /// The delivery's id. The same at each try of the same answer.
     pub delivery_id: &'a str,
 }
@@ -301,7 +301,7 @@ mod tests {
             SendEnd::Sent { .. } => ("sent", None),
             SendEnd::NotSent { account, .. } => ("not sent", account.as_ref().map(pause)),
             SendEnd::NotCalled { .. } => ("not called", None),
-            SendEnd::Failed { .. } => ("failed", None),
+            SendEnd::Failed { .. } | SendEnd::Unsendable { .. } => ("failed", None),
             SendEnd::Unknown { .. } => ("unknown", None),
         }
     }

@@ -27,6 +27,7 @@ pub mod reach;
 mod role;
 pub mod schedule;
 pub mod segments;
+mod send_news;
 pub mod sending;
 pub mod sentiment;
 pub mod template;
@@ -49,6 +50,7 @@ pub use self::{
         OverrideKey, OverrideOrigin, PoolInFiles, PoolOverride, SeenInFiles,
     },
     role::Role,
+    send_news::SendNews,
     sentiment::Sentiment,
     time::Timestamp,
 };

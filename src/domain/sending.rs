@@ -30,6 +30,11 @@ pub enum SendEnd {
         /// The pause until then.
         after: Duration,
     },
+    /// It cannot be sent, whatever its provider would say. No call was made.
+    Unsendable {
+        /// The cause, for an operator.
+        why: String,
+    },
     /// The provider refused it for good, for this reason.
     Failed {
         /// The cause, for an operator.
@@ -47,7 +52,7 @@ pub enum SendEnd {
 pub struct AccountTrouble {
     /// The kind of trouble.
     pub state: AccountState,
-    /// How long nothing is sent through the account. Then one send tries it again.
+    /// How long nothing is sent through the account. Then the sends that wait try it again.
     pub pause: Duration,
 }
 
@@ -67,6 +72,11 @@ impl AccountState {
             Self::RateLimited => "rate_limited",
             Self::Disconnected => "disconnected",
         }
+    }
+
+    /// The state with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::RateLimited, Self::Disconnected].into_iter().find(|state| state.as_str() == text)
     }
 }
 

@@ -43,7 +43,7 @@ impl DeliverReply {
             return SendEnd::NotCalled { after: NO_SETTINGS_PAUSE };
         };
         let Ok(reply_handle) = serde_json::from_str(&send.reply_handle) else {
-            return SendEnd::Failed { why: "the ids of the message are not JSON".to_owned() };
+            return SendEnd::Unsendable { why: "the ids of the message are not JSON".to_owned() };
         };
         let delivery_id = send.delivery_id.to_string();
         let letter = Letter {
@@ -52,19 +52,26 @@ impl DeliverReply {
             to: &send.to,
             subject: send.subject.as_deref(),
             body: &send.body,
-            quoted: Some(&send.quoted),
+            quoted: &send.quoted,
             delivery_id: &delivery_id,
         };
         let call = match channel.reply_call(&letter) {
             Ok(call) => call,
-            Err(unsendable) => return SendEnd::Failed { why: unsendable.to_string() },
+            Err(unsendable) => return SendEnd::Unsendable { why: unsendable.to_string() },
         };
         self.deps.board.faults().point("send.called");
-        match self.deps.wire.call(&call, settings.timeout).await {
+        let end = match self.deps.wire.call(&call, settings.timeout).await {
             CallEnd::Answered(answer) => channel.reply_answer(&answer),
-            CallEnd::NotConnected(why) => SendEnd::NotSent { why, account: None },
+            CallEnd::NotConnected(why) => return SendEnd::NotSent { why, account: None },
             CallEnd::Lost(why) => SendEnd::Unknown { why },
-        }
+        };
+        tracing::info!(
+            delivery.id = send.delivery_id,
+            channel = send.channel,
+            end = word(&end),
+            "an answer was handed to its provider"
+        );
+        end
     }
 }
 
@@ -109,12 +116,14 @@ impl JobHandler for DeliverReply {
         // 3. Call, once.
         let end = self.call(&job.client_id, &send).await;
         board.faults().point("send.answered");
-        tracing::info!(
-            delivery.id = send.delivery_id,
-            channel = send.channel,
-            end = word(&end),
-            "an answer was handed to its provider"
-        );
+        if let SendEnd::NotSent { why, account: None } | SendEnd::Unsendable { why } = &end {
+            tracing::warn!(
+                delivery.id = send.delivery_id,
+                channel = send.channel,
+                cause = why,
+                "an answer is not sent: its provider was not called"
+            );
+        }
         Outcome::Send(end)
     }
 }
@@ -124,6 +133,7 @@ const fn word(end: &SendEnd) -> &'static str {
         SendEnd::Sent { .. } => "sent",
         SendEnd::NotSent { .. } => "not_sent",
         SendEnd::NotCalled { .. } => "not_called",
+        SendEnd::Unsendable { .. } => "unsendable",
         SendEnd::Failed { .. } => "failed",
         SendEnd::Unknown { .. } => "uncertain",
     }

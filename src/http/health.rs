@@ -78,6 +78,7 @@ pub(super) async fn waiting() -> HttpResponse {
         .collect();
     checks.insert("database", Check::failed("away"));
     checks.insert("config", Check::OK);
+    checks.insert("accounts", Check::OK);
     answer(false, checks)
 }
 
@@ -129,6 +130,8 @@ async fn checks(state: &State) -> (bool, Checks) {
     checks.insert("pools", pools(state));
     checks.insert("canary", canary(state));
     checks.insert("config", config(state));
+    let is_there = checks.get("database").is_some_and(|check| check.ok);
+    checks.insert("accounts", if is_there { accounts(state).await } else { Check::OK });
     let all_ok = DECIDING_CHECKS.iter().all(|name| checks.get(name).is_some_and(|check| check.ok));
     (all_ok && !state.board.is_draining(), checks)
 }
@@ -161,6 +164,20 @@ async fn database(state: &State) -> Check {
         Err(_) => Check::failed("it does not answer"),
     };
     state.last_check.get(DATABASE_CHECK_KEPT, check).await
+}
+
+/// How many accounts send nothing. Anybody may ask, so it does not say whose. `/overview` does.
+async fn accounts(state: &State) -> Check {
+    let totals = tokio::time::timeout(DATABASE_LIMIT, state.api.totals()).await;
+    let Ok(Ok(totals)) = totals else { return Check::OK };
+    let disconnected = totals.accounts.iter().filter(|it| it.is_disconnected()).count();
+    let paused = totals.accounts.len() - disconnected;
+    let details: Vec<String> = [(disconnected, "disconnected"), (paused, "paused by a provider")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, how)| format!("{count} {how}"))
+        .collect();
+    Check { ok: disconnected == 0, detail: (!details.is_empty()).then(|| details.join(", ")) }
 }
 
 fn supervisor(state: &State) -> Check {
@@ -306,7 +323,9 @@ async fn scrape(state: web::Data<State>) -> HttpResponse {
             state.metrics.undecided(Undecided {
                 drafts_pending: totals.drafts_pending,
                 deliveries_uncertain: totals.deliveries_uncertain,
-                accounts_disconnected: totals.accounts_disconnected,
+                accounts_disconnected: gauge(
+                    totals.accounts.iter().filter(|it| it.is_disconnected()).count(),
+                ),
             });
             for pool in state.board.pools() {
                 let metrics = state.metrics.kind(pool.kind);

@@ -279,12 +279,11 @@ fn count_and_log(
             "this run was recorded before"
         );
     } else {
-        tracing::warn!(
-            job.id = settlement.job_id,
-            job.run = settlement.run,
-            outcome,
-            "the lease was lost: nothing of this run is recorded"
-        );
+        let what = match &settlement.send {
+            Some(_) => "the lease was lost: of this run only what became of its send is recorded",
+            None => "the lease was lost: nothing of this run is recorded",
+        };
+        tracing::warn!(job.id = settlement.job_id, job.run = settlement.run, outcome, "{what}");
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::{
         JobView, LeadActionError, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow,
         LedgerBalance, ListedMessage, ListedQuarantine, MessageFilter, MessageRow, ModelCallFilter,
         ModelCallRow, OptOutRow, Page, QuarantineFilter, QuarantineRow, Rewriting, StoredNode,
-        Totals,
+        Totals, TroubledAccount,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},
@@ -49,6 +49,7 @@ pub use self::{
         ids::{given_out_at, wall_clock},
         isolate::commit_isolating,
         migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
+        news::OnSendNews,
         runtime::StoreRuntime,
     },
     enqueuer::Enqueuer,
@@ -58,7 +59,7 @@ pub use self::{
         notices::{Notice, Notices, Subscriber, Subscription},
     },
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
-    ledger::{Ledger, OnDelivery, Settlement, Transition},
+    ledger::{Ledger, Settlement, Transition},
     model_calls::ModelCalls,
     operations::{
         ByKind, MatchingJobs, OperationError, OperationFilter, OperationRow, Operations,
@@ -258,6 +259,11 @@ impl Store {
         self.db.call(|db| async move { unknown_clients::set_known(&db, &clients).await }).await
     }
 
+    /// Tells `listener` what becomes of sends, after each commit of this process. It is set once.
+    pub fn tell_of_sends(&self, listener: OnSendNews) {
+        self.db.connections().news.set(listener);
+    }
+
     /// For ingest. The quarantine is unbounded until [`Inbox::bounded`] sets its bound.
     pub fn inbox(&self) -> Inbox {
         let bound = config::QuarantineBound { items: u64::MAX, bytes: u64::MAX };
@@ -271,7 +277,7 @@ impl Store {
 
     /// For the recorder.
     pub fn ledger(&self) -> Ledger {
-        Ledger { db: self.db.clone(), on_delivery: None }
+        Ledger { db: self.db.clone() }
     }
 
     /// For jobs that come from no webhook.

@@ -19,6 +19,7 @@ use crate::store::{
         tx::{Finished, Tx, flag, group},
     },
     tables::{
+        answers::ended_rows,
         heads::{Head, LOCK_HEADS},
         identities::barriers_of_others,
         leads::{Followed, Lead, Leads},
@@ -43,13 +44,16 @@ sql! {
            left join deliveries x on x.draft_id = d.id \
            left join send_accounts a on a.client_id = d.client_id and a.channel = d.channel where d.id = $1";
 
-    /// Marks a send. The lead is locked. By `deliveries_of_draft`.
+    /// Marks a send. What is known of an earlier call of it is not about this one. The lead is
+    /// locked. By `deliveries_of_draft`.
     static MARK_SEND =
-        "insert into deliveries (id, client_id, lead_id, draft_id, channel, status, text_key, attempts, created_at, job_id, marked_run) \
-         select $1, d.client_id, d.lead_id, d.id, d.channel, 'sending', $2, 1, @now, $3, $4 from drafts d where d.id = $5 \
+        "insert into deliveries (id, client_id, lead_id, draft_id, channel, status, text_key, attempts, created_at, marked_at, job_id, \
+           marked_run) \
+         select $1, d.client_id, d.lead_id, d.id, d.channel, 'sending', $2, 1, @now, @now, $3, $4 from drafts d where d.id = $5 \
          on conflict (draft_id) where draft_id is not null do update set status = 'sending', text_key = excluded.text_key, \
            attempts = deliveries.attempts + 1, error = null, settled_at = null, job_id = excluded.job_id, \
-           marked_run = excluded.marked_run returning id";
+           marked_run = excluded.marked_run, marked_at = excluded.marked_at, provider_id = null, message_id = null \
+         returning id";
 
     /// Sets the status of a draft whose send is marked, or that is not sent any more. Its lead is
     /// locked. By primary key.
@@ -62,7 +66,7 @@ sql! {
     /// nobody knows. Its lead is locked. By `deliveries_of_draft`.
     static END_UNSENT =
         "update deliveries set status = case when marked_run is null or (job_id = $3 and marked_run = $4) then 'failed' else 'uncertain' end, \
-           error = $2, settled_at = @now where draft_id = $1 and status = 'sending'";
+           error = $2, settled_at = @now where draft_id = $1 and status = 'sending' returning id, channel, status";
 }
 
 /// What the configuration says of a send, asked in the transaction that marks it.
@@ -186,7 +190,8 @@ async fn mark(
         MaySend::Later(after) => Ok(tx.roll_back(Marking::Later(after))),
         MaySend::Never { reason, draft } => {
             let values = [run.draft_id.into(), reason.into(), run.job_id.into(), run.run.into()];
-            tx.run(&END_UNSENT, values).await?;
+            let ended = tx.all(&END_UNSENT, values).await?;
+            tx.note(ended_rows(&ended, Some(reason))?);
             if let Some(status) = draft {
                 let by = Some(reason);
                 tx.run(&SET_DRAFT_STATUS, [run.draft_id.into(), status.into(), by.into()]).await?;

@@ -329,7 +329,7 @@ fn after_send(end: &SendEnd) -> Result<Transition, String> {
         }
         SendEnd::NotSent { why, account: None } => Err(why.clone()),
         SendEnd::NotCalled { after } => Ok(Transition::Postpone { after: *after }),
-        SendEnd::Failed { why } | SendEnd::Unknown { why } => {
+        SendEnd::Unsendable { why } | SendEnd::Failed { why } | SendEnd::Unknown { why } => {
             Ok(Transition::Fail { reason, error: shortened(why) })
         }
     }

@@ -262,8 +262,8 @@ impl Metrics {
         self.0.analyst_seconds.with_label_values(&[provider, outcome]).observe(took.as_secs_f64());
     }
 
-    /// Counts a delivery that ended with its job. One that was `uncertain`, and of which its own
-    /// handler then knows more, counts once more.
+    /// Counts a delivery that ended, whoever ended it. One of whose end more is known later counts
+    /// once more.
     pub fn delivery(&self, channel: &str, end: DeliveryStatus) {
         self.0.deliveries.with_label_values(&[channel, end.as_str()]).inc();
     }

@@ -29,9 +29,9 @@ const POOL: &str = "kind size configured_size busy leaving claimed paused state 
 const ACTOR: &str =
     "name type parent state since restarts last_failure mailbox_depth mailbox_capacity job_id";
 const OVERVIEW: &str = "node version uptime_seconds database jobs by_kind by_client webhooks_per_second jobs_per_second quarantined \
-    drafts_pending deliveries_uncertain actors_restarted nodes";
-const READY_CHECKS: [&str; 7] =
-    ["database", "migrations", "supervisor", "ingest", "pools", "canary", "config"];
+    drafts_pending deliveries_uncertain sending_enabled accounts actors_restarted nodes";
+const READY_CHECKS: [&str; 8] =
+    ["database", "migrations", "supervisor", "ingest", "pools", "canary", "config", "accounts"];
 
 async fn start(place: &Place) -> Daemon {
     let daemon = place.start(CONFIG).await;

@@ -14,6 +14,7 @@
     reason = "a test that meets what it does not expect fails"
 )]
 
+mod accounts;
 mod api;
 mod bad_bodies;
 mod channels;

@@ -20,7 +20,7 @@ pub(super) fn call(letter: &Letter<'_>) -> Result<Call, Unsendable> {
         ("email_body", Some(html(letter.body))),
         ("reply_message_id", of_handle("reply_message_id")),
         ("reply_email_time", of_handle("reply_email_time")),
-        ("reply_email_body", letter.quoted.map(html)),
+        ("reply_email_body", Some(html(letter.quoted))),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))))

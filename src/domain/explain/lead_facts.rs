@@ -141,6 +141,6 @@ pub struct AccountPause {
     pub state: String,
     /// What the provider answered.
     pub reason: String,
-    /// When one send tries the account again.
+    /// When the sends that wait try the account again.
     pub until: Timestamp,
 }

@@ -79,10 +79,10 @@ pub(super) fn is_paused(pause: &AccountPause, now: Timestamp) -> String {
 pub(super) fn mend(pause: &AccountPause) -> String {
     match pause.state.as_str() {
         "disconnected" => format!(
-            "Renew the credentials under `channels.{}.send` of the client, and reload. One send tries them at that time.",
+            "Renew the credentials under `channels.{}.send` of the client, and reload. The sends that wait try them at that time.",
             quoted(&pause.channel)
         ),
-        _ => "Nothing: the provider has asked for the pause, and one send tries it afterwards."
+        _ => "Nothing: the provider has asked for the pause. The sends that wait go on afterwards."
             .to_owned(),
     }
 }

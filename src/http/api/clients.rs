@@ -55,6 +55,13 @@ fn clients<'a>(config: &'a Config, totals: Option<&'a Totals>) -> Vec<ClientJson
     for client in &config.clients {
         all.insert(&client.id, ClientJson::of(client, caps.get(&client.id).copied()));
     }
+    for account in totals.iter().flat_map(|it| &it.accounts) {
+        let client = all.get_mut(account.client_id.as_str());
+        let mut channels = client.into_iter().flat_map(|it| &mut it.channels);
+        if let Some(channel) = channels.find(|it| it.channel == account.channel) {
+            channel.trouble = Some(&account.state);
+        }
+    }
     for client in all.values_mut() {
         let (pending, running) = jobs.get(client.id).copied().unwrap_or_default();
         client.pending = totals.map(|_| pending);
@@ -86,6 +93,8 @@ struct ChannelOfClient<'a> {
     /// Whether a webhook must show a secret or be signed.
     has_secret: bool,
     account: Option<&'a str>,
+    /// `disconnected` or `rate_limited` if the account that sends is in trouble.
+    trouble: Option<&'a str>,
 }
 
 impl<'a> ClientJson<'a> {
@@ -107,7 +116,7 @@ impl<'a> ClientJson<'a> {
     fn of(client: &'a Client, cap: Option<u32>) -> Self {
         let channel = |(name, channel): (&'a String, &'a ClientChannel)| {
             let (has_secret, account) = (channel.has_authentication(), channel.account.as_deref());
-            ChannelOfClient { channel: name, has_secret, account }
+            ChannelOfClient { channel: name, has_secret, account, trouble: None }
         };
         Self {
             name: &client.name,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{Backlog, StoreError, Totals, wall_clock},
+    store::{Backlog, StoreError, Totals, TroubledAccount, wall_clock},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -19,7 +19,7 @@ impl ApiState {
     ///
     /// # Errors
     /// If the database is away.
-    pub(super) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
+    pub(in crate::http) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
         self.totals.get(|| self.desk.totals()).await
     }
 }
@@ -66,6 +66,8 @@ fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
         quarantined: totals.quarantined,
         drafts_pending: totals.drafts_pending,
         deliveries_uncertain: totals.deliveries_uncertain,
+        sending_enabled: state.config.get().sending.enabled,
+        accounts: totals.accounts.iter().map(AccountJson::of).collect(),
         actors_restarted: actors.iter().map(|it| it.restarts).sum(),
         nodes: totals.nodes.iter().map(NodeJson::of).collect(),
     }
@@ -124,8 +126,35 @@ struct OverviewJson<'a> {
     quarantined: i64,
     drafts_pending: i64,
     deliveries_uncertain: i64,
+    /// False while the kill switch is off.
+    sending_enabled: bool,
+    /// The accounts that are in trouble.
+    accounts: Vec<AccountJson<'a>>,
     actors_restarted: u64,
     nodes: Vec<NodeJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AccountJson<'a> {
+    client_id: &'a str,
+    channel: &'a str,
+    state: &'a str,
+    until: Timestamp,
+    since: Timestamp,
+    error: &'a str,
+}
+
+impl<'a> AccountJson<'a> {
+    fn of(account: &'a TroubledAccount) -> Self {
+        Self {
+            client_id: &account.client_id,
+            channel: &account.channel,
+            state: &account.state,
+            until: account.paused_until,
+            since: account.since,
+            error: &account.reason,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -310,8 +310,8 @@ pub(super) async fn cancel_group(
     let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
     if !settlements.is_empty() {
         let followed = Followed::of(heads.iter().filter_map(|job| job.merged_into).collect());
-        let settled = Box::pin(ledger::settle(db, tx, &settlements, &followed)).await?;
-        if settled.applied.contains(&false) {
+        let applied = Box::pin(ledger::settle(db, tx, &settlements, &followed)).await?;
+        if applied.contains(&false) {
             return Err(moved("the head of a line"));
         }
     }

@@ -35,7 +35,7 @@ pub use self::{
     ledger_check::LedgerBalance,
     model_calls::{ModelCallFilter, ModelCallRow},
     opt_outs::{LeadActionError, OptOutRow},
-    overview::{Backlog, Totals},
+    overview::{Backlog, Totals, TroubledAccount},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     written::{
@@ -462,7 +462,7 @@ impl Desk {
         self.db
             .call(|db| async move {
                 let api = db.api();
-                overview::totals(api, nodes::read_all(&db, api).await?).await
+                overview::totals(&db, api, nodes::read_all(&db, api).await?).await
             })
             .await
     }

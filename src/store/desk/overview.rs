@@ -2,11 +2,12 @@
 //! counted when they ended.
 
 use super::ledger_check::LedgerBalance;
-use crate::domain::{Id, Timestamp};
+use crate::domain::{Id, Timestamp, sending::AccountState};
 use crate::store::{
-    engine::{StoreError, ids::given_out_at, sessions::Sessions, sql::sql, tx::read},
+    engine::{Database, StoreError, ids::given_out_at, sessions::Sessions, sql::sql, tx::read},
     fleet::nodes::Node,
 };
+use sea_orm::QueryResult;
 
 sql! {
     /// Pending and running jobs by kind and client, with the oldest due one; and without a kind, by
@@ -22,14 +23,52 @@ sql! {
          union all select cast(null as text), state, cast(sum(count) as bigint), 0, cast(null as bigint) \
            from job_counts group by state order by kind, client_id";
 
-    /// What waits for a person: webhooks in quarantine, drafts, sends with an unknown end, and
-    /// accounts that their providers do not accept. By `quarantine_held`, `drafts_pending` and
-    /// `deliveries_uncertain`; reads the small table of accounts as a whole.
+    /// What waits for a person: webhooks in quarantine, drafts, and sends with an unknown end. By
+    /// `quarantine_held`, `drafts_pending` and `deliveries_uncertain`.
     static READ_UNDECIDED =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \
            (select count(*) from drafts where status = 'pending') as drafts_pending, \
-           (select count(*) from deliveries where status = 'uncertain') as deliveries_uncertain, \
-           (select count(*) from send_accounts where state = 'disconnected') as accounts_disconnected";
+           (select count(*) from deliveries where status = 'uncertain') as deliveries_uncertain";
+
+    /// The accounts that are in trouble. Reads the small table as a whole.
+    static READ_ACCOUNTS =
+        "select client_id, channel, state, @ms(paused_until) as paused_until, @ms(since) as since, reason \
+         from send_accounts order by client_id, channel";
+}
+
+/// An account through which answers are sent, and which is in trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TroubledAccount {
+    /// The client.
+    pub client_id: String,
+    /// The channel, as stored.
+    pub channel: String,
+    /// `disconnected` or `rate_limited`.
+    pub state: String,
+    /// Nothing is sent through it until then. If that has passed, no send has tried it since.
+    pub paused_until: Timestamp,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// What its provider said.
+    pub reason: String,
+}
+
+impl TroubledAccount {
+    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        Ok(Self {
+            client_id: row.try_get("", "client_id")?,
+            channel: row.try_get("", "channel")?,
+            state: row.try_get("", "state")?,
+            paused_until: Timestamp::from_millis(row.try_get("", "paused_until")?),
+            since: Timestamp::from_millis(row.try_get("", "since")?),
+            reason: row.try_get("", "reason")?,
+        })
+    }
+
+    /// True if its provider does not accept its credentials.
+    pub fn is_disconnected(&self) -> bool {
+        AccountState::parse(&self.state) == Some(AccountState::Disconnected)
+    }
 }
 
 /// The jobs of a client and kind.
@@ -66,8 +105,8 @@ pub struct Totals {
     pub drafts_pending: i64,
     /// Deliveries of which nobody knows the end.
     pub deliveries_uncertain: i64,
-    /// Accounts that their providers do not accept.
-    pub accounts_disconnected: i64,
+    /// The accounts of the configuration that are in trouble, by client and channel.
+    pub accounts: Vec<TroubledAccount>,
     /// All nodes with a row.
     pub nodes: Vec<Node>,
 }
@@ -88,7 +127,11 @@ impl Totals {
 }
 
 /// Reads all counts. `nodes` are passed through.
-pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals, StoreError> {
+pub(super) async fn totals(
+    db: &Database,
+    reader: &Sessions,
+    nodes: Vec<Node>,
+) -> Result<Totals, StoreError> {
     let mut totals = Totals {
         backlog: Vec::new(),
         accepted: 0,
@@ -98,7 +141,7 @@ pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals
         quarantined: 0,
         drafts_pending: 0,
         deliveries_uncertain: 0,
-        accounts_disconnected: 0,
+        accounts: Vec::new(),
         nodes,
     };
     for row in read(reader, &READ_BACKLOG, []).await? {
@@ -126,7 +169,13 @@ pub(super) async fn totals(reader: &Sessions, nodes: Vec<Node>) -> Result<Totals
         totals.quarantined = row.try_get("", "quarantined")?;
         totals.drafts_pending = row.try_get("", "drafts_pending")?;
         totals.deliveries_uncertain = row.try_get("", "deliveries_uncertain")?;
-        totals.accounts_disconnected = row.try_get("", "accounts_disconnected")?;
+    }
+    for row in read(reader, &READ_ACCOUNTS, []).await? {
+        let account = TroubledAccount::from_row(&row)?;
+        // Nobody mends an account that was taken out of the configuration.
+        if db.has_account(&account.client_id, &account.channel) {
+            totals.accounts.push(account);
+        }
     }
     Ok(totals)
 }

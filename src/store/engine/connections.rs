@@ -1,7 +1,8 @@
 //! The pools of an open database, each for one purpose.
 
 use super::{
-    circuit_breaker::CircuitBreaker, last_failed_write::LastFailedWrite, sessions::Sessions,
+    circuit_breaker::CircuitBreaker, last_failed_write::LastFailedWrite, news::NewsListener,
+    sessions::Sessions,
 };
 use crate::{
     config::{self, Pooler},
@@ -39,6 +40,8 @@ pub(in crate::store) struct Connections {
     pub(in crate::store) faults: Arc<Faults>,
     /// The last write that failed because the database was unavailable.
     pub(in crate::store) last_failed_write: LastFailedWrite,
+    /// Who is told of what transactions have done to sends.
+    pub(in crate::store) news: NewsListener,
     /// The circuit breaker before PostgreSQL; `None` on SQLite.
     pub(in crate::store) breaker: Option<Arc<CircuitBreaker>>,
     /// The write-ahead log of the SQLite file; `None` on PostgreSQL.

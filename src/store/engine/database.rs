@@ -32,7 +32,7 @@ struct Opened {
     node: Id,
     /// Assigns the ids of new rows.
     ids: Ids,
-    /// The configuration that applies now: how many attempts a new job gets.
+    /// The configuration that applies now: how many attempts a new job gets, and which accounts there are.
     config: config::Live,
     /// What is known of the channels whose webhooks and jobs are stored here.
     channels: ChannelDirectory,
@@ -63,6 +63,14 @@ impl Database {
     /// How many attempts a new job of that kind gets.
     pub(in crate::store) fn max_attempts(&self, kind: JobKind) -> u32 {
         self.0.config.get().pools.of(kind.0).max_attempts
+    }
+
+    /// True if the configuration has an account through which answers of this client and channel
+    /// are sent.
+    pub(in crate::store) fn has_account(&self, client_id: &str, channel: &str) -> bool {
+        let config = self.0.config.get();
+        let channel = config.client(client_id).and_then(|client| client.channel(channel));
+        channel.is_some_and(|channel| channel.send.is_some())
     }
 
     /// The channels of this daemon.

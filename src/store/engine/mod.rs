@@ -12,6 +12,7 @@ pub(super) mod ids;
 pub(super) mod isolate;
 pub(super) mod last_failed_write;
 pub(super) mod migrate;
+pub(super) mod news;
 pub(super) mod runtime;
 pub(super) mod sessions;
 pub(super) mod snapshot;

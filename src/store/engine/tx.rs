@@ -6,10 +6,14 @@ use super::{
     circuit_breaker::{fell_silent_in_call, lost_in_call, while_closed},
     connections::Connections,
     last_failed_write::LastFailedWrite,
+    news::NewsListener,
     sessions::{LentTx, Sessions},
     sql::Sql,
 };
-use crate::{domain::fairness::TRANSACTION_MAX, telemetry::faults::Faults};
+use crate::{
+    domain::{SendNews, fairness::TRANSACTION_MAX},
+    telemetry::faults::Faults,
+};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, ExecResult, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
@@ -17,7 +21,7 @@ use sea_orm::{
 use serde::Serialize;
 use std::{
     future::Future,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -68,6 +72,9 @@ pub(in crate::store) struct Tx {
     purpose: &'static str,
     faults: Arc<Faults>,
     last_failed_write: LastFailedWrite,
+    /// What it has done to sends, and who is told of that after the commit.
+    news: Mutex<Vec<SendNews>>,
+    listener: NewsListener,
 }
 
 /// The transaction over a session of our own, or over a lent one. Futures over lent sessions are
@@ -144,6 +151,8 @@ impl Tx {
             purpose,
             faults,
             last_failed_write,
+            news: Mutex::default(),
+            listener: connections.news.clone(),
         })
     }
 
@@ -189,6 +198,11 @@ impl Tx {
         self.backend == DatabaseBackend::Sqlite
     }
 
+    /// Notes what this transaction does to sends. It is told after the commit.
+    pub(in crate::store) fn note(&self, news: impl IntoIterator<Item = SendNews>) {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(news);
+    }
+
     /// Commits the transaction, and passes `result` to the caller of [`Connections::write`].
     ///
     /// # Errors
@@ -200,6 +214,7 @@ impl Tx {
         committed.inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
         self.last_failed_write.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
+        self.listener.tell(&self.news.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok(Finished(result))
     }
 

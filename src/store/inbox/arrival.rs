@@ -246,6 +246,8 @@ pub(super) struct Echo {
     pub(super) delivery_id: Id,
     /// The message of the delivery, if that is stored already.
     pub(super) message_id: Option<Id>,
+    /// True if the delivery has ended as sent or failed. Then the echo is no news of its end.
+    pub(super) is_settled: bool,
 }
 
 /// A message's text without the parts that repeat our messages.

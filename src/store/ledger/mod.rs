@@ -6,7 +6,7 @@ mod effects;
 mod handle;
 mod sends;
 
-pub use self::handle::{Ledger, OnDelivery};
+pub use self::handle::Ledger;
 
 pub(super) use self::{effects::UPDATE_MESSAGES, sends::end_unclaimed};
 
@@ -14,7 +14,7 @@ use crate::domain::{
     Effect, Id,
     job::{FailureReason, NewJob},
     outcome::Subject,
-    sending::{DeliveryStatus, SendEnd},
+    sending::SendEnd,
 };
 use crate::store::{
     engine::{
@@ -192,22 +192,14 @@ impl Transition {
     }
 }
 
-/// What came of a group of settlements.
-pub(super) struct Settled {
-    /// For each settlement whether it was applied.
-    pub(super) applied: Vec<bool>,
-    /// The channels and statuses of the deliveries that ended.
-    pub(super) deliveries: Vec<(String, DeliveryStatus)>,
-}
-
 /// Settles jobs, in the order of locks. If a lead was merged into another since its job was
-/// claimed, the changes go to that other lead.
+/// claimed, the changes go to that other lead. Returns for each settlement whether it was applied.
 pub(super) async fn settle(
     db: &Database,
     tx: &Tx,
     all: &[Settlement],
     followed: &Followed,
-) -> Result<Settled, StoreError> {
+) -> Result<Vec<bool>, StoreError> {
     // 1. Lock the leads, and read the messages and followers that depend on these locks.
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
     let (all, known) = effects::postpone_stale(tx, all).await?;
@@ -245,14 +237,14 @@ pub(super) async fn settle(
     move_heads(tx, &passed, &leads, &mut counts).await?;
     let turns = promote(tx, &passed, followers, turns, &mut caps).await?;
     // 5. Settle the deliveries, apply the effects, and enqueue the follow-on jobs.
-    let deliveries = sends::settle_sends(db, tx, all, &applied, &sends, &mut leads).await?;
+    sends::settle_sends(db, tx, all, &applied, &sends, &mut leads).await?;
     effects::apply_effects(db, tx, &passed, &known, &new_drafts, &mut leads).await?;
     follow_ons.retain(|follow_on| applied.get(follow_on.from) == Some(&true));
     enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
     // 6. Admit held heads of the clients that have room now, and write the counts.
     caps.admit_and_write(tx).await?;
     counts.write(tx, db.node()).await?;
-    Ok(Settled { applied, deliveries })
+    Ok(applied)
 }
 
 /// The ids of the drafts that settlements add, by the index of the settlement.

@@ -7,20 +7,21 @@
 
 use super::{Settlement, Transition};
 use crate::domain::{
-    Id,
+    Id, SendNews,
     job::{DELIVER_REPLY, FailureReason},
-    sending::{AccountTrouble, DeliveryStatus, SendEnd, storable_id},
+    sending::{AccountState, AccountTrouble, DeliveryStatus, SendEnd, storable_id},
 };
 use crate::store::{
     engine::{
         Database, StoreError,
         ids::wall_clock,
         sql::sql,
-        tx::{Tx, group, millis},
+        tx::{Tx, flag, group, millis},
     },
     tables::{
-        leads::{Lead, Leads},
-        messages::{self, MessageInsert, SentMessage},
+        answers::{self, StoredDelivery},
+        leads::Leads,
+        messages::{self, MessageInsert},
     },
 };
 use sea_orm::QueryResult;
@@ -31,13 +32,6 @@ use std::{
 };
 
 sql! {
-    /// The deliveries of drafts, with what an outbound message needs. The leads are locked. By
-    /// `deliveries_of_draft` and primary keys.
-    static READ_SENDS =
-        "select x.id, x.draft_id, x.job_id, x.status, x.marked_run, x.message_id, d.client_id, d.channel, d.subject, d.body, \
-           m.campaign_id, m.sender, m.recipients \
-         from deliveries x join drafts d on d.id = x.draft_id left join messages m on m.id = d.message_id where x.draft_id @ids($1)";
-
     /// Settles deliveries. Their leads are locked. By primary key.
     static SETTLE_DELIVERIES =
         "update deliveries set status = g.status, error = g.error, provider_id = coalesce(g.provider_id, deliveries.provider_id), \
@@ -55,101 +49,81 @@ sql! {
            blocked_by = case when drafts.status in ('approved', 'sending') then g.blocked_by else drafts.blocked_by end \
          from @rows($1, id bigint, status text, blocked_by text) g where drafts.id = g.id";
 
-    /// Notes accounts through which nothing is sent for a while. By primary key.
+    /// Notes accounts through which nothing is sent for a while. The longer pause counts. Returns
+    /// those whose state has changed. By primary key.
     static PAUSE_ACCOUNTS =
         "insert into send_accounts (client_id, channel, state, paused_until, reason, since) \
          select g.client_id, g.channel, g.state, @in_ms(g.pause), g.reason, @now \
          from @rows($1, client_id text, channel text, state text, pause bigint, reason text) g \
          where true order by g.client_id, g.channel \
-         on conflict (client_id, channel) do update set paused_until = excluded.paused_until, reason = excluded.reason, \
+         on conflict (client_id, channel) do update set reason = excluded.reason, paused_until = case \
+             when send_accounts.paused_until > excluded.paused_until then send_accounts.paused_until else excluded.paused_until end, \
            since = case when send_accounts.state = excluded.state then send_accounts.since else excluded.since end, \
-           state = excluded.state";
+           state = excluded.state \
+         returning client_id, channel, state, reason, case when since = @now then 1 else 0 end as has_changed";
 
-    /// Ends the pauses of accounts that have sent again. By primary key.
+    /// Forgets the trouble of accounts to which their provider has answered as to any other. While
+    /// one is paused, an answer is to an earlier call, and says nothing. Returns those that it
+    /// forgot. By primary key.
     static RESUME_ACCOUNTS =
-        "delete from send_accounts where (client_id, channel) in (select g.client_id, g.channel from @rows($1, client_id text, channel text) g)";
-}
-
-/// The delivery of a draft, as it is under its lead's lock.
-pub(super) struct Send {
-    id: Id,
-    job_id: Option<Id>,
-    status: DeliveryStatus,
-    marked_run: Option<i64>,
-    message_id: Option<Id>,
-    client_id: String,
-    channel: String,
-    subject: Option<String>,
-    body: String,
-    campaign_id: Option<Id>,
-    /// The sender of the message that it answers, as JSON.
-    lead_address: Option<String>,
-    /// The recipients of that message, as JSON.
-    our_addresses: Option<String>,
-}
-
-impl Send {
-    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
-        let status: String = row.try_get("", "status")?;
-        Ok(Self {
-            id: row.try_get("", "id")?,
-            job_id: row.try_get("", "job_id")?,
-            status: DeliveryStatus::stored(&status),
-            marked_run: row.try_get::<Option<i32>>("", "marked_run")?.map(i64::from),
-            message_id: row.try_get("", "message_id")?,
-            client_id: row.try_get("", "client_id")?,
-            channel: row.try_get("", "channel")?,
-            subject: row.try_get("", "subject")?,
-            body: row.try_get("", "body")?,
-            campaign_id: row.try_get("", "campaign_id")?,
-            lead_address: row.try_get("", "sender")?,
-            our_addresses: row.try_get("", "recipients")?,
-        })
-    }
-
-    /// True if a call may be on the wire.
-    fn is_marked(&self) -> bool {
-        self.status == DeliveryStatus::Sending && self.marked_run.is_some()
-    }
+        "delete from send_accounts where (client_id, channel) in (select g.client_id, g.channel from @rows($1, client_id text, channel text) g) \
+           and paused_until <= @now returning client_id, channel";
 }
 
 /// The deliveries of the drafts of these settlements, by draft. Their leads are locked.
-async fn read_sends(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Send>, StoreError> {
+async fn read_sends(
+    tx: &Tx,
+    all: &[Settlement],
+) -> Result<HashMap<Id, StoredDelivery>, StoreError> {
     let drafts: Vec<Id> = all.iter().filter_map(|it| it.draft_id).collect();
-    let mut sends = HashMap::new();
-    if drafts.is_empty() {
-        return Ok(sends);
-    }
-    for row in tx.all(&READ_SENDS, [group(&drafts)?]).await? {
-        sends.insert(row.try_get("", "draft_id")?, Send::from_row(&row)?);
-    }
-    Ok(sends)
+    let found = answers::of_drafts(tx, &drafts).await?;
+    Ok(found.into_iter().filter_map(|send| Some((send.draft_id?, send))).collect())
 }
 
 /// The delivery that the job of a settlement sends.
-fn send_of<'a>(settlement: &Settlement, sends: &'a HashMap<Id, Send>) -> Option<&'a Send> {
+fn send_of<'a>(
+    settlement: &Settlement,
+    sends: &'a HashMap<Id, StoredDelivery>,
+) -> Option<&'a StoredDelivery> {
     let send = sends.get(&settlement.draft_id?)?;
     (send.job_id == Some(settlement.job_id)).then_some(send)
 }
 
-/// Ends the jobs whose send is marked and whose handler has said nothing about it: they must not
-/// run again. Returns the settlements, and the deliveries by draft.
+/// True if a call may be on the wire.
+fn is_marked(send: &StoredDelivery) -> bool {
+    send.status == DeliveryStatus::Sending && send.marked_run.is_some()
+}
+
+/// True if the provider has taken what this run sent, and reported later that it did not arrive.
+fn was_reported(send: &StoredDelivery, run: i64) -> bool {
+    send.is_reported && send.status == DeliveryStatus::Failed && send.marked_run == Some(run)
+}
+
+/// Ends the jobs whose send is marked, or has failed after its provider took it, and whose handler
+/// has said nothing about it: they must not run again. Returns the settlements, and the deliveries by draft.
 pub(super) async fn end_cut_off<'a>(
     tx: &Tx,
     mut all: Cow<'a, [Settlement]>,
-) -> Result<(Cow<'a, [Settlement]>, HashMap<Id, Send>), StoreError> {
+) -> Result<(Cow<'a, [Settlement]>, HashMap<Id, StoredDelivery>), StoreError> {
     let sends = read_sends(tx, &all).await?;
     let is_cut_off = |settlement: &Settlement| {
-        settlement.send.is_none() && send_of(settlement, &sends).is_some_and(Send::is_marked)
+        let send = send_of(settlement, &sends).filter(|_| settlement.send.is_none());
+        send.is_some_and(|send| is_marked(send) || was_reported(send, settlement.run))
     };
     let cut_off: Vec<usize> =
         (0..all.len()).filter(|at| all.get(*at).is_some_and(is_cut_off)).collect();
     for at in cut_off {
         if let Some(settlement) = all.to_mut().get_mut(at) {
-            let why = without_verdict(&settlement.transition);
             let reason = settlement.transition.failure().unwrap_or(FailureReason::Error);
-            settlement.transition = Transition::Fail { reason, error: why.clone() };
-            settlement.send = Some(SendEnd::Unknown { why });
+            let on_wire = send_of(settlement, &sends).is_some_and(is_marked);
+            let error = if on_wire {
+                let why = without_verdict(&settlement.transition);
+                settlement.send = Some(SendEnd::Unknown { why: why.clone() });
+                why
+            } else {
+                "the provider reported that the answer did not arrive".to_owned()
+            };
+            settlement.transition = Transition::Fail { reason, error };
         }
     }
     Ok((all, sends))
@@ -178,7 +152,7 @@ pub(in crate::store) async fn end_unclaimed(
     let sends = read_sends(tx, all).await?;
     // Nothing was sent: no lead changes.
     let leads = &mut Leads::default();
-    settle_sends(db, tx, all, &vec![true; all.len()], &sends, leads).await.map(drop)
+    settle_sends(db, tx, all, &vec![true; all.len()], &sends, leads).await
 }
 
 /// What changes about a delivery.
@@ -190,18 +164,35 @@ struct DeliveryChange {
     draft: (&'static str, Option<&'static str>),
 }
 
-/// What the end of a job changes about its delivery, which has this status and whose call was last
-/// made by the run `marked_run`. `passed`: the job's fence holds. A lost fence loses no knowledge:
-/// what is certain wins over what is not, and `sent` over everything.
-fn change(
+/// What is known of a delivery before the end of its job is settled.
+#[derive(Clone, Copy, Debug)]
+struct DeliveryBefore {
     status: DeliveryStatus,
+    /// The run whose call was the last.
     marked_run: Option<i64>,
+    /// True if its provider has reported that it did not arrive.
+    is_reported: bool,
+}
+
+impl DeliveryBefore {
+    const fn of(send: &StoredDelivery) -> Self {
+        let StoredDelivery { status, marked_run, is_reported, .. } = *send;
+        Self { status, marked_run, is_reported }
+    }
+}
+
+/// What the end of a job changes about its delivery. `passed`: the job's fence holds. A lost fence
+/// loses no knowledge: what is certain wins over what is not, `sent` over everything else, and what
+/// the provider reports after it took the answer over `sent`.
+fn change(
+    before: DeliveryBefore,
     run: i64,
     send: Option<&SendEnd>,
     transition: &Transition,
     passed: bool,
 ) -> Option<DeliveryChange> {
     use DeliveryStatus::{Failed, Sending, Sent, Uncertain};
+    let DeliveryBefore { status, marked_run, is_reported } = before;
     let is_own = marked_run == Some(run);
     let ends_job = matches!(transition, Transition::Fail { .. } | Transition::Cancel { .. });
     let failed = |why: &str| {
@@ -209,11 +200,12 @@ fn change(
         Some(DeliveryChange { status: Failed, error: Some(why.to_owned()), draft })
     };
     match send {
+        _ if is_reported => None,
         Some(SendEnd::Sent { .. }) => {
             Some(DeliveryChange { status: Sent, error: None, draft: ("sent", None) })
         }
         _ if status == Sent => None,
-        Some(SendEnd::Failed { why }) if is_own => failed(why),
+        Some(SendEnd::Failed { why } | SendEnd::Unsendable { why }) if is_own => failed(why),
         Some(SendEnd::NotSent { why, .. }) if is_own && (!passed || ends_job) => failed(why),
         Some(SendEnd::NotSent { why, .. }) if is_own => {
             let draft = ("approved", None);
@@ -232,6 +224,7 @@ fn change(
         }
         Some(
             SendEnd::Failed { .. }
+            | SendEnd::Unsendable { .. }
             | SendEnd::NotSent { .. }
             | SendEnd::NotCalled { .. }
             | SendEnd::Unknown { .. },
@@ -281,24 +274,24 @@ struct SendWrites<'a> {
     drafts: Vec<SettledDraft>,
     /// The answers that were sent, as outbound messages.
     sent: Vec<MessageInsert>,
-    /// By account: the last answer of it that pauses it.
+    /// By account: the last answer of its provider that pauses it, with the longest pause.
     paused: HashMap<AccountRow<'a>, PauseRow<'a>>,
-    /// Accounts that have sent.
+    /// Accounts whose provider has taken or refused an answer.
     resumed: BTreeSet<AccountRow<'a>>,
-    /// The channels and statuses of the deliveries that ended.
-    ended: Vec<(String, DeliveryStatus)>,
+    /// The deliveries that ended.
+    ended: Vec<SendNews>,
 }
 
 /// Settles the deliveries of a group. `applied` says whose fence holds. The leads are locked, and
-/// are written by the caller. Returns the channels and statuses of the deliveries that ended.
+/// are written by the caller.
 pub(super) async fn settle_sends(
     db: &Database,
     tx: &Tx,
     all: &[Settlement],
     applied: &[bool],
-    sends: &HashMap<Id, Send>,
+    sends: &HashMap<Id, StoredDelivery>,
     leads: &mut Leads,
-) -> Result<Vec<(String, DeliveryStatus)>, StoreError> {
+) -> Result<(), StoreError> {
     let mut writes = SendWrites::default();
     for (settlement, passed) in all.iter().zip(applied) {
         match send_of(settlement, sends) {
@@ -316,7 +309,7 @@ impl<'a> SendWrites<'a> {
         db: &Database,
         settlement: &'a Settlement,
         passed: bool,
-        send: &'a Send,
+        send: &'a StoredDelivery,
         leads: &mut Leads,
     ) {
         let (end, transition) = (settlement.send.as_ref(), &settlement.transition);
@@ -325,23 +318,43 @@ impl<'a> SendWrites<'a> {
         if let Some(SendEnd::NotSent { why, account: Some(trouble) }) = end {
             let AccountTrouble { state, pause } = trouble;
             let pause = millis(*pause);
-            let row = PauseRow { client_id, channel, state: state.as_str(), pause, reason: why };
+            let before = self.paused.get(&account).map_or(0, |row| row.pause);
+            let (state, pause) = (state.as_str(), pause.max(before));
+            let row = PauseRow { client_id, channel, state, pause, reason: why };
             self.paused.insert(account, row);
         }
-        let found = change(send.status, send.marked_run, settlement.run, end, transition, passed);
+        if let Some(SendEnd::Sent { .. } | SendEnd::Failed { .. }) = end {
+            self.resumed.insert(account);
+        }
+        let before = DeliveryBefore::of(send);
+        let found = change(before, settlement.run, end, transition, passed);
         let Some(DeliveryChange { status, error, draft }) = found else { return };
+        // A group can contain two settlements of the same run.
+        let is_same = |row: &DeliveryRow| (row.id, row.status) == (send.id, status.as_str());
+        if self.deliveries.iter().any(is_same) {
+            return;
+        }
         let (mut provider_id, mut message_id) = (None, None);
         if let Some(SendEnd::Sent { provider_id: told }) = end {
             provider_id = told.as_deref().and_then(storable_id);
-            self.resumed.insert(account);
             let lead_id = settlement.lead_id.map(|id| leads.resolve(id));
             let lead = lead_id.and_then(|id| leads.get_mut(id));
-            // The provider may have told it back already: then its message is stored.
-            if let Some(lead) = lead.filter(|_| send.message_id.is_none()) {
-                let message = sent_message(db.next_id(), send, provider_id.as_deref(), lead);
-                message_id = Some(message.id);
-                self.sent.push(message);
+            if let Some(lead) = lead {
+                let now = wall_clock();
+                // The provider may have told it back already: then its message is stored.
+                let message = send.message(db.next_id(), lead.id, provider_id.as_deref(), now);
+                if let Some(message) = message {
+                    let lead = lead.change();
+                    lead.last_outbound_at = lead.last_outbound_at.max(Some(now));
+                    lead.last_message_at = lead.last_message_at.max(Some(now));
+                    message_id = Some(message.id);
+                    self.sent.push(message);
+                }
             }
+        }
+        // A repeated word of the same end is no other end.
+        if status != DeliveryStatus::Sending && send.status != status {
+            self.ended.push(send.ended(status, error.as_deref()));
         }
         self.deliveries.push(DeliveryRow {
             id: send.id,
@@ -351,15 +364,11 @@ impl<'a> SendWrites<'a> {
             message_id,
             is_over: status != DeliveryStatus::Sending,
         });
-        // A repeated word of the same end is no other end.
-        if status != DeliveryStatus::Sending && send.status != status {
-            self.ended.push((send.channel.clone(), status));
-        }
         let (status, blocked_by) = draft;
         self.drafts.extend(settlement.draft_id.map(|id| SettledDraft { id, status, blocked_by }));
     }
 
-    async fn write(self, tx: &Tx) -> Result<Vec<(String, DeliveryStatus)>, StoreError> {
+    async fn write(self, tx: &Tx) -> Result<(), StoreError> {
         messages::put(tx, &self.sent).await?;
         if !self.deliveries.is_empty() {
             tx.run(&SETTLE_DELIVERIES, [group(&self.deliveries)?]).await?;
@@ -369,34 +378,30 @@ impl<'a> SendWrites<'a> {
         }
         if !self.resumed.is_empty() {
             let resumed: Vec<AccountRow<'_>> = self.resumed.into_iter().collect();
-            tx.run(&RESUME_ACCOUNTS, [group(&resumed)?]).await?;
+            let rows = tx.all(&RESUME_ACCOUNTS, [group(&resumed)?]).await?;
+            tx.note(rows.iter().map(|row| account_news(row, None)).collect::<Result<Vec<_>, _>>()?);
         }
         if !self.paused.is_empty() {
             let paused: Vec<PauseRow<'_>> = self.paused.into_values().collect();
-            tx.run(&PAUSE_ACCOUNTS, [group(&paused)?]).await?;
+            for row in tx.all(&PAUSE_ACCOUNTS, [group(&paused)?]).await? {
+                let state: String = row.try_get("", "state")?;
+                if flag(&row, "has_changed")? {
+                    tx.note([account_news(&row, AccountState::parse(&state))?]);
+                }
+            }
         }
-        Ok(self.ended)
+        tx.note(self.ended);
+        Ok(())
     }
 }
 
-/// The outbound message of an answer that was sent now. Its lead's last times follow.
-fn sent_message(id: Id, send: &Send, provider_id: Option<&str>, lead: &mut Lead) -> MessageInsert {
-    let now = wall_clock();
-    let lead = lead.change();
-    lead.last_outbound_at = lead.last_outbound_at.max(Some(now));
-    lead.last_message_at = lead.last_message_at.max(Some(now));
-    MessageInsert::sent(SentMessage {
-        id,
-        lead_id: lead.id,
-        client_id: &send.client_id,
-        channel: &send.channel,
-        provider_id,
-        campaign_id: send.campaign_id,
-        subject: send.subject.as_deref(),
-        body: &send.body,
-        lead_address: send.lead_address.as_deref(),
-        our_addresses: send.our_addresses.as_deref(),
-        at: now,
+/// What is told of an account, whose row this is, and which is in this trouble now.
+fn account_news(row: &QueryResult, state: Option<AccountState>) -> Result<SendNews, StoreError> {
+    Ok(SendNews::Account {
+        client_id: row.try_get("", "client_id")?,
+        channel: row.try_get("", "channel")?,
+        cause: if state.is_some() { row.try_get("", "reason")? } else { String::new() },
+        state,
     })
 }
 
@@ -441,6 +446,7 @@ mod tests {
             Just(Some(SendEnd::NotSent { why: why.clone(), account: None })),
             Just(Some(SendEnd::NotCalled { after: Duration::ZERO })),
             Just(Some(SendEnd::Failed { why: why.clone() })),
+            Just(Some(SendEnd::Unsendable { why: why.clone() })),
             Just(Some(SendEnd::Unknown { why })),
         ]
     }
@@ -482,8 +488,12 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let found = change(status, marked_run, RUN, end, &transition, passed);
+            let before = DeliveryBefore { status, marked_run, is_reported: false };
+            let found = change(before, RUN, end, &transition, passed);
             assert_eq!(found.map(|it| it.status), expected, "row {number}");
+            // What the provider reported after it took the answer is not overwritten.
+            let reported = DeliveryBefore { status: Failed, is_reported: true, ..before };
+            assert_eq!(change(reported, RUN, end, &transition, passed), None, "row {number}");
         }
     }
 
@@ -493,7 +503,8 @@ mod tests {
             status in statuses(), end in ends(), marked in prop::option::of(1..6_i64), passed: bool, ends_job: bool,
         ) {
             let transition = if ends_job { fail() } else { retry() };
-            let after = change(status, marked, RUN, end.as_ref(), &transition, passed)
+            let before = DeliveryBefore { status, marked_run: marked, is_reported: false };
+            let after = change(before, RUN, end.as_ref(), &transition, passed)
                 .map_or(status, |it| it.status);
             if status == DeliveryStatus::Sent || matches!(end, Some(SendEnd::Sent { .. })) {
                 prop_assert_eq!(after, DeliveryStatus::Sent);

@@ -47,9 +47,10 @@ async fn each_fault_at_each_provider_has_its_end() {
                 let end = send_end(name, wire.call(&call, timeout).await);
                 let is_right = match (&expected, &end) {
                     // SmartLead gives the answer no id.
-                    (Sent, SendEnd::Sent { provider_id }) => provider_id.is_some() == (name != "smartlead"),
-                    (Failed, SendEnd::Failed { .. })
-                    | (Unknown, SendEnd::Unknown { .. }) => true,
+                    (Sent, SendEnd::Sent { provider_id }) => {
+                        provider_id.is_some() == (name != "smartlead")
+                    }
+                    (Failed, SendEnd::Failed { .. }) | (Unknown, SendEnd::Unknown { .. }) => true,
                     (NotSent(state, seconds), SendEnd::NotSent { account, .. }) => {
                         let pause = Duration::from_secs(*seconds);
                         *account == Some(AccountTrouble { state: *state, pause })

@@ -67,7 +67,7 @@ fn call(name: &str, handle: &Value, settings: &SendSettings) -> Result<Call, Uns
         to: &to,
         subject: Some("Re: Hygienists"),
         body: "Hi Mary,\n\n\"Tuesday\" <10:00> & über?",
-        quoted: Some("When?"),
+        quoted: "When?",
         delivery_id: "730155",
     })
 }

@@ -182,7 +182,7 @@ async fn a_status_counts_even_if_its_body_is_cut() {
             SendEnd::Sent { .. } => "sent",
             SendEnd::NotSent { .. } => "not sent",
             SendEnd::NotCalled { .. } => "not called",
-            SendEnd::Failed { .. } => "failed",
+            SendEnd::Failed { .. } | SendEnd::Unsendable { .. } => "failed",
             SendEnd::Unknown { .. } => "unknown",
         };
         assert_eq!(word, expected, "{text}");

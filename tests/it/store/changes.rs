@@ -40,7 +40,7 @@ fn deleted(id: &str) -> Inbound {
     change(Signal::Deleted { keys: keys(id) })
 }
 
-fn failed(id: &str) -> Inbound {
+pub(super) fn failed(id: &str) -> Inbound {
     change(Signal::Failed { keys: keys(id) })
 }
 

@@ -24,6 +24,7 @@ mod opt_outs;
 mod overrides;
 mod plans;
 mod rescue;
+mod send_ends;
 mod sends;
 mod subjects;
 mod tools;

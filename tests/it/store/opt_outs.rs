@@ -51,7 +51,11 @@ fn lead_of(answer: &Answer) -> i64 {
     }
 }
 
-async fn erase(db: &Fixture, id: i64, is_suppressed: bool) -> Result<Erased, LeadActionError> {
+pub(super) async fn erase(
+    db: &Fixture,
+    id: i64,
+    is_suppressed: bool,
+) -> Result<Erased, LeadActionError> {
     db.store.desk().erase(id, is_suppressed, entry("lead.erase", id)).await
 }
 
@@ -252,8 +256,8 @@ on_both_databases! {
         }
         let now = instant(&db, 0);
         db.execute(&format!(
-            "insert into deliveries (id, client_id, lead_id, message_id, channel, status, text_key, created_at) \
-             values (5, 'a', {lead}, 1, 'sms', 'sending', 'k', {now})"
+            "insert into deliveries (id, client_id, lead_id, message_id, channel, status, text_key, created_at, marked_run) \
+             values (5, 'a', {lead}, 1, 'sms', 'sending', 'k', {now}, 1)"
         )).await;
         let message = message_of(&last);
         db.execute(&format!(
@@ -281,7 +285,7 @@ on_both_databases! {
         let refused = erase(&db, lead, false).await;
         assert!(matches!(refused, Err(LeadActionError::Conflict(_))), "{refused:?}");
         assert_eq!(db.number(&format!("select count(*) from messages where lead_id = {lead}")).await, 450);
-        db.execute("update deliveries set status = 'sent' where id = 5").await;
+        db.execute("update deliveries set marked_run = null where id = 5").await;
         let running = claim(&db.store, 1).await.pop();
         let erased = erase(&db, lead, false).await.unwrap();
         assert_eq!((erased.messages, erased.deliveries, erased.examples, erased.quarantined), (450, 1, 1, 1));

@@ -54,7 +54,7 @@ fn open() -> Arc<dyn SendRules> {
 }
 
 /// An approved draft, whose job to send it is enqueued. Returns the draft.
-async fn approved(db: &Fixture, key: &str) -> Id {
+pub(super) async fn approved(db: &Fixture, key: &str) -> Id {
     let told = [sms("a", PHONE, key, &format!("call me {key}"))];
     db.store.inbox().put(Arc::new(told)).await.unwrap();
     work_off(db, vec![Effect::Judge(Sentiment::Interested), draft()]).await;
@@ -89,12 +89,12 @@ async fn by_rule(db: &Fixture, key: &str) -> Id {
 }
 
 /// Claims the job that sends.
-async fn claim(store: &Store) -> Option<Claim> {
+pub(super) async fn claim(store: &Store) -> Option<Claim> {
     let wants = vec![Want { kind: DELIVER_REPLY.0, floor: 0, slots: 1 }];
     store.queue().claim(wants, Arc::new([DELIVER_REPLY])).await.unwrap().pop()
 }
 
-async fn mark(store: &Store, claim: &Claim) -> Marking {
+pub(super) async fn mark(store: &Store, claim: &Claim) -> Marking {
     mark_by(store, claim, OPEN).await
 }
 
@@ -103,33 +103,38 @@ async fn mark_by(store: &Store, claim: &Claim, rules: Rules) -> Marking {
 }
 
 /// The id of the delivery of a marked send.
-fn delivery(marking: Marking) -> Id {
+pub(super) fn delivery(marking: Marking) -> Id {
     match marking {
         Marking::Marked(send) => send.delivery_id,
         other => panic!("{other:?}"),
     }
 }
 
-async fn end(store: &Store, claim: &Claim, transition: Transition, send: Option<SendEnd>) -> bool {
+pub(super) async fn end(
+    store: &Store,
+    claim: &Claim,
+    transition: Transition,
+    send: Option<SendEnd>,
+) -> bool {
     let settlement = Settlement { send, ..settle(store, claim, transition) };
     store.ledger().settle(Arc::new([settlement])).await.unwrap()[0]
 }
 
-fn retry() -> Transition {
+pub(super) fn retry() -> Transition {
     let (after, error) = (Duration::ZERO, "boom".to_owned());
     Transition::Retry { after, reason: FailureReason::Panic, error }
 }
 
-fn fail() -> Transition {
+pub(super) fn fail() -> Transition {
     Transition::Fail { reason: FailureReason::Error, error: "no".to_owned() }
 }
 
-fn sent() -> Option<SendEnd> {
+pub(super) fn sent() -> Option<SendEnd> {
     Some(SendEnd::Sent { provider_id: Some("prov-1".to_owned()) })
 }
 
 /// The status of the delivery and of the draft, and the outcome of the job's last run.
-async fn state(db: &Fixture) -> [String; 3] {
+pub(super) async fn state(db: &Fixture) -> [String; 3] {
     let one = async |sql: &str| db.texts(sql).await.pop().unwrap_or_default();
     [
         one("select status from deliveries").await,

@@ -18,6 +18,7 @@ use crate::store::{
         tx::{Finished, Tx, millis},
     },
     tables::{
+        answers::ended_rows,
         drafts::{DraftsOver, EndDrafts, end_drafts},
         leads::{Followed, Lead},
         lines::Counts,
@@ -63,7 +64,7 @@ sql! {
     /// locked. By `deliveries_of_draft`.
     static END_WAITING_SEND =
         "update deliveries set status = 'failed', error = $2, settled_at = @now \
-         where draft_id = $1 and status = 'sending' and marked_run is null";
+         where draft_id = $1 and status = 'sending' and marked_run is null returning id, channel, status";
 }
 
 /// The most characters of a subject line.
@@ -243,7 +244,8 @@ impl DraftDecided<'_> {
         if let Some(why) = draft_text::flaw(&draft.body, medium) {
             return Err(refused(&format!("the answer cannot be sent: {why}")));
         }
-        if jobs.has_succeeded() {
+        // Its provider may have reported later that what the job sent did not arrive.
+        if jobs.has_succeeded() && draft.delivery != Some(DeliveryStatus::Failed) {
             return Err(refused("the job that sends it has ended with success"));
         }
         // 2. Approve it, and have it sent.
@@ -361,7 +363,8 @@ impl DraftDecided<'_> {
         jobs: &DraftJobs,
     ) -> Result<Vec<Counts>, StoreError> {
         let why = "a person took it back before it was sent";
-        tx.run(&END_WAITING_SEND, [self.draft.id.into(), why.into()]).await?;
+        let ended = tx.all(&END_WAITING_SEND, [self.draft.id.into(), why.into()]).await?;
+        tx.note(ended_rows(&ended, Some(why))?);
         jobs.cancel(db, tx).await
     }
 

@@ -225,7 +225,10 @@ impl DraftJobs {
         if let Some(job) = &self.delivery {
             let ids = [job.view.id];
             let afresh = Reopening::Afresh { delay_ms };
-            let group = retry_group(db, tx, &ids, &UNSUCCESSFUL, afresh).await?;
+            // One that succeeded is opened again if the provider reported a failure afterwards.
+            let [failed, cancelled] = UNSUCCESSFUL;
+            let ended = [failed, cancelled, JobStatus::Succeeded];
+            let group = retry_group(db, tx, &ids, &ended, afresh).await?;
             if !group.moved.contains_key(&job.view.id) {
                 return Err(StoreError::Conflict("a job that sends moved meanwhile".to_owned()));
             }

@@ -248,7 +248,7 @@ fn p12_an_echo_is_no_second_message() {
     let group = [message("k", 5, outbound)];
     for (message_id, messages) in [(Some(3), 0), (None, 1)] {
         let mut arrivals = arrivals(&group);
-        arrivals[0].echo = Some(Echo { delivery_id: 9, message_id });
+        arrivals[0].echo = Some(Echo { delivery_id: 9, message_id, is_settled: false });
         let (lead, writes) = decided(&mut arrivals, &mut with_lead());
         assert_eq!(writes.messages.len(), messages);
         assert_eq!((writes.deliveries.len(), writes.entries.len()), (1, 0));
@@ -265,7 +265,7 @@ fn p12_an_echo_is_no_second_message() {
 fn p12_a_delivery_is_told_back_once_and_the_likeliest_counts() {
     let outbound = |it: &mut NewMessage| it.direction = Direction::Outbound;
     let group = [message("k1", 5, outbound), message("k2", 6, outbound)];
-    let echo = |delivery_id| Echo { delivery_id, message_id: None };
+    let echo = |delivery_id| Echo { delivery_id, message_id: None, is_settled: false };
     for (found, expected) in [
         (vec![(0, echo(1)), (1, echo(1))], [Some(1), None]),
         (vec![(1, echo(1)), (0, echo(1)), (0, echo(2))], [Some(2), Some(1)]),

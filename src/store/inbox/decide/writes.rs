@@ -61,9 +61,12 @@ impl MessageChange {
 /// A delivery whose echo came, with the facts that the echo brings.
 #[derive(Debug, Serialize)]
 pub(crate) struct EchoedDelivery {
-    id: Id,
+    pub(crate) id: Id,
     provider_id: Option<String>,
     message_id: Id,
+    /// True if it had ended as sent or failed before.
+    #[serde(skip)]
+    pub(crate) is_settled: bool,
 }
 
 impl<'a> Writes<'a> {
@@ -92,7 +95,8 @@ impl<'a> Writes<'a> {
     /// message.
     pub(super) fn add_echo(&mut self, arrival: &Arrival<'a>, echo: Echo, message_id: Id) {
         let provider_id = arrival.keys.provider_id.map(str::to_owned);
-        self.deliveries.push(EchoedDelivery { id: echo.delivery_id, provider_id, message_id });
+        let Echo { delivery_id: id, is_settled, .. } = echo;
+        self.deliveries.push(EchoedDelivery { id, provider_id, message_id, is_settled });
         let keys = arrival.keys.own.iter().map(|claim| (claim.key, message_id));
         self.echoed_keys.extend(keys);
     }

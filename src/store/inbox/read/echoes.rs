@@ -6,7 +6,7 @@ use crate::{
         engine::{
             StoreError,
             sql::sql,
-            tx::{Tx, group},
+            tx::{Tx, flag, group},
         },
         inbox::{
             arrival::{Arrival, Echo},
@@ -19,14 +19,14 @@ use serde::Serialize;
 
 sql! {
     /// Deliveries to the same lead over the same channel: first those with the provider's id of the
-    /// message, then those of the last 24 hours with the same text and no provider's id yet. By
+    /// message, then those that were marked in the last 24 hours, with the same text and no provider's id yet. By
     /// `deliveries_of_lead`.
     static READ_ECHOED =
-        "select g.n, d.id, d.message_id \
+        "select g.n, d.id, d.message_id, case when d.status in ('sent', 'failed') then 1 else 0 end as is_settled \
          from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
          join deliveries d on d.lead_id = g.lead_id and d.channel = g.channel \
          where d.provider_id = g.provider_id or (d.provider_id is null and d.text_key = g.text_key \
-           and d.status in ('sending', 'sent', 'uncertain') and d.created_at > @in_ms(-86400000)) \
+           and d.status in ('sending', 'sent', 'uncertain') and coalesce(d.marked_at, d.created_at) > @in_ms(-86400000)) \
          order by case when d.provider_id is null then 1 else 0 end, g.n, d.id";
 }
 
@@ -70,6 +70,7 @@ pub(super) async fn find_echoes(
         let echo = Echo {
             delivery_id: row.try_get("", "id")?,
             message_id: row.try_get("", "message_id")?,
+            is_settled: flag(&row, "is_settled")?,
         };
         found.push((usize::try_from(n).unwrap_or(usize::MAX), echo));
     }

@@ -1,7 +1,7 @@
 //! Writes new messages, changes of stored ones, and the deliveries and chats that belong to them.
 
 use crate::{
-    domain::Id,
+    domain::{Id, sending::DeliveryStatus},
     store::{
         engine::{
             StoreError,
@@ -9,11 +9,15 @@ use crate::{
             tx::{Tx, group},
         },
         inbox::decide::writes::{EchoedDelivery, MessageChange, Writes},
-        tables::messages,
+        tables::{answers::ended_rows, messages},
     },
 };
+use sea_orm::QueryResult;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+/// The cause of a failure that a provider reports after it took an answer.
+const NOT_ARRIVED: &str = "the provider reported that it did not arrive";
 
 sql! {
     /// Changes messages. It leaves the original in `raw_text`, `raw_html` and `payload`. Their
@@ -28,20 +32,27 @@ sql! {
          from @rows($1, id bigint, body text, deleted boolean, failed boolean, edit_told_at instant) g \
          where messages.id = g.id";
 
-    /// Marks the deliveries of messages that could not be delivered. By `deliveries_of_message`.
+    /// Marks the deliveries of messages that could not be delivered: what a provider reports after
+    /// it took an answer wins. Returns them, with their drafts. By `deliveries_of_message`.
     static FAIL_DELIVERIES =
-        "update deliveries set status = 'failed', error = 'the provider reported that it did not arrive', settled_at = @now \
-         where message_id @ids($1) and status <> 'failed'";
+        "update deliveries set status = 'failed', error = $2, settled_at = @now \
+         where message_id @ids($1) and status <> 'failed' returning id, channel, status, draft_id";
+
+    /// Opens the drafts of these deliveries again: a person may have them sent once more. Their
+    /// leads are locked. By primary key.
+    static FAIL_DRAFTS =
+        "update drafts set blocked_by = case when status in ('approved', 'sending', 'sent') then 'delivery_failed' else blocked_by end, \
+           status = case when status in ('sending', 'sent') then 'approved' else status end where id @ids($1)";
 
     /// Settles deliveries whose echo came: each is sent, unless the provider has reported a failure
-    /// since. Returns their drafts. By primary key.
+    /// since. Returns them, with their drafts. By primary key.
     static SETTLE_ECHOED =
         "update deliveries set status = case when deliveries.status = 'failed' then 'failed' else 'sent' end, \
            error = case when deliveries.status = 'failed' then deliveries.error end, \
            provider_id = coalesce(g.provider_id, deliveries.provider_id), message_id = g.message_id, \
            settled_at = coalesce(deliveries.settled_at, @now) \
          from @rows($1, id bigint, provider_id text, message_id bigint) g where deliveries.id = g.id \
-         returning draft_id";
+         returning deliveries.id, deliveries.channel, deliveries.status, deliveries.draft_id";
 
     /// Ends the drafts of deliveries whose echo came: they are sent. Their leads are locked. By
     /// primary key.
@@ -70,10 +81,19 @@ pub(super) async fn write_messages(tx: &Tx, writes: &Writes<'_>) -> Result<(), S
 
 async fn settle_deliveries(tx: &Tx, echoed: &[EchoedDelivery]) -> Result<(), StoreError> {
     if !echoed.is_empty() {
-        let mut drafts: Vec<Id> = Vec::new();
+        let (mut drafts, mut ended): (Vec<Id>, Vec<QueryResult>) = Default::default();
+        let settled = echoed.iter().filter(|it| it.is_settled);
+        let settled: HashSet<Id> = settled.map(|delivery| delivery.id).collect();
         for row in tx.all(&SETTLE_ECHOED, [group(echoed)?]).await? {
-            drafts.extend(row.try_get::<Option<Id>>("", "draft_id")?);
+            // One that failed stays failed, and so does its draft.
+            if row.try_get::<String>("", "status")? == DeliveryStatus::Sent.as_str() {
+                drafts.extend(row.try_get::<Option<Id>>("", "draft_id")?);
+                if !settled.contains(&row.try_get("", "id")?) {
+                    ended.push(row);
+                }
+            }
         }
+        tx.note(ended_rows(&ended, None)?);
         if !drafts.is_empty() {
             tx.run(&END_ECHOED_DRAFTS, [group(&drafts)?]).await?;
         }
@@ -89,7 +109,15 @@ async fn change_messages(tx: &Tx, changes: &BTreeMap<Id, MessageChange>) -> Resu
     let failed: Vec<Id> =
         changed.iter().filter(|change| change.failed).map(|change| change.id).collect();
     if !failed.is_empty() {
-        tx.run(&FAIL_DELIVERIES, [group(&failed)?]).await?;
+        let rows = tx.all(&FAIL_DELIVERIES, [group(&failed)?, NOT_ARRIVED.into()]).await?;
+        tx.note(ended_rows(&rows, Some(NOT_ARRIVED))?);
+        let mut drafts: Vec<Id> = Vec::new();
+        for row in &rows {
+            drafts.extend(row.try_get::<Option<Id>>("", "draft_id")?);
+        }
+        if !drafts.is_empty() {
+            tx.run(&FAIL_DRAFTS, [group(&drafts)?]).await?;
+        }
     }
     Ok(())
 }

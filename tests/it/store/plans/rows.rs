@@ -301,7 +301,9 @@ fn ingest() -> Vec<Row> {
         writer("FILL_MESSAGES", [group(|n| json!({"id": spread(n), "body": "x", "has_new_text": true}))]),
         writer("READ_CHANGEABLE", [ids(spread)]).finds(300),
         writer("CHANGE_MESSAGES", [group(|n| json!({"id": spread(n), "body": "x", "deleted": false, "failed": false}))]).finds(300),
-        writer("FAIL_DELIVERIES", [ids(spread)]).finds(300),
+        writer("FAIL_DELIVERIES", [ids(spread), text("x")]).finds(300),
+        writer("FAIL_DRAFTS", [ids(spread)]).finds(300),
+        writer("READ_ANSWERS_NAMED", [group(|n| json!({"n": n, "client_id": client(spread(n)), "channel": "sms", "provider_id": format!("p{}", spread(n))}))]).finds(300),
         writer("READ_ECHOED", [group(|n| json!({"n": n, "lead_id": spread(n), "channel": "sms", "provider_id": format!("p{}", spread(n)), "text_key": "k"}))]).finds(300),
         writer("SETTLE_ECHOED", [group(|n| json!({"id": spread(n), "provider_id": "p", "message_id": 1}))]).finds(300),
         writer("PUT_QUARANTINE", [group(|n| json!({"id": new(n), "client_id": "c1", "channel": "sms", "body_hash": format!("new {n}"), "reason": "x", "n": 1, "payload": "p", "size": 1, "received_at": 1_764_000_000_000_i64}))]).finds(300),
@@ -652,7 +654,7 @@ fn by_hand() -> Vec<Row> {
         writer("TAKE_BACK_DRAFT", [number(5), text("superseded"), Value::NoText]).of(1).finds(1),
         writer("REJECT_DRAFT", [number(5), text("dana"), Value::NoText]).of(1).finds(1),
         writer("END_WAITING_SEND", [number(5), text("x")]).of(1).finds(0),
-        writer("READ_RESOLVED", [number(7)]).of(1).finds(1),
+        writer("READ_DELIVERY", [number(7)]).of(1).finds(1),
         writer("RESOLVE_DELIVERY", [number(7), text("sent"), Value::NoNumber]).of(1).finds(1),
         writer("RESOLVE_DRAFT", [number(5), text("sent"), Value::NoText]).of(1).finds(0),
         writer("READ_TAGGED", [number(5)]).of(1).finds(1),
@@ -943,6 +945,7 @@ fn lists() -> Vec<Row> {
             30_000_000,
         ),
         // As many as wait for a person.
+        api("READ_ACCOUNTS", []).of(1).finds(0),
         api("READ_UNDECIDED", []).of(30_000).a_row(2, 20).finds(1),
     ]);
     lists
