@@ -96,6 +96,7 @@ pub(super) async fn examine(
     match overview {
         Ok(HttpReply { status: StatusCode::OK, body, .. }) => {
             findings.push(version(body.get("version").and_then(Value::as_str).unwrap_or_default()));
+            findings.extend(sends(&body));
             let path = ["api", "v1", "nodes"];
             let nodes = get(http, base, &path, token.secret.as_ref()).await;
             let nodes = nodes.ok().filter(|it| it.status == StatusCode::OK).map(|it| it.body);
@@ -133,8 +134,47 @@ fn readiness(base: &str, is_ready: bool, body: &Value) -> Vec<Finding> {
         findings.push(if DECIDING_CHECKS.contains(&name.as_str()) {
             Finding::bad(CHECK, found, "docs/OPERATIONS.md#down")
         } else {
-            Finding::warn(CHECK, found, "docs/OPERATIONS.md#jobs-late")
+            let section = if name == "accounts" { "account-disconnected" } else { "jobs-late" };
+            Finding::warn(CHECK, found, format!("docs/OPERATIONS.md#{section}"))
         });
+    }
+    findings
+}
+
+/// What the overview says of sends: whether they are on, which have an unknown end, and which
+/// accounts are in trouble.
+fn sends(overview: &Value) -> Vec<Finding> {
+    const CHECK: &str = "sends";
+    let mut findings = Vec::new();
+    if overview.get("sending_enabled") == Some(&Value::Bool(false)) {
+        let mend = "set `sending.enabled = true`, and `postroom reload`";
+        findings.push(Finding::warn(CHECK, "switched off: approved answers wait", mend));
+    }
+    let uncertain =
+        overview.get("deliveries_uncertain").and_then(Value::as_u64).unwrap_or_default();
+    if uncertain > 0 {
+        let found = format!("{uncertain} with an unknown end");
+        findings.push(Finding::warn(CHECK, found, "docs/OPERATIONS.md#sends-uncertain"));
+    }
+    let accounts = overview.get("accounts").and_then(Value::as_array);
+    for account in accounts.into_iter().flatten() {
+        let text = |name| account.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (client, channel) = (text("client_id"), text("channel"));
+        let is_disconnected = text("state") == "disconnected";
+        let how = if is_disconnected { "is disconnected" } else { "pauses" };
+        let found = format!(
+            "the account of {client} for {channel} {how} until {} ({})",
+            text("until"),
+            text("error")
+        );
+        let mend = match is_disconnected {
+            true => "docs/OPERATIONS.md#account-disconnected",
+            false => "nothing: its provider has asked for the pause",
+        };
+        findings.push(Finding::warn(CHECK, found, mend));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "on, and no account is in trouble"));
     }
     findings
 }
@@ -255,6 +295,38 @@ mod tests {
         assert_eq!(worst(&readiness("http://x", true, &body("pools"))), Grade::Warn);
         assert_eq!(worst(&readiness("http://x", true, &json!({"checks": {}}))), Grade::Ok);
         assert_eq!(worst(&readiness("http://x", false, &Value::Null)), Grade::Bad);
+    }
+
+    #[test]
+    fn what_keeps_answers_from_being_sent_is_told() {
+        let account = |state: &str| {
+            json!({"client_id": "acme", "channel": "sms", "state": state,
+                "until": "2026-11-28T20:00:00.000Z", "since": "2026-11-28T19:00:00.000Z", "error": "401: no"})
+        };
+        let body = |enabled: bool, uncertain: u64, accounts: Value| json!({"sending_enabled": enabled, "deliveries_uncertain": uncertain, "accounts": accounts});
+        for (body, grade, part) in [
+            (body(true, 0, json!([])), Grade::Ok, "no account is in trouble"),
+            (body(false, 0, json!([])), Grade::Warn, "switched off"),
+            (body(true, 2, json!([])), Grade::Warn, "2 with an unknown end"),
+            (
+                body(true, 0, json!([account("disconnected")])),
+                Grade::Warn,
+                "of acme for sms is disconnected until",
+            ),
+            (
+                body(true, 0, json!([account("rate_limited")])),
+                Grade::Warn,
+                "of acme for sms pauses until",
+            ),
+            // An older daemon.
+            (json!({}), Grade::Ok, ""),
+        ] {
+            let found = sends(&body);
+            let [one] = found.as_slice() else { panic!("{found:?}") };
+            assert!(one.grade == grade && one.found.contains(part), "{body}: {one:?}");
+        }
+        let all = body(false, 1, json!([account("disconnected"), account("rate_limited")]));
+        assert_eq!(sends(&all).len(), 4);
     }
 
     #[test]

@@ -78,7 +78,7 @@ async fn examine(sources: &Sources, url: Option<Url>, token: Option<Token>) -> V
     // The daemon, and the way to it.
     findings.extend(running(&loaded, url, token, holder).await);
     findings.extend(daemon::public_url(&loaded).await);
-    findings.push(Finding::ok("providers", "not checked: only a send asks one"));
+    findings.push(Finding::ok("providers", "not asked: only a send asks one"));
     findings
 }
 

@@ -496,12 +496,16 @@ impl Listed for ClientList {
     };
 }
 
-/// The channels of a client: `email, sms (no secret)`.
+/// The channels of a client: `email (disconnected), sms (no secret)`.
 fn channels(client: &Value) -> String {
     let list = client.get("channels").and_then(Value::as_array);
     let spelled = |it: &Value| {
         let is_open = it.get("has_secret").and_then(Value::as_bool) == Some(false);
-        format!("{}{}", text(it.get("channel")), if is_open { " (no secret)" } else { "" })
+        let trouble = it.get("trouble").and_then(Value::as_str);
+        let notes: Vec<&str> = is_open.then_some("no secret").into_iter().chain(trouble).collect();
+        let notes =
+            if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        format!("{}{notes}", text(it.get("channel")))
     };
     let spelled: Vec<String> = list.into_iter().flatten().map(spelled).collect();
     if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join(", ") }

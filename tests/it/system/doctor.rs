@@ -74,7 +74,8 @@ on_both_daemons! {
         finds(code, &found, "configuration", "ok", "valid");
         finds(code, &found, "daemon", "ok", "ready at");
         finds(code, &found, "version", "ok", env!("CARGO_PKG_VERSION"));
-        finds(code, &found, "providers", "ok", "not checked");
+        finds(code, &found, "providers", "ok", "not asked");
+        finds(code, &found, "sends", "ok", "no account is in trouble");
         assert!(!format!("{found:?}").contains(daemon.admin_token()));
         if !place.is_sqlite() {
             finds(code, &found, "durability", "bad", "fsync = off");
