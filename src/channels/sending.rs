@@ -193,8 +193,8 @@ pub fn in_json(body: &[u8], read: impl FnOnce(&Value) -> Taken) -> Taken {
     serde_json::from_slice(body).map_or(Taken::Unclear, |body| read(&body))
 }
 
-/// How the call ended, by its answer. `read` reads the body of a success: not every provider answers
-/// with JSON.
+/// How the call ended, by its answer. `read` reads the body of a success: not every provider
+/// answers with JSON.
 pub fn end_of(answer: &CallAnswer, read: impl FnOnce(&[u8]) -> Taken) -> SendEnd {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let status = answer.status;

@@ -47,8 +47,8 @@ fn html(text: &str) -> String {
 /// How the text begins with which the provider says that it has taken an answer.
 const QUEUED: &str = "Email added to the queue";
 
-/// What the body of a success says. The provider does not document it: it is seen as plain text, and
-/// as an object, in which only a word against it counts.
+/// What the body of a success says. The provider does not document it: it is seen as plain text,
+/// and as an object, in which only a word against it counts.
 pub(super) fn taken(body: &[u8]) -> Taken {
     let as_text = |text: &str| match text.trim().starts_with(QUEUED) {
         true => Taken::Yes(None),

@@ -32,7 +32,8 @@ struct Opened {
     node: Id,
     /// Assigns the ids of new rows.
     ids: Ids,
-    /// The configuration that applies now: how many attempts a new job gets, and which accounts there are.
+    /// The configuration that applies now: how many attempts a new job gets, and which accounts
+    /// there are.
     config: config::Live,
     /// What is known of the channels whose webhooks and jobs are stored here.
     channels: ChannelDirectory,

@@ -100,7 +100,8 @@ fn was_reported(send: &StoredDelivery, run: i64) -> bool {
 }
 
 /// Ends the jobs whose send is marked, or has failed after its provider took it, and whose handler
-/// has said nothing about it: they must not run again. Returns the settlements, and the deliveries by draft.
+/// has said nothing about it: they must not run again. Returns the settlements, and the deliveries
+/// by draft.
 pub(super) async fn end_cut_off<'a>(
     tx: &Tx,
     mut all: Cow<'a, [Settlement]>,

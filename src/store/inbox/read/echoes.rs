@@ -19,8 +19,8 @@ use serde::Serialize;
 
 sql! {
     /// Deliveries to the same lead over the same channel: first those with the provider's id of the
-    /// message, then those that were marked in the last 24 hours, with the same text and no provider's id yet. By
-    /// `deliveries_of_lead`.
+    /// message, then those that were marked in the last 24 hours, with the same text and no
+    /// provider's id yet. By `deliveries_of_lead`.
     static READ_ECHOED =
         "select g.n, d.id, d.message_id, case when d.status in ('sent', 'failed') then 1 else 0 end as is_settled \
          from @rows($1, n bigint, lead_id bigint, channel text, provider_id text, text_key text) g \
