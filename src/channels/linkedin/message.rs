@@ -13,7 +13,7 @@ use crate::{
         opt_out::opt_out_words,
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// True if the body is of another network that Unipile serves.
 pub(super) fn is_of_another_network(body: &Value) -> bool {
@@ -166,14 +166,13 @@ fn opt_out(subject: Option<&str>, text: &str) -> Option<String> {
 /// in a group. In a group all members read an answer, so no rule may send it.
 fn reply_handle(body: &Value, chat: &Chat) -> Option<Value> {
     let id = chat.id.as_ref()?;
-    let mut handle = json!({"chat_id": id});
-    if let Some(account) = fields::word(body, "account_id") {
-        handle["account_id"] = Value::from(account);
-    }
-    if chat.is_group {
-        handle["is_group"] = Value::from(true);
-    }
-    Some(handle)
+    let parts = [
+        ("chat_id", Some(Value::from(id.as_str()))),
+        ("account_id", fields::word(body, "account_id").map(Value::from)),
+        ("is_group", chat.is_group.then(|| Value::from(true))),
+    ];
+    let parts = parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Some(Value::Object(parts.collect()))
 }
 
 /// A change of a message that may be stored: edited, deleted or failed.
