@@ -23,6 +23,7 @@ use crate::store::{
         heads::{DELETE_FOLLOWERS, LOCK_HEADS},
         leads::{Followed, Leads},
         lines::{self, Counts, Entering, Place, TAKE_DUE_LATER},
+        reopened::REOPEN_ATTEMPTS,
         turns,
     },
 };
@@ -34,13 +35,6 @@ use std::{
 use thiserror::Error;
 
 sql! {
-    /// Reopens jobs: clears `ended` on their last run. Returns the jobs that it reopened; those
-    /// that were reopened meanwhile are missing. By primary key.
-    static REOPEN_ATTEMPTS =
-        "update job_attempts set ended = false from @rows($1, job bigint, last_run integer) g \
-         where job_attempts.job_id = g.job and job_attempts.run = g.last_run and job_attempts.ended \
-         returning job_id";
-
     /// The kinds and clients of the followers in lines: any of them may become the head. By primary
     /// key.
     static READ_BLOCKED_KINDS =

@@ -39,8 +39,9 @@ sql! {
            case when deleted_at is null then 0 else 1 end as is_deleted, case when edited_at is null then null else body end as edited_body \
          from messages where id @ids($1)";
 
-    /// Stores drafts: one for each message and channel. A second one is ignored. No locks except
-    /// those of the new keys.
+    /// Stores drafts: one for each message and channel. A second one is ignored, unless the message
+    /// was edited and nobody had decided on the first: then it takes the place of that one. No rule
+    /// sends it, because a draft has one job that does. No locks except those of the new keys.
     static PUT_DRAFTS =
         "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, tag, \
            from_template, gate_decision, gate_confidence, gate_threshold, gate_reason, send_at, created_at) \
@@ -48,7 +49,15 @@ sql! {
            g.from_template, g.gate_decision, g.gate_confidence, g.gate_threshold, g.gate_reason, g.send_at, @now \
          from @rows($1, id bigint, client_id text, lead_id bigint, message_id bigint, channel text, subject text, body text, \
            parts text, blocked_by text, tag text, from_template boolean, gate_decision text, gate_confidence double precision, \
-           gate_threshold double precision, gate_reason text, send_at instant) g where true on conflict (message_id, channel) do nothing";
+           gate_threshold double precision, gate_reason text, send_at instant) g where true \
+         on conflict (message_id, channel) do update set status = excluded.status, subject = excluded.subject, body = excluded.body, \
+           parts = excluded.parts, edited = false, blocked_by = excluded.blocked_by, tag = excluded.tag, \
+           from_template = excluded.from_template, gate_confidence = null, gate_threshold = null, send_at = null, \
+           gate_decision = case when excluded.send_at is null then excluded.gate_decision else 'needs_review' end, \
+           gate_reason = case when excluded.send_at is null then excluded.gate_reason \
+             else 'the message was edited after an answer was drafted: a person must look' end, \
+           created_at = excluded.created_at, decided_at = null, decided_by = null, note = null \
+         where drafts.status = 'superseded' and drafts.decided_by = 'message_edited'";
 
     /// Drafts that a rule is to approve, and whether a job of the kind `$2` was to send them. Their
     /// leads are locked. By primary key and the unique key of jobs: with the status as a condition,

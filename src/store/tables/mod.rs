@@ -13,6 +13,7 @@ pub(super) mod message_keys;
 pub(super) mod messages;
 pub(super) mod opt_outs;
 pub(super) mod quarantine_room;
+pub(super) mod reopened;
 pub(super) mod suspects;
 pub(super) mod turns;
 pub(super) mod unknown_clients;

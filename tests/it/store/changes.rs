@@ -4,7 +4,7 @@
 use super::{
     inbox::{PHONE, draft, is_accepted, is_duplicate, message_of, put_one, with, with_message},
     life::{claim, end},
-    tools::instant,
+    tools::{assert_whole, instant},
 };
 use crate::{
     on_both_databases,
@@ -181,6 +181,53 @@ on_both_databases! {
         assert_eq!(db.texts("select status from drafts").await, ["pending"], "another message was deleted");
         put_one(&db, deleted("m2")).await;
         assert_eq!(db.texts("select status || '/' || decided_by from drafts").await, ["superseded/message_deleted"]);
+    }
+
+    async fn a_text_that_is_edited_after_its_job_has_ended_is_judged_again(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "call me")).await;
+        let judge = async |text: &str, tag: Sentiment, effects: Vec<Effect>| {
+            let mut claimed = claim(&db.store, 10).await;
+            assert_eq!(claimed.len(), 1, "{text}");
+            let claimed = claimed.remove(0);
+            let effects = [vec![read(text), Effect::Judge(tag)], effects].concat();
+            assert!(end(&db.store, &claimed, Transition::Succeed(effects)).await);
+            claimed.job
+        };
+        let first = judge("call me", Sentiment::Interested, vec![draft()]).await;
+        assert!(is_recorded(&put_one(&db, edited("m1", "do not call me, write")).await, "edited"));
+        let states = || db.texts("select status || '/' || coalesce(decided_by, '') from drafts order by id");
+        assert_eq!(states().await, ["superseded/message_edited"]);
+        assert_eq!(db.number("select count(*) from messages where sentiment is null and handled_at is null").await, 1);
+        // Its job runs again, with all of its attempts, and its answer takes the place of the first.
+        let again = judge("do not call me, write", Sentiment::Interested, vec![draft()]).await;
+        assert_eq!((again.id, again.attempt), (first.id, 1));
+        assert_eq!(states().await, ["pending/"]);
+        // So it is after its job was pruned; and a verdict that needs no draft leaves none.
+        db.execute(&format!("delete from job_attempts where job_id = {}", first.id)).await;
+        db.execute(&format!("delete from jobs where id = {}", first.id)).await;
+        let two = vec![edited("m1", "no thank"), edited("m1", "no thanks")];
+        assert!(put_all(&db, two).await.iter().all(|it| is_recorded(it, "edited")));
+        judge("no thanks", Sentiment::NotInterested, Vec::new()).await;
+        assert_eq!(states().await, ["superseded/message_edited"]);
+        assert_eq!(db.texts("select sentiment from leads").await, ["Not Interested"]);
+        // The same text again changes nothing, nor does an edit of an older message.
+        assert!(is_duplicate(&put_one(&db, edited("m1", "no thanks")).await));
+        put_one(&db, sms("a", PHONE, "m2", "hello?")).await;
+        judge("hello?", Sentiment::Interested, vec![draft()]).await;
+        assert!(is_recorded(&put_one(&db, edited("m1", "no thanks!")).await, "edited"));
+        assert_eq!(claim(&db.store, 10).await.len(), 0);
+        assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, 1);
+        assert_whole(&db).await;
+    }
+
+    /// P17: the newest text counts, and nobody is opted out by one that is not known any more.
+    async fn an_edit_that_is_older_than_the_known_text_opts_nobody_out(db: Fixture) {
+        put_one(&db, sms("a", PHONE, "m1", "hello")).await;
+        let at = |body: &str, ms: i64| with(edited("m1", body), |it| it.at = Timestamp::from_millis(1_764_000_000_000 + ms));
+        put_one(&db, at("sorry, tell me more", 2_000)).await;
+        assert!(is_duplicate(&put_one(&db, at("stop", 1_000)).await));
+        assert_eq!(db.number("select count(*) from opt_outs").await, 0);
+        assert_eq!(db.texts("select body from messages").await, ["sorry, tell me more"]);
     }
 
     async fn an_edit_replaces_the_text_and_keeps_what_came(db: Fixture) {

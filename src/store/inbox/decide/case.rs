@@ -29,6 +29,22 @@ impl<'c, 'a> Case<'c, 'a> {
         Some(Self { arrival, event, kind, earlier })
     }
 
+    /// The job that works a message through.
+    pub(super) fn job(&self, lead_id: Id, message_id: Id) -> NewJob {
+        NewJob {
+            kind: self.kind,
+            client_id: self.arrival.inbound.client_id.to_string(),
+            lead_id: Some(lead_id),
+            subject_id: message_id,
+            message_id: Some(message_id),
+            draft_id: None,
+            max_attempts: self.arrival.terms.max_attempts,
+            in_lead_line: true,
+            channel: Some(self.arrival.inbound.channel.0.to_owned()),
+            delay_ms: 0,
+        }
+    }
+
     /// The time of the event as its provider tells it, and whether it is only the time of receipt.
     pub(super) fn told(&self) -> Told {
         let at = self.event.at;
@@ -62,18 +78,6 @@ pub(super) struct Deciding<'d, 'a> {
 impl<'a> Deciding<'_, 'a> {
     /// Enqueues the job that works a message through.
     pub(super) fn add_job(&mut self, case: &Case<'_, 'a>, lead_id: Id, message_id: Id) -> Id {
-        let job = NewJob {
-            kind: case.kind,
-            client_id: case.arrival.inbound.client_id.to_string(),
-            lead_id: Some(lead_id),
-            subject_id: message_id,
-            message_id: Some(message_id),
-            draft_id: None,
-            max_attempts: case.arrival.terms.max_attempts,
-            in_lead_line: true,
-            channel: Some(case.arrival.inbound.channel.0.to_owned()),
-            delay_ms: 0,
-        };
-        self.writes.add_job((self.next_id)(), job)
+        self.writes.add_job((self.next_id)(), case.job(lead_id, message_id))
     }
 }

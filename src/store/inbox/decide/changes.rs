@@ -63,7 +63,8 @@ pub(crate) fn stored_ids(arrivals: &[Arrival<'_>]) -> BTreeSet<Id> {
 }
 
 impl<'a> Deciding<'_, 'a> {
-    /// Applies an event to the message that it is about and, if a new text opts out, to its lead.
+    /// Applies an event to the message that it is about. A new text of the lead's newest message is
+    /// judged again; one that opts out opts its lead out.
     pub(super) fn change(&mut self, case: &Case<'_, 'a>) -> Answer {
         // 1. Find the message: stored, or of this group.
         let id = match case.arrival.about {
@@ -86,19 +87,21 @@ impl<'a> Deciding<'_, 'a> {
         let is_changed = match &case.event.signal {
             Signal::Edited { body, opt_out: words, .. } => {
                 let is_new = edit(message, body, case.event.at, change);
-                let words = words.as_ref().filter(|_| message.is_inbound);
-                match (words, leads.get_mut(lead_id)) {
-                    (Some(words), Some(lead)) => {
-                        opt_out(
-                            lead,
-                            case,
-                            Some(id),
-                            (words, OptOutSource::Words),
-                            &mut self.writes,
-                        ) || is_new
+                let lead = leads.get_mut(lead_id).filter(|_| is_new && message.is_inbound);
+                if let Some(lead) = lead {
+                    let is_newest = lead.newest_inbound.is_some_and(|(_, newest)| newest == id);
+                    change.judged_again |= is_newest;
+                    if let Some(words) = words {
+                        let by_words = (words.as_str(), OptOutSource::Words);
+                        opt_out(lead, case, Some(id), by_words, &mut self.writes);
                     }
-                    (None, _) | (_, None) => is_new,
+                    // Only the newest message has pending drafts, and speaks for its lead.
+                    if is_newest {
+                        self.writes.supersede_drafts(lead_id, "message_edited");
+                        self.writes.judged_again.insert(id, case.job(lead_id, id));
+                    }
                 }
+                is_new
             }
             Signal::Deleted { .. } => {
                 change.deleted = true;

@@ -35,6 +35,8 @@ pub(crate) struct Writes<'a> {
     pub(crate) ended_drafts: Vec<EndDrafts>,
     /// Jobs to enqueue, in the order of arrival.
     pub(crate) entries: Vec<Entry>,
+    /// By message id: the jobs of messages that are to be judged again.
+    pub(crate) judged_again: BTreeMap<Id, NewJob>,
     /// The leads that the group makes. They have no drafts and no jobs yet.
     pub(crate) made_leads: HashSet<Id>,
 }
@@ -47,6 +49,8 @@ pub(crate) struct MessageChange {
     pub(crate) body: Option<String>,
     pub(crate) deleted: bool,
     pub(crate) failed: bool,
+    /// True if it is to be judged again, as if it had not been.
+    pub(crate) judged_again: bool,
     /// The time of the event that brought the text, in Unix milliseconds.
     pub(crate) edit_told_at: Option<i64>,
 }

@@ -27,9 +27,11 @@ sql! {
            has_new_text = (g.body is not null or messages.has_new_text), \
            edited_at = case when g.body is null then messages.edited_at else @now end, \
            edit_told_at = coalesce(g.edit_told_at, messages.edit_told_at), \
+           sentiment = case when g.judged_again then null else messages.sentiment end, \
+           handled_at = case when g.judged_again then null else messages.handled_at end, \
            deleted_at = case when g.deleted then coalesce(messages.deleted_at, @now) else messages.deleted_at end, \
            failed_at = case when g.failed then coalesce(messages.failed_at, @now) else messages.failed_at end \
-         from @rows($1, id bigint, body text, deleted boolean, failed boolean, edit_told_at instant) g \
+         from @rows($1, id bigint, body text, deleted boolean, failed boolean, judged_again boolean, edit_told_at instant) g \
          where messages.id = g.id";
 
     /// Marks the deliveries of messages that could not be delivered: what a provider reports after

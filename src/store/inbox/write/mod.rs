@@ -33,5 +33,5 @@ pub(super) async fn write(
     end_drafts(db.channels(), tx, &writes.ended_drafts).await?;
     known.leads.write(db, tx).await?;
     quarantine::write_held(tx, arrivals, bound).await?;
-    jobs::enqueue(db, tx, &writes.entries, &known.merges, &writes.made_leads).await
+    jobs::enqueue(db, tx, &writes, &known.merges).await
 }
