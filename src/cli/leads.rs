@@ -29,13 +29,20 @@ pub(super) enum LeadsCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Lift the opt-out of leads, who may be written to again
+    /// Lift the opt-outs of leads, who may be written to again
     LiftOptOut {
         #[command(flatten)]
         leads: IdsArg<LeadList>,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: String,
+        /// Lift this opt-out, too: a lead that has opted out more than once keeps all of them until
+        /// each is named
+        #[arg(long = "opt-out", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+        opt_outs: Vec<String>,
+        /// Lift all opt-outs, whatever they are
+        #[arg(long = "all", conflicts_with = "opt_outs")]
+        every: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -80,8 +87,8 @@ pub(super) fn run(command: LeadsCommand, files: Files) -> Result<(), Failure> {
             };
             lists::change::<LeadList>(remote, files, leads.as_slice(), &CHANGED_COLUMNS, each)
         }
-        LeadsCommand::LiftOptOut { leads, note, remote } => {
-            let body = json!({"note": note});
+        LeadsCommand::LiftOptOut { leads, note, opt_outs, every, remote } => {
+            let body = json!({"note": note, "opt_outs": opt_outs, "all": every});
             let each = async |admin: &Admin, id: &str| {
                 admin.delete_with(&["leads", id, "opt-out"], &body).await
             };

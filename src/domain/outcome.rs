@@ -1,7 +1,8 @@
 //! The outcome of an attempt, and the changes that follow from it.
 
 use super::{
-    ChannelName, Id, JobKind, Sentiment, Timestamp, auto_send::GateDecision, sending::SendEnd,
+    ChannelName, Id, JobKind, OptOutSource, Sentiment, Timestamp, auto_send::GateDecision,
+    sending::SendEnd,
 };
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub enum Effect {
     OptOut {
         /// The channel it was said on.
         channel: ChannelName,
+        /// By what that is known.
+        source: OptOutSource,
         /// The words that say so.
         reason: String,
     },

@@ -16,8 +16,8 @@ use crate::{
     channels::{Channel, facts_of},
     config::Client,
     domain::{
-        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, Outcome,
-        Sentiment, auto_send,
+        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, OptOutSource,
+        Outcome, Sentiment, auto_send,
         drafting::DraftCase,
         event::Direction,
         job::{AUTO_SEND_DELAYED, LEAD_SCORING},
@@ -257,7 +257,11 @@ fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> boo
 fn decide(judgement: Judgement, channel: ChannelName, fate: DraftFate) -> Vec<Effect> {
     let DraftFate { facts, sent_after } = fate;
     let mut effects = vec![Effect::Judge(judgement.tag)];
-    effects.extend(judgement.opt_out.map(|reason| Effect::OptOut { channel, reason }));
+    effects.extend(judgement.opt_out.map(|reason| {
+        let is_by_words = reason != IN_OTHER_WORDS;
+        let source = if is_by_words { OptOutSource::Words } else { OptOutSource::Model };
+        Effect::OptOut { channel, source, reason }
+    }));
     effects.extend(judgement.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
         channel,
         subject,
@@ -339,7 +343,10 @@ mod tests {
 
     #[test]
     fn an_opt_out_wins_over_everything() {
-        for text in ["STOP", "Takk men jeg vil ikke ha flere meldinger"] {
+        for (text, source) in [
+            ("STOP", OptOutSource::Words),
+            ("Takk men jeg vil ikke ha flere meldinger", OptOutSource::Model),
+        ] {
             let mut it = conversation("any", text);
             it.message.sentiment = Some(Sentiment::Interested);
             let effects = decide(verdict(&it, TEXT), ANY, DraftFate::default());
@@ -347,9 +354,9 @@ mod tests {
                 effects.as_slice(),
                 [
                     Effect::Judge(Sentiment::Blacklist),
-                    Effect::OptOut { .. },
+                    Effect::OptOut { source: known_by, .. },
                     Effect::Enqueue { .. }
-                ]
+                ] if *known_by == source
             );
             assert!(is_kept, "{text}: {effects:?}");
         }

@@ -1,6 +1,6 @@
 //! Errors as they are answered: problem details (RFC 9457), one stable type per cause.
 
-use crate::store::{DecisionError, JobActionError, LeadActionError, OperationError, StoreError};
+use crate::store::{DecisionError, JobActionError, OperationError, StoreError};
 use actix_web::{
     HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
@@ -356,16 +356,6 @@ impl From<DecisionError> for Problem {
             DecisionError::Conflict(detail) => Self::conflict(detail),
             DecisionError::Invalid { field, why } => Self::bad_request(field, why),
             DecisionError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<LeadActionError> for Problem {
-    fn from(error: LeadActionError) -> Self {
-        match error {
-            LeadActionError::NotFound(_) => Self::not_found(error.to_string()),
-            LeadActionError::Conflict(detail) => Self::conflict(detail),
-            LeadActionError::Store(error) => error.into(),
         }
     }
 }

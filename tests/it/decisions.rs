@@ -227,6 +227,11 @@ on_both_daemons! {
         assert_eq!((&line["tag"], &line["opt_out"]), (&"Blacklist".into(), &true.into()), "{lines}");
 
         printed(&daemon, &["leads", "lift-opt-out", lead, "--note", "asked us to write again"]);
+        // One who opted out twice is lifted when both are named, or all.
+        for note in ["by letter", "by fax"] {
+            printed(&daemon, &["leads", "opt-out", lead, "--note", note]);
+        }
+        printed(&daemon, &["leads", "lift-opt-out", lead, "--all", "--note", "a mistake"]);
         printed(&daemon, &["leads", "opt-out", lead, "--note", "by phone"]);
         assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"]["reason"], "by phone");
         assert_eq!(json_of(&daemon, &["calls", "list"])["items"], json!([]));

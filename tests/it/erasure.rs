@@ -35,16 +35,26 @@ on_both_daemons! {
         assert_eq!(export.status, 200, "{export:?}");
         assert_eq!(export.body["lead"]["id"], json!(lead));
         assert_eq!(export.body["opt_outs"][0]["noted_by"], json!("dana"));
+        let shown = call(&daemon, Method::GET, &path, None).await;
+        let fact = &shown.body["opt_outs"][0];
+        assert_eq!((&fact["source"], &fact["noted_by"]), (&json!("person"), &json!("dana")), "{shown:?}");
         let message = &export.body["messages"][0];
         assert_eq!(message["body"], json!("What does it cost?"));
         assert!(message["payload"].is_string(), "{message}");
         assert!(!export.body["jobs"].as_array().unwrap().is_empty());
         let actions: Vec<&str> = export.body["audit"].as_array().unwrap().iter().filter_map(|it| it["action"].as_str()).collect();
         assert_eq!(actions, ["lead.export", "lead.opt_out"]);
-        // A lift needs a note.
+        // A lift needs a note, and the name of each opt-out that is not shown.
         let lift = async |body| call(&daemon, Method::DELETE, &opt_out, Some(body)).await;
         lift(json!({})).await.is_problem(400, "bad-request");
-        let lifted = lift(json!({"note": "asked us to write again"})).await;
+        let again = call(&daemon, Method::POST, &opt_out, Some(json!({"note": "by letter"}))).await;
+        assert_eq!((again.status, again.body["opted_out"]["reason"].as_str()), (200, Some("by phone")), "{again:?}");
+        let other = call(&daemon, Method::GET, &path, None).await.body["opt_outs"][1]["id"].clone();
+        let refused = lift(json!({"note": "asked us to write again"})).await;
+        assert!(refused.status == 409 && refused.field("detail").contains("by letter"), "{refused:?}");
+        lift(json!({"note": "x", "opt_outs": [5]})).await.is_problem(400, "bad-request");
+        lift(json!({"note": "x", "all": "yes"})).await.is_problem(400, "bad-request");
+        let lifted = lift(json!({"note": "asked us to write again", "opt_outs": [other]})).await;
         assert_eq!((lifted.status, &lifted.body["opted_out"]), (200, &Value::Null), "{lifted:?}");
         lift(json!({"note": "again"})).await.is_problem(409, "conflict");
         // So does an erasure.
@@ -54,7 +64,7 @@ on_both_daemons! {
         assert_eq!(erased.status, 200, "{erased:?}");
         assert_eq!(erased.body["erased"]["messages"], json!(1));
         assert!(erased.body["erased"]["suppressed"].as_u64() > Some(0), "{erased:?}");
-        assert_eq!(erased.body["remains"].as_array().unwrap().len(), 4);
+        assert_eq!(erased.body["remains"].as_array().unwrap().len(), 5);
         for path in [path.clone(), format!("{path}/export")] {
             call(&daemon, Method::GET, &path, None).await.is_problem(404, "not-found");
         }
@@ -62,6 +72,45 @@ on_both_daemons! {
         let again = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello again"))).await;
         let lead = call(&daemon, Method::GET, &format!("/leads/{}", again.field("lead_id")), None).await;
         assert_eq!(lead.field("status"), "blacklisted", "{lead:?}");
+    }
+
+    /// What was stored before two leads were found to be one names the younger.
+    async fn an_export_has_what_belonged_to_a_lead_that_was_merged(place: Place) {
+        let daemon = place.start("").await;
+        let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, "What does it cost?"))).await;
+        let other = ask(daemon.webhook("sms", "demo").json(&sms(2, "Hello"))).await;
+        let (lead, merged) = (posted.field("lead_id"), other.field("lead_id"));
+        let db = Peek::of(&daemon).await;
+        let now = if db.is_sqlite() { "0" } else { "now()" };
+        for statement in [
+            format!("update leads set merged_into = {lead} where id = {merged}"),
+            format!("update messages set lead_id = {lead} where lead_id = {merged}"),
+            format!(
+                "insert into model_calls (id, kind, feature, prompt, model, status, latency_ms, retry, client_id, lead_id, job_id, node, created_at) \
+                 values (7, 'SELF_CHECK', 'classify', 'classify.v1', 'm', 'ok', 9, 0, 'demo', {merged}, 1, 1, {now})"
+            ),
+            format!(
+                "insert into audit (id, happened_at, actor, via, action, target, note) \
+                 values (7, {now}, 'dana', 'api', 'lead.opt_out', '{merged}', 'by phone')"
+            ),
+            format!(
+                "insert into quarantine (id, client_id, channel, body_hash, reason, status, count, payload, size, received_at, last_received_at) \
+                 select 8, client_id, 'sms', 'h', 'unknown_event', 'held', 1, value, 20, {now}, {now} from lead_identities \
+                 where lead_id = {lead} and kind = 'phone'"
+            ),
+        ] {
+            db.execute(&statement).await;
+        }
+        let export = call(&daemon, Method::GET, &format!("/leads/{lead}/export"), None).await;
+        assert_eq!(export.body["merged"][0]["id"], json!(merged), "{export:?}");
+        assert_eq!(export.body["calls"][0]["id"], json!("7"));
+        assert_eq!(export.body["quarantine"][0]["id"], json!("8"));
+        assert!(export.body["quarantine"][0]["payload"].is_string());
+        let notes: Vec<&str> = export.body["audit"].as_array().unwrap().iter().filter_map(|it| it["note"].as_str()).collect();
+        assert_eq!(notes, ["by phone"]);
+        assert_eq!(export.body["messages"].as_array().unwrap().len(), 2);
+        // The merged one has nothing any more, and does not pretend to be empty.
+        call(&daemon, Method::GET, &format!("/leads/{merged}/export"), None).await.is_problem(409, "conflict");
     }
 
     async fn an_erasure_that_is_killed_at_any_commit_is_done_again(place: Place) {

@@ -185,9 +185,28 @@ fn identities(lead: &Value) -> String {
     if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join(", ") }
 }
 
+/// What is shown of the opt-outs of a lead.
+const OPT_OUT_COLUMNS: [ColumnSpec; 9] = [
+    column("id"),
+    column("at"),
+    column("source"),
+    column("channel"),
+    column("message_id"),
+    column("reason"),
+    column("noted_by"),
+    column("lifted_at"),
+    column("lifted_by"),
+];
+
 /// What belongs to a lead, as tables.
 fn thread(lead: &Value, times: &Times) -> Vec<String> {
     let mut lines = Vec::new();
+    let opt_outs = output::items(lead, "opt_outs");
+    if !opt_outs.is_empty() {
+        lines.push("\nopt-outs".to_owned());
+        let table = table_of(opt_outs, &OPT_OUT_COLUMNS, times);
+        lines.push(table.text(output::columns_of_terminal(), output::is_coloured()));
+    }
     for spec in [MessageList::SPEC, DraftList::SPEC, DeliveryList::SPEC, JobList::SPEC] {
         let Some(items) = lead.get(spec.path).and_then(Value::as_array) else { continue };
         if items.is_empty() {
@@ -666,8 +685,12 @@ mod tests {
             "id": "9", "status": "new", "identities": [{"kind": "email", "value": "a@example.com"}],
             "messages": [{"id": "1", "channel": "fax", "body": "Hello\nthere"}], "drafts": [],
             "deliveries": [], "jobs": [job()],
+            "opt_outs": [{"id": "5", "source": "person", "noted_by": "erin", "lifted_by": "dana"}],
         });
         let shown = details(&LeadList::SPEC, &lead, &Times::utc());
+        for told in ["opt-outs", "person", "erin", "dana"] {
+            assert!(shown.contains(told), "{shown}");
+        }
         assert!(shown.contains("email a@example.com"), "{shown}");
         assert!(
             shown.contains("\n\nmessages\nid  channel") && shown.contains("Hello there"),

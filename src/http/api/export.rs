@@ -6,14 +6,15 @@
 use super::{
     ApiResult, ApiState, audit::AuditJson, deliveries::DeliveryJson, drafts::DraftJson,
     examples::ExampleJson, jobs::JobDetailJson, leads::LeadJson, messages::MessageDetailJson,
-    model_calls::ModelCallJson, no_such, objects::RowKey, only_id,
+    model_calls::ModelCallJson, no_such, only_id, opt_outs::OptOutJson,
+    quarantine::QuarantineDetailJson,
 };
 use crate::{
-    domain::{Id, Timestamp},
+    domain::Id,
     http::{operator::Operator, problem::Problem},
     store::{
-        AuditFilter, DeliveryFilter, DraftFilter, JobFilter, MessageFilter, ModelCallFilter,
-        OptOutRow, StoreError,
+        AuditFilter, DeliveryFilter, Desk, DraftFilter, JobFilter, LeadEntry, MessageFilter,
+        ModelCallFilter, Page, StoreError,
     },
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, rt, web};
@@ -35,6 +36,10 @@ pub(super) async fn lead(
     let id = only_id(&request, &path, "lead")?;
     let permit = state.heavy_reads.permit().await;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
+    if let Some(into) = detail.entry.lead.merged_into {
+        let why = format!("lead {id} was merged into lead {into}: name that one");
+        return Err(Problem::conflict(why));
+    }
     let opt_outs = state.desk.opt_outs(id).await?;
     drop(permit);
     let opt_outs: Vec<OptOutJson<'_>> = opt_outs.iter().map(OptOutJson::of).collect();
@@ -48,7 +53,7 @@ pub(super) async fn lead(
     let (to_reader, mut parts) = mpsc::channel(WAITING_MAX);
     rt::spawn(async move {
         let mut document = Document { state, to_reader, is_first: true };
-        if let Err(Ended::Failed(error)) = document.write(id, head).await {
+        if let Err(Ended::Failed(error)) = document.write(&detail.entry, head).await {
             tracing::warn!(lead.id = id, %error, "an export breaks off");
             // The reader may be gone, too.
             document.to_reader.send(Err(error)).await.unwrap_or_default();
@@ -81,148 +86,155 @@ struct Document {
 
 impl Document {
     /// Writes all of it; `head` is its beginning.
-    async fn write(&mut self, id: Id, head: String) -> Result<(), Ended> {
+    async fn write(&mut self, lead: &LeadEntry, head: String) -> Result<(), Ended> {
+        let id = lead.lead.id;
         self.text(head).await?;
+        // What is stored about a lead from before its merge names that lead.
+        let mut leads = vec![id];
+        self.list("merged").await?;
+        for merged in self.state.desk.merged_leads(id).await? {
+            leads.push(merged.lead.id);
+            self.object(&LeadJson::of(&merged)).await?;
+        }
+        self.end_list().await?;
         // What rows of the audit log are about.
-        let mut targets = vec![id.to_string()];
+        let mut targets: Vec<String> = leads.iter().map(ToString::to_string).collect();
         self.messages(id, &mut targets).await?;
         self.drafts(id, &mut targets).await?;
         self.deliveries(id, &mut targets).await?;
         self.examples(id).await?;
-        self.calls(id).await?;
-        self.jobs(id).await?;
+        self.calls(&leads).await?;
+        self.jobs(&leads).await?;
+        self.quarantine(lead).await?;
         self.audit(&targets).await?;
-        self.text("]}".to_owned()).await
+        self.text("}".to_owned()).await
     }
 
     async fn messages(&mut self, id: Id, targets: &mut Vec<String>) -> Result<(), Ended> {
-        self.list(",\"messages\":[").await?;
-        let mut cursor = None;
-        loop {
-            let filter = MessageFilter { lead: vec![id], ..MessageFilter::default() };
-            let page = self.state.desk.messages(filter, PAGE, cursor).await?;
-            for listed in &page.items {
-                targets.push(listed.row.id.to_string());
-                let whole = self.state.desk.message(listed.row.id).await?;
-                if let Some(whole) = whole {
-                    self.object(&MessageDetailJson::of(&whole)).await?;
-                }
+        let filter = || MessageFilter { lead: vec![id], ..MessageFilter::default() };
+        let page = async |desk: &Desk, cursor| desk.messages(filter(), PAGE, cursor).await;
+        self.pages("messages", page, async |to, listed| {
+            targets.push(listed.row.id.to_string());
+            match to.state.desk.message(listed.row.id).await? {
+                Some(whole) => to.object(&MessageDetailJson::of(&whole)).await,
+                None => Ok(()),
             }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
+        })
+        .await
     }
 
     async fn drafts(&mut self, id: Id, targets: &mut Vec<String>) -> Result<(), Ended> {
-        self.list("],\"drafts\":[").await?;
-        let mut cursor = None;
-        loop {
-            let filter = DraftFilter { lead: vec![id], ..DraftFilter::default() };
-            let page = self.state.desk.drafts(filter, PAGE, cursor).await?;
-            for listed in &page.items {
-                targets.push(listed.row.draft.id.to_string());
-                if let Some(whole) = self.state.desk.draft(listed.row.draft.id).await? {
-                    self.object(&DraftJson::whole(&whole)).await?;
-                }
+        let filter = || DraftFilter { lead: vec![id], ..DraftFilter::default() };
+        let page = async |desk: &Desk, cursor| desk.drafts(filter(), PAGE, cursor).await;
+        self.pages("drafts", page, async |to, listed| {
+            targets.push(listed.row.draft.id.to_string());
+            match to.state.desk.draft(listed.row.draft.id).await? {
+                Some(whole) => to.object(&DraftJson::whole(&whole)).await,
+                None => Ok(()),
             }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
+        })
+        .await
     }
 
     async fn deliveries(&mut self, id: Id, targets: &mut Vec<String>) -> Result<(), Ended> {
-        self.list("],\"deliveries\":[").await?;
-        let mut cursor = None;
-        loop {
-            let filter = DeliveryFilter { lead: vec![id], ..DeliveryFilter::default() };
-            let page = self.state.desk.deliveries(filter, PAGE, cursor).await?;
-            for delivery in &page.items {
-                targets.push(delivery.id.to_string());
-                self.object(&DeliveryJson::of(delivery)).await?;
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
+        let filter = || DeliveryFilter { lead: vec![id], ..DeliveryFilter::default() };
+        let page = async |desk: &Desk, cursor| desk.deliveries(filter(), PAGE, cursor).await;
+        self.pages("deliveries", page, async |to, delivery| {
+            targets.push(delivery.id.to_string());
+            to.object(&DeliveryJson::of(&delivery)).await
+        })
+        .await
     }
 
     async fn examples(&mut self, id: Id) -> Result<(), Ended> {
-        self.list("],\"examples\":[").await?;
-        let mut cursor = None;
-        loop {
-            let page = self.state.desk.examples_of_lead(id, PAGE, cursor).await?;
-            for example in &page.items {
-                self.object(&ExampleJson::of(example)).await?;
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
+        let page = async |desk: &Desk, cursor| desk.examples_of_lead(id, PAGE, cursor).await;
+        let each = async |to: &mut Self, example| to.object(&ExampleJson::of(&example)).await;
+        self.pages("examples", page, each).await
     }
 
-    async fn calls(&mut self, id: Id) -> Result<(), Ended> {
-        self.list("],\"calls\":[").await?;
-        let mut cursor = None;
-        loop {
-            let filter = ModelCallFilter { lead: vec![id], ..ModelCallFilter::default() };
-            let page = self.state.desk.model_calls(filter, PAGE, cursor).await?;
-            for call in &page.items {
-                self.object(&ModelCallJson::of(call)).await?;
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
-            }
-        }
+    async fn calls(&mut self, leads: &[Id]) -> Result<(), Ended> {
+        let filter = || ModelCallFilter { lead: leads.to_vec(), ..ModelCallFilter::default() };
+        let page = async |desk: &Desk, cursor| desk.model_calls(filter(), PAGE, cursor).await;
+        let each = async |to: &mut Self, call| to.object(&ModelCallJson::of(&call)).await;
+        self.pages("calls", page, each).await
     }
 
-    async fn jobs(&mut self, id: Id) -> Result<(), Ended> {
-        self.list("],\"jobs\":[").await?;
-        let mut cursor = None;
-        loop {
-            let filter = JobFilter { lead: vec![id], ..JobFilter::default() };
-            let page = self.state.desk.jobs(filter, PAGE, cursor).await?;
-            for job in &page.items {
-                if let Some(detail) = self.state.desk.job(job.id).await? {
-                    self.object(&JobDetailJson::of(&detail)).await?;
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
+    async fn jobs(&mut self, leads: &[Id]) -> Result<(), Ended> {
+        let filter = || JobFilter { lead: leads.to_vec(), ..JobFilter::default() };
+        let page = async |desk: &Desk, cursor| desk.jobs(filter(), PAGE, cursor).await;
+        self.pages("jobs", page, async |to, job| match to.state.desk.job(job.id).await? {
+            Some(whole) => to.object(&JobDetailJson::of(&whole)).await,
+            None => Ok(()),
+        })
+        .await
+    }
+
+    /// The quarantined items that an erasure of the lead deletes.
+    async fn quarantine(&mut self, lead: &LeadEntry) -> Result<(), Ended> {
+        let identities = lead.identities.iter().map(|it| (it.kind.clone(), it.value.clone()));
+        let (client, identities) = (lead.lead.client_id.clone(), identities.collect());
+        let found = self.state.desk.quarantined_about(client, identities).await?;
+        self.list("quarantine").await?;
+        for id in found {
+            if let Some(item) = self.state.desk.quarantine_item(id).await? {
+                let (item, payload) = item.split();
+                self.object(&QuarantineDetailJson::of(&item, &payload)).await?;
             }
         }
+        self.end_list().await
     }
 
     async fn audit(&mut self, targets: &[String]) -> Result<(), Ended> {
-        self.list("],\"audit\":[").await?;
+        self.list("audit").await?;
         for target in targets.chunks(PAGE) {
-            let mut cursor = None;
-            loop {
-                let filter = AuditFilter { target: target.to_vec(), ..AuditFilter::default() };
-                let page = self.state.desk.audit(filter, PAGE, cursor).await?;
-                for row in &page.items {
-                    self.object(&AuditJson::of(row)).await?;
-                }
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
+            let filter = || AuditFilter { target: target.to_vec(), ..AuditFilter::default() };
+            let page = async |desk: &Desk, cursor| desk.audit(filter(), PAGE, cursor).await;
+            let each = async |to: &mut Self, row| to.object(&AuditJson::of(&row)).await;
+            self.each_of(page, each).await?;
+        }
+        self.end_list().await
+    }
+
+    /// Writes a list of what is read page by page.
+    async fn pages<T>(
+        &mut self,
+        name: &str,
+        page: impl AsyncFn(&Desk, Option<Id>) -> Result<Page<T>, StoreError>,
+        each: impl AsyncFnMut(&mut Self, T) -> Result<(), Ended>,
+    ) -> Result<(), Ended> {
+        self.list(name).await?;
+        self.each_of(page, each).await?;
+        self.end_list().await
+    }
+
+    /// Does `each` with all that is read page by page.
+    async fn each_of<T>(
+        &mut self,
+        page: impl AsyncFn(&Desk, Option<Id>) -> Result<Page<T>, StoreError>,
+        mut each: impl AsyncFnMut(&mut Self, T) -> Result<(), Ended>,
+    ) -> Result<(), Ended> {
+        let state = self.state.clone();
+        let mut cursor = None;
+        loop {
+            let Page { items, next } = page(&state.desk, cursor).await?;
+            for item in items {
+                each(self, item).await?;
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Begins a list.
-    async fn list(&mut self, begin: &str) -> Result<(), Ended> {
+    async fn list(&mut self, name: &str) -> Result<(), Ended> {
         self.is_first = true;
-        self.text(begin.to_owned()).await
+        self.text(format!(",\"{name}\":[")).await
+    }
+
+    async fn end_list(&mut self) -> Result<(), Ended> {
+        self.text("]".to_owned()).await
     }
 
     /// Writes an object of a list.
@@ -235,36 +247,5 @@ impl Document {
 
     async fn text(&mut self, text: String) -> Result<(), Ended> {
         self.to_reader.send(Ok(text.into())).await.map_err(|_| Ended::Unread)
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct OptOutJson<'a> {
-    id: RowKey,
-    at: Timestamp,
-    channel: Option<&'a str>,
-    message_id: Option<RowKey>,
-    reason: &'a str,
-    source: &'a str,
-    noted_by: Option<&'a str>,
-    lifted_at: Option<Timestamp>,
-    lifted_by: Option<&'a str>,
-    lift_note: Option<&'a str>,
-}
-
-impl<'a> OptOutJson<'a> {
-    fn of(row: &'a OptOutRow) -> Self {
-        Self {
-            id: RowKey(row.id),
-            at: row.at,
-            channel: row.channel.as_deref(),
-            message_id: row.message_id.map(RowKey),
-            reason: &row.reason,
-            source: &row.source,
-            noted_by: row.noted_by.as_deref(),
-            lifted_at: row.lifted_at,
-            lifted_by: row.lifted_by.as_deref(),
-            lift_note: row.lift_note.as_deref(),
-        }
     }
 }

@@ -9,11 +9,14 @@ use super::{
     no_such,
     objects::{self, RowKey, at},
     only_id,
+    opt_outs::OptOutJson,
     query::{Query, lead_cursor_text},
 };
 use crate::{
     domain::{LeadStatus, Timestamp},
-    store::{DeliveryFilter, DeliveryRow, IdentityRow, LeadDetail, LeadEntry, LeadFilter},
+    store::{
+        DeliveryFilter, DeliveryRow, IdentityRow, LeadDetail, LeadEntry, LeadFilter, OptOutRow,
+    },
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -47,7 +50,8 @@ pub(super) async fn show(
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
     let filter = DeliveryFilter { lead: vec![id], ..DeliveryFilter::default() };
     let deliveries = state.desk.deliveries(filter, DELIVERIES_MAX, None).await?;
-    objects::object(LeadDetailJson::of(&detail, &deliveries.items))
+    let opt_outs = state.desk.opt_outs(id).await?;
+    objects::object(LeadDetailJson::of(&detail, &opt_outs, &deliveries.items))
 }
 
 #[derive(Debug, Serialize)]
@@ -171,6 +175,8 @@ impl<'a> LeadJson<'a> {
 struct LeadDetailJson<'a> {
     #[serde(flatten)]
     lead: LeadJson<'a>,
+    /// All of them, also those that were lifted, oldest first.
+    opt_outs: Vec<OptOutJson<'a>>,
     messages: Vec<MessageJson<'a>>,
     drafts: Vec<DraftJson<'a>>,
     deliveries: Vec<DeliveryJson<'a>>,
@@ -178,9 +184,14 @@ struct LeadDetailJson<'a> {
 }
 
 impl<'a> LeadDetailJson<'a> {
-    fn of(detail: &'a LeadDetail, deliveries: &'a [DeliveryRow]) -> Self {
+    fn of(
+        detail: &'a LeadDetail,
+        opt_outs: &'a [OptOutRow],
+        deliveries: &'a [DeliveryRow],
+    ) -> Self {
         Self {
             lead: LeadJson::of(&detail.entry),
+            opt_outs: opt_outs.iter().map(OptOutJson::of).collect(),
             messages: detail.messages.iter().map(MessageJson::of).collect(),
             drafts: detail.drafts.iter().map(DraftJson::of).collect(),
             deliveries: deliveries.iter().map(DeliveryJson::of).collect(),

@@ -10,18 +10,19 @@ use super::{
     only_id,
 };
 use crate::{
-    domain::Id,
+    domain::{Id, Timestamp},
     http::{operator::Operator, problem::Problem},
-    store::{AuditEntry, Erased},
+    store::{AuditEntry, Erased, Lifting, OptOutRow},
 };
 use actix_web::{Error, HttpRequest, web};
 use serde::Serialize;
 use serde_json::Value;
 
 /// What stays after an erasure, in words.
-const REMAINS: [&str; 3] = [
+const REMAINS: [&str; 4] = [
     "the keys of its messages (the provider's ids, and hashes of texts), so that a webhook that is repeated late brings nothing back",
     "the ids of its jobs until they are pruned, and the row of this erasure in the audit log",
+    "quarantined webhooks that spell its addresses otherwise than they are stored, or name it by nothing else",
     "what providers, backups and logs hold",
 ];
 /// What stays besides if the lead is suppressed.
@@ -41,7 +42,7 @@ pub(super) async fn opt_out(
     answer(&state, id).await
 }
 
-/// `DELETE /leads/{id}/opt-out`: lifts the opt-out of the lead. Answers the lead.
+/// `DELETE /leads/{id}/opt-out`: lifts the opt-outs of the lead. Answers the lead.
 pub(super) async fn lift(
     state: web::Data<ApiState>,
     path: web::Path<String>,
@@ -49,8 +50,10 @@ pub(super) async fn lift(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let note = required(wish_in(body, &["note"])?.note)?;
-    state.desk.lift_opt_out(id, entry(&request, "lead.opt_out_lift", id, Some(note))).await?;
+    let Wish { note, all, opt_outs, .. } = wish_in(body, &["note", "all", "opt_outs"])?;
+    let entry = entry(&request, "lead.opt_out_lift", id, Some(required(note)?));
+    let lifting = if all { Lifting::All } else { Lifting::ShownAnd(opt_outs) };
+    state.desk.lift_opt_out(id, lifting, entry).await?;
     tracing::info!(lead.id = id, "opt-out lifted by hand");
     answer(&state, id).await
 }
@@ -63,7 +66,7 @@ pub(super) async fn erase(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let Wish { note, suppress } = wish_in(body, &["note", "suppress"])?;
+    let Wish { note, suppress, .. } = wish_in(body, &["note", "suppress"])?;
     let entry = entry(&request, "lead.erase", id, Some(required(note)?));
     let erased = state.desk.erase(id, suppress, entry).await?;
     tracing::info!(lead.id = id, "erased by hand");
@@ -87,17 +90,28 @@ struct ErasedJson {
 struct Wish {
     note: Option<String>,
     suppress: bool,
+    all: bool,
+    opt_outs: Vec<Id>,
 }
 
 /// The fields of a body, of which `known` are allowed. An empty body has none.
 fn wish_in(body: Result<web::Bytes, Error>, known: &[&str]) -> Result<Wish, Problem> {
     let fields = fields_in(body, known)?;
-    let suppress = match fields.get("suppress") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(suppress)) => *suppress,
-        Some(_) => return Err(Problem::bad_request("suppress", "must be true or false")),
+    let flag = |name: &'static str| match fields.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(Problem::bad_request(name, "must be true or false")),
     };
-    Ok(Wish { note: note_in(&fields)?, suppress })
+    let (suppress, all) = (flag("suppress")?, flag("all")?);
+    let id_of = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+    let opt_outs = match fields.get("opt_outs") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(ids)) => ids.iter().map(id_of).collect(),
+        Some(_) => None,
+    };
+    let opt_outs = opt_outs
+        .ok_or_else(|| Problem::bad_request("opt_outs", "must be a list of ids, each a text"))?;
+    Ok(Wish { note: note_in(&fields)?, suppress, all, opt_outs })
 }
 
 fn required(note: Option<String>) -> Result<String, Problem> {
@@ -113,4 +127,36 @@ async fn answer(state: &ApiState, id: Id) -> ApiResult {
     let _permit = state.heavy_reads.permit().await;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
     objects::object(LeadJson::of(&detail.entry))
+}
+
+/// An opt-out of a lead: who noted or lifted it, and why.
+#[derive(Debug, Serialize)]
+pub(super) struct OptOutJson<'a> {
+    id: RowKey,
+    at: Timestamp,
+    channel: Option<&'a str>,
+    message_id: Option<RowKey>,
+    reason: &'a str,
+    source: &'a str,
+    noted_by: Option<&'a str>,
+    lifted_at: Option<Timestamp>,
+    lifted_by: Option<&'a str>,
+    lift_note: Option<&'a str>,
+}
+
+impl<'a> OptOutJson<'a> {
+    pub(super) fn of(row: &'a OptOutRow) -> Self {
+        Self {
+            id: RowKey(row.id),
+            at: row.at,
+            channel: row.channel.as_deref(),
+            message_id: row.message_id.map(RowKey),
+            reason: &row.reason,
+            source: &row.source,
+            noted_by: row.noted_by.as_deref(),
+            lifted_at: row.lifted_at,
+            lifted_by: row.lifted_by.as_deref(),
+            lift_note: row.lift_note.as_deref(),
+        }
+    }
 }

@@ -157,14 +157,14 @@ impl<'a> QuarantineJson<'a> {
 
 /// An item with what was received.
 #[derive(Debug, Serialize)]
-struct QuarantineDetailJson<'a> {
+pub(super) struct QuarantineDetailJson<'a> {
     #[serde(flatten)]
     item: QuarantineJson<'a>,
     payload: &'a str,
 }
 
 impl<'a> QuarantineDetailJson<'a> {
-    fn of(row: &'a ListedQuarantine, payload: &'a str) -> Self {
+    pub(super) fn of(row: &'a ListedQuarantine, payload: &'a str) -> Self {
         Self { item: QuarantineJson::of(row), payload }
     }
 }

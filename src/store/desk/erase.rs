@@ -6,20 +6,21 @@
 //! that was killed is continued by another one.
 
 use super::{
-    UNFINISHED,
+    DecisionError, UNFINISHED,
     by_hand::{JobAction, change_group},
     jobs::{self, count},
-    opt_outs::{LeadActionError, LeadResult, lock_one},
-    quarantine::{self, QuarantineFilter},
+    opt_outs::{LeadResult, lock_one, no_such},
+    people::READ_MERGED,
+    sought,
 };
 use crate::domain::{Id, OptOutSource};
 use crate::store::{
     audit::{self, AuditEntry},
     engine::{
-        Database, Sql, StoreError,
+        Database, StoreError,
         ids::wall_clock,
         sql::sql,
-        tx::{Tx, column, group, read},
+        tx::{Tx, column, group},
     },
     tables::{
         identities::{StoredIdentity, of_leads},
@@ -37,20 +38,25 @@ sql! {
     static READ_ON_WIRE =
         "select id from deliveries where lead_id = $1 and status = 'sending' and marked_run is not null limit 1";
 
-    /// Messages of a lead. By `messages_of_lead`.
-    static READ_MESSAGES_OF = "select id from messages where lead_id = $1 order by id limit $2";
+    /// Deletes messages of a lead. By `messages_of_lead`.
+    static DELETE_MESSAGES =
+        "delete from messages where id in (select id from messages where lead_id = $1 order by id limit $2) returning id";
 
-    /// Drafts of a lead. By `drafts_of_lead`.
-    static READ_DRAFTS_OF = "select id from drafts where lead_id = $1 order by id limit $2";
+    /// Deletes drafts of a lead. By `drafts_of_lead`.
+    static DELETE_DRAFTS =
+        "delete from drafts where id in (select id from drafts where lead_id = $1 order by id limit $2) returning id";
 
-    /// Deliveries of a lead. By `deliveries_of_lead`.
-    static READ_DELIVERIES_OF = "select id from deliveries where lead_id = $1 order by id limit $2";
+    /// Deletes deliveries of a lead. By `deliveries_of_lead`.
+    static DELETE_DELIVERIES =
+        "delete from deliveries where id in (select id from deliveries where lead_id = $1 order by id limit $2) returning id";
 
-    /// Labelled examples of a lead. By `labelled_examples_of_lead`.
-    static READ_EXAMPLES_OF = "select id from labelled_examples where lead_id = $1 limit $2";
+    /// Deletes labelled examples of a lead. By `labelled_examples_of_lead`.
+    static DELETE_EXAMPLES =
+        "delete from labelled_examples where id in (select id from labelled_examples where lead_id = $1 limit $2)";
 
-    /// Calls of models about a lead. By `model_calls_by_lead`.
-    static READ_CALLS_OF = "select id from model_calls where lead_id = $1 limit $2";
+    /// Deletes calls of models about a lead. By `model_calls_by_lead`.
+    static DELETE_CALLS =
+        "delete from model_calls where id in (select id from model_calls where lead_id = $1 limit $2)";
 
     /// The jobs about messages, drafts and deliveries. By the unique key of jobs.
     static READ_JOBS_ABOUT = "select id from jobs where subject_id @ids($1)";
@@ -63,26 +69,8 @@ sql! {
         "update audit set old_value = null, new_value = null, note = null \
          where id in (select a.id from @rows($1, value text) g join audit a on a.target = g.value)";
 
-    /// Deletes messages. By primary key.
-    static DELETE_MESSAGES = "delete from messages where id @ids($1)";
-
-    /// Deletes drafts. By primary key.
-    static DELETE_DRAFTS = "delete from drafts where id @ids($1)";
-
-    /// Deletes deliveries. By primary key.
-    static DELETE_DELIVERIES = "delete from deliveries where id @ids($1)";
-
-    /// Deletes labelled examples. By primary key.
-    static DELETE_EXAMPLES = "delete from labelled_examples where id @ids($1)";
-
-    /// Deletes calls of models. By primary key.
-    static DELETE_CALLS = "delete from model_calls where id @ids($1)";
-
     /// Deletes the calls of models about leads that were merged. By `model_calls_by_lead`.
     static DELETE_CALLS_OF = "delete from model_calls where lead_id @ids($1)";
-
-    /// The leads that were merged into a lead. By `leads_merged`.
-    static READ_MERGED = "select id from leads where merged_into = $1";
 
     /// Deletes the identities of leads. By `lead_identities_of_lead`.
     static DELETE_IDENTITIES = "delete from lead_identities where lead_id @ids($1)";
@@ -90,21 +78,16 @@ sql! {
     /// Deletes leads. By primary key.
     static DELETE_LEADS = "delete from leads where id @ids($1)";
 
-    /// The oldest standing opt-out of a lead. By `opt_outs_of_lead`.
-    static READ_STANDING =
-        "select min(id) as id from opt_outs where lead_id = $1 and lifted_at is null";
+    /// The oldest opt-out of a lead that is not lifted. By `opt_outs_of_lead`.
+    static READ_OLDEST_OPT_OUT =
+        "select id from opt_outs where lead_id = $1 and lifted_at is null order by opted_out_at, id limit 1";
 
-    /// Deletes the opt-outs of a lead that were lifted. By `opt_outs_of_lead`.
-    static DELETE_LIFTED = "delete from opt_outs where lead_id = $1 and lifted_at is not null";
+    /// Deletes the opt-outs of a lead, except one. By `opt_outs_of_lead`.
+    static DELETE_OPT_OUTS = "delete from opt_outs where lead_id = $1 and id <> $2";
 
-    /// Takes what names the lead out of its standing opt-outs. By `opt_outs_of_lead`.
-    static UNLINK_OPT_OUTS =
-        "update opt_outs set lead_id = null, message_id = null, reason = '' where lead_id = $1";
-
-    /// Those of these quarantined items whose body contains one of these patterns. By primary key.
-    static MATCH_QUARANTINED =
-        "select q.id from quarantine q where q.id @ids($1) \
-           and exists (select 1 from @rows($2, value text) g where lower(q.payload) like g.value escape '\\')";
+    /// Takes what names the lead out of an opt-out. By primary key.
+    static UNLINK_OPT_OUT =
+        "update opt_outs set lead_id = null, message_id = null, reason = '' where id = $1";
 
     /// Deletes quarantined items. By primary key.
     static ERASE_QUARANTINED =
@@ -115,11 +98,8 @@ sql! {
 const BATCH: usize = 200;
 /// How many jobs are cancelled at once.
 const JOBS_AT_ONCE: usize = 100;
-/// How many bodies in quarantine one statement searches.
-const BODIES_AT_ONCE: usize = 20;
-/// The fewest characters of an identity that is sought in quarantine. A shorter one would be found
-/// in the bodies of others.
-const SOUGHT_CHARS_MIN: usize = 6;
+/// How many quarantined items one transaction deletes.
+const ITEMS_AT_ONCE: usize = 20;
 
 /// What one erasure has deleted. One that was killed before has deleted what is missing here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -166,7 +146,7 @@ impl Erased {
 
 /// How one transaction has ended.
 enum ErasureStep {
-    Refused(LeadActionError),
+    Refused(DecisionError),
     /// Nothing was deleted: these jobs must be cancelled before.
     JobsLeft(Vec<Id>),
     Part(Erased),
@@ -228,9 +208,9 @@ async fn lock_erasable(tx: &Tx, id: Id) -> Result<LeadResult<Lead>, StoreError> 
         let delivery: Id = row.try_get("", "id")?;
         let why =
             format!("delivery {delivery} of lead {id} is being sent: try again when it has ended");
-        return Ok(Err(LeadActionError::Conflict(why)));
+        return Ok(Err(DecisionError::Conflict(why)));
     }
-    Ok(leads.take(id).ok_or(LeadActionError::NotFound(id)))
+    Ok(leads.take(id).ok_or_else(|| no_such(id)))
 }
 
 /// Deletes a batch, and if nothing is left, the lead.
@@ -242,20 +222,29 @@ async fn step(
     so_far: Erased,
 ) -> Result<ErasureStep, StoreError> {
     db.write("erase", async |tx| {
-        // 1. Lock the lead, and read the next batch.
+        // 1. Lock the lead, and delete the next batch.
         let lead = match lock_erasable(&tx, id).await? {
             Ok(lead) => lead,
             Err(error) => return Ok(tx.roll_back(ErasureStep::Refused(error))),
         };
-        let messages = ids_of(&tx, &READ_MESSAGES_OF, id).await?;
-        let drafts = ids_of(&tx, &READ_DRAFTS_OF, id).await?;
-        let deliveries = ids_of(&tx, &READ_DELIVERIES_OF, id).await?;
-        let examples = ids_of(&tx, &READ_EXAMPLES_OF, id).await?;
-        let calls = ids_of(&tx, &READ_CALLS_OF, id).await?;
-        let read = [&messages, &drafts, &deliveries, &examples, &calls];
-        let is_last = read.iter().all(|it| it.len() < BATCH);
-        let all: Vec<Id> = [messages.as_slice(), &drafts, &deliveries].concat();
-        // 2. Its jobs must have ended. Their rows stay until they are pruned: they hold only ids.
+        let batch = || [id.into(), count(BATCH)];
+        let messages = all_ids(&tx.all(&DELETE_MESSAGES, batch()).await?)?;
+        let drafts = all_ids(&tx.all(&DELETE_DRAFTS, batch()).await?)?;
+        let deliveries = all_ids(&tx.all(&DELETE_DELIVERIES, batch()).await?)?;
+        let mut erased = Erased {
+            messages: messages.len() as u64,
+            drafts: drafts.len() as u64,
+            deliveries: deliveries.len() as u64,
+            examples: tx.run(&DELETE_EXAMPLES, batch()).await?,
+            calls: tx.run(&DELETE_CALLS, batch()).await?,
+            ..Erased::default()
+        };
+        let Erased { examples, calls, .. } = erased;
+        let deleted = [erased.messages, erased.drafts, erased.deliveries, examples, calls];
+        let is_last = deleted.iter().all(|count| *count < BATCH as u64);
+        let all: Vec<Id> = [messages, drafts, deliveries].concat();
+        // 2. Its jobs must have ended, else nothing is deleted yet. Their rows stay until they are
+        // pruned: they hold only ids.
         let about = all_ids(&tx.all(&READ_JOBS_ABOUT, [group(&all)?]).await?)?;
         let unfinished: Vec<Id> = jobs::rows(&tx, &about)
             .await?
@@ -266,17 +255,9 @@ async fn step(
         if !unfinished.is_empty() {
             return Ok(tx.roll_back(ErasureStep::JobsLeft(unfinished)));
         }
-        // 3. Delete the batch.
+        // 3. Erase what is written elsewhere about the batch.
         tx.run(&ERASE_ERRORS, [group(&about)?]).await?;
-        let mut erased = Erased {
-            audit: erase_audit(&tx, &all).await?,
-            messages: tx.run(&DELETE_MESSAGES, [group(&messages)?]).await?,
-            drafts: tx.run(&DELETE_DRAFTS, [group(&drafts)?]).await?,
-            deliveries: tx.run(&DELETE_DELIVERIES, [group(&deliveries)?]).await?,
-            examples: tx.run(&DELETE_EXAMPLES, [group(&examples)?]).await?,
-            calls: tx.run(&DELETE_CALLS, [group(&calls)?]).await?,
-            ..Erased::default()
-        };
+        erased.audit = erase_audit(&tx, &all).await?;
         if !is_last {
             return tx.commit(ErasureStep::Part(erased)).await;
         }
@@ -303,14 +284,15 @@ async fn erase_lead(
 ) -> Result<Erased, StoreError> {
     let mut erased = Erased::default();
     let identities = of_leads(tx, &[lead.id]).await?;
+    let mut kept = 0;
     if is_suppressed || lead.opted_out.is_some() {
-        let opt_out = standing(db, tx, lead, entry).await?;
-        erased.suppressed =
-            opt_outs::suppress(db, tx, &lead.client_id, &identities, opt_out).await?;
+        kept = suppressing_opt_out(db, tx, lead, entry).await?;
+        erased.suppressed = opt_outs::suppress(db, tx, &lead.client_id, &identities, kept).await?;
     }
-    tx.run(&DELETE_LIFTED, [lead.id.into()]).await?;
-    tx.run(&UNLINK_OPT_OUTS, [lead.id.into()]).await?;
-    let mut ids = all_ids(&tx.all(&READ_MERGED, [lead.id.into()]).await?)?;
+    tx.run(&DELETE_OPT_OUTS, [lead.id.into(), kept.into()]).await?;
+    tx.run(&UNLINK_OPT_OUT, [kept.into()]).await?;
+    let rows = tx.all(&READ_MERGED, [lead.id.into()]).await?;
+    let mut ids = all_ids(&rows)?;
     ids.push(lead.id);
     erased.calls = tx.run(&DELETE_CALLS_OF, [group(&ids)?]).await?;
     erased.identities = tx.run(&DELETE_IDENTITIES, [group(&ids)?]).await?;
@@ -319,21 +301,16 @@ async fn erase_lead(
     Ok(erased)
 }
 
-/// The opt-out for which the identities of a lead stay suppressed: its oldest standing one, else a
-/// new one of the person who erases it.
-async fn standing(
+/// The opt-out for which the identities of a lead stay suppressed: its oldest one that is not
+/// lifted, else a new one of the person who erases it.
+async fn suppressing_opt_out(
     db: &Database,
     tx: &Tx,
     lead: &Lead,
     entry: &AuditEntry,
 ) -> Result<Id, StoreError> {
-    let rows = tx.all(&READ_STANDING, [lead.id.into()]).await?;
-    let standing: Option<Id> = match rows.first() {
-        Some(row) => row.try_get("", "id")?,
-        None => None,
-    };
-    if let Some(id) = standing {
-        return Ok(id);
+    if let Some(row) = tx.all(&READ_OLDEST_OPT_OUT, [lead.id.into()]).await?.first() {
+        return Ok(row.try_get("", "id")?);
     }
     let fact = lead.opted_out.clone().unwrap_or_else(|| OptedOut {
         at: wall_clock(),
@@ -345,10 +322,6 @@ async fn standing(
     let by = Some(entry.actor.clone());
     let new = NewOptOut { fact, source: OptOutSource::Person, by };
     opt_outs::put_of_nobody(db, tx, &lead.client_id, &new).await
-}
-
-async fn ids_of(tx: &Tx, sql: &Sql, lead: Id) -> Result<Vec<Id>, StoreError> {
-    all_ids(&tx.all(sql, [lead.into(), count(BATCH)]).await?)
 }
 
 fn all_ids(rows: &[QueryResult]) -> Result<Vec<Id>, StoreError> {
@@ -381,38 +354,18 @@ async fn cancel(db: &Database, jobs: &[Id]) -> Result<u64, StoreError> {
     Ok(cancelled)
 }
 
-/// Deletes the quarantined items of a client whose body contains one of these identities as it is
-/// stored. An item that spells it otherwise is not found.
+/// Deletes the quarantined items of a client that name one of these identities.
 async fn erase_quarantined(
     db: &Database,
     client: &str,
     identities: &[StoredIdentity],
 ) -> Result<u64, StoreError> {
-    let sought = identities.iter().filter(|it| it.value.chars().count() >= SOUGHT_CHARS_MIN);
-    let patterns: Vec<String> =
-        sought.map(|it| super::people::containing(&it.value.to_lowercase())).collect();
-    if patterns.is_empty() {
-        return Ok(0);
+    let sought = identities.iter().map(|it| (it.kind.as_str(), it.value.as_str()));
+    let mut erased = 0;
+    for ids in sought::find(db.api(), client, sought).await?.chunks(ITEMS_AT_ONCE) {
+        erased += delete_items(db, client, ids).await?;
     }
-    let patterns = column("value", patterns)?;
-    let (mut cursor, mut erased) = (None, 0);
-    loop {
-        let filter =
-            QuarantineFilter { client: vec![client.to_owned()], ..QuarantineFilter::default() };
-        let page = quarantine::list(db.api(), filter, BATCH, cursor).await?;
-        let ids: Vec<Id> = page.items.iter().map(|it| it.id).collect();
-        for ids in ids.chunks(BODIES_AT_ONCE) {
-            let values = [group(ids)?, patterns.clone()];
-            let found = all_ids(&read(db.api(), &MATCH_QUARANTINED, values).await?)?;
-            if !found.is_empty() {
-                erased += delete_items(db, client, &found).await?;
-            }
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(erased);
-        }
-    }
+    Ok(erased)
 }
 
 /// Deletes quarantined items of a client, and gives their room back.

@@ -20,6 +20,7 @@ mod people;
 mod portions;
 mod quarantine;
 mod values;
+mod sought;
 mod written;
 
 pub use self::{
@@ -36,6 +37,8 @@ pub use self::{
     model_calls::{ModelCallFilter, ModelCallRow},
     opt_outs::{LeadActionError, OptOutRow},
     overview::{Backlog, Totals, TroubledAccount},
+    opt_outs::{Lifting, OptOutRow},
+    overview::{Backlog, Totals},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     written::{
@@ -183,6 +186,32 @@ impl Desk {
     }
 
     /// The opt-outs of a lead, oldest first.
+    /// The leads that were merged into a lead.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn merged_leads(&self, id: Id) -> Result<Vec<LeadEntry>, StoreError> {
+        self.db.call(|db| async move { people::merged(db.api(), id).await }).await
+    }
+
+    /// The quarantined items of a client that name one of these identities, given as kind and
+    /// value. It reads the bodies of all items of the client. Newest first.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn quarantined_about(
+        &self,
+        client: String,
+        identities: Vec<(String, String)>,
+    ) -> Result<Vec<Id>, StoreError> {
+        self.db
+            .call(|db| async move {
+                let sought = identities.iter().map(|it| (it.0.as_str(), it.1.as_str()));
+                sought::find(db.api(), &client, sought).await
+            })
+            .await
+    }
+
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -193,17 +222,23 @@ impl Desk {
     /// Opts a lead out by hand. `entry` becomes its row of the audit log.
     ///
     /// # Errors
-    /// If there is no such lead, if it has opted out, or if the database is unreachable.
-    pub async fn opt_out(&self, id: Id, entry: AuditEntry) -> Result<(), LeadActionError> {
+    /// If there is no such lead, if the same is noted already, or if the database is unreachable.
+    pub async fn opt_out(&self, id: Id, entry: AuditEntry) -> Result<(), DecisionError> {
         self.db.call(|db| async move { opt_outs::opt_out(&db, id, &entry).await }).await?
     }
 
-    /// Lifts the opt-out of a lead. `entry` becomes its row of the audit log.
+    /// Lifts the opt-outs of a lead. `entry` becomes its row of the audit log.
     ///
     /// # Errors
-    /// If there is no such lead, if it has not opted out, or if the database is unreachable.
-    pub async fn lift_opt_out(&self, id: Id, entry: AuditEntry) -> Result<(), LeadActionError> {
-        self.db.call(|db| async move { opt_outs::lift(&db, id, &entry).await }).await?
+    /// If there is no such lead, if it has not opted out, if it has another opt-out than those that
+    /// are to be lifted, or if the database is unreachable.
+    pub async fn lift_opt_out(
+        &self,
+        id: Id,
+        lifting: Lifting,
+        entry: AuditEntry,
+    ) -> Result<(), DecisionError> {
+        self.db.call(|db| async move { opt_outs::lift(&db, id, &lifting, &entry).await }).await?
     }
 
     /// Erases all that is stored about a lead. Its identities stay suppressed, as keyed hashes, if
@@ -218,7 +253,7 @@ impl Desk {
         id: Id,
         is_suppressed: bool,
         entry: AuditEntry,
-    ) -> Result<Erased, LeadActionError> {
+    ) -> Result<Erased, DecisionError> {
         self.db.call(|db| async move { erase::erase(&db, id, is_suppressed, &entry).await }).await?
     }
 

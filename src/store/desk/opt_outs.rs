@@ -1,6 +1,6 @@
 //! Opt-outs that a person notes or lifts, under the lead's lock.
 
-use super::jobs::count;
+use super::{DecisionError, jobs::count};
 use crate::domain::{Id, OptOutSource, Sentiment, Timestamp};
 use crate::store::{
     audit::{self, AuditEntry},
@@ -14,12 +14,12 @@ use crate::store::{
     tables::{
         drafts::{EndDrafts, end_drafts},
         identities::of_leads,
-        leads::{Lead, Leads},
-        opt_outs::{OptedOut, Suspected, suppressions},
+        leads::Leads,
+        opt_outs::{OptedOut, suppressing},
     },
 };
-use std::collections::BTreeSet;
-use thiserror::Error;
+use sea_orm::QueryResult;
+use std::{collections::BTreeSet, fmt::Write};
 
 sql! {
     /// The newest `$2` verdicts on inbound messages of a lead. By `messages_of_lead`.
@@ -27,13 +27,14 @@ sql! {
         "select id, sentiment, @ms(sent_at) as sent_at from messages \
          where lead_id = $1 and direction = 'inbound' and sentiment is not null order by id desc limit $2";
 
-    /// Lifts the standing opt-outs of a lead, which is locked. By `opt_outs_of_lead`.
+    /// Lifts the opt-outs of a lead, which is locked. By `opt_outs_of_lead`.
     static LIFT_OPT_OUTS =
         "update opt_outs set lifted_at = @now, lifted_by = $2, lift_note = $3 where lead_id = $1 and lifted_at is null";
 
-    /// Lifts opt-outs from before an erasure. By primary key.
+    /// Lifts opt-outs from before an erasure. They belong to no lead, so no later erasure finds
+    /// them, and no note is kept there. By primary key.
     static LIFT_SUPPRESSING =
-        "update opt_outs set lifted_at = @now, lifted_by = $2, lift_note = $3 where id @ids($1) and lifted_at is null";
+        "update opt_outs set lifted_at = @now, lifted_by = $2 where id @ids($1) and lifted_at is null";
 
     /// Ends suppressions. By `suppressed_of_opt_out`.
     static DELETE_SUPPRESSED = "delete from suppressed where opt_out_id @ids($1)";
@@ -47,18 +48,17 @@ sql! {
 /// The most verdicts from which the status of a lead is made when its opt-out is lifted.
 const VERDICTS_MAX: usize = 200;
 
-/// Why nothing was done with a lead.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum LeadActionError {
-    /// There is no such lead.
-    #[error("there is no lead {0}")]
-    NotFound(Id),
-    /// Its state does not allow it.
-    #[error("{0}")]
-    Conflict(String),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// The most opt-outs that a refusal names.
+const NAMED_MAX: usize = 20;
+
+/// Which opt-outs of a lead a person lifts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lifting {
+    /// All of them.
+    All,
+    /// The one that the lead shows, and those with these ids. If there is another one, none is
+    /// lifted.
+    ShownAnd(Vec<Id>),
 }
 
 /// An opt-out of a lead.
@@ -86,12 +86,10 @@ pub struct OptOutRow {
     pub lift_note: Option<String>,
 }
 
-/// The opt-outs of a lead, oldest first.
-pub(super) async fn of_lead(reader: &Sessions, id: Id) -> Result<Vec<OptOutRow>, StoreError> {
-    let rows = read(reader, &READ_OPT_OUTS, [id.into()]).await?;
-    let opt_out = |row: &sea_orm::QueryResult| {
+impl OptOutRow {
+    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let lifted_at: Option<i64> = row.try_get("", "lifted_at")?;
-        Ok(OptOutRow {
+        Ok(Self {
             id: row.try_get("", "id")?,
             at: Timestamp::from_millis(row.try_get("", "opted_out_at")?),
             channel: row.try_get("", "channel")?,
@@ -103,12 +101,31 @@ pub(super) async fn of_lead(reader: &Sessions, id: Id) -> Result<Vec<OptOutRow>,
             lifted_by: row.try_get("", "lifted_by")?,
             lift_note: row.try_get("", "lift_note")?,
         })
-    };
-    rows.iter().map(opt_out).collect()
+    }
+
+    /// On one line, for a person.
+    fn told(&self) -> String {
+        let Self { id, at, channel, message_id, reason, source, .. } = self;
+        let mut told = format!("{id} ({source}, {at}");
+        // A text takes all that is written to it.
+        if let Some(channel) = channel {
+            write!(told, ", {channel}").unwrap_or_default();
+        }
+        if let Some(message_id) = message_id {
+            write!(told, ", message {message_id}").unwrap_or_default();
+        }
+        write!(told, ": {reason})").unwrap_or_default();
+        told
+    }
+}
+
+/// The opt-outs of a lead, oldest first.
+pub(super) async fn of_lead(reader: &Sessions, id: Id) -> Result<Vec<OptOutRow>, StoreError> {
+    read(reader, &READ_OPT_OUTS, [id.into()]).await?.iter().map(OptOutRow::from_row).collect()
 }
 
 /// The result of a change of a lead by hand.
-pub(super) type LeadResult<T = ()> = Result<T, LeadActionError>;
+pub(super) type LeadResult<T = ()> = Result<T, DecisionError>;
 
 /// Locks one lead.
 ///
@@ -117,18 +134,18 @@ pub(super) type LeadResult<T = ()> = Result<T, LeadActionError>;
 pub(super) async fn lock_one(tx: &Tx, id: Id) -> Result<LeadResult<Leads>, StoreError> {
     let mut leads = Leads::lock(tx, &BTreeSet::from([id])).await?;
     if !leads.has(id) {
-        return Ok(Err(LeadActionError::NotFound(id)));
+        return Ok(Err(no_such(id)));
     }
     let merged_into = leads.take(id).map(|lead| (lead.merged_into, lead));
     Ok(match merged_into {
-        Some((Some(into), _)) => Err(LeadActionError::Conflict(format!(
+        Some((Some(into), _)) => Err(DecisionError::Conflict(format!(
             "lead {id} was merged into lead {into}: name that one"
         ))),
         Some((None, lead)) => {
             leads.add(lead);
             Ok(leads)
         }
-        None => Err(LeadActionError::NotFound(id)),
+        None => Err(no_such(id)),
     })
 }
 
@@ -139,16 +156,22 @@ pub(super) async fn opt_out(
     entry: &AuditEntry,
 ) -> Result<LeadResult, StoreError> {
     let change = async |tx: Tx, mut leads: Leads| {
-        let Some(lead) = leads.get_mut(id) else { return Ok(tx.roll_back(not_found(id))) };
+        let Some(lead) = leads.get_mut(id) else { return Ok(tx.roll_back(Err(no_such(id)))) };
         let fact = OptedOut {
             at: wall_clock(),
             channel: None,
             message_id: None,
             reason: entry.note.clone().unwrap_or_else(|| "noted by hand".to_owned()),
         };
-        if !lead.opt_out(fact, OptOutSource::Person, Some(&entry.actor)) {
+        let is_noted = |known: &OptOutRow| {
+            known.source == OptOutSource::Person.as_str()
+                && known.message_id.is_none()
+                && known.reason == fact.reason
+        };
+        if not_lifted(&tx, id).await?.iter().any(is_noted) {
             return Ok(tx.roll_back(conflict(format!("lead {id} has opted out already"))));
         }
+        lead.opt_out(fact, OptOutSource::Person, Some(&entry.actor));
         end_drafts(db.channels(), &tx, &[EndDrafts::opted_out(id)]).await?;
         finish(db, tx, leads, entry).await
     };
@@ -159,29 +182,32 @@ pub(super) async fn opt_out(
     .await
 }
 
-/// Lifts the opt-out of a lead, and the suppressions of its identities. Its status becomes that of
+/// Lifts the opt-outs of a lead, and the suppressions of its identities. Its status becomes that of
 /// the verdicts on its messages.
 pub(super) async fn lift(
     db: &Database,
     id: Id,
+    lifting: &Lifting,
     entry: &AuditEntry,
 ) -> Result<LeadResult, StoreError> {
     let change = async |tx: Tx, mut leads: Leads| {
         // 1. Change the lead.
         let verdicts = verdicts(&tx, id).await?;
-        let Some(lead) = leads.get_mut(id) else { return Ok(tx.roll_back(not_found(id))) };
+        let Some(lead) = leads.get_mut(id) else { return Ok(tx.roll_back(Err(no_such(id)))) };
         if !lead.standing.barriers.opted_out {
             return Ok(tx.roll_back(conflict(format!("lead {id} has not opted out"))));
         }
+        if let Some(why) = refusal(id, lifting, not_lifted(&tx, id).await?) {
+            return Ok(tx.roll_back(conflict(why)));
+        }
         lead.lift_opt_out(verdicts);
         // 2. Lift the facts, and those from before an erasure.
-        let by = || [entry.actor.clone().into(), entry.note.clone().into()];
-        let [actor, note] = by();
-        tx.run(&LIFT_OPT_OUTS, [id.into(), actor, note]).await?;
-        let suppressing = suppressing(db, &tx, lead).await?;
+        let actor = || entry.actor.clone().into();
+        tx.run(&LIFT_OPT_OUTS, [id.into(), actor(), entry.note.clone().into()]).await?;
+        let identities = of_leads(&tx, &[id]).await?;
+        let suppressing = suppressing(db, &tx, &lead.client_id, &identities).await?;
         if !suppressing.is_empty() {
-            let [actor, note] = by();
-            tx.run(&LIFT_SUPPRESSING, [group(&suppressing)?, actor, note]).await?;
+            tx.run(&LIFT_SUPPRESSING, [group(&suppressing)?, actor()]).await?;
             tx.run(&DELETE_SUPPRESSED, [group(&suppressing)?]).await?;
         }
         finish(db, tx, leads, entry).await
@@ -193,12 +219,42 @@ pub(super) async fn lift(
     .await
 }
 
-const fn not_found(id: Id) -> LeadResult {
-    Err(LeadActionError::NotFound(id))
+/// Why these opt-outs of a lead are not lifted: there are others than the person knows of. `None`
+/// if nothing speaks against it.
+fn refusal(id: Id, lifting: &Lifting, mut not_lifted: Vec<OptOutRow>) -> Option<String> {
+    let Lifting::ShownAnd(named) = lifting else { return None };
+    not_lifted.sort_unstable_by_key(|it| (it.at, it.id));
+    let unnamed = not_lifted.iter().skip(1).filter(|it| !named.contains(&it.id));
+    let unnamed: Vec<String> = unnamed.map(OptOutRow::told).collect();
+    if unnamed.is_empty() {
+        return None;
+    }
+    let listed = unnamed.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match unnamed.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "lead {id} has opted out more than once: {listed}{more}. Name these in `opt_outs`, or lift `all`"
+    ))
+}
+
+/// The opt-outs of a lead that are not lifted. The lead is locked.
+async fn not_lifted(tx: &Tx, id: Id) -> Result<Vec<OptOutRow>, StoreError> {
+    let rows = tx.all(&READ_OPT_OUTS, [id.into()]).await?;
+    let mut rows: Vec<OptOutRow> =
+        rows.iter().map(OptOutRow::from_row).collect::<Result<_, _>>()?;
+    rows.retain(|it| it.lifted_at.is_none());
+    Ok(rows)
+}
+
+/// The answer if there is no such lead.
+pub(super) const fn no_such(id: Id) -> DecisionError {
+    DecisionError::NotFound { what: "lead", id }
 }
 
 const fn conflict(why: String) -> LeadResult {
-    Err(LeadActionError::Conflict(why))
+    Err(DecisionError::Conflict(why))
 }
 
 /// Writes the lead and the row of the audit log, and commits.
@@ -213,23 +269,6 @@ async fn finish(
     tx.commit(Ok(())).await
 }
 
-/// The opt-outs from before an erasure that suppress an identity of this lead.
-async fn suppressing(db: &Database, tx: &Tx, lead: &Lead) -> Result<Vec<Id>, StoreError> {
-    let identities = of_leads(tx, &[lead.id]).await?;
-    let suspected: Vec<Suspected<'_>> = identities
-        .iter()
-        .map(|it| Suspected {
-            client_id: &lead.client_id,
-            kind: &it.kind,
-            value: &it.value,
-            lead_id: lead.id,
-        })
-        .collect();
-    let found = suppressions(db, tx, &suspected).await?;
-    let ids: BTreeSet<Id> = found.into_iter().map(|(_, it)| it.opt_out_id).collect();
-    Ok(ids.into_iter().collect())
-}
-
 /// The newest verdicts on a lead's inbound messages, from the oldest message to the newest.
 async fn verdicts(tx: &Tx, id: Id) -> Result<Vec<Sentiment>, StoreError> {
     let mut verdicts: Vec<(i64, Id, Sentiment)> = Vec::new();
@@ -241,4 +280,36 @@ async fn verdicts(tx: &Tx, id: Id) -> Result<Vec<Sentiment>, StoreError> {
     }
     verdicts.sort_unstable_by_key(|(at, id, _)| (*at, *id));
     Ok(verdicts.into_iter().map(|(_, _, tag)| tag).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lift_names_each_opt_out_but_the_one_that_is_shown() {
+        let row = |id: Id, at: i64| OptOutRow {
+            id,
+            at: Timestamp::from_millis(at),
+            channel: Some("sms".to_owned()),
+            message_id: Some(70 + id),
+            reason: "stop".to_owned(),
+            source: "words".to_owned(),
+            noted_by: None,
+            lifted_at: None,
+            lifted_by: None,
+            lift_note: None,
+        };
+        let refused = |named: &[Id]| {
+            refusal(5, &Lifting::ShownAnd(named.to_vec()), vec![row(1, 90), row(2, 80), row(3, 99)])
+        };
+        let why = refused(&[3]).unwrap();
+        assert!(why.contains("1 (words, ") && why.contains("sms, message 71: stop)"), "{why}");
+        assert!(!why.contains("message 72") && !why.contains("message 73"), "{why}");
+        assert_eq!(refused(&[3, 1]), None);
+        assert_eq!(refusal(5, &Lifting::All, vec![row(1, 90), row(2, 80)]), None);
+        assert_eq!(refusal(5, &Lifting::ShownAnd(Vec::new()), vec![row(1, 90)]), None);
+        let many = refusal(5, &Lifting::ShownAnd(Vec::new()), (0..30).map(|n| row(n, n)).collect());
+        assert!(many.unwrap().contains(" and 9 more"));
+    }
 }

@@ -72,6 +72,9 @@ sql! {
              or lower(l.company_name) like lower($2) escape '\\' or lower(l.email) like lower($2) escape '\\' \
              or l.phone like $2 escape '\\')";
 
+    /// The leads that were merged into a lead. By `leads_merged`.
+    pub(super) static READ_MERGED = "select id from leads where merged_into = $1";
+
     /// The identities of leads, at most `$2` of each. By `lead_identities_of_lead`.
     static READ_LISTED_IDENTITIES =
         "select t.client_id, t.kind, t.value, t.lead_id from (select i.client_id, i.kind, i.value, i.lead_id, \
@@ -309,6 +312,13 @@ pub(super) async fn lead(reader: &Sessions, id: Id) -> Result<Option<LeadDetail>
     let about = JobFilter { lead: vec![id], ..JobFilter::default() };
     let jobs = jobs::page(reader, &about, DETAIL_MAX, None).await?.items;
     Ok(Some(LeadDetail { entry, messages: thread, drafts, jobs }))
+}
+
+/// The leads that were merged into a lead, each with what it had then.
+pub(super) async fn merged(reader: &Sessions, id: Id) -> Result<Vec<LeadEntry>, StoreError> {
+    let rows = read(reader, &READ_MERGED, [id.into()]).await?;
+    let ids = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<Vec<Id>, _>>()?;
+    entries(reader, &ids, IDENTITIES_MAX).await
 }
 
 #[cfg(test)]

@@ -19,12 +19,17 @@ pub(super) struct Heavy {
 
 /// The ids of `rows` in their order, split into one portion per statement.
 pub(super) fn portions(rows: &[Heavy]) -> Vec<Vec<Id>> {
+    portions_below(rows, PORTION_BYTES_MAX)
+}
+
+/// The same with portions of at most `most` bytes, or one row.
+pub(super) fn portions_below(rows: &[Heavy], most: i64) -> Vec<Vec<Id>> {
     let mut portions: Vec<Vec<Id>> = Vec::new();
     let mut bytes = 0_i64;
     for row in rows {
         bytes = bytes.saturating_add(row.weight);
         match portions.last_mut() {
-            Some(last) if bytes <= PORTION_BYTES_MAX => last.push(row.id),
+            Some(last) if bytes <= most => last.push(row.id),
             Some(_) | None => {
                 portions.push(vec![row.id]);
                 bytes = row.weight;

@@ -66,6 +66,23 @@ pub(super) async fn list(
     limit: usize,
     cursor: Option<Id>,
 ) -> Result<Page<ListedQuarantine>, StoreError> {
+    let Page { items, next } = weighed(reader, filter, limit, cursor).await?;
+    let mut listed = Vec::with_capacity(items.len());
+    for ids in portions(&items) {
+        let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(ids));
+        let newest_first = select.order_by_desc(quarantine::Column::Id);
+        listed.extend(newest_first.into_partial_model().all(reader).await?);
+    }
+    Ok(Page { items: listed, next })
+}
+
+/// The same, with no more than the sizes of their payloads.
+pub(super) async fn weighed(
+    reader: &Sessions,
+    filter: QuarantineFilter,
+    limit: usize,
+    cursor: Option<Id>,
+) -> Result<Page<Heavy>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
@@ -92,14 +109,7 @@ pub(super) async fn list(
     for row in &found {
         heavy.push(Heavy { id: row.try_get("", "id")?, weight: row.try_get("", "weight")? });
     }
-    let Page { items, next } = Page::cut(heavy, limit, |it| it.id);
-    let mut listed = Vec::with_capacity(items.len());
-    for ids in portions(&items) {
-        let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(ids));
-        let newest_first = select.order_by_desc(quarantine::Column::Id);
-        listed.extend(newest_first.into_partial_model().all(reader).await?);
-    }
-    Ok(Page { items: listed, next })
+    Ok(Page::cut(heavy, limit, |it| it.id))
 }
 
 /// One item.

@@ -3,7 +3,7 @@
 
 use super::{Settlement, Transition};
 use crate::domain::{
-    ChannelName, Effect, Id, Medium, OptOutSource, Sentiment, Timestamp, auto_send::GateDecision,
+    ChannelName, Effect, Id, Medium, Sentiment, Timestamp, auto_send::GateDecision,
     drafting::DraftCase, job::DELIVER_REPLY, outcome::GateVerdict, sending::BY_RULE, text, verdict,
 };
 use crate::store::{
@@ -296,14 +296,14 @@ fn apply<'a>(
                 lead.standing = lead.standing.judged(tag);
             }
         }
-        Effect::OptOut { channel, reason } => {
+        Effect::OptOut { channel, source, reason } => {
             let fact = OptedOut {
                 at: wall_clock(),
                 channel: Some(channel.0.to_owned()),
                 message_id: settlement.message_id,
                 reason: reason.clone(),
             };
-            if lead.opt_out(fact, OptOutSource::Model, None) {
+            if lead.opt_out(fact, *source, None) {
                 ended_drafts.push(EndDrafts::opted_out(lead.id));
             }
         }

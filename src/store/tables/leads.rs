@@ -190,24 +190,32 @@ impl Lead {
         is_newer((at, id), self.newest_inbound)
     }
 
-    /// Opts it out. False if it had opted out before. `by` is the person who noted it, if one did.
+    /// Opts it out. False if it had opted out before: then the demand is noted, and the lead goes on
+    /// to show the oldest one. `by` is the person who noted it, if one did.
     pub(in crate::store) fn opt_out(
         &mut self,
         fact: OptedOut,
         source: OptOutSource,
         by: Option<&str>,
     ) -> bool {
-        if self.standing.barriers.opted_out {
-            return false;
+        let is_first = !self.standing.barriers.opted_out;
+        if self.opted_out.as_ref().is_none_or(|shown| fact.at < shown.at) {
+            self.standing = self.standing.opted_out();
+            self.opted_out = Some(fact.clone());
+            self.is_changed = true;
         }
-        self.standing = self.standing.opted_out();
-        self.opted_out = Some(fact.clone());
-        self.new_opt_outs.push(NewOptOut { fact, source, by: by.map(str::to_owned) });
-        self.is_changed = true;
-        true
+        self.note_opt_out(NewOptOut { fact, source, by: by.map(str::to_owned) });
+        is_first
     }
 
-    /// Lifts its opt-out. `verdicts` are those on its inbound messages, from the oldest to the
+    /// Notes an opt-out that is to be stored, unless the same one is noted already.
+    fn note_opt_out(&mut self, new: NewOptOut) {
+        if !self.new_opt_outs.iter().any(|known| known.is_same(&new)) {
+            self.new_opt_outs.push(new);
+        }
+    }
+
+    /// Lifts its opt-outs. `verdicts` are those on its inbound messages, from the oldest to the
     /// newest.
     pub(in crate::store) fn lift_opt_out(&mut self, verdicts: impl IntoIterator<Item = Sentiment>) {
         self.standing = self.standing.opt_out_lifted(verdicts);
@@ -240,7 +248,9 @@ impl Lead {
             .into_iter()
             .flatten()
             .min_by_key(|it| it.at);
-        self.new_opt_outs.extend(other.new_opt_outs.iter().cloned());
+        for new in &other.new_opt_outs {
+            self.note_opt_out(new.clone());
+        }
         self.bounced = self.bounced.take().or_else(|| other.bounced.clone());
         self.connected_at = [self.connected_at, other.connected_at].into_iter().flatten().min();
         if self.category.is_none() {

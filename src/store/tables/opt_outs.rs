@@ -15,15 +15,23 @@ use crate::store::engine::{
 use ring::hmac;
 use sea_orm::QueryResult;
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 sql! {
-    /// Adds opt-outs. Their leads are locked.
+    /// Adds opt-outs. Their leads are locked. One that is the same as one that is not lifted is left
+    /// out: of the same source in the same message or, outside of messages, on the same channel for
+    /// the same reason. By `opt_outs_of_lead`.
     static PUT_OPT_OUTS =
         "insert into opt_outs (id, client_id, lead_id, opted_out_at, channel, message_id, reason, source, noted_by) \
          select g.id, g.client_id, g.lead_id, g.opted_out_at, g.channel, g.message_id, g.reason, g.source, g.noted_by \
          from @rows($1, id bigint, client_id text, lead_id bigint, opted_out_at instant, channel text, message_id bigint, \
-           reason text, source text, noted_by text) g";
+           reason text, source text, noted_by text) g \
+         where (select count(*) from opt_outs o where o.lead_id = g.lead_id and o.lifted_at is null and o.source = g.source \
+           and o.message_id is not distinct from g.message_id \
+           and (g.message_id is not null or (o.channel is not distinct from g.channel and o.reason = g.reason))) = 0";
 
     /// The opt-outs of erased people who had these identities. By primary key.
     static READ_SUPPRESSED =
@@ -31,6 +39,11 @@ sql! {
          from @rows($1, client_id text, identity_hash text, lead_id bigint) g \
          join suppressed s on s.client_id = g.client_id and s.identity_hash = g.identity_hash \
          join opt_outs o on o.id = s.opt_out_id";
+
+    /// Puts another opt-out in the place of some, for all identities that these suppress. By
+    /// `suppressed_of_opt_out`.
+    static REPOINT_SUPPRESSED =
+        "update suppressed set opt_out_id = $2 where opt_out_id @ids($1)";
 
     /// Suppresses identities, sorted. One that is suppressed already keeps its opt-out.
     static PUT_SUPPRESSED =
@@ -68,6 +81,17 @@ pub(in crate::store) struct NewOptOut {
     pub(in crate::store) source: OptOutSource,
     /// The person who noted it, if one did.
     pub(in crate::store) by: Option<String>,
+}
+
+impl NewOptOut {
+    /// True if both say the same, so that one row is enough: see `PUT_OPT_OUTS`.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let (one, two) = (&self.fact, &other.fact);
+        self.source == other.source
+            && one.message_id == two.message_id
+            && (one.message_id.is_some()
+                || (one.channel == two.channel && one.reason == two.reason))
+    }
 }
 
 /// Adds the opt-outs of leads, each with its client and lead.
@@ -144,7 +168,7 @@ pub(in crate::store) struct Suspected<'a> {
 /// An opt-out from before the erasure of a person.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Suppression {
-    pub(in crate::store) opt_out_id: Id,
+    opt_out_id: Id,
     pub(in crate::store) fact: OptedOut,
 }
 
@@ -167,8 +191,24 @@ pub(in crate::store) async fn suppressed(
     Ok(oldest)
 }
 
+/// The opt-outs from before an erasure that suppress an identity of a lead.
+pub(in crate::store) async fn suppressing(
+    db: &Database,
+    tx: &Tx,
+    client_id: &str,
+    identities: &[StoredIdentity],
+) -> Result<Vec<Id>, StoreError> {
+    let suspected: Vec<Suspected<'_>> = identities
+        .iter()
+        .map(|it| Suspected { client_id, kind: &it.kind, value: &it.value, lead_id: it.lead_id })
+        .collect();
+    let found = suppressions(db, tx, &suspected).await?;
+    let ids: BTreeSet<Id> = found.into_iter().map(|(_, it)| it.opt_out_id).collect();
+    Ok(ids.into_iter().collect())
+}
+
 /// The leads with each suppression of one of their identities.
-pub(in crate::store) async fn suppressions(
+async fn suppressions(
     db: &Database,
     tx: &Tx,
     identities: &[Suspected<'_>],
@@ -204,8 +244,9 @@ pub(in crate::store) async fn suppressions(
     Ok(found)
 }
 
-/// Suppresses identities of a client, for this opt-out. Returns how many were not suppressed
-/// before.
+/// Suppresses identities of a client, for this opt-out. It takes the place of those that suppress
+/// one of them already, so that one lift ends all suppressions of the person. Returns how many
+/// identities were not suppressed before.
 pub(in crate::store) async fn suppress(
     db: &Database,
     tx: &Tx,
@@ -218,6 +259,10 @@ pub(in crate::store) async fn suppress(
         client_id: &'a str,
         identity_hash: String,
         opt_out_id: Id,
+    }
+    let before = suppressing(db, tx, client_id, identities).await?;
+    if !before.is_empty() {
+        tx.run(&REPOINT_SUPPRESSED, [group(&before)?, opt_out_id.into()]).await?;
     }
     let rows: Vec<Row<'_>> = identities
         .iter()

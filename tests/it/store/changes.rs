@@ -12,7 +12,7 @@ use crate::{
 };
 use postroom::{
     domain::{
-        ChannelName, Effect, Identity, IdentityKind, Sentiment, Signal, Timestamp,
+        ChannelName, Effect, Identity, IdentityKind, OptOutSource, Sentiment, Signal, Timestamp,
         event::{Direction, KeyKind, MessageKey},
         text,
     },
@@ -105,7 +105,7 @@ on_both_databases! {
             assert_eq!(running.len(), 1);
             assert!(is_recorded(&put_one(&db, hint(told)).await, "interested"));
             let effects = if found == Sentiment::Blacklist {
-                vec![Effect::Judge(found), Effect::OptOut { channel: ChannelName("sms"), reason: "stop".to_owned() }]
+                vec![Effect::Judge(found), Effect::OptOut { channel: ChannelName("sms"), source: OptOutSource::Model, reason: "stop".to_owned() }]
             } else {
                 judged(found)
             };

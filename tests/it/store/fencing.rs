@@ -11,7 +11,7 @@ use crate::{
 };
 use postroom::{
     domain::{
-        ChannelName, Effect, JobStatus, Sentiment,
+        ChannelName, Effect, JobStatus, OptOutSource, Sentiment,
         job::{FailureReason, LEAD_SCORING, SELF_CHECK},
     },
     store::{Settlement, Transition},
@@ -30,7 +30,11 @@ fn effects() -> Vec<Effect> {
             facts: postroom::domain::outcome::DraftFacts::default(),
         },
         Effect::Score { fit: 4, intent: 4, overall: 4, reason: "r".to_owned() },
-        Effect::OptOut { channel: ChannelName("sms"), reason: "stop".to_owned() },
+        Effect::OptOut {
+            channel: ChannelName("sms"),
+            source: OptOutSource::Model,
+            reason: "stop".to_owned(),
+        },
         Effect::Enqueue {
             kind: LEAD_SCORING,
             subject: postroom::domain::outcome::Subject::OfTheJob,

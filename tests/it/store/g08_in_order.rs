@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use postroom::{
-    domain::{ChannelName, Effect, Id, JobKind, job::FailureReason},
+    domain::{ChannelName, Effect, Id, JobKind, OptOutSource, job::FailureReason},
     store::{Claim, Content, Store, Transition},
 };
 use std::{
@@ -193,7 +193,7 @@ on_both_databases! {
         db.execute("update job_ready set kind = 'READ_A_FAX'").await;
         db.execute("update jobs set kind = 'READ_A_FAX'").await;
         let claims = claim_of(&db.store, &[(JobKind("READ_A_FAX"), 10)]).await;
-        let opt_out = Effect::OptOut { channel: ChannelName("fax"), reason: "stop".to_owned() };
+        let opt_out = Effect::OptOut { channel: ChannelName("fax"), source: OptOutSource::Model, reason: "stop".to_owned() };
         assert!(end(&db.store, &claims[0], Transition::Succeed(vec![opt_out])).await);
         assert_eq!(db.texts("select opted_out_channel from leads").await, ["fax"]);
     }

@@ -10,8 +10,8 @@ use crate::{
     support::fixture::{Fixture, sms},
 };
 use postroom::{
-    domain::{ChannelName, Effect, Identity, IdentityKind, Sentiment, Signal},
-    store::{Answer, AuditEntry, Erased, Inbound, LeadActionError, Transition, Via},
+    domain::{ChannelName, Effect, Identity, IdentityKind, OptOutSource, Sentiment, Signal},
+    store::{Answer, AuditEntry, DecisionError, Erased, Inbound, Lifting, Transition, Via},
 };
 use std::sync::Arc;
 
@@ -51,11 +51,16 @@ fn lead_of(answer: &Answer) -> i64 {
     }
 }
 
+/// The opt-out that the lead shows, and no other.
+fn shown() -> Lifting {
+    Lifting::ShownAnd(Vec::new())
+}
+
 pub(super) async fn erase(
     db: &Fixture,
     id: i64,
     is_suppressed: bool,
-) -> Result<Erased, LeadActionError> {
+) -> Result<Erased, DecisionError> {
     db.store.desk().erase(id, is_suppressed, entry("lead.erase", id)).await
 }
 
@@ -86,6 +91,9 @@ async fn left_of(db: &Fixture, id: i64) -> i64 {
         .await
 }
 
+/// `PHONE` as people write it.
+const AS_WRITTEN: &str = "+1 (555) 00-01";
+
 const BORN: &str = "opted out before its data was erased";
 
 on_both_databases! {
@@ -95,14 +103,14 @@ on_both_databases! {
         let provider = put_one(&db, provider).await;
         let judged = put_one(&db, by("k3", &[(IdentityKind::PHONE, "+15550003")])).await;
         for claimed in claim(&db.store, 10).await {
-            let out = Effect::OptOut { channel: ChannelName("sms"), reason: "leave me alone".to_owned() };
+            let out = Effect::OptOut { channel: ChannelName("sms"), source: OptOutSource::Model, reason: "leave me alone".to_owned() };
             let effects = if claimed.job.message_id == Some(message_of(&judged)) { vec![out] } else { Vec::new() };
             assert!(end(&db.store, &claimed, Transition::Succeed(effects)).await);
         }
         let by_hand = lead_of(&put_one(&db, by("k4", &[(IdentityKind::PHONE, "+15550004")])).await);
         db.store.desk().opt_out(by_hand, entry("lead.opt_out", by_hand)).await.unwrap();
         let again = db.store.desk().opt_out(by_hand, entry("lead.opt_out", by_hand)).await;
-        assert!(matches!(again, Err(LeadActionError::Conflict(_))), "{again:?}");
+        assert!(matches!(again, Err(DecisionError::Conflict(_))), "{again:?}");
         let leads = [lead_of(&words), lead_of(&provider), lead_of(&judged), by_hand];
         for (lead, source) in leads.into_iter().zip(["words", "provider", "model", "person"]) {
             let facts = db.store.desk().opt_outs(lead).await.unwrap();
@@ -148,8 +156,8 @@ on_both_databases! {
         for claimed in claim(&db.store, 10).await {
             assert!(end(&db.store, &claimed, Transition::Succeed(vec![Effect::Judge(Sentiment::Interested)])).await);
         }
-        let lift = async || db.store.desk().lift_opt_out(lead, entry("lead.opt_out_lift", lead)).await;
-        assert!(matches!(lift().await, Err(LeadActionError::Conflict(_))));
+        let lift = async || db.store.desk().lift_opt_out(lead, shown(), entry("lead.opt_out_lift", lead)).await;
+        assert!(matches!(lift().await, Err(DecisionError::Conflict(_))));
         put_one(&db, stop(by("k2", &[phone()]))).await;
         lift().await.unwrap();
         assert_eq!(state(&db, lead).await, ("qualified".to_owned(), String::new()));
@@ -162,6 +170,68 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from opt_outs").await, 2);
     }
 
+    /// A provider's category by mistake, and then the lead's own word.
+    async fn a_lift_of_one_opt_out_never_ends_another_that_nobody_named(db: Fixture) {
+        let do_not_contact = |key: &str| with(by(key, &[phone()]), |it| {
+            it.signal = Signal::Category { name: Some("Do Not Contact".to_owned()), hint: None, opt_out: true };
+        });
+        let lead = lead_of(&put_one(&db, do_not_contact("k1")).await);
+        let own = message_of(&put_one(&db, stop(by("k2", &[phone()]))).await);
+        // What is said again is the same fact: the category, and the words of the message, which
+        // its job finds, too.
+        put_one(&db, do_not_contact("k3")).await;
+        let found = |source| Effect::OptOut { channel: ChannelName("sms"), source, reason: "stop".to_owned() };
+        for claimed in claim(&db.store, 10).await {
+            assert!(end(&db.store, &claimed, Transition::Succeed(vec![found(OptOutSource::Words)])).await);
+        }
+        let facts = db.store.desk().opt_outs(lead).await.unwrap();
+        let told: Vec<_> = facts.iter().map(|it| (it.source.as_str(), it.message_id)).collect();
+        assert_eq!(told, [("provider", None), ("words", Some(own))]);
+        assert_eq!(state(&db, lead).await.1, "Do Not Contact", "the oldest is shown");
+        // A person notes it besides, but not twice.
+        let note = async || db.store.desk().opt_out(lead, entry("lead.opt_out", lead)).await;
+        note().await.unwrap();
+        assert!(matches!(note().await, Err(DecisionError::Conflict(_))));
+        let by_hand = db.store.desk().opt_outs(lead).await.unwrap().pop().unwrap().id;
+        // Each that is not shown has to be named.
+        let words = facts[1].id;
+        let lift = async |named: &[i64]| {
+            db.store.desk().lift_opt_out(lead, Lifting::ShownAnd(named.to_vec()), entry("lead.opt_out_lift", lead)).await
+        };
+        for named in [&[][..], &[by_hand]] {
+            let Err(DecisionError::Conflict(why)) = lift(named).await else { panic!("it was lifted") };
+            assert!(why.contains(&format!("{words} (words")) && why.contains(&format!("message {own}: stop")), "{why}");
+            assert_eq!(why.contains(&by_hand.to_string()), named.is_empty(), "{why}");
+        }
+        assert_eq!(state(&db, lead).await.0, "blacklisted");
+        lift(&[words, by_hand]).await.unwrap();
+        assert_ne!(state(&db, lead).await.0, "blacklisted");
+        assert_eq!(db.number("select count(*) from opt_outs where lifted_at is null").await, 0);
+        // Or all are lifted, whatever they are. What comes after a lift is a new fact.
+        put_one(&db, do_not_contact("k4")).await;
+        put_one(&db, stop(by("k5", &[phone()]))).await;
+        assert_eq!(db.number("select count(*) from opt_outs where lifted_at is null").await, 2);
+        db.store.desk().lift_opt_out(lead, Lifting::All, entry("lead.opt_out_lift", lead)).await.unwrap();
+        assert_eq!(db.number("select count(*) from leads where opted_out_at is not null").await, 0);
+    }
+
+    /// However often the person came again and was erased, and by which identities.
+    async fn one_lift_ends_all_suppressions_of_a_person_and_leaves_no_note(db: Fixture) {
+        let first = lead_of(&put_one(&db, stop(by("k1", &[phone(), mail()]))).await);
+        erase(&db, first, false).await.unwrap();
+        let member = (postroom::channels::linkedin::MEMBER, "ACoAA1");
+        let second = lead_of(&put_one(&db, by("k2", &[mail(), member])).await);
+        assert_eq!(erase(&db, second, false).await.unwrap().suppressed, 1, "one is new");
+        assert_eq!(db.number("select count(distinct opt_out_id) from suppressed").await, 1);
+        let third = lead_of(&put_one(&db, by("k3", &[member])).await);
+        db.store.desk().lift_opt_out(third, shown(), entry("lead.opt_out_lift", third)).await.unwrap();
+        assert_eq!(db.number("select count(*) from suppressed").await, 0);
+        // No erasure would find a note there.
+        assert_eq!(db.number("select count(*) from opt_outs where lead_id is null and lift_note is not null").await, 0);
+        assert_eq!(db.number("select count(*) from opt_outs where lead_id is null and lifted_by = 'dana'").await, 1);
+        assert_eq!(db.number("select count(*) from opt_outs where lead_id is not null and lift_note = 'as asked'").await, 1);
+    }
+
     async fn a_merge_keeps_the_opt_outs_of_both(db: Fixture) {
         let older = lead_of(&put_one(&db, by("k1", &[phone()])).await);
         let younger = lead_of(&put_one(&db, stop(by("k2", &[mail()]))).await);
@@ -169,7 +239,7 @@ on_both_databases! {
         assert_eq!(db.number(&format!("select count(*) from opt_outs where lead_id = {older}")).await, 1);
         assert_eq!(state(&db, older).await, ("blacklisted".to_owned(), "stop".to_owned()));
         let refused = erase(&db, younger, false).await;
-        assert!(matches!(refused, Err(LeadActionError::Conflict(_))), "{refused:?}");
+        assert!(matches!(refused, Err(DecisionError::Conflict(_))), "{refused:?}");
     }
 
     async fn an_erased_person_who_opted_out_is_born_opted_out_again(db: Fixture) {
@@ -203,7 +273,7 @@ on_both_databases! {
         erase(&db, second, false).await.unwrap();
         let third = lead_of(&put_one(&db, by("k4", &[mail()])).await);
         assert_eq!(state(&db, third).await.1, BORN);
-        db.store.desk().lift_opt_out(third, entry("lead.opt_out_lift", third)).await.unwrap();
+        db.store.desk().lift_opt_out(third, shown(), entry("lead.opt_out_lift", third)).await.unwrap();
         assert_eq!(db.number("select count(*) from suppressed").await, 0);
         let fourth = lead_of(&put_one(&db, by("k5", &[phone()])).await);
         assert_eq!(state(&db, fourth).await.0, "new");
@@ -212,7 +282,7 @@ on_both_databases! {
     async fn one_who_did_not_opt_out_is_suppressed_only_on_demand(db: Fixture) {
         let lead = lead_of(&put_one(&db, by("k1", &[phone()])).await);
         assert_eq!(erase(&db, lead, false).await.unwrap().suppressed, 0);
-        assert!(matches!(erase(&db, lead, false).await, Err(LeadActionError::NotFound(_))));
+        assert!(matches!(erase(&db, lead, false).await, Err(DecisionError::NotFound { .. })));
         let again = lead_of(&put_one(&db, by("k2", &[phone()])).await);
         assert_eq!(state(&db, again).await.0, "new");
         assert_eq!(erase(&db, again, true).await.unwrap().suppressed, 1);
@@ -274,21 +344,26 @@ on_both_databases! {
             "insert into audit (id, happened_at, actor, via, action, target, old_value, new_value, note) \
              values (7, {now}, 'dana', 'api', 'draft.edit', '{message}', 'Hi Dana', 'Hello Dana', 'her name')"
         )).await;
-        for (id, client, body) in [(8, "a", "to DANA@example.com"), (9, "b", "to dana@example.com"), (10, "a", "to nobody")] {
+        for (id, client, body) in [
+            (8, "a", "to DANA@example.com"),
+            (9, "b", "to dana@example.com"),
+            (10, "a", "to nobody"),
+            (11, "a", &format!("{AS_WRITTEN} {}", "x".repeat(2 << 20))),
+        ] {
             db.execute(&format!(
                 "insert into quarantine (id, client_id, channel, body_hash, reason, status, count, payload, size, received_at, last_received_at) \
                  values ({id}, '{client}', 'sms', 'h{id}', 'unknown_event', 'held', 1, '{body}', 20, {now}, {now})"
             )).await;
         }
-        db.execute("insert into quarantine_room (client_id, items, bytes) values ('a', 2, 40)").await;
+        db.execute("insert into quarantine_room (client_id, items, bytes) values ('a', 3, 60)").await;
         // What is on the wire is not erased.
         let refused = erase(&db, lead, false).await;
-        assert!(matches!(refused, Err(LeadActionError::Conflict(_))), "{refused:?}");
+        assert!(matches!(refused, Err(DecisionError::Conflict(_))), "{refused:?}");
         assert_eq!(db.number(&format!("select count(*) from messages where lead_id = {lead}")).await, 450);
         db.execute("update deliveries set marked_run = null where id = 5").await;
         let running = claim(&db.store, 1).await.pop();
         let erased = erase(&db, lead, false).await.unwrap();
-        assert_eq!((erased.messages, erased.deliveries, erased.examples, erased.quarantined), (450, 1, 1, 1));
+        assert_eq!((erased.messages, erased.deliveries, erased.examples, erased.quarantined), (450, 1, 1, 2));
         assert_eq!((erased.calls, db.number("select count(*) from model_calls").await), (1, 1));
         assert!(erased.cancelled_jobs > 400, "{erased:?}");
         assert_eq!(left_of(&db, lead).await, 0);

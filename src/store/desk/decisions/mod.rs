@@ -69,7 +69,7 @@ pub enum DecisionError {
     /// There is no such thing.
     #[error("there is no {what} {id}")]
     NotFound {
-        /// `draft`, `delivery` or `message`.
+        /// `draft`, `delivery`, `message` or `lead`.
         what: &'static str,
         /// The id that was asked for.
         id: Id,

@@ -61,7 +61,8 @@ async fn retag_in(
     let Some(lead) = leads.get_mut(lead_id) else {
         return Err(StoreError::Conflict("a message moved to another lead".to_owned()));
     };
-    let opts_out = opts_out && lead.opted_out.is_none();
+    let is_known = lead.opted_out.as_ref().is_some_and(|it| it.message_id == Some(id));
+    let opts_out = opts_out && !is_known;
     if was.as_deref() == Some(tag.as_str()) && !opts_out {
         return Ok(tx.roll_back(Ok(())));
     }
