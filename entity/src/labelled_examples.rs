@@ -30,6 +30,8 @@ pub struct Model {
     pub tag: Option<String>,
     /// True if the lead opted out in the message.
     pub opt_out: bool,
+    /// True if a machine wrote the message.
+    pub automated: bool,
     /// The tag, or the text of the draft, before.
     pub was: Option<String>,
     /// The tag, or the text of the draft, after; null for a rejected draft.

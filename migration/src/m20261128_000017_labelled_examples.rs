@@ -7,9 +7,7 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// The last column of `labelled_examples_listed` is not `id` itself, so that no planner can take the
-// primary key for the same order and read past the examples of all other clients. `kind` is `tag`,
-// `edited` or `rejected`. `was` and `became` are tags, or texts of a draft.
+// `kind` is `tag`, `edited` or `rejected`. `was` and `became` are tags, or texts of a draft.
 const UP: &str = "
 create table labelled_examples (
     id @bigint primary key,
@@ -23,14 +21,15 @@ create table labelled_examples (
     body text not null,
     tag text,
     opt_out @bool not null,
+    automated @bool not null default @false,
     was text,
     became text,
     reason text,
     decided_by text not null,
     created_at @instant not null
 );
-create index labelled_examples_listed on labelled_examples (client_id, (id + 0));
-create index labelled_examples_of_lead on labelled_examples (lead_id);
+create index labelled_examples_of_client on labelled_examples (client_id, id);
+create index labelled_examples_of_lead on labelled_examples (lead_id, id);
 ";
 
 const DOWN: &str = "

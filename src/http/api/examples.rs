@@ -18,8 +18,9 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     objects::page(items, page.next)
 }
 
-/// A labelled example. `text`, `subject`, `channel`, `tag` and `opt_out` are what an analyst is
-/// judged by.
+/// A labelled example. `text`, `subject`, `channel`, `tag`, `opt_out` and `machine` are what an
+/// analyst is judged by, if `kind` is `tag`: a person has read the message and given the tag. Of the
+/// other kinds, the tag is the one that the message had.
 #[derive(Debug, Serialize)]
 pub(super) struct ExampleJson<'a> {
     id: RowKey,
@@ -33,6 +34,7 @@ pub(super) struct ExampleJson<'a> {
     text: &'a str,
     tag: Option<&'a str>,
     opt_out: bool,
+    machine: bool,
     was: Option<&'a str>,
     became: Option<&'a str>,
     reason: Option<&'a str>,
@@ -54,6 +56,7 @@ impl<'a> ExampleJson<'a> {
             text: &row.body,
             tag: row.tag.as_deref(),
             opt_out: row.opt_out,
+            machine: row.automated,
             was: row.was.as_deref(),
             became: row.became.as_deref(),
             reason: row.reason.as_deref(),

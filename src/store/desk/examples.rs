@@ -1,23 +1,20 @@
 //! Labelled examples: what people decided otherwise than Postroom. A row is written with the
 //! decision, and is kept as long as its message.
 
-use super::{Page, jobs::count};
-use crate::domain::{Id, Sentiment, conversation::LINE_CHARS_MAX};
-use crate::store::engine::{
-    Database, StoreError,
-    sessions::Sessions,
-    sql::sql,
-    tx::{Tx, column, read},
+use super::{
+    Page,
+    found_by::{FoundBy, Search, given, newest_by},
 };
-use sea_orm::FromQueryResult;
+use crate::domain::{Id, Sentiment, conversation::LINE_CHARS_MAX};
+use crate::store::engine::{Database, StoreError, sessions::Sessions, sql::sql, tx::Tx};
 
 pub use entity::labelled_examples::Model as ExampleRow;
 
-/// All columns.
-macro_rules! example {
+/// The columns of an [`ExampleRow`] `r`.
+macro_rules! example_columns {
     () => {
-        "select e.id, e.client_id, e.lead_id, e.message_id, e.draft_id, e.channel, e.kind, e.subject, e.body, e.tag, e.opt_out, \
-           e.was, e.became, e.reason, e.decided_by, e.created_at from "
+        "r.id, r.client_id, r.lead_id, r.message_id, r.draft_id, r.channel, r.kind, r.subject, r.body, r.tag, r.opt_out, \
+         r.automated, r.was, r.became, r.reason, r.decided_by, r.created_at"
     };
 }
 
@@ -25,29 +22,20 @@ sql! {
     /// Adds an example with the beginnings of the texts of its message. By primary key.
     static PUT_EXAMPLE =
         "insert into labelled_examples (id, client_id, lead_id, message_id, draft_id, channel, kind, subject, body, tag, opt_out, \
-           was, became, reason, decided_by, created_at) \
+           automated, was, became, reason, decided_by, created_at) \
          select $1, m.client_id, m.lead_id, m.id, $2, m.channel, $3, substr(m.subject, 1, $10), substr(m.body, 1, $10), \
-           coalesce($4, m.sentiment), $5, $6, $7, $8, $9, @now from messages m where m.id = $11";
+           coalesce($4, m.sentiment), $5, m.automated, $6, $7, $8, $9, @now from messages m where m.id = $11";
 
     /// Examples, newest first. By primary key.
-    static LIST_EXAMPLES =
-        concat!(example!(), "labelled_examples e where e.id < $1 order by e.id desc limit $2");
+    static LIST_EXAMPLES = newest_by!(example_columns, "labelled_examples");
 
-    /// Those of a lead, newest first. By `labelled_examples_of_lead`: the sum keeps planners from
-    /// walking the primary key.
-    static LIST_EXAMPLES_OF_LEAD = concat!(
-        example!(),
-        "labelled_examples e where e.lead_id = $1 and e.id < $2 order by e.id + 0 desc limit $3"
-    );
+    /// Those of a lead. By `labelled_examples_of_lead`.
+    static LIST_EXAMPLES_OF_LEAD =
+        newest_by!(example_columns, "labelled_examples", "lead_id", "bigint");
 
-    /// The same for some clients, a page of each. By `labelled_examples_listed`,
-    /// which is over `id + 0`.
-    static LIST_EXAMPLES_BY = concat!(
-        example!(),
-        "@rows($3, client_id text) g join labelled_examples e on e.id @each( \
-           select x.id from labelled_examples x where x.client_id = g.client_id and x.id + 0 < $1 order by x.id + 0 desc limit $2) \
-         order by e.id desc limit $2"
-    );
+    /// Those of some clients. By `labelled_examples_of_client`.
+    static LIST_EXAMPLES_BY =
+        newest_by!(example_columns, "labelled_examples", "client_id", "text");
 }
 
 /// What a person decided otherwise.
@@ -118,11 +106,7 @@ pub(super) async fn of_lead(
     limit: usize,
     cursor: Option<Id>,
 ) -> Result<Page<ExampleRow>, StoreError> {
-    let values = [lead.into(), cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
-    let rows = read(reader, &LIST_EXAMPLES_OF_LEAD, values).await?;
-    let rows: Vec<ExampleRow> =
-        rows.iter().map(|row| ExampleRow::from_query_result(row, "")).collect::<Result<_, _>>()?;
-    Ok(Page::cut(rows, limit, |row| row.id))
+    search(given(&LIST_EXAMPLES_OF_LEAD, &[lead])?).page(reader, limit, cursor, |_| true).await
 }
 
 /// A page of examples of these clients; of all if there are none.
@@ -132,15 +116,16 @@ pub(super) async fn list(
     limit: usize,
     cursor: Option<Id>,
 ) -> Result<Page<ExampleRow>, StoreError> {
-    let (before, most) = (cursor.unwrap_or(Id::MAX).into(), count(limit + 1));
-    let rows = match clients {
-        [] => read(reader, &LIST_EXAMPLES, [before, most]).await?,
-        some => {
-            let clients = column("client_id", some.iter().map(String::as_str))?;
-            read(reader, &LIST_EXAMPLES_BY, [before, most, clients]).await?
-        }
-    };
-    let items = rows.iter().map(|row| Ok(ExampleRow::from_query_result(row, "")?));
-    let items = items.collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(Page::cut(items, limit, |it| it.id))
+    search(given(&LIST_EXAMPLES_BY, clients)?).page(reader, limit, cursor, |_| true).await
+}
+
+const fn search(by: Option<FoundBy>) -> Search<ExampleRow> {
+    Search {
+        all: &LIST_EXAMPLES,
+        by,
+        is_sought: false,
+        since: None,
+        until: None,
+        id_of: |row| row.id,
+    }
 }

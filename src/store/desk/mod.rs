@@ -10,6 +10,7 @@ mod deliveries;
 mod erase;
 mod examples;
 mod explain;
+mod found_by;
 mod job_views;
 pub(in crate::store) mod jobs;
 mod ledger_check;
@@ -19,8 +20,8 @@ mod overview;
 mod people;
 mod portions;
 mod quarantine;
-mod values;
 mod sought;
+mod values;
 mod written;
 
 pub use self::{
@@ -185,7 +186,6 @@ impl Desk {
         self.db.call(|db| async move { people::lead(db.api(), id).await }).await
     }
 
-    /// The opt-outs of a lead, oldest first.
     /// The leads that were merged into a lead.
     ///
     /// # Errors
@@ -212,6 +212,7 @@ impl Desk {
             .await
     }
 
+    /// The opt-outs of a lead, oldest first.
     ///
     /// # Errors
     /// If the database is unreachable.

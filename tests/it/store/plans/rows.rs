@@ -865,11 +865,8 @@ fn lists() -> Vec<Row> {
             .finds(300),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
         api("READ_DELIVERY_OF_DRAFT", [number(5)]).of(1).finds(1),
-        api("LIST_EXAMPLES", [NEWEST, PAGE]).of(51).finds(51),
-        api("LIST_EXAMPLES_BY", [NEWEST, PAGE, these(json!([{"client_id": "rare"}]))])
-            .note("a rare client")
-            .of(51)
-            .finds(1),
+        api("LIST_EXAMPLES", [number(0), NEWEST, PAGE]).of(51).finds(51),
+        api("LIST_EXAMPLES_BY", audit_of(&["rare", "nobody"])).of(51).finds(1),
         api("LIST_QUARANTINE", [NEWEST, PAGE]).of(51).finds(51),
         api("LIST_AUDIT", [number(0), NEWEST, PAGE]).of(51).finds(51),
         api("LIST_AUDIT_BY_ACTION", audit_of(&["rare", "config.reload"])).of(51).finds(1),
