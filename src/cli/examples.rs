@@ -63,7 +63,7 @@ pub(super) fn run(command: ExamplesCommand, files: Files) -> Result<(), Failure>
 }
 
 /// A line for each message that is not `seen` yet. The newest decision about a message comes first,
-/// and counts. A message without a tag says nothing, and if a person decided about its draft and not
+/// and counts. A message without a tag says nothing. If a person decided about its draft and not
 /// about its tag, only `with_drafts` has it.
 fn lines(items: &[Value], with_drafts: bool, seen: &mut HashSet<String>) -> Vec<String> {
     let is_by_person = |item: &&Value| item.get("kind").is_some_and(|kind| kind == "tag");

@@ -19,8 +19,8 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 }
 
 /// A labelled example. `text`, `subject`, `channel`, `tag`, `opt_out` and `machine` are what an
-/// analyst is judged by, if `kind` is `tag`: a person has read the message and given the tag. Of the
-/// other kinds, the tag is the one that the message had.
+/// analyst is judged by, if `kind` is `tag`: a person has read the message and given the tag. Of
+/// the other kinds, the tag is the one that the message had.
 #[derive(Debug, Serialize)]
 pub(super) struct ExampleJson<'a> {
     id: RowKey,

@@ -2,7 +2,7 @@
 
 use super::{
     Page,
-    found_by::{Search, given, newest_by},
+    found_by::{NewestBy, given, newest_by},
 };
 use crate::domain::{Id, Timestamp};
 use crate::store::engine::{StoreError, sessions::Sessions, sql::sql};
@@ -70,7 +70,7 @@ pub(super) async fn page(
         given(&LIST_AUDIT_BY_ACTOR, &filter.actor)?,
         given(&LIST_AUDIT_BY_ACTION, &filter.action)?,
     ];
-    let search = Search {
+    let search = NewestBy {
         all: &LIST_AUDIT,
         is_sought: by.iter().flatten().count() > 1,
         by: by.into_iter().flatten().next(),

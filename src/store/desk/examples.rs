@@ -3,7 +3,7 @@
 
 use super::{
     Page,
-    found_by::{FoundBy, Search, given, newest_by},
+    found_by::{FoundBy, NewestBy, given, newest_by},
 };
 use crate::domain::{Id, Sentiment, conversation::LINE_CHARS_MAX};
 use crate::store::engine::{Database, StoreError, sessions::Sessions, sql::sql, tx::Tx};
@@ -119,8 +119,8 @@ pub(super) async fn list(
     search(given(&LIST_EXAMPLES_BY, clients)?).page(reader, limit, cursor, |_| true).await
 }
 
-const fn search(by: Option<FoundBy>) -> Search<ExampleRow> {
-    Search {
+const fn search(by: Option<FoundBy>) -> NewestBy<ExampleRow> {
+    NewestBy {
         all: &LIST_EXAMPLES,
         by,
         is_sought: false,

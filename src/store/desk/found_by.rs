@@ -73,7 +73,7 @@ pub(super) fn given<T: Ord + Clone + Serialize>(
 }
 
 /// What a page is made of.
-pub(super) struct Search<Row> {
+pub(super) struct NewestBy<Row> {
     /// The statement that reads all rows.
     pub(super) all: &'static Sql,
     /// The one that is used instead.
@@ -88,7 +88,7 @@ pub(super) struct Search<Row> {
     pub(super) id_of: fn(&Row) -> Id,
 }
 
-impl<Row: FromQueryResult> Search<Row> {
+impl<Row: FromQueryResult> NewestBy<Row> {
     /// A page of the rows that match. If `is_sought`, it may have fewer than `limit` rows and yet a
     /// next page: only so many rows are read for one page.
     pub(super) async fn page(

@@ -2,7 +2,7 @@
 
 use super::{
     Page,
-    found_by::{Search, given, newest_by},
+    found_by::{NewestBy, given, newest_by},
 };
 use crate::domain::{Id, Timestamp};
 use crate::store::engine::{StoreError, sessions::Sessions, sql::sql};
@@ -87,7 +87,7 @@ pub(super) async fn page(
         given(&LIST_MODEL_CALLS_BY_STATUS, &filter.status)?,
         given(&LIST_MODEL_CALLS_BY_FEATURE, &filter.feature)?,
     ];
-    let search = Search {
+    let search = NewestBy {
         all: &LIST_MODEL_CALLS,
         is_sought: by.iter().flatten().count() > 1 || !filter.kind.is_empty(),
         by: by.into_iter().flatten().next(),

@@ -190,8 +190,8 @@ impl Lead {
         is_newer((at, id), self.newest_inbound)
     }
 
-    /// Opts it out. False if it had opted out before: then the demand is noted, and the lead goes on
-    /// to show the oldest one. `by` is the person who noted it, if one did.
+    /// Opts it out. False if it had opted out before: then the demand is noted, and the lead goes
+    /// on to show the oldest one. `by` is the person who noted it, if one did.
     pub(in crate::store) fn opt_out(
         &mut self,
         fact: OptedOut,

@@ -29,7 +29,7 @@ sql! {
 
 /// What became of jobs that are to run again.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Reopened {
+pub(in crate::store) struct OpenedAgain {
     /// Those that had ended, on their way into their lines, with all of their attempts.
     pub(in crate::store) entering: Vec<Entering>,
     /// Those that are not there any more.
@@ -44,27 +44,29 @@ pub(in crate::store) async fn reopen(
     tx: &Tx,
     jobs: impl Iterator<Item = &NewJob>,
     counts: &mut Counts,
-) -> Result<Reopened, StoreError> {
+) -> Result<OpenedAgain, StoreError> {
     #[derive(Serialize)]
-    struct Key<'a> {
+    struct KeyOfJob<'a> {
         subject_id: Id,
         kind: &'a str,
     }
     #[derive(Serialize)]
-    struct LastRun {
+    struct EndingRun {
         job: Id,
         last_run: i64,
     }
     // 1. Read how they ended.
     let jobs: HashMap<Id, &NewJob> = jobs.map(|job| (job.subject_id, job)).collect();
-    let mut reopened = Reopened::default();
+    let mut reopened = OpenedAgain::default();
     if jobs.is_empty() {
         return Ok(reopened);
     }
-    let keys: Vec<Key<'_>> =
-        jobs.values().map(|job| Key { subject_id: job.subject_id, kind: job.kind.0 }).collect();
+    let keys: Vec<KeyOfJob<'_>> = jobs
+        .values()
+        .map(|job| KeyOfJob { subject_id: job.subject_id, kind: job.kind.0 })
+        .collect();
     let mut found: HashSet<Id> = HashSet::new();
-    let mut last_runs: Vec<LastRun> = Vec::new();
+    let mut last_runs: Vec<EndingRun> = Vec::new();
     for row in tx.all(&READ_ENDS, [group(&keys)?]).await? {
         let (job_id, subject_id) = (row.try_get("", "id")?, row.try_get("", "subject_id")?);
         found.insert(subject_id);
@@ -72,7 +74,7 @@ pub(in crate::store) async fn reopen(
         let (Some(run), Some(job)) = (run, jobs.get(&subject_id)) else { continue };
         let outcome: String = row.try_get("", "outcome")?;
         let run = i64::from(run);
-        last_runs.push(LastRun { job: job_id, last_run: run });
+        last_runs.push(EndingRun { job: job_id, last_run: run });
         counts.add(job.kind.0, ended_as(&outcome), -1);
         let place = Place {
             line: job.lead_id.filter(|_| job.in_lead_line).unwrap_or(-job_id),

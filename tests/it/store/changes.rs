@@ -198,7 +198,7 @@ on_both_databases! {
         let states = || db.texts("select status || '/' || coalesce(decided_by, '') from drafts order by id");
         assert_eq!(states().await, ["superseded/message_edited"]);
         assert_eq!(db.number("select count(*) from messages where sentiment is null and handled_at is null").await, 1);
-        // Its job runs again, with all of its attempts, and its answer takes the place of the first.
+        // Its job runs again, with all of its attempts. Its answer takes the place of the first.
         let again = judge("do not call me, write", Sentiment::Interested, vec![draft()]).await;
         assert_eq!((again.id, again.attempt), (first.id, 1));
         assert_eq!(states().await, ["pending/"]);

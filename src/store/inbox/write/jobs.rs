@@ -6,12 +6,12 @@ use crate::store::{
     tables::{
         lines::{self, Counts, Entering, Entry},
         merge::{Merge, Moving},
-        reopened::{Reopened, reopen},
+        reopened::{OpenedAgain, reopen},
     },
 };
 
-/// Enqueues jobs in the order of arrival, opens those again whose message is to be judged again, and
-/// moves the lines of merged leads.
+/// Enqueues jobs in the order of arrival, opens those again whose message is to be judged again,
+/// and moves the lines of merged leads.
 ///
 /// # Errors
 /// A conflict if another group has made the missing job of a message meanwhile. The repetition of
@@ -28,7 +28,7 @@ pub(super) async fn enqueue(
     // 1. Store the facts of the jobs. A job that was pruned is made anew.
     put_all(tx, &writes.entries).await?;
     let mut counts = Counts::default();
-    let Reopened { entering: reopened, missing } =
+    let OpenedAgain { entering: reopened, missing } =
         reopen(tx, writes.judged_again.values(), &mut counts).await?;
     let made: Vec<Entry> = missing.into_iter().map(|job| Entry { id: db.next_id(), job }).collect();
     put_all(tx, &made).await?;
