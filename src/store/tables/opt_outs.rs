@@ -22,8 +22,8 @@ use std::{
 
 sql! {
     /// Adds opt-outs. Their leads are locked. One that is the same as one that is not lifted is
-    /// left out: of the same source in the same message or, outside of messages, on the same channel for
-    /// the same reason. By `opt_outs_of_lead`.
+    /// left out: of the same source in the same message or, outside of messages, on the same
+    /// channel for the same reason. By `opt_outs_of_lead`.
     static PUT_OPT_OUTS =
         "insert into opt_outs (id, client_id, lead_id, opted_out_at, channel, message_id, reason, source, noted_by) \
          select g.id, g.client_id, g.lead_id, g.opted_out_at, g.channel, g.message_id, g.reason, g.source, g.noted_by \
