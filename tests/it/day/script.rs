@@ -36,6 +36,8 @@ pub const COST: &str = "Hey, yes I'm interested. What does it cost?";
 const CALL: &str = "Can you call me tomorrow after 3?";
 const INFO: &str = "Could you send me more info about how this works?";
 const LATER: &str = "Not now, please try again next month.";
+/// [`LATER`] after its writer has edited it.
+const IN_MAY: &str = "Not now, please try again in May.";
 const NO: &str = "We already have somebody for this, thanks.";
 const THANKS: &str = "Thanks!";
 const AWAY: &str = "I am out of office until Monday.";
@@ -43,11 +45,12 @@ const TWO: &str = "What does it cost? And how long does it take?";
 const GERMAN: &str = "Was kostet das denn?";
 
 /// What each text means, for the model.
-pub const MEANINGS: [(&str, &str); 9] = [
+pub const MEANINGS: [(&str, &str); 10] = [
     (COST, "Information Requested"),
     (CALL, "Call Requested"),
     (INFO, "Information Requested"),
     (LATER, "Follow Up"),
+    (IN_MAY, "Follow Up"),
     (NO, "Not Interested"),
     (THANKS, "Neutral"),
     (AWAY, "Out of Office"),
@@ -379,7 +382,7 @@ fn decided_with_undo() -> Vec<Step> {
             ask(122),
             "linkedin",
             "message_edited",
-            json!({"message_id": chat(122, LATER), "message": "Not now, please try again in May."}),
+            json!({"message_id": chat(122, LATER), "message": IN_MAY}),
             1,
             "recorded edited",
         ),
