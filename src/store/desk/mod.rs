@@ -36,10 +36,8 @@ pub use self::{
     jobs::JobFilter,
     ledger_check::LedgerBalance,
     model_calls::{ModelCallFilter, ModelCallRow},
-    opt_outs::{LeadActionError, OptOutRow},
-    overview::{Backlog, Totals, TroubledAccount},
     opt_outs::{Lifting, OptOutRow},
-    overview::{Backlog, Totals},
+    overview::{Backlog, Totals, TroubledAccount},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     written::{

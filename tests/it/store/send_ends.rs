@@ -19,7 +19,7 @@ use postroom::{
         sending::{AccountState, AccountTrouble, SendEnd},
     },
     store::{
-        Answer, AuditEntry, Claim, Content, DraftDecision, Inbound, LeadActionError, Marking,
+        Answer, AuditEntry, Claim, Content, DecisionError, DraftDecision, Inbound, Marking,
         Settlement, Transition, Via,
     },
 };
@@ -301,7 +301,7 @@ on_both_databases! {
         let job = marked(&db, "k1").await;
         let lead = job.job.lead_id.unwrap();
         let refused = erase(&db, lead, false).await;
-        assert!(matches!(refused, Err(LeadActionError::Conflict(_))), "{refused:?}");
+        assert!(matches!(refused, Err(DecisionError::Conflict(_))), "{refused:?}");
         end(&db.store, &job, postpone(), trouble(AccountState::Disconnected, 300)).await;
         assert_eq!(state(&db).await[0], "sending");
         let erased = erase(&db, lead, false).await.unwrap();
