@@ -5,6 +5,7 @@
 //! between them. A demand's words must be of one language.
 
 use super::parts::{DemandPart, DemandReader, DemandSentence, DemandWord};
+use super::phrases::forbids_a_way;
 use std::sync::LazyLock;
 
 /// A found demand: the bytes of its words in the folded text.
@@ -14,9 +15,9 @@ pub(super) struct FoundDemand {
     pub(super) end: usize,
     /// The name of its rule, for the learned weights.
     pub(super) sign: &'static str,
-    /// True if something beside it turns its meaning.
-    pub(super) is_turned: bool,
-    /// True if it is an opt-out unless its meaning is turned.
+    /// True if something beside it negates it.
+    pub(super) is_negated: bool,
+    /// True if it is an opt-out unless it is negated.
     pub(super) is_certain: bool,
     /// True if its sentence is a question.
     pub(super) is_asked: bool,
@@ -37,7 +38,7 @@ impl Surroundings {
 
     /// True if the phrase at the byte `start` is quoted, is about other people's opting out, or
     /// refuses messages because a call is asked for.
-    pub(super) fn turn(&self, start: usize, phrase: &str) -> bool {
+    pub(super) fn negates(&self, start: usize, phrase: &str) -> bool {
         let around = self.sentences.iter().find(|it| {
             it.words.first().is_some_and(|word| word.start <= start)
                 && it.words.last().is_some_and(|word| start < word.end)
@@ -47,18 +48,17 @@ impl Surroundings {
             return false;
         };
         let is_own = phrase.split(' ').any(|word| ["me", "us", "my", "our"].contains(&word));
-        let is_removal = ["unsub", "remov", "take", "opt"].iter().any(|it| phrase.starts_with(it));
         let is_about = || sentence.words.iter().any(|it| it.langs(DemandPart::About) != 0);
         sentence.words.get(at).is_some_and(|it| it.is_quoted && sentence.words.len() > SHORT_MAX)
-            || (self.calls && !is_removal)
+            || (self.calls && forbids_a_way(phrase))
             || (!is_own && sentence.is_question && is_about())
             || is_not_said(sentence, at, !0)
     }
 }
 
-/// What turns the meaning of a demand.
+/// What negates a demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DemandTurn {
+enum Negation {
     /// Something is ended or removed: denied, reported, or a thing.
     Deed,
     /// Messages are refused: for a time only.
@@ -69,7 +69,7 @@ enum DemandTurn {
 
 /// Parts that make a demand together.
 struct DemandRule {
-    /// Its name, and its name if its meaning is turned.
+    /// Its name, and its name if it is negated.
     names: (&'static str, &'static str),
     /// The first is the verb.
     parts: &'static [DemandPart],
@@ -77,7 +77,7 @@ struct DemandRule {
     reach: usize,
     /// True if the others follow the first.
     is_ordered: bool,
-    turn: DemandTurn,
+    negation: Negation,
     is_certain: bool,
     /// True if it holds for a sentence of few words only.
     is_short: bool,
@@ -90,9 +90,17 @@ const fn rule(
     names: (&'static str, &'static str),
     parts: &'static [DemandPart],
     reach: usize,
-    turn: DemandTurn,
+    negation: Negation,
 ) -> DemandRule {
-    DemandRule { names, parts, reach, is_ordered: false, turn, is_certain: true, is_short: false }
+    DemandRule {
+        names,
+        parts,
+        reach,
+        is_ordered: false,
+        negation,
+        is_certain: true,
+        is_short: false,
+    }
 }
 
 const fn ordered(rule: DemandRule) -> DemandRule {
@@ -112,7 +120,7 @@ use DemandPart::{
     Msg, My, None as No, Not, Off, Quiet, Remove, Report, SelfDone, Spam, Stop, Take, Unsub, Wish,
     You,
 };
-use DemandTurn::{Deed, Nothing, Refusal};
+use Negation::{Deed, Nothing, Refusal};
 
 const RULES: &[DemandRule] = &[
     rule(("unsub", "unsub?"), &[Unsub], 0, Deed),
@@ -166,10 +174,10 @@ pub(super) fn demands(text: &str) -> Vec<FoundDemand> {
     for sentence in &sentences {
         for rule in RULES {
             let found = (0..sentence.words.len()).filter_map(|at| rule.at(sentence, at, calls));
-            // One is enough, and one that is not turned says more.
+            // One is enough, and one that is not negated says more.
             let mut best: Option<FoundDemand> = None;
             for demand in found {
-                if best.is_none_or(|it| it.is_turned) {
+                if best.is_none_or(|it| it.is_negated) {
                     best = Some(demand);
                 }
             }
@@ -196,23 +204,23 @@ impl DemandRule {
         let taken = taken.get(..self.parts.len())?;
         let (low, high) = (*taken.iter().min()?, *taken.iter().max()?);
         let (start, end) = (sentence.words.get(low)?.start, sentence.words.get(high)?.end);
-        let is_turned = match self.turn {
+        let is_negated = match self.negation {
             Deed => is_no_deed(sentence, at, langs, taken),
             Refusal => is_limited(sentence, low, high, langs),
             Nothing => sentence.is_question,
         };
-        let is_of_messages = self.turn == Refusal || self.parts.contains(&Stop);
-        let is_turned = is_turned
+        let is_of_messages = self.negation == Refusal || self.parts.contains(&Stop);
+        let is_negated = is_negated
             || (calls && is_of_messages)
             || sentence.words.get(at).is_some_and(|it| it.is_quoted)
             || is_not_said(sentence, low, langs);
         let is_asked = sentence.is_question
-            && !(self.turn == Deed && [Me, My].iter().any(|it| self.parts.contains(it)));
+            && !(self.negation == Deed && [Me, My].iter().any(|it| self.parts.contains(it)));
         Some(FoundDemand {
             start,
             end,
-            sign: if is_turned { self.names.1 } else { self.names.0 },
-            is_turned,
+            sign: if is_negated { self.names.1 } else { self.names.0 },
+            is_negated,
             is_certain: self.is_certain,
             is_asked,
         })
@@ -263,10 +271,16 @@ fn is_no_deed(sentence: &DemandSentence, at: usize, langs: u16, taken: &[usize])
     if is_denied_behind(sentence, at, langs, taken) || is_told_to_leave(sentence, at, langs) {
         return true;
     }
-    let of_thing = (at + 1..=at + 4)
-        .any(|place| is(sentence.words.get(place), DemandPart::Thing) && !taken.contains(&place));
-    let is_about = sentence.words.iter().any(|word| is(Some(word), DemandPart::About));
-    of_thing || (is_about && (sentence.is_question || taken.len() < 3))
+    let behind = sentence.words.iter().enumerate().skip(at + 1);
+    let clause = behind.take_while(|(_, word)| !word.is_after_mark);
+    let of_thing = clause
+        .take(4)
+        .any(|(place, word)| is(Some(word), DemandPart::Thing) && !taken.contains(&place));
+    let is_about =
+        |words: &[DemandWord]| words.iter().any(|word| is(Some(word), DemandPart::About));
+    of_thing
+        || (sentence.is_question && is_about(&sentence.words))
+        || (taken.len() < 3 && is_about(sentence.clause_of(at)))
 }
 
 /// Languages that deny a verb behind it: German, Dutch, Swedish, Danish, Norwegian.
@@ -320,7 +334,7 @@ fn asks_for_call(sentence: &DemandSentence) -> bool {
         let is = |it: &DemandWord, parts: &[DemandPart]| {
             parts.iter().any(|part| it.langs(*part) & langs != 0)
         };
-        let before = sentence.words.get(at.saturating_sub(4)..at).unwrap_or_default();
+        let before = sentence.words.get(at.saturating_sub(6)..at).unwrap_or_default();
         let behind = sentence.words.get(at + 1..).unwrap_or_default();
         let cut = before.iter().rposition(|it| it.is_after_mark).unwrap_or(0);
         let is_cut = word.is_after_mark;
@@ -343,7 +357,7 @@ mod tests {
 
     fn says(text: &str) -> bool {
         let all = demands(&folded(text));
-        all.iter().any(|it| it.is_certain && !it.is_turned && !it.is_asked)
+        all.iter().any(|it| it.is_certain && !it.is_negated && !it.is_asked)
     }
 
     #[test]
@@ -370,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_a_demand_turns_it() {
+    fn what_stands_beside_a_demand_negates_it() {
         for text in [
             "Please remove the attachment and send it again.",
             "I am not saying that you shall not contact me again.",

@@ -4,37 +4,38 @@
 /// What stands between two parts of a demand.
 const GAP: &str = r"(?:[ ,]+[^ .!?\n]+){0,4}?[ ,]+";
 
-/// Demands that are opt-outs, unless something beside them turns their meaning. `@` stands for
+/// Demands that are opt-outs, unless something beside them negates them. `@` stands for
 /// [`GAP`].
 const CERTAIN: &[&str] = &[
     // English
     r"(?:take|get|want|have|cut|scrub|strike|scratch|wipe|erase|delete|remove|drop|pull|exclude|purge|deregister) (?:me|us|my|our|this|these|all|both|that|her|him|the)\b@(?:lists?|database|records|crm|mailings?|campaigns?|outreach|sequences?|contacts|address book|newsletters?|mail-?out|distribution)\b",
     r"(?:leave|keep) (?:me|us|my|our|this)(?: \w+){0,2} (?:off|out of|away from)\b@(?:lists?|database|records|crm|mailings?|campaigns?|outreach|sequences?|contacts|newsletters?)\b",
-    r"(?:get|take|want|strike|kick|pull) (?:me |us )?(?:the \w+ |tf )?(?:off|out of) (?:it|this|that|your|ur|the|whatever|of this) ?(?:\w+ )?(?:list|mailing|thing|sequence|campaign)?\b(?: list)?",
+    r"(?:get|take|want|strike|kick|pull) (?:me |us )?(?:the \w+ |tf )?(?:off|out of) (?:(?:it|this|that|your|ur|whatever|of this) ?(?:\w+ )?(?:list|mailing|thing|sequence|campaign)?|the (?:\w+ )?(?:list|mailing|sequence|campaign|database))\b(?: list)?",
     r"(?:delete|erase|forget|unlist|deregister|strike off) (?:me|us)\b",
     r"(?:never|not|don't|dont|do not|no longer|no desire|no wish)@(?:hear from|receive|to be contacted|to be bothered|be bothered|be approached)@(?:you|ur|u|your|these|this|from|any ?more|again|e-?mails?|mails?|messages|offers|ads|marketing|newsletters?)\b",
     r"(?:to be|being|be) left (?:alone|in peace|out of|off)",
-    r"(?:cease|desist|refrain)(?: and desist)? (?:from )?(?:all |any |further |sending |contact|e-?mail|writ|communicat|messag|call|immediately)",
+    r"(?:cease|desist|refrain)(?: and desist)? (?:from )?(?:all |any |further |sending (?:me|us|any|further|more|these|e-?mails?|messages?)|contact|e-?mail|writ|communicat|messag|call|immediately)",
     r"(?:cease|stop|quit|end|halt) (?:all |any |with |this |these |the |your |ur |further |sending |w )*(?:contact|communications?|e-?mails|texts|msgs|messages|sms|spam|mailings?|harassment|outreach|solicitations?)\b",
     r"(?:withdraw|revoke|never gave|not given|no|did not|didn't|have not|haven't|do not|don't) (?:\w+ )?consent(?:ed)?\b",
-    r"(?:right to (?:erasure|be forgotten|object)|data subject|do[ -]not[ -](?:call|contact|mail)|can-?spam|tcpa|under (?:the )?gdpr|article 1[57]|article 21|art\.? ?(?:17|21))",
     r"(?:lose|forget|bin|ditch|delete|drop) (?:my|this|our) (?:number|address|e-?mail|details|contact)",
     r"(?:don't|dont|do not|never)(?: ever| please| you| u| dare| even| try to)* (?:bother|pester|hassle|spam|disturb|contact|write|e-?mail|message|text|msg) (?:me|us|this|here)",
     // German
     r"(?:meine|unsere|samtliche|alle|diese|die|meiner|unserer)@(?:daten|adresse|nummer|kontaktdaten|angaben|mailadresse|e-?mail-?adresse)@(?:losch|streich|entfern|sperr|zu losch|getilgt)[a-z]*",
     r"(?:schreib|kontaktier|belastig|meld|schick|send|ruf|stor|behellig)[a-zß]*@(?:nicht|nie|nichts|keine) (?:mehr|wieder|weiter)[a-z]*",
     r"(?:mochte|will|wunsche|wollen|mochten)@(?:nichts|keine|nicht|nie)@(?:horen|erhalten|bekommen|kontaktiert|angeschrieben|belastigt)",
-    r"(?:hort|horen sie|hor|schluss|stopp?)@(?:auf|mit)@(?:zu schreiben|mails|nachrichten|schicken|werbung|spam|zu belastigen|zuspammen|sms)",
-    r"unterlass[a-z]*|kontakt unerwunscht|unerwunschte? (?:werbung|mail|kontakt)[a-z]*|abmahn[a-z]*|widerspr(?:eche|uch|echen)@(?:nutzung|verarbeitung|werbung|daten)|dsgvo@(?:losch|widerspr|art)|art(?:ikel|\.)? ?(?:17|21)",
+    r"(?:hort|horen sie|hor|schluss|stopp?)@(?:auf|mit)@(?:zu schreiben|mails|nachrichten|werbung|spam|zu belastigen|zuspammen|sms)",
+    r"kontakt unerwunscht|(?:widerspreche|widersprechen)@(?:nutzung|verarbeitung|werbung|daten)",
+    r"(?:nehm|nimm|streich|losch|entfern|trag|werf)[a-z]*(?: sie| du)?(?: bitte)? (?:mich|uns|meine \w+|unsere \w+)(?: bitte| sofort| umgehend)* (?:aus|von|vom) (?:\w+ ){0,2}(?:\w*verteiler|\w*listen?|datenbank|newsletter)\b",
     // French
     r"(?:supprim|retir|enlev|ray|effac|radi|ot|sort|exclu|desinscri|desabonn|vir|barr)[a-z]*[ -](?:moi|nous|mon|ma|mes|notre|nos|cette|ce|toutes?|le|la|les)@(?:liste|listes|fichiers?|base|bases|donnees|adresse|numero|coordonnees|mail|contacts?|diffusion|nom|mailing|tel)",
     r"(?:ne|n)@?(?:m'|me |nous )?(?:re)?(?:ecri|contact|envoy|sollicit|derang|appel|relanc|importun)[a-z]*(?:[- ](?:moi|nous))? (?:plus|jamais)",
     r"(?:laiss|fich|fout)[a-z]*[- ](?:moi|nous)@(?:tranquille|paix|la paix)|(?:derniere fois)@(?:entendre|ecri|contact|demande|recevoir)",
-    r"(?:oubli)[a-z]*@(?:mon|ce) (?:numero|adresse|mail)|rgpd@(?:effac|supprim|oppos|droit)|droit (?:a l'oubli|a l'effacement|d'opposition|a l'effacement)|je m'oppose|nous nous opposons|article (?:17|21)|\bcnil\b|mise en demeure",
+    r"(?:oubli)[a-z]*@(?:mon|ce) (?:numero|adresse|mail)",
     r"(?:c'est|ceci est|message releve)@(?:du spam|spam|harcelement|arnaque)|(?:je|on) (?:vous|te|le) (?:signale|bloque|denonce)|signale[a-z]* comme (?:spam|indesirable)|arnaqueurs?|va te faire|allez vous faire|connards?|degag",
     // Spanish
-    r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|remov|tach)[a-z]*@(?:mis|mi|nuestr[oa]s?|est[ea]|me|nos|la|el|tod[oa]s?|de)@?(?:lista|listas|bases? de datos|datos|numero|correo|mail|email|celular|cel|contacto|registros?|direccion|nombre|telefono|envios|fichero|whatsapp)",
-    r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|saqu)[a-z]*(?:me|nos|enme|enos|ennos)\b|\b(?:me|nos) (?:borr[ae]|elimin[ae]|quit[ae]|saqu|saca|den de baja|des de baja|de de baja)[a-z]*",
+    r"(?:borr|elimin|quit|suprim|exclu|excluy|retir|tach|saqu|sac)(?:a|e|en|ad|an|ar|ir)?(?:me|nos)(?: ya| por favor| porfa| inmediatamente| ahora)* (?:de|del) (?:(?:su|sus|tu|tus|la|las|el|esta|esa|este|vuestra|vuestras|todas|todos|cualquier) )+(?:listas?(?: de (?:correo|correos|distribucion|contactos|envios|difusion))?(?:[.,!;\n]|$| y| por| ya)|listado|base|bases|registros?|fichero|envios|cadena|sistema|crm|agenda|contactos|destinatarios|difusion|newsletter|boletin|mailing)",
+    r"(?:borr|elimin|suprim)(?:a|e|en|ad|an|ar|ir)(?:me|nos)(?:[.!,]|$| por favor| ya\b)|(?:que|favor|pueden?|podrian?) (?:me|nos) (?:borr|elimin|quit|saqu|exclu)(?:e|en|ya|yan) de (?:su|sus|la|tu|tus|esta) (?:lista|base)",
+    r"(?:borr|elimin|suprim)[a-z]* (?:todos |ya |por favor )?(?:mi|mis|nuestr[oa]s?) (?:numero|datos|correo|mail|email|direccion|contacto|registros?|nombre|telefono|celular)",
     r"(?:no|ni un[oa]?|basta de|nada de) mas (?:mensajes|correos|emails?|mails?|sms|contacto|publicidad|llamadas|spam|promos|comunicaciones)|(?:ultima vez)@(?:escrib|contact|saber|pido|recib)[a-z]*",
     // Italian
     r"(?:cancell|rimuov|elimin|togli|tolg|togliet|depenn|escl|esclud|stral)[a-z]*@(?:mi|mio|miei|mia|nostr[oaie]|ques[a-z]+|dati|la|il|i|dal|dalla|dai|dalle|subito)@?(?:lista|liste|elenchi|elenco|indirizzo|indirizzi|numero|num|contatti|contatto|database|archiv[a-z]+|dati|mail|email|mailing|rubrica|nominativo|crm|recapit[a-z]+|anagrafica)",
@@ -42,19 +43,28 @@ const CERTAIN: &[&str] = &[
     r"(?:non|nn)@(?:voglio|vogliamo|desidero|desideriamo|intendo|vorrei|gradi[a-z]+)@(?:ricever|essere contattat|sentir|essere disturbat|ricev|altre)[a-z]*",
     // Portuguese
     r"(?:nao|n)@(?:quero|queremos|desejo|desejamos|pretendo|pretendemos|gostaria|autoriz[a-z]+)@(?:receb|mais|ser contat|ser contact|que me|sms|saber|voltar)[a-z]*",
-    r"(?:rgpd|lgpd|cnpd|anpd|procon|nao me perturbe|direito (?:ao|de) (?:apagamento|esquecimento|oposicao|eliminacao)|oponho-me|me oponho|artigo (?:17|18|21)|encarregado d[ea] (?:dados|protecao)|revog[a-z]+@consentimento)",
     // Dutch
     r"(?:mail|schrijf|benader|contacteer|stuur|app|bel|sms|spam|stoor)[a-z]* (?:me|mij|ons|hier|dit adres)?@?(?:niet|nooit|niks|niets|geen)(?: berichten| mails)? (?:meer|opnieuw|weer|langer)",
     r"(?:laat|laten|met)@(?:mij|me|ons)?@?(?:met rust|rust gelaten)|met rust\b|(?:laatste keer|laatste mail)@(?:hor|mail|schrijf|contact|bericht|wil)[a-z]*|vergeet (?:mijn|dit) (?:nummer|adres)",
-    r"\bavg\b|recht (?:op vergetelheid|van bezwaar|op verwijdering)|artikel (?:17|21)|autoriteit persoonsgegevens|bel-me-niet|(?:maak|teken) bezwaar|trek@toestemming@in",
+    r"(?:haal|schrap|verwijder|gooi)[a-z]* (?:me|mij|ons) (?:alstublieft |alsjeblieft |aub |direct |meteen |ook |nu )*(?:uit|van) (?:uw|jullie|je|jouw|de|deze|die) (?:\w*lijst|bestand|database|mailing)",
     // Swedish, Danish, Norwegian
+    r"(?:ta bort|stryk|radera|slett?|fjern|tag|ta) (?:mig|meg|oss|os)(?: helt| straks| genast| omedelbart)? (?:fran|fra|ur|av|af) (?:er|era|ert|eran|din|denna|denne|jeres|deres|den har|den her) ?\w*list[a-z]*",
     r"(?:mina|mine|vara|vores|vare|min|mitt|mit)@(?:uppgifter|oplysninger|opplysninger|data|adresse|adress|nummer|mail)@(?:radera|slett|slet|fjern|tas bort|bort|slettes|raderas|fjernes)[a-z]*|(?:av|af|fra|fran|ur) (?:er|eres|jeres|deres|din|denne|listen|lista|den|den har) ?(?:\w+)?(?:lista|listan|liste|listen|liste|register|databas|database|utskick)",
     r"(?:lat|lad|la|lamna)@(?:mig|meg|oss|os)@(?:vara|vaere|vere|i fred|ifred|fred)|i fred\b|(?:sista|siste|sidste) (?:gang|gangen|gangen|advarsel)@(?:hor|skriv|kontakt|vil|ber)[a-z]*|(?:glom|glem) (?:mitt|mit) (?:nummer|nr)",
-    r"\bgdpr\b@(?:radera|slett|slet|fjern|kraev|krav|begar)[a-z]*|ratten att (?:bli|raderas)|retten til (?:sletning|sletting|a bli glemt|at blive glemt)|artik[a-z]+ ?(?:17|21)|integritetsskydd|datatilsynet|nix-?registret|reservasjonsregisteret|robinsonlist[a-z]*|(?:trekker|traekker|aterkallar|drar)@samtyk?k?[a-z]*|inkassovarsel|markedsforingslov[a-z]*",
 ];
 
 /// Phrases that are demands often, and often are not. They count as signs only.
 const POSSIBLE: &[&str] = &[
+    // Laws
+    r"(?:right to (?:erasure|be forgotten|object)|data subject|do[ -]not[ -](?:call|contact|mail)|can-?spam|tcpa|under (?:the )?gdpr|article 1[57]|article 21|art\.? ?(?:17|21))",
+    r"unterlass[a-z]*|kontakt unerwunscht|unerwunschte? (?:werbung|mail|kontakt)[a-z]*|abmahn[a-z]*|widerspr(?:eche|uch|echen)@(?:nutzung|verarbeitung|werbung|daten)|dsgvo@(?:losch|widerspr|art)|art(?:ikel|\.)? ?(?:17|21)",
+    r"rgpd@(?:effac|supprim|oppos|droit)|droit (?:a l'oubli|a l'effacement|d'opposition|a l'effacement)|je m'oppose|nous nous opposons|article (?:17|21)|\bcnil\b|mise en demeure",
+    r"(?:rgpd|lgpd|cnpd|anpd|procon|nao me perturbe|direito (?:ao|de) (?:apagamento|esquecimento|oposicao|eliminacao)|oponho-me|me oponho|artigo (?:17|18|21)|encarregado d[ea] (?:dados|protecao)|revog[a-z]+@consentimento)",
+    r"\bavg\b|recht (?:op vergetelheid|van bezwaar|op verwijdering)|artikel (?:17|21)|autoriteit persoonsgegevens|bel-me-niet|(?:maak|teken) bezwaar|trek@toestemming@in",
+    r"\bgdpr\b@(?:radera|slett|slet|fjern|kraev|krav|begar)[a-z]*|ratten att (?:bli|raderas)|retten til (?:sletning|sletting|a bli glemt|at blive glemt)|artik[a-z]+ ?(?:17|21)|integritetsskydd|datatilsynet|nix-?registret|reservasjonsregisteret|robinsonlist[a-z]*|(?:trekker|traekker|aterkallar|drar)@samtyk?k?[a-z]*|inkassovarsel|markedsforingslov[a-z]*",
+    // Spanish
+    r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|remov|tach)[a-z]*@(?:mis|mi|nuestr[oa]s?|est[ea]|me|nos|la|el|tod[oa]s?|de)@?(?:lista|listas|bases? de datos|datos|numero|correo|mail|email|celular|cel|contacto|registros?|direccion|nombre|telefono|envios|fichero|whatsapp)",
+    r"(?:borr|elimin|quit|sac|suprim|exclu|retir|remuev|saqu)[a-z]*(?:me|nos|enme|enos|ennos)\b|\b(?:me|nos) (?:borr[ae]|elimin[ae]|quit[ae]|saqu|saca|den de baja|des de baja|de de baja)[a-z]*",
     // English
     r"(?:delete|erase|remove|scrub|wipe|purge|destroy|forget) (?:all |any |every )?(?:of )?(?:my|our|mine|this|whatever|the) (?:\w+ ){0,3}(?:data|details|information|info|number|e-?mail|e-?mails|address|addresses|name|record|profile|contact|cell|mobile)\b",
     r"(?:last time|last thing|last one)@(?:hear from|write|contact|want to see|receive)",
@@ -115,7 +125,7 @@ const POSSIBLE: &[&str] = &[
     r"(?:skriv|kontakta|kontakt|send|skicka|mejla|maila|mail|ring)[a-z]*@(?:inte|ikke|ikkje|aldri|aldrig|ingenting|inget|inga|ingen)@?(?:mer|mere|igen|igjen|flere|fler|langre|langer|lenger|mig|meg)?\b",
     r"(?:vill|vil|onskar|onsker|ynskjer|orker|slippe|slipper|slippa|frabe|frabeder|undanber|ensker)@(?:inte|ikke|ikkje|aldri|aldrig|mig|meg|os|oss|flere|fler|slike|sadana|denne|for|at)@?(?:kontakt|mail|mejl|motta|modtag|ha|hore|hora|fa|henvend|meddel|beskeder|sms|reklam|fremover|mer)[a-z]*",
     r"(?:sluta|slut|slutt|stopp|stop|stoppa|lat bli|lad vaere|la vaere|la vere|opphor|ophor|upphor|hold op|hald opp|lagg av)[a-z]*@(?:skriv|skicka|kontakt|mejla|maila|sende|send|mail|mejl|sms|spam|spamme|spamma|med|beskeder|meldinger|forstyrr|plage|masa|all)[a-z]*",
-    r"(?:det(?:ta|te)?|dette|det her|det har|ni|i|dere|du) (?:ar|er)@(?:spam|spammere|spammare|trakasser[a-z]*|chikane|svindlere?|blodsugere|bluff)|(?:anmaler|anmelder|rapporterar|rapporterer|blockerar|blokkerer|blokerer|melder)@(?:er|jer|dere|dig|deg|detta|dette|spam)\b|dra at helvete|ga till helvete|gå til|hold (?:nu )?kaeft|hald kjeft|hold kjeft|hall kaften|idioter|stikk\b|skrid\b|skam(?:me)? (?:dere|jer|er)",
+    r"(?:det(?:ta|te)?|dette|det her|det har|ni|i|dere|du) (?:ar|er)@(?:spam|spammere|spammare|trakasser[a-z]*|chikane|svindlere?|blodsugere|bluff)|(?:anmaler|anmelder|rapporterar|rapporterer|blockerar|blokkerer|blokerer|melder)@(?:er|jer|dere|dig|deg|detta|dette|spam)\b|dra at helvete|ga till? helvete|ga til|hold (?:nu )?kaeft|hald kjeft|hold kjeft|hall kaften|idioter|stikk\b|skrid\b|skam(?:me)? (?:dere|jer|er)",
 ];
 
 /// Before a demand, in its sentence.
@@ -129,30 +139,46 @@ const OTHER_WAY: &str = concat!(
     r"\b(?:just|please|pls|instead|rather|better|and|n|or|can you|u can|but|then|them) (?:call|ring|phone)\b|\b(?:call|ring|phone) (?:me|us) (?:instead|on|at|in)\b",
     r"|pick up the phone|give me a (?:bell|ring|buzz|call)|landline|ring 0|call (?:the|my) (?:shop|office|mobile|cell)|(?:ruf|rufen sie)@an\b|telefonisch|anrufen@(?:bitte|lieber|besser)|(?:lieber|besser)@(?:anruf|telefon|ruf)",
     r"|appelez[- ]|decrochez|appelle[- ]moi|telephonez|llamame|llameme|llamen|por telefono|chiamami|mi chiami|telefonatemi|per telefono|ligue-me|me liga|liguem?\b",
-    r"|bel (?:me|mij|ons|even|gerust|liever)|telefonisch|ring (?:mig|meg|meg heller|i stallet|istallet|hellre|heller|hellere)|slå på tråden|a link is enough",
+    r"|bel (?:me|mij|ons|even|gerust|liever)|telefonisch|ring (?:mig|meg|meg heller|i stallet|istallet|hellre|heller|hellere)|sla pa traden|a link is enough",
 );
-/// After a demand, in its sentence.
-pub(super) const OF_THINGS: &str = concat!(
-    r"^[^.!?\n]{0,40}\b(?:market|grid|hook|pdfs?|info@|april|september|typing|pitching|attachments?|files?|folder|cc|agenda|invoice|old offer|cohort|trial|waiting list|(?:after|before|nach|vor|apres|dopo|despues de|depois das) [0-9]",
-    r"|by mistake|accidentally|anhang|anlage|piece jointe|adjunto|allegato|anexo|bijlage|bilaga|vedlegg|competitor|wettbewerber|concurrent|competencia)\b",
+/// Things that are sent, removed or cancelled, and are no messages of ours.
+pub(super) const THINGS: &str = concat!(
+    r"\b(?:grid|hook|pdfs?|bcc|cc|cc line|copy line|agenda|invoices?|old offer|old quote|quote|draft|cohort|free trial|trial|attendance sheet|sign-?up sheet|rota|waiting ?list|attachments?|appendix|invitation|invite|calendar|guest list|raffle|shared folder|basket|cart",
+    r"|anhang|anlage|tagesordnung|warteliste|warenkorb|einladung|piece jointe|pieces jointes|ordre du jour|adjuntos?|orden del dia|allegat[oi]|ordine del giorno|anexos?|bijlagen?|bilagan?|vedlegg(?:et)?|bilag(?:et)?|dagsordenen?|dagordningen)\b",
 );
-/// Before a phrase, in its sentence: somebody asks how others opt out, or says the opposite.
-pub(super) const ASKS_ABOUT: &str = concat!(
-    r"\b(?:tool|software|platform|system|product|dialler|vous|candidates?|employees|recipients|handle|handles|respect|does your|do your|wenn jemand",
-    r"|empfanger|handhabt|wie lauft|what happens|what makes|whether|not saying|not a case of|opposite|tell you to|had to|no digo|no estoy diciendo",
-    r"|competitor|when i wanted|to be rid|says at the bottom|herramienta|je peux|cliquer sur|crm|jullie|klanten|curiosidad|did you mean to)\b",
-);
-/// After a phrase, in its sentence: it is about another sender, or about a thing.
+/// After a demand, in its sentence: what shall go or end is one of [`THINGS`], it was by mistake,
+/// or it is for a time.
+pub(super) fn of_things() -> String {
+    const BEFORE: &str = concat!(
+        r"^(?: (?:me|us|it|sending))?(?:(?: [a-z]+)? (?:from|off|out of|of|aus|von|vom|de|del|du|da|dal|dalla|do|uit|van|av|af|fra|fran))?",
+        r"(?: (?:the|your|our|any|more|der|dem|den|la|el|il|le|o|a)(?: [a-z]+)?)? ?(?:[dl]')?",
+    );
+    const MISTAKE: &str = concat!(
+        r"|^[^.!?\n]{0,40}\b(?:(?:after|before|nach|vor|apres|dopo|despues de|depois das) [0-9]|by mistake|accidentally|versehentlich|par erreur|por error",
+        r"|per errore|por engano|per ongeluk|av misstag|ved en fejl|ved en feil)",
+    );
+    [BEFORE, THINGS, MISTAKE].concat()
+}
+/// After a phrase, in its sentence: it is about another sender, or about what happens by itself.
 pub(super) const ELSEWHERE: &str = concat!(
-    r"^(?:ed)? (?:from|bij|von|de|da|di) (?:your competitor|about|forty|your talent|jullie concurrent|ihrem wettbewerber|tu competencia|tres|cinco|drei|vier|zehn|ten|five|three)",
-    r"|^s? (?:automatically|ourselves)|^(?:@| |s )?(?:rates?|ourselves|automatic)|^ (?:my|our) (?:gran|mother|father|wife|husband|colleague|mum|boss)",
+    r"^(?:s|d|ed|t|e|er|en)?(?: \w+){0,2} (?:from|bij|von|bei|de|da|di|van|fran|fra|hos|chez|en) (?:(?:your|our|a|the|their|my|old|main|biggest|ihrem|ihrer|eurem|unserem|einem|jullie|jouw|uw|een|su|tu|la|el|votre|vos|un|une|vostro|vostra|seu|sua|vosso|er|ert|jeres|deres|en|din) ){0,3}",
+    r"(?:competitors?|competition|competing|rivals?|wettbewerber[a-z]*|mitbewerber[a-z]*|konkurren[a-z]*|concurren[a-z]*|competencia|competidor[a-z]*|concorren[a-z]*)\b",
+    r"|^(?:ed)? from (?:almost |nearly |about |pretty much |over |around )*(?:everything|everyone|everybody|most|others?|another|ten|five|three|forty|dozens|hundreds|your talent)\b",
+    r"|^ (?:der|des|de espera|d'attente|d'attesa) |^s? (?:automatically|ourselves)|^(?:@| |s )?(?:rates?|ourselves|automatic)|^ (?:my|our) (?:gran|mother|father|wife|husband|colleague|mum|boss)\b",
 );
-/// A machine's text tells how to leave the machine's own list.
+/// Beside a phrase, in its sentence: a machine tells how to leave its own list.
 pub(super) const MACHINE: &str = concat!(
     r"\b(?:click|klick|clique[rz]?|clic|haz clic|clicca|klik|klikk|klicka)[a-z]*\b[^.!?\n]{0,60}\b(?:here|below|link|hier|ici|aqui|qui|har|her|abmeld|unsubscri|desabon|opt)",
-    r"|\b(?:unsubscribe|abmelden|desabonner|darse de baja|afmelden)\b[^.!?\n]{0,20}\||manage (?:your )?preferences|update your settings",
-    r"|(?:do not|don't|please don't|cannot|can't|not) (?:reply|respond) to (?:this|the) |nicht auf diese (?:mitteilung|nachricht|e-?mail|mail)|ne pas (?:y )?repondre",
-    r"|no responda a este|mailbox is unattended|(?:request|ticket|reference|case) (?:is |number |no\.? |under number |#)+[a-z]*/?[0-9]",
+    r"|\b(?:unsubscribe|abmelden|desabonner|darse de baja|afmelden)\b[^.!?\n]{0,20}\||\| ?(?:unsubscribe|abmelden)|manage (?:your )?preferences|update your settings",
+    r"|\b(?:konnen sie sich|kannst du dich)\b|\b(?:link|lien|enlace|button) (?:below|at the (?:bottom|end|foot)|am ende|in der|en bas|al pie|in fondo|onderaan|nederst|langst)",
+);
+/// Somewhere in a text: a machine wrote it, or it is a newsletter's.
+pub(super) const ACKNOWLEDGEMENT: &str = concat!(
+    r"(?:do not|don't|please don't) (?:reply|respond) to this (?:e-?mail|message|mail|address)|nicht auf diese (?:mitteilung|nachricht|e-?mail|mail)|ne pas (?:y )?repondre|no responda a este|non rispond[a-z]+ a quest|nao respond[a-z]+ a est",
+    r"|(?:mailbox|inbox|address|account) is (?:unattended|not monitored|unmonitored|not read)|automatic(?:ally)? (?:generated|reply|response)|automatisch (?:generiert|erstellt|versendet|erzeugt)|automated (?:message|reply|response|receipt|notice|mail|e-?mail)",
+    r"|(?:we|we've) (?:have )?received your (?:message|request|e-?mail|enquiry|inquiry|mail|application)|your (?:request|message|enquiry|inquiry|e-?mail|ticket|case) (?:has been|was) (?:received|created|logged|opened)|(?:ticket|case|request|reference) (?:id|number|no\.?)? ?#",
+    r"|haben ihre (?:nachricht|anfrage|e-?mail|mail)[^.!?\n]{0,20} erhalten|ihre (?:nachricht|anfrage|e-?mail) (?:ist|wurde)|(?:avons|a) bien (?:recu|ete recu)|(?:hemos|ha sido) recibid[oa]|abbiamo ricevuto (?:la|il)|recebemos (?:a sua|o seu|sua|seu)|hebben (?:uw|je) (?:bericht|mail|vraag|aanvraag)|(?:har|vi har) (?:mottagit|modtaget|mottatt) (?:ditt|din|deres)",
+    r"|you (?:are )?receiv(?:e|ed|ing) this (?:e-?mail|message|mail|because)|sie erhalten diese|vous recevez ce|recibe este|ricevi quest|recebe est[ea]|u ontvangt|du (?:far|modtager|mottar) (?:detta|denne)|unserer? newsletter|bestatigen sie ihre anmeldung|thank you for (?:contacting|subscribing)",
 );
 
 /// The pattern of the demands that are opt-outs.
@@ -163,11 +189,6 @@ pub(super) fn certain() -> String {
 /// The pattern of all demands.
 pub(super) fn all() -> String {
     pattern(&[CERTAIN, POSSIBLE].concat())
-}
-
-/// All that [`super::signs`] depends on.
-pub(super) fn texts() -> String {
-    [&all(), UNMEANT, OTHER_WAY, OF_THINGS, MACHINE].concat()
 }
 
 /// The pattern of a way to reach the lead.

@@ -59,8 +59,10 @@ pub(super) struct Instructions {
 }
 
 impl Instructions {
-    pub(super) fn new() -> Result<Self, regex::Error> {
-        let regex = super::phrases::regex;
+    /// All patterns, each made by `regex`.
+    pub(super) fn by(
+        regex: &mut dyn FnMut(&str) -> Result<Regex, regex::Error>,
+    ) -> Result<Self, regex::Error> {
         Ok(Self {
             // reply STOP (to 12345) to (be) …
             told_to: regex(&format!(

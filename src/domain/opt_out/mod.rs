@@ -4,6 +4,7 @@ mod composed;
 mod demands;
 mod instructions;
 mod parts;
+mod patterns;
 mod phrases;
 mod words;
 
@@ -22,23 +23,36 @@ const SUBJECTS: [&str; 3] = ["take me off your list", "cancelar suscripcion", "r
 /// what the lead wrote: quoted words are not the lead's wish.
 pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> Option<String> {
     let text = Folded::of(new_text);
-    words::whole(medium, &text.text).or_else(|| phrases::find(&text)).or_else(|| {
+    let whole = words::whole(medium, &text.text).or_else(|| {
+        let unsigned = words::before_signature(new_text)?;
+        words::whole(medium, &Folded::of(unsigned).text)
+    });
+    whole.or_else(|| phrases::find(&text)).or_else(|| {
+        // A machine repeats the subject of what it was sent.
+        if phrases::is_a_machines(&text) {
+            return None;
+        }
         let subject = Folded::of(without_marks(subject.filter(|text| text.len() <= SUBJECT_MAX)?));
         let told = subject.text.trim_matches(|char: char| !char.is_alphanumeric());
         words::subject(&subject.text).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()))
     })
 }
 
-/// The texts of all patterns on which [`signs`] depends: weights that were learned with others do
-/// not fit.
+/// The texts of all patterns and words on which [`signs`], [`says_so`] and [`has_phrase`] depend:
+/// weights that were learned with others do not fit.
 pub fn texts_of_signs() -> String {
-    [demands::texts().as_str(), composed::texts()].concat()
+    phrases::texts()
 }
 
 /// True if a text says in plain words that nobody shall write again. This alone is not certain:
 /// somebody has to weigh what else is said.
 pub fn says_so(text: &str) -> bool {
     phrases::says(&Folded::of(text))
+}
+
+/// True if a text holds a phrase that opts out, in any place.
+pub fn has_phrase(text: &str) -> bool {
+    phrases::find(&Folded::of(text)).is_some()
 }
 
 /// What in a text looks like a demand not to be written to again, and what speaks against that: a
@@ -78,6 +92,8 @@ mod tests {
             "STOP please",
             "pls stop!!",
             "Stop 🛑",
+            "Stop - Dana",
+            "Quit\n\nDana",
         ] {
             assert!(opt_out_words(TEXT, None, text).is_some(), "{text}");
         }
@@ -176,6 +192,32 @@ mod tests {
         "You said you'd remove me",
         "ＰＬＥＡＳＥ ＵＮＳＵＢＳＣＲＩＢＥ ＭＥ",
         "Unsubscribe me and send me a confirmation",
+        "Please don't text or call me again",
+        "Do not email or call me again.",
+        "Dont text or call this number again",
+        "unsubscribe info@larkspur.example",
+        "Please unsubscribe me, my agenda is full.",
+        "Remove me from your list, we use a competitor",
+        "Tell your system to stop emailing me",
+        "The link does not work when I click here. Unsubscribe me.",
+        "Bitte nehmen Sie mich aus dem Verteiler, rufen Sie mich auch nicht an.",
+        "Bonjour, je vous prie de me désabonner.",
+        "I do not use your software, unsubscribe me",
+        "We have a tool already, please remove me from your list",
+        "Unsubscribe me. Request number 4711",
+        "Stop emailing me and calling my landline",
+        "Bitte abmelden. Auch telefonisch kein Kontakt mehr.",
+        "Merci de me désinscrire. Et surtout ne m'appelez-pas par téléphone",
+        "How can I be taken off your mailing list?",
+        "How do I get off this list?",
+        "How do I stop these texts?",
+        "Hoe kan ik me afmelden?",
+        "¿Cómo me doy de baja?",
+        "Stop\n\nDana Fox",
+        "STOP\n\nDana Fox\nLarkspur Freight",
+        "Unsubscribe\n\nBest regards,\nDana",
+        "Leave me alone",
+        "Go away",
     ];
 
     #[test]
@@ -277,6 +319,25 @@ mod tests {
         "Me saco el sombrero",
         "Ne me retirez pas de la liste",
         "Löschen Sie mich bitte nicht",
+        "Please don't call, email works better",
+        "Don't call, texting is better",
+        "Don't email Peter, he left; write to me",
+        "Please don't contact Anna, I am the right person",
+        "Do not send emails to my old address, use this one",
+        "stop sending reminders, I'll sign on Friday",
+        "ta mig inte bort",
+        "Bitte löschen Sie mich nicht",
+        "Fine",
+        "fine!",
+        "Stop sending PDFs, a link is enough",
+        "Please stop calling me Mr Dale",
+        "Stop writing and start dialling! 555-0142.",
+        "I unsubscribed from your competitor",
+        "We unsubscribed from your main competitor last year",
+        "Remove me from the cc line, please, and send the price to Jo",
+        "I've asked the parking firm to stop writing to me, not you.",
+        "I unsubscribe from almost everything, but not from you.",
+        "Stop\nby the office on Friday",
     ];
 
     #[test]
@@ -296,6 +357,8 @@ mod tests {
                 "{subject}"
             );
         }
+        let acknowledgement = "We have received your message. Your ticket number is 4711.";
+        assert_eq!(opt_out_words(Medium::Mail, Some("Unsubscribe"), acknowledgement), None);
         for subject in ["Re: stop losing leads", "How to unsubscribe users", "cancel", "Re: Hi", ""]
         {
             assert_eq!(opt_out_words(Medium::Mail, Some(subject), "Yes please"), None, "{subject}");

@@ -64,6 +64,16 @@ pub(super) struct DemandSentence {
     pub(super) is_question: bool,
 }
 
+impl DemandSentence {
+    /// The words around the word `at` that no mark separates from it.
+    pub(super) fn clause_of(&self, at: usize) -> &[DemandWord] {
+        let is_start = |place: &usize| self.words.get(*place).is_some_and(|it| it.is_after_mark);
+        let start = (0..=at).rev().find(is_start).unwrap_or(0);
+        let end = (at + 1..self.words.len()).find(is_start).unwrap_or(self.words.len());
+        self.words.get(start..end).unwrap_or_default()
+    }
+}
+
 #[derive(Debug)]
 enum PhrasePiece {
     Word(String),

@@ -1,6 +1,13 @@
 //! Phrases in a text by which somebody opts out.
 
-use super::{composed, demands, instructions::Instructions};
+use super::{
+    composed, demands,
+    instructions::Instructions,
+    patterns::{
+        ASKED_OTHERS, BARE, BARE_AFTER, BARE_BEFORE, FILLERS, FOR_A_TIME, INSTEAD, LIMITED,
+        NO_NAMES, NOT_OWN, NOUN, OF_MESSAGES, OF_OTHERS, STRONG,
+    },
+};
 use crate::domain::fold::Folded;
 use regex::Regex;
 use std::{cell::LazyCell, sync::LazyLock};
@@ -18,25 +25,31 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     let around = LazyCell::new(|| composed::Surroundings::of(&text.text));
     for found in rules.strong.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
-        if !rules.is_turned(&beside, found.as_str())
-            && !rules.is_meant_otherwise(&beside, text)
-            && !around.turn(found.start(), found.as_str())
+        if !rules.is_negated(&beside, found.as_str())
+            && !rules.is_unsaid(&beside, found.as_str(), &text.text, found.end())
+            && !rules.names_others(&beside, found.as_str(), text, found.end())
+            && !rules.is_meant_otherwise(&beside, found.as_str(), text)
+            && !around.negates(found.start(), found.as_str())
         {
             return Some(text.original(found.start(), found.end()));
         }
     }
+    // These two must agree: each alone is right in fewer texts.
+    let is_said = LazyCell::new(|| says(text));
     for found in rules.certain.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
         let end = found.end() + beside.after.len();
         let is_asked = text.text.get(end..).is_some_and(|rest| rest.starts_with('?'));
         let Beside { wide, before, after } = beside;
-        let is_turned = rules.unmeant.is_match(before)
+        let is_negated = rules.unmeant.is_match(before)
+            || rules.denied_behind.is_match(after)
             || rules.for_a_time.is_match(after)
             || rules.instructions.cover(wide, before, found.as_str(), after)
-            || rules.of_things.is_match(found.as_str())
-            || rules.is_meant_otherwise(&beside, text)
-            || around.turn(found.start(), found.as_str());
-        if !is_asked && !is_turned {
+            || rules.things.is_match(found.as_str())
+            || rules.sends_other(after, found.as_str())
+            || rules.is_meant_otherwise(&beside, found.as_str(), text)
+            || around.negates(found.start(), found.as_str());
+        if !is_asked && !is_negated && *is_said {
             return Some(text.original(found.start(), found.end()));
         }
     }
@@ -45,9 +58,11 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     let stops = rules.stop.captures_iter(&text.text).take(CANDIDATES_MAX);
     let stop = stops.filter_map(|found| found.name("stop").or(found.name("stop2"))).find(|stop| {
         let beside = Beside::of(&text.text, stop.start(), stop.end());
-        !rules.is_turned(&beside, "stop")
-            && !rules.is_meant_otherwise(&beside, text)
+        !rules.is_negated(&beside, "stop")
+            && !rules.is_meant_otherwise(&beside, "stop", text)
+            && rules.stop_this.is_match(beside.after)
             && !rules.stop_elsewhere.is_match(beside.after)
+            && !around.negates(stop.start(), "stop")
     });
     let stop = stop.filter(|_| context).or_else(|| {
         let told = rules.told_stop.captures_iter(&text.text).take(CANDIDATES_MAX);
@@ -59,8 +74,13 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     stop.map(|found| text.original(found.start(), found.end()))
 }
 
-/// True if the words of a demand stand together in the text, and nothing beside them turns their
-/// meaning.
+/// True if a machine wrote the text: whatever it says of opting out is about its own list.
+pub(super) fn is_a_machines(text: &Folded<'_>) -> bool {
+    RULES.as_ref().is_some_and(|rules| rules.acknowledgement.is_match(&text.text))
+}
+
+/// True if the words of a demand stand together in the text, and nothing beside them negates
+/// them.
 pub(super) fn says(text: &Folded<'_>) -> bool {
     let Some(rules) = RULES.as_ref() else { return false };
     composed::demands(&text.text).into_iter().any(|demand| {
@@ -68,10 +88,10 @@ pub(super) fn says(text: &Folded<'_>) -> bool {
         let beside = Beside::of(&text.text, start, end);
         let told = text.text.get(start..end).unwrap_or_default();
         demand.is_certain
-            && !demand.is_turned
+            && !demand.is_negated
             && !demand.is_asked
             && !rules.instructions.cover(beside.wide, beside.before, told, beside.after)
-            && !rules.is_meant_otherwise(&beside, text)
+            && !rules.is_meant_otherwise(&beside, told, text)
     })
 }
 
@@ -82,11 +102,11 @@ pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
     let mut signs = Vec::new();
     for found in rules.demand.find_iter(&text.text).take(SIGNS_MAX) {
         let Beside { before, after, .. } = Beside::of(&text.text, found.start(), found.end());
-        let is_turned = rules.unmeant.is_match(before)
+        let is_negated = rules.unmeant.is_match(before)
             || rules.denied_behind.is_match(after)
             || rules.of_things.is_match(after)
-            || rules.of_things.is_match(found.as_str());
-        signs.push(if is_turned { "turned" } else { "demand" });
+            || rules.things.is_match(found.as_str());
+        signs.push(if is_negated { "negated" } else { "demand" });
     }
     signs.extend(composed::demands(&text.text).into_iter().map(|demand| demand.sign));
     if signs.is_empty() {
@@ -102,14 +122,19 @@ pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
     signs
 }
 
+/// The texts of all patterns and words on which [`signs`] and [`says`] depend.
+pub(super) fn texts() -> String {
+    [Rules::texts().as_str(), composed::texts()].concat()
+}
+
 /// The patterns. Those for the text before a phrase end with `$`, those for the text after it start
 /// with `^`.
 struct Rules {
-    /// Phrases that opt out unless something beside them turns their meaning.
+    /// Phrases that opt out unless something beside them negates them.
     strong: Regex,
     /// Demands in plain words, of ten languages.
     demand: Regex,
-    /// Those of them that are opt-outs if nothing turns them.
+    /// Those of them that are opt-outs if nothing negates them.
     certain: Regex,
     /// Before a demand: it is denied, supposed, or somebody else's.
     unmeant: Regex,
@@ -117,12 +142,42 @@ struct Rules {
     other_way: Regex,
     /// After a demand: what shall go is a thing, or it is for a time only.
     of_things: Regex,
-    /// Before: a question about the offer, or a report.
-    asks_about: Regex,
+    /// In a demand: a thing shall go.
+    things: Regex,
     /// After: it is about another sender.
     elsewhere: Regex,
-    /// Somewhere in the text: a machine wrote it.
+    /// In the sentence: a machine tells how to leave its own list.
     machine: Regex,
+    /// Somewhere in the text: a machine wrote it.
+    acknowledgement: Regex,
+    /// After "don't call" and the like: another way to reach the lead is asked for.
+    instead: Regex,
+    /// After "stop sending" and the like: messages, or nothing more.
+    of_messages: Regex,
+    /// After a phrase that forbids: an address or a person that is not the lead's own.
+    not_own: Regex,
+    /// Before: somebody else was asked.
+    asked_others: Regex,
+    /// After: it is about another person.
+    of_others: Regex,
+    /// Before and after a word of opting out that is a wish.
+    bare_before: Regex,
+    bare_after: Regex,
+    /// Before and after "keine Mails" that is a wish.
+    none_before: Regex,
+    none_after: Regex,
+    /// Before "I unsubscribed": it is told of another list.
+    since: Regex,
+    /// After "unsubscribed": it is said again.
+    done_after: Regex,
+    /// Before "darme de baja": it is told.
+    baja_before: Regex,
+    /// After "darme de baja": from our list.
+    baja_after: Regex,
+    /// After "ne m'envoyez plus": messages.
+    envois_after: Regex,
+    /// After "stop": messages, or nothing more.
+    stop_this: Regex,
     /// "Stop" as a request.
     stop: Regex,
     /// After "stop": it is about something else ("stop by", "stop worrying").
@@ -164,90 +219,67 @@ pub(super) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&pattern.replace(r"\b", r"(?-u:\b)"))
 }
 
-const STRONG: &str = concat!(
-    r"\b(?:",
-    // English
-    r"unsubscribe\b|(?:be|get|i|i've|i have) (?:already )?unsubscribed",
-    r"|opt(?:ing)?[ -]?(?:me |us )?out\b|remove (?:me|us)\b",
-    r"|remove (?:my|our|this) (?:e-?mail|address|name|number|contact|details|info|data)",
-    r"|(?:be|get) removed from (?:your|this|the|all|any)|please remove(?:$|[.!?,\n])",
-    r"|take (?:me|us) off|take (?:my|our|this) (?:name|number|e-?mail|address) off",
-    r"|(?:stop|quit) (?:e-?mailing|calling|contacting|messaging|texting|mailing|writing|spamming|sending",
-    r"|bothering)",
-    r"|(?:do not|don't|dont|never) (?:ever |please |you ever )?",
-    r"(?:contact|e-?mail|call|text|message|mail|write|reach out)(?: to)?(?: me| us)?\b",
-    r"|(?:do not|don't|dont|never) send (?:me |us )?(?:any |more |anymore )*",
-    r"(?:e-?mails?|texts?|messages?|mails?)\b",
-    r"|(?:not|don't|dont) (?:want|wish) to be (?:contacted|e-?mailed|called|texted|messaged)",
-    r"|(?:not|don't|dont) want you to (?:contact|e-?mail|call|text|message)",
-    r"|not to (?:contact|e-?mail|call|text|message) (?:me|us)",
-    r"|(?:please |^|[.!?,\n] ?)no (?:more|further) (?:e-?mails?|mails?|texts?|messages?|calls|contact)\b",
-    r"|lose my number|take a hike",
-    // German
-    r"|abmelden|austragen|meld(?:e|en sie) mich(?: bitte)? ab|trag(?:e|en sie) mich(?: bitte)? aus",
-    r"|keine (?:weiteren |weitere )?(?:e-?mails?|mails?|nachrichten)\b",
-    // French
-    r"|desabonner|desabonnez|desabonne[ -]moi|desinscrire|desinscrivez",
-    r"|ne (?:me|nous) contactez plus|ne plus (?:me|nous) contacter|arretez de (?:m'|me |nous )",
-    r"|ne m'(?:ecrivez|appelez|envoyez) plus",
-    // Spanish
-    r"|(?:dar|de|den|da)me de baja",
-    r"|n(?:o|unca) (?:me|nos) (?:contact(?:e|es|en)|escrib(?:a|as|an)|llam(?:e|es|en)|envi(?:e|es|en))\b",
-    r"|cancelar (?:la |mi )?suscripcion",
-    // Italian
-    r"|rimuov(?:imi|etemi|ermi)|cancell(?:ami|atemi|armi)\b|disiscriv(?:imi|etemi)|non contattatemi",
-    // Portuguese
-    r"|cancelar (?:a |minha |a minha )?inscricao|nao (?:me|nos) contat(?:e|em)\b|nao me escreva",
-    r")",
-);
-
-/// What may stand between "not" and what is not wanted.
-const FILLERS: &str = concat!(
-    r"(?: (?:ever|actually|really|even|yet|currently|already|want|wanted|wish|wished|need|needed|like",
-    r"|mean|meant|intend|plan|planning|going|trying|try|ask|asked|asking|request|requested|say|saying",
-    r"|said|tell|told|think|have|had|you|i|we|they|anyone|anybody|to|that|be|been|being|me to|us to",
-    r"|him to|get|click|clicked|hit|press|pressed|choose)){0,6}",
-);
-
-/// What follows a demand that is for a time, a thing or a way only.
-const LIMITED: &str = concat!(
-    r"^(?: (?:it|that|and drive|a|an|anyone|anybody|people|anything|checks?|cheques?",
-    r"|novels?|contracts?|code)\b|(?: (?:me|us|my \w+|this number))?(?: (?:again",
-    r"|back))?,? ?(?:before|until|till|during|between|while|today|tonight|tomorrow",
-    r"|yet|right now|just yet|this week|on (?:mon|tue|wed|thu|fri|sat|sun|weekend",
-    r"|my)|after (?:[0-9]|lunch|work|hours|noon|six|five)|at (?:work|night|[0-9]",
-    r"|home|the office)|unless|(?:[^.!?\n]{0,40} )?instead\b|,? (?:but )?(?:just ",
-    r"|only |better )?(?:e-?mail|text|call|write|message) (?:me|us)\b))",
-);
-
-/// What follows a demand that holds until or from a time on.
-const FOR_A_TIME: &str = concat!(
-    r"^s?(?: (?:me|us|mehr|again|in peace|i fred|ifred|tranquilles?|en paz|in pace|em paz|in ruhe|met rust))* ",
-    r"(?:until|till|til|tills|jusqu[a-z]*|hasta|fino a|ate (?:o|a|ao|as|[0-9]+)|bis|tot (?:na|het|de|[0-9]+)|before (?:the )?[0-9]+[a-z]*|nach [0-9]+",
-    r"|after (?:[0-9]+[a-z]*|four|five|six|seven|eight|nine|ten|hours|work|lunch))\b",
-);
-
-/// What follows a word of opting out that is part of a name or of a contract.
-const NOUN: &str = concat!(
-    r"^(?:s?[ -](?:rates?|notices?|instructions?|footers?|texts?|wording|lines?|polic(?:y|ies)|clauses?|compliance|mechanisms?)",
-    r"| (?:the |of the )?(?:market|hook|hold|mute|guard|track|balance)",
-    r"| of (?:our|the|my|a|that|this|any) (?:[a-z]+ ){0,2}",
-    r"(?:contract|agreement|plan|lease|deal|policy|program|insurance|coverage)",
-    r"| later| at any time| anytime| any time)\b",
-);
-
 impl Rules {
+    /// All patterns, compiled.
     fn new() -> Result<Self, regex::Error> {
+        Self::by(&mut regex)
+    }
+
+    /// The texts of all patterns.
+    fn texts() -> String {
+        let mut texts = String::new();
+        let all = Self::by(&mut |pattern: &str| {
+            texts.push_str(pattern);
+            texts.push('\n');
+            regex(pattern)
+        });
+        all.map_or_else(|error| error.to_string(), |_| texts)
+    }
+
+    /// All patterns, each made by `regex`.
+    fn by(
+        regex: &mut dyn FnMut(&str) -> Result<Regex, regex::Error>,
+    ) -> Result<Self, regex::Error> {
         Ok(Self {
             strong: regex(STRONG)?,
             demand: regex(&demands::all())?,
             certain: regex(&demands::certain())?,
             unmeant: regex(demands::UNMEANT)?,
             other_way: regex(&demands::other_way())?,
-            of_things: regex(demands::OF_THINGS)?,
-            asks_about: regex(demands::ASKS_ABOUT)?,
+            of_things: regex(&demands::of_things())?,
+            things: regex(demands::THINGS)?,
             elsewhere: regex(demands::ELSEWHERE)?,
             machine: regex(demands::MACHINE)?,
+            acknowledgement: regex(demands::ACKNOWLEDGEMENT)?,
+            instead: regex(INSTEAD)?,
+            of_messages: regex(OF_MESSAGES)?,
+            not_own: regex(NOT_OWN)?,
+            asked_others: regex(ASKED_OTHERS)?,
+            of_others: regex(OF_OTHERS)?,
+            bare_before: regex(BARE_BEFORE)?,
+            bare_after: regex(BARE_AFTER)?,
+            none_before: regex(
+                r"(?:^|[.!?,;:\n(] ?|\b(?:bitte|mochte|mochten|will|wunsche|wollen|ich|wir|und|von ihnen) ?)$",
+            )?,
+            none_after: regex(
+                r"^(?:$|[.!?;:\n)]|, (?:bitte|danke|sonst)| (?:mehr|bitte|von ihnen|von euch|an (?:mich|uns|diese)|schicken|senden|erhalten|bekommen|danke|sonst|in zukunft)\b)",
+            )?,
+            since: regex(r"\b(?:since|because|when|once|after|before|as) ?$")?,
+            done_after: regex(
+                r"^(?:$|[.!?,;:\n)]| (?:already|twice|again|several|many|three|two|[0-9]+|yesterday|last|from (?:this|these|your|the|all|any)|please|and|but|immediately|now|asap|at once)\b)",
+            )?,
+            baja_before: regex(
+                r"\b(?:acabo de|quise|queria|pude|intente|logre|antes de(?: firmar)?|podria|puedo|podemos|como puedo)[ ¿:,]*$",
+            )?,
+            baja_after: regex(
+                r"^(?:$|[.!?,;:\n)]| (?:por favor|porfa|ya|ahora|inmediatamente|gracias|y|cuanto antes|de (?:inmediato|su|sus|esta|este|estos|estas|tu|tus|la lista|vuestra|vuestro|todas?|todos?)|en (?:su|esta))\b)",
+            )?,
+            envois_after: regex(
+                r"^(?:$|[.!?,;:\n)]| (?:(?:de |d'|des |aucune? |vos |ces )(?:e-?mails?|mails?|messages?|courriels?|sms|textos?|pubs?|publicites?|offres|newsletters?|spams?|sollicitations?)|rien|ca|svp|merci|s'il)\b)",
+            )?,
+            stop_this: regex(
+                r"^(?:$|[.!?,;:)\n]| (?:this|it|that|these|those|please|pls|plz|now|already|immediately|at once|the|with (?:the|these|this|your|ur|all)|all|your|ur|everything|any|i)\b)",
+            )?,
             stop: regex(concat!(
                 r"(?:^|[.!?;:,\n] ?|\b(?:please|pls|plz|kindly|and|so|just|must|should|need to|you to",
                 r"|to you) )",
@@ -274,9 +306,9 @@ impl Rules {
                 r"|contacts?|recipients?|patients?|members?|guests?|(?:did|have|has|was|were",
                 r"|am) (?:you|i|we|they|someone|somebody)|(?:why|when|how) (?:was|were|am",
                 r"|did))(?: (?:can|could|would|will|may|might|to|often|always|sometimes|usually",
-                r"|who|want to|easily|do|just|already|really)){0,3} ?$",
+                r"|who|want to|mean to|easily|do|just|already|really)){0,3} ?$",
             ))?,
-            instructions: Instructions::new()?,
+            instructions: Instructions::by(regex)?,
             promised: regex(concat!(
                 r"\b(?:i|we)(?:'ll|'d| will| can| would| could| shall| promise to| am going to| are going to)",
                 r"(?: (?:then|also|gladly|happily|immediately|just|never|not))* ?$",
@@ -305,18 +337,86 @@ impl Rules {
         })
     }
 
-    /// True if the text asks for calls in place of mails, is a machine's, or asks how others opt
-    /// out.
-    fn is_meant_otherwise(&self, beside: &Beside<'_>, text: &Folded<'_>) -> bool {
-        self.asks_about.is_match(beside.before)
-            || self.elsewhere.is_match(beside.after)
-            || self.of_things.is_match(beside.after)
-            || self.other_way.is_match(&text.text)
-            || self.machine.is_match(&text.text)
+    /// True if the sentence of a phrase is about another sender, a thing, or another way to reach
+    /// the lead, or tells how to leave a machine's list.
+    fn is_meant_otherwise(&self, beside: &Beside<'_>, phrase: &str, text: &Folded<'_>) -> bool {
+        let Beside { before, after, .. } = *beside;
+        let is_of_a_list = !is_of_the_lead(before, phrase, after);
+        self.elsewhere.is_match(after)
+            || self.of_things.is_match(after)
+            || self.asked_others.is_match(before)
+            || (forbids_a_way(phrase) && self.instead.is_match(after))
+            || self.of_others.is_match(after)
+            || (before.ends_with(['\'', '"']) && after.contains(['\'', '"']))
+            || (is_of_a_list
+                && (self.machine.is_match(before)
+                    || self.machine.is_match(&[phrase, after].concat())
+                    || self.acknowledgement.is_match(&text.text)))
+    }
+
+    /// True for a word such as "unsubscribe" that is not said as a wish: neither alone in its
+    /// clause nor beside the lead, a list or messages.
+    fn is_unsaid(&self, beside: &Beside<'_>, phrase: &str, text: &str, end: usize) -> bool {
+        let (before, after) = (beside.before.trim_start(), beside.after);
+        if phrase.starts_with("keine") {
+            return !self.none_before.is_match(before) || !self.none_after.is_match(after);
+        }
+        if phrase.ends_with("unsubscribed") {
+            return self.since.is_match(before) || !self.done_after.is_match(after);
+        }
+        if phrase.ends_with("de baja") {
+            return self.baja_before.is_match(before) || !self.baja_after.is_match(after);
+        }
+        if self.sends_other(after, phrase) {
+            return true;
+        }
+        let is_own = [" me out", " us out"].iter().any(|it| phrase.ends_with(it))
+            || [" me", " us"].iter().any(|it| after.starts_with(it));
+        if is_own || !BARE.iter().any(|start| phrase.starts_with(start)) {
+            return false;
+        }
+        let is_question = text.get(end + after.len()..).is_some_and(|rest| rest.starts_with('?'));
+        let is_alone = before.trim().is_empty() && after.trim().is_empty();
+        !self.bare_before.is_match(before)
+            || !self.bare_after.is_match(after)
+            || (is_alone && is_question)
+    }
+
+    /// True for "n'envoyez plus …" of something that is no message.
+    fn sends_other(&self, after: &str, phrase: &str) -> bool {
+        phrase.contains("envoy")
+            && phrase.ends_with("plus")
+            && (phrase.contains("n'en ") || !self.envois_after.is_match(after))
+    }
+
+    /// True if the phrase forbids to write to somebody else, to an address that is not used, or to
+    /// send something that is no message.
+    fn names_others(
+        &self,
+        beside: &Beside<'_>,
+        phrase: &str,
+        text: &Folded<'_>,
+        end: usize,
+    ) -> bool {
+        let after = beside.after;
+        if !forbids_a_way(phrase) {
+            return false;
+        }
+        if phrase.ends_with(" sending") {
+            return !self.of_messages.is_match(after);
+        }
+        // A word that begins with a capital letter within a sentence is a name.
+        let next =
+            after.strip_prefix(' ').map_or("", |rest| rest.split(' ').next().unwrap_or(rest));
+        let is_me =
+            phrase.ends_with(" me") || phrase.ends_with(" us") || ["me", "us"].contains(&next);
+        let written = text.original(end, end + 1 + next.len());
+        let is_name = !is_me && is_name(&written) && !NO_NAMES.contains(&next);
+        is_name || self.not_own.is_match(after)
     }
 
     /// True if the words beside a phrase say that it is not meant.
-    fn is_turned(&self, beside: &Beside<'_>, phrase: &str) -> bool {
+    fn is_negated(&self, beside: &Beside<'_>, phrase: &str) -> bool {
         let Beside { wide, before, after } = *beside;
         if self.instructions.cover(wide, before, phrase, after) || self.for_a_time.is_match(after) {
             return true;
@@ -329,18 +429,69 @@ impl Rules {
         if forbids && !wants {
             let said_of_others = self.speaker.is_match(before)
                 && !(before.trim_end().ends_with("you") && self.asked.is_match(before));
-            return said_of_others || self.limited.is_match(after);
+            let is_noun = before.ends_with("the ");
+            return said_of_others || is_noun || self.limited.is_match(after);
         }
         let negates_itself =
             ["ne ", "no", "nunca", "nao"].iter().any(|start| phrase.starts_with(start));
         (self.negated.is_match(before) && !negates_itself)
             || self.negated_behind.is_match(after)
+            || self.denied_behind.is_match(after)
             || self.others.is_match(before)
             || (phrase.starts_with("stop") && self.promised.is_match(before))
             || self.noun.is_match(after)
             || self.mistaken.is_match(after)
             || (phrase.starts_with("keine") && got_none(before, after))
     }
+}
+
+/// True for a phrase that forbids one way to reach the lead, and not all.
+pub(super) fn forbids_a_way(phrase: &str) -> bool {
+    const STARTS: [&str; 19] = [
+        "do not",
+        "don't",
+        "dont",
+        "never",
+        "stop",
+        "quit",
+        "no more",
+        "no further",
+        "please no",
+        "not to",
+        "not want",
+        "keine",
+        "ne ",
+        "arret",
+        "no ",
+        "nunca",
+        "non ",
+        "nao ",
+        "cess",
+    ];
+    let phrase = phrase.trim_start_matches(|it: char| !it.is_alphanumeric());
+    STARTS.iter().any(|start| phrase.starts_with(start))
+}
+
+/// True if the phrase speaks of the lead itself, as no instruction of a machine does.
+fn is_of_the_lead(before: &str, phrase: &str, after: &str) -> bool {
+    const LEAD: [&str; 16] = [
+        "me", "us", "my", "our", "mich", "uns", "nous", "mi", "ci", "mij", "ons", "mig", "meg",
+        "oss", "os", "nos",
+    ];
+    let words = |text: &str, is_near: fn(usize) -> bool| {
+        let all: Vec<&str> = text.split([' ', ',']).filter(|it| !it.is_empty()).collect();
+        let count = all.len();
+        all.iter().enumerate().any(|(at, word)| is_near(count - 1 - at) && LEAD.contains(word))
+    };
+    words(phrase, |_| true)
+        || words(before, |far| far < 2)
+        || words(after.get(..after.floor_char_boundary(8)).unwrap_or_default(), |_| true)
+}
+
+/// True for a word that is written as a name: "Peter", and neither "peter" nor "PETER".
+fn is_name(word: &str) -> bool {
+    let mut letters = word.trim().chars();
+    letters.next().is_some_and(char::is_uppercase) && letters.next().is_some_and(char::is_lowercase)
 }
 
 /// True for a report and not a request: "Ich habe keine Nachrichten erhalten".
@@ -372,6 +523,48 @@ impl<'a> Beside<'a> {
             wide,
             before: wide.rsplit('\n').next().unwrap_or_default(),
             after: after.split(['.', '!', '?', '\n', ';']).next().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::folded;
+
+    #[test]
+    fn the_texts_of_patterns_hold_all_on_which_signs_depend() {
+        let texts = texts();
+        for part in [
+            STRONG,
+            LIMITED,
+            INSTEAD,
+            NOT_OWN,
+            OF_OTHERS,
+            demands::UNMEANT,
+            demands::ELSEWHERE,
+            demands::MACHINE,
+            demands::ACKNOWLEDGEMENT,
+            demands::THINGS,
+            &demands::all(),
+            &demands::other_way(),
+            composed::texts(),
+            "(?:nicht|niet|inte|ikke)",
+            "reply|respond|answer",
+        ] {
+            assert!(texts.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn patterns_and_words_are_folded_as_the_texts_are() {
+        for char in texts().chars().filter(|it| !it.is_ascii()) {
+            assert_eq!(folded(&char.to_string()), char.to_string());
+        }
+        for line in composed::texts().lines() {
+            for phrase in line.split('\t').skip(2).flat_map(|words| words.split('|')) {
+                assert_eq!(folded(phrase), phrase);
+            }
         }
     }
 }

@@ -8,27 +8,33 @@ const LENGTH_MAX: usize = 200;
 /// The least digits of a number beside a keyword, which is the number that the keyword is sent to.
 const NUMBER_DIGITS_MIN: usize = 4;
 
+/// The most words of a line of a signature.
+const NAME_WORDS_MAX: usize = 5;
+
 /// Keywords that opt out on every channel.
 #[rustfmt::skip]
 const STOP: &[&str] = &[
     // English
     "stop", "stop all", "stopall", "unsubscribe", "unsubscribe me", "unsub", "optout", "opt out", "opt me out",
-    "remove me", "remove",
+    "remove me", "remove", "leave me alone", "leave us alone", "go away", "get lost",
     // German
-    "stopp", "abmelden", "abmeldung", "austragen", "abbestellen",
+    "stopp", "abmelden", "abmeldung", "austragen", "abbestellen", "lass mich in ruhe", "lassen sie mich in ruhe",
     // French
     "arrêt", "arrêter", "arrêtez", "stop sms", "désabonner", "désabonnement", "désinscrire", "désinscription",
+    "laissez moi tranquille", "laisse moi tranquille",
     // Spanish
     "baja", "alto", "parar", "pare", "detener", "dar de baja", "darme de baja", "darse de baja",
+    "déjame en paz", "déjenme en paz", "dejadme en paz",
     // Italian
-    "ferma", "fermati", "basta", "cancellami", "rimuovimi", "disiscrivimi", "cancellatemi",
+    "ferma", "fermati", "basta", "cancellami", "rimuovimi", "disiscrivimi", "cancellatemi", "lasciatemi in pace", "lasciami in pace",
     // Portuguese
-    "sair", "remover", "descadastrar", "descadastre", "cancelar inscrição",
+    "sair", "remover", "descadastrar", "descadastre", "cancelar inscrição", "deixem me em paz", "deixe me em paz", "me deixa em paz",
     // Dutch
-    "afmelden", "uitschrijven", "stoppen",
+    "afmelden", "uitschrijven", "stoppen", "laat me met rust", "laat mij met rust",
     // Swedish, Danish, Norwegian, Finnish
     "avregistrera", "avanmäl", "avsluta prenumeration", "afmeld", "frameld", "afmelding", "avmeld", "avmelding",
-    "meld meg av", "lopeta", "poista",
+    "meld meg av", "lopeta", "poista", "låt mig vara", "lämna mig ifred", "lad mig være", "lad mig være i fred",
+    "la meg være", "la meg være i fred",
     // Polish, Czech, Slovak, Hungarian, Romanian
     "rezygnuję", "rezygnacja", "wypisz", "wypisz mnie", "zrezygnuj", "odhlásit", "odhlásiť", "odhlaste mě",
     "leiratkozás", "leiratkozom", "leiratkozni", "dezabonare", "dezabonează", "dezabonați-mă", "oprire", "oprește",
@@ -52,13 +58,15 @@ const STOP: &[&str] = &[
     "หยุด", "dừng", "ngừng", "berhenti", "रोकें", "स्टॉप",
 ];
 
-/// Keywords that opt out of text messages only: in a mail they may mean anything.
+/// Keywords that opt out of text messages only: in a mail they may mean anything. Words that are a
+/// plain answer in another language are missing (French and Spanish "fin" is a name, Italian "fine"
+/// is "well" in English, Turkish "dur" and "ret", Finnish "seis" and "pois").
 #[rustfmt::skip]
 const END: &[&str] = &[
-    "cancel", "end", "quit", "revoke", "abbrechen", "ende", "beenden", "fin", "annuler", "finir", "cancelar",
-    "terminar", "finalizar", "salir", "quitar", "no más", "fine", "annulla", "annullare", "esci", "fim", "einde",
-    "annuleren", "avsluta", "avslutt", "afslut", "slut", "sluta", "seis", "peruuta", "loppu", "pois", "koniec",
-    "anuluj", "usuń", "konec", "zrušit", "vége", "leállítás", "anulare", "renunț", "iptal", "ret", "dur", "çık", "τέλος",
+    "cancel", "end", "quit", "revoke", "abbrechen", "ende", "beenden", "annuler", "finir", "cancelar",
+    "terminar", "finalizar", "salir", "quitar", "no más", "annulla", "annullare", "esci", "fim", "einde",
+    "annuleren", "avsluta", "avslutt", "afslut", "slut", "sluta", "peruuta", "loppu", "koniec",
+    "anuluj", "usuń", "konec", "zrušit", "vége", "leállítás", "anulare", "renunț", "iptal", "çık", "τέλος",
     "ακύρωση", "отмена", "хватит", "конец", "скасувати", "досить", "キャンセル", "取消", "td", "취소", "거부", "إلغاء",
     "די", "ביטול", "ยกเลิก", "hủy", "batal", "बंद",
 ];
@@ -124,6 +132,29 @@ pub(super) fn subject(text: &str) -> Option<String> {
     }
     let told = together(without_politeness(&tokens(text)));
     STOPS.contains(&squeezed(&told)).then_some(told)
+}
+
+/// What stands before a signature: a line before lines of names, or before a dash and a name.
+/// `None` if there is no signature. `text` is not folded: names begin with capital letters.
+pub(super) fn before_signature(text: &str) -> Option<&str> {
+    if text.len() > LENGTH_MAX {
+        return None;
+    }
+    let is_name = |line: &str, most: usize| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_written_large = |word: &&str| word.starts_with(|it: char| !it.is_lowercase());
+        !words.is_empty()
+            && words.len() <= most
+            && !line.contains(['?', '!', ';'])
+            && (line.ends_with(',') || words.iter().all(is_written_large))
+    };
+    let text = text.trim();
+    if let Some((first, rest)) = text.split_once('\n') {
+        let mut lines = rest.lines().filter(|line| !line.trim().is_empty());
+        return lines.all(|line| is_name(line, NAME_WORDS_MAX)).then_some(first);
+    }
+    let (first, name) = text.split_once(" - ").or_else(|| text.split_once(" – "))?;
+    is_name(name, 2).then_some(first)
 }
 
 fn is_stop(told: &str) -> bool {
@@ -314,6 +345,13 @@ mod tests {
             "stop by",
             "basta pasta",
             "fine thanks for asking",
+            "Fine",
+            "fine!",
+            "fin",
+            "dur",
+            "ret",
+            "seis",
+            "pois",
             "2026",
             "12345",
             "alto adige",
