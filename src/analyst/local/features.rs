@@ -1,5 +1,5 @@
 //! What a message is known by: its words, pairs of words, groups of letters, and the concepts in
-//! it, each hashed to a place in the table of weights.
+//! it, each hashed to a bucket of weights.
 
 use super::{
     concepts::{FoundPhrase, Lexicon},
@@ -10,13 +10,13 @@ use crate::domain::{mail_subject, opt_out};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// To be raised with each change of features, tokens or concepts that changes what weights mean.
-pub(super) const VERSION: u32 = 2;
-/// The places in the table of weights.
-pub(super) const PLACES: u32 = 1 << 17;
+pub(super) const VERSION: u32 = 3;
+/// The buckets of weights.
+pub(super) const BUCKETS: u32 = 174_000;
 
 /// How many words of a subject are read.
 const SUBJECT_WORDS_MAX: usize = 12;
-// How strong features are beside a word, which has 1. FoundPhrase by trying.
+// The values of features beside that of a word, which is 1. Found by trying.
 const LETTERS: f32 = 0.25;
 const CONCEPT: f32 = 1.3;
 const TOGETHER: f32 = 0.5;
@@ -40,7 +40,7 @@ pub(super) struct Input<'a> {
     pub(super) text: &'a str,
 }
 
-/// `(place in the table of weights, strength)`, by place.
+/// `(bucket, value)`, by bucket.
 pub(super) type Features = Vec<(u32, f32)>;
 
 /// The kinds of features: each has hashes of its own.
@@ -74,10 +74,10 @@ enum Kind {
 struct Collected(BTreeMap<u32, f32>);
 
 impl Collected {
-    fn add(&mut self, kind: Kind, parts: &[&str], strength: f32) {
+    fn add(&mut self, kind: Kind, parts: &[&str], value: f32) {
         let hash = parts.iter().fold(Hash::of(kind as u32), |hash, part| hash.part(part));
-        let place = (hash.value() % u64::from(PLACES)) as u32;
-        *self.0.entry(place).or_default() += strength;
+        let bucket = (hash.value() % u64::from(BUCKETS)) as u32;
+        *self.0.entry(bucket).or_default() += value;
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn features(input: &Input<'_>) -> Features {
     of_signs(&sentences, input.text, &mut all);
     let square: f32 = all.0.values().map(|it| it * it).sum();
     let norm = square.sqrt().max(1.0);
-    all.0.into_iter().map(|(place, strength)| (place, strength / norm)).collect()
+    all.0.into_iter().map(|(bucket, value)| (bucket, value / norm)).collect()
 }
 
 fn of_words(sentences: &[TermSentence], all: &mut Collected) {
@@ -252,7 +252,7 @@ fn is_negated(concepts: &[(&str, usize, usize)], name: &str, start: usize, len: 
 }
 
 /// Signs that say how others are to be read.
-const KINDS_OF_SIGNS: [&str; 4] = ["demand", "turned", "call", "machine"];
+const KINDS_OF_SIGNS: [&str; 4] = ["demand", "negated", "call", "machine"];
 
 /// What looks like an opt-out.
 fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
@@ -266,14 +266,17 @@ fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
     if !few.is_empty() {
         all.add(Kind::Signs, &[&few.join(" "), if is_asked { "?" } else { "." }], SIGN);
     }
-    let turned = signs.iter().filter(|it| it.ends_with('?')).count();
-    let meant = signs.len() - few.len() - turned;
+    let negated = signs.iter().filter(|it| it.ends_with('?')).count();
+    let meant = signs.len() - few.len() - negated;
     let count = |count: usize| ["0", "1", "2", "3"].get(count).copied().unwrap_or("4");
-    if turned + meant > 0 {
-        all.add(Kind::Signs, &[count(meant), count(turned)], SIGN);
+    if negated + meant > 0 {
+        all.add(Kind::Signs, &[count(meant), count(negated)], SIGN);
     }
     if opt_out::says_so(text) {
         all.add(Kind::Signs, &["says"], SIGN);
+    }
+    if opt_out::has_phrase(text) {
+        all.add(Kind::Signs, &["phrase"], SIGN);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The weights, and what they say about a message.
 
 use super::{
-    features::{Features, PLACES, VERSION},
+    features::{BUCKETS, Features, VERSION},
     training::Weights,
 };
 use crate::domain::Sentiment;
@@ -47,10 +47,10 @@ impl Class {
     }
 }
 
-/// The likelihood of each class by what speaks for it. `heat` above 1 makes them more alike.
-pub(super) fn likelihoods(scores: &[f32; CLASSES], heat: f32) -> [f32; CLASSES] {
-    let most = scores.iter().copied().fold(f32::MIN, f32::max);
-    let mut all = scores.map(|score| ((score - most) / heat).exp());
+/// The likelihood of each class by its logit. A `temperature` above 1 makes them more alike.
+pub(super) fn likelihoods(logits: &[f32; CLASSES], temperature: f32) -> [f32; CLASSES] {
+    let most = logits.iter().copied().fold(f32::MIN, f32::max);
+    let mut all = logits.map(|logit| ((logit - most) / temperature).exp());
     let sum: f32 = all.iter().sum();
     for it in &mut all {
         *it /= sum;
@@ -62,11 +62,11 @@ pub(super) fn likelihoods(scores: &[f32; CLASSES], heat: f32) -> [f32; CLASSES] 
 const MARK: &[u8; 4] = b"PRW1";
 /// The bytes of the hash of what the weights were learned from.
 pub(super) const HASH_LEN: usize = 32;
-/// The bytes before the weights of places.
+/// The bytes before the weights of buckets.
 const HEAD_LEN: usize = 4 + 4 + HASH_LEN + 4 + 2 * 4 * CLASSES;
 
 static COMPILED_IN: LazyLock<LearnedModel> = LazyLock::new(|| {
-    LearnedModel::read(include_bytes!("weights.bin")).unwrap_or(LearnedModel::IGNORANT)
+    LearnedModel::read(include_bytes!("weights.bin")).unwrap_or(LearnedModel::UNIFORM)
 });
 
 /// Learned weights, one byte each.
@@ -74,24 +74,25 @@ static COMPILED_IN: LazyLock<LearnedModel> = LazyLock::new(|| {
 pub(super) struct LearnedModel {
     /// The hash of what they were learned from.
     pub(super) learned_from: [u8; HASH_LEN],
-    /// How much less sure it is than its weights say.
-    heat: f32,
-    /// What speaks for each class in any message.
-    of_all: [f32; CLASSES],
+    /// The temperature at which its likelihoods are true: above 1, it is less sure than its weights
+    /// say.
+    temperature: f32,
+    /// The bias of each class.
+    bias: [f32; CLASSES],
     /// The largest weight of each class.
     largest: [f32; CLASSES],
-    /// The weights: of each place, one for each class.
-    of_place: Cow<'static, [u8]>,
+    /// The weights: of each bucket, one for each class.
+    of_bucket: Cow<'static, [u8]>,
 }
 
 impl LearnedModel {
     /// A model that finds all classes equally likely.
-    const IGNORANT: Self = Self {
+    const UNIFORM: Self = Self {
         learned_from: [0; HASH_LEN],
-        heat: 1.0,
-        of_all: [0.0; CLASSES],
+        temperature: 1.0,
+        bias: [0.0; CLASSES],
         largest: [0.0; CLASSES],
-        of_place: Cow::Borrowed(&[]),
+        of_bucket: Cow::Borrowed(&[]),
     };
 
     /// The model that is compiled in.
@@ -100,49 +101,49 @@ impl LearnedModel {
     }
 
     /// Rounds learned weights to a byte each.
-    pub(super) fn of(weights: &Weights, heat: f32, learned_from: [u8; HASH_LEN]) -> Self {
+    pub(super) fn of(weights: &Weights, temperature: f32, learned_from: [u8; HASH_LEN]) -> Self {
         let mut largest = [f32::MIN_POSITIVE; CLASSES];
-        for place in &weights.of_place {
-            for (largest, weight) in largest.iter_mut().zip(place) {
+        for bucket in &weights.of_bucket {
+            for (largest, weight) in largest.iter_mut().zip(bucket) {
                 *largest = largest.max(weight.abs());
             }
         }
-        let rounded = |place: &[f32; CLASSES]| {
+        let rounded = |bucket: &[f32; CLASSES]| {
             let mut bytes = [0_u8; CLASSES];
-            for ((byte, weight), largest) in bytes.iter_mut().zip(place).zip(largest) {
+            for ((byte, weight), largest) in bytes.iter_mut().zip(bucket).zip(largest) {
                 *byte = byte_of(weight / largest);
             }
             bytes
         };
-        let of_place: Vec<u8> = weights.of_place.iter().flat_map(rounded).collect();
-        let of_all = weights.of_all;
-        Self { learned_from, heat, of_all, largest, of_place: Cow::Owned(of_place) }
+        let of_bucket: Vec<u8> = weights.of_bucket.iter().flat_map(rounded).collect();
+        let bias = weights.bias;
+        Self { learned_from, temperature, bias, largest, of_bucket: Cow::Owned(of_bucket) }
     }
 
     /// Reads a file of weights; `None` if it is none, or one of other features.
     pub(super) fn read(file: &'static [u8]) -> Option<Self> {
-        let (head, of_place) = file.split_at_checked(HEAD_LEN)?;
+        let (head, of_bucket) = file.split_at_checked(HEAD_LEN)?;
         let (mark, head) = head.split_at_checked(4)?;
         let (version, head) = head.split_at_checked(4)?;
         let (hash, numbers) = head.split_at_checked(HASH_LEN)?;
         let is_ours = mark == MARK
             && version == VERSION.to_le_bytes()
-            && of_place.len() == PLACES as usize * CLASSES;
+            && of_bucket.len() == BUCKETS as usize * CLASSES;
         let mut numbers = numbers.chunks_exact(4).map(|it| {
             let mut bytes = [0; 4];
             bytes.copy_from_slice(it);
             f32::from_le_bytes(bytes)
         });
-        let heat = numbers.next()?;
+        let temperature = numbers.next()?;
         let mut of_classes = || {
             let mut all = [0.0; CLASSES];
             all.fill_with(|| numbers.next().unwrap_or_default());
             all
         };
-        let (of_all, largest) = (of_classes(), of_classes());
+        let (bias, largest) = (of_classes(), of_classes());
         let learned_from = hash.try_into().ok()?;
-        let of_place = Cow::Borrowed(of_place);
-        is_ours.then_some(Self { learned_from, heat, of_all, largest, of_place })
+        let of_bucket = Cow::Borrowed(of_bucket);
+        is_ours.then_some(Self { learned_from, temperature, bias, largest, of_bucket })
     }
 
     /// The file of these weights.
@@ -150,23 +151,23 @@ impl LearnedModel {
         let mut file = MARK.to_vec();
         file.extend(VERSION.to_le_bytes());
         file.extend(self.learned_from);
-        let numbers = [self.heat].into_iter().chain(self.of_all).chain(self.largest);
+        let numbers = [self.temperature].into_iter().chain(self.bias).chain(self.largest);
         file.extend(numbers.flat_map(f32::to_le_bytes));
-        file.extend(self.of_place.iter());
+        file.extend(self.of_bucket.iter());
         file
     }
 
     /// The likelihood of each class.
     pub(super) fn likelihoods(&self, features: &Features) -> [f32; CLASSES] {
-        let mut scores = self.of_all;
-        for (place, strength) in features {
-            let start = *place as usize * CLASSES;
-            let Some(bytes) = self.of_place.get(start..start + CLASSES) else { continue };
-            for ((score, byte), largest) in scores.iter_mut().zip(bytes).zip(self.largest) {
-                *score += share_of(*byte) * largest * strength;
+        let mut logits = self.bias;
+        for (bucket, value) in features {
+            let start = *bucket as usize * CLASSES;
+            let Some(bytes) = self.of_bucket.get(start..start + CLASSES) else { continue };
+            for ((logit, byte), largest) in logits.iter_mut().zip(bytes).zip(self.largest) {
+                *logit += share_of(*byte) * largest * value;
             }
         }
-        likelihoods(&scores, self.heat)
+        likelihoods(&logits, self.temperature)
     }
 }
 
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_of_these_features_is_refused() {
         assert_eq!(LearnedModel::read(b"PRW1"), None);
-        assert_eq!(LearnedModel::read(&[0; HEAD_LEN + PLACES as usize * CLASSES]), None);
+        assert_eq!(LearnedModel::read(&[0; HEAD_LEN + BUCKETS as usize * CLASSES]), None);
         let file = include_bytes!("weights.bin");
         let model = LearnedModel::read(file).expect("weights of these features");
         assert!(file.len() <= 2 << 20, "{}", file.len());

@@ -5,7 +5,7 @@
 
 use super::{
     concepts::LEXICON,
-    features::{Features, Input, PLACES, VERSION, features},
+    features::{BUCKETS, Features, Input, VERSION, features},
     model::{CLASSES, Class, HASH_LEN, LearnedModel, likelihoods},
     phrase_tree::is_of_this_lexicon,
 };
@@ -13,19 +13,19 @@ use crate::{analyst::replies::LabelledReply, domain::opt_out};
 use sha2::{Digest, Sha256};
 
 /// How often all replies are gone through.
-const ROUNDS: usize = 16;
-/// How many times all is learned, each in another order. The weights are the mean.
-pub(super) const LEARNERS: usize = 3;
+const EPOCHS: usize = 16;
+/// How many models are learned, each in another order. The weights are their mean.
+pub(super) const ENSEMBLE: usize = 3;
 /// The step of learning.
-const RATE: f32 = 0.2;
-/// How much weights shrink that are of little use.
-const SHRINK: f32 = 0.000_02;
+const LEARNING_RATE: f32 = 0.2;
+/// How much of each weight decays at a step.
+const WEIGHT_DECAY: f32 = 0.000_02;
 /// The parts into which the replies are divided to measure how sure the model may be.
 pub(super) const FOLDS: usize = 5;
 /// Replies that stand together are often of one kind: so many are left out together.
 const NEIGHBOURS: usize = 3;
-/// The heats of which the best is taken.
-const HEATS: [f32; 8] = [0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5];
+/// The temperatures of which the best is taken.
+const TEMPERATURES: [f32; 8] = [0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5];
 
 /// A labelled reply, as it is learned.
 #[derive(Clone, Debug)]
@@ -50,8 +50,8 @@ pub fn weights_of(replies: &[LabelledReply]) -> Option<Vec<u8>> {
 
 fn model_of(replies: &[LabelledReply]) -> LearnedModel {
     let examples: Vec<Example> = replies.iter().map(Example::of).collect();
-    let weights = learn(&examples.iter().collect::<Vec<_>>(), LEARNERS);
-    LearnedModel::of(&weights, heat(&examples), learned_from(replies))
+    let weights = learn(&examples.iter().collect::<Vec<_>>(), ENSEMBLE);
+    LearnedModel::of(&weights, temperature(&examples), learned_from(replies))
 }
 
 /// The hash of all that weights depend on: the replies, the lexicon, the signs of opt-outs, and the
@@ -71,65 +71,65 @@ pub(super) fn learned_from(replies: &[LabelledReply]) -> [u8; HASH_LEN] {
     hash.finalize().into()
 }
 
-/// The heat at which the likelihoods of unseen replies are what they say. Each part of the replies
-/// is judged by weights that were learned from the others.
-fn heat(examples: &[Example]) -> f32 {
+/// The temperature at which the likelihoods of unseen replies are what they say. Each part of the
+/// replies is judged by weights that were learned from the others.
+fn temperature(examples: &[Example]) -> f32 {
     let fold = |at: usize| (at / NEIGHBOURS) % FOLDS;
-    let mut surprise = [0.0_f64; HEATS.len()];
+    let mut log_loss = [0.0_f64; TEMPERATURES.len()];
     for left_out in 0..FOLDS {
         let is_in = |(at, _): &(usize, &Example)| fold(*at) != left_out;
         let (others, part): (Vec<_>, Vec<_>) = examples.iter().enumerate().partition(is_in);
         let others: Vec<&Example> = others.into_iter().map(|(_, it)| it).collect();
-        let weights = learn(&others, LEARNERS);
+        let weights = learn(&others, ENSEMBLE);
         for (_, example) in part {
-            let scores = weights.scores(&example.features);
-            for (sum, heat) in surprise.iter_mut().zip(HEATS) {
-                let likely = likelihoods(&scores, heat);
+            let logits = weights.logits(&example.features);
+            for (sum, temperature) in log_loss.iter_mut().zip(TEMPERATURES) {
+                let likely = likelihoods(&logits, temperature);
                 let of_true = likely.get(example.class as usize).copied().unwrap_or_default();
                 *sum -= f64::from(of_true.max(1e-6)).ln();
             }
         }
     }
-    let best = surprise.iter().zip(HEATS).min_by(|a, b| a.0.total_cmp(b.0));
-    best.map_or(1.0, |(_, heat)| heat)
+    let best = log_loss.iter().zip(TEMPERATURES).min_by(|a, b| a.0.total_cmp(b.0));
+    best.map_or(1.0, |(_, temperature)| temperature)
 }
 
-/// Weights before they are rounded: of each place, one for each class.
+/// Weights before they are rounded: of each bucket, one for each class.
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
-    pub(super) of_place: Vec<[f32; CLASSES]>,
-    pub(super) of_all: [f32; CLASSES],
+    pub(super) of_bucket: Vec<[f32; CLASSES]>,
+    pub(super) bias: [f32; CLASSES],
 }
 
 impl Weights {
     fn zero(value: f32) -> Self {
-        Self { of_place: vec![[value; CLASSES]; PLACES as usize], of_all: [value; CLASSES] }
+        Self { of_bucket: vec![[value; CLASSES]; BUCKETS as usize], bias: [value; CLASSES] }
     }
 
-    /// How much speaks for each class.
-    pub(super) fn scores(&self, features: &Features) -> [f32; CLASSES] {
-        let mut scores = self.of_all;
-        for (place, strength) in features {
-            let Some(weights) = self.of_place.get(*place as usize) else { continue };
-            for (score, weight) in scores.iter_mut().zip(weights) {
-                *score += weight * strength;
+    /// The logit of each class.
+    pub(super) fn logits(&self, features: &Features) -> [f32; CLASSES] {
+        let mut logits = self.bias;
+        for (bucket, value) in features {
+            let Some(weights) = self.of_bucket.get(*bucket as usize) else { continue };
+            for (score, weight) in logits.iter_mut().zip(weights) {
+                *score += weight * value;
             }
         }
-        scores
+        logits
     }
 }
 
 /// The weights that tell the classes of `examples` best.
-pub(super) fn learn(examples: &[&Example], learners: usize) -> Weights {
+pub(super) fn learn(examples: &[&Example], ensemble: usize) -> Weights {
     let mut mean = Weights::zero(0.0);
-    let share = 1.0 / learners as f32;
+    let share = 1.0 / ensemble as f32;
     let mut order = Order::new();
-    for _ in 0..learners {
+    for _ in 0..ensemble {
         let learned = learn_once(examples, &mut order);
-        for (sum, one) in mean.of_place.iter_mut().zip(&learned.of_place) {
+        for (sum, one) in mean.of_bucket.iter_mut().zip(&learned.of_bucket) {
             add(sum, one, share);
         }
-        add(&mut mean.of_all, &learned.of_all, share);
+        add(&mut mean.bias, &learned.bias, share);
     }
     mean
 }
@@ -143,21 +143,21 @@ fn add(sum: &mut [f32; CLASSES], one: &[f32; CLASSES], share: f32) {
 fn learn_once(examples: &[&Example], order: &mut Order) -> Weights {
     let mut weights = Weights::zero(0.0);
     let mut squares = Weights::zero(1e-6);
-    let mut turn: Vec<&Example> = examples.to_vec();
-    for _ in 0..ROUNDS {
-        order.shuffle(&mut turn);
-        for example in &turn {
-            let mut errors = likelihoods(&weights.scores(&example.features), 1.0);
-            for (class, error) in errors.iter_mut().enumerate() {
-                *error -= f32::from(u8::from(class == example.class as usize));
+    let mut shuffled: Vec<&Example> = examples.to_vec();
+    for _ in 0..EPOCHS {
+        order.shuffle(&mut shuffled);
+        for example in &shuffled {
+            let mut residuals = likelihoods(&weights.logits(&example.features), 1.0);
+            for (class, residual) in residuals.iter_mut().enumerate() {
+                *residual -= f32::from(u8::from(class == example.class as usize));
             }
-            step(&mut weights.of_all, &mut squares.of_all, &errors, 1.0, 0.0);
-            for (place, strength) in &example.features {
-                let place = *place as usize;
+            step(&mut weights.bias, &mut squares.bias, &residuals, 1.0, 0.0);
+            for (bucket, value) in &example.features {
+                let bucket = *bucket as usize;
                 if let (Some(weights), Some(squares)) =
-                    (weights.of_place.get_mut(place), squares.of_place.get_mut(place))
+                    (weights.of_bucket.get_mut(bucket), squares.of_bucket.get_mut(bucket))
                 {
-                    step(weights, squares, &errors, *strength, SHRINK);
+                    step(weights, squares, &residuals, *value, WEIGHT_DECAY);
                 }
             }
         }
@@ -169,14 +169,14 @@ fn learn_once(examples: &[&Example], order: &mut Order) -> Weights {
 fn step(
     weights: &mut [f32; CLASSES],
     squares: &mut [f32; CLASSES],
-    errors: &[f32; CLASSES],
-    strength: f32,
-    shrink: f32,
+    residuals: &[f32; CLASSES],
+    value: f32,
+    decay: f32,
 ) {
-    for ((weight, square), error) in weights.iter_mut().zip(squares).zip(errors) {
-        let slope = error * strength + shrink * *weight;
-        *square += slope * slope;
-        *weight -= RATE * slope / square.sqrt();
+    for ((weight, square), residual) in weights.iter_mut().zip(squares).zip(residuals) {
+        let gradient = residual * value + decay * *weight;
+        *square += gradient * gradient;
+        *weight -= LEARNING_RATE * gradient / square.sqrt();
     }
 }
 

@@ -60,15 +60,16 @@ pub(super) fn classify(heard: &Heard<'_>) -> Classified {
     if heard.is_automated {
         return of_machine(heard, &text);
     }
-    if let Some(tag) = certain(heard, &text) {
+    let judged = by_weights(&likelihoods(heard));
+    // What may be an opt-out gets no draft, whatever a rule or a cue says.
+    if let Some(tag) = certain(heard, &text).filter(|it| !judged.may_opt_out || !it.gets_draft()) {
         return by_rule(tag);
     }
-    let judged = by_weights(&likelihoods(heard));
     let is_open = [Sentiment::InformationRequested, Sentiment::Interested, Sentiment::Neutral]
         .contains(&judged.tag);
     let is_unsure_no = judged.tag == Sentiment::NotInterested && judged.confidence < UNSURE_MAX;
     let gives_way = is_open || is_unsure_no;
-    if gives_way && !judged.opts_out && certain::asks_for_a_call(&text) {
+    if gives_way && !judged.may_opt_out && certain::asks_for_a_call(&text) {
         return Classified { tag: Sentiment::CallRequested, confidence: BY_CUE, ..judged };
     }
     if judged.tag.gets_draft()

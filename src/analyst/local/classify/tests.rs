@@ -343,7 +343,6 @@ fn information_requested() {
             "Tell me more",
             "Please share a case study",
             "What do you offer?",
-            "What is this about?",
             "I'd like to know more",
             "We need a quote",
             "Not interested in a demo, but what are your rates?",
