@@ -237,6 +237,7 @@ impl Rules {
     }
 
     /// All patterns, each made by `regex`.
+    #[expect(clippy::too_many_lines, reason = "one list of patterns, each of a line or two")]
     fn by(
         regex: &mut dyn FnMut(&str) -> Result<Regex, regex::Error>,
     ) -> Result<Self, regex::Error> {
