@@ -2,8 +2,8 @@
 //! `cli/mod.rs`.
 
 use super::{
-    ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, field, hidden,
-    table_of,
+    FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, field, hidden,
+    thread::thread,
 };
 use crate::{
     cli::output::{self, Times, text},
@@ -183,42 +183,6 @@ fn identities(lead: &Value) -> String {
     let spelled = |it: &Value| format!("{} {}", text(it.get("kind")), text(it.get("value")));
     let spelled: Vec<String> = list.into_iter().flatten().map(spelled).collect();
     if spelled.is_empty() { output::NONE.to_owned() } else { spelled.join(", ") }
-}
-
-/// What is shown of the opt-outs of a lead.
-const OPT_OUT_COLUMNS: [ColumnSpec; 9] = [
-    column("id"),
-    column("at"),
-    column("source"),
-    column("channel"),
-    column("message_id"),
-    column("reason"),
-    column("noted_by"),
-    column("lifted_at"),
-    column("lifted_by"),
-];
-
-/// What belongs to a lead, as tables.
-fn thread(lead: &Value, times: &Times) -> Vec<String> {
-    let mut lines = Vec::new();
-    let opt_outs = output::items(lead, "opt_outs");
-    if !opt_outs.is_empty() {
-        lines.push("\nopt-outs".to_owned());
-        let table = table_of(opt_outs, &OPT_OUT_COLUMNS, times);
-        lines.push(table.text(output::columns_of_terminal(), output::is_coloured()));
-    }
-    for spec in [MessageList::SPEC, DraftList::SPEC, DeliveryList::SPEC, JobList::SPEC] {
-        let Some(items) = lead.get(spec.path).and_then(Value::as_array) else { continue };
-        if items.is_empty() {
-            continue;
-        }
-        let is_own = |column: &ColumnSpec| !matches!(column.name, "client_id" | "lead_id");
-        let columns: Vec<ColumnSpec> = spec.default_columns().into_iter().filter(is_own).collect();
-        let table = table_of(items, &columns, times);
-        lines.push(format!("\n{}", spec.plural));
-        lines.push(table.text(output::columns_of_terminal(), output::is_coloured()));
-    }
-    lines
 }
 
 /// The list at `/api/v1/messages`.
@@ -621,6 +585,7 @@ impl Listed for ActorList {
 mod tests {
     use super::*;
     use crate::cli::lists::details;
+    use crate::cli::lists::table_of;
     use serde_json::json;
 
     fn job() -> Value {

@@ -11,6 +11,7 @@ mod fleet;
 mod known;
 mod near;
 mod pages;
+mod thread;
 mod watch;
 
 pub(super) use self::{

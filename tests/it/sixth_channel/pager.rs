@@ -5,7 +5,7 @@ use postroom::{
     channels::{
         Channel, EventRow, Received, fields, row,
         samples::MadeUpLead,
-        sending::{Call, CallAnswer, Letter, Taken, Unsendable, end_of},
+        sending::{Call, CallAnswer, Letter, Taken, Unsendable, end_of, in_json},
     },
     domain::{
         ChannelName, Event, Identity, IdentityKind, Interpreted, JobKind, LeadProfile, Medium,
@@ -62,7 +62,7 @@ impl Channel for Pager {
     }
 
     fn reply_answer(&self, answer: &CallAnswer) -> SendEnd {
-        end_of(answer, |body| Taken::with_id(fields::word(body, "page_id")))
+        end_of(answer, |body| in_json(body, |body| Taken::with_id(fields::word(body, "page_id"))))
     }
 
     fn interpret(&self, received: &Received<'_>) -> Result<Interpreted, NotUnderstood> {
