@@ -5,6 +5,7 @@ use crate::{
     support::{
         both::Peek,
         daemon::{Daemon, Options},
+        eventually,
         web::{Answer, ask, sms, try_ask},
     },
 };
@@ -81,6 +82,7 @@ on_both_daemons! {
         let other = ask(daemon.webhook("sms", "demo").json(&sms(2, "Hello"))).await;
         let (lead, merged) = (posted.field("lead_id"), other.field("lead_id"));
         let db = Peek::of(&daemon).await;
+        eventually(Duration::from_secs(60), async || (db.unfinished().await == 0).then_some(())).await;
         let now = if db.is_sqlite() { "0" } else { "now()" };
         for statement in [
             format!("update leads set merged_into = {lead} where id = {merged}"),

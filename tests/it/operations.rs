@@ -338,8 +338,8 @@ on_both_daemons! {
             json!({
                 "id": "acme", "name": "Acme", "configured": true, "timezone": "Europe/Berlin",
                 "channels": [
-                    {"channel": "email", "has_secret": false, "account": null},
-                    {"channel": "sms", "has_secret": true, "account": "lQ7m2XvB4tYh9RkZpWs1"},
+                    {"channel": "email", "has_secret": false, "account": null, "trouble": null},
+                    {"channel": "sms", "has_secret": true, "account": "lQ7m2XvB4tYh9RkZpWs1", "trouble": null},
                 ],
                 "auto_reply": "gate", "rate_limit": "50/s", "max_running": 7, "pending": 1, "running": 0,
             })

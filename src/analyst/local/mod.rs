@@ -2,8 +2,8 @@
 //! no service, and the same conversation always gets the same answer.
 //!
 //! The way of a text: `tokens` reads its words, `concepts` finds phrases that mean alike in all
-//! languages (`phrase_tree` holds them), `features` makes numbers of both, and `model` weighs them. `training` finds the
-//! weights.
+//! languages (`phrase_tree` holds them), `features` makes numbers of both, and `model` weighs them.
+//! `training` finds the weights.
 
 mod classify;
 mod concepts;

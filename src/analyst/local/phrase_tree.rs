@@ -10,16 +10,16 @@ use std::{collections::BTreeMap, ops::Range};
 pub(super) const STEM_MIN: usize = 2;
 /// The file: five counts (bytes of names, words, stems, nodes, ends), then those.
 const FILE: &[u8] = include_bytes!("phrases.bin");
-/// Bytes of a node that has no node behind any word.
+/// In place of the node behind any word, if there is none.
 const NONE: u32 = u32::MAX;
 
 /// What leads from a node to the next: the hash of the node and a word, and the next node.
-type Step = [u8; 12];
+type StepBytes = [u8; 12];
 /// The node behind any word or [`NONE`], and twice the place of its first end, plus 1 if words that
 /// go on may be stems.
-type Node = [u8; 8];
+type NodeBytes = [u8; 8];
 /// The concept of a phrase that ends here, and its languages.
-type End = [u8; 4];
+type EndBytes = [u8; 4];
 
 /// A node of the tree.
 #[derive(Clone, Debug)]
@@ -35,10 +35,10 @@ pub(super) struct PhraseNode {
 #[derive(Debug, Default)]
 pub(super) struct PhraseTree {
     names: Vec<&'static str>,
-    words: &'static [Step],
-    stems: &'static [Step],
-    nodes: &'static [Node],
-    ends: &'static [End],
+    words: &'static [StepBytes],
+    stems: &'static [StepBytes],
+    nodes: &'static [NodeBytes],
+    ends: &'static [EndBytes],
 }
 
 impl PhraseTree {
@@ -69,7 +69,7 @@ impl PhraseTree {
 
     /// The node at a place; the first one is where phrases begin.
     pub(super) fn node(&self, at: u32) -> Option<PhraseNode> {
-        let first_end = |node: &Node| number(node.last_chunk()) as usize;
+        let first_end = |node: &NodeBytes| number(node.last_chunk()) as usize;
         let node = self.nodes.get(at as usize)?;
         let next = self.nodes.get(at as usize + 1);
         let until = next.map_or(self.ends.len(), |next| first_end(next) / 2);
@@ -99,8 +99,8 @@ fn number(bytes: Option<&[u8; 4]>) -> u32 {
     bytes.map_or(0, |it| u32::from_le_bytes(*it))
 }
 
-fn next_of(steps: &[Step], hash: Hash) -> Option<u32> {
-    let key = |step: &Step| step.first_chunk().map_or(0, |it| u64::from_le_bytes(*it));
+fn next_of(steps: &[StepBytes], hash: Hash) -> Option<u32> {
+    let key = |step: &StepBytes| step.first_chunk().map_or(0, |it| u64::from_le_bytes(*it));
     let at = steps.binary_search_by_key(&hash.value(), key).ok()?;
     steps.get(at).map(|step| number(step.last_chunk()))
 }

@@ -42,8 +42,8 @@ impl Example {
     }
 }
 
-/// The file of the weights that are learned from `replies`, to be compiled in. `None` if the phrases
-/// that are compiled in are not those of the lexicon: they would teach what is no longer so.
+/// The file of the weights that are learned from `replies`, to be compiled in. `None` if the
+/// phrases that are compiled in are not those of the lexicon: what they teach is no longer so.
 pub fn weights_of(replies: &[LabelledReply]) -> Option<Vec<u8>> {
     is_of_this_lexicon().then(|| model_of(replies).file())
 }

@@ -57,8 +57,8 @@ const CERTAIN: &[&str] = &[
 const POSSIBLE: &[&str] = &[
     // Laws
     r"(?:right to (?:erasure|be forgotten|object)|data subject|do[ -]not[ -](?:call|contact|mail)|can-?spam|tcpa|under (?:the )?gdpr|article 1[57]|article 21|art\.? ?(?:17|21))",
-    r"unterlass[a-z]*|kontakt unerwunscht|unerwunschte? (?:werbung|mail|kontakt)[a-z]*|abmahn[a-z]*|widerspr(?:eche|uch|echen)@(?:nutzung|verarbeitung|werbung|daten)|dsgvo@(?:losch|widerspr|art)|art(?:ikel|\.)? ?(?:17|21)",
-    r"rgpd@(?:effac|supprim|oppos|droit)|droit (?:a l'oubli|a l'effacement|d'opposition|a l'effacement)|je m'oppose|nous nous opposons|article (?:17|21)|\bcnil\b|mise en demeure",
+    r"unterlass[a-z]*|unerwunschte? (?:werbung|mail|kontakt)[a-z]*|abmahn[a-z]*|widerspruch@(?:nutzung|verarbeitung|werbung|daten)|dsgvo@(?:losch|widerspr|art)|art(?:ikel|\.)? ?(?:17|21)",
+    r"rgpd@(?:effac|supprim|oppos|droit)|droit (?:a l'oubli|a l'effacement|d'opposition)|je m'oppose|nous nous opposons|article (?:17|21)|\bcnil\b|mise en demeure",
     r"(?:rgpd|lgpd|cnpd|anpd|procon|nao me perturbe|direito (?:ao|de) (?:apagamento|esquecimento|oposicao|eliminacao)|oponho-me|me oponho|artigo (?:17|18|21)|encarregado d[ea] (?:dados|protecao)|revog[a-z]+@consentimento)",
     r"\bavg\b|recht (?:op vergetelheid|van bezwaar|op verwijdering)|artikel (?:17|21)|autoriteit persoonsgegevens|bel-me-niet|(?:maak|teken) bezwaar|trek@toestemming@in",
     r"\bgdpr\b@(?:radera|slett|slet|fjern|kraev|krav|begar)[a-z]*|ratten att (?:bli|raderas)|retten til (?:sletning|sletting|a bli glemt|at blive glemt)|artik[a-z]+ ?(?:17|21)|integritetsskydd|datatilsynet|nix-?registret|reservasjonsregisteret|robinsonlist[a-z]*|(?:trekker|traekker|aterkallar|drar)@samtyk?k?[a-z]*|inkassovarsel|markedsforingslov[a-z]*",
@@ -154,7 +154,7 @@ pub(super) fn of_things() -> String {
         r"(?: (?:the|your|our|any|more|der|dem|den|la|el|il|le|o|a)(?: [a-z]+)?)? ?(?:[dl]')?",
     );
     const MISTAKE: &str = concat!(
-        r"|^[^.!?\n]{0,40}\b(?:(?:after|before|nach|vor|apres|dopo|despues de|depois das) [0-9]|by mistake|accidentally|versehentlich|par erreur|por error",
+        r"|^[^.!?\n]{0,40}\b(?:(?:after|nach|apres|dopo|despues de|depois das) [0-9]|by mistake|accidentally|versehentlich|par erreur|por error",
         r"|per errore|por engano|per ongeluk|av misstag|ved en fejl|ved en feil)",
     );
     [BEFORE, THINGS, MISTAKE].concat()
@@ -163,7 +163,7 @@ pub(super) fn of_things() -> String {
 pub(super) const ELSEWHERE: &str = concat!(
     r"^(?:s|d|ed|t|e|er|en)?(?: \w+){0,2} (?:from|bij|von|bei|de|da|di|van|fran|fra|hos|chez|en) (?:(?:your|our|a|the|their|my|old|main|biggest|ihrem|ihrer|eurem|unserem|einem|jullie|jouw|uw|een|su|tu|la|el|votre|vos|un|une|vostro|vostra|seu|sua|vosso|er|ert|jeres|deres|en|din) ){0,3}",
     r"(?:competitors?|competition|competing|rivals?|wettbewerber[a-z]*|mitbewerber[a-z]*|konkurren[a-z]*|concurren[a-z]*|competencia|competidor[a-z]*|concorren[a-z]*)\b",
-    r"|^(?:ed)? from (?:almost |nearly |about |pretty much |over |around )*(?:everything|everyone|everybody|most|others?|another|ten|five|three|forty|dozens|hundreds|your talent)\b",
+    r"|^(?:ed)? from (?:almost |nearly |about |pretty much |over |around )+(?:everything|everyone|everybody)|^(?:ed)? from (?:almost |nearly |about |pretty much |over |around )*(?:most|others?|another|ten|five|three|forty|dozens|hundreds|your talent)\b",
     r"|^ (?:der|des|de espera|d'attente|d'attesa) |^s? (?:automatically|ourselves)|^(?:@| |s )?(?:rates?|ourselves|automatic)|^ (?:my|our) (?:gran|mother|father|wife|husband|colleague|mum|boss)\b",
 );
 /// Beside a phrase, in its sentence: a machine tells how to leave its own list.

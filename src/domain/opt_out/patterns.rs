@@ -120,14 +120,15 @@ pub(super) const BARE: [&str; 8] = [
 /// What stands before such a word if it is a wish.
 pub(super) const BARE_BEFORE: &str = concat!(
     r"(?:^|[.!?,;:\n(] ?|\b(?:please|pls|plz|kindly|just|and|to|me|us|i|can't|cannot|couldn't|can not|now|then|want|hereby|immediately|so|also|but|must|or",
-    r"|bitte|mich|uns|sofort|jetzt|interessiert|interesse|nous|m'|merci de|veuillez|svp|interesse|interested) ?)$",
+    r"|(?:can|could|would|will|that) you|i'm|i am|we're|we are|(?:von|aus) (?:ihrem|ihrer|ihren|eurem|eurer|deinem|diesem|dieser|dem|der|allen) (?:newsletter|\w*verteiler|\w*liste|mailings?|e-?mails?|mails|nachrichten)",
+    r"|bitte|mich|uns|sofort|jetzt|interessiert|nous|m'|merci de|veuillez|svp|interesse|interested) ?)$",
 );
 
 /// What stands behind such a word if it is a wish.
 pub(super) const BARE_AFTER: &str = concat!(
     r"^(?:$|[.!?,;:\n)\x22'-]| (?:me|us|my|our|this|please|pls|plz|thanks|thank|thx|now|immediately|asap|at once|today|and|straight|right away|[a-z0-9._-]+@",
-    r"|(?:from|of) (?:this|these|those|the list|all|any|ur|it|here|further|future|receiving|your (?:\w+ )?(?:e-?mails?|mails?|messages|texts|lists?|mailings?|mailing list|communications?|marketing|sms|newsletters?|campaigns?|database|service|system|spam|stuff|crap))",
-    r"|bitte|sofort|umgehend|danke|von (?:ihrem|ihrer|diesem|dieser|allen|der liste|dem verteiler)|aus|svp|s'il|merci|de (?:votre|vos|cette|la liste|toutes|ces)|immediatement|definitivement)(?:\b|$))",
+    r"|(?:from|of) (?:this|these|those|the (?:\w+ )?(?:e-?mails?|mails?|messages|texts|lists?|mailings?|communications?|newsletters?)|everything|all|any|ur|it|here|further|future|receiving|your (?:\w+ ){0,3}(?:e-?mails?|mails?|messages|texts|lists?|mailings?|mailing list|communications?|marketing|sms|newsletters?|campaigns?|database|service|system|spam|stuff|crap))",
+    r"|bitte|bis|sofort|umgehend|danke|von (?:ihrem|ihrer|diesem|dieser|allen|der liste|dem verteiler)|aus|svp|s'il|merci|de (?:votre|vos|cette|la liste|toutes|ces)|immediatement|definitivement)(?:\b|$))",
 );
 
 /// What follows a phrase that is about another person.

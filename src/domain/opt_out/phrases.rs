@@ -43,7 +43,7 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
         let Beside { wide, before, after } = beside;
         let is_negated = rules.unmeant.is_match(before)
             || rules.denied_behind.is_match(after)
-            || rules.for_a_time.is_match(after)
+            || rules.is_for_a_time(found.as_str(), after)
             || rules.instructions.cover(wide, before, found.as_str(), after)
             || rules.things.is_match(found.as_str())
             || rules.sends_other(after, found.as_str())
@@ -122,9 +122,10 @@ pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
     signs
 }
 
-/// The texts of all patterns and words on which [`signs`] and [`says`] depend.
+/// The texts of all patterns and words on which [`signs`], [`says`] and [`find`] depend.
 pub(super) fn texts() -> String {
-    [Rules::texts().as_str(), composed::texts()].concat()
+    let words = [&BARE[..], &NO_NAMES, &STARTS, &LEAD].map(|list| list.join("|"));
+    [Rules::texts().as_str(), composed::texts(), &words.concat()].concat()
 }
 
 /// The patterns. Those for the text before a phrase end with `$`, those for the text after it start
@@ -260,20 +261,20 @@ impl Rules {
             bare_before: regex(BARE_BEFORE)?,
             bare_after: regex(BARE_AFTER)?,
             none_before: regex(
-                r"(?:^|[.!?,;:\n(] ?|\b(?:bitte|mochte|mochten|will|wunsche|wollen|ich|wir|und|von ihnen) ?)$",
+                r"(?:^|[.!?,;:\n(] ?|\b(?:bitte|mochte|mochten|will|wunsche|wollen|ich|wir|und|von ihnen|mir|uns|wunschen|zukunftig|kunftig) ?)$",
             )?,
             none_after: regex(
-                r"^(?:$|[.!?;:\n)]|, (?:bitte|danke|sonst)| (?:mehr|bitte|von ihnen|von euch|an (?:mich|uns|diese)|schicken|senden|erhalten|bekommen|danke|sonst|in zukunft)\b)",
+                r"^(?:$|[.!?;:\n)]|, (?:bitte|danke|sonst)| (?:mehr|bitte|von (?:ihnen|ihrer|ihrem|eurer|eurem)|von euch|an (?:mich|uns|diese)|schicken|senden|erhalten|bekommen|danke|sonst|in zukunft)\b)",
             )?,
             since: regex(r"\b(?:since|because|when|once|after|before|as) ?$")?,
             done_after: regex(
-                r"^(?:$|[.!?,;:\n)]| (?:already|twice|again|several|many|three|two|[0-9]+|yesterday|last|from (?:this|these|your|the|all|any)|please|and|but|immediately|now|asap|at once)\b)",
+                r"^(?:$|[.!?,;:\n)]| (?:already|twice|again|several|many|three|two|[0-9]+|yesterday|last|from (?:this|these|your|the|all|any|receiving|further|future|everything)|right away|today|with immediate|please|and|but|immediately|now|asap|at once)\b)",
             )?,
             baja_before: regex(
-                r"\b(?:acabo de|quise|queria|pude|intente|logre|antes de(?: firmar)?|podria|puedo|podemos|como puedo)[ ¿:,]*$",
+                r"\b(?:acabo de|quise|pude|intente|logre|antes de(?: firmar)?)[ ¿:,]*$",
             )?,
             baja_after: regex(
-                r"^(?:$|[.!?,;:\n)]| (?:por favor|porfa|ya|ahora|inmediatamente|gracias|y|cuanto antes|de (?:inmediato|su|sus|esta|este|estos|estas|tu|tus|la lista|vuestra|vuestro|todas?|todos?)|en (?:su|esta))\b)",
+                r"^(?:$|[.!?,;:\n)]| (?:por favor|porfa|ya|ahora|inmediatamente|gracias|y|cuanto antes|de (?:inmediato|su|sus|esta|este|estos|estas|tu|tus|la lista|vuestras?|vuestros?|todas?|todos?)|en (?:su|esta)|del (?:boletin|listado|newsletter|correo|envio))\b)",
             )?,
             envois_after: regex(
                 r"^(?:$|[.!?,;:\n)]| (?:(?:de |d'|des |aucune? |vos |ces )(?:e-?mails?|mails?|messages?|courriels?|sms|textos?|pubs?|publicites?|offres|newsletters?|spams?|sollicitations?)|rien|ca|svp|merci|s'il)\b)",
@@ -345,7 +346,7 @@ impl Rules {
         let is_of_a_list = !is_of_the_lead(before, phrase, after);
         self.elsewhere.is_match(after)
             || self.of_things.is_match(after)
-            || self.asked_others.is_match(before)
+            || (!phrase.starts_with("be ") && self.asked_others.is_match(before))
             || (forbids_a_way(phrase) && self.instead.is_match(after))
             || self.of_others.is_match(after)
             || (before.ends_with(['\'', '"']) && after.contains(['\'', '"']))
@@ -416,10 +417,19 @@ impl Rules {
         is_name || self.not_own.is_match(after)
     }
 
+    /// True if the demand holds only until or from a time on. A removal "before Friday" has a
+    /// deadline, and holds for good.
+    fn is_for_a_time(&self, phrase: &str, after: &str) -> bool {
+        let has_deadline =
+            !forbids_a_way(phrase) && [" before ", " bis "].iter().any(|it| after.contains(it));
+        !has_deadline && self.for_a_time.is_match(after)
+    }
+
     /// True if the words beside a phrase say that it is not meant.
     fn is_negated(&self, beside: &Beside<'_>, phrase: &str) -> bool {
         let Beside { wide, before, after } = *beside;
-        if self.instructions.cover(wide, before, phrase, after) || self.for_a_time.is_match(after) {
+        if self.instructions.cover(wide, before, phrase, after) || self.is_for_a_time(phrase, after)
+        {
             return true;
         }
         let forbids =
@@ -446,39 +456,42 @@ impl Rules {
     }
 }
 
+/// What phrases begin with that forbid a way to reach the lead.
+const STARTS: [&str; 19] = [
+    "do not",
+    "don't",
+    "dont",
+    "never",
+    "stop",
+    "quit",
+    "no more",
+    "no further",
+    "please no",
+    "not to",
+    "not want",
+    "keine",
+    "ne ",
+    "arret",
+    "no ",
+    "nunca",
+    "non ",
+    "nao ",
+    "cess",
+];
+/// Words by which a lead speaks of itself.
+const LEAD: [&str; 16] = [
+    "me", "us", "my", "our", "mich", "uns", "nous", "mi", "ci", "mij", "ons", "mig", "meg", "oss",
+    "os", "nos",
+];
+
 /// True for a phrase that forbids one way to reach the lead, and not all.
 pub(super) fn forbids_a_way(phrase: &str) -> bool {
-    const STARTS: [&str; 19] = [
-        "do not",
-        "don't",
-        "dont",
-        "never",
-        "stop",
-        "quit",
-        "no more",
-        "no further",
-        "please no",
-        "not to",
-        "not want",
-        "keine",
-        "ne ",
-        "arret",
-        "no ",
-        "nunca",
-        "non ",
-        "nao ",
-        "cess",
-    ];
     let phrase = phrase.trim_start_matches(|it: char| !it.is_alphanumeric());
     STARTS.iter().any(|start| phrase.starts_with(start))
 }
 
 /// True if the phrase speaks of the lead itself, as no instruction of a machine does.
 fn is_of_the_lead(before: &str, phrase: &str, after: &str) -> bool {
-    const LEAD: [&str; 16] = [
-        "me", "us", "my", "our", "mich", "uns", "nous", "mi", "ci", "mij", "ons", "mig", "meg",
-        "oss", "os", "nos",
-    ];
     let words = |text: &str, is_near: fn(usize) -> bool| {
         let all: Vec<&str> = text.split([' ', ',']).filter(|it| !it.is_empty()).collect();
         let count = all.len();

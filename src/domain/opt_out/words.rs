@@ -134,6 +134,19 @@ pub(super) fn subject(text: &str) -> Option<String> {
     STOPS.contains(&squeezed(&told)).then_some(told)
 }
 
+/// Words that are no names, though they begin with capital letters: "Cancel - Friday".
+const DAYS: [&str; 9] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "today",
+    "tomorrow",
+];
+
 /// What stands before a signature: a line before lines of names, or before a dash and a name.
 /// `None` if there is no signature. `text` is not folded: names begin with capital letters.
 pub(super) fn before_signature(text: &str) -> Option<&str> {
@@ -146,6 +159,8 @@ pub(super) fn before_signature(text: &str) -> Option<&str> {
         !words.is_empty()
             && words.len() <= most
             && !line.contains(['?', '!', ';'])
+            && !line.contains(|it: char| it.is_ascii_digit())
+            && !words.iter().any(|word| DAYS.contains(&word.to_lowercase().trim_matches(',')))
             && (line.ends_with(',') || words.iter().all(is_written_large))
     };
     let text = text.trim();
@@ -313,6 +328,16 @@ mod tests {
         {
             assert!(sms(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_day_or_a_time_is_no_signature() {
+        for text in ["Cancel - Friday", "Cancel\n\nTuesday 3 PM", "End\nFriday", "Stop - Tomorrow"]
+        {
+            assert_eq!(before_signature(text), None, "{text}");
+        }
+        assert_eq!(before_signature("STOP\n\nDana Fox\nLarkspur Freight"), Some("STOP"));
+        assert_eq!(before_signature("Stop - Dana"), Some("Stop"));
     }
 
     #[test]

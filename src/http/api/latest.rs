@@ -48,6 +48,11 @@ impl<T> LatestOutcome<T> {
 }
 
 impl<T> Latest<T> {
+    /// The last result, however old, unless it failed or is being read.
+    pub(super) fn last(&self) -> Option<Arc<T>> {
+        self.0.try_lock().ok()?.as_ref()?.result.clone().ok()
+    }
+
     /// The last result if it is new enough, else the result of `read`. One caller reads at a time,
     /// and the callers that come meanwhile share its result.
     ///

@@ -51,6 +51,9 @@ pub(super) async fn lift(
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
     let Wish { note, all, opt_outs, .. } = wish_in(body, &["note", "all", "opt_outs"])?;
+    if all && !opt_outs.is_empty() {
+        return Err(Problem::bad_request("all", "cannot be given together with `opt_outs`"));
+    }
     let entry = entry(&request, "lead.opt_out_lift", id, Some(required(note)?));
     let lifting = if all { Lifting::All } else { Lifting::ShownAnd(opt_outs) };
     state.desk.lift_opt_out(id, lifting, entry).await?;

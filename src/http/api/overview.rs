@@ -22,6 +22,11 @@ impl ApiState {
     pub(in crate::http) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
         self.totals.get(|| self.desk.totals()).await
     }
+
+    /// What was last counted, for a request that must not wait for the database.
+    pub(in crate::http) fn last_totals(&self) -> Option<Arc<Totals>> {
+        self.totals.last()
+    }
 }
 
 /// The counts of every kind, for the metrics.

@@ -103,9 +103,9 @@ impl OptOutRow {
         })
     }
 
-    /// On one line, for a person.
+    /// On one line, for a person, without a text of the lead.
     fn told(&self) -> String {
-        let Self { id, at, channel, message_id, reason, source, .. } = self;
+        let Self { id, at, channel, message_id, source, .. } = self;
         let mut told = format!("{id} ({source}, {at}");
         // A text takes all that is written to it.
         if let Some(channel) = channel {
@@ -114,7 +114,7 @@ impl OptOutRow {
         if let Some(message_id) = message_id {
             write!(told, ", message {message_id}").unwrap_or_default();
         }
-        write!(told, ": {reason})").unwrap_or_default();
+        told.push(')');
         told
     }
 }
@@ -304,7 +304,7 @@ mod tests {
             refusal(5, &Lifting::ShownAnd(named.to_vec()), vec![row(1, 90), row(2, 80), row(3, 99)])
         };
         let why = refused(&[3]).unwrap();
-        assert!(why.contains("1 (words, ") && why.contains("sms, message 71: stop)"), "{why}");
+        assert!(why.contains("1 (words, ") && why.contains("sms, message 71)"), "{why}");
         assert!(!why.contains("message 72") && !why.contains("message 73"), "{why}");
         assert_eq!(refused(&[3, 1]), None);
         assert_eq!(refusal(5, &Lifting::All, vec![row(1, 90), row(2, 80)]), None);

@@ -269,7 +269,9 @@ impl Drop for Daemon {
         }
         let works_jobs = self.is_running() && !self.options.args.iter().any(|it| it == "ingest");
         let forbidden = if works_jobs { leftovers::OF_DAEMONS } else { leftovers::OF_ENDED };
-        let mut left = leftovers::left_in(&self.database_url(), &self.may_leave, forbidden);
+        let patience = leftovers::PATIENCE_WITH_DAEMONS;
+        let mut left =
+            leftovers::left_in(&self.database_url(), &self.may_leave, forbidden, patience);
         left.extend(leftovers::left_in_log(&self.log(), &self.may_leave));
         leftovers::assert_nothing(&left);
     }

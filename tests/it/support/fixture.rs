@@ -72,7 +72,8 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         if !thread::panicking() {
-            let left = leftovers::left_in(&self.url, &self.may_leave, leftovers::OF_STORES);
+            let (forbidden, patience) = (leftovers::OF_STORES, leftovers::PATIENCE_WITH_STORES);
+            let left = leftovers::left_in(&self.url, &self.may_leave, forbidden, patience);
             leftovers::assert_nothing(&left);
         }
     }

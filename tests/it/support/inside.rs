@@ -3,7 +3,7 @@
 use super::{
     both::Place,
     http,
-    leftovers::{self, Allowed, Left, Leftover},
+    leftovers::{self, Allowed, Left, Leftover, PATIENCE_WITH_DAEMONS},
     process::Scratch,
     web,
     web::Answer,
@@ -255,7 +255,12 @@ impl Drop for Inside {
         let mut left = Vec::new();
         if !thread::panicking() {
             let forbidden = [Leftover::Unfinished];
-            left = leftovers::left_in(&self.database_url, &self.may_leave, &forbidden);
+            left = leftovers::left_in(
+                &self.database_url,
+                &self.may_leave,
+                &forbidden,
+                PATIENCE_WITH_DAEMONS,
+            );
             if !self.may_leave.has(Leftover::Panic) {
                 left.extend(self.restarted());
             }
@@ -267,7 +272,12 @@ impl Drop for Inside {
         }
         assert!(!matches!(ended, Some(Err(_))), "the daemon panicked");
         let forbidden = leftovers::OF_ENDED;
-        left.extend(leftovers::left_in(&self.database_url, &self.may_leave, forbidden));
+        left.extend(leftovers::left_in(
+            &self.database_url,
+            &self.may_leave,
+            forbidden,
+            PATIENCE_WITH_DAEMONS,
+        ));
         leftovers::assert_nothing(&left);
     }
 }

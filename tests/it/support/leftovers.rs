@@ -10,7 +10,9 @@ use std::{fmt::Write as _, future::Future, path::Path, sync::Mutex, thread, time
 use tokio::time::Instant;
 
 /// How long a daemon gets to finish what the test has given it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE_WITH_DAEMONS: Duration = Duration::from_secs(30);
+/// How long a store gets for calls that its test has dropped: nobody works its jobs.
+pub const PATIENCE_WITH_STORES: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How many of one sort are named.
 const NAMED: usize = 5;
@@ -69,10 +71,15 @@ impl Allowed {
     }
 }
 
-/// Those of `forbidden` that are in the database of this URL, and stay there for a while.
+/// Those of `forbidden` that are in the database of this URL, and stay there for all of `patience`.
 ///
 /// Costs a connection and one statement. Works in a `drop`, on any thread.
-pub fn left_in(url: &str, allowed: &Allowed, forbidden: &[Leftover]) -> Vec<Left> {
+pub fn left_in(
+    url: &str,
+    allowed: &Allowed,
+    forbidden: &[Leftover],
+    patience: Duration,
+) -> Vec<Left> {
     let file = url.strip_prefix("sqlite://").map(Path::new);
     // A daemon that was never ready may have made no file.
     if allowed.has(Anything) || file.is_some_and(|it| !it.exists()) {
@@ -81,7 +88,7 @@ pub fn left_in(url: &str, allowed: &Allowed, forbidden: &[Leftover]) -> Vec<Left
     let forbidden = allowed.rest_of(forbidden);
     on_a_thread(async {
         let peek = Peek::open(url).await;
-        let left = left_at_last(&peek, &forbidden).await;
+        let left = left_at_last(&peek, &forbidden, patience).await;
         peek.close().await;
         left
     })
@@ -115,11 +122,11 @@ pub fn assert_nothing(found: &[Left]) {
 }
 
 /// Waits until nothing is left, or says what is.
-async fn left_at_last(peek: &Peek, forbidden: &[Leftover]) -> Vec<Left> {
+async fn left_at_last(peek: &Peek, forbidden: &[Leftover], patience: Duration) -> Vec<Left> {
     let begun = Instant::now();
     loop {
         let left = found(peek, forbidden).await;
-        if left.is_empty() || begun.elapsed() > PATIENCE {
+        if left.is_empty() || begun.elapsed() > patience {
             return left;
         }
         tokio::time::sleep(LOOK_EVERY).await;

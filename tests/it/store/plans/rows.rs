@@ -305,7 +305,6 @@ fn ingest() -> Vec<Row> {
         writer("FAIL_DRAFTS", [ids(spread)]).finds(300),
         writer("READ_ANSWERS_NAMED", [group(|n| json!({"n": n, "client_id": client(spread(n)), "channel": "sms", "provider_id": format!("p{}", spread(n))}))]).finds(300),
         writer("READ_ENDS", [group(|n| json!({"subject_id": spread(n), "kind": "SMS_INBOUND_POST_PROCESS"}))]).finds(300),
-        writer("FAIL_DELIVERIES", [ids(spread)]).finds(300),
         writer("READ_ECHOED", [group(|n| json!({"n": n, "lead_id": spread(n), "channel": "sms", "provider_id": format!("p{}", spread(n)), "text_key": "k"}))]).finds(300),
         writer("SETTLE_ECHOED", [group(|n| json!({"id": spread(n), "provider_id": "p", "message_id": 1}))]).finds(300),
         writer("PUT_QUARANTINE", [group(|n| json!({"id": new(n), "client_id": "c1", "channel": "sms", "body_hash": format!("new {n}"), "reason": "x", "n": 1, "payload": "p", "size": 1, "received_at": 1_764_000_000_000_i64}))]).finds(300),
