@@ -109,7 +109,9 @@ pub(super) async fn end_cut_off<'a>(
     let sends = read_sends(tx, &all).await?;
     let is_cut_off = |settlement: &Settlement| {
         let send = send_of(settlement, &sends).filter(|_| settlement.send.is_none());
-        send.is_some_and(|send| is_marked(send) || was_reported(send, settlement.run))
+        // A job that waits has the number of its last run, whose end is known.
+        let is_claimed = settlement.node.is_some();
+        send.is_some_and(|send| is_marked(send) || is_claimed && was_reported(send, settlement.run))
     };
     let cut_off: Vec<usize> =
         (0..all.len()).filter(|at| all.get(*at).is_some_and(is_cut_off)).collect();

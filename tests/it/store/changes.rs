@@ -202,6 +202,12 @@ on_both_databases! {
         let again = judge("do not call me, write", Sentiment::Interested, vec![draft()]).await;
         assert_eq!((again.id, again.attempt), (first.id, 1));
         assert_eq!(states().await, ["pending/"]);
+        // What a person approved and waits to be sent answers what is not said any more.
+        db.execute("update drafts set status = 'approved'").await;
+        assert!(is_recorded(&put_one(&db, edited("m1", "do not call me, please write")).await, "edited"));
+        assert_eq!(states().await, ["superseded/message_edited"]);
+        judge("do not call me, please write", Sentiment::Interested, vec![draft()]).await;
+        assert_eq!(states().await, ["pending/"]);
         // So it is after its job was pruned; and a verdict that needs no draft leaves none.
         db.execute(&format!("delete from job_attempts where job_id = {}", first.id)).await;
         db.execute(&format!("delete from jobs where id = {}", first.id)).await;
@@ -210,8 +216,17 @@ on_both_databases! {
         judge("no thanks", Sentiment::NotInterested, Vec::new()).await;
         assert_eq!(states().await, ["superseded/message_edited"]);
         assert_eq!(db.texts("select sentiment from leads").await, ["Not Interested"]);
+        // A tag that a person gave stays, and so does that it gets no draft.
+        let no = if db.is_sqlite() { "0" } else { "false" };
+        db.execute(&format!(
+            "insert into labelled_examples (id, kind, client_id, lead_id, message_id, channel, body, tag, opt_out, decided_by, created_at) \
+             select 9, 'tag', client_id, lead_id, id, channel, body, 'Not Interested', {no}, 'dana', created_at from messages"
+        )).await;
+        assert!(is_recorded(&put_one(&db, edited("m1", "no, thanks")).await, "edited"));
+        assert_eq!(db.texts("select sentiment from messages").await, ["Not Interested"]);
+        judge("no, thanks", Sentiment::NotInterested, Vec::new()).await;
         // The same text again changes nothing, nor does an edit of an older message.
-        assert!(is_duplicate(&put_one(&db, edited("m1", "no thanks")).await));
+        assert!(is_duplicate(&put_one(&db, edited("m1", "no, thanks")).await));
         put_one(&db, sms("a", PHONE, "m2", "hello?")).await;
         judge("hello?", Sentiment::Interested, vec![draft()]).await;
         assert!(is_recorded(&put_one(&db, edited("m1", "no thanks!")).await, "edited"));

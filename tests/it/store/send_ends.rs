@@ -129,7 +129,12 @@ on_both_databases! {
         assert!(!end(&db.store, &job, done(), sent()).await);
         assert_eq!(state(&db).await, ["failed", "approved", "succeeded"]);
         assert!(claim(&db.store).await.is_none(), "nobody sends it again but a person");
-        // A person does. The message that did not arrive stays.
+        // A person does, and takes it back before it is claimed.
+        decide(&db, APPROVE).await;
+        db.store.queue().make_due().await.unwrap();
+        decide(&db, DraftDecision::Undo).await;
+        assert_eq!(blocked(&db).await, ["pending -"]);
+        // And again. The message that did not arrive stays.
         decide(&db, APPROVE).await;
         db.store.queue().make_due().await.unwrap();
         let job = claim(&db.store).await.unwrap();

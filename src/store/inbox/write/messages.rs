@@ -20,19 +20,29 @@ use std::collections::{BTreeMap, HashSet};
 const NOT_ARRIVED: &str = "the provider reported that it did not arrive";
 
 sql! {
-    /// Changes messages. It leaves the original in `raw_text`, `raw_html` and `payload`. Their
-    /// leads are locked. By primary key.
+    /// Changes messages. It leaves the original in `raw_text`, `raw_html` and `payload`. A message
+    /// that is judged again keeps a tag that a person gave. Their leads are locked. By primary key
+    /// and `labelled_examples_of_lead`.
     static CHANGE_MESSAGES =
         "update messages set body = coalesce(g.body, messages.body), \
            has_new_text = (g.body is not null or messages.has_new_text), \
            edited_at = case when g.body is null then messages.edited_at else @now end, \
            edit_told_at = coalesce(g.edit_told_at, messages.edit_told_at), \
-           sentiment = case when g.judged_again then null else messages.sentiment end, \
+           sentiment = case when g.judged_again and not exists (select 1 from labelled_examples e \
+               where e.lead_id = messages.lead_id and e.message_id = messages.id and e.kind = 'tag') \
+             then null else messages.sentiment end, \
            handled_at = case when g.judged_again then null else messages.handled_at end, \
            deleted_at = case when g.deleted then coalesce(messages.deleted_at, @now) else messages.deleted_at end, \
            failed_at = case when g.failed then coalesce(messages.failed_at, @now) else messages.failed_at end \
          from @rows($1, id bigint, body text, deleted boolean, failed boolean, judged_again boolean, edit_told_at instant) g \
          where messages.id = g.id";
+
+    /// Ends approved drafts of messages that are judged again: what they answer is not said any
+    /// more. None has a call on the wire: that one is `sending`. Their leads are locked. By the
+    /// unique key of drafts.
+    static END_EDITED_DRAFTS =
+        "update drafts set status = 'superseded', decided_at = @now, decided_by = 'message_edited', send_at = null, blocked_by = null \
+         where message_id @ids($1) and status = 'approved'";
 
     /// Marks the deliveries of messages that could not be delivered: what a provider reports after
     /// it took an answer wins. Returns them, with their drafts. By `deliveries_of_message`.
@@ -107,6 +117,11 @@ async fn change_messages(tx: &Tx, changes: &BTreeMap<Id, MessageChange>) -> Resu
     let changed: Vec<&MessageChange> = changes.values().filter(|it| it.is_any()).collect();
     if !changed.is_empty() {
         tx.run(&CHANGE_MESSAGES, [group(&changed)?]).await?;
+    }
+    let edited: Vec<Id> =
+        changed.iter().filter(|change| change.judged_again).map(|change| change.id).collect();
+    if !edited.is_empty() {
+        tx.run(&END_EDITED_DRAFTS, [group(&edited)?]).await?;
     }
     let failed: Vec<Id> =
         changed.iter().filter(|change| change.failed).map(|change| change.id).collect();
