@@ -39,10 +39,10 @@ sql! {
 
     /// Ends approved drafts of messages that are judged again: what they answer is not said any
     /// more. None has a call on the wire: that one is `sending`. Their leads are locked. By the
-    /// unique key of drafts.
+    /// unique key of drafts; `||` keeps PostgreSQL from reading all that are approved.
     static END_EDITED_DRAFTS =
         "update drafts set status = 'superseded', decided_at = @now, decided_by = 'message_edited', send_at = null, blocked_by = null \
-         where message_id @ids($1) and status = 'approved'";
+         where message_id @ids($1) and status || '' = 'approved'";
 
     /// Marks the deliveries of messages that could not be delivered: what a provider reports after
     /// it took an answer wins. Returns them, with their drafts. By `deliveries_of_message`.

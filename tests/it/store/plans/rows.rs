@@ -301,7 +301,7 @@ fn ingest() -> Vec<Row> {
         writer("FILL_MESSAGES", [group(|n| json!({"id": spread(n), "body": "x", "has_new_text": true}))]),
         writer("READ_CHANGEABLE", [ids(spread)]).finds(300),
         writer("CHANGE_MESSAGES", [group(|n| json!({"id": spread(n), "body": "x", "deleted": false, "failed": false}))]).finds(300),
-        writer("END_EDITED_DRAFTS", [ids(spread)]).finds(300),
+        writer("END_EDITED_DRAFTS", [ids(spread)]).note("with and without approved ones"),
         writer("FAIL_DELIVERIES", [ids(spread), text("x")]).finds(300),
         writer("FAIL_DRAFTS", [ids(spread)]).finds(300),
         writer("READ_ANSWERS_NAMED", [group(|n| json!({"n": n, "client_id": client(spread(n)), "channel": "sms", "provider_id": format!("p{}", spread(n))}))]).finds(300),
