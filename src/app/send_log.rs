@@ -1,4 +1,4 @@
-//! Counts and logs what becomes of sends, whoever settles them.
+//! Counts and logs the ends of sends, also those that handlers do not settle.
 
 use crate::{
     domain::{

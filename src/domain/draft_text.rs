@@ -56,7 +56,7 @@ pub fn parts_of(body: &str, chars: usize) -> Vec<String> {
     parts
 }
 
-/// How long an answer over `medium` may be, in words for whoever writes it.
+/// The length that an answer over `medium` may have, as a sentence for the prompt.
 pub fn room(medium: Medium) -> String {
     match medium {
         Medium::Mail => format!("{} to {} characters", MAIL_CHARS.start(), MAIL_CHARS.end()),

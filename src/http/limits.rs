@@ -109,8 +109,8 @@ impl ByAddress {
         Some(refused.wait_time_from(clock.now()).as_secs() + 1)
     }
 
-    /// The limiter for `rate`. It is made anew if the rate was changed; of requests that find that
-    /// out at the same moment, one makes it, so that each of them is counted.
+    /// The limiter for `rate`. A new one replaces that of an earlier rate. If several requests make
+    /// one at the same time, all use the first, so that each request is counted.
     fn limiter_for(&self, rate: Rate) -> Arc<(Rate, DefaultKeyedRateLimiter<Neighbours>)> {
         let is_for_rate = |it: &Arc<(Rate, _)>| it.0 == rate;
         if let Some(limiter) = self.limiter.load_full().filter(is_for_rate) {

@@ -262,8 +262,8 @@ impl Metrics {
         self.0.analyst_seconds.with_label_values(&[provider, outcome]).observe(took.as_secs_f64());
     }
 
-    /// Counts a delivery that ended, whoever ended it. One of whose end more is known later counts
-    /// once more.
+    /// Counts a delivery that ended. It counts once more if its end turns out otherwise later: an
+    /// uncertain one is resolved, or a provider reports that a sent one did not arrive.
     pub fn delivery(&self, channel: &str, end: DeliveryStatus) {
         self.0.deliveries.with_label_values(&[channel, end.as_str()]).inc();
     }

@@ -35,8 +35,8 @@ sql! {
            gate_decision = case when gate_decision is null then null else 'needs_review' end, \
            gate_reason = case when gate_decision is null then gate_reason else $5 end where id = $1";
 
-    /// Stores a text that was written anew: the draft is as if it had just been made, also for an
-    /// edit of its message. Its lead is locked. By primary key.
+    /// Stores a new text that replaces a draft's old one. The draft counts as made now, so that an
+    /// earlier edit of its message does not end it. Its lead is locked. By primary key.
     static REWRITE_DRAFT =
         "update drafts set subject = $2, body = $3, parts = $4, tag = $6, blocked_by = $7, status = 'pending', edited = false, created_at = @now, \
            from_template = false, send_at = null, decided_at = null, decided_by = null, note = null, \

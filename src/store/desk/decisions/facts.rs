@@ -67,7 +67,7 @@ pub(super) struct DraftFound {
     pub(super) edited_text: Option<u64>,
     /// The tag of its message.
     pub(super) message_tag: Option<Sentiment>,
-    /// The address of whoever wrote its message.
+    /// The address from which its message came.
     to: Option<String>,
     pub(super) delivery: Option<DeliveryStatus>,
     /// True if its call may be on the wire.

@@ -25,7 +25,7 @@ pub(super) async fn enqueue(
     if writes.entries.is_empty() && writes.judged_again.is_empty() && merges.is_empty() {
         return Ok(());
     }
-    // 1. Store the facts of the jobs. A job that was pruned is made anew.
+    // 1. Store the facts of the jobs. A job that was pruned is stored again.
     put_all(tx, &writes.entries).await?;
     let mut counts = Counts::default();
     let OpenedAgain { entering: reopened, missing } =
