@@ -1,6 +1,7 @@
 //! Asks the gate about a new draft (docs/RULES.md AUTOMATIC). The rules are in
 //! `domain::auto_send`; this gathers what they ask for.
 
+use super::send_rules::has_settings;
 use crate::{
     analyst::{DraftRequest, DraftText, Evaluation, EvaluationRequest},
     config::Client,
@@ -58,9 +59,7 @@ impl NewDraft<'_> {
             threshold: client.auto_send.threshold,
             sending: SendingFacts {
                 is_enabled: self.is_enabled,
-                has_settings: client
-                    .channel(self.channel.name.0)
-                    .is_some_and(|channel| channel.send.is_some()),
+                has_settings: has_settings(Some(client), self.channel.name.0),
                 is_channel_automatic: client.sends_by_rule(&self.channel, campaign),
                 has_handle: message.can_be_answered,
                 barrier: lead.no_draft_on(drafting.medium),

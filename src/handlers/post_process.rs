@@ -111,8 +111,8 @@ struct Question<'a> {
 #[derive(Debug, PartialEq)]
 struct Judgement {
     tag: Sentiment,
-    /// The words by which the lead opts out in the message, or [`IN_OTHER_WORDS`].
-    opt_out: Option<String>,
+    /// How it is known that the lead opts out in the message, and by which words.
+    opt_out: Option<(OptOutSource, String)>,
     draft: Option<DraftText>,
     /// How sure the analyst is of the tag; `None` if a rule or the provider gave it.
     confidence: Option<f32>,
@@ -126,11 +126,11 @@ impl<'a> Question<'a> {
 
     async fn judged(self, analyst: &dyn Analyst) -> Result<Judgement, AnalystError> {
         let Self { conversation, channel: ChannelFacts { medium, .. }, .. } = self;
-        let in_other_words = || IN_OTHER_WORDS.to_owned();
+        let in_other_words = || (OptOutSource::Model, IN_OTHER_WORDS.to_owned());
         let mut sure = None;
         let mut may_opt_out = false;
         let (tag, opt_out) = match (opt_out(conversation, medium), hint(conversation)) {
-            (Some(words), _) => (Sentiment::Blacklist, Some(words)),
+            (Some(words), _) => (Sentiment::Blacklist, Some((OptOutSource::Words, words))),
             (None, Some(_)) if local::opts_out(conversation, medium) => {
                 (Sentiment::Blacklist, Some(in_other_words()))
             }
@@ -257,10 +257,10 @@ fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> boo
 fn decide(judgement: Judgement, channel: ChannelName, fate: DraftFate) -> Vec<Effect> {
     let DraftFate { facts, sent_after } = fate;
     let mut effects = vec![Effect::Judge(judgement.tag)];
-    effects.extend(judgement.opt_out.map(|reason| {
-        let is_by_words = reason != IN_OTHER_WORDS;
-        let source = if is_by_words { OptOutSource::Words } else { OptOutSource::Model };
-        Effect::OptOut { channel, source, reason }
+    effects.extend(judgement.opt_out.map(|(source, reason)| Effect::OptOut {
+        channel,
+        source,
+        reason,
     }));
     effects.extend(judgement.draft.map(|DraftText { subject, body, parts }| Effect::AddDraft {
         channel,
