@@ -131,9 +131,6 @@ impl<'a> Question<'a> {
         let mut may_opt_out = false;
         let (tag, opt_out) = match (opt_out(conversation, medium), hint(conversation)) {
             (Some(words), _) => (Sentiment::Blacklist, Some((OptOutSource::Words, words))),
-            (None, Some(_)) if local::opts_out(conversation, medium) => {
-                (Sentiment::Blacklist, Some(in_other_words()))
-            }
             // The provider may not have understood what gets no answer.
             (None, Some(tag)) if tag.gets_draft() => {
                 let found = analyst.classify(conversation, medium).await?;
@@ -142,6 +139,9 @@ impl<'a> Question<'a> {
                     true => (Sentiment::Blacklist, Some(in_other_words())),
                     false => (tag, None),
                 }
+            }
+            (None, Some(_)) if local::opts_out(conversation, medium) => {
+                (Sentiment::Blacklist, Some(in_other_words()))
             }
             (None, Some(tag)) => (tag, None),
             (None, None) => {

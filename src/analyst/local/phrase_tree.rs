@@ -111,7 +111,7 @@ pub(super) fn is_of_this_lexicon() -> bool {
 }
 
 /// The file of the lexicon.
-pub(super) fn file_of_lexicon() -> Vec<u8> {
+fn file_of_lexicon() -> Vec<u8> {
     let mut tree = Grown { nodes: vec![GrownNode::default()], ..Grown::default() };
     for (at, (_, lines)) in LEXICON.iter().enumerate() {
         for line in lines.lines() {

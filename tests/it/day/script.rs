@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 /// One thing that happens.
 pub enum Step {
-    /// A provider posts it this many times at once. One post gets this outcome, the others `duplicate`.
+    /// A provider posts it this many times at once. One post gets this outcome, the others
+    /// `duplicate`.
     Post { who: Who, channel: &'static str, body: Value, times: usize, told: &'static str },
     /// A provider tells back what it has sent for us to this lead, under its own id.
     Echo(Who, &'static str, Value),
