@@ -12,7 +12,10 @@ use crate::{
     announcer::Announcer,
     config::{self, IngestConfig},
     domain::ChannelName,
-    store::{Answer, Content, Inbound, Inbox, Notices, StoreError, commit_isolating, wall_clock},
+    store::{
+        Answer, Content, Inbound, Inbox, Notices, StoreError, WriterToken, commit_isolating,
+        wall_clock,
+    },
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::WebhookMetrics,
@@ -124,14 +127,35 @@ impl IngestActor {
         self.setup.metrics.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
+    /// Commits the next group of a lane, if there is one.
+    fn commit_next(&mut self, lane: usize, token: WriterToken, ctx: &mut actix::Context<Self>) {
+        let group = self.next_group(lane);
+        self.post_depth();
+        if group.is_empty() {
+            self.presence.post().idle(wall_clock());
+            return;
+        }
+        self.presence.post().busy(0, wall_clock());
+        self.setup.metrics.batch_size.observe(group.len() as f64);
+        let commit = self.commit(group, token).into_actor(self);
+        ctx.spawn(commit.map(move |jobs, actor, ctx| {
+            actor.announce(jobs);
+            ctx.notify(Commit(lane));
+        }));
+    }
+
     /// Commits `group`. Returns the number of jobs that were made.
-    fn commit(&self, group: Vec<Ingest>) -> impl Future<Output = usize> + use<> {
+    fn commit(
+        &self,
+        group: Vec<Ingest>,
+        token: WriterToken,
+    ) -> impl Future<Output = usize> + use<> {
         let inbox = self.setup.inbox.bounded(self.setup.config.get().ingest.quarantine);
         let (board, full) = (self.setup.board.clone(), self.full.clone());
         let refused = self.setup.metrics.quarantine_refused.clone();
         async move {
             board.faults().point("ingest.commit");
-            commit_group(&inbox, group, &board, |client| {
+            let jobs = commit_group(&inbox, group, &board, |client| {
                 refused.inc();
                 if full.is_due(client, tokio::time::Instant::now()) {
                     tracing::warn!(
@@ -141,7 +165,9 @@ impl IngestActor {
                     );
                 }
             })
-            .await
+            .await;
+            drop(token);
+            jobs
         }
     }
 
@@ -186,19 +212,8 @@ impl actix::Handler<Commit> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, Commit(lane): Commit, ctx: &mut Self::Context) {
-        let group = self.next_group(lane);
-        self.post_depth();
-        if group.is_empty() {
-            self.presence.post().idle(wall_clock());
-            return;
-        }
-        self.presence.post().busy(0, wall_clock());
-        self.setup.metrics.batch_size.observe(group.len() as f64);
-        let commit = self.commit(group).into_actor(self);
-        ctx.spawn(commit.map(move |jobs, actor, ctx| {
-            actor.announce(jobs);
-            ctx.notify(Commit(lane));
-        }));
+        let token = self.setup.inbox.token().into_actor(self);
+        ctx.spawn(token.map(move |token, actor, ctx| actor.commit_next(lane, token, ctx)));
     }
 }
 

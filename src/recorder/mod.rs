@@ -19,7 +19,9 @@ use self::uncommitted::CommitGroup;
 use crate::{
     announcer::Announcer,
     domain::{Id, backoff::AWAY_PAUSE, explain::RunStage},
-    store::{Ledger, Settlement, StoreError, Transition, commit_isolating, wall_clock},
+    store::{
+        Ledger, Settlement, StoreError, Transition, WriterToken, commit_isolating, wall_clock,
+    },
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
@@ -147,6 +149,27 @@ impl Recorder {
         Self { setup, presence }
     }
 
+    /// Commits the next group, if there is one.
+    fn commit_next(token: WriterToken, actor: &mut Self, ctx: &mut actix::Context<Self>) {
+        let post = actor.presence.post();
+        let Some(group) = actor.setup.uncommitted.next_group() else {
+            post.mailbox(0, actor.setup.room.capacity());
+            post.idle(wall_clock());
+            return;
+        };
+        post.mailbox(group.behind, actor.setup.room.capacity());
+        post.busy(0, wall_clock());
+        let setup = actor.setup.clone();
+        let commit = async move {
+            setup.board.faults().point("recorder.commit");
+            let results = commit_group(&setup, group).await;
+            drop(token);
+            results
+        };
+        let commit = commit.into_actor(actor);
+        ctx.spawn(commit.map(|results, actor, ctx| actor.committed(&results, ctx)));
+    }
+
     /// After a commit: `results` are those of the group, in its order.
     fn committed(&mut self, results: &[Result<(), StoreError>], ctx: &mut actix::Context<Self>) {
         self.setup.board.faults().point("recorder.committed");
@@ -183,21 +206,8 @@ impl actix::Handler<CommitNext> for Recorder {
 
     fn handle(&mut self, _: CommitNext, ctx: &mut Self::Context) {
         self.setup.board.faults().point("recorder.handle");
-        let post = self.presence.post();
-        let Some(group) = self.setup.uncommitted.next_group() else {
-            post.mailbox(0, self.setup.room.capacity());
-            post.idle(wall_clock());
-            return;
-        };
-        post.mailbox(group.behind, self.setup.room.capacity());
-        post.busy(0, wall_clock());
-        let setup = self.setup.clone();
-        let commit = async move {
-            setup.board.faults().point("recorder.commit");
-            commit_group(&setup, group).await
-        };
-        let commit = commit.into_actor(self);
-        ctx.spawn(commit.map(|results, actor, ctx| actor.committed(&results, ctx)));
+        let token = self.setup.ledger.token().into_actor(self);
+        ctx.spawn(token.map(Self::commit_next));
     }
 }
 

@@ -51,6 +51,7 @@ pub use self::{
         migrate::{Migrations, migrate_down, migrate_fresh, migrate_status, migrate_up},
         news::OnSendNews,
         runtime::StoreRuntime,
+        writer_token::WriterToken,
     },
     enqueuer::Enqueuer,
     fleet::{

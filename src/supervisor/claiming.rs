@@ -20,7 +20,7 @@ use crate::{
     },
     ingest::Stored,
     recorder::{LentRoom, Recorded, ResizableBound},
-    store::{Claim, Queue, StoreError, Want},
+    store::{Claim, Queue, StoreError, Want, WriterToken},
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{
@@ -69,6 +69,8 @@ pub(super) struct Claiming {
     full: HashSet<&'static str>,
     /// A `PaceOver` is on its way.
     is_paced: bool,
+    /// A claim is about to be planned: it waits for the writer.
+    is_waiting: bool,
     /// Somebody has asked for a claim since the last one was planned.
     is_nudged: bool,
     /// The number of the pool that gets a remainder of room first; it grows by one with each claim.
@@ -122,6 +124,7 @@ impl Claiming {
             last_claim: None,
             full: HashSet::new(),
             is_paced: false,
+            is_waiting: false,
             is_nudged: false,
             first: 0,
             is_closed,
@@ -256,8 +259,13 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> ClaimRes
 impl Supervisor {
     /// Claims if there is room and no claim is under way.
     pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
-        if self.setup.handover.is_claim_under_way() {
+        if self.setup.handover.is_claim_under_way() || self.claiming.is_waiting {
             self.claiming.is_nudged = true;
+            return;
+        }
+        let has_room =
+            self.claiming.room.free() > 0 && self.pools.iter_mut().any(|it| it.room() > 0);
+        if !has_room {
             return;
         }
 
@@ -273,11 +281,26 @@ impl Supervisor {
             return;
         }
 
+        // Wait for the writer.
+        self.claiming.is_waiting = true;
+        let token = self.setup.queue.token().into_actor(self);
+        ctx.spawn(token.map(|token, actor, ctx| {
+            actor.claiming.is_waiting = false;
+            actor.claim(token, ctx);
+        }));
+    }
+
+    /// Claims if there still is room.
+    fn claim(&mut self, token: WriterToken, ctx: &mut actix::Context<Self>) {
         // Start the claim.
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
-        self.claiming.last_claim = Some(now);
+        self.claiming.last_claim = Some(planned.asked_at);
         let (queue, kinds) = (self.setup.queue.clone(), self.kinds.clone());
-        self.setup.handover.start_claim(make(planned, queue, kinds));
+        self.setup.handover.start_claim(async move {
+            let result = make(planned, queue, kinds).await;
+            drop(token);
+            result
+        });
 
         // Take its result.
         let finished = self.setup.handover.claim_finished().into_actor(self);

@@ -9,6 +9,7 @@ use super::{
     sessions::{self, LENT_BEGIN, Sessions},
     sql::sql,
     tx::read,
+    writer_token::WriterTokens,
 };
 use crate::{
     config::{self, Pooler},
@@ -346,6 +347,7 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
         writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+        tokens: WriterTokens::one(),
         scans: reader.clone(),
         reader,
         api: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(api)),
@@ -426,6 +428,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     Ok(Connections {
         backend: DatabaseBackend::Postgres,
         writer,
+        tokens: WriterTokens::unlimited(),
         reader,
         scans,
         api,

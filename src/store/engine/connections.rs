@@ -2,7 +2,7 @@
 
 use super::{
     circuit_breaker::CircuitBreaker, last_failed_write::LastFailedWrite, news::NewsListener,
-    sessions::Sessions,
+    sessions::Sessions, writer_token::WriterTokens,
 };
 use crate::{
     config::{self, Pooler},
@@ -25,6 +25,8 @@ pub(in crate::store) struct Connections {
     pub(in crate::store) backend: DatabaseBackend,
     /// For transactions. On SQLite there is one such connection.
     pub(in crate::store) writer: Sessions,
+    /// Who forms the next group for the writer.
+    pub(in crate::store) tokens: WriterTokens,
     /// For reads by key that stand in no transaction.
     pub(in crate::store) reader: Sessions,
     /// For the few statements that read a small table whole now and then. PostgreSQL chooses their

@@ -19,5 +19,6 @@ pub(super) mod snapshot;
 pub(super) mod sql;
 pub(super) mod suitable;
 pub(super) mod tx;
+pub(super) mod writer_token;
 
 pub(super) use self::{database::Database, error::StoreError, sql::Sql};

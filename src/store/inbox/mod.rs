@@ -15,7 +15,7 @@ mod write;
 
 use self::arrival::{Arrival, Terms};
 pub use self::inbound::{Answer, Content, Delivery, Inbound, SAME_ID_OTHER_BODY};
-use super::engine::{Database, StoreError, tx::Tx};
+use super::engine::{Database, StoreError, tx::Tx, writer_token::WriterToken};
 use crate::config::QuarantineBound;
 use std::sync::Arc;
 
@@ -32,6 +32,11 @@ impl Inbox {
     #[must_use]
     pub fn bounded(&self, bound: QuarantineBound) -> Self {
         Self { db: self.db.clone(), bound }
+    }
+
+    /// Waits until a group may be formed. Keep the token until the group is stored.
+    pub fn token(&self) -> impl Future<Output = WriterToken> + Send + use<> {
+        self.db.connections().tokens.take()
     }
 
     /// Stores a group in one transaction. The answers are in its order. When this returns,

@@ -4,7 +4,7 @@ use super::{Settlement, settle};
 use crate::{
     domain::job::FailureReason,
     store::{
-        engine::{Database, StoreError},
+        engine::{Database, StoreError, writer_token::WriterToken},
         tables::leads::Followed,
     },
 };
@@ -17,6 +17,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Waits until a group may be formed. Keep the token until the group is settled.
+    pub fn token(&self) -> impl Future<Output = WriterToken> + Send + use<> {
+        self.db.connections().tokens.take()
+    }
+
     /// Applies `settlements` in one transaction. Returns for each whether it was applied. If its
     /// fence fails, nothing of it is applied.
     ///

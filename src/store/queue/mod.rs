@@ -12,6 +12,7 @@ use crate::store::{
         Database, StoreError,
         sql::sql,
         tx::{column, group, in_group, read},
+        writer_token::WriterToken,
     },
     ledger::{Settlement, Transition},
     tables::{
@@ -118,6 +119,11 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Waits until a claim may be planned. Keep the token until the claim has ended.
+    pub fn token(&self) -> impl Future<Output = WriterToken> + Send + use<> {
+        self.db.connections().tokens.take()
+    }
+
     /// Claims as many jobs of each kind as `wants` allows, the smallest turns first. `kinds` are
     /// all kinds of this version.
     ///
