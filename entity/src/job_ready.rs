@@ -31,6 +31,8 @@ pub struct Model {
     pub locked_at: Option<Instant>,
     /// The turn that it had when its client's cap held it back; null if it is not held.
     pub held: Option<i64>,
+    /// Since when it is in turn; null for heads that an earlier version has put there.
+    pub due_at: Option<Instant>,
 }
 
 /// No relations: rows that belong together are read by their keys.

@@ -25,6 +25,8 @@ impl ModelCallLog {
     pub fn note(&self, call: ModelCall) {
         let took = Duration::from_millis(u64::try_from(call.latency_ms).unwrap_or_default());
         self.metrics.model().called(call.feature, call.status, took);
+        let (question, answer) = (call.tokens_in, call.tokens_out);
+        self.metrics.model().tokens(question.unwrap_or_default(), answer.unwrap_or_default());
         if self.kept.try_send(call).is_err() {
             self.metrics.model().not_kept(1);
         }

@@ -23,7 +23,7 @@ use crate::{
     supervisor::{self, Drain},
     telemetry::{
         board::{Board, Fatal},
-        metrics::Metrics,
+        metrics::{MetricLabels, Metrics},
     },
     tuning::{PoolOverrides, Prepare, ReloadReport, Tuner, TunerSetup},
 };
@@ -166,7 +166,7 @@ impl Daemon {
         let kinds = if role.works() { registry.kind_names() } else { Vec::new() };
         let work = start_work(&kinds, &config)?;
         let (board, downs) = Board::new();
-        let (parts, heartbeat, call_keeper) = start_parts(&live, &store, &board, role)?;
+        let (parts, heartbeat, call_keeper) = start_parts(&live, &store, &board, &registry, role)?;
         // Put overrides of pools in force.
         let overrides = open_overrides(&parts, &registry, options.ignores_overrides).await;
         // Start the actors.
@@ -373,9 +373,16 @@ fn start_parts(
     live: &config::Live,
     store: &Store,
     board: &Arc<Board>,
+    registry: &Registry,
     role: Role,
 ) -> Result<(Parts, Heartbeat, ModelCallKeeper), AppError> {
-    let metrics = Metrics::new().map_err(|error| AppError::Metrics(error.to_string()))?;
+    let labels = MetricLabels {
+        channels: registry.channel_names(),
+        kinds: registry.kind_names(),
+        database: store.database(),
+    };
+    let metrics = Metrics::new(labels).map_err(|error| AppError::Metrics(error.to_string()))?;
+    store.is_timed_by(metrics.database().clone());
     store.tell_of_sends(send_log::listener(metrics.clone()));
     let told = board.clone();
     let forgotten = move || told.give_up(Fatal::Forgotten);
@@ -459,6 +466,7 @@ fn http_setup(
         role: parts.role,
         claims: actors.claims.clone(),
         analysts: parts.analysts.clone(),
+        membership: parts.membership.clone(),
     }
 }
 

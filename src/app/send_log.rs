@@ -1,4 +1,4 @@
-//! Counts and logs the ends of sends, also those that handlers do not settle.
+//! Counts and logs the ends of sends, also those that handlers do not settle, and counts drafts.
 
 use crate::{
     domain::{
@@ -16,6 +16,7 @@ pub(super) fn listener(metrics: Metrics) -> OnSendNews {
             metrics.delivery(channel, *status);
             log_end(*delivery_id, channel, *status, cause.as_deref().unwrap_or_default());
         }
+        SendNews::Draft { channel, status } => metrics.drafts(channel, status, 1),
         SendNews::Account { client_id, channel, state, cause } => match state {
             Some(AccountState::Disconnected) => tracing::error!(
                 client.id = client_id,
@@ -51,10 +52,11 @@ fn log_end(id: i64, channel: &str, status: DeliveryStatus, cause: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::MetricLabels;
 
     #[test]
     fn each_end_is_counted() {
-        let metrics = Metrics::new().expect("metrics");
+        let metrics = Metrics::new(MetricLabels::default()).expect("metrics");
         let tell = listener(metrics.clone());
         for status in [DeliveryStatus::Sent, DeliveryStatus::Failed, DeliveryStatus::Failed] {
             let channel = "sms".to_owned();
@@ -62,7 +64,10 @@ mod tests {
         }
         let (client_id, channel) = ("acme".to_owned(), "sms".to_owned());
         tell(&SendNews::Account { client_id, channel, state: None, cause: String::new() });
+        tell(&SendNews::Draft { channel: "sms".to_owned(), status: "approved" });
         let text = metrics.render().expect("text");
+        let drafts = "postroom_drafts_total{channel=\"sms\",status=\"approved\"} 1\n";
+        assert!(text.contains(drafts), "{text}");
         for (outcome, count) in [("sent", 1), ("failed", 2)] {
             let line = format!(
                 "postroom_deliveries_total{{channel=\"sms\",outcome=\"{outcome}\"}} {count}\n"

@@ -1,4 +1,5 @@
-//! What has become of sends and of the accounts that they go through, for logs and metrics.
+//! What has become of sends, of the drafts that they send and of the accounts that they go through,
+//! for logs and metrics.
 
 use super::{
     Id,
@@ -18,6 +19,13 @@ pub enum SendNews {
         status: DeliveryStatus,
         /// Why it was not sent, or why nobody knows.
         cause: Option<String>,
+    },
+    /// A draft was written, or decided on.
+    Draft {
+        /// Its channel, as stored.
+        channel: String,
+        /// Its status now: `pending`, `approved`, `rejected` or `superseded`.
+        status: &'static str,
     },
     /// The state of a client's account has changed.
     Account {

@@ -1,10 +1,9 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! `/healthz` and `/readyz`. `/metrics` is mounted beside them.
 
-use super::{State, api::overview_for_metrics};
+use super::{State, scrape};
 use crate::domain::{OverrideEntry, OverrideKey, PoolOverride};
 use crate::telemetry::{
     board::{ActorState, ActorType, ActorView},
-    metrics::{self, Undecided},
     pool_post::PoolView,
 };
 use actix_web::{HttpResponse, web};
@@ -27,7 +26,7 @@ const DATABASE_CHECK_KEPT: Duration = Duration::from_secs(1);
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
     cfg.route("/healthz", web::get().to(alive))
         .route("/readyz", web::get().to(ready))
-        .route("/metrics", web::get().to(scrape));
+        .route("/metrics", web::get().to(scrape::show));
 }
 
 /// Answers without touching the database.
@@ -303,56 +302,6 @@ fn config(state: &State) -> Check {
         ok: status.refused().is_none() && !is_closed,
         detail: (!details.is_empty()).then(|| details.join("; ")),
     }
-}
-
-/// `/metrics`, in the text format of Prometheus. Gauges of pools and jobs are set now.
-async fn scrape(state: web::Data<State>) -> HttpResponse {
-    let config = state.config.get();
-    for pool in state.board.pools() {
-        let metrics = state.metrics.kind(pool.kind);
-        metrics.pool_busy.set(gauge(pool.busy));
-        metrics.pool_size.set(gauge(pool.size));
-        metrics.pool_paused.set(i64::from(pool.paused));
-        let is_overridden = config.pools.override_of(pool.kind.0).is_some();
-        metrics.pool_override.set(i64::from(is_overridden));
-        metrics.pool_backing_off.set(gauge(pool.backing_off));
-        metrics.lost_threads.set(gauge(pool.lost_threads));
-    }
-    match overview_for_metrics(&state.api).await {
-        Ok((kinds, totals)) => {
-            state.metrics.undecided(Undecided {
-                drafts_pending: totals.drafts_pending,
-                deliveries_uncertain: totals.deliveries_uncertain,
-                accounts_disconnected: gauge(
-                    totals.accounts.iter().filter(|it| it.is_disconnected()).count(),
-                ),
-            });
-            for pool in state.board.pools() {
-                let metrics = state.metrics.kind(pool.kind);
-                let of_kind = kinds.iter().find(|count| count.kind == pool.kind.0);
-                metrics.pending.set(of_kind.map_or(0, |it| it.pending));
-                metrics.running.set(of_kind.map_or(0, |it| it.running));
-                let oldest = of_kind.and_then(|it| it.oldest_pending_seconds).unwrap_or_default();
-                metrics.oldest_pending_seconds.set(oldest as f64);
-            }
-        }
-        Err(error) => tracing::warn!(%error, "the counts of jobs are missing from the metrics"),
-    }
-    match state.api.ledger_balance().await {
-        Ok(balance) => state.metrics.ledger_checked(balance.imbalance()),
-        Err(error) => tracing::warn!(%error, "the ledger could not be checked for the metrics"),
-    }
-    match state.metrics.render() {
-        Ok(text) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text),
-        Err(error) => {
-            tracing::error!(%error, "the metrics cannot be rendered");
-            HttpResponse::InternalServerError().finish()
-        }
-    }
-}
-
-fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod listening;
 mod operator;
 mod problem;
 mod request_id;
+mod scrape;
 pub mod signatures;
 mod state;
 mod tls;
@@ -38,7 +39,11 @@ use self::{
     connections::{Deadlines, HttpConnections},
     listening::ListenSetup,
 };
-use crate::{config::Config, store::Store, telemetry::metrics::Metrics};
+use crate::{
+    config::Config,
+    store::Store,
+    telemetry::metrics::{MetricLabels, Metrics},
+};
 use actix_web::{App, middleware::from_fn, web};
 use std::{
     io,
@@ -147,7 +152,8 @@ pub fn serve(
 /// If the system gives no threads.
 pub fn waiting_room(listener: TcpListener, tls: Tls) -> io::Result<ClosableServer> {
     // Nobody reads what is counted here.
-    let metrics = Metrics::new().map_err(|error| io::Error::other(error.to_string()))?;
+    let metrics = Metrics::new(MetricLabels::default())
+        .map_err(|error| io::Error::other(error.to_string()))?;
     let room = descriptors::connections_max(1, 0);
     let open_max = listening::open_max(room);
     let connections =

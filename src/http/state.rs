@@ -13,7 +13,7 @@ use crate::{
     config,
     domain::Role,
     ingest::Intake,
-    store::Store,
+    store::{Membership, Store},
     supervisor::ClaimsHere,
     telemetry::{
         board::Board,
@@ -54,6 +54,8 @@ pub struct HttpSetup {
     pub claims: ClaimsHere,
     /// Drafts an answer anew when a person asks for one.
     pub analysts: Analysts,
+    /// Tells whether this node leads.
+    pub membership: Membership,
 }
 
 /// What the handlers of requests share. A clone is the same state.
@@ -79,6 +81,7 @@ pub struct State {
     pub(super) fallback_token: FallbackToken,
     pub(super) tuner: Tuner,
     pub(super) role: Role,
+    pub(super) membership: Membership,
 }
 
 /// A channel, and the metrics of its webhooks.
@@ -104,6 +107,7 @@ impl State {
             role,
             claims: _,
             analysts: _,
+            membership,
         } = setup;
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();
@@ -126,6 +130,7 @@ impl State {
             fallback_token,
             tuner,
             role,
+            membership,
         }
     }
 

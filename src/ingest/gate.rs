@@ -131,6 +131,11 @@ impl Gate {
         lock(&self.room).inside.entries
     }
 
+    /// How many bytes the webhooks inside have together.
+    pub fn bytes_inside(&self) -> usize {
+        lock(&self.room).inside.bytes
+    }
+
     /// Lets nothing in any more, and ends the waiting of the senders inside: they are to post
     /// again.
     pub fn close(&self) {

@@ -88,6 +88,7 @@ use self::{
 use crate::{
     config,
     domain::{ChannelDirectory, Id},
+    telemetry::database_metrics::DatabaseMetrics,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -263,6 +264,16 @@ impl Store {
     /// Tells `listener` what becomes of sends, after each commit of this process. It is set once.
     pub fn tell_of_sends(&self, listener: OnSendNews) {
         self.db.connections().news.set(listener);
+    }
+
+    /// Notes the time of transactions and reads in `metrics`, from now on. It is set once.
+    pub fn is_timed_by(&self, metrics: DatabaseMetrics) {
+        self.db.connections().timings.set(metrics);
+    }
+
+    /// How many connections of this process are in use, and how many are open and wait to be used.
+    pub fn connections(&self) -> (usize, usize) {
+        self.db.connections().in_use()
     }
 
     /// For ingest. The quarantine is unbounded until [`Inbox::bounded`] sets its bound.

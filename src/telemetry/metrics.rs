@@ -2,21 +2,23 @@
 //! [`super::http_metrics`].
 //!
 //! All names start with `postroom_`, except those of the process. Label values are bounded:
-//! channels, kinds, outcomes and types of actors, never client ids. Values that a scrape has to
-//! look up (depths, counts by state) are gauges, which the HTTP handler sets right before
-//! [`Metrics::render`].
+//! channels, kinds, outcomes and types of actors, never client ids. Each series exists from the
+//! start, so that the first event shows as a rise. Values that a scrape has to look up are gauges,
+//! which the HTTP handler sets right before [`Metrics::render`]; what is read from the database is
+//! in [`super::shared_metrics`].
 //!
 //! Hot code should take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its
 //! labels are resolved, so that counting is an atomic addition.
 
 use super::{
-    config_metrics::ConfigMetrics, http_metrics::HttpFamilies, model_metrics::ModelMetrics,
-    rates::Throughput,
+    config_metrics::ConfigMetrics, database_metrics::DatabaseMetrics, http_metrics::HttpFamilies,
+    model_metrics::ModelMetrics, page_metrics::PageMetrics, rates::Throughput,
+    shared_metrics::SharedMetrics,
 };
-use crate::domain::{ChannelName, JobKind, sending::DeliveryStatus};
+use crate::domain::{ChannelName, JobKind, Timestamp, sending::DeliveryStatus};
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -27,15 +29,27 @@ const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
 const OUTCOME: &[&str] = &["channel", "outcome"];
 const KIND: &[&str] = &["kind"];
-const IMBALANCE: &str = "Jobs accepted, without those that ended, wait or run, on all nodes: 0";
 const BACKING_OFF: &str = "Slots that wait for their restart; as many as `pool_size`: paused";
 const LOST: &str = "Threads held by handlers that never yield";
 const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
+const DRAFTS: &str = "Drafts by what became of them: written (pending), approved, rejected or superseded; \
+    deliveries_total has what was sent";
+const CANARY_AT: &str = "When a canary job last came back here; 0 until the first has";
 
 /// The types of actors, as the board spells them.
 const ACTOR_TYPES: [&str; 7] =
     ["guardian", "supervisor", "ingest", "handler", "recorder", "janitor", "listener"];
+
+/// What a node does, as `serve --role` spells it.
+pub(super) const ROLES: [&str; 3] = ["all", "ingest", "worker"];
+/// What can become of a draft that nobody has sent.
+pub const DRAFT_OUTCOMES: [&str; 4] = ["pending", "approved", "rejected", "superseded"];
+/// How a delivery can end.
+const DELIVERY_OUTCOMES: [&str; 3] = ["sent", "failed", "uncertain"];
+/// Who answers as an analyst, and how it ends.
+const ANALYSTS: [&str; 2] = ["local", "openai"];
+const ANALYST_OUTCOMES: [&str; 4] = ["ok", "away", "unusable", "paused"];
 
 /// Buckets for the durations of single steps, in seconds: half a millisecond to a minute.
 pub(super) const SECONDS: &[f64] = &[
@@ -53,6 +67,17 @@ const SIZES: &[f64] = &[
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0,
 ];
 
+/// The values of labels that the registry and the configuration decide.
+#[derive(Clone, Debug, Default)]
+pub struct MetricLabels {
+    /// The channels of this daemon.
+    pub channels: Vec<ChannelName>,
+    /// The kinds of jobs that it knows.
+    pub kinds: Vec<JobKind>,
+    /// The kind of its database.
+    pub database: &'static str,
+}
+
 /// All metrics of a daemon. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Families>);
@@ -66,12 +91,10 @@ struct Families {
     webhook_seconds: HistogramVec,
     ingest_batch_size: HistogramVec,
     ingest_queue_depth: IntGaugeVec,
+    ingest_queue_bytes: IntGauge,
     jobs: IntCounterVec,
     job_wait_seconds: HistogramVec,
     job_run_seconds: HistogramVec,
-    jobs_pending: IntGaugeVec,
-    jobs_running: IntGaugeVec,
-    oldest_pending_seconds: GaugeVec,
     pool_size: IntGaugeVec,
     pool_busy: IntGaugeVec,
     pool_paused: IntGaugeVec,
@@ -80,15 +103,17 @@ struct Families {
     lost_threads: IntGaugeVec,
     actor_restarts: IntCounterVec,
     rescued_jobs: IntCounter,
-    ledger_imbalance: IntGauge,
-    drafts_pending: IntGauge,
-    deliveries_uncertain: IntGauge,
-    accounts_disconnected: IntGauge,
     quarantined: IntCounterVec,
     quarantine_refused: IntCounterVec,
     analyst_seconds: HistogramVec,
     deliveries: IntCounterVec,
+    drafts: IntCounterVec,
     canary_seconds: Gauge,
+    canary_at: Gauge,
+    leader: IntGauge,
+    shared: SharedMetrics,
+    database: DatabaseMetrics,
+    pages: PageMetrics,
     http: HttpFamilies,
     config: ConfigMetrics,
     model: ModelMetrics,
@@ -102,10 +127,10 @@ impl Metrics {
     ///
     /// # Errors
     /// A mistake in this file, such as a name that occurs twice.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub fn new(labels: MetricLabels) -> Result<Self, prometheus::Error> {
         let made = Registry::new();
         let add = Declare(&made);
-        let age = options("oldest_pending_seconds", "Age of the job that is due longest");
+        let canary_at = options("canary_last_success_timestamp_seconds", CANARY_AT);
         let canary = options("canary_seconds", "The last canary job: enqueued to ended");
         let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
         let families = Families {
@@ -123,6 +148,8 @@ impl Metrics {
                 SIZES,
             )?,
             ingest_queue_depth: add.gauges("ingest_queue_depth", "Messages that wait", CHANNEL)?,
+            ingest_queue_bytes: add
+                .gauge("ingest_queue_bytes", "Bytes of the webhooks that are not answered yet")?,
             jobs: add.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
             job_wait_seconds: add.histograms("job_wait_seconds", "Due to started", KIND, WAITS)?,
             job_run_seconds: add.histograms(
@@ -131,9 +158,6 @@ impl Metrics {
                 KIND,
                 SECONDS,
             )?,
-            jobs_pending: add.gauges("jobs_pending", "Jobs pending", KIND)?,
-            jobs_running: add.gauges("jobs_running", "Jobs running, on all nodes", KIND)?,
-            oldest_pending_seconds: add.register(GaugeVec::new(age, KIND)?)?,
             pool_size: add.gauges("pool_size", "Slots that are wanted", KIND)?,
             pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
             pool_paused: add.gauges("pool_paused", "1 while no job of the kind starts", KIND)?,
@@ -142,11 +166,6 @@ impl Metrics {
             lost_threads: add.gauges("lost_threads", LOST, KIND)?,
             actor_restarts: add.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
             rescued_jobs: add.register(IntCounter::with_opts(rescued)?)?,
-            ledger_imbalance: add.gauge("ledger_imbalance_jobs", IMBALANCE)?,
-            drafts_pending: add.gauge("drafts_pending", "Drafts that wait for a person")?,
-            deliveries_uncertain: add.gauge("deliveries_uncertain", "Sends with unknown end")?,
-            accounts_disconnected: add
-                .gauge("accounts_disconnected", "Accounts that answer 401")?,
             quarantined: add.counters("quarantined_total", "Stored but not understood", CHANNEL)?,
             quarantine_refused: add.counters("quarantine_refused_total", NO_ROOM, CHANNEL)?,
             analyst_seconds: add.histograms(
@@ -160,7 +179,13 @@ impl Metrics {
                 "Sends that ended, by outcome",
                 OUTCOME,
             )?,
+            drafts: add.counters("drafts_total", DRAFTS, &["channel", "status"])?,
             canary_seconds: add.register(Gauge::with_opts(canary)?)?,
+            canary_at: add.register(Gauge::with_opts(canary_at)?)?,
+            leader: add.gauge("leader", "1 while this node does the chores for all")?,
+            shared: SharedMetrics::declare(&add, &labels)?,
+            database: DatabaseMetrics::declare(&add, &labels)?,
+            pages: PageMetrics::declare(&add)?,
             http: HttpFamilies::declare(&add)?,
             config: ConfigMetrics::declare(&add)?,
             model: ModelMetrics::declare(&add)?,
@@ -169,11 +194,31 @@ impl Metrics {
         };
         #[cfg(target_os = "linux")]
         made.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let metrics = Self(Arc::new(families));
+        metrics.begin(&labels);
+        Ok(metrics)
+    }
+
+    /// Makes each series exist from the start.
+    fn begin(&self, labels: &MetricLabels) {
         for actor in ACTOR_TYPES {
-            // The series exists from the start, so that the first restart shows as a rise.
-            families.actor_restarts.with_label_values(&[actor]).reset();
+            self.0.actor_restarts.with_label_values(&[actor]);
         }
-        Ok(Self(Arc::new(families)))
+        for (provider, outcome) in pairs(&ANALYSTS, &ANALYST_OUTCOMES) {
+            self.0.analyst_seconds.with_label_values(&[provider, outcome]);
+        }
+        for channel in &labels.channels {
+            self.webhook(*channel);
+            for outcome in DELIVERY_OUTCOMES {
+                self.0.deliveries.with_label_values(&[channel.0, outcome]);
+            }
+            for outcome in DRAFT_OUTCOMES {
+                self.0.drafts.with_label_values(&[channel.0, outcome]);
+            }
+        }
+        for kind in &labels.kinds {
+            self.kind(*kind);
+        }
     }
 
     /// The handle for the webhooks of a channel. Take it once and keep it.
@@ -195,15 +240,11 @@ impl Metrics {
     pub fn kind(&self, kind: JobKind) -> KindMetrics {
         let JobKind(name) = kind;
         for outcome in JOB_OUTCOMES {
-            // The series exists from the start, so that the first such outcome shows as a rise.
             self.0.jobs.with_label_values(&[name, outcome]);
         }
         KindMetrics {
             wait_seconds: self.0.job_wait_seconds.with_label_values(&[name]),
             run_seconds: self.0.job_run_seconds.with_label_values(&[name]),
-            pending: self.0.jobs_pending.with_label_values(&[name]),
-            running: self.0.jobs_running.with_label_values(&[name]),
-            oldest_pending_seconds: self.0.oldest_pending_seconds.with_label_values(&[name]),
             pool_size: self.0.pool_size.with_label_values(&[name]),
             pool_busy: self.0.pool_busy.with_label_values(&[name]),
             pool_paused: self.0.pool_paused.with_label_values(&[name]),
@@ -211,13 +252,6 @@ impl Metrics {
             pool_backing_off: self.0.pool_backing_off.with_label_values(&[name]),
             lost_threads: self.0.lost_threads.with_label_values(&[name]),
         }
-    }
-
-    /// Sets the counts of what waits for a person.
-    pub fn undecided(&self, counts: Undecided) {
-        self.0.drafts_pending.set(counts.drafts_pending);
-        self.0.deliveries_uncertain.set(counts.deliveries_uncertain);
-        self.0.accounts_disconnected.set(counts.accounts_disconnected);
     }
 
     /// Counts an attempt that ended with one of [`JOB_OUTCOMES`]. Only the node that committed the
@@ -252,11 +286,6 @@ impl Metrics {
         self.0.rescued_jobs.inc_by(count);
     }
 
-    /// Sets how many accepted jobs are missing.
-    pub fn ledger_checked(&self, imbalance: i64) {
-        self.0.ledger_imbalance.set(imbalance);
-    }
-
     /// Counts a question to the analyst, and the time until it was answered or failed.
     pub fn analyst_answered(&self, provider: &'static str, outcome: &'static str, took: Duration) {
         self.0.analyst_seconds.with_label_values(&[provider, outcome]).observe(took.as_secs_f64());
@@ -268,9 +297,40 @@ impl Metrics {
         self.0.deliveries.with_label_values(&[channel, end.as_str()]).inc();
     }
 
-    /// Sets the time of the last canary job from being enqueued to its end.
-    pub fn canary(&self, took: Duration) {
+    /// Counts drafts that became one of [`DRAFT_OUTCOMES`].
+    pub fn drafts(&self, channel: &str, outcome: &str, count: u64) {
+        self.0.drafts.with_label_values(&[channel, outcome]).inc_by(count);
+    }
+
+    /// Notes that a canary job came back at `at`, and its time from being enqueued to its end.
+    pub fn canary(&self, at: Timestamp, took: Duration) {
         self.0.canary_seconds.set(took.as_secs_f64());
+        self.0.canary_at.set(at.as_millis() as f64 / 1_000.0);
+    }
+
+    /// Sets how many bytes of webhooks are inside.
+    pub fn ingest_bytes(&self, bytes: usize) {
+        self.0.ingest_queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets whether this node does the chores for all.
+    pub fn leads(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// What is read from the database when it is asked for.
+    pub fn shared(&self) -> &SharedMetrics {
+        &self.0.shared
+    }
+
+    /// The metrics of the database.
+    pub fn database(&self) -> &DatabaseMetrics {
+        &self.0.database
+    }
+
+    /// The metrics of pages, streams of events and spans.
+    pub fn pages(&self) -> &PageMetrics {
+        &self.0.pages
     }
 
     /// The metrics of the HTTP server as a whole.
@@ -361,28 +421,11 @@ impl WebhookMetrics {
     }
 }
 
-/// How much waits for a person.
-#[derive(Clone, Copy, Debug)]
-pub struct Undecided {
-    /// Drafts that nobody has decided on.
-    pub drafts_pending: i64,
-    /// Deliveries of which nobody knows the end.
-    pub deliveries_uncertain: i64,
-    /// Accounts that their providers do not accept.
-    pub accounts_disconnected: i64,
-}
-
 /// The metrics of one kind's jobs, with their labels resolved.
 #[derive(Clone, Debug)]
 pub struct KindMetrics {
     wait_seconds: Histogram,
     run_seconds: Histogram,
-    /// The pending jobs of the kind.
-    pub pending: IntGauge,
-    /// The running jobs of the kind on all nodes.
-    pub running: IntGauge,
-    /// Age of the job that has been due for longest, in seconds; 0 if none is due.
-    pub oldest_pending_seconds: Gauge,
     /// The slots that are wanted.
     pub pool_size: IntGauge,
     /// The slots that run a job, those that are leaving included.
@@ -418,6 +461,14 @@ fn counter<'a>(
     outcomes.iter().find(|(name, _)| *name == outcome).map_or(other, |(_, counter)| counter)
 }
 
+/// Each of `one` with each of `other`.
+pub(super) fn pairs<'a>(
+    one: &'a [&'static str],
+    other: &'a [&'static str],
+) -> impl Iterator<Item = (&'static str, &'static str)> + 'a {
+    one.iter().flat_map(move |first| other.iter().map(move |second| (*first, *second)))
+}
+
 pub(super) fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(PREFIX)
 }
@@ -447,7 +498,19 @@ impl Declare<'_> {
         self.register(IntGauge::with_opts(options(name, help))?)
     }
 
-    fn gauges(
+    /// Registers a gauge that is 1, whose labels have these values.
+    pub(super) fn info(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        values: &[&str],
+    ) -> Result<(), prometheus::Error> {
+        self.gauges(name, help, labels)?.with_label_values(values).set(1);
+        Ok(())
+    }
+
+    pub(super) fn gauges(
         &self,
         name: &str,
         help: &str,
@@ -476,9 +539,13 @@ mod tests {
     const SMS: ChannelName = ChannelName("sms");
     const JOB: JobKind = JobKind("SELF_CHECK");
 
+    fn labels() -> MetricLabels {
+        MetricLabels { channels: vec![SMS], kinds: vec![JOB], database: "sqlite" }
+    }
+
     #[test]
     fn every_metric_is_rendered_under_its_name() {
-        let metrics = Metrics::new().expect("metrics");
+        let metrics = Metrics::new(labels()).expect("metrics");
         let webhook = metrics.webhook(SMS);
         webhook.answered("accepted", Duration::from_millis(3));
         webhook.answered("never heard of", Duration::from_millis(3));
@@ -498,7 +565,8 @@ mod tests {
         );
         metrics.model().not_kept(2);
         metrics.delivery(SMS.0, DeliveryStatus::Sent);
-        metrics.canary(Duration::from_millis(20));
+        metrics.canary(Timestamp::from_millis(1_500), Duration::from_millis(20));
+        metrics.drafts(SMS.0, "approved", 2);
         let connections = metrics.http().connections();
         connections.open(3);
         connections.ended("head");
@@ -533,6 +601,9 @@ mod tests {
             "postroom_model_call_seconds_count{feature=\"draft\"} 1",
             "postroom_model_calls_not_kept_total 2",
             "postroom_canary_seconds 0.02",
+            "postroom_canary_last_success_timestamp_seconds 1.5",
+            "postroom_drafts_total{channel=\"sms\",status=\"approved\"} 2",
+            "postroom_drafts_total{channel=\"sms\",status=\"rejected\"} 0",
             "postroom_connections 3",
             "postroom_connections_refused_total{reason=\"address\"} 0",
             "postroom_connections_ended_total{reason=\"head\"} 1",
@@ -547,7 +618,8 @@ mod tests {
 
     #[test]
     fn two_of_them_count_apart() {
-        let (one, two) = (Metrics::new().expect("metrics"), Metrics::new().expect("metrics"));
+        let new = || Metrics::new(labels()).expect("metrics");
+        let (one, two) = (new(), new());
         one.jobs_rescued(1);
         assert!(two.render().expect("text").contains("postroom_rescued_jobs_total 0"));
     }

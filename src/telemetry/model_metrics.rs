@@ -10,6 +10,7 @@ use std::time::Duration;
 pub struct ModelMetrics {
     calls: IntCounterVec,
     seconds: HistogramVec,
+    tokens: IntCounterVec,
     not_kept: IntCounterVec,
 }
 
@@ -26,9 +27,21 @@ impl ModelMetrics {
                 &["feature"],
                 SECONDS,
             )?,
+            tokens: add.counters(
+                "analyst_tokens_total",
+                "Tokens of questions (in) and answers (out), as the model's server counts them",
+                &["provider", "direction"],
+            )?,
             not_kept: add.counters("model_calls_not_kept_total", not_kept, &[])?,
         };
         metrics.not_kept(0);
+        for feature in ModelCallFeature::ALL {
+            metrics.seconds.with_label_values(&[feature.as_str()]);
+            for status in ModelCallStatus::ALL {
+                metrics.calls.with_label_values(&[feature.as_str(), status.as_str()]);
+            }
+        }
+        metrics.tokens(0, 0);
         Ok(metrics)
     }
 
@@ -37,6 +50,14 @@ impl ModelMetrics {
         let feature = feature.as_str();
         self.calls.with_label_values(&[feature, status.as_str()]).inc();
         self.seconds.with_label_values(&[feature]).observe(took.as_secs_f64());
+    }
+
+    /// Counts the tokens of a question and of its answer.
+    pub fn tokens(&self, question: i64, answer: i64) {
+        for (direction, count) in [("in", question), ("out", answer)] {
+            let count = u64::try_from(count).unwrap_or_default();
+            self.tokens.with_label_values(&["openai", direction]).inc_by(count);
+        }
     }
 
     /// Counts requests that left no row.

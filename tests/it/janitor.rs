@@ -12,7 +12,10 @@ use postroom::{
     recorder::InFlight,
     store::Heartbeat,
     supervisor::{Janitor, JanitorSetup},
-    telemetry::{board::Board, metrics::Metrics},
+    telemetry::{
+        board::Board,
+        metrics::{MetricLabels, Metrics},
+    },
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -41,7 +44,7 @@ fn a_chore_that_fails_again_and_again_sends_no_canaries() {
             config: Live::new(settings),
             kinds: Arc::new([SELF_CHECK]),
             board: board.clone(),
-            metrics: Metrics::new().unwrap(),
+            metrics: Metrics::new(MetricLabels::default()).unwrap(),
         })
         .start();
         let mut looks = HashSet::new();

@@ -19,7 +19,7 @@ use crate::{
     config::Live,
     domain::{JobKind, Medium},
     registry,
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{MetricLabels, Metrics},
 };
 use clap::{Args, Subcommand};
 use std::{
@@ -107,7 +107,8 @@ fn evaluate(args: EvaluateArgs, files: Files) -> Result<(), Failure> {
 /// The analyst that the configuration names. Its requests to a model leave no rows.
 fn configured_analyst(files: Files) -> Result<Box<dyn Analyst>, Failure> {
     let live = Live::new(files.load()?);
-    let metrics = Metrics::new().map_err(|error| Failure::Failed(error.to_string()))?;
+    let metrics = Metrics::new(MetricLabels::default())
+        .map_err(|error| Failure::Failed(error.to_string()))?;
     let (log, _) = ModelCallLog::new(metrics.clone());
     let asker = Asker {
         job_id: 0,

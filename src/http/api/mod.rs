@@ -29,7 +29,7 @@ mod pools;
 mod quarantine;
 mod query;
 
-pub(super) use self::overview::overview_for_metrics;
+pub(super) use self::overview::{KindCount, by_kind};
 
 use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};

@@ -29,17 +29,6 @@ impl ApiState {
     }
 }
 
-/// The counts of every kind, for the metrics.
-///
-/// # Errors
-/// If the database is away.
-pub(in crate::http) async fn overview_for_metrics(
-    state: &ApiState,
-) -> Result<(Vec<KindCount>, Arc<Totals>), StoreError> {
-    let totals = state.totals().await?;
-    Ok((by_kind(state, &totals.backlog), totals))
-}
-
 /// `GET /overview`.
 pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     Query::none(&request)?;
@@ -79,7 +68,7 @@ fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
 }
 
 /// The counts of every kind that has a pool here, or a job on any node.
-fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
+pub(in crate::http) fn by_kind(state: &ApiState, backlog: &[Backlog]) -> Vec<KindCount> {
     let mut kinds: BTreeMap<&str, (i64, i64, Option<Timestamp>)> = BTreeMap::new();
     let pools = state.board.pools();
     for pool in &pools {

@@ -10,24 +10,29 @@ use crate::store::{
 use sea_orm::QueryResult;
 
 sql! {
-    /// Pending and running jobs by kind and client, with the oldest due one; and without a kind, by
-    /// state, the jobs that were accepted and that have ended, over all nodes. One statement, so
-    /// all are of one moment. Reads the small tables as a whole.
+    /// Pending and running jobs by kind and client, and since when the one is due that has been due
+    /// longest; and without a kind, by state, the jobs that were accepted and that have ended, over
+    /// all nodes. Jobs that wait behind another, for their time, their retry or their client's cap
+    /// are not due. One statement, so all are of one moment. Reads the small tables as a whole.
     static READ_BACKLOG =
-        "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, min(due_id) as oldest_id from ( \
+        "select kind, client_id, count(*) as jobs, cast(sum(running) as bigint) as running, @ms(min(due_at)) as due_ms, \
+           min(undated_id) as undated_id from ( \
            select kind, client_id, case when node is null then 0 else 1 end as running, \
-             case when node is null then job_id end as due_id from job_ready \
-           union all select kind, client_id, 0 as running, job_id as due_id from job_blocked \
-           union all select kind, client_id, 0 as running, cast(null as bigint) as due_id from job_later) as unfinished \
+             case when node is not null then null when turn is not null then due_at when run_at <= @now then run_at end as due_at, \
+             case when node is null and turn is not null and due_at is null then job_id end as undated_id from job_ready \
+           union all select kind, client_id, 0, null, null from job_blocked \
+           union all select kind, client_id, 0, case when run_at <= @now then run_at end, null from job_later) as unfinished \
          group by kind, client_id \
-         union all select cast(null as text), state, cast(sum(count) as bigint), 0, cast(null as bigint) \
+         union all select cast(null as text), state, cast(sum(count) as bigint), 0, cast(null as bigint), cast(null as bigint) \
            from job_counts group by state order by kind, client_id";
 
-    /// What waits for a person: webhooks in quarantine, drafts, and sends with an unknown end. By
-    /// `quarantine_held`, `drafts_pending` and `deliveries_uncertain`.
+    /// What waits for a person: webhooks in quarantine, drafts and since when the first of them, and
+    /// sends with an unknown end. By `quarantine_held`, `drafts_pending` and
+    /// `deliveries_uncertain`.
     static READ_UNDECIDED =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \
            (select count(*) from drafts where status = 'pending') as drafts_pending, \
+           (select @ms(min(created_at)) from drafts where status = 'pending') as draft_since_ms, \
            (select count(*) from deliveries where status = 'uncertain') as deliveries_uncertain";
 
     /// The accounts that are in trouble. Reads the small table as a whole.
@@ -82,7 +87,7 @@ pub struct Backlog {
     pub pending: i64,
     /// Jobs that run.
     pub running: i64,
-    /// When the oldest pending job was stored. A job that is due later does not count.
+    /// Since when the job is due that has been due longest, of those that no node has claimed.
     pub oldest_at: Option<Timestamp>,
 }
 
@@ -103,6 +108,8 @@ pub struct Totals {
     pub quarantined: i64,
     /// Pending drafts.
     pub drafts_pending: i64,
+    /// When the first of them was made.
+    pub oldest_draft_at: Option<Timestamp>,
     /// Deliveries of which nobody knows the end.
     pub deliveries_uncertain: i64,
     /// The accounts of the configuration that are in trouble, by client and channel.
@@ -126,6 +133,15 @@ impl Totals {
     }
 }
 
+/// Since when the job of a row is due that has been due longest. An earlier version has not stored
+/// it: such a job counts from when it was stored.
+fn due_since(row: &QueryResult) -> Result<Option<Timestamp>, StoreError> {
+    let since_ms: Option<i64> = row.try_get("", "due_ms")?;
+    let undated: Option<Id> = row.try_get("", "undated_id")?;
+    let since = [since_ms.map(Timestamp::from_millis), undated.map(given_out_at)];
+    Ok(since.into_iter().flatten().min())
+}
+
 /// Reads all counts. `nodes` are passed through.
 pub(super) async fn totals(
     db: &Database,
@@ -140,6 +156,7 @@ pub(super) async fn totals(
         cancelled: 0,
         quarantined: 0,
         drafts_pending: 0,
+        oldest_draft_at: None,
         deliveries_uncertain: 0,
         accounts: Vec::new(),
         nodes,
@@ -162,12 +179,14 @@ pub(super) async fn totals(
             client_id: name,
             pending: jobs - running,
             running,
-            oldest_at: row.try_get::<Option<Id>>("", "oldest_id")?.map(given_out_at),
+            oldest_at: due_since(&row)?,
         });
     }
     for row in read(reader, &READ_UNDECIDED, []).await? {
         totals.quarantined = row.try_get("", "quarantined")?;
         totals.drafts_pending = row.try_get("", "drafts_pending")?;
+        let since_ms: Option<i64> = row.try_get("", "draft_since_ms")?;
+        totals.oldest_draft_at = since_ms.map(Timestamp::from_millis);
         totals.deliveries_uncertain = row.try_get("", "deliveries_uncertain")?;
     }
     for row in read(reader, &READ_ACCOUNTS, []).await? {

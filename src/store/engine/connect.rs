@@ -8,6 +8,7 @@ use super::{
     news::NewsListener,
     sessions::{self, LENT_BEGIN, Sessions},
     sql::sql,
+    timings::Timings,
     tx::read,
     writer_token::WriterTokens,
 };
@@ -343,14 +344,19 @@ async fn sqlite(cfg: &config::DatabaseConfig) -> Result<Connections, StoreError>
         .connect_lazy_with(
             of_readers.pragma("cache_size", SQLITE_API_CACHE).busy_timeout(API_STATEMENT_MAX),
         );
-    let reader = Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader));
+    let timings = Timings::default();
+    let sessions = |pool, purpose| {
+        Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)).noting(purpose, &timings)
+    };
+    let reader = sessions(reader, "read");
     Ok(Connections {
         backend: DatabaseBackend::Sqlite,
-        writer: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+        writer: sessions(writer, "alone"),
         tokens: WriterTokens::one(),
         scans: reader.clone(),
         reader,
-        api: Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(api)),
+        api: sessions(api, "api"),
+        timings,
         statement_limit: None,
         has_caps: Arc::default(),
         last_failed_write: LastFailedWrite::default(),
@@ -425,7 +431,11 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     let of_api: Vec<_> = POSTGRES_API_TIMEOUTS.into_iter().chain(POSTGRES_PLANS_BY_KEY).collect();
     let api = sessions(API_CONNECTIONS, &of_api);
     breaker.set_pools(guarded);
+    let timings = Timings::default();
+    let (writer, reader) = (writer.noting("alone", &timings), reader.noting("read", &timings));
+    let (scans, api) = (scans.noting("read", &timings), api.noting("api", &timings));
     Ok(Connections {
+        timings,
         backend: DatabaseBackend::Postgres,
         writer,
         tokens: WriterTokens::unlimited(),

@@ -2,7 +2,7 @@
 
 use super::{
     circuit_breaker::CircuitBreaker, last_failed_write::LastFailedWrite, news::NewsListener,
-    sessions::Sessions, writer_token::WriterTokens,
+    sessions::Sessions, timings::Timings, writer_token::WriterTokens,
 };
 use crate::{
     config::{self, Pooler},
@@ -44,6 +44,8 @@ pub(in crate::store) struct Connections {
     pub(in crate::store) last_failed_write: LastFailedWrite,
     /// Who is told of what transactions have done to sends.
     pub(in crate::store) news: NewsListener,
+    /// Where the time of transactions and reads is noted.
+    pub(in crate::store) timings: Timings,
     /// The circuit breaker before PostgreSQL; `None` on SQLite.
     pub(in crate::store) breaker: Option<Arc<CircuitBreaker>>,
     /// The write-ahead log of the SQLite file; `None` on PostgreSQL.
@@ -59,6 +61,22 @@ impl Connections {
     ) -> config::DatabaseConfig {
         let pooler = if self.writer.is_lent() { Pooler::Transaction } else { Pooler::None };
         config::DatabaseConfig { pooler, ..cfg.clone() }
+    }
+
+    /// How many connections are in use, and how many are open and wait to be used.
+    pub(in crate::store) fn in_use(&self) -> (usize, usize) {
+        let mut pools = vec![&self.writer, &self.api, &self.reader];
+        // SQLite has no pool of its own for scans, nor has PostgreSQL with few connections.
+        if !self.scans.shares_pool_of(&self.reader) {
+            pools.push(&self.scans);
+        }
+        if self.reader.shares_pool_of(&self.writer) {
+            pools.retain(|pool| !std::ptr::eq(*pool, &self.reader));
+        }
+        let counts = pools.into_iter().map(Sessions::in_use);
+        counts.fold((0, 0), |(busy, idle), (more_busy, more_idle)| {
+            (busy + more_busy, idle + more_idle)
+        })
     }
 
     /// Notes whether some client is capped. While that is so, each transaction that moves heads

@@ -18,6 +18,7 @@ pub(super) mod sessions;
 pub(super) mod snapshot;
 pub(super) mod sql;
 pub(super) mod suitable;
+pub(super) mod timings;
 pub(super) mod tx;
 pub(super) mod writer_token;
 

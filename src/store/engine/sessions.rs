@@ -5,7 +5,7 @@
 //! they are lost or belong to that client. So behind a pooler every statement is part of a
 //! transaction that begins with its settings, and is sent without a name.
 
-use super::{StoreError, circuit_breaker};
+use super::{StoreError, circuit_breaker, timings::Timings};
 use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
@@ -36,12 +36,52 @@ pub(in crate::store) struct Sessions {
     /// How long the wait for a connection and the statement may take together. After that the
     /// connection counts as silent. `None` on SQLite, which has no server.
     limit: Option<Duration>,
+    /// What its statements outside of transactions are for, and where their time is noted.
+    timings: (&'static str, Timings),
 }
 
 impl Sessions {
     /// Sessions that are our own as long as they are open.
     pub(in crate::store) fn own(db: DatabaseConnection) -> Self {
-        Self { db: Arc::new(ArcSwap::from_pointee(db)), opening: None, limit: None }
+        let db = Arc::new(ArcSwap::from_pointee(db));
+        Self { db, opening: None, limit: None, timings: ("other", Timings::default()) }
+    }
+
+    /// The same, with a place where the time of statements outside of transactions is noted, as
+    /// being for `purpose`.
+    #[must_use]
+    pub(in crate::store) fn noting(self, purpose: &'static str, timings: &Timings) -> Self {
+        Self { timings: (purpose, timings.clone()), ..self }
+    }
+
+    /// Runs a statement outside of a transaction, and notes its time.
+    pub(in crate::store) async fn timed<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let (purpose, timings) = &self.timings;
+        timings.time(purpose, work).await
+    }
+
+    /// How many of its connections are in use, and how many are open and wait to be used.
+    pub(in crate::store) fn in_use(&self) -> (usize, usize) {
+        let db = self.db.load();
+        let (open, idle) = match db.get_database_backend() {
+            DatabaseBackend::Sqlite => {
+                let pool = db.get_sqlite_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+            _ => {
+                let pool = db.get_postgres_connection_pool();
+                (pool.size(), pool.num_idle())
+            }
+        };
+        (usize::try_from(open).unwrap_or_default().saturating_sub(idle), idle)
+    }
+
+    /// True if both take their connections from one pool.
+    pub(in crate::store) fn shares_pool_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.db, &other.db)
     }
 
     /// The same, with a limit for the wait for a connection and the statement together. The server

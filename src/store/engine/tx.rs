@@ -55,7 +55,8 @@ impl Connections {
     where
         F: Future<Output = Result<Finished<T>, StoreError>>,
     {
-        in_group(|| async { Ok(work(Tx::begin(self, purpose).await?).await?.0) }).await
+        let written = in_group(|| async { Ok(work(Tx::begin(self, purpose).await?).await?.0) });
+        self.timings.time(purpose, written).await
     }
 }
 
@@ -336,7 +337,7 @@ pub(in crate::store) async fn write_alone<const N: usize>(
 ) -> Result<Vec<QueryResult>, StoreError> {
     let backend = sessions.get_database_backend();
     let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-    while_closed(async { Ok(sessions.query_all_raw(statement).await?) }).await
+    sessions.timed(while_closed(async { Ok(sessions.query_all_raw(statement).await?) })).await
 }
 
 /// A group as one JSON parameter.

@@ -3,7 +3,7 @@
 
 use super::{Settlement, Transition};
 use crate::domain::{
-    ChannelName, Effect, Id, Medium, Sentiment, Timestamp, auto_send::GateDecision,
+    ChannelName, Effect, Id, Medium, SendNews, Sentiment, Timestamp, auto_send::GateDecision,
     drafting::DraftCase, job::DELIVER_REPLY, outcome::GateVerdict, sending::BY_RULE, text, verdict,
 };
 use crate::store::{
@@ -41,7 +41,8 @@ sql! {
 
     /// Stores drafts: one for each message and channel. A second one is ignored, unless the message
     /// was edited and nobody had decided on the first: then it takes the place of that one. No rule
-    /// sends it, because a draft has one job that does. No locks except those of the new keys.
+    /// sends it, because a draft has one job that does. Returns the channels of those that are
+    /// stored. No locks except those of the new keys.
     static PUT_DRAFTS =
         "insert into drafts (id, client_id, lead_id, message_id, channel, status, subject, body, parts, blocked_by, tag, \
            from_template, gate_decision, gate_confidence, gate_threshold, gate_reason, send_at, created_at) \
@@ -57,13 +58,13 @@ sql! {
            gate_reason = case when excluded.send_at is null then excluded.gate_reason \
              else 'the message was edited after an answer was drafted: a person must look' end, \
            created_at = excluded.created_at, decided_at = null, decided_by = null, note = null \
-         where drafts.status = 'superseded' and drafts.decided_by = 'message_edited'";
+         where drafts.status = 'superseded' and drafts.decided_by = 'message_edited' returning channel";
 
     /// Drafts that a rule is to approve, and whether a job of the kind `$2` was to send them. Their
     /// leads are locked. By primary key and the unique key of jobs: with the status as a condition,
     /// the plan would read all pending drafts.
     static READ_PROPOSED =
-        "select d.id, d.status, d.gate_decision, \
+        "select d.id, d.channel, d.status, d.gate_decision, \
            case when exists (select 1 from jobs j where j.subject_id = d.id and j.kind = $2) then 1 else 0 end as has_job \
          from drafts d where d.id @ids($1)";
 
@@ -131,7 +132,10 @@ pub(super) async fn apply_effects(
     }
     end_drafts(db.channels(), tx, &ended_drafts).await?;
     if !drafts.is_empty() {
-        tx.run(&PUT_DRAFTS, [group(&drafts)?]).await?;
+        for row in tx.all(&PUT_DRAFTS, [group(&drafts)?]).await? {
+            let channel = row.try_get("", "channel")?;
+            tx.note([SendNews::Draft { channel, status: "pending" }]);
+        }
     }
     approve(tx, &approved).await?;
     leads.write(db, tx).await
@@ -151,6 +155,8 @@ async fn approve(tx: &Tx, proposed: &[Id]) -> Result<(), StoreError> {
         let has_passed = GateDecision::lets_go(gate.as_deref());
         if status == "pending" && has_passed && !flag(&row, "has_job")? {
             approved.push(row.try_get("", "id")?);
+            let channel = row.try_get("", "channel")?;
+            tx.note([SendNews::Draft { channel, status: "approved" }]);
         }
     }
     if !approved.is_empty() {

@@ -99,7 +99,8 @@ pub(super) async fn claim_postgres(
     let values = [db.node().into(), group(&rows)?];
     let connections = db.connections();
     connections.faults.stage("claim", "before_commit");
-    let claimed = write_alone(&connections.writer, &CLAIM_POSTGRES, values).await;
+    let claimed = write_alone(&connections.writer, &CLAIM_POSTGRES, values);
+    let claimed = connections.timings.time("claim", claimed).await;
     let rows = claimed.inspect_err(|error| connections.last_failed_write.note("claim", error))?;
     if !rows.is_empty() {
         connections.last_failed_write.has_written("claim");

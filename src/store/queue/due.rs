@@ -53,7 +53,7 @@ sql! {
 
     /// Gives heads their turn: in turn, or held. The rows are locked. By primary key.
     static TURN_HEADS =
-        "update job_ready set run_at = null, turn = g.turn, held = g.held \
+        "update job_ready set due_at = run_at, run_at = null, turn = g.turn, held = g.held \
          from @rows($1, line bigint, turn bigint, held bigint) g where job_ready.line = g.line";
 
     /// Delayed and snoozed jobs that are due, without locks. By `job_later_due`.

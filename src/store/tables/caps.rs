@@ -37,7 +37,7 @@ sql! {
     /// Admits held heads, with a turn of at least V. Their client's row in `job_caps` is locked, if
     /// there is one. By primary key: the `+` keeps SQLite from reading all held heads.
     static ADMIT_HEADS =
-        "update job_ready set held = null, turn = case \
+        "update job_ready set held = null, due_at = @now, turn = case \
            when held > coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) then held \
            else coalesce((select max(c.turn) from job_clock c where c.kind = job_ready.kind), 0) end \
          where line @ids($1) and +held is not null";

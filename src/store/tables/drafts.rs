@@ -4,7 +4,7 @@
 //! that are found to end. A single statement would join the group with the index of all pending
 //! drafts. The planner believes that this index is short, and reads all of it (decision 0004).
 
-use crate::domain::{ChannelDirectory, ChannelName, Id};
+use crate::domain::{ChannelDirectory, ChannelName, Id, SendNews};
 use crate::store::engine::{
     StoreError,
     sql::sql,
@@ -145,6 +145,10 @@ pub(in crate::store) async fn end_drafts(
     sorted.sort_by_key(|end| (end.lead_id, end.rank()));
     let endings = endings(&pending, &sorted);
     if !endings.is_empty() {
+        tx.note(endings.iter().filter_map(|ending| {
+            let draft = pending.iter().find(|draft| draft.id == ending.id)?;
+            Some(SendNews::Draft { channel: draft.channel.clone(), status: ending.status })
+        }));
         tx.run(&END_DRAFTS, [group(&endings)?]).await?;
     }
     Ok(())

@@ -87,8 +87,8 @@ sql! {
 
     /// Appends heads, in turn or held. The leads of their lines are locked.
     static PUT_READY =
-        "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared) \
-         select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared \
+        "insert into job_ready (line, job_id, kind, client_id, turn, held, run, spared, due_at) \
+         select g.line, g.job_id, g.kind, g.client_id, g.turn, g.held, g.run, g.spared, @now \
          from @rows($1, line bigint, job_id bigint, kind text, client_id text, turn bigint, held bigint, run integer, \
            spared integer) g where true order by g.turn";
 

@@ -26,8 +26,9 @@ impl Canary {
         if let Some(id) = self.under_way {
             let outcome = attempted("look for the canary", setup.enqueuer.outcome(id).await);
             if let Some((_, took)) = outcome.flatten() {
-                setup.metrics.canary(took);
-                setup.board.canary_returned(wall_clock(), took);
+                let now = wall_clock();
+                setup.metrics.canary(now, took);
+                setup.board.canary_returned(now, took);
                 self.under_way = None;
             }
         }

@@ -14,7 +14,7 @@ use postroom::{
         Conversation, InboundMessage, JobKind, LeadStatus, LeadView, Medium, ModelCall, Sentiment,
         Timestamp, conversation::Line, event::Direction, model_call::ModelCallStatus,
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{MetricLabels, Metrics},
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
@@ -45,7 +45,7 @@ fn config(url: &str, keys: &[(&str, &str)]) -> Config {
 impl World {
     fn new(server: &ModelServer, keys: &[(&str, &str)]) -> Self {
         let live = Live::new(config(&server.url("one"), keys));
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(MetricLabels::default()).unwrap();
         let (log, calls) = ModelCallLog::new(metrics.clone());
         let analysts = Analysts::new(live.clone(), metrics.clone(), log);
         // The first verdict of a process compiles its patterns, which takes long in a debug build.

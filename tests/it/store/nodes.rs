@@ -18,7 +18,10 @@ use postroom::{
     recorder::InFlight,
     store::{Heartbeat, given_out_at},
     supervisor::{JanitorSetup, Rescued, rescue},
-    telemetry::{board::Board, metrics::Metrics},
+    telemetry::{
+        board::Board,
+        metrics::{MetricLabels, Metrics},
+    },
 };
 use sqlx::Connection;
 use std::{sync::Arc, time::Duration};
@@ -80,7 +83,7 @@ async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
         config: config::Live::new(settings),
         kinds: Arc::new([SELF_CHECK]),
         board: Board::new().0,
-        metrics: Metrics::new().unwrap(),
+        metrics: Metrics::new(MetricLabels::default()).unwrap(),
     };
     enqueue(&db.store, "a", SELF_CHECK, 600).await;
     assert_eq!(claim(&db.store, 600).await.len(), 600);

@@ -1,8 +1,10 @@
-//! The rules of `ops/alerts.yaml` and the page for operators name metrics that a daemon exports.
+//! The rules of `ops/alerts.yaml`, the dashboard of `ops/grafana.json` and the page for operators
+//! name metrics that a daemon exports from its start.
 
-use crate::support::{both::Place, eventually, web::ask};
+use super::promtool;
+use crate::support::{both::Place, web::ask};
 use postroom::telemetry::metrics::{JOB_OUTCOMES, WEBHOOK_OUTCOMES};
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path};
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -18,25 +20,52 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_that_is_named_is_exported() {
     let daemon = Place::sqlite().start("").await;
-    let (alerts, page) = (file("ops/alerts.yaml"), file("docs/OPERATIONS.md"));
-    let named: BTreeSet<&str> = metrics(&alerts).union(&metrics(&page)).copied().collect();
-    assert!(named.len() > 8, "{named:?}");
-    // Pools start right after the daemon is ready.
-    eventually(Duration::from_secs(10), async || {
-        let text = ask(daemon.get("/metrics")).await.text;
-        let missing = |name: &&&str| {
-            let is_there = |line: &str| {
-                line.strip_prefix(**name).is_some_and(|rest| rest.starts_with(['{', ' ', '_']))
-            };
-            !text.lines().any(is_there)
+    let files = ["ops/alerts.yaml", "ops/grafana.json", "docs/OPERATIONS.md"].map(file);
+    let named: BTreeSet<&str> = files.iter().flat_map(|text| metrics(text)).collect();
+    assert!(named.len() > 50, "{named:?}");
+    let text = ask(daemon.get("/metrics")).await.text;
+    let is_exported = |name: &str| {
+        let is_there = |line: &str| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ', '_']))
         };
-        let missing: Vec<&&str> = named.iter().filter(missing).collect();
-        missing.is_empty().then_some(()).or_else(|| {
-            eprintln!("not exported: {missing:?}");
-            None
+        text.lines().any(is_there)
+    };
+    let missing: Vec<&&str> = named.iter().filter(|name| !is_exported(name)).collect();
+    assert!(missing.is_empty(), "not exported: {missing:?}\n{text}");
+    // And the other way round: what is exported is drawn.
+    let drawn = metrics(&files[1]);
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let of_us = names.filter(|name| name.starts_with("postroom_"));
+    let hidden: Vec<&str> = of_us
+        .filter(|name| {
+            !drawn.iter().any(|it| it == name || it.strip_suffix("_bucket") == Some(name))
         })
-    })
-    .await;
+        .collect();
+    assert_eq!(hidden, NOT_DRAWN, "not in the dashboard");
+}
+
+/// What the dashboard leaves out.
+const NOT_DRAWN: &[&str] = &["postroom_connections_ended_total", "postroom_http_malformed_total"];
+
+#[test]
+fn prometheus_takes_the_rules() {
+    let Some(mut promtool) = promtool() else { return };
+    let output = promtool.args(["check", "rules", "ops/alerts.yaml"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What Prometheus makes of the rules: each fires when it should.
+#[test]
+fn each_rule_fires_on_what_it_is_for() {
+    let Some(mut promtool) = promtool() else { return };
+    let output =
+        promtool.args(["test", "rules", "tests/it/system/alerts_fire.yaml"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Each rule is in it.
+    let (rules, fired) = (file("ops/alerts.yaml"), file("tests/it/system/alerts_fire.yaml"));
+    for rule in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(fired.contains(&format!("alertname=\"{rule}\"")), "{rule} is not tested");
+    }
 }
 
 /// GitHub's anchor of a heading.

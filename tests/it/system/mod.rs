@@ -4,8 +4,10 @@
 mod alerts;
 mod backup;
 mod doctor;
+mod metrics;
 mod service_manager;
 
+use crate::support::skipped::skip;
 use std::{
     path::Path,
     process::{Command, Output},
@@ -30,4 +32,16 @@ fn ended(code: i32, output: &Output) -> (String, String) {
     let [out, err] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
     assert_eq!(output.status.code(), Some(code), "stdout: {out}\nstderr: {err}");
     (out.into_owned(), err.into_owned())
+}
+
+/// Prometheus' own checks, run in the repository. `None` where it is not installed.
+#[track_caller]
+fn promtool() -> Option<Command> {
+    let mut promtool = Command::new("promtool");
+    promtool.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let is_there = Command::new("promtool").arg("--version").output().is_ok();
+    if !is_there {
+        skip("promtool is not installed");
+    }
+    is_there.then_some(promtool)
 }

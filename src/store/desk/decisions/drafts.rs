@@ -5,7 +5,7 @@ use super::{
     facts::{DraftFound, DraftJobs, read_locked, write_counts},
 };
 use crate::domain::{
-    Id, Medium, draft_text,
+    Id, Medium, SendNews, draft_text,
     sending::{DeliveryStatus, MaySend, SendCase},
     text::one_line,
 };
@@ -251,6 +251,7 @@ impl DraftDecided<'_> {
         // 2. Approve it, and have it sent.
         let delay_ms = millis(undo);
         tx.run(&APPROVE_DRAFT, [draft.id.into(), (*by).into(), delay_ms.into()]).await?;
+        self.tell("approved");
         let mut counts = jobs.cancel(db, tx).await?;
         counts.push(jobs.send(db, tx, draft, max_attempts, delay_ms).await?);
         DecisionEnd::changed(&draft.status, "approved", counts)
@@ -273,6 +274,7 @@ impl DraftDecided<'_> {
         };
         let counts = self.stop(db, tx, jobs).await?;
         tx.run(&TAKE_BACK_DRAFT, [draft.id.into(), status.into(), by.into()]).await?;
+        self.tell(status);
         DecisionEnd::changed(&draft.status, status, counts)
     }
 
@@ -286,6 +288,7 @@ impl DraftDecided<'_> {
         }
         let counts = self.stop(db, tx, jobs).await?;
         tx.run(&REJECT_DRAFT, [draft.id.into(), (*by).into(), note.into()]).await?;
+        self.tell("rejected");
         if note.is_some() {
             let label = LabelPut {
                 was: Some(&draft.body),
@@ -352,6 +355,7 @@ impl DraftDecided<'_> {
             blocked_by.into(),
         ];
         tx.run(&REWRITE_DRAFT, values).await?;
+        self.tell("pending");
         DecisionEnd::changed(&draft.status, "pending", counts)
     }
 
@@ -366,6 +370,11 @@ impl DraftDecided<'_> {
         let ended = tx.all(&END_WAITING_SEND, [self.draft.id.into(), why.into()]).await?;
         tx.note(ended_rows(&ended, Some(why))?);
         jobs.cancel(db, tx).await
+    }
+
+    /// Notes the status that the draft has from now on.
+    fn tell(&self, status: &'static str) {
+        self.tx.note([SendNews::Draft { channel: self.draft.channel.clone(), status }]);
     }
 
     fn label(&self, kind: ExampleKind) -> LabelPut<'_> {

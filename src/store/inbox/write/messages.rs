@@ -1,7 +1,7 @@
 //! Writes new messages, changes of stored ones, and the deliveries and chats that belong to them.
 
 use crate::{
-    domain::{Id, sending::DeliveryStatus},
+    domain::{Id, SendNews, sending::DeliveryStatus},
     store::{
         engine::{
             StoreError,
@@ -42,7 +42,7 @@ sql! {
     /// unique key of drafts; `||` keeps PostgreSQL from reading all that are approved.
     static END_EDITED_DRAFTS =
         "update drafts set status = 'superseded', decided_at = @now, decided_by = 'message_edited', send_at = null, blocked_by = null \
-         where message_id @ids($1) and status || '' = 'approved'";
+         where message_id @ids($1) and status || '' = 'approved' returning channel";
 
     /// Marks the deliveries of messages that could not be delivered: what a provider reports after
     /// it took an answer wins. Returns them, with their drafts. By `deliveries_of_message`.
@@ -121,7 +121,10 @@ async fn change_messages(tx: &Tx, changes: &BTreeMap<Id, MessageChange>) -> Resu
     let edited: Vec<Id> =
         changed.iter().filter(|change| change.judged_again).map(|change| change.id).collect();
     if !edited.is_empty() {
-        tx.run(&END_EDITED_DRAFTS, [group(&edited)?]).await?;
+        for row in tx.all(&END_EDITED_DRAFTS, [group(&edited)?]).await? {
+            let channel = row.try_get("", "channel")?;
+            tx.note([SendNews::Draft { channel, status: "superseded" }]);
+        }
     }
     let failed: Vec<Id> =
         changed.iter().filter(|change| change.failed).map(|change| change.id).collect();
