@@ -2,6 +2,7 @@
 //! no clock.
 
 pub mod acknowledgement;
+pub mod alerts;
 pub mod auto_send;
 pub mod backoff;
 pub mod channel;
