@@ -10,6 +10,10 @@
 //! Hot code should take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its
 //! labels are resolved, so that counting is an atomic addition.
 
+mod history_source;
+
+pub use self::history_source::HistorySource;
+
 use super::{
     config_metrics::ConfigMetrics, database_metrics::DatabaseMetrics, http_metrics::HttpFamilies,
     model_metrics::ModelMetrics, page_metrics::PageMetrics, rates::Throughput,
@@ -57,7 +61,7 @@ pub(super) const SECONDS: &[f64] = &[
     60.0,
 ];
 /// Buckets for times in a queue, in seconds: a millisecond to an hour, in which a backlog is run.
-const WAITS: &[f64] = &[
+pub const WAITS: &[f64] = &[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     300.0, 900.0, 3_600.0,
 ];

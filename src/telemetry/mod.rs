@@ -5,6 +5,7 @@ pub mod config_metrics;
 pub mod database_metrics;
 mod escaped;
 pub mod faults;
+pub mod history;
 pub mod http_metrics;
 pub mod logging;
 pub mod metrics;

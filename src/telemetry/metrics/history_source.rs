@@ -1,0 +1,73 @@
+//! Where the history reads a series: the counters and histograms of the metrics.
+
+use super::{FAILED, Metrics};
+use crate::{
+    domain::{ChannelName, sending::DeliveryStatus},
+    telemetry::history::{Reading, SeriesName},
+};
+use prometheus::{Histogram, IntCounter, core::Metric as _};
+
+/// The outcomes of an attempt that succeeded or failed.
+const ENDED: [&str; 6] = ["succeeded", "error", "panic", "timeout", "stuck", "rescued"];
+
+/// The metrics of a series, with their labels resolved.
+#[derive(Clone, Debug)]
+pub enum HistorySource {
+    /// The sum of counters.
+    Counters(Vec<IntCounter>),
+    /// A histogram.
+    Histogram(Histogram),
+}
+
+impl HistorySource {
+    /// The series as it is now.
+    pub fn read(&self) -> Reading {
+        match self {
+            Self::Counters(counters) => {
+                Reading::Count(counters.iter().map(IntCounter::get).fold(0, u64::saturating_add))
+            }
+            Self::Histogram(histogram) => {
+                let metric = histogram.metric();
+                let histogram = metric.get_histogram();
+                let finite =
+                    histogram.get_bucket().iter().filter(|it| it.upper_bound().is_finite());
+                let mut counts: Vec<u64> = finite.map(|it| it.cumulative_count()).collect();
+                counts.push(histogram.get_sample_count());
+                Reading::Observed(counts)
+            }
+        }
+    }
+}
+
+impl Metrics {
+    /// Where the history reads a series; `None` if it is not counted here.
+    pub fn history_source(
+        &self,
+        name: &SeriesName,
+        channels: &[ChannelName],
+    ) -> Option<HistorySource> {
+        let webhooks = |outcome: &str| {
+            let of = |it: &ChannelName| self.0.webhooks.with_label_values(&[it.0, outcome]);
+            HistorySource::Counters(channels.iter().map(of).collect())
+        };
+        let attempts = |kind: &str, outcomes: &[&str]| {
+            let of = |outcome: &&str| self.0.jobs.with_label_values(&[kind, *outcome]);
+            HistorySource::Counters(outcomes.iter().map(of).collect())
+        };
+        match *name {
+            SeriesName::Webhooks(outcome) => Some(webhooks(outcome)),
+            SeriesName::Ended(kind) => Some(attempts(kind, &ENDED)),
+            SeriesName::Failed(kind) => Some(attempts(kind, &FAILED)),
+            SeriesName::Sent(channel) => {
+                let labels = [channel, DeliveryStatus::Sent.as_str()];
+                let sent = self.0.deliveries.with_label_values(&labels);
+                Some(HistorySource::Counters(vec![sent]))
+            }
+            SeriesName::Wait(kind) => {
+                let waits = self.0.job_wait_seconds.with_label_values(&[kind]);
+                Some(HistorySource::Histogram(waits))
+            }
+            SeriesName::Backlog(_) => None,
+        }
+    }
+}
