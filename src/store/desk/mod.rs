@@ -14,6 +14,7 @@ mod found_by;
 mod job_views;
 pub(in crate::store) mod jobs;
 mod ledger_check;
+mod marks;
 mod model_calls;
 mod opt_outs;
 mod overview;
@@ -35,6 +36,7 @@ pub use self::{
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     ledger_check::LedgerBalance,
+    marks::LeadMark,
     model_calls::{ModelCallFilter, ModelCallRow},
     opt_outs::{Lifting, OptOutRow},
     overview::{Backlog, Totals, TroubledAccount},
@@ -117,6 +119,22 @@ impl Desk {
     /// If the database is unreachable.
     pub async fn job(&self, id: Id) -> Result<Option<JobDetail>, StoreError> {
         self.db.call(|db| async move { jobs::detail(db.api(), id).await }).await
+    }
+
+    /// These jobs, newest first. Those that are not there are left out.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn jobs_with(&self, ids: Vec<Id>) -> Result<Vec<JobView>, StoreError> {
+        self.db.call(|db| async move { jobs::views(db.api(), &ids).await }).await
+    }
+
+    /// Where these leads stand, in any order. Those that are not there are left out.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn lead_marks(&self, ids: Vec<Id>) -> Result<Vec<LeadMark>, StoreError> {
+        self.db.call(|db| async move { marks::leads(db.api(), &ids).await }).await
     }
 
     /// The stored facts from which it follows why a job does not run, read at one instant. `None`

@@ -624,6 +624,7 @@ fn by_hand() -> Vec<Row> {
     vec![
         // It looks into six tables.
         api("READ_JOBS", [ids(spread)]).a_row(60, 400).finds(300),
+        api("READ_LEAD_MARKS", [ids(spread)]).finds(300),
         writer("READ_JOBS", [ids(|n| HEAD + 1 + n)])
             .note("before and after they move")
             .a_row(60, 400)
