@@ -37,6 +37,7 @@ fn listen(db: &Fixture) -> Told {
     let noted = told.clone();
     db.store.tell_of_sends(Box::new(move |news| {
         noted.lock().unwrap().push(match news {
+            SendNews::Draft { .. } => return,
             SendNews::Ended { channel, status, .. } => format!("{channel} {}", status.as_str()),
             SendNews::Account { state, .. } => {
                 format!("account {}", state.map_or("well", AccountState::as_str))
