@@ -275,6 +275,7 @@ impl Daemon {
         self.tuner.stop();
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
+        self.http.end_streams();
         self.telling.drains();
         self.server.say_goodbye();
         // Finish running jobs, and commit and answer the webhooks that are inside.
@@ -467,6 +468,7 @@ fn http_setup(
         claims: actors.claims.clone(),
         analysts: parts.analysts.clone(),
         membership: parts.membership.clone(),
+        kinds: registry.kind_names(),
     }
 }
 

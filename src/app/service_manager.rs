@@ -201,7 +201,10 @@ async fn seen(
             };
             let (_, found) = last.insert(readiness);
             let awaits_database = found.troubles.iter().any(|trouble| trouble.check == "database");
-            let status = verdict(found, &board.pools(), &clock(said.loaded_at));
+            let mut status = verdict(found, &board.pools(), &clock(said.loaded_at));
+            if let Some(wrong) = state.what_is_wrong() {
+                status = format!("{status}; {wrong}");
+            }
             (found.is_ready, awaits_database, board.rounds_moved(), status)
         }
     };

@@ -9,6 +9,7 @@ use super::{
     authentication::bearer,
     connections::OpenConnection,
     limits::{Neighbours, address_of, is_trusted},
+    live::Hub,
     problem::{Cause, Problem, name_request},
     request_id,
     tries::Tries,
@@ -19,7 +20,10 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
-    http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web,
 };
@@ -138,6 +142,19 @@ impl TokenTries {
     }
 }
 
+impl State {
+    /// Waits until these headers do not show the token any more: it was changed.
+    pub(super) async fn token_revoked(self, headers: HeaderMap) {
+        let mut changes = self.config.changes();
+        while self.fallback_token.lets_in(&headers, &self.config.get()) {
+            if changes.changed().await.is_err() {
+                // Nothing changes any more.
+                return;
+            }
+        }
+    }
+}
+
 /// Lets in requests that show the token. No cache may keep an answer. A body has to come within
 /// `server.request_timeout`.
 ///
@@ -155,7 +172,12 @@ pub(super) async fn guard(
                 let payload = within(request.take_payload(), limit);
                 request.set_payload(payload);
             }
-            next.call(request).await?.map_into_boxed_body()
+            let changes = (request.method() != Method::GET)
+                .then(|| request.app_data::<web::Data<State>>().map(|state| state.hub.clone()));
+            let response = next.call(request).await?.map_into_boxed_body();
+            // Those who watch see at once what somebody has changed.
+            changes.flatten().inspect(Hub::nudge);
+            response
         }
         Some(problem) => request.into_response(problem.of_request(&id).response()),
     };

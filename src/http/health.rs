@@ -38,13 +38,17 @@ pub(super) async fn alive() -> HttpResponse {
 type Checks = BTreeMap<&'static str, Check>;
 
 #[derive(Clone, Debug, Serialize)]
-struct Check {
+pub(super) struct Check {
     ok: bool,
     detail: Option<String>,
 }
 
 impl Check {
     const OK: Self = Self { ok: true, detail: None };
+
+    pub(super) const fn is_ok(&self) -> bool {
+        self.ok
+    }
 
     fn failed(detail: impl Into<String>) -> Self {
         Self { ok: false, detail: Some(detail.into()) }
@@ -179,7 +183,7 @@ fn accounts(state: &State) -> Check {
     Check { ok: disconnected == 0, detail: (!details.is_empty()).then(|| details.join(", ")) }
 }
 
-fn supervisor(state: &State) -> Check {
+pub(super) fn supervisor(state: &State) -> Check {
     let tick = state.config.get().supervisor.tick;
     let limit = tick * TICKS_MISSED_MAX + Duration::from_secs(1);
     let age_ms = crate::store::wall_clock().millis_since(state.board.ticked_at());
@@ -196,7 +200,7 @@ fn supervisor(state: &State) -> Check {
     Check::of(age < limit || is_young, || format!("the last tick was {age:?} ago"))
 }
 
-fn ingest(state: &State) -> Check {
+pub(super) fn ingest(state: &State) -> Check {
     if !state.role.takes_webhooks() {
         return Check::OK;
     }

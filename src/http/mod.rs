@@ -14,6 +14,7 @@ mod descriptors;
 mod health;
 mod limits;
 mod listening;
+mod live;
 mod operator;
 mod problem;
 mod request_id;
@@ -22,6 +23,7 @@ pub mod signatures;
 mod state;
 mod tls;
 mod tries;
+mod verdict;
 mod webhook_answers;
 mod webhooks;
 
@@ -125,6 +127,7 @@ pub fn serve(
         tls,
         connections: connections.clone(),
     };
+    actix_web::rt::spawn(live::beat(state.clone()));
     let app = move || {
         let connections = connections.clone();
         App::new()

@@ -190,6 +190,13 @@ impl Problem {
             .retry_after(DATABASE_RETRY_SECONDS)
     }
 
+    /// 503: as much of it is open or running as may be. The caller should ask again after so many
+    /// seconds.
+    pub fn unavailable(detail: impl Into<String>, retry_seconds: u64) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { status, ..Self::new(Cause::RateLimited, detail) }.retry_after(retry_seconds)
+    }
+
     /// 413: the body is larger than `limit_bytes`.
     pub fn too_large(limit_bytes: usize) -> Self {
         Self::new(Cause::TooLarge, format!("the body is larger than {limit_bytes} bytes"))

@@ -6,18 +6,20 @@ use super::{
     body_budget::BodyBudget,
     health::LastCheck,
     limits::Limits,
+    live::{self, Hub},
 };
 use crate::{
     analyst::Analysts,
     channels::AnyChannel,
     config,
-    domain::Role,
+    domain::{JobKind, Role, alerts::AlertWatch},
     ingest::Intake,
     store::{Membership, Store},
     supervisor::ClaimsHere,
     telemetry::{
         board::Board,
-        metrics::{Metrics, WebhookMetrics},
+        history::History,
+        metrics::{Metrics, WAITS, WebhookMetrics},
         sparse::Sparse,
     },
     tuning::Tuner,
@@ -56,6 +58,8 @@ pub struct HttpSetup {
     pub analysts: Analysts,
     /// Tells whether this node leads.
     pub membership: Membership,
+    /// The kinds of jobs that this version knows, for the history.
+    pub kinds: Vec<JobKind>,
 }
 
 /// What the handlers of requests share. A clone is the same state.
@@ -82,6 +86,12 @@ pub struct State {
     pub(super) tuner: Tuner,
     pub(super) role: Role,
     pub(super) membership: Membership,
+    /// Tells those who watch what changes.
+    pub(super) hub: Hub,
+    /// What happened lately, for charts and alerts.
+    pub(super) history: Arc<History>,
+    /// Since when the conditions of alerts have held.
+    pub(super) alerts: Arc<Mutex<AlertWatch>>,
 }
 
 /// A channel, and the metrics of its webhooks.
@@ -108,7 +118,11 @@ impl State {
             claims: _,
             analysts: _,
             membership,
+            kinds,
         } = setup;
+        let kinds: Vec<&'static str> = kinds.iter().map(|it| it.0).collect();
+        let series = live::series(channels.iter().map(|it| it.name().0), &kinds);
+        let history = Arc::new(History::new(series, WAITS.to_vec()));
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();
             (name.0, ChannelState { channel, metrics: metrics.webhook(name) })
@@ -131,7 +145,15 @@ impl State {
             tuner,
             role,
             membership,
+            hub: Hub::default(),
+            history,
+            alerts: Arc::default(),
         }
+    }
+
+    /// Ends the streams of updates: the daemon takes no more work.
+    pub fn end_streams(&self) {
+        self.hub.end();
     }
 
     /// True once a minute: then a refused webhook without a secret is logged.

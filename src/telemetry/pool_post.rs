@@ -74,6 +74,17 @@ impl PoolView {
     pub const fn is_backing_off(&self) -> bool {
         self.backing_off > 0 && self.backing_off >= self.size
     }
+
+    /// `running`, `paused` or `backing_off`, as the API spells it.
+    pub const fn state_word(&self) -> &'static str {
+        if self.paused {
+            "paused"
+        } else if self.is_backing_off() {
+            "backing_off"
+        } else {
+            "running"
+        }
+    }
 }
 
 impl PoolPost {

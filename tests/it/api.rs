@@ -28,7 +28,7 @@ const DRAFT: &str = "id client_id lead_id message_id channel status subject body
 const POOL: &str = "kind size configured_size busy leaving claimed paused state override backlog restarts resumes_at max_attempts timeout_ms ended_per_minute failed_per_minute";
 const ACTOR: &str =
     "name type parent state since restarts last_failure mailbox_depth mailbox_capacity job_id";
-const OVERVIEW: &str = "node version uptime_seconds database jobs by_kind by_client webhooks_per_second jobs_per_second quarantined \
+const OVERVIEW: &str = "verdict node version uptime_seconds database jobs by_kind by_client webhooks_per_second jobs_per_second quarantined \
     drafts_pending deliveries_uncertain sending_enabled accounts actors_restarted nodes";
 const READY_CHECKS: [&str; 8] =
     ["database", "migrations", "supervisor", "ingest", "pools", "canary", "config", "accounts"];

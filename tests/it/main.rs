@@ -57,6 +57,7 @@ mod store;
 mod support;
 mod system;
 mod tuning;
+mod ui;
 mod unusable;
 mod webhooks;
 

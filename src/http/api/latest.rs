@@ -1,8 +1,14 @@
 //! Shares a read of the database among requests that come at about the same time: scrapes and
 //! overviews.
 
-use crate::store::StoreError;
-use std::{sync::Arc, time::Duration};
+use crate::{
+    domain::Timestamp,
+    store::{StoreError, wall_clock},
+};
+use std::{
+    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{sync::Mutex, time::Instant};
 
 /// A result is shared for at least this long.
@@ -18,7 +24,20 @@ const KEPT_MAX: Duration = Duration::from_secs(60);
 
 /// The last result of a read, which requests that came meanwhile share.
 #[derive(Debug)]
-pub(super) struct Latest<T>(Mutex<Option<LatestOutcome<T>>>);
+pub(super) struct Latest<T> {
+    /// Locked while somebody reads.
+    outcome: Mutex<Option<LatestOutcome<T>>>,
+    known: SyncMutex<LatestKnown<T>>,
+}
+
+/// What is known while somebody reads, and while reading fails.
+#[derive(Debug)]
+struct LatestKnown<T> {
+    /// The last result of a read that succeeded.
+    result: Option<Arc<T>>,
+    /// Since when reads fail.
+    failing_since: Option<Timestamp>,
+}
 
 #[derive(Debug)]
 struct LatestOutcome<T> {
@@ -29,7 +48,8 @@ struct LatestOutcome<T> {
 
 impl<T> Default for Latest<T> {
     fn default() -> Self {
-        Self(Mutex::new(None))
+        let known = LatestKnown { result: None, failing_since: None };
+        Self { outcome: Mutex::new(None), known: SyncMutex::new(known) }
     }
 }
 
@@ -48,9 +68,19 @@ impl<T> LatestOutcome<T> {
 }
 
 impl<T> Latest<T> {
-    /// The last result, however old, unless it failed or is being read.
+    /// The last result of a read that succeeded, however old.
     pub(super) fn last(&self) -> Option<Arc<T>> {
-        self.0.try_lock().ok()?.as_ref()?.result.clone().ok()
+        self.known().result.clone()
+    }
+
+    /// Since when reads fail; `None` if the last one succeeded.
+    pub(super) fn failing_since(&self) -> Option<Timestamp> {
+        self.known().failing_since
+    }
+
+    fn known(&self) -> MutexGuard<'_, LatestKnown<T>> {
+        // Nothing panics while it holds the lock.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last result if it is new enough, else the result of `read`. One caller reads at a time,
@@ -63,7 +93,7 @@ impl<T> Latest<T> {
         F: Future<Output = Result<T, StoreError>>,
     {
         let asked = Instant::now();
-        let mut last = self.0.lock().await;
+        let mut last = self.outcome.lock().await;
         if let Some(it) = last.as_ref()
             && it.serves(asked, Instant::now())
         {
@@ -71,6 +101,15 @@ impl<T> Latest<T> {
         }
         let started = Instant::now();
         let result = read().await.map(Arc::new);
+        {
+            let mut known = self.known();
+            match &result {
+                Ok(result) => {
+                    *known = LatestKnown { result: Some(result.clone()), failing_since: None };
+                }
+                Err(_) => _ = known.failing_since.get_or_insert_with(wall_clock),
+            }
+        }
         *last = Some(LatestOutcome { result: result.clone(), started, ended: Instant::now() });
         result
     }
@@ -96,6 +135,8 @@ mod tests {
             let (all, ()) = tokio::join!(all, async { slow.notify_one() });
             assert_eq!(reads.load(Ordering::Relaxed), 1);
             assert!(all.iter().all(|it| it.is_err() == fails));
+            assert_eq!(latest.last().is_none(), fails);
+            assert_eq!(latest.failing_since().is_some(), fails);
         }
     }
 

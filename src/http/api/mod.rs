@@ -9,6 +9,7 @@ mod config;
 mod decisions;
 mod deliveries;
 mod drafts;
+mod events;
 mod examples;
 mod explain;
 mod export;
@@ -29,7 +30,10 @@ mod pools;
 mod quarantine;
 mod query;
 
-pub(super) use self::overview::{KindCount, by_kind};
+pub(super) use self::{
+    overview::{KindCount, by_kind},
+    query::parse_id,
+};
 
 use self::{heavy::HeavyReads, latest::Latest, query::Query};
 use super::{HttpSetup, admin, problem::Problem};
@@ -137,6 +141,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .wrap(from_fn(admin::guard))
             .configure(written)
             .service(get("/overview", overview::show))
+            .service(get("/events", events::stream))
             .service(get("/jobs", jobs::list))
             .service(get("/ledger", ledger::show))
             .service(post("/jobs/retry", operations::retry_jobs))
@@ -291,7 +296,7 @@ fn only_id(request: &HttpRequest, path: &str, what: &str) -> Result<Id, Problem>
 /// # Errors
 /// 404 if it is no id: then it names nothing.
 fn id_in(path: &str, what: &str) -> Result<Id, Problem> {
-    query::parse_id(path).ok_or_else(|| no_such(what, path))
+    parse_id(path).ok_or_else(|| no_such(what, path))
 }
 
 fn no_such(what: &str, id: impl fmt::Display) -> Problem {

@@ -7,7 +7,11 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{
+        Timestamp,
+        alerts::{Alert, OverallVerdict},
+    },
+    http::State,
     store::{Backlog, StoreError, Totals, TroubledAccount, wall_clock},
 };
 use actix_web::{HttpRequest, web};
@@ -23,24 +27,38 @@ impl ApiState {
         self.totals.get(|| self.desk.totals()).await
     }
 
-    /// What was last counted, for a request that must not wait for the database.
+    /// What was last counted, however old, for a request that must not wait for the database.
     pub(in crate::http) fn last_totals(&self) -> Option<Arc<Totals>> {
         self.totals.last()
+    }
+
+    /// Since when counting fails; `None` if it succeeded the last time.
+    pub(in crate::http) fn totals_fail_since(&self) -> Option<Timestamp> {
+        self.totals.failing_since()
     }
 }
 
 /// `GET /overview`.
-pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+pub(super) async fn show(
+    state: web::Data<ApiState>,
+    daemon: web::Data<State>,
+    request: HttpRequest,
+) -> ApiResult {
     Query::none(&request)?;
     let totals = state.totals().await?;
-    objects::object(overview(&state, &totals))
+    objects::object(overview(&state, &totals, &daemon.verdict()))
 }
 
-fn overview<'a>(state: &ApiState, totals: &'a Totals) -> OverviewJson<'a> {
+fn overview<'a>(
+    state: &ApiState,
+    totals: &'a Totals,
+    verdict: &'a OverallVerdict,
+) -> OverviewJson<'a> {
     let sum = |count: fn(&Backlog) -> i64| totals.backlog.iter().map(count).sum();
     let (webhooks_per_second, jobs_per_second) = state.metrics.throughput().per_second();
     let actors = state.board.actors();
     OverviewJson {
+        verdict: VerdictJson::of(verdict),
         node: RowKey(state.desk.node()),
         version: env!("CARGO_PKG_VERSION"),
         role: state.role.as_str(),
@@ -107,6 +125,7 @@ fn by_client(backlog: &[Backlog]) -> Vec<ClientCount<'_>> {
 
 #[derive(Debug, Serialize)]
 struct OverviewJson<'a> {
+    verdict: VerdictJson<'a>,
     node: RowKey,
     version: &'static str,
     role: &'static str,
@@ -126,6 +145,50 @@ struct OverviewJson<'a> {
     accounts: Vec<AccountJson<'a>>,
     actors_restarted: u64,
     nodes: Vec<NodeJson<'a>>,
+}
+
+/// How the daemon is, in one sentence, and what is wrong, at most six lines.
+#[derive(Debug, Serialize)]
+struct VerdictJson<'a> {
+    state: &'static str,
+    sentence: &'a str,
+    wrong: Vec<AlertJson<'a>>,
+    /// How many more things are wrong.
+    more: usize,
+}
+
+/// Something that is wrong. `fires` says whether it has lasted so long that somebody is told.
+#[derive(Debug, Serialize)]
+struct AlertJson<'a> {
+    alert: &'static str,
+    severity: &'static str,
+    fires: bool,
+    since: Timestamp,
+    sentence: &'a str,
+    /// The path of the page that shows it.
+    link: &'static str,
+    /// The section of `docs/OPERATIONS.md` that says what to do.
+    runbook: Option<&'static str>,
+}
+
+impl<'a> VerdictJson<'a> {
+    fn of(verdict: &'a OverallVerdict) -> Self {
+        let line = |alert: &'a Alert| AlertJson {
+            alert: alert.rule.name(),
+            severity: alert.rule.severity().as_str(),
+            fires: alert.fires,
+            since: alert.since,
+            sentence: &alert.sentence,
+            link: alert.link,
+            runbook: alert.rule.runbook(),
+        };
+        Self {
+            state: verdict.state.as_str(),
+            sentence: &verdict.sentence,
+            wrong: verdict.wrong.iter().map(line).collect(),
+            more: verdict.more,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

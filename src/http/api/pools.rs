@@ -321,13 +321,6 @@ impl PoolOverrideJson {
 
 impl PoolJson {
     fn of(pool: &PoolView, backlog: Option<i64>, pools: &config::Pools) -> Self {
-        let state = if pool.paused {
-            "paused"
-        } else if pool.is_backing_off() {
-            "backing_off"
-        } else {
-            "running"
-        };
         Self {
             kind: pool.kind.0,
             size: pool.size,
@@ -336,7 +329,7 @@ impl PoolJson {
             leaving: pool.leaving,
             claimed: pool.claimed,
             paused: pool.paused,
-            state,
+            state: pool.state_word(),
             r#override: pools.override_of(pool.kind.0).and_then(PoolOverrideJson::of),
             ignores_overrides: false,
             backlog,

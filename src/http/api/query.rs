@@ -188,7 +188,7 @@ fn too_long(name: &str) -> Problem {
 }
 
 /// An id as it is shown.
-pub(super) fn parse_id(text: &str) -> Option<Id> {
+pub(in crate::http) fn parse_id(text: &str) -> Option<Id> {
     let is_plain = text.bytes().all(|it| it.is_ascii_digit());
     text.parse().ok().filter(|id| is_plain && *id > 0)
 }

@@ -1,0 +1,87 @@
+//! `GET /events`: live updates as server-sent events.
+
+use super::{ApiResult, query::Query};
+use crate::{
+    http::{
+        State,
+        live::{OF_OWNER_MAX, STREAMS_MAX, StreamRefusal, Topic, UpdateStream},
+        operator::Operator,
+        problem::{Cause, Problem},
+    },
+    telemetry::page_metrics::PageMetrics,
+};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use futures_util::{StreamExt as _, future::LocalBoxFuture, stream};
+
+/// The seconds after which to ask again if as many streams are open as may.
+const RETRY_SECONDS: u64 = 5;
+
+/// Who opens a stream, and how long it may stay open.
+struct Watcher {
+    /// Whose streams are counted together.
+    owner: String,
+    /// Ends when the request would not be let in any more.
+    revoked: LocalBoxFuture<'static, ()>,
+}
+
+impl Watcher {
+    /// The one who shows the admin token, by the name that the request gives.
+    fn of(state: &State, request: &HttpRequest) -> Self {
+        let owner = Operator::of(request).name;
+        let revoked = state.clone().token_revoked(request.headers().clone());
+        Self { owner, revoked: Box::pin(revoked) }
+    }
+}
+
+/// A stream that is counted as open while it lives.
+struct CountedStream {
+    updates: UpdateStream,
+    metrics: PageMetrics,
+}
+
+impl CountedStream {
+    fn new(metrics: PageMetrics, updates: UpdateStream) -> Self {
+        metrics.stream_opened();
+        Self { updates, metrics }
+    }
+}
+
+impl Drop for CountedStream {
+    fn drop(&mut self) {
+        self.metrics.stream_ended();
+    }
+}
+
+/// `GET /events?topics=…`.
+pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &["topics"])?;
+    let names = query.values("topics");
+    let topics = Topic::all(names.iter().map(String::as_str))
+        .map_err(|wrong| Problem::bad_request("topics", wrong.to_string()))?;
+    let Watcher { owner, revoked } = Watcher::of(&state, &request);
+    let updates = state.hub.open(owner, topics).map_err(refusal)?;
+    let counted = CountedStream::new(state.metrics.pages().clone(), updates);
+    let body = stream::unfold(counted, next).take_until(revoked);
+    // The connection ends with the stream, so that a server that stops need not wait for it.
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("x-accel-buffering", "no"))
+        .force_close()
+        .streaming(Box::pin(body)))
+}
+
+async fn next(mut stream: CountedStream) -> Option<(Result<web::Bytes, Error>, CountedStream)> {
+    let bytes = stream.updates.next().await?;
+    Some((Ok(bytes), stream))
+}
+
+fn refusal(refusal: StreamRefusal) -> Problem {
+    let full = |detail: String| Problem::unavailable(detail, RETRY_SECONDS);
+    match refusal {
+        StreamRefusal::Full => full(format!("{STREAMS_MAX} streams are open, as many as may be")),
+        StreamRefusal::FullForOwner => {
+            full(format!("you have {OF_OWNER_MAX} streams open, as many as one may have"))
+        }
+        StreamRefusal::Draining => Problem::new(Cause::Draining, "the daemon is stopping"),
+    }
+}

@@ -1,0 +1,327 @@
+//! The timer behind the streams, the history and the alerts: it reads what is to be told, at most
+//! once for all who are told.
+//!
+//! While nobody follows a topic it reads the board and the counters only, and now and then the
+//! counts of the overview. What is stored is read when the counters say that something happened
+//! here, and otherwise rarely: an idle daemon with streams asks its database less than twice a
+//! second.
+
+use super::{
+    hub::LiveValues,
+    topic::Topic,
+    values::{self, OfKind, PoolNumbers, TotalsHere},
+};
+use crate::{
+    domain::Id,
+    http::State,
+    store::{StoreError, wall_clock},
+    telemetry::{
+        history::{HistorySpan, Reading, SeriesName},
+        metrics::{HistorySource, WEBHOOK_OUTCOMES},
+        pool_post::PoolView,
+    },
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How often the timer fires. A topic is published every time at most: twice a second.
+const EVERY: Duration = Duration::from_millis(500);
+/// How often the topics of the board and of the counts are published, in beats.
+const BOARD_BEATS: u64 = 2;
+/// How old the counts may become while something happens, and while nothing does: with someone who
+/// follows them, and without.
+const COUNTS_FOLLOWED: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
+const COUNTS_ALONE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+/// The same of jobs and leads.
+const OBJECTS_FOLLOWED: [Duration; 2] = [Duration::ZERO, Duration::from_secs(2)];
+/// Reading jobs and leads takes at most one of this many parts of the time.
+const SHARE: u32 = 20;
+/// The most jobs, and the most leads, that are read at once. If more are followed, they are read
+/// in turn.
+const READ_MAX: usize = 500;
+
+/// What the timer remembers.
+struct Pulse {
+    state: State,
+    started: Instant,
+    /// Where the history reads its series.
+    sources: HashMap<SeriesName, HistorySource>,
+    beats: u64,
+    /// What had happened when the counts, and the jobs and leads, were last read.
+    counts_at: (u64, Instant),
+    objects: Arc<ObjectsRead>,
+    objects_at: (u64, Instant),
+    /// Where the next read of jobs and leads begins, if there are many.
+    next_object: Option<Topic>,
+    is_counting: Arc<AtomicBool>,
+}
+
+/// The last read of jobs and leads.
+#[derive(Default)]
+struct ObjectsRead {
+    is_on: AtomicBool,
+    took_ms: AtomicU64,
+}
+
+/// Runs the timer until the streams end.
+pub(in crate::http) async fn beat(state: State) {
+    let every = state.board.faults().limit("http.pulse", EVERY);
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let hub = state.hub.clone();
+    let mut pulse = Pulse::new(state);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => pulse.beat(),
+            () = hub.ended() => return,
+        }
+    }
+}
+
+impl Pulse {
+    fn new(state: State) -> Self {
+        let channels: Vec<_> = state.channels.values().map(|it| it.channel.name()).collect();
+        let names = state.history.names();
+        let source = |name: SeriesName| {
+            let source = state.metrics.history_source(&name, &channels)?;
+            Some((name, source))
+        };
+        let sources = names.into_iter().filter_map(source).collect();
+        let now = Instant::now();
+        Self {
+            state,
+            started: now,
+            sources,
+            beats: 0,
+            counts_at: (0, now),
+            objects: Arc::default(),
+            objects_at: (0, now),
+            next_object: None,
+            is_counting: Arc::default(),
+        }
+    }
+
+    fn beat(&mut self) {
+        self.beats += 1;
+        self.note();
+        let topics = self.state.hub.topics();
+        let happened = self.happened();
+        self.count_if_due(&topics, happened);
+        if self.beats % BOARD_BEATS == 0 {
+            // The watch of the alerts has to see conditions that nobody asks about.
+            let verdict = self.state.verdict();
+            let news = topics.keys().filter_map(|topic| {
+                let values = self.values(*topic, &verdict)?;
+                Some((*topic, values))
+            });
+            self.state.hub.publish(news);
+        }
+        self.read_objects_if_due(topics, happened);
+    }
+
+    /// Notes the second in the history.
+    fn note(&self) {
+        let totals =
+            self.state.api.last_totals().filter(|_| self.state.api.totals_fail_since().is_none());
+        let backlog = totals.as_ref().map(|totals| values::by_kind(totals));
+        let read = |name: &SeriesName| match (self.sources.get(name), name) {
+            (Some(source), _) => source.read(),
+            (None, SeriesName::Backlog(kind)) => {
+                let pending = backlog.as_ref().map(|it| it.get(kind).copied().unwrap_or_default());
+                Reading::Level(pending.map_or(f64::NAN, |it: OfKind| level(it.pending)))
+            }
+            (None, _) => Reading::Level(f64::NAN),
+        };
+        self.state.history.push(self.started.elapsed().as_secs(), read);
+    }
+
+    /// A number that changes when something happens on this node.
+    fn happened(&self) -> u64 {
+        let counts = self.sources.values().map(|source| match source.read() {
+            Reading::Count(count) => count,
+            Reading::Level(_) | Reading::Observed(_) => 0,
+        });
+        let pools = self.state.board.pools();
+        let of_pool = |pool: &PoolView| pool.finished.saturating_mul(7) + pool.busy as u64;
+        let all = counts.chain(pools.iter().map(of_pool)).chain([self.state.hub.nudges()]);
+        all.fold(0, u64::wrapping_add)
+    }
+
+    /// Reads the counts of the overview, if that is due.
+    fn count_if_due(&mut self, topics: &BTreeMap<Topic, usize>, happened: u64) {
+        let is_followed =
+            [Topic::Totals, Topic::Drafts, Topic::Pools].iter().any(|it| topics.contains_key(it));
+        let limits = if is_followed { COUNTS_FOLLOWED } else { COUNTS_ALONE };
+        let is_first = is_followed && self.counts_at.1 == self.started;
+        if !is_first && !is_due(self.counts_at, happened, limits) {
+            return;
+        }
+        if self.is_counting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.counts_at = (happened, Instant::now());
+        let (api, is_counting) = (self.state.api.clone(), self.is_counting.clone());
+        actix_web::rt::spawn(async move {
+            if let Err(error) = api.totals().await {
+                tracing::debug!(%error, "the counts of the overview could not be read");
+            }
+            is_counting.store(false, Ordering::Release);
+        });
+    }
+
+    /// The values of a topic that needs no read.
+    fn values(
+        &self,
+        topic: Topic,
+        verdict: &crate::domain::alerts::OverallVerdict,
+    ) -> Option<LiveValues> {
+        let state = &self.state;
+        let totals = state.api.last_totals();
+        let now = wall_clock();
+        match topic {
+            Topic::Totals => Some(values::totals(&TotalsHere {
+                verdict,
+                per_second: state.metrics.throughput().per_second(),
+                totals: totals.as_deref(),
+                database_answers: state.api.totals_fail_since().is_none(),
+                now,
+            })),
+            Topic::Pools => {
+                let kinds = totals.as_deref().map(values::by_kind);
+                let numbers = |pool: &PoolView| state.pool_numbers(pool, kinds.as_ref());
+                Some(values::pools(&state.board.pools(), numbers, now))
+            }
+            Topic::Actors => Some(values::actors(&state.board.actors())),
+            Topic::Config => {
+                let config = state.config.get();
+                let is_set = |pool: &PoolView| config.pools.override_of(pool.kind.0).is_some();
+                let overrides = state.board.pools().iter().filter(|pool| is_set(pool)).count();
+                Some(values::config(&state.tuner.status(), overrides))
+            }
+            Topic::Drafts => totals.as_deref().map(values::drafts),
+            Topic::Lead(_) | Topic::Job(_) => None,
+        }
+    }
+
+    /// Reads the jobs and leads that are followed, if that is due, and publishes them.
+    fn read_objects_if_due(&mut self, topics: BTreeMap<Topic, usize>, happened: u64) {
+        let objects: Vec<(Topic, usize)> =
+            topics.into_iter().filter(|(topic, _)| topic.id().is_some()).collect();
+        if objects.is_empty() || !is_due(self.objects_at, happened, OBJECTS_FOLLOWED) {
+            return;
+        }
+        let took = Duration::from_millis(self.objects.took_ms.load(Ordering::Relaxed));
+        if self.objects_at.1.elapsed() < took * SHARE
+            || self.objects.is_on.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        self.objects_at = (happened, Instant::now());
+        let objects = self.in_turn(objects);
+        let (state, read) = (self.state.clone(), self.objects.clone());
+        actix_web::rt::spawn(async move {
+            let started = Instant::now();
+            match objects_now(&state, &objects).await {
+                Ok(news) => state.hub.publish(news),
+                Err(error) => tracing::debug!(%error, "followed jobs could not be read"),
+            }
+            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            read.took_ms.store(took, Ordering::Relaxed);
+            read.is_on.store(false, Ordering::Release);
+        });
+    }
+
+    /// At most [`READ_MAX`] of these, from where the last read ended.
+    fn in_turn(&mut self, mut objects: Vec<(Topic, usize)>) -> Vec<(Topic, usize)> {
+        if objects.len() > READ_MAX {
+            let from = self.next_object.map_or(0, |next| {
+                objects.partition_point(|(topic, _)| *topic < next) % objects.len()
+            });
+            objects.rotate_left(from);
+            self.next_object = objects.get(READ_MAX).map(|it| it.0);
+            objects.truncate(READ_MAX);
+        }
+        objects
+    }
+}
+
+/// True if a read is due whose last one began at `last`, when so much had happened.
+fn is_due(last: (u64, Instant), happened: u64, limits: [Duration; 2]) -> bool {
+    let [busy, idle] = limits;
+    last.1.elapsed() >= if last.0 == happened { idle } else { busy }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a chart shows a few digits")]
+const fn level(count: i64) -> f64 {
+    count as f64
+}
+
+/// The values of jobs and leads. One that is not there has none.
+async fn objects_now(
+    state: &State,
+    objects: &[(Topic, usize)],
+) -> Result<Vec<(Topic, LiveValues)>, StoreError> {
+    let (mut jobs, mut leads): (Vec<Id>, Vec<Id>) = (Vec::new(), Vec::new());
+    for (topic, _) in objects {
+        match topic {
+            Topic::Job(id) => jobs.push(*id),
+            Topic::Lead(id) => leads.push(*id),
+            Topic::Totals | Topic::Pools | Topic::Actors | Topic::Config | Topic::Drafts => {}
+        }
+    }
+    let desk = state.store.desk();
+    let mut news = Vec::with_capacity(objects.len());
+    if !jobs.is_empty() {
+        let jobs = desk.jobs_with(jobs).await?;
+        news.extend(jobs.iter().map(|job| (Topic::Job(job.id), values::job(job))));
+    }
+    if !leads.is_empty() {
+        let watching: HashMap<Topic, usize> = objects.iter().copied().collect();
+        for lead in desk.lead_marks(leads).await? {
+            let topic = Topic::Lead(lead.id);
+            let watching = watching.get(&topic).copied().unwrap_or_default();
+            news.push((topic, values::lead(&lead, watching)));
+        }
+    }
+    Ok(news)
+}
+
+impl State {
+    /// What a pool shows beside its place on the board.
+    pub(in crate::http) fn pool_numbers(
+        &self,
+        pool: &PoolView,
+        kinds: Option<&BTreeMap<&str, OfKind>>,
+    ) -> PoolNumbers {
+        let kind = pool.kind.0;
+        let of_kind = kinds.map(|it| it.get(kind).copied().unwrap_or_default());
+        let waits = self.history.numbers(&SeriesName::Wait(kind), HistorySpan::Hour);
+        let minute = waits.iter().rev().take(6).copied().filter(|it| !it.is_nan());
+        PoolNumbers {
+            backlog: of_kind.map(|it| it.pending),
+            due_since: of_kind.and_then(|it| it.due_since),
+            failed: self.metrics.throughput().failed_per_minute(kind),
+            wait_p95: minute.reduce(f64::max),
+        }
+    }
+}
+
+/// The series of the history of a daemon with these channels and kinds of jobs.
+pub(in crate::http) fn series(
+    channels: impl IntoIterator<Item = &'static str>,
+    kinds: &[&'static str],
+) -> Vec<SeriesName> {
+    let mut names: Vec<SeriesName> = WEBHOOK_OUTCOMES.map(SeriesName::Webhooks).to_vec();
+    names.extend(channels.into_iter().map(SeriesName::Sent));
+    for of_kind in [SeriesName::Failed, SeriesName::Ended, SeriesName::Backlog, SeriesName::Wait] {
+        names.extend(kinds.iter().copied().map(of_kind));
+    }
+    names
+}

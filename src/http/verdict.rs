@@ -1,0 +1,131 @@
+//! What is wrong with this daemon, by what it knows without asking anybody: the facts of the alert
+//! rules, and the verdict of the overview.
+
+use super::{State, health, live::values::by_kind};
+use crate::{
+    domain::alerts::{
+        AlertFacts, Counted, DisconnectedAccount, FailingKind, LateKind, OverallVerdict,
+        PausedPool, SilentNode,
+    },
+    store::{Totals, wall_clock},
+    telemetry::{history::SeriesName, pool_post::PoolView},
+};
+use std::sync::PoisonError;
+
+/// The seconds within which refused webhooks count.
+const REFUSED_WITHIN: u64 = 5 * 60;
+/// The seconds within which failed attempts, and webhooks that were not understood, count.
+const LATELY: u64 = 15 * 60;
+/// The outcomes of webhooks that were refused because of a fault or a flood.
+const REFUSED: [&str; 3] = ["queue_full", "database_away", "draining"];
+
+impl State {
+    /// How this daemon is, in one sentence, and what is wrong.
+    pub(in crate::http) fn verdict(&self) -> OverallVerdict {
+        let facts = self.alert_facts();
+        let mut watch = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        OverallVerdict::of(watch.judge(&facts))
+    }
+
+    /// One sentence for the service manager; `None` while nothing is wrong.
+    pub fn what_is_wrong(&self) -> Option<String> {
+        let verdict = self.verdict();
+        (!verdict.wrong.is_empty()).then_some(verdict.sentence)
+    }
+
+    fn alert_facts(&self) -> AlertFacts {
+        let (now, config) = (wall_clock(), self.config.get());
+        let pools = self.board.pools();
+        let within = |outcome: &'static str, seconds| {
+            self.history.count_within(&SeriesName::Webhooks(outcome), seconds)
+        };
+        let failing = |pool: &PoolView| {
+            let count = |name: SeriesName| self.history.count_within(&name, LATELY);
+            let kind = pool.kind.0;
+            FailingKind {
+                kind: kind.to_owned(),
+                failed: count(SeriesName::Failed(kind)),
+                ended: count(SeriesName::Ended(kind)),
+            }
+        };
+        let paused = |pool: &PoolView| {
+            let set = config.pools.override_of(pool.kind.0).and_then(|set| set.paused.as_ref());
+            let set = set.filter(|key| key.value).map(|key| &key.set);
+            PausedPool {
+                kind: pool.kind.0.to_owned(),
+                by: set.map(|it| it.by.clone()),
+                since: set.map(|it| it.at),
+            }
+        };
+        let tuning = self.tuner.status();
+        let started_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let canary = self.board.canary().map(|it| it.0).unwrap_or(now.plus_millis(-started_ms));
+        let is_counted = self.api.totals_fail_since().is_none();
+        let totals = self.api.last_totals().filter(|_| is_counted);
+        AlertFacts {
+            now,
+            not_ready: self.not_ready(),
+            refused: REFUSED.iter().map(|outcome| within(outcome, REFUSED_WITHIN)).sum(),
+            canary_at: self.role.works().then_some(canary),
+            failing: pools.iter().map(failing).collect(),
+            not_understood: within("quarantined", LATELY),
+            refused_config: tuning.refused().map(|report| report.at),
+            pending_keys: tuning.pending.len(),
+            sending_is_off: !config.sending.enabled,
+            paused: pools.iter().filter(|pool| pool.paused).map(paused).collect(),
+            counted: totals.map(|totals| self.counted(&totals)),
+        }
+    }
+
+    /// Why this node is not ready, by what is known without asking the database.
+    fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.board.is_draining() {
+            reasons.push("this node is stopping".to_owned());
+        }
+        if self.api.totals_fail_since().is_some() {
+            reasons.push("the database is away".to_owned());
+        } else if self.store.disk_trouble().is_some() {
+            reasons.push("the database's disk is full".to_owned());
+        }
+        if !health::supervisor(self).is_ok() {
+            reasons.push("the supervisor stands still".to_owned());
+        }
+        if !health::ingest(self).is_ok() {
+            reasons.push("webhooks of a channel are not stored".to_owned());
+        }
+        reasons
+    }
+
+    fn counted(&self, totals: &Totals) -> Counted {
+        let due = by_kind(totals).into_iter().filter_map(|(kind, of_kind)| {
+            let due_since = of_kind.due_since?;
+            Some(LateKind { kind: kind.to_owned(), pending: of_kind.pending, due_since })
+        });
+        let disconnected = totals.accounts.iter().filter(|account| account.is_disconnected());
+        // Only nodes that share a database tell that they live.
+        let own = self.store.node();
+        let shares = self.store.database() != "sqlite";
+        let others = totals.nodes.iter().filter(|node| shares && node.id != own);
+        Counted {
+            due: due.collect(),
+            imbalance: totals.balance().imbalance(),
+            uncertain: totals.deliveries_uncertain,
+            disconnected: disconnected
+                .map(|account| DisconnectedAccount {
+                    client: account.client_id.clone(),
+                    channel: account.channel.clone(),
+                    since: account.since,
+                })
+                .collect(),
+            drafts: totals.drafts_pending,
+            oldest_draft_at: totals.oldest_draft_at,
+            others: others
+                .map(|node| SilentNode {
+                    id: node.id,
+                    silent_ms: i64::try_from(node.silent.as_millis()).unwrap_or(i64::MAX),
+                })
+                .collect(),
+        }
+    }
+}

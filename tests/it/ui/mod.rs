@@ -1,0 +1,3 @@
+//! What people look at: pages, and the streams that keep them live.
+
+mod events;
