@@ -10,13 +10,15 @@ use super::{
     token::{Token, TokenArgs},
 };
 use crate::config::Sources;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::{fmt, time::Duration};
 use url::Url;
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stream may last: for as long as the daemon gives it.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// The header with the name of the person who asks, for the audit log.
 const ACTOR: &str = "x-postroom-actor";
 
@@ -246,17 +248,47 @@ impl Admin {
         below(&below(&self.base, &["api", "v1"]), path)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Value, AdminRefusal> {
+    /// Sends a GET that is answered by a stream, which has no time limit; `path` follows `/api/v1`.
+    pub(super) async fn open(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Response, AdminRefusal> {
+        let request = self.signed(self.http.get(self.url(path)).query(query));
+        let away = |error| AdminRefusal::Away(no_answer(&self.base, error, ANSWER_TIMEOUT));
+        let answer = request.timeout(STREAM_TIMEOUT).send().await.map_err(away)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let bytes = answer.bytes().await.map_err(away)?;
+        match self.understood(status, &bytes) {
+            Err(refusal) => Err(refusal),
+            Ok(_) => Err(AdminRefusal::All(self.stranger(&format!("HTTP {status}")))),
+        }
+    }
+
+    /// The request with the token and the name of the person who asks.
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
         let request = match &self.token.secret {
             Some(secret) => request.bearer_auth(secret.expose()),
             None => request,
         };
-        let request = request.timeout(ANSWER_TIMEOUT).header(ACTOR, operator::name());
+        request.header(ACTOR, operator::name())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, AdminRefusal> {
+        let request = self.signed(request).timeout(ANSWER_TIMEOUT);
         let away = |error| AdminRefusal::Away(no_answer(&self.base, error, ANSWER_TIMEOUT));
         let answer = request.send().await.map_err(away)?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(away)?;
-        let body: Option<Value> = serde_json::from_slice(&bytes).ok();
+        self.understood(status, &bytes)
+    }
+
+    /// The JSON of an answer, or why the daemon did not do what was asked.
+    fn understood(&self, status: StatusCode, bytes: &[u8]) -> Result<Value, AdminRefusal> {
+        let body: Option<Value> = serde_json::from_slice(bytes).ok();
         if status == StatusCode::UNAUTHORIZED {
             return Err(AdminRefusal::Token(self.token.refused(&self.base)));
         }

@@ -16,6 +16,7 @@ mod daemon;
 mod deliveries;
 mod doctor;
 mod drafts;
+mod events;
 mod examples;
 mod explain;
 mod failure;
@@ -130,6 +131,8 @@ enum Command {
     Quarantine(quarantine::QuarantineCommand),
     /// Show pools, rates and failures of a running daemon, live
     Top(top::TopArgs),
+    /// Print what changes on a running daemon, as JSON lines
+    Events(events::EventsArgs),
     /// Print a script with which a shell completes these commands
     Completions(completions::CompletionsArgs),
     /// Write manual pages
@@ -206,6 +209,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Clients(command) => command.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Top(args) => top::run(args, files)?,
+        Command::Events(args) => events::run(args, files)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args, Cli::command())?,
         Command::FakeProvider(args) => fake_provider::run(args)?,
@@ -360,6 +364,8 @@ mod tests {
             "postroom leads export 7",
             "postroom leads list --search acme --status new --all --jsonl",
             "postroom actors list --watch --color never",
+            "postroom events",
+            "postroom events pools job/7 --url http://127.0.0.1:1",
             "postroom messages list --watch=5s --columns id,body",
             "postroom --config a.toml reload --wait 5s",
             "postroom top --once --interval 500ms",

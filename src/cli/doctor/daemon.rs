@@ -97,6 +97,7 @@ pub(super) async fn examine(
         Ok(HttpReply { status: StatusCode::OK, body, .. }) => {
             findings.push(version(body.get("version").and_then(Value::as_str).unwrap_or_default()));
             findings.extend(sends(&body));
+            findings.extend(alerts(&body));
             let path = ["api", "v1", "nodes"];
             let nodes = get(http, base, &path, token.secret.as_ref()).await;
             let nodes = nodes.ok().filter(|it| it.status == StatusCode::OK).map(|it| it.body);
@@ -177,6 +178,32 @@ fn sends(overview: &Value) -> Vec<Finding> {
         findings.push(Finding::ok(CHECK, "on, and no account is in trouble"));
     }
     findings
+}
+
+/// The alerts of the overview that no other check tells.
+fn alerts(overview: &Value) -> Vec<Finding> {
+    const CHECK: &str = "alerts";
+    const TOLD: [&str; 5] =
+        ["Down", "SendsUncertain", "AccountDisconnected", "SendingOff", "PoolPaused"];
+    let Some(verdict) = overview.get("verdict") else { return Vec::new() };
+    let text =
+        |of: &Value, name| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let wrong = verdict.get("wrong").and_then(Value::as_array);
+    let told = |alert: &&Value| !TOLD.contains(&text(alert, "alert").as_str());
+    let finding = |alert: &Value| {
+        let found = format!("{} (since {})", text(alert, "sentence"), text(alert, "since"));
+        let mend = match alert.get("runbook").and_then(Value::as_str) {
+            Some(section) => format!("docs/OPERATIONS.md#{section}"),
+            None => format!("see {}", text(alert, "link")),
+        };
+        let fires = alert.get("fires").and_then(Value::as_bool) == Some(true);
+        match text(alert, "severity") == "page" && fires {
+            true => Finding::bad(CHECK, found, mend),
+            false => Finding::warn(CHECK, found, mend),
+        }
+    };
+    let findings: Vec<Finding> = wrong.into_iter().flatten().filter(told).map(finding).collect();
+    if findings.is_empty() { vec![Finding::ok(CHECK, "none")] } else { findings }
 }
 
 fn version(of_daemon: &str) -> Finding {
@@ -327,6 +354,33 @@ mod tests {
         }
         let all = body(false, 1, json!([account("disconnected"), account("rate_limited")]));
         assert_eq!(sends(&all).len(), 4);
+    }
+
+    #[test]
+    fn an_alert_that_no_other_check_tells_is_told() {
+        let alert = |name: &str, severity: &str, fires: bool| {
+            json!({"alert": name, "severity": severity, "fires": fires, "since": "2026-11-28T20:00:00.000Z",
+                "sentence": "It is so.", "link": "/pools", "runbook": "jobs-late"})
+        };
+        for (wrong, grade, found) in [
+            (json!([]), Grade::Ok, "none"),
+            (json!([alert("SendsUncertain", "ticket", true)]), Grade::Ok, "none"),
+            (
+                json!([alert("JobsLate", "page", false)]),
+                Grade::Warn,
+                "It is so. (since 2026-11-28T20:00:00.000Z)",
+            ),
+            (
+                json!([alert("JobsLate", "page", true)]),
+                Grade::Bad,
+                "It is so. (since 2026-11-28T20:00:00.000Z)",
+            ),
+        ] {
+            let all = alerts(&json!({"verdict": {"wrong": wrong}}));
+            let [one] = all.as_slice() else { panic!("{all:?}") };
+            assert_eq!((one.grade, one.found.as_str()), (grade, found));
+        }
+        assert!(alerts(&json!({})).is_empty(), "an older daemon");
     }
 
     #[test]
